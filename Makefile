@@ -1,0 +1,46 @@
+# Two commands matter: `make playground` (the whole loop on this machine) and `make test`. Each does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+
+.PHONY: playground test lint types unit e2e bench lock crd clean help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+playground: $(STAMP) ## the whole loop on one machine; options in ARGS="..."
+	@$(BIN)/python -m playground $(ARGS)
+
+test: lint types unit ## format, lint, types and every test that needs neither Go nor root
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(BIN)/pytest -q -m "not e2e" $(ARGS)
+
+e2e: $(STAMP) ## the same promises on a real control plane (needs Go, root, iproute2)
+	$(BIN)/pytest -q -m e2e tests/e2e $(ARGS)
+
+crd: $(STAMP) ## write the CRD from the models
+	$(BIN)/python -m app.api.crd > metacontroller/crd.yaml
+
+lock: $(STAMP) ## refresh the hashed locks from pyproject.toml
+	$(COMPILE) --upgrade pyproject.toml -o requirements.lock
+	$(COMPILE) --upgrade pyproject.toml --group dev --extra playground -o requirements-dev.lock
+
+$(STAMP): requirements-dev.lock requirements-uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; name another with make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements-dev.lock requirements-uv.lock
+	@touch $@
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

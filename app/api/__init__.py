@@ -1,0 +1,4 @@
+"""The ExternalService API, shared by the hook and the sidecar.
+
+Imports pydantic and the standard library only: no FastAPI, no httpx, no asyncio, no clock.
+"""

@@ -1,0 +1,58 @@
+"""Which addresses may be published and probed at all: one pure function for hook and sidecar (design 7).
+
+The built-in refusals are those of the API server (kubernetes:pkg/apis/core/validation ValidateEndpointIP), which
+would otherwise refuse the whole Endpoints object for one bad address.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPolicy:
+    """`allow` empty means everything; `deny` wins over it. `loopback` is for one's own machine, never a cluster."""
+
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
+    loopback: bool = False
+
+
+@lru_cache(maxsize=65_536)
+def refusal(ip: str, policy: AddressPolicy) -> str | None:
+    """Why `ip` may be neither published nor probed, with what to write instead; None when it may."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return f'"{ip}" is not an IP address: write one like 10.0.100.10 or 2001:db8::10'
+    return _form_refusal(ip, address) or _range_refusal(address, policy)
+
+
+def _form_refusal(ip: str, address: IPv4Address | IPv6Address) -> str | None:
+    if isinstance(address, IPv6Address):
+        if address.scope_id:
+            return f"{ip} carries a zone: write it without %{address.scope_id}"
+        if address.ipv4_mapped:
+            return f"{ip} is an IPv4-mapped IPv6 address: write {address.ipv4_mapped}"
+    if str(address) != ip:
+        return f"{ip} is not in canonical form: write {address}"
+    return None
+
+
+def _range_refusal(address: IPv4Address | IPv6Address, policy: AddressPolicy) -> str | None:
+    if address.is_loopback:
+        return None if policy.loopback else f"{address} is a loopback address: write one that the cluster's nodes reach"
+    for refused, kind in (
+        (address.is_unspecified, "the unspecified address"),
+        (address.is_link_local, "a link-local address"),
+        (address.is_multicast, "a multicast address"),
+    ):
+        if refused:
+            return f"{address} is {kind}: write one that the cluster's nodes reach"
+    if any(address in network for network in policy.deny):
+        return f"{address} lies in a range that this cluster's operator denies"
+    if policy.allow and not any(address in network for network in policy.allow):
+        return f"{address} lies outside the ranges that this cluster's operator allows"
+    return None

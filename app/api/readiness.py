@@ -1,0 +1,67 @@
+"""Which addresses are published, and how: pure, from spec and status, one rule for hook and sidecar."""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import NamedTuple
+
+from app.api.policy import AddressPolicy, refusal
+from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec
+
+
+class PublishedAddress(NamedTuple):
+    """One address with the EndpointSlice triple; Endpoints know only `ready`.
+
+    healthy = (True, True, False), unhealthy = (False, False, False), drained = (False, serving, True).
+    """
+
+    ip: str
+    ready: bool
+    serving: bool
+    terminating: bool
+
+
+class Publication(NamedTuple):
+    """The addresses in spec order, without duplicates and refused ones, and whether they are failing open."""
+
+    addresses: tuple[PublishedAddress, ...]
+    failing_open: bool
+
+
+def publication(spec: ExternalServiceSpec, known: Mapping[str, AddressStatus], policy: AddressPolicy) -> Publication:
+    """What to publish. No probe: all ready. An address not in `known` has not been probed yet: not ready.
+
+    Fail open (`minReady`): with fewer healthy addresses than asked for, all that are not drained are published ready.
+    Addresses without a verdict yet are not held against the rest: they neither close nor open the gate.
+    """
+    admitted = [ip for ip in dict.fromkeys(spec.ips) if refusal(ip, policy) is None]
+    disabled = frozenset(spec.disabledIPs)
+    healthy = {ip for ip in admitted if _healthy(ip, spec, known)}
+    enabled = [ip for ip in admitted if ip not in disabled]
+    pending = sum(1 for ip in enabled if ip not in healthy and _pending(ip, known))
+    failing_open = sum(1 for ip in enabled if ip in healthy) + pending < least_ready(spec.minReady, len(enabled))
+    addresses = tuple(
+        PublishedAddress(ip, False, ip in healthy, True)
+        if ip in disabled
+        else PublishedAddress(ip, up := failing_open or ip in healthy, up, False)
+        for ip in admitted
+    )
+    return Publication(addresses, failing_open)
+
+
+def least_ready(min_ready: int | str, enabled: int) -> int:
+    """How many of `enabled` addresses `spec.minReady` asks for; percentages are rounded up (PodDisruptionBudget)."""
+    if isinstance(min_ready, str):
+        return ceil(enabled * int(min_ready.removesuffix("%")) / 100)
+    return min(min_ready, enabled)
+
+
+def _healthy(ip: str, spec: ExternalServiceSpec, known: Mapping[str, AddressStatus]) -> bool:
+    if spec.readinessProbe is None:
+        return True
+    state = known.get(ip)
+    return state is not None and state.healthy
+
+
+def _pending(ip: str, known: Mapping[str, AddressStatus]) -> bool:
+    state = known.get(ip)
+    return state is None or state.reason == "Pending"

@@ -1,0 +1,1 @@
+"""The prober: watches ExternalServices, probes their addresses, writes the results into `.status`."""

@@ -1,0 +1,29 @@
+"""What one probe came to: one enum and one value, for every protocol."""
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Result(Enum):
+    """The kubelet's four results (kubernetes:pkg/probe). A warning counts as success; UNKNOWN is no evidence at all."""
+
+    SUCCESS = "success"
+    WARNING = "warning"
+    FAILURE = "failure"
+    UNKNOWN = "unknown"
+
+
+class Outcome(NamedTuple):
+    """`message` is the evidence in a line ("HTTP 200", "connection refused"); never a body, never a header value.
+
+    UNKNOWN means that the prober itself could not work (out of descriptors, cancelled, a bug): never held against
+    the address (design R7).
+    """
+
+    result: Result
+    message: str
+
+    @property
+    def success(self) -> bool:
+        """Success or warning."""
+        return self.result is Result.SUCCESS or self.result is Result.WARNING

@@ -1,0 +1,1 @@
+"""What is told: the wanted `.status` of each ExternalService, and its publishing."""
