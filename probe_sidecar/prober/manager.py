@@ -1,0 +1,250 @@
+"""Which addresses are probed, when, and what their results add up to.
+
+Drives the schedule and the engine; keeps the run of an address while other fields of its ExternalService change.
+Knows no socket, no API server and no wall clock but the ones it is given.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from app.api.policy import AddressPolicy, refusal
+from app.api.v1alpha1 import AddressStatus, ExternalService, ExternalServiceSpec
+from probe_sidecar.prober.results import Results
+from probe_sidecar.prober.schedule import Schedule, delayed, following, spread
+from probe_sidecar.prober.target import Target
+from probe_sidecar.prober.threshold import fold
+from probe_sidecar.probes.engine import PreparedProbe, ProbeHandle
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.prepare import prepare
+
+log = logging.getLogger(__name__)
+
+
+class Engine(Protocol):
+    """What the manager needs of the probe engine: `done` is called once, later, unless the probe is cancelled."""
+
+    def start(self, probe: PreparedProbe, done: Callable[[Outcome, float], None]) -> ProbeHandle:
+        """Begin one probe."""
+        ...
+
+    def cancel(self, handle: ProbeHandle) -> None:
+        """End it unheard."""
+        ...
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counts since the process started. `late_seconds` is the sum, `latest_seconds` the maximum of actual minus due."""
+
+    probes: int = 0
+    failures: int = 0
+    unknown: int = 0
+    transitions: int = 0
+    collapsed_ticks: int = 0
+    late_seconds: float = 0.0
+    latest_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _Parent:
+    spec: ExternalServiceSpec
+    targets: dict[str, Target]
+
+
+class ProberManager:
+    """The set of probed addresses.
+
+    `clock` is monotonic seconds, `now` the wall clock as RFC 3339. `dial` maps an address to the one that is really
+    connected to (identity but in the playground). `on_due` is told when something becomes due earlier than before.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        results: Results,
+        *,
+        clock: Callable[[], float],
+        now: Callable[[], str],
+        policy: AddressPolicy,
+        phase: float | None = None,
+        dial: Callable[[str], str] = str,
+        on_due: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.stats = Stats()
+        self._engine = engine
+        self._results = results
+        self._clock = clock
+        self._now = now
+        self._policy = policy
+        self._phase = random.random() if phase is None else phase  # noqa: S311 - spreads load, guards nothing
+        self._dial = dial
+        self._on_due = on_due
+        self._parents: dict[str, _Parent] = {}
+        self._schedule: Schedule[Target] = Schedule()
+        self._spread_starts = 0
+
+    def apply(self, parent: ExternalService, known: Mapping[str, AddressStatus], *, spread_starts: bool) -> None:
+        """Probe what `parent` asks for from now on, and nothing else of it.
+
+        `known` is what its status says; it counts only when the uid is seen for the first time (R6). With
+        `spread_starts` (process start, takeover) the first probes are spread over one period.
+        """
+        uid, spec = parent.metadata.uid, parent.spec
+        held = self._parents.get(uid)
+        if held is not None and held.spec == spec:
+            return
+        before = held.targets if held else {}
+        states = self._states(held, spec, known)
+        targets: dict[str, Target] = {}
+        for ip in self._probed(spec):
+            target = before.get(ip)
+            if target is None or target.probe != spec.readinessProbe:
+                target = self._begin(parent, states[ip], spread_starts)
+            targets[ip] = target
+        self._parents[uid] = _Parent(spec, targets)
+        self._end(uid, before, targets)
+        for target in targets.values():
+            self._results.put(uid, target.state)
+        self._on_due()
+
+    def release(self, uid: str) -> None:
+        """Stop probing for `uid`: it is gone, or no longer ours. What was known of it is forgotten."""
+        held = self._parents.pop(uid, None)
+        if held is not None:
+            for target in held.targets.values():
+                self._retire(target)
+            self._results.forget(uid)
+
+    def manages(self, uid: str) -> bool:
+        """Whether `uid` has been applied and not released."""
+        return uid in self._parents
+
+    def targets(self) -> Iterator[Target]:
+        """Every probed address, for those who show them."""
+        for parent in self._parents.values():
+            yield from parent.targets.values()
+
+    def next_due(self) -> float | None:
+        """When `tick` has something to do next, in seconds of `clock`."""
+        return self._schedule.next_due()
+
+    def tick(self) -> None:
+        """Start every probe that is due."""
+        now = self._clock()
+        for due, target in self._schedule.pop_due(now):
+            if target.retired:
+                continue
+            self._schedule.add(target, following(due, target.probe.periodSeconds, now))
+            if target.handle is None:
+                self._note_lateness(now - due)
+                self._start(target)
+            else:
+                self.stats.collapsed_ticks += target.held_tick
+                target.held_tick = True
+
+    def _probed(self, spec: ExternalServiceSpec) -> Iterator[str]:
+        if spec.readinessProbe is not None:
+            yield from (ip for ip in dict.fromkeys(spec.ips) if refusal(ip, self._policy) is None)
+
+    def _states(
+        self, held: _Parent | None, spec: ExternalServiceSpec, known: Mapping[str, AddressStatus]
+    ) -> dict[str, AddressStatus]:
+        """The state from which each address of `spec` goes on."""
+        now = self._now()
+        pending = partial(AddressStatus, reason="Pending", message="not probed yet", lastTransitionTime=now)
+        if held is None:
+            return {ip: _adopt(known[ip]) if ip in known else pending(ip=ip, ready=False) for ip in spec.ips}
+        unprobed = held.spec.ips if held.spec.readinessProbe is None else ()
+        return {
+            ip: target.state if (target := held.targets.get(ip)) else pending(ip=ip, ready=ip in unprobed)
+            for ip in spec.ips
+        }
+
+    def _begin(self, parent: ExternalService, state: AddressStatus, spread_it: bool) -> Target:
+        probe, metadata = parent.spec.readinessProbe, parent.metadata
+        assert probe is not None  # noqa: S101 - `_probed` has named no address otherwise
+        prepared = prepare(probe, state.ip, self._dial(state.ip))
+        target = Target(metadata.uid, f"{metadata.namespace}/{metadata.name}", state.ip, probe, prepared, state)
+        target.done = partial(self._done, target)
+        self._schedule.add(target, self._first_due(target, spread_it))
+        return target
+
+    def _end(self, uid: str, before: Mapping[str, Target], targets: Mapping[str, Target]) -> None:
+        for ip, target in before.items():
+            if targets.get(ip) is not target:
+                self._retire(target)
+            if ip not in targets:
+                self._results.drop(uid, ip)
+
+    def _first_due(self, target: Target, spread_it: bool) -> float:
+        now, probe = self._clock(), target.probe
+        first = now
+        if spread_it:
+            first += spread(self._spread_starts, probe.periodSeconds, self._phase)
+            self._spread_starts += 1
+        if target.state.reason == "Pending" and not target.state.ready:
+            return delayed(now, first, probe.initialDelaySeconds, probe.periodSeconds)
+        return first
+
+    def _retire(self, target: Target) -> None:
+        target.retired = True
+        if target.handle is not None:
+            self._engine.cancel(target.handle)
+            target.handle = None
+
+    def _start(self, target: Target) -> None:
+        target.handle = self._engine.start(target.prepared, target.done)
+
+    def _done(self, target: Target, outcome: Outcome, seconds: float) -> None:
+        target.handle = None
+        if target.retired:
+            return
+        target.last, target.last_seconds, target.last_at = outcome, seconds, self._clock()
+        self._count(target, outcome)
+        target.run, verdict = fold(target.run, outcome, target.probe)
+        if verdict is not None:
+            self._judge(target, verdict, outcome.message)
+        if target.held_tick:
+            target.held_tick = False
+            self._start(target)
+
+    def _judge(self, target: Target, ready: bool, message: str) -> None:
+        state = target.state
+        if state.ready is ready and state.reason in {"ProbeSucceeded", "ProbeFailed"}:
+            return
+        target.state = AddressStatus(
+            ip=target.ip,
+            ready=ready,
+            reason="ProbeSucceeded" if ready else "ProbeFailed",
+            message=message,
+            lastTransitionTime=state.lastTransitionTime if state.ready is ready else self._now(),
+        )
+        self.stats.transitions += 1
+        log.info("%s: %s is %s: %s", target.parent, target.ip, "ready" if ready else "not ready", message)
+        self._results.put(target.uid, target.state)
+
+    def _count(self, target: Target, outcome: Outcome) -> None:
+        self.stats.probes += 1
+        if outcome.result is Result.FAILURE:
+            self.stats.failures += 1
+        elif outcome.result is Result.UNKNOWN:
+            self.stats.unknown += 1
+            log.warning("%s: probing %s went wrong on our side: %s", target.parent, target.ip, outcome.message)
+
+    def _note_lateness(self, seconds: float) -> None:
+        self.stats.late_seconds += seconds
+        self.stats.latest_seconds = max(self.stats.latest_seconds, seconds)
+
+
+def _adopt(known: AddressStatus) -> AddressStatus:
+    """The state that the status hands to a prober which has seen nothing itself yet (R6): readiness is kept."""
+    if known.reason in {"ProbeSucceeded", "ProbeFailed", "Pending"}:
+        return known
+    if known.reason == "Disabled":
+        reason = "ProbeSucceeded" if known.healthy else "ProbeFailed"
+        return known.model_copy(update={"ready": known.healthy, "serving": None, "reason": reason})
+    return known.model_copy(update={"reason": "Pending", "message": "not probed yet"})

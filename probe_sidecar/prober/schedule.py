@@ -1,0 +1,61 @@
+"""When probes are due: a heap of due times by a monotonic clock in seconds. No IO, no clock of its own.
+
+The kubelet's timing (kubernetes:pkg/kubelet/prober/worker.go): a ticker without drift, late ticks collapse into one.
+At process start the first probes are spread evenly over one period instead of the kubelet's random sleep.
+"""
+
+import heapq
+import math
+from collections.abc import Iterator
+from itertools import count
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+
+
+class Schedule(Generic[Item]):
+    """Items with the time at which each is due next. An item is taken out by forgetting it when it comes up."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Item]] = []
+        self._order = count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, item: Item, due: float) -> None:
+        """Let `item` come up at `due`."""
+        heapq.heappush(self._heap, (due, next(self._order), item))
+
+    def next_due(self) -> float | None:
+        """When the earliest item comes up; None when there is none."""
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now: float) -> Iterator[tuple[float, Item]]:
+        """Take out what is due by `now`, earliest first, each with the time for which it was due."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            due, _, item = heapq.heappop(heap)
+            yield due, item
+
+
+def following(due: float, period: float, now: float) -> float:
+    """The first tick after `now` of the ticker that ticked at `due`: never drifting, missed ticks left out."""
+    missed = math.floor((now - due) / period)
+    return due + (max(missed, 0) + 1) * period
+
+
+def spread(index: int, period: float, phase: float) -> float:
+    """The delay of the `index`-th first probe, in [0, period): any number of them lies evenly (golden ratio).
+
+    `phase` in [0, 1) is random for each process, so that several do not start in step.
+    """
+    return (phase + index * GOLDEN_RATIO) % 1.0 * period
+
+
+def delayed(start: float, first: float, delay: int, period: float) -> float:
+    """The first tick at or after `start` + `delay` of the ticker that begins at `first` (initialDelaySeconds)."""
+    late = start + delay - first
+    return first if late <= 0 else first + math.ceil(late / period) * period

@@ -1,0 +1,39 @@
+"""One probed address: its place in the schedule, its run of results, its state as last handed over."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.api.core import Probe
+from app.api.v1alpha1 import AddressStatus
+from probe_sidecar.prober.threshold import Run
+from probe_sidecar.probes.engine import PreparedProbe, ProbeHandle
+from probe_sidecar.probes.outcome import Outcome
+
+
+@dataclass(slots=True, eq=False)
+class Target:
+    """Lives as long as its address stands in the spec with the same probe; `state` outlives a probe edit (D7).
+
+    `held_tick` is the kubelet's one-place ticker channel: a tick that comes while a probe runs starts the next one
+    when that ends; further ticks are lost.
+    """
+
+    uid: str
+    parent: str
+    ip: str
+    probe: Probe
+    prepared: PreparedProbe
+    state: AddressStatus
+    done: Callable[[Outcome, float], None] = field(init=False)
+    run: Run = field(default_factory=Run)
+    handle: ProbeHandle | None = None
+    held_tick: bool = False
+    retired: bool = False
+    last: Outcome | None = None
+    last_seconds: float = 0.0
+    last_at: float = 0.0
+
+    @property
+    def failures(self) -> int:
+        """How many failures in a row the latest probes were."""
+        return 0 if self.run.success else self.run.length

@@ -1,0 +1,53 @@
+"""Wakes the prober when something is due: the one timer of the whole schedule."""
+
+import asyncio
+import math
+
+from probe_sidecar.prober.manager import ProberManager
+
+
+class Ticker:
+    """Calls `manager.tick` on multiples of `resolution` seconds (0: exactly when due).
+
+    Ticks of 10 ms cost a third less CPU than waking for every probe, for a lateness that no period notices
+    (docs/performance.md).
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, manager: ProberManager, resolution: float) -> None:
+        self._loop = loop
+        self._manager = manager
+        self._resolution = resolution
+        self._timer: asyncio.TimerHandle | None = None
+
+    def arm(self) -> None:
+        """Set the timer to the next due time; to be called whenever that may have become earlier."""
+        due = self._manager.next_due()
+        if due is None:
+            return
+        wake = self._on_grid(due)
+        if self._timer is not None:
+            if self._timer.when() <= wake and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(wake, self._tick)
+
+    def close(self) -> None:
+        """Never wake again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def overdue(self) -> float:
+        """How many seconds the schedule is behind; 0 when it is not. The liveness probe looks at it."""
+        due = self._manager.next_due()
+        return 0.0 if due is None else max(0.0, self._loop.time() - due)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._manager.tick()
+        self.arm()
+
+    def _on_grid(self, due: float) -> float:
+        if not self._resolution:
+            return due
+        return math.ceil(due / self._resolution) * self._resolution

@@ -1,0 +1,87 @@
+"""The sidecar's own HTTP face: health, and whatever else it is given to show. Takes callables, imports nobody."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import uvicorn
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Answer(NamedTuple):
+    """One HTTP answer."""
+
+    status: int
+    body: str
+    content_type: str = "text/plain; charset=utf-8"
+
+
+Page = Callable[[], Answer]
+
+
+def health(problem: Callable[[], str | None]) -> Page:
+    """A page that says "ok", or 503 with the problem in words."""
+
+    def page() -> Answer:
+        found = problem()
+        return Answer(200, "ok\n") if found is None else Answer(503, found + "\n")
+
+    return page
+
+
+def application(pages: Mapping[str, Page]) -> Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]:
+    """An ASGI application that serves `pages` to GET and HEAD."""
+
+    async def serve(scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
+        answer = _answer(pages, scope["method"], scope["path"])
+        body = answer.body.encode()
+        headers = [(b"content-type", answer.content_type.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    return serve
+
+
+def _answer(pages: Mapping[str, Page], method: str, path: str) -> Answer:
+    page = pages.get(path)
+    if page is None:
+        return Answer(404, f"no such page; there are {', '.join(sorted(pages))}\n")
+    if method not in {"GET", "HEAD"}:
+        return Answer(405, "only GET and HEAD are answered here\n")
+    return page()
+
+
+class PageServer:
+    """Serves pages inside the running event loop until it is stopped."""
+
+    def __init__(self, pages: Mapping[str, Page], *, host: str, port: int) -> None:
+        config = uvicorn.Config(application(pages), lifespan="off", access_log=False, log_level="warning", ws="none")
+        self._server = _Embedded(config)
+        self._address = (host, port)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> int:
+        """Listen; gives the port. OSError when the address is taken."""
+        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
+        listener = socket.create_server(self._address, family=family, backlog=128)
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="pages")
+        port: int = listener.getsockname()[1]
+        return port
+
+    async def stop(self) -> None:
+        """Stop listening and let running answers end."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+
+
+class _Embedded(uvicorn.Server):
+    """uvicorn that leaves the process's signals alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield

@@ -1,0 +1,329 @@
+"""The manager with a scripted engine and a clock that only moves when told to."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from app.api.policy import AddressPolicy
+from app.api.v1alpha1 import AddressStatus, ExternalService
+from probe_sidecar.prober.manager import ProberManager
+from probe_sidecar.prober.results import Results
+from probe_sidecar.probes.outcome import Outcome, Result
+
+OK = Outcome(Result.SUCCESS, "connected")
+DEAD = Outcome(Result.FAILURE, "connection refused")
+BROKEN = Outcome(Result.UNKNOWN, "too many open files")
+
+A, B = "10.0.100.10", "10.0.100.11"
+
+
+class ScriptedEngine:
+    """Holds every probe until the test says what it came to."""
+
+    def __init__(self) -> None:
+        self.running: dict[int, tuple[str, Callable[[Outcome, float], None]]] = {}
+        self.started: list[str] = []
+
+    def start(self, probe: Any, done: Callable[[Outcome, float], None]) -> Any:
+        handle = len(self.started)
+        ip = done.args[0].ip  # type: ignore[attr-defined]  # the manager hands over a partial bound to its target
+        self.running[handle] = (ip, done)
+        self.started.append(ip)
+        return handle
+
+    def cancel(self, handle: Any) -> None:
+        del self.running[handle]
+
+    def finish(self, ip: str, outcome: Outcome) -> None:
+        handle = next(number for number, (running, _) in self.running.items() if running == ip)
+        self.running.pop(handle)[1](outcome, 0.001)
+
+
+class Rig:
+    """A manager, its ends, and the hands of its clock."""
+
+    def __init__(self, policy: AddressPolicy | None = None) -> None:
+        self.now = 1_000.0
+        self.engine, self.results = ScriptedEngine(), Results()
+        self.manager = ProberManager(
+            self.engine,
+            self.results,
+            clock=lambda: self.now,
+            now=lambda: f"t{self.now:g}",
+            policy=policy or AddressPolicy(),
+            phase=0.0,
+        )
+
+    def apply(
+        self, *, known: Mapping[str, AddressStatus] | None = None, spread_starts: bool = False, **spec: Any
+    ) -> None:
+        self.manager.apply(external_service(**spec), known or {}, spread_starts=spread_starts)
+
+    def advance(self, seconds: float) -> list[str]:
+        """Let time pass and tick; gives the addresses whose probes were started."""
+        before = len(self.engine.started)
+        self.now += seconds
+        self.manager.tick()
+        return self.engine.started[before:]
+
+    def told(self) -> dict[str, tuple[bool, str, str]]:
+        return {ip: (state.ready, state.reason, state.message) for ip, state in self.results.get("uid-1").items()}
+
+
+def external_service(ips: tuple[str, ...] = (A, B), **spec: Any) -> ExternalService:
+    probe = {"tcpSocket": {"port": 80}, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
+    if "probe" in spec:
+        given = spec.pop("probe")
+        probe = None if given is None else probe | given
+    return ExternalService.model_validate(
+        {
+            "apiVersion": "eso.crowdfox.com/v1alpha1",
+            "kind": "ExternalService",
+            "metadata": {"name": "web", "namespace": "shop", "uid": "uid-1"},
+            "spec": {"port": 80, "ips": list(ips), "readinessProbe": probe, **spec},
+        }
+    )
+
+
+def known(ip: str, ready: bool, reason: str, **more: Any) -> dict[str, AddressStatus]:
+    fields = {"ip": ip, "ready": ready, "reason": reason, "message": "m", "lastTransitionTime": "t0", **more}
+    return {ip: AddressStatus.model_validate(fields)}
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    yield Rig()
+
+
+def test_a_new_address_starts_not_ready_and_is_probed_at_once(rig: Rig) -> None:
+    rig.apply()
+    assert rig.told() == {A: (False, "Pending", "not probed yet"), B: (False, "Pending", "not probed yet")}
+    assert rig.advance(0) == [A, B]
+
+
+def test_it_is_probed_again_each_period_without_drift(rig: Rig) -> None:
+    rig.apply(ips=(A,))
+    starts = []
+    for _ in range(3_000):
+        if rig.advance(0.0103):
+            starts.append(rig.now)
+            rig.engine.finish(A, OK)
+    assert [round(start - starts[0]) for start in starts] == [0, 10, 20, 30]
+
+
+def test_a_threshold_turns_the_state_and_keeps_the_evidence(rig: Rig) -> None:
+    rig.apply(ips=(A,))
+    rig.advance(0)
+    rig.engine.finish(A, OK)
+    assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
+    for _ in range(2):
+        rig.advance(10)
+        rig.engine.finish(A, DEAD)
+        assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
+    rig.advance(10)
+    rig.engine.finish(A, DEAD)
+    assert rig.results.get("uid-1")[A] == AddressStatus(
+        ip=A, ready=False, reason="ProbeFailed", message="connection refused", lastTransitionTime="t1030"
+    )
+
+
+def test_nothing_is_told_of_a_probe_that_changed_nothing(rig: Rig) -> None:
+    rig.apply(ips=(A,))
+    rig.advance(0)
+    rig.engine.finish(A, OK)
+    calls: list[str] = []
+    rig.results.listen(calls.append)
+    for _ in range(50):
+        rig.advance(10)
+        rig.engine.finish(A, Outcome(Result.SUCCESS, "HTTP 204"))
+    assert calls == []
+    assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
+
+
+def test_a_pending_address_that_fails_is_told_with_its_reason_once(rig: Rig) -> None:
+    rig.apply(ips=(A,))
+    calls: list[str] = []
+    rig.results.listen(calls.append)
+    for _ in range(6):
+        rig.advance(10)
+        rig.engine.finish(A, DEAD)
+    assert rig.results.get("uid-1")[A] == AddressStatus(
+        ip=A, ready=False, reason="ProbeFailed", message="connection refused", lastTransitionTime="t1000"
+    )
+    assert calls == ["uid-1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param(known(A, True, "ProbeSucceeded"), (True, "ProbeSucceeded", "m"), id="ready"),
+        pytest.param(known(A, False, "ProbeFailed"), (False, "ProbeFailed", "m"), id="failed"),
+        pytest.param(known(A, False, "Pending"), (False, "Pending", "m"), id="pending"),
+        pytest.param(
+            known(A, False, "Disabled", serving=True), (True, "ProbeSucceeded", "m"), id="drained-though-healthy"
+        ),
+        pytest.param(known(A, False, "Disabled", serving=False), (False, "ProbeFailed", "m"), id="drained-and-dead"),
+        pytest.param(known(A, True, "NoProbe"), (True, "Pending", "not probed yet"), id="was-not-probed-before"),
+        pytest.param(known(A, False, "Denied"), (False, "Pending", "not probed yet"), id="was-denied-before"),
+    ],
+)
+def test_a_restart_takes_readiness_from_the_status(
+    rig: Rig, status: dict[str, AddressStatus], expected: tuple[bool, str, str]
+) -> None:
+    rig.apply(ips=(A,), known=status, spread_starts=True)
+    assert rig.told() == {A: expected}
+
+
+def test_an_adopted_state_turns_only_on_full_thresholds_of_our_own(rig: Rig) -> None:
+    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"), spread_starts=True)
+    seen = []
+    for _ in range(3):
+        rig.advance(10)
+        rig.engine.finish(A, DEAD)
+        seen.append(rig.told()[A][0])
+    assert seen == [True, True, False]
+
+
+def test_first_probes_after_a_restart_are_spread_over_one_period(rig: Rig) -> None:
+    ips = tuple(f"10.0.101.{number}" for number in range(100))
+    rig.apply(ips=ips, spread_starts=True)
+    started = [len(rig.advance(0.9999 if second == 0 else 1)) for second in range(10)]
+    assert sum(started) == 100
+    assert all(8 <= number <= 12 for number in started)
+
+
+def test_a_probe_edit_keeps_the_state_and_zeroes_the_run(rig: Rig) -> None:
+    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
+    for _ in range(2):
+        rig.advance(10)
+        rig.engine.finish(A, DEAD)
+    rig.apply(ips=(A,), probe={"tcpSocket": {"port": 81}})
+    seen = [rig.told()[A][0]]
+    for _ in range(3):
+        rig.advance(10)
+        rig.engine.finish(A, DEAD)
+        seen.append(rig.told()[A][0])
+    assert seen == [True, True, True, False]
+
+
+def test_other_edits_leave_runs_and_running_probes_alone(rig: Rig) -> None:
+    rig.apply(known=known(A, True, "ProbeSucceeded"))
+    rig.advance(0)
+    rig.engine.finish(A, DEAD)
+    rig.engine.finish(B, OK)
+    rig.advance(10)
+    running = dict(rig.engine.running)
+    rig.apply(hosts=[{"host": "www.mydomain.com"}])
+    assert rig.engine.running == running
+    rig.engine.finish(A, DEAD)
+    rig.advance(10)
+    rig.engine.finish(A, DEAD)
+    assert rig.told() == {A: (False, "ProbeFailed", "connection refused"), B: (True, "ProbeSucceeded", "connected")}
+
+
+def test_an_address_removed_and_added_again_starts_not_ready(rig: Rig) -> None:
+    both = known(A, True, "ProbeSucceeded") | known(B, True, "ProbeSucceeded")
+    rig.apply(known=both)
+    rig.apply(ips=(A,), known=both)
+    assert rig.told() == {A: (True, "ProbeSucceeded", "m")}
+    rig.apply(ips=(A, B), known=both)
+    assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", "not probed yet")}
+
+
+def test_a_removed_address_is_never_heard_of_again(rig: Rig) -> None:
+    rig.apply()
+    rig.advance(0)
+    rig.apply(ips=(A,))
+    assert [ip for ip, _ in rig.engine.running.values()] == [A]
+    rig.engine.finish(A, OK)
+    assert rig.advance(10) == [A]
+    assert set(rig.told()) == {A}
+
+
+def test_taking_the_probe_away_stops_probing_and_giving_it_back_keeps_ready(rig: Rig) -> None:
+    rig.apply()
+    rig.advance(0)
+    rig.apply(probe=None)
+    assert (rig.engine.running, rig.told(), rig.advance(30)) == ({}, {}, [])
+    rig.apply()
+    assert rig.told() == {A: (True, "Pending", "not probed yet"), B: (True, "Pending", "not probed yet")}
+
+
+def test_release_stops_everything(rig: Rig) -> None:
+    rig.apply()
+    rig.advance(0)
+    rig.manager.release("uid-1")
+    assert (rig.engine.running, rig.told(), rig.advance(30), list(rig.manager.targets())) == ({}, {}, [], [])
+    assert not rig.manager.manages("uid-1")
+
+
+def test_probes_of_one_address_never_overlap_and_one_late_tick_is_kept(rig: Rig) -> None:
+    rig.apply(ips=(A,), probe={"timeoutSeconds": 60})
+    assert rig.advance(0) == [A]
+    assert rig.advance(10) == rig.advance(10) == rig.advance(10) == []
+    rig.engine.finish(A, DEAD)
+    assert rig.engine.started == [A, A]
+    rig.engine.finish(A, DEAD)
+    assert rig.engine.started == [A, A]
+    assert rig.advance(10) == [A]
+    assert rig.manager.stats.collapsed_ticks == 2
+
+
+def test_one_slow_address_delays_no_other(rig: Rig) -> None:
+    rig.apply()
+    rig.advance(0)
+    rig.engine.finish(B, OK)
+    assert rig.advance(10) == [B]
+
+
+def test_a_prober_fault_counts_for_nothing_and_is_logged(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
+    with caplog.at_level(logging.INFO):
+        for _ in range(10):
+            rig.advance(10)
+            rig.engine.finish(A, BROKEN)
+    assert rig.told() == {A: (True, "ProbeSucceeded", "m")}
+    assert rig.manager.stats.unknown == 10
+    assert caplog.messages[0] == f"shop/web: probing {A} went wrong on our side: too many open files"
+
+
+def test_a_transition_is_one_line_and_steady_state_is_silent(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        rig.apply(ips=(A,))
+        for outcome in (OK, OK, OK, DEAD, DEAD, DEAD, DEAD):
+            rig.advance(10)
+            rig.engine.finish(A, outcome)
+    assert caplog.messages == [
+        f"shop/web: {A} is ready: connected",
+        f"shop/web: {A} is not ready: connection refused",
+    ]
+
+
+def test_a_refused_address_is_not_probed_and_the_rest_are(rig: Rig) -> None:
+    rig.apply(ips=("127.0.0.1", A, "nonsense", A))
+    assert rig.advance(0) == [A]
+    assert set(rig.told()) == {A}
+
+
+def test_loopback_is_probed_where_the_policy_allows_it() -> None:
+    rig = Rig(AddressPolicy(loopback=True))
+    rig.apply(ips=("127.0.0.1",))
+    assert rig.advance(0) == ["127.0.0.1"]
+
+
+def test_a_disabled_address_is_still_probed(rig: Rig) -> None:
+    rig.apply(disabledIPs=[A])
+    assert rig.advance(0) == [A, B]
+
+
+def test_the_initial_delay_holds_back_an_address_without_a_past(rig: Rig) -> None:
+    rig.apply(ips=(A,), probe={"initialDelaySeconds": 15})
+    assert rig.advance(19.9) == []
+    assert rig.advance(0.1) == [A]
+
+
+def test_the_initial_delay_does_not_hold_back_a_known_address(rig: Rig) -> None:
+    rig.apply(ips=(A,), probe={"initialDelaySeconds": 15}, known=known(A, True, "ProbeSucceeded"))
+    assert rig.advance(0) == [A]

@@ -1,0 +1,72 @@
+"""Due times by the kubelet's rules (lines 29 to 31), with time as an argument."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe_sidecar.prober.schedule import Schedule, delayed, following, spread
+
+
+def test_what_is_due_comes_up_once_and_in_order() -> None:
+    schedule: Schedule[str] = Schedule()
+    for item, due in (("later", 3.0), ("first", 1.0), ("second", 2.0)):
+        schedule.add(item, due)
+    assert list(schedule.pop_due(2.5)) == [(1.0, "first"), (2.0, "second")]
+    assert list(schedule.pop_due(2.5)) == []
+    assert (schedule.next_due(), len(schedule)) == (3.0, 1)
+
+
+def test_equal_due_times_keep_the_order_of_adding() -> None:
+    schedule: Schedule[str] = Schedule()
+    for item in ("a", "b", "c"):
+        schedule.add(item, 1.0)
+    assert [item for _, item in schedule.pop_due(1.0)] == ["a", "b", "c"]
+
+
+def test_an_empty_schedule_has_nothing_due() -> None:
+    assert Schedule[str]().next_due() is None
+
+
+@pytest.mark.parametrize(
+    ("due", "now", "expected"),
+    [
+        pytest.param(100.0, 100.0, 110.0, id="on-time"),
+        pytest.param(100.0, 100.4, 110.0, id="late-without-drift"),
+        pytest.param(100.0, 109.999, 110.0, id="nearly-a-period-late"),
+        pytest.param(100.0, 110.0, 120.0, id="a-period-late-loses-a-tick"),
+        pytest.param(100.0, 145.0, 150.0, id="line-30-late-ticks-collapse"),
+        pytest.param(100.0, 99.9, 110.0, id="clock-a-little-early"),
+    ],
+)
+def test_following(due: float, now: float, expected: float) -> None:
+    assert following(due, 10, now) == pytest.approx(expected)
+
+
+@given(st.floats(0, 1e6), st.integers(1, 3600), st.floats(0, 1e5))
+def test_the_following_tick_lies_ahead_and_on_the_grid(due: float, period: int, late: float) -> None:
+    tick = following(due, period, due + late)
+    assert due + late - 1e-6 <= tick <= due + late + period + 1e-6
+    assert (tick - due) / period == pytest.approx(round((tick - due) / period), abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 10, 1_000])
+def test_first_probes_are_spread_evenly(count: int) -> None:
+    starts = sorted(spread(index, 10.0, 0.3) for index in range(count))
+    gaps = [b - a for a, b in zip(starts, [*starts[1:], starts[0] + 10.0], strict=True)]
+    assert all(0 <= start < 10.0 for start in starts)
+    assert max(gaps) <= 2.0 * 10.0 / count
+
+
+@pytest.mark.parametrize(
+    ("first", "delay", "expected"),
+    [
+        pytest.param(100.0, 0, 100.0, id="no-delay-probes-at-once"),
+        pytest.param(100.0, 5, 110.0, id="line-31-first-tick-after-the-delay"),
+        pytest.param(100.0, 10, 110.0, id="line-31-tick-at-the-delay"),
+        pytest.param(104.0, 10, 114.0, id="line-31-delay-counts-from-the-start-not-from-the-first-tick"),
+        pytest.param(104.0, 4, 104.0, id="line-31-delay-over-before-the-first-tick"),
+        pytest.param(100.0, 25, 130.0, id="line-31-longer-than-two-periods"),
+    ],
+)
+def test_initial_delay(first: float, delay: int, expected: float) -> None:
+    assert delayed(100.0, first, delay, 10) == pytest.approx(expected)

@@ -1,0 +1,59 @@
+"""The kubelet's threshold fold (lines 22 and 24 to 27 of its semantics)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api.core import Probe, TCPSocketAction
+from probe_sidecar.prober.threshold import Fold, Run, fold
+from probe_sidecar.probes.outcome import Outcome, Result
+
+LETTERS = {"S": Result.SUCCESS, "W": Result.WARNING, "F": Result.FAILURE, "E": Result.UNKNOWN}
+
+
+def probe(success: int, failure: int) -> Probe:
+    return Probe(tcpSocket=TCPSocketAction(port=80), successThreshold=success, failureThreshold=failure)
+
+
+def states(trace: str, success: int, failure: int) -> str:
+    """The state after each result of `trace`, R for ready and n for not; the kubelet starts not ready."""
+    run, ready, seen = Run(), False, ""
+    for letter in trace:
+        run, verdict = fold(run, Outcome(LETTERS[letter], ""), probe(success, failure))
+        ready = ready if verdict is None else verdict
+        seen += "R" if ready else "n"
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("trace", "success", "failure", "expected"),
+    [
+        pytest.param("SSFFEFWWFFSFFWF", 2, 3, "nRRRRnnRRRRRRRR", id="line-26-trace-of-the-kubelet"),
+        pytest.param("S", 1, 3, "R", id="line-24-one-success-is-enough-by-default"),
+        pytest.param("SFFFS", 1, 3, "RRRnR", id="line-24-three-failures-then-one-success"),
+        pytest.param("SSFFSFF", 2, 3, "nRRRRRR", id="line-25-a-success-below-its-threshold-restarts-the-failure-run"),
+        pytest.param("SSFFFFF", 2, 3, "nRRRnnn", id="line-25-acting-again-changes-nothing"),
+        pytest.param("WW", 2, 1, "nR", id="line-22-a-warning-is-a-success"),
+        pytest.param("SSFEFEEF", 2, 3, "nRRRRRRn", id="line-26-a-prober-error-leaves-the-run-as-it-was"),
+        pytest.param("EEEE", 1, 1, "nnnn", id="line-26-prober-errors-alone-decide-nothing"),
+    ],
+)
+def test_trace(trace: str, success: int, failure: int, expected: str) -> None:
+    assert states(trace, success, failure) == expected
+
+
+def test_a_run_below_the_threshold_gives_no_verdict() -> None:
+    assert fold(Run(), Outcome(Result.FAILURE, "connection refused"), probe(1, 3)) == Fold(Run(False, 1), None)
+
+
+@given(st.text(alphabet="SWFE", max_size=60), st.integers(1, 5), st.integers(1, 5))
+def test_a_verdict_needs_that_many_equal_results_in_a_row(trace: str, success: int, failure: int) -> None:
+    evidence = ["S" if letter in "SW" else "F" for letter in trace if letter != "E"]
+    run = Run()
+    seen = 0
+    for letter in trace:
+        run, verdict = fold(run, Outcome(LETTERS[letter], ""), probe(success, failure))
+        seen += letter != "E"
+        needed = success if verdict else failure
+        if verdict is not None:
+            assert evidence[seen - needed : seen] == ["S" if verdict else "F"] * needed
