@@ -1,0 +1,9 @@
+"""An in-process Kubernetes API on a loopback socket: the stand-in of the playground and of the tests.
+
+It is as real as the sidecar, Metacontroller's stand-in and kubectl can tell; what it leaves out is in docs/adr/0030.
+"""
+
+from playground.apiserver.faults import Fault
+from playground.apiserver.server import FakeApiServer
+
+__all__ = ["FakeApiServer", "Fault"]

@@ -1,0 +1,100 @@
+"""Faults on order: refusals, errors, slowness, silence, lost answers; matched by verb, resource and actor."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from playground.apiserver.errors import ApiError
+
+
+class LostAnswer(Exception):
+    """The request was carried out (or not), and the connection breaks before the answer."""
+
+
+@dataclass(eq=False, slots=True)
+class Fault:
+    """One order. Empty sets match everything; `times` and `until` (time.monotonic) end it, `lift()` ends it by hand.
+
+    `code`: refused with that HTTP status before anything is done. `seconds`: waits before anything is done.
+    `stall`: no answer until lifted. `lose_answer`: done, but the connection breaks before the answer.
+    """
+
+    verbs: frozenset[str] = frozenset()
+    resources: frozenset[str] = frozenset()
+    actors: frozenset[str] = frozenset()
+    code: int = 0
+    retry_after: int | None = None
+    seconds: float = 0.0
+    stall: bool = False
+    lose_answer: bool = False
+    times: int | None = None
+    until: float | None = None
+    hits: int = 0
+    _lifted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def lift(self) -> None:
+        """Ends it; what it stalls goes on."""
+        self._lifted.set()
+
+    @property
+    def over(self) -> bool:
+        """Whether it matches no longer."""
+        spent = self.times is not None and self.hits >= self.times
+        late = self.until is not None and time.monotonic() >= self.until
+        return spent or late or self._lifted.is_set()
+
+    def matches(self, verb: str, resource: str, actor: str) -> bool:
+        """Whether it is meant for this request."""
+        wanted = ((self.verbs, verb), (self.resources, resource), (self.actors, actor))
+        return not self.over and all(not allowed or word in allowed for allowed, word in wanted)
+
+    async def strike(self) -> None:
+        """Waits, stalls or refuses."""
+        self.hits += 1
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        if self.stall:
+            await self._lifted.wait()
+        if self.code:
+            raise _refusal(self.code, self.retry_after)
+
+
+class Faults:
+    """The orders of one server."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def add(self, fault: Fault) -> Fault:
+        """Begins a fault and returns it, for `lift()`."""
+        self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """Lifts all."""
+        for fault in self._faults:
+            fault.lift()
+        self._faults.clear()
+
+    async def before(self, verb: str, resource: str, actor: str) -> bool:
+        """Strikes with what matches; raises its refusal. True if the answer is to be lost."""
+        self._faults = [fault for fault in self._faults if not fault.over]
+        matching = [fault for fault in self._faults if fault.matches(verb, resource, actor)]
+        for fault in matching:
+            await fault.strike()
+        return any(fault.lose_answer for fault in matching)
+
+
+_REASONS = {
+    401: ("Unauthorized", "Unauthorized"),
+    403: ("Forbidden", "forbidden by a fault of the playground"),
+    429: ("TooManyRequests", "storage is (re)initializing"),
+    500: ("InternalError", "Internal error occurred: a fault of the playground"),
+    503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
+    504: ("Timeout", "the request did not complete within the allowed time"),
+}
+
+
+def _refusal(code: int, retry_after: int | None) -> ApiError:
+    reason, text = _REASONS.get(code, ("Unknown", "a fault of the playground"))
+    return ApiError(code, reason, text, retry_after=retry_after)

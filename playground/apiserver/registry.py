@@ -1,0 +1,297 @@
+"""The write path of one resource: metadata, defaults, validation, the guard, generations, conflicts, no-ops.
+
+After k8s.io/apiserver pkg/registry/generic/registry/store.go and apiextensions' customresource strategies.
+"""
+
+import copy
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from playground.apiserver import builtin, schema
+from playground.apiserver.definition import Definition
+from playground.apiserver.errors import (
+    Cause,
+    already_exists,
+    bad_request,
+    conflict,
+    invalid,
+    invalid_value,
+    not_found,
+    required,
+)
+from playground.apiserver.guard import stale_status
+from playground.apiserver.resources import NAMESPACES, Resource
+from playground.apiserver.storage import Storage
+
+Object = dict[str, Any]
+Rules = Callable[[Mapping[str, Any]], list[Cause]]
+
+SYSTEM_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+_NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """Query parameters of a write. `field_validation`: Ignore, Warn or Strict."""
+
+    dry_run: bool = False
+    field_validation: str = "Ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write came to: the object as stored, whether anything changed, warnings for the client."""
+
+    object: Object
+    changed: bool
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Knobs:
+    """What a real server has no switch for. `guard` off is a CRD without the transition rule."""
+
+    guard: bool = True
+    loopback: bool = False
+
+
+class Registry:
+    """Creates, replaces and deletes objects of any served resource in a Storage."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        definitions: Mapping[tuple[str, str], Definition],
+        now: Callable[[], str],
+        knobs: Knobs,
+        rules: Rules,
+    ) -> None:
+        self._storage = storage
+        self._definitions = definitions
+        self._now = now
+        self._knobs = knobs
+        self._rules = rules
+        self._cluster_ips = 0
+
+    def read(self, resource: Resource, namespace: str, name: str) -> Object:
+        """The object, or 404."""
+        found = self._storage.get(resource.key, namespace, name)
+        if found is None:
+            raise not_found(resource.plural, resource.group, name)
+        return found
+
+    def create(self, resource: Resource, namespace: str, body: Mapping[str, Any], options: WriteOptions) -> Written:
+        """Stores a new object; 409 if its name is taken, 404 if its namespace does not exist."""
+        obj = self._decoded(resource, namespace, body)
+        meta = obj["metadata"]
+        if not meta.get("name") and meta.get("generateName"):
+            meta["name"] = meta["generateName"] + uuid4().hex[:5]
+        name = meta.get("name", "")
+        self._check_place(resource, namespace, name)
+        if self._storage.get(resource.key, namespace, name):
+            raise already_exists(resource.plural, resource.group, name)
+        meta.pop("resourceVersion", None)
+        meta |= {"uid": str(uuid4()), "creationTimestamp": self._now()}
+        meta.pop("generation", None)
+        if resource.generation:
+            meta["generation"] = 1
+        if resource.status:
+            obj.pop("status", None)
+        obj, warnings = self._admitted(resource, obj, None, options)
+        stored = obj if options.dry_run else self._storage.put(resource.key, obj)
+        return Written(stored, True, warnings)
+
+    def update(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        options: WriteOptions,
+        subresource: str = "",
+    ) -> Written:
+        """Replaces an object, or only its status; 409 on a stale resourceVersion or another uid. A no-op stays one."""
+        old = self.read(resource, namespace, name)
+        obj = self._decoded(resource, namespace, body)
+        self._check_precondition(resource, old, obj, name)
+        obj = _status_only(obj, old) if subresource == "status" else _all_but_status(obj, old, resource)
+        obj, warnings = self._admitted(resource, obj, old, options)
+        if resource.generation and not same(_desired(obj), _desired(old)):
+            obj["metadata"]["generation"] = old["metadata"]["generation"] + 1
+        obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        if same(obj, old):
+            return Written(old, False, warnings)
+        if options.dry_run:
+            return Written(obj, True, warnings)
+        if obj["metadata"].get("deletionTimestamp") and not obj["metadata"].get("finalizers"):
+            return Written(self._storage.remove(resource.key, namespace, name), True, warnings)
+        return Written(self._storage.put(resource.key, obj), True, warnings)
+
+    def delete(
+        self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], *, dry_run: bool
+    ) -> Written:
+        """Deletes an object, or marks it when finalizers hold it. Preconditions on uid and resourceVersion are kept."""
+        old = self.read(resource, namespace, name)
+        for field, wanted in (body.get("preconditions") or {}).items():
+            if wanted and (has := old["metadata"].get(field)) != wanted:
+                why = f"Precondition failed: {field} in precondition: {wanted}, in object meta: {has}"
+                raise conflict(resource.plural, resource.group, name, why)
+        if dry_run:
+            return Written(old, True)
+        finalizers = list(old["metadata"].get("finalizers") or ())
+        if body.get("propagationPolicy") == "Foreground" and "foregroundDeletion" not in finalizers:
+            finalizers.append("foregroundDeletion")
+        elif body.get("propagationPolicy") == "Orphan" or body.get("orphanDependents"):
+            self._orphan(old)
+        if not finalizers:
+            return Written(self._storage.remove(resource.key, namespace, name), True)
+        if old["metadata"].get("deletionTimestamp"):
+            return Written(old, False)
+        meta = old["metadata"] | {
+            "finalizers": finalizers,
+            "deletionTimestamp": self._now(),
+            "deletionGracePeriodSeconds": 0,
+        }
+        if resource.generation:
+            meta["generation"] += 1
+        return Written(self._storage.put(resource.key, {**old, "metadata": meta}), True)
+
+    def _orphan(self, owner: Object) -> None:
+        uid = owner["metadata"]["uid"]
+        for key, obj in self._storage.everything():
+            references = obj["metadata"].get("ownerReferences") or []
+            kept = [reference for reference in references if reference["uid"] != uid]
+            if len(kept) != len(references):
+                meta = {name: value for name, value in obj["metadata"].items() if name != "ownerReferences"}
+                self._storage.put(key, {**obj, "metadata": meta | ({"ownerReferences": kept} if kept else {})})
+
+    def _decoded(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> Object:
+        if not isinstance(body, Mapping) or not isinstance(body.get("metadata", {}), Mapping):
+            raise bad_request("the object provided is unrecognized: the body is not an object with metadata")
+        given = (body.get("apiVersion", resource.api_version), body.get("kind", resource.kind))
+        if given != (resource.api_version, resource.kind):
+            wanted = f"{resource.kind} of {resource.api_version}"
+            raise bad_request(f"the object provided is {given[1]} of {given[0]}, this path takes {wanted}")
+        obj: Object = integral(copy.deepcopy(dict(body)))
+        obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
+        meta = obj.setdefault("metadata", {})
+        meta.pop("managedFields", None)
+        meta.pop("selfLink", None)
+        if resource.namespaced:
+            if meta.get("namespace", namespace) != namespace:
+                text = "the namespace of the provided object does not match the namespace sent on the request"
+                raise bad_request(text)
+            meta["namespace"] = namespace
+        else:
+            meta.pop("namespace", None)
+        return obj
+
+    def _check_place(self, resource: Resource, namespace: str, name: str) -> None:
+        if not name:
+            field = required("metadata.name", "name or generateName is required")
+            raise invalid(resource.kind, resource.group, name, [field])
+        if len(name) > 253 or not _NAME.match(name):
+            rule = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'"
+            raise invalid(resource.kind, resource.group, name, [invalid_value("metadata.name", name, rule)])
+        if resource.namespaced and self._storage.get(NAMESPACES.key, "", namespace) is None:
+            raise not_found(NAMESPACES.plural, "", namespace)
+
+    def _check_precondition(self, resource: Resource, old: Object, obj: Object, name: str) -> None:
+        meta = obj["metadata"]
+        if meta.get("name", name) != name:
+            text = f"the name of the object ({meta['name']}) does not match the name on the URL ({name})"
+            raise bad_request(text)
+        meta["name"] = name
+        version = meta.get("resourceVersion")
+        if version is None and resource.custom:
+            cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+            raise invalid(resource.kind, resource.group, name, [cause])
+        if meta.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
+            why = (
+                f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {old['metadata']['uid']}"
+            )
+            raise conflict(resource.plural, resource.group, name, why)
+        if version not in (None, "", old["metadata"]["resourceVersion"]):
+            raise conflict(resource.plural, resource.group, name)
+
+    def _admitted(
+        self, resource: Resource, obj: Object, old: Object | None, options: WriteOptions
+    ) -> tuple[Object, tuple[str, ...]]:
+        warnings: tuple[str, ...] = (resource.warning,) if resource.warning else ()
+        found = self._definitions.get(resource.key)
+        if found is None:
+            builtin.fill(resource, obj, self._next_cluster_ip)
+            problems = builtin.problems(resource, obj, loopback=self._knobs.loopback)
+        else:
+            obj, unknown = schema.prune(obj, found.schema)
+            warnings += _unknown_fields(resource, unknown, options)
+            schema.default(obj, found.schema)
+            problems = schema.validate(obj, found.schema)
+            if not problems:
+                problems = self._rule_problems(obj, old)
+        if problems:
+            raise invalid(resource.kind, resource.group, obj["metadata"]["name"], problems)
+        return obj, warnings
+
+    def _rule_problems(self, obj: Object, old: Object | None) -> list[Cause]:
+        problems = self._rules(obj) if old is None or not same(obj.get("spec"), old.get("spec")) else []
+        if self._knobs.guard and old is not None and (stale := stale_status(old, obj)):
+            problems.append(stale)
+        return problems
+
+    def _next_cluster_ip(self) -> str:
+        self._cluster_ips += 1
+        return f"10.96.{self._cluster_ips // 250}.{self._cluster_ips % 250 + 1}"
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equality as typed JSON: true is not 1, and 1.0 is not 1."""
+    return orjson.dumps(left, option=orjson.OPT_SORT_KEYS) == orjson.dumps(right, option=orjson.OPT_SORT_KEYS)
+
+
+def integral(value: Any) -> Any:
+    """Floats without a fraction become integers, as they do on their way through the API server's JSON."""
+    if isinstance(value, dict):
+        return {name: integral(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [integral(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _desired(obj: Mapping[str, Any]) -> Object:
+    return {name: value for name, value in obj.items() if name not in ("metadata", "status")}
+
+
+def _status_only(obj: Object, old: Object) -> Object:
+    result = copy.deepcopy(old)
+    result.pop("status", None)
+    return result | ({"status": obj["status"]} if "status" in obj else {})
+
+
+def _all_but_status(obj: Object, old: Object, resource: Resource) -> Object:
+    for field in SYSTEM_METADATA:
+        obj["metadata"].pop(field, None)
+        if field in old["metadata"]:
+            obj["metadata"][field] = old["metadata"][field]
+    if resource.status:
+        obj.pop("status", None)
+        if "status" in old:
+            obj["status"] = copy.deepcopy(old["status"])
+    return obj
+
+
+def _unknown_fields(resource: Resource, unknown: list[str], options: WriteOptions) -> tuple[str, ...]:
+    texts = [f'unknown field "{path}"' for path in unknown]
+    if texts and options.field_validation == "Strict":
+        text = ", ".join(texts)
+        raise bad_request(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+            f"strict decoding error: {text}"
+        )
+    return tuple(texts) if options.field_validation == "Warn" else ()

@@ -1,0 +1,56 @@
+"""What a request means: verb, resource, object. Pure (k8s.io/apiserver pkg/endpoints/request RequestInfo)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from playground.apiserver.errors import no_such_path
+from playground.apiserver.resources import Resource
+
+Served = Mapping[tuple[str, str, str], Resource]  # group, version, plural
+
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """One request for a resource; `name` is empty for the whole collection."""
+
+    verb: str
+    resource: Resource
+    namespace: str
+    name: str
+    subresource: str
+
+
+def request_info(method: str, path: str, query: Mapping[str, str], served: Served) -> RequestInfo:
+    """Reads method and path; 404 for anything that is not served."""
+    group, version, parts = _group_version(path)
+    namespace = ""
+    if len(parts) > 2 and parts[0] == "namespaces" and (group, version, parts[2]) in served:
+        namespace, parts = parts[1], parts[2:]
+    resource = served.get((group, version, parts[0])) if 1 <= len(parts) <= 3 else None
+    if resource is None:
+        raise no_such_path()
+    name = parts[1] if len(parts) > 1 else ""
+    subresource = parts[2] if len(parts) > 2 else ""
+    if subresource and not (subresource == "status" and resource.status):
+        raise no_such_path()
+    if method == "GET":
+        watched = query.get("watch", "") in ("true", "1")
+        verb = "watch" if watched and not name else "get" if name else "list"
+    else:
+        verb = _VERBS[method]
+    if verb == "delete" and not name:
+        verb = "deletecollection"
+    if verb in ("update", "patch") and not name:
+        raise no_such_path()
+    return RequestInfo(verb, resource, namespace, name, subresource)
+
+
+def _group_version(path: str) -> tuple[str, str, list[str]]:
+    parts = [part for part in path.split("/") if part]
+    if parts[:2] == ["api", "v1"] and len(parts) > 2:
+        return "", "v1", parts[2:]
+    if parts[:1] == ["apis"] and len(parts) > 3:
+        return parts[1], parts[2], parts[3:]
+    raise no_such_path()

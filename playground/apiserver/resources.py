@@ -1,0 +1,76 @@
+"""The resources that are served: names, scope, subresources, what bumps a generation. Data only."""
+
+from dataclasses import dataclass
+
+METADATA_FIELDS = frozenset({"metadata.name", "metadata.namespace"})
+EVENT_FIELDS = METADATA_FIELDS | {
+    "involvedObject.kind",
+    "involvedObject.namespace",
+    "involvedObject.name",
+    "involvedObject.uid",
+    "involvedObject.apiVersion",
+    "involvedObject.resourceVersion",
+    "involvedObject.fieldPath",
+    "reason",
+    "type",
+    "source",
+    "reportingComponent",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One served resource. `generation`: metadata.generation exists and grows with every change outside status."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    singular: str
+    short_names: tuple[str, ...] = ()
+    namespaced: bool = True
+    status: bool = False
+    generation: bool = False
+    custom: bool = False
+    fields: frozenset[str] = METADATA_FIELDS
+    warning: str = ""
+    categories: tuple[str, ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        """`v1`, or `group/version`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def prefix(self) -> str:
+        """The URL prefix of the group and version."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Group and plural: what a resource is told apart by."""
+        return (self.group, self.plural)
+
+
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", "namespace", ("ns",), namespaced=False, status=True)
+SERVICES = Resource("", "v1", "services", "Service", "service", ("svc",), status=True, categories=("all",))
+ENDPOINTS = Resource(
+    "",
+    "v1",
+    "endpoints",
+    "Endpoints",
+    "endpoints",
+    ("ep",),
+    warning="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+)
+EVENTS = Resource("", "v1", "events", "Event", "event", ("ev",), fields=EVENT_FIELDS)
+NEW_EVENTS = Resource("events.k8s.io", "v1", "events", "Event", "event", ("ev",))
+INGRESSES = Resource(
+    "networking.k8s.io", "v1", "ingresses", "Ingress", "ingress", ("ing",), status=True, generation=True
+)
+ENDPOINT_SLICES = Resource(
+    "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", "endpointslice", generation=True
+)
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", "lease")
+
+BUILTIN = (NAMESPACES, SERVICES, ENDPOINTS, EVENTS, NEW_EVENTS, INGRESSES, ENDPOINT_SLICES, LEASES)

@@ -1,0 +1,115 @@
+"""What etcd and the watch cache are to a real API server: objects, one growing revision, a log of changes.
+
+Objects once stored are never changed in place, so readers may hold them. One event loop owns a Storage; nothing locks.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Object = dict[str, Any]
+Key = tuple[str, str]
+ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One committed write. `object` is the state after it (before it, for DELETED) and carries `revision`."""
+
+    revision: int
+    type: ChangeType
+    resource: Key
+    object: Object
+    previous: Object | None
+
+
+@dataclass(eq=False, slots=True)
+class Subscription:
+    """The changes of one resource from now on; `None` ends it, an exception breaks it."""
+
+    resource: Key
+    queue: "asyncio.Queue[Change | Exception | None]" = field(default_factory=asyncio.Queue)
+
+
+class Storage:
+    """Revisions start at 95, so that whoever compares them as strings goes wrong within five writes."""
+
+    def __init__(self) -> None:
+        self.revision = 95
+        self.compacted = 0
+        self._objects: dict[Key, dict[tuple[str, str], Object]] = {}
+        self._log: deque[Change] = deque()
+        self._subscriptions: set[Subscription] = set()
+
+    def get(self, resource: Key, namespace: str, name: str) -> Object | None:
+        """The object as stored, to be read only."""
+        return self._objects.get(resource, {}).get((namespace, name))
+
+    def items(self, resource: Key, namespace: str = "") -> list[Object]:
+        """All objects of a resource, of one namespace if given, in the order of namespace and name."""
+        found = self._objects.get(resource, {})
+        return [found[place] for place in sorted(found) if not namespace or place[0] == namespace]
+
+    def everything(self) -> Iterator[tuple[Key, Object]]:
+        """All objects of all resources."""
+        for resource, found in list(self._objects.items()):
+            for obj in list(found.values()):
+                yield resource, obj
+
+    def put(self, resource: Key, obj: Object) -> Object:
+        """Commits a new or changed object under the next revision and returns it as stored."""
+        self.revision += 1
+        meta = {**obj["metadata"], "resourceVersion": str(self.revision)}
+        stored = {**obj, "metadata": meta}
+        place = (meta.get("namespace", ""), meta["name"])
+        previous = self._objects.setdefault(resource, {}).get(place)
+        self._objects[resource][place] = stored
+        self._commit(Change(self.revision, "MODIFIED" if previous else "ADDED", resource, stored, previous))
+        return stored
+
+    def remove(self, resource: Key, namespace: str, name: str) -> Object:
+        """Commits a deletion and returns the last state, with the revision of the deletion as the real one has it."""
+        previous = self._objects[resource].pop((namespace, name))
+        self.revision += 1
+        last = {**previous, "metadata": {**previous["metadata"], "resourceVersion": str(self.revision)}}
+        self._commit(Change(self.revision, "DELETED", resource, last, previous))
+        return last
+
+    def changes_after(self, resource: Key, revision: int) -> list[Change]:
+        """What the log still has of a resource beyond a revision."""
+        return [change for change in self._log if change.revision > revision and change.resource == resource]
+
+    def compact(self, revision: int | None = None) -> None:
+        """Forgets the log up to a revision (all of it by default): older watches and continue tokens get 410."""
+        self.compacted = self.revision if revision is None else revision
+        while self._log and self._log[0].revision <= self.compacted:
+            self._log.popleft()
+
+    def subscribe(self, resource: Key) -> Subscription:
+        """Begins to receive changes; give it back to `unsubscribe`."""
+        subscription = Subscription(resource)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Ends a subscription; a second call does nothing."""
+        self._subscriptions.discard(subscription)
+
+    def interrupt(self, last: Exception | None = None) -> int:
+        """Ends every subscription, with `last` as its final word if given; returns how many there were."""
+        for subscription in self._subscriptions:
+            subscription.queue.put_nowait(last)
+        return len(self._subscriptions)
+
+    @property
+    def watchers(self) -> int:
+        """How many watches are open."""
+        return len(self._subscriptions)
+
+    def _commit(self, change: Change) -> None:
+        self._log.append(change)
+        for subscription in self._subscriptions:
+            if subscription.resource == change.resource:
+                subscription.queue.put_nowait(change)
