@@ -1,0 +1,246 @@
+"""The only door to the API server, and all that other rooms see of it: a request is a value first, then one send.
+
+Plain dicts in and out. httpx stands nowhere else but in `credentials` and `kubeconfig` beside this module. No retries
+here: who asks knows what a failure means. The one exception is a 401 with a rotating token (`credentials.FileToken`).
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import orjson
+
+from probe_sidecar.kube.backoff import Backoff
+from probe_sidecar.kube.credentials import Access
+from probe_sidecar.kube.errors import GARBAGE, TIMEOUT, UNREACHABLE, ApiError, from_response
+
+__all__ = ["GARBAGE", "TIMEOUT", "UNREACHABLE", "ApiError", "Backoff", "KubeClient", "Object", "Resource", "connect"]
+
+Object = dict[str, Any]
+Objects = list[Object]
+
+CONNECT_SECONDS = 5.0
+REQUEST_SECONDS = 30.0
+LIST_SECONDS = 60.0
+PAGE = 250
+"""Objects a page of a LIST: with 1,000 addresses each (some 150 KB), a page stays below 40 MB."""
+
+MAX_PAGES = 10_000
+MAX_LINE = 16 * 1024 * 1024
+"""Bytes of one watch event; etcd stores objects of 1.5 MB at most."""
+
+JSON = "application/json"
+JSON_PATCH = "application/json-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind of object as the API's paths name it; `group` is empty for the core group."""
+
+    group: str
+    version: str
+    plural: str
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """The path of a collection (without `name`) or of one object; no `namespace` means all, or cluster scope."""
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        if namespace is not None:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, subresource) if part is not None]
+        return "/" + "/".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request before it is sent; `query` is in the order it is written."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    content_type: str = JSON
+
+
+def patch_request(
+    resource: Resource, namespace: str | None, name: str, ops: Sequence[Object], subresource: str | None = None
+) -> Request:
+    """A JSON Patch (RFC 6902) of an object or of its subresource."""
+    return Request("PATCH", resource.path(namespace, name, subresource), (), orjson.dumps(ops), JSON_PATCH)
+
+
+def list_request(resource: Resource, namespace: str | None, page: str | None, limit: int | None = PAGE) -> Request:
+    """One page of a LIST. Without resourceVersion: the newest state, so never older than what was seen before."""
+    query = [("limit", str(limit))] if limit is not None else []
+    if page is not None:
+        query.append(("continue", page))
+    return Request("GET", resource.path(namespace), tuple(query))
+
+
+def watch_request(resource: Resource, namespace: str | None, version: str, seconds: int) -> Request:
+    """A watch from `version` on that the server ends after `seconds`; always with a version, always with bookmarks.
+
+    Without a version the server would begin with synthetic ADDED events whose versions do not ascend.
+    """
+    query = ("watch", "true"), ("resourceVersion", version), ("allowWatchBookmarks", "true")
+    return Request("GET", resource.path(namespace), (*query, ("timeoutSeconds", str(seconds))))
+
+
+def connect(access: Access) -> "KubeClient":
+    """A client for `access`. HTTP/2 off, the environment's proxies ignored, every time-out explicit."""
+    return KubeClient(
+        httpx.AsyncClient(
+            base_url=access.server,
+            auth=access.auth,
+            verify=access.tls,
+            trust_env=False,
+            http2=False,
+            follow_redirects=False,
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=40, keepalive_expiry=30.0),
+        ),
+        server_name=access.server_name,
+    )
+
+
+class KubeClient:
+    """Sends requests to one API server; raises ApiError and nothing else for whatever goes wrong on the way."""
+
+    def __init__(self, http: httpx.AsyncClient, server_name: str | None = None) -> None:
+        self._http = http
+        self._extensions = {"sni_hostname": server_name} if server_name else {}
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
+        """One object as it is now."""
+        return await self.send(Request("GET", resource.path(namespace, name)))
+
+    async def create(self, resource: Resource, namespace: str | None, body: Object) -> Object:
+        """Create an object (Events, Leases); ApiError 409 when the name is taken."""
+        return await self.send(Request("POST", resource.path(namespace), (), orjson.dumps(body)))
+
+    async def replace(self, resource: Resource, namespace: str | None, name: str, body: Object) -> Object:
+        """Replace an object (Leases), guarded by the resourceVersion within `body`."""
+        return await self.send(Request("PUT", resource.path(namespace, name), (), orjson.dumps(body)))
+
+    async def delete(self, resource: Resource, namespace: str | None, name: str) -> None:
+        """Delete an object; ApiError 404 when it is gone already."""
+        await self.send(Request("DELETE", resource.path(namespace, name)))
+
+    async def patch_status(self, resource: Resource, namespace: str | None, name: str, ops: Sequence[Object]) -> Object:
+        """JSON Patch of the status subresource; answers the whole object as stored."""
+        return await self.send(patch_request(resource, namespace, name, ops, "status"))
+
+    async def list(self, resource: Resource, namespace: str | None = None) -> tuple[Objects, str]:
+        """All objects and the resourceVersion of the set, page by page.
+
+        When a continue token expires under way (410), one LIST in a single page follows, as in client-go's pager.
+        """
+        try:
+            return await self._pages(resource, namespace)
+        except ApiError as error:
+            if error.status != 410:
+                raise
+        return _items(await self.send(list_request(resource, namespace, None, limit=None), LIST_SECONDS))[:2]
+
+    async def _pages(self, resource: Resource, namespace: str | None) -> tuple[Objects, str]:
+        objects: Objects = []
+        page: str | None = None
+        for _ in range(MAX_PAGES):
+            found, version, page = _items(await self.send(list_request(resource, namespace, page), LIST_SECONDS))
+            objects += found
+            if page is None:
+                return objects, version
+        raise ApiError(200, GARBAGE, f"the list of {resource.plural} has no end")
+
+    async def watch(
+        self, resource: Resource, version: str, *, seconds: int, idle: float, namespace: str | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The lines of a watch, until the server ends it.
+
+        Raises ApiError: the server's own; TIMEOUT after `idle` seconds without a byte; UNREACHABLE when cut.
+        A line without its end was cut, and is dropped.
+        """
+        request = watch_request(resource, namespace, version, seconds)
+        timeout = httpx.Timeout(CONNECT_SECONDS, read=idle)
+        try:
+            async with self._http.stream(**self._arguments(request), timeout=timeout) as response:
+                if response.status_code != 200:
+                    raise from_response(response.status_code, response.headers, await response.aread())
+                async for line in _lines(response.aiter_bytes()):
+                    yield line
+        except httpx.RequestError as error:
+            raise _translated(error) from error
+
+    async def send(self, request: Request, deadline: float = REQUEST_SECONDS) -> Object:
+        """Send one request and read the object it answers; `deadline` seconds span the whole exchange."""
+        timeout = httpx.Timeout(CONNECT_SECONDS, read=deadline)
+        try:
+            async with asyncio.timeout(deadline):
+                response = await self._http.request(**self._arguments(request), timeout=timeout)
+        except httpx.RequestError as error:
+            raise _translated(error) from error
+        except TimeoutError as error:
+            raise ApiError(0, TIMEOUT, f"no complete answer within {deadline:g} s") from error
+        if not response.is_success:
+            raise from_response(response.status_code, response.headers, response.content)
+        return _object(response.status_code, response.content)
+
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        headers = {"Accept": JSON, "User-Agent": "external-service-prober"}
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+        return {
+            "method": request.method,
+            "url": request.path,
+            "params": request.query or None,
+            "content": request.body,
+            "headers": headers,
+            "extensions": dict(self._extensions),
+        }
+
+
+def _translated(error: httpx.RequestError) -> ApiError:
+    """ReadTimeout is a server that fell silent; a connection that never came about is an unreachable one."""
+    if isinstance(error, httpx.ReadTimeout):
+        return ApiError(0, TIMEOUT, "the API server fell silent")
+    detail = str(error)
+    return ApiError(0, UNREACHABLE, f"{type(error).__name__}: {detail}" if detail else type(error).__name__)
+
+
+def _object(status: int, body: bytes) -> Object:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ApiError(status, GARBAGE, f"the answer is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ApiError(status, GARBAGE, "the answer is not an object")
+    return document
+
+
+def _items(answer: Object) -> tuple[Objects, str, str | None]:
+    """Objects, resourceVersion and continue token of one page."""
+    items, metadata = answer.get("items"), answer.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    if items is None:
+        items = []  # an empty list of Go is null
+    if not isinstance(items, list) or not isinstance(metadata, dict) or not isinstance(version, str) or not version:
+        raise ApiError(200, GARBAGE, "the answer is not a list with a resourceVersion")
+    return items, version, metadata.get("continue") or None
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Split at newlines only. httpx's own lines also end at U+0085, U+2028 and others, which JSON may hold raw."""
+    pending = bytearray()
+    async for chunk in chunks:
+        *complete, rest = chunk.split(b"\n")
+        for line in complete:
+            pending += line
+            yield bytes(pending)
+            pending.clear()
+        pending += rest
+        if len(pending) > MAX_LINE:
+            raise ApiError(200, GARBAGE, f"a line of the watch is longer than {MAX_LINE} bytes")

@@ -1,0 +1,64 @@
+"""What the API server, or the way to it, answers instead of the thing asked for: one exception, translated once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+UNREACHABLE = "Unreachable"
+"""No answer: refused, reset, cut short, no route, a TLS error. A write may have arrived all the same."""
+
+TIMEOUT = "Timeout"
+"""The answer, or the next line of a watch, did not come in time. A write may have arrived all the same."""
+
+GARBAGE = "Garbage"
+"""An answer that is not what a Kubernetes API server sends."""
+
+
+class ApiError(Exception):
+    """A request that failed. `status` is the HTTP status, 0 when there was none; `retry_after` is in seconds.
+
+    `reason` is meta/v1 Status.reason ("Conflict", "Expired", ...), or UNREACHABLE, TIMEOUT or GARBAGE above.
+    """
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(status, reason, message, retry_after)
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.status or 'no answer'} {self.reason}: {self.message}"
+
+
+def from_response(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+    """The ApiError of a response that is not a success; the body is a meta/v1 Status, or whatever a proxy wrote."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict):
+        text = body[:200].decode("utf-8", "replace").strip()
+        return ApiError(status, GARBAGE, text or "empty body", _seconds(headers.get("retry-after")))
+    error = from_status(document, status)
+    error.retry_after = _seconds(headers.get("retry-after")) or error.retry_after
+    return error
+
+
+def from_status(document: Mapping[str, Any], status: int = 0) -> ApiError:
+    """The ApiError of a meta/v1 Status, as an error's body or as the object of an ERROR event of a watch."""
+    details = document.get("details")
+    code = document.get("code")
+    return ApiError(
+        status or (code if isinstance(code, int) else 0),
+        str(document.get("reason") or "Unknown"),
+        str(document.get("message") or "no message"),
+        _seconds(details.get("retryAfterSeconds")) if isinstance(details, dict) else None,
+    )
+
+
+def _seconds(value: object) -> float | None:
+    """Whole seconds, the only form that the API server sends (Retry-After, retryAfterSeconds)."""
+    text = str(value).strip()
+    return float(text) if text.isascii() and text.isdigit() and 0 < int(text) <= 86_400 else None

@@ -1,0 +1,186 @@
+"""Keeps a copy of all objects of one resource: LIST, then WATCH from there, for ever, through every fault.
+
+Hands over the WHOLE set at every change, so that what vanished while nobody watched is seen too. An outage changes
+nothing: the last known set stands. Why a plain LIST and not a streaming one: ADR 0021.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from random import random as uniform
+from typing import Any
+
+import orjson
+
+from probe_sidecar.kube.backoff import Backoff
+from probe_sidecar.kube.client import KubeClient, Object, Resource
+from probe_sidecar.kube.errors import GARBAGE, UNREACHABLE, ApiError, from_status
+
+log = logging.getLogger(__name__)
+
+OnChange = Callable[[Mapping[str, Object], frozenset[str]], None]
+
+WATCH_SECONDS = 240
+"""The server ends a watch after this plus up to a quarter: replicas that started together drift apart."""
+
+IDLE_SECONDS = 72.0
+"""The API server sends a bookmark every 60 s on an idle watch: a longer silence is a dead connection."""
+
+HEALTHY_SECONDS = 10.0
+"""A watch that lasted this long (more than it takes to give up connecting) shows that the server works."""
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 10.0
+
+
+class Reflector:
+    """Calls `on_change(objects by uid, uids that came, changed or vanished)` after every change.
+
+    The first call comes with the first LIST, also when that is empty. The mapping is the live copy: read it during the
+    call, don't keep it. What `on_change` raises ends `run`. `clock` is monotonic, in seconds. `synced` says that a LIST
+    has come through, `last_contact` when the API server was last heard of; `lists`, `watches` and `failures` count.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        resource: Resource,
+        on_change: OnChange,
+        *,
+        namespace: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        random: Callable[[], float] = uniform,
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._on_change = on_change
+        self._namespace = namespace
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, random)
+        self._objects: dict[str, Object] = {}
+        self._version: str | None = None  # where to watch from; None: only a LIST can tell
+        self.synced = False
+        self.last_contact: float | None = None
+        self.lists = 0
+        self.watches = 0
+        self.failures = 0
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        while True:
+            pause = await self._round()
+            if pause > 0:
+                await self._sleep(pause)
+
+    async def _round(self) -> float:
+        """One LIST, if there is need of one, and one watch; answers the seconds to wait before the next."""
+        opened: float | None = None
+        try:
+            if self._version is None:
+                self._version = await self._list()
+            opened = self._clock()
+            await self._watch(self._version)
+            self._touch()
+        except ApiError as error:
+            return self._failed(error, opened)
+        return 0.0 if self._healthy(opened) else self._backoff.pause()
+
+    async def _list(self) -> str:
+        self.lists += 1
+        found, version = await self._client.list(self._resource, self._namespace)
+        self._touch()
+        fresh = {_uid(item): item for item in found}
+        changed = {uid for uid, item in fresh.items() if self._differs(uid, item)} | (self._objects.keys() - fresh)
+        first, self.synced = not self.synced, True
+        self._objects = fresh
+        if changed or first:
+            self._on_change(self._objects, frozenset(changed))
+        return version
+
+    async def _watch(self, version: str) -> None:
+        self.watches += 1
+        seconds = round(WATCH_SECONDS * (1 + self._random() / 4))
+        lines = self._client.watch(
+            self._resource, version, seconds=seconds, idle=IDLE_SECONDS, namespace=self._namespace
+        )
+        async with aclosing(lines):
+            async for line in lines:
+                self._take(*_event(line))
+                self._touch()
+                self._backoff.reset()
+
+    def _take(self, kind: str, item: Object) -> None:
+        """One event, in the order the server sends them."""
+        if kind == "ERROR":
+            raise from_status(item)
+        self._version = _metadata(item, "resourceVersion")
+        if kind == "BOOKMARK":
+            return
+        uid = _uid(item)
+        if kind == "DELETED":
+            if self._objects.pop(uid, None) is None:
+                return
+        elif not self._differs(uid, item):
+            return
+        else:
+            self._objects[uid] = item
+        self._on_change(self._objects, frozenset((uid,)))
+
+    def _failed(self, error: ApiError, opened: float | None) -> float:
+        """A watch that could not be had or was cut goes on where it was; after anything else only a LIST tells."""
+        self.failures += 1
+        if error.reason != UNREACHABLE and error.status not in (429, 503):
+            self._version = None
+        self._healthy(opened)
+        pause = self._backoff.pause(error.retry_after)
+        log.warning("%s: %s; again in %.1f s", self._resource.plural, error, pause)
+        return pause
+
+    def _healthy(self, opened: float | None) -> bool:
+        """Whether the watch lasted: then what ended it is no sign of trouble, and the next pause is a short one."""
+        if opened is None or self._clock() - opened < HEALTHY_SECONDS:
+            return False
+        self._backoff.reset()
+        return True
+
+    def _differs(self, uid: str, item: Object) -> bool:
+        held = self._objects.get(uid)
+        return held is None or _metadata(held, "resourceVersion") != _metadata(item, "resourceVersion")
+
+    def _touch(self) -> None:
+        self.last_contact = self._clock()
+
+
+EVENTS = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"})
+
+
+def _event(line: bytes) -> tuple[str, Object]:
+    """Type and object of one line of a watch."""
+    try:
+        event = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ApiError(200, GARBAGE, f"a line of the watch is not JSON: {error}") from error
+    if not isinstance(event, dict) or event.get("type") not in EVENTS or not isinstance(event.get("object"), dict):
+        raise ApiError(200, GARBAGE, "a line of the watch is not an event")
+    return event["type"], event["object"]
+
+
+def _uid(item: Any) -> str:
+    """The uid of an object that is whole."""
+    for field in ("name", "resourceVersion"):
+        _metadata(item, field)
+    return _metadata(item, "uid")
+
+
+def _metadata(item: Any, field: str) -> str:
+    """A field of the metadata that every stored object has."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    value = metadata.get(field) if isinstance(metadata, dict) else None
+    if not isinstance(value, str) or not value:
+        raise ApiError(200, GARBAGE, f"an object without metadata.{field}")
+    return value

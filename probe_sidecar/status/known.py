@@ -1,0 +1,80 @@
+"""What a `.status` as read says of the addresses: pure, and lenient, for anybody may have edited it by hand."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from app.api.v1alpha1 import AddressStatus, Condition
+
+Object = dict[str, Any]
+M = TypeVar("M", bound=BaseModel)
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def known_addresses(parent: Mapping[str, Any]) -> dict[str, AddressStatus]:
+    """What the probes last said, by address, as the state to start from (design R6).
+
+    A drained address (reason Disabled) comes back as its probe saw it. Left out, and thus started anew: what has no
+    verdict yet (Pending, Denied), and entries that are malformed or contradict themselves.
+    """
+    verdicts = (_verdict(entry) for entry in seen_addresses(parent).values())
+    return {verdict.ip: verdict for verdict in verdicts if verdict is not None}
+
+
+def seen_status(parent: Mapping[str, Any]) -> Object:
+    """The `.status` as read; an absent or wrong-shaped one is empty."""
+    status = parent.get("status")
+    return status if isinstance(status, dict) else {}
+
+
+def seen_addresses(parent: Mapping[str, Any]) -> dict[str, AddressStatus]:
+    """The well-formed entries of `.status.addresses` by address; of duplicates the first."""
+    found: dict[str, AddressStatus] = {}
+    for entry in _entries(parent, "addresses"):
+        address = _parsed(AddressStatus, entry)
+        if address is not None:
+            found.setdefault(address.ip, address)
+    return found
+
+
+def seen_conditions(parent: Mapping[str, Any]) -> dict[str, Object]:
+    """The well-formed conditions as they were read, by type; of duplicates the first."""
+    found: dict[str, Object] = {}
+    for entry in _entries(parent, "conditions"):
+        if _parsed(Condition, entry) is not None:
+            found.setdefault(entry["type"], entry)
+    return found
+
+
+def seen_revision(parent: Mapping[str, Any]) -> int | None:
+    """`.status.revision` if it is one: an integer of 0 or more."""
+    revision = seen_status(parent).get("revision")
+    return revision if type(revision) is int and revision >= 0 else None
+
+
+def _entries(parent: Mapping[str, Any], field: str) -> list[Any]:
+    entries = seen_status(parent).get(field)
+    return entries if isinstance(entries, list) else []
+
+
+def _parsed(model: type[M], entry: Any) -> M | None:
+    """`entry` as a `model`; strict, for a "yes" or a 1 that somebody wrote is no boolean to the API server."""
+    try:
+        parsed = model.model_validate(entry, strict=True)
+    except ValidationError:
+        return None
+    return parsed if _RFC3339.fullmatch(str(entry.get("lastTransitionTime"))) else None
+
+
+def _verdict(seen: AddressStatus) -> AddressStatus | None:
+    if seen.reason == "Disabled":
+        if seen.ready or seen.serving is None:
+            return None
+        reason = "ProbeSucceeded" if seen.serving else "ProbeFailed"
+        return seen.model_copy(update={"ready": seen.serving, "reason": reason, "serving": None})
+    # A probe that was added to a CR leaves its addresses ready (NoProbe, then Pending) until there is evidence (R6).
+    ready = seen.reason != "ProbeFailed"
+    return seen if seen.serving is None and seen.ready is ready and seen.reason != "Denied" else None

@@ -1,0 +1,353 @@
+"""Writes each ExternalService's wanted `.status` and keeps it written: level, not edge (design R2, R3; ADR 0022).
+
+New, lost and overwritten are one case: what is seen differs from what is wanted, so it is written, under the lock. It
+knows nothing of probes and specs; what is wanted, and whether the object is ours at all, `wanted` tells.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from random import random as uniform
+
+from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Resource
+from probe_sidecar.status.patch import patch, same
+from probe_sidecar.status.stored import essence, older, place, version, whole
+
+log = logging.getLogger(__name__)
+
+CONTEST = (0.05, 10.0)
+"""First and longest pause (s) before a status that somebody keeps overwriting is written again. Without the guard,
+Metacontroller's window from GET to PUT is seconds long under its default rate limit: the pauses must outgrow it."""
+
+ERROR = (0.1, 30.0)
+"""First and longest pause (s) after an API server that failed or refused."""
+
+QUIET_SECONDS = 90.0
+"""So long without trouble (longer than any pause with the request after it), and an object's pauses begin anew."""
+
+DOUBT_SECONDS = 30.0
+"""So long the watch may lag behind our own last write before the object is read again."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has happened since the start; each only ever goes up."""
+
+    writes: int = 0
+    conflicts: int = 0  # somebody was faster (409, or 422 of a patch made for an older version): read again
+    reasserts: int = 0  # writes of what had been written before and was overwritten
+    vanished: int = 0  # 404: deleted while we wrote
+    errors: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Parent:
+    """One ExternalService as last seen, and what is under way for it."""
+
+    uid: str
+    seen: Object
+    contests: Backoff
+    errors: Backoff
+    busy: bool = False  # a request of ours is under way
+    dirty: bool = False  # something came up meanwhile
+    ahead: bool = False  # `seen` is an answer to us that the watch has not shown yet
+    doubt_at: float | None = None  # when to read again if the watch still has not caught up
+    held_until: float = 0.0  # nothing is sent before
+    reassert_at: float | None = None  # what was overwritten is not written again before
+    troubled_at: float = 0.0
+    told: Object | None = None  # the essence of what we wrote last ...
+    stored: Object | None = None  # ... and of what the API server made of it, where that differs
+    timer: asyncio.Task[None] | None = None
+    timer_due: float = inf
+
+
+class StatusPublisher:
+    """Needs `run` running. `observe` and `wake` never block and are called from the loop's thread.
+
+    `wanted(raw)` gives the whole desired status of an object as read, or None: not ours, or not to be judged now. It is
+    called as late as possible, so that whatever came meanwhile goes out in one write. `limit` bounds the requests in
+    flight over all objects, one at most for each. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        resource: Resource,
+        wanted: Callable[[Object], Object | None],
+        *,
+        limit: int = 32,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        random: Callable[[], float] = uniform,
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._wanted = wanted
+        self._limit = limit
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+        self._parents: dict[str, _Parent] = {}
+        self._ready: dict[_Parent, None] = {}  # an ordered set: to be looked at, first come first served
+        self._requests: set[asyncio.Task[None]] = set()
+        self._group = asyncio.TaskGroup()
+        self._changed = asyncio.Event()
+        self._finished = asyncio.Event()
+        self._running = False
+        self._closing = False
+        self._held_until = 0.0  # the API server asked all of us to wait (Retry-After)
+        self.counters = Counters()
+
+    def observe(self, uid: str, raw: Object | None) -> None:
+        """What the watch shows of an object; None: it is gone."""
+        parent = self._parents.get(uid)
+        if raw is None:
+            if parent is not None:
+                self._forget(parent)
+            return
+        if parent is None:
+            contests, errors = Backoff(*CONTEST, self._random), Backoff(*ERROR, self._random)
+            parent = self._parents[uid] = _Parent(uid, raw, contests, errors)
+        elif parent.ahead and older(raw, parent.seen):
+            # The watch replays what came before our own write; should it never catch up, we read again.
+            if parent.doubt_at is None:
+                parent.doubt_at = self._clock() + DOUBT_SECONDS
+                self._wake_at(parent, parent.doubt_at)
+            return
+        else:
+            changed = version(raw) != version(parent.seen)
+            parent.seen, parent.ahead, parent.doubt_at = raw, False, None
+            if not changed:
+                return
+        self._mark(parent)
+
+    def wake(self, uid: str) -> None:
+        """Something that `wanted` looks at has changed: a result, the ownership, the policy."""
+        parent = self._parents.get(uid)
+        if parent is not None:
+            self._mark(parent)
+
+    async def run(self) -> None:
+        """Publish until closed or cancelled. A bug in `wanted` or here ends it with that exception."""
+        self._running = True
+        try:
+            async with self._group:
+                while not (self._closing and not self._ready and not self._requests):
+                    await self._changed.wait()
+                    self._changed.clear()
+                    while self._ready and len(self._requests) < self._limit:
+                        parent = next(iter(self._ready))
+                        del self._ready[parent]
+                        self._consider(parent)
+                        await asyncio.sleep(0)  # a thousand addresses take milliseconds: let the probes in between
+                for parent in self._parents.values():
+                    self._stop_timer(parent)
+        finally:
+            self._running = False
+            self._finished.set()
+
+    async def close(self, within: float = 1.0) -> None:
+        """Send what is ready to go, finish what is in flight, within that many seconds; then `run` returns.
+
+        What is waiting out a back-off is left to the next owner, who starts from the status (design R6).
+        """
+        self._closing = True
+        self._changed.set()
+        if not self._running:
+            return
+        try:
+            async with asyncio.timeout(within):
+                await self._finished.wait()
+        except TimeoutError:
+            log.warning("stopping with %d status writes unfinished", len(self._requests) + len(self._ready))
+            for parent in list(self._parents.values()):
+                self._forget(parent)
+            for request in self._requests:
+                request.cancel()
+            await self._finished.wait()
+
+    # -- deciding: no await from here to the sending ------------------------------------------------------------------
+
+    def _mark(self, parent: _Parent) -> None:
+        if parent.busy:
+            parent.dirty = True
+        else:
+            self._ready[parent] = None
+            self._changed.set()
+
+    def _consider(self, parent: _Parent) -> None:
+        """Send what is due for one object, or arm the timer for it."""
+        now = self._clock()
+        held_until = max(parent.held_until, self._held_until)
+        if now < held_until:
+            self._wake_at(parent, held_until)
+        elif parent.doubt_at is not None and now >= parent.doubt_at:
+            self._start(parent, partial(self._read, parent, parent.seen))
+        else:
+            self._compare(parent, now)
+            if parent.doubt_at is not None:
+                self._wake_at(parent, parent.doubt_at)
+
+    def _compare(self, parent: _Parent, now: float) -> None:
+        desired = self._wanted(parent.seen)
+        operations = [] if desired is None else patch(parent.seen, desired)
+        if desired is None or not operations:
+            parent.reassert_at = None
+            return
+        telling = essence(desired)
+        overwritten = parent.told is not None and same(telling, parent.told)
+        if overwritten and parent.stored is not None and same(essence(parent.seen.get("status")), parent.stored):
+            return  # the API server stores our status differently, and has done so again: see _written
+        if overwritten and not self._may_reassert(parent, now):
+            return
+        self.counters.reasserts += overwritten
+        parent.reassert_at = None
+        self._start(parent, partial(self._write, parent, telling, operations))
+
+    def _may_reassert(self, parent: _Parent, now: float) -> bool:
+        """Whether the pause after an overwriting is over; the first call begins it."""
+        if parent.reassert_at is None:
+            parent.reassert_at = now + self._contested(parent)
+        if now < parent.reassert_at:
+            self._wake_at(parent, parent.reassert_at)
+            return False
+        return True
+
+    def _contested(self, parent: _Parent) -> float:
+        self._troubled(parent)
+        return parent.contests.pause()
+
+    def _troubled(self, parent: _Parent) -> None:
+        now = self._clock()
+        if now - parent.troubled_at > QUIET_SECONDS:
+            parent.contests.reset()
+            parent.errors.reset()
+        parent.troubled_at = now
+
+    def _forget(self, parent: _Parent) -> None:
+        self._parents.pop(parent.uid, None)
+        self._ready.pop(parent, None)
+        self._stop_timer(parent)
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+
+    def _wake_at(self, parent: _Parent, due: float) -> None:
+        """Look at `parent` again at `due`. One timer an object, the earliest; who is looked at too early waits on."""
+        if self._closing or parent.timer_due <= due:
+            return
+        self._stop_timer(parent)
+        parent.timer_due = due
+        parent.timer = self._group.create_task(self._later(parent, due - self._clock()))
+
+    async def _later(self, parent: _Parent, seconds: float) -> None:
+        await self._sleep(seconds)
+        parent.timer, parent.timer_due = None, inf
+        self._mark(parent)
+
+    def _stop_timer(self, parent: _Parent) -> None:
+        if parent.timer is not None:
+            parent.timer.cancel()
+        parent.timer, parent.timer_due = None, inf
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def _start(self, parent: _Parent, request: Callable[[], Awaitable[None]]) -> None:
+        self._stop_timer(parent)
+        parent.busy, parent.dirty = True, False
+        task = self._group.create_task(self._guarded(parent, request))
+        self._requests.add(task)
+        task.add_done_callback(partial(self._ended, parent))
+
+    async def _guarded(self, parent: _Parent, request: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await request()
+        except ApiError as error:
+            self._failed(parent, error)
+
+    def _ended(self, parent: _Parent, task: asyncio.Task[None]) -> None:
+        """However it ended, the object is looked at again if anything came up meanwhile."""
+        self._requests.discard(task)
+        self._changed.set()
+        parent.busy = False
+        if parent.dirty and self._parents.get(parent.uid) is parent:
+            self._mark(parent)
+
+    async def _write(self, parent: _Parent, telling: Object, operations: list[Object]) -> None:
+        before = parent.seen
+        namespace, name = place(before)
+        try:
+            answer = whole(await self._client.patch_status(self._resource, namespace, name, operations))
+        except ApiError as error:
+            if error.status not in (409, 422):
+                raise
+            await self._refused(parent, before, error)
+        else:
+            self._written(parent, before, answer, telling)
+
+    def _written(self, parent: _Parent, before: Object, answer: Object, telling: Object) -> None:
+        self.counters.writes += 1
+        parent.errors.reset()
+        parent.told = telling
+        kept = essence(answer.get("status"))
+        parent.stored = None if same(kept, telling) else kept
+        if parent.stored is not None:
+            log.error(
+                "%s: the API server stores another status than the one written; is the CRD older?",
+                "/".join(place(before)),
+            )
+        self._take(parent, before, answer)
+
+    async def _refused(self, parent: _Parent, before: Object, error: ApiError) -> None:
+        """409, or a 422 of which only the object itself tells what it means (ADR 0022).
+
+        The object has changed: the patch came too late, which is calm; the first retry goes out at once. It has not:
+        the API server does not want this very status, and would not a moment later.
+        """
+        fresh = await self._fresh(before)
+        if error.status == 422 and version(fresh) == version(before):
+            raise error
+        self.counters.conflicts += 1
+        pause = self._contested(parent)
+        if parent.contests.attempts > 1:
+            parent.held_until = self._clock() + pause
+        self._take(parent, before, fresh)
+        parent.dirty = True
+
+    async def _read(self, parent: _Parent, before: Object) -> None:
+        fresh = await self._fresh(before)
+        parent.ahead, parent.doubt_at = False, None
+        if parent.seen is before:
+            parent.seen = fresh
+        parent.dirty = True
+
+    async def _fresh(self, before: Object) -> Object:
+        """The object as it is now; one of the same name that is not the same object counts as gone."""
+        namespace, name = place(before)
+        fresh = whole(await self._client.get(self._resource, namespace, name))
+        if fresh["metadata"]["uid"] != before["metadata"]["uid"]:
+            raise ApiError(404, "NotFound", "another object has taken the name")
+        return fresh
+
+    def _take(self, parent: _Parent, before: Object, fresh: Object) -> None:
+        """An answer is newer than what the watch showed, unless the watch was faster than the answer."""
+        if parent.seen is before or older(parent.seen, fresh):
+            parent.seen, parent.ahead, parent.doubt_at = fresh, True, None
+
+    def _failed(self, parent: _Parent, error: ApiError) -> None:
+        """404 is calm: the watch will tell. All else waits, longer each time, and as long as the server asks."""
+        self._troubled(parent)
+        pause = parent.errors.pause(error.retry_after)
+        if error.status == 404:
+            self.counters.vanished += 1
+        else:
+            self.counters.errors += 1
+            log.warning("%s: status not written: %s; again in %.1f s", "/".join(place(parent.seen)), error, pause)
+        now = self._clock()
+        parent.held_until = now + pause
+        if error.retry_after is not None:
+            self._held_until = max(self._held_until, now + min(error.retry_after, pause))
+        parent.dirty = True
