@@ -1,8 +1,9 @@
-"""The garbage collector of kube-controller-manager, as far as owners go: dependents follow the owner that is gone."""
+"""What kube-controller-manager collects: dependents whose owners are gone, and what a deleted namespace held."""
 
 from collections.abc import Iterable
 from typing import Any
 
+from playground.apiserver.resources import NAMESPACES
 from playground.apiserver.storage import Key, Storage
 
 Object = dict[str, Any]
@@ -11,7 +12,7 @@ FOREGROUND = "foregroundDeletion"
 
 
 def collect(storage: Storage) -> list[tuple[Key, Object]]:
-    """Deletes every object whose owners are all gone, until none is left; returns what was deleted, in order."""
+    """Deletes every object whose owners (or namespace) are gone, until none is left; returns them in order."""
     collected: list[tuple[Key, Object]] = []
     while doomed := list(_doomed(storage)):
         for resource, obj in doomed:
@@ -25,7 +26,11 @@ def _doomed(storage: Storage) -> Iterable[tuple[Key, Object]]:
     living = {obj["metadata"]["uid"]: obj for _, obj in everything}
     waiting = {uid for uid, obj in living.items() if FOREGROUND in (obj["metadata"].get("finalizers") or ())}
     owned: set[str] = set()
+    spaces = {obj["metadata"]["name"] for obj in storage.items(NAMESPACES.key)}
     for resource, obj in everything:
+        if obj["metadata"].get("namespace") not in (None, *spaces):
+            yield resource, obj
+            continue
         owners = {reference["uid"] for reference in obj["metadata"].get("ownerReferences") or ()}
         if owners and not (owners & living.keys()) - waiting and not obj["metadata"].get("finalizers"):
             yield resource, obj

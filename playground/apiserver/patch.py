@@ -25,7 +25,7 @@ DIRECTIVES = ("$setElementOrder/", "$deleteFromPrimitiveList/", "$retainKeys")
 
 
 def patched(obj: Mapping[str, Any], patch: Any, content_type: str) -> Object:
-    """The object with the patch applied; 422 for a JSON Patch that does not fit. The type is one that `check` passed."""
+    """The object with the patch applied, of a type that `check` passed; 422 for a JSON Patch that does not fit."""
     if content_type == JSON_PATCH:
         return _json_patched(obj, patch)
     if not isinstance(patch, Mapping):

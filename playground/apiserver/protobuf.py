@@ -1,4 +1,4 @@
-"""The one protobuf body that kubectl sends on its own: `create namespace NAME`. All else is refused with a hint. Pure."""
+"""The one protobuf body that is read: that of `kubectl create namespace`. All else is refused with a hint. Pure."""
 
 from typing import Any
 

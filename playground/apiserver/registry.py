@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import orjson
-
 from playground.apiserver import builtin, schema
 from playground.apiserver.definition import Definition
 from playground.apiserver.errors import (
@@ -27,6 +25,7 @@ from playground.apiserver.errors import (
 from playground.apiserver.guard import stale_status
 from playground.apiserver.resources import NAMESPACES, Resource
 from playground.apiserver.storage import Storage
+from playground.values import integral, same
 
 Object = dict[str, Any]
 Rules = Callable[[Mapping[str, Any]], list[Cause]]
@@ -248,20 +247,6 @@ class Registry:
     def _next_cluster_ip(self) -> str:
         self._cluster_ips += 1
         return f"10.96.{self._cluster_ips // 250}.{self._cluster_ips % 250 + 1}"
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equality as typed JSON: true is not 1, and 1.0 is not 1."""
-    return orjson.dumps(left, option=orjson.OPT_SORT_KEYS) == orjson.dumps(right, option=orjson.OPT_SORT_KEYS)
-
-
-def integral(value: Any) -> Any:
-    """Floats without a fraction become integers, as they do on their way through the API server's JSON."""
-    if isinstance(value, dict):
-        return {name: integral(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [integral(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _desired(obj: Mapping[str, Any]) -> Object:

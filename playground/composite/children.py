@@ -1,0 +1,188 @@
+"""The children of a parent: claimed from the caches, deleted, created and updated as the hook desires.
+
+Behaviour as read in Metacontroller's pkg/controller/common/manage_children.go and pkg/dynamic/controllerref.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from playground.client import ApiClient, Kind, Refused
+from playground.composite import dynamic_apply
+from playground.composite.informer import Informer, Place, place_of
+from playground.values import same
+
+Object = dict[str, Any]
+Observed = dict[Kind, dict[str, Object]]  # kind -> namespace/name -> child
+Desired = dict[tuple[str, str], dict[str, Object]]  # apiVersion and kind -> namespace/name -> child
+
+SELECTOR_LABEL = "controller-uid"
+CONFLICT = 409
+NOT_FOUND = 404
+
+
+class SyncError(Exception):
+    """A sync that is to be tried again; its text goes into an Event."""
+
+
+def desired_children(parent: Object, children: tuple[Object, ...], *, generate_selector: bool) -> Desired:
+    """The hook's children in their places, with the label of the generated selector; SyncError if one denies it."""
+    desired: Desired = {}
+    for one in children:
+        child = copy.deepcopy(one)
+        meta = child["metadata"]
+        meta.setdefault("namespace", parent["metadata"]["namespace"])
+        if generate_selector:
+            labels = meta["labels"] = dict(meta.get("labels") or {})
+            if labels.setdefault(SELECTOR_LABEL, parent["metadata"]["uid"]) != parent["metadata"]["uid"]:
+                raise SyncError(f"labels on desired child {described(child)} don't match parent selector")
+        desired.setdefault((child["apiVersion"], child["kind"]), {})["/".join(place_of(child))] = child
+    return desired
+
+
+def controller_of(child: Object) -> Object | None:
+    """The owner reference that is the controller's."""
+    references: list[Object] = child["metadata"].get("ownerReferences") or []
+    return next((one for one in references if one.get("controller")), None)
+
+
+def described(obj: Object) -> str:
+    """Kind and place, for messages."""
+    return f"{obj['kind']} {'/'.join(place_of(obj))}"
+
+
+class ChildManager:
+    """`informers` are the caches of the kinds in childResources, `methods` their update strategies."""
+
+    def __init__(
+        self, client: ApiClient, parent_kind: Kind, informers: Mapping[Kind, Informer], methods: Mapping[Kind, str]
+    ) -> None:
+        self.parent_kind = parent_kind
+        self.counts: Counter[str] = Counter()
+        self._client = client
+        self._informers = informers
+        self._methods = methods
+
+    async def claim(self, parent: Object) -> Observed:
+        """Children from the caches: owned ones, matching orphans (adopted); owned ones that match no more are let go."""
+        uid, namespace = parent["metadata"]["uid"], parent["metadata"]["namespace"]
+        claimed: Observed = {}
+        for kind, informer in self._informers.items():
+            claimed[kind] = {}
+            for place, child in list(informer.objects.items()):
+                if place[0] == namespace and await self._claims(kind, parent, uid, place, child):
+                    claimed[kind]["/".join(place)] = child
+        return claimed
+
+    async def _claims(self, kind: Kind, parent: Object, uid: str, place: Place, child: Object) -> bool:
+        owner = controller_of(child)
+        matches = (child["metadata"].get("labels") or {}).get(SELECTOR_LABEL) == uid
+        leaving = "deletionTimestamp" in parent["metadata"]
+        if owner is not None:
+            if owner["uid"] == uid and not matches and not leaving:
+                await self._release(kind, uid, place, child)
+            return bool(owner["uid"] == uid and matches)
+        if not matches or leaving or "deletionTimestamp" in child["metadata"]:
+            return False
+        return await self._adopt(kind, parent, place, child)
+
+    async def _adopt(self, kind: Kind, parent: Object, place: Place, child: Object) -> bool:
+        fresh = await self._client.get(self.parent_kind.path(*place_of(parent)))
+        if fresh["metadata"]["uid"] != parent["metadata"]["uid"] or "deletionTimestamp" in fresh["metadata"]:
+            raise SyncError(f"can't adopt {described(child)}: its parent has just gone")
+        owner = dynamic_apply.owner_reference(parent)
+        references = [*(child["metadata"].get("ownerReferences") or ()), owner]
+        return await self._own(kind, place, child, references)
+
+    async def _release(self, kind: Kind, uid: str, place: Place, child: Object) -> None:
+        references = [one for one in child["metadata"]["ownerReferences"] if one["uid"] != uid]
+        await self._own(kind, place, child, references)
+
+    async def _own(self, kind: Kind, place: Place, child: Object, references: list[Object]) -> bool:
+        updated = copy.deepcopy(child)
+        updated["metadata"]["ownerReferences"] = references
+        try:
+            await self._client.replace(kind.path(*place), updated)
+        except Refused as refusal:
+            if refusal.code != NOT_FOUND:
+                raise
+            return False
+        self.counts["owned"] += 1
+        return True
+
+    async def manage(
+        self,
+        parent: Object,
+        observed: Observed,
+        desired: Desired,
+    ) -> list[str]:
+        """Deletes what is not desired, then creates and updates; goes on after a failure and returns what failed."""
+        problems = []
+        for kind, found in observed.items():
+            wanted = desired.get((kind.api_version, kind.kind), {})
+            for name, child in found.items():
+                if name not in wanted and "deletionTimestamp" not in child["metadata"]:
+                    problems += await self._attempt(self._delete(kind, child))
+        known = {(kind.api_version, kind.kind): kind for kind in observed}
+        for place, wanted in sorted(desired.items()):
+            there = observed[known[place]] if place in known else {}
+            for name, child in wanted.items():
+                problems += await self._attempt(self._apply(known.get(place), parent, there.get(name), child))
+        return problems
+
+    async def _apply(self, kind: Kind | None, parent: Object, there: Object | None, child: Object) -> None:
+        if kind is None:
+            await self._create(await self._unlisted(child), parent, child)
+        elif there is None:
+            await self._create(kind, parent, child)
+        else:
+            await self._update(kind, there, child)
+
+    async def _attempt(self, work: Coroutine[Any, Any, None]) -> list[str]:
+        try:
+            await work
+        except (Refused, TypeError, LookupError) as problem:
+            return [str(problem)]
+        return []
+
+    async def _delete(self, kind: Kind, child: Object) -> None:
+        options = {"preconditions": {"uid": child["metadata"]["uid"]}, "propagationPolicy": "Background"}
+        try:
+            await self._client.delete(kind.path(*place_of(child)), options)
+            self.counts["deleted"] += 1
+        except Refused as refusal:
+            if refusal.code != NOT_FOUND:
+                raise
+
+    async def _unlisted(self, child: Object) -> Kind:
+        """A kind that childResources does not list: its objects are created, and never updated or pruned."""
+        found = await self._client.get(("/apis/" if "/" in child["apiVersion"] else "/api/") + child["apiVersion"])
+        for entry in found["resources"]:
+            if entry["kind"] == child["kind"] and "/" not in entry["name"]:
+                return Kind(child["apiVersion"], entry["name"], child["kind"], entry["namespaced"])
+        raise LookupError(f"{child['kind']} of {child['apiVersion']} is not served")
+
+    async def _create(self, kind: Kind, parent: Object, child: Object) -> None:
+        """A name that is taken is passed over in silence; the child never shows among the observed ones."""
+        body = dynamic_apply.to_create(child, dynamic_apply.owner_reference(parent))
+        try:
+            await self._client.create(kind.path(child["metadata"]["namespace"]), body)
+            self.counts["created"] += 1
+        except Refused as refusal:
+            if refusal.reason != "AlreadyExists":
+                raise
+
+    async def _update(self, kind: Kind, there: Object, child: Object) -> None:
+        body = dynamic_apply.to_update(there, child)
+        if same(body, there) or "deletionTimestamp" in there["metadata"] or self._methods[kind] == "OnDelete":
+            return
+        if self._methods[kind] == "Recreate":
+            await self._delete(kind, there)
+            return
+        try:
+            await self._client.replace(kind.path(*place_of(there)), body)
+            self.counts["updated"] += 1
+        except Refused as refusal:
+            if refusal.code not in (NOT_FOUND, CONFLICT):  # both mean: reconciled again soon
+                raise

@@ -1,0 +1,85 @@
+"""client-go's event recorder in small: equal events are counted on one object, and each parent has a budget.
+
+The budget is Metacontroller's default: 25 at once, then one in five minutes.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from playground.client import ApiClient, Kind, Refused
+from playground.ratelimit import TokenBucket
+
+Object = dict[str, Any]
+
+EVENTS = Kind("v1", "events", "Event", namespaced=True)
+BUDGET = (1 / 300, 25)
+MOST_MESSAGE = 1024
+
+
+class EventRecorder:
+    """Writes core/v1 Events as `component`. Nothing waits for them, and a failure to write one is forgotten."""
+
+    def __init__(self, client: ApiClient, component: str) -> None:
+        self.sent = 0
+        self._client = client
+        self._component = component
+        self._budgets: dict[str, TokenBucket] = {}
+        self._known: dict[tuple[str, str, str], Object] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def warn(self, about: Object, reason: str, message: str) -> None:
+        """A Warning about an object, if its budget has room."""
+        uid = about["metadata"]["uid"]
+        if not self._budgets.setdefault(uid, TokenBucket(*BUDGET)).take():
+            return
+        task = asyncio.get_running_loop().create_task(self._write(about, reason, message[:MOST_MESSAGE]))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Waits for what is on its way."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _write(self, about: Object, reason: str, message: str) -> None:
+        key = (about["metadata"]["uid"], reason, message)
+        namespace, now = about["metadata"]["namespace"], datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        try:
+            if known := self._known.get(key):
+                update = {"count": known["count"] + 1, "lastTimestamp": now}
+                path = EVENTS.path(namespace, known["metadata"]["name"])
+                self._known[key] = await self._client.patch(path, update)
+            else:
+                event = self._event(about, reason, message, now)
+                self._known[key] = await self._client.create(EVENTS.path(namespace), event)
+            self.sent += 1
+        except (Refused, httpx.HTTPError):
+            self._known.pop(key, None)
+
+    def _event(self, about: Object, reason: str, message: str, now: str) -> Object:
+        meta = about["metadata"]
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{meta['name']}.{uuid4().hex[:16]}", "namespace": meta["namespace"]},
+            "involvedObject": {
+                "apiVersion": about["apiVersion"],
+                "kind": about["kind"],
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "uid": meta["uid"],
+                "resourceVersion": meta["resourceVersion"],
+            },
+            "reason": reason,
+            "message": message,
+            "type": "Warning",
+            "source": {"component": self._component},
+            "reportingComponent": self._component,
+            "reportingInstance": "",
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }

@@ -1,0 +1,76 @@
+"""A shared informer in small: the objects of one kind as last seen, and a call for every change."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from playground.client import ApiClient, Kind, Refused
+
+Object = dict[str, Any]
+Place = tuple[str, str]
+OnChange = Callable[[Object | None, Object | None], None]
+
+RETRY_SECONDS = 0.2
+
+log = logging.getLogger(__name__)
+
+
+def place_of(obj: Object) -> Place:
+    """Namespace and name."""
+    return (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+
+
+class Informer:
+    """`objects` is the cache. `on_change(old, new)` is called after the cache has changed; a deletion has no `new`."""
+
+    def __init__(self, client: ApiClient, kind: Kind, on_change: OnChange) -> None:
+        self.kind = kind
+        self.objects: dict[Place, Object] = {}
+        self.synced = asyncio.Event()
+        self._client = client
+        self._on_change = on_change
+
+    async def run(self) -> None:
+        """Lists and watches for ever; every failure means to begin again with a list."""
+        while True:
+            try:
+                await self._list_and_watch()
+            except (httpx.HTTPError, Refused) as problem:
+                log.debug("%s: %s", self.kind.plural, problem)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _list_and_watch(self) -> None:
+        answer = await self._client.get(self.kind.path())
+        revision = answer["metadata"]["resourceVersion"]
+        fresh = {place_of(obj): self._typed(obj) for obj in answer["items"]}
+        for place in self.objects.keys() - fresh.keys():
+            self._on_change(self.objects.pop(place), None)
+        for obj in fresh.values():
+            self._store(obj)
+        self.synced.set()
+        while True:
+            async for event in self._client.watch(self.kind.path(), revision):
+                if event["type"] == "ERROR":
+                    raise Refused(event["object"]["code"], event["object"]["reason"], event["object"]["message"])
+                revision = event["object"]["metadata"]["resourceVersion"]
+                self._take(event["type"], event["object"])
+
+    def _typed(self, obj: Object) -> Object:
+        """Items of a list carry neither kind nor apiVersion on a real server."""
+        return {**obj, "apiVersion": self.kind.api_version, "kind": self.kind.kind}
+
+    def _take(self, type_: str, obj: Object) -> None:
+        if type_ == "DELETED":
+            self.objects.pop(place_of(obj), None)
+            self._on_change(obj, None)
+        elif type_ != "BOOKMARK":
+            self._store(obj)
+
+    def _store(self, obj: Object) -> None:
+        old = self.objects.get(place_of(obj))
+        self.objects[place_of(obj)] = obj
+        if old is None or old["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
+            self._on_change(old, obj)

@@ -1,0 +1,78 @@
+"""client-go's rate-limited work queue: a key is held once, and handled by one worker at a time."""
+
+import asyncio
+from collections import deque
+
+from playground.ratelimit import TokenBucket
+
+BASE_SECONDS = 0.005  # DefaultTypedControllerRateLimiter: 5 ms doubling to 1000 s, beside a bucket of 10/s, burst 100
+MOST_SECONDS = 1000.0
+
+
+class WorkQueue:
+    """Keys to handle. `add` while a key is being handled makes it wait for `done` and come round once more."""
+
+    def __init__(self) -> None:
+        self._ready: deque[str] = deque()
+        self._dirty: set[str] = set()
+        self._active: set[str] = set()
+        self._failures: dict[str, int] = {}
+        self._bucket = TokenBucket(10, 100)
+        self._wake = asyncio.Event()
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    def add(self, key: str) -> None:
+        """Queues a key unless it is queued already."""
+        if key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._active:
+            self._ready.append(key)
+            self._wake.set()
+
+    def add_after(self, key: str, seconds: float) -> None:
+        """Queues a key later."""
+        if seconds <= 0:
+            self.add(key)
+            return
+        self._timers = {timer for timer in self._timers if timer.when() > asyncio.get_running_loop().time()}
+        self._timers.add(asyncio.get_running_loop().call_later(seconds, self.add, key))
+
+    def add_rate_limited(self, key: str) -> float:
+        """Queues a key after its back-off, which doubles each time until `forget`; returns the seconds."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        delay = max(min(BASE_SECONDS * 2.0 ** min(failures, 40), MOST_SECONDS), self._bucket.reserve())
+        self.add_after(key, delay)
+        return delay
+
+    def forget(self, key: str) -> None:
+        """Ends the back-off of a key."""
+        self._failures.pop(key, None)
+
+    async def get(self) -> str:
+        """The next key; give it back to `done`."""
+        while not self._ready:
+            self._wake.clear()
+            await self._wake.wait()
+        key = self._ready.popleft()
+        self._dirty.discard(key)
+        self._active.add(key)
+        return key
+
+    def done(self, key: str) -> None:
+        """Ends the handling of a key."""
+        self._active.discard(key)
+        if key in self._dirty:
+            self._ready.append(key)
+            self._wake.set()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing queued and nothing being handled; keys that back off are not counted."""
+        return not self._dirty and not self._active
+
+    def close(self) -> None:
+        """Cancels what was to be queued later."""
+        for timer in self._timers:
+            timer.cancel()
