@@ -1,76 +1,186 @@
 """The part of core/v1 and meta/v1 that an ExternalService uses, with the API server's own field names and defaults.
 
-Defaults and limits follow kubernetes:pkg/apis/core/v1/defaults.go and pkg/apis/core/validation.
+Defaults and limits follow kubernetes:pkg/apis/core/v1/defaults.go and pkg/apis/core/validation. Descriptions and CEL
+rules stand here because the CRD is made from these models (`app.api.crd`): users read them in `kubectl explain`.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
-Seconds = Annotated[int, Field(strict=True, ge=1, le=86_400)]
-Threshold = Annotated[int, Field(strict=True, ge=1, le=1_000)]
+from app.api.cel import quoted, rule, rules
+
+HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+HEADER_VALUE = r"[^\r\n\x00]*"
+HOST_HEADER = r"[!-.0-~]*"
 
 HANDLERS = ("httpGet", "tcpSocket", "grpc")
+NO_EXEC = (
+    "exec is not supported: an address outside the cluster has no container to run a command in; "
+    "write httpGet, tcpSocket or grpc"
+)
+
+
+def _port_schema(message: str) -> WithJsonSchema:
+    """int-or-string, for `type: integer` would answer a named port with words that don't say what to write."""
+    checked = rule("type(self) == int && self >= 1 && self <= 65535", message)
+    return WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 64, "x-kubernetes-validations": [checked]})
+
+
+Port = Annotated[
+    int, Field(strict=True, ge=1, le=65535), _port_schema("write a port number from 1 to 65535, without quotes")
+]
+ProbePort = Annotated[
+    int,
+    Field(strict=True, ge=1, le=65535),
+    _port_schema(
+        "write a port number from 1 to 65535, without quotes: named ports belong to containers, and there are none"
+    ),
+]
+Seconds = Annotated[int, Field(strict=True, ge=1, le=86_400)]
+Threshold = Annotated[int, Field(strict=True, ge=1, le=1_000)]
+HostHeader = Annotated[
+    str,
+    Field(
+        max_length=253,
+        pattern=f"^{HOST_HEADER}$",
+        json_schema_extra=rules(
+            rule(
+                f"self.matches({quoted(HOST_HEADER)})",
+                "write a host name only, such as www.example.com: no scheme, path, space or line break",
+            )
+        ),
+    ),
+]
 
 
 class Model(BaseModel):
-    """A frozen value read at a door. Unknown fields are ignored, as the API server prunes them."""
+    """A frozen value read at a door. Unknown fields are ignored and nulls are absent, as the API server prunes both."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        if isinstance(data, dict) and None in data.values():
+            return {name: value for name, value in data.items() if value is not None}
+        return data
+
 
 class HTTPHeader(Model):
-    """One request header of an HTTP probe; a name may repeat. The first `Host` becomes the request's Host."""
+    """One request header. A name may repeat; the first `Host` is the request's Host."""
 
-    name: str = Field(min_length=1, max_length=256, pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")
-    value: str = Field(default="", max_length=8_192, pattern=r"^[^\r\n\x00]*$")
+    name: str = Field(
+        min_length=1,
+        max_length=256,
+        pattern=f"^{HEADER_NAME}$",
+        description="Name of the header, such as X-Forwarded-Proto.",
+        json_schema_extra=rules(
+            rule(
+                f"self.matches({quoted(HEADER_NAME)})",
+                "write a header name such as X-Forwarded-Proto: letters, digits and !#$%&'*+-.^_`|~ only",
+            )
+        ),
+    )
+    value: str = Field(
+        default="",
+        max_length=8_192,
+        pattern=f"^{HEADER_VALUE}$",
+        description="Value of the header, sent as it is.",
+        json_schema_extra=rules(
+            rule(
+                f"self.matches({quoted(HEADER_VALUE)})",
+                "write the value in one line: CR, LF and NUL would end the header",
+            )
+        ),
+    )
 
 
 class HTTPGetAction(Model):
-    """GET `scheme`://address:`port``path`; `host` is only the Host header and the TLS server name (deviation D8)."""
+    """GET scheme://address:port/path; an answer from 200 to 399 is a success."""
 
-    port: Port
-    path: str = Field(default="/", max_length=4_096)
-    host: str = Field(default="", max_length=253)
-    scheme: Literal["HTTP", "HTTPS"] = "HTTP"
-    httpHeaders: tuple[HTTPHeader, ...] = Field(default=(), max_length=64)
+    port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
+    path: str = Field(default="/", max_length=4_096, description="Path and query to ask for.")
+    host: HostHeader = Field(
+        default="",
+        description="Host header and TLS server name. The connection always goes to the address itself; "
+        "a Host among httpHeaders wins over this as the header.",
+    )
+    scheme: Literal["HTTP", "HTTPS"] = Field(
+        default="HTTP", description="HTTP or HTTPS. With HTTPS the certificate is not verified, as in the kubelet."
+    )
+    httpHeaders: tuple[HTTPHeader, ...] = Field(
+        default=(), max_length=64, description="Headers to send, in this order; a name may repeat."
+    )
 
 
 class TCPSocketAction(Model):
-    """Succeeds when the address accepts a connection on `port`. `host` is ignored (deviation D8)."""
+    """Succeeds when the address accepts a connection; nothing is sent."""
 
-    port: Port
-    host: str = Field(default="", max_length=253)
+    port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
+    host: HostHeader = Field(
+        default="", description="Ignored, and kept for compatibility: the connection always goes to the address itself."
+    )
 
 
 class GRPCAction(Model):
-    """grpc.health.v1.Health/Check of `service` in plaintext on `port`."""
+    """Calls grpc.health.v1.Health/Check in plaintext; SERVING is a success."""
 
-    port: Port
-    service: str = Field(default="", max_length=1_024)
+    port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
+    service: str = Field(
+        default="", max_length=1_024, description="Service to ask the health of; empty asks for the whole server."
+    )
 
 
 class Probe(Model):
-    """A readiness probe: one handler, and the kubelet's times (seconds) and thresholds (consecutive results)."""
+    """How each address is checked, with the kubelet's meaning: one handler, times in seconds, consecutive results."""
 
-    httpGet: HTTPGetAction | None = None
-    tcpSocket: TCPSocketAction | None = None
-    grpc: GRPCAction | None = None
-    exec: Any = None
-    initialDelaySeconds: Annotated[int, Field(strict=True, ge=0, le=86_400)] = 0
-    periodSeconds: Seconds = 10
-    timeoutSeconds: Seconds = 1
-    successThreshold: Threshold = 1
-    failureThreshold: Threshold = 3
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("!has(self.exec)", NO_EXEC, field=".exec"),
+            rule(
+                "has(self.exec) || "
+                "(has(self.httpGet) ? 1 : 0) + (has(self.tcpSocket) ? 1 : 0) + (has(self.grpc) ? 1 : 0) == 1",
+                "write exactly one of httpGet, tcpSocket, grpc",
+            ),
+        )
+    )
+
+    httpGet: HTTPGetAction | None = Field(
+        default=None, description="HTTP or HTTPS GET; an answer from 200 to 399 is a success."
+    )
+    tcpSocket: TCPSocketAction | None = Field(
+        default=None, description="TCP connect; an accepted connection is a success, nothing is sent."
+    )
+    grpc: GRPCAction | None = Field(
+        default=None, description="gRPC health check (grpc.health.v1) in plaintext; SERVING is a success."
+    )
+    exec: Annotated[Any, WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})] = Field(
+        default=None, description="Not supported, and always refused: there is no container to run a command in."
+    )
+    initialDelaySeconds: Annotated[int, Field(strict=True, ge=0, le=86_400)] = Field(
+        default=0, description="Seconds from the moment an address is first seen to its first probe; 0 to 86400."
+    )
+    periodSeconds: Seconds = Field(
+        default=10,
+        description="Seconds from the start of one probe of an address to the start of the next; 1 to 86400.",
+    )
+    timeoutSeconds: Seconds = Field(
+        default=1,
+        description="Seconds that a whole probe may take (connect, TLS, answer) before it counts as a failure; "
+        "1 to 86400.",
+    )
+    successThreshold: Threshold = Field(
+        default=1, description="Successes in a row that make an address ready; 1 to 1000."
+    )
+    failureThreshold: Threshold = Field(
+        default=3, description="Failures in a row that make an address not ready; 1 to 1000."
+    )
 
     @model_validator(mode="after")
     def _exactly_one_handler(self) -> "Probe":
         if self.exec is not None:
-            raise ValueError(
-                "exec is not supported: an address outside the cluster has no container to run a command in; "
-                "write httpGet, tcpSocket or grpc"
-            )
+            raise ValueError(NO_EXEC)
         given = [name for name in HANDLERS if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) if given else "none"
