@@ -48,7 +48,7 @@ def _verdict(spec: ExternalServiceSpec, result: AddressStatus | None, refused: s
     if not drained:
         return health
     unknown = health.reason == "Pending" and not health.ready
-    return Verdict(False, None if unknown else health.ready, "Disabled", health.message, health.since)
+    return Verdict(False, None if unknown else health.ready, "Disabled", health.message)
 
 
 def _health(spec: ExternalServiceSpec, result: AddressStatus | None) -> Verdict:
@@ -63,13 +63,13 @@ def _health(spec: ExternalServiceSpec, result: AddressStatus | None) -> Verdict:
 
 
 def _since(verdict: Verdict, seen: AddressStatus | None, now: str) -> str:
-    """When the address last changed. A probe's own time, unless the change came later, from the spec (a drain).
+    """When `ready` last changed. The probe's own time, unless the change came later, from the spec (a drain).
 
     RFC 3339 in UTC with whole seconds, so that texts compare as times.
     """
     if seen is None:
         return verdict.since or now
-    if (seen.ready, seen.serving, seen.reason) != (verdict.ready, verdict.serving, verdict.reason):
+    if seen.ready is not verdict.ready:
         return verdict.since if verdict.since > seen.lastTransitionTime else now
     if seen.lastTransitionTime > now:  # a clock that ran ahead, or a hand
         return verdict.since or now

@@ -13,6 +13,9 @@ OURS = ("Ready", "Accepted", "FailOpen")
 MOST_NAMED = 8
 """Denied addresses that the Accepted condition names; each stands with its reason in `.status.addresses` anyway."""
 
+LONGEST_PROBLEM = 4_096
+"""Characters of the InvalidSpec message; the API takes 32,768."""
+
 
 class Finding(NamedTuple):
     """A condition without its times."""
@@ -40,6 +43,13 @@ def wanted_conditions(
     return ours + others[: MAX_CONDITIONS - len(OURS)]
 
 
+def rejected_conditions(seen: Mapping[str, Object], problem: str, *, generation: int, now: str) -> list[Object]:
+    """A spec that cannot be read changes one condition; the rest still tells of the last one that could."""
+    text = problem if len(problem) <= LONGEST_PROBLEM else f"{problem[:LONGEST_PROBLEM]} ..."
+    accepted = _condition(Finding("Accepted", False, "InvalidSpec", text), seen.get("Accepted"), generation, now)
+    return list((dict(seen) | {"Accepted": accepted}).values())[:MAX_CONDITIONS]
+
+
 def ready_column(spec: ExternalServiceSpec, addresses: Sequence[AddressStatus]) -> str:
     """Healthy addresses / addresses that are not drained; one that is denied counts as one that is missing."""
     return f"{_healthy(addresses)}/{len(_enabled(spec, addresses))}"
@@ -48,25 +58,23 @@ def ready_column(spec: ExternalServiceSpec, addresses: Sequence[AddressStatus]) 
 def _findings(
     spec: ExternalServiceSpec, addresses: Sequence[AddressStatus], policy: AddressPolicy
 ) -> Iterator[Finding]:
-    published = publication(spec, {address.ip: address for address in addresses}, policy)
-    up = any(address.ready for address in published.addresses)
-    yield _ready(addresses, len(_enabled(spec, addresses)), up=up)
+    failing_open = publication(spec, {address.ip: address for address in addresses}, policy).failing_open
+    yield _ready(_enabled(spec, addresses), failing_open=failing_open)
     yield _accepted(addresses)
     if spec.minReady != 0:
-        yield _fail_open(spec, addresses, failing_open=published.failing_open)
+        yield _fail_open(spec, addresses, failing_open=failing_open)
 
 
-def _ready(addresses: Sequence[AddressStatus], enabled: int, *, up: bool) -> Finding:
-    healthy = _healthy(addresses)
-    if not addresses:
-        return Finding("Ready", False, "NoAddresses", "spec.ips is empty: write the addresses to publish")
-    if healthy == enabled > 0:
-        reason = "AllAddressesReady"
-    elif healthy:
-        reason = "SomeAddressesReady"
-    else:
-        reason = "FailingOpen" if up else "NoAddressReady"
-    return Finding("Ready", up, reason, f"{healthy} of {enabled} enabled addresses are ready")
+def _ready(enabled: Sequence[AddressStatus], *, failing_open: bool) -> Finding:
+    healthy = _healthy(enabled)
+    text = f"{healthy} of {len(enabled)} enabled addresses are ready"
+    if all(address.reason == "Denied" for address in enabled):
+        return Finding("Ready", False, "NoAddresses", "spec.ips is empty, or every entry is denied or disabled")
+    if failing_open:
+        return Finding("Ready", True, "FailingOpen", f"{text}: all are published as ready, as minReady asks")
+    if healthy == len(enabled):
+        return Finding("Ready", True, "AllAddressesReady", text)
+    return Finding("Ready", healthy > 0, "SomeAddressesReady" if healthy else "NoAddressReady", text)
 
 
 def _accepted(addresses: Sequence[AddressStatus]) -> Finding:

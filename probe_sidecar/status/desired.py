@@ -8,14 +8,14 @@ from pydantic import ValidationError
 from app.api.policy import AddressPolicy
 from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
 from probe_sidecar.status.addresses import wanted_addresses
-from probe_sidecar.status.conditions import ready_column, wanted_conditions
+from probe_sidecar.status.conditions import ready_column, rejected_conditions, wanted_conditions
 from probe_sidecar.status.known import seen_addresses, seen_conditions, seen_revision, seen_status
 from probe_sidecar.status.patch import same
 
 Object = dict[str, Any]
 
-NOT_OURS = ("observedGeneration", "children")
-"""Written by Metacontroller and by the hook; ours only to remove when it is not what the API says."""
+MODELLED = frozenset(ExternalServiceStatus.model_fields) - {"addresses", "conditions"}
+"""Fields of which a wrong shape is dropped, whoever wrote it. Unknown fields stay: they are not ours to judge."""
 
 
 def desired_status(
@@ -30,7 +30,6 @@ def desired_status(
     `results` are the latest verdicts by address, `now` is RFC 3339 in UTC. What others wrote stays. `revision` is one
     more than the seen one if anything of ours differs (the guard of design R1 takes nothing else), else the same.
     """
-    seen = seen_status(parent)
     addresses = tuple(wanted_addresses(spec, results, seen_addresses(parent), policy, now))
     ours: Object = {
         "ready": ready_column(spec, addresses),
@@ -39,9 +38,30 @@ def desired_status(
             spec, addresses, seen_conditions(parent), policy, generation=_generation(parent), now=now
         ),
     }
-    wanted = {field: value for field, value in seen.items() if field not in NOT_OURS or _sound(field, value)} | ours
+    return _revised(parent, ours)
+
+
+def rejected_status(parent: Mapping[str, Any], problem: str, now: str) -> Object:
+    """The wanted status of a parent whose spec cannot be read: Accepted says why, all else stays as it is.
+
+    What was published stays published (design R5); only what no reader could make sense of is dropped.
+    """
+    seen = seen_status(parent)
+    ours: Object = {
+        "conditions": rejected_conditions(seen_conditions(parent), problem, generation=_generation(parent), now=now)
+    }
+    if "addresses" in seen:
+        ours["addresses"] = [_raw(address) for address in seen_addresses(parent).values()]
+    return _revised(parent, ours)
+
+
+def _revised(parent: Mapping[str, Any], ours: Object) -> Object:
+    """`ours` over what is there, less what is not sound; with the next revision if that makes a difference."""
+    seen = seen_status(parent)
+    kept = {field: value for field, value in seen.items() if field not in MODELLED or _sound(field, value)}
     revision = seen_revision(parent)
-    if revision is None or not same(seen, wanted):
+    wanted = kept | ours | {"revision": revision or 0}
+    if not same(seen, wanted):
         wanted["revision"] = (revision or 0) + 1
     return wanted
 
