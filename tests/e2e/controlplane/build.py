@@ -1,0 +1,124 @@
+"""Build the real control plane, CoreDNS and a kubectl from their Go modules: `python tests/e2e/controlplane/build.py`.
+
+Built once: the binaries lie in a cache directory named by what they are made of, so that a changed go.mod builds anew
+and nothing else does. Never touches the network itself: Go fetches the modules that go.sum names.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CACHE = Path(os.environ.get("ESO_E2E_CACHE") or HERE.parents[2] / ".cache" / "controlplane")
+GO_BUILD = ("go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly")
+STRIPPED = "-s -w"
+
+
+class GoMissing(Exception):
+    """No usable Go on this machine; the text says which is needed."""
+
+
+class BuildFailed(Exception):
+    """Go is there, the build went wrong; the text holds what Go said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """Absolute paths of executables, all of one Kubernetes release (`release`, for example "v1.36.3")."""
+
+    release: str
+    etcd: Path
+    kube_apiserver: Path
+    kube_controller_manager: Path
+    kubectl: Path
+    coredns: Path
+
+
+def build(cache: Path = CACHE) -> Binaries:
+    """Build what the cache lacks, one printed line for each; raises GoMissing or BuildFailed."""
+    release = kubernetes_release((HERE / "go.mod").read_text())
+    flags = version_flags(release)
+    kubernetes = cache / f"kubernetes-{release}-{_key(HERE, flags)}"
+    coredns = cache / f"coredns-{_key(HERE / 'coredns', STRIPPED)}"
+    return Binaries(
+        release=release,
+        etcd=_tool(HERE, "go.etcd.io/etcd/server/v3", flags, kubernetes / "etcd"),
+        kube_apiserver=_tool(HERE, "k8s.io/kubernetes/cmd/kube-apiserver", flags, kubernetes / "kube-apiserver"),
+        kube_controller_manager=_tool(
+            HERE, "k8s.io/kubernetes/cmd/kube-controller-manager", flags, kubernetes / "kube-controller-manager"
+        ),
+        kubectl=_tool(HERE, "k8s.io/kubernetes/cmd/kubectl", flags, kubernetes / "kubectl"),
+        coredns=_tool(HERE / "coredns", ".", STRIPPED, coredns / "coredns"),
+    )
+
+
+def kubernetes_release(go_mod: str) -> str:
+    """The version that go.mod requires of k8s.io/kubernetes, with its v."""
+    found = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)", go_mod, re.MULTILINE)
+    if found is None:
+        raise BuildFailed("go.mod requires no k8s.io/kubernetes: write it with pin.py")
+    return found[1]
+
+
+def version_flags(release: str) -> str:
+    """Linker flags: no debug symbols, and the version that a module from a registry does not know of itself."""
+    major, minor = release.removeprefix("v").split(".")[:2]
+    values = {"gitVersion": release, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    settings = (f"-X {package}.{name}={value}" for package in packages for name, value in values.items())
+    return " ".join((STRIPPED, *settings))
+
+
+def _key(module: Path, linker_flags: str) -> str:
+    """Names all that a module's binaries are made of: its files, the Go release and the flags."""
+    digest = hashlib.sha256(" ".join((_go_version(module), *GO_BUILD, linker_flags)).encode())
+    for source in (*sorted(module.glob("*.go")), module / "go.mod", module / "go.sum"):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _go_version(module: Path) -> str:
+    wanted = re.search(r"^go (\S+)", (module / "go.mod").read_text(), re.MULTILINE)
+    needed = f"Go {wanted[1] if wanted else ''} or newer is needed to build the control plane for tests/e2e"
+    if shutil.which("go") is None:
+        raise GoMissing(f"{needed}: no `go` in PATH")
+    command = ("go", "env", "GOVERSION", "GOOS", "GOARCH")
+    done = subprocess.run(command, check=False, cwd=module, env=_go_env(), capture_output=True, text=True)
+    if done.returncode:
+        raise GoMissing(f"{needed}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _go_env() -> dict[str, str]:
+    """No C compiler needed, and no go.work of a bystander."""
+    return {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+
+
+def _tool(module: Path, package: str, linker_flags: str, target: Path) -> Path:
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f"{target.name}.{os.getpid()}")
+    started = time.monotonic()
+    command = (*GO_BUILD, "-ldflags", linker_flags, "-o", str(unfinished), package)
+    done = subprocess.run(command, check=False, cwd=module, env=_go_env(), stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        unfinished.unlink(missing_ok=True)
+        raise BuildFailed(f"{package} does not build:\n{done.stderr}")
+    unfinished.replace(target)
+    sys.stdout.write(f"{target.name}: built in {time.monotonic() - started:.0f} s\n")
+    sys.stdout.flush()
+    return target
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.write(f"{build()}\n")
+    except (GoMissing, BuildFailed) as problem:
+        sys.exit(str(problem))

@@ -1,0 +1,243 @@
+"""A Kubernetes control plane for tests: the real etcd, kube-apiserver and kube-controller-manager, on 127.0.0.1 only.
+
+RBAC and ValidatingAdmissionPolicy are on; `flags.CONTROLLERS` are the controllers that run, each under its own account.
+There is no kubelet, scheduler or kube-proxy: Pods never run, and the cluster IP of a Service leads nowhere.
+"""
+
+import json
+import os
+import ssl
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from tests.e2e.controlplane import flags
+from tests.e2e.controlplane.build import Binaries
+from tests.e2e.controlplane.component import Component, free_ports
+from tests.e2e.controlplane.pki import Pki, TokenSigner
+
+READY_SECONDS = 2.0
+REQUEST_SECONDS = 30.0
+
+
+class ControlPlane:
+    """One cluster; `with ControlPlane(...)` starts and ends it. Files and logs stay in `directory` to be read later.
+
+    `etcd`, `api_server`, `controller_manager` are Components: each can be killed, paused and restarted by itself.
+    `admin` is an httpx.Client of a cluster-admin on `url`, `admin_kubeconfig` a file for the same; the CA is `ca_file`.
+    """
+
+    def __init__(
+        self,
+        binaries: Binaries,
+        directory: Path,
+        *,
+        audited_namespaces: Sequence[str] = (),
+        feature_gates: Mapping[str, bool] | None = None,
+        min_request_timeout: int | None = None,
+        etcd_compaction_interval: str | None = None,
+        api_server_flags: Sequence[str] = (),
+        controller_manager_flags: Sequence[str] = (),
+    ) -> None:
+        """Nothing runs yet.
+
+        directory: empty, or not there yet.
+        audited_namespaces: the reads of their ServiceAccounts are in the audit log; the writes of everybody always are.
+        feature_gates: for the API server and the controllers.
+        min_request_timeout: seconds; a watch that names no timeoutSeconds of its own is cut after once to twice this.
+        etcd_compaction_interval: a Go duration ("1s"): how often the API server lets old resource versions expire. It is
+            ten times that until the first one is gone; see `compact` for at once.
+        *_flags: come last, so they override ours.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise FileExistsError(f"{directory} is not empty: every control plane wants a directory of its own")
+        self.binaries, self.directory = binaries, directory
+        self.audit_log = directory / "audit.log"
+        flags.audit_policy_file(self.audit_log).write_text(json.dumps(flags.audit_policy(audited_namespaces)))
+        self._pki = Pki(directory / "pki")
+        self._signer = TokenSigner(directory / "pki", flags.ISSUER)
+        self._server = self._pki.issue("server", common_name="e2e-server", addresses=[flags.LOOPBACK])
+        self.ca_file = self._pki.ca_file
+        etcd_port, peer_port, port, controllers_port = free_ports(4)
+        self.url = f"https://{flags.LOOPBACK}:{port}"
+        admin = self.client_certificate("admin", groups=["system:masters"])
+        self.admin_kubeconfig = self.write_kubeconfig("admin", admin)
+        self.admin = self._client(admin)
+        self.etcd = self._etcd(etcd_port, peer_port)
+        gates = flags.feature_gates(feature_gates)
+        options = flags.api_server_options(min_request_timeout, etcd_compaction_interval)
+        self.api_server = self._api_server(port, [*options, *gates, *api_server_flags])
+        self.controller_manager = self._controller_manager(controllers_port, [*gates, *controller_manager_flags])
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Return when all three are ready (seconds); NotReady if one does not get there, and then none runs."""
+        try:
+            for component in self.components:
+                component.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End all three, the last started first, for good."""
+        for component in reversed(self.components):
+            component.stop()
+        self.admin.close()
+
+    def kubectl(self, *arguments: str, kubeconfig: Path | None = None, stdin: str = "") -> str:
+        """What kubectl prints, as cluster-admin or by `kubeconfig`; CalledProcessError holds its stderr."""
+        done = subprocess.run(
+            (self.binaries.kubectl, f"--kubeconfig={kubeconfig or self.admin_kubeconfig}", *arguments),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=REQUEST_SECONDS,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.directory)},
+        )
+        return done.stdout
+
+    def audit_position(self) -> int:
+        """Where the audit log ends now, for `audit_events`."""
+        return self.audit_log.stat().st_size if self.audit_log.exists() else 0
+
+    def audit_events(self, position: int = 0) -> Iterator[dict[str, Any]]:
+        """The audit.k8s.io/v1 Events (metadata only) written since `position`, oldest first.
+
+        An event follows its response by a moment, so poll for one that must be there. A watch has one event when it
+        begins (stage ResponseStarted) and one when it ends (ResponseComplete); all else has the latter only.
+        """
+        if not self.audit_log.exists():
+            return
+        with self.audit_log.open("rb") as log:
+            log.seek(position)
+            for line in log:
+                if line.endswith(b"\n"):  # else it is being written
+                    yield json.loads(line)
+
+    def service_account_token(self, namespace: str, name: str, seconds: int) -> str:
+        """From the TokenRequest API, which grants no less than 600 s; HTTPStatusError if there is no such account."""
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": seconds},
+        }
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        token: str = self.admin.post(path, json=request).raise_for_status().json()["status"]["token"]
+        return token
+
+    def short_lived_token(self, namespace: str, name: str, seconds: float) -> str:
+        """Signed with the cluster's key, for any lifetime; negative: it has expired already.
+
+        The API server remembers a token it has accepted for 10 s, whatever its expiry.
+        """
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}"
+        account = self.admin.get(path).raise_for_status().json()
+        return self._signer.sign(namespace, name, account["metadata"]["uid"], seconds)
+
+    def client_certificate(self, user: str, groups: Sequence[str] = ()) -> dict[str, str]:
+        """The user part of a kubeconfig for `user`, as a member of `groups`, by an own certificate."""
+        certificate, key = self._pki.issue(user.replace(":", "-"), common_name=user, groups=groups)
+        return {"client-certificate": str(certificate), "client-key": str(key)}
+
+    def write_kubeconfig(self, name: str, user: Mapping[str, str]) -> Path:
+        """The file; `user` is {"token": ...}, {"tokenFile": ...} or what `client_certificate` returns."""
+        file = self.directory / f"{name}.kubeconfig"
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "e2e", "cluster": {"server": self.url, "certificate-authority": str(self.ca_file)}}],
+            "users": [{"name": name, "user": dict(user)}],
+            "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": name}}],
+            "current-context": "e2e",
+        }
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(content, indent=2))
+        return file
+
+    def trust(self) -> ssl.SSLContext:
+        """For a client of its own: trusts this cluster's CA and nothing else."""
+        return ssl.create_default_context(cafile=str(self.ca_file))
+
+    def compact(self) -> int:
+        """Make etcd forget every older revision now; returns the one that is left.
+
+        What the API server's watch cache holds it goes on serving until it is restarted, so a test of 410 does both.
+        """
+        nothing = {"key": "AA=="}
+        header = self.admin.post(f"{self.etcd_url}/v3/kv/range", json=nothing).raise_for_status().json()["header"]
+        compaction = {"revision": header["revision"], "physical": True}
+        self.admin.post(f"{self.etcd_url}/v3/kv/compaction", json=compaction).raise_for_status()
+        return int(header["revision"])
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """In the order of their start."""
+        return (self.etcd, self.api_server, self.controller_manager)
+
+    def _etcd(self, port: int, peer_port: int) -> Component:
+        self.etcd_url = f"http://{flags.LOOPBACK}:{port}"
+        command = flags.etcd_command(
+            self.binaries.etcd,
+            self.directory / "etcd",
+            client_url=self.etcd_url,
+            peer_url=f"http://{flags.LOOPBACK}:{peer_port}",
+        )
+        return self._component("etcd", command, f"{self.etcd_url}/health")
+
+    def _api_server(self, port: int, more: Sequence[str]) -> Component:
+        command = flags.api_server_command(
+            self.binaries.kube_apiserver,
+            port,
+            etcd_url=self.etcd_url,
+            ca=self.ca_file,
+            server=self._server,
+            tokens=(self._signer.private_key_file, self._signer.public_key_file),
+            audit=self.audit_log,
+        )
+        return self._component("kube-apiserver", [*command, *more], f"{self.url}/readyz")
+
+    def _controller_manager(self, port: int, more: Sequence[str]) -> Component:
+        user = self.client_certificate("system:kube-controller-manager")
+        command = flags.controller_manager_command(
+            self.binaries.kube_controller_manager,
+            port,
+            kubeconfig=self.write_kubeconfig("kube-controller-manager", user),
+            ca=self.ca_file,
+            server=self._server,
+            token_key=self._signer.private_key_file,
+        )
+        url = f"https://{flags.LOOPBACK}:{port}/healthz"
+        # It is healthy before its controllers run; the first to be missed is this account.
+        account = "/api/v1/namespaces/default/serviceaccounts/default"
+        return self._component("kube-controller-manager", [*command, *more], url, account)
+
+    def _component(self, name: str, command: Sequence[str], *signs: str) -> Component:
+        """`signs`: URLs, or paths of the API server, that answer 2xx once it works."""
+
+        def ready() -> bool:
+            try:
+                return all(self.admin.get(sign, timeout=READY_SECONDS).is_success for sign in signs)
+            except httpx.TransportError:
+                return False
+
+        return Component(name, command, log=self.directory / f"{name}.log", ready=ready)
+
+    def _client(self, user: Mapping[str, str]) -> httpx.Client:
+        trust = self.trust()
+        trust.load_cert_chain(user["client-certificate"], user["client-key"])
+        return httpx.Client(base_url=self.url, verify=trust, trust_env=False, timeout=REQUEST_SECONDS)
