@@ -1,0 +1,430 @@
+"""The one place with sockets: connects, sends, feeds the exchanges, keeps the deadlines of thousands of probes at once.
+
+Everything runs on the event loop's thread. A network error is a FAILURE of the address. A fault of our own (no
+descriptor left, a bug, time that this process was not running) is UNKNOWN and tried again, up to three times in all
+(kubelet-probes line 21, design R7). ADR 0014 tells how readiness is learnt, ADR 0015 how time is counted.
+"""
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Final
+
+from probe_sidecar.probes import message
+from probe_sidecar.probes.exchange import Answer, Exchange, Hop
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.poller import ERR, HUP, IN, RDHUP, Dispatch, Poller, best_poller
+from probe_sidecar.probes.prepare import PreparedProbe
+from probe_sidecar.probes.tls import HANDSHAKE_CAP
+
+MAX_TRIES: Final = 3
+RETRY_DELAY: Final = 0.05
+"""Seconds before an UNKNOWN is tried again: time for other probes to give back what was short."""
+HEARTBEAT: Final = 0.05
+"""Seconds between two looks at the clock while probes are in flight; what a look is late, the process was away."""
+RECEIVE: Final = 16_384
+ANSWER_LIMIT: Final = 1 << 20
+"""Bytes that one conversation may receive; every protocol is done long before, unless the peer floods it."""
+RESERVED_DESCRIPTORS: Final = 128
+"""Left to the API client, the health server, the standard streams."""
+HIGHEST_LIMIT: Final = 16_384
+
+Done = Callable[[Outcome, float], None]
+
+# The C type itself: socket.socket wraps it in Python methods for files and context managers that a probe never uses.
+_Socket = socket.SocketType
+_NONBLOCKING: Final = getattr(socket, "SOCK_NONBLOCK", 0)
+_STREAM: Final = socket.SOCK_STREAM | _NONBLOCKING
+
+_GONE: Final = HUP | RDHUP | ERR
+_PENDING: Final = frozenset({0, errno.EINPROGRESS})
+_WAS_CONNECTED: Final = frozenset({0, errno.ECONNRESET, errno.EPIPE})
+_FAULTS: Final = frozenset(
+    {
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.EADDRNOTAVAIL,
+        errno.EADDRINUSE,
+        errno.EAGAIN,
+        errno.EAFNOSUPPORT,
+        errno.EINVAL,
+        errno.EBADF,
+        errno.EACCES,
+        errno.EPERM,
+    }
+)
+
+_log = logging.getLogger(__name__)
+
+
+class ProbeHandle:
+    """One started probe: what `cancel` takes. Its fields are the engine's."""
+
+    __slots__ = (
+        "away",
+        "broken",
+        "deadlines",
+        "done",
+        "exchange",
+        "hop",
+        "pending",
+        "probe",
+        "received",
+        "sock",
+        "started",
+        "tries",
+    )
+
+    def __init__(self, probe: PreparedProbe, done: Done) -> None:
+        self.probe = probe
+        self.done: Done | None = done  # None once delivered or cancelled
+        self.hop: Hop | None = None
+        self.sock: socket.SocketType | None = None
+        self.exchange: Exchange | None = None  # None while connecting
+        self.pending = b""  # what the peer has not taken yet
+        self.broken = 0  # errno of a failed send, told only if the peer has left no answer
+        self.received = 0
+        self.deadlines: dict[ProbeHandle, float] | None = None
+        self.started = 0.0  # monotonic
+        self.away = 0.0  # the engine's `away` when this try began
+        self.tries = 0
+
+
+class ProbeEngine:
+    """Runs probes. `limit` bounds those in flight (default: what RLIMIT_NOFILE leaves); the others wait."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        limit: int | None = None,
+        poller: Callable[[asyncio.AbstractEventLoop, Dispatch], Poller] = best_poller,
+    ) -> None:
+        self._loop = loop
+        self._limit = default_limit() if limit is None else limit
+        self._poller = poller(loop, self._dispatch)
+        self._flights: dict[int, ProbeHandle] = {}  # by descriptor
+        self._waiting: OrderedDict[ProbeHandle, None] = OrderedDict()
+        self._deadlines: dict[float, dict[ProbeHandle, float]] = {}  # by time-out: each in order, for free
+        self._handshakes: dict[ProbeHandle, float] = {}
+        self._away = 0.0
+        self._beat: asyncio.TimerHandle | None = None
+        self._beat_due = 0.0
+        self._dispatching = False
+        self._cancelled: list[socket.SocketType] = []  # to close after the batch of events
+        self._closed = False
+
+    @property
+    def in_flight(self) -> int:
+        """Probes that hold a connection."""
+        return len(self._flights)
+
+    @property
+    def waiting(self) -> int:
+        """Probes that wait for one of `limit` places."""
+        return len(self._waiting)
+
+    @property
+    def away(self) -> float:
+        """Seconds in which this process was not running although probes were in flight (R7)."""
+        return self._away
+
+    def start(self, probe: PreparedProbe, done: Done) -> ProbeHandle:
+        """Begin a probe. `done(outcome, seconds)` is called once, later, on the loop's thread, unless cancelled."""
+        handle = ProbeHandle(probe, done)
+        handle.started = monotonic()
+        if probe.hop is None:
+            self._loop.call_soon(self._deliver, handle, probe.refusal or _fault("nothing to probe"))
+        elif len(self._flights) >= self._limit:
+            self._waiting[handle] = None
+        else:
+            self._launch(handle, probe.hop)
+        return handle
+
+    def cancel(self, handle: ProbeHandle) -> None:
+        """End it quietly; `done` is not called any more. Harmless on one that has ended."""
+        handle.done = None
+        self._waiting.pop(handle, None)
+        if handle.deadlines is not None:
+            self._release(handle)
+            self._refill()
+
+    def close(self) -> None:
+        """Cancel everything and give back all descriptors."""
+        self._closed = True
+        self._waiting.clear()
+        for handle in list(self._flights.values()):
+            self.cancel(handle)
+        if self._beat is not None:
+            self._beat.cancel()
+        self._poller.close()
+
+    # A probe's way: launch, connect, [advance: begin, send, receive]..., finish.
+
+    def _launch(self, handle: ProbeHandle, hop: Hop) -> None:
+        now = monotonic()
+        if not handle.tries:
+            handle.started = now
+        handle.tries += 1
+        handle.away = self._away
+        timeout = handle.probe.timeout
+        deadlines = self._deadlines.get(timeout)
+        if deadlines is None:
+            deadlines = self._deadlines[timeout] = {}
+        deadlines[handle] = now - self._away + timeout
+        handle.deadlines = deadlines
+        if self._beat is None:
+            self._arm(now, min(HEARTBEAT, timeout))
+        self._connect(handle, hop)
+
+    def _connect(self, handle: ProbeHandle, hop: Hop) -> None:
+        handle.hop = hop
+        handle.exchange = None
+        handle.pending = b""
+        handle.broken = handle.received = 0
+        address = hop.address
+        try:
+            sock = _Socket(socket.AF_INET if len(address) == 2 else socket.AF_INET6, _STREAM)
+        except OSError as error:
+            self._loop.call_soon(self._fail_before_connect, handle, error.errno or 0)
+            return
+        if not _NONBLOCKING:
+            sock.setblocking(False)
+        failed = sock.connect_ex(address)
+        if failed in _PENDING:
+            descriptor = sock.fileno()
+            handle.sock = sock
+            self._flights[descriptor] = handle
+            self._poller.add(descriptor)
+        else:
+            sock.close()
+            self._loop.call_soon(self._fail_before_connect, handle, failed)
+
+    def _fail_before_connect(self, handle: ProbeHandle, code: int) -> None:
+        if handle.deadlines is not None:
+            self._finish(handle, _network_outcome(code))
+
+    def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
+        flights = self._flights
+        self._dispatching = True
+        try:
+            for descriptor, mask in events:
+                handle = flights.get(descriptor)
+                if handle is not None:
+                    self._advance(handle, mask)
+        finally:
+            self._dispatching = False
+            while self._cancelled:
+                self._cancelled.pop().close()
+
+    def _advance(self, handle: ProbeHandle, mask: int) -> None:
+        try:
+            self._step(handle, mask)
+        except Exception as error:
+            _log.exception("a probe of %s failed in the prober", handle.hop and handle.hop.address[0])
+            if handle.deadlines is not None:
+                self._finish(handle, _fault(type(error).__name__))
+
+    def _step(self, handle: ProbeHandle, mask: int) -> None:
+        exchange, sock = handle.exchange, handle.sock
+        assert sock is not None  # noqa: S101 - whoever is in `_flights` has one
+        if exchange is None:
+            if mask & _GONE:
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code not in _WAS_CONNECTED:
+                    self._finish(handle, _network_outcome(code))
+                    return
+            if self._begin(handle, sock) or not mask & (IN | _GONE):
+                return
+            exchange = handle.exchange
+        elif handle.pending:
+            self._send(handle, sock, handle.pending)
+        if exchange is not None:
+            self._receive(handle, sock, exchange, mask)
+
+    def _begin(self, handle: ProbeHandle, sock: socket.SocketType) -> bool:
+        """The connection stands. True if that was all."""
+        hop = handle.hop
+        assert hop is not None  # noqa: S101 - set by `_connect`
+        if hop.handshake and handle.probe.timeout > HANDSHAKE_CAP:
+            self._handshakes[handle] = monotonic() - self._away + HANDSHAKE_CAP
+        handle.exchange = exchange = hop.open()
+        return self._obey(handle, sock, exchange.begin())
+
+    def _receive(self, handle: ProbeHandle, sock: socket.SocketType, exchange: Exchange, mask: int) -> None:
+        """Read until the kernel has no more: an edge is told only once, and a FIN behind the data not at all."""
+        while True:
+            try:
+                data = sock.recv(RECEIVE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._finish(handle, _network_outcome(error.errno or 0))
+                return
+            if not data and handle.broken:
+                self._finish(handle, _network_outcome(handle.broken))
+                return
+            if self._obey(handle, sock, exchange.feed(data)):
+                return
+            handle.received += len(data)
+            if handle.received > ANSWER_LIMIT:
+                self._finish(handle, Outcome(Result.FAILURE, message.ANSWER_TOO_LARGE))
+                return
+            if len(data) < RECEIVE and not mask & _GONE:
+                return
+
+    def _obey(self, handle: ProbeHandle, sock: socket.SocketType, answer: Answer) -> bool:
+        """Do what the exchange answered. True if this connection is done with."""
+        if answer is None:
+            return False
+        if isinstance(answer, Outcome):
+            self._finish(handle, answer)
+            return True
+        if isinstance(answer, Hop):
+            self._drop(handle)
+            self._connect(handle, answer)
+            return True
+        self._send(handle, sock, handle.pending + answer)
+        return False
+
+    def _send(self, handle: ProbeHandle, sock: socket.SocketType, data: bytes) -> None:
+        try:
+            sent = sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            # The peer may have answered before it closed; reading tells.
+            handle.broken, sent = error.errno or 0, len(data)
+        handle.pending = data[sent:]
+        self._poller.want(sock.fileno(), write=bool(handle.pending))
+
+    def _finish(self, handle: ProbeHandle, outcome: Outcome) -> None:
+        self._release(handle)
+        away = self._away - handle.away
+        if away >= handle.probe.timeout and outcome.result is Result.FAILURE:
+            outcome = _fault(f"away for {away:.1f} s")
+        if outcome.result is Result.UNKNOWN and handle.tries < MAX_TRIES:
+            self._loop.call_later(RETRY_DELAY, self._retry, handle)
+        else:
+            self._deliver(handle, outcome)
+        self._refill()
+
+    def _retry(self, handle: ProbeHandle) -> None:
+        if handle.done is not None and not self._closed:
+            self._waiting[handle] = None
+            self._refill()
+
+    def _deliver(self, handle: ProbeHandle, outcome: Outcome) -> None:
+        done, handle.done = handle.done, None
+        if done is None or self._closed:
+            return
+        try:
+            done(outcome, monotonic() - handle.started)
+        except Exception as error:
+            # The other events of this batch are told only once, so a listener's bug must not end it.
+            self._loop.call_exception_handler({"message": "the listener of a probe failed", "exception": error})
+
+    def _refill(self) -> None:
+        while self._waiting and len(self._flights) < self._limit:
+            handle, _ = self._waiting.popitem(last=False)
+            if handle.probe.hop is not None:
+                self._launch(handle, handle.probe.hop)
+
+    def _release(self, handle: ProbeHandle) -> None:
+        if handle.deadlines is not None:
+            del handle.deadlines[handle]
+            handle.deadlines = None
+        self._drop(handle)
+
+    def _drop(self, handle: ProbeHandle) -> None:
+        sock, handle.sock = handle.sock, None
+        if self._handshakes:
+            self._handshakes.pop(handle, None)
+        if sock is None:
+            return
+        descriptor = sock.fileno()
+        del self._flights[descriptor]
+        self._poller.remove(descriptor)
+        if self._dispatching and handle.done is None:
+            # Cancelled by another probe's listener: its descriptor must not be reused while events of it may be queued.
+            self._cancelled.append(sock)
+        else:
+            sock.close()
+
+    # Time. Deadlines count only the time in which this process ran (ADR 0015).
+
+    def _arm(self, now: float, delay: float) -> None:
+        self._beat_due = now + delay
+        self._beat = self._loop.call_later(delay, self._on_beat)
+
+    def _on_beat(self) -> None:
+        self._beat = None
+        if not any(self._deadlines.values()):
+            return
+        now = monotonic()
+        self._away += max(0.0, now - self._beat_due)
+        if self._next_deadline() <= now - self._away:
+            self._poller.drain()  # what has arrived in time but was not read yet counts
+            self._expire(now - self._away)
+        for timeout in [timeout for timeout, handles in self._deadlines.items() if not handles]:
+            del self._deadlines[timeout]
+        if self._beat is None and self._deadlines:
+            now = monotonic()
+            self._arm(now, max(0.0, min(HEARTBEAT, self._next_deadline() - (now - self._away))))
+
+    def _next_deadline(self) -> float:
+        queues = [*self._deadlines.values(), self._handshakes]
+        return min((next(iter(queue.values())) for queue in queues if queue), default=float("inf"))
+
+    def _expire(self, now: float) -> None:
+        for timeout, queue in list(self._deadlines.items()):
+            for handle in _due(queue, now):
+                self._time_out(handle, timeout)
+        for handle in _due(self._handshakes, now):
+            if handle.exchange is not None and handle.exchange.phase == message.TLS_HANDSHAKE:
+                self._time_out(handle, HANDSHAKE_CAP)
+            else:
+                self._handshakes.pop(handle, None)
+
+    def _time_out(self, handle: ProbeHandle, seconds: float) -> None:
+        if handle.deadlines is None:
+            return  # cancelled by the listener of one that timed out with it
+        if handle.exchange is None:
+            where = message.CONNECTING
+        else:
+            where = message.SENDING if handle.pending else handle.exchange.phase
+        self._finish(handle, Outcome(Result.FAILURE, message.timed_out(seconds, where)))
+
+
+def default_limit() -> int:
+    """How many connections the soft RLIMIT_NOFILE leaves, at most HIGHEST_LIMIT."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return HIGHEST_LIMIT
+    return max(1, min(HIGHEST_LIMIT, soft - RESERVED_DESCRIPTORS))
+
+
+def _due(queue: dict[ProbeHandle, float], now: float) -> list[ProbeHandle]:
+    due = []
+    for handle, deadline in queue.items():
+        if deadline > now:
+            break
+        due.append(handle)
+    return due
+
+
+def _network_outcome(code: int) -> Outcome:
+    if code in _FAULTS:
+        return _fault(message.network(code))
+    return Outcome(Result.FAILURE, message.network(code))
+
+
+def _fault(what: str) -> Outcome:
+    return Outcome(Result.UNKNOWN, message.fault(what))

@@ -1,0 +1,204 @@
+"""The little of HTTP/2 (RFC 9113) that a probe speaks: one request on stream 1, its answer read strictly.
+
+The request's frames are made once a target; of the answer only stream 1 matters.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from hpack import Decoder, Encoder, HPACKError
+
+from probe_sidecar.probes import message
+
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+FRAME_LIMIT: Final = 16_384
+HEADER_LIMIT: Final = 65_536
+
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+ACK = END_STREAM = 0x1
+END_HEADERS = 0x4
+PADDED = 0x8
+HAS_PRIORITY = 0x20
+
+_ENABLE_PUSH, _MAX_HEADER_LIST_SIZE = 2, 6
+_ERRORS = (
+    "NO_ERROR",
+    "PROTOCOL_ERROR",
+    "INTERNAL_ERROR",
+    "FLOW_CONTROL_ERROR",
+    "SETTINGS_TIMEOUT",
+    "STREAM_CLOSED",
+    "FRAME_SIZE_ERROR",
+    "REFUSED_STREAM",
+    "CANCEL",
+    "COMPRESSION_ERROR",
+    "CONNECT_ERROR",
+    "ENHANCE_YOUR_CALM",
+    "INADEQUATE_SECURITY",
+    "HTTP_1_1_REQUIRED",
+)
+
+Field = tuple[bytes, bytes]
+
+
+class Broken(Exception):
+    """The connection or the stream cannot bring an answer any more; the text is what the user reads."""
+
+
+class Headers(NamedTuple):
+    """A field section: the answer's head or its trailers."""
+
+    fields: list[Field]
+    end: bool
+
+
+class Data(NamedTuple):
+    """A piece of the body."""
+
+    payload: bytes
+    end: bool
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """One frame."""
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+def opening(fields: Iterable[Field], body: bytes | None = None) -> bytes:
+    """All that the client sends: preface, settings, and the request on stream 1, with a body if it has one."""
+    settings = b"".join(
+        name.to_bytes(2, "big") + value.to_bytes(4, "big")
+        for name, value in ((_ENABLE_PUSH, 0), (_MAX_HEADER_LIST_SIZE, HEADER_LIMIT))
+    )
+    block = Encoder().encode(fields)
+    end = END_STREAM if body is None else 0
+    pieces = [block[at : at + FRAME_LIMIT] for at in range(0, len(block), FRAME_LIMIT)]
+    frames = [PREFACE, frame(SETTINGS, 0, 0, settings)]
+    for number, piece in enumerate(pieces):
+        last = END_HEADERS if number == len(pieces) - 1 else 0
+        frames.append(frame(CONTINUATION, last, 1, piece) if number else frame(HEADERS, end | last, 1, piece))
+    if body is not None:
+        frames.append(frame(DATA, END_STREAM, 1, body))
+    return b"".join(frames)
+
+
+class Connection:
+    """Reads the server's half. `replies` gathers what courtesy owes it (acknowledged settings and pings)."""
+
+    __slots__ = ("_block", "_buffer", "_decoder", "_end", "_settled", "replies")
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._decoder = Decoder(max_header_list_size=HEADER_LIMIT)
+        self._block: bytes | None = None
+        self._end = False
+        self._settled = False
+        self.replies = b""
+
+    def receive(self, data: bytes) -> list[Headers | Data]:
+        """What stream 1 brought. Raises Broken, also when the connection ends (empty data)."""
+        if not data:
+            raise Broken(message.CLOSED_IN_BODY if self._settled else message.CLOSED_UNANSWERED)
+        self._buffer += data
+        events: list[Headers | Data] = []
+        while (found := self._next_frame()) is not None:
+            event = self._handle(*found)
+            if event is not None:
+                events.append(event)
+                if event.end:
+                    break
+        return events
+
+    def _next_frame(self) -> tuple[int, int, int, bytes] | None:
+        buffer = self._buffer
+        if not self._settled and not buffer.startswith(b"HTTP/"[: len(buffer)]) and len(buffer) >= 4:
+            self._expect_settings(buffer)
+        elif not self._settled and buffer.startswith(b"HTTP/"):
+            raise Broken(message.NOT_HTTP2)
+        if len(buffer) < 9:
+            return None
+        length = int.from_bytes(buffer[:3], "big")
+        if length > FRAME_LIMIT:
+            raise Broken(message.malformed_http2("frame size"))
+        if len(buffer) < 9 + length:
+            return None
+        self._buffer = buffer[9 + length :]
+        return buffer[3], buffer[4], int.from_bytes(buffer[5:9], "big") & 0x7FFF_FFFF, buffer[9 : 9 + length]
+
+    @staticmethod
+    def _expect_settings(buffer: bytes) -> None:
+        """A server speaks HTTP/2 from its first frame on: SETTINGS, of multiples of six bytes (RFC 9113 3.4)."""
+        if buffer[3] != SETTINGS or int.from_bytes(buffer[:3], "big") > FRAME_LIMIT:
+            raise Broken(message.NOT_HTTP2)
+
+    def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> Headers | Data | None:
+        if self._block is not None and (kind != CONTINUATION or stream != 1):
+            raise Broken(message.malformed_http2("headers interrupted"))
+        if kind in (HEADERS, CONTINUATION, DATA, RST_STREAM, PUSH_PROMISE):
+            if stream != 1 or kind == PUSH_PROMISE:
+                raise Broken(message.malformed_http2("stream"))
+            return self._handle_stream(kind, flags, payload)
+        self._handle_connection(kind, flags, stream, payload)
+        return None
+
+    def _handle_stream(self, kind: int, flags: int, payload: bytes) -> Headers | Data | None:
+        if kind == DATA:
+            return Data(_unpadded(flags, payload), bool(flags & END_STREAM))
+        if kind == RST_STREAM:
+            if len(payload) != 4:
+                raise Broken(message.malformed_http2("frame size"))
+            raise Broken(f"HTTP/2 stream reset: {_error(payload)}")
+        if kind == HEADERS:
+            payload = _unpadded(flags, payload)
+            if flags & HAS_PRIORITY:
+                payload = payload[5:]
+            self._block, self._end = payload, bool(flags & END_STREAM)
+        elif self._block is None:
+            raise Broken(message.malformed_http2("stream"))
+        else:
+            self._block += payload
+        return self._field_section(flags)
+
+    def _field_section(self, flags: int) -> Headers | None:
+        block = self._block or b""
+        if len(block) > HEADER_LIMIT:
+            raise Broken(message.HEADERS_TOO_LARGE)
+        if not flags & END_HEADERS:
+            return None
+        self._block = None
+        try:
+            fields = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
+        except HPACKError:
+            raise Broken(message.malformed_http2("header compression")) from None
+        return Headers(fields, self._end)
+
+    def _handle_connection(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind == SETTINGS:
+            if stream or len(payload) % 6:
+                raise Broken(message.malformed_http2("settings"))
+            self._settled = True
+            if not flags & ACK:
+                self.replies += frame(SETTINGS, ACK, 0)
+        elif kind == PING:
+            if stream or len(payload) != 8:
+                raise Broken(message.malformed_http2("ping"))
+            if not flags & ACK:
+                self.replies += frame(PING, ACK, 0, payload)
+        elif kind == GOAWAY:
+            if len(payload) < 8:
+                raise Broken(message.malformed_http2("frame size"))
+            if int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF < 1:
+                raise Broken(f"HTTP/2 connection ended: {_error(payload[4:8])}")
+
+
+def _unpadded(flags: int, payload: bytes) -> bytes:
+    if not flags & PADDED:
+        return payload
+    if not payload or payload[0] >= len(payload):
+        raise Broken(message.malformed_http2("padding"))
+    return payload[1 : len(payload) - payload[0]]
+
+
+def _error(code: bytes) -> str:
+    number = int.from_bytes(code, "big")
+    return _ERRORS[number] if number < len(_ERRORS) else str(number)

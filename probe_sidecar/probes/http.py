@@ -1,0 +1,69 @@
+"""How an HTTP answer is judged, whichever version brought it, and which redirect is followed (lines 8 to 12 and 15).
+
+The connection always goes to the probed address (deviation D8): the URL's host is the address, `httpGet.host` is a Host
+header, so only a redirect to the address itself or a relative one is followed, over any port and scheme (ADR 0010).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from probe_sidecar.probes import message, url
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.request import HttpRequest, redirected
+
+BODY_LIMIT: Final = 10_240
+"""A body is read so far, then the answer counts as whole (line 12)."""
+SLURP_LIMIT: Final = 2_048
+"""Of a redirect's body so much is awaited before following it, as Go's client does; a longer one not at all."""
+MAX_REDIRECTS: Final = 9
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the head of an answer leads to once its body was read up to `limit` bytes.
+
+    `lenient`: a body that ends short or is malformed does not matter (that of a redirect which is followed).
+    """
+
+    then: Outcome | HttpRequest
+    limit: int = BODY_LIMIT
+    lenient: bool = False
+
+
+def judge(request: HttpRequest, status: int, location: str) -> Plan:
+    """The plan for a final status, and the first Location header (or an empty one).
+
+    A failing status has limit 0: with deviation D1 no body can turn it into a success, so none is awaited.
+    """
+    if not 200 <= status < 400:
+        return _fail(message.http(status, request.redirects))
+    if status < 300:
+        return Plan(Outcome(Result.SUCCESS, message.http(status, request.redirects)))
+    if status not in _REDIRECTS or not location:
+        return Plan(Outcome(Result.WARNING, message.http(status, request.redirects)))
+    return _follow(request, status, location)
+
+
+def _follow(request: HttpRequest, status: int, location: str) -> Plan:
+    said = message.http(status, request.redirects)
+    try:
+        reference = url.parse(location)
+    except url.BadUrl:
+        return _fail(f"{said}, unreadable Location")
+    target = url.resolve(request.url, reference)
+    if target.hostname != request.url.hostname:
+        return Plan(Outcome(Result.WARNING, f"{said}, redirect to another host not followed"))
+    if request.redirects >= MAX_REDIRECTS:
+        return _fail(f"HTTP {status}, stopped after 10 redirects")
+    if target.scheme not in ("http", "https"):
+        return _fail(f"{said}, redirect to an unsupported scheme")
+    following = redirected(request, target, relative=not reference.scheme)
+    if not 0 < following.port < 65_536:
+        return _fail(f"{said}, redirect to an impossible port")
+    return Plan(following, SLURP_LIMIT, lenient=True)
+
+
+def _fail(text: str) -> Plan:
+    return Plan(Outcome(Result.FAILURE, text), limit=0)

@@ -1,0 +1,335 @@
+"""One HTTP/1 conversation: a quick look that settles the plain answer, and a strict reader for everything else.
+
+The grammar is that of Go's net/http, which the kubelet's verdict rests on (kubelet-probe lines 8, 12 to 14), with
+deviation D1 (a body that stalls or ends short is a failure) and D9 (headers above 64 KiB are refused, Go takes 10 MiB).
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from probe_sidecar.probes import message
+from probe_sidecar.probes.exchange import Answer, Hop
+from probe_sidecar.probes.http import BODY_LIMIT, Plan, judge
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.request import HttpRequest
+
+HEAD_LIMIT: Final = 65_536
+LINE_LIMIT: Final = 4_096
+"""Of a chunk's size line and of the trailers, as in Go."""
+
+_PLAIN = re.compile(
+    rb"HTTP/1\.1 (2[0-9][0-9]) [^\r\n]*+\r\n((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t \x21-\x7e\x80-\xff]*+\r\n)*+)\r\n"
+)
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z ]+):([\t \x21-\x7e\x80-\xff]*)")
+_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
+_STATUS = re.compile(rb"\+?[0-9]+")
+_LENGTH = re.compile(rb"0*[0-9]{1,19}")
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_SUCCESS = {
+    b"%d" % status: Outcome(Result.SUCCESS, message.http(status)) for status in range(200, 300) if status != 204
+}
+
+
+class Malformed(Exception):
+    """The answer breaks the grammar; the text is what the user reads."""
+
+
+def quick(data: bytes) -> Outcome | None:
+    """The outcome of a first piece that is a whole, plain 2xx answer with a Content-Length; None for anything else.
+
+    It accepts nothing that the strict reader would judge otherwise: the pattern is the strict grammar of a head, less
+    continuation lines, bare line feeds and spaces in names.
+    """
+    head = _PLAIN.match(data)
+    if head is None:
+        return None
+    fields = head[2].lower()
+    at = fields.find(b"content-length:")
+    if (
+        at < 0
+        or fields.count(b"content-length") != 1
+        or b"transfer-encoding" in fields
+        or (at and fields[at - 1] != 10)
+    ):
+        return None
+    digits = fields[at + 15 : fields.index(b"\r", at)].strip()
+    if not digits.isdigit() or len(digits) > 18 or len(data) - head.end() < min(int(digits), BODY_LIMIT):
+        return None
+    return _SUCCESS.get(head[1])
+
+
+class Http1Exchange:
+    """Sends the prepared `wire` and judges what comes back. `hop` makes the next one of a redirect's request."""
+
+    __slots__ = ("_body", "_head", "_hop", "_plan", "_request", "_wire", "phase")
+
+    def __init__(self, request: HttpRequest, wire: bytes, hop: Callable[[HttpRequest], Hop]) -> None:
+        self._request = request
+        self._wire = wire
+        self._hop = hop
+        self._head: HeadReader | None = None
+        self._plan: Plan | None = None
+        self._body: Body | None = None
+        self.phase = message.WAITING
+
+    def begin(self) -> bytes:
+        """The whole request."""
+        return self._wire
+
+    def feed(self, data: bytes) -> Answer:
+        """None until the head and as much of the body as counts have arrived."""
+        if self._head is None:
+            if not self._request.redirects and (settled := quick(data)):
+                return settled
+            self._head = HeadReader()
+        try:
+            return self._read(self._head, data)
+        except Malformed as problem:
+            return Outcome(Result.FAILURE, str(problem))
+
+    def _read(self, reader: "HeadReader", data: bytes) -> Answer:
+        if self._plan is None:
+            head = reader.feed(data)
+            if head is None:
+                return None
+            self._plan = judge(self._request, head.status, head.location)
+            if self._plan.limit == 0 or (self._plan.lenient and (head.length or 0) > self._plan.limit):
+                return self._done(self._plan)
+            self._body = head.body(self._plan.limit)
+            self.phase = message.READING_BODY
+            data = reader.rest
+            if not data and not self._body.complete:
+                return None
+        return self._read_body(self._plan, data)
+
+    def _read_body(self, plan: Plan, data: bytes) -> Answer:
+        assert self._body is not None  # noqa: S101 - set together with the plan
+        try:
+            complete = self._body.complete or self._body.feed(data)
+        except Malformed:
+            if not plan.lenient:
+                raise
+            complete = True
+        return self._done(plan) if complete else None
+
+    def _done(self, plan: Plan) -> Answer:
+        return plan.then if isinstance(plan.then, Outcome) else self._hop(plan.then)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A final answer's head. `length` is None where the body runs to the end of the connection or is chunked."""
+
+    status: int
+    location: str
+    length: int | None
+    chunked: bool
+
+    def body(self, limit: int) -> "Body":
+        """The reader of the body that follows."""
+        return ChunkedBody(limit) if self.chunked else PlainBody(self.length, limit)
+
+
+class HeadReader:
+    """Gathers the head, passing over interim 1xx answers; `rest` is what came behind it."""
+
+    __slots__ = ("_buffer", "_read", "rest")
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._read = 0
+        self.rest = b""
+
+    def feed(self, data: bytes) -> Head | None:
+        """None until the head is whole. Raises Malformed, also for an end that comes too soon."""
+        if not data:
+            raise Malformed(self._ended())
+        self._buffer += data
+        while (end := self._end_of_head()) is not None:
+            block, self._buffer = self._buffer[: end[0]], self._buffer[end[1] :]
+            self._read += end[1]
+            head = _parse_head(block)
+            if not 100 <= head.status < 200 or head.status == 101:
+                self.rest = self._buffer
+                return head
+        return None
+
+    def _end_of_head(self) -> tuple[int, int] | None:
+        if not self._buffer[:5] == b"HTTP/"[: len(self._buffer)]:
+            raise Malformed(message.NOT_HTTP)
+        line, newline, _ = self._buffer.partition(b"\n")
+        if newline:
+            _parse_status_line(line)
+        found = _BLANK_LINE.search(self._buffer)
+        if self._read + (found.end() if found else len(self._buffer)) > HEAD_LIMIT:
+            raise Malformed(message.HEADERS_TOO_LARGE)
+        return found.span() if found else None
+
+    def _ended(self) -> str:
+        return message.CLOSED_IN_HEADERS if self._buffer or self._read else message.CLOSED_UNANSWERED
+
+
+class Body(Protocol):
+    """Counts the bytes of a body up to a limit; `complete` once nothing more is awaited."""
+
+    complete: bool
+
+    def feed(self, data: bytes) -> bool:
+        """Take more (empty: the peer has finished), answer `complete`. Raises Malformed."""
+
+
+class PlainBody:
+    """A body of known length, or one that runs until the connection ends."""
+
+    __slots__ = ("_ends_with_connection", "_missing", "complete")
+
+    def __init__(self, length: int | None, limit: int) -> None:
+        self._ends_with_connection = length is None
+        self._missing = limit if length is None else min(length, limit)
+        self.complete = self._missing == 0
+
+    def feed(self, data: bytes) -> bool:
+        """See Body."""
+        if not data and not self._ends_with_connection:
+            raise Malformed(message.CLOSED_IN_BODY)
+        self._missing -= len(data)
+        self.complete = self._missing <= 0 or not data
+        return self.complete
+
+
+class ChunkedBody:
+    """Transfer-Encoding: chunked, with Go's limits on lines and on overhead; nothing of the data is kept."""
+
+    __slots__ = ("_buffer", "_chunk", "_excess", "_missing", "_state", "complete")
+
+    def __init__(self, limit: int) -> None:
+        self._buffer = b""
+        self._missing = limit
+        self._chunk = 0
+        self._excess = 0
+        self._state = self._size_line
+        self.complete = False
+
+    def feed(self, data: bytes) -> bool:
+        """See Body."""
+        if not data:
+            raise Malformed(message.CLOSED_IN_BODY)
+        self._buffer += data
+        while not self.complete and self._state():
+            pass
+        return self.complete
+
+    def _size_line(self) -> bool:
+        line, newline, rest = self._buffer.partition(b"\n")
+        if len(line) > LINE_LIMIT:
+            raise Malformed(message.malformed_http("chunk"))
+        if not newline:
+            return False
+        self._buffer = rest
+        self._chunk = _chunk_size(line)
+        # As in Go: 16 bytes of overhead a chunk and twice its data are free, more than 16 KiB beyond that is abuse.
+        self._excess = max(0, self._excess + len(line) + 1 - 16 - 2 * self._chunk)
+        if self._excess > 16_384:
+            raise Malformed(message.malformed_http("chunk"))
+        self._state = self._data if self._chunk else self._trailers
+        return True
+
+    def _data(self) -> bool:
+        taken = min(len(self._buffer), self._chunk)
+        self._buffer = self._buffer[taken:]
+        self._chunk -= taken
+        self._missing -= taken
+        self.complete = self._missing <= 0
+        if self._chunk:
+            return False
+        self._state = self._data_end
+        return True
+
+    def _data_end(self) -> bool:
+        if len(self._buffer) < 2:
+            return False
+        if not self._buffer.startswith(b"\r\n"):
+            raise Malformed(message.malformed_http("chunk"))
+        self._buffer = self._buffer[2:]
+        self._state = self._size_line
+        return True
+
+    def _trailers(self) -> bool:
+        if len(self._buffer) < 2:
+            return False
+        if not self._buffer.startswith(b"\r\n"):
+            end = self._buffer.find(b"\r\n\r\n")
+            if end > LINE_LIMIT or (end < 0 and len(self._buffer) > LINE_LIMIT):
+                raise Malformed(message.malformed_http("trailer"))
+            if end < 0:
+                return False
+            _parse_fields(self._buffer[:end], "trailer")
+        self.complete = True
+        return True
+
+
+def _parse_head(block: bytes) -> Head:
+    line, _, fields = block.partition(b"\n")
+    return _framing(line, _parse_status_line(line), _parse_fields(fields, "header"))
+
+
+def _parse_status_line(line: bytes) -> int:
+    version, space, rest = line.removesuffix(b"\r").partition(b" ")
+    code = rest.lstrip(b" ").partition(b" ")[0]
+    if not space or len(code) != 3 or not _STATUS.fullmatch(code) or not _VERSION.fullmatch(version):
+        raise Malformed(message.malformed_http("status line"))
+    return int(code)
+
+
+def _parse_fields(block: bytes, part: str) -> list[tuple[bytes, bytes]]:
+    """Lower-case names and trimmed values; a line that begins with space continues the one before."""
+    lines: list[bytes] = []
+    for raw in block.split(b"\n") if block else []:
+        line = raw.removesuffix(b"\r")
+        if line[:1] not in (b" ", b"\t"):
+            lines.append(line)
+        elif lines and b":" in lines[-1]:
+            lines[-1] = lines[-1].rstrip(b" \t") + b" " + line.strip(b" \t")
+        else:
+            raise Malformed(message.malformed_http(part))
+    return [_parse_field(line.rstrip(b" \t"), part) for line in lines]
+
+
+def _parse_field(line: bytes, part: str) -> tuple[bytes, bytes]:
+    found = _FIELD.fullmatch(line)
+    if found is None:
+        raise Malformed(message.malformed_http(part))
+    return found[1].lower(), found[2].strip(b" \t")
+
+
+def _framing(line: bytes, status: int, fields: list[tuple[bytes, bytes]]) -> Head:
+    """RFC 9112 6.3 as Go applies it: chunked wins over Content-Length, HTTP/1.0 knows no Transfer-Encoding."""
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        values.setdefault(name, []).append(value)
+    encodings = values.get(b"transfer-encoding", [])
+    chunked = bool(encodings) and not line.startswith((b"HTTP/1.0", b"HTTP/0"))
+    if chunked and (len(encodings) != 1 or encodings[0].lower() != b"chunked"):
+        raise Malformed(message.malformed_http("Transfer-Encoding"))
+    length = _content_length(values.get(b"content-length", []))
+    location = values.get(b"location", [b""])[0].decode("latin-1")
+    if status in (204, 304):
+        return Head(status, location, length=0, chunked=False)
+    return Head(status, location, length=None if chunked else length, chunked=chunked)
+
+
+def _content_length(values: list[bytes]) -> int | None:
+    if not values:
+        return None
+    if len(set(values)) != 1 or not _LENGTH.fullmatch(values[0]) or int(values[0]) >= 1 << 63:
+        raise Malformed(message.malformed_http("Content-Length"))
+    return int(values[0])
+
+
+def _chunk_size(line: bytes) -> int:
+    size = line.removesuffix(b"\r").partition(b";")[0].rstrip(b" \t")
+    if not line.endswith(b"\r") or b"\r" in line[:-1] or not re.fullmatch(rb"[0-9A-Fa-f]{1,16}", size):
+        raise Malformed(message.malformed_http("chunk"))
+    return int(size, 16)

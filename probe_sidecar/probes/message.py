@@ -1,0 +1,89 @@
+"""Every line that a probe can say about an address. They go into `.status`, so they are short, stable and free of what
+the server sent: never a body, never a header's value, never a Location.
+
+success
+    `HTTP 200` (any 2xx) · `HTTP 200 after 1 redirect` · `HTTP 200 after 2 redirects` · `connected` · `SERVING`
+warning, which counts as success
+    `HTTP 304` (a 3xx with nothing to follow) · `HTTP 302, redirect to another host not followed`
+failure, the answer
+    `HTTP 503` (101, 4xx and above; also `after 1 redirect`) · `HTTP 302, unreadable Location` ·
+    `HTTP 302, redirect to an unsupported scheme` · `HTTP 302, redirect to an impossible port` ·
+    `HTTP 302, stopped after 10 redirects` ·
+    `NOT_SERVING`, `UNKNOWN`, `SERVICE_UNKNOWN`, `health status 9` · `gRPC status UNIMPLEMENTED` ·
+    `HTTP 404 instead of a gRPC answer` · `not a gRPC answer` · `malformed gRPC answer` ·
+    `not an HTTP answer` · `malformed HTTP answer: P` with P one of status line, header, Content-Length,
+    Transfer-Encoding, chunk, trailer · `response headers over 64 KiB` · `answer over 1 MiB` ·
+    `not an HTTP/2 answer` · `malformed HTTP/2 answer: frame size` (and other parts) ·
+    `HTTP/2 stream reset: REFUSED_STREAM` · `HTTP/2 connection ended: NO_ERROR` ·
+    `closed without an answer` · `closed within the headers` · `closed within the body`
+failure, the way there
+    `timed out after 2 s (W)` with W one of connecting, TLS handshake, sending the request, waiting for the response,
+    reading the body · `connection refused` · `connection reset` · `no route to host` · `network is unreachable` ·
+    any other network error in the system's words · `TLS handshake failed: wrong version number` (OpenSSL's words) ·
+    `TLS failed: decryption failed or bad record mac`
+failure, a request that cannot be sent
+    `httpHeaders "X-A": control character in the value` · `httpHeaders: a name is empty or ...` ·
+    `httpGet.host: not a host name; ...` · `httpGet.path: ...`
+unknown, never held against the address
+    `prober fault: too many open files` · `prober fault: away for 3.2 s` · `prober fault: KeyError`
+"""
+
+import errno
+import os
+
+CONNECTED = "connected"
+CONNECTING = "connecting"
+TLS_HANDSHAKE = "TLS handshake"
+SENDING = "sending the request"
+WAITING = "waiting for the response"
+READING_BODY = "reading the body"
+
+CLOSED_UNANSWERED = "closed without an answer"
+CLOSED_IN_HEADERS = "closed within the headers"
+CLOSED_IN_BODY = "closed within the body"
+NOT_HTTP = "not an HTTP answer"
+NOT_HTTP2 = "not an HTTP/2 answer"
+HEADERS_TOO_LARGE = "response headers over 64 KiB"
+ANSWER_TOO_LARGE = "answer over 1 MiB"
+
+_SPOKEN = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset",
+    errno.EPIPE: "connection reset",
+    errno.ECONNABORTED: "connection aborted",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENETUNREACH: "network is unreachable",
+    errno.ETIMEDOUT: "connection timed out",
+}
+
+
+def timed_out(seconds: float, where: str) -> str:
+    """The deadline passed; `where` is one of the phases above."""
+    return f"timed out after {seconds:g} s ({where})"
+
+
+def network(code: int) -> str:
+    """An errno in words that are the same on every system for the common ones."""
+    return _SPOKEN.get(code) or os.strerror(code).lower()
+
+
+def fault(what: str) -> str:
+    """Something that only the prober is to blame for."""
+    return f"prober fault: {what}"
+
+
+def http(status: int, redirects: int = 0) -> str:
+    """The final status, and how many redirects led to it."""
+    if not redirects:
+        return f"HTTP {status}"
+    return f"HTTP {status} after {redirects} redirect{'s' if redirects > 1 else ''}"
+
+
+def malformed_http(part: str) -> str:
+    """HTTP/1 that breaks its grammar; `part` names where."""
+    return f"malformed HTTP answer: {part}"
+
+
+def malformed_http2(part: str) -> str:
+    """HTTP/2 that breaks its framing; `part` names where."""
+    return f"malformed HTTP/2 answer: {part}"

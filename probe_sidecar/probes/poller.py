@@ -1,0 +1,133 @@
+"""Who tells the engine that a socket is ready: an epoll of its own inside the loop, or the loop where there is none.
+
+Both deliver (descriptor, mask) pairs to one function; the mask's bits are those of poll(2), the same on every system.
+"""
+
+import asyncio
+import select
+import sys
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+IN: Final = 0x001
+OUT: Final = 0x004
+ERR: Final = 0x008
+HUP: Final = 0x010
+RDHUP: Final = 0x2000
+EDGE: Final = 1 << 31
+BATCH: Final = 256
+"""Events taken at a time, so that the loop's other work has its turn in a burst."""
+
+Dispatch = Callable[[Iterable[tuple[int, int]]], None]
+
+
+class Poller(Protocol):
+    """Watches descriptors of connecting sockets from `add` until `remove`."""
+
+    def add(self, descriptor: int) -> None:
+        """A socket that has begun to connect."""
+
+    def want(self, descriptor: int, *, write: bool) -> None:
+        """Connected: from now on it waits to read, and to write too if `write`."""
+
+    def remove(self, descriptor: int) -> None:
+        """Just before it is closed."""
+
+    def drain(self) -> None:
+        """Deliver now whatever the kernel already knows."""
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+
+
+if sys.platform == "linux":
+
+    class EpollPoller:
+        """One edge-triggered registration a connection; closing a socket ends it. The loop sees a single descriptor."""
+
+        def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
+            self._loop = loop
+            self._dispatch = dispatch
+            self._epoll = select.epoll()
+            loop.add_reader(self._epoll.fileno(), self._on_ready)
+
+        def add(self, descriptor: int) -> None:
+            """See Poller."""
+            self._epoll.register(descriptor, IN | OUT | RDHUP | EDGE)
+
+        def want(self, descriptor: int, *, write: bool) -> None:
+            """Nothing to do: the edges of both directions are registered from the start."""
+
+        def remove(self, descriptor: int) -> None:
+            """Nothing to do: close(2) takes it out."""
+
+        def drain(self) -> None:
+            """See Poller."""
+            while True:
+                events = self._epoll.poll(0, BATCH)
+                self._dispatch(events)
+                if len(events) < BATCH:
+                    return
+
+        def close(self) -> None:
+            """See Poller."""
+            self._loop.remove_reader(self._epoll.fileno())
+            self._epoll.close()
+
+        def _on_ready(self) -> None:
+            self._dispatch(self._epoll.poll(0, BATCH))
+
+
+class LoopPoller:
+    """The event loop's own readers and writers, level-triggered: for systems without epoll (macOS)."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
+        self._loop = loop
+        self._dispatch = dispatch
+        self._watched: dict[int, int] = {}
+
+    def add(self, descriptor: int) -> None:
+        """See Poller."""
+        self._watched[descriptor] = OUT
+        self._loop.add_writer(descriptor, self._on_writable, descriptor)
+
+    def want(self, descriptor: int, *, write: bool) -> None:
+        """See Poller."""
+        before, after = self._watched[descriptor], IN | (OUT if write else 0)
+        self._watched[descriptor] = after
+        if not before & IN:
+            self._loop.add_reader(descriptor, self._on_readable, descriptor)
+        if before & OUT and not write:
+            self._loop.remove_writer(descriptor)
+        elif write and not before & OUT:
+            self._loop.add_writer(descriptor, self._on_writable, descriptor)
+
+    def remove(self, descriptor: int) -> None:
+        """See Poller."""
+        if self._watched.pop(descriptor, None) is not None:
+            self._loop.remove_reader(descriptor)
+            self._loop.remove_writer(descriptor)
+
+    def drain(self) -> None:
+        """See Poller."""
+        poll = select.poll()
+        for descriptor, mask in self._watched.items():
+            poll.register(descriptor, mask)
+        self._dispatch(poll.poll(0))
+
+    def close(self) -> None:
+        """See Poller."""
+        for descriptor in list(self._watched):
+            self.remove(descriptor)
+
+    def _on_readable(self, descriptor: int) -> None:
+        self._dispatch([(descriptor, IN)])
+
+    def _on_writable(self, descriptor: int) -> None:
+        # Which kind of readiness it is the loop does not say, so the engine must ask the socket.
+        self._dispatch([(descriptor, OUT | ERR)])
+
+
+def best_poller(loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> Poller:
+    """epoll where the system has it."""
+    return EpollPoller(loop, dispatch) if sys.platform == "linux" else LoopPoller(loop, dispatch)

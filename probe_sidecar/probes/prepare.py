@@ -1,0 +1,52 @@
+"""From a probe and an address to everything that can be known before the first connection (pure, once a target)."""
+
+import ssl
+from functools import partial
+
+from app.api.core import GRPCAction, HTTPGetAction, Probe
+from probe_sidecar.probes import grpc, tcp, tls
+from probe_sidecar.probes.exchange import Hop, socket_address
+from probe_sidecar.probes.http1 import Http1Exchange
+from probe_sidecar.probes.http2 import Http2Exchange
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.request import CannotSend, HttpRequest, first_request, http1
+
+
+class PreparedProbe:
+    """One target, ready to be started again and again; compared by identity. `timeout` spans a whole probe, in seconds.
+
+    A probe whose request cannot be sent at all has no `hop` but a `refusal`, which is its outcome every time.
+    """
+
+    __slots__ = ("hop", "refusal", "timeout")
+
+    def __init__(self, hop: Hop | None, timeout: float, refusal: Outcome | None = None) -> None:
+        self.hop = hop
+        self.timeout = timeout
+        self.refusal = refusal
+
+
+def prepare(probe: Probe, ip: str, *, context: ssl.SSLContext | None = None) -> PreparedProbe:
+    """Never raises for a valid Probe and a canonical address. `context` replaces the one that verifies nothing."""
+    timeout = float(probe.timeoutSeconds)
+    action = probe.handler
+    if isinstance(action, GRPCAction):
+        return PreparedProbe(grpc.hop(action, ip, probe.timeoutSeconds), timeout)
+    if not isinstance(action, HTTPGetAction):
+        return PreparedProbe(tcp.hop(ip, action.port), timeout)
+    try:
+        request = first_request(action, ip)
+    except CannotSend as problem:
+        return PreparedProbe(None, timeout, Outcome(Result.FAILURE, str(problem)))
+    return PreparedProbe(http_hop(context, request), timeout)
+
+
+def http_hop(context: ssl.SSLContext | None, request: HttpRequest) -> Hop:
+    """Plain or over TLS, by the URL's scheme; a redirect's hop is made in the same way."""
+    again = partial(http_hop, context)
+    one = partial(Http1Exchange, request, http1(request), again)
+    plain = Hop(socket_address(request.ip, request.port), one)
+    if request.url.scheme == "http":
+        return plain
+    two = partial(Http2Exchange, request, again)
+    return tls.hop(plain, context or tls.unverified(), request.server_name, {"": one, "http/1.1": one, "h2": two})

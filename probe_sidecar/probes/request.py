@@ -1,0 +1,188 @@
+"""The request of an HTTP probe, byte for byte the kubelet's (lines 1 to 5, deviation D8), for HTTP/1.1 and HTTP/2."""
+
+import base64
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from app.api.core import HTTPGetAction
+from probe_sidecar.probes import url
+from probe_sidecar.probes.url import Url
+
+USER_AGENT = "kube-probe/1.36"
+"""The kubelet's own name: what servers and firewalls already know as a health check (ADR 0011)."""
+
+Fields = tuple[tuple[str, str], ...]
+
+_DROPPED = frozenset({"Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer"})
+_DROPPED_IN_HTTP2 = frozenset({"connection", "proxy-connection", "transfer-encoding", "upgrade", "keep-alive"})
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_HOST_HEADER = re.compile(r"[!$%&'()*+,\-.:;=\[\]_~0-9A-Za-z]*")
+_DNS_NAME = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,62}\.)*[A-Za-z0-9_\-]{0,62}[A-Za-z0-9_]\.?|[A-Za-z0-9_]"
+)
+_SPACE = " \t\r\n"
+
+
+class CannotSend(ValueError):
+    """The probe describes a request that no client can send; the text names the field, never a value."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HttpRequest:
+    """One hop: `host` is what the Host header says instead of the URL's host, empty where they are the same."""
+
+    ip: str
+    url: Url
+    host: str
+    headers: Fields
+    """Canonical names, in the order given, repeats kept; `Host` never among them."""
+    redirects: int = 0
+
+    @property
+    def authority(self) -> str:
+        """The Host header. What is no valid one goes out empty, as Go does it (line 3)."""
+        wanted = _ascii_host(self.host or self.url.host)
+        return wanted if _HOST_HEADER.fullmatch(wanted) else ""
+
+    @property
+    def server_name(self) -> str | None:
+        """The name for SNI: that of the Host header, none if it is an address (deviation D3)."""
+        name = url.split_host(self.authority)[0].rstrip(".")
+        if not name or _is_address(name) or not _DNS_NAME.fullmatch(name):
+            return None
+        return name if all(len(label) <= 63 for label in name.split(".")) else None
+
+    @property
+    def port(self) -> int:
+        """Where to connect: the URL's port, else the scheme's. May exceed 65535 after a redirect."""
+        return int(self.url.port or (443 if self.url.scheme == "https" else 80))
+
+
+def first_request(action: HTTPGetAction, ip: str) -> HttpRequest:
+    """The request that opens a probe. Raises CannotSend."""
+    for header in action.httpHeaders:
+        _check_header(header.name, header.value)
+    named = [(_canonical(header.name), url.from_text(header.value)) for header in action.httpHeaders]
+    try:
+        target = url.of_probe(action.scheme.lower(), url.join_host(ip, action.port), action.path)
+    except url.BadUrl as problem:
+        raise CannotSend(f"httpGet.path: {problem}") from None
+    host = next((value for name, value in named if name == "Host"), "") or _host_of(action)
+    return HttpRequest(ip=ip, url=target, host=host, headers=_with_defaults(named))
+
+
+def redirected(request: HttpRequest, target: Url, *, relative: bool) -> HttpRequest:
+    """The next hop: a relative Location keeps a custom Host, an absolute one does not (line 11); Referer is added."""
+    headers = request.headers
+    if not (request.url.scheme == "https" and target.scheme == "http") and not _first(headers, "Referer"):
+        headers = (*(field for field in headers if field[0] != "Referer"), ("Referer", str(request.url)))
+    host = request.host if relative else ""
+    return replace(request, url=target, host=host, headers=headers, redirects=request.redirects + 1)
+
+
+def http1(request: HttpRequest) -> bytes:
+    """The request on a connection of HTTP/1.1: Host, User-Agent, the others sorted by name, Connection: close."""
+    lines = [f"GET {request.url.request_target} HTTP/1.1", f"Host: {request.authority}"]
+    agent = _first(request.headers, "User-Agent").strip(_SPACE)
+    if agent:
+        lines.append(f"User-Agent: {agent}")
+    lines += [f"{name}: {value.strip(_SPACE)}" for name, value in _sorted(request)]
+    if not _says_close(request.headers) and not _switches_protocol(request.headers):
+        lines.append("Connection: close")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def http2(request: HttpRequest) -> list[tuple[bytes, bytes]]:
+    """The same as a field section of HTTP/2, which knows no connection-specific fields (RFC 9113 8.2.2)."""
+    fields = [
+        (":authority", request.authority),
+        (":method", "GET"),
+        (":path", request.url.request_target),
+        (":scheme", request.url.scheme),
+    ]
+    others = [(name.lower(), value.strip(_SPACE)) for name, value in _sorted(request)]
+    fields += [(name, value) for name, value in others if name not in _DROPPED_IN_HTTP2]
+    agent = _first(request.headers, "User-Agent").strip(_SPACE)
+    if agent:
+        fields.append(("user-agent", agent))
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+
+
+def _check_header(name: str, value: str) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise CannotSend("httpHeaders: a name is empty or has a character that no header name may have")
+    if _CONTROL.search(value):
+        raise CannotSend(f'httpHeaders "{name}": control character in the value')
+
+
+def _host_of(action: HTTPGetAction) -> str:
+    host = url.from_text(action.host)
+    bare = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+    if not _HOST_HEADER.fullmatch(_ascii_host(bare)):
+        raise CannotSend("httpGet.host: not a host name; write a name or an address, without scheme and path")
+    return bare
+
+
+def _with_defaults(named: Iterable[tuple[str, str]]) -> Fields:
+    headers = [field for field in named if field[0] != "Host"]
+    names = {name for name, _ in headers}
+    if "User-Agent" not in names:
+        headers.append(("User-Agent", USER_AGENT))
+    if "Accept" not in names:
+        headers.append(("Accept", "*/*"))
+    elif not _first(headers, "Accept"):
+        headers = [field for field in headers if field[0] != "Accept"]
+    return tuple(headers)
+
+
+def _sorted(request: HttpRequest) -> Fields:
+    headers = [field for field in request.headers if field[0] not in _DROPPED]
+    if request.url.user is not None and not _first(headers, "Authorization"):
+        user = request.url.user if ":" in request.url.user else request.url.user + ":"
+        token = base64.b64encode(user.encode("latin-1")).decode()
+        headers = [field for field in headers if field[0] != "Authorization"]
+        headers.append(("Authorization", f"Basic {token}"))
+    return tuple(sorted(headers, key=lambda field: field[0]))
+
+
+def _first(headers: Iterable[tuple[str, str]], wanted: str) -> str:
+    return next((value for name, value in headers if name == wanted), "")
+
+
+def _says_close(headers: Fields) -> bool:
+    return "close" in _tokens(_first(headers, "Connection"))
+
+
+def _switches_protocol(headers: Fields) -> bool:
+    connection = [value for name, value in headers if name == "Connection"]
+    return bool(_first(headers, "Upgrade")) and any("upgrade" in _tokens(value) for value in connection)
+
+
+def _tokens(value: str) -> set[str]:
+    return {token.strip(_SPACE).lower() for token in value.split(",")}
+
+
+def _canonical(name: str) -> str:
+    return "-".join(part.capitalize() for part in name.split("-"))
+
+
+def _ascii_host(host: str) -> str:
+    """A name with letters beyond ASCII in its IDNA form; one that has none stays as it is, and is then refused."""
+    if host.isascii():
+        return host
+    name, colon, port = host.encode("latin-1").decode(errors="replace").partition(":")
+    try:
+        return name.encode("idna").decode() + colon + port
+    except UnicodeError:
+        return host
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

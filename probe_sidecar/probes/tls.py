@@ -1,0 +1,115 @@
+"""TLS around another conversation, over memory buffers (kubelet-probe line 6, deviation D3).
+
+Nothing is verified, as the kubelet verifies nothing: an expired or self-signed certificate passes. A context that does
+verify is the seam for later: `hop` takes whatever context it is given.
+"""
+
+import functools
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from probe_sidecar.probes import message
+from probe_sidecar.probes.exchange import Answer, Exchange, Hop
+from probe_sidecar.probes.outcome import Outcome, Result
+
+HANDSHAKE_CAP: Final = 10.0
+"""Seconds; the kubelet's transport gives up a handshake then, however long the probe's time-out (line 7)."""
+
+_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:DHE+AES:!aNULL:!eNULL:@SECLEVEL=1"
+"""What Go offers for TLS 1.2 (the CBC suites of older servers among it) and finite-field DHE. Level 1: where no
+certificate is verified there is no point in refusing one for its key size."""
+
+_RECORD: Final = 16_384
+
+OpenInner = Callable[[], Exchange]
+
+
+@functools.cache
+def unverified() -> ssl.SSLContext:
+    """The one context of all probes that verify nothing: TLS 1.2 or newer, h2 and http/1.1 offered."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context
+
+
+class TlsExchange:
+    """Shakes hands, opens the conversation of the protocol that the server chose, and carries its bytes."""
+
+    __slots__ = ("_incoming", "_inner", "_object", "_outgoing", "_protocols")
+
+    def __init__(self, context: ssl.SSLContext, server_name: str | None, protocols: Mapping[str, OpenInner]) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+        self._protocols = protocols
+        self._inner: Exchange | None = None
+
+    @property
+    def phase(self) -> str:
+        """The handshake, or whatever the conversation inside waits for."""
+        return message.TLS_HANDSHAKE if self._inner is None else self._inner.phase
+
+    def begin(self) -> Answer:
+        """The ClientHello."""
+        return self._shake_hands()
+
+    def feed(self, data: bytes) -> Answer:
+        """Records in; records out, or what the conversation inside answers."""
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        return self._shake_hands() if self._inner is None else self._read(self._inner)
+
+    def _shake_hands(self) -> Answer:
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            return self._outgoing.read() or None
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return Outcome(Result.FAILURE, "TLS handshake failed: connection closed")
+        except ssl.SSLError as error:
+            return Outcome(Result.FAILURE, f"TLS handshake failed: {_reason(error)}")
+        inner = self._protocols[self._object.selected_alpn_protocol() or ""]()
+        self._inner = inner
+        return self._pass(inner, inner.begin())
+
+    def _pass(self, inner: Exchange, answer: Answer) -> Answer:
+        if isinstance(answer, bytes):
+            self._object.write(answer)
+            return self._read(inner)
+        return answer
+
+    def _read(self, inner: Exchange) -> Answer:
+        """Feed what has been decrypted until that runs dry; a peer that leaves without close_notify has finished."""
+        while True:
+            try:
+                data = self._object.read(_RECORD)
+            except ssl.SSLWantReadError:
+                return self._outgoing.read() or None
+            except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                data = b""
+            except ssl.SSLError as error:
+                return Outcome(Result.FAILURE, f"TLS failed: {_reason(error)}")
+            answer = inner.feed(data)
+            if isinstance(answer, bytes):
+                self._object.write(answer)
+            elif answer is not None:
+                return answer
+            elif not data:
+                raise AssertionError("an exchange must answer the end of its input")
+
+
+def hop(inner: Hop, context: ssl.SSLContext, server_name: str | None, protocols: Mapping[str, OpenInner]) -> Hop:
+    """`inner`'s address, with TLS. `protocols` maps each ALPN name, and "" for none chosen, to its conversation."""
+    return Hop(inner.address, functools.partial(TlsExchange, context, server_name, protocols), handshake=True)
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """OpenSSL's own words for it ("WRONG_VERSION_NUMBER"); they hold nothing of what the peer sent."""
+    return (error.reason or "unknown reason").lower().replace("_", " ")
