@@ -1,0 +1,151 @@
+"""The CRD is what the models say, and both give one verdict on one corpus of ExternalServices (`crs/`).
+
+The same corpus meets the real API server in tests/e2e/test_crd.py.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.api.admission import RESERVED_LABELS
+from app.api.crd import custom_resource_definition, to_yaml
+from app.api.invalid import admission_problems
+from app.api.v1alpha1 import RESERVED_LABELS as REFUSED_LABELS
+from app.api.v1alpha1 import ExternalService
+
+ROOT = Path(__file__).resolve().parents[2]
+CORPUS = Path(__file__).parent / "crs"
+NO_STATUS_DEFAULT = "a default in the status differs from the hook's echo at each sync, and each difference is a write"
+
+
+def corpus(name: str) -> list[Any]:
+    return [pytest.param(case, id=case["case"]) for case in yaml.safe_load((CORPUS / f"{name}.yaml").read_text())]
+
+
+def custom_resource(case: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": case.get("name", "sample"), "namespace": "default"}
+    return {
+        "apiVersion": "eso.crowdfox.com/v1alpha1",
+        "kind": "ExternalService",
+        "metadata": metadata,
+        "spec": case["spec"],
+    }
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every schema inside `schema`, with its path."""
+    yield path, schema
+    for name, inner in schema.get("properties", {}).items():
+        yield from nodes(inner, f"{path}.{name}")
+    for name in ("items", "additionalProperties"):
+        if name in schema:
+            yield from nodes(schema[name], f"{path}[{name}]")
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    version = custom_resource_definition()["spec"]["versions"][0]
+    root: dict[str, Any] = version["schema"]["openAPIV3Schema"]
+    return root
+
+
+def test_the_file_is_what_the_models_make() -> None:
+    made = to_yaml(custom_resource_definition())
+    assert (ROOT / "metacontroller" / "crd.yaml").read_text() == made, "run `make crd`"
+
+
+@pytest.mark.parametrize("case", corpus("good"))
+def test_good_ones_pass(case: dict[str, Any]) -> None:
+    assert admission_problems(custom_resource(case)) == []
+
+
+@pytest.mark.parametrize("case", corpus("bad"))
+def test_bad_ones_are_refused_at_the_field_that_the_api_server_names(case: dict[str, Any]) -> None:
+    at = case["at"].replace("labels[", "labels.").rstrip("]") if "labels[" in case["at"] else case["at"]
+    fields = [problem.partition(": ")[0] for problem in admission_problems(custom_resource(case))]
+    assert [field for field in fields if field.startswith(at) or at.startswith(field)] != []
+
+
+@pytest.mark.parametrize(
+    ("spec", "at"),
+    [
+        pytest.param({"ips": [f"10.0.{i // 250}.{i % 250}" for i in range(1_001)]}, "spec.ips", id="1001 ips"),
+        pytest.param({"hosts": [{"host": f"h{i}.example"} for i in range(257)]}, "spec.hosts", id="257 hosts"),
+        pytest.param({"disabledIPs": [f"10.0.1.{i}" for i in range(251)]}, "spec.disabledIPs", id="251 drained ones"),
+    ],
+)
+def test_lists_end_somewhere(spec: dict[str, Any], at: str) -> None:
+    problems = admission_problems(custom_resource({"spec": {"port": 80, **spec}}))
+    assert [problem.partition(": ")[0] for problem in problems] == [at]
+
+
+def test_the_status_has_no_defaults(schema: dict[str, Any]) -> None:
+    assert [path for path, node in nodes(schema["properties"]["status"]) if "default" in node] == [], NO_STATUS_DEFAULT
+
+
+def test_no_defaults_inside_lists(schema: dict[str, Any]) -> None:
+    """`kubectl apply` and GitOps tools replace lists whole: a default inside would differ from the file for ever."""
+    assert [path for path, node in nodes(schema) if "[items]" in path and "default" in node] == []
+
+
+def test_the_spec_has_the_defaults_of_the_kubelet(schema: dict[str, Any]) -> None:
+    assert {path: node["default"] for path, node in nodes(schema["properties"]["spec"]) if "default" in node} == {
+        ".readinessProbe.httpGet.path": "/",
+        ".readinessProbe.httpGet.scheme": "HTTP",
+        ".readinessProbe.periodSeconds": 10,
+        ".readinessProbe.timeoutSeconds": 1,
+        ".readinessProbe.successThreshold": 1,
+        ".readinessProbe.failureThreshold": 3,
+        ".service.clusterIP": "None",
+    }
+
+
+def test_every_field_explains_itself(schema: dict[str, Any]) -> None:
+    named = [(path, node) for path, node in nodes(schema) if path and not path.endswith("]")]
+    silent = [path for path, node in named if not node.get("description") and not path.startswith(".metadata")]
+    assert silent == []
+
+
+def test_every_rule_says_what_to_write(schema: dict[str, Any]) -> None:
+    rules = [rule for _, node in nodes(schema) for rule in node.get("x-kubernetes-validations", [])]
+    assert len(rules) > 20
+    assert [rule["rule"] for rule in rules if not rule["message"]] == []
+
+
+def test_everything_that_a_rule_may_walk_is_bounded(schema: dict[str, Any]) -> None:
+    """The API server estimates what a rule may cost at worst: one string or list without an end refuses the CRD."""
+    named = [(path, node) for path, node in nodes(schema) if path not in (".apiVersion", ".kind")]
+    words = {"string": "maxLength", "array": "maxItems"}
+    endless = [
+        path
+        for path, node in named
+        if "enum" not in node and (word := words.get(node.get("type", ""))) and word not in node
+    ]
+    assert endless == []
+
+
+def test_the_labels_that_are_ours_are_the_ones_that_the_hook_refuses() -> None:
+    assert set(REFUSED_LABELS) == RESERVED_LABELS
+
+
+@pytest.mark.parametrize("case", corpus("good"))
+def test_the_schema_knows_each_field_that_the_models_read(case: dict[str, Any]) -> None:
+    """Else the API server would prune what the models would have understood."""
+    spec = ExternalService.model_validate(custom_resource(case)).spec.model_dump(exclude_unset=True)
+    known = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert list(unknown_to(known, spec)) == []
+
+
+def unknown_to(schema: dict[str, Any], value: Any, path: str = "spec") -> Iterator[str]:
+    if isinstance(value, dict) and "properties" in schema:
+        for name, inner in value.items():
+            if name not in schema["properties"]:
+                yield f"{path}.{name}"
+            else:
+                yield from unknown_to(schema["properties"][name], inner, f"{path}.{name}")
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from unknown_to(schema["items"], item, f"{path}[]")

@@ -1,0 +1,258 @@
+"""The manifests grant, name and start what the code does: no more, no less."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.__main__ import main as hook_main
+from app.api import v1alpha1
+from app.api.invalid import admission_problems, unknown_fields
+from app.render import render
+from app.settings import Settings as HookSettings
+from app.sync import SyncOptions
+from probe_sidecar.settings import Settings as SidecarSettings
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "metacontroller"
+SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))
+PLURALS = {"Service": "services", "Endpoints": "endpoints", "Ingress": "ingresses"}
+OUR_NAME = "external-service-operator"
+
+EXAMPLE_OF_THE_PREDECESSOR = """\
+apiVersion: eso.crowdfox.com/v1alpha1
+kind: ExternalService
+metadata:
+  annotations:
+    # those annotations will be added to the ingress ressource
+    traefik.ingress.kubernetes.io/preserve-host: "true"
+  name: complex-example
+  namespace: external-service
+spec:
+  hosts:
+  - host: static1.mydomain.com
+    path: ""
+  - host: static2.mydomain.com
+    path: ""
+  - host: mydomain.com
+    path: ""
+  - host: www.mydomain.com
+    path: ""
+  ips:
+  - 10.0.100.10
+  - 10.0.100.11
+  port: 80
+  readinessProbe:
+    failureThreshold: 3
+    httpGet:
+      host: www.mydomain.com
+      httpHeaders:
+      - name: X-Forwarded-Proto
+        value: https
+      path: /healthcheck
+      port: 8080
+      scheme: HTTP
+    periodSeconds: 10
+    successThreshold: 2
+    timeoutSeconds: 2
+"""
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((MANIFESTS / name).read_text()))
+
+
+def one(name: str, kind: str, called: str = OUR_NAME) -> dict[str, Any]:
+    (found,) = (item for item in documents(name) if (item["kind"], item["metadata"]["name"]) == (kind, called))
+    return found
+
+
+@pytest.fixture(scope="module")
+def pod() -> dict[str, Any]:
+    spec: dict[str, Any] = one("deployment.yaml", "Deployment")["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.fixture(scope="module")
+def composite() -> dict[str, Any]:
+    spec: dict[str, Any] = one("composite-controller.yaml", "CompositeController")["spec"]
+    return spec
+
+
+def container(pod: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = (item for item in pod["containers"] if item["name"] == name)
+    result: dict[str, Any] = found
+    return result
+
+
+def children_of_the_samples() -> set[tuple[str, str]]:
+    """(apiVersion, plural) of all that the hook makes of the samples."""
+    rendered = "\n---\n".join(render(path.read_text(), SyncOptions(), "yaml").text for path in SAMPLES)
+    made = (child for child in yaml.safe_load_all(rendered) if child)
+    return {(child["apiVersion"], PLURALS[child["kind"]]) for child in made}
+
+
+def test_metacontroller_manages_exactly_the_kinds_that_the_hook_makes(composite: dict[str, Any]) -> None:
+    managed = {(rule["apiVersion"], rule["resource"]) for rule in composite["childResources"]}
+    assert managed == children_of_the_samples()
+
+
+def test_every_child_is_updated_in_place(composite: dict[str, Any]) -> None:
+    methods = {rule["resource"]: rule.get("updateStrategy") for rule in composite["childResources"]}
+    assert methods == {plural: {"method": "InPlace"} for plural in PLURALS.values()}
+
+
+def test_the_parent_is_watched_with_its_status(composite: dict[str, Any]) -> None:
+    assert composite["parentResource"] == {"apiVersion": v1alpha1.API_VERSION, "resource": v1alpha1.PLURAL}
+    assert composite["generateSelector"] is True
+    assert set(composite["hooks"]) == {"sync"}, "a finalize hook would make deletions wait for us"
+
+
+def test_the_webhook_leads_to_the_hook(composite: dict[str, Any], pod: dict[str, Any]) -> None:
+    assert composite["hooks"]["sync"]["version"] == "v2"
+    webhook = composite["hooks"]["sync"]["webhook"]
+    service = one("service.yaml", "Service")
+    assert (webhook["service"]["name"], webhook["service"]["namespace"]) == (OUR_NAME, service["metadata"]["namespace"])
+    (port,) = service["spec"]["ports"]
+    assert webhook["service"]["port"] == port["port"]
+    assert {"name": port["targetPort"], "containerPort": 8080} in container(pod, "hook")["ports"]
+    labels = one("deployment.yaml", "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+
+
+def test_the_sidecar_may_read_external_services_and_patch_their_status_and_nothing_else() -> None:
+    assert one("rbac.yaml", "ClusterRole")["rules"] == [
+        {"apiGroups": [v1alpha1.GROUP], "resources": ["externalservices"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [v1alpha1.GROUP], "resources": ["externalservices/status"], "verbs": ["patch"]},
+    ]
+
+
+def test_metacontroller_may_manage_exactly_the_children(composite: dict[str, Any]) -> None:
+    rules = one("rbac.yaml", "ClusterRole", f"{OUR_NAME}-metacontroller")["rules"]
+    written = {
+        (group, resource)
+        for rule in rules
+        if "create" in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    versions = ((rule["apiVersion"].rpartition("/")[0], rule["resource"]) for rule in composite["childResources"])
+    assert written == set(versions)
+    verbs = {tuple(rule["verbs"]) for rule in rules if "create" in rule["verbs"]}
+    assert verbs == {("get", "list", "watch", "create", "update", "patch", "delete")}
+    assert not [rule for rule in rules if "*" in rule["verbs"] + rule["resources"] + rule["apiGroups"]]
+
+
+def test_bindings_lead_from_accounts_to_roles() -> None:
+    bindings = [item for item in documents("rbac.yaml") if item["kind"] == "ClusterRoleBinding"]
+    assert [
+        (item["roleRef"]["name"], item["subjects"][0]["namespace"], item["subjects"][0]["name"]) for item in bindings
+    ] == [
+        (OUR_NAME, OUR_NAME, OUR_NAME),
+        (f"{OUR_NAME}-metacontroller", "metacontroller", "metacontroller"),
+    ]
+
+
+def test_only_the_sidecar_holds_the_token(pod: dict[str, Any]) -> None:
+    assert pod["automountServiceAccountToken"] is False
+    assert one("rbac.yaml", "ServiceAccount")["automountServiceAccountToken"] is False
+    assert pod["serviceAccountName"] == OUR_NAME
+    assert "volumeMounts" not in container(pod, "hook")
+    assert container(pod, "sidecar")["volumeMounts"] == [
+        {"name": "api-access", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True}
+    ]
+    (volume,) = pod["volumes"]
+    paths = {source.get("serviceAccountToken", {}).get("path") for source in volume["projected"]["sources"]}
+    assert "token" in paths
+
+
+@pytest.mark.parametrize("name", ["hook", "sidecar"])
+def test_containers_are_locked_down(pod: dict[str, Any], name: str) -> None:
+    assert container(pod, name)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+@pytest.mark.parametrize("name", ["hook", "sidecar"])
+def test_probes_ask_ports_that_the_container_has(pod: dict[str, Any], name: str) -> None:
+    ports = {port["name"] for port in container(pod, name)["ports"]}
+    asked = {kind: container(pod, name)[kind]["httpGet"] for kind in ("readinessProbe", "livenessProbe")}
+    assert {kind: get["path"] for kind, get in asked.items()} == {
+        "readinessProbe": "/readyz",
+        "livenessProbe": "/healthz",
+    }
+    assert {get["port"] for get in asked.values()} <= ports
+
+
+def test_the_health_port_is_the_default_of_the_sidecar(pod: dict[str, Any]) -> None:
+    assert container(pod, "sidecar")["ports"] == [
+        {"name": "health", "containerPort": SidecarSettings.model_fields["health_listen_port"].default}
+    ]
+
+
+def test_the_hook_understands_its_arguments(pod: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    python, dash_m, package, *arguments = container(pod, "hook")["command"]
+    assert (python, dash_m, package) == ("python", "-m", "app")
+    with pytest.raises(SystemExit) as ended:
+        hook_main([*arguments, "--help"])
+    assert ended.value.code == 0, capsys.readouterr().err
+
+
+def test_the_commands_are_there_to_start(pod: dict[str, Any]) -> None:
+    packages = [item["command"][2] for item in pod["containers"]]
+    assert packages == ["app", "probe_sidecar"]
+    for package in packages:
+        assert callable(importlib.import_module(f"{package}.__main__").main)
+
+
+def test_settings_are_known_to_one_of_the_two() -> None:
+    known = {f"ESO_{name.upper()}" for fields in (HookSettings, SidecarSettings) for name in fields.model_fields}
+    assert set(one("settings.yaml", "ConfigMap")["data"]) <= known
+
+
+def test_both_read_the_same_address_policy(pod: dict[str, Any]) -> None:
+    sources = [item["envFrom"] for item in pod["containers"]]
+    assert sources == [[{"configMapRef": {"name": OUR_NAME}}]] * 2
+
+
+def test_kustomization_lists_every_file() -> None:
+    (kustomization,) = documents("kustomization.yaml")
+    there = {path.name for path in MANIFESTS.glob("*.yaml")} - {"kustomization.yaml"}
+    assert set(kustomization["resources"]) == there
+
+
+def test_the_namespace_is_the_one_that_all_use() -> None:
+    names = [path.name for path in MANIFESTS.glob("*.yaml") if path.name != "kustomization.yaml"]
+    used = {
+        item["metadata"]["namespace"] for name in names for item in documents(name) if "namespace" in item["metadata"]
+    }
+    assert used == {one("namespace.yaml", "Namespace")["metadata"]["name"]}
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_samples_are_good_and_have_no_misspelt_fields(path: Path) -> None:
+    (sample,) = yaml.safe_load_all(path.read_text())
+    assert admission_problems(sample) == []
+    assert unknown_fields(sample) == []
+
+
+def test_there_is_a_sample_of_each_kind() -> None:
+    assert [path.stem for path in SAMPLES] == [
+        "complex-example", "grpc", "http", "https", "ipv6", "no-hosts", "no-probe", "tcp",
+    ]  # fmt: skip
+
+
+def test_the_example_of_the_predecessor_is_kept_to_the_byte() -> None:
+    assert (MANIFESTS / "samples" / "complex-example.yaml").read_text() == EXAMPLE_OF_THE_PREDECESSOR
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SAMPLES if path.stem != "complex-example"], ids=lambda path: path.stem
+)
+def test_samples_say_what_they_show(path: Path) -> None:
+    assert path.read_text().startswith("# ")
