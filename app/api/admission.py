@@ -1,0 +1,97 @@
+"""What the API server would refuse in an ExternalService or in one of its children, beyond the shape of it. Pure.
+
+The CRD's CEL rules say the same at the door; this is for what comes past them (an older CRD) and for work without a
+cluster.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+
+from app.api import syntax
+from app.api.policy import AddressPolicy, refusal
+from app.api.schema import join
+from app.api.v1alpha1 import ExternalService, ExternalServiceSpec, IngressOptions
+
+RESERVED_LABELS = frozenset(
+    {
+        "app",
+        "app.kubernetes.io/component",
+        "app.kubernetes.io/managed-by",
+        "app.kubernetes.io/name",
+        "controller-uid",
+        "serviceType",
+    }
+)
+"""Labels of a child that the operator or Metacontroller sets; another `controller-uid` would cut the child loose."""
+
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+
+
+def child_problems(parent: ExternalService) -> list[str]:
+    """What would make the API server refuse a child, addresses aside: those are judged one by one (design R8)."""
+    return list(_child_problems(parent))
+
+
+def address_problems(spec: ExternalServiceSpec, *, loopback: bool) -> list[str]:
+    """Addresses that cannot be published, stand there twice, or are to be drained without being there."""
+    problems = []
+    policy = AddressPolicy(loopback=loopback)
+    for name, ips in (("ips", spec.ips), ("disabledIPs", spec.disabledIPs)):
+        seen: set[str] = set()
+        for index, ip in enumerate(ips):
+            problem = refusal(ip, policy) if name == "ips" else _not_among(ip, spec.ips)
+            if ip in seen:
+                problem = f"{ip} stands there twice: remove one"
+            if problem is not None:
+                problems.append(f"spec.{name}[{index}]: {problem}")
+            seen.add(ip)
+    return problems
+
+
+def shown(value: object) -> str:
+    """The value as the user wrote it, if short; of a list or mapping no more than what it is."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{len(str(value))} characters"
+
+
+def _not_among(ip: str, ips: tuple[str, ...]) -> str | None:
+    return None if ip in ips else f"{shown(ip)} is none of spec.ips: write only addresses that stand in spec.ips too"
+
+
+def _child_problems(parent: ExternalService) -> Iterator[str]:
+    name = parent.metadata.name
+    yield from _judged("metadata.name", syntax.service_name_problem(name), name)
+    for index, host in enumerate(parent.spec.hosts):
+        at = f"spec.hosts[{index}]"
+        yield from _judged(f"{at}.host", syntax.host_problem(host.host), host.host)
+        yield from _judged(f"{at}.path", syntax.path_problem(host.path, host.pathType), host.path)
+    if (service := parent.spec.service) is not None:
+        yield from _reserved("spec.service.labels", service.labels)
+    if (ingress := parent.spec.ingress) is not None:
+        yield from _reserved("spec.ingress.labels", ingress.labels)
+        yield from _ingress_problems(ingress, parent.metadata.annotations)
+
+
+def _ingress_problems(options: IngressOptions, inherited: Mapping[str, str]) -> Iterator[str]:
+    annotated = {**inherited, **options.annotations}.get(CLASS_ANNOTATION)
+    if options.className and annotated not in (None, options.className):
+        better = f"write {shown(annotated)}, or remove the annotation {CLASS_ANNOTATION}"
+        yield from _judged("spec.ingress.className", better, options.className)
+    for index, tls in enumerate(options.tls):
+        for number, host in enumerate(tls.hosts):
+            yield from _judged(f"spec.ingress.tls[{index}].hosts[{number}]", syntax.host_problem(host), host)
+
+
+def _reserved(at: str, labels: Mapping[str, str]) -> Iterator[str]:
+    for key in labels:
+        if key in RESERVED_LABELS:
+            yield f"{join(at, key)}: the operator sets this label itself, remove it"
+
+
+def _judged(path: str, problem: str | None, value: object) -> Iterator[str]:
+    if problem is not None:
+        yield f"{path}: {problem} (got {shown(value)})"

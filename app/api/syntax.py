@@ -1,0 +1,43 @@
+"""The API server's rules of syntax for names, hosts and paths: each function says what to write instead, or None.
+
+Sources: kubernetes:staging/src/k8s.io/apimachinery/pkg/util/validation and pkg/apis/networking/validation.
+"""
+
+import re
+
+from app.api.cel import DNS_NAME
+from app.api.v1alpha1 import SERVICE_NAME
+
+_SUBDOMAIN = re.compile(DNS_NAME)
+_SERVICE_NAME = re.compile(SERVICE_NAME)
+_IPV4_LIKE = re.compile(r"[0-9]+(\.[0-9]+){3}")
+_UNRESOLVED = re.compile(r"//|/\.\.?(/|$)|%2[fF]")
+
+
+def service_name_problem(name: str) -> str | None:
+    """A DNS-1035 label; newer API servers also take a digit in front, the oldest supported (1.31) does not."""
+    if len(name) <= 63 and _SERVICE_NAME.fullmatch(name):
+        return None
+    return "the Service takes this name: write a letter, then lower case letters, digits and -; 63 at most"
+
+
+def host_problem(host: str) -> str | None:
+    """The host of an Ingress: a DNS-1123 subdomain, `*.` allowed before it, that does not read as an address."""
+    if _IPV4_LIKE.fullmatch(host):
+        return "write a DNS name, not an IP address: an Ingress cannot route by address"
+    if len(host) <= 253 and _SUBDOMAIN.fullmatch(host.removeprefix("*.")):
+        return None
+    return "write a DNS name in lower case, such as www.example.com or *.example.com: no scheme, port or path"
+
+
+def path_problem(path: str, path_type: str) -> str | None:
+    """The path of an Ingress rule. Only ImplementationSpecific may go without, and is not looked into further."""
+    if path and not path.startswith("/"):
+        return 'write a path that begins with "/", or an empty one for every path'
+    if path_type == "ImplementationSpecific":
+        return None
+    if not path:
+        return f'pathType {path_type} needs a path: write "/" for every path'
+    if _UNRESOLVED.search(path):
+        return f'pathType {path_type} takes no "//", "/./", "/../" or "%2F" in the path: write it resolved'
+    return None

@@ -1,0 +1,52 @@
+"""The Ingress (networking.k8s.io/v1) of an ExternalService: one rule a host, all of them to the Service."""
+
+from collections.abc import Mapping
+
+from app.api.v1alpha1 import ExternalService, Host, IngressOptions, IngressTLS
+from app.children.metadata import Manifest, object_meta
+
+
+def desired(parent: ExternalService, uncopied: tuple[str, ...]) -> Manifest | None:
+    """The Ingress as the API server stores it; None without hosts.
+
+    It gets the annotations of the ExternalService, except those that begin with one of `uncopied`, then those of
+    `spec.ingress`. Rules and paths stand in the order of `spec.hosts`.
+    """
+    if not parent.spec.hosts:
+        return None
+    options = parent.spec.ingress or IngressOptions()
+    annotations = {**_copied(parent.metadata.annotations, uncopied), **options.annotations}
+    spec: Manifest = {"ingressClassName": options.className} if options.className else {}
+    spec["rules"] = _rules(parent)
+    if options.tls:
+        spec["tls"] = [_tls(entry) for entry in options.tls]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": object_meta(parent, options.labels, annotations),
+        "spec": spec,
+    }
+
+
+def _copied(annotations: Mapping[str, str], uncopied: tuple[str, ...]) -> dict[str, str]:
+    return {key: value for key, value in annotations.items() if not key.startswith(uncopied)}
+
+
+def _rules(parent: ExternalService) -> list[Manifest]:
+    backend = {"service": {"name": parent.metadata.name, "port": {"number": parent.spec.port}}}
+    paths: dict[str, list[Manifest]] = {}
+    for host in dict.fromkeys(parent.spec.hosts):
+        paths.setdefault(host.host, []).append(_path(host, backend))
+    return [{"host": host, "http": {"paths": of_host}} for host, of_host in paths.items()]
+
+
+def _path(host: Host, backend: Manifest) -> Manifest:
+    path = {"path": host.path} if host.path else {}
+    return {**path, "pathType": host.pathType, "backend": backend}
+
+
+def _tls(entry: IngressTLS) -> Manifest:
+    tls: Manifest = {"hosts": list(entry.hosts)} if entry.hosts else {}
+    if entry.secretName:
+        tls["secretName"] = entry.secretName
+    return tls

@@ -1,0 +1,42 @@
+"""What all children share: the name, namespace and labels of their ExternalService.
+
+Owner references and the label `controller-uid` are Metacontroller's to add.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.api.v1alpha1 import ExternalService
+
+Manifest = dict[str, Any]
+
+MANAGED_BY = "external-service-operator"
+COMPONENT = "external-service"
+
+
+def own_labels(name: str) -> dict[str, str]:
+    """The predecessor's two labels and the recommended set, as far as it says something true of every child.
+
+    `app.kubernetes.io/instance` is left out on purpose: Argo CD tracks its own applications by it.
+    """
+    return {
+        "app": name,
+        "app.kubernetes.io/component": COMPONENT,
+        "app.kubernetes.io/managed-by": MANAGED_BY,
+        "app.kubernetes.io/name": name,
+        "serviceType": "external",
+    }
+
+
+def object_meta(
+    parent: ExternalService, labels: Mapping[str, str] | None = None, annotations: Mapping[str, str] | None = None
+) -> Manifest:
+    """The child's metadata; `labels` never override our own, and no annotations means no such field."""
+    metadata: Manifest = {
+        "name": parent.metadata.name,
+        "namespace": parent.metadata.namespace,
+        "labels": {**(labels or {}), **own_labels(parent.metadata.name)},
+    }
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return metadata

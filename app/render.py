@@ -1,0 +1,55 @@
+"""ExternalServices in a file to their children in text, without a cluster, as `helm template` does. Pure."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import yaml
+
+from app.api.manifest import Document, external_services
+from app.api.policy import AddressPolicy, refusal
+from app.children.metadata import Manifest
+from app.sync import SyncOptions, desired_children
+
+Format = Literal["yaml", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The children as text, and what was worth a warning."""
+
+    text: str
+    warnings: tuple[str, ...]
+
+
+def render(source: str, options: SyncOptions, output: Format) -> Rendered:
+    """The children of every ExternalService in `source` (YAML or JSON, several documents allowed).
+
+    Addresses are published as the status in the file says; without one they are not ready. Loopback addresses are
+    allowed. Raises InvalidInput for anything that the API server would not take.
+    """
+    here = replace(options, policy=replace(options.policy, loopback=True))
+    documents = external_services(source)
+    children = [child for document in documents for child in desired_children(document.parent, here)]
+    warnings = (line for document in documents for line in (*document.warnings, *_left_out(document, here.policy)))
+    return Rendered(_text(children, output), tuple(warnings))
+
+
+def _left_out(document: Document, policy: AddressPolicy) -> Iterator[str]:
+    for index, ip in enumerate(document.parent.spec.ips):
+        if (reason := refusal(ip, policy)) is not None:
+            yield f"{document.where}spec.ips[{index}]: left out: {reason}"
+
+
+def _text(children: list[Manifest], output: Format) -> str:
+    if output == "json":
+        return json.dumps(children, indent=2, ensure_ascii=False) + "\n"
+    return yaml.dump_all(children, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Plain YAML: what stands there twice is written twice, not as an alias."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True

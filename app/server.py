@@ -1,0 +1,154 @@
+"""The hook over HTTP: POST /sync for Metacontroller, health for the kubelet. The only module that knows FastAPI.
+
+An answer is either complete or not a 200 and says why in `{"error": ...}`: Metacontroller shows it in an Event.
+"""
+
+import logging
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from app.hook import InvalidRequest, read
+from app.settings import Settings
+from app.sync import SyncOptions, sync
+
+MAX_PROBLEMS = 20
+ROUTES = "POST /sync, GET /healthz, GET /readyz"
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application. It keeps no state: any number of replicas answer alike."""
+    options = SyncOptions(policy=settings.policy, uncopied_annotations=settings.uncopied_annotations)
+    app = FastAPI(
+        title="External Service Operator: sync hook", docs_url=None, redoc_url=None, redirect_slashes=False
+    )  # /openapi.json stays: it describes what any caller can find out, and fuzzers need it
+
+    @app.post("/sync", openapi_extra={"requestBody": _REQUEST_BODY}, responses=_RESPONSES)
+    async def sync_hook(request: Request) -> Response:
+        body = await _body(request, settings.max_body_bytes)
+        return _json(200, _answer(_decoded(body), options))
+
+    @app.get("/healthz")
+    @app.get("/readyz")
+    async def health() -> Response:
+        return _json(200, {"status": "ok"})
+
+    app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(ClientDisconnect, _nobody_listens)
+    app.add_exception_handler(Exception, _fail)
+    return app
+
+
+def _answer(body: object, options: SyncOptions) -> Any:
+    try:
+        request = read(body)
+        return sync(request, options)
+    except InvalidRequest as invalid:
+        shown = invalid.problems[:MAX_PROBLEMS]
+        more = len(invalid.problems) - len(shown)
+        text = "; ".join((*shown, f"and {more} more") if more else shown)
+        logger.warning("sync of %s refused: %s", _who(body), text)
+        raise HTTPException(422, text) from None
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The request's body; one that is too large is not read to its end."""
+    declared = request.headers.get("content-length", "")
+    body = bytearray()
+    if not declared.isdecimal() or int(declared) <= limit:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                break
+        else:
+            return bytes(body)
+    text = f"the body is larger than {limit} bytes: raise ESO_MAX_BODY_BYTES if this ExternalService is really so large"
+    logger.warning("request refused: %s", text)
+    raise HTTPException(413, text, headers={"Connection": "close"})
+
+
+def _decoded(body: bytes) -> object:
+    if not body:
+        raise HTTPException(400, "the body is empty: send a Metacontroller sync request as JSON")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise HTTPException(400, f"the body is not JSON: {error}") from None
+
+
+def _who(body: object) -> str:
+    """namespace/name of the parent, for the log, from a body that may be anything."""
+    parent = body.get("parent") if isinstance(body, dict) else None
+    metadata = parent.get("metadata") if isinstance(parent, dict) else None
+    if not isinstance(metadata, dict):
+        return "an unnamed object"
+    return ascii(f"{metadata.get('namespace')}/{metadata.get('name')}"[:320])
+
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    texts = {404: f"no such path: this hook answers {ROUTES}", 405: f"wrong method: this hook answers {ROUTES}"}
+    return _json(error.status_code, {"error": texts.get(error.status_code, error.detail)}, error.headers)
+
+
+async def _nobody_listens(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)
+
+
+async def _fail(_request: Request, error: Exception) -> Response:
+    """A bug of ours: Starlette raises it again after this answer, and the server logs the traceback."""
+    return _json(500, {"error": f"the hook failed on this request ({type(error).__name__}); its log tells more"})
+
+
+def _json(status: int, content: Any, headers: Any = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, "application/json")
+
+
+_ERROR = {
+    "description": "Refused; the text says why and what to do.",
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+        }
+    },
+}
+_REQUEST_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["parent"],
+                "properties": {
+                    "parent": {"type": "object", "description": "The ExternalService."},
+                    "children": {"type": "object", "description": "Owned objects by kind and version, then by name."},
+                    "finalizing": {"type": "boolean", "description": "Never true: there is no finalize hook."},
+                },
+            }
+        }
+    },
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The status to keep and every desired child.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["status", "children"],
+                    "properties": {
+                        "status": {"type": "object"},
+                        "children": {"type": "array", "items": {"type": "object"}},
+                        "resyncAfterSeconds": {"type": "number"},
+                    },
+                }
+            }
+        },
+    },
+    **dict.fromkeys((400, 413, 422, 500), _ERROR),
+}

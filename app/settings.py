@@ -1,0 +1,33 @@
+"""The hook's settings, read from `ESO_*` variables once, at start."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from app.api.environment import CommonSettings, split
+
+TOOL_ANNOTATIONS = ("kubectl.kubernetes.io/", "metacontroller.k8s.io/", "argocd.argoproj.io/", "meta.helm.sh/")
+
+
+class Settings(CommonSettings):
+    """Beside the common ones: where to listen, how much to read, and which annotations belong to tools."""
+
+    listen_host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - Metacontroller asks from another Pod
+        min_length=1,
+        description="an address of this machine",
+    )
+    listen_port: int = Field(
+        default=8080, ge=0, le=65535, description="a port number from 0 to 65535 (0: any free one)"
+    )
+    max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024, description="a number of bytes, 1024 or more")
+    uncopied_annotations: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=TOOL_ANNOTATIONS,
+        description="the beginnings of annotations that the Ingress does not get, with commas between",
+    )
+
+    @field_validator("uncopied_annotations", mode="before")
+    @classmethod
+    def _split_prefixes(cls, value: object) -> object:
+        return split(value)

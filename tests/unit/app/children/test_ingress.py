@@ -1,0 +1,111 @@
+"""The Ingress: one rule a host, the annotations of the ExternalService, nothing without hosts."""
+
+from typing import Any
+
+from app.api.v1alpha1 import ExternalService
+from app.children.ingress import desired
+from app.children.metadata import own_labels
+
+BACKEND = {"service": {"name": "api", "port": {"number": 8080}}}
+UNCOPIED = ("kubectl.kubernetes.io/", "argocd.argoproj.io/")
+
+
+def parent(annotations: dict[str, str] | None = None, **spec: Any) -> ExternalService:
+    return ExternalService.model_validate(
+        {
+            "apiVersion": "eso.crowdfox.com/v1alpha1",
+            "kind": "ExternalService",
+            "metadata": {"name": "api", "namespace": "shop", "annotations": annotations or {}},
+            "spec": {"port": 8080, **spec},
+        }
+    )
+
+
+def test_no_hosts_no_ingress() -> None:
+    assert desired(parent(ingress={"className": "nginx"}), UNCOPIED) is None
+
+
+def test_the_whole_object() -> None:
+    wanted = parent(
+        {"proxy/preserve-host": "true"},
+        hosts=[{"host": "a.example.com", "path": ""}, {"host": "*.example.com", "path": "/x", "pathType": "Prefix"}],
+        ingress={
+            "className": "nginx",
+            "tls": [{"hosts": ["a.example.com"], "secretName": "cert"}, {"secretName": "other"}],
+            "annotations": {"proxy/timeout": "5"},
+            "labels": {"tier": "edge"},
+        },
+    )
+    assert desired(wanted, UNCOPIED) == {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {
+            "name": "api",
+            "namespace": "shop",
+            "labels": {**own_labels("api"), "tier": "edge"},
+            "annotations": {"proxy/preserve-host": "true", "proxy/timeout": "5"},
+        },
+        "spec": {
+            "ingressClassName": "nginx",
+            "rules": [
+                {
+                    "host": "a.example.com",
+                    "http": {"paths": [{"pathType": "ImplementationSpecific", "backend": BACKEND}]},
+                },
+                {
+                    "host": "*.example.com",
+                    "http": {"paths": [{"path": "/x", "pathType": "Prefix", "backend": BACKEND}]},
+                },
+            ],
+            "tls": [{"hosts": ["a.example.com"], "secretName": "cert"}, {"secretName": "other"}],
+        },
+    }
+
+
+def test_paths_of_one_host_share_a_rule_in_the_order_of_the_spec() -> None:
+    hosts = [
+        {"host": "b.example.com", "path": "/2"},
+        {"host": "a.example.com", "path": "/"},
+        {"host": "b.example.com", "path": "/1"},
+        {"host": "b.example.com", "path": "/2"},
+        {"host": "b.example.com", "path": "/2", "pathType": "Exact"},
+    ]
+    ingress = desired(parent(hosts=hosts), UNCOPIED)
+    assert ingress is not None
+    assert [
+        (rule["host"], [(path["path"], path["pathType"]) for path in rule["http"]["paths"]])
+        for rule in ingress["spec"]["rules"]
+    ] == [
+        (
+            "b.example.com",
+            [("/2", "ImplementationSpecific"), ("/1", "ImplementationSpecific"), ("/2", "Exact")],
+        ),
+        ("a.example.com", [("/", "ImplementationSpecific")]),
+    ]
+
+
+def test_what_tools_keep_in_annotations_is_not_copied_but_what_the_spec_asks_for_is() -> None:
+    annotations = {
+        "kubectl.kubernetes.io/last-applied-configuration": "{}",
+        "argocd.argoproj.io/tracking-id": "x",
+        "proxy/a": "1",
+        "proxy/b": "1",
+    }
+    explicit = {"argocd.argoproj.io/sync-wave": "2", "proxy/b": "2"}
+    ingress = desired(parent(annotations, hosts=[{"host": "a.io"}], ingress={"annotations": explicit}), UNCOPIED)
+    assert ingress is not None
+    assert ingress["metadata"]["annotations"] == {
+        "proxy/a": "1",
+        "proxy/b": "2",
+        "argocd.argoproj.io/sync-wave": "2",
+    }
+    everything = desired(parent(annotations, hosts=[{"host": "a.io"}]), ())
+    assert everything is not None
+    assert everything["metadata"]["annotations"] == annotations
+
+
+def test_no_class_no_tls_and_no_annotations_leave_no_trace() -> None:
+    ingress = desired(parent(hosts=[{"host": "a.io"}], ingress={"tls": []}), UNCOPIED)
+    assert ingress is not None
+    assert set(ingress["spec"]) == {"rules"}
+    assert "annotations" not in ingress["metadata"]

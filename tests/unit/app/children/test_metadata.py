@@ -1,0 +1,46 @@
+"""Names, namespace and labels pass from the ExternalService to each child."""
+
+from app.api.admission import RESERVED_LABELS
+from app.api.v1alpha1 import ExternalService
+from app.children.metadata import object_meta, own_labels
+
+PARENT = ExternalService.model_validate(
+    {
+        "apiVersion": "eso.crowdfox.com/v1alpha1",
+        "kind": "ExternalService",
+        "metadata": {"name": "api", "namespace": "shop", "uid": "1", "labels": {"team": "a"}},
+        "spec": {"port": 80},
+    }
+)
+
+
+def test_a_child_has_the_name_namespace_and_labels_of_its_parent() -> None:
+    assert object_meta(PARENT) == {
+        "name": "api",
+        "namespace": "shop",
+        "labels": {
+            "app": "api",
+            "app.kubernetes.io/component": "external-service",
+            "app.kubernetes.io/managed-by": "external-service-operator",
+            "app.kubernetes.io/name": "api",
+            "serviceType": "external",
+        },
+    }
+
+
+def test_labels_of_the_user_are_added_and_never_win_over_ours() -> None:
+    labels = object_meta(PARENT, {"tier": "db", "app": "other"})["labels"]
+    assert labels == {**own_labels("api"), "tier": "db"}
+
+
+def test_annotations_appear_when_there_are_some() -> None:
+    assert object_meta(PARENT, {}, {"a": "b"})["annotations"] == {"a": "b"}
+    assert "annotations" not in object_meta(PARENT, {}, {})
+
+
+def test_every_label_of_ours_is_refused_in_the_spec() -> None:
+    assert set(own_labels("api")) <= RESERVED_LABELS
+
+
+def test_argo_cd_does_not_mistake_a_child_for_its_own() -> None:
+    assert "app.kubernetes.io/instance" not in own_labels("api")

@@ -1,0 +1,50 @@
+"""The Service, as the API server would store it."""
+
+from typing import Any
+
+from app.api.v1alpha1 import ExternalService
+from app.children.metadata import own_labels
+from app.children.service import desired
+
+
+def parent(**spec: Any) -> ExternalService:
+    return ExternalService.model_validate(
+        {
+            "apiVersion": "eso.crowdfox.com/v1alpha1",
+            "kind": "ExternalService",
+            "metadata": {"name": "api", "namespace": "shop", "annotations": {"of": "the parent"}},
+            "spec": {"port": 8080, **spec},
+        }
+    )
+
+
+def test_headless_by_default() -> None:
+    assert desired(parent()) == {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "api", "namespace": "shop", "labels": own_labels("api")},
+        "spec": {
+            "clusterIP": "None",
+            "clusterIPs": ["None"],
+            "ipFamilyPolicy": "RequireDualStack",
+            "internalTrafficPolicy": "Cluster",
+            "ports": [{"port": 8080, "protocol": "TCP", "targetPort": 8080}],
+            "sessionAffinity": "None",
+            "type": "ClusterIP",
+        },
+    }
+
+
+def test_auto_leaves_the_address_and_its_family_to_the_cluster() -> None:
+    assert desired(parent(service={"clusterIP": "Auto"}))["spec"] == {
+        "internalTrafficPolicy": "Cluster",
+        "ports": [{"port": 8080, "protocol": "TCP", "targetPort": 8080}],
+        "sessionAffinity": "None",
+        "type": "ClusterIP",
+    }
+
+
+def test_labels_and_annotations_of_the_spec() -> None:
+    metadata = desired(parent(service={"labels": {"tier": "db"}, "annotations": {"a": "b"}}))["metadata"]
+    assert metadata["labels"] == {**own_labels("api"), "tier": "db"}
+    assert metadata["annotations"] == {"a": "b"}

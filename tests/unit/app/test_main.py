@@ -1,0 +1,202 @@
+"""`python -m app` as a process: it listens, keeps connections, stops when told, and says in one line why it cannot."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import main, server_config
+from app.settings import Settings
+
+METACONTROLLER_IDLE_SECONDS = 90  # net/http DefaultTransport IdleConnTimeout
+CR = """\
+apiVersion: eso.crowdfox.com/v1alpha1
+kind: ExternalService
+metadata: {name: api, namespace: shop}
+spec: {port: 80, ips: [127.0.0.1]}
+"""
+PARENT = {
+    "apiVersion": "eso.crowdfox.com/v1alpha1",
+    "kind": "ExternalService",
+    "metadata": {"name": "api", "namespace": "shop"},
+    "spec": {"port": 80, "ips": ["10.0.0.1"]},
+}
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ESO_")}
+    return {**kept, "PYTHONUNBUFFERED": "1", **variables}
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "app", *arguments]
+    return subprocess.run(
+        command, env=environment(**variables), capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The process and its port, which it names itself in its one line at the start."""
+    command = [sys.executable, "-m", "app", "--host", "127.0.0.1", "--port", "0"]
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            found = re.search(r"listening on http://127\.0\.0\.1:(\d+)$", line.strip())
+            assert found, line
+            yield process, int(found[1])
+        finally:
+            process.kill()
+
+
+def health(port: int) -> int:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status
+
+
+def test_it_answers_keeps_the_connection_and_stops_at_once_and_in_peace_on_sigterm() -> None:
+    body, headers = json.dumps({"parent": PARENT}), {"Content-Type": "application/json"}
+    with (
+        serving() as (process, port),
+        contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection,
+    ):
+        sockets = set()
+        for _ in range(3):
+            connection.request("POST", "/sync", body, headers)
+            answer = connection.getresponse()
+            assert [child["kind"] for child in json.loads(answer.read())["children"]] == ["Service", "Endpoints"]
+            assert (answer.status, answer.getheader("server")) == (200, None)
+            sockets.add(connection.sock)
+        assert len(sockets) == 1
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""  # three good syncs and a stop: nothing to say
+
+
+def test_a_huge_body_is_refused_and_the_hook_lives_on() -> None:
+    with serving() as (_, port):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as huge:
+            huge.sendall(b"POST /sync HTTP/1.1\r\nHost: hook\r\nContent-Length: 50000000\r\n\r\n" + b" " * 60_000)
+            answer = huge.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert answer.endswith(
+            b'{"error":"the body is larger than 16777216 bytes: '
+            b'raise ESO_MAX_BODY_BYTES if this ExternalService is really so large"}'
+        )
+        assert health(port) == 200
+
+
+def test_a_client_that_goes_away_leaves_no_trace() -> None:
+    with serving() as (process, port):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as leaving:
+            leaving.sendall(b"POST /sync HTTP/1.1\r\nHost: hook\r\nContent-Length: 100\r\n\r\n{")
+        assert health(port) == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_connections_outlive_those_of_metacontroller() -> None:
+    config = server_config(Settings())
+    assert config.timeout_keep_alive > METACONTROLLER_IDLE_SECONDS
+    assert (config.loop, config.http, config.access_log) == ("uvloop", "httptools", False)
+
+
+def test_a_port_in_use_is_one_line_and_status_1() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("--host", "127.0.0.1", "--port", str(port))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"python -m app: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+
+
+def test_an_address_of_another_machine_is_one_line_and_status_1() -> None:
+    done = run("--host", "192.0.2.1", "--port", "0")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "python -m app: cannot listen on 192.0.2.1 port 0: Cannot assign requested address\n",
+    )
+
+
+def test_a_bad_setting_is_one_line_and_status_2() -> None:
+    done = run(ESO_DENIED_CIDRS="words")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        'python -m app: ESO_DENIED_CIDRS: write networks such as 10.96.0.0/12, with commas between (got "words")\n'
+    )
+
+
+def test_it_knows_nothing_of_the_sidecar() -> None:
+    code = "import sys, app.__main__; sys.exit(any(name.startswith('probe_sidecar') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0
+
+
+def test_render_reads_a_file_or_the_standard_input(tmp_path: Path) -> None:
+    file = tmp_path / "cr.yaml"
+    file.write_text(CR)
+    from_file = run("render", str(file), "--output", "json")
+    command = [sys.executable, "-m", "app", "render", "-", "--output", "json"]
+    from_stdin = subprocess.run(
+        command, env=environment(), input=CR, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (from_file.returncode, from_file.stderr) == (0, "")
+    assert [child["kind"] for child in json.loads(from_file.stdout)] == ["Service", "Endpoints"]
+    assert json.loads(from_file.stdout)[1]["subsets"][0]["addresses"] == [{"ip": "127.0.0.1"}]
+    assert from_stdin.stdout == from_file.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        pytest.param(None, ["{file}: No such file or directory"], id="no such file"),
+        pytest.param(b"\xff\xfe", ["{file}: this is not text in UTF-8"], id="no text"),
+        pytest.param(b"", ["{file}: there is nothing in it: write an ExternalService"], id="empty"),
+        pytest.param(
+            CR.replace("kind: External", "kind: ").encode(),
+            ['{file}: kind: write ExternalService (got "Service")'],
+            id="wrong kind",
+        ),
+        pytest.param(
+            CR.replace("port: 80", 'port: "80", minReady: -1').encode(),
+            [
+                '{file}: spec.port: write a port number from 1 to 65535, without quotes (got "80")',
+                '{file}: spec.minReady: write a number of addresses such as 1, or a share from "0%" to "100%" (got -1)',
+            ],
+            id="two bad fields",
+        ),
+    ],
+)
+def test_what_cannot_be_rendered_is_status_2_and_a_line_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, lines: list[str]
+) -> None:
+    file = tmp_path / "cr.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    assert main(["render", str(file)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [f"python -m app: {line.format(file=file)}" for line in lines]
+
+
+def test_unknown_fields_are_warnings_and_the_children_come_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cr.yaml"
+    file.write_text(CR.replace("port: 80", "port: 80, prot: 81"))
+    assert main(["render", str(file)]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == f"warning: {file}: spec.prot: no such field, it is ignored (did you mean port?)\n"
+    assert captured.out.startswith("apiVersion: v1\nkind: Service\n")

@@ -1,0 +1,105 @@
+"""Files in, manifests out; a clear line for what is no ExternalService."""
+
+import json
+from ipaddress import ip_network
+
+import pytest
+import yaml
+
+from app.api.manifest import InvalidInput
+from app.api.policy import AddressPolicy
+from app.render import Rendered, render
+from app.sync import SyncOptions
+
+OPTIONS = SyncOptions()
+CR = """
+apiVersion: eso.crowdfox.com/v1alpha1
+kind: ExternalService
+metadata: {name: api, namespace: shop}
+spec:
+  port: 80
+  ips: [10.0.0.2, 10.0.0.1]
+  readinessProbe: {tcpSocket: {port: 80}}
+"""
+STATUS = """
+status:
+  addresses:
+  - {ip: 10.0.0.1, ready: true, reason: ProbeSucceeded, lastTransitionTime: 2026-01-01T00:00:00Z}
+"""
+
+
+def kinds(rendered: Rendered) -> list[tuple[str, str]]:
+    return [(one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(rendered.text)]
+
+
+def test_yaml_and_json_are_the_same_children() -> None:
+    as_yaml, as_json = (render(CR, OPTIONS, output) for output in ("yaml", "json"))
+    assert list(yaml.safe_load_all(as_yaml.text)) == json.loads(as_json.text)
+    assert kinds(as_yaml) == [("Service", "api"), ("Endpoints", "api")]
+    assert as_yaml.warnings == ()
+
+
+def test_without_a_status_no_address_is_ready() -> None:
+    endpoints = json.loads(render(CR, OPTIONS, "json").text)[1]
+    assert endpoints["subsets"] == [
+        {
+            "notReadyAddresses": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}],
+            "ports": [{"port": 80, "protocol": "TCP"}],
+        }
+    ]
+
+
+def test_the_status_in_the_file_counts_and_its_times_are_text() -> None:
+    endpoints = json.loads(render(CR + STATUS, OPTIONS, "json").text)[1]
+    assert endpoints["subsets"][0]["addresses"] == [{"ip": "10.0.0.1"}]
+
+
+def test_several_documents_and_lists() -> None:
+    listed = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [yaml.safe_load(CR.replace("api,", "b,"))]})
+    rendered = render(f"---\n{CR}\n---\n---\n{listed}", OPTIONS, "yaml")
+    assert kinds(rendered) == [("Service", "api"), ("Endpoints", "api"), ("Service", "b"), ("Endpoints", "b")]
+
+
+def test_loopback_is_fine_on_ones_own_machine() -> None:
+    source = CR.replace("10.0.0.2", "127.0.0.1")
+    text = render(source, OPTIONS, "json").text
+    assert json.loads(text)[1]["subsets"][0]["notReadyAddresses"] == [{"ip": "10.0.0.1"}, {"ip": "127.0.0.1"}]
+
+
+def test_an_address_that_the_operator_denies_is_left_out_with_a_warning() -> None:
+    options = SyncOptions(policy=AddressPolicy(deny=(ip_network("10.0.0.2/32"),)))
+    rendered = render(CR, options, "json")
+    assert json.loads(rendered.text)[1]["subsets"][0]["notReadyAddresses"] == [{"ip": "10.0.0.1"}]
+    assert rendered.warnings == ("spec.ips[0]: left out: 10.0.0.2 lies in a range that this cluster's operator denies",)
+
+
+def test_unknown_fields_are_warned_of() -> None:
+    rendered = render(CR.replace("readinessProbe", "readinesProbe"), OPTIONS, "yaml")
+    assert rendered.warnings == ("spec.readinesProbe: no such field, it is ignored (did you mean readinessProbe?)",)
+
+
+@pytest.mark.parametrize(
+    ("source", "problems"),
+    [
+        pytest.param("", ("there is nothing in it: write an ExternalService",), id="empty"),
+        pytest.param("# only\n---\n", ("there is nothing in it: write an ExternalService",), id="comments only"),
+        pytest.param("just words", ('write one ExternalService (got "just words")',), id="no mapping"),
+        pytest.param(
+            CR.replace("kind: ExternalService", "kind: Pod"),
+            ('kind: write ExternalService (got "Pod")',),
+            id="wrong kind",
+        ),
+        pytest.param(
+            CR + "---" + CR.replace("port: 80\n", "port: 0\n", 1) + "---" + CR.replace("10.0.0.1", "10.0.0.2"),
+            (
+                "document 2: spec.port: write a port number from 1 to 65535, without quotes (got 0)",
+                "document 3: spec.ips[1]: 10.0.0.2 stands there twice: remove one",
+            ),
+            id="problems in two of three documents",
+        ),
+    ],
+)
+def test_what_cannot_be_rendered_is_named(source: str, problems: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        render(source, OPTIONS, "yaml")
+    assert caught.value.problems == problems

@@ -1,0 +1,184 @@
+"""The hook over HTTP: what is no sync request is refused with a text, never answered with a 200."""
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from app.server import create_app
+from app.settings import Settings
+
+JSON = {"content-type": "application/json"}
+ROUTES = "this hook answers POST /sync, GET /healthz, GET /readyz"
+PARENT = {
+    "apiVersion": "eso.crowdfox.com/v1alpha1",
+    "kind": "ExternalService",
+    "metadata": {"name": "api", "namespace": "shop", "annotations": {"a": "b"}},
+    "spec": {"port": 80, "ips": ["10.0.0.1"], "hosts": [{"host": "a.io"}]},
+}
+
+
+def client(settings: Settings | None = None) -> httpx.AsyncClient:
+    app = create_app(settings or Settings(max_body_bytes=1024))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://hook")
+
+
+async def test_a_sync_request_is_answered() -> None:
+    async with client() as hook:
+        answer = await hook.post("/sync", json={"parent": PARENT})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert [child["kind"] for child in answer.json()["children"]] == ["Service", "Endpoints", "Ingress"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_health(path: str) -> None:
+    async with client() as hook:
+        answer = await hook.get(path)
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "error"),
+    [
+        pytest.param(
+            "POST", "/sync", b"", 400, "the body is empty: send a Metacontroller sync request as JSON", id="empty"
+        ),
+        pytest.param(
+            "POST",
+            "/sync",
+            b"port: 80",
+            400,
+            "the body is not JSON: unexpected character, expected a JSON value: line 1 column 1 (char 0)",
+            id="not JSON",
+        ),
+        pytest.param(
+            "POST",
+            "/sync",
+            b'"\xff"',
+            400,
+            "the body is not JSON: str is not valid UTF-8: surrogates not allowed: line 1 column 1 (char 0)",
+            id="not UTF-8",
+        ),
+        pytest.param(
+            "POST", "/sync", b"[]", 422, "the body must be one JSON object: a Metacontroller sync request", id="a list"
+        ),
+        pytest.param(
+            "POST",
+            "/sync",
+            b'{"parent": {"kind": "Pod", "apiVersion": "eso.crowdfox.com/v1alpha1"}}',
+            422,
+            'kind: write ExternalService (got "Pod")',
+            id="wrong kind",
+        ),
+        pytest.param("GET", "/sync", None, 405, f"wrong method: {ROUTES}", id="wrong method"),
+        pytest.param("POST", "/healthz", None, 405, f"wrong method: {ROUTES}", id="wrong method for health"),
+        pytest.param("GET", "/", None, 404, f"no such path: {ROUTES}", id="unknown path"),
+        pytest.param("POST", "/sync/", b"{}", 404, f"no such path: {ROUTES}", id="no redirect"),
+        pytest.param("GET", "/docs", None, 404, f"no such path: {ROUTES}", id="no pages"),
+        pytest.param(
+            "POST",
+            "/sync",
+            b" " * 1025,
+            413,
+            "the body is larger than 1024 bytes: raise ESO_MAX_BODY_BYTES if this ExternalService is really so large",
+            id="too large",
+        ),
+    ],
+)
+async def test_what_is_no_sync_request_is_refused_with_a_text(
+    method: str, path: str, body: bytes | None, status: int, error: str
+) -> None:
+    async with client() as hook:
+        answer = await hook.request(method, path, content=body, headers=JSON)
+    assert (answer.status_code, answer.json()) == (status, {"error": error})
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_a_405_says_what_is_allowed() -> None:
+    async with client() as hook:
+        assert (await hook.get("/sync")).headers["allow"] == "POST"
+
+
+async def test_a_streamed_body_is_cut_at_the_limit_and_not_read_whole() -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 1_000_000:
+            sent += 600
+            yield b" " * 600
+
+    async with client() as hook:
+        answer = await hook.post("/sync", content=endless())
+    assert answer.status_code == 413
+    assert answer.headers["connection"] == "close"
+    assert sent == 1200
+
+
+async def test_a_declared_length_above_the_limit_is_refused_before_reading() -> None:
+    read = False
+
+    async def small() -> AsyncIterator[bytes]:
+        nonlocal read
+        read = True
+        yield b"{}"
+
+    async with client() as hook:
+        answer = await hook.post("/sync", content=small(), headers={"content-length": "50000000"})
+    assert (answer.status_code, read) == (413, False)
+
+
+async def test_a_body_of_exactly_the_limit_is_read() -> None:
+    async with client() as hook:
+        assert (await hook.post("/sync", content=b" " * 1024)).status_code == 400
+
+
+async def test_many_problems_are_told_in_part() -> None:
+    hosts = [{"host": f"-{number}"} for number in range(30)]
+    async with client(Settings()) as hook:
+        answer = await hook.post("/sync", json={"parent": {**PARENT, "spec": {"port": 80, "hosts": hosts}}})
+    problems = answer.json()["error"].split("; ")
+    assert (len(problems), problems[-1]) == (21, "and 10 more")
+
+
+async def test_a_bug_is_a_500_with_a_text_and_never_fewer_children() -> None:
+    broken: Any = (1,)
+    async with client(Settings.model_construct(uncopied_annotations=broken)) as hook:
+        answer = await hook.post("/sync", json={"parent": PARENT})
+    assert (answer.status_code, answer.json()) == (
+        500,
+        {"error": "the hook failed on this request (TypeError); its log tells more"},
+    )
+
+
+async def test_a_refused_sync_is_one_line_in_the_log_and_a_good_one_none(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="app")
+    async with client() as hook:
+        await hook.post("/sync", json={"parent": PARENT})
+        assert [record.message for record in caplog.records if record.name.startswith("app")] == []
+        await hook.post("/sync", json={"parent": {**PARENT, "spec": {}}})
+    assert [record.message for record in caplog.records if record.name.startswith("app")] == [
+        "sync of 'shop/api' refused: spec.port: is missing, write a port number from 1 to 65535, without quotes"
+    ]
+
+
+async def test_a_name_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    forged = {**PARENT, "metadata": {"name": "x\nERROR all is lost", "namespace": "shop"}}
+    async with client() as hook:
+        await hook.post("/sync", json={"parent": forged})
+    (message,) = (record.getMessage() for record in caplog.records if record.name == "app.server")
+    assert "\n" not in message
+
+
+async def test_the_interface_describes_itself() -> None:
+    async with client() as hook:
+        described = (await hook.get("/openapi.json")).json()
+    assert {path: sorted(methods) for path, methods in described["paths"].items()} == {
+        "/sync": ["post"],
+        "/healthz": ["get"],
+        "/readyz": ["get"],
+    }
+    assert sorted(described["paths"]["/sync"]["post"]["responses"]) == ["200", "400", "413", "422", "500"]

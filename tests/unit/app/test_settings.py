@@ -1,0 +1,96 @@
+"""The environment: what it gives, what wins over it, and a clear line for what cannot be read."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from app.api.environment import InvalidSettings, load
+from app.api.policy import AddressPolicy
+from app.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"ESO_{name.upper()}", raising=False)
+
+
+def test_the_defaults() -> None:
+    assert load(Settings).model_dump() == {
+        "listen_host": "0.0.0.0",
+        "listen_port": 8080,
+        "max_body_bytes": 16_777_216,
+        "allowed_cidrs": (),
+        "denied_cidrs": (),
+        "allow_loopback": False,
+        "uncopied_annotations": (
+            "kubectl.kubernetes.io/",
+            "metacontroller.k8s.io/",
+            "argocd.argoproj.io/",
+            "meta.helm.sh/",
+        ),
+        "log_level": "info",
+    }
+
+
+def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESO_DENIED_CIDRS", "10.96.0.0/12, fd00::/8,")
+    monkeypatch.setenv("ESO_ALLOWED_CIDRS", "10.0.0.0/8")
+    monkeypatch.setenv("ESO_ALLOW_LOOPBACK", "true")
+    monkeypatch.setenv("ESO_UNCOPIED_ANNOTATIONS", "")
+    settings = load(Settings)
+    assert settings.policy == AddressPolicy(
+        allow=(ip_network("10.0.0.0/8"),), deny=(ip_network("10.96.0.0/12"), ip_network("fd00::/8")), loopback=True
+    )
+    assert settings.uncopied_annotations == ()
+
+
+def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESO_LISTEN_PORT", "1")
+    assert load(Settings, listen_port=2).listen_port == 2
+    assert load(Settings, listen_port=None).listen_port == 1
+
+
+def test_the_variables_that_kubernetes_sets_for_a_service_named_eso_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESO_PORT", "tcp://10.96.0.17:80")
+    assert load(Settings).listen_port == 8080
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        pytest.param(
+            "ESO_LISTEN_PORT",
+            "http",
+            'ESO_LISTEN_PORT: write a port number from 0 to 65535 (0: any free one) (got "http")',
+            id="port",
+        ),
+        pytest.param(
+            "ESO_DENIED_CIDRS",
+            "10.0.0.0/8,words",
+            'ESO_DENIED_CIDRS: write networks such as 10.96.0.0/12, with commas between (got "words")',
+            id="network",
+        ),
+        pytest.param(
+            "ESO_ALLOWED_CIDRS",
+            "10.0.0.1/8",
+            'ESO_ALLOWED_CIDRS: write networks such as 10.0.0.0/8, with commas between (got "10.0.0.1/8")',
+            id="network with host bits",
+        ),
+        pytest.param(
+            "ESO_ALLOW_LOOPBACK", "perhaps", 'ESO_ALLOW_LOOPBACK: write true or false (got "perhaps")', id="bool"
+        ),
+        pytest.param(
+            "ESO_LOG_LEVEL", "loud", 'ESO_LOG_LEVEL: write debug, info, warning or error (got "loud")', id="log level"
+        ),
+        pytest.param(
+            "ESO_MAX_BODY_BYTES", "1", 'ESO_MAX_BODY_BYTES: write a number of bytes, 1024 or more (got "1")', id="body"
+        ),
+        pytest.param("ESO_LISTEN_HOST", "", 'ESO_LISTEN_HOST: write an address of this machine (got "")', id="host"),
+    ],
+)
+def test_what_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettings) as caught:
+        load(Settings)
+    assert str(caught.value) == line

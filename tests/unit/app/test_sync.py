@@ -1,0 +1,166 @@
+"""One sync: every child or an error, the status as it was read, and reports of children that could not be had."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from app.api.policy import AddressPolicy
+from app.hook import CompositeHookRequest, InvalidRequest
+from app.sync import ABSENT, SyncOptions, sync
+
+OPTIONS = SyncOptions()
+NOTHING_OWNED: dict[str, Any] = {"Service.v1": {}, "Endpoints.v1": {}, "Ingress.networking.k8s.io/v1": {}}
+ALL_OWNED: dict[str, Any] = {kind: {"shop/api": {}} for kind in NOTHING_OWNED}
+
+
+def parent(*, status: Any = None, metadata: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    raw = {
+        "apiVersion": "eso.crowdfox.com/v1alpha1",
+        "kind": "ExternalService",
+        "metadata": {"name": "api", "namespace": "shop", "generation": 2, **(metadata or {})},
+        "spec": {"port": 80, "ips": ["10.0.0.2", "10.0.0.1"], **spec},
+    }
+    return raw if status is None else {**raw, "status": status}
+
+
+def address(ip: str, ready: bool) -> dict[str, Any]:
+    reason = "ProbeSucceeded" if ready else "ProbeFailed"
+    return {"ip": ip, "ready": ready, "reason": reason, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+
+
+def answer(raw: dict[str, Any], children: dict[str, Any] | None = None, options: SyncOptions = OPTIONS) -> Any:
+    return sync(CompositeHookRequest(raw, children or {}), options)
+
+
+def subsets(raw: dict[str, Any], options: SyncOptions = OPTIONS) -> Any:
+    (endpoints,) = (child for child in answer(raw, options=options)["children"] if child["kind"] == "Endpoints")
+    return endpoints.get("subsets")
+
+
+def test_the_children_and_nothing_else() -> None:
+    given = answer(parent(hosts=[{"host": "a.io"}]), ALL_OWNED)
+    assert [child["kind"] for child in given["children"]] == ["Service", "Endpoints", "Ingress"]
+    assert given["status"] == {}
+    assert set(given) == {"status", "children"}
+    assert [child["kind"] for child in answer(parent())["children"]] == ["Service", "Endpoints"]
+
+
+def test_addresses_are_published_as_the_status_says() -> None:
+    raw = parent(
+        readinessProbe={"tcpSocket": {"port": 80}},
+        ips=["10.0.0.3", "10.0.0.2", "10.0.0.1"],
+        status={"addresses": [address("10.0.0.1", True), address("10.0.0.2", False)]},
+    )
+    assert subsets(raw) == [
+        {
+            "addresses": [{"ip": "10.0.0.1"}],
+            "notReadyAddresses": [{"ip": "10.0.0.2"}, {"ip": "10.0.0.3"}],
+            "ports": [{"port": 80, "protocol": "TCP"}],
+        }
+    ]
+
+
+def test_one_bad_address_or_a_doubled_one_never_stops_the_others() -> None:
+    ips = ["10.0.0.1", "127.0.0.1", "words", "10.0.0.1", "::ffff:10.0.0.9", "10.0.0.2"]
+    assert subsets(parent(ips=ips))[0]["addresses"] == [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]
+    assert subsets(parent(ips=["127.0.0.1"])) is None
+
+
+def test_the_policy_of_the_operator_counts() -> None:
+    options = SyncOptions(policy=AddressPolicy(loopback=True))
+    assert subsets(parent(ips=["127.0.0.1"]), options)[0]["addresses"] == [{"ip": "127.0.0.1"}]
+
+
+def test_the_status_comes_back_as_it_was_sent() -> None:
+    status = {
+        "unknown": {"kept": [1, None]},
+        "revision": 7,
+        "addresses": [{**address("10.0.0.1", True), "more": 1}],
+        "observedGeneration": 2,
+    }
+    raw = parent(status=status)
+    before = copy.deepcopy(raw)
+    assert answer(raw, ALL_OWNED)["status"] == status
+    assert raw == before
+
+
+def test_a_null_status_is_answered_with_an_empty_one() -> None:
+    assert answer({**parent(), "status": None})["status"] == {}
+
+
+REPORTS = [
+    {"kind": kind, "name": "api", "problem": ABSENT.format(kind=kind)} for kind in ("Service", "Endpoints", "Ingress")
+]
+HOSTS = [{"host": "a.io"}]
+
+
+def test_children_that_are_still_missing_after_a_whole_sync_are_reported() -> None:
+    given = answer(parent(hosts=HOSTS, status={"revision": 3, "observedGeneration": 2}), NOTHING_OWNED)
+    assert given["status"] == {"revision": 3, "observedGeneration": 2, "children": REPORTS}
+    assert given["resyncAfterSeconds"] == 30.0
+    assert [child["kind"] for child in given["children"]] == ["Service", "Endpoints", "Ingress"]
+
+
+def test_an_unchanged_report_is_an_unchanged_status() -> None:
+    first = answer(parent(hosts=HOSTS, status={"observedGeneration": 2}), NOTHING_OWNED)["status"]
+    assert answer(parent(hosts=HOSTS, status=first), NOTHING_OWNED)["status"] == first
+
+
+def test_a_report_goes_when_the_child_is_there() -> None:
+    given = answer(parent(hosts=HOSTS, status={"observedGeneration": 2, "children": REPORTS}), ALL_OWNED)
+    assert given["status"] == {"observedGeneration": 2}
+    assert "resyncAfterSeconds" not in given
+
+
+NO_INGRESS_OWNED = ALL_OWNED | {"Ingress.networking.k8s.io/v1": {}}
+DELETED = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+SETTLED = {"observedGeneration": 2}
+
+
+@pytest.mark.parametrize(
+    ("raw", "children"),
+    [
+        pytest.param(parent(), NOTHING_OWNED, id="first sync: not created yet"),
+        pytest.param(parent(hosts=HOSTS, status={"observedGeneration": 1}), NO_INGRESS_OWNED, id="hosts just added"),
+        pytest.param(parent(status=SETTLED), NO_INGRESS_OWNED, id="no Ingress wanted"),
+        pytest.param(parent(status=SETTLED, metadata=DELETED), NOTHING_OWNED, id="being deleted"),
+        pytest.param(parent(status=SETTLED), {}, id="kinds not shown"),
+    ],
+)
+def test_absence_without_meaning_is_not_reported(raw: dict[str, Any], children: dict[str, Any]) -> None:
+    given = answer({**raw, "status": {**raw.get("status", {}), "children": REPORTS[:1]}}, children)
+    assert "children" not in given["status"]
+    assert "resyncAfterSeconds" not in given
+
+
+@pytest.mark.parametrize(
+    ("raw", "problems"),
+    [
+        pytest.param(
+            parent(port="80"),
+            ('spec.port: write a port number from 1 to 65535, without quotes (got "80")',),
+            id="bad spec",
+        ),
+        pytest.param(
+            parent(status={"addresses": [{**address("10.0.0.1", True), "ready": "maybe"}]}),
+            (
+                'status.addresses[0].ready: write true or false (got "maybe"); '
+                "the sidecar rewrites such a status by itself",
+            ),
+            id="a hand edited the status",
+        ),
+        pytest.param(
+            parent(hosts=[{"host": "https://a.io"}]),
+            (
+                "spec.hosts[0].host: write a DNS name in lower case, such as www.example.com or *.example.com: "
+                'no scheme, port or path (got "https://a.io")',
+            ),
+            id="a host that the API server refuses",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_whole_is_not_answered(raw: dict[str, Any], problems: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        answer(raw)
+    assert caught.value.problems == problems
