@@ -1,0 +1,364 @@
+from copy import deepcopy
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from app.api.policy import AddressPolicy
+from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
+from probe_sidecar.status.desired import desired_status, rejected_status
+
+T0, T1, T2 = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z", "2026-01-01T00:02:00Z"
+PROBE = {"tcpSocket": {"port": 80}}
+POLICY = AddressPolicy()
+A, B = "10.0.0.1", "10.0.0.2"
+
+Object = dict[str, Any]
+
+
+def spec(*ips: str, **fields: Any) -> ExternalServiceSpec:
+    return ExternalServiceSpec.model_validate({"port": 80, "ips": ips, "readinessProbe": PROBE} | fields)
+
+
+def parent(status: Any = None, generation: int = 3) -> Object:
+    raw: Object = {"metadata": {"name": "web", "generation": generation, "resourceVersion": "7"}}
+    return raw if status is None else raw | {"status": status}
+
+
+def up(ip: str, since: str = T0, message: str = "connected") -> AddressStatus:
+    return AddressStatus(ip=ip, ready=True, reason="ProbeSucceeded", message=message, lastTransitionTime=since)
+
+
+def down(ip: str, since: str = T0, message: str = "connection refused") -> AddressStatus:
+    return AddressStatus(ip=ip, ready=False, reason="ProbeFailed", message=message, lastTransitionTime=since)
+
+
+def results(*verdicts: AddressStatus) -> dict[str, AddressStatus]:
+    return {verdict.ip: verdict for verdict in verdicts}
+
+
+def entry(ip: str, ready: bool, reason: str, message: str, since: str = T0, **more: Any) -> Object:
+    fields = {"ip": ip, "ready": ready, "reason": reason, "message": message, "lastTransitionTime": since}
+    return fields | more
+
+
+def condition(kind: str, status: str, reason: str, message: str, since: str = T0, *, generation: int = 3) -> Object:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": since,
+        "observedGeneration": generation,
+    }
+
+
+ACCEPTED = condition("Accepted", "True", "Accepted", "every address may be published")
+
+ONE_OF_TWO: Object = {
+    "revision": 1,
+    "ready": "1/2",
+    "addresses": [
+        entry(A, True, "ProbeSucceeded", "connected"),
+        entry(B, False, "ProbeFailed", "connection refused"),
+    ],
+    "conditions": [
+        condition("Ready", "True", "SomeAddressesReady", "1 of 2 enabled addresses are ready"),
+        ACCEPTED,
+    ],
+}
+
+
+def test_the_whole_status_of_an_object_without_one() -> None:
+    assert desired_status(parent(), spec(A, B), results(up(A), down(B)), POLICY, T0) == ONE_OF_TWO
+
+
+def test_nothing_to_tell_is_the_very_status_that_is_there() -> None:
+    seen = ONE_OF_TWO | {"observedGeneration": 3, "children": [{"kind": "Service", "name": "web", "problem": "taken"}]}
+    assert desired_status(parent(seen), spec(A, B), results(up(A), down(B)), POLICY, T2) == seen
+
+
+def test_one_transition_moves_its_own_time_the_conditions_and_the_revision() -> None:
+    told = desired_status(parent(ONE_OF_TWO), spec(A, B), results(down(A, T1), down(B)), POLICY, T1)
+    assert told == {
+        "revision": 2,
+        "ready": "0/2",
+        "addresses": [
+            entry(A, False, "ProbeFailed", "connection refused", T1),
+            entry(B, False, "ProbeFailed", "connection refused", T0),
+        ],
+        "conditions": [
+            condition("Ready", "False", "NoAddressReady", "0 of 2 enabled addresses are ready", T1),
+            ACCEPTED,
+        ],
+    }
+
+
+def test_a_lost_transition_is_told_with_the_time_it_happened() -> None:
+    stale = deepcopy(ONE_OF_TWO)
+    told = desired_status(parent(stale), spec(A, B), results(up(A), up(B, T1)), POLICY, T2)
+    assert told["addresses"][1] == entry(B, True, "ProbeSucceeded", "connected", T1)
+
+
+@pytest.mark.parametrize(
+    ("wish", "verdicts", "address", "column"),
+    [
+        pytest.param({}, (), entry(A, False, "Pending", "not probed yet", T1), "0/1", id="unknown starts not ready"),
+        pytest.param(
+            {"readinessProbe": None},
+            (),
+            entry(A, True, "NoProbe", "no readinessProbe: always ready", T1),
+            "1/1",
+            id="without a probe it is ready",
+        ),
+        pytest.param(
+            {"readinessProbe": None},
+            (down(A),),
+            entry(A, True, "NoProbe", "no readinessProbe: always ready", T1),
+            "1/1",
+            id="a verdict of a probe that is gone counts no more",
+        ),
+        pytest.param(
+            {"disabledIPs": (A,)},
+            (up(A),),
+            entry(A, False, "Disabled", "connected", T1, serving=True),
+            "0/0",
+            id="drained while healthy",
+        ),
+        pytest.param(
+            {"disabledIPs": (A,)},
+            (down(A),),
+            entry(A, False, "Disabled", "connection refused", T1, serving=False),
+            "0/0",
+            id="drained while dead",
+        ),
+        pytest.param(
+            {"disabledIPs": (A,)},
+            (),
+            entry(A, False, "Disabled", "not probed yet", T1),
+            "0/0",
+            id="drained before its first verdict",
+        ),
+        pytest.param(
+            {"disabledIPs": (A,), "readinessProbe": None},
+            (),
+            entry(A, False, "Disabled", "no readinessProbe: always ready", T1, serving=True),
+            "0/0",
+            id="drained without a probe",
+        ),
+        pytest.param(
+            {},
+            (AddressStatus(ip=A, ready=True, reason="NoProbe", lastTransitionTime=T0),),
+            entry(A, True, "Pending", "not probed yet", T1),
+            "1/1",
+            id="a probe was added: ready until there is evidence",
+        ),
+    ],
+)
+def test_one_address(wish: Object, verdicts: tuple[AddressStatus, ...], address: Object, column: str) -> None:
+    told = desired_status(parent(), spec(A, **wish), results(*verdicts), POLICY, T1)
+    assert (told["addresses"], told["ready"]) == ([address], column)
+
+
+@pytest.mark.parametrize(
+    ("ip", "policy", "message"),
+    [
+        pytest.param("127.0.0.1", POLICY, "127.0.0.1 is a loopback address: write one that the cluster's nodes reach"),
+        pytest.param(
+            "010.0.0.1", POLICY, '"010.0.0.1" is not an IP address: write one like 10.0.100.10 or 2001:db8::10'
+        ),
+        pytest.param(
+            "10.1.0.1",
+            AddressPolicy(deny=(ip_network("10.1.0.0/16"),)),
+            "10.1.0.1 lies in a range that this cluster's operator denies",
+        ),
+    ],
+    ids=["loopback", "not canonical", "denied by the operator"],
+)
+def test_a_denied_address_is_reported_and_stops_no_other(ip: str, policy: AddressPolicy, message: str) -> None:
+    told = desired_status(parent(), spec(ip, A), results(up(A), up(ip)), policy, T0)
+    assert told == {
+        "revision": 1,
+        "ready": "1/2",
+        "addresses": [entry(ip, False, "Denied", message), entry(A, True, "ProbeSucceeded", "connected")],
+        "conditions": [
+            condition("Ready", "True", "SomeAddressesReady", "1 of 2 enabled addresses are ready"),
+            condition("Accepted", "False", "AddressDenied", f"1 of 2 addresses are left out: {message}"),
+        ],
+    }
+
+
+def test_many_denied_addresses_do_not_flood_the_condition() -> None:
+    ips = tuple(f"127.0.0.{last}" for last in range(1, 12))
+    told = desired_status(parent(), spec(*ips), {}, POLICY, T0)
+    message = told["conditions"][1]["message"]
+    assert message.startswith("11 of 11 addresses are left out: 127.0.0.1 is a loopback address")
+    assert message.endswith(
+        "127.0.0.8 is a loopback address: write one that the cluster's nodes reach; and 3 more, see status.addresses"
+    )
+    assert told["conditions"][0]["reason"] == "NoAddresses"
+
+
+def test_order_is_the_specs_and_duplicates_are_dropped() -> None:
+    told = desired_status(parent(), spec(B, A, B), results(up(A), up(B)), POLICY, T0)
+    assert [address["ip"] for address in told["addresses"]] == [B, A]
+    assert told["ready"] == "2/2"
+
+
+@pytest.mark.parametrize(
+    ("wish", "verdicts", "ready", "fail_open"),
+    [
+        pytest.param(
+            spec(A, B, minReady=1),
+            (up(A), down(B)),
+            ("True", "SomeAddressesReady", "1 of 2 enabled addresses are ready"),
+            ("False", "EnoughReady", "1 ready, minReady is 1"),
+            id="enough",
+        ),
+        pytest.param(
+            spec(A, B, minReady="100%"),
+            (up(A), down(B)),
+            (
+                "True",
+                "FailingOpen",
+                "1 of 2 enabled addresses are ready: all are published as ready, as minReady asks",
+            ),
+            ("True", "TooFewReady", "1 ready, fewer than minReady 100%: all enabled addresses are published as ready"),
+            id="too few by a share",
+        ),
+        pytest.param(
+            spec(A, B, minReady=1),
+            (down(A), down(B)),
+            (
+                "True",
+                "FailingOpen",
+                "0 of 2 enabled addresses are ready: all are published as ready, as minReady asks",
+            ),
+            ("True", "TooFewReady", "0 ready, fewer than minReady 1: all enabled addresses are published as ready"),
+            id="none left",
+        ),
+        pytest.param(
+            spec(A, B),
+            (up(A), up(B)),
+            ("True", "AllAddressesReady", "2 of 2 enabled addresses are ready"),
+            None,
+            id="all ready, minReady not set",
+        ),
+        pytest.param(
+            spec(A, disabledIPs=(A,)),
+            (up(A),),
+            ("False", "NoAddresses", "spec.ips is empty, or every entry is denied or disabled"),
+            None,
+            id="all drained",
+        ),
+        pytest.param(
+            spec(),
+            (),
+            ("False", "NoAddresses", "spec.ips is empty, or every entry is denied or disabled"),
+            None,
+            id="no addresses",
+        ),
+    ],
+)
+def test_the_conditions(
+    wish: ExternalServiceSpec, verdicts: tuple[AddressStatus, ...], ready: Any, fail_open: Any
+) -> None:
+    told = desired_status(parent(), wish, results(*verdicts), POLICY, T0)
+    expected = [condition("Ready", *ready), ACCEPTED]
+    assert told["conditions"] == expected + ([condition("FailOpen", *fail_open)] if fail_open else [])
+
+
+def test_fail_open_goes_when_min_ready_is_taken_back_and_strangers_conditions_stay() -> None:
+    foreign = condition("example.com/Audited", "Unknown", "Waiting", "", generation=1)
+    stale = condition("FailOpen", "False", "EnoughReady", "1 ready, minReady is 1")
+    seen = ONE_OF_TWO | {"conditions": [foreign, *ONE_OF_TWO["conditions"], stale]}
+    told = desired_status(parent(seen), spec(A, B), results(up(A), down(B)), POLICY, T1)
+    assert told == ONE_OF_TWO | {"revision": 2, "conditions": [*ONE_OF_TWO["conditions"], foreign]}
+
+
+def test_draining_and_bringing_back_moves_the_time_once_each() -> None:
+    verdicts = results(up(A, T0))
+    ready = desired_status(parent(), spec(A), verdicts, POLICY, T0)
+    drained = desired_status(parent(ready), spec(A, disabledIPs=(A,)), verdicts, POLICY, T1)
+    assert drained["addresses"] == [entry(A, False, "Disabled", "connected", T1, serving=True)]
+    assert desired_status(parent(drained), spec(A, disabledIPs=(A,)), verdicts, POLICY, T2) == drained
+    back = desired_status(parent(drained), spec(A), verdicts, POLICY, T2)
+    assert back["addresses"] == [entry(A, True, "ProbeSucceeded", "connected", T2)]
+    assert desired_status(parent(back), spec(A), verdicts, POLICY, T2) == back
+
+
+def test_a_new_generation_of_the_spec_is_told_in_the_conditions_only() -> None:
+    told = desired_status(parent(ONE_OF_TWO, generation=4), spec(A, B), results(up(A), down(B)), POLICY, T2)
+    conditions = [condition | {"observedGeneration": 4} for condition in ONE_OF_TWO["conditions"]]
+    assert told == ONE_OF_TWO | {"revision": 2, "conditions": conditions}
+
+
+BROKEN = [
+    pytest.param([], 1, id="status is a list"),
+    pytest.param("1/2", 1, id="status is a text"),
+    pytest.param({"revision": "seven"}, 1, id="revision is a text"),
+    pytest.param({"revision": True}, 1, id="revision is a truth value"),
+    pytest.param({"revision": 7.0}, 1, id="revision has a point"),
+    pytest.param(ONE_OF_TWO | {"revision": None}, 1, id="revision is null"),
+    pytest.param({"revision": 7}, 8, id="all but the revision is gone"),
+    pytest.param(ONE_OF_TWO | {"revision": 7, "addresses": f"{A} {B}"}, 8, id="addresses are a text"),
+    pytest.param(ONE_OF_TWO | {"revision": 7, "addresses": {A: True}}, 8, id="addresses are a map"),
+    pytest.param(
+        ONE_OF_TWO | {"revision": 7, "addresses": [ONE_OF_TWO["addresses"][0] | {"ready": 1}, None]}, 8,
+        id="ready is a number",
+    ),
+    pytest.param(
+        ONE_OF_TWO | {"revision": 7, "addresses": [*ONE_OF_TWO["addresses"], *ONE_OF_TWO["addresses"]]}, 8,
+        id="addresses twice",
+    ),
+    pytest.param(ONE_OF_TWO | {"revision": 7, "conditions": [None, "Ready", {"type": "A"}]}, 8, id="bad conditions"),
+    pytest.param(ONE_OF_TWO | {"revision": 7, "children": "none"}, 8, id="children are a text"),
+    pytest.param(ONE_OF_TWO | {"revision": 7, "children": None}, 8, id="children are null"),
+    pytest.param(ONE_OF_TWO | {"revision": 7, "observedGeneration": "latest"}, 8, id="observedGeneration is a text"),
+    pytest.param(
+        ONE_OF_TWO | {"revision": 7, "addresses": [a | {"lastTransitionTime": "9999-01-01T00:00:00Z"}
+                                                   for a in ONE_OF_TWO["addresses"]]}, 8,
+        id="times in the future",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "revision"), BROKEN)
+def test_a_status_that_a_hand_broke_is_rewritten_with_a_higher_revision(status: Any, revision: int) -> None:
+    before = deepcopy(status)
+    told = desired_status(parent(status), spec(A, B), results(up(A), down(B)), POLICY, T0)
+    assert told == ONE_OF_TWO | {"revision": revision}
+    ExternalServiceStatus.model_validate(told)
+    assert status == before, "what was read is never changed"
+
+
+def test_what_nobody_knows_stays() -> None:
+    seen = ONE_OF_TWO | {"future": {"field": [1]}, "observedGeneration": 2}
+    told = desired_status(parent(seen), spec(A, B), results(up(A), up(B, T1)), POLICY, T1)
+    assert {key: told[key] for key in ("future", "observedGeneration")} == {
+        "future": {"field": [1]},
+        "observedGeneration": 2,
+    }
+
+
+@pytest.mark.parametrize("status", [parameter.values[0] for parameter in BROKEN], ids=[str(p.id) for p in BROKEN])
+def test_a_spec_that_cannot_be_read_breaks_nothing_further(status: Any) -> None:
+    told = rejected_status(parent(status), "spec.port: write a number", T0)
+    ExternalServiceStatus.model_validate(told)
+    assert rejected_status(parent(told), "spec.port: write a number", T2) == told
+
+
+def test_a_spec_that_cannot_be_read_changes_one_condition() -> None:
+    told = rejected_status(parent(ONE_OF_TWO), "spec.port: write a number", T1)
+    invalid = condition("Accepted", "False", "InvalidSpec", "spec.port: write a number", T1)
+    assert told == ONE_OF_TWO | {"revision": 2, "conditions": [ONE_OF_TWO["conditions"][0], invalid]}
+    fresh = rejected_status(parent(), "x" * 5_000, T1)
+    assert fresh == {
+        "revision": 1,
+        "conditions": [condition("Accepted", "False", "InvalidSpec", "x" * 4_096 + " ...", T1)],
+    }
+    mended = desired_status(parent(told), spec(A, B), results(up(A), down(B)), POLICY, T2)
+    assert mended == ONE_OF_TWO | {
+        "revision": 3,
+        "conditions": [ONE_OF_TWO["conditions"][0], ACCEPTED | {"lastTransitionTime": T2}],
+    }

@@ -1,0 +1,142 @@
+from copy import deepcopy
+from itertools import count
+from typing import Any
+
+import jsonpatch
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api.policy import AddressPolicy
+from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
+from probe_sidecar.status.desired import desired_status
+from probe_sidecar.status.patch import patch, same
+from probe_sidecar.status.stored import essence
+
+LOCK = {"op": "replace", "path": "/metadata/resourceVersion", "value": "41"}
+WHOLE = [{"op": "add", "path": "/status", "value": {"revision": 1}}]
+META = {"name": "web", "resourceVersion": "41", "generation": 1}
+IPS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "127.0.0.1", "fd00::1")
+
+
+def address(ip: str, ready: bool) -> dict[str, Any]:
+    return {"ip": ip, "ready": ready, "reason": "ProbeSucceeded" if ready else "ProbeFailed", "message": "m"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "desired", "operations"),
+    [
+        pytest.param({}, {"revision": 1}, WHOLE, id="no status"),
+        pytest.param({"status": None}, {"revision": 1}, WHOLE, id="null"),
+        pytest.param({"status": ["a"]}, {"revision": 1}, WHOLE, id="a list"),
+        pytest.param({"status": {}}, {"a": 1}, [{"op": "add", "path": "/status/a", "value": 1}], id="empty"),
+        pytest.param(
+            {"status": {"revision": 1, "addresses": [address("a", True), address("b", True)]}},
+            {"revision": 2, "addresses": [address("a", True), address("b", False)]},
+            [
+                {"op": "replace", "path": "/status/revision", "value": 2},
+                {"op": "replace", "path": "/status/addresses/1/ready", "value": False},
+                {"op": "replace", "path": "/status/addresses/1/reason", "value": "ProbeFailed"},
+            ],
+            id="one address of two",
+        ),
+        pytest.param(
+            {"status": {"addresses": [1, 2, 3]}},
+            {"addresses": [3, 1, 2]},
+            [{"op": "move", "from": "/status/addresses/2", "path": "/status/addresses/0"}],
+            id="a move has both pointers below the status",
+        ),
+        pytest.param(
+            {"status": {"ready": 1}}, {"ready": True}, [{"op": "replace", "path": "/status/ready", "value": True}],
+            id="a number is no truth value",
+        ),
+    ],
+)  # fmt: skip
+def test_the_operations(seen: dict[str, Any], desired: dict[str, Any], operations: list[dict[str, Any]]) -> None:
+    assert patch(seen | {"metadata": META}, desired) == [LOCK, *operations]
+
+
+def test_no_difference_is_no_write() -> None:
+    assert patch({"metadata": META, "status": {"revision": 1}}, {"revision": 1}) == []
+
+
+def test_a_patch_longer_than_the_status_becomes_the_whole_status() -> None:
+    before = {"addresses": [address(str(number), True) for number in range(1_000)]}
+    after = {"addresses": [address(str(number), False) for number in range(1_000)]}
+    assert patch({"metadata": META, "status": before}, after) == [
+        LOCK,
+        {"op": "add", "path": "/status", "value": after},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(True, 1, id="true and 1"),
+        pytest.param(1, 1.0, id="1 and 1.0"),
+        pytest.param({"a": None}, {}, id="null and absent"),
+        pytest.param([1, 2], [1], id="a shorter list"),
+        pytest.param([[0]], [[False]], id="nested"),
+        pytest.param({"a": {"b": 1}}, {"a": {"b": 2}}, id="nested maps"),
+    ],
+)
+def test_what_differs_in_json(one: Any, other: Any) -> None:
+    assert not same(one, other)
+    assert not same(other, one)
+    assert same(one, deepcopy(one))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 9) | st.text("ab/~", max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab/~", max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = ("revision", "ready", "addresses", "conditions", "children", "observedGeneration", "other")
+HAND_MADE = st.none() | JSON | st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=5)
+SPECS = st.builds(
+    lambda ips, disabled, probe, least: ExternalServiceSpec.model_validate(
+        {"port": 1, "ips": ips, "disabledIPs": disabled, "minReady": least}
+        | ({"readinessProbe": {"tcpSocket": {"port": 1}}} if probe else {})
+    ),
+    st.lists(st.sampled_from(IPS), max_size=5),
+    st.lists(st.sampled_from(IPS), max_size=2),
+    st.booleans(),
+    st.sampled_from([0, 1, "50%"]),
+)
+VERDICTS = st.dictionaries(st.sampled_from(IPS), st.booleans(), max_size=4)
+STEPS = st.lists(
+    st.tuples(st.just("spec") | st.just("verdicts") | st.just("hand"), SPECS, VERDICTS, HAND_MADE), max_size=8
+)
+
+
+@given(HAND_MADE, STEPS)
+def test_whatever_was_seen_the_patch_makes_it_what_is_wanted(first: Any, steps: list[Any]) -> None:
+    """For any sequence of seen statuses, specs and results: patched it is what is wanted, wanted again it is silent."""
+    clock = count()
+    spec, states = ExternalServiceSpec(port=1, ips=IPS[:2]), dict[str, AddressStatus]()
+    raw: dict[str, Any] = {"metadata": META, "status": first}
+    for what, next_spec, verdicts, hand in [("start", spec, {}, None), *steps]:
+        now = f"2026-01-01T00:00:{next(clock):02}Z"
+        if what == "spec":
+            spec = next_spec
+        elif what == "hand":
+            raw = {"metadata": META, "status": hand}
+        for ip, ready in verdicts.items() if what == "verdicts" else ():
+            reason = "ProbeSucceeded" if ready else "ProbeFailed"
+            if ip not in states or states[ip].ready is not ready:
+                states[ip] = AddressStatus(ip=ip, ready=ready, reason=reason, message="m", lastTransitionTime=now)
+        before = raw["status"]
+        wanted = desired_status(raw, spec, states, AddressPolicy(), now)
+        operations = patch(raw, wanted)
+        raw = jsonpatch.apply_patch(raw, operations)
+
+        assert same(raw, {"metadata": META, "status": wanted})
+        assert (operations == []) == same(before, wanted)
+        assert patch(raw, desired_status(raw, spec, states, AddressPolicy(), now)) == []
+        ExternalServiceStatus.model_validate(wanted)
+        seen = before.get("revision") if isinstance(before, dict) else None
+        if type(seen) is int and seen >= 0:
+            assert wanted["revision"] == seen + bool(operations)
+            assert bool(operations) or essence(before) == essence(wanted)
+        else:
+            assert wanted["revision"] == 1
