@@ -97,10 +97,10 @@ class GrpcExchange:
         return Outcome(Result.SUCCESS if health == _SERVING else Result.FAILURE, said)
 
 
-def hop(action: GRPCAction, ip: str, timeout: int) -> Hop:
-    """`timeout` (seconds) is told to the server too, as gRPC does."""
+def hop(action: GRPCAction, ip: str, dial: str, timeout: int) -> Hop:
+    """Connects to `dial`, asks for `ip`. `timeout` (seconds) is told to the server too, as gRPC does."""
     opening = frames.opening(_fields(join_host(ip, action.port), timeout), health_request(action.service))
-    return Hop(socket_address(ip, action.port), lambda: GrpcExchange(opening))
+    return Hop(socket_address(dial, action.port), lambda: GrpcExchange(opening))
 
 
 def _fields(authority: str, timeout: int) -> list[frames.Field]:

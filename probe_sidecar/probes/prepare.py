@@ -26,16 +26,21 @@ class PreparedProbe:
         self.refusal = refusal
 
 
-def prepare(probe: Probe, ip: str, *, context: ssl.SSLContext | None = None) -> PreparedProbe:
-    """Never raises for a valid Probe and a canonical address. `context` replaces the one that verifies nothing."""
+def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLContext | None = None) -> PreparedProbe:
+    """Never raises for a valid Probe and a canonical address.
+
+    `dial` is the address to connect to where that is another one (the playground's loopback); what is sent still names
+    `ip`. `context` replaces the TLS context that verifies nothing.
+    """
+    dial = dial or ip
     timeout = float(probe.timeoutSeconds)
     action = probe.handler
     if isinstance(action, GRPCAction):
-        return PreparedProbe(grpc.hop(action, ip, probe.timeoutSeconds), timeout)
+        return PreparedProbe(grpc.hop(action, ip, dial, probe.timeoutSeconds), timeout)
     if not isinstance(action, HTTPGetAction):
-        return PreparedProbe(tcp.hop(ip, action.port), timeout)
+        return PreparedProbe(tcp.hop(dial, action.port), timeout)
     try:
-        request = first_request(action, ip)
+        request = first_request(action, ip, dial)
     except CannotSend as problem:
         return PreparedProbe(None, timeout, Outcome(Result.FAILURE, str(problem)))
     return PreparedProbe(http_hop(context, request), timeout)
@@ -45,7 +50,7 @@ def http_hop(context: ssl.SSLContext | None, request: HttpRequest) -> Hop:
     """Plain or over TLS, by the URL's scheme; a redirect's hop is made in the same way."""
     again = partial(http_hop, context)
     one = partial(Http1Exchange, request, http1(request), again)
-    plain = Hop(socket_address(request.ip, request.port), one)
+    plain = Hop(socket_address(request.dial, request.port), one)
     if request.url.scheme == "http":
         return plain
     two = partial(Http2Exchange, request, again)

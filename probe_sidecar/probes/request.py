@@ -32,9 +32,12 @@ class CannotSend(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HttpRequest:
-    """One hop: `host` is what the Host header says instead of the URL's host, empty where they are the same."""
+    """One hop. `dial` is the address to connect to, whatever the URL says (D8).
 
-    ip: str
+    `host` is what the Host header says instead of the URL's host, empty where they are the same.
+    """
+
+    dial: str
     url: Url
     host: str
     headers: Fields
@@ -61,7 +64,7 @@ class HttpRequest:
         return int(self.url.port or (443 if self.url.scheme == "https" else 80))
 
 
-def first_request(action: HTTPGetAction, ip: str) -> HttpRequest:
+def first_request(action: HTTPGetAction, ip: str, dial: str) -> HttpRequest:
     """The request that opens a probe. Raises CannotSend."""
     for header in action.httpHeaders:
         _check_header(header.name, header.value)
@@ -71,7 +74,7 @@ def first_request(action: HTTPGetAction, ip: str) -> HttpRequest:
     except url.BadUrl as problem:
         raise CannotSend(f"httpGet.path: {problem}") from None
     host = next((value for name, value in named if name == "Host"), "") or _host_of(action)
-    return HttpRequest(ip=ip, url=target, host=host, headers=_with_defaults(named))
+    return HttpRequest(dial=dial, url=target, host=host, headers=_with_defaults(named))
 
 
 def redirected(request: HttpRequest, target: Url, *, relative: bool) -> HttpRequest:

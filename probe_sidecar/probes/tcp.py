@@ -25,6 +25,6 @@ class TcpExchange:
 _EXCHANGE = TcpExchange()
 
 
-def hop(ip: str, port: int) -> Hop:
+def hop(dial: str, port: int) -> Hop:
     """`tcpSocket.host` has no part in it (deviation D8)."""
-    return Hop(socket_address(ip, port), lambda: _EXCHANGE)
+    return Hop(socket_address(dial, port), lambda: _EXCHANGE)
