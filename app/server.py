@@ -57,7 +57,11 @@ def _answer(body: object, options: SyncOptions) -> Any:
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """The request's body; one that is too large is not read to its end."""
+    """The request's body; of one that is too large no more than the limit is kept.
+
+    The connection stays open and the server drops the rest as it comes: closed early, it would be reset under a client
+    that still sends, and Go's (Metacontroller's) then often misses the answer and its text.
+    """
     declared = request.headers.get("content-length", "")
     body = bytearray()
     if not declared.isdecimal() or int(declared) <= limit:
@@ -69,7 +73,7 @@ async def _body(request: Request, limit: int) -> bytes:
             return bytes(body)
     text = f"the body is larger than {limit} bytes: raise ESO_MAX_BODY_BYTES if this ExternalService is really so large"
     logger.warning("request refused: %s", text)
-    raise HTTPException(413, text, headers={"Connection": "close"})
+    raise HTTPException(413, text)
 
 
 def _decoded(body: bytes) -> object:
