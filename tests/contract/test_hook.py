@@ -1,0 +1,310 @@
+"""The hook's whole answers to requests of the shape that Metacontroller 4.17 sends, in its hook versions v2 and v1."""
+
+import copy
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from app.server import create_app
+from app.settings import Settings
+
+LAST_APPLIED = "metacontroller.k8s.io/last-applied-configuration"
+LABELS = {
+    "app": "web",
+    "app.kubernetes.io/component": "external-service",
+    "app.kubernetes.io/managed-by": "external-service-operator",
+    "app.kubernetes.io/name": "web",
+    "serviceType": "external",
+}
+STATUS = {
+    "addresses": [
+        {
+            "ip": "10.0.100.10",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+            "message": "HTTP 200",
+            "ready": True,
+            "reason": "ProbeSucceeded",
+        },
+        {
+            "ip": "10.0.100.11",
+            "lastTransitionTime": "2026-01-01T00:00:05Z",
+            "message": "connection refused",
+            "ready": False,
+            "reason": "ProbeFailed",
+        },
+    ],
+    "conditions": [
+        {
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+            "message": "1 of 2 addresses are ready",
+            "observedGeneration": 1,
+            "reason": "SomeAddressesReady",
+            "status": "True",
+            "type": "Ready",
+        }
+    ],
+    "observedGeneration": 1,
+    "ready": "1/2",
+    "revision": 7,
+}
+PARENT: dict[str, Any] = {
+    "apiVersion": "eso.crowdfox.com/v1alpha1",
+    "kind": "ExternalService",
+    "metadata": {
+        "annotations": {
+            "kubectl.kubernetes.io/last-applied-configuration": "{}\n",
+            "traefik.ingress.kubernetes.io/preserve-host": "true",
+        },
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "generation": 1,
+        "managedFields": [{"apiVersion": "eso.crowdfox.com/v1alpha1", "manager": "kubectl", "operation": "Update"}],
+        "name": "web",
+        "namespace": "shop",
+        "resourceVersion": "4711",
+        "uid": "2b1f0a3e-6b0b-4a3c-9d0a-0d6a3b0d8a11",
+    },
+    "spec": {
+        "hosts": [{"host": "www.example.com", "path": "", "pathType": "ImplementationSpecific"}],
+        "ips": ["10.0.100.11", "10.0.100.10", "127.0.0.1"],
+        "port": 80,
+        "readinessProbe": {
+            "failureThreshold": 3,
+            "httpGet": {"host": "www.example.com", "path": "/health", "port": 8080, "scheme": "HTTP"},
+            "initialDelaySeconds": 0,
+            "periodSeconds": 10,
+            "successThreshold": 2,
+            "timeoutSeconds": 2,
+        },
+    },
+    "status": STATUS,
+}
+CONTROLLER = {
+    "apiVersion": "metacontroller.k8s.io/v1alpha1",
+    "kind": "CompositeController",
+    "metadata": {"name": "external-service-operator", "resourceVersion": "12"},
+    "spec": {"generateSelector": True, "hooks": {"sync": {"version": "v2"}}},
+}
+META = {"name": "web", "namespace": "shop", "labels": LABELS}
+SERVICE: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": META,
+    "spec": {
+        "clusterIP": "None",
+        "clusterIPs": ["None"],
+        "internalTrafficPolicy": "Cluster",
+        "ipFamilyPolicy": "RequireDualStack",
+        "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}],
+        "sessionAffinity": "None",
+        "type": "ClusterIP",
+    },
+}
+ENDPOINTS: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Endpoints",
+    "metadata": META,
+    "subsets": [
+        {
+            "addresses": [{"ip": "10.0.100.10"}],
+            "notReadyAddresses": [{"ip": "10.0.100.11"}],
+            "ports": [{"port": 80, "protocol": "TCP"}],
+        }
+    ],
+}
+INGRESS: dict[str, Any] = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "Ingress",
+    "metadata": {**META, "annotations": {"traefik.ingress.kubernetes.io/preserve-host": "true"}},
+    "spec": {
+        "rules": [
+            {
+                "host": "www.example.com",
+                "http": {
+                    "paths": [
+                        {
+                            "pathType": "ImplementationSpecific",
+                            "backend": {"service": {"name": "web", "port": {"number": 80}}},
+                        }
+                    ]
+                },
+            }
+        ]
+    },
+}
+CHILDREN = [SERVICE, ENDPOINTS, INGRESS]
+
+
+def owned(child: dict[str, Any]) -> dict[str, Any]:
+    """A child as Metacontroller shows it: with what it and the API server added."""
+    shown = copy.deepcopy(child)
+    shown["metadata"] |= {
+        "annotations": {**child["metadata"].get("annotations", {}), LAST_APPLIED: "{}"},
+        "labels": {**LABELS, "controller-uid": PARENT["metadata"]["uid"]},
+        "ownerReferences": [{"controller": True, "kind": "ExternalService", "name": "web"}],
+        "uid": "1",
+    }
+    return shown
+
+
+KINDS = {"Service.v1": SERVICE, "Endpoints.v1": ENDPOINTS, "Ingress.networking.k8s.io/v1": INGRESS}
+V2 = {kind: {"shop/web": owned(child)} for kind, child in KINDS.items()}
+V1 = {kind: {"web": owned(child)} for kind, child in KINDS.items()}
+NONE: dict[str, Any] = {kind: {} for kind in KINDS}
+
+
+def request(parent: dict[str, Any], children: dict[str, Any]) -> dict[str, Any]:
+    return {"controller": CONTROLLER, "parent": parent, "children": children, "related": {}, "finalizing": False}
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    return {**PARENT, **fields}
+
+
+def with_spec(**fields: Any) -> dict[str, Any]:
+    return changed(spec={**PARENT["spec"], **fields})
+
+
+@pytest.fixture
+async def hook() -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(Settings()), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://hook") as client:
+        yield client
+
+
+@pytest.mark.parametrize("children", [pytest.param(V2, id="v2"), pytest.param(V1, id="v1")])
+async def test_a_settled_one(hook: httpx.AsyncClient, children: dict[str, Any]) -> None:
+    answer = await hook.post("/sync", json=request(PARENT, children))
+    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": CHILDREN})
+
+
+async def test_a_new_one(hook: httpx.AsyncClient) -> None:
+    parent = {name: value for name, value in PARENT.items() if name != "status"}
+    nothing_known = [{"ip": "10.0.100.10"}, {"ip": "10.0.100.11"}]
+    subset = {"notReadyAddresses": nothing_known, "ports": [{"port": 80, "protocol": "TCP"}]}
+    answer = await hook.post("/sync", json=request(parent, NONE))
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"status": {}, "children": [SERVICE, {**ENDPOINTS, "subsets": [subset]}, INGRESS]},
+    )
+
+
+@pytest.mark.parametrize(
+    "children",
+    [
+        pytest.param({**V2, "Ingress.networking.k8s.io/v1": {}}, id="v2"),
+        pytest.param({**V1, "Ingress.networking.k8s.io/v1": {}}, id="v1"),
+    ],
+)
+async def test_one_whose_ingress_is_a_strangers(hook: httpx.AsyncClient, children: dict[str, Any]) -> None:
+    report = {
+        "kind": "Ingress",
+        "name": "web",
+        "problem": "absent although wanted: if another Ingress holds this name, rename or delete it; "
+        "else its creation was refused, see the events of this ExternalService",
+    }
+    answer = await hook.post("/sync", json=request(PARENT, children))
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"status": {**STATUS, "children": [report]}, "children": CHILDREN, "resyncAfterSeconds": 30.0},
+    )
+
+
+async def test_one_that_lost_its_hosts(hook: httpx.AsyncClient) -> None:
+    answer = await hook.post("/sync", json=request(with_spec(hosts=[]), V2))
+    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": [SERVICE, ENDPOINTS]})
+
+
+async def test_one_without_addresses(hook: httpx.AsyncClient) -> None:
+    answer = await hook.post("/sync", json=request(with_spec(ips=[]), V2))
+    bare = {name: value for name, value in ENDPOINTS.items() if name != "subsets"}
+    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": [SERVICE, bare, INGRESS]})
+
+
+async def test_a_bad_address_a_doubled_one_and_loopback_do_not_stop_the_others(hook: httpx.AsyncClient) -> None:
+    ips = ["10.0.100.10", "10.0.100.300", "::ffff:10.0.0.1", "10.0.100.10", "127.0.0.1", "10.0.100.11"]
+    answer = await hook.post("/sync", json=request(with_spec(ips=ips), V2))
+    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": CHILDREN})
+
+
+async def test_an_unknown_field_changes_nothing(hook: httpx.AsyncClient) -> None:
+    answer = await hook.post("/sync", json=request(with_spec(readinesProbe={}), V2))
+    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": CHILDREN})
+
+
+PORT = "write a port number from 1 to 65535, without quotes"
+PROBE = "spec.readinessProbe"
+
+
+def probe(**fields: Any) -> dict[str, Any]:
+    return with_spec(readinessProbe=fields)
+
+
+@pytest.mark.parametrize(
+    ("parent", "error"),
+    [
+        pytest.param(changed(kind="Service"), 'kind: write ExternalService (got "Service")', id="wrong kind"),
+        pytest.param(changed(spec={"ips": []}), f"spec.port: is missing, {PORT}", id="no port"),
+        pytest.param(with_spec(port=0), f"spec.port: {PORT} (got 0)", id="port 0"),
+        pytest.param(with_spec(port="80"), f'spec.port: {PORT} (got "80")', id="port in quotes"),
+        pytest.param(
+            probe(httpGet={"port": 80}, tcpSocket={"port": 80}),
+            f"{PROBE}: write exactly one of httpGet, tcpSocket, grpc (found httpGet and tcpSocket)",
+            id="two probe handlers",
+        ),
+        pytest.param(
+            probe(exec={"command": ["true"]}),
+            f"{PROBE}: exec is not supported: an address outside the cluster has no container to run a command in; "
+            "write httpGet, tcpSocket or grpc",
+            id="exec",
+        ),
+        pytest.param(
+            probe(tcpSocket={"port": "http"}),
+            f'{PROBE}.tcpSocket.port: {PORT}: named ports belong to containers, and there are none (got "http")',
+            id="named probe port",
+        ),
+        pytest.param(
+            probe(tcpSocket={"port": 80}, timeoutSeconds=0),
+            f"{PROBE}.timeoutSeconds: write a number from 1 to 86400 (got 0)",
+            id="timeout 0",
+        ),
+        pytest.param(
+            probe(httpGet={"port": 80, "httpHeaders": [{"name": "X", "value": "secret\r\nY: z"}]}),
+            f"{PROBE}.httpGet.httpHeaders[0].value: write the value in one line: CR, LF and NUL would end the header",
+            id="a header with a line break, not shown",
+        ),
+        pytest.param(
+            with_spec(hosts=[{"host": "https://www.example.com"}]),
+            "spec.hosts[0].host: write a DNS name in lower case, such as www.example.com or *.example.com: "
+            'no scheme, port or path (got "https://www.example.com")',
+            id="a host with a scheme",
+        ),
+        pytest.param(
+            with_spec(hosts=[{"host": "www.example.com", "path": "health"}]),
+            'spec.hosts[0].path: write a path that begins with "/", or an empty one for every path (got "health")',
+            id="a path without a slash",
+        ),
+        pytest.param(
+            with_spec(ips=[f"10.0.{number // 256}.{number % 256}" for number in range(1001)]),
+            "spec.ips: write a list of at most 1000 items (got a list of 1001)",
+            id="1,001 addresses",
+        ),
+        pytest.param(
+            changed(status={"addresses": {"10.0.0.1": True}}),
+            "status.addresses: write a list of at most 1000 items (got a mapping); "
+            "the sidecar rewrites such a status by itself",
+            id="a status of the wrong shape",
+        ),
+        pytest.param(
+            changed(status=[]),
+            "status: write a mapping (got a list of 0); the sidecar rewrites such a status by itself",
+            id="a status that is none",
+        ),
+    ],
+)
+async def test_bad_input_is_told_and_touches_no_child(
+    hook: httpx.AsyncClient, parent: dict[str, Any], error: str
+) -> None:
+    answer = await hook.post("/sync", json=request(parent, V2))
+    assert (answer.status_code, answer.json()) == (422, {"error": error})

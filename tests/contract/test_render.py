@@ -1,0 +1,51 @@
+"""`python -m app render` of every sample, against files whose content the API server stores as it stands.
+
+To change one: `python -m app render metacontroller/samples/NAME.yaml > tests/contract/golden/NAME.yaml`, and check it.
+"""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from app.__main__ import main
+from app.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = sorted((ROOT / "metacontroller" / "samples").glob("*.yaml"))
+GOLDEN = ROOT / "tests" / "contract" / "golden"
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"ESO_{name.upper()}", raising=False)
+
+
+def test_every_sample_has_a_golden_file() -> None:
+    assert [sample.name for sample in SAMPLES] == sorted(golden.name for golden in GOLDEN.glob("*.yaml"))
+    assert {"http", "https", "tcp", "grpc", "no-probe", "no-hosts", "ipv6", "complex-example"} <= {
+        sample.stem for sample in SAMPLES
+    }
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=[sample.stem for sample in SAMPLES])
+def test_a_sample_renders_to_its_golden_file(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", str(sample)]) == 0
+    rendered = capsys.readouterr()
+    assert rendered.err == ""
+    assert rendered.out == (GOLDEN / sample.name).read_text()
+
+
+@pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.yaml")), ids=lambda golden: golden.stem)
+def test_nothing_in_it_is_null_or_empty(golden: Path) -> None:
+    """Metacontroller takes an empty list and a null for values, which differ from the stored absence for ever."""
+
+    def empty(value: object) -> bool:
+        if isinstance(value, dict):
+            return not value or any(empty(inner) for inner in value.values())
+        if isinstance(value, list):
+            return not value or any(empty(inner) for inner in value)
+        return value is None or value == ""
+
+    assert not any(empty(child) for child in yaml.safe_load_all(golden.read_text()))
