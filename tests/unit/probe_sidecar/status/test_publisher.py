@@ -1,0 +1,654 @@
+"""The publisher against a small API server behind httpx.MockTransport, in virtual time: no test waits for a clock."""
+
+import asyncio
+import json
+import selectors
+from collections.abc import Awaitable, Callable, Coroutine
+from copy import deepcopy
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import jsonpatch
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probe_sidecar.kube.client import KubeClient, Resource
+from probe_sidecar.status.publisher import StatusPublisher
+
+RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
+Object = dict[str, Any]
+T0 = "2026-01-01T00:00:00Z"
+
+
+class VirtualTime(selectors.SelectSelector):
+    """A selector that never sleeps: when nothing is ready, the clock jumps to the next timer."""
+
+    now = 1_000.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert timeout is not None, "everything waits, and nothing will ever happen"
+        self.now += max(timeout, 0.0)
+        return super().select(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self.virtual = VirtualTime()
+        super().__init__(self.virtual)
+
+    def time(self) -> float:
+        return self.virtual.now
+
+
+def virtually(scenario: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(scenario)
+
+
+class World:
+    """One API server, one publisher, and what is wanted of each object: a `ready` column, for short."""
+
+    def __init__(self, *, limit: int = 32, latency: float = 0.01, random: Callable[[], float] = lambda: 0.0) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.store: dict[str, Object] = {}
+        self.version = 100
+        self.wanted: dict[str, str] = {}
+        self.sent: list[tuple[float, str, str]] = []  # when, method, name
+        self.answers: list[Callable[[httpx.Request], httpx.Response | None]] = []  # scripted, first come first served
+        self.latency = latency
+        self.in_flight = self.most_in_flight = 0
+        self.watching = True
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self.handle), base_url="http://api")
+        self.publisher = StatusPublisher(
+            KubeClient(http), RESOURCE, self.want, limit=limit, clock=self.loop.time, random=random
+        )
+
+    def want(self, raw: Object) -> Object | None:
+        ready = self.wanted.get(raw["metadata"]["name"])
+        if ready is None:
+            return None
+        status = raw.get("status") or {}
+        wanted = status | {"ready": ready}
+        return wanted if wanted == status else wanted | {"revision": status.get("revision", 0) + 1}
+
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        name = request.url.path.split("/")[7]
+        self.sent.append((round(self.loop.time() - 1_000, 3), request.method, name))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(self.latency)
+            scripted = self.answers.pop(0)(request) if self.answers else None
+            return scripted if scripted is not None else self.serve(request, name)
+        finally:
+            self.in_flight -= 1
+
+    def serve(self, request: httpx.Request, name: str) -> httpx.Response:
+        raw = self.store.get(name)
+        if raw is None:
+            return refusal(404, "NotFound")
+        if request.method == "PATCH":
+            lock, *operations = json.loads(request.content)
+            assert lock == {"op": "replace", "path": "/metadata/resourceVersion", "value": lock["value"]}
+            if lock["value"] != raw["metadata"]["resourceVersion"]:
+                return refusal(409, "Conflict")
+            raw = self.put(name, jsonpatch.apply_patch(raw, operations).get("status"))
+        return httpx.Response(200, json=raw)
+
+    def put(self, name: str, status: Any, uid: str | None = None) -> Object:
+        """Store a status as somebody's write, and let the watch show it a moment later."""
+        self.version += 1
+        uid = uid or self.store.get(name, {"metadata": {"uid": name}})["metadata"]["uid"]
+        meta = {"name": name, "namespace": "shop", "uid": uid, "resourceVersion": str(self.version)}
+        raw = {"metadata": meta} | ({} if status is None else {"status": status})
+        self.store[name] = raw
+        if self.watching:
+            self.loop.call_later(0.002, self.publisher.observe, uid, deepcopy(raw))
+        return raw
+
+    def turn(self, name: str, ready: str) -> None:
+        self.wanted[name] = ready
+        self.publisher.wake(name)
+
+    def status(self, name: str = "web") -> Any:
+        return self.store[name].get("status")
+
+    def patches(self) -> list[float]:
+        return [when for when, method, _ in self.sent if method == "PATCH"]
+
+    async def settle(self, seconds: float = 600.0) -> None:
+        await asyncio.sleep(seconds)
+
+
+def refusal(status: int, reason: str, **headers: str) -> httpx.Response:
+    return httpx.Response(status, json={"kind": "Status", "reason": reason, "message": "no"}, headers=headers)
+
+
+def scenario(**options: Any) -> Callable[[Callable[[World], Awaitable[None]]], Callable[[], None]]:
+    """Run the test in virtual time with a world whose publisher runs, and is stopped at the end."""
+
+    def decorate(body: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
+        async def run() -> None:
+            world = World(**options)
+            running = asyncio.create_task(world.publisher.run())
+            await body(world)
+            await world.publisher.close()
+            await running
+
+        def test() -> None:
+            virtually(run())
+
+        return test
+
+    return decorate
+
+
+@scenario()
+async def _first_write(world: World) -> None:
+    world.wanted["web"] = "1/1"
+    world.put("web", None)
+    await world.settle()
+    assert world.status() == {"ready": "1/1", "revision": 1}
+    assert world.patches() == [0.002], "at once, without any delay"
+    assert world.publisher.counters.writes == 1
+
+
+def test_what_differs_at_first_sight_is_written_at_once() -> None:
+    _first_write()
+
+
+@scenario()
+async def _nothing(world: World) -> None:
+    world.wanted["web"] = "1/1"
+    world.put("web", {"ready": "1/1", "revision": 4})
+    world.put("strange", {"ready": "0/1"})
+    for _ in range(50):
+        await world.settle(1)
+        world.publisher.wake("web")
+        world.publisher.wake("strange")
+        world.publisher.wake("unheard of")
+    assert world.sent == []
+
+
+def test_nothing_to_tell_and_nothing_of_ours_is_no_request_at_all() -> None:
+    _nothing()
+
+
+@scenario(latency=0.5)
+async def _coalesce(world: World) -> None:
+    world.wanted["web"] = "0/9"
+    world.put("web", None)
+    await world.settle(0.1)
+    for ready in range(1, 10):
+        world.turn("web", f"{ready}/9")
+    await world.settle()
+    assert world.status() == {"ready": "9/9", "revision": 2}
+    assert world.patches() == [0.002, 0.502], "the second as soon as the first is through"
+
+
+def test_what_comes_during_a_write_goes_out_in_one() -> None:
+    _coalesce()
+
+
+@scenario(limit=4, latency=1.0)
+async def _limit(world: World) -> None:
+    names = [f"cr-{number}" for number in range(20)]
+    for name in names:
+        world.wanted[name] = "1/1"
+        world.put(name, None)
+    await world.settle()
+    assert [world.status(name) for name in names] == [{"ready": "1/1", "revision": 1}] * 20
+    assert world.most_in_flight == 4
+    assert world.patches() == sorted([0.002, 1.002, 2.002, 3.002, 4.002] * 4)
+
+
+def test_writes_of_many_objects_are_limited_and_the_limit_is_used_up() -> None:
+    _limit()
+
+
+@scenario()
+async def _conflict(world: World) -> None:
+    world.put("web", {"revision": 3})
+    await world.settle(1)
+    world.watching = False
+    world.put("web", {"revision": 3, "children": "new"})
+    world.turn("web", "1/1")
+    await world.settle()
+    assert world.status() == {"revision": 4, "children": "new", "ready": "1/1"}
+    assert world.sent == [(1.0, "PATCH", "web"), (1.01, "GET", "web"), (1.02, "PATCH", "web")]
+    assert (world.publisher.counters.conflicts, world.publisher.counters.errors) == (1, 0)
+
+
+def test_a_conflict_is_read_again_and_written_at_once() -> None:
+    _conflict()
+
+
+@scenario()
+async def _conflicts(world: World) -> None:
+    world.put("web", {"revision": 3})
+    await world.settle(1)
+    stale = [lambda request: refusal(409, "Conflict"), lambda request: None]
+    world.answers = stale * 6
+    world.turn("web", "1/1")
+    await world.settle()
+    pauses = [round(later - sooner - 0.02, 3) for sooner, later in pairwise(world.patches())]
+    assert pauses == [0.0, 0.05, 0.1, 0.2, 0.4, 0.8]
+    assert world.status() == {"revision": 4, "ready": "1/1"}
+
+
+def test_conflict_after_conflict_is_answered_with_longer_and_longer_pauses() -> None:
+    _conflicts()
+
+
+@scenario()
+async def _late_422(world: World) -> None:
+    world.put("web", {"revision": 3})
+    await world.settle(1)
+    world.watching = False
+
+    def faster(request: httpx.Request) -> httpx.Response:
+        world.put("web", {"revision": 9})
+        return refusal(422, "Invalid")
+
+    world.answers = [faster]
+    world.turn("web", "1/1")
+    await world.settle()
+    assert world.status() == {"revision": 10, "ready": "1/1"}
+    assert world.sent == [(1.0, "PATCH", "web"), (1.01, "GET", "web"), (1.02, "PATCH", "web")]
+    assert (world.publisher.counters.conflicts, world.publisher.counters.errors) == (1, 0)
+
+
+def test_a_422_of_an_object_that_has_changed_is_a_conflict() -> None:
+    _late_422()
+
+
+@scenario()
+async def _invalid(world: World) -> None:
+    world.put("web", {"revision": 3})
+    await world.settle(1)
+    world.answers = [lambda request: refusal(422, "Invalid") if request.method == "PATCH" else None] * 1_000
+    world.turn("web", "1/1")
+    await world.settle(3_600)
+    counters = world.publisher.counters
+    assert (counters.conflicts, counters.writes) == (0, 0)
+    assert 220 < counters.errors < 250, "an hour at the longest pause of 15 to 30 s, here always the shorter half"
+    world.answers = []
+    await world.settle(31)
+    assert world.status() == {"revision": 4, "ready": "1/1"}
+
+
+def test_a_422_of_the_very_object_that_was_read_is_an_error_and_is_tried_ever_more_seldom() -> None:
+    _invalid()
+
+
+def overwriting(world: World, stale: Object, times: int) -> None:
+    """Somebody puts back a whole stale status 5 ms after each write of ours, `times` times."""
+    put = world.put
+
+    def answer(request: httpx.Request) -> None:
+        nonlocal times
+        if request.method == "PATCH" and times:
+            times -= 1
+            world.loop.call_later(0.005, put, "web", stale)
+
+    world.answers = [answer] * 10_000
+
+
+@scenario()
+async def _reassert(world: World) -> None:
+    world.put("web", {"ready": "0/1", "revision": 3})
+    await world.settle(1)
+    overwriting(world, {"ready": "0/1", "revision": 3}, times=4)
+    world.turn("web", "1/1")
+    await world.settle()
+    assert world.status() == {"ready": "1/1", "revision": 4}
+    patches = world.patches()
+    pauses = [round(later - sooner - 0.017, 3) for sooner, later in pairwise(patches)]
+    assert pauses == [0.025, 0.05, 0.1, 0.2], "exponential, from the short end of the jitter"
+    assert (world.publisher.counters.reasserts, world.publisher.counters.writes) == (4, 5)
+
+
+def test_what_was_overwritten_is_written_again_after_growing_pauses() -> None:
+    _reassert()
+
+
+@scenario(random=lambda: 0.999_999)
+async def _jitter(world: World) -> None:
+    world.put("web", {"ready": "0/1", "revision": 3})
+    await world.settle(1)
+    overwriting(world, {"ready": "0/1", "revision": 3}, times=2)
+    world.turn("web", "1/1")
+    await world.settle()
+    patches = world.patches()
+    pauses = [round(later - sooner - 0.017, 3) for sooner, later in pairwise(patches)]
+    assert pauses == [0.05, 0.1]
+
+
+def test_the_pauses_are_jittered_over_half_their_length() -> None:
+    _jitter()
+
+
+@scenario()
+async def _new_content(world: World) -> None:
+    world.put("web", {"ready": "0/1", "revision": 3})
+    await world.settle(1)
+    overwriting(world, {"ready": "0/1", "revision": 3}, times=12)
+    world.turn("web", "1/1")
+    await world.settle(8)
+    before = len(world.patches())
+    assert world.status()["ready"] == "0/1", "it waits out a long pause"
+    now = world.loop.time() - 1_000
+    world.turn("web", "2/1")
+    await world.settle(0.001)
+    assert world.patches()[before:] == [pytest.approx(now)]
+
+
+def test_news_do_not_wait_for_the_pause_of_an_overwriting() -> None:
+    _new_content()
+
+
+@scenario()
+async def _quiet(world: World) -> None:
+    world.put("web", {"ready": "0/1", "revision": 3})
+    await world.settle(1)
+    overwriting(world, {"ready": "0/1", "revision": 3}, times=6)
+    world.turn("web", "1/1")
+    await world.settle(200)
+    count = len(world.patches())
+    overwriting(world, {"ready": "1/1", "revision": 3}, times=1)
+    world.turn("web", "2/1")
+    await world.settle(200)
+    first, second = world.patches()[count:]
+    assert second - first == pytest.approx(0.017 + 0.025)
+
+
+def test_after_a_quiet_while_the_pauses_are_short_again() -> None:
+    _quiet()
+
+
+@scenario()
+async def _echo(world: World) -> None:
+    old = world.put("web", {"ready": "0/1", "revision": 3})
+    await world.settle(1)
+    world.turn("web", "1/1")
+    await world.settle(0.011)
+    for _ in range(3):
+        world.publisher.observe("web", old)
+        await world.settle(0.0001)
+    await world.settle()
+    assert world.sent == [(1.0, "PATCH", "web")]
+
+
+def test_older_watch_events_after_our_own_write_are_not_mistaken_for_an_overwriting() -> None:
+    _echo()
+
+
+@scenario()
+async def _restored(world: World) -> None:
+    world.put("web", {"ready": "0/1", "revision": 3})
+    await world.settle(1)
+    world.watching = False
+    world.turn("web", "1/1")
+    await world.settle(1)
+    world.version = 50
+    restored = world.put("web", {"ready": "0/1", "revision": 3})
+    world.publisher.observe("web", restored)
+    await world.settle()
+    assert world.status() == {"ready": "1/1", "revision": 4}
+    assert [entry for entry in world.sent if entry[1] == "GET"] == [(32.0, "GET", "web")]
+
+
+def test_a_watch_that_stays_behind_our_write_is_not_ignored_for_ever() -> None:
+    """etcd was restored from a backup: the versions went back, and our own write was lost with the newer ones."""
+    _restored()
+
+
+@scenario()
+async def _vanished(world: World) -> None:
+    world.put("web", {"revision": 3})
+    await world.settle(1)
+    del world.store["web"]
+    world.turn("web", "1/1")
+    await world.settle(0.05)
+    world.publisher.observe("web", None)
+    await world.settle()
+    assert world.sent == [(1.0, "PATCH", "web")]
+    counters = world.publisher.counters
+    assert (counters.vanished, counters.errors) == (1, 0)
+
+
+def test_a_deleted_object_is_calm_and_forgotten() -> None:
+    _vanished()
+
+
+@scenario()
+async def _recreated(world: World) -> None:
+    world.put("web", {"revision": 3})
+    await world.settle(1)
+    world.watching = False
+    world.put("web", {"revision": 1}, uid="another")
+    world.turn("web", "1/1")
+    await world.settle(0.05)
+    assert world.status() == {"revision": 1}
+    world.publisher.observe("web", None)
+    world.publisher.observe("another", world.store["web"])
+    await world.settle()
+    assert world.status() == {"revision": 2, "ready": "1/1"}
+
+
+def test_another_object_of_the_same_name_never_gets_the_status_of_its_predecessor() -> None:
+    _recreated()
+
+
+def refused_connection(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(lambda request: refusal(500, "InternalError"), id="500"),
+        pytest.param(lambda request: refusal(403, "Forbidden"), id="403"),
+        pytest.param(lambda request: httpx.Response(502, text="<html>bad gateway"), id="a proxy's page"),
+        pytest.param(lambda request: httpx.Response(200, text="<html>log in"), id="200 that is no object"),
+        pytest.param(lambda request: httpx.Response(200, json={"kind": "Status"}), id="200 without metadata"),
+        pytest.param(refused_connection, id="connection refused"),
+    ],
+)
+def test_a_failing_api_server_is_asked_again_after_growing_pauses(fault: Any) -> None:
+    @scenario()
+    async def body(world: World) -> None:
+        world.put("web", {"revision": 3})
+        await world.settle(1)
+        world.answers = [fault] * 5
+        world.turn("web", "1/1")
+        await world.settle(0.04)
+        world.publisher.wake("web")
+        await world.settle()
+        assert world.status() == {"revision": 4, "ready": "1/1"}
+        patches = world.patches()
+        pauses = [round(later - sooner - 0.01, 3) for sooner, later in pairwise(patches)]
+        assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8]
+        assert (world.publisher.counters.errors, world.publisher.counters.writes) == (5, 1)
+
+    body()
+
+
+@scenario()
+async def _retry_after(world: World) -> None:
+    for name in ("web", "db"):
+        world.put(name, {"revision": 3})
+    await world.settle(1)
+    world.answers = [lambda request: refusal(429, "TooManyRequests", **{"Retry-After": "7"})]
+    world.turn("web", "1/1")
+    await world.settle(1)
+    world.turn("db", "1/1")
+    await world.settle()
+    assert world.sent == [(1.0, "PATCH", "web"), (8.01, "PATCH", "web"), (8.01, "PATCH", "db")]
+
+
+def test_retry_after_holds_back_every_write() -> None:
+    _retry_after()
+
+
+@scenario()
+async def _applied_after_all(world: World) -> None:
+    world.put("web", {"revision": 3})
+    await world.settle(1)
+
+    def stored_but_cut(request: httpx.Request) -> httpx.Response:
+        world.serve(request, "web")
+        raise httpx.ReadError("cut")
+
+    world.answers = [stored_but_cut]
+    world.turn("web", "1/1")
+    await world.settle()
+    assert world.status() == {"revision": 4, "ready": "1/1"}
+    assert len(world.patches()) == 1
+
+
+def test_a_write_whose_answer_was_lost_is_not_repeated() -> None:
+    _applied_after_all()
+
+
+@scenario()
+async def _pruned(world: World) -> None:
+    world.put("web", {"revision": 3})
+    await world.settle(1)
+
+    def prunes(request: httpx.Request) -> httpx.Response | None:
+        if request.method != "PATCH":
+            return None
+        return httpx.Response(200, json=world.put("web", {"revision": world.status()["revision"] + 1}))
+
+    world.answers = [prunes] * 1_000
+    world.turn("web", "1/1")
+    await world.settle()
+    assert len(world.patches()) == 1
+    world.turn("web", "2/1")
+    await world.settle()
+    assert len(world.patches()) == 2
+
+
+def test_a_status_that_the_api_server_stores_differently_is_not_written_for_ever() -> None:
+    _pruned()
+
+
+@scenario(latency=0.4)
+async def _close(world: World) -> None:
+    for name in ("flight", "ready", "held"):
+        world.put(name, {"revision": 3})
+    await world.settle(1)
+    world.answers = [lambda request: refusal(500, "InternalError")] * 6
+    world.turn("held", "1/1")
+    await world.settle(4)  # 6 times 0.4 s, and the pauses between them: the next is due after 5.55 s
+    world.turn("flight", "1/2")
+    await world.settle(0.1)
+    world.turn("flight", "2/2")
+    began = world.loop.time()
+    await world.publisher.close(within=1.0)
+    assert world.loop.time() - began == pytest.approx(0.7), "0.3 s of the one in flight, 0.4 s of what came meanwhile"
+    assert world.status("flight") == {"revision": 5, "ready": "2/2"}
+    assert world.status("held") == {"revision": 3}, "what waits out a pause is the next owner's"
+    world.turn("ready", "1/1")
+    await world.settle()
+    assert world.status("ready") == {"revision": 3}
+
+
+def test_closing_finishes_what_is_in_flight() -> None:
+    _close()
+
+
+@scenario(latency=60.0)
+async def _bounded_close(world: World) -> None:
+    for name in ("one", "two"):
+        world.wanted[name] = "1/1"
+        world.put(name, None)
+    await world.settle(1)
+    world.turn("one", "2/2")
+    began = world.loop.time()
+    await world.publisher.close(within=0.5)
+    assert world.loop.time() - began == pytest.approx(0.5)
+    assert len(world.sent) == 2
+
+
+def test_closing_takes_no_longer_than_it_may() -> None:
+    _bounded_close()
+
+
+def test_a_bug_in_what_is_wanted_ends_the_publisher() -> None:
+    async def body() -> None:
+        world = World()
+
+        def bug(raw: Object) -> Object | None:
+            raise ZeroDivisionError
+
+        world.publisher = StatusPublisher(KubeClient(httpx.AsyncClient()), RESOURCE, bug, clock=world.loop.time)
+        world.put("web", None)
+        with pytest.raises(ExceptionGroup) as raised:
+            await world.publisher.run()
+        assert [type(error) for error in raised.value.exceptions] == [ZeroDivisionError]
+
+    virtually(body())
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["turn", "overwrite", "hand", "delete", "create", "error", "conflict", "lost", "deaf", "hear"]),
+        st.sampled_from(["a", "b"]),
+        st.integers(0, 3),
+        st.floats(0, 0.2),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(EVENTS, st.floats(0, 0.999))
+def test_whatever_happens_every_status_is_what_is_wanted_in_the_end(events: Any, random: float) -> None:
+    @scenario(random=lambda: random, latency=0.02)
+    async def body(world: World) -> None:
+        generations = {"a": 0, "b": 0}
+        for what, name, number, pause in events:
+            happen(world, what, name, number, generations)
+            await world.settle(pause)
+        world.watching, world.answers = True, []
+        for raw in world.store.values():
+            world.publisher.observe(raw["metadata"]["uid"], deepcopy(raw))
+        await world.settle()
+        requests = len(world.sent)
+        assert {name: world.status(name)["ready"] for name in world.store if name in world.wanted} == {
+            name: world.wanted[name] for name in world.store if name in world.wanted
+        }
+        await world.settle(3_600)
+        assert len(world.sent) == requests, "and then there is silence"
+
+    body()
+
+
+def happen(world: World, what: str, name: str, number: int, generations: dict[str, int]) -> None:
+    uid = f"{name}-{generations[name]}"
+    exists = name in world.store
+    if what == "create" and not exists:
+        generations[name] += 1
+        world.put(name, None, uid=f"{name}-{generations[name]}")
+    elif what == "delete" and exists:
+        del world.store[name]
+        world.publisher.observe(uid, None)
+    elif what == "turn":
+        world.wanted[name] = f"{number}/3"
+        world.publisher.wake(uid)
+    elif what == "overwrite" and exists:
+        world.put(name, {"ready": f"{number}/3", "revision": max(0, (world.status(name) or {}).get("revision", 0) - 1)})
+    elif what == "hand" and exists:
+        world.put(name, {"children": number, "revision": number})
+    elif what == "error":
+        world.answers += [lambda request: refusal(500, "InternalError")] * number
+    elif what == "conflict":
+        world.answers += [lambda request: refusal(409, "Conflict"), lambda request: None]
+    elif what == "lost":
+        world.answers += [refused_connection]
+    elif what in ("deaf", "hear"):
+        world.watching = what == "hear"
