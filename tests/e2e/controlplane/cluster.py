@@ -49,8 +49,8 @@ class ControlPlane:
         audited_namespaces: the reads of their ServiceAccounts are in the audit log; the writes of everybody always are.
         feature_gates: for the API server and the controllers.
         min_request_timeout: seconds; a watch that names no timeoutSeconds of its own is cut after once to twice this.
-        etcd_compaction_interval: a Go duration ("1s"): how often the API server lets old resource versions expire. It is
-            ten times that until the first one is gone; see `compact` for at once.
+        etcd_compaction_interval: a Go duration: how often the API server lets old resource versions expire. With "1s"
+            the first was gone after 10 s; `compact` does it at once.
         *_flags: come last, so they override ours.
         """
         directory.mkdir(parents=True, exist_ok=True)
