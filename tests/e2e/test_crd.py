@@ -1,0 +1,351 @@
+"""The real API server takes the CRD, judges the corpus of tests/contract/crs as the models do, guards the status."""
+
+import copy
+import json
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from app.api.crd import custom_resource_definition
+from tests.e2e.controlplane.cluster import ControlPlane
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parents[2]
+CORPUS = ROOT / "tests" / "contract" / "crs"
+SAMPLES = sorted((ROOT / "metacontroller" / "samples").glob("*.yaml"))
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+GROUP = "eso.crowdfox.com"
+NAMESPACE = "crd-check"
+UNCHECKED = "<nil>"  # where the API server adds that it left rules unchecked because of the errors named beside
+SECONDS = 30.0
+MERGE = {"Content-Type": "application/merge-patch+json"}
+JSON_PATCH = {"Content-Type": "application/json-patch+json"}
+
+
+def corpus(name: str) -> list[Any]:
+    return [pytest.param(case, id=case["case"]) for case in yaml.safe_load((CORPUS / f"{name}.yaml").read_text())]
+
+
+def path_of(group: str, name: str = "") -> str:
+    return f"/apis/{group}/v1alpha1/namespaces/{NAMESPACE}/externalservices" + (f"/{name}" if name else "")
+
+
+def custom_resource(name: str, spec: Any, group: str = GROUP) -> dict[str, Any]:
+    return {
+        "apiVersion": f"{group}/v1alpha1",
+        "kind": "ExternalService",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": spec,
+    }
+
+
+def causes(answer: httpx.Response) -> list[tuple[str, str]]:
+    """(field, message) of each reason for a refusal."""
+    assert answer.status_code == 422, answer.text
+    return [
+        (cause["field"], cause["message"])
+        for cause in answer.json()["details"]["causes"]
+        if cause["field"] != UNCHECKED
+    ]
+
+
+def serve(admin: httpx.Client, definition: dict[str, Any]) -> None:
+    """Create or replace the definition; return once it is served as it stands now."""
+    name, group = definition["metadata"]["name"], definition["spec"]["group"]
+    stored = admin.get(f"{DEFINITIONS}/{name}")
+    if stored.is_success:
+        definition = copy.deepcopy(definition)
+        definition["metadata"]["resourceVersion"] = stored.json()["metadata"]["resourceVersion"]
+        admin.put(f"{DEFINITIONS}/{name}", json=definition).raise_for_status()
+    else:
+        admin.post(DEFINITIONS, json=definition).raise_for_status()
+    guarded = "x-kubernetes-validations" in definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    probe = custom_resource("1-is-no-service-name", {"port": 80}, group)
+    deadline = time.monotonic() + SECONDS
+    while admin.post(f"{path_of(group)}?dryRun=All", json=probe).status_code != (422 if guarded else 201):
+        assert time.monotonic() < deadline, f"{name} is not served after {SECONDS:.0f} s"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def admin(control_plane: ControlPlane) -> httpx.Client:
+    client = control_plane.admin
+    client.post("/api/v1/namespaces", json={"metadata": {"name": NAMESPACE}})
+    serve(client, custom_resource_definition())
+    return client
+
+
+class Stored:
+    """One ExternalService in the API server, to be written to as its two authors write."""
+
+    def __init__(self, admin: httpx.Client, name: str, spec: dict[str, Any]) -> None:
+        self.admin, self.path = admin, path_of(GROUP, name)
+        admin.delete(self.path)
+        admin.post(path_of(GROUP), json=custom_resource(name, spec)).raise_for_status()
+
+    def replace_status(self, status: dict[str, Any] | None) -> httpx.Response:
+        """GET, then PUT the whole status, as Metacontroller does."""
+        live = self.admin.get(self.path).json()
+        live.pop("status", None)
+        return self.admin.put(f"{self.path}/status", json=live if status is None else {**live, "status": status})
+
+    def merge(self, part: dict[str, Any]) -> httpx.Response:
+        return self.admin.patch(self.path, content=json.dumps(part), headers=MERGE)
+
+    def patch_status(self, *operations: dict[str, Any]) -> httpx.Response:
+        return self.admin.patch(f"{self.path}/status", content=json.dumps(operations), headers=JSON_PATCH)
+
+
+def result(ip: str, *, ready: bool = True) -> dict[str, Any]:
+    reason = "ProbeSucceeded" if ready else "ProbeFailed"
+    return {"ip": ip, "ready": ready, "reason": reason, "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+
+
+A, B = "10.0.100.10", "10.0.100.11"
+UP = [result(A), result(B)]
+HALF = [result(A), result(B, ready=False)]
+THOUSAND = [str(ip_address("10.0.0.1") + index) for index in range(1_000)]
+
+
+@pytest.fixture
+def seven(admin: httpx.Client) -> Iterator[Stored]:
+    """One whose status stands at revision 7, both addresses ready."""
+    stored = Stored(admin, "guarded", {"port": 80, "ips": [A, B]})
+    stored.replace_status({"revision": 7, "ready": "2/2", "addresses": UP}).raise_for_status()
+    yield stored
+    admin.delete(stored.path)
+
+
+@pytest.mark.parametrize("case", corpus("good"))
+def test_good_ones_pass(admin: httpx.Client, case: dict[str, Any]) -> None:
+    answer = admin.post(f"{path_of(GROUP)}?dryRun=All", json=custom_resource(case.get("name", "sample"), case["spec"]))
+    assert answer.status_code == 201, answer.text
+
+
+@pytest.mark.parametrize("case", corpus("bad"))
+def test_bad_ones_are_refused_at_their_field_and_told_what_to_write(admin: httpx.Client, case: dict[str, Any]) -> None:
+    refused = causes(
+        admin.post(f"{path_of(GROUP)}?dryRun=All", json=custom_resource(case.get("name", "sample"), case["spec"]))
+    )
+    assert {field for field, _ in refused} == {case["at"]}
+    assert [message for _, message in refused if message.endswith(case["says"])] != [], refused
+
+
+@pytest.mark.parametrize(
+    ("spec", "at", "says"),
+    [
+        pytest.param({"ips": [*THOUSAND, A + "0"]}, "spec.ips", "must have at most 1000 items", id="1001 ips"),
+        pytest.param({"hosts": [{"host": f"h{i}.example"} for i in range(257)]}, "spec.hosts", "256 items", id="hosts"),
+        pytest.param(
+            {"ips": THOUSAND, "disabledIPs": THOUSAND[:251]}, "spec.disabledIPs", "250 items", id="251 drained"
+        ),
+    ],
+)
+def test_lists_end_somewhere(admin: httpx.Client, spec: dict[str, Any], at: str, says: str) -> None:
+    answer = admin.post(f"{path_of(GROUP)}?dryRun=All", json=custom_resource("long", {"port": 80, **spec}))
+    ((field, message),) = causes(answer)
+    assert (field, message.endswith(says)) == (at, True), message
+
+
+def test_the_longest_lists_stay_within_the_cost_budget(admin: httpx.Client) -> None:
+    """The rules' estimated cost was legal when the CRD was taken; this is the cost as they run."""
+    host = "a." * 120 + "example"
+    ips = [str(ip_address("2001:db8:1111:1111:1111:1111:1111:1") + index) for index in range(1_000)]
+    spec = {
+        "port": 80,
+        "ips": ips,
+        "disabledIPs": ips[-250:],
+        "hosts": [{"host": host, "path": "/" + "a" * 1_023, "pathType": "Exact"} for _ in range(256)],
+        "ingress": {
+            "tls": [{"hosts": [host] * 64, "secretName": host}] * 16,
+            "annotations": {f"{host}/{'a' * 55}{index}": "x" * 1_000 for index in range(64)},
+        },
+    }
+    answer = admin.post(f"{path_of(GROUP)}?dryRun=All", json=custom_resource("longest", spec))
+    assert answer.status_code == 201, answer.text[:1_000]
+
+
+@pytest.mark.parametrize(
+    ("status", "refused"),
+    [
+        pytest.param({"revision": 7, "ready": "2/2", "addresses": UP}, None, id="nothing new"),
+        pytest.param({"revision": 7, "addresses": UP, "observedGeneration": 2}, None, id="Metacontroller's own field"),
+        pytest.param(
+            {"revision": 7, "addresses": UP, "children": [{"kind": "Service", "name": "a", "problem": "taken"}]},
+            None,
+            id="the hook's own field",
+        ),
+        pytest.param({"revision": 8, "addresses": HALF}, None, id="the next results"),
+        pytest.param({"revision": 9}, None, id="all addresses gone, told as new"),
+        pytest.param({"revision": 7, "addresses": HALF}, (7, 7), id="other results under the same revision"),
+        pytest.param({"revision": 7}, (7, 7), id="results lost"),
+        pytest.param({"revision": 7, "addresses": []}, (7, 7), id="results emptied"),
+        pytest.param({"revision": 6, "addresses": UP}, (6, 7), id="an older revision"),
+        pytest.param({"addresses": UP}, (0, 7), id="no revision"),
+        pytest.param({"observedGeneration": 1}, (0, 7), id="Metacontroller's echo of null"),
+        pytest.param(None, (0, 7), id="no status at all"),
+    ],
+)
+def test_health_goes_forward_only(
+    seven: Stored, status: dict[str, Any] | None, refused: tuple[int, int] | None
+) -> None:
+    answer = seven.replace_status(status)
+    if refused is None:
+        assert answer.status_code == 200, answer.text
+        return
+    new, old = refused
+    text = f"status.revision {new} is not newer than {old}; read again and retry (this heals itself)"
+    assert causes(answer) == [("status.revision", f"Invalid value: stale status refused: {text}")]
+
+
+def test_the_first_status_needs_a_revision_for_its_results(admin: httpx.Client) -> None:
+    stored = Stored(admin, "first", {"port": 80, "ips": [A, B]})
+    assert stored.replace_status({"observedGeneration": 1}).status_code == 200
+    assert [field for field, _ in causes(stored.replace_status({"addresses": UP}))] == ["status.revision"]
+    assert stored.replace_status({"revision": 1, "addresses": UP}).status_code == 200
+
+
+def test_a_spec_may_change_whatever_the_status(seven: Stored) -> None:
+    assert seven.merge({"spec": {"port": 81, "ips": [B]}}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "at"),
+    [
+        pytest.param({"revision": "8"}, "status.revision", id="revision as text"),
+        pytest.param({"revision": 8, "addresses": "up"}, "status.addresses", id="addresses as text"),
+        pytest.param({"revision": 8, "addresses": [{"ip": A}]}, "status.addresses[0].ready", id="no verdict"),
+    ],
+)
+def test_a_hand_cannot_give_the_status_a_wrong_shape(seven: Stored, status: dict[str, Any], at: str) -> None:
+    assert at in [field for field, _ in causes(seven.replace_status(status))]
+
+
+def test_a_thousand_addresses_are_guarded_too(admin: httpx.Client) -> None:
+    stored = Stored(admin, "thousand", {"port": 80, "ips": THOUSAND})
+    stored.replace_status({"revision": 1, "addresses": [result(ip) for ip in THOUSAND]}).raise_for_status()
+    last = {"op": "replace", "path": "/status/addresses/999/ready", "value": False}
+    assert [field for field, _ in causes(stored.patch_status(last))] == ["status.revision"]
+    assert stored.patch_status(last, {"op": "replace", "path": "/status/revision", "value": 2}).status_code == 200
+
+
+def test_the_cluster_ip_cannot_change(admin: httpx.Client) -> None:
+    stored = Stored(admin, "cluster-ip", {"port": 80})
+    assert stored.merge({"spec": {"service": {"clusterIP": "None"}}}).status_code == 200
+    assert stored.merge({"spec": {"service": None}}).status_code == 200
+    ((field, message),) = causes(stored.merge({"spec": {"service": {"clusterIP": "Auto"}}}))
+    assert (field, message) == (
+        "spec.service.clusterIP",
+        "Invalid value: the cluster IP of a Service cannot change: delete this ExternalService and create it anew",
+    )
+
+
+def test_what_was_stored_before_the_rules_still_gets_its_status(admin: httpx.Client) -> None:
+    """An ExternalService of the predecessor may hold anything; its status must be able to say what is wrong with it."""
+    group = "before.example"
+    definition = copy.deepcopy(custom_resource_definition())
+    definition["metadata"]["name"] = f"externalservices.{group}"
+    definition["spec"]["group"] = group
+    definition["spec"]["names"]["shortNames"] = []
+    lax = copy.deepcopy(definition)
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    lax["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = anything
+    serve(admin, lax)
+    old = {"port": 80, "ips": ["127.0.0.1", A, A], "hosts": [{"host": "https://x", "path": "y"}]}
+    admin.post(path_of(group), json=custom_resource("1.old", old, group)).raise_for_status()
+    serve(admin, definition)
+    status = {"revision": 1, "addresses": [result(A)]}
+    answer = admin.patch(f"{path_of(group, '1.old')}/status", content=json.dumps({"status": status}), headers=MERGE)
+    assert answer.status_code == 200, answer.text
+    other = admin.patch(path_of(group, "1.old"), content=json.dumps({"spec": {"port": 81}}), headers=MERGE)
+    assert other.status_code == 200, other.text
+    worse = {"spec": {"ips": ["127.0.0.1", A, A, "127.0.0.2"]}}
+    assert admin.patch(path_of(group, "1.old"), content=json.dumps(worse), headers=MERGE).status_code == 422
+
+
+def test_samples_apply_and_applying_again_changes_nothing(control_plane: ControlPlane, admin: httpx.Client) -> None:
+    admin.post("/api/v1/namespaces", json={"metadata": {"name": "external-service"}})
+    files = [argument for path in SAMPLES for argument in ("-f", str(path))]
+    control_plane.kubectl("apply", *files)
+    again = control_plane.kubectl("apply", *files).splitlines()
+    assert [line.rpartition(" ")[2] for line in again] == ["unchanged"] * len(SAMPLES)
+
+
+def test_what_kubectl_get_shows(control_plane: ControlPlane, admin: httpx.Client) -> None:
+    probe = {"httpGet": {"port": 8080, "path": "/healthz"}}
+    hosts = [{"host": "one.example"}, {"host": "two.example"}]
+    stored = Stored(admin, "shown", {"port": 80, "ips": [A, B], "hosts": hosts, "readinessProbe": probe})
+    problem = {"kind": "Service", "name": "shown", "problem": "taken"}
+    status = {"revision": 1, "ready": "1/2", "addresses": HALF, "children": [problem]}
+    stored.replace_status(status).raise_for_status()
+    short = control_plane.kubectl("get", "extsvc", "shown", "-n", NAMESPACE).splitlines()
+    assert short[0].split() == ["NAME", "PORT", "READY", "HOSTS", "AGE"]
+    assert short[1].split()[:4] == ["shown", "80", "1/2", "one.example"]
+    wide = control_plane.kubectl("get", "extsvc", "shown", "-n", NAMESPACE, "-o", "wide").splitlines()
+    assert wide[0].split()[5:] == ["PROBLEM", "PROBE", "IPS"]
+    assert wide[1].split()[5:] == ["taken", "/healthz", f'["{A}","{B}"]']
+
+
+def test_kubectl_explains_what_to_write(control_plane: ControlPlane, admin: httpx.Client) -> None:
+    text = control_plane.kubectl("explain", "externalservice.spec.readinessProbe.timeoutSeconds")
+    assert "Seconds that a whole probe may take" in text
+
+
+def test_the_manifests_are_taken_and_the_pod_is_as_restricted_as_its_namespace_asks(
+    control_plane: ControlPlane, admin: httpx.Client
+) -> None:
+    """All but the CompositeController, whose definition is Metacontroller's."""
+    made = yaml.safe_load_all(control_plane.kubectl("kustomize", str(ROOT / "metacontroller")))
+    ours = [item for item in made if item["kind"] not in ("CompositeController", "CustomResourceDefinition")]
+    control_plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(ours))
+    (deployment,) = (item for item in ours if item["kind"] == "Deployment")
+    namespace = deployment["metadata"]["namespace"]
+    pod = {"metadata": {"name": "as-made"}, "spec": deployment["spec"]["template"]["spec"]}
+    answer = admin.post(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", json=pod)
+    assert answer.status_code == 201, answer.text
+    lax = copy.deepcopy(pod)
+    del lax["spec"]["containers"][0]["securityContext"]
+    assert admin.post(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", json=lax).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("verb", "subresource", "allowed"),
+    [
+        ("list", "", True),
+        ("watch", "", True),
+        ("patch", "status", True),
+        ("patch", "", False),
+        ("update", "status", False),
+        ("delete", "", False),
+    ],
+)
+def test_what_the_sidecar_may_do(
+    admin: httpx.Client, control_plane: ControlPlane, verb: str, subresource: str, allowed: bool
+) -> None:
+    control_plane.kubectl("apply", "-f", str(ROOT / "metacontroller" / "namespace.yaml"))
+    control_plane.kubectl("apply", "-f", str(ROOT / "metacontroller" / "rbac.yaml"))
+    attributes = {
+        "group": GROUP,
+        "verb": verb,
+        "resource": resource,
+        "subresource": subresource,
+        "namespace": "default",
+    }
+    review = {
+        "spec": {
+            "user": "system:serviceaccount:external-service-operator:external-service-operator",
+            "resourceAttributes": attributes,
+        }
+    }
+    deadline = time.monotonic() + SECONDS  # the authorizer learns of new roles by a watch of its own
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    while (got := admin.post(path, json=review).raise_for_status().json()["status"]["allowed"]) is not allowed:
+        assert time.monotonic() < deadline, (verb, subresource, got)
+        time.sleep(0.1)
