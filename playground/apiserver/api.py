@@ -19,7 +19,7 @@ from playground.apiserver.audit import Audit
 from playground.apiserver.audit import Request as Audited
 from playground.apiserver.definition import Definition
 from playground.apiserver.errors import ApiError, bad_request, expired
-from playground.apiserver.faults import Faults, LostAnswer
+from playground.apiserver.faults import Faults
 from playground.apiserver.patch import check, patched
 from playground.apiserver.registry import Registry, WriteOptions, Written
 from playground.apiserver.request import RequestInfo, request_info
@@ -27,7 +27,7 @@ from playground.apiserver.resources import Resource
 from playground.apiserver.selectors import field_selector, label_selector
 from playground.apiserver.storage import Storage
 from playground.apiserver.table import table
-from playground.apiserver.watch import stream, watch_options
+from playground.apiserver.watch import Cut, stream, watch_options
 
 Object = dict[str, Any]
 
@@ -55,6 +55,7 @@ class Api:
         self.bookmark_seconds = 60.0
         self.flowing = asyncio.Event()  # cleared, watches stay open and say nothing: a black hole
         self.flowing.set()
+        self.hang_up: Callable[[tuple[str, int] | None], int] | None = None
         self._definitions = definitions
         self._resources: list[Resource] = []
         self._documents: dict[str, Object] = {}
@@ -91,7 +92,7 @@ class Api:
             lost = await self.faults.before(info.verb, info.resource.plural, actor)
             response, changed = await self._answer(request, info)
             if lost:
-                raise LostAnswer
+                self._hang_up_on(request)
         except ApiError as refusal:
             response = _refused(refusal)
         except ClientDisconnect:
@@ -197,12 +198,21 @@ class Api:
             every=self.bookmark_seconds,
         )
         lines = stream(self.storage, resource, options, self._render(request, resource))
-        return StreamingResponse(self._flow(lines), media_type="application/json", headers=_headers(_warning(resource)))
+        return StreamingResponse(
+            self._flow(request, lines), media_type="application/json", headers=_headers(_warning(resource))
+        )
 
-    async def _flow(self, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for line in lines:
-            await self.flowing.wait()
-            yield line
+    async def _flow(self, request: Request, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for line in lines:
+                await self.flowing.wait()
+                yield line
+        except Cut:
+            self._hang_up_on(request)
+
+    def _hang_up_on(self, request: Request) -> None:
+        if request.client is not None and self.hang_up is not None:
+            self.hang_up((request.client.host, request.client.port))
 
     async def _write(self, request: Request, info: RequestInfo) -> Written:
         query, body = request.query_params, await _body(request)

@@ -7,10 +7,6 @@ from dataclasses import dataclass, field
 from playground.apiserver.errors import ApiError
 
 
-class LostAnswer(Exception):
-    """The request was carried out (or not), and the connection breaks before the answer."""
-
-
 @dataclass(eq=False, slots=True)
 class Fault:
     """One order. Empty sets match everything; `times` and `until` (time.monotonic) end it, `lift()` ends it by hand.

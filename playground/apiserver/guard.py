@@ -1,6 +1,6 @@
-"""The transition rule at the root of our CRD, in Python: health can only move forward (design R1). Pure.
+"""The transition rules of our CRD, in Python: what an update may not do to what was there. Pure.
 
-The real one is CEL and is evaluated by the real API server; both stand under the same scenarios.
+The real ones are CEL and are evaluated by the real API server; both stand under the same scenarios.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,19 @@ from playground.apiserver.errors import Cause, invalid_value
 
 
 def stale_status(old: Mapping[str, Any], new: Mapping[str, Any]) -> Cause | None:
-    """The refusal of a write in which `status.revision` goes back or vanishes, or the addresses change without it."""
+    """Health can only move forward (design R1): the revision never goes back, and no address changes without it."""
     before, after = old.get("status") or {}, new.get("status") or {}
     seen, given = before.get("revision", 0), after.get("revision", 0)
     if given > seen or (given == seen and before.get("addresses") == after.get("addresses")):
         return None
     text = f"stale status refused: status.revision {given} is not newer than {seen}; read again and retry"
-    return invalid_value("status.revision", "object", f"{text} (this heals itself)")
+    return invalid_value("status.revision", given, f"{text} (this heals itself)")
+
+
+def moved_cluster_ip(old: Mapping[str, Any], new: Mapping[str, Any]) -> Cause | None:
+    """A Service cannot change between headless and not."""
+    before, after = ((obj["spec"].get("service") or {}).get("clusterIP", "None") for obj in (old, new))
+    if before == after:
+        return None
+    text = "the cluster IP of a Service cannot change: delete this ExternalService and create it anew"
+    return invalid_value("spec.service.clusterIP", after, text)

@@ -22,7 +22,7 @@ from playground.apiserver.errors import (
     not_found,
     required,
 )
-from playground.apiserver.guard import stale_status
+from playground.apiserver.guard import moved_cluster_ip, stale_status
 from playground.apiserver.resources import NAMESPACES, Resource
 from playground.apiserver.storage import Storage
 from playground.values import integral, same
@@ -239,10 +239,11 @@ class Registry:
         return obj, warnings
 
     def _rule_problems(self, obj: Object, old: Object | None) -> list[Cause]:
-        problems = self._rules(obj) if old is None or not same(obj.get("spec"), old.get("spec")) else []
-        if self._knobs.guard and old is not None and (stale := stale_status(old, obj)):
-            problems.append(stale)
-        return problems
+        if old is None:
+            return self._rules(obj)
+        problems = [] if same(obj["spec"], old["spec"]) else self._rules(obj)
+        found = (moved_cluster_ip(old, obj), stale_status(old, obj) if self._knobs.guard else None)
+        return [*problems, *filter(None, found)]
 
     def _next_cluster_ip(self) -> str:
         self._cluster_ips += 1

@@ -1,13 +1,13 @@
 """The CEL rules of our CRD, told in Python: what they refuse, in the CRD's own words.
 
-The real API server evaluates the CEL itself; a contract test keeps both verdicts the same.
+The real API server evaluates the CEL itself; contract tests and the real control plane keep both verdicts the same.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.api.policy import AddressPolicy, refusal
-from playground.apiserver.errors import Cause, invalid_value
+from app.api.invalid import admission_problems
+from playground.apiserver.errors import Cause
 from playground.apiserver.registry import Knobs
 
 
@@ -15,11 +15,12 @@ def rule_problems(knobs: Knobs) -> Callable[[Mapping[str, Any]], list[Cause]]:
     """What the rules refuse in an ExternalService; loopback addresses pass where the knob says so."""
 
     def problems(obj: Mapping[str, Any]) -> list[Cause]:
-        policy = AddressPolicy(loopback=knobs.loopback)
-        found = []
-        for index, ip in enumerate(obj.get("spec", {}).get("ips") or ()):
-            if why := refusal(ip, policy):
-                found.append(invalid_value(f"spec.ips[{index}]", ip, why))
-        return found
+        lines = admission_problems({**obj, "status": {}}, loopback=knobs.loopback)
+        return [_cause(line) for line in lines]
 
     return problems
+
+
+def _cause(line: str) -> Cause:
+    field, _, text = line.partition(": ")
+    return Cause(field, "FieldValueInvalid", f"Invalid value: {text}")

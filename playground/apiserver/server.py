@@ -24,15 +24,41 @@ from playground.apiserver.watch import Cut
 
 Object = dict[str, Any]
 
+LEAVE_SECONDS = 2.0
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: Ctrl-C belongs to the program that hosts it."""
+    """uvicorn that leaves signals to the program that hosts it, and goes at once when told: clients must cope."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.leave = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.leave.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        self.hang_up()
+        if tasks := set(self.server_state.tasks):
+            await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
+
+    def hang_up(self, client: tuple[str, int] | None = None) -> int:
+        """Breaks the connection of a client, or all; returns how many."""
+        transports = [connection.transport for connection in list(self.server_state.connections)]
+        there = [one for one in transports if client in (None, one.get_extra_info("peername"))]
+        for transport in there:
+            transport.abort()
+        return len(there)
 
 
 class FakeApiServer:
@@ -84,6 +110,7 @@ class FakeApiServer:
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off", ws="none")
         self._server = _Server(config)
+        self.api.hang_up = self._server.hang_up
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="playground API server")
         while not self._server.started:
             if self._task.done():
@@ -95,18 +122,14 @@ class FakeApiServer:
         if self._server is None or self._task is None:
             return
         self.faults.clear()
-        self._server.should_exit = self._server.force_exit = True
-        self.drop_connections()
+        self.api.flowing.set()
+        self._server.leave.set()
         await self._task
-        self.drop_connections()
         self._server = self._task = None
 
     def drop_connections(self) -> int:
         """Breaks every open connection without a word; returns how many."""
-        connections = list(self._server.server_state.connections) if self._server else []
-        for connection in connections:
-            connection.transport.abort()
-        return len(connections)
+        return self._server.hang_up() if self._server else 0
 
     def end_watches(self, *, abruptly: bool = False) -> int:
         """Ends all open watches, as at their time limit, or in the middle of the stream; returns how many."""

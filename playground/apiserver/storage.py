@@ -34,10 +34,10 @@ class Subscription:
 
 
 class Storage:
-    """Revisions start at 95, so that whoever compares them as strings goes wrong within five writes."""
+    """Revisions start at 90, so that whoever compares them as strings goes wrong within ten writes."""
 
     def __init__(self) -> None:
-        self.revision = 95
+        self.revision = 90
         self.compacted = 0
         self._objects: dict[Key, dict[tuple[str, str], Object]] = {}
         self._log: deque[Change] = deque()

@@ -65,7 +65,7 @@ class ChildManager:
         self._methods = methods
 
     async def claim(self, parent: Object) -> Observed:
-        """Children from the caches: owned ones, matching orphans (adopted); owned ones that match no more are let go."""
+        """Children from the caches: owned ones, and matching orphans (adopted); what matches no more is let go."""
         uid, namespace = parent["metadata"]["uid"], parent["metadata"]["namespace"]
         claimed: Observed = {}
         for kind, informer in self._informers.items():

@@ -1,0 +1,181 @@
+"""Backends with a switch: real servers on loopback that answer, refuse, dawdle, fail or stall as told, and count.
+
+One asyncio server each. `refuse` closes the socket, so that the kernel itself refuses.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from dataclasses import dataclass
+from enum import StrEnum
+
+from playground.addresses import dial
+from playground.grpc_health import NOT_SERVING, SERVING, GrpcHealth
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
+ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\nConnection: close\r\n\r\nerror\n"
+HEAD_LIMIT = 64 * 1024
+
+
+class Mode(StrEnum):
+    """What a backend does with a request. TCP knows `healthy` and `refuse` only: a connection is its whole answer."""
+
+    HEALTHY = "healthy"
+    REFUSE = "refuse"
+    SLOW = "slow"
+    ERROR = "500"
+    STALL = "stall"
+
+
+class Protocol(StrEnum):
+    """What a backend speaks."""
+
+    HTTP = "http"
+    HTTPS = "https"
+    TCP = "tcp"
+    GRPC = "grpc"
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One backend's place: the user's address, the port, the protocol."""
+
+    ip: str
+    port: int
+    protocol: Protocol
+
+    @property
+    def address(self) -> str:
+        """The loopback address that stands for `ip`."""
+        return dial(self.ip)
+
+
+class Backend:
+    """One server. `requests` counts requests, answered or not (for TCP connections); slow is `slow_seconds` slow."""
+
+    def __init__(self, spot: Spot, *, slow_seconds: float = 5.0, tls: ssl.SSLContext | None = None) -> None:
+        self.spot = spot
+        self.mode = Mode.HEALTHY
+        self.requests = 0
+        self.connections = 0
+        self.slow_seconds = slow_seconds
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def set(self, mode: Mode) -> None:
+        """Changes what it does from now on; connections that hang are dropped. OSError if the port cannot be had."""
+        self.mode = mode
+        self._drop()
+        if mode is Mode.REFUSE:
+            await self._close()
+        elif self._server is None:
+            place = (self.spot.address, self.spot.port)
+            self._server = await asyncio.start_server(self._serve, *place, ssl=self._tls, limit=HEAD_LIMIT)
+
+    async def start(self) -> None:
+        """Listens, healthy."""
+        await self.set(Mode.HEALTHY)
+
+    async def stop(self) -> None:
+        """Closes the socket and every connection."""
+        self._drop()
+        await self._close()
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _drop(self) -> None:
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._open.add(writer)
+        try:
+            await self._answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError):
+            pass  # the prober hung up: its right
+        finally:
+            self._open.discard(writer)
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        match self.spot.protocol:
+            case Protocol.TCP:
+                self.requests += 1
+                await reader.read(1)
+            case Protocol.GRPC:
+                await self._answer_grpc(reader, writer)
+            case _:
+                await reader.readuntil(b"\r\n\r\n")
+                await self._hesitate()
+                writer.write(ERROR if self.mode is Mode.ERROR else OK)
+                await writer.drain()
+
+    async def _answer_grpc(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        health = GrpcHealth()
+        while data := await reader.read(HEAD_LIMIT):
+            for stream in health.feed(data):
+                await self._hesitate()
+                health.answer(stream, NOT_SERVING if self.mode is Mode.ERROR else SERVING)
+            writer.write(health.to_send())
+            await writer.drain()
+
+    async def _hesitate(self) -> None:
+        self.requests += 1
+        if self.mode is Mode.STALL:
+            await asyncio.Event().wait()
+        if self.mode is Mode.SLOW:
+            await asyncio.sleep(self.slow_seconds)
+
+
+class Backends:
+    """All backends of a playground, by spot."""
+
+    def __init__(self) -> None:
+        self.found: dict[Spot, Backend] = {}
+        self.problems: dict[Spot, str] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    async def ensure(self, spot: Spot, *, slow_seconds: float = 5.0) -> None:
+        """Starts a backend unless there is one; why it cannot be had goes into `problems`."""
+        if spot in self.found or spot in self.problems:
+            return
+        backend = Backend(spot, slow_seconds=slow_seconds, tls=self._context(spot.protocol))
+        try:
+            await backend.start()
+        except OSError as problem:
+            self.problems[spot] = f"cannot listen on {spot.address} port {spot.port}: {problem.strerror}"
+        else:
+            self.found[spot] = backend
+
+    def at(self, ip: str) -> list[Backend]:
+        """The backends that stand for an address."""
+        return [backend for spot, backend in self.found.items() if spot.ip == ip]
+
+    async def set(self, ip: str, mode: Mode) -> None:
+        """Switches all backends of an address; LookupError if there is none."""
+        backends = self.at(ip)
+        if not backends:
+            raise LookupError(f"there is no backend for {ip}")
+        for backend in backends:
+            await backend.set(mode)
+
+    async def stop(self) -> None:
+        """Stops all."""
+        for backend in self.found.values():
+            await backend.stop()
+
+    def _context(self, protocol: Protocol) -> ssl.SSLContext | None:
+        if protocol is not Protocol.HTTPS:
+            return None
+        if self._tls is None:
+            from playground.certificate import server_context  # noqa: PLC0415 - needs a package that only https needs
+
+            self._tls = server_context()
+        return self._tls

@@ -1,0 +1,37 @@
+"""The server's side of grpc.health.v1.Health/Check, sans IO: bytes in, streams that ask, bytes out."""
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived, StreamEnded
+
+SERVING, NOT_SERVING = 1, 2
+
+
+class GrpcHealth:
+    """One HTTP/2 connection. Whatever service is asked for gets the same answer."""
+
+    def __init__(self) -> None:
+        self._connection = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        self._connection.initiate_connection()
+
+    def feed(self, data: bytes) -> list[int]:
+        """Takes what was received; returns the streams whose request is complete. h2's ProtocolError ends it."""
+        asking = []
+        for event in self._connection.receive_data(data):
+            if isinstance(event, DataReceived) and event.stream_id is not None:
+                self._connection.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id)
+            if isinstance(event, StreamEnded) and event.stream_id is not None:
+                asking.append(event.stream_id)
+        return asking
+
+    def answer(self, stream: int, status: int) -> None:
+        """Answers one stream with a HealthCheckResponse."""
+        message = bytes((0x08, status))
+        connection = self._connection
+        connection.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+        connection.send_data(stream, b"\x00" + len(message).to_bytes(4, "big") + message)
+        connection.send_headers(stream, [("grpc-status", "0")], end_stream=True)
+
+    def to_send(self) -> bytes:
+        """What is to be sent now."""
+        return self._connection.data_to_send()

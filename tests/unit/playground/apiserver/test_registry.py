@@ -1,0 +1,235 @@
+"""Writes: metadata, generations, conflicts, no-ops, subresources, finalizers, what is refused and with which words."""
+
+from typing import Any
+
+import pytest
+
+from playground.apiserver import FakeApiServer
+from playground.client import ApiClient, Kind, Refused
+
+ES = Kind("eso.crowdfox.com/v1alpha1", "externalservices", "ExternalService", namespaced=True)
+SERVICES = Kind("v1", "services", "Service", namespaced=True)
+ENDPOINTS = Kind("v1", "endpoints", "Endpoints", namespaced=True)
+JSON_PATCH = "application/json-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+
+
+def web(**spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "eso.crowdfox.com/v1alpha1",
+        "kind": "ExternalService",
+        "metadata": {"name": "web"},
+        "spec": {"port": 80, "ips": ["10.0.0.1"]} | spec,
+    }
+
+
+async def refused(work: Any) -> tuple[int, str, str]:
+    with pytest.raises(Refused) as caught:
+        await work
+    return caught.value.code, caught.value.reason, caught.value.message
+
+
+async def test_a_created_object_has_what_the_api_server_adds_and_not_the_users_status(client: ApiClient) -> None:
+    created = await client.create(ES.path("default"), {**web(), "status": {"revision": 9}})
+    meta = created.pop("metadata")
+    assert created == {
+        "apiVersion": "eso.crowdfox.com/v1alpha1",
+        "kind": "ExternalService",
+        "spec": {"port": 80, "ips": ["10.0.0.1"]},
+    }
+    assert (meta["name"], meta["namespace"], meta["generation"]) == ("web", "default", 1)
+    assert meta.keys() == {"name", "namespace", "generation", "uid", "creationTimestamp", "resourceVersion"}
+
+
+async def test_the_generation_grows_with_the_spec_alone_and_a_no_op_moves_nothing(client: ApiClient) -> None:
+    first = await client.create(ES.path("default"), web())
+    path = ES.path("default", "web")
+    labelled = await client.patch(path, {"metadata": {"labels": {"a": "b"}}})
+    told = await client.patch(ES.path("default", "web", "status"), {"status": {"revision": 1}})
+    again = await client.patch(path, {"spec": {"port": 80}})
+    moved = await client.patch(path, {"spec": {"port": 81}})
+    seen = [(one["metadata"]["generation"], int(one["metadata"]["resourceVersion"])) for one in (first, labelled, told)]
+    assert [generation for generation, _ in seen] == [1, 1, 1]
+    assert seen[0][1] < seen[1][1] < seen[2][1]
+    assert again == told
+    assert moved["metadata"]["generation"] == 2
+
+
+async def test_the_two_ways_in_touch_only_their_own_half(client: ApiClient) -> None:
+    await client.create(ES.path("default"), web())
+    both = {"spec": {"port": 81}, "status": {"revision": 1}}
+    by_status = await client.patch(ES.path("default", "web", "status"), both)
+    assert (by_status["spec"]["port"], by_status["status"]) == (80, {"revision": 1})
+    by_spec = await client.patch(ES.path("default", "web"), {"spec": {"port": 82}, "status": {"revision": 5}})
+    assert (by_spec["spec"]["port"], by_spec["status"]) == (82, {"revision": 1})
+
+
+@pytest.mark.parametrize(
+    ("patch", "kind"),
+    [
+        pytest.param(
+            [{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}], JSON_PATCH, id="json patch"
+        ),
+        pytest.param({"metadata": {"resourceVersion": "1"}}, "application/merge-patch+json", id="merge patch"),
+    ],
+)
+async def test_a_stale_resource_version_is_a_conflict(client: ApiClient, patch: Any, kind: str) -> None:
+    await client.create(ES.path("default"), web())
+    code, reason, text = await refused(client.patch(ES.path("default", "web", "status"), patch, kind))
+    assert (code, reason) == (409, "Conflict")
+    assert text.startswith('Operation cannot be fulfilled on externalservices.eso.crowdfox.com "web": the object has')
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        pytest.param({"op": "test", "path": "/spec/port", "value": 1}, id="failed test"),
+        pytest.param({"op": "add", "path": "/status/ready", "value": "1/1"}, id="missing parent"),
+        pytest.param({"op": "remove", "path": "/spec/hosts"}, id="missing field"),
+    ],
+)
+async def test_a_json_patch_that_does_not_fit_is_422_with_one_and_the_same_text(
+    client: ApiClient, op: dict[str, Any]
+) -> None:
+    await client.create(ES.path("default"), web())
+    answer = await refused(client.patch(ES.path("default", "web", "status"), [op], JSON_PATCH))
+    assert answer == (422, "Invalid", "the server rejected our request due to an error in our request")
+
+
+async def test_put_needs_the_version_of_a_custom_resource_and_refuses_another_uid(client: ApiClient) -> None:
+    created = await client.create(ES.path("default"), web())
+    path = ES.path("default", "web")
+    code, _, text = await refused(client.replace(path, web()))
+    assert (code, "metadata.resourceVersion: Invalid value: 0: must be specified for an update" in text) == (422, True)
+    stranger = {**created, "metadata": {**created["metadata"], "uid": "another"}}
+    assert (await refused(client.replace(path, stranger)))[:2] == (409, "Conflict")
+    assert await client.replace(path, created) == created
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        pytest.param({"port": 0}, "spec.port", id="port 0"),
+        pytest.param(
+            {"readinessProbe": {"tcpSocket": {"port": 1}, "periodSeconds": "x"}},
+            "spec.readinessProbe.periodSeconds in body must be of type integer",
+            id="wrong type",
+        ),
+        pytest.param({"ips": ["127.0.0.1"]}, "spec.ips[0]: Invalid value: 127.0.0.1 is a loopback", id="a CEL rule"),
+        pytest.param({"ips": ["10.0.0.1"] * 1001}, "spec.ips: Too many: 1001: must have at most 1000", id="too many"),
+    ],
+)
+async def test_a_bad_external_service_is_refused_by_field(client: ApiClient, spec: dict[str, Any], text: str) -> None:
+    code, reason, message = await refused(client.create(ES.path("default"), web(**spec)))
+    assert (code, reason) == (422, "Invalid")
+    assert text in message
+
+
+async def test_unknown_fields_are_pruned_or_refused_as_the_client_asks(client: ApiClient) -> None:
+    body = web(colour="red")
+    strict = f"{ES.path('default')}?fieldValidation=Strict"
+    code, _, text = await refused(client.create(strict, body))
+    assert (code, text.endswith('strict decoding error: unknown field "spec.colour"')) == (400, True)
+    created = await client.create(ES.path("default"), body)
+    assert created["spec"] == {"port": 80, "ips": ["10.0.0.1"]}
+
+
+async def test_defaults_of_the_crd_are_filled(client: ApiClient) -> None:
+    created = await client.create(ES.path("default"), web(readinessProbe={"httpGet": {"port": 8080}}))
+    assert created["spec"]["readinessProbe"] == {
+        "httpGet": {"port": 8080, "path": "/", "scheme": "HTTP"},
+        "periodSeconds": 10,
+        "timeoutSeconds": 1,
+        "successThreshold": 1,
+        "failureThreshold": 3,
+    }
+
+
+async def test_a_float_without_a_fraction_comes_back_as_an_integer(client: ApiClient) -> None:
+    await client.create(ES.path("default"), web())
+    told = await client.patch(ES.path("default", "web", "status"), {"status": {"revision": 1.0}})
+    assert repr(told["status"]["revision"]) == "1"
+
+
+async def test_names_and_namespaces_are_checked(client: ApiClient) -> None:
+    assert (await refused(client.create(ES.path("nowhere"), web())))[2] == 'namespaces "nowhere" not found'
+    bad = {**web(), "metadata": {"name": "Web_1"}}
+    assert (await refused(client.create(ES.path("default"), bad)))[0] == 422
+    await client.create(ES.path("default"), web())
+    code, reason, text = await refused(client.create(ES.path("default"), web()))
+    assert (code, reason) == (409, "AlreadyExists")
+    assert text == 'externalservices.eso.crowdfox.com "web" already exists'
+    named = await client.create(ES.path("default"), {**web(), "metadata": {"generateName": "web-"}})
+    assert named["metadata"]["name"].startswith("web-")
+
+
+async def test_a_service_is_stored_with_the_defaults_of_a_headless_one(client: ApiClient) -> None:
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
+    body["spec"] = {"clusterIP": "None", "ports": [{"port": 80}]}
+    created = await client.create(SERVICES.path("default"), body)
+    assert created["spec"] == {
+        "clusterIP": "None",
+        "clusterIPs": ["None"],
+        "internalTrafficPolicy": "Cluster",
+        "ipFamilies": ["IPv4", "IPv6"],
+        "ipFamilyPolicy": "RequireDualStack",
+        "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}],
+        "sessionAffinity": "None",
+        "type": "ClusterIP",
+    }
+    assert created["status"] == {"loadBalancer": {}}
+    assert "generation" not in created["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("ip", "why"),
+    [
+        pytest.param("127.0.0.1", "may not be in the loopback range", id="loopback"),
+        pytest.param("169.254.169.254", "may not be in the link-local range", id="metadata server"),
+        pytest.param("0.0.0.0", "may not be unspecified", id="unspecified"),
+        pytest.param("10.0.0", "must be a valid IP address", id="no address"),
+    ],
+)
+async def test_one_bad_address_refuses_the_whole_endpoints(client: ApiClient, ip: str, why: str) -> None:
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "web"}}
+    body["subsets"] = [{"addresses": [{"ip": "10.0.0.1"}, {"ip": ip}], "ports": [{"port": 80}]}]
+    code, _, text = await refused(client.create(ENDPOINTS.path("default"), body))
+    assert (code, why in text, "subsets[0].addresses[1].ip" in text) == (422, True, True)
+
+
+async def test_strategic_merge_is_for_built_in_kinds_only(client: ApiClient) -> None:
+    await client.create(ES.path("default"), web())
+    assert (await refused(client.patch(ES.path("default", "web"), {}, STRATEGIC)))[0] == 415
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
+    body["spec"] = {"ports": [{"name": "a", "port": 80}]}
+    await client.create(SERVICES.path("default"), body)
+    patch = {"spec": {"$setElementOrder/ports": [{"port": 80}, {"port": 81}], "ports": [{"name": "b", "port": 81}]}}
+    changed = await client.patch(SERVICES.path("default", "web"), patch, STRATEGIC)
+    assert [(port["name"], port["port"]) for port in changed["spec"]["ports"]] == [("a", 80), ("b", 81)]
+    gone = {"spec": {"ports": [{"$patch": "delete", "port": 80}]}}
+    left = await client.patch(SERVICES.path("default", "web"), gone, STRATEGIC)
+    assert [port["port"] for port in left["spec"]["ports"]] == [81]
+
+
+async def test_a_finalizer_holds_an_object_until_it_is_taken_away(client: ApiClient) -> None:
+    body = web()
+    body["metadata"]["finalizers"] = ["example.com/wait"]
+    await client.create(ES.path("default"), body)
+    held = await client.delete(ES.path("default", "web"))
+    assert "deletionTimestamp" in held["metadata"]
+    assert held["metadata"]["generation"] == 2
+    await client.patch(ES.path("default", "web"), {"metadata": {"finalizers": None}})
+    assert (await refused(client.get(ES.path("default", "web"))))[0] == 404
+
+
+async def test_a_precondition_on_the_uid_protects_the_successor(client: ApiClient) -> None:
+    await client.create(ES.path("default"), web())
+    options = {"preconditions": {"uid": "that-of-its-predecessor"}}
+    assert (await refused(client.delete(ES.path("default", "web"), options)))[:2] == (409, "Conflict")
+    assert (await client.get(ES.path("default", "web")))["metadata"]["name"] == "web"
+
+
+async def test_a_dry_run_leaves_no_trace(client: ApiClient, server: FakeApiServer) -> None:
+    before = server.storage.revision
+    await client.create(f"{ES.path('default')}?dryRun=All", web())
+    assert server.storage.revision == before

@@ -1,0 +1,267 @@
+"""Lists and watches, and every odd corner of them that was seen on a real server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from playground.apiserver import FakeApiServer, Fault
+from playground.client import ApiClient, Kind
+
+ES = Kind("eso.crowdfox.com/v1alpha1", "externalservices", "ExternalService", namespaced=True)
+ALL = ES.path()
+DEADLINE = 5
+
+
+def web(name: str, **labels: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "eso.crowdfox.com/v1alpha1",
+        "kind": "ExternalService",
+        "metadata": {"name": name, "namespace": "default", "labels": labels},
+        "spec": {"port": 80},
+    }
+
+
+@asynccontextmanager
+async def watching(http: httpx.AsyncClient, **params: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    async with http.stream("GET", ALL, params={"watch": "true"} | params) as response:
+        assert response.status_code == 200
+
+        async def events() -> AsyncIterator[dict[str, Any]]:
+            async for line in response.aiter_lines():
+                yield orjson.loads(line)
+
+        yield events()
+
+
+async def following(events: AsyncIterator[dict[str, Any]], count: int) -> list[tuple[str, str]]:
+    async with asyncio.timeout(DEADLINE):
+        found = [await anext(events) for _ in range(count)]
+    return [(event["type"], event["object"]["metadata"].get("name", "")) for event in found]
+
+
+async def test_a_watch_goes_on_from_the_revision_of_the_list(server: FakeApiServer, http: httpx.AsyncClient) -> None:
+    server.create(web("a"))
+    revision = (await http.get(ALL)).json()["metadata"]["resourceVersion"]
+    server.create(web("b"))
+    async with watching(http, resourceVersion=revision) as events:
+        server.create(web("c"))
+        await ApiClient(http, "tester").patch(ES.path("default", "a"), {"spec": {"port": 81}})
+        await ApiClient(http, "tester").delete(ES.path("default", "b"))
+        assert await following(events, 4) == [("ADDED", "b"), ("ADDED", "c"), ("MODIFIED", "a"), ("DELETED", "b")]
+
+
+async def test_revisions_grow_and_a_deletion_carries_its_own(server: FakeApiServer, http: httpx.AsyncClient) -> None:
+    async with watching(http, resourceVersion=str(server.storage.revision)) as events:
+        for name in "abcdefgh":
+            server.create(web(name))
+        await ApiClient(http, "tester").delete(ES.path("default", "a"))
+        async with asyncio.timeout(DEADLINE):
+            seen = [int((await anext(events))["object"]["metadata"]["resourceVersion"]) for _ in range(9)]
+    assert seen == sorted(set(seen))
+    assert [str(one) for one in seen] != sorted(str(one) for one in seen)
+
+
+async def test_without_a_revision_all_is_added_in_name_order(server: FakeApiServer, http: httpx.AsyncClient) -> None:
+    for name in ("b", "a"):
+        server.create(web(name))
+    async with watching(http) as events:
+        assert await following(events, 2) == [("ADDED", "a"), ("ADDED", "b")]
+
+
+async def test_a_compacted_revision_is_an_error_event_in_a_stream_of_200(
+    server: FakeApiServer, http: httpx.AsyncClient
+) -> None:
+    old = str(server.storage.revision)
+    server.create(web("a"))
+    server.compact()
+    async with watching(http, resourceVersion=old) as events:
+        async with asyncio.timeout(DEADLINE):
+            event = await anext(events)
+    assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
+
+
+async def test_a_revision_of_the_future_stays_silent_and_its_list_is_504(
+    server: FakeApiServer, http: httpx.AsyncClient
+) -> None:
+    future = str(server.storage.revision + 1000)
+    params = {"resourceVersion": future, "timeoutSeconds": "1", "allowWatchBookmarks": "true"}
+    async with watching(http, **params) as events:
+        server.create(web("a"))
+        assert [event async for event in events] == []
+    answer = await http.get(ALL, params={"resourceVersion": future})
+    assert answer.status_code == 504
+    assert answer.json()["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+
+
+async def test_a_revision_that_is_no_number_is_500(http: httpx.AsyncClient) -> None:
+    assert (await http.get(ALL, params={"watch": "true", "resourceVersion": "abc"})).status_code == 500
+
+
+async def test_timeout_seconds_ends_the_watch_after_a_last_bookmark(
+    server: FakeApiServer, http: httpx.AsyncClient
+) -> None:
+    params = {"resourceVersion": str(server.storage.revision), "timeoutSeconds": "1", "allowWatchBookmarks": "true"}
+    async with watching(http, **params) as events, asyncio.timeout(DEADLINE):
+        kinds = [(event["type"], event["object"]["metadata"]["resourceVersion"]) async for event in events]
+    assert kinds == [("BOOKMARK", str(server.storage.revision))]
+
+
+async def test_bookmarks_come_to_an_idle_watch_that_asked_for_them(
+    server: FakeApiServer, http: httpx.AsyncClient
+) -> None:
+    server.api.bookmark_seconds = 0.05
+    revision = str(server.storage.revision)
+    async with watching(http, resourceVersion=revision, allowWatchBookmarks="true") as events:
+        assert await following(events, 2) == [("BOOKMARK", ""), ("BOOKMARK", "")]
+    async with watching(http, resourceVersion=revision, timeoutSeconds="1") as events:
+        assert [event async for event in events] == []
+
+
+class TestStreamingLists:
+    async def test_initial_events_end_with_a_marked_bookmark(
+        self, server: FakeApiServer, http: httpx.AsyncClient
+    ) -> None:
+        server.create(web("a"))
+        asked = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
+        async with watching(http, **asked) as events, asyncio.timeout(DEADLINE):
+            first, mark = await anext(events), await anext(events)
+        assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", "a")
+        assert mark["type"] == "BOOKMARK"
+        assert mark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+    @pytest.mark.parametrize(
+        ("gate", "params", "text"),
+        [
+            pytest.param(True, {}, 'requires setting resourceVersionMatch to "NotOlderThan"', id="no match"),
+            pytest.param(
+                False,
+                {"resourceVersionMatch": "NotOlderThan"},
+                "forbidden for watch unless the WatchList feature gate is enabled",
+                id="gate off",
+            ),
+        ],
+    )
+    async def test_what_is_refused(
+        self, server: FakeApiServer, http: httpx.AsyncClient, gate: bool, params: dict[str, str], text: str
+    ) -> None:
+        server.api.watch_list = gate
+        answer = await http.get(ALL, params={"watch": "true", "sendInitialEvents": "true"} | params)
+        assert answer.status_code == 422
+        assert text in answer.json()["message"]
+
+
+async def test_selectors_choose_and_an_object_that_leaves_them_is_deleted_to_the_watcher(
+    server: FakeApiServer, http: httpx.AsyncClient
+) -> None:
+    server.create(web("a", tier="front"))
+    server.create(web("b", tier="back"))
+    for selector in ("tier=front", "tier in (front, side)", "tier!=back,tier", "tier notin (back)"):
+        listed = (await http.get(ALL, params={"labelSelector": selector})).json()["items"]
+        assert [one["metadata"]["name"] for one in listed] == ["a"], selector
+    by_name = (await http.get(ALL, params={"fieldSelector": "metadata.name=b"})).json()["items"]
+    assert [one["metadata"]["name"] for one in by_name] == ["b"]
+    assert (await http.get(ALL, params={"fieldSelector": "spec.port=80"})).status_code == 400
+    revision = str(server.storage.revision)
+    async with watching(http, resourceVersion=revision, labelSelector="tier=front") as events:
+        for name, tier in (("b", "front"), ("a", "back")):
+            patch = {"metadata": {"labels": {"tier": tier}}}
+            await ApiClient(http, "tester").patch(ES.path("default", name), patch)
+        assert await following(events, 2) == [("ADDED", "b"), ("DELETED", "a")]
+
+
+async def test_a_paged_list_shows_one_moment_and_its_token_expires(
+    server: FakeApiServer, http: httpx.AsyncClient
+) -> None:
+    for name in "abc":
+        server.create(web(name))
+    first = (await http.get(ALL, params={"limit": "2"})).json()
+    assert first["metadata"]["remainingItemCount"] == 1
+    server.create(web("bb"))
+    rest = (await http.get(ALL, params={"limit": "2", "continue": first["metadata"]["continue"]})).json()
+    assert [one["metadata"]["name"] for one in first["items"] + rest["items"]] == ["a", "b", "c"]
+    assert rest["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+    again = (await http.get(ALL, params={"limit": "2"})).json()["metadata"]["continue"]
+    server.compact()
+    server.create(web("d"))
+    server.compact()
+    assert (await http.get(ALL, params={"continue": again})).status_code == 410
+
+
+@pytest.mark.parametrize("abruptly", [pytest.param(False, id="at its end"), pytest.param(True, id="in the middle")])
+async def test_watches_can_be_ended(server: FakeApiServer, http: httpx.AsyncClient, abruptly: bool) -> None:
+    async with watching(http, resourceVersion=str(server.storage.revision)) as events:
+        server.create(web("a"))
+        assert await following(events, 1) == [("ADDED", "a")]
+        assert server.end_watches(abruptly=abruptly) == 1
+        if abruptly:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await anext(events)
+        else:
+            assert [event async for event in events] == []
+    assert server.storage.watchers == 0
+
+
+async def test_a_black_hole_keeps_watches_open_and_says_nothing(server: FakeApiServer, http: httpx.AsyncClient) -> None:
+    async with watching(http, resourceVersion=str(server.storage.revision)) as events:
+        server.api.flowing.clear()
+        server.create(web("a"))
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        server.api.flowing.set()
+        assert (await asyncio.wait_for(waiting, DEADLINE))["object"]["metadata"]["name"] == "a"
+
+
+class TestFaults:
+    async def test_a_code_for_a_while_with_retry_after(self, server: FakeApiServer, http: httpx.AsyncClient) -> None:
+        fault = server.faults.add(Fault(code=429, retry_after=3, verbs=frozenset({"list"}), times=2))
+        answers = [await http.get(ALL) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [429, 429, 200]
+        assert answers[0].headers["Retry-After"] == "3"
+        assert answers[0].json()["message"] == "storage is (re)initializing"
+        assert fault.hits == 2
+
+    async def test_it_strikes_only_what_it_is_meant_for(self, server: FakeApiServer, http: httpx.AsyncClient) -> None:
+        server.faults.add(Fault(code=500, resources=frozenset({"services"}), actors=frozenset({"tester"})))
+        assert (await http.get("/api/v1/services")).status_code == 500
+        assert (await http.get(ALL)).status_code == 200
+        assert (await http.get("/api/v1/services", headers={"User-Agent": "other/1"})).status_code == 200
+
+    async def test_a_lost_answer_has_been_carried_out(self, server: FakeApiServer, http: httpx.AsyncClient) -> None:
+        server.faults.add(Fault(lose_answer=True, times=1))
+        with pytest.raises(httpx.HTTPError):
+            await http.post(ES.path("default"), json=web("a"))
+        assert server.get("ExternalService", "default", "a") is not None
+
+    async def test_a_stall_lasts_until_it_is_lifted(self, server: FakeApiServer, http: httpx.AsyncClient) -> None:
+        fault = server.faults.add(Fault(stall=True))
+        waiting = asyncio.ensure_future(http.get(ALL))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        fault.lift()
+        assert (await asyncio.wait_for(waiting, DEADLINE)).status_code == 200
+
+    async def test_a_stopped_server_refuses_and_comes_back_with_what_it_had(
+        self, server: FakeApiServer, http: httpx.AsyncClient
+    ) -> None:
+        server.create(web("a"))
+        port = server.port
+        await server.stop()
+        with pytest.raises(httpx.ConnectError):
+            await http.get(ALL)
+        await server.start()
+        assert server.port == port
+        assert (await http.get(ES.path("default", "a"))).status_code == 200
+
+    async def test_tokens_that_are_not_known_get_401(self, server: FakeApiServer, http: httpx.AsyncClient) -> None:
+        server.api.tokens = {"secret": "sidecar"}
+        assert (await http.get(ALL)).status_code == 401
+        assert (await http.get(ALL, headers={"Authorization": "Bearer secret"})).status_code == 200
+        server.api.tokens = {"rotated": "sidecar"}
+        assert (await http.get(ALL, headers={"Authorization": "Bearer secret"})).status_code == 401
+        assert [one.actor for one in server.audit.requests] == ["sidecar"]
