@@ -334,7 +334,7 @@ def test_what_the_sidecar_may_do(
     attributes = {
         "group": GROUP,
         "verb": verb,
-        "resource": resource,
+        "resource": "externalservices",
         "subresource": subresource,
         "namespace": "default",
     }
