@@ -3,7 +3,7 @@
 The request's frames are made once a target; of the answer only stream 1 matters.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from hpack import Decoder, Encoder, HPACKError
@@ -95,19 +95,17 @@ class Connection:
         self._settled = False
         self.replies = b""
 
-    def receive(self, data: bytes) -> list[Headers | Data]:
-        """What stream 1 brought. Raises Broken, also when the connection ends (empty data)."""
+    def receive(self, data: bytes) -> Iterator[Headers | Data]:
+        """What stream 1 brought, one by one. Raises Broken in its turn, also when the connection ends (empty data)."""
         if not data:
             raise Broken(message.CLOSED_IN_BODY if self._settled else message.CLOSED_UNANSWERED)
         self._buffer += data
-        events: list[Headers | Data] = []
         while (found := self._next_frame()) is not None:
             event = self._handle(*found)
             if event is not None:
-                events.append(event)
+                yield event
                 if event.end:
-                    break
-        return events
+                    return
 
     def _next_frame(self) -> tuple[int, int, int, bytes] | None:
         buffer = self._buffer

@@ -20,9 +20,7 @@ _DROPPED_IN_HTTP2 = frozenset({"connection", "proxy-connection", "transfer-encod
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HOST_HEADER = re.compile(r"[!$%&'()*+,\-.:;=\[\]_~0-9A-Za-z]*")
-_DNS_NAME = re.compile(
-    r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,62}\.)*[A-Za-z0-9_\-]{0,62}[A-Za-z0-9_]\.?|[A-Za-z0-9_]"
-)
+_DNS_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_\-]{1,63}(?:\.[A-Za-z0-9_\-]{1,63})*")
 _SPACE = " \t\r\n"
 
 
@@ -53,10 +51,8 @@ class HttpRequest:
     @property
     def server_name(self) -> str | None:
         """The name for SNI: that of the Host header, none if it is an address (deviation D3)."""
-        name = url.split_host(self.authority)[0].rstrip(".")
-        if not name or _is_address(name) or not _DNS_NAME.fullmatch(name):
-            return None
-        return name if all(len(label) <= 63 for label in name.split(".")) else None
+        name = url.split_host(self.authority)[0].removesuffix(".")
+        return name if _DNS_NAME.fullmatch(name) and not _is_address(name) else None
 
     @property
     def port(self) -> int:

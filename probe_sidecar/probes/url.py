@@ -82,7 +82,7 @@ def split_host(host: str) -> tuple[str, str]:
 def parse(text: str) -> Url:
     """Read a reference, absolute or relative; the fragment is dropped. Raises BadUrl."""
     rest, _, fragment = text.partition("#")
-    if _CONTROL.search(text):
+    if _CONTROL.search(rest):
         raise BadUrl("control character")
     if _BAD_ESCAPE.search(fragment):
         raise BadUrl("escape in the fragment")
@@ -93,13 +93,13 @@ def parse(text: str) -> Url:
     query = found if found or mark else None
     if not rest.startswith("/"):
         if scheme:
-            return Url(scheme=scheme, query=query, opaque=True)
+            return Url(scheme=scheme, query=query, opaque=bool(rest))
         if ":" in rest.partition("/")[0]:
             raise BadUrl("colon in the first segment")
     if not rest.startswith("//") or (not scheme and rest.startswith("///")):
         return Url(scheme=scheme, path=_escaped_path(rest), query=query)
     authority, slash, path = rest[2:].partition("/")
-    user, host = _split_authority(authority)
+    user, host = _split_authority(scheme, authority)
     return Url(scheme=scheme, host=host, path=_escaped_path(slash + path), query=query, user=user)
 
 
@@ -140,9 +140,9 @@ def _split_scheme(text: str) -> tuple[str, str]:
     return (found[1].lower(), text[found.end() :]) if found else ("", text)
 
 
-def _split_authority(authority: str) -> tuple[str | None, str]:
+def _split_authority(scheme: str, authority: str) -> tuple[str | None, str]:
     before, at, host = authority.rpartition("@")
-    _check_host(host)
+    _check_host(scheme, host)
     host = _unescape(host)
     if not at:
         return None, host
@@ -151,17 +151,18 @@ def _split_authority(authority: str) -> tuple[str | None, str]:
     return _unescape(before), host
 
 
-def _check_host(host: str) -> None:
-    name, bracket, port = host.partition("]")
-    if host.startswith("[") and bracket:
+def _check_host(scheme: str, host: str) -> None:
+    if host.startswith("["):
+        name, bracket, port = host.rpartition("]")
         try:
-            ipaddress.IPv6Address(name[1:])
+            ipaddress.IPv6Address(name[1:] if bracket else "")
         except ValueError:
             raise BadUrl("host in brackets") from None
     else:
-        name, colon, digits = host.partition(":")
-        port = colon + digits
-    if "[" in name[1:] or not _OPTIONAL_PORT.fullmatch(port):
+        # Go is strict about a second colon only where the scheme is known to allow none.
+        name, colon, digits = host.partition(":") if scheme in ("http", "https") else host.rpartition(":")
+        port = colon + digits if colon else ""
+    if "[" in host[1:] or not _OPTIONAL_PORT.fullmatch(port):
         raise BadUrl("port")
     if _NOT_IN_HOST.search(host) or _BAD_ESCAPE.search(host) or _ESCAPED_ASCII.search(host):
         raise BadUrl("host")
@@ -185,14 +186,17 @@ def _without_dots(path: str) -> str:
     """Go's resolvePath: "." and ".." resolved, always with a leading slash unless empty."""
     if not path:
         return ""
-    kept: list[str] = []
-    segments = path.removeprefix("/").split("/")
+    built, first = "/", True
+    segments = path.split("/")
     for segment in segments:
         if segment == "..":
-            if kept:
-                kept.pop()
-        elif segment != ".":
-            kept.append(segment)
+            built = built[: max(1, built.rfind("/", 1))]
+            first = len(built) == 1
+        elif segment == ".":
+            first = False
+        else:
+            built += segment if first else "/" + segment
+            first = False
     if segments[-1] in (".", ".."):
-        kept.append("")
-    return "/" + "/".join(kept)
+        built += "/"
+    return built[1:] if built.startswith("//") else built

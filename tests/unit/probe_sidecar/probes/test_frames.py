@@ -1,0 +1,151 @@
+import pytest
+from hpack import Decoder, Encoder
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe_sidecar.probes import frames
+from probe_sidecar.probes.frames import Broken, Connection, Data, Headers, frame
+
+SETTINGS = frame(frames.SETTINGS, 0, 0)
+BLOCK = Encoder().encode([(b":status", b"200")])
+HEADERS = frame(frames.HEADERS, frames.END_HEADERS, 1, BLOCK)
+HEAD = Headers([(b":status", b"200")], end=False)
+DATA = frame(frames.DATA, frames.END_STREAM, 1, b"ok")
+
+
+def test_the_opening_is_preface_settings_and_request() -> None:
+    fields = [(b":method", b"GET"), (b"x", b"y")]
+    sent = frames.opening(fields)
+    assert sent.startswith(frames.PREFACE + bytes.fromhex("00000c040000000000 000200000000 000600010000"))
+    request = sent[len(frames.PREFACE) + 21 :]
+    assert request[3:9] == bytes.fromhex("01 05 00000001")
+    assert [(bytes(name), bytes(value)) for name, value in Decoder().decode(request[9:], raw=True)] == fields
+
+
+def test_an_opening_with_a_body_ends_the_stream_there() -> None:
+    sent = frames.opening([(b":method", b"POST")], b"body")
+    assert sent.endswith(bytes.fromhex("000004 00 01 00000001") + b"body")
+
+
+def test_a_long_field_section_is_continued() -> None:
+    sent = frames.opening([(b"x", b"x" * 20_000)])[len(frames.PREFACE) + 21 :]
+    length = int.from_bytes(sent[:3], "big")
+    assert (length, sent[3], sent[4]) == (16_384, frames.HEADERS, frames.END_STREAM)
+    assert (sent[9 + length + 3], sent[9 + length + 4]) == (frames.CONTINUATION, frames.END_HEADERS)
+
+
+ANSWERS = [
+    pytest.param(SETTINGS + HEADERS + DATA, [HEAD, Data(b"ok", True)], id="head-and-body"),
+    pytest.param(
+        SETTINGS + frame(frames.HEADERS, 0, 1, BLOCK[:1]) + frame(frames.CONTINUATION, 4, 1, BLOCK[1:]),
+        [HEAD],
+        id="continued-headers",
+    ),
+    pytest.param(
+        SETTINGS + frame(frames.HEADERS, 0x2C, 1, b"\x02" + bytes(5) + BLOCK + b"\0\0"),
+        [HEAD],
+        id="padding-and-priority",
+    ),
+    pytest.param(SETTINGS + frame(frames.DATA, 0x9, 1, b"\x01ok\0"), [Data(b"ok", True)], id="padded-data"),
+    pytest.param(
+        SETTINGS + frame(99, 255, 3, b"?") + frame(frames.WINDOW_UPDATE, 0, 0, bytes(4)) + DATA,
+        [Data(b"ok", True)],
+        id="unknown-frames-passed-over",
+    ),
+    pytest.param(
+        SETTINGS + frame(frames.GOAWAY, 0, 0, bytes.fromhex("00000001 00000000")) + DATA,
+        [Data(b"ok", True)],
+        id="goaway-after-our-stream",
+    ),
+    pytest.param(SETTINGS + DATA + b"garbage beyond the end", [Data(b"ok", True)], id="nothing-is-read-beyond-the-end"),
+]
+
+
+@pytest.mark.parametrize(("answer", "events"), ANSWERS)
+def test_what_stream_1_brings(answer: bytes, events: list[object]) -> None:
+    assert list(Connection().receive(answer)) == events
+
+
+@given(st.data())
+def test_any_split_brings_the_same(data: st.DataObject) -> None:
+    answer = SETTINGS + HEADERS + frame(frames.PING, 0, 0, b"12345678") + DATA
+    cuts = sorted(data.draw(st.lists(st.integers(1, len(answer) - 1), max_size=8, unique=True)))
+    connection = Connection()
+    events = []
+    for start, end in zip([0, *cuts], [*cuts, len(answer)], strict=True):
+        events += connection.receive(answer[start:end])
+    assert events == [HEAD, Data(b"ok", True)]
+    assert connection.replies == bytes.fromhex("000000040100000000 000008060100000000") + b"12345678"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", "not an HTTP/2 answer", id="http-1"),
+        pytest.param(b"HTTP/", "not an HTTP/2 answer", id="begins-like-http-1"),
+        pytest.param(b"\x15\x03\x01\x00\x02\x02\x16", "not an HTTP/2 answer", id="tls-alert"),
+        pytest.param(b"SSH-2.0", "not an HTTP/2 answer", id="ssh"),
+        pytest.param(HEADERS, "not an HTTP/2 answer", id="headers-before-settings"),
+        pytest.param(b"", "closed without an answer", id="closed"),
+        pytest.param(SETTINGS + b"\xff\xff\xff" + bytes(6), "malformed HTTP/2 answer: frame size", id="huge-frame"),
+        pytest.param(
+            SETTINGS + frame(frames.HEADERS, 4, 1, b"\xff\xff"),
+            "malformed HTTP/2 answer: header compression",
+            id="hpack",
+        ),
+        pytest.param(
+            SETTINGS + frame(frames.HEADERS, 4, 3, BLOCK), "malformed HTTP/2 answer: stream", id="another-stream"
+        ),
+        pytest.param(
+            SETTINGS + frame(frames.PUSH_PROMISE, 4, 1, bytes(4)), "malformed HTTP/2 answer: stream", id="push"
+        ),
+        pytest.param(
+            SETTINGS + frame(frames.CONTINUATION, 4, 1), "malformed HTTP/2 answer: stream", id="lone-continuation"
+        ),
+        pytest.param(
+            SETTINGS + frame(frames.HEADERS, 0, 1) + DATA,
+            "malformed HTTP/2 answer: headers interrupted",
+            id="interrupted",
+        ),
+        pytest.param(SETTINGS + frame(frames.DATA, 8, 1, b"\x05ok"), "malformed HTTP/2 answer: padding", id="padding"),
+        pytest.param(SETTINGS + frame(frames.SETTINGS, 0, 0, b"x"), "malformed HTTP/2 answer: settings", id="settings"),
+        pytest.param(SETTINGS + frame(frames.PING, 0, 0, b"x"), "malformed HTTP/2 answer: ping", id="ping"),
+        pytest.param(
+            SETTINGS + frame(frames.RST_STREAM, 0, 1, b"x"), "malformed HTTP/2 answer: frame size", id="short-reset"
+        ),
+        pytest.param(
+            SETTINGS + frame(frames.GOAWAY, 0, 0, b"x"), "malformed HTTP/2 answer: frame size", id="short-goaway"
+        ),
+        pytest.param(
+            SETTINGS + frame(frames.RST_STREAM, 0, 1, bytes.fromhex("00000007")),
+            "HTTP/2 stream reset: REFUSED_STREAM",
+            id="reset",
+        ),
+        pytest.param(
+            SETTINGS + frame(frames.GOAWAY, 0, 0, bytes.fromhex("00000000 0000000b")),
+            "HTTP/2 connection ended: ENHANCE_YOUR_CALM",
+            id="goaway",
+        ),
+        pytest.param(
+            SETTINGS + frame(frames.GOAWAY, 0, 0, bytes.fromhex("00000000 000000ff")),
+            "HTTP/2 connection ended: 255",
+            id="code",
+        ),
+        pytest.param(
+            SETTINGS + frame(frames.HEADERS, 0, 1) + frame(frames.CONTINUATION, 0, 1, bytes(16_000)) * 5,
+            "response headers over 64 KiB",
+            id="d9-endless-headers",
+        ),
+    ],
+)
+def test_what_breaks_it(answer: bytes, message: str) -> None:
+    with pytest.raises(Broken) as caught:
+        list(Connection().receive(answer))
+    assert str(caught.value) == message
+
+
+def test_an_end_within_the_answer() -> None:
+    connection = Connection()
+    assert list(connection.receive(SETTINGS + HEADERS)) == [HEAD]
+    with pytest.raises(Broken, match="closed within the body"):
+        list(connection.receive(b""))

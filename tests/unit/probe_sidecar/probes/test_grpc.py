@@ -1,0 +1,147 @@
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from hpack import Decoder, Encoder
+
+from app.api.core import GRPCAction
+from probe_sidecar.probes import frames, grpc
+from probe_sidecar.probes.exchange import Answer
+from probe_sidecar.probes.frames import frame
+from probe_sidecar.probes.grpc import GrpcExchange
+from probe_sidecar.probes.outcome import Outcome, Result
+
+SETTINGS = frame(frames.SETTINGS, 0, 0)
+END = frames.END_STREAM
+
+
+def head(*fields: tuple[str, str], end: int = 0) -> bytes:
+    return frame(frames.HEADERS, frames.END_HEADERS | end, 1, Encoder().encode(fields))
+
+
+def framed(message: bytes) -> bytes:
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def body(message: bytes, end: int = 0) -> bytes:
+    return frame(frames.DATA, end, 1, framed(message))
+
+
+def failure(message: str) -> Outcome:
+    return Outcome(Result.FAILURE, message)
+
+
+GRPC_HEAD = head((":status", "200"), ("content-type", "application/grpc"))
+TRAILERS = head(("grpc-status", "0"), end=END)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(
+            GRPC_HEAD + body(b"\x08\x01") + TRAILERS, Outcome(Result.SUCCESS, "SERVING"), id="line-18-serving"
+        ),
+        pytest.param(GRPC_HEAD + body(b"\x08\x02") + TRAILERS, failure("NOT_SERVING"), id="line-18-not-serving"),
+        pytest.param(GRPC_HEAD + body(b"") + TRAILERS, failure("UNKNOWN"), id="line-18-unknown"),
+        pytest.param(
+            GRPC_HEAD + body(b"\x08\x03") + TRAILERS, failure("SERVICE_UNKNOWN"), id="line-18-service-unknown"
+        ),
+        pytest.param(
+            GRPC_HEAD + body(b"\x08\x09") + TRAILERS, failure("health status 9"), id="line-18-from-the-future"
+        ),
+        pytest.param(
+            head((":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "12"), end=END),
+            failure("gRPC status UNIMPLEMENTED"),
+            id="line-18-unimplemented",
+        ),
+        pytest.param(
+            GRPC_HEAD + head(("grpc-status", "5"), ("grpc-message", "secret"), end=END),
+            failure("gRPC status NOT_FOUND"),
+            id="line-18-not-found",
+        ),
+        pytest.param(GRPC_HEAD + head(("grpc-status", "99"), end=END), failure("gRPC status 99"), id="unknown-code"),
+        pytest.param(
+            GRPC_HEAD + body(b"\x08\x01") + head(("x", "y"), end=END),
+            failure("malformed gRPC answer"),
+            id="no-grpc-status",
+        ),
+        pytest.param(GRPC_HEAD + body(b"\x08\x01", END), failure("malformed gRPC answer"), id="no-trailers"),
+        pytest.param(GRPC_HEAD + TRAILERS, failure("malformed gRPC answer"), id="no-message"),
+        pytest.param(
+            GRPC_HEAD + frame(frames.DATA, 0, 1, b"\x01" + framed(b"\x08\x01")[1:]) + TRAILERS,
+            failure("malformed gRPC answer"),
+            id="compressed",
+        ),
+        pytest.param(GRPC_HEAD + body(b"x" * 5_000), failure("malformed gRPC answer"), id="message-too-long"),
+        pytest.param(body(b""), failure("malformed gRPC answer"), id="message-before-head"),
+        pytest.param(
+            head((":status", "404"), ("content-type", "text/plain"), end=END),
+            failure("HTTP 404 instead of a gRPC answer"),
+            id="line-18-another-http2-server",
+        ),
+        pytest.param(
+            head((":status", "200"), ("content-type", "text/html")),
+            failure("not a gRPC answer"),
+            id="another-content-type",
+        ),
+        pytest.param(
+            head((":status", "200"), ("content-type", "application/grpc+proto")) + body(b"\x08\x01") + TRAILERS,
+            Outcome(Result.SUCCESS, "SERVING"),
+            id="content-type-with-format",
+        ),
+        pytest.param(
+            head((":status", "103")) + GRPC_HEAD + body(b"\x08\x01") + TRAILERS,
+            Outcome(Result.SUCCESS, "SERVING"),
+            id="interim-head-skipped",
+        ),
+        pytest.param(
+            GRPC_HEAD + frame(frames.RST_STREAM, 0, 1, bytes.fromhex("00000007")),
+            failure("HTTP/2 stream reset: REFUSED_STREAM"),
+            id="line-18-any-rpc-error",
+        ),
+        pytest.param(GRPC_HEAD, frame(frames.SETTINGS, frames.ACK, 0), id="waits-and-acknowledges"),
+    ],
+)
+def test_an_answer(answer: bytes, expected: Answer) -> None:
+    assert GrpcExchange(b"").feed(SETTINGS + answer) == expected
+
+
+@pytest.mark.parametrize("service", ["", "shop", "ä" * 200])
+def test_line_17_the_call(service: str) -> None:
+    hop = grpc.hop(GRPCAction(port=50051, service=service), "2001:db8::1", "::1", 7)
+    assert hop.address == ("::1", 50051, 0, 0)
+    sent = hop.open().begin()
+    assert isinstance(sent, bytes)
+    rest = sent[len(frames.PREFACE) + 21 :]
+    length = int.from_bytes(rest[:3], "big")
+    fields = [(bytes(name), bytes(value)) for name, value in Decoder().decode(rest[9 : 9 + length], raw=True)]
+    assert fields == [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", b"/grpc.health.v1.Health/Check"),
+        (b":authority", b"[2001:db8::1]:50051"),
+        (b"content-type", b"application/grpc"),
+        (b"user-agent", b"kube-probe/1.36"),
+        (b"te", b"trailers"),
+        (b"grpc-timeout", b"7S"),
+    ]
+    assert rest[9 + length + 9 :] == framed(HealthCheckRequest(service=service).SerializeToString())
+
+
+def test_the_health_status_is_read_as_protobuf_reads_it() -> None:
+    for status in range(4):
+        encoded = HealthCheckResponse(status=status).SerializeToString()
+        assert grpc.health_status(framed(encoded)) == status
+    unknown_fields = bytes.fromhex("10 96 01 1a 02 6869 25 01020304 29 0102030405060708 08 01")
+    assert grpc.health_status(framed(unknown_fields)) == HealthCheckResponse.FromString(unknown_fields).status == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(b"\x08", id="value-missing"),
+        pytest.param(b"\x1a\x05x", id="length-beyond-the-end"),
+        pytest.param(b"\x0b", id="group"),
+        pytest.param(b"\x08" + b"\xff" * 11, id="endless-varint"),
+    ],
+)
+def test_a_malformed_message_has_no_status(message: bytes) -> None:
+    assert grpc.health_status(framed(message)) is None

@@ -1,0 +1,248 @@
+from collections.abc import Iterable
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api.core import HTTPGetAction
+from probe_sidecar.probes.exchange import Answer, Hop
+from probe_sidecar.probes.http1 import Http1Exchange, quick
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.request import HttpRequest, first_request
+from probe_sidecar.probes.tcp import TcpExchange
+
+REQUEST = first_request(HTTPGetAction(port=80), "10.0.0.1", "10.0.0.1")
+OK = Outcome(Result.SUCCESS, "HTTP 200")
+
+
+def hop(request: HttpRequest) -> Hop:
+    return Hop((str(request.url), request.port), TcpExchange)
+
+
+FOLLOWED = hop(REQUEST)._replace(address=("http://10.0.0.1:80/x", 80))
+
+
+def failure(message: str) -> Outcome:
+    return Outcome(Result.FAILURE, message)
+
+
+def malformed(part: str) -> Outcome:
+    return failure(f"malformed HTTP answer: {part}")
+
+
+def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Answer:
+    """What the exchange answers to these pieces and then, if `ended`, to the end of the connection."""
+    exchange = Http1Exchange(REQUEST, b"", hop)
+    answer: Answer = None
+    for piece in pieces:
+        answer = exchange.feed(piece)
+        if answer is not None:
+            return answer
+    return exchange.feed(b"") if ended else None
+
+
+def followed(answer: Answer) -> Answer:
+    """A hop is a fresh value each time; its address says which."""
+    return answer._replace(open=FOLLOWED.open) if isinstance(answer, Hop) else answer
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /x\r\n"
+
+# What a server sends before it closes the connection, and what that comes to.
+CLOSED = [
+    pytest.param(HEAD + b"Content-Length: 2\r\n\r\nok", OK, id="line-8-plain"),
+    pytest.param(HEAD + b"\r\nok", OK, id="line-8-body-until-the-end"),
+    pytest.param(b"HTTP/1.0 200 OK\r\n\r\nok", OK, id="line-8-http-1.0"),
+    pytest.param(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok", OK, id="line-8-http-1.0-knows-no-te"),
+    pytest.param(b"HTTP/1.1 200\r\n\r\n", OK, id="line-8-no-reason"),
+    pytest.param(b"HTTP/1.1  200  OK\r\n\r\n", OK, id="line-8-spaces-before-the-status"),
+    pytest.param(b"HTTP/1.1 200 OK\n\nok", OK, id="bare-line-feeds"),
+    pytest.param(HEAD + b"A: b\r\n  c\r\n\td\r\n\r\n", OK, id="continued-header"),
+    pytest.param(HEAD + b"Some Name: b\r\n\r\n", OK, id="space-in-a-name"),
+    pytest.param(
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", OK._replace(message="HTTP 204"), id="204-no-body"
+    ),
+    pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"\r\n", OK, id="line-8-100-skipped"),
+    pytest.param(
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 199 X\r\n\r\n" + HEAD + b"\r\n",
+        OK,
+        id="line-8-1xx-skipped",
+    ),
+    pytest.param(b"HTTP/1.1 101 Switching\r\n\r\n", failure("HTTP 101"), id="line-8-101"),
+    pytest.param(b"HTTP/1.1 999 What\r\n\r\n", failure("HTTP 999"), id="line-8-999"),
+    pytest.param(b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\nshort", failure("HTTP 503"), id="line-14-d1-cut-503"),
+    pytest.param(b"HTTP/1.1 404 No\r\nX: secret\r\n\r\nsecret", failure("HTTP 404"), id="line-15-only-the-status"),
+    pytest.param(CHUNKED + b"2\r\nok\r\n0\r\n\r\n", OK, id="chunked"),
+    pytest.param(CHUNKED + b"2;a=b \r\nok\r\n00\r\nT: x\r\n\r\n", OK, id="chunked-extension-and-trailer"),
+    pytest.param(
+        HEAD + b"Transfer-Encoding: Chunked\r\nContent-Length: 9\r\n\r\n0\r\n\r\n", OK, id="chunked-beats-length"
+    ),
+    pytest.param(CHUNKED + b"2\r\nok\r\n", failure("closed within the body"), id="line-14-d1-cut-chunked"),
+    pytest.param(CHUNKED + b"2\r\nok\r\n0\r\n", failure("closed within the body"), id="line-14-d1-cut-before-trailers"),
+    pytest.param(CHUNKED + b"2\nok\r\n0\r\n\r\n", malformed("chunk"), id="chunk-size-with-bare-line-feed"),
+    pytest.param(CHUNKED + b"2\r\nokay\r\n0\r\n\r\n", malformed("chunk"), id="chunk-longer-than-said"),
+    pytest.param(CHUNKED + b"-2\r\nok\r\n0\r\n\r\n", malformed("chunk"), id="chunk-size-negative"),
+    pytest.param(CHUNKED + b"12345678901234567\r\n", malformed("chunk"), id="chunk-size-too-long"),
+    pytest.param(CHUNKED + b"2;" + b"x" * 5_000 + b"\r\n", malformed("chunk"), id="chunk-line-too-long"),
+    pytest.param(
+        CHUNKED + (b"1;" + b"x" * 3_000 + b"\r\no\r\n") * 6 + b"0\r\n\r\n",
+        malformed("chunk"),
+        id="chunk-overhead-too-large",
+    ),
+    pytest.param(CHUNKED + b"0\r\nno colon\r\n\r\n", malformed("trailer"), id="trailer-malformed"),
+    pytest.param(CHUNKED + b"0\r\nT: " + b"x" * 5_000 + b"\r\n\r\n", malformed("trailer"), id="trailer-too-long"),
+    pytest.param(HEAD + b"Content-Length: 9\r\n\r\nshort", failure("closed within the body"), id="line-14-d1-cut-body"),
+    pytest.param(HEAD + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", OK, id="equal-lengths"),
+    pytest.param(
+        HEAD + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc", malformed("Content-Length"), id="unequal-lengths"
+    ),
+    pytest.param(HEAD + b"Content-Length: x\r\n\r\nabc", malformed("Content-Length"), id="length-not-a-number"),
+    pytest.param(HEAD + b"Content-Length: +3\r\n\r\nabc", malformed("Content-Length"), id="length-with-sign"),
+    pytest.param(HEAD + b"Content-Length:\r\n\r\nabc", malformed("Content-Length"), id="length-empty"),
+    pytest.param(HEAD + b"Content-Length: %d\r\n\r\n" % (1 << 63), malformed("Content-Length"), id="length-too-large"),
+    pytest.param(
+        HEAD + b"Content-Length: " + b"9" * 5_000 + b"\r\n\r\n", malformed("Content-Length"), id="length-absurd"
+    ),
+    pytest.param(HEAD + b"Transfer-Encoding: gzip\r\n\r\n", malformed("Transfer-Encoding"), id="unknown-encoding"),
+    pytest.param(
+        HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        malformed("Transfer-Encoding"),
+        id="two-encodings",
+    ),
+    pytest.param(b"", failure("closed without an answer"), id="line-13-empty-reply"),
+    pytest.param(b"HTTP/1.1 200 OK\r\nA: b\r\n", failure("closed within the headers"), id="line-13-cut-headers"),
+    pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", failure("closed within the headers"), id="line-13-only-interim"),
+    pytest.param(b"SSH-2.0-OpenSSH_9.9\r\n", failure("not an HTTP answer"), id="line-13-non-http"),
+    pytest.param(b"\x15\x03\x01\x00\x02\x02\x16", failure("not an HTTP answer"), id="line-13-tls-alert"),
+    pytest.param(b"\r\nHTTP/1.1 200 OK\r\n\r\n", failure("not an HTTP answer"), id="blank-line-first"),
+    pytest.param(b"http/1.1 200 OK\r\n\r\n", failure("not an HTTP answer"), id="version-in-small-letters"),
+    pytest.param(b"HTTP/1.1\r\n\r\n", malformed("status line"), id="no-status"),
+    pytest.param(b"HTTP/1.1 20 OK\r\n\r\n", malformed("status line"), id="status-too-short"),
+    pytest.param(b"HTTP/1.1 2x0 OK\r\n\r\n", malformed("status line"), id="status-not-a-number"),
+    pytest.param(b"HTTP/1.10 200 OK\r\n\r\n", malformed("status line"), id="version-malformed"),
+    pytest.param(HEAD + b"no colon\r\n\r\n", malformed("header"), id="header-without-colon"),
+    pytest.param(HEAD + b"no colon\r\n : x\r\n\r\n", malformed("header"), id="colon-only-in-the-continuation"),
+    pytest.param(HEAD + b" A: b\r\n\r\n", malformed("header"), id="first-header-begins-with-space"),
+    pytest.param(HEAD + b": b\r\n\r\n", malformed("header"), id="header-without-name"),
+    pytest.param(HEAD + b"A\x00: b\r\n\r\n", malformed("header"), id="header-name-with-nul"),
+    pytest.param(HEAD + b"A: b\x01\r\n\r\n", malformed("header"), id="header-value-with-control"),
+    pytest.param(HEAD + b"A: b\rc\r\n\r\n", malformed("header"), id="header-value-with-bare-cr"),
+    pytest.param(
+        HEAD + b"A: " + b"x" * 65_536 + b"\r\n\r\n", failure("response headers over 64 KiB"), id="d9-huge-headers"
+    ),
+    pytest.param(
+        b"HTTP/1.1 103 X\r\n\r\n" * 5_000 + HEAD + b"\r\n",
+        failure("response headers over 64 KiB"),
+        id="d9-endless-interim",
+    ),
+    pytest.param(REDIRECT + b"\r\n", FOLLOWED, id="line-9-followed"),
+    pytest.param(REDIRECT + b"Content-Length: 9\r\n\r\nshort", FOLLOWED, id="a-redirects-cut-body-does-not-matter"),
+    pytest.param(REDIRECT + b"Transfer-Encoding: chunked\r\n\r\n?", FOLLOWED, id="nor-does-a-malformed-one"),
+    pytest.param(
+        b"HTTP/1.1 302 Found\r\nLocation: http://other/\r\nContent-Length: 9\r\n\r\nshort",
+        failure("closed within the body"),
+        id="line-14-d1-cut-body-of-a-redirect-not-followed",
+    ),
+    pytest.param(
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", Outcome(Result.WARNING, "HTTP 304"), id="304-no-body"
+    ),
+]
+
+# What comes to a verdict while the connection stays open.
+OPEN = [
+    pytest.param(HEAD + b"Content-Length: 20000\r\n\r\n" + b"x" * 10_240, OK, id="line-12-body-read-at-most-10240"),
+    pytest.param(HEAD + b"\r\n" + b"x" * 10_240, OK, id="line-12-unbounded-body-read-at-most-10240"),
+    pytest.param(CHUNKED + b"5000\r\n" + b"x" * 10_240, OK, id="line-12-chunked-body-read-at-most-10240"),
+    pytest.param(HEAD + b"Content-Length: 20000\r\n\r\n" + b"x" * 10_239, None, id="line-12-one-byte-less-waits"),
+    pytest.param(HEAD + b"\r\nok", None, id="line-14-stalled-body-waits"),
+    pytest.param(CHUNKED + b"2\r\nok\r\n0\r\n", None, id="line-14-stalled-trailers-wait"),
+    pytest.param(HEAD, None, id="line-13-stalled-headers-wait"),
+    pytest.param(b"HTT", None, id="begins-like-http"),
+    pytest.param(HEAD + b"Content-Length: 0\r\n\r\n", OK, id="empty-body"),
+    pytest.param(
+        b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n", failure("HTTP 503"), id="d1-stalled-503-fails-at-once"
+    ),
+    pytest.param(REDIRECT + b"Content-Length: 3000\r\n\r\n", FOLLOWED, id="a-redirects-long-body-is-not-awaited"),
+    pytest.param(REDIRECT + b"Content-Length: 3\r\n\r\nx", None, id="a-redirects-short-body-is"),
+    pytest.param(REDIRECT + b"\r\n" + b"x" * 2_048, FOLLOWED, id="a-redirects-unbounded-body-up-to-2048"),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected"), CLOSED)
+def test_an_answer_and_the_end_of_the_connection(answer: bytes, expected: Answer) -> None:
+    assert followed(judged([answer])) == expected
+
+
+@pytest.mark.parametrize(("answer", "expected"), OPEN)
+def test_an_answer_on_an_open_connection(answer: bytes, expected: Answer) -> None:
+    assert followed(judged([answer], ended=False)) == expected
+
+
+@pytest.mark.parametrize(("answer", "expected"), CLOSED)
+def test_byte_by_byte_it_comes_to_the_same(answer: bytes, expected: Answer) -> None:
+    pieces = [answer[at : at + 1] for at in range(min(len(answer), 300))] + [answer[300:]] * (len(answer) > 300)
+    assert followed(judged(pieces)) == expected
+
+
+@given(st.data())
+def test_any_split_comes_to_the_same(data: st.DataObject) -> None:
+    answer = cast(bytes, data.draw(st.sampled_from(CLOSED)).values[0])
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(answer)), max_size=8)))
+    pieces = [answer[start:end] for start, end in zip([0, *cuts], [*cuts, len(answer)], strict=True)]
+    assert followed(judged(filter(None, pieces))) == followed(judged([answer] if answer else []))
+
+
+# What heads are made of, good and bad, to find an answer that the quick look and the strict reader see differently.
+FRAGMENTS = [
+    b"HTTP/1.1 200 OK",
+    b"HTTP/1.1 204 ",
+    b"HTTP/1.0 200 OK",
+    b"\r\n",
+    b"\n",
+    b"Content-Length: 2",
+    b"content-length:3",
+    b"X-Content-Length: 2",
+    b"Transfer-Encoding: chunked",
+    b"A: b",
+    b" ",
+    b"\t",
+    b":",
+    b"\x00",
+    b"ok",
+    b"\xff",
+]
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=10))
+def test_the_quick_look_never_differs_from_the_strict_reader(fragments: list[bytes]) -> None:
+    answer = HEAD + b"".join(fragments)
+    settled = quick(answer)
+    if settled is not None:
+        assert judged([answer[:1], answer[1:]], ended=False) == settled
+
+
+@pytest.mark.parametrize(
+    ("answer", "settled"),
+    [
+        pytest.param(HEAD + b"Server: x\r\ncontent-LENGTH:  2 \r\nDate: y\r\n\r\nok", OK, id="plain"),
+        pytest.param(HEAD + b"Content-Length: 99999\r\n\r\n" + b"x" * 10_240, OK, id="long"),
+        pytest.param(HEAD + b"X-Content-Length: 2\r\n\r\nok", None, id="another-header"),
+        pytest.param(HEAD + b"Content-Length: 2\r\nX-Content-Length: 2\r\n\r\nok", None, id="doubtful"),
+        pytest.param(HEAD + b"Content-Length: 3\r\n\r\nok", None, id="short"),
+        pytest.param(b"HTTP/1.1 204 X\r\nContent-Length: 3\r\n\r\nabc", None, id="no-body-allowed"),
+        pytest.param(b"HTTP/1.1 302 X\r\nContent-Length: 0\r\n\r\n", None, id="redirect"),
+    ],
+)
+def test_the_quick_look_settles_plain_answers_only(answer: bytes, settled: Outcome | None) -> None:
+    assert quick(answer) == settled
+
+
+def test_phases_tell_what_is_awaited() -> None:
+    exchange = Http1Exchange(REQUEST, b"GET", hop)
+    assert exchange.begin() == b"GET"
+    assert exchange.phase == "waiting for the response"
+    assert exchange.feed(HEAD + b"Content-Length: 2\r\n\r\n") is None
+    assert exchange.phase == "reading the body"

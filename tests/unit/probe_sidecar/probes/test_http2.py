@@ -1,0 +1,114 @@
+import pytest
+from hpack import Encoder
+
+from app.api.core import HTTPGetAction
+from probe_sidecar.probes import frames
+from probe_sidecar.probes.exchange import Answer, Hop
+from probe_sidecar.probes.frames import frame
+from probe_sidecar.probes.http2 import Http2Exchange
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.request import HttpRequest, first_request
+from probe_sidecar.probes.tcp import TcpExchange
+
+REQUEST = first_request(HTTPGetAction(port=443, scheme="HTTPS", path="/a"), "10.0.0.1", "10.0.0.1")
+SETTINGS = frame(frames.SETTINGS, 0, 0)
+SETTINGS_ACK = frame(frames.SETTINGS, frames.ACK, 0)
+END = frames.END_STREAM
+
+
+def head(*fields: tuple[str, str], end: int = 0) -> bytes:
+    return frame(frames.HEADERS, frames.END_HEADERS | end, 1, Encoder().encode(fields))
+
+
+def body(data: bytes, end: int = 0) -> bytes:
+    return frame(frames.DATA, end, 1, data)
+
+
+def hop(request: HttpRequest) -> Hop:
+    return Hop((str(request.url), request.port), TcpExchange)
+
+
+def success(status: int) -> Outcome:
+    return Outcome(Result.SUCCESS, f"HTTP {status}")
+
+
+def failure(message: str) -> Outcome:
+    return Outcome(Result.FAILURE, message)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(head((":status", "200")) + body(b"ok", END), success(200), id="line-6-h2-success"),
+        pytest.param(head((":status", "204"), end=END), success(204), id="no-body"),
+        pytest.param(
+            head((":status", "200"), ("content-length", "5"), end=END), success(200), id="length-without-body"
+        ),
+        pytest.param(
+            head((":status", "103")) + head((":status", "200")) + body(b"", END), success(200), id="line-8-1xx-skipped"
+        ),
+        pytest.param(head((":status", "503")), failure("HTTP 503"), id="line-8-failing-status-at-once"),
+        pytest.param(
+            head((":status", "200")) + body(b"x" * 10_240), success(200), id="line-12-body-read-at-most-10240"
+        ),
+        pytest.param(head((":status", "200")) + body(b"x" * 10_239), SETTINGS_ACK, id="line-14-stalled-body-waits"),
+        pytest.param(
+            head((":status", "200"), ("content-length", "5")) + body(b"ok", END),
+            failure("closed within the body"),
+            id="line-14-d1-cut-body",
+        ),
+        pytest.param(
+            head((":status", "200"), ("content-length", "1")) + body(b"ok", END),
+            failure("malformed HTTP/2 answer: longer than its content-length"),
+            id="longer-than-said",
+        ),
+        pytest.param(
+            head((":status", "200")) + frame(frames.RST_STREAM, 0, 1, bytes(4)),
+            failure("HTTP/2 stream reset: NO_ERROR"),
+            id="line-14-d1-reset-body",
+        ),
+        pytest.param(head((":status", "200")) + body(b"ok") + head(("t", "x"), end=END), success(200), id="trailers"),
+        pytest.param(head((":status", "302"), end=END), Outcome(Result.WARNING, "HTTP 302"), id="line-10-no-location"),
+        pytest.param(body(b"ok"), failure("malformed HTTP/2 answer: data before headers"), id="data-first"),
+        pytest.param(head(("a", "b")), failure("malformed HTTP/2 answer: status"), id="no-status"),
+        pytest.param(head((":status", "100"), end=END), failure("malformed HTTP/2 answer: status"), id="ends-interim"),
+    ],
+)
+def test_an_answer(answer: bytes, expected: Answer) -> None:
+    assert Http2Exchange(REQUEST, hop).feed(SETTINGS + answer) == expected
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param(b"", id="without-body"),
+        pytest.param(body(b"x" * 2_048), id="long-body-is-not-awaited"),
+        pytest.param(frame(frames.RST_STREAM, 0, 1, bytes(4)), id="a-cut-body-does-not-matter"),
+    ],
+)
+def test_line_9_a_redirect_is_followed(rest: bytes) -> None:
+    answer = head((":status", "302"), ("location", "http://10.0.0.1:80/x"), end=0 if rest else END)
+    found = Http2Exchange(REQUEST, hop).feed(SETTINGS + answer + rest)
+    assert isinstance(found, Hop)
+    assert found.address == ("http://10.0.0.1:80/x", 80)
+
+
+def test_the_end_of_the_connection() -> None:
+    exchange = Http2Exchange(REQUEST, hop)
+    assert exchange.phase == "waiting for the response"
+    assert exchange.feed(SETTINGS + head((":status", "200"))) == SETTINGS_ACK
+    assert exchange.phase == "reading the body"
+    assert exchange.feed(b"") == failure("closed within the body")
+
+
+def test_the_request_opens_it() -> None:
+    assert Http2Exchange(REQUEST, hop).begin() == frames.opening(
+        [
+            (b":authority", b"10.0.0.1:443"),
+            (b":method", b"GET"),
+            (b":path", b"/a"),
+            (b":scheme", b"https"),
+            (b"accept", b"*/*"),
+            (b"user-agent", b"kube-probe/1.36"),
+        ]
+    )

@@ -1,0 +1,74 @@
+import pytest
+
+from app.api.core import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
+from probe_sidecar.probes.exchange import SocketAddress
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.prepare import prepare
+
+
+@pytest.mark.parametrize(
+    ("probe", "ip", "dial", "address"),
+    [
+        pytest.param(Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", None, ("10.0.0.1", 80), id="http"),
+        pytest.param(Probe(httpGet=HTTPGetAction(port=80)), "::1", None, ("::1", 80, 0, 0), id="ipv6"),
+        pytest.param(
+            Probe(httpGet=HTTPGetAction(port=80, host="elsewhere.example")),
+            "10.0.0.1",
+            None,
+            ("10.0.0.1", 80),
+            id="d8-http-host-is-not-connected-to",
+        ),
+        pytest.param(
+            Probe(tcpSocket=TCPSocketAction(port=5432, host="elsewhere.example")),
+            "10.0.0.1",
+            None,
+            ("10.0.0.1", 5432),
+            id="d8-tcp-host-is-ignored",
+        ),
+        pytest.param(Probe(grpc=GRPCAction(port=50051)), "10.0.0.1", None, ("10.0.0.1", 50051), id="grpc"),
+        pytest.param(
+            Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80), id="dialled-http"
+        ),
+        pytest.param(
+            Probe(tcpSocket=TCPSocketAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80), id="dialled-tcp"
+        ),
+        pytest.param(Probe(grpc=GRPCAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80), id="dialled-grpc"),
+    ],
+)
+def test_where_a_probe_connects(probe: Probe, ip: str, dial: str | None, address: SocketAddress) -> None:
+    prepared = prepare(probe, ip, dial)
+    assert prepared.hop is not None
+    assert prepared.hop.address == address
+
+
+def test_a_dialled_probe_still_names_the_address() -> None:
+    prepared = prepare(Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", "127.0.0.9")
+    assert prepared.hop is not None
+    sent = prepared.hop.open().begin()
+    assert isinstance(sent, bytes)
+    assert b"\r\nHost: 10.0.0.1:80\r\n" in sent
+
+
+def test_line_27_the_timeout_defaults_to_a_second() -> None:
+    assert prepare(Probe(tcpSocket=TCPSocketAction(port=1)), "10.0.0.1").timeout == 1.0
+    assert prepare(Probe(tcpSocket=TCPSocketAction(port=1), timeoutSeconds=7), "10.0.0.1").timeout == 7.0
+
+
+def test_line_4_what_cannot_be_sent_is_a_failure_every_time() -> None:
+    header = HTTPHeader.model_construct(name="X-A", value="a\r\nb")
+    action = HTTPGetAction(port=80).model_copy(update={"httpHeaders": (header,)})
+    prepared = prepare(Probe.model_construct(httpGet=action), "10.0.0.1")
+    assert prepared.hop is None
+    assert prepared.refusal == Outcome(Result.FAILURE, 'httpHeaders "X-A": control character in the value')
+
+
+@pytest.mark.parametrize(("scheme", "handshake"), [("HTTP", False), ("HTTPS", True)])
+def test_only_https_shakes_hands(scheme: str, handshake: bool) -> None:
+    prepared = prepare(Probe.model_validate({"httpGet": {"port": 80, "scheme": scheme}}), "10.0.0.1")
+    assert prepared.hop is not None
+    assert prepared.hop.handshake is handshake
+
+
+def test_prepared_probes_are_compared_by_identity() -> None:
+    probe = Probe(tcpSocket=TCPSocketAction(port=1))
+    assert prepare(probe, "10.0.0.1") != prepare(probe, "10.0.0.1")

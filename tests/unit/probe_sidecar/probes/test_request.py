@@ -1,0 +1,210 @@
+from dataclasses import replace
+
+import pytest
+
+from app.api.core import HTTPGetAction, HTTPHeader
+from probe_sidecar.probes import url
+from probe_sidecar.probes.request import CannotSend, HttpRequest, first_request, http1, http2, redirected
+
+
+def request(*headers: tuple[str, str], ip: str = "10.0.0.1", **action: object) -> HttpRequest:
+    made = tuple(HTTPHeader.model_construct(name=name, value=value) for name, value in headers)
+    fields = {"port": 80, "path": "/", "host": "", "scheme": "HTTP", "httpHeaders": made, **action}
+    return first_request(HTTPGetAction.model_construct(**fields), ip, ip)  # type: ignore[arg-type] # a bag of fields
+
+
+def lines(*headers: tuple[str, str], **action: object) -> list[str]:
+    return http1(request(*headers, **action)).decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")  # type: ignore[arg-type]
+
+
+AGENT = "User-Agent: kube-probe/1.36"
+
+
+def test_line_4_the_whole_request() -> None:
+    assert http1(request(path="/healthz?full=1", port=8080)) == (
+        b"GET /healthz?full=1 HTTP/1.1\r\n"
+        b"Host: 10.0.0.1:8080\r\n"
+        b"User-Agent: kube-probe/1.36\r\n"
+        b"Accept: */*\r\n"
+        b"Connection: close\r\n"
+        b"\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        pytest.param(
+            [("x-a", "1"), ("X-A", "2"), ("A-B", " 3\t")],
+            ["Host: 10.0.0.1:80", AGENT, "A-B: 3", "Accept: */*", "X-A: 1", "X-A: 2", "Connection: close"],
+            id="line-3-canonical-names-repeats-kept",
+        ),
+        pytest.param(
+            [("host", "a.example"), ("Host", "b.example")],
+            ["Host: a.example", AGENT, "Accept: */*", "Connection: close"],
+            id="line-3-first-host-entry-wins-and-is-sent-once",
+        ),
+        pytest.param(
+            [("Host", "")],
+            ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: close"],
+            id="line-3-empty-host-entry-is-the-urls-host",
+        ),
+        pytest.param(
+            [("Host", "no host")],
+            ["Host: ", AGENT, "Accept: */*", "Connection: close"],
+            id="line-3-invalid-host-goes-empty",
+        ),
+        pytest.param(
+            [("User-Agent", "me"), ("User-Agent", "you")],
+            ["Host: 10.0.0.1:80", "User-Agent: me", "Accept: */*", "Connection: close"],
+            id="line-4-own-user-agent",
+        ),
+        pytest.param(
+            [("User-Agent", "")],
+            ["Host: 10.0.0.1:80", "Accept: */*", "Connection: close"],
+            id="line-4-empty-user-agent-absent",
+        ),
+        pytest.param(
+            [("Accept", "text/html")],
+            ["Host: 10.0.0.1:80", AGENT, "Accept: text/html", "Connection: close"],
+            id="line-4-own-accept",
+        ),
+        pytest.param(
+            [("Accept", "")], ["Host: 10.0.0.1:80", AGENT, "Connection: close"], id="line-4-empty-accept-absent"
+        ),
+        pytest.param(
+            [("Content-Length", "9"), ("Transfer-Encoding", "chunked"), ("Trailer", "x")],
+            ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: close"],
+            id="line-4-framing-entries-dropped",
+        ),
+        pytest.param(
+            [("Connection", "keep-alive")],
+            ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: keep-alive", "Connection: close"],
+            id="line-4-own-connection-beside-ours",
+        ),
+        pytest.param(
+            [("Connection", "x, Close")],
+            ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: x, Close"],
+            id="line-4-own-connection-close-suffices",
+        ),
+        pytest.param(
+            [("Connection", "Upgrade"), ("Upgrade", "websocket")],
+            ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: Upgrade", "Upgrade: websocket"],
+            id="line-4-an-upgrade-is-not-closed",
+        ),
+    ],
+)
+def test_headers(headers: list[tuple[str, str]], expected: list[str]) -> None:
+    assert lines(*headers)[1:] == expected
+
+
+@pytest.mark.parametrize(
+    ("action", "headers", "authority", "server_name"),
+    [
+        pytest.param({}, [], "10.0.0.1:80", None, id="address-has-no-sni"),
+        pytest.param({"host": "shop.example"}, [], "shop.example", "shop.example", id="d8-host-is-the-host-header"),
+        pytest.param(
+            {"host": "shop.example"}, [("Host", "b.example:8")], "b.example:8", "b.example", id="d8-host-entry-wins"
+        ),
+        pytest.param(
+            {"host": "shop.example"}, [("Host", "")], "shop.example", "shop.example", id="d8-empty-host-entry-yields"
+        ),
+        pytest.param({"host": "10.9.9.9"}, [], "10.9.9.9", None, id="d3-no-sni-for-an-address"),
+        pytest.param({"host": "::2"}, [], "[::2]", None, id="d3-no-sni-for-ipv6"),
+        pytest.param({"host": "bücher.example"}, [], "xn--bcher-kva.example", "xn--bcher-kva.example", id="idna"),
+        pytest.param({}, [("Host", "a.example.")], "a.example.", "a.example", id="d3-trailing-dot-is-not-sent"),
+        pytest.param({}, [("Host", "a..b")], "a..b", None, id="d3-no-sni-for-what-is-no-name"),
+        pytest.param({}, [("Host", "x" * 64 + ".example")], "x" * 64 + ".example", None, id="d3-label-too-long"),
+    ],
+)
+def test_host_header_and_sni(
+    action: dict[str, object], headers: list[tuple[str, str]], authority: str, server_name: str | None
+) -> None:
+    made = request(*headers, **action)  # type: ignore[arg-type] # a bag of fields
+    assert (made.url.host, made.authority, made.server_name) == ("10.0.0.1:80", authority, server_name)
+
+
+def test_line_1_ipv6_is_bracketed() -> None:
+    assert request(ip="2001:db8::1").authority == "[2001:db8::1]:80"
+
+
+@pytest.mark.parametrize(
+    ("headers", "action", "message"),
+    [
+        pytest.param(
+            [("X-Secret", "s3cret\r\nX: y")],
+            {},
+            'httpHeaders "X-Secret": control character in the value',
+            id="line-4-crlf",
+        ),
+        pytest.param([("X", "a\x7f")], {}, 'httpHeaders "X": control character in the value', id="delete"),
+        pytest.param(
+            [("X Y", "a")], {}, "httpHeaders: a name is empty or has a character that no", id="name-not-a-token"
+        ),
+        pytest.param(
+            [], {"path": "x:y"}, "httpGet.path: it reads as scheme:something; begin it with /", id="opaque-path"
+        ),
+        pytest.param([], {"host": "http://x"}, "httpGet.host: not a host name; write", id="host-with-scheme"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused(
+    headers: list[tuple[str, str]], action: dict[str, object], message: str
+) -> None:
+    with pytest.raises(CannotSend) as caught:
+        request(*headers, **action)  # type: ignore[arg-type] # a bag of fields
+    assert str(caught.value).startswith(message)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_user_in_the_url_becomes_basic_authorization() -> None:
+    assert "Authorization: Basic bWU6" in lines(path="http://me@x/")
+    assert "Authorization: mine" in lines(("Authorization", "mine"), path="http://me@x/")
+
+
+@pytest.mark.parametrize(
+    ("location", "host_lines", "referer"),
+    [
+        pytest.param("/x", "shop.example", "http://10.0.0.1:80/a?b", id="line-11-relative-keeps-host"),
+        pytest.param("//10.0.0.1:81/x", "shop.example", "http://10.0.0.1:80/a?b", id="line-11-no-scheme-keeps-host"),
+        pytest.param("http://10.0.0.1:81/x", "10.0.0.1:81", "http://10.0.0.1:80/a?b", id="line-11-absolute-drops-host"),
+    ],
+)
+def test_line_11_host_and_referer_of_a_redirect(location: str, host_lines: str, referer: str) -> None:
+    first = request(("Host", "shop.example"), ("Authorization", "secret"), path="/a?b")
+    reference = url.parse(location)
+    second = redirected(first, url.resolve(first.url, reference), relative=not reference.scheme)
+    assert http1(second).decode().split("\r\n") == [
+        "GET /x HTTP/1.1",
+        f"Host: {host_lines}",
+        AGENT,
+        "Accept: */*",
+        "Authorization: secret",
+        f"Referer: {referer}",
+        "Connection: close",
+        "",
+        "",
+    ]
+    assert second.redirects == 1
+
+
+def test_line_11_no_referer_from_https_to_http_and_an_own_one_stays() -> None:
+    secure = request(scheme="HTTPS", port=443)
+    plain = replace(secure.url, scheme="http", host="10.0.0.1:80")
+    assert b"Referer" not in http1(redirected(secure, plain, relative=False))
+    own = request(("Referer", "mine"))
+    assert http1(redirected(own, own.url, relative=True)).count(b"Referer: mine") == 1
+
+
+def test_line_6_http2_has_lower_case_names_and_no_connection_fields() -> None:
+    made = request(
+        ("X-A", "1"), ("Connection", "keep-alive"), ("Upgrade", "x"), ("Host", "a.example"), path="/x?y", scheme="HTTPS"
+    )
+    assert http2(made) == [
+        (b":authority", b"a.example"),
+        (b":method", b"GET"),
+        (b":path", b"/x?y"),
+        (b":scheme", b"https"),
+        (b"accept", b"*/*"),
+        (b"x-a", b"1"),
+        (b"user-agent", b"kube-probe/1.36"),
+    ]
