@@ -62,15 +62,15 @@ class PageServer:
         config = uvicorn.Config(application(pages), lifespan="off", access_log=False, log_level="warning", ws="none")
         self._server = _Embedded(config)
         self._address = (host, port)
+        self.port = port
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> int:
-        """Listen; gives the port. OSError when the address is taken."""
+    def start(self) -> None:
+        """Listen; `port` tells where, if it was 0. OSError when the address is taken."""
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
         listener = socket.create_server(self._address, family=family, backlog=128)
+        self.port = listener.getsockname()[1]
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="pages")
-        port: int = listener.getsockname()[1]
-        return port
 
     async def stop(self) -> None:
         """Stop listening and let running answers end."""

@@ -17,9 +17,9 @@ from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.schedule import Schedule, delayed, following, spread
 from probe_sidecar.prober.target import Target
 from probe_sidecar.prober.threshold import fold
-from probe_sidecar.probes.engine import PreparedProbe, ProbeHandle
+from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.outcome import Outcome, Result
-from probe_sidecar.probes.prepare import prepare
+from probe_sidecar.probes.prepare import PreparedProbe, prepare
 
 log = logging.getLogger(__name__)
 

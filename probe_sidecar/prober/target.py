@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from app.api.core import Probe
 from app.api.v1alpha1 import AddressStatus
 from probe_sidecar.prober.threshold import Run
-from probe_sidecar.probes.engine import PreparedProbe, ProbeHandle
+from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.outcome import Outcome
+from probe_sidecar.probes.prepare import PreparedProbe
 
 
 @dataclass(slots=True, eq=False)

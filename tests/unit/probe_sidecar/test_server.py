@@ -18,7 +18,8 @@ async def base_url() -> AsyncIterator[str]:
         "/status": lambda: Answer(200, "{}", "application/json"),
     }
     server = PageServer(pages, host="127.0.0.1", port=0)
-    yield f"http://127.0.0.1:{server.start()}"
+    server.start()
+    yield f"http://127.0.0.1:{server.port}"
     await server.stop()
 
 

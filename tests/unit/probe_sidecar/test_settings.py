@@ -1,39 +1,45 @@
-"""What the environment says."""
+"""What the environment says to the sidecar."""
 
 from ipaddress import ip_network
 
 import pytest
-from pydantic import ValidationError
 
+from app.api.environment import InvalidSettings, load
 from app.api.policy import AddressPolicy
 from probe_sidecar.settings import Settings
 
 
 def test_defaults_are_for_a_cluster() -> None:
-    settings = Settings()
+    settings = load(Settings)
     assert settings.policy == AddressPolicy()
-    assert (settings.health_host, settings.health_port, settings.tick_milliseconds) == ("0.0.0.0", 8081, 10)
+    assert (settings.health_listen_host, settings.health_listen_port) == ("0.0.0.0", 8081)
+    assert (settings.tick_milliseconds, settings.concurrent_probes, settings.namespace) == (10, None, "")
 
 
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_DENIED_CIDRS", "10.96.0.0/12, fd00::/8")
     monkeypatch.setenv("ESO_ALLOWED_CIDRS", "10.0.0.0/8")
     monkeypatch.setenv("ESO_ALLOW_LOOPBACK", "true")
-    assert Settings().policy == AddressPolicy(
+    assert load(Settings).policy == AddressPolicy(
         allow=(ip_network("10.0.0.0/8"),), deny=(ip_network("10.96.0.0/12"), ip_network("fd00::/8")), loopback=True
     )
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "wish"),
     [
-        pytest.param("ESO_DENIED_CIDRS", "10.96.0.1/12", id="host-bits-set"),
-        pytest.param("ESO_HEALTH_PORT", "http", id="port-by-name"),
-        pytest.param("ESO_CONCURRENT_PROBES", "0", id="no-probes-at-all"),
-        pytest.param("ESO_LOG_LEVEL", "loud", id="unknown-level"),
+        pytest.param(
+            "ESO_DENIED_CIDRS", "10.96.0.1/12", "networks such as 10.96.0.0/12, with commas between", id="net"
+        ),
+        pytest.param(
+            "ESO_HEALTH_LISTEN_PORT", "http", "a port number from 0 to 65535 (0: any free one)", id="port-by-name"
+        ),
+        pytest.param("ESO_CONCURRENT_PROBES", "0", "a number, 1 or more", id="no-probes-at-all"),
+        pytest.param("ESO_LOG_LEVEL", "loud", "debug, info, warning or error", id="unknown-level"),
     ],
 )
-def test_a_bad_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_bad_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, wish: str) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(ValidationError, match=name.removeprefix("ESO_").lower()):
-        Settings()
+    with pytest.raises(InvalidSettings) as refused:
+        load(Settings)
+    assert str(refused.value).startswith(f"{name}: write {wish} (got ")

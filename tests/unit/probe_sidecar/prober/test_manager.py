@@ -1,7 +1,7 @@
 """The manager with a scripted engine and a clock that only moves when told to."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -73,10 +73,9 @@ class Rig:
 
 
 def external_service(ips: tuple[str, ...] = (A, B), **spec: Any) -> ExternalService:
-    probe = {"tcpSocket": {"port": 80}, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
-    if "probe" in spec:
-        given = spec.pop("probe")
-        probe = None if given is None else probe | given
+    given = spec.pop("probe", {})
+    usual = {"tcpSocket": {"port": 80}, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
+    probe = None if given is None else usual | given
     return ExternalService.model_validate(
         {
             "apiVersion": "eso.crowdfox.com/v1alpha1",
@@ -93,8 +92,8 @@ def known(ip: str, ready: bool, reason: str, **more: Any) -> dict[str, AddressSt
 
 
 @pytest.fixture
-def rig() -> Iterator[Rig]:
-    yield Rig()
+def rig() -> Rig:
+    return Rig()
 
 
 def test_a_new_address_starts_not_ready_and_is_probed_at_once(rig: Rig) -> None:

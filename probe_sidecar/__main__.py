@@ -1,0 +1,110 @@
+"""`python -m probe_sidecar` probes; `python -m probe_sidecar check CR.yaml` probes once, from here, and explains."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.api.environment import InvalidSettings, load
+from probe_sidecar.check import check_file
+from probe_sidecar.kube.client import connect
+from probe_sidecar.kube.credentials import Access, CredentialsError, in_cluster, plain_url
+from probe_sidecar.kube.kubeconfig import kubeconfig
+from probe_sidecar.settings import Settings
+from probe_sidecar.sidecar import Sidecar, run
+
+NO_CLUSTER = (
+    "not inside a cluster (KUBERNETES_SERVICE_HOST is not set): name a kubeconfig with --kubeconfig PATH, "
+    "or an API server with --server URL"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done or all succeeded, 1 could not start or a checked probe failed, 2 bad input or settings."""
+    arguments = _arguments(argv)
+    try:
+        if arguments.command == "check":
+            return check_file(arguments.file, count=arguments.count, output=arguments.output)
+        settings = load(Settings)
+        access = _access(arguments)
+    except (InvalidSettings, CredentialsError) as problem:
+        print(f"python -m probe_sidecar: {problem}", file=sys.stderr)
+        return 2
+    _log_to_stderr(settings)
+    return _probe(access, settings)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m probe_sidecar", description="The prober of the External Service Operator."
+    )
+    parser.add_argument(
+        "--kubeconfig",
+        type=Path,
+        metavar="PATH",
+        help="how to reach the API server (default: the Pod's service account)",
+    )
+    parser.add_argument("--context", help="a context of the kubeconfig (default: its current one)")
+    parser.add_argument("--server", metavar="URL", help="an API server without credentials, such as `kubectl proxy`")
+    commands = parser.add_subparsers(dest="command", metavar="[check]")
+    command = commands.add_parser("check", help="probe each address of an ExternalService once, now, from here")
+    command.add_argument("file", metavar="CR.yaml", help='a file, or "-" for the standard input')
+    command.add_argument("--count", type=_positive, default=1, metavar="N", help="probes an address (default: 1)")
+    command.add_argument("--output", choices=("table", "json"), default="table", help="(default: table)")
+    return parser.parse_args(argv)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 1_000:
+        raise argparse.ArgumentTypeError(f"write a number from 1 to 1000 (got {text})")
+    return number
+
+
+def _access(arguments: argparse.Namespace) -> Access:
+    if arguments.server:
+        return plain_url(arguments.server)
+    if arguments.kubeconfig:
+        return kubeconfig(arguments.kubeconfig, arguments.context)
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host:
+        raise CredentialsError(NO_CLUSTER)
+    return in_cluster(host, port)
+
+
+def _log_to_stderr(settings: Settings) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _probe(access: Access, settings: Settings) -> int:
+    try:
+        asyncio.run(_until_told(access, settings))
+    except OSError as error:
+        where = f"{settings.health_listen_host} port {settings.health_listen_port}"
+        print(f"python -m probe_sidecar: cannot listen on {where}: {os.strerror(error.errno or 0)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _until_told(access: Access, settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    sidecar = Sidecar(connect(access), settings)
+    gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
+    await run(sidecar, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""`check`: probe each address of the ExternalServices in a file now, from here, and explain what came of it.
+
+The same engine and protocols as the sidecar's; no cluster, no thresholds, no state. Loopback is allowed here.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from tabulate import tabulate
+
+from app.api.core import Probe
+from app.api.manifest import InvalidInput, external_services
+from app.api.v1alpha1 import ExternalService, Reason
+from probe_sidecar.probes.engine import ProbeEngine
+from probe_sidecar.probes.outcome import Outcome
+from probe_sidecar.probes.prepare import PreparedProbe, prepare
+
+LONGEST_PAUSE = 1.0
+"""Seconds between two probes of one address, at most: nobody wants to wait out a long period here."""
+
+EXPLANATIONS = {
+    "connection refused": "the host is there, nothing listens on the port (or a firewall rejects it)",
+    "no route to host": "nobody answers at this address from here",
+    "network is unreachable": "this machine has no route to the address",
+    "connection reset": "the other side, or a firewall between, cut the connection",
+    "HTTP 404": "the path, or the Host header (httpGet.host), is not the one that the server knows",
+    "HTTP 421": "the Host header (httpGet.host) is not one that the server answers for",
+    "HTTP 400": "the server does not like the request: plain HTTP to a TLS port (scheme: HTTPS), or a wrong Host",
+    "HTTP 401": "the server wants credentials: probe a path that is open to all, or send a header",
+    "HTTP 403": "the server refuses: probe a path that is open to all, or send a header",
+    "not an HTTP answer": "another protocol is spoken there, perhaps TLS (scheme: HTTPS)",
+    "not an HTTP/2 answer": "no gRPC server in plaintext answers there",
+    "TLS handshake failed": "no TLS is spoken there (scheme: HTTP), or not for the name that httpGet.host sends",
+    "gRPC status UNIMPLEMENTED": "the server does not offer grpc.health.v1.Health",
+    "SERVICE_UNKNOWN": "the server does not know the service that grpc.service names",
+    "prober fault": "this machine could not make the probe; it says nothing of the address",
+}
+"""What a message means, by its beginning; a time-out is explained by its phase."""
+
+PHASES = {
+    "connecting": "no answer to the connection: a firewall drops it, or the host is down",
+    "TLS handshake": "connected, but no TLS is spoken there, or the server is overloaded",
+    "sending the request": "connected, but the server does not read",
+    "waiting for the response": "connected, but slower than timeoutSeconds",
+    "reading the body": "the answer began, but its body came too slowly",
+}
+
+
+class Row(NamedTuple):
+    """What the last of `probes` probes of one address came to; `passed` of them succeeded."""
+
+    ip: str
+    success: bool
+    reason: Reason
+    message: str
+    seconds: float
+    passed: int
+    probes: int
+
+
+def check_file(file: str, *, count: int, output: Literal["table", "json"]) -> int:
+    """Exit status: 0 all succeeded, 1 one failed, 2 bad input."""
+    try:
+        documents = external_services(sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        return _refuse(f"{file}: {error.strerror}")
+    except UnicodeDecodeError:
+        return _refuse(f"{file}: this is not text in UTF-8")
+    except InvalidInput as invalid:
+        return _refuse(*(f"{file}: {problem}" for problem in invalid.problems))
+    for document in documents:
+        for warning in document.warnings:
+            print(f"warning: {file}: {warning}", file=sys.stderr)
+    parents = [document.parent for document in documents]
+    checked = asyncio.run(_check_all(parents, count))
+    if output == "json":
+        print(json.dumps([_json(row) for rows in checked for row in rows], indent=2))
+    else:
+        print("\n\n".join(_table(parent, rows) for parent, rows in zip(parents, checked, strict=True)))
+    return 0 if all(row.success for rows in checked for row in rows) else 1
+
+
+def explanation(message: str) -> str:
+    """What a failure means and what to look at; empty where the message says it all."""
+    if message.startswith("timed out"):
+        return next((text for phase, text in PHASES.items() if f"({phase})" in message), "")
+    return next((text for start, text in EXPLANATIONS.items() if message.startswith(start)), "")
+
+
+async def check(parent: ExternalService, count: int) -> list[Row]:
+    """Probe every address of `parent` `count` times, all addresses side by side."""
+    probe = parent.spec.readinessProbe
+    if probe is None:
+        message = "no readinessProbe: published as ready without being asked"
+        return [Row(ip, True, "NoProbe", message, 0.0, 0, 0) for ip in parent.spec.ips]
+    engine = ProbeEngine(asyncio.get_running_loop())
+    try:
+        return list(await asyncio.gather(*(_probe(engine, probe, ip, count) for ip in parent.spec.ips)))
+    finally:
+        engine.close()
+
+
+async def _check_all(parents: Iterable[ExternalService], count: int) -> list[list[Row]]:
+    return [await check(parent, count) for parent in parents]
+
+
+async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int) -> Row:
+    outcomes = [result async for result in _outcomes(engine, probe, ip, count)]
+    outcome, seconds = outcomes[-1]
+    passed = sum(result.success for result, _ in outcomes)
+    reason: Reason = "ProbeSucceeded" if outcome.success else "ProbeFailed"
+    return Row(ip, outcome.success, reason, outcome.message, seconds, passed, count)
+
+
+async def _outcomes(engine: ProbeEngine, probe: Probe, ip: str, count: int) -> AsyncIterator[tuple[Outcome, float]]:
+    prepared = prepare(probe, ip)
+    for number in range(count):
+        if number:
+            await asyncio.sleep(min(probe.periodSeconds, LONGEST_PAUSE))
+        yield await _one(engine, prepared)
+
+
+async def _one(engine: ProbeEngine, prepared: PreparedProbe) -> tuple[Outcome, float]:
+    answer: asyncio.Future[tuple[Outcome, float]] = asyncio.get_running_loop().create_future()
+    engine.start(prepared, lambda outcome, seconds: answer.set_result((outcome, seconds)))
+    return await answer
+
+
+def _json(row: Row) -> dict[str, object]:
+    return {
+        "ip": row.ip,
+        "success": row.success,
+        "reason": row.reason,
+        "message": row.message,
+        "durationSeconds": round(row.seconds, 6),
+    }
+
+
+def _table(parent: ExternalService, rows: Sequence[Row]) -> str:
+    title = f"{parent.metadata.namespace}/{parent.metadata.name}: {_described(parent.spec.readinessProbe)}"
+    if not rows:
+        return f"{title}\nspec.ips is empty: nothing to probe"
+    cells = [
+        (
+            row.ip,
+            f"{row.passed}/{row.probes}" if row.probes else "-",
+            f"{row.seconds:.3f}",
+            row.message,
+            "" if row.success else explanation(row.message),
+        )
+        for row in rows
+    ]
+    headers = ("IP", "PASSED", "SECONDS", "MESSAGE", "WHAT IT MEANS" if any(cell[-1] for cell in cells) else "")
+    return f"{title}\n{tabulate(cells, headers, tablefmt='plain', disable_numparse=True)}"
+
+
+def _described(probe: Probe | None) -> str:
+    if probe is None:
+        return "no probe"
+    if probe.httpGet is not None:
+        action = probe.httpGet
+        host = f" Host {action.host}" if action.host else ""
+        return f"{action.scheme} GET {action.path} on port {action.port}{host}, timeout {probe.timeoutSeconds} s"
+    kind = "tcp connection" if probe.tcpSocket is not None else "gRPC health"
+    return f"{kind} on port {probe.handler.port}, timeout {probe.timeoutSeconds} s"
+
+
+def _refuse(*lines: str) -> int:
+    for line in lines:
+        print(f"python -m probe_sidecar check: {line}", file=sys.stderr)
+    return 2

@@ -1,0 +1,161 @@
+"""The sidecar as a whole: watch -> probe -> publish, wired together and given a life.
+
+Reads no environment and no command line; that is `__main__`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from app.api.invalid import explain
+from app.api.v1alpha1 import GROUP, PLURAL, VERSION, ExternalService
+from probe_sidecar.kube.client import KubeClient, Resource
+from probe_sidecar.kube.reflector import Reflector
+from probe_sidecar.prober.manager import ProberManager
+from probe_sidecar.prober.results import Results
+from probe_sidecar.prober.ticker import Ticker
+from probe_sidecar.probes.engine import ProbeEngine
+from probe_sidecar.server import PageServer, health
+from probe_sidecar.settings import Settings
+from probe_sidecar.status.desired import desired_status, rejected_status
+from probe_sidecar.status.known import known_addresses
+from probe_sidecar.status.publisher import StatusPublisher
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+
+EXTERNAL_SERVICES = Resource(GROUP, VERSION, PLURAL)
+
+STALLED_SECONDS = 60.0
+"""A schedule so far behind means that the event loop is stuck: the liveness probe asks for a restart."""
+
+
+def rfc3339() -> str:
+    """The wall clock as Kubernetes writes it: UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one version of an ExternalService's spec says: the parsed parent, or why it cannot be read."""
+
+    generation: object
+    parent: ExternalService | None
+    problem: str = ""
+
+
+class Sidecar:
+    """One prober process. `dial` maps an address to the one really connected to (identity but in the playground)."""
+
+    def __init__(self, client: KubeClient, settings: Settings, *, dial: Callable[[str], str] = str) -> None:
+        loop = asyncio.get_running_loop()
+        self._client = client
+        self._policy = settings.policy
+        self._readings: dict[str, Reading] = {}
+        self.results = Results()
+        self.engine = ProbeEngine(loop, limit=settings.concurrent_probes)
+        self.manager = ProberManager(
+            self.engine,
+            self.results,
+            clock=loop.time,
+            now=rfc3339,
+            policy=self._policy,
+            dial=dial,
+            on_due=lambda: self.ticker.arm(),  # noqa: PLW0108 - the ticker comes next
+        )
+        self.ticker = Ticker(loop, self.manager, settings.tick_milliseconds / 1_000)
+        self.publisher = StatusPublisher(client, EXTERNAL_SERVICES, self._wanted, limit=settings.concurrent_writes)
+        self.reflector = Reflector(client, EXTERNAL_SERVICES, self._observe, namespace=settings.namespace or None)
+        self.pages = PageServer(
+            {"/healthz": health(self._stalled), "/readyz": health(self._unready)},
+            host=settings.health_listen_host,
+            port=settings.health_listen_port,
+        )
+        self.results.listen(self.publisher.wake)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then hand over what is known. A crash of any part ends the whole."""
+        self.pages.start()
+        log.info("probing; health on port %d", self.pages.port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                publishing = group.create_task(self.publisher.run(), name="publisher")
+                watching = group.create_task(self.reflector.run(), name="reflector")
+                await stop.wait()
+                watching.cancel()
+                self.ticker.close()
+                await self.publisher.close()
+                await publishing
+        finally:
+            self.ticker.close()
+            self.engine.close()
+            await self.pages.stop()
+            await self._client.close()
+
+    def _observe(self, objects: Mapping[str, Object], changed: frozenset[str]) -> None:
+        first_list = self.reflector.lists == 1
+        for uid in changed:
+            raw = objects.get(uid)
+            if raw is None:
+                self._readings.pop(uid, None)
+                self.manager.release(uid)
+            else:
+                self._apply(uid, raw, spread_starts=first_list)
+            self.publisher.observe(uid, raw)
+
+    def _apply(self, uid: str, raw: Object, *, spread_starts: bool) -> None:
+        reading = self._read(uid, raw)
+        if reading.parent is None:
+            self.manager.release(uid)
+        else:
+            known = {} if self.manager.manages(uid) else known_addresses(raw)
+            self.manager.apply(reading.parent, known, spread_starts=spread_starts)
+
+    def _read(self, uid: str, raw: Object) -> Reading:
+        """The spec, parsed once for each generation of it."""
+        generation = raw["metadata"].get("generation")
+        held = self._readings.get(uid)
+        if held is None or held.generation != generation:
+            held = self._readings[uid] = read(raw)
+            if held.parent is None:
+                metadata = raw["metadata"]
+                log.warning("%s/%s: not probed: %s", metadata.get("namespace"), metadata["name"], held.problem)
+        return held
+
+    def _wanted(self, raw: Object) -> Object | None:
+        uid = raw["metadata"]["uid"]
+        reading = self._readings.get(uid)
+        if reading is None or reading.generation != raw["metadata"].get("generation"):
+            return None  # a newer version than the watch has shown: its own event is on the way
+        if reading.parent is None:
+            return rejected_status(raw, reading.problem, rfc3339())
+        return desired_status(raw, reading.parent.spec, self.results.get(uid), self._policy, rfc3339())
+
+    def _stalled(self) -> str | None:
+        behind = self.ticker.overdue()
+        return None if behind < STALLED_SECONDS else f"the schedule is {behind:.0f} s behind"
+
+    def _unready(self) -> str | None:
+        return None if self.reflector.synced else "the first list of ExternalServices has not arrived yet"
+
+
+def read(raw: Object) -> Reading:
+    """Parse what the prober needs; the status is read elsewhere, leniently."""
+    generation = raw["metadata"].get("generation")
+    try:
+        return Reading(generation, ExternalService.model_validate(raw | {"status": {}}))
+    except ValidationError as error:
+        return Reading(generation, None, "; ".join(explain(error)))
+
+
+async def run(sidecar: Sidecar, stop: asyncio.Event) -> None:
+    """`Sidecar.run`, with the cancellation of the stopped watch kept inside."""
+    with suppress(asyncio.CancelledError):
+        await sidecar.run(stop)

@@ -1,0 +1,199 @@
+"""`python -m probe_sidecar check`, as a user runs it, against real sockets on loopback."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from probe_sidecar.check import explanation
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def check(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "probe_sidecar", "check", *arguments)
+    return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=60, check=False)
+
+
+def manifest(ips: list[str], probe: dict[str, Any] | None, name: str = "web") -> str:
+    spec: dict[str, Any] = {"port": 80, "ips": ips}
+    if probe is not None:
+        spec["readinessProbe"] = probe
+    return yaml.safe_dump(
+        {
+            "apiVersion": "eso.crowdfox.com/v1alpha1",
+            "kind": "ExternalService",
+            "metadata": {"name": name, "namespace": "shop"},
+            "spec": spec,
+        }
+    )
+
+
+class Answers(BaseHTTPRequestHandler):
+    """503 to every second request."""
+
+    requests = 0
+
+    def do_GET(self) -> None:
+        type(self).requests += 1
+        self.send_response(503 if type(self).requests % 2 == 0 else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@contextmanager
+def web_server() -> Iterator[int]:
+    Answers.requests = 0
+    server = ThreadingHTTPServer(("127.0.0.2", 0), Answers)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.3", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_all_succeeded() -> None:
+    with web_server() as port:
+        done = check("-", "--output", "json", text=manifest(["127.0.0.2"], {"httpGet": {"port": port}}))
+    (row,) = json.loads(done.stdout)
+    assert 0 < row.pop("durationSeconds") < 1
+    assert row == {"ip": "127.0.0.2", "success": True, "reason": "ProbeSucceeded", "message": "HTTP 200"}
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_one_failed() -> None:
+    with web_server() as port:
+        done = check("-", "--output", "json", text=manifest(["127.0.0.2", "127.0.0.3"], {"httpGet": {"port": port}}))
+    rows = [(row["ip"], row["success"], row["reason"], row["message"]) for row in json.loads(done.stdout)]
+    assert rows == [
+        ("127.0.0.2", True, "ProbeSucceeded", "HTTP 200"),
+        ("127.0.0.3", False, "ProbeFailed", "connection refused"),
+    ]
+    assert done.returncode == 1
+
+
+def test_count_shows_the_last_verdict() -> None:
+    with web_server() as port:
+        text = manifest(["127.0.0.2"], {"httpGet": {"port": port}, "periodSeconds": 1})
+        done = check("-", "--count", "2", "--output", "json", text=text)
+    (row,) = json.loads(done.stdout)
+    assert (row["success"], row["message"], done.returncode) == (False, "HTTP 503", 1)
+
+
+def test_the_table_explains(closed_port: int) -> None:
+    done = check("-", text=manifest(["127.0.0.3"], {"tcpSocket": {"port": closed_port}}))
+    words = " ".join(done.stdout.split())
+    assert f"shop/web: tcp connection on port {closed_port}, timeout 1 s" in words
+    assert "127.0.0.3 0/1 0.00" in words
+    assert "nothing listens on" in words
+    assert done.returncode == 1
+
+
+def test_without_a_probe_nothing_is_asked() -> None:
+    done = check("-", "--output", "json", text=manifest(["10.0.100.10"], None))
+    assert json.loads(done.stdout) == [
+        {
+            "ip": "10.0.100.10",
+            "success": True,
+            "reason": "NoProbe",
+            "message": "no readinessProbe: published as ready without being asked",
+            "durationSeconds": 0.0,
+        }
+    ]
+    assert done.returncode == 0
+
+
+def test_without_addresses_there_is_nothing_to_do() -> None:
+    done = check("-", text=manifest([], {"tcpSocket": {"port": 80}}))
+    assert done.stdout.splitlines()[1] == "spec.ips is empty: nothing to probe"
+    assert done.returncode == 0
+
+
+def test_every_document_of_a_file_is_checked(closed_port: int, tmp_path: Path) -> None:
+    file = tmp_path / "two.yaml"
+    probe = {"tcpSocket": {"port": closed_port}}
+    file.write_text(manifest(["127.0.0.3"], probe) + "---\n" + manifest(["127.0.0.3"], None, name="other"))
+    done = check(str(file))
+    assert [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("shop/")] == [
+        "shop/web",
+        "shop/other",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        pytest.param("", "-: there is nothing in it: write an ExternalService", id="empty"),
+        pytest.param(
+            manifest(["10.0.0.256"], None),
+            '-: spec.ips[0]: "10.0.0.256" is not an IP address: write one like 10.0.100.10 or 2001:db8::10',
+            id="bad-ip",
+        ),
+        pytest.param(
+            manifest(["10.0.0.1"], {"httpGet": {"port": "http"}}),
+            "-: spec.readinessProbe.httpGet.port: write a port number from 1 to 65535, without quotes: "
+            'named ports belong to containers, and there are none (got "http")',
+            id="named-port",
+        ),
+        pytest.param(
+            manifest(["10.0.0.1"], {"tcpSocket": {"port": 1}, "grpc": {"port": 1}}),
+            "-: spec.readinessProbe: write exactly one of httpGet, tcpSocket, grpc (found tcpSocket and grpc)",
+            id="two-handlers",
+        ),
+    ],
+)
+def test_bad_input_is_refused_in_words(text: str, line: str) -> None:
+    done = check("-", text=text)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [f"python -m probe_sidecar check: {line}"]
+
+
+def test_a_missing_file_is_named() -> None:
+    done = check("no/such/file.yaml")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "python -m probe_sidecar check: no/such/file.yaml: No such file or directory\n",
+    )
+
+
+def test_a_misspelt_field_is_a_warning() -> None:
+    done = check("-", text=manifest([], None) + "  prot: 80\n")
+    assert done.stderr == "warning: -: spec.prot: no such field, it is ignored (did you mean port?)\n"
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("message", "beginning"),
+    [
+        pytest.param("connection refused", "the host is there", id="refused"),
+        pytest.param("timed out after 2 s (connecting)", "no answer to the connection", id="black-hole"),
+        pytest.param("timed out after 2 s (waiting for the response)", "connected, but slower", id="slow"),
+        pytest.param("HTTP 404 after 1 redirect", "the path, or the Host header", id="not-found"),
+        pytest.param("TLS handshake failed: wrong version number", "no TLS is spoken there", id="no-tls"),
+        pytest.param("HTTP 503", "", id="says-it-all"),
+    ],
+)
+def test_explanation(message: str, beginning: str) -> None:
+    assert explanation(message).startswith(beginning)
+    assert bool(explanation(message)) is bool(beginning)

@@ -1,0 +1,92 @@
+"""`python -m probe_sidecar` as a process: how it starts, what it says when it cannot, how it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PATIENCE = 20.0
+
+BASE = {name: value for name, value in os.environ.items() if not name.startswith(("ESO_", "KUBERNETES_"))}
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    command = (sys.executable, "-m", "probe_sidecar", *arguments)
+    return subprocess.Popen(command, cwd=ROOT, env=BASE | environment, stderr=subprocess.PIPE, text=True)
+
+
+def refused(*arguments: str, **environment: str) -> tuple[int, list[str]]:
+    process = start(*arguments, **environment)
+    _, errors = process.communicate(timeout=PATIENCE)
+    return process.returncode, errors.splitlines()
+
+
+def test_outside_a_cluster_it_says_what_to_name() -> None:
+    assert refused() == (
+        2,
+        [
+            "python -m probe_sidecar: not inside a cluster (KUBERNETES_SERVICE_HOST is not set): "
+            "name a kubeconfig with --kubeconfig PATH, or an API server with --server URL"
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "line"),
+    [
+        pytest.param(
+            ("--kubeconfig", "no/such/config"),
+            {},
+            "no/such/config: cannot read the kubeconfig: No such file or directory",
+            id="no-kubeconfig",
+        ),
+        pytest.param(
+            ("--server", "http://127.0.0.1:1"),
+            {"ESO_TICK_MILLISECONDS": "fast"},
+            "ESO_TICK_MILLISECONDS: write milliseconds from 0 to 1000 (0: start each probe exactly when due) "
+            '(got "fast")',
+            id="bad-setting",
+        ),
+    ],
+)
+def test_what_it_cannot_use_is_named(arguments: tuple[str, ...], environment: dict[str, str], line: str) -> None:
+    assert refused(*arguments, **environment) == (2, [f"python -m probe_sidecar: {line}"])
+
+
+def test_a_taken_port_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status, lines = refused(
+            *("--server", "http://127.0.0.1:1"), ESO_HEALTH_LISTEN_HOST="127.0.0.1", ESO_HEALTH_LISTEN_PORT=port
+        )
+    assert (status, lines) == (
+        1,
+        [f"python -m probe_sidecar: cannot listen on 127.0.0.1 port {port}: Address already in use"],
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_waits_for_an_api_server_and_ends_when_told(number: signal.Signals) -> None:
+    process = start(*("--server", "http://127.0.0.1:1"), ESO_HEALTH_LISTEN_HOST="127.0.0.1", ESO_HEALTH_LISTEN_PORT="0")
+    assert process.stderr is not None
+    first = [process.stderr.readline(), process.stderr.readline()]
+    started = time.monotonic()
+    process.send_signal(number)
+    _, rest = process.communicate(timeout=PATIENCE)
+    assert "probing; health on port" in first[0]
+    assert "externalservices: " in first[1]
+    assert process.returncode == 0
+    assert "Traceback" not in rest
+    assert time.monotonic() - started < PATIENCE
+
+
+def test_it_holds_no_web_framework_in_memory() -> None:
+    code = "import sys, probe_sidecar.__main__; print({'fastapi', 'starlette'} & set(sys.modules) or 'none')"
+    done = subprocess.run((sys.executable, "-c", code), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "none"

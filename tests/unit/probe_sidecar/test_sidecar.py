@@ -1,0 +1,189 @@
+"""The sidecar as a whole, against the stand-in API server and real sockets on loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from playground.apiserver.faults import Fault
+from playground.apiserver.server import FakeApiServer
+from probe_sidecar.kube.client import connect
+from probe_sidecar.kube.credentials import plain_url
+from probe_sidecar.settings import Settings
+from probe_sidecar.sidecar import Sidecar, run
+
+Object = dict[str, Any]
+
+PATIENCE = 10.0
+SETTINGS = Settings(allow_loopback=True, health_listen_host="127.0.0.1", health_listen_port=0)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeApiServer]:
+    async with FakeApiServer(loopback=True) as server:
+        yield server
+
+
+@asynccontextmanager
+async def running(server: FakeApiServer) -> AsyncIterator[Sidecar]:
+    stop = asyncio.Event()
+    sidecar = Sidecar(connect(plain_url(server.url)), SETTINGS)
+    task = asyncio.create_task(run(sidecar, stop))
+    try:
+        yield sidecar
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def backend(host: str, port: int = 0) -> AsyncIterator[int]:
+    """Accepts connections on `host`; gives the port."""
+
+    def accept(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    listener = await asyncio.start_server(accept, host, port)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        await listener.wait_closed()
+
+
+def external_service(port: int, *ips: str, **spec: Any) -> Object:
+    probe = {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 2}
+    return {
+        "apiVersion": "eso.crowdfox.com/v1alpha1",
+        "kind": "ExternalService",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"port": 80, "ips": list(ips), "readinessProbe": probe} | spec,
+    }
+
+
+async def until(server: FakeApiServer, found: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
+    """The status of shop/web as soon as it is as looked for."""
+    status: Mapping[str, Any] = {}
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            status = (server.get("ExternalService", "shop", "web") or {}).get("status", {})
+            if found(status):
+                return status
+            await asyncio.sleep(0.01)
+
+
+def states(status: Mapping[str, Any]) -> dict[str, tuple[bool, str, str]]:
+    return {entry["ip"]: (entry["ready"], entry["reason"], entry["message"]) for entry in status.get("addresses", ())}
+
+
+UP = (True, "ProbeSucceeded", "connected")
+DOWN = (False, "ProbeFailed", "connection refused")
+
+
+async def test_addresses_are_probed_and_told(server: FakeApiServer) -> None:
+    async with backend("127.0.0.2") as port, running(server):
+        server.create(external_service(port, "127.0.0.2", "127.0.0.3"))
+        status = await until(server, lambda status: states(status) == {"127.0.0.2": UP, "127.0.0.3": DOWN})
+    assert status["ready"] == "1/2"
+    assert [(one["type"], one["status"], one["reason"]) for one in status["conditions"]] == [
+        ("Ready", "True", "SomeAddressesReady"),
+        ("Accepted", "True", "Accepted"),
+    ]
+
+
+async def test_a_dead_backend_leaves_and_a_recovered_one_returns(server: FakeApiServer) -> None:
+    async with running(server):
+        async with backend("127.0.0.2") as port:
+            server.create(external_service(port, "127.0.0.2"))
+            await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        await until(server, lambda status: states(status) == {"127.0.0.2": DOWN})
+        async with backend("127.0.0.2", port):
+            await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+
+
+async def test_a_restart_flips_nothing_and_writes_nothing(server: FakeApiServer) -> None:
+    async with backend("127.0.0.2") as port:
+        async with running(server):
+            server.create(external_service(port, "127.0.0.2"))
+            before = await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        async with running(server) as sidecar:
+            async with asyncio.timeout(PATIENCE):
+                while sidecar.manager.stats.probes < 3:
+                    await asyncio.sleep(0.01)
+            assert sidecar.publisher.counters.writes == 0
+    assert (server.get("ExternalService", "shop", "web") or {})["status"] == before
+
+
+async def test_a_status_that_somebody_overwrites_is_written_again(server: FakeApiServer) -> None:
+    server.knobs.guard = False
+    async with backend("127.0.0.2") as port, running(server):
+        server.create(external_service(port, "127.0.0.2"))
+        await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+            path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
+            stale = (await client.get(path)).json() | {"status": {"observedGeneration": 1}}
+            written = await client.put(f"{path}/status", json=stale)
+            assert written.status_code == 200, written.text
+        status = await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+    assert status["observedGeneration"] == 1
+
+
+async def test_a_spec_that_cannot_be_read_is_told_and_keeps_its_addresses(server: FakeApiServer) -> None:
+    async with backend("127.0.0.2") as port, running(server) as sidecar:
+        server.create(external_service(port, "127.0.0.2"))
+        await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        stored = server.storage.get(server.resource("ExternalService").key, "shop", "web")
+        assert stored is not None
+        broken = stored | {"spec": stored["spec"] | {"port": "80"}}
+        broken["metadata"] = broken["metadata"] | {"generation": 2}
+        sidecar._observe({broken["metadata"]["uid"]: broken}, frozenset({broken["metadata"]["uid"]}))
+        wanted = sidecar._wanted(broken)
+        assert wanted is not None
+        assert states(wanted) == {"127.0.0.2": UP}
+        accepted = next(one for one in wanted["conditions"] if one["type"] == "Accepted")
+        assert (accepted["status"], accepted["reason"]) == ("False", "InvalidSpec")
+        assert accepted["message"].startswith("spec.port: write a port number from 1 to 65535")
+
+
+async def test_a_deleted_external_service_is_not_probed_any_more(server: FakeApiServer) -> None:
+    async with backend("127.0.0.2") as port, running(server) as sidecar:
+        server.create(external_service(port, "127.0.0.2"))
+        await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+            path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
+            (await client.delete(path)).raise_for_status()
+        async with asyncio.timeout(PATIENCE):
+            while list(sidecar.manager.targets()):
+                await asyncio.sleep(0.01)
+
+
+async def test_an_api_outage_flips_nothing_and_its_end_is_noticed(server: FakeApiServer) -> None:
+    async with running(server):
+        async with backend("127.0.0.2") as port:
+            server.create(external_service(port, "127.0.0.2"))
+            await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+            refuse = server.faults.add(Fault(code=503))
+            server.drop_connections()
+        await asyncio.sleep(0.2)
+        assert states((server.get("ExternalService", "shop", "web") or {})["status"]) == {"127.0.0.2": UP}
+        refuse.lift()
+        await until(server, lambda status: states(status) == {"127.0.0.2": DOWN})
+
+
+async def test_health_pages_mean_something(server: FakeApiServer) -> None:
+    stall = server.faults.add(Fault(verbs=frozenset({"list"}), stall=True))
+    async with running(server) as sidecar, httpx.AsyncClient(trust_env=False) as client:
+        async with asyncio.timeout(PATIENCE):
+            while sidecar.pages.port == 0:
+                await asyncio.sleep(0.01)
+        base = f"http://127.0.0.1:{sidecar.pages.port}"
+        assert (await client.get(f"{base}/healthz")).text == "ok\n"
+        unready = await client.get(f"{base}/readyz")
+        assert (unready.status_code, unready.text) == (503, "the first list of ExternalServices has not arrived yet\n")
+        stall.lift()
+        async with asyncio.timeout(PATIENCE):
+            while (await client.get(f"{base}/readyz")).status_code != 200:
+                await asyncio.sleep(0.01)
