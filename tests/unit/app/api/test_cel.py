@@ -24,11 +24,10 @@ def test_a_rule_for_creation_passes_what_is_stored() -> None:
 
 def test_rules_speak_in_place_of_what_pydantic_wrote() -> None:
     schema: dict[str, Any] = {"type": "string", "maxLength": 5, "minLength": 1, "pattern": "^a$"}
-    rules(rule("self == 'a'", "write a"), **{"x-kubernetes-list-type": "set"})(schema)
+    rules(rule("self == 'a'", "write a"))(schema)
     assert schema == {
         "type": "string",
         "maxLength": 5,
-        "x-kubernetes-list-type": "set",
         "x-kubernetes-validations": [{"rule": "self == 'a'", "message": "write a"}],
     }
 
