@@ -110,9 +110,10 @@ class Reflector:
         )
         async with aclosing(lines):
             async for line in lines:
-                self._take(*_event(line))
                 self._touch()
-                self._backoff.reset()
+                if line.strip():
+                    self._take(*_event(line))
+                    self._backoff.reset()
 
     def _take(self, kind: str, item: Object) -> None:
         """One event, in the order the server sends them."""

@@ -601,7 +601,8 @@ EVENTS = st.lists(
         st.integers(0, 3),
         st.floats(0, 0.2),
     ),
-    max_size=25,
+    min_size=3,
+    max_size=40,
 )
 
 

@@ -1,0 +1,371 @@
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+import pytest
+
+from probe_sidecar.kube.client import (
+    KubeClient,
+    Request,
+    Resource,
+    connect,
+    list_request,
+    patch_request,
+    watch_request,
+)
+from probe_sidecar.kube.credentials import Access, FixedToken, plain_url, tls_context
+from probe_sidecar.kube.errors import ApiError
+
+CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
+COLLECTION = "/apis/eso.crowdfox.com/v1alpha1/externalservices"
+ONE = {"metadata": {"name": "web", "uid": "1", "resourceVersion": "7"}}
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        pytest.param(
+            list_request(CRS, None, None), Request("GET", COLLECTION, (("limit", "250"),)), id="first page of a list"
+        ),
+        pytest.param(
+            list_request(Resource("", "v1", "events"), "shop", "token"),
+            Request("GET", "/api/v1/namespaces/shop/events", (("limit", "250"), ("continue", "token"))),
+            id="next page, core group, one namespace",
+        ),
+        pytest.param(
+            watch_request(CRS, "shop", "41", 290),
+            Request(
+                "GET",
+                "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices",
+                (
+                    ("watch", "true"),
+                    ("resourceVersion", "41"),
+                    ("allowWatchBookmarks", "true"),
+                    ("timeoutSeconds", "290"),
+                ),
+            ),
+            id="a watch has a version and asks for bookmarks",
+        ),
+        pytest.param(
+            patch_request(CRS, "shop", "web", [{"op": "remove", "path": "/status"}], "status"),
+            Request(
+                "PATCH",
+                "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web/status",
+                (),
+                b'[{"op":"remove","path":"/status"}]',
+                "application/json-patch+json",
+            ),
+            id="JSON Patch of the status",
+        ),
+    ],
+)
+def test_a_request_is_a_value(request_: Request, expected: Request) -> None:
+    assert request_ == expected
+
+
+def scripted(*answers: httpx.Response | Exception) -> tuple[KubeClient, list[httpx.Request]]:
+    """A client whose requests are answered one after the other, and the requests."""
+    requests: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        answer = answers[len(requests) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return KubeClient(httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://api/front")), requests
+
+
+def page(*names: str, more: str | None = None, version: str = "9") -> httpx.Response:
+    metadata = {"resourceVersion": version} | ({"continue": more} if more else {})
+    return httpx.Response(200, json={"metadata": metadata, "items": [{"metadata": {"name": name}} for name in names]})
+
+
+def status(code: int, reason: str) -> httpx.Response:
+    return httpx.Response(code, json={"kind": "Status", "reason": reason, "message": "why"})
+
+
+async def test_a_list_is_read_page_by_page() -> None:
+    client, requests = scripted(page("a", "b", more="t1"), page("c", more="t2"), page("d"))
+    objects, version = await client.list(CRS)
+    assert [item["metadata"]["name"] for item in objects] == ["a", "b", "c", "d"]
+    assert version == "9"
+    assert [request.url.raw_path.decode() for request in requests] == [
+        f"/front{COLLECTION}?limit=250",
+        f"/front{COLLECTION}?limit=250&continue=t1",
+        f"/front{COLLECTION}?limit=250&continue=t2",
+    ]
+
+
+async def test_a_continue_token_that_expired_is_answered_by_one_whole_list() -> None:
+    client, requests = scripted(page("a", more="old"), status(410, "Expired"), page("a", "b", "c", version="12"))
+    objects, version = await client.list(CRS)
+    assert ([item["metadata"]["name"] for item in objects], version) == (["a", "b", "c"], "12")
+    assert requests[-1].url.query == b""
+
+
+async def test_an_empty_list_of_go_is_null() -> None:
+    client, _ = scripted(httpx.Response(200, json={"metadata": {"resourceVersion": "9"}, "items": None}))
+    assert await client.list(CRS) == ([], "9")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(httpx.Response(200, text="<html>log in</html>"), id="html with 200"),
+        pytest.param(httpx.Response(200, json=[]), id="no object"),
+        pytest.param(httpx.Response(200, json={"items": []}), id="no metadata"),
+        pytest.param(httpx.Response(200, json={"items": [], "metadata": {}}), id="no version to watch from"),
+        pytest.param(
+            httpx.Response(200, json={"items": {}, "metadata": {"resourceVersion": "9"}}), id="items are a map"
+        ),
+    ],
+)
+async def test_what_is_no_list_is_an_error_and_never_an_empty_set(answer: httpx.Response) -> None:
+    client, _ = scripted(answer)
+    with pytest.raises(ApiError) as raised:
+        await client.list(CRS)
+    assert (raised.value.status, raised.value.reason) == (200, "Garbage")
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        pytest.param(status(409, "Conflict"), (409, "Conflict", "why"), id="409"),
+        pytest.param(
+            httpx.Response(302, headers={"location": "http://other"}), (302, "Garbage", "empty body"), id="302"
+        ),
+        pytest.param(httpx.ConnectError("refused"), (0, "Unreachable", "ConnectError: refused"), id="refused"),
+        pytest.param(httpx.ConnectTimeout(""), (0, "Unreachable", "ConnectTimeout"), id="no connection in time"),
+        pytest.param(httpx.RemoteProtocolError("cut"), (0, "Unreachable", "RemoteProtocolError: cut"), id="cut short"),
+        pytest.param(httpx.ReadTimeout(""), (0, "Timeout", "the API server fell silent"), id="silence"),
+        pytest.param(httpx.DecodingError("gzip"), (0, "Unreachable", "DecodingError: gzip"), id="broken compression"),
+    ],
+)
+async def test_every_failure_is_an_api_error(fault: httpx.Response | Exception, expected: Any) -> None:
+    client, requests = scripted(fault)
+    with pytest.raises(ApiError) as raised:
+        await client.get(CRS, "shop", "web")
+    assert (raised.value.status, raised.value.reason, raised.value.message) == expected
+    assert len(requests) == 1, "no retry in here"
+
+
+async def test_the_other_verbs() -> None:
+    client, requests = scripted(*[httpx.Response(200, json=ONE) for _ in range(4)])
+    assert await client.create(CRS, "shop", ONE) == ONE
+    assert await client.replace(CRS, "shop", "web", ONE) == ONE
+    await client.delete(CRS, "shop", "web")
+    assert await client.patch_status(CRS, "shop", "web", []) == ONE
+    path = "/front/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices"
+    assert [(request.method, request.url.path, request.headers.get("content-type")) for request in requests] == [
+        ("POST", path, "application/json"),
+        ("PUT", f"{path}/web", "application/json"),
+        ("DELETE", f"{path}/web", None),
+        ("PATCH", f"{path}/web/status", "application/json-patch+json"),
+    ]
+    assert [json.loads(request.content or b"null") for request in requests] == [ONE, ONE, None, []]
+
+
+class Chunks(httpx.AsyncByteStream):
+    """A body that arrives in these pieces."""
+
+    def __init__(self, *chunks: bytes | Exception) -> None:
+        self.chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self.chunks:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk
+
+
+async def watched(client: KubeClient) -> list[bytes]:
+    async with aclosing(client.watch(CRS, "7", seconds=1, idle=1)) as lines:
+        return [line async for line in lines]
+
+
+async def test_lines_come_whole_whatever_the_pieces() -> None:
+    client, _ = scripted(httpx.Response(200, stream=Chunks(b'{"a"', b":1}\n{", b'"b":2}\n{"c":3}\n', b'{"cut')))
+    assert await watched(client) == [b'{"a":1}', b'{"b":2}', b'{"c":3}'], "a line without its end is dropped"
+
+
+async def test_a_line_ends_at_a_newline_and_nowhere_else() -> None:
+    """U+0085, U+2028 and their kin may stand raw in JSON; httpx's own lines would be cut there."""
+    line = '{"a":"x\x85y\u2028z\x1c"}'.encode()
+    client, _ = scripted(httpx.Response(200, stream=Chunks(line + b"\n")))
+    assert await watched(client) == [line]
+
+
+async def test_a_line_without_end_is_refused() -> None:
+    client, _ = scripted(httpx.Response(200, stream=Chunks(*[b"x" * 1_000_000] * 18)))
+    with pytest.raises(ApiError, match="longer than 16777216 bytes"):
+        await watched(client)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        pytest.param(status(403, "Forbidden"), "Forbidden", id="forbidden"),
+        pytest.param(httpx.Response(200, stream=Chunks(b"", httpx.ReadTimeout(""))), "Timeout", id="silence"),
+        pytest.param(httpx.Response(200, stream=Chunks(b"", httpx.ReadError("reset"))), "Unreachable", id="reset"),
+    ],
+)
+async def test_how_a_watch_fails(answer: httpx.Response, reason: str) -> None:
+    client, _ = scripted(answer)
+    with pytest.raises(ApiError) as raised:
+        await watched(client)
+    assert raised.value.reason == reason
+
+
+# -- over real sockets -------------------------------------------------------------------------------------------------
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def body(content: bytes) -> bytes:
+    return OK + b"Content-Length: %d\r\n\r\n%s" % (len(content), content)
+
+
+async def test_what_goes_over_the_wire(serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("NETRC", "/dev/null")
+    seen: list[bytes] = []
+
+    async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(request)
+        writer.write(body(b'{"metadata":{}}'))
+
+    async with serve(exchange) as url:
+        client = connect(Access(url, tls_context(), FixedToken("secret")))
+        for _ in range(2):
+            await client.patch_status(CRS, "shop", "web", [{"op": "remove", "path": "/status"}])
+        await client.close()
+    lines = seen[0].decode().split("\r\n")
+    host = lines[1]
+    assert lines == [
+        "PATCH /apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web/status HTTP/1.1",
+        host,
+        "Accept-Encoding: gzip, deflate",
+        "Connection: keep-alive",
+        "Accept: application/json",
+        "User-Agent: external-service-prober",
+        "Content-Type: application/json-patch+json",
+        "Content-Length: 34",
+        "Authorization: Bearer secret",
+        "",
+        '[{"op":"remove","path":"/status"}]',
+    ]
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        pytest.param(b"", "Unreachable", id="closed without a word"),
+        pytest.param(OK + b"Content-Length: 99\r\n\r\n{", "Unreachable", id="cut within the body"),
+        pytest.param(b"SSH-2.0-OpenSSH\r\n\r\n", "Unreachable", id="another protocol"),
+        pytest.param(body(b"{"), "Garbage", id="half a document"),
+    ],
+)
+async def test_a_server_that_fails(serve: Callable[..., Any], answer: bytes, reason: str) -> None:
+    async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        writer.close()
+
+    async with serve(exchange) as url:
+        client = connect(plain_url(url))
+        with pytest.raises(ApiError) as raised:
+            await client.get(CRS, "shop", "web")
+        await client.close()
+    assert raised.value.reason == reason
+
+
+async def test_nobody_listens() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        client = connect(plain_url(f"http://127.0.0.1:{reserved.getsockname()[1]}"))
+        with pytest.raises(ApiError) as raised:
+            await client.get(CRS, "shop", "web")
+        await client.close()
+    assert (raised.value.status, raised.value.reason) == (0, "Unreachable")
+
+
+async def test_a_deadline_spans_an_answer_that_trickles(serve: Callable[..., Any]) -> None:
+    async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK + b"Content-Length: 1000000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with serve(exchange) as url:
+        client = connect(plain_url(url))
+        with pytest.raises(ApiError) as raised:
+            await client.send(Request("GET", "/"), deadline=0.2)
+        await client.close()
+    assert (raised.value.status, raised.value.reason) == (0, "Timeout")
+
+
+async def test_a_silent_watch_is_given_up(serve: Callable[..., Any]) -> None:
+    async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"a":1}\n\r\n')
+        await asyncio.sleep(60)
+
+    async with serve(exchange) as url:
+        client = connect(plain_url(url))
+        lines = client.watch(CRS, "7", seconds=1, idle=0.2)
+        assert await anext(lines) == b'{"a":1}'
+        with pytest.raises(ApiError) as raised:
+            await anext(lines)
+        await client.close()
+    assert raised.value.reason == "Timeout"
+
+
+async def test_a_watch_that_is_reset_by_its_peer(serve: Callable[..., Any]) -> None:
+    async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"a":1}\n\r\n')
+        await writer.drain()
+        writer.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0" + bytes(4)
+        )
+        writer.transport.abort()
+
+    async with serve(exchange) as url:
+        client = connect(plain_url(url))
+        with pytest.raises(ApiError) as raised:
+            await watched(client)
+        await client.close()
+    assert raised.value.reason == "Unreachable"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param((None, True, True), id="the address is on the certificate"),
+        pytest.param(("api.test", True, True), id="tls-server-name is on the certificate"),
+        pytest.param(("other.test", True, False), id="tls-server-name is not on the certificate"),
+        pytest.param((None, False, False), id="an authority we don't know"),
+    ],
+)
+async def test_the_certificate_is_verified(
+    serve: Callable[..., Any], tls_server: ssl.SSLContext, certificate: str, case: tuple[str | None, bool, bool]
+) -> None:
+    server_name, trusted, works = case
+
+    async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(body(json.dumps(ONE).encode()))
+
+    async with serve(exchange, ssl=tls_server) as url:
+        client = connect(Access(url, tls_context(certificate if trusted else None), server_name=server_name))
+        if works:
+            assert await client.get(CRS, "shop", "web") == ONE
+        else:
+            with pytest.raises(ApiError, match="certificate verify failed"):
+                await client.get(CRS, "shop", "web")
+        await client.close()

@@ -1,0 +1,47 @@
+from typing import Any
+
+import pytest
+
+from probe_sidecar.kube.errors import from_response, from_status
+
+STATUS = b'{"kind":"Status","reason":"Conflict","message":"the object has been modified","code":409}'
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "expected"),
+    [
+        pytest.param(409, {}, STATUS, (409, "Conflict", "the object has been modified", None), id="a Status"),
+        pytest.param(
+            429,
+            {"retry-after": "1"},
+            b'{"reason":"TooManyRequests","message":"storage is (re)initializing"}',
+            (429, "TooManyRequests", "storage is (re)initializing", 1.0),
+            id="a starting API server",
+        ),
+        pytest.param(
+            504,
+            {},
+            b'{"reason":"Timeout","message":"Too large resource version","details":{"retryAfterSeconds":2}}',
+            (504, "Timeout", "Too large resource version", 2.0),
+            id="details say when to retry",
+        ),
+        pytest.param(503, {"retry-after": "soon"}, b"{}", (503, "Unknown", "no message", None), id="odd Retry-After"),
+        pytest.param(
+            503, {"retry-after": "-1"}, b"{}", (503, "Unknown", "no message", None), id="negative Retry-After"
+        ),
+        pytest.param(
+            502, {}, b"<html>bad gateway</html>", (502, "Garbage", "<html>bad gateway</html>", None), id="html"
+        ),
+        pytest.param(502, {}, b"", (502, "Garbage", "empty body", None), id="empty"),
+        pytest.param(500, {}, b"[1]", (500, "Garbage", "[1]", None), id="JSON that is no object"),
+    ],
+)
+def test_an_answer_as_an_error(status: int, headers: dict[str, str], body: bytes, expected: Any) -> None:
+    error = from_response(status, headers, body)
+    assert (error.status, error.reason, error.message, error.retry_after) == expected
+
+
+def test_an_error_event_of_a_watch() -> None:
+    error = from_status({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"})
+    assert str(error) == "410 Expired: too old resource version"
+    assert str(from_status({"code": "odd"})) == "no answer Unknown: no message"

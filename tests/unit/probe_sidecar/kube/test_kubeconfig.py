@@ -1,0 +1,248 @@
+import base64
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from probe_sidecar.kube.credentials import CredentialsError
+from probe_sidecar.kube.kubeconfig import PROXY_HINT, kubeconfig
+
+Object = dict[str, Any]
+Write = Callable[[Object, Object], Path]
+
+
+CERTIFICATE, KEY, OTHER_KEY = "the certificate", "its key", "another key"
+"""Stand in the tables for what the fixture makes; as data they are base64 of the PEM."""
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.fixture
+def write(tmp_path: Path, pair: tuple[str, str], other_key: str) -> Write:
+    """A kubeconfig with one cluster and one user, of the given fields, and the files they may name beside it."""
+    for name, content in {"tls.crt": pair[0], "tls.key": pair[1], "token": "from-the-file\n", "empty": ""}.items():
+        (tmp_path / name).write_text(content)
+    data = {CERTIFICATE: encoded(pair[0]), KEY: encoded(pair[1]), OTHER_KEY: encoded(other_key)}
+
+    def filled(fields: Object) -> Object:
+        return {key: data.get(str(value), value) for key, value in fields.items()}
+
+    def save(cluster: Object, user: Object) -> Path:
+        file = tmp_path / "config"
+        document = {
+            "current-context": "dev",
+            "contexts": [{"name": "dev", "context": {"cluster": "here", "user": "me"}}],
+            "clusters": [{"name": "here", "cluster": {"server": "https://10.0.0.1:6443"} | filled(cluster)}],
+            "users": [{"name": "me", "user": filled(user)}],
+        }
+        file.write_text(yaml.safe_dump(document))
+        return file
+
+    return save
+
+
+def authorization(auth: httpx.Auth | None) -> str | None:
+    if auth is None:
+        return None
+    request = next(auth.sync_auth_flow(httpx.Request("GET", "http://api")))
+    return request.headers["Authorization"]
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        pytest.param({}, None, id="nobody"),
+        pytest.param({"token": "secret"}, "Bearer secret", id="token"),
+        pytest.param({"tokenFile": "token"}, "Bearer from-the-file", id="token file beside the kubeconfig"),
+        pytest.param({"token": "secret", "tokenFile": "token"}, "Bearer from-the-file", id="the file wins"),
+    ],
+)
+def test_the_token(write: Write, user: Object, expected: str | None) -> None:
+    access = kubeconfig(write({}, user))
+    assert authorization(access.auth) == expected
+    assert "secret" not in repr(access)
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        pytest.param({"client-certificate": "tls.crt", "client-key": "tls.key"}, id="files"),
+        pytest.param({"client-certificate-data": CERTIFICATE, "client-key-data": KEY}, id="data in the file"),
+        pytest.param(
+            {
+                "client-certificate": "missing",
+                "client-certificate-data": CERTIFICATE,
+                "client-key-data": KEY,
+            },
+            id="data wins over a file",
+        ),
+    ],
+)
+def test_a_client_certificate(write: Write, user: Object) -> None:
+    assert kubeconfig(write({}, user)).auth is None
+
+
+@pytest.mark.parametrize(
+    ("cluster", "verified"),
+    [
+        pytest.param({"certificate-authority": "tls.crt"}, True, id="authority in a file"),
+        pytest.param({"certificate-authority-data": CERTIFICATE}, True, id="authority as data"),
+        pytest.param({"insecure-skip-tls-verify": True}, False, id="not verified"),
+    ],
+)
+def test_the_authority(write: Write, cluster: Object, verified: bool) -> None:
+    tls = kubeconfig(write(cluster, {})).tls
+    assert tls.check_hostname is verified
+    assert tls.verify_mode is (ssl.CERT_REQUIRED if verified else ssl.CERT_NONE)
+    assert len(tls.get_ca_certs()) == 1 or not verified
+    assert not tls.verify_flags & ssl.VERIFY_X509_STRICT
+
+
+def test_the_server_and_the_name_on_its_certificate(write: Write) -> None:
+    access = kubeconfig(write({"server": "https://front.door/k8s/clusters/c-1/", "tls-server-name": "api"}, {}))
+    assert (access.server, access.server_name) == ("https://front.door/k8s/clusters/c-1", "api")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user", "message"),
+    [
+        pytest.param(
+            {}, {"exec": {"command": "aws"}}, f"users[me].user.exec: not supported here: {PROXY_HINT}", id="exec"
+        ),
+        pytest.param(
+            {},
+            {"auth-provider": {"name": "gcp"}},
+            f"users[me].user.auth-provider: not supported here: {PROXY_HINT}",
+            id="auth provider",
+        ),
+        pytest.param(
+            {}, {"username": "me"}, f"users[me].user.username: not supported here: {PROXY_HINT}", id="basic auth"
+        ),
+        pytest.param({}, {"as": "root"}, f"users[me].user.as: not supported here: {PROXY_HINT}", id="impersonation"),
+        pytest.param(
+            {"proxy-url": "http://proxy"},
+            {},
+            f"clusters[here].cluster.proxy-url: not supported here: {PROXY_HINT}",
+            id="proxy",
+        ),
+        pytest.param({"server": ""}, {}, "clusters[here].cluster.server: missing", id="no server"),
+        pytest.param(
+            {"server": "10.0.0.1:6443"},
+            {},
+            "clusters[here].cluster.server: '10.0.0.1:6443' is not a URL",
+            id="a server without a scheme",
+        ),
+        pytest.param({"server": 7}, {}, "clusters[here].cluster.server: must be a string, not int", id="a number"),
+        pytest.param(
+            {"certificate-authority": "missing"},
+            {},
+            "clusters[here].cluster.certificate-authority: cannot read",
+            id="authority file missing",
+        ),
+        pytest.param(
+            {"certificate-authority-data": "%%%"},
+            {},
+            "clusters[here].cluster.certificate-authority-data: not base64",
+            id="authority not base64",
+        ),
+        pytest.param(
+            {"certificate-authority-data": encoded("no PEM")},
+            {},
+            "clusters[here].cluster.certificate-authority: no PEM certificate",
+            id="authority not PEM",
+        ),
+        pytest.param(
+            {"certificate-authority": "tls.crt", "insecure-skip-tls-verify": True},
+            {},
+            "clusters[here].cluster.insecure-skip-tls-verify: cannot be true beside a certificate-authority: drop one",
+            id="insecure with an authority",
+        ),
+        pytest.param(
+            {"insecure-skip-tls-verify": "yes please"},
+            {},
+            "clusters[here].cluster.insecure-skip-tls-verify: must be true or false",
+            id="insecure is a text",
+        ),
+        pytest.param({}, {"token": "two words"}, "users[me].user.token: not a bearer token", id="a token with a space"),
+        pytest.param({}, {"tokenFile": "missing"}, "users[me].user.tokenFile: ", id="token file missing"),
+        pytest.param({}, {"tokenFile": "empty"}, "users[me].user.tokenFile: ", id="token file empty"),
+        pytest.param(
+            {},
+            {"client-certificate": "tls.crt"},
+            "users[me].user.client-key: missing: a client certificate needs both",
+            id="certificate without key",
+        ),
+        pytest.param(
+            {},
+            {"client-key": "tls.key"},
+            "users[me].user.client-certificate: missing: a client certificate needs both",
+            id="key without certificate",
+        ),
+        pytest.param(
+            {},
+            {"client-certificate": "tls.crt", "client-key-data": OTHER_KEY},
+            "users[me].user.client-certificate: not a PEM certificate with its key",
+            id="another certificate's key",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_file_and_field(
+    write: Write, cluster: Object, user: Object, message: str
+) -> None:
+    file = write(cluster, user)
+    with pytest.raises(CredentialsError) as raised:
+        kubeconfig(file)
+    assert str(raised.value).startswith(f"{file}: {message}")
+    assert "two words" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("a: [", "not a kubeconfig: ", id="not YAML"),
+        pytest.param("just a text", "not a kubeconfig: the top level must be a mapping", id="not a mapping"),
+        pytest.param("{}", "current-context: missing", id="no current context"),
+        pytest.param("{current-context: dev}", 'contexts: no entry named "dev"', id="the context is not there"),
+        pytest.param("{current-context: dev, contexts: 7}", "contexts: must be a list, not int", id="not a list"),
+        pytest.param(
+            "{current-context: dev, contexts: [{name: dev, context: 7}]}",
+            "contexts[dev].context: must be a mapping, not int",
+            id="not a context",
+        ),
+        pytest.param(
+            "{current-context: dev, contexts: [{name: dev, context: {}}]}",
+            "contexts[dev].context.cluster: missing",
+            id="no cluster",
+        ),
+        pytest.param(
+            "{current-context: dev, contexts: [{name: dev, context: {cluster: here}}]}",
+            'clusters: no entry named "here"',
+            id="the cluster is not there",
+        ),
+    ],
+)
+def test_a_broken_file(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "config"
+    file.write_text(text)
+    with pytest.raises(CredentialsError) as raised:
+        kubeconfig(file)
+    assert str(raised.value).startswith(f"{file}: {message}")
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(CredentialsError, match="config: cannot read the kubeconfig: No such file or directory"):
+        kubeconfig(tmp_path / "config")
+
+
+def test_another_context_than_the_current_one(write: Write) -> None:
+    file = write({}, {"token": "secret"})
+    document = yaml.safe_load(file.read_text())
+    document["contexts"].append({"name": "anonymous", "context": {"cluster": "here"}})
+    file.write_text(yaml.safe_dump(document))
+    assert kubeconfig(file, "anonymous").auth is None

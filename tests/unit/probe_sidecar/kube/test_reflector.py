@@ -1,0 +1,443 @@
+"""The list/watch loop against scripted answers, in a time that only its own pauses move.
+
+Each fact about a real API server that the loop must respect (seen on 1.36.3) is a test here or in test_client.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import httpx
+import pytest
+
+from probe_sidecar.kube.client import KubeClient, Object, Resource, connect
+from probe_sidecar.kube.credentials import plain_url
+from probe_sidecar.kube.reflector import Reflector
+
+CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
+
+Change = tuple[dict[str, str], frozenset[str]]
+"""What a call handed over: versions by uid, and the uids that changed."""
+
+
+def cr(uid: str, version: int) -> Object:
+    return {"metadata": {"name": uid, "namespace": "shop", "uid": uid, "resourceVersion": str(version)}}
+
+
+def listing(version: int, *objects: Object) -> httpx.Response:
+    return httpx.Response(200, json={"metadata": {"resourceVersion": str(version)}, "items": list(objects)})
+
+
+def event(kind: str, item: Object) -> bytes:
+    return json.dumps({"type": kind, "object": item}).encode() + b"\n"
+
+
+def bookmark(version: int) -> bytes:
+    return event("BOOKMARK", {"kind": "ExternalService", "metadata": {"resourceVersion": str(version)}})
+
+
+def error(code: int, reason: str, **details: Any) -> Object:
+    return {"kind": "Status", "code": code, "reason": reason, "message": "why"} | (
+        {"details": details} if details else {}
+    )
+
+
+EXPIRED = event("ERROR", error(410, "Expired"))
+
+
+class Stream(httpx.AsyncByteStream):
+    """A watch: bytes are sent, numbers are seconds that pass, an exception ends it; without one the server ends it."""
+
+    def __init__(self, world: "World", parts: tuple[Any, ...]) -> None:
+        self.world = world
+        self.parts = parts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self.parts:
+            if isinstance(part, Exception):
+                raise part
+            if isinstance(part, bytes):
+                yield part
+            else:
+                self.world.now += part
+
+
+class World:
+    """Answers requests from a script, one after the other, and stops the reflector when the script is through."""
+
+    def __init__(self, *script: Any, on_change: Callable[..., None] | None = None) -> None:
+        self.script = list(script)
+        self.now = 100.0
+        self.pauses: list[float] = []
+        self.requests: list[str] = []
+        self.next = ""  # what was asked for when the script was through
+        self.changes: list[Change] = []
+        self.done = asyncio.Event()
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self.handle), base_url="http://api")
+        self.reflector = Reflector(
+            KubeClient(http),
+            CRS,
+            on_change or self.on_change,
+            clock=lambda: self.now,
+            sleep=self.sleep,
+            random=lambda: 0.0,
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(round(seconds, 3))
+        self.now += seconds
+
+    def on_change(self, objects: Mapping[str, Object], changed: frozenset[str]) -> None:
+        self.changes.append(({uid: raw["metadata"]["resourceVersion"] for uid, raw in objects.items()}, changed))
+
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        query = request.url.params
+        asked = f"watch from {query['resourceVersion']}" if "watch" in query else "list"
+        if not self.script:
+            self.next = asked
+            self.done.set()
+            await asyncio.Event().wait()
+        self.requests.append(asked)
+        answer = self.script.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, tuple):
+            assert "watch" in query, "a list was asked for, the script has a watch"
+            return httpx.Response(200, stream=Stream(self, answer))
+        assert isinstance(answer, httpx.Response)
+        return answer
+
+    async def play(self) -> None:
+        running = asyncio.create_task(self.reflector.run())
+        ended = asyncio.create_task(self.done.wait())
+        await asyncio.wait((running, ended), return_when=asyncio.FIRST_COMPLETED, timeout=10)
+        for task in (running, ended):
+            task.cancel()
+        assert self.script == [], "the reflector did not ask for all of it"
+        if running.done():
+            await running
+
+
+LASTED = 240.0
+
+
+async def test_the_whole_set_is_handed_over_at_every_change() -> None:
+    world = World(
+        listing(10, cr("a", 5), cr("b", 6)),
+        (
+            event("ADDED", cr("c", 11)),
+            event("MODIFIED", cr("a", 12)) + event("DELETED", cr("b", 13)),
+            LASTED,
+        ),
+    )
+    await world.play()
+    assert world.changes == [
+        ({"a": "5", "b": "6"}, frozenset({"a", "b"})),
+        ({"a": "5", "b": "6", "c": "11"}, frozenset({"c"})),
+        ({"a": "12", "b": "6", "c": "11"}, frozenset({"a"})),
+        ({"a": "12", "c": "11"}, frozenset({"b"})),
+    ]
+
+
+async def test_the_empty_set_is_handed_over_too() -> None:
+    world = World(listing(10), (bookmark(11), LASTED))
+    assert not world.reflector.synced
+    await world.play()
+    assert world.changes == [({}, frozenset())]
+    assert world.reflector.synced
+
+
+async def test_a_watch_starts_at_the_version_of_the_list_not_at_that_of_the_last_object() -> None:
+    world = World(listing(40, cr("b", 39), cr("a", 7)), (LASTED,))
+    await world.play()
+    assert world.requests == ["list", "watch from 40"]
+
+
+async def test_a_watch_that_the_server_ends_goes_on_at_the_last_version_without_a_pause() -> None:
+    world = World(listing(10), (event("ADDED", cr("a", 11)), LASTED), (LASTED, bookmark(50)), (LASTED,))
+    await world.play()
+    assert world.requests == ["list", "watch from 10", "watch from 11", "watch from 50"]
+    assert world.pauses == []
+
+
+async def test_a_server_that_ends_every_watch_at_once_is_asked_ever_more_seldom() -> None:
+    world = World(listing(10), *[()] * 9)
+    await world.play()
+    assert world.requests == ["list", *["watch from 10"] * 9]
+    assert world.pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        pytest.param(httpx.ReadError("reset"), id="reset by its peer"),
+        pytest.param(httpx.RemoteProtocolError("incomplete chunked read"), id="closed in the middle"),
+    ],
+)
+async def test_a_dropped_connection_goes_on_at_the_last_version(cut: Exception) -> None:
+    world = World(
+        listing(10), (event("ADDED", cr("a", 11)), b'{"type":"ADD', cut), (event("MODIFIED", cr("a", 12)), LASTED)
+    )
+    await world.play()
+    assert world.requests == ["list", "watch from 10", "watch from 11"]
+    assert world.pauses == [0.05]
+    assert world.changes[-1] == ({"a": "12"}, frozenset({"a"}))
+
+
+async def test_an_expired_version_in_the_stream_is_answered_by_a_list_that_shows_what_vanished() -> None:
+    world = World(
+        listing(10, cr("a", 5), cr("b", 6), cr("c", 7)),
+        (EXPIRED,),
+        listing(90, cr("a", 5), cr("c", 80), cr("d", 81)),
+        (LASTED,),
+    )
+    await world.play()
+    assert world.requests == ["list", "watch from 10", "list", "watch from 90"]
+    assert world.changes[-1] == ({"a": "5", "c": "80", "d": "81"}, frozenset({"b", "c", "d"}))
+    assert world.pauses == [0.05]
+
+
+async def test_a_list_that_shows_nothing_new_tells_nobody() -> None:
+    world = World(listing(10, cr("a", 5)), (EXPIRED,), listing(90, cr("a", 5)), (LASTED,))
+    await world.play()
+    assert world.changes == [({"a": "5"}, frozenset({"a"}))]
+
+
+async def test_everything_deleted_while_nobody_watched_is_seen() -> None:
+    world = World(listing(10, cr("a", 5), cr("b", 6)), (EXPIRED,), listing(90), (LASTED,))
+    await world.play()
+    assert world.changes[-1] == ({}, frozenset({"a", "b"}))
+
+
+async def test_version_after_version_expiring_is_no_hot_loop() -> None:
+    world = World(*[listing(10, cr("a", 5)), (EXPIRED,)] * 8)
+    await world.play()
+    assert world.pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
+
+
+async def test_an_expired_version_as_the_answer_to_a_watch() -> None:
+    world = World(listing(10), httpx.Response(410, json=error(410, "Gone")), listing(90), (LASTED,))
+    await world.play()
+    assert world.requests == ["list", "watch from 10", "list", "watch from 90"]
+
+
+async def test_a_silent_watch_is_given_up_and_listed_anew() -> None:
+    """A dead connection, or a version from the future (etcd restored from a backup): 200, and silence for ever."""
+    world = World(listing(900, cr("a", 800)), (72.0, httpx.ReadTimeout("")), listing(50, cr("a", 40)), (LASTED,))
+    await world.play()
+    assert world.requests == ["list", "watch from 900", "list", "watch from 50"]
+    assert world.changes[-1] == ({"a": "40"}, frozenset({"a"})), "an older version than the one held, and yet the truth"
+
+
+async def test_the_idle_time_out_is_longer_than_the_minute_between_bookmarks() -> None:
+    timeouts = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "watch" not in request.url.params:
+            return listing(10)
+        timeouts.append(request.extensions["timeout"]["read"])
+        raise asyncio.CancelledError
+
+    client = KubeClient(httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://api"))
+    with pytest.raises(asyncio.CancelledError):
+        await Reflector(client, CRS, lambda objects, changed: None).run()
+    (idle,) = timeouts
+    assert 70 <= idle <= 75
+
+
+async def test_an_outage_changes_nothing_and_is_met_with_growing_pauses() -> None:
+    refused = httpx.ConnectError("refused")
+    world = World(
+        listing(10, cr("a", 5)),
+        (LASTED, httpx.ReadError("reset")),
+        *[refused] * 9,
+        (event("MODIFIED", cr("a", 11)), LASTED),
+    )
+    await world.play()
+    assert world.requests == ["list", *["watch from 10"] * 11], "what was seen needs no new list"
+    assert world.pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+    assert world.changes == [({"a": "5"}, frozenset({"a"})), ({"a": "11"}, frozenset({"a"}))]
+
+
+async def test_a_start_during_an_outage_says_nothing_until_the_first_list() -> None:
+    world = World(httpx.ConnectError("refused"), httpx.Response(503), listing(10), (LASTED,))
+    await world.play()
+    assert world.requests == ["list", "list", "list", "watch from 10"]
+    assert world.changes == [({}, frozenset())]
+
+
+@pytest.mark.parametrize(
+    ("answer", "resumed"),
+    [
+        pytest.param(
+            httpx.Response(429, json=error(429, "TooManyRequests"), headers={"Retry-After": "3"}), True,
+            id="429 storage is (re)initializing",
+        ),
+        pytest.param(
+            httpx.Response(503, json=error(503, "ServiceUnavailable", retryAfterSeconds=3)), True, id="503 with details"
+        ),
+        pytest.param(
+            (event("ERROR", error(429, "TooManyRequests", retryAfterSeconds=3)),), True, id="429 in the stream"
+        ),
+        pytest.param(
+            httpx.Response(504, json=error(504, "Timeout", retryAfterSeconds=3)), False, id="504 too large version"
+        ),
+    ],
+)  # fmt: skip
+async def test_retry_after_is_honoured(answer: Any, resumed: bool) -> None:
+    world = World(listing(10), answer, *([] if resumed else [listing(20)]), (LASTED,))
+    await world.play()
+    assert world.pauses == [3.0]
+    assert world.requests[2] == ("watch from 10" if resumed else "list")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(
+            httpx.Response(500, json=error(500, "InternalError")), id="500, as for a version that is no number"
+        ),
+        pytest.param(httpx.Response(401, json=error(401, "Unauthorized")), id="401 after the token's own retry"),
+        pytest.param(httpx.Response(403, json=error(403, "Forbidden")), id="403"),
+        pytest.param(httpx.Response(404, json=error(404, "NotFound")), id="404: the CRD is gone"),
+        pytest.param((b"<html>log in</html>\n",), id="a line that is not JSON"),
+        pytest.param((b"[1]\n",), id="a line that is no event"),
+        pytest.param((event("RENAMED", cr("a", 11)),), id="an event nobody knows"),
+        pytest.param((b'{"type":"ADDED","object":"a"}\n',), id="an event without an object"),
+        pytest.param((event("ADDED", {"metadata": {"resourceVersion": "11"}}),), id="an object without a name"),
+        pytest.param((event("ADDED", {"metadata": {"name": "a", "uid": "a"}}),), id="an object without a version"),
+        pytest.param((event("BOOKMARK", {"metadata": {}}),), id="a bookmark without a version"),
+        pytest.param((event("ERROR", {"kind": "odd"}),), id="an error without a code"),
+    ],
+)
+async def test_after_anything_odd_only_a_list_tells(answer: Any) -> None:
+    world = World(listing(10, cr("a", 5)), answer, listing(20, cr("a", 5)), (LASTED,))
+    await world.play()
+    assert world.requests == ["list", "watch from 10", "list", "watch from 20"]
+    assert world.pauses == [0.05]
+    assert world.changes == [({"a": "5"}, frozenset({"a"}))], "nothing vanished, nothing came"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(httpx.Response(410, json=error(410, "Expired")), id="410"),
+        pytest.param(httpx.Response(504, json=error(504, "Timeout")), id="504 ResourceVersionTooLarge"),
+        pytest.param(httpx.Response(401, json=error(401, "Unauthorized")), id="401"),
+        pytest.param(httpx.Response(200, json={"items": []}), id="a list without a version"),
+        pytest.param(
+            httpx.Response(200, json={"metadata": {"resourceVersion": "9"}, "items": [7]}), id="no objects in it"
+        ),
+        pytest.param(httpx.Response(200, text="<html>"), id="a page of a proxy"),
+    ],
+)
+async def test_a_list_that_fails_leaves_the_old_set(answer: httpx.Response) -> None:
+    # The client answers a 410 by one more request: a whole list in one page.
+    failures = [answer] * (2 if answer.status_code == 410 else 1)
+    world = World(listing(10, cr("a", 5)), (EXPIRED,), *failures, listing(20, cr("a", 5)), (LASTED,))
+    await world.play()
+    assert world.changes == [({"a": "5"}, frozenset({"a"}))]
+
+
+async def test_blank_lines_and_repeated_events_are_no_news() -> None:
+    world = World(
+        listing(10, cr("a", 5)),
+        (b"\n", event("MODIFIED", cr("a", 5)), event("DELETED", cr("ghost", 12)), b"\n", LASTED),
+    )
+    await world.play()
+    assert (world.requests, world.next) == (["list", "watch from 10"], "watch from 12")
+    assert world.changes == [({"a": "5"}, frozenset({"a"}))]
+
+
+async def test_an_object_created_anew_under_its_old_name_is_another() -> None:
+    again = cr("a", 12)
+    again["metadata"]["uid"] = "a2"
+    world = World(listing(10, cr("a", 5)), (event("DELETED", cr("a", 11)) + event("ADDED", again), LASTED))
+    await world.play()
+    assert world.changes[1:] == [({}, frozenset({"a"})), ({"a2": "12"}, frozenset({"a2"}))]
+
+
+async def test_the_last_contact_is_the_last_word_of_the_server() -> None:
+    world = World(
+        listing(10), (30.0, bookmark(11), 60.0, bookmark(12), 72.0, httpx.ReadTimeout("")), httpx.Response(500)
+    )
+    assert world.reflector.last_contact is None
+    await world.play()
+    assert world.reflector.last_contact == 190.0
+
+
+async def test_after_a_watch_that_lasted_the_pauses_are_short_again() -> None:
+    reset = httpx.ReadError("reset")
+    world = World(listing(10), (reset,), (reset,), (reset,), (60.0, reset), (reset,))
+    await world.play()
+    assert world.pauses == [0.05, 0.1, 0.2, 0.05, 0.1]
+
+
+async def test_it_counts() -> None:
+    world = World(listing(10), (EXPIRED,), listing(20), (LASTED,), (LASTED,))
+    await world.play()
+    reflector = world.reflector
+    assert (reflector.lists, reflector.watches, reflector.failures) == (2, 4, 1)
+
+
+async def test_a_bug_of_the_listener_ends_it() -> None:
+    def bug(objects: Mapping[str, Object], changed: frozenset[str]) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await World(listing(10), on_change=bug).play()
+
+
+async def test_over_real_sockets_through_a_cut_and_an_expired_version(serve: Callable[..., Any]) -> None:
+    """One server that lists, cuts the first watch in the middle of a line, expires the second, and goes on."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    watches = [
+        [event("ADDED", cr("b", 11)), b'{"type":"MOD'],
+        [EXPIRED],
+        [event("MODIFIED", cr("c", 31))],
+    ]
+    listings = [listing(10, cr("a", 5)), listing(30, cr("a", 5), cr("c", 29))]
+    asked: list[str] = []
+
+    async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
+        target = request.split(b" ")[1].decode()
+        asked.append(target.partition("?")[2])
+        if "watch=true" not in target:
+            content = listings.pop(0).content
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content))
+            return
+        writer.write(head)
+        for part in watches.pop(0):
+            writer.write(b"%x\r\n%s\r\n" % (len(part), part))
+        await writer.drain()
+        if watches:
+            writer.close()
+        else:
+            await asyncio.sleep(60)
+
+    changes: list[Change] = []
+    arrived = asyncio.Event()
+
+    def on_change(objects: Mapping[str, Object], changed: frozenset[str]) -> None:
+        changes.append(({uid: raw["metadata"]["resourceVersion"] for uid, raw in objects.items()}, changed))
+        if objects.get("c", {}).get("metadata", {}).get("resourceVersion") == "31":
+            arrived.set()
+
+    async with serve(exchange) as url:
+        client = connect(plain_url(url))
+        running = asyncio.create_task(Reflector(client, CRS, on_change, random=lambda: 0.0).run())
+        async with asyncio.timeout(10):
+            await arrived.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await client.close()
+    assert changes == [
+        ({"a": "5"}, frozenset({"a"})),
+        ({"a": "5", "b": "11"}, frozenset({"b"})),
+        ({"a": "5", "c": "29"}, frozenset({"b", "c"})),
+        ({"a": "5", "c": "31"}, frozenset({"c"})),
+    ]
+    watch = "watch=true&resourceVersion={}&allowWatchBookmarks=true&timeoutSeconds=240"
+    assert asked == ["limit=250", watch.format(10), watch.format(11), "limit=250", watch.format(30)]
