@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Network = IPv4Network | IPv6Network
 
+BROADCAST = IPv4Address("255.255.255.255")
+
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
@@ -48,6 +50,7 @@ def _range_refusal(address: IPv4Address | IPv6Address, policy: AddressPolicy) ->
         (address.is_unspecified, "the unspecified address"),
         (address.is_link_local, "a link-local address"),
         (address.is_multicast, "a multicast address"),
+        (address == BROADCAST, "the broadcast address"),
     ):
         if refused:
             return f"{address} is {kind}: write one that the cluster's nodes reach"

@@ -70,6 +70,11 @@ def test_unicast_addresses_may(ip: str) -> None:
             "fe80::1", "fe80::1 is a link-local address: write one that the cluster's nodes reach", id="link 6"
         ),
         pytest.param(
+            "255.255.255.255",
+            "255.255.255.255 is the broadcast address: write one that the cluster's nodes reach",
+            id="broadcast",
+        ),
+        pytest.param(
             "224.0.0.1", "224.0.0.1 is a multicast address: write one that the cluster's nodes reach", id="multicast"
         ),
         pytest.param(
@@ -116,7 +121,9 @@ def test_what_an_allowed_range_holds_is_still_judged() -> None:
 @given(addresses)
 def test_only_special_addresses_are_refused(address: IPv4Address | IPv6Address) -> None:
     mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
-    special = mapped or address.is_loopback or address.is_unspecified or address.is_link_local or address.is_multicast
+    broadcast = address == IPv4Address("255.255.255.255")
+    kinds = (address.is_loopback, address.is_unspecified, address.is_link_local, address.is_multicast, broadcast)
+    special = mapped or any(kinds)
     assert (refusal(str(address), ANYTHING) is not None) == special
 
 
