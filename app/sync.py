@@ -18,10 +18,7 @@ from app.children import endpoints, ingress, service
 from app.children.metadata import Manifest
 from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest
 
-ABSENT = (
-    "absent although wanted: if another {kind} holds this name, rename or delete it; "
-    "else its creation was refused, see the events of this ExternalService"
-)
+ABSENT = "not there: another {kind} has this name (rename or delete it), or creation was refused (see the events)"
 
 RECHECK_SECONDS = 30.0
 """When to try again for a child that could not be had: the end of a name clash makes no event of its own."""
