@@ -5,6 +5,7 @@ One asyncio server each. `refuse` closes the socket, so that the kernel itself r
 
 import asyncio
 import contextlib
+import os
 import ssl
 from dataclasses import dataclass
 from enum import StrEnum
@@ -150,7 +151,7 @@ class Backends:
         try:
             await backend.start()
         except OSError as problem:
-            self.problems[spot] = f"cannot listen on {spot.address} port {spot.port}: {problem.strerror}"
+            self.problems[spot] = f"cannot listen on {spot.address} port {spot.port}: {os.strerror(problem.errno or 0)}"
         else:
             self.found[spot] = backend
 

@@ -1,0 +1,39 @@
+"""A CompositeController's manifest, with Metacontroller's defaults."""
+
+from typing import Any
+
+import pytest
+
+from playground.composite.config import ChildRule, composite_config
+
+
+def manifest(**spec: Any) -> dict[str, Any]:
+    parent = {"apiVersion": "example.com/v1", "resource": "things"}
+    hooks = {"sync": {"webhook": {"url": "http://hook.example:8080/sync/it"}}}
+    return {"metadata": {"name": "cc"}, "spec": {"parentResource": parent, "hooks": hooks} | spec}
+
+
+def test_defaults() -> None:
+    config = composite_config(manifest(childResources=[{"apiVersion": "v1", "resource": "services"}]))
+    assert config.children == (ChildRule("v1", "services", "OnDelete"),)
+    assert (config.hook_version, config.hook_path, config.hook_timeout) == ("v1", "/sync/it", 10)
+    assert (config.resync_seconds, config.generate_selector, config.ignore_status_changes) == (None, False, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        pytest.param("2s", 2, id="seconds"),
+        pytest.param("250ms", 0.25, id="milliseconds"),
+        pytest.param("1m", 60, id="minutes"),
+        pytest.param("0s", 10, id="zero is the default"),
+        pytest.param(None, 10, id="none is the default"),
+    ],
+)
+def test_timeout(text: str | None, seconds: float) -> None:
+    webhook = {"path": "/sync", "timeout": text}
+    assert composite_config(manifest(hooks={"sync": {"webhook": webhook}})).hook_timeout == seconds
+
+
+def test_a_resync_is_never_shorter_than_a_second() -> None:
+    assert composite_config(manifest(resyncPeriodSeconds=0)).resync_seconds == 1

@@ -1,0 +1,81 @@
+"""The three-way merge, as Metacontroller does it: what is kept, what goes, which lists merge."""
+
+from typing import Any
+
+import pytest
+
+from playground.composite.dynamic_apply import LAST_APPLIED, merge, merge_key, to_create, to_update
+
+OWNER = {"apiVersion": "x/v1", "kind": "P", "name": "p", "uid": "u", "controller": True, "blockOwnerDeletion": True}
+
+
+@pytest.mark.parametrize(
+    ("observed", "applied", "desired", "result"),
+    [
+        pytest.param({"a": 1, "b": 2}, None, {"a": 3}, {"a": 3, "b": 2}, id="what others set stays"),
+        pytest.param({"a": 1, "b": 2}, {"b": 2}, {"a": 1}, {"a": 1}, id="what was applied and is no more, goes"),
+        pytest.param({"a": 1}, None, {"a": None}, {"a": None}, id="null is a value"),
+        pytest.param({}, None, {"a": []}, {"a": []}, id="an empty list is a value"),
+        pytest.param({"a": [1, 2]}, {"a": [1, 2]}, {"a": [2]}, {"a": [2]}, id="a plain list is replaced"),
+        pytest.param(
+            {"a": [{"name": "x", "v": 1}, {"name": "y"}]},
+            {"a": [{"name": "x"}]},
+            {"a": [{"name": "z"}, {"name": "y", "v": 2}]},
+            {"a": [{"name": "y", "v": 2}, {"name": "z"}]},
+            id="a keyed list merges, in the order of what is there",
+        ),
+        pytest.param(
+            {"subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80, "protocol": "TCP"}]}]},
+            None,
+            {"subsets": [{"addresses": [{"ip": "10.0.0.2"}], "ports": [{"port": 80}]}]},
+            {"subsets": [{"addresses": [{"ip": "10.0.0.2"}], "ports": [{"port": 80}]}]},
+            id="subsets have no key: replaced whole, defaults lost",
+        ),
+    ],
+)
+def test_merge(observed: Any, applied: Any, desired: Any, result: Any) -> None:
+    assert merge(observed, applied, desired) == result
+
+
+def test_a_clash_of_types_is_an_error() -> None:
+    with pytest.raises(TypeError, match="expecting list, got dict"):
+        merge({"a": [1]}, None, {"a": {"b": 1}})
+
+
+@pytest.mark.parametrize(
+    ("items", "key"),
+    [
+        pytest.param([{"ip": "1", "port": 2}, {"ip": "1", "port": 3}], "port", id="the first of the known names"),
+        pytest.param([{"ip": "1"}, {"port": 3}], None, id="no common name"),
+        pytest.param([{"host": "a"}], None, id="no known name"),
+        pytest.param(["a"], None, id="no objects"),
+        pytest.param([], None, id="nothing"),
+    ],
+)
+def test_merge_key(items: list[Any], key: str | None) -> None:
+    assert merge_key(items) == key
+
+
+def test_a_child_remembers_what_was_applied_and_who_owns_it() -> None:
+    desired = {"kind": "Service", "metadata": {"name": "a", "labels": {"l": "1"}}, "spec": {"x": 1}}
+    assert to_create(desired, OWNER) == {
+        "kind": "Service",
+        "metadata": {
+            "name": "a",
+            "labels": {"l": "1"},
+            "annotations": {
+                LAST_APPLIED: '{"kind":"Service","metadata":{"labels":{"l":"1"},"name":"a"},"spec":{"x":1}}'
+            },
+            "ownerReferences": [OWNER],
+        },
+        "spec": {"x": 1},
+    }
+
+
+def test_what_the_server_added_is_no_difference() -> None:
+    desired = {"kind": "Service", "metadata": {"name": "a"}, "spec": {"x": 1}, "status": {"mine": True}}
+    there = to_create(desired, OWNER)
+    there["metadata"] |= {"uid": "1", "resourceVersion": "5", "generation": 3, "creationTimestamp": "t"}
+    there["spec"]["default"] = 1
+    there["status"] = {"theirs": True}
+    assert to_update(there, desired) == there

@@ -1,0 +1,34 @@
+"""Every address has a stand-in on loopback, the same in every process, away from where people's servers listen."""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from playground.addresses import dial, shared
+
+LOOPBACK = IPv4Network("127.0.0.0/8")
+PEOPLES = IPv4Network("127.0.0.0/10")
+
+
+def test_examples() -> None:
+    assert dial("10.0.100.10") == "127.128.100.10"
+    assert dial("192.168.1.5") == "127.226.1.5"
+    assert dial("127.0.0.1") == "127.0.0.1"
+    assert dial("::1") == "::1"
+    assert dial("2001:db8::10") == dial("2001:0db8::0010")
+
+
+@given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
+def test_no_address_is_ever_dialled_itself(address: IPv4Address | IPv6Address) -> None:
+    there = dial(str(address))
+    if not address.is_loopback:
+        assert IPv4Address(there) in LOOPBACK
+        assert IPv4Address(there) not in PEOPLES
+        assert there != "127.255.255.255"
+
+
+def test_addresses_that_share_a_stand_in_are_named() -> None:
+    ips = ["10.0.1.1", "10.127.1.1", "10.0.1.2"]
+    assert shared(ips) == {"127.128.1.1": ["10.0.1.1", "10.127.1.1"]}
+    assert shared(["10.0.1.1", "10.0.1.1"]) == {}

@@ -1,0 +1,105 @@
+"""Switchable backends, asked over real sockets."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+
+import grpc
+import httpx
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from playground.backends import Backend, Backends, Mode, Protocol, Spot
+
+HTTP = Spot("10.0.0.1", 18080, Protocol.HTTP)
+HTTPS = Spot("10.0.0.2", 18443, Protocol.HTTPS)
+TCP = Spot("2001:db8::1", 18432, Protocol.TCP)
+GRPC = Spot("10.0.0.4", 18051, Protocol.GRPC)
+
+
+@pytest.fixture
+async def backends() -> AsyncIterator[Backends]:
+    running = Backends()
+    for spot in (HTTP, HTTPS, TCP, GRPC):
+        await running.ensure(spot, slow_seconds=0.3)
+    assert running.problems == {}
+    yield running
+    await running.stop()
+
+
+async def ask(spot: Spot, seconds: float = 5) -> int:
+    scheme = "https" if spot.protocol is Protocol.HTTPS else "http"
+    async with httpx.AsyncClient(verify=False, timeout=seconds) as client:
+        return (await client.get(f"{scheme}://{spot.address}:{spot.port}/healthcheck")).status_code
+
+
+@pytest.mark.parametrize("spot", [pytest.param(HTTP, id="http"), pytest.param(HTTPS, id="https")])
+async def test_a_web_backend_does_as_told(backends: Backends, spot: Spot) -> None:
+    assert await ask(spot) == 200
+    await backends.set(spot.ip, Mode.ERROR)
+    assert await ask(spot) == 500
+    await backends.set(spot.ip, Mode.SLOW)
+    before = asyncio.get_running_loop().time()
+    assert await ask(spot) == 200
+    assert asyncio.get_running_loop().time() - before >= 0.3
+    await backends.set(spot.ip, Mode.STALL)
+    with pytest.raises(httpx.ReadTimeout):
+        await ask(spot, seconds=0.2)
+    await backends.set(spot.ip, Mode.REFUSE)
+    with pytest.raises(httpx.ConnectError):
+        await ask(spot)
+    await backends.set(spot.ip, Mode.HEALTHY)
+    assert await ask(spot) == 200
+    assert backends.found[spot].requests == 5
+
+
+async def test_a_tcp_backend_accepts_or_refuses(backends: Backends) -> None:
+    for _ in range(2):
+        _, writer = await asyncio.open_connection(TCP.address, TCP.port)
+        writer.close()
+        await writer.wait_closed()
+    await backends.set(TCP.ip, Mode.REFUSE)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(TCP.address, TCP.port)
+
+
+async def test_a_grpc_backend_tells_its_health_to_the_reference_client(backends: Backends) -> None:
+    async with grpc.aio.insecure_channel(f"{GRPC.address}:{GRPC.port}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service="shop")
+        assert (await stub.Check(request, timeout=5)).status == health_pb2.HealthCheckResponse.SERVING
+        await backends.set(GRPC.ip, Mode.ERROR)
+        answer = await stub.Check(request, timeout=5, wait_for_ready=True)
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_a_refusal_drops_the_connections_there_are(backends: Backends) -> None:
+    reader, writer = await asyncio.open_connection(HTTP.address, HTTP.port)
+    await asyncio.sleep(0.05)
+    await backends.set(HTTP.ip, Mode.REFUSE)
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+
+
+async def test_a_port_that_is_taken_is_a_problem_in_words(backends: Backends) -> None:
+    clash = Spot(HTTP.ip, HTTP.port, Protocol.TCP)
+    await backends.ensure(clash)
+    assert backends.problems == {clash: "cannot listen on 127.128.0.1 port 18080: Address already in use"}
+    with pytest.raises(LookupError, match=r"there is no backend for 10\.9\.9\.9"):
+        await backends.set("10.9.9.9", Mode.REFUSE)
+
+
+async def test_certificates_are_fresh_and_self_signed(backends: Backends) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
+        await asyncio.open_connection(
+            HTTPS.address, HTTPS.port, ssl=ssl.create_default_context(), server_hostname="playground.invalid"
+        )
+
+
+async def test_one_backend_can_be_stopped_twice() -> None:
+    backend = Backend(Spot("10.0.0.9", 18099, Protocol.HTTP))
+    await backend.start()
+    await backend.stop()
+    await backend.stop()

@@ -1,0 +1,450 @@
+"""The stand-in behaves as Metacontroller was read and seen to; each test is a fact of it.
+
+The hook is a few lines of ASGI whose answer the test writes; the API server is the stand-in, on a real socket.
+"""
+
+import asyncio
+import contextlib
+import copy
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from playground.apiserver import FakeApiServer
+from playground.client import ApiClient, Kind
+from playground.composite.config import composite_config
+from playground.composite.dynamic_apply import LAST_APPLIED
+from playground.composite_controller import CompositeController
+from playground.ratelimit import TokenBucket
+from playground.until import until
+
+Object = dict[str, Any]
+
+ES = Kind("eso.crowdfox.com/v1alpha1", "externalservices", "ExternalService", namespaced=True)
+SERVICES = Kind("v1", "services", "Service", namespaced=True)
+WEB = ES.path("default", "web")
+STATUS = ES.path("default", "web", "status")
+
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web", "labels": {"app": "web"}},
+    "spec": {"clusterIP": "None", "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}]},
+}
+MANIFEST = {
+    "metadata": {"name": "eso"},
+    "spec": {
+        "generateSelector": True,
+        "parentResource": {"apiVersion": "eso.crowdfox.com/v1alpha1", "resource": "externalservices"},
+        "childResources": [
+            {"apiVersion": "v1", "resource": kind, "updateStrategy": {"method": "InPlace"}}
+            for kind in ("services", "endpoints")
+        ],
+        "hooks": {"sync": {"version": "v2", "webhook": {"path": "/sync"}}},
+    },
+}
+
+
+class Hook:
+    """Answers as told; by default it echoes the status and wants one Service."""
+
+    def __init__(self) -> None:
+        self.requests: list[Object] = []
+        self.children: list[Object] = [SERVICE]
+        self.answer: Callable[[Object], Object | Response] = self.echo
+        self.open = asyncio.Event()
+        self.open.set()
+
+    def echo(self, request: Object) -> Object:
+        return {"status": request["parent"].get("status"), "children": self.children}
+
+    async def handle(self, request: Request) -> Response:
+        body = orjson.loads(await request.body())
+        self.requests.append(body)
+        answer = self.answer(body)
+        await self.open.wait()
+        return answer if isinstance(answer, Response) else Response(orjson.dumps(answer))
+
+    @property
+    def app(self) -> Starlette:
+        return Starlette(routes=[Route("/sync", self.handle, methods=["POST"])])
+
+
+@pytest.fixture
+def hook() -> Hook:
+    return Hook()
+
+
+@asynccontextmanager
+async def running(server: FakeApiServer, hook: Hook, **options: Any) -> AsyncIterator[CompositeController]:
+    spec = MANIFEST["spec"] | options.pop("spec", {})
+    async with (
+        httpx.AsyncClient(base_url=server.url) as api,
+        httpx.AsyncClient(transport=httpx.ASGITransport(hook.app), base_url="http://hook") as to_hook,
+    ):
+        controller = CompositeController(composite_config({**MANIFEST, "spec": spec}), api, to_hook, **options)
+        task = asyncio.create_task(controller.run())
+        try:
+            yield controller
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+def web(server: FakeApiServer, **metadata: Any) -> Object:
+    meta = {"name": "web", "namespace": "default"} | metadata
+    spec = {"port": 80, "ips": ["10.0.0.1"]}
+    return server.create({"apiVersion": ES.api_version, "kind": ES.kind, "metadata": meta, "spec": spec})
+
+
+def service(server: FakeApiServer) -> Object:
+    found = server.get("Service", "default", "web")
+    assert found is not None
+    return found
+
+
+def status(server: FakeApiServer) -> Any:
+    found = server.get("ExternalService", "default", "web")
+    return found.get("status") if found else None
+
+
+async def settled(controller: CompositeController) -> None:
+    """Waits until nothing has been queued for a moment."""
+    calm = 0
+
+    def idle() -> bool:
+        nonlocal calm
+        calm = calm + 1 if controller.queue.idle else 0
+        return calm > 10
+
+    await until(idle, "a calm queue", every=0.01)
+
+
+async def test_a_child_is_created_owned_labelled_and_remembered(server: FakeApiServer, hook: Hook) -> None:
+    parent = web(server)
+    async with running(server, hook) as controller:
+        await until(lambda: status(server) is not None)
+        await settled(controller)
+    meta = service(server)["metadata"]
+    uid = parent["metadata"]["uid"]
+    assert meta["labels"] == {"app": "web", "controller-uid": uid}
+    assert meta["ownerReferences"] == [
+        {
+            "apiVersion": "eso.crowdfox.com/v1alpha1",
+            "kind": "ExternalService",
+            "name": "web",
+            "uid": uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+    ]
+    applied = copy.deepcopy(SERVICE) | {"metadata": {**SERVICE["metadata"], "labels": meta["labels"]}}  # type: ignore[dict-item] # a literal of mixed values
+    applied["metadata"]["namespace"] = "default"  # type: ignore[index] # the same
+    assert orjson.loads(meta["annotations"][LAST_APPLIED]) == applied
+    assert status(server) == {"observedGeneration": 1}
+
+
+async def test_the_v2_request_has_children_by_namespace_and_name_every_kind_included(
+    server: FakeApiServer, hook: Hook
+) -> None:
+    web(server)
+    async with running(server, hook) as controller:
+        await until(lambda: len(hook.requests) > 1)
+        await settled(controller)
+    last = hook.requests[-1]
+    assert last.keys() == {"controller", "parent", "children", "related", "finalizing"}
+    assert last["controller"]["metadata"]["name"] == "eso"
+    assert last["children"] == {"Service.v1": {"default/web": service(server)}, "Endpoints.v1": {}}
+    assert last["parent"]["metadata"]["name"] == "web"
+    assert (last["related"], last["finalizing"]) == ({}, False)
+
+
+async def test_v1_keys_children_by_bare_name(server: FakeApiServer, hook: Hook) -> None:
+    web(server)
+    hooks = {"sync": {"version": "v1", "webhook": {"path": "/sync"}}}
+    async with running(server, hook, spec={"hooks": hooks}):
+        await until(lambda: bool(hook.requests) and bool(hook.requests[-1]["children"]["Service.v1"]))
+    assert list(hook.requests[-1]["children"]["Service.v1"]) == ["web"]
+
+
+async def test_the_steady_state_costs_no_write(server: FakeApiServer, hook: Hook) -> None:
+    web(server)
+    async with running(server, hook, spec={"resyncPeriodSeconds": 1}) as controller:
+        await until(lambda: status(server) is not None)
+        await settled(controller)
+        mark, syncs = server.audit.total, controller.counts.syncs
+        await until(lambda: controller.counts.syncs > syncs, "a resync")
+        await settled(controller)
+        assert server.audit.writes(mark) == []
+
+
+async def test_a_hook_that_fails_changes_nothing_and_is_told_in_an_event(
+    server: FakeApiServer, hook: Hook, client: ApiClient
+) -> None:
+    web(server)
+    async with running(server, hook) as controller:
+        await until(lambda: status(server) is not None)
+        await settled(controller)
+        before, old = service(server), status(server)
+        hook.answer = lambda request: Response("spec.port: write a number", 422)
+        await client.patch(WEB, {"spec": {"port": 81}})
+        await until(lambda: bool(server.storage.items(("", "events"))))
+        assert (service(server), status(server)) == (before, old)
+        event = server.storage.items(("", "events"))[0]
+        assert (event["reason"], event["type"], event["involvedObject"]["name"]) == ("SyncError", "Warning", "web")
+        text = "Sync error: sync hook failed (version=v2): unsupported status code: 422 body: spec.port: write a number"
+        assert event["message"] == text
+        errors = controller.counts.errors
+        await until(lambda: controller.counts.errors > errors + 2, "retries")
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        pytest.param({"status": {}, "children": [], "colour": "red"}, "unknown field 'colour'", id="unknown field"),
+        pytest.param(Response("<html>"), "can't unmarshal webhookResponse", id="no JSON"),
+        pytest.param({"children": [{"kind": "Service"}]}, "children a list of named objects", id="nameless child"),
+    ],
+)
+async def test_a_v2_answer_is_read_strictly(server: FakeApiServer, hook: Hook, answer: Any, text: str) -> None:
+    web(server)
+    hook.answer = lambda request: answer
+    async with running(server, hook):
+        await until(lambda: bool(server.storage.items(("", "events"))))
+    assert text in server.storage.items(("", "events"))[0]["message"]
+    assert status(server) is None
+
+
+async def test_429_comes_back_after_retry_after_without_an_event(server: FakeApiServer, hook: Hook) -> None:
+    web(server)
+    hook.answer = lambda request: Response(status_code=429, headers={"Retry-After": "1"})
+    async with running(server, hook) as controller:
+        await until(lambda: bool(hook.requests))
+        await asyncio.sleep(0.3)
+        assert len(hook.requests) == 1
+        hook.answer = hook.echo
+        await until(lambda: status(server) is not None)
+        assert controller.counts.errors == 0
+    assert server.storage.items(("", "events")) == []
+
+
+async def test_a_child_that_is_not_listed_any_more_is_deleted(
+    server: FakeApiServer, hook: Hook, client: ApiClient
+) -> None:
+    web(server)
+    async with running(server, hook):
+        await until(lambda: server.get("Service", "default", "web") is not None)
+        hook.children = []
+        await client.patch(WEB, {"spec": {"port": 81}})
+        await until(lambda: server.get("Service", "default", "web") is None)
+
+
+async def test_a_child_that_somebody_deletes_or_edits_is_put_right(
+    server: FakeApiServer, hook: Hook, client: ApiClient
+) -> None:
+    web(server)
+    async with running(server, hook) as controller:
+        await until(lambda: server.get("Service", "default", "web") is not None)
+        await settled(controller)
+        await client.patch(SERVICES.path("default", "web"), {"metadata": {"labels": {"app": "stolen", "own": "1"}}})
+        await until(lambda: service(server)["metadata"]["labels"].get("app") == "web")
+        assert service(server)["metadata"]["labels"]["own"] == "1"
+        await client.delete(SERVICES.path("default", "web"))
+        await until(lambda: server.get("Service", "default", "web") is not None)
+
+
+async def test_a_name_that_is_taken_is_passed_over_in_silence(server: FakeApiServer, hook: Hook) -> None:
+    stranger = {"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 1}]}}
+    foreign = server.create({**stranger, "metadata": {"name": "web", "namespace": "default"}})
+    web(server)
+    async with running(server, hook) as controller:
+        await until(lambda: status(server) is not None)
+        await settled(controller)
+        assert controller.counts.errors == 0
+    assert service(server) == foreign
+    assert hook.requests[-1]["children"]["Service.v1"] == {}
+
+
+async def test_an_orphan_with_the_label_is_adopted_and_one_that_loses_it_released(
+    server: FakeApiServer, hook: Hook, client: ApiClient
+) -> None:
+    parent = web(server)
+    label = {"controller-uid": parent["metadata"]["uid"]}
+    server.create({**SERVICE, "metadata": {"name": "web", "namespace": "default", "labels": label}})
+    async with running(server, hook) as controller:
+        await until(lambda: "ownerReferences" in service(server)["metadata"])
+        await settled(controller)
+        await client.patch(SERVICES.path("default", "web"), {"metadata": {"labels": {"controller-uid": None}}})
+        await until(lambda: not service(server)["metadata"].get("ownerReferences"))
+
+
+async def test_a_kind_outside_child_resources_is_created_and_never_touched_again(
+    server: FakeApiServer, hook: Hook, client: ApiClient
+) -> None:
+    web(server)
+    rule = {"http": {"paths": [{"pathType": "Prefix", "path": "/", "backend": {"service": {"name": "web"}}}]}}
+    ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"}}
+    hook.children = [SERVICE, {**ingress, "spec": {"rules": [{"host": "a.example", **rule}]}}]
+    async with running(server, hook) as controller:
+        await until(lambda: server.get("Ingress", "default", "web") is not None)
+        hook.children = [SERVICE]
+        await client.patch(WEB, {"spec": {"port": 81}})
+        await until(lambda: (status(server) or {}).get("observedGeneration") == 2)
+        await settled(controller)
+    assert server.get("Ingress", "default", "web") is not None
+
+
+async def test_a_stale_echo_overwrites_what_came_meanwhile_where_no_guard_stands(
+    server: FakeApiServer, hook: Hook, client: ApiClient
+) -> None:
+    """The whole point of the guard: a sync that began before a write of the sidecar ends after it."""
+    server.knobs.guard = False
+    web(server)
+    async with running(server, hook) as controller:
+        await until(lambda: status(server) is not None)
+        await settled(controller)
+        hook.open.clear()
+        await client.patch(STATUS, {"status": {"revision": 1}})
+        await until(lambda: hook.requests[-1]["parent"]["status"].get("revision") == 1)
+        await client.patch(STATUS, {"status": {"revision": 2}})
+        hook.open.set()
+        await settled(controller)
+        assert status(server) == {"revision": 1, "observedGeneration": 1}
+
+
+async def test_the_guard_refuses_the_stale_echo_and_the_next_sync_finds_nothing_to_write(
+    server: FakeApiServer, hook: Hook, client: ApiClient
+) -> None:
+    web(server)
+    async with running(server, hook) as controller:
+        await until(lambda: status(server) is not None)
+        await settled(controller)
+        hook.open.clear()
+        await client.patch(STATUS, {"status": {"revision": 1}})
+        await until(lambda: hook.requests[-1]["parent"]["status"].get("revision") == 1)
+        await client.patch(STATUS, {"status": {"revision": 2}})
+        hook.open.set()
+        await until(lambda: controller.counts.stale == 1)
+        await settled(controller)
+        assert status(server) == {"revision": 2, "observedGeneration": 1}
+        assert controller.counts.stale == 1
+        await until(lambda: bool(server.storage.items(("", "events"))))
+    message = server.storage.items(("", "events"))[0]["message"]
+    assert message.startswith("Sync error: can't update status for ExternalService default/web: ExternalService.eso")
+    assert "stale status refused: status.revision 1 is not newer than 2" in message
+
+
+async def test_a_conflict_in_the_window_is_tried_again_from_a_fresh_get(
+    server: FakeApiServer, hook: Hook, client: ApiClient
+) -> None:
+    web(server)
+    hook.answer = lambda request: {"status": {"ready": "0/1"}, "children": []}
+    async with running(server, hook, window=0.2) as controller:
+        await until(lambda: any(one.verb == "get" and one.actor == "metacontroller" for one in server.audit.requests))
+        await client.patch(WEB, {"metadata": {"labels": {"in": "the-window"}}})
+        await until(lambda: status(server) is not None)
+        await settled(controller)
+    codes = [one.code for one in server.audit.requests if one.verb == "update" and one.subresource == "status"]
+    assert codes[:2] == [409, 200]
+    assert controller.counts.errors == 0
+
+
+async def test_an_answer_without_status_leaves_only_the_generation(
+    server: FakeApiServer, hook: Hook, client: ApiClient
+) -> None:
+    server.knobs.guard = False
+    web(server)
+    await client.patch(STATUS, {"status": {"revision": 1, "ready": "1/1"}})
+    hook.answer = lambda request: {"status": None, "children": []}
+    async with running(server, hook):
+        await until(lambda: status(server) == {"observedGeneration": 1})
+
+
+async def test_numbers_are_compared_by_type_so_that_a_float_is_written_for_ever(
+    server: FakeApiServer, hook: Hook
+) -> None:
+    web(server)
+    hook.answer = lambda request: Response(b'{"status": {"revision": 1.0}, "children": []}')
+    async with running(server, hook, spec={"resyncPeriodSeconds": 1}) as controller:
+        await until(lambda: controller.counts.status_writes >= 2, "a second, needless write", seconds=5)
+    assert status(server) == {"revision": 1, "observedGeneration": 1}
+
+
+async def test_ignore_status_changes_hides_health_from_the_hook(
+    server: FakeApiServer, hook: Hook, client: ApiClient
+) -> None:
+    web(server)
+    parent = {**MANIFEST["spec"]["parentResource"], "ignoreStatusChanges": True}  # type: ignore[index] # a literal of mixed values
+    async with running(server, hook, spec={"parentResource": parent}) as controller:
+        await until(lambda: status(server) is not None)
+        await settled(controller)
+        calls = len(hook.requests)
+        await client.patch(STATUS, {"status": {"revision": 1}})
+        await asyncio.sleep(0.2)
+        assert len(hook.requests) == calls
+        await client.patch(WEB, {"metadata": {"labels": {"a": "b"}}})
+        await until(lambda: len(hook.requests) > calls)
+
+
+async def test_the_children_of_a_parent_that_is_leaving_are_left_alone(server: FakeApiServer, hook: Hook) -> None:
+    web(server, finalizers=["example.com/wait"])
+    async with running(server, hook) as controller:
+        await until(lambda: server.get("Service", "default", "web") is not None)
+        await settled(controller)
+        calls = len(hook.requests)
+        hook.children = []
+        async with httpx.AsyncClient(base_url=server.url) as http:
+            await http.delete(WEB)
+        await until(lambda: len(hook.requests) > calls)
+        await settled(controller)
+    assert server.get("Service", "default", "web") is not None
+
+
+async def test_a_burst_of_status_writes_is_one_more_sync(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
+    web(server)
+    async with running(server, hook) as controller:
+        await until(lambda: status(server) is not None)
+        await settled(controller)
+        hook.open.clear()
+        calls = len(hook.requests)
+        for revision in range(1, 11):
+            await client.patch(STATUS, {"status": {"revision": revision}})
+        await asyncio.sleep(0.1)
+        assert len(hook.requests) == calls + 1
+        hook.open.set()
+        await settled(controller)
+        assert len(hook.requests) <= calls + 4  # the one that was stale, its retry, and the echo of what it wrote
+
+
+async def test_it_survives_an_api_server_that_goes_away(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
+    web(server)
+    async with running(server, hook) as controller:
+        await until(lambda: status(server) is not None)
+        await settled(controller)
+        await server.stop()
+        await server.start()
+        server.compact()
+        async with httpx.AsyncClient(base_url=server.url) as http:
+            await ApiClient(http, "me").patch(WEB, {"spec": {"port": 81}})
+        await until(lambda: (status(server) or {}).get("observedGeneration") == 2)
+
+
+async def test_the_rate_limit_makes_the_syncs_wait(server: FakeApiServer, hook: Hook) -> None:
+    for number in range(4):
+        spec = {"port": 80}
+        meta = {"name": f"web-{number}", "namespace": "default"}
+        server.create({"apiVersion": ES.api_version, "kind": ES.kind, "metadata": meta, "spec": spec})
+    hook.children = []
+    async with running(server, hook, limiter=TokenBucket(20, 8)) as controller:
+        started = asyncio.get_running_loop().time()
+        await until(lambda: controller.counts.status_writes == 4)
+        assert asyncio.get_running_loop().time() - started > 0.2

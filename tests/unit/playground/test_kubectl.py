@@ -1,0 +1,127 @@
+"""Real kubectl against the stand-in: what a user sees. Skipped where there is no kubectl."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from playground.apiserver import FakeApiServer
+from playground.until import until
+
+KUBECTL = shutil.which("kubectl")
+pytestmark = pytest.mark.skipif(
+    KUBECTL is None, reason="kubectl is not installed: what it shows of the API is untested"
+)
+
+Run = Callable[..., Awaitable[str]]
+
+WEB = """
+apiVersion: eso.crowdfox.com/v1alpha1
+kind: ExternalService
+metadata: {name: web}
+spec:
+  port: 80
+  ips: [10.0.0.1, 10.0.0.2]
+  hosts: [{host: www.example.com}, {host: shop.example.com}]
+  readinessProbe: {httpGet: {port: 8080}}
+"""
+
+
+@pytest.fixture
+def kubectl(server: FakeApiServer, tmp_path: Path) -> Run:
+    config = server.kubeconfig(tmp_path / "kubeconfig")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "KUBECONFIG": str(config),
+        "KUBECACHEDIR": str(tmp_path / "cache"),
+    }
+
+    async def run(*arguments: str, stdin: str = "", fails: bool = False) -> str:
+        process = await asyncio.create_subprocess_exec(
+            "kubectl",
+            *arguments,
+            env=environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(30):
+            output, _ = await process.communicate(stdin.encode())
+        assert (process.returncode != 0) is fails, output.decode()
+        return output.decode()
+
+    return run
+
+
+async def test_apply_get_and_delete(kubectl: Run, server: FakeApiServer) -> None:
+    assert await kubectl("apply", "-f", "-", stdin=WEB) == "externalservice.eso.crowdfox.com/web created\n"
+    assert server.get("ExternalService", "default", "web") is not None
+    header, row = (await kubectl("get", "externalservices")).splitlines()
+    assert header.split() == ["NAME", "PORT", "READY", "HOSTS", "AGE"]
+    assert row.split()[:3] == ["web", "80", "www.example.com"]
+    assert "10.0.0.1" in (await kubectl("get", "extsvc", "-o", "wide")).splitlines()[1]
+    assert "failureThreshold: 3" in await kubectl("get", "extsvc", "web", "-o", "yaml")
+    assert await kubectl("delete", "extsvc", "web") == 'externalservice.eso.crowdfox.com "web" deleted\n'
+    assert server.get("ExternalService", "default", "web") is None
+
+
+async def test_apply_again_changes_what_was_changed(kubectl: Run, server: FakeApiServer) -> None:
+    await kubectl("apply", "-f", "-", stdin=WEB)
+    changed = WEB.replace("port: 80\n", "port: 81\n")
+    assert await kubectl("apply", "-f", "-", stdin=changed) == "externalservice.eso.crowdfox.com/web configured\n"
+    web = server.get("ExternalService", "default", "web")
+    assert web is not None
+    assert (web["spec"]["port"], web["metadata"]["generation"]) == (81, 2)
+
+
+async def test_patch_and_the_status_subresource(kubectl: Run) -> None:
+    await kubectl("apply", "-f", "-", stdin=WEB)
+    await kubectl("patch", "extsvc", "web", "--type=merge", "-p", '{"spec":{"port":82}}')
+    await kubectl(
+        "patch", "extsvc", "web", "--type=json", "-p", '[{"op":"add","path":"/metadata/labels","value":{"a":"b"}}]'
+    )
+    assert "web" in await kubectl("get", "extsvc", "-l", "a=b")
+    status = ("patch", "extsvc", "web", "--subresource=status", "--type=merge", "-p")
+    await kubectl(*status, '{"status":{"revision":3,"ready":"1/2"}}')
+    assert (await kubectl("get", "extsvc", "web")).splitlines()[1].split()[1:3] == ["82", "1/2"]
+    refused = await kubectl(*status, '{"status":{"revision":2}}', fails=True)
+    assert "stale status refused: status.revision 2 is not newer than 3" in refused
+
+
+async def test_a_bad_one_is_refused_with_our_words(kubectl: Run) -> None:
+    loopback = await kubectl("apply", "-f", "-", stdin=WEB.replace("10.0.0.1", "127.0.0.1"), fails=True)
+    assert 'The ExternalService "web" is invalid: spec.ips[0]: Invalid value: 127.0.0.1 is a loopback' in loopback
+    unknown = await kubectl("apply", "-f", "-", stdin=WEB.replace("ips:", "IPs:"), fails=True)
+    assert 'strict decoding error: unknown field "spec.IPs"' in unknown
+
+
+async def test_get_w_sees_changes_in_columns(kubectl: Run, server: FakeApiServer) -> None:
+    await kubectl("apply", "-f", "-", stdin=WEB)
+    following = asyncio.ensure_future(kubectl("get", "extsvc", "-w", "--request-timeout=4s"))
+    await until(lambda: server.storage.watchers > 0, "kubectl watches")
+    await kubectl("patch", "extsvc", "web", "--type=merge", "-p", '{"spec":{"port":8080}}')
+    server.end_watches()
+    rows = [line.split()[:2] for line in (await following).splitlines()]
+    assert rows == [["NAME", "PORT"], ["web", "80"], ["web", "8080"]]
+
+
+async def test_explain_describe_and_built_in_kinds(kubectl: Run) -> None:
+    assert "numeric" in (text := await kubectl("explain", "extsvc.spec.port")) or "number" in text
+    await kubectl("apply", "-f", "-", stdin=WEB)
+    assert "Kind:         ExternalService" in await kubectl("describe", "extsvc", "web")
+    await kubectl("create", "namespace", "shop")
+    assert "shop" in await kubectl("get", "namespaces")
+    service = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {clusterIP: None, ports: [{port: 80}]}\n"
+    assert await kubectl("apply", "-f", "-", stdin=service) == "service/a created\n"
+    assert await kubectl("apply", "-f", "-", stdin=service) == "service/a unchanged\n"
+    assert (await kubectl("get", "services")).splitlines()[1].split()[:5] == [
+        "a",
+        "ClusterIP",
+        "None",
+        "<none>",
+        "80/TCP",
+    ]
