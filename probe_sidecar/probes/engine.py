@@ -20,7 +20,6 @@ from probe_sidecar.probes.exchange import Answer, Exchange, Hop
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.poller import ERR, HUP, IN, RDHUP, Dispatch, Poller, best_poller
 from probe_sidecar.probes.prepare import PreparedProbe
-from probe_sidecar.probes.tls import HANDSHAKE_CAP
 
 MAX_TRIES: Final = 3
 RETRY_DELAY: Final = 0.05
@@ -169,7 +168,7 @@ class ProbeEngine:
     # A probe's way: launch, connect, [advance: begin, send, receive]..., finish.
 
     def _launch(self, handle: ProbeHandle, hop: Hop) -> None:
-        now = monotonic()
+        now = self._note_absence()
         if not handle.tries:
             handle.started = now
         handle.tries += 1
@@ -213,6 +212,7 @@ class ProbeEngine:
 
     def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
         flights = self._flights
+        self._note_absence()
         self._dispatching = True
         try:
             for descriptor, mask in events:
@@ -253,8 +253,8 @@ class ProbeEngine:
         """The connection stands. True if that was all."""
         hop = handle.hop
         assert hop is not None  # noqa: S101 - set by `_connect`
-        if hop.handshake and handle.probe.timeout > HANDSHAKE_CAP:
-            self._handshakes[handle] = monotonic() - self._away + HANDSHAKE_CAP
+        if hop.handshake is not None and handle.probe.timeout > hop.handshake:
+            self._handshakes[handle] = monotonic() - self._away + hop.handshake
         handle.exchange = exchange = hop.open()
         return self._obey(handle, sock, exchange.begin())
 
@@ -364,17 +364,22 @@ class ProbeEngine:
         self._beat_due = now + delay
         self._beat = self._loop.call_later(delay, self._on_beat)
 
-    def _on_beat(self) -> None:
-        self._beat = None
-        if not any(self._deadlines.values()):
-            return
+    def _note_absence(self) -> float:
+        """Called before anything is judged: what the heartbeat is late by, this process was away. Answers the time."""
         now = monotonic()
-        self._away += max(0.0, now - self._beat_due)
+        if self._flights and self._beat is not None and now > self._beat_due:
+            self._away += now - self._beat_due
+            self._beat_due = now
+        return now
+
+    def _on_beat(self) -> None:
+        now = self._note_absence()
+        self._beat = None
+        for timeout in [timeout for timeout, queue in self._deadlines.items() if not queue]:
+            del self._deadlines[timeout]
         if self._next_deadline() <= now - self._away:
             self._poller.drain()  # what has arrived in time but was not read yet counts
             self._expire(now - self._away)
-        for timeout in [timeout for timeout, handles in self._deadlines.items() if not handles]:
-            del self._deadlines[timeout]
         if self._beat is None and self._deadlines:
             now = monotonic()
             self._arm(now, max(0.0, min(HEARTBEAT, self._next_deadline() - (now - self._away))))
@@ -388,10 +393,9 @@ class ProbeEngine:
             for handle in _due(queue, now):
                 self._time_out(handle, timeout)
         for handle in _due(self._handshakes, now):
-            if handle.exchange is not None and handle.exchange.phase == message.TLS_HANDSHAKE:
-                self._time_out(handle, HANDSHAKE_CAP)
-            else:
-                self._handshakes.pop(handle, None)
+            self._handshakes.pop(handle, None)
+            if handle.exchange is not None and handle.exchange.phase == message.TLS_HANDSHAKE and handle.hop:
+                self._time_out(handle, handle.hop.handshake or 0.0)
 
     def _time_out(self, handle: ProbeHandle, seconds: float) -> None:
         if handle.deadlines is None:

@@ -33,8 +33,8 @@ class Hop(NamedTuple):
 
     address: SocketAddress
     open: Callable[[], Exchange]
-    handshake: bool = False
-    """The conversation begins with a TLS handshake, which has a cap of its own."""
+    handshake: float | None = None
+    """Seconds within which the conversation's TLS handshake must be done; the same for every hop that has one."""
 
 
 Answer = bytes | None | Outcome | Hop

@@ -71,7 +71,7 @@ def test_any_split_brings_the_same(data: st.DataObject) -> None:
     answer = SETTINGS + HEADERS + frame(frames.PING, 0, 0, b"12345678") + DATA
     cuts = sorted(data.draw(st.lists(st.integers(1, len(answer) - 1), max_size=8, unique=True)))
     connection = Connection()
-    events = []
+    events: list[object] = []
     for start, end in zip([0, *cuts], [*cuts, len(answer)], strict=True):
         events += connection.receive(answer[start:end])
     assert events == [HEAD, Data(b"ok", True)]

@@ -62,11 +62,11 @@ def test_line_4_what_cannot_be_sent_is_a_failure_every_time() -> None:
     assert prepared.refusal == Outcome(Result.FAILURE, 'httpHeaders "X-A": control character in the value')
 
 
-@pytest.mark.parametrize(("scheme", "handshake"), [("HTTP", False), ("HTTPS", True)])
-def test_only_https_shakes_hands(scheme: str, handshake: bool) -> None:
+@pytest.mark.parametrize(("scheme", "handshake"), [("HTTP", None), ("HTTPS", 10.0)])
+def test_line_7_only_https_has_a_handshake_and_its_cap(scheme: str, handshake: float | None) -> None:
     prepared = prepare(Probe.model_validate({"httpGet": {"port": 80, "scheme": scheme}}), "10.0.0.1")
     assert prepared.hop is not None
-    assert prepared.hop.handshake is handshake
+    assert prepared.hop.handshake == handshake
 
 
 def test_prepared_probes_are_compared_by_identity() -> None:

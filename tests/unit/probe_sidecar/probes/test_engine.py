@@ -1,0 +1,615 @@
+"""The engine on real sockets of loopback, with each of its pollers."""
+
+import asyncio
+import contextlib
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from app.api.core import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
+from probe_sidecar.probes.engine import MAX_TRIES, ProbeEngine, ProbeHandle, default_limit
+from probe_sidecar.probes.exchange import Exchange, Hop
+from probe_sidecar.probes.frames import PING, SETTINGS, frame
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
+from tests.unit.probe_sidecar.probes.servers import (
+    Script,
+    half_closes,
+    hangs_up,
+    hold,
+    read_head,
+    resets,
+    resets_at_once,
+    says,
+    silent,
+)
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+SUCCESS = Outcome(Result.SUCCESS, "HTTP 200")
+CONNECTED = Outcome(Result.SUCCESS, "connected")
+
+
+def http(port: int, *, timeout: float = 5.0, ip: str = "127.0.0.1", **action: object) -> PreparedProbe:
+    probe = Probe.model_validate({"httpGet": {"port": port, **action}})
+    return PreparedProbe(prepare(probe, ip).hop, timeout)
+
+
+def tcp(port: int, *, timeout: float = 5.0) -> PreparedProbe:
+    return PreparedProbe(prepare(Probe(tcpSocket=TCPSocketAction(port=port)), "127.0.0.1").hop, timeout)
+
+
+def grpc(port: int, *, timeout: float = 5.0) -> PreparedProbe:
+    return PreparedProbe(prepare(Probe(grpc=GRPCAction(port=port)), "127.0.0.1").hop, timeout)
+
+
+def failure(message: str) -> Outcome:
+    return Outcome(Result.FAILURE, message)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port whose queue of connections is full, so that the kernel drops every further SYN: a black hole."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        pytest.param(says(OK), SUCCESS, id="line-8-success"),
+        pytest.param(says(OK, stay=True), SUCCESS, id="success-without-waiting-for-the-end"),
+        pytest.param(says(*[OK[at : at + 5] for at in range(0, len(OK), 5)], gap=0.01), SUCCESS, id="slow-drip"),
+        pytest.param(half_closes, SUCCESS, id="half-close"),
+        pytest.param(says(b"HTTP/1.0 200 OK\r\n\r\nok"), SUCCESS, id="http-1.0"),
+        pytest.param(says(b"HTTP/1.1 100 Continue\r\n\r\n", OK, gap=0.01), SUCCESS, id="100-continue"),
+        pytest.param(
+            says(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 20_000, stay=True), SUCCESS, id="line-12-body-read-at-most-10240"
+        ),
+        pytest.param(says(b"HTTP/1.1 503 No\r\n\r\n", stay=True), failure("HTTP 503"), id="line-8-503"),
+        pytest.param(says(b""), failure("closed without an answer"), id="line-13-empty-reply"),
+        pytest.param(says(b"SSH-2.0-x\r\n"), failure("not an HTTP answer"), id="line-13-non-http"),
+        pytest.param(resets, failure("connection reset"), id="line-13-reset"),
+        pytest.param(
+            says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"),
+            failure("closed within the body"),
+            id="line-14-d1-cut-body",
+        ),
+        pytest.param(
+            says(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000, stay=True),
+            failure("response headers over 64 KiB"),
+            id="d9-huge-headers",
+        ),
+    ],
+)
+async def test_http(judge: Judge, serve: Serve, script: Script, outcome: Outcome) -> None:
+    server = serve(script)
+    assert await judge(http(server.port)) == outcome
+    assert server.connections == 1, "line-21-neither-success-nor-failure-is-retried"
+
+
+@pytest.mark.parametrize(
+    ("script", "where"),
+    [
+        pytest.param(silent, "waiting for the response", id="line-13-no-answer"),
+        pytest.param(says(b"HTTP/1.1 200 OK\r\n", stay=True), "waiting for the response", id="line-13-stalled-headers"),
+        pytest.param(
+            says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", stay=True),
+            "reading the body",
+            id="line-14-d1-stalled-body",
+        ),
+        pytest.param(
+            says(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 400, gap=0.02), "reading the body", id="drip-past-the-end"
+        ),
+    ],
+)
+async def test_line_7_a_stall_is_a_failure(judge: Judge, serve: Serve, script: Script, where: str) -> None:
+    server = serve(script)
+    assert await judge(http(server.port, timeout=0.3)) == failure(f"timed out after 0.3 s ({where})")
+    assert server.connections == 1, "line-21-d1-a-stalled-body-is-not-asked-again"
+
+
+async def test_line_13_refused(judge: Judge, closed_port: int) -> None:
+    assert await judge(http(closed_port)) == failure("connection refused")
+    assert await judge(tcp(closed_port)) == failure("connection refused")
+
+
+async def test_line_19_grpc_refused_at_once(judge: Judge, closed_port: int) -> None:
+    assert await judge(grpc(closed_port, timeout=600)) == failure("connection refused")
+
+
+@pytest.mark.parametrize("make", [http, tcp, grpc])
+async def test_line_16_a_black_hole_times_out(judge: Judge, deaf_port: int, make: Callable[..., PreparedProbe]) -> None:
+    assert await judge(make(deaf_port, timeout=0.2)) == failure("timed out after 0.2 s (connecting)")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(silent, id="line-16-nothing-is-read"),
+        pytest.param(resets_at_once, id="line-16-success-is-the-handshake-even-if-a-reset-follows"),
+    ],
+)
+async def test_line_16_tcp(judge: Judge, serve: Serve, script: Script) -> None:
+    server = serve(script)
+    for _ in range(20):
+        assert await judge(tcp(server.port)) == CONNECTED
+
+
+async def test_line_16_tcp_sends_nothing(judge: Judge, serve: Serve) -> None:
+    server = serve(silent)
+    await judge(tcp(server.port))
+    await until(lambda: server.requests == [b""])
+
+
+async def test_line_5_a_new_connection_for_each_probe(judge: Judge, serve: Serve) -> None:
+    server = serve(says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", stay=True))
+    probe = http(server.port)
+    assert [await judge(probe) for _ in range(3)] == [SUCCESS] * 3
+    assert server.connections == 3
+
+
+async def test_line_5_no_proxy(judge: Judge, serve: Serve, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port}")
+    assert await judge(http(serve(says(OK)).port)) == SUCCESS
+
+
+async def test_line_1_ipv6(judge: Judge, serve: Serve) -> None:
+    server = serve(says(OK), ip="::1")
+    assert await judge(http(server.port, ip="::1")) == SUCCESS
+    await until(lambda: bool(server.requests))
+    assert f"\r\nHost: [::1]:{server.port}\r\n".encode() in server.requests[0]
+
+
+async def test_a_request_larger_than_the_sockets_buffers(judge: Judge, serve: Serve) -> None:
+    def slow_reader(connection: socket.socket) -> bytes:
+        time.sleep(0.05)
+        head = read_head(connection)
+        connection.sendall(OK)
+        return head
+
+    server = serve(slow_reader)
+    headers = [HTTPHeader(name=f"X-{n}", value="x" * 8_192).model_dump() for n in range(64)] * 16
+    probe = Probe(
+        httpGet=HTTPGetAction.model_construct(
+            port=server.port, httpHeaders=tuple(map(HTTPHeader.model_validate, headers))
+        )
+    )
+    assert await judge(PreparedProbe(prepare(probe, "127.0.0.1").hop, 10.0)) == SUCCESS
+    await until(lambda: bool(server.requests))
+    assert len(server.requests[0]) > 8_000_000
+
+
+async def test_a_peer_that_does_not_read_times_out_while_sending(judge: Judge, serve: Serve) -> None:
+    def deaf(connection: socket.socket) -> bytes:
+        time.sleep(1)
+        return b""
+
+    header = HTTPHeader.model_construct(name="X", value="x" * 20_000_000)
+    action = HTTPGetAction.model_construct(port=serve(deaf).port, httpHeaders=(header,))
+    probe = PreparedProbe(prepare(Probe(httpGet=action), "127.0.0.1").hop, 0.2)
+    assert await judge(probe) == failure("timed out after 0.2 s (sending the request)")
+
+
+def redirect(location: str) -> Script:
+    return says(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode())
+
+
+async def test_line_9_redirects_are_followed_on_the_same_address(judge: Judge, serve: Serve) -> None:
+    last = serve(says(OK))
+    first = serve(redirect("/second"), redirect(f"http://127.0.0.1:{last.port}/third?x"))
+    outcome = await judge(http(first.port, path="/first", host="shop.example"))
+    assert outcome == Outcome(Result.SUCCESS, "HTTP 200 after 2 redirects")
+    await until(lambda: len(first.requests) == 2 and len(last.requests) == 1)
+    assert [request.split(b"\r\n")[:2] for request in [*first.requests, *last.requests]] == [
+        [b"GET /first HTTP/1.1", b"Host: shop.example"],
+        [b"GET /second HTTP/1.1", b"Host: shop.example"],
+        [b"GET /third?x HTTP/1.1", f"Host: 127.0.0.1:{last.port}".encode()],
+    ], "line-11"
+
+
+async def test_line_9_the_own_virtual_host_is_another_host(judge: Judge, serve: Serve) -> None:
+    server = serve(redirect("https://shop.example/"))
+    outcome = await judge(http(server.port, host="shop.example"))
+    assert outcome == Outcome(Result.WARNING, "HTTP 302, redirect to another host not followed")
+    assert outcome.success
+
+
+@pytest.mark.parametrize(
+    ("redirects", "outcome"),
+    [
+        pytest.param(9, Outcome(Result.SUCCESS, "HTTP 200 after 9 redirects"), id="line-10-nine-pass"),
+        pytest.param(10, failure("HTTP 302, stopped after 10 redirects"), id="line-10-the-tenth-fails"),
+    ],
+)
+async def test_line_10(judge: Judge, serve: Serve, redirects: int, outcome: Outcome) -> None:
+    assert await judge(http(serve(*[redirect("/")] * redirects, says(OK)).port)) == outcome
+
+
+async def test_line_10_a_dead_redirect_port_is_a_failure(judge: Judge, serve: Serve, closed_port: int) -> None:
+    server = serve(redirect(f"http://127.0.0.1:{closed_port}/"))
+    assert await judge(http(server.port)) == failure("connection refused")
+
+
+async def test_line_7_the_timeout_spans_redirects(judge: Judge, serve: Serve) -> None:
+    server = serve(redirect("/"), redirect("/"), silent)
+    assert await judge(http(server.port, timeout=0.3)) == failure("timed out after 0.3 s (waiting for the response)")
+    assert server.connections == 3
+
+
+async def test_a_flood_ends(judge: Judge, serve: Serve) -> None:
+    def flood(connection: socket.socket) -> bytes:
+        connection.sendall(frame(SETTINGS, 0, 0))
+        with contextlib.suppress(OSError):
+            for _ in range(400):
+                connection.sendall(frame(99, 0, 0, bytes(16_000)))
+        return b""
+
+    assert await judge(grpc(serve(flood).port)) == failure("answer over 1 MiB")
+
+
+async def test_pings_are_answered_while_it_waits(judge: Judge, serve: Serve) -> None:
+    def asks_first(connection: socket.socket) -> bytes:
+        connection.sendall(frame(SETTINGS, 0, 0) + frame(PING, 0, 0, b"eightoct"))
+        received = b""
+        while frame(PING, 1, 0, b"eightoct") not in received:
+            received += connection.recv(4_096)
+        connection.sendall(frame(7, 0, 0, bytes(8)))
+        return received
+
+    assert await judge(grpc(serve(asks_first).port)) == failure("HTTP/2 connection ended: NO_ERROR")
+
+
+# Our own faults are no evidence against an address.
+
+
+def counted(engine: ProbeEngine, probe: PreparedProbe) -> tuple[list[Outcome], ProbeHandle]:
+    outcomes: list[Outcome] = []
+    handle = engine.start(probe, lambda outcome, seconds: outcomes.append(outcome))
+    return outcomes, handle
+
+
+@contextlib.contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_line_21_out_of_descriptors_is_unknown_after_three_tries(judge: Judge, serve: Serve) -> None:
+    server = serve(silent)
+    with no_descriptors_left():
+        outcome = await judge(tcp(server.port))
+    assert outcome == Outcome(Result.UNKNOWN, "prober fault: too many open files")
+    assert server.connections == 0
+
+
+async def test_line_21_a_second_try_may_succeed(engine: ProbeEngine, serve: Serve) -> None:
+    server = serve(silent)
+    with no_descriptors_left():
+        outcomes, _ = counted(engine, tcp(server.port))
+        await asyncio.sleep(0)
+    await until(lambda: bool(outcomes))
+    assert outcomes == [CONNECTED]
+
+
+async def test_line_21_a_bug_is_unknown_after_three_tries(
+    judge: Judge, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve(silent)
+
+    def broken() -> Exchange:
+        raise KeyError("a bug")
+
+    outcome = await judge(PreparedProbe(Hop(("127.0.0.1", server.port), broken), 5.0))
+    assert outcome == Outcome(Result.UNKNOWN, "prober fault: KeyError")
+    await until(lambda: server.connections == MAX_TRIES)
+    assert [record.exc_info is not None for record in caplog.records] == [True] * MAX_TRIES
+
+
+async def test_a_listeners_bug_harms_no_other_probe(engine: ProbeEngine, serve: Serve) -> None:
+    server = serve(says(OK))
+    loop, reported = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: reported.append(context["message"]))
+
+    def fails(outcome: Outcome, seconds: float) -> None:
+        raise RuntimeError
+
+    for _ in range(3):
+        engine.start(http(server.port), fails)
+    outcomes, _ = counted(engine, http(server.port))
+    await until(lambda: len(reported) == 3 and outcomes == [SUCCESS])
+    assert reported == ["the listener of a probe failed"] * 3
+
+
+async def test_r7_an_answer_that_waits_in_the_kernel_counts(engine: ProbeEngine, serve: Serve) -> None:
+    server = serve(says(OK, stay=True))
+    outcomes, _ = counted(engine, http(server.port, timeout=0.2))
+    await until(lambda: server.connections == 1)
+    await asyncio.sleep(0.02)
+    asyncio.get_running_loop().call_soon(time.sleep, 0.6)
+    await until(lambda: bool(outcomes))
+    assert outcomes == [SUCCESS]
+    assert server.connections == 1
+
+
+async def test_r7_a_blocked_loop_does_not_shorten_the_timeout(engine: ProbeEngine, serve: Serve) -> None:
+    server = serve(says(OK, stay=True))
+    outcomes, _ = counted(engine, http(server.port, timeout=0.2))
+    time.sleep(0.6)  # noqa: ASYNC251 - before the connection was even seen to stand
+    await until(lambda: bool(outcomes))
+    assert outcomes == [SUCCESS]
+    assert engine.away > 0.3
+
+
+async def test_r7_a_failure_after_a_long_absence_is_tried_again(engine: ProbeEngine, serve: Serve) -> None:
+    server = serve(hangs_up, says(OK, stay=True))
+    outcomes, _ = counted(engine, http(server.port, timeout=0.2))
+    time.sleep(0.6)  # noqa: ASYNC251 - a server may lose patience with a client that is away
+    await until(lambda: bool(outcomes))
+    assert (outcomes, server.connections) == ([SUCCESS], 2)
+
+
+STOPPED = """
+import asyncio, sys
+from tests.unit.probe_sidecar.probes.test_engine import ProbeEngine, http, tcp
+
+async def main(port):
+    engine = ProbeEngine(asyncio.get_running_loop())
+    ended = asyncio.Event()
+    def done(outcome, seconds):
+        print(outcome.result.value, outcome.message, flush=True)
+        ended.set()
+    engine.start(http(port, timeout=0.3), done)
+    await ended.wait()
+    engine.close()
+
+asyncio.run(main(int(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize(
+    ("scripts", "said", "connections"),
+    [
+        pytest.param([says(OK, stay=True)], "success HTTP 200", 1, id="answered-meanwhile"),
+        pytest.param([says(b""), says(OK)], "success HTTP 200", 2, id="given-up-meanwhile"),
+        pytest.param([silent], "failure timed out after 0.3 s (waiting for the response)", 2, id="dead"),
+    ],
+)
+async def test_r7_a_stopped_process(serve: Serve, scripts: list[Script], said: str, connections: int) -> None:
+    """SIGSTOP while the request is under way, for longer than the time-out."""
+    resume = threading.Event()
+
+    def held_back(connection: socket.socket) -> bytes:
+        resume.wait(20)
+        return scripts[0](connection)
+
+    server = serve(held_back, *(scripts[1:] or scripts))
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", STOPPED, str(server.port), stdout=asyncio.subprocess.PIPE
+    )
+    await until(lambda: server.connections == 1)
+    child.send_signal(signal.SIGSTOP)
+    resume.set()
+    await asyncio.sleep(0.8)
+    child.send_signal(signal.SIGCONT)
+    output, _ = await asyncio.wait_for(child.communicate(), 20)
+    assert (output.decode().strip(), server.connections) == (said, connections)
+
+
+async def test_r7_a_dead_server_still_fails_after_an_absence(engine: ProbeEngine, serve: Serve) -> None:
+    server = serve(silent)
+    outcomes, _ = counted(engine, http(server.port, timeout=0.2))
+    await until(lambda: server.connections == 1)
+    asyncio.get_running_loop().call_soon(time.sleep, 0.6)
+    await until(lambda: bool(outcomes))
+    assert outcomes == [failure("timed out after 0.2 s (waiting for the response)")]
+    assert server.connections == 2, "the try that the absence spoiled was made again"
+
+
+# Life and bounds.
+
+
+async def test_done_is_never_called_from_inside_start(engine: ProbeEngine, closed_port: int) -> None:
+    refusal = failure("cannot be sent")
+    inside, called = True, []
+    for probe in (PreparedProbe(None, 1.0, refusal), http(closed_port), http(1, ip="255.255.255.255")):
+        engine.start(probe, lambda outcome, seconds: called.append((inside, outcome)))
+    inside = False
+    await until(lambda: len(called) == 3)
+    assert (False, refusal) in called
+    assert {was_inside for was_inside, _ in called} == {False}
+
+
+async def test_the_duration_is_told_in_seconds(engine: ProbeEngine, serve: Serve) -> None:
+    durations: list[float] = []
+    engine.start(http(serve(silent).port, timeout=0.2), lambda outcome, seconds: durations.append(seconds))
+    await until(lambda: bool(durations))
+    assert durations[0] >= 0.2
+
+
+async def test_no_more_than_the_limit_at_once_and_none_is_lost(serve: Serve) -> None:
+    server = serve(says(OK))
+    engine = ProbeEngine(asyncio.get_running_loop(), limit=2)
+    outcomes: list[Outcome] = []
+    seen: set[int] = set()
+
+    def done(outcome: Outcome, seconds: float) -> None:
+        outcomes.append(outcome)
+        seen.add(engine.in_flight)
+
+    for _ in range(20):
+        engine.start(http(server.port), done)
+    assert (engine.in_flight, engine.waiting) == (2, 18)
+    await until(lambda: len(outcomes) == 20)
+    engine.close()
+    assert outcomes == [SUCCESS] * 20
+    assert max(seen) <= 2
+
+
+async def test_waiting_for_a_place_does_not_count_against_the_timeout(serve: Serve) -> None:
+    slow, fast = serve(silent), serve(says(OK))
+    engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
+    counted(engine, http(slow.port, timeout=0.4))
+    outcomes, _ = counted(engine, http(fast.port, timeout=0.2))
+    await until(lambda: bool(outcomes))
+    engine.close()
+    assert outcomes == [SUCCESS]
+
+
+async def test_one_slow_address_delays_no_other(engine: ProbeEngine, serve: Serve) -> None:
+    slow, fast = serve(silent), serve(says(OK))
+    late, _ = counted(engine, http(slow.port, timeout=60))
+    outcomes = [counted(engine, http(fast.port))[0] for _ in range(20)]
+    await until(lambda: all(outcomes))
+    assert outcomes == [[SUCCESS]] * 20
+    assert (late, engine.in_flight) == ([], 1)
+
+
+async def test_a_cancelled_probe_is_never_told(engine: ProbeEngine, serve: Serve, closed_port: int) -> None:
+    server = serve(silent)
+    in_flight, handle = counted(engine, http(server.port))
+    refused_soon, other = counted(engine, http(closed_port))
+    engine.cancel(handle)
+    engine.cancel(other)
+    engine.cancel(handle)  # twice is harmless
+    assert engine.in_flight == 0
+    outcomes, last = counted(engine, tcp(server.port))
+    await until(lambda: bool(outcomes))
+    engine.cancel(last)  # after its end
+    assert (in_flight, refused_soon) == ([], [])
+
+
+async def test_a_waiting_probe_can_be_cancelled(serve: Serve) -> None:
+    server = serve(silent)
+    engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
+    _, first = counted(engine, http(server.port))
+    never, waiting = counted(engine, tcp(server.port))
+    outcomes, _ = counted(engine, tcp(server.port))
+    engine.cancel(waiting)
+    engine.cancel(first)  # makes room
+    await until(lambda: bool(outcomes))
+    engine.close()
+    assert (outcomes, never) == ([CONNECTED], [])
+
+
+async def test_a_listener_may_cancel_and_start_others(engine: ProbeEngine, serve: Serve, deaf_port: int) -> None:
+    """The descriptor of the one cancelled must not be reused while its events may still be queued."""
+    server = serve(silent)
+    wrong: list[Outcome] = []
+
+    async def one_round() -> None:
+        others = [engine.start(tcp(server.port), lambda outcome, seconds: None) for _ in range(3)]
+        late: list[ProbeHandle] = []
+
+        def first(outcome: Outcome, seconds: float) -> None:
+            for other in others:
+                engine.cancel(other)
+            late.append(engine.start(tcp(deaf_port, timeout=60), lambda outcome, seconds: wrong.append(outcome)))
+
+        others.insert(0, engine.start(tcp(server.port), first))
+        await until(lambda: bool(late))
+        await asyncio.sleep(0)
+        engine.cancel(late[0])
+
+    for _ in range(50):
+        await one_round()
+    assert wrong == []
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_nothing_is_left_behind(serve: Serve, closed_port: int) -> None:
+    before = descriptors()
+    server = serve(resets)
+    engine = ProbeEngine(asyncio.get_running_loop())
+    outcomes = [counted(engine, http(port))[0] for port in [server.port, closed_port] * 50]
+    await until(lambda: all(outcomes))
+    counted(engine, http(server.port))
+    engine.close()
+    server.close()
+    assert (engine.in_flight, engine.waiting) == (0, 0)
+    await until(lambda: descriptors() <= before)
+
+
+async def test_nobody_is_told_after_close(serve: Serve, closed_port: int) -> None:
+    engine = ProbeEngine(asyncio.get_running_loop(), limit=3)
+    outcomes = [counted(engine, http(port))[0] for port in [serve(silent).port, closed_port] * 5]
+    engine.close()
+    await asyncio.sleep(0.1)
+    assert outcomes == [[]] * 10
+
+
+async def test_a_burst_larger_than_a_batch_of_events(engine: ProbeEngine, serve: Serve) -> None:
+    server = serve(says(OK))
+    outcomes = [counted(engine, http(server.port))[0] for _ in range(400)]
+    await until(lambda: all(outcomes))
+    assert outcomes == [[SUCCESS]] * 400
+
+
+def test_the_limit_leaves_descriptors_for_others() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, hard))
+    try:
+        assert default_limit() == 896
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_on_uvloop_too(serve: Serve, closed_port: int) -> None:
+    server = serve(says(OK))
+
+    async def probe() -> list[Outcome]:
+        engine = ProbeEngine(asyncio.get_running_loop())
+        outcomes = [counted(engine, http(port, timeout=1))[0] for port in (server.port, closed_port)]
+        outcomes.append(counted(engine, http(serve(silent).port, timeout=0.2))[0])
+        await until(lambda: all(outcomes))
+        engine.close()
+        return [outcome[0] for outcome in outcomes]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(probe()) == [
+            SUCCESS,
+            failure("connection refused"),
+            failure("timed out after 0.2 s (waiting for the response)"),
+        ]
+
+
+def test_hold_is_the_servers_side_of_an_open_connection() -> None:
+    """The scripts wait for the client to leave, so a probe that kept its connection would hang a test, not pass it."""
+    ours, theirs = socket.socketpair()
+    ours.close()
+    hold(theirs)
+    theirs.close()
