@@ -1,0 +1,69 @@
+"""The gRPC probe against grpcio's own health service (kubelet-probes lines 17 to 19)."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from app.api.core import GRPCAction, Probe
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
+
+Status = health_pb2.HealthCheckResponse
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    server = grpc.server(ThreadPoolExecutor(2))
+    servicer = health.HealthServicer()
+    for service, status in (("", Status.SERVING), ("down", Status.NOT_SERVING), ("odd", Status.UNKNOWN)):
+        servicer.set(service, status)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    found = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield found
+    server.stop(None).wait()
+
+
+@pytest.fixture(scope="module")
+def bare_port() -> Iterator[int]:
+    server = grpc.server(ThreadPoolExecutor(1))
+    found = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield found
+    server.stop(None).wait()
+
+
+def probe(port: int, service: str = "") -> PreparedProbe:
+    return prepare(Probe(grpc=GRPCAction(port=port, service=service), timeoutSeconds=5), "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("service", "outcome"),
+    [
+        pytest.param("", Outcome(Result.SUCCESS, "SERVING"), id="line-18-serving"),
+        pytest.param("down", Outcome(Result.FAILURE, "NOT_SERVING"), id="line-18-not-serving"),
+        pytest.param("odd", Outcome(Result.FAILURE, "UNKNOWN"), id="line-18-unknown"),
+        pytest.param("none", Outcome(Result.FAILURE, "gRPC status NOT_FOUND"), id="line-18-not-found"),
+    ],
+)
+async def test_health(judge: Judge, port: int, service: str, outcome: Outcome) -> None:
+    assert await judge(probe(port, service)) == outcome
+
+
+async def test_line_18_a_server_without_the_health_service(judge: Judge, bare_port: int) -> None:
+    assert await judge(probe(bare_port)) == Outcome(Result.FAILURE, "gRPC status UNIMPLEMENTED")
+
+
+async def test_line_19_an_http_1_port_fails_at_once(judge: Judge, serve: Serve) -> None:
+    server = serve(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n") or b"")
+    assert await judge(probe(server.port)) == Outcome(Result.FAILURE, "not an HTTP/2 answer")
+
+
+async def test_line_19_a_server_that_hangs_up_fails_at_once(judge: Judge, serve: Serve) -> None:
+    assert await judge(probe(serve(lambda connection: connection.recv(65_536)).port)) == Outcome(
+        Result.FAILURE, "closed without an answer"
+    )

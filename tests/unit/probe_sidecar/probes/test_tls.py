@@ -1,0 +1,228 @@
+"""TLS against real servers; their certificates are made here."""
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from app.api.core import Probe
+from probe_sidecar.probes import tls
+from probe_sidecar.probes.exchange import Hop
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from probe_sidecar.probes.tcp import TcpExchange
+from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
+from tests.unit.probe_sidecar.probes.servers import hold, read_head, says, server_context, silent
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+SUCCESS = Outcome(Result.SUCCESS, "HTTP 200")
+
+
+def https(port: int, *, timeout: float = 5.0, context: ssl.SSLContext | None = None, **action: Any) -> PreparedProbe:
+    probe = Probe.model_validate({"httpGet": {"port": port, "scheme": "HTTPS", **action}})
+    return PreparedProbe(prepare(probe, "127.0.0.1", context=context).hop, timeout)
+
+
+def failure(message: str) -> Outcome:
+    return Outcome(Result.FAILURE, message)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> ssl.SSLContext:
+    return server_context(tmp_path, "a.example")
+
+
+async def test_line_6_an_expired_self_signed_certificate_passes(judge: Judge, serve: Serve, tmp_path: Path) -> None:
+    expired = server_context(tmp_path, "old.example", expired=True)
+    assert await judge(https(serve(says(OK), context=expired).port)) == SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("version", "outcome"),
+    [
+        pytest.param(ssl.TLSVersion.TLSv1_3, SUCCESS, id="line-6-tls-1.3"),
+        pytest.param(ssl.TLSVersion.TLSv1_2, SUCCESS, id="line-6-tls-1.2"),
+        pytest.param(
+            ssl.TLSVersion.TLSv1_1,
+            failure("TLS handshake failed: tlsv1 alert protocol version"),
+            id="line-6-tls-1.1-refused",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
+async def test_line_6_versions(
+    judge: Judge, serve: Serve, context: ssl.SSLContext, version: ssl.TLSVersion, outcome: Outcome
+) -> None:
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = version if version < ssl.TLSVersion.TLSv1_2 else ssl.TLSVersion.TLSv1_2
+    context.maximum_version = version
+    assert await judge(https(serve(says(OK), context=context).port)) == outcome
+
+
+async def test_line_6_an_old_servers_cbc_suite_is_offered(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES128-SHA")
+    assert await judge(https(serve(says(OK), context=context).port)) == SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("action", "seen"),
+    [
+        pytest.param({}, None, id="d3-none-for-the-address"),
+        pytest.param({"host": "a.example"}, "a.example", id="d3-host"),
+        pytest.param(
+            {"host": "a.example", "httpHeaders": [{"name": "Host", "value": "b.example:99"}]},
+            "b.example",
+            id="d3-host-header",
+        ),
+        pytest.param({"host": "10.9.9.9"}, None, id="d3-none-for-a-host-that-is-an-address"),
+    ],
+)
+async def test_d3_server_name(
+    judge: Judge, serve: Serve, context: ssl.SSLContext, action: dict[str, Any], seen: str | None
+) -> None:
+    names: list[str | None] = []
+    context.sni_callback = lambda sock, name, _: names.append(name)
+    assert await judge(https(serve(says(OK), context=context).port, **action)) == SUCCESS
+    assert names == [seen]
+
+
+async def test_d3_a_server_that_requires_sni(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+    context.sni_callback = lambda sock, name, _: (
+        None if name == "a.example" else ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+    )
+    server = serve(says(OK), context=context)
+    assert await judge(https(server.port, host="a.example")) == SUCCESS
+    assert await judge(https(server.port)) == failure("TLS handshake failed: tlsv1 unrecognized name")
+
+
+def answers_h2(connection: socket.socket) -> bytes:
+    """Another implementation of HTTP/2, so that ours is not its own judge."""
+    assert isinstance(connection, ssl.SSLSocket)
+    assert connection.selected_alpn_protocol() == "h2"
+    server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    server.initiate_connection()
+    connection.sendall(server.data_to_send())
+    while True:
+        for event in server.receive_data(connection.recv(65_536)):
+            if isinstance(event, h2.events.RequestReceived):
+                fields = dict(event.headers)
+            if isinstance(event, h2.events.StreamEnded):
+                server.send_headers(1, [(":status", "200"), ("content-type", "text/plain")])
+                server.send_data(1, b"ok", end_stream=True)
+                connection.sendall(server.data_to_send())
+                hold(connection)
+                return b" ".join(fields[name] for name in (b":method", b":scheme", b":authority", b":path"))
+
+
+async def test_line_6_h2_only(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+    context.set_alpn_protocols(["h2"])
+    server = serve(answers_h2, context=context)
+    assert await judge(https(server.port, host="a.example", path="/x?y")) == SUCCESS
+    while not server.requests:
+        await asyncio.sleep(0.005)
+    assert server.requests == [b"GET https a.example /x?y"]
+
+
+async def test_line_6_http_1_by_alpn(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+    context.set_alpn_protocols(["http/1.1"])
+    assert await judge(https(serve(says(OK), context=context).port)) == SUCCESS
+
+
+async def test_line_13_tls_to_a_plain_port(judge: Judge, serve: Serve) -> None:
+    server = serve(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n") or b"")
+    assert await judge(https(server.port)) == failure("TLS handshake failed: wrong version number")
+
+
+async def test_line_13_plain_http_to_a_tls_port(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+    probe = Probe.model_validate({"httpGet": {"port": serve(says(OK), context=context).port}})
+    outcome = await judge(prepare(probe, "127.0.0.1"))
+    assert outcome.result is Result.FAILURE
+
+
+async def test_a_server_that_leaves_in_the_handshake(judge: Judge, serve: Serve) -> None:
+    server = serve(lambda connection: connection.recv(65_536))
+    assert await judge(https(server.port)) == failure("TLS handshake failed: connection closed")
+
+
+async def test_line_7_a_stalled_handshake(judge: Judge, serve: Serve) -> None:
+    assert await judge(https(serve(silent).port, timeout=0.2)) == failure("timed out after 0.2 s (TLS handshake)")
+
+
+async def test_line_7_the_handshake_has_a_cap_of_its_own(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+    def capped(probe: PreparedProbe) -> PreparedProbe:
+        assert probe.hop is not None
+        assert probe.hop.handshake == 10.0
+        return PreparedProbe(probe.hop._replace(handshake=0.2), 60)
+
+    assert await judge(capped(https(serve(silent).port))) == failure("timed out after 0.2 s (TLS handshake)")
+    drip = says(b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n", b"\r\nok", gap=0.2)
+    assert await judge(capped(https(serve(drip, context=context).port))) == SUCCESS
+
+
+async def test_line_7_a_stall_behind_the_handshake(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+    server = serve(silent, context=context)
+    assert await judge(https(server.port, timeout=0.3)) == failure("timed out after 0.3 s (waiting for the response)")
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\nok", SUCCESS, id="body-until-the-end-without-close-notify"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
+            failure("closed within the body"),
+            id="line-14-d1-cut-body",
+        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000, SUCCESS, id="line-12-many-records"),
+        pytest.param(b"", failure("closed without an answer"), id="line-13-empty-reply"),
+    ],
+)
+async def test_the_end_of_the_connection(
+    judge: Judge, serve: Serve, context: ssl.SSLContext, answer: bytes, outcome: Outcome
+) -> None:
+    assert await judge(https(serve(says(answer), context=context).port)) == outcome
+
+
+async def test_line_9_from_http_to_https_on_one_address(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+    secure = serve(says(OK), context=context)
+    location = f"https://127.0.0.1:{secure.port}/".encode()
+    plain = serve(says(b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"))
+    probe = Probe.model_validate({"httpGet": {"port": plain.port}})
+    outcome = await judge(prepare(probe, "127.0.0.1"))
+    assert outcome == Outcome(Result.SUCCESS, "HTTP 200 after 1 redirect")
+
+
+async def test_a_context_that_verifies_is_the_seam(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+    server = serve(says(OK), context=context)
+    strict = ssl.create_default_context()
+    outcome = await judge(https(server.port, context=strict, host="a.example"))
+    assert outcome == failure("TLS handshake failed: certificate verify failed")
+
+
+async def test_garbage_behind_the_handshake(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+    def garbles(connection: socket.socket) -> bytes:
+        assert isinstance(connection, ssl.SSLSocket)
+        head = read_head(connection)
+        with socket.socket(fileno=connection.detach()) as raw:
+            raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+            hold(raw)
+        return head
+
+    outcome = await judge(https(serve(garbles, context=context).port))
+    assert outcome == failure("TLS failed: decryption failed or bad record mac")
+
+
+def test_every_probe_shares_one_context() -> None:
+    assert tls.unverified() is tls.unverified()
+
+
+def test_a_tls_hop_keeps_the_address() -> None:
+    plain = Hop(("10.0.0.1", 443), TcpExchange)
+    assert tls.hop(plain, tls.unverified(), None, {}).address == ("10.0.0.1", 443)
