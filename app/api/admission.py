@@ -10,19 +10,7 @@ from collections.abc import Iterator, Mapping
 from app.api import syntax
 from app.api.policy import AddressPolicy, refusal
 from app.api.schema import join
-from app.api.v1alpha1 import ExternalService, ExternalServiceSpec, IngressOptions
-
-RESERVED_LABELS = frozenset(
-    {
-        "app",
-        "app.kubernetes.io/component",
-        "app.kubernetes.io/managed-by",
-        "app.kubernetes.io/name",
-        "controller-uid",
-        "serviceType",
-    }
-)
-"""Labels of a child that the operator or Metacontroller sets; another `controller-uid` would cut the child loose."""
+from app.api.v1alpha1 import RESERVED_LABELS, ExternalService, ExternalServiceSpec, IngressOptions
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 

@@ -1,6 +1,5 @@
 """ExternalServices as users write them in files: YAML or JSON, several documents, Lists. Pure."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,13 +49,19 @@ def _documents(source: str) -> list[tuple[str, Any]]:
     try:
         loaded = [document for document in yaml.load_all(source, Loader=_Loader) if document is not None]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"this is not YAML: {' '.join(str(error).split())}") from None
+        raise InvalidInput(_not_yaml(error)) from None
     found = [item for document in loaded for item in _items(document)]
     if not found:
         raise InvalidInput("there is nothing in it: write an ExternalService")
     if len(found) == 1:
         return [("", found[0])]
     return [(f"document {number}: ", document) for number, document in enumerate(found, start=1)]
+
+
+def _not_yaml(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    return f"line {mark.line + 1}: this is not YAML: {what}" if mark is not None else f"this is not YAML: {what}"
 
 
 def _items(document: Any) -> list[Any]:
@@ -70,9 +75,11 @@ class _Loader(yaml.SafeLoader):
     """YAML as kubectl reads it: no dates (they stay text), and no key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = Counter(key.value for key, _ in node.value)
-        if twice := [key for key, count in keys.items() if count > 1 and key != "<<"]:
-            raise yaml.MarkedYAMLError(problem=f'the key "{twice[0]}" stands there twice', problem_mark=node.start_mark)
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.value != "<<":
+                raise yaml.MarkedYAMLError(problem=f'the key "{key.value}" is there twice', problem_mark=key.start_mark)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 

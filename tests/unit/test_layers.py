@@ -108,7 +108,7 @@ def test_packages_stay_in_their_rooms(module: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "path"), [item for item in ALL if within(item[0], "app.api")], ids=lambda item: str(item)
+    ("module", "path"), [item for item in ALL if within(item[0], "app.api")], ids=str
 )
 def test_the_shared_ground_needs_little(module: str, path: Path) -> None:
     stdlib = __import__("sys").stdlib_module_names

@@ -1,7 +1,6 @@
 """Names, namespace and labels pass from the ExternalService to each child."""
 
-from app.api.admission import RESERVED_LABELS
-from app.api.v1alpha1 import ExternalService
+from app.api.v1alpha1 import RESERVED_LABELS, ExternalService
 from app.children.metadata import object_meta, own_labels
 
 PARENT = ExternalService.model_validate(
@@ -39,7 +38,7 @@ def test_annotations_appear_when_there_are_some() -> None:
 
 
 def test_every_label_of_ours_is_refused_in_the_spec() -> None:
-    assert set(own_labels("api")) <= RESERVED_LABELS
+    assert set(own_labels("api")) <= set(RESERVED_LABELS)
 
 
 def test_argo_cd_does_not_mistake_a_child_for_its_own() -> None:
