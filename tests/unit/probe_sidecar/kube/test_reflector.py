@@ -374,6 +374,13 @@ async def test_after_a_watch_that_lasted_the_pauses_are_short_again() -> None:
     assert world.pauses == [0.05, 0.1, 0.2, 0.05, 0.1]
 
 
+async def test_a_short_watch_with_news_is_no_sign_of_trouble() -> None:
+    cut = httpx.ReadError("reset")
+    world = World(listing(10), (cut,), (cut,), (bookmark(11), cut), (event("ADDED", cr("a", 12)), cut), (cut,))
+    await world.play()
+    assert world.pauses == [0.05, 0.1, 0.05, 0.05, 0.1]
+
+
 async def test_it_counts() -> None:
     world = World(listing(10), (EXPIRED,), listing(20), (LASTED,), (LASTED,))
     await world.play()
