@@ -1,0 +1,378 @@
+"""Our probes and the kubelet's, on one table of scripted servers: same verdict, or a deviation with a name.
+
+The kubelet's column is what kubernetes 1.36.3's own pkg/probe answers. With KUBELET_ORACLE naming the binary built from
+bench/peers/kubelet it is asked again here:
+
+    cd bench/peers/kubelet && V=k8s.io/component-base/version
+    go build -ldflags "-X $V.gitMajor=1 -X $V.gitMinor=36" -o kubelet . && KUBELET_ORACLE=$PWD/kubelet pytest ...
+"""
+
+import asyncio
+import json
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.api.core import Probe
+from probe_sidecar.probes.engine import ProbeEngine
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.prepare import prepare
+from tests.unit.probe_sidecar.probes.servers import (
+    Script,
+    Server,
+    half_closes,
+    read_head,
+    resets,
+    says,
+    server_context,
+    silent,
+)
+
+ORACLE = os.environ.get("KUBELET_ORACLE")
+needs_oracle = pytest.mark.skipif(not ORACLE, reason="KUBELET_ORACLE does not name the kubelet peer's binary")
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+OK = HEAD + b"Content-Length: 2\r\n\r\nok"
+SUCCESS = Outcome(Result.SUCCESS, "HTTP 200")
+WARNING, ERROR = "warning", "error"
+
+
+def failure(message: str) -> Outcome:
+    return Outcome(Result.FAILURE, message)
+
+
+def redirect(location: str, status: int = 302) -> Script:
+    return says(f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode())
+
+
+def tls(folder: Path) -> ssl.SSLContext:
+    return server_context(folder, "a.example", expired=True)
+
+
+def tls_requiring_sni(folder: Path) -> ssl.SSLContext:
+    context = tls(folder)
+    context.sni_callback = lambda sock, name, _: (
+        None if name == "a.example" else ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+    )
+    return context
+
+
+def tls_1_1(folder: Path) -> ssl.SSLContext:
+    context = tls(folder)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    return context
+
+
+def speaks_first(data: bytes) -> Script:
+    def script(connection: socket.socket) -> bytes:
+        connection.sendall(data)
+        return connection.recv(65_536)
+
+    return script
+
+
+@dataclass(frozen=True)
+class Row:
+    """A server, a probe of it, and both verdicts. The kubelet's "error" is its prober error: no verdict at all."""
+
+    scripts: list[Script]
+    kubelet: str
+    ours: Outcome
+    deviation: str = ""
+    handler: str = "httpGet"
+    action: dict[str, Any] | None = None
+    context: Callable[[Path], ssl.SSLContext] | None = None
+    closed: bool = False
+
+
+def stalled(*pieces: bytes) -> list[Script]:
+    return [says(*pieces, stay=True)]
+
+
+def where(phase: str) -> Outcome:
+    return failure(f"timed out after 1 s ({phase})")
+
+
+def not_followed(status: int) -> Outcome:
+    return Outcome(Result.WARNING, f"HTTP {status}, redirect to another host not followed")
+
+
+HTTPS = {"scheme": "HTTPS"}
+HOST = {"httpHeaders": [{"name": "Host", "value": "a.example"}]}
+
+ROWS = {
+    "line-8-200": Row([says(OK)], "success", SUCCESS),
+    "line-8-299": Row([says(b"HTTP/1.1 299 X\r\n\r\n")], "success", Outcome(Result.SUCCESS, "HTTP 299")),
+    "line-8-101": Row([says(b"HTTP/1.1 101 X\r\n\r\n")], "failure", failure("HTTP 101")),
+    "line-8-400": Row([says(b"HTTP/1.1 400 X\r\n\r\n")], "failure", failure("HTTP 400")),
+    "line-8-999": Row([says(b"HTTP/1.1 999 X\r\n\r\n")], "failure", failure("HTTP 999")),
+    "line-8-1xx-skipped": Row([says(b"HTTP/1.1 100 X\r\n\r\nHTTP/1.1 103 X\r\n\r\n" + OK)], "success", SUCCESS),
+    "line-8-http-1.0": Row([says(b"HTTP/1.0 200 OK\r\n\r\nok")], "success", SUCCESS),
+    "line-8-bare-line-feeds": Row([says(b"HTTP/1.1 200 OK\nA: b\n\nok")], "success", SUCCESS),
+    "line-9-relative": Row(
+        [redirect("/x"), says(OK)], "success", SUCCESS._replace(message="HTTP 200 after 1 redirect")
+    ),
+    "line-9-307": Row(
+        [redirect("/x", 307), says(OK)], "success", SUCCESS._replace(message="HTTP 200 after 1 redirect")
+    ),
+    "line-9-another-host": Row([redirect("http://localhost/")], WARNING, not_followed(302)),
+    "line-9-own-virtual-host": Row([redirect("https://a.example/")], WARNING, not_followed(302), action=HOST),
+    "line-10-301-without-location": Row(
+        [says(b"HTTP/1.1 301 X\r\n\r\n")], WARNING, Outcome(Result.WARNING, "HTTP 301")
+    ),
+    "line-10-304": Row([redirect("/x", 304)], WARNING, Outcome(Result.WARNING, "HTTP 304")),
+    "line-10-300": Row([redirect("/x", 300)], WARNING, Outcome(Result.WARNING, "HTTP 300")),
+    "line-10-unparsable-location": Row(
+        [redirect("http://127.0.0.1:x/")], "failure", failure("HTTP 302, unreadable Location")
+    ),
+    "line-10-unknown-scheme": Row(
+        [redirect("ftp://127.0.0.1/")], "failure", failure("HTTP 302, redirect to an unsupported scheme")
+    ),
+    "line-10-no-host": Row([redirect("mailto:x")], WARNING, not_followed(302)),
+    "line-10-dead-port": Row([redirect("http://127.0.0.1:1/")], "failure", failure("connection refused")),
+    "line-10-nine-pass": Row(
+        [redirect("/")] * 9 + [says(OK)], "success", Outcome(Result.SUCCESS, "HTTP 200 after 9 redirects")
+    ),
+    "line-10-the-tenth-fails": Row([redirect("/")], "failure", failure("HTTP 302, stopped after 10 redirects")),
+    "line-12-endless-body": Row(stalled(HEAD + b"\r\n" + b"x" * 10_240), "success", SUCCESS),
+    "line-12-long-body": Row(stalled(HEAD + b"Content-Length: 99999\r\n\r\n" + b"x" * 10_240), "success", SUCCESS),
+    "line-13-refused": Row([], "failure", failure("connection refused"), closed=True),
+    "line-13-reset": Row([resets], "failure", failure("connection reset")),
+    "line-13-no-answer": Row([silent], "failure", where("waiting for the response")),
+    "line-13-stalled-headers": Row(stalled(HEAD), "failure", where("waiting for the response")),
+    "line-13-empty-reply": Row([says(b"")], "failure", failure("closed without an answer")),
+    "line-13-cut-headers": Row([says(HEAD + b"A: b\r\n")], "failure", failure("closed within the headers")),
+    "line-13-non-http": Row([says(b"SSH-2.0-x\r\n")], "failure", failure("not an HTTP answer")),
+    "line-13-bad-header": Row([says(HEAD + b"no colon\r\n\r\n")], "failure", failure("malformed HTTP answer: header")),
+    "line-13-bad-length": Row(
+        [says(HEAD + b"Content-Length: x\r\n\r\n")], "failure", failure("malformed HTTP answer: Content-Length")
+    ),
+    "line-13-tls-to-plain": Row(
+        [speaks_first(b"HTTP/1.1 400 X\r\n\r\n")],
+        "failure",
+        failure("TLS handshake failed: wrong version number"),
+        action=HTTPS,
+    ),
+    "line-14-stalled-body": Row(
+        stalled(HEAD + b"Content-Length: 9\r\n\r\nshort"), ERROR, where("reading the body"), deviation="D1"
+    ),
+    "line-14-cut-body": Row(
+        [says(HEAD + b"Content-Length: 9\r\n\r\nshort")], ERROR, failure("closed within the body"), deviation="D1"
+    ),
+    "line-14-cut-503": Row(
+        [says(b"HTTP/1.1 503 X\r\nContent-Length: 9\r\n\r\nshort")], ERROR, failure("HTTP 503"), deviation="D1"
+    ),
+    "line-14-cut-chunks": Row(
+        [says(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")],
+        ERROR,
+        failure("closed within the body"),
+        deviation="D1",
+    ),
+    "line-14-malformed-chunks": Row(
+        [says(HEAD + b"Transfer-Encoding: chunked\r\n\r\nxy\r\n")],
+        ERROR,
+        failure("malformed HTTP answer: chunk"),
+        deviation="D1",
+    ),
+    "chunked": Row([says(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")], "success", SUCCESS),
+    "half-closed": Row([half_closes], "success", SUCCESS),
+    "long-headers": Row([says(HEAD + b"A: " + b"x" * 60_000 + b"\r\n\r\n")], "success", SUCCESS),
+    "huge-headers": Row(
+        [says(HEAD + b"A: " + b"x" * 70_000 + b"\r\n\r\n")],
+        "success",
+        failure("response headers over 64 KiB"),
+        deviation="D9",
+    ),
+    "line-6-expired-self-signed": Row([says(OK)], "success", SUCCESS, action=HTTPS, context=tls),
+    "line-6-tls-1.1": Row(
+        [says(OK)],
+        "failure",
+        failure("TLS handshake failed: tlsv1 alert protocol version"),
+        action=HTTPS,
+        context=tls_1_1,
+    ),
+    "line-6-sni-required": Row(
+        [says(OK)], "failure", SUCCESS, deviation="D3", action={**HTTPS, **HOST}, context=tls_requiring_sni
+    ),
+    "line-6-stalled-handshake": Row([silent], "failure", where("TLS handshake"), action=HTTPS),
+    "line-16-tcp": Row([silent], "success", Outcome(Result.SUCCESS, "connected"), handler="tcpSocket"),
+    "line-16-tcp-refused": Row([], "failure", failure("connection refused"), handler="tcpSocket", closed=True),
+    "line-19-grpc-refused": Row([], "failure", failure("connection refused"), handler="grpc", closed=True),
+    "line-19-grpc-to-http-1": Row(
+        [speaks_first(b"HTTP/1.1 400 X\r\n\r\n")], "failure", failure("not an HTTP/2 answer"), handler="grpc"
+    ),
+    "line-18-grpc-silent": Row(
+        [lambda c: c.recv(9) + c.recv(9_999)], "failure", failure("closed without an answer"), handler="grpc"
+    ),
+}
+
+
+@pytest.fixture(params=[pytest.param(row, id=name) for name, row in ROWS.items()])
+def row(request: pytest.FixtureRequest) -> Row:
+    found: Row = request.param
+    return found
+
+
+@pytest.fixture
+def probe(row: Row, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    with ExitStack() as stack:
+        context = row.context(tmp_path) if row.context else None
+        server = stack.enter_context(closing(Server(*row.scripts, context=context)))
+        if row.closed:
+            server.close()
+        yield {row.handler: {"port": server.port, **(row.action or {})}, "timeoutSeconds": 1}
+
+
+async def our_outcome(probe: dict[str, Any]) -> Outcome:
+    loop = asyncio.get_running_loop()
+    engine, future = ProbeEngine(loop), loop.create_future()
+    engine.start(prepare(Probe.model_validate(probe), "127.0.0.1"), lambda outcome, seconds: future.set_result(outcome))
+    outcome: Outcome = await asyncio.wait_for(future, 20)
+    engine.close()
+    return outcome
+
+
+async def kubelet_result(probe: dict[str, Any]) -> str:
+    assert ORACLE is not None
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(ORACLE, "oracle", stdin=pipe, stdout=pipe)
+    output, _ = await asyncio.wait_for(
+        process.communicate(json.dumps({"ip": "127.0.0.1", "probe": probe}).encode()), 20
+    )
+    result: str = json.loads(output)["result"]
+    return result
+
+
+LEGACY_TLS = pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
+
+
+@LEGACY_TLS
+async def test_our_verdict(row: Row, probe: dict[str, Any]) -> None:
+    assert await our_outcome(probe) == row.ours
+
+
+@LEGACY_TLS
+@needs_oracle
+async def test_the_kubelets_verdict(row: Row, probe: dict[str, Any]) -> None:
+    assert await kubelet_result(probe) == row.kubelet
+
+
+def test_what_differs_has_a_name_and_what_has_a_name_differs(row: Row) -> None:
+    assert bool(row.deviation) == (row.kubelet != row.ours.result.value)
+
+
+def headers(*fields: tuple[str, str]) -> dict[str, Any]:
+    return {"httpHeaders": [{"name": name, "value": value} for name, value in fields]}
+
+
+# PORT stands for the server's.
+AGENT, ACCEPT, CLOSE = "User-Agent: kube-probe/1.36", "Accept: */*", "Connection: close"
+PLAIN = ["Host: 127.0.0.1:PORT", AGENT, ACCEPT, CLOSE]
+
+REQUESTS = [
+    pytest.param({}, ["GET / HTTP/1.1", *PLAIN], id="line-4-default"),
+    pytest.param({"path": "/a?q=b c"}, ["GET /a?q=b c HTTP/1.1", *PLAIN], id="line-2-space-in-query"),
+    pytest.param({"path": "/a b#c"}, ["GET /a%20b HTTP/1.1", *PLAIN], id="line-2-fragment"),
+    pytest.param({"path": "http://x/abs?q=1"}, ["GET /abs?q=1 HTTP/1.1", *PLAIN], id="line-2-absolute"),
+    pytest.param({"path": "//x/y"}, ["GET /y HTTP/1.1", *PLAIN], id="line-2-two-slashes"),
+    pytest.param({"path": "/%zz"}, ["GET /%25zz HTTP/1.1", *PLAIN], id="line-2-unparsable"),
+    pytest.param({"path": "a"}, ["GET /a HTTP/1.1", *PLAIN], id="line-2-no-slash"),
+    pytest.param({"path": "/ä"}, ["GET /%C3%A4 HTTP/1.1", *PLAIN], id="line-2-beyond-ascii"),
+    pytest.param(
+        headers(("x-a", "1"), ("Host", "h.example"), ("X-A", " 2 "), ("Host", "i.example"), ("B", "")),
+        ["GET / HTTP/1.1", "Host: h.example", AGENT, ACCEPT, "B: ", "X-A: 1", "X-A: 2", CLOSE],
+        id="line-3",
+    ),
+    pytest.param(headers(("Host", "")), ["GET / HTTP/1.1", *PLAIN], id="line-3-empty-host"),
+    pytest.param(
+        headers(("Host", "a b")), ["GET / HTTP/1.1", "Host: ", AGENT, ACCEPT, CLOSE], id="line-3-invalid-host"
+    ),
+    pytest.param(
+        headers(("Host", "bücher.example")),
+        ["GET / HTTP/1.1", "Host: xn--bcher-kva.example", AGENT, ACCEPT, CLOSE],
+        id="line-3-idna",
+    ),
+    pytest.param(
+        headers(("User-Agent", ""), ("Accept", "")),
+        ["GET / HTTP/1.1", "Host: 127.0.0.1:PORT", CLOSE],
+        id="line-4-absent",
+    ),
+    pytest.param(
+        headers(("User-Agent", "me"), ("Accept", "a"), ("Content-Length", "3"), ("Transfer-Encoding", "chunked")),
+        ["GET / HTTP/1.1", "Host: 127.0.0.1:PORT", "User-Agent: me", "Accept: a", CLOSE],
+        id="line-4-own",
+    ),
+    pytest.param(
+        headers(("Connection", "keep-alive")),
+        ["GET / HTTP/1.1", "Host: 127.0.0.1:PORT", AGENT, ACCEPT, "Connection: keep-alive", CLOSE],
+        id="line-4-connection",
+    ),
+    pytest.param(
+        headers(("Connection", "Upgrade"), ("Upgrade", "websocket")),
+        ["GET / HTTP/1.1", "Host: 127.0.0.1:PORT", AGENT, ACCEPT, "Connection: Upgrade", "Upgrade: websocket"],
+        id="line-4-upgrade",
+    ),
+    pytest.param(
+        {"path": "http://me:pw@x/"},
+        ["GET / HTTP/1.1", "Host: 127.0.0.1:PORT", AGENT, ACCEPT, "Authorization: Basic bWU6cHc=", CLOSE],
+        id="user-in-the-path",
+    ),
+]
+
+
+def received(server: Server) -> list[str]:
+    (request,) = server.requests
+    return request.decode("latin-1").replace(str(server.port), "PORT").removesuffix("\r\n\r\n").split("\r\n")
+
+
+@pytest.mark.parametrize(("action", "expected"), REQUESTS)
+@pytest.mark.parametrize("asker", [our_outcome, pytest.param(kubelet_result, marks=needs_oracle)])
+async def test_the_request(asker: Callable[[dict[str, Any]], Any], action: dict[str, Any], expected: list[str]) -> None:
+    with closing(Server(says(OK))) as server:
+        await asker({"httpGet": {"port": server.port, **action}})
+        async with asyncio.timeout(20):
+            while not server.requests:
+                await asyncio.sleep(0.005)
+        assert received(server) == expected
+
+
+@pytest.mark.parametrize("asker", [our_outcome, pytest.param(kubelet_result, marks=needs_oracle)])
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        pytest.param("/next", "shop.example", id="line-11-relative-keeps-the-host"),
+        pytest.param("http://127.0.0.1:PORT/next", "127.0.0.1:PORT", id="line-11-absolute-does-not"),
+    ],
+)
+async def test_the_request_after_a_redirect(asker: Callable[[dict[str, Any]], Any], location: str, host: str) -> None:
+    def first(connection: socket.socket) -> bytes:
+        head = read_head(connection)
+        at = location.replace("PORT", str(server.port))
+        connection.sendall(f"HTTP/1.1 302 X\r\nLocation: {at}\r\nContent-Length: 0\r\n\r\n".encode())
+        del head
+        return b""
+
+    with closing(Server(first, says(OK))) as server:
+        fields = headers(("Host", "shop.example"), ("Authorization", "secret"))
+        await asker({"httpGet": {"port": server.port, "path": "/a?b", **fields}})
+        async with asyncio.timeout(20):
+            while len(server.requests) < 2:
+                await asyncio.sleep(0.005)
+        server.requests.remove(b"")
+        assert received(server) == [
+            "GET /next HTTP/1.1",
+            f"Host: {host}",
+            AGENT,
+            ACCEPT,
+            "Authorization: secret",
+            "Referer: http://127.0.0.1:PORT/a?b",
+            CLOSE,
+        ]
