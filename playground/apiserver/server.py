@@ -1,16 +1,12 @@
-"""The life of one API server: a loopback socket, uvicorn on it, stop and start at the same port."""
+"""The life of one API server: made, started, stopped, started again with what it had."""
 
-import asyncio
-import contextlib
 import copy
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import uvicorn
 import yaml
 
 from app.api.crd import custom_resource_definition
@@ -21,44 +17,11 @@ from playground.apiserver.resources import BUILTIN, Resource
 from playground.apiserver.rules import rule_problems
 from playground.apiserver.storage import Storage
 from playground.apiserver.watch import Cut
+from playground.serving import LoopbackServer
 
 Object = dict[str, Any]
 
-LEAVE_SECONDS = 2.0
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
-
-
-class _Server(uvicorn.Server):
-    """uvicorn that leaves signals to the program that hosts it, and goes at once when told: clients must cope."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.leave = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def main_loop(self) -> None:
-        await self.on_tick(0)
-        await self.leave.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        for listener in sockets or []:
-            listener.close()
-        self.hang_up()
-        if tasks := set(self.server_state.tasks):
-            await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
-
-    def hang_up(self, client: tuple[str, int] | None = None) -> int:
-        """Breaks the connection of a client, or all; returns how many."""
-        transports = [connection.transport for connection in list(self.server_state.connections)]
-        there = [one for one in transports if client in (None, one.get_extra_info("peername"))]
-        for transport in there:
-            transport.abort()
-        return len(there)
 
 
 class FakeApiServer:
@@ -80,17 +43,20 @@ class FakeApiServer:
         self.api = Api(self.storage, self.registry, definitions)
         self.faults = self.api.faults
         self.audit = self.api.audit
-        self.port = port
-        self._app = self.api.serve(list(self._resources.values()))
-        self._server: _Server | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._server = LoopbackServer(self.api.serve(list(self._resources.values())), port)
+        self.api.hang_up = self._server.hang_up
         for name in NAMESPACES:
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
     @property
     def url(self) -> str:
         """The base URL, without a slash at its end."""
-        return f"http://127.0.0.1:{self.port}"
+        return self._server.url
+
+    @property
+    def port(self) -> int:
+        """The TCP port; it stays the same over stop and start."""
+        return self._server.port
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -104,32 +70,17 @@ class FakeApiServer:
 
     async def start(self) -> None:
         """Listens: on the port given, or one that is free; after `stop` on the same one again."""
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
-        config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off", ws="none")
-        self._server = _Server(config)
-        self.api.hang_up = self._server.hang_up
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="playground API server")
-        while not self._server.started:
-            if self._task.done():
-                self._task.result()
-            await asyncio.sleep(0.001)
+        await self._server.start()
 
     async def stop(self) -> None:
         """Refuses connections from now on and drops those there are; what is stored stays."""
-        if self._server is None or self._task is None:
-            return
         self.faults.clear()
         self.api.flowing.set()
-        self._server.leave.set()
-        await self._task
-        self._server = self._task = None
+        await self._server.stop()
 
     def drop_connections(self) -> int:
         """Breaks every open connection without a word; returns how many."""
-        return self._server.hang_up() if self._server else 0
+        return self._server.hang_up()
 
     def end_watches(self, *, abruptly: bool = False) -> int:
         """Ends all open watches, as at their time limit, or in the middle of the stream; returns how many."""

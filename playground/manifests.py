@@ -1,0 +1,72 @@
+"""ExternalServices read from files, and the manifests of this project that the playground obeys."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from app.api.invalid import admission_problems
+from playground.backends import Protocol, Spot
+
+Object = dict[str, Any]
+
+_HERE = Path(__file__).resolve().parent
+
+
+class BadInput(Exception):
+    """A file that cannot be used; the text names file and field and says what to write instead."""
+
+
+def folder() -> Path:
+    """Where composite-controller.yaml and the samples are: inside the installed package, or beside it in a checkout."""
+    installed = _HERE / "metacontroller"
+    return installed if installed.is_dir() else _HERE.parent / "metacontroller"
+
+
+def composite_controller() -> Object:
+    """metacontroller/composite-controller.yaml."""
+    manifest: Object = yaml.safe_load((folder() / "composite-controller.yaml").read_text(encoding="utf-8"))
+    return manifest
+
+
+def complex_example() -> Object:
+    """The example of the predecessor's README, as it stands."""
+    return read_files([folder() / "samples" / "complex-example.yaml"])[0]
+
+
+def read_files(paths: Iterable[Path]) -> list[Object]:
+    """All ExternalServices of some YAML files, in order; BadInput with every problem, not only the first."""
+    found, problems = [], []
+    for path in paths:
+        try:
+            documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror}")
+            continue
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            problems.append(f"{path}: this is not YAML: {' '.join(str(error).split())}")
+            continue
+        for document in filter(None, documents):
+            problems += [f"{path}: {line}" for line in admission_problems(document, loopback=True)]
+            found.append(document)
+        if not any(documents):
+            problems.append(f"{path}: no ExternalService in it: write one")
+    if problems:
+        raise BadInput("\n".join(problems))
+    return found
+
+
+def spots(parent: Mapping[str, Any]) -> list[Spot]:
+    """Where an ExternalService's probes go, for each of its addresses; none without a probe."""
+    spec = parent["spec"]
+    probe = spec.get("readinessProbe") or {}
+    if handler := probe.get("httpGet"):
+        protocol = Protocol.HTTPS if handler.get("scheme") == "HTTPS" else Protocol.HTTP
+    elif handler := probe.get("tcpSocket"):
+        protocol = Protocol.TCP
+    elif handler := probe.get("grpc"):
+        protocol = Protocol.GRPC
+    else:
+        return []
+    return [Spot(ip, handler["port"], protocol) for ip in dict.fromkeys(spec.get("ips") or ())]

@@ -1,0 +1,109 @@
+"""`python -m playground.sidecar`: the real sidecar with two openings for the playground.
+
+It connects to the stand-ins of the addresses (`playground.addresses.dial`), and on a loopback port it tells what it
+knows (GET /state) and takes verdicts where the prober hands them over (POST /verdicts). All else is the product.
+"""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.api.environment import load
+from app.api.v1alpha1 import AddressStatus
+from playground.addresses import dial
+from playground.edge_publisher import EdgePublisher
+from playground.serving import LoopbackServer
+from probe_sidecar.kube.client import connect
+from probe_sidecar.kube.credentials import Access, plain_url
+from probe_sidecar.kube.kubeconfig import kubeconfig
+from probe_sidecar.settings import Settings
+from probe_sidecar.sidecar import EXTERNAL_SERVICES, Sidecar, run
+from probe_sidecar.status.publisher import StatusPublisher
+
+Object = dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs until SIGTERM or SIGINT; says on which port it can be talked to."""
+    parser = argparse.ArgumentParser(prog="python -m playground.sidecar", description=__doc__)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--server", metavar="URL", help="an API server without credentials")
+    where.add_argument("--kubeconfig", type=Path, metavar="PATH")
+    parser.add_argument(
+        "--writing", choices=("level", "edge"), default="level", help="edge: write once, never look again"
+    )
+    parser.add_argument("--unmapped", action="store_true", help="connect to the addresses themselves (test networks)")
+    arguments = parser.parse_args(argv)
+    access = plain_url(arguments.server) if arguments.server else kubeconfig(arguments.kubeconfig, None)
+    settings = load(Settings)
+    logging.basicConfig(
+        stream=sys.stderr, level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    asyncio.run(_probe(access, settings, edge=arguments.writing == "edge", unmapped=arguments.unmapped))
+    return 0
+
+
+async def _probe(access: Access, settings: Settings, *, edge: bool, unmapped: bool) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = connect(access)
+    sidecar = Sidecar(client, settings, dial=str if unmapped else dial)
+    if edge:
+        naive = EdgePublisher(client, EXTERNAL_SERVICES, sidecar.results.get)
+        sidecar.publisher = cast(StatusPublisher, naive)  # the same four methods, another temper
+        sidecar.results.listen(naive.wake)
+    door = LoopbackServer(_door(sidecar))
+    await door.start()
+    print(f"control {door.url}", flush=True)
+    await run(sidecar, stop)
+    await door.stop()
+
+
+def _door(sidecar: Sidecar) -> Starlette:
+    async def state(_request: Request) -> Response:
+        return Response(orjson.dumps(_state(sidecar)), media_type="application/json")
+
+    async def verdicts(request: Request) -> Response:
+        body = orjson.loads(await request.body())
+        for address in body["addresses"]:
+            sidecar.results.put(body["uid"], AddressStatus.model_validate(address))
+        return Response(status_code=204)
+
+    return Starlette(routes=[Route("/state", state), Route("/verdicts", verdicts, methods=["POST"])])
+
+
+def _state(sidecar: Sidecar) -> Object:
+    now = asyncio.get_running_loop().time()
+    stats = sidecar.manager.stats
+    targets = [
+        {
+            "uid": target.uid,
+            "ip": target.ip,
+            "state": target.state.model_dump(exclude_none=True),
+            "failures": target.failures,
+            "last": None if target.last is None else target.last.message,
+            "lastSuccess": None if target.last is None else target.last.success,
+            "lastSeconds": target.last_seconds,
+            "ageSeconds": now - target.last_at if target.last else None,
+        }
+        for target in sidecar.manager.targets()
+    ]
+    return {"probes": stats.probes, "failures": stats.failures, "transitions": stats.transitions, "targets": targets}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
