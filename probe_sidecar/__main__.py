@@ -5,6 +5,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m probe_sidecar: {problem}", file=sys.stderr)
         return 2
     _log_to_stderr(settings)
+    _raise_descriptor_limit()
     return _probe(access, settings)
 
 
@@ -84,6 +86,12 @@ def _log_to_stderr(settings: Settings) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _raise_descriptor_limit() -> None:
+    """Each probe in flight holds a descriptor; the soft limit is often 1,024 for the sake of select(), unused here."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _probe(access: Access, settings: Settings) -> int:
