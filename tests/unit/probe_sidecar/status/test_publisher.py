@@ -60,6 +60,7 @@ class World:
         self.latency = latency
         self.in_flight = self.most_in_flight = 0
         self.watching = True
+        self.uids: set[str] = set()
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.handle), base_url="http://api")
         self.publisher = StatusPublisher(
             KubeClient(http), RESOURCE, self.want, limit=limit, clock=self.loop.time, random=random
@@ -104,9 +105,22 @@ class World:
         meta = {"name": name, "namespace": "shop", "uid": uid, "resourceVersion": str(self.version)}
         raw = {"metadata": meta} | ({} if status is None else {"status": status})
         self.store[name] = raw
-        if self.watching:
-            self.loop.call_later(0.002, self.publisher.observe, uid, deepcopy(raw))
+        self.show(uid, deepcopy(raw))
         return raw
+
+    def show(self, uid: str, raw: Object | None) -> None:
+        """What the watch does, in the order of the changes and a moment later."""
+        self.uids.add(uid)
+        if self.watching:
+            self.loop.call_later(0.002, self.publisher.observe, uid, raw)
+
+    async def relist(self) -> None:
+        """What the reflector does after a watch that was deaf: show all there is, and what vanished."""
+        await self.settle(0.01)
+        self.watching = True
+        held = {raw["metadata"]["uid"]: deepcopy(raw) for raw in self.store.values()}
+        for uid in self.uids:
+            self.publisher.observe(uid, held.get(uid))
 
     def turn(self, name: str, ready: str) -> None:
         self.wanted[name] = ready
@@ -606,7 +620,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(EVENTS, st.floats(0, 0.999))
 def test_whatever_happens_every_status_is_what_is_wanted_in_the_end(events: Any, random: float) -> None:
     @scenario(random=lambda: random, latency=0.02)
@@ -615,9 +629,8 @@ def test_whatever_happens_every_status_is_what_is_wanted_in_the_end(events: Any,
         for what, name, number, pause in events:
             happen(world, what, name, number, generations)
             await world.settle(pause)
-        world.watching, world.answers = True, []
-        for raw in world.store.values():
-            world.publisher.observe(raw["metadata"]["uid"], deepcopy(raw))
+        world.answers = []
+        await world.relist()
         await world.settle()
         requests = len(world.sent)
         assert {name: world.status(name)["ready"] for name in world.store if name in world.wanted} == {
@@ -637,7 +650,7 @@ def happen(world: World, what: str, name: str, number: int, generations: dict[st
         world.put(name, None, uid=f"{name}-{generations[name]}")
     elif what == "delete" and exists:
         del world.store[name]
-        world.publisher.observe(uid, None)
+        world.show(uid, None)
     elif what == "turn":
         world.wanted[name] = f"{number}/3"
         world.publisher.wake(uid)
