@@ -19,6 +19,7 @@ from probe_sidecar.probes.engine import MAX_TRIES, ProbeEngine, ProbeHandle, def
 from probe_sidecar.probes.exchange import Exchange, Hop
 from probe_sidecar.probes.frames import PING, SETTINGS, frame
 from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.poller import LoopPoller
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.servers import (
@@ -161,6 +162,14 @@ async def test_line_16_tcp(judge: Judge, serve: Serve, script: Script) -> None:
     server = serve(script)
     for _ in range(20):
         assert await judge(tcp(server.port)) == CONNECTED
+
+
+async def test_line_16_a_reset_before_we_look_was_a_connection(engine: ProbeEngine, serve: Serve) -> None:
+    server = serve(resets_at_once)
+    outcomes, _ = counted(engine, tcp(server.port))
+    time.sleep(0.1)  # noqa: ASYNC251 - the reset is in the kernel by then
+    await until(lambda: bool(outcomes))
+    assert outcomes == [CONNECTED]
 
 
 async def test_line_16_tcp_sends_nothing(judge: Judge, serve: Serve) -> None:
@@ -363,6 +372,22 @@ async def test_r7_an_answer_that_waits_in_the_kernel_counts(engine: ProbeEngine,
     assert server.connections == 1
 
 
+class LastMomentPoller(LoopPoller):
+    """Tells of what can be read only when it is drained: an answer that came while the loop was at other things."""
+
+    def _on_readable(self, descriptor: int) -> None:
+        pass
+
+
+async def test_r7_what_has_arrived_by_the_deadline_counts(serve: Serve) -> None:
+    server = serve(says(OK, stay=True))
+    engine = ProbeEngine(asyncio.get_running_loop(), poller=LastMomentPoller)
+    outcomes, _ = counted(engine, http(server.port, timeout=0.1))
+    await until(lambda: bool(outcomes))
+    engine.close()
+    assert outcomes == [SUCCESS]
+
+
 async def test_r7_a_blocked_loop_does_not_shorten_the_timeout(engine: ProbeEngine, serve: Serve) -> None:
     server = serve(says(OK, stay=True))
     outcomes, _ = counted(engine, http(server.port, timeout=0.2))
@@ -529,20 +554,23 @@ async def test_a_listener_may_cancel_and_start_others(engine: ProbeEngine, serve
     wrong: list[Outcome] = []
 
     async def one_round() -> None:
-        others = [engine.start(tcp(server.port), lambda outcome, seconds: None) for _ in range(3)]
+        others: list[ProbeHandle] = []
         late: list[ProbeHandle] = []
 
         def first(outcome: Outcome, seconds: float) -> None:
             for other in others:
                 engine.cancel(other)
-            late.append(engine.start(tcp(deaf_port, timeout=60), lambda outcome, seconds: wrong.append(outcome)))
+            hopeless = tcp(deaf_port, timeout=60)
+            late.extend(engine.start(hopeless, lambda outcome, seconds: wrong.append(outcome)) for _ in range(4))
 
-        others.insert(0, engine.start(tcp(server.port), first))
+        engine.start(tcp(server.port), first)
+        others += [engine.start(tcp(server.port), lambda outcome, seconds: None) for _ in range(3)]
         await until(lambda: bool(late))
-        await asyncio.sleep(0)
-        engine.cancel(late[0])
+        await asyncio.sleep(0.005)
+        for handle in late:
+            engine.cancel(handle)
 
-    for _ in range(50):
+    for _ in range(10):
         await one_round()
     assert wrong == []
 
@@ -567,9 +595,15 @@ async def test_nothing_is_left_behind(serve: Serve, closed_port: int) -> None:
 async def test_nobody_is_told_after_close(serve: Serve, closed_port: int) -> None:
     engine = ProbeEngine(asyncio.get_running_loop(), limit=3)
     outcomes = [counted(engine, http(port))[0] for port in [serve(silent).port, closed_port] * 5]
+    outcomes.append(counted(engine, PreparedProbe(None, 1.0, failure("cannot be sent")))[0])
+    retried = ProbeEngine(asyncio.get_running_loop(), limit=3)
+    with no_descriptors_left():
+        outcomes.append(counted(retried, http(closed_port))[0])
+        await asyncio.sleep(0)
+    retried.close()
     engine.close()
-    await asyncio.sleep(0.1)
-    assert outcomes == [[]] * 10
+    await asyncio.sleep(0.2)
+    assert outcomes == [[]] * 12
 
 
 async def test_a_burst_larger_than_a_batch_of_events(engine: ProbeEngine, serve: Serve) -> None:

@@ -80,6 +80,11 @@ CLOSED = [
     pytest.param(
         HEAD + b"Transfer-Encoding: Chunked\r\nContent-Length: 9\r\n\r\n0\r\n\r\n", OK, id="chunked-beats-length"
     ),
+    pytest.param(
+        HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok\r\n",
+        malformed("chunk"),
+        id="chunked-and-length",
+    ),
     pytest.param(CHUNKED + b"2\r\nok\r\n", failure("closed within the body"), id="line-14-d1-cut-chunked"),
     pytest.param(CHUNKED + b"2\r\nok\r\n0\r\n", failure("closed within the body"), id="line-14-d1-cut-before-trailers"),
     pytest.param(CHUNKED + b"2\nok\r\n0\r\n\r\n", malformed("chunk"), id="chunk-size-with-bare-line-feed"),
