@@ -5,6 +5,7 @@ import socket
 from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 import uvicorn
 
@@ -20,13 +21,16 @@ class Answer(NamedTuple):
     content_type: str = "text/plain; charset=utf-8"
 
 
-Page = Callable[[], Answer]
+Query = Mapping[str, str]
+"""What stands behind the "?", decoded; of a name that repeats the last."""
+
+Page = Callable[[Query], Answer]
 
 
 def health(problem: Callable[[], str | None]) -> Page:
     """A page that says "ok", or 503 with the problem in words."""
 
-    def page() -> Answer:
+    def page(_query: Query) -> Answer:
         found = problem()
         return Answer(200, "ok\n") if found is None else Answer(503, found + "\n")
 
@@ -37,7 +41,8 @@ def application(pages: Mapping[str, Page]) -> Callable[[MutableMapping[str, Any]
     """An ASGI application that serves `pages` to GET and HEAD."""
 
     async def serve(scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
-        answer = _answer(pages, scope["method"], scope["path"])
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        answer = _answer(pages, scope["method"], scope["path"], query)
         body = answer.body.encode()
         headers = [(b"content-type", answer.content_type.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -46,13 +51,13 @@ def application(pages: Mapping[str, Page]) -> Callable[[MutableMapping[str, Any]
     return serve
 
 
-def _answer(pages: Mapping[str, Page], method: str, path: str) -> Answer:
+def _answer(pages: Mapping[str, Page], method: str, path: str, query: Query) -> Answer:
     page = pages.get(path)
     if page is None:
         return Answer(404, f"no such page; there are {', '.join(sorted(pages))}\n")
     if method not in {"GET", "HEAD"}:
         return Answer(405, "only GET and HEAD are answered here\n")
-    return page()
+    return page(query)
 
 
 class PageServer:

@@ -17,11 +17,12 @@ from app.api.invalid import explain
 from app.api.v1alpha1 import GROUP, PLURAL, VERSION, ExternalService
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.kube.reflector import Reflector
+from probe_sidecar.live import rows, status_page
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.ticker import Ticker
 from probe_sidecar.probes.engine import ProbeEngine
-from probe_sidecar.server import PageServer, health
+from probe_sidecar.server import Answer, PageServer, Query, health
 from probe_sidecar.settings import Settings
 from probe_sidecar.status.desired import desired_status, rejected_status
 from probe_sidecar.status.known import known_addresses
@@ -74,7 +75,12 @@ class Sidecar:
         self.publisher = StatusPublisher(client, EXTERNAL_SERVICES, self._wanted, limit=settings.concurrent_writes)
         self.reflector = Reflector(client, EXTERNAL_SERVICES, self._observe, namespace=settings.namespace or None)
         self.pages = PageServer(
-            {"/healthz": health(self._stalled), "/readyz": health(self._unready)},
+            {
+                "/healthz": health(self._stalled),
+                "/readyz": health(self._unready),
+                "/status": self._status,
+                "/status.txt": lambda query: self._status({"format": "text", **query}),
+            },
             host=settings.health_listen_host,
             port=settings.health_listen_port,
         )
@@ -137,6 +143,11 @@ class Sidecar:
         if reading.parent is None:
             return rejected_status(raw, reading.problem, rfc3339())
         return desired_status(raw, reading.parent.spec, self.results.get(uid), self._policy, rfc3339())
+
+    def _status(self, query: Query) -> Answer:
+        parents = (reading.parent for uid, reading in self._readings.items() if self.manager.manages(uid))
+        shown = rows(filter(None, parents), self.manager.targets(), self._policy)
+        return Answer(*status_page(shown, query, at=rfc3339(), now=asyncio.get_running_loop().time()))
 
     def _stalled(self) -> str | None:
         behind = self.ticker.overdue()

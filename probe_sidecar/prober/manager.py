@@ -138,7 +138,7 @@ class ProberManager:
         for due, target in self._schedule.pop_due(now):
             if target.retired:
                 continue
-            self._schedule.add(target, following(due, target.probe.periodSeconds, now))
+            self._plan(target, following(due, target.probe.periodSeconds, now))
             if target.handle is None:
                 self._note_lateness(now - due)
                 self._start(target)
@@ -170,8 +170,12 @@ class ProberManager:
         prepared = prepare(probe, state.ip, self._dial(state.ip))
         target = Target(metadata.uid, f"{metadata.namespace}/{metadata.name}", state.ip, probe, prepared, state)
         target.done = partial(self._done, target)
-        self._schedule.add(target, self._first_due(target, spread_it))
+        self._plan(target, self._first_due(target, spread_it))
         return target
+
+    def _plan(self, target: Target, due: float) -> None:
+        target.due = due
+        self._schedule.add(target, due)
 
     def _end(self, uid: str, before: Mapping[str, Target], targets: Mapping[str, Target]) -> None:
         for ip, target in before.items():

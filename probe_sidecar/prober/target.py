@@ -16,7 +16,7 @@ class Target:
     """Lives as long as its address stands in the spec with the same probe; `state` outlives a probe edit (D7).
 
     `held_tick` is the kubelet's one-place ticker channel: a tick that comes while a probe runs starts the next one
-    when that ends; further ticks are lost.
+    when that ends; further ticks are lost. `due` and `last_at` are seconds of the manager's clock.
     """
 
     uid: str
@@ -28,6 +28,7 @@ class Target:
     done: Callable[[Outcome, float], None] = field(init=False)
     run: Run = field(default_factory=Run)
     handle: ProbeHandle | None = None
+    due: float = 0.0
     held_tick: bool = False
     retired: bool = False
     last: Outcome | None = None

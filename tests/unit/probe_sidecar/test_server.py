@@ -15,7 +15,8 @@ async def base_url() -> AsyncIterator[str]:
     PROBLEM.clear()
     pages = {
         "/readyz": health(lambda: PROBLEM[0] if PROBLEM else None),
-        "/status": lambda: Answer(200, "{}", "application/json"),
+        "/status": lambda query: Answer(200, "{}", "application/json"),
+        "/echo": lambda query: Answer(200, str(query)),
     }
     server = PageServer(pages, host="127.0.0.1", port=0)
     server.start()
@@ -46,6 +47,19 @@ async def test_another_page_keeps_its_type(base_url: str) -> None:
     assert await get(f"{base_url}/status") == (200, "{}", "application/json")
 
 
+@pytest.mark.parametrize(
+    ("asked", "read"),
+    [
+        pytest.param("", "{}", id="none"),
+        pytest.param("?name=a%20b&ip=2001:db8::1&name=c", "{'name': 'c', 'ip': '2001:db8::1'}", id="the last one wins"),
+        pytest.param("?x&y=", "{'x': '', 'y': ''}", id="empty values"),
+        pytest.param("?a=%ff&=%zz", "{'a': '\ufffd', '': '%zz'}", id="bytes that are no text"),
+    ],
+)
+async def test_a_page_is_given_the_query(base_url: str, asked: str, read: str) -> None:
+    assert (await get(f"{base_url}/echo{asked}"))[:2] == (200, read)
+
+
 async def test_head_has_no_body(base_url: str) -> None:
     assert await get(f"{base_url}/status", "HEAD") == (200, "", "application/json")
 
@@ -53,7 +67,7 @@ async def test_head_has_no_body(base_url: str) -> None:
 async def test_an_unknown_page_names_those_that_there_are(base_url: str) -> None:
     assert await get(f"{base_url}/metricz") == (
         404,
-        "no such page; there are /readyz, /status\n",
+        "no such page; there are /echo, /readyz, /status\n",
         "text/plain; charset=utf-8",
     )
 

@@ -187,3 +187,21 @@ async def test_health_pages_mean_something(server: FakeApiServer) -> None:
         async with asyncio.timeout(PATIENCE):
             while (await client.get(f"{base}/readyz")).status_code != 200:
                 await asyncio.sleep(0.01)
+
+
+async def test_failures_below_the_threshold_show_in_the_live_view_and_cost_no_write(server: FakeApiServer) -> None:
+    async with running(server) as sidecar, httpx.AsyncClient(trust_env=False) as client:
+        async with backend("127.0.0.2") as port:
+            probe = {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 1_000}
+            server.create(external_service(port, "127.0.0.2", readinessProbe=probe))
+            await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        base, writes = f"http://127.0.0.1:{sidecar.pages.port}", sidecar.publisher.counters.writes
+        async with asyncio.timeout(PATIENCE):
+            while (shown := (await client.get(f"{base}/status")).json()["addresses"][0])["consecutiveFailures"] < 2:
+                await asyncio.sleep(0.05)
+        assert (shown["ip"], shown["ready"], shown["lastProbe"]["message"]) == ("127.0.0.2", True, "connection refused")
+        assert sidecar.publisher.counters.writes == writes
+        table = (await client.get(f"{base}/status.txt")).text.splitlines()
+        assert table[0].split()[:4] == ["NAMESPACE", "NAME", "IP", "READY"]
+        assert "/1000 failed" in table[1]
+        assert (await client.get(f"{base}/status?name=other")).json()["addresses"] == []

@@ -1,0 +1,159 @@
+"""`GET /status`: what this process knows of each address right now, in JSON or as a table. Pure.
+
+Consecutive results below the threshold, the last answer and the next probe change with every probe, so they are shown
+here and never written into the status of an ExternalService (design R3).
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from tabulate import tabulate
+
+from app.api.policy import AddressPolicy, refusal
+from app.api.v1alpha1 import ExternalService, ExternalServiceSpec, Reason
+from probe_sidecar.prober.target import Target
+
+MOST_LINES = 1_000
+"""Of the table: laying out more would keep the probes waiting. The JSON has them all."""
+
+FORMATS = ("json", "text")
+FILTERS = ("namespace", "name", "ip")
+
+HEADERS = ("NAMESPACE", "NAME", "IP", "READY", "REASON", "RUN", "LAST", "SECONDS", "AGE", "NEXT")
+
+
+class Row(NamedTuple):
+    """One address of one ExternalService; `target` is None where it is not probed.
+
+    `reason` is NoProbe, Denied or Disabled, or None where the probe alone decides.
+    """
+
+    namespace: str
+    name: str
+    ip: str
+    target: Target | None
+    reason: Reason | None
+
+
+def rows(parents: Iterable[ExternalService], targets: Iterable[Target], policy: AddressPolicy) -> list[Row]:
+    """Every address of `parents`: by namespace and name, then in the order of the spec."""
+    probed = {(target.uid, target.ip): target for target in targets}
+    ordered = sorted(parents, key=lambda parent: (parent.metadata.namespace, parent.metadata.name))
+    return [row for parent in ordered for row in _rows(parent, probed, policy)]
+
+
+def status_page(found: Iterable[Row], query: Mapping[str, str], *, at: str, now: float) -> tuple[int, str, str]:
+    """HTTP status, body and content type. `query`: format, and namespace, name, ip to narrow it down.
+
+    `at` is the wall clock (RFC 3339) and `now` the manager's clock (seconds), at the same moment.
+    """
+    if problem := _bad(query):
+        return 400, f"{problem}\n", "text/plain; charset=utf-8"
+    wanted = {field: query[field] for field in FILTERS if field in query}
+    shown = [row for row in found if all(getattr(row, field) == value for field, value in wanted.items())]
+    if query.get("format") == "text":
+        return 200, _table(shown, now), "text/plain; charset=utf-8"
+    document = {"time": at, "addresses": [_json(row, now) for row in shown]}
+    return 200, json.dumps(document, indent=2) + "\n", "application/json"
+
+
+def _rows(parent: ExternalService, probed: Mapping[tuple[str, str], Target], policy: AddressPolicy) -> Iterator[Row]:
+    metadata, spec = parent.metadata, parent.spec
+    for ip in dict.fromkeys(spec.ips):
+        target = probed.get((metadata.uid, ip))
+        yield Row(metadata.namespace, metadata.name, ip, target, _reason(spec, ip, policy))
+
+
+def _reason(spec: ExternalServiceSpec, ip: str, policy: AddressPolicy) -> Reason | None:
+    if refusal(ip, policy) is not None:
+        return "Denied"
+    if ip in spec.disabledIPs:
+        return "Disabled"
+    return "NoProbe" if spec.readinessProbe is None else None
+
+
+def _bad(query: Mapping[str, str]) -> str | None:
+    for name in query:
+        if name != "format" and name not in FILTERS:
+            return f'no such parameter "{name}": write format, {", ".join(FILTERS)}'
+    if query.get("format", "json") not in FORMATS:
+        return f'no such format "{query["format"]}": write {" or ".join(FORMATS)}'
+    return None
+
+
+def _json(row: Row, now: float) -> dict[str, Any]:
+    entry: dict[str, Any] = {"namespace": row.namespace, "name": row.name, "ip": row.ip}
+    target = row.target
+    if target is None:
+        return {**entry, "ready": row.reason == "NoProbe", "reason": row.reason or "Pending"}
+    state, run, probe = target.state, target.run, target.probe
+    drained = {"serving": state.ready} if row.reason == "Disabled" else {}
+    return {
+        **entry,
+        "ready": state.ready and row.reason is None,
+        **drained,
+        "reason": row.reason or state.reason,
+        "message": state.message,
+        "lastTransitionTime": state.lastTransitionTime,
+        "consecutiveSuccesses": run.length if run.success else 0,
+        "successThreshold": probe.successThreshold,
+        "consecutiveFailures": target.failures,
+        "failureThreshold": probe.failureThreshold,
+        "lastProbe": _last(target, now),
+        "running": target.handle is not None,
+        "nextProbeInSeconds": _rounded(target.due - now),
+    }
+
+
+def _last(target: Target, now: float) -> dict[str, Any] | None:
+    if target.last is None:
+        return None
+    return {
+        "result": target.last.result.value,
+        "message": target.last.message,
+        "durationSeconds": round(target.last_seconds, 6),
+        "ageSeconds": _rounded(now - target.last_at),
+    }
+
+
+def _table(shown: list[Row], now: float) -> str:
+    if not shown:
+        return "no addresses\n"
+    lines = tabulate([_cells(row, now) for row in shown[:MOST_LINES]], HEADERS, tablefmt="plain", disable_numparse=True)
+    if len(shown) > MOST_LINES:
+        lines += f"\n... and {len(shown) - MOST_LINES} more: narrow it with ?namespace=, &name=, &ip=, or ask for json"
+    return lines + "\n"
+
+
+def _cells(row: Row, now: float) -> tuple[str, ...]:
+    target = row.target
+    if target is None:
+        ready = "yes" if row.reason == "NoProbe" else "no"
+        return (row.namespace, row.name, row.ip, ready, row.reason or "Pending", *"-----")
+    last = target.last
+    return (
+        row.namespace,
+        row.name,
+        row.ip,
+        "yes" if target.state.ready and row.reason is None else "no",
+        row.reason or target.state.reason,
+        _run(target),
+        last.message if last else "-",
+        f"{target.last_seconds:.3f}" if last else "-",
+        f"{now - target.last_at:.0f}s" if last else "-",
+        "running" if target.handle is not None else f"{max(0.0, target.due - now):.0f}s",
+    )
+
+
+def _run(target: Target) -> str:
+    """How far the latest results are from turning the state: "2/3 failed"; "14 failed" once they have."""
+    run, probe = target.run, target.probe
+    if not run.length:
+        return "-"
+    word, threshold = ("ok", probe.successThreshold) if run.success else ("failed", probe.failureThreshold)
+    return f"{run.length}/{threshold} {word}" if run.length < threshold else f"{run.length} {word}"
+
+
+def _rounded(seconds: float) -> float:
+    return round(max(0.0, seconds), 3)

@@ -1,0 +1,158 @@
+"""What `GET /status` shows: pure, from parents and targets whose last probes are given."""
+
+import json
+from functools import partial
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from app.api.policy import AddressPolicy
+from app.api.v1alpha1 import AddressStatus, ExternalService
+from probe_sidecar.live import MOST_LINES, Row, rows, status_page
+from probe_sidecar.prober.target import Target
+from probe_sidecar.prober.threshold import Run
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.prepare import prepare
+
+AT, NOW = "2026-01-01T00:00:10Z", 1_000.0
+POLICY = AddressPolicy(deny=(ip_network("10.9.0.0/16"),))
+PROBE = {"tcpSocket": {"port": 80}, "failureThreshold": 3, "successThreshold": 2}
+
+page = partial(status_page, at=AT, now=NOW)
+
+
+def parent(name: str, *ips: str, probe: Any = PROBE, **spec: Any) -> ExternalService:
+    return ExternalService.model_validate(
+        {
+            "apiVersion": "eso.crowdfox.com/v1alpha1",
+            "kind": "ExternalService",
+            "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}"},
+            "spec": {"port": 80, "ips": list(ips), "readinessProbe": probe, **spec},
+        }
+    )
+
+
+def target(owner: ExternalService, ip: str, *, ready: bool, run: Run, last: Outcome | None = None) -> Target:
+    probe = owner.spec.readinessProbe
+    assert probe is not None
+    reason = "ProbeSucceeded" if ready else "ProbeFailed"
+    state = AddressStatus(
+        ip=ip, ready=ready, reason=reason, message="connected", lastTransitionTime="2026-01-01T00:00:00Z"
+    )
+    made = Target(owner.metadata.uid, f"shop/{owner.metadata.name}", ip, probe, prepare(probe, ip), state)
+    made.run, made.last, made.last_seconds, made.last_at, made.due = run, last, 0.0123456789, NOW - 3.2, NOW + 6.8
+    return made
+
+
+WEB = parent("web", "10.0.0.2", "10.9.0.1", "10.0.0.1", disabledIPs=["10.0.0.1"])
+PLAIN = parent("plain", "10.0.0.5", probe=None)
+REFUSED = Outcome(Result.FAILURE, "connection refused")
+
+
+def shop() -> list[Row]:
+    failing = target(WEB, "10.0.0.2", ready=True, run=Run(False, 2), last=REFUSED)
+    drained = target(WEB, "10.0.0.1", ready=True, run=Run(True, 14), last=Outcome(Result.SUCCESS, "connected"))
+    return rows([WEB, PLAIN], [failing, drained], POLICY)
+
+
+def addresses(query: dict[str, str], found: list[Row]) -> list[dict[str, Any]]:
+    status, body, kind = page(found, query)
+    assert (status, kind) == (200, "application/json")
+    document = json.loads(body)
+    assert document["time"] == AT
+    return list(document["addresses"])
+
+
+def test_failures_below_the_threshold_are_seen() -> None:
+    assert addresses({"ip": "10.0.0.2"}, shop()) == [
+        {
+            "namespace": "shop",
+            "name": "web",
+            "ip": "10.0.0.2",
+            "ready": True,
+            "reason": "ProbeSucceeded",
+            "message": "connected",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+            "consecutiveSuccesses": 0,
+            "successThreshold": 2,
+            "consecutiveFailures": 2,
+            "failureThreshold": 3,
+            "lastProbe": {
+                "result": "failure",
+                "message": "connection refused",
+                "durationSeconds": 0.012346,
+                "ageSeconds": 3.2,
+            },
+            "running": False,
+            "nextProbeInSeconds": 6.8,
+        }
+    ]
+
+
+def test_what_is_drained_denied_or_not_probed_says_so() -> None:
+    shown = {one["ip"]: (one["ready"], one.get("serving"), one["reason"]) for one in addresses({}, shop())}
+    assert shown == {
+        "10.0.0.5": (True, None, "NoProbe"),
+        "10.0.0.2": (True, None, "ProbeSucceeded"),
+        "10.9.0.1": (False, None, "Denied"),
+        "10.0.0.1": (False, True, "Disabled"),
+    }
+
+
+def test_an_address_that_was_never_probed_has_no_last_probe() -> None:
+    found = rows([PLAIN, WEB], [target(WEB, "10.0.0.2", ready=False, run=Run())], POLICY)
+    assert addresses({"ip": "10.0.0.2"}, found)[0]["lastProbe"] is None
+    line = page(found, {"format": "text", "ip": "10.0.0.2"})[1].splitlines()[1]
+    assert line.split() == ["shop", "web", "10.0.0.2", "no", "ProbeFailed", "-", "-", "-", "-", "7s"]
+
+
+TABLE = """\
+NAMESPACE    NAME    IP        READY    REASON          RUN         LAST                SECONDS    AGE    NEXT
+shop         plain   10.0.0.5  yes      NoProbe         -           -                   -          -      -
+shop         web     10.0.0.2  yes      ProbeSucceeded  2/3 failed  connection refused  0.012      3s     7s
+shop         web     10.9.0.1  no       Denied          -           -                   -          -      -
+shop         web     10.0.0.1  no       Disabled        14 ok       connected           0.012      3s     7s
+"""
+
+
+def test_the_table() -> None:
+    assert page(shop(), {"format": "text"}) == (200, TABLE, "text/plain; charset=utf-8")
+
+
+def test_a_table_that_would_be_too_long_says_how_to_narrow_it() -> None:
+    many = parent("many", *(f"10.1.{number // 250}.{number % 250 + 1}" for number in range(MOST_LINES)), probe=None)
+    lines = page(rows([many, PLAIN], [], POLICY), {"format": "text"})[1].splitlines()
+    assert len(lines) == 1 + MOST_LINES + 1
+    assert lines[-1] == "... and 1 more: narrow it with ?namespace=, &name=, &ip=, or ask for json"
+    assert len(addresses({}, rows([many, PLAIN], [], POLICY))) == MOST_LINES + 1
+
+
+@pytest.mark.parametrize(
+    ("query", "ips"),
+    [
+        pytest.param({"name": "plain"}, ["10.0.0.5"], id="name"),
+        pytest.param({"namespace": "shop", "ip": "10.0.0.1"}, ["10.0.0.1"], id="both must match"),
+        pytest.param({"namespace": "elsewhere"}, [], id="nothing matches"),
+    ],
+)
+def test_it_can_be_narrowed_down(query: dict[str, str], ips: list[str]) -> None:
+    assert [one["ip"] for one in addresses(query, shop())] == ips
+
+
+def test_no_addresses() -> None:
+    assert page([], {"format": "text"}) == (200, "no addresses\n", "text/plain; charset=utf-8")
+    assert addresses({}, []) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        pytest.param({"format": "yaml"}, 'no such format "yaml": write json or text\n', id="format"),
+        pytest.param(
+            {"nmae": "web"}, 'no such parameter "nmae": write format, namespace, name, ip\n', id="misspelt filter"
+        ),
+    ],
+)
+def test_a_bad_query_says_what_to_write(query: dict[str, str], problem: str) -> None:
+    assert page(shop(), query) == (400, problem, "text/plain; charset=utf-8")
