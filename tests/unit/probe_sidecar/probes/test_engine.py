@@ -596,12 +596,12 @@ async def test_nobody_is_told_after_close(serve: Serve, closed_port: int) -> Non
     engine = ProbeEngine(asyncio.get_running_loop(), limit=3)
     outcomes = [counted(engine, http(port))[0] for port in [serve(silent).port, closed_port] * 5]
     outcomes.append(counted(engine, PreparedProbe(None, 1.0, failure("cannot be sent")))[0])
+    engine.close()
     retried = ProbeEngine(asyncio.get_running_loop(), limit=3)
     with no_descriptors_left():
         outcomes.append(counted(retried, http(closed_port))[0])
         await asyncio.sleep(0)
     retried.close()
-    engine.close()
     await asyncio.sleep(0.2)
     assert outcomes == [[]] * 12
 
