@@ -1,0 +1,144 @@
+"""The API server of a world: what all three kinds of it can do, and the stand-in's. The real ones are in real_api."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+
+from playground.apiserver import FakeApiServer
+from tests.e2e import accounts
+
+Object = dict[str, Any]
+READS = frozenset({"get", "list", "watch"})
+
+
+class Unsupported(Exception):
+    """This API server cannot be made to do that; the text says why. A test that meets it is skipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One answered request, from an audit log. `user` is a role of `accounts` where it is one of ours."""
+
+    user: str
+    verb: str
+    resource: str
+    subresource: str
+    namespace: str
+    name: str
+    code: int
+
+    @property
+    def write(self) -> bool:
+        """Whether it asked for a change and was not refused."""
+        return self.verb not in READS and self.code < 400
+
+
+class Api(Protocol):
+    """One API server with our CRD, the accounts and their rights. `start`ed before the first world."""
+
+    kind: str
+
+    def http(self) -> httpx.AsyncClient:
+        """An administrator's client, the caller's to close."""
+        ...
+
+    def kubeconfig(self, account: tuple[str, str]) -> Path:
+        """A file for a process, with the account's token in a file."""
+        ...
+
+    def mark(self) -> int:
+        """Where the audit log ends now."""
+        ...
+
+    def entries(self, mark: int) -> Iterable[Entry]:
+        """What was answered since a mark, the oldest first."""
+        ...
+
+    async def stop(self) -> None:
+        """Refuses connections until `start`; what is stored stays."""
+        ...
+
+    async def start(self) -> None:
+        """Serves again."""
+        ...
+
+    async def kill_storage(self) -> None:
+        """SIGKILL to etcd."""
+        ...
+
+    async def start_storage(self) -> None:
+        """Starts etcd, and waits until the API server serves again."""
+        ...
+
+
+class StandInApi:
+    """The playground's API server, in the event loop of the test; accounts and their tokens are as in a cluster."""
+
+    kind = "playground"
+
+    def __init__(self, server: FakeApiServer, directory: Path) -> None:
+        self.server = server
+        self._directory = directory
+        names = {account: accounts.username(account) for account in accounts.ACCOUNTS}
+        self._tokens = {account: f"token-of-{account[1]}" for account in accounts.ACCOUNTS}
+        server.api.tokens = {self._tokens[account]: name for account, name in names.items()}
+        server.api.tokens["token-of-admin"] = accounts.ADMIN
+
+    def http(self) -> httpx.AsyncClient:
+        """An administrator's client."""
+        bearer = {"Authorization": "Bearer token-of-admin"}
+        return httpx.AsyncClient(base_url=self.server.url, headers=bearer, trust_env=False, timeout=30)
+
+    def kubeconfig(self, account: tuple[str, str]) -> Path:
+        """A file for a process, with the account's token in a file."""
+        cluster = {"server": self.server.url}
+        return write_kubeconfig(self._directory, cluster, account, self._tokens[account])
+
+    def mark(self) -> int:
+        """Where the audit log ends now."""
+        return self.server.audit.total
+
+    def entries(self, mark: int) -> Iterable[Entry]:
+        """What was answered since a mark."""
+        for one in self.server.audit.since(mark):
+            place = (one.resource, one.subresource, one.namespace, one.name)
+            yield Entry(accounts.role(one.actor), one.verb, *place, one.code)
+
+    async def stop(self) -> None:
+        """Refuses connections until `start`."""
+        await self.server.stop()
+
+    async def start(self) -> None:
+        """Serves again."""
+        await self.server.start()
+
+    async def kill_storage(self) -> None:
+        """There is none to kill."""
+        raise Unsupported("the stand-in's storage is part of its API server")
+
+    async def start_storage(self) -> None:
+        """There is none to start."""
+        raise Unsupported("the stand-in's storage is part of its API server")
+
+
+def write_kubeconfig(directory: Path, cluster: Mapping[str, Any], account: tuple[str, str], token: str) -> Path:
+    """`NAME.kubeconfig`, and `NAME.token` beside it."""
+    namespace, name = account
+    token_file = directory / f"{namespace}-{name}.token"
+    token_file.touch(mode=0o600)
+    token_file.write_text(token)
+    file = directory / f"{namespace}-{name}.kubeconfig"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "e2e", "cluster": dict(cluster)}],
+        "users": [{"name": name, "user": {"tokenFile": str(token_file)}}],
+        "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": name}}],
+        "current-context": "e2e",
+    }
+    file.write_text(json.dumps(content, indent=2))
+    return file

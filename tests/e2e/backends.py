@@ -1,0 +1,268 @@
+"""`python -m tests.e2e.backends SOCKET [--mapped]`: the servers outside the cluster, switched over a Unix socket.
+
+Each line is a JSON order, each answer a JSON line: see `_obey`. One process serves any number of addresses and ports;
+with --mapped each is on the loopback address that stands for it in the playground.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import http
+import socket
+import ssl
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import orjson
+from h2.exceptions import ProtocolError
+
+from playground.addresses import dial
+from playground.backends import Protocol
+from playground.certificate import server_context
+from playground.grpc_health import NOT_SERVING, SERVING, GrpcHealth
+from tests.e2e.namespace import drop, undrop
+
+HEAD_LIMIT = 64 * 1024
+IP_FREEBIND, IPV6_FREEBIND = 15, 78  # linux/in.h, linux/in6.h: also while the address is silenced
+SLOW_SECONDS = 5.0
+ORDER_LIMIT = 8 * 1024 * 1024
+
+
+class Mode(StrEnum):
+    """`500`: the application's own failure (gRPC: NOT_SERVING). `drop`: packets to the whole address vanish."""
+
+    HEALTHY = "healthy"
+    REFUSE = "refuse"
+    SLOW = "slow"
+    ERROR = "500"
+    STALL = "stall"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a backend listens, and what it speaks there."""
+
+    ip: str
+    port: int
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """What it does there. `status` answers a healthy request; `host`, if not empty, is the only Host and SNI known."""
+
+    mode: Mode = Mode.HEALTHY
+    status: int = 200
+    host: str = ""
+
+
+class Backend:
+    """One listening socket."""
+
+    def __init__(self, place: Place, address: str, tls: ssl.SSLContext | None) -> None:
+        self.conduct = Conduct(Mode.REFUSE)
+        self.requests = 0
+        self._place = place
+        self._address = address
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        if tls is not None:
+            tls.set_servername_callback(self._know)
+
+    async def behave(self, conduct: Conduct) -> None:
+        """From now on; connections that hang are broken. OSError if the port cannot be had."""
+        self.conduct = conduct
+        for writer in self._open:
+            writer.transport.abort()
+        if conduct.mode is Mode.REFUSE:
+            if self._server is not None:
+                self._server.close()
+            self._server = None
+        elif self._server is None:
+            listener = _listener(self._address, self._place.port)
+            self._server = await asyncio.start_server(self._serve, sock=listener, ssl=self._tls, limit=HEAD_LIMIT)
+
+    def _know(self, _connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _context: object) -> int | None:
+        known = self.conduct.host in ("", name)
+        return None if known else ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            await self._answer(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ProtocolError):
+            pass  # the prober hung up: its right
+        finally:
+            self._open.discard(writer)
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._place.protocol is Protocol.TCP:
+            self.requests += 1
+            await reader.read(1)
+        elif self._place.protocol is Protocol.GRPC:
+            await self._answer_grpc(reader, writer)
+        else:
+            head = await reader.readuntil(b"\r\n\r\n")
+            await self._hesitate()
+            writer.write(_http_answer(self._status(_host(head))))
+            await writer.drain()
+
+    def _status(self, host: str) -> int:
+        """What virtual hosting answers: 404 to a name that is not served here."""
+        if self.conduct.mode is Mode.ERROR:
+            return 500 if self.conduct.status < 400 else self.conduct.status
+        return self.conduct.status if self.conduct.host in ("", host) else 404
+
+    async def _answer_grpc(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        health = GrpcHealth()
+        while data := await reader.read(HEAD_LIMIT):
+            for stream in health.feed(data):
+                await self._hesitate()
+                health.answer(stream, NOT_SERVING if self.conduct.mode is Mode.ERROR else SERVING)
+            writer.write(health.to_send())
+            await writer.drain()
+
+    async def _hesitate(self) -> None:
+        self.requests += 1
+        if self.conduct.mode is Mode.STALL:
+            await asyncio.Event().wait()
+        if self.conduct.mode is Mode.SLOW:
+            await asyncio.sleep(SLOW_SECONDS)
+
+
+class Backends:
+    """All of them, by place."""
+
+    def __init__(self, *, mapped: bool) -> None:
+        self._mapped = mapped
+        self._found: dict[Place, Backend] = {}
+        self._silent: set[str] = set()
+
+    async def set(self, place: Place, conduct: Conduct) -> None:
+        """Makes the backend if need be."""
+        self._silence(place.ip, conduct.mode is Mode.DROP)
+        if place not in self._found:
+            tls = server_context() if place.protocol is Protocol.HTTPS else None
+            self._found[place] = Backend(place, dial(place.ip) if self._mapped else place.ip, tls)
+        await self._found[place].behave(conduct)
+
+    async def switch(self, ip: str, change: dict[str, Any]) -> None:
+        """Changes what all backends of an address do; LookupError if there is none."""
+        there = [(place, backend) for place, backend in self._found.items() if place.ip == ip]
+        if not there:
+            raise LookupError(f"there is no backend at {ip}")
+        for place, backend in there:
+            await self.set(place, dataclasses.replace(backend.conduct, **change))
+
+    async def close(self) -> None:
+        """Refuses everywhere, and forgets."""
+        for place in list(self._found):
+            await self.set(place, Conduct(Mode.REFUSE))
+        self._found.clear()
+
+    def requests(self) -> Counter[str]:
+        """Requests so far (for TCP connections), by address."""
+        counted: Counter[str] = Counter()
+        for place, backend in self._found.items():
+            counted[place.ip] += backend.requests
+        return counted
+
+    def _silence(self, ip: str, silent: bool) -> None:
+        if silent and ip not in self._silent:
+            drop(ip)
+            self._silent.add(ip)
+        elif not silent and ip in self._silent:
+            undrop(ip)
+            self._silent.discard(ip)
+
+
+def _host(head: bytes) -> str:
+    for line in head.decode("latin-1").split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        if name.lower() == "host":
+            return value.strip().rsplit(":", 1)[0] if not value.strip().endswith("]") else value.strip()
+    return ""
+
+
+def _http_answer(status: int) -> bytes:
+    try:
+        phrase = http.HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Unheard Of"
+    return f"HTTP/1.1 {status} {phrase}\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n".encode()
+
+
+def _listener(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+    else:
+        listener.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+    listener.bind((address, port))
+    listener.listen(256)
+    listener.setblocking(False)
+    return listener
+
+
+async def _obey(backends: Backends, order: dict[str, Any]) -> Any:
+    """`{set: [{place, conduct}]}`, `{switch: {ip: change}}`, `{close: true}`; the answer is `{ip: requests}`."""
+    for one in order.get("set", ()):
+        await backends.set(_place(one["place"]), _conduct(one["conduct"]))
+    for ip, change in order.get("switch", {}).items():
+        await backends.switch(ip, change if "mode" not in change else {**change, "mode": Mode(change["mode"])})
+    if order.get("close"):
+        await backends.close()
+    return backends.requests()
+
+
+def _place(fields: dict[str, Any]) -> Place:
+    return Place(fields["ip"], fields["port"], Protocol(fields["protocol"]))
+
+
+def _conduct(fields: dict[str, Any]) -> Conduct:
+    return Conduct(Mode(fields["mode"]), fields["status"], fields["host"])
+
+
+async def _serve(path: Path, *, mapped: bool) -> None:
+    backends = Backends(mapped=mapped)
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            try:
+                answer: dict[str, Any] = {"requests": await _obey(backends, orjson.loads(line))}
+            except (OSError, LookupError, ValueError) as problem:
+                answer = {"problem": f"{type(problem).__name__}: {problem}"}
+            writer.write(orjson.dumps(answer) + b"\n")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(listen, path, limit=ORDER_LIMIT)
+    async with server:
+        await server.serve_forever()
+
+
+def main() -> int:
+    """Serves until it is ended."""
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.backends", description=__doc__)
+    parser.add_argument("socket", type=Path)
+    parser.add_argument("--mapped", action="store_true")
+    arguments = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(arguments.socket, mapped=arguments.mapped))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

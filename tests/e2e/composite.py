@@ -1,0 +1,73 @@
+"""`python -m tests.e2e.composite`: the composite controller's stand-in as a process, over HTTP to any API server."""
+
+import argparse
+import asyncio
+import logging
+import ssl
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from playground.composite.config import composite_config
+from playground.composite_controller import CompositeController
+from playground.ratelimit import TokenBucket
+
+
+class TokenFile(httpx.Auth):
+    """Reads the token for each request, as it may have been rotated."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+
+    def auth_flow(self, request: httpx.Request) -> Any:
+        request.headers["Authorization"] = f"Bearer {self._path.read_text().strip()}"
+        yield request
+
+
+def api_client(kubeconfig: Path) -> httpx.AsyncClient:
+    """For a kubeconfig as `tests.e2e.api.write_kubeconfig` makes it."""
+    config = yaml.safe_load(kubeconfig.read_text())
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    trust = ssl.create_default_context(cafile=cluster.get("certificate-authority"))
+    limits = httpx.Limits(max_connections=50, max_keepalive_connections=50)
+    return httpx.AsyncClient(
+        base_url=cluster["server"],
+        verify=trust,
+        auth=TokenFile(user["tokenFile"]),
+        limits=limits,
+        trust_env=False,
+        timeout=30,
+    )
+
+
+async def run(arguments: argparse.Namespace) -> None:
+    """Until it is ended."""
+    config = composite_config(yaml.safe_load(arguments.manifest.read_text()))
+    limiter = TokenBucket(arguments.qps, arguments.burst)
+    async with (
+        api_client(arguments.kubeconfig) as api,
+        httpx.AsyncClient(base_url=arguments.hook, trust_env=False) as hook,
+    ):
+        await CompositeController(config, api, hook, window=arguments.window, limiter=limiter).run()
+
+
+def main() -> int:
+    """Metacontroller's own flags where it has them."""
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.composite", description=__doc__)
+    parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--hook", required=True, help="base URL of the hook")
+    parser.add_argument("--manifest", type=Path, required=True, help="the CompositeController")
+    parser.add_argument("--client-go-qps", dest="qps", type=float, default=5)
+    parser.add_argument("--client-go-burst", dest="burst", type=int, default=10)
+    parser.add_argument("--window", type=float, default=0.0, help="seconds from GET to PUT")
+    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    asyncio.run(run(parser.parse_args()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""The worlds that scenarios run in, and what is told of them at the end.
+
+E2E_REQUIRED=1 turns "cannot run here" into a failure (CI); KUBECONFIG_E2E names a cluster to use instead of a control
+plane of our own; METACONTROLLER_BIN and METACONTROLLER_CRDS bring the real Metacontroller. See docs/testing.md.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import yaml
+
+from playground.apiserver import FakeApiServer
+from playground.report import Report
+from tests.e2e import accounts, namespace
+from tests.e2e.api import StandInApi, Unsupported
+from tests.e2e.controlplane.build import Binaries, GoMissing, build
+from tests.e2e.controlplane.cluster import ControlPlane
+from tests.e2e.figures import Figures
+from tests.e2e.hosts import CannotDrop, Hosts
+from tests.e2e.real_api import RealApi
+from tests.e2e.world import Setup, World, real_metacontroller
+
+HERE = Path(__file__).resolve().parent
+FIGURES_FILE = HERE.parents[1] / ".cache" / "e2e" / "figures.json"
+SETUP = "world(resync, door, qps, burst, window, writing): what the test asks of its world, see tests.e2e.world.Setup"
+
+_figures = pytest.StashKey[Figures]()
+
+
+def cannot_run(why: object) -> NoReturn:
+    """Skips, saying why; in CI that is a failure."""
+    if os.environ.get("E2E_REQUIRED"):
+        pytest.fail(f"E2E_REQUIRED is set, and this cannot run: {why}", pytrace=False)
+    pytest.skip(str(why))
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Binaries:
+    """Built before the network is sealed: Go may have to fetch modules."""
+    try:
+        namespace.require()
+        return build()
+    except (GoMissing, namespace.NamespacesMissing) as problem:
+        cannot_run(problem)
+
+
+@pytest.fixture(scope="session")
+def sealed_network(binaries: Binaries) -> Iterator[None]:
+    """From here on, no packet of this process and its children can leave the machine."""
+    with namespace.sealed():
+        yield
+
+
+@pytest.fixture(scope="session")
+def control_plane(
+    binaries: Binaries, sealed_network: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlPlane]:
+    """The real etcd, kube-apiserver and kube-controller-manager, for the whole run."""
+    audited = [account[0] for account in accounts.ACCOUNTS]
+    with ControlPlane(binaries, tmp_path_factory.mktemp("control-plane"), audited_namespaces=audited) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def real_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RealApi:
+    """A real API server with what metacontroller/ ships installed."""
+    directory = tmp_path_factory.mktemp("real-api")
+    if given := os.environ.get("KUBECONFIG_E2E"):
+        api = RealApi(Path(given), directory, None)
+    else:
+        plane: ControlPlane = request.getfixturevalue("control_plane")
+        api = RealApi(plane.admin_kubeconfig, directory, plane)
+    api.install(*_metacontroller_definitions())
+    return api
+
+
+def _metacontroller_definitions() -> list[dict[str, Any]]:
+    if real_metacontroller() is None:
+        return []
+    file = os.environ.get("METACONTROLLER_CRDS")
+    if not file:
+        cannot_run("METACONTROLLER_BIN is set: METACONTROLLER_CRDS must name the file with its definitions")
+    return [one for one in yaml.safe_load_all(Path(file).read_text()) if one]
+
+
+@pytest.fixture(scope="session")
+def real_hosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """Test hosts on addresses of their own, in a network namespace."""
+    if os.environ.get("KUBECONFIG_E2E"):
+        try:
+            namespace.require()
+        except namespace.NamespacesMissing as problem:
+            cannot_run(problem)
+    else:
+        request.getfixturevalue("sealed_network")
+    yield from _running(Hosts(tmp_path_factory.mktemp("hosts"), apart=True))
+
+
+@pytest.fixture(scope="session")
+def loopback_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """Test hosts on the loopback addresses that stand in for theirs."""
+    yield from _running(Hosts(tmp_path_factory.mktemp("hosts"), apart=False))
+
+
+def _running(hosts: Hosts) -> Iterator[Hosts]:
+    hosts.start()
+    yield hosts
+    hosts.stop()
+
+
+@pytest.fixture(params=["playground", pytest.param("real", marks=pytest.mark.e2e)])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """Hook, sidecar and composite controller as processes, on the stand-in's API or a real one."""
+    marker = request.node.get_closest_marker("world")
+    setup = Setup(**(marker.kwargs if marker else {}))
+    if request.param == "playground":
+        hosts: Hosts = request.getfixturevalue("loopback_hosts")
+        async with FakeApiServer() as server, World(StandInApi(server, tmp_path), hosts, tmp_path, setup) as found:
+            yield found
+    else:
+        api: RealApi = request.getfixturevalue("real_api")
+        async with World(api, request.getfixturevalue("real_hosts"), tmp_path, setup, real_metacontroller()) as found:
+            yield found
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """`figures(words=value, ...)` or `figures(report)`: told at the end, beside the promise."""
+
+    def tell(report: Report | None = None, **values: Any) -> None:
+        told = {} if report is None else {check.name: check.measured for check in report.checks} | report.figures
+        request.node.user_properties.append(("figures", told | values))
+
+    return tell
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", SETUP)
+    config.stash[_figures] = Figures()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """A test that asks of its world what it cannot do is skipped, with the world's own words."""
+    try:
+        return (yield)
+    except (Unsupported, CannotDrop) as why:
+        pytest.skip(str(why))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if HERE in item.path.parents:
+        module = item.getparent(pytest.Module)
+        words = (module.obj.__doc__ if module else "") or ""
+        promise = item.config.stash[_figures].promise(item.path.name, words.splitlines()[0] if words else "")
+        promise.seconds += report.duration
+        if report.when == "call" or report.outcome != "passed":
+            promise.outcomes[report.outcome] += 1
+        if report.skipped and isinstance(report.longrepr, tuple):
+            promise.skips.append(report.longrepr[2].removeprefix("Skipped: "))
+        if report.when == "call":
+            for name, values in item.user_properties:
+                if name == "figures" and isinstance(values, dict):
+                    promise.figures.setdefault(item.name, {}).update(values)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    figures = config.stash[_figures]
+    if figures.promises:
+        terminalreporter.section("promises")
+        for line in figures.lines():
+            terminalreporter.write_line(line)
+        figures.write(FIGURES_FILE)

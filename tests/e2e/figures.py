@@ -1,0 +1,68 @@
+"""What the scenarios measured, and one line a promise: shown at the end of the run, and kept in a file."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(slots=True)
+class Promise:
+    """One file of tests. `words` is the first line of its docstring."""
+
+    file: str
+    words: str
+    outcomes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    seconds: float = 0.0
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    skips: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """FAIL if any failed; SKIP if none ran."""
+        if self.outcomes.get("failed"):
+            return "FAIL"
+        return "ok" if self.outcomes.get("passed") else "SKIP"
+
+
+class Figures:
+    """Everything of one run of pytest."""
+
+    def __init__(self) -> None:
+        self.promises: dict[str, Promise] = {}
+
+    def promise(self, file: str, words: str) -> Promise:
+        """The one of a file, made if it is new."""
+        return self.promises.setdefault(file, Promise(file, words))
+
+    def lines(self) -> Iterable[str]:
+        """For people."""
+        for one in self.promises.values():
+            counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(one.outcomes.items()))
+            yield f"{one.verdict:4} {one.file}: {one.words} ({counted}; {one.seconds:.1f} s)"
+            for reason in dict.fromkeys(one.skips):
+                yield f"     skipped: {reason}"
+            for test, values in one.figures.items():
+                yield f"     {test}: " + ", ".join(f"{name} {_short(value)}" for name, value in values.items())
+
+    def write(self, path: Path) -> None:
+        """As JSON: file -> verdict, words, outcomes, seconds, figures by test."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            one.file: {
+                "verdict": one.verdict,
+                "promise": one.words,
+                "outcomes": one.outcomes,
+                "seconds": round(one.seconds, 1),
+                "figures": one.figures,
+                "skips": one.skips,
+            }
+            for one in self.promises.values()
+        }
+        path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

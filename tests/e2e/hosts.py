@@ -1,0 +1,91 @@
+"""The test hosts as a test sees them: one process of backends, on loopback or in a network namespace of its own."""
+
+import json
+import socket
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.e2e import namespace
+from tests.e2e.backends import Conduct, Mode, Place
+from tests.e2e.controlplane.component import Component
+
+ROOT = Path(__file__).resolve().parents[2]
+ORDER_SECONDS = 30.0
+
+
+class CannotDrop(Exception):
+    """On loopback every packet arrives."""
+
+
+class Hosts:
+    """Start it, switch it, stop it. With `apart` the addresses are real ones, in a namespace behind a veth pair."""
+
+    def __init__(self, directory: Path, *, apart: bool) -> None:
+        self.apart = apart
+        self._socket = directory / "hosts.socket"
+        serve = [sys.executable, "-m", "tests.e2e.backends", str(self._socket)]
+        command = ["unshare", "--net", "--", *serve] if apart else [*serve, "--mapped"]
+        self.process = Component(
+            "hosts",
+            command,
+            log=directory / "hosts.log",
+            ready=self._socket.exists,
+            environment={"PYTHONPATH": str(ROOT)},
+        )
+
+    def start(self) -> None:
+        """Returns when it takes orders."""
+        self.process.start()
+        if self.apart:
+            try:
+                namespace.attach(self.process.pid)
+            except BaseException:
+                self.process.stop()
+                raise
+
+    def stop(self) -> None:
+        """Ends all of it: namespace, interfaces and routes too."""
+        self.process.stop()
+        self._socket.unlink(missing_ok=True)
+        if self.apart:
+            namespace.detach()
+
+    def set(self, places: Iterable[Place], conduct: Conduct = Conduct()) -> None:  # noqa: B008 - frozen
+        """Backends at these places, made if need be."""
+        self._check(conduct.mode)
+        self._order({"set": [{"place": asdict(place), "conduct": asdict(conduct)} for place in places]})
+
+    def switch(self, ips: str | Iterable[str], mode: Mode | None = None, **change: Any) -> None:
+        """Changes mode, `status` or `host` of all backends of these addresses, at once."""
+        if mode is not None:
+            self._check(mode)
+            change["mode"] = mode
+        addresses: Sequence[str] = [ips] if isinstance(ips, str) else list(ips)
+        self._order({"switch": dict.fromkeys(addresses, change)})
+
+    def requests(self) -> Mapping[str, int]:
+        """Requests so far, by address."""
+        return self._order({})
+
+    def clear(self) -> None:
+        """No backends any more."""
+        self._order({"close": True})
+
+    def _check(self, mode: Mode) -> None:
+        if mode is Mode.DROP and not self.apart:
+            raise CannotDrop("packets can be dropped only where hosts have a network namespace of their own")
+
+    def _order(self, order: Mapping[str, Any]) -> Mapping[str, int]:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ORDER_SECONDS)
+            connection.connect(str(self._socket))
+            connection.sendall(json.dumps(order).encode() + b"\n")
+            with connection.makefile("rb") as answers:
+                answer = json.loads(answers.readline())
+        if problem := answer.get("problem"):
+            raise RuntimeError(f"the hosts cannot do that: {problem}")
+        requests: Mapping[str, int] = answer["requests"]
+        return requests

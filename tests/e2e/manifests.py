@@ -1,0 +1,41 @@
+"""ExternalServices as the scenarios need them: probed once a second, so that nobody waits long."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from playground.cluster import EXTERNAL_SERVICES
+
+Object = dict[str, Any]
+
+SAMPLES = Path(__file__).resolve().parents[2] / "metacontroller" / "samples"
+
+
+def external_service(name: str, ips: Sequence[str], **spec: Any) -> Object:
+    """With an HTTP probe on port 8080: every second, out after two failures, in after one success."""
+    probe = {
+        "httpGet": {"port": 8080, "path": "/healthz"},
+        "periodSeconds": 1,
+        "timeoutSeconds": 1,
+        "failureThreshold": 2,
+        "successThreshold": 1,
+    }
+    return {
+        "apiVersion": EXTERNAL_SERVICES.api_version,
+        "kind": EXTERNAL_SERVICES.kind,
+        "metadata": {"name": name},
+        "spec": {"port": 80, "ips": list(ips), "readinessProbe": probe, **spec},
+    }
+
+
+def sample(name: str) -> Object:
+    """One of metacontroller/samples, as it stands."""
+    found: Object = yaml.safe_load((SAMPLES / f"{name}.yaml").read_text())
+    return found
+
+
+def samples() -> list[str]:
+    """Their names."""
+    return sorted(path.stem for path in SAMPLES.glob("*.yaml"))

@@ -1,0 +1,115 @@
+"""Network namespaces: the tests move into one that has no way out, and test hosts live in another behind a veth pair.
+
+Nothing is left to clean up by name: a namespace, its veth pair and the routes through it end with the processes in it,
+however those end.
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CLONE_NEWNET = 0x40000000
+LINK, PEER = "test-hosts", "cluster"
+NEAR, FAR = ("198.18.0.1", "fd00:e50::1"), ("198.18.0.2", "fd00:e50::2")  # RFC 2544 and RFC 4193: never routed
+HOST_RANGES = ("10.0.100.0/22", "10.20.0.0/16", "10.30.0.0/16", "fd00:e51::/64", "2001:db8::/64")
+"""Where test hosts are: those of the samples, of the playground's scenarios, and some beside."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class NamespacesMissing(Exception):
+    """This machine gives us no network namespaces; the text says what is missing."""
+
+
+@contextmanager
+def sealed() -> Iterator[None]:
+    """The calling thread, and every process and thread it starts, in a network of its own: a loopback interface.
+
+    There is no other interface and no route, so no packet can leave the machine. Afterwards the thread is back.
+    """
+    require()
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        _check(_libc.unshare(CLONE_NEWNET), "unshare")
+        ip("link", "set", "lo", "up")
+        yield
+    finally:
+        _check(_libc.setns(before, CLONE_NEWNET), "setns")
+        os.close(before)
+
+
+def require() -> None:
+    """Raises NamespacesMissing unless this process may make network namespaces."""
+    if shutil.which("ip") is None:
+        raise NamespacesMissing("iproute2 is needed for network namespaces: no `ip` in PATH")
+    if os.geteuid() != 0:
+        raise NamespacesMissing("root is needed for network namespaces (unshare, veth)")
+    if not Path("/proc/thread-self/ns/net").exists():
+        raise NamespacesMissing("this kernel has no network namespaces")
+
+
+def attach(pid: int) -> None:
+    """Connects the namespace of process `pid` to ours: it owns HOST_RANGES whole, and nothing else is routed.
+
+    Every address of those ranges answers, with a reset where nobody listens; `drop` silences one.
+    """
+    ip("link", "add", LINK, "type", "veth", "peer", "name", PEER, "netns", str(pid))
+    _configure(LINK, NEAR)
+    inside(pid, "link", "set", "lo", "up")
+    _configure(PEER, FAR, pid)
+    for network in HOST_RANGES:
+        inside(pid, "route", "add", "local", network, "dev", "lo")
+        ip("route", "add", network, "via", FAR[":" in network])
+
+
+def detach() -> None:
+    """Removes the pair at once; the kernel would do so a moment after the process has ended."""
+    subprocess.run(("ip", "link", "delete", LINK), check=False, stderr=subprocess.DEVNULL)
+
+
+def drop(address: str) -> None:
+    """From inside the namespace of the hosts: what is sent to `address` vanishes, until `undrop`."""
+    ip("route", "replace", "blackhole", address, "table", "local")
+
+
+def undrop(address: str) -> None:
+    """From inside the namespace of the hosts: `address` is there again."""
+    ip("route", "delete", "blackhole", address, "table", "local")
+
+
+def ip(*arguments: str) -> str:
+    """What `ip` prints, of the address family that an address among the arguments has; CalledProcessError else."""
+    return _run(("ip", *_family(arguments), *arguments))
+
+
+def inside(pid: int, *arguments: str) -> str:
+    """`ip` in the network namespace of a process."""
+    return _run(("nsenter", f"--target={pid}", "--net", "ip", *_family(arguments), *arguments))
+
+
+def _configure(link: str, addresses: tuple[str, str], pid: int | None = None) -> None:
+    def run(*arguments: str) -> None:
+        ip(*arguments) if pid is None else inside(pid, *arguments)
+
+    run("link", "set", link, "up")
+    run("address", "add", f"{addresses[0]}/30", "dev", link)
+    run("address", "add", f"{addresses[1]}/64", "dev", link, "nodad")
+
+
+def _family(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    return ("-6",) if any(":" in argument for argument in arguments) else ()
+
+
+def _run(command: tuple[str, ...]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _check(result: int, call: str) -> None:
+    if result != 0:
+        raise NamespacesMissing(
+            f"{call}: {os.strerror(ctypes.get_errno())}: CAP_SYS_ADMIN and CAP_NET_ADMIN are needed"
+        )

@@ -1,0 +1,153 @@
+"""The three processes of a world, each under its own account: hook, sidecar and composite controller."""
+
+import asyncio
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from playground.manifests import composite_controller
+from tests.e2e.controlplane.component import Component, free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"
+ASK_SECONDS = 2.0
+LEVELS = {"ESO_LOG_LEVEL": "info"}
+
+Object = dict[str, Any]
+
+
+class Process:
+    """A Component whose waiting does not stop the test's event loop."""
+
+    def __init__(self, component: Component) -> None:
+        self.component = component
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self.component.running
+
+    async def start(self) -> None:
+        """Returns when it is ready."""
+        await asyncio.to_thread(self.component.start)
+
+    async def stop(self) -> None:
+        """SIGTERM."""
+        await asyncio.to_thread(self.component.stop)
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        await asyncio.to_thread(self.component.kill)
+
+    async def restart(self) -> None:
+        """SIGKILL, and started again."""
+        await self.kill()
+        await self.start()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, nothing answers."""
+        self.component.pause()
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self.component.resume()
+
+    def log(self) -> str:
+        """All it has written, over restarts."""
+        return self.component.log.read_text(errors="replace") if self.component.log.exists() else ""
+
+
+class Hook(Process):
+    """`python -m app`, without any right: it never calls the API server."""
+
+    def __init__(self, directory: Path) -> None:
+        (port,) = free_ports(1)
+        self.url = f"http://{HOST}:{port}"
+        command = [sys.executable, "-m", "app", "--host", HOST, "--port", str(port)]
+        super().__init__(_python("hook", command, directory, f"{self.url}/readyz"))
+
+
+class Sidecar(Process):
+    """The product, `python -m probe_sidecar`; with `door`, the same with the playground's openings."""
+
+    def __init__(self, directory: Path, kubeconfig: Path, *, door: bool, mapped: bool, writing: str = "level") -> None:
+        (port,) = free_ports(1)
+        module = ["-m", "playground.sidecar", "--writing", writing] if door or mapped else ["-m", "probe_sidecar"]
+        unmapped = ["--unmapped"] if door and not mapped else []
+        command = [sys.executable, *module, "--kubeconfig", str(kubeconfig), *unmapped]
+        self.url = f"http://{HOST}:{port}"
+        environment = {"ESO_HEALTH_LISTEN_HOST": HOST, "ESO_HEALTH_LISTEN_PORT": str(port)}
+        super().__init__(_python("sidecar", command, directory, f"{self.url}/readyz", environment))
+
+    @property
+    def door(self) -> str:
+        """Where the playground's openings are; LookupError if it has none."""
+        found = re.findall(r"^control (http://\S+)$", self.log(), re.MULTILINE)
+        if not found:
+            raise LookupError("this sidecar takes no verdicts: mark the test with world(door=True)")
+        return str(found[-1])
+
+
+def stand_in(
+    directory: Path, kubeconfig: Path, hook: str, manifest: Object, *, qps: float, burst: int, window: float
+) -> Process:
+    """The composite controller's stand-in."""
+    file = directory / "composite-controller.yaml"
+    file.write_text(yaml.safe_dump(manifest))
+    options = {"kubeconfig": kubeconfig, "hook": hook, "manifest": file, "window": window}
+    options |= {"client-go-qps": qps, "client-go-burst": burst}
+    command = [sys.executable, "-m", "tests.e2e.composite", *(f"--{name}={value}" for name, value in options.items())]
+    return Process(_python("composite", command, directory, None))
+
+
+def metacontroller(directory: Path, kubeconfig: Path, binary: str, *, strategy: str, qps: float, burst: int) -> Process:
+    """The real one; what it is to do it reads from the CompositeController in the cluster."""
+    metrics, health = free_ports(2)
+    options = {
+        "kubeconfig": kubeconfig,
+        "metrics-address": f"{HOST}:{metrics}",
+        "health-probe-bind-address": f"{HOST}:{health}",
+        "discovery-interval": "1s",
+        "apply-strategy": strategy,
+        "client-go-qps": qps,
+        "client-go-burst": burst,
+    }
+    command = [binary, *(f"--{name}={value}" for name, value in options.items())]
+    url = f"http://{HOST}:{health}/readyz"
+    return Process(Component("composite", command, log=directory / "composite.log", ready=lambda: _answers(url)))
+
+
+def controller_manifest(hook: str, resync: float | None) -> Object:
+    """metacontroller/composite-controller.yaml as shipped, but for the hook's address (no cluster DNS here)."""
+    manifest = composite_controller()
+    webhook = manifest["spec"]["hooks"]["sync"]["webhook"]
+    path = webhook.pop("path")
+    del webhook["service"]
+    webhook["url"] = hook + path
+    if resync is not None:
+        manifest["spec"]["resyncPeriodSeconds"] = resync
+    return manifest
+
+
+def _python(
+    name: str, command: Sequence[str], directory: Path, ready: str | None, environment: dict[str, str] | None = None
+) -> Component:
+    return Component(
+        name,
+        command,
+        log=directory / f"{name}.log",
+        ready=(lambda: _answers(ready)) if ready else (lambda: True),
+        environment={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **LEVELS, **(environment or {})},
+    )
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=ASK_SECONDS, trust_env=False).is_success
+    except httpx.TransportError:
+        return False

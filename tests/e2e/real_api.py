@@ -1,0 +1,160 @@
+"""A real API server: the control plane that the tests have started, or the cluster that KUBECONFIG_E2E names."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from probe_sidecar.kube.kubeconfig import kubeconfig
+from tests.e2e import accounts
+from tests.e2e.api import Entry, Unsupported, write_kubeconfig
+from tests.e2e.controlplane.cluster import ControlPlane
+
+Object = dict[str, Any]
+
+TOKEN_SECONDS = 7_200
+SECONDS = 60.0
+NO_AUDIT = "a given cluster's audit log cannot be read: unset KUBECONFIG_E2E to run this on a control plane of its own"
+NO_PROCESS = "a given cluster's API server is not ours to stop: unset KUBECONFIG_E2E to run this"
+CUSTOM_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+class RealApi:
+    """Installs what metacontroller/ ships, once. `control_plane` is None on a given cluster."""
+
+    kind = "real"
+
+    def __init__(self, admin_kubeconfig: Path, directory: Path, control_plane: ControlPlane | None) -> None:
+        self.control_plane = control_plane
+        self._directory = directory
+        self._admin_kubeconfig = admin_kubeconfig
+        self._access = kubeconfig(admin_kubeconfig)
+        self._cluster = _cluster(admin_kubeconfig)
+
+    def install(self, *more: Object) -> None:
+        """Our CRD, namespaces, accounts and roles, and `more`; returns when all of it works."""
+        with httpx.Client(**self._options()) as admin:
+            for manifest in (*accounts.metacontroller(), *accounts.shipped(), *more):
+                _apply(admin, manifest)
+            _until_served(admin)
+        if self.control_plane is not None:
+            self.control_plane.controller_manager.restart()  # else its garbage collector learns of our kind 30 s later
+
+    def http(self) -> httpx.AsyncClient:
+        """An administrator's client."""
+        return httpx.AsyncClient(**self._options())
+
+    def kubeconfig(self, account: tuple[str, str]) -> Path:
+        """A file for a process, with the account's token, from the TokenRequest API, in a file."""
+        namespace, name = account
+        request = {"spec": {"expirationSeconds": TOKEN_SECONDS}}
+        with httpx.Client(**self._options()) as admin:
+            path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+            token: str = admin.post(path, json=request).raise_for_status().json()["status"]["token"]
+        return write_kubeconfig(self._directory, self._cluster, account, token)
+
+    def mark(self) -> int:
+        """Where the audit log ends now."""
+        return self._own(NO_AUDIT).audit_position()
+
+    def entries(self, mark: int) -> Iterable[Entry]:
+        """What was answered since a mark; a request's entry follows its answer by a moment."""
+        for event in self._own(NO_AUDIT).audit_events(mark):
+            if event["stage"] != "ResponseComplete" or "objectRef" not in event:
+                continue
+            target = event["objectRef"]
+            yield Entry(
+                accounts.role(event["user"]["username"]),
+                event["verb"],
+                target.get("resource", ""),
+                target.get("subresource", ""),
+                target.get("namespace", ""),
+                target.get("name", ""),
+                event["responseStatus"]["code"],
+            )
+
+    async def stop(self) -> None:
+        """SIGKILL to the API server."""
+        self._own(NO_PROCESS).api_server.kill()
+
+    async def start(self) -> None:
+        """Starts the API server again."""
+        await asyncio.to_thread(self._own(NO_PROCESS).api_server.start)
+
+    async def kill_storage(self) -> None:
+        """SIGKILL to etcd."""
+        self._own(NO_PROCESS).etcd.kill()
+
+    async def start_storage(self) -> None:
+        """Starts etcd, and waits until the API server serves again."""
+        plane = self._own(NO_PROCESS)
+        await asyncio.to_thread(plane.etcd.start)
+        await asyncio.to_thread(plane.api_server.wait_ready)
+
+    def _own(self, otherwise: str) -> ControlPlane:
+        if self.control_plane is None:
+            raise Unsupported(otherwise)
+        return self.control_plane
+
+    def _options(self) -> dict[str, Any]:
+        access = self._access
+        return {
+            "base_url": access.server,
+            "verify": access.tls,
+            "auth": access.auth,
+            "trust_env": False,
+            "timeout": 30,
+            "limits": httpx.Limits(max_connections=50),
+        }
+
+
+def _cluster(file: Path) -> Object:
+    """The cluster of a kubeconfig's current context, with paths that hold from anywhere."""
+    config = yaml.safe_load(file.read_text())
+    context = _named(config["contexts"], config["current-context"])["context"]
+    cluster: Object = dict(_named(config["clusters"], context["cluster"])["cluster"])
+    if authority := cluster.get("certificate-authority"):
+        cluster["certificate-authority"] = str((file.parent / authority).resolve())
+    return cluster
+
+
+def _named(entries: Sequence[Object], name: str) -> Object:
+    return next(entry for entry in entries if entry["name"] == name)
+
+
+PLURALS = {
+    "Namespace": ("/api/v1", "namespaces"),
+    "ServiceAccount": ("/api/v1", "serviceaccounts"),
+    "ClusterRole": ("/apis/rbac.authorization.k8s.io/v1", "clusterroles"),
+    "ClusterRoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings"),
+    "CustomResourceDefinition": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
+    "CompositeController": ("/apis/metacontroller.k8s.io/v1alpha1", "compositecontrollers"),
+}
+
+
+def _apply(admin: httpx.Client, manifest: Object) -> None:
+    """Server-side, so that what is there already is no error."""
+    base, plural = PLURALS[manifest["kind"]]
+    namespace, name = manifest["metadata"].get("namespace"), manifest["metadata"]["name"]
+    place = f"/namespaces/{namespace}" if namespace else ""
+    answer = admin.patch(
+        f"{base}{place}/{plural}/{name}",
+        params={"fieldManager": "e2e", "force": "true"},
+        content=yaml.safe_dump(manifest),
+        headers={"Content-Type": "application/apply-patch+yaml"},
+    )
+    if not answer.is_success:
+        raise RuntimeError(f"{manifest['kind']} {name}: {answer.text}")
+
+
+def _until_served(admin: httpx.Client) -> None:
+    deadline = time.monotonic() + SECONDS
+    path = "/apis/eso.crowdfox.com/v1alpha1/externalservices"
+    while not admin.get(path, params={"limit": "1"}).is_success:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"ExternalServices are not served after {SECONDS:.0f} s")
+        time.sleep(0.1)

@@ -1,0 +1,126 @@
+"""The test hosts answer, refuse and fall silent on addresses of their own, and no packet can leave the machine."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from playground.backends import Protocol
+from tests.e2e import namespace
+from tests.e2e.backends import Conduct, Mode, Place
+from tests.e2e.hosts import ROOT, CannotDrop, Hosts
+
+SECONDS = 10.0
+WEB, V6, PRIVATE_V6 = "10.0.100.10", "2001:db8::10", "fd00:e51::10"
+
+
+@pytest.fixture
+def hosts(real_hosts: Hosts) -> Iterator[Hosts]:
+    yield real_hosts
+    real_hosts.clear()
+
+
+def ask(ip: str, port: int = 80, host: str = "any", timeout: float = 1.0) -> str:
+    """The status of a plain HTTP request, or the name of the error."""
+    try:
+        with socket.create_connection((ip, port), timeout) as connection:
+            connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            return connection.makefile("rb").readline().decode().split()[1]
+    except OSError as problem:
+        return type(problem).__name__ if problem.errno is None else os.strerror(problem.errno)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("ip", [WEB, V6, PRIVATE_V6])
+def test_every_address_does_what_it_is_told(hosts: Hosts, ip: str) -> None:
+    assert ask(ip) == "Connection refused"
+    hosts.set([Place(ip, 80, Protocol.HTTP)], Conduct(host="www.example"))
+    assert (ask(ip, host="www.example"), ask(ip, host="other.example")) == ("200", "404")
+    hosts.switch(ip, status=204)
+    assert ask(ip, host="www.example:80") == "204"
+    answers = {}
+    for mode in (Mode.ERROR, Mode.STALL, Mode.DROP, Mode.REFUSE):
+        hosts.switch(ip, mode)
+        answers[mode] = ask(ip)
+    hosts.switch(ip, Mode.HEALTHY)
+    assert answers == {"500": "500", "stall": "TimeoutError", "drop": "TimeoutError", "refuse": "Connection refused"}
+    assert ask(ip, host="www.example") == "204"
+    assert hosts.requests() == {ip: 6}
+
+
+@pytest.mark.e2e
+def test_dropped_packets_are_dropped_and_their_neighbour_is_not(hosts: Hosts) -> None:
+    hosts.set([Place(WEB, 80, Protocol.HTTP), Place("10.0.100.11", 80, Protocol.HTTP)])
+    hosts.switch(WEB, Mode.DROP)
+    assert (ask(WEB, timeout=0.3), ask("10.0.100.11")) == ("TimeoutError", "200")
+    assert hosts.requests()[WEB] == 0
+
+
+@pytest.mark.e2e
+def test_no_packet_can_leave_the_machine(hosts: Hosts) -> None:
+    """Two namespaces and one cable between them: neither has another interface, and whatever else is asked for has
+    no route, on either side."""
+    inside = hosts.process.pid
+    here = json.loads(namespace.ip("-json", "link", "show"))
+    there = json.loads(namespace.inside(inside, "-json", "link", "show"))
+    working = [{link["ifname"] for link in links if "UP" in link["flags"]} for links in (here, there)]
+    assert working == [{"lo", namespace.LINK}, {"lo", namespace.PEER}]
+    assert all(link["link_type"] in ("loopback", "ether") for link in here)
+    for address in ("192.0.2.1", "8.8.8.8", "10.0.99.1", "10.0.104.1", "169.254.169.254", "2001:db8:1::1"):
+        assert ask(address) == "Network is unreachable"
+        with pytest.raises(subprocess.CalledProcessError, match="returned non-zero"):
+            namespace.inside(inside, "route", "get", address)
+    with pytest.raises(subprocess.CalledProcessError):
+        namespace.ip("route", "get", "192.0.2.1")
+    assert namespace.ip("route", "show", "default") == ""
+
+
+@pytest.mark.e2e
+def test_nothing_is_left_even_if_the_tests_are_killed(sealed_network: None, tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from tests.e2e.hosts import Hosts; from tests.e2e import namespace"
+        "\nwith namespace.sealed():"
+        "\n  hosts = Hosts(Path(sys.argv[1]), apart=True); hosts.start(); print(hosts.process.pid, flush=True)"
+        "\n  time.sleep(1000)"
+    )
+    with subprocess.Popen((sys.executable, "-c", script, tmp_path), stdout=subprocess.PIPE, cwd=ROOT) as tests:
+        assert tests.stdout is not None
+        tests.stdout.readline()
+        network = os.open(f"/proc/{tests.pid}/ns/net", os.O_RDONLY)  # keeps it, to look into it afterwards
+        assert {"lo", namespace.LINK} == links(network)
+        tests.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + SECONDS
+    while links(network) != {"lo"}:
+        assert time.monotonic() < deadline, "the veth pair outlives the tests"
+        time.sleep(0.05)
+    os.close(network)
+
+
+def links(network: int) -> set[str]:
+    """The interfaces of a network namespace, by its file descriptor."""
+    command = ("nsenter", f"--net=/proc/self/fd/{network}", "ip", "-json", "link", "show")
+    done = subprocess.run(command, check=True, capture_output=True, pass_fds=[network])
+    return {link["ifname"] for link in json.loads(done.stdout)}
+
+
+def test_on_loopback_the_same_orders_reach_the_addresses_that_stand_in(tmp_path: Path) -> None:
+    hosts = Hosts(tmp_path, apart=False)
+    hosts.start()
+    with contextlib.ExitStack() as stack:
+        stack.callback(hosts.stop)
+        hosts.set([Place(WEB, 18080, Protocol.HTTP)])
+        assert ask("127.128.100.10", 18080) == "200"
+        hosts.switch(WEB, Mode.REFUSE)
+        assert ask("127.128.100.10", 18080) == "Connection refused"
+        with pytest.raises(CannotDrop):
+            hosts.switch(WEB, Mode.DROP)
+        with pytest.raises(RuntimeError, match=r"there is no backend at 10\.0\.100\.99"):
+            hosts.switch("10.0.100.99", Mode.ERROR)

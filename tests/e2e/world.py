@@ -1,0 +1,302 @@
+"""A world: one API server, hook, sidecar, composite controller and test hosts, and what a scenario may do with them.
+
+It is a `playground.cluster.Cluster`, so the playground's scenarios run in it too; here they meet processes with their
+own accounts, and (id "real") a real API server.
+"""
+
+import contextlib
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from playground.backends import Mode as PlaygroundMode
+from playground.client import ApiClient, Kind, Refused
+from playground.cluster import CONTROLLER, ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, SIDECAR, Write
+from playground.manifests import spots
+from playground.timeline import readiness
+from playground.until import until
+from tests.e2e import accounts, process
+from tests.e2e.api import Api, Entry
+from tests.e2e.backends import Conduct, Mode, Place
+from tests.e2e.hosts import Hosts
+
+Object = dict[str, Any]
+
+NAMESPACES = Kind("v1", "namespaces", "Namespace", namespaced=False)
+EVENTS = Kind("v1", "events", "Event", namespaced=True)
+COMPOSITE_CONTROLLERS = "/apis/metacontroller.k8s.io/v1alpha1/compositecontrollers"
+CHILDREN = (SERVICES, ENDPOINTS, INGRESSES)
+OURS = frozenset({SIDECAR, CONTROLLER})
+STRATEGIES = ("dynamic-apply", "server-side-apply")
+GONE_SECONDS = 60.0
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a test may ask of its world, by `@pytest.mark.world(...)`.
+
+    resync: seconds, instead of the shipped CompositeController's. door: the sidecar takes verdicts. qps, burst:
+    Metacontroller's --client-go-* (its own default is 5 and 10). window: the stand-in's seconds from GET to PUT.
+    writing: "edge" is a sidecar that writes once and never looks again, with door only.
+    """
+
+    resync: float | None = None
+    door: bool = False
+    qps: float = 200.0
+    burst: int = 400
+    window: float = 0.0
+    writing: str = "level"
+
+
+@dataclass(frozen=True, slots=True)
+class Metacontroller:
+    """The real one, from METACONTROLLER_BIN and METACONTROLLER_APPLY."""
+
+    binary: str
+    strategy: str
+
+
+def real_metacontroller() -> Metacontroller | None:
+    """None: the stand-in takes its part. ValueError for a strategy that it does not know."""
+    binary = os.environ.get("METACONTROLLER_BIN")
+    if not binary:
+        return None
+    strategy = os.environ.get("METACONTROLLER_APPLY") or STRATEGIES[0]
+    if strategy not in STRATEGIES:
+        raise ValueError(f"METACONTROLLER_APPLY: write {' or '.join(STRATEGIES)} (got {strategy!r})")
+    return Metacontroller(binary, strategy)
+
+
+class World:
+    """`async with World(...)`: all three processes run. `namespace` is its own; `client` is an administrator's."""
+
+    def __init__(
+        self, api: Api, hosts: Hosts, directory: Path, setup: Setup, metacontroller: Metacontroller | None = None
+    ) -> None:
+        self.api = api
+        self.hosts = hosts
+        self.setup = setup
+        self.metacontroller = metacontroller
+        self.namespace = f"e2e-{os.getpid()}-{next(_numbers)}"
+        self.hook = process.Hook(directory)
+        self.manifest = process.controller_manifest(self.hook.url, setup.resync)
+        self.sidecar = process.Sidecar(
+            directory,
+            api.kubeconfig(accounts.SIDECAR_ACCOUNT),
+            door=setup.door,
+            mapped=not hosts.apart,
+            writing=setup.writing,
+        )
+        self.composite = self._composite(directory)
+        self.client: ApiClient
+        self._http: httpx.AsyncClient
+        self._probed: Mapping[str, int] = {}
+        self._start = 0
+
+    async def __aenter__(self) -> "World":
+        self._http = self.api.http()
+        self.client = ApiClient(self._http, "e2e")
+        try:
+            await self._ensure_namespace(self.namespace)
+            if self.metacontroller is not None:
+                await self._install_controller()
+            with contextlib.suppress(Exception):  # a given cluster has no audit log for us
+                self._start = self.api.mark()
+            await self.hook.start()
+            await self.composite.start()
+            await self.start_sidecar()
+        except BaseException:
+            await self._stop_processes()
+            await self._http.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._delete_everything()
+        finally:
+            await self._stop_processes()
+            self.hosts.clear()
+            await self._http.aclose()
+
+    # What the playground's scenarios ask for
+
+    async def apply(self, manifest: Object) -> Object:
+        """Creates an ExternalService, with its namespace and with healthy backends where its probes go."""
+        meta = {"namespace": self.namespace} | manifest["metadata"]
+        body = {**manifest, "metadata": meta}
+        self.hosts.set(self.places(body))
+        await self._ensure_namespace(meta["namespace"])
+        return await self.client.create(EXTERNAL_SERVICES.path(meta["namespace"]), body)
+
+    async def set_backend(self, ip: str, mode: PlaygroundMode) -> None:
+        """Switches the backends of an address."""
+        self.hosts.switch(ip, Mode(mode.value))
+
+    async def requests(self, ip: str) -> int:
+        """Requests that the backends of an address have seen."""
+        return self.hosts.requests().get(ip, 0)
+
+    async def probes(self) -> int:
+        """Requests that have reached any backend since the sidecar was started."""
+        return sum((Counter(self.hosts.requests()) - Counter(self._probed)).values())
+
+    async def tell(self, uid: str, verdicts: Sequence[Object]) -> None:
+        """Verdicts, handed over where the prober hands over its own."""
+        async with httpx.AsyncClient(base_url=self.sidecar.door, trust_env=False) as door:
+            answer = await door.post("/verdicts", json={"uid": uid, "addresses": list(verdicts)})
+        answer.raise_for_status()
+
+    async def kill_sidecar(self) -> None:
+        """SIGKILL."""
+        await self.sidecar.kill()
+
+    async def start_sidecar(self) -> None:
+        """Returns when it has its first list."""
+        self._probed = self.hosts.requests()
+        await self.sidecar.start()
+
+    def mark(self) -> int:
+        """A point in the audit log."""
+        return self.api.mark()
+
+    def writes(self, mark: int) -> list[Write]:
+        """Accepted writes by anyone of ours since a mark, Events excepted."""
+        return [
+            Write(entry.user, entry.verb, entry.resource, entry.subresource, entry.name)
+            for entry in self.api.entries(mark)
+            if entry.write and entry.user in OURS and entry.resource != EVENTS.plural
+        ]
+
+    def refused(self, mark: int) -> int:
+        """Stale status writes of the composite controller that the API server has refused since a mark."""
+        return sum(_stale(entry) for entry in self.api.entries(mark))
+
+    def syncs(self) -> int:
+        """Syncs so far: each reads the parent live, once."""
+        return sum(
+            entry.user == CONTROLLER and entry.verb == "get" and entry.resource == EXTERNAL_SERVICES.plural
+            for entry in self.api.entries(self._start)
+        )
+
+    # What else a test wants
+
+    @property
+    def id(self) -> str:
+        """Which composite controller on which API server, for figures."""
+        if self.metacontroller is None:
+            return f"{self.api.kind}, stand-in"
+        return f"{self.api.kind}, Metacontroller {self.metacontroller.strategy}"
+
+    @staticmethod
+    def places(manifest: Object) -> list[Place]:
+        """Where an ExternalService's probes go."""
+        return [Place(spot.ip, spot.port, spot.protocol) for spot in spots(manifest)]
+
+    def behave(self, manifest: Object, **conduct: Any) -> None:
+        """Sets what all backends of an ExternalService do: mode, status, host."""
+        self.hosts.set(self.places(manifest), Conduct(**conduct))
+
+    async def patch(self, name: str, change: Object, *, kind: Kind = EXTERNAL_SERVICES, namespace: str = "") -> Object:
+        """A merge patch."""
+        return await self.client.patch(kind.path(namespace or self.namespace, name), change)
+
+    async def delete(self, name: str, *, kind: Kind = EXTERNAL_SERVICES, namespace: str = "") -> None:
+        """Deletes in the background, as kubectl does."""
+        await self.client.delete(kind.path(namespace or self.namespace, name))
+
+    async def get(self, name: str, *, kind: Kind = EXTERNAL_SERVICES, namespace: str = "") -> Object | None:
+        """The object, or None if there is none."""
+        try:
+            return await self.client.get(kind.path(namespace or self.namespace, name))
+        except Refused as refusal:
+            if refusal.code != 404:
+                raise
+            return None
+
+    async def status(self, name: str, namespace: str = "") -> Object:
+        """The status of an ExternalService; empty if there is none yet."""
+        found = await self.get(name, namespace=namespace) or {}
+        return found.get("status") or {}
+
+    async def published(self, name: str, namespace: str = "") -> dict[str, bool]:
+        """The addresses in the Endpoints, ready or not; empty while there are no Endpoints."""
+        found = await self.get(name, kind=ENDPOINTS, namespace=namespace)
+        return readiness(found) if found else {}
+
+    async def until_published(
+        self, name: str, wanted: Mapping[str, bool], *, seconds: float = 30.0, namespace: str = ""
+    ) -> float:
+        """Waits until the Endpoints show exactly this; returns the seconds, Late if that does not come about."""
+
+        async def holds() -> bool:
+            return await self.published(name, namespace) == wanted
+
+        return await until(holds, f"{name} published as {wanted}", seconds=seconds, every=0.02)
+
+    async def sync_errors(self) -> list[Object]:
+        """The Events with reason SyncError in the world's namespace."""
+        found = await self.client.get(EVENTS.path(self.namespace))
+        return [event for event in found["items"] if event["reason"] == "SyncError"]
+
+    # Life
+
+    def _composite(self, directory: Path) -> process.Process:
+        setup, kubeconfig = self.setup, self.api.kubeconfig(accounts.CONTROLLER_ACCOUNT)
+        limits: dict[str, Any] = {"qps": setup.qps, "burst": setup.burst}
+        if self.metacontroller is None:
+            window = setup.window
+            return process.stand_in(directory, kubeconfig, self.hook.url, self.manifest, window=window, **limits)
+        real = self.metacontroller
+        return process.metacontroller(directory, kubeconfig, real.binary, strategy=real.strategy, **limits)
+
+    async def _install_controller(self) -> None:
+        path = f"{COMPOSITE_CONTROLLERS}/{self.manifest['metadata']['name']}?fieldManager=e2e&force=true"
+        await self.client.patch(path, self.manifest, "application/apply-patch+yaml")
+
+    async def _ensure_namespace(self, name: str) -> None:
+        try:
+            await self.client.create(NAMESPACES.path(), {"metadata": {"name": name}})
+        except Refused as refusal:
+            if refusal.reason != "AlreadyExists":
+                raise
+
+    async def _delete_everything(self) -> None:
+        """Every ExternalService, wherever it is; its children go with it, out of the next test's way."""
+        owners = await self._items(EXTERNAL_SERVICES)
+        for one in owners:
+            with contextlib.suppress(Refused):
+                await self.client.delete(EXTERNAL_SERVICES.path(one["metadata"]["namespace"], one["metadata"]["name"]))
+
+        async def gone() -> bool:
+            return not any([await self._items(kind, "serviceType=external") for kind in CHILDREN])
+
+        await until(gone, "the children gone", seconds=GONE_SECONDS, every=0.1)
+        if self.metacontroller is not None:
+            await self.client.delete(f"{COMPOSITE_CONTROLLERS}/{self.manifest['metadata']['name']}")
+        await self.client.delete(NAMESPACES.path(name=self.namespace))
+
+    async def _items(self, kind: Kind, selector: str = "") -> Sequence[Object]:
+        items: Sequence[Object] = (await self.client.get(kind.path(), labelSelector=selector))["items"]
+        return items
+
+    async def _stop_processes(self) -> None:
+        for one in (self.composite, self.sidecar, self.hook):
+            await one.stop()
+
+
+def _stale(entry: Entry) -> bool:
+    return entry.user == CONTROLLER and entry.subresource == "status" and entry.code == 422
+
+
+def ready(ips: Iterable[str], *, but: Iterable[str] = ()) -> dict[str, bool]:
+    """All ready `but` these: what `until_published` is to see."""
+    return dict.fromkeys(ips, True) | dict.fromkeys(but, False)
