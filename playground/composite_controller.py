@@ -55,8 +55,8 @@ class Counts:
 class CompositeController:
     """`run()` until cancelled. `api` and `hook` are httpx clients with their base URLs; both stay the caller's.
 
-    `window` is how many seconds pass between the live GET of the parent and the PUT of its status; `limiter` delays
-    every call to the API server as --client-go-qps does, which makes that window seconds long on a busy cluster.
+    `window` is how many seconds pass before the live GET of the parent and again before the PUT of its status, as when
+    both wait for the client's rate limit; `limiter` is that limit itself (--client-go-qps) on every call.
     """
 
     def __init__(
@@ -200,6 +200,7 @@ class CompositeController:
     async def _put_status(self, parent: Object, wanted: Object) -> None:
         place = place_of(parent)
         try:
+            await asyncio.sleep(self.window)
             live = await self._client.get(self._parents.kind.path(*place))
             if live["metadata"]["uid"] != parent["metadata"]["uid"] or same(live.get("status"), wanted):
                 return

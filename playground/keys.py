@@ -1,0 +1,32 @@
+"""Single keys from a terminal, without waiting for Enter; the terminal is given back as it was."""
+
+import asyncio
+import os
+import sys
+import termios
+import tty
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+ARROWS = {"\x1b[A": "up", "\x1b[B": "down"}
+
+
+@asynccontextmanager
+async def keys() -> AsyncIterator["asyncio.Queue[str]"]:
+    """A queue of keys: characters, "up" and "down". Ctrl-C still interrupts."""
+    queue: asyncio.Queue[str] = asyncio.Queue()
+    terminal, loop = sys.stdin.fileno(), asyncio.get_running_loop()
+    before = termios.tcgetattr(terminal)
+
+    def read() -> None:
+        text = os.read(terminal, 64).decode(errors="ignore")
+        for key in [ARROWS[text]] if text in ARROWS else text:
+            queue.put_nowait(key)
+
+    tty.setcbreak(terminal)
+    loop.add_reader(terminal, read)
+    try:
+        yield queue
+    finally:
+        loop.remove_reader(terminal)
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)

@@ -1,0 +1,191 @@
+"""flap: many transitions against the status overwrite; nothing may be lost, nothing published again in an older state.
+
+Verdicts are handed to the sidecar where its prober hands them over, since real probes come once a second at most. Each
+carries its number in its message, so that what was stored can be told apart from what should have been.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from playground.cluster import EXTERNAL_SERVICES, SIDECAR, Cluster
+from playground.report import Report
+from playground.timeline import Follower, Moment, Timeline, Told
+from playground.until import Late, until
+
+Object = dict[str, Any]
+
+IDLE_PROBE = {"tcpSocket": {"port": 9}, "periodSeconds": 86_400, "initialDelaySeconds": 86_400}
+SETTLE_SECONDS = 30.0
+CALM_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Flapping:
+    """How to flap: gaps in seconds, all random choices from `seed`. `window` is only how long calm must last."""
+
+    transitions: int = 300
+    addresses: int = 20
+    shortest: float = 0.005
+    longest: float = 0.2
+    seed: int = 1
+    window: float = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One transition: its number, its address, what it says, when it was handed over."""
+
+    number: int
+    ip: str
+    ready: bool
+    at: float
+
+
+def manifest(addresses: int) -> Object:
+    """An ExternalService whose own probes never run within any test."""
+    ips = [f"10.30.0.{last}" for last in range(1, addresses + 1)]
+    spec = {"port": 80, "ips": ips, "readinessProbe": IDLE_PROBE}
+    meta = {"name": "flap"}
+    return {"apiVersion": EXTERNAL_SERVICES.api_version, "kind": EXTERNAL_SERVICES.kind, "metadata": meta, "spec": spec}
+
+
+async def flap(cluster: Cluster, how: Flapping) -> Report:
+    """Runs it and judges what is stored and published when all is calm again."""
+    report = Report("flap")
+    parent = await cluster.apply(manifest(how.addresses))
+    meta, ips = parent["metadata"], parent["spec"]["ips"]
+    async with Follower(cluster.client, meta["namespace"], meta["name"]) as timeline:
+        await until(lambda: len(timeline.ready) == len(ips), "the first Endpoints", seconds=20 + 5 * how.window)
+        report.equal("calm before the first transition", await _calm(cluster, how.window), True)
+        mark = cluster.mark()
+        verdicts = await _flap(cluster, meta["uid"], ips, how)
+        wanted = {verdict.ip: verdict.ready for verdict in verdicts}
+        settled = await _settle(cluster, timeline, wanted, how.window)
+        judge(report, timeline, verdicts, wanted)
+    writes = sum(write.actor == SIDECAR for write in cluster.writes(mark))
+    report.at_most("writes of the sidecar", writes, how.transitions * 1.1)
+    report.figures |= {
+        "transitions": len(verdicts),
+        "writes by all": len(cluster.writes(mark)),
+        "stale status writes refused": cluster.refused(mark),
+        "settled after seconds": settled,
+    }
+    return report
+
+
+async def _flap(cluster: Cluster, uid: str, ips: Sequence[str], how: Flapping) -> list[Verdict]:
+    dice = random.Random(how.seed)
+    state = dict.fromkeys(ips, False)
+    verdicts: list[Verdict] = []
+    for number in range(1, how.transitions + 1):
+        ip = dice.choice(ips)
+        state[ip] = not state[ip]
+        at = time.monotonic()
+        await cluster.tell(uid, [_address(ip, state[ip], number)])
+        verdicts.append(Verdict(number, ip, state[ip], at))
+        await asyncio.sleep(dice.uniform(how.shortest, how.longest))
+    return verdicts
+
+
+def _address(ip: str, ready: bool, number: int) -> Object:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    reason = "ProbeSucceeded" if ready else "ProbeFailed"
+    return {"ip": ip, "ready": ready, "reason": reason, "message": f"verdict {number}", "lastTransitionTime": now}
+
+
+async def _settle(cluster: Cluster, timeline: Timeline, wanted: Mapping[str, bool], window: float) -> float | None:
+    """Waits until what is wanted is told and published and stays so; None if that does not come about."""
+
+    async def right() -> bool:
+        if not _right(timeline, wanted):
+            return False
+        calm = await _is_calm(cluster, window)
+        return calm and _right(timeline, wanted)
+
+    try:
+        passed = await until(right, "what is wanted", seconds=SETTLE_SECONDS, every=0.05)
+    except Late:
+        return None
+    return round(passed - _calm_seconds(window), 3)
+
+
+async def _calm(cluster: Cluster, window: float) -> bool:
+    """False if it never comes: without the guard two stale states can take turns for ever."""
+    try:
+        await until(lambda: _is_calm(cluster, window), "calm", seconds=SETTLE_SECONDS)
+    except Late:
+        return False
+    return True
+
+
+async def _is_calm(cluster: Cluster, window: float) -> bool:
+    mark = cluster.mark()
+    await asyncio.sleep(_calm_seconds(window))
+    return not cluster.writes(mark)
+
+
+def _calm_seconds(window: float) -> float:
+    return CALM_SECONDS + 2 * window
+
+
+def _right(timeline: Timeline, wanted: Mapping[str, bool]) -> bool:
+    told = {ip: ready for ip, (ready, _) in timeline.status.items()}
+    return all(told.get(ip) is ready and timeline.ready.get(ip) is ready for ip, ready in wanted.items())
+
+
+def judge(report: Report, timeline: Timeline, verdicts: Sequence[Verdict], wanted: Mapping[str, bool]) -> None:
+    """The four promises, from what the watches have shown."""
+    latest = {verdict.ip: f"verdict {verdict.number}" for verdict in verdicts}
+    lost = [ip for ip, message in latest.items() if timeline.status.get(ip, (None, ""))[1] != message]
+    wrong = [ip for ip, ready in wanted.items() if timeline.ready.get(ip) is not ready]
+    report.equal("results lost in status", len(lost), 0)
+    report.equal("addresses wrong in Endpoints", len(wrong), 0)
+    report.equal("older results stored again", stored_again(timeline.told), 0)
+    report.equal("older states published again", published_again(timeline.published, timeline.told), 0)
+
+
+def stored_again(told: Sequence[Told]) -> int:
+    """How often a status showed an older verdict on an address than a status before it."""
+    newest: dict[str, int] = {}
+    again = 0
+    for status in told:
+        for ip in status.addresses:
+            number = _number(status, ip)
+            again += number < newest.get(ip, 0)
+            newest[ip] = max(number, newest.get(ip, 0))
+    return again
+
+
+def published_again(published: Sequence[Moment], told: Sequence[Told]) -> int:
+    """How often an address changed in what is published although an older verdict than the one shown stands behind it.
+
+    What all addresses show together tells from which status a state was made: the first that fits and is not older
+    than the one before, else the last that fits at all.
+    """
+    again = place = 0
+    shown: dict[str, tuple[bool, int]] = {}
+    for moment in published:
+        fitting = [number for number, status in enumerate(told) if _made_from(moment, status)]
+        if not fitting:
+            again += 1  # made from no status there ever was
+            continue
+        place = next((number for number in fitting if number >= place), fitting[-1])
+        for ip, ready in moment.ready.items():
+            before, number = shown.get(ip, (ready, 0)), _number(told[place], ip)
+            again += before[0] is not ready and number < before[1]
+            shown[ip] = (ready, max(number, before[1]))
+    return again
+
+
+def _made_from(moment: Moment, status: Told) -> bool:
+    return all(status.addresses.get(ip, (False, ""))[0] is ready for ip, ready in moment.ready.items())
+
+
+def _number(status: Told, ip: str) -> int:
+    message = status.addresses.get(ip, (False, ""))[1]
+    return int(message.removeprefix("verdict ")) if message.startswith("verdict ") else 0
