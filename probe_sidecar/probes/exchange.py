@@ -33,6 +33,8 @@ class Hop(NamedTuple):
 
     address: SocketAddress
     open: Callable[[], Exchange]
+    speaks: bool = True
+    """It sends as soon as it is connected."""
     handshake: float | None = None
     """Seconds within which the conversation's TLS handshake must be done; the same for every hop that has one."""
 

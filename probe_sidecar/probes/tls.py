@@ -107,7 +107,7 @@ class TlsExchange:
 
 def hop(inner: Hop, context: ssl.SSLContext, server_name: str | None, protocols: Mapping[str, OpenInner]) -> Hop:
     """`inner`'s address, with TLS. `protocols` maps each ALPN name, and "" for none chosen, to its conversation."""
-    return Hop(inner.address, functools.partial(TlsExchange, context, server_name, protocols), HANDSHAKE_CAP)
+    return Hop(inner.address, functools.partial(TlsExchange, context, server_name, protocols), handshake=HANDSHAKE_CAP)
 
 
 def _reason(error: ssl.SSLError) -> str:
