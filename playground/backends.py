@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,17 +46,15 @@ class Spot:
     port: int
     protocol: Protocol
 
-    @property
-    def address(self) -> str:
-        """The loopback address that stands for `ip`."""
-        return dial(self.ip)
-
 
 class Backend:
-    """One server. `requests` counts requests, answered or not (for TCP connections); slow is `slow_seconds` slow."""
+    """One server, at loopback `address`. `requests` counts what came, answered or not; slow is `slow_seconds` slow."""
 
-    def __init__(self, spot: Spot, *, slow_seconds: float = 5.0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, spot: Spot, address: str, *, slow_seconds: float = 5.0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.spot = spot
+        self.address = address
         self.mode = Mode.HEALTHY
         self.requests = 0
         self.connections = 0
@@ -71,7 +70,7 @@ class Backend:
         if mode is Mode.REFUSE:
             await self._close()
         elif self._server is None:
-            place = (self.spot.address, self.spot.port)
+            place = (self.address, self.spot.port)
             self._server = await asyncio.start_server(self._serve, *place, ssl=self._tls, limit=HEAD_LIMIT)
 
     async def start(self) -> None:
@@ -136,9 +135,10 @@ class Backend:
 
 
 class Backends:
-    """All backends of a playground, by spot."""
+    """All backends of a playground, by spot. `dial` tells where the one for an address listens."""
 
-    def __init__(self) -> None:
+    def __init__(self, dial: Callable[[str], str] = dial) -> None:
+        self.dial = dial
         self.found: dict[Spot, Backend] = {}
         self.problems: dict[Spot, str] = {}
         self._tls: ssl.SSLContext | None = None
@@ -147,11 +147,13 @@ class Backends:
         """Starts a backend unless there is one; why it cannot be had goes into `problems`."""
         if spot in self.found or spot in self.problems:
             return
-        backend = Backend(spot, slow_seconds=slow_seconds, tls=self._context(spot.protocol))
+        backend = Backend(spot, self.dial(spot.ip), slow_seconds=slow_seconds, tls=self._context(spot.protocol))
         try:
             await backend.start()
         except OSError as problem:
-            self.problems[spot] = f"cannot listen on {spot.address} port {spot.port}: {os.strerror(problem.errno or 0)}"
+            self.problems[spot] = (
+                f"cannot listen on {backend.address} port {spot.port}: {os.strerror(problem.errno or 0)}"
+            )
         else:
             self.found[spot] = backend
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.live import Live
 
-from playground.addresses import dial, shared
+from playground.addresses import shared
 from playground.backends import Mode
 from playground.journal import Journal
 from playground.keys import keys
@@ -47,7 +47,7 @@ async def show(playground: Playground, manifests: Sequence[Object], output: str,
 def introduction(playground: Playground, manifests: Sequence[Object]) -> list[str]:
     """What is where, and what to type."""
     ips = [ip for manifest in manifests for ip in manifest["spec"].get("ips") or ()]
-    lines = [f"{ip} is played by {dial(ip)}" for ip in dict.fromkeys(ips) if dial(ip) != ip]
+    lines = [f"{ip} is played by {playground.dial(ip)}" for ip in dict.fromkeys(ips) if playground.dial(ip) != ip]
     lines += [
         f"{', '.join(several)} share {there}: they live and die together" for there, several in shared(ips).items()
     ]

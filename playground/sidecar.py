@@ -9,7 +9,8 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--writing", choices=("level", "edge"), default="level", help="edge: write once, never look again"
     )
+    parser.add_argument(
+        "--shift", type=int, default=0, metavar="N", help="of the stand-ins (`playground.addresses.dial`)"
+    )
     parser.add_argument("--unmapped", action="store_true", help="connect to the addresses themselves (test networks)")
     arguments = parser.parse_args(argv)
     access = plain_url(arguments.server) if arguments.server else kubeconfig(arguments.kubeconfig, None)
@@ -52,16 +56,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    asyncio.run(_probe(access, settings, edge=arguments.writing == "edge", unmapped=arguments.unmapped))
+    place = str if arguments.unmapped else partial(dial, shift=arguments.shift)
+    asyncio.run(_probe(access, settings, place, edge=arguments.writing == "edge"))
     return 0
 
 
-async def _probe(access: Access, settings: Settings, *, edge: bool, unmapped: bool) -> None:
+async def _probe(access: Access, settings: Settings, place: Callable[[str], str], *, edge: bool) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     client = connect(access)
-    sidecar = Sidecar(client, settings, dial=str if unmapped else dial)
+    sidecar = Sidecar(client, settings, dial=place)
     if edge:
         naive = EdgePublisher(client, EXTERNAL_SERVICES, sidecar.results.get)
         sidecar.publisher = cast(StatusPublisher, naive)  # the same four methods, another temper

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from playground.addresses import dial
 from playground.cluster import CONTROLLER, SIDECAR
 from playground.stack import ADMINISTRATOR, SIDECAR_AGENT, Playground
 from playground.timeline import readiness
@@ -106,8 +105,8 @@ def _addresses(playground: Playground, parent: Object, targets: Mapping[tuple[st
             AddressRow(
                 parent=f"{meta['namespace']}/{meta['name']}",
                 ip=ip,
-                connects_to=dial(ip),
-                backend=str(backends[0].mode) if backends else "yours" if dial(ip) == ip else "none",
+                connects_to=playground.dial(ip),
+                backend=str(backends[0].mode) if backends else "yours" if playground.dial(ip) == ip else "none",
                 ready=status.get("ready", False),
                 reason=status.get("reason", ""),
                 message=status.get("message", ""),

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import httpx
 
+from playground.addresses import claim, dial
 from playground.apiserver import FakeApiServer
 from playground.backends import Backends, Mode
 from playground.client import ApiClient
@@ -54,11 +55,12 @@ class Playground:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.api = FakeApiServer(guard=guard, loopback=True)
-        self.backends = Backends()
+        self.backends = Backends(self.dial)
         self.folder = Path()
         self.sidecar = Child("sidecar", [])
         self.hook = Child("hook", HOOK, HOOK_ENVIRONMENT | dict(environment or {}))
         self.controller: CompositeController
+        self._shift = 0
         self._writing = writing
         self._window = window
         self._resync = resync
@@ -74,6 +76,8 @@ class Playground:
         async with contextlib.AsyncExitStack() as stack:
             self.folder = Path(tempfile.mkdtemp(prefix="eso-playground-"))
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self._shift, mark = claim()
+            stack.callback(mark.close)
             stack.push_async_callback(self.backends.stop)
             await stack.enter_async_context(self.api)
             self.api.kubeconfig(self.kubeconfig, SAMPLES_NAMESPACE)
@@ -123,6 +127,10 @@ class Playground:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    def dial(self, ip: str) -> str:
+        """Where the backend for an address listens."""
+        return dial(ip, self._shift)
 
     @property
     def kubeconfig(self) -> Path:
@@ -185,6 +193,7 @@ class Playground:
     async def start_sidecar(self) -> None:
         """Starts it and waits until its watch is open."""
         arguments = ["-m", "playground.sidecar", "--server", self.api.url, "--writing", self._writing]
+        arguments += ["--shift", str(self._shift)]
         self.sidecar = Child("sidecar", arguments, self._environment)
         mark = self.api.audit.total
         found = await self.sidecar.start(r"control (http://\S+)")

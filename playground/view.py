@@ -59,16 +59,19 @@ def _parents(now: Snapshot) -> Table:
     return table
 
 
-def _addresses(rows: Sequence[AddressRow], selected: int) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", "ADDRESS", "CONNECTS TO", "BACKEND", "STATE", "REASON", "LAST PROBE", "FAILURES", "ENDPOINTS"):
-        table.add_column(name)
+def _addresses(rows: Sequence[AddressRow], selected: int) -> Text:
+    """Two lines an address: where it stands, and the evidence."""
+    text = Text(_line("ADDRESS", "PLAYED BY", "BACKEND", "STATE", "FAILURES", "ENDPOINTS"), style="bold", no_wrap=True)
     first = max(0, min(selected - SHOWN_ADDRESSES // 2, len(rows) - SHOWN_ADDRESSES))
     for number, row in list(enumerate(rows))[first : first + SHOWN_ADDRESSES]:
-        state = Text("ready", style="green") if row.ready else Text("not ready", style="red")
+        state, colour = ("ready", "green") if row.ready else ("not ready", "red")
         mark = "▶" if number == selected else " "
-        reason = f"{row.reason}: {row.message}" if row.reason else ""
-        table.add_row(
-            mark, row.ip, row.connects_to, row.backend, state, reason, row.last_probe, str(row.failures), row.published
-        )
-    return table
+        line = _line(row.ip, row.connects_to, row.backend, state, str(row.failures), row.published)
+        text.append(mark + line[1:], style=f"not bold {colour}")
+        text.append(f"    {row.reason}: {row.message}; last probe: {row.last_probe}\n", style="not bold dim")
+    return text
+
+
+def _line(*words: str) -> str:
+    widths = (24, 17, 9, 11, 10, 9)
+    return "  " + "".join(word.ljust(width) for word, width in zip(words, widths, strict=True)) + "\n"

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.addresses import dial, shared
+from playground.addresses import claim, dial, shared
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 PEOPLES = IPv4Network("127.0.0.0/10")
@@ -19,9 +19,9 @@ def test_examples() -> None:
     assert dial("2001:db8::10") == dial("2001:0db8::0010")
 
 
-@given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
-def test_no_address_is_ever_dialled_itself(address: IPv4Address | IPv6Address) -> None:
-    there = dial(str(address))
+@given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)), st.integers(0, 63))
+def test_no_address_is_ever_dialled_itself(address: IPv4Address | IPv6Address, shift: int) -> None:
+    there = dial(str(address), shift)
     if not address.is_loopback:
         assert IPv4Address(there) in LOOPBACK
         assert IPv4Address(there) not in PEOPLES
@@ -32,3 +32,14 @@ def test_addresses_that_share_a_stand_in_are_named() -> None:
     ips = ["10.0.1.1", "10.127.1.1", "10.0.1.2"]
     assert shared(ips) == {"127.128.1.1": ["10.0.1.1", "10.127.1.1"]}
     assert shared(["10.0.1.1", "10.0.1.1"]) == {}
+
+
+def test_playgrounds_keep_out_of_each_others_way() -> None:
+    first, mark = claim()
+    second, other = claim()
+    mark.close()
+    third, again = claim()
+    other.close()
+    again.close()
+    assert (second > first, third) == (True, first)
+    assert dial("10.0.100.10", 1) == "127.129.100.10"

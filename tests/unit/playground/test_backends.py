@@ -10,6 +10,7 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from playground.addresses import dial
 from playground.backends import Backend, Backends, Mode, Protocol, Spot
 
 HTTP = Spot("10.0.0.1", 18080, Protocol.HTTP)
@@ -31,7 +32,7 @@ async def backends() -> AsyncIterator[Backends]:
 async def ask(spot: Spot, seconds: float = 5) -> int:
     scheme = "https" if spot.protocol is Protocol.HTTPS else "http"
     async with httpx.AsyncClient(verify=False, timeout=seconds) as client:
-        return (await client.get(f"{scheme}://{spot.address}:{spot.port}/healthcheck")).status_code
+        return (await client.get(f"{scheme}://{dial(spot.ip)}:{spot.port}/healthcheck")).status_code
 
 
 @pytest.mark.parametrize("spot", [pytest.param(HTTP, id="http"), pytest.param(HTTPS, id="https")])
@@ -56,16 +57,16 @@ async def test_a_web_backend_does_as_told(backends: Backends, spot: Spot) -> Non
 
 async def test_a_tcp_backend_accepts_or_refuses(backends: Backends) -> None:
     for _ in range(2):
-        _, writer = await asyncio.open_connection(TCP.address, TCP.port)
+        _, writer = await asyncio.open_connection(dial(TCP.ip), TCP.port)
         writer.close()
         await writer.wait_closed()
     await backends.set(TCP.ip, Mode.REFUSE)
     with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection(TCP.address, TCP.port)
+        await asyncio.open_connection(dial(TCP.ip), TCP.port)
 
 
 async def test_a_grpc_backend_tells_its_health_to_the_reference_client(backends: Backends) -> None:
-    async with grpc.aio.insecure_channel(f"{GRPC.address}:{GRPC.port}") as channel:
+    async with grpc.aio.insecure_channel(f"{dial(GRPC.ip)}:{GRPC.port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service="shop")
         assert (await stub.Check(request, timeout=5)).status == health_pb2.HealthCheckResponse.SERVING
@@ -75,7 +76,7 @@ async def test_a_grpc_backend_tells_its_health_to_the_reference_client(backends:
 
 
 async def test_a_refusal_drops_the_connections_there_are(backends: Backends) -> None:
-    reader, writer = await asyncio.open_connection(HTTP.address, HTTP.port)
+    reader, writer = await asyncio.open_connection(dial(HTTP.ip), HTTP.port)
     await asyncio.sleep(0.05)
     await backends.set(HTTP.ip, Mode.REFUSE)
     with contextlib.suppress(ConnectionResetError):
@@ -94,12 +95,12 @@ async def test_a_port_that_is_taken_is_a_problem_in_words(backends: Backends) ->
 async def test_certificates_are_fresh_and_self_signed(backends: Backends) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
         await asyncio.open_connection(
-            HTTPS.address, HTTPS.port, ssl=ssl.create_default_context(), server_hostname="playground.invalid"
+            dial(HTTPS.ip), HTTPS.port, ssl=ssl.create_default_context(), server_hostname="playground.invalid"
         )
 
 
 async def test_one_backend_can_be_stopped_twice() -> None:
-    backend = Backend(Spot("10.0.0.9", 18099, Protocol.HTTP))
+    backend = Backend(Spot("10.0.0.9", 18099, Protocol.HTTP), dial("10.0.0.9"))
     await backend.start()
     await backend.stop()
     await backend.stop()
