@@ -27,6 +27,7 @@ _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _STATUS = re.compile(rb"\+?[0-9]+")
 _LENGTH = re.compile(rb"0*[0-9]{1,19}")
 _BLANK_LINE = re.compile(rb"\n\r?\n")
+_NO_TRAILERS = frozenset({b"content-length", b"transfer-encoding", b"trailer"})
 _SUCCESS = {
     b"%d" % status: Outcome(Result.SUCCESS, message.http(status)) for status in range(200, 300) if status != 204
 }
@@ -284,24 +285,24 @@ def _parse_status_line(line: bytes) -> int:
 
 
 def _parse_fields(block: bytes, part: str) -> list[tuple[bytes, bytes]]:
-    """Lower-case names and trimmed values; a line that begins with space continues the one before."""
+    """Lower-case names and trimmed values. A line that begins with space continues the one before, a blank one too."""
     lines: list[bytes] = []
     for raw in block.split(b"\n") if block else []:
         line = raw.removesuffix(b"\r")
         if line[:1] not in (b" ", b"\t"):
-            lines.append(line)
+            lines.append(line.rstrip(b" \t"))
         elif lines and b":" in lines[-1]:
-            lines[-1] = lines[-1].rstrip(b" \t") + b" " + line.strip(b" \t")
+            lines[-1] += b" " + line.strip(b" \t")
         else:
             raise Malformed(message.malformed_http(part))
-    return [_parse_field(line.rstrip(b" \t"), part) for line in lines]
+    return [_parse_field(line, part) for line in lines]
 
 
 def _parse_field(line: bytes, part: str) -> tuple[bytes, bytes]:
     found = _FIELD.fullmatch(line)
     if found is None:
         raise Malformed(message.malformed_http(part))
-    return found[1].lower(), found[2].strip(b" \t")
+    return found[1].lower(), found[2].lstrip(b" \t")
 
 
 def _framing(line: bytes, status: int, fields: list[tuple[bytes, bytes]]) -> Head:
@@ -313,7 +314,10 @@ def _framing(line: bytes, status: int, fields: list[tuple[bytes, bytes]]) -> Hea
     chunked = bool(encodings) and not line.startswith((b"HTTP/1.0", b"HTTP/0"))
     if chunked and (len(encodings) != 1 or encodings[0].lower() != b"chunked"):
         raise Malformed(message.malformed_http("Transfer-Encoding"))
-    length = _content_length(values.get(b"content-length", []))
+    announced = {name.strip().lower() for value in values.get(b"trailer", []) for name in value.split(b",")}
+    if chunked and announced & _NO_TRAILERS:
+        raise Malformed(message.malformed_http("trailer"))
+    length = _content_length([value.strip() for value in values.get(b"content-length", [])])
     location = values.get(b"location", [b""])[0].decode("latin-1")
     if status in (204, 304):
         return Head(status, location, length=0, chunked=False)

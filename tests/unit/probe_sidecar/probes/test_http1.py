@@ -97,6 +97,11 @@ CLOSED = [
         malformed("chunk"),
         id="chunk-overhead-too-large",
     ),
+    pytest.param(
+        HEAD + b"Transfer-Encoding: chunked\r\nTrailer: a, Content-Length\r\n\r\n0\r\n\r\n",
+        malformed("trailer"),
+        id="announced-trailer-that-may-be-none",
+    ),
     pytest.param(CHUNKED + b"0\r\nno colon\r\n\r\n", malformed("trailer"), id="trailer-malformed"),
     pytest.param(CHUNKED + b"0\r\nT: " + b"x" * 5_000 + b"\r\n\r\n", malformed("trailer"), id="trailer-too-long"),
     pytest.param(HEAD + b"Content-Length: 9\r\n\r\nshort", failure("closed within the body"), id="line-14-d1-cut-body"),
