@@ -37,6 +37,10 @@ EXTERNAL_SERVICES = Resource(GROUP, VERSION, PLURAL)
 STALLED_SECONDS = 60.0
 """A schedule so far behind means that the event loop is stuck: the liveness probe asks for a restart."""
 
+HEAD_START_SECONDS = 1.0
+"""Metacontroller writes the first status of a new ExternalService, if it does so within this time: a "Pending" of ours
+before that would make its write a stale one, refused, with an Event at each creation."""
+
 
 def rfc3339() -> str:
     """The wall clock as Kubernetes writes it: UTC, whole seconds."""
@@ -59,7 +63,9 @@ class Sidecar:
         loop = asyncio.get_running_loop()
         self._client = client
         self._policy = settings.policy
+        self._loop = loop
         self._readings: dict[str, Reading] = {}
+        self._newcomers: set[str] = set()
         self.results = Results()
         self.engine = ProbeEngine(loop, limit=settings.concurrent_probes)
         self.manager = ProberManager(
@@ -111,10 +117,21 @@ class Sidecar:
             raw = objects.get(uid)
             if raw is None:
                 self._readings.pop(uid, None)
+                self._newcomers.discard(uid)
                 self.manager.release(uid)
             else:
+                if uid not in self._readings and not raw.get("status"):
+                    self._await_first_status(uid)
                 self._apply(uid, raw, spread_starts=first_list)
             self.publisher.observe(uid, raw)
+
+    def _await_first_status(self, uid: str) -> None:
+        self._newcomers.add(uid)
+        self._loop.call_later(HEAD_START_SECONDS, self._greet, uid)
+
+    def _greet(self, uid: str) -> None:
+        self._newcomers.discard(uid)
+        self.publisher.wake(uid)
 
     def _apply(self, uid: str, raw: Object, *, spread_starts: bool) -> None:
         reading = self._read(uid, raw)
@@ -142,7 +159,14 @@ class Sidecar:
             return None  # a newer version than the watch has shown: its own event is on the way
         if reading.parent is None:
             return rejected_status(raw, reading.problem, rfc3339())
-        return desired_status(raw, reading.parent.spec, self.results.get(uid), self._policy, rfc3339())
+        results = self.results.get(uid)
+        if (
+            uid in self._newcomers
+            and not raw.get("status")
+            and all(one.reason == "Pending" for one in results.values())
+        ):
+            return None  # nothing has been found out that could not wait for Metacontroller's first write
+        return desired_status(raw, reading.parent.spec, results, self._policy, rfc3339())
 
     def _status(self, query: Query) -> Answer:
         parents = (reading.parent for uid, reading in self._readings.items() if self.manager.manages(uid))

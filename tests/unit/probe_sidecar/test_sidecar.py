@@ -205,3 +205,27 @@ async def test_failures_below_the_threshold_show_in_the_live_view_and_cost_no_wr
         assert table[0].split()[:4] == ["NAMESPACE", "NAME", "IP", "READY"]
         assert "/1000 failed" in table[1]
         assert (await client.get(f"{base}/status?name=other")).json()["addresses"] == []
+
+
+async def test_a_newcomer_is_left_to_metacontroller_for_a_moment(server: FakeApiServer) -> None:
+    slow = {"initialDelaySeconds": 60, "tcpSocket": {"port": 1}}
+    async with running(server) as sidecar, httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+        created = server.create(external_service(1, "127.0.0.2", readinessProbe=slow))
+        async with asyncio.timeout(PATIENCE):
+            while not sidecar.manager.manages(created["metadata"]["uid"]):
+                await asyncio.sleep(0.01)
+        assert sidecar._wanted(created) is None
+        path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
+        first = created | {"status": {"observedGeneration": 1}}
+        (await client.put(f"{path}/status", json=first)).raise_for_status()
+        pending = (False, "Pending", "not probed yet")
+        status = await until(server, lambda status: states(status) == {"127.0.0.2": pending})
+    assert (status["revision"], status["observedGeneration"]) == (1, 1)
+
+
+async def test_a_newcomer_without_metacontroller_gets_its_status_all_the_same(server: FakeApiServer) -> None:
+    slow = {"initialDelaySeconds": 60, "tcpSocket": {"port": 1}}
+    async with running(server):
+        server.create(external_service(1, "127.0.0.2", readinessProbe=slow))
+        status = await until(server, lambda status: status.get("revision") == 1)
+    assert states(status) == {"127.0.0.2": (False, "Pending", "not probed yet")}
