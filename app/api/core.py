@@ -6,13 +6,15 @@ rules stand here because the CRD is made from these models (`app.api.crd`): user
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from app.api.cel import quoted, rule, rules
 
 HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 HEADER_VALUE = r"[^\r\n\x00]*"
 HOST_HEADER = r"[!-.0-~]*"
+
+STATUS_RANGE = "[2-5][0-9][0-9](-[2-5][0-9][0-9])?"
 
 HANDLERS = ("httpGet", "tcpSocket", "grpc")
 NO_EXEC = (
@@ -37,7 +39,24 @@ ProbePort = Annotated[
         "write a port number from 1 to 65535, without quotes: named ports belong to containers, and there are none"
     ),
 ]
+WHOLE_SECONDS = (
+    "write whole seconds from 1 to 86400: more than one probe a second would be a load on the address, not a check of "
+    "it (the kubelet's least is 1, too)"
+)
 Seconds = Annotated[int, Field(strict=True, ge=1, le=86_400)]
+Period = Annotated[
+    int,
+    Field(strict=True, ge=1, le=86_400),
+    # A number, for `type: integer` would answer 0.5 with words that give no reason.
+    WithJsonSchema(
+        {
+            "type": "number",
+            "x-kubernetes-validations": [
+                rule("self >= 1.0 && self <= 86400.0 && self == double(int(self))", WHOLE_SECONDS)
+            ],
+        }
+    ),
+]
 Threshold = Annotated[int, Field(strict=True, ge=1, le=1_000)]
 HostHeader = Annotated[
     str,
@@ -50,6 +69,36 @@ HostHeader = Annotated[
                 "write a host name only, such as www.example.com: no scheme, path, space or line break",
             )
         ),
+    ),
+]
+
+
+BAD_STATUS = 'write a status such as 200, or a range such as "200-299", from 200 to 599, the lower one first'
+
+
+def _ascending(status: int | str) -> int | str:
+    low, _, high = str(status).partition("-")
+    if high and low > high:
+        raise ValueError(f'{BAD_STATUS} (got "{status}")')
+    return status
+
+
+ExpectedStatus = Annotated[
+    Annotated[int, Field(strict=True, ge=200, le=599)] | Annotated[str, Field(pattern=f"^{STATUS_RANGE}$")],
+    AfterValidator(_ascending),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 16,
+            "x-kubernetes-validations": [
+                rule(
+                    "type(self) == int ? self >= 200 && self <= 599 : type(self) == string "
+                    f"&& self.matches({quoted(STATUS_RANGE)}) "
+                    "&& (self.size() == 3 || self.substring(0, 3) <= self.substring(4))",
+                    BAD_STATUS,
+                )
+            ],
+        }
     ),
 ]
 
@@ -97,7 +146,7 @@ class HTTPHeader(Model):
 
 
 class HTTPGetAction(Model):
-    """GET scheme://address:port/path; an answer from 200 to 399 is a success."""
+    """GET scheme://address:port/path; an answer from 200 to 399 is a success, unless the options say otherwise."""
 
     port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
     path: str = Field(default="/", max_length=4_096, description="Path and query to ask for.")
@@ -111,6 +160,22 @@ class HTTPGetAction(Model):
     )
     httpHeaders: tuple[HTTPHeader, ...] = Field(
         default=(), max_length=64, description="Headers to send, in this order; a name may repeat."
+    )
+    expectedStatuses: tuple[ExpectedStatus, ...] = Field(
+        default=(),
+        max_length=16,
+        description='Statuses that are a success, each a number or a range such as "200-299", and none else; '
+        "none: 200 to 399, as in the kubelet. A redirect whose status stands here is not followed.",
+    )
+    redirects: Literal["Follow", "Fail"] = Field(
+        default="Follow",
+        description="Follow: redirects to the address itself are followed, to another host they are a success, as in "
+        "the kubelet. Fail: any redirect is a failure.",
+    )
+    bodyContains: str = Field(
+        default="",
+        max_length=1_024,
+        description="Text that the first 10240 bytes of the body must contain, letter by letter; none: any body.",
     )
 
 
@@ -161,9 +226,13 @@ class Probe(Model):
     initialDelaySeconds: Annotated[int, Field(strict=True, ge=0, le=86_400)] = Field(
         default=0, description="Seconds from the moment an address is first seen to its first probe; 0 to 86400."
     )
-    periodSeconds: Seconds = Field(
+    periodSeconds: Period = Field(
         default=10,
         description="Seconds from the start of one probe of an address to the start of the next; 1 to 86400.",
+    )
+    notReadyPeriodSeconds: Period | None = Field(
+        default=None,
+        description="The same while the address is not ready; none: periodSeconds. Shorter finds a recovery sooner.",
     )
     timeoutSeconds: Seconds = Field(
         default=1,
@@ -186,6 +255,10 @@ class Probe(Model):
             found = " and ".join(given) if given else "none"
             raise ValueError(f"write exactly one of httpGet, tcpSocket, grpc (found {found})")
         return self
+
+    def period(self, *, ready: bool) -> int:
+        """Seconds between two probes of an address that is `ready`, or is not."""
+        return self.periodSeconds if ready else self.notReadyPeriodSeconds or self.periodSeconds
 
     @property
     def handler(self) -> HTTPGetAction | TCPSocketAction | GRPCAction:

@@ -136,9 +136,9 @@ class ProberManager:
         """Start every probe that is due."""
         now = self._clock()
         for due, target in self._schedule.pop_due(now):
-            if target.retired:
+            if target.retired or due != target.due:
                 continue
-            self._plan(target, following(due, target.probe.periodSeconds, now))
+            self._plan(target, following(due, target.period, now))
             if target.handle is None:
                 self._note_lateness(now - due)
                 self._start(target)
@@ -188,10 +188,10 @@ class ProberManager:
         now, probe = self._clock(), target.probe
         first = now
         if spread_it:
-            first += spread(self._spread_starts, probe.periodSeconds, self._phase)
+            first += spread(self._spread_starts, target.period, self._phase)
             self._spread_starts += 1
         if target.state.reason == "Pending" and not target.state.ready:
-            return delayed(now, first, probe.initialDelaySeconds, probe.periodSeconds)
+            return delayed(now, first, probe.initialDelaySeconds, target.period)
         return first
 
     def _retire(self, target: Target) -> None:
@@ -227,9 +227,18 @@ class ProberManager:
             message=message,
             lastTransitionTime=state.lastTransitionTime if state.ready is ready else self._now(),
         )
+        if not ready:
+            self._hasten(target, probed_every=target.probe.period(ready=state.ready))
         self.stats.transitions += 1
         log.info("%s: %s is %s: %s", target.parent, target.ip, "ready" if ready else "not ready", message)
         self._results.put(target.uid, target.state)
+
+    def _hasten(self, target: Target, *, probed_every: int) -> None:
+        """An address that has just become not ready is probed again after notReadyPeriodSeconds, if that is sooner."""
+        sooner = following(target.due - probed_every, target.period, self._clock())
+        if sooner < target.due:
+            self._plan(target, sooner)
+            self._on_due()
 
     def _count(self, target: Target, outcome: Outcome) -> None:
         self.stats.probes += 1

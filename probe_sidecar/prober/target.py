@@ -36,6 +36,11 @@ class Target:
     last_at: float = 0.0
 
     @property
+    def period(self) -> int:
+        """Seconds from one probe to the next, as the address stands now."""
+        return self.probe.period(ready=self.state.ready)
+
+    @property
     def failures(self) -> int:
         """How many failures in a row the latest probes were."""
         return 0 if self.run.success else self.run.length

@@ -25,11 +25,19 @@ class Plan:
     """What the head of an answer leads to once its body was read up to `limit` bytes.
 
     `lenient`: a body that ends short or is malformed does not matter (that of a redirect which is followed).
+    `text` is what the body must contain.
     """
 
     then: Outcome | HttpRequest
     limit: int = BODY_LIMIT
     lenient: bool = False
+    text: bytes = b""
+
+    def end(self, *, found: bool) -> Outcome | HttpRequest:
+        """What it leads to, now that the body was read; `found` tells whether it contained the text."""
+        if found or not isinstance(self.then, Outcome):
+            return self.then
+        return Outcome(Result.FAILURE, f"{self.then.message}, without the text of bodyContains")
 
 
 def judge(request: HttpRequest, status: int, location: str) -> Plan:
@@ -37,13 +45,18 @@ def judge(request: HttpRequest, status: int, location: str) -> Plan:
 
     A failing status has limit 0: with deviation D1 no body can turn it into a success, so none is awaited.
     """
+    expects, said = request.expects, message.http(status, request.redirects)
+    if expects.lists(status):
+        return Plan(Outcome(Result.SUCCESS, said), text=expects.text)
+    if status in _REDIRECTS and not expects.follow:
+        return _fail(f"{said}, no redirect is accepted")
+    if status in _REDIRECTS and location:
+        return _follow(request, status, location)
+    if expects.statuses:
+        return _fail(f"{said}, not among expectedStatuses")
     if not 200 <= status < 400:
-        return _fail(message.http(status, request.redirects))
-    if status < 300:
-        return Plan(Outcome(Result.SUCCESS, message.http(status, request.redirects)))
-    if status not in _REDIRECTS or not location:
-        return Plan(Outcome(Result.WARNING, message.http(status, request.redirects)))
-    return _follow(request, status, location)
+        return _fail(said)
+    return Plan(Outcome(Result.SUCCESS if status < 300 else Result.WARNING, said), text=expects.text)
 
 
 def _follow(request: HttpRequest, status: int, location: str) -> Plan:
@@ -54,7 +67,12 @@ def _follow(request: HttpRequest, status: int, location: str) -> Plan:
         return _fail(f"{said}, unreadable Location")
     target = url.resolve(request.url, reference)
     if target.hostname != request.url.hostname:
-        return Plan(Outcome(Result.WARNING, f"{said}, redirect to another host not followed"))
+        there = f"{said}, redirect to another host not followed"
+        return (
+            _fail(there)
+            if request.expects.statuses
+            else Plan(Outcome(Result.WARNING, there), text=request.expects.text)
+        )
     if request.redirects >= MAX_REDIRECTS:
         return _fail(f"HTTP {status}, stopped after 10 redirects")
     if target.scheme not in ("http", "https"):

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from probe_sidecar.probes import message
 from probe_sidecar.probes.exchange import Answer, Hop
+from probe_sidecar.probes.expectation import Search
 from probe_sidecar.probes.http import BODY_LIMIT, Plan, judge
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest
@@ -64,7 +65,7 @@ def quick(data: bytes) -> Outcome | None:
 class Http1Exchange:
     """Sends the prepared `wire` and judges what comes back. `hop` makes the next one of a redirect's request."""
 
-    __slots__ = ("_body", "_head", "_hop", "_plan", "_request", "_wire", "phase")
+    __slots__ = ("_body", "_head", "_hop", "_plan", "_request", "_search", "_wire", "phase")
 
     def __init__(self, request: HttpRequest, wire: bytes, hop: Callable[[HttpRequest], Hop]) -> None:
         self._request = request
@@ -73,6 +74,7 @@ class Http1Exchange:
         self._head: HeadReader | None = None
         self._plan: Plan | None = None
         self._body: Body | None = None
+        self._search = Search(b"")
         self.phase = message.WAITING
 
     def begin(self) -> bytes:
@@ -82,7 +84,7 @@ class Http1Exchange:
     def feed(self, data: bytes) -> Answer:
         """None until the head and as much of the body as counts have arrived."""
         if self._head is None:
-            if not self._request.redirects and (settled := quick(data)):
+            if self._request.expects.plain and not self._request.redirects and (settled := quick(data)):
                 return settled
             self._head = HeadReader()
         try:
@@ -98,7 +100,8 @@ class Http1Exchange:
             self._plan = judge(self._request, head.status, head.location)
             if self._plan.limit == 0 or (self._plan.lenient and (head.length or 0) > self._plan.limit):
                 return self._done(self._plan)
-            self._body = head.body(self._plan.limit)
+            self._search = Search(self._plan.text)
+            self._body = head.body(self._plan.limit, self._search.feed)
             self.phase = message.READING_BODY
             data = reader.rest
             if not data and not self._body.complete:
@@ -116,7 +119,8 @@ class Http1Exchange:
         return self._done(plan) if complete else None
 
     def _done(self, plan: Plan) -> Answer:
-        return plan.then if isinstance(plan.then, Outcome) else self._hop(plan.then)
+        then = plan.end(found=self._search.found)
+        return then if isinstance(then, Outcome) else self._hop(then)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +132,9 @@ class Head:
     length: int | None
     chunked: bool
 
-    def body(self, limit: int) -> "Body":
+    def body(self, limit: int, keep: "Keep") -> "Body":
         """The reader of the body that follows."""
-        return ChunkedBody(limit) if self.chunked else PlainBody(self.length, limit)
+        return ChunkedBody(limit, keep) if self.chunked else PlainBody(self.length, limit, keep)
 
 
 class HeadReader:
@@ -172,8 +176,11 @@ class HeadReader:
         return message.CLOSED_IN_HEADERS if self._buffer or self._read else message.CLOSED_UNANSWERED
 
 
+Keep = Callable[[bytes], None]
+
+
 class Body(Protocol):
-    """Counts the bytes of a body up to a limit; `complete` once nothing more is awaited."""
+    """Counts the bytes of a body up to a limit and shows them to `keep`; `complete` once nothing more is awaited."""
 
     complete: bool
 
@@ -184,9 +191,10 @@ class Body(Protocol):
 class PlainBody:
     """A body of known length, or one that runs until the connection ends."""
 
-    __slots__ = ("_ends_with_connection", "_missing", "complete")
+    __slots__ = ("_ends_with_connection", "_keep", "_missing", "complete")
 
-    def __init__(self, length: int | None, limit: int) -> None:
+    def __init__(self, length: int | None, limit: int, keep: Keep) -> None:
+        self._keep = keep
         self._ends_with_connection = length is None
         self._missing = limit if length is None else min(length, limit)
         self.complete = self._missing == 0
@@ -195,17 +203,19 @@ class PlainBody:
         """See Body."""
         if not data and not self._ends_with_connection:
             raise Malformed(message.CLOSED_IN_BODY)
+        self._keep(data[: self._missing])
         self._missing -= len(data)
         self.complete = self._missing <= 0 or not data
         return self.complete
 
 
 class ChunkedBody:
-    """Transfer-Encoding: chunked, with Go's limits on lines and on overhead; nothing of the data is kept."""
+    """Transfer-Encoding: chunked, with Go's limits on lines and on overhead."""
 
-    __slots__ = ("_buffer", "_chunk", "_excess", "_missing", "_state", "complete")
+    __slots__ = ("_buffer", "_chunk", "_excess", "_keep", "_missing", "_state", "complete")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, keep: Keep) -> None:
+        self._keep = keep
         self._buffer = b""
         self._missing = limit
         self._chunk = 0
@@ -239,6 +249,7 @@ class ChunkedBody:
 
     def _data(self) -> bool:
         taken = min(len(self._buffer), self._chunk)
+        self._keep(self._buffer[: min(taken, self._missing)])
         self._buffer = self._buffer[taken:]
         self._chunk -= taken
         self._missing -= taken

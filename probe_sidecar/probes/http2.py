@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from probe_sidecar.probes import frames, message
 from probe_sidecar.probes.exchange import Answer, Hop
+from probe_sidecar.probes.expectation import Search
 from probe_sidecar.probes.http import Plan, judge
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, http2
@@ -12,13 +13,14 @@ from probe_sidecar.probes.request import HttpRequest, http2
 class Http2Exchange:
     """One GET on stream 1. Deviation D1 holds here too: a body that stalls or is cut short is a failure."""
 
-    __slots__ = ("_connection", "_hop", "_left", "_missing", "_plan", "_request", "phase")
+    __slots__ = ("_connection", "_hop", "_left", "_missing", "_plan", "_request", "_search", "phase")
 
     def __init__(self, request: HttpRequest, hop: Callable[[HttpRequest], Hop]) -> None:
         self._request = request
         self._hop = hop
         self._connection = frames.Connection()
         self._plan: Plan | None = None
+        self._search = Search(b"")
         self._missing = 0
         self._left: int | None = None
         self.phase = message.WAITING
@@ -49,10 +51,12 @@ class Http2Exchange:
             if plan is None:
                 return None
             self._missing = plan.limit
+            self._search = Search(plan.text)
             self.phase = message.READING_BODY
             too_long = plan.lenient and (self._left or 0) > plan.limit
             return self._done(plan) if event.end or plan.limit == 0 or too_long else None
         if isinstance(event, frames.Data):
+            self._search.feed(event.payload[: max(self._missing, 0)])
             self._count(len(event.payload))
         if self._missing > 0 and event.end and self._left:
             raise frames.Broken(message.CLOSED_IN_BODY)
@@ -80,4 +84,5 @@ class Http2Exchange:
                 raise frames.Broken(message.malformed_http2("longer than its content-length"))
 
     def _done(self, plan: Plan) -> Answer:
-        return plan.then if isinstance(plan.then, Outcome) else self._hop(plan.then)
+        then = plan.end(found=self._search.found)
+        return then if isinstance(then, Outcome) else self._hop(then)

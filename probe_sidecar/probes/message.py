@@ -8,7 +8,8 @@ warning, which counts as success
 failure, the answer
     `HTTP 503` (101, 4xx and above; also `after 1 redirect`) · `HTTP 302, unreadable Location` ·
     `HTTP 302, redirect to an unsupported scheme` · `HTTP 302, redirect to an impossible port` ·
-    `HTTP 302, stopped after 10 redirects` ·
+    `HTTP 302, stopped after 10 redirects` · `HTTP 302, no redirect is accepted` ·
+    `HTTP 404, not among expectedStatuses` · `HTTP 200, without the text of bodyContains` ·
     `NOT_SERVING`, `UNKNOWN`, `SERVICE_UNKNOWN`, `health status 9` · `gRPC status UNIMPLEMENTED` ·
     `HTTP 404 instead of a gRPC answer` · `not a gRPC answer` · `malformed gRPC answer` ·
     `not an HTTP answer` · `malformed HTTP answer: P` with P one of status line, header, Content-Length,

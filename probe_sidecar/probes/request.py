@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from app.api.core import HTTPGetAction
 from probe_sidecar.probes import url
+from probe_sidecar.probes.expectation import KUBELET, Expectation, expectation
 from probe_sidecar.probes.url import Url
 
 USER_AGENT = "kube-probe/1.36"
@@ -41,6 +42,7 @@ class HttpRequest:
     headers: Fields
     """Canonical names, in the order given, repeats kept; `Host` never among them."""
     redirects: int = 0
+    expects: Expectation = KUBELET
 
     @property
     def authority(self) -> str:
@@ -70,7 +72,8 @@ def first_request(action: HTTPGetAction, ip: str, dial: str) -> HttpRequest:
     except url.BadUrl as problem:
         raise CannotSend(f"httpGet.path: {problem}") from None
     host = next((value for name, value in named if name == "Host"), "") or _host_of(action)
-    return HttpRequest(dial=dial, url=target, host=host, headers=_with_defaults(named))
+    headers = _with_defaults(named)
+    return HttpRequest(dial=dial, url=target, host=host, headers=headers, expects=expectation(action))
 
 
 def redirected(request: HttpRequest, target: Url, *, relative: bool) -> HttpRequest:

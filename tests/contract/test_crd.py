@@ -93,6 +93,7 @@ def test_the_spec_has_the_defaults_of_the_kubelet(schema: dict[str, Any]) -> Non
     assert {path: node["default"] for path, node in nodes(schema["properties"]["spec"]) if "default" in node} == {
         ".readinessProbe.httpGet.path": "/",
         ".readinessProbe.httpGet.scheme": "HTTP",
+        ".readinessProbe.httpGet.redirects": "Follow",
         ".readinessProbe.periodSeconds": 10,
         ".readinessProbe.timeoutSeconds": 1,
         ".readinessProbe.successThreshold": 1,

@@ -77,6 +77,7 @@ def test_ports_are_numbers_from_1_to_65535(port: object) -> None:
     [
         ("initialDelaySeconds", 0, 86_400),
         ("periodSeconds", 1, 86_400),
+        ("notReadyPeriodSeconds", 1, 86_400),
         ("timeoutSeconds", 1, 86_400),
         ("successThreshold", 1, 1_000),
         ("failureThreshold", 1, 1_000),
@@ -127,3 +128,23 @@ def test_probes_are_values() -> None:
 def test_metadata_needs_a_name_alone() -> None:
     assert ObjectMeta.model_validate({"name": "a", "managedFields": []}) == ObjectMeta(name="a", namespace="default")
     assert [path for path, _ in problems(ObjectMeta, {"namespace": "b"})] == ["name"]
+
+
+@pytest.mark.parametrize("status", [200, 599, "200", "200-299", "404-404"])
+def test_expected_statuses(status: object) -> None:
+    assert HTTPGetAction.model_validate({"port": 80, "expectedStatuses": [status]}).expectedStatuses == (status,)
+
+
+@pytest.mark.parametrize(
+    "status", [199, 600, 200.0, True, "2xx", "200-", "299-200", "100-299", "200-600", " 200", "200\n"]
+)
+def test_expected_statuses_that_are_none(status: object) -> None:
+    found = problems(HTTPGetAction, {"port": 80, "expectedStatuses": [status]})
+    assert {path.partition(".0")[0] for path, _ in found} == {"expectedStatuses"}
+
+
+def test_the_period_follows_the_readiness() -> None:
+    probe = Probe.model_validate({"tcpSocket": {"port": 80}, "periodSeconds": 9})
+    assert (probe.period(ready=True), probe.period(ready=False)) == (9, 9)
+    faster = Probe.model_validate({"tcpSocket": {"port": 80}, "periodSeconds": 9, "notReadyPeriodSeconds": 2})
+    assert (faster.period(ready=True), faster.period(ready=False)) == (9, 2)

@@ -46,6 +46,7 @@ class Rig:
 
     def __init__(self, policy: AddressPolicy | None = None) -> None:
         self.now = 1_000.0
+        self.woken: list[float] = []  # when the manager said that something is due earlier
         self.engine, self.results = ScriptedEngine(), Results()
         self.manager = ProberManager(
             self.engine,
@@ -54,6 +55,7 @@ class Rig:
             now=lambda: f"t{self.now:g}",
             policy=policy or AddressPolicy(),
             phase=0.0,
+            on_due=lambda: self.woken.append(self.now),
         )
 
     def apply(
@@ -326,3 +328,52 @@ def test_the_initial_delay_holds_back_an_address_without_a_past(rig: Rig) -> Non
 def test_the_initial_delay_does_not_hold_back_a_known_address(rig: Rig) -> None:
     rig.apply(ips=(A,), probe={"initialDelaySeconds": 15}, known=known(A, True, "ProbeSucceeded"))
     assert rig.advance(0) == [A]
+
+
+FASTER = {"periodSeconds": 10, "notReadyPeriodSeconds": 3, "failureThreshold": 2}
+
+
+def seconds_until_probed(rig: Rig) -> int:
+    """How many whole seconds pass until a probe is started."""
+    return next(second for second in range(1, 100) if rig.advance(1))
+
+
+def test_an_address_that_is_not_ready_is_probed_more_often(rig: Rig) -> None:
+    rig.apply(ips=(A,), probe=FASTER)
+    assert rig.advance(0) == [A]
+    rig.engine.finish(A, DEAD)
+    assert seconds_until_probed(rig) == 3
+    rig.engine.finish(A, OK)
+    assert rig.told()[A] == (True, "ProbeSucceeded", "connected")
+    assert seconds_until_probed(rig) == 3  # planned while it was not ready
+    rig.engine.finish(A, OK)
+    assert seconds_until_probed(rig) == 10
+
+
+def test_the_first_look_after_it_went_down_comes_sooner_too(rig: Rig) -> None:
+    rig.apply(ips=(A,), probe=FASTER, known=known(A, True, "ProbeSucceeded"))
+    assert rig.advance(0) == [A]
+    rig.engine.finish(A, DEAD)
+    assert seconds_until_probed(rig) == 10
+    failed_at = rig.now
+    rig.now += 4
+    rig.engine.finish(A, DEAD)
+    assert rig.told()[A][0] is False
+    assert rig.woken[-1] == rig.now
+    starts = []
+    while len(starts) < 4:
+        if rig.advance(1):
+            rig.engine.finish(A, DEAD)
+            starts.append(rig.now - failed_at)
+    assert starts == [6, 9, 12, 15]  # and none at 10, where the tick of the longer period was planned
+
+
+def test_a_longer_period_while_not_ready_waits_no_longer_than_was_planned(rig: Rig) -> None:
+    rig.apply(
+        ips=(A,), probe={"notReadyPeriodSeconds": 30, "failureThreshold": 1}, known=known(A, True, "ProbeSucceeded")
+    )
+    rig.advance(0)
+    rig.engine.finish(A, DEAD)
+    assert seconds_until_probed(rig) == 10
+    rig.engine.finish(A, DEAD)
+    assert seconds_until_probed(rig) == 30

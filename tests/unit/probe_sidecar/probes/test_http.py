@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from app.api.core import HTTPGetAction
@@ -92,3 +94,92 @@ def test_line_10_nine_redirects_pass_and_the_tenth_fails() -> None:
     assert judge(request, 302, "http://elsewhere/").then == Outcome(
         Result.WARNING, "HTTP 302 after 9 redirects, redirect to another host not followed"
     )
+
+
+SAID = "HTTP 302, redirect to another host not followed"
+
+
+def options(**given: Any) -> HttpRequest:
+    action = HTTPGetAction.model_validate({"port": 8080, "path": "/a", **given})
+    return first_request(action, "10.0.0.1", "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "location", "outcome"),
+    [
+        pytest.param({"expectedStatuses": ["200-299", 401]}, 401, "", (Result.SUCCESS, "HTTP 401"), id="listed"),
+        pytest.param({"expectedStatuses": [503]}, 503, "", (Result.SUCCESS, "HTTP 503"), id="listed-error"),
+        pytest.param(
+            {"expectedStatuses": [401]},
+            200,
+            "",
+            (Result.FAILURE, "HTTP 200, not among expectedStatuses"),
+            id="unlisted",
+        ),
+        pytest.param(
+            {"expectedStatuses": [200]},
+            304,
+            "",
+            (Result.FAILURE, "HTTP 304, not among expectedStatuses"),
+            id="unlisted-304",
+        ),
+        pytest.param(
+            {"expectedStatuses": [302]}, 302, "/x", (Result.SUCCESS, "HTTP 302"), id="a-listed-redirect-is-not-followed"
+        ),
+        pytest.param(
+            {"expectedStatuses": [200]}, 302, "http://shop.example/", (Result.FAILURE, SAID), id="unlisted-other-host"
+        ),
+        pytest.param(
+            {"redirects": "Fail"}, 302, "/x", (Result.FAILURE, "HTTP 302, no redirect is accepted"), id="fail-relative"
+        ),
+        pytest.param(
+            {"redirects": "Fail"},
+            301,
+            "http://shop.example/",
+            (Result.FAILURE, "HTTP 301, no redirect is accepted"),
+            id="fail-other-host",
+        ),
+        pytest.param(
+            {"redirects": "Fail"}, 308, "", (Result.FAILURE, "HTTP 308, no redirect is accepted"), id="fail-no-location"
+        ),
+        pytest.param({"redirects": "Fail"}, 304, "", (Result.WARNING, "HTTP 304"), id="fail-304-is-no-redirect"),
+        pytest.param(
+            {"redirects": "Fail", "expectedStatuses": [302]},
+            302,
+            "/x",
+            (Result.SUCCESS, "HTTP 302"),
+            id="fail-but-listed",
+        ),
+    ],
+)
+def test_the_options_that_judge(given: dict[str, Any], status: int, location: str, outcome: tuple[Result, str]) -> None:
+    assert judge(options(**given), status, location).then == Outcome(*outcome)
+
+
+def test_expected_statuses_count_after_a_redirect_that_is_followed() -> None:
+    plan = judge(options(expectedStatuses=[204]), 302, "/x")
+    assert isinstance(plan.then, HttpRequest)
+    assert judge(plan.then, 204, "").then == Outcome(Result.SUCCESS, "HTTP 204 after 1 redirect")
+    assert judge(plan.then, 200, "").then == Outcome(
+        Result.FAILURE, "HTTP 200 after 1 redirect, not among expectedStatuses"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "location", "text"),
+    [
+        pytest.param(200, "", b"ok", id="success"),
+        pytest.param(304, "", b"ok", id="warning"),
+        pytest.param(302, "http://shop.example/", b"ok", id="redirect-elsewhere"),
+        pytest.param(302, "/x", b"", id="followed"),
+        pytest.param(500, "", b"", id="failure"),
+    ],
+)
+def test_which_bodies_must_contain_the_text(status: int, location: str, text: bytes) -> None:
+    assert judge(options(bodyContains="ok"), status, location).text == text
+
+
+def test_a_body_without_the_text_fails_whatever_the_status() -> None:
+    plan = judge(options(bodyContains="secret"), 200, "")
+    assert plan.end(found=True) == Outcome(Result.SUCCESS, "HTTP 200")
+    assert plan.end(found=False) == Outcome(Result.FAILURE, "HTTP 200, without the text of bodyContains")

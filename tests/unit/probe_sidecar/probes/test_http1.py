@@ -256,3 +256,45 @@ def test_phases_tell_what_is_awaited() -> None:
     assert exchange.phase == "waiting for the response"
     assert exchange.feed(HEAD + b"Content-Length: 2\r\n\r\n") is None
     assert exchange.phase == "reading the body"
+
+
+MISSING = failure("HTTP 200, without the text of bodyContains")
+FILL = b"x" * 10_236
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(HEAD + b"Content-Length: 8\r\n\r\nall good", OK, id="found"),
+        pytest.param(HEAD + b"Content-Length: 7\r\n\r\nall bad", MISSING, id="missing"),
+        pytest.param(HEAD + b"Content-Length: 0\r\n\r\n", MISSING, id="empty"),
+        pytest.param(HEAD + b"Content-Length: 3\r\n\r\nall good", MISSING, id="behind-the-end-of-the-body"),
+        pytest.param(b"HTTP/1.1 200 good\r\nX: good\r\nContent-Length: 1\r\n\r\nx", MISSING, id="only-in-the-head"),
+        pytest.param(HEAD + b"\r\n" + b"all good", OK, id="until-the-end"),
+        pytest.param(CHUNKED + b"2\r\ngo\r\n2\r\nod\r\n0\r\n\r\n", OK, id="across-chunks"),
+        pytest.param(CHUNKED + b"4;good\r\nxxxx\r\n0\r\nT: good\r\n\r\n", MISSING, id="only-in-the-framing"),
+        pytest.param(HEAD + b"\r\n" + FILL + b"good", OK, id="at-the-very-end-of-10240"),
+        pytest.param(HEAD + b"\r\n" + FILL + b"xgood", MISSING, id="one-byte-too-late"),
+        pytest.param(CHUNKED + b"2801\r\n" + FILL + b"xgood\r\n", MISSING, id="one-byte-too-late-in-a-chunk"),
+        pytest.param(HEAD + b"Content-Length: 9\r\n\r\ngood", failure("closed within the body"), id="d1-found-but-cut"),
+        pytest.param(
+            b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\ngood", failure("HTTP 503"), id="no-text-saves-a-bad-status"
+        ),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 100_000], ids=["byte-by-byte", "by-three", "at-once"])
+def test_a_text_in_the_body(answer: bytes, expected: Outcome, size: int) -> None:
+    action = HTTPGetAction(port=80, bodyContains="good")
+    exchange = Http1Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), b"", hop)
+    found: Answer = None
+    for at in range(0, len(answer), size):
+        found = exchange.feed(answer[at : at + size])
+        if found is not None:
+            break
+    assert (exchange.feed(b"") if found is None else found) == expected
+
+
+def test_expected_statuses_bypass_the_quick_look() -> None:
+    request = first_request(HTTPGetAction(port=80, expectedStatuses=(204,)), "10.0.0.1", "10.0.0.1")
+    answer = HEAD + b"Content-Length: 2\r\n\r\nok"
+    assert Http1Exchange(request, b"", hop).feed(answer) == failure("HTTP 200, not among expectedStatuses")

@@ -112,3 +112,29 @@ def test_the_request_opens_it() -> None:
             (b"user-agent", b"kube-probe/1.36"),
         ]
     )
+
+
+MISSING = failure("HTTP 200, without the text of bodyContains")
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        pytest.param(body(b"all good", END), success(200), id="found"),
+        pytest.param(body(b"all go") + body(b"od", END), success(200), id="across-frames"),
+        pytest.param(body(b"all bad", END), MISSING, id="missing"),
+        pytest.param(body(b"x" * 10_236 + b"good"), success(200), id="at-the-very-end-of-10240"),
+        pytest.param(body(b"x" * 10_237 + b"good"), MISSING, id="one-byte-too-late"),
+        pytest.param(body(b"all") + head(("t", "good"), end=END), MISSING, id="only-in-the-trailers"),
+    ],
+)
+def test_a_text_in_the_body(rest: bytes, expected: Outcome) -> None:
+    action = HTTPGetAction(port=443, scheme="HTTPS", bodyContains="good")
+    exchange = Http2Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), hop)
+    assert exchange.feed(SETTINGS + head((":status", "200")) + rest) == expected
+
+
+def test_an_answer_without_a_body_does_not_contain_the_text() -> None:
+    action = HTTPGetAction(port=443, scheme="HTTPS", bodyContains="good")
+    exchange = Http2Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), hop)
+    assert exchange.feed(SETTINGS + head((":status", "200"), end=END)) == MISSING
