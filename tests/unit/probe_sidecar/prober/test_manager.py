@@ -360,7 +360,7 @@ def test_the_first_look_after_it_went_down_comes_sooner_too(rig: Rig) -> None:
     rig.engine.finish(A, DEAD)
     assert rig.told()[A][0] is False
     assert rig.woken[-1] == rig.now
-    starts = []
+    starts: list[float] = []
     while len(starts) < 4:
         if rig.advance(1):
             rig.engine.finish(A, DEAD)

@@ -1,0 +1,77 @@
+"""Expected statuses, a text in the body, quicker looks while not ready, and failures that show below the threshold."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from playground.cluster import EXTERNAL_SERVICES
+from playground.until import until
+from tests.e2e.backends import Conduct, Mode
+from tests.e2e.manifests import external_service
+from tests.e2e.world import World, ready
+
+IPS = ("10.0.120.10", "10.0.120.11")
+
+
+def with_probe(name: str, http: dict[str, Any], **probe: Any) -> dict[str, Any]:
+    manifest = external_service(name, IPS)
+    manifest["spec"]["readinessProbe"] |= probe
+    manifest["spec"]["readinessProbe"]["httpGet"] |= http
+    return manifest
+
+
+async def message(world: World, name: str, ip: str) -> str:
+    entries = (await world.status(name)).get("addresses", ())
+    return next((str(entry["message"]) for entry in entries if entry["ip"] == ip), "")
+
+
+async def test_only_expected_statuses_count(world: World) -> None:
+    await world.apply(with_probe("web", {"expectedStatuses": ["200-204", 401]}))
+    await world.until_published("web", ready(IPS))
+    world.hosts.switch(IPS[0], status=401)
+    world.hosts.switch(IPS[1], status=206)
+    await world.until_published("web", ready(IPS[:1], but=IPS[1:]))
+    assert await message(world, "web", IPS[1]) == "HTTP 206, not among expectedStatuses"
+
+
+async def test_the_body_must_contain_the_text(world: World) -> None:
+    await world.apply(with_probe("web", {"bodyContains": "ok"}))
+    await world.until_published("web", ready(IPS))
+    await world.patch("web", {"spec": {"readinessProbe": {"httpGet": {"bodyContains": "certainly not"}}}})
+    await world.until_published("web", ready((), but=IPS))
+    said = await message(world, "web", IPS[0])
+    assert said == "HTTP 200, without the text of bodyContains"
+
+
+async def test_a_recovery_is_found_by_the_shorter_period(world: World, figures: Callable[..., None]) -> None:
+    slow = with_probe("web", {}, periodSeconds=60, notReadyPeriodSeconds=1, failureThreshold=1)
+    world.hosts.set(world.places(slow), Conduct(Mode.REFUSE))
+    await world.client.create(EXTERNAL_SERVICES.path(world.namespace), slow)
+    await world.until_published("web", ready((), but=IPS))
+    began = time.monotonic()
+    world.hosts.switch(IPS, Mode.HEALTHY)
+    await world.until_published("web", ready(IPS))
+    seconds = time.monotonic() - began
+    figures(recovery_seconds=round(seconds, 2))
+    assert seconds < 10, "the period of 60 s was waited for"
+
+
+async def test_failures_below_the_threshold_show_without_any_write(world: World) -> None:
+    await world.apply(with_probe("web", {}, failureThreshold=1_000))
+    await world.until_published("web", ready(IPS))
+    mark = world.mark()
+    world.hosts.switch(IPS[0], Mode.ERROR)
+
+    async def seen() -> bool:
+        async with httpx.AsyncClient(base_url=world.sidecar.url, trust_env=False) as client:
+            shown = (await client.get("/status", params={"name": "web", "ip": IPS[0]})).json()["addresses"]
+        return len(shown) == 1 and shown[0]["ready"] and shown[0]["consecutiveFailures"] >= 2
+
+    await until(seen, "two failures in the live view", seconds=15, every=0.1)
+    async with httpx.AsyncClient(base_url=world.sidecar.url, trust_env=False) as client:
+        table = (await client.get("/status.txt", params={"namespace": world.namespace})).text
+    assert "/1000 failed" in table
+    assert "HTTP 500" in table
+    assert world.writes(mark) == []
