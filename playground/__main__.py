@@ -19,7 +19,7 @@ from playground.scenarios.forms import Form, all_forms, verdict
 from playground.scenarios.outage import outage
 from playground.scenarios.restart import restart
 from playground.show import show
-from playground.stack import Playground
+from playground.stack import NoBackend, Playground
 from playground.until import Late
 
 Object = dict[str, Any]
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInput as problem:
         print(problem, file=sys.stderr)
         return 2
-    except (NotStarted, Late, RuntimeError) as problem:
+    except (NotStarted, NoBackend, Late, RuntimeError) as problem:
         print(f"python -m playground: {problem}", file=sys.stderr)
         return 1
 

@@ -14,7 +14,7 @@ from playground.backends import Mode
 from playground.journal import Journal
 from playground.keys import keys
 from playground.snapshot import Snapshot, snapshot
-from playground.stack import Playground
+from playground.stack import NoBackend, Playground
 from playground.view import live, plain
 
 Object = dict[str, Any]
@@ -33,7 +33,8 @@ async def show(playground: Playground, manifests: Sequence[Object], output: str,
             for line in introduction(playground, manifests):
                 print(line, flush=True)
         for manifest in manifests:
-            await playground.apply(manifest)
+            with contextlib.suppress(NoBackend):  # shown beside the addresses
+                await playground.apply(manifest)
         end = time.monotonic() + duration if duration is not None else float("inf")
         if output == "live":
             await _live(playground, journal, end)

@@ -38,6 +38,10 @@ SIDECAR_AGENT = "external-service-prober"
 ROLES = {SIDECAR_AGENT: SIDECAR, "metacontroller": CONTROLLER}
 
 
+class NoBackend(Exception):
+    """An ExternalService has been created, but nothing can be made to stand for some of its addresses."""
+
+
 class Playground:
     """`async with Playground() as playground:` a working loop, an implementation of `Cluster`. Nothing is left behind.
 
@@ -156,14 +160,18 @@ class Playground:
                 raise RuntimeError(f"the {child.name} has ended: {' | '.join(list(child.lines)[-5:])}")
 
     async def apply(self, manifest: Object) -> Object:
-        """Creates an ExternalService, with its namespace; waits until its backends are there."""
+        """Creates an ExternalService, with its namespace and backends; NoBackend if some cannot be had."""
         meta = {"namespace": SAMPLES_NAMESPACE} | manifest["metadata"]
         if self.api.get("Namespace", "", meta["namespace"]) is None:
             self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": meta["namespace"]}})
         body = {**manifest, "metadata": meta}
         for spot in spots(body):
             await self.backends.ensure(spot)
-        return await self._client.create(EXTERNAL_SERVICES.path(meta["namespace"]), body)
+        created = await self._client.create(EXTERNAL_SERVICES.path(meta["namespace"]), body)
+        problems = [self.backends.problems[spot] for spot in spots(body) if spot in self.backends.problems]
+        if problems:
+            raise NoBackend("; ".join(problems))
+        return created
 
     async def set_backend(self, ip: str, mode: Mode) -> None:
         """Switches the backends of an address."""

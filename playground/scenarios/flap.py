@@ -6,7 +6,6 @@ carries its number in its message, so that what was stored can be told apart fro
 
 import asyncio
 import random
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,13 +19,17 @@ from playground.until import Late, until
 Object = dict[str, Any]
 
 IDLE_PROBE = {"tcpSocket": {"port": 9}, "periodSeconds": 86_400, "initialDelaySeconds": 86_400}
+RESULTS = ("results lost in status", "addresses wrong in Endpoints")
 SETTLE_SECONDS = 30.0
 CALM_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Flapping:
-    """How to flap: gaps in seconds, all random choices from `seed`. `window` is only how long calm must last."""
+    """How to flap: gaps in seconds, all random choices from `seed`.
+
+    `window` is Metacontroller's, which calm must outlast; `settle` is how long calm may take to come.
+    """
 
     transitions: int = 300
     addresses: int = 20
@@ -34,16 +37,16 @@ class Flapping:
     longest: float = 0.2
     seed: int = 1
     window: float = 0.005
+    settle: float = SETTLE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One transition: its number, its address, what it says, when it was handed over."""
+    """One transition: its number, its address, what it says."""
 
     number: int
     ip: str
     ready: bool
-    at: float
 
 
 def manifest(addresses: int) -> Object:
@@ -61,12 +64,12 @@ async def flap(cluster: Cluster, how: Flapping) -> Report:
     meta, ips = parent["metadata"], parent["spec"]["ips"]
     async with Follower(cluster.client, meta["namespace"], meta["name"]) as timeline:
         await until(lambda: len(timeline.ready) == len(ips), "the first Endpoints", seconds=20 + 5 * how.window)
-        report.equal("calm before the first transition", await _calm(cluster, how.window), True)
+        report.equal("calm before the first transition", await _calm(cluster, how), True)
         mark = cluster.mark()
         verdicts = await _flap(cluster, meta["uid"], ips, how)
         wanted = {verdict.ip: verdict.ready for verdict in verdicts}
-        settled = await _settle(cluster, timeline, wanted, how.window)
-        judge(report, timeline, verdicts, wanted)
+        settled = await _settle(cluster, timeline, wanted, how)
+        judge(report, timeline, verdicts)
     writes = sum(write.actor == SIDECAR for write in cluster.writes(mark))
     report.at_most("writes of the sidecar", writes, how.transitions * 1.1)
     report.figures |= {
@@ -85,9 +88,8 @@ async def _flap(cluster: Cluster, uid: str, ips: Sequence[str], how: Flapping) -
     for number in range(1, how.transitions + 1):
         ip = dice.choice(ips)
         state[ip] = not state[ip]
-        at = time.monotonic()
         await cluster.tell(uid, [_address(ip, state[ip], number)])
-        verdicts.append(Verdict(number, ip, state[ip], at))
+        verdicts.append(Verdict(number, ip, state[ip]))
         await asyncio.sleep(dice.uniform(how.shortest, how.longest))
     return verdicts
 
@@ -98,26 +100,26 @@ def _address(ip: str, ready: bool, number: int) -> Object:
     return {"ip": ip, "ready": ready, "reason": reason, "message": f"verdict {number}", "lastTransitionTime": now}
 
 
-async def _settle(cluster: Cluster, timeline: Timeline, wanted: Mapping[str, bool], window: float) -> float | None:
+async def _settle(cluster: Cluster, timeline: Timeline, wanted: Mapping[str, bool], how: Flapping) -> float | None:
     """Waits until what is wanted is told and published and stays so; None if that does not come about."""
 
     async def right() -> bool:
         if not _right(timeline, wanted):
             return False
-        calm = await _is_calm(cluster, window)
+        calm = await _is_calm(cluster, how.window)
         return calm and _right(timeline, wanted)
 
     try:
-        passed = await until(right, "what is wanted", seconds=SETTLE_SECONDS, every=0.05)
+        passed = await until(right, "what is wanted", seconds=how.settle, every=0.05)
     except Late:
         return None
-    return round(passed - _calm_seconds(window), 3)
+    return round(passed - _calm_seconds(how.window), 3)
 
 
-async def _calm(cluster: Cluster, window: float) -> bool:
+async def _calm(cluster: Cluster, how: Flapping) -> bool:
     """False if it never comes: without the guard two stale states can take turns for ever."""
     try:
-        await until(lambda: _is_calm(cluster, window), "calm", seconds=SETTLE_SECONDS)
+        await until(lambda: _is_calm(cluster, how.window), "calm", seconds=how.settle)
     except Late:
         return False
     return True
@@ -138,13 +140,13 @@ def _right(timeline: Timeline, wanted: Mapping[str, bool]) -> bool:
     return all(told.get(ip) is ready and timeline.ready.get(ip) is ready for ip, ready in wanted.items())
 
 
-def judge(report: Report, timeline: Timeline, verdicts: Sequence[Verdict], wanted: Mapping[str, bool]) -> None:
+def judge(report: Report, timeline: Timeline, verdicts: Sequence[Verdict]) -> None:
     """The four promises, from what the watches have shown."""
-    latest = {verdict.ip: f"verdict {verdict.number}" for verdict in verdicts}
-    lost = [ip for ip, message in latest.items() if timeline.status.get(ip, (None, ""))[1] != message]
-    wrong = [ip for ip, ready in wanted.items() if timeline.ready.get(ip) is not ready]
-    report.equal("results lost in status", len(lost), 0)
-    report.equal("addresses wrong in Endpoints", len(wrong), 0)
+    latest = {verdict.ip: verdict for verdict in verdicts}
+    lost = [one.ip for one in latest.values() if timeline.status.get(one.ip) != (one.ready, f"verdict {one.number}")]
+    wrong = [one.ip for one in latest.values() if timeline.ready.get(one.ip) is not one.ready]
+    report.equal(RESULTS[0], len(lost), 0)
+    report.equal(RESULTS[1], len(wrong), 0)
     report.equal("older results stored again", stored_again(timeline.told), 0)
     report.equal("older states published again", published_again(timeline.published, timeline.told), 0)
 

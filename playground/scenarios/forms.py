@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 
 from playground.cluster import Cluster
 from playground.report import Report
-from playground.scenarios.flap import Flapping, flap
+from playground.scenarios.flap import RESULTS, Flapping, flap
 
 WINDOWS = (0.005, 2.0)
-RESULTS = ("results lost in status", "addresses wrong in Endpoints")
 
 
 @dataclass(frozen=True, slots=True)
