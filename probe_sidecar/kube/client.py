@@ -5,6 +5,7 @@ here: who asks knows what a failure means. The one exception is a 401 with a rot
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,6 +110,8 @@ class KubeClient:
     def __init__(self, http: httpx.AsyncClient, server_name: str | None = None) -> None:
         self._http = http
         self._extensions = {"sni_hostname": server_name} if server_name else {}
+        self.requests: Counter[tuple[str, int]] = Counter()
+        """Requests so far by method and HTTP status; 0: no answer."""
 
     async def close(self) -> None:
         """Close all connections."""
@@ -166,28 +169,38 @@ class KubeClient:
         """
         request = watch_request(resource, namespace, version, seconds)
         timeout = httpx.Timeout(CONNECT_SECONDS, read=idle)
+        answered = False
         try:
             async with self._http.stream(**self._arguments(request), timeout=timeout) as response:
+                self.requests["GET", response.status_code] += 1
+                answered = True
                 if response.status_code != 200:
                     raise from_response(response.status_code, response.headers, await response.aread())
                 async for line in _lines(response.aiter_bytes()):
                     yield line
         except httpx.RequestError as error:
+            self.requests["GET", 0] += not answered
             raise _translated(error) from error
 
     async def send(self, request: Request, deadline: float = REQUEST_SECONDS) -> Object:
         """Send one request and read the object it answers; `deadline` seconds span the whole exchange."""
-        timeout = httpx.Timeout(CONNECT_SECONDS, read=deadline)
-        try:
-            async with asyncio.timeout(deadline):
-                response = await self._http.request(**self._arguments(request), timeout=timeout)
-        except httpx.RequestError as error:
-            raise _translated(error) from error
-        except TimeoutError as error:
-            raise ApiError(0, TIMEOUT, f"no complete answer within {deadline:g} s") from error
+        response = await self._answer(request, deadline)
+        self.requests[request.method, response.status_code] += 1
         if not response.is_success:
             raise from_response(response.status_code, response.headers, response.content)
         return _object(response.status_code, response.content)
+
+    async def _answer(self, request: Request, deadline: float) -> httpx.Response:
+        timeout = httpx.Timeout(CONNECT_SECONDS, read=deadline)
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._http.request(**self._arguments(request), timeout=timeout)
+        except httpx.RequestError as error:
+            self.requests[request.method, 0] += 1
+            raise _translated(error) from error
+        except TimeoutError as error:
+            self.requests[request.method, 0] += 1
+            raise ApiError(0, TIMEOUT, f"no complete answer within {deadline:g} s") from error
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         headers = {"Accept": JSON, "User-Agent": "external-service-prober"}

@@ -66,9 +66,15 @@ class Reflector:
         self._version: str | None = None  # where to watch from; None: only a LIST can tell
         self.synced = False
         self.last_contact: float | None = None
+        self._born = clock()
         self.lists = 0
         self.watches = 0
         self.failures = 0
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the API server was last heard of; since the start, if it never was."""
+        return self._clock() - (self._born if self.last_contact is None else self.last_contact)
 
     async def run(self) -> None:
         """List and watch until cancelled."""

@@ -6,15 +6,17 @@ Knows no socket, no API server and no wall clock but the ones it is given.
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from app.api.core import GRPCAction, HTTPGetAction, TCPSocketAction
 from app.api.policy import AddressPolicy, refusal
 from app.api.v1alpha1 import AddressStatus, ExternalService, ExternalServiceSpec
 from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.schedule import Schedule, delayed, following, spread
+from probe_sidecar.prober.tally import LATENESS_BOUNDS, Durations, Tally
 from probe_sidecar.prober.target import Target
 from probe_sidecar.prober.threshold import fold
 from probe_sidecar.probes.engine import ProbeHandle
@@ -22,6 +24,8 @@ from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 
 log = logging.getLogger(__name__)
+
+PROBE_TYPES = {HTTPGetAction: "http", TCPSocketAction: "tcp", GRPCAction: "grpc"}
 
 
 class Engine(Protocol):
@@ -38,21 +42,26 @@ class Engine(Protocol):
 
 @dataclass(slots=True)
 class Stats:
-    """Counts since the process started. `late_seconds` is the sum, `latest_seconds` the maximum of actual minus due."""
+    """Counts since the process started. `lateness` is actual minus due of each start, `latest_seconds` its maximum."""
 
     probes: int = 0
     failures: int = 0
     unknown: int = 0
     transitions: int = 0
     collapsed_ticks: int = 0
-    late_seconds: float = 0.0
+    lateness: Durations = field(default_factory=lambda: Durations(LATENESS_BOUNDS))
     latest_seconds: float = 0.0
 
 
-@dataclass(slots=True)
-class _Parent:
+@dataclass(frozen=True, slots=True)
+class ProbedParent:
+    """One ExternalService that is worked for: what it wants, its probed addresses, and what their probes came to."""
+
+    namespace: str
+    name: str
     spec: ExternalServiceSpec
-    targets: dict[str, Target]
+    targets: Mapping[str, Target]
+    tally: Tally | None  # None: nothing of it is probed
 
 
 class ProberManager:
@@ -83,7 +92,7 @@ class ProberManager:
         self._phase = random.random() if phase is None else phase  # noqa: S311 - spreads load, guards nothing
         self._dial = dial
         self._on_due = on_due
-        self._parents: dict[str, _Parent] = {}
+        self._parents: dict[str, ProbedParent] = {}
         self._schedule: Schedule[Target] = Schedule()
         self._spread_starts = 0
 
@@ -99,13 +108,14 @@ class ProberManager:
             return
         before = held.targets if held else {}
         states = self._states(held, spec, known)
+        tally = _tally(spec, held.tally if held else None)
         targets: dict[str, Target] = {}
         for ip in self._probed(spec):
             target = before.get(ip)
             if target is None or target.probe != spec.readinessProbe:
-                target = self._begin(parent, states[ip], spread_starts)
+                target = self._begin(parent, states[ip], tally, spread_starts)
             targets[ip] = target
-        self._parents[uid] = _Parent(spec, targets)
+        self._parents[uid] = ProbedParent(parent.metadata.namespace, parent.metadata.name, spec, targets, tally)
         self._end(uid, before, targets)
         for target in targets.values():
             self._results.put(uid, target.state)
@@ -127,6 +137,10 @@ class ProberManager:
         """Every probed address, for those who show them."""
         for parent in self._parents.values():
             yield from parent.targets.values()
+
+    def parents(self) -> Iterable[ProbedParent]:
+        """Every ExternalService that is worked for, for those who show them."""
+        return self._parents.values()
 
     def next_due(self) -> float | None:
         """When `tick` has something to do next, in seconds of `clock`."""
@@ -151,7 +165,7 @@ class ProberManager:
             yield from (ip for ip in dict.fromkeys(spec.ips) if refusal(ip, self._policy) is None)
 
     def _states(
-        self, held: _Parent | None, spec: ExternalServiceSpec, known: Mapping[str, AddressStatus]
+        self, held: ProbedParent | None, spec: ExternalServiceSpec, known: Mapping[str, AddressStatus]
     ) -> dict[str, AddressStatus]:
         """The state from which each address of `spec` goes on."""
         now = self._now()
@@ -164,11 +178,13 @@ class ProberManager:
             for ip in spec.ips
         }
 
-    def _begin(self, parent: ExternalService, state: AddressStatus, spread_it: bool) -> Target:
+    def _begin(
+        self, parent: ExternalService, state: AddressStatus, tally: Tally | None, spread_it: bool
+    ) -> Target:
         probe, metadata = parent.spec.readinessProbe, parent.metadata
-        assert probe is not None  # noqa: S101 - `_probed` has named no address otherwise
+        assert probe is not None and tally is not None  # noqa: S101, PT018 - `_probed` has named no address otherwise
         prepared = prepare(probe, state.ip, self._dial(state.ip))
-        target = Target(metadata.uid, f"{metadata.namespace}/{metadata.name}", state.ip, probe, prepared, state)
+        target = Target(metadata.uid, f"{metadata.namespace}/{metadata.name}", state.ip, probe, prepared, state, tally)
         target.done = partial(self._done, target)
         self._plan(target, self._first_due(target, spread_it))
         return target
@@ -209,6 +225,7 @@ class ProberManager:
             return
         target.last, target.last_seconds, target.last_at = outcome, seconds, self._clock()
         self._count(target, outcome)
+        target.tally.note(outcome, seconds)
         target.run, verdict = fold(target.run, outcome, target.probe)
         if verdict is not None:
             self._judge(target, verdict, outcome.message)
@@ -230,6 +247,8 @@ class ProberManager:
         if not ready:
             self._hasten(target, probed_every=target.probe.period(ready=state.ready))
         self.stats.transitions += 1
+        if state.ready is not ready:
+            target.tally.turned(ready)
         log.info("%s: %s is %s: %s", target.parent, target.ip, "ready" if ready else "not ready", message)
         self._results.put(target.uid, target.state)
 
@@ -249,8 +268,16 @@ class ProberManager:
             log.warning("%s: probing %s went wrong on our side: %s", target.parent, target.ip, outcome.message)
 
     def _note_lateness(self, seconds: float) -> None:
-        self.stats.late_seconds += seconds
+        self.stats.lateness.note(seconds)
         self.stats.latest_seconds = max(self.stats.latest_seconds, seconds)
+
+
+def _tally(spec: ExternalServiceSpec, held: Tally | None) -> Tally | None:
+    """The counts go on while the kind of probe stays; with another they begin anew."""
+    if spec.readinessProbe is None:
+        return None
+    probe_type = PROBE_TYPES[type(spec.readinessProbe.handler)]
+    return held if held is not None and held.probe_type == probe_type else Tally(probe_type)
 
 
 def _adopt(known: AddressStatus) -> AddressStatus:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from app.api.core import Probe
 from app.api.v1alpha1 import AddressStatus
+from probe_sidecar.prober.tally import Tally
 from probe_sidecar.prober.threshold import Run
 from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.outcome import Outcome
@@ -25,6 +26,7 @@ class Target:
     probe: Probe
     prepared: PreparedProbe
     state: AddressStatus
+    tally: Tally
     done: Callable[[Outcome, float], None] = field(init=False)
     run: Run = field(default_factory=Run)
     handle: ProbeHandle | None = None

@@ -122,6 +122,11 @@ class ProbeEngine:
         self._closed = False
 
     @property
+    def limit(self) -> int:
+        """How many probes may hold a connection at once."""
+        return self._limit
+
+    @property
     def in_flight(self) -> int:
         """Probes that hold a connection."""
         return len(self._flights)

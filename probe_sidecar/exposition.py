@@ -1,0 +1,48 @@
+"""Metrics in Prometheus' text format, a slice at a time: ten thousand addresses must not keep the probes waiting.
+
+`prometheus_client.generate_latest` says the same, slower and in one go. Imports nobody of ours.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from prometheus_client import Metric
+from prometheus_client.samples import Sample
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+SLICE: Final = 500
+"""Samples written before the event loop has its turn: about a millisecond."""
+
+_NAMES: Final = {"counter": ("_total", "counter"), "info": ("_info", "gauge"), "unknown": ("", "untyped")}
+"""What the suffix and the type of an OpenMetrics family become in the text format; others stay."""
+
+_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+async def exposition(families: Iterable[Metric]) -> str:
+    """The page for a scrape."""
+    parts: list[str] = []
+    for family in families:
+        for part in _parts(family):
+            parts.append(part)
+            await asyncio.sleep(0)
+    return "".join(parts)
+
+
+def _parts(family: Metric) -> Iterator[str]:
+    suffix, kind = _NAMES.get(family.type, ("", family.type))
+    name = family.name + suffix
+    text = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
+    yield f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+    for start in range(0, len(family.samples), SLICE):
+        yield "".join(map(_line, family.samples[start : start + SLICE]))
+
+
+def _line(sample: Sample) -> str:
+    value = repr(float(sample.value))  # Prometheus reads numbers as Go does: any such form will do
+    if not sample.labels:
+        return f"{sample.name} {value}\n"
+    labels = ",".join([f'{name}="{text.translate(_ESCAPES)}"' for name, text in sorted(sample.labels.items())])
+    return f"{sample.name}{{{labels}}} {value}\n"

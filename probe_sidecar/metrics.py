@@ -1,0 +1,209 @@
+"""What the sidecar tells Prometheus, made at the scrape from counts that its parts keep anyway (docs/metrics.md).
+
+Series of an ExternalService end with it, or with its ownership; all others live as long as the process.
+"""
+
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from app.api.version import VERSION
+from probe_sidecar.kube.client import KubeClient
+from probe_sidecar.kube.reflector import Reflector
+from probe_sidecar.prober.manager import ProbedParent, ProberManager
+from probe_sidecar.prober.tally import Durations, Tally
+from probe_sidecar.probes.engine import ProbeEngine
+from probe_sidecar.status.publisher import StatusPublisher
+
+OF_PARENT = ("namespace", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of the sidecar that count."""
+
+    client: KubeClient
+    reflectors: Sequence[Reflector]
+    manager: ProberManager
+    engine: ProbeEngine
+    publisher: StatusPublisher
+
+
+def registry(parts: Parts, *, addresses: bool) -> CollectorRegistry:
+    """All metrics of the process. `addresses` off leaves out the one that has a series for each address."""
+    made = CollectorRegistry()
+    ProcessCollector(registry=made)
+    made.register(_Sidecar(parts, addresses=addresses))
+    return made
+
+
+class _Sidecar(Collector):
+    def __init__(self, parts: Parts, *, addresses: bool) -> None:
+        self._parts = parts
+        self._addresses = addresses
+
+    def collect(self) -> Iterator[Metric]:
+        """Each family is made whole before the next, so that none mixes two moments."""
+        parents = list(self._parts.manager.parents())
+        yield _build()
+        yield from _of_probes(parents)
+        yield from _of_parents(parents)
+        if self._addresses:
+            yield _of_addresses(parents)
+        yield from _of_schedule(self._parts.manager)
+        yield from _of_engine(self._parts.engine, self._parts.manager)
+        yield from _of_status(self._parts.publisher)
+        yield from _of_api(self._parts.client, self._parts.reflectors)
+
+
+def _build() -> Metric:
+    family = GaugeMetricFamily(
+        "eso_build_info", "Which version runs; always 1.", labels=("component", "version", "python")
+    )
+    family.add_metric(("sidecar", VERSION, platform.python_version()), 1)
+    return family
+
+
+def _of_probes(parents: Iterable[ProbedParent]) -> Iterator[Metric]:
+    tallies = [(parent.namespace, parent.name, parent.tally) for parent in parents if parent.tally is not None]
+    yield _results(tallies)
+    yield _durations(tallies)
+    yield _transitions(tallies)
+
+
+def _results(tallies: Iterable[tuple[str, str, Tally]]) -> Metric:
+    family = CounterMetricFamily(
+        "eso_probe",
+        "Probes of an ExternalService's addresses by result: successful, failed, or unknown (a fault of the prober).",
+        labels=(*OF_PARENT, "probe_type", "result"),
+    )
+    for namespace, name, tally in tallies:
+        for result, count in (("successful", tally.successful), ("failed", tally.failed), ("unknown", tally.unknown)):
+            family.add_metric((namespace, name, tally.probe_type, result), count)
+    return family
+
+
+def _durations(tallies: Iterable[tuple[str, str, Tally]]) -> Metric:
+    family = HistogramMetricFamily(
+        "eso_probe_duration_seconds",
+        "How long probes took, the failed ones too.",
+        labels=(*OF_PARENT, "probe_type"),
+    )
+    for namespace, name, tally in tallies:
+        family.add_metric((namespace, name, tally.probe_type), _buckets(tally.durations), tally.durations.total)
+    return family
+
+
+def _transitions(tallies: Iterable[tuple[str, str, Tally]]) -> Metric:
+    family = CounterMetricFamily(
+        "eso_address_transitions",
+        "How often an address of an ExternalService became ready or not ready.",
+        labels=(*OF_PARENT, "to"),
+    )
+    for namespace, name, tally in tallies:
+        family.add_metric((namespace, name, "ready"), tally.became_ready)
+        family.add_metric((namespace, name, "not_ready"), tally.became_not_ready)
+    return family
+
+
+def _of_parents(parents: Sequence[ProbedParent]) -> Iterator[Metric]:
+    yield GaugeMetricFamily("eso_external_services", "ExternalServices that this process works for.", len(parents))
+    probed = GaugeMetricFamily("eso_addresses", "Addresses of an ExternalService that are probed.", labels=OF_PARENT)
+    ready = GaugeMetricFamily("eso_addresses_ready", "Probed addresses that are ready.", labels=OF_PARENT)
+    for parent in parents:
+        if parent.tally is not None:
+            labels = (parent.namespace, parent.name)
+            probed.add_metric(labels, len(parent.targets))
+            ready.add_metric(labels, sum(target.state.ready for target in parent.targets.values()))
+    yield probed
+    yield ready
+
+
+def _of_addresses(parents: Iterable[ProbedParent]) -> Metric:
+    family = GaugeMetricFamily(
+        "eso_address_ready", "Whether a probed address is ready (1) or not (0).", labels=(*OF_PARENT, "address")
+    )
+    for parent in parents:
+        for ip, target in parent.targets.items():
+            family.add_metric((parent.namespace, parent.name, ip), target.state.ready)
+    return family
+
+
+def _of_schedule(manager: ProberManager) -> Iterator[Metric]:
+    lateness = manager.stats.lateness
+    yield HistogramMetricFamily(
+        "eso_schedule_lateness_seconds",
+        "How late probes were started.",
+        buckets=_buckets(lateness),
+        sum_value=lateness.total,
+    )
+    yield CounterMetricFamily(
+        "eso_schedule_collapsed_ticks",
+        "Probes left out because the one before was still running.",
+        manager.stats.collapsed_ticks,
+    )
+
+
+def _of_engine(engine: ProbeEngine, manager: ProberManager) -> Iterator[Metric]:
+    yield GaugeMetricFamily("eso_probes_in_flight", "Probes that hold a connection now.", engine.in_flight)
+    yield GaugeMetricFamily("eso_probes_waiting", "Probes that wait for a place among those.", engine.waiting)
+    yield GaugeMetricFamily("eso_probes_limit", "How many probes may hold a connection at once.", engine.limit)
+    yield CounterMetricFamily(
+        "eso_prober_faults", "Probes that failed for reasons of the prober's own, held against nobody.",
+        manager.stats.unknown,
+    )  # fmt: skip
+    yield CounterMetricFamily(
+        "eso_prober_away_seconds", "Time in which this process did not run although probes were under way.",
+        engine.away,
+    )  # fmt: skip
+
+
+def _of_status(publisher: StatusPublisher) -> Iterator[Metric]:
+    counts = publisher.counters
+    family = CounterMetricFamily(
+        "eso_status_writes",
+        "Writes of a status: ok, conflict (somebody was faster), vanished (it was just deleted), error.",
+        labels=("outcome",),
+    )
+    for outcome, count in (
+        ("ok", counts.writes),
+        ("conflict", counts.conflicts),
+        ("vanished", counts.vanished),
+        ("error", counts.errors),
+    ):
+        family.add_metric((outcome,), count)
+    yield family
+    yield CounterMetricFamily(
+        "eso_status_reasserts", "Writes of a status that had been written before, and overwritten.", counts.reasserts
+    )
+
+
+def _of_api(client: KubeClient, reflectors: Sequence[Reflector]) -> Iterator[Metric]:
+    family = CounterMetricFamily(
+        "eso_api_requests",
+        'Requests to the API server by method and status; "none": no answer.',
+        labels=("method", "code"),
+    )
+    for (method, status), count in sorted(client.requests.items()):
+        family.add_metric((method, str(status or "none")), count)
+    yield family
+    yield CounterMetricFamily("eso_lists", "LISTs of ExternalServices.", sum(one.lists for one in reflectors))
+    yield CounterMetricFamily("eso_watches", "Watches begun; each ends by itself.", sum(one.watches for one in reflectors))
+    yield CounterMetricFamily(
+        "eso_watch_failures", "LISTs and watches that failed or were cut.", sum(one.failures for one in reflectors)
+    )
+    yield GaugeMetricFamily(
+        "eso_watch_silence_seconds",
+        "How long nothing has been heard of the API server; a quiet watch speaks every 60 s.",
+        max((one.silence for one in reflectors), default=0.0),
+    )
+
+
+def _buckets(durations: Durations) -> list[tuple[str, float]]:
+    bounds = [*map(str, durations.bounds), "+Inf"]
+    return list(zip(bounds, accumulate(durations.counts), strict=True))

@@ -1,0 +1,60 @@
+"""Counts for the metrics, as plain numbers: the hot path adds, and whoever shows them makes the rest of it."""
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import Final
+
+from probe_sidecar.probes.outcome import Outcome, Result
+
+PROBE_BOUNDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Seconds. Eight, for each ExternalService has them: near and far addresses, the default time-out, and longer ones."""
+
+LATENESS_BOUNDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+"""Seconds. The ticker's own resolution (10 ms) is the first."""
+
+
+class Durations:
+    """A histogram of seconds: `counts[i]` lie in (bounds[i-1], bounds[i]], the last one above all bounds."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
+
+
+@dataclass(slots=True, eq=False)
+class Tally:
+    """What the probes of one ExternalService came to, over all its addresses. `probe_type` is "http", "tcp", "grpc"."""
+
+    probe_type: str
+    successful: int = 0
+    failed: int = 0
+    unknown: int = 0
+    became_ready: int = 0
+    became_not_ready: int = 0
+    durations: Durations = field(default_factory=lambda: Durations(PROBE_BOUNDS))
+
+    def note(self, outcome: Outcome, seconds: float) -> None:
+        """Count one probe. What went wrong on our side says nothing of how long an address takes."""
+        if outcome.result is Result.UNKNOWN:
+            self.unknown += 1
+            return
+        if outcome.success:
+            self.successful += 1
+        else:
+            self.failed += 1
+        self.durations.note(seconds)
+
+    def turned(self, ready: bool) -> None:
+        """Count one transition."""
+        if ready:
+            self.became_ready += 1
+        else:
+            self.became_not_ready += 1
