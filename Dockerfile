@@ -21,6 +21,6 @@ COPY --from=build /opt/eso /opt/eso
 ENV PATH=/opt/eso/bin:$PATH PYTHONPATH=/opt/eso/src PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /opt/eso/src
 USER 65532:65532
-EXPOSE 8080 8081
+EXPOSE 8080 8081 8082
 STOPSIGNAL SIGTERM
 CMD ["python", "-m", "app", "--host", "0.0.0.0", "--port", "8080"]

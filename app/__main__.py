@@ -3,24 +3,20 @@
 import argparse
 import logging
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
-
 from app.api.environment import InvalidSettings, load
 from app.api.manifest import InvalidInput
+from app.metrics import SyncMetrics
 from app.render import render
-from app.server import create_app
+from app.server import create_app, create_pages
+from app.serving import CannotListen, Door, listen, serve, url
 from app.settings import Settings
 from app.sync import SyncOptions
 
-KEEP_ALIVE_SECONDS = 120
-"""Longer than the 90 s for which Metacontroller keeps an idle connection: a POST into a closing one is lost."""
-
-SHUTDOWN_SECONDS = 10
+STATUS_AFTER = {signal.SIGTERM: 0, signal.SIGINT: 130}
 
 logger = logging.getLogger("app")
 
@@ -35,22 +31,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _serve(settings)
     except InvalidSettings as invalid:
         return _say(2, str(invalid))
-
-
-def server_config(settings: Settings) -> uvicorn.Config:
-    """How uvicorn serves: quiet while all is well, and connections outlive Metacontroller's."""
-    return uvicorn.Config(
-        create_app(settings),
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -68,26 +48,17 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _serve(settings: Settings) -> int:
     _log_to_stderr(settings)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again when it has shut down
+    for number, status in STATUS_AFTER.items():  # until the event loop takes care of signals
+        signal.signal(number, lambda *_, status=status: sys.exit(status))
+    metrics = SyncMetrics()
     try:
-        listener = _listen(settings.listen_host, settings.listen_port)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (while")[0]  # Python repeats the address there
-        return _say(1, f"cannot listen on {settings.listen_host} port {settings.listen_port}: {reason}")
-    host, port = listener.getsockname()[:2]
-    logger.info("listening on http://%s", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-    try:
-        uvicorn.Server(server_config(settings)).run(sockets=[listener])
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket; "::" takes IPv4 too. Raises OSError."""
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    both = host == "::" and socket.has_dualstack_ipv6()
-    return socket.create_server(address[:2], family=family, backlog=1024, dualstack_ipv6=both)
+        hook = Door(create_app(settings, metrics), listen(settings.listen_host, settings.listen_port))
+        pages = Door(create_pages(metrics), listen(settings.metrics_listen_host, settings.metrics_listen_port))
+    except CannotListen as problem:
+        return _say(1, str(problem))
+    logger.info("listening on %s", url(hook.listener))
+    logger.info("health and metrics on %s", url(pages.listener))
+    return STATUS_AFTER[serve((hook, pages))]
 
 
 def _log_to_stderr(settings: Settings) -> None:

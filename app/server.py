@@ -1,9 +1,12 @@
-"""The hook over HTTP: POST /sync for Metacontroller, health for the kubelet. The only module that knows FastAPI.
+"""The hook over HTTP: POST /sync for Metacontroller; health and metrics apart. The only module that knows FastAPI.
 
 An answer is either complete or not a 200 and says why in `{"error": ...}`: Metacontroller shows it in an Event.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -12,17 +15,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.hook import InvalidRequest, read
+from app.metrics import CONTENT_TYPE, SyncMetrics
 from app.settings import Settings
 from app.sync import SyncOptions, sync
 
 MAX_PROBLEMS = 20
-ROUTES = "POST /sync, GET /healthz, GET /readyz"
+ROUTES = "POST /sync"
 
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The ASGI application. It keeps no state: any number of replicas answer alike."""
+def create_app(settings: Settings, metrics: SyncMetrics | None = None) -> FastAPI:
+    """The ASGI application. It keeps no state but its `metrics`: any number of replicas answer alike."""
+    counted = metrics or SyncMetrics()
     options = SyncOptions(policy=settings.policy, uncopied_annotations=settings.uncopied_annotations)
     app = FastAPI(
         title="External Service Operator: sync hook", docs_url=None, redoc_url=None, redirect_slashes=False
@@ -30,18 +35,46 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.post("/sync", openapi_extra={"requestBody": _REQUEST_BODY}, responses=_RESPONSES)
     async def sync_hook(request: Request) -> Response:
-        body = await _body(request, settings.max_body_bytes)
-        return _json(200, _answer(_decoded(body), options))
-
-    @app.get("/healthz")
-    @app.get("/readyz")
-    async def health() -> Response:
-        return _json(200, {"status": "ok"})
+        with _measured(counted):
+            body = await _body(request, settings.max_body_bytes)
+            return _json(200, _answer(_decoded(body), options))
 
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
     app.add_exception_handler(Exception, _fail)
     return app
+
+
+def create_pages(metrics: SyncMetrics) -> FastAPI:
+    """Health and metrics, for a port of their own: what stands there is not for whoever reaches the hook."""
+    pages = FastAPI(title="External Service Operator: pages", openapi_url=None, redirect_slashes=False)
+
+    @pages.get("/healthz")
+    @pages.get("/readyz")
+    async def health() -> Response:
+        return _json(200, {"status": "ok"})
+
+    @pages.get("/metrics")
+    async def scraped() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    return pages
+
+
+@contextmanager
+def _measured(metrics: SyncMetrics) -> Iterator[None]:
+    started, outcome = perf_counter(), "failed"
+    try:
+        yield
+        outcome = "ok"
+    except HTTPException:
+        outcome = "refused"
+        raise
+    except ClientDisconnect:
+        outcome = "gone"
+        raise
+    finally:
+        metrics.note(outcome, perf_counter() - started)
 
 
 def _answer(body: object, options: SyncOptions) -> Any:

@@ -21,6 +21,14 @@ class Settings(CommonSettings):
     listen_port: int = Field(
         default=8080, ge=0, le=65535, description="a port number from 0 to 65535 (0: any free one)"
     )
+    metrics_listen_host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - Prometheus and the kubelet ask from outside the Pod
+        min_length=1,
+        description="an address of this machine",
+    )
+    metrics_listen_port: int = Field(
+        default=8082, ge=0, le=65535, description="a port number from 0 to 65535 (0: any free one)"
+    )
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024, description="a number of bytes, 1024 or more")
     uncopied_annotations: Annotated[tuple[str, ...], NoDecode] = Field(
         default=TOOL_ANNOTATIONS,

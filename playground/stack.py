@@ -26,7 +26,11 @@ from playground.until import until
 Object = dict[str, Any]
 
 HOOK = ("-m", "app", "--host", "127.0.0.1", "--port", "0")
-HOOK_ENVIRONMENT = {"ESO_ALLOW_LOOPBACK": "true"}
+HOOK_ENVIRONMENT = {
+    "ESO_ALLOW_LOOPBACK": "true",
+    "ESO_METRICS_LISTEN_HOST": "127.0.0.1",
+    "ESO_METRICS_LISTEN_PORT": "0",
+}
 SIDECAR_ENVIRONMENT = {
     "ESO_ALLOW_LOOPBACK": "true",
     "ESO_HEALTH_LISTEN_HOST": "127.0.0.1",

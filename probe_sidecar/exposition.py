@@ -18,8 +18,6 @@ SLICE: Final = 500
 _NAMES: Final = {"counter": ("_total", "counter"), "info": ("_info", "gauge"), "unknown": ("", "untyped")}
 """What the suffix and the type of an OpenMetrics family become in the text format; others stay."""
 
-_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
-
 
 async def exposition(families: Iterable[Metric]) -> str:
     """The page for a scrape."""
@@ -44,5 +42,9 @@ def _line(sample: Sample) -> str:
     value = repr(float(sample.value))  # Prometheus reads numbers as Go does: any such form will do
     if not sample.labels:
         return f"{sample.name} {value}\n"
-    labels = ",".join([f'{name}="{text.translate(_ESCAPES)}"' for name, text in sorted(sample.labels.items())])
+    labels = ",".join([f'{name}="{_escaped(text)}"' for name, text in sample.labels.items()])
     return f"{sample.name}{{{labels}}} {value}\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

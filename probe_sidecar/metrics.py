@@ -193,7 +193,9 @@ def _of_api(client: KubeClient, reflectors: Sequence[Reflector]) -> Iterator[Met
         family.add_metric((method, str(status or "none")), count)
     yield family
     yield CounterMetricFamily("eso_lists", "LISTs of ExternalServices.", sum(one.lists for one in reflectors))
-    yield CounterMetricFamily("eso_watches", "Watches begun; each ends by itself.", sum(one.watches for one in reflectors))
+    yield CounterMetricFamily(
+        "eso_watches", "Watches begun; each ends by itself.", sum(one.watches for one in reflectors)
+    )
     yield CounterMetricFamily(
         "eso_watch_failures", "LISTs and watches that failed or were cut.", sum(one.failures for one in reflectors)
     )

@@ -24,7 +24,8 @@ class Answer(NamedTuple):
 Query = Mapping[str, str]
 """What stands behind the "?", decoded; of a name that repeats the last."""
 
-Page = Callable[[Query], Answer]
+Page = Callable[[Query], Answer | Awaitable[Answer]]
+"""A page that takes long to make answers later, and lets others have their turn."""
 
 
 def health(problem: Callable[[], str | None]) -> Page:
@@ -42,7 +43,7 @@ def application(pages: Mapping[str, Page]) -> Callable[[MutableMapping[str, Any]
 
     async def serve(scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        answer = _answer(pages, scope["method"], scope["path"], query)
+        answer = await _answer(pages, scope["method"], scope["path"], query)
         body = answer.body.encode()
         headers = [(b"content-type", answer.content_type.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -51,20 +52,23 @@ def application(pages: Mapping[str, Page]) -> Callable[[MutableMapping[str, Any]
     return serve
 
 
-def _answer(pages: Mapping[str, Page], method: str, path: str, query: Query) -> Answer:
+async def _answer(pages: Mapping[str, Page], method: str, path: str, query: Query) -> Answer:
     page = pages.get(path)
     if page is None:
         return Answer(404, f"no such page; there are {', '.join(sorted(pages))}\n")
     if method not in {"GET", "HEAD"}:
         return Answer(405, "only GET and HEAD are answered here\n")
-    return page(query)
+    answer = page(query)
+    return answer if isinstance(answer, Answer) else await answer
 
 
 class PageServer:
     """Serves pages inside the running event loop until it is stopped."""
 
     def __init__(self, pages: Mapping[str, Page], *, host: str, port: int) -> None:
-        config = uvicorn.Config(application(pages), lifespan="off", access_log=False, log_level="warning", ws="none")
+        config = uvicorn.Config(
+            application(pages), lifespan="off", access_log=False, log_config=None, server_header=False, ws="none"
+        )
         self._server = _Embedded(config)
         self._address = (host, port)
         self.port = port

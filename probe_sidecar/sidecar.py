@@ -15,9 +15,11 @@ from pydantic import ValidationError
 
 from app.api.invalid import explain
 from app.api.v1alpha1 import GROUP, PLURAL, VERSION, ExternalService
+from probe_sidecar.exposition import CONTENT_TYPE, exposition
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.live import rows, status_page
+from probe_sidecar.metrics import Parts, registry
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.ticker import Ticker
@@ -84,12 +86,15 @@ class Sidecar:
             {
                 "/healthz": health(self._stalled),
                 "/readyz": health(self._unready),
+                "/metrics": self._metrics,
                 "/status": self._status,
                 "/status.txt": lambda query: self._status({"format": "text", **query}),
             },
             host=settings.health_listen_host,
             port=settings.health_listen_port,
         )
+        parts = Parts(client, (self.reflector,), self.manager, self.engine, self.publisher)
+        self._registry = registry(parts, addresses=settings.address_metrics)
         self.results.listen(self.publisher.wake)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -172,6 +177,9 @@ class Sidecar:
         parents = (reading.parent for uid, reading in self._readings.items() if self.manager.manages(uid))
         shown = rows(filter(None, parents), self.manager.targets(), self._policy)
         return Answer(*status_page(shown, query, at=rfc3339(), now=asyncio.get_running_loop().time()))
+
+    async def _metrics(self, _query: Query) -> Answer:
+        return Answer(200, await exposition(self._registry.collect()), CONTENT_TYPE)
 
     def _stalled(self) -> str | None:
         behind = self.ticker.overdue()

@@ -178,9 +178,7 @@ class ProberManager:
             for ip in spec.ips
         }
 
-    def _begin(
-        self, parent: ExternalService, state: AddressStatus, tally: Tally | None, spread_it: bool
-    ) -> Target:
+    def _begin(self, parent: ExternalService, state: AddressStatus, tally: Tally | None, spread_it: bool) -> Target:
         probe, metadata = parent.spec.readinessProbe, parent.metadata
         assert probe is not None and tally is not None  # noqa: S101, PT018 - `_probed` has named no address otherwise
         prepared = prepare(probe, state.ip, self._dial(state.ip))

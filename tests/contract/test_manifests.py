@@ -1,6 +1,7 @@
 """The manifests grant, name and start what the code does: no more, no less."""
 
 import importlib
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from app.__main__ import main as hook_main
 from app.api import v1alpha1
 from app.api.invalid import admission_problems, unknown_fields
+from app.api.version import VERSION
 from app.render import render
 from app.settings import Settings as HookSettings
 from app.sync import SyncOptions
@@ -193,6 +195,19 @@ def test_the_health_port_is_the_default_of_the_sidecar(pod: dict[str, Any]) -> N
     assert container(pod, "sidecar")["ports"] == [
         {"name": "health", "containerPort": SidecarSettings.model_fields["health_listen_port"].default}
     ]
+
+
+def test_the_metrics_port_is_the_default_of_the_hook(pod: dict[str, Any]) -> None:
+    assert container(pod, "hook")["ports"] == [
+        {"name": "hook", "containerPort": HookSettings.model_fields["listen_port"].default},
+        {"name": "hook-metrics", "containerPort": HookSettings.model_fields["metrics_listen_port"].default},
+    ]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((MANIFESTS.parent / "pyproject.toml").read_text())["project"]
+    (image,) = documents("kustomization.yaml")[0]["images"]
+    assert (project["version"], image["newTag"]) == (VERSION, VERSION)
 
 
 def test_the_hook_understands_its_arguments(pod: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

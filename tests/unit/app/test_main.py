@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from app.__main__ import main, server_config
-from app.settings import Settings
+from app.__main__ import main
 
 HUGE = b" " * 50_000_000
-METACONTROLLER_IDLE_SECONDS = 90  # net/http DefaultTransport IdleConnTimeout
+PAGES = {"ESO_METRICS_LISTEN_HOST": "127.0.0.1", "ESO_METRICS_LISTEN_PORT": "0"}
 CR = """\
 apiVersion: eso.crowdfox.com/v1alpha1
 kind: ExternalService
@@ -35,7 +34,7 @@ PARENT = {
 
 def environment(**variables: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ESO_")}
-    return {**kept, "PYTHONUNBUFFERED": "1", **variables}
+    return {**kept, "PYTHONUNBUFFERED": "1", **PAGES, **variables}
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -47,15 +46,23 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 @contextlib.contextmanager
 def serving() -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The process and its port, which it names itself in its one line at the start."""
+    """The process and the hook's port."""
+    with serving_both() as (process, port, _pages):
+        yield process, port
+
+
+@contextlib.contextmanager
+def serving_both() -> Iterator[tuple[subprocess.Popen[str], int, int]]:
+    """The process and its two ports, which it names itself in its two lines at the start."""
     command = [sys.executable, "-m", "app", "--host", "127.0.0.1", "--port", "0"]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            line = process.stderr.readline()
-            found = re.search(r"listening on http://127\.0\.0\.1:(\d+)$", line.strip())
-            assert found, line
-            yield process, int(found[1])
+            lines = process.stderr.readline() + process.stderr.readline()
+            listening = r"listening on http://127\.0\.0\.1:(\d+)\n.*health and metrics on http://127\.0\.0\.1:(\d+)\n"
+            found = re.search(listening, lines)
+            assert found, lines
+            yield process, int(found[1]), int(found[2])
         finally:
             process.kill()
 
@@ -93,7 +100,7 @@ def test_it_answers_keeps_the_connection_and_stops_at_once_and_in_peace_on_sigte
 
 
 def test_a_huge_body_is_refused_with_a_text_that_arrives_and_is_not_kept() -> None:
-    with serving() as (process, port):
+    with serving_both() as (process, port, pages):
         before = peak_memory(process.pid)
         for body in (HUGE, (HUGE[:100_000] for _ in range(500))):  # with a declared length, and in chunks
             with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
@@ -107,24 +114,54 @@ def test_a_huge_body_is_refused_with_a_text_that_arrives_and_is_not_kept() -> No
                     },
                 )
         assert peak_memory(process.pid) - before < len(HUGE)
-        assert health(port) == 200
+        assert health(pages) == 200
 
 
 def test_a_client_that_goes_away_leaves_no_trace() -> None:
-    with serving() as (process, port):
+    with serving_both() as (process, port, pages):
         with socket.create_connection(("127.0.0.1", port), timeout=10) as leaving:
             leaving.sendall(b"POST /sync HTTP/1.1\r\nHost: hook\r\nContent-Length: 100\r\n\r\n{")
-        assert health(port) == 200
+        assert health(pages) == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
 
-def test_connections_outlive_those_of_metacontroller() -> None:
-    config = server_config(Settings())
-    assert config.timeout_keep_alive > METACONTROLLER_IDLE_SECONDS
-    assert (config.loop, config.http, config.access_log) == ("uvloop", "httptools", False)
+def test_health_and_metrics_have_a_door_of_their_own() -> None:
+    with (
+        serving_both() as (_, hook, pages),
+        contextlib.closing(http.client.HTTPConnection("127.0.0.1", hook, timeout=10)) as asking,
+        contextlib.closing(http.client.HTTPConnection("127.0.0.1", pages, timeout=10)) as scraping,
+    ):
+        asking.request("POST", "/sync", json.dumps({"parent": PARENT}))
+        assert asking.getresponse().read()
+        asking.request("GET", "/metrics")
+        assert asking.getresponse().status == 404
+        scraping.request("GET", "/metrics")
+        scraped = scraping.getresponse()
+        assert (scraped.status, scraped.getheader("server")) == (200, None)
+        assert b'\neso_syncs_total{outcome="ok"} 1.0\n' in scraped.read()
+        assert health(pages) == 200
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["TERM", "INT"])
+def test_it_says_how_it_was_ended(number: int, status: int) -> None:
+    with serving() as (process, _):
+        process.send_signal(number)
+        assert process.wait(timeout=10) == status
+
+
+def test_a_running_answer_is_finished_before_the_end() -> None:
+    body = json.dumps({"parent": PARENT}).encode()
+    with serving_both() as (process, port, pages), socket.create_connection(("127.0.0.1", port), timeout=10) as asking:
+        asking.sendall(b"POST /sync HTTP/1.1\r\nHost: hook\r\nContent-Length: %d\r\n\r\n" % len(body))
+        asking.sendall(body[:10])
+        assert health(pages) == 200  # answered in turn, so the request above has been taken up
+        process.send_signal(signal.SIGTERM)
+        asking.sendall(body[10:])
+        assert asking.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert process.wait(timeout=10) == 0
 
 
 def test_a_port_in_use_is_one_line_and_status_1() -> None:

@@ -11,7 +11,7 @@ from app.server import create_app
 from app.settings import Settings
 
 JSON = {"content-type": "application/json"}
-ROUTES = "this hook answers POST /sync, GET /healthz, GET /readyz"
+ROUTES = "this hook answers POST /sync"
 PARENT = {
     "apiVersion": "eso.crowdfox.com/v1alpha1",
     "kind": "ExternalService",
@@ -31,13 +31,6 @@ async def test_a_sync_request_is_answered() -> None:
         answer = await hook.post("/sync", json={"parent": PARENT})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert [child["kind"] for child in answer.json()["children"]] == ["Service", "Endpoints", "Ingress"]
-
-
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-async def test_health(path: str) -> None:
-    async with client() as hook:
-        answer = await hook.get(path)
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
 @pytest.mark.parametrize(
@@ -74,7 +67,8 @@ async def test_health(path: str) -> None:
             id="wrong kind",
         ),
         pytest.param("GET", "/sync", None, 405, f"wrong method: {ROUTES}", id="wrong method"),
-        pytest.param("POST", "/healthz", None, 405, f"wrong method: {ROUTES}", id="wrong method for health"),
+        pytest.param("GET", "/healthz", None, 404, f"no such path: {ROUTES}", id="health has another port"),
+        pytest.param("GET", "/metrics", None, 404, f"no such path: {ROUTES}", id="metrics have another port"),
         pytest.param("GET", "/", None, 404, f"no such path: {ROUTES}", id="unknown path"),
         pytest.param("POST", "/sync/", b"{}", 404, f"no such path: {ROUTES}", id="no redirect"),
         pytest.param("GET", "/docs", None, 404, f"no such path: {ROUTES}", id="no pages"),
@@ -175,9 +169,5 @@ async def test_a_name_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFi
 async def test_the_interface_describes_itself() -> None:
     async with client() as hook:
         described = (await hook.get("/openapi.json")).json()
-    assert {path: sorted(methods) for path, methods in described["paths"].items()} == {
-        "/sync": ["post"],
-        "/healthz": ["get"],
-        "/readyz": ["get"],
-    }
+    assert {path: sorted(methods) for path, methods in described["paths"].items()} == {"/sync": ["post"]}
     assert sorted(described["paths"]["/sync"]["post"]["responses"]) == ["200", "400", "413", "422", "500"]

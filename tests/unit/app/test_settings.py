@@ -19,6 +19,8 @@ def test_the_defaults() -> None:
     assert load(Settings).model_dump() == {
         "listen_host": "0.0.0.0",
         "listen_port": 8080,
+        "metrics_listen_host": "0.0.0.0",
+        "metrics_listen_port": 8082,
         "max_body_bytes": 16_777_216,
         "allowed_cidrs": (),
         "denied_cidrs": (),

@@ -10,6 +10,7 @@ import pytest
 from app.api.policy import AddressPolicy
 from app.api.v1alpha1 import AddressStatus, ExternalService
 from probe_sidecar.live import MOST_LINES, Row, rows, status_page
+from probe_sidecar.prober.tally import Tally
 from probe_sidecar.prober.target import Target
 from probe_sidecar.prober.threshold import Run
 from probe_sidecar.probes.outcome import Outcome, Result
@@ -40,7 +41,7 @@ def target(owner: ExternalService, ip: str, *, ready: bool, run: Run, last: Outc
     state = AddressStatus(
         ip=ip, ready=ready, reason=reason, message="connected", lastTransitionTime="2026-01-01T00:00:00Z"
     )
-    made = Target(owner.metadata.uid, f"shop/{owner.metadata.name}", ip, probe, prepare(probe, ip), state)
+    made = Target(owner.metadata.uid, f"shop/{owner.metadata.name}", ip, probe, prepare(probe, ip), state, Tally("tcp"))
     made.run, made.last, made.last_seconds, made.last_at, made.due = run, last, 0.0123456789, NOW - 3.2, NOW + 6.8
     return made
 

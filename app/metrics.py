@@ -1,0 +1,64 @@
+"""What the hook tells Prometheus: how many syncs, how long they took, how they ended (docs/metrics.md)."""
+
+import platform
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from app.api.version import VERSION
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+OUTCOMES: Final = ("ok", "refused", "unauthorized", "failed", "gone")
+"""refused: answered 4xx with a text; failed: a bug of ours, 500; gone: the client left before the answer."""
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, of no use to anyone here
+
+
+class SyncMetrics:
+    """One set for each application, so that several in one process (tests) do not add up."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._seconds = Histogram(
+            "eso_sync_duration_seconds",
+            "How long sync requests took, their bodies included.",
+            ("outcome",),
+            registry=self._registry,
+            buckets=BOUNDS,
+        )
+        self._syncs = Counter(
+            "eso_syncs",
+            "Sync requests by outcome: ok, refused (4xx with a text), unauthorized, failed (bug), gone (client left).",
+            ("outcome",),
+            registry=self._registry,
+        )
+        for outcome in OUTCOMES:
+            self._syncs.labels(outcome)  # there from the start, or a first failure would make no rate
+        build = Gauge(
+            "eso_build_info",
+            "Which version runs; always 1.",
+            ("component", "version", "python"),
+            registry=self._registry,
+        )
+        build.labels("hook", VERSION, platform.python_version()).set(1)
+
+    def note(self, outcome: str, seconds: float) -> None:
+        """Count one sync request; `outcome` is one of OUTCOMES."""
+        self._syncs.labels(outcome).inc()
+        self._seconds.labels(outcome).observe(seconds)
+
+    def text(self) -> bytes:
+        """The page for a scrape."""
+        return generate_latest(self._registry)

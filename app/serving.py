@@ -1,0 +1,91 @@
+"""How the hook's two doors are served: /sync for Metacontroller on one, health and metrics on the other."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import uvicorn
+
+KEEP_ALIVE_SECONDS = 120
+"""Longer than the 90 s for which Metacontroller keeps an idle connection: a POST into a closing one is lost."""
+
+SHUTDOWN_SECONDS = 10
+
+
+class CannotListen(Exception):
+    """The address cannot be had; the text says which and why."""
+
+
+class Door(NamedTuple):
+    """An application, and the socket where it is asked."""
+
+    app: Any
+    listener: socket.socket
+
+
+def server_config(app: Any) -> uvicorn.Config:
+    """How uvicorn serves: quiet while all is well, and connections outlive Metacontroller's."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; "::" takes IPv4 too. Raises CannotListen."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        both = host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server(address[:2], family=family, backlog=1024, dualstack_ipv6=both)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]  # Python repeats the address there
+        raise CannotListen(f"cannot listen on {host} port {port}: {reason}") from None
+
+
+def url(listener: socket.socket, scheme: str = "http") -> str:
+    """Where a listening socket is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def serve(doors: Sequence[Door]) -> signal.Signals:
+    """Serve until SIGTERM or SIGINT, and give that signal. Running answers are finished first."""
+    servers = [_Server(server_config(door.app)) for door in doors]
+    with asyncio.Runner(loop_factory=servers[0].config.get_loop_factory()) as runner:
+        return runner.run(_serve(servers, [door.listener for door in doors]))
+
+
+async def _serve(servers: Sequence["_Server"], listeners: Sequence[socket.socket]) -> signal.Signals:
+    told: list[signal.Signals] = []
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        told.append(number)
+        for server in servers:
+            server.handle_exit(number, None)  # a second SIGINT does not wait for running answers
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    async with asyncio.TaskGroup() as group:
+        for server, listener in zip(servers, listeners, strict=True):
+            group.create_task(server.serve(sockets=[listener]))
+    return told[0]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves the process's signals to us: there are two of it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

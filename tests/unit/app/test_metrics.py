@@ -1,0 +1,75 @@
+"""The hook's metrics, as Prometheus reads them."""
+
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.metrics import OUTCOMES, SyncMetrics
+from app.server import create_app, create_pages
+from app.settings import Settings
+
+PARENT = {
+    "apiVersion": "eso.crowdfox.com/v1alpha1",
+    "kind": "ExternalService",
+    "metadata": {"name": "api", "namespace": "shop", "annotations": {"a": "b"}},
+    "spec": {"port": 80, "ips": ["10.0.0.1"], "hosts": [{"host": "a.io"}]},
+}
+NOT_TEXT: Any = (1,)
+BROKEN = Settings.model_construct(uncopied_annotations=NOT_TEXT)
+
+
+def values(metrics: SyncMetrics, name: str) -> dict[str, float]:
+    """The values of one series name, by outcome."""
+    families = text_string_to_metric_families(metrics.text().decode())
+    return {
+        sample.labels.get("outcome", ""): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def hook(metrics: SyncMetrics, settings: Settings | None = None) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(create_app(settings or Settings(), metrics), raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://hook")
+
+
+def test_every_outcome_is_there_before_it_happens() -> None:
+    assert values(SyncMetrics(), "eso_syncs_total") == dict.fromkeys(OUTCOMES, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("body", "settings", "outcome"),
+    [
+        pytest.param({"parent": PARENT}, Settings(), "ok", id="answered"),
+        pytest.param({"parent": {**PARENT, "spec": {}}}, Settings(), "refused", id="refused with a text"),
+        pytest.param({"parent": PARENT}, BROKEN, "failed", id="a bug"),
+    ],
+)
+async def test_a_sync_counts_once_by_how_it_ended(body: object, settings: Settings, outcome: str) -> None:
+    metrics = SyncMetrics()
+    async with hook(metrics, settings) as client:
+        await client.post("/sync", json=body)
+    assert values(metrics, "eso_syncs_total") == {**dict.fromkeys(OUTCOMES, 0.0), outcome: 1.0}
+    assert values(metrics, "eso_sync_duration_seconds_count") == {outcome: 1.0}
+    assert 0 < values(metrics, "eso_sync_duration_seconds_sum")[outcome] < 60
+
+
+async def test_a_lost_stranger_is_no_sync() -> None:
+    metrics = SyncMetrics()
+    async with hook(metrics) as client:
+        await client.get("/")
+    assert values(metrics, "eso_sync_duration_seconds_count") == {}
+
+
+async def test_the_pages() -> None:
+    transport = httpx.ASGITransport(create_pages(SyncMetrics()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://pages") as pages:
+        assert [(await pages.get(path)).status_code for path in ("/healthz", "/readyz", "/sync", "/openapi.json")] == [
+            200, 200, 404, 404,
+        ]  # fmt: skip
+        scraped = await pages.get("/metrics")
+    assert scraped.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert 'eso_build_info{component="hook",' in scraped.text

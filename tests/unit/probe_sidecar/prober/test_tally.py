@@ -1,0 +1,35 @@
+import pytest
+
+from probe_sidecar.prober.tally import Durations, Tally
+from probe_sidecar.probes.outcome import Outcome, Result
+
+
+def test_durations_lie_at_or_below_their_bound() -> None:
+    durations = Durations((0.1, 1.0))
+    for seconds in (0.0, 0.1, 0.11, 1.0, 1.01, 60.0):
+        durations.note(seconds)
+    assert durations.counts == [2, 2, 2]
+    assert durations.total == pytest.approx(62.22)
+
+
+@pytest.mark.parametrize(
+    ("result", "counts", "timed"),
+    [
+        pytest.param(Result.SUCCESS, (1, 0, 0), 1, id="success"),
+        pytest.param(Result.WARNING, (1, 0, 0), 1, id="a warning is a success"),
+        pytest.param(Result.FAILURE, (0, 1, 0), 1, id="failures take time too"),
+        pytest.param(Result.UNKNOWN, (0, 0, 1), 0, id="our own fault says nothing of the address"),
+    ],
+)
+def test_each_probe_counts_once(result: Result, counts: tuple[int, int, int], timed: int) -> None:
+    tally = Tally("http")
+    tally.note(Outcome(result, "words"), 0.2)
+    assert (tally.successful, tally.failed, tally.unknown) == counts
+    assert sum(tally.durations.counts) == timed
+
+
+def test_transitions_are_counted_by_direction() -> None:
+    tally = Tally("tcp")
+    for ready in (True, False, True):
+        tally.turned(ready)
+    assert (tally.became_ready, tally.became_not_ready) == (2, 1)

@@ -1,0 +1,66 @@
+"""The text says what the library's own says, and the event loop has its turn meanwhile."""
+
+import asyncio
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from probe_sidecar.exposition import SLICE, exposition
+
+
+class Families(Collector):
+    def __init__(self, *families: Metric) -> None:
+        self.families = families
+
+    def collect(self) -> tuple[Metric, ...]:
+        return self.families
+
+
+def odd_families() -> tuple[Metric, ...]:
+    counter = CounterMetricFamily("eso_things", 'Help with a \\ and\na second line and "quotes".', labels=("name",))
+    for number, name in enumerate(('say "hi"', "back\\slash", "new\nline", "grün", "")):
+        counter.add_metric((name,), number * 1e12)
+    histogram = HistogramMetricFamily("eso_seconds", "Seconds.", labels=("namespace", "name"))
+    histogram.add_metric(("b", "a"), [("0.1", 1), ("+Inf", 3)], 2.5)
+    return counter, histogram, GaugeMetricFamily("eso_up", "Up.", 1), InfoMetricFamily("eso_made", "Made.", {"by": "x"})
+
+
+async def test_it_says_what_the_library_says() -> None:
+    families = odd_families()
+    registry = CollectorRegistry()
+    registry.register(Families(*families))
+    theirs = list(text_string_to_metric_families(generate_latest(registry).decode()))
+    ours = list(text_string_to_metric_families(await exposition(families)))
+    assert [(one.name, one.type, one.documentation, one.samples) for one in ours] == [
+        (one.name, one.type, one.documentation, one.samples) for one in theirs
+    ]
+    assert len(ours) == 4
+
+
+async def test_the_words_of_one_family() -> None:
+    family = CounterMetricFamily("eso_things", "Things.", labels=("name",))
+    family.add_metric(('a"b',), 2)
+    assert await exposition([family]) == (
+        '# HELP eso_things_total Things.\n# TYPE eso_things_total counter\neso_things_total{name="a\\"b"} 2.0\n'
+    )
+
+
+async def test_many_samples_let_others_have_their_turn() -> None:
+    family = GaugeMetricFamily("eso_up", "Up.", labels=("name",))
+    for number in range(SLICE * 4):
+        family.add_metric((str(number),), 1)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    text = await exposition([family])
+    task.cancel()
+    assert text.count("\n") == SLICE * 4 + 2
+    assert turns >= 4

@@ -1,0 +1,217 @@
+"""What the sidecar tells Prometheus, from counts made by its own parts; no probe is sent and nobody is asked."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import Metric
+
+from app.api.policy import AddressPolicy
+from app.api.v1alpha1 import ExternalService
+from probe_sidecar.kube.client import KubeClient, Resource, connect
+from probe_sidecar.kube.credentials import plain_url
+from probe_sidecar.kube.reflector import Reflector
+from probe_sidecar.metrics import Parts, registry
+from probe_sidecar.prober.manager import ProberManager
+from probe_sidecar.prober.results import Results
+from probe_sidecar.probes.engine import ProbeEngine
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.status.publisher import StatusPublisher
+
+A, B = "10.0.100.10", "10.0.100.11"
+THINGS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
+
+
+class Rig:
+    """The parts of a sidecar that has not been started."""
+
+    def __init__(self, client: KubeClient) -> None:
+        loop = asyncio.get_running_loop()
+        self.engine = ProbeEngine(loop, limit=7)
+        self.manager = ProberManager(
+            self.engine, Results(), clock=lambda: 0.0, now=lambda: "t0", policy=AddressPolicy(), phase=0.0
+        )
+        self.publisher = StatusPublisher(client, THINGS, lambda _raw: None)
+        self.now = 100.0
+        self.reflector = Reflector(client, THINGS, lambda *_: None, clock=lambda: self.now)
+        self.parts = Parts(client, (self.reflector,), self.manager, self.engine, self.publisher)
+
+    def apply(self, uid: str = "uid-1", name: str = "web", probe: dict[str, Any] | None = None, *ips: str) -> None:
+        spec = {"port": 80, "ips": ips or [A, B], "readinessProbe": probe or {"tcpSocket": {"port": 80}}}
+        self.manager.apply(parent(uid, name, spec), {}, spread_starts=False)
+
+    def finish(self, ip: str, outcome: Outcome, seconds: float) -> None:
+        """What the engine would say of a probe."""
+        next(target for target in self.manager.targets() if target.ip == ip).done(outcome, seconds)
+
+    def families(self, *, addresses: bool = True) -> dict[str, Metric]:
+        made = registry(self.parts, addresses=addresses).collect()
+        return {family.name: family for family in made if family.name.startswith("eso_")}
+
+    def values(self, name: str, **labels: str) -> dict[tuple[str, ...], float]:
+        """Each sample's value by its label values, of those that carry `labels`."""
+        return {
+            tuple(sample.labels.values()): sample.value
+            for family in self.families().values()
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        }
+
+
+def parent(uid: str, name: str, spec: dict[str, Any]) -> ExternalService:
+    metadata = {"name": name, "namespace": "shop", "uid": uid}
+    kind = {"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "ExternalService"}
+    return ExternalService.model_validate({**kind, "metadata": metadata, "spec": spec})
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    client = connect(plain_url("http://127.0.0.1:1"))
+    rig = Rig(client)
+    yield rig
+    rig.engine.close()
+    await client.close()
+
+
+UP = Outcome(Result.SUCCESS, "connected")
+DOWN = Outcome(Result.FAILURE, "connection refused")
+OURS = Outcome(Result.UNKNOWN, "too many open files")
+
+
+async def test_probes_are_counted_by_external_service_kind_and_result(rig: Rig) -> None:
+    rig.apply()
+    for ip, outcome in ((A, UP), (A, DOWN), (B, DOWN), (B, OURS)):
+        rig.finish(ip, outcome, 0.02)
+    assert rig.values("eso_probe_total") == {
+        ("shop", "web", "tcp", "successful"): 1,
+        ("shop", "web", "tcp", "failed"): 2,
+        ("shop", "web", "tcp", "unknown"): 1,
+    }
+    assert rig.values("eso_prober_faults_total") == {(): 1}
+
+
+async def test_durations_are_a_histogram_without_our_own_faults(rig: Rig) -> None:
+    rig.apply()
+    for outcome, seconds in ((UP, 0.005), (DOWN, 0.3), (UP, 20.0), (OURS, 0.1)):
+        rig.finish(A, outcome, seconds)
+    assert rig.values("eso_probe_duration_seconds_bucket") == {
+        ("shop", "web", "tcp", bound): count
+        for bound, count in zip(
+            ("0.005", "0.025", "0.1", "0.25", "0.5", "1.0", "2.5", "10.0", "+Inf"),
+            (1, 1, 1, 1, 2, 2, 2, 2, 3),
+            strict=True,
+        )
+    }
+    assert rig.values("eso_probe_duration_seconds_sum")["shop", "web", "tcp"] == pytest.approx(20.305)
+    assert rig.values("eso_probe_duration_seconds_count") == {("shop", "web", "tcp"): 3}
+
+
+async def test_readiness_is_told_for_each_address_and_in_sum(rig: Rig) -> None:
+    rig.apply()
+    rig.finish(B, UP, 0.1)
+    assert rig.values("eso_address_ready") == {("shop", "web", A): 0, ("shop", "web", B): 1}
+    assert rig.values("eso_addresses") == {("shop", "web"): 2}
+    assert rig.values("eso_addresses_ready") == {("shop", "web"): 1}
+    assert rig.values("eso_external_services") == {(): 1}
+
+
+async def test_transitions_are_counted_by_direction_and_a_first_verdict_of_not_ready_is_none(rig: Rig) -> None:
+    rig.apply(probe={"tcpSocket": {"port": 80}, "failureThreshold": 1})
+    for ip, outcome in ((A, UP), (A, DOWN), (A, UP), (B, DOWN)):
+        rig.finish(ip, outcome, 0.1)
+    assert rig.values("eso_address_transitions_total") == {
+        ("shop", "web", "ready"): 2,
+        ("shop", "web", "not_ready"): 1,
+    }
+
+
+async def test_addresses_can_be_left_out(rig: Rig) -> None:
+    rig.apply()
+    assert "eso_address_ready" in rig.families()
+    assert "eso_address_ready" not in rig.families(addresses=False)
+    assert [
+        sample
+        for family in rig.families(addresses=False).values()
+        for sample in family.samples
+        if A in sample.labels.values()
+    ] == []
+
+
+async def test_series_end_with_their_external_service(rig: Rig) -> None:
+    rig.apply("uid-1", "web")
+    rig.apply("uid-2", "other")
+    rig.manager.release("uid-1")
+    told = {
+        sample.labels["name"]
+        for family in rig.families().values()
+        for sample in family.samples
+        if "name" in sample.labels
+    }
+    assert told == {"other"}
+
+
+async def test_counts_go_on_over_an_edit_and_begin_anew_with_another_kind_of_probe(rig: Rig) -> None:
+    rig.apply()
+    rig.finish(A, UP, 0.1)
+    rig.apply("uid-1", "web", {"tcpSocket": {"port": 81}})
+    assert rig.values("eso_probe_total", result="successful") == {("shop", "web", "tcp", "successful"): 1}
+    rig.apply("uid-1", "web", {"grpc": {"port": 81}})
+    assert rig.values("eso_probe_total", result="successful") == {("shop", "web", "grpc", "successful"): 0}
+
+
+async def test_without_a_probe_nothing_is_counted(rig: Rig) -> None:
+    rig.manager.apply(parent("uid-1", "web", {"port": 80, "ips": [A]}), {}, spread_starts=False)
+    assert rig.values("eso_external_services") == {(): 1}
+    assert rig.values("eso_addresses") == rig.values("eso_address_ready") == rig.values("eso_probe_total") == {}
+
+
+async def test_the_api_server_is_told_of(rig: Rig) -> None:
+    rig.parts.client.requests.update({("PATCH", 200): 3, ("GET", 0): 1})
+    rig.reflector.watches = 2
+    assert rig.values("eso_api_requests_total") == {("GET", "none"): 1, ("PATCH", "200"): 3}
+    assert rig.values("eso_watches_total") == {(): 2}
+    rig.now += 7
+    assert rig.values("eso_watch_silence_seconds") == {(): 7}
+
+
+async def test_status_writes_are_told_by_outcome(rig: Rig) -> None:
+    counters = rig.publisher.counters
+    counters.writes, counters.conflicts, counters.errors, counters.vanished, counters.reasserts = 5, 4, 3, 2, 1
+    assert rig.values("eso_status_writes_total") == {("ok",): 5, ("conflict",): 4, ("vanished",): 2, ("error",): 3}
+    assert rig.values("eso_status_reasserts_total") == {(): 1}
+
+
+async def test_the_engines_limit_is_told(rig: Rig) -> None:
+    told = [rig.values(f"eso_probes_{name}") for name in ("in_flight", "waiting", "limit")]
+    assert told == [{(): 0}, {(): 0}, {(): 7}]
+
+
+async def test_names_and_help_are_as_promtool_wants_them(rig: Rig) -> None:
+    rig.apply()
+    rig.parts.client.requests["GET", 200] = 1
+    for family in rig.families().values():
+        assert family.documentation.endswith("."), family.name
+        assert family.samples, family.name
+        assert family.type in ("counter", "gauge", "histogram")
+        assert not family.name.endswith(("_total", "_count", "_sum", "_bucket")), family.name
+        if family.type == "histogram":
+            assert family.name.endswith("_seconds")
+
+
+async def test_every_metric_stands_in_the_documentation(rig: Rig) -> None:
+    rig.apply()
+    document = DOCUMENT.read_text()
+    names = {family.name + ("_total" if family.type == "counter" else "") for family in rig.families().values()}
+    assert [name for name in sorted(names) if f"`{name}`" not in document] == []
+
+
+async def test_the_documented_number_of_series_is_right(rig: Rig) -> None:
+    def series() -> int:
+        return sum("name" in sample.labels for family in rig.families().values() for sample in family.samples)
+
+    rig.apply()
+    assert series() == 18 + 2
+    assert "An ExternalService has 18 series" in DOCUMENT.read_text()
