@@ -66,10 +66,11 @@ class Hook(Process):
     """`python -m app`, without any right: it never calls the API server."""
 
     def __init__(self, directory: Path) -> None:
-        (port,) = free_ports(1)
+        port, pages = free_ports(2)
         self.url = f"http://{HOST}:{port}"
         command = [sys.executable, "-m", "app", "--host", HOST, "--port", str(port)]
-        super().__init__(_python("hook", command, directory, f"{self.url}/readyz"))
+        environment = {"ESO_METRICS_LISTEN_HOST": HOST, "ESO_METRICS_LISTEN_PORT": str(pages)}
+        super().__init__(_python("hook", command, directory, f"http://{HOST}:{pages}/readyz", environment))
 
 
 class Sidecar(Process):

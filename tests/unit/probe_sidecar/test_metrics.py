@@ -97,13 +97,9 @@ async def test_durations_are_a_histogram_without_our_own_faults(rig: Rig) -> Non
     rig.apply()
     for outcome, seconds in ((UP, 0.005), (DOWN, 0.3), (UP, 20.0), (OURS, 0.1)):
         rig.finish(A, outcome, seconds)
+    bounds = ("0.005", "0.025", "0.1", "0.25", "0.5", "1.0", "2.5", "10.0", "+Inf")
     assert rig.values("eso_probe_duration_seconds_bucket") == {
-        ("shop", "web", "tcp", bound): count
-        for bound, count in zip(
-            ("0.005", "0.025", "0.1", "0.25", "0.5", "1.0", "2.5", "10.0", "+Inf"),
-            (1, 1, 1, 1, 2, 2, 2, 2, 3),
-            strict=True,
-        )
+        ("shop", "web", "tcp", bound): count for bound, count in zip(bounds, (1, 1, 1, 1, 2, 2, 2, 2, 3), strict=True)
     }
     assert rig.values("eso_probe_duration_seconds_sum")["shop", "web", "tcp"] == pytest.approx(20.305)
     assert rig.values("eso_probe_duration_seconds_count") == {("shop", "web", "tcp"): 3}
