@@ -1,0 +1,92 @@
+"""Tables as kubectl shows them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app.api.crd import custom_resource_definition
+from playground.apiserver.definition import definition
+from playground.apiserver.resources import ENDPOINTS, INGRESSES, SERVICES, Resource
+from playground.apiserver.table import human_duration, table
+
+NOW = datetime(2026, 1, 1, 1, tzinfo=UTC)
+META = {"name": "web", "creationTimestamp": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        pytest.param(-5, "<invalid>", id="from the future"),
+        pytest.param(-0.5, "0s", id="clocks differ a little"),
+        pytest.param(119, "119s", id="seconds"),
+        pytest.param(120, "2m", id="whole minutes"),
+        pytest.param(125, "2m5s", id="minutes and seconds"),
+        pytest.param(3 * 3600 + 60, "3h1m", id="hours and minutes"),
+        pytest.param(30 * 3600, "30h", id="hours"),
+        pytest.param(3 * 86400 + 3600, "3d1h", id="days and hours"),
+        pytest.param(400 * 86400, "400d", id="days"),
+        pytest.param(3 * 365 * 86400 + 86400, "3y1d", id="years and days"),
+        pytest.param(9 * 365 * 86400, "9y", id="years"),
+    ],
+)
+def test_ages(seconds: float, text: str) -> None:
+    assert human_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("resource", "item", "cells"),
+    [
+        pytest.param(
+            SERVICES,
+            {"spec": {"type": "ClusterIP", "clusterIPs": ["None"], "ports": [{"port": 80, "protocol": "TCP"}]}},
+            ["web", "ClusterIP", "None", "<none>", "80/TCP", "60m", "<none>"],
+            id="service",
+        ),
+        pytest.param(
+            ENDPOINTS,
+            {
+                "subsets": [
+                    {
+                        "addresses": [{"ip": ip} for ip in ("10.0.0.1", "2001:db8::1", "10.0.0.2", "10.0.0.3")],
+                        "notReadyAddresses": [{"ip": "10.0.0.9"}],
+                        "ports": [{"port": 80}],
+                    }
+                ]
+            },
+            ["web", "10.0.0.1:80,[2001:db8::1]:80,10.0.0.2:80 + 1 more...", "60m"],
+            id="endpoints",
+        ),
+        pytest.param(ENDPOINTS, {}, ["web", "<none>", "60m"], id="no endpoints"),
+        pytest.param(
+            INGRESSES,
+            {"spec": {"rules": [{"host": "a"}, {"host": "b"}], "tls": [{}]}},
+            ["web", "<none>", "a,b", "", "80, 443", "60m"],
+            id="ingress",
+        ),
+    ],
+)
+def test_built_in_kinds(resource: Resource, item: dict[str, Any], cells: list[Any]) -> None:
+    shown = table(resource, None, [{"metadata": META, **item}], now=NOW, include="None")
+    assert shown["rows"] == [{"cells": cells, "object": None}]
+    assert len(shown["columnDefinitions"]) == len(cells)
+
+
+def test_our_columns() -> None:
+    crd = definition(custom_resource_definition())
+    item = {
+        "metadata": META,
+        "spec": {"port": 80, "hosts": [{"host": "a"}, {"host": "b"}], "ips": ["10.0.0.1"]},
+        "status": {"ready": "1/1"},
+    }
+    shown = table(crd.resource, crd, [item], now=NOW, include="Metadata")
+    names = [column["name"].upper() for column in shown["columnDefinitions"]]
+    row = dict(zip(names, shown["rows"][0]["cells"], strict=True))
+    assert {name: row[name] for name in ("NAME", "PORT", "READY", "AGE")} == {
+        "NAME": "web",
+        "PORT": 80,
+        "READY": "1/1",
+        "AGE": "60m",
+    }
+    assert row["HOSTS"].startswith("a")
+    assert shown["rows"][0]["object"]["kind"] == "PartialObjectMetadata"

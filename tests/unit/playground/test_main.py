@@ -1,0 +1,119 @@
+"""The command itself, as a process: what it prints, its exit status, and that nothing is left of it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playground.until import until
+
+SECONDS = 60
+
+
+@asynccontextmanager
+async def playing(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "playground",
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+async def said(process: asyncio.subprocess.Process) -> tuple[str, str]:
+    async with asyncio.timeout(SECONDS):
+        output, problems = await process.communicate()
+    return output.decode(), problems.decode()
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(entry.name))
+    return found
+
+
+def there(path: str) -> bool:
+    return Path(path).exists()
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_json_is_one_object_at_the_end() -> None:
+    async with playing("--duration", "2", "--output", "json") as process:
+        output, problems = await said(process)
+    assert (process.returncode, problems) == (0, "")
+    told = json.loads(output)
+    assert [parent["name"] for parent in told["parents"]] == ["external-service/complex-example"]
+    assert [row["ip"] for row in told["addresses"]] == ["10.0.100.10", "10.0.100.11"]
+    assert all(row["connects_to"].startswith("127.") for row in told["addresses"])
+    assert set(told["writes"]) == {"sidecar", "metacontroller"}
+
+
+async def test_plain_lines_say_what_is_where_and_what_happens() -> None:
+    async with playing("--duration", "2") as process:
+        output, _ = await said(process)
+    assert "10.0.100.10 is played by 127." in output
+    assert "export KUBECONFIG=" in output
+    assert "external-service/complex-example created" in output
+    assert "API writes so far: sidecar" in output
+
+
+async def test_ctrl_c_leaves_nothing_behind() -> None:
+    async with playing("--output", "plain") as process:
+        assert process.stdout is not None
+        folder = ""
+        async with asyncio.timeout(SECONDS):
+            while "created" not in (line := (await process.stdout.readline()).decode()):
+                folder = line.partition("KUBECONFIG=")[2].strip() or folder
+        children = children_of(process.pid)
+        assert len(children) == 2
+        assert there(folder)
+        process.send_signal(signal.SIGINT)
+        await said(process)
+    assert process.returncode == 130
+    assert not there(folder)
+    assert not there(folder.removesuffix("/kubeconfig"))
+    assert not any(runs(child) for child in children)
+
+
+async def test_even_a_killed_playground_takes_its_processes_along() -> None:
+    async with playing("--output", "plain") as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(SECONDS):
+            while b"created" not in await process.stdout.readline():
+                pass
+        children = children_of(process.pid)
+        process.kill()
+        await until(lambda: not any(runs(child) for child in children), "the children gone", seconds=10)
+
+
+async def test_bad_input_is_2_and_names_the_field(tmp_path: Path) -> None:
+    file = tmp_path / "cr.yaml"
+    file.write_text("apiVersion: eso.crowdfox.com/v1alpha1\nkind: ExternalService\nmetadata: {name: a}\nspec: {}\n")
+    async with playing(str(file)) as process:
+        _, problems = await said(process)
+    assert process.returncode == 2
+    assert problems.startswith(f"{file}: spec.port: is missing")

@@ -1,0 +1,47 @@
+"""ExternalServices from files, and where their probes go."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playground.backends import Protocol, Spot
+from playground.manifests import BadInput, complex_example, composite_controller, folder, read_files, spots
+
+
+def test_every_sample_can_be_played() -> None:
+    samples = sorted((folder() / "samples").glob("*.yaml"))
+    assert len(samples) >= 8
+    assert len(read_files(samples)) >= len(samples)
+
+
+def test_the_complex_example_is_that_of_the_predecessor() -> None:
+    assert [spot.ip for spot in spots(complex_example())] == ["10.0.100.10", "10.0.100.11"]
+    assert composite_controller()["kind"] == "CompositeController"
+
+
+@pytest.mark.parametrize(
+    ("probe", "found"),
+    [
+        pytest.param(None, [], id="no probe"),
+        pytest.param({"httpGet": {"port": 1}}, [Spot("10.0.0.1", 1, Protocol.HTTP)], id="http"),
+        pytest.param({"httpGet": {"port": 1, "scheme": "HTTPS"}}, [Spot("10.0.0.1", 1, Protocol.HTTPS)], id="https"),
+        pytest.param({"tcpSocket": {"port": 1}}, [Spot("10.0.0.1", 1, Protocol.TCP)], id="tcp"),
+        pytest.param({"grpc": {"port": 1}}, [Spot("10.0.0.1", 1, Protocol.GRPC)], id="grpc"),
+    ],
+)
+def test_spots(probe: dict[str, Any] | None, found: list[Spot]) -> None:
+    spec: dict[str, Any] = {"port": 80, "ips": ["10.0.0.1", "10.0.0.1"]} | ({"readinessProbe": probe} if probe else {})
+    assert spots({"spec": spec}) == found
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("kind: Foo\napiVersion: eso.crowdfox.com/v1alpha1\n")
+    (tmp_path / "b.yaml").write_text("a: [1")
+    (tmp_path / "c.yaml").write_text("---\n")
+    with pytest.raises(BadInput) as caught:
+        read_files([tmp_path / name for name in ("a.yaml", "b.yaml", "c.yaml", "d.yaml")])
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0].rpartition("/")[2] for line in lines] == ["a.yaml", "b.yaml", "c.yaml", "d.yaml"]
+    assert 'kind: write ExternalService (got "Foo")' in lines[0]
+    assert lines[3].endswith("No such file or directory")
