@@ -313,7 +313,7 @@ def row(kind: str, peer: str, runs: list[dict[str, Any]]) -> str:
         return statistics.median(value(run) for run in runs)
 
     late = "/".join(
-        f"{median(lambda run, name=name: run['lateMilliseconds'][name]):.1f}" for name in ("p50", "p99", "max")
+        f"{statistics.median(run['lateMilliseconds'][name] for run in runs):.1f}" for name in ("p50", "p99", "max")
     )
     return (
         f"{kind:6} {peer:8} {median(lambda run: run['cpuMicroseconds']):8.1f} "
