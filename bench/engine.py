@@ -153,6 +153,12 @@ def cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def peak_megabytes() -> float:
+    """VmHWM; ru_maxrss would begin with that of the process which started this one."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 class Tally:
     """What came of the probes."""
 
@@ -229,7 +235,7 @@ async def measure(options: argparse.Namespace, probe: dict[str, Any], ips: list[
         "seconds": wall,
         "cpuMicroseconds": used / tally.probes * 1e6,
         "probesPerSecond": tally.probes / wall,
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "megabytes": peak_megabytes(),
         "lateMilliseconds": {name: value * 1e3 for name, value in quantiles.items()},
         "awaySeconds": engine.away,
     }

@@ -14,6 +14,7 @@ import (
 	"math/rand"
 	"os"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -146,12 +147,18 @@ func cpuSeconds() float64 {
 	return float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e9
 }
 
+// peakMegabytes reads VmHWM; ru_maxrss would begin with that of the process which started this one.
 func peakMegabytes() float64 {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
 		panic(err)
 	}
-	return float64(usage.Maxrss) / 1024
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	kilobytes, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+	if err != nil {
+		panic(err)
+	}
+	return kilobytes / 1024
 }
 
 func quantile(sorted []float64, q float64) float64 {
