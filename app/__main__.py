@@ -71,7 +71,7 @@ def _log_to_stderr(settings: Settings) -> None:
 
 
 def _render(file: str, output: str, settings: Settings) -> int:
-    options = SyncOptions(policy=settings.policy, uncopied_annotations=settings.uncopied_annotations)
+    options = SyncOptions(settings.policy, settings.uncopied_annotations, settings.endpoints)
     try:
         source = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         rendered = render(source, options, "json" if output == "json" else "yaml")

@@ -6,7 +6,7 @@ Shapes: metacontroller:pkg/controller/composite/api/{v1,v2}/hooks.go. The two di
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 
 class InvalidRequest(Exception):
@@ -25,6 +25,23 @@ class CompositeHookResponse(TypedDict):
     resyncAfterSeconds: NotRequired[float]
 
 
+class Kind(NamedTuple):
+    """What a child is: `apiVersion` and `kind`."""
+
+    api_version: str
+    kind: str
+
+    @classmethod
+    def of(cls, child: Mapping[str, Any]) -> "Kind":
+        """The kind of an object."""
+        return cls(child["apiVersion"], child["kind"])
+
+    @property
+    def key(self) -> str:
+        """As Metacontroller writes it in `children`."""
+        return f"{self.kind}.{self.api_version}"
+
+
 @dataclass(frozen=True, slots=True)
 class CompositeHookRequest:
     """The part of a sync request that we answer to: the raw parent, and its children as Metacontroller sees them.
@@ -36,13 +53,20 @@ class CompositeHookRequest:
     parent: dict[str, Any]
     children: Mapping[str, Mapping[str, Any]]
 
+    def lists(self, kind: Kind) -> bool:
+        """Whether the CompositeController lists this kind; of a request that shows no kind at all: yes."""
+        return not self.children or kind.key in self.children
+
+    def owned(self, kind: Kind, namespace: str) -> dict[str, Mapping[str, Any]]:
+        """The objects of this kind in this namespace that the parent owns, by their names."""
+        shown = self.children.get(kind.key, {}).items()
+        parts = ((key.rpartition("/"), child) for key, child in shown)
+        return {name: child for (of, _, name), child in parts if of in ("", namespace)}
+
     def lacks(self, child: Mapping[str, Any]) -> bool:
         """Whether `child` is not among the objects that the parent owns, although its kind and version are shown."""
-        owned = self.children.get(f"{child['kind']}.{child['apiVersion']}")
-        if owned is None:
-            return False
-        name, namespace = child["metadata"]["name"], child["metadata"]["namespace"]
-        return f"{namespace}/{name}" not in owned and name not in owned
+        kind, metadata = Kind.of(child), child["metadata"]
+        return kind.key in self.children and metadata["name"] not in self.owned(kind, metadata["namespace"])
 
 
 def read(body: object) -> CompositeHookRequest:

@@ -31,7 +31,7 @@ def render(source: str, options: SyncOptions, output: Format) -> Rendered:
     """
     here = replace(options, policy=replace(options.policy, loopback=True))
     documents = external_services(source)
-    children = [child for document in documents for child in desired_children(document.parent, here)]
+    children = [child for document in documents for child in desired_children(document.parent, here).children]
     warnings = (line for document in documents for line in (*document.warnings, *_left_out(document, here.policy)))
     return Rendered(_text(children, output), tuple(warnings))
 

@@ -6,6 +6,7 @@ An answer is either complete or not a 200 and says why in `{"error": ...}`: Meta
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 def create_app(settings: Settings, metrics: SyncMetrics | None = None) -> FastAPI:
     """The ASGI application. It keeps no state but its `metrics`: any number of replicas answer alike."""
     counted = metrics or SyncMetrics()
-    options = SyncOptions(policy=settings.policy, uncopied_annotations=settings.uncopied_annotations)
+    options = SyncOptions(settings.policy, settings.uncopied_annotations, settings.endpoints)
     app = FastAPI(
         title="External Service Operator: sync hook", docs_url=None, redoc_url=None, redirect_slashes=False
     )  # /openapi.json stays: it describes what any caller can find out, and fuzzers need it
@@ -80,7 +81,7 @@ def _measured(metrics: SyncMetrics) -> Iterator[None]:
 def _answer(body: object, options: SyncOptions) -> Any:
     try:
         request = read(body)
-        return sync(request, options)
+        return sync(request, options, datetime.now(UTC))
     except InvalidRequest as invalid:
         shown = invalid.problems[:MAX_PROBLEMS]
         more = len(invalid.problems) - len(shown)

@@ -1,6 +1,6 @@
 """The hook's settings, read from `ESO_*` variables once, at start."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
@@ -11,7 +11,7 @@ TOOL_ANNOTATIONS = ("kubectl.kubernetes.io/", "metacontroller.k8s.io/", "argocd.
 
 
 class Settings(CommonSettings):
-    """Beside the common ones: where to listen, how much to read, and which annotations belong to tools."""
+    """Beside the common ones: where to listen, how much to read, how to publish, which annotations belong to tools."""
 
     listen_host: str = Field(
         default="0.0.0.0",  # noqa: S104 - Metacontroller asks from another Pod
@@ -28,6 +28,9 @@ class Settings(CommonSettings):
     )
     metrics_listen_port: int = Field(
         default=8082, ge=0, le=65535, description="a port number from 0 to 65535 (0: any free one)"
+    )
+    endpoints: Literal["Endpoints", "EndpointSlice", "Both"] = Field(
+        default="Endpoints", description="Endpoints, EndpointSlice or Both"
     )
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024, description="a number of bytes, 1024 or more")
     uncopied_annotations: Annotated[tuple[str, ...], NoDecode] = Field(

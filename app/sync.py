@@ -4,7 +4,8 @@ The answer is complete or an InvalidRequest: a child left out of an answer is an
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,11 +15,17 @@ from app.api.invalid import explain
 from app.api.policy import AddressPolicy
 from app.api.readiness import publication
 from app.api.v1alpha1 import ExternalService
-from app.children import endpoints, ingress, service
+from app.children import endpoint_slice, endpoints, http_route, ingress, service
 from app.children.metadata import Manifest
-from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest
+from app.children.publishing import NOTHING, Form, Observed, Published, publish
+from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, Kind
 
 ABSENT = "not there: another {kind} has this name (rename or delete it), or creation was refused (see the events)"
+
+UNLISTED = "not made: add {kind} ({api_version}) to the CompositeController's childResources (see docs/routing.md)"
+
+ENDPOINTS = Kind(endpoints.API_VERSION, endpoints.KIND)
+SLICES = Kind(endpoint_slice.API_VERSION, endpoint_slice.KIND)
 
 RECHECK_SECONDS = 30.0
 """When to try again for a child that could not be had: the end of a name clash makes no event of its own."""
@@ -30,34 +37,49 @@ class SyncOptions:
 
     policy: AddressPolicy = field(default_factory=AddressPolicy)
     uncopied_annotations: tuple[str, ...] = ()
+    form: Form = "Endpoints"
 
 
-def sync(request: CompositeHookRequest, options: SyncOptions) -> CompositeHookResponse:
+def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> CompositeHookResponse:
     """The children that the parent wants, and its status as it was read, with our `children` reports (R1, R9).
 
-    Raises InvalidRequest for a parent that cannot be read, or one whose children the API server would refuse.
+    A kind that the CompositeController does not list is left out and reported: Metacontroller would create it once and
+    never update nor remove it. Without EndpointSlices in that list the addresses are published as Endpoints.
+    `now`, in UTC, is for publishing alone. Raises InvalidRequest for a parent that cannot be read, or one whose
+    children the API server would refuse.
     """
     parent = _read(request.parent)
-    children = desired_children(parent, options)
-    reports = _reports(request, parent, children)
-    response: CompositeHookResponse = {"status": _status(request.parent, reports), "children": children}
-    if reports:
-        response["resyncAfterSeconds"] = RECHECK_SECONDS
+    possible = options if request.lists(SLICES) else replace(options, form="Endpoints")
+    namespace = parent.metadata.namespace
+    observed = Observed(request.owned(ENDPOINTS, namespace), request.owned(SLICES, namespace), now)
+    wanted = desired_children(parent, possible, observed)
+    children = [child for child in wanted.children if request.lists(Kind.of(child))]
+    absent = _absent(request, parent, children)
+    reports = _unlisted(request, parent, wanted.children)
+    if possible.form != options.form:
+        reports.append(_report(SLICES, parent.metadata.name, UNLISTED))
+    response: CompositeHookResponse = {"status": _status(request.parent, [*reports, *absent]), "children": children}
+    delays = [wanted.again, RECHECK_SECONDS if absent else None]
+    if known := [seconds for seconds in delays if seconds is not None]:
+        response["resyncAfterSeconds"] = min(known)
     return response
 
 
-def desired_children(parent: ExternalService, options: SyncOptions) -> list[Manifest]:
-    """Service, Endpoints and, with hosts, Ingress. Raises InvalidRequest for what the API server would refuse."""
+def desired_children(parent: ExternalService, options: SyncOptions, observed: Observed = NOTHING) -> Published:
+    """All that this parent is to become. Raises InvalidRequest for what the API server would refuse."""
     if problems := child_problems(parent):
         raise InvalidRequest(*problems)
     known = {address.ip: address for address in parent.status.addresses}
-    published = publication(parent.spec, known, options.policy)
-    wanted = (
+    addresses = publication(parent.spec, known, options.policy).addresses
+    published = publish(parent, addresses, options.form, observed)
+    routed = ingress.desired(parent, options.uncopied_annotations)
+    children = [
         service.desired(parent),
-        endpoints.desired(parent, published.addresses),
-        ingress.desired(parent, options.uncopied_annotations),
-    )
-    return [child for child in wanted if child is not None]
+        *published.children,
+        *([routed] if routed is not None else []),
+        *http_route.desired(parent),
+    ]
+    return Published(children, published.again)
 
 
 def _read(raw: dict[str, Any]) -> ExternalService:
@@ -71,7 +93,20 @@ def _with_outlook(line: str) -> str:
     return f"{line}; the sidecar rewrites such a status by itself" if line.startswith("status") else line
 
 
-def _reports(
+def _report(kind: Kind, name: str, problem: str) -> dict[str, str]:
+    text = problem.format(kind=kind.kind, api_version=kind.api_version)
+    return {"kind": kind.kind, "name": name, "problem": text}
+
+
+def _unlisted(
+    request: CompositeHookRequest, parent: ExternalService, children: Sequence[Manifest]
+) -> list[dict[str, str]]:
+    """One report for each kind of the children that the CompositeController does not list."""
+    kinds = dict.fromkeys(Kind.of(child) for child in children)
+    return [_report(kind, parent.metadata.name, UNLISTED) for kind in kinds if not request.lists(kind)]
+
+
+def _absent(
     request: CompositeHookRequest, parent: ExternalService, children: Sequence[Manifest]
 ) -> list[dict[str, str]]:
     """Reports `{kind, name, problem}` of the children that should exist by now and are not there (design R9).
@@ -88,11 +123,8 @@ def _reports(
     settled = parent.status.observedGeneration == parent.metadata.generation
     if not settled or request.parent["metadata"].get("deletionTimestamp"):
         return []
-    return [
-        {"kind": child["kind"], "name": child["metadata"]["name"], "problem": ABSENT.format(kind=child["kind"])}
-        for child in children
-        if request.lacks(child)
-    ]
+    lacking = (child for child in children if request.lacks(child))
+    return [_report(Kind.of(child), child["metadata"]["name"], ABSENT) for child in lacking]
 
 
 def _status(raw: dict[str, Any], reports: list[dict[str, str]]) -> dict[str, Any]:

@@ -56,12 +56,17 @@ def _child_problems(parent: ExternalService) -> Iterator[str]:
     for index, host in enumerate(parent.spec.hosts):
         at = f"spec.hosts[{index}]"
         yield from _judged(f"{at}.host", syntax.host_problem(host.host), host.host)
-        yield from _judged(f"{at}.path", syntax.path_problem(host.path, host.pathType), host.path)
+        problem = syntax.path_problem(host.path, host.pathType)
+        if parent.spec.httpRoute is not None:
+            problem = problem or syntax.route_path_problem(host.path)
+        yield from _judged(f"{at}.path", problem, host.path)
     if (service := parent.spec.service) is not None:
         yield from _reserved("spec.service.labels", service.labels)
     if (ingress := parent.spec.ingress) is not None:
         yield from _reserved("spec.ingress.labels", ingress.labels)
         yield from _ingress_problems(ingress, parent.metadata.annotations)
+    if (route := parent.spec.httpRoute) is not None:
+        yield from _reserved("spec.httpRoute.labels", route.labels)
 
 
 def _ingress_problems(options: IngressOptions, inherited: Mapping[str, str]) -> Iterator[str]:

@@ -6,12 +6,13 @@ Sources: kubernetes:staging/src/k8s.io/apimachinery/pkg/util/validation and pkg/
 import re
 
 from app.api.cel import DNS_NAME
-from app.api.v1alpha1 import SERVICE_NAME
+from app.api.v1alpha1 import ROUTE_PATH, SERVICE_NAME, UNRESOLVED_PATH
 
 _SUBDOMAIN = re.compile(DNS_NAME)
 _SERVICE_NAME = re.compile(SERVICE_NAME)
 _IPV4_LIKE = re.compile(r"[0-9]+(\.[0-9]+){3}")
-_UNRESOLVED = re.compile(r"//|/\.\.?(/|$)|%2[fF]")
+_UNRESOLVED = re.compile(UNRESOLVED_PATH)
+_ROUTE_PATH = re.compile(ROUTE_PATH)
 
 
 def service_name_problem(name: str) -> str | None:
@@ -41,3 +42,13 @@ def path_problem(path: str, path_type: str) -> str | None:
     if _UNRESOLVED.search(path):
         return f'pathType {path_type} takes no "//", "/./", "/../" or "%2F" in the path: write it resolved'
     return None
+
+
+def route_path_problem(path: str) -> str | None:
+    """The path of an HTTPRoute match, of type Exact or PathPrefix (HTTPPathMatch in the CRD of the Gateway API)."""
+    if _ROUTE_PATH.fullmatch(path) and not _UNRESOLVED.search(path):
+        return None
+    return (
+        'an HTTPRoute takes letters, digits and URL characters in a path, no "//", "/./", "/../" or "%2F": '
+        "write it so, or leave spec.httpRoute out"
+    )

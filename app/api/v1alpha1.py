@@ -24,6 +24,7 @@ MAX_ADDRESSES = 1_000
 MAX_DISABLED = 250
 MAX_HOSTS = 256
 MAX_TLS = 16
+MAX_PARENTS = 16
 MAX_ENTRIES = 64
 MAX_MESSAGE = 512
 MAX_CHILD_PROBLEMS = 64
@@ -152,6 +153,9 @@ def _has_addresses(which: str) -> str:
     return f"(has({which}.status) && has({which}.status.addresses))"
 
 
+ROUTE_PATH = r"([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})*"
+UNRESOLVED_PATH = "//|/[.][.]?(/|$)|%2[fF]"
+_ROUTABLE = f"!has(h.path) || (h.path.matches({quoted(ROUTE_PATH)}) && !h.path.matches('{UNRESOLVED_PATH}'))"
 _ANY_PATH = "!has(self.pathType) || self.pathType == 'ImplementationSpecific'"
 
 
@@ -166,7 +170,7 @@ class Host(Model):
                 field=".path",
             ),
             rule(
-                f"{_ANY_PATH} || !has(self.path) || !self.path.matches('//|/[.][.]?(/|$)|%2[fF]')",
+                f"{_ANY_PATH} || !has(self.path) || !self.path.matches('{UNRESOLVED_PATH}')",
                 'pathType Exact and Prefix take no "//", "/./", "/../" or "%2F" in the path: write it resolved',
                 field=".path",
             ),
@@ -196,7 +200,9 @@ class IngressTLS(Model):
     """TLS of the Ingress: the hosts that the certificate in `secretName` is for."""
 
     hosts: tuple[DNSName, ...] = Field(
-        default=(), max_length=MAX_ENTRIES, description="DNS names that the certificate is for."
+        default=(),
+        max_length=MAX_ENTRIES,
+        description="DNS names that the certificate is for; none: those of spec.hosts that no other entry names.",
     )
     secretName: OptionalObjectName = Field(
         default="", description="Secret of this namespace that holds the certificate; none: the controller's own."
@@ -206,6 +212,7 @@ class IngressTLS(Model):
 class IngressOptions(Model):
     """What the Ingress gets beside the hosts and the annotations copied from the ExternalService."""
 
+    enabled: bool = Field(default=True, description="false: no Ingress is made, whatever the hosts.")
     className: ObjectName | None = Field(
         default=None, description="Name of the IngressClass; none: the default one of the cluster."
     )
@@ -217,6 +224,42 @@ class IngressOptions(Model):
         description="Annotations for the Ingress, beside those copied from this object's metadata.",
     )
     labels: Labels = Field(default_factory=dict, description="Labels for the Ingress, beside those that are ours.")
+
+
+class ParentReference(Model):
+    """What an HTTPRoute attaches itself to: a Gateway, or one listener of it."""
+
+    group: Annotated[str, _pattern(DNS_NAME, 253, "write an API group such as gateway.networking.k8s.io")] = Field(
+        default="gateway.networking.k8s.io", description="Its API group; gateway.networking.k8s.io if left out."
+    )
+    kind: Annotated[str, _pattern("[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?", 63, "write a kind such as Gateway")] = Field(
+        default="Gateway", description="Its kind; Gateway if left out."
+    )
+    name: ObjectName = Field(description="Its name.")
+    namespace: (
+        Annotated[
+            str,
+            _pattern(
+                "[a-z0-9]([-a-z0-9]*[a-z0-9])?", 63, "write the name of a namespace: lower case letters, digits and -"
+            ),
+        ]
+        | None
+    ) = Field(default=None, description="Its namespace, which has to allow routes from here; none: this one.")
+    sectionName: ObjectName | None = Field(
+        default=None, description="Name of one listener; none: every listener that fits the hosts."
+    )
+
+
+class HTTPRouteOptions(Model):
+    """An HTTPRoute for the hosts, beside the Ingress or, with `ingress.enabled: false`, instead of it."""
+
+    parentRefs: tuple[ParentReference, ...] = Field(
+        min_length=1, max_length=MAX_PARENTS, description="The Gateways that are to route the hosts; at least one."
+    )
+    annotations: Annotations = Field(
+        default_factory=dict, description="Annotations for the HTTPRoute; those of this object are not copied."
+    )
+    labels: Labels = Field(default_factory=dict, description="Labels for the HTTPRoute, beside those that are ours.")
 
 
 class ServiceOptions(Model):
@@ -236,6 +279,12 @@ class ExternalServiceSpec(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
+            rule(
+                f"!has(self.httpRoute) || !has(self.hosts) || self.hosts.all(h, {_ROUTABLE})",
+                'an HTTPRoute takes letters, digits and URL characters in a path, no "//", "/./", "/../" or "%2F": '
+                "write it so, or leave spec.httpRoute out",
+                field=".hosts",
+            ),
             rule(
                 "!has(self.disabledIPs) || self.disabledIPs.all(one, has(self.ips) && one in self.ips)",
                 "write only addresses that stand in spec.ips too",
@@ -258,12 +307,15 @@ class ExternalServiceSpec(Model):
     hosts: tuple[Host, ...] = Field(
         default=(),
         max_length=MAX_HOSTS,
-        description="Names to route from outside the cluster; none: no Ingress is made.",
+        description="Names to route from outside the cluster; none: no Ingress and no HTTPRoute is made.",
     )
     readinessProbe: Probe | None = Field(
         default=None, description="How each address is checked; none: every address counts as ready."
     )
     ingress: IngressOptions | None = Field(default=None, description="Options of the Ingress; needs hosts.")
+    httpRoute: HTTPRouteOptions | None = Field(
+        default=None, description="An HTTPRoute of the Gateway API for the hosts, where the operator offers it."
+    )
     service: ServiceOptions | None = Field(default=None, description="Options of the Service.")
     disabledIPs: Annotated[
         tuple[Annotated[str, Field(max_length=64)], ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})

@@ -6,9 +6,15 @@ from app.api.readiness import PublishedAddress
 from app.api.v1alpha1 import ExternalService
 from app.children.metadata import Manifest, object_meta
 
+API_VERSION = "v1"
+KIND = "Endpoints"
+SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 
-def desired(parent: ExternalService, addresses: Iterable[PublishedAddress]) -> Manifest:
+
+def desired(parent: ExternalService, addresses: Iterable[PublishedAddress], *, skip_mirror: bool = False) -> Manifest:
     """The Endpoints as the API server stores them; without addresses there is no `subsets` at all.
+
+    The cluster mirrors them into EndpointSlices, unless `skip_mirror` labels them as not to be mirrored.
 
     Addresses are ordered by the bytes of their text, not numerically: that is how RepackSubsets orders
     (kubernetes:pkg/api/v1/endpoints LessEndpointAddress), with which older API servers canonicalize before storing.
@@ -19,7 +25,8 @@ def desired(parent: ExternalService, addresses: Iterable[PublishedAddress]) -> M
         name: [{"ip": address.ip} for address in published if address.ready is ready]
         for name, ready in (("addresses", True), ("notReadyAddresses", False))
     }
-    manifest: Manifest = {"apiVersion": "v1", "kind": "Endpoints", "metadata": object_meta(parent)}
+    labels = {SKIP_MIRROR: "true"} if skip_mirror else {}
+    manifest: Manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": object_meta(parent, labels)}
     if published:
         filled = {name: entries for name, entries in subset.items() if entries}
         manifest["subsets"] = [{**filled, "ports": [{"port": parent.spec.port, "protocol": "TCP"}]}]

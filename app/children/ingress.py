@@ -1,25 +1,27 @@
 """The Ingress (networking.k8s.io/v1) of an ExternalService: one rule a host, all of them to the Service."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from app.api.v1alpha1 import ExternalService, Host, IngressOptions, IngressTLS
 from app.children.metadata import Manifest, object_meta
 
 
 def desired(parent: ExternalService, uncopied: tuple[str, ...]) -> Manifest | None:
-    """The Ingress as the API server stores it; None without hosts.
+    """The Ingress as the API server stores it; None without hosts, or where `spec.ingress` says so.
 
     It gets the annotations of the ExternalService, except those that begin with one of `uncopied`, then those of
-    `spec.ingress`. Rules and paths stand in the order of `spec.hosts`.
+    `spec.ingress`. Rules and paths stand in the order of `spec.hosts`; what stands there twice counts once.
     """
-    if not parent.spec.hosts:
-        return None
     options = parent.spec.ingress or IngressOptions()
+    if not parent.spec.hosts or not options.enabled:
+        return None
     annotations = {**_copied(parent.metadata.annotations, uncopied), **options.annotations}
     spec: Manifest = {"ingressClassName": options.className} if options.className else {}
     spec["rules"] = _rules(parent)
     if options.tls:
-        spec["tls"] = [_tls(entry) for entry in options.tls]
+        named = {host for entry in options.tls for host in entry.hosts}
+        others = [host for host in dict.fromkeys(host.host for host in parent.spec.hosts) if host not in named]
+        spec["tls"] = [_tls(entry, others) for entry in options.tls]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
@@ -45,8 +47,10 @@ def _path(host: Host, backend: Manifest) -> Manifest:
     return {**path, "pathType": host.pathType, "backend": backend}
 
 
-def _tls(entry: IngressTLS) -> Manifest:
-    tls: Manifest = {"hosts": list(entry.hosts)} if entry.hosts else {}
+def _tls(entry: IngressTLS, others: Sequence[str]) -> Manifest:
+    """`others`: the hosts that no entry names, for one that names none: certificate tools go by what stands there."""
+    hosts = list(entry.hosts or others)
+    tls: Manifest = {"hosts": hosts} if hosts else {}
     if entry.secretName:
         tls["secretName"] = entry.secretName
     return tls

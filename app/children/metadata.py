@@ -29,11 +29,18 @@ def own_labels(name: str) -> dict[str, str]:
 
 
 def object_meta(
-    parent: ExternalService, labels: Mapping[str, str] | None = None, annotations: Mapping[str, str] | None = None
+    parent: ExternalService,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    *,
+    name: str = "",
 ) -> Manifest:
-    """The child's metadata; `labels` never override our own, and no annotations means no such field."""
+    """The child's metadata; `labels` never override our own, no annotations means no such field.
+
+    `name` is for kinds of which there may be several; else a child is called as its parent.
+    """
     metadata: Manifest = {
-        "name": parent.metadata.name,
+        "name": name or parent.metadata.name,
         "namespace": parent.metadata.namespace,
         "labels": {**(labels or {}), **own_labels(parent.metadata.name)},
     }

@@ -89,7 +89,7 @@ def test_no_defaults_inside_lists(schema: dict[str, Any]) -> None:
     assert [path for path, node in nodes(schema) if "[items]" in path and "default" in node] == []
 
 
-def test_the_spec_has_the_defaults_of_the_kubelet(schema: dict[str, Any]) -> None:
+def test_the_spec_has_the_defaults_of_the_kubelet_and_two_of_ours(schema: dict[str, Any]) -> None:
     assert {path: node["default"] for path, node in nodes(schema["properties"]["spec"]) if "default" in node} == {
         ".readinessProbe.httpGet.path": "/",
         ".readinessProbe.httpGet.scheme": "HTTP",
@@ -98,6 +98,7 @@ def test_the_spec_has_the_defaults_of_the_kubelet(schema: dict[str, Any]) -> Non
         ".readinessProbe.timeoutSeconds": 1,
         ".readinessProbe.successThreshold": 1,
         ".readinessProbe.failureThreshold": 3,
+        ".ingress.enabled": True,
         ".service.clusterIP": "None",
     }
 

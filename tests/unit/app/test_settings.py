@@ -21,6 +21,7 @@ def test_the_defaults() -> None:
         "listen_port": 8080,
         "metrics_listen_host": "0.0.0.0",
         "metrics_listen_port": 8082,
+        "endpoints": "Endpoints",
         "max_body_bytes": 16_777_216,
         "allowed_cidrs": (),
         "denied_cidrs": (),
@@ -87,6 +88,12 @@ def test_the_variables_that_kubernetes_sets_for_a_service_named_eso_do_no_harm(m
         ),
         pytest.param(
             "ESO_MAX_BODY_BYTES", "1", 'ESO_MAX_BODY_BYTES: write a number of bytes, 1024 or more (got "1")', id="body"
+        ),
+        pytest.param(
+            "ESO_ENDPOINTS",
+            "slices",
+            'ESO_ENDPOINTS: write Endpoints, EndpointSlice or Both (got "slices")',
+            id="form of the endpoints",
         ),
         pytest.param("ESO_LISTEN_HOST", "", 'ESO_LISTEN_HOST: write an address of this machine (got "")', id="host"),
     ],

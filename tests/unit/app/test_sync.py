@@ -1,17 +1,20 @@
 """One sync: every child or an error, the status as it was read, and reports of children that could not be had."""
 
 import copy
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from app.api.policy import AddressPolicy
+from app.children.endpoints import SKIP_MIRROR
 from app.hook import CompositeHookRequest, InvalidRequest
 from app.sync import ABSENT, SyncOptions, sync
 
 OPTIONS = SyncOptions()
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NOTHING_OWNED: dict[str, Any] = {"Service.v1": {}, "Endpoints.v1": {}, "Ingress.networking.k8s.io/v1": {}}
-ALL_OWNED: dict[str, Any] = {kind: {"shop/api": {}} for kind in NOTHING_OWNED}
+ALL_OWNED: dict[str, Any] = {kind: {"shop/api": {"metadata": {"name": "api"}}} for kind in NOTHING_OWNED}
 
 
 def parent(*, status: Any = None, metadata: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -30,7 +33,7 @@ def address(ip: str, ready: bool) -> dict[str, Any]:
 
 
 def answer(raw: dict[str, Any], children: dict[str, Any] | None = None, options: SyncOptions = OPTIONS) -> Any:
-    return sync(CompositeHookRequest(raw, children or {}), options)
+    return sync(CompositeHookRequest(raw, children or {}), options, NOW)
 
 
 def subsets(raw: dict[str, Any], options: SyncOptions = OPTIONS) -> Any:
@@ -164,3 +167,95 @@ def test_what_cannot_be_answered_whole_is_not_answered(raw: dict[str, Any], prob
     with pytest.raises(InvalidRequest) as caught:
         answer(raw)
     assert caught.value.problems == problems
+
+
+SLICES_KIND = "EndpointSlice.discovery.k8s.io/v1"
+BOTH = SyncOptions(form="Both")
+
+
+def kinds(answered: Any) -> list[str]:
+    return [child["kind"] for child in answered["children"]]
+
+
+def test_the_form_of_the_endpoints_is_the_operators() -> None:
+    everything = ALL_OWNED | {SLICES_KIND: {}}
+    assert kinds(answer(parent(), everything)) == ["Service", "Endpoints"]
+    assert kinds(answer(parent(), everything | {"Endpoints.v1": {}}, BOTH)) == ["Service", "Endpoints", "EndpointSlice"]
+    slices = SyncOptions(form="EndpointSlice")
+    assert kinds(answer(parent(), everything | {"Endpoints.v1": {}}, slices)) == ["Service", "EndpointSlice"]
+
+
+@pytest.mark.parametrize("key", [pytest.param("shop/api-ipv4-3", id="v2"), pytest.param("api-ipv4-3", id="v1")])
+def test_an_address_stays_in_the_slice_that_is_shown(key: str) -> None:
+    shown = {"metadata": {"name": "api-ipv4-3"}, "endpoints": [{"addresses": ["10.0.0.1"]}]}
+    given = answer(parent(), NOTHING_OWNED | {SLICES_KIND: {key: shown}}, BOTH)
+    assert [child["metadata"]["name"] for child in given["children"]] == ["api", "api", "api-ipv4-3"]
+
+
+def test_while_slices_retire_the_hook_asks_to_be_asked_again() -> None:
+    slices = {"shop/api-ipv4-0": {"metadata": {"name": "api-ipv4-0"}, "endpoints": [{"addresses": ["10.0.0.1"]}]}}
+    plain = {"Endpoints.v1": {"shop/api": {"metadata": {"name": "api"}}}}
+    given = answer(parent(), ALL_OWNED | plain | {SLICES_KIND: slices})
+    assert (kinds(given), given["resyncAfterSeconds"]) == (["Service", "Endpoints", "EndpointSlice"], 60.0)
+    strange = answer(parent(status=SETTLED), ALL_OWNED | plain | {"Service.v1": {}, SLICES_KIND: slices})
+    assert strange["resyncAfterSeconds"] == 30.0
+
+
+def unlisted(kind: str, api_version: str) -> dict[str, str]:
+    text = f"not made: add {kind} ({api_version}) to the CompositeController's childResources (see docs/routing.md)"
+    return {"kind": kind, "name": "api", "problem": text}
+
+
+ROUTED = parent(hosts=HOSTS, httpRoute={"parentRefs": [{"name": "public"}, {"name": "public", "sectionName": "x"}]})
+
+
+@pytest.mark.parametrize(
+    ("raw", "listed", "options", "made", "reports"),
+    [
+        pytest.param(
+            ROUTED,
+            ALL_OWNED,
+            OPTIONS,
+            ["Service", "Endpoints", "Ingress"],
+            [unlisted("HTTPRoute", "gateway.networking.k8s.io/v1")],
+            id="HTTPRoute",
+        ),
+        pytest.param(
+            parent(),
+            ALL_OWNED,
+            BOTH,
+            ["Service", "Endpoints"],
+            [unlisted("EndpointSlice", "discovery.k8s.io/v1")],
+            id="EndpointSlice: Endpoints alone, to be mirrored",
+        ),
+        pytest.param(
+            parent(),
+            {"Service.v1": {"shop/api": {}}, SLICES_KIND: {}},
+            OPTIONS,
+            ["Service"],
+            [unlisted("Endpoints", "v1")],
+            id="Endpoints",
+        ),
+    ],
+)
+def test_a_kind_that_is_not_listed_is_reported_and_never_made(
+    raw: dict[str, Any], listed: dict[str, Any], options: SyncOptions, made: list[str], reports: list[Any]
+) -> None:
+    given = answer(raw, listed, options)
+    assert (kinds(given), given["status"]) == (made, {"children": reports})
+    assert "resyncAfterSeconds" not in given
+    for child in given["children"]:
+        assert SKIP_MIRROR not in child["metadata"]["labels"]
+
+
+def test_a_kind_that_is_listed_is_made() -> None:
+    given = answer(ROUTED, ALL_OWNED | {"HTTPRoute.gateway.networking.k8s.io/v1": {}})
+    assert kinds(given) == ["Service", "Endpoints", "Ingress", "HTTPRoute", "HTTPRoute"]
+    assert given["status"] == {}
+
+
+def test_slices_whose_names_are_taken_are_reported() -> None:
+    shown = ALL_OWNED | {"Endpoints.v1": {}, SLICES_KIND: {}}
+    given = answer(parent(status=SETTLED), shown, SyncOptions(form="EndpointSlice"))
+    problem = ABSENT.format(kind="EndpointSlice")
+    assert given["status"]["children"] == [{"kind": "EndpointSlice", "name": "api-ipv4-0", "problem": problem}]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from app.api.v1alpha1 import ExternalService
 from app.children.ingress import desired
 from app.children.metadata import own_labels
@@ -57,9 +59,40 @@ def test_the_whole_object() -> None:
                     "http": {"paths": [{"path": "/x", "pathType": "Prefix", "backend": BACKEND}]},
                 },
             ],
-            "tls": [{"hosts": ["a.example.com"], "secretName": "cert"}, {"secretName": "other"}],
+            "tls": [
+                {"hosts": ["a.example.com"], "secretName": "cert"},
+                {"hosts": ["*.example.com"], "secretName": "other"},
+            ],
         },
     }
+
+
+def test_it_can_be_switched_off() -> None:
+    assert desired(parent(hosts=[{"host": "a.io"}], ingress={"enabled": False}), UNCOPIED) is None
+
+
+@pytest.mark.parametrize(
+    ("tls", "stored"),
+    [
+        pytest.param([{"secretName": "x"}], [{"hosts": ["b.io", "a.io"], "secretName": "x"}], id="all hosts"),
+        pytest.param(
+            [{"hosts": ["b.io"], "secretName": "y"}, {"secretName": "x"}],
+            [{"hosts": ["b.io"], "secretName": "y"}, {"hosts": ["a.io"], "secretName": "x"}],
+            id="those that no other entry names",
+        ),
+        pytest.param(
+            [{"hosts": ["b.io", "a.io"]}, {"secretName": "x"}],
+            [{"hosts": ["b.io", "a.io"]}, {"secretName": "x"}],
+            id="none is left",
+        ),
+        pytest.param([{"hosts": ["*.io"]}, {}], [{"hosts": ["*.io"]}, {"hosts": ["b.io", "a.io"]}], id="no secret"),
+    ],
+)
+def test_tls_without_hosts_is_for_those_that_are_left(tls: Any, stored: Any) -> None:
+    hosts = [{"host": "b.io", "path": "/1"}, {"host": "a.io"}, {"host": "b.io", "path": "/2"}]
+    ingress = desired(parent(hosts=hosts, ingress={"tls": tls}), UNCOPIED)
+    assert ingress is not None
+    assert ingress["spec"]["tls"] == stored
 
 
 def test_paths_of_one_host_share_a_rule_in_the_order_of_the_spec() -> None:

@@ -1,0 +1,102 @@
+"""The EndpointSlices (discovery.k8s.io/v1) of an ExternalService: at most 100 endpoints each, every one in its place.
+
+The hook remembers nothing, so the place of an address is the slice in which Metacontroller shows it (ADR 0040).
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from itertools import count
+from typing import Any
+
+from app.api.readiness import PublishedAddress
+from app.api.v1alpha1 import ExternalService
+from app.children.metadata import Manifest, object_meta
+
+API_VERSION = "discovery.k8s.io/v1"
+KIND = "EndpointSlice"
+MAX_ENDPOINTS = 100
+MANAGER = "external-service-operator.eso.crowdfox.com"
+"""Whose slices these are: the controllers of Kubernetes only touch those that carry their own name."""
+
+FAMILIES = ("IPv4", "IPv6")
+
+Observed = Mapping[str, Mapping[str, Any]]  # name -> object, as Metacontroller shows it
+
+
+def desired(
+    parent: ExternalService,
+    addresses: Iterable[PublishedAddress],
+    observed: Observed,
+    annotations: Mapping[str, str] | None = None,
+) -> list[Manifest]:
+    """The slices as the API server stores them, IPv4 first. Without addresses there are none.
+
+    The family is in the name, `NAME-ipv4-0`, since addressType can never change. Endpoints stand in the order of their
+    text, as in Endpoints; all three conditions are always written, since a missing `ready` means ready.
+    """
+    published = list(addresses)
+    slices = []
+    for family in FAMILIES:
+        of_family = {one.ip: one for one in published if (":" in one.ip) == (family == "IPv6")}
+        prefix = f"{parent.metadata.name}-{family.lower()}-"
+        for number, ips in place(of_family, _held(observed, prefix)).items():
+            metadata = object_meta(parent, _labels(parent), annotations, name=f"{prefix}{number}")
+            slices.append(_slice(family, metadata, [of_family[ip] for ip in ips], parent.spec.port))
+    return slices
+
+
+def place(ips: Collection[str], observed: Mapping[int, Collection[str]]) -> dict[int, list[str]]:
+    """Slice number -> addresses in the order of their text; `observed` is what each slice holds now.
+
+    An address stays where it stands, in the first slice if in several. New ones fill the slices with room, then slices
+    with numbers that are free. A slice that has lost its last address is emptied first, and left out (that is: deleted)
+    only when seen empty, and nothing ever goes into an empty one: an update from an old view is refused by the API
+    server, a deletion is not.
+    """
+    missing = dict.fromkeys(sorted(ips))
+    slots: dict[int, list[str]] = {}
+    for number in sorted(number for number, held in observed.items() if held):
+        stay = [ip for ip in observed[number] if ip in missing][:MAX_ENDPOINTS]
+        slots[number] = list(dict.fromkeys(stay))
+        for ip in slots[number]:
+            del missing[ip]
+    new = list(missing)
+    for slot in slots.values():
+        room = MAX_ENDPOINTS - len(slot)
+        slot.extend(new[:room])
+        del new[:room]
+    free = (number for number in count() if number not in observed)
+    for start in range(0, len(new), MAX_ENDPOINTS):
+        slots[next(free)] = new[start : start + MAX_ENDPOINTS]
+    return {number: sorted(slot) for number, slot in slots.items()}
+
+
+def _held(observed: Observed, prefix: str) -> dict[int, list[str]]:
+    """What each slice of this prefix holds, by its number; one that is being deleted counts as empty."""
+    held = {}
+    for name, one in observed.items():
+        if name.startswith(prefix) and re.fullmatch("0|[1-9][0-9]*", number := name.removeprefix(prefix)):
+            endpoints = [] if "deletionTimestamp" in one["metadata"] else one.get("endpoints") or []
+            held[int(number)] = [ip for endpoint in endpoints for ip in endpoint["addresses"]]
+    return held
+
+
+def _labels(parent: ExternalService) -> dict[str, str]:
+    return {"endpointslice.kubernetes.io/managed-by": MANAGER, "kubernetes.io/service-name": parent.metadata.name}
+
+
+def _slice(family: str, metadata: Manifest, addresses: Iterable[PublishedAddress], port: int) -> Manifest:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": metadata,
+        "addressType": family,
+        "endpoints": [
+            {
+                "addresses": [one.ip],
+                "conditions": {"ready": one.ready, "serving": one.serving, "terminating": one.terminating},
+            }
+            for one in addresses
+        ],
+        "ports": [{"name": "", "port": port, "protocol": "TCP"}],
+    }

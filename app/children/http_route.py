@@ -1,0 +1,98 @@
+"""The HTTPRoutes (gateway.networking.k8s.io/v1) of an ExternalService: its hosts and paths, for the Gateways it names.
+
+One route holds hosts with the same paths. The Gateway API allows 16 hostnames a route and 64 matches a rule; what goes
+beyond is another route. Defaults are those of its CRD, which the API server fills in (standard channel, 1.5).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from app.api.v1alpha1 import ExternalService, Host, HTTPRouteOptions, ParentReference
+from app.children.metadata import Manifest, object_meta
+
+API_VERSION = "gateway.networking.k8s.io/v1"
+KIND = "HTTPRoute"
+MAX_HOSTNAMES = 16
+MAX_MATCHES = 64
+
+PathMatch = tuple[str, str]  # type and value
+T = TypeVar("T")
+
+
+def desired(parent: ExternalService) -> list[Manifest]:
+    """The routes as the API server stores them; none without hosts or without `spec.httpRoute`.
+
+    The first is called as the ExternalService, the others NAME.1, NAME.2: no ExternalService has a dot in its name.
+    """
+    options = parent.spec.httpRoute
+    if options is None:
+        return []
+    routes = []
+    for number, spec in enumerate(_specs(parent, options)):
+        name = f"{parent.metadata.name}.{number}" if number else ""
+        routes.append(
+            {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "metadata": object_meta(parent, options.labels, options.annotations, name=name),
+                "spec": spec,
+            }
+        )
+    return routes
+
+
+def _specs(parent: ExternalService, options: HTTPRouteOptions) -> Iterator[Manifest]:
+    backend = {"group": "", "kind": "Service", "name": parent.metadata.name, "port": parent.spec.port, "weight": 1}
+    for matches, hosts in _groups(parent.spec.hosts).items():
+        for parents in _layers(options.parentRefs):
+            for hostnames in _parts(hosts, MAX_HOSTNAMES):
+                for part in _parts(matches, MAX_MATCHES):
+                    paths = [{"path": {"type": kind, "value": value}} for kind, value in part]
+                    yield {
+                        "hostnames": list(hostnames),
+                        "parentRefs": [_parent_ref(reference) for reference in parents],
+                        "rules": [{"backendRefs": [backend], "matches": paths}],
+                    }
+
+
+def _groups(hosts: Sequence[Host]) -> dict[tuple[PathMatch, ...], list[str]]:
+    """The hosts by their paths, both in the order of the spec; what stands there twice counts once."""
+    paths: dict[str, dict[PathMatch, None]] = {}
+    for host in hosts:
+        kind = "Exact" if host.pathType == "Exact" else "PathPrefix"
+        paths.setdefault(host.host, {})[kind, host.path or "/"] = None
+    groups: dict[tuple[PathMatch, ...], list[str]] = {}
+    for name, matches in paths.items():
+        groups.setdefault(tuple(matches), []).append(name)
+    return groups
+
+
+def _layers(references: Sequence[ParentReference]) -> list[list[ParentReference]]:
+    """The references, apart where they have a name in common: two listeners of one Gateway are two routes.
+
+    Metacontroller merges lists whose items have a `name` by that name alone; of two with one name it would keep one.
+    """
+    layers: list[list[ParentReference]] = []
+    for reference in dict.fromkeys(references):
+        for layer in layers:
+            if all(reference.name != other.name for other in layer):
+                layer.append(reference)
+                break
+        else:
+            layers.append([reference])
+    return layers
+
+
+def _parent_ref(reference: ParentReference) -> Manifest:
+    given = {"namespace": reference.namespace, "sectionName": reference.sectionName}
+    return {
+        "group": reference.group,
+        "kind": reference.kind,
+        "name": reference.name,
+        **{name: value for name, value in given.items() if value is not None},
+    }
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,94 @@
+"""How addresses are published: as Endpoints, as EndpointSlices, or both; without a gap while that is switched.
+
+What is there changes from one form to the other in steps, each taken when the step before it is seen among the observed
+children. Nothing is remembered but one annotation on slices that are about to go (ADR 0041).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+from app.api.readiness import PublishedAddress
+from app.api.v1alpha1 import ExternalService
+from app.children import endpoint_slice, endpoints
+from app.children.metadata import Manifest
+
+Form = Literal["Endpoints", "EndpointSlice", "Both"]
+
+RETIRING = "eso.crowdfox.com/retiring-since"
+HANDOVER = timedelta(seconds=60)
+"""How long our slices outlive the moment from which the cluster mirrors the Endpoints. Mirrored slices are not shown to
+the hook, so this is a bound and no proof: it covers a change of the leader of kube-controller-manager (15 s), and its
+default 20 requests a second for 1,000 Endpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The Endpoints and EndpointSlices that the parent owns, by name, as Metacontroller shows them; `now` in UTC."""
+
+    endpoints: Mapping[str, Mapping[str, Any]]
+    slices: Mapping[str, Mapping[str, Any]]
+    now: datetime
+
+
+NOTHING = Observed({}, {}, datetime.fromtimestamp(0, UTC))
+"""What is there before the first sync, and what `render` goes by."""
+
+
+class Published(NamedTuple):
+    """The children, and after how many seconds to ask again, if that makes a difference."""
+
+    children: list[Manifest]
+    again: float | None = None
+
+
+def publish(
+    parent: ExternalService, addresses: tuple[PublishedAddress, ...], form: Form, observed: Observed
+) -> Published:
+    """The children in `form`, or on the way there."""
+    there = observed.endpoints.get(parent.metadata.name)
+    mirrored = there is not None and endpoints.SKIP_MIRROR not in (there["metadata"].get("labels") or {})
+    if form == "Endpoints":
+        retiring = _retiring(parent, addresses, observed, mirrored=mirrored)
+        return Published([endpoints.desired(parent, addresses), *retiring.children], retiring.again)
+    slices = endpoint_slice.desired(parent, addresses, observed.slices)
+    needed = mirrored and any(one["metadata"]["name"] not in observed.slices for one in slices)
+    if form == "EndpointSlice" and not needed:
+        return Published(slices)
+    return Published([endpoints.desired(parent, addresses, skip_mirror=not needed), *slices])
+
+
+def _retiring(
+    parent: ExternalService, addresses: tuple[PublishedAddress, ...], observed: Observed, *, mirrored: bool
+) -> Published:
+    """Our slices that are still there, kept up to date until HANDOVER has passed; no new ones.
+
+    The time begins to run when the Endpoints are seen as they are to be mirrored.
+    """
+    if not mirrored:
+        return Published(_kept(parent, addresses, observed, {}))
+    since = _since(observed)
+    rest = (since + HANDOVER - observed.now).total_seconds()
+    kept = _kept(parent, addresses, observed, {RETIRING: since.isoformat()}) if rest > 0 else []
+    return Published(kept, rest if kept else None)
+
+
+def _kept(
+    parent: ExternalService, addresses: tuple[PublishedAddress, ...], observed: Observed, annotations: dict[str, str]
+) -> list[Manifest]:
+    slices = endpoint_slice.desired(parent, addresses, observed.slices, annotations)
+    return [one for one in slices if one["metadata"]["name"] in observed.slices]
+
+
+def _since(observed: Observed) -> datetime:
+    """Since when all of them have been retiring: the latest of their annotations; now where one has none."""
+    return max((_stamp(one, observed.now) for one in observed.slices.values()), default=observed.now)
+
+
+def _stamp(one: Mapping[str, Any], now: datetime) -> datetime:
+    """`now`, too, for what a hand has made of it: no time, or one to come."""
+    try:
+        return min(datetime.fromisoformat((one["metadata"].get("annotations") or {}).get(RETIRING, "")), now)
+    except (ValueError, TypeError):
+        return now

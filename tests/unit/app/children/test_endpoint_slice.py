@@ -1,0 +1,229 @@
+"""EndpointSlices: the whole object, and places that stay whatever comes and goes, however old the view of them is."""
+
+from collections.abc import Iterable, Mapping
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.api.readiness import PublishedAddress
+from app.api.v1alpha1 import ExternalService
+from app.children.endpoint_slice import MAX_ENDPOINTS, desired, place
+from app.children.metadata import own_labels
+
+PARENT = ExternalService.model_validate(
+    {
+        "apiVersion": "eso.crowdfox.com/v1alpha1",
+        "kind": "ExternalService",
+        "metadata": {"name": "api", "namespace": "shop", "annotations": {"of": "the parent"}},
+        "spec": {"port": 8080},
+    }
+)
+
+
+def up(ip: str) -> PublishedAddress:
+    return PublishedAddress(ip, True, True, False)
+
+
+def whole(name: str, family: str, *endpoints: tuple[str, bool, bool, bool]) -> dict[str, Any]:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "labels": {
+                "endpointslice.kubernetes.io/managed-by": "external-service-operator.eso.crowdfox.com",
+                "kubernetes.io/service-name": "api",
+                **own_labels("api"),
+            },
+        },
+        "addressType": family,
+        "endpoints": [
+            {"addresses": [ip], "conditions": {"ready": ready, "serving": serving, "terminating": terminating}}
+            for ip, ready, serving, terminating in endpoints
+        ],
+        "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+    }
+
+
+def test_the_whole_objects() -> None:
+    addresses = [
+        up("2001:db8::1"),
+        up("10.0.0.9"),
+        PublishedAddress("10.0.0.10", False, False, False),
+        PublishedAddress("10.0.0.1", False, True, True),
+    ]
+    assert desired(PARENT, addresses, {}) == [
+        whole(
+            "api-ipv4-0",
+            "IPv4",
+            ("10.0.0.1", False, True, True),
+            ("10.0.0.10", False, False, False),
+            ("10.0.0.9", True, True, False),
+        ),
+        whole("api-ipv6-0", "IPv6", ("2001:db8::1", True, True, False)),
+    ]
+
+
+def test_without_addresses_there_are_none() -> None:
+    assert desired(PARENT, [], {}) == []
+
+
+def test_annotations_are_for_all() -> None:
+    (one,) = desired(PARENT, [up("10.0.0.1")], {}, {"a": "b"})
+    assert one["metadata"]["annotations"] == {"a": "b"}
+
+
+def seen(*names: str, ips: Iterable[str] = (), **metadata: Any) -> dict[str, Any]:
+    endpoints = [{"addresses": [ip]} for ip in ips] or None
+    return {name: {"metadata": {"name": name, **metadata}, "endpoints": endpoints} for name in names}
+
+
+@pytest.mark.parametrize(
+    ("observed", "names"),
+    [
+        pytest.param(seen("api-ipv4-7", ips=["10.0.0.1"]), ["api-ipv4-7"], id="it stays where it is seen"),
+        pytest.param(seen("api-ipv4-0"), ["api-ipv4-1"], id="an empty one is left to be deleted, its number too"),
+        pytest.param(
+            seen("api-ipv4-0", ips=["10.0.0.1"], deletionTimestamp="2026-01-01T00:00:00Z"),
+            ["api-ipv4-1"],
+            id="one that is being deleted holds nothing",
+        ),
+        pytest.param(seen("api-ipv4-0", ips=["10.0.0.9"]), ["api-ipv4-0"], id="another address goes, this one comes"),
+        pytest.param(
+            seen("api-ipv4-00", "api-ipv4-x", "other-ipv4-0", "api-ipv6-", ips=["10.0.0.1"]),
+            ["api-ipv4-0"],
+            id="names that are none of ours",
+        ),
+        pytest.param(
+            seen("api-ipv6-0", ips=["2001:db8::9"]), ["api-ipv4-0", "api-ipv6-0"], id="the last of a family is emptied"
+        ),
+    ],
+)
+def test_what_is_seen_decides(observed: dict[str, Any], names: list[str]) -> None:
+    slices = desired(PARENT, [up("10.0.0.1")], observed)
+    assert [one["metadata"]["name"] for one in slices] == names
+    assert [endpoint["addresses"] for one in slices for endpoint in one["endpoints"]] == [["10.0.0.1"]]
+
+
+def ips(*numbers: int) -> list[str]:
+    return [f"10.0.{number // 250}.{number % 250}" for number in numbers]
+
+
+THOUSAND = ips(*range(1_000))
+
+
+def test_a_thousand_fill_ten() -> None:
+    placed = place(THOUSAND, {})
+    assert {number: len(held) for number, held in placed.items()} == dict.fromkeys(range(10), MAX_ENDPOINTS)
+    assert sorted(ip for held in placed.values() for ip in held) == sorted(THOUSAND)
+
+
+@given(seed=st.integers(0, 2**32), kept=st.integers(0, 1_000))
+@settings(max_examples=25, deadline=None)
+def test_a_thousand_that_come_and_go_never_reshuffle_the_rest(seed: int, kept: int) -> None:
+    random = Random(seed)
+    before = place(random.sample(THOUSAND, kept), {})
+    for _ in range(20):
+        wanted = set(random.sample(THOUSAND, random.randint(0, 1_000)))
+        after = place(wanted, before)
+        stay = {ip: number for number, held in before.items() for ip in held if ip in wanted}
+        assert {ip: number for number, held in after.items() for ip in held if ip in stay} == stay
+        assert sorted(ip for held in after.values() for ip in held) == sorted(wanted)
+        assert all(held == sorted(held) and len(held) <= MAX_ENDPOINTS for held in after.values())
+        before = after
+
+
+@given(gone=st.sampled_from(THOUSAND), come=st.integers(1_000, 2_000))
+def test_one_exchanged_for_another_rewrites_one_slice(gone: str, come: int) -> None:
+    before = place(THOUSAND, {})
+    after = place([*(ip for ip in THOUSAND if ip != gone), *ips(come)], before)
+    assert sum(before[number] != after[number] for number in before) == 1
+    assert after.keys() == before.keys()
+
+
+class LaggingController:
+    """Metacontroller as far as it matters: it decides by a cache that is behind, updates are locked, deletions are not.
+
+    `store` is number -> (identity, version, addresses). The cache is one of the earlier states of the store, never
+    older than the one before: all slices come by one watch. `safe` are the addresses that may not be gone for a moment:
+    those wanted ever since a state that the cache has reached. (One that is taken out and put back within the lag may
+    be gone until the cache has caught up: hypothesis found how.)
+    """
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.store: dict[int, tuple[int, int, tuple[str, ...]]] = {}
+        self.history = [dict(self.store)]
+        self.seen = 0
+        self.clock = 0
+        self.safe: set[str] = set()
+        self.wanted_since: dict[str, int] = {}
+
+    def want(self, wanted: set[str]) -> None:
+        self.wanted_since = {ip: self.wanted_since.get(ip, len(self.history) - 1) for ip in sorted(wanted)}
+        self.safe &= wanted
+
+    def sync(self, *, fresh: bool = False) -> int:
+        """One sync by the cache; returns how many writes were accepted."""
+        last = len(self.history) - 1
+        self.seen = last if fresh else self.random.randint(self.seen, last)
+        cache = self.history[self.seen]
+        desired = place(self.wanted_since, {number: held for number, (_, _, held) in cache.items()})
+        writes = sum(self.delete(number, cache) for number in self.shuffled(cache.keys() - desired.keys()))
+        writes += sum(self.write(number, tuple(desired[number]), cache) for number in self.shuffled(desired))
+        self.safe = {ip for ip in self.published() if self.wanted_since.get(ip, self.clock + 1) <= self.seen}
+        return writes
+
+    def shuffled(self, numbers: Iterable[int]) -> list[int]:
+        return self.random.sample(sorted(numbers), len(list(numbers)))
+
+    def delete(self, number: int, cache: Mapping[int, Any]) -> bool:
+        if number not in self.store or self.store[number][0] != cache[number][0]:
+            return False
+        del self.store[number]
+        return self.accepted()
+
+    def write(self, number: int, held: tuple[str, ...], cache: Mapping[int, Any]) -> bool:
+        assert len(held) <= MAX_ENDPOINTS
+        if number not in cache:
+            if number in self.store:  # already exists: passed over in silence
+                return False
+            self.store[number] = (self.clock, self.clock, held)
+            return self.accepted()
+        identity, version, before = cache[number]
+        if before == held or self.store.get(number, (None, None))[:2] != (identity, version):
+            return False
+        self.store[number] = (identity, self.clock, held)
+        return self.accepted()
+
+    def accepted(self) -> bool:
+        self.clock += 1
+        self.history.append(dict(self.store))
+        assert self.safe <= self.published(), "an address that nobody took out is gone"
+        return True
+
+    def published(self) -> set[str]:
+        return {ip for _, _, held in self.store.values() for ip in held}
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_a_cache_that_lags_loses_nothing_and_all_ends_well(seed: int) -> None:
+    random = Random(seed)
+    pool = THOUSAND[: random.choice([3, 110, 330])]
+    controller = LaggingController(random)
+    wanted: set[str] = set()
+    for _ in range(60):
+        if random.random() < 0.4:
+            change = set(random.sample(pool, random.choice([1, len(pool) // 3, len(pool)])))
+            wanted = random.choice([wanted | change, wanted - change, wanted ^ change])
+            controller.want(wanted)
+        controller.sync()
+    for _ in range(4):
+        controller.sync(fresh=True)
+    assert controller.sync(fresh=True) == 0
+    assert sorted(ip for _, _, held in controller.store.values() for ip in held) == sorted(wanted)

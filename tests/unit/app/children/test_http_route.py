@@ -1,0 +1,120 @@
+"""HTTPRoutes: the whole object with the defaults of the Gateway API, and what is more than one route may hold."""
+
+from typing import Any
+
+import pytest
+
+from app.api.v1alpha1 import ExternalService
+from app.children.http_route import desired
+from app.children.metadata import own_labels
+
+GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public"}
+
+
+def parent(*hosts: dict[str, str], parents: Any = ({"name": "public"},), **options: Any) -> ExternalService:
+    return ExternalService.model_validate(
+        {
+            "apiVersion": "eso.crowdfox.com/v1alpha1",
+            "kind": "ExternalService",
+            "metadata": {"name": "api", "namespace": "shop", "annotations": {"of": "the parent"}},
+            "spec": {"port": 8080, "hosts": hosts, "httpRoute": {"parentRefs": parents, **options}},
+        }
+    )
+
+
+def rules(*paths: tuple[str, str]) -> list[dict[str, Any]]:
+    backend = {"group": "", "kind": "Service", "name": "api", "port": 8080, "weight": 1}
+    return [{"backendRefs": [backend], "matches": [{"path": {"type": kind, "value": value}} for kind, value in paths]}]
+
+
+ANY = rules(("PathPrefix", "/"))
+
+
+def told(given: ExternalService) -> list[tuple[str, list[str], Any]]:
+    """Name, hostnames and rules of each route."""
+    return [(one["metadata"]["name"], one["spec"]["hostnames"], one["spec"]["rules"]) for one in desired(given)]
+
+
+def test_the_whole_object() -> None:
+    given = parent(
+        {"host": "a.example.com"},
+        {"host": "*.example.com"},
+        parents=[{"name": "public", "namespace": "infra", "sectionName": "https"}],
+        annotations={"a": "b"},
+        labels={"tier": "edge"},
+    )
+    assert desired(given) == [
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": {
+                "name": "api",
+                "namespace": "shop",
+                "labels": {**own_labels("api"), "tier": "edge"},
+                "annotations": {"a": "b"},
+            },
+            "spec": {
+                "hostnames": ["a.example.com", "*.example.com"],
+                "parentRefs": [{**GATEWAY, "namespace": "infra", "sectionName": "https"}],
+                "rules": ANY,
+            },
+        }
+    ]
+
+
+def test_none_without_hosts_or_unless_asked_for() -> None:
+    assert desired(parent()) == []
+    silent = {**parent({"host": "a.io"}).model_dump(exclude_unset=True)}
+    silent["spec"].pop("httpRoute")
+    assert desired(ExternalService.model_validate(silent)) == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "routes"),
+    [
+        pytest.param(
+            [
+                {"host": "a.io", "path": "/x", "pathType": "Exact"},
+                {"host": "b.io"},
+                {"host": "a.io", "path": "/y", "pathType": "Prefix"},
+                {"host": "c.io"},
+                {"host": "a.io", "path": "/y"},
+            ],
+            [("api", ["a.io"], rules(("Exact", "/x"), ("PathPrefix", "/y"))), ("api.1", ["b.io", "c.io"], ANY)],
+            id="hosts with the same paths share a route",
+        ),
+        pytest.param(
+            [{"host": f"h{number}.io"} for number in range(17)],
+            [("api", [f"h{number}.io" for number in range(16)], ANY), ("api.1", ["h16.io"], ANY)],
+            id="16 hostnames a route",
+        ),
+        pytest.param(
+            [{"host": "a.io", "path": f"/{number}"} for number in range(65)],
+            [
+                ("api", ["a.io"], rules(*(("PathPrefix", f"/{number}") for number in range(64)))),
+                ("api.1", ["a.io"], rules(("PathPrefix", "/64"))),
+            ],
+            id="64 matches a rule",
+        ),
+    ],
+)
+def test_hosts_and_paths_in_the_order_of_the_spec(hosts: list[dict[str, str]], routes: list[Any]) -> None:
+    assert told(parent(*hosts)) == routes
+
+
+def test_references_of_one_name_stand_in_routes_of_their_own() -> None:
+    """Metacontroller would merge them into one."""
+    parents = [
+        {"name": "public", "sectionName": "http"},
+        {"name": "private"},
+        {"name": "public", "sectionName": "https"},
+        {"name": "private"},
+        {"name": "public", "namespace": "infra"},
+    ]
+    private = {**GATEWAY, "name": "private"}
+    routes = desired(parent({"host": "a.io"}, parents=parents))
+    assert [(one["metadata"]["name"], one["spec"]["parentRefs"]) for one in routes] == [
+        ("api", [{**GATEWAY, "sectionName": "http"}, private]),
+        ("api.1", [{**GATEWAY, "sectionName": "https"}]),
+        ("api.2", [{**GATEWAY, "namespace": "infra"}]),
+    ]

@@ -1,0 +1,202 @@
+"""Endpoints, EndpointSlices or both: what each form looks like, and that no switch between them leaves a gap."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from random import Random
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.api.readiness import PublishedAddress
+from app.api.v1alpha1 import ExternalService
+from app.children import endpoint_slice, endpoints
+from app.children.publishing import HANDOVER, RETIRING, Form, Observed, publish
+
+PARENT = ExternalService.model_validate(
+    {
+        "apiVersion": "eso.crowdfox.com/v1alpha1",
+        "kind": "ExternalService",
+        "metadata": {"name": "api", "namespace": "shop"},
+        "spec": {"port": 80},
+    }
+)
+ADDRESSES = tuple(PublishedAddress(ip, True, True, False) for ip in ("10.0.0.1", "10.0.0.2", "2001:db8::1"))
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+PLAIN = endpoints.desired(PARENT, ADDRESSES)
+UNMIRRORED = endpoints.desired(PARENT, ADDRESSES, skip_mirror=True)
+SLICES = endpoint_slice.desired(PARENT, ADDRESSES, {})
+ALL_SLICES = {one["metadata"]["name"]: one for one in SLICES}
+ONE_SLICE = {"api-ipv4-0": SLICES[0]}
+
+
+def observed(shown: Mapping[str, Any] | None, slices: Mapping[str, Any], now: datetime = NOW) -> Observed:
+    return Observed({} if shown is None else {"api": shown}, slices, now)
+
+
+def stamped(since: str, slices: Mapping[str, Any] = ALL_SLICES) -> dict[str, Any]:
+    return {
+        name: {**one, "metadata": {**one["metadata"], "annotations": {RETIRING: since}}} for name, one in slices.items()
+    }
+
+
+def test_endpoints_that_are_not_to_be_mirrored_say_so() -> None:
+    assert UNMIRRORED["metadata"]["labels"] == {
+        **PLAIN["metadata"]["labels"],
+        "endpointslice.kubernetes.io/skip-mirror": "true",
+    }
+
+
+@pytest.mark.parametrize(
+    ("form", "shown", "slices", "children"),
+    [
+        pytest.param("Endpoints", None, {}, [PLAIN], id="Endpoints, new"),
+        pytest.param("EndpointSlice", None, {}, SLICES, id="EndpointSlice, new"),
+        pytest.param("Both", None, {}, [UNMIRRORED, *SLICES], id="Both, new: never mirrored"),
+        pytest.param("Endpoints", PLAIN, {}, [PLAIN], id="Endpoints, settled"),
+        pytest.param("EndpointSlice", None, ALL_SLICES, SLICES, id="EndpointSlice, settled"),
+        pytest.param("Both", UNMIRRORED, ALL_SLICES, [UNMIRRORED, *SLICES], id="Both, settled"),
+        pytest.param("EndpointSlice", PLAIN, {}, [PLAIN, *SLICES], id="to EndpointSlice: Endpoints stay"),
+        pytest.param("EndpointSlice", PLAIN, ONE_SLICE, [PLAIN, *SLICES], id="until each slice is seen"),
+        pytest.param("EndpointSlice", PLAIN, ALL_SLICES, SLICES, id="and go then"),
+        pytest.param("Both", PLAIN, ONE_SLICE, [PLAIN, *SLICES], id="to Both: mirrored until each slice is seen"),
+        pytest.param("Both", PLAIN, ALL_SLICES, [UNMIRRORED, *SLICES], id="and no longer then"),
+        pytest.param("Both", UNMIRRORED, ONE_SLICE, [UNMIRRORED, *SLICES], id="one more slice does not mirror again"),
+        pytest.param("EndpointSlice", UNMIRRORED, ONE_SLICE, SLICES, id="from Both to EndpointSlice at once"),
+        pytest.param("Endpoints", UNMIRRORED, ALL_SLICES, [PLAIN, *SLICES], id="from Both: slices stay"),
+        pytest.param("Endpoints", None, ALL_SLICES, [PLAIN, *SLICES], id="from EndpointSlice: slices stay"),
+        pytest.param("Endpoints", UNMIRRORED, ONE_SLICE, [PLAIN, SLICES[0]], id="but no new ones are made"),
+    ],
+)
+def test_children_by_what_is_seen(form: Form, shown: Any, slices: Any, children: list[Any]) -> None:
+    assert publish(PARENT, ADDRESSES, form, observed(shown, slices)) == (children, None)
+
+
+SINCE = NOW.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("slices", "seconds", "since", "again"),
+    [
+        pytest.param(ALL_SLICES, 0, SINCE, 60.0, id="the time begins to run"),
+        pytest.param(stamped(SINCE), 10, SINCE, 50.0, id="it runs"),
+        pytest.param(stamped(SINCE, ONE_SLICE) | {"api-ipv6-0": SLICES[1]}, 10, None, 60.0, id="the youngest counts"),
+        pytest.param(stamped("soon"), 10, None, 60.0, id="a hand wrote no time"),
+        pytest.param(stamped("2026-01-01T12:00:00"), 10, None, 60.0, id="a hand wrote a time without a zone"),
+        pytest.param(stamped("2099-01-01T00:00:00+00:00"), 10, None, 60.0, id="a hand wrote a time to come"),
+    ],
+)
+def test_our_slices_outlive_the_switch_to_endpoints(slices: Any, seconds: int, since: str | None, again: float) -> None:
+    now = NOW + timedelta(seconds=seconds)
+    given = publish(PARENT, ADDRESSES, "Endpoints", observed(PLAIN, slices, now))
+    assert given == ([PLAIN, *stamped(since or now.isoformat()).values()], again)
+
+
+def test_and_go_when_the_time_is_over() -> None:
+    later = observed(PLAIN, stamped(SINCE), NOW + HANDOVER)
+    assert publish(PARENT, ADDRESSES, "Endpoints", later) == ([PLAIN], None)
+
+
+class Cluster:
+    """The store, Metacontroller's two caches that lag apart, and a mirroring controller that takes its time."""
+
+    def __init__(self, random: Random, form: Form) -> None:
+        self.random = random
+        self.now = NOW
+        self.store: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+        self.history = [dict(self.store)]
+        self.seen = {"Endpoints": 0, "EndpointSlice": 0}
+        self.mirrored: set[str] = set()
+        self.begun = False
+        self.settle(form)
+        self.begun = True
+
+    def settle(self, form: Form) -> None:
+        """Syncs until nothing is left to do."""
+        while self.fresh_sync(form) or self.mirror():
+            pass
+        self.now += HANDOVER
+        while self.fresh_sync(form) or self.mirror():
+            pass
+
+    def fresh_sync(self, form: Form) -> int:
+        self.seen = dict.fromkeys(self.seen, len(self.history) - 1)
+        return self.sync(form)
+
+    def sync(self, form: Form) -> int:
+        """One sync by the caches: deletions first, then the rest in any order; updates are locked."""
+        caches = {kind: self.history[self.look(kind)] for kind in self.seen}
+        cache = {key: caches[key[0]][key] for kind in caches for key in caches[kind] if key[0] == kind}
+        shown = {kind: {key[1]: one for key, (_, one) in cache.items() if key[0] == kind} for kind in caches}
+        there = Observed(shown["Endpoints"], shown["EndpointSlice"], self.now)
+        children = publish(PARENT, ADDRESSES, form, there).children
+        desired = {(child["kind"], child["metadata"]["name"]): child for child in children}
+        writes = sum(self.delete(key) for key in self.shuffled(cache.keys() - desired.keys()))
+        return writes + sum(self.write(key, desired[key], cache) for key in self.shuffled(desired.keys()))
+
+    def shuffled(self, keys: Any) -> list[tuple[str, str]]:
+        return self.random.sample(sorted(keys), len(keys))
+
+    def look(self, kind: str) -> int:
+        self.seen[kind] = self.random.randint(self.seen[kind], len(self.history) - 1)
+        return self.seen[kind]
+
+    def delete(self, key: tuple[str, str]) -> bool:
+        return self.store.pop(key, None) is not None and self.accepted()
+
+    def write(self, key: tuple[str, str], child: dict[str, Any], cache: Mapping[tuple[str, str], Any]) -> bool:
+        there, known = self.store.get(key), cache.get(key)
+        if known == there and (known is None or known[1] != child):
+            self.store[key] = (len(self.history), json.loads(json.dumps(child)))
+            return self.accepted()
+        return False
+
+    def accepted(self) -> bool:
+        self.history.append(dict(self.store))
+        if self.random.random() < 0.5:
+            self.mirror()
+        self.check()
+        return True
+
+    def mirror(self) -> bool:
+        _, one = self.store.get(("Endpoints", "api"), (0, None))
+        copied = one is not None and "endpointslice.kubernetes.io/skip-mirror" not in one["metadata"]["labels"]
+        before, self.mirrored = self.mirrored, {ip for ip, *_ in ADDRESSES} if copied else set()
+        self.check()
+        return before != self.mirrored
+
+    def check(self) -> None:
+        ours = {
+            ip
+            for (kind, _), (_, one) in self.store.items()
+            if kind == "EndpointSlice"
+            for endpoint in one["endpoints"]
+            for ip in endpoint["addresses"]
+        }
+        assert not self.begun or ours | self.mirrored == {ip for ip, *_ in ADDRESSES}, "an address is nowhere"
+
+
+FORMS: tuple[Form, ...] = get_args(Form)
+
+
+@given(seed=st.integers(0, 2**32), forms=st.lists(st.sampled_from(FORMS), min_size=2, max_size=5))
+@settings(max_examples=200, deadline=None)
+def test_no_switch_leaves_a_gap(seed: int, forms: list[Form]) -> None:
+    """While a rollout lasts, hooks of both settings answer; the mirroring controller is up to 59 s behind."""
+    random = Random(seed)
+    cluster = Cluster(random, forms[0])
+    for old, new in pairwise(forms):
+        for _ in range(random.randint(0, 12)):
+            cluster.sync(random.choice([old, new]))
+            cluster.now += timedelta(seconds=random.random())
+        for _ in range(random.randint(0, 12)):
+            cluster.sync(new)
+            cluster.now += timedelta(seconds=random.choice([0.01, 3]))
+        cluster.mirror()
+        cluster.settle(new)
+    kinds = {"Endpoints": {"Endpoints"}, "EndpointSlice": {"EndpointSlice"}, "Both": {"Endpoints", "EndpointSlice"}}
+    assert {kind for kind, _ in cluster.store} == kinds[forms[-1]]
+    assert not cluster.fresh_sync(forms[-1])
