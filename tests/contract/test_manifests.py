@@ -19,7 +19,13 @@ from probe_sidecar.settings import Settings as SidecarSettings
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "metacontroller"
 SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))
-PLURALS = {"Service": "services", "Endpoints": "endpoints", "Ingress": "ingresses"}
+PLURALS = {
+    "Service": "services",
+    "Endpoints": "endpoints",
+    "EndpointSlice": "endpointslices",
+    "Ingress": "ingresses",
+}
+OFFERED_APART = {"HTTPRoute": "httproutes"}
 OUR_NAME = "external-service-operator"
 
 EXAMPLE_OF_THE_PREDECESSOR = """\
@@ -89,15 +95,33 @@ def container(pod: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def children_of_the_samples() -> set[tuple[str, str]]:
-    """(apiVersion, plural) of all that the hook makes of the samples."""
-    rendered = "\n---\n".join(render(path.read_text(), SyncOptions(), "yaml").text for path in SAMPLES)
+    """(apiVersion, plural) of all that the hook makes of the samples, in any form."""
+    options = SyncOptions(form="Both")
+    rendered = "\n---\n".join(render(path.read_text(), options, "yaml").text for path in SAMPLES)
     made = (child for child in yaml.safe_load_all(rendered) if child)
-    return {(child["apiVersion"], PLURALS[child["kind"]]) for child in made}
+    return {(child["apiVersion"], (PLURALS | OFFERED_APART)[child["kind"]]) for child in made}
 
 
 def test_metacontroller_manages_exactly_the_kinds_that_the_hook_makes(composite: dict[str, Any]) -> None:
     managed = {(rule["apiVersion"], rule["resource"]) for rule in composite["childResources"]}
-    assert managed == children_of_the_samples()
+    assert managed == {made for made in children_of_the_samples() if made[1] not in OFFERED_APART.values()}
+
+
+def test_gateway_api_adds_the_rest_and_the_right_to_it(composite: dict[str, Any]) -> None:
+    """It stands apart since a kind that the cluster does not know would stop the whole CompositeController."""
+    (overlay,) = documents("gateway-api/kustomization.yaml")
+    patches = {patch["target"]["kind"]: yaml.safe_load(patch["patch"]) for patch in overlay["patches"]}
+    (added,) = patches["CompositeController"]
+    assert (overlay["resources"], added["path"]) == ([".."], "/spec/childResources/-")
+    rules = [*composite["childResources"], added["value"]]
+    assert {(rule["apiVersion"], rule["resource"]) for rule in rules} == children_of_the_samples()
+    assert added["value"]["updateStrategy"] == {"method": "InPlace"}
+    (granted,) = patches["ClusterRole"]
+    assert granted["value"] == {
+        "apiGroups": [added["value"]["apiVersion"].partition("/")[0]],
+        "resources": [added["value"]["resource"]],
+        "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
+    }
 
 
 def test_every_child_is_updated_in_place(composite: dict[str, Any]) -> None:
@@ -257,9 +281,19 @@ def test_samples_are_good_and_have_no_misspelt_fields(path: Path) -> None:
 
 
 def test_there_is_a_sample_of_each_kind() -> None:
-    assert {"complex-example", "grpc", "http", "https", "ipv6", "no-hosts", "no-probe", "probe-options", "tcp"} <= {
-        path.stem for path in SAMPLES
-    }
+    assert {
+        "complex-example",
+        "gateway",
+        "grpc",
+        "http",
+        "https",
+        "ingress",
+        "ipv6",
+        "no-hosts",
+        "no-probe",
+        "probe-options",
+        "tcp",
+    } <= {path.stem for path in SAMPLES}
 
 
 def test_the_example_of_the_predecessor_is_kept_to_the_byte() -> None:

@@ -227,3 +227,4 @@ def test_a_cache_that_lags_loses_nothing_and_all_ends_well(seed: int) -> None:
         controller.sync(fresh=True)
     assert controller.sync(fresh=True) == 0
     assert sorted(ip for _, _, held in controller.store.values() for ip in held) == sorted(wanted)
+    assert all(held for _, _, held in controller.store.values()), "an empty slice is left"
