@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from app.api.version import VERSION
+from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.prober.manager import ProbedParent, ProberManager
@@ -32,6 +33,7 @@ class Parts:
     manager: ProberManager
     engine: ProbeEngine
     publisher: StatusPublisher
+    events: EventRecorder | None
 
 
 def registry(parts: Parts, *, addresses: bool) -> CollectorRegistry:
@@ -58,6 +60,8 @@ class _Sidecar(Collector):
         yield from _of_schedule(self._parts.manager)
         yield from _of_engine(self._parts.engine, self._parts.manager)
         yield from _of_status(self._parts.publisher)
+        if self._parts.events is not None:
+            yield _of_events(self._parts.events)
         yield from _of_api(self._parts.client, self._parts.reflectors)
 
 
@@ -181,6 +185,18 @@ def _of_status(publisher: StatusPublisher) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "eso_status_reasserts", "Writes of a status that had been written before, and overwritten.", counts.reasserts
     )
+
+
+def _of_events(recorder: EventRecorder) -> Metric:
+    counts = recorder.counters
+    family = CounterMetricFamily(
+        "eso_events",
+        "Events: written, dropped (no room to wait), failed (the API server refused).",
+        labels=("outcome",),
+    )
+    for outcome, count in (("written", counts.written), ("dropped", counts.dropped), ("failed", counts.failed)):
+        family.add_metric((outcome,), count)
+    return family
 
 
 def _of_api(client: KubeClient, reflectors: Sequence[Reflector]) -> Iterator[Metric]:

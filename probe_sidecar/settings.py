@@ -23,3 +23,4 @@ class Settings(CommonSettings):
     concurrent_probes: int | None = Field(default=None, ge=1, description="a number, 1 or more")
     concurrent_writes: int = Field(default=32, ge=1, le=1_000, description="a number from 1 to 1000")
     address_metrics: bool = Field(default=True, description="true, or false for no metric with a series an address")
+    events: bool = Field(default=True, description="true, or false for no Events on transitions")

@@ -5,6 +5,7 @@ Reads no environment and no command line; that is `__main__`.
 
 import asyncio
 import logging
+import platform
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from pydantic import ValidationError
 
 from app.api.invalid import explain
 from app.api.v1alpha1 import GROUP, PLURAL, VERSION, ExternalService
+from probe_sidecar.events.note import notes
+from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import CONTENT_TYPE, exposition
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.kube.reflector import Reflector
@@ -80,7 +83,10 @@ class Sidecar:
             on_due=lambda: self.ticker.arm(),  # noqa: PLW0108 - the ticker comes next
         )
         self.ticker = Ticker(loop, self.manager, settings.tick_milliseconds / 1_000)
-        self.publisher = StatusPublisher(client, EXTERNAL_SERVICES, self._wanted, limit=settings.concurrent_writes)
+        self.events = EventRecorder(client, platform.node()) if settings.events else None
+        self.publisher = StatusPublisher(
+            client, EXTERNAL_SERVICES, self._wanted, limit=settings.concurrent_writes, on_news=self._tell
+        )
         self.reflector = Reflector(client, EXTERNAL_SERVICES, self._observe, namespace=settings.namespace or None)
         self.pages = PageServer(
             {
@@ -93,7 +99,7 @@ class Sidecar:
             host=settings.health_listen_host,
             port=settings.health_listen_port,
         )
-        parts = Parts(client, (self.reflector,), self.manager, self.engine, self.publisher)
+        parts = Parts(client, (self.reflector,), self.manager, self.engine, self.publisher, self.events)
         self._registry = registry(parts, addresses=settings.address_metrics)
         self.results.listen(self.publisher.wake)
 
@@ -105,11 +111,14 @@ class Sidecar:
             async with asyncio.TaskGroup() as group:
                 publishing = group.create_task(self.publisher.run(), name="publisher")
                 watching = group.create_task(self.reflector.run(), name="reflector")
+                telling = group.create_task(self.events.run(), name="events") if self.events else None
                 await stop.wait()
                 watching.cancel()
                 self.ticker.close()
                 await self.publisher.close()
                 await publishing
+                if telling is not None:
+                    telling.cancel()
         finally:
             self.ticker.close()
             self.engine.close()
@@ -172,6 +181,10 @@ class Sidecar:
         ):
             return None  # nothing has been found out that could not wait for Metacontroller's first write
         return desired_status(raw, reading.parent.spec, results, self._policy, rfc3339())
+
+    def _tell(self, before: Object, after: Object) -> None:
+        if self.events is not None:
+            self.events.tell(after, notes(before.get("status"), after.get("status")))
 
     def _status(self, query: Query) -> Answer:
         parents = (reading.parent for uid, reading in self._readings.items() if self.manager.manages(uid))

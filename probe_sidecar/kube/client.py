@@ -133,6 +133,10 @@ class KubeClient:
         """Delete an object; ApiError 404 when it is gone already."""
         await self.send(Request("DELETE", resource.path(namespace, name)))
 
+    async def patch(self, resource: Resource, namespace: str | None, name: str, ops: Sequence[Object]) -> Object:
+        """JSON Patch of an object (Events); answers it as stored."""
+        return await self.send(patch_request(resource, namespace, name, ops))
+
     async def patch_status(self, resource: Resource, namespace: str | None, name: str, ops: Sequence[Object]) -> Object:
         """JSON Patch of the status subresource; answers the whole object as stored."""
         return await self.send(patch_request(resource, namespace, name, ops, "status"))

@@ -70,7 +70,8 @@ class StatusPublisher:
 
     `wanted(raw)` gives the whole desired status of an object as read, or None: not ours, or not to be judged now. It is
     called as late as possible, so that whatever came meanwhile goes out in one write. `limit` bounds the requests in
-    flight over all objects, one at most for each. `clock` is monotonic, in seconds.
+    flight over all objects, one at most for each. `on_news(before, after)` hears of each write that told something
+    new, not of what was only written again. `clock` is monotonic, in seconds.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class StatusPublisher:
         wanted: Callable[[Object], Object | None],
         *,
         limit: int = 32,
+        on_news: Callable[[Object, Object], None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = uniform,
@@ -88,6 +90,7 @@ class StatusPublisher:
         self._resource = resource
         self._wanted = wanted
         self._limit = limit
+        self._on_news = on_news
         self._clock = clock
         self._sleep = sleep
         self._random = random
@@ -291,6 +294,7 @@ class StatusPublisher:
     def _written(self, parent: _Parent, before: Object, answer: Object, telling: Object) -> None:
         self.counters.writes += 1
         parent.errors.reset()
+        news = parent.told is None or not same(telling, parent.told)
         parent.told = telling
         kept = essence(answer.get("status"))
         parent.stored = None if same(kept, telling) else kept
@@ -300,6 +304,8 @@ class StatusPublisher:
                 "/".join(place(before)),
             )
         self._take(parent, before, answer)
+        if news:
+            self._on_news(before, answer)
 
     async def _refused(self, parent: _Parent, before: Object, error: ApiError) -> None:
         """409, or a 422 of which only the object itself tells what it means (ADR 0022).

@@ -147,10 +147,11 @@ def test_the_webhook_leads_to_the_hook(composite: dict[str, Any], pod: dict[str,
     assert service["spec"]["selector"].items() <= labels.items()
 
 
-def test_the_sidecar_may_read_external_services_and_patch_their_status_and_nothing_else() -> None:
+def test_the_sidecar_may_read_external_services_patch_their_status_tell_of_it_and_nothing_else() -> None:
     assert one("rbac.yaml", "ClusterRole")["rules"] == [
         {"apiGroups": [v1alpha1.GROUP], "resources": ["externalservices"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [v1alpha1.GROUP], "resources": ["externalservices/status"], "verbs": ["patch"]},
+        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
     ]
 
 

@@ -10,6 +10,7 @@ from prometheus_client import Metric
 
 from app.api.policy import AddressPolicy
 from app.api.v1alpha1 import ExternalService
+from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.kube.client import KubeClient, Resource, connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.kube.reflector import Reflector
@@ -37,7 +38,8 @@ class Rig:
         self.publisher = StatusPublisher(client, THINGS, lambda _raw: None)
         self.now = 100.0
         self.reflector = Reflector(client, THINGS, lambda *_: None, clock=lambda: self.now)
-        self.parts = Parts(client, (self.reflector,), self.manager, self.engine, self.publisher)
+        self.events = EventRecorder(client, "prober-1")
+        self.parts = Parts(client, (self.reflector,), self.manager, self.engine, self.publisher, self.events)
 
     def apply(self, uid: str = "uid-1", name: str = "web", probe: dict[str, Any] | None = None, *ips: str) -> None:
         spec = {"port": 80, "ips": ips or [A, B], "readinessProbe": probe or {"tcpSocket": {"port": 80}}}
@@ -178,6 +180,11 @@ async def test_status_writes_are_told_by_outcome(rig: Rig) -> None:
     counters.writes, counters.conflicts, counters.errors, counters.vanished, counters.reasserts = 5, 4, 3, 2, 1
     assert rig.values("eso_status_writes_total") == {("ok",): 5, ("conflict",): 4, ("vanished",): 2, ("error",): 3}
     assert rig.values("eso_status_reasserts_total") == {(): 1}
+
+
+async def test_events_are_told_by_outcome(rig: Rig) -> None:
+    rig.events.counters.written, rig.events.counters.dropped, rig.events.counters.failed = 3, 2, 1
+    assert rig.values("eso_events_total") == {("written",): 3, ("dropped",): 2, ("failed",): 1}
 
 
 async def test_the_engines_limit_is_told(rig: Rig) -> None:

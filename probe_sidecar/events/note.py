@@ -1,0 +1,94 @@
+"""What a written status has to tell that the one before had not: one Note a reason, however many addresses. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+Status = Mapping[str, Any]
+
+LONGEST: Final = 1_024
+"""Characters of an Event's note (events.k8s.io/v1)."""
+
+_ROOM: Final = LONGEST - len("; and 1000 more")
+
+
+class Note(NamedTuple):
+    """One thing to tell. `reason` is a CamelCase word, `action` what the prober was doing, `text` the evidence."""
+
+    reason: str
+    action: str
+    text: str
+    warning: bool = False
+
+
+def notes(before: object, after: object) -> list[Note]:
+    """The transitions from one status, as read, to the next. Wrong shapes say nothing."""
+    old, new = _fields(before), _fields(after)
+    return [*_of_addresses(_by(old, "addresses", "ip"), _by(new, "addresses", "ip")), *_of_conditions(old, new)]
+
+
+def prober_degraded(text: str) -> Note:
+    """The prober itself is in trouble: what it says of addresses should not be trusted for now."""
+    return Note("ProberDegraded", "Probing", _cut(text), warning=True)
+
+
+def _of_addresses(old: Mapping[str, Status], new: Mapping[str, Status]) -> Iterator[Note]:
+    risen, fallen = [], []
+    for ip, state in new.items():
+        known = old.get(ip, {})
+        line = f"{ip}: {state.get('message')}"
+        if state.get("reason") == "ProbeSucceeded" and known.get("ready") is not True:
+            risen.append(line)
+        elif state.get("reason") == "ProbeFailed" and known.get("reason") != "ProbeFailed":
+            fallen.append(line)
+    if fallen:
+        yield Note("AddressNotReady", "Probing", _joined(fallen), warning=True)
+    if risen:
+        yield Note("AddressReady", "Probing", _joined(risen))
+
+
+def _of_conditions(old: Status, new: Status) -> Iterator[Note]:
+    before, after = _by(old, "conditions", "type"), _by(new, "conditions", "type")
+    opened, open_ = _true(before, "FailOpen"), _true(after, "FailOpen")
+    if open_ and not opened:
+        yield Note("FailOpen", "Publishing", _cut(str(after["FailOpen"].get("message"))), warning=True)
+    elif opened and not open_:
+        yield Note("FailOpenEnded", "Publishing", "healthy addresses alone are published as ready again")
+    accepted, was = after.get("Accepted", {}), before.get("Accepted", {})
+    if accepted.get("status") == "False" and accepted.get("message") != was.get("message"):
+        yield Note(str(accepted.get("reason")), "Accepting", _cut(str(accepted.get("message"))), warning=True)
+    elif was.get("status") == "False" and accepted.get("status") == "True":
+        yield Note("Accepted", "Accepting", _cut(str(accepted.get("message"))))
+
+
+def _true(conditions: Mapping[str, Status], kind: str) -> bool:
+    return conditions.get(kind, {}).get("status") == "True"
+
+
+def _joined(lines: Iterable[str]) -> str:
+    """As many lines as there is room for, and how many are left."""
+    shown: list[str] = []
+    room, left = _ROOM, 0
+    for line in lines:
+        if left or len(line) > room:
+            left += 1
+        else:
+            shown.append(line)
+            room -= len(line) + 2
+    if not shown:
+        return f"{left} addresses, see status.addresses"
+    return "; ".join(shown) + (f"; and {left} more" if left else "")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."
+
+
+def _fields(status: object) -> Status:
+    return status if isinstance(status, dict) else {}
+
+
+def _by(status: Status, field: str, key: str) -> dict[str, Status]:
+    entries = status.get(field)
+    if not isinstance(entries, list):
+        return {}
+    return {str(entry.get(key)): entry for entry in entries if isinstance(entry, dict)}

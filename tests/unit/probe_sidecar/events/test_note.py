@@ -1,0 +1,140 @@
+"""Which transitions are told, and in what words."""
+
+from typing import Any
+
+import pytest
+
+from probe_sidecar.events.note import LONGEST, Note, notes, prober_degraded
+
+STATES = {
+    "up": (True, "ProbeSucceeded", "HTTP 200"),
+    "down": (False, "ProbeFailed", "connection refused"),
+    "new": (False, "Pending", "not probed yet"),
+    "edited": (True, "Pending", "not probed yet"),
+    "drained": (False, "Disabled", "drained"),
+    "denied": (False, "Denied", "lies in a denied range"),
+    "unprobed": (True, "NoProbe", "no probe"),
+}
+
+
+def status(*conditions: tuple[str, str, str, str], **addresses: str) -> dict[str, Any]:
+    """`a="up"` is the address 10.0.0.a; a condition is (type, status, reason, message)."""
+    fields = ("ready", "reason", "message")
+    return {
+        "addresses": [
+            {"ip": f"10.0.0.{ip}", **dict(zip(fields, STATES[state], strict=True))} for ip, state in addresses.items()
+        ],
+        "conditions": [dict(zip(("type", "status", "reason", "message"), one, strict=True)) for one in conditions],
+    }
+
+
+UP = Note("AddressReady", "Probing", "10.0.0.a: HTTP 200")
+DOWN = Note("AddressNotReady", "Probing", "10.0.0.a: connection refused", warning=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        pytest.param("new", "up", [UP], id="first success"),
+        pytest.param("new", "down", [DOWN], id="first verdict of a dead one"),
+        pytest.param("up", "down", [DOWN], id="it dies"),
+        pytest.param("down", "up", [UP], id="it recovers"),
+        pytest.param("edited", "up", [], id="it was ready all the while"),
+        pytest.param("drained", "up", [UP], id="back from a drain"),
+        pytest.param("up", "up", [], id="nothing happened"),
+        pytest.param("down", "down", [], id="still down"),
+        pytest.param("up", "edited", [], id="a probe edit"),
+        pytest.param("up", "drained", [], id="a drain is the user's own doing"),
+        pytest.param("up", "denied", [], id="the Accepted condition tells of denied ones"),
+        pytest.param("new", "unprobed", [], id="without a probe there is no news"),
+    ],
+)
+def test_of_one_address(before: str, after: str, told: list[Note]) -> None:
+    assert notes(status(a=before), status(a=after)) == told
+
+
+def test_an_address_that_was_not_there() -> None:
+    assert notes({}, status(a="down")) == [DOWN]
+    assert notes(None, status(a="up")) == [UP]
+    assert notes(status(a="up"), status()) == []
+
+
+def test_all_that_turned_together_are_one_note_a_direction() -> None:
+    before, after = status(a="up", b="up", c="down"), status(a="down", b="down", c="up")
+    assert notes(before, after) == [
+        DOWN._replace(text="10.0.0.a: connection refused; 10.0.0.b: connection refused"),
+        UP._replace(text="10.0.0.c: HTTP 200"),
+    ]
+
+
+@pytest.mark.parametrize("count", [29, 30, 31, 1_000])
+def test_a_thousand_addresses_fit(count: int) -> None:
+    after = status(**{str(number): "down" for number in range(count)})
+    (note,) = notes({}, after)
+    shown = note.text.split("; ")
+    assert len(note.text) <= LONGEST
+    left = int(shown[-1].split()[1]) if shown[-1].startswith("and ") else 0
+    assert len(shown) - (left > 0) + left == count
+
+
+def test_one_endless_message_leaves_room_for_a_number() -> None:
+    after = {"addresses": [{"ip": "10.0.0.1", "reason": "ProbeFailed", "message": "x" * 2_000}]}
+    assert notes({}, after)[0].text == "1 addresses, see status.addresses"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        pytest.param(
+            [("FailOpen", "False", "EnoughReady", "m")],
+            [("FailOpen", "True", "TooFewReady", "1 ready, fewer than minReady 2")],
+            [Note("FailOpen", "Publishing", "1 ready, fewer than minReady 2", warning=True)],
+            id="fails open",
+        ),
+        pytest.param(
+            [("FailOpen", "True", "TooFewReady", "m")],
+            [("FailOpen", "False", "EnoughReady", "m")],
+            [Note("FailOpenEnded", "Publishing", "healthy addresses alone are published as ready again")],
+            id="enough again",
+        ),
+        pytest.param(
+            [("FailOpen", "True", "TooFewReady", "1")], [("FailOpen", "True", "TooFewReady", "0")], [], id="still open"
+        ),
+        pytest.param(
+            [],
+            [("Accepted", "False", "AddressDenied", "10.0.0.1 lies in a denied range")],
+            [Note("AddressDenied", "Accepting", "10.0.0.1 lies in a denied range", warning=True)],
+            id="denied",
+        ),
+        pytest.param(
+            [("Accepted", "False", "AddressDenied", "one")],
+            [("Accepted", "False", "InvalidSpec", "two")],
+            [Note("InvalidSpec", "Accepting", "two", warning=True)],
+            id="another problem",
+        ),
+        pytest.param(
+            [("Accepted", "False", "AddressDenied", "m")], [("Accepted", "False", "AddressDenied", "m")], [], id="same"
+        ),
+        pytest.param(
+            [("Accepted", "False", "AddressDenied", "m")],
+            [("Accepted", "True", "Accepted", "every address may be published")],
+            [Note("Accepted", "Accepting", "every address may be published")],
+            id="mended",
+        ),
+        pytest.param([], [("Accepted", "True", "Accepted", "m")], [], id="accepted from the start"),
+    ],
+)
+def test_of_conditions(before: Any, after: Any, told: list[Note]) -> None:
+    assert notes(status(*before), status(*after)) == told
+
+
+@pytest.mark.parametrize(
+    "odd", [None, [], "words", {"addresses": 1}, {"addresses": ["x", None]}, {"conditions": {"a": 1}}], ids=str
+)
+def test_odd_statuses_say_nothing(odd: object) -> None:
+    assert notes(odd, odd) == notes({}, odd) == notes(odd, {}) == []
+
+
+def test_long_words_are_cut() -> None:
+    note = prober_degraded("x" * 5_000)
+    assert (note.reason, note.warning, len(note.text), note.text[-5:]) == ("ProberDegraded", True, LONGEST, "x ...")

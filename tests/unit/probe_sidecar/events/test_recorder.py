@@ -1,0 +1,167 @@
+"""The recorder against the stand-in API server, in time that only moves when told to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from playground.apiserver.faults import Fault
+from playground.apiserver.resources import NEW_EVENTS
+from playground.apiserver.server import FakeApiServer
+from playground.until import until
+from probe_sidecar.events.note import Note
+from probe_sidecar.events.recorder import BURST, MOST_WAITING, SERIES_SECONDS, EventRecorder
+from probe_sidecar.kube.client import KubeClient, connect
+from probe_sidecar.kube.credentials import plain_url
+
+KEY = NEW_EVENTS.key
+DOWN = Note("AddressNotReady", "Probing", "10.0.0.1: connection refused", warning=True)
+UP = Note("AddressReady", "Probing", "10.0.0.1: HTTP 200")
+WEB = {
+    "apiVersion": "eso.crowdfox.com/v1alpha1",
+    "kind": "ExternalService",
+    "metadata": {"name": "web", "namespace": "shop", "uid": "uid-1", "resourceVersion": "7"},
+}
+
+
+class Rig:
+    """A recorder, its ends, and the hands of its clock."""
+
+    def __init__(self, client: KubeClient, server: FakeApiServer) -> None:
+        self.server = server
+        self.now = 1_000.0
+        self.slept: list[float] = []
+        self.made = 0
+        self.recorder = EventRecorder(
+            client,
+            "prober-1",
+            clock=lambda: self.now,
+            now=lambda: f"2026-01-01T00:00:00.{int(self.now):06d}Z",
+            sleep=self.sleep,
+            identity=self.identity,
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+    def identity(self) -> str:
+        self.made += 1
+        return f"id{self.made}"
+
+    def events(self) -> list[dict[str, Any]]:
+        """What is stored, in the order it was made, without what the server adds."""
+        stored = self.server.storage.items(KEY, "shop")
+        return [
+            {**event, "metadata": {key: event["metadata"][key] for key in ("name", "namespace")}}
+            for event in sorted(stored, key=lambda event: int(event["metadata"]["name"].removeprefix("web.id")))
+        ]
+
+    async def written(self, count: int) -> None:
+        await until(lambda: self.recorder.counters.written == count, f"{count} written")
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    async with FakeApiServer() as server:
+        server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+        client = connect(plain_url(server.url))
+        rig = Rig(client, server)
+        task = asyncio.create_task(rig.recorder.run())
+        yield rig
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await client.close()
+
+
+async def test_the_whole_event(rig: Rig) -> None:
+    rig.recorder.tell(WEB, [DOWN])
+    await rig.written(1)
+    assert rig.events() == [
+        {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": "web.id1", "namespace": "shop"},
+            "eventTime": "2026-01-01T00:00:00.001000Z",
+            "reportingController": "eso.crowdfox.com/prober",
+            "reportingInstance": "prober-1",
+            "action": "Probing",
+            "reason": "AddressNotReady",
+            "type": "Warning",
+            "note": "10.0.0.1: connection refused",
+            "regarding": {
+                "apiVersion": "eso.crowdfox.com/v1alpha1",
+                "kind": "ExternalService",
+                "namespace": "shop",
+                "name": "web",
+                "uid": "uid-1",
+                "resourceVersion": "7",
+            },
+        }
+    ]
+
+
+async def test_what_repeats_is_counted_on_the_event_that_there_is(rig: Rig) -> None:
+    for number in (1, 2, 3):
+        rig.recorder.tell(WEB, [DOWN])
+        await rig.written(number)
+        rig.now += SERIES_SECONDS - 1
+    (event,) = rig.events()
+    assert event["eventTime"] == "2026-01-01T00:00:00.001000Z"
+    assert event["series"] == {"count": 3, "lastObservedTime": "2026-01-01T00:00:00.001718Z"}
+
+
+async def test_after_a_while_it_is_news_again(rig: Rig) -> None:
+    rig.recorder.tell(WEB, [DOWN])
+    await rig.written(1)
+    rig.now += SERIES_SECONDS
+    rig.recorder.tell(WEB, [DOWN])
+    await rig.written(2)
+    assert [event.get("series") for event in rig.events()] == [None, None]
+
+
+async def test_another_text_is_another_event(rig: Rig) -> None:
+    rig.recorder.tell(WEB, [DOWN, UP, DOWN._replace(text="10.0.0.2: timed out")])
+    await rig.written(3)
+    assert [(event["reason"], event["type"]) for event in rig.events()] == [
+        ("AddressNotReady", "Warning"),
+        ("AddressReady", "Normal"),
+        ("AddressNotReady", "Warning"),
+    ]
+
+
+async def test_what_repeats_while_it_waits_goes_out_once(rig: Rig) -> None:
+    for _ in range(4):
+        rig.recorder.tell(WEB, [DOWN])
+    await rig.written(1)
+    (event,) = rig.events()
+    assert event["series"]["count"] == 4
+
+
+async def test_an_event_that_the_server_has_forgotten_is_written_anew(rig: Rig) -> None:
+    rig.recorder.tell(WEB, [DOWN])
+    await rig.written(1)
+    rig.server.storage.remove(KEY, "shop", "web.id1")
+    rig.recorder.tell(WEB, [DOWN])
+    await rig.written(2)
+    (event,) = rig.events()
+    assert (event["metadata"]["name"], event["series"]["count"]) == ("web.id2", 2)
+
+
+async def test_a_crowd_is_slowed_down_and_the_rest_dropped_and_counted(rig: Rig) -> None:
+    rig.recorder.tell(WEB, [DOWN._replace(text=str(number)) for number in range(MOST_WAITING + 7)])
+    assert rig.recorder.counters.dropped == 7
+    await rig.written(BURST + 20)
+    assert rig.slept[:3] == [pytest.approx(0.2)] * 3
+
+
+async def test_a_refusal_is_counted_and_not_repeated(rig: Rig) -> None:
+    refuse = rig.server.faults.add(Fault(code=403))
+    rig.recorder.tell(WEB, [DOWN])
+    await until(lambda: rig.recorder.counters.failed == 1)
+    refuse.lift()
+    rig.recorder.tell(WEB, [UP])
+    await rig.written(1)
+    assert [event["reason"] for event in rig.events()] == ["AddressReady"]
