@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 import termios
 import tty
@@ -9,6 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 ARROWS = {"\x1b[A": "up", "\x1b[B": "down"}
+TOKENS = re.compile(r"\x1b\[[0-9;]*[A-Za-z~]|.", re.DOTALL)
+
+
+def tokens(text: str) -> list[str]:
+    """The keys in what a terminal sent: characters, "up" and "down"; other keys of several characters are dropped."""
+    found = [ARROWS.get(token, token) for token in TOKENS.findall(text)]
+    return [key for key in found if not key.startswith("\x1b")]
 
 
 @asynccontextmanager
@@ -20,7 +28,7 @@ async def keys() -> AsyncIterator["asyncio.Queue[str]"]:
 
     def read() -> None:
         text = os.read(terminal, 64).decode(errors="ignore")
-        for key in [ARROWS[text]] if text in ARROWS else text:
+        for key in tokens(text):
             queue.put_nowait(key)
 
     tty.setcbreak(terminal)

@@ -350,8 +350,10 @@ async def test_a_conflict_in_the_window_is_tried_again_from_a_fresh_get(
     hook.answer = lambda request: {"status": {"ready": "0/1"}, "children": []}
     async with running(server, hook, window=0.2) as controller:
         await until(lambda: any(one.verb == "get" and one.actor == "metacontroller" for one in server.audit.requests))
+        hook.open.clear()  # so that no later sync can be what writes
         await client.patch(WEB, {"metadata": {"labels": {"in": "the-window"}}})
         await until(lambda: status(server) is not None)
+        hook.open.set()
         await settled(controller)
     codes = [one.code for one in server.audit.requests if one.verb == "update" and one.subresource == "status"]
     assert codes[:2] == [409, 200]
