@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.api.environment import InvalidSettings, load
+from app.api.logs import configure
 from app.api.manifest import InvalidInput
 from app.metrics import SyncMetrics
 from app.render import render
@@ -47,7 +48,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _serve(settings: Settings) -> int:
-    _log_to_stderr(settings)
+    configure(settings.log_level, settings.log_format)
     for number, status in STATUS_AFTER.items():  # until the event loop takes care of signals
         signal.signal(number, lambda *_, status=status: sys.exit(status))
     metrics = SyncMetrics()
@@ -59,15 +60,6 @@ def _serve(settings: Settings) -> int:
     logger.info("listening on %s", url(hook.listener))
     logger.info("health and metrics on %s", url(pages.listener))
     return STATUS_AFTER[serve((hook, pages))]
-
-
-def _log_to_stderr(settings: Settings) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
 def _render(file: str, output: str, settings: Settings) -> int:

@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from app.api.logs import about
 from app.hook import InvalidRequest, read
 from app.metrics import CONTENT_TYPE, SyncMetrics
 from app.settings import Settings
@@ -86,7 +87,8 @@ def _answer(body: object, options: SyncOptions) -> Any:
         shown = invalid.problems[:MAX_PROBLEMS]
         more = len(invalid.problems) - len(shown)
         text = "; ".join((*shown, f"and {more} more") if more else shown)
-        logger.warning("sync of %s refused: %s", _who(body), text)
+        who = _who(body)
+        logger.warning("sync of %s refused: %s", ascii(who) if who else "an unnamed object", text, extra=about(who))
         raise HTTPException(422, text) from None
 
 
@@ -120,12 +122,12 @@ def _decoded(body: bytes) -> object:
 
 
 def _who(body: object) -> str:
-    """namespace/name of the parent, for the log, from a body that may be anything."""
+    """namespace/name of the parent, from a body that may be anything; empty if it has none."""
     parent = body.get("parent") if isinstance(body, dict) else None
     metadata = parent.get("metadata") if isinstance(parent, dict) else None
     if not isinstance(metadata, dict):
-        return "an unnamed object"
-    return ascii(f"{metadata.get('namespace')}/{metadata.get('name')}"[:320])
+        return ""
+    return f"{metadata.get('namespace')}/{metadata.get('name')}"[:320]
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import gc
-import logging
 import os
 import resource
 import signal
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.api.environment import InvalidSettings, load
+from app.api.logs import configure
 from probe_sidecar.check import check_file
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import Access, CredentialsError, in_cluster, plain_url
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InvalidSettings, CredentialsError) as problem:
         print(f"python -m probe_sidecar: {problem}", file=sys.stderr)
         return 2
-    _log_to_stderr(settings)
+    configure(settings.log_level, settings.log_format)
     _raise_descriptor_limit()
     return _probe(access, settings)
 
@@ -77,16 +77,6 @@ def _access(arguments: argparse.Namespace) -> Access:
     if not host:
         raise CredentialsError(NO_CLUSTER)
     return in_cluster(host, port)
-
-
-def _log_to_stderr(settings: Settings) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    for chatty in ("httpx", "uvicorn"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def _raise_descriptor_limit() -> None:

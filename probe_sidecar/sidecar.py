@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.api.invalid import explain
+from app.api.logs import about
 from app.api.v1alpha1 import GROUP, PLURAL, VERSION, ExternalService
 from probe_sidecar.events.note import notes
 from probe_sidecar.events.recorder import EventRecorder
@@ -162,8 +163,8 @@ class Sidecar:
         if held is None or held.generation != generation:
             held = self._readings[uid] = read(raw)
             if held.parent is None:
-                metadata = raw["metadata"]
-                log.warning("%s/%s: not probed: %s", metadata.get("namespace"), metadata["name"], held.problem)
+                owner = f"{raw['metadata'].get('namespace')}/{raw['metadata']['name']}"
+                log.warning("%s: not probed: %s", owner, held.problem, extra=about(owner))
         return held
 
     def _wanted(self, raw: Object) -> Object | None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.api.logs import Form
 from app.api.policy import AddressPolicy
 
 PREFIX = "ESO_"
@@ -35,6 +36,7 @@ class CommonSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
+    log_format: Form = Field(default="text", description="text or json")
 
     @field_validator("allowed_cidrs", "denied_cidrs", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from app.api.core import GRPCAction, HTTPGetAction, TCPSocketAction
+from app.api.logs import about
 from app.api.policy import AddressPolicy, refusal
 from app.api.v1alpha1 import AddressStatus, ExternalService, ExternalServiceSpec
 from probe_sidecar.prober.results import Results
@@ -221,8 +222,9 @@ class ProberManager:
         target.handle = None
         if target.retired:
             return
+        faulty = target.last is not None and target.last.result is Result.UNKNOWN
         target.last, target.last_seconds, target.last_at = outcome, seconds, self._clock()
-        self._count(target, outcome)
+        self._count(target, outcome, faulty_before=faulty)
         target.tally.note(outcome, seconds)
         target.run, verdict = fold(target.run, outcome, target.probe)
         if verdict is not None:
@@ -247,7 +249,8 @@ class ProberManager:
         self.stats.transitions += 1
         if state.ready is not ready:
             target.tally.turned(ready)
-        log.info("%s: %s is %s: %s", target.parent, target.ip, "ready" if ready else "not ready", message)
+        what = "ready" if ready else "not ready"
+        log.info("%s: %s is %s: %s", target.parent, target.ip, what, message, extra=about(target.parent, target.ip))
         self._results.put(target.uid, target.state)
 
     def _hasten(self, target: Target, *, probed_every: int) -> None:
@@ -257,13 +260,20 @@ class ProberManager:
             self._plan(target, sooner)
             self._on_due()
 
-    def _count(self, target: Target, outcome: Outcome) -> None:
+    def _count(self, target: Target, outcome: Outcome, *, faulty_before: bool) -> None:
         self.stats.probes += 1
         if outcome.result is Result.FAILURE:
             self.stats.failures += 1
         elif outcome.result is Result.UNKNOWN:
             self.stats.unknown += 1
-            log.warning("%s: probing %s went wrong on our side: %s", target.parent, target.ip, outcome.message)
+            if not faulty_before:  # one line for a time of trouble, not one a probe
+                log.warning(
+                    "%s: probing %s went wrong on our side: %s",
+                    target.parent,
+                    target.ip,
+                    outcome.message,
+                    extra=about(target.parent, target.ip),
+                )
 
     def _note_lateness(self, seconds: float) -> None:
         self.stats.lateness.note(seconds)

@@ -13,6 +13,7 @@ from functools import partial
 from math import inf
 from random import random as uniform
 
+from app.api.logs import about
 from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Resource
 from probe_sidecar.status.patch import patch, same
 from probe_sidecar.status.stored import essence, older, place, version, whole
@@ -299,9 +300,11 @@ class StatusPublisher:
         kept = essence(answer.get("status"))
         parent.stored = None if same(kept, telling) else kept
         if parent.stored is not None:
+            owner = "/".join(place(before))
             log.error(
                 "%s: the API server stores another status than the one written; is the CRD older?",
-                "/".join(place(before)),
+                owner,
+                extra=about(owner),
             )
         self._take(parent, before, answer)
         if news:
@@ -351,7 +354,8 @@ class StatusPublisher:
             self.counters.vanished += 1
         else:
             self.counters.errors += 1
-            log.warning("%s: status not written: %s; again in %.1f s", "/".join(place(parent.seen)), error, pause)
+            owner = "/".join(place(parent.seen))
+            log.warning("%s: status not written: %s; again in %.1f s", owner, error, pause, extra=about(owner))
         now = self._clock()
         parent.held_until = now + pause
         if error.retry_after is not None:

@@ -33,6 +33,7 @@ def test_the_defaults() -> None:
             "meta.helm.sh/",
         ),
         "log_level": "info",
+        "log_format": "text",
     }
 
 

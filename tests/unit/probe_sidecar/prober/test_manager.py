@@ -287,7 +287,7 @@ def test_a_prober_fault_counts_for_nothing_and_is_logged(rig: Rig, caplog: pytes
             rig.engine.finish(A, BROKEN)
     assert rig.told() == {A: (True, "ProbeSucceeded", "m")}
     assert rig.manager.stats.unknown == 10
-    assert caplog.messages[0] == f"shop/web: probing {A} went wrong on our side: too many open files"
+    assert caplog.messages == [f"shop/web: probing {A} went wrong on our side: too many open files"]
 
 
 def test_a_transition_is_one_line_and_steady_state_is_silent(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
