@@ -112,7 +112,7 @@ async def test_put_needs_the_version_of_a_custom_resource_and_refuses_another_ui
         pytest.param({"port": 0}, "spec.port", id="port 0"),
         pytest.param(
             {"readinessProbe": {"tcpSocket": {"port": 1}, "periodSeconds": "x"}},
-            "spec.readinessProbe.periodSeconds in body must be of type integer",
+            "spec.readinessProbe.periodSeconds in body must be of type",
             id="wrong type",
         ),
         pytest.param({"ips": ["127.0.0.1"]}, "spec.ips[0]: Invalid value: 127.0.0.1 is a loopback", id="a CEL rule"),
@@ -136,13 +136,10 @@ async def test_unknown_fields_are_pruned_or_refused_as_the_client_asks(client: A
 
 async def test_defaults_of_the_crd_are_filled(client: ApiClient) -> None:
     created = await client.create(ES.path("default"), web(readinessProbe={"httpGet": {"port": 8080}}))
-    assert created["spec"]["readinessProbe"] == {
-        "httpGet": {"port": 8080, "path": "/", "scheme": "HTTP"},
-        "periodSeconds": 10,
-        "timeoutSeconds": 1,
-        "successThreshold": 1,
-        "failureThreshold": 3,
-    }
+    probe = created["spec"]["readinessProbe"]
+    wanted = {"periodSeconds": 10, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3}
+    assert {name: probe.get(name) for name in wanted} == wanted
+    assert (probe["httpGet"]["path"], probe["httpGet"]["scheme"]) == ("/", "HTTP")
 
 
 async def test_a_float_without_a_fraction_comes_back_as_an_integer(client: ApiClient) -> None:
