@@ -1,6 +1,7 @@
 """The API server of a world: what all three kinds of it can do, and the stand-in's. The real ones are in real_api."""
 
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,9 @@ class Api(Protocol):
     """One API server with our CRD, the accounts and their rights. `start`ed before the first world."""
 
     kind: str
+    kubectl: Path | None
+    """The program, where there is one."""
+    admin_kubeconfig: Path
 
     def http(self) -> httpx.AsyncClient:
         """An administrator's client, the caller's to close."""
@@ -87,6 +91,9 @@ class StandInApi:
         self._tokens = {account: f"token-of-{account[1]}" for account in accounts.ACCOUNTS}
         server.api.tokens = {self._tokens[account]: name for account, name in names.items()}
         server.api.tokens["token-of-admin"] = accounts.ADMIN
+        server.api.tokens[""] = accounts.ADMIN  # kubectl keeps its credentials to itself where there is no TLS
+        self.kubectl = Path(found) if (found := shutil.which("kubectl")) else None
+        self.admin_kubeconfig = write_kubeconfig(directory, {"server": server.url}, ("e2e", "admin"), "token-of-admin")
 
     def http(self) -> httpx.AsyncClient:
         """An administrator's client."""

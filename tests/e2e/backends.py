@@ -55,11 +55,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """What it does there. `status` answers a healthy request; `host`, if not empty, is the only Host and SNI known."""
+    """What it does there. `host`, if not empty, is the only Host and SNI known; `status` and `body` are what it answers
+    when healthy."""
 
     mode: Mode = Mode.HEALTHY
     status: int = 200
     host: str = ""
+    body: str = "ok\n"
 
 
 class Backend:
@@ -114,7 +116,7 @@ class Backend:
         else:
             head = await reader.readuntil(b"\r\n\r\n")
             await self._hesitate()
-            writer.write(_http_answer(self._status(_host(head))))
+            writer.write(_http_answer(self._status(_host(head)), self.conduct.body.encode()))
             await writer.drain()
 
     def _status(self, host: str) -> int:
@@ -194,12 +196,12 @@ def _host(head: bytes) -> str:
     return ""
 
 
-def _http_answer(status: int) -> bytes:
+def _http_answer(status: int, body: bytes) -> bytes:
     try:
         phrase = http.HTTPStatus(status).phrase
     except ValueError:
         phrase = "Unheard Of"
-    return f"HTTP/1.1 {status} {phrase}\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n".encode()
+    return f"HTTP/1.1 {status} {phrase}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
 
 def _listener(address: str, port: int) -> socket.socket:
@@ -232,7 +234,7 @@ def _place(fields: dict[str, Any]) -> Place:
 
 
 def _conduct(fields: dict[str, Any]) -> Conduct:
-    return Conduct(Mode(fields["mode"]), fields["status"], fields["host"])
+    return Conduct(Mode(fields["mode"]), fields["status"], fields["host"], fields["body"])
 
 
 async def _serve(path: Path, *, mapped: bool) -> None:

@@ -99,10 +99,10 @@ def real_hosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     yield from _running(Hosts(tmp_path_factory.mktemp("hosts"), apart=True))
 
 
-@pytest.fixture(scope="session")
-def loopback_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    """Test hosts on the loopback addresses that stand in for theirs."""
-    yield from _running(Hosts(tmp_path_factory.mktemp("hosts"), apart=False))
+@pytest.fixture
+def loopback_hosts(tmp_path: Path) -> Iterator[Hosts]:
+    """Test hosts on the loopback addresses that stand in for theirs; anew for each test, in whose network they are."""
+    yield from _running(Hosts(tmp_path, apart=False))
 
 
 def _running(hosts: Hosts) -> Iterator[Hosts]:

@@ -15,7 +15,7 @@ from pathlib import Path
 CLONE_NEWNET = 0x40000000
 LINK, PEER = "test-hosts", "cluster"
 NEAR, FAR = ("198.18.0.1", "fd00:e50::1"), ("198.18.0.2", "fd00:e50::2")  # RFC 2544 and RFC 4193: never routed
-HOST_RANGES = ("10.0.100.0/22", "10.20.0.0/16", "10.30.0.0/16", "fd00:e51::/64", "2001:db8::/64")
+HOST_RANGES = ("10.0.64.0/18", "10.20.0.0/16", "10.30.0.0/16", "fd00:e51::/64", "2001:db8::/64")
 """Where test hosts are: those of the samples, of the playground's scenarios, and some beside."""
 
 _libc = ctypes.CDLL(None, use_errno=True)

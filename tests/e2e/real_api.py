@@ -1,6 +1,7 @@
 """A real API server: the control plane that the tests have started, or the cluster that KUBECONFIG_E2E names."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,7 +32,9 @@ class RealApi:
     def __init__(self, admin_kubeconfig: Path, directory: Path, control_plane: ControlPlane | None) -> None:
         self.control_plane = control_plane
         self._directory = directory
-        self._admin_kubeconfig = admin_kubeconfig
+        self.admin_kubeconfig = admin_kubeconfig
+        found = control_plane.binaries.kubectl if control_plane else shutil.which("kubectl")
+        self.kubectl = Path(found) if found else None
         self._access = kubeconfig(admin_kubeconfig)
         self._cluster = _cluster(admin_kubeconfig)
 

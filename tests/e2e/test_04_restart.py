@@ -1,15 +1,92 @@
-"""Whatever is killed and started again, no address flips without evidence and no child is deleted."""
+"""Whatever is killed while an address fails: no address flips without evidence, all converges, no child is deleted."""
 
+import asyncio
+import itertools
+import time
 from collections.abc import Callable
+from typing import Any
 
-from playground.scenarios.restart import restart
+import pytest
+
+from playground.cluster import ENDPOINTS, INGRESSES, SERVICES
+from playground.timeline import Follower, Moment
+from playground.until import until
+from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World
 
-IPS = ("10.0.100.10", "10.0.100.11")
+pytestmark = pytest.mark.e2e  # on the playground too: a quarter of a minute each
+
+HEALTHY, FAILING, DEAD = "10.0.100.10", "10.0.100.11", "10.0.100.12"
+PERIOD, FAILURES = 1, 3
+DOWN_SECONDS = 3.0
+CONVERGED_SECONDS = 60.0
 
 
-async def test_the_sidecar(world: World, figures: Callable[..., None]) -> None:
-    report = await restart(world, external_service("web", IPS))
-    figures(report)
-    assert report.passed, report.as_lines()
+async def kill_and_start(world: World, what: str) -> None:
+    """SIGKILL (the stand-in's API server just stops), some seconds of absence, and back."""
+    processes = {"sidecar": world.sidecar, "hook": world.hook, "composite": world.composite}
+    if what in processes:
+        await processes[what].kill()
+        await asyncio.sleep(DOWN_SECONDS)
+        await processes[what].start()
+    elif what == "etcd":
+        await world.api.kill_storage()
+        await asyncio.sleep(DOWN_SECONDS)
+        await world.api.start_storage()
+    else:
+        await world.api.stop()
+        await asyncio.sleep(DOWN_SECONDS)
+        await world.api.start()
+
+
+@pytest.mark.parametrize("what", ["sidecar", "hook", "composite", "apiserver", "etcd"])
+async def test_killed_while_an_address_fails(world: World, what: str, figures: Callable[..., None]) -> None:
+    parent = external_service("web", [HEALTHY, FAILING, DEAD], hosts=[{"host": "web.example"}])
+    parent["spec"]["readinessProbe"] |= {"periodSeconds": PERIOD, "failureThreshold": FAILURES}
+    await world.apply(parent)
+    await world.until_published("web", {HEALTHY: True, FAILING: True, DEAD: True})
+    world.hosts.switch(DEAD, Mode.REFUSE)
+    before = {HEALTHY: True, FAILING: True, DEAD: False}
+    await world.until_published("web", before)
+    children = await uids(world)
+    async with Follower(world.client, world.namespace, "web") as timeline:
+        began = time.monotonic()
+        world.hosts.switch(FAILING, Mode.ERROR)
+        await asyncio.sleep(1.5 * PERIOD)  # it has failed, though not often enough
+        await kill_and_start(world, what)
+        started = time.monotonic()
+        gone, all_up = {**before, FAILING: False}, dict.fromkeys(before, True)
+        await until(lambda: timeline.ready == gone, "the failing one out", seconds=CONVERGED_SECONDS, every=0.02)
+        out = time.monotonic()
+        world.hosts.switch((FAILING, DEAD), Mode.HEALTHY)
+        await until(lambda: timeline.ready == all_up, "all back", seconds=CONVERGED_SECONDS, every=0.02)
+        figures(**{"out after its failure, seconds": out - began, "out after the start, seconds": out - started})
+        shown = [moment for moment in timeline.published if moment.at > began]
+    assert flips(shown, HEALTHY) == [], "an address that never failed has left"
+    assert flips(shown, FAILING) == [False, True]
+    assert flips(shown, DEAD, since=False) == [True]
+    first_out = next(moment.at for moment in shown if not moment.ready[FAILING])
+    evidence = started if what == "sidecar" else began  # a new sidecar has seen nothing of it yet
+    assert first_out - evidence > (FAILURES - 1) * PERIOD - 0.1, "it left before it had failed often enough"
+    assert await uids(world) == children
+    assert deletions(world) == []
+
+
+def flips(shown: list[Moment], ip: str, *, since: bool = True) -> list[bool]:
+    """Each change of an address that was `since` at first."""
+    states = [since, *(moment.ready[ip] for moment in shown)]
+    return [after for before, after in itertools.pairwise(states) if before is not after]
+
+
+async def uids(world: World) -> dict[str, Any]:
+    """The identity of each child: one that was deleted and made anew has another."""
+    found = {kind.kind: await world.get("web", kind=kind) for kind in (SERVICES, ENDPOINTS, INGRESSES)}
+    return {kind: child["metadata"]["uid"] if child else None for kind, child in found.items()}
+
+
+def deletions(world: World) -> list[str]:
+    """What anyone of ours has deleted since the world began."""
+    return [
+        f"{write.actor} {write.resource} {write.name}" for write in world.writes(world.began) if "delete" in write.verb
+    ]

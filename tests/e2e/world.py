@@ -4,12 +4,15 @@ It is a `playground.cluster.Cluster`, so the playground's scenarios run in it to
 own accounts, and (id "real") a real API server.
 """
 
+import asyncio
 import contextlib
 import itertools
 import os
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from playground.manifests import spots
 from playground.timeline import readiness
 from playground.until import until
 from tests.e2e import accounts, process
-from tests.e2e.api import Api, Entry
+from tests.e2e.api import Api, Entry, Unsupported
 from tests.e2e.backends import Conduct, Mode, Place
 from tests.e2e.hosts import Hosts
 
@@ -95,11 +98,12 @@ class World:
             mapped=not hosts.apart,
             writing=setup.writing,
         )
-        self.composite = self._composite(directory)
+        self._directory = directory
+        self.composite = self._composite(setup.qps, setup.burst)
         self.client: ApiClient
         self._http: httpx.AsyncClient
         self._probed: Mapping[str, int] = {}
-        self._start = 0
+        self.began = 0
 
     async def __aenter__(self) -> "World":
         self._http = self.api.http()
@@ -109,7 +113,7 @@ class World:
             if self.metacontroller is not None:
                 await self._install_controller()
             with contextlib.suppress(Exception):  # a given cluster has no audit log for us
-                self._start = self.api.mark()
+                self.began = self.api.mark()
             await self.hook.start()
             await self.composite.start()
             await self.start_sidecar()
@@ -184,7 +188,7 @@ class World:
         """Syncs so far: each reads the parent live, once."""
         return sum(
             entry.user == CONTROLLER and entry.verb == "get" and entry.resource == EXTERNAL_SERVICES.plural
-            for entry in self.api.entries(self._start)
+            for entry in self.api.entries(self.began)
         )
 
     # What else a test wants
@@ -247,13 +251,28 @@ class World:
         found = await self.client.get(EVENTS.path(self.namespace))
         return [event for event in found["items"] if event["reason"] == "SyncError"]
 
+    async def kubectl(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """As an administrator; what it came to, whatever its exit status. Unsupported where there is no kubectl."""
+        if self.api.kubectl is None:
+            raise Unsupported("no `kubectl` in PATH")
+        command = (str(self.api.kubectl), f"--kubeconfig={self.api.admin_kubeconfig}", *arguments)
+        home = {"PATH": os.environ["PATH"], "HOME": str(self._directory), **environment}
+        run = partial(subprocess.run, command, check=False, capture_output=True, text=True, env=home, timeout=60)
+        return await asyncio.to_thread(run)
+
     # Life
 
-    def _composite(self, directory: Path) -> process.Process:
-        setup, kubeconfig = self.setup, self.api.kubeconfig(accounts.CONTROLLER_ACCOUNT)
-        limits: dict[str, Any] = {"qps": setup.qps, "burst": setup.burst}
+    async def limit(self, qps: float, burst: int) -> None:
+        """Starts the composite controller anew, with other --client-go-qps and --client-go-burst."""
+        await self.composite.stop()
+        self.composite = self._composite(qps, burst)
+        await self.composite.start()
+
+    def _composite(self, qps: float, burst: int) -> process.Process:
+        directory, kubeconfig = self._directory, self.api.kubeconfig(accounts.CONTROLLER_ACCOUNT)
+        limits: dict[str, Any] = {"qps": qps, "burst": burst}
         if self.metacontroller is None:
-            window = setup.window
+            window = self.setup.window
             return process.stand_in(directory, kubeconfig, self.hook.url, self.manifest, window=window, **limits)
         real = self.metacontroller
         return process.metacontroller(directory, kubeconfig, real.binary, strategy=real.strategy, **limits)
