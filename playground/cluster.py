@@ -15,6 +15,7 @@ Object = dict[str, Any]
 EXTERNAL_SERVICES = Kind("eso.crowdfox.com/v1alpha1", "externalservices", "ExternalService", namespaced=True)
 SERVICES = Kind("v1", "services", "Service", namespaced=True)
 ENDPOINTS = Kind("v1", "endpoints", "Endpoints", namespaced=True)
+ENDPOINT_SLICES = Kind("discovery.k8s.io/v1", "endpointslices", "EndpointSlice", namespaced=True)
 INGRESSES = Kind("networking.k8s.io/v1", "ingresses", "Ingress", namespaced=True)
 
 SIDECAR, CONTROLLER, COLLECTOR = "sidecar", "metacontroller", "garbage-collector"

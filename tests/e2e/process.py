@@ -65,12 +65,23 @@ class Process:
 class Hook(Process):
     """`python -m app`, without any right: it never calls the API server."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: dict[str, str]) -> None:
         port, pages = free_ports(2)
         self.url = f"http://{HOST}:{port}"
-        command = [sys.executable, "-m", "app", "--host", HOST, "--port", str(port)]
-        environment = {"ESO_METRICS_LISTEN_HOST": HOST, "ESO_METRICS_LISTEN_PORT": str(pages)}
-        super().__init__(_python("hook", command, directory, f"http://{HOST}:{pages}/readyz", environment))
+        self._directory = directory
+        self._command = [sys.executable, "-m", "app", "--host", HOST, "--port", str(port)]
+        self._pages = {"ESO_METRICS_LISTEN_HOST": HOST, "ESO_METRICS_LISTEN_PORT": str(pages)}
+        super().__init__(self._component(settings))
+
+    async def restart_with(self, settings: dict[str, str]) -> None:
+        """SIGTERM, and started again, at the same address."""
+        await self.stop()
+        self.component = self._component(settings)
+        await self.start()
+
+    def _component(self, settings: dict[str, str]) -> Component:
+        ready = f"http://{HOST}:{self._pages['ESO_METRICS_LISTEN_PORT']}/readyz"
+        return _python("hook", self._command, self._directory, ready, {**self._pages, **settings})
 
 
 class Sidecar(Process):
@@ -123,9 +134,14 @@ def metacontroller(directory: Path, kubeconfig: Path, binary: str, *, strategy: 
     return Process(Component("composite", command, log=directory / "composite.log", ready=lambda: _answers(url)))
 
 
-def controller_manifest(hook: str, resync: float | None) -> Object:
-    """metacontroller/composite-controller.yaml as shipped, but for the hook's address (no cluster DNS here)."""
+def controller_manifest(hook: str, resync: float | None, *, gateway: bool = False) -> Object:
+    """metacontroller/composite-controller.yaml as shipped, but for the hook's address (no cluster DNS here).
+
+    With `gateway` it lists what metacontroller/gateway-api adds.
+    """
     manifest = composite_controller()
+    if gateway:
+        manifest["spec"]["childResources"].append(gateway_patches()["CompositeController"])
     webhook = manifest["spec"]["hooks"]["sync"]["webhook"]
     path = webhook.pop("path")
     del webhook["service"]
@@ -133,6 +149,13 @@ def controller_manifest(hook: str, resync: float | None) -> Object:
     if resync is not None:
         manifest["spec"]["resyncPeriodSeconds"] = resync
     return manifest
+
+
+def gateway_patches() -> dict[str, Object]:
+    """What metacontroller/gateway-api adds, by the kind that it is added to."""
+    overlay = yaml.safe_load((ROOT / "metacontroller" / "gateway-api" / "kustomization.yaml").read_text())
+    patches = ((patch["target"]["kind"], yaml.safe_load(patch["patch"])) for patch in overlay["patches"])
+    return {kind: operation["value"] for kind, (operation,) in patches}
 
 
 def _python(

@@ -20,7 +20,16 @@ import httpx
 
 from playground.backends import Mode as PlaygroundMode
 from playground.client import ApiClient, Kind, Refused
-from playground.cluster import CONTROLLER, ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, SIDECAR, Write
+from playground.cluster import (
+    CONTROLLER,
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    EXTERNAL_SERVICES,
+    INGRESSES,
+    SERVICES,
+    SIDECAR,
+    Write,
+)
 from playground.manifests import spots
 from playground.timeline import readiness
 from playground.until import until
@@ -34,7 +43,7 @@ Object = dict[str, Any]
 NAMESPACES = Kind("v1", "namespaces", "Namespace", namespaced=False)
 EVENTS = Kind("v1", "events", "Event", namespaced=True)
 COMPOSITE_CONTROLLERS = "/apis/metacontroller.k8s.io/v1alpha1/compositecontrollers"
-CHILDREN = (SERVICES, ENDPOINTS, INGRESSES)
+CHILDREN = (SERVICES, ENDPOINTS, ENDPOINT_SLICES, INGRESSES)
 OURS = frozenset({SIDECAR, CONTROLLER})
 STRATEGIES = ("dynamic-apply", "server-side-apply")
 GONE_SECONDS = 60.0
@@ -48,7 +57,8 @@ class Setup:
 
     resync: seconds, instead of the shipped CompositeController's. door: the sidecar takes verdicts. qps, burst:
     Metacontroller's --client-go-* (its own default is 5 and 10). window: the stand-in's seconds from GET to PUT.
-    writing: "edge" is a sidecar that writes once and never looks again, with door only.
+    writing: "edge" is a sidecar that writes once and never looks again, with door only. endpoints: ESO_ENDPOINTS.
+    gateway: the CompositeController lists HTTPRoutes, as metacontroller/gateway-api has it.
     """
 
     resync: float | None = None
@@ -57,6 +67,8 @@ class Setup:
     burst: int = 400
     window: float = 0.0
     writing: str = "level"
+    endpoints: str = "Endpoints"
+    gateway: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +101,8 @@ class World:
         self.setup = setup
         self.metacontroller = metacontroller
         self.namespace = f"e2e-{os.getpid()}-{next(_numbers)}"
-        self.hook = process.Hook(directory)
-        self.manifest = process.controller_manifest(self.hook.url, setup.resync)
+        self.hook = process.Hook(directory, {"ESO_ENDPOINTS": setup.endpoints})
+        self.manifest = process.controller_manifest(self.hook.url, setup.resync, gateway=setup.gateway)
         self.sidecar = process.Sidecar(
             directory,
             api.kubeconfig(accounts.SIDECAR_ACCOUNT),

@@ -1,0 +1,79 @@
+"""The EndpointSlices of a Service as its consumers see them: ours, mirrored ones, all together."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from playground.client import ApiClient
+from playground.cluster import ENDPOINT_SLICES
+from playground.composite.informer import Informer
+from tests.e2e.world import World
+
+Object = dict[str, Any]
+Triple = tuple[bool, bool, bool]
+
+OURS = "external-service-operator.eso.crowdfox.com"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+SERVICE_NAME = "kubernetes.io/service-name"
+
+
+async def our_slices(world: World, service: str) -> dict[str, dict[str, Triple]]:
+    """Name -> address -> (ready, serving, terminating)."""
+    found = await world.client.get(
+        ENDPOINT_SLICES.path(world.namespace), labelSelector=f"{SERVICE_NAME}={service},{MANAGED_BY}={OURS}"
+    )
+    return {one["metadata"]["name"]: dict(map(_triple, one["endpoints"] or ())) for one in found["items"]}
+
+
+async def our_endpoints(world: World, service: str) -> dict[str, Triple]:
+    """The addresses of all of our slices."""
+    slices = await our_slices(world, service)
+    return {ip: triple for held in slices.values() for ip, triple in held.items()}
+
+
+def _triple(endpoint: Object) -> tuple[str, Triple]:
+    conditions = endpoint["conditions"]
+    (ip,) = endpoint["addresses"]
+    return ip, (conditions["ready"], conditions["serving"], conditions["terminating"])
+
+
+@dataclass(slots=True)
+class Consumer:
+    """Watches every slice of a Service, whoever manages it, and notes each change of what is ready in them."""
+
+    client: ApiClient
+    namespace: str
+    service: str
+    changes: list[tuple[float, frozenset[str]]] = field(default_factory=list)
+    informer: Informer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.informer = Informer(self.client, ENDPOINT_SLICES, self._changed)
+
+    def ready(self) -> frozenset[str]:
+        """Addresses that are ready in any slice now."""
+        return frozenset(ip for held in self._shown() for ip, is_ready in held.items() if is_ready)
+
+    def managers(self) -> set[str]:
+        """Who manages the slices that there are."""
+        return {one["metadata"]["labels"].get(MANAGED_BY, "") for one in self._of_service()}
+
+    def _changed(self, _old: Object | None, _new: Object | None) -> None:
+        now = self.ready()
+        if not self.changes or self.changes[-1][1] != now:
+            self.changes.append((time.monotonic(), now))
+
+    def _of_service(self) -> list[Object]:
+        return [
+            one
+            for (namespace, _), one in self.informer.objects.items()
+            if namespace == self.namespace and one["metadata"].get("labels", {}).get(SERVICE_NAME) == self.service
+        ]
+
+    def _shown(self) -> list[Mapping[str, bool]]:
+        return [
+            {endpoint["addresses"][0]: endpoint["conditions"].get("ready") is not False for endpoint in endpoints}
+            for one in self._of_service()
+            if (endpoints := one["endpoints"])
+        ]
