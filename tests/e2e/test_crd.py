@@ -163,6 +163,7 @@ def test_the_longest_lists_stay_within_the_cost_budget(admin: httpx.Client) -> N
         "ips": ips,
         "disabledIPs": ips[-250:],
         "hosts": [{"host": host, "path": "/" + "a" * 1_023, "pathType": "Exact"} for _ in range(256)],
+        "httpRoute": {"parentRefs": [{"name": host, "namespace": "a" * 63, "sectionName": host}] * 16},
         "ingress": {
             "tls": [{"hosts": [host] * 64, "secretName": host}] * 16,
             "annotations": {f"{host}/{'a' * 55}{index}": "x" * 1_000 for index in range(64)},

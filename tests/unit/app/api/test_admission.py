@@ -74,6 +74,17 @@ def test_a_whole_good_one_has_no_problem() -> None:
             '(got "nginx")',
             id="two classes",
         ),
+        pytest.param(
+            parent(hosts=[{"host": "a.io", "path": "/a[0-9]"}], httpRoute={"parentRefs": [{"name": "public"}]}),
+            'spec.hosts[0].path: an HTTPRoute takes letters, digits and URL characters in a path, no "//", "/./", '
+            '"/../" or "%2F": write it so, or leave spec.httpRoute out (got "/a[0-9]")',
+            id="a path that no HTTPRoute takes",
+        ),
+        pytest.param(
+            parent(httpRoute={"parentRefs": [{"name": "public"}], "labels": {"app": "x"}}),
+            "spec.httpRoute.labels.app: the operator sets this label itself, remove it",
+            id="a label of ours on an HTTPRoute",
+        ),
     ],
 )
 def test_what_the_api_server_would_refuse(bad: ExternalService, problem: str) -> None:

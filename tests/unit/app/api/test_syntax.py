@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.api.syntax import host_problem, path_problem, service_name_problem
+from app.api.syntax import host_problem, path_problem, route_path_problem, service_name_problem
 
 
 @pytest.mark.parametrize("name", ["a", "ab", "a1", "a-1", "a--1--2--b", "a" * 63])
@@ -85,3 +85,26 @@ def test_an_ingress_host_is_no_address(host: str) -> None:
 )
 def test_paths(path: str, path_type: str, problem: str | None) -> None:
     assert path_problem(path, path_type) == problem
+
+
+NOT_FOR_A_ROUTE = (
+    'an HTTPRoute takes letters, digits and URL characters in a path, no "//", "/./", "/../" or "%2F": '
+    "write it so, or leave spec.httpRoute out"
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        pytest.param("", None, id="none"),
+        pytest.param("/a-b/c.d~e/%20/(f)*", None, id="URL characters"),
+        pytest.param("/a[0-9]+", NOT_FOR_A_ROUTE, id="a regular expression"),
+        pytest.param("/a//b", NOT_FOR_A_ROUTE, id="a double slash"),
+        pytest.param("/a/..", NOT_FOR_A_ROUTE, id="dots at the end"),
+        pytest.param("/a%2fb", NOT_FOR_A_ROUTE, id="an escaped slash"),
+        pytest.param("/a%b", NOT_FOR_A_ROUTE, id="half an escape"),
+        pytest.param("/a#b", NOT_FOR_A_ROUTE, id="a fragment"),
+    ],
+)
+def test_paths_of_an_http_route(path: str, problem: str | None) -> None:
+    assert route_path_problem(path) == problem
