@@ -17,7 +17,7 @@ READS = frozenset({"get", "list", "watch"})
 
 
 class Unsupported(Exception):
-    """This API server cannot be made to do that; the text says why. A test that meets it is skipped."""
+    """This world cannot be made to do that; the text says why. A test that meets it is skipped."""
 
 
 @dataclass(frozen=True, slots=True)

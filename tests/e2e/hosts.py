@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e import namespace
+from tests.e2e.api import Unsupported
 from tests.e2e.backends import Conduct, Mode, Place
 from tests.e2e.controlplane.component import Component
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER_SECONDS = 30.0
-
-
-class CannotDrop(Exception):
-    """On loopback every packet arrives."""
 
 
 class Hosts:
@@ -76,7 +73,7 @@ class Hosts:
 
     def _check(self, mode: Mode) -> None:
         if mode is Mode.DROP and not self.apart:
-            raise CannotDrop("packets can be dropped only where hosts have a network namespace of their own")
+            raise Unsupported("packets can be dropped only where hosts have a network namespace of their own")
 
     def _order(self, order: Mapping[str, Any]) -> Mapping[str, int]:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -86,6 +83,8 @@ class Hosts:
             with connection.makefile("rb") as answers:
                 answer = json.loads(answers.readline())
         if problem := answer.get("problem"):
+            if problem.startswith("PermissionError"):
+                raise Unsupported("root is needed for backends on ports below 1024")
             raise RuntimeError(f"the hosts cannot do that: {problem}")
         requests: Mapping[str, int] = answer["requests"]
         return requests

@@ -15,8 +15,9 @@ import pytest
 
 from playground.backends import Protocol
 from tests.e2e import namespace
+from tests.e2e.api import Unsupported
 from tests.e2e.backends import Conduct, Mode, Place
-from tests.e2e.hosts import ROOT, CannotDrop, Hosts
+from tests.e2e.hosts import ROOT, Hosts
 
 SECONDS = 10.0
 WEB, V6, PRIVATE_V6 = "10.0.100.10", "2001:db8::10", "fd00:e51::10"
@@ -120,7 +121,7 @@ def test_on_loopback_the_same_orders_reach_the_addresses_that_stand_in(tmp_path:
         assert ask("127.128.100.10", 18080) == "200"
         hosts.switch(WEB, Mode.REFUSE)
         assert ask("127.128.100.10", 18080) == "Connection refused"
-        with pytest.raises(CannotDrop):
+        with pytest.raises(Unsupported):
             hosts.switch(WEB, Mode.DROP)
         with pytest.raises(RuntimeError, match=r"there is no backend at 10\.0\.100\.99"):
             hosts.switch("10.0.100.99", Mode.ERROR)
