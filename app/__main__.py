@@ -10,12 +10,14 @@ from pathlib import Path
 from app.api.environment import InvalidSettings, load
 from app.api.logs import configure
 from app.api.manifest import InvalidInput
+from app.bearer import Tokens, UnusableTokens
 from app.metrics import SyncMetrics
 from app.render import render
 from app.server import create_app, create_pages
 from app.serving import CannotListen, Door, listen, serve, url
 from app.settings import Settings
 from app.sync import SyncOptions
+from app.tls import ServerTls, UnusableCertificate
 
 STATUS_AFTER = {signal.SIGTERM: 0, signal.SIGINT: 130}
 
@@ -53,11 +55,15 @@ def _serve(settings: Settings) -> int:
         signal.signal(number, lambda *_, status=status: sys.exit(status))
     metrics = SyncMetrics()
     try:
-        hook = Door(create_app(settings, metrics), listen(settings.listen_host, settings.listen_port))
+        tokens = Tokens(settings.token_file) if settings.token_file else None
+        tls = ServerTls(settings.tls).context if settings.tls else None
+        hook = Door(create_app(settings, metrics, tokens), listen(settings.listen_host, settings.listen_port), tls)
         pages = Door(create_pages(metrics), listen(settings.metrics_listen_host, settings.metrics_listen_port))
     except CannotListen as problem:
         return _say(1, str(problem))
-    logger.info("listening on %s", url(hook.listener))
+    except (UnusableTokens, UnusableCertificate) as problem:
+        return _say(2, str(problem))
+    logger.info("listening on %s", url(hook.listener, "https" if tls else "http"))
     logger.info("health and metrics on %s", url(pages.listener))
     return STATUS_AFTER[serve((hook, pages))]
 

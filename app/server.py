@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.api.logs import about
+from app.bearer import Bearer, Tokens
 from app.hook import InvalidRequest, read
 from app.metrics import CONTENT_TYPE, SyncMetrics
 from app.settings import Settings
@@ -27,13 +28,16 @@ ROUTES = "POST /sync"
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, metrics: SyncMetrics | None = None) -> FastAPI:
-    """The ASGI application. It keeps no state but its `metrics`: any number of replicas answer alike."""
+def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: Tokens | None = None) -> FastAPI:
+    """The ASGI application. It keeps no state but its `metrics`: any number of replicas answer alike.
+
+    With `tokens`, only requests that carry one are looked at.
+    """
     counted = metrics or SyncMetrics()
     options = SyncOptions(settings.policy, settings.uncopied_annotations, settings.endpoints)
-    app = FastAPI(
-        title="External Service Operator: sync hook", docs_url=None, redoc_url=None, redirect_slashes=False
-    )  # /openapi.json stays: it describes what any caller can find out, and fuzzers need it
+    app = FastAPI(title="External Service Operator: sync hook", openapi_url=None, redirect_slashes=False)
+    if tokens is not None:
+        app.add_middleware(Bearer, tokens=tokens, on_refused=counted.refuse)
 
     @app.post("/sync", openapi_extra={"requestBody": _REQUEST_BODY}, responses=_RESPONSES)
     async def sync_hook(request: Request) -> Response:

@@ -3,11 +3,14 @@
 import asyncio
 import signal
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import uvicorn
+
+from app.guard import Guarded
 
 KEEP_ALIVE_SECONDS = 120
 """Longer than the 90 s for which Metacontroller keeps an idle connection: a POST into a closing one is lost."""
@@ -24,19 +27,23 @@ class Door(NamedTuple):
 
     app: Any
     listener: socket.socket
+    tls: ssl.SSLContext | None = None
 
 
-def server_config(app: Any) -> uvicorn.Config:
+def server_config(app: Any, tls: ssl.SSLContext | None = None) -> uvicorn.Config:
     """How uvicorn serves: quiet while all is well, and connections outlive Metacontroller's."""
+    factory = None if tls is None else lambda *_: tls
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=Guarded,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,
+        ssl_context_factory=factory,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
@@ -61,7 +68,7 @@ def url(listener: socket.socket, scheme: str = "http") -> str:
 
 def serve(doors: Sequence[Door]) -> signal.Signals:
     """Serve until SIGTERM or SIGINT, and give that signal. Running answers are finished first."""
-    servers = [_Server(server_config(door.app)) for door in doors]
+    servers = [_Server(server_config(door.app, door.tls)) for door in doors]
     with asyncio.Runner(loop_factory=servers[0].config.get_loop_factory()) as runner:
         return runner.run(_serve(servers, [door.listener for door in doors]))
 

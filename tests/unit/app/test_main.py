@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
+from tests.e2e.controlplane.pki import Pki
 
 HUGE = b" " * 50_000_000
 PAGES = {"ESO_METRICS_LISTEN_HOST": "127.0.0.1", "ESO_METRICS_LISTEN_PORT": "0"}
@@ -52,14 +54,14 @@ def serving() -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 @contextlib.contextmanager
-def serving_both() -> Iterator[tuple[subprocess.Popen[str], int, int]]:
+def serving_both(**variables: str) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
     """The process and its two ports, which it names itself in its two lines at the start."""
     command = [sys.executable, "-m", "app", "--host", "127.0.0.1", "--port", "0"]
-    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=environment(**variables), stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
             lines = process.stderr.readline() + process.stderr.readline()
-            listening = r"listening on http://127\.0\.0\.1:(\d+)\n.*health and metrics on http://127\.0\.0\.1:(\d+)\n"
+            listening = r"listening on https?://127\.0\.0\.1:(\d+)\n.*health and metrics on http://127\.0\.0\.1:(\d+)\n"
             found = re.search(listening, lines)
             assert found, lines
             yield process, int(found[1]), int(found[2])
@@ -143,6 +145,60 @@ def test_health_and_metrics_have_a_door_of_their_own() -> None:
         assert (scraped.status, scraped.getheader("server")) == (200, None)
         assert b'\neso_syncs_total{outcome="ok"} 1.0\n' in scraped.read()
         assert health(pages) == 200
+
+
+def test_with_tls_and_a_token_it_answers_metacontroller_and_tells_nobody_else_anything(tmp_path: Path) -> None:
+    pki = Pki(tmp_path / "pki")
+    certificate, key = pki.issue("hook", common_name="hook", addresses=["127.0.0.1"])
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef0123")
+    files = {"ESO_TLS_CERT_FILE": certificate, "ESO_TLS_KEY_FILE": key, "ESO_TOKEN_FILE": token}
+    trusting = ssl.create_default_context(cafile=str(pki.ca_file))
+    body = json.dumps({"parent": PARENT})
+
+    def ask(port: int, authorization: str = "") -> int:
+        with contextlib.closing(
+            http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=trusting)
+        ) as connection:
+            connection.request("POST", "/sync", body, {"Authorization": authorization})
+            answer = connection.getresponse()
+            assert {name.lower() for name, _ in answer.getheaders()} <= {
+                "content-type", "content-length", "www-authenticate",
+            }  # fmt: skip
+            return answer.status
+
+    with serving_both(**{name: str(path) for name, path in files.items()}) as (_, port, pages):
+        assert ask(port, "Bearer 0123456789abcdef0123") == 200
+        assert ask(port) == ask(port, "Bearer 0123456789abcdef0124") == 401
+        pki.issue("hook", common_name="renewed", addresses=["127.0.0.1"])
+        token.write_text("another-token-0123456")
+        assert ask(port, "Bearer another-token-0123456") == 200
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\nHost: hook\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                assert b"HTTP" not in plain.recv(100)
+        assert health(pages) == 200
+
+
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        pytest.param(
+            {"ESO_TLS_CERT_FILE": "a.crt"},
+            "ESO_TLS_CERT_FILE and ESO_TLS_KEY_FILE: write both, or none of the ESO_TLS_ ones",
+            id="half of TLS",
+        ),
+        pytest.param({"ESO_TOKEN_FILE": "nowhere"}, "nowhere: No such file or directory", id="no tokens"),
+        pytest.param(
+            {"ESO_TLS_CERT_FILE": "a.crt", "ESO_TLS_KEY_FILE": "a.key"},
+            "a.crt with a.key: No such file or directory",
+            id="no certificate",
+        ),
+    ],
+)
+def test_credentials_that_cannot_be_used_are_one_line_and_status_2(variables: dict[str, str], line: str) -> None:
+    done = run("--host", "127.0.0.1", "--port", "0", **variables)
+    assert (done.returncode, done.stderr) == (2, f"python -m app: {line}\n")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["TERM", "INT"])

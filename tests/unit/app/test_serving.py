@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.guard import Guarded
 from app.serving import CannotListen, listen, server_config, url
 
 METACONTROLLER_IDLE_SECONDS = 90  # net/http DefaultTransport IdleConnTimeout
@@ -14,7 +15,7 @@ async def nobody(*_: object) -> None:
 def test_connections_outlive_those_of_metacontroller() -> None:
     config = server_config(nobody)
     assert config.timeout_keep_alive > METACONTROLLER_IDLE_SECONDS
-    assert (config.loop, config.http, config.access_log) == ("uvloop", "httptools", False)
+    assert (config.loop, config.http, config.access_log) == ("uvloop", Guarded, False)
 
 
 def test_a_taken_port_is_named() -> None:

@@ -1,0 +1,123 @@
+"""Only who carries a token gets in; a file that changes is read again, one that breaks is not."""
+
+import logging
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.bearer import Tokens, UnusableTokens
+from app.metrics import SyncMetrics
+from app.server import create_app
+from app.settings import Settings
+
+OLD, NEW = "old-0123456789abcdef", "new-0123456789abcdef"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text(f"{OLD}\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        pytest.param(f"Bearer {OLD}", True, id="the token"),
+        pytest.param(f"bearer  {OLD} ", True, id="the scheme's case and spaces around do not matter (RFC 7235)"),
+        pytest.param(OLD, False, id="without a scheme"),
+        pytest.param(f"Basic {OLD}", False, id="another scheme"),
+        pytest.param(f"Bearer {OLD[:-1]}", False, id="a character short"),
+        pytest.param(f"Bearer {OLD}x", False, id="a character more"),
+        pytest.param(f"Bearer {OLD} {OLD}", False, id="twice"),
+        pytest.param("Bearer", False, id="no token"),
+        pytest.param("Bearer ", False, id="an empty token"),
+        pytest.param("", False, id="nothing"),
+    ],
+)
+def test_what_gets_in(file: Path, header: str, accepted: bool) -> None:
+    assert Tokens(file).accept(header.encode()) is accepted
+
+
+def test_each_line_is_a_token(file: Path) -> None:
+    file.write_text(f"{OLD}\r\n\n{NEW}")
+    tokens = Tokens(file)
+    assert [tokens.accept(f"Bearer {one}".encode()) for one in (OLD, NEW, "")] == [True, True, False]
+
+
+def test_a_new_file_counts_at_once(file: Path) -> None:
+    tokens = Tokens(file)
+    file.write_text(NEW)
+    assert [tokens.accept(f"Bearer {one}".encode()) for one in (OLD, NEW)] == [False, True]
+
+
+def test_a_swapped_link_counts_too(tmp_path: Path) -> None:
+    for name, token in (("one", OLD), ("two", NEW)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "token").write_text(token)
+    link = tmp_path / "data"
+    link.symlink_to("one")
+    tokens = Tokens(link / "token")
+    (tmp_path / "tmp").symlink_to("two")
+    (tmp_path / "tmp").rename(link)  # as the kubelet swaps a mounted Secret
+    assert [tokens.accept(f"Bearer {one}".encode()) for one in (OLD, NEW)] == [False, True]
+
+
+@pytest.mark.parametrize("content", [None, "", "short"], ids=["gone", "empty", "too short"])
+def test_a_file_that_breaks_changes_nothing(file: Path, content: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    tokens = Tokens(file)
+    file.unlink() if content is None else file.write_text(content)
+    assert tokens.accept(f"Bearer {OLD}".encode())
+    assert tokens.accept(f"Bearer {OLD}".encode())
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert OLD not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param("", "there is no token in it", id="empty"),
+        pytest.param("short", "shorter than 16 characters", id="too short"),
+        pytest.param(None, "No such file", id="not there"),
+    ],
+)
+def test_a_file_that_cannot_be_used_at_the_start_is_an_error(tmp_path: Path, content: str | None, words: str) -> None:
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UnusableTokens, match=words):
+        Tokens(path)
+
+
+async def test_a_stranger_gets_the_same_answer_whatever_it_asks(file: Path) -> None:
+    metrics = SyncMetrics()
+    transport = httpx.ASGITransport(create_app(Settings(), metrics, Tokens(file)))
+    asked = [
+        (method, path)
+        for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE")
+        for path in ("/", "/sync", "/sync/", "/healthz", "/metrics", "/openapi.json", "/docs", "/../etc/passwd")
+    ]
+    async with httpx.AsyncClient(transport=transport, base_url="http://hook") as stranger:
+        answers = {
+            (answer.status_code, answer.text, tuple(answer.headers.multi_items()))
+            for method, path in asked
+            for answer in [await stranger.request(method, path, content=b"{}", headers={"Authorization": "Bearer x"})]
+        }
+    assert answers == {
+        (
+            401,
+            '{"error":"unauthorized"}',
+            (("content-type", "application/json"), ("content-length", "24"), ("www-authenticate", "Bearer")),
+        )
+    }
+    assert f'eso_syncs_total{{outcome="unauthorized"}} {len(asked)}.0' in metrics.text().decode()
+
+
+async def test_two_authorizations_are_none(file: Path) -> None:
+    transport = httpx.ASGITransport(create_app(Settings(), None, Tokens(file)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://hook") as client:
+        twice = [("Authorization", f"Bearer {OLD}")] * 2
+        assert (await client.post("/sync", content=b"", headers=twice)).status_code == 401
+        assert (await client.post("/sync", content=b"", headers=twice[:1])).status_code == 400
+        assert (await client.request("HEAD", "/sync")).content == b""

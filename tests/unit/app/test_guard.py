@@ -1,0 +1,187 @@
+"""Clients that are slow, endless or many, over real sockets. The limits are small here, and the deadlines long."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from app.guard import MOST_HEAD, limited
+from app.serving import _Server, listen, server_config
+
+PATIENCE = 10.0
+SOON = 0.2
+LATE = 600.0
+HEAD = b"POST /sync HTTP/1.1\r\nHost: hook\r\n"
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with the size of the body."""
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        size, more = size + len(message["body"]), message.get("more_body", False)
+    body = b"%d" % size
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def hasty(scope: Any, receive: Any, send: Any) -> None:
+    """Answers before it has read anything."""
+    await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def endless(scope: Any, receive: Any, send: Any) -> None:
+    """Answers more than any buffer holds."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(1_000):
+        await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+
+
+@asynccontextmanager
+async def serving(app: Any = echo, **limits: Any) -> AsyncIterator[int]:
+    listener = listen("127.0.0.1", 0)
+    config = server_config(app)
+    config.http = limited(**limits)
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = server.force_exit = True
+        await task
+
+
+async def answers(port: int, *parts: bytes) -> bytes:
+    """All that comes back for these parts until the server closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        async with asyncio.timeout(PATIENCE):
+            try:
+                return await reader.read()
+            except ConnectionResetError:
+                return b""
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param((), id="says nothing"),
+        pytest.param((b"P",), id="one letter"),
+        pytest.param((HEAD,), id="headers without an end"),
+        pytest.param((HEAD + b"X-A: ",), id="in the middle of a header"),
+    ],
+)
+async def test_who_is_slow_with_its_headers_is_cut_off(parts: tuple[bytes, ...]) -> None:
+    async with serving(head_seconds=SOON, request_seconds=LATE) as port:
+        assert await answers(port, *parts) == b""
+
+
+async def test_dripping_headers_win_no_time() -> None:
+    async with serving(head_seconds=SOON, request_seconds=LATE) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD)
+        async with asyncio.timeout(PATIENCE):
+            while not reader.at_eof():
+                writer.write(b"X-A: b\r\n")
+                try:
+                    await asyncio.wait_for(reader.read(1), 0.02)
+                except TimeoutError:
+                    continue
+                except ConnectionResetError:
+                    break
+        writer.close()
+
+
+@pytest.mark.parametrize("app", [echo, hasty], ids=["awaited", "answered already"])
+async def test_who_is_slow_with_its_body_is_cut_off(app: Any) -> None:
+    async with serving(app, head_seconds=LATE, request_seconds=SOON) as port:
+        got = await answers(port, HEAD + b"Content-Length: 10\r\n\r\n12345")
+    assert got.startswith(b"HTTP/1.1 401") if app is hasty else got == b""
+
+
+async def test_who_does_not_read_its_answer_is_cut_off() -> None:
+    async with serving(endless, head_seconds=LATE, request_seconds=SOON) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.write(b"GET / HTTP/1.1\r\nHost: hook\r\n\r\n")
+        await writer.drain()
+        async with asyncio.timeout(PATIENCE):
+            while True:  # a peer that is gone answers a write with a reset
+                writer.write(b"x")
+                try:
+                    await writer.drain()
+                except ConnectionError:
+                    break
+                await asyncio.sleep(0.02)
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(HEAD + b"X-A: " + b"a" * MOST_HEAD + b"\r\n\r\n", id="one large header"),
+        pytest.param(HEAD + b"X-A: b\r\n" * (MOST_HEAD // 7) + b"\r\n", id="many small ones"),
+        pytest.param(b"GET /" + b"a" * MOST_HEAD + b" HTTP/1.1\r\nHost: hook\r\n\r\n", id="a long path"),
+        pytest.param(HEAD + b"X-A: " + b"a" * 2 * MOST_HEAD, id="one that never ends"),
+    ],
+)
+async def test_large_headers_are_refused(head: bytes) -> None:
+    async with serving() as port:
+        assert await answers(port, head) == b"HTTP/1.1 431 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+async def test_a_body_is_no_header() -> None:
+    size = 4 * MOST_HEAD
+    async with serving() as port:
+        request = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % size + b"a" * size
+        assert (await answers(port, request)).endswith(b"\r\n\r\n%d" % size)
+
+
+async def test_many_requests_on_one_connection_have_their_time_each() -> None:
+    one = HEAD + b"Content-Length: 3\r\n\r\nabc"
+    async with serving(head_seconds=LATE, request_seconds=LATE) as port:
+        got = await answers(port, one, one, one + one, HEAD + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc")
+    assert got.count(b"HTTP/1.1 200 OK") == 5
+
+
+async def test_an_idle_connection_that_has_been_answered_stays() -> None:
+    async with serving(head_seconds=SOON, request_seconds=SOON) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(HEAD + b"Content-Length: 3\r\n\r\nabc")
+            assert await reader.readuntil(b"\r\n\r\n3")
+            await asyncio.sleep(3 * SOON)
+        writer.close()
+
+
+async def test_who_sends_its_body_after_the_answer_may_stay() -> None:
+    async with serving(hasty, head_seconds=LATE, request_seconds=SOON) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(HEAD + b"Content-Length: 3\r\n\r\n")
+            assert await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"abc")
+            await asyncio.sleep(3 * SOON)
+        writer.close()
+
+
+async def test_one_connection_too_many_is_closed_and_the_others_stay() -> None:
+    async with serving(most_connections=2) as port:
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for reader, writer in held:
+            writer.write(HEAD + b"Content-Length: 3\r\n\r\nabc")
+            assert await reader.readuntil(b"\r\n\r\n3")
+        assert await answers(port) == b""
+        for reader, writer in held:
+            writer.write(HEAD + b"Content-Length: 3\r\n\r\nabc")
+            assert await reader.readuntil(b"\r\n\r\n3")
+            writer.close()
