@@ -70,6 +70,7 @@ class Sidecar:
         self._client = client
         self._policy = settings.policy
         self._loop = loop
+        self._listed = False
         self._readings: dict[str, Reading] = {}
         self._newcomers: set[str] = set()
         self.results = Results()
@@ -127,7 +128,7 @@ class Sidecar:
             await self._client.close()
 
     def _observe(self, objects: Mapping[str, Object], changed: frozenset[str]) -> None:
-        first_list = self.reflector.lists == 1
+        first, self._listed = not self._listed, True
         for uid in changed:
             raw = objects.get(uid)
             if raw is None:
@@ -137,7 +138,7 @@ class Sidecar:
             else:
                 if uid not in self._readings and not raw.get("status"):
                     self._await_first_status(uid)
-                self._apply(uid, raw, spread_starts=first_list)
+                self._apply(uid, raw, spread_starts=first)
             self.publisher.observe(uid, raw)
 
     def _await_first_status(self, uid: str) -> None:

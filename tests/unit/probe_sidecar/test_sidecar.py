@@ -229,3 +229,14 @@ async def test_a_newcomer_without_metacontroller_gets_its_status_all_the_same(se
         server.create(external_service(1, "127.0.0.2", readinessProbe=slow))
         status = await until(server, lambda status: status.get("revision") == 1)
     assert states(status) == {"127.0.0.2": (False, "Pending", "not probed yet")}
+
+
+async def test_what_is_created_later_is_probed_at_once(server: FakeApiServer) -> None:
+    """Only what stands in the first list is spread over a period: the prober may have been away from it."""
+    patient = {"periodSeconds": 3600, "tcpSocket": {"port": 1}, "failureThreshold": 1}
+    async with running(server) as sidecar:
+        async with asyncio.timeout(PATIENCE):
+            while not sidecar.reflector.synced:
+                await asyncio.sleep(0.01)
+        server.create(external_service(1, "127.0.0.2", readinessProbe=patient))
+        await until(server, lambda status: states(status) == {"127.0.0.2": DOWN})
