@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +70,12 @@ def broken_requests(draw: st.DrawFn) -> Any:
 
 
 @pytest.fixture(scope="module")
-def hook() -> httpx.ASGITransport:
-    logging.getLogger("app").setLevel(logging.ERROR)
-    return httpx.ASGITransport(create_app(Settings()), raise_app_exceptions=True)
+def hook() -> Iterator[httpx.ASGITransport]:
+    """Without its log: a refusal is a line."""
+    log = logging.getLogger("app")
+    log.setLevel(logging.ERROR)
+    yield httpx.ASGITransport(create_app(Settings()), raise_app_exceptions=True)
+    log.setLevel(logging.NOTSET)
 
 
 def ask(hook: httpx.ASGITransport, body: bytes) -> httpx.Response:
