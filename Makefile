@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: playground test lint types unit e2e bench lock crd clean help
+.PHONY: playground test lint types unit e2e bench bench-short lock crd clean help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 playground: $(STAMP) ## the whole loop on one machine; options in ARGS="..."
 	@$(BIN)/python -m playground $(ARGS)
@@ -27,6 +27,12 @@ unit: $(STAMP)
 
 e2e: $(STAMP) ## the same promises on a real control plane (needs Go, root, iproute2)
 	$(BIN)/pytest -q -m e2e tests/e2e $(ARGS)
+
+bench: $(STAMP) ## what a probe costs, beside others; ARGS="http paced --repeat 5" (needs cc and Go; none: what there is)
+	$(BIN)/python -m bench $(ARGS)
+
+bench-short: $(STAMP) ## a glance at it in less than two minutes; judges nothing
+	$(BIN)/python -m bench short $(ARGS)
 
 crd: $(STAMP) ## write the CRD from the models
 	$(BIN)/python -m app.api.crd > metacontroller/crd.yaml

@@ -9,8 +9,8 @@ from probe_sidecar.probes.outcome import Outcome, Result
 PROBE_BOUNDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Seconds. Eight, for each ExternalService has them: near and far addresses, the default time-out, and longer ones."""
 
-LATENESS_BOUNDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
-"""Seconds. The ticker's own resolution (10 ms) is the first."""
+LATENESS_BOUNDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
+"""Seconds. On ticks of 10 ms a start is up to so late; without them a millisecond is usual."""
 
 
 class Durations:

@@ -1,7 +1,8 @@
 // Kubelet drives the kubelet's own probe packages (k8s.io/kubernetes/pkg/probe), with no pod and no kubelet around them.
 //
 //	kubelet oracle               reads one probe a line as JSON from stdin, answers one verdict a line
-//	kubelet bench -kind http ... repeats one kind of probe, closed loop or paced, and prints one JSON object
+//	kubelet bench -probe JSON .. makes one probe of the addresses on stdin, closed loop, paced or all at once, and prints
+//	                             one JSON object
 //
 // It is the yardstick of two things: tests/contract/test_probe_parity.py (same verdicts) and bench/ (CPU a probe).
 package main
@@ -11,6 +12,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand"
 	"os"
 	"sort"
@@ -118,6 +120,14 @@ func (t *tally) closedLoop(p prober, spec *v1.Probe, ips []string, flights int, 
 	group.Wait()
 }
 
+func (t *tally) once(p prober, spec *v1.Probe, ips []string) {
+	var group sync.WaitGroup
+	for _, ip := range ips {
+		group.Go(func() { t.note(p, spec, ip) })
+	}
+	group.Wait()
+}
+
 func (t *tally) paced(p prober, spec *v1.Probe, ips []string, period time.Duration, until time.Time) {
 	var group sync.WaitGroup
 	for _, ip := range ips {
@@ -137,6 +147,10 @@ func (t *tally) paced(p prober, spec *v1.Probe, ips []string, period time.Durati
 		})
 	}
 	group.Wait()
+}
+
+func seconds(count float64) time.Duration {
+	return time.Duration(count * float64(time.Second))
 }
 
 func cpuSeconds() float64 {
@@ -171,10 +185,10 @@ func quantile(sorted []float64, q float64) float64 {
 func bench(arguments []string) error {
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	text := flags.String("probe", "", "the probe as JSON, as in a Pod")
-	targets := flags.String("ips", "127.0.0.1", "addresses, comma separated")
 	flights := flags.Int("flights", 100, "probes in flight (closed loop)")
-	period := flags.Duration("period", 0, "probe each address once a period (paced) instead of a closed loop")
-	duration := flags.Duration("duration", 5*time.Second, "how long")
+	period := flags.Float64("period", 0, "seconds: probe each address once in these (paced) instead of a closed loop")
+	once := flags.Bool("once", false, "probe each address once, all at the same moment")
+	duration := flags.Float64("duration", 5, "seconds")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
@@ -182,12 +196,20 @@ func bench(arguments []string) error {
 	if err := json.Unmarshal([]byte(*text), &spec); err != nil {
 		return fmt.Errorf("-probe: %w", err)
 	}
-	p, t, ips := newProber(), &tally{}, strings.Split(*targets, ",")
+	addresses, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return err
+	}
+	p, t, ips := newProber(), &tally{}, strings.Fields(string(addresses))
 	began, before := time.Now(), cpuSeconds()
-	if *period > 0 {
-		t.paced(p, &spec, ips, *period, began.Add(*duration))
-	} else {
-		t.closedLoop(p, &spec, ips, *flights, began.Add(*duration))
+	until := began.Add(seconds(*duration))
+	switch {
+	case *once:
+		t.once(p, &spec, ips)
+	case *period > 0:
+		t.paced(p, &spec, ips, seconds(*period), until)
+	default:
+		t.closedLoop(p, &spec, ips, *flights, until)
 	}
 	cpu, wall := cpuSeconds()-before, time.Since(began).Seconds()
 	sort.Float64s(t.late)
@@ -207,7 +229,7 @@ func main() {
 	case len(os.Args) > 1 && os.Args[1] == "bench":
 		err = bench(os.Args[2:])
 	default:
-		err = fmt.Errorf("usage: kubelet oracle | kubelet bench -probe JSON [-ips A,B] [-flights N | -period 10s] [-duration 5s]")
+		err = fmt.Errorf("usage: kubelet oracle | kubelet bench -probe JSON [-flights N | -period 10 | -once] [-duration 5]  (addresses on stdin)")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
