@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     try:
         if arguments.command == "check":
-            return check_file(arguments.file, count=arguments.count, output=arguments.output)
+            return check_file(arguments.file, count=arguments.count, output=arguments.output, ca_file=arguments.ca_file)
         settings = load(Settings)
         access = _access(arguments)
     except (InvalidSettings, CredentialsError) as problem:
@@ -58,6 +58,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     command.add_argument("file", metavar="CR.yaml", help='a file, or "-" for the standard input')
     command.add_argument("--count", type=_positive, default=1, metavar="N", help="probes an address (default: 1)")
     command.add_argument("--output", choices=("table", "json"), default="table", help="(default: table)")
+    command.add_argument("--ca-file", type=Path, metavar="PATH", help="the CAs that httpGet.tls names, as PEM")
     return parser.parse_args(argv)
 
 

@@ -5,6 +5,7 @@ The same engine and protocols as the sidecar's; no cluster, no thresholds, no st
 
 import asyncio
 import json
+import ssl
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from app.api.v1alpha1 import ExternalService, Reason
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from probe_sidecar.probes.tls import BadCertificates, verified
 
 LONGEST_PAUSE = 1.0
 """Seconds between two probes of one address, at most: nobody wants to wait out a long period here."""
@@ -37,6 +39,8 @@ EXPLANATIONS = {
     "TLS handshake failed": "no TLS is spoken there (scheme: HTTP), or not for the name that httpGet.host sends",
     "gRPC status UNIMPLEMENTED": "the server does not offer grpc.health.v1.Health",
     "SERVICE_UNKNOWN": "the server does not know the service that grpc.service names",
+    "certificate refused": "not signed by the CA that httpGet.tls names, expired, or made for another name "
+    "(httpGet.tls.serverName)",
     "prober fault": "this machine could not make the probe; it says nothing of the address",
 }
 """What a message means, by its beginning; a time-out is explained by its phase."""
@@ -62,8 +66,8 @@ class Row(NamedTuple):
     probes: int
 
 
-def check_file(file: str, *, count: int, output: Literal["table", "json"]) -> int:
-    """Exit status: 0 all succeeded, 1 one failed, 2 bad input."""
+def check_file(file: str, *, count: int, output: Literal["table", "json"], ca_file: Path | None = None) -> int:
+    """Exit status: 0 all succeeded, 1 one failed, 2 bad input. `ca_file` stands in for what `httpGet.tls` names."""
     try:
         documents = external_services(sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8"))
     except OSError as error:
@@ -76,7 +80,11 @@ def check_file(file: str, *, count: int, output: Literal["table", "json"]) -> in
         for warning in document.warnings:
             print(f"warning: {file}: {warning}", file=sys.stderr)
     parents = [document.parent for document in documents]
-    checked = asyncio.run(_check_all(parents, count))
+    try:
+        context = _context(parents, ca_file)
+    except (OSError, BadCertificates, _NoCA) as problem:
+        return _refuse(f"{file}: {problem}" if isinstance(problem, _NoCA) else f"{ca_file}: {_said(problem)}")
+    checked = asyncio.run(_check_all(parents, count, context))
     if output == "json":
         print(json.dumps([_json(row) for rows in checked for row in rows], indent=2))
     else:
@@ -91,33 +99,58 @@ def explanation(message: str) -> str:
     return next((text for start, text in EXPLANATIONS.items() if message.startswith(start)), "")
 
 
-async def check(parent: ExternalService, count: int) -> list[Row]:
-    """Probe every address of `parent` `count` times, all addresses side by side."""
+async def check(parent: ExternalService, count: int, context: ssl.SSLContext | None = None) -> list[Row]:
+    """Probe every address of `parent` `count` times, all addresses side by side; `context` is for tls with a CA."""
     probe = parent.spec.readinessProbe
     if probe is None:
         message = "no readinessProbe: published as ready without being asked"
         return [Row(ip, True, "NoProbe", message, 0.0, 0, 0) for ip in parent.spec.ips]
     engine = ProbeEngine(asyncio.get_running_loop())
     try:
-        return list(await asyncio.gather(*(_probe(engine, probe, ip, count) for ip in parent.spec.ips)))
+        return list(await asyncio.gather(*(_probe(engine, probe, ip, count, context) for ip in parent.spec.ips)))
     finally:
         engine.close()
 
 
-async def _check_all(parents: Iterable[ExternalService], count: int) -> list[list[Row]]:
-    return [await check(parent, count) for parent in parents]
+class _NoCA(Exception):
+    pass
 
 
-async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int) -> Row:
-    outcomes = [result async for result in _outcomes(engine, probe, ip, count)]
+def _context(parents: Iterable[ExternalService], ca_file: Path | None) -> ssl.SSLContext | None:
+    if ca_file is not None:
+        return verified(ca_file.read_text(encoding="latin-1"))
+    for parent in parents:
+        if _verifies(parent.spec.readinessProbe):
+            name = f"{parent.metadata.namespace}/{parent.metadata.name}"
+            raise _NoCA(f"{name} verifies certificates: give the CAs that httpGet.tls names with --ca-file PATH")
+    return None
+
+
+def _verifies(probe: Probe | None) -> bool:
+    options = probe.httpGet.tls if probe is not None and probe.httpGet is not None else None
+    return options is not None and options.verifies
+
+
+def _said(problem: Exception) -> str:
+    return (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
+
+
+async def _check_all(parents: Iterable[ExternalService], count: int, context: ssl.SSLContext | None) -> list[list[Row]]:
+    return [await check(parent, count, context) for parent in parents]
+
+
+async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int, context: ssl.SSLContext | None) -> Row:
+    prepared = prepare(probe, ip, context=context if _verifies(probe) else None)
+    outcomes = [result async for result in _outcomes(engine, probe, prepared, count)]
     outcome, seconds = outcomes[-1]
     passed = sum(result.success for result, _ in outcomes)
     reason: Reason = "ProbeSucceeded" if outcome.success else "ProbeFailed"
     return Row(ip, outcome.success, reason, outcome.message, seconds, passed, count)
 
 
-async def _outcomes(engine: ProbeEngine, probe: Probe, ip: str, count: int) -> AsyncIterator[tuple[Outcome, float]]:
-    prepared = prepare(probe, ip)
+async def _outcomes(
+    engine: ProbeEngine, probe: Probe, prepared: PreparedProbe, count: int
+) -> AsyncIterator[tuple[Outcome, float]]:
     for number in range(count):
         if number:
             await asyncio.sleep(min(probe.periodSeconds, LONGEST_PAUSE))

@@ -101,6 +101,7 @@ def _json(row: Row, now: float) -> dict[str, Any]:
         "consecutiveFailures": target.failures,
         "failureThreshold": probe.failureThreshold,
         "lastProbe": _last(target, now),
+        **({"problem": target.problem} if target.problem else {}),
         "running": target.handle is not None,
         "nextProbeInSeconds": _rounded(target.due - now),
     }
@@ -139,7 +140,7 @@ def _cells(row: Row, now: float) -> tuple[str, ...]:
         "yes" if target.state.ready and row.reason is None else "no",
         row.reason or target.state.reason,
         _run(target),
-        last.message if last else "-",
+        target.problem or (last.message if last else "-"),
         f"{target.last_seconds:.3f}" if last else "-",
         f"{now - target.last_at:.0f}s" if last else "-",
         "running" if target.handle is not None else f"{max(0.0, target.due - now):.0f}s",

@@ -1,8 +1,11 @@
 """The sidecar's settings, from `ESO_*` variables; what it shares with the hook is in `app.api.environment`."""
 
-from pydantic import Field
+from typing import Annotated, Literal
 
-from app.api.environment import CommonSettings
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from app.api.environment import CommonSettings, split
 
 
 class Settings(CommonSettings):
@@ -21,6 +24,16 @@ class Settings(CommonSettings):
         default=10, ge=0, le=1_000, description="milliseconds from 0 to 1000 (0: start each probe exactly when due)"
     )
     concurrent_probes: int | None = Field(default=None, ge=1, description="a number, 1 or more")
+    ca_sources: Annotated[tuple[Literal["ConfigMap", "Secret"], ...], NoDecode] = Field(
+        default=("ConfigMap",),
+        description="where CAs may be read from: ConfigMap, Secret, or both with a comma between",
+    )
+    ca_refresh_seconds: int = Field(default=60, ge=1, le=86_400, description="a number of seconds from 1 to 86400")
     concurrent_writes: int = Field(default=32, ge=1, le=1_000, description="a number from 1 to 1000")
     address_metrics: bool = Field(default=True, description="true, or false for no metric with a series an address")
     events: bool = Field(default=True, description="true, or false for no Events on transitions")
+
+    @field_validator("ca_sources", mode="before")
+    @classmethod
+    def _split_sources(cls, value: object) -> object:
+        return split(value)

@@ -6,7 +6,7 @@ Reads no environment and no command line; that is `__main__`.
 import asyncio
 import logging
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +33,7 @@ from probe_sidecar.settings import Settings
 from probe_sidecar.status.desired import desired_status, rejected_status
 from probe_sidecar.status.known import known_addresses
 from probe_sidecar.status.publisher import StatusPublisher
+from probe_sidecar.trust import Reference, TrustStore, reference
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,13 @@ class Sidecar:
         self._newcomers: set[str] = set()
         self.results = Results()
         self.engine = ProbeEngine(loop, limit=settings.concurrent_probes)
+        self.trust = TrustStore(
+            client,
+            self._references,
+            self._retrust,
+            kinds=settings.ca_sources,
+            refresh=settings.ca_refresh_seconds,
+        )
         self.manager = ProberManager(
             self.engine,
             self.results,
@@ -82,6 +90,7 @@ class Sidecar:
             now=rfc3339,
             policy=self._policy,
             dial=dial,
+            trust=self.trust.context,
             on_due=lambda: self.ticker.arm(),  # noqa: PLW0108 - the ticker comes next
         )
         self.ticker = Ticker(loop, self.manager, settings.tick_milliseconds / 1_000)
@@ -114,8 +123,10 @@ class Sidecar:
                 publishing = group.create_task(self.publisher.run(), name="publisher")
                 watching = group.create_task(self.reflector.run(), name="reflector")
                 telling = group.create_task(self.events.run(), name="events") if self.events else None
+                trusting = group.create_task(self.trust.run(), name="trust")
                 await stop.wait()
                 watching.cancel()
+                trusting.cancel()
                 self.ticker.close()
                 await self.publisher.close()
                 await publishing
@@ -182,7 +193,23 @@ class Sidecar:
             and all(one.reason == "Pending" for one in results.values())
         ):
             return None  # nothing has been found out that could not wait for Metacontroller's first write
-        return desired_status(raw, reading.parent.spec, results, self._policy, rfc3339())
+        spec, namespace = reading.parent.spec, reading.parent.metadata.namespace
+        problem = self.trust.problem(namespace, spec.readinessProbe)
+        return desired_status(raw, spec, results, self._policy, rfc3339(), problem=problem)
+
+    def _references(self) -> Iterator[Reference]:
+        for uid, reading in self._readings.items():
+            if reading.parent is not None and self.manager.manages(uid):
+                found = reference(reading.parent.metadata.namespace, reading.parent.spec.readinessProbe)
+                if found is not None:
+                    yield found
+
+    def _retrust(self, changed: Reference) -> None:
+        for uid, reading in self._readings.items():
+            parent = reading.parent
+            if parent is not None and reference(parent.metadata.namespace, parent.spec.readinessProbe) == changed:
+                self.manager.renew(uid)
+                self.publisher.wake(uid)
 
     def _tell(self, before: Object, after: Object) -> None:
         if self.events is not None:

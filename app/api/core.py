@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from app.api.cel import quoted, rule, rules
+from app.api.cel import DNS_NAME, quoted, rule, rules
 
 HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 HEADER_VALUE = r"[^\r\n\x00]*"
@@ -145,8 +145,75 @@ class HTTPHeader(Model):
     )
 
 
+class CASource(Model):
+    """A key of a ConfigMap or Secret, in the namespace of the ExternalService, that holds CA certificates as PEM."""
+
+    name: str = Field(
+        max_length=253,
+        pattern=f"^{DNS_NAME}$",
+        description="Name of the object.",
+        json_schema_extra=rules(
+            rule(
+                f"self.matches({quoted(DNS_NAME)})", "write the name of an object: lower case letters, digits, - and ."
+            )
+        ),
+    )
+    key: str = Field(
+        default="ca.crt",
+        max_length=253,
+        pattern="^[-._a-zA-Z0-9]+$",
+        description="Key in it.",
+        json_schema_extra=rules(
+            rule(f"self.matches({quoted('[-._a-zA-Z0-9]+')})", "write a key: letters, digits, -, _ and . only")
+        ),
+    )
+
+
+BOTH_CAS = "write only one of caConfigMap and caSecret"
+TLS_NEEDS_HTTPS = "tls needs scheme: HTTPS"
+
+
+class TLSOptions(Model):
+    """How the certificate of an HTTPS probe is verified. Without a CA it is not, as in the kubelet."""
+
+    model_config = ConfigDict(json_schema_extra=rules(rule("!(has(self.caConfigMap) && has(self.caSecret))", BOTH_CAS)))
+
+    caConfigMap: CASource | None = Field(
+        default=None, description="Verify the certificate against the CAs in this ConfigMap, and nothing else."
+    )
+    caSecret: CASource | None = Field(
+        default=None,
+        description="The same from a Secret; the operator of the cluster must allow it, for CAs are no secrets.",
+    )
+    serverName: str = Field(
+        default="",
+        max_length=253,
+        pattern=f"^({DNS_NAME})?$",
+        description="Name to ask for (SNI) and to find in the certificate; none: that of the Host header, else the "
+        "address.",
+        json_schema_extra=rules(
+            rule(f"self.matches({quoted(f'({DNS_NAME})?')})", "write a DNS name in lower case, such as www.example.com")
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _one_ca(self) -> "TLSOptions":
+        if self.caConfigMap is not None and self.caSecret is not None:
+            raise ValueError(BOTH_CAS)
+        return self
+
+    @property
+    def verifies(self) -> bool:
+        """Whether there is a CA to verify against."""
+        return self.caConfigMap is not None or self.caSecret is not None
+
+
 class HTTPGetAction(Model):
     """GET scheme://address:port/path; an answer from 200 to 399 is a success, unless the options say otherwise."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(rule("!has(self.tls) || self.scheme == 'HTTPS'", TLS_NEEDS_HTTPS, field=".tls"))
+    )
 
     port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
     path: str = Field(default="/", max_length=4_096, description="Path and query to ask for.")
@@ -156,7 +223,8 @@ class HTTPGetAction(Model):
         "a Host among httpHeaders wins over this as the header.",
     )
     scheme: Literal["HTTP", "HTTPS"] = Field(
-        default="HTTP", description="HTTP or HTTPS. With HTTPS the certificate is not verified, as in the kubelet."
+        default="HTTP",
+        description="HTTP or HTTPS. With HTTPS the certificate is not verified, as in the kubelet, unless tls says so.",
     )
     httpHeaders: tuple[HTTPHeader, ...] = Field(
         default=(), max_length=64, description="Headers to send, in this order; a name may repeat."
@@ -177,6 +245,15 @@ class HTTPGetAction(Model):
         max_length=1_024,
         description="Text that the first 10240 bytes of the body must contain, letter by letter; none: any body.",
     )
+    tls: TLSOptions | None = Field(
+        default=None, description="How the certificate is verified; none: not at all, as in the kubelet."
+    )
+
+    @model_validator(mode="after")
+    def _tls_needs_https(self) -> "HTTPGetAction":
+        if self.tls is not None and self.scheme != "HTTPS":
+            raise ValueError(TLS_NEEDS_HTTPS)
+        return self
 
 
 class TCPSocketAction(Model):

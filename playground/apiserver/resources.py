@@ -71,6 +71,19 @@ INGRESSES = Resource(
 ENDPOINT_SLICES = Resource(
     "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", "endpointslice", generation=True
 )
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", "configmap", ("cm",))
+SECRETS = Resource("", "v1", "secrets", "Secret", "secret")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", "lease")
 
-BUILTIN = (NAMESPACES, SERVICES, ENDPOINTS, EVENTS, NEW_EVENTS, INGRESSES, ENDPOINT_SLICES, LEASES)
+BUILTIN = (
+    NAMESPACES,
+    SERVICES,
+    ENDPOINTS,
+    EVENTS,
+    NEW_EVENTS,
+    INGRESSES,
+    ENDPOINT_SLICES,
+    LEASES,
+    CONFIG_MAPS,
+    SECRETS,
+)

@@ -6,12 +6,13 @@ Knows no socket, no API server and no wall clock but the ones it is given.
 
 import logging
 import random
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from app.api.core import GRPCAction, HTTPGetAction, TCPSocketAction
+from app.api.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
 from app.api.logs import about
 from app.api.policy import AddressPolicy, refusal
 from app.api.v1alpha1 import AddressStatus, ExternalService, ExternalServiceSpec
@@ -54,6 +55,14 @@ class Stats:
     latest_seconds: float = 0.0
 
 
+Trust = Callable[[str, Probe], ssl.SSLContext | str | None]
+"""(namespace, probe) -> what to verify certificates with; None: nothing; a text: why it cannot be probed now."""
+
+
+def no_trust(_namespace: str, _probe: Probe) -> None:
+    """Verifies nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProbedParent:
     """One ExternalService that is worked for: what it wants, its probed addresses, and what their probes came to."""
@@ -82,6 +91,7 @@ class ProberManager:
         policy: AddressPolicy,
         phase: float | None = None,
         dial: Callable[[str], str] = str,
+        trust: Trust = no_trust,
         on_due: Callable[[], None] = lambda: None,
     ) -> None:
         self.stats = Stats()
@@ -92,6 +102,7 @@ class ProberManager:
         self._policy = policy
         self._phase = random.random() if phase is None else phase  # noqa: S311 - spreads load, guards nothing
         self._dial = dial
+        self._trust = trust
         self._on_due = on_due
         self._parents: dict[str, ProbedParent] = {}
         self._schedule: Schedule[Target] = Schedule()
@@ -120,6 +131,18 @@ class ProberManager:
         self._end(uid, before, targets)
         for target in targets.values():
             self._results.put(uid, target.state)
+        self._on_due()
+
+    def renew(self, uid: str) -> None:
+        """What the probes of `uid` trust has changed. Who could not be probed until now is probed at once."""
+        held = self._parents.get(uid)
+        if held is None:
+            return
+        for target in held.targets.values():
+            waited = target.prepared is None
+            self._equip(target, held.namespace)
+            if waited and target.prepared is not None:
+                self._plan(target, self._clock())
         self._on_due()
 
     def release(self, uid: str) -> None:
@@ -182,11 +205,19 @@ class ProberManager:
     def _begin(self, parent: ExternalService, state: AddressStatus, tally: Tally | None, spread_it: bool) -> Target:
         probe, metadata = parent.spec.readinessProbe, parent.metadata
         assert probe is not None and tally is not None  # noqa: S101, PT018 - `_probed` has named no address otherwise
-        prepared = prepare(probe, state.ip, self._dial(state.ip))
-        target = Target(metadata.uid, f"{metadata.namespace}/{metadata.name}", state.ip, probe, prepared, state, tally)
+        target = Target(metadata.uid, f"{metadata.namespace}/{metadata.name}", state.ip, probe, None, state, tally)
+        self._equip(target, metadata.namespace)
         target.done = partial(self._done, target)
         self._plan(target, self._first_due(target, spread_it))
         return target
+
+    def _equip(self, target: Target, namespace: str) -> None:
+        trusted = self._trust(namespace, target.probe)
+        if isinstance(trusted, str):
+            target.prepared, target.problem = None, trusted
+        else:
+            target.prepared = prepare(target.probe, target.ip, self._dial(target.ip), context=trusted)
+            target.problem = ""
 
     def _plan(self, target: Target, due: float) -> None:
         target.due = due
@@ -216,7 +247,8 @@ class ProberManager:
             target.handle = None
 
     def _start(self, target: Target) -> None:
-        target.handle = self._engine.start(target.prepared, target.done)
+        if target.prepared is not None:
+            target.handle = self._engine.start(target.prepared, target.done)
 
     def _done(self, target: Target, outcome: Outcome, seconds: float) -> None:
         target.handle = None

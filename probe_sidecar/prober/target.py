@@ -18,19 +18,21 @@ class Target:
 
     `held_tick` is the kubelet's one-place ticker channel: a tick that comes while a probe runs starts the next one
     when that ends; further ticks are lost. `due` and `last_at` are seconds of the manager's clock.
+    Without `prepared` it cannot be probed, and `problem` says why (a CA that is not there): it keeps its state.
     """
 
     uid: str
     parent: str
     ip: str
     probe: Probe
-    prepared: PreparedProbe
+    prepared: PreparedProbe | None
     state: AddressStatus
     tally: Tally
     done: Callable[[Outcome, float], None] = field(init=False)
     run: Run = field(default_factory=Run)
     handle: ProbeHandle | None = None
     due: float = 0.0
+    problem: str = ""
     held_tick: bool = False
     retired: bool = False
     last: Outcome | None = None

@@ -21,7 +21,7 @@ failure, the way there
     `timed out after 2 s (W)` with W one of connecting, TLS handshake, sending the request, waiting for the response,
     reading the body · `connection refused` · `connection reset` · `no route to host` · `network is unreachable` ·
     any other network error in the system's words · `TLS handshake failed: wrong version number` (OpenSSL's words) ·
-    `TLS failed: decryption failed or bad record mac`
+    `TLS failed: decryption failed or bad record mac` · `certificate refused: certificate has expired`
 failure, a request that cannot be sent
     `httpHeaders "X-A": control character in the value` · `httpHeaders: a name is empty or ...` ·
     `httpGet.host: not a host name; ...` · `httpGet.path: ...`

@@ -30,7 +30,7 @@ def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLC
     """Never raises for a valid Probe and a canonical address.
 
     `dial` is the address to connect to where that is another one (the playground's loopback); what is sent still names
-    `ip`. `context` replaces the TLS context that verifies nothing.
+    `ip`. `context` verifies (see `tls.verified`); None: nothing is verified.
     """
     dial = dial or ip
     timeout = float(probe.timeoutSeconds)
@@ -54,4 +54,6 @@ def http_hop(context: ssl.SSLContext | None, request: HttpRequest) -> Hop:
     if request.url.scheme == "http":
         return plain
     two = partial(Http2Exchange, request, again)
-    return tls.hop(plain, context or tls.unverified(), request.server_name, {"": one, "http/1.1": one, "h2": two})
+    # Without a name it is the address that a verified certificate must be for; an address is never sent as SNI.
+    name = request.server_name or (request.url.hostname if context is not None else None)
+    return tls.hop(plain, context or tls.unverified(), name, {"": one, "http/1.1": one, "h2": two})

@@ -43,6 +43,8 @@ class HttpRequest:
     """Canonical names, in the order given, repeats kept; `Host` never among them."""
     redirects: int = 0
     expects: Expectation = KUBELET
+    tls_name: str = ""
+    """The name for SNI in place of the Host header's."""
 
     @property
     def authority(self) -> str:
@@ -53,6 +55,8 @@ class HttpRequest:
     @property
     def server_name(self) -> str | None:
         """The name for SNI: that of the Host header, none if it is an address (deviation D3)."""
+        if self.tls_name:
+            return self.tls_name
         name = url.split_host(self.authority)[0].removesuffix(".")
         return name if _DNS_NAME.fullmatch(name) and not _is_address(name) else None
 
@@ -73,7 +77,8 @@ def first_request(action: HTTPGetAction, ip: str, dial: str) -> HttpRequest:
         raise CannotSend(f"httpGet.path: {problem}") from None
     host = next((value for name, value in named if name == "Host"), "") or _host_of(action)
     headers = _with_defaults(named)
-    return HttpRequest(dial=dial, url=target, host=host, headers=headers, expects=expectation(action))
+    name = action.tls.serverName if action.tls is not None else ""
+    return HttpRequest(dial=dial, url=target, host=host, headers=headers, expects=expectation(action), tls_name=name)
 
 
 def redirected(request: HttpRequest, target: Url, *, relative: bool) -> HttpRequest:

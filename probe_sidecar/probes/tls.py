@@ -1,7 +1,7 @@
 """TLS around another conversation, over memory buffers (kubelet-probe line 6, deviation D3).
 
-Nothing is verified, as the kubelet verifies nothing: an expired or self-signed certificate passes. A context that does
-verify is the seam for later: `hop` takes whatever context it is given.
+Nothing is verified, as the kubelet verifies nothing: an expired or self-signed certificate passes. Where the
+probe names a CA, `verified` makes the context.
 """
 
 import functools
@@ -34,6 +34,31 @@ def unverified() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
     context.set_alpn_protocols(["h2", "http/1.1"])
+    return context
+
+
+class BadCertificates(ValueError):
+    """Not what a CA bundle must be."""
+
+    def __init__(self) -> None:
+        super().__init__("holds no CA certificates in PEM form")
+
+
+def verified(bundle: str) -> ssl.SSLContext:
+    """A context that takes only certificates which lead to one of those in `bundle` (PEM). Raises BadCertificates.
+
+    Each of them is an anchor, so that a server's own self-signed certificate will do for a bundle.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    try:
+        context.load_verify_locations(cadata=bundle.encode("ascii", "replace").decode())  # comments in any language
+    except (ssl.SSLError, ValueError):
+        raise BadCertificates from None
+    if not context.cert_store_stats()["x509"]:
+        raise BadCertificates
     return context
 
 
@@ -73,6 +98,8 @@ class TlsExchange:
             return self._outgoing.read() or None
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             return Outcome(Result.FAILURE, "TLS handshake failed: connection closed")
+        except ssl.SSLCertVerificationError as error:
+            return Outcome(Result.FAILURE, f"certificate refused: {_verdict(error)}")
         except ssl.SSLError as error:
             return Outcome(Result.FAILURE, f"TLS handshake failed: {_reason(error)}")
         inner = self._protocols[self._object.selected_alpn_protocol() or ""]()
@@ -108,6 +135,12 @@ class TlsExchange:
 def hop(inner: Hop, context: ssl.SSLContext, server_name: str | None, protocols: Mapping[str, OpenInner]) -> Hop:
     """`inner`'s address, with TLS. `protocols` maps each ALPN name, and "" for none chosen, to its conversation."""
     return Hop(inner.address, functools.partial(TlsExchange, context, server_name, protocols), handshake=HANDSHAKE_CAP)
+
+
+def _verdict(error: ssl.SSLCertVerificationError) -> str:
+    """OpenSSL's own words ("certificate has expired"); the only name in them is the one that we asked for."""
+    text = error.verify_message.removesuffix(".")
+    return text[:1].lower() + text[1:] if not text.startswith("IP ") else text
 
 
 def _reason(error: ssl.SSLError) -> str:

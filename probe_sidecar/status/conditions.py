@@ -34,10 +34,12 @@ def wanted_conditions(
     *,
     generation: int,
     now: str,
+    problem: str = "",
 ) -> list[Object]:
     """Ours first, then those of others as they were read (conditions are a map by type, by API convention)."""
     ours = [
-        _condition(finding, seen.get(finding.type), generation, now) for finding in _findings(spec, addresses, policy)
+        _condition(finding, seen.get(finding.type), generation, now)
+        for finding in _findings(spec, addresses, policy, problem)
     ]
     others = [condition for kind, condition in seen.items() if kind not in OURS]
     return ours + others[: MAX_CONDITIONS - len(OURS)]
@@ -56,11 +58,11 @@ def ready_column(spec: ExternalServiceSpec, addresses: Sequence[AddressStatus]) 
 
 
 def _findings(
-    spec: ExternalServiceSpec, addresses: Sequence[AddressStatus], policy: AddressPolicy
+    spec: ExternalServiceSpec, addresses: Sequence[AddressStatus], policy: AddressPolicy, problem: str
 ) -> Iterator[Finding]:
     failing_open = publication(spec, {address.ip: address for address in addresses}, policy).failing_open
     yield _ready(_enabled(spec, addresses), failing_open=failing_open)
-    yield _accepted(addresses)
+    yield Finding("Accepted", False, "CAUnavailable", problem) if problem else _accepted(addresses)
     if spec.minReady != 0:
         yield _fail_open(spec, addresses, failing_open=failing_open)
 

@@ -24,18 +24,21 @@ def desired_status(
     results: Mapping[str, AddressStatus],
     policy: AddressPolicy,
     now: str,
+    *,
+    problem: str = "",
 ) -> Object:
     """The wanted status of `parent` (as read), equal to the one it has where nothing is to be told.
 
     `results` are the latest verdicts by address, `now` is RFC 3339 in UTC. What others wrote stays. `revision` is one
     more than the seen one if anything of ours differs (the guard of design R1 takes nothing else), else the same.
+    `problem` tells what keeps the probes from being made as they are written: a CA that cannot be had.
     """
     addresses = tuple(wanted_addresses(spec, results, seen_addresses(parent), policy, now))
     ours: Object = {
         "ready": ready_column(spec, addresses),
         "addresses": [_raw(address) for address in addresses],
         "conditions": wanted_conditions(
-            spec, addresses, seen_conditions(parent), policy, generation=_generation(parent), now=now
+            spec, addresses, seen_conditions(parent), policy, generation=_generation(parent), now=now, problem=problem
         ),
     }
     return _revised(parent, ours)

@@ -12,7 +12,7 @@ from tests.e2e.backends import Conduct, Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
 
-IPS = ("10.0.120.10", "10.0.120.11")
+IPS = ("10.0.102.10", "10.0.102.11")
 
 
 def with_probe(name: str, http: dict[str, Any], **probe: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from probe_sidecar.check import explanation
+from tests.unit.probe_sidecar.probes.servers import server_context
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -53,9 +55,11 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def web_server() -> Iterator[int]:
+def web_server(context: ssl.SSLContext | None = None) -> Iterator[int]:
     Answers.requests = 0
     server = ThreadingHTTPServer(("127.0.0.2", 0), Answers)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -197,3 +201,39 @@ def test_a_misspelt_field_is_a_warning() -> None:
 def test_explanation(message: str, beginning: str) -> None:
     assert explanation(message).startswith(beginning)
     assert bool(explanation(message)) is bool(beginning)
+
+
+VERIFYING: dict[str, Any] = {"httpGet": {"port": 443, "scheme": "HTTPS", "tls": {"caConfigMap": {"name": "corp-ca"}}}}
+
+
+def test_a_probe_that_verifies_needs_the_cas() -> None:
+    done = check("-", text=manifest(["127.0.0.2"], VERIFYING))
+    said = "-: shop/web verifies certificates: give the CAs that httpGet.tls names with --ca-file PATH\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"python -m probe_sidecar check: {said}")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        pytest.param(None, "No such file or directory", id="missing"),
+        pytest.param(b"nothing", "holds no CA certificates in PEM form", id="no-pem"),
+        pytest.param(b"\xff", "holds no CA certificates in PEM form", id="no-text"),
+    ],
+)
+def test_a_ca_file_that_is_none(content: bytes | None, problem: str, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    done = check("-", "--ca-file", str(file), text=manifest(["127.0.0.2"], VERIFYING))
+    assert (done.returncode, done.stderr) == (2, f"python -m probe_sidecar check: {file}: {problem}\n")
+
+
+def test_the_ca_file_is_what_certificates_are_verified_with(tmp_path: Path) -> None:
+    context, file = server_context(tmp_path, "a.example"), tmp_path / "a.example.pem"
+    with web_server(context) as port:
+        probe = {"httpGet": {**VERIFYING["httpGet"], "port": port}}
+        wrong = check("-", "--ca-file", str(file), text=manifest(["127.0.0.2"], probe))
+        probe["httpGet"]["host"] = "a.example"
+        right = check("-", "--ca-file", str(file), text=manifest(["127.0.0.2"], probe))
+    assert (wrong.returncode, right.returncode) == (1, 0), right.stdout
+    assert "made for another name" in " ".join(wrong.stdout.split())

@@ -35,6 +35,12 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
             "ESO_HEALTH_LISTEN_PORT", "http", "a port number from 0 to 65535 (0: any free one)", id="port-by-name"
         ),
         pytest.param("ESO_CONCURRENT_PROBES", "0", "a number, 1 or more", id="no-probes-at-all"),
+        pytest.param(
+            "ESO_CA_SOURCES",
+            "Secrets",
+            "where CAs may be read from: ConfigMap, Secret, or both with a comma between",
+            id="no-such-kind",
+        ),
         pytest.param("ESO_LOG_LEVEL", "loud", "debug, info, warning or error", id="unknown-level"),
     ],
 )
@@ -43,3 +49,11 @@ def test_a_bad_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, valu
     with pytest.raises(InvalidSettings) as refused:
         load(Settings)
     assert str(refused.value).startswith(f"{name}: write {wish} (got ")
+
+
+def test_cas_come_from_config_maps_unless_secrets_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(Settings).ca_sources == ("ConfigMap",)
+    monkeypatch.setenv("ESO_CA_SOURCES", "ConfigMap, Secret")
+    assert load(Settings).ca_sources == ("ConfigMap", "Secret")
+    monkeypatch.setenv("ESO_CA_SOURCES", "")
+    assert load(Settings).ca_sources == ()

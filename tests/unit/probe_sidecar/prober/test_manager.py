@@ -1,6 +1,7 @@
 """The manager with a scripted engine and a clock that only moves when told to."""
 
 import logging
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,6 +46,7 @@ class Rig:
     """A manager, its ends, and the hands of its clock."""
 
     def __init__(self, policy: AddressPolicy | None = None) -> None:
+        self.trusted: ssl.SSLContext | str | None = None
         self.now = 1_000.0
         self.woken: list[float] = []  # when the manager said that something is due earlier
         self.engine, self.results = ScriptedEngine(), Results()
@@ -55,6 +57,7 @@ class Rig:
             now=lambda: f"t{self.now:g}",
             policy=policy or AddressPolicy(),
             phase=0.0,
+            trust=lambda namespace, probe: self.trusted,
             on_due=lambda: self.woken.append(self.now),
         )
 
@@ -377,3 +380,29 @@ def test_a_longer_period_while_not_ready_waits_no_longer_than_was_planned(rig: R
     assert seconds_until_probed(rig) == 10
     rig.engine.finish(A, DEAD)
     assert seconds_until_probed(rig) == 30
+
+
+def test_without_its_ca_an_address_keeps_its_state_and_is_not_probed(rig: Rig) -> None:
+    rig.trusted = "Secret shop/ca: not read yet"
+    rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded"))
+    assert [rig.advance(10) for _ in range(5)] == [[]] * 5
+    assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", "not probed yet")}
+    assert {target.problem for target in rig.manager.targets()} == {"Secret shop/ca: not read yet"}
+    rig.advance(3)
+    rig.trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    rig.manager.renew("uid-1")
+    assert rig.woken[-1] == rig.now
+    assert rig.advance(0) == [A, B]
+    assert {target.problem for target in rig.manager.targets()} == {""}
+
+
+def test_a_new_ca_changes_no_schedule_no_run_and_no_state(rig: Rig) -> None:
+    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
+    rig.advance(0)
+    rig.engine.finish(A, DEAD)
+    (target,) = rig.manager.targets()
+    before, run, due = target.prepared, target.run, target.due
+    rig.manager.renew("uid-1")
+    assert target.prepared is not before
+    assert (target.run, target.due, rig.advance(5)) == (run, due, [])
+    rig.manager.renew("no such uid")

@@ -199,11 +199,80 @@ async def test_line_9_from_http_to_https_on_one_address(judge: Judge, serve: Ser
     assert outcome == Outcome(Result.SUCCESS, "HTTP 200 after 1 redirect")
 
 
-async def test_a_context_that_verifies_is_the_seam(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+def bundle(folder: Path, name: str) -> str:
+    """The certificate that `server_context` has made for `name`."""
+    text = (folder / f"{name}.pem").read_text()
+    return text[text.index("-----BEGIN CERTIFICATE") :]
+
+
+VERIFY = {"caConfigMap": {"name": "corp-ca"}}
+WRONG_NAME = "certificate refused: hostname mismatch, certificate is not valid for 'b.example'"
+
+
+@pytest.mark.parametrize(
+    ("action", "outcome"),
+    [
+        pytest.param({"host": "a.example"}, SUCCESS, id="name-of-the-host-header"),
+        pytest.param({"tls": VERIFY | {"serverName": "a.example"}}, SUCCESS, id="server-name"),
+        pytest.param({"host": "b.example", "tls": VERIFY | {"serverName": "a.example"}}, SUCCESS, id="it-wins"),
+        pytest.param({"host": "b.example"}, failure(WRONG_NAME), id="another-name"),
+        pytest.param(
+            {},
+            failure("certificate refused: IP address mismatch, certificate is not valid for '127.0.0.1'"),
+            id="no-name-is-the-address",
+        ),
+    ],
+)
+async def test_a_certificate_must_be_for_the_name(
+    judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path, action: dict[str, Any], outcome: Outcome
+) -> None:
     server = serve(says(OK), context=context)
-    strict = ssl.create_default_context()
-    outcome = await judge(https(server.port, context=strict, host="a.example"))
-    assert outcome == failure("TLS handshake failed: certificate verify failed")
+    trusted = tls.verified(bundle(tmp_path, "a.example"))
+    assert await judge(https(server.port, context=trusted, **action)) == outcome
+
+
+async def test_a_certificate_must_come_from_the_ca(
+    judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path
+) -> None:
+    server_context(tmp_path, "other.example")
+    trusted = tls.verified(bundle(tmp_path, "other.example"))
+    outcome = await judge(https(serve(says(OK), context=context).port, context=trusted, host="a.example"))
+    assert outcome == failure("certificate refused: self-signed certificate")
+
+
+async def test_a_certificate_must_not_have_expired(judge: Judge, serve: Serve, tmp_path: Path) -> None:
+    expired = server_context(tmp_path, "old.example", expired=True)
+    trusted = tls.verified(bundle(tmp_path, "old.example"))
+    outcome = await judge(https(serve(says(OK), context=expired).port, context=trusted, host="old.example"))
+    assert outcome == failure("certificate refused: certificate has expired")
+
+
+async def test_a_server_name_is_sent_although_nothing_is_verified(
+    judge: Judge, serve: Serve, context: ssl.SSLContext
+) -> None:
+    seen: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: seen.append(name)
+    assert await judge(https(serve(says(OK), context=context).port, tls={"serverName": "b.example"})) == SUCCESS
+    assert seen == ["b.example"]
+
+
+def test_a_bundle_may_hold_comments_in_any_language(context: ssl.SSLContext, tmp_path: Path) -> None:
+    trusted = tls.verified("# Autorit\u00e9 de certification\n" + bundle(tmp_path, "a.example"))
+    assert trusted.cert_store_stats()["x509"] == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("not PEM", id="text"),
+        pytest.param("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", id="no-certificate-inside"),
+        pytest.param("h\u00e9", id="beyond-ascii"),
+    ],
+)
+def test_a_bundle_that_is_none(text: str) -> None:
+    with pytest.raises(tls.BadCertificates, match="holds no CA certificates in PEM form"):
+        tls.verified(text)
 
 
 async def test_garbage_behind_the_handshake(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:

@@ -362,3 +362,11 @@ def test_a_spec_that_cannot_be_read_changes_one_condition() -> None:
         "revision": 3,
         "conditions": [ONE_OF_TWO["conditions"][0], ACCEPTED | {"lastTransitionTime": T2}],
     }
+
+
+def test_a_ca_that_cannot_be_had_is_told_and_flips_nothing() -> None:
+    problem = "Secret shop/ca: not found: create it, or mend the name; the last good CA is still used"
+    before = desired_status(parent(), spec(A, B), results(up(A), down(B)), POLICY, T0)
+    told = desired_status(parent(before), spec(A, B), results(up(A), down(B)), POLICY, T1, problem=problem)
+    unaccepted = condition("Accepted", "False", "CAUnavailable", problem, T1)
+    assert told == ONE_OF_TWO | {"revision": 2, "conditions": [ONE_OF_TWO["conditions"][0], unaccepted]}

@@ -1,0 +1,67 @@
+"""A certificate is verified against a CA that the prober may read by name; a missing CA is told, and flips nothing."""
+
+import asyncio
+import ssl
+from typing import Any
+
+import yaml
+
+from playground.addresses import dial
+from playground.certificate import NAME
+from playground.client import Kind
+from playground.until import until
+from tests.e2e.accounts import SHIPPED
+from tests.e2e.manifests import external_service
+from tests.e2e.world import World, ready
+
+IPS = ("10.0.103.10", "10.0.103.11")
+PORT = 8443
+CONFIG_MAPS = Kind("v1", "configmaps", "ConfigMap", namespaced=True)
+RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces"
+
+
+async def certificates(world: World) -> str:
+    """What the backends show, each a self-signed one of its own."""
+    hosts = IPS if world.hosts.apart else [dial(ip) for ip in IPS]
+    return "".join([await asyncio.to_thread(ssl.get_server_certificate, (host, PORT)) for host in hosts])
+
+
+async def allow_reading(world: World) -> None:
+    """The Role and its binding, as they are shipped, for this namespace."""
+    for manifest in yaml.safe_load_all((SHIPPED / "optional" / "ca-reader.yaml").read_text()):
+        manifest["metadata"]["namespace"] = world.namespace
+        await world.client.create(f"{RBAC}/{world.namespace}/{manifest['kind'].lower()}s", manifest)
+
+
+async def accepted(world: World) -> tuple[str, str]:
+    found = {one["type"]: one for one in (await world.status("web")).get("conditions", ())}
+    return (found["Accepted"]["reason"], found["Accepted"]["message"]) if "Accepted" in found else ("", "")
+
+
+async def test_verification(world: World) -> None:
+    manifest = external_service("web", IPS)
+    tls: dict[str, Any] = {"caConfigMap": {"name": "corp-ca"}, "serverName": NAME}
+    manifest["spec"]["readinessProbe"]["httpGet"] |= {"port": PORT, "scheme": "HTTPS", "tls": tls}
+    await world.apply(manifest)
+
+    async def unavailable() -> bool:
+        return (await accepted(world))[0] == "CAUnavailable"
+
+    await until(unavailable, "a missing CA told", seconds=30)
+    assert (await accepted(world))[1].startswith(f"ConfigMap {world.namespace}/corp-ca: ")
+    await world.until_published("web", ready((), but=IPS))
+    assert {one["reason"] for one in (await world.status("web"))["addresses"]} == {"Pending"}
+
+    if world.api.kind == "real":
+        await allow_reading(world)
+    ca = {"metadata": {"name": "corp-ca"}, "data": {"ca.crt": await certificates(world)}}
+    await world.client.create(CONFIG_MAPS.path(world.namespace), ca)
+    await world.until_published("web", ready(IPS))
+    assert await accepted(world) == ("Accepted", "every address may be published")
+
+    other = {"spec": {"readinessProbe": {"httpGet": {"tls": {"serverName": "shop.example.com"}}}}}
+    await world.patch("web", other)
+    await world.until_published("web", ready((), but=IPS))
+    assert {one["message"] for one in (await world.status("web"))["addresses"]} == {
+        "certificate refused: hostname mismatch, certificate is not valid for 'shop.example.com'"
+    }

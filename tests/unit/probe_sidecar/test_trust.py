@@ -1,0 +1,226 @@
+"""CAs from ConfigMaps and Secrets of the stand-in API server: read, held, read again; problems told, never evidence."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from ssl import SSLContext
+from typing import Any
+
+import httpx
+import pytest
+
+from app.api.core import Probe
+from playground.apiserver.faults import Fault
+from playground.apiserver.server import FakeApiServer
+from probe_sidecar.kube.client import connect
+from probe_sidecar.kube.credentials import plain_url
+from probe_sidecar.trust import Reference, TrustStore, reference
+from tests.unit.probe_sidecar.probes.servers import server_context
+
+PATIENCE = 10.0
+SECRET, CONFIG_MAP = Reference("Secret", "shop", "ca", "ca.crt"), Reference("ConfigMap", "shop", "ca", "ca.crt")
+LOST = "its addresses are not probed until it is there"
+KEPT = "the last good CA is still used"
+
+
+def probe(**tls: Any) -> Probe:
+    return Probe.model_validate({"httpGet": {"port": 443, "scheme": "HTTPS", "tls": tls}})
+
+
+FROM_SECRET, FROM_CONFIG_MAP = probe(caSecret={"name": "ca"}), probe(caConfigMap={"name": "ca"})
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> str:
+    return made(tmp_path, "one.example")
+
+
+def made(folder: Path, name: str) -> str:
+    server_context(folder, name)
+    text = (folder / f"{name}.pem").read_text()
+    return text[text.index("-----BEGIN CERTIFICATE") :]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeApiServer]:
+    async with FakeApiServer(loopback=True) as server:
+        yield server
+
+
+def secret(text: str | bytes, key: str = "ca.crt") -> dict[str, Any]:
+    data = {key: b64encode(text.encode() if isinstance(text, str) else text).decode()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ca", "namespace": "shop"}, "data": data}
+
+
+def config_map(text: str) -> dict[str, Any]:
+    metadata = {"name": "ca", "namespace": "shop"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"ca.crt": text}}
+
+
+async def replace(server: FakeApiServer, body: dict[str, Any] | None, plural: str = "secrets") -> None:
+    path = f"/api/v1/namespaces/shop/{plural}/ca"
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+        answer = await (client.delete(path) if body is None else client.put(path, json=body))
+    answer.raise_for_status()
+
+
+class Watched:
+    """A running store, and what it has told of."""
+
+    def __init__(self, store: TrustStore, changes: list[Reference]) -> None:
+        self.store, self.changes = store, changes
+
+    async def problem(self, asked: Probe, text: str) -> None:
+        """Wait until that is the problem."""
+        async with asyncio.timeout(PATIENCE):
+            while self.store.problem("shop", asked) != text:
+                await asyncio.sleep(0.01)
+
+    async def context(self, asked: Probe, other_than: object = None) -> SSLContext:
+        """Wait for a context."""
+        async with asyncio.timeout(PATIENCE):
+            while not isinstance(found := self.store.context("shop", asked), SSLContext) or found is other_than:
+                await asyncio.sleep(0.01)
+        return found
+
+
+@asynccontextmanager
+async def running(
+    server: FakeApiServer, *wanted: Reference, kinds: tuple[str, ...] = ("ConfigMap", "Secret"), refresh: float = 0.05
+) -> AsyncIterator[Watched]:
+    client, changes = connect(plain_url(server.url)), list[Reference]()
+    store = TrustStore(client, lambda: wanted, changes.append, kinds=kinds, refresh=refresh)
+    task = asyncio.create_task(store.run())
+    try:
+        yield Watched(store, changes)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        pytest.param(None, None, id="no-probe"),
+        pytest.param(Probe.model_validate({"tcpSocket": {"port": 1}}), None, id="tcp"),
+        pytest.param(Probe.model_validate({"httpGet": {"port": 1}}), None, id="no-tls"),
+        pytest.param(probe(serverName="a.example"), None, id="a-name-alone"),
+        pytest.param(FROM_SECRET, SECRET, id="secret"),
+        pytest.param(FROM_CONFIG_MAP, CONFIG_MAP, id="config-map"),
+        pytest.param(probe(caSecret={"name": "b", "key": "k"}), SECRET._replace(name="b", key="k"), id="another-key"),
+    ],
+)
+def test_where_the_ca_stands(asked: Probe | None, found: Reference | None) -> None:
+    assert reference("shop", asked) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [pytest.param(FROM_SECRET, SECRET, id="secret"), pytest.param(FROM_CONFIG_MAP, CONFIG_MAP, id="config-map")],
+)
+async def test_a_ca_is_read_and_told_of_once(server: FakeApiServer, pem: str, asked: Probe, wanted: Reference) -> None:
+    server.create(secret(pem))
+    server.create(config_map(pem))
+    async with running(server, wanted) as watched:
+        assert watched.store.context("shop", asked) == f"{wanted}: not read yet"
+        assert watched.store.problem("shop", asked) == ""
+        context = await watched.context(asked)
+        assert context.cert_store_stats()["x509"] == 1
+        await asyncio.sleep(0.2)  # some readings later
+        assert watched.store.context("shop", asked) is context
+        assert watched.changes == [wanted]
+    assert watched.store.context("shop", probe(serverName="a.example")) is None
+
+
+async def test_a_new_ca_takes_the_place_of_the_old_one(server: FakeApiServer, pem: str, tmp_path: Path) -> None:
+    server.create(secret(pem))
+    async with running(server, SECRET) as watched:
+        first = await watched.context(FROM_SECRET)
+        await replace(server, secret(pem + made(tmp_path, "two.example")))
+        second = await watched.context(FROM_SECRET, other_than=first)
+        assert second.cert_store_stats()["x509"] == 2
+        assert watched.changes == [SECRET, SECRET]
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        pytest.param(None, "not found: create it, or mend the name", id="missing"),
+        pytest.param(secret("x", "tls.crt"), "has no key ca.crt: write its name into httpGet.tls", id="another key"),
+        pytest.param(secret("nothing"), "key ca.crt: holds no CA certificates in PEM form", id="no PEM"),
+        pytest.param(secret(b"\xff"), "key ca.crt: holds no CA certificates in PEM form", id="no text"),
+    ],
+)
+async def test_what_is_wrong_is_told_and_the_last_good_one_is_kept(
+    server: FakeApiServer, pem: str, body: dict[str, Any] | None, problem: str
+) -> None:
+    if body is not None:
+        server.create(body)
+    async with running(server, SECRET) as watched:
+        await watched.problem(FROM_SECRET, f"Secret shop/ca: {problem}; {LOST}")
+        assert watched.store.context("shop", FROM_SECRET) == f"Secret shop/ca: {problem}"
+        if body is None:
+            server.create(secret(pem))
+        else:
+            await replace(server, secret(pem))
+        context = await watched.context(FROM_SECRET)
+        await watched.problem(FROM_SECRET, "")
+        await replace(server, body)
+        await watched.problem(FROM_SECRET, f"Secret shop/ca: {problem}; {KEPT}")
+        assert watched.store.context("shop", FROM_SECRET) is context
+
+
+async def test_a_right_that_was_not_given_is_told_with_where_to_find_it(server: FakeApiServer, pem: str) -> None:
+    server.create(secret(pem))
+    server.faults.add(Fault(verbs=frozenset({"get"}), code=403))
+    async with running(server, SECRET) as watched:
+        text = "the prober may not read it: see docs/security.md for the Role to create"
+        await watched.problem(FROM_SECRET, f"Secret shop/ca: {text}; {LOST}")
+
+
+async def test_an_outage_of_the_api_server_is_no_problem_of_a_ca_that_is_held(server: FakeApiServer, pem: str) -> None:
+    server.create(secret(pem))
+    async with running(server, SECRET) as watched:
+        context = await watched.context(FROM_SECRET)
+        server.faults.add(Fault(verbs=frozenset({"get"}), code=503))
+        await asyncio.sleep(0.3)
+        assert watched.store.context("shop", FROM_SECRET) is context
+        assert watched.store.problem("shop", FROM_SECRET) == ""
+        assert watched.changes == [SECRET]
+
+
+async def test_without_any_ca_yet_an_outage_is_told(server: FakeApiServer) -> None:
+    server.faults.add(Fault(verbs=frozenset({"get"}), code=503))
+    async with running(server, SECRET) as watched:
+        async with asyncio.timeout(PATIENCE):
+            while not watched.changes:
+                await asyncio.sleep(0.01)
+        assert watched.store.problem("shop", FROM_SECRET).startswith(
+            "Secret shop/ca: the API server does not answer (ServiceUnavailable); "
+        )
+
+
+async def test_kinds_that_are_not_allowed_are_never_asked_for(server: FakeApiServer, pem: str) -> None:
+    server.create(secret(pem))
+    server.faults.add(Fault(verbs=frozenset({"get"}), code=403))
+    async with running(server, SECRET, kinds=("ConfigMap",)) as watched:
+        text = "CAs are not read from Secrets in this cluster (ESO_CA_SOURCES)"
+        await watched.problem(FROM_SECRET, f"Secret shop/ca: {text}; {LOST}")
+
+
+async def test_a_ca_that_is_asked_for_later_is_read_at_once(server: FakeApiServer, pem: str) -> None:
+    server.create(secret(pem))
+    wanted: list[Reference] = []
+    client, changes = connect(plain_url(server.url)), list[Reference]()
+    store = TrustStore(client, lambda: wanted, changes.append, kinds=("Secret",), refresh=86_400)
+    task = asyncio.create_task(store.run())
+    await asyncio.sleep(0.05)
+    wanted.append(SECRET)
+    assert store.context("shop", FROM_SECRET) == "Secret shop/ca: not read yet"
+    await Watched(store, changes).context(FROM_SECRET)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await client.close()
