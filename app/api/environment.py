@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.api.logs import Form
-from app.api.policy import AddressPolicy
+from app.api.policy import PRESETS, AddressPolicy
 
 PREFIX = "ESO_"
 
@@ -32,13 +32,16 @@ class CommonSettings(BaseSettings):
 
     allowed_cidrs: Networks = Field(default=(), description="networks such as 10.0.0.0/8, with commas between")
     denied_cidrs: Networks = Field(default=(), description="networks such as 10.96.0.0/12, with commas between")
+    denied_presets: Annotated[tuple[Literal["metadata"], ...], NoDecode] = Field(
+        default=("metadata",), description="metadata, or nothing to deny no ranges by name"
+    )
     allow_loopback: bool = Field(default=False, description="true or false")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
     log_format: Form = Field(default="text", description="text or json")
 
-    @field_validator("allowed_cidrs", "denied_cidrs", mode="before")
+    @field_validator("allowed_cidrs", "denied_cidrs", "denied_presets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return split(value)
@@ -46,7 +49,8 @@ class CommonSettings(BaseSettings):
     @property
     def policy(self) -> AddressPolicy:
         """Which addresses may be published and probed."""
-        return AddressPolicy(allow=self.allowed_cidrs, deny=self.denied_cidrs, loopback=self.allow_loopback)
+        named = tuple(network for preset in self.denied_presets for network in PRESETS[preset])
+        return AddressPolicy(allow=self.allowed_cidrs, deny=self.denied_cidrs + named, loopback=self.allow_loopback)
 
 
 S = TypeVar("S", bound=CommonSettings)

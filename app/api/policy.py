@@ -10,6 +10,18 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Network = IPv4Network | IPv6Network
 
+PRESETS: dict[str, tuple[Network, ...]] = {
+    "metadata": (
+        IPv4Network("100.100.100.200"),  # Alibaba Cloud
+        IPv4Network("168.63.129.16"),  # Azure
+        IPv4Network("192.0.0.192"),  # Oracle Cloud, classic
+        IPv6Network("fd00:ec2::254"),  # AWS
+        IPv6Network("fd20:ce::254"),  # Google Cloud
+        IPv6Network("fd00:42::42"),  # Scaleway
+    )
+}
+"""Ranges to deny by name. Metadata services hand out credentials; most have link-local addresses, refused anyway."""
+
 BROADCAST = IPv4Address("255.255.255.255")
 
 

@@ -29,6 +29,7 @@ def test_the_defaults() -> None:
         "max_body_bytes": 16_777_216,
         "allowed_cidrs": (),
         "denied_cidrs": (),
+        "denied_presets": ("metadata",),
         "allow_loopback": False,
         "uncopied_annotations": (
             "kubectl.kubernetes.io/",
@@ -43,6 +44,7 @@ def test_the_defaults() -> None:
 
 def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_DENIED_CIDRS", "10.96.0.0/12, fd00::/8,")
+    monkeypatch.setenv("ESO_DENIED_PRESETS", "")
     monkeypatch.setenv("ESO_ALLOWED_CIDRS", "10.0.0.0/8")
     monkeypatch.setenv("ESO_ALLOW_LOOPBACK", "true")
     monkeypatch.setenv("ESO_UNCOPIED_ANNOTATIONS", "")
@@ -99,6 +101,12 @@ def test_the_variables_that_kubernetes_sets_for_a_service_named_eso_do_no_harm(m
             "slices",
             'ESO_ENDPOINTS: write Endpoints, EndpointSlice or Both (got "slices")',
             id="form of the endpoints",
+        ),
+        pytest.param(
+            "ESO_DENIED_PRESETS",
+            "metadata,pods",
+            'ESO_DENIED_PRESETS: write metadata, or nothing to deny no ranges by name (got "pods")',
+            id="preset",
         ),
         pytest.param("ESO_LISTEN_HOST", "", 'ESO_LISTEN_HOST: write an address of this machine (got "")', id="host"),
     ],

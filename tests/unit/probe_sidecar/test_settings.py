@@ -5,13 +5,13 @@ from ipaddress import ip_network
 import pytest
 
 from app.api.environment import InvalidSettings, load
-from app.api.policy import AddressPolicy
+from app.api.policy import PRESETS, AddressPolicy
 from probe_sidecar.settings import Settings
 
 
 def test_defaults_are_for_a_cluster() -> None:
     settings = load(Settings)
-    assert settings.policy == AddressPolicy()
+    assert settings.policy == AddressPolicy(deny=PRESETS["metadata"])
     assert (settings.health_listen_host, settings.health_listen_port) == ("0.0.0.0", 8081)
     assert (settings.tick_milliseconds, settings.concurrent_probes, settings.namespace) == (10, None, "")
 
@@ -21,7 +21,9 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_ALLOWED_CIDRS", "10.0.0.0/8")
     monkeypatch.setenv("ESO_ALLOW_LOOPBACK", "true")
     assert load(Settings).policy == AddressPolicy(
-        allow=(ip_network("10.0.0.0/8"),), deny=(ip_network("10.96.0.0/12"), ip_network("fd00::/8")), loopback=True
+        allow=(ip_network("10.0.0.0/8"),),
+        deny=(ip_network("10.96.0.0/12"), ip_network("fd00::/8"), *PRESETS["metadata"]),
+        loopback=True,
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.policy import AddressPolicy, refusal
+from app.api.policy import PRESETS, AddressPolicy, Network, refusal
 
 ANYTHING = AddressPolicy()
 addresses = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
@@ -139,3 +139,10 @@ def test_the_form_that_is_asked_for_is_not_refused_for_its_form(address: IPv6Add
 def test_any_text_gets_a_verdict(text: str) -> None:
     problem = refusal(text, ANYTHING)
     assert problem is None or text in problem
+
+
+@pytest.mark.parametrize("network", [one for preset in PRESETS.values() for one in preset], ids=str)
+def test_a_preset_denies_its_addresses(network: Network) -> None:
+    address = str(network.network_address)
+    assert refusal(address, AddressPolicy()) is None, "else the preset would do nothing"
+    assert refusal(address, AddressPolicy(deny=PRESETS["metadata"])) is not None
