@@ -57,15 +57,18 @@ def _serve(settings: Settings) -> int:
     try:
         tokens = Tokens(settings.token_file) if settings.token_file else None
         tls = ServerTls(settings.tls).context if settings.tls else None
-        hook = Door(create_app(settings, metrics, tokens), listen(settings.listen_host, settings.listen_port), tls)
-        pages = Door(create_pages(metrics), listen(settings.metrics_listen_host, settings.metrics_listen_port))
+        doors = [Door(create_app(settings, metrics, tokens), listen(settings.listen_host, settings.listen_port), tls)]
+        if settings.metrics_listen_port is not None:
+            listener = listen(settings.metrics_listen_host, settings.metrics_listen_port)
+            doors.append(Door(create_pages(metrics), listener))
     except CannotListen as problem:
         return _say(1, str(problem))
     except (UnusableTokens, UnusableCertificate) as problem:
         return _say(2, str(problem))
-    logger.info("listening on %s", url(hook.listener, "https" if tls else "http"))
-    logger.info("health and metrics on %s", url(pages.listener))
-    return STATUS_AFTER[serve((hook, pages))]
+    logger.info("listening on %s", url(doors[0].listener, "https" if tls else "http"))
+    for pages in doors[1:]:
+        logger.info("health and metrics on %s", url(pages.listener))
+    return STATUS_AFTER[serve(doors)]
 
 
 def _render(file: str, output: str, settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""The hook over HTTP: POST /sync for Metacontroller; health and metrics apart. The only module that knows FastAPI.
+"""The hook over HTTP: POST /sync for Metacontroller, health, and metrics apart. The only module that knows FastAPI.
 
 An answer is either complete or not a 200 and says why in `{"error": ...}`: Metacontroller shows it in an Event.
 """
@@ -23,7 +23,7 @@ from app.settings import Settings
 from app.sync import SyncOptions, sync
 
 MAX_PROBLEMS = 20
-ROUTES = "POST /sync"
+ROUTES = "POST /sync, GET /healthz, GET /readyz"
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
             body = await _body(request, settings.max_body_bytes)
             return _json(200, _answer(_decoded(body), options))
 
+    _add_health(app)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
     app.add_exception_handler(Exception, _fail)
@@ -54,17 +55,20 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
 def create_pages(metrics: SyncMetrics) -> FastAPI:
     """Health and metrics, for a port of their own: what stands there is not for whoever reaches the hook."""
     pages = FastAPI(title="External Service Operator: pages", openapi_url=None, redirect_slashes=False)
-
-    @pages.get("/healthz")
-    @pages.get("/readyz")
-    async def health() -> Response:
-        return _json(200, {"status": "ok"})
+    _add_health(pages)
 
     @pages.get("/metrics")
     async def scraped() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     return pages
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    @app.get("/readyz", include_in_schema=False)
+    async def health() -> Response:
+        return _json(200, {"status": "ok"})
 
 
 @contextmanager

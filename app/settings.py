@@ -28,8 +28,8 @@ class Settings(CommonSettings):
         min_length=1,
         description="an address of this machine",
     )
-    metrics_listen_port: int = Field(
-        default=8082, ge=0, le=65535, description="a port number from 0 to 65535 (0: any free one)"
+    metrics_listen_port: int | None = Field(
+        default=None, ge=0, le=65535, description="a port number from 0 to 65535 (0: any free one), or leave it out"
     )
     endpoints: Literal["Endpoints", "EndpointSlice", "Both"] = Field(
         default="Endpoints", description="Endpoints, EndpointSlice or Both"

@@ -222,10 +222,11 @@ def test_the_health_port_is_the_default_of_the_sidecar(pod: dict[str, Any]) -> N
     ]
 
 
-def test_the_metrics_port_is_the_default_of_the_hook(pod: dict[str, Any]) -> None:
+def test_the_hook_listens_where_its_ports_are(pod: dict[str, Any]) -> None:
+    environment = {one["name"]: one["value"] for one in container(pod, "hook")["env"]}
     assert container(pod, "hook")["ports"] == [
         {"name": "hook", "containerPort": HookSettings.model_fields["listen_port"].default},
-        {"name": "hook-metrics", "containerPort": HookSettings.model_fields["metrics_listen_port"].default},
+        {"name": "hook-metrics", "containerPort": int(environment["ESO_METRICS_LISTEN_PORT"])},
     ]
 
 

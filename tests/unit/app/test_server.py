@@ -11,7 +11,7 @@ from app.server import create_app
 from app.settings import Settings
 
 JSON = {"content-type": "application/json"}
-ROUTES = "this hook answers POST /sync"
+ROUTES = "this hook answers POST /sync, GET /healthz, GET /readyz"
 PARENT = {
     "apiVersion": "eso.crowdfox.com/v1alpha1",
     "kind": "ExternalService",
@@ -67,7 +67,7 @@ async def test_a_sync_request_is_answered() -> None:
             id="wrong kind",
         ),
         pytest.param("GET", "/sync", None, 405, f"wrong method: {ROUTES}", id="wrong method"),
-        pytest.param("GET", "/healthz", None, 404, f"no such path: {ROUTES}", id="health has another port"),
+        pytest.param("POST", "/healthz", b"{}", 405, f"wrong method: {ROUTES}", id="health is asked with GET"),
         pytest.param("GET", "/metrics", None, 404, f"no such path: {ROUTES}", id="metrics have another port"),
         pytest.param("GET", "/", None, 404, f"no such path: {ROUTES}", id="unknown path"),
         pytest.param("POST", "/sync/", b"{}", 404, f"no such path: {ROUTES}", id="no redirect"),
@@ -164,6 +164,13 @@ async def test_a_name_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFi
         await hook.post("/sync", json={"parent": forged})
     (message,) = (record.getMessage() for record in caplog.records if record.name == "app.server")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_health_is_answered_where_the_hook_is(path: str) -> None:
+    async with client() as hook:
+        answer = await hook.get(path)
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
 async def test_the_interface_describes_itself_but_to_nobody_who_asks() -> None:

@@ -20,7 +20,7 @@ def test_the_defaults() -> None:
         "listen_host": "0.0.0.0",
         "listen_port": 8080,
         "metrics_listen_host": "0.0.0.0",
-        "metrics_listen_port": 8082,
+        "metrics_listen_port": None,
         "token_file": None,
         "tls_cert_file": None,
         "tls_key_file": None,
