@@ -55,6 +55,7 @@ class _Sidecar(Collector):
         yield _build()
         yield from _of_probes(parents)
         yield from _of_parents(parents)
+        yield _of_fail_open(parents, self._parts.manager)
         if self._addresses:
             yield _of_addresses(parents)
         yield from _of_schedule(self._parts.manager)
@@ -126,6 +127,18 @@ def _of_parents(parents: Sequence[ProbedParent]) -> Iterator[Metric]:
             ready.add_metric(labels, sum(target.state.ready for target in parent.targets.values()))
     yield probed
     yield ready
+
+
+def _of_fail_open(parents: Iterable[ProbedParent], manager: ProberManager) -> Metric:
+    family = GaugeMetricFamily(
+        "eso_fail_open",
+        "Whether all addresses are published as ready because fewer than spec.minReady are (1) or not (0).",
+        labels=OF_PARENT,
+    )
+    for parent in parents:
+        if parent.tally is not None and parent.spec.minReady != 0:
+            family.add_metric((parent.namespace, parent.name), manager.failing_open(parent))
+    return family
 
 
 def _of_addresses(parents: Iterable[ProbedParent]) -> Metric:

@@ -15,6 +15,7 @@ from typing import Protocol
 from app.api.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
 from app.api.logs import about
 from app.api.policy import AddressPolicy, refusal
+from app.api.readiness import publication
 from app.api.v1alpha1 import AddressStatus, ExternalService, ExternalServiceSpec
 from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.schedule import Schedule, delayed, following, spread
@@ -165,6 +166,11 @@ class ProberManager:
     def parents(self) -> Iterable[ProbedParent]:
         """Every ExternalService that is worked for, for those who show them."""
         return self._parents.values()
+
+    def failing_open(self, parent: ProbedParent) -> bool:
+        """Whether too few of its addresses are ready for `spec.minReady`, as hook and status judge it."""
+        known = {ip: target.state for ip, target in parent.targets.items()}
+        return publication(parent.spec, known, self._policy).failing_open
 
     def next_due(self) -> float | None:
         """When `tick` has something to do next, in seconds of `clock`."""

@@ -194,6 +194,8 @@ async def test_the_engines_limit_is_told(rig: Rig) -> None:
 
 async def test_names_and_help_are_as_promtool_wants_them(rig: Rig) -> None:
     rig.apply()
+    spec = {"port": 80, "ips": [A], "readinessProbe": {"tcpSocket": {"port": 80}}, "minReady": 1}
+    rig.manager.apply(parent("uid-2", "open", spec), {}, spread_starts=False)
     rig.parts.client.requests["GET", 200] = 1
     for family in rig.families().values():
         assert family.documentation.endswith("."), family.name
@@ -218,3 +220,15 @@ async def test_the_documented_number_of_series_is_right(rig: Rig) -> None:
     rig.apply()
     assert series() == 18 + 2
     assert "An ExternalService has 18 series" in DOCUMENT.read_text()
+
+
+async def test_fail_open_is_told_of_those_that_ask_for_it(rig: Rig) -> None:
+    rig.apply("uid-1", "closed")
+    spec = {"port": 80, "ips": [A, B], "readinessProbe": {"tcpSocket": {"port": 80}, "failureThreshold": 1}}
+    rig.manager.apply(parent("uid-2", "open", spec | {"minReady": "50%"}), {}, spread_starts=False)
+    targets = {target.ip: target for target in rig.manager.targets() if target.parent == "shop/open"}
+    seen = []
+    for ip, result in ((A, Result.SUCCESS), (B, Result.FAILURE), (A, Result.FAILURE), (B, Result.SUCCESS)):
+        targets[ip].done(Outcome(result, "said"), 0.001)
+        seen.append(rig.values("eso_fail_open"))
+    assert seen == [{("shop", "open"): told} for told in (0, 0, 1, 0)]

@@ -1,0 +1,75 @@
+"""With fewer healthy addresses than minReady all are published as ready, loudly; back when enough recover."""
+
+from typing import Any
+
+import httpx
+
+from playground.backends import Mode
+from playground.client import Kind
+from playground.until import until
+from tests.e2e.manifests import external_service
+from tests.e2e.world import World, ready
+
+IPS = ("10.0.102.30", "10.0.102.31")
+EVENTS = Kind("events.k8s.io/v1", "events", "Event", namespaced=True)
+ALL_OPEN = "0 ready, fewer than minReady 50%: all enabled addresses are published as ready"
+
+
+async def conditions(world: World) -> dict[str, tuple[str, str]]:
+    found = (await world.status("web")).get("conditions", ())
+    return {one["type"]: (one["status"], one["reason"]) for one in found}
+
+
+async def reasons(world: World) -> list[tuple[str, str]]:
+    """Of the Events about failing open: type and note."""
+    items: list[dict[str, Any]] = (await world.client.get(EVENTS.path(world.namespace)))["items"]
+    return [(event["type"], event["note"]) for event in items if event["reason"] == "FailOpen"]
+
+
+async def metric(world: World) -> str:
+    async with httpx.AsyncClient(base_url=world.sidecar.url, trust_env=False) as client:
+        lines = (await client.get("/metrics")).text.splitlines()
+    return next((line.rpartition(" ")[2] for line in lines if line.startswith("eso_fail_open{")), "")
+
+
+async def test_failing_open_and_back(world: World) -> None:
+    await world.apply(external_service("web", IPS, minReady="50%"))
+    await world.until_published("web", ready(IPS))
+
+    async def closed() -> bool:
+        return (await conditions(world)).get("FailOpen") == ("False", "EnoughReady")
+
+    await until(closed, "closed at first", seconds=30)
+    await world.set_backend(IPS[0], Mode.REFUSE)
+    await world.until_published("web", ready(IPS, but=IPS[:1]))  # one of two is still the half
+
+    await world.set_backend(IPS[1], Mode.REFUSE)
+    await world.until_published("web", ready(IPS))
+    found = await conditions(world)
+    assert found["FailOpen"] == ("True", "TooFewReady")
+    assert found["Ready"] == ("True", "FailingOpen")
+    assert (await world.status("web"))["ready"] == "0/2"
+    assert {one["ready"] for one in (await world.status("web"))["addresses"]} == {False}
+    assert float(await metric(world)) == 1
+
+    async def told() -> bool:
+        return await reasons(world) == [("Warning", ALL_OPEN)]
+
+    await until(told, "an Event", seconds=30)
+
+    await world.set_backend(IPS[1], Mode.HEALTHY)
+    await world.until_published("web", ready(IPS, but=IPS[:1]))
+    await until(closed, "closed again", seconds=30)
+    assert float(await metric(world)) == 0
+
+
+async def test_closed_by_default(world: World) -> None:
+    await world.apply(external_service("web", IPS))
+    await world.until_published("web", ready(IPS))
+    for ip in IPS:
+        await world.set_backend(ip, Mode.REFUSE)
+    await world.until_published("web", ready((), but=IPS))
+    found = await conditions(world)
+    assert "FailOpen" not in found
+    assert found["Ready"] == ("False", "NoAddressReady")
+    assert await metric(world) == ""
