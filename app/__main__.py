@@ -1,6 +1,7 @@
 """`python -m app` serves the sync hook; `python -m app render CR.yaml` prints the children, without a server."""
 
 import argparse
+import gc
 import logging
 import signal
 import sys
@@ -65,10 +66,18 @@ def _serve(settings: Settings) -> int:
         return _say(1, str(problem))
     except (UnusableTokens, UnusableCertificate) as problem:
         return _say(2, str(problem))
+    _spare_the_collector()
     logger.info("listening on %s", url(doors[0].listener, "https" if tls else "http"))
     for pages in doors[1:]:
         logger.info("health and metrics on %s", url(pages.listener))
     return STATUS_AFTER[serve(doors)]
+
+
+def _spare_the_collector() -> None:
+    """A request with 1,000 addresses makes 10,000 objects, no cycle among them: looking for some took half the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _render(file: str, output: str, settings: Settings) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import NamedTuple
 
-from app.api.policy import AddressPolicy, refusal
+from app.api.policy import AddressPolicy, judge
 from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec
 
 
@@ -33,12 +33,16 @@ def publication(spec: ExternalServiceSpec, known: Mapping[str, AddressStatus], p
     Fail open (`minReady`): with fewer healthy addresses than asked for, all that are not drained are published ready.
     Addresses without a verdict yet are not held against the rest: they neither close nor open the gate.
     """
-    admitted = [ip for ip in dict.fromkeys(spec.ips) if refusal(ip, policy) is None]
+    refused = judge(policy)
+    admitted = [ip for ip in dict.fromkeys(spec.ips) if refused(ip) is None]
     disabled = frozenset(spec.disabledIPs)
-    healthy = {ip for ip in admitted if _healthy(ip, spec, known)}
+    healthy = (
+        frozenset(admitted) if spec.readinessProbe is None else {ip for ip, state in known.items() if state.healthy}
+    )
     enabled = [ip for ip in admitted if ip not in disabled]
-    pending = sum(1 for ip in enabled if ip not in healthy and _pending(ip, known))
-    failing_open = sum(1 for ip in enabled if ip in healthy) + pending < least_ready(spec.minReady, len(enabled))
+    down = [ip for ip in enabled if ip not in healthy]
+    settled = sum(1 for ip in down if not _pending(ip, known))
+    failing_open = len(enabled) - settled < least_ready(spec.minReady, len(enabled))
     addresses = tuple(
         PublishedAddress(ip, False, ip in healthy, True)
         if ip in disabled
@@ -53,13 +57,6 @@ def least_ready(min_ready: int | str, enabled: int) -> int:
     if isinstance(min_ready, str):
         return ceil(enabled * int(min_ready.removesuffix("%")) / 100)
     return min(min_ready, enabled)
-
-
-def _healthy(ip: str, spec: ExternalServiceSpec, known: Mapping[str, AddressStatus]) -> bool:
-    if spec.readinessProbe is None:
-        return True
-    state = known.get(ip)
-    return state is not None and state.healthy
 
 
 def _pending(ip: str, known: Mapping[str, AddressStatus]) -> bool:

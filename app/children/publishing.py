@@ -66,6 +66,8 @@ def _retiring(
 
     The time begins to run when the Endpoints are seen as they are to be mirrored.
     """
+    if not observed.slices:
+        return Published([])
     if not mirrored:
         return Published(_kept(parent, addresses, observed, {}))
     since = _since(observed)
