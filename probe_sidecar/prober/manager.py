@@ -7,6 +7,7 @@ Knows no socket, no API server and no wall clock but the ones it is given.
 import logging
 import random
 import ssl
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -105,6 +106,7 @@ class ProberManager:
         self._dial = dial
         self._trust = trust
         self._on_due = on_due
+        self._hear = self._done  # one bound method for all targets
         self._parents: dict[str, ProbedParent] = {}
         self._schedule: Schedule[Target] = Schedule()
         self._spread_starts = 0
@@ -211,9 +213,10 @@ class ProberManager:
     def _begin(self, parent: ExternalService, state: AddressStatus, tally: Tally | None, spread_it: bool) -> Target:
         probe, metadata = parent.spec.readinessProbe, parent.metadata
         assert probe is not None and tally is not None  # noqa: S101, PT018 - `_probed` has named no address otherwise
-        target = Target(metadata.uid, f"{metadata.namespace}/{metadata.name}", state.ip, probe, None, state, tally)
+        parent_name = sys.intern(f"{metadata.namespace}/{metadata.name}")
+        target = Target(metadata.uid, parent_name, state.ip, probe, None, state, tally)
         self._equip(target, metadata.namespace)
-        target.done = partial(self._done, target)
+        target.hear = self._hear
         self._plan(target, self._first_due(target, spread_it))
         return target
 

@@ -1,7 +1,8 @@
 """From a probe and an address to everything that can be known before the first connection (pure, once a target)."""
 
 import ssl
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 from app.api.core import GRPCAction, HTTPGetAction, Probe
 from probe_sidecar.probes import grpc, tcp, tls
@@ -48,7 +49,7 @@ def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLC
 
 def http_hop(context: ssl.SSLContext | None, request: HttpRequest) -> Hop:
     """Plain or over TLS, by the URL's scheme; a redirect's hop is made in the same way."""
-    again = partial(http_hop, context)
+    again = _next_hop(context)
     one = partial(Http1Exchange, request, http1(request), again)
     plain = Hop(socket_address(request.dial, request.port), one)
     if request.url.scheme == "http":
@@ -57,3 +58,9 @@ def http_hop(context: ssl.SSLContext | None, request: HttpRequest) -> Hop:
     # Without a name it is the address that a verified certificate must be for; an address is never sent as SNI.
     name = request.server_name or (request.url.hostname if context is not None else None)
     return tls.hop(plain, context or tls.unverified(), name, {"": one, "http/1.1": one, "h2": two})
+
+
+@lru_cache(maxsize=8)
+def _next_hop(context: ssl.SSLContext | None) -> Callable[[HttpRequest], Hop]:
+    """One for all targets: 200 bytes that each would hold for a redirect that few ever see."""
+    return partial(http_hop, context)

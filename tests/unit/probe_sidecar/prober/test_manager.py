@@ -29,7 +29,7 @@ class ScriptedEngine:
 
     def start(self, probe: Any, done: Callable[[Outcome, float], None]) -> Any:
         handle = len(self.started)
-        ip = done.args[0].ip  # type: ignore[attr-defined]  # the manager hands over a partial bound to its target
+        ip = done.__self__.ip  # type: ignore[attr-defined]  # the manager hands over a method of its target
         self.running[handle] = (ip, done)
         self.started.append(ip)
         return handle
