@@ -2,10 +2,24 @@
 
 from collections.abc import Mapping
 from math import ceil
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from app.api.policy import AddressPolicy, judge
-from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec
+from app.api.v1alpha1 import ExternalServiceSpec
+
+
+class Known(Protocol):
+    """What counts of an AddressStatus, and of what is about to become one."""
+
+    @property
+    def healthy(self) -> bool:
+        """What the probe says, drained or not."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why, in one word."""
+        ...
 
 
 class PublishedAddress(NamedTuple):
@@ -27,7 +41,7 @@ class Publication(NamedTuple):
     failing_open: bool
 
 
-def publication(spec: ExternalServiceSpec, known: Mapping[str, AddressStatus], policy: AddressPolicy) -> Publication:
+def publication(spec: ExternalServiceSpec, known: Mapping[str, Known], policy: AddressPolicy) -> Publication:
     """What to publish. No probe: all ready. An address not in `known` has not been probed yet: not ready.
 
     Fail open (`minReady`): with fewer healthy addresses than asked for, all that are not drained are published ready.
@@ -59,6 +73,6 @@ def least_ready(min_ready: int | str, enabled: int) -> int:
     return min(min_ready, enabled)
 
 
-def _pending(ip: str, known: Mapping[str, AddressStatus]) -> bool:
+def _pending(ip: str, known: Mapping[str, Known]) -> bool:
     state = known.get(ip)
     return state is None or state.reason == "Pending"

@@ -1,10 +1,15 @@
-"""The wanted `.status.addresses`: pure, from the spec, the probes' results and what the status says now."""
+"""The wanted `.status.addresses`: pure, from the spec, the probes' results and what the status says now.
+
+A thousand addresses are judged at each transition of one of them, between two probes: what already stands is recognised
+as read, and only an entry that changes is made anew, none is validated.
+"""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from app.api.policy import AddressPolicy, refusal
+from app.api.policy import AddressPolicy, judge
 from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec, Reason
+from probe_sidecar.status.known import Object, is_time
 
 NOT_PROBED = "not probed yet"
 NO_PROBE = "no readinessProbe: always ready"
@@ -19,26 +24,50 @@ class Verdict(NamedTuple):
     message: str
     since: str = ""
 
+    @property
+    def healthy(self) -> bool:
+        """What the probe says, drained or not."""
+        return self.ready if self.serving is None else self.serving
 
-def wanted_addresses(
-    spec: ExternalServiceSpec,
-    results: Mapping[str, AddressStatus],
-    seen: Mapping[str, AddressStatus],
-    policy: AddressPolicy,
-    now: str,
-) -> Iterator[AddressStatus]:
-    """One entry an address in spec order, duplicates dropped."""
-    disabled = frozenset(spec.disabledIPs)
-    for ip in dict.fromkeys(spec.ips):
-        verdict = _verdict(spec, results.get(ip), refusal(ip, policy), drained=ip in disabled)
-        yield AddressStatus(
-            ip=ip,
-            ready=verdict.ready,
-            serving=verdict.serving,
-            reason=verdict.reason,
-            message=verdict.message,
-            lastTransitionTime=_since(verdict, seen.get(ip), now),
-        )
+
+def verdicts(
+    spec: ExternalServiceSpec, results: Mapping[str, AddressStatus], policy: AddressPolicy
+) -> dict[str, Verdict]:
+    """The verdict on each address in spec order, duplicates dropped."""
+    disabled, refusal = frozenset(spec.disabledIPs), judge(policy)
+    return {ip: _verdict(spec, results.get(ip), refusal(ip), drained=ip in disabled) for ip in dict.fromkeys(spec.ips)}
+
+
+def wanted_addresses(wanted: Mapping[str, Verdict], seen: Mapping[str, Any], now: str) -> Iterator[Object]:
+    """The entries that say so: those of `seen` (raw, by address) where they do already, the very same objects."""
+    for ip, verdict in wanted.items():
+        entry = seen.get(ip)
+        if entry is not None and _stands(ip, entry, verdict, now):
+            yield entry
+        else:
+            yield _entry(ip, verdict, _since(verdict, entry, now))
+
+
+def _entry(ip: str, verdict: Verdict, since: str) -> Object:
+    entry: Object = {
+        "ip": ip,
+        "ready": verdict.ready,
+        "reason": verdict.reason,
+        "message": verdict.message,
+        "lastTransitionTime": since,
+    }
+    if verdict.serving is not None:
+        entry["serving"] = verdict.serving
+    return entry
+
+
+def _stands(ip: str, entry: Mapping[str, Any], verdict: Verdict, now: str) -> bool:
+    """Whether making the entry anew would make the same: it says nothing else, at a time that it would keep."""
+    if entry.get("ready") is not verdict.ready or entry.get("serving") is not verdict.serving:
+        return False  # by identity: in Python 1 == True
+    since: Any = entry.get("lastTransitionTime")
+    kept = since == verdict.since or (is_time(since) and verdict.since <= since <= now)
+    return kept and entry == _entry(ip, verdict, since)
 
 
 def _verdict(spec: ExternalServiceSpec, result: AddressStatus | None, refused: str | None, *, drained: bool) -> Verdict:
@@ -62,15 +91,16 @@ def _health(spec: ExternalServiceSpec, result: AddressStatus | None) -> Verdict:
     return Verdict(result.healthy and result.reason != "Denied", None, "Pending", NOT_PROBED)
 
 
-def _since(verdict: Verdict, seen: AddressStatus | None, now: str) -> str:
+def _since(verdict: Verdict, seen: Mapping[str, Any] | None, now: str) -> str:
     """When `ready` last changed. The probe's own time, unless the change came later, from the spec (a drain).
 
     RFC 3339 in UTC with whole seconds, so that texts compare as times.
     """
-    if seen is None:
+    ready, since = (seen.get("ready"), seen.get("lastTransitionTime")) if seen is not None else (None, None)
+    if type(ready) is not bool or not is_time(since):
         return verdict.since or now
-    if seen.ready is not verdict.ready:
-        return verdict.since if verdict.since > seen.lastTransitionTime else now
-    if seen.lastTransitionTime > now:  # a clock that ran ahead, or a hand
+    if ready is not verdict.ready:
+        return verdict.since if verdict.since > since else now
+    if since > now:  # a clock that ran ahead, or a hand
         return verdict.since or now
-    return max(seen.lastTransitionTime, verdict.since)
+    return max(since, verdict.since)

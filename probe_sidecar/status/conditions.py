@@ -1,11 +1,12 @@
 """The wanted `.status.conditions`: Ready, Accepted and, with `spec.minReady`, FailOpen. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from app.api.policy import AddressPolicy
 from app.api.readiness import publication
-from app.api.v1alpha1 import MAX_CONDITIONS, AddressStatus, ExternalServiceSpec
+from app.api.v1alpha1 import MAX_CONDITIONS, ExternalServiceSpec
+from probe_sidecar.status.addresses import Verdict
 
 Object = dict[str, Any]
 
@@ -28,7 +29,7 @@ class Finding(NamedTuple):
 
 def wanted_conditions(
     spec: ExternalServiceSpec,
-    addresses: Sequence[AddressStatus],
+    addresses: Mapping[str, Verdict],
     seen: Mapping[str, Object],
     policy: AddressPolicy,
     *,
@@ -52,22 +53,22 @@ def rejected_conditions(seen: Mapping[str, Object], problem: str, *, generation:
     return list((dict(seen) | {"Accepted": accepted}).values())[:MAX_CONDITIONS]
 
 
-def ready_column(spec: ExternalServiceSpec, addresses: Sequence[AddressStatus]) -> str:
+def ready_column(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict]) -> str:
     """Healthy addresses / addresses that are not drained; one that is denied counts as one that is missing."""
-    return f"{_healthy(addresses)}/{len(_enabled(spec, addresses))}"
+    return f"{_healthy(addresses.values())}/{len(_enabled(spec, addresses))}"
 
 
 def _findings(
-    spec: ExternalServiceSpec, addresses: Sequence[AddressStatus], policy: AddressPolicy, problem: str
+    spec: ExternalServiceSpec, addresses: Mapping[str, Verdict], policy: AddressPolicy, problem: str
 ) -> Iterator[Finding]:
-    failing_open = publication(spec, {address.ip: address for address in addresses}, policy).failing_open
+    failing_open = spec.minReady != 0 and publication(spec, addresses, policy).failing_open
     yield _ready(_enabled(spec, addresses), failing_open=failing_open)
     yield Finding("Accepted", False, "CAUnavailable", problem) if problem else _accepted(addresses)
     if spec.minReady != 0:
         yield _fail_open(spec, addresses, failing_open=failing_open)
 
 
-def _ready(enabled: Sequence[AddressStatus], *, failing_open: bool) -> Finding:
+def _ready(enabled: Sequence[Verdict], *, failing_open: bool) -> Finding:
     healthy = _healthy(enabled)
     text = f"{healthy} of {len(enabled)} enabled addresses are ready"
     if all(address.reason == "Denied" for address in enabled):
@@ -79,8 +80,8 @@ def _ready(enabled: Sequence[AddressStatus], *, failing_open: bool) -> Finding:
     return Finding("Ready", healthy > 0, "SomeAddressesReady" if healthy else "NoAddressReady", text)
 
 
-def _accepted(addresses: Sequence[AddressStatus]) -> Finding:
-    denied = [address.message for address in addresses if address.reason == "Denied"]
+def _accepted(addresses: Mapping[str, Verdict]) -> Finding:
+    denied = [address.message for address in addresses.values() if address.reason == "Denied"]
     if not denied:
         return Finding("Accepted", True, "Accepted", "every address may be published")
     named = "; ".join(denied[:MOST_NAMED])
@@ -89,21 +90,21 @@ def _accepted(addresses: Sequence[AddressStatus]) -> Finding:
     return Finding("Accepted", False, "AddressDenied", text)
 
 
-def _fail_open(spec: ExternalServiceSpec, addresses: Sequence[AddressStatus], *, failing_open: bool) -> Finding:
-    healthy = _healthy(addresses)
+def _fail_open(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict], *, failing_open: bool) -> Finding:
+    healthy = _healthy(addresses.values())
     if failing_open:
         text = f"{healthy} ready, fewer than minReady {spec.minReady}: all enabled addresses are published as ready"
         return Finding("FailOpen", True, "TooFewReady", text)
     return Finding("FailOpen", False, "EnoughReady", f"{healthy} ready, minReady is {spec.minReady}")
 
 
-def _healthy(addresses: Sequence[AddressStatus]) -> int:
+def _healthy(addresses: Iterable[Verdict]) -> int:
     return sum(address.ready for address in addresses)
 
 
-def _enabled(spec: ExternalServiceSpec, addresses: Sequence[AddressStatus]) -> list[AddressStatus]:
+def _enabled(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict]) -> list[Verdict]:
     disabled = frozenset(spec.disabledIPs)
-    return [address for address in addresses if address.ip not in disabled]
+    return [address for ip, address in addresses.items() if ip not in disabled]
 
 
 def _condition(finding: Finding, seen: Object | None, generation: int, now: str) -> Object:

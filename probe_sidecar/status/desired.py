@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from app.api.policy import AddressPolicy
 from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
-from probe_sidecar.status.addresses import wanted_addresses
+from probe_sidecar.status.addresses import verdicts, wanted_addresses
 from probe_sidecar.status.conditions import ready_column, rejected_conditions, wanted_conditions
-from probe_sidecar.status.known import seen_addresses, seen_conditions, seen_revision, seen_status
+from probe_sidecar.status.known import seen_addresses, seen_conditions, seen_entries, seen_revision, seen_status
 from probe_sidecar.status.patch import same
 
 Object = dict[str, Any]
@@ -33,12 +33,12 @@ def desired_status(
     more than the seen one if anything of ours differs (the guard of design R1 takes nothing else), else the same.
     `problem` tells what keeps the probes from being made as they are written: a CA that cannot be had.
     """
-    addresses = tuple(wanted_addresses(spec, results, seen_addresses(parent), policy, now))
+    wanted = verdicts(spec, results, policy)
     ours: Object = {
-        "ready": ready_column(spec, addresses),
-        "addresses": [_raw(address) for address in addresses],
+        "ready": ready_column(spec, wanted),
+        "addresses": list(wanted_addresses(wanted, seen_entries(parent), now)),
         "conditions": wanted_conditions(
-            spec, addresses, seen_conditions(parent), policy, generation=_generation(parent), now=now, problem=problem
+            spec, wanted, seen_conditions(parent), policy, generation=_generation(parent), now=now, problem=problem
         ),
     }
     return _revised(parent, ours)

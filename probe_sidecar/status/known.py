@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -40,6 +40,19 @@ def seen_addresses(parent: Mapping[str, Any]) -> dict[str, AddressStatus]:
     return found
 
 
+def seen_entries(parent: Mapping[str, Any]) -> dict[str, Object]:
+    """The entries of `.status.addresses` as they were read, by address; of duplicates the first that is well-formed."""
+    entries = _entries(parent, "addresses")
+    found = {entry["ip"]: entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("ip"), str)}
+    if len(found) == len(entries):
+        return found
+    firsts: dict[str, Object] = {}
+    for entry in entries:
+        if _parsed(AddressStatus, entry) is not None:
+            firsts.setdefault(entry["ip"], entry)
+    return firsts
+
+
 def seen_conditions(parent: Mapping[str, Any]) -> dict[str, Object]:
     """The well-formed conditions as they were read, by type; of duplicates the first."""
     found: dict[str, Object] = {}
@@ -55,6 +68,11 @@ def seen_revision(parent: Mapping[str, Any]) -> int | None:
     return revision if type(revision) is int and revision >= 0 else None
 
 
+def is_time(value: Any) -> TypeGuard[str]:
+    """Whether it is a time as we write it: RFC 3339 in UTC, whole seconds."""
+    return isinstance(value, str) and _RFC3339.fullmatch(value) is not None
+
+
 def _entries(parent: Mapping[str, Any], field: str) -> list[Any]:
     entries = seen_status(parent).get(field)
     return entries if isinstance(entries, list) else []
@@ -66,7 +84,7 @@ def _parsed(model: type[M], entry: Any) -> M | None:
         parsed = model.model_validate(entry, strict=True)
     except ValidationError:
         return None
-    return parsed if _RFC3339.fullmatch(str(entry.get("lastTransitionTime"))) else None
+    return parsed if is_time(entry.get("lastTransitionTime")) else None
 
 
 def _verdict(seen: AddressStatus) -> AddressStatus | None:

@@ -1,7 +1,8 @@
 """The difference between a status as seen and as wanted, as a JSON Patch under the optimistic lock. Pure."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeGuard
 
 import jsonpatch
 
@@ -27,20 +28,54 @@ def patch(seen: Mapping[str, Any], desired: Object) -> list[Object]:
 
 def _operations(status: Any, desired: Object) -> list[Object]:
     if isinstance(status, dict):
-        operations = [_below_status(operation) for operation in jsonpatch.make_patch(status, desired).patch]
+        operations = list(islice(_changes(status, desired), MOST_OPERATIONS + 1))
         if len(operations) <= MOST_OPERATIONS:
             return operations
     # `add` also replaces a member that is there (RFC 6902 4.1): a null, a list, a text.
     return [{"op": "add", "path": "/status", "value": desired}]
 
 
-def _below_status(operation: Mapping[str, Any]) -> Object:
-    """The operation, its pointers moved from the root of the status to the root of the object."""
-    return {key: f"/status{value}" if key in ("path", "from") else value for key, value in sorted(operation.items())}
+def _changes(status: Object, desired: Object) -> Iterator[Object]:
+    """Entry by entry where the addresses are still the same ones, for jsonpatch takes 40 ms to compare a thousand."""
+    seen, wanted = status.get("addresses"), desired.get("addresses")
+    if not (_are_entries(seen) and _are_entries(wanted) and _ips(seen) == _ips(wanted)):
+        yield from _difference("/status", status, desired)
+        return
+    yield from _difference("/status", _without_addresses(status), _without_addresses(desired))
+    for place, (one, other) in enumerate(zip(seen, wanted, strict=True)):
+        if not same(one, other):
+            yield from _entry_changes(f"/status/addresses/{place}", one, other)
+
+
+def _entry_changes(path: str, seen: Object, wanted: Object) -> Iterator[Object]:
+    if seen.keys() != wanted.keys():
+        return _difference(path, seen, wanted)
+    changed = ((field, value) for field, value in wanted.items() if not same(seen[field], value))
+    return ({"op": "replace", "path": f"{path}/{field}", "value": value} for field, value in changed)
+
+
+def _difference(path: str, seen: Object, wanted: Object) -> Iterator[Object]:
+    """What jsonpatch finds, its pointers moved below `path`."""
+    for operation in jsonpatch.make_patch(seen, wanted).patch:
+        yield {key: f"{path}{value}" if key in ("path", "from") else value for key, value in sorted(operation.items())}
+
+
+def _are_entries(value: Any) -> TypeGuard[list[Object]]:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+
+
+def _ips(entries: list[Object]) -> list[Any]:
+    return [entry.get("ip") for entry in entries]
+
+
+def _without_addresses(status: Object) -> Object:
+    return {field: value for field, value in status.items() if field != "addresses"}
 
 
 def same(one: Any, other: Any) -> bool:
     """Equal as JSON: in Python True == 1 == 1.0, to the API server they are three things."""
+    if one is other:
+        return True
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):

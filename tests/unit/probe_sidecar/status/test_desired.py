@@ -370,3 +370,28 @@ def test_a_ca_that_cannot_be_had_is_told_and_flips_nothing() -> None:
     told = desired_status(parent(before), spec(A, B), results(up(A), down(B)), POLICY, T1, problem=problem)
     unaccepted = condition("Accepted", "False", "CAUnavailable", problem, T1)
     assert told == ONE_OF_TWO | {"revision": 2, "conditions": [ONE_OF_TWO["conditions"][0], unaccepted]}
+
+
+def test_an_entry_that_already_says_so_is_kept_as_read() -> None:
+    seen = deepcopy(ONE_OF_TWO)
+    told = desired_status(parent(seen), spec(A, B), results(down(A, T1), down(B)), POLICY, T1)
+    assert [one is other for one, other in zip(told["addresses"], seen["addresses"], strict=True)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"ready": 0}, id="0 is no false"),
+        pytest.param({"serving": None}, id="a null"),
+        pytest.param({"zone": "a"}, id="a field that nobody knows"),
+        pytest.param({"message": "timed out"}, id="another message"),
+        pytest.param({"lastTransitionTime": "0"}, id="a time that is none"),
+        pytest.param({"lastTransitionTime": T2}, id="a time in the future"),
+    ],
+)
+def test_an_entry_that_says_anything_else_is_made_anew(change: Object) -> None:
+    seen = deepcopy(ONE_OF_TWO)
+    seen["addresses"][1] |= change
+    told = desired_status(parent(seen), spec(A, B), results(up(A), down(B)), POLICY, T1)
+    assert told == ONE_OF_TWO | {"revision": 2}
+    assert told["addresses"][1] == entry(B, False, "ProbeFailed", "connection refused", T0)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from app.api.v1alpha1 import AddressStatus
-from probe_sidecar.status.known import known_addresses, seen_addresses, seen_conditions, seen_revision
+from probe_sidecar.status.known import known_addresses, seen_addresses, seen_conditions, seen_entries, seen_revision
 
 T0 = "2026-01-01T00:00:00Z"
 
@@ -90,3 +90,9 @@ def test_one_bad_entry_hides_no_other() -> None:
     parent = {"status": {"addresses": [7, {"ip": "10.0.0.2"}, good, good | {"ready": False}], "revision": 0}}
     assert seen_addresses(parent) == {"10.0.0.1": state(True, "ProbeSucceeded")}
     assert seen_revision(parent) == 0
+
+
+def test_entries_come_as_they_were_read_and_of_duplicates_the_first_that_is_well_formed() -> None:
+    one, other = entry(ready=True, reason="Splendid"), entry(ready=True, reason="ProbeSucceeded")
+    assert seen_entries({"status": {"addresses": [one]}}) == {"10.0.0.1": one}
+    assert seen_entries({"status": {"addresses": [one, 7, {"ip": []}, other, entry()]}}) == {"10.0.0.1": other}

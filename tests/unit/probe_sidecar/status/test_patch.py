@@ -140,3 +140,23 @@ def test_whatever_was_seen_the_patch_makes_it_what_is_wanted(first: Any, steps: 
             assert bool(operations) or essence(before) == essence(wanted)
         else:
             assert wanted["revision"] == 1
+
+
+def test_among_a_thousand_addresses_only_the_one_that_turned_is_looked_into() -> None:
+    before = [address(str(number), True) for number in range(1_000)]
+    after = [*before[:700], address("700", False) | {"serving": True}, *before[701:]]
+    assert patch({"metadata": META, "status": {"addresses": before}}, {"addresses": after, "ready": "999/1000"}) == [
+        LOCK,
+        {"op": "add", "path": "/status/ready", "value": "999/1000"},
+        {"op": "add", "path": "/status/addresses/700/serving", "value": True},
+        {"op": "replace", "path": "/status/addresses/700/ready", "value": False},
+        {"op": "replace", "path": "/status/addresses/700/reason", "value": "ProbeFailed"},
+    ]
+
+
+def test_other_addresses_are_compared_as_a_list() -> None:
+    before, after = [address("a", True), address("b", True)], [address("b", True)]
+    assert patch({"metadata": META, "status": {"addresses": before}}, {"addresses": after}) == [
+        LOCK,
+        {"op": "remove", "path": "/status/addresses/0"},
+    ]
