@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: playground test lint types unit e2e bench bench-short lock crd clean help
+.PHONY: playground test lint types unit model e2e bench bench-short lock crd clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -24,6 +24,10 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/pytest -q -m "not e2e" $(ARGS)
+
+model: $(STAMP) ## every interleaving of the status protocol (needs spin and cc)
+	@command -v spin > /dev/null && command -v cc > /dev/null || { echo "spin and cc are needed: apt-get install spin gcc libc6-dev" >&2; exit 1; }
+	$(BIN)/pytest -q tests/contract/test_model.py $(ARGS)
 
 e2e: $(STAMP) ## the same promises on a real control plane (needs Go, root, iproute2)
 	$(BIN)/pytest -q -m e2e tests/e2e $(ARGS)

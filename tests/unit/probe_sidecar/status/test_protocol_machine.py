@@ -1,0 +1,303 @@
+"""The status protocol with the real publisher: the events of docs/protocol/status.pml in any order, in virtual time.
+
+What is modelled there is real here: StatusPublisher, the wanted status, the JSON Patch, the guard of the stand-in. The
+API server is the least that is exact (versions, the lock, the guard, a watch in order), Metacontroller three steps.
+"""
+
+import asyncio
+import json
+import selectors
+from collections import deque
+from copy import deepcopy
+from typing import Any
+
+import httpx
+import jsonpatch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from app.api.policy import AddressPolicy
+from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec
+from playground.apiserver.guard import stale_status
+from playground.values import same
+from probe_sidecar.kube.client import KubeClient, Resource
+from probe_sidecar.status.desired import desired_status
+from probe_sidecar.status.publisher import StatusPublisher
+
+Object = dict[str, Any]
+
+IPS = ("10.0.0.1", "10.0.0.2")
+SPEC = ExternalServiceSpec.model_validate({"port": 80, "ips": IPS, "readinessProbe": {"tcpSocket": {"port": 80}}})
+RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
+TRIES = 4
+BY_HAND = "a hand"
+
+
+class VirtualTime(selectors.SelectSelector):
+    """A selector that never sleeps: when nothing is ready, the clock jumps to the next timer."""
+
+    now = 1_000.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert timeout is not None, "everything waits, and nothing will ever happen"
+        self.now += max(timeout, 0.0)
+        return super().select(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self.virtual = VirtualTime()
+        super().__init__(self.virtual)
+
+    def time(self) -> float:
+        return self.virtual.now
+
+
+class ApiServer:
+    """One object. `stored` holds every version of it, and the watches hold those that they have not shown."""
+
+    def __init__(self, *, guard: bool) -> None:
+        self.guard = guard
+        self.watches: list[deque[Object]] = []
+        meta = {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1", "generation": 1}
+        self.stored: list[Object] = [{"metadata": meta}]
+        self.lost_answers = 0
+        self.requests = self.in_flight = 0
+
+    @property
+    def live(self) -> Object:
+        return self.stored[-1]
+
+    def watch(self) -> deque[Object]:
+        self.watches.append(deque([deepcopy(self.live)]))
+        return self.watches[-1]
+
+    def put(self, status: Any, version: str) -> int:
+        """Replaces the status as of that version: 200, 409 (another version), 422 (the guard)."""
+        meta = self.live["metadata"]
+        if version != meta["resourceVersion"]:
+            return 409
+        fresh = {"metadata": meta | {"resourceVersion": str(int(version) + 1)}, "status": deepcopy(status)}
+        if self.guard and stale_status(self.live, fresh):
+            return 422
+        if not same(status, self.live.get("status")):
+            self.stored.append(fresh)
+            for watch in self.watches:
+                watch.append(deepcopy(fresh))
+        return 200
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        """10 ms there, 10 ms back."""
+        self.requests += 1
+        self.in_flight += 1
+        assert self.in_flight == 1, "one request in flight for one object"
+        try:
+            await asyncio.sleep(0.01)
+            response = self.serve(request)
+            await asyncio.sleep(0.01)
+        finally:
+            self.in_flight -= 1
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise httpx.ReadError("cut")
+        return response
+
+    def serve(self, request: httpx.Request) -> httpx.Response:
+        code = 200
+        if request.method == "PATCH":
+            lock, *operations = json.loads(request.content)
+            patched = jsonpatch.apply_patch(self.live, operations) if lock["value"] == self.version else self.live
+            code = self.put(patched.get("status"), lock["value"])
+        return httpx.Response(code, json=self.live if code == 200 else {"kind": "Status", "reason": "no"})
+
+    @property
+    def version(self) -> str:
+        return str(self.live["metadata"]["resourceVersion"])
+
+
+class Metacontroller:
+    """Stale cache, live GET, PUT of the cached parent's status as a whole: one step at a time."""
+
+    def __init__(self, api: ApiServer) -> None:
+        self.api = api
+        self.watch = api.watch()
+        self.cached: Object = self.watch.popleft()
+        self.queued = True
+        self.wanted: Object | None = None
+        self.read: str | None = None
+        self.tries = 0
+        self.children: list[Object] = []
+
+    def hear(self) -> None:
+        self.cached, self.queued = self.watch.popleft(), True
+
+    def step(self) -> None:
+        """Begin a sync, GET, or PUT: whatever is next."""
+        if self.wanted is None:
+            self.queued, self.tries = False, 0
+            echo = deepcopy(self.cached.get("status") or {})
+            self.children.append(echo)
+            self.wanted = echo | {"observedGeneration": 1}
+        elif self.read is None:
+            if same(self.api.live.get("status"), self.wanted):
+                self.wanted = None
+            else:
+                self.read = self.api.version
+        else:
+            code, self.read = self.api.put(self.wanted, self.read), None
+            self.tries += 1
+            if code != 409 or self.tries == TRIES:
+                self.wanted = None
+            self.queued |= code == 422
+
+    @property
+    def busy(self) -> bool:
+        return self.queued or self.wanted is not None
+
+
+def stamp(turn: int) -> str:
+    return f"2026-01-01T{turn // 3_600:02}:{turn // 60 % 60:02}:{turn % 60:02}Z"
+
+
+class Protocol(RuleBasedStateMachine):
+    """The guard is on: health never goes back, whatever the order of events."""
+
+    guard = True
+
+    @initialize(random=st.floats(0, 0.999))
+    def start(self, random: float) -> None:
+        self.loop = VirtualLoop()
+        self.api = ApiServer(guard=self.guard)
+        self.metacontroller = Metacontroller(self.api)
+        self.watch = self.api.watch()
+        self.results: dict[str, AddressStatus] = {}
+        self.turns = 0
+        self.hands = 0
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self.api.answer), base_url="http://api")
+        self.publisher = StatusPublisher(
+            KubeClient(http), RESOURCE, self.wanted, clock=self.loop.time, random=lambda: random
+        )
+        self.running = self.loop.create_task(self.publisher.run())
+        self.show()
+
+    def wanted(self, raw: Object) -> Object:
+        return desired_status(raw, SPEC, self.results, AddressPolicy(), stamp(self.turns))
+
+    def pass_time(self, seconds: float) -> None:
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+
+    @rule(ip=st.sampled_from(IPS))
+    def turn(self, ip: str) -> None:
+        """A probe shows a transition; the number of it stands in the message."""
+        self.turns += 1
+        held = self.results.get(ip)
+        ready = held is None or not held.ready
+        self.results[ip] = AddressStatus(
+            ip=ip,
+            ready=ready,
+            reason="ProbeSucceeded" if ready else "ProbeFailed",
+            message=str(self.turns),
+            lastTransitionTime=stamp(self.turns),
+        )
+        self.publisher.wake("u")
+
+    @precondition(lambda self: self.watch)
+    @rule()
+    def show(self) -> None:
+        """The sidecar's watch shows one more version."""
+        self.publisher.observe("u", self.watch.popleft())
+
+    @precondition(lambda self: self.metacontroller.watch)
+    @rule()
+    def hear(self) -> None:
+        self.metacontroller.hear()
+
+    @precondition(lambda self: self.metacontroller.busy)
+    @rule()
+    def sync(self) -> None:
+        self.metacontroller.step()
+
+    @rule()
+    def resync(self) -> None:
+        self.metacontroller.queued = True
+
+    @rule(seconds=st.sampled_from([0.001, 0.01, 0.011, 0.03, 0.2, 5.0, 40.0]))
+    def wait(self, seconds: float) -> None:
+        self.pass_time(seconds)
+
+    @rule()
+    def lose_an_answer(self) -> None:
+        self.api.lost_answers = 1
+
+    @precondition(lambda self: self.api.live.get("status", {}).get("addresses") and self.hands < 2)
+    @rule()
+    def edit(self) -> None:
+        """kubectl edit --subresource=status: a raised revision, so that the guard lets it pass."""
+        status = deepcopy(self.api.live["status"])
+        status["addresses"][0] |= {"ready": not status["addresses"][0]["ready"], "message": BY_HAND}
+        self.api.put(status | {"revision": status["revision"] + 1}, self.api.version)
+        self.hands += 1
+
+    def teardown(self) -> None:
+        if not hasattr(self, "loop"):
+            return
+        try:
+            self.come_to_rest()
+            self.judge()
+            requests, versions = self.api.requests, len(self.api.stored)
+            self.pass_time(3_600)
+            assert (self.api.requests, len(self.api.stored)) == (requests, versions), "and then there is silence"
+        finally:
+            self.loop.run_until_complete(self.publisher.close())
+            self.loop.run_until_complete(self.running)
+            self.loop.close()
+
+    def come_to_rest(self) -> None:
+        """Every watch shows all it has, and Metacontroller syncs, until nobody has anything to do for two minutes."""
+        for _ in range(200):
+            before = len(self.api.stored)
+            while self.watch or self.metacontroller.watch or self.metacontroller.busy:
+                while self.watch:
+                    self.show()
+                while self.metacontroller.watch:
+                    self.metacontroller.hear()
+                if self.metacontroller.busy:
+                    self.metacontroller.step()
+            self.pass_time(120)
+            if len(self.api.stored) == before and not self.watch:
+                return
+        raise AssertionError("it never comes to rest")
+
+    def judge(self) -> None:
+        status = self.api.live["status"]
+        assert same(status, self.wanted(self.api.live)), "what is wanted is stored in the end"
+        told = {entry["ip"]: entry["message"] for entry in status["addresses"]}
+        assert told == {ip: held.message if (held := self.results.get(ip)) else "not probed yet" for ip in IPS}
+        assert same(self.metacontroller.children[-1]["addresses"], status["addresses"]), "and made into children"
+        if self.guard:
+            for history in (self.api.stored, [{"status": children} for children in self.metacontroller.children]):
+                self.judge_history([version.get("status") or {} for version in history])
+
+    def judge_history(self, history: list[Object]) -> None:
+        """Of each address, only what a probe has shown was ever told, and in the order it was shown."""
+        assert [one.get("revision", 0) for one in history] == sorted(one.get("revision", 0) for one in history)
+        for place in range(len(IPS)):
+            told = [one["addresses"][place]["message"] for one in history if one.get("addresses")]
+            shown = [int(message) for message in told if message not in (BY_HAND, "not probed yet")]
+            assert shown == sorted(shown), "health never goes back"
+            assert all(0 < number <= self.turns for number in shown)
+
+
+class WithoutGuard(Protocol):
+    """An old CRD: health may go back for a while, and is right in the end all the same."""
+
+    guard = False
+
+
+def test_with_the_guard() -> None:
+    run_state_machine_as_test(Protocol, settings=settings(max_examples=200, stateful_step_count=40))
+
+
+def test_without_the_guard() -> None:
+    run_state_machine_as_test(WithoutGuard, settings=settings(max_examples=100, stateful_step_count=40))
