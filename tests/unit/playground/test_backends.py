@@ -29,9 +29,9 @@ async def backends() -> AsyncIterator[Backends]:
     await running.stop()
 
 
-async def ask(spot: Spot, seconds: float = 5) -> int:
+async def ask(spot: Spot, read: float = 5) -> int:
     scheme = "https" if spot.protocol is Protocol.HTTPS else "http"
-    async with httpx.AsyncClient(verify=False, timeout=seconds) as client:
+    async with httpx.AsyncClient(verify=False, timeout=httpx.Timeout(5, read=read)) as client:
         return (await client.get(f"{scheme}://{dial(spot.ip)}:{spot.port}/healthcheck")).status_code
 
 
@@ -46,7 +46,7 @@ async def test_a_web_backend_does_as_told(backends: Backends, spot: Spot) -> Non
     assert asyncio.get_running_loop().time() - before >= 0.3
     await backends.set(spot.ip, Mode.STALL)
     with pytest.raises(httpx.ReadTimeout):
-        await ask(spot, seconds=0.2)
+        await ask(spot, read=0.2)
     await backends.set(spot.ip, Mode.REFUSE)
     with pytest.raises(httpx.ConnectError):
         await ask(spot)
