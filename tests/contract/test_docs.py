@@ -1,0 +1,34 @@
+"""The documents against the code: every link leads somewhere, every setting is explained as it is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.api.environment import CommonSettings
+from app.settings import Settings as HookSettings
+from probe_sidecar.settings import Settings as SidecarSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)(?:#[^)]*)?\)")
+ROW = re.compile(r"^\| `(ESO_[A-Z_]+)` \| (both|hook|sidecar) \| .* \| (.*) \|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text()) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_setting_is_explained_as_it_is() -> None:
+    fields = HookSettings.model_fields | SidecarSettings.model_fields
+    expected = {f"ESO_{name.upper()}": (_whose(name), field.description) for name, field in fields.items()}
+    table = ROW.findall((ROOT / "docs" / "install.md").read_text())
+    assert {name: (whose, text) for name, whose, text in table} == expected
+
+
+def _whose(name: str) -> str:
+    if name in CommonSettings.model_fields:
+        return "both"
+    return "hook" if name in HookSettings.model_fields else "sidecar"
