@@ -1,6 +1,6 @@
 """The bare engine as one of the peers: probes the addresses on stdin and prints one JSON object.
 
-python -m bench.engine -probe JSON [-flights 100 | -period SECONDS | -once] [-duration SECONDS]
+python -m bench.engine -probe JSON [-flights 100 | -period SECONDS | -once [-laps 1]] [-duration SECONDS]
                        [-tick 10] [-loop asyncio|uvloop] [-poller epoll|loop]
 """
 
@@ -69,18 +69,20 @@ async def closed_loop(engine: ProbeEngine, targets: list[PreparedProbe], flights
     return tally
 
 
-async def once(engine: ProbeEngine, targets: list[PreparedProbe]) -> Tally:
-    """Every target at the same moment."""
+async def once(engine: ProbeEngine, targets: list[PreparedProbe], laps: int) -> Tally:
+    """Every target at the same moment; again when all have ended, `laps` times in all."""
     tally, finished = Tally(), asyncio.Event()
 
     def done(outcome: Outcome, seconds: float) -> None:
         tally.note(outcome, seconds)
-        if tally.probes == len(targets):
+        if tally.probes % len(targets) == 0:
             finished.set()
 
-    for target in targets:
-        engine.start(target, done)
-    await finished.wait()
+    for _ in range(laps):
+        finished.clear()
+        for target in targets:
+            engine.start(target, done)
+        await finished.wait()
     return tally
 
 
@@ -108,7 +110,7 @@ async def measure(options: argparse.Namespace, ips: list[str]) -> dict[str, Any]
     began, before = monotonic(), cpu()
     until = began + options.duration
     if options.once:
-        tally = await once(engine, targets)
+        tally = await once(engine, targets, options.laps)
     elif options.period:
         tally = await paced(engine, targets, options.period, until, options.tick / 1e3)
     else:
@@ -138,6 +140,7 @@ def main() -> None:
     parser.add_argument("-flights", type=int, default=100)
     parser.add_argument("-period", type=float, default=0.0)
     parser.add_argument("-once", action="store_true")
+    parser.add_argument("-laps", type=int, default=1)
     parser.add_argument("-duration", type=float, default=5.0)
     parser.add_argument("-tick", type=int, default=10)
     parser.add_argument("-loop", choices=("asyncio", "uvloop"), default="asyncio")

@@ -1,6 +1,6 @@
 // The floor: the same exchanges in C with epoll, doing nothing that the wire does not ask for.
 //
-//	floor -kind http|tcp -port N [-flights N | -period SECONDS | -once] [-duration SECONDS]   addresses on stdin
+//	floor -kind http|tcp -port N [-flights N | -period SECONDS | -once [-laps N]] [-duration SECONDS]   addresses on stdin
 //
 // Closed loop, paced on ticks of 10 ms, or every address once and all at the same moment. One JSON object is printed.
 // Deadlines of 1 s are kept in a FIFO, as our engine does. Compile with: cc -O2 -o floor floor.c
@@ -209,8 +209,9 @@ static double quantile(double q)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"kind", 1, 0, 'k'}, {"port", 1, 0, 'p'},     {"flights", 1, 0, 'f'},
-						{"period", 1, 0, 'P'}, {"duration", 1, 0, 'd'}, {"once", 0, 0, 'o'}, {0}};
-	int option, port = 0, most = 100, all_at_once = 0;
+						{"period", 1, 0, 'P'}, {"duration", 1, 0, 'd'}, {"once", 0, 0, 'o'},
+						{"laps", 1, 0, 'l'},   {0}};
+	int option, port = 0, most = 100, all_at_once = 0, laps = 1;
 	double period = 0, duration = 5;
 	while ((option = getopt_long_only(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
@@ -220,6 +221,7 @@ int main(int argc, char **argv)
 		case 'P': period = atof(optarg); break;
 		case 'd': duration = atof(optarg); break;
 		case 'o': all_at_once = 1; break;
+		case 'l': laps = atoi(optarg); break;
 		default: return 2;
 		}
 	}
@@ -230,7 +232,8 @@ int main(int argc, char **argv)
 	poller = epoll_create1(0);
 	double began = now(), before = cpu();
 	if (all_at_once)
-		once();
+		while (laps-- > 0)
+			once();
 	else if (period > 0)
 		paced(period, began, began + duration);
 	else

@@ -1,0 +1,56 @@
+"""`python -m bench.instructions`: instructions that a probe takes in user space, counted by valgrind's callgrind.
+
+They repeat to a few tenths of a percent where times do not, so a change of the hot path shows at once. The count is the
+difference of two runs, which takes out the start of the process and of each target. The kernel's share is not in it.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+
+from bench import build, targets
+from bench.__main__ import probe_of
+
+TARGETS, FEW, MANY = 50, 2, 22
+KINDS = ("http", "tcp")
+
+
+def program(peer: str, kind: str, port: int) -> list[str]:
+    """Ours, or the floor in C. Under valgrind everything is slow, so the time-out is a long one."""
+    if peer == "floor":
+        return [str(build.c("floor")), "-kind", kind, "-port", str(port)]
+    probe = {**probe_of(kind, port), "timeoutSeconds": 300}
+    return [sys.executable, "-m", "bench.engine", "-probe", json.dumps(probe)]
+
+
+def counted(command: list[str], laps: int) -> int:
+    """Instructions of the whole process that probes TARGETS addresses so many times."""
+    valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *command, "-once", "-laps", str(laps)]
+    ips = "\n".join(targets.addresses(TARGETS)) + "\n"
+    done = subprocess.run(valgrind, input=ips, capture_output=True, text=True, check=False, timeout=300)
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    if done.returncode or not found or json.loads(done.stdout)["failed"]:
+        raise SystemExit(f"{command[0]}: {done.stderr.strip()[-400:]} {done.stdout.strip()[-400:]}")
+    return int(found[1])
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", nargs="+", default=["ours"], choices=("ours", "floor"))
+    options = parser.parse_args()
+    found = {}
+    for kind in KINDS:
+        with targets.serving(kind) as port:
+            for peer in options.peers:
+                command = program(peer, kind, port)
+                found[f"{kind} {peer}"] = round(
+                    (counted(command, MANY) - counted(command, FEW)) / (MANY - FEW) / TARGETS
+                )
+    print(json.dumps({"instructionsPerProbe": found, "python": sys.version.split()[0]}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
