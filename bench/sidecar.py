@@ -55,6 +55,12 @@ class Sample(NamedTuple):
         """The sum over the series of a metric whose labels contain `part`."""
         return sum(value for key, value in self.metrics.items() if key.partition("{")[0] == name and part in key)
 
+    def false_failures(self, plan: Plan) -> float:
+        """Failed probes of the healthy ones: their ExternalServices are the first."""
+        healthy = {f"name=service-{index}" for index in range(plan.crs)}
+        failed = ((key, value) for key, value in self.metrics.items() if key.startswith("eso_probe_total{"))
+        return sum(value for key, value in failed if "result=failed" in key and healthy & set(key.split(",")))
+
 
 def manifest(index: int, ips: list[str], port: int, period: int) -> dict[str, Any]:
     """One ExternalService."""
@@ -172,13 +178,12 @@ def run_of(row: str, process: Process, before: Sample, after: Sample, plan: Plan
         after.total("eso_probe_total", f"result={result}") - before.total("eso_probe_total", f"result={result}")
         for result in ("successful", "failed", "unknown")
     )
-    failed = after.total("eso_probe_total", "result=failed") - before.total("eso_probe_total", "result=failed")
     lateness = {bound: count - before.lateness[bound] for bound, count in after.lateness.items()}
     return {
         "row": row,
         "peer": "ours",
         "probes": probes,
-        "failed": failed - plan.black * (after.at - before.at) // plan.period if plan.black else failed,
+        "failed": after.false_failures(plan) - before.false_failures(plan),
         "unknown": after.total("eso_prober_faults_total") - before.total("eso_prober_faults_total"),
         "skipped": after.total("eso_schedule_collapsed_ticks_total")
         - before.total("eso_schedule_collapsed_ticks_total"),
