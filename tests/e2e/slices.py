@@ -1,7 +1,9 @@
 """The EndpointSlices of a Service as its consumers see them: ours, mirrored ones, all together."""
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,7 @@ Object = dict[str, Any]
 Triple = tuple[bool, bool, bool]
 
 OURS = "external-service-operator.eso.crowdfox.com"
+MIRROR = "endpointslicemirroring-controller.k8s.io"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -77,3 +80,16 @@ class Consumer:
             for one in self._of_service()
             if (endpoints := one["endpoints"])
         ]
+
+
+@contextlib.asynccontextmanager
+async def consuming(world: World, service: str) -> AsyncIterator[Consumer]:
+    """A Consumer of a Service in the world's namespace, while it lasts."""
+    consumer = Consumer(world.client, world.namespace, service)
+    task = asyncio.create_task(consumer.informer.run())
+    try:
+        await consumer.informer.synced.wait()
+        yield consumer
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,9 +1,7 @@
 """Whatever form the endpoints are switched to on a live system, none of them is out of the slices for a moment."""
 
-import asyncio
-import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -11,25 +9,12 @@ from app.children.publishing import HANDOVER
 from playground.cluster import ENDPOINTS
 from playground.until import until
 from tests.e2e.manifests import external_service
-from tests.e2e.slices import OURS, Consumer, our_slices
+from tests.e2e.slices import MIRROR, OURS, consuming, our_slices
 from tests.e2e.world import World, ready
 
 IPS = ("10.20.40.10", "10.20.40.11")
-MIRROR = "endpointslicemirroring-controller.k8s.io"
 MANAGERS = {"Endpoints": {MIRROR}, "EndpointSlice": {OURS}, "Both": {OURS}}
 FORMS = ("Endpoints", "Both", "EndpointSlice", "Endpoints", "EndpointSlice", "Both", "Endpoints")
-
-
-@contextlib.asynccontextmanager
-async def consuming(world: World, service: str) -> AsyncIterator[Consumer]:
-    consumer = Consumer(world.client, world.namespace, service)
-    task = asyncio.create_task(consumer.informer.run())
-    try:
-        await consumer.informer.synced.wait()
-        yield consumer
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)

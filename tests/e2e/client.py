@@ -1,0 +1,72 @@
+"""A client of a Service, as applications are: it resolves the name, and asks one of the addresses."""
+
+import asyncio
+import itertools
+import time
+from dataclasses import dataclass, field
+
+import httpx
+
+from tests.e2e.coredns import Answer, CoreDns
+
+REQUESTS_A_SECOND = 50
+REQUEST_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Begun when its answer came. `to` is empty if that named nobody; `served`: with 200."""
+
+    answer: Answer
+    to: str
+    served: bool
+
+
+@dataclass(slots=True)
+class Client:
+    """Resolves the name anew for each request, 50 times a second, whether or not earlier requests have ended."""
+
+    dns: CoreDns
+    service: str
+    namespace: str
+    port: int
+    requests: list[Request] = field(default_factory=list)
+
+    async def run(self) -> None:
+        """Until it is cancelled; a name server that fails, or keeps silent, ends it with an error."""
+        begun = time.monotonic()
+        async with httpx.AsyncClient(trust_env=False, timeout=REQUEST_SECONDS) as http, asyncio.TaskGroup() as group:
+            for turn in itertools.count():
+                group.create_task(self._request(http, turn))
+                await asyncio.sleep(max(0.0, begun + (turn + 1) / REQUESTS_A_SECOND - time.monotonic()))
+
+    async def _request(self, http: httpx.AsyncClient, turn: int) -> None:
+        answer = await self.dns.resolve(self.service, self.namespace)
+        named = sorted(answer.addresses)
+        to = named[turn % len(named)] if named else ""
+        self.requests.append(Request(answer, to, bool(to) and await self._served(http, to)))
+
+    @property
+    def rate(self) -> float:
+        """Requests a second, as they came to be asked."""
+        return (len(self.requests) - 1) / (self.requests[-1].answer.asked - self.requests[0].answer.asked)
+
+    @property
+    def failed(self) -> list[Request]:
+        """Those that went to somebody in vain."""
+        return [one for one in self.requests if one.to and not one.served]
+
+    def named(self) -> frozenset[str]:
+        """What the latest request was told."""
+        return self.requests[-1].answer.addresses if self.requests else frozenset()
+
+    def since(self, at: float) -> list[Request]:
+        """Those that began after a moment."""
+        return [one for one in self.requests if one.answer.answered > at]
+
+    async def _served(self, http: httpx.AsyncClient, ip: str) -> bool:
+        host = f"[{ip}]" if ":" in ip else ip
+        try:
+            return (await http.get(f"http://{host}:{self.port}/")).is_success
+        except httpx.TransportError:
+            return False

@@ -1,0 +1,71 @@
+"""The cluster's DNS: the real CoreDNS with the zone of an API server, and its answers without any cache between."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import dns.asyncquery
+import dns.exception
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+
+from tests.e2e.controlplane.component import Component, free_ports
+from tests.e2e.process import HOST, Process
+
+ZONE = "cluster.local"
+ALWAYS_THERE = f"kubernetes.default.svc.{ZONE}"
+ASK_SECONDS = 2.0
+READY_SECONDS = 0.2
+KINDS = (dns.rdatatype.A, dns.rdatatype.AAAA)
+COREFILE = """{zone}:{port} {{
+  bind {host}
+  errors
+  kubernetes {zone} {{
+    kubeconfig {kubeconfig}
+    ttl 0
+  }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a name resolved to, of both families; `asked` and `answered` are time.monotonic."""
+
+    asked: float
+    answered: float
+    addresses: frozenset[str]
+
+
+class CoreDns(Process):
+    """Ready when it answers from what it has read: its own page says so before its UDP socket is open."""
+
+    def __init__(self, binary: Path, kubeconfig: Path, directory: Path) -> None:
+        (self._port,) = free_ports(1)
+        corefile = directory / "Corefile"
+        corefile.write_text(COREFILE.format(zone=ZONE, host=HOST, port=self._port, kubeconfig=kubeconfig))
+        command = [str(binary), "-conf", str(corefile)]
+        super().__init__(Component("coredns", command, log=directory / "coredns.log", ready=self._answers))
+
+    async def resolve(self, service: str, namespace: str) -> Answer:
+        """A and AAAA of a Service, as getaddrinfo asks for them. RuntimeError unless DNS names some, or none."""
+        name, asked = f"{service}.{namespace}.svc.{ZONE}", time.monotonic()
+        found = await asyncio.gather(*(self._ask(name, kind) for kind in KINDS))
+        return Answer(asked, time.monotonic(), frozenset[str]().union(*found))
+
+    async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> frozenset[str]:
+        query = dns.message.make_query(name, kind)
+        answer = await dns.asyncquery.udp(query, HOST, timeout=ASK_SECONDS, port=self._port)
+        if answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+            raise RuntimeError(f"{name}: {dns.rcode.to_text(answer.rcode())}")
+        return frozenset(str(one) for records in answer.answer if records.rdtype == kind for one in records)
+
+    def _answers(self) -> bool:
+        query = dns.message.make_query(ALWAYS_THERE, dns.rdatatype.A)
+        try:
+            return dns.query.udp(query, HOST, timeout=READY_SECONDS, port=self._port).rcode() == dns.rcode.NOERROR
+        except (dns.exception.Timeout, OSError):
+            return False

@@ -1,0 +1,179 @@
+"""CoreDNS names exactly the ready addresses within a second, and a client that asks it sends nothing to a dead one.
+
+A transition is told when a watch of the status shows it, before any of our own work on it. The name has followed with
+the first right answer after the last wrong one. Between a backend's death and that moment a client may still meet it;
+whoever asks later may not.
+"""
+
+import asyncio
+import itertools
+import math
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from playground.timeline import Follower, Timeline
+from playground.until import until
+from tests.e2e.backends import Mode
+from tests.e2e.client import Client, Request
+from tests.e2e.controlplane.build import Binaries
+from tests.e2e.coredns import Answer, CoreDns
+from tests.e2e.manifests import external_service
+from tests.e2e.slices import MIRROR, OURS, Consumer, consuming
+from tests.e2e.world import World
+
+FIRST, SECOND, SIX = "10.20.50.10", "10.20.50.11", "2001:db8::50"
+IPS = frozenset({FIRST, SECOND, SIX})
+PORT = 8080
+DEAD = (frozenset({FIRST}), frozenset[str](), frozenset({SECOND, SIX}), IPS, frozenset[str]())
+"""Who is dead, one step after another."""
+DEPARTURES = 4
+MANAGERS = {"Endpoints": {MIRROR}, "EndpointSlice": {OURS}}
+FOLLOWED_SECONDS = 1.0
+CALM_SECONDS = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """From `at` (time.monotonic) to `end` exactly these were ready."""
+
+    at: float
+    end: float
+    ready: frozenset[str]
+
+
+@pytest.fixture
+async def dns(world: World, binaries: Binaries, tmp_path: Path) -> AsyncIterator[CoreDns]:
+    """The cluster's DNS, of the world's API server."""
+    server = CoreDns(binaries.coredns, world.api.admin_kubeconfig, tmp_path)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param("Endpoints", marks=pytest.mark.world(endpoints="Endpoints")),
+        pytest.param("EndpointSlice", marks=pytest.mark.world(endpoints="EndpointSlice")),
+    ],
+)
+async def test_the_name_follows(world: World, dns: CoreDns, form: str, figures: Callable[..., None]) -> None:
+    parent = external_service("web", sorted(IPS), port=PORT)
+    parent["spec"]["readinessProbe"] |= {"failureThreshold": 1}
+    await world.apply(parent)
+    client = Client(dns, "web", world.namespace, PORT)
+    async with (
+        Follower(world.client, world.namespace, "web") as timeline,
+        consuming(world, "web") as consumer,
+        asyncio.TaskGroup() as group,
+    ):
+        running = group.create_task(client.run())
+        await _followed(client, timeline, IPS)
+        for before, dead in itertools.pairwise((frozenset[str](), *DEAD)):
+            world.hosts.switch(dead - before, Mode.REFUSE)
+            world.hosts.switch(before - dead, Mode.HEALTHY)
+            await _followed(client, timeline, IPS - dead)
+            await asyncio.sleep(CALM_SECONDS)
+            calm = client.since(time.monotonic() - CALM_SECONDS)
+            assert {one.to for one in calm if one.served} == IPS - dead, "not all that are ready are asked, or answer"
+        running.cancel()
+    assert consumer.managers() == MANAGERS[form]
+    told, published = _told(timeline), _published(timeline, consumer, form)
+    gone = _gone(told)
+    figures(**_lags("status", told, client.requests), **_lags(form, published, client.requests))
+    figures(departures=len(gone), **_met(gone, client))
+    for shown in (*told, *published):
+        assert _wrong_late(shown, client.requests) == [], f"not what was ready a second after {shown}"
+    assert len(gone) == DEPARTURES
+    assert [one for departure in gone for one in _strays(*departure, client.requests)] == []
+
+
+async def _followed(client: Client, timeline: Timeline, wanted: frozenset[str]) -> None:
+    def told() -> bool:
+        return {ip for ip, (is_ready, _) in timeline.status.items() if is_ready} == wanted and len(timeline.status) > 0
+
+    await until(told, f"the status with {sorted(wanted)} ready", seconds=30)
+    await until(lambda: client.named() == wanted, f"the name of {sorted(wanted)}")
+
+
+def _told(timeline: Timeline) -> list[Shown]:
+    return _changes(
+        (one.at, frozenset(ip for ip, (is_ready, _) in one.addresses.items() if is_ready)) for one in timeline.told
+    )
+
+
+def _published(timeline: Timeline, consumer: Consumer, form: str) -> list[Shown]:
+    """By the Endpoints that are mirrored, or by our own slices."""
+    if form == "EndpointSlice":
+        return _changes(consumer.changes)
+    return _changes((one.at, frozenset(ip for ip in one.ready if one.ready[ip])) for one in timeline.published)
+
+
+def _changes(states: Iterable[tuple[float, frozenset[str]]]) -> list[Shown]:
+    firsts = [next(same) for _, same in itertools.groupby(states, key=lambda state: state[1])]
+    ends = [*(at for at, _ in firsts[1:]), math.inf]
+    return [Shown(at, end, ready) for (at, ready), end in zip(firsts, ends, strict=True)]
+
+
+def _within(shown: Shown, requests: Sequence[Request]) -> list[Answer]:
+    """What was asked and answered while this was so."""
+    answers = (one.answer for one in requests)
+    return [answer for answer in answers if shown.at <= answer.asked and answer.answered < shown.end]
+
+
+def _wrong_late(shown: Shown, requests: Sequence[Request]) -> list[Answer]:
+    """Wrong answers to whoever asked a second later, or after that."""
+    late = (answer for answer in _within(shown, requests) if answer.asked > shown.at + FOLLOWED_SECONDS)
+    return [answer for answer in late if answer.addresses != shown.ready]
+
+
+def _lag(shown: Shown, requests: Sequence[Request]) -> float:
+    """Seconds to the first right answer after the last wrong one."""
+    within = _within(shown, requests)
+    wrong = max((one.asked for one in within if one.addresses != shown.ready), default=shown.at)
+    right = (one.answered for one in within if one.asked >= wrong and one.addresses == shown.ready)
+    return min(right, default=math.inf) - shown.at
+
+
+def _lags(source: str, states: Sequence[Shown], requests: Sequence[Request]) -> dict[str, float]:
+    """Of the states that stood for longer than the name may take."""
+    lags = [_lag(shown, requests) for shown in states[1:] if shown.end - shown.at > FOLLOWED_SECONDS]
+    kinds = {"p50": statistics.median(lags), "max": max(lags), "of": len(lags)}
+    return {f"{source} to answer, {kind}": value for kind, value in kinds.items()}
+
+
+def _gone(told: Sequence[Shown]) -> list[tuple[str, Shown]]:
+    """Each address that leaves, and from when to when it is away."""
+    found = []
+    for number, (before, after) in enumerate(itertools.pairwise(told), start=1):
+        for ip in before.ready - after.ready:
+            back = next((later.at for later in told[number:] if ip in later.ready), math.inf)
+            found.append((ip, Shown(after.at, back, after.ready)))
+    return found
+
+
+def _to_it(ip: str, away: Shown, requests: Sequence[Request]) -> list[Request]:
+    """Requests to it of those who asked when the status had told of it."""
+    return [one for one in requests if one.to == ip and away.at <= one.answer.asked and one.answer.answered < away.end]
+
+
+def _met(gone: Sequence[tuple[str, Shown]], client: Client) -> dict[str, float]:
+    """What the client went through: most failures are from before a probe had found the death out."""
+    told = sum(len(_to_it(*departure, client.requests)) for departure in gone)
+    counted = {"requests": len(client.requests), "failed": len(client.failed), "after the status had told": told}
+    return {**counted, "requests a second": client.rate}
+
+
+def _strays(ip: str, away: Shown, requests: Sequence[Request]) -> list[Request]:
+    """Of those the ones who asked when the name had been told without it once, or a second after the status."""
+    without = (one.answered for one in _within(away, requests) if ip not in one.addresses)
+    transition = min((away.at + FOLLOWED_SECONDS, *without))
+    return [one for one in _to_it(ip, away, requests) if one.answer.asked > transition]
