@@ -70,7 +70,7 @@ def _serve(settings: Settings) -> int:
     logger.info("listening on %s", url(doors[0].listener, "https" if tls else "http"))
     for pages in doors[1:]:
         logger.info("health and metrics on %s", url(pages.listener))
-    return STATUS_AFTER[serve(doors)]
+    return STATUS_AFTER[serve(doors, settings.drain_seconds)]
 
 
 def _spare_the_collector() -> None:

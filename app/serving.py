@@ -66,21 +66,30 @@ def url(listener: socket.socket, scheme: str = "http") -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def serve(doors: Sequence[Door]) -> signal.Signals:
-    """Serve until SIGTERM or SIGINT, and give that signal. Running answers are finished first."""
+def serve(doors: Sequence[Door], drain: float = 0) -> signal.Signals:
+    """Serve until SIGTERM or SIGINT, and give that signal. Running answers are finished first.
+
+    After a SIGTERM, `drain` seconds more: a Service's clients learn only by and by that a Pod is going, and until then
+    a closed door is an error to them. Each answer of that time asks its client to connect anew, elsewhere.
+    """
     servers = [_Server(server_config(door.app, door.tls)) for door in doors]
     with asyncio.Runner(loop_factory=servers[0].config.get_loop_factory()) as runner:
-        return runner.run(_serve(servers, [door.listener for door in doors]))
+        return runner.run(_serve(servers, [door.listener for door in doors], drain))
 
 
-async def _serve(servers: Sequence["_Server"], listeners: Sequence[socket.socket]) -> signal.Signals:
+async def _serve(servers: Sequence["_Server"], listeners: Sequence[socket.socket], drain: float) -> signal.Signals:
     told: list[signal.Signals] = []
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:
         told.append(number)
+        patient = drain > 0 and told == [signal.SIGTERM]  # who asks twice does not want to wait
         for server in servers:
-            server.handle_exit(number, None)  # a second SIGINT does not wait for running answers
+            if patient:
+                server.send_clients_away()
+                loop.call_later(drain, server.handle_exit, number, None)
+            else:
+                server.handle_exit(number, None)  # a second SIGINT does not wait for running answers
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
@@ -92,6 +101,11 @@ async def _serve(servers: Sequence["_Server"], listeners: Sequence[socket.socket
 
 class _Server(uvicorn.Server):
     """uvicorn that leaves the process's signals to us: there are two of it."""
+
+    def send_clients_away(self) -> None:
+        """Close each connection after its next answer; uvicorn makes its default headers of the second list anew."""
+        for headers in (self.server_state.default_headers, self.config.encoded_headers):
+            headers.append((b"connection", b"close"))
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

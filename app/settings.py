@@ -42,6 +42,7 @@ class Settings(CommonSettings):
     tls_client_ca_file: Path | None = Field(
         default=None, description="the path of a CA in PEM, whose clients alone get in"
     )
+    drain_seconds: float = Field(default=0, ge=0, le=60, description="seconds from 0 to 60")
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024, description="a number of bytes, 1024 or more")
     uncopied_annotations: Annotated[tuple[str, ...], NoDecode] = Field(
         default=TOOL_ANNOTATIONS,

@@ -49,8 +49,8 @@ class EdgePublisher:
                 await self._write_fresh(uid, place)
             await self._wake.wait()
 
-    async def close(self) -> None:
-        """Ends `run`."""
+    async def close(self, within: float = 1.0) -> None:  # noqa: ARG002 - the face of StatusPublisher
+        """Ends `run`; it has nothing that takes time."""
         self._closing = True
         self._wake.set()
 

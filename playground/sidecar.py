@@ -28,6 +28,7 @@ from playground.serving import LoopbackServer
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import Access, plain_url
 from probe_sidecar.kube.kubeconfig import kubeconfig
+from probe_sidecar.membership.replica import RENEWALS
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import EXTERNAL_SERVICES, Sidecar, run
 from probe_sidecar.status.publisher import StatusPublisher
@@ -66,7 +67,8 @@ async def _probe(access: Access, settings: Settings, place: Callable[[str], str]
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     client = connect(access)
-    sidecar = Sidecar(client, settings, dial=place)
+    leases = connect(access, settings.lease_seconds / RENEWALS)
+    sidecar = Sidecar(client, settings, leases=leases, dial=place)
     if edge:
         naive = EdgePublisher(client, EXTERNAL_SERVICES, sidecar.results.get)
         sidecar.publisher = cast(StatusPublisher, naive)  # the same four methods, another temper
@@ -84,6 +86,8 @@ def _door(sidecar: Sidecar) -> Starlette:
 
     async def verdicts(request: Request) -> Response:
         body = orjson.loads(await request.body())
+        for target in sidecar.manager.targets():
+            target.inherited &= target.uid != body["uid"]  # these verdicts count as our own
         for address in body["addresses"]:
             sidecar.results.put(body["uid"], AddressStatus.model_validate(address))
         return Response(status_code=204)

@@ -16,6 +16,7 @@ from probe_sidecar.check import check_file
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import Access, CredentialsError, in_cluster, plain_url
 from probe_sidecar.kube.kubeconfig import kubeconfig
+from probe_sidecar.membership.replica import RENEWALS
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar, run
 
@@ -101,7 +102,7 @@ async def _until_told(access: Access, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    sidecar = Sidecar(connect(access), settings)
+    sidecar = Sidecar(connect(access), settings, leases=connect(access, settings.lease_seconds / RENEWALS))
     gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
     await run(sidecar, stop)
 

@@ -43,10 +43,13 @@ def rows(parents: Iterable[ExternalService], targets: Iterable[Target], policy: 
     return [row for parent in ordered for row in _rows(parent, probed, policy)]
 
 
-def status_page(found: Iterable[Row], query: Mapping[str, str], *, at: str, now: float) -> tuple[int, str, str]:
+def status_page(
+    found: Iterable[Row], query: Mapping[str, str], *, at: str, now: float, process: Mapping[str, Any]
+) -> tuple[int, str, str]:
     """HTTP status, body and content type. `query`: format, and namespace, name, ip to narrow it down.
 
-    `at` is the wall clock (RFC 3339) and `now` the manager's clock (seconds), at the same moment.
+    `at` is the wall clock (RFC 3339) and `now` the manager's clock (seconds), at the same moment. `process` is what the
+    JSON says of the prober itself.
     """
     if problem := _bad(query):
         return 400, f"{problem}\n", "text/plain; charset=utf-8"
@@ -54,7 +57,7 @@ def status_page(found: Iterable[Row], query: Mapping[str, str], *, at: str, now:
     shown = [row for row in found if all(getattr(row, field) == value for field, value in wanted.items())]
     if query.get("format") == "text":
         return 200, _table(shown, now), "text/plain; charset=utf-8"
-    document = {"time": at, "addresses": [_json(row, now) for row in shown]}
+    document = {"time": at, **process, "addresses": [_json(row, now) for row in shown]}
     return 200, json.dumps(document, indent=2) + "\n", "application/json"
 
 

@@ -4,6 +4,7 @@ Series of an ExternalService end with it, or with its ownership; all others live
 """
 
 import platform
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -16,6 +17,8 @@ from app.api.version import VERSION
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.reflector import Reflector
+from probe_sidecar.membership.alone import Alone
+from probe_sidecar.membership.replica import Replica
 from probe_sidecar.prober.manager import ProbedParent, ProberManager
 from probe_sidecar.prober.tally import Durations, Tally
 from probe_sidecar.probes.engine import ProbeEngine
@@ -28,12 +31,13 @@ OF_PARENT = ("namespace", "name")
 class Parts:
     """The parts of the sidecar that count."""
 
-    client: KubeClient
+    clients: Sequence[KubeClient]
     reflectors: Sequence[Reflector]
     manager: ProberManager
     engine: ProbeEngine
     publisher: StatusPublisher
     events: EventRecorder | None
+    membership: Alone | Replica
 
 
 def registry(parts: Parts, *, addresses: bool) -> CollectorRegistry:
@@ -63,7 +67,8 @@ class _Sidecar(Collector):
         yield from _of_status(self._parts.publisher)
         if self._parts.events is not None:
             yield _of_events(self._parts.events)
-        yield from _of_api(self._parts.client, self._parts.reflectors)
+        yield from _of_membership(self._parts.membership)
+        yield from _of_api(self._parts.clients, self._parts.reflectors)
 
 
 def _build() -> Metric:
@@ -169,6 +174,7 @@ def _of_schedule(manager: ProberManager) -> Iterator[Metric]:
 def _of_engine(engine: ProbeEngine, manager: ProberManager) -> Iterator[Metric]:
     yield GaugeMetricFamily("eso_probes_in_flight", "Probes that hold a connection now.", engine.in_flight)
     yield GaugeMetricFamily("eso_probes_waiting", "Probes that wait for a place among those.", engine.waiting)
+    yield CounterMetricFamily("eso_probes_delayed", "Probes that had to wait for a place.", engine.delayed)
     yield GaugeMetricFamily("eso_probes_limit", "How many probes may hold a connection at once.", engine.limit)
     yield CounterMetricFamily(
         "eso_prober_faults", "Probes that failed for reasons of the prober's own, held against nobody.",
@@ -198,6 +204,9 @@ def _of_status(publisher: StatusPublisher) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "eso_status_reasserts", "Writes of a status that had been written before, and overwritten.", counts.reasserts
     )
+    yield CounterMetricFamily(
+        "eso_status_throttled", "Times that the own rate limit held status writes back.", counts.throttled
+    )
 
 
 def _of_events(recorder: EventRecorder) -> Metric:
@@ -212,13 +221,25 @@ def _of_events(recorder: EventRecorder) -> Metric:
     return family
 
 
-def _of_api(client: KubeClient, reflectors: Sequence[Reflector]) -> Iterator[Metric]:
+def _of_membership(membership: Alone | Replica) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "eso_working", "1: this replica may probe and publish. 0: its Lease could not be renewed.",
+        membership.problem is None,
+    )  # fmt: skip
+    yield GaugeMetricFamily("eso_replicas", "Replicas that share the work, as seen from here.", membership.replicas)
+    family = CounterMetricFamily("eso_lease_renewals", "Renewals of the own Lease: ok, failed.", labels=("outcome",))
+    family.add_metric(("ok",), membership.renewals)
+    family.add_metric(("failed",), membership.failures)
+    yield family
+
+
+def _of_api(clients: Sequence[KubeClient], reflectors: Sequence[Reflector]) -> Iterator[Metric]:
     family = CounterMetricFamily(
         "eso_api_requests",
         'Requests to the API server by method and status; "none": no answer.',
         labels=("method", "code"),
     )
-    for (method, status), count in sorted(client.requests.items()):
+    for (method, status), count in sorted(sum((client.requests for client in clients), Counter()).items()):
         family.add_metric((method, str(status or "none")), count)
     yield family
     yield CounterMetricFamily("eso_lists", "LISTs of ExternalServices.", sum(one.lists for one in reflectors))

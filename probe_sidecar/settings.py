@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from app.api.environment import CommonSettings, split
@@ -32,8 +32,28 @@ class Settings(CommonSettings):
     concurrent_writes: int = Field(default=32, ge=1, le=1_000, description="a number from 1 to 1000")
     address_metrics: bool = Field(default=True, description="true, or false for no metric with a series an address")
     events: bool = Field(default=True, description="true, or false for no Events on transitions")
+    api_qps: float = Field(default=200, gt=0, le=10_000, description="requests a second, such as 200")
+    api_burst: int = Field(default=400, ge=1, le=100_000, description="requests at once, such as 400")
+    lease_namespace: str = Field(
+        default="", pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", description="the namespace of the Leases, its own"
+    )
+    pod_name: str = Field(
+        default="",
+        max_length=200,
+        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$",
+        validate_default=True,
+        description="the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there",
+    )
+    lease_seconds: int = Field(default=15, ge=3, le=300, description="seconds from 3 to 300")
 
     @field_validator("ca_sources", mode="before")
     @classmethod
     def _split_sources(cls, value: object) -> object:
         return split(value)
+
+    @field_validator("pod_name")
+    @classmethod
+    def _both_or_neither(cls, value: str, info: ValidationInfo) -> str:
+        if bool(value) is not bool(info.data.get("lease_namespace", value)):
+            raise ValueError
+        return value

@@ -1,4 +1,4 @@
-"""The sidecar as a whole: watch -> probe -> publish, wired together and given a life.
+"""The sidecar as a whole: watch -> probe -> publish what is ours, wired together and given a life.
 
 Reads no environment and no command line; that is `__main__`.
 """
@@ -6,6 +6,7 @@ Reads no environment and no command line; that is `__main__`.
 import asyncio
 import logging
 import platform
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ from app.api.v1alpha1 import GROUP, PLURAL, VERSION, ExternalService
 from probe_sidecar.events.note import notes
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import CONTENT_TYPE, exposition
-from probe_sidecar.kube.client import KubeClient, Resource
+from probe_sidecar.kube.client import KubeClient, Resource, TokenBucket
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.live import rows, status_page
+from probe_sidecar.membership.alone import Alone
+from probe_sidecar.membership.replica import Replica
 from probe_sidecar.metrics import Parts, registry
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.results import Results
@@ -40,6 +43,12 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 
 EXTERNAL_SERVICES = Resource(GROUP, VERSION, PLURAL)
+
+TAKEN_AT_ONCE = 20
+"""ExternalServices of a takeover that are begun before the probes of others get their turn again."""
+
+CLOSING_SECONDS = 0.5
+"""For what is ready to be published at the end; with the Lease's release and the pages it stays below a second."""
 
 STALLED_SECONDS = 60.0
 """A schedule so far behind means that the event loop is stuck: the liveness probe asks for a restart."""
@@ -64,16 +73,31 @@ class Reading:
 
 
 class Sidecar:
-    """One prober process. `dial` maps an address to the one really connected to (identity but in the playground)."""
+    """One prober process. `dial` maps an address to the one really connected to (identity but in the playground).
 
-    def __init__(self, client: KubeClient, settings: Settings, *, dial: Callable[[str], str] = str) -> None:
+    `leases` is a client with connections of its own (default: `client`), so that no outage, however many writes it
+    brings, holds up the renewal of the Lease. Both are closed at the end.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        settings: Settings,
+        *,
+        leases: KubeClient | None = None,
+        dial: Callable[[str], str] = str,
+    ) -> None:
         loop = asyncio.get_running_loop()
-        self._client = client
-        self._policy = settings.policy
         self._loop = loop
+        self._client = client
+        self._leases = leases or client
+        self._gained: deque[str] = deque()
         self._listed = False
+        self._policy = settings.policy
         self._readings: dict[str, Reading] = {}
         self._newcomers: set[str] = set()
+        self.membership = membership(self._leases, settings)
+        self.membership.listen(self._reassign)
         self.results = Results()
         self.engine = ProbeEngine(loop, limit=settings.concurrent_probes)
         self.trust = TrustStore(
@@ -93,10 +117,15 @@ class Sidecar:
             trust=self.trust.context,
             on_due=lambda: self.ticker.arm(),  # noqa: PLW0108 - the ticker comes next
         )
-        self.ticker = Ticker(loop, self.manager, settings.tick_milliseconds / 1_000)
+        self.ticker = Ticker(loop, self.manager, settings.tick_milliseconds / 1_000, self.membership.check)
         self.events = EventRecorder(client, platform.node()) if settings.events else None
         self.publisher = StatusPublisher(
-            client, EXTERNAL_SERVICES, self._wanted, limit=settings.concurrent_writes, on_news=self._tell
+            client,
+            EXTERNAL_SERVICES,
+            self._wanted,
+            limit=settings.concurrent_writes,
+            tokens=TokenBucket(settings.api_qps, settings.api_burst, loop.time),
+            on_news=self._tell,
         )
         self.reflector = Reflector(client, EXTERNAL_SERVICES, self._observe, namespace=settings.namespace or None)
         self.pages = PageServer(
@@ -110,7 +139,15 @@ class Sidecar:
             host=settings.health_listen_host,
             port=settings.health_listen_port,
         )
-        parts = Parts(client, (self.reflector,), self.manager, self.engine, self.publisher, self.events)
+        parts = Parts(
+            clients=(client,) if leases is None else (client, leases),
+            reflectors=(self.reflector,),
+            manager=self.manager,
+            engine=self.engine,
+            publisher=self.publisher,
+            events=self.events,
+            membership=self.membership,
+        )
         self._registry = registry(parts, addresses=settings.address_metrics)
         self.results.listen(self.publisher.wake)
 
@@ -124,33 +161,49 @@ class Sidecar:
                 watching = group.create_task(self.reflector.run(), name="reflector")
                 telling = group.create_task(self.events.run(), name="events") if self.events else None
                 trusting = group.create_task(self.trust.run(), name="trust")
+                belonging = group.create_task(self.membership.run(), name="membership")
                 await stop.wait()
                 watching.cancel()
                 trusting.cancel()
                 self.ticker.close()
-                await self.publisher.close()
+                await self.publisher.close(CLOSING_SECONDS)
                 await publishing
+                belonging.cancel()
                 if telling is not None:
                     telling.cancel()
         finally:
             self.ticker.close()
             self.engine.close()
+            # After the last write and probe, for the others begin as soon as they see it.
+            await self.membership.release()
             await self.pages.stop()
             await self._client.close()
+            await self._leases.close()
 
     def _observe(self, objects: Mapping[str, Object], changed: frozenset[str]) -> None:
         first, self._listed = not self._listed, True
         for uid in changed:
             raw = objects.get(uid)
-            if raw is None:
-                self._readings.pop(uid, None)
-                self._newcomers.discard(uid)
-                self.manager.release(uid)
+            if raw is None or not self.membership.owns(uid):
+                self._drop(uid)
             else:
-                if uid not in self._readings and not raw.get("status"):
-                    self._await_first_status(uid)
-                self._apply(uid, raw, spread_starts=first)
-            self.publisher.observe(uid, raw)
+                self._work_for(uid, raw, spread_starts=first)
+
+    def _reassign(self) -> None:
+        """The membership has changed: put down at once what is not ours any more, begin with the rest bit by bit."""
+        for uid in [uid for uid in self._readings if not self.membership.owns(uid)]:
+            self._drop(uid)
+        self._gained = deque(uid for uid in self.reflector.objects if uid not in self._readings)
+        self._take_over()
+
+    def _take_over(self) -> None:
+        for _ in range(min(TAKEN_AT_ONCE, len(self._gained))):
+            uid = self._gained.popleft()
+            raw = self.reflector.objects.get(uid)
+            if raw is not None and uid not in self._readings and self.membership.owns(uid):
+                self._work_for(uid, raw, spread_starts=True)
+        if self._gained:
+            self._loop.call_soon(self._take_over)
 
     def _await_first_status(self, uid: str) -> None:
         self._newcomers.add(uid)
@@ -160,13 +213,24 @@ class Sidecar:
         self._newcomers.discard(uid)
         self.publisher.wake(uid)
 
-    def _apply(self, uid: str, raw: Object, *, spread_starts: bool) -> None:
+    def _work_for(self, uid: str, raw: Object, *, spread_starts: bool) -> None:
+        if uid not in self._readings and not raw.get("status"):
+            self._await_first_status(uid)
         reading = self._read(uid, raw)
         if reading.parent is None:
             self.manager.release(uid)
+        elif self.manager.manages(uid):
+            self.manager.follow(uid, known_addresses(raw))
+            self.manager.apply(reading.parent, {}, spread_starts=False)
         else:
-            known = {} if self.manager.manages(uid) else known_addresses(raw)
-            self.manager.apply(reading.parent, known, spread_starts=spread_starts)
+            self.manager.apply(reading.parent, known_addresses(raw), spread_starts=spread_starts)
+        self.publisher.observe(uid, raw)
+
+    def _drop(self, uid: str) -> None:
+        self._readings.pop(uid, None)
+        self._newcomers.discard(uid)
+        self.manager.release(uid)
+        self.publisher.observe(uid, None)
 
     def _read(self, uid: str, raw: Object) -> Reading:
         """The spec, parsed once for each generation of it."""
@@ -184,8 +248,11 @@ class Sidecar:
         reading = self._readings.get(uid)
         if reading is None or reading.generation != raw["metadata"].get("generation"):
             return None  # a newer version than the watch has shown: its own event is on the way
+        if not self.membership.owns(uid):
+            return None
         if reading.parent is None:
             return rejected_status(raw, reading.problem, rfc3339())
+        self.manager.follow(uid, known_addresses(raw))
         results = self.results.get(uid)
         if (
             uid in self._newcomers
@@ -218,7 +285,9 @@ class Sidecar:
     def _status(self, query: Query) -> Answer:
         parents = (reading.parent for uid, reading in self._readings.items() if self.manager.manages(uid))
         shown = rows(filter(None, parents), self.manager.targets(), self._policy)
-        return Answer(*status_page(shown, query, at=rfc3339(), now=asyncio.get_running_loop().time()))
+        probes = {"limit": self.engine.limit, "inFlight": self.engine.in_flight, "waiting": self.engine.waiting}
+        process = {"replica": self.membership.shown(), "probes": probes | {"delayed": self.engine.delayed}}
+        return Answer(*status_page(shown, query, at=rfc3339(), now=self._loop.time(), process=process))
 
     async def _metrics(self, _query: Query) -> Answer:
         return Answer(200, await exposition(self._registry.collect()), CONTENT_TYPE)
@@ -228,7 +297,23 @@ class Sidecar:
         return None if behind < STALLED_SECONDS else f"the schedule is {behind:.0f} s behind"
 
     def _unready(self) -> str | None:
-        return None if self.reflector.synced else "the first list of ExternalServices has not arrived yet"
+        """Ready once it works, and from then on: an API outage must not take the hook, in the same Pod, with it."""
+        if not self.reflector.synced:
+            return "the first list of ExternalServices has not arrived yet"
+        return None if self.membership.joined else self.membership.problem
+
+
+def membership(client: KubeClient, settings: Settings) -> Alone | Replica:
+    """With a Pod name one of many replicas, without one the only one."""
+    if not settings.pod_name:
+        return Alone()
+    return Replica(
+        client,
+        pod=settings.pod_name,
+        namespace=settings.lease_namespace,
+        works_in=settings.namespace,
+        seconds=settings.lease_seconds,
+    )
 
 
 def read(raw: Object) -> Reading:

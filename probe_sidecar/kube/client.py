@@ -16,8 +16,20 @@ import orjson
 from probe_sidecar.kube.backoff import Backoff
 from probe_sidecar.kube.credentials import Access
 from probe_sidecar.kube.errors import GARBAGE, TIMEOUT, UNREACHABLE, ApiError, from_response
+from probe_sidecar.kube.tokens import TokenBucket
 
-__all__ = ["GARBAGE", "TIMEOUT", "UNREACHABLE", "ApiError", "Backoff", "KubeClient", "Object", "Resource", "connect"]
+__all__ = [
+    "GARBAGE",
+    "TIMEOUT",
+    "UNREACHABLE",
+    "ApiError",
+    "Backoff",
+    "KubeClient",
+    "Object",
+    "Resource",
+    "TokenBucket",
+    "connect",
+]
 
 Object = dict[str, Any]
 Objects = list[Object]
@@ -71,25 +83,39 @@ def patch_request(
     return Request("PATCH", resource.path(namespace, name, subresource), (), orjson.dumps(ops), JSON_PATCH)
 
 
-def list_request(resource: Resource, namespace: str | None, page: str | None, limit: int | None = PAGE) -> Request:
-    """One page of a LIST. Without resourceVersion: the newest state, so never older than what was seen before."""
-    query = [("limit", str(limit))] if limit is not None else []
+def list_request(
+    resource: Resource, namespace: str | None, page: str | None, limit: int | None = PAGE, labels: str = ""
+) -> Request:
+    """One page of a LIST. Without resourceVersion: the newest state, so never older than what was seen before.
+
+    `labels` is a label selector; empty: all.
+    """
+    query = _selected(labels)
+    if limit is not None:
+        query.append(("limit", str(limit)))
     if page is not None:
         query.append(("continue", page))
     return Request("GET", resource.path(namespace), tuple(query))
 
 
-def watch_request(resource: Resource, namespace: str | None, version: str, seconds: int) -> Request:
+def watch_request(resource: Resource, namespace: str | None, version: str, seconds: int, labels: str = "") -> Request:
     """A watch from `version` on that the server ends after `seconds`; always with a version, always with bookmarks.
 
     Without a version the server would begin with synthetic ADDED events whose versions do not ascend.
     """
     query = ("watch", "true"), ("resourceVersion", version), ("allowWatchBookmarks", "true")
-    return Request("GET", resource.path(namespace), (*query, ("timeoutSeconds", str(seconds))))
+    return Request("GET", resource.path(namespace), (*_selected(labels), *query, ("timeoutSeconds", str(seconds))))
 
 
-def connect(access: Access) -> "KubeClient":
-    """A client for `access`. HTTP/2 off, the environment's proxies ignored, every time-out explicit."""
+def _selected(labels: str) -> list[tuple[str, str]]:
+    return [("labelSelector", labels)] if labels else []
+
+
+def connect(access: Access, deadline: float = REQUEST_SECONDS) -> "KubeClient":
+    """A client for `access` with connections of its own. HTTP/2 off, the environment's proxies ignored.
+
+    `deadline` is for one request, in seconds.
+    """
     return KubeClient(
         httpx.AsyncClient(
             base_url=access.server,
@@ -101,14 +127,18 @@ def connect(access: Access) -> "KubeClient":
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=40, keepalive_expiry=30.0),
         ),
         server_name=access.server_name,
+        deadline=deadline,
     )
 
 
 class KubeClient:
     """Sends requests to one API server; raises ApiError and nothing else for whatever goes wrong on the way."""
 
-    def __init__(self, http: httpx.AsyncClient, server_name: str | None = None) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, server_name: str | None = None, deadline: float = REQUEST_SECONDS
+    ) -> None:
         self._http = http
+        self._deadline = deadline
         self._extensions = {"sni_hostname": server_name} if server_name else {}
         self.requests: Counter[tuple[str, int]] = Counter()
         """Requests so far by method and HTTP status; 0: no answer."""
@@ -125,53 +155,59 @@ class KubeClient:
         """Create an object (Events, Leases); ApiError 409 when the name is taken."""
         return await self.send(Request("POST", resource.path(namespace), (), orjson.dumps(body)))
 
-    async def replace(self, resource: Resource, namespace: str | None, name: str, body: Object) -> Object:
-        """Replace an object (Leases), guarded by the resourceVersion within `body`."""
-        return await self.send(Request("PUT", resource.path(namespace, name), (), orjson.dumps(body)))
-
-    async def delete(self, resource: Resource, namespace: str | None, name: str) -> None:
-        """Delete an object; ApiError 404 when it is gone already."""
-        await self.send(Request("DELETE", resource.path(namespace, name)))
-
     async def patch(self, resource: Resource, namespace: str | None, name: str, ops: Sequence[Object]) -> Object:
-        """JSON Patch of an object (Events); answers it as stored."""
+        """JSON Patch of an object (Leases, Events); answers it as stored."""
         return await self.send(patch_request(resource, namespace, name, ops))
+
+    async def delete(self, resource: Resource, namespace: str | None, name: str, version: str | None = None) -> None:
+        """Delete an object; ApiError 404 when it is gone already, 409 when `version` is not its version any more."""
+        body = None if version is None else orjson.dumps({"preconditions": {"resourceVersion": version}})
+        await self.send(Request("DELETE", resource.path(namespace, name), (), body))
 
     async def patch_status(self, resource: Resource, namespace: str | None, name: str, ops: Sequence[Object]) -> Object:
         """JSON Patch of the status subresource; answers the whole object as stored."""
         return await self.send(patch_request(resource, namespace, name, ops, "status"))
 
-    async def list(self, resource: Resource, namespace: str | None = None) -> tuple[Objects, str]:
-        """All objects and the resourceVersion of the set, page by page.
+    async def list(self, resource: Resource, namespace: str | None = None, labels: str = "") -> tuple[Objects, str]:
+        """All objects (that the selector `labels` matches) and the resourceVersion of the set, page by page.
 
         When a continue token expires under way (410), one LIST in a single page follows, as in client-go's pager.
         """
         try:
-            return await self._pages(resource, namespace)
+            return await self._pages(resource, namespace, labels)
         except ApiError as error:
             if error.status != 410:
                 raise
-        return _items(await self.send(list_request(resource, namespace, None, limit=None), LIST_SECONDS))[:2]
+        whole = list_request(resource, namespace, None, limit=None, labels=labels)
+        return _items(await self.send(whole, LIST_SECONDS))[:2]
 
-    async def _pages(self, resource: Resource, namespace: str | None) -> tuple[Objects, str]:
+    async def _pages(self, resource: Resource, namespace: str | None, labels: str) -> tuple[Objects, str]:
         objects: Objects = []
         page: str | None = None
         for _ in range(MAX_PAGES):
-            found, version, page = _items(await self.send(list_request(resource, namespace, page), LIST_SECONDS))
+            request = list_request(resource, namespace, page, labels=labels)
+            found, version, page = _items(await self.send(request, LIST_SECONDS))
             objects += found
             if page is None:
                 return objects, version
         raise ApiError(200, GARBAGE, f"the list of {resource.plural} has no end")
 
     async def watch(
-        self, resource: Resource, version: str, *, seconds: int, idle: float, namespace: str | None = None
+        self,
+        resource: Resource,
+        version: str,
+        *,
+        seconds: int,
+        idle: float,
+        namespace: str | None = None,
+        labels: str = "",
     ) -> AsyncGenerator[bytes, None]:
         """The lines of a watch, until the server ends it.
 
         Raises ApiError: the server's own; TIMEOUT after `idle` seconds without a byte; UNREACHABLE when cut.
         A line without its end was cut, and is dropped.
         """
-        request = watch_request(resource, namespace, version, seconds)
+        request = watch_request(resource, namespace, version, seconds, labels)
         timeout = httpx.Timeout(CONNECT_SECONDS, read=idle)
         answered = False
         try:
@@ -186,9 +222,9 @@ class KubeClient:
             self.requests["GET", 0] += not answered
             raise _translated(error) from error
 
-    async def send(self, request: Request, deadline: float = REQUEST_SECONDS) -> Object:
+    async def send(self, request: Request, deadline: float | None = None) -> Object:
         """Send one request and read the object it answers; `deadline` seconds span the whole exchange."""
-        response = await self._answer(request, deadline)
+        response = await self._answer(request, self._deadline if deadline is None else deadline)
         self.requests[request.method, response.status_code] += 1
         if not response.is_success:
             raise from_response(response.status_code, response.headers, response.content)

@@ -39,8 +39,10 @@ class Reflector:
     """Calls `on_change(objects by uid, uids that came, changed or vanished)` after every change.
 
     The first call comes with the first LIST, also when that is empty. The mapping is the live copy: read it during the
-    call, don't keep it. What `on_change` raises ends `run`. `clock` is monotonic, in seconds. `synced` says that a LIST
-    has come through, `last_contact` when the API server was last heard of; `lists`, `watches` and `failures` count.
+    call, don't keep it; `objects` is always the present one. What `on_change` raises ends `run`. `clock` is monotonic,
+    in seconds. `labels` is a label selector. A watch silent for `idle` seconds is dead; `longest_pause` is in seconds.
+    `synced` says that a LIST has come through, `last_contact` when the API server was last heard of; `lists`, `watches`
+    and `failures` count.
     """
 
     def __init__(
@@ -50,6 +52,9 @@ class Reflector:
         on_change: OnChange,
         *,
         namespace: str | None = None,
+        labels: str = "",
+        idle: float = IDLE_SECONDS,
+        longest_pause: float = LONGEST_PAUSE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = uniform,
@@ -58,10 +63,12 @@ class Reflector:
         self._resource = resource
         self._on_change = on_change
         self._namespace = namespace
+        self._labels = labels
+        self._idle = idle
         self._clock = clock
         self._sleep = sleep
         self._random = random
-        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, random)
+        self._backoff = Backoff(FIRST_PAUSE, longest_pause, random)
         self._objects: dict[str, Object] = {}
         self._version: str | None = None  # where to watch from; None: only a LIST can tell
         self.synced = False
@@ -75,6 +82,11 @@ class Reflector:
     def silence(self) -> float:
         """Seconds since the API server was last heard of; since the start, if it never was."""
         return self._clock() - (self._born if self.last_contact is None else self.last_contact)
+
+    @property
+    def objects(self) -> Mapping[str, Object]:
+        """What is there, by uid, as last seen."""
+        return self._objects
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -98,7 +110,7 @@ class Reflector:
 
     async def _list(self) -> str:
         self.lists += 1
-        found, version = await self._client.list(self._resource, self._namespace)
+        found, version = await self._client.list(self._resource, self._namespace, self._labels)
         self._touch()
         fresh = {_uid(item): item for item in found}
         changed = {uid for uid, item in fresh.items() if self._differs(uid, item)} | (self._objects.keys() - fresh)
@@ -112,7 +124,12 @@ class Reflector:
         self.watches += 1
         seconds = round(WATCH_SECONDS * (1 + self._random() / 4))
         lines = self._client.watch(
-            self._resource, version, seconds=seconds, idle=IDLE_SECONDS, namespace=self._namespace
+            self._resource,
+            version,
+            seconds=seconds,
+            idle=self._idle,
+            namespace=self._namespace,
+            labels=self._labels,
         )
         async with aclosing(lines):
             async for line in lines:

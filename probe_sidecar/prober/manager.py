@@ -128,7 +128,9 @@ class ProberManager:
         for ip in self._probed(spec):
             target = before.get(ip)
             if target is None or target.probe != spec.readinessProbe:
+                inherited = target.inherited if target else held is None
                 target = self._begin(parent, states[ip], tally, spread_starts)
+                target.inherited = inherited
             targets[ip] = target
         self._parents[uid] = ProbedParent(parent.metadata.namespace, parent.metadata.name, spec, targets, tally)
         self._end(uid, before, targets)
@@ -147,6 +149,15 @@ class ProberManager:
             if waited and target.prepared is not None:
                 self._plan(target, self._clock())
         self._on_due()
+
+    def follow(self, uid: str, known: Mapping[str, AddressStatus]) -> None:
+        """Take from the status what no probe of ours has judged yet (R6): its last owner may have written since."""
+        held = self._parents.get(uid)
+        for target in held.targets.values() if held else ():
+            found = known.get(target.ip) if target.inherited else None
+            if found is not None:
+                target.state = _adopt(found)
+                self._results.follow(uid, target.state)
 
     def release(self, uid: str) -> None:
         """Stop probing for `uid`: it is gone, or no longer ours. What was known of it is forgotten."""
@@ -275,7 +286,7 @@ class ProberManager:
             self._start(target)
 
     def _judge(self, target: Target, ready: bool, message: str) -> None:
-        state = target.state
+        state, target.inherited = target.state, False
         if state.ready is ready and state.reason in {"ProbeSucceeded", "ProbeFailed"}:
             return
         target.state = AddressStatus(

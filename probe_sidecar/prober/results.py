@@ -31,6 +31,10 @@ class Results:
             held[address.ip] = address
             self._tell(uid)
 
+    def follow(self, uid: str, address: AddressStatus) -> None:
+        """Take over what the status itself says. Nobody is told: there is nothing to publish."""
+        self._latest.setdefault(uid, {})[address.ip] = address
+
     def drop(self, uid: str, ip: str) -> None:
         """Forget one address: it has left the spec, or is no longer probed."""
         if self._latest.get(uid, {}).pop(ip, None) is not None:

@@ -17,7 +17,8 @@ class Target:
     """Lives as long as its address stands in the spec with the same probe; `state` outlives a probe edit (D7).
 
     `held_tick` is the kubelet's one-place ticker channel: a tick that comes while a probe runs starts the next one
-    when that ends; further ticks are lost. `due` and `last_at` are seconds of the manager's clock.
+    when that ends; further ticks are lost. `inherited`: the state is another prober's, and none of ours has judged yet
+    (R6). `due` and `last_at` are seconds of the manager's clock.
     Without `prepared` it cannot be probed, and `problem` says why (a CA that is not there): it keeps its state.
     """
 
@@ -35,6 +36,7 @@ class Target:
     problem: str = ""
     held_tick: bool = False
     retired: bool = False
+    inherited: bool = False
     last: Outcome | None = None
     last_seconds: float = 0.0
     last_at: float = 0.0

@@ -2,21 +2,29 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 
 from probe_sidecar.prober.manager import ProberManager
 
 
 class Ticker:
-    """Calls `manager.tick` on multiples of `resolution` seconds (0: exactly when due).
+    """Calls `manager.tick` on multiples of `resolution` seconds (0: exactly when due), and `before` before it.
 
     Ticks of 10 ms cost a third less CPU than waking for every probe, for a lateness that no period notices
     (docs/performance.md).
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, manager: ProberManager, resolution: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        manager: ProberManager,
+        resolution: float,
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
         self._loop = loop
         self._manager = manager
         self._resolution = resolution
+        self._before = before
         self._timer: asyncio.TimerHandle | None = None
 
     def arm(self) -> None:
@@ -44,6 +52,7 @@ class Ticker:
 
     def _tick(self) -> None:
         self._timer = None
+        self._before()
         self._manager.tick()
         self.arm()
 

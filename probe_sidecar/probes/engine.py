@@ -29,6 +29,8 @@ HEARTBEAT: Final = 0.05
 RECEIVE: Final = 16_384
 ANSWER_LIMIT: Final = 1 << 20
 """Bytes that one conversation may receive; every protocol is done long before, unless the peer floods it."""
+COMPLAINT_SECONDS: Final = 60.0
+"""Between two log lines that say that probes wait for a place."""
 RESERVED_DESCRIPTORS: Final = 128
 """Left to the API client, the health server, the standard streams."""
 HIGHEST_LIMIT: Final = 16_384
@@ -98,7 +100,10 @@ class ProbeHandle:
 
 
 class ProbeEngine:
-    """Runs probes. `limit` bounds those in flight (default: what RLIMIT_NOFILE leaves); the others wait."""
+    """Runs probes. `limit` bounds those in flight (default: what RLIMIT_NOFILE leaves); the others wait.
+
+    `delayed` counts those that had to. Waiting is no evidence: a probe's time-out begins when it connects (R7).
+    """
 
     def __init__(
         self,
@@ -120,6 +125,8 @@ class ProbeEngine:
         self._dispatching = False
         self._cancelled: list[socket.SocketType] = []  # to close after the batch of events
         self._closed = False
+        self._complained_at = float("-inf")
+        self.delayed = 0
 
     @property
     def limit(self) -> int:
@@ -148,7 +155,7 @@ class ProbeEngine:
         if probe.hop is None:
             self._loop.call_soon(self._deliver, handle, probe.refusal or _fault("nothing to probe"))
         elif len(self._flights) >= self._limit:
-            self._waiting[handle] = None
+            self._delay(handle)
         else:
             self._launch(handle, probe.hop)
         return handle
@@ -172,6 +179,19 @@ class ProbeEngine:
         self._poller.close()
 
     # A probe's way: launch, connect, [advance: begin, send, receive]..., finish.
+
+    def _delay(self, handle: ProbeHandle) -> None:
+        self._waiting[handle] = None
+        self.delayed += 1
+        now = monotonic()
+        if now - self._complained_at >= COMPLAINT_SECONDS:
+            self._complained_at = now
+            _log.warning(
+                "all %d places for probes are taken, %d probes have had to wait: raise the limit of open files, or "
+                "ESO_CONCURRENT_PROBES, or the number of replicas",
+                self._limit,
+                self.delayed,
+            )
 
     def _launch(self, handle: ProbeHandle, hop: Hop) -> None:
         now = self._note_absence()

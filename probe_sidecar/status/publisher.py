@@ -14,7 +14,7 @@ from math import inf
 from random import random as uniform
 
 from app.api.logs import about
-from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Resource
+from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Resource, TokenBucket
 from probe_sidecar.status.patch import patch, same
 from probe_sidecar.status.stored import essence, older, place, version, whole
 
@@ -43,6 +43,7 @@ class Counters:
     reasserts: int = 0  # writes of what had been written before and was overwritten
     vanished: int = 0  # 404: deleted while we wrote
     errors: int = 0
+    throttled: int = 0  # times that our own rate limit held the writes back
 
 
 @dataclass(slots=True, eq=False)
@@ -71,8 +72,9 @@ class StatusPublisher:
 
     `wanted(raw)` gives the whole desired status of an object as read, or None: not ours, or not to be judged now. It is
     called as late as possible, so that whatever came meanwhile goes out in one write. `limit` bounds the requests in
-    flight over all objects, one at most for each. `on_news(before, after)` hears of each write that told something
-    new, not of what was only written again. `clock` is monotonic, in seconds.
+    flight over all objects, one at most for each; `tokens` how many begin in a second (None: any number).
+    `on_news(before, after)` hears of each write that told something new, not of what was only written again. `clock` is
+    monotonic, in seconds.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class StatusPublisher:
         wanted: Callable[[Object], Object | None],
         *,
         limit: int = 32,
+        tokens: TokenBucket | None = None,
         on_news: Callable[[Object, Object], None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -91,6 +94,7 @@ class StatusPublisher:
         self._resource = resource
         self._wanted = wanted
         self._limit = limit
+        self._tokens = tokens
         self._on_news = on_news
         self._clock = clock
         self._sleep = sleep
@@ -143,7 +147,7 @@ class StatusPublisher:
                 while not (self._closing and not self._ready and not self._requests):
                     await self._changed.wait()
                     self._changed.clear()
-                    while self._ready and len(self._requests) < self._limit:
+                    while self._ready and len(self._requests) < self._limit and self._may_ask():
                         parent = next(iter(self._ready))
                         del self._ready[parent]
                         self._consider(parent)
@@ -237,6 +241,17 @@ class StatusPublisher:
         self._ready.pop(parent, None)
         self._stop_timer(parent)
 
+    def _may_ask(self) -> bool:
+        """Whether the rate limit lets a request begin; if not, `run` looks again when it does.
+
+        Asked before anything is decided: who waits for a token must not send what was wanted before the wait.
+        """
+        wait = self._tokens.wait() if self._tokens is not None else 0.0
+        if wait > 0:
+            self.counters.throttled += 1
+            asyncio.get_running_loop().call_later(wait, self._changed.set)
+        return wait == 0
+
     # -- waiting ------------------------------------------------------------------------------------------------------
 
     def _wake_at(self, parent: _Parent, due: float) -> None:
@@ -262,6 +277,8 @@ class StatusPublisher:
     def _start(self, parent: _Parent, request: Callable[[], Awaitable[None]]) -> None:
         self._stop_timer(parent)
         parent.busy, parent.dirty = True, False
+        if self._tokens is not None:
+            self._tokens.take()
         task = self._group.create_task(self._guarded(parent, request))
         self._requests.add(task)
         task.add_done_callback(partial(self._ended, parent))

@@ -13,8 +13,10 @@ from app.api import v1alpha1
 from app.api.invalid import admission_problems, unknown_fields
 from app.api.version import VERSION
 from app.render import render
+from app.serving import SHUTDOWN_SECONDS
 from app.settings import Settings as HookSettings
 from app.sync import SyncOptions
+from probe_sidecar.membership.lease import LEASES
 from probe_sidecar.settings import Settings as SidecarSettings
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "metacontroller"
@@ -153,6 +155,40 @@ def test_the_sidecar_may_read_external_services_patch_their_status_tell_of_it_an
         {"apiGroups": [v1alpha1.GROUP], "resources": ["externalservices/status"], "verbs": ["patch"]},
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
     ]
+
+
+def test_the_sidecar_may_keep_leases_in_its_own_namespace_only() -> None:
+    (role,) = (item for item in documents("rbac.yaml") if item["kind"] == "Role")
+    assert role["metadata"]["namespace"] == one("deployment.yaml", "Deployment")["metadata"]["namespace"]
+    assert role["rules"] == [
+        {
+            "apiGroups": [LEASES.group],
+            "resources": [LEASES.plural],
+            "verbs": ["get", "list", "watch", "create", "patch", "delete"],
+        }
+    ]
+    (binding,) = (item for item in documents("rbac.yaml") if item["kind"] == "RoleBinding")
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": OUR_NAME}
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": OUR_NAME, "namespace": OUR_NAME}]
+
+
+def test_replicas_are_told_who_and_where_they_are(pod: dict[str, Any]) -> None:
+    env = {item["name"]: item["valueFrom"]["fieldRef"]["fieldPath"] for item in container(pod, "sidecar")["env"]}
+    assert env == {"ESO_POD_NAME": "metadata.name", "ESO_LEASE_NAMESPACE": "metadata.namespace"}
+    assert {name.removeprefix("ESO_").lower() for name in env} <= set(SidecarSettings.model_fields)
+
+
+def test_a_rollout_never_takes_the_last_one() -> None:
+    spec = one("deployment.yaml", "Deployment")["spec"]
+    assert spec["replicas"] == 2
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    budget = one("disruption.yaml", "PodDisruptionBudget")["spec"]
+    assert budget == {"maxUnavailable": 1, "selector": spec["selector"]}
+
+
+def test_there_is_time_to_drain(pod: dict[str, Any]) -> None:
+    drain = float(one("settings.yaml", "ConfigMap")["data"]["ESO_DRAIN_SECONDS"])
+    assert 0 < drain + SHUTDOWN_SECONDS < pod["terminationGracePeriodSeconds"]
 
 
 def test_metacontroller_may_manage_exactly_the_children(composite: dict[str, Any]) -> None:

@@ -134,6 +134,8 @@ PLURALS = {
     "ServiceAccount": ("/api/v1", "serviceaccounts"),
     "ClusterRole": ("/apis/rbac.authorization.k8s.io/v1", "clusterroles"),
     "ClusterRoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings"),
+    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
     "CustomResourceDefinition": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
     "CompositeController": ("/apis/metacontroller.k8s.io/v1alpha1", "compositecontrollers"),
 }

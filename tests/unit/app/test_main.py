@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,9 +48,9 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[tuple[subprocess.Popen[str], int]]:
+def serving(**variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The process and the hook's port."""
-    with serving_both() as (process, port, _pages):
+    with serving_both(**variables) as (process, port, _pages):
         yield process, port
 
 
@@ -217,6 +218,42 @@ def test_a_running_answer_is_finished_before_the_end() -> None:
         process.send_signal(signal.SIGTERM)
         asking.sendall(body[10:])
         assert asking.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert process.wait(timeout=10) == 0
+
+
+def test_a_rollout_costs_no_request() -> None:
+    """After SIGTERM a client's open connection is answered, with the wish to connect anew, and so is a new one."""
+    body, headers = json.dumps({"parent": PARENT}), {"Content-Type": "application/json"}
+    with (
+        serving(ESO_DRAIN_SECONDS="1") as (process, port),
+        contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as before,
+        contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as after,
+    ):
+        before.request("POST", "/sync", body, headers)
+        answer = before.getresponse()
+        assert (answer.status, answer.getheader("connection"), bool(answer.read())) == (200, None, True)
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        for connection in (before, after):
+            closing = None
+            while closing is None:  # the signal may come in after the first request
+                connection.request("POST", "/sync", body, headers)
+                answer = connection.getresponse()
+                closing = answer.getheader("connection")
+                assert (answer.status, bool(answer.read())) == (200, True)
+            assert closing == "close"
+        assert process.wait(timeout=10) == 0
+        assert 1 <= time.monotonic() - start < 5
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_a_second_sigterm_ends_the_draining() -> None:
+    with serving(ESO_DRAIN_SECONDS="60") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.5)
+        process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
 
 

@@ -20,7 +20,8 @@ AT, NOW = "2026-01-01T00:00:10Z", 1_000.0
 POLICY = AddressPolicy(deny=(ip_network("10.9.0.0/16"),))
 PROBE = {"tcpSocket": {"port": 80}, "failureThreshold": 3, "successThreshold": 2}
 
-page = partial(status_page, at=AT, now=NOW)
+PROCESS = {"replica": {"working": True}}
+page = partial(status_page, at=AT, now=NOW, process=PROCESS)
 
 
 def parent(name: str, *ips: str, probe: Any = PROBE, **spec: Any) -> ExternalService:

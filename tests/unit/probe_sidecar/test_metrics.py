@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.kube.client import KubeClient, Resource, connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.kube.reflector import Reflector
+from probe_sidecar.membership.alone import Alone
+from probe_sidecar.membership.replica import Replica
 from probe_sidecar.metrics import Parts, registry
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.results import Results
@@ -39,7 +42,10 @@ class Rig:
         self.now = 100.0
         self.reflector = Reflector(client, THINGS, lambda *_: None, clock=lambda: self.now)
         self.events = EventRecorder(client, "prober-1")
-        self.parts = Parts(client, (self.reflector,), self.manager, self.engine, self.publisher, self.events)
+        self.replica = Replica(client, pod="a", namespace="operator", clock=lambda: self.now)
+        self.parts = Parts(
+            (client,), (self.reflector,), self.manager, self.engine, self.publisher, self.events, self.replica
+        )
 
     def apply(self, uid: str = "uid-1", name: str = "web", probe: dict[str, Any] | None = None, *ips: str) -> None:
         spec = {"port": 80, "ips": ips or [A, B], "readinessProbe": probe or {"tcpSocket": {"port": 80}}}
@@ -167,7 +173,7 @@ async def test_without_a_probe_nothing_is_counted(rig: Rig) -> None:
 
 
 async def test_the_api_server_is_told_of(rig: Rig) -> None:
-    rig.parts.client.requests.update({("PATCH", 200): 3, ("GET", 0): 1})
+    rig.parts.clients[0].requests.update({("PATCH", 200): 3, ("GET", 0): 1})
     rig.reflector.watches = 2
     assert rig.values("eso_api_requests_total") == {("GET", "none"): 1, ("PATCH", "200"): 3}
     assert rig.values("eso_watches_total") == {(): 2}
@@ -196,7 +202,7 @@ async def test_names_and_help_are_as_promtool_wants_them(rig: Rig) -> None:
     rig.apply()
     spec = {"port": 80, "ips": [A], "readinessProbe": {"tcpSocket": {"port": 80}}, "minReady": 1}
     rig.manager.apply(parent("uid-2", "open", spec), {}, spread_starts=False)
-    rig.parts.client.requests["GET", 200] = 1
+    rig.parts.clients[0].requests["GET", 200] = 1
     for family in rig.families().values():
         assert family.documentation.endswith("."), family.name
         assert family.samples, family.name
@@ -232,3 +238,25 @@ async def test_fail_open_is_told_of_those_that_ask_for_it(rig: Rig) -> None:
         targets[ip].done(Outcome(result, "said"), 0.001)
         seen.append(rig.values("eso_fail_open"))
     assert seen == [{("shop", "open"): told} for told in (0, 0, 1, 0)]
+
+
+async def test_a_replica_tells_whether_it_may_work(rig: Rig) -> None:
+    assert rig.values("eso_working") == {(): 0}
+    assert rig.values("eso_replicas") == {(): 0}
+    rig.replica.renewals, rig.replica.failures = 5, 2
+    assert rig.values("eso_lease_renewals_total") == {("ok",): 5, ("failed",): 2}
+
+
+async def test_the_only_one_always_may(rig: Rig) -> None:
+    rig.parts = replace(rig.parts, membership=Alone())
+    assert rig.values("eso_working") == {(): 1}
+    assert rig.values("eso_replicas") == {(): 1}
+
+
+async def test_requests_of_both_clients_are_counted_together(rig: Rig) -> None:
+    other = connect(plain_url("http://127.0.0.1:1"))
+    rig.parts = replace(rig.parts, clients=(*rig.parts.clients, other))
+    rig.parts.clients[0].requests["GET", 200] += 1
+    other.requests["GET", 200] += 2
+    assert rig.values("eso_api_requests_total") == {("GET", "200"): 3}
+    await other.close()

@@ -14,6 +14,8 @@ def test_defaults_are_for_a_cluster() -> None:
     assert settings.policy == AddressPolicy(deny=PRESETS["metadata"])
     assert (settings.health_listen_host, settings.health_listen_port) == ("0.0.0.0", 8081)
     assert (settings.tick_milliseconds, settings.concurrent_probes, settings.namespace) == (10, None, "")
+    assert (settings.pod_name, settings.lease_namespace, settings.lease_seconds) == ("", "", 15)
+    assert (settings.api_qps, settings.api_burst) == (200, 400)
 
 
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +45,21 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
             "where CAs may be read from: ConfigMap, Secret, or both with a comma between",
             id="no-such-kind",
         ),
+        pytest.param("ESO_LEASE_SECONDS", "1", "seconds from 3 to 300", id="a-lease-too-short"),
+        pytest.param("ESO_API_QPS", "0", "requests a second, such as 200", id="no-requests-at-all"),
+        pytest.param(
+            "ESO_POD_NAME",
+            "pod-1",
+            "the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there",
+            id="a-name-without-a-namespace",
+        ),
+        pytest.param(
+            "ESO_POD_NAME",
+            "Pod_1",
+            "the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there",
+            id="no-name-for-a-lease",
+        ),
+        pytest.param("ESO_LEASE_NAMESPACE", "a.b", "the namespace of the Leases, its own", id="no-namespace"),
         pytest.param("ESO_LOG_LEVEL", "loud", "debug, info, warning or error", id="unknown-level"),
     ],
 )
@@ -59,3 +76,12 @@ def test_cas_come_from_config_maps_unless_secrets_are_allowed(monkeypatch: pytes
     assert load(Settings).ca_sources == ("ConfigMap", "Secret")
     monkeypatch.setenv("ESO_CA_SOURCES", "")
     assert load(Settings).ca_sources == ()
+
+
+def test_a_replica_has_a_name_and_a_place_for_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESO_LEASE_NAMESPACE", "operator")
+    with pytest.raises(InvalidSettings, match=r"^ESO_POD_NAME: write the name of the Pod, where ESO_LEASE_NAMESPACE"):
+        load(Settings)
+    monkeypatch.setenv("ESO_POD_NAME", "external-service-operator-5d8c9f7b6-x2x4z")
+    settings = load(Settings)
+    assert (settings.pod_name, settings.lease_namespace) == ("external-service-operator-5d8c9f7b6-x2x4z", "operator")

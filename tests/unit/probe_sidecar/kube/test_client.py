@@ -157,19 +157,27 @@ async def test_every_failure_is_an_api_error(fault: httpx.Response | Exception, 
 
 
 async def test_the_other_verbs() -> None:
-    client, requests = scripted(*[httpx.Response(200, json=ONE) for _ in range(4)])
+    client, requests = scripted(*[httpx.Response(200, json=ONE) for _ in range(5)])
     assert await client.create(CRS, "shop", ONE) == ONE
-    assert await client.replace(CRS, "shop", "web", ONE) == ONE
+    assert await client.patch(CRS, "shop", "web", []) == ONE
     await client.delete(CRS, "shop", "web")
+    await client.delete(CRS, "shop", "web", "7")
     assert await client.patch_status(CRS, "shop", "web", []) == ONE
     path = "/front/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices"
     assert [(request.method, request.url.path, request.headers.get("content-type")) for request in requests] == [
         ("POST", path, "application/json"),
-        ("PUT", f"{path}/web", "application/json"),
+        ("PATCH", f"{path}/web", "application/json-patch+json"),
         ("DELETE", f"{path}/web", None),
+        ("DELETE", f"{path}/web", "application/json"),
         ("PATCH", f"{path}/web/status", "application/json-patch+json"),
     ]
-    assert [json.loads(request.content or b"null") for request in requests] == [ONE, ONE, None, []]
+    assert [json.loads(request.content or b"null") for request in requests] == [
+        ONE,
+        [],
+        None,
+        {"preconditions": {"resourceVersion": "7"}},
+        [],
+    ]
 
 
 class Chunks(httpx.AsyncByteStream):

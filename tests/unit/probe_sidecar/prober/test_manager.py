@@ -406,3 +406,52 @@ def test_a_new_ca_changes_no_schedule_no_run_and_no_state(rig: Rig) -> None:
     assert target.prepared is not before
     assert (target.run, target.due, rig.advance(5)) == (run, due, [])
     rig.manager.renew("no such uid")
+
+
+def test_what_was_inherited_follows_the_status_until_a_probe_has_judged(rig: Rig) -> None:
+    """A takeover: the last owner's final write may come in after our first look at the status (R6)."""
+    rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded") | known(B, True, "ProbeSucceeded"))
+    rig.manager.follow("uid-1", known(A, False, "ProbeFailed") | known(B, True, "ProbeSucceeded"))
+    assert rig.told() == {A: (False, "ProbeFailed", "m"), B: (True, "ProbeSucceeded", "m")}
+    rig.advance(0)
+    rig.engine.finish(A, OK)
+    rig.engine.finish(B, OK)
+    rig.manager.follow("uid-1", known(A, False, "ProbeFailed") | known(B, False, "ProbeFailed"))
+    assert rig.told() == {A: (True, "ProbeSucceeded", "connected"), B: (True, "ProbeSucceeded", "m")}
+
+
+def test_a_drained_address_that_was_inherited_follows_too(rig: Rig) -> None:
+    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
+    rig.manager.follow("uid-1", known(A, False, "Disabled", serving=False))
+    assert rig.told() == {A: (False, "ProbeFailed", "m")}
+
+
+def test_following_tells_nobody(rig: Rig) -> None:
+    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
+    woken: list[str] = []
+    rig.results.listen(woken.append)
+    rig.manager.follow("uid-1", known(A, False, "ProbeFailed"))
+    assert woken == []
+
+
+def test_a_probe_edit_does_not_make_evidence_of_what_was_inherited(rig: Rig) -> None:
+    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
+    rig.apply(ips=(A,), probe={"periodSeconds": 5})
+    rig.manager.follow("uid-1", known(A, False, "ProbeFailed"))
+    assert rig.told() == {A: (False, "ProbeFailed", "m")}
+
+
+def test_an_address_that_came_under_our_eyes_was_not_inherited(rig: Rig) -> None:
+    """Removed and added again it starts not ready (D7), whatever a status of before says."""
+    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
+    rig.apply(ips=())
+    rig.apply(ips=(A,))
+    rig.manager.follow("uid-1", known(A, True, "ProbeSucceeded"))
+    assert rig.told() == {A: (False, "Pending", "not probed yet")}
+
+
+def test_one_that_is_released_follows_nothing(rig: Rig) -> None:
+    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
+    rig.manager.release("uid-1")
+    rig.manager.follow("uid-1", known(A, False, "ProbeFailed"))
+    assert rig.told() == {}

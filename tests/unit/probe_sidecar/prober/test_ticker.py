@@ -83,6 +83,14 @@ def test_it_is_not_set_anew_for_something_later() -> None:
     assert len(loop.timers) == 1
 
 
+def test_something_can_be_looked_at_before_each_tick() -> None:
+    loop, due = Loop(), Due(1.0)
+    looked: list[int] = []
+    Ticker(cast(Any, loop), cast(Any, due), 0, lambda: looked.append(due.ticks)).arm()
+    loop.timers[0].call()
+    assert (looked, due.ticks) == ([0], 1)
+
+
 def test_each_wake_sets_the_next() -> None:
     loop, due = Loop(), Due(1.0, 2.0)
     ticker(loop, due, 0).arm()

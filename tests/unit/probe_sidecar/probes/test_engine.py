@@ -502,6 +502,19 @@ async def test_no_more_than_the_limit_at_once_and_none_is_lost(serve: Serve) -> 
     assert max(seen) <= 2
 
 
+async def test_the_log_says_once_in_a_while_that_probes_wait(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    server = serve(says(OK))
+    engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
+    outcomes = [counted(engine, http(server.port))[0] for _ in range(5)]
+    await until(lambda: all(outcomes))
+    engine.close()
+    assert engine.delayed == 4
+    assert [record.getMessage() for record in caplog.records] == [
+        "all 1 places for probes are taken, 1 probes have had to wait: raise the limit of open files, or "
+        "ESO_CONCURRENT_PROBES, or the number of replicas"
+    ]
+
+
 async def test_waiting_for_a_place_does_not_count_against_the_timeout(serve: Serve) -> None:
     slow, fast = serve(silent), serve(says(OK))
     engine = ProbeEngine(asyncio.get_running_loop(), limit=1)

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-import selectors
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from copy import deepcopy
 from itertools import pairwise
 from typing import Any
@@ -14,43 +13,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probe_sidecar.kube.client import KubeClient, Resource
+from probe_sidecar.kube.client import KubeClient, Resource, TokenBucket
 from probe_sidecar.status.publisher import StatusPublisher
+from tests.virtual_time import virtually
 
 RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 Object = dict[str, Any]
 T0 = "2026-01-01T00:00:00Z"
 
 
-class VirtualTime(selectors.SelectSelector):
-    """A selector that never sleeps: when nothing is ready, the clock jumps to the next timer."""
-
-    now = 1_000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "everything waits, and nothing will ever happen"
-        self.now += max(timeout, 0.0)
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.virtual = VirtualTime()
-        super().__init__(self.virtual)
-
-    def time(self) -> float:
-        return self.virtual.now
-
-
-def virtually(scenario: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(scenario)
-
-
 class World:
     """One API server, one publisher, and what is wanted of each object: a `ready` column, for short."""
 
-    def __init__(self, *, limit: int = 32, latency: float = 0.01, random: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        limit: int = 32,
+        latency: float = 0.01,
+        random: Callable[[], float] = lambda: 0.0,
+        rate: tuple[float, int] | None = None,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.store: dict[str, Object] = {}
         self.version = 100
@@ -63,7 +45,13 @@ class World:
         self.uids: set[str] = set()
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.handle), base_url="http://api")
         self.publisher = StatusPublisher(
-            KubeClient(http), RESOURCE, self.want, limit=limit, clock=self.loop.time, random=random
+            KubeClient(http),
+            RESOURCE,
+            self.want,
+            limit=limit,
+            tokens=TokenBucket(*rate, self.loop.time) if rate else None,
+            clock=self.loop.time,
+            random=random,
         )
 
     def want(self, raw: Object) -> Object | None:
@@ -220,6 +208,27 @@ async def _limit(world: World) -> None:
 
 def test_writes_of_many_objects_are_limited_and_the_limit_is_used_up() -> None:
     _limit()
+
+
+@scenario(rate=(10, 4))
+async def _paced(world: World) -> None:
+    for number in range(10):
+        world.wanted[f"web{number}"] = "0/1"
+        world.put(f"web{number}", None)
+    await world.settle(0.29)
+    assert len(world.sent) == 6
+    for number in range(10):
+        world.turn(f"web{number}", "1/1")
+    await world.settle()
+    assert world.patches()[:4] == [0.002] * 4, "the burst"
+    assert all(when >= 0.1 * index for index, when in enumerate(world.patches()[4:])), "then the rate"
+    assert {world.status(f"web{number}")["ready"] for number in range(10)} == {"1/1"}
+    assert len(world.sent) == 16, "who waited for a token writes once, and the latest"
+    assert world.publisher.counters.throttled > 0
+
+
+def test_the_rate_limit_holds_writes_back_and_what_waits_is_decided_when_its_turn_comes() -> None:
+    _paced()
 
 
 @scenario()

@@ -1,0 +1,87 @@
+"""A replica's Lease (coordination.k8s.io/v1) as a value: how it is written, and what one that was read says. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from probe_sidecar.kube.client import GARBAGE, ApiError, Object, Resource
+
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
+
+NAME_PREFIX = "probe-sidecar-"
+GROUP_LABEL = "eso.crowdfox.com/prober-group"
+"""Replicas with the same value share the work."""
+
+EVERYTHING = "All"
+"""The group that works in all namespaces; no namespace can be called that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One Lease as read. `holder` is the process that wrote it, empty when it was given back."""
+
+    uid: str
+    name: str
+    version: str
+    holder: str
+    seconds: int
+    renewed: str
+
+
+def lease_name(pod: str) -> str:
+    """The name of a Pod's Lease."""
+    return f"{NAME_PREFIX}{pod}"
+
+
+def group_labels(namespace: str) -> dict[str, str]:
+    """The labels of the replicas that work in `namespace` (empty: in all)."""
+    return {"app.kubernetes.io/name": "external-service-operator", GROUP_LABEL: namespace or EVERYTHING}
+
+
+def group_selector(namespace: str) -> str:
+    """The label selector that finds them."""
+    return f"{GROUP_LABEL}={namespace or EVERYTHING}"
+
+
+def spec(holder: str, seconds: int, renewed: str, acquired: str) -> Object:
+    """`renewed` and `acquired` are MicroTimes: RFC 3339 in UTC with six digits after the second."""
+    return {"holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": renewed, "acquireTime": acquired}
+
+
+def body(name: str, labels: Mapping[str, str], wanted: Object) -> Object:
+    """A Lease to create."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "labels": dict(labels)},
+        "spec": wanted,
+    }
+
+
+def renewal(version: str, labels: Mapping[str, str], wanted: Object) -> list[Object]:
+    """The JSON Patch that writes it anew, refused with 409 for any other version and 404 where it is gone.
+
+    A PUT would not do: the API server creates the Lease that a late one finds missing.
+    """
+    return [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+        {"op": "add", "path": "/metadata/labels", "value": dict(labels)},
+        {"op": "add", "path": "/spec", "value": wanted},
+    ]
+
+
+def read(raw: Mapping[str, Any]) -> Lease:
+    """What a stored Lease says; ApiError if it is none. One that somebody emptied by hand counts as given back."""
+    metadata, found = raw.get("metadata"), raw.get("spec")
+    if not isinstance(metadata, dict) or not all(metadata.get(field) for field in ("uid", "name", "resourceVersion")):
+        raise ApiError(200, GARBAGE, "the answer is not a Lease with uid, name and resourceVersion")
+    told = found if isinstance(found, dict) else {}
+    seconds = told.get("leaseDurationSeconds")
+    return Lease(
+        uid=metadata["uid"],
+        name=metadata["name"],
+        version=metadata["resourceVersion"],
+        holder=str(told.get("holderIdentity") or ""),
+        seconds=seconds if type(seconds) is int and seconds > 0 else 0,
+        renewed=str(told.get("renewTime") or ""),
+    )

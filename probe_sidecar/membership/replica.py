@@ -1,0 +1,333 @@
+"""One replica among others: keeps its Lease, watches theirs, and says what it owns (ADR 0060).
+
+It owns something only while its own watch proves that the others can see it alive: the newest renewal that the watch
+has shown must have been SENT less than two thirds of the Lease's time ago. So it stops before anybody may take over,
+and never acts on a view of the others that is older than that; one proof for both.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from math import inf
+from random import random as uniform
+from typing import Any
+from uuid import uuid4
+
+from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object
+from probe_sidecar.kube.reflector import Reflector
+from probe_sidecar.membership.lease import (
+    LEASES,
+    Lease,
+    body,
+    group_labels,
+    group_selector,
+    lease_name,
+    read,
+    renewal,
+    spec,
+)
+from probe_sidecar.membership.members import Members
+from probe_sidecar.membership.ownership import owner
+
+log = logging.getLogger(__name__)
+
+TRUSTED = 2 / 3
+"""Of the Lease's time; the rest is for clocks that run at different speeds and answers that are slow."""
+
+RENEWALS = 5
+"""In the Lease's time. Three may fail before the work is put down."""
+
+JITTER = 0.1
+FIRST_PAUSE = 0.1
+RESOLUTION = 0.001
+RELEASE_SECONDS = 0.3
+GARBAGE_SECONDS = 60.0
+"""A Lease that ended this long ago is no restart under way: its Pod is gone. Also the pause after a failed removal."""
+
+
+def boot_clock() -> float:
+    """Monotonic seconds that go on while the machine sleeps: a Lease runs out meanwhile."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def microtime() -> str:
+    """The wall clock as a MicroTime. Nobody compares it with another clock."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Replica:
+    """Needs `run` running. `client` should have connections of its own, so that nothing else holds up a renewal.
+
+    `namespace` is where the Leases are, `works_in` the namespace that is worked in (empty: all), which sets apart who
+    shares the work. `seconds` is how long the Lease lives. `clock` is monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        pod: str,
+        namespace: str,
+        works_in: str = "",
+        seconds: int = 15,
+        clock: Callable[[], float] = boot_clock,
+        wall: Callable[[], str] = microtime,
+        random: Callable[[], float] = uniform,
+    ) -> None:
+        self.name = lease_name(pod)
+        self.identity = f"{pod}_{uuid4().hex[:8]}"
+        self._client = client
+        self._namespace = namespace
+        self._labels = group_labels(works_in)
+        self._seconds = seconds
+        self._clock = clock
+        self._wall = wall
+        self._random = random
+        self._errors = Backoff(FIRST_PAUSE, seconds / RENEWALS, random)
+        self._members = Members()
+        self._reflector = Reflector(
+            client,
+            LEASES,
+            self._observe,
+            namespace=namespace,
+            labels=group_selector(works_in),
+            idle=seconds / 2,  # two renewals of our own must have come by then
+            longest_pause=seconds / RENEWALS,
+            random=random,
+        )
+        self._stored: Lease | None = None  # our Lease as last answered to us
+        self._doubtful = False  # ... which somebody has changed since
+        self._acquired = ""
+        self._sent: dict[str, float] = {}  # renewTime -> when it was sent
+        self._proof: float | None = None  # when the newest renewal that the watch has shown was sent
+        self._working = False
+        self._view: frozenset[str] = frozenset()
+        self._released = False
+        self._check_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._nudge = asyncio.Event()
+        self._bury_at = 0.0
+        self._listeners: list[Callable[[], None]] = []
+        self.joined = False  # at least once
+        self.renewals = 0
+        self.failures = 0
+
+    def owns(self, key: str) -> bool:
+        """Whether `key` is ours at this very moment."""
+        return self._proven(self._clock()) and owner(key, self._view) == self.name
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is owned, if that is so."""
+        if self._proven(self._clock()):
+            return None
+        if not self.joined:
+            return f"the Lease {self._namespace}/{self.name} has not been acquired yet"
+        return f"the Lease {self._namespace}/{self.name} could not be renewed in time"
+
+    @property
+    def replicas(self) -> int:
+        """How many are alive, as far as can be seen."""
+        return len(self._members.live(self._clock()))
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener()` whenever `owns` may have changed for anything."""
+        self._listeners.append(listener)
+
+    def shown(self) -> dict[str, Any]:
+        """For the status page: who works, and how long ago our own renewal was proven."""
+        now = self._clock()
+        return {
+            "name": self.name,
+            "working": self._proven(now),
+            "replicas": sorted(self._members.live(now)),
+            "provenSecondsAgo": None if self._proof is None else round(now - self._proof, 3),
+        }
+
+    async def run(self) -> None:
+        """Join, and stay until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._reflector.run(), name="leases")
+                group.create_task(self._keep(), name="lease")
+        finally:
+            self._disarm()
+
+    async def release(self) -> None:
+        """Own nothing any more and delete the Lease, so that the others need not wait. To be called after `run`."""
+        self._released = True
+        self._proof = None
+        self._disarm()
+        if self._stored is None:
+            return
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._give_back(self._stored)
+        except (ApiError, TimeoutError) as problem:
+            log.warning("Lease %s not released, it will expire: %s", self.name, str(problem) or "no answer in time")
+
+    def check(self) -> None:
+        """Notice what time alone has changed: by a timer, and before probes are started, for timers come late."""
+        now = self._clock()
+        if now >= self._check_at:
+            self._review(now)
+
+    # -- what is seen -------------------------------------------------------------------------------------------------
+
+    def _observe(self, leases: Mapping[str, Object], changed: frozenset[str]) -> None:
+        now = self._clock()
+        self._members.observe(leases, changed, now)
+        mine = self._members.named(self.name)
+        if mine is None or mine.holder != self.identity:
+            self._taken_away(mine)
+        elif mine.renewed in self._sent:
+            self._proof = self._sent[mine.renewed]
+            self._sent = {stamp: sent for stamp, sent in self._sent.items() if sent > self._proof}
+        self._review(now)
+
+    def _taken_away(self, mine: Lease | None) -> None:
+        """Others see the same and take over at once, so nothing is ours any more; get it back without waiting."""
+        if self._proof is not None:
+            log.warning("Lease %s was taken away: it is %s", self.name, f"held by {mine.holder}" if mine else "deleted")
+            self._proof, self._doubtful = None, True
+            self._nudge.set()
+
+    def _proven(self, now: float) -> bool:
+        return self._proof is not None and now < self._proof + self._seconds * TRUSTED and not self._released
+
+    def _review(self, now: float) -> None:
+        working = self._proven(now)
+        replicas = self._members.live(now) | {self.name} if working else self._view
+        before = self._working, self._view
+        self._working, self._view = working, replicas
+        self._arm(now)
+        if before != (working, replicas):
+            self._report(before[0])
+            for listener in self._listeners:
+                listener()
+
+    def _report(self, worked: bool) -> None:
+        if not self._working:
+            log.warning("%s: probing and publishing stop until it is", self.problem)
+            return
+        self.joined = True
+        text = "joined: work is shared by %s" if not worked else "work is shared by %s"
+        log.info(text, ", ".join(sorted(self._view)))
+
+    def _arm(self, now: float) -> None:
+        self._disarm()
+        proven_until = inf if self._proof is None or not self._working else self._proof + self._seconds * TRUSTED
+        self._check_at = min(self._members.next_expiry(now) or inf, proven_until)
+        if self._check_at < inf:
+            self._timer = asyncio.get_running_loop().call_later(max(self._check_at - now, RESOLUTION), self._on_time)
+
+    def _on_time(self) -> None:
+        now = self._clock()
+        if now < self._check_at:
+            self._arm(now)  # the loop's clock is another one, and runs ahead
+        else:
+            self._review(now)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- what is written ----------------------------------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        while True:
+            self._nudge.clear()
+            pause = await self._attempt()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._nudge.wait()
+
+    async def _attempt(self) -> float:
+        """One renewal; answers the seconds until the next."""
+        try:
+            await self._renew()
+            await self._bury()
+        except ApiError as error:
+            return self._failed(error)
+        self._errors.reset()
+        return self._seconds / RENEWALS * (1 - JITTER + 2 * JITTER * self._random())
+
+    async def _renew(self) -> None:
+        if self._doubtful:
+            self._stored = read(await self._client.get(LEASES, self._namespace, self.name))
+            self._doubtful = False
+        stored = self._stored
+        if stored is not None and self._is_anothers(stored):
+            return
+        stamp, now = self._wall(), self._clock()
+        self._sent = {one: sent for one, sent in self._sent.items() if sent > now - self._seconds} | {stamp: now}
+        wanted = spec(self.identity, self._seconds, stamp, self._acquired or stamp)
+        if stored is None:
+            answer = await self._client.create(LEASES, self._namespace, body(self.name, self._labels, wanted))
+        else:
+            changes = renewal(stored.version, self._labels, wanted)
+            answer = await self._client.patch(LEASES, self._namespace, self.name, changes)
+        self._stored = read(answer)
+        self._acquired = self._acquired or stamp
+        self.renewals += 1
+
+    def _is_anothers(self, stored: Lease) -> bool:
+        """Whether a living process of the same name holds it. At our start there is none: it was our predecessor."""
+        if stored.holder == self.identity or not self._acquired:
+            return False
+        alive = self.name in self._members.live(self._clock())
+        if alive:
+            log.warning(
+                "Lease %s is held by %s: each replica needs an ESO_POD_NAME of its own", self.name, stored.holder
+            )
+            self._doubtful = True
+        return alive
+
+    def _failed(self, error: ApiError) -> float:
+        """409: somebody has written it, or an answer to us was lost. 404: it was deleted. Both once more, at once."""
+        gone = error.status == 404 and self._stored is not None
+        if gone:
+            self._stored, self._doubtful = None, False
+        elif error.status == 409:
+            self._doubtful = True
+        pause = self._errors.pause(error.retry_after)
+        if (gone or error.status == 409) and self._errors.attempts == 1:
+            return 0.0
+        self.failures += 1
+        log.warning("Lease %s not renewed: %s; again in %.1f s", self.name, error, pause)
+        return pause
+
+    async def _give_back(self, stored: Lease) -> None:
+        """A renewal whose answer was lost leaves us with an older version: look once, and delete what is ours."""
+        for _ in range(2):
+            try:
+                await self._client.delete(LEASES, self._namespace, self.name, stored.version)
+                return
+            except ApiError as error:
+                if error.status == 404:
+                    return
+                if error.status != 409:
+                    raise
+            stored = read(await self._client.get(LEASES, self._namespace, self.name))
+            if stored.holder != self.identity:
+                return
+
+    async def _bury(self) -> None:
+        """Delete the Leases of Pods that are long gone; each falls to one of us."""
+        now = self._clock()
+        if now < self._bury_at or not self._proven(now):
+            return
+        for dead in self._members.dead(now, GARBAGE_SECONDS):
+            if owner(dead.name, self._view) == self.name:
+                try:
+                    await self._client.delete(LEASES, self._namespace, dead.name, dead.version)
+                except ApiError as error:
+                    self._bury_at = now + GARBAGE_SECONDS
+                    if error.status not in (404, 409):
+                        log.warning("Lease %s of a Pod long gone not deleted: %s", dead.name, error)
+                    return
+                log.info("Lease %s deleted: its Pod has been gone for more than a minute", dead.name)

@@ -1,0 +1,127 @@
+"""A way to the stand-in API server without sockets, for virtual time: it streams watches, can be cut and go silent."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+import httpx
+
+from playground.apiserver.resources import BUILTIN
+from playground.apiserver.server import FakeApiServer
+from probe_sidecar.kube.client import KubeClient
+
+Message = MutableMapping[str, Any]
+App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+
+LATENCY = 0.005
+
+
+class Link(httpx.AsyncBaseTransport):
+    """One client's way. `cut()`: refused and broken at once. `hush()`: nothing comes through, either way."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._up = True
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._broken = asyncio.Event()
+
+    def cut(self) -> None:
+        self._up = False
+        self._broken.set()
+
+    def hush(self) -> None:
+        self._flowing.clear()
+
+    def heal(self) -> None:
+        self._up = True
+        self._flowing.set()
+        self._broken = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        body = await request.aread()
+        broken = self._broken
+        await self.carry(broken)
+        messages: asyncio.Queue[Message] = asyncio.Queue()
+        task = asyncio.create_task(_call(self._app, request, body, messages))
+        stream = Stream(self, broken, messages, task)
+        try:
+            start = await messages.get()
+            await self.carry(broken)
+        except BaseException:
+            await stream.aclose()
+            raise
+        return httpx.Response(start["status"], headers=start["headers"], stream=stream)
+
+    async def carry(self, broken: asyncio.Event) -> None:
+        """One message takes its time, or never arrives."""
+        await asyncio.sleep(LATENCY)
+        await self._flowing.wait()
+        if broken.is_set() or not self._up:
+            raise httpx.ConnectError("cut")
+
+
+class Stream(httpx.AsyncByteStream):
+    """An answer's body as the application sends it."""
+
+    def __init__(
+        self, link: Link, broken: asyncio.Event, messages: asyncio.Queue[Message], task: asyncio.Task[None]
+    ) -> None:
+        self._link, self._broken, self._messages, self._task = link, broken, messages, task
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        more = True
+        while more:
+            message = await self._next()
+            await self._link.carry(self._broken)
+            yield message.get("body", b"")
+            more = message.get("more_body", False)
+
+    async def _next(self) -> Message:
+        getting, breaking = asyncio.ensure_future(self._messages.get()), asyncio.ensure_future(self._broken.wait())
+        try:
+            await asyncio.wait((getting, breaking), return_when=asyncio.FIRST_COMPLETED)
+            if not getting.done():
+                raise httpx.ReadError("cut")
+            return getting.result()
+        finally:
+            getting.cancel()
+            breaking.cancel()
+
+    async def aclose(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def _call(app: App, request: httpx.Request, body: bytes, messages: asyncio.Queue[Message]) -> None:
+    unread = [body]
+
+    async def receive() -> Message:
+        if unread:
+            return {"type": "http.request", "body": unread.pop(), "more_body": False}
+        await asyncio.Event().wait()
+        raise AssertionError("never")
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": request.method,
+        "path": request.url.path,
+        "query_string": request.url.query,
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "client": None,
+    }
+    await app(scope, receive, messages.put)
+
+
+def application(server: FakeApiServer) -> App:
+    """What the server would serve on its socket."""
+    app: App = server.api.serve([*BUILTIN, server.resource("ExternalService")])
+    return app
+
+
+def client(link: Link, deadline: float) -> KubeClient:
+    """The sidecar's own client over the link."""
+    http = httpx.AsyncClient(transport=link, base_url="http://api", headers={"User-Agent": "replica"})
+    return KubeClient(http, deadline=deadline)

@@ -1,0 +1,83 @@
+"""Who is alive as seen from here: only changes that we saw count, whatever the Leases say of the time."""
+
+from typing import Any
+
+import pytest
+
+from probe_sidecar.kube.client import ApiError
+from probe_sidecar.membership.lease import Lease, read
+from probe_sidecar.membership.members import Members
+
+
+def lease(name: str, version: int, **spec: Any) -> dict[str, Any]:
+    told = {"holderIdentity": f"{name}_1", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"}
+    return {"metadata": {"uid": f"uid-{name}", "name": name, "resourceVersion": str(version)}, "spec": told | spec}
+
+
+def watched(members: Members, now: float, *leases: dict[str, Any], gone: str = "") -> None:
+    there = {one["metadata"]["uid"]: one for one in leases}
+    members.observe(there, frozenset(there) | ({gone} if gone else set()), now)
+
+
+def test_a_lease_lives_for_its_time_from_when_we_saw_it() -> None:
+    members = Members()
+    watched(members, 100.0, lease("a", 1))
+    assert members.live(114.9) == {"a"}
+    assert members.next_expiry(100.0) == 115.0
+    assert members.live(115.0) == set()
+    assert members.next_expiry(115.0) is None
+
+
+@pytest.mark.parametrize("renewed", ["1970-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z", "noon", None])
+def test_the_clock_of_its_machine_does_not_matter(renewed: str | None) -> None:
+    members = Members()
+    watched(members, 100.0, lease("a", 1, renewTime=renewed))
+    assert members.live(114.9) == {"a"}
+    assert members.live(115.0) == set()
+
+
+def test_a_renewal_is_any_change() -> None:
+    members = Members()
+    watched(members, 100.0, lease("a", 1))
+    watched(members, 110.0, lease("a", 2))
+    assert members.live(124.9) == {"a"}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"holderIdentity": ""}, id="given back as client-go does"),
+        pytest.param({"leaseDurationSeconds": None}, id="emptied by hand"),
+        pytest.param({"leaseDurationSeconds": "15"}, id="not a number"),
+        pytest.param({"leaseDurationSeconds": -1}, id="no time at all"),
+    ],
+)
+def test_a_lease_that_nobody_holds_is_not_alive(spec: dict[str, Any]) -> None:
+    members = Members()
+    watched(members, 100.0, lease("a", 1, **spec))
+    assert members.live(100.0) == set()
+
+
+def test_a_deleted_lease_is_gone_at_once() -> None:
+    members = Members()
+    watched(members, 100.0, lease("a", 1), lease("b", 2))
+    watched(members, 101.0, gone="uid-a")
+    assert members.live(101.0) == {"b"}
+    assert members.named("a") is None
+
+
+def test_the_dead_are_those_untouched_for_long() -> None:
+    members = Members()
+    watched(members, 100.0, lease("a", 1))
+    assert members.dead(174.9, 60.0) == []
+    assert [one.name for one in members.dead(175.0, 60.0)] == ["a"]
+
+
+def test_what_is_no_lease_is_an_error_and_not_a_crash() -> None:
+    with pytest.raises(ApiError, match="not a Lease"):
+        read({"kind": "Status", "metadata": {}})
+
+
+def test_a_lease_without_a_spec_is_read() -> None:
+    raw = {"metadata": {"uid": "u", "name": "a", "resourceVersion": "1"}}
+    assert read(raw) == Lease("u", "a", "1", "", 0, "")

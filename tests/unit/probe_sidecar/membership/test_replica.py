@@ -1,0 +1,444 @@
+"""Replicas against the stand-in API server, in virtual time: each over a link of its own, with a clock of its own."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+
+from playground.apiserver.faults import Fault
+from playground.apiserver.server import FakeApiServer
+from probe_sidecar.membership.lease import NAME_PREFIX
+from probe_sidecar.membership.replica import RENEWALS, Replica
+from tests.link import LATENCY, Link, application, client
+from tests.virtual_time import virtually
+
+NAMESPACE = "operator"
+SECONDS = 15
+KEYS = [f"uid-{number}" for number in range(10)]
+MOMENT = 20 * LATENCY
+TRUSTED = SECONDS * 2 / 3
+
+
+class World:
+    """One API server and the replicas, by name; `doubles` notes when a key had two owners."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.random = Random(seed)
+        self.server = FakeApiServer()
+        self.server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        self.application = application(self.server)
+        self.replicas: dict[str, Replica] = {}
+        self.links: dict[str, Link] = {}
+        self.running: dict[str, asyncio.Task[None]] = {}
+        self.told: Counter[str] = Counter()
+        self.doubles: list[float] = []
+        self.began: list[float] = []  # when somebody began to work
+        self._worked: set[str] = set()
+        self.watching = asyncio.create_task(self._watch())
+
+    def start(self, name: str, *, rate: float = 1.0, **options: Any) -> Replica:
+        self.links[name] = self.links.get(name) or Link(self.application)
+        replica = Replica(
+            client(self.links[name], SECONDS / RENEWALS),
+            pod=options.pop("pod", name),
+            namespace=NAMESPACE,
+            seconds=SECONDS,
+            clock=lambda: self.loop.time() * rate,
+            random=self.random.random,
+            **options,
+        )
+        replica.listen(lambda: self.told.update([name]))
+        self.replicas[name] = replica
+        self.running[name] = asyncio.create_task(replica.run())
+        return replica
+
+    async def kill(self, name: str) -> None:
+        """As SIGKILL: nothing is said to anybody."""
+        task = self.running.pop(name)
+        del self.replicas[name]
+        if task.done():
+            task.result()  # it has crashed
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def stop(self, name: str) -> None:
+        """As SIGTERM."""
+        replica = self.replicas[name]
+        await self.kill(name)
+        await replica.release()
+
+    def owners(self, key: str) -> set[str]:
+        return {name for name, replica in self.replicas.items() if replica.owns(key)}
+
+    def shared(self) -> bool:
+        """Whether each key has exactly one owner."""
+        return all(len(self.owners(key)) == 1 for key in KEYS)
+
+    def lease(self, name: str) -> Any:
+        return self.server.get("Lease", NAMESPACE, NAME_PREFIX + name)
+
+    async def until(self, holds: Callable[[], bool], within: float = 60.0) -> float:
+        start = self.loop.time()
+        while not holds():
+            assert self.loop.time() - start < within, "it has not come true in time"
+            await asyncio.sleep(LATENCY / 2)
+        return self.loop.time() - start
+
+    async def close(self) -> None:
+        self.watching.cancel()
+        for name in list(self.running):
+            await self.kill(name)
+        await asyncio.gather(self.watching, return_exceptions=True)
+        self.server.api.close()
+
+    async def _watch(self) -> None:
+        while True:
+            now = self.loop.time()
+            working = {name for name, replica in self.replicas.items() if replica.problem is None}
+            self.began += [now] * len(working - self._worked)
+            self._worked = working
+            if any(len(self.owners(key)) > 1 for key in KEYS):
+                self.doubles.append(now)
+            await asyncio.sleep(0.05)
+
+
+def scenario(body: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
+    async def run() -> None:
+        world = World()
+        try:
+            await body(world)
+        finally:
+            await world.close()
+
+    def test() -> None:
+        virtually(run())
+
+    test.__name__, test.__doc__ = body.__name__, body.__doc__
+    return test
+
+
+@contextmanager
+def logged() -> Iterator[list[str]]:
+    """The texts of what membership logs at WARNING and above."""
+    texts: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            texts.append(record.getMessage())
+
+    logger, handler = logging.getLogger("probe_sidecar.membership"), Handler(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield texts
+    finally:
+        logger.removeHandler(handler)
+
+
+@scenario
+async def test_the_first_one_owns_everything(world: World) -> None:
+    replica = world.start("a")
+    assert (replica.problem, replica.joined) == ("the Lease operator/probe-sidecar-a has not been acquired yet", False)
+    assert await world.until(world.shared) < MOMENT
+    assert (replica.problem, replica.joined) == (None, True)
+    stored = world.lease("a")
+    stamp = stored["spec"]["renewTime"]
+    assert stored["metadata"]["labels"] == {
+        "app.kubernetes.io/name": "external-service-operator",
+        "eso.crowdfox.com/prober-group": "All",
+    }
+    assert stored["spec"] == {
+        "holderIdentity": replica.identity,
+        "leaseDurationSeconds": 15,
+        "renewTime": stamp,
+        "acquireTime": stamp,
+    }
+    assert replica.identity.startswith("a_")
+
+
+@scenario
+async def test_it_renews_in_time_and_that_is_all_it_writes(world: World) -> None:
+    world.start("a")
+    await world.until(world.shared)
+    mark = world.server.audit.total
+    await asyncio.sleep(600)
+    verbs = Counter(one.verb for one in world.server.audit.since(mark))
+    assert 600 / 3 / 1.1 <= verbs.pop("patch") <= 600 / 3 / 0.9 + 1
+    assert set(verbs) == {"watch"}, "each watch ends after four or five minutes, and another follows"
+    assert world.told["a"] == 1
+    assert world.lease("a")["spec"]["acquireTime"] < world.lease("a")["spec"]["renewTime"]
+
+
+@scenario
+async def test_a_joiner_takes_its_share_within_a_moment(world: World) -> None:
+    world.start("a")
+    await world.until(world.shared)
+    world.start("b")
+    await world.until(lambda: world.replicas["b"].problem is None)
+    assert await world.until(world.shared) < MOMENT
+    assert {name for key in KEYS for name in world.owners(key)} == {"a", "b"}
+
+
+@scenario
+async def test_one_that_is_stopped_hands_over_at_once(world: World) -> None:
+    for name in "abc":
+        world.start(name)
+    await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 3)
+    with logged() as texts:
+        await world.stop("b")
+        assert await world.until(world.shared) < MOMENT
+        assert world.lease("b") is None
+    assert texts == [], "a normal rollout leaves nothing in the log"
+
+
+@scenario
+async def test_a_killed_one_is_replaced_when_its_lease_ends_and_not_before(world: World) -> None:
+    for name in "abc":
+        world.start(name)
+    await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 3)
+    await world.kill("c")
+    taken = await world.until(world.shared)
+    assert SECONDS * (1 - 1.1 / RENEWALS) - MOMENT < taken < SECONDS + MOMENT
+
+
+@pytest.mark.parametrize("fault", ["cut", "hush"])
+@pytest.mark.parametrize(("fast", "slow"), [(1.0, 1.0), (1.2, 0.85)], ids=["true clocks", "clocks that differ"])
+def test_one_cut_off_stops_before_the_others_begin(fault: str, fast: float, slow: float) -> None:
+    @scenario
+    async def test(world: World) -> None:
+        world.start("victim", rate=slow)
+        world.start("other", rate=fast)
+        await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 2)
+        await asyncio.sleep(1)
+        world.doubles.clear()
+        with logged() as texts:
+            getattr(world.links["victim"], fault)()
+            stopped = await world.until(lambda: world.replicas["victim"].problem is not None)
+            taken = stopped + await world.until(world.shared)
+        assert stopped <= TRUSTED / slow + MOMENT
+        assert taken <= SECONDS / fast + MOMENT
+        assert world.doubles == []
+        problem = "the Lease operator/probe-sidecar-victim could not be renewed in time"
+        assert f"{problem}: probing and publishing stop until it is" in texts
+        world.links["victim"].heal()
+        await world.until(lambda: world.replicas["victim"].problem is None)
+        assert await world.until(world.shared) < MOMENT
+        assert {name for key in KEYS for name in world.owners(key)} == {"victim", "other"}
+
+    test()
+
+
+@scenario
+async def test_an_api_server_that_is_down_stops_all_and_they_come_back(world: World) -> None:
+    for name in "ab":
+        world.start(name)
+    await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 2)
+    for link in world.links.values():
+        link.cut()
+    await asyncio.sleep(TRUSTED + MOMENT)
+    assert not any(world.owners(key) for key in KEYS)
+    await asyncio.sleep(600)
+    for link in world.links.values():
+        link.heal()
+    assert await world.until(world.shared) < SECONDS / RENEWALS + MOMENT
+    assert await world.until(lambda: len({n for key in KEYS for n in world.owners(key)}) == 2) < SECONDS
+    assert world.replicas["a"].joined, "readiness outlives an outage"
+
+
+@scenario
+async def test_a_short_outage_is_not_noticed(world: World) -> None:
+    world.start("a")
+    await world.until(world.shared)
+    told = world.told["a"]
+    world.links["a"].cut()
+    await asyncio.sleep(TRUSTED / 2)
+    world.links["a"].heal()
+    await asyncio.sleep(SECONDS)
+    assert world.told["a"] == told
+    assert world.shared()
+
+
+@scenario
+async def test_a_watch_that_says_nothing_proves_nothing(world: World) -> None:
+    """Its renewals arrive, but what the others do is hidden from it: it must not go by an old view."""
+    world.start("a")
+    await world.until(world.shared)
+    world.server.api.flowing.clear()
+    await world.until(lambda: world.server.audit.since(0)[-1].verb == "list", within=SECONDS)
+    assert world.shared(), "silence for half the time of a Lease is enough to look again"
+
+
+@scenario
+async def test_a_lease_deleted_by_hand_is_back_at_once(world: World) -> None:
+    world.start("a")
+    await world.until(world.shared)
+    world.server.storage.remove(world.server.resource("Lease").key, NAMESPACE, "probe-sidecar-a")
+    with logged() as texts:
+        await world.until(lambda: not world.shared(), within=MOMENT)
+        assert await world.until(world.shared) < MOMENT
+    assert texts[0] == "Lease probe-sidecar-a was taken away: it is deleted"
+    assert world.lease("a") is not None
+
+
+@scenario
+async def test_a_restarted_container_takes_its_lease_up_at_once(world: World) -> None:
+    world.start("a")
+    await world.until(world.shared)
+    await world.kill("a")
+    world.start("a")
+    assert await world.until(world.shared) < MOMENT
+
+
+@scenario
+async def test_of_two_with_one_name_the_later_one_works(world: World) -> None:
+    world.start("first", pod="a")
+    await world.until(world.shared)
+    with logged() as texts:
+        world.start("second", pod="a")
+        await world.until(lambda: world.replicas["second"].problem is None)
+        await asyncio.sleep(120)
+    assert {name for key in KEYS for name in world.owners(key)} == {"second"}
+    holder = world.replicas["second"].identity
+    assert f"Lease probe-sidecar-a is held by {holder}: each replica needs an ESO_POD_NAME of its own" in texts
+    world.doubles.clear()
+    await world.kill("second")
+    await world.until(world.shared)
+    assert {name for key in KEYS for name in world.owners(key)} == {"first"}
+    assert world.doubles == []
+
+
+@scenario
+async def test_leases_of_pods_long_gone_are_removed(world: World) -> None:
+    for name in "abc":
+        world.start(name)
+    await world.until(world.shared)
+    await world.kill("c")
+    await asyncio.sleep(SECONDS + 59)
+    assert world.lease("c") is not None, "it may be restarting"
+    await asyncio.sleep(10)
+    assert world.lease("c") is None
+    assert [one.name for one in world.server.audit.since(0) if one.verb == "delete"] == ["probe-sidecar-c"]
+
+
+@scenario
+async def test_replicas_of_another_group_are_strangers(world: World) -> None:
+    world.start("a")
+    world.start("b", works_in="shop")
+    await world.until(lambda: all(replica.problem is None for replica in world.replicas.values()))
+    await asyncio.sleep(1)
+    assert all(world.owners(key) == {"a", "b"} for key in KEYS)
+    assert world.lease("b")["metadata"]["labels"]["eso.crowdfox.com/prober-group"] == "shop"
+
+
+@scenario
+async def test_retry_after_is_honoured(world: World) -> None:
+    world.start("a")
+    await world.until(world.shared)
+    world.server.faults.add(Fault(verbs=frozenset({"patch"}), code=429, retry_after=4, times=1))
+    await world.until(lambda: any(one.code == 429 for one in world.server.audit.since(0)))
+    start, mark = world.loop.time(), world.server.audit.total
+    await world.until(lambda: any(one.verb == "patch" for one in world.server.audit.since(mark)))
+    assert 4 <= world.loop.time() - start < 4 + MOMENT
+    assert world.shared()
+
+
+@scenario
+async def test_a_renewal_whose_answer_is_lost_counts_all_the_same(world: World) -> None:
+    world.start("a")
+    await world.until(world.shared)
+    told = world.told["a"]
+
+    class Deaf(Link):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            response = await super().handle_async_request(request)
+            if request.method == "PATCH" and lost:
+                lost.pop()
+                raise httpx.ReadError("cut")
+            return response
+
+    lost = [1, 2, 3]
+    world.links["a"].__class__ = Deaf
+    await asyncio.sleep(SECONDS * 2)
+    assert lost == []
+    assert world.told["a"] == told
+
+
+@scenario
+async def test_release_survives_a_lost_answer(world: World) -> None:
+    """The last renewal arrived, its answer did not: the version we know is not the one to delete."""
+    replica = world.start("a")
+    await world.until(world.shared)
+    renewed = world.server.storage.get(world.server.resource("Lease").key, NAMESPACE, "probe-sidecar-a")
+    assert renewed is not None
+    world.server.storage.put(world.server.resource("Lease").key, renewed | {"spec": {**renewed["spec"]}})
+    await world.kill("a")
+    await replica.release()
+    assert world.lease("a") is None
+
+
+@scenario
+async def test_release_leaves_the_lease_of_a_successor_alone(world: World) -> None:
+    old = world.start("a")
+    await world.until(world.shared)
+    await world.kill("a")
+    new = world.start("a")
+    await world.until(world.shared)
+    await old.release()
+    assert world.lease("a")["spec"]["holderIdentity"] == new.identity
+
+
+@scenario
+async def test_release_gives_up_soon(world: World) -> None:
+    replica = world.start("a")
+    await world.until(world.shared)
+    await world.kill("a")
+    world.links["a"].hush()
+    start = world.loop.time()
+    with logged() as texts:
+        await replica.release()
+    assert world.loop.time() - start <= 0.31
+    assert texts == ["Lease probe-sidecar-a not released, it will expire: no answer in time"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_two_never_work_for_long_and_all_is_worked_for_in_the_end(seed: int) -> None:
+    """Random cuts, silences, kills, starts and stops. A joiner may overlap with one that cannot see it yet, no longer
+    than that one's view is trusted; nobody ever takes over from one that still works."""
+
+    @scenario
+    async def test(world: World) -> None:
+        random = Random(seed)
+        names = ["a", "b", "c", "d"]
+        for name in names[:2]:
+            world.start(name, rate=random.uniform(0.9, 1.1))
+        for _ in range(25):
+            name = random.choice(names)
+            if name not in world.replicas:
+                world.start(name, rate=random.uniform(0.9, 1.1))
+            else:
+                deed = random.choice(["cut", "hush", "heal", "heal", "kill", "stop", "delete"])
+                if deed in ("kill", "stop"):
+                    await getattr(world, deed)(name)
+                elif deed == "delete" and world.lease(name):
+                    key = world.server.resource("Lease").key
+                    world.server.storage.remove(key, NAMESPACE, NAME_PREFIX + name)
+                    world.began.append(world.loop.time())  # others take over at once, and the victim may not see why
+                elif deed != "delete":
+                    getattr(world.links[name], deed)()
+            await asyncio.sleep(random.choice([0.01, 0.3, 2, 7, 20]))
+        for link in world.links.values():
+            link.heal()
+        if not world.replicas:
+            world.start("a")
+        await asyncio.sleep(3 * SECONDS)  # those who rejoin see the Leases of the dead for the first time
+        assert world.shared()
+        late = [at for at in world.doubles if not any(0 <= at - began <= TRUSTED / 0.9 for began in world.began)]
+        assert late == []
+
+    test()

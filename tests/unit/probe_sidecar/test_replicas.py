@@ -1,0 +1,286 @@
+"""Several whole sidecars against one stand-in API server: each address is probed by one, and that one alone writes."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+
+import pytest
+
+from playground.apiserver.faults import Fault
+from playground.apiserver.server import FakeApiServer
+from playground.until import until
+from probe_sidecar.kube.client import connect
+from probe_sidecar.kube.credentials import plain_url
+from probe_sidecar.settings import Settings
+from probe_sidecar.sidecar import Sidecar, run
+
+Object = dict[str, Any]
+
+NAMESPACE = "operator"
+NAMES = [f"web{number}" for number in range(12)]
+LEASE_SECONDS = 3
+
+
+def settings(pod: str, **more: Any) -> Settings:
+    return Settings(
+        allow_loopback=True,
+        health_listen_host="127.0.0.1",
+        health_listen_port=0,
+        pod_name=pod,
+        lease_namespace=NAMESPACE,
+        lease_seconds=LEASE_SECONDS,
+        **more,
+    )
+
+
+class Backend:
+    """Accepts and counts connections on an address of loopback; `up` False: refuses them."""
+
+    def __init__(self, ip: str) -> None:
+        self.ip = ip
+        self.port = 0
+        self.connections = 0
+        self._listener: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._listener = await asyncio.start_server(self._accept, self.ip, self.port)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            await self._listener.wait_closed()
+
+    def _accept(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        writer.close()
+
+
+class World:
+    """One API server, a backend for each ExternalService, and the sidecars by the names of their Pods."""
+
+    def __init__(self) -> None:
+        self.server = FakeApiServer(loopback=True)
+        self.backends = {name: Backend(f"127.0.1.{number}") for number, name in enumerate(NAMES, 1)}
+        self.sidecars: dict[str, Sidecar] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.stops: dict[str, asyncio.Event] = {}
+
+    def start(self, pod: str, **more: Any) -> Sidecar:
+        access = plain_url(self.server.url)
+        sidecar = Sidecar(connect(access), settings(pod, **more), leases=connect(access, LEASE_SECONDS / 5))
+        self.stops[pod] = asyncio.Event()
+        self.sidecars[pod] = sidecar
+        self.tasks[pod] = asyncio.create_task(run(sidecar, self.stops[pod]))
+        return sidecar
+
+    async def stop(self, pod: str) -> None:
+        """SIGTERM."""
+        self.stops[pod].set()
+        await self.tasks.pop(pod)
+        del self.sidecars[pod]
+
+    def create(self, name: str, **spec: Any) -> None:
+        backend = self.backends.get(name, self.backends[NAMES[0]])
+        probe = {"tcpSocket": {"port": backend.port}, "periodSeconds": 1, "failureThreshold": 2}
+        self.server.create(
+            {
+                "apiVersion": "eso.crowdfox.com/v1alpha1",
+                "kind": "ExternalService",
+                "metadata": {"name": name, "namespace": "shop"},
+                "spec": {"port": 80, "ips": [backend.ip], "readinessProbe": probe} | spec,
+            }
+        )
+
+    def status(self, name: str) -> Object:
+        found: Object = (self.server.get("ExternalService", "shop", name) or {}).get("status", {})
+        return found
+
+    def ready(self, name: str) -> bool | None:
+        addresses = self.status(name).get("addresses")
+        return addresses[0]["ready"] if addresses else None
+
+    def probers(self) -> Counter[str]:
+        """How many sidecars probe each ExternalService."""
+        return Counter(target.parent for sidecar in self.sidecars.values() for target in sidecar.manager.targets())
+
+    def shared(self) -> bool:
+        return self.probers() == {f"shop/{name}": 1 for name in NAMES}
+
+    def working(self, *pods: str) -> bool:
+        """Whether all is shared, and each of these has a part."""
+        return self.shared() and all(self.share(pod) for pod in pods)
+
+    def share(self, pod: str) -> set[str]:
+        return {target.parent.removeprefix("shop/") for target in self.sidecars[pod].manager.targets()}
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(world.server)
+        world.server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        for backend in world.backends.values():
+            await backend.start()
+            stack.push_async_callback(backend.stop)
+        for name in NAMES:
+            world.create(name)
+        try:
+            yield world
+        finally:
+            for pod in list(world.tasks):
+                await world.stop(pod)
+
+
+async def all_ready(world: World) -> None:
+    await until(lambda: all(world.ready(name) for name in NAMES), "every address to be ready", seconds=20)
+
+
+async def test_two_share_the_work_and_a_third_takes_its_part(world: World) -> None:
+    world.start("a")
+    world.start("b")
+    await until(lambda: world.working("a", "b"), "the work to be shared")
+    await all_ready(world)
+    world.start("c")
+    await until(lambda: world.working("c"), "the third to have its share")
+
+
+async def test_each_address_is_probed_by_one(world: World) -> None:
+    """The backends count: two probers of one address would double its rate of one a second."""
+    for pod in "abc":
+        world.start(pod)
+    await until(lambda: world.working(*"abc"), "the work to be shared")
+    before = {name: backend.connections for name, backend in world.backends.items()}
+    probes = sum(sidecar.manager.stats.probes for sidecar in world.sidecars.values())
+    await until(lambda: min(world.backends[name].connections - before[name] for name in NAMES) >= 3, "three probes")
+    seen = {name: world.backends[name].connections - before[name] for name in NAMES}
+    assert max(seen.values()) <= min(seen.values()) + 1
+    assert sum(sidecar.manager.stats.probes for sidecar in world.sidecars.values()) - probes <= sum(seen.values()) + 3
+
+
+async def test_a_rollout_flips_nothing_writes_nothing_and_logs_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.start("old-a")
+    world.start("old-b")
+    await until(world.shared, "the work to be shared")
+    await all_ready(world)
+    before = {name: world.status(name) for name in NAMES}
+    caplog.clear()
+    caplog.set_level(logging.INFO)
+    for old, new in (("old-a", "new-a"), ("old-b", "new-b")):
+        world.start(new)
+        await until(partial(world.working, new), f"{new} to have its share")
+        await world.stop(old)
+        await until(world.shared, f"the share of {old} to be taken over", seconds=1)
+    probed = {name: backend.connections for name, backend in world.backends.items()}
+    await until(lambda: all(world.backends[n].connections > probed[n] + 2 for n in NAMES), "probes by the new ones")
+    assert {name: world.status(name) for name in NAMES} == before
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_stop_takes_less_than_a_second_and_leaves_no_lease(world: World) -> None:
+    world.start("a")
+    await until(world.shared, "the work to be done")
+    start = asyncio.get_running_loop().time()
+    await world.stop("a")
+    assert asyncio.get_running_loop().time() - start < 1.0
+    assert world.server.get("Lease", NAMESPACE, "probe-sidecar-a") is None
+
+
+async def test_a_verdict_that_is_ready_to_go_is_written_before_the_lease_is_released(world: World) -> None:
+    world.start("a")
+    await all_ready(world)
+    mark = world.server.audit.total
+    slow = world.server.faults.add(
+        Fault(verbs=frozenset({"patch"}), resources=frozenset({"externalservices"}), seconds=0.2)
+    )
+    await world.backends["web0"].stop()
+    await until(lambda: slow.hits > 0, "the write to be under way")
+    await world.stop("a")
+    deeds = [(one.verb, one.resource) for one in world.server.audit.since(mark) if one.code == 200]
+    assert world.ready("web0") is False
+    assert deeds.index(("patch", "externalservices")) < deeds.index(("delete", "leases"))
+
+
+async def test_one_that_cannot_renew_stops_and_says_so_and_returns_with_what_the_status_says(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It must not come back with verdicts of the time in which it was cut off (R6): they may be about its own line."""
+    sidecar = world.start("a")
+    await all_ready(world)
+    before = {name: world.status(name) for name in NAMES}
+    leases = world.server.faults.add(Fault(resources=frozenset({"leases"}), code=503))
+    for backend in world.backends.values():
+        await backend.stop()
+    writes = world.server.faults.add(Fault(verbs=frozenset({"patch"}), code=503))
+    await until(lambda: not list(sidecar.manager.targets()), "the work to be put down")
+    assert sidecar._unready() is None, "an API outage must not take the hook in the same Pod with it"
+    assert sidecar.membership.problem == "the Lease operator/probe-sidecar-a could not be renewed in time"
+    assert any("probing and publishing stop" in record.getMessage() for record in caplog.records)
+    for backend in world.backends.values():
+        await backend.start()
+    leases.lift()
+    writes.lift()
+    await until(world.shared, "the work to be taken up again")
+    await until(lambda: sidecar.manager.stats.probes > 0 and all(t.run.length >= 3 for t in sidecar.manager.targets()))
+    assert {name: world.status(name) for name in NAMES} == before
+
+
+async def test_readyz_waits_for_the_first_lease(world: World) -> None:
+    no_leases = world.server.faults.add(Fault(resources=frozenset({"leases"}), code=503))
+    sidecar = world.start("a")
+    await until(lambda: sidecar.reflector.synced, "the first list")
+    assert sidecar._unready() == "the Lease operator/probe-sidecar-a has not been acquired yet"
+    assert list(sidecar.manager.targets()) == []
+    no_leases.lift()
+    await until(lambda: sidecar._unready() is None, "it to be ready")
+
+
+async def test_a_last_write_of_the_former_owner_is_not_undone(world: World) -> None:
+    """The new owner has seen an older status and has no evidence of its own yet: what came in since stands (R6)."""
+    world.start("a")
+    await until(world.shared, "a to work: what is new then is probed at once")
+    world.create("web-calm", readinessProbe={"tcpSocket": {"port": world.backends["web0"].port}, "periodSeconds": 300})
+    await until(lambda: world.ready("web-calm") is True, "it to be ready")
+    await world.stop("a")
+    sidecar = world.start("b")
+    await until(lambda: "web-calm" in world.share("b"), "the takeover")
+    key = world.server.resource("ExternalService").key
+    stored = world.server.storage.get(key, "shop", "web-calm")
+    assert stored is not None
+    (address,) = stored["status"]["addresses"]
+    late = {**address, "ready": False, "reason": "ProbeFailed", "message": "connection refused"}
+    status = {**stored["status"], "addresses": [late], "ready": "0/1", "revision": stored["status"]["revision"] + 1}
+    world.server.storage.put(key, {**stored, "status": status})
+    await until(lambda: any(t.state.message == "connection refused" for t in sidecar.manager.targets()), "b to see it")
+    await until(lambda: world.status("web-calm")["conditions"][0]["reason"] == "NoAddressReady", "the rest to follow")
+    assert world.status("web-calm")["addresses"] == [late]
+
+
+async def test_a_new_one_is_probed_at_once_and_only_a_takeover_is_spread(world: World) -> None:
+    sidecar = world.start("a")
+    await until(world.shared, "the takeover")
+    assert len({target.due for target in sidecar.manager.targets()}) == len(NAMES)
+    world.backends["late"] = late = Backend("127.0.2.1")
+    await late.start()
+    try:
+        late_probe = {"tcpSocket": {"port": late.port}, "periodSeconds": 300}
+        world.create("late", readinessProbe=late_probe)
+        await until(lambda: late.connections > 0, "the first probe of a new address", seconds=2)
+    finally:
+        await late.stop()
+
+
+async def test_a_deleted_one_is_dropped_by_its_owner(world: World) -> None:
+    world.start("a")
+    world.start("b")
+    await until(world.shared, "the work to be shared")
+    key = world.server.resource("ExternalService").key
+    world.server.storage.remove(key, "shop", NAMES[0])
+    await until(lambda: f"shop/{NAMES[0]}" not in world.probers(), "it to be dropped")
