@@ -249,7 +249,8 @@ def test_a_rollout_costs_no_request() -> None:
 
 
 def test_a_second_sigterm_ends_the_draining() -> None:
-    with serving(ESO_DRAIN_SECONDS="60") as (process, _):
+    with serving_both(ESO_DRAIN_SECONDS="60") as (process, _, pages):
+        assert health(pages) == 200  # from here on signals are the event loop's
         process.send_signal(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=0.5)
