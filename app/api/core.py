@@ -183,7 +183,7 @@ class TLSOptions(Model):
     )
     caSecret: CASource | None = Field(
         default=None,
-        description="The same from a Secret; the operator of the cluster must allow it, for CAs are no secrets.",
+        description="As caConfigMap, from a Secret; the operator of the cluster must allow it, for CAs are no secrets.",
     )
     serverName: str = Field(
         default="",
@@ -309,7 +309,7 @@ class Probe(Model):
     )
     notReadyPeriodSeconds: Period | None = Field(
         default=None,
-        description="The same while the address is not ready; none: periodSeconds. Shorter finds a recovery sooner.",
+        description="periodSeconds while the address is not ready; none: the same. Shorter finds a recovery sooner.",
     )
     timeoutSeconds: Seconds = Field(
         default=1,

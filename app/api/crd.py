@@ -21,9 +21,10 @@ COLUMNS = (
     # A printer column shows the first match of its path and cannot count: the first host is all that can be had here.
     ("Hosts", "string", ".spec.hosts[*].host", "First of the names that the Ingress routes", 0),
     ("Age", "date", ".metadata.creationTimestamp", "Time since creation", 0),
-    ("Problem", "string", ".status.children[*].problem", "What stands in the way of an object that is wanted", 1),
     ("Probe", "string", f"{HANDLER}['path','service','port']", "HTTP path, gRPC service, else port of the probe", 1),
     ("IPs", "string", ".spec.ips", "The addresses", 1),
+    # Long and rarely there: it comes last, where it moves no other column.
+    ("Problem", "string", ".status.children[*].problem", "What stands in the way of an object that is wanted", 1),
 )
 ROOT_PROPERTIES: Schema = {
     "apiVersion": {"type": "string", "description": f"{v1alpha1.API_VERSION}"},
@@ -92,6 +93,7 @@ def _node(schema: Schema, definitions: Schema, *, defaults: bool) -> Schema:
     out = {name: value for name, value in node.items() if name not in DROPPED}
     if defaults and node.get("default"):  # an empty default says nothing: absent and empty mean the same here
         out["default"] = node["default"]
+        out["description"] = f"{node['description']} Default: {_shown(node['default'])}."
     if "properties" in node:
         own = node["properties"].items()
         out["properties"] = {name: _node(value, definitions, defaults=defaults) for name, value in own}
@@ -100,9 +102,16 @@ def _node(schema: Schema, definitions: Schema, *, defaults: bool) -> Schema:
     if (
         "items" in node
     ):  # no defaults in there: `kubectl apply` replaces lists whole and would find a difference each time
-        out["items"] = _node(node["items"], definitions, defaults=False)
+        items = _node(node["items"], definitions, defaults=False)
+        # What `kubectl explain` would show below the field's own description is written for readers of the models.
+        out["items"] = {name: value for name, value in items.items() if name != "description"}
         out.setdefault("x-kubernetes-list-type", "atomic")
     return out
+
+
+def _shown(value: Any) -> str:
+    """A default as a user would write it; `kubectl explain` shows no defaults of its own."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _plain(schema: Schema, definitions: Schema) -> Schema:

@@ -340,7 +340,9 @@ class AddressStatus(Model):
 
     ip: str = Field(max_length=64, description="The address, as written in spec.ips.")
     ready: bool = Field(description="Whether it is healthy and not disabled.")
-    reason: Reason = Field(description="Why it is ready or not, in one word.")
+    reason: Reason = Field(
+        description="Why it is ready or not: ProbeSucceeded, ProbeFailed, Pending, NoProbe, Disabled or Denied."
+    )
     message: str = Field(
         default="", max_length=MAX_MESSAGE, description="The evidence at the last transition, such as HTTP 200."
     )

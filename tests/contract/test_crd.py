@@ -1,6 +1,6 @@
 """The CRD is what the models say, and both give one verdict on one corpus of ExternalServices (`crs/`).
 
-The same corpus meets the real API server in tests/e2e/test_crd.py.
+The same corpus meets the real API server in tests/e2e/test_05_crd.py.
 """
 
 from collections.abc import Iterator
@@ -58,6 +58,12 @@ def test_the_file_is_what_the_models_make() -> None:
 @pytest.mark.parametrize("case", corpus("good"))
 def test_good_ones_pass(case: dict[str, Any]) -> None:
     assert admission_problems(custom_resource(case)) == []
+
+
+@pytest.mark.parametrize("case", corpus("predecessor"))
+def test_manifests_of_the_predecessor_pass(case: dict[str, Any]) -> None:
+    assert admission_problems(case["manifest"]) == []
+    ExternalService.model_validate(case["manifest"])
 
 
 @pytest.mark.parametrize("case", corpus("bad"))

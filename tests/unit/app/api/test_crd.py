@@ -49,11 +49,18 @@ def test_what_stands_around_the_schema() -> None:
         ("Ready", ".status.ready", 0),
         ("Hosts", ".spec.hosts[*].host", 0),
         ("Age", ".metadata.creationTimestamp", 0),
-        ("Problem", ".status.children[*].problem", 1),
         ("Probe", ".spec.readinessProbe['httpGet','tcpSocket','grpc']['path','service','port']", 1),
         ("IPs", ".spec.ips", 1),
+        ("Problem", ".status.children[*].problem", 1),
     ]
     assert version == {"name": "v1alpha1", "served": True, "storage": True, "subresources": {"status": {}}}
+
+
+def test_a_default_is_told_and_a_list_speaks_for_its_items() -> None:
+    """`kubectl explain` shows no defaults of its own, and both descriptions of a list."""
+    assert schema_of("spec.readinessProbe.failureThreshold")["description"].endswith("; 1 to 1000. Default: 3.")
+    assert schema_of("spec.ingress.enabled")["description"].endswith("the hosts. Default: true.")
+    assert "description" not in schema_of("spec.hosts")["items"]
 
 
 def test_a_reference_is_inlined_and_its_field_speaks_first() -> None:

@@ -271,6 +271,106 @@ def test_what_was_stored_before_the_rules_still_gets_its_status(admin: httpx.Cli
     assert admin.patch(path_of(group, "1.old"), content=json.dumps(worse), headers=MERGE).status_code == 422
 
 
+@pytest.mark.parametrize("case", corpus("predecessor"))
+def test_manifests_of_the_predecessor_apply_unchanged(
+    control_plane: ControlPlane, admin: httpx.Client, case: dict[str, Any]
+) -> None:
+    """By `kubectl apply`, whose strict validation refuses what the schema does not know; again, it changes nothing."""
+    admin.post("/api/v1/namespaces", json={"metadata": {"name": "external-service"}})
+    manifest = case["manifest"]
+    name, text = manifest["metadata"]["name"], yaml.safe_dump(manifest)
+    path = f"/apis/{GROUP}/v1alpha1/namespaces/external-service/externalservices/{name}"
+    admin.delete(path)
+    assert control_plane.kubectl("apply", "-f", "-", stdin=text).split()[-1] == "created"
+    first = admin.get(path).raise_for_status().json()
+    control_plane.kubectl("apply", "-f", "-", stdin=text)
+    assert admin.get(path).json() == first
+    admin.delete(path)
+    kept = case.get("stored", manifest["spec"])
+    assert without_defaults(first["spec"], kept) == kept
+
+
+def without_defaults(stored: Any, written: Any) -> Any:
+    """`stored` without the fields of a probe that `written` leaves out; whatever else is more stays, to be seen."""
+    if not isinstance(written, dict):
+        return stored
+    defaulted = (
+        "path",
+        "scheme",
+        "redirects",
+        "periodSeconds",
+        "timeoutSeconds",
+        "successThreshold",
+        "failureThreshold",
+    )
+    return {
+        name: without_defaults(value, written[name]) if name in written else value
+        for name, value in stored.items()
+        if name in written or name not in defaulted
+    }
+
+
+YOUNGER_FIELDS = frozenset(
+    {"httpRoute", "notReadyPeriodSeconds", "expectedStatuses", "redirects", "bodyContains", "tls", "enabled", "serving"}
+)
+
+
+def older(schema: Any) -> Any:
+    """Our schema as it may have been: without rules, enums, limits and the younger fields."""
+    if isinstance(schema, list):
+        return [older(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: older(value)
+        for name, value in schema.items()
+        if name not in YOUNGER_FIELDS and name not in ("x-kubernetes-validations", "enum", "maxItems", "maxLength")
+    }
+
+
+def test_an_upgrade_of_the_definition_keeps_what_is_stored(admin: httpx.Client) -> None:
+    """Still readable, younger defaults beside it; its status as it was, writable by the sidecar's patch; guarded."""
+    group = "older.example"
+    definition = copy.deepcopy(custom_resource_definition())
+    definition["metadata"]["name"] = f"externalservices.{group}"
+    definition["spec"]["group"] = group
+    definition["spec"]["names"]["shortNames"] = []
+    serve(admin, older(definition))
+    probe = {"httpGet": {"port": 8080}, "periodSeconds": 5}
+    spec = {"port": 80, "ips": [A, B], "hosts": [{"host": "a.example"}], "readinessProbe": probe}
+    admin.post(path_of(group), json=custom_resource("kept", spec, group)).raise_for_status()
+    path = path_of(group, "kept")
+    before = admin.get(path).json()
+    status = {
+        "revision": 7,
+        "ready": "1/2",
+        "addresses": HALF,
+        "children": [{"kind": "Service", "name": "kept", "problem": "taken"}],
+        "conditions": [condition("Ready", "SomeAddressesReady"), condition("Accepted", "Accepted")],
+        "observedGeneration": 1,
+    }
+    admin.put(f"{path}/status", json={**before, "status": status}).raise_for_status()
+    serve(admin, definition)
+    after = admin.get(path).raise_for_status().json()
+    younger = copy.deepcopy(before["spec"])
+    younger["readinessProbe"]["httpGet"]["redirects"] = "Follow"
+    assert (after["spec"], after["status"]) == (younger, status)
+    assert {"redirects", "x-kubernetes-validations"}.isdisjoint(str(older(definition)).split("'")), "it is no older one"
+    patch = {"op": "replace", "path": "/status/addresses/1/ready", "value": True}
+    newer = {"op": "replace", "path": "/status/revision", "value": 8}
+    stale = admin.patch(f"{path}/status", content=json.dumps([patch]), headers=JSON_PATCH)
+    assert [field for field, _ in causes(stale)] == ["status.revision"]
+    admin.patch(f"{path}/status", content=json.dumps([patch, newer]), headers=JSON_PATCH).raise_for_status()
+    written = admin.get(path).json()["status"]
+    assert written == {**status, "revision": 8, "addresses": [HALF[0], {**HALF[1], "ready": True}]}
+    assert admin.patch(path, content=json.dumps({"spec": {"port": 81}}), headers=MERGE).status_code == 200
+
+
+def condition(kind: str, reason: str) -> dict[str, Any]:
+    when = {"lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}
+    return {"type": kind, "status": "True", "reason": reason, "message": "", **when}
+
+
 def test_samples_apply_and_applying_again_changes_nothing(control_plane: ControlPlane, admin: httpx.Client) -> None:
     admin.post("/api/v1/namespaces", json={"metadata": {"name": "external-service"}})
     files = [argument for path in SAMPLES for argument in ("-f", str(path))]
@@ -290,8 +390,8 @@ def test_what_kubectl_get_shows(control_plane: ControlPlane, admin: httpx.Client
     assert short[0].split() == ["NAME", "PORT", "READY", "HOSTS", "AGE"]
     assert short[1].split()[:4] == ["shown", "80", "1/2", "one.example"]
     wide = control_plane.kubectl("get", "extsvc", "shown", "-n", NAMESPACE, "-o", "wide").splitlines()
-    assert wide[0].split()[5:] == ["PROBLEM", "PROBE", "IPS"]
-    assert wide[1].split()[5:] == ["taken", "/healthz", f'["{A}","{B}"]']
+    assert wide[0].split()[5:] == ["PROBE", "IPS", "PROBLEM"]
+    assert wide[1].split()[5:] == ["/healthz", f'["{A}","{B}"]', "taken"]
 
 
 def test_kubectl_explains_what_to_write(control_plane: ControlPlane, admin: httpx.Client) -> None:

@@ -1,0 +1,152 @@
+"""A name that a stranger's object has is told, not seized, and ours once free; made anew at once, all converges."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from playground.client import Kind
+from playground.cluster import ENDPOINTS, INGRESSES, SERVICES
+from playground.until import until
+from tests.e2e.api import Unsupported
+from tests.e2e.manifests import external_service
+from tests.e2e.world import World, ready
+
+Object = dict[str, Any]
+
+NAME = "web"
+IPS = ("10.0.100.10", "10.0.100.11")
+HOSTS = [{"host": "web.example"}]
+CHILDREN = (SERVICES, ENDPOINTS, INGRESSES)
+STRANGERS: dict[Kind, Object] = {
+    SERVICES: {"spec": {"clusterIP": "None", "ports": [{"port": 1234}]}},
+    ENDPOINTS: {"subsets": [{"addresses": [{"ip": "10.0.64.99"}], "ports": [{"port": 1234}]}]},
+    INGRESSES: {"spec": {"rules": [{"host": "stranger.example"}]}},
+}
+TOLD_SECONDS = 20.0
+HEALED_SECONDS = 40.0
+
+
+WITH_A_SHORT_RESYNC = pytest.mark.parametrize(
+    "world",
+    [
+        pytest.param("playground", marks=pytest.mark.world(resync=2)),
+        pytest.param("real", marks=pytest.mark.e2e),  # as shipped: half a minute, by the hook's own wish
+    ],
+    indirect=True,
+)
+
+
+def problem(kind: Kind) -> str:
+    return (
+        f"not there: another {kind.kind} has this name (rename or delete it), or creation was refused (see the events)"
+    )
+
+
+def report(kind: Kind, name: str = NAME) -> Object:
+    return {"kind": kind.kind, "name": name, "problem": problem(kind)}
+
+
+async def stranger(world: World, kind: Kind, name: str = NAME) -> Object:
+    """Somebody else's object of that name, as it is stored; Unsupported where Metacontroller itself would seize it."""
+    if world.metacontroller is not None and world.metacontroller.strategy == "server-side-apply":
+        raise Unsupported("with server-side apply Metacontroller forces its fields into whatever has the name")
+    body = {"metadata": {"name": name, "labels": {"team": "strangers"}}} | STRANGERS[kind]
+    return await world.client.create(kind.path(world.namespace), body)
+
+
+async def told(world: World, name: str = NAME) -> list[Object]:
+    reports: list[Object] = (await world.status(name)).get("children", [])
+    return reports
+
+
+async def owned(world: World, parent: Object) -> list[Kind]:
+    """The kinds whose object of that name is there and this very ExternalService's."""
+    name, uid = parent["metadata"]["name"], parent["metadata"]["uid"]
+    found = {kind: await world.get(name, kind=kind) for kind in CHILDREN}
+    owners = {kind: child["metadata"].get("ownerReferences", []) for kind, child in found.items() if child}
+    return [kind for kind, references in owners.items() if [one["uid"] for one in references] == [uid]]
+
+
+async def until_all_owned(world: World, *parents: Object) -> float:
+    async def holds() -> bool:
+        names = [parent["metadata"]["name"] for parent in parents]
+        ours = [await owned(world, parent) == [*CHILDREN] for parent in parents]
+        return all(ours) and not any([await told(world, name) for name in names])
+
+    return await until(holds, "all children ours, nothing to tell", seconds=HEALED_SECONDS, every=0.05)
+
+
+@WITH_A_SHORT_RESYNC
+async def test_a_taken_name(world: World, figures: Callable[..., None]) -> None:
+    """One of each kind, each with a stranger of its own; in `kubectl get -o wide` as well."""
+    names = {kind: f"web-{kind.kind.lower()}" for kind in CHILDREN}
+    before = {kind: await stranger(world, kind, name) for kind, name in names.items()}
+    parents = {kind: await world.apply(external_service(name, IPS, hosts=HOSTS)) for kind, name in names.items()}
+
+    async def reported() -> bool:
+        states = {kind: await world.status(name) for kind, name in names.items()}
+        return all(
+            (status.get("children"), status.get("ready")) == ([report(kind, names[kind])], "2/2")
+            for kind, status in states.items()
+        )
+
+    seconds = await until(reported, "the strangers told", seconds=TOLD_SECONDS, every=0.05)
+    for kind, name in names.items():
+        others = [other for other in CHILDREN if other != kind]
+        assert await owned(world, parents[kind]) == others, f"the other children wait for the {kind.kind}"
+        assert await world.get(name, kind=kind) == before[kind], f"the stranger's {kind.kind} was touched"
+        await world.delete(name, kind=kind)
+    healed = await until_all_owned(world, *parents.values())
+    figures(**{"told, seconds": seconds, "ours after they went, seconds": healed})
+    for name in names.values():
+        await world.until_published(name, ready(IPS))
+
+
+async def test_a_stranger_outlives_us(world: World) -> None:
+    """Told in `kubectl get -o wide`; deleting the ExternalService deletes nothing that only has its name."""
+    before = [await stranger(world, kind) for kind in CHILDREN]
+    await world.apply(external_service(NAME, IPS, hosts=HOSTS))
+    expected = [report(kind) for kind in CHILDREN]
+
+    async def reported() -> bool:
+        return await told(world) == expected
+
+    await until(reported, "three strangers told", seconds=TOLD_SECONDS, every=0.05)
+    with contextlib.suppress(Unsupported):  # where there is no kubectl, the rest counts all the same
+        wide = await world.kubectl("get", "externalservice", NAME, "-n", world.namespace, "-o", "wide")
+        header, row = wide.stdout.splitlines()
+        assert row[header.index("PROBLEM") :].strip() == problem(SERVICES)
+    await world.delete(NAME)
+
+    async def gone() -> bool:
+        return await world.get(NAME) is None
+
+    await until(gone, "the ExternalService gone", seconds=TOLD_SECONDS)
+    await asyncio.sleep(1)  # what a collector that errs would need
+    assert [await world.get(NAME, kind=kind) for kind in CHILDREN] == before
+
+
+async def test_deleted_and_made_anew_at_once(world: World, figures: Callable[..., None]) -> None:
+    """The old children are still there then, and not the new one's: the garbage collector takes them when it can."""
+    names = {"probed": True, "unprobed": False}
+    for last in range(10, 14):
+        if last > 10:
+            for name in names:
+                await world.delete(name)
+        made = [await world.apply(external(name, f"10.0.100.{last}", probed)) for name, probed in names.items()]
+        if last == 10:
+            await until_all_owned(world, *made)
+    figures(seconds=await until_all_owned(world, *made))
+    for name in names:
+        await world.until_published(name, {"10.0.100.13": True})
+        assert [entry["ip"] for entry in (await world.status(name))["addresses"]] == ["10.0.100.13"]
+
+
+def external(name: str, ip: str, probed: bool) -> Object:
+    parent = external_service(name, [ip], hosts=HOSTS)
+    if not probed:
+        del parent["spec"]["readinessProbe"]
+    return parent

@@ -1,0 +1,108 @@
+"""`kubectl get`, `describe` and `explain` show what a user needs, letter by letter as in tests/e2e/golden.
+
+To write them anew: `ESO_WRITE_GOLDEN=1 make e2e ARGS="-k test_12"`; read the difference as a user would.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from playground.cluster import SERVICES
+from playground.until import until
+from tests.e2e.backends import Mode
+from tests.e2e.manifests import external_service
+from tests.e2e.world import World
+
+pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
+HEALTHY, DEAD, DRAINED = "10.0.100.10", "10.0.100.11", "10.0.100.12"
+SECONDS = 20.0
+EXPLAINED = (
+    "externalservice",
+    "externalservice.spec",
+    "externalservice.spec.hosts",
+    "externalservice.spec.ingress",
+    "externalservice.spec.service",
+    "externalservice.spec.httpRoute",
+    "externalservice.spec.readinessProbe",
+    "externalservice.spec.readinessProbe.httpGet",
+    "externalservice.spec.readinessProbe.httpGet.tls",
+    "externalservice.spec.readinessProbe.tcpSocket",
+    "externalservice.spec.readinessProbe.grpc",
+    "externalservice.status",
+    "externalservice.status.addresses",
+    "externalservice.status.conditions",
+    "externalservice.status.children",
+)
+
+
+def compare(name: str, text: str) -> None:
+    """With what a user has seen before, whatever the trailing blanks."""
+    shown = "".join(f"{line.rstrip()}\n" for line in text.strip("\n").splitlines())
+    file = GOLDEN / f"{name}.txt"
+    if os.environ.get("ESO_WRITE_GOLDEN"):
+        file.write_text(shown)
+    assert shown == file.read_text()
+
+
+async def kubectl(world: World, *arguments: str) -> str:
+    answer = await world.kubectl(*arguments)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    return answer.stdout.replace(world.namespace, "shop")
+
+
+def timeless(text: str) -> str:
+    """Without what differs from one run to the next; the width of an age stays."""
+    text = re.sub(r"(?<= )(\d\ds|\ds )(?= |$)", "9s ", text, flags=re.MULTILINE)
+    text = re.sub(r"(?<= )\ds$", "9s", text, flags=re.MULTILINE)
+    text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "2026-01-01T00:00:00Z", text)
+    text = re.sub(r"(?m)^( +UID: +)\S+$", r"\1UID", text)
+    text = re.sub(r"(?m)^( +Resource Version: +)\d+$", r"\1VERSION", text)
+    return re.sub(r"(?m)^( +Revision: +)\d+$", r"\1REVISION", text)
+
+
+async def three_of_a_kind(world: World) -> None:
+    """One with all that a screen can show, one that needs no probe, one whose name is taken."""
+    hosts = [{"host": "static1.mydomain.com"}, {"host": "static2.mydomain.com", "path": "/shop"}]
+    busy = external_service("static", [HEALTHY, DEAD, DRAINED], hosts=hosts, disabledIPs=[DRAINED], minReady=1)
+    await world.client.create(
+        SERVICES.path(world.namespace), {"metadata": {"name": "taken"}, "spec": {"ports": [{"port": 1}]}}
+    )
+    await world.apply(busy)
+    world.hosts.switch(DEAD, Mode.REFUSE)
+    for name in ("plain", "taken"):
+        plain = external_service(name, ["2001:db8::10"])
+        del plain["spec"]["readinessProbe"]
+        await world.apply(plain)
+    tcp = external_service("tcp", [HEALTHY])
+    tcp["spec"]["readinessProbe"] = {"tcpSocket": {"port": 5432}}
+    await world.apply(tcp)
+
+    async def settled() -> bool:
+        static, taken, tcp = [await world.status(name) for name in ("static", "taken", "tcp")]
+        told = {(one["ip"], one["message"]) for one in static.get("addresses", [])}
+        return (DEAD, "connection refused") in told and "children" in taken and tcp.get("ready") == "1/1"
+
+    await world.until_published("static", {HEALTHY: True, DEAD: False, DRAINED: False})
+    await until(settled, "all there is to see", seconds=SECONDS, every=0.1)
+
+
+async def test_get_and_describe(world: World) -> None:
+    await three_of_a_kind(world)
+    here = ("-n", world.namespace)
+    compare("get", timeless(await kubectl(world, "get", "extsvc", *here)))
+    compare("get-wide", timeless(await kubectl(world, "get", "externalservices", "-o", "wide", *here)))
+    for name in ("static", "taken"):
+        screen = await kubectl(world, "describe", "externalservice", name, *here)
+        body, _, events = timeless(screen).partition("Events:")
+        compare(f"describe-{name}", body)
+        assert ("AddressReady" in events, "AddressNotReady" in events) == (name == "static", name == "static")
+
+
+async def test_explain(world: World) -> None:
+    for path in EXPLAINED:
+        compare(f"explain-{path.replace('externalservice', 'es')}", await kubectl(world, "explain", path))
+    compare("explain-recursive", await kubectl(world, "explain", "externalservice", "--recursive"))
