@@ -103,7 +103,7 @@ class Api:
     def _note(self, request: Request, info: RequestInfo, actor: str, code: int, changed: bool) -> None:
         agent = request.headers.get("user-agent", "")
         place = (info.resource.plural, info.subresource, info.namespace, info.name)
-        self.audit.add(Audited(time.time(), actor, agent, info.verb, *place, code, changed))
+        self.audit.add(Audited(time.time(), actor, agent, info.verb, *place, code, changed, info.resource.group))
 
     def _actor(self, request: Request) -> str:
         agent = request.headers.get("user-agent", "").split("/")[0].split(" ")[0] or "unknown"

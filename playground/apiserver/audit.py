@@ -22,6 +22,7 @@ class Request:
     name: str
     code: int
     changed: bool
+    group: str = ""
 
     @property
     def write(self) -> bool:

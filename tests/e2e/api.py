@@ -1,5 +1,6 @@
 """The API server of a world: what all three kinds of it can do, and the stand-in's. The real ones are in real_api."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,8 @@ from tests.e2e import accounts
 
 Object = dict[str, Any]
 READS = frozenset({"get", "list", "watch"})
+
+_numbers = itertools.count(1)
 
 
 class Unsupported(Exception):
@@ -31,6 +34,7 @@ class Entry:
     namespace: str
     name: str
     code: int
+    group: str = ""
 
     @property
     def write(self) -> bool:
@@ -52,6 +56,10 @@ class Api(Protocol):
 
     def kubeconfig(self, account: tuple[str, str]) -> Path:
         """A file for a process, with the account's token in a file."""
+        ...
+
+    def give_token(self, account: tuple[str, str], *, expired: bool) -> None:
+        """Another token in the account's file, as the kubelet rotates it: a good one, or one that is refused."""
         ...
 
     def mark(self) -> int:
@@ -76,6 +84,10 @@ class Api(Protocol):
 
     async def start_storage(self) -> None:
         """Starts etcd, and waits until the API server serves again."""
+        ...
+
+    async def forget_history(self) -> None:
+        """Whoever resumes a watch from before this gets 410; open connections break."""
         ...
 
 
@@ -105,6 +117,17 @@ class StandInApi:
         cluster = {"server": self.server.url}
         return write_kubeconfig(self._directory, cluster, account, self._tokens[account])
 
+    def give_token(self, account: tuple[str, str], *, expired: bool) -> None:
+        """A good one replaces those before; to the stand-in, one that has expired is one that it does not know."""
+        token = f"token-of-{account[1]}-{next(_numbers)}"
+        if not expired:
+            self.server.api.tokens = {
+                known: name
+                for known, name in (self.server.api.tokens or {}).items()
+                if name != accounts.username(account)
+            } | {token: accounts.username(account)}
+        replace_token(self._directory, account, token)
+
     def mark(self) -> int:
         """Where the audit log ends now."""
         return self.server.audit.total
@@ -113,7 +136,7 @@ class StandInApi:
         """What was answered since a mark."""
         for one in self.server.audit.since(mark):
             place = (one.resource, one.subresource, one.namespace, one.name)
-            yield Entry(accounts.role(one.actor), one.verb, *place, one.code)
+            yield Entry(accounts.role(one.actor), one.verb, *place, one.code, one.group)
 
     async def stop(self) -> None:
         """Refuses connections until `start`."""
@@ -131,11 +154,16 @@ class StandInApi:
         """There is none to start."""
         raise Unsupported("the stand-in's storage is part of its API server")
 
+    async def forget_history(self) -> None:
+        """Compacts the log, and breaks every connection."""
+        self.server.compact()
+        self.server.drop_connections()
+
 
 def write_kubeconfig(directory: Path, cluster: Mapping[str, Any], account: tuple[str, str], token: str) -> Path:
     """`NAME.kubeconfig`, and `NAME.token` beside it."""
     namespace, name = account
-    token_file = directory / f"{namespace}-{name}.token"
+    token_file = _token_file(directory, account)
     token_file.touch(mode=0o600)
     token_file.write_text(token)
     file = directory / f"{namespace}-{name}.kubeconfig"
@@ -149,3 +177,16 @@ def write_kubeconfig(directory: Path, cluster: Mapping[str, Any], account: tuple
     }
     file.write_text(json.dumps(content, indent=2))
     return file
+
+
+def replace_token(directory: Path, account: tuple[str, str], token: str) -> None:
+    """At once, as the kubelet does: no reader ever sees half of it."""
+    file = _token_file(directory, account)
+    fresh = file.with_suffix(".fresh")
+    fresh.touch(mode=0o600)
+    fresh.write_text(token)
+    fresh.replace(file)
+
+
+def _token_file(directory: Path, account: tuple[str, str]) -> Path:
+    return directory / f"{'-'.join(account)}.token"

@@ -134,7 +134,9 @@ def metacontroller(directory: Path, kubeconfig: Path, binary: str, *, strategy: 
     return Process(Component("composite", command, log=directory / "composite.log", ready=lambda: _answers(url)))
 
 
-def controller_manifest(hook: str, resync: float | None, *, gateway: bool = False) -> Object:
+def controller_manifest(
+    hook: str, resync: float | None, *, gateway: bool = False, timeout: str | None = None
+) -> Object:
     """metacontroller/composite-controller.yaml as shipped, but for the hook's address (no cluster DNS here).
 
     With `gateway` it lists what metacontroller/gateway-api adds.
@@ -146,6 +148,8 @@ def controller_manifest(hook: str, resync: float | None, *, gateway: bool = Fals
     path = webhook.pop("path")
     del webhook["service"]
     webhook["url"] = hook + path
+    if timeout is not None:
+        webhook["timeout"] = timeout
     if resync is not None:
         manifest["spec"]["resyncPeriodSeconds"] = resync
     return manifest

@@ -12,7 +12,7 @@ import yaml
 
 from probe_sidecar.kube.kubeconfig import kubeconfig
 from tests.e2e import accounts
-from tests.e2e.api import Entry, Unsupported, write_kubeconfig
+from tests.e2e.api import Entry, Unsupported, replace_token, write_kubeconfig
 from tests.e2e.controlplane.cluster import ControlPlane
 
 Object = dict[str, Any]
@@ -20,6 +20,7 @@ Object = dict[str, Any]
 TOKEN_SECONDS = 7_200
 SECONDS = 60.0
 NO_AUDIT = "a given cluster's audit log cannot be read: unset KUBECONFIG_E2E to run this on a control plane of its own"
+NO_KEY = "a given cluster signs no token that has expired: unset KUBECONFIG_E2E to run this"
 NO_PROCESS = "a given cluster's API server is not ours to stop: unset KUBECONFIG_E2E to run this"
 CUSTOM_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -53,12 +54,13 @@ class RealApi:
 
     def kubeconfig(self, account: tuple[str, str]) -> Path:
         """A file for a process, with the account's token, from the TokenRequest API, in a file."""
-        namespace, name = account
-        request = {"spec": {"expirationSeconds": TOKEN_SECONDS}}
-        with httpx.Client(**self._options()) as admin:
-            path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
-            token: str = admin.post(path, json=request).raise_for_status().json()["status"]["token"]
-        return write_kubeconfig(self._directory, self._cluster, account, token)
+        return write_kubeconfig(self._directory, self._cluster, account, self._token(account))
+
+    def give_token(self, account: tuple[str, str], *, expired: bool) -> None:
+        """A new one; or one signed with the cluster's own key, past its time."""
+        late = self._own(NO_KEY).short_lived_token(*account, seconds=-60) if expired else None
+        token = late or self._token(account)
+        replace_token(self._directory, account, token)
 
     def mark(self) -> int:
         """Where the audit log ends now."""
@@ -78,6 +80,7 @@ class RealApi:
                 target.get("namespace", ""),
                 target.get("name", ""),
                 event["responseStatus"]["code"],
+                target.get("apiGroup", ""),
             )
 
     async def stop(self) -> None:
@@ -97,6 +100,21 @@ class RealApi:
         plane = self._own(NO_PROCESS)
         await asyncio.to_thread(plane.etcd.start)
         await asyncio.to_thread(plane.api_server.wait_ready)
+
+    async def forget_history(self) -> None:
+        """Compacts etcd, and starts the API server anew: its watch cache would go on serving what it holds."""
+        plane = self._own(NO_PROCESS)
+        await asyncio.to_thread(plane.compact)
+        plane.api_server.kill()
+        await asyncio.to_thread(plane.api_server.start)
+
+    def _token(self, account: tuple[str, str]) -> str:
+        namespace, name = account
+        request = {"spec": {"expirationSeconds": TOKEN_SECONDS}}
+        with httpx.Client(**self._options()) as admin:
+            path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+            token: str = admin.post(path, json=request).raise_for_status().json()["status"]["token"]
+        return token
 
     def _own(self, otherwise: str) -> ControlPlane:
         if self.control_plane is None:

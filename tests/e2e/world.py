@@ -36,6 +36,7 @@ from playground.until import until
 from tests.e2e import accounts, process
 from tests.e2e.api import Api, Entry, Unsupported
 from tests.e2e.backends import Conduct, Mode, Place
+from tests.e2e.front import Front
 from tests.e2e.hosts import Hosts
 
 Object = dict[str, Any]
@@ -47,6 +48,7 @@ CHILDREN = (SERVICES, ENDPOINTS, ENDPOINT_SLICES, INGRESSES)
 OURS = frozenset({SIDECAR, CONTROLLER})
 STRATEGIES = ("dynamic-apply", "server-side-apply")
 GONE_SECONDS = 60.0
+HOOK = "hook"
 
 _numbers = itertools.count(1)
 
@@ -58,7 +60,9 @@ class Setup:
     resync: seconds, instead of the shipped CompositeController's. door: the sidecar takes verdicts. qps, burst:
     Metacontroller's --client-go-* (its own default is 5 and 10). window: the stand-in's seconds from GET to PUT.
     writing: "edge" is a sidecar that writes once and never looks again, with door only. endpoints: ESO_ENDPOINTS.
-    gateway: the CompositeController lists HTTPRoutes, as metacontroller/gateway-api has it.
+    gateway: the CompositeController lists HTTPRoutes, as metacontroller/gateway-api has it. fronts: sidecar and
+    composite controller reach the API server, and the latter the hook, through `World.fronts`, which can be told to
+    misbehave. hook_timeout: a Go duration, instead of the shipped one.
     """
 
     resync: float | None = None
@@ -69,6 +73,8 @@ class Setup:
     writing: str = "level"
     endpoints: str = "Endpoints"
     gateway: bool = False
+    fronts: bool = False
+    hook_timeout: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +108,15 @@ class World:
         self.metacontroller = metacontroller
         self.namespace = f"e2e-{os.getpid()}-{next(_numbers)}"
         self.hook = process.Hook(directory, {"ESO_ENDPOINTS": setup.endpoints})
-        self.manifest = process.controller_manifest(self.hook.url, setup.resync, gateway=setup.gateway)
+        self._kubeconfigs = {account: api.kubeconfig(account) for account in accounts.ACCOUNTS}
+        self.fronts = self._made_fronts(directory) if setup.fronts else {}
+        self._hook_url = self.fronts[HOOK].url if setup.fronts else self.hook.url
+        self.manifest = process.controller_manifest(
+            self._hook_url, setup.resync, gateway=setup.gateway, timeout=setup.hook_timeout
+        )
         self.sidecar = process.Sidecar(
             directory,
-            api.kubeconfig(accounts.SIDECAR_ACCOUNT),
+            self._kubeconfigs[accounts.SIDECAR_ACCOUNT],
             door=setup.door,
             mapped=not hosts.apart,
             writing=setup.writing,
@@ -120,6 +131,8 @@ class World:
 
     async def __aenter__(self) -> "World":
         self._http = self.api.http()
+        for front in self.fronts.values():
+            await front.start()
         self.client = ApiClient(self._http, "e2e")
         try:
             await self._ensure_namespace(self.namespace)
@@ -283,13 +296,21 @@ class World:
         await self.composite.start()
 
     def _composite(self, qps: float, burst: int) -> process.Process:
-        directory, kubeconfig = self._directory, self.api.kubeconfig(accounts.CONTROLLER_ACCOUNT)
+        directory, kubeconfig = self._directory, self._kubeconfigs[accounts.CONTROLLER_ACCOUNT]
         limits: dict[str, Any] = {"qps": qps, "burst": burst}
         if self.metacontroller is None:
             window = self.setup.window
-            return process.stand_in(directory, kubeconfig, self.hook.url, self.manifest, window=window, **limits)
+            return process.stand_in(directory, kubeconfig, self._hook_url, self.manifest, window=window, **limits)
         real = self.metacontroller
         return process.metacontroller(directory, kubeconfig, real.binary, strategy=real.strategy, **limits)
+
+    def _made_fronts(self, directory: Path) -> dict[str, Front]:
+        """By whom they stand before: SIDECAR and CONTROLLER at the API server, HOOK at the hook."""
+        fronts = {HOOK: Front.of_hook(self.hook.url)}
+        for account, file in self._kubeconfigs.items():
+            fronts[accounts.ROLES[account]] = front = Front.of_api_server(file)
+            self._kubeconfigs[account] = front.kubeconfig(file, directory)
+        return fronts
 
     async def _install_controller(self) -> None:
         path = f"{COMPOSITE_CONTROLLERS}/{self.manifest['metadata']['name']}?fieldManager=e2e&force=true"
@@ -331,6 +352,8 @@ class World:
     async def _stop_processes(self) -> None:
         for one in (self.composite, self.sidecar, self.hook):
             await one.stop()
+        for front in self.fronts.values():
+            await front.close()
 
 
 def _stale(entry: Entry) -> bool:

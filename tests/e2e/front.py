@@ -1,0 +1,141 @@
+"""A front: an HTTP server on loopback that hands every request on, until a test tells it to misbehave."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from playground.serving import LoopbackServer
+from probe_sidecar.kube.kubeconfig import kubeconfig
+from tests.e2e.controlplane.component import free_ports
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+BY_THE_WAY = {b"host", b"connection", b"content-length", b"transfer-encoding"}
+"""Headers of one connection, not of the message: each side writes its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered instead of handing on."""
+
+    code: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Front:
+    """`start` it, set `answer` or `delay` (seconds before handing on), `hang_up`, `stop` and `start` again.
+
+    While `flowing` is clear, watches stay open and say nothing. `answered` counts the answers of its own by code,
+    `delayed` the requests that had to wait. A request without credentials gets those of the kubeconfig: client-go keeps
+    its token to itself where there is no TLS.
+    """
+
+    def __init__(self, upstream: httpx.AsyncClient, auth: httpx.Auth | None = None) -> None:
+        self.answer: Answer | None = None
+        self.delay = 0.0
+        self.answered: Counter[int] = Counter()
+        self.delayed = 0
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self._upstream = upstream
+        self._auth = auth
+        (port,) = free_ports(1)
+        self._server = LoopbackServer(Starlette(routes=[Route("/{path:path}", self._endpoint, methods=METHODS)]), port)
+        self.url = self._server.url
+
+    @classmethod
+    def of_hook(cls, url: str) -> Self:
+        """Before a server that asks for no credentials."""
+        return cls(_client(base_url=url))
+
+    @classmethod
+    def of_api_server(cls, file: Path) -> Self:
+        """Before the API server of a kubeconfig."""
+        access = kubeconfig(file)
+        return cls(_client(base_url=access.server, verify=access.tls), access.auth)
+
+    def kubeconfig(self, file: Path, directory: Path) -> Path:
+        """The same as `file`, but through here."""
+        config = json.loads(file.read_text())
+        config["clusters"][0]["cluster"] = {"server": self.url}
+        fronted = directory / f"{file.stem}-front.kubeconfig"
+        fronted.write_text(json.dumps(config))
+        return fronted
+
+    async def start(self) -> None:
+        """Listens, at the same port as before."""
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Refuses connections, and breaks those there are."""
+        await self._server.stop()
+
+    async def close(self) -> None:
+        """For good."""
+        await self.stop()
+        await self._upstream.aclose()
+
+    def hang_up(self) -> int:
+        """Breaks every connection without a word; returns how many."""
+        return self._server.hang_up()
+
+    async def _endpoint(self, request: Request) -> Response:
+        body = await request.body()
+        if self.delay:
+            self.delayed += 1
+            await asyncio.sleep(self.delay)
+        if self.answer is not None:
+            self.answered[self.answer.code] += 1
+            return Response(self.answer.body, self.answer.code, self.answer.headers)
+        try:
+            answer = await self._upstream.send(
+                self._request(request, body),
+                stream=True,
+                auth=None if "authorization" in request.headers else self._auth,
+            )
+        except httpx.TransportError as broken:
+            self._break(request)
+            raise ClientDisconnect from broken
+        handed = StreamingResponse(self._chunks(request, answer), answer.status_code)
+        handed.raw_headers = [(name, value) for name, value in answer.headers.raw if _whole(name)]
+        return handed
+
+    def _request(self, request: Request, body: bytes) -> httpx.Request:
+        target = request.scope["raw_path"].decode() + ("?" + request.url.query if request.url.query else "")
+        headers = [(name, value) for name, value in request.headers.raw if _whole(name)]
+        return self._upstream.build_request(request.method, target, content=body, headers=headers)
+
+    async def _chunks(self, request: Request, answer: httpx.Response) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in answer.aiter_raw():
+                if request.query_params.get("watch"):
+                    await self.flowing.wait()
+                yield chunk
+        except httpx.TransportError:
+            self._break(request)
+        finally:
+            await answer.aclose()
+
+    def _break(self, request: Request) -> None:
+        """What is broken behind is broken before."""
+        if request.client is not None:
+            self._server.hang_up((request.client.host, request.client.port))
+
+
+def _whole(name: bytes) -> bool:
+    return name.lower() not in BY_THE_WAY
+
+
+def _client(**options: object) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+    return httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(30, read=None), limits=limits, **options)  # type: ignore[arg-type]  # base_url, verify

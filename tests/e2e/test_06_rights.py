@@ -1,0 +1,210 @@
+"""Every right that metacontroller/rbac.yaml grants is used, and no other; tokens may rotate and expire."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from playground.client import Kind
+from playground.cluster import CONTROLLER, ENDPOINT_SLICES, ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, SIDECAR
+from playground.timeline import Follower
+from playground.until import until
+from tests.e2e import accounts
+from tests.e2e.backends import Mode
+from tests.e2e.manifests import external_service
+from tests.e2e.slices import our_slices
+from tests.e2e.world import World, ready
+
+HEALTHY, FAILING = "10.0.100.10", "10.0.100.11"
+IPS = (HEALTHY, FAILING)
+SECONDS = 45.0
+
+Right = tuple[str, str, str]
+"""API group, resource (with its subresource), verb."""
+
+
+def granted(name: str) -> set[Right]:
+    """By the shipped ClusterRole."""
+    rules = next(
+        one["rules"] for one in accounts.shipped() if (one["kind"], one["metadata"]["name"]) == ("ClusterRole", name)
+    )
+    return {
+        (group, resource, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+SIDECAR_RIGHTS = granted("external-service-operator")
+CONTROLLER_RIGHTS = granted("external-service-operator-metacontroller")
+
+ITS_OWN = re.compile(
+    r"metacontroller\.k8s\.io/.*|apiextensions\.k8s\.io/customresourcedefinitions|(events\.k8s\.io)?/events"
+)
+"""What Metacontroller needs wherever it runs, and brings itself: its kinds, and Events."""
+
+
+FOREVER_WANTED = "a Service is wanted for as long as its parent is there; for an updateStrategy of your own, Recreate"
+HANDED_OVER = "after the minutes of a handover from one form of endpoints to another: test_31_switching"
+OF_ADMISSION = "asked by admission (OwnerReferencesPermissionEnforcement) of the authorizer, not by a request"
+STREAMED = "lists come as watches from an API server that streams them"
+ADOPTS_WITHOUT = "the stand-in adopts without reading first"
+NOT_FOLLOWED = "the stand-in follows no namespaces"
+ADOPTS_BY_APPLYING = "an apply may come before the adoption, and adopts"
+OTHER_STRATEGY = "of the other --apply-strategy"
+
+UNPROVOKED: dict[Right, str] = {
+    ("", "services", "delete"): FOREVER_WANTED,
+    ("", "endpoints", "delete"): HANDED_OVER,
+    ("discovery.k8s.io", "endpointslices", "delete"): HANDED_OVER,
+    ("eso.crowdfox.com", "externalservices/finalizers", "update"): OF_ADMISSION,
+}
+"""Shipped rights that this run does not use, and why they are shipped all the same."""
+
+CHILDREN = {(group, resource) for group, resource, verb in CONTROLLER_RIGHTS if verb == "create"}
+
+
+def unprovoked(world: World) -> dict[Right, str]:
+    """Beside UNPROVOKED, what this world's composite controller has no use for."""
+    real = world.metacontroller
+    if real is None:
+        more = {
+            (*child, verb): why
+            for child in CHILDREN
+            for verb, why in (("patch", OTHER_STRATEGY), ("get", ADOPTS_WITHOUT))
+        }
+        return UNPROVOKED | more | {("", "namespaces", verb): NOT_FOLLOWED for verb in ("list", "watch")}
+    lists = {right: STREAMED for right in CONTROLLER_RIGHTS if right[2] == "list"}
+    if real.strategy == "server-side-apply":
+        lists |= {(*child, "get"): ADOPTS_BY_APPLYING for child in CHILDREN}
+    other = ("patch",) if real.strategy == "dynamic-apply" else ("create", "update")
+    return UNPROVOKED | lists | {(*child, verb): OTHER_STRATEGY for child in CHILDREN for verb in other}
+
+
+def used(world: World, role: str) -> set[Right]:
+    """What one of ours asked for since the world began, whatever the answer."""
+    return {
+        (one.group, f"{one.resource}/{one.subresource}" if one.subresource else one.resource, one.verb)
+        for one in world.api.entries(world.began)
+        if one.user == role
+    }
+
+
+async def both_forms(world: World) -> None:
+    """The whole life of a parent with every child, so that each is created, updated and deleted."""
+    await world.apply(external_service("web", IPS, hosts=[{"host": "web.example"}]))
+    await world.until_published("web", ready(IPS))
+    for mode, states in ((Mode.REFUSE, ready(IPS, but=[FAILING])), (Mode.HEALTHY, ready(IPS))) * 2:
+        world.hosts.switch(FAILING, mode)  # the second death is told on the Event of the first: a patch
+        await world.until_published("web", states)
+
+
+async def behind_the_times(world: World) -> None:
+    """Somebody writes to the parent and the sidecar does not hear of it: its next write is refused, and it reads."""
+    world.fronts[SIDECAR].flowing.clear()
+    status = await world.status("web")
+    moved = {**status, "revision": status["revision"] + 1}
+    place = EXTERNAL_SERVICES.path(world.namespace, "web", "status")
+    await world.client.patch(place, {"status": moved})
+    world.hosts.switch(FAILING, Mode.REFUSE)
+    await world.until_published("web", ready(IPS, but=[FAILING]))
+    world.fronts[SIDECAR].flowing.set()
+
+
+async def every_child(world: World) -> None:
+    """An update of each kind of child, an orphan to adopt, and the deletion of what is no longer wanted."""
+    await world.patch("web", {"metadata": {"labels": {"team": "a"}}, "spec": {"port": 81}})
+    (slice_name,) = await our_slices(world, "web")
+    for kind, name in ((SERVICES, "web"), (ENDPOINTS, "web"), (INGRESSES, "web"), (ENDPOINT_SLICES, slice_name)):
+        await world.patch(name, {"metadata": {"ownerReferences": None}}, kind=kind)
+
+        async def adopted(kind: Kind = kind, name: str = name) -> bool:
+            child = await world.get(name, kind=kind) or {"metadata": {}}
+            return bool(child["metadata"].get("ownerReferences"))
+
+        await until(adopted, f"{kind.kind} adopted", seconds=SECONDS)
+    await world.patch("web", {"spec": {"hosts": []}})
+
+    async def without() -> bool:
+        return await world.get("web", kind=INGRESSES) is None
+
+    await until(without, "no Ingress", seconds=SECONDS)
+
+
+async def ended(world: World) -> None:
+    """A watch stands in the audit log when it ends."""
+    await world.sidecar.stop()
+    await world.composite.stop()
+
+
+@pytest.mark.world(fronts=True, endpoints="Both")
+async def test_nothing_missing_nothing_unused(world: World, figures: Callable[..., None]) -> None:
+    await both_forms(world)
+    await behind_the_times(world)
+    await every_child(world)
+    await ended(world)
+    await until(lambda: used(world, SIDECAR) >= SIDECAR_RIGHTS, "every right of the sidecar used", seconds=10)
+    assert used(world, SIDECAR) == SIDECAR_RIGHTS
+    asked = {right for right in used(world, CONTROLLER) if not ITS_OWN.fullmatch("/".join(right[:2]))}
+    assert asked <= CONTROLLER_RIGHTS, "asked for without a right"
+    assert CONTROLLER_RIGHTS - asked <= unprovoked(world).keys(), "granted and never asked for"
+    ours = [entry for entry in world.api.entries(world.began) if entry.user in (SIDECAR, CONTROLLER)]
+    assert [entry for entry in ours if entry.code in (401, 403)] == []
+    figures(**{"rights of the sidecar": len(SIDECAR_RIGHTS), "rights of the controller": len(CONTROLLER_RIGHTS)})
+
+
+async def refused_tokens(world: World) -> int:
+    """How many of the sidecar's requests were answered 401."""
+    async with httpx.AsyncClient(base_url=world.sidecar.url, trust_env=False) as client:
+        lines = (await client.get("/metrics")).text.splitlines()
+    counts = [
+        line.rpartition(" ")[2] for line in lines if line.startswith("eso_api_requests_total{") and '"401"' in line
+    ]
+    return sum(int(float(count)) for count in counts)
+
+
+@pytest.mark.world(fronts=True)
+async def test_tokens_rotate_and_expire(world: World, figures: Callable[..., None]) -> None:
+    await world.apply(external_service("web", IPS))
+    await world.until_published("web", ready(IPS))
+    process = world.sidecar.component.pid
+    async with Follower(world.client, world.namespace, "web") as timeline:
+        world.api.give_token(accounts.SIDECAR_ACCOUNT, expired=False)
+        world.hosts.switch(FAILING, Mode.REFUSE)
+        await until(lambda: timeline.ready == ready(IPS, but=[FAILING]), "out by the new token", seconds=SECONDS)
+        assert await refused_tokens(world) == 0, "the old token was still in use"
+
+        world.api.give_token(accounts.SIDECAR_ACCOUNT, expired=True)
+        shown = len(timeline.published)
+        world.hosts.switch(FAILING, Mode.HEALTHY)
+        world.fronts[SIDECAR].hang_up()  # its watch must be had anew as well
+
+        async def tried() -> bool:
+            return await refused_tokens(world) >= 4  # the watch and the write
+
+        await until(tried, "tried again and again", seconds=SECONDS, every=0.1)
+        assert world.sidecar.component.pid == process
+        assert timeline.published[shown:] == [], "published without a right to write"
+
+        world.api.give_token(accounts.SIDECAR_ACCOUNT, expired=False)
+        seconds = await until(lambda: timeline.ready == ready(IPS), "in again", seconds=SECONDS)
+        assert world.sidecar.component.pid == process
+        await world.delete("web")  # and its watch is there again: it stops probing
+
+        async def quiet() -> bool:
+            return not await probed(world)
+
+        await until(quiet, "probed no more", seconds=SECONDS, every=0.1)
+    assert HEALTHY not in {ip for moment in timeline.published for ip, state in moment.ready.items() if not state}
+    figures(**{"in again after a good token, seconds": seconds})
+
+
+async def probed(world: World) -> list[dict[str, Any]]:
+    """The addresses that the sidecar says it probes."""
+    async with httpx.AsyncClient(base_url=world.sidecar.url, trust_env=False) as client:
+        found: list[dict[str, Any]] = (await client.get("/status")).json()["addresses"]
+    return found
