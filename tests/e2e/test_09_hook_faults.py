@@ -1,0 +1,126 @@
+"""The hook down, too slow or answering nonsense: the children stay as they are, and all goes on without help."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from playground.cluster import ENDPOINTS, INGRESSES, SERVICES
+from playground.until import until
+from tests.e2e.backends import Mode
+from tests.e2e.front import Answer
+from tests.e2e.manifests import external_service
+from tests.e2e.world import HOOK, World, ready
+
+HEALTHY, FAILING = "10.0.100.10", "10.0.100.11"
+IPS = (HEALTHY, FAILING)
+FAULT_SECONDS = 3.0
+RECOVERED_SECONDS = 30.0
+"""Metacontroller doubles its pauses from 5 ms on: what was out for some seconds is asked again within as many more."""
+
+pytestmark = pytest.mark.e2e  # on the playground too: ten seconds each
+
+JSON = {"Content-Type": "application/json"}
+UNKNOWN_FIELD = json.dumps({"status": {}, "children": [], "surprise": True}).encode()
+ANSWERS = {
+    "500": Answer(500, b"Internal Server Error"),
+    "404": Answer(404, b"Not Found"),
+    "an empty body": Answer(200, b""),
+    "a page": Answer(200, b"<html>It works!</html>"),
+    "half an answer": Answer(200, b'{"status": {}, "children": [{"metadata"', JSON),
+    "other types": Answer(200, b'{"status": 7, "children": "none"}', JSON),
+    "an unknown field": Answer(200, UNKNOWN_FIELD, JSON),
+}
+
+
+async def stored(world: World) -> dict[str, Any]:
+    """The children, whole: their resourceVersion tells of any write."""
+    return {kind.kind: await world.get("web", kind=kind) for kind in (SERVICES, ENDPOINTS, INGRESSES)}
+
+
+async def calm(world: World) -> dict[str, Any]:
+    """The children once the writes of their creation are over."""
+    await world.apply(external_service("web", IPS, hosts=[{"host": "web.example"}]))
+    await world.until_published("web", ready(IPS))
+
+    async def whole() -> bool:
+        return None not in (await stored(world)).values()
+
+    await until(whole, "every child", seconds=RECOVERED_SECONDS)
+    return await stored(world)
+
+
+async def dies_unpublished(world: World, before: dict[str, Any]) -> None:
+    """An address dies: its status tells, and the children do not move for as long as the fault lasts."""
+    world.hosts.switch(FAILING, Mode.REFUSE)
+
+    async def told() -> bool:
+        return {one["ip"]: one["ready"] for one in (await world.status("web"))["addresses"]} == ready(
+            IPS, but=[FAILING]
+        )
+
+    await until(told, "told in the status", seconds=RECOVERED_SECONDS)
+    ends = time.monotonic() + FAULT_SECONDS
+    while time.monotonic() < ends:
+        assert await stored(world) == before
+        await asyncio.sleep(0.2)
+
+
+async def recovers(world: World, before: dict[str, Any]) -> float:
+    """Seconds until the death is published; nothing was made anew."""
+    seconds = await world.until_published("web", ready(IPS, but=[FAILING]), seconds=RECOVERED_SECONDS)
+    after = await stored(world)
+    assert {kind: child["metadata"]["uid"] for kind, child in after.items()} == {
+        kind: child["metadata"]["uid"] for kind, child in before.items()
+    }
+    assert {kind: child for kind, child in after.items() if kind != "Endpoints"} == {
+        kind: child for kind, child in before.items() if kind != "Endpoints"
+    }
+    assert world.composite.running
+    return seconds
+
+
+@pytest.mark.world(fronts=True)
+async def test_down(world: World, figures: Callable[..., None]) -> None:
+    before = await calm(world)
+    await world.hook.kill()
+    await world.fronts[HOOK].stop()
+    await dies_unpublished(world, before)
+    await world.hook.start()
+    await world.fronts[HOOK].start()
+    figures(**{"published after the start, seconds": await recovers(world, before)})
+
+
+@pytest.mark.world(fronts=True, hook_timeout="2s")
+async def test_slow(world: World, figures: Callable[..., None]) -> None:
+    """30 s for an answer, and Metacontroller waits 2: shorter than shipped, so that the test is."""
+    before = await calm(world)
+    front = world.fronts[HOOK]
+    front.delay = 30.0
+    await dies_unpublished(world, before)
+    assert front.delayed >= 1, "it was asked"
+    front.delay = 0.0
+    figures(**{"published after it answers at once, seconds": await recovers(world, before)})
+
+
+@pytest.mark.world(fronts=True)
+async def test_garbage(world: World, figures: Callable[..., None]) -> None:
+    before = await calm(world)
+    front = world.fronts[HOOK]
+    front.answer = ANSWERS["500"]
+    await dies_unpublished(world, before)
+    for number, (name, answer) in enumerate(ANSWERS.items(), 2):
+        front.answer, asked = answer, sum(front.answered.values())
+        await world.patch("web", {"spec": {"readinessProbe": {"notReadyPeriodSeconds": number}}})  # so it is asked
+
+        def again(asked: int = asked) -> bool:
+            return sum(front.answered.values()) > asked
+
+        await until(again, f"asked again, to answer {name}", seconds=RECOVERED_SECONDS)
+        await asyncio.sleep(0.3)  # for a write that would follow
+        assert await stored(world) == before, name
+    front.answer = None
+    figures(**{"published after it answers right, seconds": await recovers(world, before)})
