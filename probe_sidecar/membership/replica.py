@@ -40,6 +40,10 @@ TRUSTED = 2 / 3
 RENEWALS = 5
 """In the Lease's time. Three may fail before the work is put down."""
 
+SILENCE, PAUSE = 1 / 3, 1 / 15
+"""Of the Lease's time: how long the watch may be silent (a renewal of our own is always due by then), and the longest
+pause before the LIST after it. With the way from renewal to renewal they are less than TRUSTED: LISTs alone will do."""
+
 JITTER = 0.1
 FIRST_PAUSE = 0.1
 RESOLUTION = 0.001
@@ -94,8 +98,8 @@ class Replica:
             self._observe,
             namespace=namespace,
             labels=group_selector(works_in),
-            idle=seconds / 2,  # two renewals of our own must have come by then
-            longest_pause=seconds / RENEWALS,
+            idle=seconds * SILENCE,
+            longest_pause=seconds * PAUSE,
             random=random,
         )
         self._stored: Lease | None = None  # our Lease as last answered to us
