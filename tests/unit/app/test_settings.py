@@ -21,6 +21,7 @@ def test_the_defaults() -> None:
         "listen_port": 8080,
         "metrics_listen_host": "0.0.0.0",
         "metrics_listen_port": None,
+        "drain_seconds": 0.0,
         "token_file": None,
         "tls_cert_file": None,
         "tls_key_file": None,
