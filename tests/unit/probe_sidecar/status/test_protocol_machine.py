@@ -6,7 +6,6 @@ API server is the least that is exact (versions, the lock, the guard, a watch in
 
 import asyncio
 import json
-import selectors
 from collections import deque
 from copy import deepcopy
 from typing import Any
@@ -24,6 +23,7 @@ from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.publisher import StatusPublisher
+from tests.virtual_time import VirtualLoop
 
 Object = dict[str, Any]
 
@@ -32,26 +32,6 @@ SPEC = ExternalServiceSpec.model_validate({"port": 80, "ips": IPS, "readinessPro
 RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 TRIES = 4
 BY_HAND = "a hand"
-
-
-class VirtualTime(selectors.SelectSelector):
-    """A selector that never sleeps: when nothing is ready, the clock jumps to the next timer."""
-
-    now = 1_000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "everything waits, and nothing will ever happen"
-        self.now += max(timeout, 0.0)
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.virtual = VirtualTime()
-        super().__init__(self.virtual)
-
-    def time(self) -> float:
-        return self.virtual.now
 
 
 class ApiServer:
