@@ -54,8 +54,8 @@ class Api(Protocol):
         """An administrator's client, the caller's to close."""
         ...
 
-    def kubeconfig(self, account: tuple[str, str]) -> Path:
-        """A file for a process, with the account's token in a file."""
+    def kubeconfig(self, account: tuple[str, str], holder: str = "") -> Path:
+        """A file for a process, with the account's token in a file. `holder` has both for itself: a replica's Pod."""
         ...
 
     def give_token(self, account: tuple[str, str], *, expired: bool) -> None:
@@ -112,10 +112,10 @@ class StandInApi:
         bearer = {"Authorization": "Bearer token-of-admin"}
         return httpx.AsyncClient(base_url=self.server.url, headers=bearer, trust_env=False, timeout=30)
 
-    def kubeconfig(self, account: tuple[str, str]) -> Path:
+    def kubeconfig(self, account: tuple[str, str], holder: str = "") -> Path:
         """A file for a process, with the account's token in a file."""
         cluster = {"server": self.server.url}
-        return write_kubeconfig(self._directory, cluster, account, self._tokens[account])
+        return write_kubeconfig(self._directory, cluster, account, self._tokens[account], holder)
 
     def give_token(self, account: tuple[str, str], *, expired: bool) -> None:
         """A good one replaces those before; to the stand-in, one that has expired is one that it does not know."""
@@ -160,13 +160,15 @@ class StandInApi:
         self.server.drop_connections()
 
 
-def write_kubeconfig(directory: Path, cluster: Mapping[str, Any], account: tuple[str, str], token: str) -> Path:
+def write_kubeconfig(
+    directory: Path, cluster: Mapping[str, Any], account: tuple[str, str], token: str, holder: str = ""
+) -> Path:
     """`NAME.kubeconfig`, and `NAME.token` beside it."""
-    namespace, name = account
-    token_file = _token_file(directory, account)
+    token_file = _token_file(directory, account, holder)
     token_file.touch(mode=0o600)
     token_file.write_text(token)
-    file = directory / f"{namespace}-{name}.kubeconfig"
+    name = account[1]
+    file = token_file.with_suffix(".kubeconfig")
     content = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -188,5 +190,5 @@ def replace_token(directory: Path, account: tuple[str, str], token: str) -> None
     fresh.replace(file)
 
 
-def _token_file(directory: Path, account: tuple[str, str]) -> Path:
-    return directory / f"{'-'.join(account)}.token"
+def _token_file(directory: Path, account: tuple[str, str], holder: str = "") -> Path:
+    return directory / f"{'-'.join(filter(None, (*account, holder)))}.token"

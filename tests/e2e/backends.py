@@ -12,7 +12,8 @@ import http
 import socket
 import ssl
 import sys
-from collections import Counter
+import time
+from collections import Counter, deque
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -31,6 +32,8 @@ HEAD_LIMIT = 64 * 1024
 IP_FREEBIND, IPV6_FREEBIND = 15, 78  # linux/in.h, linux/in6.h: also while the address is silenced
 SLOW_SECONDS = 5.0
 ORDER_LIMIT = 8 * 1024 * 1024
+REMEMBERED = 10_000
+"""Requests of one backend of which it is known when they came."""
 
 
 class Mode(StrEnum):
@@ -70,6 +73,7 @@ class Backend:
     def __init__(self, place: Place, address: str, tls: ssl.SSLContext | None) -> None:
         self.conduct = Conduct(Mode.REFUSE)
         self.requests = 0
+        self.times: deque[float] = deque(maxlen=REMEMBERED)
         self._place = place
         self._address = address
         self._tls = tls
@@ -109,7 +113,7 @@ class Backend:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._place.protocol is Protocol.TCP:
-            self.requests += 1
+            self._count()
             await reader.read(1)
         elif self._place.protocol is Protocol.GRPC:
             await self._answer_grpc(reader, writer)
@@ -134,8 +138,12 @@ class Backend:
             writer.write(health.to_send())
             await writer.drain()
 
-    async def _hesitate(self) -> None:
+    def _count(self) -> None:
         self.requests += 1
+        self.times.append(time.monotonic())
+
+    async def _hesitate(self) -> None:
+        self._count()
         if self.conduct.mode is Mode.STALL:
             await asyncio.Event().wait()
         if self.conduct.mode is Mode.SLOW:
@@ -179,6 +187,10 @@ class Backends:
             counted[place.ip] += backend.requests
         return counted
 
+    def times(self, ip: str) -> list[float]:
+        """When the requests of an address came: monotonic seconds, the same in every process."""
+        return sorted(at for place, backend in self._found.items() if place.ip == ip for at in backend.times)
+
     def _silence(self, ip: str, silent: bool) -> None:
         if silent and ip not in self._silent:
             drop(ip)
@@ -219,7 +231,12 @@ def _listener(address: str, port: int) -> socket.socket:
 
 
 async def _obey(backends: Backends, order: dict[str, Any]) -> Any:
-    """`{set: [{place, conduct}]}`, `{switch: {ip: change}}`, `{close: true}`; the answer is `{ip: requests}`."""
+    """`{set: [{place, conduct}]}`, `{switch: {ip: change}}`, `{close: true}`; the answer is `{ip: requests}`.
+
+    To `{times: [ip]}` it is `{ip: [seconds]}`.
+    """
+    if "times" in order:
+        return {ip: backends.times(ip) for ip in order["times"]}
     for one in order.get("set", ()):
         await backends.set(_place(one["place"]), _conduct(one["conduct"]))
     for ip, change in order.get("switch", {}).items():
@@ -243,7 +260,7 @@ async def _serve(path: Path, *, mapped: bool) -> None:
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             try:
-                answer: dict[str, Any] = {"requests": await _obey(backends, orjson.loads(line))}
+                answer: dict[str, Any] = {"answer": await _obey(backends, orjson.loads(line))}
             except (OSError, LookupError, ValueError) as problem:
                 answer = {"problem": f"{type(problem).__name__}: {problem}"}
             writer.write(orjson.dumps(answer) + b"\n")

@@ -65,7 +65,13 @@ class Hosts:
 
     def requests(self) -> Mapping[str, int]:
         """Requests so far, by address."""
-        return self._order({})
+        found: Mapping[str, int] = self._order({})
+        return found
+
+    def times(self, ips: Iterable[str]) -> Mapping[str, Sequence[float]]:
+        """When the latest requests came, by address (time.monotonic)."""
+        found: Mapping[str, Sequence[float]] = self._order({"times": list(ips)})
+        return found
 
     def clear(self) -> None:
         """No backends any more."""
@@ -75,7 +81,7 @@ class Hosts:
         if mode is Mode.DROP and not self.apart:
             raise Unsupported("packets can be dropped only where hosts have a network namespace of their own")
 
-    def _order(self, order: Mapping[str, Any]) -> Mapping[str, int]:
+    def _order(self, order: Mapping[str, Any]) -> Any:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(ORDER_SECONDS)
             connection.connect(str(self._socket))
@@ -86,5 +92,4 @@ class Hosts:
             if problem.startswith("PermissionError"):
                 raise Unsupported("root is needed for backends on ports below 1024")
             raise RuntimeError(f"the hosts cannot do that: {problem}")
-        requests: Mapping[str, int] = answer["requests"]
-        return requests
+        return answer["answer"]

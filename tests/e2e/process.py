@@ -3,7 +3,7 @@
 import asyncio
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 ASK_SECONDS = 2.0
 LEVELS = {"ESO_LOG_LEVEL": "info"}
+COMPLAINT = re.compile(r'"level": "(warning|error|critical)"|^(WARNING|ERROR|CRITICAL) |^Traceback ')
 
 Object = dict[str, Any]
 
@@ -85,16 +86,33 @@ class Hook(Process):
 
 
 class Sidecar(Process):
-    """The product, `python -m probe_sidecar`; with `door`, the same with the playground's openings."""
+    """The product, `python -m probe_sidecar`; with `door`, the same with the playground's openings.
 
-    def __init__(self, directory: Path, kubeconfig: Path, *, door: bool, mapped: bool, writing: str = "level") -> None:
+    `settings` are ESO_* variables, or others. `under` is a command that becomes this one: prlimit, taskset, nsenter.
+    `host` is where its pages are.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        kubeconfig: Path,
+        *,
+        door: bool,
+        mapped: bool,
+        writing: str = "level",
+        name: str = "sidecar",
+        settings: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
+        host: str = HOST,
+    ) -> None:
         (port,) = free_ports(1)
         module = ["-m", "playground.sidecar", "--writing", writing] if door or mapped else ["-m", "probe_sidecar"]
         unmapped = ["--unmapped"] if door and not mapped else []
-        command = [sys.executable, *module, "--kubeconfig", str(kubeconfig), *unmapped]
-        self.url = f"http://{HOST}:{port}"
-        environment = {"ESO_HEALTH_LISTEN_HOST": HOST, "ESO_HEALTH_LISTEN_PORT": str(port)}
-        super().__init__(_python("sidecar", command, directory, f"{self.url}/readyz", environment))
+        command = [*under, sys.executable, *module, "--kubeconfig", str(kubeconfig), *unmapped]
+        self.name = name
+        self.url = f"http://{host}:{port}"
+        environment = {"ESO_HEALTH_LISTEN_HOST": host, "ESO_HEALTH_LISTEN_PORT": str(port), **(settings or {})}
+        super().__init__(_python(name, command, directory, f"{self.url}/readyz", environment))
 
     @property
     def door(self) -> str:
@@ -103,6 +121,28 @@ class Sidecar(Process):
         if not found:
             raise LookupError("this sidecar takes no verdicts: mark the test with world(door=True)")
         return str(found[-1])
+
+    async def page(self, path: str) -> httpx.Response:
+        """One of its pages."""
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=ASK_SECONDS) as client:
+            return await client.get(path)
+
+    async def shown(self) -> Object:
+        """What /status tells: `replica`, `probes`, and `addresses`, one entry each."""
+        found: Object = (await self.page("/status")).json()
+        return found
+
+    async def metric(self, series: str) -> float:
+        """The value of `name_total{label="value"}`, as /metrics writes it; LookupError if there is none."""
+        lines = (line.rpartition(" ") for line in (await self.page("/metrics")).text.splitlines())
+        found = next((value for name, _, value in lines if name == series), None)
+        if found is None:
+            raise LookupError(f"no series {series}")
+        return float(found)
+
+    def complaints(self) -> list[str]:
+        """What it has logged as a warning or worse."""
+        return [line for line in self.log().splitlines() if COMPLAINT.search(line)]
 
 
 def stand_in(

@@ -52,9 +52,9 @@ class RealApi:
         """An administrator's client."""
         return httpx.AsyncClient(**self._options())
 
-    def kubeconfig(self, account: tuple[str, str]) -> Path:
-        """A file for a process, with the account's token, from the TokenRequest API, in a file."""
-        return write_kubeconfig(self._directory, self._cluster, account, self._token(account))
+    def kubeconfig(self, account: tuple[str, str], holder: str = "") -> Path:
+        """A file for a process, with a token of the account, from the TokenRequest API, in a file."""
+        return write_kubeconfig(self._directory, self._cluster, account, self._token(account), holder)
 
     def give_token(self, account: tuple[str, str], *, expired: bool) -> None:
         """A new one; or one signed with the cluster's own key, past its time."""

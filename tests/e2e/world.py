@@ -11,9 +11,10 @@ import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import httpx
@@ -33,6 +34,7 @@ from playground.cluster import (
 from playground.manifests import spots
 from playground.timeline import readiness
 from playground.until import until
+from probe_sidecar.membership.lease import lease_name
 from tests.e2e import accounts, process
 from tests.e2e.api import Api, Entry, Unsupported
 from tests.e2e.backends import Conduct, Mode, Place
@@ -42,6 +44,7 @@ from tests.e2e.hosts import Hosts
 Object = dict[str, Any]
 
 NAMESPACES = Kind("v1", "namespaces", "Namespace", namespaced=False)
+LEASES = Kind("coordination.k8s.io/v1", "leases", "Lease", namespaced=True)
 EVENTS = Kind("v1", "events", "Event", namespaced=True)
 COMPOSITE_CONTROLLERS = "/apis/metacontroller.k8s.io/v1alpha1/compositecontrollers"
 CHILDREN = (SERVICES, ENDPOINTS, ENDPOINT_SLICES, INGRESSES)
@@ -62,7 +65,8 @@ class Setup:
     writing: "edge" is a sidecar that writes once and never looks again, with door only. endpoints: ESO_ENDPOINTS.
     gateway: the CompositeController lists HTTPRoutes, as metacontroller/gateway-api has it. fronts: sidecar and
     composite controller reach the API server, and the latter the hook, through `World.fronts`, which can be told to
-    misbehave. hook_timeout: a Go duration, instead of the shipped one.
+    misbehave. hook_timeout: a Go duration, instead of the shipped one. replicas: so many sidecars share the work by
+    Leases of `lease` seconds, named "a", "b", ... (0: one, without Leases). settings: ESO_* for all sidecars.
     """
 
     resync: float | None = None
@@ -75,6 +79,9 @@ class Setup:
     gateway: bool = False
     fronts: bool = False
     hook_timeout: str | None = None
+    replicas: int = 0
+    lease: int = 3
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +121,12 @@ class World:
         self.manifest = process.controller_manifest(
             self._hook_url, setup.resync, gateway=setup.gateway, timeout=setup.hook_timeout
         )
-        self.sidecar = process.Sidecar(
-            directory,
-            self._kubeconfigs[accounts.SIDECAR_ACCOUNT],
-            door=setup.door,
-            mapped=not hosts.apart,
-            writing=setup.writing,
-        )
         self._directory = directory
+        self.replicas: dict[str, process.Sidecar] = {}
+        """The sidecars that share the work, by the letters that they are called by here; also those that have ended."""
+        for letter in ascii_lowercase[: setup.replicas]:
+            self.replica(letter)
+        self.sidecar = self.replicas["a"] if setup.replicas else self._sidecar()
         self.composite = self._composite(setup.qps, setup.burst)
         self.client: ApiClient
         self._http: httpx.AsyncClient
@@ -142,7 +147,7 @@ class World:
                 self.began = self.api.mark()
             await self.hook.start()
             await self.composite.start()
-            await self.start_sidecar()
+            await self._start_sidecars()
         except BaseException:
             await self._stop_processes()
             await self._http.aclose()
@@ -155,6 +160,8 @@ class World:
         finally:
             await self._stop_processes()
             self.hosts.clear()
+            with contextlib.suppress(httpx.TransportError):
+                await self._delete_leases()
             await self._http.aclose()
 
     # What the playground's scenarios ask for
@@ -194,6 +201,14 @@ class World:
         """Returns when it has its first list."""
         self._probed = self.hosts.requests()
         await self.sidecar.start()
+
+    async def _start_sidecars(self) -> None:
+        if self.replicas:
+            await self._ensure_namespace(accounts.NAMESPACE)
+            self._probed = self.hosts.requests()
+            await asyncio.gather(*(replica.start() for replica in self.replicas.values()))
+        else:
+            await self.start_sidecar()
 
     def mark(self) -> int:
         """A point in the audit log."""
@@ -287,6 +302,87 @@ class World:
         run = partial(subprocess.run, command, check=False, capture_output=True, text=True, env=home, timeout=60)
         return await asyncio.to_thread(run)
 
+    # Replicas
+
+    def replica(
+        self,
+        letter: str,
+        *,
+        settings: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
+        host: str = process.HOST,
+        kubeconfig: Path | None = None,
+    ) -> process.Sidecar:
+        """One more that shares the work, with a token of its own; not started. See `process.Sidecar`.
+
+        In the place of one of that name that has ended, it is the same Pod with another container.
+        """
+        access = kubeconfig or self._fronted(self.api.kubeconfig(accounts.SIDECAR_ACCOUNT, self.pod(letter)))
+        shared = {
+            "ESO_POD_NAME": self.pod(letter),
+            "ESO_LEASE_NAMESPACE": accounts.NAMESPACE,
+            "ESO_LEASE_SECONDS": str(self.setup.lease),
+        }
+        self.replicas[letter] = self._sidecar(
+            access, name=f"sidecar-{letter}", settings=shared | dict(settings or {}), under=under, host=host
+        )
+        return self.replicas[letter]
+
+    def pod(self, letter: str) -> str:
+        """What the Pod of a replica is called."""
+        return f"{self.namespace}-{letter}"
+
+    async def lease(self, letter: str) -> Object | None:
+        """The Lease of a replica as it is stored."""
+        return await self.get(lease_name(self.pod(letter)), kind=LEASES, namespace=accounts.NAMESPACE)
+
+    async def owners(self, *letters: str) -> dict[str, list[str]]:
+        """For each ExternalService of the world, which of these replicas (all that run) say that they probe it."""
+        found: dict[str, list[str]] = {}
+        for letter in letters or [letter for letter, replica in self.replicas.items() if replica.running]:
+            for name in await self._probed_by(self.replicas[letter]):
+                found.setdefault(name, []).append(letter)
+        return found
+
+    async def until_shared(self, names: Iterable[str], *letters: str, seconds: float = 30.0) -> float:
+        """Waits until each is probed by exactly one of these replicas, and each of them probes some."""
+        wanted = set(names)
+
+        async def holds() -> bool:
+            owners = await self.owners(*letters)
+            return owners.keys() == wanted and sorted({*map(tuple, owners.values())}) == [(one,) for one in letters]
+
+        return await until(holds, f"{len(wanted)} shared by {letters}", seconds=seconds, every=0.05)
+
+    async def _probed_by(self, replica: process.Sidecar) -> set[str]:
+        rows = (await replica.shown())["addresses"]
+        return {row["name"] for row in rows if row["namespace"] == self.namespace}
+
+    def _sidecar(
+        self,
+        access: Path | None = None,
+        *,
+        name: str = "sidecar",
+        settings: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
+        host: str = process.HOST,
+    ) -> process.Sidecar:
+        return process.Sidecar(
+            self._directory,
+            access or self._kubeconfigs[accounts.SIDECAR_ACCOUNT],
+            door=self.setup.door,
+            mapped=not self.hosts.apart,
+            writing=self.setup.writing,
+            name=name,
+            settings={**self.setup.settings, **(settings or {})},
+            under=under,
+            host=host,
+        )
+
+    def _fronted(self, file: Path) -> Path:
+        front = self.fronts.get(SIDECAR)
+        return file if front is None else front.kubeconfig(file, self._directory)
+
     # Life
 
     async def limit(self, qps: float, burst: int) -> None:
@@ -340,6 +436,12 @@ class World:
             await self.client.delete(f"{COMPOSITE_CONTROLLERS}/{self.manifest['metadata']['name']}")
         await self.client.delete(NAMESPACES.path(name=self.namespace))
 
+    async def _delete_leases(self) -> None:
+        """Those that were not given back: the replicas of the next test need not wait for their end."""
+        for letter in self.replicas:
+            with contextlib.suppress(Refused):
+                await self.delete(lease_name(self.pod(letter)), kind=LEASES, namespace=accounts.NAMESPACE)
+
     async def _owned(self, kind: Kind, namespace: str) -> list[str]:
         """The children that are still there of the ExternalServices that this world has made."""
         names = [one["metadata"]["name"] for one in await self._items(kind, namespace, "serviceType=external")]
@@ -350,8 +452,9 @@ class World:
         return items
 
     async def _stop_processes(self) -> None:
-        for one in (self.composite, self.sidecar, self.hook):
-            await one.stop()
+        await self.composite.stop()
+        await asyncio.gather(*(sidecar.stop() for sidecar in {self.sidecar, *self.replicas.values()}))
+        await self.hook.stop()
         for front in self.fronts.values():
             await front.close()
 

@@ -1,0 +1,141 @@
+"""A fleet: many small ExternalServices, all that is published of them, and when their addresses were probed."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from itertools import pairwise
+from math import ceil, floor
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from playground.cluster import ENDPOINTS
+from playground.composite.informer import Informer
+from playground.timeline import readiness
+from playground.until import until
+from tests.e2e.backends import Mode
+from tests.e2e.manifests import external_service
+from tests.e2e.world import World
+
+Object = dict[str, Any]
+
+READY_SECONDS = 60.0
+TOLD_SECONDS = 30.0
+
+
+class Change(NamedTuple):
+    """One address was published in another state than before: when (time.monotonic), and in which."""
+
+    at: float
+    ip: str
+    ready: bool
+
+
+class Fleet:
+    """`async with Fleet(world, 12)`: 12 ExternalServices, probed once a second, out after two failures, all ready.
+
+    Each has one address and `more` beside, on other probes than `probe` says if that is given. What is published of
+    any of them is followed until the end.
+    """
+
+    def __init__(self, world: World, count: int, *, more: int = 0, probe: Object | None = None) -> None:
+        self.world = world
+        self.addresses = {
+            f"web-{number}": [f"10.20.{number // 25}.{number % 25 * 10 + last}" for last in range(1, more + 2)]
+            for number in range(count)
+        }
+        self.changes: list[Change] = []
+        self._probe = probe or {}
+        self._published: dict[str, dict[str, bool]] = {}
+        self._informer = Informer(world.client, ENDPOINTS, self._observe)
+        self._stack = AsyncExitStack()
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.addresses)
+
+    @property
+    def ips(self) -> list[str]:
+        return [ip for ips in self.addresses.values() for ip in ips]
+
+    @property
+    def period(self) -> float:
+        """Seconds from probe to probe of one address."""
+        return float(self._probe.get("periodSeconds", 1))
+
+    async def __aenter__(self) -> Self:
+        following = asyncio.create_task(self._informer.run())
+        self._stack.callback(following.cancel)
+        await self._informer.synced.wait()
+        for name, ips in self.addresses.items():
+            manifest = external_service(name, ips)
+            manifest["spec"]["readinessProbe"] |= self._probe
+            await self.world.apply(manifest)
+        await self.until_told(dict.fromkeys(self.ips, True), seconds=READY_SECONDS)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def kill(self, ips: Iterable[str], mode: Mode = Mode.ERROR) -> float:
+        """Their backends fail from now on (and go on counting, if they answer at all); returns the moment."""
+        self.world.hosts.switch(list(ips), mode)
+        return time.monotonic()
+
+    def published(self) -> dict[str, bool]:
+        """By address: whether it is published as ready."""
+        return {ip: ready for states in self._published.values() for ip, ready in states.items()}
+
+    async def until_told(self, states: dict[str, bool], *, seconds: float = TOLD_SECONDS) -> float:
+        """Waits until these addresses are published so; returns the seconds, Late if that does not come about."""
+        what = f"{len(states)} addresses published as they are"
+        return await until(lambda: states.items() <= self.published().items(), what, seconds=seconds, every=0.02)
+
+    def flips(self, since: float, *, but: Iterable[str] = ()) -> list[Change]:
+        """What has changed since a moment of all addresses but these."""
+        left_out = set(but)
+        return [change for change in self.changes if change.at > since and change.ip not in left_out]
+
+    def first(self, since: float) -> dict[str, float]:
+        """By address: the seconds from a moment to its next probe; those not probed since are missing."""
+        times = self.world.hosts.times(self.ips)
+        return {ip: min(later) - since for ip in self.ips if (later := [at for at in times[ip] if at > since])}
+
+    def gap(self, begin: float, end: float) -> float:
+        """The longest time that any address went without a probe between two moments."""
+        times = self.world.hosts.times(self.ips)
+        return max(
+            later - sooner
+            for ip in self.ips
+            for sooner, later in pairwise([begin, *(at for at in times[ip] if begin < at < end), end])
+        )
+
+    def wrong_pace(self, begin: float, end: float) -> dict[str, int]:
+        """The addresses that were probed too often or too seldom between two moments, for one prober of each.
+
+        A second prober doubles the count; a single one may be a probe to either side, by its phase or by a late start.
+        """
+        times, due = self.world.hosts.times(self.ips), (end - begin) / self.period
+        counts = {ip: sum(begin < at <= end for at in times[ip]) for ip in self.ips}
+        return {ip: count for ip, count in counts.items() if not floor(due) - 1 <= count <= ceil(due) + 1}
+
+    def _observe(self, old: Object | None, new: Object | None) -> None:
+        endpoints = new or old
+        if endpoints is None or endpoints["metadata"]["namespace"] != self.world.namespace:
+            return
+        name = endpoints["metadata"]["name"]
+        before = self._published.get(name, {})
+        after = readiness(endpoints) if new is not None else {}
+        self._published[name] = after
+        now = time.monotonic()
+        for ip in before.keys() | after.keys():
+            if ip in before and before[ip] != after.get(ip, False):
+                self.changes.append(Change(now, ip, after.get(ip, False)))
+
+
+def quantiles(values: Iterable[float]) -> tuple[float, float]:
+    """The median and the largest; ValueError for none."""
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2], ordered[-1]

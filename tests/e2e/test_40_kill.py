@@ -1,0 +1,47 @@
+"""A replica that is killed is replaced: the others take its addresses over, and nothing flips or is lost by it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.fleet import Fleet, quantiles
+from tests.e2e.world import World
+
+pytestmark = pytest.mark.e2e  # on the playground too: a quarter of a minute
+
+LEASE = 3
+COUNT = 24
+
+
+@pytest.mark.world(replicas=3, lease=LEASE)
+async def test_one_of_three_is_killed_while_addresses_die(world: World, figures: Callable[..., None]) -> None:
+    async with Fleet(world, COUNT) as fleet:
+        await world.until_shared(fleet.names, "a", "b", "c")
+        orphans = {name for name, owners in (await world.owners()).items() if owners == ["b"]}
+        of_orphans = {ip for name in orphans for ip in fleet.addresses[name]}
+        dying = {*sorted(of_orphans)[:2], next(ip for ip in fleet.ips if ip not in of_orphans)}
+
+        killed = time.monotonic()
+        await world.replicas["b"].kill()
+        fleet.kill(dying)  # two of them have nobody who would notice
+        taken = await world.until_shared(fleet.names, "a", "c", seconds=LEASE + 10)
+        await fleet.until_told(dict.fromkeys(dying, False), seconds=LEASE + 15)
+        settled = time.monotonic()
+        await asyncio.sleep(5)
+        assert fleet.flips(killed, but=dying) == []
+        assert sorted((ip, ready) for _, ip, ready in fleet.flips(killed)) == sorted((ip, False) for ip in dying)
+        assert fleet.wrong_pace(settled, time.monotonic()) == {}
+        first = fleet.first(killed)
+        median, longest = quantiles(first[ip] for ip in of_orphans)
+    assert longest < LEASE + 1 + fleet.period + 1, "the Lease, its renewal on the way, a period, and a busy machine"
+    figures(
+        **{"lease, seconds": LEASE, "orphans": len(of_orphans)},
+        **{
+            "SIGKILL to the next probe, p50": median,
+            "max": longest,
+            "all taken over": taken,
+            "the dead told": settled - killed,
+        },
+    )
