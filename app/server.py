@@ -34,7 +34,7 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
     With `tokens`, only requests that carry one are looked at.
     """
     counted = metrics or SyncMetrics()
-    options = SyncOptions(settings.policy, settings.uncopied_annotations, settings.endpoints)
+    options = SyncOptions(settings.policy, settings.uncopied_annotations, settings.endpoints, settings.scope)
     app = FastAPI(title="External Service Operator: sync hook", openapi_url=None, redirect_slashes=False)
     if tokens is not None:
         app.add_middleware(Bearer, tokens=tokens, on_refused=counted.refuse)

@@ -14,6 +14,7 @@ from app.api.admission import child_problems
 from app.api.invalid import explain
 from app.api.policy import AddressPolicy
 from app.api.readiness import publication
+from app.api.scope import Scope
 from app.api.v1alpha1 import ExternalService
 from app.children import endpoint_slice, endpoints, http_route, ingress, service
 from app.children.metadata import Manifest
@@ -23,6 +24,11 @@ from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest
 ABSENT = "not there: another {kind} has this name (rename or delete it), or creation was refused (see the events)"
 
 UNLISTED = "not made: add {kind} ({api_version}) to the CompositeController's childResources (see docs/routing.md)"
+
+UNCOVERED = (
+    "metadata.namespace: this installation works in {namespaces} only: nothing is made or changed here "
+    "(name the namespace in ESO_NAMESPACES, or write the ExternalService in one of them)"
+)
 
 ENDPOINTS = Kind(endpoints.API_VERSION, endpoints.KIND)
 SLICES = Kind(endpoint_slice.API_VERSION, endpoint_slice.KIND)
@@ -38,6 +44,7 @@ class SyncOptions:
     policy: AddressPolicy = field(default_factory=AddressPolicy)
     uncopied_annotations: tuple[str, ...] = ()
     form: Form = "Endpoints"
+    scope: Scope = field(default_factory=Scope)
 
 
 def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> CompositeHookResponse:
@@ -45,10 +52,12 @@ def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> 
 
     A kind that the CompositeController does not list is left out and reported: Metacontroller would create it once and
     never update nor remove it. Without EndpointSlices in that list the addresses are published as Endpoints.
-    `now`, in UTC, is for publishing alone. Raises InvalidRequest for a parent that cannot be read, or one whose
-    children the API server would refuse.
+    `now`, in UTC, is for publishing alone. Raises InvalidRequest for a parent that cannot be read, one whose children
+    the API server would refuse, or one outside our scope: a refusal changes nothing of what stands there.
     """
     parent = _read(request.parent)
+    if not options.scope.covers(parent.metadata.namespace):
+        raise InvalidRequest(UNCOVERED.format(namespaces=", ".join(options.scope.namespaces)))
     possible = options if request.lists(SLICES) else replace(options, form="Endpoints")
     namespace = parent.metadata.namespace
     observed = Observed(request.owned(ENDPOINTS, namespace), request.owned(SLICES, namespace), now)

@@ -11,7 +11,6 @@ from app.api.environment import CommonSettings, split
 class Settings(CommonSettings):
     """Each field is a variable: `tick_milliseconds` is ESO_TICK_MILLISECONDS."""
 
-    namespace: str = Field(default="", description="one namespace to work in, or nothing for all of them")
     health_listen_host: str = Field(
         default="0.0.0.0",  # noqa: S104 - the kubelet asks from outside the Pod
         min_length=1,

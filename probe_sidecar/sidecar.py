@@ -22,7 +22,7 @@ from probe_sidecar.events.note import notes
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import CONTENT_TYPE, exposition
 from probe_sidecar.kube.client import KubeClient, Resource, TokenBucket
-from probe_sidecar.kube.reflector import Reflector
+from probe_sidecar.kube.reflectors import Reflectors
 from probe_sidecar.live import rows, status_page
 from probe_sidecar.membership.alone import Alone
 from probe_sidecar.membership.replica import Replica
@@ -92,7 +92,6 @@ class Sidecar:
         self._client = client
         self._leases = leases or client
         self._gained: deque[str] = deque()
-        self._listed = False
         self._policy = settings.policy
         self._readings: dict[str, Reading] = {}
         self._newcomers: set[str] = set()
@@ -127,7 +126,10 @@ class Sidecar:
             tokens=TokenBucket(settings.api_qps, settings.api_burst, loop.time),
             on_news=self._tell,
         )
-        self.reflector = Reflector(client, EXTERNAL_SERVICES, self._observe, namespace=settings.namespace or None)
+        scope = settings.scope
+        self.reflectors = Reflectors(
+            client, EXTERNAL_SERVICES, self._observe, namespaces=scope.namespaces, labels=scope.selector
+        )
         self.pages = PageServer(
             {
                 "/healthz": health(self._stalled),
@@ -141,7 +143,7 @@ class Sidecar:
         )
         parts = Parts(
             clients=(client,) if leases is None else (client, leases),
-            reflectors=(self.reflector,),
+            reflectors=self.reflectors.each,
             manager=self.manager,
             engine=self.engine,
             publisher=self.publisher,
@@ -158,7 +160,7 @@ class Sidecar:
         try:
             async with asyncio.TaskGroup() as group:
                 publishing = group.create_task(self.publisher.run(), name="publisher")
-                watching = group.create_task(self.reflector.run(), name="reflector")
+                watching = group.create_task(self.reflectors.run(), name="reflectors")
                 telling = group.create_task(self.events.run(), name="events") if self.events else None
                 trusting = group.create_task(self.trust.run(), name="trust")
                 belonging = group.create_task(self.membership.run(), name="membership")
@@ -180,8 +182,7 @@ class Sidecar:
             await self._client.close()
             await self._leases.close()
 
-    def _observe(self, objects: Mapping[str, Object], changed: frozenset[str]) -> None:
-        first, self._listed = not self._listed, True
+    def _observe(self, objects: Mapping[str, Object], changed: frozenset[str], first: bool = False) -> None:
         for uid in changed:
             raw = objects.get(uid)
             if raw is None or not self.membership.owns(uid):
@@ -193,13 +194,13 @@ class Sidecar:
         """The membership has changed: put down at once what is not ours any more, begin with the rest bit by bit."""
         for uid in [uid for uid in self._readings if not self.membership.owns(uid)]:
             self._drop(uid)
-        self._gained = deque(uid for uid in self.reflector.objects if uid not in self._readings)
+        self._gained = deque(uid for uid in self.reflectors.uids() if uid not in self._readings)
         self._take_over()
 
     def _take_over(self) -> None:
         for _ in range(min(TAKEN_AT_ONCE, len(self._gained))):
             uid = self._gained.popleft()
-            raw = self.reflector.objects.get(uid)
+            raw = self.reflectors.get(uid)
             if raw is not None and uid not in self._readings and self.membership.owns(uid):
                 self._work_for(uid, raw, spread_starts=True)
         if self._gained:
@@ -298,8 +299,8 @@ class Sidecar:
 
     def _unready(self) -> str | None:
         """Ready once it works, and from then on: an API outage must not take the hook, in the same Pod, with it."""
-        if not self.reflector.synced:
-            return "the first list of ExternalServices has not arrived yet"
+        if unlisted := self.reflectors.unlisted:
+            return f"the first list of ExternalServices has not arrived yet: {unlisted}"
         return None if self.membership.joined else self.membership.problem
 
 
@@ -311,7 +312,7 @@ def membership(client: KubeClient, settings: Settings) -> Alone | Replica:
         client,
         pod=settings.pod_name,
         namespace=settings.lease_namespace,
-        works_in=settings.namespace,
+        group=settings.scope.group,
         seconds=settings.lease_seconds,
     )
 

@@ -6,15 +6,17 @@ Both must judge addresses by the same policy, so it has one source.
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.api.logs import Form
 from app.api.policy import PRESETS, AddressPolicy
+from app.api.scope import SELECTOR_WISH, Scope, canonical
 
 PREFIX = "ESO_"
 
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode]
+NamespaceName = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 
 
 class InvalidSettings(Exception):
@@ -41,10 +43,35 @@ class CommonSettings(BaseSettings):
     )
     log_format: Form = Field(default="text", description="text or json")
 
-    @field_validator("allowed_cidrs", "denied_cidrs", "denied_presets", mode="before")
+    namespaces: Annotated[tuple[NamespaceName, ...], NoDecode] = Field(
+        default=(), description="the namespaces to work in, with commas between, or nothing for all of them"
+    )
+    namespace: NamespaceName | Literal[""] = Field(
+        default="", validate_default=True, description="nothing: it is the old name of ESO_NAMESPACES"
+    )
+    label_selector: str = Field(default="", description=SELECTOR_WISH)
+
+    @field_validator("label_selector")
+    @classmethod
+    def _canonical(cls, value: str) -> str:
+        return canonical(value)
+
+    @field_validator("allowed_cidrs", "denied_cidrs", "denied_presets", "namespaces", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return split(value)
+
+    @field_validator("namespace")
+    @classmethod
+    def _old_and_new_agree(cls, value: str, info: ValidationInfo) -> str:
+        if value and set(info.data.get("namespaces", ())) - {value}:
+            raise ValueError
+        return value
+
+    @property
+    def scope(self) -> Scope:
+        """Which ExternalServices are worked for."""
+        return Scope(tuple(sorted({*self.namespaces, self.namespace} - {""})), self.label_selector)
 
     @property
     def policy(self) -> AddressPolicy:

@@ -12,9 +12,6 @@ NAME_PREFIX = "probe-sidecar-"
 GROUP_LABEL = "eso.crowdfox.com/prober-group"
 """Replicas with the same value share the work."""
 
-EVERYTHING = "All"
-"""The group that works in all namespaces; no namespace can be called that."""
-
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -33,14 +30,14 @@ def lease_name(pod: str) -> str:
     return f"{NAME_PREFIX}{pod}"
 
 
-def group_labels(namespace: str) -> dict[str, str]:
-    """The labels of the replicas that work in `namespace` (empty: in all)."""
-    return {"app.kubernetes.io/name": "external-service-operator", GROUP_LABEL: namespace or EVERYTHING}
+def group_labels(group: str) -> dict[str, str]:
+    """The labels of the replicas of one group."""
+    return {"app.kubernetes.io/name": "external-service-operator", GROUP_LABEL: group}
 
 
-def group_selector(namespace: str) -> str:
+def group_selector(group: str) -> str:
     """The label selector that finds them."""
-    return f"{GROUP_LABEL}={namespace or EVERYTHING}"
+    return f"{GROUP_LABEL}={group}"
 
 
 def spec(holder: str, seconds: int, renewed: str, acquired: str) -> Object:

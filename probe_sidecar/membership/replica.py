@@ -65,8 +65,8 @@ def microtime() -> str:
 class Replica:
     """Needs `run` running. `client` should have connections of its own, so that nothing else holds up a renewal.
 
-    `namespace` is where the Leases are, `works_in` the namespace that is worked in (empty: all), which sets apart who
-    shares the work. `seconds` is how long the Lease lives. `clock` is monotonic seconds.
+    `namespace` is where the Leases are, `group` a label value that sets apart who shares the work (`Scope.group`).
+    `seconds` is how long the Lease lives. `clock` is monotonic seconds.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Replica:
         *,
         pod: str,
         namespace: str,
-        works_in: str = "",
+        group: str,
         seconds: int = 15,
         clock: Callable[[], float] = boot_clock,
         wall: Callable[[], str] = microtime,
@@ -85,7 +85,7 @@ class Replica:
         self.identity = f"{pod}_{uuid4().hex[:8]}"
         self._client = client
         self._namespace = namespace
-        self._labels = group_labels(works_in)
+        self._labels = group_labels(group)
         self._seconds = seconds
         self._clock = clock
         self._wall = wall
@@ -97,7 +97,7 @@ class Replica:
             LEASES,
             self._observe,
             namespace=namespace,
-            labels=group_selector(works_in),
+            labels=group_selector(group),
             idle=seconds * SILENCE,
             longest_pause=seconds * PAUSE,
             random=random,

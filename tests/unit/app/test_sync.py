@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.api.policy import AddressPolicy
+from app.api.scope import Scope
 from app.children.endpoints import SKIP_MIRROR
 from app.hook import CompositeHookRequest, InvalidRequest
 from app.sync import ABSENT, SyncOptions, sync
@@ -259,3 +260,14 @@ def test_slices_whose_names_are_taken_are_reported() -> None:
     given = answer(parent(status=SETTLED), shown, SyncOptions(form="EndpointSlice"))
     problem = ABSENT.format(kind="EndpointSlice")
     assert given["status"]["children"] == [{"kind": "EndpointSlice", "name": "api-ipv4-0", "problem": problem}]
+
+
+def test_what_is_outside_the_scope_is_refused_and_so_left_as_it_stands() -> None:
+    ours = SyncOptions(scope=Scope(("bank", "shop")))
+    assert answer(parent(), options=ours) == answer(parent())
+    with pytest.raises(InvalidRequest) as refused:
+        answer(parent(), ALL_OWNED, SyncOptions(scope=Scope(("bank", "till"))))
+    assert refused.value.problems == (
+        "metadata.namespace: this installation works in bank, till only: nothing is made or changed here "
+        "(name the namespace in ESO_NAMESPACES, or write the ExternalService in one of them)",
+    )

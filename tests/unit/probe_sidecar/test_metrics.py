@@ -42,7 +42,7 @@ class Rig:
         self.now = 100.0
         self.reflector = Reflector(client, THINGS, lambda *_: None, clock=lambda: self.now)
         self.events = EventRecorder(client, "prober-1")
-        self.replica = Replica(client, pod="a", namespace="operator", clock=lambda: self.now)
+        self.replica = Replica(client, pod="a", namespace="operator", group="All", clock=lambda: self.now)
         self.parts = Parts(
             (client,), (self.reflector,), self.manager, self.engine, self.publisher, self.events, self.replica
         )

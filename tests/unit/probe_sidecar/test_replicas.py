@@ -236,7 +236,7 @@ async def test_one_that_cannot_renew_stops_and_says_so_and_returns_with_what_the
 async def test_readyz_waits_for_the_first_lease(world: World) -> None:
     no_leases = world.server.faults.add(Fault(resources=frozenset({"leases"}), code=503))
     sidecar = world.start("a")
-    await until(lambda: sidecar.reflector.synced, "the first list")
+    await until(lambda: sidecar.reflectors.unlisted is None, "the first list")
     assert sidecar._unready() == "the Lease operator/probe-sidecar-a has not been acquired yet"
     assert list(sidecar.manager.targets()) == []
     no_leases.lift()

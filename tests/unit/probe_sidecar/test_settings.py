@@ -6,6 +6,7 @@ import pytest
 
 from app.api.environment import InvalidSettings, load
 from app.api.policy import PRESETS, AddressPolicy
+from app.api.scope import Scope
 from probe_sidecar.settings import Settings
 
 
@@ -13,7 +14,7 @@ def test_defaults_are_for_a_cluster() -> None:
     settings = load(Settings)
     assert settings.policy == AddressPolicy(deny=PRESETS["metadata"])
     assert (settings.health_listen_host, settings.health_listen_port) == ("0.0.0.0", 8081)
-    assert (settings.tick_milliseconds, settings.concurrent_probes, settings.namespace) == (10, None, "")
+    assert (settings.tick_milliseconds, settings.concurrent_probes, settings.scope) == (10, None, Scope())
     assert (settings.pod_name, settings.lease_namespace, settings.lease_seconds) == ("", "", 15)
     assert (settings.api_qps, settings.api_burst) == (200, 400)
 
@@ -60,6 +61,18 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
             id="no-name-for-a-lease",
         ),
         pytest.param("ESO_LEASE_NAMESPACE", "a.b", "the namespace of the Leases, its own", id="no-namespace"),
+        pytest.param(
+            "ESO_NAMESPACES",
+            "shop,Bank",
+            "the namespaces to work in, with commas between, or nothing for all of them",
+            id="no-name-of-a-namespace",
+        ),
+        pytest.param(
+            "ESO_LABEL_SELECTOR",
+            "shard=a,tier in gold",
+            "a label selector such as eso.example.com/shard=a or tier in (gold,silver),!legacy; nothing: all",
+            id="no-selector",
+        ),
         pytest.param("ESO_LOG_LEVEL", "loud", "debug, info, warning or error", id="unknown-level"),
     ],
 )
@@ -85,3 +98,19 @@ def test_a_replica_has_a_name_and_a_place_for_leases(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("ESO_POD_NAME", "external-service-operator-5d8c9f7b6-x2x4z")
     settings = load(Settings)
     assert (settings.pod_name, settings.lease_namespace) == ("external-service-operator-5d8c9f7b6-x2x4z", "operator")
+
+
+def test_namespaces_and_a_selector_make_the_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESO_NAMESPACES", "shop, bank,shop")
+    monkeypatch.setenv("ESO_LABEL_SELECTOR", "shard==a, tier in (silver, gold)")
+    assert load(Settings).scope == Scope(("bank", "shop"), "shard=a,tier in (gold,silver)")
+
+
+def test_the_old_name_for_one_namespace_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESO_NAMESPACE", "shop")
+    assert load(Settings).scope == Scope(("shop",))
+    monkeypatch.setenv("ESO_NAMESPACES", "shop")
+    assert load(Settings).scope == Scope(("shop",))
+    monkeypatch.setenv("ESO_NAMESPACES", "shop,bank")
+    with pytest.raises(InvalidSettings, match=r"^ESO_NAMESPACE: write nothing: it is the old name of ESO_NAMESPACES "):
+        load(Settings)

@@ -28,9 +28,9 @@ async def server() -> AsyncIterator[FakeApiServer]:
 
 
 @asynccontextmanager
-async def running(server: FakeApiServer) -> AsyncIterator[Sidecar]:
+async def running(server: FakeApiServer, settings: Settings = SETTINGS) -> AsyncIterator[Sidecar]:
     stop = asyncio.Event()
-    sidecar = Sidecar(connect(plain_url(server.url)), SETTINGS)
+    sidecar = Sidecar(connect(plain_url(server.url)), settings)
     task = asyncio.create_task(run(sidecar, stop))
     try:
         yield sidecar
@@ -236,7 +236,30 @@ async def test_what_is_created_later_is_probed_at_once(server: FakeApiServer) ->
     patient = {"periodSeconds": 3600, "tcpSocket": {"port": 1}, "failureThreshold": 1}
     async with running(server) as sidecar:
         async with asyncio.timeout(PATIENCE):
-            while not sidecar.reflector.synced:
+            while sidecar.reflectors.unlisted:
                 await asyncio.sleep(0.01)
         server.create(external_service(1, "127.0.0.2", readinessProbe=patient))
         await until(server, lambda status: states(status) == {"127.0.0.2": DOWN})
+
+
+async def test_it_works_in_its_scope_alone(server: FakeApiServer) -> None:
+    """What leaves the scope is put down as it stands: another installation may have it by now."""
+    scope = Settings(**SETTINGS.model_dump() | {"namespaces": ("bank", "shop"), "label_selector": "shard=a"})
+    path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
+    async with backend("127.0.0.2") as port, running(server, scope) as sidecar:
+        made = external_service(port, "127.0.0.2")
+        elsewhere = made | {"metadata": {"name": "web", "namespace": "till", "labels": {"shard": "a"}}}
+        unlabelled = made | {"metadata": {"name": "other", "namespace": "shop"}}
+        for one in (elsewhere, unlabelled, made | {"metadata": made["metadata"] | {"labels": {"shard": "a"}}}):
+            server.create(one)
+        await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        assert [parent.name for parent in sidecar.manager.parents()] == ["web"]
+        change = {"metadata": {"labels": {"shard": "b"}}}
+        merge = {"Content-Type": "application/merge-patch+json"}
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+            (await client.patch(path, json=change, headers=merge)).raise_for_status()
+        async with asyncio.timeout(PATIENCE):
+            while list(sidecar.manager.parents()):
+                await asyncio.sleep(0.01)
+        assert states((server.get("ExternalService", "shop", "web") or {})["status"]) == {"127.0.0.2": UP}
+    assert "status" not in (server.get("ExternalService", "till", "web") or {})

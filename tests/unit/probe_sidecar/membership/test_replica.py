@@ -49,6 +49,7 @@ class World:
             client(self.links[name], SECONDS / RENEWALS),
             pod=options.pop("pod", name),
             namespace=NAMESPACE,
+            group=options.pop("group", "All"),
             seconds=SECONDS,
             clock=lambda: self.loop.time() * rate,
             random=self.random.random,
@@ -351,7 +352,7 @@ async def test_leases_of_pods_long_gone_are_removed(world: World) -> None:
 @scenario
 async def test_replicas_of_another_group_are_strangers(world: World) -> None:
     world.start("a")
-    world.start("b", works_in="shop")
+    world.start("b", group="shop")
     await world.until(lambda: all(replica.problem is None for replica in world.replicas.values()))
     await asyncio.sleep(1)
     assert all(world.owners(key) == {"a", "b"} for key in KEYS)

@@ -1,0 +1,64 @@
+"""One copy of all objects of a resource in some namespaces, or in all: a Reflector for each, seen as one.
+
+Rights by Roles allow no LIST across namespaces, so each namespace is listed and watched by itself.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+
+from probe_sidecar.kube.client import KubeClient, Object, Resource
+from probe_sidecar.kube.reflector import Reflector
+
+OnChange = Callable[[Mapping[str, Object], frozenset[str], bool], None]
+
+
+class Reflectors:
+    """Calls `on_change(objects by uid, uids that came, changed or vanished, first)` after every change in a namespace.
+
+    `objects` are those of that namespace, `first` is true for its first LIST. No `namespaces` means all of them, with
+    one watch. `labels` is a label selector. `each` is for those who count.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        resource: Resource,
+        on_change: OnChange,
+        *,
+        namespaces: Sequence[str] = (),
+        labels: str = "",
+    ) -> None:
+        self._on_change = on_change
+        self._listed: set[str | None] = set()
+        self._places: Sequence[str | None] = tuple(namespaces) or (None,)
+        self.each = tuple(
+            Reflector(client, resource, partial(self._changed, place), namespace=place, labels=labels)
+            for place in self._places
+        )
+
+    def get(self, uid: str) -> Object | None:
+        """An object as last seen."""
+        return next((one.objects[uid] for one in self.each if uid in one.objects), None)
+
+    def uids(self) -> Iterator[str]:
+        """Of all that is there, as last seen."""
+        return chain.from_iterable(one.objects for one in self.each)
+
+    @property
+    def unlisted(self) -> str | None:
+        """Where no LIST has come through yet: the namespaces, or "all namespaces"; None when there is no such place."""
+        missing = [place for place, one in zip(self._places, self.each, strict=True) if not one.synced]
+        return ", ".join(place or "all namespaces" for place in missing) or None
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for one in self.each:
+                group.create_task(one.run())
+
+    def _changed(self, place: str | None, objects: Mapping[str, Object], changed: frozenset[str]) -> None:
+        first = place not in self._listed
+        self._listed.add(place)
+        self._on_change(objects, changed, first)
