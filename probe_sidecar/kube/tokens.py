@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+RESOLUTION = 0.001
+"""Seconds: no wait is shorter. What a rounding error leaves of a token would otherwise be asked for again and again."""
+
 
 class TokenBucket:
     """`rate` tokens a second, up to `burst`; full at the start. `clock` is monotonic seconds."""
@@ -14,9 +17,9 @@ class TokenBucket:
         self._at = clock()
 
     def wait(self) -> float:
-        """Seconds until there is a token; 0 when there is one."""
+        """Seconds until there is a token, RESOLUTION at least; 0 when there is one."""
         self._refill()
-        return max(0.0, (1 - self._tokens) / self._rate)
+        return 0.0 if self._tokens >= 1 else max(RESOLUTION, (1 - self._tokens) / self._rate)
 
     def take(self) -> None:
         """Spend one. More than there are may be spent (a request that follows from another): it is paid back first."""

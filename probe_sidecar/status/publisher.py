@@ -249,8 +249,7 @@ class StatusPublisher:
         wait = self._tokens.wait() if self._tokens is not None else 0.0
         if wait > 0:
             self.counters.throttled += 1
-            # A rounding error of a wait would have us ask for ever.
-            asyncio.get_running_loop().call_later(max(wait, 0.001), self._changed.set)
+            asyncio.get_running_loop().call_later(wait, self._changed.set)
         return wait == 0
 
     # -- waiting ------------------------------------------------------------------------------------------------------
