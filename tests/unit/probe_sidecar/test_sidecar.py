@@ -182,7 +182,8 @@ async def test_health_pages_mean_something(server: FakeApiServer) -> None:
         base = f"http://127.0.0.1:{sidecar.pages.port}"
         assert (await client.get(f"{base}/healthz")).text == "ok\n"
         unready = await client.get(f"{base}/readyz")
-        assert (unready.status_code, unready.text) == (503, "the first list of ExternalServices has not arrived yet\n")
+        why = "the first list of ExternalServices has not arrived yet: all namespaces\n"
+        assert (unready.status_code, unready.text) == (503, why)
         stall.lift()
         async with asyncio.timeout(PATIENCE):
             while (await client.get(f"{base}/readyz")).status_code != 200:
