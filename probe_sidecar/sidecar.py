@@ -7,7 +7,7 @@ import asyncio
 import logging
 import platform
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from app.api.invalid import explain
 from app.api.logs import about
 from app.api.v1alpha1 import GROUP, PLURAL, VERSION, ExternalService
+from probe_sidecar.census import Census
 from probe_sidecar.events.note import notes
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import CONTENT_TYPE, exposition
@@ -95,6 +96,7 @@ class Sidecar:
         self._policy = settings.policy
         self._readings: dict[str, Reading] = {}
         self._newcomers: set[str] = set()
+        self._census = Census(loop, self._divide)
         self.membership = membership(self._leases, settings)
         self.membership.listen(self._reassign)
         self.results = Results()
@@ -174,6 +176,7 @@ class Sidecar:
                 if telling is not None:
                     telling.cancel()
         finally:
+            self._census.close()
             self.ticker.close()
             self.engine.close()
             # After the last write and probe, for the others begin as soon as they see it.
@@ -183,6 +186,7 @@ class Sidecar:
             await self._leases.close()
 
     def _observe(self, objects: Mapping[str, Object], changed: frozenset[str], first: bool = False) -> None:
+        self._census.observe(objects, changed, first)
         for uid in changed:
             raw = objects.get(uid)
             if raw is None or not self.membership.owns(uid):
@@ -190,8 +194,17 @@ class Sidecar:
             else:
                 self._work_for(uid, raw, spread_starts=first)
 
+    def _divide(self, uids: Sequence[str], born: Iterable[str]) -> None:
+        """Some have come or gone, by which others may change hands too. What is born is probed at once."""
+        self.membership.divide(uids)
+        for uid in born:
+            raw = self.reflectors.get(uid)
+            if raw is not None and self.membership.owns(uid):
+                self._work_for(uid, raw, spread_starts=False)
+        self._reassign()
+
     def _reassign(self) -> None:
-        """The membership has changed: put down at once what is not ours any more, begin with the rest bit by bit."""
+        """`owns` may have changed: put down at once what is not ours any more, begin with the rest bit by bit."""
         for uid in [uid for uid in self._readings if not self.membership.owns(uid)]:
             self._drop(uid)
         self._gained = deque(uid for uid in self.reflectors.uids() if uid not in self._readings)

@@ -25,6 +25,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.virtual.now
 
+    def pass_time(self, seconds: float) -> None:
+        """As if what is running now took so long."""
+        self.virtual.now += seconds
+
 
 def virtually(scenario: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:

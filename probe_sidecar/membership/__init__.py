@@ -1,1 +1,1 @@
-"""Which of the live replicas works for which ExternalService: Leases, and rendezvous hashing over them (ADR 0060)."""
+"""Which of the live replicas works for which ExternalService: Leases, and even shares among those who hold them."""

@@ -8,7 +8,7 @@ and never acts on a view of the others that is older than that; one proof for bo
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from math import inf
@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object
 from probe_sidecar.kube.reflector import Reflector
+from probe_sidecar.membership.division import Division
 from probe_sidecar.membership.lease import (
     LEASES,
     Lease,
@@ -109,6 +110,7 @@ class Replica:
         self._proof: float | None = None  # when the newest renewal that the watch has shown was sent
         self._working = False
         self._view: frozenset[str] = frozenset()
+        self._division = Division()
         self._released = False
         self._check_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -121,7 +123,11 @@ class Replica:
 
     def owns(self, key: str) -> bool:
         """Whether `key` is ours at this very moment."""
-        return self._proven(self._clock()) and owner(key, self._view) == self.name
+        return self._proven(self._clock()) and self._division.owner(key) == self.name
+
+    def divide(self, keys: Sequence[str]) -> None:
+        """These are all the keys that there are, the oldest first. No other is owned by anybody."""
+        self._division.of(keys)
 
     @property
     def problem(self) -> str | None:
@@ -207,6 +213,8 @@ class Replica:
         replicas = self._members.live(now) | {self.name} if working else self._view
         before = self._working, self._view
         self._working, self._view = working, replicas
+        if replicas != before[1]:
+            self._division.among(replicas)
         self._arm(now)
         if before != (working, replicas):
             self._report(before[0])

@@ -21,7 +21,7 @@ def test_every_replica_computes_the_same() -> None:
     """A fixed answer: replicas of different versions must agree, or a rollout would leave objects without owner."""
     members = ["probe-sidecar-a", "probe-sidecar-b", "probe-sidecar-c"]
     uids = [f"00000000-0000-0000-0000-00000000000{digit}" for digit in range(10)]
-    assert "".join(owner(uid, members)[-1] for uid in uids) == "bccaacaccb"
+    assert "".join(owner(uid, members)[-1] for uid in uids) == "acaababbab"
 
 
 @given(uid=names, members=groups)
@@ -55,11 +55,11 @@ def test_shares_are_even(count: int) -> None:
 
 @pytest.mark.parametrize("count", range(2, 17))
 def test_shares_of_a_thousand_scatter_no_more_than_chance(count: int) -> None:
-    """Objects are thrown like dice: the deviation of a share is that of the binomial distribution (ADR 0061)."""
+    """Objects are thrown like dice: the deviation of a share is that of the binomial distribution (ADR 0066)."""
     shares = Counter(owner(uid, MEMBERS[:count]) for uid in UIDS[:1_000])
     share = 1 / count
     deviation = sqrt(1_000 * share * (1 - share))
-    assert max(abs(shares[name] - 1_000 * share) for name in MEMBERS[:count]) < 3.5 * deviation
+    assert max(abs(shares[name] - 1_000 * share) for name in MEMBERS[:count]) < 4 * deviation
 
 
 @pytest.mark.parametrize("count", range(2, 16))
