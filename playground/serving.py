@@ -25,6 +25,11 @@ class LoopbackServer:
         """The base URL, without a slash at its end."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not stopped since."""
+        return self._server is not None
+
     async def start(self) -> None:
         """Listens; OSError if the port is taken."""
         listener = socket.socket()

@@ -58,6 +58,11 @@ class FakeApiServer:
         """The TCP port; it stays the same over stop and start."""
         return self._server.port
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not stopped since."""
+        return self._server.running
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self

@@ -78,6 +78,10 @@ class Api(Protocol):
         """Serves again."""
         ...
 
+    async def revive(self) -> None:
+        """Starts whatever a test that has failed left stopped."""
+        ...
+
     async def kill_storage(self) -> None:
         """SIGKILL to etcd."""
         ...
@@ -145,6 +149,11 @@ class StandInApi:
     async def start(self) -> None:
         """Serves again."""
         await self.server.start()
+
+    async def revive(self) -> None:
+        """Serves again, if a test that has failed left it stopped."""
+        if not self.server.running:
+            await self.server.start()
 
     async def kill_storage(self) -> None:
         """There is none to kill."""

@@ -91,6 +91,11 @@ class RealApi:
         """Starts the API server again."""
         await asyncio.to_thread(self._own(NO_PROCESS).api_server.start)
 
+    async def revive(self) -> None:
+        """Starts whatever a test that has failed left stopped; a given cluster looks after itself."""
+        if self.control_plane is not None:
+            await asyncio.to_thread(self.control_plane.revive)
+
     async def kill_storage(self) -> None:
         """SIGKILL to etcd."""
         self._own(NO_PROCESS).etcd.kill()

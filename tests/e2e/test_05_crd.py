@@ -22,6 +22,7 @@ CORPUS = ROOT / "tests" / "contract" / "crs"
 SAMPLES = sorted((ROOT / "metacontroller" / "samples").glob("*.yaml"))
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 GROUP = "eso.crowdfox.com"
+OTHER_GROUPS = ("before.example", "older.example")
 NAMESPACE = "crd-check"
 UNCHECKED = "<nil>"  # where the API server adds that it left rules unchecked because of the errors named beside
 SECONDS = 30.0
@@ -75,11 +76,29 @@ def serve(admin: httpx.Client, definition: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def admin(control_plane: ControlPlane) -> httpx.Client:
+def admin(control_plane: ControlPlane) -> Iterator[httpx.Client]:
     client = control_plane.admin
     client.post("/api/v1/namespaces", json={"metadata": {"name": NAMESPACE}})
     serve(client, custom_resource_definition())
-    return client
+    yield client
+    clear(client)
+
+
+def clear(admin: httpx.Client) -> None:
+    """The control plane is the whole run's: what is left here, the sidecars of all later tests would probe."""
+    for group in OTHER_GROUPS:
+        admin.delete(f"{DEFINITIONS}/externalservices.{group}")
+    for one in left(admin):
+        namespace, name = one["metadata"]["namespace"], one["metadata"]["name"]
+        admin.delete(f"/apis/{GROUP}/v1alpha1/namespaces/{namespace}/externalservices/{name}").raise_for_status()
+    assert left(admin) == []
+
+
+def left(admin: httpx.Client) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (
+        admin.get(f"/apis/{GROUP}/v1alpha1/externalservices").raise_for_status().json()["items"]
+    )
+    return found
 
 
 class Stored:
@@ -250,7 +269,7 @@ def test_the_cluster_ip_cannot_change(admin: httpx.Client) -> None:
 
 def test_what_was_stored_before_the_rules_still_gets_its_status(admin: httpx.Client) -> None:
     """An ExternalService of the predecessor may hold anything; its status must be able to say what is wrong with it."""
-    group = "before.example"
+    group = OTHER_GROUPS[0]
     definition = copy.deepcopy(custom_resource_definition())
     definition["metadata"]["name"] = f"externalservices.{group}"
     definition["spec"]["group"] = group
@@ -330,7 +349,7 @@ def older(schema: Any) -> Any:
 
 def test_an_upgrade_of_the_definition_keeps_what_is_stored(admin: httpx.Client) -> None:
     """Still readable, younger defaults beside it; its status as it was, writable by the sidecar's patch; guarded."""
-    group = "older.example"
+    group = OTHER_GROUPS[1]
     definition = copy.deepcopy(custom_resource_definition())
     definition["metadata"]["name"] = f"externalservices.{group}"
     definition["spec"]["group"] = group

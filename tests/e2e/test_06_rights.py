@@ -15,24 +15,24 @@ from tests.e2e import accounts
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import our_slices
-from tests.e2e.world import World, ready
+from tests.e2e.world import LEASES, World, ready
 
 HEALTHY, FAILING = "10.0.100.10", "10.0.100.11"
 IPS = (HEALTHY, FAILING)
 SECONDS = 45.0
 
+ROLES = ("ClusterRole", "Role")
 Right = tuple[str, str, str]
 """API group, resource (with its subresource), verb."""
 
 
 def granted(name: str) -> set[Right]:
-    """By the shipped ClusterRole."""
-    rules = next(
-        one["rules"] for one in accounts.shipped() if (one["kind"], one["metadata"]["name"]) == ("ClusterRole", name)
-    )
+    """By the shipped ClusterRole of that name, and by the Role, if there is one."""
+    roles = [one for one in accounts.shipped() if one["kind"] in ROLES and one["metadata"]["name"] == name]
     return {
         (group, resource, verb)
-        for rule in rules
+        for role in roles
+        for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
@@ -115,6 +115,16 @@ async def behind_the_times(world: World) -> None:
     world.fronts[SIDECAR].flowing.set()
 
 
+async def overtaken(world: World) -> None:
+    """Somebody else writes to its Lease: the next renewal is refused, and it reads."""
+    lease = await world.lease("a")
+    assert lease is not None
+    namespace, name = lease["metadata"]["namespace"], lease["metadata"]["name"]
+    await world.patch(name, {"metadata": {"annotations": {"team": "a"}}}, kind=LEASES, namespace=namespace)
+    read = ("coordination.k8s.io", "leases", "get")
+    await until(lambda: read in used(world, SIDECAR), "the Lease read", seconds=SECONDS, every=0.1)
+
+
 async def every_child(world: World) -> None:
     """An update of each kind of child, an orphan to adopt, and the deletion of what is no longer wanted."""
     await world.patch("web", {"metadata": {"labels": {"team": "a"}}, "spec": {"port": 81}})
@@ -141,10 +151,11 @@ async def ended(world: World) -> None:
     await world.composite.stop()
 
 
-@pytest.mark.world(fronts=True, endpoints="Both")
+@pytest.mark.world(fronts=True, endpoints="Both", replicas=1)
 async def test_nothing_missing_nothing_unused(world: World, figures: Callable[..., None]) -> None:
     await both_forms(world)
     await behind_the_times(world)
+    await overtaken(world)
     await every_child(world)
     await ended(world)
     await until(lambda: used(world, SIDECAR) >= SIDECAR_RIGHTS, "every right of the sidecar used", seconds=10)

@@ -140,6 +140,7 @@ class World:
             await front.start()
         self.client = ApiClient(self._http, "e2e")
         try:
+            await self._expect_no_strangers()
             await self._ensure_namespace(self.namespace)
             if self.metacontroller is not None:
                 await self._install_controller()
@@ -156,6 +157,7 @@ class World:
 
     async def __aexit__(self, *_: object) -> None:
         try:
+            await self.api.revive()
             await self._delete_everything()
         finally:
             await self._stop_processes()
@@ -407,6 +409,12 @@ class World:
             fronts[accounts.ROLES[account]] = front = Front.of_api_server(file)
             self._kubeconfigs[account] = front.kubeconfig(file, directory)
         return fronts
+
+    async def _expect_no_strangers(self) -> None:
+        """RuntimeError: there are ExternalServices already. Our sidecars would probe them too."""
+        found = (await self.client.get(EXTERNAL_SERVICES.path()))["items"]
+        if names := [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in found]:
+            raise RuntimeError(f"delete these before a world begins (an earlier test left them?): {', '.join(names)}")
 
     async def _install_controller(self) -> None:
         path = f"{COMPOSITE_CONTROLLERS}/{self.manifest['metadata']['name']}?fieldManager=e2e&force=true"

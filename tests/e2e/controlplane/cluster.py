@@ -92,6 +92,15 @@ class ControlPlane:
             self.stop()
             raise
 
+    def revive(self) -> None:
+        """Start whichever of the three does not run, and wake whichever is paused; return when all are ready."""
+        for component in self.components:
+            if component.running:
+                component.resume()
+            else:
+                component.start()
+        self.api_server.wait_ready()
+
     def stop(self) -> None:
         """End all three, the last started first, for good."""
         for component in reversed(self.components):
