@@ -5,6 +5,7 @@ import base64
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from playground.apiserver import discovery, garbage, protobuf
+from playground.apiserver import discovery, events, garbage, protobuf
 from playground.apiserver.audit import Audit
 from playground.apiserver.audit import Request as Audited
 from playground.apiserver.definition import Definition
@@ -137,7 +138,7 @@ class Api:
     def _render(self, request: Request, resource: Resource) -> Callable[[Object], Object]:
         """One object as the client wants it: itself, or a Table with one row."""
         if "as=Table" not in request.headers.get("accept", ""):
-            return lambda obj: obj
+            return partial(events.shown, resource)
         found, include = self._definitions.get(resource.key), request.query_params.get("includeObject", "Metadata")
         return lambda obj: table(resource, found, [obj], now=datetime.now(UTC), include=include)
 
@@ -158,7 +159,7 @@ class Api:
                 "kind": f"{resource.kind}List",
                 "apiVersion": resource.api_version,
                 "metadata": meta,
-                "items": items,
+                "items": [events.shown(resource, obj) for obj in items],
             }
         return _json(body, warnings=_warning(resource))
 
@@ -232,7 +233,7 @@ class Api:
         content_type = request.headers.get("content-type", "").split(";")[0]
         check(content_type, custom=info.resource.custom)
         old = self.registry.read(info.resource, info.namespace, info.name)
-        new = patched(old, body, content_type)
+        new = patched(events.shown(info.resource, old), body, content_type)
         return self.registry.update(
             info.resource, info.namespace, info.name, new, options=options, subresource=info.subresource
         )

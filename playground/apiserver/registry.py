@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from playground.apiserver import builtin, schema
+from playground.apiserver import builtin, events, schema
 from playground.apiserver.definition import Definition
 from playground.apiserver.errors import (
     Cause,
@@ -189,7 +189,7 @@ class Registry:
             meta["namespace"] = namespace
         else:
             meta.pop("namespace", None)
-        return obj
+        return events.stored(resource, obj)
 
     def _check_place(self, resource: Resource, namespace: str, name: str) -> None:
         if not name:

@@ -35,6 +35,7 @@ class Resource:
     fields: frozenset[str] = METADATA_FIELDS
     warning: str = ""
     categories: tuple[str, ...] = ()
+    storage: tuple[str, str] | None = None
 
     @property
     def api_version(self) -> str:
@@ -48,8 +49,8 @@ class Resource:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Group and plural: what a resource is told apart by."""
-        return (self.group, self.plural)
+        """Group and plural of what is stored; `storage` where that is another resource's."""
+        return self.storage or (self.group, self.plural)
 
 
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", "namespace", ("ns",), namespaced=False, status=True)
@@ -64,7 +65,7 @@ ENDPOINTS = Resource(
     warning="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 )
 EVENTS = Resource("", "v1", "events", "Event", "event", ("ev",), fields=EVENT_FIELDS)
-NEW_EVENTS = Resource("events.k8s.io", "v1", "events", "Event", "event", ("ev",))
+NEW_EVENTS = Resource("events.k8s.io", "v1", "events", "Event", "event", ("ev",), storage=EVENTS.key)
 INGRESSES = Resource(
     "networking.k8s.io", "v1", "ingresses", "Ingress", "ingress", ("ing",), status=True, generation=True
 )

@@ -37,13 +37,13 @@ class FakeApiServer:
         custom = definition(crd or custom_resource_definition())
         self.knobs = Knobs(guard, loopback)
         self.storage = Storage()
-        self._resources = {one.key: one for one in (*BUILTIN, custom.resource)}
+        self._resources = [*BUILTIN, custom.resource]
         definitions = {custom.resource.key: custom}
         self.registry = Registry(self.storage, definitions, _now, self.knobs, rule_problems(self.knobs))
         self.api = Api(self.storage, self.registry, definitions)
         self.faults = self.api.faults
         self.audit = self.api.audit
-        self._server = LoopbackServer(self.api.serve(list(self._resources.values())), port)
+        self._server = LoopbackServer(self.api.serve(self._resources), port)
         self.api.hang_up = self._server.hang_up
         for name in NAMESPACES:
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -97,7 +97,7 @@ class FakeApiServer:
 
     def resource(self, kind: str) -> Resource:
         """The resource of a kind or plural name."""
-        return next(one for one in self._resources.values() if kind in (one.kind, one.plural))
+        return next(one for one in self._resources if kind in (one.kind, one.plural))
 
     def create(self, obj: Mapping[str, Any]) -> Object:
         """Stores an object past HTTP and audit, with its namespace if that is missing; returns it as stored."""

@@ -1,7 +1,5 @@
 """What happens to an address is told in an Event on its ExternalService, once for all that turn together."""
 
-from typing import Any
-
 from playground.backends import Mode
 from playground.client import Kind
 from playground.until import until
@@ -35,16 +33,11 @@ async def test_a_death_and_a_recovery(world: World) -> None:
     await world.until_published("web", ready(IPS, but=IPS[:1]))
     expected.append(("Warning", "AddressNotReady", f"{IPS[0]}: connection refused"))
     await until(holds, "the death told", seconds=30)
-    if (
-        world.api.kind == "real"
-    ):  # as `kubectl describe` looks for them; the stand-in does not convert between the groups
-        field = f"involvedObject.uid={parent['metadata']['uid']}"
-        shown: list[dict[str, Any]] = (await world.client.get(LEGACY.path(world.namespace), fieldSelector=field))[
-            "items"
-        ]
-        assert ("AddressNotReady", f"{IPS[0]}: connection refused") in {
-            (event["reason"], event["message"]) for event in shown
-        }
+    field = f"involvedObject.uid={parent['metadata']['uid']}"  # as `kubectl describe` looks for them
+    shown = (await world.client.get(LEGACY.path(world.namespace), fieldSelector=field))["items"]
+    assert ("AddressNotReady", f"{IPS[0]}: connection refused") in {
+        (event["reason"], event["message"]) for event in shown
+    }
 
 
 async def _named(world: World, ips: tuple[str, ...]) -> bool:

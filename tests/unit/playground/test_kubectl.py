@@ -109,6 +109,35 @@ async def test_get_w_sees_changes_in_columns(kubectl: Run, server: FakeApiServer
     assert rows == [["NAME", "PORT"], ["web", "80"], ["web", "8080"]]
 
 
+EVENT = """
+apiVersion: events.k8s.io/v1
+kind: Event
+metadata: {name: web.1, namespace: default}
+eventTime: "2026-01-01T00:00:00.000000Z"
+reportingController: eso.crowdfox.com/prober
+reportingInstance: prober-1
+action: Probing
+reason: AddressNotReady
+regarding: {apiVersion: eso.crowdfox.com/v1alpha1, kind: ExternalService, name: web, namespace: default, uid: UID}
+note: "10.0.0.1: connection refused"
+type: Warning
+"""
+
+
+async def test_describe_ends_with_the_events_of_the_prober(kubectl: Run, server: FakeApiServer) -> None:
+    await kubectl("apply", "-f", "-", stdin=WEB)
+    web = server.get("ExternalService", "default", "web")
+    assert web is not None
+    await kubectl("create", "-f", "-", stdin=EVENT.replace("UID", web["metadata"]["uid"]))
+    shown = (await kubectl("describe", "extsvc", "web")).splitlines()[-1].split(maxsplit=4)
+    assert (shown[0], shown[1], shown[3], shown[4]) == (
+        "Warning",
+        "AddressNotReady",
+        "eso.crowdfox.com/prober",
+        "10.0.0.1: connection refused",
+    )
+
+
 async def test_explain_describe_and_built_in_kinds(kubectl: Run) -> None:
     assert "numeric" in (text := await kubectl("explain", "extsvc.spec.port")) or "number" in text
     await kubectl("apply", "-f", "-", stdin=WEB)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from playground.apiserver.events import shown
 from playground.apiserver.faults import Fault
 from playground.apiserver.resources import NEW_EVENTS
 from playground.apiserver.server import FakeApiServer
@@ -15,7 +16,6 @@ from probe_sidecar.events.recorder import BURST, MOST_WAITING, SERIES_SECONDS, E
 from probe_sidecar.kube.client import KubeClient, connect
 from probe_sidecar.kube.credentials import plain_url
 
-KEY = NEW_EVENTS.key
 DOWN = Note("AddressNotReady", "Probing", "10.0.0.1: connection refused", warning=True)
 UP = Note("AddressReady", "Probing", "10.0.0.1: HTTP 200")
 WEB = {
@@ -53,7 +53,7 @@ class Rig:
 
     def events(self) -> list[dict[str, Any]]:
         """What is stored, in the order it was made, without what the server adds."""
-        stored = self.server.storage.items(KEY, "shop")
+        stored = [shown(NEW_EVENTS, one) for one in self.server.storage.items(NEW_EVENTS.key, "shop")]
         return [
             {**event, "metadata": {key: event["metadata"][key] for key in ("name", "namespace")}}
             for event in sorted(stored, key=lambda event: int(event["metadata"]["name"].removeprefix("web.id")))
@@ -143,7 +143,7 @@ async def test_what_repeats_while_it_waits_goes_out_once(rig: Rig) -> None:
 async def test_an_event_that_the_server_has_forgotten_is_written_anew(rig: Rig) -> None:
     rig.recorder.tell(WEB, [DOWN])
     await rig.written(1)
-    rig.server.storage.remove(KEY, "shop", "web.id1")
+    rig.server.storage.remove(NEW_EVENTS.key, "shop", "web.id1")
     rig.recorder.tell(WEB, [DOWN])
     await rig.written(2)
     (event,) = rig.events()

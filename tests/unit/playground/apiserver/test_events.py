@@ -1,0 +1,83 @@
+"""Events as both of their groups show them."""
+
+from typing import Any
+
+import httpx
+
+from playground.apiserver.events import shown, stored
+from playground.apiserver.resources import EVENTS, NEW_EVENTS, SERVICES
+
+META = {"name": "web.1", "namespace": "default"}
+ABOUT = {"apiVersion": "v1", "kind": "Service", "name": "web", "namespace": "default", "uid": "u"}
+SERIES = {"count": 3, "lastObservedTime": "2026-01-01T00:00:09.000000Z"}
+NEW: dict[str, Any] = {
+    "apiVersion": "events.k8s.io/v1",
+    "kind": "Event",
+    "metadata": META,
+    "eventTime": "2026-01-01T00:00:00.000000Z",
+    "series": SERIES,
+    "reportingController": "example.com/prober",
+    "reportingInstance": "pod-1",
+    "action": "Probing",
+    "reason": "AddressNotReady",
+    "regarding": ABOUT,
+    "note": "10.0.0.1: connection refused",
+    "type": "Warning",
+}
+CORE: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Event",
+    "metadata": META,
+    "involvedObject": ABOUT,
+    "reason": "AddressNotReady",
+    "message": "10.0.0.1: connection refused",
+    "source": {},
+    "firstTimestamp": None,
+    "lastTimestamp": None,
+    "type": "Warning",
+    "eventTime": "2026-01-01T00:00:00.000000Z",
+    "series": SERIES,
+    "action": "Probing",
+    "reportingComponent": "example.com/prober",
+    "reportingInstance": "pod-1",
+}
+OLD: dict[str, Any] = CORE | {"source": {"component": "kubelet"}, "count": 2, "lastTimestamp": "2026-01-01T00:00:09Z"}
+
+
+def test_a_new_one_is_stored_by_the_core_names_and_shown_as_it_was_sent() -> None:
+    assert stored(NEW_EVENTS, NEW) == CORE
+    assert shown(NEW_EVENTS, CORE) == NEW
+    assert shown(EVENTS, CORE) == CORE
+
+
+def test_what_only_core_has_is_shown_as_deprecated() -> None:
+    told = shown(NEW_EVENTS, OLD)
+    deprecated = {name: value for name, value in told.items() if name.startswith("deprecated")}
+    assert deprecated == {
+        "deprecatedSource": {"component": "kubelet"},
+        "deprecatedCount": 2,
+        "deprecatedLastTimestamp": "2026-01-01T00:00:09Z",
+    }
+    assert stored(NEW_EVENTS, told) == OLD
+
+
+def test_other_objects_are_left_alone() -> None:
+    service = {"kind": "Service", "note": "mine"}
+    assert (stored(SERVICES, service), shown(SERVICES, service)) == (service, service)
+
+
+async def test_both_groups_serve_the_same_event(http: httpx.AsyncClient) -> None:
+    new, core = (f"/{prefix}/namespaces/default/events" for prefix in ("apis/events.k8s.io/v1", "api/v1"))
+    (await http.post(new, json=NEW)).raise_for_status()
+    merge = {"Content-Type": "application/merge-patch+json"}
+    counted = {"series": {**SERIES, "count": 4}}
+    patched = (await http.patch(f"{new}/web.1", json=counted, headers=merge)).raise_for_status().json()
+    assert (patched["note"], patched["series"]["count"]) == (NEW["note"], 4)
+    (listed,) = (await http.get(new)).raise_for_status().json()["items"]
+    assert listed == patched
+    by_object = {"fieldSelector": "involvedObject.uid=u,involvedObject.kind=Service"}
+    (described,) = (await http.get(core, params=by_object)).raise_for_status().json()["items"]
+    meta = patched["metadata"]
+    assert described == CORE | counted | {"metadata": meta}
+    assert (await http.delete(f"{core}/web.1")).is_success
+    assert (await http.get(f"{new}/web.1")).status_code == 404
