@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from app.api.admission import child_problems
 from app.api.invalid import explain
 from app.api.policy import AddressPolicy
-from app.api.readiness import publication
+from app.api.readiness import publication, resolved_by
 from app.api.scope import Scope
 from app.api.v1alpha1 import ExternalService
 from app.children import endpoint_slice, endpoints, http_route, ingress, service
@@ -78,8 +78,9 @@ def desired_children(parent: ExternalService, options: SyncOptions, observed: Ob
     """All that this parent is to become. Raises InvalidRequest for what the API server would refuse."""
     if problems := child_problems(parent):
         raise InvalidRequest(*problems)
-    known = {address.ip: address for address in parent.status.addresses}
-    addresses = publication(parent.spec, known, options.policy).addresses
+    spec, told = parent.spec, parent.status.addresses
+    known = {address.ip: address for address in told}
+    addresses = publication(spec, known, options.policy, resolved_by(spec, told)).addresses
     published = publish(parent, addresses, options.form, observed)
     routed = ingress.desired(parent, options.uncopied_annotations)
     children = [

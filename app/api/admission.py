@@ -5,10 +5,11 @@ cluster.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from app.api import syntax
-from app.api.policy import AddressPolicy, refusal
+from app.api.policy import AddressPolicy, form_refusal, refusal
 from app.api.schema import join
 from app.api.v1alpha1 import RESERVED_LABELS, ExternalService, ExternalServiceSpec, IngressOptions
 
@@ -21,19 +22,13 @@ def child_problems(parent: ExternalService) -> list[str]:
 
 
 def address_problems(spec: ExternalServiceSpec, *, loopback: bool) -> list[str]:
-    """Addresses that cannot be published, stand there twice, or are to be drained without being there."""
-    problems = []
+    """Addresses and names that cannot be published, stand there twice, or are to be drained without being there."""
     policy = AddressPolicy(loopback=loopback)
-    for name, ips in (("ips", spec.ips), ("disabledIPs", spec.disabledIPs)):
-        seen: set[str] = set()
-        for index, ip in enumerate(ips):
-            problem = refusal(ip, policy) if name == "ips" else _not_among(ip, spec.ips)
-            if ip in seen:
-                problem = f"{ip} stands there twice: remove one"
-            if problem is not None:
-                problems.append(f"spec.{name}[{index}]: {problem}")
-            seen.add(ip)
-    return problems
+    return [
+        *_list_problems("ips", spec.ips, partial(refusal, policy=policy)),
+        *_list_problems("hostnames", spec.hostnames, syntax.hostname_problem),
+        *_list_problems("disabledIPs", spec.disabledIPs, partial(_not_among, spec=spec)),
+    ]
 
 
 def shown(value: object) -> str:
@@ -46,8 +41,22 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{len(str(value))} characters"
 
 
-def _not_among(ip: str, ips: tuple[str, ...]) -> str | None:
-    return None if ip in ips else f"{shown(ip)} is none of spec.ips: write only addresses that stand in spec.ips too"
+def _list_problems(name: str, entries: Sequence[str], problem_of: Callable[[str], str | None]) -> Iterator[str]:
+    seen: set[str] = set()
+    for index, entry in enumerate(entries):
+        problem = f"{entry} stands there twice: remove one" if entry in seen else problem_of(entry)
+        if problem is not None:
+            yield f"spec.{name}[{index}]: {problem}"
+        seen.add(entry)
+
+
+def _not_among(ip: str, spec: ExternalServiceSpec) -> str | None:
+    """With names, any address may be one that they resolve to."""
+    if ip in spec.ips:
+        return None
+    if not spec.hostnames:
+        return f"{shown(ip)} is none of spec.ips: write only addresses that stand in spec.ips too"
+    return form_refusal(ip)
 
 
 def _child_problems(parent: ExternalService) -> Iterator[str]:

@@ -23,6 +23,7 @@ COLUMNS = (
     ("Age", "date", ".metadata.creationTimestamp", "Time since creation", 0),
     ("Probe", "string", f"{HANDLER}['path','service','port']", "HTTP path, gRPC service, else port of the probe", 1),
     ("IPs", "string", ".spec.ips", "The addresses", 1),
+    ("Hostnames", "string", ".spec.hostnames", "The names whose addresses are published too", 1),
     # Long and rarely there: it comes last, where it moves no other column.
     ("Problem", "string", ".status.children[*].problem", "What stands in the way of an object that is wanted", 1),
 )

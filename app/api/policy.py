@@ -46,12 +46,16 @@ def judge(policy: AddressPolicy) -> Callable[[str], str | None]:
     return lru_cache(maxsize=65_536)(partial(_refusal, policy))
 
 
-def _refusal(policy: AddressPolicy, ip: str) -> str | None:
+def form_refusal(ip: str) -> str | None:
+    """Why `ip` is not an address as it is to be written, whatever its range; None when it is."""
     try:
-        address = ip_address(ip)
+        return _form_refusal(ip, ip_address(ip))
     except ValueError:
         return f'"{ip}" is not an IP address: write one like 10.0.100.10 or 2001:db8::10'
-    return _form_refusal(ip, address) or _range_refusal(address, policy)
+
+
+def _refusal(policy: AddressPolicy, ip: str) -> str | None:
+    return form_refusal(ip) or _range_refusal(ip_address(ip), policy)
 
 
 def _form_refusal(ip: str, address: IPv4Address | IPv6Address) -> str | None:

@@ -1,11 +1,11 @@
 """Which addresses are published, and how: pure, from spec and status, one rule for hook and sidecar."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import NamedTuple, Protocol
 
 from app.api.policy import AddressPolicy, judge
-from app.api.v1alpha1 import ExternalServiceSpec
+from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec
 
 
 class Known(Protocol):
@@ -35,20 +35,24 @@ class PublishedAddress(NamedTuple):
 
 
 class Publication(NamedTuple):
-    """The addresses in spec order, without duplicates and refused ones, and whether they are failing open."""
+    """spec.ips in their order, then the resolved ones, without duplicates and refused ones; are they failing open?"""
 
     addresses: tuple[PublishedAddress, ...]
     failing_open: bool
 
 
-def publication(spec: ExternalServiceSpec, known: Mapping[str, Known], policy: AddressPolicy) -> Publication:
+def publication(
+    spec: ExternalServiceSpec, known: Mapping[str, Known], policy: AddressPolicy, resolved: Iterable[str] = ()
+) -> Publication:
     """What to publish. No probe: all ready. An address not in `known` has not been probed yet: not ready.
+
+    `resolved` are the addresses of spec.hostnames, in their order; how they are known differs: see `resolved_by`.
 
     Fail open (`minReady`): with fewer healthy addresses than asked for, all that are not drained are published ready.
     Addresses without a verdict yet are not held against the rest: they neither close nor open the gate.
     """
     refused = judge(policy)
-    admitted = [ip for ip in dict.fromkeys(spec.ips) if refused(ip) is None]
+    admitted = [ip for ip in dict.fromkeys((*spec.ips, *resolved)) if refused(ip) is None]
     disabled = frozenset(spec.disabledIPs)
     healthy = (
         frozenset(admitted) if spec.readinessProbe is None else {ip for ip, state in known.items() if state.healthy}
@@ -64,6 +68,16 @@ def publication(spec: ExternalServiceSpec, known: Mapping[str, Known], policy: A
         for ip in admitted
     )
     return Publication(addresses, failing_open)
+
+
+def resolved_by(spec: ExternalServiceSpec, addresses: Iterable[AddressStatus]) -> dict[str, str]:
+    """Address -> name, of those that the status says one of spec.hostnames resolves to, in the order of the status.
+
+    The hook resolves nothing: what the sidecar has told is what is published, and a name that leaves the spec takes its
+    addresses with it at once.
+    """
+    names = frozenset(spec.hostnames)
+    return {one.ip: one.hostname for one in addresses if one.hostname in names and one.hostname is not None}
 
 
 def least_ready(min_ready: int | str, enabled: int) -> int:

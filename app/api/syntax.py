@@ -4,13 +4,15 @@ Sources: kubernetes:staging/src/k8s.io/apimachinery/pkg/util/validation and pkg/
 """
 
 import re
+from ipaddress import ip_address
 
 from app.api.cel import DNS_NAME
-from app.api.v1alpha1 import ROUTE_PATH, SERVICE_NAME, UNRESOLVED_PATH
+from app.api.v1alpha1 import IPV4_LIKE, ROUTE_PATH, SERVICE_NAME, UNRESOLVED_PATH
 
 _SUBDOMAIN = re.compile(DNS_NAME)
 _SERVICE_NAME = re.compile(SERVICE_NAME)
-_IPV4_LIKE = re.compile(r"[0-9]+(\.[0-9]+){3}")
+_IPV4_LIKE = re.compile(IPV4_LIKE)
+_LONG_LABEL = re.compile("[^.]{64}")
 _UNRESOLVED = re.compile(UNRESOLVED_PATH)
 _ROUTE_PATH = re.compile(ROUTE_PATH)
 
@@ -29,6 +31,17 @@ def host_problem(host: str) -> str | None:
     if len(host) <= 253 and _SUBDOMAIN.fullmatch(host.removeprefix("*.")):
         return None
     return "write a DNS name in lower case, such as www.example.com or *.example.com: no scheme, port or path"
+
+
+def hostname_problem(name: str) -> str | None:
+    """A name to resolve: a DNS-1123 subdomain that DNS can carry and that does not read as an address."""
+    if _IPV4_LIKE.fullmatch(name) or _is_ip(name):
+        return "an IP address: write it in spec.ips"
+    if len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
+        return "write a DNS name in lower case, such as db.example.com: no wildcard, port or final dot"
+    if _LONG_LABEL.search(name):
+        return "a part between dots is longer than 63: DNS knows no such name"
+    return None
 
 
 def path_problem(path: str, path_type: str) -> str | None:
@@ -52,3 +65,11 @@ def route_path_problem(path: str) -> str | None:
         'an HTTPRoute takes letters, digits and URL characters in a path, no "//", "/./", "/../" or "%2F": '
         "write it so, or leave spec.httpRoute out"
     )
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

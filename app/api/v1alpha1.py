@@ -22,6 +22,7 @@ SHORT_NAME = "extsvc"
 
 MAX_ADDRESSES = 1_000
 MAX_DISABLED = 250
+MAX_HOSTNAMES = 16
 MAX_HOSTS = 256
 MAX_TLS = 16
 MAX_PARENTS = 16
@@ -73,6 +74,7 @@ IP = Annotated[
         ),
     ),
 ]
+IPV4_LIKE = "[0-9]+([.][0-9]+){3}"
 DNSName = Annotated[
     str,
     Field(
@@ -83,9 +85,26 @@ DNSName = Annotated[
                 "write a DNS name in lower case, such as www.example.com or *.example.com: no scheme, port or path",
             ),
             rule(
-                "!self.matches('^[0-9]+([.][0-9]+){3}$')",
+                f"!self.matches({quoted(IPV4_LIKE)})",
                 "write a DNS name, not an IP address: an Ingress cannot route by address",
             ),
+        ),
+    ),
+]
+Hostname = Annotated[
+    str,
+    Field(
+        max_length=253,
+        json_schema_extra=rules(
+            rule(
+                f"isIP(self) || self.matches({quoted(DNS_NAME)})",
+                "write a DNS name in lower case, such as db.example.com: no wildcard, port or final dot",
+            ),
+            rule(
+                f"!isIP(self) && !self.matches({quoted(IPV4_LIKE)})",
+                "an IP address: write it in spec.ips",
+            ),
+            rule("!self.matches('[^.]{64}')", "a part between dots is longer than 63: DNS knows no such name"),
         ),
     ),
 ]
@@ -286,8 +305,11 @@ class ExternalServiceSpec(Model):
                 field=".hosts",
             ),
             rule(
-                "!has(self.disabledIPs) || self.disabledIPs.all(one, has(self.ips) && one in self.ips)",
+                "!has(self.disabledIPs) || self.disabledIPs.all(one, (has(self.ips) && one in self.ips) "
+                "|| (has(self.hostnames) && self.hostnames.size() > 0 && isIP(one) && ip.isCanonical(one)))",
                 "write only addresses that stand in spec.ips too",
+                shown="'write only addresses that stand in spec.ips too' + (has(self.hostnames) && "
+                "self.hostnames.size() > 0 ? ', or, in canonical form, such as spec.hostnames resolve to' : '')",
                 field=".disabledIPs",
             ),
             rule(
@@ -303,6 +325,12 @@ class ExternalServiceSpec(Model):
         default=(),
         max_length=MAX_ADDRESSES,
         description="Addresses outside the cluster, IPv4 or IPv6, in canonical form, without duplicates; 1000 at most.",
+    )
+    hostnames: Annotated[tuple[Hostname, ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
+        default=(),
+        max_length=MAX_HOSTNAMES,
+        description="DNS names outside the cluster: what they resolve to is probed and published beside ips; 16 names "
+        "at most, of each the first 64 addresses.",
     )
     hosts: tuple[Host, ...] = Field(
         default=(),
@@ -322,7 +350,8 @@ class ExternalServiceSpec(Model):
     ] = Field(
         default=(),
         max_length=MAX_DISABLED,
-        description="Those of ips to drain: still probed, not ready, used only when nothing else is; 250 at most.",
+        description="Those of the addresses to drain: still probed, not ready, used only when nothing else is; 250 at "
+        "most.",
     )
     minReady: MinReady = Field(
         default=0,
@@ -338,7 +367,7 @@ class AddressStatus(Model):
     says of an address that is drained, and therefore never `ready`.
     """
 
-    ip: str = Field(max_length=64, description="The address, as written in spec.ips.")
+    ip: str = Field(max_length=64, description="The address, as written in spec.ips or as its name resolves.")
     ready: bool = Field(description="Whether it is healthy and not disabled.")
     reason: Reason = Field(
         description="Why it is ready or not: ProbeSucceeded, ProbeFailed, Pending, NoProbe, Disabled or Denied."
@@ -350,6 +379,9 @@ class AddressStatus(Model):
     serving: bool | None = Field(
         default=None, description="With reason Disabled only: whether the probe succeeds all the same."
     )
+    hostname: str | None = Field(
+        default=None, max_length=253, description="The first of spec.hostnames that resolves to it, if one does."
+    )
 
     @property
     def healthy(self) -> bool:
@@ -360,7 +392,7 @@ class AddressStatus(Model):
 class Condition(Model):
     """One condition, by the conventions of the Kubernetes API (meta/v1)."""
 
-    type: str = Field(max_length=316, description="What it is about: Ready, Accepted, FailOpen.")
+    type: str = Field(max_length=316, description="What it is about: Ready, Accepted, FailOpen, Resolved.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     reason: str = Field(max_length=1_024, description="Why, in one word.")
     message: str = Field(default="", max_length=32_768, description="Why, for people.")
@@ -386,10 +418,12 @@ class ExternalServiceStatus(Model):
     )
     ready: str = Field(default="", max_length=32, description="Ready addresses / enabled addresses.")
     addresses: tuple[AddressStatus, ...] = Field(
-        default=(), max_length=MAX_ADDRESSES, description="What is known of each address, in the order of spec.ips."
+        default=(),
+        max_length=MAX_ADDRESSES,
+        description="What is known of each address: spec.ips in their order, then those of spec.hostnames.",
     )
     conditions: tuple[Condition, ...] = Field(
-        default=(), max_length=MAX_CONDITIONS, description="Ready, Accepted, FailOpen."
+        default=(), max_length=MAX_CONDITIONS, description="Ready, Accepted, FailOpen, Resolved."
     )
     children: tuple[ChildProblem, ...] = Field(
         default=(),

@@ -78,6 +78,7 @@ def test_bad_ones_are_refused_at_the_field_that_the_api_server_names(case: dict[
     [
         pytest.param({"ips": [f"10.0.{i // 250}.{i % 250}" for i in range(1_001)]}, "spec.ips", id="1001 ips"),
         pytest.param({"hosts": [{"host": f"h{i}.example"} for i in range(257)]}, "spec.hosts", id="257 hosts"),
+        pytest.param({"hostnames": [f"h{i}.example" for i in range(17)]}, "spec.hostnames", id="17 names"),
         pytest.param({"disabledIPs": [f"10.0.1.{i}" for i in range(251)]}, "spec.disabledIPs", id="251 drained ones"),
     ],
 )

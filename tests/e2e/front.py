@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -35,6 +35,7 @@ class Answer:
 class Front:
     """`start` it, set `answer` or `delay` (seconds before handing on), `hang_up`, `stop` and `start` again.
 
+    `answer` and `delay` are for the requests that it is `at`: all of them, at first.
     While `flowing` is clear, watches stay open and say nothing. `answered` counts the answers of its own by code,
     `delayed` the requests that had to wait. A request without credentials gets those of the kubeconfig: client-go keeps
     its token to itself where there is no TLS.
@@ -43,6 +44,7 @@ class Front:
     def __init__(self, upstream: httpx.AsyncClient, auth: httpx.Auth | None = None) -> None:
         self.answer: Answer | None = None
         self.delay = 0.0
+        self.at: Callable[[Request], bool] = lambda _: True
         self.answered: Counter[int] = Counter()
         self.delayed = 0
         self.flowing = asyncio.Event()
@@ -91,10 +93,11 @@ class Front:
 
     async def _endpoint(self, request: Request) -> Response:
         body = await request.body()
-        if self.delay:
+        told = self.at(request)
+        if self.delay and told:
             self.delayed += 1
             await asyncio.sleep(self.delay)
-        if self.answer is not None:
+        if self.answer is not None and told:
             self.answered[self.answer.code] += 1
             return Response(self.answer.body, self.answer.code, self.answer.headers)
         try:

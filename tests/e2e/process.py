@@ -62,6 +62,10 @@ class Process:
         """All it has written, over restarts."""
         return self.component.log.read_text(errors="replace") if self.component.log.exists() else ""
 
+    def complaints(self) -> list[str]:
+        """What it has logged as a warning or worse."""
+        return [line for line in self.log().splitlines() if COMPLAINT.search(line)]
+
 
 class Hook(Process):
     """`python -m app`, without any right: it never calls the API server."""
@@ -139,10 +143,6 @@ class Sidecar(Process):
         if found is None:
             raise LookupError(f"no series {series}")
         return float(found)
-
-    def complaints(self) -> list[str]:
-        """What it has logged as a warning or worse."""
-        return [line for line in self.log().splitlines() if COMPLAINT.search(line)]
 
 
 def stand_in(

@@ -401,7 +401,9 @@ def test_samples_apply_and_applying_again_changes_nothing(control_plane: Control
 def test_what_kubectl_get_shows(control_plane: ControlPlane, admin: httpx.Client) -> None:
     probe = {"httpGet": {"port": 8080, "path": "/healthz"}}
     hosts = [{"host": "one.example"}, {"host": "two.example"}]
-    stored = Stored(admin, "shown", {"port": 80, "ips": [A, B], "hosts": hosts, "readinessProbe": probe})
+    stored = Stored(
+        admin, "shown", {"port": 80, "ips": [A, B], "hosts": hosts, "hostnames": ["db.io"], "readinessProbe": probe}
+    )
     problem = {"kind": "Service", "name": "shown", "problem": "taken"}
     status = {"revision": 1, "ready": "1/2", "addresses": HALF, "children": [problem]}
     stored.replace_status(status).raise_for_status()
@@ -409,8 +411,8 @@ def test_what_kubectl_get_shows(control_plane: ControlPlane, admin: httpx.Client
     assert short[0].split() == ["NAME", "PORT", "READY", "HOSTS", "AGE"]
     assert short[1].split()[:4] == ["shown", "80", "1/2", "one.example"]
     wide = control_plane.kubectl("get", "extsvc", "shown", "-n", NAMESPACE, "-o", "wide").splitlines()
-    assert wide[0].split()[5:] == ["PROBE", "IPS", "PROBLEM"]
-    assert wide[1].split()[5:] == ["/healthz", f'["{A}","{B}"]', "taken"]
+    assert wide[0].split()[5:] == ["PROBE", "IPS", "HOSTNAMES", "PROBLEM"]
+    assert wide[1].split()[5:] == ["/healthz", f'["{A}","{B}"]', '["db.io"]', "taken"]
 
 
 def test_kubectl_explains_what_to_write(control_plane: ControlPlane, admin: httpx.Client) -> None:

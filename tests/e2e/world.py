@@ -65,8 +65,9 @@ class Setup:
     writing: "edge" is a sidecar that writes once and never looks again, with door only. endpoints: ESO_ENDPOINTS.
     gateway: the CompositeController lists HTTPRoutes, as metacontroller/gateway-api has it. fronts: sidecar and
     composite controller reach the API server, and the latter the hook, through `World.fronts`, which can be told to
-    misbehave. hook_timeout: a Go duration, instead of the shipped one. replicas: so many sidecars share the work by
-    Leases of `lease` seconds, named "a", "b", ... (0: one, without Leases). settings: ESO_* for all sidecars.
+    misbehave; each replica through one by its letter. hook_timeout: a Go duration, instead of the shipped one.
+    replicas: so many sidecars share the work by Leases of `lease` seconds, named "a", "b", ... (0: one, without
+    Leases). settings: ESO_* for all sidecars.
     """
 
     resync: float | None = None
@@ -125,7 +126,7 @@ class World:
         self.replicas: dict[str, process.Sidecar] = {}
         """The sidecars that share the work, by the letters that they are called by here; also those that have ended."""
         for letter in ascii_lowercase[: setup.replicas]:
-            self.replica(letter)
+            self.replica(letter, kubeconfig=self._fronted(letter) if setup.fronts else None)
         self.sidecar = self.replicas["a"] if setup.replicas else self._sidecar()
         self.composite = self._composite(setup.qps, setup.burst)
         self.client: ApiClient
@@ -319,7 +320,7 @@ class World:
 
         In the place of one of that name that has ended, it is the same Pod with another container.
         """
-        access = kubeconfig or self._fronted(self.api.kubeconfig(accounts.SIDECAR_ACCOUNT, self.pod(letter)))
+        access = kubeconfig or self.credentials(letter)
         shared = {
             "ESO_POD_NAME": self.pod(letter),
             "ESO_LEASE_NAMESPACE": accounts.NAMESPACE,
@@ -329,6 +330,10 @@ class World:
             access, name=f"sidecar-{letter}", settings=shared | dict(settings or {}), under=under, host=host
         )
         return self.replicas[letter]
+
+    def credentials(self, letter: str) -> Path:
+        """A kubeconfig with a token for this replica alone."""
+        return self.api.kubeconfig(accounts.SIDECAR_ACCOUNT, self.pod(letter))
 
     def pod(self, letter: str) -> str:
         """What the Pod of a replica is called."""
@@ -381,9 +386,10 @@ class World:
             host=host,
         )
 
-    def _fronted(self, file: Path) -> Path:
-        front = self.fronts.get(SIDECAR)
-        return file if front is None else front.kubeconfig(file, self._directory)
+    def _fronted(self, letter: str) -> Path:
+        file = self.credentials(letter)
+        front = self.fronts[letter] = Front.of_api_server(file)
+        return front.kubeconfig(file, self._directory)
 
     # Life
 

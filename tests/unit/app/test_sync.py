@@ -65,6 +65,27 @@ def test_addresses_are_published_as_the_status_says() -> None:
     ]
 
 
+def test_resolved_addresses_are_published_as_long_as_their_name_stands_in_the_spec() -> None:
+    told = [
+        address("10.0.0.1", True) | {"hostname": "db.io"},
+        address("10.0.0.4", True) | {"hostname": "db.io"},
+        address("10.0.0.5", False) | {"hostname": "db.io"},
+        address("10.0.0.6", True) | {"hostname": "left.io"},
+        address("127.0.0.1", True) | {"hostname": "db.io"},
+        address("10.0.0.7", True),
+    ]
+    probe = {"tcpSocket": {"port": 80}}
+    raw = parent(readinessProbe=probe, ips=["10.0.0.1"], hostnames=["db.io"], status={"addresses": told})
+    assert subsets(raw) == [
+        {
+            "addresses": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.4"}],
+            "notReadyAddresses": [{"ip": "10.0.0.5"}],
+            "ports": [{"port": 80, "protocol": "TCP"}],
+        }
+    ]
+    assert subsets(parent(ips=[], hostnames=["db.io"])) is None
+
+
 def test_one_bad_address_or_a_doubled_one_never_stops_the_others() -> None:
     ips = ["10.0.0.1", "127.0.0.1", "words", "10.0.0.1", "::ffff:10.0.0.9", "10.0.0.2"]
     assert subsets(parent(ips=ips))[0]["addresses"] == [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]

@@ -108,6 +108,21 @@ def test_every_bad_address_is_named() -> None:
     assert address_problems(parent(ips=["127.0.0.1"]).spec, loopback=True) == []
 
 
+def test_every_bad_name_is_named() -> None:
+    names = ["db.io", "db.io", "10.0.0.1", "::1", "DB.io", "x" * 64 + ".io"]
+    spec = parent(hostnames=names, disabledIPs=["10.0.0.2", "2001:DB8::1", "db.io"]).spec
+    wish = "write a DNS name in lower case, such as db.example.com: no wildcard, port or final dot"
+    assert address_problems(spec, loopback=False) == [
+        "spec.hostnames[1]: db.io stands there twice: remove one",
+        "spec.hostnames[2]: an IP address: write it in spec.ips",
+        "spec.hostnames[3]: an IP address: write it in spec.ips",
+        f"spec.hostnames[4]: {wish}",
+        "spec.hostnames[5]: a part between dots is longer than 63: DNS knows no such name",
+        "spec.disabledIPs[1]: 2001:DB8::1 is not in canonical form: write 2001:db8::1",
+        'spec.disabledIPs[2]: "db.io" is not an IP address: write one like 10.0.100.10 or 2001:db8::10',
+    ]
+
+
 def test_values_are_shown_short_and_safe() -> None:
     assert shown("a\nb") == r'"a\nb"'
     assert shown("x" * 100) == "100 characters"

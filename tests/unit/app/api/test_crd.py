@@ -51,6 +51,7 @@ def test_what_stands_around_the_schema() -> None:
         ("Age", ".metadata.creationTimestamp", 0),
         ("Probe", ".spec.readinessProbe['httpGet','tcpSocket','grpc']['path','service','port']", 1),
         ("IPs", ".spec.ips", 1),
+        ("Hostnames", ".spec.hostnames", 1),
         ("Problem", ".status.children[*].problem", 1),
     ]
     assert version == {"name": "v1alpha1", "served": True, "storage": True, "subresources": {"status": {}}}
@@ -122,10 +123,18 @@ def test_exec_is_there_so_that_a_rule_can_refuse_it() -> None:
 def test_lists_are_atomic_but_for_the_sets_of_addresses() -> None:
     kinds = {
         path: schema_of(path)["x-kubernetes-list-type"]
-        for path in ("spec.ips", "spec.disabledIPs", "spec.hosts", "status.addresses", "status.conditions")
+        for path in (
+            "spec.ips",
+            "spec.hostnames",
+            "spec.disabledIPs",
+            "spec.hosts",
+            "status.addresses",
+            "status.conditions",
+        )
     }
     assert kinds == {
         "spec.ips": "set",
+        "spec.hostnames": "set",
         "spec.disabledIPs": "set",
         "spec.hosts": "atomic",
         "status.addresses": "atomic",

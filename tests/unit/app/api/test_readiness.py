@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.api.core import Probe, TCPSocketAction
 from app.api.policy import AddressPolicy
-from app.api.readiness import Publication, PublishedAddress, least_ready, publication
+from app.api.readiness import Publication, PublishedAddress, least_ready, publication, resolved_by
 from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec, Reason
 
 TIME = "2026-01-01T00:00:00Z"
@@ -167,6 +167,22 @@ def test_what_is_published(
 def test_a_denied_range_is_not_published() -> None:
     policy = AddressPolicy(deny=(ip_network("10.0.100.11/32"),))
     assert publication(spec(A, B), {A: up(A), B: up(B)}, policy).addresses == (healthy(A),)
+
+
+def test_resolved_addresses_stand_behind_those_of_the_spec_and_count_alike() -> None:
+    states = {A: down(A), B: up(B), C: pending(C)}
+    wish = spec(A, disabled=(C,))
+    assert publication(wish, states, POLICY, (C, B, A)) == Publication(
+        (unhealthy(A), drained(C, serving=False), healthy(B)), False
+    )
+    assert publication(spec(A, min_ready=2), states, POLICY, (B,)).failing_open
+    assert publication(spec(probe=None), {}, POLICY, (B, "127.0.0.1")).addresses == (healthy(B),)
+
+
+def test_a_name_that_has_left_the_spec_takes_its_addresses_with_it() -> None:
+    told = [up(A), up(B).model_copy(update={"hostname": "old.example"}), up(C).model_copy(update={"hostname": "db.io"})]
+    assert resolved_by(spec(A).model_copy(update={"hostnames": ("db.io",)}), told) == {C: "db.io"}
+    assert resolved_by(spec(A), told) == {}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.api.syntax import host_problem, path_problem, route_path_problem, service_name_problem
+from app.api.syntax import host_problem, hostname_problem, path_problem, route_path_problem, service_name_problem
 
 
 @pytest.mark.parametrize("name", ["a", "ab", "a1", "a-1", "a--1--2--b", "a" * 63])
@@ -108,3 +108,22 @@ NOT_FOR_A_ROUTE = (
 )
 def test_paths_of_an_http_route(path: str, problem: str | None) -> None:
     assert route_path_problem(path) == problem
+
+
+@pytest.mark.parametrize("name", ["a", "db.example.com", "1and1.example", "db-1.svc.cluster.local", "x" * 63 + ".io"])
+def test_a_name_may_be_resolved(name: str) -> None:
+    assert hostname_problem(name) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["", "*.example.com", "db.example.com.", "db:5432", "a_b.io", "A.io", "a" * 254, "a\n"]
+)
+def test_no_name_to_resolve(name: str) -> None:
+    assert hostname_problem(name) == (
+        "write a DNS name in lower case, such as db.example.com: no wildcard, port or final dot"
+    )
+
+
+@pytest.mark.parametrize("name", ["10.0.100.10", "10.0.100.999", "::1", "2001:db8::10"])
+def test_an_address_is_no_name(name: str) -> None:
+    assert hostname_problem(name) == "an IP address: write it in spec.ips"
