@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := .cache/tools
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: playground test lint types unit model e2e bench bench-short lock crd clean help
+.PHONY: playground test lint types unit model image e2e tools bench bench-short lock crd clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -29,6 +30,10 @@ model: $(STAMP) ## every interleaving of the status protocol (needs spin and cc)
 	@command -v spin > /dev/null && command -v cc > /dev/null || { echo "spin and cc are needed: apt-get install spin gcc libc6-dev" >&2; exit 1; }
 	$(BIN)/pytest -q tests/contract/test_model.py $(ARGS)
 
+image: $(STAMP) ## build the image without an engine and try it out (needs root, buildah, crun, mmdebstrap, iproute2)
+	$(BIN)/python -m tests.image.build
+	IMAGE_REQUIRED=1 $(BIN)/pytest -q tests/image $(ARGS)
+
 e2e: $(STAMP) ## the same promises on a real control plane (needs Go, root, iproute2)
 	$(BIN)/pytest -q -m e2e tests/e2e $(ARGS)
 
@@ -44,6 +49,14 @@ crd: $(STAMP) ## write the CRD from the models
 lock: $(STAMP) ## refresh the hashed locks from pyproject.toml
 	$(COMPILE) --upgrade pyproject.toml -o requirements.lock
 	$(COMPILE) --upgrade pyproject.toml --group dev --extra playground -o requirements-dev.lock
+	$(COMPILE) --upgrade --group ci -o requirements-ci.lock
+
+tools: $(TOOLS)/.installed ## the programs that only CI needs, into .cache/tools
+
+$(TOOLS)/.installed: requirements-ci.lock | $(STAMP)
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	@$(BIN)/uv pip sync -q --python $(TOOLS)/bin/python --require-hashes requirements-ci.lock
+	@touch $@
 
 $(STAMP): requirements-dev.lock requirements-uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; name another with make PYTHON=python3.12")'
