@@ -45,6 +45,7 @@ bench-short: $(STAMP) ## a glance at it in less than two minutes; judges nothing
 
 crd: $(STAMP) ## write the CRD from the models
 	$(BIN)/python -m app.api.crd > metacontroller/crd.yaml
+	cp metacontroller/crd.yaml helm/external-service-operator/files/crd.yaml
 
 lock: $(STAMP) ## refresh the hashed locks from pyproject.toml
 	$(COMPILE) --upgrade pyproject.toml -o requirements.lock

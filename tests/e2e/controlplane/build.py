@@ -44,17 +44,17 @@ def build(cache: Path = CACHE) -> Binaries:
     """Build what the cache lacks, one printed line for each; raises GoMissing or BuildFailed."""
     release = kubernetes_release((HERE / "go.mod").read_text())
     flags = version_flags(release)
-    kubernetes = cache / f"kubernetes-{release}-{_key(HERE, flags)}"
-    coredns = cache / f"coredns-{_key(HERE / 'coredns', STRIPPED)}"
+    kubernetes = cache / f"kubernetes-{release}-{key(HERE, flags)}"
+    coredns = cache / f"coredns-{key(HERE / 'coredns', STRIPPED)}"
     return Binaries(
         release=release,
-        etcd=_tool(HERE, "go.etcd.io/etcd/server/v3", flags, kubernetes / "etcd"),
-        kube_apiserver=_tool(HERE, "k8s.io/kubernetes/cmd/kube-apiserver", flags, kubernetes / "kube-apiserver"),
-        kube_controller_manager=_tool(
+        etcd=tool(HERE, "go.etcd.io/etcd/server/v3", flags, kubernetes / "etcd"),
+        kube_apiserver=tool(HERE, "k8s.io/kubernetes/cmd/kube-apiserver", flags, kubernetes / "kube-apiserver"),
+        kube_controller_manager=tool(
             HERE, "k8s.io/kubernetes/cmd/kube-controller-manager", flags, kubernetes / "kube-controller-manager"
         ),
-        kubectl=_tool(HERE, "k8s.io/kubernetes/cmd/kubectl", flags, kubernetes / "kubectl"),
-        coredns=_tool(HERE / "coredns", ".", STRIPPED, coredns / "coredns"),
+        kubectl=tool(HERE, "k8s.io/kubernetes/cmd/kubectl", flags, kubernetes / "kubectl"),
+        coredns=tool(HERE / "coredns", ".", STRIPPED, coredns / "coredns"),
     )
 
 
@@ -75,7 +75,7 @@ def version_flags(release: str) -> str:
     return " ".join((STRIPPED, *settings))
 
 
-def _key(module: Path, linker_flags: str) -> str:
+def key(module: Path, linker_flags: str) -> str:
     """Names all that a module's binaries are made of: its files, the Go release and the flags."""
     digest = hashlib.sha256(" ".join((_go_version(module), *GO_BUILD, linker_flags)).encode())
     for source in (*sorted(module.glob("*.go")), module / "go.mod", module / "go.sum"):
@@ -100,7 +100,8 @@ def _go_env() -> dict[str, str]:
     return {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
 
 
-def _tool(module: Path, package: str, linker_flags: str, target: Path) -> Path:
+def tool(module: Path, package: str, linker_flags: str, target: Path) -> Path:
+    """One binary of a module; built if it is not there."""
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

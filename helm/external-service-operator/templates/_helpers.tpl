@@ -1,0 +1,145 @@
+{{- define "eso.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* 52 at most: suffixes such as -metacontroller follow. */}}
+{{- define "eso.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 48 | trimSuffix "-" }}
+{{- else }}
+{{- $name := include "eso.name" . }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 48 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 48 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Names of objects without a namespace: two releases of one name may stand in two namespaces. */}}
+{{- define "eso.clusterName" -}}
+{{- $name := include "eso.fullname" . }}
+{{- if eq $name .Release.Namespace }}{{ $name }}{{ else }}{{ printf "%s-%s" .Release.Namespace $name | trunc 100 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "eso.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ default (include "eso.fullname" .) .Values.serviceAccount.name }}{{ else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}
+{{- end }}
+
+{{- define "eso.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "eso.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "eso.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "eso.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: external-service-operator
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "eso.image" -}}
+{{- $image := .Values.image }}
+{{- if $image.digest }}{{ printf "%s@%s" $image.repository $image.digest }}{{ else }}{{ printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag) }}{{ end }}
+{{- end }}
+
+{{/* Of a setting that is a port. */}}
+{{- define "eso.port" -}}
+{{- int (get .config .name | default .default) }}
+{{- end }}
+{{- define "eso.hookPort" -}}{{ include "eso.port" (dict "config" .Values.config "name" "ESO_LISTEN_PORT" "default" 8080) }}{{- end }}
+{{- define "eso.hookPagesPort" -}}{{ include "eso.port" (dict "config" .Values.config "name" "ESO_METRICS_LISTEN_PORT" "default" 8082) }}{{- end }}
+{{- define "eso.sidecarPagesPort" -}}{{ include "eso.port" (dict "config" .Values.config "name" "ESO_HEALTH_LISTEN_PORT" "default" 8081) }}{{- end }}
+
+{{- define "eso.tls" -}}{{ if ne .Values.webhook.tls.mode "none" }}true{{ end }}{{- end }}
+{{- define "eso.servicePort" -}}
+{{- if .Values.service.port }}{{ .Values.service.port }}{{ else if include "eso.tls" . }}443{{ else }}80{{ end }}
+{{- end }}
+{{- define "eso.tlsSecret" -}}
+{{- if eq .Values.webhook.tls.mode "secret" }}{{ required "webhook.tls.secretName: write the name of your Secret (webhook.tls.mode is secret)" .Values.webhook.tls.secretName }}{{ else }}{{ include "eso.fullname" . }}-tls{{ end }}
+{{- end }}
+{{- define "eso.tokenSecret" -}}
+{{- if eq .Values.webhook.token.mode "secret" }}{{ required "webhook.token.secretName: write the name of your Secret (webhook.token.mode is secret)" .Values.webhook.token.secretName }}{{ else }}{{ include "eso.fullname" . }}-token{{ end }}
+{{- end }}
+{{- define "eso.tokenKey" -}}{{ if eq .Values.webhook.token.mode "secret" }}{{ .Values.webhook.token.key }}{{ else }}token{{ end }}{{- end }}
+{{- define "eso.acceptedKey" -}}
+{{- if and (eq .Values.webhook.token.mode "secret") .Values.webhook.token.acceptedKey }}{{ .Values.webhook.token.acceptedKey }}{{ else }}{{ include "eso.tokenKey" . }}{{ end }}
+{{- end }}
+
+{{/* Names under which the hook is asked: the first is Metacontroller's, NAME.NAMESPACE without svc. */}}
+{{- define "eso.hosts" -}}
+{{- $name := include "eso.fullname" . }}
+{{- list (printf "%s.%s" $name .Release.Namespace) (printf "%s.%s.svc" $name .Release.Namespace) $name | toJson }}
+{{- end }}
+
+{{/*
+The generated certificate: the one that is there, or a new one; asked for twice (Secret, CompositeController), made once.
+*/}}
+{{- define "eso.generatedTls" -}}
+{{- if not (hasKey .Values "madeTls") }}
+{{- $hosts := include "eso.hosts" . | fromJsonArray }}
+{{- $there := lookup "v1" "Secret" .Release.Namespace (include "eso.tlsSecret" .) }}
+{{- if and $there (hasKey ($there.data | default dict) "ca.crt") }}
+{{- $_ := set .Values "madeTls" $there.data }}
+{{- else }}
+{{- $days := int .Values.webhook.tls.validityDays }}
+{{- $ca := genCA (printf "%s-ca" (include "eso.fullname" .)) $days }}
+{{- $made := genSignedCert (first $hosts) nil $hosts $days $ca }}
+{{- $_ := set .Values "madeTls" (dict "ca.crt" (b64enc $ca.Cert) "tls.crt" (b64enc $made.Cert) "tls.key" (b64enc $made.Key)) }}
+{{- end }}
+{{- end }}
+{{- toJson .Values.madeTls }}
+{{- end }}
+
+{{/* A LabelSelector as the sidecar reads it: text. */}}
+{{- define "eso.selectorText" -}}
+{{- $parts := list }}
+{{- range $key, $value := (.Values.scope.labelSelector.matchLabels | default dict) }}
+{{- $parts = append $parts (printf "%s=%s" $key $value) }}
+{{- end }}
+{{- range (.Values.scope.labelSelector.matchExpressions | default list) }}
+{{- if eq .operator "Exists" }}{{ $parts = append $parts .key }}
+{{- else if eq .operator "DoesNotExist" }}{{ $parts = append $parts (printf "!%s" .key) }}
+{{- else if eq .operator "In" }}{{ $parts = append $parts (printf "%s in (%s)" .key (join "," .values)) }}
+{{- else if eq .operator "NotIn" }}{{ $parts = append $parts (printf "%s notin (%s)" .key (join "," .values)) }}
+{{- end }}
+{{- end }}
+{{- join "," $parts }}
+{{- end }}
+
+{{/* The settings: `config`, and what other values say. Each of the latter has one place to be written. */}}
+{{- define "eso.settings" -}}
+{{- $policy := .Values.addressPolicy }}
+{{- $derived := dict
+  "ESO_DENIED_CIDRS" (concat $policy.podCIDRs $policy.serviceCIDRs $policy.deniedCIDRs | uniq | join ",")
+  "ESO_DENIED_PRESETS" (ternary "metadata" "" $policy.denyMetadata)
+  "ESO_ALLOWED_CIDRS" (join "," $policy.allowedCIDRs)
+}}
+{{- $namespaces := .Values.scope.namespaces | uniq | sortAlpha | join "," }}
+{{- if $namespaces }}{{ $_ := set $derived "ESO_NAMESPACES" $namespaces }}{{ end }}
+{{- $selector := include "eso.selectorText" . }}
+{{- if $selector }}{{ $_ := set $derived "ESO_LABEL_SELECTOR" $selector }}{{ end }}
+{{- if include "eso.tls" . }}
+{{- $_ := set $derived "ESO_TLS_CERT_FILE" "/etc/eso/tls/tls.crt" }}
+{{- $_ := set $derived "ESO_TLS_KEY_FILE" "/etc/eso/tls/tls.key" }}
+{{- if .Values.webhook.tls.client.caSecretName }}{{ $_ := set $derived "ESO_TLS_CLIENT_CA_FILE" (printf "/etc/eso/client-ca/%s" .Values.webhook.tls.client.caKey) }}{{ end }}
+{{- end }}
+{{- if ne .Values.webhook.token.mode "none" }}{{ $_ := set $derived "ESO_TOKEN_FILE" "/etc/eso/token/tokens" }}{{ end }}
+{{- $instead := dict
+  "ESO_DENIED_CIDRS" "addressPolicy.deniedCIDRs" "ESO_DENIED_PRESETS" "addressPolicy.denyMetadata"
+  "ESO_ALLOWED_CIDRS" "addressPolicy.allowedCIDRs" "ESO_NAMESPACES" "scope.namespaces" "ESO_NAMESPACE" "scope.namespaces"
+  "ESO_LABEL_SELECTOR" "scope.labelSelector" "ESO_TLS_CERT_FILE" "webhook.tls" "ESO_TLS_KEY_FILE" "webhook.tls"
+  "ESO_TLS_CLIENT_CA_FILE" "webhook.tls.client" "ESO_TOKEN_FILE" "webhook.token"
+  "ESO_POD_NAME" "nothing (each Pod knows its name)" "ESO_LEASE_NAMESPACE" "nothing (it is the release's namespace)"
+}}
+{{- $settings := dict }}
+{{- range $name, $value := .Values.config }}
+{{- if hasKey $instead $name }}{{ fail (printf "config.%s: write %s instead" $name (get $instead $name)) }}{{ end }}
+{{- if not (kindIs "invalid" $value) }}{{ $_ := set $settings $name (ternary (int64 $value | toString) (toString $value) (and (kindIs "float64" $value) (eq (floor $value) $value))) }}{{ end }}
+{{- end }}
+{{- merge $derived $settings | toYaml }}
+{{- end }}

@@ -1,0 +1,92 @@
+"""The chart as helm renders it, without a cluster."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.chart.values_table import CHART
+
+Object = dict[str, Any]
+
+NAME = "external-service-operator"
+API = "metacontroller.k8s.io/v1alpha1/CompositeController"
+VARIANTS = sorted((CHART / "ci").glob("*-values.yaml"))
+SECONDS = 60
+
+
+class Refused(Exception):
+    """What helm says when it does not render."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The manifests of one rendering."""
+
+    manifests: tuple[Object, ...]
+
+    def one(self, kind: str, name: str = NAME, namespace: str | None = None) -> Object:
+        """The only one of that kind and name."""
+        (found,) = (
+            one
+            for one in self.manifests
+            if (one["kind"], one["metadata"]["name"]) == (kind, name)
+            and namespace in (None, one["metadata"].get("namespace"))
+        )
+        return found
+
+    def all(self, *kinds: str) -> list[Object]:
+        """All of those kinds."""
+        return [one for one in self.manifests if one["kind"] in kinds]
+
+    def settings(self) -> dict[str, str]:
+        """What the ConfigMap says to both containers."""
+        (found,) = (
+            one["data"] for one in self.all("ConfigMap") if any(key.startswith("ESO_") for key in one["data"] or {})
+        )
+        data: dict[str, str] = found
+        return data
+
+
+def run(helm: Path, *arguments: str, home: Path) -> str:
+    """What helm prints; Refused with what it complains of."""
+    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        (helm, *arguments), check=False, capture_output=True, text=True, timeout=SECONDS, env=environment
+    )
+    if done.returncode:
+        raise Refused(done.stderr)
+    return done.stdout
+
+
+def render(
+    helm: Path,
+    home: Path,
+    values: Mapping[str, Any] | None = None,
+    *,
+    file: Path | None = None,
+    release: str = NAME,
+    namespace: str = NAME,
+    api: str = API,
+) -> Rendered:
+    """`helm template`, with values from a file and above them `values`."""
+    given = home / "values.json"
+    given.write_text(json.dumps(values or {}))
+    files = [f"--values={file}"] if file else []
+    apis = [f"--api-versions={api}"] if api else []
+    text = run(
+        helm,
+        "template",
+        release,
+        str(CHART),
+        f"--namespace={namespace}",
+        *apis,
+        *files,
+        f"--values={given}",
+        home=home,
+    )
+    return Rendered(tuple(one for one in yaml.safe_load_all(text) if one))

@@ -1,0 +1,363 @@
+"""The Helm chart renders what metacontroller/ holds, takes every setting, and refuses what it cannot take."""
+
+import base64
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import yaml
+from cryptography import x509
+
+from app.api.policy import PRESETS
+from app.api.scope import canonical
+from app.settings import Settings as HookSettings
+from probe_sidecar.settings import Settings as SidecarSettings
+from tests.chart.binaries import Missing, helm
+from tests.chart.rendering import NAME, VARIANTS, Object, Refused, Rendered, render, run
+from tests.chart.values_table import CHART, README, explained, renewed
+
+ROOT = CHART.parents[1]
+MANIFESTS = ROOT / "metacontroller"
+
+Render = Callable[..., Rendered]
+
+DERIVED: dict[str, tuple[dict[str, Any], str]] = {
+    "ESO_DENIED_CIDRS": (
+        {
+            "addressPolicy": {
+                "podCIDRs": ["10.244.0.0/16"],
+                "serviceCIDRs": ["10.96.0.0/12", "fd00::/108"],
+                "deniedCIDRs": ["192.0.2.0/24"],
+            }
+        },
+        "10.244.0.0/16,10.96.0.0/12,fd00::/108,192.0.2.0/24",
+    ),
+    "ESO_DENIED_PRESETS": ({"addressPolicy": {"denyMetadata": False}}, ""),
+    "ESO_ALLOWED_CIDRS": ({"addressPolicy": {"allowedCIDRs": ["10.0.0.0/8"]}}, "10.0.0.0/8"),
+    "ESO_NAMESPACES": ({"scope": {"namespaces": ["shop", "bank"]}}, "bank,shop"),
+    "ESO_LABEL_SELECTOR": ({"scope": {"labelSelector": {"matchLabels": {"shard": "a"}}}}, "shard=a"),
+    "ESO_TLS_CERT_FILE": ({"webhook": {"tls": {"mode": "generated"}}}, "/etc/eso/tls/tls.crt"),
+    "ESO_TLS_KEY_FILE": ({"webhook": {"tls": {"mode": "generated"}}}, "/etc/eso/tls/tls.key"),
+    "ESO_TLS_CLIENT_CA_FILE": (
+        {"webhook": {"tls": {"mode": "generated", "client": {"caSecretName": "ca"}}}},
+        "/etc/eso/client-ca/ca.crt",
+    ),
+    "ESO_TOKEN_FILE": ({"webhook": {"token": {"mode": "generated"}}}, "/etc/eso/token/tokens"),
+}
+"""Settings that the chart writes from other values: those values, and what comes of them."""
+
+GIVEN = {"ESO_POD_NAME", "ESO_LEASE_NAMESPACE"}
+"""Settings that the Deployment takes from the Pod."""
+
+OLD_NAMES = {"ESO_NAMESPACE": "scope.namespaces"}
+
+
+def cannot_run(why: object) -> NoReturn:
+    if os.environ.get("E2E_REQUIRED"):
+        pytest.fail(f"E2E_REQUIRED is set, and this cannot run: {why}", pytrace=False)
+    pytest.skip(str(why))
+
+
+@pytest.fixture(scope="session")
+def helm_binary() -> Path:
+    try:
+        return helm()
+    except Missing as why:
+        cannot_run(why)
+
+
+@pytest.fixture
+def rendered(helm_binary: Path, tmp_path: Path) -> Render:
+    return lambda values=None, **options: render(helm_binary, tmp_path, values, **options)
+
+
+def shipped() -> list[Object]:
+    """All that metacontroller/ applies."""
+    (kustomization,) = yaml.safe_load_all((MANIFESTS / "kustomization.yaml").read_text())
+    return [
+        one for name in kustomization["resources"] for one in yaml.safe_load_all((MANIFESTS / name).read_text()) if one
+    ]
+
+
+def rights(role: Object) -> set[tuple[str, str, str]]:
+    """Each rule in its parts, whichever way they are put together."""
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+OWN_LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/instance": NAME}
+
+
+def plain(value: Any) -> Any:
+    """Selectors as metacontroller/ has them: by the name alone."""
+    if isinstance(value, dict):
+        if value == OWN_LABELS:
+            return {"app.kubernetes.io/name": NAME}
+        return {key: plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list) else value
+
+
+def identity(manifest: Object) -> tuple[str, str, str]:
+    metadata = manifest["metadata"]
+    return manifest["kind"], metadata["name"], metadata.get("namespace", "")
+
+
+def test_the_chart_makes_the_objects_of_metacontroller_and_a_test(rendered: Render) -> None:
+    theirs = {identity(one) for one in shipped() if one["kind"] != "Namespace"}
+    ours = {identity(one) for one in rendered().manifests}
+    assert ours - theirs == {("Pod", f"{NAME}-test", NAME)}
+    assert theirs - ours == set()
+
+
+def test_rights_are_the_same_rule_for_rule(rendered: Render) -> None:
+    chart = rendered()
+    roles = [one for one in shipped() if one["kind"] in ("Role", "ClusterRole")]
+    assert len(roles) == 3
+    for role in roles:
+        name = role["metadata"]["name"]
+        assert rights(chart.one(role["kind"], name)) == rights(role), name
+    for binding in (one for one in shipped() if one["kind"].endswith("Binding")):
+        made = chart.one(binding["kind"], binding["metadata"]["name"])
+        assert (made["roleRef"], made["subjects"]) == (binding["roleRef"], binding["subjects"])
+
+
+@pytest.mark.parametrize(
+    "kind", ["Service", "PodDisruptionBudget", "CompositeController", "ConfigMap", "CustomResourceDefinition"]
+)
+def test_the_rest_says_the_same(rendered: Render, kind: str) -> None:
+    (theirs,) = (one for one in shipped() if one["kind"] == kind)
+    made = rendered().one(kind, theirs["metadata"]["name"])
+    for part in ("spec", "data"):
+        assert plain(made.get(part)) == without_default(theirs.get(part))
+
+
+def without_default(part: Any) -> Any:
+    """A Service's type stands in the chart and not in metacontroller/."""
+    return part | {"type": "ClusterIP"} if isinstance(part, dict) and "ports" in part else part
+
+
+def test_the_deployment_says_the_same(rendered: Render) -> None:
+    (theirs,) = (one["spec"] for one in shipped() if one["kind"] == "Deployment")
+    made = plain(rendered().one("Deployment")["spec"])
+    assert set(made["template"].pop("metadata")["annotations"]) == {"checksum/settings"}
+    theirs["template"].pop("metadata")
+    for container in made["template"]["spec"]["containers"]:
+        assert container.pop("imagePullPolicy") == "IfNotPresent"
+        assert container.pop("image") == f"{NAME}:0.1.0"
+    for container in theirs["template"]["spec"]["containers"]:
+        container.pop("image")
+        container["command"] = container["command"][:3]  # host and port stand in the settings of the chart
+    assert made == theirs
+
+
+def test_the_gateway_api_adds_what_the_overlay_adds(rendered: Render) -> None:
+    (overlay,) = yaml.safe_load_all((MANIFESTS / "gateway-api" / "kustomization.yaml").read_text())
+    patches = {patch["target"]["kind"]: yaml.safe_load(patch["patch"])[0]["value"] for patch in overlay["patches"]}
+    chart = rendered({"compositeController": {"gatewayAPI": True}})
+    listed = chart.one("CompositeController")["spec"]["childResources"]
+    assert [one for one in listed if one not in rendered().one("CompositeController")["spec"]["childResources"]] == [
+        patches["CompositeController"]
+    ]
+    role = f"{NAME}-metacontroller"
+    more = rights(chart.one("ClusterRole", role)) - rights(rendered().one("ClusterRole", role))
+    assert more == rights({"rules": [patches["ClusterRole"]]})
+
+
+def test_versions_are_the_projects() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+
+
+def test_the_definition_is_the_one_of_metacontroller() -> None:
+    assert (CHART / "files" / "crd.yaml").read_text() == (MANIFESTS / "crd.yaml").read_text(), "run `make crd`"
+
+
+def all_settings() -> set[str]:
+    fields = HookSettings.model_fields | SidecarSettings.model_fields
+    return {f"ESO_{name.upper()}" for name in fields}
+
+
+def test_every_setting_is_settable(rendered: Render) -> None:
+    free = sorted(all_settings() - DERIVED.keys() - GIVEN - OLD_NAMES.keys())
+    config = {name: f"value of {name}" for name in free if not name.endswith("_PORT")}
+    config |= {name: str(9000 + place) for place, name in enumerate(free) if name.endswith("_PORT")}
+    settings = rendered({"config": config}).settings()
+    assert {name: settings[name] for name in free} == config
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_settings_with_values_of_their_own(rendered: Render, name: str) -> None:
+    values, expected = DERIVED[name]
+    assert rendered(values).settings()[name] == expected
+    with pytest.raises(Refused, match=rf"config\.{name}: write [a-zA-Z.]+ instead"):
+        rendered({"config": {name: "x"}})
+
+
+def test_ports_of_the_settings_are_the_ports_of_the_pod(rendered: Render) -> None:
+    ports = {"ESO_LISTEN_PORT": 9001, "ESO_METRICS_LISTEN_PORT": 9002, "ESO_HEALTH_LISTEN_PORT": 9003}
+    chart = rendered({"config": ports, "serviceMonitor": {"enabled": True}})
+    pod = chart.one("Deployment")["spec"]["template"]["spec"]
+    shown = {port["name"]: port["containerPort"] for one in pod["containers"] for port in one["ports"]}
+    assert shown == {"hook": 9001, "hook-metrics": 9002, "health": 9003}
+    assert {port["port"] for port in chart.one("Service", f"{NAME}-metrics")["spec"]["ports"]} == {9002, 9003}
+
+
+def test_a_selector_is_the_same_for_sidecar_and_metacontroller(rendered: Render) -> None:
+    selector = {
+        "matchLabels": {"example.com/shard": "a"},
+        "matchExpressions": [
+            {"key": "tier", "operator": "In", "values": ["gold", "silver"]},
+            {"key": "zone", "operator": "NotIn", "values": ["x"]},
+            {"key": "team", "operator": "Exists"},
+            {"key": "legacy", "operator": "DoesNotExist"},
+        ],
+    }
+    chart = rendered({"scope": {"labelSelector": selector}, "addressPolicy": {"admission": {"enabled": True}}})
+    text = "!legacy,example.com/shard=a,team,tier in (gold,silver),zone notin (x)"
+    assert canonical(chart.settings()["ESO_LABEL_SELECTOR"]) == text
+    assert chart.one("CompositeController")["spec"]["parentResource"]["labelSelector"] == selector
+    (binding,) = chart.all("ValidatingAdmissionPolicyBinding")
+    assert binding["spec"]["matchResources"] == {"objectSelector": selector}
+
+
+def test_namespaces_get_roles_and_no_right_to_write_elsewhere(rendered: Render) -> None:
+    chart = rendered({"scope": {"namespaces": ["bank", "shop"]}})
+    everywhere = rights(rendered().one("ClusterRole")) | rights(rendered().one("ClusterRole", f"{NAME}-metacontroller"))
+    for namespace in ("bank", "shop"):
+        roles = [one for one in chart.all("Role") if one["metadata"]["namespace"] == namespace]
+        clusterwide = chart.all("ClusterRole")
+        assert set.union(*map(rights, (*roles, *clusterwide))) == everywhere
+    assert {verb for role in chart.all("ClusterRole") for *_, verb in rights(role)} == {"get", "list", "watch"}
+    assert [one["metadata"]["name"] for one in chart.all("ClusterRole")] == [f"{NAME}-metacontroller"]
+
+
+def test_a_generated_certificate_is_good_for_the_name_that_metacontroller_asks(rendered: Render) -> None:
+    chart = rendered({"webhook": {"tls": {"mode": "generated"}}}, release="eso", namespace="infra")
+    webhook = chart.one("CompositeController", f"infra-eso-{NAME}")["spec"]["hooks"]["sync"]["webhook"]
+    service = webhook["service"]
+    assert (service["port"], service["protocol"]) == (443, "https")
+    assert set(webhook["caBundle"]) == {"inline"}, "a Secret would cost Metacontroller the right to all Secrets"
+    secret = chart.one("Secret", f"eso-{NAME}-tls")["data"]
+    ca = x509.load_pem_x509_certificate(webhook["caBundle"]["inline"].encode())
+    made = x509.load_pem_x509_certificate(base64.b64decode(secret["tls.crt"]))
+    made.verify_directly_issued_by(ca)
+    assert base64.b64decode(secret["ca.crt"]).decode().strip() == webhook["caBundle"]["inline"].strip()
+    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert f"{service['name']}.{service['namespace']}" in names.get_values_for_type(x509.DNSName)
+    assert not [one for one in chart.all("ClusterRole") if ("", "secrets", "get") in rights(one)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"token": {"mode": "generated"}},
+        {"tls": {"mode": "secret", "secretName": "tls"}},
+        {"tls": {"mode": "certManager"}},
+        {"tls": {"mode": "generated", "client": {"caSecretName": "ca", "secretName": "mine"}}},
+    ],
+    ids=["token", "ca-in-a-secret", "cert-manager", "mutual"],
+)
+def test_what_lies_in_secrets_metacontroller_may_read(rendered: Render, values: Object) -> None:
+    chart = rendered({"webhook": values})
+    assert ("", "secrets", "get") in rights(chart.one("ClusterRole", f"{NAME}-metacontroller"))
+    webhook = chart.one("CompositeController")["spec"]["hooks"]["sync"]["webhook"]
+    assert "secretRef" in json.dumps(webhook)
+
+
+def test_mounts_hold_the_files_that_the_settings_name(rendered: Render) -> None:
+    chart = rendered(file=CHART / "ci" / "cert-manager-values.yaml")
+    pod = chart.one("Deployment")["spec"]["template"]["spec"]
+    hook, _sidecar = pod["containers"]
+    volumes = {one["name"]: one["secret"]["items"] for one in pod["volumes"] if "secret" in one}
+    mounted = {
+        f"{mount['mountPath']}/{item['path']}" for mount in hook["volumeMounts"] for item in volumes[mount["name"]]
+    }
+    files = {value for name, value in chart.settings().items() if name.endswith("_FILE")}
+    assert files == mounted
+    assert len(files) == 4
+
+
+def test_without_metacontroller_it_says_what_to_do(rendered: Render) -> None:
+    with pytest.raises(Refused, match=r"Install Metacontroller 4\.15 or newer first.*--api-versions metacontroller"):
+        rendered(api="")
+    assert rendered({"compositeController": {"skipAPICheck": True}}, api="").all("CompositeController")
+    assert not rendered({"compositeController": {"enabled": False}}, api="").all("CompositeController")
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"replicas": 3}, "additional properties 'replicas' not allowed"),
+        ({"webhook": {"tls": {"mode": "yes"}}}, "must be one of 'none', 'generated', 'secret', 'certManager'"),
+        ({"addressPolicy": {"podCIDRs": ["10.0.0.0"]}}, "'10.0.0.0' does not match pattern"),
+        ({"scope": {"namespaces": ["Shop"]}}, "'Shop' does not match pattern"),
+        ({"config": {"LOG_LEVEL": "info"}}, "invalid propertyName 'LOG_LEVEL'"),
+        ({"webhook": {"token": {"mode": "secret"}}}, "webhook.token.secretName: write the name of your Secret"),
+        ({"webhook": {"tls": {"mode": "secret"}}}, "webhook.tls.secretName: write the name of your Secret"),
+    ],
+)
+def test_bad_values_are_refused(rendered: Render, values: Object, complaint: str) -> None:
+    with pytest.raises(Refused) as refused:
+        rendered(values)
+    assert complaint in str(refused.value)
+
+
+@pytest.mark.parametrize("file", VARIANTS, ids=[path.stem for path in VARIANTS])
+def test_variants_are_linted_and_render(helm_binary: Path, rendered: Render, tmp_path: Path, file: Path) -> None:
+    run(helm_binary, "lint", "--strict", "--quiet", str(CHART), f"--values={file}", home=tmp_path)
+    manifests = rendered(file=file, release="eso", namespace="infra").manifests
+    assert len({identity(one) for one in manifests}) == len(manifests)
+    assert {one["metadata"]["labels"]["app.kubernetes.io/instance"] for one in manifests if labelled(one)} == {"eso"}
+
+
+def labelled(manifest: Object) -> bool:
+    """All but the objects of one's own."""
+    return not manifest["metadata"]["name"].endswith("-extra")
+
+
+def test_the_metadata_addresses_of_the_admission_policy_are_those_of_the_hook() -> None:
+    policy = yaml.safe_load((CHART / "files" / "address-policy.yaml").read_text())["spec"]
+    (preset,) = (one["expression"] for one in policy["variables"] if one["name"] == "metadata")
+    written = {ip_network(one) for one in re.findall(r"'([0-9a-f.:]+/\d+)'", preset)}
+    assert written == set(PRESETS["metadata"])
+
+
+def test_every_value_is_explained_in_the_readme() -> None:
+    source = (CHART / "values.yaml").read_text()
+    assert README.read_text() == renewed(README.read_text(), source), "run `python -m tests.chart.values_table`"
+    told = {path for path, _ in explained(source)}
+    assert [path for path in leaves(yaml.safe_load(source)) if not covered(path, told)] == []
+
+
+def leaves(values: Object, before: str = "") -> list[str]:
+    return [
+        leaf
+        for key, value in values.items()
+        for leaf in (leaves(value, f"{before}{key}.") if isinstance(value, dict) and value else [f"{before}{key}"])
+    ]
+
+
+def covered(path: str, told: set[str]) -> bool:
+    return any(path == one or path.startswith(f"{one}.") for one in told)
+
+
+def test_every_value_is_in_the_schema() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert set(schema["properties"]) == set(values) | {"global"}
+    for key, value in values.items():
+        known = schema["properties"][key].get("properties")
+        if known is not None:
+            assert set(known) == set(value), key
