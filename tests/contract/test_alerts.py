@@ -1,0 +1,118 @@
+"""Alerts and dashboard: promtool reads and tests them, they ask for metrics that exist, and each alert is explained."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import yaml
+
+from tests.chart.binaries import Missing, promtool
+from tests.chart.values_table import CHART
+
+ROOT = CHART.parents[1]
+ALERTS = CHART / "files" / "alerts.yaml"
+DASHBOARD = CHART / "files" / "dashboard.json"
+UNIT_TESTS = ROOT / "tests" / "chart" / "alerts.test.yaml"
+METRIC = re.compile(r"\b(?:eso|process)_[a-z_]+\b")
+OF_A_HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
+
+
+def cannot_run(why: object) -> NoReturn:
+    if os.environ.get("E2E_REQUIRED"):
+        pytest.fail(f"E2E_REQUIRED is set, and this cannot run: {why}", pytrace=False)
+    pytest.skip(str(why))
+
+
+@pytest.fixture(scope="session")
+def promtool_binary() -> Path:
+    try:
+        return promtool()
+    except Missing as why:
+        cannot_run(why)
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+
+
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    return found
+
+
+def expressions(board: dict[str, Any]) -> list[str]:
+    """All that the dashboard asks Prometheus, its variables filled in."""
+    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    asked += [one["expr"] for one in board["annotations"]["list"]]
+    return [text.replace("$__rate_interval", "5m") for text in asked]
+
+
+def ask(tool: Path, *arguments: str) -> str:
+    done = subprocess.run((tool, *arguments), check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_alerts_fire_when_they_should_and_only_then(promtool_binary: Path, tmp_path: Path) -> None:
+    ask(promtool_binary, "check", "rules", str(ALERTS))
+    tests = tmp_path / "alerts.test.yaml"
+    tests.write_text(UNIT_TESTS.read_text().replace("[ALERTS]", f"[{ALERTS}]"))
+    assert "SUCCESS" in ask(promtool_binary, "test", "rules", str(tests))
+
+
+def test_every_alert_is_tested_both_ways() -> None:
+    cases = [one for test in yaml.safe_load(UNIT_TESTS.read_text())["tests"] for one in test["alert_rule_test"]]
+    names = {rule["alert"] for rule in rules()}
+    assert {one["alertname"] for one in cases if one.get("exp_alerts")} == names
+    assert {one["alertname"] for one in cases if not one.get("exp_alerts")} == names
+
+
+def test_every_alert_is_explained() -> None:
+    headings = re.findall(r"^### (\w+)$", (ROOT / "docs" / "alerts.md").read_text(), re.MULTILINE)
+    assert headings == [rule["alert"] for rule in rules()]
+    assert all({"summary", "description"} == rule["annotations"].keys() for rule in rules())
+    assert {rule["labels"]["severity"] for rule in rules()} == {"warning", "critical"}
+
+
+def test_they_ask_for_metrics_that_there_are() -> None:
+    told = set(re.findall(r"^\| `(eso_[a-z_]+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
+    told |= {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"}
+    told |= {"eso_prober_degraded"}  # lands with the outage guard
+    asked = {
+        OF_A_HISTOGRAM.sub("", name)
+        for text in (*expressions(dashboard()), *(rule["expr"] for rule in rules()))
+        for name in METRIC.findall(text)
+    }
+    assert asked - told == set()
+
+
+def test_prometheus_reads_what_the_dashboard_asks(promtool_binary: Path, tmp_path: Path) -> None:
+    asked = expressions(dashboard())
+    assert len(asked) > 30
+    recorded = [{"record": f"panel:{place}", "expr": text} for place, text in enumerate(asked)]
+    file = tmp_path / "dashboard.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": recorded}]}))
+    ask(promtool_binary, "check", "rules", str(file))
+
+
+def test_the_dashboard_is_one_that_grafana_takes() -> None:
+    """Any Prometheus by a variable, panels that do not overlap and have numbers of their own."""
+    board = dashboard()
+    assert board["uid"] == "external-service-operator"
+    assert "id" not in board
+    panels = board["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    places = [
+        (x, y)
+        for panel in panels
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+    assert len(set(places)) == len(places)
+    assert max(x for x, _ in places) < 24
+    sources = {json.dumps(panel["datasource"]) for panel in panels if panel["type"] != "row"}
+    assert sources == {'{"type": "prometheus", "uid": "${datasource}"}'}
