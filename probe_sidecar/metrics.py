@@ -19,6 +19,7 @@ from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.membership.alone import Alone
 from probe_sidecar.membership.replica import Replica
+from probe_sidecar.prober.delays import Delays
 from probe_sidecar.prober.manager import ProbedParent, ProberManager
 from probe_sidecar.prober.tally import Durations, Tally
 from probe_sidecar.probes.engine import ProbeEngine
@@ -38,6 +39,7 @@ class Parts:
     publisher: StatusPublisher
     events: EventRecorder | None
     membership: Alone | Replica
+    delays: Delays
 
 
 def registry(parts: Parts, *, addresses: bool) -> CollectorRegistry:
@@ -64,6 +66,11 @@ class _Sidecar(Collector):
             yield _of_addresses(parents)
         yield from _of_schedule(self._parts.manager)
         yield from _of_engine(self._parts.engine, self._parts.manager)
+        yield GaugeMetricFamily(
+            "eso_external_services_delayed",
+            "ExternalServices that are probed less often than they ask for, for a reason of the prober's own.",
+            len(self._parts.delays),
+        )
         yield from _of_status(self._parts.publisher)
         if self._parts.events is not None:
             yield _of_events(self._parts.events)

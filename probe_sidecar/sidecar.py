@@ -28,6 +28,7 @@ from probe_sidecar.live import rows, status_page
 from probe_sidecar.membership.alone import Alone
 from probe_sidecar.membership.replica import Replica
 from probe_sidecar.metrics import Parts, registry
+from probe_sidecar.prober.delays import Delays
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.ticker import Ticker
@@ -35,7 +36,7 @@ from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.server import Answer, PageServer, Query, health
 from probe_sidecar.settings import Settings
 from probe_sidecar.status.desired import desired_status, rejected_status
-from probe_sidecar.status.known import known_addresses
+from probe_sidecar.status.known import known_addresses, seen_delay
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.trust import Reference, TrustStore, reference
 
@@ -108,6 +109,7 @@ class Sidecar:
             kinds=settings.ca_sources,
             refresh=settings.ca_refresh_seconds,
         )
+        self.delays = Delays(loop, lambda uid: self.publisher.wake(uid))  # noqa: PLW0108 - the publisher comes later
         self.manager = ProberManager(
             self.engine,
             self.results,
@@ -117,6 +119,7 @@ class Sidecar:
             dial=dial,
             trust=self.trust.context,
             on_due=lambda: self.ticker.arm(),  # noqa: PLW0108 - the ticker comes next
+            on_delay=self.delays.note,
         )
         self.ticker = Ticker(loop, self.manager, settings.tick_milliseconds / 1_000, self.membership.check)
         self.events = EventRecorder(client, platform.node()) if settings.events else None
@@ -148,6 +151,7 @@ class Sidecar:
             reflectors=self.reflectors.each,
             manager=self.manager,
             engine=self.engine,
+            delays=self.delays,
             publisher=self.publisher,
             events=self.events,
             membership=self.membership,
@@ -237,12 +241,15 @@ class Sidecar:
             self.manager.follow(uid, known_addresses(raw))
             self.manager.apply(reading.parent, {}, spread_starts=False)
         else:
+            if told := seen_delay(raw):  # by the owner before, or by us before a restart: it ends as it would have
+                self.delays.note(uid, told)
             self.manager.apply(reading.parent, known_addresses(raw), spread_starts=spread_starts)
         self.publisher.observe(uid, raw)
 
     def _drop(self, uid: str) -> None:
         self._readings.pop(uid, None)
         self._newcomers.discard(uid)
+        self.delays.forget(uid)
         self.manager.release(uid)
         self.publisher.observe(uid, None)
 
@@ -276,7 +283,8 @@ class Sidecar:
             return None  # nothing has been found out that could not wait for Metacontroller's first write
         spec, namespace = reading.parent.spec, reading.parent.metadata.namespace
         problem = self.trust.problem(namespace, spec.readinessProbe)
-        return desired_status(raw, spec, results, self._policy, rfc3339(), problem=problem)
+        delayed = self.delays.reason(uid)
+        return desired_status(raw, spec, results, self._policy, rfc3339(), problem=problem, delayed=delayed)
 
     def _references(self) -> Iterator[Reference]:
         for uid, reading in self._readings.items():
@@ -300,7 +308,8 @@ class Sidecar:
         parents = (reading.parent for uid, reading in self._readings.items() if self.manager.manages(uid))
         shown = rows(filter(None, parents), self.manager.targets(), self._policy)
         probes = {"limit": self.engine.limit, "inFlight": self.engine.in_flight, "waiting": self.engine.waiting}
-        process = {"replica": self.membership.shown(), "probes": probes | {"delayed": self.engine.delayed}}
+        probes |= {"delayed": self.engine.delayed, "delayedExternalServices": len(self.delays)}
+        process = {"replica": self.membership.shown(), "probes": probes}
         return Answer(*status_page(shown, query, at=rfc3339(), now=self._loop.time(), process=process))
 
     async def _metrics(self, _query: Query) -> Answer:

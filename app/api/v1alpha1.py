@@ -392,7 +392,9 @@ class AddressStatus(Model):
 class Condition(Model):
     """One condition, by the conventions of the Kubernetes API (meta/v1)."""
 
-    type: str = Field(max_length=316, description="What it is about: Ready, Accepted, FailOpen, Resolved.")
+    type: str = Field(
+        max_length=316, description="What it is about: Ready, Accepted, FailOpen, Resolved, ProbesDelayed."
+    )
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     reason: str = Field(max_length=1_024, description="Why, in one word.")
     message: str = Field(default="", max_length=32_768, description="Why, for people.")
@@ -423,7 +425,7 @@ class ExternalServiceStatus(Model):
         description="What is known of each address: spec.ips in their order, then those of spec.hostnames.",
     )
     conditions: tuple[Condition, ...] = Field(
-        default=(), max_length=MAX_CONDITIONS, description="Ready, Accepted, FailOpen, Resolved."
+        default=(), max_length=MAX_CONDITIONS, description="Ready, Accepted, FailOpen, Resolved, ProbesDelayed."
     )
     children: tuple[ChildProblem, ...] = Field(
         default=(),

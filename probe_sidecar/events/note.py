@@ -53,6 +53,11 @@ def _of_conditions(old: Status, new: Status) -> Iterator[Note]:
         yield Note("FailOpen", "Publishing", _cut(str(after["FailOpen"].get("message"))), warning=True)
     elif opened and not open_:
         yield Note("FailOpenEnded", "Publishing", "healthy addresses alone are published as ready again")
+    delayed, late = _true(before, "ProbesDelayed"), _true(after, "ProbesDelayed")
+    if late and not delayed:
+        yield prober_degraded(str(after["ProbesDelayed"].get("message")))
+    elif delayed and not late:
+        yield Note("ProberRecovered", "Probing", "probes are made when they are due again")
     accepted, was = after.get("Accepted", {}), before.get("Accepted", {})
     if accepted.get("status") == "False" and accepted.get("message") != was.get("message"):
         yield Note(str(accepted.get("reason")), "Accepting", _cut(str(accepted.get("message"))), warning=True)

@@ -18,6 +18,7 @@ from app.api.logs import about
 from app.api.policy import AddressPolicy, refusal
 from app.api.readiness import publication
 from app.api.v1alpha1 import AddressStatus, ExternalService, ExternalServiceSpec
+from probe_sidecar.prober.delays import FAULT, NO_PLACE
 from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.schedule import Schedule, delayed, following, spread
 from probe_sidecar.prober.tally import LATENESS_BOUNDS, Durations, Tally
@@ -41,6 +42,10 @@ class Engine(Protocol):
 
     def cancel(self, handle: ProbeHandle) -> None:
         """End it unheard."""
+        ...
+
+    def waited(self, handle: ProbeHandle) -> float:
+        """Seconds for which it has been waiting to be begun; 0 if it is under way."""
         ...
 
 
@@ -80,7 +85,8 @@ class ProberManager:
     """The set of probed addresses.
 
     `clock` is monotonic seconds, `now` the wall clock as RFC 3339. `dial` maps an address to the one that is really
-    connected to (identity but in the playground). `on_due` is told when something becomes due earlier than before.
+    connected to (identity but in the playground). `on_due` is told when something becomes due earlier than before,
+    `on_delay` of a uid whose probes are not made as often as they should be, with the reason (`prober.delays`).
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class ProberManager:
         dial: Callable[[str], str] = str,
         trust: Trust = no_trust,
         on_due: Callable[[], None] = lambda: None,
+        on_delay: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self.stats = Stats()
         self._engine = engine
@@ -106,6 +113,7 @@ class ProberManager:
         self._dial = dial
         self._trust = trust
         self._on_due = on_due
+        self._on_delay = on_delay
         self._hear = self._done  # one bound method for all targets
         self._parents: dict[str, ProbedParent] = {}
         self._schedule: Schedule[Target] = Schedule()
@@ -200,8 +208,7 @@ class ProberManager:
                 self._note_lateness(now - due)
                 self._start(target)
             else:
-                self.stats.collapsed_ticks += target.held_tick
-                target.held_tick = True
+                self._collapse(target, target.handle)
 
     def _probed(self, spec: ExternalServiceSpec) -> Iterator[str]:
         if spec.readinessProbe is not None:
@@ -270,6 +277,13 @@ class ProberManager:
         if target.prepared is not None:
             target.handle = self._engine.start(target.prepared, target.done)
 
+    def _collapse(self, target: Target, handle: ProbeHandle) -> None:
+        """It is due, and the probe before it is not over: one is held until then, more are left out."""
+        self.stats.collapsed_ticks += target.held_tick
+        target.held_tick = True
+        if self._engine.waited(handle) > target.period / 2:  # a tick after time away may come soon after the last
+            self._on_delay(target.uid, NO_PLACE)
+
     def _done(self, target: Target, outcome: Outcome, seconds: float) -> None:
         target.handle = None
         if target.retired:
@@ -318,7 +332,9 @@ class ProberManager:
             self.stats.failures += 1
         elif outcome.result is Result.UNKNOWN:
             self.stats.unknown += 1
-            if not faulty_before:  # one line for a time of trouble, not one a probe
+            if faulty_before:
+                self._on_delay(target.uid, FAULT)
+            else:  # one line for a time of trouble, not one a probe
                 log.warning(
                     "%s: probing %s went wrong on our side: %s",
                     target.parent,

@@ -143,6 +143,10 @@ class ProbeEngine:
         """Probes that wait for one of `limit` places."""
         return len(self._waiting)
 
+    def waited(self, handle: ProbeHandle) -> float:
+        """How long a probe has been waiting for a place, in seconds; 0 if it is not waiting."""
+        return monotonic() - handle.started if handle in self._waiting else 0.0
+
     @property
     def away(self) -> float:
         """Seconds in which this process was not running although probes were in flight (R7)."""

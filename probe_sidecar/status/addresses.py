@@ -66,7 +66,7 @@ def _stands(ip: str, entry: Mapping[str, Any], verdict: Verdict, now: str) -> bo
     if entry.get("ready") is not verdict.ready or entry.get("serving") is not verdict.serving:
         return False  # by identity: in Python 1 == True
     since: Any = entry.get("lastTransitionTime")
-    kept = since == verdict.since or (is_time(since) and verdict.since <= since <= now)
+    kept = since == verdict.since or (is_time(since) and (not verdict.since or verdict.since <= since <= now))
     return kept and entry == _entry(ip, verdict, since)
 
 
@@ -101,6 +101,6 @@ def _since(verdict: Verdict, seen: Mapping[str, Any] | None, now: str) -> str:
         return verdict.since or now
     if ready is not verdict.ready:
         return verdict.since if verdict.since > since else now
-    if since > now:  # a clock that ran ahead, or a hand
-        return verdict.since or now
-    return max(since, verdict.since)
+    if verdict.since and since > now:  # a hand: we know better
+        return verdict.since
+    return max(since, verdict.since)  # one in our future is of a replica whose clock runs ahead, and stays

@@ -1,4 +1,4 @@
-"""The wanted `.status.conditions`: Ready, Accepted and, with `spec.minReady`, FailOpen. Pure."""
+"""The wanted `.status.conditions`: Ready, Accepted, with `spec.minReady` FailOpen, and ProbesDelayed. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,12 +10,21 @@ from probe_sidecar.status.addresses import Verdict
 
 Object = dict[str, Any]
 
-OURS = ("Ready", "Accepted", "FailOpen")
+OURS = ("Ready", "Accepted", "FailOpen", "ProbesDelayed")
 MOST_NAMED = 8
 """Denied addresses that the Accepted condition names; each stands with its reason in `.status.addresses` anyway."""
 
 LONGEST_PROBLEM = 4_096
 """Characters of the InvalidSpec message; the API takes 32,768."""
+
+
+DELAYED = {
+    "NoPlaceLeft": "all places for probes are taken, so addresses are probed less often than periodSeconds asks for: "
+    "raise the prober's limit of open files, ESO_CONCURRENT_PROBES, or the number of replicas",
+    "ProberFault": "probes fail in the prober itself, which says nothing of the addresses: they keep the state they "
+    "had; the prober's log has the reason",
+}
+"""By the reason. No figure in it: it would move, and each move would be a write."""
 
 
 class Finding(NamedTuple):
@@ -36,12 +45,11 @@ def wanted_conditions(
     generation: int,
     now: str,
     problem: str = "",
+    delayed: str = "",
 ) -> list[Object]:
     """Ours first, then those of others as they were read (conditions are a map by type, by API convention)."""
-    ours = [
-        _condition(finding, seen.get(finding.type), generation, now)
-        for finding in _findings(spec, addresses, policy, problem)
-    ]
+    findings = [*_findings(spec, addresses, policy, problem), *_delays(spec, delayed, told="ProbesDelayed" in seen)]
+    ours = [_condition(finding, seen.get(finding.type), generation, now) for finding in findings]
     others = [condition for kind, condition in seen.items() if kind not in OURS]
     return ours + others[: MAX_CONDITIONS - len(OURS)]
 
@@ -98,6 +106,16 @@ def _fail_open(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict], *, f
     return Finding("FailOpen", False, "EnoughReady", f"{healthy} ready, minReady is {spec.minReady}")
 
 
+def _delays(spec: ExternalServiceSpec, reason: str, *, told: bool) -> Iterator[Finding]:
+    """Absent until it is true for the first time: most clusters never see it."""
+    if spec.readinessProbe is None:
+        return
+    if reason in DELAYED:
+        yield Finding("ProbesDelayed", True, reason, DELAYED[reason])
+    elif told:
+        yield Finding("ProbesDelayed", False, "ProbesInTime", "probes are made when they are due")
+
+
 def _healthy(addresses: Iterable[Verdict]) -> int:
     return sum(address.ready for address in addresses)
 
@@ -109,7 +127,7 @@ def _enabled(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict]) -> lis
 
 def _condition(finding: Finding, seen: Object | None, generation: int, now: str) -> Object:
     status = str(finding.status)
-    kept = seen is not None and seen["status"] == status and seen["lastTransitionTime"] <= now
+    kept = seen is not None and seen["status"] == status
     return {
         "type": finding.type,
         "status": status,

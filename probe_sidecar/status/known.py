@@ -62,6 +62,12 @@ def seen_conditions(parent: Mapping[str, Any]) -> dict[str, Object]:
     return found
 
 
+def seen_delay(parent: Mapping[str, Any]) -> str:
+    """The reason of the condition ProbesDelayed while that is True, else nothing."""
+    found = seen_conditions(parent).get("ProbesDelayed", {})
+    return str(found["reason"]) if found.get("status") == "True" else ""
+
+
 def seen_revision(parent: Mapping[str, Any]) -> int | None:
     """`.status.revision` if it is one: an integer of 0 or more."""
     revision = seen_status(parent).get("revision")

@@ -68,7 +68,12 @@ def attach(pid: int) -> None:
 
 def detach() -> None:
     """Removes the pair at once; the kernel would do so a moment after the process has ended."""
-    subprocess.run(("ip", "link", "delete", LINK), check=False, stderr=subprocess.DEVNULL)
+    remove(LINK)
+
+
+def remove(link: str) -> None:
+    """Removes an interface, and its peer; nothing if it is gone."""
+    subprocess.run(("ip", "link", "delete", link), check=False, stderr=subprocess.DEVNULL)
 
 
 def drop(address: str) -> None:

@@ -18,6 +18,7 @@ from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.membership.alone import Alone
 from probe_sidecar.membership.replica import Replica
 from probe_sidecar.metrics import Parts, registry
+from probe_sidecar.prober.delays import NO_PLACE, Delays
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.results import Results
 from probe_sidecar.probes.engine import ProbeEngine
@@ -43,8 +44,16 @@ class Rig:
         self.reflector = Reflector(client, THINGS, lambda *_: None, clock=lambda: self.now)
         self.events = EventRecorder(client, "prober-1")
         self.replica = Replica(client, pod="a", namespace="operator", group="All", clock=lambda: self.now)
+        self.delays = Delays(loop, lambda _uid: None)
         self.parts = Parts(
-            (client,), (self.reflector,), self.manager, self.engine, self.publisher, self.events, self.replica
+            clients=(client,),
+            reflectors=(self.reflector,),
+            manager=self.manager,
+            engine=self.engine,
+            publisher=self.publisher,
+            events=self.events,
+            membership=self.replica,
+            delays=self.delays,
         )
 
     def apply(self, uid: str = "uid-1", name: str = "web", probe: dict[str, Any] | None = None, *ips: str) -> None:
@@ -99,6 +108,13 @@ async def test_probes_are_counted_by_external_service_kind_and_result(rig: Rig) 
         ("shop", "web", "tcp", "unknown"): 1,
     }
     assert rig.values("eso_prober_faults_total") == {(): 1}
+
+
+async def test_who_is_probed_too_seldom_is_counted(rig: Rig) -> None:
+    assert rig.values("eso_external_services_delayed") == {(): 0}
+    rig.delays.note("uid-1", NO_PLACE)
+    rig.delays.note("uid-1", NO_PLACE)
+    assert rig.values("eso_external_services_delayed") == {(): 1}
 
 
 async def test_durations_are_a_histogram_without_our_own_faults(rig: Rig) -> None:

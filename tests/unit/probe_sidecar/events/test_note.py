@@ -122,6 +122,30 @@ def test_one_endless_message_leaves_room_for_a_number() -> None:
             id="mended",
         ),
         pytest.param([], [("Accepted", "True", "Accepted", "m")], [], id="accepted from the start"),
+        pytest.param(
+            [],
+            [("ProbesDelayed", "True", "NoPlaceLeft", "all places are taken")],
+            [Note("ProberDegraded", "Probing", "all places are taken", warning=True)],
+            id="prober at its limit",
+        ),
+        pytest.param(
+            [("ProbesDelayed", "True", "NoPlaceLeft", "m")],
+            [("ProbesDelayed", "True", "ProberFault", "n")],
+            [],
+            id="still in trouble",
+        ),
+        pytest.param(
+            [("ProbesDelayed", "True", "NoPlaceLeft", "m")],
+            [("ProbesDelayed", "False", "ProbesInTime", "m")],
+            [Note("ProberRecovered", "Probing", "probes are made when they are due again")],
+            id="prober well again",
+        ),
+        pytest.param(
+            [("ProbesDelayed", "False", "ProbesInTime", "m")],
+            [("ProbesDelayed", "False", "ProbesInTime", "m")],
+            [],
+            id="well as before",
+        ),
     ],
 )
 def test_of_conditions(before: Any, after: Any, told: list[Note]) -> None:

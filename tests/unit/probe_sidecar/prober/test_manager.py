@@ -26,6 +26,7 @@ class ScriptedEngine:
     def __init__(self) -> None:
         self.running: dict[int, tuple[str, Callable[[Outcome, float], None]]] = {}
         self.started: list[str] = []
+        self.waiting: dict[str, float] = {}  # by address: for how long already
 
     def start(self, probe: Any, done: Callable[[Outcome, float], None]) -> Any:
         handle = len(self.started)
@@ -36,6 +37,9 @@ class ScriptedEngine:
 
     def cancel(self, handle: Any) -> None:
         del self.running[handle]
+
+    def waited(self, handle: Any) -> float:
+        return self.waiting.get(self.running[handle][0], 0.0)
 
     def finish(self, ip: str, outcome: Outcome) -> None:
         handle = next(number for number, (running, _) in self.running.items() if running == ip)
@@ -49,6 +53,7 @@ class Rig:
         self.trusted: ssl.SSLContext | str | None = None
         self.now = 1_000.0
         self.woken: list[float] = []  # when the manager said that something is due earlier
+        self.delayed: list[tuple[str, str]] = []
         self.engine, self.results = ScriptedEngine(), Results()
         self.manager = ProberManager(
             self.engine,
@@ -59,6 +64,7 @@ class Rig:
             phase=0.0,
             trust=lambda namespace, probe: self.trusted,
             on_due=lambda: self.woken.append(self.now),
+            on_delay=lambda uid, reason: self.delayed.append((uid, reason)),
         )
 
     def apply(
@@ -455,3 +461,33 @@ def test_one_that_is_released_follows_nothing(rig: Rig) -> None:
     rig.manager.release("uid-1")
     rig.manager.follow("uid-1", known(A, False, "ProbeFailed"))
     assert rig.told() == {}
+
+
+def test_one_that_waits_for_a_place_until_the_next_is_due_is_told_and_one_that_is_slow_is_not(rig: Rig) -> None:
+    rig.apply(probe={"periodSeconds": 10})
+    rig.advance(0)
+    rig.engine.waiting[A] = 9.99
+    rig.advance(10)
+    assert rig.delayed == [("uid-1", "NoPlaceLeft")]
+
+
+def test_a_short_wait_after_time_away_is_not_told(rig: Rig) -> None:
+    """The process stood still, the first tick came late, and the next one soon after."""
+    rig.apply(probe={"periodSeconds": 10})
+    rig.advance(9)
+    rig.engine.waiting |= {A: 1.0, B: 1.0}
+    rig.advance(1)
+    assert rig.manager.stats.collapsed_ticks == 0
+    assert rig.delayed == []
+
+
+def test_a_second_fault_of_ours_in_a_row_is_told_and_the_first_is_not(rig: Rig) -> None:
+    rig.apply()
+    rig.advance(0)
+    rig.engine.finish(A, BROKEN)
+    rig.engine.finish(B, BROKEN)
+    assert rig.delayed == []
+    rig.advance(10)
+    rig.engine.finish(A, BROKEN)
+    rig.engine.finish(B, OK)
+    assert rig.delayed == [("uid-1", "ProberFault")]

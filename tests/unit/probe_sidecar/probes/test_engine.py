@@ -525,6 +525,18 @@ async def test_waiting_for_a_place_does_not_count_against_the_timeout(serve: Ser
     assert outcomes == [SUCCESS]
 
 
+async def test_how_long_a_probe_waits_for_a_place_is_known(serve: Serve) -> None:
+    server = serve(silent)
+    engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
+    _, first = counted(engine, http(server.port))
+    _, waiting = counted(engine, http(server.port))
+    await until(lambda: engine.waited(waiting) > 0.05)
+    assert engine.waited(first) == 0.0
+    engine.cancel(first)
+    assert engine.waited(waiting) == 0.0, "it has its place"
+    engine.close()
+
+
 async def test_one_slow_address_delays_no_other(engine: ProbeEngine, serve: Serve) -> None:
     slow, fast = serve(silent), serve(says(OK))
     late, _ = counted(engine, http(slow.port, timeout=60))

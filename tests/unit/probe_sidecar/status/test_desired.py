@@ -276,6 +276,43 @@ def test_fail_open_goes_when_min_ready_is_taken_back_and_strangers_conditions_st
     assert told == ONE_OF_TWO | {"revision": 2, "conditions": [*ONE_OF_TWO["conditions"], foreign]}
 
 
+TAKEN = (
+    "all places for probes are taken, so addresses are probed less often than periodSeconds asks for: raise the "
+    "prober's limit of open files, ESO_CONCURRENT_PROBES, or the number of replicas"
+)
+
+
+def test_probes_delayed_is_told_while_it_lasts_and_that_it_is_over() -> None:
+    """And the same once more is no write; who never was late has no such condition."""
+    verdicts = results(up(A), down(B))
+    late = desired_status(parent(ONE_OF_TWO), spec(A, B), verdicts, POLICY, T1, delayed="NoPlaceLeft")
+    told = condition("ProbesDelayed", "True", "NoPlaceLeft", TAKEN) | {"lastTransitionTime": T1}
+    assert late == ONE_OF_TWO | {"revision": 2, "conditions": [*ONE_OF_TWO["conditions"], told]}
+    assert desired_status(parent(late), spec(A, B), verdicts, POLICY, T2, delayed="NoPlaceLeft") == late
+    over = desired_status(parent(late), spec(A, B), verdicts, POLICY, T2)
+    ended = condition("ProbesDelayed", "False", "ProbesInTime", "probes are made when they are due")
+    ended |= {"lastTransitionTime": T2}
+    assert over == ONE_OF_TWO | {"revision": 3, "conditions": [*ONE_OF_TWO["conditions"], ended]}
+    assert desired_status(parent(over), spec(A, B), verdicts, POLICY, T2) == over
+
+
+def test_without_a_probe_none_is_late() -> None:
+    late = desired_status(parent(), spec(A), results(up(A)), POLICY, T0, delayed="ProberFault")
+    assert [one["type"] for one in late["conditions"]] == ["Ready", "Accepted", "ProbesDelayed"]
+    unprobed = spec(A).model_copy(update={"readinessProbe": None})
+    told = desired_status(parent(late), unprobed, {}, POLICY, T1)
+    assert [one["type"] for one in told["conditions"]] == ["Ready", "Accepted"]
+
+
+@pytest.mark.parametrize("probed", [True, False])
+def test_a_replica_whose_clock_is_behind_has_nothing_to_write(probed: bool) -> None:
+    """Nor to date anew what another has dated in its future: a takeover alone is no transition (R3)."""
+    wish = spec(A, B) if probed else spec(A, B).model_copy(update={"readinessProbe": None})
+    ahead = desired_status(parent(), wish, results(up(A, T2), down(B, T2)) if probed else {}, POLICY, T2)
+    taken_over = results(up(A, T2), down(B, T2)) if probed else {}
+    assert desired_status(parent(ahead), wish, taken_over, POLICY, T0) == ahead
+
+
 def test_draining_and_bringing_back_moves_the_time_once_each() -> None:
     verdicts = results(up(A, T0))
     ready = desired_status(parent(), spec(A), verdicts, POLICY, T0)

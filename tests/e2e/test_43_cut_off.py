@@ -1,0 +1,64 @@
+"""A replica that loses the API server stops before others begin, and comes back to what they have found meanwhile."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from playground.until import until
+from tests.e2e.backends import Mode
+from tests.e2e.fleet import Fleet
+from tests.e2e.island import Island
+from tests.e2e.world import World
+
+pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
+
+LEASE = 5
+COUNT = 16
+STEADY_SECONDS = 5.0
+
+
+@pytest.mark.world(replicas=1, lease=LEASE)
+async def test_cut_off_in_silence(world: World, tmp_path: Path, figures: Callable[..., None]) -> None:
+    """Its packets to the API server vanish, in a network of its own; to the addresses its way is free."""
+    async with Island(tmp_path, world.hosts, world.credentials("b")) as island, Fleet(world, COUNT) as fleet:
+        lonely = world.replica("b", under=island.under, host=island.host, kubeconfig=island.kubeconfig)
+        await lonely.start()
+        await world.until_shared(fleet.names, "a", "b")
+        names = [name for name, owners in (await world.owners()).items() if owners == ["b"]]
+        dead, revived = (fleet.addresses[name][0] for name in names[:2])
+        fleet.kill([revived])
+        await fleet.until_told({revived: False})
+
+        cut = time.monotonic()
+        with island.cut() as vanished:
+            fleet.kill([dead])
+            world.hosts.switch(revived, Mode.HEALTHY)
+
+            async def idle() -> bool:
+                return not (await lonely.shown())["addresses"]
+
+            stopped = await until(idle, "the one cut off to stop", seconds=LEASE, every=0.02)
+            assert await world.owners("a") == {name: ["a"] for name in set(fleet.names) - set(names)}, (
+                "nobody else has begun"
+            )
+            await world.until_shared(fleet.names, "a", seconds=LEASE + 5)
+            taken = time.monotonic() - cut
+            await fleet.until_told({dead: False, revived: True})
+            told = time.monotonic() - cut
+            assert "could not be renewed in time" in lonely.log()
+            assert vanished() > 0
+
+        mended = time.monotonic()
+        await world.until_shared(fleet.names, "a", "b")
+        back = time.monotonic()
+        await asyncio.sleep(STEADY_SECONDS)
+        assert fleet.wrong_pace(back, time.monotonic()) == {}
+        assert sorted((ip, ready) for _, ip, ready in fleet.flips(cut)) == sorted([(dead, False), (revived, True)])
+        await lonely.stop()
+    figures(
+        **{"lease, seconds": LEASE, "cut to its stop": stopped, "cut to all taken over": taken},
+        **{"cut to what happened meanwhile told": told, "mended to its share again": back - mended},
+    )

@@ -1,0 +1,54 @@
+"""A replica dies while the API server or etcd does, and all ends well: nothing flips, what died meanwhile is told."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.fleet import Fleet
+from tests.e2e.world import World
+
+pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
+
+LEASE = 3
+COUNT = 16
+STEADY_SECONDS = 4.0
+CONVERGED_SECONDS = 60.0
+
+
+async def down_and_up(world: World, what: str, seconds: float) -> None:
+    """SIGKILL, so many seconds, and back."""
+    down, up = {
+        "apiserver": (world.api.stop, world.api.start),
+        "etcd": (world.api.kill_storage, world.api.start_storage),
+    }[what]
+    await down()
+    await asyncio.sleep(seconds)
+    await up()
+
+
+@pytest.mark.parametrize("what", ["apiserver", "etcd"])
+@pytest.mark.world(replicas=3, lease=LEASE)
+async def test_down_during_a_failover(world: World, what: str, figures: Callable[..., None]) -> None:
+    """For longer than the Lease: when it is back, every Lease has expired, and one has nobody who would renew it."""
+    async with Fleet(world, COUNT) as fleet:
+        await world.until_shared(fleet.names, *"abc")
+        orphans = [name for name, owners in (await world.owners()).items() if owners == ["b"]]
+        others = [name for name in fleet.names if name not in orphans]
+        dying = [fleet.addresses[name][0] for name in (orphans[0], *others[:2])]
+
+        begun = time.monotonic()
+        await world.replicas["b"].kill()
+        fleet.kill(dying)
+        await down_and_up(world, what, LEASE + 1.0)
+        up = time.monotonic()
+        await world.until_shared(fleet.names, "a", "c", seconds=CONVERGED_SECONDS)
+        shared = time.monotonic()
+        await fleet.until_told(dict.fromkeys(dying, False), seconds=CONVERGED_SECONDS)
+        told = time.monotonic()
+        await asyncio.sleep(STEADY_SECONDS)
+        assert fleet.wrong_pace(told, time.monotonic()) == {}
+        assert sorted((ip, ready) for _, ip, ready in fleet.flips(begun)) == sorted((ip, False) for ip in dying)
+    assert all(world.replicas[letter].running for letter in "ac")
+    figures(**{"down for": up - begun, "up to all shared": shared - up, "up to all told": told - up})
