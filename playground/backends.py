@@ -10,6 +10,9 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from h2.exceptions import ProtocolError
 
 from playground.addresses import dial
 from playground.grpc_health import NOT_SERVING, SERVING, GrpcHealth
@@ -48,7 +51,7 @@ class Spot:
 
 
 class Backend:
-    """One server, at loopback `address`. `requests` counts what came, answered or not; slow is `slow_seconds` slow."""
+    """One server, at `address`. `requests` counts what came, answered or not; slow is `slow_seconds` slow."""
 
     def __init__(
         self, spot: Spot, address: str, *, slow_seconds: float = 5.0, tls: ssl.SSLContext | None = None
@@ -70,8 +73,7 @@ class Backend:
         if mode is Mode.REFUSE:
             await self._close()
         elif self._server is None:
-            place = (self.address, self.spot.port)
-            self._server = await asyncio.start_server(self._serve, *place, ssl=self._tls, limit=HEAD_LIMIT)
+            self._server = await asyncio.start_server(self._serve, ssl=self._tls, limit=HEAD_LIMIT, **self._place())
 
     async def start(self) -> None:
         """Listens, healthy."""
@@ -81,6 +83,17 @@ class Backend:
         """Closes the socket and every connection."""
         self._drop()
         await self._close()
+
+    def _place(self) -> dict[str, Any]:
+        """Where asyncio is to listen."""
+        return {"host": self.address, "port": self.spot.port}
+
+    def _response(self, _head: bytes) -> bytes:
+        """What is answered to an HTTP request."""
+        return ERROR if self.mode is Mode.ERROR else OK
+
+    def _count(self) -> None:
+        self.requests += 1
 
     async def _close(self) -> None:
         if self._server is not None:
@@ -96,25 +109,25 @@ class Backend:
         self._open.add(writer)
         try:
             await self._answer(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ProtocolError):
             pass  # the prober hung up: its right
         finally:
             self._open.discard(writer)
             writer.close()
-            with contextlib.suppress(ConnectionError, ssl.SSLError):
+            with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         match self.spot.protocol:
             case Protocol.TCP:
-                self.requests += 1
+                self._count()
                 await reader.read(1)
             case Protocol.GRPC:
                 await self._answer_grpc(reader, writer)
             case _:
-                await reader.readuntil(b"\r\n\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
                 await self._hesitate()
-                writer.write(ERROR if self.mode is Mode.ERROR else OK)
+                writer.write(self._response(head))
                 await writer.drain()
 
     async def _answer_grpc(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,7 +140,7 @@ class Backend:
             await writer.drain()
 
     async def _hesitate(self) -> None:
-        self.requests += 1
+        self._count()
         if self.mode is Mode.STALL:
             await asyncio.Event().wait()
         if self.mode is Mode.SLOW:

@@ -20,17 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from h2.exceptions import ProtocolError
 
 from playground.addresses import dial
-from playground.backends import Protocol
+from playground.backends import Backend as PlaygroundBackend
+from playground.backends import Mode as PlaygroundMode
+from playground.backends import Protocol, Spot
 from playground.certificate import server_context
-from playground.grpc_health import NOT_SERVING, SERVING, GrpcHealth
 from tests.e2e.namespace import drop, undrop
 
-HEAD_LIMIT = 64 * 1024
 IP_FREEBIND, IPV6_FREEBIND = 15, 78  # linux/in.h, linux/in6.h: also while the address is silenced
-SLOW_SECONDS = 5.0
 ORDER_LIMIT = 8 * 1024 * 1024
 REMEMBERED = 10_000
 """Requests of one backend of which it is known when they came."""
@@ -47,13 +45,8 @@ class Mode(StrEnum):
     DROP = "drop"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a backend listens, and what it speaks there."""
-
-    ip: str
-    port: int
-    protocol: Protocol
+Place = Spot
+"""Where a backend listens, and what it speaks there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,61 +60,30 @@ class Conduct:
     body: str = "ok\n"
 
 
-class Backend:
-    """One listening socket."""
+class Backend(PlaygroundBackend):
+    """The playground's, with a `conduct` more various than its modes; `times` are those of its latest requests."""
 
     def __init__(self, place: Place, address: str, tls: ssl.SSLContext | None) -> None:
+        super().__init__(place, address, tls=tls)
         self.conduct = Conduct(Mode.REFUSE)
-        self.requests = 0
         self.times: deque[float] = deque(maxlen=REMEMBERED)
-        self._place = place
-        self._address = address
-        self._tls = tls
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
         if tls is not None:
             tls.set_servername_callback(self._know)
 
     async def behave(self, conduct: Conduct) -> None:
         """From now on; connections that hang are broken. OSError if the port cannot be had."""
         self.conduct = conduct
-        for writer in self._open:
-            writer.transport.abort()
-        if conduct.mode is Mode.REFUSE:
-            if self._server is not None:
-                self._server.close()
-            self._server = None
-        elif self._server is None:
-            listener = _listener(self._address, self._place.port)
-            self._server = await asyncio.start_server(self._serve, sock=listener, ssl=self._tls, limit=HEAD_LIMIT)
+        await self.set(PlaygroundMode.HEALTHY if conduct.mode is Mode.DROP else PlaygroundMode(conduct.mode.value))
+
+    def _place(self) -> dict[str, Any]:
+        return {"sock": _listener(self.address, self.spot.port)}
 
     def _know(self, _connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _context: object) -> int | None:
         known = self.conduct.host in ("", name)
         return None if known else ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
-        try:
-            await self._answer(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ProtocolError):
-            pass  # the prober hung up: its right
-        finally:
-            self._open.discard(writer)
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._place.protocol is Protocol.TCP:
-            self._count()
-            await reader.read(1)
-        elif self._place.protocol is Protocol.GRPC:
-            await self._answer_grpc(reader, writer)
-        else:
-            head = await reader.readuntil(b"\r\n\r\n")
-            await self._hesitate()
-            writer.write(_http_answer(self._status(_host(head)), self.conduct.body.encode()))
-            await writer.drain()
+    def _response(self, head: bytes) -> bytes:
+        return _http_answer(self._status(_host(head)), self.conduct.body.encode())
 
     def _status(self, host: str) -> int:
         """What virtual hosting answers: 404 to a name that is not served here."""
@@ -129,25 +91,9 @@ class Backend:
             return 500 if self.conduct.status < 400 else self.conduct.status
         return self.conduct.status if self.conduct.host in ("", host) else 404
 
-    async def _answer_grpc(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        health = GrpcHealth()
-        while data := await reader.read(HEAD_LIMIT):
-            for stream in health.feed(data):
-                await self._hesitate()
-                health.answer(stream, NOT_SERVING if self.conduct.mode is Mode.ERROR else SERVING)
-            writer.write(health.to_send())
-            await writer.drain()
-
     def _count(self) -> None:
-        self.requests += 1
+        super()._count()
         self.times.append(time.monotonic())
-
-    async def _hesitate(self) -> None:
-        self._count()
-        if self.conduct.mode is Mode.STALL:
-            await asyncio.Event().wait()
-        if self.conduct.mode is Mode.SLOW:
-            await asyncio.sleep(SLOW_SECONDS)
 
 
 class Backends:

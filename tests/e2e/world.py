@@ -248,7 +248,7 @@ class World:
     @staticmethod
     def places(manifest: Object) -> list[Place]:
         """Where an ExternalService's probes go."""
-        return [Place(spot.ip, spot.port, spot.protocol) for spot in spots(manifest)]
+        return list(spots(manifest))
 
     def behave(self, manifest: Object, **conduct: Any) -> None:
         """Sets what all backends of an ExternalService do: mode, status, host."""
