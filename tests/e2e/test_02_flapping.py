@@ -23,15 +23,18 @@ DEFAULT_LIMITS: dict[str, Any] = {"qps": 5.0, "burst": 10}
 """Metacontroller's own --client-go-qps and --client-go-burst."""
 STALE = "stale status refused: status.revision {} is not newer than {}; read again and retry (this heals itself)"
 CALM_SECONDS = 3.0
+SETTLE_SECONDS = 120.0
+REAL = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
+"""The playground flaps in tests/scenarios, with every window, and without each of the protections."""
 
 
-@pytest.mark.e2e
+@REAL
 @pytest.mark.world(door=True)
 async def test_flapping_loses_nothing(world: World, figures: Callable[..., None]) -> None:
     await _flap(world, figures)
 
 
-@pytest.mark.e2e
+@REAL
 @pytest.mark.world(door=True, **DEFAULT_LIMITS)
 async def test_flapping_at_the_default_limits_loses_nothing(world: World, figures: Callable[..., None]) -> None:
     """Where the window between Metacontroller's read and its write is seconds long."""
@@ -39,7 +42,7 @@ async def test_flapping_at_the_default_limits_loses_nothing(world: World, figure
 
 
 async def _flap(world: World, figures: Callable[..., None]) -> None:
-    report = await flap(world, Flapping(transitions=300, addresses=20))
+    report = await flap(world, Flapping(transitions=300, addresses=20, longest=0.1, settle=SETTLE_SECONDS))
     figures(report, **await _told(world))
     assert report.passed, report.as_lines()
 
@@ -55,7 +58,7 @@ async def test_a_mass_outage_at_the_default_limits(world: World, figures: Callab
     await _outage(world, parents, figures, seconds=120)
 
 
-@pytest.mark.e2e
+@REAL
 @pytest.mark.world(qps=200.0, burst=400)
 async def test_a_mass_outage_of_200_at_raised_limits(world: World, figures: Callable[..., None]) -> None:
     parents = _parents(200, 5, period=2)

@@ -99,6 +99,9 @@ async def test_get_and_describe(world: World) -> None:
         screen = await kubectl(world, "describe", "externalservice", name, *here)
         body, _, events = timeless(screen).partition("Events:")
         compare(f"describe-{name}", body)
+        if name == "static":
+            told = "Warning AddressNotReady 9s eso.crowdfox.com/prober 10.0.100.11: connection refused"
+            assert told in [" ".join(line.split()) for line in events.splitlines()]
         assert ("AddressReady" in events, "AddressNotReady" in events) == (name == "static", name == "static")
 
 

@@ -5,13 +5,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import yaml
 
 from app.children import http_route
+from app.render import render
+from app.settings import TOOL_ANNOTATIONS
+from app.sync import SyncOptions
 from playground.client import Kind, Refused
 from playground.cluster import EXTERNAL_SERVICES, INGRESSES
 from playground.until import until
-from tests.e2e.manifests import external_service
+from tests.e2e.manifests import external_service, sample
 from tests.e2e.process import gateway_patches
+from tests.e2e.test_01_children import as_rendered
 from tests.e2e.test_30_endpoint_slices import comes_to_rest
 from tests.e2e.world import World
 
@@ -98,6 +103,7 @@ async def gateway_api(world: World) -> AsyncIterator[None]:
 @pytest.mark.world(gateway=True, resync=1)
 async def test_routes_are_stored_as_rendered_and_follow_the_spec(world: World) -> None:
     async with gateway_api(world):
+        await stored_as_rendered(world, sample("gateway"))
         await world.apply(routed(ingress={"enabled": False}))
 
         async def hosts() -> dict[str, Any]:
@@ -134,6 +140,23 @@ async def test_routes_are_stored_as_rendered_and_follow_the_spec(world: World) -
             return await hosts() == {}
 
         await until(none, "no route left", seconds=20, every=0.1)
+
+
+async def stored_as_rendered(world: World, parent: dict[str, Any]) -> None:
+    meta = parent["metadata"]
+    live = await world.apply(parent)
+    options = SyncOptions(uncopied_annotations=TOOL_ANNOTATIONS)
+    printed = [one for one in yaml.safe_load_all(render(yaml.safe_dump(live), options, "yaml").text) if one]
+    (route,) = [one for one in printed if one["kind"] == http_route.KIND]
+
+    async def there() -> bool:
+        return await world.get(meta["name"], kind=HTTP_ROUTES, namespace=meta["namespace"]) is not None
+
+    await until(there, "the sample's route", seconds=60, every=0.1)
+    stored = await world.get(meta["name"], kind=HTTP_ROUTES, namespace=meta["namespace"])
+    assert stored is not None
+    assert as_rendered(stored) == route
+    await world.delete(meta["name"], namespace=meta["namespace"])
 
 
 async def settled(world: World) -> None:

@@ -1,0 +1,45 @@
+"""What a busy machine withholds from everybody on it: how late a process that only wants to wake up is woken up."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+TICK_SECONDS = 0.01
+NEGLIGIBLE_SECONDS = 0.005
+
+
+@dataclass(slots=True)
+class Machine:
+    """(when, seconds late) of each wake-up that was late."""
+
+    late: list[tuple[float, float]] = field(default_factory=list)
+
+    def withheld(self, begin: float, end: float) -> float:
+        """Seconds of lateness between two moments (time.monotonic).
+
+        A chain of processes, each of which must be woken in its turn, is held up about as long: what a bound on their
+        work allows on an idle machine is to be judged without it.
+        """
+        return sum(seconds for at, seconds in self.late if begin < at <= end)
+
+
+@contextlib.asynccontextmanager
+async def watched() -> AsyncIterator[Machine]:
+    """Its lateness while this lasts."""
+    machine = Machine()
+    task = asyncio.create_task(_watch(machine))
+    try:
+        yield machine
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _watch(machine: Machine) -> None:
+    while True:
+        due = time.monotonic() + TICK_SECONDS
+        await asyncio.sleep(TICK_SECONDS)
+        if (seconds := time.monotonic() - due) > NEGLIGIBLE_SECONDS:
+            machine.late.append((due + seconds, seconds))
