@@ -144,6 +144,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_figures] = Figures()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With the real Metacontroller, of the tests that need a control plane only those that it takes part in."""
+    if real_metacontroller() is None:
+        return
+    left_out = [item for item in items if item.get_closest_marker("e2e") and not _meets_metacontroller(item)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _meets_metacontroller(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and callspec.params.get("world") == "real"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """A test that asks of its world what it cannot do is skipped, with the world's own words."""
