@@ -24,7 +24,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/pytest -q -m "not e2e" $(ARGS)
+	$(BIN)/pytest -q -m "not e2e and not image" $(ARGS)
 
 model: $(STAMP) ## every interleaving of the status protocol (needs spin and cc)
 	@command -v spin > /dev/null && command -v cc > /dev/null || { echo "spin and cc are needed: apt-get install spin gcc libc6-dev" >&2; exit 1; }

@@ -21,6 +21,9 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 SHORTEST = 16
 """Characters. A shorter token could be guessed."""
 
+STRANGER = "stranger"
+"""Set in the `state` of a request without a token of ours: its connection is not kept."""
+
 UNAUTHORIZED = b'{"error":"unauthorized"}'
 
 logger = logging.getLogger(__name__)
@@ -75,6 +78,7 @@ class Bearer:
             await self._app(scope, receive, send)
             return
         self._on_refused()
+        scope.setdefault("state", {})[STRANGER] = True
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(UNAUTHORIZED)),

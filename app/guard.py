@@ -6,7 +6,10 @@ Whoever is too slow is cut off without an answer; Metacontroller's own time-out 
 import asyncio
 from typing import Any, Final
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.bearer import STRANGER
 
 HEAD_SECONDS: Final = 10.0
 """From the connection, or the first byte of a further request, to the end of its headers."""
@@ -19,7 +22,8 @@ MOST_HEAD: Final = 32 * 1024
 
 MOST_CONNECTIONS: Final = 512
 
-_TOO_LARGE: Final = b"HTTP/1.1 431 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_REFUSAL: Final = b"HTTP/1.1 %d \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_NO_HTTP, _TOO_LARGE = _REFUSAL % 400, _REFUSAL % 431
 
 
 class Guarded(HttpToolsProtocol):
@@ -48,12 +52,21 @@ class Guarded(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feeds the parser, as long as what it has not understood yet stays small."""
+        """Feeds the parser, as long as what it has not understood yet stays small.
+
+        Instead of uvicorn's own, whose answer tells which server this is, and whose log anyone could fill.
+        """
         if self._in_head:
             self._head += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            self._refuse(_NO_HTTP)
+        except HttpParserUpgrade:
+            pass  # the request is answered as if it had not asked for another protocol
         if self._in_head and self._head > MOST_HEAD and not self.transport.is_closing():
-            self._refuse()
+            self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
@@ -66,7 +79,7 @@ class Guarded(HttpToolsProtocol):
         self._in_head, self._head = False, 0
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > MOST_HEAD:
-            self._refuse()
+            self._refuse(_TOO_LARGE)
             return
         self._allow(self.request_seconds)
         super().on_headers_complete()
@@ -89,9 +102,14 @@ class Guarded(HttpToolsProtocol):
         self._settle()
 
     def _settle(self) -> None:
-        """The time for a request ends when both sides have said all."""
+        """The time for a request ends when both sides have said all; a stranger's connection ends with it.
+
+        Not before: closed on a client that still sends, it would be reset, and the answer lost.
+        """
         if self._sent_whole and self.cycle.response_complete:
             self._stop()
+            if STRANGER in self.cycle.scope["state"]:
+                self.transport.close()
 
     def _allow(self, seconds: float) -> None:
         self._stop()
@@ -102,8 +120,8 @@ class Guarded(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _refuse(self) -> None:
-        self.transport.write(_TOO_LARGE)
+    def _refuse(self, answer: bytes) -> None:
+        self.transport.write(answer)
         self.transport.close()
 
 

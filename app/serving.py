@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import uvicorn
+import uvloop
 
-from app.guard import Guarded
+from app.guard import HEAD_SECONDS, Guarded
 
 KEEP_ALIVE_SECONDS = 120
 """Longer than the 90 s for which Metacontroller keeps an idle connection: a POST into a closing one is lost."""
@@ -73,7 +74,7 @@ def serve(doors: Sequence[Door], drain: float = 0) -> signal.Signals:
     a closed door is an error to them. Each answer of that time asks its client to connect anew, elsewhere.
     """
     servers = [_Server(server_config(door.app, door.tls)) for door in doors]
-    with asyncio.Runner(loop_factory=servers[0].config.get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=Loop) as runner:
         return runner.run(_serve(servers, [door.listener for door in doors], drain))
 
 
@@ -97,6 +98,18 @@ async def _serve(servers: Sequence["_Server"], listeners: Sequence[socket.socket
         for server, listener in zip(servers, listeners, strict=True):
             group.create_task(server.serve(sockets=[listener]))
     return told[0]
+
+
+class Loop(uvloop.Loop):
+    """uvloop with a limit that uvicorn cannot be told: for TLS handshakes, before which no connection is counted."""
+
+    handshake_seconds = HEAD_SECONDS
+
+    async def create_server(self, protocol_factory: Any, *arguments: Any, ssl: Any = None, **options: Any) -> Any:
+        """As the loop's own."""
+        if ssl is not None:
+            options["ssl_handshake_timeout"] = self.handshake_seconds
+        return await super().create_server(protocol_factory, *arguments, ssl=ssl, **options)
 
 
 class _Server(uvicorn.Server):

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "app.files": (),
     "app.bearer": ("app.files",),
     "app.tls": ("app.files",),
-    "app.guard": (),
+    "app.guard": ("app.bearer",),
     "app.serving": ("app.guard",),
     "app.render": ("app.api", "app.children", "app.hook", "app.sync", "app.settings"),
     "app.__main__": ("app",),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.bearer import STRANGER
 from app.guard import MOST_HEAD, limited
 from app.serving import _Server, listen, server_config
 
@@ -185,3 +186,48 @@ async def test_one_connection_too_many_is_closed_and_the_others_stay() -> None:
             writer.write(HEAD + b"Content-Length: 3\r\n\r\nabc")
             assert await reader.readuntil(b"\r\n\r\n3")
             writer.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00", id="TLS"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
+        pytest.param(b"GET / HTTP/9.9\r\n\r\n", id="unknown version"),
+        pytest.param(HEAD + b"Content-Length: -1\r\n\r\n", id="negative length"),
+    ],
+)
+async def test_what_is_no_http_learns_nothing_and_fills_no_log(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as port:
+        assert await answers(port, sent) == b"HTTP/1.1 400 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    assert caplog.messages == []
+
+
+async def test_who_asks_for_another_protocol_is_answered_in_this_one(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as port:
+        upgrade = HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(upgrade)
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200 OK\r\n")
+        writer.close()
+    assert caplog.messages == []
+
+
+async def unknown(scope: Any, receive: Any, send: Any) -> None:
+    """Knows nobody."""
+    scope["state"][STRANGER] = True
+    await hasty(scope, receive, send)
+
+
+async def test_a_strangers_connection_ends_with_its_request_and_not_before() -> None:
+    async with serving(unknown, head_seconds=LATE, request_seconds=LATE) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD + b"Content-Length: 3\r\n\r\nab")
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), SOON)
+            writer.write(b"c")
+            assert await reader.read() == b""
+        writer.close()

@@ -1,11 +1,21 @@
 """How the doors are served; that they open and close is shown on the process itself (test_main)."""
 
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
 import pytest
 
+from app.bearer import Tokens
 from app.guard import Guarded
-from app.serving import CannotListen, listen, server_config, url
+from app.server import create_app
+from app.serving import CannotListen, Door, Loop, _Server, listen, server_config, url
+from app.settings import Settings
+from app.tls import ServerTls, TlsFiles
+from tests.e2e.controlplane.pki import Pki
 
 METACONTROLLER_IDLE_SECONDS = 90  # net/http DefaultTransport IdleConnTimeout
+PATIENCE = 10.0
 
 
 async def nobody(*_: object) -> None:
@@ -29,3 +39,74 @@ def test_a_taken_port_is_named() -> None:
 def test_the_url_is_one(host: str, shown: str) -> None:
     with listen(host, 0) as listener:
         assert url(listener) == shown.format(listener.getsockname()[1])
+
+
+async def answered(door: Door, parts: Iterable[bytes]) -> list[bytes]:
+    """All that comes back for each part, sent alone on a connection of its own, from a server with our loop."""
+    server = _Server(server_config(door.app, door.tls))
+    task = asyncio.create_task(server.serve(sockets=[door.listener]))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return [await _answer(door.listener.getsockname()[1], part) for part in parts]
+    finally:
+        server.should_exit = server.force_exit = True
+        await task
+
+
+async def _answer(port: int, part: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(part)
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+class Hasty(Loop):
+    """With little time for handshakes."""
+
+    handshake_seconds = 0.3
+
+
+def test_who_never_ends_its_handshake_is_cut_off(tmp_path: Path) -> None:
+    files = TlsFiles(*Pki(tmp_path).issue("server", common_name="hook", addresses=["127.0.0.1"]))
+    half_a_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+    with listen("127.0.0.1", 0) as listener, asyncio.Runner(loop_factory=Hasty) as runner:
+        door = Door(create_app(Settings()), listener, ServerTls(files).context)
+        assert runner.run(answered(door, [b"", half_a_hello])) == [b"", b""]
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "M-SEARCH")
+TARGETS = (
+    "/",
+    "/sync",
+    "/sync/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+    "/%2e%2e/etc",
+    "*",
+    "//a",
+)
+AUTHORIZATIONS = ("", "Authorization: Basic YTpi\r\n", "Authorization: Bearer x\r\n", "Authorization: Bearer \r\n")
+
+
+def test_a_stranger_learns_nothing_whatever_it_sends(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("0123456789abcdef0123456789abcdef")
+    asked = [
+        f"{method} {target} HTTP/1.1\r\nHost: hook\r\n{authorization}Content-Length: 2\r\n\r\n{{}}".encode()
+        for method in METHODS
+        for target in TARGETS
+        for authorization in AUTHORIZATIONS
+    ]
+    with listen("127.0.0.1", 0) as listener, asyncio.Runner(loop_factory=Loop) as runner:
+        app = create_app(Settings(), tokens=Tokens(tokens))
+        answers = set(runner.run(answered(Door(app, listener), asked)))
+    refused = (
+        b"HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\n"
+        b"content-length: 24\r\nwww-authenticate: Bearer\r\n\r\n"
+    )
+    assert answers == {refused, refused + b'{"error":"unauthorized"}'}  # the first to HEAD
