@@ -1,6 +1,7 @@
 """What the hook tells Prometheus: how many syncs, how long they took, how they ended (docs/metrics.md)."""
 
 import platform
+from functools import cache
 from typing import Final
 
 from prometheus_client import (
@@ -44,6 +45,7 @@ class SyncMetrics:
             ("outcome",),
             registry=self._registry,
         )
+        self._of = cache(lambda outcome: (self._syncs.labels(outcome), self._seconds.labels(outcome)))
         for outcome in OUTCOMES:
             self._syncs.labels(outcome)  # there from the start, or a first failure would make no rate
         build = Gauge(
@@ -56,8 +58,9 @@ class SyncMetrics:
 
     def note(self, outcome: str, seconds: float) -> None:
         """Count one sync request; `outcome` is one of OUTCOMES."""
-        self._syncs.labels(outcome).inc()
-        self._seconds.labels(outcome).observe(seconds)
+        count, duration = self._of(outcome)
+        count.inc()
+        duration.observe(seconds)
 
     def refuse(self) -> None:
         """Count a request that carried no token of ours; how long that took is of no interest."""

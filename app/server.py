@@ -12,13 +12,16 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from app.api.logs import about
 from app.bearer import Bearer, Tokens
 from app.hook import InvalidRequest, read
 from app.metrics import CONTENT_TYPE, SyncMetrics
+from app.recall import Quick
 from app.settings import Settings
 from app.sync import SyncOptions, sync
 
@@ -35,21 +38,43 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
     """
     counted = metrics or SyncMetrics()
     options = SyncOptions(settings.policy, settings.uncopied_annotations, settings.endpoints, settings.scope)
+    quick = Quick(options)
     app = FastAPI(title="External Service Operator: sync hook", openapi_url=None, redirect_slashes=False)
     if tokens is not None:
         app.add_middleware(Bearer, tokens=tokens, on_refused=counted.refuse)
 
-    @app.post("/sync", openapi_extra={"requestBody": _REQUEST_BODY}, responses=_RESPONSES)
     async def sync_hook(request: Request) -> Response:
         with _measured(counted):
             body = await _body(request, settings.max_body_bytes)
-            return _json(200, _answer(_decoded(body), options))
+            now = datetime.now(UTC)
+            given = quick.answer(body, now) or orjson.dumps(_answer(_decoded(body), options, now))
+            return _Json(given)
 
+    app.router.add_api_route(
+        "/sync",
+        sync_hook,
+        methods=["POST"],
+        openapi_extra={"requestBody": _REQUEST_BODY},
+        responses=_RESPONSES,
+        route_class_override=_Direct,
+    )
     _add_health(app)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
     app.add_exception_handler(Exception, _fail)
     return app
+
+
+class _Direct(APIRoute):
+    """A route that hands its endpoint the request, without the dependencies and exit stacks that it has no use for."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)  # which says what is allowed
+            return
+        answer: _Json = await self.endpoint(Request(scope, receive))
+        await answer(scope, receive, send)
 
 
 def create_pages(metrics: SyncMetrics) -> FastAPI:
@@ -87,10 +112,9 @@ def _measured(metrics: SyncMetrics) -> Iterator[None]:
         metrics.note(outcome, perf_counter() - started)
 
 
-def _answer(body: object, options: SyncOptions) -> Any:
+def _answer(body: object, options: SyncOptions, now: datetime) -> Any:
     try:
-        request = read(body)
-        return sync(request, options, datetime.now(UTC))
+        return sync(read(body), options, now)
     except InvalidRequest as invalid:
         shown = invalid.problems[:MAX_PROBLEMS]
         more = len(invalid.problems) - len(shown)
@@ -106,15 +130,18 @@ async def _body(request: Request, limit: int) -> bytes:
     The connection stays open and the server drops the rest as it comes: closed early, it would be reset under a client
     that still sends, and Go's (Metacontroller's) then often misses the answer and its text.
     """
-    declared = request.headers.get("content-length", "")
-    body = bytearray()
-    if not declared.isdecimal() or int(declared) <= limit:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                break
-        else:
-            return bytes(body)
+    declared = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"")
+    parts, left, more = [], limit, not declared.isdigit() or int(declared) <= limit
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        left -= len(parts[-1])
+        if left < 0:
+            break
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
     text = f"the body is larger than {limit} bytes: raise ESO_MAX_BODY_BYTES if this ExternalService is really so large"
     logger.warning("request refused: %s", text)
     raise HTTPException(413, text)
@@ -151,6 +178,15 @@ async def _nobody_listens(_request: Request, _error: Exception) -> Response:
 async def _fail(_request: Request, error: Exception) -> Response:
     """A bug of ours: Starlette raises it again after this answer, and the server logs the traceback."""
     return _json(500, {"error": f"the hook failed on this request ({type(error).__name__}); its log tells more"})
+
+
+class _Json(Response):
+    """A 200 with these bytes."""
+
+    def __init__(self, body: bytes) -> None:  # the base's own takes as long as all else of a response
+        self.status_code, self.body, self.background = 200, body, None
+        length = str(len(body)).encode()
+        self.raw_headers = [(b"content-length", length), (b"content-type", b"application/json")]
 
 
 def _json(status: int, content: Any, headers: Any = None) -> Response:

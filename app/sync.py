@@ -6,7 +6,7 @@ The answer is complete or an InvalidRequest: a child left out of an answer is an
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import ValidationError
 
@@ -15,11 +15,11 @@ from app.api.invalid import explain
 from app.api.policy import AddressPolicy
 from app.api.readiness import publication, resolved_by
 from app.api.scope import Scope
-from app.api.v1alpha1 import ExternalService
+from app.api.v1alpha1 import AddressStatus, ExternalService
 from app.children import endpoint_slice, endpoints, http_route, ingress, service
 from app.children.metadata import Manifest
 from app.children.publishing import NOTHING, Form, Observed, Published, publish
-from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, Kind
+from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, Kind, Shown
 
 ABSENT = "not there: another {kind} has this name (rename or delete it), or creation was refused (see the events)"
 
@@ -47,49 +47,99 @@ class SyncOptions:
     scope: Scope = field(default_factory=Scope)
 
 
+class Wish(NamedTuple):
+    """What follows from an ExternalService's name, namespace, annotations and spec; of `parent` nothing else counts."""
+
+    parent: ExternalService
+    service: Manifest
+    routes: list[Manifest]
+
+
+class Told(Protocol):
+    """What counts of a status."""
+
+    @property
+    def addresses(self) -> Sequence[AddressStatus]:
+        """What the sidecar knows."""
+        ...
+
+    @property
+    def observedGeneration(self) -> int:  # noqa: N802 - the API's own name
+        """Up to which generation of the parent Metacontroller has managed the children."""
+        ...
+
+
+class Answer(NamedTuple):
+    """What a sync comes to: reports `{kind, name, problem}` for the status, children, seconds until the next."""
+
+    reports: list[dict[str, str]]
+    children: list[Manifest]
+    again: float | None
+
+
 def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> CompositeHookResponse:
     """The children that the parent wants, and its status as it was read, with our `children` reports (R1, R9).
 
-    A kind that the CompositeController does not list is left out and reported: Metacontroller would create it once and
-    never update nor remove it. Without EndpointSlices in that list the addresses are published as Endpoints.
     `now`, in UTC, is for publishing alone. Raises InvalidRequest for a parent that cannot be read, one whose children
     the API server would refuse, or one outside our scope: a refusal changes nothing of what stands there.
     """
     parent = _read(request.parent)
-    if not options.scope.covers(parent.metadata.namespace):
-        raise InvalidRequest(UNCOVERED.format(namespaces=", ".join(options.scope.namespaces)))
-    possible = options if request.lists(SLICES) else replace(options, form="Endpoints")
-    namespace = parent.metadata.namespace
-    observed = Observed(request.owned(ENDPOINTS, namespace), request.owned(SLICES, namespace), now)
-    wanted = desired_children(parent, possible, observed)
-    children = [child for child in wanted.children if request.lists(Kind.of(child))]
-    absent = _absent(request, parent, children)
-    reports = _unlisted(request, parent, wanted.children)
-    if possible.form != options.form:
-        reports.append(_report(SLICES, parent.metadata.name, UNLISTED))
-    response: CompositeHookResponse = {"status": _status(request.parent, [*reports, *absent]), "children": children}
-    delays = [wanted.again, RECHECK_SECONDS if absent else None]
-    if known := [seconds for seconds in delays if seconds is not None]:
-        response["resyncAfterSeconds"] = min(known)
+    wanted = wish(parent, options)
+    deleted = bool(request.parent["metadata"].get("deletionTimestamp"))
+    settled = not deleted and parent.status.observedGeneration == parent.metadata.generation
+    given = answer(wanted, parent.status, request.shown, options, now, settled=settled)
+    response: CompositeHookResponse = {"status": _status(request.parent, given.reports), "children": given.children}
+    if given.again is not None:
+        response["resyncAfterSeconds"] = given.again
     return response
+
+
+def answer(wanted: Wish, told: Told, shown: Shown, options: SyncOptions, now: datetime, *, settled: bool) -> Answer:
+    """All children, and reports of those that could not be had.
+
+    A kind that the CompositeController does not list is left out and reported: Metacontroller would create it once and
+    never update nor remove it. Without EndpointSlices in that list the addresses are published as Endpoints.
+    `settled`: every child of this spec has been tried once (see _absent).
+    """
+    name, namespace = wanted.parent.metadata.name, wanted.parent.metadata.namespace
+    possible = options if shown.lists(SLICES) else replace(options, form="Endpoints")
+    observed = Observed(shown.owned(ENDPOINTS, namespace), shown.owned(SLICES, namespace), now)
+    published = _published(wanted, told, possible, observed)
+    unlisted = [kind for kind in dict.fromkeys(map(Kind.of, published.children)) if not shown.lists(kind)]
+    children = [child for child in published.children if not unlisted or Kind.of(child) not in unlisted]
+    absent = _absent(shown, children) if settled else []
+    reports = [_report(kind, name, UNLISTED) for kind in unlisted]
+    if possible.form != options.form:
+        reports.append(_report(SLICES, name, UNLISTED))
+    delays = [seconds for seconds in (published.again, RECHECK_SECONDS if absent else None) if seconds is not None]
+    return Answer([*reports, *absent], children, min(delays, default=None))
 
 
 def desired_children(parent: ExternalService, options: SyncOptions, observed: Observed = NOTHING) -> Published:
     """All that this parent is to become. Raises InvalidRequest for what the API server would refuse."""
+    return _published(_wish(parent, options), parent.status, options, observed)
+
+
+def wish(parent: ExternalService, options: SyncOptions) -> Wish:
+    """What holds whatever the status. Raises InvalidRequest outside our scope, or for a child that would be refused."""
+    if not options.scope.covers(parent.metadata.namespace):
+        raise InvalidRequest(UNCOVERED.format(namespaces=", ".join(options.scope.namespaces)))
+    return _wish(parent, options)
+
+
+def _wish(parent: ExternalService, options: SyncOptions) -> Wish:
     if problems := child_problems(parent):
         raise InvalidRequest(*problems)
-    spec, told = parent.spec, parent.status.addresses
-    known = {address.ip: address for address in told}
-    addresses = publication(spec, known, options.policy, resolved_by(spec, told)).addresses
-    published = publish(parent, addresses, options.form, observed)
     routed = ingress.desired(parent, options.uncopied_annotations)
-    children = [
-        service.desired(parent),
-        *published.children,
-        *([routed] if routed is not None else []),
-        *http_route.desired(parent),
-    ]
-    return Published(children, published.again)
+    routes = [*([routed] if routed is not None else []), *http_route.desired(parent)]
+    return Wish(parent, service.desired(parent), routes)
+
+
+def _published(wanted: Wish, told: Told, options: SyncOptions, observed: Observed) -> Published:
+    spec, known = wanted.parent.spec, {address.ip: address for address in told.addresses}
+    addresses = publication(spec, known, options.policy, resolved_by(spec, told.addresses)).addresses
+    published = publish(wanted.parent, addresses, options.form, observed)
+    return Published([wanted.service, *published.children, *wanted.routes], published.again)
 
 
 def _read(raw: dict[str, Any]) -> ExternalService:
@@ -108,17 +158,7 @@ def _report(kind: Kind, name: str, problem: str) -> dict[str, str]:
     return {"kind": kind.kind, "name": name, "problem": text}
 
 
-def _unlisted(
-    request: CompositeHookRequest, parent: ExternalService, children: Sequence[Manifest]
-) -> list[dict[str, str]]:
-    """One report for each kind of the children that the CompositeController does not list."""
-    kinds = dict.fromkeys(Kind.of(child) for child in children)
-    return [_report(kind, parent.metadata.name, UNLISTED) for kind in kinds if not request.lists(kind)]
-
-
-def _absent(
-    request: CompositeHookRequest, parent: ExternalService, children: Sequence[Manifest]
-) -> list[dict[str, str]]:
+def _absent(shown: Shown, children: Sequence[Manifest]) -> list[dict[str, str]]:
     """Reports `{kind, name, problem}` of the children that should exist by now and are not there (design R9).
 
     Metacontroller writes `observedGeneration` after it has managed the children, also when that failed, and swallows
@@ -130,10 +170,7 @@ def _absent(
     of the status comes back before a child just created, and when a child was just deleted by hand. Either report is
     gone with the sync that the child's own event triggers. It cannot loop: equal absence is an equal status, no write.
     """
-    settled = parent.status.observedGeneration == parent.metadata.generation
-    if not settled or request.parent["metadata"].get("deletionTimestamp"):
-        return []
-    lacking = (child for child in children if request.lacks(child))
+    lacking = (child for child in children if shown.lacks(child))
     return [_report(Kind.of(child), child["metadata"]["name"], ABSENT) for child in lacking]
 
 

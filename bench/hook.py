@@ -80,6 +80,20 @@ def request(raw: dict[str, Any], children: list[dict[str, Any]]) -> bytes:
     return orjson.dumps(body)
 
 
+def transitions(raw: dict[str, Any], children: list[dict[str, Any]]) -> list[bytes]:
+    """Twenty requests, each after another address has failed: no status is like the one before."""
+    addresses = raw["status"]["addresses"]
+    bodies = []
+    for number in range(20):
+        place = number % len(addresses)
+        failed = {**addresses[place], "ready": False, "reason": "ProbeFailed", "message": f"HTTP {500 + number}"}
+        status = {**raw["status"], "revision": 8 + number, "addresses": [*addresses]}
+        status["addresses"][place] = failed
+        metadata = {**raw["metadata"], "resourceVersion": str(123_457 + number)}
+        bodies.append(request({**raw, "metadata": metadata, "status": status}, children))
+    return bodies
+
+
 class Client:
     """One connection kept alive, as Metacontroller keeps it."""
 
@@ -123,13 +137,13 @@ class Server:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
-    def measure(self, body: bytes, seconds: float) -> tuple[float, int, float]:
+    def measure(self, bodies: list[bytes], seconds: float) -> tuple[float, int, float]:
         """CPU a request, requests, seconds."""
         began, before, count = monotonic(), self.cpu(), 0
         while monotonic() - began < seconds:
-            for _ in range(20):
+            for body in bodies:
                 self.client.post(body)
-            count += 20
+            count += len(bodies)
         return (self.cpu() - before) / count, count, monotonic() - began
 
     def stop(self) -> None:
@@ -139,28 +153,33 @@ class Server:
 
 
 def hook(options: argparse.Namespace) -> Iterator[Run]:
-    """POST /sync, for 10 and for 1,000 addresses"""
+    """POST /sync for 10 and 1,000 addresses: the same again, and after a transition each time"""
     ours = Server(["app", "--host", "127.0.0.1", "--port", "0"])
     try:
         for count in (10, 1_000):
-            yield from _interleaved(ours, count, options)
+            raw = parent(count)
+            children = orjson.loads(ours.client.post(request(raw, [])))["children"]
+            yield from _interleaved(ours, f"hook-{count}", [request(raw, children)] * 20, options)
+            yield from _interleaved(ours, f"hook-{count}-transitions", transitions(raw, children), options)
     finally:
         ours.stop()
 
 
-def _interleaved(ours: Server, count: int, options: argparse.Namespace) -> Iterator[Run]:
-    raw = parent(count)
-    body = request(raw, orjson.loads(ours.client.post(request(raw, [])))["children"])
+def _interleaved(ours: Server, row: str, bodies: list[bytes], options: argparse.Namespace) -> Iterator[Run]:
     with tempfile.NamedTemporaryFile() as answer:
-        answer.write(ours.client.post(body))
+        answer.write(ours.client.post(bodies[0]))
         answer.flush()
         bare = Server(["bench.hook", answer.name])
         try:
             for _ in range(options.repeat):
                 for peer, server in (("ours", ours), ("bare", bare)):
-                    cost, requests, seconds = server.measure(body, options.duration)
-                    rate = requests / seconds
-                    yield {"row": f"hook-{count}", "peer": peer, "cpuMicroseconds": cost * 1e6, "probesPerSecond": rate}
+                    cost, requests, seconds = server.measure(bodies, options.duration)
+                    yield {
+                        "row": row,
+                        "peer": peer,
+                        "cpuMicroseconds": cost * 1e6,
+                        "probesPerSecond": requests / seconds,
+                    }
         finally:
             bare.stop()
 

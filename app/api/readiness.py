@@ -1,8 +1,10 @@
 """Which addresses are published, and how: pure, from spec and status, one rule for hook and sidecar."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from math import ceil
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
 
 from app.api.policy import AddressPolicy, judge
 from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec
@@ -22,8 +24,8 @@ class Known(Protocol):
         ...
 
 
-class PublishedAddress(NamedTuple):
-    """One address with the EndpointSlice triple; Endpoints know only `ready`.
+class PublishedAddress(Struct, frozen=True, order=True, gc=False):
+    """One address, in the order of its text, with the EndpointSlice triple; Endpoints know only `ready`.
 
     healthy = (True, True, False), unhealthy = (False, False, False), drained = (False, serving, True).
     """
@@ -57,10 +59,8 @@ def publication(
     healthy = (
         frozenset(admitted) if spec.readinessProbe is None else {ip for ip, state in known.items() if state.healthy}
     )
-    enabled = [ip for ip in admitted if ip not in disabled]
-    down = [ip for ip in enabled if ip not in healthy]
-    settled = sum(1 for ip in down if not _pending(ip, known))
-    failing_open = len(enabled) - settled < least_ready(spec.minReady, len(enabled))
+    enabled = [ip for ip in admitted if ip not in disabled] if disabled else admitted
+    failing_open = _failing_open(spec.minReady, enabled, healthy, known)
     addresses = tuple(
         PublishedAddress(ip, False, ip in healthy, True)
         if ip in disabled
@@ -76,8 +76,17 @@ def resolved_by(spec: ExternalServiceSpec, addresses: Iterable[AddressStatus]) -
     The hook resolves nothing: what the sidecar has told is what is published, and a name that leaves the spec takes its
     addresses with it at once.
     """
+    if not spec.hostnames:
+        return {}
     names = frozenset(spec.hostnames)
     return {one.ip: one.hostname for one in addresses if one.hostname in names and one.hostname is not None}
+
+
+def _failing_open(min_ready: int | str, enabled: list[str], healthy: Set[str], known: Mapping[str, Known]) -> bool:
+    if not (least := least_ready(min_ready, len(enabled))):
+        return False
+    settled = sum(1 for ip in enabled if ip not in healthy and not _pending(ip, known))
+    return len(enabled) - settled < least
 
 
 def least_ready(min_ready: int | str, enabled: int) -> int:

@@ -1,6 +1,7 @@
 """The Endpoints of an ExternalService: one subset, ready and not-ready addresses apart."""
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 from app.api.readiness import PublishedAddress
 from app.api.v1alpha1 import ExternalService
@@ -8,6 +9,8 @@ from app.children.metadata import Manifest, object_meta
 
 API_VERSION = "v1"
 KIND = "Endpoints"
+_text = attrgetter("ip")
+
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 
 
@@ -20,7 +23,7 @@ def desired(parent: ExternalService, addresses: Iterable[PublishedAddress], *, s
     (kubernetes:pkg/api/v1/endpoints LessEndpointAddress), with which older API servers canonicalize before storing.
     1.36 stores whatever order it is sent.
     """
-    published = sorted(addresses)
+    published = sorted(addresses, key=_text)
     subset: Manifest = {
         name: [{"ip": address.ip} for address in published if address.ready is ready]
         for name, ready in (("addresses", True), ("notReadyAddresses", False))

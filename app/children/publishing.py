@@ -47,28 +47,30 @@ def publish(
     parent: ExternalService, addresses: tuple[PublishedAddress, ...], form: Form, observed: Observed
 ) -> Published:
     """The children in `form`, or on the way there."""
-    there = observed.endpoints.get(parent.metadata.name)
-    mirrored = there is not None and endpoints.SKIP_MIRROR not in (there["metadata"].get("labels") or {})
     if form == "Endpoints":
-        retiring = _retiring(parent, addresses, observed, mirrored=mirrored)
+        retiring = _retiring(parent, addresses, observed)
         return Published([endpoints.desired(parent, addresses), *retiring.children], retiring.again)
     slices = endpoint_slice.desired(parent, addresses, observed.slices)
-    needed = mirrored and any(one["metadata"]["name"] not in observed.slices for one in slices)
+    needed = _mirrored(parent, observed) and any(one["metadata"]["name"] not in observed.slices for one in slices)
     if form == "EndpointSlice" and not needed:
         return Published(slices)
     return Published([endpoints.desired(parent, addresses, skip_mirror=not needed), *slices])
 
 
-def _retiring(
-    parent: ExternalService, addresses: tuple[PublishedAddress, ...], observed: Observed, *, mirrored: bool
-) -> Published:
+def _mirrored(parent: ExternalService, observed: Observed) -> bool:
+    """Whether there are Endpoints that the cluster mirrors into slices of its own."""
+    there = observed.endpoints.get(parent.metadata.name)
+    return there is not None and endpoints.SKIP_MIRROR not in (there["metadata"].get("labels") or {})
+
+
+def _retiring(parent: ExternalService, addresses: tuple[PublishedAddress, ...], observed: Observed) -> Published:
     """Our slices that are still there, kept up to date until HANDOVER has passed; no new ones.
 
     The time begins to run when the Endpoints are seen as they are to be mirrored.
     """
     if not observed.slices:
         return Published([])
-    if not mirrored:
+    if not _mirrored(parent, observed):
         return Published(_kept(parent, addresses, observed, {}))
     since = _since(observed)
     rest = (since + HANDOVER - observed.now).total_seconds()

@@ -19,9 +19,10 @@ MAY_IMPORT = {
     "app.children": ("app.api", "app.children"),
     "app.hook": ("app.api",),
     "app.sync": ("app.api", "app.children", "app.hook"),
+    "app.recall": ("app.api", "app.hook", "app.sync"),
     "app.settings": ("app.api", "app.tls"),
     "app.metrics": ("app.api.version",),
-    "app.server": ("app.api", "app.bearer", "app.hook", "app.metrics", "app.sync", "app.settings"),
+    "app.server": ("app.api", "app.bearer", "app.hook", "app.metrics", "app.recall", "app.sync", "app.settings"),
     "app.files": (),
     "app.bearer": ("app.files",),
     "app.tls": ("app.files",),
@@ -77,7 +78,7 @@ ONLY_IN = {
 }
 
 # app.api is the ground that both towers stand on.
-GROUND = {"pydantic", "pydantic_core", "pydantic_settings", "yaml"}
+GROUND = {"annotated_types", "msgspec", "pydantic", "pydantic_core", "pydantic_settings", "yaml"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

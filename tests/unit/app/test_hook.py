@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.hook import CompositeHookRequest, InvalidRequest, read
+from app.hook import CompositeHookRequest, InvalidRequest, Shown, read
 
 INGRESS = {
     "apiVersion": "networking.k8s.io/v1",
@@ -16,8 +16,8 @@ INGRESS = {
 def test_the_parts_we_answer_to() -> None:
     children = {"Service.v1": {"shop/api": {"kind": "Service"}}}
     body = {"controller": {}, "parent": {"kind": "X"}, "children": children, "related": {}, "finalizing": False}
-    assert read(body) == CompositeHookRequest({"kind": "X"}, children)
-    assert read({"parent": {}}) == CompositeHookRequest({}, {})
+    assert read(body) == CompositeHookRequest({"kind": "X"}, Shown(children))
+    assert read({"parent": {}}) == CompositeHookRequest({}, Shown({}))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_the_parts_we_answer_to() -> None:
     ],
 )
 def test_what_is_lacking(children: dict[str, Any], lacks: bool) -> None:
-    assert CompositeHookRequest({}, children).lacks(INGRESS) is lacks
+    assert Shown(children).lacks(INGRESS) is lacks
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from app.api.policy import AddressPolicy
 from app.api.scope import Scope
 from app.children.endpoints import SKIP_MIRROR
-from app.hook import CompositeHookRequest, InvalidRequest
+from app.hook import CompositeHookRequest, InvalidRequest, Shown
 from app.sync import ABSENT, SyncOptions, sync
 
 OPTIONS = SyncOptions()
@@ -34,7 +34,7 @@ def address(ip: str, ready: bool) -> dict[str, Any]:
 
 
 def answer(raw: dict[str, Any], children: dict[str, Any] | None = None, options: SyncOptions = OPTIONS) -> Any:
-    return sync(CompositeHookRequest(raw, children or {}), options, NOW)
+    return sync(CompositeHookRequest(raw, Shown(children or {})), options, NOW)
 
 
 def subsets(raw: dict[str, Any], options: SyncOptions = OPTIONS) -> Any:

@@ -164,7 +164,7 @@ class Cluster:
     def mirror(self) -> bool:
         _, one = self.store.get(("Endpoints", "api"), (0, None))
         copied = one is not None and "endpointslice.kubernetes.io/skip-mirror" not in one["metadata"]["labels"]
-        before, self.mirrored = self.mirrored, {ip for ip, *_ in ADDRESSES} if copied else set()
+        before, self.mirrored = self.mirrored, {one.ip for one in ADDRESSES} if copied else set()
         self.check()
         return before != self.mirrored
 
@@ -176,7 +176,7 @@ class Cluster:
             for endpoint in one["endpoints"]
             for ip in endpoint["addresses"]
         }
-        assert not self.begun or ours | self.mirrored == {ip for ip, *_ in ADDRESSES}, "an address is nowhere"
+        assert not self.begun or ours | self.mirrored == {one.ip for one in ADDRESSES}, "an address is nowhere"
 
 
 FORMS: tuple[Form, ...] = get_args(Form)

@@ -1,0 +1,181 @@
+"""Quick answers are the answers of `sync`, byte for byte; what is remembered of a spec is forgotten when it changes."""
+
+import copy
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+
+from app.children.endpoints import SKIP_MIRROR
+from app.hook import read
+from app.recall import Quick, Wishes
+from app.sync import SyncOptions, Wish, sync
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OPTIONS = SyncOptions()
+SLICES = "EndpointSlice.discovery.k8s.io/v1"
+KINDS: dict[str, Any] = {"Service.v1": {}, "Endpoints.v1": {}, "Ingress.networking.k8s.io/v1": {}}
+OWNED = {kind: {"shop/api": {"metadata": {"name": "api"}}} for kind in KINDS}
+STATUS: dict[str, Any] = {
+    "revision": 7,
+    "ready": "1/2",
+    "addresses": [
+        {"ip": "10.0.0.1", "ready": True, "reason": "ProbeSucceeded", "lastTransitionTime": "t"},
+        {"ip": "10.0.0.2", "ready": False, "reason": "Disabled", "lastTransitionTime": "t", "serving": True},
+        {"ip": "10.0.0.3", "ready": False, "reason": "ProbeFailed", "message": 'no\u2028"', "lastTransitionTime": "t"},
+    ],
+    "observedGeneration": 2,
+    "unknown": {"kept": [1, None, 1.5]},
+}
+SPEC: dict[str, Any] = {
+    "port": 80,
+    "ips": ["10.0.0.2", "10.0.0.1", "10.0.0.3", "words"],
+    "disabledIPs": ["10.0.0.2"],
+    "readinessProbe": {"tcpSocket": {"port": 80}},
+    "hosts": [{"host": "a.io"}],
+}
+PARENT: dict[str, Any] = {
+    "apiVersion": "eso.crowdfox.com/v1alpha1",
+    "kind": "ExternalService",
+    "metadata": {"name": "api", "namespace": "shop", "generation": 2, "uid": "u", "annotations": {"a": "b"}},
+    "spec": SPEC,
+    "status": STATUS,
+}
+
+
+def body(children: Any = OWNED, **parent: Any) -> bytes:
+    """A sync request whose parent differs in these fields."""
+    return orjson.dumps({"parent": {**PARENT, **parent}, "children": children, "finalizing": False, "related": {}})
+
+
+def slowly(request: bytes, options: SyncOptions = OPTIONS) -> bytes:
+    """What `sync` answers."""
+    return orjson.dumps(sync(read(orjson.loads(request)), options, NOW))
+
+
+def metadata(**fields: Any) -> dict[str, Any]:
+    return {**PARENT["metadata"], **fields}
+
+
+def slices() -> dict[str, Any]:
+    """EndpointSlices of ours in their present form, and the Endpoints beside them not mirrored."""
+    made = orjson.loads(slowly(body({**KINDS, SLICES: {}}), SyncOptions(form="EndpointSlice")))["children"]
+    one = next(child for child in made if child["kind"] == "EndpointSlice")
+    labelled = {"metadata": {"name": "api", "labels": {SKIP_MIRROR: "true"}}}
+    return {**OWNED, "Endpoints.v1": {"shop/api": labelled}, SLICES: {f"shop/{one['metadata']['name']}": one}}
+
+
+@pytest.mark.parametrize("form", ["Endpoints", "EndpointSlice", "Both"])
+@pytest.mark.parametrize(
+    "request_body",
+    [
+        pytest.param(body(), id="settled"),
+        pytest.param(body({kind: {"api": {}} for kind in KINDS}), id="the keys of v1"),
+        pytest.param(body({}), id="no kind shown"),
+        pytest.param(body(None), id="null children"),
+        pytest.param(body(KINDS), id="everything lacking"),
+        pytest.param(body({"Service.v1": {}}), id="kinds not listed"),
+        pytest.param(body(slices()), id="slices are there"),
+        pytest.param(body(status={}), id="an empty status"),
+        pytest.param(body(status={**STATUS, "children": []}), id="an empty report"),
+        pytest.param(
+            body(status={**STATUS, "children": [{"kind": "Ingress", "name": "api", "problem": "gone"}]}),
+            id="a report that is over",
+        ),
+        pytest.param(body(KINDS, metadata=metadata(deletionTimestamp="t")), id="being deleted"),
+        pytest.param(body(KINDS, metadata=metadata(generation=3)), id="just changed"),
+        pytest.param(body(spec={**SPEC, "minReady": "100%"}), id="failing open"),
+        pytest.param(body(spec={"port": 80}), id="no addresses"),
+    ],
+)
+def test_a_quick_answer_is_the_answer(request_body: bytes, form: Any) -> None:
+    options = SyncOptions(form=form, uncopied_annotations=("kubectl.kubernetes.io/",))
+    quick = Quick(options)
+    assert quick.answer(request_body, NOW) == slowly(request_body, options)
+    assert quick.answer(request_body, NOW) == slowly(request_body, options), "the second time, from memory"
+
+
+@pytest.mark.parametrize(
+    "request_body",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"[]", id="no object"),
+        pytest.param(b'{"parent": {}}', id="no ExternalService"),
+        pytest.param(b'{"parent": ' + b"[" * 100_000, id="deep"),
+        pytest.param(body(kind="Service"), id="another kind"),
+        pytest.param(body(spec={"port": "80"}), id="a bad spec"),
+        pytest.param(body(spec={**SPEC, "hosts": [{"host": "https://a.io"}]}), id="a child that would be refused"),
+        pytest.param(body(status=None), id="a null status"),
+        pytest.param(body(status={"addresses": [{"ip": "10.0.0.1", "ready": "true"}]}), id="a status put right"),
+        pytest.param(body(status={"revision": -1}), id="a status beyond its limits"),
+        pytest.param(body([]), id="children of the wrong shape"),
+        pytest.param(body().replace(b'"finalizing":false', b'"finalizing":true'), id="finalizing"),
+        pytest.param(body().replace(b'"lastTransitionTime":"t"', b'"lastTransitionTime":"\xff"'), id="not UTF-8"),
+    ],
+)
+def test_whatever_is_unusual_is_left_to_sync(request_body: bytes) -> None:
+    assert Quick(OPTIONS).answer(request_body, NOW) is None
+
+
+def test_the_status_goes_back_letter_by_letter() -> None:
+    as_sent = rb'{ "ready": "\u003c1", "observedGeneration" : 2 }'
+    request_body = body(status="HERE").replace(b'"HERE"', as_sent)
+    assert as_sent in (Quick(OPTIONS).answer(request_body, NOW) or b"")
+
+
+RESOLVED = {
+    **STATUS,
+    "addresses": [*STATUS["addresses"], {**STATUS["addresses"][0], "ip": "10.0.0.9", "hostname": "db.io"}],
+}
+CHANGES = [
+    pytest.param({"spec": {**SPEC, "port": 81}}, id="spec"),
+    pytest.param({"metadata": metadata(annotations={"a": "c"})}, id="annotations"),
+    pytest.param({"metadata": metadata(annotations={})}, id="no annotations"),
+    pytest.param({"metadata": metadata(name="other")}, id="name"),
+    pytest.param({"metadata": metadata(namespace="other")}, id="namespace"),
+    pytest.param({"status": {**STATUS, "addresses": STATUS["addresses"][::-1]}}, id="order of the status"),
+    pytest.param({"status": {**STATUS, "addresses": []}}, id="status"),
+    pytest.param({"spec": {**SPEC, "hostnames": ["db.io"]}, "status": RESOLVED}, id="hostnames"),
+    pytest.param({"metadata": metadata(generation=3, resourceVersion="9", labels={"x": "y"})}, id="the rest"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_has_changed_is_never_answered_from_memory(change: dict[str, Any]) -> None:
+    quick, before, after = Quick(OPTIONS), body(), body(**change)
+    for request_body in (before, after, before, after):
+        assert quick.answer(request_body, NOW) == slowly(request_body)
+
+
+def test_what_is_remembered_is_not_changed_by_answering() -> None:
+    quick = Quick(OPTIONS)
+    first = copy.copy(quick.answer(body(), NOW))
+    others: list[Any] = [KINDS, {"Service.v1": {}}, slices()]
+    for children in others:
+        quick.answer(body(children), NOW)
+    assert quick.answer(body(), NOW) == first
+
+
+def test_memory_has_a_bound_and_what_was_not_used_goes_first() -> None:
+    wishes = Wishes(OPTIONS, most_bytes=1_000)
+
+    def ask(name: str, size: int = 300) -> Wish:
+        empty = b'{"port":80,"ignored":""}'
+        spec = empty.replace(b'""', b'"%s"' % (b"x" * (size - len(empty))))
+        return wishes.of(SimpleNamespace(name=name, namespace="shop", annotations={}), spec)
+
+    first = {name: ask(name) for name in ("a", "b", "c")}
+    assert all(ask(name) is wish for name, wish in first.items())
+    ask("a")
+    ask("d")
+    assert ask("a") is first["a"]
+    assert ask("c") is first["c"]
+    assert ask("b") is not first["b"], "d made room by b, which was not used longest"
+    assert ask("huge", 2_000) is not ask("huge", 2_000), "what is too large for all of it is not kept"
+    for size in range(301, 310):
+        ask("a", size)
+    kept = ask("d"), ask("a", 309)
+    assert (ask("d"), ask("a", 309)) == kept, "room that was taken is given back"
+    assert ask("d") is kept[0]
