@@ -56,7 +56,7 @@ def status_page(
     wanted = {field: query[field] for field in FILTERS if field in query}
     shown = [row for row in found if all(getattr(row, field) == value for field, value in wanted.items())]
     if query.get("format") == "text":
-        return 200, _table(shown, now), "text/plain; charset=utf-8"
+        return 200, _warning(process) + _table(shown, now), "text/plain; charset=utf-8"
     document = {"time": at, **process, "addresses": [_json(row, now) for row in shown]}
     return 200, json.dumps(document, indent=2) + "\n", "application/json"
 
@@ -103,6 +103,7 @@ def _json(row: Row, now: float) -> dict[str, Any]:
         "successThreshold": probe.successThreshold,
         "consecutiveFailures": target.failures,
         "failureThreshold": probe.failureThreshold,
+        **({"held": True} if target.held else {}),
         "lastProbe": _last(target, now),
         **({"problem": target.problem} if target.problem else {}),
         "running": target.handle is not None,
@@ -119,6 +120,11 @@ def _last(target: Target, now: float) -> dict[str, Any] | None:
         "durationSeconds": round(target.last_seconds, 6),
         "ageSeconds": _rounded(now - target.last_at),
     }
+
+
+def _warning(process: Mapping[str, Any]) -> str:
+    message = process.get("guard", {}).get("message")
+    return f"PROBER DEGRADED: {message}\n\n" if message else ""
 
 
 def _table(shown: list[Row], now: float) -> str:
@@ -151,11 +157,16 @@ def _cells(row: Row, now: float) -> tuple[str, ...]:
 
 
 def _run(target: Target) -> str:
-    """How far the latest results are from turning the state: "2/3 failed"; "14 failed" once they have."""
+    """How far the latest results are from turning the state: "2/3 failed"; "14 failed" once they have.
+
+    "14 held": they would have, but nobody answers, so that it may be our own network.
+    """
     run, probe = target.run, target.probe
     if not run.length:
         return "-"
     word, threshold = ("ok", probe.successThreshold) if run.success else ("failed", probe.failureThreshold)
+    if target.held:
+        word = "held"
     return f"{run.length}/{threshold} {word}" if run.length < threshold else f"{run.length} {word}"
 
 

@@ -65,6 +65,7 @@ class _Sidecar(Collector):
         if self._addresses:
             yield _of_addresses(parents)
         yield from _of_schedule(self._parts.manager)
+        yield from _of_guard(self._parts.manager)
         yield from _of_engine(self._parts.engine, self._parts.manager)
         yield GaugeMetricFamily(
             "eso_external_services_delayed",
@@ -176,6 +177,27 @@ def _of_schedule(manager: ProberManager) -> Iterator[Metric]:
         "Probes left out because the one before was still running.",
         manager.stats.collapsed_ticks,
     )
+
+
+def _of_guard(manager: ProberManager) -> Iterator[Metric]:
+    guard, canary = manager.guard, manager.canary
+    yield GaugeMetricFamily(
+        "eso_prober_degraded", "1: nothing that is probed answers, so the prober suspects its own network. 0: not so.",
+        guard.degraded,
+    )  # fmt: skip
+    yield CounterMetricFamily(
+        "eso_prober_degraded_begun", "How often the prober has begun to suspect its own network.", guard.begun
+    )
+    yield CounterMetricFamily(
+        "eso_prober_degraded_seconds", "Time in which the prober suspected its own network.", manager.degraded_seconds()
+    )
+    yield GaugeMetricFamily(
+        "eso_verdicts_held", "Addresses kept ready until it is known whose fault their silence is.", guard.held
+    )
+    if canary is not None:
+        yield GaugeMetricFamily(
+            "eso_canary_answers", "Whether ESO_CANARY answers (1) or not (0).", bool(canary.answers)
+        )
 
 
 def _of_engine(engine: ProbeEngine, manager: ProberManager) -> Iterator[Metric]:

@@ -1,10 +1,13 @@
 """The sidecar's settings, from `ESO_*` variables; what it shares with the hook is in `app.api.environment`."""
 
+from ipaddress import ip_address
 from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
+from app.api.core import HTTPGetAction, Probe, TCPSocketAction
 from app.api.environment import CommonSettings, split
 
 
@@ -43,6 +46,11 @@ class Settings(CommonSettings):
         validate_default=True,
         description="the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there",
     )
+    outage_hold_seconds: int = Field(default=60, ge=0, le=3_600, description="seconds from 0 (no guard) to 3600")
+    canary: str = Field(
+        default="",
+        description="an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz",
+    )
     lease_seconds: int = Field(default=15, ge=3, le=300, description="seconds from 3 to 300")
 
     @field_validator("ca_sources", mode="before")
@@ -50,9 +58,41 @@ class Settings(CommonSettings):
     def _split_sources(cls, value: object) -> object:
         return split(value)
 
+    @field_validator("canary")
+    @classmethod
+    def _can_be_asked(cls, value: str) -> str:
+        if value:
+            _canary(value)
+        return value
+
+    @property
+    def canary_probe(self) -> tuple[str, Probe] | None:
+        """The address of the canary and how it is asked; None: there is none."""
+        return _canary(self.canary) if self.canary else None
+
     @field_validator("pod_name")
     @classmethod
     def _both_or_neither(cls, value: str, info: ValidationInfo) -> str:
         if bool(value) is not bool(info.data.get("lease_namespace", value)):
             raise ValueError
         return value
+
+
+def _canary(text: str) -> tuple[str, Probe]:
+    """ValueError for what is neither ADDRESS:PORT nor a URL of http or https."""
+    if "://" not in text:
+        parts = urlsplit(f"tcp://{text}")
+        if parts.port is None or parts.netloc != text or parts.username is not None:
+            raise ValueError
+        return _ip(parts), Probe(tcpSocket=TCPSocketAction(port=parts.port))
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or parts.fragment or parts.username is not None:
+        raise ValueError
+    path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+    port = parts.port if parts.port is not None else {"http": 80, "https": 443}[parts.scheme]
+    action = {"path": path, "port": port, "scheme": parts.scheme.upper()}
+    return _ip(parts), Probe(httpGet=HTTPGetAction.model_validate(action))
+
+
+def _ip(parts: SplitResult) -> str:
+    return str(ip_address(parts.hostname or ""))

@@ -28,8 +28,10 @@ from probe_sidecar.live import rows, status_page
 from probe_sidecar.membership.alone import Alone
 from probe_sidecar.membership.replica import Replica
 from probe_sidecar.metrics import Parts, registry
+from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.delays import Delays
 from probe_sidecar.prober.manager import ProberManager
+from probe_sidecar.prober.outage import OutageGuard
 from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.ticker import Ticker
 from probe_sidecar.probes.engine import ProbeEngine
@@ -120,7 +122,11 @@ class Sidecar:
             trust=self.trust.context,
             on_due=lambda: self.ticker.arm(),  # noqa: PLW0108 - the ticker comes next
             on_delay=self.delays.note,
+            guard=OutageGuard(settings.outage_hold_seconds),
+            canary=canary(settings, dial, loop.time()),
+            on_doubt=self._doubt,
         )
+        self._suspicion = ""
         self.ticker = Ticker(loop, self.manager, settings.tick_milliseconds / 1_000, self.membership.check)
         self.events = EventRecorder(client, platform.node()) if settings.events else None
         self.publisher = StatusPublisher(
@@ -162,6 +168,7 @@ class Sidecar:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then hand over what is known. A crash of any part ends the whole."""
         self.pages.start()
+        self.ticker.arm()
         log.info("probing; health on port %d", self.pages.port)
         try:
             async with asyncio.TaskGroup() as group:
@@ -283,8 +290,16 @@ class Sidecar:
             return None  # nothing has been found out that could not wait for Metacontroller's first write
         spec, namespace = reading.parent.spec, reading.parent.metadata.namespace
         problem = self.trust.problem(namespace, spec.readinessProbe)
-        delayed = self.delays.reason(uid)
-        return desired_status(raw, spec, results, self._policy, rfc3339(), problem=problem, delayed=delayed)
+        return desired_status(
+            raw,
+            spec,
+            results,
+            self._policy,
+            rfc3339(),
+            problem=problem,
+            delayed=self.delays.reason(uid),
+            doubt=self._suspicion,
+        )
 
     def _references(self) -> Iterator[Reference]:
         for uid, reading in self._readings.items():
@@ -300,6 +315,17 @@ class Sidecar:
                 self.manager.renew(uid)
                 self.publisher.wake(uid)
 
+    def _doubt(self) -> None:
+        """The guard has begun to doubt our own network, or ceased to: each ExternalService tells so, once."""
+        guard, where = self.manager.guard, platform.node()
+        self._suspicion = suspicion(where, rfc3339(), guard.hold) if guard.degraded else ""
+        if guard.degraded:
+            log.warning("%s", self._suspicion)
+        else:
+            log.info("something answers %s again: it trusts its own network", where)
+        for uid in self._readings:
+            self.publisher.wake(uid)
+
     def _tell(self, before: Object, after: Object) -> None:
         if self.events is not None:
             self.events.tell(after, notes(before.get("status"), after.get("status")))
@@ -309,8 +335,17 @@ class Sidecar:
         shown = rows(filter(None, parents), self.manager.targets(), self._policy)
         probes = {"limit": self.engine.limit, "inFlight": self.engine.in_flight, "waiting": self.engine.waiting}
         probes |= {"delayed": self.engine.delayed, "delayedExternalServices": len(self.delays)}
-        process = {"replica": self.membership.shown(), "probes": probes}
+        process = {"replica": self.membership.shown(), "probes": probes, "guard": self._guard()}
         return Answer(*status_page(shown, query, at=rfc3339(), now=self._loop.time(), process=process))
+
+    def _guard(self) -> Object:
+        guard, canary = self.manager.guard, self.manager.canary
+        shown: Object = {"degraded": guard.degraded, "held": guard.held, "holdSeconds": guard.hold}
+        if self._suspicion:
+            shown["message"] = self._suspicion
+        if canary is not None:
+            shown["canary"] = {"ip": canary.ip, "answers": canary.answers, "message": canary.said}
+        return shown
 
     async def _metrics(self, _query: Query) -> Answer:
         return Answer(200, await exposition(self._registry.collect()), CONTENT_TYPE)
@@ -336,6 +371,22 @@ def membership(client: KubeClient, settings: Settings) -> Alone | Replica:
         namespace=settings.lease_namespace,
         group=settings.scope.group,
         seconds=settings.lease_seconds,
+    )
+
+
+def canary(settings: Settings, dial: Callable[[str], str], now: float) -> Canary | None:
+    """What ESO_CANARY names. The address policy has no say in it: it is the operator's own word."""
+    if settings.canary_probe is None:
+        return None
+    ip, probe = settings.canary_probe
+    return Canary(probe, ip, dial(ip), now)
+
+
+def suspicion(prober: str, since: str, hold: float) -> str:
+    """What the condition ProberDegraded says: the same for as long as it stands, for a new text is a write (R3)."""
+    return (
+        f"since {since} nothing that {prober} probes answers at all: it suspects its own network, and an address that "
+        f"should become not ready is kept for {hold:g} s (ESO_OUTAGE_HOLD_SECONDS), or until something answers"
     )
 
 

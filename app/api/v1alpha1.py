@@ -393,7 +393,8 @@ class Condition(Model):
     """One condition, by the conventions of the Kubernetes API (meta/v1)."""
 
     type: str = Field(
-        max_length=316, description="What it is about: Ready, Accepted, FailOpen, Resolved, ProbesDelayed."
+        max_length=316,
+        description="What it is about: Ready, Accepted, FailOpen, Resolved, ProbesDelayed, ProberDegraded.",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     reason: str = Field(max_length=1_024, description="Why, in one word.")
@@ -425,7 +426,9 @@ class ExternalServiceStatus(Model):
         description="What is known of each address: spec.ips in their order, then those of spec.hostnames.",
     )
     conditions: tuple[Condition, ...] = Field(
-        default=(), max_length=MAX_CONDITIONS, description="Ready, Accepted, FailOpen, Resolved, ProbesDelayed."
+        default=(),
+        max_length=MAX_CONDITIONS,
+        description="Ready, Accepted, FailOpen, Resolved, ProbesDelayed, ProberDegraded.",
     )
     children: tuple[ChildProblem, ...] = Field(
         default=(),

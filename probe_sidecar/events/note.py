@@ -26,11 +26,6 @@ def notes(before: object, after: object) -> list[Note]:
     return [*_of_addresses(_by(old, "addresses", "ip"), _by(new, "addresses", "ip")), *_of_conditions(old, new)]
 
 
-def prober_degraded(text: str) -> Note:
-    """The prober itself is in trouble: what it says of addresses should not be trusted for now."""
-    return Note("ProberDegraded", "Probing", _cut(text), warning=True)
-
-
 def _of_addresses(old: Mapping[str, Status], new: Mapping[str, Status]) -> Iterator[Note]:
     risen, fallen = [], []
     for ip, state in new.items():
@@ -55,9 +50,14 @@ def _of_conditions(old: Status, new: Status) -> Iterator[Note]:
         yield Note("FailOpenEnded", "Publishing", "healthy addresses alone are published as ready again")
     delayed, late = _true(before, "ProbesDelayed"), _true(after, "ProbesDelayed")
     if late and not delayed:
-        yield prober_degraded(str(after["ProbesDelayed"].get("message")))
+        yield Note("ProbesDelayed", "Probing", _cut(str(after["ProbesDelayed"].get("message"))), warning=True)
     elif delayed and not late:
-        yield Note("ProberRecovered", "Probing", "probes are made when they are due again")
+        yield Note("ProbesInTime", "Probing", "probes are made when they are due again")
+    doubted, doubts = _true(before, "ProberDegraded"), _true(after, "ProberDegraded")
+    if doubts and not doubted:
+        yield Note("ProberDegraded", "Probing", _cut(str(after["ProberDegraded"].get("message"))), warning=True)
+    elif doubted and not doubts:
+        yield Note("ProberDegradedEnded", "Probing", "the prober hears from addresses again")
     accepted, was = after.get("Accepted", {}), before.get("Accepted", {})
     if accepted.get("status") == "False" and accepted.get("message") != was.get("message"):
         yield Note(str(accepted.get("reason")), "Accepting", _cut(str(accepted.get("message"))), warning=True)

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
+from math import inf
 from typing import Protocol
 
 from app.api.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
@@ -18,7 +20,9 @@ from app.api.logs import about
 from app.api.policy import AddressPolicy, refusal
 from app.api.readiness import publication
 from app.api.v1alpha1 import AddressStatus, ExternalService, ExternalServiceSpec
+from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.delays import FAULT, NO_PLACE
+from probe_sidecar.prober.outage import OutageGuard, Silence
 from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.schedule import Schedule, delayed, following, spread
 from probe_sidecar.prober.tally import LATENESS_BOUNDS, Durations, Tally
@@ -29,6 +33,15 @@ from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 
 log = logging.getLogger(__name__)
+
+LEAST_PARENTS, LEAST_ADDRESSES = 2, 3
+"""With fewer that are probed, and no canary, silence says more about them than about our own network."""
+
+MOST_ASKED = 3
+"""Addresses that are probed out of turn at a time, to hear whether anybody answers."""
+
+ASKING_SECONDS = 1.0
+"""Between two such questions."""
 
 PROBE_TYPES = {HTTPGetAction: "http", TCPSocketAction: "tcp", GRPCAction: "grpc"}
 
@@ -87,6 +100,7 @@ class ProberManager:
     `clock` is monotonic seconds, `now` the wall clock as RFC 3339. `dial` maps an address to the one that is really
     connected to (identity but in the playground). `on_due` is told when something becomes due earlier than before,
     `on_delay` of a uid whose probes are not made as often as they should be, with the reason (`prober.delays`).
+    `on_doubt` when the guard begins or ceases to doubt our own network.
     """
 
     def __init__(
@@ -102,8 +116,13 @@ class ProberManager:
         trust: Trust = no_trust,
         on_due: Callable[[], None] = lambda: None,
         on_delay: Callable[[str, str], None] = lambda *_: None,
+        guard: "OutageGuard[Target] | None" = None,
+        canary: Canary | None = None,
+        on_doubt: Callable[[], None] = lambda: None,
     ) -> None:
         self.stats = Stats()
+        self.guard: OutageGuard[Target] = OutageGuard(0) if guard is None else guard
+        self.canary = canary
         self._engine = engine
         self._results = results
         self._clock = clock
@@ -114,6 +133,9 @@ class ProberManager:
         self._trust = trust
         self._on_due = on_due
         self._on_delay = on_delay
+        self._on_doubt = on_doubt
+        self._degraded = False
+        self._asked_at = -inf
         self._hear = self._done  # one bound method for all targets
         self._parents: dict[str, ProbedParent] = {}
         self._schedule: Schedule[Target] = Schedule()
@@ -174,6 +196,9 @@ class ProberManager:
             for target in held.targets.values():
                 self._retire(target)
             self._results.forget(uid)
+        if not self._parents:  # nobody is left who could be heard
+            self.guard.calm(self._clock())
+            self._tell_doubt()
 
     def manages(self, uid: str) -> bool:
         """Whether `uid` has been applied and not released."""
@@ -193,17 +218,34 @@ class ProberManager:
         known = {ip: target.state for ip, target in parent.targets.items()}
         return publication(parent.spec, known, self._policy).failing_open
 
+    def degraded_seconds(self) -> float:
+        """For how long the guard has doubted our own network, in all."""
+        return self.guard.seconds(self._clock())
+
     def next_due(self) -> float | None:
         """When `tick` has something to do next, in seconds of `clock`."""
-        return self._schedule.next_due()
+        scheduled = self._schedule.next_due()
+        due = min(
+            inf if scheduled is None else scheduled,
+            self.guard.next_due(),
+            inf if self.canary is None else self.canary.due,
+        )
+        return None if due == inf else due
 
     def tick(self) -> None:
         """Start every probe that is due."""
         now = self._clock()
+        if now >= self.guard.next_due():
+            self._judge_silent(self.guard.elapse(now))
+            self._tell_doubt()
+        if self.canary is not None:
+            self.canary.tick(self._engine, now, self._canary_said)
         for due, target in self._schedule.pop_due(now):
             if target.retired or due != target.due:
                 continue
             self._plan(target, following(due, target.period, now))
+            if target.asked:
+                self._give_way(target)
             if target.handle is None:
                 self._note_lateness(now - due)
                 self._start(target)
@@ -269,12 +311,15 @@ class ProberManager:
 
     def _retire(self, target: Target) -> None:
         target.retired = True
+        self.guard.forget(target)
         if target.handle is not None:
             self._engine.cancel(target.handle)
             target.handle = None
 
     def _start(self, target: Target) -> None:
         if target.prepared is not None:
+            if target.silence is not None:
+                target.heard_before = self.guard.heard_at
             target.handle = self._engine.start(target.prepared, target.done)
 
     def _collapse(self, target: Target, handle: ProbeHandle) -> None:
@@ -284,19 +329,104 @@ class ProberManager:
         if self._engine.waited(handle) > target.period / 2:  # a tick after time away may come soon after the last
             self._on_delay(target.uid, NO_PLACE)
 
+    def _give_way(self, target: Target) -> None:
+        """The probe out of turn ends unheard where the one whose turn it is begins: that will tell the same."""
+        target.asked = False
+        if target.handle is not None:
+            self._engine.cancel(target.handle)
+            target.handle = None
+
     def _done(self, target: Target, outcome: Outcome, seconds: float) -> None:
         target.handle = None
         if target.retired:
             return
         faulty = target.last is not None and target.last.result is Result.UNKNOWN
-        target.last, target.last_seconds, target.last_at = outcome, seconds, self._clock()
+        now = self._clock()
+        target.last, target.last_seconds, target.last_at = outcome, seconds, now
         self._count(target, outcome, faulty_before=faulty)
         target.tally.note(outcome, seconds)
-        target.run, verdict = fold(target.run, outcome, target.probe)
-        if verdict is not None:
-            self._judge(target, verdict, outcome.message)
+        asked, target.asked = target.asked, False
+        verdict = None
+        if not asked:
+            target.run, verdict = fold(target.run, outcome, target.probe)
+        if outcome.silent:
+            if not asked:
+                self._note_silence(target, verdict, now - seconds)
+        else:
+            if verdict is not None:
+                self._judge(target, verdict, outcome.message)
+            if outcome.result is not Result.UNKNOWN:
+                self._note_answer(target, now - seconds, now)
         if target.held_tick:
             target.held_tick = False
+            self._start(target)
+
+    # Silence, and who is to blame for it (ADR 0043).
+
+    def _note_silence(self, target: Target, verdict: bool | None, began: float) -> None:
+        before = target.silence
+        silence = Silence(began, began) if before is None else Silence(before.first, began, target.heard_before)
+        target.silence = silence
+        guarded = target.state.ready and self.guard.hold > 0 and self._may_suspect()
+        if guarded and not self.guard.heard_since(began):
+            self._ask()
+        if verdict is None:
+            return
+        if not guarded or self.guard.admits(target, silence, self._clock()):
+            self._judge_silent((target,))
+        else:
+            target.held = True
+            self._on_due()
+
+    def _judge_silent(self, targets: Iterable[Target]) -> None:
+        for target in targets:
+            assert target.last is not None  # noqa: S101 - silence is a result
+            target.held = False
+            self._judge(target, False, target.last.message)
+
+    def _note_answer(self, target: Target, began: float, now: float) -> None:
+        if target.silence is not None:
+            target.silence, target.held = None, False
+            self.guard.forget(target)
+        if target.prepared is None or target.prepared.refusal is None:
+            self._hear_somebody(began, now)
+
+    def _canary_said(self, outcome: Outcome, seconds: float) -> None:
+        if outcome.result is not Result.UNKNOWN and not outcome.silent:
+            now = self._clock()
+            self._hear_somebody(now - seconds, now)
+
+    def _hear_somebody(self, began: float, now: float) -> None:
+        proven = self.guard.hear(began, now)
+        if proven or self._degraded:
+            self._judge_silent(proven)
+            self._tell_doubt()
+
+    def _tell_doubt(self) -> None:
+        if self._degraded is not self.guard.degraded:
+            self._degraded = self.guard.degraded
+            self._on_doubt()
+
+    def _may_suspect(self) -> bool:
+        """Whether there are enough others to compare with, or a canary."""
+        if self.canary is not None:
+            return True
+        parents, ips = 0, set[str]()
+        for parent in self._parents.values():
+            parents += bool(parent.targets)
+            ips.update(islice(parent.targets, LEAST_ADDRESSES))
+            if parents >= LEAST_PARENTS and len(ips) >= LEAST_ADDRESSES:
+                return True
+        return False
+
+    def _ask(self) -> None:
+        """Probe some of those that answered last, out of turn: does anybody answer?"""
+        now = self._clock()
+        if now - self._asked_at < ASKING_SECONDS:
+            return
+        self._asked_at = now
+        for target in list(islice(filter(_answered_last, self.targets()), MOST_ASKED)):
+            target.asked = True
             self._start(target)
 
     def _judge(self, target: Target, ready: bool, message: str) -> None:
@@ -346,6 +476,12 @@ class ProberManager:
     def _note_lateness(self, seconds: float) -> None:
         self.stats.lateness.note(seconds)
         self.stats.latest_seconds = max(self.stats.latest_seconds, seconds)
+
+
+def _answered_last(target: Target) -> bool:
+    if target.handle is not None or target.prepared is None or target.prepared.refusal is not None:
+        return False
+    return target.last is not None and target.last.result is not Result.UNKNOWN and not target.last.silent
 
 
 def _tally(spec: ExternalServiceSpec, held: Tally | None) -> Tally | None:

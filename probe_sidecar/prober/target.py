@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from app.api.core import Probe
 from app.api.v1alpha1 import AddressStatus
+from probe_sidecar.prober.outage import Silence
 from probe_sidecar.prober.tally import Tally
 from probe_sidecar.prober.threshold import Run
 from probe_sidecar.probes.engine import ProbeHandle
@@ -19,6 +20,10 @@ class Target:
     `held_tick` is the kubelet's one-place ticker channel: a tick that comes while a probe runs starts the next one
     when that ends; further ticks are lost. `inherited`: the state is another prober's, and none of ours has judged yet
     (R6). `due` and `last_at` are seconds of the manager's clock.
+    `silence` tells of its latest probes if all of them ended in silence, and `heard_before` what the guard had heard
+    when the next one began; `held` means that its verdict waits for proof
+    that the silence is its own (ADR 0043); `asked` that the running probe is out of turn, and counts as evidence of
+    our network alone.
     Without `prepared` it cannot be probed, and `problem` says why (a CA that is not there): it keeps its state.
     """
 
@@ -37,6 +42,10 @@ class Target:
     held_tick: bool = False
     retired: bool = False
     inherited: bool = False
+    held: bool = False
+    asked: bool = False
+    silence: Silence | None = None
+    heard_before: float = 0.0
     last: Outcome | None = None
     last_seconds: float = 0.0
     last_at: float = 0.0

@@ -46,6 +46,8 @@ _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 _GONE: Final = HUP | RDHUP | ERR
 _PENDING: Final = frozenset({0, errno.EINPROGRESS})
 _WAS_CONNECTED: Final = frozenset({0, errno.ECONNRESET, errno.EPIPE})
+_ANSWERS: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
+"""Errors that the other side has made; the others come from a router, from this machine, or from nobody."""
 _FAULTS: Final = frozenset(
     {
         errno.EMFILE,
@@ -75,6 +77,7 @@ class ProbeHandle:
         "deadlines",
         "done",
         "exchange",
+        "heard",
         "hop",
         "pending",
         "probe",
@@ -90,6 +93,7 @@ class ProbeHandle:
         self.hop: Hop | None = None
         self.sock: socket.SocketType | None = None
         self.exchange: Exchange | None = None  # None while connecting
+        self.heard = False  # a connection was accepted once, so the network between us works
         self.pending = b""  # what the peer has not taken yet
         self.broken = 0  # errno of a failed send, told only if the peer has left no answer
         self.received = 0
@@ -241,7 +245,7 @@ class ProbeEngine:
 
     def _fail_before_connect(self, handle: ProbeHandle, code: int) -> None:
         if handle.deadlines is not None:
-            self._finish(handle, _network_outcome(code))
+            self._finish(handle, network_outcome(code))
 
     def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
         flights = self._flights
@@ -272,7 +276,7 @@ class ProbeEngine:
             if mask & _GONE:
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code not in _WAS_CONNECTED:
-                    self._finish(handle, _network_outcome(code))
+                    self._finish(handle, network_outcome(code))
                     return
             if self._begin(handle, sock) or not mask & (IN | _GONE):
                 return
@@ -286,6 +290,7 @@ class ProbeEngine:
         """The connection stands. True if that was all."""
         hop = handle.hop
         assert hop is not None  # noqa: S101 - set by `_connect`
+        handle.heard = True
         if hop.handshake is not None and handle.probe.timeout > hop.handshake:
             self._handshakes[handle] = monotonic() - self._away + hop.handshake
         handle.exchange = exchange = hop.open()
@@ -299,10 +304,10 @@ class ProbeEngine:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._finish(handle, _network_outcome(error.errno or 0))
+                self._finish(handle, network_outcome(error.errno or 0))
                 return
             if not data and handle.broken:
-                self._finish(handle, _network_outcome(handle.broken))
+                self._finish(handle, network_outcome(handle.broken))
                 return
             if self._obey(handle, sock, exchange.feed(data)):
                 return
@@ -343,6 +348,8 @@ class ProbeEngine:
         away = self._away - handle.away
         if away >= handle.probe.timeout and outcome.result is Result.FAILURE:
             outcome = _fault(f"away for {away:.1f} s")
+        if outcome.silent and handle.heard:
+            outcome = outcome._replace(silent=False)
         if outcome.result is Result.UNKNOWN and handle.tries < MAX_TRIES:
             self._loop.call_later(RETRY_DELAY, self._retry, handle)
         else:
@@ -437,7 +444,7 @@ class ProbeEngine:
             where = message.CONNECTING
         else:
             where = message.SENDING if handle.pending else handle.exchange.phase
-        self._finish(handle, Outcome(Result.FAILURE, message.timed_out(seconds, where)))
+        self._finish(handle, Outcome(Result.FAILURE, message.timed_out(seconds, where), silent=True))
 
 
 def default_limit() -> int:
@@ -457,10 +464,11 @@ def _due(queue: dict[ProbeHandle, float], now: float) -> list[ProbeHandle]:
     return due
 
 
-def _network_outcome(code: int) -> Outcome:
+def network_outcome(code: int) -> Outcome:
+    """What an errno of connect, send or recv says of the address, or of us."""
     if code in _FAULTS:
         return _fault(message.network(code))
-    return Outcome(Result.FAILURE, message.network(code))
+    return Outcome(Result.FAILURE, message.network(code), silent=code not in _ANSWERS)
 
 
 def _fault(what: str) -> Outcome:

@@ -17,11 +17,13 @@ class Outcome(NamedTuple):
     """`message` is the evidence in a line ("HTTP 200", "connection refused"); never a body, never a header value.
 
     UNKNOWN means that the prober itself could not work (out of descriptors, cancelled, a bug): never held against
-    the address (design R7).
+    the address (design R7). `silent`: a failure in which nothing at all was heard of the address, not even a refusal
+    or an accepted connection, so that our own network may be the one that failed.
     """
 
     result: Result
     message: str
+    silent: bool = False
 
     @property
     def success(self) -> bool:

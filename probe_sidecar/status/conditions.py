@@ -1,4 +1,4 @@
-"""The wanted `.status.conditions`: Ready, Accepted, with `spec.minReady` FailOpen, and ProbesDelayed. Pure."""
+"""The wanted `.status.conditions`: Ready, Accepted, with `spec.minReady` FailOpen, and the prober's own. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from probe_sidecar.status.addresses import Verdict
 
 Object = dict[str, Any]
 
-OURS = ("Ready", "Accepted", "FailOpen", "ProbesDelayed")
+OURS = ("Ready", "Accepted", "FailOpen", "ProbesDelayed", "ProberDegraded")
 MOST_NAMED = 8
 """Denied addresses that the Accepted condition names; each stands with its reason in `.status.addresses` anyway."""
 
@@ -46,9 +46,14 @@ def wanted_conditions(
     now: str,
     problem: str = "",
     delayed: str = "",
+    doubt: str = "",
 ) -> list[Object]:
     """Ours first, then those of others as they were read (conditions are a map by type, by API convention)."""
-    findings = [*_findings(spec, addresses, policy, problem), *_delays(spec, delayed, told="ProbesDelayed" in seen)]
+    findings = [
+        *_findings(spec, addresses, policy, problem),
+        *_delays(spec, delayed, told="ProbesDelayed" in seen),
+        *_doubts(spec, doubt, told="ProberDegraded" in seen),
+    ]
     ours = [_condition(finding, seen.get(finding.type), generation, now) for finding in findings]
     others = [condition for kind, condition in seen.items() if kind not in OURS]
     return ours + others[: MAX_CONDITIONS - len(OURS)]
@@ -114,6 +119,16 @@ def _delays(spec: ExternalServiceSpec, reason: str, *, told: bool) -> Iterator[F
         yield Finding("ProbesDelayed", True, reason, DELAYED[reason])
     elif told:
         yield Finding("ProbesDelayed", False, "ProbesInTime", "probes are made when they are due")
+
+
+def _doubts(spec: ExternalServiceSpec, doubt: str, *, told: bool) -> Iterator[Finding]:
+    """It stands from the first doubt on, and says afterwards when that ended."""
+    if spec.readinessProbe is None:
+        return
+    if doubt:
+        yield Finding("ProberDegraded", True, "NobodyAnswers", doubt)
+    elif told:
+        yield Finding("ProberDegraded", False, "Answered", "the prober hears from addresses that it probes")
 
 
 def _healthy(addresses: Iterable[Verdict]) -> int:

@@ -27,27 +27,30 @@ def desired_status(
     *,
     problem: str = "",
     delayed: str = "",
+    doubt: str = "",
 ) -> Object:
     """The wanted status of `parent` (as read), equal to the one it has where nothing is to be told.
 
     `results` are the latest verdicts by address, `now` is RFC 3339 in UTC. What others wrote stays. `revision` is one
     more than the seen one if anything of ours differs (the guard of design R1 takes nothing else), else the same.
     `problem` tells what keeps the probes from being made as they are written: a CA that cannot be had. `delayed` is the
-    reason of ProbesDelayed, if there is one.
+    reason of ProbesDelayed, if there is one. `doubt` tells why the prober suspects its own network, if it does.
     """
     wanted = verdicts(spec, results, policy)
+    seen, generation = seen_conditions(parent), _generation(parent)
     ours: Object = {
         "ready": ready_column(spec, wanted),
         "addresses": list(wanted_addresses(wanted, seen_entries(parent), now)),
         "conditions": wanted_conditions(
             spec,
             wanted,
-            seen_conditions(parent),
+            seen,
             policy,
-            generation=_generation(parent),
+            generation=generation,
             now=now,
             problem=problem,
             delayed=delayed,
+            doubt=doubt,
         ),
     }
     return _revised(parent, ours)

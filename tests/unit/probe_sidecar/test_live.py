@@ -166,3 +166,14 @@ def test_what_keeps_an_address_from_being_probed_is_shown() -> None:
     found = rows([WEB], [waiting], POLICY)
     assert addresses({"ip": "10.0.0.2"}, found)[0]["problem"] == waiting.problem
     assert waiting.problem in page(found, {"format": "text"})[1]
+
+
+def test_a_held_verdict_and_the_reason_are_shown() -> None:
+    held = target(WEB, "10.0.0.2", ready=True, run=Run(False, 14), last=Outcome(Result.FAILURE, "m", silent=True))
+    held.held = True
+    found = rows([WEB], [held], POLICY)
+    assert addresses({"ip": "10.0.0.2"}, found)[0]["held"] is True
+    said = {"guard": {"degraded": True, "message": "nobody answers"}}
+    lines = status_page(found, {"format": "text", "ip": "10.0.0.2"}, at=AT, now=NOW, process=said)[1].splitlines()
+    assert lines[:2] == ["PROBER DEGRADED: nobody answers", ""]
+    assert lines[3].split()[:7] == ["shop", "web", "10.0.0.2", "yes", "ProbeSucceeded", "14", "held"]

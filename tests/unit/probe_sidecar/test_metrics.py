@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import Metric
 
+from app.api.core import Probe, TCPSocketAction
 from app.api.policy import AddressPolicy
 from app.api.v1alpha1 import ExternalService
 from probe_sidecar.events.recorder import EventRecorder
@@ -18,8 +19,10 @@ from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.membership.alone import Alone
 from probe_sidecar.membership.replica import Replica
 from probe_sidecar.metrics import Parts, registry
+from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.delays import NO_PLACE, Delays
 from probe_sidecar.prober.manager import ProberManager
+from probe_sidecar.prober.outage import OutageGuard
 from probe_sidecar.prober.results import Results
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome, Result
@@ -36,8 +39,16 @@ class Rig:
     def __init__(self, client: KubeClient) -> None:
         loop = asyncio.get_running_loop()
         self.engine = ProbeEngine(loop, limit=7)
+        self.clock = 0.0
         self.manager = ProberManager(
-            self.engine, Results(), clock=lambda: 0.0, now=lambda: "t0", policy=AddressPolicy(), phase=0.0
+            self.engine,
+            Results(),
+            clock=lambda: self.clock,
+            now=lambda: "t0",
+            policy=AddressPolicy(),
+            phase=0.0,
+            guard=OutageGuard(60),
+            canary=Canary(Probe(tcpSocket=TCPSocketAction(port=53)), "10.9.9.9", "10.9.9.9", 0.0),
         )
         self.publisher = StatusPublisher(client, THINGS, lambda _raw: None)
         self.now = 100.0
@@ -136,6 +147,24 @@ async def test_readiness_is_told_for_each_address_and_in_sum(rig: Rig) -> None:
     assert rig.values("eso_addresses") == {("shop", "web"): 2}
     assert rig.values("eso_addresses_ready") == {("shop", "web"): 1}
     assert rig.values("eso_external_services") == {(): 1}
+
+
+async def test_a_prober_that_suspects_itself_says_so(rig: Rig) -> None:
+    silence = Outcome(Result.FAILURE, "timed out after 1 s (connecting)", silent=True)
+    rig.apply(probe={"tcpSocket": {"port": 80}, "failureThreshold": 1})
+    for target in rig.manager.targets():
+        target.state = target.state.model_copy(update={"ready": True, "reason": "ProbeSucceeded"})
+    rig.clock = 100.0
+    rig.finish(A, silence, 1.0)
+    rig.finish(B, silence, 1.0)
+    gauges = ("eso_prober_degraded", "eso_verdicts_held", "eso_canary_answers")
+    counters = ("eso_prober_degraded_begun_total", "eso_prober_degraded_seconds_total")
+    told = {name: rig.values(name)[()] for name in (*gauges, *counters)}
+    assert told == dict(zip((*gauges, *counters), (0, 2, 0, 0, 0), strict=True))
+    rig.manager.guard.elapse(102.0)
+    rig.clock = 110.0
+    told = {name: rig.values(name)[()] for name in (*gauges, *counters)}
+    assert told == dict(zip((*gauges, *counters), (1, 2, 0, 1, 10), strict=True))
 
 
 async def test_transitions_are_counted_by_direction_and_a_first_verdict_of_not_ready_is_none(rig: Rig) -> None:

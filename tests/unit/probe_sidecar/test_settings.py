@@ -4,10 +4,13 @@ from ipaddress import ip_network
 
 import pytest
 
+from app.api.core import Probe
 from app.api.environment import InvalidSettings, load
 from app.api.policy import PRESETS, AddressPolicy
 from app.api.scope import Scope
 from probe_sidecar.settings import Settings
+
+CANARY = "an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz"
 
 
 def test_defaults_are_for_a_cluster() -> None:
@@ -16,6 +19,7 @@ def test_defaults_are_for_a_cluster() -> None:
     assert (settings.health_listen_host, settings.health_listen_port) == ("0.0.0.0", 8081)
     assert (settings.tick_milliseconds, settings.concurrent_probes, settings.scope) == (10, None, Scope())
     assert (settings.pod_name, settings.lease_namespace, settings.lease_seconds) == ("", "", 15)
+    assert (settings.outage_hold_seconds, settings.canary_probe) == (60, None)
     assert (settings.api_qps, settings.api_burst) == (200, 400)
 
 
@@ -60,6 +64,21 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
             "the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there",
             id="no-name-for-a-lease",
         ),
+        *(
+            pytest.param("ESO_CANARY", value, CANARY, id=f"canary-{name}")
+            for name, value in {
+                "a-name": "gateway.example.com:80",
+                "a-name-in-a-url": "http://gateway.example.com/",
+                "no-port": "10.0.0.1",
+                "no-such-port": "10.0.0.1:70000",
+                "port-0": "10.0.0.1:0",
+                "more-than-an-address": "10.0.0.1:80/path",
+                "bare-v6": "2001:db8::1",
+                "another-scheme": "ftp://10.0.0.1/",
+                "a-user": "http://me:secret@10.0.0.1/",
+            }.items()
+        ),
+        pytest.param("ESO_OUTAGE_HOLD_SECONDS", "-1", "seconds from 0 (no guard) to 3600", id="a-negative-hold"),
         pytest.param("ESO_LEASE_NAMESPACE", "a.b", "the namespace of the Leases, its own", id="no-namespace"),
         pytest.param(
             "ESO_NAMESPACES",
@@ -114,3 +133,24 @@ def test_the_old_name_for_one_namespace_still_counts(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("ESO_NAMESPACES", "shop,bank")
     with pytest.raises(InvalidSettings, match=r"^ESO_NAMESPACE: write nothing: it is the old name of ESO_NAMESPACES "):
         load(Settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "ip", "probe"),
+    [
+        pytest.param("10.0.0.1:443", "10.0.0.1", {"tcpSocket": {"port": 443}}, id="v4"),
+        pytest.param("[2001:db8::1]:53", "2001:db8::1", {"tcpSocket": {"port": 53}}, id="v6"),
+        pytest.param("http://10.0.0.1", "10.0.0.1", {"httpGet": {"port": 80, "path": "/"}}, id="url"),
+        pytest.param(
+            "https://[2001:db8::1]:8443/live?full=1",
+            "2001:db8::1",
+            {"httpGet": {"port": 8443, "path": "/live?full=1", "scheme": "HTTPS"}},
+            id="url-in-full",
+        ),
+    ],
+)
+def test_a_canary_is_an_address_and_how_to_ask_it(
+    monkeypatch: pytest.MonkeyPatch, text: str, ip: str, probe: dict[str, object]
+) -> None:
+    monkeypatch.setenv("ESO_CANARY", text)
+    assert load(Settings).canary_probe == (ip, Probe.model_validate(probe))

@@ -1,6 +1,7 @@
 """The sidecar as a whole, against the stand-in API server and real sockets on loopback."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -264,3 +265,107 @@ async def test_it_works_in_its_scope_alone(server: FakeApiServer) -> None:
                 await asyncio.sleep(0.01)
         assert states((server.get("ExternalService", "shop", "web") or {})["status"]) == {"127.0.0.2": UP}
     assert "status" not in (server.get("ExternalService", "till", "web") or {})
+
+
+class DeafableBackend:
+    """Accepts connections, or is deaf: its queue is full, and the kernel drops whatever else knocks."""
+
+    def __init__(self, ip: str) -> None:
+        self.listener = socket.create_server((ip, 0), backlog=0)
+        self.listener.setblocking(False)
+        self.port = int(self.listener.getsockname()[1])
+        self._fillers: list[socket.socket] = []
+        self._accepting: asyncio.Task[None] | None = None
+
+    def hear(self) -> None:
+        self._accepting = asyncio.create_task(self._accept())
+        for filler in self._fillers:
+            filler.close()
+
+    def close(self) -> None:
+        for filler in self._fillers:
+            filler.close()
+        self.listener.close()
+
+    async def deafen(self) -> None:
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(self.listener.getsockname())
+            self._fillers.append(filler)
+
+    async def _accept(self) -> None:
+        while True:
+            connection, _ = await asyncio.get_running_loop().sock_accept(self.listener)
+            connection.close()
+
+
+@asynccontextmanager
+async def fleet(server: FakeApiServer, sidecar: Sidecar) -> AsyncIterator[list[DeafableBackend]]:
+    """Two ExternalServices with three addresses, ready."""
+    backends = [DeafableBackend(f"127.0.2.{number}") for number in range(1, 4)]
+    try:
+        for number, one in enumerate(backends):
+            one.hear()
+            parent = external_service(one.port, one.listener.getsockname()[0])
+            parent["metadata"]["name"] = f"web-{number}"
+            server.create(parent)
+        await all_of(server, lambda status: status.get("ready") == "1/1")
+        assert sidecar.manager.guard.degraded is False
+        yield backends
+    finally:
+        for one in backends:
+            await one.deafen()
+            one.close()
+
+
+async def all_of(server: FakeApiServer, found: Callable[[Mapping[str, Any]], bool]) -> list[Mapping[str, Any]]:
+    """The statuses of the fleet as soon as each is as looked for."""
+    async with asyncio.timeout(2 * PATIENCE):
+        while True:
+            objects = [server.get("ExternalService", "shop", f"web-{number}") or {} for number in range(3)]
+            statuses: list[Mapping[str, Any]] = [one.get("status", {}) for one in objects]
+            if all(found(status) for status in statuses):
+                return statuses
+            await asyncio.sleep(0.01)
+
+
+def degraded(status: Mapping[str, Any]) -> tuple[str, str] | None:
+    found = [one for one in status.get("conditions", ()) if one["type"] == "ProberDegraded"]
+    return (found[0]["status"], found[0]["reason"]) if found else None
+
+
+async def test_a_prober_that_hears_nobody_suspects_itself(
+    server: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(server) as sidecar, fleet(server, sidecar) as backends:
+        for one in backends:
+            await one.deafen()
+        statuses = await all_of(server, lambda status: degraded(status) == ("True", "NobodyAnswers"))
+        assert {status["ready"] for status in statuses} == {"1/1"}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{sidecar.pages.port}", trust_env=False) as client:
+            page = (await client.get("/status")).json()
+            assert (page["guard"]["degraded"], page["guard"]["holdSeconds"]) == (True, 60)
+            assert (await client.get("/status.txt")).text.startswith("PROBER DEGRADED: since ")
+        for one in backends:
+            one.hear()
+        statuses = await all_of(server, lambda status: degraded(status) == ("False", "Answered"))
+        assert {status["ready"] for status in statuses} == {"1/1"}
+        assert {status["revision"] for status in statuses} == {3}, "one write as it began, one as it ended"
+    said = [record.getMessage() for record in caplog.records]
+    assert len([line for line in said if "suspects its own network" in line]) == 1
+    assert [line for line in said if "is not ready:" in line] == []
+
+
+async def test_a_silence_of_all_gets_through_when_its_time_is_up(server: FakeApiServer) -> None:
+    async with (
+        running(server, SETTINGS.model_copy(update={"outage_hold_seconds": 3})) as sidecar,
+        fleet(server, sidecar) as backends,
+    ):
+        for one in backends:
+            await one.deafen()
+        statuses = await all_of(server, lambda status: status["ready"] == "0/1")
+        assert {degraded(status) for status in statuses} == {("True", "NobodyAnswers")}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from probe_sidecar.events.note import LONGEST, Note, notes, prober_degraded
+from probe_sidecar.events.note import LONGEST, Note, notes
 
 STATES = {
     "up": (True, "ProbeSucceeded", "HTTP 200"),
@@ -125,7 +125,7 @@ def test_one_endless_message_leaves_room_for_a_number() -> None:
         pytest.param(
             [],
             [("ProbesDelayed", "True", "NoPlaceLeft", "all places are taken")],
-            [Note("ProberDegraded", "Probing", "all places are taken", warning=True)],
+            [Note("ProbesDelayed", "Probing", "all places are taken", warning=True)],
             id="prober at its limit",
         ),
         pytest.param(
@@ -137,7 +137,7 @@ def test_one_endless_message_leaves_room_for_a_number() -> None:
         pytest.param(
             [("ProbesDelayed", "True", "NoPlaceLeft", "m")],
             [("ProbesDelayed", "False", "ProbesInTime", "m")],
-            [Note("ProberRecovered", "Probing", "probes are made when they are due again")],
+            [Note("ProbesInTime", "Probing", "probes are made when they are due again")],
             id="prober well again",
         ),
         pytest.param(
@@ -145,6 +145,18 @@ def test_one_endless_message_leaves_room_for_a_number() -> None:
             [("ProbesDelayed", "False", "ProbesInTime", "m")],
             [],
             id="well as before",
+        ),
+        pytest.param(
+            [],
+            [("ProberDegraded", "True", "NobodyAnswers", "nobody answers")],
+            [Note("ProberDegraded", "Probing", "nobody answers", warning=True)],
+            id="the prober suspects itself",
+        ),
+        pytest.param(
+            [("ProberDegraded", "True", "NobodyAnswers", "nobody answers")],
+            [("ProberDegraded", "False", "Answered", "m")],
+            [Note("ProberDegradedEnded", "Probing", "the prober hears from addresses again")],
+            id="and no longer",
         ),
     ],
 )
@@ -160,5 +172,5 @@ def test_odd_statuses_say_nothing(odd: object) -> None:
 
 
 def test_long_words_are_cut() -> None:
-    note = prober_degraded("x" * 5_000)
+    (note,) = notes({}, status(("ProberDegraded", "True", "NobodyAnswers", "x" * 5_000)))
     assert (note.reason, note.warning, len(note.text), note.text[-5:]) == ("ProberDegraded", True, LONGEST, "x ...")

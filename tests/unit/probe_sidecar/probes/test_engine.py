@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import resource
 import signal
 import socket
@@ -15,12 +16,13 @@ import pytest
 import uvloop
 
 from app.api.core import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
-from probe_sidecar.probes.engine import MAX_TRIES, ProbeEngine, ProbeHandle, default_limit
+from probe_sidecar.probes.engine import MAX_TRIES, ProbeEngine, ProbeHandle, default_limit, network_outcome
 from probe_sidecar.probes.exchange import Exchange, Hop
 from probe_sidecar.probes.frames import PING, SETTINGS, frame
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.poller import LoopPoller
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from tests.e2e.namespace import NamespacesMissing, require, sealed
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.servers import (
     Script,
@@ -148,7 +150,42 @@ async def test_line_19_grpc_refused_at_once(judge: Judge, closed_port: int) -> N
 
 @pytest.mark.parametrize("make", [http, tcp, grpc])
 async def test_line_16_a_black_hole_times_out(judge: Judge, deaf_port: int, make: Callable[..., PreparedProbe]) -> None:
-    assert await judge(make(deaf_port, timeout=0.2)) == failure("timed out after 0.2 s (connecting)")
+    outcome = await judge(make(deaf_port, timeout=0.2))
+    assert outcome == Outcome(Result.FAILURE, "timed out after 0.2 s (connecting)", silent=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "silent"),
+    [
+        pytest.param(errno.ECONNREFUSED, False, id="refused"),
+        pytest.param(errno.ECONNRESET, False, id="reset"),
+        pytest.param(errno.EHOSTUNREACH, True, id="no-route-to-host"),
+        pytest.param(errno.ENETUNREACH, True, id="network-unreachable"),
+        pytest.param(errno.ETIMEDOUT, True, id="given-up-by-the-kernel"),
+        pytest.param(errno.ENETDOWN, True, id="our-interface-is-down"),
+    ],
+)
+def test_only_what_the_other_side_does_is_an_answer(code: int, silent: bool) -> None:
+    outcome = network_outcome(code)
+    assert (outcome.result, outcome.silent) == (Result.FAILURE, silent)
+
+
+@pytest.mark.parametrize("ip", ["192.0.2.1", "2001:db8::1"])
+async def test_an_address_without_a_route_is_silent(engine: ProbeEngine, ip: str) -> None:
+    """In a network namespace that has no route; nothing is sent."""
+    try:
+        require()
+    except NamespacesMissing as why:
+        pytest.skip(str(why))
+    with sealed():
+        outcomes, _ = counted(engine, http(80, ip=ip))
+    await until(lambda: bool(outcomes))
+    assert outcomes == [Outcome(Result.FAILURE, "network is unreachable", silent=True)]
+
+
+async def test_whoever_accepts_a_connection_is_not_silent(judge: Judge, serve: Serve) -> None:
+    server = serve(silent)
+    assert await judge(http(server.port, timeout=0.2)) == failure("timed out after 0.2 s (waiting for the response)")
 
 
 @pytest.mark.parametrize(

@@ -313,6 +313,26 @@ def test_a_replica_whose_clock_is_behind_has_nothing_to_write(probed: bool) -> N
     assert desired_status(parent(ahead), wish, taken_over, POLICY, T0) == ahead
 
 
+def test_a_prober_that_doubts_itself_says_so_and_when_that_ended() -> None:
+    verdicts = results(up(A), down(B))
+    doubting = desired_status(parent(ONE_OF_TWO), spec(A, B), verdicts, POLICY, T1, doubt="nobody answers")
+    degraded = condition("ProberDegraded", "True", "NobodyAnswers", "nobody answers", T1)
+    assert doubting == ONE_OF_TWO | {"revision": 2, "conditions": [*ONE_OF_TWO["conditions"], degraded]}
+    again = desired_status(parent(doubting), spec(A, B), verdicts, POLICY, T2, doubt="nobody answers")
+    assert again == doubting
+    over = desired_status(parent(doubting), spec(A, B), verdicts, POLICY, T2)
+    answered = condition("ProberDegraded", "False", "Answered", "the prober hears from addresses that it probes", T2)
+    assert over == ONE_OF_TWO | {"revision": 3, "conditions": [*ONE_OF_TWO["conditions"], answered]}
+    assert desired_status(parent(over), spec(A, B), verdicts, POLICY, T2) == over
+
+
+def test_what_is_not_probed_is_not_told_of_the_probers_doubts() -> None:
+    unprobed = spec(A, readinessProbe=None)
+    assert desired_status(parent(), unprobed, {}, POLICY, T1, doubt="nobody answers") == desired_status(
+        parent(), unprobed, {}, POLICY, T1
+    )
+
+
 def test_draining_and_bringing_back_moves_the_time_once_each() -> None:
     verdicts = results(up(A, T0))
     ready = desired_status(parent(), spec(A), verdicts, POLICY, T0)

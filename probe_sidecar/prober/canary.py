@@ -1,0 +1,47 @@
+"""An address of the operator's choice that is asked twice a second, and tells by any answer that our network lives."""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from app.api.core import Probe
+from probe_sidecar.probes.engine import ProbeHandle
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.prepare import PreparedProbe, prepare
+
+PERIOD: Final = 0.5
+"""Seconds. Between any two probes of an address, a second apart at least, it is thus asked and heard once."""
+
+
+class Starter(Protocol):
+    """What it needs of the probe engine."""
+
+    def start(self, probe: PreparedProbe, done: Callable[[Outcome, float], None]) -> ProbeHandle:
+        """Begin one probe."""
+        ...
+
+
+class Canary:
+    """`answers` is whether the latest probe of it was answered, None before the first has ended; `said` is by what."""
+
+    def __init__(self, probe: Probe, ip: str, dial: str, now: float) -> None:
+        self.ip = ip
+        self.answers: bool | None = None
+        self.said = ""
+        self.due = now
+        self._prepared = prepare(probe, ip, dial)
+        self._running = False
+
+    def tick(self, engine: Starter, now: float, heard: Callable[[Outcome, float], None]) -> None:
+        """Ask if it is time, one question after the other; `heard` is told what came of it."""
+        if now < self.due:
+            return
+        self.due = now + PERIOD
+        if not self._running:
+            self._running = True
+            engine.start(self._prepared, lambda outcome, seconds: self._done(outcome, seconds, heard))
+
+    def _done(self, outcome: Outcome, seconds: float, heard: Callable[[Outcome, float], None]) -> None:
+        self._running = False
+        if outcome.result is not Result.UNKNOWN:
+            self.answers, self.said = not outcome.silent, outcome.message
+        heard(outcome, seconds)

@@ -1,0 +1,512 @@
+"""The guard by itself, and the manager with it in a network whose time is virtual: cut, healed, dead, refusing."""
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from app.api.policy import AddressPolicy
+from app.api.v1alpha1 import AddressStatus, ExternalService
+from probe_sidecar.prober.canary import PERIOD, Canary
+from probe_sidecar.prober.manager import ProberManager
+from probe_sidecar.prober.outage import TELLING_SECONDS, OutageGuard, Silence
+from probe_sidecar.prober.results import Results
+from probe_sidecar.prober.target import Target
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.settings import Settings
+
+OK = Outcome(Result.SUCCESS, "connected")
+REFUSED = Outcome(Result.FAILURE, "connection refused")
+HOLD, ROUND_TRIP, START = 60.0, 0.002, 1_000.0
+
+
+@dataclass(eq=False)
+class Address:
+    """All that the guard knows of one."""
+
+    silence: Silence | None = None
+
+
+def silent(first: float, last: float, heard: float = -1.0) -> tuple[Address, Silence]:
+    silence = Silence(first, last, heard)
+    return Address(silence), silence
+
+
+# The guard
+
+
+@pytest.mark.parametrize(
+    ("silence", "heard_at", "admitted"),
+    [
+        pytest.param(Silence(10, 10), 5, False, id="first-nobody-since"),
+        pytest.param(Silence(10, 10), 10, True, id="first-somebody-since"),
+        pytest.param(Silence(10, 30, heard=9), 40, False, id="repeated-nobody-between"),
+        pytest.param(Silence(10, 30, heard=20), 20, False, id="repeated-nobody-since"),
+        pytest.param(Silence(10, 30, heard=20), 30, True, id="repeated-proven-on-both-sides"),
+    ],
+)
+def test_a_verdict_needs_somebody_else_to_be_heard(silence: Silence, heard_at: float, admitted: bool) -> None:
+    guard: OutageGuard[Address] = OutageGuard(HOLD)
+    guard.hear(heard_at, heard_at)
+    assert guard.admits(Address(silence), silence, 41) is admitted
+    assert guard.held == (not admitted)
+
+
+def test_without_a_hold_every_silence_is_believed() -> None:
+    guard: OutageGuard[Address] = OutageGuard(0)
+    assert guard.admits(*silent(10, 30), 31)
+    assert (guard.held, guard.doubt) == (0, None)
+
+
+def test_a_doubt_is_told_after_a_moment_and_each_verdict_is_held_for_its_own_time() -> None:
+    guard: OutageGuard[Address] = OutageGuard(HOLD)
+    (one, first), (two, second) = silent(10, 20), silent(12, 22)
+    assert not guard.admits(one, first, 21)
+    assert not guard.admits(two, second, 23)
+    assert (guard.degraded, guard.next_due()) == (False, 21 + TELLING_SECONDS)
+    assert list(guard.elapse(23)) == []
+    assert (guard.degraded, guard.next_due()) == (True, 81)
+    assert list(guard.elapse(81)) == [one]
+    assert list(guard.elapse(83)) == [two]
+    assert (guard.degraded, guard.held, guard.begun, guard.seconds(121)) == (True, 0, 1, 100)
+
+
+def test_an_answer_ends_the_doubt_and_what_is_held_waits_for_its_own_next_probe() -> None:
+    guard: OutageGuard[Address] = OutageGuard(HOLD)
+    one, silence = silent(10, 20)
+    assert not guard.admits(one, silence, 21)
+    guard.elapse(23)
+    assert list(guard.hear(50, 51)) == []
+    assert (guard.degraded, guard.held, guard.seconds(99)) == (False, 1, 30)
+    assert list(guard.elapse(999)) == []  # its time is up, but the silence of an outage proves nothing
+    one.silence = Silence(10, 60, heard=50)
+    assert not guard.admits(one, one.silence, 61)  # nobody since
+    assert list(guard.hear(60.5, 61)) == [one]
+    assert guard.held == 0
+
+
+def test_an_answer_to_what_was_asked_before_the_doubt_does_not_end_it() -> None:
+    guard: OutageGuard[Address] = OutageGuard(HOLD)
+    assert not guard.admits(*silent(10, 20), 21)
+    guard.elapse(23)
+    guard.hear(19, 30)
+    assert guard.degraded
+
+
+def test_a_first_silence_that_was_held_is_not_proven_by_the_healing() -> None:
+    """failureThreshold 1: the whole fleet is held after one probe, and must not be published by the first answer."""
+    guard: OutageGuard[Address] = OutageGuard(HOLD)
+    one, silence = silent(20, 20)
+    assert not guard.admits(one, silence, 21)
+    assert list(guard.hear(25, 25)) == []
+    assert guard.held == 1
+    one.silence = Silence(20, 30, heard=25)
+    guard.hear(30, 30)
+    assert guard.admits(one, one.silence, 31)
+
+
+def test_it_is_forgotten_when_it_answers_itself() -> None:
+    guard: OutageGuard[Address] = OutageGuard(HOLD)
+    one, silence = silent(10, 20)
+    guard.admits(one, silence, 21)
+    guard.forget(one)
+    assert (guard.held, list(guard.elapse(999))) == (0, [])
+
+
+# The manager with a guard, in a network
+
+
+@dataclass
+class Network:
+    """Virtual time, addresses, and an engine that probes them. An address answers, refuses, or is silent."""
+
+    cuts: list[tuple[float, float]] = field(default_factory=list)
+    dead: dict[str, float] = field(default_factory=dict)  # since when it is silent
+    refusing: dict[str, float] = field(default_factory=dict)
+    now: float = START
+    probes: list[tuple[float, str]] = field(default_factory=list)
+    _events: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    _order: Any = field(default_factory=itertools.count)
+
+    def start(self, probe: Any, done: Callable[[Outcome, float], None]) -> Any:
+        ip, began = probe.hop.address[0], self.now
+        self.probes.append((began, ip))
+        silent = self._down(began) or self._down(began + ROUND_TRIP) or began >= self.dead.get(ip, float("inf"))
+        outcome, seconds = OK, ROUND_TRIP
+        if silent:
+            said = f"timed out after {probe.timeout:g} s (connecting)"
+            outcome, seconds = Outcome(Result.FAILURE, said, silent=True), probe.timeout
+        elif began >= self.refusing.get(ip, float("inf")):
+            outcome = REFUSED
+        handle = [True]
+        self._at(began + seconds, lambda: done(outcome, seconds) if handle[0] else None)
+        return handle
+
+    def cancel(self, handle: Any) -> None:
+        handle[0] = False
+
+    def waited(self, handle: Any) -> float:
+        del handle  # every probe has its place at once
+        return 0.0
+
+    def run(self, manager: ProberManager, seconds: float) -> None:
+        end = self.now + seconds
+        while True:
+            due = manager.next_due()
+            event = self._events[0][0] if self._events else float("inf")
+            upcoming = min(event, float("inf") if due is None else due)
+            if upcoming > end:
+                break
+            self.now = max(self.now, upcoming)
+            if event <= self.now:
+                heapq.heappop(self._events)[2]()
+            else:
+                manager.tick()
+        self.now = end
+
+    def _at(self, when: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (when, next(self._order), what))
+
+    def _down(self, when: float) -> bool:
+        return any(begin <= when < end for begin, end in self.cuts)
+
+
+class World:
+    """A manager in a network, and every transition with its time."""
+
+    def __init__(self, *, hold: float = HOLD, canary: str = "", phase: float = 0.3) -> None:
+        self.network = Network()
+        self.told: list[tuple[float, bool]] = []
+        self.turned: list[tuple[float, str, bool]] = []
+        results = Results()
+        guard: OutageGuard[Target] = OutageGuard(hold)
+        named = Settings(canary=canary).canary_probe
+        self.manager = ProberManager(
+            self.network,
+            results,
+            clock=lambda: self.network.now,
+            now=lambda: "2026-01-01T00:00:00Z",
+            policy=AddressPolicy(),
+            phase=phase,
+            guard=guard,
+            canary=Canary(named[1], named[0], named[0], START) if named else None,
+            on_doubt=lambda: self.told.append((self.network.now, guard.degraded)),
+        )
+        self._ready: dict[tuple[str, str], bool] = {}
+        results.listen(lambda uid: self._note(uid, results.get(uid)))
+
+    def apply(self, name: str, ips: Iterable[str], *, known_ready: bool = False, **probe: Any) -> None:
+        usual = {"tcpSocket": {"port": 80}, "periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3}
+        fields = {"reason": "ProbeSucceeded", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        known = {ip: AddressStatus.model_validate({"ip": ip, "ready": True, **fields}) for ip in ips}
+        parent = ExternalService.model_validate(
+            {
+                "apiVersion": "eso.crowdfox.com/v1alpha1",
+                "kind": "ExternalService",
+                "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}"},
+                "spec": {"port": 80, "ips": list(known), "readinessProbe": usual | probe},
+            }
+        )
+        self.manager.apply(parent, known if known_ready else {}, spread_starts=known_ready)
+
+    def run(self, seconds: float) -> None:
+        self.network.run(self.manager, seconds)
+
+    def cut(self, seconds: float) -> None:
+        """From now on."""
+        self.network.cuts.append((self.network.now, self.network.now + seconds))
+
+    def left(self) -> dict[str, float]:
+        """When each address that is not ready now has become so, from the start of the network's clock."""
+        last = {ip: (at, ready) for at, ip, ready in self.turned}
+        return {ip: at for ip, (at, ready) in last.items() if not ready}
+
+    def losses(self) -> list[tuple[float, str]]:
+        """Every turn from ready to not ready."""
+        return [(at, ip) for at, ip, ready in self.turned if not ready]
+
+    def turned_not_ready(self, since: float) -> list[tuple[str, float]]:
+        return [(ip, at) for at, ip in self.losses() if at >= since]
+
+    def _note(self, uid: str, states: Mapping[str, AddressStatus]) -> None:
+        for ip, state in states.items():
+            if self._ready.get((uid, ip), False) is not state.ready:
+                self._ready[uid, ip] = state.ready
+                self.turned.append((self.network.now, ip, state.ready))
+
+
+def fleet(**more: Any) -> World:
+    """Two ExternalServices with four addresses, all ready."""
+    world = World(**more)
+    world.apply("web", ["10.0.0.1", "10.0.0.2"])
+    world.apply("api", ["10.0.0.3", "10.0.0.4"], periodSeconds=60, failureThreshold=2)
+    world.run(200)
+    assert world.left() == {}
+    return world
+
+
+FLEET = {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"}
+
+
+def test_a_cut_of_our_own_flips_nothing_and_is_told_once() -> None:
+    world = fleet()
+    cut = world.network.now
+    world.cut(50)
+    world.run(400)
+    assert world.losses() == []
+    begun, ended = world.told
+    assert (begun[1], ended[1]) == (True, False)
+    assert 20 < begun[0] - cut <= 30 + 1 + TELLING_SECONDS
+    assert 50 <= ended[0] - cut <= 60 + ROUND_TRIP
+    assert world.manager.degraded_seconds() == pytest.approx(ended[0] - begun[0] + TELLING_SECONDS)
+
+
+def test_the_long_period_of_others_does_not_open_a_gap() -> None:
+    """The slow ones would be probed long after the fast ones have failed: they are asked out of turn instead."""
+    world = fleet()
+    world.run(3)
+    cut = world.network.now
+    world.cut(45)
+    world.run(45)
+    assert world.losses() == []
+    out_of_turn = [ip for at, ip in world.network.probes if at >= cut and ip in ("10.0.0.3", "10.0.0.4")]
+    assert len(out_of_turn) >= 2
+    assert world.told[0][1] is True
+
+
+def test_a_true_total_silence_gets_through_after_the_hold() -> None:
+    world = fleet()
+    began = world.network.now
+    world.network.dead = dict.fromkeys(FLEET, began)
+    world.run(400)
+    left = world.left()
+    assert set(left) == FLEET
+    usual = {"10.0.0.1": 31, "10.0.0.2": 31, "10.0.0.3": 121, "10.0.0.4": 121}
+    assert {ip: at - began for ip, at in left.items() if not HOLD < at - began <= usual[ip] + HOLD} == {}
+    assert [told for _, told in world.told] == [True]
+    assert world.manager.guard.held == 0
+
+
+def test_a_total_outage_by_refusals_gets_through_at_once() -> None:
+    world = fleet()
+    began = world.network.now
+    world.network.refusing = dict.fromkeys(FLEET, began)
+    world.run(200)
+    left = world.left()
+    usual = {"10.0.0.1": 30, "10.0.0.2": 30, "10.0.0.3": 120, "10.0.0.4": 120}
+    assert {ip: at - began for ip, at in left.items() if at - began > usual[ip] + ROUND_TRIP} == {}
+    assert set(left) == FLEET
+    assert world.told == []
+
+
+def test_the_guard_can_be_left_out() -> None:
+    world = fleet(hold=0)
+    began = world.network.now
+    world.network.dead = dict.fromkeys(FLEET, began)
+    world.run(130)
+    assert set(world.left()) == FLEET
+    assert world.told == []
+
+
+def test_one_that_dies_alone_leaves_at_the_usual_bound_and_nobody_is_asked() -> None:
+    world = World()
+    world.apply("web", [f"10.0.0.{number}" for number in range(1, 101)], known_ready=True)
+    world.apply("api", ["10.0.1.1"])
+    world.run(100)
+    began = world.network.now
+    world.network.dead = {"10.0.0.7": began}
+    world.run(100)
+    assert {ip: 20 < at - began <= 31 for ip, at in world.left().items()} == {"10.0.0.7": True}
+    starts = sorted((ip, at) for at, ip in world.network.probes)
+    assert min(later - at for (ip, at), (same, later) in itertools.pairwise(starts) if ip == same) == pytest.approx(10)
+    assert world.told == []
+
+
+def test_with_few_and_slow_neighbours_it_leaves_at_the_usual_bound_too() -> None:
+    """They are asked when its silence begins and when it is to be believed."""
+    world = fleet()
+    world.run(7)
+    began = world.network.now
+    world.network.dead = dict.fromkeys(["10.0.0.1", "10.0.0.2"], began)
+    world.run(200)
+    assert {ip: 20 < at - began <= 31.1 for ip, at in world.left().items()} == {"10.0.0.1": True, "10.0.0.2": True}
+    assert world.told == []
+
+
+def test_who_is_dead_when_the_network_heals_is_published_then() -> None:
+    world = fleet()
+    world.cut(50)
+    healed = world.network.now + 50
+    world.network.dead = {"10.0.0.2": world.network.now}
+    world.run(400)
+    assert [ip for _, ip in world.losses()] == ["10.0.0.2"]
+    assert healed < world.left()["10.0.0.2"] <= healed + 10 + 10 + 1.1
+    assert [told for _, told in world.told] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("names", "each"),
+    [pytest.param(("web",), 5, id="one-service"), pytest.param(("web", "api"), 1, id="two-addresses")],
+)
+def test_with_too_few_to_compare_silence_is_believed(names: tuple[str, ...], each: int) -> None:
+    world = World()
+    addresses = itertools.count(1)
+    for name in names:
+        world.apply(name, [f"10.0.0.{next(addresses)}" for _ in range(each)])
+    world.run(100)
+    world.cut(40)
+    world.run(40)
+    assert len(world.losses()) == len(names) * each
+
+
+def test_a_canary_lets_even_one_address_be_guarded() -> None:
+    world = World(canary="10.9.9.9:53")
+    world.apply("web", ["10.0.0.1"])
+    world.run(100)
+    world.cut(50)
+    world.run(200)
+    assert world.losses() == []
+    assert [told for _, told in world.told] == [True, False]
+
+
+@pytest.mark.parametrize("threshold", [1, 2, 3])
+@pytest.mark.parametrize("period", [1, 10])
+def test_a_canary_that_answers_leaves_nothing_to_hold(threshold: int, period: int) -> None:
+    world = World(canary="http://10.9.9.9/healthz")
+    world.apply("web", FLEET, periodSeconds=period, failureThreshold=threshold)
+    world.run(100)
+    began = world.network.now
+    world.network.dead = dict.fromkeys(FLEET, began)
+    world.run(200)
+    assert set(world.left()) == FLEET
+    assert max(world.left().values()) - began <= period * threshold + 1 + ROUND_TRIP
+    assert world.told == []
+
+
+def test_the_canary_is_asked_twice_a_second() -> None:
+    world = World(canary="10.9.9.9:53")
+    world.run(10)
+    asked = [at for at, ip in world.network.probes if ip == "10.9.9.9"]
+    assert {round(later - earlier, 6) for earlier, later in itertools.pairwise(asked)} == {PERIOD}
+    assert world.manager.canary is not None
+    assert (world.manager.canary.answers, world.manager.canary.said) == (True, "connected")
+    world.cut(100)
+    world.run(10)
+    assert world.manager.canary.answers is False
+
+
+def test_what_is_taken_over_amid_an_outage_is_held_for_its_own_time() -> None:
+    world = fleet()
+    world.cut(400)
+    world.run(240)
+    assert set(world.left()) == FLEET, "our own share has been believed to be dead"
+    taken = world.network.now
+    world.apply("gained", ["10.0.0.5", "10.0.0.6"], known_ready=True)
+    world.run(20 + HOLD)
+    assert set(world.left()) == FLEET
+    world.run(200)
+    assert all(at - taken > 20 + HOLD for ip, at in world.turned_not_ready(taken))
+    assert {ip for ip, _ in world.turned_not_ready(taken)} == {"10.0.0.5", "10.0.0.6"}
+
+
+def test_an_address_that_never_was_ready_is_told_as_failed_at_once() -> None:
+    world = World()
+    world.network.dead = dict.fromkeys(FLEET, 0.0)
+    world.apply("web", ["10.0.0.1", "10.0.0.2"])
+    world.apply("api", ["10.0.0.3", "10.0.0.4"])
+    world.run(25)
+    reasons = {target.state.reason for target in world.manager.targets()}
+    assert (reasons, world.told, world.manager.guard.held) == ({"ProbeFailed"}, [], 0)
+
+
+def test_when_nothing_is_left_to_probe_nothing_is_suspected() -> None:
+    world = fleet()
+    world.cut(1_000)
+    world.run(40)
+    assert [told for _, told in world.told] == [True]
+    world.manager.release("uid-web")
+    world.manager.release("uid-api")
+    assert [told for _, told in world.told] == [True, False]
+    assert world.manager.guard.held == 0
+
+
+PROBES = st.fixed_dictionaries(
+    {
+        "periodSeconds": st.integers(1, 60),
+        "failureThreshold": st.integers(2, 4),
+        "timeoutSeconds": st.integers(1, 5),
+        "successThreshold": st.integers(1, 2),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    probes=st.lists(PROBES, min_size=2, max_size=4),
+    each=st.integers(2, 3),
+    settled=st.floats(200, 300),
+    length=st.floats(0.01, HOLD),
+    phase=st.floats(0, 0.99),
+)
+@example(  # a cut that ends amid the probe by which the verdict falls
+    probes=[{"periodSeconds": 10, "failureThreshold": 2, "timeoutSeconds": 1, "successThreshold": 1}] * 2,
+    each=3,
+    settled=205.0,
+    length=12.5,
+    phase=0.1,
+)
+@example(  # it heals while an address is probed, and another is heard as its next probe runs
+    probes=[
+        {"periodSeconds": 1, "failureThreshold": 2, "timeoutSeconds": 1, "successThreshold": 1},
+        {"periodSeconds": 2, "failureThreshold": 2, "timeoutSeconds": 2, "successThreshold": 1},
+    ],
+    each=2,
+    settled=200.0,
+    length=3.0,
+    phase=0.0,
+)
+def test_no_cut_that_is_shorter_than_the_hold_flips_anything(
+    probes: list[dict[str, int]], each: int, settled: float, length: float, phase: float
+) -> None:
+    world = World(phase=phase)
+    for number, probe in enumerate(probes):
+        world.apply(
+            f"web-{number}", [f"10.0.{number}.{last}" for last in range(1, each + 1)], known_ready=True, **probe
+        )
+    world.run(settled)
+    world.cut(length)
+    world.run(400)
+    assert world.losses() == []
+    assert world.manager.guard.held == 0
+    assert not world.manager.guard.degraded
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    probes=st.lists(PROBES, min_size=2, max_size=4),
+    each=st.integers(2, 3),
+    settled=st.floats(200, 300),
+    hold=st.integers(0, 90),
+)
+def test_a_true_silence_gets_through_within_the_stated_time(
+    probes: list[dict[str, int]], each: int, settled: float, hold: int
+) -> None:
+    world = World(hold=hold)
+    bounds: dict[str, int] = {}
+    for number, probe in enumerate(probes):
+        ips = [f"10.0.{number}.{last}" for last in range(1, each + 1)]
+        world.apply(f"web-{number}", ips, known_ready=True, **probe)
+        usual = probe["periodSeconds"] * probe["failureThreshold"] + probe["failureThreshold"] * probe["timeoutSeconds"]
+        bounds |= dict.fromkeys(ips, usual + hold)
+    world.run(settled)
+    began = world.network.now
+    world.network.dead = dict.fromkeys(bounds, began)
+    world.run(400)
+    left = world.left()
+    assert set(left) == set(bounds)
+    assert {ip: at - began for ip, at in left.items() if at - began > bounds[ip]} == {}
