@@ -162,8 +162,9 @@ class ProbeEngine:
         handle.started = monotonic()
         if probe.hop is None:
             self._loop.call_soon(self._deliver, handle, probe.refusal or _fault("nothing to probe"))
-        elif len(self._flights) >= self._limit:
+        elif self._waiting or len(self._flights) >= self._limit:
             self._delay(handle)
+            self._refill()  # first come, first served: also if a place was free for a moment
         else:
             self._launch(handle, probe.hop)
         return handle

@@ -118,6 +118,36 @@ async def test_a_restart_flips_nothing_and_writes_nothing(server: FakeApiServer)
     assert (server.get("ExternalService", "shop", "web") or {})["status"] == before
 
 
+async def test_a_prober_at_its_limit_says_so_and_the_next_owner_says_nothing_else(server: FakeApiServer) -> None:
+    """One place, and three addresses that never answer; the one after it has places enough, and writes nothing."""
+
+    def late(status: Mapping[str, Any]) -> bool:
+        conditions = {one["type"]: (one["status"], one["reason"]) for one in status.get("conditions", ())}
+        return conditions.get("ProbesDelayed") == ("True", "NoPlaceLeft")
+
+    ips = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
+    with socket.create_server(("0.0.0.0", 0), backlog=50) as silent:  # the kernel accepts, and nobody answers
+        port = silent.getsockname()[1]
+        probe = {"httpGet": {"port": port}, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1}
+        async with running(server, SETTINGS.model_copy(update={"concurrent_probes": 1})) as limited:
+            server.create(external_service(port, *ips, readinessProbe=probe))
+            await until(server, late)
+            await until(server, lambda status: [one["reason"] for one in status["addresses"]] == ["ProbeFailed"] * 3)
+            assert len(limited.delays) == 1
+        before = server.get("ExternalService", "shop", "web")
+        async with running(server) as sidecar:
+            await sidecar_knows(sidecar, 3)
+            assert len(sidecar.delays) == 1
+        assert server.get("ExternalService", "shop", "web") == before
+
+
+async def sidecar_knows(sidecar: Sidecar, addresses: int) -> None:
+    """Until so many have failed twice by this process."""
+    async with asyncio.timeout(PATIENCE):
+        while sum(target.failures >= 2 for target in sidecar.manager.targets()) < addresses:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_status_that_somebody_overwrites_is_written_again(server: FakeApiServer) -> None:
     server.knobs.guard = False
     async with backend("127.0.0.2") as port, running(server):

@@ -562,6 +562,25 @@ async def test_waiting_for_a_place_does_not_count_against_the_timeout(serve: Ser
     assert outcomes == [SUCCESS]
 
 
+async def test_who_is_started_again_from_its_own_end_waits_behind_those_who_wait(serve: Serve) -> None:
+    """Else one slow address, whose next probe is due already, would keep the place for ever."""
+    slow, fast = serve(silent), serve(says(OK))
+    engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
+    ends: list[str] = []
+
+    def again(_outcome: Outcome, _seconds: float) -> None:
+        ends.append("slow")
+        if len(ends) < 5:
+            engine.start(http(slow.port, timeout=0.05), again)
+
+    engine.start(http(slow.port, timeout=0.05), again)
+    for _ in range(2):
+        engine.start(http(fast.port), lambda *_: ends.append("fast"))
+    await until(lambda: len(ends) >= 4)
+    engine.close()
+    assert ends[:4] == ["slow", "fast", "fast", "slow"]
+
+
 async def test_how_long_a_probe_waits_for_a_place_is_known(serve: Serve) -> None:
     server = serve(silent)
     engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
