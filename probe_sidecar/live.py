@@ -5,7 +5,7 @@ here and never written into the status of an ExternalService (design R3).
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tabulate import tabulate
@@ -18,7 +18,7 @@ MOST_LINES = 1_000
 """Of the table: laying out more would keep the probes waiting. The JSON has them all."""
 
 FORMATS = ("json", "text")
-FILTERS = ("namespace", "name", "ip")
+FILTERS = ("namespace", "name", "ip", "hostname")
 
 HEADERS = ("NAMESPACE", "NAME", "IP", "READY", "REASON", "RUN", "LAST", "SECONDS", "AGE", "NEXT")
 
@@ -26,7 +26,8 @@ HEADERS = ("NAMESPACE", "NAME", "IP", "READY", "REASON", "RUN", "LAST", "SECONDS
 class Row(NamedTuple):
     """One address of one ExternalService; `target` is None where it is not probed.
 
-    `reason` is NoProbe, Denied or Disabled, or None where the probe alone decides.
+    `reason` is NoProbe, Denied or Disabled, or None where the probe alone decides. `hostname` is what it is resolved
+    from, if it is.
     """
 
     namespace: str
@@ -34,13 +35,25 @@ class Row(NamedTuple):
     ip: str
     target: Target | None
     reason: Reason | None
+    hostname: str = ""
 
 
-def rows(parents: Iterable[ExternalService], targets: Iterable[Target], policy: AddressPolicy) -> list[Row]:
-    """Every address of `parents`: by namespace and name, then in the order of the spec."""
+Names = Callable[[str], Mapping[str, str]]
+"""uid -> address -> name, of the addresses that are resolved."""
+
+
+def no_names(_uid: str) -> Mapping[str, str]:
+    """Nothing is resolved."""
+    return {}
+
+
+def rows(
+    parents: Iterable[ExternalService], targets: Iterable[Target], policy: AddressPolicy, names: Names = no_names
+) -> list[Row]:
+    """Every address of `parents`: by namespace and name, then as in the status."""
     probed = {(target.uid, target.ip): target for target in targets}
     ordered = sorted(parents, key=lambda parent: (parent.metadata.namespace, parent.metadata.name))
-    return [row for parent in ordered for row in _rows(parent, probed, policy)]
+    return [row for parent in ordered for row in _rows(parent, probed, policy, names(parent.metadata.uid))]
 
 
 def status_page(
@@ -61,11 +74,16 @@ def status_page(
     return 200, json.dumps(document, indent=2) + "\n", "application/json"
 
 
-def _rows(parent: ExternalService, probed: Mapping[tuple[str, str], Target], policy: AddressPolicy) -> Iterator[Row]:
+def _rows(
+    parent: ExternalService,
+    probed: Mapping[tuple[str, str], Target],
+    policy: AddressPolicy,
+    names: Mapping[str, str],
+) -> Iterator[Row]:
     metadata, spec = parent.metadata, parent.spec
-    for ip in dict.fromkeys(spec.ips):
+    for ip in dict.fromkeys((*spec.ips, *names)):
         target = probed.get((metadata.uid, ip))
-        yield Row(metadata.namespace, metadata.name, ip, target, _reason(spec, ip, policy))
+        yield Row(metadata.namespace, metadata.name, ip, target, _reason(spec, ip, policy), names.get(ip, ""))
 
 
 def _reason(spec: ExternalServiceSpec, ip: str, policy: AddressPolicy) -> Reason | None:
@@ -87,6 +105,8 @@ def _bad(query: Mapping[str, str]) -> str | None:
 
 def _json(row: Row, now: float) -> dict[str, Any]:
     entry: dict[str, Any] = {"namespace": row.namespace, "name": row.name, "ip": row.ip}
+    if row.hostname:
+        entry["hostname"] = row.hostname
     target = row.target
     if target is None:
         return {**entry, "ready": row.reason == "NoProbe", "reason": row.reason or "Pending"}
@@ -130,7 +150,9 @@ def _warning(process: Mapping[str, Any]) -> str:
 def _table(shown: list[Row], now: float) -> str:
     if not shown:
         return "no addresses\n"
-    lines = tabulate([_cells(row, now) for row in shown[:MOST_LINES]], HEADERS, tablefmt="plain", disable_numparse=True)
+    named = any(row.hostname for row in shown)
+    cells = [(*_cells(row, now), row.hostname) if named else _cells(row, now) for row in shown[:MOST_LINES]]
+    lines = tabulate(cells, (*HEADERS, "HOSTNAME") if named else HEADERS, tablefmt="plain", disable_numparse=True)
     if len(shown) > MOST_LINES:
         lines += f"\n... and {len(shown) - MOST_LINES} more: narrow it with ?namespace=, &name=, &ip=, or ask for json"
     return lines + "\n"

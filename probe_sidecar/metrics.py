@@ -19,6 +19,8 @@ from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.membership.alone import Alone
 from probe_sidecar.membership.replica import Replica
+from probe_sidecar.names.answer import RESULTS
+from probe_sidecar.names.cache import NameCache
 from probe_sidecar.prober.delays import Delays
 from probe_sidecar.prober.manager import ProbedParent, ProberManager
 from probe_sidecar.prober.tally import Durations, Tally
@@ -40,6 +42,7 @@ class Parts:
     events: EventRecorder | None
     membership: Alone | Replica
     delays: Delays
+    names: NameCache
 
 
 def registry(parts: Parts, *, addresses: bool) -> CollectorRegistry:
@@ -76,6 +79,7 @@ class _Sidecar(Collector):
         if self._parts.events is not None:
             yield _of_events(self._parts.events)
         yield from _of_membership(self._parts.membership)
+        yield from _of_names(self._parts.names, each=self._addresses)
         yield from _of_api(self._parts.clients, self._parts.reflectors)
 
 
@@ -260,6 +264,30 @@ def _of_membership(membership: Alone | Replica) -> Iterator[Metric]:
     family.add_metric(("ok",), membership.renewals)
     family.add_metric(("failed",), membership.failures)
     yield family
+
+
+def _of_names(names: NameCache, *, each: bool) -> Iterator[Metric]:
+    family = CounterMetricFamily(
+        "eso_dns_lookups",
+        "Lookups of a name, IPv4 and IPv6 together: ok, no_data (no addresses), nxdomain (no such name), failed.",
+        labels=("result",),
+    )
+    for result in RESULTS:
+        family.add_metric((result,), names.lookups[result])
+    yield family
+    yield GaugeMetricFamily("eso_dns_names", "Names that are resolved.", len(names.entries))
+    yield GaugeMetricFamily(
+        "eso_dns_names_failing",
+        "Names of which the last lookup failed, or said that they are not there.",
+        names.failing,
+    )
+    if each:
+        ages = GaugeMetricFamily(
+            "eso_dns_answer_age_seconds", "How long ago a name was last answered with addresses.", labels=("hostname",)
+        )
+        for name, age in names.ages():
+            ages.add_metric((name,), age)
+        yield ages
 
 
 def _of_api(clients: Sequence[KubeClient], reflectors: Sequence[Reflector]) -> Iterator[Metric]:

@@ -1,5 +1,6 @@
 """The sidecar's settings, from `ESO_*` variables; what it shares with the hook is in `app.api.environment`."""
 
+import re
 from ipaddress import ip_address
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -9,6 +10,21 @@ from pydantic_settings import NoDecode
 
 from app.api.core import HTTPGetAction, Probe, TCPSocketAction
 from app.api.environment import CommonSettings, split
+
+_SERVER = re.compile(r"(?:\[(?P<bracketed>[^]]+)\]|(?P<plain>[0-9.]+)):(?P<port>[0-9]{1,5})")
+
+DNSServer = tuple[str, int]
+"""Address and port."""
+
+
+def dns_server(text: str) -> DNSServer:
+    """10.0.0.53, 10.0.0.53:5353, fd00::53 or [fd00::53]:5353; ValueError for anything else."""
+    found = _SERVER.fullmatch(text)
+    host = (found["bracketed"] or found["plain"]) if found else text
+    port = int(found["port"]) if found else 53
+    if not 1 <= port <= 65_535:
+        raise ValueError(f"{port} is no port")
+    return str(ip_address(host)), port
 
 
 class Settings(CommonSettings):
@@ -32,6 +48,9 @@ class Settings(CommonSettings):
     )
     ca_refresh_seconds: int = Field(default=60, ge=1, le=86_400, description="a number of seconds from 1 to 86400")
     concurrent_writes: int = Field(default=32, ge=1, le=1_000, description="a number from 1 to 1000")
+    dns_servers: Annotated[tuple[DNSServer, ...], NoDecode] = Field(
+        default=(), description="addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between; none: resolv.conf"
+    )
     address_metrics: bool = Field(default=True, description="true, or false for no metric with a series an address")
     events: bool = Field(default=True, description="true, or false for no Events on transitions")
     api_qps: float = Field(default=200, gt=0, le=10_000, description="requests a second, such as 200")
@@ -52,6 +71,16 @@ class Settings(CommonSettings):
         description="an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz",
     )
     lease_seconds: int = Field(default=15, ge=3, le=300, description="seconds from 3 to 300")
+
+    @field_validator("dns_servers", mode="before")
+    @classmethod
+    def _read_servers(cls, value: object) -> object:
+        found = split(value)
+        return (
+            [dns_server(part) if isinstance(part, str) else part for part in found]
+            if isinstance(found, list)
+            else found
+        )
 
     @field_validator("ca_sources", mode="before")
     @classmethod

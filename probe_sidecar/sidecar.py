@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from app.api.invalid import explain
 from app.api.logs import about
+from app.api.policy import refusal
 from app.api.v1alpha1 import GROUP, PLURAL, VERSION, ExternalService
 from probe_sidecar.census import Census
 from probe_sidecar.events.note import notes
@@ -28,6 +29,9 @@ from probe_sidecar.live import rows, status_page
 from probe_sidecar.membership.alone import Alone
 from probe_sidecar.membership.replica import Replica
 from probe_sidecar.metrics import Parts, registry
+from probe_sidecar.names.cache import NameCache
+from probe_sidecar.names.directory import Directory
+from probe_sidecar.names.resolver import Resolver
 from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.delays import Delays
 from probe_sidecar.prober.manager import ProberManager
@@ -37,8 +41,9 @@ from probe_sidecar.prober.ticker import Ticker
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.server import Answer, PageServer, Query, health
 from probe_sidecar.settings import Settings
+from probe_sidecar.status.conditions import Finding
 from probe_sidecar.status.desired import desired_status, rejected_status
-from probe_sidecar.status.known import known_addresses, seen_delay
+from probe_sidecar.status.known import known_addresses, seen_delay, seen_names
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.trust import Reference, TrustStore, reference
 
@@ -127,6 +132,12 @@ class Sidecar:
             on_doubt=self._doubt,
         )
         self._suspicion = ""
+        self.names = NameCache(
+            Resolver(settings.dns_servers).lookup,
+            lambda name: self.directory.answered(name),  # noqa: PLW0108 - the directory comes next
+            clock=loop.time,
+        )
+        self.directory = Directory(loop, self.names, self._serves, self._renamed)
         self.ticker = Ticker(loop, self.manager, settings.tick_milliseconds / 1_000, self.membership.check)
         self.events = EventRecorder(client, platform.node()) if settings.events else None
         self.publisher = StatusPublisher(
@@ -161,9 +172,11 @@ class Sidecar:
             publisher=self.publisher,
             events=self.events,
             membership=self.membership,
+            names=self.names,
         )
         self._registry = registry(parts, addresses=settings.address_metrics)
         self.results.listen(self.publisher.wake)
+        self.results.listen(self.directory.heed)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then hand over what is known. A crash of any part ends the whole."""
@@ -176,10 +189,12 @@ class Sidecar:
                 watching = group.create_task(self.reflectors.run(), name="reflectors")
                 telling = group.create_task(self.events.run(), name="events") if self.events else None
                 trusting = group.create_task(self.trust.run(), name="trust")
+                naming = group.create_task(self.names.run(), name="names")
                 belonging = group.create_task(self.membership.run(), name="membership")
                 await stop.wait()
                 watching.cancel()
                 trusting.cancel()
+                naming.cancel()
                 self.ticker.close()
                 await self.publisher.close(CLOSING_SECONDS)
                 await publishing
@@ -244,13 +259,18 @@ class Sidecar:
         reading = self._read(uid, raw)
         if reading.parent is None:
             self.manager.release(uid)
-        elif self.manager.manages(uid):
+            self.directory.forget(uid)
+            self.publisher.observe(uid, raw)
+            return
+        self.directory.follow(uid, reading.parent.spec, seen_names(raw), hurry=not spread_starts)
+        names = self.directory.names(uid)
+        if self.manager.manages(uid):
             self.manager.follow(uid, known_addresses(raw))
-            self.manager.apply(reading.parent, {}, spread_starts=False)
+            self.manager.apply(reading.parent, {}, spread_starts=False, names=names)
         else:
             if told := seen_delay(raw):  # by the owner before, or by us before a restart: it ends as it would have
                 self.delays.note(uid, told)
-            self.manager.apply(reading.parent, known_addresses(raw), spread_starts=spread_starts)
+            self.manager.apply(reading.parent, known_addresses(raw), spread_starts=spread_starts, names=names)
         self.publisher.observe(uid, raw)
 
     def _drop(self, uid: str) -> None:
@@ -258,6 +278,7 @@ class Sidecar:
         self._newcomers.discard(uid)
         self.delays.forget(uid)
         self.manager.release(uid)
+        self.directory.forget(uid)
         self.publisher.observe(uid, None)
 
     def _read(self, uid: str, raw: Object) -> Reading:
@@ -290,6 +311,7 @@ class Sidecar:
             return None  # nothing has been found out that could not wait for Metacontroller's first write
         spec, namespace = reading.parent.spec, reading.parent.metadata.namespace
         problem = self.trust.problem(namespace, spec.readinessProbe)
+        told = self.directory.report(uid)
         return desired_status(
             raw,
             spec,
@@ -299,7 +321,24 @@ class Sidecar:
             problem=problem,
             delayed=self.delays.reason(uid),
             doubt=self._suspicion,
+            names=self.directory.names(uid),
+            resolution=None if told is None else Finding("Resolved", *told),
         )
+
+    def _serves(self, uid: str, ip: str) -> bool:
+        """Whether an address is published as ready, fail open aside."""
+        parent = self._readings[uid].parent
+        if parent is None or ip in parent.spec.disabledIPs or refusal(ip, self._policy) is not None:
+            return False
+        state = self.results.get(uid).get(ip)
+        return parent.spec.readinessProbe is None or (state is not None and state.healthy)
+
+    def _renamed(self, uid: str) -> None:
+        """Other addresses by the same names, or something else to tell of these."""
+        parent = self._readings[uid].parent
+        if parent is not None and self.manager.manages(uid):
+            self.manager.apply(parent, {}, spread_starts=False, names=self.directory.names(uid))
+            self.publisher.wake(uid)
 
     def _references(self) -> Iterator[Reference]:
         for uid, reading in self._readings.items():
@@ -332,7 +371,7 @@ class Sidecar:
 
     def _status(self, query: Query) -> Answer:
         parents = (reading.parent for uid, reading in self._readings.items() if self.manager.manages(uid))
-        shown = rows(filter(None, parents), self.manager.targets(), self._policy)
+        shown = rows(filter(None, parents), self.manager.targets(), self._policy, self.directory.names)
         probes = {"limit": self.engine.limit, "inFlight": self.engine.in_flight, "waiting": self.engine.waiting}
         probes |= {"delayed": self.engine.delayed, "delayedExternalServices": len(self.delays)}
         process = {"replica": self.membership.shown(), "probes": probes, "guard": self._guard()}

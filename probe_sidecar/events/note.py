@@ -23,7 +23,8 @@ class Note(NamedTuple):
 def notes(before: object, after: object) -> list[Note]:
     """The transitions from one status, as read, to the next. Wrong shapes say nothing."""
     old, new = _fields(before), _fields(after)
-    return [*_of_addresses(_by(old, "addresses", "ip"), _by(new, "addresses", "ip")), *_of_conditions(old, new)]
+    before, after = _by(old, "addresses", "ip"), _by(new, "addresses", "ip")
+    return [*_of_addresses(before, after), *_of_names(before, after), *_of_conditions(old, new)]
 
 
 def _of_addresses(old: Mapping[str, Status], new: Mapping[str, Status]) -> Iterator[Note]:
@@ -39,6 +40,27 @@ def _of_addresses(old: Mapping[str, Status], new: Mapping[str, Status]) -> Itera
         yield Note("AddressNotReady", "Probing", _joined(fallen), warning=True)
     if risen:
         yield Note("AddressReady", "Probing", _joined(risen))
+
+
+def _of_names(old: Mapping[str, Status], new: Mapping[str, Status]) -> Iterator[Note]:
+    """Of a name that had addresses before and has some now: that a name comes or goes is its author's own doing."""
+    before, after = _by_name(old), _by_name(new)
+    changed = []
+    for name in before.keys() & after.keys():
+        come = [f"+{ip}" for ip in after[name] if ip not in old]
+        gone = [f"-{ip}" for ip in before[name] if ip not in new]
+        if come or gone:
+            changed.append(f"{name}: {' '.join((*come, *gone))}")
+    if changed:
+        yield Note("AddressesChanged", "Resolving", _joined(sorted(changed)))
+
+
+def _by_name(addresses: Mapping[str, Status]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for ip, state in addresses.items():
+        if isinstance(name := state.get("hostname"), str):
+            found.setdefault(name, []).append(ip)
+    return found
 
 
 def _of_conditions(old: Status, new: Status) -> Iterator[Note]:
@@ -58,11 +80,16 @@ def _of_conditions(old: Status, new: Status) -> Iterator[Note]:
         yield Note("ProberDegraded", "Probing", _cut(str(after["ProberDegraded"].get("message"))), warning=True)
     elif doubted and not doubts:
         yield Note("ProberDegradedEnded", "Probing", "the prober hears from addresses again")
-    accepted, was = after.get("Accepted", {}), before.get("Accepted", {})
-    if accepted.get("status") == "False" and accepted.get("message") != was.get("message"):
-        yield Note(str(accepted.get("reason")), "Accepting", _cut(str(accepted.get("message"))), warning=True)
-    elif was.get("status") == "False" and accepted.get("status") == "True":
-        yield Note("Accepted", "Accepting", _cut(str(accepted.get("message"))))
+    for kind, action in (("Accepted", "Accepting"), ("Resolved", "Resolving")):
+        yield from _of_trouble(kind, action, before.get(kind, {}), after.get(kind, {}))
+
+
+def _of_trouble(kind: str, action: str, was: Status, now: Status) -> Iterator[Note]:
+    """Of a condition that is True while all is well: each new trouble, and the end of it."""
+    if now.get("status") == "False" and now.get("message") != was.get("message"):
+        yield Note(str(now.get("reason")), action, _cut(str(now.get("message"))), warning=True)
+    elif was.get("status") == "False" and now.get("status") == "True":
+        yield Note(kind, action, _cut(str(now.get("message"))))
 
 
 def _true(conditions: Mapping[str, Status], kind: str) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from math import inf
+from types import MappingProxyType
 from typing import Protocol
 
 from app.api.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
@@ -75,6 +76,8 @@ class Stats:
     latest_seconds: float = 0.0
 
 
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
+
 Trust = Callable[[str, Probe], ssl.SSLContext | str | None]
 """(namespace, probe) -> what to verify certificates with; None: nothing; a text: why it cannot be probed now."""
 
@@ -90,6 +93,7 @@ class ProbedParent:
     namespace: str
     name: str
     spec: ExternalServiceSpec
+    names: Mapping[str, str]  # resolved address -> its name
     targets: Mapping[str, Target]
     tally: Tally | None  # None: nothing of it is probed
 
@@ -141,28 +145,36 @@ class ProberManager:
         self._schedule: Schedule[Target] = Schedule()
         self._spread_starts = 0
 
-    def apply(self, parent: ExternalService, known: Mapping[str, AddressStatus], *, spread_starts: bool) -> None:
+    def apply(
+        self,
+        parent: ExternalService,
+        known: Mapping[str, AddressStatus],
+        *,
+        spread_starts: bool,
+        names: Mapping[str, str] = _NO_NAMES,
+    ) -> None:
         """Probe what `parent` asks for from now on, and nothing else of it.
 
         `known` is what its status says; it counts only when the uid is seen for the first time (R6). With
-        `spread_starts` (process start, takeover) the first probes are spread over one period.
+        `spread_starts` (process start, takeover) the first probes are spread over one period. `names` are the addresses
+        of its hostnames, each with its name: they are probed like those of spec.ips.
         """
         uid, spec = parent.metadata.uid, parent.spec
         held = self._parents.get(uid)
-        if held is not None and held.spec == spec:
+        if held is not None and held.spec == spec and held.names == names:
             return
         before = held.targets if held else {}
-        states = self._states(held, spec, known)
+        states = self._states(held, spec, names, known)
         tally = _tally(spec, held.tally if held else None)
         targets: dict[str, Target] = {}
-        for ip in self._probed(spec):
+        for ip in self._probed(spec, names):
             target = before.get(ip)
             if target is None or target.probe != spec.readinessProbe:
                 inherited = target.inherited if target else held is None
                 target = self._begin(parent, states[ip], tally, spread_starts)
                 target.inherited = inherited
             targets[ip] = target
-        self._parents[uid] = ProbedParent(parent.metadata.namespace, parent.metadata.name, spec, targets, tally)
+        self._parents[uid] = ProbedParent(parent.metadata.namespace, parent.metadata.name, spec, names, targets, tally)
         self._end(uid, before, targets)
         for target in targets.values():
             self._results.put(uid, target.state)
@@ -216,7 +228,7 @@ class ProberManager:
     def failing_open(self, parent: ProbedParent) -> bool:
         """Whether too few of its addresses are ready for `spec.minReady`, as hook and status judge it."""
         known = {ip: target.state for ip, target in parent.targets.items()}
-        return publication(parent.spec, known, self._policy).failing_open
+        return publication(parent.spec, known, self._policy, parent.names).failing_open
 
     def degraded_seconds(self) -> float:
         """For how long the guard has doubted our own network, in all."""
@@ -252,22 +264,27 @@ class ProberManager:
             else:
                 self._collapse(target, target.handle)
 
-    def _probed(self, spec: ExternalServiceSpec) -> Iterator[str]:
+    def _probed(self, spec: ExternalServiceSpec, names: Mapping[str, str]) -> Iterator[str]:
         if spec.readinessProbe is not None:
-            yield from (ip for ip in dict.fromkeys(spec.ips) if refusal(ip, self._policy) is None)
+            yield from (ip for ip in dict.fromkeys((*spec.ips, *names)) if refusal(ip, self._policy) is None)
 
     def _states(
-        self, held: ProbedParent | None, spec: ExternalServiceSpec, known: Mapping[str, AddressStatus]
+        self,
+        held: ProbedParent | None,
+        spec: ExternalServiceSpec,
+        names: Mapping[str, str],
+        known: Mapping[str, AddressStatus],
     ) -> dict[str, AddressStatus]:
-        """The state from which each address of `spec` goes on."""
+        """The state from which each address goes on."""
+        wanted = (*spec.ips, *names)
         now = self._now()
         pending = partial(AddressStatus, reason="Pending", message="not probed yet", lastTransitionTime=now)
         if held is None:
-            return {ip: _adopt(known[ip]) if ip in known else pending(ip=ip, ready=False) for ip in spec.ips}
-        unprobed = held.spec.ips if held.spec.readinessProbe is None else ()
+            return {ip: _adopt(known[ip]) if ip in known else pending(ip=ip, ready=False) for ip in wanted}
+        unprobed = (*held.spec.ips, *held.names) if held.spec.readinessProbe is None else ()
         return {
             ip: target.state if (target := held.targets.get(ip)) else pending(ip=ip, ready=ip in unprobed)
-            for ip in spec.ips
+            for ip in wanted
         }
 
     def _begin(self, parent: ExternalService, state: AddressStatus, tally: Tally | None, spread_it: bool) -> Target:

@@ -5,6 +5,7 @@ as read, and only an entry that changes is made anew, none is validated.
 """
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from app.api.policy import AddressPolicy, judge
@@ -14,15 +15,21 @@ from probe_sidecar.status.known import Object, is_time
 NOT_PROBED = "not probed yet"
 NO_PROBE = "no readinessProbe: always ready"
 
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
+
 
 class Verdict(NamedTuple):
-    """What is to be said of one address; `since` (RFC 3339) is when a probe found it, empty where none did."""
+    """What is to be said of one address; `since` (RFC 3339) is when a probe found it, empty where none did.
+
+    `hostname` is the name that it was resolved from, if it was.
+    """
 
     ready: bool
     serving: bool | None
     reason: Reason
     message: str
     since: str = ""
+    hostname: str = ""
 
     @property
     def healthy(self) -> bool:
@@ -31,11 +38,18 @@ class Verdict(NamedTuple):
 
 
 def verdicts(
-    spec: ExternalServiceSpec, results: Mapping[str, AddressStatus], policy: AddressPolicy
+    spec: ExternalServiceSpec,
+    results: Mapping[str, AddressStatus],
+    policy: AddressPolicy,
+    names: Mapping[str, str] = _NO_NAMES,
 ) -> dict[str, Verdict]:
-    """The verdict on each address in spec order, duplicates dropped."""
+    """The verdict on each address in spec order, duplicates dropped; then on those of `names` (address -> name)."""
     disabled, refusal = frozenset(spec.disabledIPs), judge(policy)
-    return {ip: _verdict(spec, results.get(ip), refusal(ip), drained=ip in disabled) for ip in dict.fromkeys(spec.ips)}
+    found = {
+        ip: _verdict(spec, results.get(ip), refusal(ip), drained=ip in disabled)
+        for ip in dict.fromkeys((*spec.ips, *names))
+    }
+    return found | {ip: found[ip]._replace(hostname=name) for ip, name in names.items()}
 
 
 def wanted_addresses(wanted: Mapping[str, Verdict], seen: Mapping[str, Any], now: str) -> Iterator[Object]:
@@ -58,6 +72,8 @@ def _entry(ip: str, verdict: Verdict, since: str) -> Object:
     }
     if verdict.serving is not None:
         entry["serving"] = verdict.serving
+    if verdict.hostname:
+        entry["hostname"] = verdict.hostname
     return entry
 
 

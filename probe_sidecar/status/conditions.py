@@ -1,4 +1,4 @@
-"""The wanted `.status.conditions`: Ready, Accepted, with `spec.minReady` FailOpen, and the prober's own. Pure."""
+"""The wanted `.status.conditions`: Ready, Accepted, where they apply FailOpen and Resolved, the prober's own. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,13 +10,16 @@ from probe_sidecar.status.addresses import Verdict
 
 Object = dict[str, Any]
 
-OURS = ("Ready", "Accepted", "FailOpen", "ProbesDelayed", "ProberDegraded")
+OURS = ("Ready", "Accepted", "FailOpen", "Resolved", "ProbesDelayed", "ProberDegraded")
 MOST_NAMED = 8
 """Denied addresses that the Accepted condition names; each stands with its reason in `.status.addresses` anyway."""
 
 LONGEST_PROBLEM = 4_096
 """Characters of the InvalidSpec message; the API takes 32,768."""
 
+
+NO_ADDRESSES = "spec.ips is empty, or every entry is denied or disabled"
+NO_RESOLVED = "spec.ips and spec.hostnames come to no address, or each one is denied or disabled"
 
 DELAYED = {
     "NoPlaceLeft": "all places for probes are taken, so addresses are probed less often than periodSeconds asks for: "
@@ -47,14 +50,21 @@ def wanted_conditions(
     problem: str = "",
     delayed: str = "",
     doubt: str = "",
+    resolution: Finding | None = None,
 ) -> list[Object]:
-    """Ours first, then those of others as they were read (conditions are a map by type, by API convention)."""
+    """Ours first, then those of others as they were read (conditions are a map by type, by API convention).
+
+    Where nothing new is to be told of the hostnames, what was told of them stands: a restart has nothing to say (R6).
+    """
     findings = [
-        *_findings(spec, addresses, policy, problem),
+        *_findings(spec, addresses, policy, problem, resolution),
         *_delays(spec, delayed, told="ProbesDelayed" in seen),
         *_doubts(spec, doubt, told="ProberDegraded" in seen),
     ]
     ours = [_condition(finding, seen.get(finding.type), generation, now) for finding in findings]
+    if spec.hostnames and resolution is None and "Resolved" in seen:
+        ours.append(seen["Resolved"])
+        ours.sort(key=lambda one: OURS.index(one["type"]))
     others = [condition for kind, condition in seen.items() if kind not in OURS]
     return ours + others[: MAX_CONDITIONS - len(OURS)]
 
@@ -72,20 +82,26 @@ def ready_column(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict]) ->
 
 
 def _findings(
-    spec: ExternalServiceSpec, addresses: Mapping[str, Verdict], policy: AddressPolicy, problem: str
+    spec: ExternalServiceSpec,
+    addresses: Mapping[str, Verdict],
+    policy: AddressPolicy,
+    problem: str,
+    resolution: Finding | None,
 ) -> Iterator[Finding]:
-    failing_open = spec.minReady != 0 and publication(spec, addresses, policy).failing_open
-    yield _ready(_enabled(spec, addresses), failing_open=failing_open)
+    failing_open = spec.minReady != 0 and publication(spec, addresses, policy, addresses).failing_open
+    yield _ready(spec, _enabled(spec, addresses), failing_open=failing_open)
     yield Finding("Accepted", False, "CAUnavailable", problem) if problem else _accepted(addresses)
     if spec.minReady != 0:
         yield _fail_open(spec, addresses, failing_open=failing_open)
+    if resolution is not None:
+        yield resolution
 
 
-def _ready(enabled: Sequence[Verdict], *, failing_open: bool) -> Finding:
+def _ready(spec: ExternalServiceSpec, enabled: Sequence[Verdict], *, failing_open: bool) -> Finding:
     healthy = _healthy(enabled)
     text = f"{healthy} of {len(enabled)} enabled addresses are ready"
     if all(address.reason == "Denied" for address in enabled):
-        return Finding("Ready", False, "NoAddresses", "spec.ips is empty, or every entry is denied or disabled")
+        return Finding("Ready", False, "NoAddresses", NO_RESOLVED if spec.hostnames else NO_ADDRESSES)
     if failing_open:
         return Finding("Ready", True, "FailingOpen", f"{text}: all are published as ready, as minReady asks")
     if healthy == len(enabled):

@@ -1,6 +1,7 @@
 """The whole wanted `.status` of one ExternalService: pure. `patch` turns it into a write, `publisher` sends that."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 from app.api.policy import AddressPolicy
 from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
 from probe_sidecar.status.addresses import verdicts, wanted_addresses
-from probe_sidecar.status.conditions import ready_column, rejected_conditions, wanted_conditions
+from probe_sidecar.status.conditions import Finding, ready_column, rejected_conditions, wanted_conditions
 from probe_sidecar.status.known import seen_addresses, seen_conditions, seen_entries, seen_revision, seen_status
 from probe_sidecar.status.patch import same
 
@@ -28,15 +29,18 @@ def desired_status(
     problem: str = "",
     delayed: str = "",
     doubt: str = "",
+    names: Mapping[str, str] = MappingProxyType({}),
+    resolution: Finding | None = None,
 ) -> Object:
     """The wanted status of `parent` (as read), equal to the one it has where nothing is to be told.
 
     `results` are the latest verdicts by address, `now` is RFC 3339 in UTC. What others wrote stays. `revision` is one
     more than the seen one if anything of ours differs (the guard of design R1 takes nothing else), else the same.
     `problem` tells what keeps the probes from being made as they are written: a CA that cannot be had. `delayed` is the
-    reason of ProbesDelayed, if there is one. `doubt` tells why the prober suspects its own network, if it does.
+    reason of ProbesDelayed, if there is one. `doubt` tells why the prober suspects its own network, if it does. `names`
+    are the addresses of spec.hostnames with their names, `resolution` what is to be told of those (None: nothing new).
     """
-    wanted = verdicts(spec, results, policy)
+    wanted = verdicts(spec, results, policy, names)
     seen, generation = seen_conditions(parent), _generation(parent)
     ours: Object = {
         "ready": ready_column(spec, wanted),
@@ -51,6 +55,7 @@ def desired_status(
             problem=problem,
             delayed=delayed,
             doubt=doubt,
+            resolution=resolution,
         ),
     }
     return _revised(parent, ours)
@@ -91,6 +96,8 @@ def _raw(address: AddressStatus) -> Object:
     }
     if address.serving is not None:
         raw["serving"] = address.serving
+    if address.hostname is not None:
+        raw["hostname"] = address.hostname
     return raw
 
 

@@ -53,6 +53,13 @@ def seen_entries(parent: Mapping[str, Any]) -> dict[str, Object]:
     return firsts
 
 
+def seen_names(parent: Mapping[str, Any]) -> dict[str, str]:
+    """Address -> name, of the well-formed entries that carry one."""
+    if not any(isinstance(entry, dict) and entry.get("hostname") for entry in _entries(parent, "addresses")):
+        return {}
+    return {ip: address.hostname for ip, address in seen_addresses(parent).items() if address.hostname}
+
+
 def seen_conditions(parent: Mapping[str, Any]) -> dict[str, Object]:
     """The well-formed conditions as they were read, by type; of duplicates the first."""
     found: dict[str, Object] = {}

@@ -152,7 +152,9 @@ def test_no_addresses() -> None:
     [
         pytest.param({"format": "yaml"}, 'no such format "yaml": write json or text\n', id="format"),
         pytest.param(
-            {"nmae": "web"}, 'no such parameter "nmae": write format, namespace, name, ip\n', id="misspelt filter"
+            {"nmae": "web"},
+            'no such parameter "nmae": write format, namespace, name, ip, hostname\n',
+            id="misspelt filter",
         ),
     ],
 )
@@ -177,3 +179,21 @@ def test_a_held_verdict_and_the_reason_are_shown() -> None:
     lines = status_page(found, {"format": "text", "ip": "10.0.0.2"}, at=AT, now=NOW, process=said)[1].splitlines()
     assert lines[:2] == ["PROBER DEGRADED: nobody answers", ""]
     assert lines[3].split()[:7] == ["shop", "web", "10.0.0.2", "yes", "ProbeSucceeded", "14", "held"]
+
+
+def test_resolved_addresses_show_their_name() -> None:
+    resolved = target(WEB, "10.0.0.7", ready=True, run=Run(True, 2))
+    names = {"10.0.0.2": "a.io", "10.0.0.7": "db.io", "10.9.0.2": "db.io"}
+    found = rows([WEB, PLAIN], [resolved], POLICY, lambda uid: names if uid == WEB.metadata.uid else {})
+    shown = [(one["ip"], one.get("hostname"), one["reason"]) for one in addresses({"name": "web"}, found)]
+    assert shown == [
+        ("10.0.0.2", "a.io", "Pending"),
+        ("10.9.0.1", None, "Denied"),
+        ("10.0.0.1", None, "Disabled"),
+        ("10.0.0.7", "db.io", "ProbeSucceeded"),
+        ("10.9.0.2", "db.io", "Denied"),
+    ]
+    assert [one["ip"] for one in addresses({"hostname": "db.io"}, found)] == ["10.0.0.7", "10.9.0.2"]
+    lines = page(found, {"format": "text"})[1].splitlines()
+    assert lines[0].split()[-1] == "HOSTNAME"
+    assert [line.split()[-1] for line in lines[-2:]] == ["db.io", "db.io"]

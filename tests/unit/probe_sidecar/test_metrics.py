@@ -19,6 +19,8 @@ from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.membership.alone import Alone
 from probe_sidecar.membership.replica import Replica
 from probe_sidecar.metrics import Parts, registry
+from probe_sidecar.names.answer import Reply
+from probe_sidecar.names.cache import NameCache
 from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.delays import NO_PLACE, Delays
 from probe_sidecar.prober.manager import ProberManager
@@ -31,6 +33,10 @@ from probe_sidecar.status.publisher import StatusPublisher
 A, B = "10.0.100.10", "10.0.100.11"
 THINGS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
+
+
+async def no_dns(name: str) -> tuple[Reply, Reply]:
+    raise AssertionError(f"nobody should ask for {name}")
 
 
 class Rig:
@@ -56,6 +62,9 @@ class Rig:
         self.events = EventRecorder(client, "prober-1")
         self.replica = Replica(client, pod="a", namespace="operator", group="All", clock=lambda: self.now)
         self.delays = Delays(loop, lambda _uid: None)
+        self.names = NameCache(no_dns, lambda _name: None, clock=lambda: self.now)
+        self.names.want(["db.example.com"], hurry=True)
+        self.names.entry("db.example.com").answered_at = 90.0
         self.parts = Parts(
             clients=(client,),
             reflectors=(self.reflector,),
@@ -65,6 +74,7 @@ class Rig:
             events=self.events,
             membership=self.replica,
             delays=self.delays,
+            names=self.names,
         )
 
     def apply(self, uid: str = "uid-1", name: str = "web", probe: dict[str, Any] | None = None, *ips: str) -> None:
@@ -305,3 +315,12 @@ async def test_requests_of_both_clients_are_counted_together(rig: Rig) -> None:
     other.requests["GET", 200] += 2
     assert rig.values("eso_api_requests_total") == {("GET", "200"): 3}
     await other.close()
+
+
+async def test_names_tell_when_they_were_last_answered(rig: Rig) -> None:
+    rig.names.lookups["nxdomain"] += 2
+    rig.names.entry("db.example.com").last = "nxdomain"
+    assert rig.values("eso_dns_lookups_total") == {("ok",): 0, ("no_data",): 0, ("nxdomain",): 2, ("failed",): 0}
+    assert rig.values("eso_dns_answer_age_seconds") == {("db.example.com",): 10.0}
+    assert (rig.values("eso_dns_names"), rig.values("eso_dns_names_failing")) == ({(): 1}, {(): 1})
+    assert "eso_dns_answer_age_seconds" not in rig.families(addresses=False)

@@ -92,6 +92,15 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
             "a label selector such as eso.example.com/shard=a or tier in (gold,silver),!legacy; nothing: all",
             id="no-selector",
         ),
+        *(
+            pytest.param(
+                "ESO_DNS_SERVERS",
+                text,
+                "addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between; none: resolv.conf",
+                id=f"dns {text}",
+            )
+            for text in ("dns.example.com", "10.0.0.53:0", "10.0.0.53:dns", "10.0.0.53:65536", "[10.0.0.53")
+        ),
         pytest.param("ESO_LOG_LEVEL", "loud", "debug, info, warning or error", id="unknown-level"),
     ],
 )
@@ -154,3 +163,14 @@ def test_a_canary_is_an_address_and_how_to_ask_it(
 ) -> None:
     monkeypatch.setenv("ESO_CANARY", text)
     assert load(Settings).canary_probe == (ip, Probe.model_validate(probe))
+
+
+def test_dns_servers_may_have_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(Settings).dns_servers == ()
+    monkeypatch.setenv("ESO_DNS_SERVERS", "10.0.0.53, 127.0.0.1:5353,fd00::53,[fd00::54]:5353")
+    assert load(Settings).dns_servers == (
+        ("10.0.0.53", 53),
+        ("127.0.0.1", 5353),
+        ("fd00::53", 53),
+        ("fd00::54", 5353),
+    )

@@ -158,6 +158,18 @@ def test_one_endless_message_leaves_room_for_a_number() -> None:
             [Note("ProberDegradedEnded", "Probing", "the prober hears from addresses again")],
             id="and no longer",
         ),
+        pytest.param(
+            [("Resolved", "True", "Resolved", "every name is resolved")],
+            [("Resolved", "False", "NameNotFound", "db.io: DNS knows no such name")],
+            [Note("NameNotFound", "Resolving", "db.io: DNS knows no such name", warning=True)],
+            id="a name is gone",
+        ),
+        pytest.param(
+            [("Resolved", "False", "NameNotFound", "m")],
+            [("Resolved", "True", "Resolved", "every name is resolved")],
+            [Note("Resolved", "Resolving", "every name is resolved")],
+            id="a name is back",
+        ),
     ],
 )
 def test_of_conditions(before: Any, after: Any, told: list[Note]) -> None:
@@ -174,3 +186,31 @@ def test_odd_statuses_say_nothing(odd: object) -> None:
 def test_long_words_are_cut() -> None:
     (note,) = notes({}, status(("ProberDegraded", "True", "NobodyAnswers", "x" * 5_000)))
     assert (note.reason, note.warning, len(note.text), note.text[-5:]) == ("ProberDegraded", True, LONGEST, "x ...")
+
+
+def named(**addresses: str) -> dict[str, Any]:
+    """`a="db.io"` is the address 10.0.0.a of that name; an empty name is none."""
+    entries = status(**dict.fromkeys(addresses, "up"))["addresses"]
+    for entry, name in zip(entries, addresses.values(), strict=True):
+        entry.update({"hostname": name} if name else {})
+    return {"addresses": entries}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        pytest.param(named(a="db.io"), named(a="db.io"), [], id="nothing"),
+        pytest.param(named(), named(a="db.io"), [], id="a name that is new"),
+        pytest.param(named(a="db.io", b="lb.io"), named(b="lb.io"), [], id="a name that is gone"),
+        pytest.param(named(a=""), named(a="db.io"), [], id="an address that gets a name"),
+        pytest.param(
+            named(a="db.io", b="lb.io", c="lb.io"),
+            named(d="db.io", c="lb.io"),
+            ["db.io: +10.0.0.d -10.0.0.a; lb.io: -10.0.0.b"],
+            id="other addresses",
+        ),
+    ],
+)
+def test_other_addresses_of_a_name_are_told(before: Any, after: Any, told: list[str]) -> None:
+    found = [note.text for note in notes(before, after) if note.reason == "AddressesChanged"]
+    assert found == told

@@ -3,6 +3,7 @@
 import logging
 import ssl
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -68,9 +69,14 @@ class Rig:
         )
 
     def apply(
-        self, *, known: Mapping[str, AddressStatus] | None = None, spread_starts: bool = False, **spec: Any
+        self,
+        *,
+        known: Mapping[str, AddressStatus] | None = None,
+        spread_starts: bool = False,
+        names: Mapping[str, str] = MappingProxyType({}),
+        **spec: Any,
     ) -> None:
-        self.manager.apply(external_service(**spec), known or {}, spread_starts=spread_starts)
+        self.manager.apply(external_service(**spec), known or {}, spread_starts=spread_starts, names=names)
 
     def advance(self, seconds: float) -> list[str]:
         """Let time pass and tick; gives the addresses whose probes were started."""
@@ -491,3 +497,46 @@ def test_a_second_fault_of_ours_in_a_row_is_told_and_the_first_is_not(rig: Rig) 
     rig.engine.finish(A, BROKEN)
     rig.engine.finish(B, OK)
     assert rig.delayed == [("uid-1", "ProberFault")]
+
+
+def test_resolved_addresses_are_probed_like_those_of_the_spec(rig: Rig) -> None:
+    rig.apply(ips=(A,), names={A: "db.io", B: "db.io", "127.0.0.1": "db.io"})
+    assert rig.advance(0) == [A, B]
+    rig.engine.finish(B, OK)
+    assert rig.told()[B] == (True, "ProbeSucceeded", "connected")
+
+
+def test_an_address_that_dns_brings_is_probed_at_once_and_one_that_it_takes_is_left_alone(rig: Rig) -> None:
+    rig.apply(ips=(), names={A: "db.io"}, known=known(A, True, "ProbeSucceeded"), spread_starts=True)
+    rig.advance(0)
+    rig.advance(1)
+    rig.apply(ips=(), names={A: "db.io", B: "db.io"})
+    assert rig.advance(0) == [B]
+    assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", "not probed yet")}
+    rig.apply(ips=(), names={B: "db.io"})
+    assert rig.told() == {B: (False, "Pending", "not probed yet")}
+
+
+def test_an_address_that_moves_from_the_spec_to_a_name_keeps_its_run(rig: Rig) -> None:
+    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
+    rig.advance(0)
+    rig.engine.finish(A, DEAD)
+    rig.apply(ips=(), names={A: "db.io"})
+    (target,) = rig.manager.targets()
+    assert (target.failures, target.state.ready) == (1, True)
+
+
+def test_resolved_addresses_count_for_fail_open(rig: Rig) -> None:
+    rig.apply(ips=(A,), minReady=2, names={B: "db.io"}, known=known(A, True, "ProbeSucceeded"))
+    (parent,) = rig.manager.parents()
+    assert not rig.manager.failing_open(parent), "one of them has no verdict yet"
+    for _ in range(3):
+        rig.advance(10)
+        rig.engine.finish(B, DEAD)
+    assert rig.manager.failing_open(parent)
+
+
+def test_a_probe_that_is_added_leaves_resolved_addresses_ready(rig: Rig) -> None:
+    rig.apply(ips=(), names={A: "db.io"}, probe=None)
+    rig.apply(ips=(), names={A: "db.io"})
+    assert rig.told() == {A: (True, "Pending", "not probed yet")}

@@ -6,6 +6,7 @@ import pytest
 
 from app.api.policy import AddressPolicy
 from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
+from probe_sidecar.status.conditions import Finding
 from probe_sidecar.status.desired import desired_status, rejected_status
 
 T0, T1, T2 = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z", "2026-01-01T00:02:00Z"
@@ -452,3 +453,77 @@ def test_an_entry_that_says_anything_else_is_made_anew(change: Object) -> None:
     told = desired_status(parent(seen), spec(A, B), results(up(A), down(B)), POLICY, T1)
     assert told == ONE_OF_TWO | {"revision": 2}
     assert told["addresses"][1] == entry(B, False, "ProbeFailed", "connection refused", T0)
+
+
+C = "10.0.0.3"
+NAMED = spec(A, hostnames=("db.io",))
+RESOLVED = Finding("Resolved", True, "Resolved", "every name is resolved")
+
+
+def test_resolved_addresses_stand_behind_those_of_the_spec_with_their_name() -> None:
+    names = {C: "db.io", A: "db.io", B: "db.io", "127.0.0.1": "db.io"}
+    told = desired_status(parent(), NAMED, results(up(A), up(B), down(C)), POLICY, T0, names=names, resolution=RESOLVED)
+    refused = "127.0.0.1 is a loopback address: write one that the cluster's nodes reach"
+    assert told["addresses"] == [
+        entry(A, True, "ProbeSucceeded", "connected", hostname="db.io"),
+        entry(C, False, "ProbeFailed", "connection refused", hostname="db.io"),
+        entry(B, True, "ProbeSucceeded", "connected", hostname="db.io"),
+        entry("127.0.0.1", False, "Denied", refused, hostname="db.io"),
+    ]
+    assert told["ready"] == "2/4"
+    assert told["conditions"][2] == condition("Resolved", "True", "Resolved", "every name is resolved")
+    ExternalServiceStatus.model_validate(told)
+    assert (
+        desired_status(
+            parent(told), NAMED, results(up(A), up(B), down(C)), POLICY, T2, names=names, resolution=RESOLVED
+        )
+        == told
+    )
+
+
+def test_a_name_that_comes_or_goes_is_a_write_and_no_transition() -> None:
+    plain = desired_status(parent(), NAMED, results(up(A)), POLICY, T0)
+    named = desired_status(parent(plain), NAMED, results(up(A)), POLICY, T1, names={A: "db.io"})
+    assert named["addresses"] == [entry(A, True, "ProbeSucceeded", "connected", hostname="db.io")]
+    assert named["revision"] == 2
+    assert desired_status(parent(named), NAMED, results(up(A)), POLICY, T2)["addresses"] == plain["addresses"]
+
+
+def test_while_nothing_is_certain_what_was_told_of_the_names_stands() -> None:
+    gone = Finding("Resolved", False, "NameNotFound", "db.io: DNS knows no such name")
+    seen = desired_status(parent(), NAMED, results(up(A)), POLICY, T0, resolution=gone)
+    assert seen["conditions"][2]["status"] == "False"
+    assert desired_status(parent(seen), NAMED, results(up(A)), POLICY, T1) == seen
+    both = desired_status(parent(), NAMED, results(up(A)), POLICY, T0, resolution=gone, delayed="NoPlaceLeft")
+    assert desired_status(parent(both), NAMED, results(up(A)), POLICY, T1, delayed="NoPlaceLeft") == both
+    without = desired_status(parent(seen), spec(A), results(up(A)), POLICY, T1)
+    assert [one["type"] for one in without["conditions"]] == ["Ready", "Accepted"]
+
+
+def test_names_without_addresses_say_so() -> None:
+    told = desired_status(parent(), spec(hostnames=("db.io",)), {}, POLICY, T0)
+    assert told["conditions"][0] == condition(
+        "Ready",
+        "False",
+        "NoAddresses",
+        "spec.ips and spec.hostnames come to no address, or each one is denied or disabled",
+    )
+
+
+def test_resolved_addresses_count_for_fail_open_and_may_be_drained() -> None:
+    wish = spec(A, hostnames=("db.io",), minReady=2, disabledIPs=(C,))
+    told = desired_status(
+        parent(), wish, results(up(A), down(B), up(C)), POLICY, T0, names={B: "db.io", C: "db.io"}, resolution=RESOLVED
+    )
+    assert told["addresses"][2] == entry(C, False, "Disabled", "connected", serving=True, hostname="db.io")
+    assert [(one["type"], one["reason"]) for one in told["conditions"]] == [
+        ("Ready", "FailingOpen"),
+        ("Accepted", "Accepted"),
+        ("FailOpen", "TooFewReady"),
+        ("Resolved", "Resolved"),
+    ]
+
+
+def test_a_spec_that_cannot_be_read_keeps_the_names() -> None:
+    seen = desired_status(parent(), NAMED, results(up(A)), POLICY, T0, names={A: "db.io"})
+    assert rejected_status(parent(seen), "spec.port: is missing", T1)["addresses"] == seen["addresses"]

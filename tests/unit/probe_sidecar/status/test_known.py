@@ -3,7 +3,14 @@ from typing import Any
 import pytest
 
 from app.api.v1alpha1 import AddressStatus
-from probe_sidecar.status.known import known_addresses, seen_addresses, seen_conditions, seen_entries, seen_revision
+from probe_sidecar.status.known import (
+    known_addresses,
+    seen_addresses,
+    seen_conditions,
+    seen_entries,
+    seen_names,
+    seen_revision,
+)
 
 T0 = "2026-01-01T00:00:00Z"
 
@@ -96,3 +103,11 @@ def test_entries_come_as_they_were_read_and_of_duplicates_the_first_that_is_well
     one, other = entry(ready=True, reason="Splendid"), entry(ready=True, reason="ProbeSucceeded")
     assert seen_entries({"status": {"addresses": [one]}}) == {"10.0.0.1": one}
     assert seen_entries({"status": {"addresses": [one, 7, {"ip": []}, other, entry()]}}) == {"10.0.0.1": other}
+
+
+def test_the_names_of_resolved_addresses() -> None:
+    named = entry(ready=True, reason="ProbeSucceeded") | {"hostname": "db.io"}
+    addresses = [7, named | {"ip": "10.0.0.2", "hostname": 7}, entry() | {"ip": "10.0.0.3"}, named]
+    assert seen_names({"status": {"addresses": addresses}}) == {"10.0.0.1": "db.io"}
+    assert seen_names({"status": {"addresses": [entry(), None]}}) == {}
+    assert seen_names({}) == {}

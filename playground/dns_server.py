@@ -1,0 +1,128 @@
+"""A DNS server for names that it has been told, on UDP and TCP of one port: what the sidecar asks in tests."""
+
+import asyncio
+import itertools
+import socket
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+SILENCE = "SILENCE"
+UDP_BYTES = 512
+MOST_ALIASES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a name. `trouble`: by "A" or "AAAA" an rcode such as "SERVFAIL" in place of an answer, or
+    SILENCE. `alias` is a CNAME."""
+
+    addresses: tuple[str, ...] = ()
+    ttl: int = 60
+    alias: str = ""
+    trouble: Mapping[str, str] = field(default_factory=dict)
+
+
+class DnsServer:
+    """`records` by name may change at any time. `queries` counts by name and type."""
+
+    def __init__(self, records: Mapping[str, Record] | None = None) -> None:
+        self.records = dict(records or {})
+        self.queries: Counter[tuple[str, str]] = Counter()
+        self.port = 0
+        self._turn = itertools.count()
+        self._udp: asyncio.DatagramTransport | None = None
+        self._tcp: asyncio.Server | None = None
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Answers on both; port 0 takes a free one."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._tcp = await asyncio.start_server(self._serve, host, port, family=family)
+        self.port = self._tcp.sockets[0].getsockname()[1]
+        loop = asyncio.get_running_loop()
+        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=(host, self.port))
+
+    async def stop(self) -> None:
+        """Nobody answers any more."""
+        if self._udp is not None:
+            self._udp.close()
+        if self._tcp is not None:
+            self._tcp.close()
+            await self._tcp.wait_closed()
+        self._udp = self._tcp = None
+
+    def answer(self, wire: bytes, *, limit: int = 65_535) -> bytes | None:
+        """The answer to a query; None: none is given. Of several addresses the order turns with each answer."""
+        try:
+            query = dns.message.from_wire(wire)
+        except dns.exception.DNSException:
+            return None
+        question = query.question[0]
+        name, kind = question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
+        self.queries[name, kind] += 1
+        response = dns.message.make_response(query)
+        if not self._fill(response, name, kind):
+            return None
+        try:
+            return response.to_wire(max_size=limit)
+        except dns.exception.TooBig:
+            short = dns.message.make_response(query)
+            short.flags |= dns.flags.TC
+            return short.to_wire()
+
+    def _fill(self, response: dns.message.Message, name: str, kind: str) -> bool:
+        for _ in range(MOST_ALIASES):
+            record = self.records.get(name)
+            trouble = record.trouble.get(kind) if record is not None else "NXDOMAIN"
+            if trouble == SILENCE:
+                return False
+            if record is None or trouble:
+                response.set_rcode(dns.rcode.from_text(trouble or "NXDOMAIN"))
+                return True
+            if not record.alias:
+                break
+            response.answer.append(dns.rrset.from_text(f"{name}.", record.ttl, "IN", "CNAME", f"{record.alias}."))
+            name = record.alias
+        else:
+            return True
+        addresses = [ip for ip in record.addresses if (":" in ip) == (kind == "AAAA")]
+        if addresses:
+            first = next(self._turn) % len(addresses)
+            turned = addresses[first:] + addresses[:first]
+            response.answer.append(dns.rrset.from_text(f"{name}.", record.ttl, "IN", kind, *turned))
+        return True
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                size = int.from_bytes(await reader.readexactly(2))
+                answer = self.answer(await reader.readexactly(size))
+                if answer is not None:
+                    writer.write(len(answer).to_bytes(2) + answer)
+                    await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # who asked has hung up
+        finally:
+            writer.close()
+
+
+class _Udp(asyncio.DatagramProtocol):
+    def __init__(self, server: DnsServer) -> None:
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        answer = self._server.answer(data, limit=UDP_BYTES)
+        if answer is not None:
+            self._transport.sendto(answer, addr)

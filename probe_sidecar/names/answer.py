@@ -1,0 +1,89 @@
+"""What DNS says of one name, and what of it counts: pure.
+
+A name loses its addresses to other addresses only: whatever else DNS says, that there is no such name included, leaves
+the last answer standing (ADR 0046).
+"""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Literal, NamedTuple
+
+MOST_ADDRESSES = 64
+"""Of one name: those beyond are left out, and told of."""
+
+TTL_SECONDS = (5.0, 300.0)
+"""Within these the TTL of an answer counts: a shorter one is a load on DNS, a longer one keeps a change unseen."""
+
+NEGATIVE_SECONDS = 30.0
+"""After which a name that DNS says is not there is asked for again."""
+
+Result = Literal["ok", "no_data", "nxdomain", "failed"]
+RESULTS: tuple[Result, ...] = ("ok", "no_data", "nxdomain", "failed")
+
+
+class Reply(NamedTuple):
+    """What one question, for IPv4 (A) or IPv6 (AAAA), came to.
+
+    `addresses` and `ttl` (seconds, the shortest of a chain of CNAMEs) come with "ok" alone. `problem` says of "failed"
+    what happened, in words that are the same each time.
+    """
+
+    result: Result
+    addresses: tuple[str, ...] = ()
+    ttl: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The addresses that count, in canonical form and numeric order; None: DNS has not said yet."""
+
+    ipv4: tuple[str, ...] | None = None
+    ipv6: tuple[str, ...] | None = None
+
+
+UNKNOWN = Answer()
+
+
+def following(last: Answer, ipv4: Reply, ipv6: Reply) -> Answer:
+    """What counts after these two replies. A family is empty only where the other one has addresses."""
+    return Answer(_family(last.ipv4, ipv4, ipv6), _family(last.ipv6, ipv6, ipv4))
+
+
+def numeric(ip: str) -> tuple[int, int]:
+    """The order of addresses: IPv4 first, then as numbers."""
+    address = ip_address(ip)
+    return address.version, int(address)
+
+
+def result(ipv4: Reply, ipv6: Reply) -> Result:
+    """What a lookup came to as a whole. Servers that deny the name for one family are wrong, and many."""
+    replies = (ipv4.result, ipv6.result)
+    if "failed" in replies:
+        return "failed"
+    if "ok" in replies:
+        return "ok"
+    return "nxdomain" if "nxdomain" in replies else "no_data"
+
+
+def failure(ipv4: Reply, ipv6: Reply) -> str:
+    """What went wrong, for people; empty if nothing did."""
+    failed = {family: reply.problem for family, reply in (("A", ipv4), ("AAAA", ipv6)) if reply.result == "failed"}
+    if len(set(failed.values())) == 1 and len(failed) > 1:
+        return ipv4.problem
+    return ", ".join(f"{family}: {problem}" for family, problem in failed.items())
+
+
+def lasting(ipv4: Reply, ipv6: Reply) -> float | None:
+    """For how many seconds what was answered may be taken as it is; None without an answer."""
+    ttls = [reply.ttl for reply in (ipv4, ipv6) if reply.result == "ok"]
+    least, most = TTL_SECONDS
+    return min(max(min(ttls), least), most) if ttls else None
+
+
+def _family(last: tuple[str, ...] | None, mine: Reply, other: Reply) -> tuple[str, ...] | None:
+    if mine.result == "ok":
+        return tuple(sorted(set(mine.addresses), key=numeric))
+    if mine.result != "failed" and other.result == "ok":
+        return ()
+    return last

@@ -1,0 +1,163 @@
+"""The answers for all names that this process needs: each asked once, by its TTL, however many need it."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from random import random
+
+from probe_sidecar.names.answer import (
+    MOST_ADDRESSES,
+    NEGATIVE_SECONDS,
+    UNKNOWN,
+    Answer,
+    Reply,
+    Result,
+    failure,
+    following,
+    lasting,
+    result,
+)
+
+log = logging.getLogger(__name__)
+
+CONCURRENT_LOOKUPS = 16
+SPREAD_SECONDS = 5.0
+"""Over which the first lookups of a start or a takeover are spread: their last answers stand in the status."""
+
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
+TOLD_AFTER = 3
+"""Failures in a row that are a trouble worth telling: one lost packet is none."""
+
+LATE_SHARE = 0.05
+"""By up to so much of its TTL an answer is asked for anew too late, so that names with one TTL do not go in step."""
+
+Lookup = Callable[[str], Awaitable[tuple[Reply, Reply]]]
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """What is known of one name: `last` is what the last lookup came to, `failures` how many failed in a row;
+    `answered_at` is in seconds of the clock.
+
+    `told` is what is to be told of it (None: nothing certain yet), and `problem` how a failure that is told began.
+    """
+
+    answer: Answer = UNKNOWN
+    last: Result | None = None
+    told: Result | None = None
+    problem: str = ""
+    failures: int = 0
+    answered_at: float | None = None
+    hurry: bool = True
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def excessive(self) -> bool:
+        """Whether the name has more addresses than count."""
+        return len((self.answer.ipv4 or ()) + (self.answer.ipv6 or ())) > MOST_ADDRESSES
+
+
+class NameCache:
+    """Needs `run` running. `on_change` hears of each name whose answer, or what is to be told of it, has changed.
+
+    `lookup` gives the replies for IPv4 and IPv6; `random` gives [0, 1); `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        on_change: Callable[[str], None],
+        *,
+        clock: Callable[[], float],
+        random: Callable[[], float] = random,
+    ) -> None:
+        self._lookup = lookup
+        self._on_change = on_change
+        self._clock = clock
+        self._random = random
+        self._entries: dict[str, Entry] = {}
+        self._places = asyncio.Semaphore(CONCURRENT_LOOKUPS)
+        self._called = asyncio.Event()
+        self.lookups: Counter[Result] = Counter()
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """Every name that is needed."""
+        return self._entries
+
+    @property
+    def failing(self) -> int:
+        """Names that are not answered with addresses now."""
+        return sum(entry.last not in (None, "ok") for entry in self._entries.values())
+
+    def ages(self) -> Iterator[tuple[str, float]]:
+        """Seconds since each name that ever was was answered with addresses."""
+        now = self._clock()
+        for name, entry in self._entries.items():
+            if entry.answered_at is not None:
+                yield name, now - entry.answered_at
+
+    def want(self, names: Iterable[str], *, hurry: bool) -> None:
+        """Ask for these from now on: at once, or without `hurry` within SPREAD_SECONDS."""
+        for name in names:
+            if name not in self._entries:
+                self._entries[name] = Entry(hurry=hurry)
+                self._called.set()
+
+    def drop(self, name: str) -> None:
+        """Nobody needs it any more."""
+        entry = self._entries.pop(name, None)
+        if entry is not None and entry.task is not None:
+            entry.task.cancel()
+
+    def entry(self, name: str) -> Entry:
+        """What is known of `name`."""
+        return self._entries.get(name) or Entry()
+
+    async def run(self) -> None:
+        """Ask for what is wanted, when it is due, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for name, entry in self._entries.items():
+                    if entry.task is None:
+                        entry.task = group.create_task(self._keep(name, entry), name=f"name {name}")
+                await self._called.wait()
+                self._called.clear()
+
+    async def _keep(self, name: str, entry: Entry) -> None:
+        if not entry.hurry:
+            await asyncio.sleep(self._random() * SPREAD_SECONDS)
+        while True:
+            async with self._places:
+                ipv4, ipv6 = await self._lookup(name)
+            await asyncio.sleep(self._take(name, entry, ipv4, ipv6))
+
+    def _take(self, name: str, entry: Entry, ipv4: Reply, ipv6: Reply) -> float:
+        """Note what came; the seconds until the next lookup."""
+        before, outcome = (entry.answer, entry.told), result(ipv4, ipv6)
+        self.lookups[outcome] += 1
+        entry.last = outcome
+        entry.answer = following(entry.answer, ipv4, ipv6)
+        entry.failures = entry.failures + 1 if outcome == "failed" else 0
+        if "ok" in (ipv4.result, ipv6.result):
+            entry.answered_at = self._clock()
+        if outcome != entry.told and (outcome != "failed" or entry.failures >= TOLD_AFTER):
+            entry.told, entry.problem = outcome, failure(ipv4, ipv6)
+        if before != (entry.answer, entry.told):
+            log.info("%s: %s", name, _described(entry))
+            self._on_change(name)
+        return self._pause(entry, lasting(ipv4, ipv6))
+
+    def _pause(self, entry: Entry, seconds: float | None) -> float:
+        pauses = [] if seconds is None else [seconds * (1 + LATE_SHARE * self._random())]
+        if entry.failures:
+            longest = min(FIRST_RETRY_SECONDS * 2.0 ** min(entry.failures - 1, 60), LONGEST_RETRY_SECONDS)
+            pauses.append(longest * (1 + self._random()) / 2)
+        return min(pauses, default=NEGATIVE_SECONDS)
+
+
+def _described(entry: Entry) -> str:
+    addresses = ", ".join(((entry.answer.ipv4 or ()) + (entry.answer.ipv6 or ()))[:MOST_ADDRESSES])
+    return f"{entry.told or 'not answered yet'}{entry.problem and ': '}{entry.problem}; {addresses or 'no addresses'}"

@@ -1,0 +1,59 @@
+"""Which addresses the names of one ExternalService stand for now: pure.
+
+An address that DNS names no more goes as soon as another one of its name serves, and after GRACE_SECONDS anyway: a name
+that moves from one host to another never leaves the Service without either (ADR 0047).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from probe_sidecar.names.answer import MOST_ADDRESSES, Answer, numeric
+
+GRACE_SECONDS = 60.0
+"""How long an address that serves may outlive its DNS record while nothing else of its name serves."""
+
+
+class Member(NamedTuple):
+    """An address by its name. `left`: since when DNS names it no more, in seconds of the clock; None: it does."""
+
+    hostname: str
+    left: float | None = None
+
+
+def members(
+    hostnames: Iterable[str],
+    answers: Mapping[str, Answer],
+    before: Mapping[str, Member],
+    serves: Callable[[str], bool],
+    now: float,
+) -> dict[str, Member]:
+    """The addresses, by the order of their names and then numerically; one that two names share is the first's.
+
+    Where DNS has not said anything yet, what stood before stands on (R6). `serves` says which are published as ready.
+    """
+    names = list(dict.fromkeys(hostnames))
+    current = {name: _current(answers[name], _of(name, before)) for name in names}
+    placed = {ip: Member(name) for name in reversed(names) for ip in current[name]}
+    for ip, member in before.items():
+        if ip not in placed and member.hostname in current and serves(ip):
+            left = now if member.left is None else member.left
+            if now - left < GRACE_SECONDS and not any(map(serves, current[member.hostname])):
+                placed[ip] = Member(member.hostname, left)
+    order = {name: place for place, name in enumerate(names)}
+    ranked = sorted(placed, key=lambda ip: (order[placed[ip].hostname], numeric(ip)))
+    return {ip: placed[ip] for ip in ranked}
+
+
+def next_review(found: Iterable[Member]) -> float | None:
+    """When the first of them has outlived its record for long enough; None if none has to go."""
+    return min((member.left + GRACE_SECONDS for member in found if member.left is not None), default=None)
+
+
+def _current(answer: Answer, before: list[str]) -> list[str]:
+    ipv4 = [ip for ip in before if ":" not in ip] if answer.ipv4 is None else answer.ipv4
+    ipv6 = [ip for ip in before if ":" in ip] if answer.ipv6 is None else answer.ipv6
+    return sorted((*ipv4, *ipv6), key=numeric)[:MOST_ADDRESSES]
+
+
+def _of(name: str, before: Mapping[str, Member]) -> list[str]:
+    return [ip for ip, member in before.items() if member.hostname == name]

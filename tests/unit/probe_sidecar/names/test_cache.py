@@ -1,0 +1,225 @@
+"""How often names are asked for, by a clock that jumps; and what is made of the replies."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from probe_sidecar.names.answer import Answer, Reply
+from probe_sidecar.names.cache import CONCURRENT_LOOKUPS, SPREAD_SECONDS, NameCache
+from tests.virtual_time import virtually
+
+A, B = "10.0.100.10", "10.0.100.11"
+NOTHING, NO_NAME = Reply("no_data"), Reply("nxdomain")
+FAILED = Reply("failed", problem="the DNS server answers SERVFAIL")
+
+
+def ok(*addresses: str, ttl: float = 60) -> Reply:
+    return Reply("ok", addresses, ttl)
+
+
+class Rig:
+    """A cache with replies that are made up; `asked` has the seconds at which each name was asked for."""
+
+    def __init__(self, *, random: float = 0.0, seconds: float = 0.0) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.began = self.loop.time()
+        self.replies: dict[str, tuple[Reply, Reply]] = {}
+        self.asked: dict[str, list[float]] = {}
+        self.changes: list[tuple[float, str]] = []
+        self.seconds = seconds
+        self.flying = self.most = 0
+        self.cache = NameCache(self.lookup, self.changed, clock=self.loop.time, random=lambda: random)
+
+    @property
+    def now(self) -> float:
+        return self.loop.time() - self.began
+
+    def changed(self, name: str) -> None:
+        self.changes.append((self.now, name))
+
+    async def lookup(self, name: str) -> tuple[Reply, Reply]:
+        self.asked.setdefault(name, []).append(self.now)
+        self.flying += 1
+        self.most = max(self.most, self.flying)
+        await asyncio.sleep(self.seconds)
+        self.flying -= 1
+        return self.replies[name]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.cache.run())
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def in_virtual_time(scenario: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    def test() -> None:
+        virtually(scenario())
+
+    test.__doc__ = scenario.__doc__
+    return test
+
+
+@in_virtual_time
+async def test_a_name_is_asked_for_when_its_ttl_has_passed() -> None:
+    rig = Rig()
+    rig.replies["db.io"] = ok(A, ttl=30), NOTHING
+    async with rig.running():
+        rig.cache.want(["db.io"], hurry=True)
+        await asyncio.sleep(100)
+    assert rig.asked == {"db.io": [0, 30, 60, 90]}
+    assert rig.changes == [(0, "db.io")], "the same answer is no news"
+    assert rig.cache.entry("db.io").answer == Answer((A,), ())
+
+
+@in_virtual_time
+async def test_never_sooner_and_a_little_later_so_that_names_do_not_go_in_step() -> None:
+    rig = Rig(random=1.0)
+    rig.replies["db.io"] = ok(A, ttl=100), NOTHING
+    async with rig.running():
+        rig.cache.want(["db.io"], hurry=True)
+        await asyncio.sleep(200)
+    assert rig.asked == {"db.io": [0, 105]}
+
+
+@in_virtual_time
+async def test_the_order_of_an_answer_is_no_news() -> None:
+    rig = Rig()
+    rig.replies["db.io"] = ok(A, B, ttl=5), NOTHING
+    async with rig.running():
+        rig.cache.want(["db.io"], hurry=True)
+        await asyncio.sleep(1)
+        rig.replies["db.io"] = ok(B, A, ttl=5), NOTHING
+        await asyncio.sleep(10)
+    assert rig.changes == [(0, "db.io")]
+
+
+@in_virtual_time
+async def test_one_lookup_for_however_many_need_the_name() -> None:
+    rig = Rig()
+    rig.replies["db.io"] = ok(A), NOTHING
+    async with rig.running():
+        for _ in range(3):
+            rig.cache.want(["db.io"], hurry=True)
+            await asyncio.sleep(1)
+    assert rig.asked == {"db.io": [0]}
+
+
+@in_virtual_time
+async def test_a_failure_is_tried_again_with_growing_pauses_and_told_when_it_lasts() -> None:
+    rig = Rig(random=1.0)
+    rig.replies["db.io"] = ok(A, ttl=5), NOTHING
+    async with rig.running():
+        rig.cache.want(["db.io"], hurry=True)
+        await asyncio.sleep(1)
+        rig.replies["db.io"] = FAILED, FAILED
+        await asyncio.sleep(150)
+        entry = rig.cache.entry("db.io")
+        assert (entry.answer, entry.told) == (Answer((A,), ()), "failed")
+        assert entry.problem == "the DNS server answers SERVFAIL"
+        rig.replies["db.io"] = ok(A, ttl=300), NOTHING
+        await asyncio.sleep(100)
+        assert (entry.told, entry.problem) == ("ok", "")
+    assert rig.asked["db.io"] == [0, 5.25, 6.25, 8.25, 12.25, 20.25, 36.25, 68.25, 128.25, 188.25]
+    assert rig.changes == [(0, "db.io"), (8.25, "db.io"), (188.25, "db.io")]
+
+
+@in_virtual_time
+async def test_other_words_for_the_same_trouble_are_no_news() -> None:
+    rig = Rig()
+    rig.replies["db.io"] = FAILED, FAILED
+    async with rig.running():
+        rig.cache.want(["db.io"], hurry=True)
+        await asyncio.sleep(10)
+        told = len(rig.changes)
+        rig.replies["db.io"] = FAILED, Reply("failed", problem="no answer")
+        await asyncio.sleep(120)
+    assert (told, len(rig.changes)) == (1, 1)
+
+
+@in_virtual_time
+async def test_half_a_failure_waits_no_longer_than_the_answer_lasts() -> None:
+    rig = Rig()
+    rig.replies["db.io"] = ok(A, ttl=5), FAILED
+    async with rig.running():
+        rig.cache.want(["db.io"], hurry=True)
+        await asyncio.sleep(60)
+    gaps = [after - before for before, after in zip(rig.asked["db.io"], rig.asked["db.io"][1:], strict=False)]
+    assert max(gaps) == 5
+
+
+@in_virtual_time
+async def test_a_name_that_is_not_there_is_told_at_once_and_asked_for_again() -> None:
+    rig = Rig()
+    rig.replies["db.io"] = NO_NAME, NO_NAME
+    async with rig.running():
+        rig.cache.want(["db.io"], hurry=True)
+        await asyncio.sleep(45)
+        assert rig.cache.entry("db.io").told == "nxdomain"
+        rig.replies["db.io"] = ok(A), NOTHING
+        await asyncio.sleep(20)
+        assert rig.cache.entry("db.io").told == "ok"
+    assert rig.asked == {"db.io": [0, 30, 60]}
+    assert rig.cache.lookups == {"nxdomain": 2, "ok": 1}
+
+
+@in_virtual_time
+async def test_a_failure_after_a_denial_does_not_take_the_denial_back() -> None:
+    rig = Rig()
+    rig.replies["db.io"] = NO_NAME, NO_NAME
+    async with rig.running():
+        rig.cache.want(["db.io"], hurry=True)
+        await asyncio.sleep(1)
+        rig.replies["db.io"] = FAILED, FAILED
+        await asyncio.sleep(30)
+        assert (rig.cache.entry("db.io").told, rig.changes) == ("nxdomain", [(0, "db.io")])
+
+
+@in_virtual_time
+async def test_a_flood_of_names_is_looked_up_a_few_at_a_time() -> None:
+    rig = Rig(seconds=1.0)
+    names = [f"h{number}.io" for number in range(100)]
+    rig.replies = dict.fromkeys(names, (ok(A), NOTHING))
+    async with rig.running():
+        rig.cache.want(names, hurry=True)
+        await asyncio.sleep(10)
+    assert rig.most == CONCURRENT_LOOKUPS
+    assert len(rig.asked) == 100
+
+
+@in_virtual_time
+async def test_a_start_is_spread() -> None:
+    rig = Rig(random=0.5)
+    rig.replies["db.io"] = ok(A), NOTHING
+    async with rig.running():
+        rig.cache.want(["db.io"], hurry=False)
+        await asyncio.sleep(SPREAD_SECONDS)
+    assert rig.asked == {"db.io": [SPREAD_SECONDS / 2]}
+
+
+@in_virtual_time
+async def test_a_name_that_nobody_needs_is_not_asked_for() -> None:
+    rig = Rig(seconds=1.0)
+    rig.replies["db.io"] = ok(A, ttl=5), NOTHING
+    async with rig.running():
+        rig.cache.want(["db.io"], hurry=True)
+        await asyncio.sleep(0.5)
+        rig.cache.drop("db.io")
+        await asyncio.sleep(60)
+        assert (rig.changes, dict(rig.cache.entries)) == ([], {})
+        rig.cache.want(["db.io"], hurry=True)
+        await asyncio.sleep(2)
+    assert rig.asked == {"db.io": [0, 60.5]}
+
+
+@in_virtual_time
+async def test_a_bug_ends_it() -> None:
+    rig = Rig()  # no replies: a KeyError
+    rig.cache.want(["db.io"], hurry=True)
+    with pytest.raises(ExceptionGroup):
+        await rig.cache.run()

@@ -1,0 +1,180 @@
+"""The addresses of each ExternalService's names, as answers come and go."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from app.api.v1alpha1 import ExternalServiceSpec
+from probe_sidecar.names.answer import Reply
+from probe_sidecar.names.cache import NameCache
+from probe_sidecar.names.directory import Directory
+from probe_sidecar.names.members import GRACE_SECONDS
+from probe_sidecar.names.report import Report
+from tests.virtual_time import virtually
+
+A, B, C, V6 = "10.0.100.10", "10.0.100.11", "10.0.100.12", "2001:db8::10"
+DB, LB = "db.io", "lb.io"
+NOTHING = Reply("no_data")
+FAILED = Reply("failed", problem="the DNS server answers SERVFAIL")
+
+
+def ok(*addresses: str, ttl: float = 5) -> Reply:
+    return Reply("ok", addresses, ttl)
+
+
+def spec(*hostnames: str, ips: tuple[str, ...] = ()) -> ExternalServiceSpec:
+    return ExternalServiceSpec(port=80, ips=ips, hostnames=hostnames)
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.replies: dict[str, tuple[Reply, Reply]] = {}
+        self.serving: set[str] = set()
+        self.changes: list[str] = []
+        self.cache = NameCache(
+            self.lookup,
+            lambda name: self.directory.answered(name),  # noqa: PLW0108 - the directory comes next
+            clock=self.loop.time,
+            random=lambda: 0.0,
+        )
+        self.directory = Directory(self.loop, self.cache, lambda _uid, ip: ip in self.serving, self.changes.append)
+        self.task = asyncio.create_task(self.cache.run())
+
+    async def lookup(self, name: str) -> tuple[Reply, Reply]:
+        return self.replies[name]
+
+    def names(self, uid: str = "u1") -> list[tuple[str, str]]:
+        return list(self.directory.names(uid).items())
+
+
+def with_rig(scenario: Callable[[Rig], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    async def run() -> None:
+        rig = Rig()
+        try:
+            await scenario(rig)
+        finally:
+            rig.task.cancel()
+
+    def test() -> None:
+        virtually(run())
+
+    test.__doc__ = scenario.__doc__
+    return test
+
+
+@with_rig
+async def test_addresses_come_with_the_answer(rig: Rig) -> None:
+    rig.replies[DB] = ok(B, A), ok(V6)
+    rig.directory.follow("u1", spec(DB), {}, hurry=True)
+    assert (rig.names(), rig.directory.report("u1")) == ([], None)
+    await asyncio.sleep(1)
+    assert rig.names() == [(A, DB), (B, DB), (V6, DB)]
+    assert rig.directory.report("u1") == Report(True, "Resolved", "every name is resolved")
+    assert rig.changes == ["u1"]
+
+
+@with_rig
+async def test_what_the_status_says_stands_while_dns_fails(rig: Rig) -> None:
+    rig.replies[DB] = FAILED, FAILED
+    rig.directory.follow("u1", spec(DB), {A: DB, V6: DB, B: "left.io"}, hurry=False)
+    assert rig.names() == [(A, DB), (V6, DB)]
+    await asyncio.sleep(600)
+    assert rig.names() == [(A, DB), (V6, DB)]
+    assert rig.changes == ["u1"], "that it fails is told"
+    rig.replies[DB] = ok(B), NOTHING
+    await asyncio.sleep(61)
+    assert rig.names() == [(B, DB)]
+
+
+@with_rig
+async def test_a_newer_status_counts_only_until_dns_has_answered(rig: Rig) -> None:
+    rig.replies[DB] = ok(A), NOTHING
+    rig.directory.follow("u1", spec(DB), {A: DB}, hurry=False)
+    rig.directory.follow("u1", spec(DB), {A: DB, B: DB}, hurry=False)
+    assert rig.names() == [(A, DB), (B, DB)]
+    await asyncio.sleep(1)
+    rig.directory.follow("u1", spec(DB), {A: DB, B: DB}, hurry=False)
+    assert rig.names() == [(A, DB)]
+
+
+@with_rig
+async def test_a_takeover_meets_an_answer_that_is_there_and_drops_nothing_that_serves(rig: Rig) -> None:
+    rig.replies[DB] = ok(B), NOTHING
+    rig.directory.follow("u1", spec(DB), {}, hurry=True)
+    await asyncio.sleep(1)
+    rig.directory.follow("u2", spec(DB), {A: DB}, hurry=False)
+    assert rig.names("u2") == [(A, DB)], "what is known of it is not with the prober yet"
+    rig.serving.add(A)
+    await asyncio.sleep(1)
+    assert rig.names("u2") == [(A, DB), (B, DB)]
+    assert rig.changes == ["u1", "u2"]
+
+
+@with_rig
+async def test_the_old_address_goes_when_the_new_one_serves(rig: Rig) -> None:
+    rig.replies[DB] = ok(A), NOTHING
+    rig.directory.follow("u1", spec(DB), {}, hurry=True)
+    await asyncio.sleep(1)
+    rig.serving.add(A)
+    rig.replies[DB] = ok(B), NOTHING
+    await asyncio.sleep(6)
+    assert rig.names() == [(A, DB), (B, DB)]
+    rig.directory.heed("u1")
+    await asyncio.sleep(0)
+    assert rig.names() == [(A, DB), (B, DB)]
+    rig.serving.add(B)
+    rig.directory.heed("u1")
+    assert rig.names() == [(A, DB), (B, DB)], "not inside the call"
+    await asyncio.sleep(0)
+    assert rig.names() == [(B, DB)]
+    assert rig.changes == ["u1", "u1", "u1"]
+
+
+@with_rig
+async def test_the_old_address_goes_in_the_end_anyway(rig: Rig) -> None:
+    rig.replies[DB] = ok(A, ttl=300), NOTHING
+    rig.directory.follow("u1", spec(DB), {}, hurry=True)
+    await asyncio.sleep(1)
+    rig.serving.add(A)
+    rig.replies[DB] = ok(B, ttl=300), NOTHING
+    await asyncio.sleep(300)
+    assert rig.names() == [(A, DB), (B, DB)]
+    await asyncio.sleep(GRACE_SECONDS - 2)
+    assert rig.names() == [(A, DB), (B, DB)]
+    await asyncio.sleep(2)
+    assert rig.names() == [(B, DB)]
+
+
+@with_rig
+async def test_names_come_and_go_with_the_spec(rig: Rig) -> None:
+    rig.replies = {DB: (ok(A), NOTHING), LB: (ok(B), NOTHING)}
+    rig.directory.follow("u1", spec(DB), {}, hurry=True)
+    rig.directory.follow("u2", spec(DB), {}, hurry=True)
+    await asyncio.sleep(1)
+    rig.directory.follow("u1", spec(LB, DB), {A: DB}, hurry=True)
+    await asyncio.sleep(1)
+    assert rig.names() == [(B, LB), (A, DB)]
+    rig.serving.add(A)
+    rig.directory.follow("u1", spec(LB), {}, hurry=True)
+    assert rig.names() == [(B, LB)]
+    rig.directory.forget("u2")
+    assert set(rig.cache.entries) == {LB}
+    rig.directory.follow("u1", spec(), {}, hurry=True)
+    assert (rig.names(), rig.directory.report("u1"), set(rig.cache.entries)) == ([], None, set())
+
+
+@with_rig
+async def test_there_is_an_end_to_addresses_in_all(rig: Rig) -> None:
+    names = [f"h{number}.io" for number in range(16)]
+    for number, name in enumerate(names):
+        rig.replies[name] = ok(*(f"10.1.{number}.{last}" for last in range(64))), NOTHING
+    ips = ("10.1.0.0", *(f"10.2.0.{last}" for last in range(99)))
+    rig.directory.follow("u1", spec(*names, ips=ips), {}, hurry=True)
+    await asyncio.sleep(1)
+    shown = rig.directory.names("u1")
+    assert len({*ips, *shown}) == 1_000
+    assert (shown["10.1.0.0"], "10.1.14.4" in shown, "10.1.14.5" in shown) == ("h0.io", True, False)
+    report = rig.directory.report("u1")
+    assert report is not None
+    assert report.reason == "TooManyAddresses"

@@ -1,0 +1,89 @@
+"""Which addresses the names stand for, and when one may go."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from probe_sidecar.names.answer import MOST_ADDRESSES, UNKNOWN, Answer
+from probe_sidecar.names.members import GRACE_SECONDS, Member, members, next_review
+
+A, B, C, V6 = "10.0.100.9", "10.0.100.10", "10.0.100.11", "2001:db8::10"
+DB, LB = "db.io", "lb.io"
+NOW = 1_000.0
+
+
+def found(
+    answers: Mapping[str, Answer], before: Mapping[str, Member], *serving: str, now: float = NOW
+) -> dict[str, Member]:
+    return members(answers, answers, before, lambda ip: ip in serving, now)
+
+
+def test_by_the_order_of_the_names_then_numerically() -> None:
+    answers = {LB: Answer((B,), (V6,)), DB: Answer((A, C), ())}
+    assert list(found(answers, {}).items()) == [
+        (B, Member(LB)),
+        (V6, Member(LB)),
+        (A, Member(DB)),
+        (C, Member(DB)),
+    ]
+
+
+def test_a_shared_address_belongs_to_the_first_name() -> None:
+    assert found({LB: Answer((A, B), ()), DB: Answer((B, C), ())}, {}) == {
+        A: Member(LB),
+        B: Member(LB),
+        C: Member(DB),
+    }
+
+
+def test_what_stood_before_stands_until_dns_has_answered() -> None:
+    before = {A: Member(DB), V6: Member(DB), C: Member("left.io")}
+    assert found({DB: UNKNOWN}, before) == {A: Member(DB), V6: Member(DB)}
+    assert found({DB: Answer((B,), None)}, before) == {B: Member(DB), V6: Member(DB)}
+    assert found({DB: Answer(None, ())}, before) == {A: Member(DB)}
+
+
+def test_what_serves_outlives_its_record_until_another_one_of_the_name_serves() -> None:
+    moved = {DB: Answer((B,), ())}
+    first = found(moved, {A: Member(DB)}, A)
+    assert first == {A: Member(DB, NOW), B: Member(DB)}
+    assert found(moved, first, A, now=NOW + 30) == first
+    assert found(moved, first, A, B, now=NOW + 30) == {B: Member(DB)}
+    assert found(moved, first, now=NOW + 30) == {B: Member(DB)}, "it serves no more itself"
+    assert found(moved, first, A, now=NOW + GRACE_SECONDS) == {B: Member(DB)}
+
+
+def test_a_record_that_returns_is_a_record_as_before() -> None:
+    left = found({DB: Answer((B,), ())}, {A: Member(DB)}, A)
+    assert found({DB: Answer((A,), ())}, left, A) == {A: Member(DB)}
+
+
+def test_the_addresses_of_another_name_are_no_replacement() -> None:
+    moved = {DB: Answer((B,), ()), LB: Answer((C,), ())}
+    assert A in found(moved, {A: Member(DB)}, A, C)
+
+
+def test_an_address_that_goes_from_one_name_to_the_other_stays() -> None:
+    moved = {DB: Answer((B,), ()), LB: Answer((A,), ())}
+    assert found(moved, {A: Member(DB), B: Member(DB)}, A, B) == {B: Member(DB), A: Member(LB)}
+
+
+def test_a_name_that_is_not_asked_for_any_more_has_no_grace() -> None:
+    assert found({LB: Answer((B,), ())}, {A: Member(DB)}, A) == {B: Member(LB)}
+
+
+def test_of_a_flood_the_lowest_count() -> None:
+    many = tuple(f"10.0.0.{number}" for number in range(100))
+    assert list(found({DB: Answer(many, (V6,)), LB: Answer((A,), ())}, {})) == [*many[:MOST_ADDRESSES], A]
+
+
+@pytest.mark.parametrize(
+    ("lefts", "due"),
+    [
+        pytest.param([], None, id="none"),
+        pytest.param([None], None, id="none has left"),
+        pytest.param([None, NOW + 5, NOW], NOW + GRACE_SECONDS, id="the first"),
+    ],
+)
+def test_when_to_look_again(lefts: list[float | None], due: float | None) -> None:
+    assert next_review(Member(DB, left) for left in lefts) == due

@@ -1,0 +1,46 @@
+"""What is told of the names."""
+
+import pytest
+
+from probe_sidecar.names.answer import Answer
+from probe_sidecar.names.cache import Entry
+from probe_sidecar.names.report import Report, report
+
+GOOD = Entry(told="ok", answer=Answer(("10.0.0.1",), ()))
+FAILING = Entry(told="failed", problem="the DNS server answers SERVFAIL")
+GONE = "db.io: DNS knows no such name; it has no addresses: create the record, or mend spec.hostnames"
+EMPTY = "lb.io: DNS has no A or AAAA record of it; its last addresses are kept: create one"
+MANY = Entry(told="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)), ()))
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        pytest.param({"db.io": GOOD, "lb.io": GOOD}, Report(True, "Resolved", "every name is resolved"), id="fine"),
+        pytest.param({"db.io": GOOD, "lb.io": Entry()}, None, id="one not known yet"),
+        pytest.param({"db.io": Entry(told="nxdomain"), "x": Entry()}, Report(False, "NameNotFound", GONE), id="gone"),
+        pytest.param({"lb.io": Entry(told="no_data")}, Report(False, "NoAddresses", EMPTY), id="empty"),
+        pytest.param(
+            {"db.io": FAILING, "lb.io": Entry(told="no_data")},
+            Report(
+                False,
+                "LookupFailed",
+                "db.io: the DNS server answers SERVFAIL; it has no addresses: see to the DNS servers, or to "
+                f"ESO_DNS_SERVERS; {EMPTY}",
+            ),
+            id="two problems",
+        ),
+        pytest.param(
+            {"db.io": MANY},
+            Report(False, "TooManyAddresses", "db.io: more than 64 addresses: only the lowest 64 are used"),
+            id="a flood",
+        ),
+    ],
+)
+def test_reports(entries: dict[str, Entry], told: Report | None) -> None:
+    assert report(entries, ["lb.io"], crowded=False) == told
+
+
+def test_no_room() -> None:
+    crowded = Report(False, "TooManyAddresses", "more than 1000 addresses in all: those beyond are left out")
+    assert report({"db.io": GOOD}, ["db.io"], crowded=True) == crowded

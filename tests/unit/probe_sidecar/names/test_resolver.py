@@ -1,0 +1,112 @@
+"""Questions to a real DNS server on loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from playground.dns_server import SILENCE, DnsServer, Record
+from probe_sidecar.names.answer import Reply
+from probe_sidecar.names.resolver import NO_SERVERS, Resolver
+
+A, B, V6 = "10.0.100.10", "10.0.100.11", "2001:db8::10"
+NAME = "db.example.com"
+FAILED = "the DNS server answers SERVFAIL"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[DnsServer]:
+    server = DnsServer()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def lookup(server: DnsServer, name: str = NAME) -> tuple[Reply, Reply]:
+    return await Resolver([("127.0.0.1", server.port)], seconds=1).lookup(name)
+
+
+async def test_both_families_are_asked_for(server: DnsServer) -> None:
+    server.records[NAME] = Record((A, B, V6), ttl=42)
+    ipv4, ipv6 = await lookup(server)
+    assert (ipv4.result, sorted(ipv4.addresses), ipv4.ttl) == ("ok", [A, B], 42)
+    assert ipv6 == Reply("ok", (V6,), 42)
+    assert server.queries == {(NAME, "A"): 1, (NAME, "AAAA"): 1}
+
+
+async def test_one_family_alone(server: DnsServer) -> None:
+    server.records[NAME] = Record((A,))
+    assert await lookup(server) == (Reply("ok", (A,), 60), Reply("no_data"))
+
+
+async def test_of_a_chain_of_names_the_shortest_ttl_counts(server: DnsServer) -> None:
+    server.records[NAME] = Record(alias="lb.example.net", ttl=7)
+    server.records["lb.example.net"] = Record((A,), ttl=3_600)
+    assert (await lookup(server))[0] == Reply("ok", (A,), 7)
+
+
+async def test_no_such_name(server: DnsServer) -> None:
+    assert await lookup(server) == (Reply("nxdomain"), Reply("nxdomain"))
+
+
+async def test_a_name_is_absolute(server: DnsServer) -> None:
+    """No search list: in a Pod it would make five names of each, one of them of the wrong namespace."""
+    assert (await lookup(server, "db"))[0] == Reply("nxdomain")
+    assert set(server.queries) == {("db", "A"), ("db", "AAAA")}
+
+
+async def test_one_family_may_fail_alone(server: DnsServer) -> None:
+    server.records[NAME] = Record((A, V6), trouble={"AAAA": "SERVFAIL"})
+    assert await lookup(server) == (Reply("ok", (A,), 60), Reply("failed", problem=FAILED))
+
+
+@pytest.mark.parametrize("rcode", ["REFUSED", "NOTIMP"])
+async def test_what_the_server_says_is_told(server: DnsServer, rcode: str) -> None:
+    server.records[NAME] = Record(trouble={"A": rcode, "AAAA": rcode})
+    assert (await lookup(server))[0] == Reply("failed", problem=f"the DNS server answers {rcode}")
+
+
+async def test_silence_ends(server: DnsServer) -> None:
+    server.records[NAME] = Record(trouble={"A": SILENCE, "AAAA": SILENCE})
+    assert (await lookup(server))[0] == Reply("failed", problem="no answer from DNS within 1 s")
+
+
+async def test_the_next_server_is_asked(server: DnsServer) -> None:
+    server.records[NAME] = Record((A,))
+    bad = DnsServer({NAME: Record(trouble={"A": "SERVFAIL", "AAAA": "SERVFAIL"})})
+    await bad.start()
+    both = Resolver([("127.0.0.1", bad.port), ("127.0.0.1", server.port)])
+    assert (await both.lookup(NAME))[0] == Reply("ok", (A,), 60)
+    await bad.stop()
+
+
+async def test_many_addresses_come_by_tcp(server: DnsServer) -> None:
+    server.records[NAME] = Record(tuple(f"10.0.{n // 250}.{n % 250}" for n in range(500)))
+    assert len((await lookup(server))[0].addresses) == 500
+    assert server.queries[NAME, "A"] == 2
+
+
+async def test_garbage_is_a_failure() -> None:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Garbage, local_addr=("127.0.0.1", 0))
+    garbled = Resolver([("127.0.0.1", transport.get_extra_info("sockname")[1])], seconds=0.5)
+    assert (await garbled.lookup(NAME))[0].result == "failed"
+    transport.close()
+
+
+class Garbage(asyncio.DatagramProtocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.transport.sendto(b"\x00\x01garbage", addr)
+
+
+@pytest.mark.parametrize("text", [None, "search example.com\n"], ids=["no-file", "no-servers-in-it"])
+async def test_without_servers_it_says_what_to_do(tmp_path: Path, text: str | None) -> None:
+    conf = tmp_path / "resolv.conf"
+    if text is not None:
+        conf.write_text(text)
+    assert (await Resolver(conf=conf).lookup(NAME))[0] == Reply("failed", problem=NO_SERVERS)
