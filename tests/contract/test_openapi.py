@@ -1,0 +1,139 @@
+"""schemathesis against the hook as a process, by its own OpenAPI document with the CRD's schema in it: no fault found.
+
+Needs `make tools`; skipped without. TOOLS_REQUIRED=1 turns that into a failure (CI).
+"""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from app.api.crd import custom_resource_definition
+from app.server import create_app
+from app.settings import Settings
+from tests.e2e.controlplane.component import Component, free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMATHESIS = ROOT / ".cache" / "tools" / "bin" / "st"
+SAMPLES = ROOT / "metacontroller" / "samples"
+EXAMPLES = 60
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,unsupported_method"
+)
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+Object = dict[str, Any]
+
+
+@pytest.fixture
+def schemathesis() -> Path:
+    if not SCHEMATHESIS.exists():
+        why = f"{SCHEMATHESIS.relative_to(ROOT)} is not there: make tools"
+        pytest.fail(why) if os.environ.get("TOOLS_REQUIRED") else pytest.skip(why)
+    return SCHEMATHESIS
+
+
+@pytest.fixture
+def hook(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Where it listens, and where its metrics are."""
+    door, pages = free_ports(2)
+    (tmp_path / "token").write_text(TOKEN)
+    settings = {
+        "ESO_METRICS_LISTEN_HOST": "127.0.0.1",
+        "ESO_METRICS_LISTEN_PORT": str(pages),
+        "ESO_TOKEN_FILE": str(tmp_path / "token"),
+        "ESO_LOG_LEVEL": "error",
+    }
+    url, metrics = f"http://127.0.0.1:{door}", f"http://127.0.0.1:{pages}/metrics"
+    process = Component(
+        "hook",
+        [sys.executable, "-m", "app", "--host", "127.0.0.1", "--port", str(door)],
+        log=tmp_path / "hook.log",
+        ready=lambda: answers(metrics),
+        environment=settings | {"PYTHONPATH": str(ROOT)},
+    )
+    process.start()
+    yield url, metrics
+    process.stop()
+    assert process.log.read_text() == ""  # what failed would stand there
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def document() -> Object:
+    """The hook's OpenAPI document, with the CRD's schema of the parent and every sample as an example."""
+    api: Object = create_app(Settings()).openapi()
+    body = api["paths"]["/sync"]["post"]["requestBody"]["content"]["application/json"]
+    body["schema"]["properties"] |= {"parent": parent_schema(), "finalizing": {"const": False}}
+    body["schema"]["required"] = ["parent", "children", "finalizing"]
+    body["examples"] = {one["metadata"]["name"]: {"value": request(one)} for one in samples()}
+    return api
+
+
+def parent_schema() -> Object:
+    """The CRD's, with what its CEL rules ask for said in words that generate it."""
+    schema: Object = copy.deepcopy(custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+    spec = schema["properties"]["spec"]
+    spec["required"] = ["port", "ips"]
+    spec["properties"]["ips"]["items"] |= {"format": "ipv4"}
+    spec["properties"]["hosts"]["items"]["properties"]["host"] |= {"format": "hostname"}
+    text = {"type": "string", "minLength": 1, "maxLength": 20}
+    mapping = {"type": "object", "additionalProperties": {"type": "string"}}
+    metadata = {"name": text, "namespace": text, "uid": text, "generation": {"type": "integer", "minimum": 1}}
+    schema["properties"] |= {
+        "apiVersion": {"const": "eso.crowdfox.com/v1alpha1"},
+        "kind": {"const": "ExternalService"},
+        "metadata": {
+            "type": "object",
+            "required": list(metadata),
+            "properties": metadata | {"annotations": mapping, "labels": mapping},
+        },
+    }
+    schema["required"] = ["apiVersion", "kind", "metadata", "spec"]
+    return schema
+
+
+def samples() -> list[Object]:
+    documents = [one for path in sorted(SAMPLES.glob("*.yaml")) for one in yaml.safe_load_all(path.read_text())]
+    return [one for one in documents if one["kind"] == "ExternalService"]
+
+
+def request(parent: Object) -> Object:
+    metadata = parent["metadata"] | {"uid": "u", "generation": 1, "resourceVersion": "1"}
+    children: Object = {"Service.v1": {}, "Endpoints.v1": {}, "Ingress.networking.k8s.io/v1": {}}
+    return {"parent": parent | {"metadata": metadata}, "children": children, "finalizing": False}
+
+
+def test_no_request_by_the_document_brings_forth_a_fault(
+    schemathesis: Path, hook: tuple[str, str], tmp_path: Path
+) -> None:
+    url, metrics = hook
+    (tmp_path / "openapi.json").write_text(json.dumps(document()))
+    options = ("--checks", CHECKS, "--phases", "examples,coverage,fuzzing", "-n", str(EXAMPLES), "--seed", "1")
+    done = subprocess.run(
+        [schemathesis, "run", "openapi.json", "--url", url, "-H", f"Authorization: Bearer {TOKEN}", *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    counted = dict(re.findall(r'eso_syncs_total\{outcome="(\w+)"\} (\d+)', httpx.get(metrics, trust_env=False).text))
+    assert counted["failed"] == counted["unauthorized"] == "0"
+    assert int(counted["ok"]) >= len(samples())  # it has been deeper than the first refusal
+    assert int(counted["refused"]) >= EXAMPLES
