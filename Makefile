@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TOOLS := .cache/tools
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: playground test lint types unit model image e2e tools bench bench-short lock crd clean help
+.PHONY: playground test lint types unit model image e2e tools workflows bench bench-short lock crd clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -51,6 +51,15 @@ lock: $(STAMP) ## refresh the hashed locks from pyproject.toml
 	$(COMPILE) --upgrade pyproject.toml -o requirements.lock
 	$(COMPILE) --upgrade pyproject.toml --group dev --extra playground -o requirements-dev.lock
 	$(COMPILE) --upgrade --group ci -o requirements-ci.lock
+
+workflows: $(TOOLS)/.installed $(TOOLS)/bin/actionlint ## lint the workflows of the public CI and the shell scripts (needs Go)
+	$(TOOLS)/bin/actionlint -color=false
+	$(TOOLS)/bin/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(TOOLS)/bin/zizmor -q --offline --persona regular .github/workflows
+	if command -v shellcheck > /dev/null; then shellcheck .ci/run tests/kind/*; fi
+
+$(TOOLS)/bin/actionlint: .github/actionlint/go.mod .github/actionlint/go.sum | $(TOOLS)/.installed
+	cd .github/actionlint && go build -trimpath -buildvcs=false -mod=readonly -o $(CURDIR)/$@ github.com/rhysd/actionlint/cmd/actionlint
 
 tools: $(TOOLS)/.installed ## the programs that only CI needs, into .cache/tools
 
