@@ -102,8 +102,11 @@ async def _until_told(access: Access, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    sidecar = Sidecar(connect(access), settings, leases=connect(access, settings.lease_seconds / RENEWALS))
-    gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
+    leases = connect(access, settings.lease_seconds / RENEWALS)
+    sidecar = Sidecar(connect(access), settings, leases=leases, on_settled=gc.freeze)
+    # What is there when all has been taken in stays: to walk it again and again would hold up the probes by 0.1 s.
+    gc.set_threshold(10_000, 5, 20)
+    gc.freeze()
     await run(sidecar, stop)
 
 

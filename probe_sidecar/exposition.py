@@ -20,20 +20,27 @@ _NAMES: Final = {"counter": ("_total", "counter"), "info": ("_info", "gauge"), "
 
 
 async def exposition(families: Iterable[Metric]) -> str:
-    """The page for a scrape."""
+    """The page for a scrape. A family may come in several pieces, one after the other."""
     parts: list[str] = []
+    name = ""
     for family in families:
+        if family.name != name:
+            name = family.name
+            parts.append(_head(family))
         for part in _parts(family):
             parts.append(part)
             await asyncio.sleep(0)
     return "".join(parts)
 
 
-def _parts(family: Metric) -> Iterator[str]:
+def _head(family: Metric) -> str:
     suffix, kind = _NAMES.get(family.type, ("", family.type))
     name = family.name + suffix
     text = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
-    yield f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+
+
+def _parts(family: Metric) -> Iterator[str]:
     for start in range(0, len(family.samples), SLICE):
         yield "".join(map(_line, family.samples[start : start + SLICE]))
 

@@ -53,8 +53,9 @@ Object = dict[str, Any]
 
 EXTERNAL_SERVICES = Resource(GROUP, VERSION, PLURAL)
 
-TAKEN_AT_ONCE = 20
-"""ExternalServices of a takeover that are begun before the probes of others get their turn again."""
+TAKEN_AT_ONCE = 5
+"""ExternalServices of the first LIST, or of a takeover, that are begun before others get their turn: each takes some
+0.7 ms with ten addresses."""
 
 CLOSING_SECONDS = 0.5
 """For what is ready to be published at the end; with the Lease's release and the pages it stays below a second."""
@@ -85,7 +86,8 @@ class Sidecar:
     """One prober process. `dial` maps an address to the one really connected to (identity but in the playground).
 
     `leases` is a client with connections of its own (default: `client`), so that no outage, however many writes it
-    brings, holds up the renewal of the Lease. Both are closed at the end.
+    brings, holds up the renewal of the Lease. Both are closed at the end. `on_settled` is told when all that came to us
+    at once, by the first LIST or in a takeover, has been begun.
     """
 
     def __init__(
@@ -95,12 +97,15 @@ class Sidecar:
         *,
         leases: KubeClient | None = None,
         dial: Callable[[str], str] = str,
+        on_settled: Callable[[], None] = lambda: None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._client = client
         self._leases = leases or client
         self._gained: deque[str] = deque()
+        self._taking = False
+        self._on_settled = on_settled
         self._policy = settings.policy
         self._readings: dict[str, Reading] = {}
         self._newcomers: set[str] = set()
@@ -213,6 +218,10 @@ class Sidecar:
 
     def _observe(self, objects: Mapping[str, Object], changed: frozenset[str], first: bool = False) -> None:
         self._census.observe(objects, changed, first)
+        if first:
+            self._gained.extend(changed)
+            self._take_over_soon()
+            return
         for uid in changed:
             raw = objects.get(uid)
             if raw is None or not self.membership.owns(uid):
@@ -234,7 +243,12 @@ class Sidecar:
         for uid in [uid for uid in self._readings if not self.membership.owns(uid)]:
             self._drop(uid)
         self._gained = deque(uid for uid in self.reflectors.uids() if uid not in self._readings)
-        self._take_over()
+        self._take_over_soon()
+
+    def _take_over_soon(self) -> None:
+        if self._gained and not self._taking:
+            self._taking = True
+            self._take_over()
 
     def _take_over(self) -> None:
         for _ in range(min(TAKEN_AT_ONCE, len(self._gained))):
@@ -242,8 +256,11 @@ class Sidecar:
             raw = self.reflectors.get(uid)
             if raw is not None and uid not in self._readings and self.membership.owns(uid):
                 self._work_for(uid, raw, spread_starts=True)
-        if self._gained:
+        self._taking = bool(self._gained)
+        if self._taking:
             self._loop.call_soon(self._take_over)
+        else:
+            self._on_settled()
 
     def _await_first_status(self, uid: str) -> None:
         self._newcomers.add(uid)

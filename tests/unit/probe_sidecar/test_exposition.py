@@ -47,6 +47,17 @@ async def test_the_words_of_one_family() -> None:
     )
 
 
+async def test_a_family_in_pieces_is_one_family() -> None:
+    pieces = [CounterMetricFamily("eso_things", "Things.", labels=("name",)) for _ in range(3)]
+    for number, piece in enumerate(pieces[1:]):
+        piece.add_metric((str(number),), number)
+    assert await exposition([*pieces, GaugeMetricFamily("eso_up", "Up.", 1)]) == (
+        "# HELP eso_things_total Things.\n# TYPE eso_things_total counter\n"
+        'eso_things_total{name="0"} 0.0\neso_things_total{name="1"} 1.0\n'
+        "# HELP eso_up Up.\n# TYPE eso_up gauge\neso_up 1.0\n"
+    )
+
+
 async def test_many_samples_let_others_have_their_turn() -> None:
     family = GaugeMetricFamily("eso_up", "Up.", labels=("name",))
     for number in range(SLICE * 4):
