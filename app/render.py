@@ -9,6 +9,7 @@ import yaml
 
 from app.api.manifest import Document, external_services
 from app.api.policy import AddressPolicy, refusal
+from app.api.readiness import resolved_by
 from app.children.metadata import Manifest
 from app.sync import SyncOptions, desired_children
 
@@ -26,8 +27,8 @@ class Rendered:
 def render(source: str, options: SyncOptions, output: Format) -> Rendered:
     """The children of every ExternalService in `source` (YAML or JSON, several documents allowed).
 
-    Addresses are published as the status in the file says; without one they are not ready. Loopback addresses are
-    allowed. Raises InvalidInput for anything that the API server would not take.
+    Addresses are published as the status in the file says; without one they are not ready, and names have none, for no
+    DNS is asked. Loopback addresses are allowed. Raises InvalidInput for anything that the API server would not take.
     """
     here = replace(options, policy=replace(options.policy, loopback=True))
     documents = external_services(source)
@@ -37,9 +38,19 @@ def render(source: str, options: SyncOptions, output: Format) -> Rendered:
 
 
 def _left_out(document: Document, policy: AddressPolicy) -> Iterator[str]:
-    for index, ip in enumerate(document.parent.spec.ips):
+    spec, told = document.parent.spec, document.parent.status.addresses
+    for index, ip in enumerate(spec.ips):
         if (reason := refusal(ip, policy)) is not None:
             yield f"{document.where}spec.ips[{index}]: left out: {reason}"
+    names = resolved_by(spec, told)
+    where = "the status in this file" if told else "a status, and there is none in this file"
+    for index, name in enumerate(spec.hostnames):
+        if name not in names.values():
+            at = f"{document.where}spec.hostnames[{index}]"
+            yield f"{at}: {name} is not resolved here: its addresses come from {where}"
+    for index, one in enumerate(told):
+        if one.ip in names and one.ip not in spec.ips and (reason := refusal(one.ip, policy)) is not None:
+            yield f"{document.where}status.addresses[{index}]: left out: {reason}"
 
 
 def _text(children: list[Manifest], output: Format) -> str:

@@ -17,7 +17,7 @@ from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import Access, CredentialsError, in_cluster, plain_url
 from probe_sidecar.kube.kubeconfig import kubeconfig
 from probe_sidecar.membership.replica import RENEWALS
-from probe_sidecar.settings import Settings
+from probe_sidecar.settings import DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar, run
 
 NO_CLUSTER = (
@@ -31,7 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     try:
         if arguments.command == "check":
-            return check_file(arguments.file, count=arguments.count, output=arguments.output, ca_file=arguments.ca_file)
+            return check_file(
+                arguments.file,
+                count=arguments.count,
+                output=arguments.output,
+                ca_file=arguments.ca_file,
+                dns_servers=arguments.dns_servers,
+            )
         settings = load(Settings)
         access = _access(arguments)
     except (InvalidSettings, CredentialsError) as problem:
@@ -60,7 +66,22 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     command.add_argument("--count", type=_positive, default=1, metavar="N", help="probes an address (default: 1)")
     command.add_argument("--output", choices=("table", "json"), default="table", help="(default: table)")
     command.add_argument("--ca-file", type=Path, metavar="PATH", help="the CAs that httpGet.tls names, as PEM")
+    command.add_argument(
+        "--dns-servers",
+        type=_servers,
+        default=(),
+        metavar="IP[:PORT],...",
+        help="who is asked for spec.hostnames (default: as /etc/resolv.conf says)",
+    )
     return parser.parse_args(argv)
+
+
+def _servers(text: str) -> list[DNSServer]:
+    try:
+        return [dns_server(part.strip()) for part in text.split(",")]
+    except ValueError:
+        wish = "write addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between"
+        raise argparse.ArgumentTypeError(f"{wish} (got {text})") from None
 
 
 def _positive(text: str) -> int:

@@ -1,6 +1,6 @@
 """`check`: probe each address of the ExternalServices in a file now, from here, and explain what came of it.
 
-The same engine and protocols as the sidecar's; no cluster, no thresholds, no state. Loopback is allowed here.
+The same engine, protocols and resolver as the sidecar's; no cluster, no thresholds, no state. Loopback is allowed here.
 """
 
 import asyncio
@@ -15,7 +15,11 @@ from tabulate import tabulate
 
 from app.api.core import Probe
 from app.api.manifest import InvalidInput, external_services
-from app.api.v1alpha1 import ExternalService, Reason
+from app.api.policy import AddressPolicy, refusal
+from app.api.v1alpha1 import ExternalService, ExternalServiceSpec, Reason
+from probe_sidecar.names.answer import UNKNOWN, failure, following, result
+from probe_sidecar.names.members import members
+from probe_sidecar.names.resolver import Resolver, Server
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
@@ -41,6 +45,9 @@ EXPLANATIONS = {
     "SERVICE_UNKNOWN": "the server does not know the service that grpc.service names",
     "certificate refused": "not signed by the CA that httpGet.tls names, expired, or made for another name "
     "(httpGet.tls.serverName)",
+    "no such name": "create the record, or mend spec.hostnames; names are absolute, no search list is tried",
+    "neither an A nor an AAAA record": "the name is there, but has no address: create a record",
+    "no answer from DNS": "the DNS servers cannot be reached from here: --dns-servers names others",
     "prober fault": "this machine could not make the probe; it says nothing of the address",
 }
 """What a message means, by its beginning; a time-out is explained by its phase."""
@@ -54,20 +61,40 @@ PHASES = {
 }
 
 
+UNRESOLVED = {"nxdomain": "no such name", "no_data": "neither an A nor an AAAA record"}
+
+HERE = AddressPolicy(loopback=True)
+"""What may be probed from one's own machine."""
+
+
 class Row(NamedTuple):
-    """What the last of `probes` probes of one address came to; `passed` of them succeeded."""
+    """What the last of `probes` probes of one address came to; `passed` of them succeeded.
+
+    `hostname` is what it was resolved from, if it was. A name that came to nothing is a row without `ip`.
+    """
 
     ip: str
     success: bool
-    reason: Reason
+    reason: Reason | Literal["Unresolved"]
     message: str
     seconds: float
     passed: int
     probes: int
+    hostname: str = ""
 
 
-def check_file(file: str, *, count: int, output: Literal["table", "json"], ca_file: Path | None = None) -> int:
-    """Exit status: 0 all succeeded, 1 one failed, 2 bad input. `ca_file` stands in for what `httpGet.tls` names."""
+def check_file(
+    file: str,
+    *,
+    count: int,
+    output: Literal["table", "json"],
+    ca_file: Path | None = None,
+    dns_servers: Sequence[Server] = (),
+) -> int:
+    """Exit status: 0 all succeeded, 1 one failed, 2 bad input. `ca_file` stands in for what `httpGet.tls` names.
+
+    Hostnames are asked of `dns_servers`, or of those that this machine asks.
+    """
     try:
         documents = external_services(sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8"))
     except OSError as error:
@@ -84,7 +111,7 @@ def check_file(file: str, *, count: int, output: Literal["table", "json"], ca_fi
         context = _context(parents, ca_file)
     except (OSError, BadCertificates, _NoCA) as problem:
         return _refuse(f"{file}: {problem}" if isinstance(problem, _NoCA) else f"{ca_file}: {_said(problem)}")
-    checked = asyncio.run(_check_all(parents, count, context))
+    checked = asyncio.run(_check_all(parents, count, context, dns_servers))
     if output == "json":
         print(json.dumps([_json(row) for rows in checked for row in rows], indent=2))
     else:
@@ -99,17 +126,44 @@ def explanation(message: str) -> str:
     return next((text for start, text in EXPLANATIONS.items() if message.startswith(start)), "")
 
 
-async def check(parent: ExternalService, count: int, context: ssl.SSLContext | None = None) -> list[Row]:
+async def check(
+    parent: ExternalService, count: int, context: ssl.SSLContext | None = None, dns_servers: Sequence[Server] = ()
+) -> list[Row]:
     """Probe every address of `parent` `count` times, all addresses side by side; `context` is for tls with a CA."""
+    names, unresolved = await _resolved(parent.spec, dns_servers)
+    ips = list(dict.fromkeys((*parent.spec.ips, *names)))
+    denied = [Row(ip, False, "Denied", why, 0.0, 0, 0) for ip in names if (why := refusal(ip, HERE)) is not None]
+    refused = {row.ip for row in denied}
+    rows = [*await _probe_all(parent, [ip for ip in ips if ip not in refused], count, context), *denied]
+    ordered = sorted(rows, key=lambda row: ips.index(row.ip))
+    return [*(row._replace(hostname=names.get(row.ip, "")) for row in ordered), *unresolved]
+
+
+async def _probe_all(
+    parent: ExternalService, ips: Sequence[str], count: int, context: ssl.SSLContext | None
+) -> list[Row]:
     probe = parent.spec.readinessProbe
     if probe is None:
         message = "no readinessProbe: published as ready without being asked"
-        return [Row(ip, True, "NoProbe", message, 0.0, 0, 0) for ip in parent.spec.ips]
+        return [Row(ip, True, "NoProbe", message, 0.0, 0, 0) for ip in ips]
     engine = ProbeEngine(asyncio.get_running_loop())
     try:
-        return list(await asyncio.gather(*(_probe(engine, probe, ip, count, context) for ip in parent.spec.ips)))
+        return list(await asyncio.gather(*(_probe(engine, probe, ip, count, context) for ip in ips)))
     finally:
         engine.close()
+
+
+async def _resolved(spec: ExternalServiceSpec, servers: Sequence[Server]) -> tuple[dict[str, str], list[Row]]:
+    """Address -> name, and a row for each name that something is wrong with."""
+    if not spec.hostnames:
+        return {}, []
+    resolver = Resolver(servers)
+    replies = dict(zip(spec.hostnames, await asyncio.gather(*map(resolver.lookup, spec.hostnames)), strict=True))
+    answers = {name: following(UNKNOWN, *both) for name, both in replies.items()}
+    found = members(spec.hostnames, answers, {}, lambda _ip: False, 0.0)
+    words = {name: UNRESOLVED.get(result(*both)) or failure(*both) for name, both in replies.items()}
+    rows = [Row("", False, "Unresolved", text, 0.0, 0, 0, name) for name, text in words.items() if text]
+    return {ip: member.hostname for ip, member in found.items()}, rows
 
 
 class _NoCA(Exception):
@@ -135,8 +189,10 @@ def _said(problem: Exception) -> str:
     return (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
 
 
-async def _check_all(parents: Iterable[ExternalService], count: int, context: ssl.SSLContext | None) -> list[list[Row]]:
-    return [await check(parent, count, context) for parent in parents]
+async def _check_all(
+    parents: Iterable[ExternalService], count: int, context: ssl.SSLContext | None, dns_servers: Sequence[Server]
+) -> list[list[Row]]:
+    return [await check(parent, count, context, dns_servers) for parent in parents]
 
 
 async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int, context: ssl.SSLContext | None) -> Row:
@@ -165,7 +221,8 @@ async def _one(engine: ProbeEngine, prepared: PreparedProbe) -> tuple[Outcome, f
 
 def _json(row: Row) -> dict[str, object]:
     return {
-        "ip": row.ip,
+        "ip": row.ip or None,
+        **({"hostname": row.hostname} if row.hostname else {}),
         "success": row.success,
         "reason": row.reason,
         "message": row.message,
@@ -177,9 +234,11 @@ def _table(parent: ExternalService, rows: Sequence[Row]) -> str:
     title = f"{parent.metadata.namespace}/{parent.metadata.name}: {_described(parent.spec.readinessProbe)}"
     if not rows:
         return f"{title}\nspec.ips is empty: nothing to probe"
+    named = any(row.hostname for row in rows)
     cells = [
         (
-            row.ip,
+            row.ip or "-",
+            *((row.hostname,) if named else ()),
             f"{row.passed}/{row.probes}" if row.probes else "-",
             f"{row.seconds:.3f}",
             row.message,
@@ -187,7 +246,8 @@ def _table(parent: ExternalService, rows: Sequence[Row]) -> str:
         )
         for row in rows
     ]
-    headers = ("IP", "PASSED", "SECONDS", "MESSAGE", "WHAT IT MEANS" if any(cell[-1] for cell in cells) else "")
+    meaning = "WHAT IT MEANS" if any(cell[-1] for cell in cells) else ""
+    headers = ("IP", *(("HOSTNAME",) if named else ()), "PASSED", "SECONDS", "MESSAGE", meaning)
     return f"{title}\n{tabulate(cells, headers, tablefmt='plain', disable_numparse=True)}"
 
 

@@ -103,3 +103,27 @@ def test_what_cannot_be_rendered_is_named(source: str, problems: tuple[str, ...]
     with pytest.raises(InvalidInput) as caught:
         render(source, OPTIONS, "yaml")
     assert caught.value.problems == problems
+
+
+NAMED = CR.replace("port: 80\n", "port: 80\n  hostnames: [db.io, lb.io]\n", 1)
+RESOLVED = STATUS + (
+    "  - {ip: 10.0.0.9, hostname: db.io, ready: true, reason: NoProbe, lastTransitionTime: 2026-01-01T00:00:00Z}\n"
+    "  - {ip: 169.254.0.9, hostname: db.io, ready: false, reason: Denied, lastTransitionTime: 2026-01-01T00:00:00Z}\n"
+)
+
+
+def test_names_are_not_resolved_here_and_that_is_said() -> None:
+    rendered = render(NAMED, OPTIONS, "yaml")
+    where = "is not resolved here: its addresses come from a status, and there is none in this file"
+    assert rendered.warnings == (f"spec.hostnames[0]: db.io {where}", f"spec.hostnames[1]: lb.io {where}")
+    assert kinds(rendered) == [("Service", "api"), ("Endpoints", "api")]
+
+
+def test_resolved_addresses_come_from_the_status_in_the_file() -> None:
+    rendered = render(NAMED + RESOLVED, OPTIONS, "json")
+    endpoints = json.loads(rendered.text)[1]
+    assert endpoints["subsets"][0]["addresses"] == [{"ip": "10.0.0.1"}, {"ip": "10.0.0.9"}]
+    assert rendered.warnings == (
+        "spec.hostnames[1]: lb.io is not resolved here: its addresses come from the status in this file",
+        "status.addresses[2]: left out: 169.254.0.9 is a link-local address: write one that the cluster's nodes reach",
+    )

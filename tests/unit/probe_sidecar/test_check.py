@@ -1,5 +1,6 @@
 """`python -m probe_sidecar check`, as a user runs it, against real sockets on loopback."""
 
+import asyncio
 import json
 import socket
 import ssl
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from playground.dns_server import DnsServer, Record
 from probe_sidecar.check import explanation
 from tests.unit.probe_sidecar.probes.servers import server_context
 
@@ -237,3 +239,67 @@ def test_the_ca_file_is_what_certificates_are_verified_with(tmp_path: Path) -> N
         right = check("-", "--ca-file", str(file), text=manifest(["127.0.0.2"], probe))
     assert (wrong.returncode, right.returncode) == (1, 0), right.stdout
     assert "made for another name" in " ".join(wrong.stdout.split())
+
+
+@contextmanager
+def dns(**records: Record) -> Iterator[str]:
+    """A DNS server in a thread of its own; gives what to write for --dns-servers."""
+    server = DnsServer({f"{name}.example": record for name, record in records.items()})
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(server.start())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.port}"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.run_until_complete(server.stop())
+        loop.close()
+
+
+def named(*hostnames: str, ips: list[str], probe: dict[str, Any]) -> str:
+    raw = yaml.safe_load(manifest(ips, probe))
+    raw["spec"]["hostnames"] = list(hostnames)
+    return yaml.safe_dump(raw)
+
+
+def test_names_are_resolved_and_each_address_is_probed() -> None:
+    known = {"db": Record(("127.0.0.2", "169.254.0.9")), "half": Record(("127.0.0.4",), trouble={"AAAA": "SERVFAIL"})}
+    names = ("db.example", "half.example", "gone.example")
+    with web_server() as port, dns(**known) as servers:
+        text = named(*names, ips=["127.0.0.3"], probe={"tcpSocket": {"port": port}})
+        done = check("-", "--output", "json", "--dns-servers", servers, text=text)
+    rows = [(row["ip"], row.get("hostname"), row["reason"], row["message"]) for row in json.loads(done.stdout)]
+    assert rows == [
+        ("127.0.0.3", None, "ProbeFailed", "connection refused"),
+        ("127.0.0.2", "db.example", "ProbeSucceeded", "connected"),
+        (
+            "169.254.0.9",
+            "db.example",
+            "Denied",
+            "169.254.0.9 is a link-local address: write one that the cluster's nodes reach",
+        ),
+        ("127.0.0.4", "half.example", "ProbeFailed", "connection refused"),
+        (None, "half.example", "Unresolved", "AAAA: the DNS server answers SERVFAIL"),
+        (None, "gone.example", "Unresolved", "no such name"),
+    ]
+    assert done.returncode == 1
+
+
+def test_the_table_shows_names(closed_port: int) -> None:
+    with dns() as servers:
+        text = named("db.example", ips=["127.0.0.3"], probe={"tcpSocket": {"port": closed_port}})
+        done = check("-", "--dns-servers", servers, text=text)
+    _, headers, *lines = done.stdout.splitlines()
+    assert headers.split()[:3] == ["IP", "HOSTNAME", "PASSED"]
+    assert lines[-1].split()[:2] == ["-", "db.example"]
+    assert "create the record, or mend spec.hostnames" in lines[-1]
+
+
+def test_bad_dns_servers_are_refused() -> None:
+    done = check("-", "--dns-servers", "dns.example.com", text="")
+    assert done.returncode == 2
+    assert (
+        "write addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between (got dns.example.com)" in done.stderr
+    )
