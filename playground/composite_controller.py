@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from playground.client import ApiClient, Refused
+from playground.client import ApiClient, Kind, Refused
 from playground.composite.children import (
     CONFLICT,
     NOT_FOUND,
@@ -38,6 +38,8 @@ Object = dict[str, Any]
 AGENT = "metacontroller/4.17.2 (stand-in)"
 CONFLICT_TRIES = 4  # client-go retry.DefaultBackoff: 10 ms, factor 5, jitter 0.1
 CONFLICT_SECONDS = 0.01
+
+NAMESPACES = Kind("v1", "namespaces", "Namespace", namespaced=False)
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +87,8 @@ class CompositeController:
         informers = await self._discover()
         try:
             async with asyncio.TaskGroup() as group:
-                for informer in informers:
+                namespaces = Informer(self._client, NAMESPACES, lambda _old, _new: None)  # watched whatever it is for
+                for informer in (*informers, namespaces):
                     group.create_task(informer.run(), name=f"informer {informer.kind.plural}")
                 for informer in informers:
                     await informer.synced.wait()

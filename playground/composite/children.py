@@ -5,7 +5,7 @@ Behaviour as read in Metacontroller's pkg/controller/common/manage_children.go a
 
 import copy
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from playground.client import ApiClient, Kind, Refused
@@ -16,6 +16,8 @@ from playground.values import same
 Object = dict[str, Any]
 Observed = dict[Kind, dict[str, Object]]  # kind -> namespace/name -> child
 Desired = dict[tuple[str, str], dict[str, Object]]  # apiVersion and kind -> namespace/name -> child
+
+Change = Callable[[list[Object]], list[Object]]  # of owner references
 
 SELECTOR_LABEL = "controller-uid"
 CONFLICT = 409
@@ -92,18 +94,19 @@ class ChildManager:
         if fresh["metadata"]["uid"] != parent["metadata"]["uid"] or "deletionTimestamp" in fresh["metadata"]:
             raise SyncError(f"can't adopt {described(child)}: its parent has just gone")
         owner = dynamic_apply.owner_reference(parent)
-        references = [*(child["metadata"].get("ownerReferences") or ()), owner]
-        return await self._own(kind, place, child, references)
+        return await self._own(kind, place, child, lambda references: [*references, owner])
 
     async def _release(self, kind: Kind, uid: str, place: Place, child: Object) -> None:
-        references = [one for one in child["metadata"]["ownerReferences"] if one["uid"] != uid]
-        await self._own(kind, place, child, references)
+        await self._own(kind, place, child, lambda references: [one for one in references if one["uid"] != uid])
 
-    async def _own(self, kind: Kind, place: Place, child: Object, references: list[Object]) -> bool:
-        updated = copy.deepcopy(child)
-        updated["metadata"]["ownerReferences"] = references
+    async def _own(self, kind: Kind, place: Place, child: Object, change: Change) -> bool:
+        """Changes the owners of the child as it is now; False if it is gone, or another has its name."""
         try:
-            await self._client.replace(kind.path(*place), updated)
+            live = await self._client.get(kind.path(*place))
+            if live["metadata"]["uid"] != child["metadata"]["uid"]:
+                return False
+            live["metadata"]["ownerReferences"] = change(live["metadata"].get("ownerReferences") or [])
+            await self._client.replace(kind.path(*place), live)
         except Refused as refusal:
             if refusal.code != NOT_FOUND:
                 raise

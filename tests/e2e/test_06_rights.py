@@ -50,10 +50,8 @@ ITS_OWN = re.compile(
 
 FOREVER_WANTED = "a Service is wanted for as long as its parent is there; for an updateStrategy of your own, Recreate"
 HANDED_OVER = "after the minutes of a handover from one form of endpoints to another: test_31_switching"
-OF_ADMISSION = "asked by admission (OwnerReferencesPermissionEnforcement) of the authorizer, not by a request"
+OF_ADMISSION = "asked of the authorizer by admission: without it no child could be made here, see flags.py"
 STREAMED = "lists come as watches from an API server that streams them"
-ADOPTS_WITHOUT = "the stand-in adopts without reading first"
-NOT_FOLLOWED = "the stand-in follows no namespaces"
 ADOPTS_BY_APPLYING = "an apply may come before the adoption, and adopts"
 OTHER_STRATEGY = "of the other --apply-strategy"
 
@@ -72,12 +70,7 @@ def unprovoked(world: World) -> dict[Right, str]:
     """Beside UNPROVOKED, what this world's composite controller has no use for."""
     real = world.metacontroller
     if real is None:
-        more = {
-            (*child, verb): why
-            for child in CHILDREN
-            for verb, why in (("patch", OTHER_STRATEGY), ("get", ADOPTS_WITHOUT))
-        }
-        return UNPROVOKED | more | {("", "namespaces", verb): NOT_FOLLOWED for verb in ("list", "watch")}
+        return UNPROVOKED | {(*child, "patch"): OTHER_STRATEGY for child in CHILDREN}
     lists = {right: STREAMED for right in CONTROLLER_RIGHTS if right[2] == "list"}
     if real.strategy == "server-side-apply":
         lists |= {(*child, "get"): ADOPTS_BY_APPLYING for child in CHILDREN}

@@ -1,6 +1,7 @@
 """The command lines of the three processes, and the audit policy: here is all that differs from a stock cluster.
 
-That is: loopback only, no TLS between the API server and etcd, no fsync (a killed process loses nothing by that, only a
+Stricter than that: an owner reference that blocks a deletion asks for a right to the owner's finalizers. Laxer:
+loopback only, no TLS between the API server and etcd, no fsync (a killed process loses nothing by that, only a
 lost machine would), no leader election, only CONTROLLERS, no Endpoints for the Service `kubernetes` (the address it
 would have to name is a loopback one, which Endpoints refuse).
 """
@@ -69,6 +70,7 @@ def api_server_command(
         f"--tls-cert-file={server[0]}",
         f"--tls-private-key-file={server[1]}",
         "--authorization-mode=RBAC",
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         f"--service-account-issuer={ISSUER}",
         f"--service-account-signing-key-file={tokens[0]}",

@@ -313,12 +313,15 @@ async def test_a_stale_echo_overwrites_what_came_meanwhile_where_no_guard_stands
         await until(lambda: status(server) is not None)
         await settled(controller)
         hook.open.clear()
+        begun = server.storage.revision
         await client.patch(STATUS, {"status": {"revision": 1}})
         await until(lambda: hook.requests[-1]["parent"]["status"].get("revision") == 1)
         await client.patch(STATUS, {"status": {"revision": 2}})
         hook.open.set()
         await settled(controller)
-        assert status(server) == {"revision": 1, "observedGeneration": 1}
+    changes = server.storage.changes_after(server.resource("ExternalService").key, begun)
+    told = [change.object["status"]["revision"] for change in changes]
+    assert told[:3] == [1, 2, 1], "and who was quicker after that is not told"
 
 
 async def test_the_guard_refuses_the_stale_echo_and_the_next_sync_finds_nothing_to_write(
