@@ -22,7 +22,7 @@ pytestmark = pytest.mark.e2e
 NAMESPACE = "self-check"
 CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 SLICES = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")

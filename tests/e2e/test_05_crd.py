@@ -25,7 +25,7 @@ GROUP = "eso.crowdfox.com"
 OTHER_GROUPS = ("before.example", "older.example")
 NAMESPACE = "crd-check"
 UNCHECKED = "<nil>"  # where the API server adds that it left rules unchecked because of the errors named beside
-SECONDS = 30.0
+SECONDS = 60.0
 MERGE = {"Content-Type": "application/merge-patch+json"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 

@@ -19,7 +19,7 @@ from tests.e2e.world import LEASES, World, ready
 
 HEALTHY, FAILING = "10.0.100.10", "10.0.100.11"
 IPS = (HEALTHY, FAILING)
-SECONDS = 45.0
+SECONDS = 60.0
 
 ROLES = ("ClusterRole", "Role")
 Right = tuple[str, str, str]
@@ -151,7 +151,7 @@ async def test_nothing_missing_nothing_unused(world: World, figures: Callable[..
     await overtaken(world)
     await every_child(world)
     await ended(world)
-    await until(lambda: used(world, SIDECAR) >= SIDECAR_RIGHTS, "every right of the sidecar used", seconds=10)
+    await until(lambda: used(world, SIDECAR) >= SIDECAR_RIGHTS, "every right of the sidecar used", seconds=SECONDS)
     assert used(world, SIDECAR) == SIDECAR_RIGHTS
     asked = {right for right in used(world, CONTROLLER) if not ITS_OWN.fullmatch("/".join(right[:2]))}
     assert asked <= CONTROLLER_RIGHTS, "asked for without a right"

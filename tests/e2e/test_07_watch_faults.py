@@ -20,7 +20,7 @@ HEALTHY, FAILING = "10.0.100.10", "10.0.100.11"
 IPS = (HEALTHY, FAILING)
 FAULT_SECONDS = 3.0
 CUTS = 6
-CONVERGED_SECONDS = 40.0
+CONVERGED_SECONDS = 60.0
 
 pytestmark = pytest.mark.e2e  # on the playground too: ten seconds each
 

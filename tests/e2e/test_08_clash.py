@@ -25,8 +25,8 @@ STRANGERS: dict[Kind, Object] = {
     ENDPOINTS: {"subsets": [{"addresses": [{"ip": "10.0.64.99"}], "ports": [{"port": 1234}]}]},
     INGRESSES: {"spec": {"rules": [{"host": "stranger.example"}]}},
 }
-TOLD_SECONDS = 20.0
-HEALED_SECONDS = 40.0
+TOLD_SECONDS = 60.0
+HEALED_SECONDS = 90.0
 
 
 WITH_A_SHORT_RESYNC = pytest.mark.parametrize(

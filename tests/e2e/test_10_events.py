@@ -27,12 +27,12 @@ async def test_a_death_and_a_recovery(world: World) -> None:
 
     parent = await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
-    await until(lambda: _named(world, IPS), "both told", seconds=30)
+    await until(lambda: _named(world, IPS), "both told", seconds=60)
     expected += await told(world)
     await world.set_backend(IPS[0], Mode.REFUSE)
     await world.until_published("web", ready(IPS, but=IPS[:1]))
     expected.append(("Warning", "AddressNotReady", f"{IPS[0]}: connection refused"))
-    await until(holds, "the death told", seconds=30)
+    await until(holds, "the death told", seconds=60)
     field = f"involvedObject.uid={parent['metadata']['uid']}"  # as `kubectl describe` looks for them
     shown = (await world.client.get(LEGACY.path(world.namespace), fieldSelector=field))["items"]
     assert ("AddressNotReady", f"{IPS[0]}: connection refused") in {
@@ -48,11 +48,11 @@ async def _named(world: World, ips: tuple[str, ...]) -> bool:
 async def test_a_quiet_time_has_no_events(world: World) -> None:
     await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
-    await until(lambda: _named(world, IPS), "both told", seconds=30)
+    await until(lambda: _named(world, IPS), "both told", seconds=60)
     before, seen = await told(world), await world.probes()
 
     async def probed() -> bool:
         return await world.probes() >= seen + 4 * len(IPS)
 
-    await until(probed, "more probes", seconds=30)
+    await until(probed, "more probes", seconds=60)
     assert await told(world) == before

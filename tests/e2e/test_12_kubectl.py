@@ -19,7 +19,7 @@ pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 HEALTHY, DEAD, DRAINED = "10.0.100.10", "10.0.100.11", "10.0.100.12"
-SECONDS = 20.0
+SECONDS = 60.0
 EXPLAINED = (
     "externalservice",
     "externalservice.spec",

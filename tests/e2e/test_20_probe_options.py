@@ -69,7 +69,7 @@ async def test_failures_below_the_threshold_show_without_any_write(world: World)
             shown = (await client.get("/status", params={"name": "web", "ip": IPS[0]})).json()["addresses"]
         return len(shown) == 1 and shown[0]["ready"] and shown[0]["consecutiveFailures"] >= 2
 
-    await until(seen, "two failures in the live view", seconds=15, every=0.1)
+    await until(seen, "two failures in the live view", seconds=60, every=0.1)
     async with httpx.AsyncClient(base_url=world.sidecar.url, trust_env=False) as client:
         table = (await client.get("/status.txt", params={"namespace": world.namespace})).text
     assert "/1000 failed" in table

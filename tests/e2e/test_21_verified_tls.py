@@ -47,7 +47,7 @@ async def test_verification(world: World) -> None:
     async def unavailable() -> bool:
         return (await accepted(world))[0] == "CAUnavailable"
 
-    await until(unavailable, "a missing CA told", seconds=30)
+    await until(unavailable, "a missing CA told", seconds=60)
     assert (await accepted(world))[1].startswith(f"ConfigMap {world.namespace}/corp-ca: ")
     await world.until_published("web", ready((), but=IPS))
     assert {one["reason"] for one in (await world.status("web"))["addresses"]} == {"Pending"}

@@ -39,7 +39,7 @@ async def test_failing_open_and_back(world: World) -> None:
     async def closed() -> bool:
         return (await conditions(world)).get("FailOpen") == ("False", "EnoughReady")
 
-    await until(closed, "closed at first", seconds=30)
+    await until(closed, "closed at first", seconds=60)
     await world.set_backend(IPS[0], Mode.REFUSE)
     await world.until_published("web", ready(IPS, but=IPS[:1]))  # one of two is still the half
 
@@ -55,11 +55,11 @@ async def test_failing_open_and_back(world: World) -> None:
     async def told() -> bool:
         return await reasons(world) == [("Warning", ALL_OPEN)]
 
-    await until(told, "an Event", seconds=30)
+    await until(told, "an Event", seconds=60)
 
     await world.set_backend(IPS[1], Mode.HEALTHY)
     await world.until_published("web", ready(IPS, but=IPS[:1]))
-    await until(closed, "closed again", seconds=30)
+    await until(closed, "closed again", seconds=60)
     assert float(await metric(world)) == 0
 
 

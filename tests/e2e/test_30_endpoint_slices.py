@@ -26,7 +26,7 @@ async def test_the_whole_triple_follows_the_health(world: World) -> None:
         async def holds() -> bool:
             return await our_endpoints(world, "web") == dict(zip(IPS, triples, strict=True))
 
-        await until(holds, f"slices with {triples}", seconds=20, every=0.05)
+        await until(holds, f"slices with {triples}", seconds=60, every=0.05)
 
     await shows(HEALTHY, HEALTHY, DRAINED)
     world.hosts.switch([IPS[0], IPS[2]], Mode.REFUSE)
@@ -46,7 +46,7 @@ async def test_both_forms_say_the_same_and_nothing_is_mirrored(world: World) -> 
     async def holds() -> bool:
         return await our_endpoints(world, "web") == dict.fromkeys(IPS, HEALTHY) | {IPS[0]: UNHEALTHY}
 
-    await until(holds, "the same in our slices", every=0.05)
+    await until(holds, "the same in our slices", seconds=60, every=0.05)
     found = await world.client.get(ENDPOINT_SLICES.path(world.namespace))
     assert [one["metadata"]["name"] for one in found["items"]] == ["web-ipv4-0"]
 
@@ -67,12 +67,12 @@ async def test_one_flap_among_many_rewrites_one_slice(world: World, figures: Cal
     async def one_is_not() -> bool:
         return await our_endpoints(world, "web") == dict.fromkeys(MANY[:120], HEALTHY) | {MANY[7]: UNHEALTHY}
 
-    await until(one_is_not, "one of 120 not ready", seconds=20, every=0.05)
+    await until(one_is_not, "one of 120 not ready", seconds=60, every=0.05)
 
     def rewritten() -> list[str]:
         return [write.name for write in world.writes(mark) if write.resource == ENDPOINT_SLICES.plural]
 
-    await until(lambda: len(rewritten()) > 0, "its entry in the audit log")
+    await until(lambda: len(rewritten()) > 0, "its entry in the audit log", seconds=60)
     figures(slices_rewritten=len(rewritten()))
     assert rewritten() == [place[MANY[7]]]
 
@@ -87,7 +87,7 @@ async def test_addresses_that_come_and_go_leave_the_rest_in_place(world: World) 
         async def holds() -> bool:
             return await our_endpoints(world, "web") == dict.fromkeys(ips, HEALTHY)
 
-        await until(holds, f"{len(ips)} addresses", seconds=20, every=0.1)
+        await until(holds, f"{len(ips)} addresses", seconds=60, every=0.1)
         return {ip: name for name, held in (await our_slices(world, "web")).items() for ip in held}
 
     before = await published([*MANY, *SIXES])
@@ -102,7 +102,7 @@ async def test_addresses_that_come_and_go_leave_the_rest_in_place(world: World) 
     async def one_is_left() -> bool:
         return list(await our_slices(world, "web")) == ["web-ipv6-0"]
 
-    await until(one_is_left, "the empty slices deleted", seconds=20, every=0.1)
+    await until(one_is_left, "the empty slices deleted", seconds=60, every=0.1)
     await comes_to_rest(world)
 
 
@@ -118,4 +118,4 @@ async def comes_to_rest(world: World) -> None:
 
 async def more_syncs(world: World, number: int) -> None:
     enough = world.syncs() + number
-    await until(lambda: world.syncs() >= enough, f"{number} syncs", seconds=20, every=0.1)
+    await until(lambda: world.syncs() >= enough, f"{number} syncs", seconds=60, every=0.1)

@@ -24,7 +24,7 @@ async def test_every_switch(world: World, figures: Callable[..., None]) -> None:
     await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
     async with consuming(world, "web") as consumer:
-        await until(lambda: consumer.ready() == frozenset(IPS), "mirrored", seconds=20)
+        await until(lambda: consumer.ready() == frozenset(IPS), "mirrored", seconds=60)
         begun = len(consumer.changes)
         for old, form in itertools.pairwise(FORMS):
             await world.hook.restart_with({"ESO_ENDPOINTS": form})

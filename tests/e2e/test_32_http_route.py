@@ -129,7 +129,7 @@ async def test_routes_are_stored_as_rendered_and_follow_the_spec(world: World) -
         async def one() -> bool:
             return await hosts() == {"web": ["c.example.com"]}
 
-        await until(one, "one route left", seconds=20, every=0.1)
+        await until(one, "one route left", seconds=60, every=0.1)
         stored = (await world.get("web", kind=HTTP_ROUTES) or {})["spec"]["parentRefs"]
         assert [reference["name"] for reference in stored] == ["public", "private"]
         await settled(world)
@@ -139,7 +139,7 @@ async def test_routes_are_stored_as_rendered_and_follow_the_spec(world: World) -
         async def none() -> bool:
             return await hosts() == {}
 
-        await until(none, "no route left", seconds=20, every=0.1)
+        await until(none, "no route left", seconds=60, every=0.1)
 
 
 async def stored_as_rendered(world: World, parent: dict[str, Any]) -> None:
@@ -164,7 +164,7 @@ async def settled(world: World) -> None:
         status = await world.status("web")
         return bool(status.get("ready") == "1/1" and status.get("observedGeneration"))
 
-    await until(ready, "ready", seconds=20, every=0.1)
+    await until(ready, "ready", seconds=60, every=0.1)
 
 
 async def test_where_they_are_not_listed_it_says_what_to_add(world: World) -> None:
@@ -176,7 +176,7 @@ async def test_where_they_are_not_listed_it_says_what_to_add(world: World) -> No
             {"kind": http_route.KIND, "name": "web", "problem": f"{text} (see docs/routing.md)"}
         ]
 
-    await until(reported, "the report", seconds=20, every=0.1)
+    await until(reported, "the report", seconds=60, every=0.1)
     assert await world.get("web", kind=INGRESSES) is not None
     shown = await world.client.get(EXTERNAL_SERVICES.path(world.namespace, "web"))
     assert shown["spec"]["httpRoute"]["parentRefs"] == PARENTS

@@ -50,7 +50,8 @@ COMPOSITE_CONTROLLERS = "/apis/metacontroller.k8s.io/v1alpha1/compositecontrolle
 CHILDREN = (SERVICES, ENDPOINTS, ENDPOINT_SLICES, INGRESSES)
 OURS = frozenset({SIDECAR, CONTROLLER})
 STRATEGIES = ("dynamic-apply", "server-side-apply")
-GONE_SECONDS = 60.0
+GONE_SECONDS = 90.0
+PUBLISHED_SECONDS = 60.0
 HOOK = "hook"
 
 _numbers = itertools.count(1)
@@ -282,7 +283,7 @@ class World:
         return readiness(found) if found else {}
 
     async def until_published(
-        self, name: str, wanted: Mapping[str, bool], *, seconds: float = 30.0, namespace: str = ""
+        self, name: str, wanted: Mapping[str, bool], *, seconds: float = PUBLISHED_SECONDS, namespace: str = ""
     ) -> float:
         """Waits until the Endpoints show exactly this; returns the seconds, Late if that does not come about."""
 
