@@ -46,7 +46,7 @@ async def steady(cluster: Cluster, parents: list[Object], *, seconds: float = 30
     report.equal("writes", len(writes), 0)
     total = sum(len(parent["spec"]["ips"]) / parent["spec"]["readinessProbe"]["periodSeconds"] for parent in created)
     report.at_least("probes", done, 0.9 * total * (seconds - 1))
-    report.at_least("syncs of the hook", cluster.syncs() - syncs, len(created) * max(1, int(seconds) - 2))
+    report.at_least("syncs of the hook", cluster.syncs() - syncs, 0.8 * len(created) * (seconds - 1))
     by_whom = Counter(f"{write.actor} {write.verb} {write.resource}" for write in writes)
     report.figures |= {"seconds": seconds, "addresses": sum(len(parent["spec"]["ips"]) for parent in created)}
     report.figures["writes by whom"] = dict(by_whom)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from playground.client import Kind
@@ -163,8 +162,7 @@ async def test_nothing_missing_nothing_unused(world: World, figures: Callable[..
 
 async def refused_tokens(world: World) -> int:
     """How many of the sidecar's requests were answered 401."""
-    async with httpx.AsyncClient(base_url=world.sidecar.url, trust_env=False) as client:
-        lines = (await client.get("/metrics")).text.splitlines()
+    lines = (await world.sidecar.page("/metrics")).text.splitlines()
     counts = [
         line.rpartition(" ")[2] for line in lines if line.startswith("eso_api_requests_total{") and '"401"' in line
     ]
@@ -209,6 +207,5 @@ async def test_tokens_rotate_and_expire(world: World, figures: Callable[..., Non
 
 async def probed(world: World) -> list[dict[str, Any]]:
     """The addresses that the sidecar says it probes."""
-    async with httpx.AsyncClient(base_url=world.sidecar.url, trust_env=False) as client:
-        found: list[dict[str, Any]] = (await client.get("/status")).json()["addresses"]
+    found: list[dict[str, Any]] = (await world.sidecar.shown())["addresses"]
     return found

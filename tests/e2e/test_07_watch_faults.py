@@ -52,15 +52,9 @@ async def converge(timeline: Timeline, states: dict[str, bool]) -> float:
     )
 
 
-async def page(world: World, path: str) -> httpx.Response:
-    """A page of the sidecar's."""
-    async with httpx.AsyncClient(base_url=world.sidecar.url, trust_env=False) as client:
-        return await client.get(path)
-
-
 async def probed(world: World) -> set[str]:
     """The names of the ExternalServices that the sidecar probes."""
-    rows: list[dict[str, Any]] = (await page(world, "/status")).json()["addresses"]
+    rows: list[dict[str, Any]] = (await world.sidecar.shown())["addresses"]
     return {row["name"] for row in rows if row["namespace"] == world.namespace}
 
 
@@ -165,10 +159,10 @@ async def started_unready(world: World) -> asyncio.Task[None]:
 
     async def unready() -> bool:
         try:
-            return (await page(world, "/readyz")).status_code == 503
+            return (await world.sidecar.page("/readyz")).status_code == 503
         except httpx.TransportError:
             return False
 
     await until(unready, "not ready", seconds=CONVERGED_SECONDS, every=0.1)
-    assert (await page(world, "/healthz")).status_code == 200
+    assert (await world.sidecar.page("/healthz")).status_code == 200
     return starting

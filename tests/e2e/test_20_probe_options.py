@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
-
 from playground.cluster import EXTERNAL_SERVICES
 from playground.until import until
 from tests.e2e.backends import Conduct, Mode
@@ -65,13 +63,11 @@ async def test_failures_below_the_threshold_show_without_any_write(world: World)
     world.hosts.switch(IPS[0], Mode.ERROR)
 
     async def seen() -> bool:
-        async with httpx.AsyncClient(base_url=world.sidecar.url, trust_env=False) as client:
-            shown = (await client.get("/status", params={"name": "web", "ip": IPS[0]})).json()["addresses"]
+        shown = (await world.sidecar.page(f"/status?name=web&ip={IPS[0]}")).json()["addresses"]
         return len(shown) == 1 and shown[0]["ready"] and shown[0]["consecutiveFailures"] >= 2
 
     await until(seen, "two failures in the live view", seconds=60, every=0.1)
-    async with httpx.AsyncClient(base_url=world.sidecar.url, trust_env=False) as client:
-        table = (await client.get("/status.txt", params={"namespace": world.namespace})).text
+    table = (await world.sidecar.page(f"/status.txt?namespace={world.namespace}")).text
     assert "/1000 failed" in table
     assert "HTTP 500" in table
     assert world.writes(mark) == []

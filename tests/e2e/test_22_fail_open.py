@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import httpx
-
 from playground.backends import Mode
 from playground.client import Kind
 from playground.until import until
@@ -27,8 +25,7 @@ async def reasons(world: World) -> list[tuple[str, str]]:
 
 
 async def metric(world: World) -> str:
-    async with httpx.AsyncClient(base_url=world.sidecar.url, trust_env=False) as client:
-        lines = (await client.get("/metrics")).text.splitlines()
+    lines = (await world.sidecar.page("/metrics")).text.splitlines()
     return next((line.rpartition(" ")[2] for line in lines if line.startswith("eso_fail_open{")), "")
 
 

@@ -10,7 +10,7 @@ import itertools
 import os
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -50,6 +50,7 @@ COMPOSITE_CONTROLLERS = "/apis/metacontroller.k8s.io/v1alpha1/compositecontrolle
 CHILDREN = (SERVICES, ENDPOINTS, ENDPOINT_SLICES, INGRESSES)
 OURS = frozenset({SIDECAR, CONTROLLER})
 STRATEGIES = ("dynamic-apply", "server-side-apply")
+TELL_SECONDS = 30.0
 GONE_SECONDS = 90.0
 PUBLISHED_SECONDS = 60.0
 HOOK = "hook"
@@ -148,9 +149,7 @@ class World:
                 await self._install_controller()
             with contextlib.suppress(Unsupported):  # a given cluster has no audit log for us
                 self.began = self.api.mark()
-            await self.hook.start()
-            await self.composite.start()
-            await self._start_sidecars()
+            await _all(self.hook.start(), self.composite.start(), self._start_sidecars())
         except BaseException:
             await self._stop_processes()
             await self._http.aclose()
@@ -193,7 +192,7 @@ class World:
 
     async def tell(self, uid: str, verdicts: Sequence[Object]) -> None:
         """Verdicts, handed over where the prober hands over its own."""
-        async with httpx.AsyncClient(base_url=self.sidecar.door, trust_env=False) as door:
+        async with process.plain_client(self.sidecar.door, TELL_SECONDS) as door:
             answer = await door.post("/verdicts", json={"uid": uid, "addresses": list(verdicts)})
         answer.raise_for_status()
 
@@ -467,11 +466,17 @@ class World:
         return items
 
     async def _stop_processes(self) -> None:
-        await self.composite.stop()
-        await asyncio.gather(*(sidecar.stop() for sidecar in {self.sidecar, *self.replicas.values()}))
-        await self.hook.stop()
+        sidecars = {self.sidecar, *self.replicas.values()}
+        await _all(*(one.stop() for one in (self.composite, self.hook, *sidecars)))
         for front in self.fronts.values():
             await front.close()
+
+
+async def _all(*work: Awaitable[None]) -> None:
+    """Side by side, each to its end; then the first failure, if there was one."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 def _stale(entry: Entry) -> bool:
