@@ -1,0 +1,215 @@
+"""A prober whose own network fails takes nothing out, says so and heals; a true outage gets through in its stated time.
+
+What nobody answers is held for ESO_OUTAGE_HOLD_SECONDS (docs/operations.md), what is refused not at all.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from playground.backends import Protocol
+from playground.client import Kind
+from playground.cluster import SIDECAR
+from playground.scenarios.bounds import bounds_of
+from playground.timeline import Follower, Timeline
+from playground.until import until
+from tests.e2e import namespace, packets
+from tests.e2e.backends import Mode, Place
+from tests.e2e.manifests import external_service
+from tests.e2e.world import World, ready
+
+FLEET = {"web": ("10.20.60.1", "10.20.60.2"), "api": ("10.20.60.3", "10.20.60.4", "10.20.60.5")}
+EVERYBODY = [ip for ips in FLEET.values() for ip in ips]
+EVENTS = Kind("events.k8s.io/v1", "events", "Event", namespaced=True)
+CANARY = Place("10.20.61.1", 5353, Protocol.TCP)
+HOLD = 6
+CUT_SECONDS = 8.0
+"""Six probes of each address, where two failures would be enough."""
+REAL = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
+
+Fleet = dict[str, Timeline]
+Cut = Callable[[], AbstractContextManager[object]]
+
+
+async def fleet(world: World, stack: AsyncExitStack) -> Fleet:
+    """Two ExternalServices with five addresses, all ready, and what becomes of each."""
+    for name, ips in FLEET.items():
+        await world.apply(external_service(name, ips))
+    for name, ips in FLEET.items():
+        await world.until_published(name, ready(ips))
+    return {name: await stack.enter_async_context(Follower(world.client, world.namespace, name)) for name in FLEET}
+
+
+def bound() -> float:
+    """Within so many seconds an address that dies must have left."""
+    return bounds_of(external_service("any", EVERYBODY)["spec"]["readinessProbe"]).leaves
+
+
+async def degraded(world: World, name: str) -> tuple[str, str] | None:
+    found = [one for one in (await world.status(name)).get("conditions", ()) if one["type"] == "ProberDegraded"]
+    return (found[0]["status"], found[0]["reason"]) if found else None
+
+
+async def until_degraded(world: World, wanted: tuple[str, str], seconds: float = 15) -> float:
+    async def holds() -> bool:
+        return {await degraded(world, name) for name in FLEET} == {wanted}
+
+    return await until(holds, f"ProberDegraded {wanted} on both", seconds=seconds, every=0.05)
+
+
+async def metric(world: World, name: str) -> float:
+    lines = (await world.sidecar.page("/metrics")).text.splitlines()
+    return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")))
+
+
+async def notes(world: World, reason: str) -> list[tuple[str, str]]:
+    """On whom, and of what type."""
+    items: list[dict[str, Any]] = (await world.client.get(EVENTS.path(world.namespace)))["items"]
+    return sorted((one["regarding"]["name"], one["type"]) for one in items if one["reason"] == reason)
+
+
+def losses(timelines: Fleet, since: float) -> dict[str, float]:
+    """Who was published as not ready since a moment, and when first."""
+    found: dict[str, float] = {}
+    for timeline in timelines.values():
+        for moment in timeline.since(since):
+            for ip, is_ready in moment.ready.items():
+                if not is_ready:
+                    found.setdefault(ip, moment.at)
+    return found
+
+
+@contextmanager
+def without_a_route() -> Iterator[None]:
+    """The way to the addresses is known to lead nowhere: each attempt fails at once."""
+    place = "10.20.60.0/24"
+    namespace.ip("route", "add", "unreachable", place)
+    try:
+        yield
+    finally:
+        namespace.ip("route", "delete", "unreachable", place)
+
+
+@REAL
+@pytest.mark.parametrize(
+    "cut",
+    [
+        pytest.param(lambda: packets.lost(namespace.LINK), id="packets-vanish"),
+        pytest.param(without_a_route, id="no-route"),
+    ],
+)
+async def test_a_cut_of_the_probers_own_network(world: World, cut: Cut, figures: Callable[..., None]) -> None:
+    async with AsyncExitStack() as stack:
+        timelines = await fleet(world, stack)
+        dies_meanwhile = FLEET["api"][-1]
+        mark, began = world.mark(), time.monotonic()
+        with cut():
+            told = await until_degraded(world, ("True", "NobodyAnswers"))
+            world.hosts.switch(dies_meanwhile, Mode.REFUSE)
+            await asyncio.sleep(max(0.0, began + CUT_SECONDS - time.monotonic()))
+            assert await metric(world, "eso_prober_degraded") == 1
+            assert await metric(world, "eso_verdicts_held") == len(EVERYBODY)
+            assert (await world.sidecar.page("/status.txt")).text.startswith("PROBER DEGRADED: since ")
+            assert losses(timelines, began) == {}
+            assert sum(write.actor == SIDECAR for write in world.writes(mark)) == len(FLEET), "one write for each"
+        healed = time.monotonic()
+        trusted = await until_degraded(world, ("False", "Answered"))
+        await world.until_published("api", ready(FLEET["api"], but=[dies_meanwhile]))
+        await asyncio.sleep(bound())
+        gone = losses(timelines, began)
+        assert set(gone) == {dies_meanwhile}, "who died meanwhile leaves, and nobody else ever did"
+        assert await metric(world, "eso_prober_degraded") == await metric(world, "eso_verdicts_held") == 0
+        sidecar = sum(write.actor == SIDECAR for write in world.writes(mark))
+        assert sidecar <= 2 * len(FLEET) + 1, "one as it began, one as it ended, one for who died"
+
+        async def in_events() -> bool:
+            on_both = [(name, "Warning") for name in sorted(FLEET)]
+            ended = [(name, "Normal") for name in sorted(FLEET)]
+            return (await notes(world, "ProberDegraded"), await notes(world, "ProberDegradedEnded")) == (on_both, ended)
+
+        await until(in_events, "both Events on both", seconds=30)
+        figures(
+            **{"cut to told": told, "healed to trusted again": trusted, "writes of the sidecar": sidecar},
+            **{"healed to the one that died left": gone[dies_meanwhile] - healed},
+        )
+
+
+@REAL
+@pytest.mark.world(settings={"ESO_OUTAGE_HOLD_SECONDS": str(HOLD)})
+async def test_a_true_silence_of_all(world: World, figures: Callable[..., None]) -> None:
+    async with AsyncExitStack() as stack:
+        timelines = await fleet(world, stack)
+        began = time.monotonic()
+        world.hosts.switch(EVERYBODY, Mode.DROP)
+        for name, ips in FLEET.items():
+            await world.until_published(name, ready((), but=ips), seconds=bound() + HOLD + 10)
+        gone = losses(timelines, began)
+        seconds = sorted(at - began for at in gone.values())
+        figures(**{"first left": seconds[0], "last left": seconds[-1], "allowed": bound() + HOLD, "hold": HOLD})
+        assert seconds[0] > HOLD
+        assert seconds[-1] <= bound() + HOLD
+        assert {await degraded(world, name) for name in FLEET} == {("True", "NobodyAnswers")}, "until somebody answers"
+        world.hosts.switch(EVERYBODY, Mode.HEALTHY)
+        for name, ips in FLEET.items():
+            await world.until_published(name, ready(ips))
+        await until_degraded(world, ("False", "Answered"))
+
+
+async def test_a_total_outage_by_refusals_is_not_held(world: World, figures: Callable[..., None]) -> None:
+    async with AsyncExitStack() as stack:
+        timelines = await fleet(world, stack)
+        began = time.monotonic()
+        world.hosts.switch(EVERYBODY, Mode.REFUSE)
+        for name, ips in FLEET.items():
+            await world.until_published(name, ready((), but=ips))
+        last = max(losses(timelines, began).values()) - began
+        figures(**{"last left": last, "allowed": bound()})
+        assert last <= bound()
+        assert {await degraded(world, name) for name in FLEET} == {None}
+
+
+@REAL
+@pytest.mark.world(settings={"ESO_CANARY": f"{CANARY.ip}:{CANARY.port}"})
+async def test_while_the_canary_answers_nothing_is_held(world: World, figures: Callable[..., None]) -> None:
+    world.hosts.set([CANARY])
+    async with AsyncExitStack() as stack:
+        timelines = await fleet(world, stack)
+        assert await metric(world, "eso_canary_answers") == 1
+        began = time.monotonic()
+        world.hosts.switch(EVERYBODY, Mode.DROP)
+        for name, ips in FLEET.items():
+            await world.until_published(name, ready((), but=ips))
+        last = max(losses(timelines, began).values()) - began
+        figures(**{"last left": last, "allowed": bound()})
+        assert last <= bound()
+        assert {await degraded(world, name) for name in FLEET} == {None}
+        world.hosts.switch(EVERYBODY, Mode.HEALTHY)
+
+
+@REAL
+@pytest.mark.world(settings={"ESO_CANARY": f"http://{CANARY.ip}:8080/any", "ESO_OUTAGE_HOLD_SECONDS": str(HOLD)})
+async def test_a_canary_guards_even_a_single_address(world: World, figures: Callable[..., None]) -> None:
+    """It refuses all the time, which is an answer too, until the network is cut."""
+    async with AsyncExitStack() as stack:
+        await world.apply(external_service("web", FLEET["web"][:1]))
+        await world.until_published("web", ready(FLEET["web"][:1]))
+        timeline = await stack.enter_async_context(Follower(world.client, world.namespace, "web"))
+        began = time.monotonic()
+        with packets.lost(namespace.LINK):
+
+            async def told() -> bool:
+                return await degraded(world, "web") == ("True", "NobodyAnswers")
+
+            figures(**{"cut to told": await until(told, "ProberDegraded", seconds=15, every=0.05)})
+            assert await metric(world, "eso_canary_answers") == 0
+
+        async def over() -> bool:
+            return await degraded(world, "web") == ("False", "Answered")
+
+        await until(over, "trusted again", seconds=15)
+        await asyncio.sleep(bound())
+        assert losses({"web": timeline}, began) == {}
