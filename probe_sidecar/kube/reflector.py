@@ -112,7 +112,7 @@ class Reflector:
         self.lists += 1
         found, version = await self._client.list(self._resource, self._namespace, self._labels)
         self._touch()
-        fresh = {_uid(item): item for item in found}
+        fresh = dict(map(_kept, found))
         changed = {uid for uid, item in fresh.items() if self._differs(uid, item)} | (self._objects.keys() - fresh)
         first, self.synced = not self.synced, True
         self._objects = fresh
@@ -145,7 +145,7 @@ class Reflector:
         self._version = _metadata(item, "resourceVersion")
         if kind == "BOOKMARK":
             return
-        uid = _uid(item)
+        uid, item = _kept(item)
         if kind == "DELETED":
             if self._objects.pop(uid, None) is None:
                 return
@@ -199,6 +199,13 @@ def _uid(item: Any) -> str:
     for field in ("name", "resourceVersion"):
         _metadata(item, field)
     return _metadata(item, "uid")
+
+
+def _kept(item: Any) -> tuple[str, Object]:
+    """The object by its uid, without what takes most of its memory and nobody reads."""
+    uid = _uid(item)
+    item["metadata"].pop("managedFields", None)
+    return uid, item
 
 
 def _metadata(item: Any, field: str) -> str:

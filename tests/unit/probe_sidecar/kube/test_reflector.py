@@ -140,6 +140,15 @@ async def test_the_whole_set_is_handed_over_at_every_change() -> None:
     ]
 
 
+async def test_who_wrote_which_field_is_not_kept() -> None:
+    managed = [cr(uid, version) for uid, version in (("a", 5), ("b", 11))]
+    for one in managed:
+        one["metadata"]["managedFields"] = [{"manager": "kubectl"}]
+    world = World(listing(10, managed[0]), (event("ADDED", managed[1]), LASTED))
+    await world.play()
+    assert dict(world.reflector.objects) == {"a": cr("a", 5), "b": cr("b", 11)}
+
+
 async def test_the_empty_set_is_handed_over_too() -> None:
     world = World(listing(10), (bookmark(11), LASTED))
     assert not world.reflector.synced
