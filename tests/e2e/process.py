@@ -139,13 +139,14 @@ class Sidecar(Process):
         found: Object = (await self.page("/status")).json()
         return found
 
+    async def metrics(self) -> dict[str, float]:
+        """The values of /metrics, by what stands before them there: `name_total{label="value"}`."""
+        lines = [line.rpartition(" ") for line in (await self.page("/metrics")).text.splitlines()]
+        return {series: float(value) for series, _, value in lines if not series.startswith("#")}
+
     async def metric(self, series: str) -> float:
-        """The value of `name_total{label="value"}`, as /metrics writes it; LookupError if there is none."""
-        lines = (line.rpartition(" ") for line in (await self.page("/metrics")).text.splitlines())
-        found = next((value for name, _, value in lines if name == series), None)
-        if found is None:
-            raise LookupError(f"no series {series}")
-        return float(found)
+        """One of them; LookupError if there is none of that name."""
+        return (await self.metrics())[series]
 
 
 def plain_client(url: str, seconds: float) -> httpx.AsyncClient:
