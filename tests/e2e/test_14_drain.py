@@ -1,0 +1,146 @@
+"""A drained address is probed on and is nobody's but as a last resort, and it is back at once when enabled again."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from playground.until import until
+from tests.e2e.backends import Mode
+from tests.e2e.manifests import external_service, sample
+from tests.e2e.slices import Triple, consuming, our_endpoints
+from tests.e2e.world import World, ready
+
+IPS = ("10.20.70.1", "10.20.70.2", "10.20.70.3")
+DRAINED = IPS[2]
+HEALTHY, UNHEALTHY = (True, True, False), (False, False, False)
+LAST_RESORT, DRAINED_AND_DEAD = (False, True, True), (False, False, True)
+LONG = 120
+"""Seconds between two probes: what happens meanwhile is no probe's doing."""
+
+
+async def told(world: World, name: str = "web") -> dict[str, tuple[bool, bool | None, str]]:
+    """(ready, serving, reason) of each address in the status."""
+    found = (await world.status(name)).get("addresses", ())
+    return {one["ip"]: (one["ready"], one.get("serving"), one["reason"]) for one in found}
+
+
+async def until_told(world: World, wanted: Mapping[str, tuple[bool, bool | None, str]]) -> None:
+    async def holds() -> bool:
+        return await told(world) == wanted
+
+    await until(holds, f"the status says {wanted}", seconds=20, every=0.05)
+
+
+async def until_triples(world: World, wanted: Mapping[str, Triple], name: str = "web") -> float:
+    async def holds() -> bool:
+        return await our_endpoints(world, name) == wanted
+
+    return await until(holds, f"slices with {wanted}", seconds=20, every=0.02)
+
+
+async def drain(world: World, *ips: str) -> None:
+    """These alone are drained from now on."""
+    await world.patch("web", {"spec": {"disabledIPs": list(ips)}})
+
+
+@pytest.mark.world(endpoints="Both")
+async def test_it_is_a_last_resort_and_still_probed(world: World) -> None:
+    await world.apply(external_service("web", IPS))
+    await world.until_published("web", ready(IPS))
+    await drain(world, DRAINED)
+    up = dict.fromkeys(IPS[:2], (True, None, "ProbeSucceeded"))
+    await until_told(world, up | {DRAINED: (False, True, "Disabled")})
+    await world.until_published("web", ready(IPS, but=[DRAINED]))
+    await until_triples(world, {**dict.fromkeys(IPS[:2], HEALTHY), DRAINED: LAST_RESORT})
+    assert (await world.status("web"))["ready"] == "2/2", "who is drained is not missing"
+
+    seen = await world.requests(DRAINED)
+
+    async def probed() -> bool:
+        return await world.requests(DRAINED) >= seen + 3
+
+    await until(probed, "it probed on", seconds=20)
+
+    world.hosts.switch(DRAINED, Mode.REFUSE)
+    await until_told(world, up | {DRAINED: (False, False, "Disabled")})
+    await until_triples(world, {**dict.fromkeys(IPS[:2], HEALTHY), DRAINED: DRAINED_AND_DEAD})
+    world.hosts.switch(DRAINED, Mode.HEALTHY)
+    await until_triples(world, {**dict.fromkeys(IPS[:2], HEALTHY), DRAINED: LAST_RESORT})
+    assert await world.published("web") == ready(IPS, but=[DRAINED])
+
+    await drain(world, *IPS)
+    await until_triples(world, dict.fromkeys(IPS, LAST_RESORT))
+    ready_condition = next(one for one in (await world.status("web"))["conditions"] if one["type"] == "Ready")
+    assert (ready_condition["status"], ready_condition["reason"]) == ("False", "NoAddresses")
+
+
+def patient() -> dict[str, Any]:
+    """Whose next probe nobody here will see."""
+    parent = external_service("web", IPS)
+    parent["spec"]["readinessProbe"] |= {"periodSeconds": LONG, "failureThreshold": 1}
+    return parent
+
+
+@pytest.mark.world(endpoints="Both")
+async def test_it_is_back_at_once_without_another_probe(world: World, figures: Callable[..., None]) -> None:
+    await world.apply(patient())
+    await world.until_published("web", ready(IPS))
+    await drain(world, DRAINED)
+    await until_triples(world, {**dict.fromkeys(IPS[:2], HEALTHY), DRAINED: LAST_RESORT})
+    seen = await world.requests(DRAINED)
+    await drain(world)
+    figures(
+        **{"enabled to ready in slices": await until_triples(world, dict.fromkeys(IPS, HEALTHY))},
+        **{"and in Endpoints": await world.until_published("web", ready(IPS))},
+    )
+    assert await told(world) == dict.fromkeys(IPS, (True, None, "ProbeSucceeded"))
+    assert await world.requests(DRAINED) == seen
+
+
+@pytest.mark.world(endpoints="Both")
+async def test_one_that_died_while_drained_does_not_come_back_for_a_moment(world: World) -> None:
+    await world.apply(external_service("web", IPS, disabledIPs=[DRAINED]))
+    await until_triples(world, {**dict.fromkeys(IPS[:2], HEALTHY), DRAINED: LAST_RESORT})
+    world.hosts.switch(DRAINED, Mode.REFUSE)
+    await until_triples(world, {**dict.fromkeys(IPS[:2], HEALTHY), DRAINED: DRAINED_AND_DEAD})
+    async with consuming(world, "web") as consumer:
+        await drain(world)
+        await until_triples(world, {**dict.fromkeys(IPS[:2], HEALTHY), DRAINED: UNHEALTHY})
+        await until_told(
+            world, {**dict.fromkeys(IPS[:2], (True, None, "ProbeSucceeded")), DRAINED: (False, None, "ProbeFailed")}
+        )
+        assert all(DRAINED not in shown for _, shown in consumer.changes)
+
+
+@pytest.mark.world(endpoints="Both")
+async def test_a_restart_keeps_what_is_known_of_the_drained(world: World) -> None:
+    await world.apply({**patient(), "spec": {**patient()["spec"], "disabledIPs": [DRAINED]}})
+    await until_triples(world, {**dict.fromkeys(IPS[:2], HEALTHY), DRAINED: LAST_RESORT})
+    before = await world.status("web")
+    await world.kill_sidecar()
+    await world.start_sidecar()
+    await drain(world)
+    await until_triples(world, dict.fromkeys(IPS, HEALTHY))
+    after = await world.status("web")
+    stayed = [one for one in before["addresses"] if one["ip"] != DRAINED]
+    assert [one for one in after["addresses"] if one["ip"] != DRAINED] == stayed
+
+
+@pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
+async def test_by_mirrored_endpoints_it_gets_nothing(world: World) -> None:
+    """Endpoints, the default, know ready and not ready alone."""
+    await world.apply(external_service("web", IPS, disabledIPs=[DRAINED]))
+    await world.until_published("web", ready(IPS, but=[DRAINED]))
+    async with consuming(world, "web") as consumer:
+        await until(lambda: consumer.ready() == frozenset(IPS[:2]), "the mirrored slice without it", seconds=20)
+    assert await our_endpoints(world, "web") == {}
+
+
+@pytest.mark.world(endpoints="Both")
+async def test_the_sample(world: World) -> None:
+    parent = await world.apply(sample("drain"))
+    ips, drained = parent["spec"]["ips"], parent["spec"]["disabledIPs"]
+    await world.until_published("drain", ready(ips, but=drained))
+    wanted = {ip: LAST_RESORT if ip in drained else HEALTHY for ip in ips}
+    await until_triples(world, wanted, "drain")
