@@ -13,7 +13,7 @@ Run = dict[str, Any]
 """One run: `row`, `peer`, `cpuMicroseconds` (user + sys of the whole process, a probe or a request), and more."""
 
 PACKAGES = ("fastapi", "uvicorn", "uvloop", "pydantic", "orjson", "httpx")
-HEADERS = ("row", "who", "CPU us", "ratio", "a second", "failed", "late p50/p99/max ms", "MB")
+HEADERS = ("row", "who", "CPU us", "ratio", "a second", "failed", "late p50/p99/max ms", "MB", "")
 
 
 def document(runs: list[Run]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def table(runs: list[Run]) -> str:
 
 
 def _place(cell: str, width: int, column: int) -> str:
-    return cell.ljust(width) if column < 2 else cell.rjust(width)
+    return cell.ljust(width) if column < 2 or column == len(HEADERS) - 1 else cell.rjust(width)
 
 
 def _row(key: tuple[str, str], own: list[Run], cost: dict[tuple[str, str], float]) -> tuple[str, ...]:
@@ -76,6 +76,7 @@ def _row(key: tuple[str, str], own: list[Run], cost: dict[tuple[str, str], float
         f"{sum(run.get('failed', 0) for run in own):.0f}",
         _lateness(own) if all("lateMilliseconds" in run for run in own) else "",
         f"{_median(own, lambda run: run.get('megabytes', 0)):.0f}",
+        str(own[-1].get("told", "")),
     )
 
 

@@ -103,6 +103,7 @@ async def sidecar(server: FakeApiServer, plan: Plan) -> AsyncIterator["Process"]
         "ESO_HEALTH_LISTEN_PORT": "0",
         "ESO_TICK_MILLISECONDS": str(plan.tick),
         "ESO_LOG_LEVEL": "info",
+        "ESO_ADDRESS_METRICS": "true" if plan.seconds else "false",
         "PYTHONDONTWRITEBYTECODE": "",
     }
     pinned = ["taskset", "-c", "0"] if plan.cores == 1 else []
@@ -179,22 +180,25 @@ def run_of(row: str, process: Process, before: Sample, after: Sample, plan: Plan
         for result in ("successful", "failed", "unknown")
     )
     lateness = {bound: count - before.lateness[bound] for bound, count in after.lateness.items()}
+    skipped = after.total("eso_schedule_collapsed_ticks_total") - before.total("eso_schedule_collapsed_ticks_total")
+    away = after.total("eso_prober_away_seconds_total") - before.total("eso_prober_away_seconds_total")
+    cores = (after.cpu - before.cpu) / (after.at - before.at)
     return {
         "row": row,
         "peer": "ours",
+        "told": f"{cores:.2f} cores, {skipped:.0f} skipped, away {away:.2f} s",
         "probes": probes,
         "failed": after.false_failures(plan) - before.false_failures(plan),
         "unknown": after.total("eso_prober_faults_total") - before.total("eso_prober_faults_total"),
-        "skipped": after.total("eso_schedule_collapsed_ticks_total")
-        - before.total("eso_schedule_collapsed_ticks_total"),
+        "skipped": skipped,
         "writes": after.total("eso_status_writes_total") - before.total("eso_status_writes_total"),
         "seconds": after.at - before.at,
         "cpuMicroseconds": (after.cpu - before.cpu) / probes * 1e6,
-        "cores": (after.cpu - before.cpu) / (after.at - before.at),
+        "cores": cores,
         "probesPerSecond": probes / (after.at - before.at),
         "megabytes": process.megabytes("VmHWM"),
         "residentMegabytes": process.megabytes("VmRSS"),
-        "awaySeconds": after.total("eso_prober_away_seconds_total") - before.total("eso_prober_away_seconds_total"),
+        "awaySeconds": away,
         "lateMilliseconds": {
             name: quantile(lateness, share) * 1e3 for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
         },
@@ -218,6 +222,45 @@ async def measure(row: str, plan: Plan, repeat: int) -> list[Run]:
     return runs
 
 
+STEP = 0.25
+"""Seconds between two looks at a sidecar that has just been started."""
+
+
+async def measure_start(row: str, plan: Plan, repeat: int) -> list[Run]:
+    """From the start of the process: the first probe, as many as there are addresses, the worst burst."""
+    runs = []
+    with targets.serving("http") as port, targets.black_hole() as hole:
+        for _ in range(repeat):
+            async with FakeApiServer(loopback=True) as server:
+                cluster(server, plan, port, hole)
+                async with sidecar(server, plan) as process:
+                    runs.append({"row": row, "peer": "ours", **await _first_lap(process, plan)})
+    return runs
+
+
+async def _first_lap(process: Process, plan: Plan) -> dict[str, Any]:
+    wanted, counts, serving = plan.crs * plan.each, [(monotonic(), 0.0)], monotonic()
+    while monotonic() - serving < 3 * plan.period and counts[-1][1] < wanted:
+        await asyncio.sleep(STEP)
+        sample = await process.sample()
+        counts.append((sample.at, sample.total("eso_probe_total")))
+    rates = [(after - before) / (to - since) for (since, before), (to, after) in pairwise(counts)]
+    first = next(at for at, count in counts if count)
+    mean = wanted / plan.period
+    ended = counts[-1][0]
+    return {
+        "cpuMicroseconds": process.cpu() / counts[-1][1] * 1e6,
+        "probes": counts[-1][1],
+        "probesPerSecond": mean,
+        "megabytes": process.megabytes("VmHWM"),
+        "firstProbeSeconds": first - process.began,
+        "allProbedSeconds": ended - first,
+        "burst": max(rates) / mean,
+        "told": f"first probe {first - process.began:.1f} s after exec, {first - serving:.2f} s after it listens; "
+        f"all within {ended - first:.1f} s; busiest {STEP} s {max(rates) / mean:.2f} x the mean rate",
+    }
+
+
 def _row(name: str, told: str, plan: Plan) -> Callable[[argparse.Namespace], Iterator[Run]]:
     def row(options: argparse.Namespace) -> Iterator[Run]:
         yield from asyncio.run(measure(name, plan, options.repeat))
@@ -233,7 +276,15 @@ PLANS = {
     "sidecar-50000": ("1,000 x 50 addresses once in 30 s, on one core", Plan(1_000, 50, 30, 30, cores=1)),
     "sidecar-short": ("100 x 10 addresses once a second", Plan(100, 10, 1, 5)),
 }
-ROWS = {name: _row(name, told, plan) for name, (told, plan) in PLANS.items()}
+START = Plan(1_000, 10, 10, 0)
+
+
+def start(options: argparse.Namespace) -> Iterator[Run]:
+    """1,000 ExternalServices x 10 addresses: how a sidecar begins"""
+    yield from asyncio.run(measure_start("sidecar-start", START, options.repeat))
+
+
+ROWS = {**{name: _row(name, told, plan) for name, (told, plan) in PLANS.items()}, "sidecar-start": start}
 
 if __name__ == "__main__":
     sys.exit("python -m bench sidecar")

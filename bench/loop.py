@@ -1,0 +1,201 @@
+"""The loop on a real control plane: etcd, kube-apiserver, controller-manager, and the composite controller.
+
+    python -m bench.loop transition          from a verdict of the sidecar to stored Endpoints, beside a status PATCH
+    python -m bench.loop outage --qps 5 20   how long Metacontroller takes to publish that 200 ExternalServices are down
+    (each with --json)
+
+It runs where `make e2e` does (Go, root), in a network of its own, and takes the control plane from ESO_E2E_CACHE.
+METACONTROLLER_BIN and METACONTROLLER_CRDS bring the real Metacontroller; without them the stand-in takes its part.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from tabulate import tabulate
+
+from bench.report import machine
+from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES
+from playground.timeline import readiness
+from playground.until import until
+from tests.e2e import accounts, namespace
+from tests.e2e.backends import Mode
+from tests.e2e.conftest import _metacontroller_definitions
+from tests.e2e.controlplane.build import build
+from tests.e2e.controlplane.cluster import ControlPlane
+from tests.e2e.hosts import Hosts
+from tests.e2e.manifests import external_service
+from tests.e2e.real_api import RealApi
+from tests.e2e.world import Setup, World, real_metacontroller
+
+Object = dict[str, Any]
+Figures = list[dict[str, Any]]
+
+CALM: dict[str, Any] = {"qps": 200.0, "burst": 400}
+WARM_UP = 5
+A, B = "10.0.100.10", "10.0.100.11"
+
+
+@contextmanager
+def real_cluster(directory: Path) -> Iterator[tuple[RealApi, Hosts]]:
+    """A control plane and test hosts, sealed off."""
+    binaries = build()
+    audited = [account[0] for account in accounts.ACCOUNTS]
+    hosts = Hosts(directory, apart=True)
+    with namespace.sealed(), ControlPlane(binaries, directory / "plane", audited_namespaces=audited) as plane:
+        api = RealApi(plane.admin_kubeconfig, directory, plane)
+        api.install(*_metacontroller_definitions())
+        hosts.start()
+        try:
+            yield api, hosts
+        finally:
+            hosts.stop()
+
+
+@asynccontextmanager
+async def world(api: RealApi, hosts: Hosts, directory: Path, **setup: Any) -> AsyncIterator[World]:
+    """Hook, sidecar and composite controller as processes."""
+    async with World(api, hosts, directory, Setup(**CALM, **setup), real_metacontroller()) as made:
+        yield made
+
+
+async def transition(api: RealApi, hosts: Hosts, directory: Path, options: argparse.Namespace) -> Figures:
+    """Milliseconds from a verdict to the Endpoints, by a watch; then of a status PATCH, with nothing else at work."""
+    async with world(api, hosts, directory, door=True) as made:
+        created = await made.apply(external_service("web", [A, B]))
+        await made.until_published("web", {A: True, B: True})
+        await asyncio.sleep(2)
+        loop = [await _turn(made, created["metadata"]["uid"], ready) for ready in _flips(options.repeat)]
+        await made.kill_sidecar()
+        await made.composite.stop()
+        patches = [await _patch(made, ready) for ready in _flips(options.repeat)]
+    alone = statistics.median(patches[WARM_UP:])
+    rows = (("verdict to Endpoints stored", loop[WARM_UP:]), ("status PATCH alone", patches[WARM_UP:]))
+    return [
+        {"what": what, **_quantiles(values), "x PATCH": round(statistics.median(values) / alone, 2)}
+        for what, values in rows
+    ]
+
+
+def _flips(count: int) -> list[bool]:
+    return [number % 2 == 1 for number in range(count + WARM_UP)]
+
+
+async def _turn(made: World, uid: str, ready: bool) -> float:
+    path = ENDPOINTS.path(made.namespace)
+    listed = await made.client.get(path)
+    seen = asyncio.create_task(_stored(made, path, listed["metadata"]["resourceVersion"], ready))
+    await asyncio.sleep(0.3)
+    verdict = {
+        "ip": A,
+        "ready": ready,
+        "reason": "ProbeSucceeded" if ready else "ProbeFailed",
+        "message": "told",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    began = monotonic()
+    await made.tell(uid, [verdict])
+    return (await asyncio.wait_for(seen, 30) - began) * 1e3
+
+
+async def _stored(made: World, path: str, version: str, ready: bool) -> float:
+    async for event in made.client.watch(path, version, seconds=60):
+        if event["object"]["metadata"]["name"] == "web" and readiness(event["object"]).get(A) is ready:
+            return monotonic()
+    raise SystemExit("the watch ended")
+
+
+async def _patch(made: World, ready: bool) -> float:
+    status = await made.status("web")
+    first, *others = status["addresses"]
+    change = {"revision": status["revision"] + 1, "addresses": [{**first, "ready": ready}, *others]}
+    began = monotonic()
+    await made.client.patch(EXTERNAL_SERVICES.path(made.namespace, "web", "status"), {"status": change})
+    return (monotonic() - began) * 1e3
+
+
+async def outage(api: RealApi, hosts: Hosts, directory: Path, options: argparse.Namespace) -> Figures:
+    """Seconds until all Endpoints say so, after every address has gone, by --client-go-qps (burst: twice that)."""
+    figures = []
+    async with world(api, hosts, directory) as made:
+        parents = [external_service(f"mass-{n}", [f"10.20.{n}.1"]) for n in range(options.crs)]
+        for parent in parents:
+            parent["spec"]["readinessProbe"] |= {"failureThreshold": 1}
+            await made.apply(parent)
+        await _published(made, options.crs, ready=True)
+        for qps in options.qps:
+            await made.limit(float(qps), 2 * qps)
+            await asyncio.sleep(options.calm + 3 * options.crs / qps)  # the restarted one syncs all, within its limit
+            began = monotonic()
+            hosts.switch([parent["spec"]["ips"][0] for parent in parents], Mode.REFUSE)
+            told = asyncio.create_task(_clocked(began, lambda: _told(made, options.crs)))
+            seconds = await _clocked(began, lambda: _published(made, options.crs, ready=False))
+            figures.append(
+                {"--client-go-qps": qps, "burst": 2 * qps, "statuses written (s)": await told, "published (s)": seconds}
+            )
+            await made.limit(**CALM)
+            hosts.switch([parent["spec"]["ips"][0] for parent in parents], Mode.HEALTHY)
+            await _published(made, options.crs, ready=True)
+    return figures
+
+
+async def _clocked(began: float, what: Callable[[], Awaitable[None]]) -> float:
+    await what()
+    return round(monotonic() - began, 1)
+
+
+async def _published(made: World, count: int, *, ready: bool) -> None:
+    async def holds() -> bool:
+        found = (await made.client.get(ENDPOINTS.path(made.namespace)))["items"]
+        states = [state for one in found for state in readiness(one).values()]
+        return states == [ready] * count
+
+    await until(holds, f"{count} published", seconds=400, every=0.2)
+
+
+async def _told(made: World, count: int) -> None:
+    async def holds() -> bool:
+        found = (await made.client.get(EXTERNAL_SERVICES.path(made.namespace)))["items"]
+        return [one["status"].get("ready") for one in found] == ["0/1"] * count
+
+    await until(holds, f"{count} statuses", seconds=400, every=0.2)
+
+
+def _quantiles(values: list[float]) -> dict[str, Any]:
+    ordered = sorted(values)
+    at = {"p50 ms": 0.5, "p90 ms": 0.9, "max ms": 1.0}
+    return {"n": len(values)} | {
+        name: round(ordered[min(int(share * len(ordered)), len(ordered) - 1)], 1) for name, share in at.items()
+    }
+
+
+def main() -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("transition", "outage"))
+    parser.add_argument("--repeat", type=int, default=40, help="transitions")
+    parser.add_argument("--qps", type=int, nargs="+", default=[5, 20, 50, 100])
+    parser.add_argument("--crs", type=int, default=200, help="ExternalServices of the outage, 250 at most")
+    parser.add_argument("--calm", type=float, default=5.0, help="seconds of rest before each outage")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    work = {"transition": transition, "outage": outage}[options.what]
+    with tempfile.TemporaryDirectory(prefix="eso-") as directory, real_cluster(Path(directory)) as (api, hosts):
+        figures = asyncio.run(work(api, hosts, Path(directory), options))
+    if options.json:
+        print(json.dumps({"machine": machine(), "figures": figures}, indent=1))
+    else:
+        print(tabulate(figures, headers="keys"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
