@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TOOLS := .cache/tools
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: playground test lint types unit model image e2e tools workflows bench bench-short lock crd clean help
+.PHONY: playground test lint types unit model image e2e tools workflows bench bench-short lock crd manifests clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -46,6 +46,10 @@ bench-short: $(STAMP) ## a glance at it in less than two minutes; judges nothing
 crd: $(STAMP) ## write the CRD from the models
 	$(BIN)/python -m app.api.crd > metacontroller/crd.yaml
 	cp metacontroller/crd.yaml helm/external-service-operator/files/crd.yaml
+
+manifests: crd ## write what the chart and metacontroller/ have in common to both, and the chart's README
+	$(BIN)/python -m tests.chart.manifests
+	$(BIN)/python -m tests.chart.values_table
 
 lock: $(STAMP) ## refresh the hashed locks from pyproject.toml
 	$(COMPILE) --upgrade pyproject.toml -o requirements.lock

@@ -156,7 +156,7 @@ class CompositeController:
     async def _handle(self, key: str) -> None:
         namespace, _, name = key.partition("/")
         parent = self._parents.objects.get((namespace, name))
-        if parent is None:
+        if parent is None or not self.config.selects(parent):
             self.queue.forget(key)
             return
         self.counts.syncs += 1

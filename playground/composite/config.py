@@ -19,11 +19,15 @@ class ChildRule:
 
 @dataclass(frozen=True, slots=True)
 class CompositeConfig:
-    """`manifest` is handed to the hook whole. `resync_seconds` is None when none is asked for."""
+    """`manifest` is handed to the hook whole. `resync_seconds` is None when none is asked for.
+
+    `labels` are those that a parent must have: the matchLabels of parentResource.labelSelector.
+    """
 
     name: str
     api_version: str
     plural: str
+    labels: Mapping[str, str]
     children: tuple[ChildRule, ...]
     generate_selector: bool
     ignore_status_changes: bool
@@ -32,6 +36,11 @@ class CompositeConfig:
     hook_path: str
     hook_timeout: float
     manifest: Mapping[str, Any]
+
+    def selects(self, parent: Mapping[str, Any]) -> bool:
+        """Whether this controller is to care for the parent at all."""
+        found = parent["metadata"].get("labels") or {}
+        return all(found.get(key) == value for key, value in self.labels.items())
 
 
 def composite_config(manifest: Mapping[str, Any]) -> CompositeConfig:
@@ -43,6 +52,7 @@ def composite_config(manifest: Mapping[str, Any]) -> CompositeConfig:
         name=manifest["metadata"]["name"],
         api_version=parent["apiVersion"],
         plural=parent["resource"],
+        labels=(parent.get("labelSelector") or {}).get("matchLabels") or {},
         children=tuple(_child(one) for one in spec.get("childResources", ())),
         generate_selector=bool(spec.get("generateSelector")),
         ignore_status_changes=bool(parent.get("ignoreStatusChanges")),

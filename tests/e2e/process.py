@@ -22,6 +22,9 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Trusts nobody."""
 COMPLAINT = re.compile(r'"level": "(warning|error|critical)"|^(WARNING|ERROR|CRITICAL) |^Traceback ')
 
+SHARD = "eso.example.com/shard"
+"""The label that tells installations of one cluster apart."""
+
 Object = dict[str, Any]
 
 
@@ -166,8 +169,13 @@ def stand_in(
     return Process(_python("composite", command, directory, None))
 
 
-def metacontroller(directory: Path, kubeconfig: Path, binary: str, *, strategy: str, qps: float, burst: int) -> Process:
-    """The real one; what it is to do it reads from the CompositeController in the cluster."""
+def metacontroller(
+    directory: Path, kubeconfig: Path, binary: str, *, strategy: str, qps: float, burst: int, target: str = ""
+) -> Process:
+    """The real one; what it is to do it reads from the CompositeControllers in the cluster.
+
+    `target` is a label selector, for those of them that it works for.
+    """
     metrics, health = free_ports(2)
     options = {
         "kubeconfig": kubeconfig,
@@ -177,6 +185,7 @@ def metacontroller(directory: Path, kubeconfig: Path, binary: str, *, strategy: 
         "apply-strategy": strategy,
         "client-go-qps": qps,
         "client-go-burst": burst,
+        "target-label-selector": target,
     }
     command = [binary, *(f"--{name}={value}" for name, value in options.items())]
     url = f"http://{HOST}:{health}/readyz"
@@ -184,13 +193,18 @@ def metacontroller(directory: Path, kubeconfig: Path, binary: str, *, strategy: 
 
 
 def controller_manifest(
-    hook: str, resync: float | None, *, gateway: bool = False, timeout: str | None = None
+    hook: str, resync: float | None, *, gateway: bool = False, timeout: str | None = None, shard: str = ""
 ) -> Object:
     """metacontroller/composite-controller.yaml as shipped, but for the hook's address (no cluster DNS here).
 
-    With `gateway` it lists what metacontroller/gateway-api adds.
+    With `gateway` it lists what metacontroller/gateway-api adds. With `shard` it is one of several, for the
+    ExternalServices with that label.
     """
     manifest = composite_controller()
+    if shard:
+        manifest["metadata"]["name"] += f"-{shard}"
+        manifest["metadata"]["labels"][SHARD] = shard
+        manifest["spec"]["parentResource"]["labelSelector"] = {"matchLabels": {SHARD: shard}}
     if gateway:
         manifest["spec"]["childResources"].append(gateway_patches()["CompositeController"])
     webhook = manifest["spec"]["hooks"]["sync"]["webhook"]

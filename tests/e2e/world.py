@@ -69,7 +69,8 @@ class Setup:
     composite controller reach the API server, and the latter the hook, through `World.fronts`, which can be told to
     misbehave; each replica through one by its letter. hook_timeout: a Go duration, instead of the shipped one.
     replicas: so many sidecars share the work by Leases of `lease` seconds, named "a", "b", ... (0: one, without
-    Leases). settings: ESO_* for all sidecars.
+    Leases). settings: ESO_* for all sidecars. shard: the installation works for ExternalServices with this value of the
+    label process.SHARD alone, so that there may be several.
     """
 
     resync: float | None = None
@@ -85,6 +86,7 @@ class Setup:
     replicas: int = 0
     lease: int = 3
     settings: Mapping[str, str] = field(default_factory=dict)
+    shard: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,13 @@ class World:
         self.fronts = self._made_fronts(directory) if setup.fronts else {}
         self._hook_url = self.fronts[HOOK].url if setup.fronts else self.hook.url
         self.manifest = process.controller_manifest(
-            self._hook_url, setup.resync, gateway=setup.gateway, timeout=setup.hook_timeout
+            self._hook_url,
+            setup.resync,
+            gateway=setup.gateway,
+            timeout=setup.hook_timeout,
+            shard=setup.shard,
         )
+        self._selector = {"ESO_LABEL_SELECTOR": f"{process.SHARD}={setup.shard}"} if setup.shard else {}
         self._directory = directory
         self.replicas: dict[str, process.Sidecar] = {}
         """The sidecars that share the work, by the letters that they are called by here; also those that have ended."""
@@ -381,7 +388,7 @@ class World:
             mapped=not self.hosts.apart,
             writing=self.setup.writing,
             name=name,
-            settings={**self.setup.settings, **(settings or {})},
+            settings={**self._selector, **self.setup.settings, **(settings or {})},
             under=under,
             host=host,
         )
@@ -406,7 +413,10 @@ class World:
             window = self.setup.window
             return process.stand_in(directory, kubeconfig, self._hook_url, self.manifest, window=window, **limits)
         real = self.metacontroller
-        return process.metacontroller(directory, kubeconfig, real.binary, strategy=real.strategy, **limits)
+        target = self._selector.get("ESO_LABEL_SELECTOR", "")
+        return process.metacontroller(
+            directory, kubeconfig, real.binary, strategy=real.strategy, target=target, **limits
+        )
 
     def _made_fronts(self, directory: Path) -> dict[str, Front]:
         """By whom they stand before: SIDECAR and CONTROLLER at the API server, HOOK at the hook."""

@@ -37,3 +37,12 @@ def test_timeout(text: str | None, seconds: float) -> None:
 
 def test_a_resync_is_never_shorter_than_a_second() -> None:
     assert composite_config(manifest(resyncPeriodSeconds=0)).resync_seconds == 1
+
+
+def test_a_label_selector_narrows_the_parents() -> None:
+    parent = {"apiVersion": "example.com/v1", "resource": "things", "labelSelector": {"matchLabels": {"shard": "a"}}}
+    config = composite_config(manifest(parentResource=parent))
+    assert config.selects({"metadata": {"labels": {"shard": "a", "team": "b"}}})
+    assert not config.selects({"metadata": {"labels": {"shard": "b"}}})
+    assert not config.selects({"metadata": {}})
+    assert composite_config(manifest()).selects({"metadata": {}})

@@ -1,0 +1,67 @@
+"""What the chart's files and metacontroller/ have in common, written to both: `python -m tests.chart.manifests`.
+
+The source of the CRD is the models (`make crd`), of alerts, dashboard and address policy the chart's files.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from tests.chart.values_table import CHART
+
+COMPONENTS = CHART.parents[1] / "metacontroller" / "components"
+NAME = "external-service-operator"
+LABELS = f"  labels:\n    app.kubernetes.io/name: {NAME}\n"
+
+POLICY_HEAD = f"""\
+# Written by `make manifests` from helm/external-service-operator/files/address-policy.yaml.
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: {NAME}-addresses
+{LABELS}"""
+
+BINDING = f"""\
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {NAME}-addresses
+{LABELS}spec:
+  policyName: {NAME}-addresses
+  paramRef:
+    name: {NAME}
+    namespace: {NAME}
+    parameterNotFoundAction: Deny
+  validationActions: [Deny]
+"""
+
+ALERTS_HEAD = f"""\
+# Written by `make manifests` from helm/external-service-operator/files/alerts.yaml.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: {NAME}
+  namespace: {NAME}
+{LABELS}"""
+
+
+def written() -> Iterator[tuple[Path, str]]:
+    """Each file and what it is to hold."""
+    files = CHART / "files"
+    yield (
+        COMPONENTS / "admission-policy" / "policy.yaml",
+        POLICY_HEAD + (files / "address-policy.yaml").read_text() + BINDING,
+    )
+    yield (
+        COMPONENTS / "monitoring" / "alerts.yaml",
+        ALERTS_HEAD
+        + yaml.safe_dump({"spec": yaml.safe_load((files / "alerts.yaml").read_text())}, sort_keys=False, width=10_000),
+    )
+    yield COMPONENTS / "monitoring" / "dashboard.json", (files / "dashboard.json").read_text()
+
+
+if __name__ == "__main__":
+    for path, text in written():
+        path.write_text(text)

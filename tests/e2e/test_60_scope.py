@@ -1,0 +1,157 @@
+"""Installations share a cluster by selectors and hand over without a flap; a list of namespaces needs Roles only."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playground.client import Kind
+from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, SERVICES
+from playground.timeline import Follower
+from playground.until import until
+from tests.e2e import accounts, process
+from tests.e2e.api import Unsupported
+from tests.e2e.backends import Mode
+from tests.e2e.manifests import external_service
+from tests.e2e.real_api import RealApi
+from tests.e2e.world import NAMESPACES, Setup, World, ready
+
+LEFT, RIGHT, NOBODYS = ("10.0.100.10", "10.0.100.11"), ("10.0.100.20", "10.0.100.21"), ("10.0.100.30",)
+SECONDS = 45.0
+RBAC = "rbac.authorization.k8s.io/v1"
+ROLES = Kind(RBAC, "roles", "Role", namespaced=True)
+ROLE_BINDINGS = Kind(RBAC, "rolebindings", "RoleBinding", namespaced=True)
+SERVICE_ACCOUNTS = Kind("v1", "serviceaccounts", "ServiceAccount", namespaced=True)
+SCOPED = "prober-of-two-namespaces"
+
+Object = dict[str, Any]
+
+
+@asynccontextmanager
+async def beside(world: World, directory: Path, shard: str) -> AsyncIterator[World]:
+    """Another installation on the same API server."""
+    directory.mkdir()  # noqa: ASYNC240
+    async with World(world.api, world.hosts, directory, Setup(shard=shard), world.metacontroller) as other:
+        yield other
+
+
+def of_shard(name: str, ips: tuple[str, ...], shard: str) -> Object:
+    made = external_service(name, ips)
+    made["metadata"]["labels"] = {process.SHARD: shard}
+    return made
+
+
+async def probed_by(sidecar: process.Sidecar) -> set[str]:
+    return {entry["name"] for entry in (await sidecar.shown())["addresses"]}
+
+
+@pytest.mark.world(shard="a")
+async def test_side_by_side_and_from_one_to_the_other(
+    world: World, tmp_path: Path, figures: Callable[..., None]
+) -> None:
+    async with beside(world, tmp_path / "b", "b") as other:
+        await world.apply(of_shard("left", LEFT, "a"))
+        await world.apply(of_shard("right", RIGHT, "b"))
+        await world.apply(external_service("nobodys", NOBODYS))
+        await world.until_published("left", ready(LEFT))
+        await world.until_published("right", ready(RIGHT))
+        assert await probed_by(world.sidecar) == {"left"}
+        assert await probed_by(other.sidecar) == {"right"}
+        assert await world.get("nobodys", kind=SERVICES) is None
+        assert "status" not in (await world.get("nobodys") or {})
+
+        await world.sidecar.kill()  # nobody takes over what is another installation's
+        world.hosts.switch((LEFT[1], RIGHT[1]), Mode.REFUSE)
+        await world.until_published("right", ready(RIGHT, but=[RIGHT[1]]))
+        assert await world.published("left") == ready(LEFT)
+
+        before = await world.get("left", kind=ENDPOINTS)
+        async with Follower(world.client, world.namespace, "left") as timeline:
+            await world.patch("left", {"metadata": {"labels": {process.SHARD: "b"}}})
+            seconds = await world.until_published("left", ready(LEFT, but=[LEFT[1]]))
+        assert {ip for moment in timeline.published for ip, state in moment.ready.items() if not state} == {LEFT[1]}
+        assert await probed_by(other.sidecar) == {"left", "right"}
+        await world.start_sidecar()
+        assert await probed_by(world.sidecar) == set()
+        after = await world.get("left", kind=ENDPOINTS)
+        assert before is not None
+        assert after is not None
+        assert after["metadata"]["uid"] == before["metadata"]["uid"], "the children were made anew"
+        figures(**{"published by the other one, seconds after the label changed": seconds})
+
+
+async def grant(world: World, account: tuple[str, str], namespaces: tuple[str, ...]) -> None:
+    """The shipped ClusterRole of the sidecar as a Role in each namespace, and nothing else."""
+    rules = next(
+        one["rules"]
+        for one in accounts.shipped()
+        if (one["kind"], one["metadata"]["name"]) == ("ClusterRole", "external-service-operator")
+    )
+    subject = {"kind": "ServiceAccount", "namespace": account[0], "name": account[1]}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account[1]}
+    await world.client.create(
+        SERVICE_ACCOUNTS.path(account[0]),
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account[1]}},
+    )
+    for namespace in namespaces:
+        meta = {"name": account[1]}
+        await world.client.create(
+            ROLES.path(namespace), {"apiVersion": RBAC, "kind": "Role", "metadata": meta, "rules": rules}
+        )
+        await world.client.create(
+            ROLE_BINDINGS.path(namespace),
+            {"apiVersion": RBAC, "kind": "RoleBinding", "metadata": meta, "roleRef": role, "subjects": [subject]},
+        )
+
+
+async def refused(world: World) -> list[str]:
+    """What the Events say of the syncs that the hook refused, in any namespace."""
+    events = await world.client.get("/api/v1/events")
+    return [one.get("message", "") for one in events["items"] if one["reason"] == "SyncError"]
+
+
+async def test_a_list_of_namespaces_needs_roles_only(world: World, tmp_path: Path) -> None:
+    if not isinstance(world.api, RealApi):
+        raise Unsupported("the playground's API server knows no rights")
+    second, third = f"{world.namespace}-second", f"{world.namespace}-third"
+    account = (world.namespace, SCOPED)
+    for name in (second, third):
+        await world.client.create(NAMESPACES.path(), {"metadata": {"name": name}})
+    await grant(world, account, (world.namespace, second))
+    scope = {"ESO_NAMESPACES": f"{second},{world.namespace}"}
+    await world.sidecar.stop()
+    await world.hook.restart_with(scope)
+    directory = tmp_path / "scoped"
+    directory.mkdir()
+    sidecar = process.Sidecar(
+        directory, world.api.kubeconfig(account), door=False, mapped=not world.hosts.apart, settings=scope
+    )
+    mark = world.api.mark()
+    await sidecar.start()
+    try:
+        for name, ips in ((world.namespace, LEFT), (second, RIGHT), (third, NOBODYS)):
+            made = external_service("web", ips)
+            made["metadata"]["namespace"] = name
+            await world.apply(made)
+        await world.until_published("web", ready(LEFT))
+        await world.until_published("web", ready(RIGHT), namespace=second)
+        world.hosts.switch((LEFT[1], RIGHT[1]), Mode.REFUSE)
+        await world.until_published("web", ready(LEFT, but=[LEFT[1]]))
+        await world.until_published("web", ready(RIGHT, but=[RIGHT[1]]), namespace=second)
+
+        async def told() -> bool:
+            return any("this installation works in" in text for text in await refused(world))
+
+        await until(told, "an Event says who does not look after it", seconds=SECONDS)
+        assert await world.get("web", kind=SERVICES, namespace=third) is None
+        assert "status" not in (await world.get("web", namespace=third) or {})
+        assert await probed_by(sidecar) == {"web"}
+        ours = [one for one in world.api.entries(mark) if one.user == accounts.username(account)]
+        assert {one.namespace for one in ours} == {world.namespace, second}
+        assert [one for one in ours if one.code in (401, 403)] == []
+    finally:
+        await sidecar.stop()
+        for name in (second, third):
+            await world.client.delete(EXTERNAL_SERVICES.path(name, "web"))
