@@ -1,0 +1,118 @@
+"""The kustomize components build on metacontroller/ and say what the chart says with the same thing switched on."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.binaries import Missing, helm
+from tests.chart.manifests import COMPONENTS, NAME, written
+from tests.chart.rendering import Object, Rendered, render
+from tests.contract.test_chart import cannot_run, identity, plain
+
+ALL = sorted(path.name for path in COMPONENTS.iterdir())
+
+VALUES: dict[str, Object] = {
+    "networkpolicy": {"networkPolicy": {"enabled": True}, "tests": {"enabled": False}},
+    "monitoring": {
+        "serviceMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True},
+        "dashboard": {"enabled": True},
+    },
+    "tls": {"webhook": {"tls": {"mode": "certManager"}}},
+    "token": {"webhook": {"token": {"mode": "secret", "secretName": "hook-token"}}},
+    "admission-policy": {"addressPolicy": {"admission": {"enabled": True}}},
+}
+"""What switches the same on in the chart."""
+
+Build = Callable[..., list[Object]]
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> str:
+    found = shutil.which("kubectl")
+    if found is None:
+        cannot_run("no `kubectl` in PATH to build with")
+    return found
+
+
+@pytest.fixture
+def build(kubectl: str, tmp_path: Path) -> Build:
+    """`kubectl kustomize` of an overlay of metacontroller/ with components."""
+
+    def built(*components: str) -> list[Object]:
+        def relative(path: Path) -> str:
+            return os.path.relpath(path, tmp_path)
+
+        overlay = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [relative(COMPONENTS.parent)],
+            "components": [relative(COMPONENTS / name) for name in components],
+        }
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+        done = subprocess.run(
+            (kubectl, "kustomize", str(tmp_path)), check=False, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+    return built
+
+
+@pytest.fixture
+def chart(tmp_path: Path) -> Callable[[Object], Rendered]:
+    try:
+        binary = helm()
+    except Missing as why:
+        cannot_run(why)
+    return lambda values: render(binary, tmp_path, values)
+
+
+def test_each_component_has_its_values() -> None:
+    assert set(VALUES) == set(ALL)
+
+
+def said(manifests: list[Object]) -> dict[tuple[str, str, str], Any]:
+    """What each object says, but for labels, and for what the chart's Pod has of its own."""
+    return {identity(one): plain({key: one.get(key) for key in ("spec", "data")}) for one in manifests}
+
+
+def pod(manifest: Any) -> dict[str, Any]:
+    """Mounts and volumes."""
+    spec = manifest["spec"]["template"]["spec"]
+    return {
+        "volumes": {one["name"]: one for one in spec["volumes"]},
+        "mounts": {one["name"]: one.get("volumeMounts") for one in spec["containers"]},
+    }
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_component_says_what_the_chart_says(build: Build, chart: Callable[[Object], Rendered], name: str) -> None:
+    theirs, ours = said(build(name)), said(list(chart(VALUES[name]).manifests))
+    ours = {key: value for key, value in ours.items() if key[0] not in ("CustomResourceDefinition", "Pod")}
+    theirs = {key: value for key, value in theirs.items() if key[0] not in ("CustomResourceDefinition", "Namespace")}
+    assert set(theirs) == set(ours)
+    for key in ours:
+        if key[0] == "Deployment":
+            assert pod(theirs[key]) == pod(ours[key])
+        elif key[0] == "Service":
+            assert theirs[key]["spec"]["ports"] == ours[key]["spec"]["ports"]
+        else:
+            assert theirs[key] == ours[key], key
+
+
+def test_all_of_them_go_together(build: Build) -> None:
+    kinds = {one["kind"] for one in build(*ALL)}
+    assert {"NetworkPolicy", "ServiceMonitor", "PrometheusRule", "Certificate", "ValidatingAdmissionPolicy"} <= kinds
+    (settings,) = (one["data"] for one in build(*ALL) if one["kind"] == "ConfigMap" and one["metadata"]["name"] == NAME)
+    assert {"ESO_TOKEN_FILE", "ESO_TLS_CERT_FILE", "ESO_TLS_KEY_FILE"} <= settings.keys()
+
+
+def test_what_is_in_both_places_is_the_same() -> None:
+    assert [path.name for path, text in written() if path.read_text() != text] == [], "run `make manifests`"
