@@ -45,7 +45,7 @@ bench-short: $(STAMP) ## a glance at it in less than two minutes; judges nothing
 
 crd: $(STAMP) ## write the CRD from the models
 	$(BIN)/python -m app.api.crd > metacontroller/crd.yaml
-	cp metacontroller/crd.yaml helm/external-service-operator/files/crd.yaml
+	cp metacontroller/crd.yaml helm/external-service-operator/files/
 
 manifests: crd ## write what the chart and metacontroller/ have in common to both, and the chart's README
 	$(BIN)/python -m tests.chart.manifests

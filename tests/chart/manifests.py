@@ -1,6 +1,7 @@
 """What the chart's files and metacontroller/ have in common, written to both: `python -m tests.chart.manifests`.
 
-The source of the CRD is the models (`make crd`), of alerts, dashboard and address policy the chart's files.
+The source of the CRD is the models, of the settings metacontroller/settings.yaml; of alerts, dashboard and address
+policy it is the chart's files.
 """
 
 from collections.abc import Iterator
@@ -59,6 +60,8 @@ def written() -> Iterator[tuple[Path, str]]:
         ALERTS_HEAD
         + yaml.safe_dump({"spec": yaml.safe_load((files / "alerts.yaml").read_text())}, sort_keys=False, width=10_000),
     )
+    for name in ("crd", "settings"):
+        yield files / f"{name}.yaml", (COMPONENTS.parent / f"{name}.yaml").read_text()
     yield COMPONENTS / "monitoring" / "dashboard.json", (files / "dashboard.json").read_text()
 
 

@@ -96,15 +96,10 @@ def rights(role: Object) -> set[tuple[str, str, str]]:
     }
 
 
-OWN_LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/instance": NAME}
-
-
 def plain(value: Any) -> Any:
-    """Selectors as metacontroller/ has them: by the name alone."""
+    """Selectors as metacontroller/ has them, without the name of the release."""
     if isinstance(value, dict):
-        if value == OWN_LABELS:
-            return {"app.kubernetes.io/name": NAME}
-        return {key: plain(one) for key, one in value.items()}
+        return {key: plain(one) for key, one in value.items() if key != "app.kubernetes.io/instance"}
     return [plain(one) for one in value] if isinstance(value, list) else value
 
 
@@ -180,8 +175,9 @@ def test_versions_are_the_projects() -> None:
     assert (chart["version"], chart["appVersion"]) == (version, version)
 
 
-def test_the_definition_is_the_one_of_metacontroller() -> None:
-    assert (CHART / "files" / "crd.yaml").read_text() == (MANIFESTS / "crd.yaml").read_text(), "run `make crd`"
+def test_null_takes_a_default_away(rendered: Render) -> None:
+    assert "ESO_DRAIN_SECONDS" in rendered().settings()
+    assert "ESO_DRAIN_SECONDS" not in rendered({"config": {"ESO_DRAIN_SECONDS": None}}).settings()
 
 
 def all_settings() -> set[str]:

@@ -111,7 +111,7 @@ The generated certificate: the one that is there, or a new one; asked for twice 
 {{- join "," $parts }}
 {{- end }}
 
-{{/* The settings: `config`, and what other values say. Each of the latter has one place to be written. */}}
+{{/* The settings: the defaults, above them `config`, and what other values say. Each of the latter has one place to be written. */}}
 {{- define "eso.settings" -}}
 {{- $policy := .Values.addressPolicy }}
 {{- $derived := dict
@@ -136,10 +136,10 @@ The generated certificate: the one that is there, or a new one; asked for twice 
   "ESO_TLS_CLIENT_CA_FILE" "webhook.tls.client" "ESO_TOKEN_FILE" "webhook.token"
   "ESO_POD_NAME" "nothing (each Pod knows its name)" "ESO_LEASE_NAMESPACE" "nothing (it is the release's namespace)"
 }}
-{{- $settings := dict }}
+{{- $settings := omit (.Files.Get "files/settings.yaml" | fromYaml).data "ESO_DENIED_CIDRS" "ESO_DENIED_PRESETS" "ESO_ALLOWED_CIDRS" }}
 {{- range $name, $value := .Values.config }}
 {{- if hasKey $instead $name }}{{ fail (printf "config.%s: write %s instead" $name (get $instead $name)) }}{{ end }}
-{{- if not (kindIs "invalid" $value) }}{{ $_ := set $settings $name (ternary (int64 $value | toString) (toString $value) (and (kindIs "float64" $value) (eq (floor $value) $value))) }}{{ end }}
+{{- if kindIs "invalid" $value }}{{ $_ := unset $settings $name }}{{ else }}{{ $_ := set $settings $name (ternary (int64 $value | toString) (toString $value) (and (kindIs "float64" $value) (eq (floor $value) $value))) }}{{ end }}
 {{- end }}
 {{- merge $derived $settings | toYaml }}
 {{- end }}
