@@ -62,6 +62,9 @@ def quick(data: bytes) -> Outcome | None:
     return _SUCCESS.get(head[1])
 
 
+_NOTHING = Search(b"")
+
+
 class Http1Exchange:
     """Sends the prepared `wire` and judges what comes back. `hop` makes the next one of a redirect's request."""
 
@@ -74,7 +77,7 @@ class Http1Exchange:
         self._head: HeadReader | None = None
         self._plan: Plan | None = None
         self._body: Body | None = None
-        self._search = Search(b"")
+        self._search = _NOTHING  # a plain answer, by far the most of them, is never searched
         self.phase = message.WAITING
 
     def begin(self) -> bytes:

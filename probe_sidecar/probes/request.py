@@ -5,6 +5,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from app.api.core import HTTPGetAction
 from probe_sidecar.probes import url
@@ -142,7 +143,13 @@ def _with_defaults(named: Iterable[tuple[str, str]]) -> Fields:
         headers.append(("Accept", "*/*"))
     elif not _first(headers, "Accept"):
         headers = [field for field in headers if field[0] != "Accept"]
-    return tuple(headers)
+    return _shared(tuple(headers))
+
+
+@lru_cache(maxsize=256)
+def _shared(headers: Fields) -> Fields:
+    """Equal headers once, not for each of thousands of targets."""
+    return headers
 
 
 def _sorted(request: HttpRequest) -> Fields:
