@@ -23,6 +23,10 @@ class Unsupported(Exception):
     """This world cannot be made to do that; the text says why. A test that meets it is skipped."""
 
 
+class Missing(Unsupported):
+    """Only a program of the machine is missing; the text says what to install. With E2E_REQUIRED that is a failure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One answered request, from an audit log. `user` is a role of `accounts` where it is one of ours."""

@@ -15,7 +15,7 @@ import yaml
 from playground.apiserver import FakeApiServer
 from playground.report import Report
 from tests.e2e import accounts, namespace
-from tests.e2e.api import StandInApi, Unsupported
+from tests.e2e.api import Missing, StandInApi, Unsupported
 from tests.e2e.controlplane.build import Binaries, GoMissing, build
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.figures import Figures
@@ -163,6 +163,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     """A test that asks of its world what it cannot do is skipped, with the world's own words."""
     try:
         return (yield)
+    except Missing as why:
+        cannot_run(why)
     except Unsupported as why:
         pytest.skip(str(why))
 

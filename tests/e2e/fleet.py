@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from itertools import pairwise
-from math import ceil, floor
+from math import ceil
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -113,13 +113,14 @@ class Fleet:
         )
 
     def wrong_pace(self, begin: float, end: float) -> dict[str, int]:
-        """The addresses that were probed too often or too seldom between two moments, for one prober of each.
+        """The addresses that were probed too often for one prober of each between two moments, or not at all.
 
-        A second prober doubles the count; a single one may be a probe to either side, by its phase or by a late start.
+        A second prober doubles the count; a single one may make a probe more, by its phase or by a late start, and any
+        number less on a machine that stood still.
         """
         times, due = self.world.hosts.times(self.ips), (end - begin) / self.period
         counts = {ip: sum(begin < at <= end for at in times[ip]) for ip in self.ips}
-        return {ip: count for ip, count in counts.items() if not floor(due) - 1 <= count <= ceil(due) + 1}
+        return {ip: count for ip, count in counts.items() if not 1 <= count <= ceil(due) + 1}
 
     def _observe(self, old: Object | None, new: Object | None) -> None:
         endpoints = new or old

@@ -27,7 +27,7 @@ FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 class Island:
     """`async with Island(directory, hosts, kubeconfig)`: `under` puts a process there, `with cut():` cuts it off.
 
-    `kubeconfig` is one that works there, made from the one given. Raises Unsupported without iptables.
+    `kubeconfig` is one that works there, made from the one given. Raises Missing without iptables.
     """
 
     host = FAR

@@ -5,13 +5,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.e2e.api import Unsupported
+from tests.e2e.api import Missing
 
 
 def require() -> None:
-    """Raises Unsupported where packets cannot be dropped by a rule."""
+    """Raises Missing where packets cannot be dropped by a rule."""
     if shutil.which("iptables") is None:
-        raise Unsupported("iptables is needed to lose packets: no `iptables` in PATH")
+        raise Missing("iptables is needed to lose packets: apt-get install iptables")
 
 
 @contextmanager
