@@ -8,6 +8,7 @@ import yaml
 
 from app.api.invalid import admission_problems
 from playground.backends import Protocol, Spot
+from playground.names import stand_ins
 
 Object = dict[str, Any]
 
@@ -58,7 +59,7 @@ def read_files(paths: Iterable[Path]) -> list[Object]:
 
 
 def spots(parent: Mapping[str, Any]) -> list[Spot]:
-    """Where an ExternalService's probes go, for each of its addresses; none without a probe."""
+    """Where an ExternalService's probes go, for each of its addresses, those of its names too; none without a probe."""
     spec = parent["spec"]
     probe = spec.get("readinessProbe") or {}
     if handler := probe.get("httpGet"):
@@ -69,4 +70,6 @@ def spots(parent: Mapping[str, Any]) -> list[Spot]:
         protocol = Protocol.GRPC
     else:
         return []
-    return [Spot(ip, handler["port"], protocol) for ip in dict.fromkeys(spec.get("ips") or ())]
+    resolved = (ip for name in spec.get("hostnames") or () for ip in stand_ins(name))
+    ips = dict.fromkeys((*(spec.get("ips") or ()), *resolved))
+    return [Spot(ip, handler["port"], protocol) for ip in ips]

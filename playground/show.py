@@ -13,6 +13,7 @@ from playground.addresses import shared
 from playground.backends import Mode
 from playground.journal import Journal
 from playground.keys import keys
+from playground.names import hostnames, stand_ins
 from playground.snapshot import Snapshot, snapshot
 from playground.stack import NoBackend, Playground
 from playground.view import live, plain
@@ -48,7 +49,9 @@ async def show(playground: Playground, manifests: Sequence[Object], output: str,
 def introduction(playground: Playground, manifests: Sequence[Object]) -> list[str]:
     """What is where, and what to type."""
     ips = [ip for manifest in manifests for ip in manifest["spec"].get("ips") or ()]
-    lines = [f"{ip} is played by {playground.dial(ip)}" for ip in dict.fromkeys(ips) if playground.dial(ip) != ip]
+    ips += [ip for name in hostnames(manifests) for ip in stand_ins(name)]
+    lines = [f"{name} comes to {', '.join(stand_ins(name))}" for name in hostnames(manifests)]
+    lines += [f"{ip} is played by {playground.dial(ip)}" for ip in dict.fromkeys(ips) if playground.dial(ip) != ip]
     lines += [
         f"{', '.join(several)} share {there}: they live and die together" for there, several in shared(ips).items()
     ]

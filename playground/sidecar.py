@@ -51,13 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--unmapped", action="store_true", help="connect to the addresses themselves (test networks)")
     arguments = parser.parse_args(argv)
     access = plain_url(arguments.server) if arguments.server else kubeconfig(arguments.kubeconfig, None)
+    place = str if arguments.unmapped else partial(dial, shift=arguments.shift)
     settings = load(Settings)
+    settings = settings.model_copy(update={"dns_servers": [(place(ip), port) for ip, port in settings.dns_servers]})
     logging.basicConfig(
         stream=sys.stderr, level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    place = str if arguments.unmapped else partial(dial, shift=arguments.shift)
     asyncio.run(_probe(access, settings, place, edge=arguments.writing == "edge"))
     return 0
 

@@ -98,7 +98,7 @@ def _addresses(playground: Playground, parent: Object, targets: Mapping[tuple[st
     published = readiness(endpoints) if endpoints else {}
     told = {one["ip"]: one for one in (parent.get("status") or {}).get("addresses") or ()}
     rows = []
-    for ip in dict.fromkeys(parent["spec"].get("ips") or ()):
+    for ip in dict.fromkeys((*(parent["spec"].get("ips") or ()), *(ip for ip in told if told[ip].get("hostname")))):
         target, status = targets.get((meta["uid"], ip), {}), told.get(ip, {})
         backends = playground.backends.at(ip)
         rows.append(

@@ -19,7 +19,9 @@ from playground.cluster import CONTROLLER, EXTERNAL_SERVICES, SIDECAR, Write
 from playground.composite.config import composite_config
 from playground.composite.informer import Informer
 from playground.composite_controller import CompositeController
+from playground.dns_server import DnsServer
 from playground.manifests import composite_controller, spots
+from playground.names import records
 from playground.processes import Child
 from playground.until import until
 
@@ -64,6 +66,7 @@ class Playground:
     ) -> None:
         self.api = FakeApiServer(guard=guard, loopback=True)
         self.backends = Backends(self.dial)
+        self.dns = DnsServer()
         self.folder = Path()
         self.sidecar = Child("sidecar", [])
         self.hook = Child("hook", HOOK, HOOK_ENVIRONMENT | dict(environment or {}))
@@ -87,6 +90,8 @@ class Playground:
             self._shift, mark = claim()
             stack.callback(mark.close)
             stack.push_async_callback(self.backends.stop)
+            await self.dns.start()
+            stack.push_async_callback(self.dns.stop)
             await stack.enter_async_context(self.api)
             self.api.kubeconfig(self.kubeconfig, SAMPLES_NAMESPACE)
             self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SAMPLES_NAMESPACE}})
@@ -106,6 +111,7 @@ class Playground:
         """Backends for whatever is applied, by kubectl too."""
 
         def changed(_old: Object | None, new: Object | None) -> None:
+            self.dns.records |= records([new] if new else [])
             for spot in spots(new) if new else ():
                 task = asyncio.create_task(self.backends.ensure(spot))
                 self._ensuring.add(task)
@@ -169,6 +175,7 @@ class Playground:
         if self.api.get("Namespace", "", meta["namespace"]) is None:
             self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": meta["namespace"]}})
         body = {**manifest, "metadata": meta}
+        self.dns.records |= records([body])
         for spot in spots(body):
             await self.backends.ensure(spot)
         created = await self._client.create(EXTERNAL_SERVICES.path(meta["namespace"]), body)
@@ -206,7 +213,8 @@ class Playground:
         """Starts it and waits until its watch is open."""
         arguments = ["-m", "playground.sidecar", "--server", self.api.url, "--writing", self._writing]
         arguments += ["--shift", str(self._shift)]
-        self.sidecar = Child("sidecar", arguments, self._environment)
+        names = {"ESO_DNS_SERVERS": f"127.0.0.1:{self.dns.port}"}
+        self.sidecar = Child("sidecar", arguments, self._environment | names)
         mark = self.api.audit.total
         found = await self.sidecar.start(r"control (http://\S+)")
         self._door = httpx.AsyncClient(base_url=found[1], timeout=5)

@@ -16,6 +16,15 @@ SAMPLES = sorted((ROOT / "metacontroller" / "samples").glob("*.yaml"))
 GOLDEN = ROOT / "tests" / "contract" / "golden"
 
 
+UNRESOLVED = "is not resolved here: its addresses come from a status, and there is none in this file"
+NOTES = {
+    "hostnames": [
+        f"warning: {SAMPLES[0].parent / 'hostnames.yaml'}: spec.hostnames[{index}]: {name} {UNRESOLVED}"
+        for index, name in enumerate(("db-1.example.com", "db-2.example.com"))
+    ]
+}
+
+
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
@@ -33,7 +42,7 @@ def test_every_sample_has_a_golden_file() -> None:
 def test_a_sample_renders_to_its_golden_file(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", str(sample)]) == 0
     rendered = capsys.readouterr()
-    assert rendered.err == ""
+    assert rendered.err.splitlines() == NOTES.get(sample.stem, [])
     assert rendered.out == (GOLDEN / sample.name).read_text()
 
 

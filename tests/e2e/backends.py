@@ -26,6 +26,7 @@ from playground.backends import Backend as PlaygroundBackend
 from playground.backends import Mode as PlaygroundMode
 from playground.backends import Protocol, Spot
 from playground.certificate import server_context
+from playground.dns_server import DnsServer, Record
 from tests.e2e.namespace import drop, undrop
 
 IP_FREEBIND, IPV6_FREEBIND = 15, 78  # linux/in.h, linux/in6.h: also while the address is silenced
@@ -44,6 +45,9 @@ class Mode(StrEnum):
     STALL = "stall"
     DROP = "drop"
 
+
+DNS_SERVER = "10.0.64.53:5353"
+"""The test host that is asked for names, unless a test says otherwise: never a real one."""
 
 Place = Spot
 """Where a backend listens, and what it speaks there."""
@@ -103,6 +107,7 @@ class Backends:
         self._mapped = mapped
         self._found: dict[Place, Backend] = {}
         self._silent: set[str] = set()
+        self._dns = DnsServer()
 
     async def set(self, place: Place, conduct: Conduct) -> None:
         """Makes the backend if need be."""
@@ -119,6 +124,17 @@ class Backends:
             raise LookupError(f"there is no backend at {ip}")
         for place, backend in there:
             await self.set(place, dataclasses.replace(backend.conduct, **change))
+
+    async def know(self, records: dict[str, Any] | None) -> None:
+        """Puts names into the DNS server at DNS_SERVER, beside those it knows; None ends it."""
+        if records is None:
+            await self._dns.stop()
+            self._dns = DnsServer()
+            return
+        if not self._dns.port:
+            host, _, port = DNS_SERVER.partition(":")
+            await self._dns.start(dial(host) if self._mapped else host, int(port))
+        self._dns.records |= {name: Record(**fields) for name, fields in records.items()}
 
     async def close(self) -> None:
         """Refuses everywhere, and forgets."""
@@ -177,12 +193,15 @@ def _listener(address: str, port: int) -> socket.socket:
 
 
 async def _obey(backends: Backends, order: dict[str, Any]) -> Any:
-    """`{set: [{place, conduct}]}`, `{switch: {ip: change}}`, `{close: true}`; the answer is `{ip: requests}`.
+    """`{set: [{place, conduct}]}`, `{switch: {ip: change}}`, `{close: true}`, `{dns: {name: record}}` (null: no DNS
+    server there any more); the answer is `{ip: requests}`.
 
     To `{times: [ip]}` it is `{ip: [seconds]}`.
     """
     if "times" in order:
         return {ip: backends.times(ip) for ip in order["times"]}
+    if "dns" in order:
+        await backends.know(order["dns"])
     for one in order.get("set", ()):
         await backends.set(_place(one["place"]), _conduct(one["conduct"]))
     for ip, change in order.get("switch", {}).items():

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from playground.dns_server import Record
 from tests.e2e import namespace
 from tests.e2e.api import Unsupported
 from tests.e2e.backends import Conduct, Mode, Place
@@ -73,9 +74,17 @@ class Hosts:
         found: Mapping[str, Sequence[float]] = self._order({"times": list(ips)})
         return found
 
+    def know(self, records: Mapping[str, Record]) -> None:
+        """Puts names into the DNS server, which is started if need be."""
+        self._order({"dns": {name: asdict(record) for name, record in records.items()}})
+
+    def know_nothing(self) -> None:
+        """Ends the DNS server."""
+        self._order({"dns": None})
+
     def clear(self) -> None:
-        """No backends any more."""
-        self._order({"close": True})
+        """No backends and no DNS server any more."""
+        self._order({"close": True, "dns": None})
 
     def _check(self, mode: Mode) -> None:
         if mode is Mode.DROP and not self.apart:

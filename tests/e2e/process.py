@@ -12,6 +12,7 @@ import httpx
 import yaml
 
 from playground.manifests import composite_controller
+from tests.e2e.backends import DNS_SERVER
 from tests.e2e.controlplane.component import Component, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,7 +122,8 @@ class Sidecar(Process):
         command = [*under, sys.executable, *module, "--kubeconfig", str(kubeconfig), *unmapped]
         self.name = name
         self.url = f"http://{host}:{port}"
-        environment = {"ESO_HEALTH_LISTEN_HOST": host, "ESO_HEALTH_LISTEN_PORT": str(port), **(settings or {})}
+        pages = {"ESO_HEALTH_LISTEN_HOST": host, "ESO_HEALTH_LISTEN_PORT": str(port)}
+        environment = {"ESO_DNS_SERVERS": DNS_SERVER, **pages, **(settings or {})}
         super().__init__(_python(name, command, directory, f"{self.url}/readyz", environment))
 
     @property

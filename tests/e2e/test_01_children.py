@@ -17,6 +17,7 @@ from app.settings import TOOL_ANNOTATIONS
 from app.sync import SyncOptions
 from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from playground.composite.dynamic_apply import LAST_APPLIED
+from playground.names import hostnames, stand_ins
 from playground.scenarios.bounds import bounds_of
 from playground.timeline import Follower, Timeline
 from playground.until import Late, until
@@ -66,8 +67,9 @@ async def test_every_sample_becomes_what_render_prints(world: World, figures: Ca
     start = time.monotonic()
     for one in created:
         meta = one["metadata"]
-        down = one["spec"]["ips"] if meta["name"] in UNTRUSTED else one["spec"].get("disabledIPs", ())
-        wanted = ready(one["spec"]["ips"], but=down)
+        ips = [*one["spec"]["ips"], *(ip for name in hostnames([one]) for ip in stand_ins(name))]
+        down = ips if meta["name"] in UNTRUSTED else one["spec"].get("disabledIPs", ())
+        wanted = ready(ips, but=down)
         await world.until_published(meta["name"], wanted, namespace=meta["namespace"])
     figures(samples=len(created), **{"all ready after seconds": time.monotonic() - start})
     for one in created:

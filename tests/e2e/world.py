@@ -32,6 +32,7 @@ from playground.cluster import (
     Write,
 )
 from playground.manifests import spots
+from playground.names import records
 from playground.timeline import readiness
 from playground.until import until
 from probe_sidecar.membership.lease import lease_name
@@ -177,10 +178,15 @@ class World:
     # What the playground's scenarios ask for
 
     async def apply(self, manifest: Object) -> Object:
-        """Creates an ExternalService, with its namespace and with healthy backends where its probes go."""
+        """Creates an ExternalService, with its namespace and with healthy backends where its probes go.
+
+        Its names are known to the DNS server, each with addresses of its own (`playground.names`).
+        """
         meta = {"namespace": self.namespace} | manifest["metadata"]
         body = {**manifest, "metadata": meta}
         self.hosts.set(self.places(body))
+        if known := records([body]):
+            self.hosts.know(known)
         await self._ensure_namespace(meta["namespace"])
         self._made.add((meta["namespace"], meta["name"]))
         return await self.client.create(EXTERNAL_SERVICES.path(meta["namespace"]), body)

@@ -7,6 +7,7 @@ import pytest
 
 from playground.backends import Protocol, Spot
 from playground.manifests import BadInput, complex_example, composite_controller, folder, read_files, spots
+from playground.names import records
 
 
 def test_every_sample_can_be_played() -> None:
@@ -33,6 +34,13 @@ def test_the_complex_example_is_that_of_the_predecessor() -> None:
 def test_spots(probe: dict[str, Any] | None, found: list[Spot]) -> None:
     spec: dict[str, Any] = {"port": 80, "ips": ["10.0.0.1", "10.0.0.1"]} | ({"readinessProbe": probe} if probe else {})
     assert spots({"spec": spec}) == found
+
+
+def test_the_spots_of_names_are_those_that_dns_says() -> None:
+    spec = {"port": 80, "ips": ["10.0.0.1"], "hostnames": ["db.io"], "readinessProbe": {"tcpSocket": {"port": 1}}}
+    found = [spot.ip for spot in spots({"spec": spec})]
+    assert found == ["10.0.0.1", *records([{"spec": spec}])["db.io"].addresses]
+    assert len(set(found)) == 4
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,173 @@
+"""Endpoints follow a name, never without a ready address; a DNS that fails or forgets changes nothing."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from playground.backends import Protocol
+from playground.client import Kind
+from playground.cluster import ENDPOINTS
+from playground.dns_server import Record
+from playground.names import stand_ins
+from playground.timeline import Follower
+from playground.until import until
+from tests.e2e.backends import Place
+from tests.e2e.manifests import external_service
+from tests.e2e.world import World, ready
+
+Object = dict[str, Any]
+
+NAME = "db.example.com"
+FIRST = stand_ins(NAME)
+"""Two IPv4 addresses and one of IPv6: what a world lets the name come to."""
+OTHERS = ("10.0.103.10", "10.0.103.11", "2001:db8::103:10")
+TTL = 5
+EVENTS = Kind("events.k8s.io/v1", "events", "Event", namespaced=True)
+FOLLOWED_SECONDS = 1.05 * TTL + 3.0
+"""The TTL and the 5% that a lookup may come later; then a lookup, a probe, a status write and a sync."""
+
+FAILED_SECONDS = 45.0
+"""Three lookups of 5 s, and the pauses between."""
+
+
+def named(*ips: str, **spec: Any) -> Object:
+    return external_service("web", ips, hostnames=[NAME], **spec)
+
+
+def serve(world: World, ips: Sequence[str]) -> None:
+    world.hosts.set([Place(ip, 8080, Protocol.HTTP) for ip in ips])
+
+
+async def resolved(world: World) -> tuple[str, ...]:
+    """Status, reason and message of the condition; empty while it is not there."""
+    found = (await world.status("web")).get("conditions", ())
+    return next(
+        ((one["status"], one["reason"], one["message"]) for one in found if one["type"] == "Resolved"), ("",) * 3
+    )
+
+
+async def until_resolved(world: World, status: str, reason: str, seconds: float = 30.0) -> str:
+    """The message."""
+
+    async def holds() -> bool:
+        return (await resolved(world))[:2] == (status, reason)
+
+    await until(holds, f"Resolved {status} {reason}", seconds=seconds, every=0.1)
+    return (await resolved(world))[2]
+
+
+async def version(world: World) -> str:
+    """Of the Endpoints: another one is a write."""
+    found = await world.get("web", kind=ENDPOINTS)
+    assert found is not None
+    return str(found["metadata"]["resourceVersion"])
+
+
+async def test_endpoints_follow_the_name(world: World, figures: Callable[..., None]) -> None:
+    await world.apply(named())
+    await world.until_published("web", ready(FIRST))
+    told = (await world.status("web"))["addresses"]
+    assert [(one["ip"], one["hostname"], one["reason"]) for one in told] == [
+        (ip, NAME, "ProbeSucceeded") for ip in FIRST
+    ]
+    assert (await resolved(world))[:2] == ("True", "Resolved")
+    serve(world, OTHERS)
+    async with Follower(world.client, world.namespace, "web") as timeline:
+        began = time.monotonic()
+        world.hosts.know({NAME: Record(OTHERS, ttl=TTL)})
+        await until(lambda: timeline.ready == ready(OTHERS), "the other addresses alone", seconds=30, every=0.02)
+        followed = time.monotonic() - began
+    figures(**{"followed after seconds": followed, "allowed": FOLLOWED_SECONDS})
+    assert [moment.ready for moment in timeline.published if not any(moment.ready.values())] == []
+    assert followed < FOLLOWED_SECONDS
+
+
+async def test_an_address_that_is_not_ready_does_not_replace_one_that_is(world: World) -> None:
+    """The name moves to a host that is not up yet."""
+    await world.apply(named())
+    await world.until_published("web", ready(FIRST))
+    world.hosts.know({NAME: Record(OTHERS[:1], ttl=TTL)})
+    await world.until_published("web", ready((*FIRST, OTHERS[0]), but=OTHERS[:1]))
+    await asyncio.sleep(1.5 * TTL)
+    assert await world.published("web") == ready((*FIRST, OTHERS[0]), but=OTHERS[:1])
+    serve(world, OTHERS[:1])
+    await world.until_published("web", ready(OTHERS[:1]))
+
+
+async def test_without_dns_nothing_changes_and_a_restart_changes_nothing(world: World) -> None:
+    await world.apply(named("10.0.103.20"))
+    shown = ready(("10.0.103.20", *FIRST))
+    await world.until_published("web", shown)
+    before = await version(world)
+    world.hosts.know_nothing()
+    text = await until_resolved(world, "False", "LookupFailed", FAILED_SECONDS)
+    assert text.startswith(f"{NAME}: ")
+    assert "its last addresses are kept" in text
+    mark = world.mark()
+    await world.kill_sidecar()
+    await world.start_sidecar()
+    seen = await world.probes()
+
+    async def probed() -> bool:
+        return await world.probes() >= seen + 3 * len(shown)
+
+    await until(probed, "probed anew", seconds=30, every=0.1)
+    assert (await world.published("web"), await version(world)) == (shown, before)
+    assert world.writes(mark) == []
+    world.hosts.know({NAME: Record(FIRST, ttl=TTL)})
+    await until_resolved(world, "True", "Resolved", 90.0)
+    assert (await world.published("web"), await version(world)) == (shown, before)
+
+
+async def test_a_name_that_is_gone_is_told_and_its_addresses_are_kept(world: World) -> None:
+    await world.apply(named())
+    await world.until_published("web", ready(FIRST))
+    before = await version(world)
+    gone = dict.fromkeys(("A", "AAAA"), "NXDOMAIN")
+    world.hosts.know({NAME: Record(trouble=gone)})
+    text = await until_resolved(world, "False", "NameNotFound")
+    kept = "its last addresses are kept: create the record, or mend spec.hostnames"
+    assert text == f"{NAME}: DNS knows no such name; {kept}"
+    assert (await world.published("web"), await version(world)) == (ready(FIRST), before)
+
+    async def told() -> bool:
+        found = (await world.client.get(EVENTS.path(world.namespace)))["items"]
+        return ("Warning", text) in {(one["type"], one["note"]) for one in found if one["reason"] == "NameNotFound"}
+
+    await until(told, "an Event", seconds=30)
+
+
+async def test_a_name_that_leaves_the_spec_takes_its_addresses_with_it_without_the_sidecar(world: World) -> None:
+    await world.apply(named("10.0.103.20"))
+    await world.until_published("web", ready(("10.0.103.20", *FIRST)))
+    await world.kill_sidecar()
+    await world.patch("web", {"spec": {"hostnames": None}})
+    await world.until_published("web", ready(["10.0.103.20"]))
+
+
+async def test_a_flood_ends_and_what_is_denied_is_left_out(world: World) -> None:
+    """Without a probe: what is resolved is published as ready."""
+    many = tuple(f"10.0.104.{number}" for number in range(100))
+    parent = named()
+    del parent["spec"]["readinessProbe"]
+    await world.apply(parent)
+    await world.until_published("web", ready(FIRST))
+    world.hosts.know({NAME: Record((*many, "10.0.9.1"), ttl=TTL)})
+    await world.until_published("web", ready(("10.0.9.1", *many[:63])))
+    assert await until_resolved(world, "False", "TooManyAddresses") == (
+        f"{NAME}: more than 64 addresses: only the lowest 64 are used"
+    )
+    world.hosts.know({NAME: Record(("10.0.103.10", "127.0.0.1", "169.254.169.254"), ttl=TTL)})
+    await world.until_published("web", ready(OTHERS[:1]))
+    told = {one["ip"]: one["reason"] for one in (await world.status("web"))["addresses"]}
+    assert told == {"10.0.103.10": "NoProbe", "127.0.0.1": "Denied", "169.254.169.254": "Denied"}
+
+
+@pytest.mark.world(settings={"ESO_DNS_SERVERS": "10.0.64.54:5353"})
+async def test_a_dns_that_never_answers_holds_nothing_up(world: World) -> None:
+    await world.apply(named("10.0.103.20"))
+    await world.until_published("web", ready(["10.0.103.20"]))
+    assert "it has no addresses" in await until_resolved(world, "False", "LookupFailed", FAILED_SECONDS)
