@@ -1,4 +1,4 @@
-"""Expected statuses, a text in the body, quicker looks while not ready, and failures that show below the threshold."""
+"""Statuses, redirects, a text in the body, quicker looks while not ready; failures below the threshold that show."""
 
 import time
 from collections.abc import Callable
@@ -41,6 +41,20 @@ async def test_the_body_must_contain_the_text(world: World) -> None:
     await world.until_published("web", ready((), but=IPS))
     said = await message(world, "web", IPS[0])
     assert said == "HTTP 200, without the text of bodyContains"
+
+
+async def test_a_redirect_is_a_success_as_to_the_kubelet_or_a_failure(world: World) -> None:
+    await world.apply(with_probe("web", {}))
+    await world.until_published("web", ready(IPS))
+    world.hosts.switch(IPS[0], status=302)
+    world.hosts.switch(IPS[1], status=404)
+    await world.until_published("web", ready(IPS[:1], but=IPS[1:]))  # the one that redirects stays, probed as the other
+    await world.patch("web", {"spec": {"readinessProbe": {"httpGet": {"redirects": "Fail"}}}})
+    await world.until_published("web", ready((), but=IPS))
+    assert await message(world, "web", IPS[0]) == "HTTP 302, no redirect is accepted"
+    allowed = {"redirects": "Fail", "expectedStatuses": [302]}
+    await world.patch("web", {"spec": {"readinessProbe": {"httpGet": allowed}}})
+    await world.until_published("web", ready(IPS[:1], but=IPS[1:]))
 
 
 async def test_a_recovery_is_found_by_the_shorter_period(world: World, figures: Callable[..., None]) -> None:

@@ -1,9 +1,11 @@
 """A certificate is verified against a CA that the prober may read by name; a missing CA is told, and flips nothing."""
 
 import asyncio
+import base64
 import ssl
 from typing import Any
 
+import pytest
 import yaml
 
 from playground.addresses import dial
@@ -17,6 +19,7 @@ from tests.e2e.world import World, ready
 IPS = ("10.0.103.10", "10.0.103.11")
 PORT = 8443
 CONFIG_MAPS = Kind("v1", "configmaps", "ConfigMap", namespaced=True)
+SECRETS = Kind("v1", "secrets", "Secret", namespaced=True)
 RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces"
 
 
@@ -26,10 +29,12 @@ async def certificates(world: World) -> str:
     return "".join([await asyncio.to_thread(ssl.get_server_certificate, (host, PORT)) for host in hosts])
 
 
-async def allow_reading(world: World) -> None:
-    """The Role and its binding, as they are shipped, for this namespace."""
+async def allow_reading(world: World, kind: str = "configmaps") -> None:
+    """The Role and its binding, as they are shipped, for this namespace, and for that kind."""
     for manifest in yaml.safe_load_all((SHIPPED / "optional" / "ca-reader.yaml").read_text()):
         manifest["metadata"]["namespace"] = world.namespace
+        for rule in manifest.get("rules", ()):
+            rule["resources"] = [kind]
         await world.client.create(f"{RBAC}/{world.namespace}/{manifest['kind'].lower()}s", manifest)
 
 
@@ -65,3 +70,38 @@ async def test_verification(world: World) -> None:
     assert {one["message"] for one in (await world.status("web"))["addresses"]} == {
         "certificate refused: hostname mismatch, certificate is not valid for 'shop.example.com'"
     }
+
+
+def verified(source: str) -> dict[str, Any]:
+    """An ExternalService that takes its CA from there."""
+    manifest = external_service("web", IPS)
+    tls = {source: {"name": "corp-ca"}, "serverName": NAME}
+    manifest["spec"]["readinessProbe"]["httpGet"] |= {"port": PORT, "scheme": "HTTPS", "tls": tls}
+    return manifest
+
+
+@pytest.mark.world(settings={"ESO_CA_SOURCES": "ConfigMap,Secret"})
+async def test_a_secret_will_do_where_the_operator_allows_it(world: World) -> None:
+    if world.api.kind == "real":
+        await allow_reading(world, "secrets")
+    await world.apply(verified("caSecret"))
+
+    async def unavailable() -> bool:
+        return (await accepted(world))[0] == "CAUnavailable"
+
+    await until(unavailable, "a missing Secret told", seconds=60)
+    encoded = base64.b64encode((await certificates(world)).encode()).decode()
+    ca = {"metadata": {"name": "corp-ca"}, "data": {"ca.crt": encoded}}
+    await world.client.create(SECRETS.path(world.namespace), ca)
+    await world.until_published("web", ready(IPS))
+    assert await accepted(world) == ("Accepted", "every address may be published")
+
+
+async def test_and_is_not_read_where_he_does_not(world: World) -> None:
+    await world.apply(verified("caSecret"))
+
+    async def refused() -> bool:
+        return "ESO_CA_SOURCES" in (await accepted(world))[1]
+
+    await until(refused, "what to set", seconds=60)
+    assert (await accepted(world))[0] == "CAUnavailable"
