@@ -4,10 +4,20 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MOST_CONNECTIONS: Final = 64
+"""At once. Files that visitors hold open are files that probes lack, and 128 are kept for all that is no probe."""
+
+REQUEST_SECONDS: Final = 30.0
+"""From the connection, or the answer before, to the end of an answer."""
+
+MOST_HEAD: Final = 32 * 1024
+"""Bytes of request line and headers."""
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -62,12 +72,63 @@ async def _answer(pages: Mapping[str, Page], method: str, path: str, query: Quer
     return answer if isinstance(answer, Answer) else await answer
 
 
+class Visitor(HttpToolsProtocol):
+    """One connection: a short one, of few. uvicorn itself ends only those that idle after an answer."""
+
+    seconds = REQUEST_SECONDS
+    _end: asyncio.TimerHandle | None = None
+    _head = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Counts it; who is one too many has to come again."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self._allow()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is left to wait for."""
+        if self._end is not None:
+            self._end.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """As long as the head of the request has an end."""
+        self._head += len(data)
+        super().data_received(data)
+        if self._head > MOST_HEAD:
+            self.transport.abort()
+
+    def on_headers_complete(self) -> None:
+        """A body is read, and ignored, within the same limits."""
+        self._head = 0
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """The next request has its own time."""
+        super().on_response_complete()
+        self._head = 0
+        self._allow()
+
+    def _allow(self) -> None:
+        if self._end is not None:
+            self._end.cancel()
+        self._end = self.loop.call_later(self.seconds, self.transport.abort)
+
+
 class PageServer:
     """Serves pages inside the running event loop until it is stopped."""
 
     def __init__(self, pages: Mapping[str, Page], *, host: str, port: int) -> None:
         config = uvicorn.Config(
-            application(pages), lifespan="off", access_log=False, log_config=None, server_header=False, ws="none"
+            application(pages),
+            http=Visitor,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            ws="none",
         )
         self._server = _Embedded(config)
         self._address = (host, port)

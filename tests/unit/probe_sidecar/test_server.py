@@ -1,11 +1,16 @@
 """The sidecar's own HTTP face, over a real socket."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+import uvicorn
 
-from probe_sidecar.server import Answer, PageServer, health
+from probe_sidecar.server import MOST_CONNECTIONS, MOST_HEAD, Answer, PageServer, Visitor, application, health
+
+PATIENCE = 10.0
 
 PROBLEM: list[str] = []
 
@@ -79,3 +84,63 @@ async def test_other_methods_are_refused(base_url: str) -> None:
 async def test_a_taken_port_is_an_error_at_start(base_url: str) -> None:
     with pytest.raises(OSError, match="in use"):
         PageServer({}, host="127.0.0.1", port=int(base_url.rsplit(":", 1)[1])).start()
+
+
+async def said(reader: asyncio.StreamReader) -> bytes:
+    """All that comes until the server ends the connection."""
+    async with asyncio.timeout(PATIENCE):
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
+
+
+def place(url: str) -> tuple[str, int]:
+    parsed = httpx.URL(url)
+    return parsed.host, parsed.port or 0
+
+
+async def test_one_visitor_too_many_has_to_come_again(base_url: str) -> None:
+    held = [await asyncio.open_connection(*place(base_url)) for _ in range(MOST_CONNECTIONS)]
+    reader, writer = await asyncio.open_connection(*place(base_url))
+    assert await said(reader) == b""
+    writer.close()
+    for reader, writer in held:
+        writer.write(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert (await said(reader)).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
+    assert (await get(f"{base_url}/readyz"))[0] == 200
+
+
+async def test_a_head_without_an_end_is_cut_off(base_url: str) -> None:
+    reader, writer = await asyncio.open_connection(*place(base_url))
+    writer.write(b"GET /readyz HTTP/1.1\r\nX: " + b"x" * 2 * MOST_HEAD)
+    assert await said(reader) == b""
+    writer.close()
+
+
+class Hasty(Visitor):
+    """With little time."""
+
+    seconds = 0.3
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /readyz HTTP/1.1\r\n"], ids=["nothing", "half a head"])
+async def test_who_says_too_little_is_cut_off_and_who_comes_back_is_not(sent: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        pages = {"/readyz": health(lambda: None)}
+        server = uvicorn.Server(uvicorn.Config(application(pages), http=Hasty, lifespan="off", log_config=None))
+        serving = asyncio.create_task(server._serve([listener]))
+        where = listener.getsockname()
+        returning = await asyncio.open_connection(*where)
+        for _ in range(3):
+            returning[1].write(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert await returning[0].readuntil(b"ok\n")
+            await asyncio.sleep(Hasty.seconds / 2)
+        reader, writer = await asyncio.open_connection(*where)
+        writer.write(sent)
+        assert await said(reader) == b""
+        for one in (writer, returning[1]):
+            one.close()
+        server.should_exit = True
+        await serving
