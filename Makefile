@@ -43,9 +43,10 @@ bench: $(STAMP) ## what a probe costs, beside others; ARGS="http paced --repeat 
 bench-short: $(STAMP) ## a glance at it in less than two minutes; judges nothing
 	$(BIN)/python -m bench short $(ARGS)
 
-crd: $(STAMP) ## write the CRD from the models
+crd: $(STAMP) ## write the CRD and its reference from the models
 	$(BIN)/python -m app.api.crd > metacontroller/crd.yaml
 	cp metacontroller/crd.yaml helm/external-service-operator/files/
+	$(BIN)/python -m tests.docs.reference > docs/reference.md
 
 manifests: crd ## write what the chart and metacontroller/ have in common to both, and the chart's README
 	$(BIN)/python -m tests.chart.manifests
