@@ -180,8 +180,8 @@ class Sidecar:
             names=self.names,
         )
         self._registry = registry(parts, addresses=settings.address_metrics)
+        self.results.listen(self.directory.heed)  # before the publisher: who comes and who goes is one write
         self.results.listen(self.publisher.wake)
-        self.results.listen(self.directory.heed)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then hand over what is known. A crash of any part ends the whole."""

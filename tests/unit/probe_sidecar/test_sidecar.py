@@ -452,9 +452,10 @@ async def test_a_name_that_moves_never_leaves_the_status_without_a_ready_address
         server.create(external_service(port, hostnames=["db.example"]))
         await until(server, lambda status: states(status) == {"127.0.0.2": UP})
         known.records["db.example"] = Record(("127.0.0.3",), ttl=1)
-        await until(server, lambda status: states(status) == {"127.0.0.2": UP, "127.0.0.3": DOWN})
+        both = await until(server, lambda status: states(status) == {"127.0.0.2": UP, "127.0.0.3": DOWN})
         async with backend("127.0.0.3", port):
-            await until(server, lambda status: states(status) == {"127.0.0.3": UP})
+            alone = await until(server, lambda status: states(status) == {"127.0.0.3": UP})
+    assert alone["revision"] == both["revision"] + 1, "one write for who comes and who goes"
 
 
 async def test_a_name_that_nobody_knows_is_told_of(server: FakeApiServer) -> None:

@@ -65,7 +65,7 @@ def test_the_addresses_of_another_name_are_no_replacement() -> None:
 
 def test_an_address_that_goes_from_one_name_to_the_other_stays() -> None:
     moved = {DB: Answer((B,), ()), LB: Answer((A,), ())}
-    assert found(moved, {A: Member(DB), B: Member(DB)}, A, B) == {B: Member(DB), A: Member(LB)}
+    assert found(moved, {A: Member(DB), B: Member(DB)}, A) == {B: Member(DB), A: Member(LB)}
 
 
 def test_a_name_that_is_not_asked_for_any_more_has_no_grace() -> None:
