@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from itertools import pairwise
 from math import ceil
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -34,8 +33,8 @@ class Change(NamedTuple):
 class Fleet:
     """`async with Fleet(world, 12)`: 12 ExternalServices, probed once a second, out after two failures, all ready.
 
-    Each has one address and `more` beside, on other probes than `probe` says if that is given. What is published of
-    any of them is followed until the end.
+    Each has one address and `more` beside; `probe` changes their probes. What is published of any of them is followed
+    until the end.
     """
 
     def __init__(self, world: World, count: int, *, more: int = 0, probe: Object | None = None) -> None:
@@ -67,10 +66,7 @@ class Fleet:
         following = asyncio.create_task(self._informer.run())
         self._stack.callback(following.cancel)
         await self._informer.synced.wait()
-        for name, ips in self.addresses.items():
-            manifest = external_service(name, ips)
-            manifest["spec"]["readinessProbe"] |= self._probe
-            await self.world.apply(manifest)
+        await asyncio.gather(*(self.world.apply(self._manifest(name)) for name in self.addresses))
         await self.until_told(dict.fromkeys(self.ips, True), seconds=READY_SECONDS)
         return self
 
@@ -103,15 +99,6 @@ class Fleet:
         times = self.world.hosts.times(self.ips)
         return {ip: min(later) - since for ip in self.ips if (later := [at for at in times[ip] if at > since])}
 
-    def gap(self, begin: float, end: float) -> float:
-        """The longest time that any address went without a probe between two moments."""
-        times = self.world.hosts.times(self.ips)
-        return max(
-            later - sooner
-            for ip in self.ips
-            for sooner, later in pairwise([begin, *(at for at in times[ip] if begin < at < end), end])
-        )
-
     def wrong_pace(self, begin: float, end: float) -> dict[str, int]:
         """The addresses that were probed too often for one prober of each between two moments, or not at all.
 
@@ -121,6 +108,11 @@ class Fleet:
         times, due = self.world.hosts.times(self.ips), (end - begin) / self.period
         counts = {ip: sum(begin < at <= end for at in times[ip]) for ip in self.ips}
         return {ip: count for ip, count in counts.items() if not 1 <= count <= ceil(due) + 1}
+
+    def _manifest(self, name: str) -> Object:
+        manifest = external_service(name, self.addresses[name])
+        manifest["spec"]["readinessProbe"] |= self._probe
+        return manifest
 
     def _observe(self, old: Object | None, new: Object | None) -> None:
         endpoints = new or old

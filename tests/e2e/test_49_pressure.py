@@ -1,0 +1,105 @@
+"""500 ExternalServices fail at once and are written as fast as the API server takes it; no Lease is late by that."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from playground.client import ApiClient
+from playground.cluster import EXTERNAL_SERVICES, SIDECAR
+from playground.composite.informer import Informer
+from playground.until import until
+from tests.e2e.fleet import Fleet, quantiles
+from tests.e2e.machine import watched
+from tests.e2e.world import LEASES, World
+
+pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
+
+Object = dict[str, Any]
+
+LEASE = 5
+COUNT = 500
+TRUSTED = LEASE * 2 / 3
+"""After so long without a renewal a replica puts its work down (ADR 0060)."""
+
+EVENTS_AT_ONCE, EVENTS_A_SECOND = 50, 5  # docs/status.md
+
+
+class Seen:
+    """When each Lease was renewed, and each status written, as a watch shows it."""
+
+    def __init__(self) -> None:
+        self.renewed: dict[str, list[float]] = defaultdict(list)
+        self.told: dict[str, list[float]] = defaultdict(list)
+
+    def lease(self, _old: Object | None, new: Object | None) -> None:
+        """A change of any Lease is a renewal."""
+        if new is not None:
+            self.renewed[new["metadata"]["name"]].append(time.monotonic())
+
+    def parent(self, old: Object | None, new: Object | None) -> None:
+        """A revision that went up is a write of a sidecar's."""
+        if old is not None and new is not None and _revision(old) < _revision(new):
+            self.told[new["metadata"]["name"]].append(time.monotonic())
+
+    def longest_gap(self, name: str, begin: float, end: float) -> float:
+        """Between two renewals of a Lease."""
+        inside = [begin, *(at for at in self.renewed[name] if begin < at < end), end]
+        return max(later - sooner for sooner, later in pairwise(inside))
+
+
+def _revision(parent: Object) -> int:
+    return int((parent.get("status") or {}).get("revision", 0))
+
+
+@asynccontextmanager
+async def watching(client: ApiClient) -> AsyncIterator[Seen]:
+    seen = Seen()
+    informers = (Informer(client, LEASES, seen.lease), Informer(client, EXTERNAL_SERVICES, seen.parent))
+    tasks = [asyncio.create_task(informer.run()) for informer in informers]
+    for informer in informers:
+        await informer.synced.wait()
+    yield seen
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.world(replicas=2, lease=LEASE)
+async def test_500_fail_at_once(world: World, figures: Callable[..., None]) -> None:
+    probe = {"periodSeconds": 2, "failureThreshold": 1}
+    async with watched() as machine, Fleet(world, COUNT, probe=probe) as fleet:
+        await world.until_shared(fleet.names, "a", "b")
+        async with watching(world.client) as seen:
+            mark = world.mark()
+            begun = fleet.kill(fleet.ips)
+            await until(lambda: len(seen.told) == COUNT, "every status written", seconds=120, every=0.05)
+            written = time.monotonic()
+            events = event_writes(world, mark)
+            published = await fleet.until_told(dict.fromkeys(fleet.ips, False), seconds=180)
+            ended = time.monotonic()
+            leases = [f"probe-sidecar-{world.pod(letter)}" for letter in "ab"]
+            gaps = {name: seen.longest_gap(name, begun, ended) for name in leases}
+            owners = await world.owners()
+        first = sorted(times[0] for times in seen.told.values())
+        assert all(len(owner) == 1 for owner in owners.values()), "still shared"
+        assert [line for one in world.replicas.values() for line in one.complaints() if "Lease" in line] == []
+        assert max(gaps.values()) < TRUSTED + machine.withheld(begun, ended)
+        assert events <= EVENTS_AT_ONCE * 2 + EVENTS_A_SECOND * 2 * (written - begun + 1)
+        assert [ip for _, ip, ready in fleet.flips(begun) if ready] == []
+    median, last = quantiles(at - begun for at in first)
+    figures(
+        **{"status written after, p50": median, "all": last, "a second": COUNT / (first[-1] - first[0])},
+        **{"all published, seconds more": published, "events by then": events},
+        **{"longest way from renewal to renewal": max(gaps.values()), "due every": LEASE / 5},
+    )
+
+
+def event_writes(world: World, mark: int) -> int:
+    """How many Events the sidecars have written."""
+    return sum(one.user == SIDECAR and one.resource == "events" and one.write for one in world.api.entries(mark))
