@@ -13,6 +13,7 @@ import yaml
 from app.api.crd import custom_resource_definition, to_yaml
 from app.api.invalid import admission_problems
 from app.api.v1alpha1 import ExternalService
+from tests.docs.reference import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = Path(__file__).parent / "crs"
@@ -53,6 +54,10 @@ def schema() -> dict[str, Any]:
 def test_the_file_is_what_the_models_make() -> None:
     made = to_yaml(custom_resource_definition())
     assert (ROOT / "metacontroller" / "crd.yaml").read_text() == made, "run `make crd`"
+
+
+def test_the_reference_is_what_the_models_make() -> None:
+    assert (ROOT / "docs" / "reference.md").read_text() == reference(), "write it anew: make crd"
 
 
 @pytest.mark.parametrize("case", corpus("good"))

@@ -12,6 +12,7 @@ from probe_sidecar.settings import Settings as SidecarSettings
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)(?:#[^)]*)?\)")
+ADR = re.compile(r"^\| \[(\d+)\]\((\d{4}-\S+\.md)\) \| (.*) \|$", re.MULTILINE)
 ROW = re.compile(r"^\| `(ESO_[A-Z_]+)` \| (both|hook|sidecar) \| .* \| (.*) \|$", re.MULTILINE)
 
 
@@ -32,3 +33,13 @@ def _whose(name: str) -> str:
     if name in CommonSettings.model_fields:
         return "both"
     return "hook" if name in HookSettings.model_fields else "sidecar"
+
+
+def test_the_index_of_decisions_names_them_as_they_are() -> None:
+    folder = ROOT / "docs" / "adr"
+    rows = ADR.findall((folder / "README.md").read_text())
+    titles = {path.name: path.read_text().splitlines()[0] for path in folder.glob("0*.md")}
+    assert len(rows) > 30
+    assert [
+        (file, f"# {number}. {title}") for number, file, title in rows if titles[file] != f"# {number}. {title}"
+    ] == []
