@@ -1,10 +1,11 @@
-"""Quick answers: only what a sync needs is decoded, and what follows from a spec is remembered (ADR 0004).
+"""Quick answers: only what a sync needs is decoded, and what follows from a spec and a status is remembered (ADR 0004).
 
 Nothing is remembered that does not follow from the request itself, so replicas and restarts answer alike.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
@@ -17,10 +18,10 @@ from app.api.core import ObjectMeta
 from app.api.structs import struct_of
 from app.api.v1alpha1 import API_VERSION, KIND, ExternalService, ExternalServiceStatus
 from app.hook import InvalidRequest, Shown
-from app.sync import SyncOptions, Wish, answer, wish
+from app.sync import SLICES, Addresses, SyncOptions, Wish, addresses, answer, wish
 
 MOST_BYTES: Final = 16 * 1024 * 1024
-"""Of specs and annotations as JSON: some 8,000 ExternalServices of 10 addresses, or 500 of 1,000."""
+"""Of specs, annotations and statuses as JSON: some 8,000 ExternalServices of 10 addresses, or 140 of 1,000."""
 
 _Metadata = defstruct(
     "Metadata", [("deletionTimestamp", str | None, None)], bases=(struct_of(ObjectMeta),), frozen=True, kw_only=True
@@ -49,54 +50,91 @@ class Quick:
 
     def __init__(self, options: SyncOptions, most_bytes: int = MOST_BYTES) -> None:
         self._options = options
-        self._wishes = Wishes(options, most_bytes)
+        self._memory = Memory(options, most_bytes)
 
     def answer(self, body: bytes, now: datetime) -> bytes | None:
         """The answer in JSON; None for a request that `sync` is to judge, most often because something is wrong."""
         try:
             request = _request.decode(body)
             parent = request.parent
-            told = _told.decode(parent.status)
-            wanted = self._wishes.of(parent.metadata, bytes(parent.spec))
+            status = bytes(parent.status)
+            known = self._memory.of(parent.metadata, bytes(parent.spec), status)
         except (MsgspecError, UnicodeDecodeError, RecursionError, ValidationError, InvalidRequest, ValueError):
             return None
-        metadata = parent.metadata
-        settled = metadata.deletionTimestamp is None and told.observedGeneration == metadata.generation
-        shown = Shown(request.children or {})
-        given = answer(wanted, told, shown, self._options, now, settled=settled)
-        response: dict[str, Any] = {"status": _status(parent.status, given.reports), "children": given.children}
+        metadata, shown = parent.metadata, Shown(request.children or {})
+        settled = metadata.deletionTimestamp is None and known.observed_generation == metadata.generation
+        if self._options.form != "Endpoints" or shown.children.get(SLICES.key):
+            return self._whole(known, shown, now, settled).json(status)
+        seen = (settled, *((kind, *group) for kind, group in shown.children.items()))
+        if known.given is None or known.seen != seen:  # neither clock nor contents count, only which children are there
+            known.seen, known.given = seen, self._whole(known, shown, now, settled)
+        return known.given.json(status)
+
+    def _whole(self, known: "Known", shown: Shown, now: datetime, settled: bool) -> "Given":
+        given = answer(known.wish, known.addresses, shown, self._options, now, settled=settled)
+        rest: dict[str, Any] = {"children": given.children}
         if given.again is not None:
-            response["resyncAfterSeconds"] = given.again
-        return orjson.dumps(response)
+            rest["resyncAfterSeconds"] = given.again
+        return Given(given.reports, orjson.dumps(rest)[1:])
 
 
-class _Remembered(NamedTuple):
+class Given(NamedTuple):
+    """An answer but for the status: our reports in that, and the rest in JSON, without the first brace."""
+
+    reports: list[dict[str, str]]
+    rest: bytes
+
+    def json(self, status: bytes) -> bytes:
+        """All of it."""
+        return b'{"status":%b,%b' % (_status(status, self.reports), self.rest)
+
+
+@dataclass(slots=True, eq=False)
+class Known:
+    """What follows from one spec with these annotations and one status of it; `given` also from what was `seen`."""
+
     spec: bytes
     annotations: Mapping[str, str]
     wish: Wish
-    size: int
+    status: bytes
+    observed_generation: int
+    addresses: Addresses
+    seen: Hashable = None
+    given: Given | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the JSON that it was made from."""
+        texts = sum(len(key) + len(value) for key, value in self.annotations.items())
+        return len(self.spec) + len(self.status) + texts
 
 
-class Wishes:
-    """What follows from each parent's spec, as long as that stays the same; the longest unused is forgotten first."""
+class Memory:
+    """The latest of each parent; used as far as nothing has changed, and the longest unused is forgotten first."""
 
     def __init__(self, options: SyncOptions, most_bytes: int) -> None:
         self._options = options
         self._room = most_bytes
-        self._known: OrderedDict[tuple[str, str], _Remembered] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
 
-    def of(self, metadata: Any, spec: bytes) -> Wish:
-        """The wish of this spec; raises what `wish` raises, and ValidationError."""
+    def of(self, metadata: Any, spec: bytes, status: bytes) -> Known:
+        """What follows from these; raises what `wish` raises, ValidationError, and MsgspecError."""
         key = (metadata.namespace, metadata.name)
         known = self._known.get(key)
-        if known is not None and known.spec == spec and known.annotations == metadata.annotations:
+        if known is None or known.spec != spec or known.annotations != metadata.annotations:
+            wanted = wish(_read(metadata, spec), self._options)
+        elif known.status != status:
+            wanted = known.wish
+        else:
             self._known.move_to_end(key)
-            return known.wish
-        made = wish(_read(metadata, spec), self._options)
-        self._remember(key, _Remembered(spec, metadata.annotations, made, _size(metadata.annotations, spec)))
+            return known
+        told = _told.decode(status)
+        whom = addresses(wanted, told, self._options)
+        made = Known(spec, metadata.annotations, wanted, status, told.observedGeneration, whom)
+        self._remember(key, made)
         return made
 
-    def _remember(self, key: tuple[str, str], new: _Remembered) -> None:
+    def _remember(self, key: tuple[str, str], new: Known) -> None:
         old = self._known.pop(key, None)
         self._known[key] = new
         self._room += (old.size if old else 0) - new.size
@@ -111,14 +149,11 @@ def _read(metadata: Any, spec: bytes) -> ExternalService:
     return ExternalService.model_validate(raw)
 
 
-def _size(annotations: Mapping[str, str], spec: bytes) -> int:
-    return len(spec) + sum(len(key) + len(value) for key, value in annotations.items())
-
-
-def _status(raw: Raw, reports: list[dict[str, str]]) -> Any:
+def _status(as_sent: bytes, reports: list[dict[str, str]]) -> bytes:
     """The status letter by letter as it was sent, but for our `children` reports."""
-    as_sent = bytes(raw)
     if not reports and b'"children"' not in as_sent:
-        return orjson.Fragment(as_sent)
-    parts = {name: orjson.Fragment(bytes(part)) for name, part in _parts.decode(raw).items() if name != "children"}
-    return {**parts, "children": reports} if reports else parts
+        return as_sent
+    parts: dict[str, Any] = {
+        name: orjson.Fragment(bytes(part)) for name, part in _parts.decode(as_sent).items() if name != "children"
+    }
+    return orjson.dumps({**parts, "children": reports} if reports else parts)

@@ -4,21 +4,20 @@ An answer is either complete or not a 200 and says why in `{"error": ...}`: Meta
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from app.api.logs import about
-from app.bearer import Bearer, Tokens
+from app.bearer import Application, Bearer, Tokens
 from app.hook import InvalidRequest, read
 from app.metrics import CONTENT_TYPE, SyncMetrics
 from app.recall import Quick
@@ -39,9 +38,6 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
     counted = metrics or SyncMetrics()
     options = SyncOptions(settings.policy, settings.uncopied_annotations, settings.endpoints, settings.scope)
     quick = Quick(options)
-    app = FastAPI(title="External Service Operator: sync hook", openapi_url=None, redirect_slashes=False)
-    if tokens is not None:
-        app.add_middleware(Bearer, tokens=tokens, on_refused=counted.refuse)
 
     async def sync_hook(request: Request) -> Response:
         with _measured(counted):
@@ -50,31 +46,47 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
             given = quick.answer(body, now) or orjson.dumps(_answer(_decoded(body), options, now))
             return _Json(given)
 
-    app.router.add_api_route(
-        "/sync",
-        sync_hook,
-        methods=["POST"],
-        openapi_extra={"requestBody": _REQUEST_BODY},
-        responses=_RESPONSES,
-        route_class_override=_Direct,
-    )
+    app = _Hook(sync_hook, tokens, counted.refuse)
+    app.post("/sync", openapi_extra={"requestBody": _REQUEST_BODY}, responses=_RESPONSES)(sync_hook)
     _add_health(app)
-    app.add_exception_handler(HTTPException, _refuse)
-    app.add_exception_handler(ClientDisconnect, _nobody_listens)
-    app.add_exception_handler(Exception, _fail)
+    for error, handler in _HANDLERS.items():
+        app.add_exception_handler(error, handler)
     return app
 
 
-class _Direct(APIRoute):
-    """A route that hands its endpoint the request, without the dependencies and exit stacks that it has no use for."""
+class _Hook(FastAPI):
+    """FastAPI, but for the one busy route: the way through routing and middleware takes as long as its answer."""
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, sync_hook: Callable[[Request], Awaitable[Response]], tokens: Tokens | None, on_refused: Callable[[], None]
+    ) -> None:
+        super().__init__(title="External Service Operator: sync hook", openapi_url=None, redirect_slashes=False)
+        self._sync_hook = sync_hook
+        self._shortcut: Application = self._sync
+        if tokens is not None:
+            self.add_middleware(Bearer, tokens=tokens, on_refused=on_refused)
+            self._shortcut = Bearer(self._sync, tokens, on_refused)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["method"] not in (self.methods or ()):
-            await super().handle(scope, receive, send)  # which says what is allowed
-            return
-        answer: _Json = await self.endpoint(Request(scope, receive))
-        await answer(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] == "/sync" and scope["method"] == "POST":
+            await self._shortcut(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def _sync(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What the route would do, errors included."""
+        request = Request(scope, receive)
+        try:
+            answer = await self._sync_hook(request)
+        except Exception as error:
+            expected = next((known for known in (HTTPException, ClientDisconnect) if isinstance(error, known)), None)
+            answer = await _HANDLERS[expected or Exception](request, error)
+            await answer(scope, receive, send)
+            if expected is None:
+                raise  # the server logs the traceback
+        else:
+            await answer(scope, receive, send)
 
 
 def create_pages(metrics: SyncMetrics) -> FastAPI:
@@ -187,6 +199,13 @@ class _Json(Response):
         self.status_code, self.body, self.background = 200, body, None
         length = str(len(body)).encode()
         self.raw_headers = [(b"content-length", length), (b"content-type", b"application/json")]
+
+
+_HANDLERS: Final[dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]] = {
+    HTTPException: _refuse,
+    ClientDisconnect: _nobody_listens,
+    Exception: _fail,
+}
 
 
 def _json(status: int, content: Any, headers: Any = None) -> Response:

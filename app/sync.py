@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from app.api.admission import child_problems
 from app.api.invalid import explain
 from app.api.policy import AddressPolicy
-from app.api.readiness import publication, resolved_by
+from app.api.readiness import PublishedAddress, admitted, publication, published, resolved_by
 from app.api.scope import Scope
 from app.api.v1alpha1 import AddressStatus, ExternalService
 from app.children import endpoint_slice, endpoints, http_route, ingress, service
@@ -47,10 +47,14 @@ class SyncOptions:
     scope: Scope = field(default_factory=Scope)
 
 
+Addresses = tuple[PublishedAddress, ...]
+
+
 class Wish(NamedTuple):
     """What follows from an ExternalService's name, namespace, annotations and spec; of `parent` nothing else counts."""
 
     parent: ExternalService
+    ips: tuple[str, ...] | None  # None: they depend on what spec.hostnames resolve to
     service: Manifest
     routes: list[Manifest]
 
@@ -87,14 +91,16 @@ def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> 
     wanted = wish(parent, options)
     deleted = bool(request.parent["metadata"].get("deletionTimestamp"))
     settled = not deleted and parent.status.observedGeneration == parent.metadata.generation
-    given = answer(wanted, parent.status, request.shown, options, now, settled=settled)
+    given = answer(wanted, addresses(wanted, parent.status, options), request.shown, options, now, settled=settled)
     response: CompositeHookResponse = {"status": _status(request.parent, given.reports), "children": given.children}
     if given.again is not None:
         response["resyncAfterSeconds"] = given.again
     return response
 
 
-def answer(wanted: Wish, told: Told, shown: Shown, options: SyncOptions, now: datetime, *, settled: bool) -> Answer:
+def answer(
+    wanted: Wish, whom: Addresses, shown: Shown, options: SyncOptions, now: datetime, *, settled: bool
+) -> Answer:
     """All children, and reports of those that could not be had.
 
     A kind that the CompositeController does not list is left out and reported: Metacontroller would create it once and
@@ -104,20 +110,29 @@ def answer(wanted: Wish, told: Told, shown: Shown, options: SyncOptions, now: da
     name, namespace = wanted.parent.metadata.name, wanted.parent.metadata.namespace
     possible = options if shown.lists(SLICES) else replace(options, form="Endpoints")
     observed = Observed(shown.owned(ENDPOINTS, namespace), shown.owned(SLICES, namespace), now)
-    published = _published(wanted, told, possible, observed)
-    unlisted = [kind for kind in dict.fromkeys(map(Kind.of, published.children)) if not shown.lists(kind)]
-    children = [child for child in published.children if not unlisted or Kind.of(child) not in unlisted]
+    all_of_it = _children(wanted, whom, possible, observed)
+    unlisted = [kind for kind in dict.fromkeys(map(Kind.of, all_of_it.children)) if not shown.lists(kind)]
+    children = [child for child in all_of_it.children if not unlisted or Kind.of(child) not in unlisted]
     absent = _absent(shown, children) if settled else []
     reports = [_report(kind, name, UNLISTED) for kind in unlisted]
     if possible.form != options.form:
         reports.append(_report(SLICES, name, UNLISTED))
-    delays = [seconds for seconds in (published.again, RECHECK_SECONDS if absent else None) if seconds is not None]
+    delays = [seconds for seconds in (all_of_it.again, RECHECK_SECONDS if absent else None) if seconds is not None]
     return Answer([*reports, *absent], children, min(delays, default=None))
 
 
 def desired_children(parent: ExternalService, options: SyncOptions, observed: Observed = NOTHING) -> Published:
     """All that this parent is to become. Raises InvalidRequest for what the API server would refuse."""
-    return _published(_wish(parent, options), parent.status, options, observed)
+    wanted = _wish(parent, options)
+    return _children(wanted, addresses(wanted, parent.status, options), options, observed)
+
+
+def addresses(wanted: Wish, told: Told, options: SyncOptions) -> Addresses:
+    """How each address is to be published, as the status tells."""
+    spec, known = wanted.parent.spec, {address.ip: address for address in told.addresses}
+    if wanted.ips is not None:
+        return published(spec, known, wanted.ips).addresses
+    return publication(spec, known, options.policy, resolved_by(spec, told.addresses)).addresses
 
 
 def wish(parent: ExternalService, options: SyncOptions) -> Wish:
@@ -132,14 +147,13 @@ def _wish(parent: ExternalService, options: SyncOptions) -> Wish:
         raise InvalidRequest(*problems)
     routed = ingress.desired(parent, options.uncopied_annotations)
     routes = [*([routed] if routed is not None else []), *http_route.desired(parent)]
-    return Wish(parent, service.desired(parent), routes)
+    ips = None if parent.spec.hostnames else tuple(sorted(admitted(parent.spec, options.policy)))
+    return Wish(parent, ips, service.desired(parent), routes)
 
 
-def _published(wanted: Wish, told: Told, options: SyncOptions, observed: Observed) -> Published:
-    spec, known = wanted.parent.spec, {address.ip: address for address in told.addresses}
-    addresses = publication(spec, known, options.policy, resolved_by(spec, told.addresses)).addresses
-    published = publish(wanted.parent, addresses, options.form, observed)
-    return Published([wanted.service, *published.children, *wanted.routes], published.again)
+def _children(wanted: Wish, whom: Addresses, options: SyncOptions, observed: Observed) -> Published:
+    made = publish(wanted.parent, whom, options.form, observed)
+    return Published([wanted.service, *made.children, *wanted.routes], made.again)
 
 
 def _read(raw: dict[str, Any]) -> ExternalService:

@@ -1,6 +1,6 @@
 """Which addresses are published, and how: pure, from spec and status, one rule for hook and sidecar."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from math import ceil
 from typing import NamedTuple, Protocol
 
@@ -53,21 +53,28 @@ def publication(
     Fail open (`minReady`): with fewer healthy addresses than asked for, all that are not drained are published ready.
     Addresses without a verdict yet are not held against the rest: they neither close nor open the gate.
     """
+    return published(spec, known, admitted(spec, policy, resolved))
+
+
+def admitted(spec: ExternalServiceSpec, policy: AddressPolicy, resolved: Iterable[str] = ()) -> tuple[str, ...]:
+    """The addresses that may be published at all, each once."""
     refused = judge(policy)
-    admitted = [ip for ip in dict.fromkeys((*spec.ips, *resolved)) if refused(ip) is None]
+    return tuple([ip for ip in dict.fromkeys((*spec.ips, *resolved)) if refused(ip) is None])
+
+
+def published(spec: ExternalServiceSpec, known: Mapping[str, Known], ips: tuple[str, ...]) -> Publication:
+    """What to publish of the `ips` that are admitted, in their order: see `publication`."""
     disabled = frozenset(spec.disabledIPs)
-    healthy = (
-        frozenset(admitted) if spec.readinessProbe is None else {ip for ip, state in known.items() if state.healthy}
-    )
-    enabled = [ip for ip in admitted if ip not in disabled] if disabled else admitted
+    healthy = frozenset(ips) if spec.readinessProbe is None else {ip for ip, state in known.items() if state.healthy}
+    enabled = [ip for ip in ips if ip not in disabled] if disabled else ips
     failing_open = _failing_open(spec.minReady, enabled, healthy, known)
-    addresses = tuple(
+    addresses = [
         PublishedAddress(ip, False, ip in healthy, True)
         if ip in disabled
         else PublishedAddress(ip, up := failing_open or ip in healthy, up, False)
-        for ip in admitted
-    )
-    return Publication(addresses, failing_open)
+        for ip in ips
+    ]
+    return Publication(tuple(addresses), failing_open)
 
 
 def resolved_by(spec: ExternalServiceSpec, addresses: Iterable[AddressStatus]) -> dict[str, str]:
@@ -82,7 +89,7 @@ def resolved_by(spec: ExternalServiceSpec, addresses: Iterable[AddressStatus]) -
     return {one.ip: one.hostname for one in addresses if one.hostname in names and one.hostname is not None}
 
 
-def _failing_open(min_ready: int | str, enabled: list[str], healthy: Set[str], known: Mapping[str, Known]) -> bool:
+def _failing_open(min_ready: int | str, enabled: Sequence[str], healthy: Set[str], known: Mapping[str, Known]) -> bool:
     if not (least := least_ready(min_ready, len(enabled))):
         return False
     settled = sum(1 for ip in enabled if ip not in healthy and not _pending(ip, known))

@@ -1,7 +1,8 @@
 """Quick answers are the answers of `sync`, byte for byte; what is remembered of a spec is forgotten when it changes."""
 
 import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 
 from app.children.endpoints import SKIP_MIRROR
 from app.hook import read
-from app.recall import Quick, Wishes
-from app.sync import SyncOptions, Wish, sync
+from app.recall import Known, Memory, Quick
+from app.sync import SyncOptions, sync
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OPTIONS = SyncOptions()
@@ -149,6 +150,41 @@ def test_what_has_changed_is_never_answered_from_memory(change: dict[str, Any]) 
         assert quick.answer(request_body, NOW) == slowly(request_body)
 
 
+VIEWS = {
+    "all there": body(),
+    "nothing there": body(KINDS),
+    "no Ingress there": body(OWNED | {"Ingress.networking.k8s.io/v1": {}}),
+    "Ingress not listed": body({kind: OWNED[kind] for kind in ("Service.v1", "Endpoints.v1")}),
+    "another namespace's": body({kind: {"other/api": {}} for kind in KINDS}),
+    "just changed": body(KINDS, metadata={**PARENT["metadata"], "generation": 3}),
+    "being deleted": body(KINDS, metadata={**PARENT["metadata"], "deletionTimestamp": "t"}),
+    "slices": body(slices()),
+    "slices with fewer addresses": body(slices()).replace(b'"addresses":["10.0.0.1"]', b'"addresses":["10.0.0.4"]'),
+    "mirrored": body({**OWNED, SLICES: {}}),
+    "not mirrored": body({**slices(), SLICES: {}}),
+    "no kind": body({}),
+}
+
+
+@pytest.mark.parametrize("form", ["Endpoints", "EndpointSlice", "Both"])
+def test_each_view_of_the_children_gets_its_own_answer(form: Any) -> None:
+    options = SyncOptions(form=form)
+    quick = Quick(options)
+    for before, after in permutations(VIEWS, 2):
+        assert quick.answer(VIEWS[before], NOW) == slowly(VIEWS[before], options), f"{before}, then {after}"
+        assert quick.answer(VIEWS[after], NOW) == slowly(VIEWS[after], options), f"{after}, after {before}"
+
+
+def test_the_clock_counts_while_slices_are_retired() -> None:
+    quick, retiring = Quick(OPTIONS), {**slices(), "Endpoints.v1": {"shop/api": {"metadata": {"name": "api"}}}}
+    for later in (0, 5):
+        now = NOW + timedelta(seconds=later)
+        expected = orjson.dumps(sync(read(orjson.loads(body(retiring))), OPTIONS, now))
+        assert quick.answer(body(retiring), now) == expected
+        assert orjson.loads(expected)["resyncAfterSeconds"] == 60.0
+    assert b"retiring-since" in expected
+
+
 def test_what_is_remembered_is_not_changed_by_answering() -> None:
     quick = Quick(OPTIONS)
     first = copy.copy(quick.answer(body(), NOW))
@@ -159,15 +195,15 @@ def test_what_is_remembered_is_not_changed_by_answering() -> None:
 
 
 def test_memory_has_a_bound_and_what_was_not_used_goes_first() -> None:
-    wishes = Wishes(OPTIONS, most_bytes=1_000)
+    memory = Memory(OPTIONS, most_bytes=1_010)
 
-    def ask(name: str, size: int = 300) -> Wish:
+    def ask(name: str, size: int = 300, status: bytes = b"{}") -> Known:
         empty = b'{"port":80,"ignored":""}'
         spec = empty.replace(b'""', b'"%s"' % (b"x" * (size - len(empty))))
-        return wishes.of(SimpleNamespace(name=name, namespace="shop", annotations={}), spec)
+        return memory.of(SimpleNamespace(name=name, namespace="shop", annotations={}), spec, status)
 
     first = {name: ask(name) for name in ("a", "b", "c")}
-    assert all(ask(name) is wish for name, wish in first.items())
+    assert all(ask(name) is known for name, known in first.items())
     ask("a")
     ask("d")
     assert ask("a") is first["a"]
@@ -179,3 +215,11 @@ def test_memory_has_a_bound_and_what_was_not_used_goes_first() -> None:
     kept = ask("d"), ask("a", 309)
     assert (ask("d"), ask("a", 309)) == kept, "room that was taken is given back"
     assert ask("d") is kept[0]
+
+
+def test_a_new_status_leaves_what_follows_from_the_spec() -> None:
+    memory, named = Memory(OPTIONS, most_bytes=1_000), SimpleNamespace(name="a", namespace="shop", annotations={})
+    first = memory.of(named, b'{"port":80}', b"{}")
+    second = memory.of(named, b'{"port":80}', b'{"observedGeneration":2}')
+    assert (second.wish is first.wish, second.observed_generation) == (True, 2)
+    assert memory.of(named, b'{"port":80}', b"{}") is not first, "only the latest is kept"
