@@ -28,6 +28,7 @@ OF_ISSUE = {
     "spec.readinessProbe.notReadyPeriodSeconds",
     "spec.ingress",
     "spec.httpRoute",
+    "spec.hostnames",
     "ESO_ADDRESS_METRICS",
 }
 
