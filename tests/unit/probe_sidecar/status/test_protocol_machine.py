@@ -1,28 +1,25 @@
 """The status protocol with the real publisher: the events of docs/protocol/status.pml in any order, in virtual time.
 
-What is modelled there is real here: StatusPublisher, the wanted status, the JSON Patch, the guard of the stand-in. The
-API server is the least that is exact (versions, the lock, the guard, a watch in order), Metacontroller three steps.
+What is modelled there is real here: StatusPublisher, the wanted status, the JSON Patch, the guard of the stand-in. One
+sidecar; test_takeover_machine has two.
 """
 
 import asyncio
-import json
-from collections import deque
 from copy import deepcopy
 from typing import Any
 
 import httpx
-import jsonpatch
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from app.api.policy import AddressPolicy
 from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec
-from playground.apiserver.guard import stale_status
 from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.publisher import StatusPublisher
+from tests.unit.probe_sidecar.status.protocol import ApiServer, Metacontroller, stamp
 from tests.virtual_time import VirtualLoop
 
 Object = dict[str, Any]
@@ -30,114 +27,7 @@ Object = dict[str, Any]
 IPS = ("10.0.0.1", "10.0.0.2")
 SPEC = ExternalServiceSpec.model_validate({"port": 80, "ips": IPS, "readinessProbe": {"tcpSocket": {"port": 80}}})
 RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
-TRIES = 4
 BY_HAND = "a hand"
-
-
-class ApiServer:
-    """One object. `stored` holds every version of it, and the watches hold those that they have not shown."""
-
-    def __init__(self, *, guard: bool) -> None:
-        self.guard = guard
-        self.watches: list[deque[Object]] = []
-        meta = {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1", "generation": 1}
-        self.stored: list[Object] = [{"metadata": meta}]
-        self.lost_answers = 0
-        self.requests = self.in_flight = 0
-
-    @property
-    def live(self) -> Object:
-        return self.stored[-1]
-
-    def watch(self) -> deque[Object]:
-        self.watches.append(deque([deepcopy(self.live)]))
-        return self.watches[-1]
-
-    def put(self, status: Any, version: str) -> int:
-        """Replaces the status as of that version: 200, 409 (another version), 422 (the guard)."""
-        meta = self.live["metadata"]
-        if version != meta["resourceVersion"]:
-            return 409
-        fresh = {"metadata": meta | {"resourceVersion": str(int(version) + 1)}, "status": deepcopy(status)}
-        if self.guard and stale_status(self.live, fresh):
-            return 422
-        if not same(status, self.live.get("status")):
-            self.stored.append(fresh)
-            for watch in self.watches:
-                watch.append(deepcopy(fresh))
-        return 200
-
-    async def answer(self, request: httpx.Request) -> httpx.Response:
-        """10 ms there, 10 ms back."""
-        self.requests += 1
-        self.in_flight += 1
-        assert self.in_flight == 1, "one request in flight for one object"
-        try:
-            await asyncio.sleep(0.01)
-            response = self.serve(request)
-            await asyncio.sleep(0.01)
-        finally:
-            self.in_flight -= 1
-        if self.lost_answers:
-            self.lost_answers -= 1
-            raise httpx.ReadError("cut")
-        return response
-
-    def serve(self, request: httpx.Request) -> httpx.Response:
-        code = 200
-        if request.method == "PATCH":
-            lock, *operations = json.loads(request.content)
-            patched = jsonpatch.apply_patch(self.live, operations) if lock["value"] == self.version else self.live
-            code = self.put(patched.get("status"), lock["value"])
-        return httpx.Response(code, json=self.live if code == 200 else {"kind": "Status", "reason": "no"})
-
-    @property
-    def version(self) -> str:
-        return str(self.live["metadata"]["resourceVersion"])
-
-
-class Metacontroller:
-    """Stale cache, live GET, PUT of the cached parent's status as a whole: one step at a time."""
-
-    def __init__(self, api: ApiServer) -> None:
-        self.api = api
-        self.watch = api.watch()
-        self.cached: Object = self.watch.popleft()
-        self.queued = True
-        self.wanted: Object | None = None
-        self.read: str | None = None
-        self.tries = 0
-        self.children: list[Object] = []
-
-    def hear(self) -> None:
-        self.cached, self.queued = self.watch.popleft(), True
-
-    def step(self) -> None:
-        """Begin a sync, GET, or PUT: whatever is next."""
-        if self.wanted is None:
-            self.queued, self.tries = False, 0
-            echo = deepcopy(self.cached.get("status") or {})
-            self.children.append(echo)
-            self.wanted = echo | {"observedGeneration": 1}
-        elif self.read is None:
-            if same(self.api.live.get("status"), self.wanted):
-                self.wanted = None
-            else:
-                self.read = self.api.version
-        else:
-            code, self.read = self.api.put(self.wanted, self.read), None
-            self.tries += 1
-            if code != 409 or self.tries == TRIES:
-                self.wanted = None
-            self.queued |= code == 422
-
-    @property
-    def busy(self) -> bool:
-        return self.queued or self.wanted is not None
-
-
-def stamp(turn: int) -> str:
-    return f"2026-01-01T{turn // 3_600:02}:{turn // 60 % 60:02}:{turn % 60:02}Z"
 
 
 class Protocol(RuleBasedStateMachine):

@@ -1,0 +1,361 @@
+"""Two sidecars and a Lease: the events of docs/protocol/status.pml with real publishers and probers, in virtual time.
+
+One is stopped at any moment (SIGSTOP), its Lease runs out, the other takes over, the first wakes up; or a share is
+handed over because the replicas have changed. Beside them Metacontroller with its stale cache, and lost answers.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from app.api.policy import AddressPolicy
+from app.api.v1alpha1 import ExternalService
+from playground.values import same
+from probe_sidecar.kube.client import KubeClient, Resource
+from probe_sidecar.prober.manager import ProberManager
+from probe_sidecar.prober.results import Results
+from probe_sidecar.probes.engine import ProbeHandle
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.prepare import PreparedProbe
+from probe_sidecar.status.desired import desired_status
+from probe_sidecar.status.known import known_addresses
+from probe_sidecar.status.publisher import StatusPublisher
+from tests.unit.probe_sidecar.status.protocol import ApiServer, Metacontroller, stamp
+from tests.virtual_time import VirtualLoop
+
+Object = dict[str, Any]
+
+IPS = ("10.0.0.1", "10.0.0.2")
+PROBE = {"tcpSocket": {"port": 80}, "periodSeconds": 1, "failureThreshold": 2}
+PARENT = ExternalService.model_validate(
+    {
+        "apiVersion": "eso.crowdfox.com/v1alpha1",
+        "kind": "ExternalService",
+        "metadata": {"name": "web", "namespace": "shop", "uid": "u"},
+        "spec": {"port": 80, "ips": IPS, "readinessProbe": PROBE},
+    }
+)
+RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
+POLICY = AddressPolicy()
+UNPROBED = "not probed yet"
+
+
+class Truth:
+    """Of each address the number of its last turn, whether it is healthy since, and every turn that was ever true."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self.now = dict.fromkeys(IPS, (0, True))
+        self.ever = {(ip, 0, True) for ip in IPS}
+        self.probes: list[tuple[float, str, bool]] = []
+
+    def turn(self, ip: str) -> None:
+        self.turns += 1
+        self.now[ip] = self.turns, not self.now[ip][1]
+        self.ever.add((ip, *self.now[ip]))
+
+    def last_shown(self, ip: str, up: bool, before: float) -> float:
+        """When a probe last came to that, before a moment."""
+        return max(at for at, one, state in self.probes if one == ip and state is up and at <= before)
+
+
+class Engine:
+    """Probes the truth, and says so a moment later. The message of an outcome is the number of the turn."""
+
+    def __init__(self, loop: VirtualLoop, truth: Truth) -> None:
+        self._loop = loop
+        self._truth = truth
+        self._handles: dict[Any, Callable[[Outcome, float], None]] = {}
+
+    def start(self, probe: PreparedProbe, done: Callable[[Outcome, float], None]) -> ProbeHandle:
+        assert probe.hop is not None
+        handle = object()
+        number, up = self._truth.now[str(probe.hop.address[0])]
+        self._truth.probes.append((self._loop.time(), str(probe.hop.address[0]), up))
+        self._handles[handle] = done
+        outcome = Outcome(Result.SUCCESS if up else Result.FAILURE, str(number))
+        self._loop.call_soon(self._finish, handle, outcome)
+        return handle  # type: ignore[return-value]  # opaque to whoever holds it
+
+    def cancel(self, handle: ProbeHandle) -> None:
+        self._handles.pop(handle, None)
+
+    def waited(self, _handle: ProbeHandle) -> float:
+        return 0.0
+
+    def _finish(self, handle: Any, outcome: Outcome) -> None:
+        done = self._handles.pop(handle, None)
+        if done is not None:
+            done(outcome, 0.001)
+
+
+class Replica:
+    """What `probe_sidecar.sidecar` wires together, for one object; `holder` says whose it is, at any moment."""
+
+    def __init__(self, name: str, world: "Takeover") -> None:
+        self.name = name
+        self.world = world
+        self.awake = asyncio.Event()
+        self.awake.set()
+        self.watch: deque[Object] = world.api.watch()
+        self.seen: Object | None = None
+        self.results = Results()
+        self.manager = ProberManager(
+            Engine(world.loop, world.truth),
+            self.results,
+            clock=world.loop.time,
+            now=lambda: stamp(world.truth.turns),
+            policy=POLICY,
+            phase=0.0,
+        )
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self.ask), base_url="http://api")
+        self.publisher = StatusPublisher(
+            KubeClient(http), RESOURCE, self.wanted, clock=world.loop.time, sleep=self.sleep, random=lambda: 0.5
+        )
+        self.results.listen(self.publisher.wake)
+        self.running = world.loop.create_task(self.publisher.run())
+
+    @property
+    def stopped(self) -> bool:
+        return not self.awake.is_set()
+
+    def owns(self) -> bool:
+        return self.world.holder == self.name
+
+    async def ask(self, request: httpx.Request) -> httpx.Response:
+        """What was sent arrives, whatever becomes of the sender; a stopped one hears the answer when it goes on."""
+        try:
+            return await self.world.api.answer(request)
+        finally:
+            await self.awake.wait()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.awake.wait()
+
+    def show(self) -> None:
+        """One version more of its watch."""
+        self.seen = self.watch.popleft()
+        if self.owns():
+            self.work()
+        else:
+            self.drop()
+
+    def work(self) -> None:
+        assert self.seen is not None
+        if self.manager.manages("u"):
+            self.manager.follow("u", known_addresses(self.seen))
+        else:
+            self.manager.apply(PARENT, known_addresses(self.seen), spread_starts=True)
+        self.publisher.observe("u", self.seen)
+
+    def drop(self) -> None:
+        self.manager.release("u")
+        self.publisher.observe("u", None)
+
+    def wanted(self, raw: Object) -> Object | None:
+        if not self.owns():
+            return None
+        self.manager.follow("u", known_addresses(raw))
+        return desired_status(raw, PARENT.spec, self.results.get("u"), POLICY, stamp(self.world.truth.turns))
+
+    def tick(self) -> None:
+        if self.owns():
+            self.manager.tick()
+        else:
+            self.drop()  # before probes are started it looks at its Lease
+
+
+class Takeover(RuleBasedStateMachine):
+    """`holder` is whose Lease has not run out, by that one's own clock: it ends there before another's work begins."""
+
+    @initialize(guard=st.booleans())
+    def start(self, guard: bool) -> None:
+        self.loop = VirtualLoop()
+        self.guard = guard
+        self.api = ApiServer(guard=guard, alone=False, clock=self.loop.time)
+        self.truth = Truth()
+        self.metacontroller = Metacontroller(self.api) if guard else None
+        self.holder: str | None = "a"
+        self.replicas = {name: Replica(name, self) for name in "ab"}
+        for replica in self.replicas.values():
+            replica.show()
+
+    def pass_time(self, seconds: float) -> None:
+        """In steps of a period at most; whoever is not stopped probes what is due."""
+        while seconds > 0:
+            step = min(seconds, 1.0)
+            self.loop.run_until_complete(asyncio.sleep(step))
+            for replica in self.replicas.values():
+                if not replica.stopped:
+                    replica.tick()
+            self.loop.run_until_complete(asyncio.sleep(0))
+            seconds -= step
+
+    def awake(self) -> list[Replica]:
+        return [replica for replica in self.replicas.values() if not replica.stopped]
+
+    @rule(ip=st.sampled_from(IPS))
+    def turn(self, ip: str) -> None:
+        self.truth.turn(ip)
+
+    @rule(seconds=st.sampled_from([0.001, 0.011, 0.5, 1.0, 2.5, 40.0]))
+    def wait(self, seconds: float) -> None:
+        self.pass_time(seconds)
+
+    @precondition(lambda self: any(replica.watch for replica in self.awake()))
+    @rule(data=st.data())
+    def show(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from([replica for replica in self.awake() if replica.watch])).show()
+
+    @precondition(lambda self: self.holder is not None and not self.replicas[self.holder].stopped)
+    @rule()
+    def stop(self) -> None:
+        """SIGSTOP."""
+        assert self.holder is not None
+        self.replicas[self.holder].awake.clear()
+
+    @precondition(lambda self: self.holder is not None and self.replicas[self.holder].stopped)
+    @rule()
+    def run_out(self) -> None:
+        """The Lease of the stopped one."""
+        self.holder = None
+
+    @precondition(lambda self: self.holder is None and self.awake())
+    @rule(data=st.data())
+    def take_over(self, data: st.DataObject) -> None:
+        replica = data.draw(st.sampled_from(self.awake()))
+        replica.drop()  # if it was its own that ran out
+        self.holder = replica.name
+        replica.work()
+
+    @precondition(lambda self: len(self.awake()) < 2)
+    @rule()
+    def go_on(self) -> None:
+        """SIGCONT: it may find out much later that its Lease is gone, but for where it looks at it."""
+        for replica in self.replicas.values():
+            replica.awake.set()
+
+    @precondition(lambda self: self.holder is not None and len(self.awake()) == 2)
+    @rule()
+    def hand_over(self) -> None:
+        """The replicas or the objects have changed, so it belongs to the other one."""
+        assert self.holder is not None
+        former, self.holder = self.holder, "b" if self.holder == "a" else "a"
+        self.replicas[former].drop()
+        self.replicas[self.holder].work()
+
+    @precondition(lambda self: self.metacontroller is not None and self.metacontroller.watch)
+    @rule()
+    def hear(self) -> None:
+        assert self.metacontroller is not None
+        self.metacontroller.hear()
+
+    @precondition(lambda self: self.metacontroller is not None and self.metacontroller.busy)
+    @rule()
+    def sync(self) -> None:
+        assert self.metacontroller is not None
+        self.metacontroller.step()
+
+    @rule()
+    def lose_an_answer(self) -> None:
+        self.api.lost_answers = 1
+
+    def teardown(self) -> None:
+        if not hasattr(self, "loop"):
+            return
+        try:
+            self.go_on()
+            self.come_to_rest()
+            self.judge()
+        finally:
+            for replica in self.replicas.values():
+                self.loop.run_until_complete(replica.publisher.close())
+                self.loop.run_until_complete(replica.running)
+            self.loop.close()
+
+    def come_to_rest(self) -> None:
+        if self.holder is None:
+            self.holder = "b"
+            self.replicas["b"].drop()
+            self.replicas["b"].work()
+        for _ in range(100):
+            before = len(self.api.stored)
+            for replica in self.replicas.values():
+                while replica.watch:
+                    replica.show()
+            while self.metacontroller and (self.metacontroller.watch or self.metacontroller.busy):
+                while self.metacontroller.watch:
+                    self.metacontroller.hear()
+                if self.metacontroller.busy:
+                    self.metacontroller.step()
+            self.pass_time(60)
+            if len(self.api.stored) == before and not any(replica.watch for replica in self.replicas.values()):
+                return
+        raise AssertionError("it never comes to rest")
+
+    def judge(self) -> None:
+        status = self.api.live["status"]
+        told = {entry["ip"]: entry["ready"] for entry in status["addresses"]}
+        assert told == {ip: up for ip, (_, up) in self.truth.now.items()}, "the truth is published in the end"
+        if self.metacontroller is not None:
+            children = self.metacontroller.children[-1]
+            assert same(children["addresses"], status["addresses"]), "and made into children"
+            self.judge_history(self.metacontroller.children)
+        self.judge_history([version.get("status") or {} for version in self.api.stored])
+        self.judge_order()
+
+    def judge_history(self, history: list[Object]) -> None:
+        """Of each address, only what a probe has shown was ever told, and no older status after a newer one."""
+        revisions = [status.get("revision", 0) for status in history]
+        assert revisions == sorted(revisions)
+        for place, ip in enumerate(IPS):
+            entries = [status["addresses"][place] for status in history if status.get("addresses")]
+            probed = [(int(one["message"]), one["ready"]) for one in entries if one["message"] != UNPROBED]
+            assert all((ip, number, ready) in self.truth.ever for number, ready in probed), "no probe showed that"
+
+    def judge_order(self) -> None:
+        """What is told of an address after something else was found out after it: health never goes back."""
+        for place, ip in enumerate(IPS):
+            before = -1.0
+            for at, version in zip(self.api.stored_at, self.api.stored, strict=True):
+                entries = (version.get("status") or {}).get("addresses")
+                if entries and entries[place]["reason"] in ("ProbeSucceeded", "ProbeFailed"):
+                    found = self.truth.last_shown(ip, entries[place]["ready"], at)
+                    assert found >= before, f"{ip}: health goes back"
+                    before = found
+
+
+def test_two_sidecars_and_a_lease() -> None:
+    run_state_machine_as_test(Takeover, settings=settings(max_examples=150, stateful_step_count=40))
+
+
+def test_a_sleeper_looks_at_its_lease_where_it_decides() -> None:
+    """The model's counterexample without that look: its verdict, whose answer was lost, is old when it wakes up."""
+    world = Takeover()
+    world.start(guard=True)
+    world.wait(2.5)
+    world.turn(IPS[0])
+    world.wait(2.0)  # two failures: the verdict is on its way
+    world.lose_an_answer()
+    world.stop()
+    world.run_out()
+    world.wait(1.0)
+    world.holder = "b"
+    world.replicas["b"].work()
+    world.turn(IPS[0])
+    world.wait(1.0)
+    while world.replicas["b"].watch:
+        world.replicas["b"].show()
+    world.wait(40.0)
+    stored = len(world.api.stored)
+    world.go_on()
+    world.loop.run_until_complete(asyncio.sleep(5))
+    assert len(world.api.stored) == stored, "it has written what it knew before it slept"
+    world.teardown()
