@@ -32,7 +32,10 @@ LONG_AGO = "2026-01-01T00:00:00Z"
 
 
 class Plan(NamedTuple):
-    """`crs` x `each` healthy addresses probed once in `period` seconds, and `black` more that answer no SYN."""
+    """`crs` x `each` healthy addresses probed once in `period` seconds, and `black` more that answer no SYN.
+
+    With `leases` it is one of many replicas, though the others are not there.
+    """
 
     crs: int
     each: int
@@ -41,6 +44,7 @@ class Plan(NamedTuple):
     black: int = 0
     tick: int = 10
     cores: int = 2
+    leases: bool = False
 
 
 class Sample(NamedTuple):
@@ -106,6 +110,8 @@ async def sidecar(server: FakeApiServer, plan: Plan) -> AsyncIterator["Process"]
         "ESO_ADDRESS_METRICS": "true" if plan.seconds else "false",
         "PYTHONDONTWRITEBYTECODE": "",
     }
+    if plan.leases:
+        environment |= {"ESO_POD_NAME": "bench", "ESO_LEASE_NAMESPACE": "default"}
     pinned = ["taskset", "-c", "0"] if plan.cores == 1 else []
     began = monotonic()
     process = await asyncio.create_subprocess_exec(
@@ -274,6 +280,8 @@ PLANS = {
     "sidecar-exact": ("the same, each probe started exactly when due", Plan(1_000, 10, 10, 15, tick=0)),
     "sidecar-holes": ("the same with 2,000 black holes beside them", Plan(1_000, 10, 10, 15, black=2_000)),
     "sidecar-50000": ("1,000 x 50 addresses once in 30 s, on one core", Plan(1_000, 50, 30, 30, cores=1)),
+    "sidecar-leases": ("as `sidecar`, with a Lease as one of many replicas", Plan(1_000, 10, 10, 15, leases=True)),
+    "sidecar-leases-1000": ("a tenth of that: 100 x 10 addresses", Plan(100, 10, 10, 15, leases=True)),
     "sidecar-short": ("100 x 10 addresses once a second", Plan(100, 10, 1, 5)),
 }
 START = Plan(1_000, 10, 10, 0)
