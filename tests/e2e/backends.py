@@ -1,7 +1,7 @@
-"""`python -m tests.e2e.backends SOCKET [--mapped]`: the servers outside the cluster, switched over a Unix socket.
+"""`python -m tests.e2e.backends SOCKET [--shift N]`: the servers outside the cluster, switched over a Unix socket.
 
 Each line is a JSON order, each answer a JSON line: see `_obey`. One process serves any number of addresses and ports;
-with --mapped each is on the loopback address that stands for it in the playground.
+with --shift each is on the loopback address that stands for it in the playground (`playground.addresses.dial`).
 """
 
 import argparse
@@ -103,8 +103,8 @@ class Backend(PlaygroundBackend):
 class Backends:
     """All of them, by place."""
 
-    def __init__(self, *, mapped: bool) -> None:
-        self._mapped = mapped
+    def __init__(self, shift: int | None) -> None:
+        self._shift = shift
         self._found: dict[Place, Backend] = {}
         self._silent: set[str] = set()
         self._dns = DnsServer()
@@ -114,7 +114,7 @@ class Backends:
         self._silence(place.ip, conduct.mode is Mode.DROP)
         if place not in self._found:
             tls = server_context() if place.protocol is Protocol.HTTPS else None
-            self._found[place] = Backend(place, dial(place.ip) if self._mapped else place.ip, tls)
+            self._found[place] = Backend(place, self._dial(place.ip), tls)
         await self._found[place].behave(conduct)
 
     async def switch(self, ip: str, change: dict[str, Any]) -> None:
@@ -133,8 +133,11 @@ class Backends:
             return
         if not self._dns.port:
             host, _, port = DNS_SERVER.partition(":")
-            await self._dns.start(dial(host) if self._mapped else host, int(port))
+            await self._dns.start(self._dial(host), int(port))
         self._dns.records |= {name: Record(**fields) for name, fields in records.items()}
+
+    def _dial(self, ip: str) -> str:
+        return ip if self._shift is None else dial(ip, self._shift)
 
     async def close(self) -> None:
         """Refuses everywhere, and forgets."""
@@ -219,8 +222,8 @@ def _conduct(fields: dict[str, Any]) -> Conduct:
     return Conduct(Mode(fields["mode"]), fields["status"], fields["host"], fields["body"])
 
 
-async def _serve(path: Path, *, mapped: bool) -> None:
-    backends = Backends(mapped=mapped)
+async def _serve(path: Path, shift: int | None) -> None:
+    backends = Backends(shift)
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -241,10 +244,10 @@ def main() -> int:
     """Serves until it is ended."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.backends", description=__doc__)
     parser.add_argument("socket", type=Path)
-    parser.add_argument("--mapped", action="store_true")
+    parser.add_argument("--shift", type=int)
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(arguments.socket, mapped=arguments.mapped))
+        asyncio.run(_serve(arguments.socket, arguments.shift))
     return 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from playground.addresses import claim, dial
 from playground.dns_server import Record
 from tests.e2e import namespace
 from tests.e2e.api import Unsupported
@@ -23,9 +24,13 @@ class Hosts:
 
     def __init__(self, directory: Path, *, apart: bool) -> None:
         self.apart = apart
+        self.shift = 0
+        self._mark: socket.socket | None = None
+        if not apart:
+            self.shift, self._mark = claim()
         self._socket = directory / "hosts.socket"
         serve = [sys.executable, "-m", "tests.e2e.backends", str(self._socket)]
-        command = ["unshare", "--net", "--", *serve] if apart else [*serve, "--mapped"]
+        command = ["unshare", "--net", "--", *serve] if apart else [*serve, f"--shift={self.shift}"]
         self.process = Component(
             "hosts",
             command,
@@ -33,6 +38,10 @@ class Hosts:
             ready=self._socket.exists,
             environment={"PYTHONPATH": str(ROOT)},
         )
+
+    def dial(self, ip: str) -> str:
+        """Where an address really is."""
+        return ip if self.apart else dial(ip, self.shift)
 
     def start(self) -> None:
         """Returns when it takes orders."""
@@ -48,6 +57,8 @@ class Hosts:
         """Ends all of it: namespace, interfaces and routes too."""
         self.process.stop()
         self._socket.unlink(missing_ok=True)
+        if self._mark is not None:
+            self._mark.close()
         if self.apart:
             namespace.detach()
 

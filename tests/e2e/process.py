@@ -110,6 +110,7 @@ class Sidecar(Process):
         *,
         door: bool,
         mapped: bool,
+        shift: int = 0,
         writing: str = "level",
         name: str = "sidecar",
         settings: Mapping[str, str] | None = None,
@@ -118,8 +119,8 @@ class Sidecar(Process):
     ) -> None:
         (port,) = free_ports(1)
         module = ["-m", "playground.sidecar", "--writing", writing] if door or mapped else ["-m", "probe_sidecar"]
-        unmapped = ["--unmapped"] if door and not mapped else []
-        command = [*under, sys.executable, *module, "--kubeconfig", str(kubeconfig), *unmapped]
+        place = [f"--shift={shift}"] if mapped else ["--unmapped"] if door else []
+        command = [*under, sys.executable, *module, "--kubeconfig", str(kubeconfig), *place]
         self.name = name
         self.url = f"http://{host}:{port}"
         pages = {"ESO_HEALTH_LISTEN_HOST": host, "ESO_HEALTH_LISTEN_PORT": str(port)}

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from playground.addresses import dial
 from playground.certificate import NAME
 from playground.client import Kind
 from playground.until import until
@@ -25,7 +24,7 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces"
 
 async def certificates(world: World) -> str:
     """What the backends show, each a self-signed one of its own."""
-    hosts = IPS if world.hosts.apart else [dial(ip) for ip in IPS]
+    hosts = [world.hosts.dial(ip) for ip in IPS]
     return "".join([await asyncio.to_thread(ssl.get_server_certificate, (host, PORT)) for host in hosts])
 
 

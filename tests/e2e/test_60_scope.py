@@ -126,7 +126,12 @@ async def test_a_list_of_namespaces_needs_roles_only(world: World, tmp_path: Pat
     directory = tmp_path / "scoped"
     directory.mkdir()
     sidecar = process.Sidecar(
-        directory, world.api.kubeconfig(account), door=False, mapped=not world.hosts.apart, settings=scope
+        directory,
+        world.api.kubeconfig(account),
+        door=False,
+        mapped=not world.hosts.apart,
+        shift=world.hosts.shift,
+        settings=scope,
     )
     mark = world.api.mark()
     await sidecar.start()

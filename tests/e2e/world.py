@@ -392,6 +392,7 @@ class World:
             access or self._kubeconfigs[accounts.SIDECAR_ACCOUNT],
             door=self.setup.door,
             mapped=not self.hosts.apart,
+            shift=self.hosts.shift,
             writing=self.setup.writing,
             name=name,
             settings={**self._selector, **self.setup.settings, **(settings or {})},
