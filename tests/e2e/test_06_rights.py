@@ -19,6 +19,7 @@ from tests.e2e.world import LEASES, World, ready
 
 HEALTHY, FAILING = "10.0.100.10", "10.0.100.11"
 IPS = (HEALTHY, FAILING)
+REPLICA = "a"
 SECONDS = 60.0
 TOLD_SECONDS = 10.0
 
@@ -107,19 +108,19 @@ async def behind_the_times(world: World) -> None:
 
     It hears nothing of its Lease either, and would stop when two thirds of that are over.
     """
-    world.fronts[SIDECAR].flowing.clear()
+    world.fronts[REPLICA].flowing.clear()
     status = await world.status("web")
     moved = {**status, "revision": status["revision"] + 1}
     place = EXTERNAL_SERVICES.path(world.namespace, "web", "status")
     await world.client.patch(place, {"status": moved})
     world.hosts.switch(FAILING, Mode.REFUSE)
     await world.until_published("web", ready(IPS, but=[FAILING]))
-    world.fronts[SIDECAR].flowing.set()
+    world.fronts[REPLICA].flowing.set()
 
 
 async def overtaken(world: World) -> None:
     """Somebody else writes to its Lease: the next renewal is refused, and it reads."""
-    lease = await world.lease("a")
+    lease = await world.lease(REPLICA)
     assert lease is not None
     namespace, name = lease["metadata"]["namespace"], lease["metadata"]["name"]
     await world.patch(name, {"metadata": {"annotations": {"team": "a"}}}, kind=LEASES, namespace=namespace)
