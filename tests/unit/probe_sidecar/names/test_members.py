@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from probe_sidecar.names.answer import MOST_ADDRESSES, UNKNOWN, Answer
 from probe_sidecar.names.members import GRACE_SECONDS, Member, members, next_review
@@ -87,3 +89,27 @@ def test_of_a_flood_the_lowest_count() -> None:
 )
 def test_when_to_look_again(lefts: list[float | None], due: float | None) -> None:
     assert next_review(Member(DB, left) for left in lefts) == due
+
+
+addresses = st.lists(st.sampled_from([A, B, C, V6, "2001:db8::11"]), unique=True)
+families = st.tuples(st.booleans(), st.booleans())
+
+
+def answer(ips: list[str], known: tuple[bool, bool]) -> Answer:
+    ipv4, ipv6 = ([ip for ip in ips if (":" in ip) is six] for six in (False, True))
+    return Answer(tuple(ipv4) if known[0] else None, tuple(ipv6) if known[1] else None)
+
+
+@given(
+    st.dictionaries(st.sampled_from([DB, LB]), st.builds(answer, addresses, families), min_size=1),
+    st.dictionaries(st.sampled_from([A, B, C, V6]), st.sampled_from([DB, LB, "left.io"]).map(Member)),
+    addresses,
+)
+def test_promises_of_every_answer(answers: dict[str, Answer], before: dict[str, Member], serving: list[str]) -> None:
+    result = found(answers, before, *serving)
+    said = {ip for one in answers.values() for ip in (*(one.ipv4 or ()), *(one.ipv6 or ()))}
+    assert said <= {ip for ip, member in result.items() if member.left is None}
+    assert {member.hostname for member in result.values()} <= answers.keys()
+    assert result.keys() <= said | before.keys()
+    if any(ip in serving and member.hostname in answers for ip, member in before.items()):
+        assert any(ip in serving for ip in result), "what was ready left, and nothing that is ready came"
