@@ -1,5 +1,6 @@
 """An address of the operator's choice that is asked twice a second, and tells by any answer that our network lives."""
 
+import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -7,6 +8,8 @@ from app.api.core import Probe
 from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
+
+log = logging.getLogger(__name__)
 
 PERIOD: Final = 0.5
 """Seconds. Between any two probes of an address, a second apart at least, it is thus asked and heard once."""
@@ -43,5 +46,14 @@ class Canary:
     def _done(self, outcome: Outcome, seconds: float, heard: Callable[[Outcome, float], None]) -> None:
         self._running = False
         if outcome.result is not Result.UNKNOWN:
-            self.answers, self.said = not outcome.silent, outcome.message
+            self._note(outcome)
         heard(outcome, seconds)
+
+    def _note(self, outcome: Outcome) -> None:
+        before, self.answers, self.said = self.answers, not outcome.silent, outcome.message
+        if before is self.answers:
+            return
+        if self.answers:
+            log.info("the canary %s answers: %s", self.ip, self.said)
+        else:
+            log.warning("the canary %s (ESO_CANARY) does not answer: %s", self.ip, self.said)

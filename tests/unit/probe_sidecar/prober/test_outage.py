@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -388,7 +389,8 @@ def test_a_canary_that_answers_leaves_nothing_to_hold(threshold: int, period: in
     assert world.told == []
 
 
-def test_the_canary_is_asked_twice_a_second() -> None:
+def test_the_canary_is_asked_twice_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "probe_sidecar.prober.canary")
     world = World(canary="10.9.9.9:53")
     world.run(10)
     asked = [at for at, ip in world.network.probes if ip == "10.9.9.9"]
@@ -398,6 +400,12 @@ def test_the_canary_is_asked_twice_a_second() -> None:
     world.cut(100)
     world.run(10)
     assert world.manager.canary.answers is False
+    world.run(100)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the canary 10.9.9.9 answers: connected",
+        "the canary 10.9.9.9 (ESO_CANARY) does not answer: timed out after 1 s (connecting)",
+        "the canary 10.9.9.9 answers: connected",
+    ]
 
 
 def test_what_is_taken_over_amid_an_outage_is_held_for_its_own_time() -> None:
