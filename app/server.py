@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: Tokens | None = None) -> FastAPI:
-    """The ASGI application. It keeps no state but its `metrics`: any number of replicas answer alike.
+    """The ASGI application. Any number of replicas answer alike: what it keeps, beside `metrics`, changes no answer.
 
     With `tokens`, only requests that carry one are looked at.
     """

@@ -195,7 +195,7 @@ def test_what_is_remembered_is_not_changed_by_answering() -> None:
 
 
 def test_memory_has_a_bound_and_what_was_not_used_goes_first() -> None:
-    memory = Memory(OPTIONS, most_bytes=1_010)
+    memory = Memory(OPTIONS, most_bytes=3 * 9_000)
 
     def ask(name: str, size: int = 300, status: bytes = b"{}") -> Known:
         empty = b'{"port":80,"ignored":""}'
@@ -209,7 +209,7 @@ def test_memory_has_a_bound_and_what_was_not_used_goes_first() -> None:
     assert ask("a") is first["a"]
     assert ask("c") is first["c"]
     assert ask("b") is not first["b"], "d made room by b, which was not used longest"
-    assert ask("huge", 2_000) is not ask("huge", 2_000), "what is too large for all of it is not kept"
+    assert ask("huge", 7_000) is not ask("huge", 7_000), "what is too large for all of it is not kept"
     for size in range(301, 310):
         ask("a", size)
     kept = ask("d"), ask("a", 309)
@@ -218,7 +218,7 @@ def test_memory_has_a_bound_and_what_was_not_used_goes_first() -> None:
 
 
 def test_a_new_status_leaves_what_follows_from_the_spec() -> None:
-    memory, named = Memory(OPTIONS, most_bytes=1_000), SimpleNamespace(name="a", namespace="shop", annotations={})
+    memory, named = Memory(OPTIONS, most_bytes=9_000), SimpleNamespace(name="a", namespace="shop", annotations={})
     first = memory.of(named, b'{"port":80}', b"{}")
     second = memory.of(named, b'{"port":80}', b'{"observedGeneration":2}')
     assert (second.wish is first.wish, second.observed_generation) == (True, 2)
