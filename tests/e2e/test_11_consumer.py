@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from playground.machine import Machine, watched
 from playground.timeline import Follower, Timeline
 from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.client import Client, Request
 from tests.e2e.controlplane.build import Binaries
 from tests.e2e.coredns import Answer, CoreDns
-from tests.e2e.machine import Machine, watched
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import MIRROR, OURS, Consumer, consuming
 from tests.e2e.world import World

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from playground.machine import watched
 from tests.e2e.fleet import Fleet, quantiles
-from tests.e2e.machine import watched
 from tests.e2e.world import World
 
 pytestmark = pytest.mark.e2e  # on the playground too: a quarter of a minute

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from playground.cluster import EXTERNAL_SERVICES
+from playground.machine import watched
 from tests.e2e.fleet import Fleet, quantiles
-from tests.e2e.machine import watched
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World
 

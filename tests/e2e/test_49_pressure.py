@@ -13,9 +13,9 @@ import pytest
 from playground.client import ApiClient
 from playground.cluster import EXTERNAL_SERVICES, SIDECAR
 from playground.composite.informer import Informer
+from playground.machine import watched
 from playground.until import until
 from tests.e2e.fleet import Fleet, quantiles
-from tests.e2e.machine import watched
 from tests.e2e.world import LEASES, World
 
 pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)

@@ -24,6 +24,11 @@ class Machine:
         """
         return sum(seconds for at, seconds in self.late if begin < at <= end)
 
+    def withheld_since(self, seconds: float) -> float:
+        """Of the latest seconds."""
+        now = time.monotonic()
+        return self.withheld(now - seconds, now)
+
 
 @contextlib.asynccontextmanager
 async def watched() -> AsyncIterator[Machine]:
