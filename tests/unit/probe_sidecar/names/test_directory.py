@@ -7,7 +7,7 @@ from typing import Any
 from app.api.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.names.answer import Reply
 from probe_sidecar.names.cache import NameCache
-from probe_sidecar.names.directory import Directory
+from probe_sidecar.names.directory import TOLD_AT_ONCE, Directory
 from probe_sidecar.names.members import GRACE_SECONDS
 from probe_sidecar.names.report import Report
 from tests.virtual_time import virtually
@@ -178,3 +178,19 @@ async def test_there_is_an_end_to_addresses_in_all(rig: Rig) -> None:
     report = rig.directory.report("u1")
     assert report is not None
     assert report.reason == "TooManyAddresses"
+
+
+@with_rig
+async def test_a_name_that_many_use_does_not_keep_the_probes_waiting(rig: Rig) -> None:
+    rig.replies[DB] = ok(A), NOTHING
+    uids = [f"u{number}" for number in range(2 * TOLD_AT_ONCE + 1)]
+    for uid in uids:
+        rig.directory.follow(uid, spec(DB), {}, hurry=True)
+    rig.directory.forget("u7")
+    turns: list[int] = []
+    while len(rig.changes) < len(uids) - 1:
+        await asyncio.sleep(0)
+        if turns[-1:] != [len(rig.changes)]:
+            turns.append(len(rig.changes))
+    assert turns == [0, TOLD_AT_ONCE, 2 * TOLD_AT_ONCE]
+    assert [uid for uid in uids if rig.names(uid) != [(A, DB)]] == ["u7"]
