@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from app.api.core import ObjectMeta
 from app.api.structs import struct_of
 from app.api.v1alpha1 import API_VERSION, KIND, ExternalService, ExternalServiceStatus
+from app.children import endpoints
 from app.hook import InvalidRequest, Shown
 from app.sync import SLICES, Addresses, SyncOptions, Wish, addresses, answer, wish
 
@@ -72,21 +73,30 @@ class Quick:
 
     def _whole(self, known: "Known", shown: Shown, now: datetime, settled: bool) -> "Given":
         given = answer(known.wish, known.addresses, shown, self._options, now, settled=settled)
-        rest: dict[str, Any] = {"children": given.children}
-        if given.again is not None:
-            rest["resyncAfterSeconds"] = given.again
-        return Given(given.reports, orjson.dumps(rest)[1:])
+        kinds = [child["kind"] for child in given.children]
+        place = kinds.index(endpoints.KIND) if endpoints.KIND in kinds else None
+        again = b"" if given.again is None else b',"resyncAfterSeconds":%b' % orjson.dumps(given.again)
+        return Given(given.reports, tuple(map(orjson.dumps, given.children)), place, again)
 
 
 class Given(NamedTuple):
-    """An answer but for the status: our reports in that, and the rest in JSON, without the first brace."""
+    """An answer but for the status: our reports in that, the children in JSON, which are the Endpoints, the rest."""
 
     reports: list[dict[str, str]]
+    children: tuple[bytes, ...]
+    place: int | None
     rest: bytes
 
     def json(self, status: bytes) -> bytes:
         """All of it."""
-        return b'{"status":%b,%b' % (_status(status, self.reports), self.rest)
+        return b'{"status":%b,"children":[%b]%b}' % (_status(status, self.reports), b",".join(self.children), self.rest)
+
+    def renewed(self, wanted: Wish, whom: Addresses) -> "Given":
+        """The same view after a change of the status alone: only the Endpoints differ, or nothing."""
+        if self.place is None:
+            return self
+        made, at = orjson.dumps(endpoints.desired(wanted.parent, whom)), self.place
+        return self._replace(children=(*self.children[:at], made, *self.children[at + 1 :]))
 
 
 @dataclass(slots=True, eq=False)
@@ -122,6 +132,7 @@ class Memory:
         key = (metadata.namespace, metadata.name)
         known = self._known.get(key)
         if known is None or known.spec != spec or known.annotations != metadata.annotations:
+            known = None
             wanted = wish(_read(metadata, spec), self._options)
         elif known.status != status:
             wanted = known.wish
@@ -131,6 +142,8 @@ class Memory:
         told = _told.decode(status)
         whom = addresses(wanted, told, self._options)
         made = Known(spec, metadata.annotations, wanted, status, told.observedGeneration, whom)
+        if known is not None and known.given is not None:
+            made.seen, made.given = known.seen, known.given.renewed(wanted, whom)
         self._remember(key, made)
         return made
 

@@ -141,6 +141,7 @@ async def outage(api: RealApi, hosts: Hosts, directory: Path, options: argparse.
             figures.append(
                 {"--client-go-qps": qps, "burst": 2 * qps, "statuses written (s)": await told, "published (s)": seconds}
             )
+            print(figures[-1], file=sys.stderr, flush=True)
             await made.limit(**CALM)
             hosts.switch([parent["spec"]["ips"][0] for parent in parents], Mode.HEALTHY)
             await _published(made, options.crs, ready=True)

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "app.children": ("app.api", "app.children"),
     "app.hook": ("app.api",),
     "app.sync": ("app.api", "app.children", "app.hook"),
-    "app.recall": ("app.api", "app.hook", "app.sync"),
+    "app.recall": ("app.api", "app.children", "app.hook", "app.sync"),
     "app.settings": ("app.api", "app.tls"),
     "app.metrics": ("app.api.version",),
     "app.server": ("app.api", "app.bearer", "app.hook", "app.metrics", "app.recall", "app.sync", "app.settings"),

@@ -175,6 +175,28 @@ def test_each_view_of_the_children_gets_its_own_answer(form: Any) -> None:
         assert quick.answer(VIEWS[after], NOW) == slowly(VIEWS[after], options), f"{after}, after {before}"
 
 
+LATER: dict[str, dict[str, Any]] = {
+    "the same": {},
+    "one has failed": {"addresses": [{**STATUS["addresses"][0], "ready": False}, *STATUS["addresses"][1:]]},
+    "none is known": {"addresses": []},
+    "not managed yet": {"observedGeneration": 1},
+    "a report": {"children": [{"kind": "Ingress", "name": "api", "problem": "gone"}]},
+}
+
+
+@pytest.mark.parametrize("form", ["Endpoints", "EndpointSlice", "Both"])
+@pytest.mark.parametrize("view", [*VIEWS, "Endpoints not listed"])
+def test_after_each_change_of_the_status_each_view_gets_its_own_answer(form: Any, view: str) -> None:
+    options = SyncOptions(form=form)
+    quick = Quick(options)
+    asked = orjson.loads(VIEWS.get(view) or body({"Service.v1": {}, "Ingress.networking.k8s.io/v1": {}}))
+    for before, after in permutations(LATER, 2):
+        for one in (before, after):
+            asked["parent"]["status"] = STATUS | LATER[one]
+            request_body = orjson.dumps(asked)
+            assert quick.answer(request_body, NOW) == slowly(request_body, options), f"{before}, then {after}"
+
+
 def test_the_clock_counts_while_slices_are_retired() -> None:
     quick, retiring = Quick(OPTIONS), {**slices(), "Endpoints.v1": {"shop/api": {"metadata": {"name": "api"}}}}
     for later in (0, 5):
