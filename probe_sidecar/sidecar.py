@@ -152,6 +152,7 @@ class Sidecar:
             limit=settings.concurrent_writes,
             tokens=TokenBucket(settings.api_qps, settings.api_burst, loop.time),
             on_news=self._tell,
+            on_rival=self._give_way,
         )
         scope = settings.scope
         self.reflectors = Reflectors(
@@ -341,6 +342,10 @@ class Sidecar:
             names=self.directory.names(uid),
             resolution=None if told is None else Finding("Resolved", *told),
         )
+
+    def _give_way(self, raw: Object) -> None:
+        """A status that another owner has written, or a hand, after all that we know of."""
+        self.manager.give_way(raw["metadata"]["uid"], known_addresses(raw))
 
     def _serves(self, uid: str, ip: str) -> bool:
         """Whether an address is published as ready, fail open aside."""

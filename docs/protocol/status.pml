@@ -89,7 +89,10 @@ byte holder = 0;             /* of the Lease, by its own clock: it runs out ther
 bit clings[SIDECARS];        /* has lost it in its sleep and has not looked yet */
 byte told[SIDECARS];         /* what it wrote last */
 
-#ifdef NO_FENCE
+#ifdef OVERLAP
+bit both;                    /* two who see different replicas, or different objects, each believe it theirs */
+#define owner(i) (holder == i || both)
+#elif defined(NO_FENCE)
 #define owner(i) (holder == i || clings[i])
 #else
 #define owner(i) (holder == i)
@@ -129,12 +132,23 @@ bit prompt;                  /* its watch is faster than its syncs, from now on 
 
 byte r_, v_; bit o_;         /* of the event that is being delivered; 0 in between */
 
+inline see(i, r, v)
+{
+#ifndef NO_YIELD
+    if
+    :: r > seen_revision[i] && v != told[i] && v != result[i] -> evidence[i] = 0    /* somebody else's, and newer */
+    :: else
+    fi;
+#endif
+    seen_revision[i] = r; seen_verdict[i] = v
+}
+
 inline show_sidecar(i)
 {
     watch[i] ? r_, v_, o_;
     if
     :: behind[i] > 0 -> behind[i]--
-    :: else -> seen_revision[i] = r_; seen_verdict[i] = v_; seen_observed[i] = o_
+    :: else -> see(i, r_, v_); seen_observed[i] = o_
     fi;
     if
     :: asking[i] && answer_behind[i] > 0 -> answer_behind[i]--
@@ -211,7 +225,7 @@ inline take(i)
     if
     :: overtaken[i]
     :: else ->
-        seen_revision[i] = answer_revision[i]; seen_verdict[i] = answer_verdict[i];
+        see(i, answer_revision[i], answer_verdict[i]);
         seen_observed[i] = answer_observed[i]; behind[i] = answer_behind[i]
     fi;
     forget(i)
@@ -323,13 +337,17 @@ active proctype Address()
 
 active proctype World()
 {
-    byte stops, resyncs, hands;
+    byte stops, resyncs, hands, overlaps;
     do
 #if SIDECARS > 1
     :: atomic { stops < STOPS && holder == 0 && !stopped[0] && !stopped[1] -> stops++; stopped[0] = 1 }
     :: atomic { stops < STOPS && holder == 1 && !stopped[1] && !stopped[0] -> stops++; stopped[1] = 1 }
     :: atomic { stopped[0] -> stopped[0] = 0 }
     :: atomic { stopped[1] -> stopped[1] = 0 }
+#endif
+#ifdef OVERLAP
+    :: atomic { overlaps < 1 -> overlaps++; both = 1; evidence[1 - holder] = 0; result[1 - holder] = seen_verdict[1 - holder] }
+    :: atomic { both -> both = 0 }
 #endif
 #if HANDS
     :: atomic { hands < HANDS && verdict != BY_HAND -> hands++; store(revision + 1, BY_HAND, observed) }

@@ -28,7 +28,7 @@ from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.schedule import Schedule, delayed, following, spread
 from probe_sidecar.prober.tally import LATENESS_BOUNDS, Durations, Tally
 from probe_sidecar.prober.target import Target
-from probe_sidecar.prober.threshold import fold
+from probe_sidecar.prober.threshold import Run, fold
 from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
@@ -199,6 +199,15 @@ class ProberManager:
             found = known.get(target.ip) if target.inherited else None
             if found is not None:
                 target.state = _adopt(found)
+                self._results.follow(uid, target.state)
+
+    def give_way(self, uid: str, known: Mapping[str, AddressStatus]) -> None:
+        """Somebody else has judged after us: that stands until our own probes, from now on, meet a threshold (R6)."""
+        held = self._parents.get(uid)
+        for target in held.targets.values() if held else ():
+            found = known.get(target.ip)
+            if found is not None and found.ready is not target.state.ready:
+                target.inherited, target.run, target.state = True, Run(), _adopt(found)
                 self._results.follow(uid, target.state)
 
     def release(self, uid: str) -> None:

@@ -15,6 +15,7 @@ from random import random as uniform
 
 from app.api.logs import about
 from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Resource, TokenBucket
+from probe_sidecar.status.known import seen_revision
 from probe_sidecar.status.patch import patch, same
 from probe_sidecar.status.stored import essence, older, place, version, whole
 
@@ -63,6 +64,7 @@ class _Parent:
     troubled_at: float = 0.0
     told: Object | None = None  # the essence of what we wrote last ...
     stored: Object | None = None  # ... and of what the API server made of it, where that differs
+    telling: Object | None = None  # the essence of the write that was begun last, whatever became of it
     timer: asyncio.Task[None] | None = None
     timer_due: float = inf
 
@@ -73,8 +75,9 @@ class StatusPublisher:
     `wanted(raw)` gives the whole desired status of an object as read, or None: not ours, or not to be judged now. It is
     called as late as possible, so that whatever came meanwhile goes out in one write. `limit` bounds the requests in
     flight over all objects, one at most for each; `tokens` how many begin in a second (None: any number).
-    `on_news(before, after)` hears of each write that told something new, not of what was only written again. `clock` is
-    monotonic, in seconds.
+    `on_news(before, after)` hears of each write that told something new, not of what was only written again, and
+    `on_rival(raw)` of a status with a higher revision that is not ours, before `wanted` is asked again (ADR 0068).
+    `clock` is monotonic, in seconds.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class StatusPublisher:
         limit: int = 32,
         tokens: TokenBucket | None = None,
         on_news: Callable[[Object, Object], None] = lambda *_: None,
+        on_rival: Callable[[Object], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = uniform,
@@ -96,6 +100,7 @@ class StatusPublisher:
         self._limit = limit
         self._tokens = tokens
         self._on_news = on_news
+        self._on_rival = on_rival
         self._clock = clock
         self._sleep = sleep
         self._random = random
@@ -128,7 +133,8 @@ class StatusPublisher:
             return
         else:
             changed = version(raw) != version(parent.seen)
-            parent.seen, parent.ahead, parent.doubt_at = raw, False, None
+            self._see(parent, raw)
+            parent.ahead, parent.doubt_at = False, None
             if not changed:
                 return
         self._mark(parent)
@@ -213,7 +219,7 @@ class StatusPublisher:
         if overwritten and not self._may_reassert(parent, now):
             return
         self.counters.reasserts += overwritten
-        parent.reassert_at = None
+        parent.reassert_at, parent.telling = None, telling
         self._start(parent, partial(self._write, parent, telling, operations))
 
     def _may_reassert(self, parent: _Parent, now: float) -> bool:
@@ -347,7 +353,7 @@ class StatusPublisher:
         fresh = await self._fresh(before)
         parent.ahead, parent.doubt_at = False, None
         if parent.seen is before:
-            parent.seen = fresh
+            self._see(parent, fresh)
         parent.dirty = True
 
     async def _fresh(self, before: Object) -> Object:
@@ -361,7 +367,18 @@ class StatusPublisher:
     def _take(self, parent: _Parent, before: Object, fresh: Object) -> None:
         """An answer is newer than what the watch showed, unless the watch was faster than the answer."""
         if parent.seen is before or older(parent.seen, fresh):
-            parent.seen, parent.ahead, parent.doubt_at = fresh, True, None
+            self._see(parent, fresh)
+            parent.ahead, parent.doubt_at = True, None
+
+    def _see(self, parent: _Parent, fresh: Object) -> None:
+        """Somebody else's newer status is told of before it is decided what to write over it."""
+        newer = (seen_revision(fresh) or 0) > (seen_revision(parent.seen) or 0)
+        parent.seen = fresh
+        if newer:
+            ours = [one for one in (parent.told, parent.stored, parent.telling) if one is not None]
+            said = essence(fresh.get("status"))
+            if not any(same(said, one) for one in ours):
+                self._on_rival(fresh)
 
     def _failed(self, parent: _Parent, error: ApiError) -> None:
         """404 is calm: the watch will tell. All else waits, longer each time, and as long as the server asks."""

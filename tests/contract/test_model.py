@@ -75,6 +75,7 @@ def verdict(verifier: Path, promise: str) -> str:
         pytest.param(("HANDS=1", "TRANSITIONS=1"), id="with an edit by hand"),
         pytest.param(TWO, id="takeover by a second sidecar"),
         pytest.param(("SIDECARS=2", "TRANSITIONS=1", "LAG=1"), id="takeover under Metacontroller"),
+        pytest.param((*TWO, "OVERLAP", "STOPS=0"), id="two owners at once"),
     ],
 )
 def test_every_verdict_is_published_and_none_goes_back(
@@ -100,8 +101,15 @@ def test_every_verdict_is_published_and_none_goes_back(
             ("NO_REASSERT", "HANDS=1", "TRANSITIONS=1"), PUBLISHED, FOR_EVER, id="no re-assert: a hand's edit stays"
         ),
         pytest.param(("NO_BACKOFF",), SILENT, HOLDS, id="no back-off: the guard suffices"),
-        pytest.param((*TWO, "NO_FENCE"), PUBLISHED, GOES_BACK, id="no look at the own Lease: a sleeper writes"),
+        pytest.param((*TWO, "NO_FENCE"), PUBLISHED, HOLDS, id="no look at the own Lease: giving way suffices"),
+        pytest.param(
+            (*TWO, "NO_FENCE", "NO_YIELD"), PUBLISHED, GOES_BACK, id="no look at the own Lease, no giving way"
+        ),
+        pytest.param((*TWO, "NO_YIELD"), PUBLISHED, HOLDS, id="no giving way: one owner at a time suffices"),
         pytest.param((*TWO, "NO_ADOPTION"), PUBLISHED, GOES_BACK, id="a takeover that insists on what it first saw"),
+        pytest.param(
+            (*TWO, "OVERLAP", "STOPS=0", "NO_YIELD"), PUBLISHED, GOES_BACK, id="two owners, each insisting on its own"
+        ),
         pytest.param((*TWO, "NO_LOCK"), PUBLISHED, HOLDS, id="no lock: the guard suffices"),
         pytest.param((*TWO, "NO_GUARD"), PUBLISHED, HOLDS, id="no guard: the lock suffices between sidecars"),
         pytest.param((*TWO, "NO_GUARD", "NO_LOCK"), PUBLISHED, GOES_BACK, id="no guard and no lock"),

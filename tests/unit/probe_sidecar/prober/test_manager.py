@@ -462,6 +462,25 @@ def test_an_address_that_came_under_our_eyes_was_not_inherited(rig: Rig) -> None
     assert rig.told() == {A: (False, "Pending", "not probed yet")}
 
 
+def test_it_gives_way_to_another_owner_until_its_own_probes_have_met_the_threshold_again(rig: Rig) -> None:
+    """Two owners at once: the other one has found out first (ADR 0068)."""
+    rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded"), probe={"successThreshold": 2})
+    rig.advance(0)
+    for _ in range(2):
+        rig.engine.finish(A, OK)
+        rig.engine.finish(B, OK)
+        rig.advance(10)
+    assert rig.told()[B][:2] == (True, "ProbeSucceeded")
+    rig.manager.give_way("uid-1", known(A, False, "ProbeFailed") | known(B, True, "ProbeSucceeded"))
+    assert rig.told()[A] == (False, "ProbeFailed", "m")
+    assert rig.told()[B] == (True, "ProbeSucceeded", "connected"), "what says the same is left alone"
+    rig.engine.finish(A, OK)
+    assert rig.told()[A][:2] == (False, "ProbeFailed"), "one success is not enough, however many there were before"
+    rig.advance(10)
+    rig.engine.finish(A, OK)
+    assert rig.told()[A][:2] == (True, "ProbeSucceeded")
+
+
 def test_one_that_is_released_follows_nothing(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     rig.manager.release("uid-1")

@@ -43,6 +43,7 @@ class World:
         self.in_flight = self.most_in_flight = 0
         self.watching = True
         self.uids: set[str] = set()
+        self.rivals: list[Any] = []
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.handle), base_url="http://api")
         self.publisher = StatusPublisher(
             KubeClient(http),
@@ -50,6 +51,7 @@ class World:
             self.want,
             limit=limit,
             tokens=TokenBucket(*rate, self.loop.time) if rate else None,
+            on_rival=lambda raw: self.rivals.append(raw["status"].get("ready")),
             clock=self.loop.time,
             random=random,
         )
@@ -675,3 +677,62 @@ def happen(world: World, what: str, name: str, number: int, generations: dict[st
         world.answers += [refused_connection]
     elif what in ("deaf", "hear"):
         world.watching = what == "hear"
+
+
+@scenario()
+async def _rivals(world: World) -> None:
+    world.wanted["web"] = "2/2"
+    world.put("web", {"ready": "2/2", "revision": 4})
+    await world.settle(1)
+    assert world.rivals == [], "what is seen first is nobody's rival"
+    world.put("web", {"ready": "1/2", "revision": 5})
+    await world.settle(1)
+    assert world.rivals == ["1/2"]
+    world.put("web", {"ready": "0/2", "revision": world.status()["revision"]})
+    await world.settle()
+    assert world.rivals == ["1/2"], "what overwrites without a higher revision is stale, and no rival"
+    assert world.status()["ready"] == "2/2"
+
+
+def test_a_newer_status_of_somebody_else_is_told_before_it_is_decided() -> None:
+    _rivals()
+
+
+@scenario()
+async def _met_in_a_conflict(world: World) -> None:
+    world.wanted["web"] = "2/2"
+    world.put("web", {"ready": "2/2", "revision": 4})
+    await world.settle(1)
+    world.watching = False
+    world.put("web", {"ready": "1/2", "revision": 5})
+    world.turn("web", "0/2")
+    await world.settle(1)
+    assert world.rivals == ["1/2"]
+
+
+def test_one_that_is_met_in_a_conflict_is_told_too() -> None:
+    _met_in_a_conflict()
+
+
+@scenario()
+async def _own(world: World) -> None:
+    def stored_but_not_heard(request: httpx.Request) -> httpx.Response | None:
+        world.serve(request, "web")
+        raise httpx.ReadError("cut")
+
+    world.wanted["web"] = "2/2"
+    world.put("web", {"ready": "1/2", "revision": 4})
+    await world.settle(1)
+    world.turn("web", "1/2")
+    await world.settle(1)
+    world.answers.append(stored_but_not_heard)
+    world.turn("web", "0/2")
+    await world.settle(1)
+    world.turn("web", "2/2")
+    await world.settle()
+    assert world.status()["ready"] == "2/2"
+    assert world.rivals == []
+
+
+def test_what_it_has_written_itself_is_no_rival_even_if_the_answer_was_lost() -> None:
+    _own()

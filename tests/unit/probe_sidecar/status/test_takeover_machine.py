@@ -116,7 +116,13 @@ class Replica:
         )
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.ask), base_url="http://api")
         self.publisher = StatusPublisher(
-            KubeClient(http), RESOURCE, self.wanted, clock=world.loop.time, sleep=self.sleep, random=lambda: 0.5
+            KubeClient(http),
+            RESOURCE,
+            self.wanted,
+            on_rival=lambda raw: self.manager.give_way("u", known_addresses(raw)),
+            clock=world.loop.time,
+            sleep=self.sleep,
+            random=lambda: 0.5,
         )
         self.results.listen(self.publisher.wake)
         self.running = world.loop.create_task(self.publisher.run())
@@ -126,7 +132,7 @@ class Replica:
         return not self.awake.is_set()
 
     def owns(self) -> bool:
-        return self.world.holder == self.name
+        return self.world.holder == self.name or self.world.both
 
     async def ask(self, request: httpx.Request) -> httpx.Response:
         """What was sent arrives, whatever becomes of the sender; a stopped one hears the answer when it goes on."""
@@ -183,6 +189,7 @@ class Takeover(RuleBasedStateMachine):
         self.truth = Truth()
         self.metacontroller = Metacontroller(self.api) if guard else None
         self.holder: str | None = "a"
+        self.both = False
         self.replicas = {name: Replica(name, self) for name in "ab"}
         for replica in self.replicas.values():
             replica.show()
@@ -251,6 +258,23 @@ class Takeover(RuleBasedStateMachine):
         self.replicas[former].drop()
         self.replicas[self.holder].work()
 
+    @precondition(lambda self: self.holder is not None and not self.both and len(self.awake()) == 2)
+    @rule()
+    def overlap(self) -> None:
+        """They see different replicas, or different objects: each believes that it is its own."""
+        self.both = True
+        for replica in self.replicas.values():
+            replica.work()
+
+    @precondition(lambda self: self.both)
+    @rule()
+    def agree(self) -> None:
+        """And agree again."""
+        self.both = False
+        for replica in self.replicas.values():
+            if not replica.owns():
+                replica.drop()
+
     @precondition(lambda self: self.metacontroller is not None and self.metacontroller.watch)
     @rule()
     def hear(self) -> None:
@@ -272,6 +296,7 @@ class Takeover(RuleBasedStateMachine):
             return
         try:
             self.go_on()
+            self.agree()
             self.come_to_rest()
             self.judge()
         finally:
