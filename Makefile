@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TOOLS := .cache/tools
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: playground test lint types unit model image e2e tools workflows bench bench-short lock crd manifests clean help
+.PHONY: playground test lint types unit model image e2e tools workflows sbom bench bench-short lock crd manifests clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -56,6 +56,10 @@ lock: $(STAMP) ## refresh the hashed locks from pyproject.toml
 	$(COMPILE) --upgrade pyproject.toml -o requirements.lock
 	$(COMPILE) --upgrade pyproject.toml --group dev --extra playground -o requirements-dev.lock
 	$(COMPILE) --upgrade --group ci -o requirements-ci.lock
+
+sbom: $(TOOLS)/.installed ## what is in the image beside its base, as CycloneDX, from the lock: build/sbom.json
+	@mkdir -p build
+	$(TOOLS)/bin/python -W ignore $(TOOLS)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --of JSON -o build/sbom.json
 
 workflows: $(TOOLS)/.installed $(TOOLS)/bin/actionlint ## lint the workflows of the public CI and the shell scripts (needs Go)
 	$(TOOLS)/bin/actionlint -color=false
