@@ -2,7 +2,7 @@
 
     python -m bench                          the rows there are
     python -m bench http paced --repeat 5    medians of five runs, ours and the peers' in turn
-    python -m bench short                    a glance at everything, in less than two minutes; judges nothing
+    python -m bench short                    a glance at everything, in some two minutes; judges nothing
     python -m bench all --json > bench.json
 
 Peers are built into .cache/bench when first asked for: C with cc, Go modules with go. Everything runs on loopback.
@@ -10,6 +10,7 @@ Peers are built into .cache/bench when first asked for: C with cc, Go modules wi
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -109,7 +110,8 @@ def main() -> int:
     if not options.rows:
         print("\n".join(f"{name:16} {text}" for name, text in ROWS.items()))
         return 0
-    if options.rows == ["short"]:
+    short = options.rows == ["short"]
+    if short:
         options.rows, options.duration = ["http", "tcp", "https", "grpc", "sidecar-short", "hook"], 2.0
         options.without = [name for name in ("blackbox", "kubelet") if not build.built(name)]
     elif options.rows == ["all"]:
@@ -119,7 +121,19 @@ def main() -> int:
         parser.error(f"no such row: {', '.join(unknown)}; there are {', '.join(ROWS)}")
     runs = list(chosen(options))
     print(json.dumps(report.document(runs), indent=1) if options.json else report.table(runs))
+    if short:
+        count_instructions()
     return 0
+
+
+def count_instructions() -> None:
+    """Of an HTTP probe, where there is valgrind, beside those of an earlier version."""
+    if shutil.which("valgrind") is None:
+        print("instructions left out: there is no valgrind on this machine", file=sys.stderr)
+        return
+    command = [sys.executable, "-m", "bench.instructions", "--kinds", "http"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    print(f"instructions a probe: {done.stderr.strip()[-400:]}")
 
 
 if __name__ == "__main__":

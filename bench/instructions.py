@@ -2,6 +2,7 @@
 
 They repeat to a few tenths of a percent where times do not, so a change of the hot path shows at once. The count is the
 difference of two runs, which takes out the start of the process and of each target. The kernel's share is not in it.
+Those of an earlier version stand in instructions.json, which `--keep` writes anew.
 """
 
 import argparse
@@ -9,12 +10,14 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 from bench import build, targets
 from bench.__main__ import probe_of
 
 TARGETS, FEW, MANY = 50, 2, 22
 KINDS = ("http", "tcp")
+KEPT = Path(__file__).with_name("instructions.json")
 
 
 def program(peer: str, kind: str, port: int) -> list[str]:
@@ -36,20 +39,33 @@ def counted(command: list[str], laps: int) -> int:
     return int(found[1])
 
 
+def count(kind: str, peer: str) -> int:
+    """Instructions a probe."""
+    with targets.serving(kind) as port:
+        command = program(peer, kind, port)
+        return round((counted(command, MANY) - counted(command, FEW)) / (MANY - FEW) / TARGETS)
+
+
+def told(found: dict[str, int]) -> str:
+    """Each count, and how many times what was kept it is."""
+    kept = json.loads(KEPT.read_text())["instructionsPerProbe"]
+    beside = {name: f" ({number / kept[name]:.3f} x kept)" if name in kept else "" for name, number in found.items()}
+    return ", ".join(f"{name} {number:,}{beside[name]}" for name, number in found.items())
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", nargs="+", default=["ours"], choices=("ours", "floor"))
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--keep", action="store_true", help="write them to instructions.json")
     options = parser.parse_args()
-    found = {}
-    for kind in KINDS:
-        with targets.serving(kind) as port:
-            for peer in options.peers:
-                command = program(peer, kind, port)
-                found[f"{kind} {peer}"] = round(
-                    (counted(command, MANY) - counted(command, FEW)) / (MANY - FEW) / TARGETS
-                )
-    print(json.dumps({"instructionsPerProbe": found, "python": sys.version.split()[0]}, indent=1))
+    found = {f"{kind} {peer}": count(kind, peer) for kind in options.kinds for peer in options.peers}
+    text = json.dumps({"instructionsPerProbe": found, "python": sys.version.split()[0]}, indent=1)
+    print(text)
+    print(told(found), file=sys.stderr)
+    if options.keep:
+        KEPT.write_text(text + "\n")
 
 
 if __name__ == "__main__":

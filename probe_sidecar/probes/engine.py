@@ -119,6 +119,7 @@ class ProbeEngine:
         self._loop = loop
         self._limit = default_limit() if limit is None else limit
         self._poller = poller(loop, self._dispatch)
+        self._edges = self._poller.edges
         self._flights: dict[int, ProbeHandle] = {}  # by descriptor
         self._waiting: OrderedDict[ProbeHandle, None] = OrderedDict()
         self._deadlines: dict[float, dict[ProbeHandle, float]] = {}  # by time-out: each in order, for free
@@ -159,8 +160,8 @@ class ProbeEngine:
     def start(self, probe: PreparedProbe, done: Done) -> ProbeHandle:
         """Begin a probe. `done(outcome, seconds)` is called once, later, on the loop's thread, unless cancelled."""
         handle = ProbeHandle(probe, done)
-        handle.started = monotonic()
         if probe.hop is None:
+            handle.started = monotonic()
             self._loop.call_soon(self._deliver, handle, probe.refusal or _fault("nothing to probe"))
         elif self._waiting or len(self._flights) >= self._limit:
             self._delay(handle)
@@ -192,7 +193,7 @@ class ProbeEngine:
     def _delay(self, handle: ProbeHandle) -> None:
         self._waiting[handle] = None
         self.delayed += 1
-        now = monotonic()
+        handle.started = now = monotonic()
         if now - self._complained_at >= COMPLAINT_SECONDS:
             self._complained_at = now
             _log.warning(
@@ -342,7 +343,8 @@ class ProbeEngine:
             # The peer may have answered before it closed; reading tells.
             handle.broken, sent = error.errno or 0, len(data)
         handle.pending = data[sent:]
-        self._poller.want(sock.fileno(), write=bool(handle.pending))
+        if not self._edges:
+            self._poller.want(sock.fileno(), write=bool(handle.pending))
 
     def _finish(self, handle: ProbeHandle, outcome: Outcome) -> None:
         self._release(handle)

@@ -22,7 +22,12 @@ Dispatch = Callable[[Iterable[tuple[int, int]]], None]
 
 
 class Poller(Protocol):
-    """Watches descriptors of connecting sockets from `add` until `remove`."""
+    """Watches descriptors of connecting sockets from `add` until `remove`.
+
+    `edges`: both directions are told from the start, and `want` need not be called.
+    """
+
+    edges: bool
 
     def add(self, descriptor: int) -> None:
         """A socket that has begun to connect."""
@@ -44,6 +49,8 @@ if sys.platform == "linux":
 
     class EpollPoller:
         """One edge-triggered registration a connection; closing a socket ends it. The loop sees a single descriptor."""
+
+        edges = True
 
         def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
             self._loop = loop
@@ -80,6 +87,8 @@ if sys.platform == "linux":
 
 class LoopPoller:
     """The event loop's own readers and writers, level-triggered: for systems without epoll (macOS)."""
+
+    edges = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
         self._loop = loop
