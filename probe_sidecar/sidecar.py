@@ -280,7 +280,8 @@ class Sidecar:
             self.directory.forget(uid)
             self.publisher.observe(uid, raw)
             return
-        self.directory.follow(uid, reading.parent.spec, seen_names(raw), hurry=not spread_starts)
+        shown = seen_names(raw) if reading.parent.spec.hostnames else {}
+        self.directory.follow(uid, reading.parent.spec, shown, hurry=not spread_starts)
         names = self.directory.names(uid)
         if self.manager.manages(uid):
             self.manager.follow(uid, known_addresses(raw))
