@@ -47,7 +47,7 @@ class Settings(CommonSettings):
         description="where CAs may be read from: ConfigMap, Secret, or both with a comma between",
     )
     ca_refresh_seconds: int = Field(default=60, ge=1, le=86_400, description="a number of seconds from 1 to 86400")
-    concurrent_writes: int = Field(default=32, ge=1, le=1_000, description="a number from 1 to 1000")
+    concurrent_writes: int = Field(default=8, ge=1, le=1_000, description="a number from 1 to 1000")
     dns_servers: Annotated[tuple[DNSServer, ...], NoDecode] = Field(
         default=(), description="addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between; none: resolv.conf"
     )

@@ -21,7 +21,8 @@ ASK_SECONDS = 2.0
 LEVELS = {"ESO_LOG_LEVEL": "info"}
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Trusts nobody."""
-COMPLAINT = re.compile(r'"level": "(warning|error|critical)"|^(WARNING|ERROR|CRITICAL) |^Traceback ')
+COMPLAINT = re.compile(r'^(\S+ \S+ )?(WARNING|ERROR|CRITICAL) |"level": "(warning|error|critical)"|^Traceback ')
+"""In the product's text (with the time before it), in the playground's, and in JSON."""
 
 SHARD = "eso.example.com/shard"
 """The label that tells installations of one cluster apart."""
