@@ -21,11 +21,13 @@ from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.figures import Figures
 from tests.e2e.hosts import Hosts
 from tests.e2e.real_api import RealApi
-from tests.e2e.world import Setup, World, real_metacontroller
+from tests.e2e.world import STRATEGIES, Setup, World, real_metacontroller
 
 HERE = Path(__file__).resolve().parent
 FIGURES_FILE = HERE.parents[1] / ".cache" / "e2e" / "figures.json"
 SETUP = "world(resync, door, qps, burst, window, writing): what the test asks of its world, see tests.e2e.world.Setup"
+
+ANY = "any_metacontroller: about the sidecars alone; with the real Metacontroller by its default strategy only"
 
 _figures = pytest.StashKey[Figures]()
 
@@ -141,15 +143,22 @@ def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", SETUP)
+    config.addinivalue_line("markers", ANY)
     config.addinivalue_line("markers", "metacontroller: it takes part without a world; run with the real one too")
     config.stash[_figures] = Figures()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With the real Metacontroller, of the tests that need a control plane only those that it takes part in."""
-    if real_metacontroller() is None:
+    """With the real Metacontroller, of the tests that need a control plane only those that it takes part in.
+
+    Those of the sidecars' faults meet it once, by its default strategy.
+    """
+    real = real_metacontroller()
+    if real is None:
         return
     left_out = [item for item in items if item.get_closest_marker("e2e") and not _meets_metacontroller(item)]
+    if real.strategy != STRATEGIES[0]:
+        left_out += [item for item in items if item.get_closest_marker("any_metacontroller") and item not in left_out]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
 

@@ -13,7 +13,10 @@ from tests.e2e.fleet import Fleet
 from tests.e2e.island import Island
 from tests.e2e.world import World
 
-pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
+pytestmark = [
+    pytest.mark.any_metacontroller,
+    pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True),
+]
 
 LEASE = 5
 COUNT = 16

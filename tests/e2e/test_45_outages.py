@@ -9,7 +9,10 @@ import pytest
 from tests.e2e.fleet import Fleet
 from tests.e2e.world import World
 
-pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
+pytestmark = [
+    pytest.mark.any_metacontroller,
+    pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True),
+]
 
 LEASE = 3
 COUNT = 16

@@ -15,7 +15,10 @@ from tests.e2e.fleet import Fleet
 from tests.e2e.process import Sidecar
 from tests.e2e.world import World
 
-pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
+pytestmark = [
+    pytest.mark.any_metacontroller,
+    pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True),
+]
 
 HOGS = 16
 HOG_SECONDS = 40

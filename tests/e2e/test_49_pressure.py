@@ -17,7 +17,10 @@ from playground.until import until
 from tests.e2e.fleet import Fleet, quantiles
 from tests.e2e.world import LEASES, World
 
-pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
+pytestmark = [
+    pytest.mark.any_metacontroller,
+    pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True),
+]
 
 Object = dict[str, Any]
 
