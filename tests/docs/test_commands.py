@@ -1,0 +1,248 @@
+"""Every command in README and docs is run: here, or by the test that is named beside it. An unknown one fails."""
+
+import asyncio
+import http.server
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from playground.apiserver import FakeApiServer
+from tests.docs.commands import PAGES, ROOT, blocks, commands
+
+SAMPLE = ROOT / "metacontroller" / "samples" / "complex-example.yaml"
+SAMPLE_NAME, SAMPLE_NAMESPACE = "complex-example", "external-service"
+PROMISE = re.compile(r"tests/e2e/test_\w+\.py")
+CHILDREN = ("Service", "Endpoints", "Ingress")
+SECONDS = 60.0
+
+# command: (the file that runs it or its like, what has to stand there)
+ELSEWHERE = {
+    "make test": (".ci/run", "step test make test"),
+    "make sbom": (".ci/run", "step sbom make sbom"),
+    "make bench-short": (".ci/run", "step bench make bench-short"),
+    'make bench ARGS="http tcp --repeat 5"': (".ci/run", "make bench-short"),  # the same program with other rows
+    ".venv/bin/python -m bench.instructions --peers ours floor": ("bench/instructions.py", "--peers"),
+    ".venv/bin/python -m tests.e2e.controlplane bash": (".ci/run", "-m tests.e2e.controlplane"),
+    ".venv/bin/python -m tests.e2e.controlplane .venv/bin/pytest -m e2e -k real tests/e2e/test_10_events.py": (
+        ".ci/run",
+        "-m tests.e2e.controlplane",
+    ),
+    "helm install external-service-operator helm/external-service-operator"
+    " --namespace external-service-operator --create-namespace": ("tests/kind/healthy-endpoint", "helm install"),
+    'docker build -t "$IMAGE" .': (".github/workflows/tests.yml", "docker build -t"),
+}
+# What kubectl is told to do with kinds that the stand-in does not have; all else of it is typed to the stand-in.
+NOT_OF_THE_STAND_IN = {
+    "kubectl apply -k metacontroller": ("tests/kind/healthy-endpoint", "kubectl apply -k metacontroller"),
+    "kubectl delete -k metacontroller": ("tests/kind/healthy-endpoint", "kubectl delete -k metacontroller"),
+    "kubectl apply --server-side --force-conflicts -f metacontroller/crd.yaml": (
+        "tests/kind/healthy-endpoint",
+        "kubectl apply --server-side --force-conflicts -f metacontroller/crd.yaml",
+    ),
+    "kubectl -n operators scale deployment external-service-operator --replicas=0": (
+        "tests/kind/healthy-endpoint",
+        "kubectl -n operators scale deployment external-service-operator --replicas=0",
+    ),
+}
+ON_THE_STAND_IN = ("README.md", "install.md", "operations.md", "migration.md")
+OF_A_POD = "no kubelet runs in any of our tests, so no Pod's page can be asked through the API server: tests/kind does"
+
+TYPED = [pytest.param(page, one, id=f"{page.stem}: {one[:60]}") for page in PAGES for one in commands(page)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The checkout as a reader has it, to write files into."""
+    for name in ("Makefile", "metacontroller", "app", "probe_sidecar", "playground", "pyproject.toml", ".venv"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name in ("requirements-dev.lock", "requirements-uv.lock"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+@pytest.fixture
+def backend() -> Iterator[int]:
+    class Healthy(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Silence."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+async def kubeconfig(tmp_path: Path) -> AsyncIterator[Path]:
+    """Of a cluster with one ExternalService in it, for what a reader asks of his."""
+    async with FakeApiServer() as api:
+        api.create(yaml.safe_load(SAMPLE.read_text()))
+        yield api.kubeconfig(tmp_path / "kubeconfig")
+
+
+def environment(**more: str) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {"PATH": path, "HOME": os.environ.get("HOME", "/"), "MAKEFLAGS": "", **more}
+
+
+async def typed(command: str, folder: Path, *, until: str = "", **variables: str) -> tuple[int, str]:
+    """Exit status and output. With `until`, Ctrl-C as soon as that is shown."""
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", command, cwd=folder, env=environment(**variables), start_new_session=True,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    shown = ""
+    async with asyncio.timeout(SECONDS):
+        while line := (await process.stdout.readline()).decode():
+            shown += line
+            if until and until in line:
+                os.killpg(process.pid, signal.SIGINT)
+                until = ""
+        return await process.wait(), shown
+
+
+@pytest.mark.parametrize(("page", "command"), TYPED)
+def test_every_command_is_known(page: Path, command: str) -> None:
+    if command in ELSEWHERE:
+        file, words = ELSEWHERE[command]
+        words = command if command.startswith("helm") else words
+        assert words in (ROOT / file).read_text()
+    elif command in NOT_OF_THE_STAND_IN:
+        file, words = NOT_OF_THE_STAND_IN[command]
+        assert words in (ROOT / file).read_text()
+    elif (page.name == "status.md" and "/pods/" in command) or "get pod" in command:
+        assert "proxy/status.txt" in (ROOT / "tests/kind/healthy-endpoint").read_text(), OF_A_POD
+    elif promise := PROMISE.search(command):
+        assert (ROOT / promise[0]).exists()  # .ci/run runs each
+        assert "pytest -m e2e tests/e2e" in (ROOT / ".ci/run").read_text()
+    elif page.name not in ON_THE_STAND_IN or not command.startswith("kubectl"):
+        assert command in HERE, f"{page.name} tells its reader to type this, and nothing runs it: {command}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_stand_in_blocks_that_are_looked_at(page: Path) -> None:
+    """Not in an indented block, and not in one of another language."""
+    program = re.compile(r"^(?: {4})?(?:kubectl|helm|make|docker|python3?|\.venv/\S+) \S", re.MULTILINE)
+    text = page.read_text()
+    others = [block for kind, block in blocks(text) if kind != "sh"]
+    assert [found for block in others for found in program.findall(block)] == []
+    outside = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    assert re.findall(r"^ {4}(?:kubectl|helm|make|docker|python3?|\.venv/\S+) \S.*$", outside, re.MULTILINE) == []
+
+
+async def test_the_playground_runs_until_it_is_told(folder: Path) -> None:
+    status, shown = await typed("make playground", folder, until="KUBECONFIG")
+    assert status != 0  # make says so when it is interrupted
+    assert "export KUBECONFIG=" in shown
+
+
+async def test_the_playground_takes_a_file(folder: Path) -> None:
+    (folder / "my.yaml").write_text(SAMPLE.read_text().replace("periodSeconds: 10", "periodSeconds: 1"))
+    _, shown = await typed('make playground ARGS="my.yaml --output plain"', folder, until="2/2")
+    assert "2/2" in shown
+
+
+async def test_the_playground_ends_with_one_object(folder: Path) -> None:
+    status, shown = await typed('make playground ARGS="--duration 20 --output json"', folder)
+    assert (status, shown[:1], shown.count("\n")) == (0, "{", 1)
+
+
+async def test_render_and_check(folder: Path, backend: int) -> None:
+    text = SAMPLE.read_text().replace("port: 8080", f"port: {backend}").replace("/healthcheck", "/")
+    (folder / "CR.yaml").write_text(text.replace("10.0.100.10", "127.0.0.1").replace("  - 10.0.100.11\n", ""))
+    status, shown = await typed("python -m app render CR.yaml", folder)
+    assert status == 0
+    assert [one["kind"] for one in yaml.safe_load_all(shown)] == ["Service", "Endpoints", "Ingress"]
+    status, shown = await typed("python -m probe_sidecar check CR.yaml", folder)
+    assert (status, "HTTP 200" in shown) == (0, True), shown
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs" / name for name in ON_THE_STAND_IN[1:])], ids=str)
+async def test_what_kubectl_is_told_is_done(page: Path, folder: Path) -> None:
+    """In their order, on a stand-in that begins as empty as a reader's cluster, or with the predecessor's objects."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed: what the documents tell it is untested")
+    async with FakeApiServer() as api:
+        if page.name == "migration.md":
+            for one in left_by_the_predecessor():
+                api.create(one)
+        config = str(api.kubeconfig(folder / "kubeconfig", SAMPLE_NAMESPACE))
+        for command in commands(page):
+            ours = command.startswith(("kubectl", "python -m app render external"))
+            if ours and command not in NOT_OF_THE_STAND_IN and not command.startswith("kubectl kustomize"):
+                status, shown = await typed(command, folder, KUBECONFIG=config)
+                assert status == 0, f"$ {command}\n{shown}"
+        if page.name == "migration.md":
+            found = {kind: api.get(kind, SAMPLE_NAMESPACE, SAMPLE_NAME) for kind in CHILDREN}
+            parent = api.get("ExternalService", SAMPLE_NAMESPACE, SAMPLE_NAME)
+            assert parent is not None
+            labels = {
+                kind: one and one["metadata"].get("labels", {}).get("controller-uid") for kind, one in found.items()
+            }
+            assert labels == dict.fromkeys(CHILDREN, parent["metadata"]["uid"])
+
+
+def left_by_the_predecessor() -> list[dict[str, Any]]:
+    """Its ExternalService, and the children that it made of it."""
+    meta = {
+        "name": SAMPLE_NAME,
+        "namespace": SAMPLE_NAMESPACE,
+        "labels": {"app": SAMPLE_NAME, "serviceType": "external"},
+    }
+    service = {"clusterIP": "None", "ports": [{"port": 80}]}
+    return [
+        yaml.safe_load(SAMPLE.read_text()),
+        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": service},
+        {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": []},
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": meta,
+            "spec": {"rules": [{"host": "a.io"}]},
+        },
+    ]
+
+
+async def test_kubectl_shows_the_columns_of_the_readme(folder: Path, kubeconfig: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed: what README shows of it is untested")
+    status, shown = await typed("kubectl get extsvc -A", folder, KUBECONFIG=str(kubeconfig))
+    assert status == 0
+    header = next(block for _, block in blocks((ROOT / "README.md").read_text()) if "kubectl get extsvc" in block)
+    assert shown.splitlines()[0].split() == ["NAMESPACE", *header.splitlines()[1].split()]
+
+
+async def test_kustomize_reads_the_manifests(folder: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed: kustomize is untested")
+    image = "registry.example.com/external-service-operator:0.1.0"
+    (command,) = (one for one in commands(ROOT / "docs" / "install.md") if one.startswith("kubectl kustomize"))
+    status, shown = await typed(f"IMAGE={image}; {command.rpartition(' | ')[0]}", folder)
+    assert status == 0
+    kinds = {one["kind"]: one for one in yaml.safe_load_all(shown)}
+    pod = kinds["Deployment"]["spec"]["template"]["spec"]
+    assert [one["image"] for one in pod["containers"]] == [image, image]
+    assert {"CustomResourceDefinition", "CompositeController", "ConfigMap", "Namespace"} <= set(kinds)
+
+
+HERE = {
+    "make playground",
+    'make playground ARGS="my.yaml --output plain"',
+    'make playground ARGS="--duration 20 --output json"',
+    "python -m app render CR.yaml",
+    "python -m probe_sidecar check CR.yaml",
+    "IMAGE=registry.example.com/external-service-operator:0.1.0",
+    "python -m app render external-services.yaml",
+}
