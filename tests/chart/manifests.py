@@ -34,7 +34,7 @@ metadata:
   paramRef:
     name: {NAME}
     namespace: {NAME}
-    parameterNotFoundAction: Deny
+    parameterNotFoundAction: Allow
   validationActions: [Deny]
 """
 
