@@ -1,0 +1,173 @@
+"""The containers of a Pod as processes: its commands, environment, mounts and probes, as the API server has them.
+
+There is no kubelet here, so this is what it would do of a Pod: ConfigMaps, Secrets and the ServiceAccount's token are
+read from the API server and lie where the Pod mounts them, in a mount namespace of the process. Not done: the image
+(the code is this checkout), the user, the read-only root, limits. The network is the test's; `names` stand for DNS.
+"""
+
+import base64
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.e2e.controlplane.cluster import ControlPlane
+from tests.e2e.controlplane.component import Component
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"
+TOKEN_SECONDS = 3_600
+ASK_SECONDS = 2.0
+ONCE_SECONDS = 60
+
+Object = dict[str, Any]
+
+
+class Pod:
+    """One Pod by its spec; `start` its containers in their order, `stop` them all. `names`: addresses by host name."""
+
+    def __init__(
+        self, plane: ControlPlane, metadata: Object, spec: Object, directory: Path, names: Mapping[str, str]
+    ) -> None:
+        self._plane = plane
+        self._name: str = metadata["name"]
+        self._namespace: str = metadata["namespace"]
+        self._spec = spec
+        self._directory = directory
+        self._names = names
+        self.components = {one["name"]: self._component(one) for one in spec["containers"]}
+
+    def start(self) -> None:
+        """Returns when each says at its readiness probe that it is ready."""
+        for component in self.components.values():
+            component.start()
+
+    def stop(self) -> None:
+        """SIGTERM to each."""
+        for component in self.components.values():
+            component.stop()
+
+    def once(self, container: str) -> str:
+        """What a container prints that ends by itself; CalledProcessError holds what went wrong."""
+        (found,) = (one for one in self._spec["containers"] if one["name"] == container)
+        done = subprocess.run(
+            self._mounted(found),
+            check=True,
+            capture_output=True,
+            text=True,
+            env=self._environment(found),
+            timeout=ONCE_SECONDS,
+        )
+        return done.stdout
+
+    def _component(self, container: Object) -> Component:
+        url = _probe_url(container)
+        return Component(
+            container["name"],
+            self._mounted(container),
+            log=self._directory / f"{container['name']}.log",
+            ready=(lambda: _answers(url)) if url else (lambda: True),
+            environment=self._environment(container),
+        )
+
+    def _environment(self, container: Object) -> dict[str, str]:
+        """As the kubelet makes it: envFrom, above it env; where the API server is; `python` is that of the image."""
+        host, port = httpx.URL(self._plane.url).host, httpx.URL(self._plane.url).port
+        made = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "KUBERNETES_SERVICE_HOST": host,
+            "KUBERNETES_SERVICE_PORT": str(port),
+        }
+        for source in container.get("envFrom", ()):
+            made |= self._config_map(source["configMapRef"]["name"])
+        return made | {one["name"]: self._value(one) for one in container.get("env", ())}
+
+    def _value(self, variable: Object) -> str:
+        if "value" in variable:
+            return str(variable["value"])
+        field = variable["valueFrom"]["fieldRef"]["fieldPath"]
+        return {"metadata.name": self._name, "metadata.namespace": self._namespace}[field]
+
+    def _mounted(self, container: Object) -> list[str]:
+        """A command that sees its volumes: a copy of /etc and an empty /run make room for the places."""
+        room = self._directory / f"{self._name}-{container['name']}"
+        for top in ("etc", "run", "volumes"):
+            (room / top).mkdir(parents=True, exist_ok=True)
+        (room / "hosts").write_text("".join(f"{address} {name}\n" for name, address in self._names.items()))
+        lines = [f"cd {shlex.quote(str(room))}", "cp -a /etc/. etc", "cp hosts etc/hosts", "mount --make-rprivate /"]
+        lines += ["mount --bind etc /etc", "mount --bind run /run"]
+        for mount in container.get("volumeMounts", ()):
+            place = shlex.quote(mount["mountPath"])
+            volume = self._volume(mount["name"], room / "volumes" / mount["name"])
+            lines += [f"mkdir -p {place}", f"mount --bind -o ro {shlex.quote(str(volume))} {place}"]
+        script = "\n".join(("set -e", *lines, 'exec "$@"'))
+        return ["unshare", "--mount", "--", "sh", "-c", script, "sh", *container["command"]]
+
+    def _volume(self, name: str, target: Path) -> Path:
+        (volume,) = (one for one in self._spec["volumes"] if one["name"] == name)
+        target.mkdir(parents=True, exist_ok=True)
+        for file, content in self._files(volume).items():
+            (target / file).write_bytes(content)
+        return target
+
+    def _files(self, volume: Object) -> dict[str, bytes]:
+        if "secret" in volume:
+            return self._secret(volume["secret"])
+        files: dict[str, bytes] = {}
+        for source in volume["projected"]["sources"]:
+            files |= self._projected(source)
+        return files
+
+    def _secret(self, source: Object) -> dict[str, bytes]:
+        path = f"/api/v1/namespaces/{self._namespace}/secrets/{source['secretName']}"
+        data = self._read(path)["data"]
+        return {item["path"]: base64.b64decode(data[item["key"]]) for item in source["items"]}
+
+    def _projected(self, source: Object) -> dict[str, bytes]:
+        if token := source.get("serviceAccountToken"):
+            account = self._spec["serviceAccountName"]
+            made = self._plane.service_account_token(self._namespace, account, TOKEN_SECONDS)
+            return {token["path"]: made.encode()}
+        if given := source.get("configMap"):
+            data = self._config_map(given["name"])
+            return {item["path"]: data[item["key"]].encode() for item in given["items"]}
+        fields = {"metadata.namespace": self._namespace, "metadata.name": self._name}
+        items = source["downwardAPI"]["items"]
+        return {item["path"]: fields[item["fieldRef"]["fieldPath"]].encode() for item in items}
+
+    def _config_map(self, name: str) -> dict[str, str]:
+        data: dict[str, str] = self._read(f"/api/v1/namespaces/{self._namespace}/configmaps/{name}")["data"]
+        return data
+
+    def _read(self, path: str) -> Object:
+        found: Object = self._plane.admin.get(path).raise_for_status().json()
+        return found
+
+
+def of_deployment(plane: ControlPlane, namespace: str, name: str, directory: Path, names: Mapping[str, str]) -> Pod:
+    """One Pod of a Deployment."""
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+    template = plane.admin.get(path).raise_for_status().json()["spec"]["template"]
+    metadata = {"name": f"{name}-5d8c9f7b6-x2x4z", "namespace": namespace}
+    return Pod(plane, metadata, template["spec"], directory, names)
+
+
+def _probe_url(container: Object) -> str | None:
+    probe = container.get("readinessProbe")
+    if probe is None:
+        return None
+    ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+    return f"http://{HOST}:{ports[probe['httpGet']['port']]}{probe['httpGet']['path']}"
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=ASK_SECONDS, trust_env=False).is_success
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,448 @@
+"""The chart installs, upgrades and leaves as it says; its Deployment, run for real, publishes healthy endpoints."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from app.api.policy import PRESETS, AddressPolicy, refusal
+from playground.manifests import spots
+from tests.chart.binaries import Missing, helm
+from tests.chart.rendering import NAME, VARIANTS
+from tests.chart.values_table import CHART, README
+from tests.e2e import accounts, process
+from tests.e2e.api import write_kubeconfig
+from tests.e2e.backends import Mode, Place
+from tests.e2e.conftest import cannot_run
+from tests.e2e.controlplane.build import Binaries
+from tests.e2e.controlplane.cluster import ControlPlane
+from tests.e2e.controlplane.component import Component
+from tests.e2e.hosts import Hosts
+from tests.e2e.manifests import external_service, sample
+from tests.e2e.pod import Pod, of_deployment
+from tests.e2e.world import real_metacontroller
+
+pytestmark = pytest.mark.e2e
+
+ROOT = CHART.parents[1]
+SECONDS = 60.0
+API_VERSION = "metacontroller.k8s.io/v1alpha1/CompositeController"
+PREVIOUS = "0.0.1"
+LATER_FIELD = "minReady"
+"""A field of the spec that the CRD of the previous chart, made up here, does not have yet."""
+
+NAMES = {"localhost": "127.0.0.1", f"{NAME}.{NAME}": "127.0.0.1"}
+"""There is no cluster DNS: the hook's Service is this machine."""
+
+Object = dict[str, Any]
+
+FOREIGN = {
+    "monitoring.coreos.com": ("v1", ("ServiceMonitor", "PrometheusRule")),
+    "cert-manager.io": ("v1", ("Issuer", "Certificate")),
+    "metacontroller.k8s.io": ("v1alpha1", ("CompositeController",)),
+}
+"""Kinds of others that the chart makes objects of. Stand-ins take anything; Metacontroller's own are used if given."""
+CLUSTER_SCOPED = ("CompositeController",)
+
+
+def stand_in(group: str, version: str, kind: str) -> Object:
+    plural = f"{kind.lower()}s"
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{plural}.{group}",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, a stand-in"},
+        },
+        "spec": {
+            "group": group,
+            "scope": "Cluster" if kind in CLUSTER_SCOPED else "Namespaced",
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+            "versions": [
+                {
+                    "name": version,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                }
+            ],
+        },
+    }
+
+
+def foreign_definitions() -> list[Object]:
+    made = [stand_in(group, version, kind) for group, (version, kinds) in FOREIGN.items() for kind in kinds]
+    if real_metacontroller() is None:
+        return made
+    given = yaml.safe_load_all(Path(os.environ["METACONTROLLER_CRDS"]).read_text())
+    return [one for one in made if "metacontroller" not in one["metadata"]["name"]] + [one for one in given if one]
+
+
+class Cluster:
+    """The control plane with the kinds of others, and helm and kubectl on it."""
+
+    def __init__(self, plane: ControlPlane, helm_binary: Path, home: Path) -> None:
+        self.plane = plane
+        self._home = home
+        self._tools = home / "bin"
+        self._tools.mkdir()
+        for name, path in (("helm", helm_binary), ("kubectl", plane.binaries.kubectl)):
+            (self._tools / name).symlink_to(path)
+
+    def shell(self, script: str) -> str:
+        """What a script prints, where helm and kubectl are this cluster's; what went wrong is the failure's text."""
+        environment = {
+            "PATH": f"{self._tools}:/usr/bin:/bin",
+            "HOME": str(self._home),
+            "KUBECONFIG": str(self.plane.admin_kubeconfig),
+        }
+        done = subprocess.run(
+            ("bash", "-euc", script),
+            check=False,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+        assert "arning" not in done.stderr, done.stderr
+        return done.stdout
+
+    def helm(self, *arguments: str) -> str:
+        return self.shell(shlex.join(("helm", *arguments)))
+
+    def apply(self, *manifests: Object) -> None:
+        self.plane.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+
+    def get(self, path: str) -> Object | None:
+        answer = self.plane.admin.get(path)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        found: Object = answer.raise_for_status().json()
+        return found
+
+    def labelled(self, instance: str) -> list[str]:
+        """Everything of a release, in all kinds and namespaces."""
+        kinds = self.plane.kubectl("api-resources", "--verbs=list", "-o", "name").split()
+        known = ",".join(kind for kind in kinds if kind not in ("componentstatuses", "endpoints"))
+        selector = f"--selector=app.kubernetes.io/instance={instance}"
+        return self.plane.kubectl("get", known, "--all-namespaces", selector, "-o", "name").split()
+
+
+def until(found: Callable[[], object], what: str, seconds: float = SECONDS) -> float:
+    """Waits; returns the seconds."""
+    began = time.monotonic()
+    while not found():
+        assert time.monotonic() < began + seconds, f"not in {seconds:.0f} s: {what}"
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def served(cluster: Cluster, namespace: str) -> bool:
+    """Whether the API server knows ExternalServices by now; it says 404, then 429, for a moment."""
+    path = f"/apis/eso.crowdfox.com/v1alpha1/namespaces/{namespace}/externalservices"
+    return cluster.plane.admin.get(path).is_success
+
+
+@pytest.fixture
+def cluster(
+    binaries: Binaries, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Cluster]:
+    """A control plane for each test: here the chart alone brings our CRD, and none meets what another left."""
+    try:
+        binary = helm()
+    except Missing as why:
+        cannot_run(why)
+    request.getfixturevalue("sealed_network")
+    with ControlPlane(binaries, tmp_path_factory.mktemp("chart-plane")) as plane:
+        made = Cluster(plane, binary, tmp_path_factory.mktemp("home"))
+        made.apply(*accounts.metacontroller(), *foreign_definitions())
+        for name in ("infra", "shop", "bank"):
+            made.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        until(
+            lambda: all(
+                plane.admin.get(f"/apis/{group}/{version}/{kind.lower()}s").is_success
+                for group, (version, kinds) in FOREIGN.items()
+                for kind in kinds
+            ),
+            "the kinds of others served",
+        )
+        yield made
+
+
+@pytest.fixture
+def installed(cluster: Cluster) -> Iterator[Callable[..., None]]:
+    """`installed(*arguments)` is `helm install` in a namespace of the release's name; all is gone afterwards."""
+
+    def install(*arguments: str) -> None:
+        cluster.helm("install", NAME, str(CHART), f"--namespace={NAME}", "--create-namespace", *arguments)
+
+    yield install
+    cluster.shell(f"helm uninstall {NAME} --namespace {NAME} --ignore-not-found --wait")
+    cluster.shell(
+        f"kubectl delete crd externalservices.eso.crowdfox.com --ignore-not-found; kubectl delete namespace {NAME}"
+    )
+
+
+@pytest.mark.parametrize("file", [None, *VARIANTS], ids=lambda path: path.stem if path else "defaults")
+def test_the_api_server_finds_no_fault_in_any_variant(cluster: Cluster, file: Path | None) -> None:
+    """Every field of every object is one that its kind has, and has a value that it takes."""
+    values = f"--values={file}" if file else ""
+    checked = cluster.shell(
+        f"helm template eso {CHART} --namespace infra {values} --api-versions {API_VERSION} "
+        "| kubectl apply --dry-run=server --validate=strict --filename=-"
+    )
+    assert checked.count("dry run") > 10
+
+
+def previous_chart(directory: Path) -> Path:
+    """The package of a version before this one. None has been released yet, so it is this one with an older CRD."""
+    chart = directory / NAME
+    shutil.copytree(CHART, chart)
+    about = yaml.safe_load((chart / "Chart.yaml").read_text())
+    (chart / "Chart.yaml").write_text(yaml.safe_dump(about | {"version": PREVIOUS, "appVersion": PREVIOUS}))
+    definition = yaml.safe_load((chart / "files" / "crd.yaml").read_text())
+    del spec_of(definition)["properties"][LATER_FIELD]
+    (chart / "files" / "crd.yaml").write_text(yaml.safe_dump(definition))
+    return chart
+
+
+def spec_of(definition: Object) -> Object:
+    schema: Object = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return schema
+
+
+def definition_of(cluster: Cluster) -> Object | None:
+    return cluster.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/externalservices.eso.crowdfox.com")
+
+
+def secrets(cluster: Cluster) -> dict[str, Object]:
+    items = (cluster.get(f"/api/v1/namespaces/{NAME}/secrets") or {"items": []})["items"]
+    return {one["metadata"]["name"]: one["data"] for one in items if one["type"] != "helm.sh/release.v1"}
+
+
+def test_upgrade_and_removal(cluster: Cluster, tmp_path: Path, installed: Callable[..., None]) -> None:
+    closed = ("--set=webhook.tls.mode=generated,webhook.token.mode=generated,addressPolicy.admission.enabled=true",)
+    cluster.helm("package", str(previous_chart(tmp_path)), f"--destination={tmp_path}")
+    package = tmp_path / f"{NAME}-{PREVIOUS}.tgz"
+    where = (f"--namespace={NAME}", "--create-namespace")
+    notes = cluster.helm("install", NAME, str(package), *where, *closed)
+    assert all(flag in notes for flag in ("--client-go-qps", "--apply-strategy", "--leader-election"))
+    cluster.shell(f"helm get manifest {NAME} --namespace {NAME} | kubectl get --filename=- --output=name")
+    before = secrets(cluster)
+    assert set(before) == {f"{NAME}-tls", f"{NAME}-token"}
+    older = definition_of(cluster)
+    assert older is not None
+    assert LATER_FIELD not in spec_of(older)["properties"]
+    users = external_service("kept", ["10.0.100.10"])
+    users["metadata"]["namespace"] = "shop"
+    until(lambda: served(cluster, "shop"), "ExternalServices served")
+    cluster.apply(users)
+
+    cluster.helm("upgrade", NAME, str(CHART), f"--namespace={NAME}", *closed)
+    assert secrets(cluster) == before, "a new token or certificate, which Metacontroller would not notice"
+    newer = definition_of(cluster)
+    assert newer is not None
+    assert LATER_FIELD in spec_of(newer)["properties"]
+    assert newer["metadata"]["uid"] == older["metadata"]["uid"]
+    deployment = cluster.get(f"/apis/apps/v1/namespaces/{NAME}/deployments/{NAME}") or {}
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    assert deployment["metadata"]["labels"]["helm.sh/chart"] == f"{NAME}-{version}"
+
+    cluster.helm("uninstall", NAME, f"--namespace={NAME}", "--wait")
+    left = [f"customresourcedefinition.apiextensions.k8s.io/{newer['metadata']['name']}"]
+    until(lambda: cluster.labelled(NAME) == left, "nothing left but the definition")
+    assert cluster.get("/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/kept") is not None
+    installed()  # over the CRD that was left
+    cluster.plane.kubectl("delete", "externalservice", "kept", "--namespace=shop")
+
+
+DENIED = ("10.244.0.0/16", "10.96.0.0/12", "fd00:10:96::/112", "192.0.2.7/32")
+ALLOWED = ("10.0.0.0/8", "192.0.2.0/24", "fd00::/8", "100.64.0.0/10")
+ADDRESSES = (
+    *("10.0.100.10", "10.243.255.255", "10.244.0.0", "10.244.255.255", "10.245.0.0", "10.95.255.255", "10.96.0.1"),
+    *("10.111.255.255", "10.112.0.0", "192.0.2.6", "192.0.2.7", "192.0.2.8", "192.0.3.1", "203.0.113.9"),
+    *("fd00:10:96::1", "fd00:10:96::1:0", "fd00::1", "2001:db8::10", "::a00:1", "64:ff9b::a00:1"),
+    *("100.100.100.200", "100.100.100.201", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"),
+    *("fd00:42::42", "127.0.0.1", "::1", "169.254.169.254", "fe80::1", "224.0.0.1", "ff02::1", "0.0.0.0", "::"),
+    *("255.255.255.255", "010.0.0.1", "::ffff:10.0.0.1", "2001:DB8::1", "2001:db8:0::1", "www.example.com", ""),
+    *("10.0.0.1:80", "10.0.0.0/24", "fe80::1%eth0"),
+)
+
+
+def verdict(cluster: Cluster, ips: Sequence[str], name: str = "judged") -> httpx.Response:
+    """What the API server says to an ExternalService with these addresses; nothing is stored."""
+    made = external_service(name, ips)
+    path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices"
+    return cluster.plane.admin.post(path, params={"dryRun": "All"}, json=made)
+
+
+def policies() -> Iterator[tuple[str, str, AddressPolicy]]:
+    """Values of the chart, and the policy that hook and sidecar have by them."""
+    denied, allowed = ("{" + ",".join(ranges) + "}" for ranges in (DENIED, ALLOWED))
+    networks = tuple(ip_network(one) for one in DENIED)
+    metadata = PRESETS["metadata"]
+    yield "defaults", "", AddressPolicy(deny=metadata)
+    yield (
+        "denied",
+        f"--set=addressPolicy.podCIDRs={denied}",
+        AddressPolicy(deny=networks + metadata),
+    )
+    yield (
+        "denied-and-allowed",
+        f"--set=addressPolicy.deniedCIDRs={denied},addressPolicy.allowedCIDRs={allowed},addressPolicy.denyMetadata=false",
+        AddressPolicy(deny=networks, allow=tuple(ip_network(one) for one in ALLOWED)),
+    )
+
+
+@pytest.mark.parametrize(("values", "policy"), [pytest.param(*rest, id=name) for name, *rest in policies()])
+def test_the_verdict_at_apply_time_is_that_of_the_hook(
+    cluster: Cluster, installed: Callable[..., None], values: str, policy: AddressPolicy
+) -> None:
+    installed("--set=addressPolicy.admission.enabled=true", *filter(None, [values]))
+    known = next(ip for ip in ADDRESSES if (refusal(ip, policy) or "").endswith(("denies", "allows")))
+    until(
+        lambda: verdict(cluster, [known]).status_code == 422, f"the policy in force: {verdict(cluster, [known]).text}"
+    )
+    good = verdict(cluster, ["10.0.100.10"])
+    assert good.is_success, good.text
+    disagreed = [ip for ip in ADDRESSES if verdict(cluster, [ip]).is_success is not (refusal(ip, policy) is None)]
+    assert disagreed == []
+    for ip in ADDRESSES:
+        said = refusal(ip, policy) or ""
+        if said.endswith(("denies", "allows")):
+            assert f"spec.ips: {said}" in verdict(cluster, ["10.0.100.10", ip]).json()["message"]
+
+
+def test_a_policy_never_stands_in_the_way_of_anything_else(cluster: Cluster, installed: Callable[..., None]) -> None:
+    """What stood there before may be changed, told of and deleted; a thousand addresses are judged by many ranges."""
+    ranges = ",".join(f"10.{number}.0.0/16" for number in range(200, 250))
+    installed("--set=addressPolicy.admission.enabled=false")
+    path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices"
+    until(lambda: served(cluster, "shop"), "ExternalServices served")
+    made = external_service("older", ["10.0.100.10", "10.210.0.1"])
+    made["metadata"] |= {"namespace": "shop"}
+    cluster.apply(made)
+    values = f"--set=addressPolicy.admission.enabled=true,addressPolicy.deniedCIDRs={{{ranges}}}"
+    cluster.helm("upgrade", NAME, str(CHART), f"--namespace={NAME}", values)
+    until(lambda: verdict(cluster, ["10.210.0.1"]).status_code == 422, "the policy in force")
+
+    admin, merge = cluster.plane.admin, {"Content-Type": "application/merge-patch+json"}
+    admin.patch(f"{path}/older", json={"spec": {"port": 81}}, headers=merge).raise_for_status()
+    admin.patch(f"{path}/older", json={"spec": {"ips": ["10.210.0.1"]}}, headers=merge).raise_for_status()
+    worse = admin.patch(f"{path}/older", json={"spec": {"ips": ["10.210.0.1", "10.211.0.1"]}}, headers=merge)
+    assert "10.211.0.1 lies in a range" in worse.json()["message"]
+    status = {"status": {"revision": 1}}
+    admin.patch(f"{path}/older/status", json=status, headers=merge).raise_for_status()
+    admin.patch(
+        f"{path}/older", json={"metadata": {"finalizers": ["example.com/wait"]}}, headers=merge
+    ).raise_for_status()
+    admin.delete(f"{path}/older").raise_for_status()
+    admin.patch(f"{path}/older", json={"metadata": {"finalizers": None}}, headers=merge).raise_for_status()
+    until(lambda: cluster.get(f"{path}/older") is None, "deleted")
+
+    many = [f"10.{number // 250}.{number % 250}.1" for number in range(1_000)]
+    assert verdict(cluster, many).is_success, verdict(cluster, many).text
+    assert verdict(cluster, [*many[:999], "10.249.0.1"]).status_code == 422
+
+
+@pytest.fixture
+def hosts(cluster: Cluster, tmp_path: Path) -> Iterator[Hosts]:
+    """Test hosts on addresses of their own."""
+    made = Hosts(tmp_path, apart=True)
+    made.start()
+    yield made
+    made.stop()
+
+
+def readme_install() -> str:
+    """The command that the chart's README installs with."""
+    (block,) = re.findall(r"```sh\n(helm install .*?)^helm test", README.read_text(), re.DOTALL | re.MULTILINE)
+    return str(block).strip()
+
+
+def composite_controller(cluster: Cluster, directory: Path, url: str) -> Component:
+    """The real Metacontroller with what the chart grants it, or its stand-in; the hook is at NAME.NAMESPACE."""
+    namespace, name = accounts.CONTROLLER_ACCOUNT
+    token = cluster.plane.service_account_token(namespace, name, 3_600)
+    access = {"server": cluster.plane.url, "certificate-authority": str(cluster.plane.ca_file)}
+    kubeconfig = write_kubeconfig(directory, access, accounts.CONTROLLER_ACCOUNT, token)
+    real = real_metacontroller()
+    if real is None:
+        manifest = cluster.get(f"/apis/metacontroller.k8s.io/v1alpha1/compositecontrollers/{NAME}") or {}
+        made = process.stand_in(directory, kubeconfig, url, manifest, qps=200, burst=400, window=0)
+    else:
+        made = process.metacontroller(directory, kubeconfig, real.binary, strategy=real.strategy, qps=200, burst=400)
+    file = directory / "hosts.txt"
+    file.write_text("".join(f"{address} {known}\n" for known, address in NAMES.items()))
+    script = f'set -e; mount --make-rprivate /; mount --bind {file} /etc/hosts; exec "$@"'
+    made.component.command = ("unshare", "--mount", "--", "sh", "-c", script, "sh", *made.component.command)
+    return made.component
+
+
+def published(cluster: Cluster, namespace: str, name: str) -> set[str]:
+    found = cluster.get(f"/api/v1/namespaces/{namespace}/endpoints/{name}") or {}
+    return {one["ip"] for subset in found.get("subsets", ()) for one in subset.get("addresses", ())}
+
+
+@pytest.mark.metacontroller
+def test_from_the_readmes_words_to_the_first_healthy_endpoint(
+    cluster: Cluster,
+    hosts: Hosts,
+    tmp_path: Path,
+    installed: Callable[..., None],
+    figures: Callable[..., None],
+) -> None:
+    """With the real Metacontroller by TLS and with a token, which its stand-in does not know.
+
+    The Service's port is the container's, since no kube-proxy leads from one to the other.
+    """
+    real = real_metacontroller() is not None
+    closed = "webhook.tls.mode=generated,webhook.token.mode=generated," if real else ""
+    began = time.monotonic()
+    cluster.shell(f"{readme_install()} --set {closed}service.port=8080")
+    until(lambda: cluster.get(f"/api/v1/namespaces/{NAME}/configmaps/kube-root-ca.crt"), "the cluster's CA published")
+    pod = of_deployment(cluster.plane, NAME, NAME, tmp_path, NAMES)
+    composite = composite_controller(cluster, tmp_path, f"http://{NAME}.{NAME}:8080")
+    try:
+        pod.start()
+        composite.start()
+        example = sample("complex-example")
+        namespace, name = example["metadata"]["namespace"], example["metadata"]["name"]
+        hosts.set([Place(spot.ip, spot.port, spot.protocol) for spot in spots(example)])
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        cluster.shell("kubectl apply -f metacontroller/samples/complex-example.yaml")
+        until(lambda: published(cluster, namespace, name) == set(example["spec"]["ips"]), "healthy endpoints", 90)
+        figures(**{"helm install to all endpoints healthy, seconds": time.monotonic() - began})
+
+        lost, left = example["spec"]["ips"]
+        hosts.switch(lost, Mode.REFUSE)
+        until(lambda: published(cluster, namespace, name) == {left}, "a dead one left", 90)
+        leases = cluster.get(f"/apis/coordination.k8s.io/v1/namespaces/{NAME}/leases") or {}
+        assert [one["metadata"]["name"] for one in leases["items"]] == [f"probe-sidecar-{NAME}-5d8c9f7b6-x2x4z"]
+        assert helm_test(cluster, tmp_path).startswith("the hook makes Service Endpoints")
+        stranger = httpx.post(
+            f"http{'s' if real else ''}://127.0.0.1:8080/sync", json={}, verify=False, trust_env=False
+        )
+        assert stranger.status_code == (401 if real else 422), stranger.text
+    finally:
+        cluster.plane.kubectl("delete", "externalservices", "--all", "--all-namespaces", "--wait=false")
+        composite.stop()
+        pod.stop()
+
+
+def helm_test(cluster: Cluster, directory: Path) -> str:
+    """What the Pod of `helm test` prints, run as its manifest says."""
+    made = yaml.safe_load(cluster.shell(f"helm get hooks {NAME} --namespace {NAME}"))
+    return Pod(cluster.plane, made["metadata"], made["spec"], directory, NAMES).once("ask")
