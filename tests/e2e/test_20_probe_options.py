@@ -71,8 +71,14 @@ async def test_a_recovery_is_found_by_the_shorter_period(world: World, figures: 
 
 
 async def test_failures_below_the_threshold_show_without_any_write(world: World) -> None:
-    await world.apply(with_probe("web", {}, failureThreshold=1_000))
+    parent = await world.apply(with_probe("web", {}, failureThreshold=1_000))
     await world.until_published("web", ready(IPS))
+
+    async def settled() -> bool:
+        """Metacontroller writes what it has observed once, after the children."""
+        return bool((await world.status("web")).get("observedGeneration") == parent["metadata"]["generation"])
+
+    await until(settled, "Metacontroller's own write", seconds=30)
     mark = world.mark()
     world.hosts.switch(IPS[0], Mode.ERROR)
 
