@@ -358,12 +358,10 @@ def test_a_policy_never_stands_in_the_way_of_anything_else(cluster: Cluster, ins
 
 
 @pytest.fixture
-def hosts(cluster: Cluster, tmp_path: Path) -> Iterator[Hosts]:
-    """Test hosts on addresses of their own."""
-    made = Hosts(tmp_path, apart=True)
-    made.start()
-    yield made
-    made.stop()
+def hosts(real_hosts: Hosts) -> Iterator[Hosts]:
+    """Those of the whole session, for a network can hold one set only; without backends afterwards."""
+    yield real_hosts
+    real_hosts.clear()
 
 
 def readme_install() -> str:
