@@ -39,3 +39,20 @@ def sample(name: str) -> Object:
 def samples() -> list[str]:
     """Their names."""
     return sorted(path.stem for path in SAMPLES.glob("*.yaml"))
+
+
+def metacontroller_definition() -> Object:
+    """A definition of the kind CompositeController that takes whatever is in it: where Metacontroller's own is not."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    names = {"kind": "CompositeController", "plural": "compositecontrollers", "singular": "compositecontroller"}
+    schema = {"openAPIV3Schema": anything | {"properties": {"spec": anything, "status": anything}}}
+    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": schema, "subresources": {"status": {}}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": "compositecontrollers.metacontroller.k8s.io",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, a stand-in for tests"},
+        },
+        "spec": {"group": "metacontroller.k8s.io", "scope": "Cluster", "names": names, "versions": [version]},
+    }

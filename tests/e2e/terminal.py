@@ -1,0 +1,43 @@
+"""A reader of the documents at a terminal: what stands in them is typed letter by letter, as an administrator."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+from tests.e2e.api import Unsupported
+from tests.e2e.world import World
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 180
+
+
+class Terminal:
+    """In `folder`, with this checkout's `metacontroller`, the world's kubectl, and our Python as `python`."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        if world.api.kubectl is None:
+            raise Unsupported("no `kubectl` in PATH")
+        programs = folder / "bin"
+        programs.mkdir()
+        (programs / "kubectl").symlink_to(world.api.kubectl)
+        (folder / "metacontroller").symlink_to(ROOT / "metacontroller")
+        self._folder = folder
+        self._environment = {
+            "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "KUBECONFIG": str(world.api.admin_kubeconfig),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    async def type(self, command: str) -> str:
+        """What it prints; AssertionError if it fails."""
+        run = partial(
+            subprocess.run, ["bash", "-o", "pipefail", "-c", command], check=False, capture_output=True, text=True,
+            cwd=self._folder, env=self._environment, timeout=SECONDS,
+        )  # fmt: skip
+        done = await asyncio.to_thread(run)
+        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+        return done.stdout
