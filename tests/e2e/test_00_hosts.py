@@ -118,9 +118,9 @@ def test_on_loopback_the_same_orders_reach_the_addresses_that_stand_in(tmp_path:
     with contextlib.ExitStack() as stack:
         stack.callback(hosts.stop)
         hosts.set([Place(WEB, 18080, Protocol.HTTP)])
-        assert ask("127.128.100.10", 18080) == "200"
+        assert ask(hosts.dial(WEB), 18080) == "200"
         hosts.switch(WEB, Mode.REFUSE)
-        assert ask("127.128.100.10", 18080) == "Connection refused"
+        assert ask(hosts.dial(WEB), 18080) == "Connection refused"
         with pytest.raises(Unsupported):
             hosts.switch(WEB, Mode.DROP)
         with pytest.raises(RuntimeError, match=r"there is no backend at 10\.0\.100\.99"):
