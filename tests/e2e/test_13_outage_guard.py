@@ -159,17 +159,22 @@ async def test_a_true_silence_of_all(world: World, figures: Callable[..., None])
         await until_degraded(world, ("False", "Answered"))
 
 
+async def lost_at_the_usual_bound(world: World, timelines: Fleet, mode: Mode) -> dict[str, float]:
+    """All fail at once and leave without a hold, and nobody is in doubt about it; the figures."""
+    began = time.monotonic()
+    world.hosts.switch(EVERYBODY, mode)
+    for name, ips in FLEET.items():
+        await world.until_published(name, ready((), but=ips))
+    last = max(losses(timelines, began).values()) - began
+    assert last <= bound()
+    assert {await degraded(world, name) for name in FLEET} == {None}
+    return {"last left": last, "allowed": bound()}
+
+
 async def test_a_total_outage_by_refusals_is_not_held(world: World, figures: Callable[..., None]) -> None:
     async with AsyncExitStack() as stack:
         timelines = await fleet(world, stack)
-        began = time.monotonic()
-        world.hosts.switch(EVERYBODY, Mode.REFUSE)
-        for name, ips in FLEET.items():
-            await world.until_published(name, ready((), but=ips))
-        last = max(losses(timelines, began).values()) - began
-        figures(**{"last left": last, "allowed": bound()})
-        assert last <= bound()
-        assert {await degraded(world, name) for name in FLEET} == {None}
+        figures(**await lost_at_the_usual_bound(world, timelines, Mode.REFUSE))
 
 
 @REAL
@@ -179,14 +184,7 @@ async def test_while_the_canary_answers_nothing_is_held(world: World, figures: C
     async with AsyncExitStack() as stack:
         timelines = await fleet(world, stack)
         assert await metric(world, "eso_canary_answers") == 1
-        began = time.monotonic()
-        world.hosts.switch(EVERYBODY, Mode.DROP)
-        for name, ips in FLEET.items():
-            await world.until_published(name, ready((), but=ips))
-        last = max(losses(timelines, began).values()) - began
-        figures(**{"last left": last, "allowed": bound()})
-        assert last <= bound()
-        assert {await degraded(world, name) for name in FLEET} == {None}
+        figures(**await lost_at_the_usual_bound(world, timelines, Mode.DROP))
         world.hosts.switch(EVERYBODY, Mode.HEALTHY)
 
 
