@@ -39,7 +39,10 @@ class Settings(CommonSettings):
         default=8081, ge=0, le=65535, description="a port number from 0 to 65535 (0: any free one)"
     )
     tick_milliseconds: int = Field(
-        default=10, ge=0, le=1_000, description="milliseconds from 0 to 1000 (0: start each probe exactly when due)"
+        default=10,
+        ge=0,
+        le=1_000,
+        description="milliseconds from 0 to 1000 (probes start at multiples of them; 0: anywhere)",
     )
     concurrent_probes: int | None = Field(default=None, ge=1, description="a number, 1 or more")
     ca_sources: Annotated[tuple[Literal["ConfigMap", "Secret"], ...], NoDecode] = Field(

@@ -105,6 +105,7 @@ class Sidecar:
         self._leases = leases or client
         self._gained: deque[str] = deque()
         self._taking = False
+        self._taking_since = 0.0
         self._on_settled = on_settled
         self._policy = settings.policy
         self._readings: dict[str, Reading] = {}
@@ -128,6 +129,7 @@ class Sidecar:
             clock=loop.time,
             now=rfc3339,
             policy=self._policy,
+            grid=settings.tick_milliseconds / 1_000,
             dial=dial,
             trust=self.trust.context,
             on_due=lambda: self.ticker.arm(),  # noqa: PLW0108 - the ticker comes next
@@ -143,7 +145,7 @@ class Sidecar:
             clock=loop.time,
         )
         self.directory = Directory(loop, self.names, self._serves, self._renamed)
-        self.ticker = Ticker(loop, self.manager, settings.tick_milliseconds / 1_000, self.membership.check)
+        self.ticker = Ticker(loop, self.manager, self.membership.check)
         self.events = EventRecorder(client, platform.node()) if settings.events else None
         self.publisher = StatusPublisher(
             client,
@@ -228,7 +230,7 @@ class Sidecar:
             if raw is None or not self.membership.owns(uid):
                 self._drop(uid)
             else:
-                self._work_for(uid, raw, spread_starts=first)
+                self._work_for(uid, raw)
 
     def _divide(self, uids: Sequence[str], born: Iterable[str]) -> None:
         """Some have come or gone, by which others may change hands too. What is born is probed at once."""
@@ -236,7 +238,7 @@ class Sidecar:
         for uid in born:
             raw = self.reflectors.get(uid)
             if raw is not None and self.membership.owns(uid):
-                self._work_for(uid, raw, spread_starts=False)
+                self._work_for(uid, raw)
         self._reassign()
 
     def _reassign(self) -> None:
@@ -248,7 +250,7 @@ class Sidecar:
 
     def _take_over_soon(self) -> None:
         if self._gained and not self._taking:
-            self._taking = True
+            self._taking, self._taking_since = True, self._loop.time()
             self._take_over()
 
     def _take_over(self) -> None:
@@ -256,7 +258,7 @@ class Sidecar:
             uid = self._gained.popleft()
             raw = self.reflectors.get(uid)
             if raw is not None and uid not in self._readings and self.membership.owns(uid):
-                self._work_for(uid, raw, spread_starts=True)
+                self._work_for(uid, raw, spread_since=self._taking_since)
         self._taking = bool(self._gained)
         if self._taking:
             self._loop.call_soon(self._take_over)
@@ -271,7 +273,7 @@ class Sidecar:
         self._newcomers.discard(uid)
         self.publisher.wake(uid)
 
-    def _work_for(self, uid: str, raw: Object, *, spread_starts: bool) -> None:
+    def _work_for(self, uid: str, raw: Object, *, spread_since: float | None = None) -> None:
         if uid not in self._readings and not raw.get("status"):
             self._await_first_status(uid)
         reading = self._read(uid, raw)
@@ -281,15 +283,15 @@ class Sidecar:
             self.publisher.observe(uid, raw)
             return
         shown = seen_names(raw) if reading.parent.spec.hostnames else {}
-        self.directory.follow(uid, reading.parent.spec, shown, hurry=not spread_starts)
+        self.directory.follow(uid, reading.parent.spec, shown, hurry=spread_since is None)
         names = self.directory.names(uid)
         if self.manager.manages(uid):
             self.manager.follow(uid, known_addresses(raw))
-            self.manager.apply(reading.parent, {}, spread_starts=False, names=names)
+            self.manager.apply(reading.parent, {}, names=names)
         else:
             if told := seen_delay(raw):  # by the owner before, or by us before a restart: it ends as it would have
                 self.delays.note(uid, told)
-            self.manager.apply(reading.parent, known_addresses(raw), spread_starts=spread_starts, names=names)
+            self.manager.apply(reading.parent, known_addresses(raw), spread_since=spread_since, names=names)
         self.publisher.observe(uid, raw)
 
     def _drop(self, uid: str) -> None:
@@ -360,7 +362,7 @@ class Sidecar:
         """Other addresses by the same names, or something else to tell of these."""
         parent = self._readings[uid].parent
         if parent is not None and self.manager.manages(uid):
-            self.manager.apply(parent, {}, spread_starts=False, names=self.directory.names(uid))
+            self.manager.apply(parent, {}, names=self.directory.names(uid))
             self.publisher.wake(uid)
 
     def _references(self) -> Iterator[Reference]:

@@ -25,7 +25,7 @@ from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.delays import FAULT, NO_PLACE
 from probe_sidecar.prober.outage import OutageGuard, Silence
 from probe_sidecar.prober.results import Results
-from probe_sidecar.prober.schedule import Schedule, delayed, following, spread
+from probe_sidecar.prober.schedule import Schedule, delayed, following, spread, within
 from probe_sidecar.prober.tally import LATENESS_BOUNDS, Durations, Tally
 from probe_sidecar.prober.target import Target
 from probe_sidecar.prober.threshold import Run, fold
@@ -102,9 +102,10 @@ class ProberManager:
     """The set of probed addresses.
 
     `clock` is monotonic seconds, `now` the wall clock as RFC 3339. `dial` maps an address to the one that is really
-    connected to (identity but in the playground). `on_due` is told when something becomes due earlier than before,
-    `on_delay` of a uid whose probes are not made as often as they should be, with the reason (`prober.delays`).
-    `on_doubt` when the guard begins or ceases to doubt our own network.
+    connected to (identity but in the playground). Probes are due on multiples of `grid` seconds (0: anywhere): one wake
+    for all that share one. `on_due` is told when something becomes due earlier than before, `on_delay` of a uid whose
+    probes are not made as often as they should be, with the reason (`prober.delays`), `on_doubt` when the guard begins
+    or ceases to doubt our own network.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class ProberManager:
         clock: Callable[[], float],
         now: Callable[[], str],
         policy: AddressPolicy,
+        grid: float = 0.0,
         phase: float | None = None,
         dial: Callable[[str], str] = str,
         trust: Trust = no_trust,
@@ -142,22 +144,22 @@ class ProberManager:
         self._asked_at = -inf
         self._hear = self._done  # one bound method for all targets
         self._parents: dict[str, ProbedParent] = {}
-        self._schedule: Schedule[Target] = Schedule()
-        self._spread_starts = 0
+        self._schedule: Schedule[Target] = Schedule(grid)
+        self._begun = 0
 
     def apply(
         self,
         parent: ExternalService,
         known: Mapping[str, AddressStatus],
         *,
-        spread_starts: bool,
+        spread_since: float | None = None,
         names: Mapping[str, str] = _NO_NAMES,
     ) -> None:
         """Probe what `parent` asks for from now on, and nothing else of it.
 
         `known` is what its status says; it counts only when the uid is seen for the first time (R6). With
-        `spread_starts` (process start, takeover) the first probes are spread over one period. `names` are the addresses
-        of its hostnames, each with its name: they are probed like those of spec.ips.
+        `spread_since` (when a process start or a takeover began) the first probes are spread over one period from then.
+        `names` are the addresses of its hostnames, each with its name: they are probed like those of spec.ips.
         """
         uid, spec = parent.metadata.uid, parent.spec
         held = self._parents.get(uid)
@@ -171,7 +173,7 @@ class ProberManager:
             target = before.get(ip)
             if target is None or target.probe != spec.readinessProbe:
                 inherited = target.inherited if target else held is None
-                target = self._begin(parent, states[ip], tally, spread_starts)
+                target = self._begin(parent, states[ip], tally, spread_since)
                 target.inherited = inherited
             targets[ip] = target
         self._parents[uid] = ProbedParent(parent.metadata.namespace, parent.metadata.name, spec, names, targets, tally)
@@ -268,7 +270,7 @@ class ProberManager:
             if target.asked:
                 self._give_way(target)
             if target.handle is None:
-                self._note_lateness(now - due)
+                self._note_lateness(self._clock() - due)
                 self._start(target)
             else:
                 self._collapse(target, target.handle)
@@ -296,14 +298,14 @@ class ProberManager:
             for ip in wanted
         }
 
-    def _begin(self, parent: ExternalService, state: AddressStatus, tally: Tally | None, spread_it: bool) -> Target:
+    def _begin(self, parent: ExternalService, state: AddressStatus, tally: Tally | None, since: float | None) -> Target:
         probe, metadata = parent.spec.readinessProbe, parent.metadata
         assert probe is not None and tally is not None  # noqa: S101, PT018 - `_probed` has named no address otherwise
         parent_name = sys.intern(f"{metadata.namespace}/{metadata.name}")
         target = Target(metadata.uid, parent_name, state.ip, probe, None, state, tally)
         self._equip(target, metadata.namespace)
         target.hear = self._hear
-        self._plan(target, self._first_due(target, spread_it))
+        self._plan(target, self._first_due(target, since))
         return target
 
     def _equip(self, target: Target, namespace: str) -> None:
@@ -315,8 +317,7 @@ class ProberManager:
             target.problem = ""
 
     def _plan(self, target: Target, due: float) -> None:
-        target.due = due
-        self._schedule.add(target, due)
+        target.due = self._schedule.add(target, due)
 
     def _end(self, uid: str, before: Mapping[str, Target], targets: Mapping[str, Target]) -> None:
         for ip, target in before.items():
@@ -325,12 +326,12 @@ class ProberManager:
             if ip not in targets:
                 self._results.drop(uid, ip)
 
-    def _first_due(self, target: Target, spread_it: bool) -> float:
+    def _first_due(self, target: Target, since: float | None) -> float:
         now, probe = self._clock(), target.probe
         first = now
-        if spread_it:
-            first += spread(self._spread_starts, target.period, self._phase)
-            self._spread_starts += 1
+        if since is not None:
+            first += spread(self._begun, within(since, target.period, now), self._phase)
+            self._begun += 1
         if target.state.reason == "Pending" and not target.state.ready:
             return delayed(now, first, probe.initialDelaySeconds, target.period)
         return first

@@ -2,6 +2,7 @@
 
 The kubelet's timing (kubernetes:pkg/kubelet/prober/worker.go): a ticker without drift, late ticks collapse into one.
 At process start the first probes are spread evenly over one period instead of the kubelet's random sleep.
+Due times lie on a common grid (ADR 0005), so that one wake serves all that share a point of it, each of them on time.
 """
 
 import heapq
@@ -14,20 +15,30 @@ Item = TypeVar("Item")
 
 GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
+ROUNDING = 1e-3
+"""Of a step of the grid: what floating point makes of a point that lies on it is still that point."""
+
 
 class Schedule(Generic[Item]):
-    """Items with the time at which each is due next. An item is taken out by forgetting it when it comes up."""
+    """Items with the time at which each is due next. An item is taken out by forgetting it when it comes up.
 
-    def __init__(self) -> None:
+    Due times are moved to the next multiple of `grid` seconds; 0 leaves them as they are.
+    """
+
+    def __init__(self, grid: float = 0.0) -> None:
+        self._grid = grid
         self._heap: list[tuple[float, int, Item]] = []
         self._order = count()
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, item: Item, due: float) -> None:
-        """Let `item` come up at `due`."""
+    def add(self, item: Item, due: float) -> float:
+        """Let `item` come up at `due`, or at the next point of the grid: when that is."""
+        if self._grid:
+            due = math.ceil(due / self._grid - ROUNDING) * self._grid
         heapq.heappush(self._heap, (due, next(self._order), item))
+        return due
 
     def next_due(self) -> float | None:
         """When the earliest item comes up; None when there is none."""
@@ -53,6 +64,15 @@ def spread(index: int, period: float, phase: float) -> float:
     `phase` in [0, 1) is random for each process, so that several do not start in step.
     """
     return (phase + index * GOLDEN_RATIO) % 1.0 * period
+
+
+def within(since: float, period: float, now: float) -> float:
+    """Over how long to spread what begins now of many that began to be begun at `since`: what is left of one period.
+
+    Never less than half of one, for a crowd that takes longer to be begun must not run into the end of it.
+    """
+    left = since + period - now
+    return left if left >= period / 2 else period
 
 
 def delayed(start: float, first: float, delay: int, period: float) -> float:

@@ -1,29 +1,22 @@
 """Wakes the prober when something is due: the one timer of the whole schedule."""
 
 import asyncio
-import math
 from collections.abc import Callable
 
 from probe_sidecar.prober.manager import ProberManager
 
 
 class Ticker:
-    """Calls `manager.tick` on multiples of `resolution` seconds (0: exactly when due), and `before` before it.
-
-    Ticks of 10 ms cost a third less CPU than waking for every probe, for a lateness that no period notices
-    (docs/performance.md).
-    """
+    """Calls `manager.tick` when something is due, and `before` before it."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         manager: ProberManager,
-        resolution: float,
         before: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = loop
         self._manager = manager
-        self._resolution = resolution
         self._before = before
         self._timer: asyncio.TimerHandle | None = None
 
@@ -32,12 +25,11 @@ class Ticker:
         due = self._manager.next_due()
         if due is None:
             return
-        wake = self._on_grid(due)
         if self._timer is not None:
-            if self._timer.when() <= wake and not self._timer.cancelled():
+            if self._timer.when() <= due and not self._timer.cancelled():
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(wake, self._tick)
+        self._timer = self._loop.call_at(due, self._tick)
 
     def close(self) -> None:
         """Never wake again."""
@@ -55,8 +47,3 @@ class Ticker:
         self._before()
         self._manager.tick()
         self.arm()
-
-    def _on_grid(self, due: float) -> float:
-        if not self._resolution:
-            return due
-        return math.ceil(due / self._resolution) * self._resolution

@@ -49,7 +49,7 @@ def test_outside_a_cluster_it_says_what_to_name() -> None:
         pytest.param(
             ("--server", "http://127.0.0.1:1"),
             {"ESO_TICK_MILLISECONDS": "fast"},
-            "ESO_TICK_MILLISECONDS: write milliseconds from 0 to 1000 (0: start each probe exactly when due) "
+            "ESO_TICK_MILLISECONDS: write milliseconds from 0 to 1000 (probes start at multiples of them; 0: anywhere) "
             '(got "fast")',
             id="bad-setting",
         ),

@@ -79,7 +79,7 @@ class Rig:
 
     def apply(self, uid: str = "uid-1", name: str = "web", probe: dict[str, Any] | None = None, *ips: str) -> None:
         spec = {"port": 80, "ips": ips or [A, B], "readinessProbe": probe or {"tcpSocket": {"port": 80}}}
-        self.manager.apply(parent(uid, name, spec), {}, spread_starts=False)
+        self.manager.apply(parent(uid, name, spec), {})
 
     def finish(self, ip: str, outcome: Outcome, seconds: float) -> None:
         """What the engine would say of a probe."""
@@ -222,7 +222,7 @@ async def test_counts_go_on_over_an_edit_and_begin_anew_with_another_kind_of_pro
 
 
 async def test_without_a_probe_nothing_is_counted(rig: Rig) -> None:
-    rig.manager.apply(parent("uid-1", "web", {"port": 80, "ips": [A]}), {}, spread_starts=False)
+    rig.manager.apply(parent("uid-1", "web", {"port": 80, "ips": [A]}), {})
     assert rig.values("eso_external_services") == {(): 1}
     assert rig.values("eso_addresses") == rig.values("eso_address_ready") == rig.values("eso_probe_total") == {}
 
@@ -256,7 +256,7 @@ async def test_the_engines_limit_is_told(rig: Rig) -> None:
 async def test_names_and_help_are_as_promtool_wants_them(rig: Rig) -> None:
     rig.apply()
     spec = {"port": 80, "ips": [A], "readinessProbe": {"tcpSocket": {"port": 80}}, "minReady": 1}
-    rig.manager.apply(parent("uid-2", "open", spec), {}, spread_starts=False)
+    rig.manager.apply(parent("uid-2", "open", spec), {})
     rig.parts.clients[0].requests["GET", 200] = 1
     for family in rig.families().values():
         assert family.documentation.endswith("."), family.name
@@ -286,7 +286,7 @@ async def test_the_documented_number_of_series_is_right(rig: Rig) -> None:
 async def test_fail_open_is_told_of_those_that_ask_for_it(rig: Rig) -> None:
     rig.apply("uid-1", "closed")
     spec = {"port": 80, "ips": [A, B], "readinessProbe": {"tcpSocket": {"port": 80}, "failureThreshold": 1}}
-    rig.manager.apply(parent("uid-2", "open", spec | {"minReady": "50%"}), {}, spread_starts=False)
+    rig.manager.apply(parent("uid-2", "open", spec | {"minReady": "50%"}), {})
     targets = {target.ip: target for target in rig.manager.targets() if target.parent == "shop/open"}
     seen = []
     for ip, result in ((A, Result.SUCCESS), (B, Result.FAILURE), (A, Result.FAILURE), (B, Result.SUCCESS)):

@@ -4,7 +4,7 @@ import logging
 import ssl
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -50,7 +50,7 @@ class ScriptedEngine:
 class Rig:
     """A manager, its ends, and the hands of its clock."""
 
-    def __init__(self, policy: AddressPolicy | None = None) -> None:
+    def __init__(self, policy: AddressPolicy | None = None, grid: float = 0.0) -> None:
         self.trusted: ssl.SSLContext | str | None = None
         self.now = 1_000.0
         self.woken: list[float] = []  # when the manager said that something is due earlier
@@ -62,6 +62,7 @@ class Rig:
             clock=lambda: self.now,
             now=lambda: f"t{self.now:g}",
             policy=policy or AddressPolicy(),
+            grid=grid,
             phase=0.0,
             trust=lambda namespace, probe: self.trusted,
             on_due=lambda: self.woken.append(self.now),
@@ -72,11 +73,11 @@ class Rig:
         self,
         *,
         known: Mapping[str, AddressStatus] | None = None,
-        spread_starts: bool = False,
+        spread_since: float | None = None,
         names: Mapping[str, str] = MappingProxyType({}),
         **spec: Any,
     ) -> None:
-        self.manager.apply(external_service(**spec), known or {}, spread_starts=spread_starts, names=names)
+        self.manager.apply(external_service(**spec), known or {}, spread_since=spread_since, names=names)
 
     def advance(self, seconds: float) -> list[str]:
         """Let time pass and tick; gives the addresses whose probes were started."""
@@ -111,6 +112,11 @@ def known(ip: str, ready: bool, reason: str, **more: Any) -> dict[str, AddressSt
 @pytest.fixture
 def rig() -> Rig:
     return Rig()
+
+
+@pytest.fixture
+def grid() -> Rig:
+    return Rig(grid=0.01)
 
 
 def test_a_new_address_starts_not_ready_and_is_probed_at_once(rig: Rig) -> None:
@@ -188,12 +194,12 @@ def test_a_pending_address_that_fails_is_told_with_its_reason_once(rig: Rig) -> 
 def test_a_restart_takes_readiness_from_the_status(
     rig: Rig, status: dict[str, AddressStatus], expected: tuple[bool, str, str]
 ) -> None:
-    rig.apply(ips=(A,), known=status, spread_starts=True)
+    rig.apply(ips=(A,), known=status, spread_since=1_000.0)
     assert rig.told() == {A: expected}
 
 
 def test_an_adopted_state_turns_only_on_full_thresholds_of_our_own(rig: Rig) -> None:
-    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"), spread_starts=True)
+    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"), spread_since=1_000.0)
     seen = []
     for _ in range(3):
         rig.advance(10)
@@ -204,10 +210,39 @@ def test_an_adopted_state_turns_only_on_full_thresholds_of_our_own(rig: Rig) -> 
 
 def test_first_probes_after_a_restart_are_spread_over_one_period(rig: Rig) -> None:
     ips = tuple(f"10.0.101.{number}" for number in range(100))
-    rig.apply(ips=ips, spread_starts=True)
+    rig.apply(ips=ips, spread_since=1_000.0)
     started = [len(rig.advance(0.9999 if second == 0 else 1)) for second in range(10)]
     assert sum(started) == 100
     assert all(8 <= number <= 12 for number in started)
+
+
+def test_what_begins_later_in_a_crowd_is_spread_over_the_rest_of_the_period(rig: Rig) -> None:
+    rig.apply(ips=tuple(f"10.0.101.{number}" for number in range(100)), spread_since=996.0)
+    assert [len(rig.advance(2)) for _ in range(3)] == pytest.approx([33, 33, 33], abs=2)
+
+
+def test_probes_start_on_points_of_the_grid_and_in_time(grid: Rig) -> None:
+    grid.apply(ips=tuple(f"10.0.101.{number}" for number in range(50)), spread_since=1_000.0)
+    seen = set[float]()
+    while (due := grid.manager.next_due() or 0.0) < 1_020.0:
+        seen.add(round(due * 100, 6) % 1)
+        for ip in grid.advance(due - grid.now):
+            grid.engine.finish(ip, OK)
+    assert (grid.manager.stats.probes, seen) == (100, {0.0})
+    assert grid.manager.stats.latest_seconds == pytest.approx(0, abs=1e-6)
+
+
+def test_lateness_is_counted_to_the_start_of_each_probe(rig: Rig) -> None:
+    rig.apply()
+    start, engine = rig.engine.start, cast(Any, rig.engine)
+
+    def slow(*probe: Any) -> Any:
+        rig.now += 0.25
+        return start(*probe)
+
+    engine.start = slow
+    rig.advance(0)
+    assert (rig.manager.stats.latest_seconds, rig.manager.stats.lateness.total) == (0.25, 0.25)
 
 
 def test_a_probe_edit_keeps_the_state_and_zeroes_the_run(rig: Rig) -> None:
@@ -526,7 +561,7 @@ def test_resolved_addresses_are_probed_like_those_of_the_spec(rig: Rig) -> None:
 
 
 def test_an_address_that_dns_brings_is_probed_at_once_and_one_that_it_takes_is_left_alone(rig: Rig) -> None:
-    rig.apply(ips=(), names={A: "db.io"}, known=known(A, True, "ProbeSucceeded"), spread_starts=True)
+    rig.apply(ips=(), names={A: "db.io"}, known=known(A, True, "ProbeSucceeded"), spread_since=1_000.0)
     rig.advance(0)
     rig.advance(1)
     rig.apply(ips=(), names={A: "db.io", B: "db.io"})

@@ -213,7 +213,7 @@ class World:
                 "spec": {"port": 80, "ips": list(known), "readinessProbe": usual | probe},
             }
         )
-        self.manager.apply(parent, known if known_ready else {}, spread_starts=known_ready)
+        self.manager.apply(parent, known if known_ready else {}, spread_since=self.network.now if known_ready else None)
 
     def run(self, seconds: float) -> None:
         self.network.run(self.manager, seconds)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe_sidecar.prober.schedule import Schedule, delayed, following, spread
+from probe_sidecar.prober.schedule import Schedule, delayed, following, spread, within
 
 
 def test_what_is_due_comes_up_once_and_in_order() -> None:
@@ -21,6 +21,22 @@ def test_equal_due_times_keep_the_order_of_adding() -> None:
     for item in ("a", "b", "c"):
         schedule.add(item, 1.0)
     assert [item for _, item in schedule.pop_due(1.0)] == ["a", "b", "c"]
+
+
+@given(st.integers(0, 10**9), st.integers(1, 3600), st.integers(0, 1_000))
+def test_a_point_of_the_grid_stays_one_whatever_is_added(point: int, period: int, missed: int) -> None:
+    schedule: Schedule[str] = Schedule(0.01)
+    due = schedule.add("a", point * 0.01)
+    assert due == point * 0.01
+    later = schedule.add("a", following(due, period, due + (missed + 0.5) * period))
+    assert later == (point + (missed + 1) * period * 100) * 0.01
+
+
+@given(st.floats(0, 1e6))
+def test_what_is_due_between_two_points_waits_for_the_later_one(due: float) -> None:
+    schedule: Schedule[str] = Schedule(0.01)
+    assert -1e-4 < schedule.add("a", due) - due < 0.01
+    assert schedule.add("b", due) == schedule.next_due()
 
 
 def test_an_empty_schedule_has_nothing_due() -> None:
@@ -55,6 +71,20 @@ def test_first_probes_are_spread_evenly(count: int) -> None:
     gaps = [b - a for a, b in zip(starts, [*starts[1:], starts[0] + 10.0], strict=True)]
     assert all(0 <= start < 10.0 for start in starts)
     assert max(gaps) <= 2.0 * 10.0 / count
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        pytest.param(100.0, 10.0, id="the-first-have-all-of-it"),
+        pytest.param(102.0, 8.0, id="later-ones-the-rest"),
+        pytest.param(105.0, 5.0, id="down-to-half"),
+        pytest.param(105.1, 10.0, id="then-a-period-of-their-own"),
+        pytest.param(500.0, 10.0, id="however-late"),
+    ],
+)
+def test_a_crowd_is_spread_over_what_is_left(now: float, expected: float) -> None:
+    assert within(100.0, 10.0, now) == expected
 
 
 @pytest.mark.parametrize(

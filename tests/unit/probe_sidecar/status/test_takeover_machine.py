@@ -158,7 +158,7 @@ class Replica:
         if self.manager.manages("u"):
             self.manager.follow("u", known_addresses(self.seen))
         else:
-            self.manager.apply(PARENT, known_addresses(self.seen), spread_starts=True)
+            self.manager.apply(PARENT, known_addresses(self.seen), spread_since=self.world.loop.time())
         self.publisher.observe("u", self.seen)
 
     def drop(self) -> None:
