@@ -12,10 +12,8 @@ from pathlib import Path
 
 from app.api.environment import InvalidSettings, load
 from app.api.logs import configure
-from probe_sidecar.check import check_file
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import Access, CredentialsError, in_cluster, plain_url
-from probe_sidecar.kube.kubeconfig import kubeconfig
 from probe_sidecar.membership.replica import RENEWALS
 from probe_sidecar.settings import DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar, run
@@ -31,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     try:
         if arguments.command == "check":
+            from probe_sidecar.check import check_file  # noqa: PLC0415 - YAML and tables, which no prober needs
+
             return check_file(
                 arguments.file,
                 count=arguments.count,
@@ -95,6 +95,8 @@ def _access(arguments: argparse.Namespace) -> Access:
     if arguments.server:
         return plain_url(arguments.server)
     if arguments.kubeconfig:
+        from probe_sidecar.kube.kubeconfig import kubeconfig  # noqa: PLC0415 - no Pod has one, and YAML takes memory
+
         return kubeconfig(arguments.kubeconfig, arguments.context)
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
@@ -127,6 +129,7 @@ async def _until_told(access: Access, settings: Settings) -> None:
     sidecar = Sidecar(connect(access), settings, leases=leases, on_settled=gc.freeze)
     # What is there when all has been taken in stays: to walk it again and again would hold up the probes by 0.1 s.
     gc.set_threshold(10_000, 5, 20)
+    gc.collect()
     gc.freeze()
     await run(sidecar, stop)
 

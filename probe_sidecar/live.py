@@ -8,8 +8,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tabulate import tabulate
-
 from app.api.policy import AddressPolicy, refusal
 from app.api.v1alpha1 import ExternalService, ExternalServiceSpec, Reason
 from probe_sidecar.prober.target import Target
@@ -150,6 +148,8 @@ def _warning(process: Mapping[str, Any]) -> str:
 def _table(shown: list[Row], now: float) -> str:
     if not shown:
         return "no addresses\n"
+    from tabulate import tabulate  # noqa: PLC0415 - a megabyte, for those who ask for a table
+
     named = any(row.hostname for row in shown)
     cells = [(*_cells(row, now), row.hostname) if named else _cells(row, now) for row in shown[:MOST_LINES]]
     lines = tabulate(cells, (*HEADERS, "HOSTNAME") if named else HEADERS, tablefmt="plain", disable_numparse=True)

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 
 from app.api.core import GRPCAction, HTTPGetAction, Probe
-from probe_sidecar.probes import grpc, tcp, tls
+from probe_sidecar.probes import tcp, tls
 from probe_sidecar.probes.exchange import Hop, socket_address
 from probe_sidecar.probes.http1 import Http1Exchange
-from probe_sidecar.probes.http2 import Http2Exchange
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import CannotSend, HttpRequest, first_request, http1
 
@@ -37,6 +36,8 @@ def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLC
     timeout = float(probe.timeoutSeconds)
     action = probe.handler
     if isinstance(action, GRPCAction):
+        from probe_sidecar.probes import grpc  # noqa: PLC0415 - HTTP/2 takes 2 MB, for those who speak it
+
         return PreparedProbe(grpc.hop(action, ip, dial, probe.timeoutSeconds), timeout)
     if not isinstance(action, HTTPGetAction):
         return PreparedProbe(tcp.hop(dial, action.port), timeout)
@@ -54,6 +55,8 @@ def http_hop(context: ssl.SSLContext | None, request: HttpRequest) -> Hop:
     plain = Hop(socket_address(request.dial, request.port), one)
     if request.url.scheme == "http":
         return plain
+    from probe_sidecar.probes.http2 import Http2Exchange  # noqa: PLC0415 - as above
+
     two = partial(Http2Exchange, request, again)
     # Without a name it is the address that a verified certificate must be for; an address is never sent as SNI.
     name = request.server_name or (request.url.hostname if context is not None else None)
