@@ -259,14 +259,16 @@ class Replica:
                     await self._nudge.wait()
 
     async def _attempt(self) -> float:
-        """One renewal; answers the seconds until the next."""
+        """One renewal; answers the seconds until the next, which does not wait longer for having been answered late."""
+        begun = self._clock()
         try:
             await self._renew()
             await self._bury()
         except ApiError as error:
             return self._failed(error)
         self._errors.reset()
-        return self._seconds / RENEWALS * (1 - JITTER + 2 * JITTER * self._random())
+        due = begun + self._seconds / RENEWALS * (1 - JITTER + 2 * JITTER * self._random())
+        return max(due - self._clock(), 0.0)
 
     async def _renew(self) -> None:
         if self._doubtful:

@@ -18,6 +18,7 @@ from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Res
 from probe_sidecar.status.known import seen_revision
 from probe_sidecar.status.patch import patch, same
 from probe_sidecar.status.stored import essence, older, place, version, whole
+from probe_sidecar.status.window import Window
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ class StatusPublisher:
 
     `wanted(raw)` gives the whole desired status of an object as read, or None: not ours, or not to be judged now. It is
     called as late as possible, so that whatever came meanwhile goes out in one write. `limit` bounds the requests in
-    flight over all objects, one at most for each; `tokens` how many begin in a second (None: any number).
+    flight over all objects, one at most for each, and an API server that is slow gets fewer (ADR 0069); `tokens` how
+    many begin in a second (None: any number).
     `on_news(before, after)` hears of each write that told something new, not of what was only written again, and
     `on_rival(raw)` of a status with a higher revision that is not ours, before `wanted` is asked again (ADR 0068).
     `clock` is monotonic, in seconds.
@@ -97,7 +99,7 @@ class StatusPublisher:
         self._client = client
         self._resource = resource
         self._wanted = wanted
-        self._limit = limit
+        self._window = Window(limit)
         self._tokens = tokens
         self._on_news = on_news
         self._on_rival = on_rival
@@ -153,11 +155,13 @@ class StatusPublisher:
                 while not (self._closing and not self._ready and not self._requests):
                     await self._changed.wait()
                     self._changed.clear()
-                    while self._ready and len(self._requests) < self._limit and self._may_ask():
+                    while self._ready and len(self._requests) < self._window.size and self._may_ask():
                         parent = next(iter(self._ready))
                         del self._ready[parent]
                         self._consider(parent)
                         await asyncio.sleep(0)  # a thousand addresses take milliseconds: let the probes in between
+                    if not self._ready and not self._requests:
+                        self._window.rest()
                 for parent in self._parents.values():
                     self._stop_timer(parent)
         finally:
@@ -307,7 +311,7 @@ class StatusPublisher:
         before = parent.seen
         namespace, name = place(before)
         try:
-            answer = whole(await self._client.patch_status(self._resource, namespace, name, operations))
+            answer = whole(await self._timed(self._client.patch_status(self._resource, namespace, name, operations)))
         except ApiError as error:
             if error.status not in (409, 422):
                 raise
@@ -359,10 +363,17 @@ class StatusPublisher:
     async def _fresh(self, before: Object) -> Object:
         """The object as it is now; one of the same name that is not the same object counts as gone."""
         namespace, name = place(before)
-        fresh = whole(await self._client.get(self._resource, namespace, name))
+        fresh = whole(await self._timed(self._client.get(self._resource, namespace, name)))
         if fresh["metadata"]["uid"] != before["metadata"]["uid"]:
             raise ApiError(404, "NotFound", "another object has taken the name")
         return fresh
+
+    async def _timed(self, request: Awaitable[Object]) -> Object:
+        began, alone = self._clock(), len(self._requests) == 1
+        try:
+            return await request
+        finally:
+            self._window.answered(began, self._clock(), alone=alone)
 
     def _take(self, parent: _Parent, before: Object, fresh: Object) -> None:
         """An answer is newer than what the watch showed, unless the watch was faster than the answer."""

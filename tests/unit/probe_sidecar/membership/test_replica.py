@@ -178,6 +178,18 @@ async def test_it_renews_in_time_and_that_is_all_it_writes(world: World) -> None
 
 
 @scenario
+async def test_a_late_answer_delays_no_renewal_after_it(world: World) -> None:
+    world.start("a")
+    await world.until(world.shared)
+    world.server.faults.add(Fault(seconds=SECONDS / RENEWALS / 2))
+    mark = world.server.audit.total
+    await asyncio.sleep(600)
+    renewed = sum(one.verb == "patch" for one in world.server.audit.since(mark))
+    assert renewed >= 600 / 3 / 1.1 - 1
+    assert world.told["a"] == 1
+
+
+@scenario
 async def test_a_joiner_takes_its_share_within_a_moment(world: World) -> None:
     world.start("a")
     await world.until(world.shared)

@@ -205,10 +205,10 @@ async def _limit(world: World) -> None:
     await world.settle()
     assert [world.status(name) for name in names] == [{"ready": "1/1", "revision": 1}] * 20
     assert world.most_in_flight == 4
-    assert world.patches() == sorted([0.002, 1.002, 2.002, 3.002, 4.002] * 4)
+    assert world.patches() == sorted([0.002, *[1.002, 2.002] * 2, *[3.002] * 3, *[4.002, 5.002, 6.002] * 4])
 
 
-def test_writes_of_many_objects_are_limited_and_the_limit_is_used_up() -> None:
+def test_writes_of_many_objects_are_limited_and_the_limit_is_approached_and_used_up() -> None:
     _limit()
 
 
@@ -222,7 +222,7 @@ async def _paced(world: World) -> None:
     for number in range(10):
         world.turn(f"web{number}", "1/1")
     await world.settle()
-    assert world.patches()[:4] == [0.002] * 4, "the burst"
+    assert world.patches()[:4] == [0.002, 0.012, 0.012, 0.022], "the burst, as fast as it is answered"
     assert all(when >= 0.1 * index for index, when in enumerate(world.patches()[4:])), "then the rate"
     assert {world.status(f"web{number}")["ready"] for number in range(10)} == {"1/1"}
     assert len(world.sent) == 16, "who waited for a token writes once, and the latest"
@@ -511,7 +511,7 @@ async def _retry_after(world: World) -> None:
     await world.settle(1)
     world.turn("db", "1/1")
     await world.settle()
-    assert world.sent == [(1.0, "PATCH", "web"), (8.01, "PATCH", "web"), (8.01, "PATCH", "db")]
+    assert world.sent == [(1.0, "PATCH", "web"), (8.01, "PATCH", "web"), (8.02, "PATCH", "db")]
 
 
 def test_retry_after_holds_back_every_write() -> None:
@@ -596,7 +596,7 @@ async def _bounded_close(world: World) -> None:
     began = world.loop.time()
     await world.publisher.close(within=0.5)
     assert world.loop.time() - began == pytest.approx(0.5)
-    assert len(world.sent) == 2
+    assert world.sent == [(0.002, "PATCH", "one")]
 
 
 def test_closing_takes_no_longer_than_it_may() -> None:

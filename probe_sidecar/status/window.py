@@ -1,0 +1,39 @@
+"""How many status writes may be in flight: as many as the API server takes without a queue (ADR 0069). Pure.
+
+What waits there waits before the renewals of the Leases too, whatever connections they have. So the number grows while
+an answer comes as fast as to a write that is alone, and is halved when it does not.
+"""
+
+from math import inf
+from typing import Final
+
+WAITING_SECONDS: Final = 0.5
+"""So much longer than alone an answer may take. A renewal that waits behind our writes for so long is still in time."""
+
+
+class Window:
+    """`size` is how many may be in flight now, from 1 to `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = 1.0
+        self._alone = inf  # seconds of an answer that nothing of ours was in the way of
+        self._halved_at = -inf
+
+    @property
+    def size(self) -> int:
+        """At least 1."""
+        return int(self._size)
+
+    def answered(self, began: float, now: float, *, alone: bool) -> None:
+        """A request that began then has ended, however; `alone`: none of ours was in flight as it began."""
+        seconds = now - began
+        self._alone = seconds if alone else min(self._alone, seconds)
+        if seconds <= self._alone + WAITING_SECONDS:
+            self._size = min(self._size + 1 / self._size, float(self._most))
+        elif began >= self._halved_at:  # what was in flight as it was halved only says the same again
+            self._size, self._halved_at = max(self._size / 2, 1.0), now
+
+    def rest(self) -> None:
+        """Nothing is in flight and nothing waits: by the next time the API server may be slower."""
+        self._size = 1.0

@@ -1,0 +1,131 @@
+"""A mass outage on an API server that is slow: all is written, and no Lease waits behind it. In virtual time."""
+
+import asyncio
+from random import Random
+
+import httpx
+import pytest
+
+from playground.apiserver.server import FakeApiServer
+from probe_sidecar.kube.client import REQUEST_SECONDS, KubeClient, Object
+from probe_sidecar.membership.replica import RENEWALS, Replica
+from probe_sidecar.settings import Settings
+from probe_sidecar.sidecar import EXTERNAL_SERVICES
+from probe_sidecar.status.publisher import StatusPublisher
+from tests.link import Link, application
+from tests.virtual_time import virtually
+
+NAMESPACE = "operator"
+COUNT = 120
+LEASE_SECONDS = 15
+FIRST = 10.0
+
+
+class Desk(httpx.AsyncBaseTransport):
+    """What an API server does that has work for `seconds` with each request and takes `places` of them at a time.
+
+    Whoever comes later waits, over whatever connection. Watches are for nothing, as with priority and fairness.
+    """
+
+    def __init__(self, link: Link, places: asyncio.Semaphore, seconds: float) -> None:
+        self._link, self._places, self._seconds = link, places, seconds
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if "watch" not in request.url.params:
+            async with self._places:
+                await asyncio.sleep(self._seconds)
+        return await self._link.handle_async_request(request)
+
+
+class World:
+    """`names` are replicas, with a Lease and a publisher each, that share COUNT ExternalServices."""
+
+    def __init__(self, names: str, places: int, seconds: float) -> None:
+        self.server = FakeApiServer()
+        self.server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        self._application, self._seconds = application(self.server), seconds
+        self._places, self._random = asyncio.Semaphore(places), Random(1)
+        self.replicas: list[Replica] = []
+        self.publishers: list[StatusPublisher] = []
+        for name in names:
+            self._start(name)
+
+    def _start(self, name: str) -> None:
+        clock = asyncio.get_running_loop().time
+        client, leases = self._client(REQUEST_SECONDS), self._client(LEASE_SECONDS / RENEWALS)
+        limit = Settings().concurrent_writes
+        self.publishers.append(StatusPublisher(client, EXTERNAL_SERVICES, wanted, limit=limit, clock=clock))
+        self.replicas.append(
+            Replica(
+                leases,
+                pod=name,
+                namespace=NAMESPACE,
+                group="All",
+                seconds=LEASE_SECONDS,
+                clock=clock,
+                random=self._random.random,
+            )
+        )
+
+    def _client(self, deadline: float) -> KubeClient:
+        desk = Desk(Link(self._application), self._places, self._seconds)
+        return KubeClient(httpx.AsyncClient(transport=desk, base_url="http://api"), deadline=deadline)
+
+    def fail(self) -> None:
+        """All at once there is something to write of everything."""
+        for number in range(COUNT):
+            raw = self.server.create(
+                {
+                    "apiVersion": "eso.crowdfox.com/v1alpha1",
+                    "kind": "ExternalService",
+                    "metadata": {"name": f"web{number}", "namespace": "default"},
+                    "spec": {"port": 80, "ips": ["10.0.0.1"]},
+                }
+            )
+            self.publishers[number % len(self.publishers)].observe(raw["metadata"]["uid"], raw)
+
+    @property
+    def written(self) -> int:
+        return sum(publisher.counters.writes for publisher in self.publishers)
+
+
+def wanted(raw: Object) -> Object | None:
+    return {"ready": "0/1", "revision": 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "places", "seconds", "all_within"),
+    [
+        pytest.param("a", 1, 0.015, 2.0, id="fast, one replica"),
+        pytest.param("ab", 1, 0.015, 2.0, id="fast, two replicas"),
+        pytest.param("a", 100, 1.5, 31.0, id="slow, and no queue"),
+        pytest.param("ab", 100, 1.5, 20.0, id="slow, and no queue, two replicas"),
+        pytest.param("a", 2, 1.0, 90.0, id="two a second"),
+        pytest.param("a", 4, 1.0, 40.0, id="four a second"),
+        pytest.param("ab", 4, 1.0, 40.0, id="four a second, two replicas"),
+        pytest.param("ab", 3, 1.0, 55.0, id="three a second, two replicas"),
+        pytest.param("ab", 2, 0.5, 38.0, id="four a second of half a second, two replicas"),
+    ],
+)
+def test_all_is_written_and_no_lease_waits(names: str, places: int, seconds: float, all_within: float) -> None:
+    async def body() -> None:
+        world, loop = World(names, places, seconds), asyncio.get_running_loop()
+        running = [asyncio.create_task(one.run()) for one in world.replicas]
+        running += [asyncio.create_task(one.run()) for one in world.publishers]
+        try:
+            async with asyncio.timeout(60.0):
+                while not all(replica.replicas == len(names) for replica in world.replicas):
+                    await asyncio.sleep(FIRST)
+            begun = loop.time()
+            world.fail()
+            while world.written < COUNT:
+                await asyncio.sleep(0.1)
+                assert [replica.problem for replica in world.replicas] == [None] * len(names), "a Lease was lost"
+                assert loop.time() - begun < all_within, f"only {world.written} written"
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            world.server.api.close()
+
+    virtually(body())
