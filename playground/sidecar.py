@@ -10,6 +10,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     access = plain_url(arguments.server) if arguments.server else kubeconfig(arguments.kubeconfig, None)
     place = str if arguments.unmapped else partial(dial, shift=arguments.shift)
     settings = load(Settings)
-    settings = settings.model_copy(update={"dns_servers": [(place(ip), port) for ip, port in settings.dns_servers]})
+    settings = replace(settings, dns_servers=tuple((place(ip), port) for ip, port in settings.dns_servers))
     logging.basicConfig(
         stream=sys.stderr, level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
     )

@@ -3,11 +3,12 @@
 Both must judge addresses by the same policy, so it has one source.
 """
 
-from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Literal, TypeVar
-
-from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Literal, TypeVar
 
 from app.api.logs import Form
 from app.api.policy import PRESETS, AddressPolicy
@@ -15,58 +16,134 @@ from app.api.scope import SELECTOR_WISH, Scope, canonical
 
 PREFIX = "ESO_"
 
-Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode]
-NamespaceName = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+Network = IPv4Network | IPv6Network
+Level = Literal["debug", "info", "warning", "error"]
+
+NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+
+T = TypeVar("T")
+W = TypeVar("W", bound=str)
+
+_TRUTHS = {
+    **dict.fromkeys(("1", "on", "t", "true", "y", "yes"), True),
+    **dict.fromkeys(("0", "off", "f", "false", "n", "no"), False),
+}
 
 
 class InvalidSettings(Exception):
     """A variable cannot be read: the text names it and says what to write instead."""
 
 
-class CommonSettings(BaseSettings):
-    """Lists are written with commas: `ESO_DENIED_CIDRS=10.96.0.0/12,fd00::/8`. Descriptions say what to write.
+class Unreadable(ValueError):
+    """`part` of a list cannot be read."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__(part)
+        self.part = part
+
+
+def setting(default: T, read: Callable[[str], T], wish: str) -> T:
+    """A field that `read` makes from the text of its variable, or raises ValueError; `wish` says what to write."""
+    return field(default=default, metadata={"read": read, "wish": wish})
+
+
+def number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A whole number within these bounds."""
+
+    def read(text: str) -> int:
+        value = int(text)
+        if value < least or (most is not None and value > most):
+            raise ValueError
+        return value
+
+    return read
+
+
+def amount(least: float, most: float) -> Callable[[str], float]:
+    """A number within these bounds."""
+
+    def read(text: str) -> float:
+        value = float(text)
+        if not least <= value <= most:
+            raise ValueError
+        return value
+
+    return read
+
+
+def truth(text: str) -> bool:
+    """Mostly "true" or "false"."""
+    if (value := _TRUTHS.get(text.lower())) is None:
+        raise ValueError
+    return value
+
+
+def word(*known: W) -> Callable[[str], W]:
+    """One of these words."""
+
+    def read(text: str) -> W:
+        found = next((one for one in known if one == text), None)
+        if found is None:
+            raise ValueError
+        return found
+
+    return read
+
+
+def matching(pattern: str) -> Callable[[str], str]:
+    """A text that matches from end to end."""
+
+    def read(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError
+        return text
+
+    return read
+
+
+def each(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """What stands between commas, one by one."""
+
+    def part(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError:
+            raise Unreadable(text) from None
+
+    return lambda text: tuple(part(one) for one in map(str.strip, text.split(",")) if one)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonSettings:
+    """Lists are written with commas: `ESO_DENIED_CIDRS=10.96.0.0/12,fd00::/8`.
 
     No setting is called PORT or SERVICE_HOST: in a namespace with a Service named "eso" Kubernetes gives each container
     an ESO_PORT of its own, such as tcp://10.96.0.17:80.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
-
-    allowed_cidrs: Networks = Field(default=(), description="networks such as 10.0.0.0/8, with commas between")
-    denied_cidrs: Networks = Field(default=(), description="networks such as 10.96.0.0/12, with commas between")
-    denied_presets: Annotated[tuple[Literal["metadata"], ...], NoDecode] = Field(
-        default=("metadata",), description="metadata, or nothing to deny no ranges by name"
+    allowed_cidrs: tuple[Network, ...] = setting(
+        (), each(ip_network), "networks such as 10.0.0.0/8, with commas between"
     )
-    allow_loopback: bool = Field(default=False, description="true or false")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="debug, info, warning or error"
+    denied_cidrs: tuple[Network, ...] = setting(
+        (), each(ip_network), "networks such as 10.96.0.0/12, with commas between"
     )
-    log_format: Form = Field(default="text", description="text or json")
-
-    namespaces: Annotated[tuple[NamespaceName, ...], NoDecode] = Field(
-        default=(), description="the namespaces to work in, with commas between, or nothing for all of them"
+    denied_presets: tuple[Literal["metadata"], ...] = setting(
+        ("metadata",), each(word("metadata")), "metadata, or nothing to deny no ranges by name"
     )
-    namespace: NamespaceName | Literal[""] = Field(
-        default="", validate_default=True, description="nothing: it is the old name of ESO_NAMESPACES"
+    allow_loopback: bool = setting(False, truth, "true or false")
+    log_level: Level = setting("info", word("debug", "info", "warning", "error"), "debug, info, warning or error")
+    log_format: Form = setting("text", word("text", "json"), "text or json")
+
+    namespaces: tuple[str, ...] = setting(
+        (), each(matching(NAMESPACE)), "the namespaces to work in, with commas between, or nothing for all of them"
     )
-    label_selector: str = Field(default="", description=SELECTOR_WISH)
+    namespace: str = setting("", matching(f"({NAMESPACE})?"), "nothing: it is the old name of ESO_NAMESPACES")
+    label_selector: str = setting("", canonical, SELECTOR_WISH)
 
-    @field_validator("label_selector")
-    @classmethod
-    def _canonical(cls, value: str) -> str:
-        return canonical(value)
-
-    @field_validator("allowed_cidrs", "denied_cidrs", "denied_presets", "namespaces", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return split(value)
-
-    @field_validator("namespace")
-    @classmethod
-    def _old_and_new_agree(cls, value: str, info: ValidationInfo) -> str:
-        if value and set(info.data.get("namespaces", ())) - {value}:
-            raise ValueError
-        return value
+    def unfit(self) -> Iterator[str]:
+        """The names of those that do not go together with the others."""
+        if self.namespace and set(self.namespaces) - {self.namespace}:
+            yield "namespace"
 
     @property
     def scope(self) -> Scope:
@@ -83,20 +160,32 @@ class CommonSettings(BaseSettings):
 S = TypeVar("S", bound=CommonSettings)
 
 
-def split(value: object) -> object:
-    """A list from text with commas; anything else as it is."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+def wishes(settings: type[CommonSettings]) -> dict[str, str]:
+    """What to write into each setting, by its name: `tick_milliseconds` is the variable ESO_TICK_MILLISECONDS."""
+    return {one.name: one.metadata["wish"] for one in fields(settings)}
 
 
 def load(settings: type[S], **given: str | int | None) -> S:
     """`settings` from the environment; what is `given` and not None wins. Raises InvalidSettings."""
-    try:
-        return settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type] # judged by pydantic, as the environment is
-    except ValidationError as error:
-        wrong = {str(detail["loc"][0]): detail["input"] for detail in error.errors()}
-        lines = (_line(settings, name, value) for name, value in wrong.items())
-        raise InvalidSettings("; ".join(lines)) from None
+    texts = {name: os.environ[variable] for name in wishes(settings) if (variable := _variable(name)) in os.environ}
+    texts |= {name: str(value) for name, value in given.items() if value is not None}
+    found, wrong = {}, {}
+    for one in fields(settings):
+        if one.name in texts:
+            try:
+                found[one.name] = one.metadata["read"](texts[one.name])
+            except ValueError as problem:
+                wrong[one.name] = problem.part if isinstance(problem, Unreadable) else texts[one.name]
+    made = settings(**found)
+    if not wrong:
+        wrong = {name: texts.get(name, "") for name in made.unfit()}
+    if wrong:
+        said = wishes(settings)
+        raise InvalidSettings(
+            "; ".join(f'{_variable(name)}: write {said[name]} (got "{wrong[name]}")' for name in wrong)
+        )
+    return made
 
 
-def _line(settings: type[CommonSettings], name: str, value: object) -> str:
-    return f'{PREFIX}{name.upper()}: write {settings.model_fields[name].description} (got "{value}")'
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"

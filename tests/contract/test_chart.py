@@ -14,6 +14,7 @@ import pytest
 import yaml
 from cryptography import x509
 
+from app.api.environment import wishes
 from app.api.policy import PRESETS
 from app.api.scope import canonical
 from app.settings import Settings as HookSettings
@@ -181,7 +182,7 @@ def test_null_takes_a_default_away(rendered: Render) -> None:
 
 
 def all_settings() -> set[str]:
-    fields = HookSettings.model_fields | SidecarSettings.model_fields
+    fields = wishes(HookSettings) | wishes(SidecarSettings)
     return {f"ESO_{name.upper()}" for name in fields}
 
 

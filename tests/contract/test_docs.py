@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.environment import CommonSettings
+from app.api.environment import CommonSettings, wishes
 from app.settings import Settings as HookSettings
 from probe_sidecar.settings import Settings as SidecarSettings
 
@@ -23,16 +23,16 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_setting_is_explained_as_it_is() -> None:
-    fields = HookSettings.model_fields | SidecarSettings.model_fields
-    expected = {f"ESO_{name.upper()}": (_whose(name), field.description) for name, field in fields.items()}
+    said = wishes(HookSettings) | wishes(SidecarSettings)
+    expected = {f"ESO_{name.upper()}": (_whose(name), wish) for name, wish in said.items()}
     table = ROW.findall((ROOT / "docs" / "install.md").read_text())
     assert {name: (whose, text) for name, whose, text in table} == expected
 
 
 def _whose(name: str) -> str:
-    if name in CommonSettings.model_fields:
+    if name in wishes(CommonSettings):
         return "both"
-    return "hook" if name in HookSettings.model_fields else "sidecar"
+    return "hook" if name in wishes(HookSettings) else "sidecar"
 
 
 def test_the_index_of_decisions_names_them_as_they_are() -> None:

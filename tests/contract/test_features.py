@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from app.api.environment import wishes
 from app.api.v1alpha1 import ExternalService
 from app.settings import Settings as HookSettings
 from probe_sidecar.settings import Settings as SidecarSettings
@@ -16,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "features.md"
 LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)\)")
 SCENARIO = re.compile(r"tests/e2e/test_\d\d_\w+\.py")
-SETTINGS = {f"ESO_{name.upper()}" for name in HookSettings.model_fields | SidecarSettings.model_fields}
+SETTINGS = {f"ESO_{name.upper()}" for name in wishes(HookSettings) | wishes(SidecarSettings)}
 SCHEMA = yaml.safe_load((ROOT / "metacontroller" / "crd.yaml").read_text())["spec"]["versions"][0]["schema"]
 OF_ISSUE = {
     "ESO_ENDPOINTS",

@@ -10,6 +10,7 @@ import yaml
 
 from app.__main__ import main as hook_main
 from app.api import v1alpha1
+from app.api.environment import wishes
 from app.api.invalid import admission_problems, unknown_fields
 from app.api.version import VERSION
 from app.render import render
@@ -175,7 +176,7 @@ def test_the_sidecar_may_keep_leases_in_its_own_namespace_only() -> None:
 def test_replicas_are_told_who_and_where_they_are(pod: dict[str, Any]) -> None:
     env = {item["name"]: item["valueFrom"]["fieldRef"]["fieldPath"] for item in container(pod, "sidecar")["env"]}
     assert env == {"ESO_POD_NAME": "metadata.name", "ESO_LEASE_NAMESPACE": "metadata.namespace"}
-    assert {name.removeprefix("ESO_").lower() for name in env} <= set(SidecarSettings.model_fields)
+    assert {name.removeprefix("ESO_").lower() for name in env} <= set(wishes(SidecarSettings))
 
 
 def test_a_rollout_never_takes_the_last_one() -> None:
@@ -254,14 +255,14 @@ def test_probes_ask_ports_that_the_container_has(pod: dict[str, Any], name: str)
 
 def test_the_health_port_is_the_default_of_the_sidecar(pod: dict[str, Any]) -> None:
     assert container(pod, "sidecar")["ports"] == [
-        {"name": "health", "containerPort": SidecarSettings.model_fields["health_listen_port"].default}
+        {"name": "health", "containerPort": SidecarSettings().health_listen_port}
     ]
 
 
 def test_the_hook_listens_where_its_ports_are(pod: dict[str, Any]) -> None:
     environment = {one["name"]: one["value"] for one in container(pod, "hook")["env"]}
     assert container(pod, "hook")["ports"] == [
-        {"name": "hook", "containerPort": HookSettings.model_fields["listen_port"].default},
+        {"name": "hook", "containerPort": HookSettings().listen_port},
         {"name": "hook-metrics", "containerPort": int(environment["ESO_METRICS_LISTEN_PORT"])},
     ]
 
@@ -288,7 +289,7 @@ def test_the_commands_are_there_to_start(pod: dict[str, Any]) -> None:
 
 
 def test_settings_are_known_to_one_of_the_two() -> None:
-    known = {f"ESO_{name.upper()}" for fields in (HookSettings, SidecarSettings) for name in fields.model_fields}
+    known = {f"ESO_{name.upper()}" for settings in (HookSettings, SidecarSettings) for name in wishes(settings)}
     assert set(one("settings.yaml", "ConfigMap")["data"]) <= known
 
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from app.__main__ import main
+from app.api.environment import wishes
 from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ NOTES = {
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
+    for name in wishes(Settings):
         monkeypatch.delenv(f"ESO_{name.upper()}", raising=False)
 
 

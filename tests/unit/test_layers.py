@@ -74,14 +74,21 @@ ONLY_IN = {
     "dns": ("probe_sidecar.names.resolver", "playground"),
     "jsonpatch": ("probe_sidecar.status", "playground"),
     "socket": ("probe_sidecar.probes", "probe_sidecar.server", "app.serving", "playground"),
-    "os": ("app.__main__", "probe_sidecar.__main__", "probe_sidecar.kube", "probe_sidecar.probes", "playground"),
+    "os": (
+        "app.__main__",
+        "app.api.environment",
+        "probe_sidecar.__main__",
+        "probe_sidecar.kube",
+        "probe_sidecar.probes",
+        "playground",
+    ),
     "asyncio": ("app.serving", "app.guard", "probe_sidecar", "playground"),
     "time": ("app.server", "probe_sidecar", "playground"),
     "random": ("probe_sidecar", "playground"),
 }
 
 # app.api is the ground that both towers stand on.
-GROUND = {"annotated_types", "msgspec", "pydantic", "pydantic_core", "pydantic_settings", "yaml"}
+GROUND = {"annotated_types", "msgspec", "pydantic", "pydantic_core", "yaml"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

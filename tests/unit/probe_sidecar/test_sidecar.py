@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -130,7 +131,7 @@ async def test_a_prober_at_its_limit_says_so_and_the_next_owner_says_nothing_els
     with socket.create_server(("0.0.0.0", 0), backlog=50) as silent:  # the kernel accepts, and nobody answers
         port = silent.getsockname()[1]
         probe = {"httpGet": {"port": port}, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1}
-        async with running(server, SETTINGS.model_copy(update={"concurrent_probes": 1})) as limited:
+        async with running(server, replace(SETTINGS, concurrent_probes=1)) as limited:
             server.create(external_service(port, *ips, readinessProbe=probe))
             await until(server, late)
             await until(server, lambda status: [one["reason"] for one in status["addresses"]] == ["ProbeFailed"] * 3)
@@ -277,7 +278,7 @@ async def test_what_is_created_later_is_probed_at_once(server: FakeApiServer) ->
 
 async def test_it_works_in_its_scope_alone(server: FakeApiServer) -> None:
     """What leaves the scope is put down as it stands: another installation may have it by now."""
-    scope = Settings(**SETTINGS.model_dump() | {"namespaces": ("bank", "shop"), "label_selector": "shard=a"})
+    scope = replace(SETTINGS, namespaces=("bank", "shop"), label_selector="shard=a")
     path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
     async with backend("127.0.0.2") as port, running(server, scope) as sidecar:
         made = external_service(port, "127.0.0.2")
@@ -419,7 +420,7 @@ async def test_without_the_api_server_the_state_is_kept_all_the_same(server: Fak
 
 async def test_a_silence_of_all_gets_through_when_its_time_is_up(server: FakeApiServer) -> None:
     async with (
-        running(server, SETTINGS.model_copy(update={"outage_hold_seconds": 3})) as sidecar,
+        running(server, replace(SETTINGS, outage_hold_seconds=3)) as sidecar,
         fleet(server, sidecar) as backends,
     ):
         for one in backends:
@@ -439,7 +440,7 @@ async def dns(**records: Record) -> AsyncIterator[DnsServer]:
 
 
 def asking(server: DnsServer) -> Settings:
-    return SETTINGS.model_copy(update={"dns_servers": (("127.0.0.1", server.port),)})
+    return replace(SETTINGS, dns_servers=(("127.0.0.1", server.port),))
 
 
 def names(status: Mapping[str, Any]) -> dict[str, str | None]:
