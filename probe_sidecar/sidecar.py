@@ -38,13 +38,14 @@ from probe_sidecar.prober.delays import Delays
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.outage import OutageGuard
 from probe_sidecar.prober.results import Results
+from probe_sidecar.prober.suspicion import Suspicion
 from probe_sidecar.prober.ticker import Ticker
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.server import Answer, PageServer, Query, health
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.conditions import Finding
 from probe_sidecar.status.desired import desired_status, rejected_status
-from probe_sidecar.status.known import known_addresses, seen_delay, seen_names
+from probe_sidecar.status.known import known_addresses, seen_delay, seen_doubt, seen_names
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.trust import Reference, TrustStore, reference
 
@@ -139,7 +140,7 @@ class Sidecar:
             canary=canary(settings, dial, loop.time()),
             on_doubt=self._doubt,
         )
-        self._suspicion = ""
+        self.suspicion = Suspicion(loop, settings.outage_hold_seconds, self._tell_doubt)
         self.names = NameCache(
             late_lookup(settings.dns_servers),
             lambda name: self.directory.answered(name),  # noqa: PLW0108 - the directory comes next
@@ -342,7 +343,7 @@ class Sidecar:
             rfc3339(),
             problem=problem,
             delayed=self.delays.reason(uid),
-            doubt=self._suspicion,
+            doubt=self.suspicion.text if self.manager.guard.degraded or seen_doubt(raw) else "",
             names=self.directory.names(uid),
             resolution=None if told is None else Finding("Resolved", *told),
         )
@@ -381,13 +382,17 @@ class Sidecar:
                 self.publisher.wake(uid)
 
     def _doubt(self) -> None:
-        """The guard has begun to doubt our own network, or ceased to: each ExternalService tells so, once."""
+        """The guard has begun to doubt our own network, or ceased to."""
         guard, where = self.manager.guard, platform.node()
-        self._suspicion = suspicion(where, rfc3339(), guard.hold) if guard.degraded else ""
         if guard.degraded:
-            log.warning("%s", self._suspicion)
+            text = suspicion(where, rfc3339(), guard.hold)
+            log.warning("%s", text)
+            self.suspicion.begin(text)
         else:
             log.info("something answers %s again: it trusts its own network", where)
+            self.suspicion.end()
+
+    def _tell_doubt(self) -> None:
         for uid in self._readings:
             self.publisher.wake(uid)
 
@@ -406,8 +411,8 @@ class Sidecar:
     def _guard(self) -> Object:
         guard, canary = self.manager.guard, self.manager.canary
         shown: Object = {"degraded": guard.degraded, "held": guard.held, "holdSeconds": guard.hold}
-        if self._suspicion:
-            shown["message"] = self._suspicion
+        if guard.degraded:
+            shown["message"] = self.suspicion.text
         if canary is not None:
             shown["canary"] = {"ip": canary.ip, "answers": canary.answers, "message": canary.said}
         return shown
@@ -466,7 +471,8 @@ def suspicion(prober: str, since: str, hold: float) -> str:
     """What the condition ProberDegraded says: the same for as long as it stands, for a new text is a write (R3)."""
     return (
         f"since {since} nothing that {prober} probes answers at all: it suspects its own network, and an address that "
-        f"should become not ready is kept for {hold:g} s (ESO_OUTAGE_HOLD_SECONDS), or until something answers"
+        f"should become not ready is kept for {hold:g} s (ESO_OUTAGE_HOLD_SECONDS), or until something answers, and "
+        f"this is told for {hold:g} s more"
     )
 
 

@@ -75,6 +75,11 @@ def seen_delay(parent: Mapping[str, Any]) -> str:
     return str(found["reason"]) if found.get("status") == "True" else ""
 
 
+def seen_doubt(parent: Mapping[str, Any]) -> bool:
+    """Whether the condition ProberDegraded is True."""
+    return seen_conditions(parent).get("ProberDegraded", {}).get("status") == "True"
+
+
 def seen_revision(parent: Mapping[str, Any]) -> int | None:
     """`.status.revision` if it is one: an integer of 0 or more."""
     revision = seen_status(parent).get("revision")

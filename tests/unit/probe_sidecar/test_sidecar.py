@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -370,10 +370,27 @@ def degraded(status: Mapping[str, Any]) -> tuple[str, str] | None:
     return (found[0]["status"], found[0]["reason"]) if found else None
 
 
+def holding(server: FakeApiServer, seconds: int) -> AbstractAsyncContextManager[Sidecar]:
+    return running(server, replace(SETTINGS, outage_hold_seconds=seconds))
+
+
+async def until_degraded(sidecar: Sidecar) -> None:
+    async with asyncio.timeout(2 * PATIENCE):
+        while not sidecar.manager.guard.degraded:
+            await asyncio.sleep(0.01)
+
+
+async def until_heard(sidecar: Sidecar) -> None:
+    """All of them, since they were silent."""
+    async with asyncio.timeout(2 * PATIENCE):
+        while sidecar.manager.guard.degraded or any(target.silence for target in sidecar.manager.targets()):
+            await asyncio.sleep(0.01)
+
+
 async def test_a_prober_that_hears_nobody_suspects_itself(
     server: FakeApiServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with running(server) as sidecar, fleet(server, sidecar) as backends:
+    async with holding(server, 8) as sidecar, fleet(server, sidecar) as backends:
         before = [status["revision"] for status in await all_of(server, lambda _: True)]
         for one in backends:
             await one.deafen()
@@ -381,10 +398,12 @@ async def test_a_prober_that_hears_nobody_suspects_itself(
         assert {status["ready"] for status in statuses} == {"1/1"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{sidecar.pages.port}", trust_env=False) as client:
             page = (await client.get("/status")).json()
-            assert (page["guard"]["degraded"], page["guard"]["holdSeconds"]) == (True, 60)
+            assert (page["guard"]["degraded"], page["guard"]["holdSeconds"]) == (True, 8)
             assert (await client.get("/status.txt")).text.startswith("PROBER DEGRADED: since ")
-        for one in backends:
-            one.hear()
+            for one in backends:
+                one.hear()
+            await until_heard(sidecar)
+            assert not (await client.get("/status.txt")).text.startswith("PROBER DEGRADED")
         statuses = await all_of(server, lambda status: degraded(status) == ("False", "Answered"))
         assert {status["ready"] for status in statuses} == {"1/1"}
         written = [status["revision"] - one for status, one in zip(statuses, before, strict=True)]
@@ -394,6 +413,26 @@ async def test_a_prober_that_hears_nobody_suspects_itself(
     assert [line for line in said if "is not ready:" in line] == []
 
 
+async def test_a_network_that_comes_and_goes_is_told_once_and_to_nobody_who_comes_later(server: FakeApiServer) -> None:
+    async with running(server) as sidecar, fleet(server, sidecar) as backends:
+        before = [status["revision"] for status in await all_of(server, lambda _: True)]
+        for doubts in (1, 2):
+            for one in backends:
+                await one.deafen()
+            await until_degraded(sidecar)
+            assert sidecar.manager.guard.begun == doubts
+            await all_of(server, lambda status: degraded(status) == ("True", "NobodyAnswers"))
+            for one in backends:
+                one.hear()
+            await until_heard(sidecar)
+        server.create(external_service(backends[0].port, backends[0].listener.getsockname()[0]))
+        late = await until(server, lambda status: status.get("ready") == "1/1")
+        assert degraded(late) is None, "it has never been true of it"
+        statuses = await all_of(server, lambda _: True)
+        assert {degraded(status) for status in statuses} == {("True", "NobodyAnswers")}
+        assert [status["revision"] - one for status, one in zip(statuses, before, strict=True)] == [1, 1, 1]
+
+
 async def test_without_the_api_server_the_state_is_kept_all_the_same(server: FakeApiServer) -> None:
     async with running(server) as sidecar, fleet(server, sidecar) as backends:
         before = await all_of(server, lambda status: True)
@@ -401,14 +440,10 @@ async def test_without_the_api_server_the_state_is_kept_all_the_same(server: Fak
         server.drop_connections()
         for one in backends:
             await one.deafen()
-        async with asyncio.timeout(2 * PATIENCE):
-            while not sidecar.manager.guard.degraded:
-                await asyncio.sleep(0.01)
+        await until_degraded(sidecar)
         for one in backends:
             one.hear()
-        async with asyncio.timeout(2 * PATIENCE):
-            while sidecar.manager.guard.held:
-                await asyncio.sleep(0.01)
+        await until_heard(sidecar)
         (watching,) = sidecar.reflectors.each
         watches = watching.watches
         refuse.lift()
@@ -419,10 +454,7 @@ async def test_without_the_api_server_the_state_is_kept_all_the_same(server: Fak
 
 
 async def test_a_silence_of_all_gets_through_when_its_time_is_up(server: FakeApiServer) -> None:
-    async with (
-        running(server, replace(SETTINGS, outage_hold_seconds=3)) as sidecar,
-        fleet(server, sidecar) as backends,
-    ):
+    async with holding(server, 3) as sidecar, fleet(server, sidecar) as backends:
         for one in backends:
             await one.deafen()
         statuses = await all_of(server, lambda status: status["ready"] == "0/1")

@@ -7,6 +7,7 @@ from probe_sidecar.status.known import (
     known_addresses,
     seen_addresses,
     seen_conditions,
+    seen_doubt,
     seen_entries,
     seen_names,
     seen_revision,
@@ -111,3 +112,12 @@ def test_the_names_of_resolved_addresses() -> None:
     assert seen_names({"status": {"addresses": addresses}}) == {"10.0.0.1": "db.io"}
     assert seen_names({"status": {"addresses": [entry(), None]}}) == {}
     assert seen_names({}) == {}
+
+
+@pytest.mark.parametrize(("status", "doubted"), [("True", True), ("False", False), ("Unknown", False)])
+def test_whether_a_doubt_is_told(status: str, doubted: bool) -> None:
+    said = {"reason": "NobodyAnswers", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    other, told = {"type": "Ready", "status": "True"} | said, {"type": "ProberDegraded", "status": status} | said
+    assert seen_doubt({"status": {"conditions": [other, told]}}) is doubted
+    assert not seen_doubt({"status": {"conditions": [other]}})
+    assert not seen_doubt({})
