@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AT_ONCE ?= 4# files of tests at once: they wait most of the time, also where there are fewer cores
 STAMP := $(VENV)/.installed
 TOOLS := .cache/tools
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
@@ -24,7 +25,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/pytest -q -m "not e2e and not image" $(ARGS)
+	$(BIN)/pytest -q -n $(AT_ONCE) --dist loadfile -m "not e2e and not image" $(ARGS)
 
 model: $(STAMP) ## every interleaving of the status protocol (needs spin and cc)
 	@command -v spin > /dev/null && command -v cc > /dev/null || { echo "spin and cc are needed: apt-get install spin gcc libc6-dev" >&2; exit 1; }

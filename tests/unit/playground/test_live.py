@@ -50,7 +50,7 @@ async def test_it_shows_addresses_and_takes_keys() -> None:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, "TERM": "xterm"},
+        env={name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}} | {"TERM": "xterm"},
     )
     try:
         for words in ("10.0.100.10", "not ready", "static1.mydomain.com", "API writes so far: sidecar"):
