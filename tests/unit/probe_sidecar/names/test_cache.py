@@ -57,6 +57,16 @@ class Rig:
             await task
 
 
+@asynccontextmanager
+async def asking(a: Reply, aaaa: Reply = NOTHING, *, hurry: bool = True, **rig: float) -> AsyncIterator[Rig]:
+    """A cache that runs and of which "db.io" has just been wanted; `a` and `aaaa` are the replies."""
+    made = Rig(**rig)
+    made.replies["db.io"] = a, aaaa
+    async with made.running():
+        made.cache.want(["db.io"], hurry=hurry)
+        yield made
+
+
 def in_virtual_time(scenario: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
     def test() -> None:
         virtually(scenario())
@@ -67,10 +77,7 @@ def in_virtual_time(scenario: Callable[[], Coroutine[Any, Any, None]]) -> Callab
 
 @in_virtual_time
 async def test_a_name_is_asked_for_when_its_ttl_has_passed() -> None:
-    rig = Rig()
-    rig.replies["db.io"] = ok(A, ttl=30), NOTHING
-    async with rig.running():
-        rig.cache.want(["db.io"], hurry=True)
+    async with asking(ok(A, ttl=30)) as rig:
         await asyncio.sleep(100)
     assert rig.asked == {"db.io": [0, 30, 60, 90]}
     assert rig.changes == [(0, "db.io")], "the same answer is no news"
@@ -79,20 +86,14 @@ async def test_a_name_is_asked_for_when_its_ttl_has_passed() -> None:
 
 @in_virtual_time
 async def test_never_sooner_and_a_little_later_so_that_names_do_not_go_in_step() -> None:
-    rig = Rig(random=1.0)
-    rig.replies["db.io"] = ok(A, ttl=100), NOTHING
-    async with rig.running():
-        rig.cache.want(["db.io"], hurry=True)
+    async with asking(ok(A, ttl=100), random=1.0) as rig:
         await asyncio.sleep(200)
     assert rig.asked == {"db.io": [0, 105]}
 
 
 @in_virtual_time
 async def test_the_order_of_an_answer_is_no_news() -> None:
-    rig = Rig()
-    rig.replies["db.io"] = ok(A, B, ttl=5), NOTHING
-    async with rig.running():
-        rig.cache.want(["db.io"], hurry=True)
+    async with asking(ok(A, B, ttl=5)) as rig:
         await asyncio.sleep(1)
         rig.replies["db.io"] = ok(B, A, ttl=5), NOTHING
         await asyncio.sleep(10)
@@ -101,21 +102,17 @@ async def test_the_order_of_an_answer_is_no_news() -> None:
 
 @in_virtual_time
 async def test_one_lookup_for_however_many_need_the_name() -> None:
-    rig = Rig()
-    rig.replies["db.io"] = ok(A), NOTHING
-    async with rig.running():
-        for _ in range(3):
-            rig.cache.want(["db.io"], hurry=True)
+    async with asking(ok(A)) as rig:
+        for _ in range(2):
             await asyncio.sleep(1)
+            rig.cache.want(["db.io"], hurry=True)
+        await asyncio.sleep(1)
     assert rig.asked == {"db.io": [0]}
 
 
 @in_virtual_time
 async def test_a_failure_is_tried_again_with_growing_pauses_and_told_when_it_lasts() -> None:
-    rig = Rig(random=1.0)
-    rig.replies["db.io"] = ok(A, ttl=5), NOTHING
-    async with rig.running():
-        rig.cache.want(["db.io"], hurry=True)
+    async with asking(ok(A, ttl=5), random=1.0) as rig:
         await asyncio.sleep(1)
         rig.replies["db.io"] = FAILED, FAILED
         await asyncio.sleep(150)
@@ -131,10 +128,7 @@ async def test_a_failure_is_tried_again_with_growing_pauses_and_told_when_it_las
 
 @in_virtual_time
 async def test_other_words_for_the_same_trouble_are_no_news() -> None:
-    rig = Rig()
-    rig.replies["db.io"] = FAILED, FAILED
-    async with rig.running():
-        rig.cache.want(["db.io"], hurry=True)
+    async with asking(FAILED, FAILED) as rig:
         await asyncio.sleep(10)
         told = len(rig.changes)
         rig.replies["db.io"] = FAILED, Reply("failed", problem="no answer")
@@ -144,10 +138,7 @@ async def test_other_words_for_the_same_trouble_are_no_news() -> None:
 
 @in_virtual_time
 async def test_half_a_failure_waits_no_longer_than_the_answer_lasts() -> None:
-    rig = Rig()
-    rig.replies["db.io"] = ok(A, ttl=5), FAILED
-    async with rig.running():
-        rig.cache.want(["db.io"], hurry=True)
+    async with asking(ok(A, ttl=5), FAILED) as rig:
         await asyncio.sleep(60)
     gaps = [after - before for before, after in zip(rig.asked["db.io"], rig.asked["db.io"][1:], strict=False)]
     assert max(gaps) == 5
@@ -155,10 +146,7 @@ async def test_half_a_failure_waits_no_longer_than_the_answer_lasts() -> None:
 
 @in_virtual_time
 async def test_a_name_that_is_not_there_is_told_at_once_and_asked_for_again() -> None:
-    rig = Rig()
-    rig.replies["db.io"] = NO_NAME, NO_NAME
-    async with rig.running():
-        rig.cache.want(["db.io"], hurry=True)
+    async with asking(NO_NAME, NO_NAME) as rig:
         await asyncio.sleep(45)
         assert rig.cache.entry("db.io").told == "nxdomain"
         rig.replies["db.io"] = ok(A), NOTHING
@@ -170,10 +158,7 @@ async def test_a_name_that_is_not_there_is_told_at_once_and_asked_for_again() ->
 
 @in_virtual_time
 async def test_a_failure_after_a_denial_does_not_take_the_denial_back() -> None:
-    rig = Rig()
-    rig.replies["db.io"] = NO_NAME, NO_NAME
-    async with rig.running():
-        rig.cache.want(["db.io"], hurry=True)
+    async with asking(NO_NAME, NO_NAME) as rig:
         await asyncio.sleep(1)
         rig.replies["db.io"] = FAILED, FAILED
         await asyncio.sleep(30)
@@ -194,20 +179,14 @@ async def test_a_flood_of_names_is_looked_up_a_few_at_a_time() -> None:
 
 @in_virtual_time
 async def test_a_start_is_spread() -> None:
-    rig = Rig(random=0.5)
-    rig.replies["db.io"] = ok(A), NOTHING
-    async with rig.running():
-        rig.cache.want(["db.io"], hurry=False)
+    async with asking(ok(A), hurry=False, random=0.5) as rig:
         await asyncio.sleep(SPREAD_SECONDS)
     assert rig.asked == {"db.io": [SPREAD_SECONDS / 2]}
 
 
 @in_virtual_time
 async def test_a_name_that_nobody_needs_is_not_asked_for() -> None:
-    rig = Rig(seconds=1.0)
-    rig.replies["db.io"] = ok(A, ttl=5), NOTHING
-    async with rig.running():
-        rig.cache.want(["db.io"], hurry=True)
+    async with asking(ok(A, ttl=5), seconds=1.0) as rig:
         await asyncio.sleep(0.5)
         rig.cache.drop("db.io")
         await asyncio.sleep(60)
