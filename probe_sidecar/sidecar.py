@@ -40,7 +40,7 @@ from probe_sidecar.prober.outage import OutageGuard
 from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.suspicion import Suspicion
 from probe_sidecar.prober.ticker import Ticker
-from probe_sidecar.probes.engine import ProbeEngine
+from probe_sidecar.probes.engine import ProbeEngine, default_limit
 from probe_sidecar.server import Answer, PageServer, Query, health
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.conditions import Finding
@@ -116,7 +116,9 @@ class Sidecar:
         self.membership = membership(self._leases, settings)
         self.membership.listen(self._reassign)
         self.results = Results()
-        self.engine = ProbeEngine(loop, limit=settings.concurrent_probes)
+        self.engine = ProbeEngine(
+            loop, limit=settings.concurrent_probes or default_limit(len(settings.scope.namespaces))
+        )
         self.trust = TrustStore(
             client,
             self._references,

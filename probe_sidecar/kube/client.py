@@ -114,7 +114,8 @@ def _selected(labels: str) -> list[tuple[str, str]]:
 def connect(access: Access, deadline: float = REQUEST_SECONDS) -> "KubeClient":
     """A client for `access` with connections of its own. HTTP/2 off, the environment's proxies ignored.
 
-    `deadline` is for one request, in seconds.
+    `deadline` is for one request, in seconds. As many connections as there are requests in flight: whoever sends them
+    has a bound of its own, and each namespace's watch holds one for good.
     """
     return KubeClient(
         httpx.AsyncClient(
@@ -124,7 +125,7 @@ def connect(access: Access, deadline: float = REQUEST_SECONDS) -> "KubeClient":
             trust_env=False,
             http2=False,
             follow_redirects=False,
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=40, keepalive_expiry=30.0),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=40, keepalive_expiry=30.0),
         ),
         server_name=access.server_name,
         deadline=deadline,

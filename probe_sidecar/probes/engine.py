@@ -450,12 +450,12 @@ class ProbeEngine:
         self._finish(handle, Outcome(Result.FAILURE, message.timed_out(seconds, where), silent=True))
 
 
-def default_limit() -> int:
-    """How many connections the soft RLIMIT_NOFILE leaves, at most HIGHEST_LIMIT."""
+def default_limit(watches: int = 0) -> int:
+    """How many connections the soft RLIMIT_NOFILE leaves beside so many watches, at most HIGHEST_LIMIT."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return HIGHEST_LIMIT
-    return max(1, min(HIGHEST_LIMIT, soft - RESERVED_DESCRIPTORS))
+    return max(1, min(HIGHEST_LIMIT, soft - RESERVED_DESCRIPTORS - watches))
 
 
 def _due(queue: dict[ProbeHandle, float], now: float) -> list[ProbeHandle]:

@@ -335,6 +335,27 @@ async def test_a_silent_watch_is_given_up(serve: Callable[..., Any]) -> None:
     assert raised.value.reason == "Timeout"
 
 
+async def test_however_many_watches_hold_up_no_request(serve: Callable[..., Any]) -> None:
+    """One for each of 150 namespaces, and a status to be written in one of them."""
+
+    async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if b"watch=true" not in request:
+            writer.write(OK + b"Content-Length: 2\r\n\r\n{}")
+            return
+        writer.write(OK + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"a":1}\n\r\n')
+        await asyncio.sleep(60)
+
+    async with serve(exchange) as url:
+        client = connect(plain_url(url))
+        watches = [client.watch(CRS, "7", seconds=60, idle=60.0, namespace=f"n{number}") for number in range(150)]
+        async with asyncio.timeout(4.0):  # less than the patience of a pool that is full
+            assert await asyncio.gather(*(anext(lines) for lines in watches)) == [b'{"a":1}'] * 150
+            assert await client.patch_status(CRS, "n1", "web", []) == {}
+        for lines in watches:
+            await lines.aclose()
+        await client.close()
+
+
 async def test_a_watch_that_is_reset_by_its_peer(serve: Callable[..., Any]) -> None:
     async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(OK + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"a":1}\n\r\n')

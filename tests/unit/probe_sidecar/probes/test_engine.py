@@ -699,6 +699,8 @@ def test_the_limit_leaves_descriptors_for_others() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, hard))
     try:
         assert default_limit() == 896
+        assert default_limit(watches=200) == 696
+        assert default_limit(watches=2_000) == 1
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
