@@ -1,4 +1,4 @@
-"""When probes are due: a heap of due times by a monotonic clock in seconds. No IO, no clock of its own.
+"""When probes are due, by a monotonic clock in seconds. No IO, no clock of its own.
 
 The kubelet's timing (kubernetes:pkg/kubelet/prober/worker.go): a ticker without drift, late ticks collapse into one.
 At process start the first probes are spread evenly over one period instead of the kubelet's random sleep.
@@ -8,7 +8,6 @@ Due times lie on a common grid (ADR 0005), so that one wake serves all that shar
 import heapq
 import math
 from collections.abc import Iterator
-from itertools import count
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -27,29 +26,35 @@ class Schedule(Generic[Item]):
 
     def __init__(self, grid: float = 0.0) -> None:
         self._grid = grid
-        self._heap: list[tuple[float, int, Item]] = []
-        self._order = count()
+        self._heap: list[float] = []  # each due time once: with ten thousand items on a grid, a tenth of them
+        self._items: dict[float, list[Item]] = {}
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return sum(map(len, self._items.values()))
 
     def add(self, item: Item, due: float) -> float:
         """Let `item` come up at `due`, or at the next point of the grid: when that is."""
         if self._grid:
             due = math.ceil(due / self._grid - ROUNDING) * self._grid
-        heapq.heappush(self._heap, (due, next(self._order), item))
+        together = self._items.get(due)
+        if together is None:
+            self._items[due] = [item]
+            heapq.heappush(self._heap, due)
+        else:
+            together.append(item)
         return due
 
     def next_due(self) -> float | None:
         """When the earliest item comes up; None when there is none."""
-        return self._heap[0][0] if self._heap else None
+        return self._heap[0] if self._heap else None
 
     def pop_due(self, now: float) -> Iterator[tuple[float, Item]]:
         """Take out what is due by `now`, earliest first, each with the time for which it was due."""
         heap = self._heap
-        while heap and heap[0][0] <= now:
-            due, _, item = heapq.heappop(heap)
-            yield due, item
+        while heap and heap[0] <= now:
+            due = heapq.heappop(heap)
+            for item in self._items.pop(due):
+                yield due, item
 
 
 def following(due: float, period: float, now: float) -> float:
