@@ -50,6 +50,7 @@ MAY_IMPORT = {
         "probe_sidecar.probes.engine",
         "probe_sidecar.status.publisher",
         "probe_sidecar.events.recorder",
+        "probe_sidecar.exposition",
         "probe_sidecar.kube.client",
         "probe_sidecar.kube.reflector",
         "probe_sidecar.membership",

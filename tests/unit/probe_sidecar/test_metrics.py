@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.core import Probe, TCPSocketAction
 from app.api.policy import AddressPolicy
 from app.api.v1alpha1 import ExternalService
 from probe_sidecar.events.recorder import EventRecorder
+from probe_sidecar.exposition import Written
 from probe_sidecar.kube.client import KubeClient, Resource, connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.kube.reflector import Reflector
@@ -87,7 +89,7 @@ class Rig:
 
     def families(self, *, addresses: bool = True) -> dict[str, Metric]:
         made = registry(self.parts, addresses=addresses).collect()
-        return {family.name: family for family in made if family.name.startswith("eso_")}
+        return {family.name: read_back(family) for family in made if family.name.startswith("eso_")}
 
     def values(self, name: str, **labels: str) -> dict[tuple[str, ...], float]:
         """Each sample's value by its label values, of those that carry `labels`."""
@@ -97,6 +99,16 @@ class Rig:
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         }
+
+
+def read_back(family: Metric) -> Metric:
+    """One that is written already, with its samples."""
+    if not isinstance(family, Written):
+        return family
+    name = family.name + ("_total" if family.type == "counter" else "")
+    page = f"# HELP {name} {family.documentation}\n# TYPE {name} {family.type}\n{family.text}"
+    (found,) = text_string_to_metric_families(page)
+    return found
 
 
 def parent(uid: str, name: str, spec: dict[str, Any]) -> ExternalService:
