@@ -15,8 +15,9 @@ from msgspec.json import Decoder
 from pydantic import ValidationError
 
 from app.api.core import ObjectMeta
+from app.api.kind import API_VERSION, KIND
 from app.api.structs import struct_of
-from app.api.v1alpha1 import API_VERSION, KIND, ExternalService, ExternalServiceStatus
+from app.api.v1alpha1 import ExternalService, ExternalServiceStatus
 from app.children import endpoints
 from app.hook import InvalidRequest, Shown
 from app.sync import SLICES, Addresses, SyncOptions, Wish, addresses, answer, wish

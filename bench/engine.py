@@ -15,7 +15,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from app.api.core import Probe
+import msgspec
+
+from app.api.plain import Probe
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome
 from probe_sidecar.probes.poller import LoopPoller, best_poller
@@ -105,7 +107,7 @@ async def paced(engine: ProbeEngine, targets: list[PreparedProbe], period: float
 async def measure(options: argparse.Namespace, ips: list[str]) -> dict[str, Any]:
     """One run."""
     engine = ProbeEngine(asyncio.get_running_loop(), poller=LoopPoller if options.poller == "loop" else best_poller)
-    model = Probe.model_validate_json(options.probe)
+    model = msgspec.json.decode(options.probe, type=Probe)
     targets = [prepare(model, ip) for ip in ips]
     began, before = monotonic(), cpu()
     until = began + options.duration

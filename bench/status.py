@@ -21,10 +21,12 @@ from typing import Any
 
 import httpx
 import orjson
+from msgspec import convert
 from tabulate import tabulate
 
+from app.api.kind import API_VERSION, GROUP, KIND, PLURAL, VERSION
+from app.api.plain import AddressStatus, ExternalServiceSpec
 from app.api.policy import AddressPolicy
-from app.api.v1alpha1 import API_VERSION, GROUP, KIND, PLURAL, VERSION, AddressStatus, ExternalServiceSpec
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.kube.reflector import Reflector
@@ -76,7 +78,7 @@ def median_ms(work: Callable[[], object], repeat: int) -> float:
 def evaluations(number: int, repeat: int) -> Object:
     """One row: what an evaluation and its patch take with that many addresses, in ms."""
     ips = addresses(number)
-    wish, healthy = ExternalServiceSpec.model_validate(spec(ips)), {ip: up(ip) for ip in ips}
+    wish, healthy = convert(spec(ips), ExternalServiceSpec), {ip: up(ip) for ip in ips}
     raw: Object = {"metadata": {"name": "web", "generation": 1, "resourceVersion": "7"}}
     raw["status"] = orjson.loads(orjson.dumps(desired_status(raw, wish, healthy, POLICY, BEFORE)))
 
@@ -112,7 +114,7 @@ class Outage:
     """Publishes for all objects of a server, and sees when each of them is told."""
 
     def __init__(self, client: KubeClient) -> None:
-        self.wish = ExternalServiceSpec.model_validate(spec(addresses(ADDRESSES_OF_ONE)))
+        self.wish = convert(spec(addresses(ADDRESSES_OF_ONE)), ExternalServiceSpec)
         self.results: Results = {ip: up(ip) for ip in self.wish.ips}
         self.seen: dict[str, Object] = {}
         self.held = 0.0

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import orjson
+from msgspec import convert, structs
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from app.api.environment import load
-from app.api.v1alpha1 import AddressStatus
+from app.api.plain import AddressStatus
 from playground.addresses import dial
 from playground.edge_publisher import EdgePublisher
 from playground.serving import LoopbackServer
@@ -91,7 +92,7 @@ def _door(sidecar: Sidecar) -> Starlette:
         for target in sidecar.manager.targets():
             target.inherited &= target.uid != body["uid"]  # these verdicts count as our own
         for address in body["addresses"]:
-            sidecar.results.put(body["uid"], AddressStatus.model_validate(address))
+            sidecar.results.put(body["uid"], convert(address, AddressStatus))
         return Response(status_code=204)
 
     return Starlette(routes=[Route("/state", state), Route("/verdicts", verdicts, methods=["POST"])])
@@ -104,7 +105,7 @@ def _state(sidecar: Sidecar) -> Object:
         {
             "uid": target.uid,
             "ip": target.ip,
-            "state": target.state.model_dump(exclude_none=True),
+            "state": {field: value for field, value in structs.asdict(target.state).items() if value is not None},
             "failures": target.failures,
             "last": None if target.last is None else target.last.message,
             "lastSuccess": None if target.last is None else target.last.success,

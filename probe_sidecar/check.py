@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from msgspec import convert
 from tabulate import tabulate
 
-from app.api.core import Probe
+from app.api.kind import Reason
 from app.api.manifest import InvalidInput, external_services
+from app.api.plain import ExternalService, ExternalServiceSpec, Probe
 from app.api.policy import AddressPolicy, refusal
-from app.api.v1alpha1 import ExternalService, ExternalServiceSpec, Reason
 from probe_sidecar.names.answer import UNKNOWN, failure, following, result
 from probe_sidecar.names.members import members
 from probe_sidecar.names.resolver import Resolver, Server
@@ -106,7 +107,7 @@ def check_file(
     for document in documents:
         for warning in document.warnings:
             print(f"warning: {file}: {warning}", file=sys.stderr)
-    parents = [document.parent for document in documents]
+    parents = [convert(document.parent, ExternalService, from_attributes=True) for document in documents]
     try:
         context = _context(parents, ca_file)
     except (OSError, BadCertificates, _NoCA) as problem:
@@ -182,7 +183,7 @@ def _context(parents: Iterable[ExternalService], ca_file: Path | None) -> ssl.SS
 
 def _verifies(probe: Probe | None) -> bool:
     options = probe.httpGet.tls if probe is not None and probe.httpGet is not None else None
-    return options is not None and options.verifies
+    return options is not None and (options.caConfigMap or options.caSecret) is not None
 
 
 def _said(problem: Exception) -> str:

@@ -7,7 +7,8 @@ from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from app.api.core import HTTPGetAction, Probe, TCPSocketAction
+from msgspec import ValidationError, convert
+
 from app.api.environment import (
     CommonSettings,
     amount,
@@ -18,6 +19,7 @@ from app.api.environment import (
     truth,
     word,
 )
+from app.api.plain import Probe
 
 _SERVER = re.compile(r"(?:\[(?P<bracketed>[^]]+)\]|(?P<plain>[0-9.]+)):(?P<port>[0-9]{1,5})")
 
@@ -111,14 +113,21 @@ def _canary(text: str) -> tuple[str, Probe]:
         parts = urlsplit(f"tcp://{text}")
         if parts.port is None or parts.netloc != text or parts.username is not None:
             raise ValueError
-        return _ip(parts), Probe(tcpSocket=TCPSocketAction(port=parts.port))
+        return _ip(parts), _probe({"tcpSocket": {"port": parts.port}})
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or parts.fragment or parts.username is not None:
         raise ValueError
     path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
     port = parts.port if parts.port is not None else {"http": 80, "https": 443}[parts.scheme]
     action = {"path": path, "port": port, "scheme": parts.scheme.upper()}
-    return _ip(parts), Probe(httpGet=HTTPGetAction.model_validate(action))
+    return _ip(parts), _probe({"httpGet": action})
+
+
+def _probe(given: object) -> Probe:
+    try:
+        return convert(given, Probe)
+    except ValidationError as problem:
+        raise ValueError from problem
 
 
 def _ip(parts: SplitResult) -> str:

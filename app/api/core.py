@@ -9,12 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from app.api.cel import DNS_NAME, quoted, rule, rules
-
-HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-HEADER_VALUE = r"[^\r\n\x00]*"
-HOST_HEADER = r"[!-.0-~]*"
-
-STATUS_RANGE = "[2-5][0-9][0-9](-[2-5][0-9][0-9])?"
+from app.api.kind import DATA_KEY, HEADER_NAME, HEADER_VALUE, HOST_HEADER, STATUS_RANGE
 
 HANDLERS = ("httpGet", "tcpSocket", "grpc")
 NO_EXEC = (
@@ -161,10 +156,10 @@ class CASource(Model):
     key: str = Field(
         default="ca.crt",
         max_length=253,
-        pattern="^[-._a-zA-Z0-9]+$",
+        pattern=f"^{DATA_KEY}$",
         description="Key in it.",
         json_schema_extra=rules(
-            rule(f"self.matches({quoted('[-._a-zA-Z0-9]+')})", "write a key: letters, digits, -, _ and . only")
+            rule(f"self.matches({quoted(DATA_KEY)})", "write a key: letters, digits, -, _ and . only")
         ),
     )
 
@@ -201,11 +196,6 @@ class TLSOptions(Model):
         if self.caConfigMap is not None and self.caSecret is not None:
             raise ValueError(BOTH_CAS)
         return self
-
-    @property
-    def verifies(self) -> bool:
-        """Whether there is a CA to verify against."""
-        return self.caConfigMap is not None or self.caSecret is not None
 
 
 class HTTPGetAction(Model):
@@ -332,17 +322,6 @@ class Probe(Model):
             found = " and ".join(given) if given else "none"
             raise ValueError(f"write exactly one of httpGet, tcpSocket, grpc (found {found})")
         return self
-
-    def period(self, *, ready: bool) -> int:
-        """Seconds between two probes of an address that is `ready`, or is not."""
-        return self.periodSeconds if ready else self.notReadyPeriodSeconds or self.periodSeconds
-
-    @property
-    def handler(self) -> HTTPGetAction | TCPSocketAction | GRPCAction:
-        """The one handler that is set."""
-        action = self.httpGet or self.tcpSocket or self.grpc
-        assert action is not None  # noqa: S101 - the validator above has refused everything else
-        return action
 
 
 class ObjectMeta(Model):

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from app.api import v1alpha1
+from app.api import kind, v1alpha1
 
 Schema = dict[str, Any]
 
@@ -28,8 +28,8 @@ COLUMNS = (
     ("Problem", "string", ".status.children[*].problem", "What stands in the way of an object that is wanted", 1),
 )
 ROOT_PROPERTIES: Schema = {
-    "apiVersion": {"type": "string", "description": f"{v1alpha1.API_VERSION}"},
-    "kind": {"type": "string", "description": v1alpha1.KIND},
+    "apiVersion": {"type": "string", "description": f"{kind.API_VERSION}"},
+    "kind": {"type": "string", "description": kind.KIND},
     "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
 }
 
@@ -37,14 +37,14 @@ ROOT_PROPERTIES: Schema = {
 def custom_resource_definition() -> Schema:
     """The whole CRD as plain JSON values, in a stable order."""
     names = {
-        "kind": v1alpha1.KIND,
-        "listKind": f"{v1alpha1.KIND}List",
-        "plural": v1alpha1.PLURAL,
-        "singular": v1alpha1.SINGULAR,
-        "shortNames": [v1alpha1.SHORT_NAME],
+        "kind": kind.KIND,
+        "listKind": f"{kind.KIND}List",
+        "plural": kind.PLURAL,
+        "singular": kind.SINGULAR,
+        "shortNames": [kind.SHORT_NAME],
     }
     version = {
-        "name": v1alpha1.VERSION,
+        "name": kind.VERSION,
         "served": True,
         "storage": True,
         "subresources": {"status": {}},
@@ -54,8 +54,8 @@ def custom_resource_definition() -> Schema:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{v1alpha1.PLURAL}.{v1alpha1.GROUP}"},
-        "spec": {"group": v1alpha1.GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+        "metadata": {"name": f"{kind.PLURAL}.{kind.GROUP}"},
+        "spec": {"group": kind.GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
     }
 
 

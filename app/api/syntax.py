@@ -7,7 +7,8 @@ import re
 from ipaddress import ip_address
 
 from app.api.cel import DNS_NAME
-from app.api.v1alpha1 import IPV4_LIKE, ROUTE_PATH, SERVICE_NAME, UNRESOLVED_PATH
+from app.api.kind import SERVICE_NAME
+from app.api.v1alpha1 import IPV4_LIKE, ROUTE_PATH, UNRESOLVED_PATH
 
 _SUBDOMAIN = re.compile(DNS_NAME)
 _SERVICE_NAME = re.compile(SERVICE_NAME)

@@ -11,25 +11,26 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 
 from app.api.cel import DNS_NAME, quoted, rule, rules
 from app.api.core import Model, ObjectMeta, Port, Probe
-
-GROUP = "eso.crowdfox.com"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
-KIND = "ExternalService"
-PLURAL = "externalservices"
-SINGULAR = "externalservice"
-SHORT_NAME = "extsvc"
-
-MAX_ADDRESSES = 1_000
-MAX_DISABLED = 250
-MAX_HOSTNAMES = 16
-MAX_HOSTS = 256
-MAX_TLS = 16
-MAX_PARENTS = 16
-MAX_ENTRIES = 64
-MAX_MESSAGE = 512
-MAX_CHILD_PROBLEMS = 64
-MAX_CONDITIONS = 16
+from app.api.kind import (
+    KEY,
+    MAX_ADDRESSES,
+    MAX_CHILD_PROBLEMS,
+    MAX_CONDITIONS,
+    MAX_DISABLED,
+    MAX_ENTRIES,
+    MAX_HOSTNAMES,
+    MAX_HOSTS,
+    MAX_MESSAGE,
+    MAX_PARENTS,
+    MAX_TLS,
+    NAME,
+    NAMESPACE,
+    OWNER_KIND,
+    SERVICE_NAME,
+    SHARE,
+    PathType,
+    Reason,
+)
 
 RESERVED_LABELS = (
     "app",
@@ -39,12 +40,6 @@ RESERVED_LABELS = (
     "controller-uid",
     "serviceType",
 )
-SERVICE_NAME = r"[a-z]([-a-z0-9]*[a-z0-9])?"
-NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-KEY = f"({DNS_NAME}/)?{NAME}"
-
-PathType = Literal["Exact", "Prefix", "ImplementationSpecific"]
-Reason = Literal["ProbeSucceeded", "ProbeFailed", "Pending", "NoProbe", "Disabled", "Denied"]
 
 IP = Annotated[
     str,
@@ -144,14 +139,14 @@ Labels = Annotated[
     ),
 ]
 MinReady = Annotated[
-    Annotated[int, Field(strict=True, ge=0)] | Annotated[str, Field(pattern=r"^(100|[0-9]{1,2})%$")],
+    Annotated[int, Field(strict=True, ge=0)] | Annotated[str, Field(pattern=f"^{SHARE}$")],
     WithJsonSchema(
         {
             "x-kubernetes-int-or-string": True,
             "maxLength": 64,
             "x-kubernetes-validations": [
                 rule(
-                    "type(self) == int ? self >= 0 : type(self) == string && self.matches('^(100|[0-9]{1,2})%$')",
+                    f"type(self) == int ? self >= 0 : type(self) == string && self.matches({quoted(SHARE)})",
                     'write a number of addresses such as 1, or a share from "0%" to "100%"',
                 )
             ],
@@ -251,16 +246,14 @@ class ParentReference(Model):
     group: Annotated[str, _pattern(DNS_NAME, 253, "write an API group such as gateway.networking.k8s.io")] = Field(
         default="gateway.networking.k8s.io", description="Its API group; gateway.networking.k8s.io if left out."
     )
-    kind: Annotated[str, _pattern("[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?", 63, "write a kind such as Gateway")] = Field(
+    kind: Annotated[str, _pattern(OWNER_KIND, 63, "write a kind such as Gateway")] = Field(
         default="Gateway", description="Its kind; Gateway if left out."
     )
     name: ObjectName = Field(description="Its name.")
     namespace: (
         Annotated[
             str,
-            _pattern(
-                "[a-z0-9]([-a-z0-9]*[a-z0-9])?", 63, "write the name of a namespace: lower case letters, digits and -"
-            ),
+            _pattern(NAMESPACE, 63, "write the name of a namespace: lower case letters, digits and -"),
         ]
         | None
     ) = Field(default=None, description="Its namespace, which has to allow routes from here; none: this one.")

@@ -16,11 +16,20 @@ from math import inf
 from types import MappingProxyType
 from typing import Protocol
 
-from app.api.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
+from msgspec.structs import replace
+
 from app.api.logs import about
+from app.api.plain import (
+    AddressStatus,
+    ExternalService,
+    ExternalServiceSpec,
+    GRPCAction,
+    HTTPGetAction,
+    Probe,
+    TCPSocketAction,
+)
 from app.api.policy import AddressPolicy, refusal
 from app.api.readiness import publication
-from app.api.v1alpha1 import AddressStatus, ExternalService, ExternalServiceSpec
 from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.delays import FAULT, NO_PLACE
 from probe_sidecar.prober.outage import OutageGuard, Silence
@@ -525,5 +534,5 @@ def _adopt(known: AddressStatus) -> AddressStatus:
         return known
     if known.reason == "Disabled":
         reason = "ProbeSucceeded" if known.healthy else "ProbeFailed"
-        return known.model_copy(update={"ready": known.healthy, "serving": None, "reason": reason})
-    return known.model_copy(update={"reason": "Pending", "message": "not probed yet"})
+        return replace(known, ready=known.healthy, serving=None, reason=reason)
+    return replace(known, reason="Pending", message="not probed yet")

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.api.core import Probe
-from app.api.v1alpha1 import AddressStatus
+from app.api.plain import AddressStatus, Probe
 from probe_sidecar.prober.outage import Silence
 from probe_sidecar.prober.tally import Tally
 from probe_sidecar.prober.threshold import Run

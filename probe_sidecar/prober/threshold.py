@@ -6,7 +6,7 @@ when it reaches successThreshold; any other result starts a new run. A result of
 
 from typing import NamedTuple
 
-from app.api.core import Probe
+from app.api.plain import Probe
 from probe_sidecar.probes.outcome import Outcome, Result
 
 

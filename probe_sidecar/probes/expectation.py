@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.api.core import HTTPGetAction
+from app.api.plain import HTTPGetAction
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Callable
 from functools import lru_cache, partial
 
-from app.api.core import GRPCAction, HTTPGetAction, Probe
+from app.api.plain import GRPCAction, HTTPGetAction, Probe
 from probe_sidecar.probes import tcp, tls
 from probe_sidecar.probes.exchange import Hop, socket_address
 from probe_sidecar.probes.http1 import Http1Exchange

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from app.api.kind import MAX_CONDITIONS
+from app.api.plain import ExternalServiceSpec
 from app.api.policy import AddressPolicy
 from app.api.readiness import publication
-from app.api.v1alpha1 import MAX_CONDITIONS, ExternalServiceSpec
 from probe_sidecar.status.addresses import Verdict
 
 Object = dict[str, Any]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from app.__main__ import main as hook_main
-from app.api import v1alpha1
+from app.api import kind
 from app.api.environment import wishes
 from app.api.invalid import admission_problems, unknown_fields
 from app.api.version import VERSION
@@ -133,7 +133,7 @@ def test_every_child_is_updated_in_place(composite: dict[str, Any]) -> None:
 
 
 def test_the_parent_is_watched_with_its_status(composite: dict[str, Any]) -> None:
-    assert composite["parentResource"] == {"apiVersion": v1alpha1.API_VERSION, "resource": v1alpha1.PLURAL}
+    assert composite["parentResource"] == {"apiVersion": kind.API_VERSION, "resource": kind.PLURAL}
     assert composite["generateSelector"] is True
     assert set(composite["hooks"]) == {"sync"}, "a finalize hook would make deletions wait for us"
 
@@ -152,8 +152,8 @@ def test_the_webhook_leads_to_the_hook(composite: dict[str, Any], pod: dict[str,
 
 def test_the_sidecar_may_read_external_services_patch_their_status_tell_of_it_and_nothing_else() -> None:
     assert one("rbac.yaml", "ClusterRole")["rules"] == [
-        {"apiGroups": [v1alpha1.GROUP], "resources": ["externalservices"], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": [v1alpha1.GROUP], "resources": ["externalservices/status"], "verbs": ["patch"]},
+        {"apiGroups": [kind.GROUP], "resources": ["externalservices"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [kind.GROUP], "resources": ["externalservices/status"], "verbs": ["patch"]},
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
     ]
 

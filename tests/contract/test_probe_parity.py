@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import convert
 
-from app.api.core import Probe
+from app.api.plain import Probe
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
@@ -234,7 +235,7 @@ def probe(row: Row, tmp_path: Path) -> Iterator[dict[str, Any]]:
 async def our_outcome(probe: dict[str, Any]) -> Outcome:
     loop = asyncio.get_running_loop()
     engine, future = ProbeEngine(loop), loop.create_future()
-    engine.start(prepare(Probe.model_validate(probe), "127.0.0.1"), lambda outcome, seconds: future.set_result(outcome))
+    engine.start(prepare(convert(probe, Probe), "127.0.0.1"), lambda outcome, seconds: future.set_result(outcome))
     outcome: Outcome = await asyncio.wait_for(future, 20)
     engine.close()
     return outcome

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "app.render": ("app.api", "app.children", "app.hook", "app.sync", "app.settings"),
     "app.__main__": ("app",),
     "probe_sidecar.kube": ("probe_sidecar.kube",),
-    "probe_sidecar.probes": ("app.api.core", "probe_sidecar.probes"),
+    "probe_sidecar.probes": ("app.api.plain", "probe_sidecar.probes"),
     "probe_sidecar.prober": ("app.api", "probe_sidecar.probes", "probe_sidecar.prober"),
     "probe_sidecar.membership": (
         "probe_sidecar.kube.client",

@@ -6,9 +6,11 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from msgspec import convert
 
+from app.api.kind import Reason
+from app.api.plain import AddressStatus, ExternalService
 from app.api.policy import AddressPolicy
-from app.api.v1alpha1 import AddressStatus, ExternalService
 from probe_sidecar.live import MOST_LINES, Row, rows, status_page
 from probe_sidecar.prober.tally import Tally
 from probe_sidecar.prober.target import Target
@@ -25,20 +27,21 @@ page = partial(status_page, at=AT, now=NOW, process=PROCESS)
 
 
 def parent(name: str, *ips: str, probe: Any = PROBE, **spec: Any) -> ExternalService:
-    return ExternalService.model_validate(
+    return convert(
         {
             "apiVersion": "eso.crowdfox.com/v1alpha1",
             "kind": "ExternalService",
             "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}"},
             "spec": {"port": 80, "ips": list(ips), "readinessProbe": probe, **spec},
-        }
+        },
+        ExternalService,
     )
 
 
 def target(owner: ExternalService, ip: str, *, ready: bool, run: Run, last: Outcome | None = None) -> Target:
     probe = owner.spec.readinessProbe
     assert probe is not None
-    reason = "ProbeSucceeded" if ready else "ProbeFailed"
+    reason: Reason = "ProbeSucceeded" if ready else "ProbeFailed"
     state = AddressStatus(
         ip=ip, ready=ready, reason=reason, message="connected", lastTransitionTime="2026-01-01T00:00:00Z"
     )

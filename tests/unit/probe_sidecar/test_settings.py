@@ -3,9 +3,10 @@
 from ipaddress import ip_network
 
 import pytest
+from msgspec import convert
 
-from app.api.core import Probe
 from app.api.environment import InvalidSettings, load
+from app.api.plain import Probe
 from app.api.policy import PRESETS, AddressPolicy
 from app.api.scope import Scope
 from probe_sidecar.settings import Settings
@@ -162,7 +163,7 @@ def test_a_canary_is_an_address_and_how_to_ask_it(
     monkeypatch: pytest.MonkeyPatch, text: str, ip: str, probe: dict[str, object]
 ) -> None:
     monkeypatch.setenv("ESO_CANARY", text)
-    assert load(Settings).canary_probe == (ip, Probe.model_validate(probe))
+    assert load(Settings).canary_probe == (ip, convert(probe, Probe))
 
 
 def test_dns_servers_may_have_ports(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.api.core import GRPCAction, HTTPGetAction, HTTPHeader, ObjectMeta, Probe, TCPSocketAction
+from app.api.core import HTTPGetAction, HTTPHeader, ObjectMeta, Probe, TCPSocketAction
 
 NO_EXEC = (
     "Value error, exec is not supported: an address outside the cluster has no container to run a command in; "
@@ -30,18 +30,6 @@ def test_the_defaults_are_the_kubelets() -> None:
         successThreshold=1,
         failureThreshold=3,
     )
-
-
-@pytest.mark.parametrize(
-    ("given", "handler"),
-    [
-        pytest.param({"httpGet": {"port": 80}}, HTTPGetAction(port=80), id="http"),
-        pytest.param({"tcpSocket": {"port": 80}}, TCPSocketAction(port=80), id="tcp"),
-        pytest.param({"grpc": {"port": 80, "service": "a"}}, GRPCAction(port=80, service="a"), id="grpc"),
-    ],
-)
-def test_the_one_handler(given: dict[str, Any], handler: object) -> None:
-    assert Probe.model_validate(given).handler == handler
 
 
 @pytest.mark.parametrize(
@@ -141,10 +129,3 @@ def test_expected_statuses(status: object) -> None:
 def test_expected_statuses_that_are_none(status: object) -> None:
     found = problems(HTTPGetAction, {"port": 80, "expectedStatuses": [status]})
     assert {path.partition(".0")[0] for path, _ in found} == {"expectedStatuses"}
-
-
-def test_the_period_follows_the_readiness() -> None:
-    probe = Probe.model_validate({"tcpSocket": {"port": 80}, "periodSeconds": 9})
-    assert (probe.period(ready=True), probe.period(ready=False)) == (9, 9)
-    faster = Probe.model_validate({"tcpSocket": {"port": 80}, "periodSeconds": 9, "notReadyPeriodSeconds": 2})
-    assert (faster.period(ready=True), faster.period(ready=False)) == (9, 2)

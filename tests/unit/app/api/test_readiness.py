@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.core import Probe, TCPSocketAction
+from app.api.kind import Reason
 from app.api.policy import AddressPolicy
 from app.api.readiness import Publication, PublishedAddress, least_ready, publication, resolved_by
-from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec, Reason
+from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec
 
 TIME = "2026-01-01T00:00:00Z"
 PROBE = Probe(tcpSocket=TCPSocketAction(port=80))

@@ -7,9 +7,10 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
+from msgspec import convert
 
+from app.api.plain import AddressStatus, ExternalService
 from app.api.policy import AddressPolicy
-from app.api.v1alpha1 import AddressStatus, ExternalService
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.results import Results
 from probe_sidecar.probes.outcome import Outcome, Result
@@ -94,19 +95,20 @@ def external_service(ips: tuple[str, ...] = (A, B), **spec: Any) -> ExternalServ
     given = spec.pop("probe", {})
     usual = {"tcpSocket": {"port": 80}, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
     probe = None if given is None else usual | given
-    return ExternalService.model_validate(
+    return convert(
         {
             "apiVersion": "eso.crowdfox.com/v1alpha1",
             "kind": "ExternalService",
             "metadata": {"name": "web", "namespace": "shop", "uid": "uid-1"},
             "spec": {"port": 80, "ips": list(ips), "readinessProbe": probe, **spec},
-        }
+        },
+        ExternalService,
     )
 
 
 def known(ip: str, ready: bool, reason: str, **more: Any) -> dict[str, AddressStatus]:
     fields = {"ip": ip, "ready": ready, "reason": reason, "message": "m", "lastTransitionTime": "t0", **more}
-    return {ip: AddressStatus.model_validate(fields)}
+    return {ip: convert(fields, AddressStatus)}
 
 
 @pytest.fixture

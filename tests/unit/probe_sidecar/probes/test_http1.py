@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.core import HTTPGetAction
+from app.api.plain import HTTPGetAction
 from probe_sidecar.probes.exchange import Answer, Hop
 from probe_sidecar.probes.http1 import Http1Exchange, quick
 from probe_sidecar.probes.outcome import Outcome, Result

@@ -1,8 +1,9 @@
 from typing import Any
 
 import pytest
+from msgspec import convert
 
-from app.api.v1alpha1 import AddressStatus
+from app.api.plain import AddressStatus
 from probe_sidecar.status.known import (
     known_addresses,
     seen_addresses,
@@ -21,8 +22,9 @@ def entry(**fields: Any) -> dict[str, Any]:
 
 
 def state(ready: bool, reason: str, message: str = "HTTP 200") -> AddressStatus:
-    return AddressStatus.model_validate(
-        {"ip": "10.0.0.1", "ready": ready, "reason": reason, "message": message, "lastTransitionTime": T0}
+    return convert(
+        {"ip": "10.0.0.1", "ready": ready, "reason": reason, "message": message, "lastTransitionTime": T0},
+        AddressStatus,
     )
 
 

@@ -6,9 +6,11 @@ import jsonpatch
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import convert
 
+from app.api.kind import Reason
+from app.api.plain import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
 from app.api.policy import AddressPolicy
-from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.patch import patch, same
 from probe_sidecar.status.stored import essence
@@ -94,9 +96,10 @@ JSON = st.recursive(
 FIELDS = ("revision", "ready", "addresses", "conditions", "children", "observedGeneration", "other")
 HAND_MADE = st.none() | JSON | st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=5)
 SPECS = st.builds(
-    lambda ips, disabled, probe, least: ExternalServiceSpec.model_validate(
+    lambda ips, disabled, probe, least: convert(
         {"port": 1, "ips": ips, "disabledIPs": disabled, "minReady": least}
-        | ({"readinessProbe": {"tcpSocket": {"port": 1}}} if probe else {})
+        | ({"readinessProbe": {"tcpSocket": {"port": 1}}} if probe else {}),
+        ExternalServiceSpec,
     ),
     st.lists(st.sampled_from(IPS), max_size=5),
     st.lists(st.sampled_from(IPS), max_size=2),
@@ -122,7 +125,7 @@ def test_whatever_was_seen_the_patch_makes_it_what_is_wanted(first: Any, steps: 
         elif what == "hand":
             raw = {"metadata": META, "status": hand}
         for ip, ready in verdicts.items() if what == "verdicts" else ():
-            reason = "ProbeSucceeded" if ready else "ProbeFailed"
+            reason: Reason = "ProbeSucceeded" if ready else "ProbeFailed"
             if ip not in states or states[ip].ready is not ready:
                 states[ip] = AddressStatus(ip=ip, ready=ready, reason=reason, message="m", lastTransitionTime=now)
         before = raw["status"]
@@ -133,7 +136,7 @@ def test_whatever_was_seen_the_patch_makes_it_what_is_wanted(first: Any, steps: 
         assert same(raw, {"metadata": META, "status": wanted})
         assert (operations == []) == same(before, wanted)
         assert patch(raw, desired_status(raw, spec, states, AddressPolicy(), now)) == []
-        ExternalServiceStatus.model_validate(wanted)
+        convert(wanted, ExternalServiceStatus)
         seen = before.get("revision") if isinstance(before, dict) else None
         if type(seen) is int and seen >= 0:
             assert wanted["revision"] == seen + bool(operations)

@@ -12,9 +12,10 @@ import httpx
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from msgspec import convert
 
+from app.api.plain import AddressStatus, ExternalServiceSpec
 from app.api.policy import AddressPolicy
-from app.api.v1alpha1 import AddressStatus, ExternalServiceSpec
 from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.status.desired import desired_status
@@ -25,7 +26,7 @@ from tests.virtual_time import VirtualLoop
 Object = dict[str, Any]
 
 IPS = ("10.0.0.1", "10.0.0.2")
-SPEC = ExternalServiceSpec.model_validate({"port": 80, "ips": IPS, "readinessProbe": {"tcpSocket": {"port": 80}}})
+SPEC = convert({"port": 80, "ips": IPS, "readinessProbe": {"tcpSocket": {"port": 80}}}, ExternalServiceSpec)
 RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 BY_HAND = "a hand"
 
