@@ -65,15 +65,35 @@ def quick(data: bytes) -> Outcome | None:
 _NOTHING = Search(b"")
 
 
+class Asked(Protocol):
+    """What an exchange sends, and what it is judged by."""
+
+    @property
+    def wire(self) -> bytes:
+        """The bytes to send."""
+        ...
+
+    @property
+    def plain(self) -> bool:
+        """Whether an ordinary 2xx answer is a success, whatever else the request says."""
+        ...
+
+    def request(self) -> HttpRequest:
+        """What `wire` was made from."""
+        ...
+
+    def follow(self, request: HttpRequest) -> Hop:
+        """The next hop, by the request of a redirect."""
+        ...
+
+
 class Http1Exchange:
-    """Sends the prepared `wire` and judges what comes back. `hop` makes the next one of a redirect's request."""
+    """Sends what is asked and judges what comes back."""
 
-    __slots__ = ("_body", "_head", "_hop", "_plan", "_request", "_search", "_wire", "phase")
+    __slots__ = ("_asked", "_body", "_head", "_plan", "_search", "phase")
 
-    def __init__(self, request: HttpRequest, wire: bytes, hop: Callable[[HttpRequest], Hop]) -> None:
-        self._request = request
-        self._wire = wire
-        self._hop = hop
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
         self._head: HeadReader | None = None
         self._plan: Plan | None = None
         self._body: Body | None = None
@@ -82,12 +102,12 @@ class Http1Exchange:
 
     def begin(self) -> bytes:
         """The whole request."""
-        return self._wire
+        return self._asked.wire
 
     def feed(self, data: bytes) -> Answer:
         """None until the head and as much of the body as counts have arrived."""
         if self._head is None:
-            if self._request.expects.plain and not self._request.redirects and (settled := quick(data)):
+            if self._asked.plain and (settled := quick(data)):
                 return settled
             self._head = HeadReader()
         try:
@@ -100,7 +120,7 @@ class Http1Exchange:
             head = reader.feed(data)
             if head is None:
                 return None
-            self._plan = judge(self._request, head.status, head.location)
+            self._plan = judge(self._asked.request(), head.status, head.location)
             if self._plan.limit == 0 or (self._plan.lenient and (head.length or 0) > self._plan.limit):
                 return self._done(self._plan)
             self._search = Search(self._plan.text)
@@ -123,7 +143,7 @@ class Http1Exchange:
 
     def _done(self, plan: Plan) -> Answer:
         then = plan.end(found=self._search.found)
-        return then if isinstance(then, Outcome) else self._hop(then)
+        return then if isinstance(then, Outcome) else self._asked.follow(then)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """From a probe and an address to everything that can be known before the first connection (pure, once a target)."""
 
 import ssl
-from collections.abc import Callable
 from functools import lru_cache, partial
+from types import MethodType
 
 from app.api.plain import GRPCAction, HTTPGetAction, Probe
 from probe_sidecar.probes import tcp, tls
@@ -33,7 +33,7 @@ def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLC
     `ip`. `context` verifies (see `tls.verified`); None: nothing is verified.
     """
     dial = dial or ip
-    timeout = float(probe.timeoutSeconds)
+    timeout = _seconds(probe.timeoutSeconds)
     action = probe.handler
     if isinstance(action, GRPCAction):
         from probe_sidecar.probes import grpc  # noqa: PLC0415 - HTTP/2 takes 2 MB, for those who speak it
@@ -45,25 +45,73 @@ def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLC
         request = first_request(action, ip, dial)
     except CannotSend as problem:
         return PreparedProbe(None, timeout, Outcome(Result.FAILURE, str(problem)))
+    if action.scheme == "HTTP":
+        first = First(action, ip, dial, http1(request), request.expects.plain)
+        return PreparedProbe(Hop(socket_address(dial, action.port), MethodType(Http1Exchange, first)), timeout)
     return PreparedProbe(http_hop(context, request), timeout)
+
+
+class First:
+    """The first request to one target, over plain HTTP, again and again.
+
+    It holds the bytes to send, and makes the request that they say once more for the few answers that are judged by it:
+    the requests of 10,000 targets would take 4 MB.
+    """
+
+    __slots__ = ("_action", "_dial", "_ip", "plain", "wire")
+
+    def __init__(self, action: HTTPGetAction, ip: str, dial: str, wire: bytes, plain: bool) -> None:
+        self.wire = wire
+        self.plain = plain
+        self._action = action
+        self._ip = ip
+        self._dial = dial
+
+    def request(self) -> HttpRequest:
+        """What `wire` was made from."""
+        return first_request(self._action, self._ip, self._dial)
+
+    def follow(self, request: HttpRequest) -> Hop:
+        """To wherever a redirect leads."""
+        return http_hop(None, request)
+
+
+class Parsed:
+    """Any other request, as it was read. `context` verifies, on the way that a redirect leads as well."""
+
+    __slots__ = ("_context", "_request", "plain", "wire")
+
+    def __init__(self, request: HttpRequest, context: ssl.SSLContext | None) -> None:
+        self.wire = http1(request)
+        self.plain = request.expects.plain and not request.redirects
+        self._request = request
+        self._context = context
+
+    def request(self) -> HttpRequest:
+        """What `wire` was made from."""
+        return self._request
+
+    def follow(self, request: HttpRequest) -> Hop:
+        """To wherever a redirect leads."""
+        return http_hop(self._context, request)
 
 
 def http_hop(context: ssl.SSLContext | None, request: HttpRequest) -> Hop:
     """Plain or over TLS, by the URL's scheme; a redirect's hop is made in the same way."""
-    again = _next_hop(context)
-    one = partial(Http1Exchange, request, http1(request), again)
-    plain = Hop(socket_address(request.dial, request.port), one)
+    asked = Parsed(request, context)
+    one = MethodType(Http1Exchange, asked)
+    bare = Hop(socket_address(request.dial, request.port), one)
     if request.url.scheme == "http":
-        return plain
+        return bare
     from probe_sidecar.probes.http2 import Http2Exchange  # noqa: PLC0415 - as above
 
-    two = partial(Http2Exchange, request, again)
+    two = partial(Http2Exchange, request, asked.follow)
     # Without a name it is the address that a verified certificate must be for; an address is never sent as SNI.
     name = request.server_name or (request.url.hostname if context is not None else None)
-    return tls.hop(plain, context or tls.unverified(), name, {"": one, "http/1.1": one, "h2": two})
+    return tls.hop(bare, context or tls.unverified(), name, {"": one, "http/1.1": one, "h2": two})
 
 
-@lru_cache(maxsize=8)
-def _next_hop(context: ssl.SSLContext | None) -> Callable[[HttpRequest], Hop]:
-    """One for all targets: 200 bytes that each would hold for a redirect that few ever see."""
-    return partial(http_hop, context)
+@lru_cache(maxsize=64)
+def _seconds(whole: int) -> float:
+    """One number for all targets with the same time-out."""
+    return float(whole)

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.plain import HTTPGetAction
+from app.api.plain import HTTPGetAction, Probe
 from probe_sidecar.probes.exchange import Answer, Hop
 from probe_sidecar.probes.http1 import Http1Exchange, quick
 from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.prepare import Parsed, prepare
 from probe_sidecar.probes.request import HttpRequest, first_request
 from probe_sidecar.probes.tcp import TcpExchange
 
@@ -18,6 +19,19 @@ OK = Outcome(Result.SUCCESS, "HTTP 200")
 
 def hop(request: HttpRequest) -> Hop:
     return Hop((str(request.url), request.port), TcpExchange)
+
+
+class Asking:
+    """One plain request, whose redirects lead to a hop that tells them apart."""
+
+    wire = b"GET"
+    plain = True
+
+    def request(self) -> HttpRequest:
+        return REQUEST
+
+    def follow(self, request: HttpRequest) -> Hop:
+        return hop(request)
 
 
 FOLLOWED = hop(REQUEST)._replace(address=("http://10.0.0.1:80/x", 80))
@@ -33,7 +47,7 @@ def malformed(part: str) -> Outcome:
 
 def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Answer:
     """What the exchange answers to these pieces and then, if `ended`, to the end of the connection."""
-    exchange = Http1Exchange(REQUEST, b"", hop)
+    exchange = Http1Exchange(Asking())
     answer: Answer = None
     for piece in pieces:
         answer = exchange.feed(piece)
@@ -251,7 +265,7 @@ def test_the_quick_look_settles_plain_answers_only(answer: bytes, settled: Outco
 
 
 def test_phases_tell_what_is_awaited() -> None:
-    exchange = Http1Exchange(REQUEST, b"GET", hop)
+    exchange = Http1Exchange(Asking())
     assert exchange.begin() == b"GET"
     assert exchange.phase == "waiting for the response"
     assert exchange.feed(HEAD + b"Content-Length: 2\r\n\r\n") is None
@@ -285,7 +299,7 @@ FILL = b"x" * 10_236
 @pytest.mark.parametrize("size", [1, 3, 100_000], ids=["byte-by-byte", "by-three", "at-once"])
 def test_a_text_in_the_body(answer: bytes, expected: Outcome, size: int) -> None:
     action = HTTPGetAction(port=80, bodyContains="good")
-    exchange = Http1Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), b"", hop)
+    exchange = Http1Exchange(Parsed(first_request(action, "10.0.0.1", "10.0.0.1"), None))
     found: Answer = None
     for at in range(0, len(answer), size):
         found = exchange.feed(answer[at : at + size])
@@ -295,6 +309,7 @@ def test_a_text_in_the_body(answer: bytes, expected: Outcome, size: int) -> None
 
 
 def test_expected_statuses_bypass_the_quick_look() -> None:
-    request = first_request(HTTPGetAction(port=80, expectedStatuses=(204,)), "10.0.0.1", "10.0.0.1")
+    prepared = prepare(Probe(httpGet=HTTPGetAction(port=80, expectedStatuses=(204,))), "10.0.0.1")
     answer = HEAD + b"Content-Length: 2\r\n\r\nok"
-    assert Http1Exchange(request, b"", hop).feed(answer) == failure("HTTP 200, not among expectedStatuses")
+    assert prepared.hop is not None
+    assert prepared.hop.open().feed(answer) == failure("HTTP 200, not among expectedStatuses")
