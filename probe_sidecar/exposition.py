@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final
 
 from prometheus_client import Metric
@@ -32,18 +32,16 @@ def labels(**texts: str) -> str:
     return ",".join([f'{name}="{_escaped(text)}"' for name, text in texts.items()])
 
 
-async def exposition(families: Iterable[Metric]) -> str:
-    """The page for a scrape. A family may come in several pieces, one after the other."""
-    parts: list[str] = []
+async def exposition(families: Iterable[Metric]) -> AsyncIterator[str]:
+    """The page for a scrape, bit by bit. A family may come in several pieces, one after the other."""
     name = ""
     for family in families:
         if family.name != name:
             name = family.name
-            parts.append(_head(family))
+            yield _head(family)
         for part in _parts(family):
-            parts.append(part)
+            yield part
             await asyncio.sleep(0)
-    return "".join(parts)
 
 
 def _head(family: Metric) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
@@ -24,18 +24,17 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Answer(NamedTuple):
-    """One HTTP answer."""
+    """One HTTP answer. A body that comes in pieces is sent as they come, and lets others have their turn between."""
 
     status: int
-    body: str
+    body: str | AsyncIterator[str]
     content_type: str = "text/plain; charset=utf-8"
 
 
 Query = Mapping[str, str]
 """What stands behind the "?", decoded; of a name that repeats the last."""
 
-Page = Callable[[Query], Answer | Awaitable[Answer]]
-"""A page that takes long to make answers later, and lets others have their turn."""
+Page = Callable[[Query], Answer]
 
 
 def health(problem: Callable[[], str | None]) -> Page:
@@ -53,23 +52,34 @@ def application(pages: Mapping[str, Page]) -> Callable[[MutableMapping[str, Any]
 
     async def serve(scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        answer = await _answer(pages, scope["method"], scope["path"], query)
-        body = answer.body.encode()
-        headers = [(b"content-type", answer.content_type.encode()), (b"content-length", str(len(body)).encode())]
+        answer = _answer(pages, scope["method"], scope["path"], query)
+        headers = [(b"content-type", answer.content_type.encode())]
+        if isinstance(answer.body, str):
+            headers.append((b"content-length", b"%d" % len(answer.body.encode())))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        if scope["method"] != "HEAD":
+            async for piece in _pieces(answer.body):
+                await send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
     return serve
 
 
-async def _answer(pages: Mapping[str, Page], method: str, path: str, query: Query) -> Answer:
+async def _pieces(body: str | AsyncIterator[str]) -> AsyncIterator[str]:
+    if isinstance(body, str):
+        yield body
+    else:
+        async for piece in body:
+            yield piece
+
+
+def _answer(pages: Mapping[str, Page], method: str, path: str, query: Query) -> Answer:
     page = pages.get(path)
     if page is None:
         return Answer(404, f"no such page; there are {', '.join(sorted(pages))}\n")
     if method not in {"GET", "HEAD"}:
         return Answer(405, "only GET and HEAD are answered here\n")
-    answer = page(query)
-    return answer if isinstance(answer, Answer) else await answer
+    return page(query)
 
 
 class Visitor(HttpToolsProtocol):

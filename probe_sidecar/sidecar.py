@@ -419,8 +419,8 @@ class Sidecar:
             shown["canary"] = {"ip": canary.ip, "answers": canary.answers, "message": canary.said}
         return shown
 
-    async def _metrics(self, _query: Query) -> Answer:
-        return Answer(200, await exposition(self._registry.collect()), CONTENT_TYPE)
+    def _metrics(self, _query: Query) -> Answer:
+        return Answer(200, exposition(self._registry.collect()), CONTENT_TYPE)
 
     def _stalled(self) -> str | None:
         behind = self.ticker.overdue()

@@ -43,7 +43,7 @@ def refusal(ip: str, policy: AddressPolicy) -> str | None:
 @lru_cache(maxsize=64)
 def judge(policy: AddressPolicy) -> Callable[[str], str | None]:
     """`refusal` by one policy, for many addresses: to look each up by its policy too costs more than all the rest."""
-    return lru_cache(maxsize=65_536)(partial(_refusal, policy))
+    return lru_cache(maxsize=4_096)(partial(_refusal, policy))
 
 
 def form_refusal(ip: str) -> str | None:

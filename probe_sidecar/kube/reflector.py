@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from random import random as uniform
 from typing import Any
 
@@ -110,9 +111,10 @@ class Reflector:
 
     async def _list(self) -> str:
         self.lists += 1
-        found, version = await self._client.list(self._resource, self._namespace, self._labels)
+        keep = partial(_kept, texts={})
+        found, version = await self._client.list(self._resource, self._namespace, self._labels, keep)
         self._touch()
-        fresh = dict(map(_kept, found))
+        fresh = {item["metadata"]["uid"]: item for item in found}
         changed = {uid for uid, item in fresh.items() if self._differs(uid, item)} | (self._objects.keys() - fresh)
         first, self.synced = not self.synced, True
         self._objects = fresh
@@ -145,7 +147,7 @@ class Reflector:
         self._version = _metadata(item, "resourceVersion")
         if kind == "BOOKMARK":
             return
-        uid, item = _kept(item)
+        uid = _kept(item, {})["metadata"]["uid"]
         if kind == "DELETED":
             if self._objects.pop(uid, None) is None:
                 return
@@ -194,18 +196,28 @@ def _event(line: bytes) -> tuple[str, Object]:
     return event["type"], event["object"]
 
 
-def _uid(item: Any) -> str:
-    """The uid of an object that is whole."""
-    for field in ("name", "resourceVersion"):
+def _kept(item: Any, texts: dict[str, str]) -> Object:
+    """An object that is whole, less what takes most of its memory: managed fields, which nobody reads, and equal texts.
+
+    `texts` are those seen so far.
+    """
+    for field in ("name", "resourceVersion", "uid"):
         _metadata(item, field)
-    return _metadata(item, "uid")
-
-
-def _kept(item: Any) -> tuple[str, Object]:
-    """The object by its uid, without what takes most of its memory and nobody reads."""
-    uid = _uid(item)
     item["metadata"].pop("managedFields", None)
-    return uid, item
+    kept: Object = _once(item, texts)
+    return kept
+
+
+def _once(value: Any, texts: dict[str, str]) -> Any:
+    """`value` with each text held once: an address stands in the spec and in the status, a reason at every address."""
+    if isinstance(value, str):
+        return texts.setdefault(value, value)
+    if isinstance(value, dict):
+        for field, inner in value.items():
+            value[field] = _once(inner, texts)
+    elif isinstance(value, list):
+        value[:] = [_once(inner, texts) for inner in value]
+    return value
 
 
 def _metadata(item: Any, field: str) -> str:

@@ -7,7 +7,6 @@ Knows no socket, no API server and no wall clock but the ones it is given.
 import logging
 import random
 import ssl
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -171,6 +170,7 @@ class ProberManager:
         `names` are the addresses of its hostnames, each with its name: they are probed like those of spec.ips.
         """
         uid, spec = parent.metadata.uid, parent.spec
+        name = f"{parent.metadata.namespace}/{parent.metadata.name}"  # one text for all its targets
         held = self._parents.get(uid)
         if held is not None and held.spec == spec and held.names == names:
             return
@@ -182,7 +182,7 @@ class ProberManager:
             target = before.get(ip)
             if target is None or target.probe != spec.readinessProbe:
                 inherited = target.inherited if target else held is None
-                target = self._begin(parent, states[ip], tally, spread_since)
+                target = self._begin(parent, name, states[ip], tally, spread_since)
                 target.inherited = inherited
             targets[ip] = target
         self._parents[uid] = ProbedParent(parent.metadata.namespace, parent.metadata.name, spec, names, targets, tally)
@@ -307,11 +307,12 @@ class ProberManager:
             for ip in wanted
         }
 
-    def _begin(self, parent: ExternalService, state: AddressStatus, tally: Tally | None, since: float | None) -> Target:
+    def _begin(
+        self, parent: ExternalService, name: str, state: AddressStatus, tally: Tally | None, since: float | None
+    ) -> Target:
         probe, metadata = parent.spec.readinessProbe, parent.metadata
         assert probe is not None and tally is not None  # noqa: S101, PT018 - `_probed` has named no address otherwise
-        parent_name = sys.intern(f"{metadata.namespace}/{metadata.name}")
-        target = Target(metadata.uid, parent_name, state.ip, probe, None, state, tally)
+        target = Target(metadata.uid, name, state.ip, probe, None, state, tally)
         self._equip(target, metadata.namespace)
         target.hear = self._hear
         self._plan(target, self._first_due(target, since))

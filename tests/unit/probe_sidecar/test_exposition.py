@@ -1,6 +1,7 @@
 """The text says what the library's own says, and the event loop has its turn meanwhile."""
 
 import asyncio
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
@@ -18,6 +19,10 @@ class Families(Collector):
         return self.families
 
 
+async def written(families: Iterable[Metric]) -> str:
+    return "".join([piece async for piece in exposition(families)])
+
+
 def odd_families() -> tuple[Metric, ...]:
     counter = CounterMetricFamily("eso_things", 'Help with a \\ and\na second line and "quotes".', labels=("name",))
     for number, name in enumerate(('say "hi"', "back\\slash", "new\nline", "grün", "")):
@@ -32,7 +37,7 @@ async def test_it_says_what_the_library_says() -> None:
     registry = CollectorRegistry()
     registry.register(Families(*families))
     theirs = list(text_string_to_metric_families(generate_latest(registry).decode()))
-    ours = list(text_string_to_metric_families(await exposition(families)))
+    ours = list(text_string_to_metric_families(await written(families)))
     assert [(one.name, one.type, one.documentation, one.samples) for one in ours] == [
         (one.name, one.type, one.documentation, one.samples) for one in theirs
     ]
@@ -42,7 +47,7 @@ async def test_it_says_what_the_library_says() -> None:
 async def test_the_words_of_one_family() -> None:
     family = CounterMetricFamily("eso_things", "Things.", labels=("name",))
     family.add_metric(('a"b',), 2)
-    assert await exposition([family]) == (
+    assert await written([family]) == (
         '# HELP eso_things_total Things.\n# TYPE eso_things_total counter\neso_things_total{name="a\\"b"} 2.0\n'
     )
 
@@ -51,7 +56,7 @@ async def test_a_family_in_pieces_is_one_family() -> None:
     pieces = [CounterMetricFamily("eso_things", "Things.", labels=("name",)) for _ in range(3)]
     for number, piece in enumerate(pieces[1:]):
         piece.add_metric((str(number),), number)
-    assert await exposition([*pieces, GaugeMetricFamily("eso_up", "Up.", 1)]) == (
+    assert await written([*pieces, GaugeMetricFamily("eso_up", "Up.", 1)]) == (
         "# HELP eso_things_total Things.\n# TYPE eso_things_total counter\n"
         'eso_things_total{name="0"} 0.0\neso_things_total{name="1"} 1.0\n'
         "# HELP eso_up Up.\n# TYPE eso_up gauge\neso_up 1.0\n"
@@ -63,7 +68,7 @@ async def test_lines_stand_as_they_were_written() -> None:
     piece = Written(
         "eso_things", "Things.", "counter", (f"eso_things_total{{{whose}}} {number}\n" for number in (1, 2))
     )
-    assert await exposition([piece]) == (
+    assert await written([piece]) == (
         "# HELP eso_things_total Things.\n# TYPE eso_things_total counter\n"
         'eso_things_total{name="say \\"hi\\"",path="a\\\\b"} 1\neso_things_total{name="say \\"hi\\"",path="a\\\\b"} 2\n'
     )
@@ -82,7 +87,7 @@ async def test_many_samples_let_others_have_their_turn() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(others())
-    text = await exposition([family])
+    text = await written([family])
     task.cancel()
     assert text.count("\n") == SLICE * 4 + 2
     assert turns >= 4

@@ -15,12 +15,19 @@ PATIENCE = 10.0
 PROBLEM: list[str] = []
 
 
+async def pieces() -> AsyncIterator[str]:
+    for number in range(3):
+        yield f"{number} größer\n"
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 async def base_url() -> AsyncIterator[str]:
     PROBLEM.clear()
     pages = {
         "/readyz": health(lambda: PROBLEM[0] if PROBLEM else None),
         "/status": lambda query: Answer(200, "{}", "application/json"),
+        "/long": lambda query: Answer(200, pieces()),
         "/echo": lambda query: Answer(200, str(query)),
     }
     server = PageServer(pages, host="127.0.0.1", port=0)
@@ -69,10 +76,18 @@ async def test_head_has_no_body(base_url: str) -> None:
     assert await get(f"{base_url}/status", "HEAD") == (200, "", "application/json")
 
 
+async def test_a_page_in_pieces_is_sent_as_they_come(base_url: str) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client, client.stream("GET", f"{base_url}/long") as answer:
+        assert answer.headers["transfer-encoding"] == "chunked"
+        assert "content-length" not in answer.headers
+        assert (await answer.aread()).decode() == "0 größer\n1 größer\n2 größer\n"
+    assert (await get(f"{base_url}/long", "HEAD"))[:2] == (200, "")
+
+
 async def test_an_unknown_page_names_those_that_there_are(base_url: str) -> None:
     assert await get(f"{base_url}/metricz") == (
         404,
-        "no such page; there are /echo, /readyz, /status\n",
+        "no such page; there are /echo, /long, /readyz, /status\n",
         "text/plain; charset=utf-8",
     )
 

@@ -30,11 +30,11 @@ ONE = {"metadata": {"name": "web", "uid": "1", "resourceVersion": "7"}}
     ("request_", "expected"),
     [
         pytest.param(
-            list_request(CRS, None, None), Request("GET", COLLECTION, (("limit", "250"),)), id="first page of a list"
+            list_request(CRS, None, None), Request("GET", COLLECTION, (("limit", "100"),)), id="first page of a list"
         ),
         pytest.param(
             list_request(Resource("", "v1", "events"), "shop", "token"),
-            Request("GET", "/api/v1/namespaces/shop/events", (("limit", "250"), ("continue", "token"))),
+            Request("GET", "/api/v1/namespaces/shop/events", (("limit", "100"), ("continue", "token"))),
             id="next page, core group, one namespace",
         ),
         pytest.param(
@@ -97,9 +97,9 @@ async def test_a_list_is_read_page_by_page() -> None:
     assert [item["metadata"]["name"] for item in objects] == ["a", "b", "c", "d"]
     assert version == "9"
     assert [request.url.raw_path.decode() for request in requests] == [
-        f"/front{COLLECTION}?limit=250",
-        f"/front{COLLECTION}?limit=250&continue=t1",
-        f"/front{COLLECTION}?limit=250&continue=t2",
+        f"/front{COLLECTION}?limit=100",
+        f"/front{COLLECTION}?limit=100&continue=t1",
+        f"/front{COLLECTION}?limit=100&continue=t2",
     ]
 
 

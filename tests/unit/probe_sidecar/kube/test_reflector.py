@@ -456,4 +456,4 @@ async def test_over_real_sockets_through_a_cut_and_an_expired_version(serve: Cal
         ({"a": "5", "c": "31"}, frozenset({"c"})),
     ]
     watch = "watch=true&resourceVersion={}&allowWatchBookmarks=true&timeoutSeconds=240"
-    assert asked == ["limit=250", watch.format(10), watch.format(11), "limit=250", watch.format(30)]
+    assert asked == ["limit=100", watch.format(10), watch.format(11), "limit=100", watch.format(30)]
