@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from probe_sidecar.events.note import Note
@@ -87,8 +87,9 @@ class EventRecorder:
         self._budget_at = clock()
         self.counters = Counters()
 
-    def tell(self, regarding: Object, notes: Iterable[Note]) -> None:
+    def tell(self, about: Object, notes: Iterable[Note]) -> None:
         """Write these about an object, as soon as there is room. Never blocks, never fails."""
+        regarding = _reference(about)  # thousands are remembered, and whole objects would take kilobytes each
         for note in notes:
             self._tell(regarding, note)
 
@@ -103,7 +104,7 @@ class EventRecorder:
             self._something.clear()
 
     def _tell(self, regarding: Object, note: Note) -> None:
-        key = (regarding["metadata"]["uid"], note.reason, note.text)
+        key = (regarding["uid"], note.reason, note.text)
         if key not in self._waiting and len(self._waiting) >= MOST_WAITING:
             self.counters.dropped += 1
             return
@@ -116,7 +117,7 @@ class EventRecorder:
             wall = self._now()
             series = _Series(regarding, note, self._name(regarding), wall, now, wall)
         self._series[key] = self._waiting[key] = series
-        while len(self._series) > MOST_REMEMBERED:
+        while len(self._series) > MOST_REMEMBERED or now - next(iter(self._series.values())).told_at >= SERIES_SECONDS:
             self._series.popitem(last=False)
         self._something.set()
 
@@ -130,7 +131,7 @@ class EventRecorder:
         self._budget -= 1
 
     async def _write(self, series: _Series) -> None:
-        namespace = series.regarding["metadata"]["namespace"]
+        namespace = series.regarding["namespace"]
         try:
             if series.stored and await self._counted_on(namespace, series):
                 return
@@ -139,7 +140,7 @@ class EventRecorder:
             self.counters.written += 1
         except ApiError as error:
             self.counters.failed += 1
-            log.debug("an event about %s/%s is lost: %s", namespace, series.regarding["metadata"]["name"], error)
+            log.debug("an event about %s/%s is lost: %s", namespace, series.regarding["name"], error)
             if error.retry_after is not None:
                 await self._sleep(error.retry_after)
 
@@ -157,14 +158,13 @@ class EventRecorder:
         return True
 
     def _name(self, regarding: Object) -> str:
-        return f"{regarding['metadata']['name'][:200]}.{self._identity()}"
+        return f"{regarding['name'][:200]}.{self._identity()}"
 
     def _event(self, series: _Series) -> Object:
-        metadata: dict[str, Any] = series.regarding["metadata"]
         event: Object = {
             "apiVersion": f"{EVENTS.group}/{EVENTS.version}",
             "kind": "Event",
-            "metadata": {"name": series.name, "namespace": metadata["namespace"]},
+            "metadata": {"name": series.name, "namespace": series.regarding["namespace"]},
             "eventTime": series.begun,
             "reportingController": CONTROLLER,
             "reportingInstance": self._instance,
@@ -172,10 +172,17 @@ class EventRecorder:
             "reason": series.note.reason,
             "type": "Warning" if series.note.warning else "Normal",
             "note": series.note.text,
-            "regarding": {name: series.regarding[name] for name in ("apiVersion", "kind")}
-            | {name: metadata[name] for name in ("namespace", "name", "uid", "resourceVersion")},
+            "regarding": series.regarding,
         }
         return event | {"series": _counted(series)} if series.count > 1 else event
+
+
+def _reference(about: Object) -> Object:
+    """core/v1 ObjectReference."""
+    metadata: Object = about["metadata"]
+    return {name: about[name] for name in ("apiVersion", "kind")} | {
+        name: metadata[name] for name in ("namespace", "name", "uid", "resourceVersion")
+    }
 
 
 def _counted(series: _Series) -> Object:

@@ -16,7 +16,7 @@ from random import random as uniform
 from app.api.logs import about
 from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Resource, TokenBucket
 from probe_sidecar.status.known import seen_revision
-from probe_sidecar.status.patch import patch, same
+from probe_sidecar.status.patch import patch
 from probe_sidecar.status.stored import essence, older, place, version, whole
 from probe_sidecar.status.window import Window
 
@@ -63,9 +63,9 @@ class _Parent:
     held_until: float = 0.0  # nothing is sent before
     reassert_at: float | None = None  # what was overwritten is not written again before
     troubled_at: float = 0.0
-    told: Object | None = None  # the essence of what we wrote last ...
-    stored: Object | None = None  # ... and of what the API server made of it, where that differs
-    telling: Object | None = None  # the essence of the write that was begun last, whatever became of it
+    told: bytes | None = None  # the essence of what we wrote last ...
+    stored: bytes | None = None  # ... and of what the API server made of it, where that differs
+    telling: bytes | None = None  # the essence of the write that was begun last, whatever became of it
     timer: asyncio.Task[None] | None = None
     timer_due: float = inf
 
@@ -217,8 +217,8 @@ class StatusPublisher:
             parent.reassert_at = None
             return
         telling = essence(desired)
-        overwritten = parent.told is not None and same(telling, parent.told)
-        if overwritten and parent.stored is not None and same(essence(parent.seen.get("status")), parent.stored):
+        overwritten = telling == parent.told
+        if overwritten and parent.stored is not None and essence(parent.seen.get("status")) == parent.stored:
             return  # the API server stores our status differently, and has done so again: see _written
         if overwritten and not self._may_reassert(parent, now):
             return
@@ -307,7 +307,7 @@ class StatusPublisher:
         if parent.dirty and self._parents.get(parent.uid) is parent:
             self._mark(parent)
 
-    async def _write(self, parent: _Parent, telling: Object, operations: list[Object]) -> None:
+    async def _write(self, parent: _Parent, telling: bytes, operations: list[Object]) -> None:
         before = parent.seen
         namespace, name = place(before)
         try:
@@ -319,13 +319,13 @@ class StatusPublisher:
         else:
             self._written(parent, before, answer, telling)
 
-    def _written(self, parent: _Parent, before: Object, answer: Object, telling: Object) -> None:
+    def _written(self, parent: _Parent, before: Object, answer: Object, telling: bytes) -> None:
         self.counters.writes += 1
         parent.errors.reset()
-        news = parent.told is None or not same(telling, parent.told)
+        news = telling != parent.told
         parent.told = telling
         kept = essence(answer.get("status"))
-        parent.stored = None if same(kept, telling) else kept
+        parent.stored = None if kept == telling else kept
         if parent.stored is not None:
             owner = "/".join(place(before))
             log.error(
@@ -385,11 +385,8 @@ class StatusPublisher:
         """Somebody else's newer status is told of before it is decided what to write over it."""
         newer = (seen_revision(fresh) or 0) > (seen_revision(parent.seen) or 0)
         parent.seen = fresh
-        if newer:
-            ours = [one for one in (parent.told, parent.stored, parent.telling) if one is not None]
-            said = essence(fresh.get("status"))
-            if not any(same(said, one) for one in ours):
-                self._on_rival(fresh)
+        if newer and essence(fresh.get("status")) not in (parent.told, parent.stored, parent.telling):
+            self._on_rival(fresh)
 
     def _failed(self, parent: _Parent, error: ApiError) -> None:
         """404 is calm: the watch will tell. All else waits, longer each time, and as long as the server asks."""

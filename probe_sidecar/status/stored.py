@@ -1,6 +1,9 @@
 """Raw objects as the API server stores them: which version is older, whether two statuses say the same. Pure."""
 
+from hashlib import blake2b
 from typing import Any
+
+import orjson
 
 from probe_sidecar.kube.client import GARBAGE, ApiError, Object
 
@@ -30,15 +33,16 @@ def place(raw: Object) -> tuple[str, str]:
     return raw["metadata"]["namespace"], raw["metadata"]["name"]
 
 
-def essence(status: Any) -> Object:
-    """What a status says, without when it came to be and by which write."""
-    if not isinstance(status, dict):
-        return {}
-    return {
-        "ready": status.get("ready"),
-        "addresses": _timeless(status.get("addresses")),
-        "conditions": _timeless(status.get("conditions")),
-    }
+def essence(status: Any) -> bytes:
+    """A digest of what a status says, without when and by which write it came to be; equal for equal JSON only."""
+    said = {}
+    if isinstance(status, dict):
+        said = {
+            "ready": status.get("ready"),
+            "addresses": _timeless(status.get("addresses")),
+            "conditions": _timeless(status.get("conditions")),
+        }
+    return blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
 def _timeless(entries: Any) -> Any:
