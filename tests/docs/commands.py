@@ -1,4 +1,8 @@
-"""The commands that a page tells its readers to type: the lines of its `sh` blocks, and those after a "$" elsewhere."""
+"""The commands that a page tells its readers to type: the lines of its `sh` blocks, and those after a "$" elsewhere.
+
+Each is run by a test: here (HERE), by something else of this project (ELSEWHERE), or, as all the rest and as it stands,
+on a real control plane (`for_a_cluster`), by the test of tests/e2e that is marked with the page.
+"""
 
 import re
 import subprocess
@@ -7,10 +11,49 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+CHART = ROOT / "helm" / "external-service-operator" / "README.md"
+PAGES = (ROOT / "README.md", CHART, *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 COMMENT = re.compile(r"\s+# .*$")
 PROMPT = "$ "
+MENTION = re.compile(r"`(kubectl [^`]+)`")
+PROMISE = re.compile(r"tests/e2e/test_\w+\.py")
+
+HERE = frozenset(
+    {
+        "make playground",
+        'make playground ARGS="my.yaml --output plain"',
+        'make playground ARGS="--duration 20 --output json"',
+        "python -m app render CR.yaml",
+        "python -m probe_sidecar check CR.yaml",
+    }
+)
+
+# command: (the file that runs it or its like, what has to stand there)
+ELSEWHERE = {
+    "make test": (".ci/run", "step test make test"),
+    "make sbom": (".ci/run", "step sbom make sbom"),
+    "make bench-short": (".ci/run", "step bench make bench-short"),
+    'make bench ARGS="http tcp --repeat 5"': (".ci/run", "make bench-short"),  # the same program with other rows
+    ".venv/bin/python -m bench.instructions --peers ours floor": ("bench/instructions.py", "--peers"),
+    ".venv/bin/python -m bench.loop transition": ("bench/loop.py", '"transition"'),  # needs a control plane
+    ".venv/bin/python -m tests.e2e.controlplane bash": (".ci/run", "-m tests.e2e.controlplane"),
+    ".venv/bin/python -m tests.e2e.controlplane .venv/bin/pytest -m e2e -k real tests/e2e/test_10_events.py": (
+        ".ci/run",
+        "-m tests.e2e.controlplane",
+    ),
+    # No engine runs in our tests: the same Dockerfile is built by buildah there, by docker in the public CI.
+    'docker build -t "$IMAGE" .': ("tests/image/build.py", "Dockerfile"),
+    # It waits for its Pod, and no kubelet runs in our tests: there that Pod is run as its manifest says.
+    "helm test external-service-operator --namespace external-service-operator": (
+        "tests/e2e/test_61_chart.py",
+        "helm_test(",
+    ),
+}
+MENTIONED_BY_NAME = frozenset(
+    {"kubectl apply", "kubectl apply -k", "kubectl auth can-i", "kubectl get externalservices -w"}
+)
+"""Which command is meant, but not what to type; and one that never ends."""
 
 
 def commands(page: Path, heading: str = "") -> list[str]:
@@ -19,6 +62,22 @@ def commands(page: Path, heading: str = "") -> list[str]:
     if heading:
         text = re.split(rf"^#+ {re.escape(heading)}\n", text, flags=re.MULTILINE)[1].split("\n## ")[0]
     return [command for kind, block in blocks(text) for command in _commands(kind, block)]
+
+
+def for_a_cluster(page: Path, *, helm: bool = False) -> list[str]:
+    """Those that nothing runs but the page's test on a control plane: by helm, or all else."""
+    return [one for one in commands(page) if not run_otherwise(one) and one.startswith("helm ") is helm]
+
+
+def run_otherwise(command: str) -> bool:
+    """Whether it is known to be run without that."""
+    return command in HERE or command in ELSEWHERE or PROMISE.search(command) is not None
+
+
+def mentioned() -> list[str]:
+    """What a sentence of any page tells to ask kubectl, each once; NAME is that of an ExternalService."""
+    found = (one for page in PAGES for one in MENTION.findall(page.read_text()))
+    return [one for one in dict.fromkeys(found) if one not in MENTIONED_BY_NAME]
 
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:

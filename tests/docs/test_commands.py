@@ -1,4 +1,8 @@
-"""Every command in README and docs is run: here, or by the test that is named beside it. An unknown one fails."""
+"""Every command in README and docs is run, and none is run by nothing: see tests/docs/commands.py.
+
+Here is typed what needs no cluster; and what kubectl is told, on the playground's API server, so that much of it is
+found wrong without Go or root. On the real control plane it is typed by the tests that are marked with its page.
+"""
 
 import asyncio
 import http.server
@@ -16,48 +20,29 @@ import pytest
 import yaml
 
 from playground.apiserver import FakeApiServer
-from tests.docs.commands import PAGES, ROOT, blocks, commands
+from tests.docs.commands import ELSEWHERE, HERE, PAGES, PROMISE, ROOT, blocks, commands, for_a_cluster
 
 SAMPLE = ROOT / "metacontroller" / "samples" / "complex-example.yaml"
 SAMPLE_NAME, SAMPLE_NAMESPACE = "complex-example", "external-service"
-PROMISE = re.compile(r"tests/e2e/test_\w+\.py")
 CHILDREN = ("Service", "Endpoints", "Ingress")
 SECONDS = 60.0
+MARK = re.compile(r'^@pytest\.mark\.types\("([^"]+)"(, helm=True)?\)\n(?:@.+\n)*(?:async )?def test_', re.MULTILINE)
 
-# command: (the file that runs it or its like, what has to stand there)
-ELSEWHERE = {
-    "make test": (".ci/run", "step test make test"),
-    "make sbom": (".ci/run", "step sbom make sbom"),
-    "make bench-short": (".ci/run", "step bench make bench-short"),
-    'make bench ARGS="http tcp --repeat 5"': (".ci/run", "make bench-short"),  # the same program with other rows
-    ".venv/bin/python -m bench.instructions --peers ours floor": ("bench/instructions.py", "--peers"),
-    ".venv/bin/python -m bench.loop transition": ("bench/loop.py", '"transition"'),  # needs a control plane
-    ".venv/bin/python -m tests.e2e.controlplane bash": (".ci/run", "-m tests.e2e.controlplane"),
-    ".venv/bin/python -m tests.e2e.controlplane .venv/bin/pytest -m e2e -k real tests/e2e/test_10_events.py": (
-        ".ci/run",
-        "-m tests.e2e.controlplane",
-    ),
-    "helm install external-service-operator helm/external-service-operator"
-    " --namespace external-service-operator --create-namespace": ("tests/kind/healthy-endpoint", "helm install"),
-    'docker build -t "$IMAGE" .': (".github/workflows/tests.yml", "docker build -t"),
-}
-# What kubectl is told to do with kinds that the stand-in does not have; all else of it is typed to the stand-in.
-NOT_OF_THE_STAND_IN = {
-    "kubectl apply -k metacontroller": ("tests/kind/healthy-endpoint", "kubectl apply -k metacontroller"),
-    "kubectl delete -k metacontroller": ("tests/kind/healthy-endpoint", "kubectl delete -k metacontroller"),
-    "kubectl apply --server-side --force-conflicts -f metacontroller/crd.yaml": (
-        "tests/kind/healthy-endpoint",
-        "kubectl apply --server-side --force-conflicts -f metacontroller/crd.yaml",
-    ),
-    "kubectl -n operators scale deployment external-service-operator --replicas=0": (
-        "tests/kind/healthy-endpoint",
-        "kubectl -n operators scale deployment external-service-operator --replicas=0",
-    ),
-}
-ON_THE_STAND_IN = ("README.md", "install.md", "operations.md", "migration.md")
-OF_A_POD = "no kubelet runs in any of our tests, so no Pod's page can be asked through the API server: tests/kind does"
+# What is done with kinds that the stand-in does not have; all else of these pages is typed to the stand-in.
+NOT_OF_THE_STAND_IN = (
+    "kubectl apply -k metacontroller",
+    "kubectl delete -k metacontroller",
+    "kubectl apply --server-side --force-conflicts -f metacontroller/crd.yaml",
+    "kubectl -n operators scale deployment external-service-operator --replicas=0",
+)
+ON_THE_STAND_IN = ("README.md", "docs/install.md", "docs/operations.md", "docs/migration.md")
 
-TYPED = [pytest.param(page, one, id=f"{page.stem}: {one[:60]}") for page in PAGES for one in commands(page)]
+
+def _place(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+TYPED = [pytest.param(page, one, id=f"{_place(page)}: {one[:60]}") for page in PAGES for one in commands(page)]
 
 
 @pytest.fixture
@@ -114,25 +99,34 @@ async def typed(command: str, folder: Path, *, until: str = "", **variables: str
         return await process.wait(), shown
 
 
+def typed_on_a_control_plane() -> set[tuple[str, bool]]:
+    """Pages, and whether it is about helm there, that a test types to the last command: its `reader` sees to that."""
+    tests = (file.read_text() for file in (ROOT / "tests" / "e2e").glob("test_*.py"))
+    return {(page, bool(helm)) for text in tests for page, helm in MARK.findall(text)}
+
+
+@pytest.mark.parametrize("helm", [False, True])
+@pytest.mark.parametrize("page", PAGES, ids=_place)
+def test_what_is_for_a_cluster_is_typed_on_a_control_plane(page: Path, helm: bool) -> None:
+    told = for_a_cluster(page, helm=helm)
+    assert ((_place(page), helm) in typed_on_a_control_plane()) is bool(told), told
+
+
 @pytest.mark.parametrize(("page", "command"), TYPED)
-def test_every_command_is_known(page: Path, command: str) -> None:
+def test_what_something_else_runs_is_there(page: Path, command: str) -> None:
     if command in ELSEWHERE:
         file, words = ELSEWHERE[command]
-        words = command if command.startswith("helm") else words
         assert words in (ROOT / file).read_text()
-    elif command in NOT_OF_THE_STAND_IN:
-        file, words = NOT_OF_THE_STAND_IN[command]
-        assert words in (ROOT / file).read_text()
-    elif (page.name == "status.md" and "/pods/" in command) or "get pod" in command:
-        assert "proxy/status.txt" in (ROOT / "tests/kind/healthy-endpoint").read_text(), OF_A_POD
     elif promise := PROMISE.search(command):
         assert (ROOT / promise[0]).exists()  # .ci/run runs each
         assert "pytest -m e2e tests/e2e" in (ROOT / ".ci/run").read_text()
-    elif page.name not in ON_THE_STAND_IN or not command.startswith("kubectl"):
-        assert command in HERE, f"{page.name} tells its reader to type this, and nothing runs it: {command}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_is_typed_here_is_in_the_documents() -> None:
+    assert {*HERE, *ELSEWHERE} <= {command for page in PAGES for command in commands(page)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_place)
 def test_commands_stand_in_blocks_that_are_looked_at(page: Path) -> None:
     """Not in an indented block, and not in one of another language."""
     program = re.compile(r"^(?: {4})?(?:kubectl|helm|make|docker|python3?|\.venv/\S+) \S", re.MULTILINE)
@@ -170,7 +164,7 @@ async def test_render_and_check(folder: Path, backend: int) -> None:
     assert (status, "HTTP 200" in shown) == (0, True), shown
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs" / name for name in ON_THE_STAND_IN[1:])], ids=str)
+@pytest.mark.parametrize("page", [ROOT / name for name in ON_THE_STAND_IN], ids=_place)
 async def test_what_kubectl_is_told_is_done(page: Path, folder: Path) -> None:
     """In their order, on a stand-in that begins as empty as a reader's cluster, or with the predecessor's objects."""
     if shutil.which("kubectl") is None:
@@ -180,9 +174,8 @@ async def test_what_kubectl_is_told_is_done(page: Path, folder: Path) -> None:
             for one in left_by_the_predecessor():
                 api.create(one)
         config = str(api.kubeconfig(folder / "kubeconfig", SAMPLE_NAMESPACE))
-        for command in commands(page):
-            ours = command.startswith(("kubectl", "python -m app render external"))
-            if ours and command not in NOT_OF_THE_STAND_IN and not command.startswith("kubectl kustomize"):
+        for command in for_a_cluster(page):
+            if command not in NOT_OF_THE_STAND_IN and not command.startswith("kubectl kustomize"):
                 status, shown = await typed(command, folder, KUBECONFIG=config)
                 assert status == 0, f"$ {command}\n{shown}"
         if page.name == "migration.md":
@@ -219,10 +212,12 @@ def left_by_the_predecessor() -> list[dict[str, Any]]:
 async def test_kubectl_shows_the_columns_of_the_readme(folder: Path, kubeconfig: Path) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed: what README shows of it is untested")
-    status, shown = await typed("kubectl get extsvc -A", folder, KUBECONFIG=str(kubeconfig))
+    block = next(block for _, block in blocks((ROOT / "README.md").read_text()) if "kubectl get extsvc" in block)
+    command, header, row = block.splitlines()
+    status, shown = await typed(command.removeprefix("$ "), folder, KUBECONFIG=str(kubeconfig))
     assert status == 0
-    header = next(block for _, block in blocks((ROOT / "README.md").read_text()) if "kubectl get extsvc" in block)
-    assert shown.splitlines()[0].split() == ["NAMESPACE", *header.splitlines()[1].split()]
+    assert shown.splitlines()[0].split() == header.split()
+    assert shown.splitlines()[1].split()[0] == row.split()[0] == SAMPLE_NAME
 
 
 async def test_kustomize_reads_the_manifests(folder: Path) -> None:
@@ -236,14 +231,3 @@ async def test_kustomize_reads_the_manifests(folder: Path) -> None:
     pod = kinds["Deployment"]["spec"]["template"]["spec"]
     assert [one["image"] for one in pod["containers"]] == [image, image]
     assert {"CustomResourceDefinition", "CompositeController", "ConfigMap", "Namespace"} <= set(kinds)
-
-
-HERE = {
-    "make playground",
-    'make playground ARGS="my.yaml --output plain"',
-    'make playground ARGS="--duration 20 --output json"',
-    "python -m app render CR.yaml",
-    "python -m probe_sidecar check CR.yaml",
-    "IMAGE=registry.example.com/external-service-operator:0.1.0",
-    "python -m app render external-services.yaml",
-}

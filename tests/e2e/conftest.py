@@ -20,7 +20,9 @@ from tests.e2e.controlplane.build import Binaries, GoMissing, build
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.figures import Figures
 from tests.e2e.hosts import Hosts
+from tests.e2e.reader import Reader
 from tests.e2e.real_api import RealApi
+from tests.e2e.terminal import Terminal
 from tests.e2e.world import STRATEGIES, Setup, World, real_metacontroller
 
 HERE = Path(__file__).resolve().parent
@@ -28,6 +30,7 @@ FIGURES_FILE = HERE.parents[1] / ".cache" / "e2e" / "figures.json"
 SETUP = "world(resync, door, qps, burst, window, writing): what the test asks of its world, see tests.e2e.world.Setup"
 
 ANY = "any_metacontroller: about the sidecars alone; with the real Metacontroller by its default strategy only"
+TYPES = "types(page, helm=False): it types all commands of a page that are for a cluster, see tests.e2e.reader"
 
 _figures = pytest.StashKey[Figures]()
 
@@ -141,9 +144,25 @@ def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
     return tell
 
 
+@pytest.fixture
+def terminal(world: World, tmp_path: Path) -> Terminal:
+    """A reader's, who stands in an empty folder beside a checkout."""
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    return Terminal(world, folder)
+
+
+@pytest.fixture
+def reader(request: pytest.FixtureRequest) -> Reader:
+    """Of the page that the test is marked with; what it has not taken when it ends well makes it fail."""
+    (marker,) = request.node.iter_markers("types")
+    return Reader(*marker.args, **marker.kwargs)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", SETUP)
     config.addinivalue_line("markers", ANY)
+    config.addinivalue_line("markers", TYPES)
     config.addinivalue_line("markers", "metacontroller: it takes part without a world; run with the real one too")
     config.stash[_figures] = Figures()
 
@@ -172,13 +191,19 @@ def _meets_metacontroller(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """A test that asks of its world what it cannot do is skipped, with the world's own words."""
+    """A test that asks of its world what it cannot do is skipped, with the world's own words.
+
+    One that types a page types all of it.
+    """
     try:
-        return (yield)
+        done = yield
     except Missing as why:
         cannot_run(why)
     except Unsupported as why:
         pytest.skip(str(why))
+    if isinstance(reader := pyfuncitem.funcargs.get("reader"), Reader):
+        reader.finish()
+    return done
 
 
 @pytest.hookimpl(wrapper=True)

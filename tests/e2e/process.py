@@ -101,7 +101,7 @@ class Sidecar(Process):
     """The product, `python -m probe_sidecar`; with `door`, the same with the playground's openings.
 
     `settings` are ESO_* variables, or others. `under` is a command that becomes this one: prlimit, taskset, nsenter.
-    `host` is where its pages are.
+    `host` is where its pages are, on a free port if `settings` name none.
     """
 
     def __init__(
@@ -118,13 +118,13 @@ class Sidecar(Process):
         under: Sequence[str] = (),
         host: str = HOST,
     ) -> None:
-        (port,) = free_ports(1)
+        port = (settings or {}).get("ESO_HEALTH_LISTEN_PORT") or str(*free_ports(1))
         module = ["-m", "playground.sidecar", "--writing", writing] if door or mapped else ["-m", "probe_sidecar"]
         place = [f"--shift={shift}"] if mapped else ["--unmapped"] if door else []
         command = [*under, sys.executable, *module, "--kubeconfig", str(kubeconfig), *place]
         self.name = name
         self.url = f"http://{host}:{port}"
-        pages = {"ESO_HEALTH_LISTEN_HOST": host, "ESO_HEALTH_LISTEN_PORT": str(port)}
+        pages = {"ESO_HEALTH_LISTEN_HOST": host, "ESO_HEALTH_LISTEN_PORT": port}
         environment = {"ESO_DNS_SERVERS": DNS_SERVER, **pages, **(settings or {})}
         super().__init__(_python(name, command, directory, f"{self.url}/readyz", environment))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -12,6 +13,7 @@ from tests.e2e.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 180
+ASSIGNMENT = re.compile(r"[A-Z]+=(\$\(.*\)|\S+)")
 
 
 class Terminal:
@@ -25,6 +27,7 @@ class Terminal:
         (programs / "kubectl").symlink_to(world.api.kubectl)
         (folder / "metacontroller").symlink_to(ROOT / "metacontroller")
         self._folder = folder
+        self._variables: list[str] = []
         self._environment = {
             "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(folder),
@@ -33,9 +36,12 @@ class Terminal:
         }
 
     async def type(self, command: str) -> str:
-        """What it prints; AssertionError if it fails."""
+        """What it prints; AssertionError if it fails. A variable that it sets is there later on, set anew each time."""
+        script = "\n".join((*self._variables, command))
+        if ASSIGNMENT.fullmatch(command):
+            self._variables.append(command)
         run = partial(
-            subprocess.run, ["bash", "-o", "pipefail", "-c", command], check=False, capture_output=True, text=True,
+            subprocess.run, ["bash", "-eo", "pipefail", "-c", script], check=False, capture_output=True, text=True,
             cwd=self._folder, env=self._environment, timeout=SECONDS,
         )  # fmt: skip
         done = await asyncio.to_thread(run)

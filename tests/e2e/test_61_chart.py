@@ -1,7 +1,6 @@
 """The chart installs, upgrades and leaves as it says; its Deployment, run for real, publishes healthy endpoints."""
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from app.api.policy import PRESETS, AddressPolicy, refusal
 from playground.manifests import spots
 from tests.chart.binaries import Missing, helm
 from tests.chart.rendering import NAME, VARIANTS
-from tests.chart.values_table import CHART, README
+from tests.chart.values_table import CHART
 from tests.e2e import accounts, process
 from tests.e2e.api import write_kubeconfig
 from tests.e2e.backends import Mode, Place
@@ -30,6 +29,7 @@ from tests.e2e.controlplane.component import Component
 from tests.e2e.hosts import Hosts
 from tests.e2e.manifests import external_service, sample
 from tests.e2e.pod import Pod, of_deployment
+from tests.e2e.reader import Reader
 from tests.e2e.world import real_metacontroller
 
 pytestmark = pytest.mark.e2e
@@ -232,7 +232,8 @@ def secrets(cluster: Cluster) -> dict[str, Object]:
     return {one["metadata"]["name"]: one["data"] for one in items if one["type"] != "helm.sh/release.v1"}
 
 
-def test_upgrade_and_removal(cluster: Cluster, tmp_path: Path, installed: Callable[..., None]) -> None:
+@pytest.mark.types("README.md", helm=True)
+def test_upgrade_and_removal(cluster: Cluster, tmp_path: Path, installed: Callable[..., None], reader: Reader) -> None:
     closed = ("--set=webhook.tls.mode=generated,webhook.token.mode=generated,addressPolicy.admission.enabled=true",)
     cluster.helm("package", str(previous_chart(tmp_path)), f"--destination={tmp_path}")
     package = tmp_path / f"{NAME}-{PREVIOUS}.tgz"
@@ -264,7 +265,7 @@ def test_upgrade_and_removal(cluster: Cluster, tmp_path: Path, installed: Callab
     left = [f"customresourcedefinition.apiextensions.k8s.io/{newer['metadata']['name']}"]
     until(lambda: cluster.labelled(NAME) == left, "nothing left but the definition")
     assert cluster.get("/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/kept") is not None
-    installed()  # over the CRD that was left
+    cluster.shell(reader.take("helm install"))  # over the CRD that was left
     cluster.plane.kubectl("delete", "externalservice", "kept", "--namespace=shop")
 
 
@@ -364,12 +365,6 @@ def hosts(real_hosts: Hosts) -> Iterator[Hosts]:
     real_hosts.clear()
 
 
-def readme_install() -> str:
-    """The command that the chart's README installs with."""
-    (block,) = re.findall(r"```sh\n(helm install .*?)^helm test", README.read_text(), re.DOTALL | re.MULTILINE)
-    return str(block).strip()
-
-
 def composite_controller(cluster: Cluster, directory: Path, url: str) -> Component:
     """The real Metacontroller with what the chart grants it, or its stand-in; the hook is at NAME.NAMESPACE."""
     namespace, name = accounts.CONTROLLER_ACCOUNT
@@ -394,12 +389,14 @@ def published(cluster: Cluster, namespace: str, name: str) -> set[str]:
     return {one["ip"] for subset in found.get("subsets", ()) for one in subset.get("addresses", ())}
 
 
+@pytest.mark.types("helm/external-service-operator/README.md", helm=True)
 @pytest.mark.metacontroller
 def test_from_the_readmes_words_to_the_first_healthy_endpoint(
     cluster: Cluster,
     hosts: Hosts,
     tmp_path: Path,
     installed: Callable[..., None],
+    reader: Reader,
     figures: Callable[..., None],
 ) -> None:
     """With the real Metacontroller by TLS and with a token, which its stand-in does not know.
@@ -409,7 +406,7 @@ def test_from_the_readmes_words_to_the_first_healthy_endpoint(
     real = real_metacontroller() is not None
     closed = "webhook.tls.mode=generated,webhook.token.mode=generated," if real else ""
     began = time.monotonic()
-    cluster.shell(f"{readme_install()} --set {closed}service.port=8080")
+    cluster.shell(f"{reader.take('helm install')} --set {closed}service.port=8080")
     until(lambda: cluster.get(f"/api/v1/namespaces/{NAME}/configmaps/kube-root-ca.crt"), "the cluster's CA published")
     pod = of_deployment(cluster.plane, NAME, NAME, tmp_path, NAMES)
     composite = composite_controller(cluster, tmp_path, f"http://{NAME}.{NAME}:8080")

@@ -1,20 +1,26 @@
 """The words of migration.md hand the predecessor's children over as they stand: none is deleted, none made anew.
 
-The predecessor itself runs on no supported cluster; its ExternalService, its children and its Deployment are written
-here as it wrote them, but for the Ingress, whose version is gone.
+The predecessor itself runs on no supported cluster; its ExternalService, its children, its definition and its
+Deployment are written here as it wrote them, but for the Ingress, whose version is gone.
 """
 
+import asyncio
 import json
+from base64 import b64decode, b64encode
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from playground.client import Kind
 from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES
 from playground.until import until
-from tests.docs.commands import commands
+from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.manifests import sample
-from tests.e2e.terminal import ROOT, Terminal
+from tests.e2e.reader import Reader
+from tests.e2e.real_api import RealApi
+from tests.e2e.terminal import Terminal
 from tests.e2e.world import World, ready
 
 pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
@@ -22,6 +28,23 @@ pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest
 SAMPLE = sample("complex-example")
 NAME, NAMESPACE, IPS = SAMPLE["metadata"]["name"], SAMPLE["metadata"]["namespace"], SAMPLE["spec"]["ips"]
 KINDS = (SERVICES, ENDPOINTS, INGRESSES)
+DEFINITIONS = Kind("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
+DEFINITION_NAME = "externalservices.eso.crowdfox.com"
+
+DEFINITION = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: externalservices.eso.crowdfox.com}
+spec:
+  group: eso.crowdfox.com
+  names: {kind: ExternalService, listKind: ExternalServiceList, plural: externalservices, singular: externalservice}
+  scope: Namespaced
+  versions:
+  - name: v1alpha1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+"""
 
 PREDECESSOR = """
 apiVersion: apps/v1
@@ -61,6 +84,36 @@ async def uids(world: World) -> list[str]:
     return [one["metadata"]["uid"] if one else "gone" for one in found]
 
 
+async def definition(world: World) -> dict[str, Any]:
+    found = await world.client.get(DEFINITIONS.path(name=DEFINITION_NAME))
+    spec: dict[str, Any] = found["spec"]
+    return spec
+
+
+def write_as_v1beta1_left_it(plane: ControlPlane) -> None:
+    """Into etcd: that its objects are not pruned, then the default. It stays so, but no API server takes it today."""
+    key = b64encode(f"/registry/apiextensions.k8s.io/{DEFINITIONS.plural}/{DEFINITION_NAME}".encode()).decode()
+    (found,) = plane.admin.post(f"{plane.etcd_url}/v3/kv/range", json={"key": key}).raise_for_status().json()["kvs"]
+    stored = json.loads(b64decode(found["value"]))
+    stored["spec"]["preserveUnknownFields"] = True
+    value = b64encode(json.dumps(stored).encode()).decode()
+    plane.admin.post(f"{plane.etcd_url}/v3/kv/put", json={"key": key, "value": value}).raise_for_status()
+
+
+async def defined_by_the_predecessor(world: World, terminal: Terminal, folder: Path) -> None:
+    """Its definition instead of ours."""
+    (folder / "definition.yaml").write_text(DEFINITION)
+    await terminal.type("kubectl replace -f definition.yaml")
+    assert isinstance(world.api, RealApi)
+    if world.api.control_plane is not None:
+        write_as_v1beta1_left_it(world.api.control_plane)
+
+        async def seen() -> bool:
+            return (await definition(world)).get("preserveUnknownFields") is True
+
+        await until(seen, "the API server sees what lies in etcd", seconds=30)
+
+
 async def left_by_the_predecessor(world: World, terminal: Terminal, folder: Path) -> None:
     """Its ExternalService, the children that it owns, its Deployment."""
     world.hosts.set(world.places(SAMPLE))
@@ -89,20 +142,26 @@ async def left_by_the_predecessor(world: World, terminal: Terminal, folder: Path
     await terminal.type("kubectl create -f children.json")
 
 
-async def test_the_words_of_migration_hand_the_children_over(world: World, tmp_path: Path) -> None:
-    folder = tmp_path / "reader"
-    folder.mkdir()
-    terminal = Terminal(world, folder)
+@pytest.mark.types("docs/migration.md")
+async def test_the_words_of_migration_hand_the_children_over(
+    world: World, terminal: Terminal, reader: Reader, tmp_path: Path
+) -> None:
     await world.composite.stop()  # as before the installation
     await world.sidecar.stop()
-    await left_by_the_predecessor(world, terminal, folder)
-    before = await uids(world)
-    *until_installed, watch, describe = commands(ROOT / "docs" / "migration.md")
+    ours = await definition(world)
+    assert isinstance(world.api, RealApi)
     try:
-        for command in until_installed:
+        await defined_by_the_predecessor(world, terminal, tmp_path / "reader")
+        await left_by_the_predecessor(world, terminal, tmp_path / "reader")
+        before = await uids(world)
+        for command in reader.until("kubectl get externalservices -A -o go-template"):
             await terminal.type(command)
         scaled = await terminal.type("kubectl -n operators get deployment -o jsonpath='{.items[*].spec.replicas}'")
         assert scaled == "0"
+        assert await definition(world) == ours
+        await terminal.type(reader.take("kubectl get externalservices -A -o go-template"))
+        for command in reader.until("kubectl get externalservices -A"):
+            await terminal.type(command)
         await world.sidecar.start()
         await world.composite.start()
         await world.until_published(NAME, ready(IPS), namespace=NAMESPACE, seconds=60)
@@ -114,8 +173,9 @@ async def test_the_words_of_migration_hand_the_children_over(world: World, tmp_p
         await until(whole, "the Ingress has the rules of all hosts", seconds=30)
         assert await uids(world) == before
         assert "children" not in await world.status(NAME, NAMESPACE)
-        assert f"{NAMESPACE}" in await terminal.type(watch)
-        assert "taken" not in await terminal.type(describe)
+        assert f"{NAMESPACE}" in await terminal.type(reader.take("kubectl get externalservices -A"))
+        assert "taken" not in await terminal.type(reader.take(f"kubectl -n {NAMESPACE} describe"))
     finally:
+        await asyncio.to_thread(world.api.install)
         await terminal.type(f"kubectl delete --ignore-not-found -n {NAMESPACE} externalservice {NAME}")
         await terminal.type(f"kubectl delete --ignore-not-found namespace {NAMESPACE} operators")
