@@ -124,6 +124,8 @@ def test_what_something_else_runs_is_there(page: Path, command: str) -> None:
 
 def test_what_is_typed_here_is_in_the_documents() -> None:
     assert {*HERE, *ELSEWHERE} <= {command for page in PAGES for command in commands(page)}
+    text = Path(__file__).read_text()
+    assert [command for command in HERE if command not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_place)

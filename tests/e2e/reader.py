@@ -28,4 +28,4 @@ class Reader:
 
     def finish(self) -> None:
         """AssertionError: it names the commands that nobody has typed."""
-        assert self._left == [], f"{self._page} tells its reader to type this, and this test does not type it"
+        assert not self._left, f"{self._page} tells its reader to type this, and this test does not: {self._left}"

@@ -269,6 +269,17 @@ def test_upgrade_and_removal(cluster: Cluster, tmp_path: Path, installed: Callab
     cluster.plane.kubectl("delete", "externalservice", "kept", "--namespace=shop")
 
 
+def test_a_definition_that_is_there_already_is_taken_over(cluster: Cluster, installed: Callable[..., None]) -> None:
+    """As docs/migration.md has it, after the words that replaced the predecessor's."""
+    cluster.shell("kubectl apply --server-side --force-conflicts -f metacontroller/crd.yaml")
+    with pytest.raises(AssertionError, match="invalid ownership metadata"):
+        installed()
+    installed("--take-ownership")
+    found = definition_of(cluster)
+    assert found is not None
+    assert found["metadata"]["annotations"]["meta.helm.sh/release-name"] == NAME
+
+
 DENIED = ("10.244.0.0/16", "10.96.0.0/12", "fd00:10:96::/112", "192.0.2.7/32")
 ALLOWED = ("10.0.0.0/8", "192.0.2.0/24", "fd00::/8", "100.64.0.0/10")
 ADDRESSES = (
@@ -346,11 +357,12 @@ def test_a_policy_never_stands_in_the_way_of_anything_else(cluster: Cluster, ins
     assert "10.211.0.1 lies in a range" in worse.json()["message"]
     status = {"status": {"revision": 1}}
     admin.patch(f"{path}/older/status", json=status, headers=merge).raise_for_status()
-    admin.patch(
-        f"{path}/older", json={"metadata": {"finalizers": ["example.com/wait"]}}, headers=merge
-    ).raise_for_status()
-    admin.delete(f"{path}/older").raise_for_status()
-    admin.patch(f"{path}/older", json={"metadata": {"finalizers": None}}, headers=merge).raise_for_status()
+    held = {"metadata": {"finalizers": ["example.com/wait"]}}
+    admin.patch(f"{path}/older", json=held, headers=merge).raise_for_status()
+    try:
+        admin.delete(f"{path}/older").raise_for_status()
+    finally:  # else the definition could not be deleted either
+        admin.patch(f"{path}/older", json={"metadata": {"finalizers": None}}, headers=merge).raise_for_status()
     until(lambda: cluster.get(f"{path}/older") is None, "deleted")
 
     many = [f"10.{number // 250}.{number % 250}.1" for number in range(1_000)]
