@@ -32,7 +32,7 @@ MARK = re.compile(r'^@pytest\.mark\.types\("([^"]+)"(, helm=True)?\)\n(?:@.+\n)*
 NOT_OF_THE_STAND_IN = (
     "kubectl apply -k metacontroller",
     "kubectl delete -k metacontroller",
-    "kubectl apply --server-side --force-conflicts -f metacontroller/crd.yaml",
+    "kubectl replace -f metacontroller/crd.yaml",
     "kubectl -n operators scale deployment external-service-operator --replicas=0",
 )
 ON_THE_STAND_IN = ("README.md", "docs/install.md", "docs/operations.md", "docs/migration.md")

@@ -191,7 +191,11 @@ def installed(cluster: Cluster) -> Iterator[Callable[..., None]]:
     yield install
     cluster.shell(f"helm uninstall {NAME} --namespace {NAME} --ignore-not-found --wait")
     cluster.shell(
-        f"kubectl delete crd externalservices.eso.crowdfox.com --ignore-not-found; kubectl delete namespace {NAME}"
+        "crd=externalservices.eso.crowdfox.com\n"
+        "kubectl delete crd $crd --ignore-not-found --timeout=60s || {\n"
+        "  kubectl get crd $crd -o jsonpath='{.status.conditions}'\n"  # it waits for its objects: which, and for whom?
+        "  kubectl get externalservices --all-namespaces -o jsonpath='{.items[*].metadata}'; exit 1; }\n"
+        f"kubectl delete namespace {NAME}"
     )
 
 
@@ -271,7 +275,7 @@ def test_upgrade_and_removal(cluster: Cluster, tmp_path: Path, installed: Callab
 
 def test_a_definition_that_is_there_already_is_taken_over(cluster: Cluster, installed: Callable[..., None]) -> None:
     """As docs/migration.md has it, after the words that replaced the predecessor's."""
-    cluster.shell("kubectl apply --server-side --force-conflicts -f metacontroller/crd.yaml")
+    cluster.shell("kubectl create -f metacontroller/crd.yaml && kubectl replace -f metacontroller/crd.yaml")
     with pytest.raises(AssertionError, match="invalid ownership metadata"):
         installed()
     installed("--take-ownership")
