@@ -57,6 +57,15 @@ async def test_the_readmes_words_lead_to_a_healthy_endpoint(
     await terminal.type(f"kubectl -n {NAMESPACE} delete externalservice {NAME}")
 
 
+async def test_what_is_said_in_passing_can_be_typed(world: World, terminal: Terminal, bare: None) -> None:
+    """In a sentence instead of a block, of an ExternalService that is called NAME there."""
+    await world.apply({**SAMPLE, "metadata": {"name": NAME}})
+    await world.until_published(NAME, ready(IPS), seconds=60)
+    for command in mentioned():
+        place = "" if " -k " in command or " -A" in command else f" -n {world.namespace}"
+        assert await terminal.type(command.replace("NAME", NAME) + place), command
+
+
 @pytest.mark.types("docs/install.md")
 async def test_the_words_of_install_lead_there_and_away_again(
     world: World, terminal: Terminal, bare: None, reader: Reader
@@ -85,12 +94,3 @@ async def test_the_words_of_install_lead_there_and_away_again(
 async def test_each_prober_has_its_lease(world: World, terminal: Terminal, reader: Reader) -> None:
     shown = await terminal.type(reader.take())
     assert len(shown.splitlines()) == 1 + len(world.replicas)
-
-
-async def test_what_is_said_in_passing_can_be_typed(world: World, terminal: Terminal, bare: None) -> None:
-    """In a sentence instead of a block, of an ExternalService that is called NAME there."""
-    await world.apply({**SAMPLE, "metadata": {"name": NAME}})
-    await world.until_published(NAME, ready(IPS), seconds=60)
-    for command in mentioned():
-        place = "" if " -k " in command or " -A" in command else f" -n {world.namespace}"
-        assert await terminal.type(command.replace("NAME", NAME) + place), command
