@@ -157,9 +157,9 @@ def test_the_deployment_says_the_same(rendered: Render) -> None:
     assert made == theirs
 
 
-def test_the_gateway_api_adds_what_the_overlay_adds(rendered: Render) -> None:
-    (overlay,) = yaml.safe_load_all((MANIFESTS / "gateway-api" / "kustomization.yaml").read_text())
-    patches = {patch["target"]["kind"]: yaml.safe_load(patch["patch"])[0]["value"] for patch in overlay["patches"]}
+def test_the_gateway_api_adds_what_the_component_adds(rendered: Render) -> None:
+    (component,) = yaml.safe_load_all((MANIFESTS / "components/gateway-api/kustomization.yaml").read_text())
+    patches = {patch["target"]["kind"]: yaml.safe_load(patch["patch"])[0]["value"] for patch in component["patches"]}
     chart = rendered({"compositeController": {"gatewayAPI": True}})
     listed = chart.one("CompositeController")["spec"]["childResources"]
     assert [one for one in listed if one not in rendered().one("CompositeController")["spec"]["childResources"]] == [

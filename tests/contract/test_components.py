@@ -26,6 +26,7 @@ VALUES: dict[str, Object] = {
     },
     "tls": {"webhook": {"tls": {"mode": "certManager"}}},
     "token": {"webhook": {"token": {"mode": "secret", "secretName": "hook-token"}}},
+    "gateway-api": {"compositeController": {"gatewayAPI": True}},
     "admission-policy": {"addressPolicy": {"admission": {"enabled": True}}},
 }
 """What switches the same on in the chart."""

@@ -31,6 +31,7 @@ MARK = re.compile(r'^@pytest\.mark\.types\("([^"]+)"(, helm=True)?\)\n(?:@.+\n)*
 # What is done with kinds that the stand-in does not have; all else of these pages is typed to the stand-in.
 NOT_OF_THE_STAND_IN = (
     "kubectl apply -k metacontroller",
+    "kubectl apply -k overlay",
     "kubectl delete -k metacontroller",
     "kubectl replace -f metacontroller/crd.yaml",
     "kubectl -n operators scale deployment external-service-operator --replicas=0",

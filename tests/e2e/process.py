@@ -201,7 +201,7 @@ def controller_manifest(
 ) -> Object:
     """metacontroller/composite-controller.yaml as shipped, but for the hook's address (no cluster DNS here).
 
-    With `gateway` it lists what metacontroller/gateway-api adds. With `shard` it is one of several, for the
+    With `gateway` it lists what metacontroller/components/gateway-api adds. With `shard` it is one of several, for the
     ExternalServices with that label.
     """
     manifest = composite_controller()
@@ -223,8 +223,10 @@ def controller_manifest(
 
 
 def gateway_patches() -> dict[str, Object]:
-    """What metacontroller/gateway-api adds, by the kind that it is added to."""
-    overlay = yaml.safe_load((ROOT / "metacontroller" / "gateway-api" / "kustomization.yaml").read_text())
+    """What metacontroller/components/gateway-api adds, by the kind that it is added to."""
+    overlay = yaml.safe_load(
+        (ROOT / "metacontroller" / "components" / "gateway-api" / "kustomization.yaml").read_text()
+    )
     patches = ((patch["target"]["kind"], yaml.safe_load(patch["patch"])) for patch in overlay["patches"])
     return {kind: operation["value"] for kind, (operation,) in patches}
 

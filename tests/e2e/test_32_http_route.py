@@ -80,7 +80,7 @@ def definition() -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def gateway_api(world: World) -> AsyncIterator[None]:
-    """With HTTPRoutes in the cluster, its own or ours, and the right to them that metacontroller/gateway-api grants."""
+    """With HTTPRoutes in the cluster, its own or ours, and the right that components/gateway-api grants."""
     created = True
     try:
         await world.client.create(DEFINITIONS, definition())

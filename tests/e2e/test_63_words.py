@@ -78,6 +78,8 @@ async def test_the_words_of_install_lead_there_and_away_again(
     assert set((await terminal.type(named)).split()) == {image.removeprefix("IMAGE=")}
     for command in reader.until("kubectl delete"):
         await terminal.type(command)
+    assert set((await terminal.type(named)).split()) == {image.removeprefix("IMAGE=")}
+    assert "networkpolicy" in await terminal.type("kubectl -n external-service-operator get networkpolicy -o name")
     await world.until_published(NAME, ready(IPS), namespace=NAMESPACE, seconds=60)
     await terminal.type(reader.take("kubectl delete externalservices"))
 

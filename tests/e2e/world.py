@@ -66,7 +66,7 @@ class Setup:
     resync: seconds, instead of the shipped CompositeController's. door: the sidecar takes verdicts. qps, burst:
     Metacontroller's --client-go-* (its own default is 5 and 10). window: the stand-in's seconds from GET to PUT.
     writing: "edge" is a sidecar that writes once and never looks again, with door only. endpoints: ESO_ENDPOINTS.
-    gateway: the CompositeController lists HTTPRoutes, as metacontroller/gateway-api has it. fronts: sidecar and
+    gateway: the CompositeController lists HTTPRoutes, as components/gateway-api has it. fronts: sidecar and
     composite controller reach the API server, and the latter the hook, through `World.fronts`, which can be told to
     misbehave; each replica through one by its letter. hook_timeout: a Go duration, instead of the shipped one.
     replicas: so many sidecars share the work by Leases of `lease` seconds, named "a", "b", ... (0: one, without
