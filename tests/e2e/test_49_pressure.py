@@ -8,12 +8,15 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
+import httpx
 import pytest
+import yaml
 
 from playground.client import ApiClient
 from playground.cluster import EXTERNAL_SERVICES, SIDECAR
 from playground.composite.informer import Informer
 from playground.until import until
+from tests.e2e import accounts
 from tests.e2e.fleet import Fleet, quantiles
 from tests.e2e.world import LEASES, World
 
@@ -28,6 +31,8 @@ LEASE = 15  # as shipped
 COUNT = 500
 TRUSTED = LEASE * 2 / 3
 """After so long without a renewal a replica puts its work down (ADR 0060)."""
+
+FLOW_SCHEMAS = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
 
 EVENTS_AT_ONCE, EVENTS_A_SECOND = 50, 5  # docs/status.md
 
@@ -102,6 +107,33 @@ async def test_500_fail_at_once(world: World, figures: Callable[..., None]) -> N
         **{"longest way from renewal to renewal": max(gaps.values()), "due every": LEASE / 5},
         **{"renewals tried again": sum("not renewed" in line for line in complaints)},
     )
+
+
+@pytest.mark.world
+async def test_leases_go_before_status_writes_where_that_is_wished(world: World) -> None:
+    (schema,) = yaml.safe_load_all((accounts.SHIPPED / "optional" / "lease-priority.yaml").read_text())
+    namespace, _ = accounts.SIDECAR_ACCOUNT
+    leases, parents = LEASES.path(namespace), EXTERNAL_SERVICES.path(world.namespace)
+    async with world.api.http() as admin:
+        before = await flows(admin, leases, parents)
+        assert len(set(before)) == 1, "one flow of all that a sidecar asks"
+        created = await world.client.create(FLOW_SCHEMAS, schema)
+        try:
+
+            async def first() -> bool:
+                return await flows(admin, leases) == [created["metadata"]["uid"]]
+
+            await until(first, "Leases in a flow of their own", seconds=30)
+            assert await flows(admin, parents) == before[:1]
+        finally:
+            await world.client.delete(f"{FLOW_SCHEMAS}/{schema['metadata']['name']}")
+
+
+async def flows(admin: httpx.AsyncClient, *paths: str) -> list[str]:
+    """The uid of the FlowSchema that a sidecar's request is of, for each path."""
+    sidecar = {"Impersonate-User": accounts.username(accounts.SIDECAR_ACCOUNT)}
+    answers = [await admin.get(path, headers=sidecar) for path in paths]
+    return [answer.raise_for_status().headers["X-Kubernetes-PF-FlowSchema-UID"] for answer in answers]
 
 
 def event_writes(world: World, mark: int) -> int:
