@@ -13,7 +13,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from bench import build, hook, report, sidecar, targets
@@ -41,6 +41,12 @@ ENGINE = {
     "burst": Load("http", ("kubelet", "floor"), targets=4_000, once=True),
 }
 """The bare engine. `kubelet-1` is the kubelet's packages with GOMAXPROCS=1."""
+
+BESIDE = {
+    "sidecar": Load("http", ("kubelet", "kubelet-1"), targets=10_000, period=10),
+    "sidecar-exact": Load("http", ("kubelet",), targets=10_000, period=10),
+}
+"""What peers do for the same addresses, in turn with a whole sidecar that is begun anew each time."""
 
 WHOLE: dict[str, Callable[[argparse.Namespace], Iterator[report.Run]]] = {**sidecar.ROWS, **hook.ROWS}
 ROWS = {**dict.fromkeys(ENGINE, "the bare engine"), **{name: (row.__doc__ or "") for name, row in WHOLE.items()}}
@@ -73,29 +79,48 @@ def command(peer: str, load: Load, port: int) -> list[str]:
 def run_engine(row: str, options: argparse.Namespace) -> Iterator[report.Run]:
     """Ours and each peer's runs of one row, in turn."""
     load = ENGINE[row]
-    ips = "\n".join(targets.addresses(load.targets)) + "\n"
-    pace = ["-once"] if load.once else ["-period", str(load.period)] if load.period else ["-flights", str(load.flights)]
     with targets.serving(load.kind) as port:
         for _ in range(options.repeat):
-            for peer in ("ours", *(peer for peer in load.peers if peer not in options.without)):
-                try:
-                    program = command(peer, load, port)
-                except build.CannotBuild as problem:
-                    print(f"left out: {problem}", file=sys.stderr)
-                    continue
-                arguments = [*program, *pace, "-duration", str(max(options.duration, load.period))]
-                done = subprocess.run(arguments, input=ips, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    print(f"{row}, {peer}: {done.stderr.strip()[-400:]}", file=sys.stderr)
-                    continue
-                yield {**json.loads(done.stdout), "row": row, "peer": peer}
+            yield from run_each(row, ("ours", *load.peers), load, port, options)
+
+
+def run_beside(row: str, options: argparse.Namespace) -> Iterator[report.Run]:
+    """A whole sidecar, and what peers do for the same addresses, in turn."""
+    load, once = BESIDE[row], argparse.Namespace(**{**vars(options), "repeat": 1})
+    for _ in range(options.repeat):
+        yield from WHOLE[row](once)
+        with targets.serving(load.kind) as port:
+            yield from run_each(row, load.peers, load, port, options)
+
+
+def run_each(
+    row: str, peers: Iterable[str], load: Load, port: int, options: argparse.Namespace
+) -> Iterator[report.Run]:
+    """One run of each."""
+    ips = "\n".join(targets.addresses(load.targets)) + "\n"
+    pace = ["-once"] if load.once else ["-period", str(load.period)] if load.period else ["-flights", str(load.flights)]
+    for peer in (peer for peer in peers if peer not in options.without):
+        try:
+            program = command(peer, load, port)
+        except build.CannotBuild as problem:
+            print(f"left out: {problem}", file=sys.stderr)
+            continue
+        arguments = [*program, *pace, "-duration", str(max(options.duration, load.period))]
+        done = subprocess.run(arguments, input=ips, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"{row}, {peer}: {done.stderr.strip()[-400:]}", file=sys.stderr)
+            continue
+        yield {**json.loads(done.stdout), "row": row, "peer": peer}
 
 
 def chosen(options: argparse.Namespace) -> Iterator[report.Run]:
     """All runs of the rows asked for."""
     for row in options.rows:
         print(f"{row} ...", file=sys.stderr)
-        yield from run_engine(row, options) if row in ENGINE else WHOLE[row](options)
+        if row in ENGINE:
+            yield from run_engine(row, options)
+        else:
+            yield from run_beside(row, options) if row in BESIDE else WHOLE[row](options)
 
 
 def main() -> int:
