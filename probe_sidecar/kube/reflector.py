@@ -32,6 +32,9 @@ IDLE_SECONDS = 72.0
 HEALTHY_SECONDS = 10.0
 """A watch that lasted this long (more than it takes to give up connecting) shows that the server works."""
 
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""The whole manifest once more, where `kubectl apply` has left it."""
+
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 10.0
 
@@ -197,13 +200,16 @@ def _event(line: bytes) -> tuple[str, Object]:
 
 
 def _kept(item: Any, texts: dict[str, str]) -> Object:
-    """An object that is whole, less what takes most of its memory: managed fields, which nobody reads, and equal texts.
+    """An object that is whole, less what takes most of its memory and nobody reads, and with each of `texts` once.
 
-    `texts` are those seen so far.
+    Those are the texts seen so far.
     """
     for field in ("name", "resourceVersion", "uid"):
         _metadata(item, field)
-    item["metadata"].pop("managedFields", None)
+    metadata = item["metadata"]
+    metadata.pop("managedFields", None)
+    if isinstance(metadata.get("annotations"), dict):
+        metadata["annotations"].pop(LAST_APPLIED, None)
     kept: Object = _once(item, texts)
     return kept
 

@@ -140,13 +140,31 @@ async def test_the_whole_set_is_handed_over_at_every_change() -> None:
     ]
 
 
-async def test_who_wrote_which_field_is_not_kept() -> None:
+async def test_who_wrote_which_field_and_what_was_applied_is_not_kept() -> None:
     managed = [cr(uid, version) for uid, version in (("a", 5), ("b", 11))]
     for one in managed:
         one["metadata"]["managedFields"] = [{"manager": "kubectl"}]
+        one["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "{}", "mine": "kept"}
     world = World(listing(10, managed[0]), (event("ADDED", managed[1]), LASTED))
     await world.play()
-    assert dict(world.reflector.objects) == {"a": cr("a", 5), "b": cr("b", 11)}
+    kept = [cr(uid, version) for uid, version in (("a", 5), ("b", 11))]
+    for one in kept:
+        one["metadata"]["annotations"] = {"mine": "kept"}
+    assert dict(world.reflector.objects) == {"a": kept[0], "b": kept[1]}
+
+
+async def test_each_text_is_held_once() -> None:
+    def probed(uid: str, version: int) -> Object:
+        verdicts = [{"ip": ip, "ready": True, "reason": "ProbeSucceeded"} for ip in ("10.0.0.1", "10.0.0.2")]
+        return cr(uid, version) | {"spec": {"ips": ["10.0.0.1", "10.0.0.2"]}, "status": {"addresses": verdicts}}
+
+    world = World(listing(10, probed("a", 5), probed("b", 6)), (event("ADDED", probed("c", 11)), LASTED))
+    await world.play()
+    assert dict(world.reflector.objects) == {"a": probed("a", 5), "b": probed("b", 6), "c": probed("c", 11)}
+    a, b, c = (world.reflector.objects[uid] for uid in "abc")
+    for one, other in ((a, a), (a, b), (c, c)):
+        assert one["spec"]["ips"][0] is other["status"]["addresses"][0]["ip"]
+        assert one["status"]["addresses"][0]["reason"] is other["status"]["addresses"][1]["reason"]
 
 
 async def test_the_empty_set_is_handed_over_too() -> None:
