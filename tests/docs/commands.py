@@ -37,7 +37,7 @@ ELSEWHERE = {
     'make bench ARGS="http tcp --repeat 5"': (".ci/run", "make bench-short"),  # the same program with other rows
     # Of ours alone, and by `make bench-short`, where there is valgrind.
     ".venv/bin/python -m bench.instructions --peers ours floor": ("bench/__main__.py", '"bench.instructions"'),
-    ".venv/bin/python -m bench.loop transition": ("bench/loop.py", '"transition"'),  # needs a control plane
+    ".venv/bin/python -m bench.loop transition": (".ci/run", "-m bench.loop transition"),
     ".venv/bin/python -m tests.e2e.controlplane bash": (".ci/run", "-m tests.e2e.controlplane"),
     ".venv/bin/python -m tests.e2e.controlplane .venv/bin/pytest -m e2e -k real tests/e2e/test_10_events.py": (
         ".ci/run",

@@ -6,6 +6,7 @@ found wrong without Go or root. On the real control plane it is typed by the tes
 
 import asyncio
 import http.server
+import importlib.util
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ SAMPLE_NAME, SAMPLE_NAMESPACE = "complex-example", "external-service"
 CHILDREN = ("Service", "Endpoints", "Ingress")
 SECONDS = 60.0
 MARK = re.compile(r'^@pytest\.mark\.types\("([^"]+)"(, helm=True)?\)\n(?:@.+\n)*(?:async )?def test_', re.MULTILINE)
+MENTION = re.compile(r"`(?:[A-Z_0-9]+=\S+ )*(?:\.venv/bin/)?(make|python -m) ([\w.-]+)")
 
 # What is done with kinds that the stand-in does not have; all else of these pages is typed to the stand-in.
 NOT_OF_THE_STAND_IN = (
@@ -121,6 +123,16 @@ def test_what_something_else_runs_is_there(page: Path, command: str) -> None:
     elif promise := PROMISE.search(command):
         assert (ROOT / promise[0]).exists()  # .ci/run runs each
         assert "pytest -m e2e tests/e2e" in (ROOT / ".ci/run").read_text()
+
+
+def test_what_is_said_in_passing_exists() -> None:
+    """Modules and targets that a sentence names; what it says of kubectl is typed on a control plane."""
+    said = {one for page in PAGES for one in MENTION.findall(page.read_text())}
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {name for program, name in said if program == "make"} - {*targets} == set()
+    modules = {name for program, name in said if program != "make"}
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+    assert len(said) > 10
 
 
 def test_what_is_typed_here_is_in_the_documents() -> None:
