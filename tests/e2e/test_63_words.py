@@ -88,7 +88,7 @@ async def test_the_words_of_install_lead_there_and_away_again(
 
     await until(gone, "the children gone", seconds=60, every=0.5)
     await terminal.type(reader.take("kubectl delete -k"))
-    left = await terminal.type("kubectl get crd,clusterrole,clusterrolebinding,namespace -o name")
+    left = await terminal.type("kubectl get crd,clusterrole,clusterrolebinding,flowschema,namespace -o name")
     assert [one for one in left.splitlines() if "external-service-operator" in one or "crowdfox" in one] == []
 
 
