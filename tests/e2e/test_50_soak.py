@@ -17,6 +17,8 @@ from statistics import median
 
 import pytest
 
+from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES
+from playground.timeline import readiness
 from playground.until import Late, until
 from tests.e2e.fleet import quantiles
 from tests.e2e.judge import Fault, Record, Wrong, faults, lost, slope, wrongs
@@ -91,7 +93,21 @@ async def calm(storm: Storm) -> float:
     try:
         return await until(right, "the truth", seconds=CALM_SECONDS, every=0.1)
     except Late:
-        raise AssertionError(told(storm.record, lost(storm.record, time.monotonic()))) from None
+        found = lost(storm.record, time.monotonic())
+        stored = await objects(storm.world, {fault.ip for fault in found})
+        raise AssertionError(f"{told(storm.record, found)}\n{stored}") from None
+
+
+async def objects(world: World, ips: set[str]) -> str:
+    """What the API server says of these addresses: whose Endpoints have them, and which of their owners are there."""
+    parents = (await world.client.get(EXTERNAL_SERVICES.path(world.namespace)))["items"]
+    alive = {parent["metadata"]["uid"]: parent["metadata"].get("deletionTimestamp", "there") for parent in parents}
+    lines = []
+    for one in (await world.client.get(ENDPOINTS.path(world.namespace)))["items"]:
+        if ips & readiness(one).keys():
+            owners = {owner["uid"]: alive.get(owner["uid"], "gone") for owner in one["metadata"]["ownerReferences"]}
+            lines.append(f"Endpoints {one['metadata']['name']}: owners {owners}, {one['metadata']}")
+    return "\n".join(lines) or "no Endpoints of the API server's have them: the record is behind"
 
 
 async def probed_by_one(storm: Storm) -> dict[str, int]:
