@@ -47,6 +47,7 @@ def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLC
         return PreparedProbe(None, timeout, Outcome(Result.FAILURE, str(problem)))
     if action.scheme == "HTTP":
         first = First(action, ip, dial, http1(request), request.expects.plain)
+        # The class bound to its one argument, as a method is to its object: a third of what a partial takes.
         return PreparedProbe(Hop(socket_address(dial, action.port), MethodType(Http1Exchange, first)), timeout)
     return PreparedProbe(http_hop(context, request), timeout)
 
