@@ -5,8 +5,9 @@ Both must judge addresses by the same policy, so it has one source.
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal, TypeVar
 
@@ -15,6 +16,10 @@ from app.api.policy import PRESETS, AddressPolicy
 from app.api.scope import SELECTOR_WISH, Scope, canonical
 
 PREFIX = "ESO_"
+
+ALIKE = 0.85
+"""From so much on (difflib's ratio) a name is taken for a misspelt one; no setting of hook or sidecar is so near to one
+of the other."""
 
 Network = IPv4Network | IPv6Network
 Level = Literal["debug", "info", "warning", "error"]
@@ -167,7 +172,10 @@ def wishes(settings: type[CommonSettings]) -> dict[str, str]:
 
 def load(settings: type[S], **given: str | int | None) -> S:
     """`settings` from the environment; what is `given` and not None wins. Raises InvalidSettings."""
-    texts = {name: os.environ[variable] for name in wishes(settings) if (variable := _variable(name)) in os.environ}
+    known = {_variable(name): name for name in wishes(settings)}
+    if misspelt := "; ".join(_misspelt(known)):
+        raise InvalidSettings(misspelt)
+    texts = {name: os.environ[variable] for variable, name in known.items() if variable in os.environ}
     texts |= {name: str(value) for name, value in given.items() if value is not None}
     found, wrong = {}, {}
     for one in fields(settings):
@@ -185,6 +193,15 @@ def load(settings: type[S], **given: str | int | None) -> S:
             "; ".join(f'{_variable(name)}: write {said[name]} (got "{wrong[name]}")' for name in wrong)
         )
     return made
+
+
+def _misspelt(known: Iterable[str]) -> Iterator[str]:
+    """A list of denied networks that nobody reads would be believed in."""
+    known = list(known)
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable not in known:
+            for meant in get_close_matches(variable, known, 1, ALIKE):
+                yield f"{variable}: there is no such setting, write {meant}"
 
 
 def _variable(name: str) -> str:

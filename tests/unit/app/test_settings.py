@@ -5,9 +5,10 @@ from ipaddress import ip_network
 
 import pytest
 
-from app.api.environment import InvalidSettings, load, wishes
+from app.api.environment import CommonSettings, InvalidSettings, load, wishes
 from app.api.policy import AddressPolicy
 from app.settings import Settings
+from probe_sidecar.settings import Settings as Sidecar
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +65,24 @@ def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_LISTEN_PORT", "1")
     assert load(Settings, listen_port=2).listen_port == 2
     assert load(Settings, listen_port=None).listen_port == 1
+
+
+def test_a_misspelt_variable_is_named_with_the_one_that_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESO_DENIED_CIDR", "10.96.0.0/12")
+    with pytest.raises(InvalidSettings) as found:
+        load(Settings)
+    assert str(found.value) == "ESO_DENIED_CIDR: there is no such setting, write ESO_DENIED_CIDRS"
+
+
+@pytest.mark.parametrize(
+    ("settings", "others"), [pytest.param(Settings, Sidecar, id="hook"), pytest.param(Sidecar, Settings, id="sidecar")]
+)
+def test_the_settings_of_the_other_process_are_no_misspelt_ones(
+    settings: type[CommonSettings], others: type[CommonSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in wishes(others).keys() - wishes(settings).keys():
+        monkeypatch.setenv(f"ESO_{name.upper()}", "something")
+    assert load(settings) == settings()
 
 
 def test_the_variables_that_kubernetes_sets_for_a_service_named_eso_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
