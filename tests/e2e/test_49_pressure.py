@@ -12,8 +12,8 @@ import httpx
 import pytest
 import yaml
 
-from playground.client import ApiClient
-from playground.cluster import EXTERNAL_SERVICES, SIDECAR
+from playground.client import ApiClient, Kind
+from playground.cluster import EXTERNAL_SERVICES
 from playground.composite.informer import Informer
 from playground.until import until
 from tests.e2e import accounts
@@ -34,15 +34,18 @@ TRUSTED = LEASE * 2 / 3
 
 FLOW_SCHEMAS = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
 
+EVENTS = Kind("events.k8s.io/v1", "events", "Event", namespaced=True)
+REPORTER = "eso.crowdfox.com/prober"
 EVENTS_AT_ONCE, EVENTS_A_SECOND = 50, 5  # docs/status.md
 
 
 class Seen:
-    """When each Lease was renewed, and each status written, as a watch shows it."""
+    """When each Lease was renewed, each status written, and each Event of a sidecar, as a watch shows it."""
 
     def __init__(self) -> None:
         self.renewed: dict[str, list[float]] = defaultdict(list)
         self.told: dict[str, list[float]] = defaultdict(list)
+        self.events: list[float] = []
 
     def lease(self, _old: Object | None, new: Object | None) -> None:
         """A change of any Lease is a renewal."""
@@ -53,6 +56,11 @@ class Seen:
         """A revision that went up is a write of a sidecar's."""
         if old is not None and new is not None and _revision(old) < _revision(new):
             self.told[new["metadata"]["name"]].append(time.monotonic())
+
+    def event(self, old: Object | None, new: Object | None) -> None:
+        """A new one of ours."""
+        if old is None and new is not None and new.get("reportingController") == REPORTER:
+            self.events.append(time.monotonic())
 
     def longest_gap(self, name: str, begin: float, end: float) -> float:
         """Between two renewals of a Lease."""
@@ -67,7 +75,11 @@ def _revision(parent: Object) -> int:
 @asynccontextmanager
 async def watching(client: ApiClient) -> AsyncIterator[Seen]:
     seen = Seen()
-    informers = (Informer(client, LEASES, seen.lease), Informer(client, EXTERNAL_SERVICES, seen.parent))
+    informers = (
+        Informer(client, LEASES, seen.lease),
+        Informer(client, EXTERNAL_SERVICES, seen.parent),
+        Informer(client, EVENTS, seen.event),
+    )
     tasks = [asyncio.create_task(informer.run()) for informer in informers]
     for informer in informers:
         await informer.synced.wait()
@@ -83,11 +95,10 @@ async def test_500_fail_at_once(world: World, figures: Callable[..., None]) -> N
     async with Fleet(world, COUNT, probe=probe) as fleet:
         await world.until_shared(fleet.names, "a", "b")
         async with watching(world.client) as seen:
-            mark = world.mark()
+            seen.events.clear()
             begun = fleet.kill(fleet.ips)
             await until(lambda: len(seen.told) == COUNT, "every status written", seconds=120, every=0.05)
-            written = time.monotonic()
-            events = event_writes(world, mark)
+            events = len(seen.events)
             published = await fleet.until_told(dict.fromkeys(fleet.ips, False), seconds=180)
             ended = time.monotonic()
             leases = [f"probe-sidecar-{world.pod(letter)}" for letter in "ab"]
@@ -98,7 +109,9 @@ async def test_500_fail_at_once(world: World, figures: Callable[..., None]) -> N
         complaints = [line for one in world.replicas.values() for line in one.complaints()]
         assert [line for line in complaints if "renewed in time" in line] == [], "a Lease was lost"
         assert max(gaps.values()) < TRUSTED
-        assert events <= EVENTS_AT_ONCE * 2 + EVENTS_A_SECOND * 2 * (written - begun + 1)
+        assert [count for count, at in enumerate(seen.events, 1) if count > allowed(at - begun)] == [], (
+            "too many Events"
+        )
         assert [ip for _, ip, ready in fleet.flips(begun) if ready] == []
     median, last = quantiles(at - begun for at in first)
     figures(
@@ -136,6 +149,6 @@ async def flows(admin: httpx.AsyncClient, *paths: str) -> list[str]:
     return [answer.raise_for_status().headers["X-Kubernetes-PF-FlowSchema-UID"] for answer in answers]
 
 
-def event_writes(world: World, mark: int) -> int:
-    """How many Events the sidecars have written."""
-    return sum(one.user == SIDECAR and one.resource == "events" and one.write for one in world.api.entries(mark))
+def allowed(seconds: float) -> float:
+    """Events that two replicas may have written after so many seconds."""
+    return 2 * (EVENTS_AT_ONCE + EVENTS_A_SECOND * (seconds + 1))
