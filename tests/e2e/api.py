@@ -54,6 +54,11 @@ class Api(Protocol):
     """The program, where there is one."""
     admin_kubeconfig: Path
 
+    @property
+    def ours(self) -> bool:
+        """Whether its processes may be stopped: not those of a cluster that we were given."""
+        ...
+
     def http(self) -> httpx.AsyncClient:
         """An administrator's client, the caller's to close."""
         ...
@@ -103,6 +108,7 @@ class StandInApi:
     """The playground's API server, in the event loop of the test; accounts and their tokens are as in a cluster."""
 
     kind = "playground"
+    ours = True
 
     def __init__(self, server: FakeApiServer, directory: Path) -> None:
         self.server = server

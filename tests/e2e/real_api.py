@@ -39,6 +39,11 @@ class RealApi:
         self._access = kubeconfig(admin_kubeconfig)
         self._cluster = _cluster(admin_kubeconfig)
 
+    @property
+    def ours(self) -> bool:
+        """See Api."""
+        return self.control_plane is not None
+
     def install(self, *more: Object) -> None:
         """Our CRD, namespaces, accounts and roles, and `more`; returns when all of it works."""
         with httpx.Client(**self._options()) as admin:

@@ -142,9 +142,10 @@ class Storm:
             "hook answers an error": (1, lambda: self._told(HOOK, self._refusing_hook)),
             "composite controller killed": (1, lambda: self._told(CONTROLLER, self._composite_down)),
             "watches of the composite controller cut": (1, lambda: self._told(CONTROLLER, self._composite_cut)),
-            "API server killed": (1, lambda: self._control_plane(self._api_down)),
         }
-        if self.world.api.kind == "real":
+        if self.world.api.ours:
+            found["API server killed"] = (1, lambda: self._control_plane(self._api_down))
+        if self.world.api.ours and self.world.api.kind == "real":
             found["etcd killed"] = (1, lambda: self._control_plane(self._etcd_down))
         return found
 

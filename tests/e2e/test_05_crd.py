@@ -24,6 +24,7 @@ DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 GROUP = "eso.crowdfox.com"
 OTHER_GROUPS = ("before.example", "older.example")
 NAMESPACE = "crd-check"
+SAMPLES_NAMESPACE = "external-service"
 UNCHECKED = "<nil>"  # where the API server adds that it left rules unchecked because of the errors named beside
 SECONDS = 60.0
 MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -82,6 +83,7 @@ def admin(control_plane: ControlPlane) -> Iterator[httpx.Client]:
     serve(client, custom_resource_definition())
     yield client
     clear(client)
+    control_plane.kubectl("delete", "namespace", NAMESPACE, SAMPLES_NAMESPACE, "--ignore-not-found")
 
 
 def clear(admin: httpx.Client) -> None:
@@ -295,10 +297,10 @@ def test_manifests_of_the_predecessor_apply_unchanged(
     control_plane: ControlPlane, admin: httpx.Client, case: dict[str, Any]
 ) -> None:
     """By `kubectl apply`, whose strict validation refuses what the schema does not know; again, it changes nothing."""
-    admin.post("/api/v1/namespaces", json={"metadata": {"name": "external-service"}})
+    admin.post("/api/v1/namespaces", json={"metadata": {"name": SAMPLES_NAMESPACE}})
     manifest = case["manifest"]
     name, text = manifest["metadata"]["name"], yaml.safe_dump(manifest)
-    path = f"/apis/{GROUP}/v1alpha1/namespaces/external-service/externalservices/{name}"
+    path = f"/apis/{GROUP}/v1alpha1/namespaces/{SAMPLES_NAMESPACE}/externalservices/{name}"
     admin.delete(path)
     assert control_plane.kubectl("apply", "-f", "-", stdin=text).split()[-1] == "created"
     first = admin.get(path).raise_for_status().json()
@@ -391,7 +393,7 @@ def condition(kind: str, reason: str) -> dict[str, Any]:
 
 
 def test_samples_apply_and_applying_again_changes_nothing(control_plane: ControlPlane, admin: httpx.Client) -> None:
-    admin.post("/api/v1/namespaces", json={"metadata": {"name": "external-service"}})
+    admin.post("/api/v1/namespaces", json={"metadata": {"name": SAMPLES_NAMESPACE}})
     files = [argument for path in SAMPLES for argument in ("-f", str(path))]
     control_plane.kubectl("apply", *files)
     again = control_plane.kubectl("apply", *files).splitlines()

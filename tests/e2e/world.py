@@ -143,6 +143,7 @@ class World:
         self._http: httpx.AsyncClient
         self._probed: Mapping[str, int] = {}
         self._made: set[tuple[str, str]] = set()
+        self._spaces: set[str] = set()
         self.began = 0
 
     async def __aenter__(self) -> "World":
@@ -168,6 +169,7 @@ class World:
         try:
             await self.api.revive()
             await self._delete_everything()
+            await self._delete_namespaces()
         finally:
             await self._stop_processes()
             self.hosts.clear()
@@ -446,9 +448,25 @@ class World:
     async def _ensure_namespace(self, name: str) -> None:
         try:
             await self.client.create(NAMESPACES.path(), {"metadata": {"name": name}})
+            self._spaces.add(name)
         except Refused as refusal:
             if refusal.reason != "AlreadyExists":
                 raise
+
+    async def _delete_namespaces(self) -> None:
+        """Those that this world has made, and gone for good: a reader of the documents makes some of them anew."""
+        for name in self._spaces:
+            with contextlib.suppress(Refused):
+                await self.client.delete(NAMESPACES.path(name=name))
+        for name in self._spaces - {self.namespace}:
+            await until(lambda name=name: self._lacks(name), f"namespace {name} is gone", seconds=60, every=0.1)  # type: ignore[misc] # it is a str
+
+    async def _lacks(self, namespace: str) -> bool:
+        try:
+            await self.client.get(NAMESPACES.path(name=namespace))
+        except Refused as refusal:
+            return refusal.code == 404
+        return False
 
     async def _delete_everything(self) -> None:
         """Every ExternalService that this world has made; its children go with it, out of the next test's way."""
