@@ -12,6 +12,7 @@ from pathlib import Path
 
 from app.api.environment import InvalidSettings, load
 from app.api.logs import configure
+from probe_sidecar.collector import Freezer
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import Access, CredentialsError, in_cluster, plain_url
 from probe_sidecar.membership.replica import RENEWALS
@@ -126,7 +127,7 @@ async def _until_told(access: Access, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     leases = connect(access, settings.lease_seconds / RENEWALS)
-    sidecar = Sidecar(connect(access), settings, leases=leases, on_settled=gc.freeze)
+    sidecar = Sidecar(connect(access), settings, leases=leases, on_settled=Freezer().freeze)
     # What is there when all has been taken in stays: to walk it again and again would hold up the probes by 0.1 s.
     gc.set_threshold(10_000, 5, 20)
     gc.collect()

@@ -60,6 +60,7 @@ MAY_IMPORT = {
     "probe_sidecar.trust": ("app.api", "probe_sidecar.kube.client", "probe_sidecar.probes"),
     "probe_sidecar.check": ("app.api", "probe_sidecar.names", "probe_sidecar.probes"),
     "probe_sidecar.census": (),
+    "probe_sidecar.collector": (),
     "probe_sidecar.sidecar": ("app.api", "probe_sidecar"),
     "probe_sidecar.__main__": ("app.api", "probe_sidecar"),
     "playground": ("app", "probe_sidecar", "playground"),

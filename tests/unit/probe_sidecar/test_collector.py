@@ -1,0 +1,59 @@
+"""What is frozen and then abandoned is found by the next freeze."""
+
+import gc
+from collections.abc import Iterator
+from weakref import ref
+
+import pytest
+
+from probe_sidecar.collector import REST_SECONDS, Freezer
+
+
+@pytest.fixture(autouse=True)
+def _thaw() -> Iterator[None]:
+    """Nothing else collects meanwhile, and nothing stays frozen."""
+    gc.disable()
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+class Node:
+    """Abandoned, it keeps itself alive."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_rubbish_is_not_frozen() -> None:
+    node = ref(Node())
+    Freezer(lambda: 0.0).freeze()
+    assert node() is None
+    assert gc.get_freeze_count() > 0
+
+
+def test_what_was_frozen_and_then_abandoned_is_freed_by_the_next_freeze() -> None:
+    now = 0.0
+    freezer = Freezer(lambda: now)
+    held = Node()
+    node = ref(held)
+    freezer.freeze()
+    del held
+    gc.collect()
+    assert node() is not None
+    now += REST_SECONDS
+    freezer.freeze()
+    assert node() is None
+
+
+def test_freezes_in_a_row_cost_one_walk() -> None:
+    now = 0.0
+    freezer = Freezer(lambda: now)
+    freezer.freeze()
+    node = ref(Node())
+    now += REST_SECONDS - 1
+    freezer.freeze()
+    assert node() is not None
+    now += 1
+    freezer.freeze()
+    assert node() is None
