@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from app.api.environment import (
     CommonSettings,
@@ -14,9 +13,8 @@ from app.api.environment import (
     setting,
     word,
 )
+from app.api.kind import Form
 from app.tls import TlsFiles
-
-Form = Literal["Endpoints", "EndpointSlice", "Both"]
 
 TOOL_ANNOTATIONS = ("kubectl.kubernetes.io/", "metacontroller.k8s.io/", "argocd.argoproj.io/", "meta.helm.sh/")
 

@@ -12,13 +12,14 @@ from pydantic import ValidationError
 
 from app.api.admission import child_problems
 from app.api.invalid import explain
+from app.api.kind import Form
 from app.api.policy import AddressPolicy
 from app.api.readiness import PublishedAddress, admitted, publication, published, resolved_by
 from app.api.scope import Scope
 from app.api.v1alpha1 import AddressStatus, ExternalService
 from app.children import endpoint_slice, endpoints, http_route, ingress, service
 from app.children.metadata import Manifest
-from app.children.publishing import NOTHING, Form, Observed, Published, publish
+from app.children.publishing import NOTHING, Observed, Published, publish
 from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, Kind, Shown
 
 ABSENT = "not there: another {kind} has this name (rename or delete it), or creation was refused (see the events)"

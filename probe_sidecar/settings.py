@@ -19,6 +19,7 @@ from app.api.environment import (
     truth,
     word,
 )
+from app.api.kind import NAMESPACE
 from app.api.plain import Probe
 
 _SERVER = re.compile(r"(?:\[(?P<bracketed>[^]]+)\]|(?P<plain>[0-9.]+)):(?P<port>[0-9]{1,5})")
@@ -79,9 +80,7 @@ class Settings(CommonSettings):
     events: bool = setting(True, truth, "true, or false for no Events on transitions")
     api_qps: float = setting(200.0, _rate, "requests a second, such as 200")
     api_burst: int = setting(400, number(1, 100_000), "requests at once, such as 400")
-    lease_namespace: str = setting(
-        "", matching("([a-z0-9]([-a-z0-9]*[a-z0-9])?)?"), "the namespace of the Leases, its own"
-    )
+    lease_namespace: str = setting("", matching(f"({NAMESPACE})?"), "the namespace of the Leases, its own")
     pod_name: str = setting(
         "",
         matching("([a-z0-9]([-a-z0-9.]{0,198}[a-z0-9])?)?"),

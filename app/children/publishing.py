@@ -7,14 +7,13 @@ children. Nothing is remembered but one annotation on slices that are about to g
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from app.api.kind import Form
 from app.api.readiness import PublishedAddress
 from app.api.v1alpha1 import ExternalService
 from app.children import endpoint_slice, endpoints
 from app.children.metadata import Manifest
-
-Form = Literal["Endpoints", "EndpointSlice", "Both"]
 
 RETIRING = "eso.crowdfox.com/retiring-since"
 HANDOVER = timedelta(seconds=60)

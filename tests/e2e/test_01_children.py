@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from app.children.publishing import Form
+from app.api.kind import Form
 from app.render import render
 from app.settings import TOOL_ANNOTATIONS
 from app.sync import SyncOptions

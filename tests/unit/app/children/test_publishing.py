@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.api.kind import Form
 from app.api.readiness import PublishedAddress
 from app.api.v1alpha1 import ExternalService
 from app.children import endpoint_slice, endpoints
-from app.children.publishing import HANDOVER, RETIRING, Form, Observed, publish
+from app.children.publishing import HANDOVER, RETIRING, Observed, publish
 
 PARENT = ExternalService.model_validate(
     {
