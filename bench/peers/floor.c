@@ -148,11 +148,11 @@ static void poll_once(int milliseconds)
 static void closed_loop(int most, double until)
 {
 	int next = 0;
-	do {
+	while (in_flight || now() < until) {
 		while (in_flight < most && now() < until)
 			start(next++ % target_count);
 		poll_once(100);
-	} while (in_flight);
+	}
 }
 
 static void once(void)
