@@ -1,7 +1,9 @@
 """The bare engine as one of the peers: probes the addresses on stdin and prints one JSON object.
 
-python -m bench.engine -probe JSON [-flights 100 | -period SECONDS | -once [-laps 1]] [-duration SECONDS]
+python -m bench.engine -probe JSON [-flights 100 | -period SECONDS | -once [-laps 1] [-managed]] [-duration SECONDS]
                        [-tick 10] [-loop asyncio|uvloop] [-poller epoll|loop]
+
+`-managed` puts the manager before it, which plans, judges and counts as in a sidecar; its clock is one of laps.
 """
 
 import argparse
@@ -17,9 +19,12 @@ from typing import Any
 
 import msgspec
 
-from app.api.plain import Probe
+from app.api.plain import ExternalService, Probe
+from app.api.policy import AddressPolicy
+from probe_sidecar.prober.manager import ProberManager
+from probe_sidecar.prober.results import Results
 from probe_sidecar.probes.engine import ProbeEngine
-from probe_sidecar.probes.outcome import Outcome
+from probe_sidecar.probes.outcome import SUCCESS, Outcome
 from probe_sidecar.probes.poller import LoopPoller, best_poller
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 
@@ -49,7 +54,7 @@ class Tally:
         """A probe's end."""
         del seconds
         self.probes += 1
-        if not outcome.success:
+        if outcome.result is not SUCCESS:
             self.failed += 1
             self.messages.add(outcome.message)
 
@@ -88,6 +93,34 @@ async def once(engine: ProbeEngine, targets: list[PreparedProbe], laps: int) -> 
     return tally
 
 
+async def managed(engine: ProbeEngine, probe: dict[str, Any], ips: list[str], laps: int) -> Tally:
+    """All as addresses of one ExternalService that a manager probes; each is due once a lap."""
+    lap = 0
+    manager = ProberManager(
+        engine,
+        Results(),
+        clock=lambda: lap * 10.0,
+        now=lambda: "2026-01-01T00:00:00Z",
+        policy=AddressPolicy(loopback=True),
+        grid=0.01,
+    )
+    parent = {
+        "apiVersion": "eso.crowdfox.com/v1alpha1",
+        "kind": "ExternalService",
+        "metadata": {"name": "bench", "uid": "1"},
+        "spec": {"ips": ips, "port": 80, "readinessProbe": {**probe, "periodSeconds": 10}},
+    }
+    manager.apply(msgspec.convert(parent, ExternalService), {})
+    while lap < laps:
+        manager.tick()
+        lap += 1
+        while engine.in_flight:  # noqa: ASYNC110 - as below; seldom, for each look costs as much as part of a probe
+            await asyncio.sleep(0.2)
+    tally = Tally()
+    tally.probes, tally.failed = manager.stats.probes, manager.stats.failures
+    return tally
+
+
 async def paced(engine: ProbeEngine, targets: list[PreparedProbe], period: float, until: float, tick: float) -> Tally:
     """Each target once a period, spread evenly, started on ticks."""
     tally, began = Tally(), monotonic()
@@ -111,7 +144,9 @@ async def measure(options: argparse.Namespace, ips: list[str]) -> dict[str, Any]
     targets = [prepare(model, ip) for ip in ips]
     began, before = monotonic(), cpu()
     until = began + options.duration
-    if options.once:
+    if options.managed:
+        tally = await managed(engine, msgspec.json.decode(options.probe), ips, options.laps)
+    elif options.once:
         tally = await once(engine, targets, options.laps)
     elif options.period:
         tally = await paced(engine, targets, options.period, until, options.tick / 1e3)
@@ -143,6 +178,7 @@ def main() -> None:
     parser.add_argument("-period", type=float, default=0.0)
     parser.add_argument("-once", action="store_true")
     parser.add_argument("-laps", type=int, default=1)
+    parser.add_argument("-managed", action="store_true")
     parser.add_argument("-duration", type=float, default=5.0)
     parser.add_argument("-tick", type=int, default=10)
     parser.add_argument("-loop", choices=("asyncio", "uvloop"), default="asyncio")

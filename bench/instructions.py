@@ -17,15 +17,17 @@ from bench.__main__ import probe_of
 
 TARGETS, FEW, MANY = 50, 2, 22
 KINDS = ("http", "tcp")
+PEERS: dict[str, list[str]] = {"ours": [], "prober": ["-managed"], "floor": []}
+"""The bare engine; the engine with the manager that plans and judges; the floor in C."""
 KEPT = Path(__file__).with_name("instructions.json")
 
 
 def program(peer: str, kind: str, port: int) -> list[str]:
-    """Ours, or the floor in C. Under valgrind everything is slow, so the time-out is a long one."""
+    """One of PEERS. Under valgrind everything is slow, so the time-out is a long one."""
     if peer == "floor":
         return [str(build.c("floor")), "-kind", kind, "-port", str(port)]
     probe = {**probe_of(kind, port), "timeoutSeconds": 300}
-    return [sys.executable, "-m", "bench.engine", "-probe", json.dumps(probe)]
+    return [sys.executable, "-m", "bench.engine", "-probe", json.dumps(probe), *PEERS[peer]]
 
 
 def counted(command: list[str], laps: int) -> int:
@@ -56,7 +58,7 @@ def told(found: dict[str, int]) -> str:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", nargs="+", default=["ours"], choices=("ours", "floor"))
+    parser.add_argument("--peers", nargs="+", default=["ours", "prober"], choices=PEERS)
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--keep", action="store_true", help="write them to instructions.json")
     options = parser.parse_args()

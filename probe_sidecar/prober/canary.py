@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from app.api.plain import Probe
 from probe_sidecar.probes.engine import ProbeHandle
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.outcome import UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Canary:
 
     def _done(self, outcome: Outcome, seconds: float, heard: Callable[[Outcome, float], None]) -> None:
         self._running = False
-        if outcome.result is not Result.UNKNOWN:
+        if outcome.result is not UNKNOWN:
             self._note(outcome)
         heard(outcome, seconds)
 

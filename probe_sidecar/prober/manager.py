@@ -38,7 +38,7 @@ from probe_sidecar.prober.tally import LATENESS_BOUNDS, Durations, Tally
 from probe_sidecar.prober.target import Target
 from probe_sidecar.prober.threshold import Run, fold
 from probe_sidecar.probes.engine import ProbeHandle
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 
 log = logging.getLogger(__name__)
@@ -272,10 +272,11 @@ class ProberManager:
             self._tell_doubt()
         if self.canary is not None:
             self.canary.tick(self._engine, now, self._canary_said)
+        plan = self._schedule.add
         for due, target in self._schedule.pop_due(now):
             if target.retired or due != target.due:
                 continue
-            self._plan(target, following(due, target.period, now))
+            target.due = plan(target, following(due, target.probe.period(ready=target.state.ready), now))
             if target.asked:
                 self._give_way(target)
             if target.handle is None:
@@ -377,10 +378,14 @@ class ProberManager:
         target.handle = None
         if target.retired:
             return
-        faulty = target.last is not None and target.last.result is Result.UNKNOWN
-        now = self._clock()
+        faulty = target.last is not None and target.last.result is UNKNOWN
+        now, result = self._clock(), outcome.result
         target.last, target.last_seconds, target.last_at = outcome, seconds, now
-        self._count(target, outcome, faulty_before=faulty)
+        self.stats.probes += 1
+        if result is FAILURE:
+            self.stats.failures += 1
+        elif result is UNKNOWN:
+            self._tell_fault(target, outcome, again=faulty)
         target.tally.note(outcome, seconds)
         asked, target.asked = target.asked, False
         verdict = None
@@ -392,7 +397,7 @@ class ProberManager:
         else:
             if verdict is not None:
                 self._judge(target, verdict, outcome.message)
-            if outcome.result is not Result.UNKNOWN:
+            if result is not UNKNOWN:
                 self._note_answer(target, now - seconds, now)
         if target.held_tick:
             target.held_tick = False
@@ -429,7 +434,7 @@ class ProberManager:
             self._hear_somebody(began, now)
 
     def _canary_said(self, outcome: Outcome, seconds: float) -> None:
-        if outcome.result is not Result.UNKNOWN and not outcome.silent:
+        if outcome.result is not UNKNOWN and not outcome.silent:
             now = self._clock()
             self._hear_somebody(now - seconds, now)
 
@@ -493,32 +498,29 @@ class ProberManager:
             self._plan(target, sooner)
             self._on_due()
 
-    def _count(self, target: Target, outcome: Outcome, *, faulty_before: bool) -> None:
-        self.stats.probes += 1
-        if outcome.result is Result.FAILURE:
-            self.stats.failures += 1
-        elif outcome.result is Result.UNKNOWN:
-            self.stats.unknown += 1
-            if faulty_before:
-                self._on_delay(target.uid, FAULT)
-            else:  # one line for a time of trouble, not one a probe
-                log.warning(
-                    "%s: probing %s went wrong on our side: %s",
-                    target.parent,
-                    target.ip,
-                    outcome.message,
-                    extra=about(target.parent, target.ip),
-                )
+    def _tell_fault(self, target: Target, outcome: Outcome, *, again: bool) -> None:
+        self.stats.unknown += 1
+        if again:
+            self._on_delay(target.uid, FAULT)
+        else:  # one line for a time of trouble, not one a probe
+            log.warning(
+                "%s: probing %s went wrong on our side: %s",
+                target.parent,
+                target.ip,
+                outcome.message,
+                extra=about(target.parent, target.ip),
+            )
 
     def _note_lateness(self, seconds: float) -> None:
-        self.stats.lateness.note(seconds)
-        self.stats.latest_seconds = max(self.stats.latest_seconds, seconds)
+        stats = self.stats
+        stats.lateness.note(seconds)
+        stats.latest_seconds = max(stats.latest_seconds, seconds)
 
 
 def _answered_last(target: Target) -> bool:
     if target.handle is not None or target.prepared is None or target.prepared.refusal is not None:
         return False
-    return target.last is not None and target.last.result is not Result.UNKNOWN and not target.last.silent
+    return target.last is not None and target.last.result is not UNKNOWN and not target.last.silent
 
 
 def _tally(spec: ExternalServiceSpec, held: Tally | None) -> Tally | None:

@@ -59,8 +59,9 @@ class Schedule(Generic[Item]):
 
 def following(due: float, period: float, now: float) -> float:
     """The first tick after `now` of the ticker that ticked at `due`: never drifting, missed ticks left out."""
-    missed = math.floor((now - due) / period)
-    return due + (max(missed, 0) + 1) * period
+    if now < due + period:
+        return due + period
+    return due + (math.floor((now - due) / period) + 1) * period
 
 
 def spread(index: int, period: float, phase: float) -> float:

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Final
 
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 
 PROBE_BOUNDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Seconds. Eight, for each ExternalService has them: near and far addresses, the default time-out, and longer ones."""
@@ -43,13 +43,14 @@ class Tally:
 
     def note(self, outcome: Outcome, seconds: float) -> None:
         """Count one probe. What went wrong on our side says nothing of how long an address takes."""
-        if outcome.result is Result.UNKNOWN:
+        result = outcome.result
+        if result is UNKNOWN:
             self.unknown += 1
             return
-        if outcome.success:
-            self.successful += 1
-        else:
+        if result is FAILURE:
             self.failed += 1
+        else:
+            self.successful += 1
         self.durations.note(seconds)
 
     def turned(self, ready: bool) -> None:

@@ -4,31 +4,25 @@ One counter: the length of the run of equal results. A failure acts when the run
 when it reaches successThreshold; any other result starts a new run. A result of UNKNOWN touches nothing.
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from app.api.plain import Probe
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 
 
-class Run(NamedTuple):
+class Run(Struct, frozen=True, gc=False):
     """How often in a row the latest result came; `length` 0 means that nothing has been seen yet."""
 
     success: bool = False
     length: int = 0
 
 
-class Fold(NamedTuple):
-    """`verdict` is None while the run is below its threshold: the state stays what it was."""
-
-    run: Run
-    verdict: bool | None
-
-
-def fold(run: Run, outcome: Outcome, probe: Probe) -> Fold:
-    """The run after `outcome`, and the verdict if its threshold is met."""
-    if outcome.result is Result.UNKNOWN:
-        return Fold(run, None)
-    success = outcome.success
+def fold(run: Run, outcome: Outcome, probe: Probe) -> tuple[Run, bool | None]:
+    """The run after `outcome`, and the verdict if its threshold is met; None while the state stays what it was."""
+    result = outcome.result
+    if result is UNKNOWN:
+        return run, None
+    success = result is not FAILURE
     length = run.length + 1 if run.success is success else 1
     threshold = probe.successThreshold if success else probe.failureThreshold
-    return Fold(Run(success, length), success if length >= threshold else None)
+    return Run(success, length), success if length >= threshold else None

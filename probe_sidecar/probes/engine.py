@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Final
 
+from msgspec.structs import replace
+
 from probe_sidecar.probes import message
-from probe_sidecar.probes.exchange import Answer, Exchange, Hop
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Answer, Exchange, Hop, Opening
+from probe_sidecar.probes.outcome import FAILURE, SUCCESS, UNKNOWN, Outcome
 from probe_sidecar.probes.poller import ERR, HUP, IN, RDHUP, Dispatch, Poller, best_poller
 from probe_sidecar.probes.prepare import PreparedProbe
 
@@ -41,10 +43,14 @@ Done = Callable[[Outcome, float], None]
 _Socket = socket.SocketType
 _NONBLOCKING: Final = getattr(socket, "SOCK_NONBLOCK", 0)
 _STREAM: Final = socket.SOCK_STREAM | _NONBLOCKING
+_IPV4: Final = socket.AF_INET
+_IPV6: Final = socket.AF_INET6
+_TCP: Final = socket.IPPROTO_TCP
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 _GONE: Final = HUP | RDHUP | ERR
-_PENDING: Final = frozenset({0, errno.EINPROGRESS})
+_HEARD: Final = IN | _GONE
+_PENDING: Final = errno.EINPROGRESS
 _WAS_CONNECTED: Final = frozenset({0, errno.ECONNRESET, errno.EPIPE})
 _ANSWERS: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 """Errors that the other side has made; the others come from a router, from this machine, or from nobody."""
@@ -90,9 +96,9 @@ class ProbeHandle:
     def __init__(self, probe: PreparedProbe, done: Done) -> None:
         self.probe = probe
         self.done: Done | None = done  # None once delivered or cancelled
-        self.hop: Hop | None = None
+        self.hop = probe.hop
         self.sock: socket.SocketType | None = None
-        self.exchange: Exchange | None = None  # None while connecting
+        self.exchange: Opening | None = None  # None while connecting
         self.heard = False  # a connection was accepted once, so the network between us works
         self.pending = b""  # what the peer has not taken yet
         self.broken = 0  # errno of a failed send, told only if the peer has left no answer
@@ -204,29 +210,27 @@ class ProbeEngine:
             )
 
     def _launch(self, handle: ProbeHandle, hop: Hop) -> None:
-        now = self._note_absence()
+        now = monotonic()
+        if now > self._beat_due:
+            self._note_absence(now)
         if not handle.tries:
             handle.started = now
         handle.tries += 1
-        handle.away = self._away
+        handle.away = away = self._away
         timeout = handle.probe.timeout
         deadlines = self._deadlines.get(timeout)
         if deadlines is None:
             deadlines = self._deadlines[timeout] = {}
-        deadlines[handle] = now - self._away + timeout
+        deadlines[handle] = now - away + timeout
         handle.deadlines = deadlines
         if self._beat is None:
             self._arm(now, min(HEARTBEAT, timeout))
         self._connect(handle, hop)
 
     def _connect(self, handle: ProbeHandle, hop: Hop) -> None:
-        handle.hop = hop
-        handle.exchange = None
-        handle.pending = b""
-        handle.broken = handle.received = 0
         address = hop.address
         try:
-            sock = _Socket(socket.AF_INET if len(address) == 2 else socket.AF_INET6, _STREAM)
+            sock = _Socket(_IPV4 if len(address) == 2 else _IPV6, _STREAM)
         except OSError as error:
             self._loop.call_soon(self._fail_before_connect, handle, error.errno or 0)
             return
@@ -234,9 +238,9 @@ class ProbeEngine:
             sock.setblocking(False)
         if hop.speaks and _QUICKACK is not None:
             # The last ACK of the handshake then travels with the request: a packet less, and the server is woken once.
-            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 0)
+            sock.setsockopt(_TCP, _QUICKACK, 0)
         failed = sock.connect_ex(address)
-        if failed in _PENDING:
+        if failed == _PENDING or not failed:
             descriptor = sock.fileno()
             handle.sock = sock
             self._flights[descriptor] = handle
@@ -251,56 +255,56 @@ class ProbeEngine:
 
     def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
         flights = self._flights
-        self._note_absence()
+        now = monotonic()
+        if now > self._beat_due:
+            self._note_absence(now)
         self._dispatching = True
         try:
             for descriptor, mask in events:
                 handle = flights.get(descriptor)
                 if handle is not None:
-                    self._advance(handle, mask)
+                    try:
+                        if handle.exchange is None:
+                            self._begin(handle, mask)
+                        else:
+                            self._receive(handle, mask)
+                    except Exception as error:
+                        self._blame_ourselves(handle, error)
         finally:
             self._dispatching = False
             while self._cancelled:
                 self._cancelled.pop().close()
 
-    def _advance(self, handle: ProbeHandle, mask: int) -> None:
-        try:
-            self._step(handle, mask)
-        except Exception as error:
-            _log.exception("a probe of %s failed in the prober", handle.hop and handle.hop.address[0])
-            if handle.deadlines is not None:
-                self._finish(handle, _fault(type(error).__name__))
+    def _blame_ourselves(self, handle: ProbeHandle, error: Exception) -> None:
+        _log.error("a probe of %s failed in the prober", handle.hop and handle.hop.address[0], exc_info=error)
+        if handle.deadlines is not None:
+            self._finish(handle, _fault(type(error).__name__))
 
-    def _step(self, handle: ProbeHandle, mask: int) -> None:
-        exchange, sock = handle.exchange, handle.sock
-        assert sock is not None  # noqa: S101 - whoever is in `_flights` has one
-        if exchange is None:
-            if mask & _GONE:
-                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if code not in _WAS_CONNECTED:
-                    self._finish(handle, network_outcome(code))
-                    return
-            if self._begin(handle, sock) or not mask & (IN | _GONE):
+    def _begin(self, handle: ProbeHandle, mask: int) -> None:
+        """The connection stands, or it has failed."""
+        hop, sock = handle.hop, handle.sock
+        assert hop is not None and sock is not None  # noqa: S101, PT018 - whoever is in `_flights` has both
+        if mask & _GONE:
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code not in _WAS_CONNECTED:
+                self._finish(handle, network_outcome(code))
                 return
-            exchange = handle.exchange
-        elif handle.pending:
-            self._send(handle, sock, handle.pending)
-        if exchange is not None:
-            self._receive(handle, sock, exchange, mask)
-
-    def _begin(self, handle: ProbeHandle, sock: socket.SocketType) -> bool:
-        """The connection stands. True if that was all."""
-        hop = handle.hop
-        assert hop is not None  # noqa: S101 - set by `_connect`
         handle.heard = True
         if hop.handshake is not None and handle.probe.timeout > hop.handshake:
             self._handshakes[handle] = monotonic() - self._away + hop.handshake
-        handle.exchange = exchange = hop.open()
-        return self._obey(handle, sock, exchange.begin())
+        handle.exchange = exchange = hop.shared or hop.open()
+        if not self._obey(handle, exchange.begin()) and mask & _HEARD:
+            self._receive(handle, mask)
 
-    def _receive(self, handle: ProbeHandle, sock: socket.SocketType, exchange: Exchange, mask: int) -> None:
+    def _receive(self, handle: ProbeHandle, mask: int) -> None:
         """Read until the kernel has no more: an edge is told only once, and a FIN behind the data not at all."""
+        sock = handle.sock
+        assert sock is not None  # noqa: S101 - as above
+        if handle.pending:
+            self._send(handle, sock, handle.pending)
         while True:
+            exchange = handle.exchange
+            assert exchange is not None  # noqa: S101 - as above
             try:
                 data = sock.recv(RECEIVE)
             except BlockingIOError:
@@ -311,28 +315,35 @@ class ProbeEngine:
             if not data and handle.broken:
                 self._finish(handle, network_outcome(handle.broken))
                 return
-            if self._obey(handle, sock, exchange.feed(data)):
+            if self._obey(handle, exchange.feed(data)):
                 return
             handle.received += len(data)
             if handle.received > ANSWER_LIMIT:
-                self._finish(handle, Outcome(Result.FAILURE, message.ANSWER_TOO_LARGE))
+                self._finish(handle, Outcome(FAILURE, message.ANSWER_TOO_LARGE))
                 return
             if len(data) < RECEIVE and not mask & _GONE:
                 return
 
-    def _obey(self, handle: ProbeHandle, sock: socket.SocketType, answer: Answer) -> bool:
+    def _obey(self, handle: ProbeHandle, answer: Answer | Exchange) -> bool:
         """Do what the exchange answered. True if this connection is done with."""
-        if answer is None:
-            return False
         if isinstance(answer, Outcome):
             self._finish(handle, answer)
             return True
-        if isinstance(answer, Hop):
-            self._drop(handle)
-            self._connect(handle, answer)
+        if isinstance(answer, bytes):
+            assert handle.sock is not None  # noqa: S101 - as above
+            self._send(handle, handle.sock, handle.pending + answer if handle.pending else answer)
+        elif isinstance(answer, Hop):
+            self._follow(handle, answer)
             return True
-        self._send(handle, sock, handle.pending + answer)
+        elif answer is not None:
+            handle.exchange = answer
         return False
+
+    def _follow(self, handle: ProbeHandle, hop: Hop) -> None:
+        if handle.sock is not None:
+            self._drop(handle, handle.sock)
+        _forget_connection(handle, hop)
+        self._connect(handle, hop)
 
     def _send(self, handle: ProbeHandle, sock: socket.SocketType, data: bytes) -> None:
         try:
@@ -342,25 +353,34 @@ class ProbeEngine:
         except OSError as error:
             # The peer may have answered before it closed; reading tells.
             handle.broken, sent = error.errno or 0, len(data)
-        handle.pending = data[sent:]
+        handle.pending = b"" if sent == len(data) else data[sent:]
         if not self._edges:
             self._poller.want(sock.fileno(), write=bool(handle.pending))
 
     def _finish(self, handle: ProbeHandle, outcome: Outcome) -> None:
         self._release(handle)
+        if outcome.result is SUCCESS:
+            self._deliver(handle, outcome)
+        else:
+            self._weigh(handle, outcome)
+        if self._waiting:
+            self._refill()
+
+    def _weigh(self, handle: ProbeHandle, outcome: Outcome) -> None:
+        """Hold against the address only what it has done; what was our own fault is tried again."""
         away = self._away - handle.away
-        if away >= handle.probe.timeout and outcome.result is Result.FAILURE:
+        if away >= handle.probe.timeout and outcome.result is FAILURE:
             outcome = _fault(f"away for {away:.1f} s")
         if outcome.silent and handle.heard:
-            outcome = outcome._replace(silent=False)
-        if outcome.result is Result.UNKNOWN and handle.tries < MAX_TRIES:
+            outcome = replace(outcome, silent=False)
+        if outcome.result is UNKNOWN and handle.tries < MAX_TRIES:
             self._loop.call_later(RETRY_DELAY, self._retry, handle)
         else:
             self._deliver(handle, outcome)
-        self._refill()
 
     def _retry(self, handle: ProbeHandle) -> None:
         if handle.done is not None and not self._closed:
+            _forget_connection(handle, handle.probe.hop)
             self._waiting[handle] = None
             self._refill()
 
@@ -381,21 +401,22 @@ class ProbeEngine:
                 self._launch(handle, handle.probe.hop)
 
     def _release(self, handle: ProbeHandle) -> None:
+        """It has ended: it is not timed any more, and its connection is given back."""
         if handle.deadlines is not None:
             del handle.deadlines[handle]
             handle.deadlines = None
-        self._drop(handle)
+        if handle.sock is not None:
+            self._drop(handle, handle.sock)
 
-    def _drop(self, handle: ProbeHandle) -> None:
-        sock, handle.sock = handle.sock, None
+    def _drop(self, handle: ProbeHandle, sock: socket.SocketType) -> None:
+        handle.sock = None
         if self._handshakes:
             self._handshakes.pop(handle, None)
-        if sock is None:
-            return
         descriptor = sock.fileno()
         del self._flights[descriptor]
-        self._poller.remove(descriptor)
-        if self._dispatching and handle.done is None:
+        if not self._edges:
+            self._poller.remove(descriptor)
+        if handle.done is None and self._dispatching:
             # Cancelled by another probe's listener: its descriptor must not be reused while events of it may be queued.
             self._cancelled.append(sock)
         else:
@@ -407,16 +428,16 @@ class ProbeEngine:
         self._beat_due = now + delay
         self._beat = self._loop.call_later(delay, self._on_beat)
 
-    def _note_absence(self) -> float:
-        """Called before anything is judged: what the heartbeat is late by, this process was away. Answers the time."""
-        now = monotonic()
-        if self._flights and self._beat is not None and now > self._beat_due:
+    def _note_absence(self, now: float) -> None:
+        """Called before anything is judged, if `now` is later than the heartbeat: by so much this process was away."""
+        if self._flights and self._beat is not None:
             self._away += now - self._beat_due
             self._beat_due = now
-        return now
 
     def _on_beat(self) -> None:
-        now = self._note_absence()
+        now = monotonic()
+        if now > self._beat_due:
+            self._note_absence(now)
         self._beat = None
         for timeout in [timeout for timeout, queue in self._deadlines.items() if not queue]:
             del self._deadlines[timeout]
@@ -447,7 +468,7 @@ class ProbeEngine:
             where = message.CONNECTING
         else:
             where = message.SENDING if handle.pending else handle.exchange.phase
-        self._finish(handle, Outcome(Result.FAILURE, message.timed_out(seconds, where), silent=True))
+        self._finish(handle, Outcome(FAILURE, message.timed_out(seconds, where), silent=True))
 
 
 def default_limit(watches: int = 0) -> int:
@@ -456,6 +477,14 @@ def default_limit(watches: int = 0) -> int:
     if soft == resource.RLIM_INFINITY:
         return HIGHEST_LIMIT
     return max(1, min(HIGHEST_LIMIT, soft - RESERVED_DESCRIPTORS - watches))
+
+
+def _forget_connection(handle: ProbeHandle, hop: Hop | None) -> None:
+    """The next one is another."""
+    handle.hop = hop
+    handle.exchange = None
+    handle.pending = b""
+    handle.broken = handle.received = 0
 
 
 def _due(queue: dict[ProbeHandle, float], now: float) -> list[ProbeHandle]:
@@ -471,8 +500,8 @@ def network_outcome(code: int) -> Outcome:
     """What an errno of connect, send or recv says of the address, or of us."""
     if code in _FAULTS:
         return _fault(message.network(code))
-    return Outcome(Result.FAILURE, message.network(code), silent=code not in _ANSWERS)
+    return Outcome(FAILURE, message.network(code), silent=code not in _ANSWERS)
 
 
 def _fault(what: str) -> Outcome:
-    return Outcome(Result.UNKNOWN, message.fault(what))
+    return Outcome(UNKNOWN, message.fault(what))

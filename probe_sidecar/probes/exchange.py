@@ -4,7 +4,8 @@ No socket and no clock on this side, so that every odd server is a row of a tabl
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from probe_sidecar.probes.outcome import Outcome
 
@@ -28,11 +29,38 @@ class Exchange(Protocol):
         """Bytes from the peer; empty once it has finished sending. Not called again after an Outcome or a Hop."""
 
 
-class Hop(NamedTuple):
-    """Where to connect, and the conversation to hold there. Immutable, made once a target, used for every probe."""
+class Opening(Protocol):
+    """How a conversation begins: nothing of it has to be remembered yet, so that one serves all probes of a target.
+
+    By far the most end with the first piece of the answer. For the others `feed` answers an Exchange, which has
+    been fed and goes on.
+    """
+
+    @property
+    def phase(self) -> str:
+        """See Exchange."""
+
+    def begin(self) -> "Answer":
+        """See Exchange."""
+
+    def feed(self, data: bytes) -> "Answer | Exchange":
+        """See Exchange; called once, and then no more."""
+
+
+def _never() -> Exchange:
+    raise AssertionError("a hop has a conversation for all, or one for each")
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """Where to connect, and the conversation to hold there. Made once a target, used for every probe.
+
+    `shared` is a conversation's beginning that serves all of them; without it `open` makes a conversation for each.
+    """
 
     address: SocketAddress
-    open: Callable[[], Exchange]
+    open: Callable[[], Exchange] = _never
+    shared: Opening | None = None
     speaks: bool = True
     """It sends as soon as it is connected."""
     handshake: float | None = None

@@ -1,7 +1,8 @@
 """What one probe came to: one enum and one value, for every protocol."""
 
 from enum import Enum
-from typing import NamedTuple
+
+from msgspec import Struct
 
 
 class Result(Enum):
@@ -13,7 +14,11 @@ class Result(Enum):
     UNKNOWN = "unknown"
 
 
-class Outcome(NamedTuple):
+SUCCESS, WARNING, FAILURE, UNKNOWN = Result
+"""The same by themselves, for what is done for every probe: an enum's class looks its members up by a function."""
+
+
+class Outcome(Struct, frozen=True, gc=False):
     """`message` is the evidence in a line ("HTTP 200", "connection refused"); never a body, never a header value.
 
     UNKNOWN means that the prober itself could not work (out of descriptors, cancelled, a bug): never held against
@@ -28,4 +33,4 @@ class Outcome(NamedTuple):
     @property
     def success(self) -> bool:
         """Success or warning."""
-        return self.result is Result.SUCCESS or self.result is Result.WARNING
+        return self.result is SUCCESS or self.result is WARNING

@@ -15,6 +15,7 @@ ERR: Final = 0x008
 HUP: Final = 0x010
 RDHUP: Final = 0x2000
 EDGE: Final = 1 << 31
+_BOTH_WAYS: Final = IN | OUT | RDHUP | EDGE
 BATCH: Final = 256
 """Events taken at a time, so that the loop's other work has its turn in a burst."""
 
@@ -60,7 +61,7 @@ if sys.platform == "linux":
 
         def add(self, descriptor: int) -> None:
             """See Poller."""
-            self._epoll.register(descriptor, IN | OUT | RDHUP | EDGE)
+            self._epoll.register(descriptor, _BOTH_WAYS)
 
         def want(self, descriptor: int, *, write: bool) -> None:
             """Nothing to do: the edges of both directions are registered from the start."""

@@ -5,9 +5,9 @@ from functools import lru_cache, partial
 from types import MethodType
 
 from app.api.plain import GRPCAction, HTTPGetAction, Probe
-from probe_sidecar.probes import tcp, tls
-from probe_sidecar.probes.exchange import Hop, socket_address
-from probe_sidecar.probes.http1 import Http1Exchange
+from probe_sidecar.probes import message, tcp, tls
+from probe_sidecar.probes.exchange import Answer, Exchange, Hop, SocketAddress, socket_address
+from probe_sidecar.probes.http1 import Http1Exchange, quick
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import CannotSend, HttpRequest, first_request, http1
 
@@ -47,8 +47,7 @@ def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLC
         return PreparedProbe(None, timeout, Outcome(Result.FAILURE, str(problem)))
     if action.scheme == "HTTP":
         first = First(action, ip, dial, http1(request), request.expects.plain)
-        # The class bound to its one argument, as a method is to its object: a third of what a partial takes.
-        return PreparedProbe(Hop(socket_address(dial, action.port), MethodType(Http1Exchange, first)), timeout)
+        return PreparedProbe(first.hop(socket_address(dial, action.port)), timeout)
     return PreparedProbe(http_hop(context, request), timeout)
 
 
@@ -67,6 +66,26 @@ class First:
         self._action = action
         self._ip = ip
         self._dial = dial
+
+    phase = message.WAITING
+
+    def hop(self, address: SocketAddress) -> Hop:
+        """Itself, where the first piece of a plain answer settles the matter, else an exchange for each probe."""
+        # The class bound to its one argument, as a method is to its object: a third of what a partial takes.
+        return Hop(address, shared=self) if self.plain else Hop(address, MethodType(Http1Exchange, self))
+
+    def begin(self) -> bytes:
+        """The whole request."""
+        return self.wire
+
+    def feed(self, data: bytes) -> Answer | Exchange:
+        """See Opening."""
+        return quick(data) or self._go_on(data)
+
+    def _go_on(self, data: bytes) -> Answer | Exchange:
+        exchange = Http1Exchange(self)
+        answer = exchange.feed(data)
+        return exchange if answer is None else answer
 
     def request(self) -> HttpRequest:
         """What `wire` was made from."""

@@ -27,4 +27,4 @@ _EXCHANGE = TcpExchange()
 
 def hop(dial: str, port: int) -> Hop:
     """`tcpSocket.host` has no part in it (deviation D8)."""
-    return Hop(socket_address(dial, port), lambda: _EXCHANGE, speaks=False)
+    return Hop(socket_address(dial, port), shared=_EXCHANGE, speaks=False)

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from msgspec import convert
+from msgspec.structs import replace
 
 from app.api.plain import Probe
 from probe_sidecar.probes.engine import ProbeEngine
@@ -119,10 +120,10 @@ ROWS = {
     "line-8-http-1.0": Row([says(b"HTTP/1.0 200 OK\r\n\r\nok")], "success", SUCCESS),
     "line-8-bare-line-feeds": Row([says(b"HTTP/1.1 200 OK\nA: b\n\nok")], "success", SUCCESS),
     "line-9-relative": Row(
-        [redirect("/x"), says(OK)], "success", SUCCESS._replace(message="HTTP 200 after 1 redirect")
+        [redirect("/x"), says(OK)], "success", replace(SUCCESS, message="HTTP 200 after 1 redirect")
     ),
     "line-9-307": Row(
-        [redirect("/x", 307), says(OK)], "success", SUCCESS._replace(message="HTTP 200 after 1 redirect")
+        [redirect("/x", 307), says(OK)], "success", replace(SUCCESS, message="HTTP 200 after 1 redirect")
     ),
     "line-9-another-host": Row([redirect("http://localhost/")], WARNING, not_followed(302)),
     "line-9-own-virtual-host": Row([redirect("https://a.example/")], WARNING, not_followed(302), action=HOST),

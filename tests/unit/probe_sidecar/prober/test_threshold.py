@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.plain import Probe, TCPSocketAction
-from probe_sidecar.prober.threshold import Fold, Run, fold
+from probe_sidecar.prober.threshold import Run, fold
 from probe_sidecar.probes.outcome import Outcome, Result
 
 LETTERS = {"S": Result.SUCCESS, "W": Result.WARNING, "F": Result.FAILURE, "E": Result.UNKNOWN}
@@ -43,7 +43,7 @@ def test_trace(trace: str, success: int, failure: int, expected: str) -> None:
 
 
 def test_a_run_below_the_threshold_gives_no_verdict() -> None:
-    assert fold(Run(), Outcome(Result.FAILURE, "connection refused"), probe(1, 3)) == Fold(Run(False, 1), None)
+    assert fold(Run(), Outcome(Result.FAILURE, "connection refused"), probe(1, 3)) == (Run(False, 1), None)
 
 
 @given(st.text(alphabet="SWFE", max_size=60), st.integers(1, 5), st.integers(1, 5))

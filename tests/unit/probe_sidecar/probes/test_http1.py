@@ -1,13 +1,15 @@
+import dataclasses
 from collections.abc import Iterable
 from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from app.api.plain import HTTPGetAction, Probe
 from probe_sidecar.probes.exchange import Answer, Hop
-from probe_sidecar.probes.http1 import Http1Exchange, quick
+from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Http1Exchange, _shapes, quick
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import Parsed, prepare
 from probe_sidecar.probes.request import HttpRequest, first_request
@@ -34,7 +36,7 @@ class Asking:
         return hop(request)
 
 
-FOLLOWED = hop(REQUEST)._replace(address=("http://10.0.0.1:80/x", 80))
+FOLLOWED = dataclasses.replace(hop(REQUEST), address=("http://10.0.0.1:80/x", 80))
 
 
 def failure(message: str) -> Outcome:
@@ -58,7 +60,7 @@ def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Answer:
 
 def followed(answer: Answer) -> Answer:
     """A hop is a fresh value each time; its address says which."""
-    return answer._replace(open=FOLLOWED.open) if isinstance(answer, Hop) else answer
+    return dataclasses.replace(answer, open=FOLLOWED.open) if isinstance(answer, Hop) else answer
 
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -77,7 +79,7 @@ CLOSED = [
     pytest.param(HEAD + b"A: b\r\n  c\r\n\td\r\n\r\n", OK, id="continued-header"),
     pytest.param(HEAD + b"Some Name: b\r\n\r\n", OK, id="space-in-a-name"),
     pytest.param(
-        b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", OK._replace(message="HTTP 204"), id="204-no-body"
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", replace(OK, message="HTTP 204"), id="204-no-body"
     ),
     pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"\r\n", OK, id="line-8-100-skipped"),
     pytest.param(
@@ -227,7 +229,9 @@ FRAGMENTS = [
     b"\r\n",
     b"\n",
     b"Content-Length: 2",
+    b"Content-Length: 3",
     b"content-length:3",
+    b"Content-Length: 40",
     b"X-Content-Length: 2",
     b"Transfer-Encoding: chunked",
     b"A: b",
@@ -246,6 +250,27 @@ def test_the_quick_look_never_differs_from_the_strict_reader(fragments: list[byt
     settled = quick(answer)
     if settled is not None:
         assert judged([answer[:1], answer[1:]], ended=False) == settled
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=10), st.data())
+def test_nor_after_another_answer_with_other_digits(fragments: list[bytes], data: st.DataObject) -> None:
+    shape = HEAD + b"".join(fragments)
+    quick(shape)
+    digits = st.integers(0x30, 0x39)
+    answer = bytes(data.draw(digits) if 0x30 <= byte <= 0x39 else byte for byte in shape)
+    settled = quick(answer)
+    if settled is not None:
+        assert judged([answer[:1], answer[1:]], ended=False) == settled
+
+
+def test_only_so_many_shapes_are_kept() -> None:
+    for number in range(3 * MOST_SHAPES):
+        name = bytes(0x61 + int(digit) for digit in str(number))
+        assert quick(HEAD + b"X-%s: y\r\nContent-Length: 2\r\n\r\nok" % name) == OK
+        assert len(_shapes) <= MOST_SHAPES
+    kept = len(_shapes)
+    assert quick(HEAD + b"X: %s\r\nContent-Length: 2\r\n\r\nok" % (b"y" * LONGEST_SHAPE)) == OK
+    assert len(_shapes) == kept
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ def test_where_a_probe_connects(probe: Probe, ip: str, dial: str | None, address
 def test_a_dialled_probe_still_names_the_address() -> None:
     prepared = prepare(Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", "127.0.0.9")
     assert prepared.hop is not None
-    sent = prepared.hop.open().begin()
+    assert prepared.hop.shared is not None
+    sent = prepared.hop.shared.begin()
     assert isinstance(sent, bytes)
     assert b"\r\nHost: 10.0.0.1:80\r\n" in sent
 

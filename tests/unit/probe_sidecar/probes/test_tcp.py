@@ -5,4 +5,5 @@ from probe_sidecar.probes.outcome import Outcome, Result
 def test_line_16_the_connection_is_the_evidence() -> None:
     hop = tcp.hop("10.0.0.1", 5432)
     assert hop.address == ("10.0.0.1", 5432)
-    assert hop.open().begin() == Outcome(Result.SUCCESS, "connected")
+    assert hop.shared is not None
+    assert hop.shared.begin() == Outcome(Result.SUCCESS, "connected")

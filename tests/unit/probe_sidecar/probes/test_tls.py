@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ async def test_line_7_the_handshake_has_a_cap_of_its_own(judge: Judge, serve: Se
     def capped(probe: PreparedProbe) -> PreparedProbe:
         assert probe.hop is not None
         assert probe.hop.handshake == 10.0
-        return PreparedProbe(probe.hop._replace(handshake=0.2), 60)
+        return PreparedProbe(replace(probe.hop, handshake=0.2), 60)
 
     assert await judge(capped(https(serve(silent).port))) == failure("timed out after 0.2 s (TLS handshake)")
     drip = says(b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n", b"\r\nok", gap=0.2)
