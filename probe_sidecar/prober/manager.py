@@ -37,7 +37,7 @@ from probe_sidecar.prober.schedule import Schedule, delayed, following, spread, 
 from probe_sidecar.prober.tally import LATENESS_BOUNDS, Durations, Tally
 from probe_sidecar.prober.target import Target
 from probe_sidecar.prober.threshold import Run, fold
-from probe_sidecar.probes.engine import ProbeHandle
+from probe_sidecar.probes.engine import TOGETHER, ProbeHandle
 from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 
@@ -59,7 +59,11 @@ class Engine(Protocol):
     """What the manager needs of the probe engine: `done` is called once, later, unless the probe is cancelled."""
 
     def start(self, probe: PreparedProbe, done: Callable[[Outcome, float], None]) -> ProbeHandle:
-        """Begin one probe."""
+        """Begin one probe soon."""
+        ...
+
+    def launch(self) -> None:
+        """Begin now what was started."""
         ...
 
     def cancel(self, handle: ProbeHandle) -> None:
@@ -272,18 +276,21 @@ class ProberManager:
             self._tell_doubt()
         if self.canary is not None:
             self.canary.tick(self._engine, now, self._canary_said)
-        plan = self._schedule.add
+        plan, started = self._schedule.add, list[float]()
         for due, target in self._schedule.pop_due(now):
             if target.retired or due != target.due:
                 continue
             target.due = plan(target, following(due, target.probe.period(ready=target.state.ready), now))
             if target.asked:
                 self._give_way(target)
-            if target.handle is None:
-                self._note_lateness(self._clock() - due)
-                self._start(target)
-            else:
+            if target.handle is not None:
                 self._collapse(target, target.handle)
+                continue
+            self._start(target)
+            started.append(due)
+            if len(started) == TOGETHER:
+                self._launch(started)
+        self._launch(started)
 
     def _probed(self, spec: ExternalServiceSpec, names: Mapping[str, str]) -> Iterator[str]:
         if spec.readinessProbe is not None:
@@ -359,6 +366,14 @@ class ProberManager:
             if target.silence is not None:
                 target.heard_before = self.guard.heard_at
             target.handle = self._engine.start(target.prepared, target.done)
+
+    def _launch(self, dues: list[float]) -> None:
+        """Late is how long it took until all of them were connecting."""
+        self._engine.launch()
+        now = self._clock()
+        for due in dues:
+            self._note_lateness(now - due)
+        dues.clear()
 
     def _collapse(self, target: Target, handle: ProbeHandle) -> None:
         """It is due, and the probe before it is not over: one is held until then, more are left out."""

@@ -10,7 +10,7 @@ import errno
 import logging
 import resource
 import socket
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Final
@@ -34,7 +34,10 @@ ANSWER_LIMIT: Final = 1 << 20
 COMPLAINT_SECONDS: Final = 60.0
 """Between two log lines that say that probes wait for a place."""
 RESERVED_DESCRIPTORS: Final = 128
-"""Left to the API client, the health server, the standard streams."""
+"""Left to the API client, the health server, the standard streams, and to the sockets that are closed together."""
+TOGETHER: Final = 64
+"""So many sockets are made, then connected, then watched, and so many closed at a time: what a step needs of the
+processor's caches is warm for all but the first (docs/performance.md)."""
 HIGHEST_LIMIT: Final = 16_384
 
 Done = Callable[[Outcome, float], None]
@@ -128,13 +131,14 @@ class ProbeEngine:
         self._edges = self._poller.edges
         self._flights: dict[int, ProbeHandle] = {}  # by descriptor
         self._waiting: OrderedDict[ProbeHandle, None] = OrderedDict()
+        self._started: deque[ProbeHandle] = deque()  # they have a place, and are to be connected next
         self._deadlines: dict[float, dict[ProbeHandle, float]] = {}  # by time-out: each in order, for free
         self._handshakes: dict[ProbeHandle, float] = {}
         self._away = 0.0
         self._beat: asyncio.TimerHandle | None = None
         self._beat_due = 0.0
         self._dispatching = False
-        self._cancelled: list[socket.SocketType] = []  # to close after the batch of events
+        self._ended: list[socket.SocketType] = []  # to close together
         self._closed = False
         self._complained_at = float("-inf")
         self.delayed = 0
@@ -146,8 +150,8 @@ class ProbeEngine:
 
     @property
     def in_flight(self) -> int:
-        """Probes that hold a connection."""
-        return len(self._flights)
+        """Probes that hold a connection, or are about to."""
+        return len(self._flights) + len(self._started)
 
     @property
     def waiting(self) -> int:
@@ -164,37 +168,62 @@ class ProbeEngine:
         return self._away
 
     def start(self, probe: PreparedProbe, done: Done) -> ProbeHandle:
-        """Begin a probe. `done(outcome, seconds)` is called once, later, on the loop's thread, unless cancelled."""
+        """Begin a probe soon: with the next `launch`, which comes by itself.
+
+        `done(outcome, seconds)` is called once, later, on the loop's thread, unless cancelled.
+        """
         handle = ProbeHandle(probe, done)
         if probe.hop is None:
             handle.started = monotonic()
             self._loop.call_soon(self._deliver, handle, probe.refusal or _fault("nothing to probe"))
-        elif self._waiting or len(self._flights) >= self._limit:
+        elif self._waiting or len(self._flights) + len(self._started) >= self._limit:
             self._delay(handle)
             self._refill()  # first come, first served: also if a place was free for a moment
         else:
-            self._launch(handle, probe.hop)
+            self._enter(handle)
         return handle
+
+    def launch(self) -> None:
+        """Connect those that have been started, a few at a time step by step.
+
+        Never amid a batch of events: a descriptor must not be used again while events of its last user may be queued.
+        """
+        while self._started and not self._dispatching:
+            opened: list[ProbeHandle] = []
+            while self._started and len(opened) < TOGETHER:
+                handle = self._started.popleft()
+                if self._open(handle):
+                    opened.append(handle)
+            for handle in opened:
+                self._connect(handle)
+            self._watch(opened)
 
     def cancel(self, handle: ProbeHandle) -> None:
         """End it quietly; `done` is not called any more. Harmless on one that has ended."""
         handle.done = None
         self._waiting.pop(handle, None)
-        if handle.deadlines is not None:
-            self._release(handle)
-            self._refill()
+        if handle in self._started:
+            self._started.remove(handle)
+        self._release(handle)
+        self._refill()
 
     def close(self) -> None:
         """Cancel everything and give back all descriptors."""
         self._closed = True
         self._waiting.clear()
+        self._started.clear()
         for handle in list(self._flights.values()):
             self.cancel(handle)
         if self._beat is not None:
             self._beat.cancel()
         self._poller.close()
 
-    # A probe's way: launch, connect, [advance: begin, send, receive]..., finish.
+    # A probe's way: enter, open, connect, begin, [send, receive]..., finish.
+
+    def _enter(self, handle: ProbeHandle) -> None:
+        if not self._started and not self._dispatching:
+            self._loop.call_soon(self.launch)
+        self._started.append(handle)
 
     def _delay(self, handle: ProbeHandle) -> None:
         self._waiting[handle] = None
@@ -209,7 +238,49 @@ class ProbeEngine:
                 self.delayed,
             )
 
-    def _launch(self, handle: ProbeHandle, hop: Hop) -> None:
+    def _open(self, handle: ProbeHandle) -> bool:
+        hop = handle.hop
+        assert hop is not None  # noqa: S101 - `start` has looked
+        try:
+            handle.sock = sock = _Socket(_IPV4 if len(hop.address) == 2 else _IPV6, _STREAM)
+        except OSError as error:
+            self._time(handle)
+            self._finish(handle, network_outcome(error.errno or 0))
+            return False
+        self._flights[sock.fileno()] = handle
+        return True
+
+    def _connect(self, handle: ProbeHandle) -> None:
+        hop, sock = handle.hop, handle.sock
+        if sock is None or hop is None:
+            return  # cancelled by the listener of one that failed at once
+        self._time(handle)
+        if not _NONBLOCKING:
+            sock.setblocking(False)
+        if hop.speaks and _QUICKACK is not None:
+            # The last ACK of the handshake then travels with the request: a packet less, and the server is woken once.
+            sock.setsockopt(_TCP, _QUICKACK, 0)
+        try:
+            failed = sock.connect_ex(hop.address)
+        except Exception as error:
+            self._blame_ourselves(handle, error)
+        else:
+            if failed and failed != _PENDING:
+                self._finish(handle, network_outcome(failed))
+
+    def _watch(self, handles: Iterable[ProbeHandle]) -> None:
+        add = self._poller.add
+        for handle in handles:
+            if handle.sock is not None:
+                try:
+                    add(handle.sock.fileno())
+                except OSError as error:  # fs.epoll.max_user_watches
+                    self._finish(handle, _fault(message.network(error.errno or 0)))
+
+    def _time(self, handle: ProbeHandle) -> None:
+        """A try begins now, unless it has led on to another hop."""
+        if handle.deadlines is not None:
+            return
         now = monotonic()
         if now > self._beat_due:
             self._note_absence(now)
@@ -225,33 +296,6 @@ class ProbeEngine:
         handle.deadlines = deadlines
         if self._beat is None:
             self._arm(now, min(HEARTBEAT, timeout))
-        self._connect(handle, hop)
-
-    def _connect(self, handle: ProbeHandle, hop: Hop) -> None:
-        address = hop.address
-        try:
-            sock = _Socket(_IPV4 if len(address) == 2 else _IPV6, _STREAM)
-        except OSError as error:
-            self._loop.call_soon(self._fail_before_connect, handle, error.errno or 0)
-            return
-        if not _NONBLOCKING:
-            sock.setblocking(False)
-        if hop.speaks and _QUICKACK is not None:
-            # The last ACK of the handshake then travels with the request: a packet less, and the server is woken once.
-            sock.setsockopt(_TCP, _QUICKACK, 0)
-        failed = sock.connect_ex(address)
-        if failed == _PENDING or not failed:
-            descriptor = sock.fileno()
-            handle.sock = sock
-            self._flights[descriptor] = handle
-            self._poller.add(descriptor)
-        else:
-            sock.close()
-            self._loop.call_soon(self._fail_before_connect, handle, failed)
-
-    def _fail_before_connect(self, handle: ProbeHandle, code: int) -> None:
-        if handle.deadlines is not None:
-            self._finish(handle, network_outcome(code))
 
     def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
         flights = self._flights
@@ -272,12 +316,13 @@ class ProbeEngine:
                         self._blame_ourselves(handle, error)
         finally:
             self._dispatching = False
-            while self._cancelled:
-                self._cancelled.pop().close()
+            _close(self._ended)
+            self.launch()
 
     def _blame_ourselves(self, handle: ProbeHandle, error: Exception) -> None:
         _log.error("a probe of %s failed in the prober", handle.hop and handle.hop.address[0], exc_info=error)
-        if handle.deadlines is not None:
+        if handle.done is not None:
+            self._time(handle)
             self._finish(handle, _fault(type(error).__name__))
 
     def _begin(self, handle: ProbeHandle, mask: int) -> None:
@@ -343,7 +388,7 @@ class ProbeEngine:
         if handle.sock is not None:
             self._drop(handle, handle.sock)
         _forget_connection(handle, hop)
-        self._connect(handle, hop)
+        self._enter(handle)
 
     def _send(self, handle: ProbeHandle, sock: socket.SocketType, data: bytes) -> None:
         try:
@@ -395,10 +440,9 @@ class ProbeEngine:
             self._loop.call_exception_handler({"message": "the listener of a probe failed", "exception": error})
 
     def _refill(self) -> None:
-        while self._waiting and len(self._flights) < self._limit:
+        while self._waiting and self.in_flight < self._limit:
             handle, _ = self._waiting.popitem(last=False)
-            if handle.probe.hop is not None:
-                self._launch(handle, handle.probe.hop)
+            self._enter(handle)
 
     def _release(self, handle: ProbeHandle) -> None:
         """It has ended: it is not timed any more, and its connection is given back."""
@@ -416,11 +460,12 @@ class ProbeEngine:
         del self._flights[descriptor]
         if not self._edges:
             self._poller.remove(descriptor)
-        if handle.done is None and self._dispatching:
-            # Cancelled by another probe's listener: its descriptor must not be reused while events of it may be queued.
-            self._cancelled.append(sock)
-        else:
+        if not self._dispatching:
             sock.close()
+            return
+        self._ended.append(sock)
+        if len(self._ended) == TOGETHER:
+            _close(self._ended)
 
     # Time. Deadlines count only the time in which this process ran (ADR 0015).
 
@@ -477,6 +522,11 @@ def default_limit(watches: int = 0) -> int:
     if soft == resource.RLIM_INFINITY:
         return HIGHEST_LIMIT
     return max(1, min(HIGHEST_LIMIT, soft - RESERVED_DESCRIPTORS - watches))
+
+
+def _close(socks: list[socket.SocketType]) -> None:
+    while socks:
+        socks.pop().close()
 
 
 def _forget_connection(handle: ProbeHandle, hop: Hop | None) -> None:

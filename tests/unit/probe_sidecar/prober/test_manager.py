@@ -4,7 +4,7 @@ import logging
 import ssl
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from msgspec import convert
@@ -13,6 +13,7 @@ from app.api.plain import AddressStatus, ExternalService
 from app.api.policy import AddressPolicy
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.results import Results
+from probe_sidecar.probes.engine import TOGETHER
 from probe_sidecar.probes.outcome import Outcome, Result
 
 OK = Outcome(Result.SUCCESS, "connected")
@@ -29,6 +30,8 @@ class ScriptedEngine:
         self.running: dict[int, tuple[str, Callable[[Outcome, float], None]]] = {}
         self.started: list[str] = []
         self.waiting: dict[str, float] = {}  # by address: for how long already
+        self.launched: list[int] = []  # how many were started by then
+        self.launching: Callable[[], None] = lambda: None
 
     def start(self, probe: Any, done: Callable[[Outcome, float], None]) -> Any:
         handle = len(self.started)
@@ -36,6 +39,10 @@ class ScriptedEngine:
         self.running[handle] = (ip, done)
         self.started.append(ip)
         return handle
+
+    def launch(self) -> None:
+        self.launched.append(len(self.started))
+        self.launching()
 
     def cancel(self, handle: Any) -> None:
         del self.running[handle]
@@ -234,17 +241,13 @@ def test_probes_start_on_points_of_the_grid_and_in_time(grid: Rig) -> None:
     assert grid.manager.stats.latest_seconds == pytest.approx(0, abs=1e-6)
 
 
-def test_lateness_is_counted_to_the_start_of_each_probe(rig: Rig) -> None:
-    rig.apply()
-    start, engine = rig.engine.start, cast(Any, rig.engine)
-
-    def slow(*probe: Any) -> Any:
-        rig.now += 0.25
-        return start(*probe)
-
-    engine.start = slow
+def test_lateness_is_counted_until_a_probe_is_launched(rig: Rig) -> None:
+    rig.apply(ips=tuple(f"10.0.101.{number}" for number in range(TOGETHER + 3)))
+    rig.engine.launching = lambda: setattr(rig, "now", rig.now + 0.25)
     rig.advance(0)
-    assert (rig.manager.stats.latest_seconds, rig.manager.stats.lateness.total) == (0.25, 0.25)
+    assert rig.engine.launched == [TOGETHER, TOGETHER + 3]
+    assert rig.manager.stats.latest_seconds == 0.5
+    assert rig.manager.stats.lateness.total == TOGETHER * 0.25 + 3 * 0.5
 
 
 def test_a_probe_edit_keeps_the_state_and_zeroes_the_run(rig: Rig) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from probe_sidecar.probes.frames import PING, SETTINGS, frame
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.poller import LoopPoller
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from probe_sidecar.probes.tcp import TcpExchange
 from tests.e2e.namespace import NamespacesMissing, require, sealed
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.servers import (
@@ -333,9 +335,14 @@ async def test_pings_are_answered_while_it_waits(judge: Judge, serve: Serve) -> 
 # Our own faults are no evidence against an address.
 
 
+def heard(outcomes: list[Outcome], outcome: Outcome, seconds: float) -> None:
+    outcomes.append(outcome)
+
+
 def counted(engine: ProbeEngine, probe: PreparedProbe) -> tuple[list[Outcome], ProbeHandle]:
     outcomes: list[Outcome] = []
-    handle = engine.start(probe, lambda outcome, seconds: outcomes.append(outcome))
+    handle = engine.start(probe, partial(heard, outcomes))
+    engine.launch()
     return outcomes, handle
 
 
@@ -613,6 +620,62 @@ async def test_a_cancelled_probe_is_never_told(engine: ProbeEngine, serve: Serve
     assert (in_flight, refused_soon) == ([], [])
 
 
+async def test_one_that_is_cancelled_before_it_is_launched_never_connects(engine: ProbeEngine, serve: Serve) -> None:
+    server = serve(says(OK))
+    told: list[Outcome] = []
+    handles = [engine.start(http(server.port), partial(heard, told)) for _ in range(2)]
+    assert engine.in_flight == 2
+    engine.cancel(handles[0])
+    assert engine.in_flight == 1
+    await until(lambda: bool(told))
+    assert (told, server.connections, engine.in_flight) == ([SUCCESS], 1, 0)
+
+
+def impossible() -> PreparedProbe:
+    return PreparedProbe(Hop(("127.0.0.1", 70_000), shared=TcpExchange()), 5.0)
+
+
+async def test_one_that_fails_as_it_is_launched_harms_no_other(engine: ProbeEngine, serve: Serve) -> None:
+    server = serve(says(OK))
+    started = [http(server.port), impossible(), http(server.port)]
+    told: list[list[Outcome]] = [[], [], []]
+    for probe, outcomes in zip(started, told, strict=True):
+        engine.start(probe, partial(heard, outcomes))
+    await until(lambda: all(told))
+    assert told == [[SUCCESS], [Outcome(Result.UNKNOWN, "prober fault: OverflowError")], [SUCCESS]]
+
+
+async def test_one_that_cannot_be_watched_is_unknown_after_three_tries(closed_port: int) -> None:
+    class Full(LoopPoller):
+        def add(self, descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, "fs.epoll.max_user_watches")
+
+    engine = ProbeEngine(asyncio.get_running_loop(), poller=Full)
+    outcomes, handle = counted(engine, tcp(closed_port))
+    await until(lambda: bool(outcomes))
+    assert outcomes == [Outcome(Result.UNKNOWN, "prober fault: no space left on device")]
+    assert (handle.tries, engine.in_flight) == (MAX_TRIES, 0)
+    engine.close()
+
+
+async def test_a_listener_may_cancel_those_that_are_launched_with_it(engine: ProbeEngine, closed_port: int) -> None:
+    before = descriptors()
+    told: list[str] = []
+    others: list[ProbeHandle] = []
+
+    def first(outcome: Outcome, seconds: float) -> None:
+        told.append(outcome.message)
+        for other in others:
+            engine.cancel(other)
+
+    others.append(engine.start(tcp(closed_port), lambda *_: told.append("before it")))
+    engine.start(impossible(), first).tries = MAX_TRIES - 1
+    others.append(engine.start(tcp(closed_port), lambda *_: told.append("after it")))
+    await until(lambda: bool(told))
+    await asyncio.sleep(0.05)
+    assert (told, engine.in_flight, descriptors()) == (["prober fault: OverflowError"], 0, before)
+
+
 async def test_a_waiting_probe_can_be_cancelled(serve: Serve) -> None:
     server = serve(silent)
     engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
@@ -640,6 +703,7 @@ async def test_a_listener_may_cancel_and_start_others(engine: ProbeEngine, serve
                 engine.cancel(other)
             hopeless = tcp(deaf_port, timeout=60)
             late.extend(engine.start(hopeless, lambda outcome, seconds: wrong.append(outcome)) for _ in range(4))
+            engine.launch()
 
         engine.start(tcp(server.port), first)
         others += [engine.start(tcp(server.port), lambda outcome, seconds: None) for _ in range(3)]

@@ -85,6 +85,9 @@ class Engine:
         self._loop.call_soon(self._finish, handle, outcome)
         return handle  # type: ignore[return-value]  # opaque to whoever holds it
 
+    def launch(self) -> None:
+        """Who is started has begun."""
+
     def cancel(self, handle: ProbeHandle) -> None:
         self._handles.pop(handle, None)
 
