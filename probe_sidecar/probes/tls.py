@@ -107,10 +107,12 @@ class TlsExchange:
         return self._pass(inner, inner.begin())
 
     def _pass(self, inner: Exchange, answer: Answer) -> Answer:
-        if isinstance(answer, bytes):
-            self._object.write(answer)
+        if not isinstance(answer, bytes):
+            return answer
+        self._object.write(answer)
+        if self._incoming.pending or self._incoming.eof:
             return self._read(inner)
-        return answer
+        return self._outgoing.read()  # nothing to decrypt yet, and to be told so by an exception takes its time
 
     def _read(self, inner: Exchange) -> Answer:
         """Feed what has been decrypted until that runs dry; a peer that leaves without close_notify has finished."""
