@@ -101,8 +101,7 @@ async def _turn(made: World, uid: str, ready: bool) -> float:
         "message": "told",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
-    began = monotonic()
-    await made.tell(uid, [verdict])
+    began = await made.tell(uid, [verdict])
     return (await asyncio.wait_for(seen, 30) - began) * 1e3
 
 

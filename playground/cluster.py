@@ -56,8 +56,8 @@ class Cluster(Protocol):
         """How many probes the sidecar has finished since it was started."""
         ...
 
-    async def tell(self, uid: str, verdicts: Sequence[Object]) -> None:
-        """Hands verdicts (AddressStatus) to the sidecar where its prober hands them over."""
+    async def tell(self, uid: str, verdicts: Sequence[Object]) -> float:
+        """Hands verdicts (AddressStatus) to the sidecar where its prober does. Gives when, in monotonic seconds."""
         ...
 
     async def kill_sidecar(self) -> None:

@@ -89,11 +89,12 @@ def _door(sidecar: Sidecar) -> Starlette:
 
     async def verdicts(request: Request) -> Response:
         body = orjson.loads(await request.body())
+        taken = asyncio.get_running_loop().time()
         for target in sidecar.manager.targets():
             target.inherited &= target.uid != body["uid"]  # these verdicts count as our own
         for address in body["addresses"]:
             sidecar.results.put(body["uid"], convert(address, AddressStatus))
-        return Response(status_code=204)
+        return Response(orjson.dumps({"takenAt": taken}), media_type="application/json")
 
     return Starlette(routes=[Route("/state", state), Route("/verdicts", verdicts, methods=["POST"])])
 

@@ -205,11 +205,11 @@ class World:
         """Requests that have reached any backend since the sidecar was started."""
         return sum((Counter(self.hosts.requests()) - Counter(self._probed)).values())
 
-    async def tell(self, uid: str, verdicts: Sequence[Object]) -> None:
-        """Verdicts, handed over where the prober hands over its own."""
+    async def tell(self, uid: str, verdicts: Sequence[Object]) -> float:
+        """Verdicts, handed over where the prober hands over its own; when, by the clock that all processes share."""
         async with process.plain_client(self.sidecar.door, TELL_SECONDS) as door:
             answer = await door.post("/verdicts", json={"uid": uid, "addresses": list(verdicts)})
-        answer.raise_for_status()
+        return float(answer.raise_for_status().json()["takenAt"])
 
     async def kill_sidecar(self) -> None:
         """SIGKILL."""
