@@ -13,8 +13,13 @@ class Known(Protocol):
     """What counts of an AddressStatus, and of what is about to become one."""
 
     @property
-    def healthy(self) -> bool:
-        """What the probe says, drained or not."""
+    def ready(self) -> bool:
+        """What the probe says, but of a drained one."""
+        ...
+
+    @property
+    def serving(self) -> bool | None:
+        """What the probe says of a drained one."""
         ...
 
     @property
@@ -107,7 +112,7 @@ def admitted(spec: Spec, policy: AddressPolicy, resolved: Iterable[str] = ()) ->
 def published(spec: Spec, known: Mapping[str, Known], ips: tuple[str, ...]) -> Publication:
     """What to publish of the `ips` that are admitted, in their order: see `publication`."""
     disabled = frozenset(spec.disabledIPs)
-    healthy = frozenset(ips) if spec.readinessProbe is None else {ip for ip, state in known.items() if state.healthy}
+    healthy = frozenset(ips) if spec.readinessProbe is None else _healthy(known)
     enabled = [ip for ip in ips if ip not in disabled] if disabled else ips
     failing_open = _failing_open(spec.minReady, enabled, healthy, known)
     addresses = [
@@ -129,6 +134,11 @@ def resolved_by(spec: Spec, addresses: Iterable[Named]) -> dict[str, str]:
         return {}
     names = frozenset(spec.hostnames)
     return {one.ip: one.hostname for one in addresses if one.hostname in names and one.hostname is not None}
+
+
+def _healthy(known: Mapping[str, Known]) -> Set[str]:
+    """Their `healthy`, without a call for each of a thousand."""
+    return {ip for ip, state in known.items() if (state.ready if state.serving is None else state.serving)}
 
 
 def _failing_open(min_ready: int | str, enabled: Sequence[str], healthy: Set[str], known: Mapping[str, Known]) -> bool:

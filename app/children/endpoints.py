@@ -24,10 +24,10 @@ def desired(parent: ExternalService, addresses: Iterable[PublishedAddress], *, s
     1.36 stores whatever order it is sent.
     """
     published = sorted(addresses, key=_text)
-    subset: Manifest = {"addresses": [], "notReadyAddresses": []}
-    ready, others = subset.values()
-    for address in published:
-        (ready if address.ready else others).append({"ip": address.ip})
+    subset: Manifest = {
+        "addresses": [{"ip": address.ip} for address in published if address.ready],
+        "notReadyAddresses": [{"ip": address.ip} for address in published if not address.ready],
+    }
     labels = {SKIP_MIRROR: "true"} if skip_mirror else {}
     manifest: Manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": object_meta(parent, labels)}
     if published:
