@@ -187,16 +187,21 @@ class ProbeEngine:
         """Connect those that have been started, a few at a time step by step.
 
         Never amid a batch of events: a descriptor must not be used again while events of its last user may be queued.
+        Those that are started meanwhile, by listeners of what failed at once, wait until the loop comes round.
         """
-        while self._started and not self._dispatching:
-            opened: list[ProbeHandle] = []
-            while self._started and len(opened) < TOGETHER:
-                handle = self._started.popleft()
-                if self._open(handle):
-                    opened.append(handle)
+        if self._dispatching:
+            return
+        for left in range(len(self._started), 0, -TOGETHER):
+            opened = [
+                handle
+                for _ in range(min(left, TOGETHER))
+                if self._started and self._open(handle := self._started.popleft())
+            ]
             for handle in opened:
                 self._connect(handle)
             self._watch(opened)
+        if self._started:
+            self._loop.call_soon(self.launch)
 
     def cancel(self, handle: ProbeHandle) -> None:
         """End it quietly; `done` is not called any more. Harmless on one that has ended."""
@@ -241,6 +246,8 @@ class ProbeEngine:
     def _open(self, handle: ProbeHandle) -> bool:
         hop = handle.hop
         assert hop is not None  # noqa: S101 - `start` has looked
+        if handle.done is None:
+            return False  # it has timed out on its way to another hop
         try:
             handle.sock = sock = _Socket(_IPV4 if len(hop.address) == 2 else _IPV6, _STREAM)
         except OSError as error:

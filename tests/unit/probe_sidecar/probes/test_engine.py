@@ -645,6 +645,21 @@ async def test_one_that_fails_as_it_is_launched_harms_no_other(engine: ProbeEngi
     assert told == [[SUCCESS], [Outcome(Result.UNKNOWN, "prober fault: OverflowError")], [SUCCESS]]
 
 
+async def test_the_loop_comes_round_between_launches(engine: ProbeEngine) -> None:
+    told: list[Outcome] = []
+
+    def again(outcome: Outcome, seconds: float) -> None:
+        told.append(outcome)
+        if len(told) < 50:
+            engine.start(impossible(), again).tries = MAX_TRIES - 1
+
+    engine.start(impossible(), again).tries = MAX_TRIES - 1
+    engine.launch()
+    assert len(told) == 1
+    await until(lambda: len(told) == 50)
+    assert engine.in_flight == 0
+
+
 async def test_one_that_cannot_be_watched_is_unknown_after_three_tries(closed_port: int) -> None:
     class Full(LoopPoller):
         def add(self, descriptor: int) -> None:
@@ -674,6 +689,25 @@ async def test_a_listener_may_cancel_those_that_are_launched_with_it(engine: Pro
     await until(lambda: bool(told))
     await asyncio.sleep(0.05)
     assert (told, engine.in_flight, descriptors()) == (["prober fault: OverflowError"], 0, before)
+
+
+async def test_a_listener_may_cancel_those_that_were_to_be_launched_after_it(
+    engine: ProbeEngine, closed_port: int
+) -> None:
+    told: list[str] = []
+    others: list[ProbeHandle] = []
+
+    def first(outcome: Outcome, seconds: float) -> None:
+        told.append(outcome.message)
+        for other in others:
+            engine.cancel(other)
+
+    engine.start(tcp(closed_port), first).tries = MAX_TRIES - 1
+    others += [engine.start(tcp(closed_port), lambda *_: told.append("another")) for _ in range(3)]
+    with no_descriptors_left():
+        engine.launch()
+    await asyncio.sleep(0.1)
+    assert (told, engine.in_flight) == (["prober fault: too many open files"], 0)
 
 
 async def test_a_waiting_probe_can_be_cancelled(serve: Serve) -> None:
