@@ -5,7 +5,7 @@ import socket
 import ssl
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h2.config
 import h2.connection
@@ -275,6 +275,21 @@ def test_a_bundle_may_hold_comments_in_any_language(context: ssl.SSLContext, tmp
 def test_a_bundle_that_is_none(text: str) -> None:
     with pytest.raises(tls.BadCertificates, match="holds no CA certificates in PEM form"):
         tls.verified(text)
+
+
+def test_what_comes_with_the_end_of_the_handshake_is_read(context: ssl.SSLContext) -> None:
+    """A server of TLS 1.2 is the last to speak in the handshake, and may go on in the same packet."""
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(received, sent, server_side=True)
+    exchange = https(443).hop.open()  # type: ignore[union-attr]  # an HTTPS probe has one
+    received.write(cast("bytes", exchange.begin()))
+    with pytest.raises(ssl.SSLWantReadError):
+        server.do_handshake()
+    received.write(cast("bytes", exchange.feed(sent.read())))
+    server.do_handshake()
+    server.write(OK)
+    assert exchange.feed(sent.read()) == SUCCESS
 
 
 async def test_garbage_behind_the_handshake(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
