@@ -33,6 +33,7 @@ _SUCCESS = {
     for status in range(200, 300)
     if status != 204  # it has no body, whatever it says of its length
 }
+_SHAPE_BEGINS: Final = len(b"HTTP/1.1 200")
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 
 
@@ -46,11 +47,11 @@ def quick(data: bytes) -> Outcome | None:
     It accepts nothing that the strict reader would judge otherwise. A head's grammar does not depend on which digits
     stand in it, and servers vary little else, so each shape, with zeros for digits, is looked at once.
     """
-    success = _SUCCESS.get(data[:12])
+    success = _SUCCESS.get(data[:_SHAPE_BEGINS])
     if success is None:
         return None
     end = data.find(b"\r\n\r\n") + 4
-    shape = data[12:end].translate(_ZEROS)
+    shape = data[_SHAPE_BEGINS:end].translate(_ZEROS)
     digits = _shapes[shape] if shape in _shapes else _look(shape)
     if digits is None or len(data) - end < min(int(data[digits]), BODY_LIMIT):
         return None
@@ -82,7 +83,7 @@ def _plain_length(shape: bytes) -> slice | None:
     length = _CONTENT_LENGTH.search(fields)
     if length is None or fields.count(b"content-length") != 1 or b"transfer-encoding" in fields:
         return None
-    before = 12 + head.start(1)
+    before = _SHAPE_BEGINS + head.start(1)
     return slice(before + length.start(1), before + length.end(1))
 
 
@@ -130,9 +131,13 @@ class Http1Exchange:
 
     def feed(self, data: bytes) -> Answer:
         """None until the head and as much of the body as counts have arrived."""
+        if self._head is None and self._asked.plain and (settled := quick(data)):
+            return settled
+        return self.read(data)
+
+    def read(self, data: bytes) -> Answer:
+        """The same by the strict reader alone, for a first piece at which `quick` has looked already."""
         if self._head is None:
-            if self._asked.plain and (settled := quick(data)):
-                return settled
             self._head = HeadReader()
         try:
             return self._read(self._head, data)

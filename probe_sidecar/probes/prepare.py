@@ -84,7 +84,7 @@ class First:
 
     def _go_on(self, data: bytes) -> Answer | Exchange:
         exchange = Http1Exchange(self)
-        answer = exchange.feed(data)
+        answer = exchange.read(data)
         return exchange if answer is None else answer
 
     def request(self) -> HttpRequest:

@@ -673,18 +673,19 @@ async def test_one_that_cannot_be_watched_is_unknown_after_three_tries(closed_po
     engine.close()
 
 
+def cancels(engine: ProbeEngine, others: list[ProbeHandle], told: list[str], outcome: Outcome, seconds: float) -> None:
+    told.append(outcome.message)
+    for other in others:
+        engine.cancel(other)
+
+
 async def test_a_listener_may_cancel_those_that_are_launched_with_it(engine: ProbeEngine, closed_port: int) -> None:
     before = descriptors()
     told: list[str] = []
     others: list[ProbeHandle] = []
 
-    def first(outcome: Outcome, seconds: float) -> None:
-        told.append(outcome.message)
-        for other in others:
-            engine.cancel(other)
-
     others.append(engine.start(tcp(closed_port), lambda *_: told.append("before it")))
-    engine.start(impossible(), first).tries = MAX_TRIES - 1
+    engine.start(impossible(), partial(cancels, engine, others, told)).tries = MAX_TRIES - 1
     others.append(engine.start(tcp(closed_port), lambda *_: told.append("after it")))
     await until(lambda: bool(told))
     await asyncio.sleep(0.05)
@@ -697,12 +698,7 @@ async def test_a_listener_may_cancel_those_that_were_to_be_launched_after_it(
     told: list[str] = []
     others: list[ProbeHandle] = []
 
-    def first(outcome: Outcome, seconds: float) -> None:
-        told.append(outcome.message)
-        for other in others:
-            engine.cancel(other)
-
-    engine.start(tcp(closed_port), first).tries = MAX_TRIES - 1
+    engine.start(tcp(closed_port), partial(cancels, engine, others, told)).tries = MAX_TRIES - 1
     others += [engine.start(tcp(closed_port), lambda *_: told.append("another")) for _ in range(3)]
     with no_descriptors_left():
         engine.launch()
