@@ -10,7 +10,9 @@ RUN python3 -m venv /opt/eso \
  && /opt/eso/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock \
  && /opt/eso/bin/python -m pip uninstall --yes --quiet --disable-pip-version-check setuptools pip
 COPY app /opt/eso/src/app
+COPY external_service /opt/eso/src/external_service
 COPY probe_sidecar /opt/eso/src/probe_sidecar
+COPY runtime /opt/eso/src/runtime
 RUN /opt/eso/bin/python -m compileall -q /opt/eso
 
 FROM ${PYTHON_IMAGE}

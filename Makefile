@@ -45,7 +45,7 @@ bench-short: $(STAMP) ## a glance at it in less than two minutes; judges nothing
 	$(BIN)/python -m bench short $(ARGS)
 
 crd: $(STAMP) ## write the CRD and its reference from the models
-	$(BIN)/python -m app.api.crd > metacontroller/crd.yaml
+	$(BIN)/python -m external_service.crd > metacontroller/crd.yaml
 	cp metacontroller/crd.yaml helm/external-service-operator/files/
 	$(BIN)/python -m tests.docs.reference > docs/reference.md
 

@@ -8,9 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.api.environment import InvalidSettings, load
-from app.api.logs import configure
-from app.api.manifest import InvalidInput
 from app.bearer import Tokens, UnusableTokens
 from app.metrics import SyncMetrics
 from app.render import render
@@ -19,6 +16,9 @@ from app.serving import CannotListen, Door, listen, serve, url
 from app.settings import Settings
 from app.sync import SyncOptions
 from app.tls import ServerTls, UnusableCertificate
+from external_service.manifest import InvalidInput
+from runtime.environment import InvalidSettings, load
+from runtime.logs import configure
 
 STATUS_AFTER = {signal.SIGTERM: 0, signal.SIGINT: 130}
 

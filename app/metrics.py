@@ -14,7 +14,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from app.api.version import VERSION
+from runtime.version import VERSION
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

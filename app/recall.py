@@ -14,13 +14,13 @@ from msgspec import MsgspecError, Raw, defstruct
 from msgspec.json import Decoder
 from pydantic import ValidationError
 
-from app.api.core import ObjectMeta
-from app.api.kind import API_VERSION, KIND
-from app.api.structs import struct_of
-from app.api.v1alpha1 import ExternalService, ExternalServiceStatus
 from app.children import endpoints
 from app.hook import InvalidRequest, Shown
 from app.sync import SLICES, Addresses, SyncOptions, Wish, addresses, answer, wish
+from external_service.core import ObjectMeta
+from external_service.kind import API_VERSION, KIND
+from external_service.structs import struct_of
+from external_service.v1alpha1 import ExternalService, ExternalServiceStatus
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of memory, by `Known.size`: some 4,500 ExternalServices of 10 addresses, or 140 of 1,000."""

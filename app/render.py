@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import yaml
 
-from app.api.manifest import Document, external_services
-from app.api.policy import AddressPolicy, refusal
-from app.api.readiness import resolved_by
 from app.children.metadata import Manifest
 from app.sync import SyncOptions, desired_children
+from external_service.manifest import Document, external_services
+from external_service.policy import AddressPolicy, refusal
+from external_service.readiness import resolved_by
 
 Format = Literal["yaml", "json"]
 

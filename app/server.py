@@ -16,13 +16,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from app.api.logs import about
 from app.bearer import Application, Bearer, Tokens
 from app.hook import InvalidRequest, read
 from app.metrics import CONTENT_TYPE, SyncMetrics
 from app.recall import Quick
 from app.settings import Settings
 from app.sync import SyncOptions, sync
+from runtime.logs import about
 
 MAX_PROBLEMS = 20
 ROUTES = "POST /sync, GET /healthz, GET /readyz"

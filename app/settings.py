@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.api.environment import (
+from app.tls import TlsFiles
+from external_service.kind import Form
+from runtime.environment import (
     CommonSettings,
     InvalidSettings,
     amount,
@@ -13,8 +15,6 @@ from app.api.environment import (
     setting,
     word,
 )
-from app.api.kind import Form
-from app.tls import TlsFiles
 
 TOOL_ANNOTATIONS = ("kubectl.kubernetes.io/", "metacontroller.k8s.io/", "argocd.argoproj.io/", "meta.helm.sh/")
 

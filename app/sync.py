@@ -10,17 +10,17 @@ from typing import Any, NamedTuple, Protocol
 
 from pydantic import ValidationError
 
-from app.api.admission import child_problems
-from app.api.invalid import explain
-from app.api.kind import Form
-from app.api.policy import AddressPolicy
-from app.api.readiness import PublishedAddress, admitted, publication, published, resolved_by
-from app.api.scope import Scope
-from app.api.v1alpha1 import AddressStatus, ExternalService
 from app.children import endpoint_slice, endpoints, http_route, ingress, service
 from app.children.metadata import Manifest
 from app.children.publishing import NOTHING, Observed, Published, publish
 from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, Kind, Shown
+from external_service.admission import child_problems
+from external_service.invalid import explain
+from external_service.kind import Form
+from external_service.policy import AddressPolicy
+from external_service.readiness import PublishedAddress, admitted, publication, published, resolved_by
+from external_service.scope import Scope
+from external_service.v1alpha1 import AddressStatus, ExternalService
 
 ABSENT = "not there: another {kind} has this name (rename or delete it), or creation was refused (see the events)"
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import msgspec
 
-from app.api.plain import ExternalService, Probe
-from app.api.policy import AddressPolicy
+from external_service.plain import ExternalService, Probe
+from external_service.policy import AddressPolicy
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.results import Results
 from probe_sidecar.probes.engine import ProbeEngine

@@ -20,10 +20,10 @@ import httpx
 from msgspec import convert
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.api.plain import AddressStatus, ExternalService
-from app.api.policy import AddressPolicy
 from bench import build, targets
 from bench.report import Run
+from external_service.plain import AddressStatus, ExternalService
+from external_service.policy import AddressPolicy
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.status.desired import desired_status
 

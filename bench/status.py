@@ -24,9 +24,9 @@ import orjson
 from msgspec import convert
 from tabulate import tabulate
 
-from app.api.kind import API_VERSION, GROUP, KIND, PLURAL, VERSION
-from app.api.plain import AddressStatus, ExternalServiceSpec
-from app.api.policy import AddressPolicy
+from external_service.kind import API_VERSION, GROUP, KIND, PLURAL, VERSION
+from external_service.plain import AddressStatus, ExternalServiceSpec
+from external_service.policy import AddressPolicy
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.kube.reflector import Reflector

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import structs
 
-from app.api.plain import AddressStatus
+from external_service.plain import AddressStatus
 from probe_sidecar.kube.client import ApiError, KubeClient, Resource
 
 Object = dict[str, Any]

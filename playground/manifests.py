@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from app.api.invalid import admission_problems
+from external_service.invalid import admission_problems
 from playground.backends import Protocol, Spot
 from playground.names import stand_ins
 

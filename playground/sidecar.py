@@ -22,8 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.api.environment import load
-from app.api.plain import AddressStatus
+from external_service.plain import AddressStatus
 from playground.addresses import dial
 from playground.edge_publisher import EdgePublisher
 from playground.serving import LoopbackServer
@@ -34,6 +33,7 @@ from probe_sidecar.membership.replica import RENEWALS
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import EXTERNAL_SERVICES, Sidecar, run
 from probe_sidecar.status.publisher import StatusPublisher
+from runtime.environment import load
 
 Object = dict[str, Any]
 

@@ -10,14 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.api.environment import InvalidSettings, load
-from app.api.logs import configure
 from probe_sidecar.collector import Freezer
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import Access, CredentialsError, in_cluster, plain_url
 from probe_sidecar.membership.replica import RENEWALS
 from probe_sidecar.settings import DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar, run
+from runtime.environment import InvalidSettings, load
+from runtime.logs import configure
 
 NO_CLUSTER = (
     "not inside a cluster (KUBERNETES_SERVICE_HOST is not set): name a kubeconfig with --kubeconfig PATH, "

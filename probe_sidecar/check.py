@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple
 from msgspec import convert
 from tabulate import tabulate
 
-from app.api.kind import Reason
-from app.api.manifest import InvalidInput, external_services
-from app.api.plain import ExternalService, ExternalServiceSpec, Probe
-from app.api.policy import AddressPolicy, refusal
+from external_service.kind import Reason
+from external_service.manifest import InvalidInput, external_services
+from external_service.plain import ExternalService, ExternalServiceSpec, Probe
+from external_service.policy import AddressPolicy, refusal
 from probe_sidecar.names.answer import UNKNOWN, failure, following, result
 from probe_sidecar.names.members import members
 from probe_sidecar.names.resolver import Resolver, Server

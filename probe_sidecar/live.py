@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from app.api.kind import Reason
-from app.api.plain import ExternalService, ExternalServiceSpec
-from app.api.policy import AddressPolicy, refusal
+from external_service.kind import Reason
+from external_service.plain import ExternalService, ExternalServiceSpec
+from external_service.policy import AddressPolicy, refusal
 from probe_sidecar.prober.target import Target
 
 MOST_LINES = 1_000

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from app.api.version import VERSION
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import Written, labels
 from probe_sidecar.kube.client import KubeClient
@@ -28,6 +27,7 @@ from probe_sidecar.prober.manager import ProbedParent, ProberManager
 from probe_sidecar.prober.tally import Durations, Tally
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.status.publisher import StatusPublisher
+from runtime.version import VERSION
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""The sidecar's settings, from `ESO_*` variables; what it shares with the hook is in `app.api.environment`."""
+"""The sidecar's settings, from `ESO_*` variables; what it shares with the hook is in `runtime.environment`."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec import ValidationError, convert
 
-from app.api.environment import (
+from external_service.kind import NAMESPACE
+from external_service.plain import Probe
+from runtime.environment import (
     CommonSettings,
     amount,
     each,
@@ -19,8 +21,6 @@ from app.api.environment import (
     truth,
     word,
 )
-from app.api.kind import NAMESPACE
-from app.api.plain import Probe
 
 _SERVER = re.compile(r"(?:\[(?P<bracketed>[^]]+)\]|(?P<plain>[0-9.]+)):(?P<port>[0-9]{1,5})")
 

@@ -16,10 +16,9 @@ from typing import Any
 
 from msgspec import ValidationError, convert
 
-from app.api.kind import GROUP, PLURAL, VERSION
-from app.api.logs import about
-from app.api.plain import ExternalService
-from app.api.policy import refusal
+from external_service.kind import GROUP, PLURAL, VERSION
+from external_service.plain import ExternalService
+from external_service.policy import refusal
 from probe_sidecar.census import Census
 from probe_sidecar.events.note import notes
 from probe_sidecar.events.recorder import EventRecorder
@@ -48,6 +47,7 @@ from probe_sidecar.status.desired import desired_status, rejected_status
 from probe_sidecar.status.known import known_addresses, seen_delay, seen_doubt, seen_names
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.trust import Reference, TrustStore, reference
+from runtime.logs import about
 
 log = logging.getLogger(__name__)
 
@@ -487,7 +487,7 @@ def read(raw: Object) -> Reading:
     try:
         return Reading(generation, convert(raw, ExternalService))
     except ValidationError:
-        from app.api.invalid import second_look  # noqa: PLC0415 - see above
+        from external_service.invalid import second_look  # noqa: PLC0415 - see above
 
         found = second_look(raw | {"status": {}})
         return Reading(generation, None, found) if isinstance(found, str) else Reading(generation, found)

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import count
 from typing import Any
 
-from app.api.readiness import PublishedAddress
-from app.api.v1alpha1 import ExternalService
 from app.children.metadata import Manifest, object_meta
+from external_service.readiness import PublishedAddress
+from external_service.v1alpha1 import ExternalService
 
 API_VERSION = "discovery.k8s.io/v1"
 KIND = "EndpointSlice"

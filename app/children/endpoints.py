@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from operator import attrgetter
 
-from app.api.readiness import PublishedAddress
-from app.api.v1alpha1 import ExternalService
 from app.children.metadata import Manifest, object_meta
+from external_service.readiness import PublishedAddress
+from external_service.v1alpha1 import ExternalService
 
 API_VERSION = "v1"
 KIND = "Endpoints"

@@ -7,8 +7,8 @@ beyond is another route. Defaults are those of its CRD, which the API server fil
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from app.api.v1alpha1 import ExternalService, Host, HTTPRouteOptions, ParentReference
 from app.children.metadata import Manifest, object_meta
+from external_service.v1alpha1 import ExternalService, Host, HTTPRouteOptions, ParentReference
 
 API_VERSION = "gateway.networking.k8s.io/v1"
 KIND = "HTTPRoute"

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from app.api.v1alpha1 import ExternalService, Host, IngressOptions, IngressTLS
 from app.children.metadata import Manifest, object_meta
+from external_service.v1alpha1 import ExternalService, Host, IngressOptions, IngressTLS
 
 
 def desired(parent: ExternalService, uncopied: tuple[str, ...]) -> Manifest | None:

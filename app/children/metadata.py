@@ -6,7 +6,7 @@ Owner references and the label `controller-uid` are Metacontroller's to add.
 from collections.abc import Mapping
 from typing import Any
 
-from app.api.v1alpha1 import ExternalService
+from external_service.v1alpha1 import ExternalService
 
 Manifest = dict[str, Any]
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from app.api.kind import Form
-from app.api.readiness import PublishedAddress
-from app.api.v1alpha1 import ExternalService
 from app.children import endpoint_slice, endpoints
 from app.children.metadata import Manifest
+from external_service.kind import Form
+from external_service.readiness import PublishedAddress
+from external_service.v1alpha1 import ExternalService
 
 RETIRING = "eso.crowdfox.com/retiring-since"
 HANDOVER = timedelta(seconds=60)

@@ -3,8 +3,8 @@
 Canonical form: kubernetes:pkg/apis/core/v1/defaults.go and pkg/registry/core/service/storage/alloc.go.
 """
 
-from app.api.v1alpha1 import ExternalService, ServiceOptions
 from app.children.metadata import Manifest, object_meta
+from external_service.v1alpha1 import ExternalService, ServiceOptions
 
 HEADLESS = {"clusterIP": "None", "clusterIPs": ["None"], "ipFamilyPolicy": "RequireDualStack"}
 

@@ -6,7 +6,7 @@ The real API server evaluates the CEL itself; contract tests and the real contro
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.api.invalid import admission_problems
+from external_service.invalid import admission_problems
 from playground.apiserver.errors import Cause
 from playground.apiserver.registry import Knobs
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import yaml
 
-from app.api.crd import custom_resource_definition
+from external_service.crd import custom_resource_definition
 from playground.apiserver.api import Api
 from playground.apiserver.definition import definition
 from playground.apiserver.registry import Knobs, Registry, WriteOptions

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
-from app.api.kind import MAX_ADDRESSES
-from app.api.plain import ExternalServiceSpec
+from external_service.kind import MAX_ADDRESSES
+from external_service.plain import ExternalServiceSpec
 from probe_sidecar.names.cache import NameCache
 from probe_sidecar.names.members import Member, members, next_review
 from probe_sidecar.names.report import Report, report

@@ -17,8 +17,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from app.api.logs import about
-from app.api.plain import (
+from external_service.plain import (
     AddressStatus,
     ExternalService,
     ExternalServiceSpec,
@@ -27,8 +26,8 @@ from app.api.plain import (
     Probe,
     TCPSocketAction,
 )
-from app.api.policy import AddressPolicy, refusal
-from app.api.readiness import publication
+from external_service.policy import AddressPolicy, refusal
+from external_service.readiness import publication
 from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.delays import FAULT, NO_PLACE
 from probe_sidecar.prober.outage import OutageGuard, Silence
@@ -40,6 +39,7 @@ from probe_sidecar.prober.threshold import Run, fold
 from probe_sidecar.probes.engine import TOGETHER, ProbeHandle
 from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from runtime.logs import about
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.api.plain import AddressStatus, Probe
+from external_service.plain import AddressStatus, Probe
 from probe_sidecar.prober.outage import Silence
 from probe_sidecar.prober.tally import Tally
 from probe_sidecar.prober.threshold import Run

@@ -6,7 +6,7 @@ when it reaches successThreshold; any other result starts a new run. A result of
 
 from msgspec import Struct
 
-from app.api.plain import Probe
+from external_service.plain import Probe
 from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 
 

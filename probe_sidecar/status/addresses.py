@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from app.api.kind import Reason
-from app.api.plain import AddressStatus, ExternalServiceSpec
-from app.api.policy import AddressPolicy, judge
+from external_service.kind import Reason
+from external_service.plain import AddressStatus, ExternalServiceSpec
+from external_service.policy import AddressPolicy, judge
 from probe_sidecar.status.known import Object, is_time
 
 NOT_PROBED = "not probed yet"

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from app.api.kind import MAX_CONDITIONS
-from app.api.plain import ExternalServiceSpec
-from app.api.policy import AddressPolicy
-from app.api.readiness import publication
+from external_service.kind import MAX_CONDITIONS
+from external_service.plain import ExternalServiceSpec
+from external_service.policy import AddressPolicy
+from external_service.readiness import publication
 from probe_sidecar.status.addresses import Verdict
 
 Object = dict[str, Any]

@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import ValidationError, convert
 
-from app.api.plain import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
-from app.api.policy import AddressPolicy
+from external_service.plain import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
+from external_service.policy import AddressPolicy
 from probe_sidecar.status.addresses import verdicts, wanted_addresses
 from probe_sidecar.status.conditions import Finding, ready_column, rejected_conditions, wanted_conditions
 from probe_sidecar.status.known import seen_addresses, seen_conditions, seen_entries, seen_revision, seen_status

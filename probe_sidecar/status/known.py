@@ -7,7 +7,7 @@ from typing import Any, TypeGuard, TypeVar
 from msgspec import Struct, ValidationError, convert
 from msgspec.structs import replace
 
-from app.api.plain import AddressStatus, Condition
+from external_service.plain import AddressStatus, Condition
 
 Object = dict[str, Any]
 M = TypeVar("M", bound=Struct)

@@ -13,12 +13,12 @@ from functools import partial
 from math import inf
 from random import random as uniform
 
-from app.api.logs import about
 from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Resource, TokenBucket
 from probe_sidecar.status.known import seen_revision
 from probe_sidecar.status.patch import patch
 from probe_sidecar.status.stored import essence, older, place, version, whole
 from probe_sidecar.status.window import Window
+from runtime.logs import about
 
 log = logging.getLogger(__name__)
 

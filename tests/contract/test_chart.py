@@ -14,11 +14,11 @@ import pytest
 import yaml
 from cryptography import x509
 
-from app.api.environment import wishes
-from app.api.policy import PRESETS
-from app.api.scope import canonical
 from app.settings import Settings as HookSettings
+from external_service.policy import PRESETS
+from external_service.scope import canonical
 from probe_sidecar.settings import Settings as SidecarSettings
+from runtime.environment import wishes
 from tests.chart.binaries import Missing, helm
 from tests.chart.rendering import NAME, VARIANTS, Object, Refused, Rendered, render, run
 from tests.chart.values_table import CHART, README, explained, renewed

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from app.api.crd import custom_resource_definition, to_yaml
-from app.api.invalid import admission_problems
-from app.api.v1alpha1 import ExternalService
+from external_service.crd import custom_resource_definition, to_yaml
+from external_service.invalid import admission_problems
+from external_service.v1alpha1 import ExternalService
 from tests.docs.reference import reference
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.api.environment import CommonSettings, wishes
 from app.settings import Settings as HookSettings
 from probe_sidecar.settings import Settings as SidecarSettings
+from runtime.environment import CommonSettings, wishes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

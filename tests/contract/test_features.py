@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from app.api.environment import wishes
-from app.api.v1alpha1 import ExternalService
 from app.settings import Settings as HookSettings
+from external_service.v1alpha1 import ExternalService
 from probe_sidecar.settings import Settings as SidecarSettings
+from runtime.environment import wishes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "features.md"

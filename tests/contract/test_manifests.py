@@ -9,16 +9,16 @@ import pytest
 import yaml
 
 from app.__main__ import main as hook_main
-from app.api import kind
-from app.api.environment import wishes
-from app.api.invalid import admission_problems, unknown_fields
-from app.api.version import VERSION
 from app.render import render
 from app.serving import SHUTDOWN_SECONDS
 from app.settings import Settings as HookSettings
 from app.sync import SyncOptions
+from external_service import kind
+from external_service.invalid import admission_problems, unknown_fields
 from probe_sidecar.membership.lease import LEASES
 from probe_sidecar.settings import Settings as SidecarSettings
+from runtime.environment import wishes
+from runtime.version import VERSION
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "metacontroller"
 SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))

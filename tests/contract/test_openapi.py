@@ -17,9 +17,9 @@ import httpx
 import pytest
 import yaml
 
-from app.api.crd import custom_resource_definition
 from app.server import create_app
 from app.settings import Settings
+from external_service.crd import custom_resource_definition
 from tests.e2e.controlplane.component import Component, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]

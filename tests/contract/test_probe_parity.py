@@ -22,7 +22,7 @@ import pytest
 from msgspec import convert
 from msgspec.structs import replace
 
-from app.api.plain import Probe
+from external_service.plain import Probe
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare

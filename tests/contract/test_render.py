@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from app.__main__ import main
-from app.api.environment import wishes
 from app.settings import Settings
+from runtime.environment import wishes
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = sorted((ROOT / "metacontroller" / "samples").glob("*.yaml"))

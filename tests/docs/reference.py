@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from app.api.crd import custom_resource_definition
+from external_service.crd import custom_resource_definition
 
 Schema = dict[str, Any]
 

@@ -39,6 +39,7 @@ NOT_OF_THE_STAND_IN = (
     "kubectl -n operators scale deployment external-service-operator --replicas=0",
 )
 ON_THE_STAND_IN = ("README.md", "docs/install.md", "docs/operations.md", "docs/migration.md")
+PACKAGES = ("app", "external_service", "playground", "probe_sidecar", "runtime")
 
 
 def _place(page: Path) -> str:
@@ -51,7 +52,7 @@ TYPED = [pytest.param(page, one, id=f"{_place(page)}: {one[:60]}") for page in P
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The checkout as a reader has it, to write files into."""
-    for name in ("Makefile", "metacontroller", "app", "probe_sidecar", "playground", "pyproject.toml", ".venv"):
+    for name in ("Makefile", "metacontroller", *PACKAGES, "pyproject.toml", ".venv"):
         (tmp_path / name).symlink_to(ROOT / name)
     for name in ("requirements-dev.lock", "requirements-uv.lock"):
         (tmp_path / name).symlink_to(ROOT / name)

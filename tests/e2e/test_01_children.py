@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from app.api.kind import Form
 from app.render import render
 from app.settings import TOOL_ANNOTATIONS
 from app.sync import SyncOptions
+from external_service.kind import Form
 from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from playground.composite.dynamic_apply import LAST_APPLIED
 from playground.machine import Machine, watched

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from app.api.crd import custom_resource_definition
+from external_service.crd import custom_resource_definition
 from tests.e2e.controlplane.cluster import ControlPlane
 
 pytestmark = pytest.mark.e2e

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from app.api.policy import PRESETS, AddressPolicy, refusal
+from external_service.policy import PRESETS, AddressPolicy, refusal
 from playground.manifests import spots
 from tests.chart.binaries import Missing, helm
 from tests.chart.rendering import NAME, VARIANTS

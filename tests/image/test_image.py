@@ -65,8 +65,12 @@ def test_nothing_of_ours_can_be_changed_by_who_runs_it(image: Built) -> None:
 
 def test_it_holds_what_runs_and_nothing_else(image: Built) -> None:
     source = image.root / "opt" / "eso" / "src"
-    assert sorted(path.name for path in source.iterdir()) == ["app", "probe_sidecar"]
-    wanted = {path.relative_to(ROOT) for one in ("app", "probe_sidecar") for path in (ROOT / one).rglob("*.py")}
+    assert sorted(path.name for path in source.iterdir()) == ["app", "external_service", "probe_sidecar", "runtime"]
+    wanted = {
+        path.relative_to(ROOT)
+        for one in ("app", "external_service", "probe_sidecar", "runtime")
+        for path in (ROOT / one).rglob("*.py")
+    }
     assert {path.relative_to(source) for path in source.rglob("*.py")} == wanted
     assert {path.suffix for path in source.rglob("*") if path.is_file()} <= {".py", ".pyc"}
     (packages,) = (image.root / "opt" / "eso" / "lib").glob("python3*/site-packages")

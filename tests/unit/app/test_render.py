@@ -6,10 +6,10 @@ from ipaddress import ip_network
 import pytest
 import yaml
 
-from app.api.manifest import InvalidInput
-from app.api.policy import AddressPolicy
 from app.render import Rendered, render
 from app.sync import SyncOptions
+from external_service.manifest import InvalidInput
+from external_service.policy import AddressPolicy
 
 OPTIONS = SyncOptions()
 CR = """

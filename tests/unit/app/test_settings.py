@@ -5,10 +5,10 @@ from ipaddress import ip_network
 
 import pytest
 
-from app.api.environment import CommonSettings, InvalidSettings, load, wishes
-from app.api.policy import AddressPolicy
 from app.settings import Settings
+from external_service.policy import AddressPolicy
 from probe_sidecar.settings import Settings as Sidecar
+from runtime.environment import CommonSettings, InvalidSettings, load, wishes
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.api.policy import AddressPolicy
-from app.api.scope import Scope
 from app.children.endpoints import SKIP_MIRROR
 from app.hook import CompositeHookRequest, InvalidRequest, Shown
 from app.sync import ABSENT, SyncOptions, sync
+from external_service.policy import AddressPolicy
+from external_service.scope import Scope
 
 OPTIONS = SyncOptions()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from msgspec import convert
 
-from app.api.kind import Reason
-from app.api.plain import AddressStatus, ExternalService
-from app.api.policy import AddressPolicy
+from external_service.kind import Reason
+from external_service.plain import AddressStatus, ExternalService
+from external_service.policy import AddressPolicy
 from probe_sidecar.live import MOST_LINES, Row, rows, status_page
 from probe_sidecar.prober.tally import Tally
 from probe_sidecar.prober.target import Target

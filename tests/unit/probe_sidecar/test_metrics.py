@@ -11,8 +11,8 @@ from msgspec import convert, structs
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.api.plain import ExternalService, Probe, TCPSocketAction
-from app.api.policy import AddressPolicy
+from external_service.plain import ExternalService, Probe, TCPSocketAction
+from external_service.policy import AddressPolicy
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import Written
 from probe_sidecar.kube.client import KubeClient, Resource, connect

@@ -5,11 +5,11 @@ from ipaddress import ip_network
 import pytest
 from msgspec import convert
 
-from app.api.environment import InvalidSettings, load
-from app.api.plain import Probe
-from app.api.policy import PRESETS, AddressPolicy
-from app.api.scope import Scope
+from external_service.plain import Probe
+from external_service.policy import PRESETS, AddressPolicy
+from external_service.scope import Scope
 from probe_sidecar.settings import Settings
+from runtime.environment import InvalidSettings, load
 
 CANARY = "an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz"
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from msgspec import convert
 
-from app.api.plain import Probe
+from external_service.plain import Probe
 from playground.apiserver.faults import Fault
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.kube.client import connect

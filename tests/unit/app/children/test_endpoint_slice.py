@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.api.readiness import PublishedAddress
-from app.api.v1alpha1 import ExternalService
 from app.children.endpoint_slice import MAX_ENDPOINTS, desired, place
 from app.children.metadata import own_labels
+from external_service.readiness import PublishedAddress
+from external_service.v1alpha1 import ExternalService
 
 PARENT = ExternalService.model_validate(
     {

@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.api.readiness import PublishedAddress
-from app.api.v1alpha1 import ExternalService
 from app.children.endpoints import desired
 from app.children.metadata import own_labels
+from external_service.readiness import PublishedAddress
+from external_service.v1alpha1 import ExternalService
 
 PARENT = ExternalService.model_validate(
     {

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from app.api.v1alpha1 import ExternalService
 from app.children.http_route import desired
 from app.children.metadata import own_labels
+from external_service.v1alpha1 import ExternalService
 
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public"}
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from app.api.v1alpha1 import ExternalService
 from app.children.ingress import desired
 from app.children.metadata import own_labels
+from external_service.v1alpha1 import ExternalService
 
 BACKEND = {"service": {"name": "api", "port": {"number": 8080}}}
 UNCOPIED = ("kubectl.kubernetes.io/", "argocd.argoproj.io/")

@@ -1,7 +1,7 @@
 """Names, namespace and labels pass from the ExternalService to each child."""
 
-from app.api.v1alpha1 import RESERVED_LABELS, ExternalService
 from app.children.metadata import object_meta, own_labels
+from external_service.v1alpha1 import RESERVED_LABELS, ExternalService
 
 PARENT = ExternalService.model_validate(
     {

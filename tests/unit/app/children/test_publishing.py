@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.api.kind import Form
-from app.api.readiness import PublishedAddress
-from app.api.v1alpha1 import ExternalService
 from app.children import endpoint_slice, endpoints
 from app.children.publishing import HANDOVER, RETIRING, Observed, publish
+from external_service.kind import Form
+from external_service.readiness import PublishedAddress
+from external_service.v1alpha1 import ExternalService
 
 PARENT = ExternalService.model_validate(
     {

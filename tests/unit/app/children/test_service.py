@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from app.api.v1alpha1 import ExternalService
 from app.children.metadata import own_labels
 from app.children.service import desired
+from external_service.v1alpha1 import ExternalService
 
 
 def parent(**spec: Any) -> ExternalService:

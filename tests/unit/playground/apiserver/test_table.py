@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.api.crd import custom_resource_definition
+from external_service.crd import custom_resource_definition
 from playground.apiserver.definition import definition
 from playground.apiserver.resources import ENDPOINTS, INGRESSES, SERVICES, Resource
 from playground.apiserver.table import human_duration, table

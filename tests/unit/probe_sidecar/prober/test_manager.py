@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from msgspec import convert
 
-from app.api.plain import AddressStatus, ExternalService
-from app.api.policy import AddressPolicy
+from external_service.plain import AddressStatus, ExternalService
+from external_service.policy import AddressPolicy
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.results import Results
 from probe_sidecar.probes.engine import TOGETHER

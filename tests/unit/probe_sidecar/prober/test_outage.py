@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import convert
 
-from app.api.plain import AddressStatus, ExternalService
-from app.api.policy import AddressPolicy
+from external_service.plain import AddressStatus, ExternalService
+from external_service.policy import AddressPolicy
 from probe_sidecar.prober.canary import PERIOD, Canary
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.outage import TELLING_SECONDS, OutageGuard, Silence

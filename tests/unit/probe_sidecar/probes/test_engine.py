@@ -17,7 +17,7 @@ import pytest
 import uvloop
 from msgspec import convert
 
-from app.api.plain import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
+from external_service.plain import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
 from probe_sidecar.probes.engine import MAX_TRIES, ProbeEngine, ProbeHandle, default_limit, network_outcome
 from probe_sidecar.probes.exchange import Exchange, Hop
 from probe_sidecar.probes.frames import PING, SETTINGS, frame

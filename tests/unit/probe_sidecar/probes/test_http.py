@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from msgspec import convert
 
-from app.api.plain import HTTPGetAction
+from external_service.plain import HTTPGetAction
 from probe_sidecar.probes.http import BODY_LIMIT, SLURP_LIMIT, Plan, judge
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, first_request

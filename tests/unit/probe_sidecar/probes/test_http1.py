@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from app.api.plain import HTTPGetAction, Probe
+from external_service.plain import HTTPGetAction, Probe
 from probe_sidecar.probes.exchange import Answer, Hop
 from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Http1Exchange, _shapes, quick
 from probe_sidecar.probes.outcome import Outcome, Result

@@ -1,7 +1,7 @@
 import pytest
 from msgspec import convert, structs
 
-from app.api.plain import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
+from external_service.plain import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
 from probe_sidecar.probes.exchange import SocketAddress
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare

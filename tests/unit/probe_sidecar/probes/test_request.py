@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.api.plain import HTTPGetAction, HTTPHeader
+from external_service.plain import HTTPGetAction, HTTPHeader
 from probe_sidecar.probes import url
 from probe_sidecar.probes.request import CannotSend, HttpRequest, first_request, http1, http2, redirected
 

@@ -13,7 +13,7 @@ import h2.events
 import pytest
 from msgspec import convert
 
-from app.api.plain import Probe
+from external_service.plain import Probe
 from probe_sidecar.probes import tls
 from probe_sidecar.probes.exchange import Hop
 from probe_sidecar.probes.outcome import Outcome, Result

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from msgspec import convert, structs
 
-from app.api.plain import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
-from app.api.policy import AddressPolicy
+from external_service.plain import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
+from external_service.policy import AddressPolicy
 from probe_sidecar.status.conditions import Finding
 from probe_sidecar.status.desired import desired_status, rejected_status
 

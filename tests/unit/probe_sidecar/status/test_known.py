@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from msgspec import convert
 
-from app.api.plain import AddressStatus
+from external_service.plain import AddressStatus
 from probe_sidecar.status.known import (
     known_addresses,
     seen_addresses,

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import convert
 
-from app.api.kind import Reason
-from app.api.plain import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
-from app.api.policy import AddressPolicy
+from external_service.kind import Reason
+from external_service.plain import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
+from external_service.policy import AddressPolicy
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.patch import patch, same
 from probe_sidecar.status.stored import essence

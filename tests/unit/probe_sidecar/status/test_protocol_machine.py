@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from msgspec import convert
 
-from app.api.plain import AddressStatus, ExternalServiceSpec
-from app.api.policy import AddressPolicy
+from external_service.plain import AddressStatus, ExternalServiceSpec
+from external_service.policy import AddressPolicy
 from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.status.desired import desired_status

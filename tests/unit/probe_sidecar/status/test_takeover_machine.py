@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from msgspec import convert
 
-from app.api.plain import ExternalService
-from app.api.policy import AddressPolicy
+from external_service.plain import ExternalService
+from external_service.policy import AddressPolicy
 from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.prober.manager import ProberManager

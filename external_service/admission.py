@@ -1,0 +1,99 @@
+"""What the API server would refuse in an ExternalService or in one of its children, beyond the shape of it. Pure.
+
+The CRD's CEL rules say the same at the door; this is for what comes past them (an older CRD) and for work without a
+cluster.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+from external_service import syntax
+from external_service.policy import AddressPolicy, form_refusal, refusal
+from external_service.schema import join
+from external_service.v1alpha1 import RESERVED_LABELS, ExternalService, ExternalServiceSpec, IngressOptions
+
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+
+
+def child_problems(parent: ExternalService) -> list[str]:
+    """What would make the API server refuse a child, addresses aside: those are judged one by one (design R8)."""
+    return list(_child_problems(parent))
+
+
+def address_problems(spec: ExternalServiceSpec, *, loopback: bool) -> list[str]:
+    """Addresses and names that cannot be published, stand there twice, or are to be drained without being there."""
+    policy = AddressPolicy(loopback=loopback)
+    return [
+        *_list_problems("ips", spec.ips, partial(refusal, policy=policy)),
+        *_list_problems("hostnames", spec.hostnames, syntax.hostname_problem),
+        *_list_problems("disabledIPs", spec.disabledIPs, partial(_not_among, spec=spec)),
+    ]
+
+
+def shown(value: object) -> str:
+    """The value as the user wrote it, if short; of a list or mapping no more than what it is."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{len(str(value))} characters"
+
+
+def _list_problems(name: str, entries: Sequence[str], problem_of: Callable[[str], str | None]) -> Iterator[str]:
+    seen: set[str] = set()
+    for index, entry in enumerate(entries):
+        problem = f"{entry} stands there twice: remove one" if entry in seen else problem_of(entry)
+        if problem is not None:
+            yield f"spec.{name}[{index}]: {problem}"
+        seen.add(entry)
+
+
+def _not_among(ip: str, spec: ExternalServiceSpec) -> str | None:
+    """With names, any address may be one that they resolve to."""
+    if ip in spec.ips:
+        return None
+    if not spec.hostnames:
+        return f"{shown(ip)} is none of spec.ips: write only addresses that stand in spec.ips too"
+    return form_refusal(ip)
+
+
+def _child_problems(parent: ExternalService) -> Iterator[str]:
+    name = parent.metadata.name
+    yield from _judged("metadata.name", syntax.service_name_problem(name), name)
+    for index, host in enumerate(parent.spec.hosts):
+        at = f"spec.hosts[{index}]"
+        yield from _judged(f"{at}.host", syntax.host_problem(host.host), host.host)
+        problem = syntax.path_problem(host.path, host.pathType)
+        if parent.spec.httpRoute is not None:
+            problem = problem or syntax.route_path_problem(host.path)
+        yield from _judged(f"{at}.path", problem, host.path)
+    if (service := parent.spec.service) is not None:
+        yield from _reserved("spec.service.labels", service.labels)
+    if (ingress := parent.spec.ingress) is not None:
+        yield from _reserved("spec.ingress.labels", ingress.labels)
+        yield from _ingress_problems(ingress, parent.metadata.annotations)
+    if (route := parent.spec.httpRoute) is not None:
+        yield from _reserved("spec.httpRoute.labels", route.labels)
+
+
+def _ingress_problems(options: IngressOptions, inherited: Mapping[str, str]) -> Iterator[str]:
+    annotated = {**inherited, **options.annotations}.get(CLASS_ANNOTATION)
+    if options.className and annotated not in (None, options.className):
+        better = f"write {shown(annotated)}, or remove the annotation {CLASS_ANNOTATION}"
+        yield from _judged("spec.ingress.className", better, options.className)
+    for index, tls in enumerate(options.tls):
+        for number, host in enumerate(tls.hosts):
+            yield from _judged(f"spec.ingress.tls[{index}].hosts[{number}]", syntax.host_problem(host), host)
+
+
+def _reserved(at: str, labels: Mapping[str, str]) -> Iterator[str]:
+    for key in labels:
+        if key in RESERVED_LABELS:
+            yield f"{join(at, key)}: the operator sets this label itself, remove it"
+
+
+def _judged(path: str, problem: str | None, value: object) -> Iterator[str]:
+    if problem is not None:
+        yield f"{path}: {problem} (got {shown(value)})"

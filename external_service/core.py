@@ -1,0 +1,336 @@
+"""The part of core/v1 and meta/v1 that an ExternalService uses, with the API server's own field names and defaults.
+
+Defaults and limits follow kubernetes:pkg/apis/core/v1/defaults.go and pkg/apis/core/validation. Descriptions and CEL
+rules stand here because the CRD is made from these models (`crd.py`): users read them in `kubectl explain`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+
+from external_service.cel import DNS_NAME, quoted, rule, rules
+from external_service.kind import DATA_KEY, HEADER_NAME, HEADER_VALUE, HOST_HEADER, STATUS_RANGE
+
+HANDLERS = ("httpGet", "tcpSocket", "grpc")
+NO_EXEC = (
+    "exec is not supported: an address outside the cluster has no container to run a command in; "
+    "write httpGet, tcpSocket or grpc"
+)
+
+
+def _port_schema(message: str) -> WithJsonSchema:
+    """int-or-string, for `type: integer` would answer a named port with words that don't say what to write."""
+    checked = rule("type(self) == int && self >= 1 && self <= 65535", message)
+    return WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 64, "x-kubernetes-validations": [checked]})
+
+
+Port = Annotated[
+    int, Field(strict=True, ge=1, le=65535), _port_schema("write a port number from 1 to 65535, without quotes")
+]
+ProbePort = Annotated[
+    int,
+    Field(strict=True, ge=1, le=65535),
+    _port_schema(
+        "write a port number from 1 to 65535, without quotes: named ports belong to containers, and there are none"
+    ),
+]
+WHOLE_SECONDS = (
+    "write whole seconds from 1 to 86400: more than one probe a second would be a load on the address, not a check of "
+    "it (the kubelet's least is 1, too)"
+)
+Seconds = Annotated[int, Field(strict=True, ge=1, le=86_400)]
+Period = Annotated[
+    int,
+    Field(strict=True, ge=1, le=86_400),
+    # A number, for `type: integer` would answer 0.5 with words that give no reason.
+    WithJsonSchema(
+        {
+            "type": "number",
+            "x-kubernetes-validations": [
+                rule("self >= 1.0 && self <= 86400.0 && self == double(int(self))", WHOLE_SECONDS)
+            ],
+        }
+    ),
+]
+Threshold = Annotated[int, Field(strict=True, ge=1, le=1_000)]
+HostHeader = Annotated[
+    str,
+    Field(
+        max_length=253,
+        pattern=f"^{HOST_HEADER}$",
+        json_schema_extra=rules(
+            rule(
+                f"self.matches({quoted(HOST_HEADER)})",
+                "write a host name only, such as www.example.com: no scheme, path, space or line break",
+            )
+        ),
+    ),
+]
+
+
+BAD_STATUS = 'write a status such as 200, or a range such as "200-299", from 200 to 599, the lower one first'
+
+
+def _ascending(status: int | str) -> int | str:
+    low, _, high = str(status).partition("-")
+    if high and low > high:
+        raise ValueError(f'{BAD_STATUS} (got "{status}")')
+    return status
+
+
+ExpectedStatus = Annotated[
+    Annotated[int, Field(strict=True, ge=200, le=599)] | Annotated[str, Field(pattern=f"^{STATUS_RANGE}$")],
+    AfterValidator(_ascending),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 16,
+            "x-kubernetes-validations": [
+                rule(
+                    "type(self) == int ? self >= 200 && self <= 599 : type(self) == string "
+                    f"&& self.matches({quoted(STATUS_RANGE)}) "
+                    "&& (self.size() == 3 || self.substring(0, 3) <= self.substring(4))",
+                    BAD_STATUS,
+                )
+            ],
+        }
+    ),
+]
+
+
+class Model(BaseModel):
+    """A frozen value read at a door. Unknown fields are ignored and nulls are absent, as the API server prunes both."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        if isinstance(data, dict) and None in data.values():
+            return {name: value for name, value in data.items() if value is not None}
+        return data
+
+
+class HTTPHeader(Model):
+    """One request header. A name may repeat; the first `Host` is the request's Host."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=256,
+        pattern=f"^{HEADER_NAME}$",
+        description="Name of the header, such as X-Forwarded-Proto.",
+        json_schema_extra=rules(
+            rule(
+                f"self.matches({quoted(HEADER_NAME)})",
+                "write a header name such as X-Forwarded-Proto: letters, digits and !#$%&'*+-.^_`|~ only",
+            )
+        ),
+    )
+    value: str = Field(
+        default="",
+        max_length=8_192,
+        pattern=f"^{HEADER_VALUE}$",
+        description="Value of the header, sent as it is.",
+        json_schema_extra=rules(
+            rule(
+                f"self.matches({quoted(HEADER_VALUE)})",
+                "write the value in one line: CR, LF and NUL would end the header",
+            )
+        ),
+    )
+
+
+class CASource(Model):
+    """A key of a ConfigMap or Secret, in the namespace of the ExternalService, that holds CA certificates as PEM."""
+
+    name: str = Field(
+        max_length=253,
+        pattern=f"^{DNS_NAME}$",
+        description="Name of the object.",
+        json_schema_extra=rules(
+            rule(
+                f"self.matches({quoted(DNS_NAME)})", "write the name of an object: lower case letters, digits, - and ."
+            )
+        ),
+    )
+    key: str = Field(
+        default="ca.crt",
+        max_length=253,
+        pattern=f"^{DATA_KEY}$",
+        description="Key in it.",
+        json_schema_extra=rules(
+            rule(f"self.matches({quoted(DATA_KEY)})", "write a key: letters, digits, -, _ and . only")
+        ),
+    )
+
+
+BOTH_CAS = "write only one of caConfigMap and caSecret"
+TLS_NEEDS_HTTPS = "tls needs scheme: HTTPS"
+
+
+class TLSOptions(Model):
+    """How the certificate of an HTTPS probe is verified. Without a CA it is not, as in the kubelet."""
+
+    model_config = ConfigDict(json_schema_extra=rules(rule("!(has(self.caConfigMap) && has(self.caSecret))", BOTH_CAS)))
+
+    caConfigMap: CASource | None = Field(
+        default=None, description="Verify the certificate against the CAs in this ConfigMap, and nothing else."
+    )
+    caSecret: CASource | None = Field(
+        default=None,
+        description="As caConfigMap, from a Secret; the operator of the cluster must allow it, for CAs are no secrets.",
+    )
+    serverName: str = Field(
+        default="",
+        max_length=253,
+        pattern=f"^({DNS_NAME})?$",
+        description="Name to ask for (SNI) and to find in the certificate; none: that of the Host header, else the "
+        "address.",
+        json_schema_extra=rules(
+            rule(f"self.matches({quoted(f'({DNS_NAME})?')})", "write a DNS name in lower case, such as www.example.com")
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _one_ca(self) -> "TLSOptions":
+        if self.caConfigMap is not None and self.caSecret is not None:
+            raise ValueError(BOTH_CAS)
+        return self
+
+
+class HTTPGetAction(Model):
+    """GET scheme://address:port/path; an answer from 200 to 399 is a success, unless the options say otherwise."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(rule("!has(self.tls) || self.scheme == 'HTTPS'", TLS_NEEDS_HTTPS, field=".tls"))
+    )
+
+    port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
+    path: str = Field(default="/", max_length=4_096, description="Path and query to ask for.")
+    host: HostHeader = Field(
+        default="",
+        description="Host header and TLS server name. The connection always goes to the address itself; "
+        "a Host among httpHeaders wins over this as the header.",
+    )
+    scheme: Literal["HTTP", "HTTPS"] = Field(
+        default="HTTP",
+        description="HTTP or HTTPS. With HTTPS the certificate is not verified, as in the kubelet, unless tls says so.",
+    )
+    httpHeaders: tuple[HTTPHeader, ...] = Field(
+        default=(), max_length=64, description="Headers to send, in this order; a name may repeat."
+    )
+    expectedStatuses: tuple[ExpectedStatus, ...] = Field(
+        default=(),
+        max_length=16,
+        description='Statuses that are a success, each a number or a range such as "200-299", and none else; '
+        "none: 200 to 399, as in the kubelet. A redirect whose status stands here is not followed.",
+    )
+    redirects: Literal["Follow", "Fail"] = Field(
+        default="Follow",
+        description="Follow: redirects to the address itself are followed, to another host they are a success, as in "
+        "the kubelet. Fail: any redirect is a failure.",
+    )
+    bodyContains: str = Field(
+        default="",
+        max_length=1_024,
+        description="Text that the first 10240 bytes of the body must contain, letter by letter; none: any body.",
+    )
+    tls: TLSOptions | None = Field(
+        default=None, description="How the certificate is verified; none: not at all, as in the kubelet."
+    )
+
+    @model_validator(mode="after")
+    def _tls_needs_https(self) -> "HTTPGetAction":
+        if self.tls is not None and self.scheme != "HTTPS":
+            raise ValueError(TLS_NEEDS_HTTPS)
+        return self
+
+
+class TCPSocketAction(Model):
+    """Succeeds when the address accepts a connection; nothing is sent."""
+
+    port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
+    host: HostHeader = Field(
+        default="", description="Ignored, and kept for compatibility: the connection always goes to the address itself."
+    )
+
+
+class GRPCAction(Model):
+    """Calls grpc.health.v1.Health/Check in plaintext; SERVING is a success."""
+
+    port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
+    service: str = Field(
+        default="", max_length=1_024, description="Service to ask the health of; empty asks for the whole server."
+    )
+
+
+class Probe(Model):
+    """How each address is checked, with the kubelet's meaning: one handler, times in seconds, consecutive results."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("!has(self.exec)", NO_EXEC, field=".exec"),
+            rule(
+                "has(self.exec) || "
+                "(has(self.httpGet) ? 1 : 0) + (has(self.tcpSocket) ? 1 : 0) + (has(self.grpc) ? 1 : 0) == 1",
+                "write exactly one of httpGet, tcpSocket, grpc",
+            ),
+        )
+    )
+
+    httpGet: HTTPGetAction | None = Field(
+        default=None, description="HTTP or HTTPS GET; an answer from 200 to 399 is a success."
+    )
+    tcpSocket: TCPSocketAction | None = Field(
+        default=None, description="TCP connect; an accepted connection is a success, nothing is sent."
+    )
+    grpc: GRPCAction | None = Field(
+        default=None, description="gRPC health check (grpc.health.v1) in plaintext; SERVING is a success."
+    )
+    exec: Annotated[Any, WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})] = Field(
+        default=None, description="Not supported, and always refused: there is no container to run a command in."
+    )
+    initialDelaySeconds: Annotated[int, Field(strict=True, ge=0, le=86_400)] = Field(
+        default=0, description="Seconds from the moment an address is first seen to its first probe; 0 to 86400."
+    )
+    periodSeconds: Period = Field(
+        default=10,
+        description="Seconds from the start of one probe of an address to the start of the next; 1 to 86400.",
+    )
+    notReadyPeriodSeconds: Period | None = Field(
+        default=None,
+        description="periodSeconds while the address is not ready; none: the same. Shorter finds a recovery sooner.",
+    )
+    timeoutSeconds: Seconds = Field(
+        default=1,
+        description="Seconds that a whole probe may take (connect, TLS, answer) before it counts as a failure; "
+        "1 to 86400.",
+    )
+    successThreshold: Threshold = Field(
+        default=1, description="Successes in a row that make an address ready; 1 to 1000."
+    )
+    failureThreshold: Threshold = Field(
+        default=3, description="Failures in a row that make an address not ready; 1 to 1000."
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one_handler(self) -> "Probe":
+        if self.exec is not None:
+            raise ValueError(NO_EXEC)
+        given = [name for name in HANDLERS if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) if given else "none"
+            raise ValueError(f"write exactly one of httpGet, tcpSocket, grpc (found {found})")
+        return self
+
+
+class ObjectMeta(Model):
+    """The metadata that we read. `uid` tells a re-created object from its predecessor of the same name."""
+
+    name: str = Field(min_length=1)
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+    resourceVersion: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)

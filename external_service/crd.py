@@ -1,0 +1,132 @@
+"""The CustomResourceDefinition, made from the models: `python -m external_service.crd` prints it.
+
+Pure but for the printing. It knows how the API server wants a schema (structural, apiextensions/v1) and nothing of what
+an ExternalService is. A tool for the developer's desk: no running process imports it.
+"""
+
+from typing import Any
+
+import yaml
+
+from external_service import kind, v1alpha1
+
+Schema = dict[str, Any]
+
+HEADER = "# Made from the models in external_service by `make crd`. Change those, not this.\n"
+DROPPED = ("title", "$defs", "default", "properties", "additionalProperties", "patternProperties", "items")
+HANDLER = ".spec.readinessProbe['httpGet','tcpSocket','grpc']"
+COLUMNS = (
+    ("Port", "integer", ".spec.port", "Port of the Service", 0),
+    ("Ready", "string", ".status.ready", "Ready addresses / enabled addresses", 0),
+    # A printer column shows the first match of its path and cannot count: the first host is all that can be had here.
+    ("Hosts", "string", ".spec.hosts[*].host", "First of the names that the Ingress routes", 0),
+    ("Age", "date", ".metadata.creationTimestamp", "Time since creation", 0),
+    ("Probe", "string", f"{HANDLER}['path','service','port']", "HTTP path, gRPC service, else port of the probe", 1),
+    ("IPs", "string", ".spec.ips", "The addresses", 1),
+    ("Hostnames", "string", ".spec.hostnames", "The names whose addresses are published too", 1),
+    # Long and rarely there: it comes last, where it moves no other column.
+    ("Problem", "string", ".status.children[*].problem", "What stands in the way of an object that is wanted", 1),
+)
+ROOT_PROPERTIES: Schema = {
+    "apiVersion": {"type": "string", "description": f"{kind.API_VERSION}"},
+    "kind": {"type": "string", "description": kind.KIND},
+    "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
+}
+
+
+def custom_resource_definition() -> Schema:
+    """The whole CRD as plain JSON values, in a stable order."""
+    names = {
+        "kind": kind.KIND,
+        "listKind": f"{kind.KIND}List",
+        "plural": kind.PLURAL,
+        "singular": kind.SINGULAR,
+        "shortNames": [kind.SHORT_NAME],
+    }
+    version = {
+        "name": kind.VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": [_column(*column) for column in COLUMNS],
+        "schema": {"openAPIV3Schema": _root(v1alpha1.ExternalService.model_json_schema())},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.PLURAL}.{kind.GROUP}"},
+        "spec": {"group": kind.GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+    }
+
+
+def to_yaml(definition: Schema) -> str:
+    """`definition` as a file: same definition, same bytes."""
+    return HEADER + yaml.safe_dump(definition, sort_keys=False, width=120, allow_unicode=True)
+
+
+def _column(name: str, kind: str, path: str, description: str, priority: int) -> Schema:
+    column = {"name": name, "type": kind, "jsonPath": path, "description": description}
+    return {**column, "priority": priority} if priority else column
+
+
+def _root(schema: Schema) -> Schema:
+    """apiVersion, kind and metadata are the API server's own; `status` keeps no default.
+
+    Metacontroller compares the stored status with the hook's answer: a value that the schema fills in and the hook's
+    echo does not carry would differ at each sync, for ever, and each difference is a write.
+    """
+    definitions = schema["$defs"]
+    own = schema["properties"]
+    return {
+        **_node({name: value for name, value in schema.items() if name != "properties"}, definitions, defaults=True),
+        "required": ["spec"],
+        "properties": {
+            **ROOT_PROPERTIES,
+            "spec": _node(own["spec"], definitions, defaults=True),
+            "status": _node(own["status"], definitions, defaults=False),
+        },
+    }
+
+
+def _node(schema: Schema, definitions: Schema, *, defaults: bool) -> Schema:
+    """One JSON schema as a structural one: references inlined, nulls folded away, constants as enums."""
+    node = _plain(schema, definitions)
+    out = {name: value for name, value in node.items() if name not in DROPPED}
+    if defaults and node.get("default"):  # an empty default says nothing: absent and empty mean the same here
+        out["default"] = node["default"]
+        out["description"] = f"{node['description']} Default: {_shown(node['default'])}."
+    if "properties" in node:
+        own = node["properties"].items()
+        out["properties"] = {name: _node(value, definitions, defaults=defaults) for name, value in own}
+    elif values := node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), None):
+        out["additionalProperties"] = _node(values, definitions, defaults=defaults)  # a map
+    if (
+        "items" in node
+    ):  # no defaults in there: `kubectl apply` replaces lists whole and would find a difference each time
+        items = _node(node["items"], definitions, defaults=False)
+        # What `kubectl explain` would show below the field's own description is written for readers of the models.
+        out["items"] = {name: value for name, value in items.items() if name != "description"}
+        out.setdefault("x-kubernetes-list-type", "atomic")
+    return out
+
+
+def _shown(value: Any) -> str:
+    """A default as a user would write it; `kubectl explain` shows no defaults of its own."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _plain(schema: Schema, definitions: Schema) -> Schema:
+    """`schema` without $ref, `anyOf [X, null]` and const; what stands beside a reference wins over what it names."""
+    if "$ref" in schema:
+        target = definitions[schema["$ref"].rpartition("/")[2]]
+        return _plain(target | {name: value for name, value in schema.items() if name != "$ref"}, definitions)
+    if "anyOf" in schema:
+        (only,) = (option for option in schema["anyOf"] if option.get("type") != "null")
+        return _plain(only | {name: value for name, value in schema.items() if name != "anyOf"}, definitions)
+    if "const" in schema:
+        return {name: value for name, value in schema.items() if name != "const"} | {"enum": [schema["const"]]}
+    return schema
+
+
+if __name__ == "__main__":
+    print(to_yaml(custom_resource_definition()), end="")

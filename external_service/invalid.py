@@ -1,0 +1,104 @@
+"""What is wrong with an ExternalService, one clear line each: `path: what to write instead (got ...)`. Pure.
+
+Values of HTTP headers are never shown: they may be secrets.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from msgspec import convert
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from external_service import plain
+from external_service.admission import address_problems, child_problems, shown
+from external_service.schema import Schema, join, locate, properties, resolve, root, wish
+from external_service.v1alpha1 import ExternalService
+
+SECRET = re.compile(r"\.httpHeaders\[[0-9]+\]\.value$")
+
+OBJECT_META = (
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+)
+"""All of meta/v1 ObjectMeta, of which the models read only a part."""
+
+
+def explain(error: ValidationError) -> list[str]:
+    """The errors of `ExternalService.model_validate`, one line a field; of an object of another kind only that."""
+    lines: dict[str, str] = {}
+    for detail in error.errors(include_url=False):
+        path, schema = locate(detail["loc"])
+        lines.setdefault(path, _line(path, schema, detail))
+    identity = [lines[name] for name in ("apiVersion", "kind") if name in lines]
+    return identity or list(lines.values())
+
+
+def second_look(raw: object) -> plain.ExternalService | str:
+    """What no Struct could be made of, as the model reads it; or what is wrong with it, in one line."""
+    try:
+        read = ExternalService.model_validate(raw)
+    except ValidationError as error:
+        return "; ".join(explain(error))
+    return convert(read, plain.ExternalService, from_attributes=True)
+
+
+def admission_problems(raw: object, *, loopback: bool = False) -> list[str]:
+    """Everything for which the API server would refuse this object, CEL rules included; empty when it is fine.
+
+    `loopback` lets loopback addresses pass: on one's own machine, never in a cluster. What compares with the object as
+    it was before (the clusterIP that cannot change, the guard of the status) is not judged here.
+    """
+    try:
+        parent = ExternalService.model_validate(raw)
+    except ValidationError as error:
+        return explain(error)
+    return [*child_problems(parent), *address_problems(parent.spec, loopback=loopback)]
+
+
+def unknown_fields(raw: Mapping[str, Any]) -> list[str]:
+    """The fields that the API server would drop, most often misspelt ones. The status is not looked at."""
+    known = {name: resolve(schema) for name, schema in properties(root()).items()}
+    known["metadata"] = {"properties": {name: {} for name in OBJECT_META}}
+    known["status"] = {}
+    return list(_unknown(raw, {"properties": known}, ""))
+
+
+def _line(path: str, schema: Schema, detail: ErrorDetails) -> str:
+    if detail["type"] == "value_error":  # one of the models' own validators: its text says what to write
+        return f"{path}: {detail['msg'].removeprefix('Value error, ')}"
+    if not path:
+        return f"write one ExternalService (got {shown(detail['input'])})"
+    if detail["type"] == "missing":
+        return f"{path}: is missing, {wish(schema)}"
+    got = "" if SECRET.search(path) else f" (got {shown(detail['input'])})"
+    return f"{path}: {wish(schema)}{got}"
+
+
+def _unknown(value: object, schema: Schema, path: str) -> Iterator[str]:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unknown(item, resolve(schema.get("items", {})), f"{path}[{index}]")
+    elif isinstance(value, Mapping) and (known := properties(schema)):
+        for name, inner in value.items():
+            at = join(path, str(name))
+            if name in known:
+                yield from _unknown(inner, resolve(known[name]), at)
+            else:
+                near = get_close_matches(str(name), known, n=1)
+                yield f"{at}: no such field, it is ignored" + (f" (did you mean {near[0]}?)" if near else "")

@@ -1,0 +1,160 @@
+"""Which addresses are published, and how: pure, from spec and status, one rule for hook and sidecar."""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from math import ceil
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from external_service.policy import AddressPolicy, judge
+
+
+class Known(Protocol):
+    """What counts of an AddressStatus, and of what is about to become one."""
+
+    @property
+    def ready(self) -> bool:
+        """What the probe says, but of a drained one."""
+        ...
+
+    @property
+    def serving(self) -> bool | None:
+        """What the probe says of a drained one."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why, in one word."""
+        ...
+
+
+class Spec(Protocol):
+    """What counts of an ExternalServiceSpec, of the model and of the Struct."""
+
+    @property
+    def ips(self) -> tuple[str, ...]:
+        """Addresses."""
+        ...
+
+    @property
+    def hostnames(self) -> tuple[str, ...]:
+        """Names that resolve to more of them."""
+        ...
+
+    @property
+    def disabledIPs(self) -> tuple[str, ...]:  # noqa: N802 - the API's own name
+        """Those that are drained."""
+        ...
+
+    @property
+    def minReady(self) -> int | str:  # noqa: N802 - the API's own name
+        """Below it, fail open."""
+        ...
+
+    @property
+    def readinessProbe(self) -> object:  # noqa: N802 - the API's own name
+        """None: all are ready."""
+        ...
+
+
+class Named(Protocol):
+    """An address, and the name that it was resolved from, if it was."""
+
+    @property
+    def ip(self) -> str:
+        """The address."""
+        ...
+
+    @property
+    def hostname(self) -> str | None:
+        """The name."""
+        ...
+
+
+class PublishedAddress(Struct, frozen=True, order=True, gc=False):
+    """One address, in the order of its text, with the EndpointSlice triple; Endpoints know only `ready`.
+
+    healthy = (True, True, False), unhealthy = (False, False, False), drained = (False, serving, True).
+    """
+
+    ip: str
+    ready: bool
+    serving: bool
+    terminating: bool
+
+
+class Publication(NamedTuple):
+    """spec.ips in their order, then the resolved ones, without duplicates and refused ones; are they failing open?"""
+
+    addresses: tuple[PublishedAddress, ...]
+    failing_open: bool
+
+
+def publication(
+    spec: Spec, known: Mapping[str, Known], policy: AddressPolicy, resolved: Iterable[str] = ()
+) -> Publication:
+    """What to publish. No probe: all ready. An address not in `known` has not been probed yet: not ready.
+
+    `resolved` are the addresses of spec.hostnames, in their order; how they are known differs: see `resolved_by`.
+
+    Fail open (`minReady`): with fewer healthy addresses than asked for, all that are not drained are published ready.
+    Addresses without a verdict yet are not held against the rest: they neither close nor open the gate.
+    """
+    return published(spec, known, admitted(spec, policy, resolved))
+
+
+def admitted(spec: Spec, policy: AddressPolicy, resolved: Iterable[str] = ()) -> tuple[str, ...]:
+    """The addresses that may be published at all, each once."""
+    refused = judge(policy)
+    return tuple([ip for ip in dict.fromkeys((*spec.ips, *resolved)) if refused(ip) is None])
+
+
+def published(spec: Spec, known: Mapping[str, Known], ips: tuple[str, ...]) -> Publication:
+    """What to publish of the `ips` that are admitted, in their order: see `publication`."""
+    disabled = frozenset(spec.disabledIPs)
+    healthy = frozenset(ips) if spec.readinessProbe is None else _healthy(known)
+    enabled = [ip for ip in ips if ip not in disabled] if disabled else ips
+    failing_open = _failing_open(spec.minReady, enabled, healthy, known)
+    addresses = [
+        PublishedAddress(ip, False, ip in healthy, True)
+        if ip in disabled
+        else PublishedAddress(ip, up := failing_open or ip in healthy, up, False)
+        for ip in ips
+    ]
+    return Publication(tuple(addresses), failing_open)
+
+
+def resolved_by(spec: Spec, addresses: Iterable[Named]) -> dict[str, str]:
+    """Address -> name, of those that the status says one of spec.hostnames resolves to, in the order of the status.
+
+    The hook resolves nothing: what the sidecar has told is what is published, and a name that leaves the spec takes its
+    addresses with it at once.
+    """
+    if not spec.hostnames:
+        return {}
+    names = frozenset(spec.hostnames)
+    return {one.ip: one.hostname for one in addresses if one.hostname in names and one.hostname is not None}
+
+
+def _healthy(known: Mapping[str, Known]) -> Set[str]:
+    """Their `healthy`, without a call for each of a thousand."""
+    return {ip for ip, state in known.items() if (state.ready if state.serving is None else state.serving)}
+
+
+def _failing_open(min_ready: int | str, enabled: Sequence[str], healthy: Set[str], known: Mapping[str, Known]) -> bool:
+    if not (least := least_ready(min_ready, len(enabled))):
+        return False
+    settled = sum(1 for ip in enabled if ip not in healthy and not _pending(ip, known))
+    return len(enabled) - settled < least
+
+
+def least_ready(min_ready: int | str, enabled: int) -> int:
+    """How many of `enabled` addresses `spec.minReady` asks for; percentages are rounded up (PodDisruptionBudget)."""
+    if isinstance(min_ready, str):
+        return ceil(enabled * int(min_ready.removesuffix("%")) / 100)
+    return min(min_ready, enabled)
+
+
+def _pending(ip: str, known: Mapping[str, Known]) -> bool:
+    state = known.get(ip)
+    return state is None or state.reason == "Pending"

@@ -1,0 +1,470 @@
+"""ExternalService, version v1alpha1: the one kind that users write.
+
+Addresses are plain strings here: whether one may be published or probed is judged per address (`policy.py`),
+so that a single bad one never freezes the others (design R8). The CEL rules of the CRD say the same at the door, and
+the guard at the root lets health go forward only (design R1).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, WithJsonSchema
+
+from external_service.cel import DNS_NAME, quoted, rule, rules
+from external_service.core import Model, ObjectMeta, Port, Probe
+from external_service.kind import (
+    KEY,
+    MAX_ADDRESSES,
+    MAX_CHILD_PROBLEMS,
+    MAX_CONDITIONS,
+    MAX_DISABLED,
+    MAX_ENTRIES,
+    MAX_HOSTNAMES,
+    MAX_HOSTS,
+    MAX_MESSAGE,
+    MAX_PARENTS,
+    MAX_TLS,
+    NAME,
+    NAMESPACE,
+    OWNER_KIND,
+    SERVICE_NAME,
+    SHARE,
+    PathType,
+    Reason,
+)
+
+RESERVED_LABELS = (
+    "app",
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/name",
+    "controller-uid",
+    "serviceType",
+)
+
+IP = Annotated[
+    str,
+    Field(
+        max_length=64,
+        json_schema_extra=rules(
+            rule(
+                "isIP(self)",
+                "not an IP address: write one like 10.0.100.10 or 2001:db8::10, without port, mask or zone",
+                shown="self.lowerAscii().startsWith('::ffff:') "
+                "? 'an IPv4-mapped IPv6 address: write the IPv4 address alone' "
+                ": 'not an IP address: write one like 10.0.100.10 or 2001:db8::10, without port, mask or zone'",
+            ),
+            rule(
+                "!isIP(self) || ip.isCanonical(self)",
+                "not in canonical form: write it in lower case and as short as it gets, such as 2001:db8::10",
+                shown="'not in canonical form: write %s'.format([string(ip(self))])",
+            ),
+            rule(
+                "!isIP(self) || ip(self).isGlobalUnicast()",
+                "a loopback, link-local, multicast or unspecified address: write one that the cluster's nodes reach",
+                shown="(ip(self).isLoopback() ? 'a loopback address' "
+                ": ip(self).isUnspecified() ? 'the unspecified address' "
+                ": ip(self).isLinkLocalUnicast() ? 'a link-local address' "
+                ": 'a multicast or broadcast address') + \": write one that the cluster's nodes reach\"",
+            ),
+        ),
+    ),
+]
+IPV4_LIKE = "[0-9]+([.][0-9]+){3}"
+DNSName = Annotated[
+    str,
+    Field(
+        max_length=253,
+        json_schema_extra=rules(
+            rule(
+                f"self.matches({quoted(r'([*][.])?' + DNS_NAME)})",
+                "write a DNS name in lower case, such as www.example.com or *.example.com: no scheme, port or path",
+            ),
+            rule(
+                f"!self.matches({quoted(IPV4_LIKE)})",
+                "write a DNS name, not an IP address: an Ingress cannot route by address",
+            ),
+        ),
+    ),
+]
+Hostname = Annotated[
+    str,
+    Field(
+        max_length=253,
+        json_schema_extra=rules(
+            rule(
+                f"isIP(self) || self.matches({quoted(DNS_NAME)})",
+                "write a DNS name in lower case, such as db.example.com: no wildcard, port or final dot",
+            ),
+            rule(
+                f"!isIP(self) && !self.matches({quoted(IPV4_LIKE)})",
+                "an IP address: write it in spec.ips",
+            ),
+            rule("!self.matches('[^.]{64}')", "a part between dots is longer than 63: DNS knows no such name"),
+        ),
+    ),
+]
+
+
+def _pattern(pattern: str, max_length: int, message: str) -> Any:
+    """For a string that must match `pattern` from end to end, in the models as in the CRD."""
+    said = rules(rule(f"self.matches({quoted(pattern)})", message))
+    return Field(max_length=max_length, pattern=f"^{pattern}$", json_schema_extra=said)
+
+
+NO_OBJECT_NAME = "write the name of an object: lower case letters, digits, - and ."
+ObjectName = Annotated[str, _pattern(DNS_NAME, 253, NO_OBJECT_NAME)]
+OptionalObjectName = Annotated[str, _pattern(f"({DNS_NAME})?", 253, NO_OBJECT_NAME)]
+Key = Annotated[str, Field(pattern=f"^{KEY}$")]
+LabelValue = Annotated[
+    str, _pattern(f"({NAME})?", 63, "write letters, digits, -, _ and ., with a letter or digit first and last")
+]
+_KEYS = rule(
+    f"self.all(key, key.matches({quoted(KEY)}))",
+    "write keys such as team or example.com/team: one / at most, then up to 63 letters, digits, -, _ and .",
+)
+Annotations = Annotated[
+    dict[Key, Annotated[str, Field(max_length=4_096)]], Field(max_length=MAX_ENTRIES, json_schema_extra=rules(_KEYS))
+]
+Labels = Annotated[
+    dict[Key, LabelValue],
+    Field(
+        max_length=MAX_ENTRIES,
+        json_schema_extra=rules(
+            _KEYS,
+            rule(
+                f"!self.exists(key, key in {[*RESERVED_LABELS]})",
+                "the operator sets the labels app, serviceType and app.kubernetes.io/* itself: remove them",
+            ),
+        ),
+    ),
+]
+MinReady = Annotated[
+    Annotated[int, Field(strict=True, ge=0)] | Annotated[str, Field(pattern=f"^{SHARE}$")],
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 64,
+            "x-kubernetes-validations": [
+                rule(
+                    f"type(self) == int ? self >= 0 : type(self) == string && self.matches({quoted(SHARE)})",
+                    'write a number of addresses such as 1, or a share from "0%" to "100%"',
+                )
+            ],
+        }
+    ),
+]
+
+
+def _cluster_ip(which: str) -> str:
+    return f"(has({which}.service) && has({which}.service.clusterIP) ? {which}.service.clusterIP : 'None')"
+
+
+def _revision(which: str) -> str:
+    return f"(has({which}.status) && has({which}.status.revision) ? {which}.status.revision : 0)"
+
+
+def _has_addresses(which: str) -> str:
+    return f"(has({which}.status) && has({which}.status.addresses))"
+
+
+ROUTE_PATH = r"([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})*"
+UNRESOLVED_PATH = "//|/[.][.]?(/|$)|%2[fF]"
+_ROUTABLE = f"!has(h.path) || (h.path.matches({quoted(ROUTE_PATH)}) && !h.path.matches('{UNRESOLVED_PATH}'))"
+_ANY_PATH = "!has(self.pathType) || self.pathType == 'ImplementationSpecific'"
+
+
+class Host(Model):
+    """One rule of the Ingress: a DNS name (or `*.` wildcard) and a path that is empty or begins with "/"."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"{_ANY_PATH} || (has(self.path) && self.path != '')",
+                'pathType Exact and Prefix need a path: write "/" for every path',
+                field=".path",
+            ),
+            rule(
+                f"{_ANY_PATH} || !has(self.path) || !self.path.matches('{UNRESOLVED_PATH}')",
+                'pathType Exact and Prefix take no "//", "/./", "/../" or "%2F" in the path: write it resolved',
+                field=".path",
+            ),
+        )
+    )
+
+    host: DNSName = Field(description="DNS name, such as www.example.com, or a wildcard such as *.example.com.")
+    path: str = Field(
+        default="",
+        max_length=1_024,
+        description='Path that the rule is for: empty for every path, else it begins with "/".',
+        json_schema_extra=rules(
+            rule(
+                "self == '' || self.startsWith('/')",
+                'write a path that begins with "/", or an empty one for every path',
+            )
+        ),
+    )
+    pathType: PathType = Field(
+        default="ImplementationSpecific",
+        description="How the path is matched: Exact, Prefix, or as the ingress controller likes "
+        "(ImplementationSpecific, the default).",
+    )
+
+
+class IngressTLS(Model):
+    """TLS of the Ingress: the hosts that the certificate in `secretName` is for."""
+
+    hosts: tuple[DNSName, ...] = Field(
+        default=(),
+        max_length=MAX_ENTRIES,
+        description="DNS names that the certificate is for; none: those of spec.hosts that no other entry names.",
+    )
+    secretName: OptionalObjectName = Field(
+        default="", description="Secret of this namespace that holds the certificate; none: the controller's own."
+    )
+
+
+class IngressOptions(Model):
+    """What the Ingress gets beside the hosts and the annotations copied from the ExternalService."""
+
+    enabled: bool = Field(default=True, description="false: no Ingress is made, whatever the hosts.")
+    className: ObjectName | None = Field(
+        default=None, description="Name of the IngressClass; none: the default one of the cluster."
+    )
+    tls: tuple[IngressTLS, ...] = Field(
+        default=(), max_length=MAX_TLS, description="Certificates for the hosts; none: plain HTTP."
+    )
+    annotations: Annotations = Field(
+        default_factory=dict,
+        description="Annotations for the Ingress, beside those copied from this object's metadata.",
+    )
+    labels: Labels = Field(default_factory=dict, description="Labels for the Ingress, beside those that are ours.")
+
+
+class ParentReference(Model):
+    """What an HTTPRoute attaches itself to: a Gateway, or one listener of it."""
+
+    group: Annotated[str, _pattern(DNS_NAME, 253, "write an API group such as gateway.networking.k8s.io")] = Field(
+        default="gateway.networking.k8s.io", description="Its API group; gateway.networking.k8s.io if left out."
+    )
+    kind: Annotated[str, _pattern(OWNER_KIND, 63, "write a kind such as Gateway")] = Field(
+        default="Gateway", description="Its kind; Gateway if left out."
+    )
+    name: ObjectName = Field(description="Its name.")
+    namespace: (
+        Annotated[
+            str,
+            _pattern(NAMESPACE, 63, "write the name of a namespace: lower case letters, digits and -"),
+        ]
+        | None
+    ) = Field(default=None, description="Its namespace, which has to allow routes from here; none: this one.")
+    sectionName: ObjectName | None = Field(
+        default=None, description="Name of one listener; none: every listener that fits the hosts."
+    )
+
+
+class HTTPRouteOptions(Model):
+    """An HTTPRoute for the hosts, beside the Ingress or, with `ingress.enabled: false`, instead of it."""
+
+    parentRefs: tuple[ParentReference, ...] = Field(
+        min_length=1, max_length=MAX_PARENTS, description="The Gateways that are to route the hosts; at least one."
+    )
+    annotations: Annotations = Field(
+        default_factory=dict, description="Annotations for the HTTPRoute; those of this object are not copied."
+    )
+    labels: Labels = Field(default_factory=dict, description="Labels for the HTTPRoute, beside those that are ours.")
+
+
+class ServiceOptions(Model):
+    """What the Service gets; the default is headless, as the predecessor made it."""
+
+    clusterIP: Literal["None", "Auto"] = Field(
+        default="None",
+        description="None: headless, names resolve to the addresses themselves. Auto: the cluster gives the Service an "
+        "address of its own. It cannot change after creation.",
+    )
+    annotations: Annotations = Field(default_factory=dict, description="Annotations for the Service.")
+    labels: Labels = Field(default_factory=dict, description="Labels for the Service, beside those that are ours.")
+
+
+class ExternalServiceSpec(Model):
+    """The user's wish. Without `readinessProbe` every address is ready; without `hosts` there is no Ingress."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"!has(self.httpRoute) || !has(self.hosts) || self.hosts.all(h, {_ROUTABLE})",
+                'an HTTPRoute takes letters, digits and URL characters in a path, no "//", "/./", "/../" or "%2F": '
+                "write it so, or leave spec.httpRoute out",
+                field=".hosts",
+            ),
+            rule(
+                "!has(self.disabledIPs) || self.disabledIPs.all(one, (has(self.ips) && one in self.ips) "
+                "|| (has(self.hostnames) && self.hostnames.size() > 0 && isIP(one) && ip.isCanonical(one)))",
+                "write only addresses that stand in spec.ips too",
+                shown="'write only addresses that stand in spec.ips too' + (has(self.hostnames) && "
+                "self.hostnames.size() > 0 ? ', or, in canonical form, such as spec.hostnames resolve to' : '')",
+                field=".disabledIPs",
+            ),
+            rule(
+                f"{_cluster_ip('self')} == {_cluster_ip('oldSelf')}",
+                "the cluster IP of a Service cannot change: delete this ExternalService and create it anew",
+                field=".service.clusterIP",
+            ),
+        )
+    )
+
+    port: Port = Field(description="Port of the Service and of every address, a number from 1 to 65535.")
+    ips: Annotated[tuple[IP, ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
+        default=(),
+        max_length=MAX_ADDRESSES,
+        description="Addresses outside the cluster, IPv4 or IPv6, in canonical form, without duplicates; 1000 at most.",
+    )
+    hostnames: Annotated[tuple[Hostname, ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
+        default=(),
+        max_length=MAX_HOSTNAMES,
+        description="DNS names outside the cluster: what they resolve to is probed and published beside ips; 16 names "
+        "at most, of each the first 64 addresses.",
+    )
+    hosts: tuple[Host, ...] = Field(
+        default=(),
+        max_length=MAX_HOSTS,
+        description="Names to route from outside the cluster; none: no Ingress and no HTTPRoute is made.",
+    )
+    readinessProbe: Probe | None = Field(
+        default=None, description="How each address is checked; none: every address counts as ready."
+    )
+    ingress: IngressOptions | None = Field(default=None, description="Options of the Ingress; needs hosts.")
+    httpRoute: HTTPRouteOptions | None = Field(
+        default=None, description="An HTTPRoute of the Gateway API for the hosts, where the operator offers it."
+    )
+    service: ServiceOptions | None = Field(default=None, description="Options of the Service.")
+    disabledIPs: Annotated[
+        tuple[Annotated[str, Field(max_length=64)], ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = Field(
+        default=(),
+        max_length=MAX_DISABLED,
+        description="Those of the addresses to drain: still probed, not ready, used only when nothing else is; 250 at "
+        "most.",
+    )
+    minReady: MinReady = Field(
+        default=0,
+        description="With fewer ready addresses than this (a number such as 1, or a share of the enabled ones such as "
+        "50%) all enabled ones are published as ready: fail open. 0: never, fail closed.",
+    )
+
+
+class AddressStatus(Model):
+    """What is known of one address. It changes on transitions only, never on a probe that changed nothing (R3).
+
+    `message` is the evidence at the last transition. `serving` stands only with reason Disabled: what the probe
+    says of an address that is drained, and therefore never `ready`.
+    """
+
+    ip: str = Field(max_length=64, description="The address, as written in spec.ips or as its name resolves.")
+    ready: bool = Field(description="Whether it is healthy and not disabled.")
+    reason: Reason = Field(
+        description="Why it is ready or not: ProbeSucceeded, ProbeFailed, Pending, NoProbe, Disabled or Denied."
+    )
+    message: str = Field(
+        default="", max_length=MAX_MESSAGE, description="The evidence at the last transition, such as HTTP 200."
+    )
+    lastTransitionTime: str = Field(max_length=64, description="When it last changed, RFC 3339 in UTC.")
+    serving: bool | None = Field(
+        default=None, description="With reason Disabled only: whether the probe succeeds all the same."
+    )
+    hostname: str | None = Field(
+        default=None, max_length=253, description="The first of spec.hostnames that resolves to it, if one does."
+    )
+
+    def model_post_init(self, _context: Any, /) -> None:
+        """One set of the fields that were given for all, since nobody asks for it: one each took half of the memory."""
+        object.__setattr__(self, "__pydantic_fields_set__", _ADDRESS_FIELDS)
+
+    @property
+    def healthy(self) -> bool:
+        """What the probe says, drained or not."""
+        return self.ready if self.serving is None else self.serving
+
+
+_ADDRESS_FIELDS = set(AddressStatus.model_fields)
+
+
+class Condition(Model):
+    """One condition, by the conventions of the Kubernetes API (meta/v1)."""
+
+    type: str = Field(
+        max_length=316,
+        description="What it is about: Ready, Accepted, FailOpen, Resolved, ProbesDelayed, ProberDegraded.",
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    reason: str = Field(max_length=1_024, description="Why, in one word.")
+    message: str = Field(default="", max_length=32_768, description="Why, for people.")
+    lastTransitionTime: str = Field(max_length=64, description="When status last changed, RFC 3339 in UTC.")
+    observedGeneration: int = Field(default=0, description="The metadata.generation that it was made from.")
+
+
+class ChildProblem(Model):
+    """The hook's part of the status (R9): a child that could not be had, and why."""
+
+    kind: str = Field(max_length=63, description="Kind of the object that could not be had, such as Service.")
+    name: str = Field(max_length=253, description="Its name.")
+    problem: str = Field(max_length=1_024, description="What stands in the way, and what to do.")
+
+
+class ExternalServiceStatus(Model):
+    """Written by the sidecar alone, but for `observedGeneration` (Metacontroller) and `children` (the hook)."""
+
+    revision: int = Field(
+        default=0,
+        ge=0,
+        description="Goes up by one with each write of results; a write with an older one is refused as stale.",
+    )
+    ready: str = Field(default="", max_length=32, description="Ready addresses / enabled addresses.")
+    addresses: tuple[AddressStatus, ...] = Field(
+        default=(),
+        max_length=MAX_ADDRESSES,
+        description="What is known of each address: spec.ips in their order, then those of spec.hostnames.",
+    )
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=MAX_CONDITIONS,
+        description="Ready, Accepted, FailOpen, Resolved, ProbesDelayed, ProberDegraded.",
+    )
+    children: tuple[ChildProblem, ...] = Field(
+        default=(),
+        max_length=MAX_CHILD_PROBLEMS,
+        description="Objects that could not be had, and why; absent while all is well.",
+    )
+    observedGeneration: int = Field(default=0, description="The metadata.generation that the children were made from.")
+
+
+class ExternalService(Model):
+    """Addresses outside the cluster, health-checked and published as a Service with Endpoints and an Ingress."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"(self.metadata.name.size() <= 63 && self.metadata.name.matches({quoted(SERVICE_NAME)}))",
+                "the Service takes this name: write a letter, then lower case letters, digits and -; 63 at most",
+                field=".metadata.name",
+                at_creation_only=True,
+            ),
+            rule(
+                f"{_revision('self')} > {_revision('oldSelf')} || ({_revision('self')} == {_revision('oldSelf')} "
+                f"&& {_has_addresses('self')} == {_has_addresses('oldSelf')} "
+                f"&& (!{_has_addresses('self')} || self.status.addresses == oldSelf.status.addresses))",
+                "stale status refused: status.revision is not newer; read again and retry (this heals itself)",
+                shown="'stale status refused: status.revision %d is not newer than %d; read again and retry "
+                f"(this heals itself)'.format([{_revision('self')}, {_revision('oldSelf')}])",
+                field=".status.revision",
+            ),
+        )
+    )
+
+    apiVersion: Literal["eso.crowdfox.com/v1alpha1"]
+    kind: Literal["ExternalService"]
+    metadata: ObjectMeta
+    spec: ExternalServiceSpec = Field(description="What you want: addresses, port, names, health check.")
+    status: ExternalServiceStatus = Field(
+        default=ExternalServiceStatus(), description="What is known; written by the operator."
+    )

@@ -1,0 +1,36 @@
+"""Rules of the CRD as JSON Schema words."""
+
+from typing import Any
+
+from external_service.cel import quoted, rule, rules
+
+
+def test_a_rule_with_everything() -> None:
+    assert rule("self.a == 1", "write 1", shown="'write ' + string(1)", field=".a") == {
+        "rule": "self.a == 1",
+        "message": "write 1",
+        "messageExpression": "'write ' + string(1)",
+        "fieldPath": ".a",
+    }
+
+
+def test_a_rule_for_creation_passes_what_is_stored() -> None:
+    assert rule("(self.a == 1)", "write 1", at_creation_only=True) == {
+        "rule": "oldSelf.hasValue() || (self.a == 1)",
+        "message": "write 1",
+        "optionalOldSelf": True,
+    }
+
+
+def test_rules_speak_in_place_of_what_pydantic_wrote() -> None:
+    schema: dict[str, Any] = {"type": "string", "maxLength": 5, "minLength": 1, "pattern": "^a$"}
+    rules(rule("self == 'a'", "write a"))(schema)
+    assert schema == {
+        "type": "string",
+        "maxLength": 5,
+        "x-kubernetes-validations": [{"rule": "self == 'a'", "message": "write a"}],
+    }
+
+
+def test_a_pattern_becomes_a_literal_that_matches_from_end_to_end() -> None:
+    assert quoted(r"[\r'x]*") == r"'^[\\r\'x]*$'"

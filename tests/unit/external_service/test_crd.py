@@ -1,0 +1,161 @@
+"""From models to a structural schema, one rule of the translation a test."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from external_service.crd import custom_resource_definition, to_yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def schema_of(path: str) -> dict[str, Any]:
+    """The schema of a field such as "spec.hosts.host"; lists are looked into."""
+    node: dict[str, Any] = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for name in path.split("."):
+        node = node.get("items", node)["properties"][name]
+    return node
+
+
+def test_what_stands_around_the_schema() -> None:
+    definition = custom_resource_definition()
+    (version,) = definition["spec"].pop("versions")
+    version.pop("schema")
+    assert definition == {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "externalservices.eso.crowdfox.com"},
+        "spec": {
+            "group": "eso.crowdfox.com",
+            "names": {
+                "kind": "ExternalService",
+                "listKind": "ExternalServiceList",
+                "plural": "externalservices",
+                "singular": "externalservice",
+                "shortNames": ["extsvc"],
+            },
+            "scope": "Namespaced",
+        },
+    }
+    columns = [
+        (column["name"], column["jsonPath"], column.get("priority", 0))
+        for column in version.pop("additionalPrinterColumns")
+    ]
+    assert columns == [
+        ("Port", ".spec.port", 0),
+        ("Ready", ".status.ready", 0),
+        ("Hosts", ".spec.hosts[*].host", 0),
+        ("Age", ".metadata.creationTimestamp", 0),
+        ("Probe", ".spec.readinessProbe['httpGet','tcpSocket','grpc']['path','service','port']", 1),
+        ("IPs", ".spec.ips", 1),
+        ("Hostnames", ".spec.hostnames", 1),
+        ("Problem", ".status.children[*].problem", 1),
+    ]
+    assert version == {"name": "v1alpha1", "served": True, "storage": True, "subresources": {"status": {}}}
+
+
+def test_a_default_is_told_and_a_list_speaks_for_its_items() -> None:
+    """`kubectl explain` shows no defaults of its own, and both descriptions of a list."""
+    assert schema_of("spec.readinessProbe.failureThreshold")["description"].endswith("; 1 to 1000. Default: 3.")
+    assert schema_of("spec.ingress.enabled")["description"].endswith("the hosts. Default: true.")
+    assert "description" not in schema_of("spec.hosts")["items"]
+
+
+def test_a_reference_is_inlined_and_its_field_speaks_first() -> None:
+    assert schema_of("spec.readinessProbe.tcpSocket") == {
+        "description": "TCP connect; an accepted connection is a success, nothing is sent.",
+        "type": "object",
+        "required": ["port"],
+        "properties": {
+            "port": schema_of("spec.readinessProbe.httpGet.port"),
+            "host": {
+                "description": "Ignored, and kept for compatibility: the connection always goes to the address itself.",
+                "type": "string",
+                "maxLength": 253,
+                "x-kubernetes-validations": [
+                    {
+                        "rule": "self.matches('^[!-.0-~]*$')",
+                        "message": "write a host name only, such as www.example.com: "
+                        "no scheme, path, space or line break",
+                    }
+                ],
+            },
+        },
+    }
+
+
+def test_a_port_takes_any_scalar_so_that_our_rule_can_answer() -> None:
+    assert schema_of("spec.port") == {
+        "description": "Port of the Service and of every address, a number from 1 to 65535.",
+        "maxLength": 64,
+        "x-kubernetes-int-or-string": True,
+        "x-kubernetes-validations": [
+            {
+                "rule": "type(self) == int && self >= 1 && self <= 65535",
+                "message": "write a port number from 1 to 65535, without quotes",
+            }
+        ],
+    }
+
+
+def test_or_null_is_folded_away() -> None:
+    assert schema_of("status.addresses.serving") == {
+        "description": "With reason Disabled only: whether the probe succeeds all the same.",
+        "type": "boolean",
+    }
+
+
+def test_a_map_keeps_the_schema_of_its_values() -> None:
+    assert schema_of("spec.service.annotations")["additionalProperties"] == {"type": "string", "maxLength": 4096}
+
+
+def test_exec_is_there_so_that_a_rule_can_refuse_it() -> None:
+    assert schema_of("spec.readinessProbe.exec") == {
+        "description": "Not supported, and always refused: there is no container to run a command in.",
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+    }
+
+
+def test_lists_are_atomic_but_for_the_sets_of_addresses() -> None:
+    kinds = {
+        path: schema_of(path)["x-kubernetes-list-type"]
+        for path in (
+            "spec.ips",
+            "spec.hostnames",
+            "spec.disabledIPs",
+            "spec.hosts",
+            "status.addresses",
+            "status.conditions",
+        )
+    }
+    assert kinds == {
+        "spec.ips": "set",
+        "spec.hostnames": "set",
+        "spec.disabledIPs": "set",
+        "spec.hosts": "atomic",
+        "status.addresses": "atomic",
+        "status.conditions": "atomic",
+    }
+
+
+def test_nothing_of_pydantic_is_left() -> None:
+    text = to_yaml(custom_resource_definition())
+    assert [word for word in ("$ref", "$defs", "title:", "anyOf", "const:", "patternProperties") if word in text] == []
+
+
+def test_the_yaml_reads_back_as_the_definition() -> None:
+    assert yaml.safe_load(to_yaml(custom_resource_definition())) == custom_resource_definition()
+
+
+def test_the_command_prints_the_same_bytes_each_time() -> None:
+    """In processes of their own: the order must not hang on hash seeds."""
+    command = [sys.executable, "-m", "external_service.crd"]
+    first, second = (
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env={"PYTHONHASHSEED": seed}).stdout
+        for seed in ("1", "2")
+    )
+    assert first == second == to_yaml(custom_resource_definition()).encode()

@@ -1,0 +1,172 @@
+"""Each bad input with the exact line that its author sees."""
+
+from typing import Any
+
+import pytest
+
+from external_service.invalid import admission_problems, unknown_fields
+
+HTTP = {"httpGet": {"port": 80}}
+PORT = "write a port number from 1 to 65535, without quotes"
+IPS = "write a list of at most 1000 items"
+HOST = "write a DNS name in lower case, such as www.example.com or *.example.com: no scheme, port or path"
+MIN_READY = 'write a number of addresses such as 1, or a share from "0%" to "100%"'
+ONE_HANDLER = "write exactly one of httpGet, tcpSocket, grpc"
+NO_EXEC = (
+    "exec is not supported: an address outside the cluster has no container to run a command in; "
+    "write httpGet, tcpSocket or grpc"
+)
+PROBE_PORT = f"{PORT}: named ports belong to containers, and there are none"
+
+
+def raw(**spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "eso.crowdfox.com/v1alpha1",
+        "kind": "ExternalService",
+        "metadata": {"name": "api"},
+        "spec": {"port": 80, **spec},
+    }
+
+
+@pytest.mark.parametrize(
+    ("bad", "lines"),
+    [
+        pytest.param(None, ["write one ExternalService (got null)"], id="nothing"),
+        pytest.param([1], ["write one ExternalService (got a list of 1)"], id="a list"),
+        pytest.param(
+            {"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "Pod"},
+            ['kind: write ExternalService (got "Pod")'],
+            id="wrong kind",
+        ),
+        pytest.param(
+            {**raw(), "apiVersion": "v1"},
+            ['apiVersion: write eso.crowdfox.com/v1alpha1 (got "v1")'],
+            id="wrong version",
+        ),
+        pytest.param({**raw(), "spec": {}}, [f"spec.port: is missing, {PORT}"], id="no port"),
+        pytest.param({**raw(), "spec": None}, ["spec: is missing, write a mapping"], id="no spec"),
+        pytest.param({**raw(), "metadata": {}}, ["metadata.name: is missing, write a text"], id="no name"),
+        pytest.param(raw(port=0), [f"spec.port: {PORT} (got 0)"], id="port 0"),
+        pytest.param(raw(port="80"), [f'spec.port: {PORT} (got "80")'], id="port in quotes"),
+        pytest.param(raw(port=True), [f"spec.port: {PORT} (got true)"], id="port true"),
+        pytest.param(raw(ips="10.0.0.1"), [f'spec.ips: {IPS} (got "10.0.0.1")'], id="ips no list"),
+        pytest.param(raw(ips=["10.0.0.1"] * 1001), [f"spec.ips: {IPS} (got a list of 1001)"], id="1,001 ips"),
+        pytest.param(
+            raw(ips=["10.0.0.300"]),
+            ['spec.ips[0]: "10.0.0.300" is not an IP address: write one like 10.0.100.10 or 2001:db8::10'],
+            id="bad ip",
+        ),
+        pytest.param(
+            raw(ips=["10.0.0.1", "10.0.0.1"]), ["spec.ips[1]: 10.0.0.1 stands there twice: remove one"], id="doubled ip"
+        ),
+        pytest.param(
+            raw(ips=["::ffff:10.0.0.1"]),
+            ["spec.ips[0]: ::ffff:10.0.0.1 is an IPv4-mapped IPv6 address: write 10.0.0.1"],
+            id="mapped ip",
+        ),
+        pytest.param(
+            raw(ips=["127.0.0.1"]),
+            ["spec.ips[0]: 127.0.0.1 is a loopback address: write one that the cluster's nodes reach"],
+            id="loopback",
+        ),
+        pytest.param(raw(readinessProbe={}), [f"spec.readinessProbe: {ONE_HANDLER} (found none)"], id="no handler"),
+        pytest.param(
+            raw(readinessProbe={**HTTP, "grpc": {"port": 1}}),
+            [f"spec.readinessProbe: {ONE_HANDLER} (found httpGet and grpc)"],
+            id="two handlers",
+        ),
+        pytest.param(raw(readinessProbe={"exec": {"command": ["a"]}}), [f"spec.readinessProbe: {NO_EXEC}"], id="exec"),
+        pytest.param(
+            raw(readinessProbe={"httpGet": {"port": "http"}}),
+            [f'spec.readinessProbe.httpGet.port: {PROBE_PORT} (got "http")'],
+            id="named probe port",
+        ),
+        pytest.param(
+            raw(readinessProbe={**HTTP, "timeoutSeconds": 0}),
+            ["spec.readinessProbe.timeoutSeconds: write a number from 1 to 86400 (got 0)"],
+            id="timeout 0",
+        ),
+        pytest.param(
+            raw(readinessProbe={"httpGet": {"port": 80, "scheme": "http"}}),
+            ['spec.readinessProbe.httpGet.scheme: write HTTP or HTTPS (got "http")'],
+            id="scheme in lower case",
+        ),
+        pytest.param(raw(minReady=-1), [f"spec.minReady: {MIN_READY} (got -1)"], id="minReady below 0"),
+        pytest.param(raw(minReady="200%"), [f'spec.minReady: {MIN_READY} (got "200%")'], id="minReady above 100%"),
+        pytest.param(
+            raw(service={"clusterIP": "10.0.0.1"}),
+            ['spec.service.clusterIP: write None or Auto (got "10.0.0.1")'],
+            id="clusterIP",
+        ),
+        pytest.param(raw(hosts=[{"path": "/"}]), [f"spec.hosts[0].host: is missing, {HOST}"], id="no host"),
+        pytest.param(
+            raw(hosts=[{"host": "https://a.io"}]),
+            [f'spec.hosts[0].host: {HOST} (got "https://a.io")'],
+            id="host with a scheme",
+        ),
+        pytest.param(
+            raw(hosts=[{"host": "a.io", "path": "x"}]),
+            ['spec.hosts[0].path: write a path that begins with "/", or an empty one for every path (got "x")'],
+            id="path without a slash",
+        ),
+        pytest.param(
+            {**raw(), "status": {"addresses": {}}},
+            [f"status.addresses: {IPS} (got a mapping)"],
+            id="status edited by hand",
+        ),
+        pytest.param(
+            raw(port=0, minReady=-1, ips=3),
+            [f"spec.port: {PORT} (got 0)", f"spec.ips: {IPS} (got 3)", f"spec.minReady: {MIN_READY} (got -1)"],
+            id="several at once",
+        ),
+    ],
+)
+def test_each_line_names_the_field_and_what_to_write(bad: Any, lines: list[str]) -> None:
+    assert admission_problems(bad) == lines
+
+
+def test_a_good_one_has_no_problem() -> None:
+    assert admission_problems(raw(ips=["10.0.0.1"], readinessProbe=HTTP, hosts=[{"host": "a.io", "path": ""}])) == []
+
+
+def test_loopback_passes_only_where_it_is_allowed() -> None:
+    assert admission_problems(raw(ips=["127.0.0.1"]), loopback=True) == []
+
+
+def test_the_value_of_a_header_is_never_shown() -> None:
+    headers = [{"name": "Authorization", "value": "Bearer s3cret\r\nX: y"}]
+    (line,) = admission_problems(raw(readinessProbe={"httpGet": {"port": 80, "httpHeaders": headers}}))
+    assert line == (
+        "spec.readinessProbe.httpGet.httpHeaders[0].value: "
+        "write the value in one line: CR, LF and NUL would end the header"
+    )
+
+
+def test_unknown_fields_are_found_at_every_depth() -> None:
+    sent = {
+        **raw(
+            readinesProbe=HTTP,
+            hosts=[{"host": "a.io", "pathtype": "Exact"}],
+            readinessProbe={
+                "httpGet": {"port": 1, "headers": []},
+                "exec": {"command": []},
+                "terminationGracePeriod": 1,
+            },
+            service={"labels": {"any.key/is": "fine"}},
+        ),
+        "metadata": {"name": "api", "annotation": {}, "labels": {"any": "thing"}, "managedFields": [{"x": 1}]},
+        "status": {"anything": 1},
+        "sepc": {},
+    }
+    assert unknown_fields(sent) == [
+        "metadata.annotation: no such field, it is ignored (did you mean annotations?)",
+        "spec.readinesProbe: no such field, it is ignored (did you mean readinessProbe?)",
+        "spec.hosts[0].pathtype: no such field, it is ignored (did you mean pathType?)",
+        "spec.readinessProbe.httpGet.headers: no such field, it is ignored (did you mean httpHeaders?)",
+        "spec.readinessProbe.terminationGracePeriod: no such field, it is ignored",
+        "sepc: no such field, it is ignored (did you mean spec?)",
+    ]
+
+
+def test_a_whole_good_one_has_no_unknown_field() -> None:
+    assert unknown_fields(raw(ips=["10.0.0.1"], readinessProbe=HTTP, ingress={"tls": [{"hosts": ["a.io"]}]})) == []

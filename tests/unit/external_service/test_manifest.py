@@ -1,0 +1,73 @@
+"""ExternalServices as users write them in files."""
+
+import pytest
+
+from external_service.manifest import InvalidInput, external_services
+
+ONE = """\
+apiVersion: eso.crowdfox.com/v1alpha1
+kind: ExternalService
+metadata: {name: web}
+spec: {port: 80, ips: [10.0.100.10]}
+"""
+
+
+def names(source: str) -> list[tuple[str, str]]:
+    return [(document.where, document.parent.metadata.name) for document in external_services(source)]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        pytest.param(ONE, [("", "web")], id="one"),
+        pytest.param(f"---\n{ONE}---\n", [("", "web")], id="empty-documents-do-not-count"),
+        pytest.param(
+            ONE + "---\n" + ONE.replace("web", "api"), [("document 1: ", "web"), ("document 2: ", "api")], id="two"
+        ),
+        pytest.param("kind: List\nitems:\n- " + ONE.replace("\n", "\n  "), [("", "web")], id="the-items-of-a-list"),
+        pytest.param(
+            '{"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "ExternalService", '
+            '"metadata": {"name": "web"}, "spec": {"port": 80}}',
+            [("", "web")],
+            id="json",
+        ),
+        pytest.param(ONE.replace("10.0.100.10", "127.0.0.1"), [("", "web")], id="loopback-on-one's-own-machine"),
+    ],
+)
+def test_read(source: str, expected: list[tuple[str, str]]) -> None:
+    assert names(source) == expected
+
+
+def test_dates_stay_text() -> None:
+    (document,) = external_services(ONE.replace("{name: web}", "{name: web, annotations: {since: 2026-01-01}}"))
+    assert document.parent.metadata.annotations == {"since": "2026-01-01"}
+
+
+@pytest.mark.parametrize(
+    ("source", "problems"),
+    [
+        pytest.param("", ("there is nothing in it: write an ExternalService",), id="empty"),
+        pytest.param("kind: List\nitems: 1\n", ("there is nothing in it: write an ExternalService",), id="odd-list"),
+        pytest.param(
+            "a: [", ("line 1: this is not YAML: expected the node content, but found '<stream end>'",), id="cut-off"
+        ),
+        pytest.param(
+            ONE + "kind: Service\n", ('line 5: this is not YAML: the key "kind" is there twice',), id="a-key-twice"
+        ),
+        pytest.param(
+            "a: \x01",
+            ("this is not YAML: unacceptable character #x0001: special characters are not allowed",),
+            id="bin",
+        ),
+        pytest.param("[" * 10_000, ("this is not YAML: maximum recursion depth exceeded",), id="bottomless"),
+        pytest.param(
+            ONE + "---\n" + ONE.replace("80", "0"),
+            ("document 2: spec.port: write a port number from 1 to 65535, without quotes (got 0)",),
+            id="the-second-is-bad",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_said_with_its_place(source: str, problems: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        external_services(source)
+    assert tuple(problem.partition(" while")[0] for problem in refused.value.problems) == problems

@@ -1,0 +1,148 @@
+"""Which addresses may be published and probed, and what is said of those that may not."""
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from external_service.policy import PRESETS, AddressPolicy, Network, refusal
+
+ANYTHING = AddressPolicy()
+addresses = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
+
+
+@pytest.mark.parametrize(
+    "ip", ["10.0.100.10", "192.168.1.1", "203.0.113.9", "2001:db8::10", "fd00::1", "::a00:1", "64:ff9b::a00:1"]
+)
+def test_unicast_addresses_may(ip: str) -> None:
+    assert refusal(ip, ANYTHING) is None
+
+
+@pytest.mark.parametrize(
+    ("ip", "text"),
+    [
+        pytest.param("", '"" is not an IP address: write one like 10.0.100.10 or 2001:db8::10', id="empty"),
+        pytest.param(
+            "www.example.com",
+            '"www.example.com" is not an IP address: write one like 10.0.100.10 or 2001:db8::10',
+            id="a name",
+        ),
+        pytest.param(
+            "10.0.0.1:80", '"10.0.0.1:80" is not an IP address: write one like 10.0.100.10 or 2001:db8::10', id="a port"
+        ),
+        pytest.param(
+            "10.0.0.0/24", '"10.0.0.0/24" is not an IP address: write one like 10.0.100.10 or 2001:db8::10', id="a mask"
+        ),
+        pytest.param(
+            "010.0.0.1", '"010.0.0.1" is not an IP address: write one like 10.0.100.10 or 2001:db8::10', id="zeros"
+        ),
+        pytest.param(
+            "10.0.0.1\n",
+            '"10.0.0.1\n" is not an IP address: write one like 10.0.100.10 or 2001:db8::10',
+            id="line break",
+        ),
+        pytest.param("fe80::1%eth0", "fe80::1%eth0 carries a zone: write it without %eth0", id="a zone"),
+        pytest.param(
+            "::ffff:10.0.0.1", "::ffff:10.0.0.1 is an IPv4-mapped IPv6 address: write 10.0.0.1", id="IPv4-mapped"
+        ),
+        pytest.param(
+            "::ffff:a00:1", "::ffff:a00:1 is an IPv4-mapped IPv6 address: write 10.0.0.1", id="IPv4-mapped, hexadecimal"
+        ),
+        pytest.param("2001:DB8::1", "2001:DB8::1 is not in canonical form: write 2001:db8::1", id="upper case"),
+        pytest.param("2001:db8:0::1", "2001:db8:0::1 is not in canonical form: write 2001:db8::1", id="too long"),
+        pytest.param(
+            "0.0.0.0", "0.0.0.0 is the unspecified address: write one that the cluster's nodes reach", id="unspecified"
+        ),
+        pytest.param(
+            "::", ":: is the unspecified address: write one that the cluster's nodes reach", id="unspecified 6"
+        ),
+        pytest.param(
+            "127.0.0.1", "127.0.0.1 is a loopback address: write one that the cluster's nodes reach", id="loopback"
+        ),
+        pytest.param("::1", "::1 is a loopback address: write one that the cluster's nodes reach", id="loopback 6"),
+        pytest.param(
+            "169.254.169.254",
+            "169.254.169.254 is a link-local address: write one that the cluster's nodes reach",
+            id="the metadata service",
+        ),
+        pytest.param(
+            "fe80::1", "fe80::1 is a link-local address: write one that the cluster's nodes reach", id="link 6"
+        ),
+        pytest.param(
+            "255.255.255.255",
+            "255.255.255.255 is the broadcast address: write one that the cluster's nodes reach",
+            id="broadcast",
+        ),
+        pytest.param(
+            "224.0.0.1", "224.0.0.1 is a multicast address: write one that the cluster's nodes reach", id="multicast"
+        ),
+        pytest.param(
+            "ff02::1", "ff02::1 is a multicast address: write one that the cluster's nodes reach", id="multicast 6"
+        ),
+    ],
+)
+def test_what_is_refused_and_what_to_write_instead(ip: str, text: str) -> None:
+    assert refusal(ip, ANYTHING) == text
+
+
+def test_loopback_may_where_the_policy_says_so() -> None:
+    own_machine = AddressPolicy(loopback=True, deny=(ip_network("127.0.0.0/8"),))
+    assert [refusal(ip, own_machine) for ip in ("127.0.0.1", "::1")] == [None, None]
+
+
+def test_a_mapped_loopback_is_refused_even_where_loopback_may() -> None:
+    assert refusal("::ffff:127.0.0.1", AddressPolicy(loopback=True)) is not None
+
+
+def test_a_denied_range_is_refused() -> None:
+    policy = AddressPolicy(deny=(ip_network("10.96.0.0/12"), ip_network("fd00::/8")))
+    assert refusal("10.96.0.1", policy) == "10.96.0.1 lies in a range that this cluster's operator denies"
+    assert refusal("fd00::1", policy) == "fd00::1 lies in a range that this cluster's operator denies"
+    assert refusal("10.112.0.0", policy) is None
+
+
+def test_only_allowed_ranges_may_if_there_are_any() -> None:
+    policy = AddressPolicy(allow=(ip_network("10.0.100.0/24"),))
+    assert refusal("10.0.100.255", policy) is None
+    assert refusal("10.0.101.0", policy) == "10.0.101.0 lies outside the ranges that this cluster's operator allows"
+    assert refusal("2001:db8::1", policy) == "2001:db8::1 lies outside the ranges that this cluster's operator allows"
+
+
+def test_deny_wins_over_allow() -> None:
+    policy = AddressPolicy(allow=(ip_network("10.0.0.0/8"),), deny=(ip_network("10.96.0.0/12"),))
+    assert refusal("10.96.0.1", policy) == "10.96.0.1 lies in a range that this cluster's operator denies"
+
+
+def test_what_an_allowed_range_holds_is_still_judged() -> None:
+    assert refusal("169.254.169.254", AddressPolicy(allow=(ip_network("0.0.0.0/0"),))) is not None
+
+
+@given(addresses)
+def test_only_special_addresses_are_refused(address: IPv4Address | IPv6Address) -> None:
+    mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
+    broadcast = address == IPv4Address("255.255.255.255")
+    kinds = (address.is_loopback, address.is_unspecified, address.is_link_local, address.is_multicast, broadcast)
+    special = mapped or any(kinds)
+    assert (refusal(str(address), ANYTHING) is not None) == special
+
+
+@given(st.ip_addresses(v=6))
+def test_the_form_that_is_asked_for_is_not_refused_for_its_form(address: IPv6Address) -> None:
+    text = refusal(address.exploded, ANYTHING) or ""
+    if "write" in text and "nodes" not in text:
+        asked = text.rpartition("write ")[2]
+        assert str(ip_address(asked)) == asked
+
+
+@given(st.text())
+def test_any_text_gets_a_verdict(text: str) -> None:
+    problem = refusal(text, ANYTHING)
+    assert problem is None or text in problem
+
+
+@pytest.mark.parametrize("network", [one for preset in PRESETS.values() for one in preset], ids=str)
+def test_a_preset_denies_its_addresses(network: Network) -> None:
+    address = str(network.network_address)
+    assert refusal(address, AddressPolicy()) is None, "else the preset would do nothing"
+    assert refusal(address, AddressPolicy(deny=PRESETS["metadata"])) is not None

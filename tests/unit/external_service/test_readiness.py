@@ -1,0 +1,227 @@
+"""Which addresses are published, and how."""
+
+from collections.abc import Callable
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from external_service.core import Probe, TCPSocketAction
+from external_service.kind import Reason
+from external_service.policy import AddressPolicy
+from external_service.readiness import Publication, PublishedAddress, least_ready, publication, resolved_by
+from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
+
+TIME = "2026-01-01T00:00:00Z"
+PROBE = Probe(tcpSocket=TCPSocketAction(port=80))
+POLICY = AddressPolicy()
+A, B, C = "10.0.100.10", "10.0.100.11", "10.0.100.12"
+
+
+def known(ip: str, *, ready: bool, reason: Reason, serving: bool | None = None) -> AddressStatus:
+    return AddressStatus(ip=ip, ready=ready, reason=reason, lastTransitionTime=TIME, serving=serving)
+
+
+def up(ip: str) -> AddressStatus:
+    return known(ip, ready=True, reason="ProbeSucceeded")
+
+
+def down(ip: str) -> AddressStatus:
+    return known(ip, ready=False, reason="ProbeFailed")
+
+
+def pending(ip: str) -> AddressStatus:
+    return known(ip, ready=False, reason="Pending")
+
+
+def spec(
+    *ips: str, disabled: tuple[str, ...] = (), min_ready: int | str = 0, probe: Probe | None = PROBE
+) -> ExternalServiceSpec:
+    return ExternalServiceSpec(port=80, ips=ips, readinessProbe=probe, disabledIPs=disabled, minReady=min_ready)
+
+
+def published(wish: ExternalServiceSpec, *states: AddressStatus) -> Publication:
+    return publication(wish, {state.ip: state for state in states}, POLICY)
+
+
+def healthy(ip: str) -> PublishedAddress:
+    return PublishedAddress(ip, True, True, False)
+
+
+def unhealthy(ip: str) -> PublishedAddress:
+    return PublishedAddress(ip, False, False, False)
+
+
+def drained(ip: str, *, serving: bool) -> PublishedAddress:
+    return PublishedAddress(ip, False, serving, True)
+
+
+@pytest.mark.parametrize(
+    ("wish", "states", "addresses", "failing_open"),
+    [
+        pytest.param(spec(), (), (), False, id="no addresses"),
+        pytest.param(spec(A, B, probe=None), (), (healthy(A), healthy(B)), False, id="no probe: all ready"),
+        pytest.param(
+            spec(A, probe=None), (down(A),), (healthy(A),), False, id="no probe: an old verdict counts no more"
+        ),
+        pytest.param(spec(A, B), (), (unhealthy(A), unhealthy(B)), False, id="nothing known yet: not ready"),
+        pytest.param(spec(A, B), (up(A), down(B)), (healthy(A), unhealthy(B)), False, id="as the probe says"),
+        pytest.param(spec(B, A), (up(A), down(B)), (unhealthy(B), healthy(A)), False, id="in the order of the spec"),
+        pytest.param(spec(A, B, A), (up(A), up(B)), (healthy(A), healthy(B)), False, id="a duplicate once"),
+        pytest.param(spec(A, "127.0.0.1", "x"), (up(A),), (healthy(A),), False, id="refused ones are left out"),
+        pytest.param(spec(A), (up(A), up(C)), (healthy(A),), False, id="a verdict on a stranger is ignored"),
+        pytest.param(
+            spec(A, B, disabled=(B,)),
+            (up(A), known(B, ready=False, reason="Disabled", serving=True)),
+            (healthy(A), drained(B, serving=True)),
+            False,
+            id="drained and healthy: a last resort",
+        ),
+        pytest.param(
+            spec(A, B, disabled=(B,)),
+            (up(A), known(B, ready=False, reason="Disabled", serving=False)),
+            (healthy(A), drained(B, serving=False)),
+            False,
+            id="drained and dead: none",
+        ),
+        pytest.param(
+            spec(A, B, disabled=(B,)),
+            (up(A), up(B)),
+            (healthy(A), drained(B, serving=True)),
+            False,
+            id="drained just now",
+        ),
+        pytest.param(
+            spec(A, disabled=(A,), probe=None), (), (drained(A, serving=True),), False, id="drained without a probe"
+        ),
+        pytest.param(
+            spec(A),
+            (known(A, ready=False, reason="Disabled", serving=True),),
+            (healthy(A),),
+            False,
+            id="enabled again: its health counts at once",
+        ),
+        pytest.param(spec(A, B), (down(A), down(B)), (unhealthy(A), unhealthy(B)), False, id="by default fail closed"),
+        pytest.param(
+            spec(A, B, min_ready=1),
+            (down(A), down(B)),
+            (healthy(A), healthy(B)),
+            True,
+            id="fewer than asked: fail open",
+        ),
+        pytest.param(
+            spec(A, B, min_ready=1), (up(A), down(B)), (healthy(A), unhealthy(B)), False, id="as many as asked"
+        ),
+        pytest.param(
+            spec(A, B, min_ready="51%"), (up(A), down(B)), (healthy(A), healthy(B)), True, id="a share, rounded up"
+        ),
+        pytest.param(
+            spec(A, B, min_ready=2),
+            (up(A), pending(B)),
+            (healthy(A), unhealthy(B)),
+            False,
+            id="one without a verdict does not open the gate",
+        ),
+        pytest.param(
+            spec(A, B, min_ready=2), (up(A),), (healthy(A), unhealthy(B)), False, id="nor does one never heard of"
+        ),
+        pytest.param(
+            spec(A, B, C, min_ready=2),
+            (down(A), down(B), pending(C)),
+            (healthy(A), healthy(B), healthy(C)),
+            True,
+            id="nor does it close it",
+        ),
+        pytest.param(
+            spec(A, B, C, disabled=(C,), min_ready=3),
+            (up(A), up(B), known(C, ready=False, reason="Disabled", serving=True)),
+            (healthy(A), healthy(B), drained(C, serving=True)),
+            False,
+            id="more than there are enabled asks for all of these",
+        ),
+        pytest.param(
+            spec(A, B, disabled=(B,), min_ready=1),
+            (down(A), known(B, ready=False, reason="Disabled", serving=True)),
+            (healthy(A), drained(B, serving=True)),
+            True,
+            id="failing open leaves drained ones drained",
+        ),
+        pytest.param(
+            spec(A, disabled=(A,), min_ready=1),
+            (known(A, ready=False, reason="Disabled", serving=True),),
+            (drained(A, serving=True),),
+            False,
+            id="all drained: nothing to open",
+        ),
+    ],
+)
+def test_what_is_published(
+    wish: ExternalServiceSpec,
+    states: tuple[AddressStatus, ...],
+    addresses: tuple[PublishedAddress, ...],
+    failing_open: bool,
+) -> None:
+    assert published(wish, *states) == Publication(addresses, failing_open)
+
+
+def test_a_denied_range_is_not_published() -> None:
+    policy = AddressPolicy(deny=(ip_network("10.0.100.11/32"),))
+    assert publication(spec(A, B), {A: up(A), B: up(B)}, policy).addresses == (healthy(A),)
+
+
+def test_resolved_addresses_stand_behind_those_of_the_spec_and_count_alike() -> None:
+    states = {A: down(A), B: up(B), C: pending(C)}
+    wish = spec(A, disabled=(C,))
+    assert publication(wish, states, POLICY, (C, B, A)) == Publication(
+        (unhealthy(A), drained(C, serving=False), healthy(B)), False
+    )
+    assert publication(spec(A, min_ready=2), states, POLICY, (B,)).failing_open
+    assert publication(spec(probe=None), {}, POLICY, (B, "127.0.0.1")).addresses == (healthy(B),)
+
+
+def test_a_name_that_has_left_the_spec_takes_its_addresses_with_it() -> None:
+    told = [up(A), up(B).model_copy(update={"hostname": "old.example"}), up(C).model_copy(update={"hostname": "db.io"})]
+    assert resolved_by(spec(A).model_copy(update={"hostnames": ("db.io",)}), told) == {C: "db.io"}
+    assert resolved_by(spec(A), told) == {}
+
+
+@pytest.mark.parametrize(
+    ("min_ready", "enabled", "least"),
+    [
+        pytest.param(0, 4, 0, id="none"),
+        pytest.param(3, 4, 3, id="a number"),
+        pytest.param(9, 4, 4, id="never more than there are"),
+        pytest.param("0%", 4, 0, id="zero percent"),
+        pytest.param("50%", 4, 2, id="half of an even number"),
+        pytest.param("50%", 5, 3, id="half of an odd number is rounded up"),
+        pytest.param("1%", 1000, 10, id="no rounding where none is due"),
+        pytest.param("100%", 7, 7, id="all"),
+        pytest.param("100%", 0, 0, id="all of none"),
+    ],
+)
+def test_least_ready(min_ready: int | str, enabled: int, least: int) -> None:
+    assert least_ready(min_ready, enabled) == least
+
+
+ips = st.sampled_from([A, B, C, "2001:db8::10", "127.0.0.1", "no address"])
+verdicts = st.dictionaries(ips, st.sampled_from([up, down, pending]))
+shares = st.one_of(st.integers(0, 6), st.integers(0, 100).map(lambda share: f"{share}%"))
+
+
+@given(st.lists(ips), st.lists(ips), shares, verdicts)
+def test_promises_of_every_publication(
+    wanted: list[str], disabled: list[str], min_ready: int | str, told: dict[str, Callable[[str], AddressStatus]]
+) -> None:
+    states = {ip: verdict(ip) for ip, verdict in told.items()}
+    wish = spec(*wanted, disabled=tuple(disabled), min_ready=min_ready)
+    result = publication(wish, states, POLICY)
+    names = [address.ip for address in result.addresses]
+    assert names == [ip for ip in dict.fromkeys(wanted) if ip not in ("127.0.0.1", "no address")]
+    for address in result.addresses:
+        well = address.ip in states and states[address.ip].ready
+        if address.ip in disabled:
+            assert address == drained(address.ip, serving=well)
+        else:
+            assert address == (healthy(address.ip) if well or result.failing_open else unhealthy(address.ip))
+    assert not (result.failing_open and min_ready in (0, "0%"))
