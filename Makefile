@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TOOLS := .cache/tools
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: playground test lint types unit model image e2e tools workflows sbom bench bench-short lock crd manifests clean help
+.PHONY: playground test lint types unit model image e2e nightly tools workflows sbom bench bench-short lock crd manifests clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -15,7 +15,7 @@ help: ## list the targets
 playground: $(STAMP) ## the whole loop on one machine; options in ARGS="..."
 	@$(BIN)/python -m playground $(ARGS)
 
-test: lint types unit ## format, lint, types and every test that needs neither Go nor root
+test: lint types unit ## format, lint, types and every test that needs neither Go nor root and is not marked nightly
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -25,7 +25,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/pytest -q -n $(AT_ONCE) --dist loadfile -m "not e2e and not image" $(ARGS)
+	$(BIN)/pytest -q -n $(AT_ONCE) --dist loadfile -m "not e2e and not image and not nightly" $(ARGS)
 
 model: $(STAMP) ## every interleaving of the status protocol (needs spin and cc)
 	@command -v spin > /dev/null && command -v cc > /dev/null || { echo "spin and cc are needed: apt-get install spin gcc libc6-dev" >&2; exit 1; }
@@ -35,8 +35,11 @@ image: $(STAMP) ## build the image without an engine and try it out (needs root,
 	$(BIN)/python -m tests.image.build
 	IMAGE_REQUIRED=1 $(BIN)/pytest -q tests/image $(ARGS)
 
-e2e: $(STAMP) ## the same promises on a real control plane (needs Go, root, iproute2)
-	$(BIN)/pytest -q -m e2e tests/e2e $(ARGS)
+e2e: $(STAMP) ## the promises on a real control plane, without those marked nightly (needs Go, root, iproute2)
+	$(BIN)/pytest -q -m "e2e and not nightly" tests/e2e $(ARGS)
+
+nightly: $(STAMP) ## what takes too long for .ci/run; docs/testing.md lists it (needs Go, root, on Debian)
+	.ci/nightly
 
 bench: $(STAMP) ## what a probe costs, beside others; ARGS="http paced --repeat 5" (needs cc and Go; none: what there is)
 	$(BIN)/python -m bench $(ARGS)
@@ -66,7 +69,7 @@ workflows: $(TOOLS)/.installed $(TOOLS)/bin/actionlint ## lint the workflows of 
 	$(TOOLS)/bin/actionlint -color=false
 	$(TOOLS)/bin/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(TOOLS)/bin/zizmor -q --offline --persona regular .github/workflows
-	if command -v shellcheck > /dev/null; then shellcheck .ci/run tests/kind/*; fi
+	if command -v shellcheck > /dev/null; then shellcheck -x .ci/run .ci/nightly tests/kind/*; fi
 
 $(TOOLS)/bin/actionlint: .github/actionlint/go.mod .github/actionlint/go.sum | $(TOOLS)/.installed
 	cd .github/actionlint && go build -trimpath -buildvcs=false -mod=readonly -o $(CURDIR)/$@ github.com/rhysd/actionlint/cmd/actionlint

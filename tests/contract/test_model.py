@@ -18,9 +18,10 @@ MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
 COMPILE = ("cc", "-O1", "-w", "-DCOLLAPSE", "-DNFAIR=4", "-DVECTORSZ=2048", "-DMEMLIM=2000", "-o", "pan", "pan.c")
 DEPTH = 100_000
 
-pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"{' and '.join(MISSING)} not found: apt-get install spin gcc libc6-dev"
-)
+pytestmark = [
+    pytest.mark.nightly,
+    pytest.mark.skipif(bool(MISSING), reason=f"{' and '.join(MISSING)} not found: apt-get install spin gcc libc6-dev"),
+]
 
 HOLDS = "holds"
 GOES_BACK = "assertion violated (v>=verdict)"

@@ -118,6 +118,7 @@ def request(parent: Object) -> Object:
     return {"parent": parent | {"metadata": metadata}, "children": children, "finalizing": False}
 
 
+@pytest.mark.nightly
 def test_no_request_by_the_document_brings_forth_a_fault(
     schemathesis: Path, hook: tuple[str, str], tmp_path: Path
 ) -> None:

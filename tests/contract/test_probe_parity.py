@@ -262,6 +262,7 @@ async def test_our_verdict(row: Row, probe: dict[str, Any]) -> None:
 
 
 @LEGACY_TLS
+@pytest.mark.nightly
 @needs_oracle
 async def test_the_kubelets_verdict(row: Row, probe: dict[str, Any]) -> None:
     assert await kubelet_result(probe) == row.kubelet
@@ -336,7 +337,9 @@ def received(server: Server) -> list[str]:
 
 
 @pytest.mark.parametrize(("action", "expected"), REQUESTS)
-@pytest.mark.parametrize("asker", [our_outcome, pytest.param(kubelet_result, marks=needs_oracle)])
+@pytest.mark.parametrize(
+    "asker", [our_outcome, pytest.param(kubelet_result, marks=[pytest.mark.nightly, needs_oracle])]
+)
 async def test_the_request(asker: Callable[[dict[str, Any]], Any], action: dict[str, Any], expected: list[str]) -> None:
     with closing(Server(says(OK))) as server:
         await asker({"httpGet": {"port": server.port, **action}})
@@ -346,7 +349,9 @@ async def test_the_request(asker: Callable[[dict[str, Any]], Any], action: dict[
         assert received(server) == expected
 
 
-@pytest.mark.parametrize("asker", [our_outcome, pytest.param(kubelet_result, marks=needs_oracle)])
+@pytest.mark.parametrize(
+    "asker", [our_outcome, pytest.param(kubelet_result, marks=[pytest.mark.nightly, needs_oracle])]
+)
 @pytest.mark.parametrize(
     ("location", "host"),
     [

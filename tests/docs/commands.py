@@ -33,14 +33,14 @@ HERE = frozenset(
 ELSEWHERE = {
     "make test": (".ci/run", "step test make test"),
     "make sbom": (".ci/run", "step sbom make sbom"),
-    "make bench-short": (".ci/run", "step bench make bench-short"),
-    'make bench ARGS="http tcp --repeat 5"': (".ci/run", "make bench-short"),  # the same program with other rows
+    "make bench-short": (".ci/nightly", "step bench make bench-short"),
+    'make bench ARGS="http tcp --repeat 5"': (".ci/nightly", "make bench-short"),  # the same program with other rows
     # Of ours alone, and by `make bench-short`, where there is valgrind.
     ".venv/bin/python -m bench.instructions --peers ours floor": ("bench/__main__.py", '"bench.instructions"'),
-    ".venv/bin/python -m bench.loop transition": (".ci/run", "-m bench.loop transition"),
-    ".venv/bin/python -m tests.e2e.controlplane bash": (".ci/run", "-m tests.e2e.controlplane"),
+    ".venv/bin/python -m bench.loop transition": (".ci/nightly", "-m bench.loop transition"),
+    ".venv/bin/python -m tests.e2e.controlplane bash": (".ci/nightly", "-m tests.e2e.controlplane"),
     ".venv/bin/python -m tests.e2e.controlplane .venv/bin/pytest -m e2e -k real tests/e2e/test_10_events.py": (
-        ".ci/run",
+        ".ci/nightly",
         "-m tests.e2e.controlplane",
     ),
     # No engine runs in our tests: the same Dockerfile is built by buildah there, by docker in the public CI.

@@ -28,7 +28,7 @@ from tests.e2e.world import World
 
 log = logging.getLogger(__name__)
 
-pytestmark = pytest.mark.e2e  # on the playground too: it lasts
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 LEASE = 5
 COUNT = 40
