@@ -17,10 +17,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import msgspec
-
-from external_service.plain import ExternalService, Probe
+from external_service.core import Probe
 from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import ExternalService
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.results import Results
 from probe_sidecar.probes.engine import ProbeEngine
@@ -110,7 +109,7 @@ async def managed(engine: ProbeEngine, probe: dict[str, Any], ips: list[str], la
         "metadata": {"name": "bench", "uid": "1"},
         "spec": {"ips": ips, "port": 80, "readinessProbe": {**probe, "periodSeconds": 10}},
     }
-    manager.apply(msgspec.convert(parent, ExternalService), {})
+    manager.apply(ExternalService.model_validate(parent), {})
     while lap < laps:
         manager.tick()
         lap += 1
@@ -140,12 +139,12 @@ async def paced(engine: ProbeEngine, targets: list[PreparedProbe], period: float
 async def measure(options: argparse.Namespace, ips: list[str]) -> dict[str, Any]:
     """One run."""
     engine = ProbeEngine(asyncio.get_running_loop(), poller=LoopPoller if options.poller == "loop" else best_poller)
-    model = msgspec.json.decode(options.probe, type=Probe)
+    model = Probe.model_validate_json(options.probe)
     targets = [prepare(model, ip) for ip in ips]
     began, before = monotonic(), cpu()
     until = began + options.duration
     if options.managed:
-        tally = await managed(engine, msgspec.json.decode(options.probe), ips, options.laps)
+        tally = await managed(engine, json.loads(options.probe), ips, options.laps)
     elif options.once:
         tally = await once(engine, targets, options.laps)
     elif options.period:

@@ -17,13 +17,12 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 import httpx
-from msgspec import convert
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench import build, targets
 from bench.report import Run
-from external_service.plain import AddressStatus, ExternalService
 from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import AddressStatus, ExternalService
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.status.desired import desired_status
 
@@ -92,9 +91,9 @@ def cluster(server: FakeApiServer, plan: Plan, port: int, hole: int) -> None:
 
 def known(made: dict[str, Any], *, ready: bool) -> dict[str, Any]:
     """The status of an ExternalService whose addresses are all ready, or all not."""
-    spec = convert(made, ExternalService).spec
+    spec = ExternalService.model_validate(made).spec
     verdict = {"ready": ready, "reason": "ProbeSucceeded" if ready else "ProbeFailed", "lastTransitionTime": LONG_AGO}
-    results = {ip: convert({"ip": ip, "message": "earlier", **verdict}, AddressStatus) for ip in spec.ips}
+    results = {ip: AddressStatus.model_validate({"ip": ip, "message": "earlier", **verdict}) for ip in spec.ips}
     return desired_status(made, spec, results, AddressPolicy(loopback=True), LONG_AGO)
 
 

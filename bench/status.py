@@ -21,12 +21,11 @@ from typing import Any
 
 import httpx
 import orjson
-from msgspec import convert
 from tabulate import tabulate
 
 from external_service.kind import API_VERSION, GROUP, KIND, PLURAL, VERSION
-from external_service.plain import AddressStatus, ExternalServiceSpec
 from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.kube.reflector import Reflector
@@ -78,7 +77,7 @@ def median_ms(work: Callable[[], object], repeat: int) -> float:
 def evaluations(number: int, repeat: int) -> Object:
     """One row: what an evaluation and its patch take with that many addresses, in ms."""
     ips = addresses(number)
-    wish, healthy = convert(spec(ips), ExternalServiceSpec), {ip: up(ip) for ip in ips}
+    wish, healthy = ExternalServiceSpec.model_validate(spec(ips)), {ip: up(ip) for ip in ips}
     raw: Object = {"metadata": {"name": "web", "generation": 1, "resourceVersion": "7"}}
     raw["status"] = orjson.loads(orjson.dumps(desired_status(raw, wish, healthy, POLICY, BEFORE)))
 
@@ -114,7 +113,7 @@ class Outage:
     """Publishes for all objects of a server, and sees when each of them is told."""
 
     def __init__(self, client: KubeClient) -> None:
-        self.wish = convert(spec(addresses(ADDRESSES_OF_ONE)), ExternalServiceSpec)
+        self.wish = ExternalServiceSpec.model_validate(spec(addresses(ADDRESSES_OF_ONE)))
         self.results: Results = {ip: up(ip) for ip in self.wish.ips}
         self.seen: dict[str, Object] = {}
         self.held = 0.0

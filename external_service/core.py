@@ -323,6 +323,17 @@ class Probe(Model):
             raise ValueError(f"write exactly one of httpGet, tcpSocket, grpc (found {found})")
         return self
 
+    @property
+    def handler(self) -> HTTPGetAction | TCPSocketAction | GRPCAction:
+        """The one handler that is set."""
+        action = self.httpGet or self.tcpSocket or self.grpc
+        assert action is not None  # noqa: S101 - _exactly_one_handler
+        return action
+
+    def period(self, *, ready: bool) -> int:
+        """Seconds between the starts of two probes of an address that is ready, or not."""
+        return self.periodSeconds if ready else self.notReadyPeriodSeconds or self.periodSeconds
+
 
 class ObjectMeta(Model):
     """The metadata that we read. `uid` tells a re-created object from its predecessor of the same name."""

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from msgspec import convert
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from external_service import plain
 from external_service.admission import address_problems, child_problems, shown
 from external_service.schema import Schema, join, locate, properties, resolve, root, wish
 from external_service.v1alpha1 import ExternalService
@@ -47,15 +45,6 @@ def explain(error: ValidationError) -> list[str]:
         lines.setdefault(path, _line(path, schema, detail))
     identity = [lines[name] for name in ("apiVersion", "kind") if name in lines]
     return identity or list(lines.values())
-
-
-def second_look(raw: object) -> plain.ExternalService | str:
-    """What no Struct could be made of, as the model reads it; or what is wrong with it, in one line."""
-    try:
-        read = ExternalService.model_validate(raw)
-    except ValidationError as error:
-        return "; ".join(explain(error))
-    return convert(read, plain.ExternalService, from_attributes=True)
 
 
 def admission_problems(raw: object, *, loopback: bool = False) -> list[str]:

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from math import ceil
 from typing import NamedTuple, Protocol
 
-from msgspec import Struct
-
 from external_service.policy import AddressPolicy, judge
+from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 
 
 class Known(Protocol):
@@ -28,50 +27,7 @@ class Known(Protocol):
         ...
 
 
-class Spec(Protocol):
-    """What counts of an ExternalServiceSpec, of the model and of the Struct."""
-
-    @property
-    def ips(self) -> tuple[str, ...]:
-        """Addresses."""
-        ...
-
-    @property
-    def hostnames(self) -> tuple[str, ...]:
-        """Names that resolve to more of them."""
-        ...
-
-    @property
-    def disabledIPs(self) -> tuple[str, ...]:  # noqa: N802 - the API's own name
-        """Those that are drained."""
-        ...
-
-    @property
-    def minReady(self) -> int | str:  # noqa: N802 - the API's own name
-        """Below it, fail open."""
-        ...
-
-    @property
-    def readinessProbe(self) -> object:  # noqa: N802 - the API's own name
-        """None: all are ready."""
-        ...
-
-
-class Named(Protocol):
-    """An address, and the name that it was resolved from, if it was."""
-
-    @property
-    def ip(self) -> str:
-        """The address."""
-        ...
-
-    @property
-    def hostname(self) -> str | None:
-        """The name."""
-        ...
-
-
-class PublishedAddress(Struct, frozen=True, order=True, gc=False):
+class PublishedAddress(NamedTuple):
     """One address, in the order of its text, with the EndpointSlice triple; Endpoints know only `ready`.
 
     healthy = (True, True, False), unhealthy = (False, False, False), drained = (False, serving, True).
@@ -91,7 +47,7 @@ class Publication(NamedTuple):
 
 
 def publication(
-    spec: Spec, known: Mapping[str, Known], policy: AddressPolicy, resolved: Iterable[str] = ()
+    spec: ExternalServiceSpec, known: Mapping[str, Known], policy: AddressPolicy, resolved: Iterable[str] = ()
 ) -> Publication:
     """What to publish. No probe: all ready. An address not in `known` has not been probed yet: not ready.
 
@@ -103,13 +59,13 @@ def publication(
     return published(spec, known, admitted(spec, policy, resolved))
 
 
-def admitted(spec: Spec, policy: AddressPolicy, resolved: Iterable[str] = ()) -> tuple[str, ...]:
+def admitted(spec: ExternalServiceSpec, policy: AddressPolicy, resolved: Iterable[str] = ()) -> tuple[str, ...]:
     """The addresses that may be published at all, each once."""
     refused = judge(policy)
     return tuple([ip for ip in dict.fromkeys((*spec.ips, *resolved)) if refused(ip) is None])
 
 
-def published(spec: Spec, known: Mapping[str, Known], ips: tuple[str, ...]) -> Publication:
+def published(spec: ExternalServiceSpec, known: Mapping[str, Known], ips: tuple[str, ...]) -> Publication:
     """What to publish of the `ips` that are admitted, in their order: see `publication`."""
     disabled = frozenset(spec.disabledIPs)
     healthy = frozenset(ips) if spec.readinessProbe is None else _healthy(known)
@@ -124,7 +80,7 @@ def published(spec: Spec, known: Mapping[str, Known], ips: tuple[str, ...]) -> P
     return Publication(tuple(addresses), failing_open)
 
 
-def resolved_by(spec: Spec, addresses: Iterable[Named]) -> dict[str, str]:
+def resolved_by(spec: ExternalServiceSpec, addresses: Iterable[AddressStatus]) -> dict[str, str]:
     """Address -> name, of those that the status says one of spec.hostnames resolves to, in the order of the status.
 
     The hook resolves nothing: what the sidecar has told is what is published, and a name that leaves the spec takes its

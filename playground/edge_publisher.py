@@ -8,9 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from msgspec import structs
-
-from external_service.plain import AddressStatus
+from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.kube.client import ApiError, KubeClient, Resource
 
 Object = dict[str, Any]
@@ -81,7 +79,7 @@ class EdgePublisher:
 def _operations(live: Object, verdict: AddressStatus) -> list[Object]:
     status = dict(live.get("status") or {})
     told = {address["ip"]: address for address in status.get("addresses") or ()}
-    told[verdict.ip] = {field: value for field, value in structs.asdict(verdict).items() if value is not None}
+    told[verdict.ip] = {field: value for field, value in verdict.model_dump().items() if value is not None}
     order = {ip: place for place, ip in enumerate(live["spec"]["ips"])}
     status["addresses"] = sorted(told.values(), key=lambda address: order.get(address["ip"], len(order)))
     status["revision"] = status.get("revision", 0) + 1

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import orjson
-from msgspec import convert, structs
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from external_service.plain import AddressStatus
+from external_service.v1alpha1 import AddressStatus
 from playground.addresses import dial
 from playground.edge_publisher import EdgePublisher
 from playground.serving import LoopbackServer
@@ -93,7 +92,7 @@ def _door(sidecar: Sidecar) -> Starlette:
         for target in sidecar.manager.targets():
             target.inherited &= target.uid != body["uid"]  # these verdicts count as our own
         for address in body["addresses"]:
-            sidecar.results.put(body["uid"], convert(address, AddressStatus))
+            sidecar.results.put(body["uid"], AddressStatus.model_validate(address))
         return Response(orjson.dumps({"takenAt": taken}), media_type="application/json")
 
     return Starlette(routes=[Route("/state", state), Route("/verdicts", verdicts, methods=["POST"])])
@@ -106,7 +105,7 @@ def _state(sidecar: Sidecar) -> Object:
         {
             "uid": target.uid,
             "ip": target.ip,
-            "state": {field: value for field, value in structs.asdict(target.state).items() if value is not None},
+            "state": {field: value for field, value in target.state.model_dump().items() if value is not None},
             "failures": target.failures,
             "last": None if target.last is None else target.last.message,
             "lastSuccess": None if target.last is None else target.last.success,

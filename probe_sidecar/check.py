@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from msgspec import convert
 from tabulate import tabulate
 
+from external_service.core import Probe
 from external_service.kind import Reason
 from external_service.manifest import InvalidInput, external_services
-from external_service.plain import ExternalService, ExternalServiceSpec, Probe
 from external_service.policy import AddressPolicy, refusal
+from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
 from probe_sidecar.names.answer import UNKNOWN, failure, following, result
 from probe_sidecar.names.members import members
 from probe_sidecar.names.resolver import Resolver, Server
@@ -107,7 +107,7 @@ def check_file(
     for document in documents:
         for warning in document.warnings:
             print(f"warning: {file}: {warning}", file=sys.stderr)
-    parents = [convert(document.parent, ExternalService, from_attributes=True) for document in documents]
+    parents = [document.parent for document in documents]
     try:
         context = _context(parents, ca_file)
     except (OSError, BadCertificates, _NoCA) as problem:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from external_service.kind import Reason
-from external_service.plain import ExternalService, ExternalServiceSpec
 from external_service.policy import AddressPolicy, refusal
+from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
 from probe_sidecar.prober.target import Target
 
 MOST_LINES = 1_000

@@ -7,10 +7,10 @@ from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from msgspec import ValidationError, convert
+from pydantic import ValidationError
 
+from external_service.core import Probe
 from external_service.kind import NAMESPACE
-from external_service.plain import Probe
 from runtime.environment import (
     CommonSettings,
     amount,
@@ -124,7 +124,7 @@ def _canary(text: str) -> tuple[str, Probe]:
 
 def _probe(given: object) -> Probe:
     try:
-        return convert(given, Probe)
+        return Probe.model_validate(given)
     except ValidationError as problem:
         raise ValueError from problem
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal, NamedTuple
 
-from external_service.plain import Probe
+from external_service.core import Probe
 from probe_sidecar.kube.client import ApiError, KubeClient, Resource
 from probe_sidecar.probes.tls import BadCertificates, verified
 

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 
 from external_service.kind import MAX_ADDRESSES
-from external_service.plain import ExternalServiceSpec
+from external_service.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.names.cache import NameCache
 from probe_sidecar.names.members import Member, members, next_review
 from probe_sidecar.names.report import Report, report

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from external_service.plain import Probe
+from external_service.core import Probe
 from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.outcome import UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import PreparedProbe, prepare

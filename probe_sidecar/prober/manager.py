@@ -15,19 +15,10 @@ from math import inf
 from types import MappingProxyType
 from typing import Protocol
 
-from msgspec.structs import replace
-
-from external_service.plain import (
-    AddressStatus,
-    ExternalService,
-    ExternalServiceSpec,
-    GRPCAction,
-    HTTPGetAction,
-    Probe,
-    TCPSocketAction,
-)
+from external_service.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
 from external_service.policy import AddressPolicy, refusal
 from external_service.readiness import publication
+from external_service.v1alpha1 import AddressStatus, ExternalService, ExternalServiceSpec
 from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.delays import FAULT, NO_PLACE
 from probe_sidecar.prober.outage import OutageGuard, Silence
@@ -552,5 +543,5 @@ def _adopt(known: AddressStatus) -> AddressStatus:
         return known
     if known.reason == "Disabled":
         reason = "ProbeSucceeded" if known.healthy else "ProbeFailed"
-        return replace(known, ready=known.healthy, serving=None, reason=reason)
-    return replace(known, reason="Pending", message="not probed yet")
+        return known.model_copy(update={"ready": known.healthy, "serving": None, "reason": reason})
+    return known.model_copy(update={"reason": "Pending", "message": "not probed yet"})

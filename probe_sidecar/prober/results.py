@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from external_service.plain import AddressStatus
+from external_service.v1alpha1 import AddressStatus
 
 Listener = Callable[[str], None]
 _NOTHING: Mapping[str, AddressStatus] = MappingProxyType({})

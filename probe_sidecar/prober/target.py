@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from external_service.plain import AddressStatus, Probe
+from external_service.core import Probe
+from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.outage import Silence
 from probe_sidecar.prober.tally import Tally
 from probe_sidecar.prober.threshold import Run

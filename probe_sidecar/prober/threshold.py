@@ -4,13 +4,13 @@ One counter: the length of the run of equal results. A failure acts when the run
 when it reaches successThreshold; any other result starts a new run. A result of UNKNOWN touches nothing.
 """
 
-from msgspec import Struct
+from typing import NamedTuple
 
-from external_service.plain import Probe
+from external_service.core import Probe
 from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 
 
-class Run(Struct, frozen=True, gc=False):
+class Run(NamedTuple):
     """How often in a row the latest result came; `length` 0 means that nothing has been seen yet."""
 
     success: bool = False

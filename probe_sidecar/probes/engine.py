@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Final
 
-from msgspec.structs import replace
-
 from probe_sidecar.probes import message
 from probe_sidecar.probes.exchange import Answer, Exchange, Hop, Opening
 from probe_sidecar.probes.outcome import FAILURE, SUCCESS, UNKNOWN, Outcome
@@ -424,7 +422,7 @@ class ProbeEngine:
         if away >= handle.probe.timeout and outcome.result is FAILURE:
             outcome = _fault(f"away for {away:.1f} s")
         if outcome.silent and handle.heard:
-            outcome = replace(outcome, silent=False)
+            outcome = outcome._replace(silent=False)
         if outcome.result is UNKNOWN and handle.tries < MAX_TRIES:
             self._loop.call_later(RETRY_DELAY, self._retry, handle)
         else:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from external_service.plain import HTTPGetAction
+from external_service.core import HTTPGetAction
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ at once, where the kubelet's client keeps trying until the time-out and then fai
 
 from typing import Final
 
-from external_service.plain import GRPCAction
+from external_service.core import GRPCAction
 from probe_sidecar.probes import frames, message
 from probe_sidecar.probes.exchange import Answer, Hop, socket_address
 from probe_sidecar.probes.outcome import Outcome, Result

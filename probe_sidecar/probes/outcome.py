@@ -1,8 +1,7 @@
 """What one probe came to: one enum and one value, for every protocol."""
 
 from enum import Enum
-
-from msgspec import Struct
+from typing import NamedTuple
 
 
 class Result(Enum):
@@ -18,7 +17,7 @@ SUCCESS, WARNING, FAILURE, UNKNOWN = Result
 """The same by themselves, for what is done for every probe: an enum's class looks its members up by a function."""
 
 
-class Outcome(Struct, frozen=True, gc=False):
+class Outcome(NamedTuple):
     """`message` is the evidence in a line ("HTTP 200", "connection refused"); never a body, never a header value.
 
     UNKNOWN means that the prober itself could not work (out of descriptors, cancelled, a bug): never held against

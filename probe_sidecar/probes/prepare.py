@@ -4,7 +4,7 @@ import ssl
 from functools import lru_cache, partial
 from types import MethodType
 
-from external_service.plain import GRPCAction, HTTPGetAction, Probe
+from external_service.core import GRPCAction, HTTPGetAction, Probe
 from probe_sidecar.probes import message, tcp, tls
 from probe_sidecar.probes.exchange import Answer, Exchange, Hop, SocketAddress, socket_address
 from probe_sidecar.probes.http1 import Http1Exchange, quick

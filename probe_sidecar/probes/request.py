@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from external_service.plain import HTTPGetAction
+from external_service.core import HTTPGetAction
 from probe_sidecar.probes import url
 from probe_sidecar.probes.expectation import KUBELET, Expectation, expectation
 from probe_sidecar.probes.url import Url

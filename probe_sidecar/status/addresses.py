@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from external_service.kind import Reason
-from external_service.plain import AddressStatus, ExternalServiceSpec
 from external_service.policy import AddressPolicy, judge
+from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.status.known import Object, is_time
 
 NOT_PROBED = "not probed yet"

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from external_service.kind import MAX_CONDITIONS
-from external_service.plain import ExternalServiceSpec
 from external_service.policy import AddressPolicy
 from external_service.readiness import publication
+from external_service.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.status.addresses import Verdict
 
 Object = dict[str, Any]

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from msgspec import ValidationError, convert
+from pydantic import ValidationError
 
-from external_service.plain import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
 from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
 from probe_sidecar.status.addresses import verdicts, wanted_addresses
 from probe_sidecar.status.conditions import Finding, ready_column, rejected_conditions, wanted_conditions
 from probe_sidecar.status.known import seen_addresses, seen_conditions, seen_entries, seen_revision, seen_status
@@ -15,7 +15,7 @@ from probe_sidecar.status.patch import same
 
 Object = dict[str, Any]
 
-MODELLED = frozenset(ExternalServiceStatus.__struct_fields__) - {"addresses", "conditions"}
+MODELLED = frozenset(ExternalServiceStatus.model_fields) - {"addresses", "conditions"}
 """Fields of which a wrong shape is dropped, whoever wrote it. Unknown fields stay: they are not ours to judge."""
 
 
@@ -110,7 +110,7 @@ def _generation(parent: Mapping[str, Any]) -> int:
 def _sound(field: str, value: Any) -> bool:
     """Whether the hook can read it: it refuses a wrong-shaped status, and waits for us to write a sound one."""
     try:
-        convert({field: value}, ExternalServiceStatus)
+        ExternalServiceStatus.model_validate({field: value})
     except ValidationError:
         return False
     return value is not None

@@ -4,13 +4,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard, TypeVar
 
-from msgspec import Struct, ValidationError, convert
-from msgspec.structs import replace
+from pydantic import BaseModel, ValidationError
 
-from external_service.plain import AddressStatus, Condition
+from external_service.v1alpha1 import AddressStatus, Condition
 
 Object = dict[str, Any]
-M = TypeVar("M", bound=Struct)
+M = TypeVar("M", bound=BaseModel)
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -100,7 +99,7 @@ def _entries(parent: Mapping[str, Any], field: str) -> list[Any]:
 def _parsed(kind: type[M], entry: Any) -> M | None:
     """`entry` as a `kind`; strict, for a "yes" or a 1 that somebody wrote is no boolean to the API server."""
     try:
-        parsed = convert(entry, kind)
+        parsed = kind.model_validate(entry, strict=True)
     except ValidationError:
         return None
     return parsed if is_time(entry.get("lastTransitionTime")) else None
@@ -111,7 +110,7 @@ def _verdict(seen: AddressStatus) -> AddressStatus | None:
         if seen.ready or seen.serving is None:
             return None
         reason = "ProbeSucceeded" if seen.serving else "ProbeFailed"
-        return replace(seen, ready=seen.serving, reason=reason, serving=None)
+        return seen.model_copy(update={"ready": seen.serving, "reason": reason, "serving": None})
     # A probe that was added to a CR leaves its addresses ready (NoProbe, then Pending) until there is evidence (R6).
     ready = seen.reason != "ProbeFailed"
     return seen if seen.serving is None and seen.ready is ready and seen.reason != "Denied" else None

@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import convert
-from msgspec.structs import replace
 
-from external_service.plain import Probe
+from external_service.core import Probe
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
@@ -120,10 +118,10 @@ ROWS = {
     "line-8-http-1.0": Row([says(b"HTTP/1.0 200 OK\r\n\r\nok")], "success", SUCCESS),
     "line-8-bare-line-feeds": Row([says(b"HTTP/1.1 200 OK\nA: b\n\nok")], "success", SUCCESS),
     "line-9-relative": Row(
-        [redirect("/x"), says(OK)], "success", replace(SUCCESS, message="HTTP 200 after 1 redirect")
+        [redirect("/x"), says(OK)], "success", SUCCESS._replace(message="HTTP 200 after 1 redirect")
     ),
     "line-9-307": Row(
-        [redirect("/x", 307), says(OK)], "success", replace(SUCCESS, message="HTTP 200 after 1 redirect")
+        [redirect("/x", 307), says(OK)], "success", SUCCESS._replace(message="HTTP 200 after 1 redirect")
     ),
     "line-9-another-host": Row([redirect("http://localhost/")], WARNING, not_followed(302)),
     "line-9-own-virtual-host": Row([redirect("https://a.example/")], WARNING, not_followed(302), action=HOST),
@@ -236,7 +234,7 @@ def probe(row: Row, tmp_path: Path) -> Iterator[dict[str, Any]]:
 async def our_outcome(probe: dict[str, Any]) -> Outcome:
     loop = asyncio.get_running_loop()
     engine, future = ProbeEngine(loop), loop.create_future()
-    engine.start(prepare(convert(probe, Probe), "127.0.0.1"), lambda outcome, seconds: future.set_result(outcome))
+    engine.start(prepare(Probe.model_validate(probe), "127.0.0.1"), lambda outcome, seconds: future.set_result(outcome))
     outcome: Outcome = await asyncio.wait_for(future, 20)
     engine.close()
     return outcome

@@ -6,11 +6,10 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from msgspec import convert
 
 from external_service.kind import Reason
-from external_service.plain import AddressStatus, ExternalService
 from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import AddressStatus, ExternalService
 from probe_sidecar.live import MOST_LINES, Row, rows, status_page
 from probe_sidecar.prober.tally import Tally
 from probe_sidecar.prober.target import Target
@@ -27,14 +26,13 @@ page = partial(status_page, at=AT, now=NOW, process=PROCESS)
 
 
 def parent(name: str, *ips: str, probe: Any = PROBE, **spec: Any) -> ExternalService:
-    return convert(
+    return ExternalService.model_validate(
         {
             "apiVersion": "eso.crowdfox.com/v1alpha1",
             "kind": "ExternalService",
             "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}"},
             "spec": {"port": 80, "ips": list(ips), "readinessProbe": probe, **spec},
-        },
-        ExternalService,
+        }
     )
 
 

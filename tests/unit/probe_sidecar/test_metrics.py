@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import convert, structs
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from external_service.plain import ExternalService, Probe, TCPSocketAction
+from external_service.core import Probe, TCPSocketAction
 from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import ExternalService
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import Written
 from probe_sidecar.kube.client import KubeClient, Resource, connect
@@ -114,7 +114,7 @@ def read_back(family: Metric) -> Metric:
 def parent(uid: str, name: str, spec: dict[str, Any]) -> ExternalService:
     metadata = {"name": name, "namespace": "shop", "uid": uid}
     kind = {"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "ExternalService"}
-    return convert({**kind, "metadata": metadata, "spec": spec}, ExternalService)
+    return ExternalService.model_validate({**kind, "metadata": metadata, "spec": spec})
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ async def test_a_prober_that_suspects_itself_says_so(rig: Rig) -> None:
     silence = Outcome(Result.FAILURE, "timed out after 1 s (connecting)", silent=True)
     rig.apply(probe={"tcpSocket": {"port": 80}, "failureThreshold": 1})
     for target in rig.manager.targets():
-        target.state = structs.replace(target.state, ready=True, reason="ProbeSucceeded")
+        target.state = target.state.model_copy(update={"ready": True, "reason": "ProbeSucceeded"})
     rig.clock = 100.0
     rig.finish(A, silence, 1.0)
     rig.finish(B, silence, 1.0)

@@ -3,9 +3,8 @@
 from ipaddress import ip_network
 
 import pytest
-from msgspec import convert
 
-from external_service.plain import Probe
+from external_service.core import Probe
 from external_service.policy import PRESETS, AddressPolicy
 from external_service.scope import Scope
 from probe_sidecar.settings import Settings
@@ -163,7 +162,7 @@ def test_a_canary_is_an_address_and_how_to_ask_it(
     monkeypatch: pytest.MonkeyPatch, text: str, ip: str, probe: dict[str, object]
 ) -> None:
     monkeypatch.setenv("ESO_CANARY", text)
-    assert load(Settings).canary_probe == (ip, convert(probe, Probe))
+    assert load(Settings).canary_probe == (ip, Probe.model_validate(probe))
 
 
 def test_dns_servers_may_have_ports(monkeypatch: pytest.MonkeyPatch) -> None:

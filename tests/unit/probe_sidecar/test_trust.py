@@ -10,9 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from msgspec import convert
 
-from external_service.plain import Probe
+from external_service.core import Probe
 from playground.apiserver.faults import Fault
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.kube.client import connect
@@ -27,7 +26,7 @@ KEPT = "the last good CA is still used"
 
 
 def probe(**tls: Any) -> Probe:
-    return convert({"httpGet": {"port": 443, "scheme": "HTTPS", "tls": tls}}, Probe)
+    return Probe.model_validate({"httpGet": {"port": 443, "scheme": "HTTPS", "tls": tls}})
 
 
 FROM_SECRET, FROM_CONFIG_MAP = probe(caSecret={"name": "ca"}), probe(caConfigMap={"name": "ca"})
@@ -106,8 +105,8 @@ async def running(
     ("asked", "found"),
     [
         pytest.param(None, None, id="no-probe"),
-        pytest.param(convert({"tcpSocket": {"port": 1}}, Probe), None, id="tcp"),
-        pytest.param(convert({"httpGet": {"port": 1}}, Probe), None, id="no-tls"),
+        pytest.param(Probe.model_validate({"tcpSocket": {"port": 1}}), None, id="tcp"),
+        pytest.param(Probe.model_validate({"httpGet": {"port": 1}}), None, id="no-tls"),
         pytest.param(probe(serverName="a.example"), None, id="a-name-alone"),
         pytest.param(FROM_SECRET, SECRET, id="secret"),
         pytest.param(FROM_CONFIG_MAP, CONFIG_MAP, id="config-map"),

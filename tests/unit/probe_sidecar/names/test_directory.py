@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from external_service.plain import ExternalServiceSpec
+from external_service.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.names.answer import Reply
 from probe_sidecar.names.cache import NameCache
 from probe_sidecar.names.directory import TOLD_AT_ONCE, Directory

@@ -7,10 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from msgspec import convert
 
-from external_service.plain import AddressStatus, ExternalService
 from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import AddressStatus, ExternalService
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.results import Results
 from probe_sidecar.probes.engine import TOGETHER
@@ -102,20 +101,19 @@ def external_service(ips: tuple[str, ...] = (A, B), **spec: Any) -> ExternalServ
     given = spec.pop("probe", {})
     usual = {"tcpSocket": {"port": 80}, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
     probe = None if given is None else usual | given
-    return convert(
+    return ExternalService.model_validate(
         {
             "apiVersion": "eso.crowdfox.com/v1alpha1",
             "kind": "ExternalService",
             "metadata": {"name": "web", "namespace": "shop", "uid": "uid-1"},
             "spec": {"port": 80, "ips": list(ips), "readinessProbe": probe, **spec},
-        },
-        ExternalService,
+        }
     )
 
 
 def known(ip: str, ready: bool, reason: str, **more: Any) -> dict[str, AddressStatus]:
     fields = {"ip": ip, "ready": ready, "reason": reason, "message": "m", "lastTransitionTime": "t0", **more}
-    return {ip: convert(fields, AddressStatus)}
+    return {ip: AddressStatus.model_validate(fields)}
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from msgspec import convert
 
-from external_service.plain import AddressStatus, ExternalService
 from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import AddressStatus, ExternalService
 from probe_sidecar.prober.canary import PERIOD, Canary
 from probe_sidecar.prober.manager import ProberManager
 from probe_sidecar.prober.outage import TELLING_SECONDS, OutageGuard, Silence
@@ -208,15 +207,14 @@ class World:
     def apply(self, name: str, ips: Iterable[str], *, known_ready: bool = False, **probe: Any) -> None:
         usual = {"tcpSocket": {"port": 80}, "periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3}
         fields = {"reason": "ProbeSucceeded", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-        known = {ip: convert({"ip": ip, "ready": True, **fields}, AddressStatus) for ip in ips}
-        parent = convert(
+        known = {ip: AddressStatus.model_validate({"ip": ip, "ready": True, **fields}) for ip in ips}
+        parent = ExternalService.model_validate(
             {
                 "apiVersion": "eso.crowdfox.com/v1alpha1",
                 "kind": "ExternalService",
                 "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}"},
                 "spec": {"port": 80, "ips": list(known), "readinessProbe": usual | probe},
-            },
-            ExternalService,
+            }
         )
         self.manager.apply(parent, known if known_ready else {}, spread_since=self.network.now if known_ready else None)
 

@@ -1,6 +1,6 @@
 """Results speak only when they change."""
 
-from external_service.plain import AddressStatus
+from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.results import Results
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from external_service.plain import Probe, TCPSocketAction
+from external_service.core import Probe, TCPSocketAction
 from probe_sidecar.prober.threshold import Run, fold
 from probe_sidecar.probes.outcome import Outcome, Result
 

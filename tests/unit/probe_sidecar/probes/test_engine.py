@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from msgspec import convert
 
-from external_service.plain import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
+from external_service.core import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
 from probe_sidecar.probes.engine import MAX_TRIES, ProbeEngine, ProbeHandle, default_limit, network_outcome
 from probe_sidecar.probes.exchange import Exchange, Hop
 from probe_sidecar.probes.frames import PING, SETTINGS, frame
@@ -45,7 +44,7 @@ CONNECTED = Outcome(Result.SUCCESS, "connected")
 
 
 def http(port: int, *, timeout: float = 5.0, ip: str = "127.0.0.1", **action: object) -> PreparedProbe:
-    probe = convert({"httpGet": {"port": port, **action}}, Probe)
+    probe = Probe.model_validate({"httpGet": {"port": port, **action}})
     return PreparedProbe(prepare(probe, ip).hop, timeout)
 
 
@@ -246,7 +245,7 @@ async def test_a_request_larger_than_the_sockets_buffers(judge: Judge, serve: Se
 
     server = serve(slow_reader)
     headers = [HTTPHeader(name=f"X-{n}", value="x" * 8_192) for n in range(64)] * 16
-    probe = Probe(httpGet=HTTPGetAction(port=server.port, httpHeaders=tuple(headers)))
+    probe = Probe(httpGet=HTTPGetAction.model_construct(port=server.port, httpHeaders=tuple(headers)))
     assert await judge(PreparedProbe(prepare(probe, "127.0.0.1").hop, 10.0)) == SUCCESS
     await until(lambda: bool(server.requests))
     assert len(server.requests[0]) > 8_000_000
@@ -257,7 +256,7 @@ async def test_a_peer_that_does_not_read_times_out_while_sending(judge: Judge, s
         time.sleep(1)
         return b""
 
-    header = HTTPHeader(name="X", value="x" * 20_000_000)
+    header = HTTPHeader.model_construct(name="X", value="x" * 20_000_000)
     action = HTTPGetAction(port=serve(deaf).port, httpHeaders=(header,))
     probe = PreparedProbe(prepare(Probe(httpGet=action), "127.0.0.1").hop, 0.2)
     assert await judge(probe) == failure("timed out after 0.2 s (sending the request)")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from external_service.plain import HTTPGetAction
+from external_service.core import HTTPGetAction
 from probe_sidecar.probes.expectation import KUBELET, Expectation, Search, expectation
 
 

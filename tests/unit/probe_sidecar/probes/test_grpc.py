@@ -2,7 +2,7 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from hpack import Decoder, Encoder
 
-from external_service.plain import GRPCAction
+from external_service.core import GRPCAction
 from probe_sidecar.probes import frames, grpc
 from probe_sidecar.probes.exchange import Answer
 from probe_sidecar.probes.frames import frame

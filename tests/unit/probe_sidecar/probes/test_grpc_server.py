@@ -7,7 +7,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from external_service.plain import GRPCAction, Probe
+from external_service.core import GRPCAction, Probe
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve

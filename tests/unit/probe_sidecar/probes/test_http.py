@@ -1,9 +1,8 @@
 from typing import Any
 
 import pytest
-from msgspec import convert
 
-from external_service.plain import HTTPGetAction
+from external_service.core import HTTPGetAction
 from probe_sidecar.probes.http import BODY_LIMIT, SLURP_LIMIT, Plan, judge
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, first_request
@@ -101,7 +100,7 @@ SAID = "HTTP 302, redirect to another host not followed"
 
 
 def options(**given: Any) -> HttpRequest:
-    action = convert({"port": 8080, "path": "/a", **given}, HTTPGetAction)
+    action = HTTPGetAction.model_validate({"port": 8080, "path": "/a", **given})
     return first_request(action, "10.0.0.1", "10.0.0.1")
 
 

@@ -5,9 +5,8 @@ from typing import cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from external_service.plain import HTTPGetAction, Probe
+from external_service.core import HTTPGetAction, Probe
 from probe_sidecar.probes.exchange import Answer, Hop
 from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Http1Exchange, _shapes, quick
 from probe_sidecar.probes.outcome import Outcome, Result
@@ -79,7 +78,9 @@ CLOSED = [
     pytest.param(HEAD + b"A: b\r\n  c\r\n\td\r\n\r\n", OK, id="continued-header"),
     pytest.param(HEAD + b"Some Name: b\r\n\r\n", OK, id="space-in-a-name"),
     pytest.param(
-        b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", replace(OK, message="HTTP 204"), id="204-no-body"
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+        OK._replace(message="HTTP 204"),
+        id="204-no-body",
     ),
     pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"\r\n", OK, id="line-8-100-skipped"),
     pytest.param(

@@ -1,7 +1,7 @@
 import pytest
 from hpack import Encoder
 
-from external_service.plain import HTTPGetAction
+from external_service.core import HTTPGetAction
 from probe_sidecar.probes import frames
 from probe_sidecar.probes.exchange import Answer, Hop
 from probe_sidecar.probes.frames import frame

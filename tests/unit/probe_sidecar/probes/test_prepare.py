@@ -1,7 +1,6 @@
 import pytest
-from msgspec import convert, structs
 
-from external_service.plain import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
+from external_service.core import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
 from probe_sidecar.probes.exchange import SocketAddress
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
@@ -57,8 +56,8 @@ def test_line_27_the_timeout_defaults_to_a_second() -> None:
 
 
 def test_line_4_what_cannot_be_sent_is_a_failure_every_time() -> None:
-    header = HTTPHeader(name="X-A", value="a\r\nb")
-    action = structs.replace(HTTPGetAction(port=80), httpHeaders=(header,))
+    header = HTTPHeader.model_construct(name="X-A", value="a\r\nb")  # the API refuses it
+    action = HTTPGetAction(port=80).model_copy(update={"httpHeaders": (header,)})
     prepared = prepare(Probe(httpGet=action), "10.0.0.1")
     assert prepared.hop is None
     assert prepared.refusal == Outcome(Result.FAILURE, 'httpHeaders "X-A": control character in the value')
@@ -66,7 +65,7 @@ def test_line_4_what_cannot_be_sent_is_a_failure_every_time() -> None:
 
 @pytest.mark.parametrize(("scheme", "handshake"), [("HTTP", None), ("HTTPS", 10.0)])
 def test_line_7_only_https_has_a_handshake_and_its_cap(scheme: str, handshake: float | None) -> None:
-    prepared = prepare(convert({"httpGet": {"port": 80, "scheme": scheme}}, Probe), "10.0.0.1")
+    prepared = prepare(Probe.model_validate({"httpGet": {"port": 80, "scheme": scheme}}), "10.0.0.1")
     assert prepared.hop is not None
     assert prepared.hop.handshake == handshake
 

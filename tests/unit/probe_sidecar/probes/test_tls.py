@@ -11,9 +11,8 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-from msgspec import convert
 
-from external_service.plain import Probe
+from external_service.core import Probe
 from probe_sidecar.probes import tls
 from probe_sidecar.probes.exchange import Hop
 from probe_sidecar.probes.outcome import Outcome, Result
@@ -27,7 +26,7 @@ SUCCESS = Outcome(Result.SUCCESS, "HTTP 200")
 
 
 def https(port: int, *, timeout: float = 5.0, context: ssl.SSLContext | None = None, **action: Any) -> PreparedProbe:
-    probe = convert({"httpGet": {"port": port, "scheme": "HTTPS", **action}}, Probe)
+    probe = Probe.model_validate({"httpGet": {"port": port, "scheme": "HTTPS", **action}})
     return PreparedProbe(prepare(probe, "127.0.0.1", context=context).hop, timeout)
 
 
@@ -143,7 +142,7 @@ async def test_line_13_tls_to_a_plain_port(judge: Judge, serve: Serve) -> None:
 
 
 async def test_line_13_plain_http_to_a_tls_port(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
-    probe = convert({"httpGet": {"port": serve(says(OK), context=context).port}}, Probe)
+    probe = Probe.model_validate({"httpGet": {"port": serve(says(OK), context=context).port}})
     outcome = await judge(prepare(probe, "127.0.0.1"))
     assert outcome.result is Result.FAILURE
 
@@ -196,7 +195,7 @@ async def test_line_9_from_http_to_https_on_one_address(judge: Judge, serve: Ser
     secure = serve(says(OK), context=context)
     location = f"https://127.0.0.1:{secure.port}/".encode()
     plain = serve(says(b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"))
-    probe = convert({"httpGet": {"port": plain.port}}, Probe)
+    probe = Probe.model_validate({"httpGet": {"port": plain.port}})
     outcome = await judge(prepare(probe, "127.0.0.1"))
     assert outcome == Outcome(Result.SUCCESS, "HTTP 200 after 1 redirect")
 

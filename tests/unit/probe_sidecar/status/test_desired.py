@@ -3,10 +3,9 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from msgspec import convert, structs
 
-from external_service.plain import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
 from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
 from probe_sidecar.status.conditions import Finding
 from probe_sidecar.status.desired import desired_status, rejected_status
 
@@ -19,7 +18,7 @@ Object = dict[str, Any]
 
 
 def spec(*ips: str, **fields: Any) -> ExternalServiceSpec:
-    return convert({"port": 80, "ips": ips, "readinessProbe": PROBE} | fields, ExternalServiceSpec)
+    return ExternalServiceSpec.model_validate({"port": 80, "ips": ips, "readinessProbe": PROBE} | fields)
 
 
 def parent(status: Any = None, generation: int = 3) -> Object:
@@ -301,7 +300,7 @@ def test_probes_delayed_is_told_while_it_lasts_and_that_it_is_over() -> None:
 def test_without_a_probe_none_is_late() -> None:
     late = desired_status(parent(), spec(A), results(up(A)), POLICY, T0, delayed="ProberFault")
     assert [one["type"] for one in late["conditions"]] == ["Ready", "Accepted", "ProbesDelayed"]
-    unprobed = structs.replace(spec(A), readinessProbe=None)
+    unprobed = spec(A).model_copy(update={"readinessProbe": None})
     told = desired_status(parent(late), unprobed, {}, POLICY, T1)
     assert [one["type"] for one in told["conditions"]] == ["Ready", "Accepted"]
 
@@ -309,7 +308,7 @@ def test_without_a_probe_none_is_late() -> None:
 @pytest.mark.parametrize("probed", [True, False])
 def test_a_replica_whose_clock_is_behind_has_nothing_to_write(probed: bool) -> None:
     """Nor to date anew what another has dated in its future: a takeover alone is no transition (R3)."""
-    wish = spec(A, B) if probed else structs.replace(spec(A, B), readinessProbe=None)
+    wish = spec(A, B) if probed else spec(A, B).model_copy(update={"readinessProbe": None})
     ahead = desired_status(parent(), wish, results(up(A, T2), down(B, T2)) if probed else {}, POLICY, T2)
     taken_over = results(up(A, T2), down(B, T2)) if probed else {}
     assert desired_status(parent(ahead), wish, taken_over, POLICY, T0) == ahead
@@ -387,7 +386,7 @@ def test_a_status_that_a_hand_broke_is_rewritten_with_a_higher_revision(status: 
     before = deepcopy(status)
     told = desired_status(parent(status), spec(A, B), results(up(A), down(B)), POLICY, T0)
     assert told == ONE_OF_TWO | {"revision": revision}
-    convert(told, ExternalServiceStatus)
+    ExternalServiceStatus.model_validate(told)
     assert status == before, "what was read is never changed"
 
 
@@ -403,7 +402,7 @@ def test_what_nobody_knows_stays() -> None:
 @pytest.mark.parametrize("status", [parameter.values[0] for parameter in BROKEN], ids=[str(p.id) for p in BROKEN])
 def test_a_spec_that_cannot_be_read_breaks_nothing_further(status: Any) -> None:
     told = rejected_status(parent(status), "spec.port: write a number", T0)
-    convert(told, ExternalServiceStatus)
+    ExternalServiceStatus.model_validate(told)
     assert rejected_status(parent(told), "spec.port: write a number", T2) == told
 
 
@@ -473,7 +472,7 @@ def test_resolved_addresses_stand_behind_those_of_the_spec_with_their_name() -> 
     ]
     assert told["ready"] == "2/4"
     assert told["conditions"][2] == condition("Resolved", "True", "Resolved", "every name is resolved")
-    convert(told, ExternalServiceStatus)
+    ExternalServiceStatus.model_validate(told)
     assert (
         desired_status(
             parent(told), NAMED, results(up(A), up(B), down(C)), POLICY, T2, names=names, resolution=RESOLVED

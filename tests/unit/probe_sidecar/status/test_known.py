@@ -1,9 +1,8 @@
 from typing import Any
 
 import pytest
-from msgspec import convert
 
-from external_service.plain import AddressStatus
+from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.status.known import (
     known_addresses,
     seen_addresses,
@@ -22,9 +21,8 @@ def entry(**fields: Any) -> dict[str, Any]:
 
 
 def state(ready: bool, reason: str, message: str = "HTTP 200") -> AddressStatus:
-    return convert(
-        {"ip": "10.0.0.1", "ready": ready, "reason": reason, "message": message, "lastTransitionTime": T0},
-        AddressStatus,
+    return AddressStatus.model_validate(
+        {"ip": "10.0.0.1", "ready": ready, "reason": reason, "message": message, "lastTransitionTime": T0}
     )
 
 

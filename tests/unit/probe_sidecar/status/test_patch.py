@@ -6,11 +6,10 @@ import jsonpatch
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import convert
 
 from external_service.kind import Reason
-from external_service.plain import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
 from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.patch import patch, same
 from probe_sidecar.status.stored import essence
@@ -96,10 +95,9 @@ JSON = st.recursive(
 FIELDS = ("revision", "ready", "addresses", "conditions", "children", "observedGeneration", "other")
 HAND_MADE = st.none() | JSON | st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=5)
 SPECS = st.builds(
-    lambda ips, disabled, probe, least: convert(
+    lambda ips, disabled, probe, least: ExternalServiceSpec.model_validate(
         {"port": 1, "ips": ips, "disabledIPs": disabled, "minReady": least}
-        | ({"readinessProbe": {"tcpSocket": {"port": 1}}} if probe else {}),
-        ExternalServiceSpec,
+        | ({"readinessProbe": {"tcpSocket": {"port": 1}}} if probe else {})
     ),
     st.lists(st.sampled_from(IPS), max_size=5),
     st.lists(st.sampled_from(IPS), max_size=2),
@@ -136,7 +134,7 @@ def test_whatever_was_seen_the_patch_makes_it_what_is_wanted(first: Any, steps: 
         assert same(raw, {"metadata": META, "status": wanted})
         assert (operations == []) == same(before, wanted)
         assert patch(raw, desired_status(raw, spec, states, AddressPolicy(), now)) == []
-        convert(wanted, ExternalServiceStatus)
+        ExternalServiceStatus.model_validate(wanted)
         seen = before.get("revision") if isinstance(before, dict) else None
         if type(seen) is int and seen >= 0:
             assert wanted["revision"] == seen + bool(operations)

@@ -12,10 +12,9 @@ import httpx
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from msgspec import convert
 
-from external_service.plain import AddressStatus, ExternalServiceSpec
 from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.status.desired import desired_status
@@ -26,7 +25,7 @@ from tests.virtual_time import VirtualLoop
 Object = dict[str, Any]
 
 IPS = ("10.0.0.1", "10.0.0.2")
-SPEC = convert({"port": 80, "ips": IPS, "readinessProbe": {"tcpSocket": {"port": 80}}}, ExternalServiceSpec)
+SPEC = ExternalServiceSpec.model_validate({"port": 80, "ips": IPS, "readinessProbe": {"tcpSocket": {"port": 80}}})
 RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 BY_HAND = "a hand"
 

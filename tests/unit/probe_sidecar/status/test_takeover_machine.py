@@ -13,10 +13,9 @@ import httpx
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from msgspec import convert
 
-from external_service.plain import ExternalService
 from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import ExternalService
 from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.prober.manager import ProberManager
@@ -34,14 +33,13 @@ Object = dict[str, Any]
 
 IPS = ("10.0.0.1", "10.0.0.2")
 PROBE = {"tcpSocket": {"port": 80}, "periodSeconds": 1, "failureThreshold": 2}
-PARENT = convert(
+PARENT = ExternalService.model_validate(
     {
         "apiVersion": "eso.crowdfox.com/v1alpha1",
         "kind": "ExternalService",
         "metadata": {"name": "web", "namespace": "shop", "uid": "u"},
         "spec": {"port": 80, "ips": IPS, "readinessProbe": PROBE},
-    },
-    ExternalService,
+    }
 )
 RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 POLICY = AddressPolicy()
