@@ -64,6 +64,9 @@ def test_all_parts_are_of_the_release_that_go_mod_names(cluster: ControlPlane) -
     major, minor = cluster.binaries.release[1:].split(".")[:2]
     assert (version["gitVersion"], version["major"], version["minor"]) == (cluster.binaries.release, major, minor)
     assert cluster.kubectl("version").splitlines()[0] == f"Client Version: {cluster.binaries.release}"
+    assert subprocess.check_output((cluster.binaries.kube_proxy, "--version"), text=True) == (
+        f"Kubernetes {cluster.binaries.release}\n"
+    )
 
 
 def test_processes_talk_to_loopback_only(cluster: ControlPlane) -> None:

@@ -1,4 +1,4 @@
-"""Build the real control plane, CoreDNS and a kubectl from their Go modules: `python tests/e2e/controlplane/build.py`.
+"""Build the real control plane, kube-proxy, CoreDNS and kubectl from their modules: `tests/e2e/controlplane/build.py`.
 
 Built once: the binaries lie in a cache directory named by what they are made of, so that a changed go.mod builds anew
 and nothing else does. Never touches the network itself: Go fetches the modules that go.sum names.
@@ -36,6 +36,7 @@ class Binaries:
     etcd: Path
     kube_apiserver: Path
     kube_controller_manager: Path
+    kube_proxy: Path
     kubectl: Path
     coredns: Path
 
@@ -53,6 +54,7 @@ def build(cache: Path = CACHE) -> Binaries:
         kube_controller_manager=tool(
             HERE, "k8s.io/kubernetes/cmd/kube-controller-manager", flags, kubernetes / "kube-controller-manager"
         ),
+        kube_proxy=tool(HERE, "k8s.io/kubernetes/cmd/kube-proxy", flags, kubernetes / "kube-proxy"),
         kubectl=tool(HERE, "k8s.io/kubernetes/cmd/kubectl", flags, kubernetes / "kubectl"),
         coredns=tool(HERE / "coredns", ".", STRIPPED, coredns / "coredns"),
     )

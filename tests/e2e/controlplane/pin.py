@@ -18,6 +18,7 @@ TOOLS = (
     ETCD,
     f"{KUBERNETES}/cmd/kube-apiserver",
     f"{KUBERNETES}/cmd/kube-controller-manager",
+    f"{KUBERNETES}/cmd/kube-proxy",
     f"{KUBERNETES}/cmd/kubectl",
 )
 
