@@ -1,30 +1,26 @@
-"""Who may ask the hook: whoever sends a token that stands in a file. Everybody else learns nothing.
+"""Bearer authentication of the webhook with tokens from a file; any other request gets a bare 401.
 
-Each line of the file is a token, so that a new one can be let in before the old one goes (Metacontroller reads its own
-only once). The file is looked at with each request: rotation needs no restart.
+Each line of the file is a token, so that a new one can be added before the old one is removed (Metacontroller reads its
+own only once). The file is checked for changes with each request: rotation needs no restart.
 """
 
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from fastapi import HTTPException, Request, Security
+from fastapi.security import HTTPBearer
 
 from app.files import Stamp, stamp
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 SHORTEST = 16
 """Characters. A shorter token could be guessed."""
 
-STRANGER = "stranger"
-"""Set in the `state` of a request without a token of ours: its connection is not kept."""
 
-UNAUTHORIZED = b'{"error":"unauthorized"}'
+_SCHEME = HTTPBearer(auto_error=False, description="One of the tokens in ESO_TOKEN_FILE.")
 
 logger = logging.getLogger(__name__)
 
@@ -63,30 +59,17 @@ class Tokens:
             logger.warning("the tokens stay what they were: %s", problem)
 
 
-class Bearer:
-    """Lets requests with a token pass to `app`, and answers all others 401, whatever they ask for."""
+def bearer(tokens: Tokens, on_refused: Callable[[], None]) -> Callable[..., Awaitable[None]]:
+    """A FastAPI dependency: a request without one of `tokens` is counted by `on_refused` and gets a bare 401."""
 
-    def __init__(self, app: Application, tokens: Tokens, on_refused: Callable[[], None] = lambda: None) -> None:
-        self._app = app
-        self._tokens = tokens
-        self._on_refused = on_refused
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """One request."""
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(given) == 1 and self._tokens.accept(given[0]):
-            await self._app(scope, receive, send)
+    async def authenticate(request: Request, _: Annotated[object, Security(_SCHEME)]) -> None:
+        given = request.headers.getlist("authorization")
+        if len(given) == 1 and tokens.accept(given[0].encode("latin-1")):
             return
-        self._on_refused()
-        scope.setdefault("state", {})[STRANGER] = True
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(UNAUTHORIZED)),
-            (b"www-authenticate", b"Bearer"),
-        ]
-        await send({"type": "http.response.start", "status": 401, "headers": headers})
-        body = b"" if scope["method"] == "HEAD" else UNAUTHORIZED
-        await send({"type": "http.response.body", "body": body})
+        on_refused()
+        raise HTTPException(401, "unauthorized", {"www-authenticate": "Bearer"})
+
+    return authenticate
 
 
 def _read(path: Path) -> tuple[bytes, ...]:

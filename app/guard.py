@@ -9,8 +9,6 @@ from typing import Any, Final
 from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.bearer import STRANGER
-
 HEAD_SECONDS: Final = 10.0
 """From the connection, or the first byte of a further request, to the end of its headers."""
 
@@ -21,6 +19,9 @@ MOST_HEAD: Final = 32 * 1024
 """Bytes of request line and headers. Metacontroller sends some 500."""
 
 MOST_CONNECTIONS: Final = 512
+
+LAST: Final = "last_request"
+"""Set in the `state` of a request that is not Metacontroller's: its connection is closed after the answer."""
 
 _REFUSAL: Final = b"HTTP/1.1 %d \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _NO_HTTP, _TOO_LARGE = _REFUSAL % 400, _REFUSAL % 431
@@ -102,13 +103,13 @@ class Guarded(HttpToolsProtocol):
         self._settle()
 
     def _settle(self) -> None:
-        """The time for a request ends when both sides have said all; a stranger's connection ends with it.
+        """The time for a request ends when both sides have said all; a connection marked LAST ends with it.
 
         Not before: closed on a client that still sends, it would be reset, and the answer lost.
         """
         if self._sent_whole and self.cycle.response_complete:
             self._stop()
-            if STRANGER in self.cycle.scope["state"]:
+            if LAST in self.cycle.scope["state"]:
                 self.transport.close()
 
     def _allow(self, seconds: float) -> None:

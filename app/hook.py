@@ -1,15 +1,20 @@
 """Metacontroller's CompositeController hook contract, versions v2 and v1, with its own field names.
 
 Shapes: metacontroller:pkg/controller/composite/api/{v1,v2}/hooks.go. The two differ only in the keys of `children`,
-"namespace/name" in v2 and "name" in v1. The objects sent are kept as they came: nothing here looks into them.
+"namespace/name" in v2 and "name" in v1. Objects are kept as received: the status has to be returned unchanged (R1).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import (
+    Annotated,
+    Any,
+    NamedTuple,
+    NotRequired,  # pydantic needs them in Python 3.11
+)
 
-import orjson
-from msgspec import Raw
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict
 
 
 class InvalidRequest(Exception):
@@ -45,47 +50,24 @@ class Kind(NamedTuple):
         return f"{self.kind}.{self.api_version}"
 
 
-class Owned(Mapping[str, Mapping[str, Any]]):
-    """Objects by name, each decoded when it is asked for: most never are."""
-
-    def __init__(self, shown: Mapping[str, Any], names: Mapping[str, str]) -> None:
-        """`names`: name -> key in `shown`."""
-        self._shown = shown
-        self._names = names
-
-    def __getitem__(self, name: str) -> Mapping[str, Any]:
-        """The object of this name."""
-        one: Mapping[str, Any] | Raw = self._shown[self._names[name]]
-        return orjson.loads(bytes(one)) if isinstance(one, Raw) else one
-
-    def __iter__(self) -> Iterator[str]:
-        """Their names."""
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._names)
-
-
 @dataclass(frozen=True, slots=True)
 class Shown:
     """The children that the parent owns, as Metacontroller sees them.
 
-    `children`: "Kind.version" or "Kind.group/version" -> name (see above) -> object, decoded or not. Every kind of the
+    `children`: "Kind.version" or "Kind.group/version" -> name (see above) -> object. Every kind of the
     CompositeController's childResources is a key, even with no object of it.
     """
 
-    children: Mapping[str, Mapping[str, Any]]
+    children: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
     def lists(self, kind: Kind) -> bool:
         """Whether the CompositeController lists this kind; of a request that shows no kind at all: yes."""
         return not self.children or kind.key in self.children
 
-    def owned(self, kind: Kind, namespace: str) -> Owned:
+    def owned(self, kind: Kind, namespace: str) -> dict[str, Mapping[str, Any]]:
         """The objects of this kind in this namespace that the parent owns, by their names."""
-        group = self.children.get(kind.key, {})
-        parts = ((key.rpartition("/"), key) for key in group)
-        return Owned(group, {name: key for (of, _, name), key in parts if of in ("", namespace)})
+        parts = ((key.rpartition("/"), child) for key, child in self.children.get(kind.key, {}).items())
+        return {name: child for (of, _, name), child in parts if of in ("", namespace)}
 
     def lacks(self, child: Mapping[str, Any]) -> bool:
         """Whether `child` is not among the objects that the parent owns, although its kind and version are shown."""
@@ -94,27 +76,47 @@ class Shown:
         return group is not None and name not in group and f"{metadata['namespace']}/{name}" not in group
 
 
-@dataclass(frozen=True, slots=True)
-class CompositeHookRequest:
-    """The part of a sync request that we answer to: the raw parent, and its children."""
+def _absent_is_empty(value: object) -> object:
+    return {} if value is None else value
 
-    parent: dict[str, Any]
-    shown: Shown
+
+class CompositeHookRequest(BaseModel):
+    """The part of a sync request that decides the answer. Metacontroller also sends `controller` and `related`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    parent: dict[str, Any] = Field(description="The ExternalService.")
+    children: Annotated[dict[str, dict[str, dict[str, Any]]], BeforeValidator(_absent_is_empty)] = Field(
+        default_factory=dict, description='Objects that it owns: "Kind.group/version" -> "namespace/name" -> object.'
+    )
+    finalizing: bool = Field(default=False, description="Never true: there is no finalize hook.")
+
+    @property
+    def shown(self) -> Shown:
+        """The children, to be asked by kind."""
+        return Shown(self.children)
+
+
+_PROBLEMS = {
+    "parent": "parent: write the ExternalService object: this is a Metacontroller sync request",
+    "children": 'children: write a mapping such as {"Service.v1": {"namespace/name": {...}}}',
+    "finalizing": "finalizing: write true or false",
+}
+FINALIZING = (
+    "finalizing: this hook has nothing to finalize, the garbage collector removes the children: "
+    "remove hooks.finalize from the CompositeController"
+)
 
 
 def read(body: object) -> CompositeHookRequest:
     """The request in a decoded JSON body; raises InvalidRequest."""
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be one JSON object: a Metacontroller sync request")
-    parent = body.get("parent")
-    if not isinstance(parent, dict):
-        raise InvalidRequest("parent: write the ExternalService object: this is a Metacontroller sync request")
-    if body.get("finalizing"):
-        raise InvalidRequest(
-            "finalizing: this hook has nothing to finalize, the garbage collector removes the children: "
-            "remove hooks.finalize from the CompositeController"
-        )
-    children = body.get("children") or {}
-    if not isinstance(children, dict) or not all(isinstance(group, dict) for group in children.values()):
-        raise InvalidRequest('children: write a mapping such as {"Service.v1": {"namespace/name": {...}}}')
-    return CompositeHookRequest(parent, Shown(children))
+    try:
+        request = CompositeHookRequest.model_validate(body)
+    except ValidationError as error:
+        wrong = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors(include_url=False, include_input=False))
+        raise InvalidRequest(*(_PROBLEMS[field] for field in wrong)) from None
+    if request.finalizing:
+        raise InvalidRequest(FINALIZING)
+    return request

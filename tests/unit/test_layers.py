@@ -21,15 +21,14 @@ MAY_IMPORT = {
     "app.children": ("external_service", "app.children"),
     "app.hook": ("external_service",),
     "app.sync": ("external_service", "app.children", "app.hook"),
-    "app.recall": ("external_service", "app.children", "app.hook", "app.sync"),
     "app.settings": ("external_service", "app.tls"),
     "app.metrics": ("runtime.version",),
     "app.server": (
         "external_service",
         "app.bearer",
+        "app.guard",
         "app.hook",
         "app.metrics",
-        "app.recall",
         "app.sync",
         "app.settings",
     ),
@@ -41,7 +40,7 @@ MAY_IMPORT = {
     "app.render": ("external_service", "app.children", "app.hook", "app.sync", "app.settings"),
     "app.__main__": ("app", "external_service"),
     "probe_sidecar.kube": ("probe_sidecar.kube",),
-    "probe_sidecar.probes": ("external_service.plain", "probe_sidecar.probes"),
+    "probe_sidecar.probes": ("external_service.core", "probe_sidecar.probes"),
     "probe_sidecar.prober": ("external_service", "probe_sidecar.probes", "probe_sidecar.prober"),
     "probe_sidecar.membership": (
         "probe_sidecar.kube.client",
@@ -78,7 +77,7 @@ MAY_IMPORT = {
 
 # Packages that only the named rooms may import; every other third-party package is free.
 ONLY_IN = {
-    "fastapi": ("app.server",),
+    "fastapi": ("app.bearer", "app.server"),
     "starlette": ("app.server", "playground"),
     "uvicorn": ("app.serving", "app.guard", "probe_sidecar.server", "playground"),
     "httpx": ("probe_sidecar.kube", "playground"),
@@ -100,7 +99,7 @@ ONLY_IN = {
 }
 
 # external_service is the ground that both towers stand on.
-GROUND = {"annotated_types", "msgspec", "pydantic", "pydantic_core", "yaml"}
+GROUND = {"pydantic", "pydantic_core", "yaml"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

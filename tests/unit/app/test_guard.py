@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.bearer import STRANGER
-from app.guard import MOST_HEAD, limited
+from app.guard import LAST, MOST_HEAD, limited
 from app.serving import _Server, listen, server_config
 
 PATIENCE = 10.0
@@ -216,7 +215,7 @@ async def test_who_asks_for_another_protocol_is_answered_in_this_one(caplog: pyt
 
 async def unknown(scope: Any, receive: Any, send: Any) -> None:
     """Knows nobody."""
-    scope["state"][STRANGER] = True
+    scope["state"][LAST] = True
     await hasty(scope, receive, send)
 
 

@@ -113,7 +113,7 @@ def test_a_huge_body_is_refused_with_a_text_that_arrives_and_is_not_kept() -> No
                     413,
                     {
                         "error": "the body is larger than 16777216 bytes: "
-                        "raise ESO_MAX_BODY_BYTES if this ExternalService is really so large"
+                        "raise ESO_MAX_BODY_BYTES if the ExternalService is that large"
                     },
                 )
         assert peak_memory(process.pid) - before < len(HUGE)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.children.endpoints import SKIP_MIRROR
-from app.hook import CompositeHookRequest, InvalidRequest, Shown
+from app.hook import CompositeHookRequest, InvalidRequest
 from app.sync import ABSENT, SyncOptions, sync
 from external_service.policy import AddressPolicy
 from external_service.scope import Scope
@@ -34,7 +34,7 @@ def address(ip: str, ready: bool) -> dict[str, Any]:
 
 
 def answer(raw: dict[str, Any], children: dict[str, Any] | None = None, options: SyncOptions = OPTIONS) -> Any:
-    return sync(CompositeHookRequest(raw, Shown(children or {})), options, NOW)
+    return sync(CompositeHookRequest(parent=raw, children=children or {}), options, NOW)
 
 
 def subsets(raw: dict[str, Any], options: SyncOptions = OPTIONS) -> Any:
