@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.tls import TlsFiles
-from external_service.kind import Form
+from external_service.kind import DEFAULT_FORM, Form
 from runtime.environment import (
     CommonSettings,
     InvalidSettings,
@@ -38,7 +38,7 @@ class Settings(CommonSettings):
         None, number(0, 65_535), "a port number from 0 to 65535 (0: any free one), or leave it out"
     )
     endpoints: Form = setting(
-        "Endpoints", word("Endpoints", "EndpointSlice", "Both"), "Endpoints, EndpointSlice or Both"
+        DEFAULT_FORM, word("Endpoints", "EndpointSlice", "Both"), "Endpoints, EndpointSlice or Both"
     )
     token_file: Path | None = setting(
         None, Path, "the path of a file with one bearer token or more, each on a line of its own"

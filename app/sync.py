@@ -16,7 +16,7 @@ from app.children.publishing import NOTHING, Observed, Published, publish
 from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, Kind, Shown
 from external_service.admission import child_problems
 from external_service.invalid import explain
-from external_service.kind import Form
+from external_service.kind import DEFAULT_FORM, Form
 from external_service.policy import AddressPolicy
 from external_service.readiness import PublishedAddress, admitted, publication, published, resolved_by
 from external_service.scope import Scope
@@ -44,7 +44,7 @@ class SyncOptions:
 
     policy: AddressPolicy = field(default_factory=AddressPolicy)
     uncopied_annotations: tuple[str, ...] = ()
-    form: Form = "Endpoints"
+    form: Form = DEFAULT_FORM
     scope: Scope = field(default_factory=Scope)
 
 

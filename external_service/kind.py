@@ -41,4 +41,6 @@ SHARE = "(100|[0-9]{1,2})%"
 PathType = Literal["Exact", "Prefix", "ImplementationSpecific"]
 Reason = Literal["ProbeSucceeded", "ProbeFailed", "Pending", "NoProbe", "Disabled", "Denied"]
 Form = Literal["Endpoints", "EndpointSlice", "Both"]
-"""As what addresses are published."""
+"""The kinds of object in which addresses are published."""
+
+DEFAULT_FORM: Form = "Both"

@@ -1,4 +1,4 @@
-"""The Endpoints of an ExternalService: one subset, ready and not-ready addresses apart."""
+"""The Endpoints of an ExternalService: one subset, with ready and not-ready addresses in separate lists."""
 
 from collections.abc import Iterable
 from operator import attrgetter
@@ -14,23 +14,24 @@ _text = attrgetter("ip")
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 
 
-def desired(parent: ExternalService, addresses: Iterable[PublishedAddress], *, skip_mirror: bool = False) -> Manifest:
-    """The Endpoints as the API server stores them; without addresses there is no `subsets` at all.
+def desired(parent: ExternalService, addresses: Iterable[PublishedAddress], *, mirrored: bool) -> Manifest:
+    """The Endpoints as the API server stores them; without `subsets` if they contain no address.
 
-    The cluster mirrors them into EndpointSlices, unless `skip_mirror` labels them as not to be mirrored.
+    With `mirrored`, the cluster copies the Endpoints into EndpointSlices, and only ready addresses are in them. A
+    mirrored endpoint has the condition `ready` alone, and Traefik sends traffic to every endpoint without `serving`
+    (docs/routing.md). Otherwise the Endpoints have the skip-mirror label and list the other addresses as not ready.
 
-    Addresses are ordered by the bytes of their text, not numerically: that is how RepackSubsets orders
+    Addresses are sorted by the bytes of their text, not numerically: that is how RepackSubsets orders
     (kubernetes:pkg/api/v1/endpoints LessEndpointAddress), with which older API servers canonicalize before storing.
-    1.36 stores whatever order it is sent.
+    1.36 stores the order that it receives.
     """
     published = sorted(addresses, key=_text)
-    subset: Manifest = {
-        "addresses": [{"ip": address.ip} for address in published if address.ready],
-        "notReadyAddresses": [{"ip": address.ip} for address in published if not address.ready],
-    }
-    labels = {SKIP_MIRROR: "true"} if skip_mirror else {}
+    lists: Manifest = {"addresses": [{"ip": address.ip} for address in published if address.ready]}
+    if not mirrored:
+        lists["notReadyAddresses"] = [{"ip": address.ip} for address in published if not address.ready]
+    filled = {name: entries for name, entries in lists.items() if entries}
+    labels = {} if mirrored else {SKIP_MIRROR: "true"}
     manifest: Manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": object_meta(parent, labels)}
-    if published:
-        filled = {name: entries for name, entries in subset.items() if entries}
+    if filled:
         manifest["subsets"] = [{**filled, "ports": [{"port": parent.spec.port, "protocol": "TCP"}]}]
     return manifest

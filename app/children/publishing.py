@@ -1,7 +1,7 @@
-"""How addresses are published: as Endpoints, as EndpointSlices, or both; without a gap while that is switched.
+"""Publishes addresses as Endpoints, as EndpointSlices or as both, and switches between these without a gap.
 
-What is there changes from one form to the other in steps, each taken when the step before it is seen among the observed
-children. Nothing is remembered but one annotation on slices that are about to go (ADR 0041).
+A switch takes several syncs. Each step is taken when the observed children show the step before it. The only state is
+an annotation on slices that are about to be deleted (ADR 0041).
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from external_service.v1alpha1 import ExternalService
 
 RETIRING = "eso.crowdfox.com/retiring-since"
 HANDOVER = timedelta(seconds=60)
-"""How long our slices outlive the moment from which the cluster mirrors the Endpoints. Mirrored slices are not shown to
-the hook, so this is a bound and no proof: it covers a change of the leader of kube-controller-manager (15 s), and its
-default 20 requests a second for 1,000 Endpoints."""
+"""How long our slices are kept after the Endpoints lost their skip-mirror label. Metacontroller does not send mirrored
+slices to the hook, so the hook waits instead of checking: long enough for kube-controller-manager to elect a new leader
+(15 s) and to mirror 1,000 Endpoints at its default 20 requests a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ def publish(
     """The children in `form`, or on the way there."""
     if form == "Endpoints":
         retiring = _retiring(parent, addresses, observed)
-        return Published([endpoints.desired(parent, addresses), *retiring.children], retiring.again)
+        return Published([endpoints.desired(parent, addresses, mirrored=True), *retiring.children], retiring.again)
     slices = endpoint_slice.desired(parent, addresses, observed.slices)
     needed = _mirrored(parent, observed) and any(one["metadata"]["name"] not in observed.slices for one in slices)
     if form == "EndpointSlice" and not needed:
         return Published(slices)
-    return Published([endpoints.desired(parent, addresses, skip_mirror=not needed), *slices])
+    return Published([endpoints.desired(parent, addresses, mirrored=needed), *slices])
 
 
 def _mirrored(parent: ExternalService, observed: Observed) -> bool:

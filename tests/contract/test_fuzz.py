@@ -24,7 +24,12 @@ PARENTS = [
     for document in yaml.safe_load_all(path.read_text())
     if document["kind"] == "ExternalService"
 ]
-CHILDREN: dict[str, Any] = {"Service.v1": {}, "Endpoints.v1": {}, "Ingress.networking.k8s.io/v1": {}}
+CHILDREN: dict[str, Any] = {
+    "Service.v1": {},
+    "Endpoints.v1": {},
+    "EndpointSlice.discovery.k8s.io/v1": {},
+    "Ingress.networking.k8s.io/v1": {},
+}
 REFUSALS = {400, 413, 422}
 
 SCALARS = (

@@ -104,7 +104,7 @@ SERVICE: dict[str, Any] = {
 ENDPOINTS: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Endpoints",
-    "metadata": META,
+    "metadata": {**META, "labels": {**LABELS, "endpointslice.kubernetes.io/skip-mirror": "true"}},
     "subsets": [
         {
             "addresses": [{"ip": "10.0.100.10"}],
@@ -112,6 +112,25 @@ ENDPOINTS: dict[str, Any] = {
             "ports": [{"port": 80, "protocol": "TCP"}],
         }
     ],
+}
+SLICE: dict[str, Any] = {
+    "apiVersion": "discovery.k8s.io/v1",
+    "kind": "EndpointSlice",
+    "metadata": {
+        "name": "web-ipv4-0",
+        "namespace": "shop",
+        "labels": {
+            **LABELS,
+            "endpointslice.kubernetes.io/managed-by": "external-service-operator.eso.crowdfox.com",
+            "kubernetes.io/service-name": "web",
+        },
+    },
+    "addressType": "IPv4",
+    "endpoints": [
+        {"addresses": ["10.0.100.10"], "conditions": {"ready": True, "serving": True, "terminating": False}},
+        {"addresses": ["10.0.100.11"], "conditions": {"ready": False, "serving": False, "terminating": False}},
+    ],
+    "ports": [{"name": "", "port": 80, "protocol": "TCP"}],
 }
 INGRESS: dict[str, Any] = {
     "apiVersion": "networking.k8s.io/v1",
@@ -133,7 +152,7 @@ INGRESS: dict[str, Any] = {
         ]
     },
 }
-CHILDREN = [SERVICE, ENDPOINTS, INGRESS]
+CHILDREN = [SERVICE, ENDPOINTS, SLICE, INGRESS]
 
 
 def owned(child: dict[str, Any]) -> dict[str, Any]:
@@ -141,16 +160,21 @@ def owned(child: dict[str, Any]) -> dict[str, Any]:
     shown = copy.deepcopy(child)
     shown["metadata"] |= {
         "annotations": {**child["metadata"].get("annotations", {}), LAST_APPLIED: "{}"},
-        "labels": {**LABELS, "controller-uid": PARENT["metadata"]["uid"]},
+        "labels": {**child["metadata"]["labels"], "controller-uid": PARENT["metadata"]["uid"]},
         "ownerReferences": [{"controller": True, "kind": "ExternalService", "name": "web"}],
         "uid": "1",
     }
     return shown
 
 
-KINDS = {"Service.v1": SERVICE, "Endpoints.v1": ENDPOINTS, "Ingress.networking.k8s.io/v1": INGRESS}
-V2 = {kind: {"shop/web": owned(child)} for kind, child in KINDS.items()}
-V1 = {kind: {"web": owned(child)} for kind, child in KINDS.items()}
+KINDS = {
+    "Service.v1": SERVICE,
+    "Endpoints.v1": ENDPOINTS,
+    "EndpointSlice.discovery.k8s.io/v1": SLICE,
+    "Ingress.networking.k8s.io/v1": INGRESS,
+}
+V2 = {kind: {f"shop/{child['metadata']['name']}": owned(child)} for kind, child in KINDS.items()}
+V1 = {kind: {child["metadata"]["name"]: owned(child)} for kind, child in KINDS.items()}
 NONE: dict[str, Any] = {kind: {} for kind in KINDS}
 
 
@@ -183,11 +207,11 @@ async def test_a_new_one(hook: httpx.AsyncClient) -> None:
     parent = {name: value for name, value in PARENT.items() if name != "status"}
     nothing_known = [{"ip": "10.0.100.10"}, {"ip": "10.0.100.11"}]
     subset = {"notReadyAddresses": nothing_known, "ports": [{"port": 80, "protocol": "TCP"}]}
+    down = {"ready": False, "serving": False, "terminating": False}
+    pending = [{"addresses": [one["ip"]], "conditions": down} for one in nothing_known]
+    made = [SERVICE, {**ENDPOINTS, "subsets": [subset]}, {**SLICE, "endpoints": pending}, INGRESS]
     answer = await hook.post("/sync", json=request(parent, NONE))
-    assert (answer.status_code, answer.json()) == (
-        200,
-        {"status": {}, "children": [SERVICE, {**ENDPOINTS, "subsets": [subset]}, INGRESS]},
-    )
+    assert (answer.status_code, answer.json()) == (200, {"status": {}, "children": made})
 
 
 @pytest.mark.parametrize(
@@ -213,13 +237,14 @@ async def test_one_whose_ingress_is_a_strangers(hook: httpx.AsyncClient, childre
 
 async def test_one_that_lost_its_hosts(hook: httpx.AsyncClient) -> None:
     answer = await hook.post("/sync", json=request(with_spec(hosts=[]), V2))
-    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": [SERVICE, ENDPOINTS]})
+    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": [SERVICE, ENDPOINTS, SLICE]})
 
 
 async def test_one_without_addresses(hook: httpx.AsyncClient) -> None:
     answer = await hook.post("/sync", json=request(with_spec(ips=[]), V2))
     bare = {name: value for name, value in ENDPOINTS.items() if name != "subsets"}
-    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": [SERVICE, bare, INGRESS]})
+    children = [SERVICE, bare, {**SLICE, "endpoints": []}, INGRESS]
+    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": children})
 
 
 async def test_a_bad_address_a_doubled_one_and_loopback_do_not_stop_the_others(hook: httpx.AsyncClient) -> None:

@@ -114,7 +114,12 @@ def samples() -> list[Object]:
 
 def request(parent: Object) -> Object:
     metadata = parent["metadata"] | {"uid": "u", "generation": 1, "resourceVersion": "1"}
-    children: Object = {"Service.v1": {}, "Endpoints.v1": {}, "Ingress.networking.k8s.io/v1": {}}
+    children: Object = {
+        "Service.v1": {},
+        "Endpoints.v1": {},
+        "EndpointSlice.discovery.k8s.io/v1": {},
+        "Ingress.networking.k8s.io/v1": {},
+    }
     return {"parent": parent | {"metadata": metadata}, "children": children, "finalizing": False}
 
 

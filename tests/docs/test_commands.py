@@ -174,7 +174,7 @@ async def test_render_and_check(folder: Path, backend: int) -> None:
     (folder / "CR.yaml").write_text(text.replace("10.0.100.10", "127.0.0.1").replace("  - 10.0.100.11\n", ""))
     status, shown = await typed("python -m app render CR.yaml", folder)
     assert status == 0
-    assert [one["kind"] for one in yaml.safe_load_all(shown)] == ["Service", "Endpoints", "Ingress"]
+    assert [one["kind"] for one in yaml.safe_load_all(shown)] == ["Service", "Endpoints", "EndpointSlice", "Ingress"]
     status, shown = await typed("python -m probe_sidecar check CR.yaml", folder)
     assert (status, "HTTP 200" in shown) == (0, True), shown
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,12 +43,16 @@ def _triple(endpoint: Object) -> tuple[str, Triple]:
 
 @dataclass(slots=True)
 class Consumer:
-    """Watches every slice of a Service, whoever manages it, and notes each change of what is ready in them."""
+    """Watches all slices of a Service, whoever manages them, and records each change of the addresses in use.
+
+    `changes`: those that are ready. `served`: those that Traefik sends traffic to, for it reads `serving` alone.
+    """
 
     client: ApiClient
     namespace: str
     service: str
     changes: list[tuple[float, frozenset[str]]] = field(default_factory=list)
+    served: list[tuple[float, frozenset[str]]] = field(default_factory=list)
     informer: Informer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,16 +60,20 @@ class Consumer:
 
     def ready(self) -> frozenset[str]:
         """Addresses that are ready in any slice now."""
-        return frozenset(ip for held in self._shown() for ip, is_ready in held.items() if is_ready)
+        return self._with("ready")
+
+    def serving(self) -> frozenset[str]:
+        """Addresses that are serving in any slice now. No `serving` means true, as for Traefik."""
+        return self._with("serving")
 
     def managers(self) -> set[str]:
         """Who manages the slices that there are."""
         return {one["metadata"]["labels"].get(MANAGED_BY, "") for one in self._of_service()}
 
     def _changed(self, _old: Object | None, _new: Object | None) -> None:
-        now = self.ready()
-        if not self.changes or self.changes[-1][1] != now:
-            self.changes.append((time.monotonic(), now))
+        for record, now in ((self.changes, self.ready()), (self.served, self.serving())):
+            if not record or record[-1][1] != now:
+                record.append((time.monotonic(), now))
 
     def _of_service(self) -> list[Object]:
         return [
@@ -74,12 +82,13 @@ class Consumer:
             if namespace == self.namespace and one["metadata"].get("labels", {}).get(SERVICE_NAME) == self.service
         ]
 
-    def _shown(self) -> list[Mapping[str, bool]]:
-        return [
-            {endpoint["addresses"][0]: endpoint["conditions"].get("ready") is not False for endpoint in endpoints}
+    def _with(self, condition: str) -> frozenset[str]:
+        return frozenset(
+            endpoint["addresses"][0]
             for one in self._of_service()
-            if (endpoints := one["endpoints"])
-        ]
+            for endpoint in one["endpoints"] or ()
+            if endpoint["conditions"].get(condition) is not False
+        )
 
 
 @contextlib.asynccontextmanager

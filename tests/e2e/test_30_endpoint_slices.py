@@ -1,4 +1,4 @@
-"""EndpointSlices of our own follow the health in full, and every address keeps its slice."""
+"""EndpointSlices of our own follow the health in full, every address keeps its slice, and nothing dead is mirrored."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from playground.cluster import ENDPOINT_SLICES, ENDPOINTS
 from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
-from tests.e2e.slices import our_endpoints, our_slices
+from tests.e2e.slices import consuming, our_endpoints, our_slices
 from tests.e2e.world import World, ready
 
 IPS = ("10.20.30.10", "10.20.30.11", "10.20.30.12")
@@ -36,8 +36,7 @@ async def test_the_whole_triple_follows_the_health(world: World) -> None:
     assert await world.get("web", kind=ENDPOINTS) is None
 
 
-@pytest.mark.world(endpoints="Both")
-async def test_both_forms_say_the_same_and_nothing_is_mirrored(world: World) -> None:
+async def test_by_default_both_forms_agree_and_nothing_is_mirrored(world: World) -> None:
     await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
     world.hosts.switch(IPS[0], Mode.REFUSE)
@@ -49,6 +48,21 @@ async def test_both_forms_say_the_same_and_nothing_is_mirrored(world: World) -> 
     await until(holds, "the same in our slices", seconds=60, every=0.05)
     found = await world.client.get(ENDPOINT_SLICES.path(world.namespace))
     assert [one["metadata"]["name"] for one in found["items"]] == ["web-ipv4-0"]
+
+
+@pytest.mark.world(endpoints="Endpoints", resync=1)
+async def test_endpoints_alone_contain_only_ready_addresses(world: World) -> None:
+    """Without a ready address there is an object without `subsets`, and it is not written again."""
+    await world.apply(external_service("web", IPS, disabledIPs=[IPS[2]]))
+    await world.until_published("web", ready(IPS[:2]))
+    async with consuming(world, "web") as consumer:
+        if world.api.kind == "real":
+            await until(lambda: consumer.ready() == frozenset(IPS[:2]), "two mirrored", seconds=60)
+        world.hosts.switch(IPS, Mode.REFUSE)
+        await world.until_published("web", {})
+        await until(lambda: consumer.serving() == frozenset(), "no address in any slice", seconds=60)
+    assert "subsets" not in (await world.get("web", kind=ENDPOINTS) or {"subsets": "no Endpoints"})
+    await comes_to_rest(world)
 
 
 @pytest.mark.world(endpoints="EndpointSlice")

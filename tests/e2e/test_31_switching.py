@@ -1,4 +1,4 @@
-"""Whatever form the endpoints are switched to on a live system, none of them is out of the slices for a moment."""
+"""Switching the form of the endpoints on a live system: no ready address leaves the slices, no dead one is served."""
 
 import itertools
 from collections.abc import Callable
@@ -8,33 +8,54 @@ import pytest
 from app.children.publishing import HANDOVER
 from playground.cluster import ENDPOINTS
 from playground.until import until
+from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import MIRROR, OURS, consuming, our_slices
 from tests.e2e.world import World, ready
 
 IPS = ("10.20.40.10", "10.20.40.11")
+DEAD, DRAINED = "10.20.40.12", "10.20.40.13"
 MANAGERS = {"Endpoints": {MIRROR}, "EndpointSlice": {OURS}, "Both": {OURS}}
 FORMS = ("Endpoints", "Both", "EndpointSlice", "Endpoints", "EndpointSlice", "Both", "Endpoints")
 
 
 @pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
-@pytest.mark.world(resync=1)
+@pytest.mark.world(resync=1, endpoints="Endpoints")
 async def test_every_switch(world: World, figures: Callable[..., None]) -> None:
-    """The stand-in's API has no mirroring controller: only a real one can show this."""
-    await world.apply(external_service("web", IPS))
+    """The stand-in's API has no mirroring controller. A switch from Endpoints begins with those of an earlier hook."""
+    await world.apply(external_service("web", [*IPS, DEAD, DRAINED], disabledIPs=[DRAINED]))
+    world.hosts.switch(DEAD, Mode.REFUSE)
     await world.until_published("web", ready(IPS))
     async with consuming(world, "web") as consumer:
         await until(lambda: consumer.ready() == frozenset(IPS), "mirrored", seconds=60)
         begun = len(consumer.changes)
         for old, form in itertools.pairwise(FORMS):
+            await world.composite.stop()
+            if old == "Endpoints":
+                await made_by_an_earlier_hook(world)
+                await until(lambda: DEAD in consumer.serving(), "the dead address mirrored", seconds=60)
+            mark = len(consumer.served)
             await world.hook.restart_with({"ESO_ENDPOINTS": form})
-            seconds = HANDOVER.total_seconds() + 60
+            await world.limit(world.setup.qps, world.setup.burst)
 
             async def switched(form: str = form) -> bool:
                 there = await world.get("web", kind=ENDPOINTS) is not None
                 return consumer.managers() == MANAGERS[form] and there is (form != "EndpointSlice")
 
+            seconds = HANDOVER.total_seconds() + 60
             took = await until(switched, f"from {old} to {form}", seconds=seconds, every=0.1)
             figures(**{f"{old}_to_{form}_seconds": round(took, 1)})
+            assert consumer.serving() - {DRAINED} == frozenset(IPS)
+            if old != "Endpoints":
+                assert [sorted(shown) for _, shown in consumer.served[mark:] if DEAD in shown] == []
         assert [sorted(shown) for _, shown in consumer.changes[begun:] if shown != frozenset(IPS)] == []
     assert await our_slices(world, "web") == {}
+
+
+async def made_by_an_earlier_hook(world: World) -> None:
+    """Mirrored Endpoints with the addresses that are not ready, as they were made before this was found to do harm."""
+    made = await world.get("web", kind=ENDPOINTS)
+    assert made is not None
+    (subset,) = made["subsets"]
+    left_out = [{"ip": DEAD}, {"ip": DRAINED}]
+    await world.patch("web", {"subsets": [{**subset, "notReadyAddresses": left_out}]}, kind=ENDPOINTS)

@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 
+from external_service.kind import DEFAULT_FORM
 from playground.backends import Mode as PlaygroundMode
 from playground.client import ApiClient, Kind, Refused
 from playground.cluster import (
@@ -80,7 +81,7 @@ class Setup:
     burst: int = 400
     window: float = 0.0
     writing: str = "level"
-    endpoints: str = "Endpoints"
+    endpoints: str = DEFAULT_FORM
     gateway: bool = False
     fronts: bool = False
     hook_timeout: str | None = None

@@ -128,10 +128,20 @@ async def test_the_hook_answers_and_ends_when_told(container: Make) -> None:
     assert pages
     parent = yaml.safe_load(SAMPLE.read_text())
     parent["metadata"] |= {"uid": "u", "generation": 1, "resourceVersion": "1"}
-    children: dict[str, object] = {"Service.v1": {}, "Endpoints.v1": {}, "Ingress.networking.k8s.io/v1": {}}
+    children: dict[str, object] = {
+        "Service.v1": {},
+        "Endpoints.v1": {},
+        "EndpointSlice.discovery.k8s.io/v1": {},
+        "Ingress.networking.k8s.io/v1": {},
+    }
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.post(f"{door[0]}/sync", json={"parent": parent, "children": children})
-        assert [child["kind"] for child in answer.json()["children"]] == ["Service", "Endpoints", "Ingress"]
+        assert [child["kind"] for child in answer.json()["children"]] == [
+            "Service",
+            "Endpoints",
+            "EndpointSlice",
+            "Ingress",
+        ]
         port = pages[0].rsplit(":", 1)[1]
         assert 'eso_syncs_total{outcome="ok"} 1.0' in (await client.get(f"http://127.0.0.1:{port}/metrics")).text
     hook.signal("TERM")
@@ -184,7 +194,10 @@ def test_render_and_check_explain_what_is_wrong(container: Make, tmp_path: Path)
     (folder / "good.yaml").write_text(SAMPLE.read_text())
     mounts = [Mounted(folder, "/crs")]
     status, output = container(["python", "-m", "app", "render", "/crs/good.yaml"], mounts=mounts).run()
-    assert (status, [one["kind"] for one in yaml.safe_load_all(output)]) == (0, ["Service", "Endpoints", "Ingress"])
+    assert (status, [one["kind"] for one in yaml.safe_load_all(output)]) == (
+        0,
+        ["Service", "Endpoints", "EndpointSlice", "Ingress"],
+    )
     for command in (["app", "render"], ["probe_sidecar", "check"]):
         status, output = container(["python", "-m", *command, "/crs/bad.yaml"], mounts=mounts).run()
         assert status == 2

@@ -92,7 +92,8 @@ def test_it_answers_keeps_the_connection_and_stops_at_once_and_in_peace_on_sigte
         for _ in range(3):
             connection.request("POST", "/sync", body, headers)
             answer = connection.getresponse()
-            assert [child["kind"] for child in json.loads(answer.read())["children"]] == ["Service", "Endpoints"]
+            kinds = [child["kind"] for child in json.loads(answer.read())["children"]]
+            assert kinds == ["Service", "Endpoints", "EndpointSlice"]
             assert (answer.status, answer.getheader("server")) == (200, None)
             sockets.add(connection.sock)
         assert len(sockets) == 1
@@ -296,7 +297,7 @@ def test_render_reads_a_file_or_the_standard_input(tmp_path: Path) -> None:
         command, env=environment(), input=CR, capture_output=True, text=True, timeout=30, check=False
     )
     assert (from_file.returncode, from_file.stderr) == (0, "")
-    assert [child["kind"] for child in json.loads(from_file.stdout)] == ["Service", "Endpoints"]
+    assert [child["kind"] for child in json.loads(from_file.stdout)] == ["Service", "Endpoints", "EndpointSlice"]
     assert json.loads(from_file.stdout)[1]["subsets"][0]["addresses"] == [{"ip": "127.0.0.1"}]
     assert from_stdin.stdout == from_file.stdout
 

@@ -12,6 +12,7 @@ from external_service.manifest import InvalidInput
 from external_service.policy import AddressPolicy
 
 OPTIONS = SyncOptions()
+API = [("Service", "api"), ("Endpoints", "api"), ("EndpointSlice", "api-ipv4-0")]
 CR = """
 apiVersion: eso.crowdfox.com/v1alpha1
 kind: ExternalService
@@ -35,7 +36,7 @@ def kinds(rendered: Rendered) -> list[tuple[str, str]]:
 def test_yaml_and_json_are_the_same_children() -> None:
     as_yaml, as_json = (render(CR, OPTIONS, output) for output in ("yaml", "json"))
     assert list(yaml.safe_load_all(as_yaml.text)) == json.loads(as_json.text)
-    assert kinds(as_yaml) == [("Service", "api"), ("Endpoints", "api")]
+    assert kinds(as_yaml) == API
     assert as_yaml.warnings == ()
 
 
@@ -57,7 +58,7 @@ def test_the_status_in_the_file_counts_and_its_times_are_text() -> None:
 def test_several_documents_and_lists() -> None:
     listed = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [yaml.safe_load(CR.replace("api,", "b,"))]})
     rendered = render(f"---\n{CR}\n---\n---\n{listed}", OPTIONS, "yaml")
-    assert kinds(rendered) == [("Service", "api"), ("Endpoints", "api"), ("Service", "b"), ("Endpoints", "b")]
+    assert kinds(rendered) == [*API, ("Service", "b"), ("Endpoints", "b"), ("EndpointSlice", "b-ipv4-0")]
 
 
 def test_loopback_is_fine_on_ones_own_machine() -> None:
@@ -116,7 +117,7 @@ def test_names_are_not_resolved_here_and_that_is_said() -> None:
     rendered = render(NAMED, OPTIONS, "yaml")
     where = "is not resolved here: its addresses come from a status, and there is none in this file"
     assert rendered.warnings == (f"spec.hostnames[0]: db.io {where}", f"spec.hostnames[1]: lb.io {where}")
-    assert kinds(rendered) == [("Service", "api"), ("Endpoints", "api")]
+    assert kinds(rendered) == API
 
 
 def test_resolved_addresses_come_from_the_status_in_the_file() -> None:

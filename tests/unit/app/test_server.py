@@ -30,7 +30,12 @@ async def test_a_sync_request_is_answered() -> None:
     async with client() as hook:
         answer = await hook.post("/sync", json={"parent": PARENT})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert [child["kind"] for child in answer.json()["children"]] == ["Service", "Endpoints", "Ingress"]
+    assert [child["kind"] for child in answer.json()["children"]] == [
+        "Service",
+        "Endpoints",
+        "EndpointSlice",
+        "Ingress",
+    ]
 
 
 @pytest.mark.parametrize(

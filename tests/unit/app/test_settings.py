@@ -28,7 +28,7 @@ def test_the_defaults() -> None:
         "tls_cert_file": None,
         "tls_key_file": None,
         "tls_client_ca_file": None,
-        "endpoints": "Endpoints",
+        "endpoints": "Both",
         "max_body_bytes": 16_777_216,
         "namespaces": (),
         "namespace": "",

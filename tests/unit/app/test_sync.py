@@ -14,8 +14,26 @@ from external_service.scope import Scope
 
 OPTIONS = SyncOptions()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-NOTHING_OWNED: dict[str, Any] = {"Service.v1": {}, "Endpoints.v1": {}, "Ingress.networking.k8s.io/v1": {}}
-ALL_OWNED: dict[str, Any] = {kind: {"shop/api": {"metadata": {"name": "api"}}} for kind in NOTHING_OWNED}
+SLICES_KIND = "EndpointSlice.discovery.k8s.io/v1"
+NOTHING_OWNED: dict[str, Any] = {
+    "Service.v1": {},
+    "Endpoints.v1": {},
+    SLICES_KIND: {},
+    "Ingress.networking.k8s.io/v1": {},
+}
+IPS = ["10.0.0.1", "10.0.0.2"]
+SLICE = {
+    "metadata": {"name": "api-ipv4-0"},
+    "endpoints": [{"addresses": [ip]} for ip in IPS],
+}
+LABELLED = {"metadata": {"name": "api", "labels": {SKIP_MIRROR: "true"}}}
+ALL_OWNED: dict[str, Any] = {
+    "Service.v1": {"shop/api": {"metadata": {"name": "api"}}},
+    "Endpoints.v1": {"shop/api": LABELLED},
+    SLICES_KIND: {"shop/api-ipv4-0": SLICE},
+    "Ingress.networking.k8s.io/v1": {"shop/api": {"metadata": {"name": "api"}}},
+}
+PLAIN = {"Endpoints.v1": {"shop/api": {"metadata": {"name": "api"}}}}
 
 
 def parent(*, status: Any = None, metadata: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -44,10 +62,10 @@ def subsets(raw: dict[str, Any], options: SyncOptions = OPTIONS) -> Any:
 
 def test_the_children_and_nothing_else() -> None:
     given = answer(parent(hosts=[{"host": "a.io"}]), ALL_OWNED)
-    assert [child["kind"] for child in given["children"]] == ["Service", "Endpoints", "Ingress"]
+    assert kinds(given) == ["Service", "Endpoints", "EndpointSlice", "Ingress"]
     assert given["status"] == {}
     assert set(given) == {"status", "children"}
-    assert [child["kind"] for child in answer(parent())["children"]] == ["Service", "Endpoints"]
+    assert kinds(answer(parent())) == ["Service", "Endpoints", "EndpointSlice"]
 
 
 def test_addresses_are_published_as_the_status_says() -> None:
@@ -115,7 +133,13 @@ def test_a_null_status_is_answered_with_an_empty_one() -> None:
 
 
 REPORTS = [
-    {"kind": kind, "name": "api", "problem": ABSENT.format(kind=kind)} for kind in ("Service", "Endpoints", "Ingress")
+    {"kind": kind, "name": name, "problem": ABSENT.format(kind=kind)}
+    for kind, name in (
+        ("Service", "api"),
+        ("Endpoints", "api"),
+        ("EndpointSlice", "api-ipv4-0"),
+        ("Ingress", "api"),
+    )
 ]
 HOSTS = [{"host": "a.io"}]
 
@@ -124,7 +148,7 @@ def test_children_that_are_still_missing_after_a_whole_sync_are_reported() -> No
     given = answer(parent(hosts=HOSTS, status={"revision": 3, "observedGeneration": 2}), NOTHING_OWNED)
     assert given["status"] == {"revision": 3, "observedGeneration": 2, "children": REPORTS}
     assert given["resyncAfterSeconds"] == 30.0
-    assert [child["kind"] for child in given["children"]] == ["Service", "Endpoints", "Ingress"]
+    assert kinds(given) == ["Service", "Endpoints", "EndpointSlice", "Ingress"]
 
 
 def test_an_unchanged_report_is_an_unchanged_status() -> None:
@@ -191,8 +215,8 @@ def test_what_cannot_be_answered_whole_is_not_answered(raw: dict[str, Any], prob
     assert caught.value.problems == problems
 
 
-SLICES_KIND = "EndpointSlice.discovery.k8s.io/v1"
-BOTH = SyncOptions(form="Both")
+ENDPOINTS_ALONE = SyncOptions(form="Endpoints")
+SLICES_ALONE = SyncOptions(form="EndpointSlice")
 
 
 def kinds(answered: Any) -> list[str]:
@@ -200,26 +224,22 @@ def kinds(answered: Any) -> list[str]:
 
 
 def test_the_form_of_the_endpoints_is_the_operators() -> None:
-    everything = ALL_OWNED | {SLICES_KIND: {}}
-    assert kinds(answer(parent(), everything)) == ["Service", "Endpoints"]
-    assert kinds(answer(parent(), everything | {"Endpoints.v1": {}}, BOTH)) == ["Service", "Endpoints", "EndpointSlice"]
-    slices = SyncOptions(form="EndpointSlice")
-    assert kinds(answer(parent(), everything | {"Endpoints.v1": {}}, slices)) == ["Service", "EndpointSlice"]
+    assert kinds(answer(parent(), NOTHING_OWNED, ENDPOINTS_ALONE)) == ["Service", "Endpoints"]
+    assert kinds(answer(parent(), NOTHING_OWNED, SLICES_ALONE)) == ["Service", "EndpointSlice"]
+    assert kinds(answer(parent(), NOTHING_OWNED)) == ["Service", "Endpoints", "EndpointSlice"]
 
 
 @pytest.mark.parametrize("key", [pytest.param("shop/api-ipv4-3", id="v2"), pytest.param("api-ipv4-3", id="v1")])
 def test_an_address_stays_in_the_slice_that_is_shown(key: str) -> None:
     shown = {"metadata": {"name": "api-ipv4-3"}, "endpoints": [{"addresses": ["10.0.0.1"]}]}
-    given = answer(parent(), NOTHING_OWNED | {SLICES_KIND: {key: shown}}, BOTH)
+    given = answer(parent(), NOTHING_OWNED | {SLICES_KIND: {key: shown}})
     assert [child["metadata"]["name"] for child in given["children"]] == ["api", "api", "api-ipv4-3"]
 
 
 def test_while_slices_retire_the_hook_asks_to_be_asked_again() -> None:
-    slices = {"shop/api-ipv4-0": {"metadata": {"name": "api-ipv4-0"}, "endpoints": [{"addresses": ["10.0.0.1"]}]}}
-    plain = {"Endpoints.v1": {"shop/api": {"metadata": {"name": "api"}}}}
-    given = answer(parent(), ALL_OWNED | plain | {SLICES_KIND: slices})
+    given = answer(parent(), ALL_OWNED | PLAIN, ENDPOINTS_ALONE)
     assert (kinds(given), given["resyncAfterSeconds"]) == (["Service", "Endpoints", "EndpointSlice"], 60.0)
-    strange = answer(parent(status=SETTLED), ALL_OWNED | plain | {"Service.v1": {}, SLICES_KIND: slices})
+    strange = answer(parent(status=SETTLED), ALL_OWNED | PLAIN | {"Service.v1": {}}, ENDPOINTS_ALONE)
     assert strange["resyncAfterSeconds"] == 30.0
 
 
@@ -228,24 +248,23 @@ def unlisted(kind: str, api_version: str) -> dict[str, str]:
     return {"kind": kind, "name": "api", "problem": text}
 
 
+WITHOUT_SLICES = {name: owned for name, owned in (ALL_OWNED | PLAIN).items() if name != SLICES_KIND}
 ROUTED = parent(hosts=HOSTS, httpRoute={"parentRefs": [{"name": "public"}, {"name": "public", "sectionName": "x"}]})
 
 
 @pytest.mark.parametrize(
-    ("raw", "listed", "options", "made", "reports"),
+    ("raw", "listed", "made", "reports"),
     [
         pytest.param(
             ROUTED,
             ALL_OWNED,
-            OPTIONS,
-            ["Service", "Endpoints", "Ingress"],
+            ["Service", "Endpoints", "EndpointSlice", "Ingress"],
             [unlisted("HTTPRoute", "gateway.networking.k8s.io/v1")],
             id="HTTPRoute",
         ),
         pytest.param(
             parent(),
-            ALL_OWNED,
-            BOTH,
+            WITHOUT_SLICES,
             ["Service", "Endpoints"],
             [unlisted("EndpointSlice", "discovery.k8s.io/v1")],
             id="EndpointSlice: Endpoints alone, to be mirrored",
@@ -253,32 +272,31 @@ ROUTED = parent(hosts=HOSTS, httpRoute={"parentRefs": [{"name": "public"}, {"nam
         pytest.param(
             parent(),
             {"Service.v1": {"shop/api": {}}, SLICES_KIND: {}},
-            OPTIONS,
-            ["Service"],
+            ["Service", "EndpointSlice"],
             [unlisted("Endpoints", "v1")],
             id="Endpoints",
         ),
     ],
 )
 def test_a_kind_that_is_not_listed_is_reported_and_never_made(
-    raw: dict[str, Any], listed: dict[str, Any], options: SyncOptions, made: list[str], reports: list[Any]
+    raw: dict[str, Any], listed: dict[str, Any], made: list[str], reports: list[Any]
 ) -> None:
-    given = answer(raw, listed, options)
+    given = answer(raw, listed)
     assert (kinds(given), given["status"]) == (made, {"children": reports})
     assert "resyncAfterSeconds" not in given
-    for child in given["children"]:
-        assert SKIP_MIRROR not in child["metadata"]["labels"]
+    labelled = {child["kind"] for child in given["children"] if SKIP_MIRROR in child["metadata"]["labels"]}
+    assert labelled == ({"Endpoints"} if {"Endpoints", "EndpointSlice"} <= {*made} else set())
 
 
 def test_a_kind_that_is_listed_is_made() -> None:
     given = answer(ROUTED, ALL_OWNED | {"HTTPRoute.gateway.networking.k8s.io/v1": {}})
-    assert kinds(given) == ["Service", "Endpoints", "Ingress", "HTTPRoute", "HTTPRoute"]
+    assert kinds(given) == ["Service", "Endpoints", "EndpointSlice", "Ingress", "HTTPRoute", "HTTPRoute"]
     assert given["status"] == {}
 
 
 def test_slices_whose_names_are_taken_are_reported() -> None:
     shown = ALL_OWNED | {"Endpoints.v1": {}, SLICES_KIND: {}}
-    given = answer(parent(status=SETTLED), shown, SyncOptions(form="EndpointSlice"))
+    given = answer(parent(status=SETTLED), shown, SLICES_ALONE)
     problem = ABSENT.format(kind="EndpointSlice")
     assert given["status"]["children"] == [{"kind": "EndpointSlice", "name": "api-ipv4-0", "problem": problem}]
 

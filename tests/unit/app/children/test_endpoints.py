@@ -1,8 +1,8 @@
-"""The Endpoints: one subset, ready and not-ready addresses apart, in the order of the API server."""
+"""The Endpoints: one subset in the API server's order; only ready addresses where the cluster mirrors them."""
 
 import pytest
 
-from app.children.endpoints import desired
+from app.children.endpoints import SKIP_MIRROR, desired
 from app.children.metadata import own_labels
 from external_service.readiness import PublishedAddress
 from external_service.v1alpha1 import ExternalService
@@ -26,11 +26,11 @@ def down(ip: str) -> PublishedAddress:
     return PublishedAddress(ip, False, False, False)
 
 
-def test_the_whole_object() -> None:
-    assert desired(PARENT, [up("10.0.0.2"), down("10.0.0.1")]) == {
+def test_endpoints_not_mirrored_list_every_address() -> None:
+    assert desired(PARENT, [up("10.0.0.2"), down("10.0.0.1")], mirrored=False) == {
         "apiVersion": "v1",
         "kind": "Endpoints",
-        "metadata": {"name": "api", "namespace": "shop", "labels": own_labels("api")},
+        "metadata": {"name": "api", "namespace": "shop", "labels": {SKIP_MIRROR: "true", **own_labels("api")}},
         "subsets": [
             {
                 "addresses": [{"ip": "10.0.0.2"}],
@@ -41,8 +41,26 @@ def test_the_whole_object() -> None:
     }
 
 
-def test_without_addresses_there_are_no_subsets() -> None:
-    assert "subsets" not in desired(PARENT, [])
+def test_endpoints_mirrored_list_only_ready_addresses() -> None:
+    drained = PublishedAddress("10.0.0.3", False, True, True)
+    assert desired(PARENT, [up("10.0.0.2"), down("10.0.0.1"), drained], mirrored=True) == {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": "api", "namespace": "shop", "labels": own_labels("api")},
+        "subsets": [{"addresses": [{"ip": "10.0.0.2"}], "ports": PORTS}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("published", "mirrored"),
+    [
+        pytest.param([], True, id="no address"),
+        pytest.param([], False, id="no address, not mirrored"),
+        pytest.param([down("10.0.0.1")], True, id="none ready"),
+    ],
+)
+def test_endpoints_without_an_address_have_no_subsets(published: list[PublishedAddress], mirrored: bool) -> None:
+    assert "subsets" not in desired(PARENT, published, mirrored=mirrored)
 
 
 @pytest.mark.parametrize(
@@ -68,4 +86,4 @@ def test_without_addresses_there_are_no_subsets() -> None:
 def test_an_empty_list_is_absent_and_the_order_is_the_servers(
     published: list[PublishedAddress], subset: dict[str, object]
 ) -> None:
-    assert desired(PARENT, published)["subsets"] == [subset]
+    assert desired(PARENT, published, mirrored=False)["subsets"] == [subset]
