@@ -18,7 +18,7 @@ from tests.e2e import accounts, namespace
 from tests.e2e.api import Missing, StandInApi, Unsupported
 from tests.e2e.controlplane.build import Binaries, GoMissing, build
 from tests.e2e.controlplane.cluster import ControlPlane
-from tests.e2e.figures import Figures
+from tests.e2e.figures import FIGURES, PROMISE, Figures
 from tests.e2e.hosts import Hosts
 from tests.e2e.reader import Reader
 from tests.e2e.real_api import RealApi
@@ -139,7 +139,7 @@ def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def tell(report: Report | None = None, **values: Any) -> None:
         told = {} if report is None else {check.name: check.measured for check in report.checks} | report.figures
-        request.node.user_properties.append(("figures", told | values))
+        request.node.user_properties.append((FIGURES, told | values))
 
     return tell
 
@@ -165,6 +165,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", TYPES)
     config.addinivalue_line("markers", "metacontroller: it takes part without a world; run with the real one too")
     config.stash[_figures] = Figures()
+    config.pluginmanager.register(config.stash[_figures])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -214,16 +215,7 @@ def pytest_runtest_makereport(
     if HERE in item.path.parents:
         module = item.getparent(pytest.Module)
         words = (module.obj.__doc__ if module else "") or ""
-        promise = item.config.stash[_figures].promise(item.path.name, words.splitlines()[0] if words else "")
-        promise.seconds += report.duration
-        if report.when == "call" or report.outcome != "passed":
-            promise.outcomes[report.outcome] += 1
-        if report.skipped and isinstance(report.longrepr, tuple):
-            promise.skips.append(report.longrepr[2].removeprefix("Skipped: "))
-        if report.when == "call":
-            for name, values in item.user_properties:
-                if name == "figures" and isinstance(values, dict):
-                    promise.figures.setdefault(item.name, {}).update(values)
+        report.user_properties.append((PROMISE, words.partition("\n")[0]))
     return report
 
 

@@ -1,4 +1,4 @@
-"""What the scenarios measured, and one line a promise: shown at the end of the run, and kept in a file."""
+"""What the scenarios measured, and one line per promise: printed at the end of the run, and written to a file."""
 
 import json
 from collections import defaultdict
@@ -6,6 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+PROMISE = "promise"  # user properties of a report, which pytest-xdist carries from a worker to the main process
+FIGURES = "figures"
 
 
 @dataclass(slots=True)
@@ -28,14 +33,27 @@ class Promise:
 
 
 class Figures:
-    """Everything of one run of pytest."""
+    """Everything of one run of pytest. A plugin, so that it receives the reports of all workers."""
 
     def __init__(self) -> None:
         self.promises: dict[str, Promise] = {}
 
-    def promise(self, file: str, words: str) -> Promise:
-        """The one of a file, made if it is new."""
-        return self.promises.setdefault(file, Promise(file, words))
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Adds a report that has the user property PROMISE: the first line of its file's docstring."""
+        words = next((str(value) for name, value in report.user_properties if name == PROMISE), None)
+        if words is None:
+            return
+        path, _, test = report.location
+        promise = self.promises.setdefault(path, Promise(Path(path).name, words))
+        promise.seconds += report.duration
+        if report.when == "call" or report.outcome != "passed":
+            promise.outcomes[report.outcome] += 1
+        if report.skipped and isinstance(report.longrepr, tuple):
+            promise.skips.append(report.longrepr[2].removeprefix("Skipped: "))
+        if report.when == "call":
+            for name, values in report.user_properties:
+                if name == FIGURES and isinstance(values, dict):
+                    promise.figures.setdefault(test, {}).update(values)
 
     def lines(self) -> Iterable[str]:
         """For people."""
