@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 FIGURES_FILE = HERE.parents[1] / ".cache" / "e2e" / "figures.json"
 SETUP = "world(resync, door, qps, burst, window, writing): what the test asks of its world, see tests.e2e.world.Setup"
 
+STAND_IN = "stand_in: quick; it runs on the playground's API server too, in `make test`"
 ANY = "any_metacontroller: about the sidecars alone; with the real Metacontroller by its default strategy only"
 TYPES = "types(page, helm=False): it types all commands of a page that are for a cluster, see tests.e2e.reader"
 
@@ -118,7 +119,7 @@ def _running(hosts: Hosts) -> Iterator[Hosts]:
     hosts.stop()
 
 
-@pytest.fixture(params=["playground", pytest.param("real", marks=pytest.mark.e2e)])
+@pytest.fixture
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     """Hook, sidecar and composite controller as processes, on the stand-in's API or a real one."""
     marker = request.node.get_closest_marker("world")
@@ -159,8 +160,19 @@ def reader(request: pytest.FixtureRequest) -> Reader:
     return Reader(*marker.args, **marker.kwargs)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A world is the real one; with the marker `stand_in` also the playground's, which `make test` runs."""
+    definition = metafunc.definition
+    own = any("world" in marker.args[0] for marker in definition.iter_markers("parametrize"))
+    if "world" in metafunc.fixturenames and not own:
+        real = pytest.param("real", marks=pytest.mark.e2e)
+        both = definition.get_closest_marker("stand_in") is not None
+        metafunc.parametrize("world", ["playground", real] if both else [real], indirect=True)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", SETUP)
+    config.addinivalue_line("markers", STAND_IN)
     config.addinivalue_line("markers", ANY)
     config.addinivalue_line("markers", TYPES)
     config.addinivalue_line("markers", "metacontroller: it takes part without a world; run with the real one too")

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import yaml
 
 from app.render import render
@@ -138,6 +139,7 @@ APART = (
 HEALTHY = {"mode": Mode.HEALTHY, "host": "www.mydomain.com"}
 
 
+@pytest.mark.stand_in
 async def test_each_failure_leaves_and_returns_in_time(world: World, figures: Callable[..., None]) -> None:
     failures = (*FAILURES, *APART) if world.hosts.apart else FAILURES
     async with AsyncExitStack() as stack:

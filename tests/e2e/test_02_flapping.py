@@ -28,17 +28,14 @@ CALM_SECONDS = 3.0
 SETTLE_SECONDS = 120.0
 SWITCHED_SECONDS = 6.0
 """Within 3 s, by the clock of a machine that has the time."""
-REAL = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
-"""The playground flaps in tests/scenarios, with every window, and without each of the protections."""
 
 
-@REAL
 @pytest.mark.world(door=True)
+@pytest.mark.stand_in
 async def test_flapping_loses_nothing(world: World, figures: Callable[..., None]) -> None:
     await _flap(world, figures)
 
 
-@REAL
 @pytest.mark.world(door=True, **DEFAULT_LIMITS)
 async def test_flapping_at_the_default_limits_loses_nothing(world: World, figures: Callable[..., None]) -> None:
     """Where the window between Metacontroller's read and its write is seconds long."""
@@ -46,12 +43,12 @@ async def test_flapping_at_the_default_limits_loses_nothing(world: World, figure
 
 
 async def _flap(world: World, figures: Callable[..., None]) -> None:
-    report = await flap(world, Flapping(transitions=300, addresses=20, longest=0.1, settle=SETTLE_SECONDS))
+    transitions = 300 if world.api.kind == "real" else 60
+    report = await flap(world, Flapping(transitions=transitions, addresses=20, longest=0.1, settle=SETTLE_SECONDS))
     figures(report, **await _told(world))
     assert report.passed, report.as_lines()
 
 
-@pytest.mark.e2e
 @pytest.mark.world(qps=200.0, burst=400)
 async def test_a_mass_outage_at_the_default_limits(world: World, figures: Callable[..., None]) -> None:
     """30 ExternalServices with 150 addresses, all failing within 3 s; a sidecar that writes once left 17 wrong."""
@@ -62,8 +59,8 @@ async def test_a_mass_outage_at_the_default_limits(world: World, figures: Callab
     await _outage(world, parents, figures, seconds=120)
 
 
-@REAL
 @pytest.mark.world(qps=200.0, burst=400)
+@pytest.mark.nightly
 async def test_a_mass_outage_of_200_at_raised_limits(world: World, figures: Callable[..., None]) -> None:
     parents = _parents(200, 5, period=2)
     await _all_ready(world, parents)
@@ -151,6 +148,7 @@ async def _told(world: World) -> dict[str, int]:
     return {"refused since creation": world.refused(world.began), "SyncError events": len(events), "counting": counted}
 
 
+@pytest.mark.stand_in
 async def test_a_stale_status_is_refused_in_our_words(world: World) -> None:
     parent = external_service("web", ["10.0.100.10"])
     await world.apply(parent)
@@ -171,7 +169,6 @@ async def test_a_stale_status_is_refused_in_our_words(world: World) -> None:
     assert (await world.status("web"))["revision"] == new
 
 
-@pytest.mark.e2e
 async def test_a_hand_with_kubectl_edit_is_refused_too(world: World, tmp_path: Path) -> None:
     await world.apply(external_service("web", ["10.0.100.10"]))
     await world.until_published("web", {"10.0.100.10": True})

@@ -12,10 +12,21 @@ QUIET_SECONDS = 5.0
 """Once more, when the Events on the first results have long been written: of these there are none either."""
 
 
+@pytest.mark.stand_in
 @pytest.mark.world(resync=1)
 async def test_a_resync_every_second_and_no_write(world: World, figures: Callable[..., None]) -> None:
-    parents, addresses, seconds = (50, 4, 60.0) if world.api.kind == "real" else (5, 4, 5.0)
-    report = await steady(world, manifests(parents, addresses), seconds=seconds)
+    parents, seconds = (50, 20.0) if world.api.kind == "real" else (5, 5.0)
+    await nobody_writes(world, parents, seconds, figures)
+
+
+@pytest.mark.nightly
+@pytest.mark.world(resync=1)
+async def test_a_minute_of_resyncs_and_no_write(world: World, figures: Callable[..., None]) -> None:
+    await nobody_writes(world, 50, 60.0, figures)
+
+
+async def nobody_writes(world: World, parents: int, seconds: float, figures: Callable[..., None]) -> None:
+    report = await steady(world, manifests(parents, addresses=4), seconds=seconds)
     figures(report)
     assert report.passed, report.as_lines()
     mark = world.mark()

@@ -15,8 +15,6 @@ from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World
 
-pytestmark = pytest.mark.e2e  # on the playground too: a quarter of a minute each
-
 HEALTHY, FAILING, DEAD = "10.0.100.10", "10.0.100.11", "10.0.100.12"
 PERIOD, FAILURES = 1, 3
 DOWN_SECONDS = 3.0

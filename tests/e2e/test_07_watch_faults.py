@@ -23,7 +23,6 @@ FAULT_SECONDS = 2.0
 CUTS = 6
 CONVERGED_SECONDS = 60.0
 
-pytestmark = pytest.mark.e2e  # on the playground too: ten seconds each
 
 STATUS = (
     '{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","reason":"%s","message":"a fault","code":%d}'

@@ -21,7 +21,6 @@ FAULT_SECONDS = 3.0
 RECOVERED_SECONDS = 60.0
 """Metacontroller doubles its pauses from 5 ms on: what was out for some seconds is asked again within as many more."""
 
-pytestmark = pytest.mark.e2e  # on the playground too: ten seconds each
 
 JSON = {"Content-Type": "application/json"}
 UNKNOWN_FIELD = json.dumps({"status": {}, "children": [], "surprise": True}).encode()

@@ -1,5 +1,7 @@
 """What happens to an address is told in an Event on its ExternalService, once for all that turn together."""
 
+import pytest
+
 from playground.backends import Mode
 from playground.client import Kind
 from playground.until import until
@@ -19,6 +21,7 @@ async def told(world: World) -> list[tuple[str, str, str]]:
     return sorted((event["type"], event["reason"], event["note"]) for event in ours)
 
 
+@pytest.mark.stand_in
 async def test_a_death_and_a_recovery(world: World) -> None:
     expected: list[tuple[str, str, str]] = []
 

@@ -58,7 +58,6 @@ async def dns(world: World, binaries: Binaries, tmp_path: Path) -> AsyncIterator
         await server.stop()
 
 
-@pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
 @pytest.mark.parametrize(
     "form",
     [

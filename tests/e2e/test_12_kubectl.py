@@ -7,15 +7,11 @@ import os
 import re
 from pathlib import Path
 
-import pytest
-
 from playground.cluster import SERVICES
 from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World
-
-pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 HEALTHY, DEAD, DRAINED = "10.0.100.10", "10.0.100.11", "10.0.100.12"

@@ -32,7 +32,6 @@ LONG_HOLD = 20
 
 CUT_SECONDS = 8.0
 """Six probes of each address, where two failures would be enough."""
-REAL = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
 
 Fleet = dict[str, Timeline]
 Cut = Callable[[], AbstractContextManager[object]]
@@ -97,13 +96,12 @@ def without_a_route() -> Iterator[None]:
         namespace.ip("route", "delete", "unreachable", place)
 
 
-@REAL
 @pytest.mark.world(settings={"ESO_OUTAGE_HOLD_SECONDS": str(LONG_HOLD)})
 @pytest.mark.parametrize(
     "cut",
     [
         pytest.param(lambda: packets.lost(namespace.LINK), id="packets-vanish"),
-        pytest.param(without_a_route, id="no-route"),
+        pytest.param(without_a_route, id="no-route", marks=pytest.mark.nightly),
     ],
 )
 async def test_a_cut_of_the_probers_own_network(world: World, cut: Cut, figures: Callable[..., None]) -> None:
@@ -143,7 +141,6 @@ async def test_a_cut_of_the_probers_own_network(world: World, cut: Cut, figures:
         )
 
 
-@REAL
 @pytest.mark.world(settings={"ESO_OUTAGE_HOLD_SECONDS": str(HOLD)})
 async def test_a_true_silence_of_all(world: World, figures: Callable[..., None]) -> None:
     async with AsyncExitStack() as stack:
@@ -182,7 +179,6 @@ async def test_a_total_outage_by_refusals_is_not_held(world: World, figures: Cal
         figures(**await lost_at_the_usual_bound(world, timelines, Mode.REFUSE))
 
 
-@REAL
 @pytest.mark.world(settings={"ESO_CANARY": f"{CANARY.ip}:{CANARY.port}"})
 async def test_while_the_canary_answers_nothing_is_held(world: World, figures: Callable[..., None]) -> None:
     world.hosts.set([CANARY])
@@ -193,7 +189,6 @@ async def test_while_the_canary_answers_nothing_is_held(world: World, figures: C
         world.hosts.switch(EVERYBODY, Mode.HEALTHY)
 
 
-@REAL
 @pytest.mark.world(settings={"ESO_CANARY": f"http://{CANARY.ip}:8080/any", "ESO_OUTAGE_HOLD_SECONDS": str(HOLD)})
 async def test_a_canary_guards_even_a_single_address(world: World, figures: Callable[..., None]) -> None:
     """It refuses all the time, which is an answer too, until the network is cut."""

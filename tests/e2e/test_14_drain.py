@@ -127,7 +127,6 @@ async def test_a_restart_keeps_what_is_known_of_the_drained(world: World) -> Non
     assert [one for one in after["addresses"] if one["ip"] != DRAINED] == stayed
 
 
-@pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
 async def test_by_mirrored_endpoints_it_gets_nothing(world: World) -> None:
     """Endpoints, the default, know ready and not ready alone."""
     await world.apply(external_service("web", IPS, disabledIPs=[DRAINED]))
@@ -138,6 +137,7 @@ async def test_by_mirrored_endpoints_it_gets_nothing(world: World) -> None:
 
 
 @pytest.mark.world(endpoints="Both")
+@pytest.mark.stand_in
 async def test_the_sample(world: World) -> None:
     parent = await world.apply(sample("drain"))
     ips, drained = parent["spec"]["ips"], parent["spec"]["disabledIPs"]

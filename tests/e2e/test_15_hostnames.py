@@ -66,6 +66,7 @@ async def version(world: World) -> str:
     return str(found["metadata"]["resourceVersion"])
 
 
+@pytest.mark.stand_in
 async def test_endpoints_follow_the_name(world: World, figures: Callable[..., None]) -> None:
     await world.apply(named())
     await world.until_published("web", ready(FIRST))

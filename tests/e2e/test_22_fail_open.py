@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from playground.backends import Mode
 from playground.client import Kind
 from playground.until import until
@@ -29,6 +31,7 @@ async def metric(world: World) -> str:
     return next((line.rpartition(" ")[2] for line in lines if line.startswith("eso_fail_open{")), "")
 
 
+@pytest.mark.stand_in
 async def test_failing_open_and_back(world: World) -> None:
     await world.apply(external_service("web", IPS, minReady="50%"))
     await world.until_published("web", ready(IPS))

@@ -19,6 +19,7 @@ SIXES = ["2001:db8::1", "2001:db8::2"]
 
 
 @pytest.mark.world(endpoints="EndpointSlice")
+@pytest.mark.stand_in
 async def test_the_whole_triple_follows_the_health(world: World) -> None:
     await world.apply(external_service("web", IPS, disabledIPs=[IPS[2]]))
 

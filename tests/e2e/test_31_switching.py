@@ -19,7 +19,6 @@ MANAGERS = {"Endpoints": {MIRROR}, "EndpointSlice": {OURS}, "Both": {OURS}}
 FORMS = ("Endpoints", "Both", "EndpointSlice", "Endpoints", "EndpointSlice", "Both", "Endpoints")
 
 
-@pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
 @pytest.mark.world(resync=1, endpoints="Endpoints")
 async def test_every_switch(world: World, figures: Callable[..., None]) -> None:
     """The stand-in's API has no mirroring controller. A switch from Endpoints begins with those of an earlier hook."""

@@ -99,7 +99,6 @@ async def gateway_api(world: World) -> AsyncIterator[None]:
             await world.client.delete(f"{DEFINITIONS}/httproutes.gateway.networking.k8s.io")
 
 
-@pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
 @pytest.mark.world(gateway=True, resync=1)
 async def test_routes_are_stored_as_rendered_and_follow_the_spec(world: World) -> None:
     async with gateway_api(world):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from playground.cluster import INGRESSES
 from playground.until import until
 from tests.e2e.manifests import external_service, sample
@@ -45,6 +47,7 @@ HOSTS = (
 )
 
 
+@pytest.mark.stand_in
 async def test_all_of_it_is_stored_as_asked_for(world: World) -> None:
     tls = [{"hosts": ["api.example.com"], "secretName": "api"}, {"secretName": "rest"}]
     await world.apply(parent(*HOSTS, className="nginx", tls=tls, annotations=OWN, labels={"team": "shop"}))

@@ -10,7 +10,7 @@ from playground.machine import watched
 from tests.e2e.fleet import Fleet, quantiles
 from tests.e2e.world import World
 
-pytestmark = [pytest.mark.any_metacontroller, pytest.mark.e2e]  # on the playground too: a quarter of a minute
+pytestmark = pytest.mark.any_metacontroller
 
 LEASE = 3
 COUNT = 24

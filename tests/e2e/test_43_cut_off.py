@@ -13,11 +13,7 @@ from tests.e2e.fleet import Fleet
 from tests.e2e.island import Island
 from tests.e2e.world import World
 
-pytestmark = [
-    pytest.mark.nightly,
-    pytest.mark.any_metacontroller,
-    pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True),
-]
+pytestmark = [pytest.mark.nightly, pytest.mark.any_metacontroller]
 
 LEASE = 5
 COUNT = 16

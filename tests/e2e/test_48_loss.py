@@ -11,11 +11,7 @@ from tests.e2e.backends import Mode
 from tests.e2e.fleet import Fleet
 from tests.e2e.world import World
 
-pytestmark = [
-    pytest.mark.nightly,
-    pytest.mark.any_metacontroller,
-    pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True),
-]
+pytestmark = [pytest.mark.nightly, pytest.mark.any_metacontroller]
 
 PART = 0.1
 LOSSY_SECONDS = 20.0

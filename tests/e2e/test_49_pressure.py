@@ -20,11 +20,7 @@ from tests.e2e import accounts
 from tests.e2e.fleet import Fleet, quantiles
 from tests.e2e.world import LEASES, World
 
-pytestmark = [
-    pytest.mark.nightly,
-    pytest.mark.any_metacontroller,
-    pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True),
-]
+pytestmark = [pytest.mark.nightly, pytest.mark.any_metacontroller]
 
 Object = dict[str, Any]
 

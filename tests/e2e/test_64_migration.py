@@ -22,8 +22,6 @@ from tests.e2e.real_api import RealApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import World, ready
 
-pytestmark = pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True)
-
 SAMPLE = sample("complex-example")
 NAME, NAMESPACE, IPS = SAMPLE["metadata"]["name"], SAMPLE["metadata"]["namespace"], SAMPLE["spec"]["ips"]
 KINDS = (SERVICES, ENDPOINTS, INGRESSES)

@@ -19,10 +19,7 @@ from tests.e2e.real_api import RealApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import World, ready
 
-pytestmark = [
-    pytest.mark.parametrize("world", [pytest.param("real", marks=pytest.mark.e2e)], indirect=True),
-    pytest.mark.world(replicas=1),
-]
+pytestmark = pytest.mark.world(replicas=1)
 
 PODS = Kind("v1", "pods", "Pod", namespaced=True)
 HOST = namespace.NEAR[0]  # the API server refuses to connect to a loopback address
