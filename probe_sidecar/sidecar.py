@@ -7,7 +7,7 @@ import asyncio
 import logging
 import platform
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,6 @@ from external_service.invalid import explain
 from external_service.kind import GROUP, PLURAL, VERSION
 from external_service.policy import refusal
 from external_service.v1alpha1 import ExternalService
-from probe_sidecar.census import Census
 from probe_sidecar.events.note import notes
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import CONTENT_TYPE, exposition
@@ -113,7 +112,6 @@ class Sidecar:
         self._policy = settings.policy
         self._readings: dict[str, Reading] = {}
         self._newcomers: set[str] = set()
-        self._census = Census(loop, self._divide)
         self.membership = membership(self._leases, settings)
         self.membership.listen(self._reassign)
         self.results = Results()
@@ -215,7 +213,6 @@ class Sidecar:
                 if telling is not None:
                     telling.cancel()
         finally:
-            self._census.close()
             self.ticker.close()
             self.engine.close()
             # After the last write and probe, for the others begin as soon as they see it.
@@ -225,7 +222,6 @@ class Sidecar:
             await self._leases.close()
 
     def _observe(self, objects: Mapping[str, Object], changed: frozenset[str], first: bool = False) -> None:
-        self._census.observe(objects, changed, first)
         if first:
             self._gained.extend(changed)
             self._take_over_soon()
@@ -236,15 +232,6 @@ class Sidecar:
                 self._drop(uid)
             else:
                 self._work_for(uid, raw)
-
-    def _divide(self, uids: Sequence[str], born: Iterable[str]) -> None:
-        """Some have come or gone, by which others may change hands too. What is born is probed at once."""
-        self.membership.divide(uids)
-        for uid in born:
-            raw = self.reflectors.get(uid)
-            if raw is not None and self.membership.owns(uid):
-                self._work_for(uid, raw)
-        self._reassign()
 
     def _reassign(self) -> None:
         """`owns` may have changed: put down at once what is not ours any more, begin with the rest bit by bit."""

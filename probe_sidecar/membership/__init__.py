@@ -1,1 +1,1 @@
-"""Which of the live replicas works for which ExternalService: Leases, and even shares among those who hold them."""
+"""Which live replica owns which ExternalService: Leases, and rendezvous hashing among those who hold one."""

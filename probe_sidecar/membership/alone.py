@@ -1,7 +1,7 @@
 """A membership of one, without Leases: on one's own machine, in the playground, wherever no Pod name is given."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 
@@ -17,9 +17,6 @@ class Alone:
     def owns(self, key: str) -> bool:
         """Always."""
         return bool(key)
-
-    def divide(self, keys: Sequence[str]) -> None:
-        """There is nobody to divide them among."""
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Nothing ever changes, so nobody is told."""

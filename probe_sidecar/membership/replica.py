@@ -8,7 +8,7 @@ and never acts on a view of the others that is older than that; one proof for bo
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from math import inf
@@ -18,7 +18,6 @@ from uuid import uuid4
 
 from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object
 from probe_sidecar.kube.reflector import Reflector
-from probe_sidecar.membership.division import Division
 from probe_sidecar.membership.lease import (
     LEASES,
     Lease,
@@ -31,7 +30,7 @@ from probe_sidecar.membership.lease import (
     spec,
 )
 from probe_sidecar.membership.members import Members
-from probe_sidecar.membership.ownership import owner
+from probe_sidecar.membership.ownership import owner, weights
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +109,7 @@ class Replica:
         self._proof: float | None = None  # when the newest renewal that the watch has shown was sent
         self._working = False
         self._view: frozenset[str] = frozenset()
-        self._division = Division()
+        self._weights: dict[str, int] = {}
         self._released = False
         self._check_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -123,11 +122,7 @@ class Replica:
 
     def owns(self, key: str) -> bool:
         """Whether `key` is ours at this very moment."""
-        return self._proven(self._clock()) and self._division.owner(key) == self.name
-
-    def divide(self, keys: Sequence[str]) -> None:
-        """These are all the keys that there are, the oldest first. No other is owned by anybody."""
-        self._division.of(keys)
+        return self._proven(self._clock()) and owner(key, self._weights) == self.name
 
     @property
     def problem(self) -> str | None:
@@ -214,7 +209,7 @@ class Replica:
         before = self._working, self._view
         self._working, self._view = working, replicas
         if replicas != before[1]:
-            self._division.among(replicas)
+            self._weights = weights(replicas)
         self._arm(now)
         if before != (working, replicas):
             self._report(before[0])
@@ -336,7 +331,7 @@ class Replica:
         if now < self._bury_at or not self._proven(now):
             return
         for dead in self._members.dead(now, GARBAGE_SECONDS):
-            if owner(dead.name, self._view) == self.name:
+            if owner(dead.name, self._weights) == self.name:
                 try:
                     await self._client.delete(LEASES, self._namespace, dead.name, dead.version)
                 except ApiError as error:

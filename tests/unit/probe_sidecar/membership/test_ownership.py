@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe_sidecar.membership.ownership import owner
+from probe_sidecar.membership.ownership import owner, weights
 
 MEMBERS = [f"probe-sidecar-external-service-operator-5d8c9f7b6-{number:05x}" for number in range(16)]
 UIDS = [str(UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128)) for number in range(20_000)]
@@ -21,33 +21,34 @@ def test_every_replica_computes_the_same() -> None:
     """A fixed answer: replicas of different versions must agree, or a rollout would leave objects without owner."""
     members = ["probe-sidecar-a", "probe-sidecar-b", "probe-sidecar-c"]
     uids = [f"00000000-0000-0000-0000-00000000000{digit}" for digit in range(10)]
-    assert "".join(owner(uid, members)[-1] for uid in uids) == "acaababbab"
+    assert "".join(owner(uid, weights(members))[-1] for uid in uids) == "acaababbab"
 
 
 @given(uid=names, members=groups)
 def test_the_order_of_the_members_tells_nothing(uid: str, members: set[str]) -> None:
-    assert owner(uid, sorted(members)) == owner(uid, sorted(members, reverse=True)) in members
+    assert owner(uid, weights(sorted(members))) == owner(uid, weights(sorted(members, reverse=True))) in members
 
 
 @given(uids=st.lists(names, max_size=50), members=groups, data=st.data())
 def test_a_leave_moves_only_what_the_leaver_owned(uids: list[str], members: set[str], data: st.DataObject) -> None:
     leaver = data.draw(st.sampled_from(sorted(members)))
-    before = {uid: owner(uid, members) for uid in uids}
-    after = {uid: owner(uid, members - {leaver}) for uid in uids}
+    before = {uid: owner(uid, weights(members)) for uid in uids}
+    after = {uid: owner(uid, weights(members - {leaver})) for uid in uids}
     assert {uid for uid in uids if before[uid] != after[uid]} == {uid for uid in uids if before[uid] == leaver}
 
 
 @given(uids=st.lists(names, max_size=50), members=groups, joiner=names)
 def test_a_join_moves_only_what_the_joiner_wins(uids: list[str], members: set[str], joiner: str) -> None:
-    before = {uid: owner(uid, members) for uid in uids}
-    after = {uid: owner(uid, members | {joiner}) for uid in uids}
+    before = {uid: owner(uid, weights(members)) for uid in uids}
+    after = {uid: owner(uid, weights(members | {joiner})) for uid in uids}
     assert {uid for uid in uids if before[uid] != after[uid]} <= {uid for uid in uids if after[uid] == joiner}
 
 
 @pytest.mark.parametrize("count", range(2, 17))
 def test_shares_are_even(count: int) -> None:
     """Within 15 % with 20,000 objects, whatever the number of replicas: no name is favoured."""
-    shares = Counter(owner(uid, MEMBERS[:count]) for uid in UIDS)
+    of_count = weights(MEMBERS[:count])
+    shares = Counter(owner(uid, of_count) for uid in UIDS)
     mean = len(UIDS) / count
     assert {name: share for name, share in shares.items() if abs(share / mean - 1) > 0.15} == {}
     assert len(shares) == count
@@ -55,8 +56,9 @@ def test_shares_are_even(count: int) -> None:
 
 @pytest.mark.parametrize("count", range(2, 17))
 def test_shares_of_a_thousand_scatter_no_more_than_chance(count: int) -> None:
-    """Objects are thrown like dice: the deviation of a share is that of the binomial distribution (ADR 0066)."""
-    shares = Counter(owner(uid, MEMBERS[:count]) for uid in UIDS[:1_000])
+    """Objects are thrown like dice: the deviation of a share is that of the binomial distribution (ADR 61)."""
+    of_count = weights(MEMBERS[:count])
+    shares = Counter(owner(uid, of_count) for uid in UIDS[:1_000])
     share = 1 / count
     deviation = sqrt(1_000 * share * (1 - share))
     assert max(abs(shares[name] - 1_000 * share) for name in MEMBERS[:count]) < 4 * deviation
@@ -64,8 +66,8 @@ def test_shares_of_a_thousand_scatter_no_more_than_chance(count: int) -> None:
 
 @pytest.mark.parametrize("count", range(2, 16))
 def test_a_joiner_takes_its_share_from_all_alike(count: int) -> None:
-    before = {uid: owner(uid, MEMBERS[:count]) for uid in UIDS}
-    moved = [uid for uid in UIDS if owner(uid, MEMBERS[: count + 1]) != before[uid]]
+    few, more = weights(MEMBERS[:count]), weights(MEMBERS[: count + 1])
+    moved = [uid for uid in UIDS if owner(uid, few) != owner(uid, more)]
     assert len(moved) == pytest.approx(len(UIDS) / (count + 1), rel=0.1)
-    lost = Counter(before[uid] for uid in moved)
+    lost = Counter(owner(uid, few) for uid in moved)
     assert all(lost[name] == pytest.approx(len(moved) / count, rel=0.3) for name in MEMBERS[:count])

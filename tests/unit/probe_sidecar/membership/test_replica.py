@@ -55,7 +55,6 @@ class World:
             random=self.random.random,
             **options,
         )
-        replica.divide(KEYS)
         replica.listen(lambda: self.told.update([name]))
         self.replicas[name] = replica
         self.running[name] = asyncio.create_task(replica.run())
