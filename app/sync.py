@@ -16,7 +16,7 @@ from app.children.publishing import NOTHING, Observed, Published, publish
 from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, Kind, Shown
 from external_service.admission import child_problems
 from external_service.invalid import explain
-from external_service.kind import DEFAULT_FORM, Form
+from external_service.kind import DEFAULT_FORM, ChildReason, Form
 from external_service.policy import AddressPolicy
 from external_service.readiness import PublishedAddress, admitted, publication, published, resolved_by
 from external_service.scope import Scope
@@ -75,7 +75,7 @@ class Told(Protocol):
 
 
 class Answer(NamedTuple):
-    """What a sync comes to: reports `{kind, name, problem}` for the status, children, seconds until the next."""
+    """The result of a sync: reports `{kind, name, problem, reason}`, children, seconds until the next sync."""
 
     reports: list[dict[str, str]]
     children: list[Manifest]
@@ -115,9 +115,9 @@ def answer(
     unlisted = [kind for kind in dict.fromkeys(map(Kind.of, all_of_it.children)) if not shown.lists(kind)]
     children = [child for child in all_of_it.children if not unlisted or Kind.of(child) not in unlisted]
     absent = _absent(shown, children) if settled else []
-    reports = [_report(kind, name, UNLISTED) for kind in unlisted]
+    reports = [_report(kind, name, "NotListed", UNLISTED) for kind in unlisted]
     if possible.form != options.form:
-        reports.append(_report(SLICES, name, UNLISTED))
+        reports.append(_report(SLICES, name, "NotListed", UNLISTED))
     delays = [seconds for seconds in (all_of_it.again, RECHECK_SECONDS if absent else None) if seconds is not None]
     return Answer([*reports, *absent], children, min(delays, default=None))
 
@@ -168,13 +168,13 @@ def _with_outlook(line: str) -> str:
     return f"{line}; the sidecar rewrites such a status by itself" if line.startswith("status") else line
 
 
-def _report(kind: Kind, name: str, problem: str) -> dict[str, str]:
+def _report(kind: Kind, name: str, reason: ChildReason, problem: str) -> dict[str, str]:
     text = problem.format(kind=kind.kind, api_version=kind.api_version)
-    return {"kind": kind.kind, "name": name, "problem": text}
+    return {"kind": kind.kind, "name": name, "problem": text, "reason": reason}
 
 
 def _absent(shown: Shown, children: Sequence[Manifest]) -> list[dict[str, str]]:
-    """Reports `{kind, name, problem}` of the children that should exist by now and are not there (design R9).
+    """Reports `{kind, name, problem, reason}` of the children that should exist by now and are not there (design R9).
 
     Metacontroller writes `observedGeneration` after it has managed the children, also when that failed, and swallows
     "already exists". So with observedGeneration equal to generation every child of this spec has been tried once; one
@@ -186,7 +186,7 @@ def _absent(shown: Shown, children: Sequence[Manifest]) -> list[dict[str, str]]:
     gone with the sync that the child's own event triggers. It cannot loop: equal absence is an equal status, no write.
     """
     lacking = (child for child in children if shown.lacks(child))
-    return [_report(Kind.of(child), child["metadata"]["name"], ABSENT) for child in lacking]
+    return [_report(Kind.of(child), child["metadata"]["name"], "Absent", ABSENT) for child in lacking]
 
 
 def _status(raw: dict[str, Any], reports: list[dict[str, str]]) -> dict[str, Any]:

@@ -16,16 +16,13 @@ HEADER = "# Made from the models in external_service by `make crd`. Change those
 DROPPED = ("title", "$defs", "default", "properties", "additionalProperties", "patternProperties", "items")
 HANDLER = ".spec.readinessProbe['httpGet','tcpSocket','grpc']"
 COLUMNS = (
-    ("Port", "integer", ".spec.port", "Port of the Service", 0),
     ("Ready", "string", ".status.ready", "Ready addresses / enabled addresses", 0),
-    # A printer column shows the first match of its path and cannot count: the first host is all that can be had here.
-    ("Hosts", "string", ".spec.hosts[*].host", "First of the names that the Ingress routes", 0),
+    ("Status", "string", ".status.summary", "The most important problem in a few words, or OK", 0),
+    ("Hosts", "string", ".status.hosts", "First of the names that are routed, and how many more", 0),
     ("Age", "date", ".metadata.creationTimestamp", "Time since creation", 0),
+    ("Port", "integer", ".spec.port", "Port of the Service", 1),
     ("Probe", "string", f"{HANDLER}['path','service','port']", "HTTP path, gRPC service, else port of the probe", 1),
-    ("IPs", "string", ".spec.ips", "The addresses", 1),
-    ("Hostnames", "string", ".spec.hostnames", "The names whose addresses are published too", 1),
-    # Long and rarely there: it comes last, where it moves no other column.
-    ("Problem", "string", ".status.children[*].problem", "What stands in the way of an object that is wanted", 1),
+    ("IPs", "string", ".status.ips", "The first addresses, and how many more", 1),
 )
 ROOT_PROPERTIES: Schema = {
     "apiVersion": {"type": "string", "description": f"{kind.API_VERSION}"},

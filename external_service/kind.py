@@ -23,6 +23,8 @@ MAX_TLS = 16
 MAX_PARENTS = 16
 MAX_ENTRIES = 64
 MAX_MESSAGE = 512
+MAX_SUMMARY = 100
+MAX_COLUMN = 320
 MAX_CHILD_PROBLEMS = 64
 MAX_CONDITIONS = 16
 
@@ -40,6 +42,7 @@ SHARE = "(100|[0-9]{1,2})%"
 
 PathType = Literal["Exact", "Prefix", "ImplementationSpecific"]
 Reason = Literal["ProbeSucceeded", "ProbeFailed", "Pending", "NoProbe", "Disabled", "Denied"]
+ChildReason = Literal["Absent", "NotListed", "Edited"]
 Form = Literal["Endpoints", "EndpointSlice", "Both"]
 """The kinds of object in which addresses are published."""
 

@@ -15,6 +15,7 @@ from external_service.kind import (
     KEY,
     MAX_ADDRESSES,
     MAX_CHILD_PROBLEMS,
+    MAX_COLUMN,
     MAX_CONDITIONS,
     MAX_DISABLED,
     MAX_ENTRIES,
@@ -22,12 +23,14 @@ from external_service.kind import (
     MAX_HOSTS,
     MAX_MESSAGE,
     MAX_PARENTS,
+    MAX_SUMMARY,
     MAX_TLS,
     NAME,
     NAMESPACE,
     OWNER_KIND,
     SERVICE_NAME,
     SHARE,
+    ChildReason,
     PathType,
     Reason,
 )
@@ -404,11 +407,16 @@ class Condition(Model):
 
 
 class ChildProblem(Model):
-    """The hook's part of the status (R9): a child that could not be had, and why."""
+    """The hook's part of the status (R9): a child that is not as wanted, and why."""
 
-    kind: str = Field(max_length=63, description="Kind of the object that could not be had, such as Service.")
+    kind: str = Field(max_length=63, description="Kind of the object, such as Service.")
     name: str = Field(max_length=253, description="Its name.")
-    problem: str = Field(max_length=1_024, description="What stands in the way, and what to do.")
+    problem: str = Field(max_length=1_024, description="What is wrong, and what to do.")
+    reason: ChildReason = Field(
+        default="Absent",
+        description="Absent: it does not exist or is owned by someone else. NotListed: the CompositeController does "
+        "not list its kind. Edited: it was edited by hand and cannot be put back.",
+    )
 
 
 class ExternalServiceStatus(Model):
@@ -420,6 +428,15 @@ class ExternalServiceStatus(Model):
         description="Goes up by one with each write of results; a write with an older one is refused as stale.",
     )
     ready: str = Field(default="", max_length=32, description="Ready addresses / enabled addresses.")
+    summary: str = Field(
+        default="",
+        max_length=MAX_SUMMARY,
+        description="The most important problem in a few words; OK if there is none.",
+    )
+    hosts: str = Field(
+        default="", max_length=MAX_COLUMN, description="The first of spec.hosts, and how many more there are."
+    )
+    ips: str = Field(default="", max_length=MAX_COLUMN, description="The first addresses, and how many more there are.")
     addresses: tuple[AddressStatus, ...] = Field(
         default=(),
         max_length=MAX_ADDRESSES,
@@ -433,7 +450,7 @@ class ExternalServiceStatus(Model):
     children: tuple[ChildProblem, ...] = Field(
         default=(),
         max_length=MAX_CHILD_PROBLEMS,
-        description="Objects that could not be had, and why; absent while all is well.",
+        description="Objects that are not as wanted, and why; absent while all is well.",
     )
     observedGeneration: int = Field(default=0, description="The metadata.generation that the children were made from.")
 

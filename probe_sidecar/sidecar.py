@@ -42,6 +42,7 @@ from probe_sidecar.prober.ticker import Ticker
 from probe_sidecar.probes.engine import ProbeEngine, default_limit
 from probe_sidecar.server import Answer, PageServer, Query, health
 from probe_sidecar.settings import DNSServer, Settings
+from probe_sidecar.status.children import ChildReports
 from probe_sidecar.status.conditions import Finding
 from probe_sidecar.status.desired import desired_status, rejected_status
 from probe_sidecar.status.known import known_addresses, seen_delay, seen_doubt, seen_names
@@ -159,6 +160,7 @@ class Sidecar:
             on_news=self._tell,
             on_rival=self._give_way,
         )
+        self.child_reports = ChildReports(loop, self.publisher.wake)
         scope = settings.scope
         self.reflectors = Reflectors(
             client, EXTERNAL_SERVICES, self._observe, namespaces=scope.namespaces, labels=scope.selector
@@ -290,6 +292,7 @@ class Sidecar:
         self._readings.pop(uid, None)
         self._newcomers.discard(uid)
         self.delays.forget(uid)
+        self.child_reports.forget(uid)
         self.manager.release(uid)
         self.directory.forget(uid)
         self.publisher.observe(uid, None)
@@ -331,6 +334,7 @@ class Sidecar:
             results,
             self._policy,
             rfc3339(),
+            children=self.child_reports.lasting(uid, raw),
             problem=problem,
             delayed=self.delays.reason(uid),
             doubt=self.suspicion.text if self.manager.guard.degraded or seen_doubt(raw) else "",

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 from external_service.core import Probe
 from probe_sidecar.kube.client import ApiError, KubeClient, Resource
 from probe_sidecar.probes.tls import BadCertificates, verified
+from probe_sidecar.status.conditions import CAProblem
 
 log = logging.getLogger(__name__)
 
@@ -98,14 +99,15 @@ class TrustStore:
             return f"{found}: {UNREAD}"
         return held.context or f"{found}: {held.problem}"
 
-    def problem(self, namespace: str, probe: Probe | None) -> str:
-        """What is wrong with the CA of `probe`, in a line for its author; empty if nothing is, or nothing is known."""
+    def problem(self, namespace: str, probe: Probe | None) -> CAProblem | None:
+        """What is wrong with the CA of `probe`; None if nothing is, or nothing is known."""
         found = reference(namespace, probe)
         held = self._held.get(found) if found is not None else None
-        if held is None or held.problem in {"", UNREAD}:
-            return ""
+        if found is None or held is None or held.problem in {"", UNREAD}:
+            return None
         outlook = "the last good CA is still used" if held.context else "its addresses are not probed until it is there"
-        return f"{found}: {held.problem}; {outlook}"
+        message = f"{found}: {held.problem}; {outlook}"
+        return CAProblem(f"{found.namespace}/{found.name}", held.problem.partition(": ")[0], message)
 
     async def run(self) -> None:
         """Read what is wanted, when it is due, until cancelled."""
@@ -139,25 +141,25 @@ class TrustStore:
         except _Unusable as problem:
             held.problem = str(problem)
         except BadCertificates as problem:
-            held.problem = f"key {one.key}: {problem}"
+            held.problem = f"has no valid CA in key {one.key}: {problem}"
         except ApiError as error:
             log.warning("%s: not read: %s", one, error)
             if held.context is None:
-                held.problem = f"the API server does not answer ({error.reason})"
+                held.problem = f"not read: the API server returned {error.reason}"
         if before != (held.context, held.problem):
             log.info("%s: %s", one, held.problem or "read")
             self._on_change(one)
 
     async def _pem(self, one: Reference) -> str:
         if one.kind not in self._kinds:
-            raise _Unusable(f"CAs are not read from {one.kind}s in this cluster (ESO_CA_SOURCES)")
+            raise _Unusable(f"not read: {one.kind}s are not among this cluster's sources of CAs (ESO_CA_SOURCES)")
         try:
             found = await self._client.get(RESOURCES[one.kind], one.namespace, one.name)
         except ApiError as error:
             if error.status == 404:
-                raise _Unusable("not found: create it, or mend the name") from None
+                raise _Unusable("not found: create it, or correct the name") from None
             if error.status == 403:
-                raise _Unusable("the prober may not read it: see docs/security.md for the Role to create") from None
+                raise _Unusable("not readable: the prober needs a Role, see docs/security.md") from None
             raise
         return _value(found, one)
 

@@ -80,6 +80,11 @@ def _of_conditions(old: Status, new: Status) -> Iterator[Note]:
         yield Note("ProberDegraded", "Probing", _cut(str(after["ProberDegraded"].get("message"))), warning=True)
     elif doubted and not doubts:
         yield Note("ProberDegradedEnded", "Probing", "the prober hears from addresses again")
+    missed, missing = _child_missing(before), _child_missing(after)
+    if missing and missing != missed:
+        yield Note("ChildMissing", "Publishing", _cut(missing), warning=True)
+    elif missed and not missing:
+        yield Note("ChildRecovered", "Publishing", "the Service and its endpoints are owned by this ExternalService")
     for kind, action in (("Accepted", "Accepting"), ("Resolved", "Resolving")):
         yield from _of_trouble(kind, action, before.get(kind, {}), after.get(kind, {}))
 
@@ -90,6 +95,12 @@ def _of_trouble(kind: str, action: str, was: Status, now: Status) -> Iterator[No
         yield Note(str(now.get("reason")), action, _cut(str(now.get("message"))), warning=True)
     elif was.get("status") == "False" and now.get("status") == "True":
         yield Note(kind, action, _cut(str(now.get("message"))))
+
+
+def _child_missing(conditions: Mapping[str, Status]) -> str:
+    """The message of Ready while a child is missing, else empty."""
+    ready = conditions.get("Ready", {})
+    return str(ready.get("message")) if ready.get("reason") == "ChildMissing" else ""
 
 
 def _true(conditions: Mapping[str, Status], kind: str) -> bool:

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from external_service.kind import MAX_CONDITIONS
-from external_service.policy import AddressPolicy
-from external_service.readiness import publication
 from external_service.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.status.addresses import Verdict
 
@@ -14,6 +12,9 @@ Object = dict[str, Any]
 OURS = ("Ready", "Accepted", "FailOpen", "Resolved", "ProbesDelayed", "ProberDegraded")
 MOST_NAMED = 8
 """Denied addresses that the Accepted condition names; each stands with its reason in `.status.addresses` anyway."""
+
+CHILD_MISSING = "ChildMissing"
+"""Reason of Ready while an object that traffic needs is missing or owned by someone else."""
 
 LONGEST_PROBLEM = 4_096
 """Characters of the InvalidSpec message; the API takes 32,768."""
@@ -40,14 +41,23 @@ class Finding(NamedTuple):
     message: str
 
 
+class CAProblem(NamedTuple):
+    """A CA that cannot be read: which (`namespace/name`), what is wrong in a few words, and all of it with advice."""
+
+    reference: str
+    what: str
+    message: str
+
+
 def wanted_conditions(
     spec: ExternalServiceSpec,
     addresses: Mapping[str, Verdict],
     seen: Mapping[str, Object],
-    policy: AddressPolicy,
     *,
     generation: int,
     now: str,
+    failing_open: bool,
+    missing: str = "",
     problem: str = "",
     delayed: str = "",
     doubt: str = "",
@@ -55,10 +65,12 @@ def wanted_conditions(
 ) -> list[Object]:
     """Ours first, then those of others as they were read (conditions are a map by type, by API convention).
 
+    `missing` names the children without which no traffic reaches the addresses, if any are missing.
+
     Where nothing new is to be told of the hostnames, what was told of them stands: a restart has nothing to say (R6).
     """
     findings = [
-        *_findings(spec, addresses, policy, problem, resolution),
+        *_findings(spec, addresses, missing, problem, resolution, failing_open=failing_open),
         *_delays(spec, delayed, told="ProbesDelayed" in seen),
         *_doubts(spec, doubt, told="ProberDegraded" in seen),
     ]
@@ -68,6 +80,14 @@ def wanted_conditions(
         ours.sort(key=lambda one: OURS.index(one["type"]))
     others = [condition for kind, condition in seen.items() if kind not in OURS]
     return ours + others[: MAX_CONDITIONS - len(OURS)]
+
+
+def resolved(spec: ExternalServiceSpec, seen: Mapping[str, Object], resolution: Finding | None) -> Finding | None:
+    """The condition Resolved that will be in the status: the new one, else the one that is there."""
+    stored = seen.get("Resolved")
+    if resolution is not None or stored is None or not spec.hostnames:
+        return resolution
+    return Finding("Resolved", stored["status"] == "True", stored["reason"], stored.get("message", ""))
 
 
 def rejected_conditions(seen: Mapping[str, Object], problem: str, *, generation: int, now: str) -> list[Object]:
@@ -85,12 +105,18 @@ def ready_column(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict]) ->
 def _findings(
     spec: ExternalServiceSpec,
     addresses: Mapping[str, Verdict],
-    policy: AddressPolicy,
+    missing: str,
     problem: str,
     resolution: Finding | None,
+    *,
+    failing_open: bool,
 ) -> Iterator[Finding]:
-    failing_open = spec.minReady != 0 and publication(spec, addresses, policy, addresses).failing_open
-    yield _ready(spec, _enabled(spec, addresses), failing_open=failing_open)
+    if missing:
+        yield Finding(
+            "Ready", False, CHILD_MISSING, f"{missing}: no traffic reaches the addresses, see status.children"
+        )
+    else:
+        yield _ready(spec, _enabled(spec, addresses), failing_open=failing_open)
     yield Finding("Accepted", False, "CAUnavailable", problem) if problem else _accepted(addresses)
     if spec.minReady != 0:
         yield _fail_open(spec, addresses, failing_open=failing_open)

@@ -1,17 +1,26 @@
 """The whole wanted `.status` of one ExternalService: pure. `patch` turns it into a write, `publisher` sends that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
 from external_service.policy import AddressPolicy
-from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
+from external_service.readiness import publication
+from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec, ExternalServiceStatus
 from probe_sidecar.status.addresses import verdicts, wanted_addresses
-from probe_sidecar.status.conditions import Finding, ready_column, rejected_conditions, wanted_conditions
+from probe_sidecar.status.conditions import (
+    CAProblem,
+    Finding,
+    ready_column,
+    rejected_conditions,
+    resolved,
+    wanted_conditions,
+)
 from probe_sidecar.status.known import seen_addresses, seen_conditions, seen_entries, seen_revision, seen_status
 from probe_sidecar.status.patch import same
+from probe_sidecar.status.summary import hosts_text, invalid, ips_text, missing_children, summary
 
 Object = dict[str, Any]
 
@@ -26,7 +35,8 @@ def desired_status(
     policy: AddressPolicy,
     now: str,
     *,
-    problem: str = "",
+    children: Sequence[ChildProblem] = (),
+    problem: CAProblem | None = None,
     delayed: str = "",
     doubt: str = "",
     names: Mapping[str, str] = MappingProxyType({}),
@@ -36,23 +46,38 @@ def desired_status(
 
     `results` are the latest verdicts by address, `now` is RFC 3339 in UTC. What others wrote stays. `revision` is one
     more than the seen one if anything of ours differs (the guard of design R1 takes nothing else), else the same.
-    `problem` tells what keeps the probes from being made as they are written: a CA that cannot be had. `delayed` is the
+    `children` are the hook's reports of children that are not as wanted. `problem` is a CA that cannot be read.
+    `delayed` is the
     reason of ProbesDelayed, if there is one. `doubt` tells why the prober suspects its own network, if it does. `names`
     are the addresses of spec.hostnames with their names, `resolution` what is to be told of those (None: nothing new).
     """
     wanted = verdicts(spec, results, policy, names)
     seen, generation = seen_conditions(parent), _generation(parent)
+    failing_open = spec.minReady != 0 and publication(spec, wanted, policy, wanted).failing_open
     ours: Object = {
         "ready": ready_column(spec, wanted),
+        "summary": summary(
+            spec,
+            wanted,
+            failing_open=failing_open,
+            children=children,
+            problem=problem,
+            delayed=delayed,
+            suspected_outage=bool(doubt),
+            resolution=resolved(spec, seen, resolution),
+        ),
+        "hosts": hosts_text(spec) or None,
+        "ips": ips_text(wanted) or None,
         "addresses": list(wanted_addresses(wanted, seen_entries(parent), now)),
         "conditions": wanted_conditions(
             spec,
             wanted,
             seen,
-            policy,
             generation=generation,
             now=now,
-            problem=problem,
+            failing_open=failing_open,
+            missing=missing_children(children),
+            problem=problem.message if problem else "",
             delayed=delayed,
             doubt=doubt,
             resolution=resolution,
@@ -62,13 +87,14 @@ def desired_status(
 
 
 def rejected_status(parent: Mapping[str, Any], problem: str, now: str) -> Object:
-    """The wanted status of a parent whose spec cannot be read: Accepted says why, all else stays as it is.
+    """The wanted status of a parent whose spec cannot be read: Accepted and the summary say why, the rest stays.
 
     What was published stays published (design R5); only what no reader could make sense of is dropped.
     """
     seen = seen_status(parent)
     ours: Object = {
-        "conditions": rejected_conditions(seen_conditions(parent), problem, generation=_generation(parent), now=now)
+        "summary": invalid(problem),
+        "conditions": rejected_conditions(seen_conditions(parent), problem, generation=_generation(parent), now=now),
     }
     if "addresses" in seen:
         ours["addresses"] = [_raw(address) for address in seen_addresses(parent).values()]
@@ -76,11 +102,15 @@ def rejected_status(parent: Mapping[str, Any], problem: str, now: str) -> Object
 
 
 def _revised(parent: Mapping[str, Any], ours: Object) -> Object:
-    """`ours` over what is there, less what is not sound; with the next revision if that makes a difference."""
+    """`ours` over what is there, without unsound fields; with the next revision if that makes a difference.
+
+    A field of `ours` that is None is removed.
+    """
     seen = seen_status(parent)
     kept = {field: value for field, value in seen.items() if field not in MODELLED or _sound(field, value)}
     revision = seen_revision(parent)
-    wanted = kept | ours | {"revision": revision or 0}
+    merged = kept | ours | {"revision": revision or 0}
+    wanted = {field: value for field, value in merged.items() if field not in ours or value is not None}
     if not same(seen, wanted):
         wanted["revision"] = (revision or 0) + 1
     return wanted

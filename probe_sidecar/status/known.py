@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from external_service.v1alpha1 import AddressStatus, Condition
+from external_service.v1alpha1 import AddressStatus, ChildProblem, Condition
 
 Object = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -67,6 +68,15 @@ def seen_conditions(parent: Mapping[str, Any]) -> dict[str, Object]:
         if _parsed(Condition, entry) is not None:
             found.setdefault(entry["type"], entry)
     return found
+
+
+def seen_children(parent: Mapping[str, Any]) -> tuple[ChildProblem, ...]:
+    """The well-formed reports of the hook in `.status.children`."""
+    found = []
+    for entry in _entries(parent, "children"):
+        with suppress(ValidationError):
+            found.append(ChildProblem.model_validate(entry, strict=True))
+    return tuple(found)
 
 
 def seen_delay(parent: Mapping[str, Any]) -> str:

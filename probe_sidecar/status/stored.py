@@ -38,7 +38,7 @@ def essence(status: Any) -> bytes:
     said = {}
     if isinstance(status, dict):
         said = {
-            "ready": status.get("ready"),
+            **{field: status.get(field) for field in ("ready", "summary", "hosts", "ips")},
             "addresses": _timeless(status.get("addresses")),
             "conditions": _timeless(status.get("conditions")),
         }

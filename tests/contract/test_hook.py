@@ -227,6 +227,7 @@ async def test_one_whose_ingress_is_a_strangers(hook: httpx.AsyncClient, childre
         "name": "web",
         "problem": "not there: another Ingress has this name (rename or delete it), "
         "or creation was refused (see the events)",
+        "reason": "Absent",
     }
     answer = await hook.post("/sync", json=request(PARENT, children))
     assert (answer.status_code, answer.json()) == (

@@ -407,14 +407,15 @@ def test_what_kubectl_get_shows(control_plane: ControlPlane, admin: httpx.Client
         admin, "shown", {"port": 80, "ips": [A, B], "hosts": hosts, "hostnames": ["db.io"], "readinessProbe": probe}
     )
     problem = {"kind": "Service", "name": "shown", "problem": "taken"}
-    status = {"revision": 1, "ready": "1/2", "addresses": HALF, "children": [problem]}
+    texts = {"summary": f"{B}: HTTP 500", "hosts": "one.example +1", "ips": f"{A},{B}"}
+    status = {"revision": 1, "ready": "1/2", **texts, "addresses": HALF, "children": [problem]}
     stored.replace_status(status).raise_for_status()
     short = control_plane.kubectl("get", "extsvc", "shown", "-n", NAMESPACE).splitlines()
-    assert short[0].split() == ["NAME", "PORT", "READY", "HOSTS", "AGE"]
-    assert short[1].split()[:4] == ["shown", "80", "1/2", "one.example"]
+    assert short[0].split() == ["NAME", "READY", "STATUS", "HOSTS", "AGE"]
+    assert short[1].split()[:7] == ["shown", "1/2", f"{B}:", "HTTP", "500", "one.example", "+1"]
     wide = control_plane.kubectl("get", "extsvc", "shown", "-n", NAMESPACE, "-o", "wide").splitlines()
-    assert wide[0].split()[5:] == ["PROBE", "IPS", "HOSTNAMES", "PROBLEM"]
-    assert wide[1].split()[5:] == ["/healthz", f'["{A}","{B}"]', '["db.io"]', "taken"]
+    assert wide[0].split()[5:] == ["PORT", "PROBE", "IPS"]
+    assert wide[1].split()[8:] == ["80", "/healthz", f"{A},{B}"]
 
 
 def test_kubectl_explains_what_to_write(control_plane: ControlPlane, admin: httpx.Client) -> None:

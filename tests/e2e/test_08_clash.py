@@ -46,7 +46,20 @@ def problem(kind: Kind) -> str:
 
 
 def report(kind: Kind, name: str = NAME) -> Object:
-    return {"kind": kind.kind, "name": name, "problem": problem(kind)}
+    return {"kind": kind.kind, "name": name, "problem": problem(kind), "reason": "Absent"}
+
+
+def shown(status: Object) -> tuple[str, str, str]:
+    """The summary, and the condition Ready with its reason."""
+    ready: Object = next((one for one in status.get("conditions", []) if one["type"] == "Ready"), {})
+    return status.get("summary", ""), ready.get("status", ""), ready.get("reason", "")
+
+
+def expected(kind: Kind) -> tuple[str, str, str]:
+    """An Ingress that is missing stops no traffic inside the cluster."""
+    if kind == INGRESSES:
+        return "Ingress is missing", "True", "AllAddressesReady"
+    return f"{kind.kind} name is taken", "False", "ChildMissing"
 
 
 async def stranger(world: World, kind: Kind, name: str = NAME) -> Object:
@@ -89,7 +102,8 @@ async def test_a_taken_name(world: World, figures: Callable[..., None]) -> None:
     async def reported() -> bool:
         states = {kind: await world.status(name) for kind, name in names.items()}
         return all(
-            (status.get("children"), status.get("ready")) == ([report(kind, names[kind])], "2/2")
+            (status.get("children"), status.get("ready"), shown(status))
+            == ([report(kind, names[kind])], "2/2", expected(kind))
             for kind, status in states.items()
         )
 
@@ -100,6 +114,12 @@ async def test_a_taken_name(world: World, figures: Callable[..., None]) -> None:
         assert await world.get(name, kind=kind) == before[kind], f"the stranger's {kind.kind} was touched"
         await world.delete(name, kind=kind)
     healed = await until_all_owned(world, *parents.values())
+
+    async def recovered() -> bool:
+        states = [await world.status(name) for name in names.values()]
+        return all(shown(status) == ("OK", "True", "AllAddressesReady") for status in states)
+
+    await until(recovered, "Ready is True again", seconds=HEALED_SECONDS, every=0.05)
     figures(**{"told, seconds": seconds, "ours after they went, seconds": healed})
     for name in names.values():
         await world.until_published(name, ready(IPS))
@@ -109,16 +129,16 @@ async def test_a_stranger_outlives_us(world: World) -> None:
     """Told in `kubectl get -o wide`; deleting the ExternalService deletes nothing that only has its name."""
     before = [await stranger(world, kind) for kind in CHILDREN]
     await world.apply(external_service(NAME, IPS, hosts=HOSTS))
-    expected = [report(kind) for kind in CHILDREN]
+    reports = [report(kind) for kind in CHILDREN]
 
     async def reported() -> bool:
-        return await told(world) == expected
+        return await told(world) == reports and shown(await world.status(NAME))[0] == "Service name is taken"
 
     await until(reported, "three strangers told", seconds=TOLD_SECONDS, every=0.05)
     with contextlib.suppress(Unsupported):  # where there is no kubectl, the rest counts all the same
         wide = await world.kubectl("get", "externalservice", NAME, "-n", world.namespace, "-o", "wide")
         header, row = wide.stdout.splitlines()
-        assert row[header.index("PROBLEM") :].strip() == problem(SERVICES)
+        assert row[header.index("STATUS") : header.index("HOSTS")].strip() == "Service name is taken"
     await world.delete(NAME)
 
     async def gone() -> bool:

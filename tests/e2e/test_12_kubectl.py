@@ -7,10 +7,13 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from playground.cluster import SERVICES
 from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
+from tests.e2e.test_21_verified_tls import allow_reading
 from tests.e2e.world import World
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -43,6 +46,11 @@ def timeless(text: str) -> str:
     return re.sub(r"(?m)^( +Revision: +)\d+$", r"\1REVISION", text)
 
 
+def squeezed(text: str) -> str:
+    """Without the widths of the columns, which depend on the length of the namespace in a summary."""
+    return re.sub(" {3,}", "   ", text)
+
+
 async def three_of_a_kind(world: World) -> None:
     """One with all that a screen can show, one that needs no probe, one whose name is taken."""
     hosts = [{"host": "static1.mydomain.com"}, {"host": "static2.mydomain.com", "path": "/shop"}]
@@ -63,7 +71,8 @@ async def three_of_a_kind(world: World) -> None:
     async def settled() -> bool:
         static, taken, tcp = [await world.status(name) for name in ("static", "taken", "tcp")]
         told = {(one["ip"], one["message"]) for one in static.get("addresses", [])}
-        return (DEAD, "connection refused") in told and "children" in taken and tcp.get("ready") == "1/1"
+        missing = taken.get("summary") == "Service name is taken"
+        return (DEAD, "connection refused") in told and missing and tcp.get("ready") == "1/1"
 
     await world.until_published("static", {HEALTHY: True, DEAD: False, DRAINED: False})
     await until(settled, "all there is to see", seconds=SECONDS, every=0.1)
@@ -82,3 +91,43 @@ async def test_get_and_describe(world: World) -> None:
             told = "Warning AddressNotReady 9s eso.crowdfox.com/prober 10.0.100.11: connection refused"
             assert told in [" ".join(line.split()) for line in events.splitlines()]
         assert ("AddressReady" in events, "AddressNotReady" in events) == (name == "static", name == "static")
+
+
+STATES = {
+    "ca-missing": ("CA {namespace}/corp-ca not found", ["10.0.100.11", "10.0.100.12"]),
+    "denied": ("denied: 10.9.0.1", ["10.0.100.21", "10.9.0.1"]),
+    "fail-open": ("failing open: 0 of 3 healthy", ["10.0.100.31", "10.0.100.32", "10.0.100.33"]),
+    "healthy": ("OK", ["10.0.100.41", "10.0.100.42"]),
+    "name-taken": ("Service name is taken", ["10.0.100.51"]),
+    "one-not-ready": ("10.0.100.63: HTTP 500", ["10.0.100.61", "10.0.100.62", "10.0.100.63"]),
+    "two-not-ready": ("2 of 5 not ready", [f"10.0.100.7{last}" for last in range(1, 6)]),
+}
+"""Summary and addresses by name."""
+
+
+@pytest.mark.world(settings={"ESO_DENIED_CIDRS": "10.9.0.0/16"})
+async def test_get_shows_the_state_of_each(world: World) -> None:
+    hosts = [{"host": f"static{number}.mydomain.com"} for number in range(1, 5)]
+    made = {name: external_service(name, ips) for name, (_, ips) in STATES.items()}
+    made["healthy"]["spec"]["hosts"] = hosts
+    made["fail-open"]["spec"]["minReady"] = 1
+    tls = {"caConfigMap": {"name": "corp-ca"}}
+    made["ca-missing"]["spec"]["readinessProbe"]["httpGet"] |= {"scheme": "HTTPS", "tls": tls}
+    await allow_reading(world)
+    services = SERVICES.path(world.namespace)
+    await world.client.create(services, {"metadata": {"name": "name-taken"}, "spec": {"ports": [{"port": 1}]}})
+    for manifest in made.values():
+        await world.apply(manifest)
+    world.hosts.switch(["10.0.100.63", *STATES["fail-open"][1]], Mode.ERROR)
+    world.hosts.switch(["10.0.100.71", "10.0.100.72"], Mode.REFUSE)
+
+    async def shown() -> bool:
+        statuses = {name: await world.status(name) for name in STATES}
+        return {name: status.get("summary") for name, status in statuses.items()} == {
+            name: text.format(namespace=world.namespace) for name, (text, _) in STATES.items()
+        }
+
+    await until(shown, "every state", seconds=SECONDS, every=0.1)
+    here = ("-n", world.namespace)
+    compare("states", squeezed(timeless(await kubectl(world, "get", "extsvc", *here))))
+    compare("states-wide", squeezed(timeless(await kubectl(world, "get", "extsvc", "-o", "wide", *here))))

@@ -172,7 +172,12 @@ async def test_where_they_are_not_listed_it_says_what_to_add(world: World) -> No
 
     async def reported() -> bool:
         return (await world.status("web")).get("children") == [
-            {"kind": http_route.KIND, "name": "web", "problem": f"{text} (see docs/routing.md)"}
+            {
+                "kind": http_route.KIND,
+                "name": "web",
+                "problem": f"{text} (see docs/routing.md)",
+                "reason": "NotListed",
+            }
         ]
 
     await until(reported, "the report", seconds=60, every=0.1)

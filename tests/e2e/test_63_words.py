@@ -49,8 +49,8 @@ async def test_the_readmes_words_lead_to_a_healthy_endpoint(
         await terminal.type(command)
     figures(seconds=await world.until_published(NAME, ready(IPS), namespace=NAMESPACE, seconds=60))
     header, row = (await terminal.type(reader.take())).splitlines()
-    assert header.split() == ["NAME", "PORT", "READY", "HOSTS", "AGE"]
-    assert row.split()[:3] == [NAME, "80", "2/2"]
+    assert header.split() == ["NAME", "READY", "STATUS", "HOSTS", "AGE"]
+    assert row.split()[:3] == [NAME, "2/2", "OK"]
     await terminal.type(f"kubectl -n {NAMESPACE} delete externalservice {NAME}")
 
 

@@ -66,7 +66,12 @@ MAY_IMPORT = {
         "probe_sidecar.names",
     ),
     "probe_sidecar.live": ("external_service", "probe_sidecar.prober", "probe_sidecar.probes"),
-    "probe_sidecar.trust": ("external_service", "probe_sidecar.kube.client", "probe_sidecar.probes"),
+    "probe_sidecar.trust": (
+        "external_service",
+        "probe_sidecar.kube.client",
+        "probe_sidecar.probes",
+        "probe_sidecar.status.conditions",
+    ),
     "probe_sidecar.check": ("external_service", "probe_sidecar.names", "probe_sidecar.probes"),
     "probe_sidecar.collector": (),
     "probe_sidecar.sidecar": ("external_service", "probe_sidecar"),

@@ -133,7 +133,7 @@ def test_a_null_status_is_answered_with_an_empty_one() -> None:
 
 
 REPORTS = [
-    {"kind": kind, "name": name, "problem": ABSENT.format(kind=kind)}
+    {"kind": kind, "name": name, "problem": ABSENT.format(kind=kind), "reason": "Absent"}
     for kind, name in (
         ("Service", "api"),
         ("Endpoints", "api"),
@@ -245,7 +245,7 @@ def test_while_slices_retire_the_hook_asks_to_be_asked_again() -> None:
 
 def unlisted(kind: str, api_version: str) -> dict[str, str]:
     text = f"not made: add {kind} ({api_version}) to the CompositeController's childResources (see docs/routing.md)"
-    return {"kind": kind, "name": "api", "problem": text}
+    return {"kind": kind, "name": "api", "problem": text, "reason": "NotListed"}
 
 
 WITHOUT_SLICES = {name: owned for name, owned in (ALL_OWNED | PLAIN).items() if name != SLICES_KIND}
@@ -298,7 +298,8 @@ def test_slices_whose_names_are_taken_are_reported() -> None:
     shown = ALL_OWNED | {"Endpoints.v1": {}, SLICES_KIND: {}}
     given = answer(parent(status=SETTLED), shown, SLICES_ALONE)
     problem = ABSENT.format(kind="EndpointSlice")
-    assert given["status"]["children"] == [{"kind": "EndpointSlice", "name": "api-ipv4-0", "problem": problem}]
+    report = {"kind": "EndpointSlice", "name": "api-ipv4-0", "problem": problem, "reason": "Absent"}
+    assert given["status"]["children"] == [report]
 
 
 def test_what_is_outside_the_scope_is_refused_and_so_left_as_it_stands() -> None:

@@ -45,14 +45,13 @@ def test_what_stands_around_the_schema() -> None:
         for column in version.pop("additionalPrinterColumns")
     ]
     assert columns == [
-        ("Port", ".spec.port", 0),
         ("Ready", ".status.ready", 0),
-        ("Hosts", ".spec.hosts[*].host", 0),
+        ("Status", ".status.summary", 0),
+        ("Hosts", ".status.hosts", 0),
         ("Age", ".metadata.creationTimestamp", 0),
+        ("Port", ".spec.port", 1),
         ("Probe", ".spec.readinessProbe['httpGet','tcpSocket','grpc']['path','service','port']", 1),
-        ("IPs", ".spec.ips", 1),
-        ("Hostnames", ".spec.hostnames", 1),
-        ("Problem", ".status.children[*].problem", 1),
+        ("IPs", ".status.ips", 1),
     ]
     assert version == {"name": "v1alpha1", "served": True, "storage": True, "subresources": {"status": {}}}
 

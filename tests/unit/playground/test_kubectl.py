@@ -61,9 +61,9 @@ async def test_apply_get_and_delete(kubectl: Run, server: FakeApiServer) -> None
     assert await kubectl("apply", "-f", "-", stdin=WEB) == "externalservice.eso.crowdfox.com/web created\n"
     assert server.get("ExternalService", "default", "web") is not None
     header, row = (await kubectl("get", "externalservices")).splitlines()
-    assert header.split() == ["NAME", "PORT", "READY", "HOSTS", "AGE"]
-    assert row.split()[:3] == ["web", "80", "www.example.com"]
-    assert "10.0.0.1" in (await kubectl("get", "extsvc", "-o", "wide")).splitlines()[1]
+    assert header.split() == ["NAME", "READY", "STATUS", "HOSTS", "AGE"]
+    assert row.split()[0] == "web"
+    assert "80" in (await kubectl("get", "extsvc", "-o", "wide")).splitlines()[1].split()
     assert "failureThreshold: 3" in await kubectl("get", "extsvc", "web", "-o", "yaml")
     assert await kubectl("delete", "extsvc", "web") == 'externalservice.eso.crowdfox.com "web" deleted\n'
     assert server.get("ExternalService", "default", "web") is None
@@ -86,8 +86,8 @@ async def test_patch_and_the_status_subresource(kubectl: Run) -> None:
     )
     assert "web" in await kubectl("get", "extsvc", "-l", "a=b")
     status = ("patch", "extsvc", "web", "--subresource=status", "--type=merge", "-p")
-    await kubectl(*status, '{"status":{"revision":3,"ready":"1/2"}}')
-    assert (await kubectl("get", "extsvc", "web")).splitlines()[1].split()[1:3] == ["82", "1/2"]
+    await kubectl(*status, '{"status":{"revision":3,"ready":"1/2","summary":"OK"}}')
+    assert (await kubectl("get", "extsvc", "web")).splitlines()[1].split()[1:3] == ["1/2", "OK"]
     refused = await kubectl(*status, '{"status":{"revision":2}}', fails=True)
     assert "stale status refused: status.revision 2 is not newer than 3" in refused
 
@@ -103,10 +103,12 @@ async def test_get_w_sees_changes_in_columns(kubectl: Run, server: FakeApiServer
     await kubectl("apply", "-f", "-", stdin=WEB)
     following = asyncio.ensure_future(kubectl("get", "extsvc", "-w", "--request-timeout=4s"))
     await until(lambda: server.storage.watchers > 0, "kubectl watches")
-    await kubectl("patch", "extsvc", "web", "--type=merge", "-p", '{"spec":{"port":8080}}')
+    status = '{"status":{"revision":1,"ready":"1/2"}}'
+    await kubectl("patch", "extsvc", "web", "--subresource=status", "--type=merge", "-p", status)
     server.end_watches()
     rows = [line.split()[:2] for line in (await following).splitlines()]
-    assert rows == [["NAME", "PORT"], ["web", "80"], ["web", "8080"]]
+    assert [row[0] for row in rows] == ["NAME", "web", "web"]
+    assert (rows[0][1], rows[2][1]) == ("READY", "1/2")
 
 
 EVENT = """

@@ -165,7 +165,7 @@ def test_a_bad_query_says_what_to_write(query: dict[str, str], problem: str) -> 
 
 def test_what_keeps_an_address_from_being_probed_is_shown() -> None:
     waiting = target(WEB, "10.0.0.2", ready=True, run=Run())
-    waiting.prepared, waiting.problem = None, "Secret shop/ca: not found: create it, or mend the name"
+    waiting.prepared, waiting.problem = None, "Secret shop/ca: not found: create it, or correct the name"
     found = rows([WEB], [waiting], POLICY)
     assert addresses({"ip": "10.0.0.2"}, found)[0]["problem"] == waiting.problem
     assert waiting.problem in page(found, {"format": "text"})[1]

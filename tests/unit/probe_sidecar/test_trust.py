@@ -23,6 +23,7 @@ PATIENCE = 10.0
 SECRET, CONFIG_MAP = Reference("Secret", "shop", "ca", "ca.crt"), Reference("ConfigMap", "shop", "ca", "ca.crt")
 LOST = "its addresses are not probed until it is there"
 KEPT = "the last good CA is still used"
+NO_CA = "has no valid CA in key ca.crt: holds no CA certificates in PEM form"
 
 
 def probe(**tls: Any) -> Probe:
@@ -72,10 +73,15 @@ class Watched:
     def __init__(self, store: TrustStore, changes: list[Reference]) -> None:
         self.store, self.changes = store, changes
 
+    def message(self, asked: Probe) -> str:
+        """What the condition would say now."""
+        problem = self.store.problem("shop", asked)
+        return problem.message if problem else ""
+
     async def problem(self, asked: Probe, text: str) -> None:
         """Wait until that is the problem."""
         async with asyncio.timeout(PATIENCE):
-            while self.store.problem("shop", asked) != text:
+            while self.message(asked) != text:
                 await asyncio.sleep(0.01)
 
     async def context(self, asked: Probe, other_than: object = None) -> SSLContext:
@@ -126,7 +132,7 @@ async def test_a_ca_is_read_and_told_of_once(server: FakeApiServer, pem: str, as
     server.create(config_map(pem))
     async with running(server, wanted) as watched:
         assert watched.store.context("shop", asked) == f"{wanted}: not read yet"
-        assert watched.store.problem("shop", asked) == ""
+        assert watched.store.problem("shop", asked) is None
         context = await watched.context(asked)
         assert context.cert_store_stats()["x509"] == 1
         await asyncio.sleep(0.2)  # some readings later
@@ -148,10 +154,10 @@ async def test_a_new_ca_takes_the_place_of_the_old_one(server: FakeApiServer, pe
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        pytest.param(None, "not found: create it, or mend the name", id="missing"),
+        pytest.param(None, "not found: create it, or correct the name", id="missing"),
         pytest.param(secret("x", "tls.crt"), "has no key ca.crt: write its name into httpGet.tls", id="another key"),
-        pytest.param(secret("nothing"), "key ca.crt: holds no CA certificates in PEM form", id="no PEM"),
-        pytest.param(secret(b"\xff"), "key ca.crt: holds no CA certificates in PEM form", id="no text"),
+        pytest.param(secret("nothing"), NO_CA, id="no PEM"),
+        pytest.param(secret(b"\xff"), NO_CA, id="no text"),
     ],
 )
 async def test_what_is_wrong_is_told_and_the_last_good_one_is_kept(
@@ -177,7 +183,7 @@ async def test_a_right_that_was_not_given_is_told_with_where_to_find_it(server: 
     server.create(secret(pem))
     server.faults.add(Fault(verbs=frozenset({"get"}), code=403))
     async with running(server, SECRET) as watched:
-        text = "the prober may not read it: see docs/security.md for the Role to create"
+        text = "not readable: the prober needs a Role, see docs/security.md"
         await watched.problem(FROM_SECRET, f"Secret shop/ca: {text}; {LOST}")
 
 
@@ -188,7 +194,7 @@ async def test_an_outage_of_the_api_server_is_no_problem_of_a_ca_that_is_held(se
         server.faults.add(Fault(verbs=frozenset({"get"}), code=503))
         await asyncio.sleep(0.3)
         assert watched.store.context("shop", FROM_SECRET) is context
-        assert watched.store.problem("shop", FROM_SECRET) == ""
+        assert watched.store.problem("shop", FROM_SECRET) is None
         assert watched.changes == [SECRET]
 
 
@@ -198,8 +204,8 @@ async def test_without_any_ca_yet_an_outage_is_told(server: FakeApiServer) -> No
         async with asyncio.timeout(PATIENCE):
             while not watched.changes:
                 await asyncio.sleep(0.01)
-        assert watched.store.problem("shop", FROM_SECRET).startswith(
-            "Secret shop/ca: the API server does not answer (ServiceUnavailable); "
+        assert watched.message(FROM_SECRET).startswith(
+            "Secret shop/ca: not read: the API server returned ServiceUnavailable; "
         )
 
 
@@ -207,7 +213,7 @@ async def test_kinds_that_are_not_allowed_are_never_asked_for(server: FakeApiSer
     server.create(secret(pem))
     server.faults.add(Fault(verbs=frozenset({"get"}), code=403))
     async with running(server, SECRET, kinds=("ConfigMap",)) as watched:
-        text = "CAs are not read from Secrets in this cluster (ESO_CA_SOURCES)"
+        text = "not read: Secrets are not among this cluster's sources of CAs (ESO_CA_SOURCES)"
         await watched.problem(FROM_SECRET, f"Secret shop/ca: {text}; {LOST}")
 
 

@@ -123,6 +123,36 @@ def test_one_endless_message_leaves_room_for_a_number() -> None:
         ),
         pytest.param([], [("Accepted", "True", "Accepted", "m")], [], id="accepted from the start"),
         pytest.param(
+            [("Ready", "True", "AllAddressesReady", "1 of 1")],
+            [("Ready", "False", "ChildMissing", "Service name is taken")],
+            [Note("ChildMissing", "Publishing", "Service name is taken", warning=True)],
+            id="the Service has another owner",
+        ),
+        pytest.param(
+            [("Ready", "False", "ChildMissing", "Service name is taken")],
+            [("Ready", "False", "ChildMissing", "Service name is taken")],
+            [],
+            id="the Service still has another owner",
+        ),
+        pytest.param(
+            [("Ready", "False", "ChildMissing", "Service name is taken")],
+            [("Ready", "False", "NoAddressReady", "0 of 1")],
+            [
+                Note(
+                    "ChildRecovered",
+                    "Publishing",
+                    "the Service and its endpoints are owned by this ExternalService",
+                )
+            ],
+            id="the Service is ours again",
+        ),
+        pytest.param(
+            [("Ready", "True", "AllAddressesReady", "1 of 1")],
+            [("Ready", "False", "NoAddressReady", "0 of 1")],
+            [],
+            id="addresses have Events of their own",
+        ),
+        pytest.param(
             [],
             [("ProbesDelayed", "True", "NoPlaceLeft", "all places are taken")],
             [Note("ProbesDelayed", "Probing", "all places are taken", warning=True)],

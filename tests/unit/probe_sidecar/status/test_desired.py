@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from external_service.policy import AddressPolicy
-from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
-from probe_sidecar.status.conditions import Finding
+from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec, ExternalServiceStatus
+from probe_sidecar.status.conditions import CAProblem, Finding
 from probe_sidecar.status.desired import desired_status, rejected_status
 
 T0, T1, T2 = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z", "2026-01-01T00:02:00Z"
@@ -59,6 +59,8 @@ ACCEPTED = condition("Accepted", "True", "Accepted", "every address may be publi
 ONE_OF_TWO: Object = {
     "revision": 1,
     "ready": "1/2",
+    "summary": f"{B}: connection refused",
+    "ips": f"{A},{B}",
     "addresses": [
         entry(A, True, "ProbeSucceeded", "connected"),
         entry(B, False, "ProbeFailed", "connection refused"),
@@ -84,6 +86,8 @@ def test_one_transition_moves_its_own_time_the_conditions_and_the_revision() -> 
     assert told == {
         "revision": 2,
         "ready": "0/2",
+        "summary": "2 of 2 not ready",
+        "ips": f"{A},{B}",
         "addresses": [
             entry(A, False, "ProbeFailed", "connection refused", T1),
             entry(B, False, "ProbeFailed", "connection refused", T0),
@@ -181,6 +185,8 @@ def test_a_denied_address_is_reported_and_stops_no_other(ip: str, policy: Addres
     assert told == {
         "revision": 1,
         "ready": "1/2",
+        "summary": f"denied: {ip}",
+        "ips": f"{ip},{A}",
         "addresses": [entry(ip, False, "Denied", message), entry(A, True, "ProbeSucceeded", "connected")],
         "conditions": [
             condition("Ready", "True", "SomeAddressesReady", "1 of 2 enabled addresses are ready"),
@@ -318,7 +324,11 @@ def test_a_prober_that_doubts_itself_says_so_and_when_that_ended() -> None:
     verdicts = results(up(A), down(B))
     doubting = desired_status(parent(ONE_OF_TWO), spec(A, B), verdicts, POLICY, T1, doubt="nobody answers")
     degraded = condition("ProberDegraded", "True", "NobodyAnswers", "nobody answers", T1)
-    assert doubting == ONE_OF_TWO | {"revision": 2, "conditions": [*ONE_OF_TWO["conditions"], degraded]}
+    assert doubting == ONE_OF_TWO | {
+        "revision": 2,
+        "summary": "suspected outage: no probed address responds",
+        "conditions": [*ONE_OF_TWO["conditions"], degraded],
+    }
     again = desired_status(parent(doubting), spec(A, B), verdicts, POLICY, T2, doubt="nobody answers")
     assert again == doubting
     over = desired_status(parent(doubting), spec(A, B), verdicts, POLICY, T2)
@@ -409,10 +419,15 @@ def test_a_spec_that_cannot_be_read_breaks_nothing_further(status: Any) -> None:
 def test_a_spec_that_cannot_be_read_changes_one_condition() -> None:
     told = rejected_status(parent(ONE_OF_TWO), "spec.port: write a number", T1)
     invalid = condition("Accepted", "False", "InvalidSpec", "spec.port: write a number", T1)
-    assert told == ONE_OF_TWO | {"revision": 2, "conditions": [ONE_OF_TWO["conditions"][0], invalid]}
+    assert told == ONE_OF_TWO | {
+        "revision": 2,
+        "summary": "invalid: spec.port: write a number",
+        "conditions": [ONE_OF_TWO["conditions"][0], invalid],
+    }
     fresh = rejected_status(parent(), "x" * 5_000, T1)
     assert fresh == {
         "revision": 1,
+        "summary": "invalid: " + "x" * 87 + " ...",
         "conditions": [condition("Accepted", "False", "InvalidSpec", "x" * 4_096 + " ...", T1)],
     }
     mended = desired_status(parent(told), spec(A, B), results(up(A), down(B)), POLICY, T2)
@@ -423,11 +438,16 @@ def test_a_spec_that_cannot_be_read_changes_one_condition() -> None:
 
 
 def test_a_ca_that_cannot_be_had_is_told_and_flips_nothing() -> None:
-    problem = "Secret shop/ca: not found: create it, or mend the name; the last good CA is still used"
+    message = "Secret shop/ca: not found: create it, or correct the name; the last good CA is still used"
+    problem = CAProblem("shop/ca", "not found", message)
     before = desired_status(parent(), spec(A, B), results(up(A), down(B)), POLICY, T0)
     told = desired_status(parent(before), spec(A, B), results(up(A), down(B)), POLICY, T1, problem=problem)
-    unaccepted = condition("Accepted", "False", "CAUnavailable", problem, T1)
-    assert told == ONE_OF_TWO | {"revision": 2, "conditions": [ONE_OF_TWO["conditions"][0], unaccepted]}
+    unaccepted = condition("Accepted", "False", "CAUnavailable", message, T1)
+    assert told == ONE_OF_TWO | {
+        "revision": 2,
+        "summary": "CA shop/ca not found",
+        "conditions": [ONE_OF_TWO["conditions"][0], unaccepted],
+    }
 
 
 def test_an_entry_that_already_says_so_is_kept_as_read() -> None:
@@ -527,3 +547,33 @@ def test_resolved_addresses_count_for_fail_open_and_may_be_drained() -> None:
 def test_a_spec_that_cannot_be_read_keeps_the_names() -> None:
     seen = desired_status(parent(), NAMED, results(up(A)), POLICY, T0, names={A: "db.io"})
     assert rejected_status(parent(seen), "spec.port: is missing", T1)["addresses"] == seen["addresses"]
+
+
+def test_a_missing_service_makes_ready_false_until_it_is_there() -> None:
+    taken = [ChildProblem(kind="Service", name="web", problem="taken")]
+    verdicts = results(up(A), down(B))
+    told = desired_status(parent(ONE_OF_TWO), spec(A, B), verdicts, POLICY, T1, children=taken)
+    message = "Service name is taken: no traffic reaches the addresses, see status.children"
+    assert told == ONE_OF_TWO | {
+        "revision": 2,
+        "summary": "Service name is taken",
+        "conditions": [condition("Ready", "False", "ChildMissing", message, T1), ACCEPTED],
+    }
+    assert desired_status(parent(told), spec(A, B), verdicts, POLICY, T2, children=taken) == told
+    back = desired_status(parent(told), spec(A, B), verdicts, POLICY, T2)
+    ready = ONE_OF_TWO["conditions"][0] | {"lastTransitionTime": T2}
+    assert back == ONE_OF_TWO | {"revision": 3, "conditions": [ready, ACCEPTED]}
+
+
+def test_a_status_of_an_older_version_gets_the_columns_with_one_write() -> None:
+    old = {field: value for field, value in ONE_OF_TWO.items() if field not in ("summary", "ips")}
+    told = desired_status(parent(old), spec(A, B), results(up(A), down(B)), POLICY, T2)
+    assert told == ONE_OF_TWO | {"revision": 2}
+    assert desired_status(parent(told), spec(A, B), results(up(A), down(B)), POLICY, T2) == told
+
+
+def test_hosts_are_shown_while_there_are_any() -> None:
+    hosts = [{"host": "a.io"}, {"host": "b.io"}]
+    told = desired_status(parent(), spec(A, hosts=hosts), results(up(A)), POLICY, T0)
+    assert told["hosts"] == "a.io +1"
+    assert "hosts" not in desired_status(parent(told), spec(A), results(up(A)), POLICY, T1)

@@ -1,0 +1,58 @@
+"""Reports of the hook that end by themselves change nothing; those that last are acted on, also after a restart."""
+
+import asyncio
+from typing import Any
+
+from probe_sidecar.status.children import HOLD_SECONDS, ChildReports
+from tests.virtual_time import virtually
+
+SERVICE = {"kind": "Service", "name": "web", "problem": "taken", "reason": "Absent"}
+INGRESS = {"kind": "Ingress", "name": "web", "problem": "taken"}
+
+
+class Watched:
+    """Must be made in a running loop."""
+
+    def __init__(self) -> None:
+        self.woken: list[str] = []
+        self.reports = ChildReports(asyncio.get_running_loop(), self.woken.append)
+
+    def kinds(self, *reports: Any, **status: Any) -> list[str]:
+        raw = {"status": {"children": list(reports), **status}}
+        return [one.kind for one in self.reports.lasting("u", raw)]
+
+
+def test_a_report_that_lasts_is_acted_on_until_it_ends() -> None:
+    async def scenario() -> None:
+        watched = Watched()
+        assert watched.kinds(SERVICE) == []
+        await asyncio.sleep(HOLD_SECONDS / 2)
+        assert watched.kinds(SERVICE) == []
+        await asyncio.sleep(HOLD_SECONDS)
+        assert watched.woken == ["u"]
+        assert watched.kinds(SERVICE) == ["Service"]
+        assert watched.kinds(SERVICE, INGRESS) == ["Service"], "the new one has not lasted yet"
+        assert watched.kinds() == []
+        assert watched.kinds(SERVICE) == [], "it is a new one"
+
+    virtually(scenario())
+
+
+def test_a_report_that_ends_by_itself_changes_nothing() -> None:
+    async def scenario() -> None:
+        watched = Watched()
+        assert (watched.kinds(SERVICE), watched.kinds()) == ([], [])
+        assert watched.kinds(INGRESS, "no report") == []
+        watched.reports.forget("u")
+        await asyncio.sleep(2 * HOLD_SECONDS)
+        assert watched.woken == []
+
+    virtually(scenario())
+
+
+def test_a_report_in_the_stored_summary_is_acted_on_at_once() -> None:
+    async def scenario() -> None:
+        assert Watched().kinds(SERVICE, summary="Service name is taken") == ["Service"]
+        assert Watched().kinds(SERVICE, summary="OK") == []
+
+    virtually(scenario())

@@ -1,0 +1,144 @@
+from typing import Any
+
+import pytest
+
+from external_service.kind import MAX_SUMMARY
+from external_service.v1alpha1 import ChildProblem, ExternalServiceSpec
+from probe_sidecar.status.addresses import Verdict
+from probe_sidecar.status.conditions import CAProblem, Finding
+from probe_sidecar.status.summary import hosts_text, invalid, ips_text, missing_children, summary
+
+A, B, C, D, E = (f"10.0.0.{last}" for last in range(1, 6))
+UP = Verdict(True, None, "ProbeSucceeded", "HTTP 200")
+DOWN = Verdict(False, None, "ProbeFailed", "HTTP 500")
+PENDING = Verdict(False, None, "Pending", "not probed yet")
+KEPT = Verdict(True, None, "Pending", "not probed yet")
+DENIED = Verdict(False, None, "Denied", "10.0.0.1 lies in a range that this cluster's operator denies")
+DRAINED = Verdict(False, True, "Disabled", "HTTP 200")
+NO_PROBE = Verdict(True, None, "NoProbe", "no readinessProbe: always ready")
+
+NOT_FOUND = Finding("Resolved", False, "NameNotFound", "db.io: DNS knows no such name; it has no addresses: create it")
+RESOLVED = Finding("Resolved", True, "Resolved", "every name is resolved")
+NO_CA = CAProblem("shop/corp-ca", "not found", "Secret shop/corp-ca: not found: create it")
+
+
+def spec(**fields: Any) -> ExternalServiceSpec:
+    return ExternalServiceSpec.model_validate({"port": 80, "readinessProbe": {"tcpSocket": {"port": 80}}} | fields)
+
+
+def child(kind: str, reason: str = "Absent") -> ChildProblem:
+    return ChildProblem.model_validate({"kind": kind, "name": "web", "problem": "see docs", "reason": reason})
+
+
+STATES = [
+    pytest.param({A: UP, B: UP}, {}, "OK", id="all ready"),
+    pytest.param({A: NO_PROBE}, {"spec": spec(readinessProbe=None)}, "OK", id="no probe"),
+    pytest.param({A: KEPT}, {}, "OK", id="a new probe on a ready address"),
+    pytest.param({A: UP, B: DOWN}, {}, "10.0.0.2: HTTP 500", id="one not ready"),
+    pytest.param({A: UP, B: DOWN, C: DOWN, D: UP, E: UP}, {}, "2 of 5 not ready", id="several not ready"),
+    pytest.param({A: DOWN, B: PENDING}, {}, "2 of 2 not ready", id="not ready and pending"),
+    pytest.param({A: PENDING}, {}, "10.0.0.1: not probed yet", id="one pending"),
+    pytest.param({A: PENDING, B: PENDING, C: UP}, {}, "2 of 3 not probed yet", id="pending"),
+    pytest.param(
+        {A: DOWN, B: DOWN, C: DOWN}, {"failing_open": True}, "failing open: 0 of 3 healthy", id="failing open"
+    ),
+    pytest.param({A: DENIED, B: UP}, {}, "denied: 10.0.0.1", id="one denied"),
+    pytest.param({A: DENIED, B: DENIED, C: DENIED}, {}, "denied: 10.0.0.1 +2", id="all denied"),
+    pytest.param({A: DENIED, B: DOWN}, {}, "2 of 2 not ready", id="denied and not ready"),
+    pytest.param({}, {}, "no addresses", id="no addresses"),
+    pytest.param({}, {"spec": spec(hostnames=["db.io"])}, "hostnames not resolved yet", id="before the first lookup"),
+    pytest.param(
+        {},
+        {"spec": spec(hostnames=["db.io"]), "resolution": NOT_FOUND},
+        "db.io: DNS knows no such name",
+        id="not resolved",
+    ),
+    pytest.param({A: UP}, {"resolution": NOT_FOUND}, "db.io: DNS knows no such name", id="one hostname not resolved"),
+    pytest.param({A: DOWN, B: UP}, {"resolution": NOT_FOUND}, "10.0.0.1: HTTP 500", id="not ready and not resolved"),
+    pytest.param({A: UP}, {"resolution": RESOLVED}, "OK", id="resolved"),
+    pytest.param({A: DRAINED}, {"spec": spec(disabledIPs=[A])}, "all addresses are drained", id="all drained"),
+    pytest.param({A: DRAINED, B: UP}, {"spec": spec(disabledIPs=[A])}, "OK, 1 drained", id="one drained"),
+    pytest.param({A: DRAINED, B: DOWN}, {"spec": spec(disabledIPs=[A])}, "10.0.0.2: HTTP 500", id="drained, not ready"),
+    pytest.param({A: PENDING}, {"problem": NO_CA}, "CA shop/corp-ca not found", id="no CA"),
+    pytest.param({A: UP}, {"suspected_outage": True}, "suspected outage: no probed address responds", id="outage"),
+    pytest.param(
+        {A: NO_PROBE}, {"spec": spec(readinessProbe=None), "suspected_outage": True}, "OK", id="outage, no probe"
+    ),
+    pytest.param({A: UP}, {"delayed": "NoPlaceLeft"}, "probes delayed", id="probes delayed"),
+    pytest.param({A: UP}, {"delayed": "ProberFault"}, "probes delayed: prober fault", id="prober fault"),
+    pytest.param({A: DOWN}, {"delayed": "NoPlaceLeft"}, "10.0.0.1: HTTP 500", id="not ready and delayed"),
+    pytest.param({A: DOWN}, {"children": [child("Service")]}, "Service name is taken", id="Service"),
+    pytest.param({A: UP}, {"children": [child("EndpointSlice")]}, "EndpointSlice name is taken", id="EndpointSlice"),
+    pytest.param({A: UP}, {"children": [child("Service", "Edited")]}, "Service was edited", id="Service edited"),
+    pytest.param(
+        {A: UP},
+        {"children": [child("Endpoints", "NotListed")]},
+        "Endpoints is not in childResources",
+        id="Endpoints not listed",
+    ),
+    pytest.param({A: UP}, {"children": [child("Ingress")]}, "Ingress is missing", id="Ingress"),
+    pytest.param({A: DOWN}, {"children": [child("Ingress")]}, "10.0.0.1: HTTP 500", id="Ingress and not ready"),
+    pytest.param(
+        {A: UP},
+        {"children": [child("Ingress"), child("Service")], "problem": NO_CA},
+        "Service name is taken",
+        id="Service before Ingress and CA",
+    ),
+    pytest.param(
+        {A: Verdict(False, None, "ProbeFailed", "\x1b[31m" + "x" * 200)},
+        {},
+        "10.0.0.1:  [31m" + "x" * 81 + " ...",
+        id="a long message with control characters",
+    ),
+]
+
+
+@pytest.mark.parametrize(("addresses", "facts", "text"), STATES)
+def test_summary(addresses: dict[str, Verdict], facts: dict[str, Any], text: str) -> None:
+    given: dict[str, Any] = {"spec": spec(), "failing_open": False} | facts
+    told = summary(given.pop("spec"), addresses, **given)
+    assert told == text
+    assert len(told) <= MAX_SUMMARY
+
+
+def test_invalid_spec_summary() -> None:
+    assert invalid("spec.port: write a number\nspec.ips: x") == "invalid: spec.port: write a number spec.ips: x"
+
+
+@pytest.mark.parametrize(
+    ("children", "text"),
+    [
+        pytest.param([], "", id="none"),
+        pytest.param([child("Ingress"), child("Service", "Edited")], "", id="traffic flows without"),
+        pytest.param([child("EndpointSlice", "NotListed")], "", id="Endpoints are published instead"),
+        pytest.param([child("Service", "NotListed")], "Service is not in childResources", id="Service not listed"),
+        pytest.param(
+            [child("Service"), child("EndpointSlice"), child("EndpointSlice")],
+            "Service name is taken, EndpointSlice name is taken",
+            id="several",
+        ),
+    ],
+)
+def test_missing_children(children: list[ChildProblem], text: str) -> None:
+    assert missing_children(children) == text
+
+
+@pytest.mark.parametrize(
+    ("hosts", "text"),
+    [
+        pytest.param([], "", id="none"),
+        pytest.param(["a.io"], "a.io", id="one"),
+        pytest.param(["a.io", "b.io", "a.io", "c.io"], "a.io +2", id="one of them twice"),
+    ],
+)
+def test_hosts_text(hosts: list[str], text: str) -> None:
+    assert hosts_text(spec(hosts=[{"host": host} for host in hosts])) == text
+
+
+def test_ips_text() -> None:
+    assert [ips_text(ips) for ips in ([], [A, B], [A, B, C], [A, B, C, D, E])] == [
+        "",
+        "10.0.0.1,10.0.0.2",
+        "10.0.0.1,10.0.0.2,10.0.0.3",
+        "10.0.0.1,10.0.0.2,10.0.0.3 +2",
+    ]
