@@ -20,6 +20,7 @@ test: lint types unit ## format, lint, types and every test that needs neither G
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
 
 types: $(STAMP)
 	$(BIN)/mypy
@@ -50,11 +51,11 @@ bench-short: $(STAMP) ## a glance at it in less than two minutes; judges nothing
 crd: $(STAMP) ## write the CRD and its reference from the models
 	$(BIN)/python -m external_service.crd > metacontroller/crd.yaml
 	cp metacontroller/crd.yaml helm/external-service-operator/files/
-	$(BIN)/python -m tests.docs.reference > docs/reference.md
+	$(BIN)/python -m hack.reference > docs/reference.md
 
 manifests: crd ## write what the chart and metacontroller/ have in common to both, and the chart's README
-	$(BIN)/python -m tests.chart.manifests
-	$(BIN)/python -m tests.chart.values_table
+	$(BIN)/python -m hack.chart_manifests
+	$(BIN)/python -m hack.values_table
 
 lock: $(STAMP) ## refresh the hashed locks from pyproject.toml
 	$(COMPILE) --upgrade pyproject.toml -o requirements.lock

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.chart.values_table import CHART
+from hack.values_table import CHART
 
 Object = dict[str, Any]
 

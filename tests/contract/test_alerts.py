@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 
+from hack.values_table import CHART
 from tests.chart.binaries import Missing, promtool
-from tests.chart.values_table import CHART
 
 ROOT = CHART.parents[1]
 ALERTS = CHART / "files" / "alerts.yaml"

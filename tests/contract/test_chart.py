@@ -17,11 +17,11 @@ from cryptography import x509
 from app.settings import Settings as HookSettings
 from external_service.policy import PRESETS
 from external_service.scope import canonical
+from hack.values_table import CHART, README, explained, renewed
 from probe_sidecar.settings import Settings as SidecarSettings
 from runtime.environment import wishes
 from tests.chart.binaries import Missing, helm
 from tests.chart.rendering import NAME, VARIANTS, Object, Refused, Rendered, render, run
-from tests.chart.values_table import CHART, README, explained, renewed
 
 ROOT = CHART.parents[1]
 MANIFESTS = ROOT / "metacontroller"
@@ -333,7 +333,7 @@ def test_the_metadata_addresses_of_the_admission_policy_are_those_of_the_hook() 
 
 def test_every_value_is_explained_in_the_readme() -> None:
     source = (CHART / "values.yaml").read_text()
-    assert README.read_text() == renewed(README.read_text(), source), "run `python -m tests.chart.values_table`"
+    assert README.read_text() == renewed(README.read_text(), source), "run `python -m hack.values_table`"
     told = {path for path, _ in explained(source)}
     assert [path for path in leaves(yaml.safe_load(source)) if not covered(path, told)] == []
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from hack.chart_manifests import COMPONENTS, NAME, written
 from tests.chart.binaries import Missing, helm
-from tests.chart.manifests import COMPONENTS, NAME, written
 from tests.chart.rendering import Object, Rendered, render
 from tests.contract.test_chart import cannot_run, identity, plain
 

@@ -13,7 +13,7 @@ import yaml
 from external_service.crd import custom_resource_definition, to_yaml
 from external_service.invalid import admission_problems
 from external_service.v1alpha1 import ExternalService
-from tests.docs.reference import reference
+from hack.reference import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = Path(__file__).parent / "crs"

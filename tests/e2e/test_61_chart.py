@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from external_service.policy import PRESETS, AddressPolicy, refusal
+from hack.values_table import CHART
 from playground.manifests import spots
 from tests.chart.binaries import Missing, helm
 from tests.chart.rendering import NAME, VARIANTS
-from tests.chart.values_table import CHART
 from tests.e2e import accounts, process
 from tests.e2e.api import write_kubeconfig
 from tests.e2e.backends import Mode, Place

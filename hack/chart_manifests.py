@@ -1,4 +1,4 @@
-"""What the chart's files and metacontroller/ have in common, written to both: `python -m tests.chart.manifests`.
+"""What the chart's files and metacontroller/ have in common, written to both: `python -m hack.chart_manifests`.
 
 The source of the CRD is the models, of the settings metacontroller/settings.yaml; of alerts, dashboard and address
 policy it is the chart's files.
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.chart.values_table import CHART
+from hack.values_table import CHART
 
 COMPONENTS = CHART.parents[1] / "metacontroller" / "components"
 NAME = "external-service-operator"

@@ -1,4 +1,4 @@
-"""The table of values in the chart's README, from the comments in values.yaml: `python -m tests.chart.values_table`.
+"""The table of values in the chart's README, from the comments in values.yaml: `python -m hack.values_table`.
 
 A comment `# -- text` explains the value below it; lines of comment that follow continue the text.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-CHART = Path(__file__).resolve().parents[2] / "helm" / "external-service-operator"
+CHART = Path(__file__).resolve().parents[1] / "helm" / "external-service-operator"
 README = CHART / "README.md"
 BEGIN, END = "<!-- values -->", "<!-- end of values -->"
 KEY = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z0-9_]+):")

@@ -1,4 +1,4 @@
-"""Writes docs/img/playground.svg, the playground's live view as rich draws it: `python -m tests.docs.pictures`."""
+"""Writes docs/img/playground.svg, the playground's live view as rich draws it: `python -m hack.playground_picture`."""
 
 import asyncio
 import io
@@ -16,7 +16,7 @@ from playground.stack import Playground
 from playground.until import until
 from playground.view import live
 
-PICTURE = Path(__file__).resolve().parents[2] / "docs" / "img" / "playground.svg"
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "img" / "playground.svg"
 ADDRESS = "10.0.100.10"
 SETTLED_SECONDS = 15.0
 
