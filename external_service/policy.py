@@ -1,4 +1,4 @@
-"""Which addresses may be published and probed at all: one pure function for hook and sidecar (design 7).
+"""Which addresses may be published and probed at all: one pure function for hook and sidecar.
 
 The built-in refusals are those of the API server (kubernetes:pkg/apis/core/validation ValidateEndpointIP), which
 would otherwise refuse the whole Endpoints object for one bad address.

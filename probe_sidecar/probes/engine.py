@@ -2,7 +2,7 @@
 
 Everything runs on the event loop's thread. A network error is a FAILURE of the address. A fault of our own (no
 descriptor left, a bug, time that this process was not running) is UNKNOWN and tried again, up to three times in all
-(kubelet-probes line 21, design R7). ADR 0014 tells how readiness is learnt, ADR 0015 how time is counted.
+(docs/conformance.md, line 21; R7). ADR 0014 tells how readiness is learnt, ADR 0015 how time is counted.
 """
 
 import asyncio

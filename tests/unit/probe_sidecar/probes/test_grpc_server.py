@@ -1,4 +1,4 @@
-"""The gRPC probe against grpcio's own health service (kubelet-probes lines 17 to 19)."""
+"""The gRPC probe against grpcio's own health service (docs/conformance.md, lines 17 to 19)."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
