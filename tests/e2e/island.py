@@ -1,4 +1,4 @@
-"""A replica's own network: it reaches the API server and the test hosts, until the way to the API server is cut.
+"""A process's own network: it reaches the API server and the test hosts, until the way to the API server is cut.
 
 A namespace behind a veth pair, beside that of the hosts; what it sends to them we forward. The API server listens on
 our loopback only, so a relay stands before it on our end of the pair. Cut means silence: packets vanish.
@@ -19,9 +19,9 @@ from tests.e2e.controlplane.component import Component
 from tests.e2e.hosts import Hosts
 
 LINK, PEER = "island", "mainland"
-NEAR, FAR = "198.18.1.1", "198.18.1.2"  # RFC 2544, as those of the hosts
-NETWORK = "198.18.1.0/30"
-FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+NEAR, FAR = ("198.18.1.1", "fd00:e52::1"), ("198.18.1.2", "fd00:e52::2")  # RFC 2544 and RFC 4193, as the hosts have
+NETWORKS = ("198.18.1.0/30", "fd00:e52::/64")
+FORWARDING = (Path("/proc/sys/net/ipv4/ip_forward"), Path("/proc/sys/net/ipv6/conf/all/forwarding"))
 
 
 class Island:
@@ -30,7 +30,7 @@ class Island:
     `kubeconfig` is one that works there, made from the one given. Raises Missing without iptables.
     """
 
-    host = FAR
+    host = FAR[0]
     """Where the pages of a process in there are."""
 
     def __init__(self, directory: Path, hosts: Hosts, kubeconfig: Path) -> None:
@@ -51,21 +51,26 @@ class Island:
         self._streams: set[asyncio.StreamWriter] = set()
 
     @property
+    def pid(self) -> int:
+        """Of a process in there."""
+        return self._inhabitant.pid
+
+    @property
     def under(self) -> list[str]:
         """The command that becomes one in there."""
-        return ["nsenter", f"--net=/proc/{self._inhabitant.pid}/ns/net"]
+        return ["nsenter", f"--net=/proc/{self.pid}/ns/net"]
 
     async def __aenter__(self) -> Self:
         self._inhabitant.start()
         try:
             self._connect(self._inhabitant.pid)
-            self._relay = await asyncio.start_server(self._hand_on, NEAR, 0)
+            self._relay = await asyncio.start_server(self._hand_on, NEAR[0], 0)
         except BaseException:
             self._inhabitant.stop()
             raise
         port = self._relay.sockets[0].getsockname()[1]
         cluster = self._given["clusters"][0]["cluster"]
-        cluster |= {"server": f"{self._server.scheme}://{NEAR}:{port}", "tls-server-name": self._server.hostname}
+        cluster |= {"server": f"{self._server.scheme}://{NEAR[0]}:{port}", "tls-server-name": self._server.hostname}
         self.kubeconfig.write_text(json.dumps(self._given))
         self._port = str(port)
         return self
@@ -92,16 +97,15 @@ class Island:
 
     def _connect(self, pid: int) -> None:
         namespace.ip("link", "add", LINK, "type", "veth", "peer", "name", PEER, "netns", str(pid))
-        namespace.ip("link", "set", LINK, "up")
-        namespace.ip("address", "add", f"{NEAR}/30", "dev", LINK)
+        namespace.configure(LINK, NEAR)
         namespace.inside(pid, "link", "set", "lo", "up")
-        namespace.inside(pid, "link", "set", PEER, "up")
-        namespace.inside(pid, "address", "add", f"{FAR}/30", "dev", PEER)
+        namespace.configure(PEER, FAR, pid)
         for network in namespace.HOST_RANGES:
-            if ":" not in network:
-                namespace.inside(pid, "route", "add", network, "via", NEAR)
+            namespace.inside(pid, "route", "add", network, "via", NEAR[":" in network])
         _forward(yes=True)
-        namespace.inside(self._hosts.process.pid, "route", "replace", NETWORK, "via", namespace.NEAR[0])
+        for network in NETWORKS:
+            gateway = namespace.NEAR[":" in network]
+            namespace.inside(self._hosts.process.pid, "route", "replace", network, "via", gateway)
 
     async def _hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -117,7 +121,8 @@ class Island:
 
 
 def _forward(*, yes: bool) -> None:
-    FORWARDING.write_text("1" if yes else "0")
+    for setting in FORWARDING:
+        setting.write_text("1" if yes else "0")
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -32,10 +32,28 @@ def sealed() -> Iterator[None]:
     There is no other interface and no route, so no packet can leave the machine. Afterwards the thread is back.
     """
     require()
-    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    try:
+    with _back_afterwards():
         _check(_libc.unshare(CLONE_NEWNET), "unshare")
         ip("link", "set", "lo", "up")
+        yield
+
+
+@contextmanager
+def entered(pid: int) -> Iterator[None]:
+    """The calling thread in the network of process `pid`. A socket that is made here stays there; never await here."""
+    there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    try:
+        with _back_afterwards():
+            _check(_libc.setns(there, CLONE_NEWNET), "setns")
+            yield
+    finally:
+        os.close(there)
+
+
+@contextmanager
+def _back_afterwards() -> Iterator[None]:
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
         yield
     finally:
         _check(_libc.setns(before, CLONE_NEWNET), "setns")
@@ -58,9 +76,9 @@ def attach(pid: int) -> None:
     Every address of those ranges answers, with a reset where nobody listens; `drop` silences one.
     """
     ip("link", "add", LINK, "type", "veth", "peer", "name", PEER, "netns", str(pid))
-    _configure(LINK, NEAR)
+    configure(LINK, NEAR)
     inside(pid, "link", "set", "lo", "up")
-    _configure(PEER, FAR, pid)
+    configure(PEER, FAR, pid)
     for network in HOST_RANGES:
         inside(pid, "route", "add", "local", network, "dev", "lo")
         ip("route", "add", network, "via", FAR[":" in network])
@@ -96,7 +114,9 @@ def inside(pid: int, *arguments: str) -> str:
     return _run(("nsenter", f"--target={pid}", "--net", "ip", *_family(arguments), *arguments))
 
 
-def _configure(link: str, addresses: tuple[str, str], pid: int | None = None) -> None:
+def configure(link: str, addresses: tuple[str, str], pid: int | None = None) -> None:
+    """Brings an interface up (of the namespace of process `pid`), with an IPv4 address in a /30 and an IPv6 one."""
+
     def run(*arguments: str) -> None:
         ip(*arguments) if pid is None else inside(pid, *arguments)
 

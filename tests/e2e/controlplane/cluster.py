@@ -1,7 +1,8 @@
 """A Kubernetes control plane for tests: the real etcd, kube-apiserver and kube-controller-manager, on 127.0.0.1 only.
 
 RBAC and ValidatingAdmissionPolicy are on; `flags.CONTROLLERS` are the controllers that run, each under its own account.
-There is no kubelet, scheduler or kube-proxy: Pods never run, and the cluster IP of a Service leads nowhere.
+There is no kubelet or scheduler: Pods never run. The cluster IP of a Service works in the network of a kube-proxy only
+(tests/e2e/kube_proxy.py).
 """
 
 import json

@@ -12,7 +12,8 @@ from typing import Any
 
 LOOPBACK = "127.0.0.1"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
-SERVICE_RANGE = "10.96.0.0/16"
+SERVICE_RANGES = "10.96.0.0/16,fd00:e53::/112"
+"""Dual-stack; IPv4 is what a Service has that asks for nothing."""
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "endpoints-controller",
@@ -71,7 +72,7 @@ def api_server_command(
         f"--tls-private-key-file={server[1]}",
         "--authorization-mode=RBAC",
         "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
-        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        f"--service-cluster-ip-range={SERVICE_RANGES}",
         f"--service-account-issuer={ISSUER}",
         f"--service-account-signing-key-file={tokens[0]}",
         f"--service-account-key-file={tokens[1]}",
