@@ -193,7 +193,7 @@ def metacontroller(
     }
     command = [binary, *(f"--{name}={value}" for name, value in options.items())]
     url = f"http://{HOST}:{health}/readyz"
-    return Process(Component("composite", command, log=directory / "composite.log", ready=lambda: _answers(url)))
+    return Process(Component("composite", command, log=directory / "composite.log", ready=lambda: answers(url)))
 
 
 def controller_manifest(
@@ -238,12 +238,13 @@ def _python(
         name,
         command,
         log=directory / f"{name}.log",
-        ready=(lambda: _answers(ready)) if ready else (lambda: True),
+        ready=(lambda: answers(ready)) if ready else (lambda: True),
         environment={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **LEVELS, **(environment or {})},
     )
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a GET of this page succeeds within ASK_SECONDS."""
     try:
         return httpx.get(url, timeout=ASK_SECONDS, trust_env=False, verify=NO_TLS).is_success
     except httpx.TransportError:

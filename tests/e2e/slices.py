@@ -17,6 +17,8 @@ Triple = tuple[bool, bool, bool]
 
 OURS = "external-service-operator.eso.crowdfox.com"
 MIRROR = "endpointslicemirroring-controller.k8s.io"
+MANAGERS = {"Endpoints": {MIRROR}, "EndpointSlice": {OURS}, "Both": {OURS}}
+"""Who makes the slices in each form of ESO_ENDPOINTS."""
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -66,6 +68,10 @@ class Consumer:
         """Addresses that are serving in any slice now. No `serving` means true, as for Traefik."""
         return self._with("serving")
 
+    def addresses(self) -> list[str]:
+        """Every address, once for each slice that it is in."""
+        return [endpoint["addresses"][0] for endpoint in self._endpoints()]
+
     def managers(self) -> set[str]:
         """Who manages the slices that there are."""
         return {one["metadata"]["labels"].get(MANAGED_BY, "") for one in self._of_service()}
@@ -85,10 +91,12 @@ class Consumer:
     def _with(self, condition: str) -> frozenset[str]:
         return frozenset(
             endpoint["addresses"][0]
-            for one in self._of_service()
-            for endpoint in one["endpoints"] or ()
+            for endpoint in self._endpoints()
             if endpoint["conditions"].get(condition) is not False
         )
+
+    def _endpoints(self) -> list[Object]:
+        return [endpoint for one in self._of_service() for endpoint in one["endpoints"] or ()]
 
 
 @contextlib.asynccontextmanager

@@ -24,7 +24,7 @@ from tests.e2e.client import Client, Request
 from tests.e2e.controlplane.build import Binaries
 from tests.e2e.coredns import Answer, CoreDns
 from tests.e2e.manifests import external_service
-from tests.e2e.slices import MIRROR, OURS, Consumer, consuming
+from tests.e2e.slices import MANAGERS, Consumer, consuming
 from tests.e2e.world import World
 
 FIRST, SECOND, SIX = "10.20.50.10", "10.20.50.11", "2001:db8::50"
@@ -33,7 +33,6 @@ PORT = 8080
 DEAD = (frozenset({FIRST}), frozenset[str](), frozenset({SECOND, SIX}), IPS, frozenset[str]())
 """Who is dead, one step after another."""
 DEPARTURES = 4
-MANAGERS = {"Endpoints": {MIRROR}, "EndpointSlice": {OURS}}
 FOLLOWED_SECONDS = 1.0
 CALM_SECONDS = 1.5
 

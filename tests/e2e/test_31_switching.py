@@ -10,12 +10,11 @@ from playground.cluster import ENDPOINTS
 from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
-from tests.e2e.slices import MIRROR, OURS, consuming, our_slices
+from tests.e2e.slices import MANAGERS, consuming, our_slices
 from tests.e2e.world import World, ready
 
 IPS = ("10.20.40.10", "10.20.40.11")
 DEAD, DRAINED = "10.20.40.12", "10.20.40.13"
-MANAGERS = {"Endpoints": {MIRROR}, "EndpointSlice": {OURS}, "Both": {OURS}}
 FORMS = ("Endpoints", "Both", "EndpointSlice", "Endpoints", "EndpointSlice", "Both", "Endpoints")
 
 

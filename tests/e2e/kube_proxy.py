@@ -1,0 +1,171 @@
+"""A node with the real kube-proxy in a network of its own, and a client there that connects to cluster IPs."""
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playground.client import ApiClient, Kind
+from tests.e2e import island, namespace
+from tests.e2e.api import Missing, Unsupported
+from tests.e2e.controlplane.cluster import ControlPlane
+from tests.e2e.controlplane.component import Component
+from tests.e2e.controlplane.flags import SERVICE_RANGES
+from tests.e2e.island import Island
+from tests.e2e.process import Process, answers
+from tests.e2e.real_api import RealApi
+from tests.e2e.world import World
+
+NODES = Kind("v1", "nodes", "Node", namespaced=False)
+NODE = "kube-proxy"
+USER = "system:kube-proxy"
+"""Kubernetes binds the ClusterRole system:node-proxier to this user, and no other role."""
+HEALTH_PORT, METRICS_PORT = 10256, 10249
+CONNECTIONS_A_SECOND = 50
+CONNECTION_SECONDS = 3.0
+"""Long enough for a SYN that is sent again: a busy machine may lose the first."""
+SOURCE_PORTS = range(11_000, 32_000)
+"""Each is used again after 420 s at the earliest. For 120 s after a SYN that got no answer, the kernel sends a SYN from
+the same port to the same address, whatever kube-proxy's rules say by then (nf_conntrack_tcp_timeout_syn_sent).
+"""
+REQUEST = b"GET / HTTP/1.0\r\n\r\n"
+RESPONSE_BYTES = 65_536
+
+
+class KubeProxy(Process):
+    """Runs in nftables mode with its defaults, but leaves the kernel's limits for connection tracking alone."""
+
+    def __init__(self, binary: Path, node: Island, directory: Path) -> None:
+        options = {
+            "kubeconfig": node.kubeconfig,
+            "hostname-override": NODE,
+            "proxy-mode": "nftables",
+            "healthz-bind-address": f"{node.host}:{HEALTH_PORT}",
+            "metrics-bind-address": f"{node.host}:{METRICS_PORT}",
+            "conntrack-max-per-core": 0,
+            "conntrack-tcp-timeout-established": "0s",
+            "conntrack-tcp-timeout-close-wait": "0s",
+        }
+        command = [*node.under, str(binary), *(f"--{name}={value}" for name, value in options.items())]
+        url = f"http://{node.host}:{HEALTH_PORT}/healthz"
+        log = directory / "kube-proxy.log"
+        super().__init__(Component("kube-proxy", command, log=log, ready=lambda: answers(url)))
+
+
+@contextlib.asynccontextmanager
+async def node(world: World, directory: Path) -> AsyncIterator[Island]:
+    """A network in which kube-proxy serves the cluster IPs, and its Node. Raises Missing without nft."""
+    plane = _control_plane(world)
+    if shutil.which("nft") is None:
+        raise Missing("nft is needed for kube-proxy: apt-get install nftables")
+    access = plane.write_kubeconfig(NODE, plane.client_certificate(USER))
+    async with Island(directory, world.hosts, access) as network, _registered(world.client):
+        for services in SERVICE_RANGES.split(","):  # the kernel looks for a route before kube-proxy's rules apply
+            namespace.inside(network.pid, "route", "add", services, "via", island.NEAR[":" in services])
+        proxy = KubeProxy(plane.binaries.kube_proxy, network, directory)
+        await proxy.start()
+        try:
+            yield network
+        finally:
+            await proxy.stop()
+
+
+def _control_plane(world: World) -> ControlPlane:
+    if not isinstance(world.api, RealApi) or world.api.control_plane is None:
+        raise Unsupported("kube-proxy is run beside a control plane of our own only: unset KUBECONFIG_E2E")
+    return world.api.control_plane
+
+
+@contextlib.asynccontextmanager
+async def _registered(client: ApiClient) -> AsyncIterator[None]:
+    """A Node object: kube-proxy reads from it which addresses the machine has."""
+    addresses = [{"type": "InternalIP", "address": address} for address in island.FAR]
+    await client.create(NODES.path(), {"metadata": {"name": NODE}, "status": {"addresses": addresses}})
+    try:
+        yield
+    finally:
+        await client.delete(NODES.path(name=NODE))
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One connection with one HTTP request, begun at `begun` (time.monotonic).
+
+    `outcome` is the address that answered with 200; `ADDRESS: STATUS` for another status; else the name of the error.
+    """
+
+    begun: float
+    outcome: str
+    served: bool
+
+
+@dataclass(slots=True)
+class Client:
+    """Connects from the network of process `pid` to a cluster IP, CONNECTIONS_A_SECOND times a second.
+
+    A connection begins when it is due, whether or not earlier ones have ended. Backends answer with their address.
+    """
+
+    pid: int
+    address: str
+    port: int
+    connections: list[Connection] = field(default_factory=list)
+    _ports: Iterator[int] = field(default_factory=lambda: itertools.cycle(SOURCE_PORTS))
+
+    async def run(self, count: int | None = None) -> None:
+        """Makes `count` connections, or goes on until it is cancelled."""
+        begun = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for turn in itertools.count() if count is None else range(count):
+                group.create_task(self._connect())
+                await asyncio.sleep(max(0.0, begun + (turn + 1) / CONNECTIONS_A_SECOND - time.monotonic()))
+
+    def between(self, begin: float, end: float) -> list[Connection]:
+        """The connections that began in this span and have ended."""
+        return [one for one in self.connections if begin <= one.begun < end]
+
+    async def _connect(self) -> None:
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(CONNECTION_SECONDS):
+                response = await self._exchange()
+        except OSError as failure:  # a TimeoutError is one
+            outcome, served = type(failure).__name__, False
+        else:
+            outcome, served = _outcome(response.decode())
+        self.connections.append(Connection(begun, outcome, served))
+
+    async def _exchange(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        with self._socket() as connection:
+            await loop.sock_connect(connection, (self.address, self.port))
+            await loop.sock_sendall(connection, REQUEST)
+            received = b""
+            while data := await loop.sock_recv(connection, RESPONSE_BYTES):
+                received += data
+        return received
+
+    def _socket(self) -> socket.socket:
+        with namespace.entered(self.pid):
+            made = socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET)
+        made.bind((island.FAR[":" in self.address], next(self._ports)))
+        made.setblocking(False)
+        return made
+
+
+def _outcome(response: str) -> tuple[str, bool]:
+    head, _, body = response.partition("\r\n\r\n")
+    if head.startswith("HTTP/1.1 200 "):
+        return body, True
+    return f"{body}: {head[9:12]}" if head else "no response", False
+
+
+def outcomes(connections: Sequence[Connection]) -> Counter[str]:
+    """Connections by outcome."""
+    return Counter(one.outcome for one in connections)
