@@ -3,9 +3,9 @@
 The answer is complete or an InvalidRequest: a child left out of an answer is an order to delete it (design R5).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from pydantic import ValidationError
@@ -31,11 +31,16 @@ UNCOVERED = (
     "(name the namespace in ESO_NAMESPACES, or write the ExternalService in one of them)"
 )
 
+SERVICES = Kind("v1", "Service")
 ENDPOINTS = Kind(endpoints.API_VERSION, endpoints.KIND)
 SLICES = Kind(endpoint_slice.API_VERSION, endpoint_slice.KIND)
 
 RECHECK_SECONDS = 30.0
 """When to try again for a child that could not be had: the end of a name clash makes no event of its own."""
+
+FIRST_SLICES = timedelta(seconds=30)
+"""How old a Service is before its slices are reported as missing. They are first wanted when the Service is observed,
+that is: one sync later than the other children."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +115,27 @@ def answer(
     """
     name, namespace = wanted.parent.metadata.name, wanted.parent.metadata.namespace
     possible = options if shown.lists(SLICES) else replace(options, form="Endpoints")
-    observed = Observed(shown.owned(ENDPOINTS, namespace), shown.owned(SLICES, namespace), now)
+    services = shown.owned(SERVICES, namespace)
+    owns_service = not shown.children or name in services
+    observed = Observed(shown.owned(ENDPOINTS, namespace), shown.owned(SLICES, namespace), now, owns_service)
     all_of_it = _children(wanted, whom, possible, observed)
     unlisted = [kind for kind in dict.fromkeys(map(Kind.of, all_of_it.children)) if not shown.lists(kind)]
     children = [child for child in all_of_it.children if not unlisted or Kind.of(child) not in unlisted]
-    absent = _absent(shown, children) if settled else []
+    early = _created_after(services.get(name), now - FIRST_SLICES)
+    tried = [child for child in children if not (early and Kind.of(child) == SLICES)]
+    absent = _absent(shown, tried) if settled else []
     reports = [_report(kind, name, "NotListed", UNLISTED) for kind in unlisted]
     if possible.form != options.form:
         reports.append(_report(SLICES, name, "NotListed", UNLISTED))
     delays = [seconds for seconds in (all_of_it.again, RECHECK_SECONDS if absent else None) if seconds is not None]
     return Answer([*reports, *absent], children, min(delays, default=None))
+
+
+def _created_after(one: Mapping[str, Any] | None, moment: datetime) -> bool:
+    try:
+        return one is not None and datetime.fromisoformat(one["metadata"]["creationTimestamp"]) > moment
+    except (KeyError, TypeError, ValueError):  # only what the API server wrote is a time
+        return False
 
 
 def desired_children(parent: ExternalService, options: SyncOptions, observed: Observed = NOTHING) -> Published:

@@ -2,6 +2,7 @@
 
     python -m bench.loop transition          from a verdict of the sidecar to stored Endpoints, beside a status PATCH
     python -m bench.loop outage --qps 5 20   how long Metacontroller takes to publish that 200 ExternalServices are down
+                                          (--forms: values of ESO_ENDPOINTS)
     (each with --json)
 
 It runs where `make e2e` does (Go, root), in a network of its own, and takes the control plane from ESO_E2E_CACHE.
@@ -14,16 +15,18 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, get_args
 
 from tabulate import tabulate
 
 from bench.report import machine
-from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES
+from external_service.kind import Form
+from playground.client import Kind
+from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, EXTERNAL_SERVICES
 from playground.timeline import readiness
 from playground.until import until
 from tests.e2e import accounts, namespace
@@ -122,43 +125,60 @@ async def _patch(made: World, ready: bool) -> float:
 
 
 async def outage(api: RealApi, hosts: Hosts, directory: Path, options: argparse.Namespace) -> Figures:
-    """Seconds until all Endpoints say so, after every address has gone, by --client-go-qps (burst: twice that)."""
+    """Seconds until no address is ready in slices and in Endpoints, after all have gone.
+
+    For each form and each --client-go-qps (--client-go-burst: twice that).
+    """
     figures = []
-    async with world(api, hosts, directory) as made:
-        parents = [external_service(f"mass-{n}", [f"10.20.{n}.1"]) for n in range(options.crs)]
-        for parent in parents:
-            parent["spec"]["readinessProbe"] |= {"failureThreshold": 1}
-            await made.apply(parent)
-        await _published(made, options.crs, ready=True)
-        for qps in options.qps:
-            await made.limit(float(qps), 2 * qps)
-            await asyncio.sleep(options.calm + 3 * options.crs / qps)  # the restarted one syncs all, within its limit
-            began = monotonic()
-            hosts.switch([parent["spec"]["ips"][0] for parent in parents], Mode.REFUSE)
-            told = asyncio.create_task(_clocked(began, lambda: _told(made, options.crs)))
-            seconds = await _clocked(began, lambda: _published(made, options.crs, ready=False))
-            figures.append(
-                {"--client-go-qps": qps, "burst": 2 * qps, "statuses written (s)": await told, "published (s)": seconds}
-            )
-            print(figures[-1], file=sys.stderr, flush=True)
-            await made.limit(**CALM)
-            hosts.switch([parent["spec"]["ips"][0] for parent in parents], Mode.HEALTHY)
-            await _published(made, options.crs, ready=True)
+    for form in options.forms:
+        async with world(api, hosts, directory, endpoints=form) as made:
+            figures += [row async for row in _outages(made, hosts, options)]
     return figures
 
 
-async def _clocked(began: float, what: Callable[[], Awaitable[None]]) -> float:
-    await what()
+async def _outages(made: World, hosts: Hosts, options: argparse.Namespace) -> AsyncIterator[dict[str, Any]]:
+    parents = [external_service(f"mass-{n}", [f"10.20.{n}.1"]) for n in range(options.crs)]
+    ips = [parent["spec"]["ips"][0] for parent in parents]
+    kinds = [ENDPOINT_SLICES] if made.setup.endpoints == "EndpointSlice" else [ENDPOINT_SLICES, ENDPOINTS]
+    for parent in parents:
+        parent["spec"]["readinessProbe"] |= {"failureThreshold": 1}
+        await made.apply(parent)
+    await _ready_in(made, kinds, options.crs)
+    for qps in options.qps:
+        await made.limit(float(qps), 2 * qps)
+        await asyncio.sleep(options.calm + 3 * options.crs / qps)  # after its restart it syncs all, within its limit
+        began = monotonic()
+        hosts.switch(ips, Mode.REFUSE)
+        told = asyncio.create_task(_clocked(began, _told(made, options.crs)))
+        published = [asyncio.create_task(_clocked(began, _ready_in(made, [kind], 0))) for kind in kinds]
+        row = {"ESO_ENDPOINTS": made.setup.endpoints, "--client-go-qps": qps, "statuses written (s)": await told}
+        row |= {f"{kind.kind} (s)": await seconds for kind, seconds in zip(kinds, published, strict=True)}
+        print(row, file=sys.stderr, flush=True)
+        yield row
+        await made.limit(**CALM)
+        hosts.switch(ips, Mode.HEALTHY)
+        await _ready_in(made, kinds, options.crs)
+
+
+async def _clocked(began: float, what: Awaitable[None]) -> float:
+    await what
     return round(monotonic() - began, 1)
 
 
-async def _published(made: World, count: int, *, ready: bool) -> None:
-    async def holds() -> bool:
-        found = (await made.client.get(ENDPOINTS.path(made.namespace)))["items"]
-        states = [state for one in found for state in readiness(one).values()]
-        return states == [ready] * count
+async def _ready_in(made: World, kinds: list[Kind], count: int) -> None:
+    """Waits until so many addresses are ready in the objects of each kind."""
 
-    await until(holds, f"{count} published", seconds=400, every=0.2)
+    async def holds() -> bool:
+        found = [(await made.client.get(kind.path(made.namespace)))["items"] for kind in kinds]
+        return [sum(map(_count_ready, items)) for items in found] == [count] * len(kinds)
+
+    await until(holds, f"{count} ready in {[kind.kind for kind in kinds]}", seconds=400, every=0.2)
+
+
+def _count_ready(one: Object) -> int:
+    if "addressType" in one:
+        return sum(endpoint["conditions"].get("ready") is not False for endpoint in one["endpoints"] or ())
+    return sum(readiness(one).values())
 
 
 async def _told(made: World, count: int) -> None:
@@ -183,6 +203,7 @@ def main() -> int:
     parser.add_argument("what", choices=("transition", "outage"))
     parser.add_argument("--repeat", type=int, default=40, help="transitions")
     parser.add_argument("--qps", type=int, nargs="+", default=[5, 20, 50, 100])
+    parser.add_argument("--forms", nargs="+", default=list(get_args(Form)), help="values of ESO_ENDPOINTS")
     parser.add_argument("--crs", type=int, default=200, help="ExternalServices of the outage, 250 at most")
     parser.add_argument("--calm", type=float, default=5.0, help="seconds of rest before each outage")
     parser.add_argument("--json", action="store_true")

@@ -24,11 +24,15 @@ slices to the hook, so the hook waits instead of checking: long enough for kube-
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The Endpoints and EndpointSlices that the parent owns, by name, as Metacontroller shows them; `now` in UTC."""
+    """The Endpoints and EndpointSlices that the parent owns, by name, as Metacontroller shows them; `now` in UTC.
+
+    `service`: the parent owns a Service of its name.
+    """
 
     endpoints: Mapping[str, Mapping[str, Any]]
     slices: Mapping[str, Mapping[str, Any]]
     now: datetime
+    service: bool = True
 
 
 NOTHING = Observed({}, {}, datetime.fromtimestamp(0, UTC))
@@ -45,12 +49,19 @@ class Published(NamedTuple):
 def publish(
     parent: ExternalService, addresses: tuple[PublishedAddress, ...], form: Form, observed: Observed
 ) -> Published:
-    """The children in `form`, or on the way there."""
+    """The children in `form`, or on the way there.
+
+    A slice belongs to every Service that its label names, whoever owns that Service. New slices are therefore made only
+    when the parent is seen to own it: otherwise whoever may write an ExternalService could add addresses to a Service
+    that somebody else made.
+    """
     if form == "Endpoints":
         retiring = _retiring(parent, addresses, observed)
         return Published([endpoints.desired(parent, addresses, mirrored=True), *retiring.children], retiring.again)
     slices = endpoint_slice.desired(parent, addresses, observed.slices)
     needed = _mirrored(parent, observed) and any(one["metadata"]["name"] not in observed.slices for one in slices)
+    if not observed.service:
+        slices = [one for one in slices if one["metadata"]["name"] in observed.slices]
     if form == "EndpointSlice" and not needed:
         return Published(slices)
     return Published([endpoints.desired(parent, addresses, mirrored=needed), *slices])

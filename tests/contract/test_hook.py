@@ -207,9 +207,7 @@ async def test_a_new_one(hook: httpx.AsyncClient) -> None:
     parent = {name: value for name, value in PARENT.items() if name != "status"}
     nothing_known = [{"ip": "10.0.100.10"}, {"ip": "10.0.100.11"}]
     subset = {"notReadyAddresses": nothing_known, "ports": [{"port": 80, "protocol": "TCP"}]}
-    down = {"ready": False, "serving": False, "terminating": False}
-    pending = [{"addresses": [one["ip"]], "conditions": down} for one in nothing_known]
-    made = [SERVICE, {**ENDPOINTS, "subsets": [subset]}, {**SLICE, "endpoints": pending}, INGRESS]
+    made = [SERVICE, {**ENDPOINTS, "subsets": [subset]}, INGRESS]
     answer = await hook.post("/sync", json=request(parent, NONE))
     assert (answer.status_code, answer.json()) == (200, {"status": {}, "children": made})
 

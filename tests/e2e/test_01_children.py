@@ -74,13 +74,13 @@ async def test_every_sample_becomes_what_render_prints(world: World, figures: Ca
         await world.until_published(meta["name"], wanted, namespace=meta["namespace"])
     figures(samples=len(created), **{"all ready after seconds": time.monotonic() - start})
     for one in created:
-        await until_stored_as_rendered(world, one, "Endpoints")
-    await world.hook.restart_with({"ESO_ENDPOINTS": "Both"})
+        await until_stored_as_rendered(world, one, "Both")
+    await world.hook.restart_with({"ESO_ENDPOINTS": "Endpoints"})
     for one in created:
         meta = one["metadata"]
         await world.patch(meta["name"], {"metadata": {"labels": {"team": "a"}}}, namespace=meta["namespace"])
     for one in created:
-        await until_stored_as_rendered(world, one, "Both")
+        await until_stored_as_rendered(world, one, "Endpoints")
 
 
 async def until_stored_as_rendered(world: World, parent: Object, form: Form) -> None:

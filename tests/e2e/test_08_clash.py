@@ -12,6 +12,7 @@ from playground.cluster import ENDPOINTS, INGRESSES, SERVICES
 from playground.until import until
 from tests.e2e.api import Unsupported
 from tests.e2e.manifests import external_service
+from tests.e2e.slices import our_endpoints, our_slices
 from tests.e2e.world import World, ready
 
 Object = dict[str, Any]
@@ -92,6 +93,13 @@ async def until_all_owned(world: World, *parents: Object) -> float:
     return await until(holds, "all children ours, nothing to tell", seconds=HEALED_SECONDS, every=0.05)
 
 
+async def until_in_our_slices(world: World, name: str) -> None:
+    async def holds() -> bool:
+        return (await our_endpoints(world, name)).keys() == {*IPS}
+
+    await until(holds, f"the slices of {name}", seconds=HEALED_SECONDS, every=0.05)
+
+
 @WITH_A_SHORT_RESYNC
 async def test_a_taken_name(world: World, figures: Callable[..., None]) -> None:
     """One of each kind, each with a stranger of its own; in `kubectl get -o wide` as well."""
@@ -112,6 +120,10 @@ async def test_a_taken_name(world: World, figures: Callable[..., None]) -> None:
         others = [other for other in CHILDREN if other != kind]
         assert await owned(world, parents[kind]) == others, f"the other children wait for the {kind.kind}"
         assert await world.get(name, kind=kind) == before[kind], f"the stranger's {kind.kind} was touched"
+        if kind is SERVICES:
+            assert await our_slices(world, name) == {}, "our addresses joined a Service that is not ours"
+        else:
+            await until_in_our_slices(world, name)
         await world.delete(name, kind=kind)
     healed = await until_all_owned(world, *parents.values())
 
@@ -123,6 +135,7 @@ async def test_a_taken_name(world: World, figures: Callable[..., None]) -> None:
     figures(**{"told, seconds": seconds, "ours after they went, seconds": healed})
     for name in names.values():
         await world.until_published(name, ready(IPS))
+        await until_in_our_slices(world, name)
 
 
 async def test_a_stranger_outlives_us(world: World) -> None:
@@ -135,6 +148,7 @@ async def test_a_stranger_outlives_us(world: World) -> None:
         return await told(world) == reports and shown(await world.status(NAME))[0] == "Service name is taken"
 
     await until(reported, "three strangers told", seconds=TOLD_SECONDS, every=0.05)
+    assert await our_slices(world, NAME) == {}
     with contextlib.suppress(Unsupported):  # where there is no kubectl, the rest counts all the same
         wide = await world.kubectl("get", "externalservice", NAME, "-n", world.namespace, "-o", "wide")
         header, row = wide.stdout.splitlines()

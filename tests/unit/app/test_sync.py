@@ -1,7 +1,7 @@
 """One sync: every child or an error, the status as it was read, and reports of children that could not be had."""
 
 import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -33,6 +33,7 @@ ALL_OWNED: dict[str, Any] = {
     SLICES_KIND: {"shop/api-ipv4-0": SLICE},
     "Ingress.networking.k8s.io/v1": {"shop/api": {"metadata": {"name": "api"}}},
 }
+ONLY_SERVICE_OWNED = NOTHING_OWNED | {"Service.v1": ALL_OWNED["Service.v1"]}
 PLAIN = {"Endpoints.v1": {"shop/api": {"metadata": {"name": "api"}}}}
 
 
@@ -134,12 +135,7 @@ def test_a_null_status_is_answered_with_an_empty_one() -> None:
 
 REPORTS = [
     {"kind": kind, "name": name, "problem": ABSENT.format(kind=kind), "reason": "Absent"}
-    for kind, name in (
-        ("Service", "api"),
-        ("Endpoints", "api"),
-        ("EndpointSlice", "api-ipv4-0"),
-        ("Ingress", "api"),
-    )
+    for kind, name in (("Service", "api"), ("Endpoints", "api"), ("Ingress", "api"))
 ]
 HOSTS = [{"host": "a.io"}]
 
@@ -148,7 +144,7 @@ def test_children_that_are_still_missing_after_a_whole_sync_are_reported() -> No
     given = answer(parent(hosts=HOSTS, status={"revision": 3, "observedGeneration": 2}), NOTHING_OWNED)
     assert given["status"] == {"revision": 3, "observedGeneration": 2, "children": REPORTS}
     assert given["resyncAfterSeconds"] == 30.0
-    assert kinds(given) == ["Service", "Endpoints", "EndpointSlice", "Ingress"]
+    assert kinds(given) == ["Service", "Endpoints", "Ingress"]
 
 
 def test_an_unchanged_report_is_an_unchanged_status() -> None:
@@ -224,9 +220,32 @@ def kinds(answered: Any) -> list[str]:
 
 
 def test_the_form_of_the_endpoints_is_the_operators() -> None:
-    assert kinds(answer(parent(), NOTHING_OWNED, ENDPOINTS_ALONE)) == ["Service", "Endpoints"]
-    assert kinds(answer(parent(), NOTHING_OWNED, SLICES_ALONE)) == ["Service", "EndpointSlice"]
-    assert kinds(answer(parent(), NOTHING_OWNED)) == ["Service", "Endpoints", "EndpointSlice"]
+    assert kinds(answer(parent(), ONLY_SERVICE_OWNED, ENDPOINTS_ALONE)) == ["Service", "Endpoints"]
+    assert kinds(answer(parent(), ONLY_SERVICE_OWNED, SLICES_ALONE)) == ["Service", "EndpointSlice"]
+    assert kinds(answer(parent(), ONLY_SERVICE_OWNED)) == ["Service", "Endpoints", "EndpointSlice"]
+
+
+@pytest.mark.parametrize("options", [OPTIONS, SLICES_ALONE], ids=["Both", "EndpointSlice"])
+def test_new_slices_wait_until_the_service_is_owned(options: SyncOptions) -> None:
+    """A slice joins the Service that it names: it must never be somebody else's."""
+    given = answer(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {}, SLICES_KIND: {}}, options)
+    assert "EndpointSlice" not in kinds(given)
+    assert given["status"]["children"] == REPORTS[:1]
+
+
+def test_slices_stay_when_the_service_is_deleted_by_hand() -> None:
+    given = answer(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {}})
+    assert kinds(given) == ["Service", "Endpoints", "EndpointSlice"]
+
+
+@pytest.mark.parametrize(("seconds", "reported"), [(29, []), (30, ["api-ipv4-0"])])
+def test_first_slices_are_not_reported_missing(seconds: int, reported: list[str]) -> None:
+    """They are wanted for the first time in the sync that observes the Service."""
+    created = (NOW - timedelta(seconds=seconds)).isoformat()
+    service = {"metadata": {"name": "api", "creationTimestamp": created}}
+    given = answer(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {"shop/api": service}, SLICES_KIND: {}})
+    assert kinds(given) == ["Service", "Endpoints", "EndpointSlice"]
+    assert [one["name"] for one in given["status"].get("children", [])] == reported
 
 
 @pytest.mark.parametrize("key", [pytest.param("shop/api-ipv4-3", id="v2"), pytest.param("api-ipv4-3", id="v1")])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from random import Random
@@ -76,6 +77,20 @@ def stamped(since: str, slices: Mapping[str, Any] = ALL_SLICES) -> dict[str, Any
 )
 def test_children_by_what_is_seen(form: Form, shown: Any, slices: Any, children: list[Any]) -> None:
     assert publish(PARENT, ADDRESSES, form, observed(shown, slices)) == (children, None)
+
+
+@pytest.mark.parametrize(
+    ("form", "shown", "slices", "children"),
+    [
+        pytest.param("EndpointSlice", None, {}, [], id="no slice"),
+        pytest.param("Both", None, {}, [UNMIRRORED], id="Endpoints alone"),
+        pytest.param("Both", PLAIN, {}, [PLAIN], id="and they stay mirrored"),
+        pytest.param("Both", UNMIRRORED, ONE_SLICE, [UNMIRRORED, SLICES[0]], id="a slice that exists stays"),
+    ],
+)
+def test_no_new_slice_without_a_service(form: Form, shown: Any, slices: Any, children: list[Any]) -> None:
+    there = replace(observed(shown, slices), service=False)
+    assert publish(PARENT, ADDRESSES, form, there) == (children, None)
 
 
 SINCE = NOW.isoformat()
