@@ -17,8 +17,8 @@ from app.settings import Settings
 from app.sync import SyncOptions
 from app.tls import ServerTls, UnusableCertificate
 from external_service.manifest import InvalidInput
-from runtime.environment import InvalidSettings, load
 from runtime.logs import configure
+from runtime.settings import InvalidSettings, load
 
 STATUS_AFTER = {signal.SIGTERM: 0, signal.SIGINT: 130}
 

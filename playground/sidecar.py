@@ -10,7 +10,6 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -32,7 +31,7 @@ from probe_sidecar.membership.replica import RENEWALS
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import EXTERNAL_SERVICES, Sidecar, run
 from probe_sidecar.status.publisher import StatusPublisher
-from runtime.environment import load
+from runtime.settings import load
 
 Object = dict[str, Any]
 
@@ -54,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     access = plain_url(arguments.server) if arguments.server else kubeconfig(arguments.kubeconfig, None)
     place = str if arguments.unmapped else partial(dial, shift=arguments.shift)
     settings = load(Settings)
-    settings = replace(settings, dns_servers=tuple((place(ip), port) for ip, port in settings.dns_servers))
+    settings = settings.model_copy(
+        update={"dns_servers": tuple((place(ip), port) for ip, port in settings.dns_servers)}
+    )
     logging.basicConfig(
         stream=sys.stderr, level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
     )

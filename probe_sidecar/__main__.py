@@ -16,8 +16,8 @@ from probe_sidecar.kube.credentials import Access, CredentialsError, in_cluster,
 from probe_sidecar.membership.replica import RENEWALS
 from probe_sidecar.settings import DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar, run
-from runtime.environment import InvalidSettings, load
 from runtime.logs import configure
+from runtime.settings import InvalidSettings, load
 
 NO_CLUSTER = (
     "not inside a cluster (KUBERNETES_SERVICE_HOST is not set): name a kubeconfig with --kubeconfig PATH, "

@@ -1,26 +1,15 @@
-"""The sidecar's settings, from `ESO_*` variables; what it shares with the hook is in `runtime.environment`."""
+"""The sidecar's settings, from `ESO_*` variables; what it shares with the hook is in `runtime.settings`."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from external_service.core import Probe
 from external_service.kind import NAMESPACE
-from runtime.environment import (
-    CommonSettings,
-    amount,
-    each,
-    matching,
-    number,
-    setting,
-    truth,
-    word,
-)
+from runtime.settings import COMMAS, CommonSettings
 
 _SERVER = re.compile(r"(?:\[(?P<bracketed>[^]]+)\]|(?P<plain>[0-9.]+)):(?P<port>[0-9]{1,5})")
 
@@ -40,65 +29,64 @@ def dns_server(text: str) -> DNSServer:
     return str(ip_address(host)), port
 
 
-def _rate(text: str) -> float:
-    if not (value := amount(0, 10_000)(text)):
-        raise ValueError
-    return value
-
-
 def _canary_or_none(text: str) -> str:
     if text:
         _canary(text)
     return text
 
 
-@dataclass(frozen=True, kw_only=True)
+def _server_of(value: object) -> object:
+    return dns_server(value) if isinstance(value, str) else value
+
+
+POD_NAME = "the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there"
+
+
 class Settings(CommonSettings):
     """Each field is a variable: `tick_milliseconds` is ESO_TICK_MILLISECONDS."""
 
-    health_listen_host: str = setting(
-        "0.0.0.0",  # noqa: S104 - the kubelet asks from outside the Pod
-        matching(".+"),
-        "an address of this machine",
+    health_listen_host: str = Field(
+        "0.0.0.0",  # noqa: S104 - the kubelet connects from outside the Pod
+        min_length=1,
+        description="an address of this machine",
     )
-    health_listen_port: int = setting(8081, number(0, 65_535), "a port number from 0 to 65535 (0: any free one)")
-    tick_milliseconds: int = setting(
-        10, number(0, 1_000), "milliseconds from 0 to 1000 (probes start at multiples of them; 0: anywhere)"
+    health_listen_port: int = Field(
+        8081, ge=0, le=65_535, description="a port number from 0 to 65535 (0: any free one)"
     )
-    concurrent_probes: int | None = setting(None, number(1), "a number, 1 or more")
-    ca_sources: tuple[CASourceKind, ...] = setting(
-        ("ConfigMap",),
-        each(word("ConfigMap", "Secret")),
-        "where CAs may be read from: ConfigMap, Secret, or both with a comma between",
+    tick_milliseconds: int = Field(
+        10,
+        ge=0,
+        le=1_000,
+        description="milliseconds from 0 to 1000 (probes start at multiples of them; 0: anywhere)",
     )
-    ca_refresh_seconds: int = setting(60, number(1, 86_400), "a number of seconds from 1 to 86400")
-    concurrent_writes: int = setting(8, number(1, 1_000), "a number from 1 to 1000")
-    dns_servers: tuple[DNSServer, ...] = setting(
-        (), each(dns_server), "addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between; none: resolv.conf"
+    concurrent_probes: int | None = Field(None, ge=1, description="a number, 1 or more")
+    ca_sources: Annotated[tuple[CASourceKind, ...], *COMMAS] = Field(
+        ("ConfigMap",), description="where CAs may be read from: ConfigMap, Secret, or both with a comma between"
     )
-    address_metrics: bool = setting(True, truth, "true, or false for no metric with a series an address")
-    events: bool = setting(True, truth, "true, or false for no Events on transitions")
-    api_qps: float = setting(200.0, _rate, "requests a second, such as 200")
-    api_burst: int = setting(400, number(1, 100_000), "requests at once, such as 400")
-    lease_namespace: str = setting("", matching(f"({NAMESPACE})?"), "the namespace of the Leases, its own")
-    pod_name: str = setting(
+    ca_refresh_seconds: int = Field(60, ge=1, le=86_400, description="a number of seconds from 1 to 86400")
+    concurrent_writes: int = Field(8, ge=1, le=1_000, description="a number from 1 to 1000")
+    dns_servers: Annotated[tuple[Annotated[DNSServer, BeforeValidator(_server_of)], ...], *COMMAS] = Field(
+        (), description="addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between; none: resolv.conf"
+    )
+    address_metrics: bool = Field(True, description="true, or false for no metric with a series an address")
+    events: bool = Field(True, description="true, or false for no Events on transitions")
+    api_qps: float = Field(200.0, gt=0, le=10_000, description="requests a second, such as 200")
+    api_burst: int = Field(400, ge=1, le=100_000, description="requests at once, such as 400")
+    lease_namespace: str = Field("", pattern=f"^({NAMESPACE})?$", description="the namespace of the Leases, its own")
+    pod_name: str = Field("", pattern="^([a-z0-9]([-a-z0-9.]{0,198}[a-z0-9])?)?$", description=POD_NAME)
+    outage_hold_seconds: int = Field(60, ge=0, le=3_600, description="seconds from 0 (no guard) to 3600")
+    canary: Annotated[str, AfterValidator(_canary_or_none)] = Field(
         "",
-        matching("([a-z0-9]([-a-z0-9.]{0,198}[a-z0-9])?)?"),
-        "the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there",
+        description="an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz",
     )
-    outage_hold_seconds: int = setting(60, number(0, 3_600), "seconds from 0 (no guard) to 3600")
-    canary: str = setting(
-        "",
-        _canary_or_none,
-        "an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz",
-    )
-    lease_seconds: int = setting(15, number(3, 300), "seconds from 3 to 300")
+    lease_seconds: int = Field(15, ge=3, le=300, description="seconds from 3 to 300")
 
-    def unfit(self) -> Iterator[str]:
-        """A replica has a name and a place for its Lease, or neither."""
-        yield from super().unfit()
+    @model_validator(mode="after")
+    def _name_with_place(self) -> Self:
+        """A replica has a name and a namespace for its Lease, or neither."""
         if bool(self.pod_name) is not bool(self.lease_namespace):
-            yield "pod_name"
+            raise ValueError(f'ESO_POD_NAME: write {POD_NAME} (got "{self.pod_name}")')
+        return self
 
     @property
     def canary_probe(self) -> tuple[str, Probe] | None:

@@ -19,7 +19,7 @@ from external_service.policy import PRESETS
 from external_service.scope import canonical
 from hack.values_table import CHART, README, explained, renewed
 from probe_sidecar.settings import Settings as SidecarSettings
-from runtime.environment import wishes
+from runtime.settings import hints
 from tests.chart.binaries import Missing, helm
 from tests.chart.rendering import NAME, VARIANTS, Object, Refused, Rendered, render, run
 
@@ -55,8 +55,6 @@ DERIVED: dict[str, tuple[dict[str, Any], str]] = {
 
 GIVEN = {"ESO_POD_NAME", "ESO_LEASE_NAMESPACE"}
 """Settings that the Deployment takes from the Pod."""
-
-OLD_NAMES = {"ESO_NAMESPACE": "scope.namespaces"}
 
 
 def cannot_run(why: object) -> NoReturn:
@@ -182,12 +180,12 @@ def test_null_takes_a_default_away(rendered: Render) -> None:
 
 
 def all_settings() -> set[str]:
-    fields = wishes(HookSettings) | wishes(SidecarSettings)
+    fields = hints(HookSettings) | hints(SidecarSettings)
     return {f"ESO_{name.upper()}" for name in fields}
 
 
 def test_every_setting_is_settable(rendered: Render) -> None:
-    free = sorted(all_settings() - DERIVED.keys() - GIVEN - OLD_NAMES.keys())
+    free = sorted(all_settings() - DERIVED.keys() - GIVEN)
     config = {name: f"value of {name}" for name in free if not name.endswith("_PORT")}
     config |= {name: str(9000 + place) for place, name in enumerate(free) if name.endswith("_PORT")}
     settings = rendered({"config": config}).settings()

@@ -7,7 +7,7 @@ import pytest
 
 from app.settings import Settings as HookSettings
 from probe_sidecar.settings import Settings as SidecarSettings
-from runtime.environment import CommonSettings, wishes
+from runtime.settings import CommonSettings, hints
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -23,16 +23,16 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_setting_is_explained_as_it_is() -> None:
-    said = wishes(HookSettings) | wishes(SidecarSettings)
+    said = hints(HookSettings) | hints(SidecarSettings)
     expected = {f"ESO_{name.upper()}": (_whose(name), wish) for name, wish in said.items()}
     table = ROW.findall((ROOT / "docs" / "install.md").read_text())
     assert {name: (whose, text) for name, whose, text in table} == expected
 
 
 def _whose(name: str) -> str:
-    if name in wishes(CommonSettings):
+    if name in hints(CommonSettings):
         return "both"
-    return "hook" if name in wishes(HookSettings) else "sidecar"
+    return "hook" if name in hints(HookSettings) else "sidecar"
 
 
 def test_the_index_of_decisions_names_them_as_they_are() -> None:

@@ -11,13 +11,13 @@ import yaml
 from app.settings import Settings as HookSettings
 from external_service.v1alpha1 import ExternalService
 from probe_sidecar.settings import Settings as SidecarSettings
-from runtime.environment import wishes
+from runtime.settings import hints
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "features.md"
 LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)\)")
 SCENARIO = re.compile(r"tests/e2e/test_\d\d_\w+\.py")
-SETTINGS = {f"ESO_{name.upper()}" for name in wishes(HookSettings) | wishes(SidecarSettings)}
+SETTINGS = {f"ESO_{name.upper()}" for name in hints(HookSettings) | hints(SidecarSettings)}
 SCHEMA = yaml.safe_load((ROOT / "metacontroller" / "crd.yaml").read_text())["spec"]["versions"][0]["schema"]
 OF_ISSUE = {
     "ESO_ENDPOINTS",

@@ -17,7 +17,7 @@ from external_service import kind
 from external_service.invalid import admission_problems, unknown_fields
 from probe_sidecar.membership.lease import LEASES
 from probe_sidecar.settings import Settings as SidecarSettings
-from runtime.environment import wishes
+from runtime.settings import hints
 from runtime.version import VERSION
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "metacontroller"
@@ -176,7 +176,7 @@ def test_the_sidecar_may_keep_leases_in_its_own_namespace_only() -> None:
 def test_replicas_are_told_who_and_where_they_are(pod: dict[str, Any]) -> None:
     env = {item["name"]: item["valueFrom"]["fieldRef"]["fieldPath"] for item in container(pod, "sidecar")["env"]}
     assert env == {"ESO_POD_NAME": "metadata.name", "ESO_LEASE_NAMESPACE": "metadata.namespace"}
-    assert {name.removeprefix("ESO_").lower() for name in env} <= set(wishes(SidecarSettings))
+    assert {name.removeprefix("ESO_").lower() for name in env} <= set(hints(SidecarSettings))
 
 
 def test_a_rollout_never_takes_the_last_one() -> None:
@@ -289,7 +289,7 @@ def test_the_commands_are_there_to_start(pod: dict[str, Any]) -> None:
 
 
 def test_settings_are_known_to_one_of_the_two() -> None:
-    known = {f"ESO_{name.upper()}" for settings in (HookSettings, SidecarSettings) for name in wishes(settings)}
+    known = {f"ESO_{name.upper()}" for settings in (HookSettings, SidecarSettings) for name in hints(settings)}
     assert set(one("settings.yaml", "ConfigMap")["data"]) <= known
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from app.__main__ import main
 from app.settings import Settings
-from runtime.environment import wishes
+from runtime.settings import hints
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = sorted((ROOT / "metacontroller" / "samples").glob("*.yaml"))
@@ -28,7 +28,7 @@ NOTES = {
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in wishes(Settings):
+    for name in hints(Settings):
         monkeypatch.delenv(f"ESO_{name.upper()}", raising=False)
 
 

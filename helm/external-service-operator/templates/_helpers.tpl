@@ -131,7 +131,7 @@ The generated certificate: the one that is there, or a new one; asked for twice 
 {{- if ne .Values.webhook.token.mode "none" }}{{ $_ := set $derived "ESO_TOKEN_FILE" "/etc/eso/token/tokens" }}{{ end }}
 {{- $instead := dict
   "ESO_DENIED_CIDRS" "addressPolicy.deniedCIDRs" "ESO_DENIED_PRESETS" "addressPolicy.denyMetadata"
-  "ESO_ALLOWED_CIDRS" "addressPolicy.allowedCIDRs" "ESO_NAMESPACES" "scope.namespaces" "ESO_NAMESPACE" "scope.namespaces"
+  "ESO_ALLOWED_CIDRS" "addressPolicy.allowedCIDRs" "ESO_NAMESPACES" "scope.namespaces"
   "ESO_LABEL_SELECTOR" "scope.labelSelector" "ESO_TLS_CERT_FILE" "webhook.tls" "ESO_TLS_KEY_FILE" "webhook.tls"
   "ESO_TLS_CLIENT_CA_FILE" "webhook.tls.client" "ESO_TOKEN_FILE" "webhook.token"
   "ESO_POD_NAME" "nothing (each Pod knows its name)" "ESO_LEASE_NAMESPACE" "nothing (it is the release's namespace)"

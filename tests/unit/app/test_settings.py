@@ -1,6 +1,5 @@
 """The environment: what it gives, what wins over it, and a clear line for what cannot be read."""
 
-from dataclasses import asdict
 from ipaddress import ip_network
 
 import pytest
@@ -8,17 +7,17 @@ import pytest
 from app.settings import Settings
 from external_service.policy import AddressPolicy
 from probe_sidecar.settings import Settings as Sidecar
-from runtime.environment import CommonSettings, InvalidSettings, load, wishes
+from runtime.settings import CommonSettings, InvalidSettings, hints, load
 
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in wishes(Settings):
+    for name in hints(Settings):
         monkeypatch.delenv(f"ESO_{name.upper()}", raising=False)
 
 
 def test_the_defaults() -> None:
-    assert asdict(load(Settings)) == {
+    assert load(Settings).model_dump() == {
         "listen_host": "0.0.0.0",
         "listen_port": 8080,
         "metrics_listen_host": "0.0.0.0",
@@ -31,7 +30,6 @@ def test_the_defaults() -> None:
         "endpoints": "Both",
         "max_body_bytes": 16_777_216,
         "namespaces": (),
-        "namespace": "",
         "label_selector": "",
         "allowed_cidrs": (),
         "denied_cidrs": (),
@@ -80,7 +78,7 @@ def test_a_misspelt_variable_is_named_with_the_one_that_was_meant(monkeypatch: p
 def test_the_settings_of_the_other_process_are_no_misspelt_ones(
     settings: type[CommonSettings], others: type[CommonSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in wishes(others).keys() - wishes(settings).keys():
+    for name in hints(others).keys() - hints(settings).keys():
         monkeypatch.setenv(f"ESO_{name.upper()}", "something")
     assert load(settings) == settings()
 

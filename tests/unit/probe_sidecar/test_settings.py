@@ -8,7 +8,7 @@ from external_service.core import Probe
 from external_service.policy import PRESETS, AddressPolicy
 from external_service.scope import Scope
 from probe_sidecar.settings import Settings
-from runtime.environment import InvalidSettings, load
+from runtime.settings import InvalidSettings, load
 
 CANARY = "an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz"
 
@@ -132,16 +132,6 @@ def test_namespaces_and_a_selector_make_the_scope(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ESO_NAMESPACES", "shop, bank,shop")
     monkeypatch.setenv("ESO_LABEL_SELECTOR", "shard==a, tier in (silver, gold)")
     assert load(Settings).scope == Scope(("bank", "shop"), "shard=a,tier in (gold,silver)")
-
-
-def test_the_old_name_for_one_namespace_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ESO_NAMESPACE", "shop")
-    assert load(Settings).scope == Scope(("shop",))
-    monkeypatch.setenv("ESO_NAMESPACES", "shop")
-    assert load(Settings).scope == Scope(("shop",))
-    monkeypatch.setenv("ESO_NAMESPACES", "shop,bank")
-    with pytest.raises(InvalidSettings, match=r"^ESO_NAMESPACE: write nothing: it is the old name of ESO_NAMESPACES "):
-        load(Settings)
 
 
 @pytest.mark.parametrize(

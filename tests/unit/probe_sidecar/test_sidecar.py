@@ -4,7 +4,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -131,7 +130,7 @@ async def test_a_prober_at_its_limit_says_so_and_the_next_owner_says_nothing_els
     with socket.create_server(("0.0.0.0", 0), backlog=50) as silent:  # the kernel accepts, and nobody answers
         port = silent.getsockname()[1]
         probe = {"httpGet": {"port": port}, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1}
-        async with running(server, replace(SETTINGS, concurrent_probes=1)) as limited:
+        async with running(server, SETTINGS.model_copy(update={"concurrent_probes": 1})) as limited:
             server.create(external_service(port, *ips, readinessProbe=probe))
             await until(server, late)
             await until(server, lambda status: [one["reason"] for one in status["addresses"]] == ["ProbeFailed"] * 3)
@@ -278,7 +277,7 @@ async def test_what_is_created_later_is_probed_at_once(server: FakeApiServer) ->
 
 async def test_it_works_in_its_scope_alone(server: FakeApiServer) -> None:
     """What leaves the scope is put down as it stands: another installation may have it by now."""
-    scope = replace(SETTINGS, namespaces=("bank", "shop"), label_selector="shard=a")
+    scope = SETTINGS.model_copy(update={"namespaces": ("bank", "shop"), "label_selector": "shard=a"})
     path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
     async with backend("127.0.0.2") as port, running(server, scope) as sidecar:
         made = external_service(port, "127.0.0.2")
@@ -371,7 +370,7 @@ def degraded(status: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def holding(server: FakeApiServer, seconds: int) -> AbstractAsyncContextManager[Sidecar]:
-    return running(server, replace(SETTINGS, outage_hold_seconds=seconds))
+    return running(server, SETTINGS.model_copy(update={"outage_hold_seconds": seconds}))
 
 
 async def until_degraded(sidecar: Sidecar) -> None:
@@ -472,7 +471,7 @@ async def dns(**records: Record) -> AsyncIterator[DnsServer]:
 
 
 def asking(server: DnsServer) -> Settings:
-    return replace(SETTINGS, dns_servers=(("127.0.0.1", server.port),))
+    return SETTINGS.model_copy(update={"dns_servers": (("127.0.0.1", server.port),)})
 
 
 def names(status: Mapping[str, Any]) -> dict[str, str | None]:

@@ -1,0 +1,119 @@
+"""The settings that both processes have in common, read from `ESO_*` variables with pydantic-settings.
+
+Both must judge addresses by the same policy, so it has one source.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from external_service.kind import NAMESPACE
+from external_service.policy import PRESETS, AddressPolicy
+from external_service.scope import SELECTOR_WISH, Scope, canonical
+from runtime.logs import Form
+
+PREFIX = "ESO_"
+
+ALIKE = 0.85
+"""From this similarity on (difflib's ratio) an unknown name counts as a misspelt one. No setting of one process is that
+similar to a setting of the other."""
+
+
+class InvalidSettings(Exception):
+    """A variable cannot be read: the text names it and says what to write instead."""
+
+
+def _parts(value: object) -> object:
+    return [part for part in map(str.strip, value.split(",")) if part] if isinstance(value, str) else value
+
+
+COMMAS = (NoDecode, BeforeValidator(_parts))
+"""Of a list: its text has commas between the parts."""
+
+Network = IPv4Network | IPv6Network
+Networks = Annotated[tuple[Network, ...], *COMMAS]
+NamespaceName = Annotated[str, Field(max_length=63, pattern=f"^{NAMESPACE}$")]
+
+
+class CommonSettings(BaseSettings):
+    """The field `log_level` is the variable ESO_LOG_LEVEL; its description says what to write.
+
+    No setting is called PORT or SERVICE_HOST: in a namespace with a Service named "eso" Kubernetes gives each container
+    an ESO_PORT of its own, such as tcp://10.96.0.17:80.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    allowed_cidrs: Networks = Field((), description="networks such as 10.0.0.0/8, with commas between")
+    denied_cidrs: Networks = Field((), description="networks such as 10.96.0.0/12, with commas between")
+    denied_presets: Annotated[tuple[Literal["metadata"], ...], *COMMAS] = Field(
+        ("metadata",), description="metadata, or nothing to deny no ranges by name"
+    )
+    allow_loopback: bool = Field(False, description="true or false")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
+    log_format: Form = Field("text", description="text or json")
+    namespaces: Annotated[tuple[NamespaceName, ...], *COMMAS] = Field(
+        (), description="the namespaces to work in, with commas between, or nothing for all of them"
+    )
+    label_selector: Annotated[str, AfterValidator(canonical)] = Field("", description=SELECTOR_WISH)
+
+    @property
+    def scope(self) -> Scope:
+        """Which ExternalServices are worked for."""
+        return Scope(tuple(sorted(set(self.namespaces))), self.label_selector)
+
+    @property
+    def policy(self) -> AddressPolicy:
+        """Which addresses may be published and probed."""
+        named = tuple(network for preset in self.denied_presets for network in PRESETS[preset])
+        return AddressPolicy(allow=self.allowed_cidrs, deny=self.denied_cidrs + named, loopback=self.allow_loopback)
+
+
+S = TypeVar("S", bound=CommonSettings)
+
+
+def hints(settings: type[CommonSettings]) -> dict[str, str]:
+    """What to write into each setting, by the name of its field."""
+    return {name: one.description or "" for name, one in settings.model_fields.items()}
+
+
+def load(settings: type[S], **given: str | int | None) -> S:
+    """`settings` from the environment; what is `given` and not None wins. Raises InvalidSettings."""
+    if misspelt := "; ".join(_misspelt([variable(name) for name in settings.model_fields])):
+        raise InvalidSettings(misspelt)
+    try:
+        return settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise InvalidSettings("; ".join(_problems(settings, error))) from None
+
+
+def variable(name: str) -> str:
+    """The variable of a field."""
+    return f"{PREFIX}{name.upper()}"
+
+
+def _problems(settings: type[CommonSettings], error: ValidationError) -> Iterator[str]:
+    """One line for each setting that is wrong."""
+    details: dict[Any, Any] = {}
+    for detail in error.errors(include_url=False):
+        details.setdefault(detail["loc"][:1], detail)
+    for place, detail in details.items():
+        if place:
+            name = str(place[0])
+            yield f'{variable(name)}: write {hints(settings)[name]} (got "{detail["input"]}")'
+        else:  # of a model_validator, which names the variables itself
+            yield detail["msg"].removeprefix("Value error, ")
+
+
+def _misspelt(known: Iterable[str]) -> Iterator[str]:
+    """A misspelt list of denied networks would otherwise be ignored without a word."""
+    known = list(known)
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            for meant in get_close_matches(name, known, 1, ALIKE):
+                yield f"{name}: there is no such setting, write {meant}"
