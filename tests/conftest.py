@@ -1,7 +1,9 @@
-"""What holds for every test."""
+"""Settings of hypothesis for every test."""
 
 from hypothesis import settings
 
-# No test is a stopwatch: hypothesis would fail one because the machine was busy.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+from tests.examples import examples
+
+# No deadline: a busy machine would fail the test.
+settings.register_profile("examples", deadline=None, max_examples=examples(50))
+settings.load_profile("examples")

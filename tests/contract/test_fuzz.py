@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from app.server import create_app
 from app.serving import Door, _Server, listen, server_config
 from app.settings import Settings
+from tests.examples import examples
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "metacontroller" / "samples").glob("*.yaml"))
 PARENTS = [
@@ -91,7 +92,7 @@ def ask(hook: httpx.ASGITransport, body: bytes) -> httpx.Response:
     return asyncio.run(one())
 
 
-BOUNDED = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+BOUNDED = settings(max_examples=examples(100), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @BOUNDED
@@ -157,7 +158,7 @@ LINES = [
 ]
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(50), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(lines=st.lists(st.sampled_from(LINES) | st.binary(max_size=30), min_size=1, max_size=6))
 async def test_no_bytes_bring_forth_a_500(port: int, lines: list[bytes]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -12,6 +12,7 @@ from app.children.endpoint_slice import MAX_ENDPOINTS, desired, place
 from app.children.metadata import own_labels
 from external_service.readiness import PublishedAddress
 from external_service.v1alpha1 import ExternalService
+from tests.examples import examples
 
 PARENT = ExternalService.model_validate(
     {
@@ -123,7 +124,7 @@ def test_a_thousand_fill_ten() -> None:
 
 
 @given(seed=st.integers(0, 2**32), kept=st.integers(0, 1_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 def test_a_thousand_that_come_and_go_never_reshuffle_the_rest(seed: int, kept: int) -> None:
     random = Random(seed)
     before = place(random.sample(THOUSAND, kept), {})
@@ -211,7 +212,7 @@ class LaggingController:
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_a_cache_that_lags_loses_nothing_and_all_ends_well(seed: int) -> None:
     random = Random(seed)
     pool = THOUSAND[: random.choice([3, 110, 330])]

@@ -17,6 +17,7 @@ from app.children.publishing import HANDOVER, RETIRING, Observed, publish
 from external_service.kind import Form
 from external_service.readiness import PublishedAddress
 from external_service.v1alpha1 import ExternalService
+from tests.examples import examples
 
 PARENT = ExternalService.model_validate(
     {
@@ -224,7 +225,7 @@ FORMS: tuple[Form, ...] = get_args(Form)
     forms=st.lists(st.sampled_from(FORMS), min_size=2, max_size=5),
     upgraded=st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_no_switch_leaves_a_gap(seed: int, forms: list[Form], upgraded: bool) -> None:
     """While a rollout lasts, hooks of both settings answer; the mirroring controller is up to 59 s behind.
 

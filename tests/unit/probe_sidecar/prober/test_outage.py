@@ -20,6 +20,7 @@ from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.target import Target
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.settings import Settings
+from tests.examples import examples
 
 OK = Outcome(Result.SUCCESS, "connected")
 REFUSED = Outcome(Result.FAILURE, "connection refused")
@@ -456,7 +457,7 @@ PROBES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     probes=st.lists(PROBES, min_size=2, max_size=4),
     each=st.integers(2, 3),
@@ -497,7 +498,7 @@ def test_no_cut_that_is_shorter_than_the_hold_flips_anything(
     assert not world.manager.guard.degraded
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     probes=st.lists(PROBES, min_size=2, max_size=4),
     each=st.integers(2, 3),

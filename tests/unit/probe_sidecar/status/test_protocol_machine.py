@@ -9,6 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -19,6 +20,7 @@ from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.publisher import StatusPublisher
+from tests.examples import examples
 from tests.unit.probe_sidecar.status.protocol import ApiServer, Metacontroller, stamp
 from tests.virtual_time import VirtualLoop
 
@@ -165,9 +167,11 @@ class WithoutGuard(Protocol):
     guard = False
 
 
+@pytest.mark.hypothesis
 def test_with_the_guard() -> None:
-    run_state_machine_as_test(Protocol, settings=settings(max_examples=200, stateful_step_count=40))
+    run_state_machine_as_test(Protocol, settings=settings(max_examples=examples(40), stateful_step_count=40))
 
 
+@pytest.mark.hypothesis
 def test_without_the_guard() -> None:
-    run_state_machine_as_test(WithoutGuard, settings=settings(max_examples=100, stateful_step_count=40))
+    run_state_machine_as_test(WithoutGuard, settings=settings(max_examples=examples(20), stateful_step_count=40))

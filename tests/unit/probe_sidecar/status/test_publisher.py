@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from probe_sidecar.kube.client import KubeClient, Resource, TokenBucket
 from probe_sidecar.status.publisher import StatusPublisher
+from tests.examples import examples
 from tests.virtual_time import virtually
 
 RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
@@ -631,7 +632,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(EVENTS, st.floats(0, 0.999))
 def test_whatever_happens_every_status_is_what_is_wanted_in_the_end(events: Any, random: float) -> None:
     @scenario(random=lambda: random, latency=0.02)

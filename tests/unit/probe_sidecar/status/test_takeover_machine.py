@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -26,6 +27,7 @@ from probe_sidecar.probes.prepare import PreparedProbe
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.known import known_addresses
 from probe_sidecar.status.publisher import StatusPublisher
+from tests.examples import examples
 from tests.unit.probe_sidecar.status.protocol import ApiServer, Metacontroller, stamp
 from tests.virtual_time import VirtualLoop
 
@@ -360,8 +362,9 @@ class Takeover(RuleBasedStateMachine):
                     before = found
 
 
+@pytest.mark.hypothesis
 def test_two_sidecars_and_a_lease() -> None:
-    run_state_machine_as_test(Takeover, settings=settings(max_examples=150, stateful_step_count=40))
+    run_state_machine_as_test(Takeover, settings=settings(max_examples=examples(30), stateful_step_count=40))
 
 
 def test_a_sleeper_looks_at_its_lease_where_it_decides() -> None:

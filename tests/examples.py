@@ -1,0 +1,10 @@
+"""How many examples property-based tests try: few in `make test`, EXAMPLES times as many in `make nightly`."""
+
+import os
+
+FACTOR = int(os.environ.get("EXAMPLES") or 1)
+
+
+def examples(count: int) -> int:
+    """`count` in `make test`, more where the environment variable EXAMPLES says so."""
+    return count * FACTOR
