@@ -1,4 +1,7 @@
-"""How many examples property-based tests try: few in `make test`, EXAMPLES times as many in `make nightly`."""
+"""How many examples property-based tests try: few in `make test`, EXAMPLES times as many in `make nightly`.
+
+`make nightly` selects these tests by the marker `hypothesis`, which hypothesis sets wherever `@given` is used.
+"""
 
 import os
 

@@ -44,7 +44,7 @@ def test_a_join_moves_only_what_the_joiner_wins(uids: list[str], members: set[st
     assert {uid for uid in uids if before[uid] != after[uid]} <= {uid for uid in uids if after[uid] == joiner}
 
 
-@pytest.mark.parametrize("count", range(2, 17))
+@pytest.mark.parametrize("count", [2, 3, 7, 16])
 def test_shares_are_even(count: int) -> None:
     """Within 15 % with 20,000 objects, whatever the number of replicas: no name is favoured."""
     of_count = weights(MEMBERS[:count])
@@ -54,7 +54,7 @@ def test_shares_are_even(count: int) -> None:
     assert len(shares) == count
 
 
-@pytest.mark.parametrize("count", range(2, 17))
+@pytest.mark.parametrize("count", [2, 3, 7, 16])
 def test_shares_of_a_thousand_scatter_no_more_than_chance(count: int) -> None:
     """Objects are thrown like dice: the deviation of a share is that of the binomial distribution (ADR 61)."""
     of_count = weights(MEMBERS[:count])
@@ -64,7 +64,7 @@ def test_shares_of_a_thousand_scatter_no_more_than_chance(count: int) -> None:
     assert max(abs(shares[name] - 1_000 * share) for name in MEMBERS[:count]) < 4 * deviation
 
 
-@pytest.mark.parametrize("count", range(2, 16))
+@pytest.mark.parametrize("count", [2, 6, 15])
 def test_a_joiner_takes_its_share_from_all_alike(count: int) -> None:
     few, more = weights(MEMBERS[:count]), weights(MEMBERS[: count + 1])
     moved = [uid for uid in UIDS if owner(uid, few) != owner(uid, more)]

@@ -15,6 +15,7 @@ from playground.apiserver.faults import Fault
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.membership.lease import NAME_PREFIX
 from probe_sidecar.membership.replica import RENEWALS, Replica
+from tests.examples import examples
 from tests.link import LATENCY, Link, application, client
 from tests.virtual_time import virtually
 
@@ -441,7 +442,8 @@ async def test_release_gives_up_soon(world: World) -> None:
     assert texts == ["Lease probe-sidecar-a not released, it will expire: no answer in time"]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.hypothesis
+@pytest.mark.parametrize("seed", range(examples(4)))
 def test_whatever_happens_two_never_work_for_long_and_all_is_worked_for_in_the_end(seed: int) -> None:
     """Random cuts, silences, kills, starts and stops. A joiner may overlap with one that cannot see it yet, no longer
     than that one's view is trusted; nobody ever takes over from one that still works."""
