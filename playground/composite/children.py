@@ -43,6 +43,11 @@ def desired_children(parent: Object, children: tuple[Object, ...], *, generate_s
     return desired
 
 
+def _order(api_version: str, kind: str) -> tuple[str, str, str]:
+    group, _, version = api_version.rpartition("/")
+    return group, version, kind
+
+
 def controller_of(child: Object) -> Object | None:
     """The owner reference that is the controller's."""
     references: list[Object] = child["metadata"].get("ownerReferences") or []
@@ -120,15 +125,18 @@ class ChildManager:
         observed: Observed,
         desired: Desired,
     ) -> list[str]:
-        """Deletes what is not desired, then creates and updates; goes on after a failure and returns what failed."""
+        """Deletes what is not desired, then creates and updates; goes on after a failure and returns what failed.
+
+        Both in the order of API group, version and kind (metacontroller:pkg/controller/common/api/v2 GetAllGVKs).
+        """
         problems = []
-        for kind, found in observed.items():
+        for kind, found in sorted(observed.items(), key=lambda one: _order(one[0].api_version, one[0].kind)):
             wanted = desired.get((kind.api_version, kind.kind), {})
             for name, child in found.items():
                 if name not in wanted and "deletionTimestamp" not in child["metadata"]:
                     problems += await self._attempt(self._delete(kind, child))
         known = {(kind.api_version, kind.kind): kind for kind in observed}
-        for place, wanted in sorted(desired.items()):
+        for place, wanted in sorted(desired.items(), key=lambda one: _order(*one[0])):
             there = observed[known[place]] if place in known else {}
             for name, child in wanted.items():
                 problems += await self._attempt(self._apply(known.get(place), parent, there.get(name), child))

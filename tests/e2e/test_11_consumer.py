@@ -60,6 +60,7 @@ async def dns(world: World, binaries: Binaries, tmp_path: Path) -> AsyncIterator
 @pytest.mark.parametrize(
     "form",
     [
+        pytest.param("Both", marks=pytest.mark.world(endpoints="Both")),
         pytest.param("Endpoints", marks=pytest.mark.world(endpoints="Endpoints")),
         pytest.param("EndpointSlice", marks=pytest.mark.world(endpoints="EndpointSlice")),
     ],
@@ -120,7 +121,7 @@ def _told(timeline: Timeline) -> list[Shown]:
 
 def _published(timeline: Timeline, consumer: Consumer, form: str) -> list[Shown]:
     """By the Endpoints that are mirrored, or by our own slices."""
-    if form == "EndpointSlice":
+    if form != "Endpoints":
         return _changes(consumer.changes)
     return _changes((one.at, frozenset(ip for ip in one.ready if one.ready[ip])) for one in timeline.published)
 

@@ -8,6 +8,7 @@ from playground.cluster import EXTERNAL_SERVICES
 from playground.until import until
 from tests.e2e.backends import Conduct, Mode
 from tests.e2e.manifests import external_service
+from tests.e2e.slices import our_endpoints
 from tests.e2e.world import World, ready
 
 IPS = ("10.0.102.10", "10.0.102.11")
@@ -79,6 +80,11 @@ async def test_failures_below_the_threshold_show_without_any_write(world: World)
         return bool((await world.status("web")).get("observedGeneration") == parent["metadata"]["generation"])
 
     await until(settled, "Metacontroller's own write", seconds=30)
+
+    async def in_slices() -> bool:
+        return {ip for ip, (is_ready, *_) in (await our_endpoints(world, "web")).items() if is_ready} == {*IPS}
+
+    await until(in_slices, "the slices, which are written after the Endpoints", seconds=30)
     mark = world.mark()
     world.hosts.switch(IPS[0], Mode.ERROR)
 

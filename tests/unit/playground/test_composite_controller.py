@@ -39,15 +39,16 @@ SERVICE = {
     "metadata": {"name": "web", "labels": {"app": "web"}},
     "spec": {"clusterIP": "None", "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}]},
 }
+CHILD_RESOURCES = [
+    {"apiVersion": "v1", "resource": kind, "updateStrategy": {"method": "InPlace"}}
+    for kind in ("services", "endpoints")
+]
 MANIFEST = {
     "metadata": {"name": "eso"},
     "spec": {
         "generateSelector": True,
         "parentResource": {"apiVersion": "eso.crowdfox.com/v1alpha1", "resource": "externalservices"},
-        "childResources": [
-            {"apiVersion": "v1", "resource": kind, "updateStrategy": {"method": "InPlace"}}
-            for kind in ("services", "endpoints")
-        ],
+        "childResources": CHILD_RESOURCES,
         "hooks": {"sync": {"version": "v2", "webhook": {"path": "/sync"}}},
     },
 }
@@ -151,6 +152,26 @@ async def test_a_child_is_created_owned_labelled_and_remembered(server: FakeApiS
     applied["metadata"]["namespace"] = "default"  # type: ignore[index] # the same
     assert orjson.loads(meta["annotations"][LAST_APPLIED]) == applied
     assert status(server) == {"observedGeneration": 1}
+
+
+async def test_children_are_created_by_group_version_kind(server: FakeApiServer, hook: Hook) -> None:
+    """Neither the order of childResources counts nor that of the answer."""
+    meta = {"name": "web"}
+    slices = {"apiVersion": "discovery.k8s.io/v1", "resource": "endpointslices"}
+    hook.children = [
+        {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": meta, "addressType": "IPv4"},
+        SERVICE,
+        {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta},
+    ]
+    web(server)
+    async with running(server, hook, spec={"childResources": [slices, *CHILD_RESOURCES]}):
+        await until(lambda: status(server) is not None)
+    made = {kind: server.get(kind, "default", "web") or {} for kind in ("EndpointSlice", "Service", "Endpoints")}
+    assert sorted(made, key=lambda kind: int(made[kind]["metadata"]["resourceVersion"])) == [
+        "Endpoints",
+        "Service",
+        "EndpointSlice",
+    ]
 
 
 async def test_the_v2_request_has_children_by_namespace_and_name_every_kind_included(
