@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.bearer import Tokens, UnusableTokens
+from app.loop import serve
 from app.metrics import SyncMetrics
 from app.render import render
 from app.server import create_app, create_pages
-from app.serving import CannotListen, Door, listen, serve, url
 from app.settings import Settings
 from app.sync import SyncOptions
 from app.tls import ServerTls, UnusableCertificate
 from external_service.manifest import InvalidInput
+from runtime.http_server import Binding, CannotListen, listen, url
 from runtime.logs import configure
 from runtime.settings import InvalidSettings, load
 
@@ -58,19 +59,21 @@ def _serve(settings: Settings) -> int:
     try:
         tokens = Tokens(settings.token_file) if settings.token_file else None
         tls = ServerTls(settings.tls).context if settings.tls else None
-        doors = [Door(create_app(settings, metrics, tokens), listen(settings.listen_host, settings.listen_port), tls)]
+        bindings = [
+            Binding(create_app(settings, metrics, tokens), listen(settings.listen_host, settings.listen_port), tls)
+        ]
         if settings.metrics_listen_port is not None:
             listener = listen(settings.metrics_listen_host, settings.metrics_listen_port)
-            doors.append(Door(create_pages(metrics), listener))
+            bindings.append(Binding(create_pages(metrics), listener))
     except CannotListen as problem:
         return _say(1, str(problem))
     except (UnusableTokens, UnusableCertificate) as problem:
         return _say(2, str(problem))
     _spare_the_collector()
-    logger.info("listening on %s", url(doors[0].listener, "https" if tls else "http"))
-    for pages in doors[1:]:
+    logger.info("listening on %s", url(bindings[0].listener, "https" if tls else "http"))
+    for pages in bindings[1:]:
         logger.info("health and metrics on %s", url(pages.listener))
-    return STATUS_AFTER[serve(doors, settings.drain_seconds)]
+    return STATUS_AFTER[serve(bindings, settings.drain_seconds)]
 
 
 def _spare_the_collector() -> None:

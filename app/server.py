@@ -16,11 +16,11 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
 from app.bearer import Tokens, bearer
-from app.guard import LAST
 from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, read
 from app.metrics import CONTENT_TYPE, SyncMetrics
 from app.settings import Settings
 from app.sync import SyncOptions, sync
+from runtime.http_server import LAST
 from runtime.logs import about
 
 MAX_PROBLEMS = 20

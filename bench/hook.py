@@ -1,5 +1,5 @@
 """The sync hook beside the least that could answer: a bare ASGI application that decodes the same JSON with orjson and
-sends fixed bytes, served in the same way (app.serving).
+sends fixed bytes, served in the same way (app.loop).
 
     python -m bench.hook ANSWER-FILE      serves the bare one
 """
@@ -17,9 +17,10 @@ from typing import Any
 
 import orjson
 
-from app.serving import Door, listen, serve
+from app.loop import serve
 from bench import build
 from bench.report import Run
+from runtime.http_server import Binding, listen
 
 ROOT = Path(__file__).resolve().parents[1]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -207,7 +208,7 @@ def main() -> None:
 
     listener = listen("127.0.0.1", 0)
     print(f"listening on http://127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
-    serve([Door(bare, listener)])
+    serve([Binding(bare, listener)])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from probe_sidecar.kube.credentials import Access, CredentialsError, in_cluster,
 from probe_sidecar.membership.replica import RENEWALS
 from probe_sidecar.settings import DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar, run
+from runtime.http_server import CannotListen
 from runtime.logs import configure
 from runtime.settings import InvalidSettings, load
 
@@ -114,9 +115,8 @@ def _raise_descriptor_limit() -> None:
 def _probe(access: Access, settings: Settings) -> int:
     try:
         asyncio.run(_until_told(access, settings))
-    except OSError as error:
-        where = f"{settings.health_listen_host} port {settings.health_listen_port}"
-        print(f"python -m probe_sidecar: cannot listen on {where}: {os.strerror(error.errno or 0)}", file=sys.stderr)
+    except CannotListen as problem:
+        print(f"python -m probe_sidecar: {problem}", file=sys.stderr)
         return 1
     return 0
 

@@ -40,7 +40,6 @@ from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.suspicion import Suspicion
 from probe_sidecar.prober.ticker import Ticker
 from probe_sidecar.probes.engine import ProbeEngine, default_limit
-from probe_sidecar.server import Answer, PageServer, Query, health
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.children import ChildReports
 from probe_sidecar.status.conditions import Finding
@@ -48,6 +47,7 @@ from probe_sidecar.status.desired import desired_status, rejected_status
 from probe_sidecar.status.known import known_addresses, seen_delay, seen_doubt, seen_names
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.trust import Reference, TrustStore, reference
+from probe_sidecar.web import Page, PageServer, Query, health
 from runtime.logs import about
 
 log = logging.getLogger(__name__)
@@ -394,13 +394,13 @@ class Sidecar:
         if self.events is not None:
             self.events.tell(after, notes(before.get("status"), after.get("status")))
 
-    def _status(self, query: Query) -> Answer:
+    def _status(self, query: Query) -> Page:
         parents = (reading.parent for uid, reading in self._readings.items() if self.manager.manages(uid))
         shown = rows(filter(None, parents), self.manager.targets(), self._policy, self.directory.names)
         probes = {"limit": self.engine.limit, "inFlight": self.engine.in_flight, "waiting": self.engine.waiting}
         probes |= {"delayed": self.engine.delayed, "delayedExternalServices": len(self.delays)}
         process = {"replica": self.membership.shown(), "probes": probes, "guard": self._guard()}
-        return Answer(*status_page(shown, query, at=rfc3339(), now=self._loop.time(), process=process))
+        return Page(*status_page(shown, query, at=rfc3339(), now=self._loop.time(), process=process))
 
     def _guard(self) -> Object:
         guard, canary = self.manager.guard, self.manager.canary
@@ -411,8 +411,8 @@ class Sidecar:
             shown["canary"] = {"ip": canary.ip, "answers": canary.answers, "message": canary.said}
         return shown
 
-    def _metrics(self, _query: Query) -> Answer:
-        return Answer(200, exposition(self._registry.collect()), CONTENT_TYPE)
+    def _metrics(self, _query: Query) -> Page:
+        return Page(200, exposition(self._registry.collect()), CONTENT_TYPE)
 
     def _stalled(self) -> str | None:
         behind = self.ticker.overdue()

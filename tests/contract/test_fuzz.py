@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.server import create_app
-from app.serving import Door, _Server, listen, server_config
 from app.settings import Settings
+from runtime.http_server import Binding, HttpServer, listen
 from tests.examples import examples
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "metacontroller" / "samples").glob("*.yaml"))
@@ -124,10 +124,10 @@ def test_what_is_no_request_is_refused_with_a_text(hook: httpx.ASGITransport, bo
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    door = Door(create_app(Settings()), listen("127.0.0.1", 0))
-    server = _Server(server_config(door.app))
-    task = asyncio.create_task(server.serve(sockets=[door.listener]))
-    yield door.listener.getsockname()[1]
+    binding = Binding(create_app(Settings()), listen("127.0.0.1", 0))
+    server = HttpServer(binding)
+    task = asyncio.create_task(server.run_until_stopped())
+    yield binding.listener.getsockname()[1]
     server.should_exit = server.force_exit = True
     await task
 

@@ -10,13 +10,13 @@ import yaml
 
 from app.__main__ import main as hook_main
 from app.render import render
-from app.serving import SHUTDOWN_SECONDS
 from app.settings import Settings as HookSettings
 from app.sync import SyncOptions
 from external_service import kind
 from external_service.invalid import admission_problems, unknown_fields
 from probe_sidecar.membership.lease import LEASES
 from probe_sidecar.settings import Settings as SidecarSettings
+from runtime.http_server import SHUTDOWN_SECONDS
 from runtime.settings import hints
 from runtime.version import VERSION
 

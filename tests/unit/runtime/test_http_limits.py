@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from app.guard import LAST, MOST_HEAD, limited
-from app.serving import _Server, listen, server_config
+from runtime.http_server import LAST, Binding, HttpServer, Limits, listen
 
 PATIENCE = 10.0
 SOON = 0.2
 LATE = 600.0
+MOST_HEAD = Limits().head_bytes
 HEAD = b"POST /sync HTTP/1.1\r\nHost: hook\r\n"
 
 
@@ -45,10 +45,8 @@ async def endless(scope: Any, receive: Any, send: Any) -> None:
 @asynccontextmanager
 async def serving(app: Any = echo, **limits: Any) -> AsyncIterator[int]:
     listener = listen("127.0.0.1", 0)
-    config = server_config(app)
-    config.http = limited(**limits)
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
+    server = HttpServer(Binding(app, listener), Limits(**limits))
+    task = asyncio.create_task(server.run_until_stopped())
     try:
         yield listener.getsockname()[1]
     finally:
@@ -175,7 +173,7 @@ async def test_who_sends_its_body_after_the_answer_may_stay() -> None:
 
 
 async def test_one_connection_too_many_is_closed_and_the_others_stay() -> None:
-    async with serving(most_connections=2) as port:
+    async with serving(connections=2) as port:
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
         for reader, writer in held:
             writer.write(HEAD + b"Content-Length: 3\r\n\r\nabc")

@@ -1,14 +1,13 @@
-"""The sidecar's own HTTP face, over a real socket."""
+"""The prober's pages, over a real socket."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-import uvicorn
 
-from probe_sidecar.server import MOST_CONNECTIONS, MOST_HEAD, Answer, PageServer, Visitor, application, health
+from probe_sidecar.web import LIMITS, Page, PageServer, health
+from runtime.http_server import CannotListen
 
 PATIENCE = 10.0
 
@@ -26,9 +25,9 @@ async def base_url() -> AsyncIterator[str]:
     PROBLEM.clear()
     pages = {
         "/readyz": health(lambda: PROBLEM[0] if PROBLEM else None),
-        "/status": lambda query: Answer(200, "{}", "application/json"),
-        "/long": lambda query: Answer(200, pieces()),
-        "/echo": lambda query: Answer(200, str(query)),
+        "/status": lambda query: Page(200, "{}", "application/json"),
+        "/long": lambda query: Page(200, pieces()),
+        "/echo": lambda query: Page(200, str(query)),
     }
     server = PageServer(pages, host="127.0.0.1", port=0)
     server.start()
@@ -87,7 +86,7 @@ async def test_a_page_in_pieces_is_sent_as_they_come(base_url: str) -> None:
 async def test_an_unknown_page_names_those_that_there_are(base_url: str) -> None:
     assert await get(f"{base_url}/metricz") == (
         404,
-        "no such page; there are /echo, /long, /readyz, /status\n",
+        "no such page: there are /echo, /long, /readyz, /status\n",
         "text/plain; charset=utf-8",
     )
 
@@ -97,7 +96,7 @@ async def test_other_methods_are_refused(base_url: str) -> None:
 
 
 async def test_a_taken_port_is_an_error_at_start(base_url: str) -> None:
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(CannotListen, match="in use"):
         PageServer({}, host="127.0.0.1", port=int(base_url.rsplit(":", 1)[1])).start()
 
 
@@ -116,7 +115,7 @@ def place(url: str) -> tuple[str, int]:
 
 
 async def test_one_visitor_too_many_has_to_come_again(base_url: str) -> None:
-    held = [await asyncio.open_connection(*place(base_url)) for _ in range(MOST_CONNECTIONS)]
+    held = [await asyncio.open_connection(*place(base_url)) for _ in range(LIMITS.connections)]
     reader, writer = await asyncio.open_connection(*place(base_url))
     assert await said(reader) == b""
     writer.close()
@@ -129,33 +128,25 @@ async def test_one_visitor_too_many_has_to_come_again(base_url: str) -> None:
 
 async def test_a_head_without_an_end_is_cut_off(base_url: str) -> None:
     reader, writer = await asyncio.open_connection(*place(base_url))
-    writer.write(b"GET /readyz HTTP/1.1\r\nX: " + b"x" * 2 * MOST_HEAD)
-    assert await said(reader) == b""
+    writer.write(b"GET /readyz HTTP/1.1\r\nX: " + b"x" * 2 * LIMITS.head_bytes)
+    assert (await said(reader)).startswith(b"HTTP/1.1 431 ")
     writer.close()
 
 
-class Hasty(Visitor):
-    """With little time."""
-
-    seconds = 0.3
-
-
 @pytest.mark.parametrize("sent", [b"", b"GET /readyz HTTP/1.1\r\n"], ids=["nothing", "half a head"])
-async def test_who_says_too_little_is_cut_off_and_who_comes_back_is_not(sent: bytes) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        pages = {"/readyz": health(lambda: None)}
-        server = uvicorn.Server(uvicorn.Config(application(pages), http=Hasty, lifespan="off", log_config=None))
-        serving = asyncio.create_task(server._serve([listener]))
-        where = listener.getsockname()
-        returning = await asyncio.open_connection(*where)
-        for _ in range(3):
-            returning[1].write(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+async def test_a_client_that_sends_too_little_is_cut_off(sent: bytes) -> None:
+    hasty = LIMITS._replace(head_seconds=0.3)
+    server = PageServer({"/readyz": health(lambda: None)}, host="127.0.0.1", port=0, limits=hasty)
+    server.start()
+    returning = await asyncio.open_connection("127.0.0.1", server.port)
+    for _ in range(3):
+        returning[1].write(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
             assert await returning[0].readuntil(b"ok\n")
-            await asyncio.sleep(Hasty.seconds / 2)
-        reader, writer = await asyncio.open_connection(*where)
-        writer.write(sent)
-        assert await said(reader) == b""
-        for one in (writer, returning[1]):
-            one.close()
-        server.should_exit = True
-        await serving
+        await asyncio.sleep(hasty.head_seconds / 2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(sent)
+    assert await said(reader) == b""
+    for one in (writer, returning[1]):
+        one.close()
+    await server.stop()

@@ -1,4 +1,4 @@
-"""How the doors are served; that they open and close is shown on the process itself (test_main)."""
+"""The hook as it is served; that it starts and stops is shown on the process itself (test_main)."""
 
 import asyncio
 from collections.abc import Iterable
@@ -7,25 +7,19 @@ from pathlib import Path
 import pytest
 
 from app.bearer import Tokens
-from app.guard import Guarded
+from app.loop import Loop
 from app.server import create_app
-from app.serving import CannotListen, Door, Loop, _Server, listen, server_config, url
 from app.settings import Settings
 from app.tls import ServerTls, TlsFiles
+from runtime.http_server import Binding, CannotListen, HttpServer, Limits, listen, url
 from tests.e2e.controlplane.pki import Pki
 
 METACONTROLLER_IDLE_SECONDS = 90  # net/http DefaultTransport IdleConnTimeout
 PATIENCE = 10.0
 
 
-async def nobody(*_: object) -> None:
-    """An application that is never asked."""
-
-
 def test_connections_outlive_those_of_metacontroller() -> None:
-    config = server_config(nobody)
-    assert config.timeout_keep_alive > METACONTROLLER_IDLE_SECONDS
-    assert (config.loop, config.http, config.access_log) == ("uvloop", Guarded, False)
+    assert Limits().idle_seconds > METACONTROLLER_IDLE_SECONDS
 
 
 def test_a_taken_port_is_named() -> None:
@@ -41,13 +35,13 @@ def test_the_url_is_one(host: str, shown: str) -> None:
         assert url(listener) == shown.format(listener.getsockname()[1])
 
 
-async def answered(door: Door, parts: Iterable[bytes]) -> list[bytes]:
+async def answered(binding: Binding, parts: Iterable[bytes]) -> list[bytes]:
     """All that comes back for each part, sent alone on a connection of its own, from a server with our loop."""
-    server = _Server(server_config(door.app, door.tls))
-    task = asyncio.create_task(server.serve(sockets=[door.listener]))
+    server = HttpServer(binding)
+    task = asyncio.create_task(server.run_until_stopped())
     try:
         async with asyncio.timeout(PATIENCE):
-            return [await _answer(door.listener.getsockname()[1], part) for part in parts]
+            return [await _answer(binding.listener.getsockname()[1], part) for part in parts]
     finally:
         server.should_exit = server.force_exit = True
         await task
@@ -72,8 +66,8 @@ def test_who_never_ends_its_handshake_is_cut_off(tmp_path: Path) -> None:
     files = TlsFiles(*Pki(tmp_path).issue("server", common_name="hook", addresses=["127.0.0.1"]))
     half_a_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
     with listen("127.0.0.1", 0) as listener, asyncio.Runner(loop_factory=Hasty) as runner:
-        door = Door(create_app(Settings()), listener, ServerTls(files).context)
-        assert runner.run(answered(door, [b"", half_a_hello])) == [b"", b""]
+        binding = Binding(create_app(Settings()), listener, ServerTls(files).context)
+        assert runner.run(answered(binding, [b"", half_a_hello])) == [b"", b""]
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "M-SEARCH")
@@ -103,6 +97,6 @@ def test_without_a_token_every_connection_is_refused_and_closed(tmp_path: Path) 
     ]
     with listen("127.0.0.1", 0) as listener, asyncio.Runner(loop_factory=Loop) as runner:
         app = create_app(Settings(), tokens=Tokens(tokens))
-        answers = set(runner.run(answered(Door(app, listener), asked)))
+        answers = set(runner.run(answered(Binding(app, listener), asked)))
     assert {answer.split(b" ", 2)[1] for answer in answers} == {b"401", b"404", b"405"}
     assert not any(name in answer.lower() for answer in answers for name in (b"server:", b"uvicorn", b"date:"))

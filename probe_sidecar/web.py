@@ -1,0 +1,89 @@
+"""The prober's own pages: a Starlette application of health, metrics and status. Takes callables, imports no part."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final, NamedTuple
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from runtime.http_server import Binding, HttpServer, Limits, listen
+
+LIMITS: Final = Limits(connections=64, request_seconds=30.0, idle_seconds=30)
+"""Files that clients hold open are files that probes lack: 128 are kept for all that is not a probe."""
+
+
+class Page(NamedTuple):
+    """One response. A body that comes in pieces is sent as they come, so that other work is done in between."""
+
+    status: int
+    body: str | AsyncIterator[str]
+    content_type: str = "text/plain; charset=utf-8"
+
+
+Query = Mapping[str, str]
+"""The query string, decoded; of a name that repeats the last."""
+
+MakePage = Callable[[Query], Page]
+
+
+def health(problem: Callable[[], str | None]) -> MakePage:
+    """A page that says "ok", or 503 with the problem."""
+
+    def page(_query: Query) -> Page:
+        found = problem()
+        return Page(200, "ok\n") if found is None else Page(503, found + "\n")
+
+    return page
+
+
+def application(pages: Mapping[str, MakePage]) -> Starlette:
+    """Serves `pages` by their paths to GET and HEAD."""
+    names = ", ".join(sorted(pages))
+
+    async def refuse(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+        texts = {404: f"no such page: there are {names}", 405: "wrong method: write GET or HEAD"}
+        return PlainTextResponse(texts[error.status_code] + "\n", error.status_code, error.headers)
+
+    routes = [Route(path, partial(_respond, page)) for path, page in pages.items()]
+    return Starlette(routes=routes, exception_handlers={HTTPException: refuse})
+
+
+async def _respond(page: MakePage, request: Request) -> Response:
+    made = page(dict(request.query_params))
+    respond = Response if isinstance(made.body, str) else StreamingResponse
+    return respond(made.body, made.status, media_type=made.content_type)
+
+
+class PageServer:
+    """Serves pages inside the running event loop until it is stopped."""
+
+    def __init__(self, pages: Mapping[str, MakePage], *, host: str, port: int, limits: Limits = LIMITS) -> None:
+        self._application = application(pages)
+        self._address = (host, port)
+        self._limits = limits
+        self._stop: Callable[[], Awaitable[None]] | None = None
+        self.port = port
+
+    def start(self) -> None:
+        """Listen; `port` is then the real one, if it was 0. Raises CannotListen."""
+        listener = listen(*self._address)
+        self.port = listener.getsockname()[1]
+        server = HttpServer(Binding(self._application, listener), self._limits)
+        task = asyncio.create_task(server.run_until_stopped(), name="pages")
+
+        async def stop() -> None:
+            server.should_exit = True
+            await task
+
+        self._stop = stop
+
+    async def stop(self) -> None:
+        """Stop listening and let responses under way end."""
+        if self._stop is not None:
+            await self._stop()
