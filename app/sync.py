@@ -31,7 +31,7 @@ UNCOVERED = (
     "(name the namespace in ESO_NAMESPACES, or write the ExternalService in one of them)"
 )
 
-SERVICES = Kind("v1", "Service")
+SERVICES = Kind(service.API_VERSION, service.KIND)
 ENDPOINTS = Kind(endpoints.API_VERSION, endpoints.KIND)
 SLICES = Kind(endpoint_slice.API_VERSION, endpoint_slice.KIND)
 
@@ -118,15 +118,18 @@ def answer(
     services = shown.owned(SERVICES, namespace)
     owns_service = not shown.children or name in services
     observed = Observed(shown.owned(ENDPOINTS, namespace), shown.owned(SLICES, namespace), now, owns_service)
-    all_of_it = _children(wanted, whom, possible, observed)
+    repaired, edited = service.put_back(wanted.service, services.get(name))
+    all_of_it = _children(wanted._replace(service=repaired), whom, possible, observed)
     unlisted = [kind for kind in dict.fromkeys(map(Kind.of, all_of_it.children)) if not shown.lists(kind)]
     children = [child for child in all_of_it.children if not unlisted or Kind.of(child) not in unlisted]
     early = _created_after(services.get(name), now - FIRST_SLICES)
     tried = [child for child in children if not (early and Kind.of(child) == SLICES)]
     absent = _absent(shown, tried) if settled else []
-    reports = [_report(kind, name, "NotListed", UNLISTED) for kind in unlisted]
+    reports = [_report(kind, name, "NotListed", UNLISTED.format(**kind._asdict())) for kind in unlisted]
+    if edited:
+        reports.append(_report(SERVICES, name, "Edited", edited))
     if possible.form != options.form:
-        reports.append(_report(SLICES, name, "NotListed", UNLISTED))
+        reports.append(_report(SLICES, name, "NotListed", UNLISTED.format(**SLICES._asdict())))
     delays = [seconds for seconds in (all_of_it.again, RECHECK_SECONDS if absent else None) if seconds is not None]
     return Answer([*reports, *absent], children, min(delays, default=None))
 
@@ -185,8 +188,7 @@ def _with_outlook(line: str) -> str:
 
 
 def _report(kind: Kind, name: str, reason: ChildReason, problem: str) -> dict[str, str]:
-    text = problem.format(kind=kind.kind, api_version=kind.api_version)
-    return {"kind": kind.kind, "name": name, "problem": text, "reason": reason}
+    return {"kind": kind.kind, "name": name, "problem": problem, "reason": reason}
 
 
 def _absent(shown: Shown, children: Sequence[Manifest]) -> list[dict[str, str]]:
@@ -202,7 +204,10 @@ def _absent(shown: Shown, children: Sequence[Manifest]) -> list[dict[str, str]]:
     gone with the sync that the child's own event triggers. It cannot loop: equal absence is an equal status, no write.
     """
     lacking = (child for child in children if shown.lacks(child))
-    return [_report(Kind.of(child), child["metadata"]["name"], "Absent", ABSENT) for child in lacking]
+    return [
+        _report(Kind.of(child), child["metadata"]["name"], "Absent", ABSENT.format(kind=child["kind"]))
+        for child in lacking
+    ]
 
 
 def _status(raw: dict[str, Any], reports: list[dict[str, str]]) -> dict[str, Any]:

@@ -3,8 +3,14 @@
 Canonical form: kubernetes:pkg/apis/core/v1/defaults.go and pkg/registry/core/service/storage/alloc.go.
 """
 
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from app.children.metadata import Manifest, object_meta
 from external_service.v1alpha1 import ExternalService, ServiceOptions
+
+API_VERSION, KIND = "v1", "Service"
 
 HEADLESS = {"clusterIP": "None", "clusterIPs": ["None"], "ipFamilyPolicy": "RequireDualStack"}
 
@@ -18,8 +24,8 @@ def desired(parent: ExternalService) -> Manifest:
     options = parent.spec.service or ServiceOptions()
     port = parent.spec.port
     return {
-        "apiVersion": "v1",
-        "kind": "Service",
+        "apiVersion": API_VERSION,
+        "kind": KIND,
         "metadata": object_meta(parent, options.labels, options.annotations),
         "spec": {
             **(HEADLESS if options.clusterIP == "None" else {}),
@@ -29,3 +35,115 @@ def desired(parent: ExternalService) -> Manifest:
             "type": "ClusterIP",
         },
     }
+
+
+NOT_OURS = (
+    "externalIPs",
+    "externalName",
+    "loadBalancerSourceRanges",
+    "publishNotReadyAddresses",
+    "selector",
+    "sessionAffinityConfig",
+)
+"""Fields of a Service that change where traffic goes and that we never set, so a value comes from someone else. What
+follows from `type` (node ports, externalTrafficPolicy) the API server removes itself when `type` is put back. No other
+field is touched: a field that a newer API server fills in must not start an endless exchange."""
+
+NOT_OURS_IN_PORTS = ("appProtocol", "name")
+PROXY_NAME = "service.kubernetes.io/service-proxy-name"
+"""A label with which kube-proxy ignores the Service."""
+
+TAKEN_OVER = "put-back"
+"""Value of a label for one write: a null would be stored as an empty label that stays with the other field manager."""
+
+LAST_APPLIED = "metacontroller.k8s.io/last-applied-configuration"
+"""Metacontroller's dynamic apply keeps our previous answer here; server-side apply removes it."""
+
+EDITED = (
+    "spec.ports was edited by hand, and Metacontroller cannot remove the other ports. Run: "
+    "kubectl -n {namespace} patch service {name} --type=json "
+    """-p '[{{"op":"replace","path":"/spec/ports","value":{ports}}}]'"""
+)
+
+
+def put_back(wanted: Manifest, observed: Mapping[str, Any] | None) -> tuple[Manifest, str]:
+    """What to answer so that the observed Service becomes `wanted`, and a problem with what to do, or an empty text.
+
+    `wanted` is from `desired`. Neither apply strategy removes what is not ours by itself. Dynamic apply removes only
+    what was in our previous answer: we answer with what is observed, and with `wanted` in the next sync. Server-side
+    apply takes a field over that we set to null; a port of another field manager it keeps, so that is reported.
+    """
+    if observed is None:
+        return wanted, ""
+    metadata, spec = observed.get("metadata") or {}, observed.get("spec") or {}
+    applied, labels = _last_applied(metadata), metadata.get("labels") or {}
+    foreign = [field for field in NOT_OURS if field in spec]
+    proxied = labels.get(PROXY_NAME) if PROXY_NAME not in wanted["metadata"]["labels"] else None
+    if applied is None:
+        return _taken_over(wanted, spec, foreign, proxied)
+    if len({port["port"] for port in spec.get("ports", ())}) < len(spec.get("ports", ())):
+        return wanted, _edited(wanted)  # dynamic apply tells ports apart by number alone, and duplicates the last one
+    known = applied.get("spec") or {}
+    new = proxied is not None and PROXY_NAME not in (applied["metadata"].get("labels") or {})
+    if new or any(field not in known for field in foreign) or _new_in_ports(wanted, spec, known):
+        return _as_observed(wanted, spec, proxied), ""
+    return wanted, ""
+
+
+def _last_applied(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Our previous answer; None with server-side apply, and for an annotation that was edited."""
+    try:
+        applied = json.loads((metadata.get("annotations") or {}).get(LAST_APPLIED, ""))
+    except ValueError:
+        return None
+    return applied if isinstance(applied, dict) and isinstance(applied.get("metadata"), dict) else None
+
+
+def _new_in_ports(wanted: Manifest, spec: Mapping[str, Any], applied: Mapping[str, Any]) -> bool:
+    """Whether there is a port, or a field of one, that is neither wanted nor in our previous answer."""
+    ours = {port["port"] for port in wanted["spec"]["ports"]}
+    known = {port["port"]: port for port in applied.get("ports", ())}
+    return any(
+        (port["port"] not in ours and port["port"] not in known)
+        or any(field in port and field not in known.get(port["port"], port) for field in NOT_OURS_IN_PORTS)
+        for port in spec.get("ports", ())
+    )
+
+
+def _as_observed(wanted: Manifest, spec: Mapping[str, Any], proxied: str | None) -> Manifest:
+    """The observed values of all fields that are ours or that we are about to remove."""
+    labels = wanted["metadata"]["labels"] | ({} if proxied is None else {PROXY_NAME: proxied})
+    return {
+        **wanted,
+        "metadata": {**wanted["metadata"], "labels": labels},
+        "spec": {field: spec[field] for field in (*wanted["spec"], *NOT_OURS) if field in spec},
+    }
+
+
+def _taken_over(
+    wanted: Manifest, spec: Mapping[str, Any], foreign: Iterable[str], proxied: str | None
+) -> tuple[Manifest, str]:
+    """`wanted` with null for each field that is to go, so that it is ours and the next answer drops it."""
+    labels = wanted["metadata"]["labels"] | ({} if proxied in (None, TAKEN_OVER) else {PROXY_NAME: TAKEN_OVER})
+    ours = {(port["port"], port["protocol"]): port for port in wanted["spec"]["ports"]}
+    observed = {(port["port"], port.get("protocol", "TCP")): port for port in spec.get("ports", ())}
+    added = observed.keys() - ours.keys()
+    if added:
+        ports = spec["ports"]
+    else:
+        ports = [port | _nulls(NOT_OURS_IN_PORTS, observed.get(key, {})) for key, port in ours.items()]
+    answer = {
+        **wanted,
+        "metadata": {**wanted["metadata"], "labels": labels},
+        "spec": {**wanted["spec"], "ports": ports, **dict.fromkeys(foreign)},
+    }
+    return answer, _edited(wanted) if added else ""
+
+
+def _nulls(fields: Iterable[str], present: Mapping[str, Any]) -> dict[str, None]:
+    return {field: None for field in fields if field in present}
+
+
+def _edited(wanted: Manifest) -> str:
+    ports = json.dumps(wanted["spec"]["ports"], separators=(",", ":"))
+    return EDITED.format(ports=ports, **{key: wanted["metadata"][key] for key in ("name", "namespace")})
