@@ -19,19 +19,6 @@ LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)\)")
 SCENARIO = re.compile(r"tests/e2e/test_\d\d_\w+\.py")
 SETTINGS = {f"ESO_{name.upper()}" for name in hints(HookSettings) | hints(SidecarSettings)}
 SCHEMA = yaml.safe_load((ROOT / "metacontroller" / "crd.yaml").read_text())["spec"]["versions"][0]["schema"]
-OF_ISSUE = {
-    "ESO_ENDPOINTS",
-    "spec.minReady",
-    "spec.disabledIPs",
-    "ESO_OUTAGE_HOLD_SECONDS",
-    "ESO_CANARY",
-    *(f"spec.readinessProbe.httpGet.{field}" for field in ("expectedStatuses", "redirects", "bodyContains", "tls")),
-    "spec.readinessProbe.notReadyPeriodSeconds",
-    "spec.ingress",
-    "spec.httpRoute",
-    "spec.hostnames",
-    "ESO_ADDRESS_METRICS",
-}
 
 
 class Row(NamedTuple):
@@ -99,7 +86,3 @@ def _on_the_real_one(file: Path) -> bool:
     ]
     tests = [one for one in functions if one.name.startswith("test_")]
     return any({argument.arg for argument in one.args.args} & {"world", "admin", "control_plane"} for one in tests)
-
-
-def test_no_feature_is_left_out() -> None:
-    assert OF_ISSUE - {row.name for row in ROWS} == set()
