@@ -1,6 +1,6 @@
 """The loop on a real control plane: etcd, kube-apiserver, controller-manager, and the composite controller.
 
-    python -m bench.loop transition          from a verdict of the sidecar to stored Endpoints, beside a status PATCH
+    python -m bench.loop transition          from a result of the sidecar to stored Endpoints, beside a status PATCH
     python -m bench.loop outage --qps 5 20   how long Metacontroller takes to publish that 200 ExternalServices are down
                                           (--forms: values of ESO_ENDPOINTS)
     (each with --json)
@@ -26,8 +26,7 @@ from tabulate import tabulate
 from bench.report import machine
 from external_service.kind import Form
 from playground.client import Kind
-from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, EXTERNAL_SERVICES
-from playground.timeline import readiness
+from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, EXTERNAL_SERVICES, readiness
 from playground.until import until
 from tests.e2e import accounts, namespace
 from tests.e2e.backends import Mode
@@ -71,8 +70,8 @@ async def world(api: RealApi, hosts: Hosts, directory: Path, **setup: Any) -> As
 
 
 async def transition(api: RealApi, hosts: Hosts, directory: Path, options: argparse.Namespace) -> Figures:
-    """Milliseconds from a verdict to the Endpoints, by a watch; then of a status PATCH, with nothing else at work."""
-    async with world(api, hosts, directory, door=True) as made:
+    """Milliseconds from a result to the Endpoints, by a watch; then of a status PATCH, with nothing else at work."""
+    async with world(api, hosts, directory, control=True) as made:
         created = await made.apply(external_service("web", [A, B]))
         await made.until_published("web", {A: True, B: True})
         await asyncio.sleep(2)
@@ -81,7 +80,7 @@ async def transition(api: RealApi, hosts: Hosts, directory: Path, options: argpa
         await made.composite.stop()
         patches = [await _patch(made, ready) for ready in _flips(options.repeat)]
     alone = statistics.median(patches[WARM_UP:])
-    rows = (("verdict to Endpoints stored", loop[WARM_UP:]), ("status PATCH alone", patches[WARM_UP:]))
+    rows = (("result to Endpoints stored", loop[WARM_UP:]), ("status PATCH alone", patches[WARM_UP:]))
     return [
         {"what": what, **_quantiles(values), "x PATCH": round(statistics.median(values) / alone, 2)}
         for what, values in rows
@@ -97,14 +96,14 @@ async def _turn(made: World, uid: str, ready: bool) -> float:
     listed = await made.client.get(path)
     seen = asyncio.create_task(_stored(made, path, listed["metadata"]["resourceVersion"], ready))
     await asyncio.sleep(0.3)
-    verdict = {
+    result = {
         "ip": A,
         "ready": ready,
         "reason": "ProbeSucceeded" if ready else "ProbeFailed",
         "message": "told",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
-    began = await made.tell(uid, [verdict])
+    began = await made.inject(uid, [result])
     return (await asyncio.wait_for(seen, 30) - began) * 1e3
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from playground.__main__ import quick_example
 from playground.backends import Mode
 from playground.journal import Journal
+from playground.manifests import complex_example
 from playground.show import _following
 from playground.snapshot import snapshot
 from playground.stack import Playground
@@ -19,6 +19,7 @@ from playground.view import live
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "img" / "playground.svg"
 ADDRESS = "10.0.100.10"
 SETTLED_SECONDS = 15.0
+QUICK_PROBE = {"periodSeconds": 1, "timeoutSeconds": 1}
 
 
 async def main() -> None:
@@ -26,7 +27,9 @@ async def main() -> None:
     async with Playground() as playground:
         journal = Journal()
         async with _following(playground, journal):
-            await playground.apply(quick_example())
+            manifest = complex_example()
+            manifest["spec"]["readinessProbe"] |= QUICK_PROBE
+            await playground.apply(manifest)
             await asyncio.sleep(SETTLED_SECONDS)
             await playground.set_backend(ADDRESS, Mode.ERROR)
 

@@ -20,6 +20,7 @@ from playground.grpc_health import NOT_SERVING, SERVING, GrpcHealth
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
 ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\nConnection: close\r\n\r\nerror\n"
 HEAD_LIMIT = 64 * 1024
+STOP_SECONDS = 2.0
 
 
 class Mode(StrEnum):
@@ -64,7 +65,8 @@ class Backend:
         self.slow_seconds = slow_seconds
         self._tls = tls
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
+        self._dropped = asyncio.Event()
 
     async def set(self, mode: Mode) -> None:
         """Changes what it does from now on; connections that hang are dropped. OSError if the port cannot be had."""
@@ -80,9 +82,11 @@ class Backend:
         await self.set(Mode.HEALTHY)
 
     async def stop(self) -> None:
-        """Closes the socket and every connection."""
+        """Closes the socket and every connection; returns when none is being served."""
         self._drop()
         await self._close()
+        if serving := list(filter(None, self._open)):
+            await asyncio.wait(serving, timeout=STOP_SECONDS)
 
     def _place(self) -> dict[str, Any]:
         """Where asyncio is to listen."""
@@ -101,21 +105,24 @@ class Backend:
             self._server = None
 
     def _drop(self) -> None:
-        for writer in self._open:
+        self._dropped.set()
+        self._dropped = asyncio.Event()
+        for writer in self._open.values():
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self._open.add(writer)
+        task = asyncio.current_task()
+        self._open[task] = writer
         try:
             await self._answer(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ProtocolError):
             pass  # the prober hung up: its right
         finally:
-            self._open.discard(writer)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+            self._open.pop(task)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         match self.spot.protocol:
@@ -140,11 +147,13 @@ class Backend:
             await writer.drain()
 
     async def _hesitate(self) -> None:
+        """Delays the response in the modes that do; ConnectionAbortedError if the connection is dropped meanwhile."""
         self._count()
-        if self.mode is Mode.STALL:
-            await asyncio.Event().wait()
-        if self.mode is Mode.SLOW:
-            await asyncio.sleep(self.slow_seconds)
+        if self.mode in (Mode.STALL, Mode.SLOW):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.slow_seconds if self.mode is Mode.SLOW else None):
+                    await self._dropped.wait()
+                    raise ConnectionAbortedError
 
 
 class Backends:

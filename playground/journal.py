@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.client import ApiClient, Kind
-from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES
+from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, readiness
 from playground.composite.events import EVENTS
 from playground.composite.informer import Informer
-from playground.timeline import readiness
 
 Object = dict[str, Any]
 

@@ -1,108 +1,223 @@
-"""Child processes that never outlive us: started in sessions of their own, told to stop, killed if they do not."""
+"""Child processes of the playground and of the tests: start and wait until ready, stop, kill, pause. Always by pid.
+
+Each runs in a session of its own, so that Ctrl-C reaches the parent alone, which then stops them in order; and each is
+killed when the parent ends, even by SIGKILL.
+"""
 
 import asyncio
-import contextlib
-import ctypes
 import os
-import re
+import random
 import signal
-import sys
-from collections import deque
-from collections.abc import Mapping, Sequence
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
-STOP_SECONDS = 5.0
-START_SECONDS = 30.0
-KEPT_LINES = 200
+import httpx
+
+START_SECONDS = 120.0
+STOP_SECONDS = 20.0
+POLL_SECONDS = 0.05
+ANSWER_SECONDS = 2.0
+TAIL_LINES = 30
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Trusts no certificate: for plain HTTP, without the 20 ms of CPU that reading a trust store costs each client."""
 
 
-class NotStarted(Exception):
-    """A child ended, or said nothing, before it was ready; the text holds its last words."""
+class NotReady(Exception):
+    """A process ended, or was not ready in time; the text names its log and holds the end of it."""
 
 
-class Child:
-    """One Python process. `lines` are the last lines it wrote; `wait_for` finds what it says when it is ready."""
+class Component:
+    """A process named `name`, its output appended to `log`; `ready` is polled until it returns true."""
 
-    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        ready: Callable[[], bool],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`environment` is all it gets beside PATH and HOME: no proxy and no kubeconfig of the user."""
         self.name = name
-        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._arguments = arguments
-        self._environment = {**os.environ, **(environment or {})}
-        self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._fresh = asyncio.Event()
+        self.command = tuple(command)
+        self.log = log
+        self._ready = ready
+        self._environment = {"PATH": os.environ["PATH"], "HOME": str(log.parent), **(environment or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reaper: subprocess.Popen[bytes] | None = None
 
     @property
-    def pid(self) -> int | None:
-        """The process id while it runs."""
-        return self._process.pid if self.running and self._process else None
+    def pid(self) -> int:
+        """Of the running process; LookupError if there is none."""
+        if self._process is None or self._process.poll() is not None:
+            raise LookupError(f"{self.name} is not running")
+        return self._process.pid
 
     @property
     def running(self) -> bool:
         """Whether it has been started and has not ended."""
-        return self._process is not None and self._process.returncode is None
+        return self._process is not None and self._process.poll() is None
 
-    async def start(self, ready: str) -> "re.Match[str]":
-        """Starts it and waits for a line that matches `ready`; NotStarted if none comes."""
-        self.lines.clear()
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *self._arguments,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in the terminal is ours to handle
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    def start(self, *, wait: bool = True) -> None:
+        """Start and (with `wait`) return when it is ready; raises NotReady if it does not become ready."""
+        if self.running:
+            raise RuntimeError(f"{self.name} runs already, as {self.pid}")
+        self._dismiss_reaper()
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                cwd=self.log.parent,
+                start_new_session=True,
+            )
+        # Its standard input closes when this process ends, however it ends: then `read` returns.
+        self._reaper = subprocess.Popen(
+            ("sh", "-c", f"read _; kill -KILL {self._process.pid}"), stdin=subprocess.PIPE, start_new_session=True
         )
-        self._reader = asyncio.create_task(self._read(self._process), name=f"output of {self.name}")
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
+        """Return when `ready` returns true; NotReady after `seconds`, or as soon as the process ends."""
+        deadline = time.monotonic() + seconds
+        while not self._ready():
+            if not self.running:
+                raise NotReady(f"{self.name} ended by itself: {self.tail()}")
+            if time.monotonic() > deadline:
+                raise NotReady(f"{self.name} is not ready after {seconds:.0f} s: {self.tail()}")
+            time.sleep(POLL_SECONDS)
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL if that takes longer than 20 s; nothing if it is not running."""
+        if self.running:
+            self.resume()
+            self._end(signal.SIGTERM)
+        self._dismiss_reaper()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._end(signal.SIGKILL)
+        self._dismiss_reaper()
+
+    def restart(self) -> None:
+        """`stop`, then `start` and wait until ready."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """SIGSTOP, and return when all its threads are stopped: connections stay open, nothing is answered."""
+        pid = self.pid
+        os.kill(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def resident_bytes(self) -> int:
+        """Memory in use now (VmRSS)."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
+        kibibytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(kibibytes) * 1024
+
+    def tail(self) -> str:
+        """The end of its log, for an error message."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
+        return "\n".join((f"the end of {self.log} is", *lines))
+
+    def _end(self, signal_number: signal.Signals) -> None:
+        os.kill(self.pid, signal_number)
+        assert self._process is not None  # noqa: S101 - `pid` has raised otherwise
         try:
-            async with asyncio.timeout(START_SECONDS):
-                return await self._wait_for(re.compile(ready))
-        except TimeoutError:
-            raise NotStarted(f"{self.name} did not start within {START_SECONDS:g} s: {self._last_words()}") from None
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _dismiss_reaper(self) -> None:
+        """Before its pid may belong to another process."""
+        if self._reaper is not None:
+            self._reaper.kill()
+            self._reaper.communicate()
+            self._reaper = None
+
+
+class Process:
+    """A Component for a program with an event loop, which runs on while this waits."""
+
+    def __init__(self, component: Component) -> None:
+        self.component = component
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self.component.running
+
+    async def start(self) -> None:
+        """Returns when it is ready. Cancelled, it leaves the process to `stop`."""
+        self.component.start(wait=False)
+        await asyncio.to_thread(self.component.wait_ready)
 
     async def stop(self) -> None:
-        """SIGTERM, and SIGKILL if that is not enough."""
-        if self._process is None:
-            return
-        if self.running:
-            self._process.terminate()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_SECONDS):
-                    await self._process.wait()
-        await self.kill()
+        """SIGTERM, and SIGKILL if that takes longer than 20 s."""
+        await asyncio.to_thread(self.component.stop)
 
     async def kill(self) -> None:
         """SIGKILL."""
-        if self._process is None or self._reader is None:
-            return
-        if self.running:
-            self._process.kill()
-        await self._process.wait()
-        await self._reader
+        await asyncio.to_thread(self.component.kill)
 
-    async def _wait_for(self, ready: "re.Pattern[str]") -> "re.Match[str]":
-        while True:
-            for line in self.lines:
-                if found := ready.search(line):
-                    return found
-            if self._reader is None or self._reader.done():
-                raise NotStarted(f"{self.name} ended at once: {self._last_words()}")
-            self._fresh.clear()
-            await self._fresh.wait()
+    async def restart(self) -> None:
+        """SIGKILL, and started again."""
+        await self.kill()
+        await self.start()
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None  # noqa: S101 - it was asked for
-        async for line in process.stdout:
-            self.lines.append(line.decode(errors="replace").rstrip())
-            self._fresh.set()
-        self._fresh.set()
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, nothing is answered."""
+        self.component.pause()
 
-    def _last_words(self) -> str:
-        return " | ".join(list(self.lines)[-5:]) or "it said nothing"
+    def resume(self) -> None:
+        """SIGCONT."""
+        self.component.resume()
+
+    def log(self) -> str:
+        """All it has written, over restarts."""
+        log = self.component.log
+        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
 
 
-def _die_with_parent() -> None:
-    """Linux: the kernel ends the child when we end, however that comes about."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 2xx."""
+    try:
+        return httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False, verify=NO_TLS).is_success
+    except httpx.TransportError:
+        return False
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 on which nothing listens, below the range that the kernel takes for outgoing connections.
+
+    A client that keeps dialling the port of a stopped server from that range ends up connected to itself, and the
+    server cannot come back.
+    """
+    lowest_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="utf-8").split()[0])
+    candidates = random.sample(range(lowest_outgoing - 12000, lowest_outgoing), 1000)
+    found: list[int] = []
+    for port in candidates:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"no {count} free ports below {lowest_outgoing} on 127.0.0.1")

@@ -95,12 +95,14 @@ async def _live(playground: Playground, journal: Journal, end: float) -> None:
                 playground.check()
                 now = await snapshot(playground)
                 screen.update(live(now, journal.entries, selected, str(playground.kubeconfig)), refresh=True)
-                with contextlib.suppress(TimeoutError):
+                try:
                     async with asyncio.timeout(FRAME_SECONDS):
                         key = await pressed.get()
-                        if key == "q":
-                            return
-                        selected = await _press(playground, journal, now, key, selected)
+                except TimeoutError:
+                    continue
+                if key == "q":
+                    return
+                selected = await _press(playground, journal, now, key, selected)
 
 
 async def _press(playground: Playground, journal: Journal, now: Snapshot, key: str, selected: int) -> int:

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from playground.cluster import CONTROLLER, SIDECAR
+from playground.cluster import CONTROLLER, SIDECAR, readiness
 from playground.stack import ADMINISTRATOR, SIDECAR_AGENT, Playground
-from playground.timeline import readiness
 
 Object = dict[str, Any]
 
@@ -57,18 +56,17 @@ class Snapshot:
 
 
 async def snapshot(playground: Playground) -> Snapshot:
-    """Asks everyone; a sidecar that is down is shown as one that knows nothing."""
-    state = await playground.state()
-    targets = {(target["uid"], target["ip"]): target for target in state["targets"]}
+    """Reads all of it; of a sidecar that is down, nothing is known."""
+    known = {(one["namespace"], one["name"], one["ip"]): one for one in await playground.addresses()}
     parents = playground.parents()
-    rows = tuple(row for parent in parents for row in _addresses(playground, parent, targets))
+    rows = tuple(row for parent in parents for row in _addresses(playground, parent, known))
     writes, last = _writes(playground)
     return Snapshot(
         tuple(_parent(playground, parent) for parent in parents),
         rows,
         writes,
         time.time() - last,
-        state["probes"],
+        await playground.probes(),
         playground.syncs(),
         tuple(playground.backends.problems.values()),
     )
@@ -92,14 +90,16 @@ def _child(child: Object | None) -> str:
     return f"{'headless' if child['spec'].get('clusterIP') == 'None' else child['spec'].get('clusterIP')}, port {port}"
 
 
-def _addresses(playground: Playground, parent: Object, targets: Mapping[tuple[str, str], Object]) -> list[AddressRow]:
+def _addresses(
+    playground: Playground, parent: Object, known: Mapping[tuple[str, str, str], Object]
+) -> list[AddressRow]:
     meta = parent["metadata"]
     endpoints = playground.api.get("Endpoints", meta["namespace"], meta["name"])
     published = readiness(endpoints) if endpoints else {}
     told = {one["ip"]: one for one in (parent.get("status") or {}).get("addresses") or ()}
     rows = []
     for ip in dict.fromkeys((*(parent["spec"].get("ips") or ()), *(ip for ip in told if told[ip].get("hostname")))):
-        target, status = targets.get((meta["uid"], ip), {}), told.get(ip, {})
+        shown, status = known.get((meta["namespace"], meta["name"], ip), {}), told.get(ip, {})
         backends = playground.backends.at(ip)
         rows.append(
             AddressRow(
@@ -110,18 +110,18 @@ def _addresses(playground: Playground, parent: Object, targets: Mapping[tuple[st
                 ready=status.get("ready", False),
                 reason=status.get("reason", ""),
                 message=status.get("message", ""),
-                last_probe=_last(target),
-                failures=target.get("failures", 0),
+                last_probe=_last(shown.get("lastProbe")),
+                failures=shown.get("consecutiveFailures", 0),
                 published={True: "ready", False: "not ready"}.get(published.get(ip), "-"),  # type: ignore[arg-type] # None is for the default
             )
         )
     return rows
 
 
-def _last(target: Mapping[str, Any]) -> str:
-    if not target or target["last"] is None:
+def _last(probe: Mapping[str, Any] | None) -> str:
+    if probe is None:
         return "none yet"
-    return f"{target['last']}, {target['lastSeconds'] * 1000:.1f} ms, {target['ageSeconds']:.0f} s ago"
+    return f"{probe['message']}, {probe['durationSeconds'] * 1000:.1f} ms, {probe['ageSeconds']:.0f} s ago"
 
 
 def _writes(playground: Playground) -> tuple[dict[str, int], float]:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,33 +17,23 @@ from playground.addresses import claim, dial
 from playground.apiserver import FakeApiServer
 from playground.backends import Backends, Mode
 from playground.client import ApiClient
-from playground.cluster import CONTROLLER, EXTERNAL_SERVICES, SIDECAR, Write
+from playground.cluster import EXTERNAL_SERVICES
 from playground.composite.config import composite_config
 from playground.composite.informer import Informer
 from playground.composite_controller import CompositeController
 from playground.dns_server import DnsServer
 from playground.manifests import composite_controller, spots
 from playground.names import records
-from playground.processes import Child
-from playground.until import until
+from playground.processes import NO_TLS, Component, Process, answers, free_ports
 
 Object = dict[str, Any]
 
-HOOK = ("-m", "app", "--host", "127.0.0.1", "--port", "0")
-HOOK_ENVIRONMENT = {
-    "ESO_ALLOW_LOOPBACK": "true",
-    "ESO_METRICS_LISTEN_HOST": "127.0.0.1",
-    "ESO_METRICS_LISTEN_PORT": "0",
-}
-SIDECAR_ENVIRONMENT = {
-    "ESO_ALLOW_LOOPBACK": "true",
-    "ESO_HEALTH_LISTEN_HOST": "127.0.0.1",
-    "ESO_HEALTH_LISTEN_PORT": "0",
-}
+HOST = "127.0.0.1"
+ENVIRONMENT = {"ESO_ALLOW_LOOPBACK": "true", "ESO_METRICS_LISTEN_HOST": HOST, "ESO_HEALTH_LISTEN_HOST": HOST}
 SAMPLES_NAMESPACE = "external-service"
 ADMINISTRATOR = "playground"
 SIDECAR_AGENT = "external-service-prober"
-ROLES = {SIDECAR_AGENT: SIDECAR, "metacontroller": CONTROLLER}
+PROBES = "eso_probe_total{"
 
 
 class NoBackend(Exception):
@@ -49,35 +41,34 @@ class NoBackend(Exception):
 
 
 class Playground:
-    """`async with Playground() as playground:` a working loop, an implementation of `Cluster`. Nothing is left behind.
+    """`async with Playground() as playground:` everything runs. Nothing is left behind.
 
-    `guard` off is a CRD without the transition rule, `writing` "edge" a sidecar that never looks again, `window` the
-    composite controller's seconds from GET to PUT, `resync` its resync period (None: as in the manifest).
+    `window` is the composite controller's seconds from GET to PUT, `resync` its resync period (None: as in the
+    manifest), `environment` further variables of the hook and the sidecar.
     """
 
+    sidecar_module = "playground.sidecar"
+
     def __init__(
-        self,
-        *,
-        guard: bool = True,
-        writing: str = "level",
-        window: float = 0.005,
-        resync: float | None = None,
-        environment: Mapping[str, str] | None = None,
+        self, *, window: float = 0.005, resync: float | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
-        self.api = FakeApiServer(guard=guard, loopback=True)
+        self.api = FakeApiServer(loopback=True)
         self.backends = Backends(self.dial)
         self.dns = DnsServer()
         self.folder = Path()
-        self.sidecar = Child("sidecar", [])
-        self.hook = Child("hook", HOOK, HOOK_ENVIRONMENT | dict(environment or {}))
+        self.sidecar: Process
+        self.hook: Process
         self.controller: CompositeController
         self._shift = 0
-        self._writing = writing
         self._window = window
         self._resync = resync
-        self._environment = SIDECAR_ENVIRONMENT | dict(environment or {})
+        hook, metrics, pages = free_ports(3)
+        self._hook_port = hook
+        ports = {"ESO_METRICS_LISTEN_PORT": str(metrics), "ESO_HEALTH_LISTEN_PORT": str(pages)}
+        code = {"PYTHONPATH": os.pathsep.join(sys.path)}
+        self._environment = {**os.environ, **code, **ENVIRONMENT, **ports, **(environment or {})}
         self._stack = contextlib.AsyncExitStack()
-        self._door: httpx.AsyncClient
+        self._pages: httpx.AsyncClient
         self._client: ApiClient
         self._parents: Informer
         self._tasks: list[asyncio.Task[None]] = []
@@ -95,17 +86,35 @@ class Playground:
             await stack.enter_async_context(self.api)
             self.api.kubeconfig(self.kubeconfig, SAMPLES_NAMESPACE)
             self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SAMPLES_NAMESPACE}})
-            http = await stack.enter_async_context(httpx.AsyncClient(base_url=self.api.url, timeout=30))
+            http = await stack.enter_async_context(_plain_client(self.api.url, seconds=30))
             self._client = ApiClient(http, f"{ADMINISTRATOR}/1")
             stack.push_async_callback(self._cancel_tasks)
             await self._follow_parents()
-            stack.push_async_callback(self.hook.stop)
-            hook = (await self.hook.start(r"listening on (http://\S+)"))[1]
-            await self._start_controller(http, await stack.enter_async_context(httpx.AsyncClient(base_url=hook)))
-            stack.push_async_callback(self._stop_sidecar)
-            await self.start_sidecar()
+            self._make_processes()
+            self._pages = await stack.enter_async_context(_plain_client(self._url("HEALTH")))
+            hook = await stack.enter_async_context(_plain_client(f"http://{HOST}:{self._hook_port}"))
+            for process in (self.hook, self.sidecar):
+                stack.push_async_callback(process.stop)
+            await asyncio.gather(self.hook.start(), self.sidecar.start())
+            await self._start_controller(http, hook)
             self._stack = stack.pop_all()
         return self
+
+    def _make_processes(self) -> None:
+        self._environment["ESO_DNS_SERVERS"] = f"{HOST}:{self.dns.port}"
+        hook = ("app", "--host", HOST, "--port", str(self._hook_port))
+        sidecar = (self.sidecar_module, "--kubeconfig", str(self.kubeconfig), "--shift", str(self._shift))
+        self.hook = self._process("hook", hook, self._url("METRICS"))
+        self.sidecar = self._process("sidecar", sidecar, self._url("HEALTH"))
+
+    def _process(self, name: str, arguments: tuple[str, ...], pages: str) -> Process:
+        command, log = (sys.executable, "-m", *arguments), self.folder / f"{name}.log"
+        return Process(
+            Component(name, command, log=log, ready=lambda: answers(f"{pages}/readyz"), environment=self._environment)
+        )
+
+    def _url(self, which: str) -> str:
+        return f"http://{HOST}:{self._environment[f'ESO_{which}_LISTEN_PORT']}"
 
     async def _follow_parents(self) -> None:
         """Backends for whatever is applied, by kubectl too."""
@@ -132,10 +141,6 @@ class Playground:
         for task in (*self._tasks, *self._ensuring):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._ensuring, return_exceptions=True)
-
-    async def _stop_sidecar(self) -> None:
-        await self.sidecar.stop()
-        await self._door.aclose()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
@@ -165,9 +170,10 @@ class Playground:
         for task in self._tasks:
             if task.done():
                 task.result()
-        for child in (self.hook, self.sidecar):
-            if not child.running:
-                raise RuntimeError(f"the {child.name} has ended: {' | '.join(list(child.lines)[-5:])}")
+        for process in (self.hook, self.sidecar):
+            if not process.running:
+                component = process.component
+                raise RuntimeError(f"the {component.name} has ended: {component.tail()}")
 
     async def apply(self, manifest: Object) -> Object:
         """Creates an ExternalService, with its namespace and backends; NoBackend if some cannot be had."""
@@ -188,66 +194,34 @@ class Playground:
         """Switches the backends of an address."""
         await self.backends.set(ip, mode)
 
-    async def requests(self, ip: str) -> int:
-        """Requests that the backends of an address have seen."""
-        return sum(backend.requests for backend in self.backends.at(ip))
-
-    async def state(self) -> Object:
-        """What the sidecar knows: counts and targets; nothing known while it is down."""
+    async def addresses(self) -> list[Object]:
+        """What the sidecar knows of each address now (its page /status); nothing while it is down."""
         try:
-            answer: Object = (await self._door.get("/state")).json()
-        except httpx.HTTPError:
-            return {"probes": 0, "failures": 0, "transitions": 0, "targets": []}
-        return answer
+            answer = await self._pages.get("/status")
+        except httpx.TransportError:
+            return []
+        return list(answer.raise_for_status().json()["addresses"])
 
     async def probes(self) -> int:
-        """Probes that the sidecar has finished since it was started."""
-        return int((await self.state())["probes"])
-
-    async def tell(self, uid: str, verdicts: Sequence[Object]) -> float:
-        """Verdicts, handed over where the prober hands over its own; when, by the clock that all processes share."""
-        answer = await self._door.post("/verdicts", json={"uid": uid, "addresses": list(verdicts)})
-        return float(answer.raise_for_status().json()["takenAt"])
+        """Probes that the sidecar has finished since it was started; 0 while it is down."""
+        try:
+            lines = (await self._pages.get("/metrics")).text.splitlines()
+        except httpx.TransportError:
+            return 0
+        return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith(PROBES))
 
     async def start_sidecar(self) -> None:
-        """Starts it and waits until its watch is open."""
-        arguments = ["-m", "playground.sidecar", "--server", self.api.url, "--writing", self._writing]
-        arguments += ["--shift", str(self._shift)]
-        names = {"ESO_DNS_SERVERS": f"127.0.0.1:{self.dns.port}"}
-        self.sidecar = Child("sidecar", arguments, self._environment | names)
-        mark = self.api.audit.total
-        found = await self.sidecar.start(r"control (http://\S+)")
-        self._door = httpx.AsyncClient(base_url=found[1], timeout=5)
-        await until(lambda: self._watches_since(mark), "the sidecar's watch", seconds=20)
-
-    def _watches_since(self, mark: int) -> bool:
-        return any(one.verb == "watch" and one.actor == SIDECAR_AGENT for one in self.api.audit.since(mark))
+        """Starts it and waits until it has its first list."""
+        await self.sidecar.start()
 
     async def kill_sidecar(self) -> None:
         """SIGKILL."""
         await self.sidecar.kill()
-        await self._door.aclose()
-
-    def mark(self) -> int:
-        """A point in the audit."""
-        return self.api.audit.total
-
-    def writes(self, mark: int) -> list[Write]:
-        """Accepted writes since a mark; Events, the administrator's and kubectl's excepted."""
-        return [
-            Write(ROLES.get(one.actor, one.actor), one.verb, one.resource, one.subresource, one.name)
-            for one in self.api.audit.writes(mark, ignore={ADMINISTRATOR, "kubectl"})
-            if one.resource != "events"
-        ]
-
-    def refused(self, mark: int) -> int:
-        """Stale status writes of the composite controller that were refused since a mark."""
-        return sum(
-            1
-            for one in self.api.audit.since(mark)
-            if one.actor == "metacontroller" and one.subresource == "status" and one.code == 422
-        )
 
     def syncs(self) -> int:
         """Calls of the hook."""
         return self.controller.counts.syncs
+
+
+def _plain_client(url: str, seconds: float = 5) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, timeout=seconds, trust_env=False, verify=NO_TLS)

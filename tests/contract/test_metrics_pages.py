@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from playground.apiserver import FakeApiServer
+from playground.processes import Component, free_ports
 from playground.until import until
 from tests.chart.binaries import Missing, promtool
-from tests.e2e.controlplane.component import Component, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"

@@ -20,7 +20,7 @@ import yaml
 from app.server import create_app
 from app.settings import Settings
 from external_service.crd import custom_resource_definition
-from tests.e2e.controlplane.component import Component, free_ports
+from playground.processes import Component, answers, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMATHESIS = ROOT / ".cache" / "tools" / "bin" / "st"
@@ -65,13 +65,6 @@ def hook(tmp_path: Path) -> Iterator[tuple[str, str]]:
     yield url, metrics
     process.stop()
     assert process.log.read_text() == ""  # what failed would stand there
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def document() -> Object:

@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from playground.apiserver import FakeApiServer
-from playground.report import Report
 from tests.e2e import accounts, namespace
 from tests.e2e.api import Missing, StandInApi, Unsupported
 from tests.e2e.controlplane.build import Binaries, GoMissing, build
@@ -24,10 +23,11 @@ from tests.e2e.reader import Reader
 from tests.e2e.real_api import RealApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import STRATEGIES, Setup, World, real_metacontroller
+from tests.scenarios.report import Report
 
 HERE = Path(__file__).resolve().parent
 FIGURES_FILE = HERE.parents[1] / ".cache" / "e2e" / "figures.json"
-SETUP = "world(resync, door, qps, burst, window, writing): what the test asks of its world, see tests.e2e.world.Setup"
+SETUP = "world(resync, control, qps, burst, window, ...): what the test asks of its world, see tests.e2e.world.Setup"
 
 STAND_IN = "stand_in: quick; it runs on the playground's API server too, in `make test`"
 ANY = "any_metacontroller: about the sidecars alone; with the real Metacontroller by its default strategy only"

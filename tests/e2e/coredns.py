@@ -12,7 +12,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
-from tests.e2e.controlplane.component import Component, free_ports
+from playground.processes import Component, free_ports
 from tests.e2e.process import HOST, Process
 
 ZONE = "cluster.local"

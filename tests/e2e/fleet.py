@@ -8,9 +8,8 @@ from math import ceil
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from playground.cluster import ENDPOINTS
+from playground.cluster import ENDPOINTS, readiness
 from playground.composite.informer import Informer
-from playground.timeline import readiness
 from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service

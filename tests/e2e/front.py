@@ -14,9 +14,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from playground.processes import free_ports
 from playground.serving import LoopbackServer
 from probe_sidecar.kube.kubeconfig import kubeconfig
-from tests.e2e.controlplane.component import free_ports
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 BY_THE_WAY = {b"host", b"connection", b"content-length", b"transfer-encoding"}

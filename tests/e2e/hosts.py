@@ -10,10 +10,10 @@ from typing import Any
 
 from playground.addresses import claim, dial
 from playground.dns_server import Record
+from playground.processes import Component
 from tests.e2e import namespace
 from tests.e2e.api import Unsupported
 from tests.e2e.backends import Conduct, Mode, Place
-from tests.e2e.controlplane.component import Component
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER_SECONDS = 30.0

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from playground.processes import Component
 from tests.e2e import namespace, packets
-from tests.e2e.controlplane.component import Component
 from tests.e2e.hosts import Hosts
 
 LINK, PEER = "island", "mainland"

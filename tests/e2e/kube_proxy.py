@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from playground.client import ApiClient, Kind
+from playground.processes import Component, answers
 from tests.e2e import island, namespace
 from tests.e2e.api import Missing, Unsupported
 from tests.e2e.controlplane.cluster import ControlPlane
-from tests.e2e.controlplane.component import Component
 from tests.e2e.controlplane.flags import SERVICE_RANGES
 from tests.e2e.island import Island
-from tests.e2e.process import Process, answers
+from tests.e2e.process import Process
 from tests.e2e.real_api import RealApi
 from tests.e2e.world import World
 

@@ -15,13 +15,12 @@ from typing import Any
 
 import httpx
 
+from playground.processes import Component, answers
 from tests.e2e.controlplane.cluster import ControlPlane
-from tests.e2e.controlplane.component import Component
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 TOKEN_SECONDS = 3_600
-ASK_SECONDS = 2.0
 ONCE_SECONDS = 60
 
 Object = dict[str, Any]
@@ -70,7 +69,7 @@ class Pod:
             container["name"],
             self._mounted(container),
             log=self._directory / f"{container['name']}.log",
-            ready=(lambda: _answers(url)) if url else (lambda: True),
+            ready=(lambda: answers(url)) if url else (lambda: True),
             environment=self._environment(container),
         )
 
@@ -164,10 +163,3 @@ def _probe_url(container: Object) -> str | None:
         return None
     ports = {one["name"]: one["containerPort"] for one in container["ports"]}
     return f"http://{HOST}:{ports[probe['httpGet']['port']]}{probe['httpGet']['path']}"
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=ASK_SECONDS, trust_env=False).is_success
-    except httpx.TransportError:
-        return False

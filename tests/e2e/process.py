@@ -1,8 +1,6 @@
 """The three processes of a world, each under its own account: hook, sidecar and composite controller."""
 
-import asyncio
 import re
-import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,16 +9,15 @@ from typing import Any
 import httpx
 import yaml
 
+from playground import processes
 from playground.manifests import composite_controller
+from playground.processes import NO_TLS, Component, answers, free_ports
 from tests.e2e.backends import DNS_SERVER
-from tests.e2e.controlplane.component import Component, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 ASK_SECONDS = 2.0
 LEVELS = {"ESO_LOG_LEVEL": "info"}
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Trusts nobody."""
 COMPLAINT = re.compile(r'^(\S+ \S+ )?(WARNING|ERROR|CRITICAL) |"level": "(warning|error|critical)"|^Traceback ')
 """In the product's text (with the time before it), in the playground's, and in JSON."""
 
@@ -30,45 +27,8 @@ SHARD = "eso.example.com/shard"
 Object = dict[str, Any]
 
 
-class Process:
-    """A Component whose waiting does not stop the test's event loop."""
-
-    def __init__(self, component: Component) -> None:
-        self.component = component
-
-    @property
-    def running(self) -> bool:
-        """Whether it has been started and has not ended."""
-        return self.component.running
-
-    async def start(self) -> None:
-        """Returns when it is ready."""
-        await asyncio.to_thread(self.component.start)
-
-    async def stop(self) -> None:
-        """SIGTERM."""
-        await asyncio.to_thread(self.component.stop)
-
-    async def kill(self) -> None:
-        """SIGKILL."""
-        await asyncio.to_thread(self.component.kill)
-
-    async def restart(self) -> None:
-        """SIGKILL, and started again."""
-        await self.kill()
-        await self.start()
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing answers."""
-        self.component.pause()
-
-    def resume(self) -> None:
-        """SIGCONT."""
-        self.component.resume()
-
-    def log(self) -> str:
-        """All it has written, over restarts."""
-        return self.component.log.read_text(errors="replace") if self.component.log.exists() else ""
+class Process(processes.Process):
+    """A process whose log is searched for complaints."""
 
     def complaints(self) -> list[str]:
         """What it has logged as a warning or worse."""
@@ -98,7 +58,7 @@ class Hook(Process):
 
 
 class Sidecar(Process):
-    """The product, `python -m probe_sidecar`; with `door`, the same with the playground's openings.
+    """The product, `python -m probe_sidecar`; with `control`, the same with a control port (`tests.scenarios.sidecar`).
 
     `settings` are ESO_* variables, or others. `under` is a command that becomes this one: prlimit, taskset, nsenter.
     `host` is where its pages are, on a free port if `settings` name none.
@@ -109,19 +69,18 @@ class Sidecar(Process):
         directory: Path,
         kubeconfig: Path,
         *,
-        door: bool,
+        control: bool,
         mapped: bool,
         shift: int = 0,
-        writing: str = "level",
         name: str = "sidecar",
         settings: Mapping[str, str] | None = None,
         under: Sequence[str] = (),
         host: str = HOST,
     ) -> None:
         port = (settings or {}).get("ESO_HEALTH_LISTEN_PORT") or str(*free_ports(1))
-        module = ["-m", "playground.sidecar", "--writing", writing] if door or mapped else ["-m", "probe_sidecar"]
-        place = [f"--shift={shift}"] if mapped else ["--unmapped"] if door else []
-        command = [*under, sys.executable, *module, "--kubeconfig", str(kubeconfig), *place]
+        module = "tests.scenarios.sidecar" if control else "playground.sidecar" if mapped else "probe_sidecar"
+        place = [f"--shift={shift}"] if mapped else ["--unmapped"] if control else []
+        command = [*under, sys.executable, "-m", module, "--kubeconfig", str(kubeconfig), *place]
         self.name = name
         self.url = f"http://{host}:{port}"
         pages = {"ESO_HEALTH_LISTEN_HOST": host, "ESO_HEALTH_LISTEN_PORT": port}
@@ -129,11 +88,11 @@ class Sidecar(Process):
         super().__init__(_python(name, command, directory, f"{self.url}/readyz", environment))
 
     @property
-    def door(self) -> str:
-        """Where the playground's openings are; LookupError if it has none."""
+    def control_url(self) -> str:
+        """Its control port; LookupError if it has none."""
         found = re.findall(r"^control (http://\S+)$", self.log(), re.MULTILINE)
         if not found:
-            raise LookupError("this sidecar takes no verdicts: mark the test with world(door=True)")
+            raise LookupError("this sidecar has no control port: mark the test with world(control=True)")
         return str(found[-1])
 
     async def page(self, path: str) -> httpx.Response:
@@ -241,11 +200,3 @@ def _python(
         ready=(lambda: answers(ready)) if ready else (lambda: True),
         environment={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **LEVELS, **(environment or {})},
     )
-
-
-def answers(url: str) -> bool:
-    """Whether a GET of this page succeeds within ASK_SECONDS."""
-    try:
-        return httpx.get(url, timeout=ASK_SECONDS, trust_env=False, verify=NO_TLS).is_success
-    except httpx.TransportError:
-        return False

@@ -16,9 +16,8 @@ from typing import Any
 import httpx
 
 from playground.client import Refused
-from playground.cluster import CONTROLLER, ENDPOINTS
+from playground.cluster import CONTROLLER, ENDPOINTS, readiness
 from playground.composite.informer import Informer
-from playground.timeline import readiness
 from tests.e2e.backends import Mode
 from tests.e2e.front import Answer, Front
 from tests.e2e.judge import Record, Shown, Span, Turn

@@ -58,7 +58,7 @@ def sockets(pid: int) -> list[tuple[str, str]]:
 
 def test_a_component_dies_with_the_tests_even_if_they_are_killed(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from tests.e2e.controlplane.component import Component;"
+        "import sys, time; from pathlib import Path; from playground.processes import Component;"
         "c = Component('sleep', ['sleep', '1000'], log=Path(sys.argv[1]), ready=lambda: True); c.start();"
         "print(c.pid, flush=True); time.sleep(1000)"
     )

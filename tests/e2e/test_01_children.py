@@ -18,14 +18,14 @@ from app.sync import SyncOptions
 from external_service.kind import Form
 from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from playground.composite.dynamic_apply import LAST_APPLIED
-from playground.machine import Machine, watched
 from playground.names import hostnames, stand_ins
-from playground.scenarios.bounds import bounds_of
-from playground.timeline import Follower, Timeline
 from playground.until import Late, until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service, sample, samples
 from tests.e2e.world import World, ready
+from tests.scenarios.bounds import bounds_of
+from tests.scenarios.machine import Machine, watched
+from tests.scenarios.timeline import Follower, Timeline
 
 Object = dict[str, Any]
 

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from playground.client import Refused
-from playground.cluster import EXTERNAL_SERVICES
-from playground.scenarios.flap import Flapping, flap
-from playground.timeline import readiness
+from playground.cluster import EXTERNAL_SERVICES, readiness
 from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World
+from tests.scenarios.flap import Flapping, flap
 
 Object = dict[str, Any]
 
@@ -30,13 +29,13 @@ SWITCHED_SECONDS = 6.0
 """Within 3 s, by the clock of a machine that has the time."""
 
 
-@pytest.mark.world(door=True)
+@pytest.mark.world(control=True)
 @pytest.mark.stand_in
 async def test_flapping_loses_nothing(world: World, figures: Callable[..., None]) -> None:
     await _flap(world, figures)
 
 
-@pytest.mark.world(door=True, **DEFAULT_LIMITS)
+@pytest.mark.world(control=True, **DEFAULT_LIMITS)
 async def test_flapping_at_the_default_limits_loses_nothing(world: World, figures: Callable[..., None]) -> None:
     """Where the window between Metacontroller's read and its write is seconds long."""
     await _flap(world, figures)

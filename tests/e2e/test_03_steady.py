@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from playground.scenarios.steady import manifests, steady
 from tests.e2e.world import OURS, World
+from tests.scenarios.steady import manifests, steady
 
 QUIET_SECONDS = 5.0
 """Once more, when the Events on the first results have long been written: of these there are none either."""

@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from playground.machine import Machine, watched
-from playground.timeline import Follower, Timeline
 from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.client import Client, Request
@@ -26,6 +24,8 @@ from tests.e2e.coredns import Answer, CoreDns
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import MANAGERS, Consumer, consuming
 from tests.e2e.world import World
+from tests.scenarios.machine import Machine, watched
+from tests.scenarios.timeline import Follower, Timeline
 
 FIRST, SECOND, SIX = "10.20.50.10", "10.20.50.11", "2001:db8::50"
 IPS = frozenset({FIRST, SECOND, SIX})
@@ -115,7 +115,7 @@ async def _followed(client: Client, timeline: Timeline, wanted: frozenset[str]) 
 
 def _told(timeline: Timeline) -> list[Shown]:
     return _changes(
-        (one.at, frozenset(ip for ip, (is_ready, _) in one.addresses.items() if is_ready)) for one in timeline.told
+        (one.at, frozenset(ip for ip, (is_ready, _) in one.addresses.items() if is_ready)) for one in timeline.statuses
     )
 
 

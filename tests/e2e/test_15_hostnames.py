@@ -12,11 +12,11 @@ from playground.client import Kind
 from playground.cluster import ENDPOINTS
 from playground.dns_server import Record
 from playground.names import stand_ins
-from playground.timeline import Follower
 from playground.until import until
 from tests.e2e.backends import Place
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
+from tests.scenarios.timeline import Follower
 
 Object = dict[str, Any]
 

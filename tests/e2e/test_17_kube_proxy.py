@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 
 from playground.cluster import SERVICES
-from playground.machine import Machine, watched
-from playground.timeline import Follower, Timeline
 from playground.until import until
 from tests.e2e.backends import Conduct, Mode
 from tests.e2e.kube_proxy import CONNECTION_SECONDS, Client, node, outcomes
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import MANAGERS, consuming
 from tests.e2e.world import World
+from tests.scenarios.machine import Machine, watched
+from tests.scenarios.timeline import Follower, Timeline
 
 A, B, C = IPS = ("10.20.90.10", "10.20.90.11", "10.20.90.12")
 SIXES = ("2001:db8::90", "2001:db8::91", "2001:db8::92")
@@ -197,7 +197,7 @@ def moments(timeline: Timeline, since: float, wanted: frozenset[str]) -> list[fl
     """When a watch showed a status in which exactly these addresses are ready."""
     return [
         one.at
-        for one in timeline.told
+        for one in timeline.statuses
         if one.at > since and {ip for ip, (is_ready, _) in one.addresses.items() if is_ready} == wanted
     ]
 

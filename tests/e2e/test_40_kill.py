@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from playground.machine import watched
 from tests.e2e.fleet import Fleet, quantiles
 from tests.e2e.world import World
+from tests.scenarios.machine import watched
 
 pytestmark = pytest.mark.any_metacontroller
 

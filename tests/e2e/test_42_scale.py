@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from playground.cluster import EXTERNAL_SERVICES
-from playground.machine import watched
 from tests.e2e.fleet import Fleet, quantiles
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World
+from tests.scenarios.machine import watched
 
 pytestmark = [pytest.mark.nightly, pytest.mark.any_metacontroller]
 

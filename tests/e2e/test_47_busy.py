@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.controlplane.component import Component
+from playground.processes import Component
 from tests.e2e.fleet import Fleet
 from tests.e2e.process import Sidecar
 from tests.e2e.world import World

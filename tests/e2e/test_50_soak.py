@@ -17,8 +17,7 @@ from statistics import median
 
 import pytest
 
-from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES
-from playground.timeline import readiness
+from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, readiness
 from playground.until import Late, until
 from tests.e2e.fleet import quantiles
 from tests.e2e.judge import Fault, Record, Wrong, faults, lost, slope, wrongs

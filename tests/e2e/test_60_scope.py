@@ -9,7 +9,6 @@ import pytest
 
 from playground.client import Kind
 from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, SERVICES
-from playground.timeline import Follower
 from playground.until import until
 from tests.e2e import accounts, process
 from tests.e2e.api import Unsupported
@@ -17,6 +16,7 @@ from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.real_api import RealApi
 from tests.e2e.world import NAMESPACES, Setup, World, ready
+from tests.scenarios.timeline import Follower
 
 LEFT, RIGHT, NOBODYS = ("10.0.100.10", "10.0.100.11"), ("10.0.100.20", "10.0.100.21"), ("10.0.100.30",)
 SECONDS = 45.0
@@ -128,7 +128,7 @@ async def test_a_list_of_namespaces_needs_roles_only(world: World, tmp_path: Pat
     sidecar = process.Sidecar(
         directory,
         world.api.kubeconfig(account),
-        door=False,
+        control=False,
         mapped=not world.hosts.apart,
         shift=world.hosts.shift,
         settings=scope,

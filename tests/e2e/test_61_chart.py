@@ -17,6 +17,7 @@ import yaml
 from external_service.policy import PRESETS, AddressPolicy, refusal
 from hack.values_table import CHART
 from playground.manifests import spots
+from playground.processes import Component
 from tests.chart.binaries import Missing, helm
 from tests.chart.rendering import NAME, VARIANTS
 from tests.e2e import accounts, process
@@ -25,7 +26,6 @@ from tests.e2e.backends import Mode, Place
 from tests.e2e.conftest import cannot_run
 from tests.e2e.controlplane.build import Binaries
 from tests.e2e.controlplane.cluster import ControlPlane
-from tests.e2e.controlplane.component import Component
 from tests.e2e.hosts import Hosts
 from tests.e2e.manifests import external_service, sample
 from tests.e2e.pod import Pod, of_deployment

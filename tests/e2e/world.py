@@ -1,6 +1,6 @@
 """A world: one API server, hook, sidecar, composite controller and test hosts, and what a scenario may do with them.
 
-It is a `playground.cluster.Cluster`, so the playground's scenarios run in it too; here they meet processes with their
+It is a `tests.scenarios.cluster.Cluster`, so the scenarios run in it too; here they meet processes with their
 own accounts, and (id "real") a real API server.
 """
 
@@ -30,11 +30,10 @@ from playground.cluster import (
     INGRESSES,
     SERVICES,
     SIDECAR,
-    Write,
+    readiness,
 )
 from playground.manifests import spots
 from playground.names import records
-from playground.timeline import readiness
 from playground.until import until
 from probe_sidecar.membership.lease import lease_name
 from tests.e2e import accounts, process
@@ -42,6 +41,7 @@ from tests.e2e.api import Api, Entry, Unsupported
 from tests.e2e.backends import Conduct, Mode, Place
 from tests.e2e.front import Front
 from tests.e2e.hosts import Hosts
+from tests.scenarios.cluster import Write
 
 Object = dict[str, Any]
 
@@ -52,7 +52,7 @@ COMPOSITE_CONTROLLERS = "/apis/metacontroller.k8s.io/v1alpha1/compositecontrolle
 CHILDREN = (SERVICES, ENDPOINTS, ENDPOINT_SLICES, INGRESSES)
 OURS = frozenset({SIDECAR, CONTROLLER})
 STRATEGIES = ("dynamic-apply", "server-side-apply")
-TELL_SECONDS = 30.0
+INJECT_SECONDS = 30.0
 GONE_SECONDS = 90.0
 PUBLISHED_SECONDS = 60.0
 HOOK = "hook"
@@ -64,9 +64,9 @@ _numbers = itertools.count(1)
 class Setup:
     """What a test may ask of its world, by `@pytest.mark.world(...)`.
 
-    resync: seconds, instead of the shipped CompositeController's. door: the sidecar takes verdicts. qps, burst:
+    resync: seconds, instead of the shipped CompositeController's. control: the sidecar has a control port. qps, burst:
     Metacontroller's --client-go-* (its own default is 5 and 10). window: the stand-in's seconds from GET to PUT.
-    writing: "edge" is a sidecar that writes once and never looks again, with door only. endpoints: ESO_ENDPOINTS.
+    endpoints: ESO_ENDPOINTS.
     gateway: the CompositeController lists HTTPRoutes, as components/gateway-api has it. fronts: sidecar and
     composite controller reach the API server, and the latter the hook, through `World.fronts`, which can be told to
     misbehave; each replica through one by its letter. hook_timeout: a Go duration, instead of the shipped one.
@@ -76,11 +76,10 @@ class Setup:
     """
 
     resync: float | None = None
-    door: bool = False
+    control: bool = False
     qps: float = 200.0
     burst: int = 400
     window: float = 0.0
-    writing: str = "level"
     endpoints: str = DEFAULT_FORM
     gateway: bool = False
     fronts: bool = False
@@ -178,7 +177,7 @@ class World:
                 await self._delete_leases()
             await self._http.aclose()
 
-    # What the playground's scenarios ask for
+    # What the scenarios ask for
 
     async def apply(self, manifest: Object) -> Object:
         """Creates an ExternalService, with its namespace and with healthy backends where its probes go.
@@ -206,10 +205,10 @@ class World:
         """Requests that have reached any backend since the sidecar was started."""
         return sum((Counter(self.hosts.requests()) - Counter(self._probed)).values())
 
-    async def tell(self, uid: str, verdicts: Sequence[Object]) -> float:
-        """Verdicts, handed over where the prober hands over its own; when, by the clock that all processes share."""
-        async with process.plain_client(self.sidecar.door, TELL_SECONDS) as door:
-            answer = await door.post("/verdicts", json={"uid": uid, "addresses": list(verdicts)})
+    async def inject(self, uid: str, results: Sequence[Object]) -> float:
+        """Hands results to the sidecar as its prober does. Returns when, by the clock that all processes share."""
+        async with process.plain_client(self.sidecar.control_url, INJECT_SECONDS) as control:
+            answer = await control.post("/results", json={"uid": uid, "addresses": list(results)})
         return float(answer.raise_for_status().json()["takenAt"])
 
     async def kill_sidecar(self) -> None:
@@ -393,10 +392,9 @@ class World:
         return process.Sidecar(
             self._directory,
             access or self._kubeconfigs[accounts.SIDECAR_ACCOUNT],
-            door=self.setup.door,
+            control=self.setup.control,
             mapped=not self.hosts.apart,
             shift=self.hosts.shift,
-            writing=self.setup.writing,
             name=name,
             settings={**self._selector, **self.setup.settings, **(settings or {})},
             under=under,

@@ -1,15 +1,16 @@
-"""Without the guard and without writing again, Metacontroller overwrites results: the flapping scenario detects it.
+"""The flap scenario detects what the guard in the CRD prevents: Metacontroller stores older results again.
 
 The product itself flaps in tests/e2e/test_02_flapping.py; the status protocol is tested in every order of events in
 tests/unit/probe_sidecar/status and docs/protocol.
 """
 
-from playground.scenarios.flap import Flapping, flap
-from playground.stack import Playground
+from tests.scenarios.flap import Flapping, flap
+from tests.scenarios.local import LocalCluster
 
 
-async def test_without_protection_old_results_come_back() -> None:
-    flapping = Flapping(transitions=60, addresses=10, shortest=0.005, longest=0.05, window=0.02, settle=5)
-    async with Playground(guard=False, writing="edge", window=flapping.window) as playground:
-        report = await flap(playground, flapping)
-    assert not report.passed, report.as_lines()
+async def test_flap_without_the_guard_reports_older_results() -> None:
+    flapping = Flapping(transitions=60, addresses=10, shortest=0.005, longest=0.05, window=0.02, settle=10)
+    async with LocalCluster(window=flapping.window) as cluster:
+        cluster.api.knobs.guard = False
+        report = await flap(cluster, flapping)
+    assert "older results stored again" in [check.name for check in report.checks if not check.passed]

@@ -16,9 +16,9 @@ from typing import Any, Self
 
 import httpx
 
+from playground.processes import Component, free_ports
 from tests.e2e.controlplane import flags
 from tests.e2e.controlplane.build import Binaries
-from tests.e2e.controlplane.component import Component, free_ports
 from tests.e2e.controlplane.pki import Pki, TokenSigner
 
 READY_SECONDS = 2.0

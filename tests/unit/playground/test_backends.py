@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from playground.addresses import dial
 from playground.backends import Backend, Backends, Mode, Protocol, Spot
+from playground.until import until
 
 HTTP = Spot("10.0.0.1", 18080, Protocol.HTTP)
 HTTPS = Spot("10.0.0.2", 18443, Protocol.HTTPS)
@@ -108,3 +109,16 @@ async def test_one_backend_can_be_stopped_twice() -> None:
     await backend.start()
     await backend.stop()
     await backend.stop()
+
+
+@pytest.mark.parametrize("mode", [Mode.STALL, Mode.SLOW])
+async def test_stop_ends_delayed_responses(mode: Mode) -> None:
+    backend = Backend(HTTP, dial(HTTP.ip), slow_seconds=600)
+    await backend.start()
+    await backend.set(mode)
+    _, writer = await asyncio.open_connection(backend.address, HTTP.port)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    await until(lambda: backend.requests == 1, "the request", seconds=10)
+    await backend.stop()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    writer.close()

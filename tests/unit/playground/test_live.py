@@ -54,7 +54,7 @@ async def test_it_shows_addresses_and_takes_keys() -> None:
     )
     try:
         for words in ("10.0.100.10", "not ready", "static1.mydomain.com", "API writes so far: sidecar"):
-            await until(lambda words=words: screen.shows(words), words, seconds=30)  # type: ignore[misc] # it is a str
+            await until(lambda words=words: screen.shows(words), words, seconds=60)  # type: ignore[misc] # it is a str
         screen.press("k")
         await until(lambda: screen.shows("you made the backend of 10.0.100.10 refuse"), "the first key", seconds=10)
         screen.press("\x1b[B")

@@ -4,10 +4,10 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from playground.cluster import Cluster
-from playground.report import Report
-from playground.timeline import readiness
+from playground.cluster import readiness
 from playground.until import until
+from tests.scenarios.cluster import Cluster
+from tests.scenarios.report import Report
 
 Object = dict[str, Any]
 

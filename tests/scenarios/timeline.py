@@ -1,4 +1,4 @@
-"""What was published, and when: every state of an Endpoints object and of a status, as a watch showed it."""
+"""Every state of an Endpoints object and of a status, in the order in which a watch showed them, with its time."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.client import ApiClient
-from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES
+from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, readiness
 from playground.composite.informer import Informer
 
 Object = dict[str, Any]
@@ -22,8 +22,8 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One status: its revision and, for each address, (ready, message)."""
+class StatusMoment:
+    """One status: when it was seen (time.monotonic), its revision and, for each address, (ready, message)."""
 
     at: float
     revision: int
@@ -35,7 +35,7 @@ class Timeline:
     """`async with timeline_of(...)` fills it while it lasts."""
 
     published: list[Moment] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    statuses: list[StatusMoment] = field(default_factory=list)
 
     @property
     def ready(self) -> Mapping[str, bool]:
@@ -45,7 +45,7 @@ class Timeline:
     @property
     def status(self) -> Mapping[str, tuple[bool, str]]:
         """What the status says now."""
-        return self.told[-1].addresses if self.told else {}
+        return self.statuses[-1].addresses if self.statuses else {}
 
     def since(self, at: float) -> list[Moment]:
         """What was published after a moment."""
@@ -86,13 +86,4 @@ class Follower:
         if new is not None and self._ours(new):
             status = new.get("status") or {}
             addresses = {one["ip"]: (one["ready"], one.get("message", "")) for one in status.get("addresses") or ()}
-            self._timeline.told.append(Told(time.monotonic(), status.get("revision", 0), addresses))
-
-
-def readiness(endpoints: Mapping[str, Any]) -> dict[str, bool]:
-    """The addresses of an Endpoints object, ready or not."""
-    found: dict[str, bool] = {}
-    for subset in endpoints.get("subsets") or ():
-        found |= {address["ip"]: True for address in subset.get("addresses") or ()}
-        found |= {address["ip"]: False for address in subset.get("notReadyAddresses") or ()}
-    return found
+            self._timeline.statuses.append(StatusMoment(time.monotonic(), status.get("revision", 0), addresses))

@@ -1,4 +1,4 @@
-"""What a busy machine withholds from everybody on it: how late a process that only wants to wake up is woken up."""
+"""The scheduling delay of a busy machine: how late a process that only sleeps is woken up."""
 
 import asyncio
 import contextlib
@@ -19,8 +19,8 @@ class Machine:
     def withheld(self, begin: float, end: float) -> float:
         """Seconds of lateness between two moments (time.monotonic).
 
-        A chain of processes, each of which must be woken in its turn, is held up about as long: what a bound on their
-        work allows on an idle machine is to be judged without it.
+        A chain of processes, each of which must be woken in turn, is delayed about as long: subtract it before a
+        measured time is compared with a bound that holds on an idle machine.
         """
         return sum(seconds for at, seconds in self.late if begin < at <= end)
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from playground.machine import NEGLIGIBLE_SECONDS, Machine, watched
+from tests.scenarios.machine import NEGLIGIBLE_SECONDS, Machine, watched
 
 
 def test_lateness_counts_in_its_time_only() -> None:

@@ -1,7 +1,7 @@
-"""flap: many transitions against the status overwrite; nothing may be lost, nothing published again in an older state.
+"""flap: many transitions while Metacontroller overwrites the status; none is lost, no older state is published again.
 
-Verdicts are handed to the sidecar where its prober hands them over, since real probes come once a second at most. Each
-carries its number in its message, so that what was stored can be told apart from what should have been.
+Results are injected where the prober records its own, since real probes run once a second at most. Each carries its
+number in its message, so that the stored status shows which result it holds.
 """
 
 import asyncio
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from playground.cluster import EXTERNAL_SERVICES, SIDECAR, Cluster
-from playground.report import Report
-from playground.timeline import Follower, Moment, Timeline, Told
+from playground.cluster import EXTERNAL_SERVICES, SIDECAR
 from playground.until import Late, until
+from tests.scenarios.cluster import Cluster
+from tests.scenarios.report import Report
+from tests.scenarios.timeline import Follower, Moment, StatusMoment, Timeline
 
 Object = dict[str, Any]
 
@@ -41,8 +42,8 @@ class Flapping:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """One transition: its number, its address, what it says."""
+class Result:
+    """One transition: its number, its address, whether it is ready."""
 
     number: int
     ip: str
@@ -58,7 +59,7 @@ def manifest(addresses: int) -> Object:
 
 
 async def flap(cluster: Cluster, how: Flapping) -> Report:
-    """Runs it and judges what is stored and published when all is calm again."""
+    """Runs it and checks what is stored and published when no more is written."""
     report = Report("flap")
     parent = await cluster.apply(manifest(how.addresses))
     meta, ips = parent["metadata"], parent["spec"]["ips"]
@@ -66,14 +67,14 @@ async def flap(cluster: Cluster, how: Flapping) -> Report:
         await until(lambda: len(timeline.ready) == len(ips), "the first Endpoints", seconds=20 + 5 * how.window)
         report.equal("calm before the first transition", await _calm(cluster, how), True)
         mark = cluster.mark()
-        verdicts = await _flap(cluster, meta["uid"], ips, how)
-        wanted = {verdict.ip: verdict.ready for verdict in verdicts}
+        results = await _flap(cluster, meta["uid"], ips, how)
+        wanted = {result.ip: result.ready for result in results}
         settled = await _settle(cluster, timeline, wanted, how)
-        judge(report, timeline, verdicts)
+        check(report, timeline, results)
     writes = sum(write.actor == SIDECAR for write in cluster.writes(mark))
     report.at_most("writes of the sidecar", writes, how.transitions * 1.1)
     report.figures |= {
-        "transitions": len(verdicts),
+        "transitions": len(results),
         "writes by all": len(cluster.writes(mark)),
         "stale status writes refused": cluster.refused(mark),
         "settled after seconds": settled,
@@ -81,27 +82,27 @@ async def flap(cluster: Cluster, how: Flapping) -> Report:
     return report
 
 
-async def _flap(cluster: Cluster, uid: str, ips: Sequence[str], how: Flapping) -> list[Verdict]:
+async def _flap(cluster: Cluster, uid: str, ips: Sequence[str], how: Flapping) -> list[Result]:
     dice = random.Random(how.seed)
     state = dict.fromkeys(ips, False)
-    verdicts: list[Verdict] = []
+    results: list[Result] = []
     for number in range(1, how.transitions + 1):
         ip = dice.choice(ips)
         state[ip] = not state[ip]
-        await cluster.tell(uid, [_address(ip, state[ip], number)])
-        verdicts.append(Verdict(number, ip, state[ip]))
+        await cluster.inject(uid, [_address(ip, state[ip], number)])
+        results.append(Result(number, ip, state[ip]))
         await asyncio.sleep(dice.uniform(how.shortest, how.longest))
-    return verdicts
+    return results
 
 
 def _address(ip: str, ready: bool, number: int) -> Object:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     reason = "ProbeSucceeded" if ready else "ProbeFailed"
-    return {"ip": ip, "ready": ready, "reason": reason, "message": f"verdict {number}", "lastTransitionTime": now}
+    return {"ip": ip, "ready": ready, "reason": reason, "message": f"result {number}", "lastTransitionTime": now}
 
 
 async def _settle(cluster: Cluster, timeline: Timeline, wanted: Mapping[str, bool], how: Flapping) -> float | None:
-    """Waits until what is wanted is told and published and stays so; None if that does not come about."""
+    """Waits until what is wanted is stored and published and stays so; None if that does not happen."""
 
     async def right() -> bool:
         if not _right(timeline, wanted):
@@ -117,7 +118,7 @@ async def _settle(cluster: Cluster, timeline: Timeline, wanted: Mapping[str, boo
 
 
 async def _calm(cluster: Cluster, how: Flapping) -> bool:
-    """False if it never comes: without the guard two stale states can take turns for ever."""
+    """False if it never comes: without the guard two stale states can overwrite each other without end."""
     try:
         await until(lambda: _is_calm(cluster, how.window), "calm", seconds=how.settle)
     except Late:
@@ -136,26 +137,26 @@ def _calm_seconds(window: float) -> float:
 
 
 def _right(timeline: Timeline, wanted: Mapping[str, bool]) -> bool:
-    told = {ip: ready for ip, (ready, _) in timeline.status.items()}
-    return all(told.get(ip) is ready and timeline.ready.get(ip) is ready for ip, ready in wanted.items())
+    stored = {ip: ready for ip, (ready, _) in timeline.status.items()}
+    return all(stored.get(ip) is ready and timeline.ready.get(ip) is ready for ip, ready in wanted.items())
 
 
-def judge(report: Report, timeline: Timeline, verdicts: Sequence[Verdict]) -> None:
-    """The four promises, from what the watches have shown."""
-    latest = {verdict.ip: verdict for verdict in verdicts}
-    lost = [one.ip for one in latest.values() if timeline.status.get(one.ip) != (one.ready, f"verdict {one.number}")]
+def check(report: Report, timeline: Timeline, results: Sequence[Result]) -> None:
+    """Checks the four promises, from what the watches have shown."""
+    latest = {result.ip: result for result in results}
+    lost = [one.ip for one in latest.values() if timeline.status.get(one.ip) != (one.ready, f"result {one.number}")]
     wrong = [one.ip for one in latest.values() if timeline.ready.get(one.ip) is not one.ready]
     report.equal(RESULTS[0], len(lost), 0)
     report.equal(RESULTS[1], len(wrong), 0)
-    report.equal("older results stored again", stored_again(timeline.told), 0)
-    report.equal("older states published again", published_again(timeline.published, timeline.told), 0)
+    report.equal("older results stored again", stored_again(timeline.statuses), 0)
+    report.equal("older states published again", published_again(timeline.published, timeline.statuses), 0)
 
 
-def stored_again(told: Sequence[Told]) -> int:
-    """How often a status showed an older verdict on an address than a status before it."""
+def stored_again(statuses: Sequence[StatusMoment]) -> int:
+    """How often a status showed an older result of an address than a status before it."""
     newest: dict[str, int] = {}
     again = 0
-    for status in told:
+    for status in statuses:
         for ip in status.addresses:
             number = _number(status, ip)
             again += number < newest.get(ip, 0)
@@ -163,31 +164,31 @@ def stored_again(told: Sequence[Told]) -> int:
     return again
 
 
-def published_again(published: Sequence[Moment], told: Sequence[Told]) -> int:
-    """How often an address changed in what is published although an older verdict than the one shown stands behind it.
+def published_again(published: Sequence[Moment], statuses: Sequence[StatusMoment]) -> int:
+    """How often an address changed in what is published because of an older result than the one shown.
 
-    What all addresses show together tells from which status a state was made: the first that fits and is not older
-    than the one before, else the last that fits at all.
+    What all addresses show together identifies the status from which a state was made: the first that fits and is not
+    older than the one before, else the last that fits at all.
     """
     again = place = 0
     shown: dict[str, tuple[bool, int]] = {}
     for moment in published:
-        fitting = [number for number, status in enumerate(told) if _made_from(moment, status)]
+        fitting = [number for number, status in enumerate(statuses) if _made_from(moment, status)]
         if not fitting:
             again += 1  # made from no status there ever was
             continue
         place = next((number for number in fitting if number >= place), fitting[-1])
         for ip, ready in moment.ready.items():
-            before, number = shown.get(ip, (ready, 0)), _number(told[place], ip)
+            before, number = shown.get(ip, (ready, 0)), _number(statuses[place], ip)
             again += before[0] is not ready and number < before[1]
             shown[ip] = (ready, max(number, before[1]))
     return again
 
 
-def _made_from(moment: Moment, status: Told) -> bool:
+def _made_from(moment: Moment, status: StatusMoment) -> bool:
     return all(status.addresses.get(ip, (False, ""))[0] is ready for ip, ready in moment.ready.items())
 
 
-def _number(status: Told, ip: str) -> int:
+def _number(status: StatusMoment, ip: str) -> int:
     message = status.addresses.get(ip, (False, ""))[1]
-    return int(message.removeprefix("verdict ")) if message.startswith("verdict ") else 0
+    return int(message.removeprefix("result ")) if message.startswith("result ") else 0
