@@ -166,6 +166,13 @@ def _revision(which: str) -> str:
     return f"(has({which}.status) && has({which}.status.revision) ? {which}.status.revision : 0)"
 
 
+STALE_STATUS = (
+    "stale status refused: status.revision must be higher than the stored one; read the object again and retry "
+    "(a controller does so by itself)"
+)
+"""Without numbers: equal messages are counted on one Event."""
+
+
 def _has_addresses(which: str) -> str:
     return f"(has({which}.status) && has({which}.status.addresses))"
 
@@ -470,9 +477,7 @@ class ExternalService(Model):
                 f"{_revision('self')} > {_revision('oldSelf')} || ({_revision('self')} == {_revision('oldSelf')} "
                 f"&& {_has_addresses('self')} == {_has_addresses('oldSelf')} "
                 f"&& (!{_has_addresses('self')} || self.status.addresses == oldSelf.status.addresses))",
-                "stale status refused: status.revision is not newer; read again and retry (this heals itself)",
-                shown="'stale status refused: status.revision %d is not newer than %d; read again and retry "
-                f"(this heals itself)'.format([{_revision('self')}, {_revision('oldSelf')}])",
+                STALE_STATUS,
                 field=".status.revision",
             ),
         )

@@ -1,7 +1,7 @@
 """What the chart's files and metacontroller/ have in common, written to both: `python -m hack.chart_manifests`.
 
-The source of the CRD is the models, of the settings metacontroller/settings.yaml; of alerts, dashboard and address
-policy it is the chart's files.
+The source of the CRD is the models, of the settings metacontroller/settings.yaml; of alerts, dashboard and
+policies it is the chart's files.
 """
 
 from collections.abc import Iterator
@@ -38,6 +38,24 @@ metadata:
   validationActions: [Deny]
 """
 
+STATUS_POLICY_HEAD = f"""\
+# Written by `make manifests` from helm/external-service-operator/files/status-policy.yaml.
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata:
+  name: {NAME}-status
+{LABELS}"""
+
+STATUS_BINDING = f"""\
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata:
+  name: {NAME}-status
+{LABELS}spec:
+  policyName: {NAME}-status
+"""
+
 ALERTS_HEAD = f"""\
 # Written by `make manifests` from helm/external-service-operator/files/alerts.yaml.
 apiVersion: monitoring.coreos.com/v1
@@ -54,6 +72,10 @@ def written() -> Iterator[tuple[Path, str]]:
     yield (
         COMPONENTS / "admission-policy" / "policy.yaml",
         POLICY_HEAD + (files / "address-policy.yaml").read_text() + BINDING,
+    )
+    yield (
+        COMPONENTS / "status-policy" / "policy.yaml",
+        STATUS_POLICY_HEAD + (files / "status-policy.yaml").read_text() + STATUS_BINDING,
     )
     yield (
         COMPONENTS / "monitoring" / "alerts.yaml",

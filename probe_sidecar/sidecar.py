@@ -66,10 +66,6 @@ CLOSING_SECONDS = 0.5
 STALLED_SECONDS = 60.0
 """A schedule so far behind means that the event loop is stuck: the liveness probe asks for a restart."""
 
-HEAD_START_SECONDS = 1.0
-"""Metacontroller writes the first status of a new ExternalService, if it does so within this time: a "Pending" of ours
-before that would make its write a stale one, refused, with an Event at each creation."""
-
 
 def rfc3339() -> str:
     """The wall clock as Kubernetes writes it: UTC, whole seconds."""
@@ -112,7 +108,6 @@ class Sidecar:
         self._on_settled = on_settled
         self._policy = settings.policy
         self._readings: dict[str, Reading] = {}
-        self._newcomers: set[str] = set()
         self.membership = membership(self._leases, settings)
         self.membership.listen(self._reassign)
         self.results = Results()
@@ -157,6 +152,7 @@ class Sidecar:
             self._wanted,
             limit=settings.concurrent_writes,
             tokens=TokenBucket(settings.api_qps, settings.api_burst, loop.time),
+            probing=self.manager.probing,
             on_news=self._tell,
             on_rival=self._give_way,
         )
@@ -259,17 +255,7 @@ class Sidecar:
         else:
             self._on_settled()
 
-    def _await_first_status(self, uid: str) -> None:
-        self._newcomers.add(uid)
-        self._loop.call_later(HEAD_START_SECONDS, self._greet, uid)
-
-    def _greet(self, uid: str) -> None:
-        self._newcomers.discard(uid)
-        self.publisher.wake(uid)
-
     def _work_for(self, uid: str, raw: Object, *, spread_since: float | None = None) -> None:
-        if uid not in self._readings and not raw.get("status"):
-            self._await_first_status(uid)
         reading = self._read(uid, raw)
         if reading.parent is None:
             self.manager.release(uid)
@@ -290,7 +276,6 @@ class Sidecar:
 
     def _drop(self, uid: str) -> None:
         self._readings.pop(uid, None)
-        self._newcomers.discard(uid)
         self.delays.forget(uid)
         self.child_reports.forget(uid)
         self.manager.release(uid)
@@ -319,12 +304,6 @@ class Sidecar:
             return rejected_status(raw, reading.problem, rfc3339())
         self.manager.follow(uid, known_addresses(raw))
         results = self.results.get(uid)
-        if (
-            uid in self._newcomers
-            and not raw.get("status")
-            and all(one.reason == "Pending" for one in results.values())
-        ):
-            return None  # nothing has been found out that could not wait for Metacontroller's first write
         spec, namespace = reading.parent.spec, reading.parent.metadata.namespace
         problem = self.trust.problem(namespace, spec.readinessProbe)
         told = self.directory.report(uid)

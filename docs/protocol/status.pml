@@ -59,6 +59,14 @@ chan informer = [LAG] of { byte, byte, bit };
 bit lock[SIDECARS];          /* the version that the PATCH was made for is still the stored one */
 bit mc_lock;                 /* the same for Metacontroller's PUT */
 
+#ifdef TOO_WIDE
+#define kept(r) (r <= revision)
+#elif defined(POLICY)
+#define kept(r) (r < revision)       /* a stale PUT answers 200 and changes nothing */
+#else
+#define kept(r) false
+#endif
+
 #ifdef NO_GUARD
 #define refused(r, v) false
 #else
@@ -315,8 +323,9 @@ get:
         if
         :: !mc_lock && tries < TRIES -> tries++; goto get
         :: !mc_lock && tries == TRIES                      /* swallowed */
-        :: mc_lock && refused(r, v) -> queued = 1          /* 422: again, with what the cache holds by then */
-        :: mc_lock && !refused(r, v) -> store(r, v, 1)
+        :: mc_lock && kept(r)                              /* 200; what it adds is lost, and it takes it for stored */
+        :: mc_lock && !kept(r) && refused(r, v) -> queued = 1    /* 422: again, with what the cache holds by then */
+        :: mc_lock && !kept(r) && !refused(r, v) -> store(r, v, 1)
         fi;
         syncing = 0; mc_lock = 0; r = 0; v = 0; tries = 0 };
     od
@@ -390,5 +399,11 @@ active proctype Leases()
 #define provided true
 #endif
 
-ltl published_in_the_end { provided -> <>[] (verdict == truth && published == truth) }
+#ifdef ALONE
+#define complete true
+#else
+#define complete (observed == 1)
+#endif
+
+ltl published_in_the_end { provided -> <>[] (verdict == truth && published == truth && complete) }
 ltl silent_in_the_end { provided -> (<>[] stored || <>[] !stored) }

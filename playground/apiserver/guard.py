@@ -1,4 +1,4 @@
-"""The transition rules of our CRD, in Python: what an update may not do to what was there. Pure.
+"""Our policy for stale statuses and the transition rules of our CRD, in Python. Pure.
 
 The real ones are CEL and are evaluated by the real API server; both stand under the same scenarios.
 """
@@ -6,7 +6,17 @@ The real ones are CEL and are evaluated by the real API server; both stand under
 from collections.abc import Mapping
 from typing import Any
 
+from external_service.v1alpha1 import STALE_STATUS
 from playground.apiserver.errors import Cause, invalid_value
+
+
+def without_stale_status(old: Mapping[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What our MutatingAdmissionPolicy makes of an update: with an older revision or none, the stored status stays."""
+    seen = (old.get("status") or {}).get("revision")
+    given = (new.get("status") or {}).get("revision")
+    if seen is not None and (given is None or given < seen):
+        return {**new, "status": old["status"]}
+    return new
 
 
 def stale_status(old: Mapping[str, Any], new: Mapping[str, Any]) -> Cause | None:
@@ -15,8 +25,7 @@ def stale_status(old: Mapping[str, Any], new: Mapping[str, Any]) -> Cause | None
     seen, given = before.get("revision", 0), after.get("revision", 0)
     if given > seen or (given == seen and before.get("addresses") == after.get("addresses")):
         return None
-    text = f"stale status refused: status.revision {given} is not newer than {seen}; read again and retry"
-    return invalid_value("status.revision", given, f"{text} (this heals itself)")
+    return Cause("status.revision", "FieldValueInvalid", f"Invalid value: {STALE_STATUS}")
 
 
 def moved_cluster_ip(old: Mapping[str, Any], new: Mapping[str, Any]) -> Cause | None:

@@ -22,7 +22,7 @@ from playground.apiserver.errors import (
     not_found,
     required,
 )
-from playground.apiserver.guard import moved_cluster_ip, stale_status
+from playground.apiserver.guard import moved_cluster_ip, stale_status, without_stale_status
 from playground.apiserver.resources import NAMESPACES, Resource
 from playground.apiserver.storage import Storage
 from playground.values import integral, same
@@ -53,10 +53,14 @@ class Written:
 
 @dataclass(slots=True)
 class Knobs:
-    """What a real server has no switch for. `guard` off is a CRD without the transition rule."""
+    """What a real server has no switch for. `guard` off is a CRD without the transition rule.
+
+    `status_policy` is the MutatingAdmissionPolicy of components/status-policy, as in Kubernetes 1.36 and newer.
+    """
 
     guard: bool = True
     loopback: bool = False
+    status_policy: bool = False
 
 
 class Registry:
@@ -228,6 +232,8 @@ class Registry:
             builtin.fill(resource, obj, self._next_cluster_ip)
             problems = builtin.problems(resource, obj, loopback=self._knobs.loopback)
         else:
+            if old is not None and self._knobs.status_policy:
+                obj = without_stale_status(old, obj)
             obj, unknown = schema.prune(obj, found.schema)
             warnings += _unknown_fields(resource, unknown, options)
             schema.default(obj, found.schema)

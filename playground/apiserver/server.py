@@ -27,7 +27,7 @@ NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 class FakeApiServer:
     """`async with FakeApiServer() as server: server.url`. Everything runs in the event loop that entered it.
 
-    `knobs.guard`, `knobs.loopback`, `faults`, `audit`, `storage` and the attributes of `api` may be used at any time
+    `knobs`, `faults`, `audit`, `storage` and the attributes of `api` may be used at any time
     from that loop. The default `crd` is ours, made from the models; `loopback` lets Endpoints hold 127.0.0.0/8.
     """
 

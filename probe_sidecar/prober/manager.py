@@ -231,6 +231,11 @@ class ProberManager:
         """Whether `uid` has been applied and not released."""
         return uid in self._parents
 
+    def probing(self, uid: str) -> bool:
+        """Whether a probe of `uid` is in flight."""
+        held = self._parents.get(uid)
+        return held is not None and any(target.handle is not None for target in held.targets.values())
+
     def targets(self) -> Iterator[Target]:
         """Every probed address, for those who show them."""
         for parent in self._parents.values():

@@ -10,11 +10,12 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from math import inf
 from random import random as uniform
 
 from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Resource, TokenBucket
-from probe_sidecar.status.known import seen_revision
+from probe_sidecar.status.known import seen_revision, seen_status
 from probe_sidecar.status.patch import patch
 from probe_sidecar.status.stored import essence, older, place, version, whole
 from probe_sidecar.status.window import Window
@@ -34,6 +35,23 @@ QUIET_SECONDS = 90.0
 
 DOUBT_SECONDS = 30.0
 """So long the watch may lag behind our own last write before the object is read again."""
+
+INITIAL_STATUS_DELAY = (2.0, 10.0)
+"""Longest wait (s) for Metacontroller's own status write (`observedGeneration`) after a creation or a change of the
+spec: before any of its writes has been seen, and after that. A write of ours before it makes Metacontroller's a stale
+one (ADR 0023). At its default limit of 5 requests a second, five new objects take it 4 to 7 s."""
+
+WORKERS = 5
+"""Metacontroller's default --workers: how many objects it syncs at a time, in the order of their changes."""
+
+SETTLE = (0.5, 2.0)
+"""Time (s) for Metacontroller's syncs after a change of the object, ours included: at least, and at most where it took
+longer for its own write, or where the object keeps changing. A write during a sync makes the status write of that sync
+a stale one."""
+
+GATHER = (0.01, 0.05)
+"""Interval (s) at which the probes in flight for the same object are looked at, and the longest wait for them: what
+they come to goes out in the same write."""
 
 
 @dataclass(slots=True)
@@ -60,6 +78,10 @@ class _Parent:
     dirty: bool = False  # something came up meanwhile
     ahead: bool = False  # `seen` is an answer to us that the watch has not shown yet
     doubt_at: float | None = None  # when to read again if the watch still has not caught up
+    differs_since: float | None = None  # when the wanted status was first found to differ from the stored one
+    changed_at: float = -inf  # when another version of it was last seen
+    settle: float = SETTLE[0]  # seconds without another version before something new is written
+    unsynced_generation: int | None = None  # of the spec, the last one that Metacontroller was waited for
     held_until: float = 0.0  # nothing is sent before
     reassert_at: float | None = None  # what was overwritten is not written again before
     troubled_at: float = 0.0
@@ -77,6 +99,7 @@ class StatusPublisher:
     called as late as possible, so that whatever came meanwhile goes out in one write. `limit` bounds the requests in
     flight over all objects, one at most for each, and an API server that is slow gets fewer (ADR 0069); `tokens` how
     many begin in a second (None: any number).
+    `probing(uid)` says whether probes of that object are in flight.
     `on_news(before, after)` hears of each write that told something new, not of what was only written again, and
     `on_rival(raw)` of a status with a higher revision that is not ours, before `wanted` is asked again (ADR 0068).
     `clock` is monotonic, in seconds.
@@ -90,6 +113,7 @@ class StatusPublisher:
         *,
         limit: int = 32,
         tokens: TokenBucket | None = None,
+        probing: Callable[[str], bool] = lambda _: False,
         on_news: Callable[[Object, Object], None] = lambda *_: None,
         on_rival: Callable[[Object], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
@@ -101,12 +125,15 @@ class StatusPublisher:
         self._wanted = wanted
         self._window = Window(limit)
         self._tokens = tokens
+        self._probing = probing
         self._on_news = on_news
         self._on_rival = on_rival
         self._clock = clock
         self._sleep = sleep
         self._random = random
         self._parents: dict[str, _Parent] = {}
+        self._initial_delay = INITIAL_STATUS_DELAY[0]
+        self._unsynced: dict[_Parent, float] = {}  # since when Metacontroller has not written, the longest first
         self._ready: dict[_Parent, None] = {}  # an ordered set: to be looked at, first come first served
         self._requests: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
@@ -127,6 +154,7 @@ class StatusPublisher:
         if parent is None:
             contests, errors = Backoff(*CONTEST, self._random), Backoff(*ERROR, self._random)
             parent = self._parents[uid] = _Parent(uid, raw, contests, errors)
+            self._note_sync(parent)
         elif parent.ahead and older(raw, parent.seen):
             # The watch replays what came before our own write; should it never catch up, we read again.
             if parent.doubt_at is None:
@@ -169,11 +197,14 @@ class StatusPublisher:
             self._finished.set()
 
     async def close(self, within: float = 1.0) -> None:
-        """Send what is ready to go, finish what is in flight, within that many seconds; then `run` returns.
+        """Send what is wanted by now, finish what is in flight, within that many seconds; then `run` returns.
 
         What is waiting out a back-off is left to the next owner, who starts from the status (design R6).
         """
         self._closing = True
+        for parent in self._parents.values():
+            if parent.differs_since is not None:
+                self._mark(parent)
         self._changed.set()
         if not self._running:
             return
@@ -214,17 +245,53 @@ class StatusPublisher:
         desired = self._wanted(parent.seen)
         operations = [] if desired is None else patch(parent.seen, desired)
         if desired is None or not operations:
-            parent.reassert_at = None
+            parent.reassert_at = parent.differs_since = None
             return
         telling = essence(desired)
         overwritten = telling == parent.told
         if overwritten and parent.stored is not None and essence(parent.seen.get("status")) == parent.stored:
             return  # the API server stores our status differently, and has done so again: see _written
-        if overwritten and not self._may_reassert(parent, now):
+        if not (self._may_reassert(parent, now) if overwritten else self._may_write(parent, now)):
             return
         self.counters.reasserts += overwritten
         parent.reassert_at, parent.telling = None, telling
         self._start(parent, partial(self._write, parent, telling, operations))
+
+    def _may_write(self, parent: _Parent, now: float) -> bool:
+        """Whether something new may be written yet; if not, the object is looked at again when it may (ADR 0023).
+
+        A new object or spec waits for Metacontroller's own write if Metacontroller may be at work on it, any object for
+        the syncs after a change, and a moment for probes in flight. With none of these it is written at once.
+        """
+        if parent.differs_since is None:
+            parent.differs_since = now
+        since = parent.differs_since
+        due = min(max(since, parent.changed_at + parent.settle), since + SETTLE[1])
+        if parent in islice(self._unsynced, WORKERS):
+            due = self._unsynced[parent] + self._initial_delay
+        step, longest = GATHER
+        if due <= now < since + longest and self._probing(parent.uid):
+            due = now + step
+        if self._closing or due <= now:
+            return True
+        self._wake_at(parent, due)
+        return False
+
+    def _note_sync(self, parent: _Parent) -> None:
+        """Keeps `_unsynced`. An object is in it once for each generation, and not for longer than the delay."""
+        now, generation = self._clock(), parent.seen["metadata"].get("generation")
+        observed = seen_status(parent.seen).get("observedGeneration")
+        if observed is not None:
+            self._initial_delay = INITIAL_STATUS_DELAY[1]
+        while self._unsynced and now >= next(iter(self._unsynced.values())) + self._initial_delay:
+            del self._unsynced[next(iter(self._unsynced))]
+        if observed == generation:
+            if (since := self._unsynced.pop(parent, None)) is not None:
+                parent.settle = min(max(SETTLE[0], now - since), SETTLE[1])
+                parent.differs_since = None
+        elif generation != parent.unsynced_generation:
+            self._unsynced.setdefault(parent, now)
+            parent.unsynced_generation, parent.changed_at = generation, now
 
     def _may_reassert(self, parent: _Parent, now: float) -> bool:
         """Whether the pause after an overwriting is over; the first call begins it."""
@@ -249,6 +316,7 @@ class StatusPublisher:
     def _forget(self, parent: _Parent) -> None:
         self._parents.pop(parent.uid, None)
         self._ready.pop(parent, None)
+        self._unsynced.pop(parent, None)
         self._stop_timer(parent)
 
     def _may_ask(self) -> bool:
@@ -321,6 +389,7 @@ class StatusPublisher:
 
     def _written(self, parent: _Parent, before: Object, answer: Object, telling: bytes) -> None:
         self.counters.writes += 1
+        parent.differs_since, parent.settle = None, SETTLE[0]
         parent.errors.reset()
         news = telling != parent.told
         parent.told = telling
@@ -384,7 +453,10 @@ class StatusPublisher:
     def _see(self, parent: _Parent, fresh: Object) -> None:
         """Somebody else's newer status is told of before it is decided what to write over it."""
         newer = (seen_revision(fresh) or 0) > (seen_revision(parent.seen) or 0)
+        if version(fresh) != version(parent.seen):
+            parent.changed_at = self._clock()
         parent.seen = fresh
+        self._note_sync(parent)
         if newer and essence(fresh.get("status")) not in (parent.told, parent.stored, parent.telling):
             self._on_rival(fresh)
 

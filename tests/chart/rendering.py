@@ -15,6 +15,8 @@ Object = dict[str, Any]
 
 NAME = "external-service-operator"
 API = "metacontroller.k8s.io/v1alpha1/CompositeController"
+MUTATING_POLICIES = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
+"""Served by Kubernetes 1.36 and newer."""
 VARIANTS = sorted((CHART / "ci").glob("*-values.yaml"))
 SECONDS = 60
 

@@ -21,7 +21,7 @@ from hack.values_table import CHART, README, explained, renewed
 from probe_sidecar.settings import Settings as SidecarSettings
 from runtime.settings import hints
 from tests.chart.binaries import Missing, helm
-from tests.chart.rendering import NAME, VARIANTS, Object, Refused, Rendered, render, run
+from tests.chart.rendering import API, MUTATING_POLICIES, NAME, VARIANTS, Object, Refused, Rendered, render, run
 
 ROOT = CHART.parents[1]
 MANIFESTS = ROOT / "metacontroller"
@@ -225,6 +225,14 @@ def test_a_selector_is_the_same_for_sidecar_and_metacontroller(rendered: Render)
     assert chart.one("CompositeController")["spec"]["parentResource"]["labelSelector"] == selector
     (binding,) = chart.all("ValidatingAdmissionPolicyBinding")
     assert binding["spec"]["matchResources"] == {"objectSelector": selector}
+
+
+def test_status_policy_is_made_where_the_api_server_has_it(rendered: Render) -> None:
+    kinds = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
+    served = f"{API},{MUTATING_POLICIES}"
+    assert [one["kind"] for one in rendered(api=served).all(*kinds)] == list(kinds)
+    assert not rendered().all(*kinds)
+    assert not rendered({"statusPolicy": {"enabled": False}}, api=served).all(*kinds)
 
 
 def test_namespaces_get_roles_and_no_right_to_write_elsewhere(rendered: Render) -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from hack.chart_manifests import COMPONENTS, NAME, written
 from tests.chart.binaries import Missing, helm
-from tests.chart.rendering import Object, Rendered, render
+from tests.chart.rendering import API, MUTATING_POLICIES, Object, Rendered, render
 from tests.contract.test_chart import cannot_run, identity, plain
 
 ALL = sorted(path.name for path in COMPONENTS.iterdir())
@@ -28,6 +28,7 @@ VALUES: dict[str, Object] = {
     "token": {"webhook": {"token": {"mode": "secret", "secretName": "hook-token"}}},
     "gateway-api": {"compositeController": {"gatewayAPI": True}},
     "admission-policy": {"addressPolicy": {"admission": {"enabled": True}}},
+    "status-policy": {"statusPolicy": {"enabled": True}},
 }
 """What switches the same on in the chart."""
 
@@ -72,7 +73,8 @@ def chart(tmp_path: Path) -> Callable[[Object], Rendered]:
         binary = helm()
     except Missing as why:
         cannot_run(why)
-    return lambda values: render(binary, tmp_path, values)
+    newest = f"{API},{MUTATING_POLICIES}"
+    return lambda values: render(binary, tmp_path, values, api=newest if "statusPolicy" in values else API)
 
 
 def test_each_component_has_its_values() -> None:
@@ -110,7 +112,8 @@ def test_a_component_says_what_the_chart_says(build: Build, chart: Callable[[Obj
 
 def test_all_of_them_go_together(build: Build) -> None:
     kinds = {one["kind"] for one in build(*ALL)}
-    assert {"NetworkPolicy", "ServiceMonitor", "PrometheusRule", "Certificate", "ValidatingAdmissionPolicy"} <= kinds
+    assert {"NetworkPolicy", "ServiceMonitor", "PrometheusRule", "Certificate"} <= kinds
+    assert {"ValidatingAdmissionPolicy", "MutatingAdmissionPolicy"} <= kinds
     (settings,) = (one["data"] for one in build(*ALL) if one["kind"] == "ConfigMap" and one["metadata"]["name"] == NAME)
     assert {"ESO_TOKEN_FILE", "ESO_TLS_CERT_FILE", "ESO_TLS_KEY_FILE"} <= settings.keys()
 

@@ -74,6 +74,9 @@ def verdict(verifier: Path, promise: str) -> str:
         pytest.param((), id="one sidecar and Metacontroller"),
         pytest.param(("FAULTS=1", "RESYNCS=1", "TRANSITIONS=1"), id="with a lost answer and a resync"),
         pytest.param(("HANDS=1", "TRANSITIONS=1"), id="with an edit by hand"),
+        pytest.param(("POLICY",), id="stale writes are no-ops"),
+        pytest.param(("POLICY", "FAULTS=1", "RESYNCS=1", "TRANSITIONS=1"), id="no-ops, a lost answer and a resync"),
+        pytest.param(("POLICY", "SIDECARS=2", "TRANSITIONS=1", "LAG=1"), id="no-ops and a takeover"),
         pytest.param(TWO, id="takeover by a second sidecar"),
         pytest.param(("SIDECARS=2", "TRANSITIONS=1", "LAG=1"), id="takeover under Metacontroller"),
         pytest.param((*TWO, "OVERLAP", "STOPS=0"), id="two owners at once"),
@@ -102,6 +105,8 @@ def test_every_verdict_is_published_and_none_goes_back(
             ("NO_REASSERT", "HANDS=1", "TRANSITIONS=1"), PUBLISHED, FOR_EVER, id="no re-assert: a hand's edit stays"
         ),
         pytest.param(("NO_BACKOFF",), SILENT, HOLDS, id="no back-off: the guard suffices"),
+        pytest.param(("POLICY", "NO_GUARD"), PUBLISHED, HOLDS, id="no guard: the policy suffices"),
+        pytest.param(("TOO_WIDE",), PUBLISHED, FOR_EVER, id="a policy for equal revisions: a write is lost for good"),
         pytest.param((*TWO, "NO_FENCE"), PUBLISHED, HOLDS, id="no look at the own Lease: giving way suffices"),
         pytest.param(
             (*TWO, "NO_FENCE", "NO_YIELD"), PUBLISHED, GOES_BACK, id="no look at the own Lease, no giving way"

@@ -79,6 +79,10 @@ class Api(Protocol):
         """What was answered since a mark, the oldest first."""
         ...
 
+    def use_status_policy(self, wanted: bool) -> bool:
+        """Installs or removes the policy for stale statuses; whether it works now: older API servers have none."""
+        ...
+
     async def stop(self) -> None:
         """Refuses connections until `start`; what is stored stays."""
         ...
@@ -151,6 +155,11 @@ class StandInApi:
         for one in self.server.audit.since(mark):
             place = (one.resource, one.subresource, one.namespace, one.name)
             yield Entry(accounts.role(one.actor), one.verb, *place, one.code, one.group)
+
+    def use_status_policy(self, wanted: bool) -> bool:
+        """A knob."""
+        self.server.knobs.status_policy = wanted
+        return wanted
 
     async def stop(self) -> None:
         """Refuses connections until `start`."""

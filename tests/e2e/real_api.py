@@ -11,7 +11,7 @@ import httpx
 import yaml
 
 from probe_sidecar.kube.kubeconfig import kubeconfig
-from tests.e2e import accounts
+from tests.e2e import accounts, status_policy
 from tests.e2e.api import Entry, Unsupported, replace_token, write_kubeconfig
 from tests.e2e.controlplane.cluster import ControlPlane
 
@@ -48,10 +48,15 @@ class RealApi:
         """Our CRD, namespaces, accounts and roles, and `more`; returns when all of it works."""
         with httpx.Client(**self._options()) as admin:
             for manifest in (*accounts.metacontroller(), *accounts.shipped(), *more):
-                _apply(admin, manifest)
+                apply(admin, manifest)
             _until_served(admin)
         if self.control_plane is not None:
             self.control_plane.controller_manager.restart()  # else its garbage collector learns of our kind 30 s later
+
+    def use_status_policy(self, wanted: bool) -> bool:
+        """Installs or removes components/status-policy, and waits until the API server acts accordingly."""
+        with httpx.Client(**self._options()) as admin:
+            return status_policy.use(admin, wanted)
 
     def http(self) -> httpx.AsyncClient:
         """An administrator's client."""
@@ -169,19 +174,24 @@ PLURALS = {
 }
 
 
-def _apply(admin: httpx.Client, manifest: Object) -> None:
+def apply(admin: httpx.Client, manifest: Object) -> None:
     """Server-side, so that what is there already is no error."""
-    base, plural = PLURALS[manifest["kind"]]
-    namespace, name = manifest["metadata"].get("namespace"), manifest["metadata"]["name"]
-    place = f"/namespaces/{namespace}" if namespace else ""
     answer = admin.patch(
-        f"{base}{place}/{plural}/{name}",
+        path(manifest),
         params={"fieldManager": "e2e", "force": "true"},
         content=yaml.safe_dump(manifest),
         headers={"Content-Type": "application/apply-patch+yaml"},
     )
     if not answer.is_success:
-        raise RuntimeError(f"{manifest['kind']} {name}: {answer.text}")
+        raise RuntimeError(f"{manifest['kind']} {manifest['metadata']['name']}: {answer.text}")
+
+
+def path(manifest: Object) -> str:
+    """Where the API server has it."""
+    base, plural = PLURALS[manifest["kind"]]
+    namespace, name = manifest["metadata"].get("namespace"), manifest["metadata"]["name"]
+    place = f"/namespaces/{namespace}" if namespace else ""
+    return f"{base}{place}/{plural}/{name}"
 
 
 def _until_served(admin: httpx.Client) -> None:

@@ -72,7 +72,8 @@ class Setup:
     misbehave; each replica through one by its letter. hook_timeout: a Go duration, instead of the shipped one.
     replicas: so many sidecars share the work by Leases of `lease` seconds, named "a", "b", ... (0: one, without
     Leases). settings: ESO_* for all sidecars. shard: the installation works for ExternalServices with this value of the
-    label process.SHARD alone, so that there may be several.
+    label process.SHARD alone, so that there may be several. status_policy: stale statuses are no-ops, where the API
+    server can do that; without it they are refused.
     """
 
     resync: float | None = None
@@ -88,6 +89,7 @@ class Setup:
     lease: int = 3
     settings: Mapping[str, str] = field(default_factory=dict)
     shard: str = ""
+    status_policy: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,8 @@ class World:
         self._made: set[tuple[str, str]] = set()
         self._spaces: set[str] = set()
         self.began = 0
+        self.status_policy = False
+        """Whether a stale status write is a no-op here."""
 
     async def __aenter__(self) -> "World":
         self._http = self.api.http()
@@ -153,6 +157,7 @@ class World:
         self.client = ApiClient(self._http, "e2e")
         try:
             await self._expect_no_strangers()
+            self.status_policy = await asyncio.to_thread(self.api.use_status_policy, self.setup.status_policy)
             await self._ensure_namespace(self.namespace)
             if self.metacontroller is not None:
                 await self._install_controller()

@@ -89,7 +89,7 @@ async def test_patch_and_the_status_subresource(kubectl: Run) -> None:
     await kubectl(*status, '{"status":{"revision":3,"ready":"1/2","summary":"OK"}}')
     assert (await kubectl("get", "extsvc", "web")).splitlines()[1].split()[1:3] == ["1/2", "OK"]
     refused = await kubectl(*status, '{"status":{"revision":2}}', fails=True)
-    assert "stale status refused: status.revision 2 is not newer than 3" in refused
+    assert "stale status refused" in refused
 
 
 async def test_a_bad_one_is_refused_with_our_words(kubectl: Run) -> None:

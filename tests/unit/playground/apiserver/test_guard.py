@@ -1,10 +1,11 @@
-"""The transition rule: health can only move forward."""
+"""The policy for stale statuses and the transition rules: health can only move forward."""
 
 from typing import Any
 
 import pytest
 
-from playground.apiserver.guard import moved_cluster_ip, stale_status
+from external_service.v1alpha1 import STALE_STATUS
+from playground.apiserver.guard import moved_cluster_ip, stale_status, without_stale_status
 
 UP = [{"ip": "10.0.0.1", "ready": True}]
 DOWN = [{"ip": "10.0.0.1", "ready": False}]
@@ -39,8 +40,23 @@ def test_its_words() -> None:
     refusal = stale_status({"status": {"revision": 3}}, {"status": {"revision": 2}})
     assert refusal is not None
     assert refusal.field == "status.revision"
-    text = "stale status refused: status.revision 2 is not newer than 3; read again and retry (this heals itself)"
-    assert refusal.message == f"Invalid value: 2: {text}"
+    assert refusal.message == f"Invalid value: {STALE_STATUS}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stored"),
+    [
+        pytest.param({"revision": 2, "ready": "1/1"}, {"revision": 1}, {"revision": 2, "ready": "1/1"}, id="older"),
+        pytest.param({"revision": 2}, {"observedGeneration": 1}, {"revision": 2}, id="no revision"),
+        pytest.param({"revision": 2}, None, {"revision": 2}, id="no status"),
+        pytest.param({"revision": 2}, {"revision": 2, "children": []}, {"revision": 2, "children": []}, id="equal"),
+        pytest.param({"revision": 2}, {"revision": 3}, {"revision": 3}, id="newer"),
+        pytest.param({}, {"observedGeneration": 1}, {"observedGeneration": 1}, id="neither has one"),
+        pytest.param(None, {"revision": 1}, {"revision": 1}, id="the first status"),
+    ],
+)
+def test_stale_status_is_replaced_by_the_stored_one(before: Any, after: Any, stored: Any) -> None:
+    assert without_stale_status({"status": before}, {"status": after})["status"] == stored
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import jsonpatch
 
-from playground.apiserver.guard import stale_status
+from playground.apiserver.guard import stale_status, without_stale_status
 from playground.values import same
 
 Object = dict[str, Any]
@@ -24,8 +24,11 @@ TRIES = 4
 class ApiServer:
     """One object. `stored` holds every version of it, and the watches hold those that they have not shown."""
 
-    def __init__(self, *, guard: bool, alone: bool = True, clock: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self, *, guard: bool, policy: bool = False, alone: bool = True, clock: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self.guard = guard
+        self.policy = policy
         self.alone = alone
         self.clock = clock
         self.watches: list[deque[Object]] = []
@@ -44,14 +47,16 @@ class ApiServer:
         return self.watches[-1]
 
     def put(self, status: Any, version: str) -> int:
-        """Replaces the status as of that version: 200, 409 (another version), 422 (the guard)."""
+        """Replaces the status as of that version: 200 (under the policy a stale one changes nothing), 409, 422."""
         meta = self.live["metadata"]
         if version != meta["resourceVersion"]:
             return 409
         fresh = {"metadata": meta | {"resourceVersion": str(int(version) + 1)}, "status": deepcopy(status)}
+        if self.policy:
+            fresh = without_stale_status(self.live, fresh)
         if self.guard and stale_status(self.live, fresh):
             return 422
-        if not same(status, self.live.get("status")):
+        if not same(fresh["status"], self.live.get("status")):
             self.stored.append(fresh)
             self.stored_at.append(self.clock())
             for watch in self.watches:

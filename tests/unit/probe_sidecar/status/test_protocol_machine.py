@@ -36,11 +36,12 @@ class Protocol(RuleBasedStateMachine):
     """The guard is on: health never goes back, whatever the order of events."""
 
     guard = True
+    policy = False
 
     @initialize(random=st.floats(0, 0.999))
     def start(self, random: float) -> None:
         self.loop = VirtualLoop()
-        self.api = ApiServer(guard=self.guard)
+        self.api = ApiServer(guard=self.guard, policy=self.policy)
         self.metacontroller = Metacontroller(self.api)
         self.watch = self.api.watch()
         self.results: dict[str, AddressStatus] = {}
@@ -143,6 +144,7 @@ class Protocol(RuleBasedStateMachine):
 
     def judge(self) -> None:
         status = self.api.live["status"]
+        assert status["observedGeneration"] == 1, "what Metacontroller adds is stored in the end"
         assert same(status, self.wanted(self.api.live)), "what is wanted is stored in the end"
         told = {entry["ip"]: entry["message"] for entry in status["addresses"]}
         assert told == {ip: held.message if (held := self.results.get(ip)) else "not probed yet" for ip in IPS}
@@ -161,6 +163,12 @@ class Protocol(RuleBasedStateMachine):
             assert all(0 < number <= self.turns for number in shown)
 
 
+class WithPolicy(Protocol):
+    """Kubernetes 1.36 and newer: a stale write answers 200 and changes nothing."""
+
+    policy = True
+
+
 class WithoutGuard(Protocol):
     """An old CRD: health may go back for a while, and is right in the end all the same."""
 
@@ -170,6 +178,11 @@ class WithoutGuard(Protocol):
 @pytest.mark.hypothesis
 def test_with_the_guard() -> None:
     run_state_machine_as_test(Protocol, settings=settings(max_examples=examples(40), stateful_step_count=40))
+
+
+@pytest.mark.hypothesis
+def test_with_the_policy() -> None:
+    run_state_machine_as_test(WithPolicy, settings=settings(max_examples=examples(40), stateful_step_count=40))
 
 
 @pytest.mark.hypothesis

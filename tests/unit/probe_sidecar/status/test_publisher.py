@@ -45,6 +45,7 @@ class World:
         self.watching = True
         self.uids: set[str] = set()
         self.rivals: list[Any] = []
+        self.probing: set[str] = set()
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.handle), base_url="http://api")
         self.publisher = StatusPublisher(
             KubeClient(http),
@@ -52,6 +53,7 @@ class World:
             self.want,
             limit=limit,
             tokens=TokenBucket(*rate, self.loop.time) if rate else None,
+            probing=self.probing.__contains__,
             on_rival=lambda raw: self.rivals.append(raw["status"].get("ready")),
             clock=self.loop.time,
             random=random,
@@ -89,14 +91,18 @@ class World:
             raw = self.put(name, jsonpatch.apply_patch(raw, operations).get("status"))
         return httpx.Response(200, json=raw)
 
-    def put(self, name: str, status: Any, uid: str | None = None) -> Object:
+    def put(self, name: str, status: Any, uid: str | None = None, generation: int | None = None) -> Object:
         """Store a status as somebody's write, and let the watch show it a moment later."""
         self.version += 1
-        uid = uid or self.store.get(name, {"metadata": {"uid": name}})["metadata"]["uid"]
-        meta = {"name": name, "namespace": "shop", "uid": uid, "resourceVersion": str(self.version)}
+        held = self.store.get(name, {"metadata": {"uid": name}})["metadata"]
+        meta = held | {"name": name, "namespace": "shop", "resourceVersion": str(self.version)}
+        if uid is not None:
+            meta["uid"] = uid
+        if generation is not None:
+            meta["generation"] = generation
         raw = {"metadata": meta} | ({} if status is None else {"status": status})
         self.store[name] = raw
-        self.show(uid, deepcopy(raw))
+        self.show(meta["uid"], deepcopy(raw))
         return raw
 
     def show(self, uid: str, raw: Object | None) -> None:
@@ -190,11 +196,209 @@ async def _coalesce(world: World) -> None:
         world.turn("web", f"{ready}/9")
     await world.settle()
     assert world.status() == {"ready": "9/9", "revision": 2}
-    assert world.patches() == [0.002, 0.502], "the second as soon as the first is through"
+    assert world.patches() == [0.002, 1.002], "the second when the syncs after the first are over"
 
 
-def test_what_comes_during_a_write_goes_out_in_one() -> None:
+def test_news_during_a_write_go_out_in_one_write() -> None:
     _coalesce()
+
+
+@scenario()
+async def _initial_delay(world: World) -> None:
+    world.wanted["web"] = "0/1"
+    world.put("web", None, generation=1)
+    await world.settle(0.3)
+    world.turn("web", "1/1")
+    world.put("web", {"observedGeneration": 1})
+    await world.settle()
+    assert world.status() == {"observedGeneration": 1, "ready": "1/1", "revision": 1}
+    assert world.patches() == [0.802], "half a second after Metacontroller's write"
+
+
+def test_first_write_follows_metacontrollers_own() -> None:
+    _initial_delay()
+
+
+@scenario()
+async def _no_metacontroller(world: World) -> None:
+    world.wanted["web"] = "1/1"
+    world.put("web", None, generation=1)
+    await world.settle()
+    assert world.status() == {"ready": "1/1", "revision": 1}
+    assert world.patches() == [2.002]
+
+
+def test_first_write_without_metacontroller_waits_2_seconds() -> None:
+    _no_metacontroller()
+
+
+@scenario()
+async def _stopped_metacontroller(world: World) -> None:
+    world.put("old", {"observedGeneration": 1}, generation=1)
+    world.wanted["web"] = "1/1"
+    world.put("web", None, generation=1)
+    await world.settle()
+    assert world.patches() == [10.002]
+
+
+def test_first_write_waits_10_seconds_for_a_known_metacontroller() -> None:
+    _stopped_metacontroller()
+
+
+@scenario()
+async def _crowd(world: World) -> None:
+    world.put("old", {"observedGeneration": 1}, generation=1)
+    await world.settle(1)
+    names = [f"web{number}" for number in range(8)]
+    for name in names:
+        world.wanted[name] = "1/1"
+        world.put(name, None, generation=1)
+        await world.settle(0.01)
+    await world.settle(3)
+    assert {name for name in names if world.status(name)} == {"web5", "web6", "web7"}
+    assert world.patches() == [1.552, 1.562, 1.572], "half a second after each was created"
+    world.put("web0", {"observedGeneration": 1})
+    await world.settle(2.1)
+    assert world.status("web0")["revision"] == 1
+
+
+def test_only_what_metacontroller_may_be_syncing_waits_for_it() -> None:
+    """It syncs five at a time in the order of their changes, and reads the others later."""
+    _crowd()
+
+
+@scenario()
+async def _slow_metacontroller(world: World) -> None:
+    world.wanted["web"] = "1/1"
+    world.put("web", None, generation=1)
+    await world.settle(1.5)
+    world.put("web", {"observedGeneration": 1})
+    await world.settle(10)
+    world.turn("web", "0/1")
+    await world.settle(0.1)
+    world.turn("web", "1/1")
+    await world.settle()
+    assert world.patches() == [1.502 + 1.5, 11.5, 12.01], "once as long as Metacontroller took, then half a second"
+
+
+def test_slow_metacontroller_gets_as_much_time_again() -> None:
+    _slow_metacontroller()
+
+
+@scenario()
+async def _never_synced(world: World) -> None:
+    for number in range(5):
+        world.put(f"refused{number}", None, generation=1)
+    await world.settle(20)
+    world.wanted["web"] = "1/1"
+    world.put("web", None, generation=1)
+    await world.settle(0.3)
+    world.put("web", {"observedGeneration": 1})
+    await world.settle()
+    assert world.patches() == [20.802]
+
+
+def test_objects_that_are_never_synced_do_not_hide_a_new_one() -> None:
+    _never_synced()
+
+
+@scenario()
+async def _new_spec(world: World) -> None:
+    world.wanted["web"] = "1/1"
+    world.put("web", {"ready": "1/1", "revision": 3, "observedGeneration": 1}, generation=1)
+    await world.settle(10)
+    world.put("web", {"ready": "1/1", "revision": 3, "observedGeneration": 1}, generation=2)
+    await world.settle(0.2)
+    world.turn("web", "1/2")
+    world.put("web", {"ready": "1/1", "revision": 3, "observedGeneration": 2})
+    await world.settle()
+    assert world.patches() == [10.702]
+
+
+def test_new_spec_is_left_to_metacontroller_first() -> None:
+    _new_spec()
+
+
+@scenario()
+async def _settling(world: World) -> None:
+    world.put("web", {"ready": "2/2", "revision": 3})
+    await world.settle(10)
+    world.turn("web", "1/2")
+    await world.settle(0.1)
+    world.turn("web", "0/2")
+    await world.settle()
+    assert world.patches() == [10.0, 10.51], "the first at once, the second when the syncs after the first are over"
+
+
+def test_transition_after_rest_is_written_at_once_the_next_waits() -> None:
+    _settling()
+
+
+@scenario()
+async def _restless(world: World) -> None:
+    world.put("web", {"ready": "1/1", "revision": 3})
+    await world.settle(10)
+    for number in range(60):
+        world.put("web", {"ready": "1/1", "revision": 3, "children": number})
+        if number == 10:
+            world.turn("web", "0/1")
+        await world.settle(0.1)
+    assert world.patches()[0] == pytest.approx(11.0 + 2, abs=0.11)
+
+
+def test_object_that_never_settles_is_written_after_2_seconds() -> None:
+    _restless()
+
+
+@scenario()
+async def _gather(world: World) -> None:
+    world.put("web", {"ready": "3/3", "revision": 3})
+    await world.settle(10)
+    world.probing.add("web")
+    world.turn("web", "2/3")
+    await world.settle(0.012)
+    world.turn("web", "1/3")
+    await world.settle(0.003)
+    world.probing.clear()
+    await world.settle()
+    assert world.status() == {"ready": "1/3", "revision": 4}
+    assert world.patches() == [10.02]
+
+
+def test_transition_waits_for_probes_in_flight() -> None:
+    _gather()
+
+
+@scenario()
+async def _slow_probe(world: World) -> None:
+    world.put("web", {"ready": "3/3", "revision": 3})
+    await world.settle(10)
+    world.probing.add("web")
+    world.turn("web", "2/3")
+    await world.settle()
+    assert world.patches() == [10.05]
+
+
+def test_transition_waits_for_slow_probes_50_ms_at_most() -> None:
+    _slow_probe()
+
+
+def test_closing_writes_what_waits() -> None:
+    async def run() -> None:
+        world = World()
+        running = asyncio.create_task(world.publisher.run())
+        world.put("web", {"ready": "2/2", "revision": 3})
+        await world.settle(10)
+        world.turn("web", "1/2")
+        await world.settle(0.1)
+        world.turn("web", "0/2")
+        await world.settle(0.1)
+        assert world.status()["ready"] == "1/2"
+        await world.publisher.close()
+        await running
+        assert world.status() == {"ready": "0/2", "revision": 5}
+
+    virtually(run())
 
 
 @scenario(limit=4, latency=1.0)
@@ -243,11 +447,11 @@ async def _conflict(world: World) -> None:
     world.turn("web", "1/1")
     await world.settle()
     assert world.status() == {"revision": 4, "children": "new", "ready": "1/1"}
-    assert world.sent == [(1.0, "PATCH", "web"), (1.01, "GET", "web"), (1.02, "PATCH", "web")]
+    assert world.sent == [(1.0, "PATCH", "web"), (1.01, "GET", "web"), (1.52, "PATCH", "web")]
     assert (world.publisher.counters.conflicts, world.publisher.counters.errors) == (1, 0)
 
 
-def test_a_conflict_is_read_again_and_written_at_once() -> None:
+def test_a_conflict_is_read_again_and_written_once_settled() -> None:
     _conflict()
 
 
@@ -282,7 +486,7 @@ async def _late_422(world: World) -> None:
     world.turn("web", "1/1")
     await world.settle()
     assert world.status() == {"revision": 10, "ready": "1/1"}
-    assert world.sent == [(1.0, "PATCH", "web"), (1.01, "GET", "web"), (1.02, "PATCH", "web")]
+    assert world.sent == [(1.0, "PATCH", "web"), (1.01, "GET", "web"), (1.52, "PATCH", "web")]
     assert (world.publisher.counters.conflicts, world.publisher.counters.errors) == (1, 0)
 
 
