@@ -33,6 +33,8 @@ STAND_IN = "stand_in: quick; it runs on the playground's API server too, in `mak
 ANY = "any_metacontroller: about the sidecars alone; with the real Metacontroller by its default strategy only"
 TYPES = "types(page, helm=False): it types all commands of a page that are for a cluster, see tests.e2e.reader"
 
+KUBERNETES = "kubernetes(part): it runs on each supported Kubernetes release too, see tests.e2e.versions"
+
 _figures = pytest.StashKey[Figures]()
 
 
@@ -175,6 +177,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", STAND_IN)
     config.addinivalue_line("markers", ANY)
     config.addinivalue_line("markers", TYPES)
+    config.addinivalue_line("markers", KUBERNETES)
     config.addinivalue_line("markers", "metacontroller: it takes part without a world; run with the real one too")
     config.stash[_figures] = Figures()
     config.pluginmanager.register(config.stash[_figures])

@@ -75,4 +75,4 @@ def test_a_component_dies_with_the_tests_even_if_they_are_killed(tmp_path: Path)
 def test_without_go_the_reason_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(GoMissing, match=r"Go 1\.\S+ or newer is needed .*: no `go` in PATH"):
-        build(tmp_path)
+        build(cache=tmp_path)

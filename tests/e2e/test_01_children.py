@@ -60,6 +60,7 @@ def as_rendered(stored: Object) -> Object:
     return found
 
 
+@pytest.mark.kubernetes("loop")
 async def test_every_sample_becomes_what_render_prints(world: World, figures: Callable[..., None]) -> None:
     created = [await world.apply(sample(name)) for name in samples() if name not in FOREIGN]
     for one in created:
@@ -139,6 +140,7 @@ APART = (
 HEALTHY = {"mode": Mode.HEALTHY, "host": "www.mydomain.com"}
 
 
+@pytest.mark.kubernetes("loop")
 @pytest.mark.stand_in
 async def test_each_failure_leaves_and_returns_in_time(world: World, figures: Callable[..., None]) -> None:
     failures = (*FAILURES, *APART) if world.hosts.apart else FAILURES

@@ -29,6 +29,7 @@ SWITCHED_SECONDS = 6.0
 """Within 3 s, by the clock of a machine that has the time."""
 
 
+@pytest.mark.kubernetes("loop")
 @pytest.mark.world(control=True)
 @pytest.mark.stand_in
 async def test_flapping_loses_nothing(world: World, figures: Callable[..., None]) -> None:
@@ -48,6 +49,7 @@ async def _flap(world: World, figures: Callable[..., None]) -> None:
     assert report.passed, report.as_lines()
 
 
+@pytest.mark.kubernetes("loop")
 @pytest.mark.world(qps=200.0, burst=400)
 async def test_a_mass_outage_at_the_default_limits(world: World, figures: Callable[..., None]) -> None:
     """30 ExternalServices with 150 addresses, all failing within 3 s; a sidecar that writes once left 17 wrong."""

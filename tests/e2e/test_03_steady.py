@@ -12,6 +12,7 @@ QUIET_SECONDS = 5.0
 """Once more, when the Events on the first results have long been written: of these there are none either."""
 
 
+@pytest.mark.kubernetes("loop")
 @pytest.mark.stand_in
 @pytest.mark.world(resync=1)
 async def test_a_resync_every_second_and_no_write(world: World, figures: Callable[..., None]) -> None:

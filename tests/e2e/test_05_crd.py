@@ -24,7 +24,7 @@ CORPUS = ROOT / "tests" / "contract" / "crs"
 SAMPLES = sorted((ROOT / "metacontroller" / "samples").glob("*.yaml"))
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 GROUP = "eso.crowdfox.com"
-OTHER_GROUPS = ("before.example", "older.example")
+OTHER_GROUPS = ("before.example", "older.example", "fresh.example")
 NAMESPACE = "crd-check"
 SAMPLES_NAMESPACE = "external-service"
 UNCHECKED = "<nil>"  # where the API server adds that it left rules unchecked because of the errors named beside
@@ -76,6 +76,15 @@ def serve(admin: httpx.Client, definition: dict[str, Any]) -> None:
     while admin.post(f"{path_of(group)}?dryRun=All", json=probe).status_code != (422 if guarded else 201):
         assert time.monotonic() < deadline, f"{name} is not served after {SECONDS:.0f} s"
         time.sleep(0.1)
+
+
+def definition_of(group: str) -> dict[str, Any]:
+    """Our definition in another group, to be there beside it."""
+    definition = copy.deepcopy(custom_resource_definition())
+    definition["metadata"]["name"] = f"externalservices.{group}"
+    definition["spec"]["group"] = group
+    definition["spec"]["names"]["shortNames"] = []
+    return definition
 
 
 @pytest.fixture(scope="module")
@@ -147,12 +156,31 @@ def seven(admin: httpx.Client) -> Iterator[Stored]:
     admin.delete(stored.path)
 
 
+@pytest.mark.kubernetes("CRD")
+def test_the_definition_is_established_without_a_warning(admin: httpx.Client) -> None:
+    definition = definition_of(OTHER_GROUPS[2])
+    created = admin.post(DEFINITIONS, json=definition)
+    assert created.status_code == 201, created.text
+    assert created.headers.get_list("warning") == []
+    path = f"{DEFINITIONS}/{definition['metadata']['name']}"
+    wanted = {"NamesAccepted": "True", "Established": "True"}
+    found: dict[str, str] = {}
+    deadline = time.monotonic() + SECONDS
+    while found != wanted:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+        status = admin.get(path).raise_for_status().json().get("status", {})
+        found = {one["type"]: one["status"] for one in status.get("conditions") or []}
+
+
+@pytest.mark.kubernetes("good objects")
 @pytest.mark.parametrize("case", corpus("good"))
 def test_good_ones_pass(admin: httpx.Client, case: dict[str, Any]) -> None:
     answer = admin.post(f"{path_of(GROUP)}?dryRun=All", json=custom_resource(case.get("name", "sample"), case["spec"]))
     assert answer.status_code == 201, answer.text
 
 
+@pytest.mark.kubernetes("bad objects")
 @pytest.mark.parametrize("case", corpus("bad"))
 def test_bad_ones_are_refused_at_their_field_and_told_what_to_write(admin: httpx.Client, case: dict[str, Any]) -> None:
     refused = causes(
@@ -162,6 +190,7 @@ def test_bad_ones_are_refused_at_their_field_and_told_what_to_write(admin: httpx
     assert [message for _, message in refused if message.endswith(case["says"])] != [], refused
 
 
+@pytest.mark.kubernetes("bad objects")
 @pytest.mark.parametrize(
     ("spec", "at", "says"),
     [
@@ -178,6 +207,7 @@ def test_lists_end_somewhere(admin: httpx.Client, spec: dict[str, Any], at: str,
     assert (field, message.endswith(says)) == (at, True), message
 
 
+@pytest.mark.kubernetes("good objects")
 def test_the_longest_lists_stay_within_the_cost_budget(admin: httpx.Client) -> None:
     """The rules' estimated cost was legal when the CRD was taken; this is the cost as they run."""
     host = "a." * 120 + "example"
@@ -197,6 +227,7 @@ def test_the_longest_lists_stay_within_the_cost_budget(admin: httpx.Client) -> N
     assert answer.status_code == 201, answer.text[:1_000]
 
 
+@pytest.mark.kubernetes("status guard")
 @pytest.mark.parametrize(
     ("status", "refused"),
     [
@@ -251,6 +282,7 @@ def test_stale_status_changes_nothing_under_the_policy(
         status_policy.use(admin, False)
 
 
+@pytest.mark.kubernetes("status guard")
 def test_the_first_status_needs_a_revision_for_its_results(admin: httpx.Client) -> None:
     stored = Stored(admin, "first", {"port": 80, "ips": [A, B]})
     assert stored.replace_status({"observedGeneration": 1}).status_code == 200
@@ -258,10 +290,12 @@ def test_the_first_status_needs_a_revision_for_its_results(admin: httpx.Client) 
     assert stored.replace_status({"revision": 1, "addresses": UP}).status_code == 200
 
 
+@pytest.mark.kubernetes("status guard")
 def test_a_spec_may_change_whatever_the_status(seven: Stored) -> None:
     assert seven.merge({"spec": {"port": 81, "ips": [B]}}).status_code == 200
 
 
+@pytest.mark.kubernetes("status guard")
 @pytest.mark.parametrize(
     ("status", "at"),
     [
@@ -274,6 +308,7 @@ def test_a_hand_cannot_give_the_status_a_wrong_shape(seven: Stored, status: dict
     assert at in [field for field, _ in causes(seven.replace_status(status))]
 
 
+@pytest.mark.kubernetes("status guard")
 def test_a_thousand_addresses_are_guarded_too(admin: httpx.Client) -> None:
     stored = Stored(admin, "thousand", {"port": 80, "ips": THOUSAND})
     stored.replace_status({"revision": 1, "addresses": [result(ip) for ip in THOUSAND]}).raise_for_status()
@@ -282,6 +317,7 @@ def test_a_thousand_addresses_are_guarded_too(admin: httpx.Client) -> None:
     assert stored.patch_status(last, {"op": "replace", "path": "/status/revision", "value": 2}).status_code == 200
 
 
+@pytest.mark.kubernetes("CRD")
 def test_the_cluster_ip_cannot_change(admin: httpx.Client) -> None:
     stored = Stored(admin, "cluster-ip", {"port": 80})
     assert stored.merge({"spec": {"service": {"clusterIP": "None"}}}).status_code == 200
@@ -293,13 +329,11 @@ def test_the_cluster_ip_cannot_change(admin: httpx.Client) -> None:
     )
 
 
+@pytest.mark.kubernetes("CRD")
 def test_what_was_stored_before_the_rules_still_gets_its_status(admin: httpx.Client) -> None:
     """An ExternalService of the predecessor may hold anything; its status must be able to say what is wrong with it."""
     group = OTHER_GROUPS[0]
-    definition = copy.deepcopy(custom_resource_definition())
-    definition["metadata"]["name"] = f"externalservices.{group}"
-    definition["spec"]["group"] = group
-    definition["spec"]["names"]["shortNames"] = []
+    definition = definition_of(group)
     lax = copy.deepcopy(definition)
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     lax["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = anything
@@ -316,6 +350,7 @@ def test_what_was_stored_before_the_rules_still_gets_its_status(admin: httpx.Cli
     assert admin.patch(path_of(group, "1.old"), content=json.dumps(worse), headers=MERGE).status_code == 422
 
 
+@pytest.mark.kubernetes("samples")
 @pytest.mark.parametrize("case", corpus("predecessor"))
 def test_manifests_of_the_predecessor_apply_unchanged(
     control_plane: ControlPlane, admin: httpx.Client, case: dict[str, Any]
@@ -373,13 +408,11 @@ def older(schema: Any) -> Any:
     }
 
 
+@pytest.mark.kubernetes("CRD")
 def test_an_upgrade_of_the_definition_keeps_what_is_stored(admin: httpx.Client) -> None:
     """Still readable, younger defaults beside it; its status as it was, writable by the sidecar's patch; guarded."""
     group = OTHER_GROUPS[1]
-    definition = copy.deepcopy(custom_resource_definition())
-    definition["metadata"]["name"] = f"externalservices.{group}"
-    definition["spec"]["group"] = group
-    definition["spec"]["names"]["shortNames"] = []
+    definition = definition_of(group)
     serve(admin, older(definition))
     probe = {"httpGet": {"port": 8080}, "periodSeconds": 5}
     spec = {"port": 80, "ips": [A, B], "hosts": [{"host": "a.example"}], "readinessProbe": probe}
@@ -416,6 +449,7 @@ def condition(kind: str, reason: str) -> dict[str, Any]:
     return {"type": kind, "status": "True", "reason": reason, "message": "", **when}
 
 
+@pytest.mark.kubernetes("samples")
 def test_samples_apply_and_applying_again_changes_nothing(control_plane: ControlPlane, admin: httpx.Client) -> None:
     admin.post("/api/v1/namespaces", json={"metadata": {"name": SAMPLES_NAMESPACE}})
     files = [argument for path in SAMPLES for argument in ("-f", str(path))]

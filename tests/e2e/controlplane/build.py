@@ -1,7 +1,8 @@
-"""Build the real control plane, kube-proxy, CoreDNS and kubectl from their modules: `tests/e2e/controlplane/build.py`.
+"""Build the real control plane, kube-proxy, CoreDNS and kubectl: `python -m tests.e2e.controlplane.build [RELEASE...]`.
 
+All is of the release in go.mod. RELEASE is another one whose API server is built too; ESO_E2E_KUBERNETES selects one.
 Built once: the binaries lie in a cache directory named by what they are made of, so that a changed go.mod builds anew
-and nothing else does. Never touches the network itself: Go fetches the modules that go.sum names.
+and nothing else does. Never touches the network itself: Go fetches the modules.
 """
 
 import hashlib
@@ -14,9 +15,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.e2e.controlplane import pin
+
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("ESO_E2E_CACHE") or HERE.parents[2] / ".cache" / "controlplane")
-GO_BUILD = ("go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly")
+RELEASES = ("1.31.14", "1.32.13", "1.33.13", "1.34.4", "1.35.4", "1.36.3", "1.37.2")
+"""A release of each Kubernetes minor that is supported, the oldest first. One of them is that of go.mod."""
+WANTED = "ESO_E2E_KUBERNETES"
+API_SERVER = "k8s.io/kubernetes/cmd/kube-apiserver"
+GO_BUILD = ("go", "build", "-trimpath", "-buildvcs=false")
+PINNED = ("-mod=readonly",)
+GENERATED = ("-mod=mod", "-gcflags=all=-dwarf=false -l")
+"""For a module that pin.py has written. Without inlining the compiler needs a third less time."""
 STRIPPED = "-s -w"
 
 
@@ -30,7 +40,7 @@ class BuildFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """Absolute paths of executables, all of one Kubernetes release (`release`, for example "v1.36.3")."""
+    """Absolute paths of executables. `release` is that of the API server, for example "v1.36.3"."""
 
     release: str
     etcd: Path
@@ -41,16 +51,24 @@ class Binaries:
     coredns: Path
 
 
-def build(cache: Path = CACHE) -> Binaries:
-    """Build what the cache lacks, one printed line for each; raises GoMissing or BuildFailed."""
-    release = kubernetes_release((HERE / "go.mod").read_text())
-    flags = version_flags(release)
-    kubernetes = cache / f"kubernetes-{release}-{key(HERE, flags)}"
+def build(wanted: str = "", cache: Path = CACHE) -> Binaries:
+    """Build what the cache lacks, one printed line for each; raises GoMissing or BuildFailed.
+
+    wanted: the API server's release or its minor, "1.31"; the default is $ESO_E2E_KUBERNETES, then that of go.mod.
+    """
+    pinned = kubernetes_release((HERE / "go.mod").read_text())
+    release = release_of(wanted or os.environ.get(WANTED) or pinned)
+    flags = version_flags(pinned)
+    kubernetes = cache / f"kubernetes-{pinned}-{key(HERE, flags)}"
     coredns = cache / f"coredns-{key(HERE / 'coredns', STRIPPED)}"
     return Binaries(
         release=release,
         etcd=tool(HERE, "go.etcd.io/etcd/server/v3", flags, kubernetes / "etcd"),
-        kube_apiserver=tool(HERE, "k8s.io/kubernetes/cmd/kube-apiserver", flags, kubernetes / "kube-apiserver"),
+        kube_apiserver=(
+            tool(HERE, API_SERVER, flags, kubernetes / "kube-apiserver")
+            if release == pinned
+            else other_api_server(release, cache)
+        ),
         kube_controller_manager=tool(
             HERE, "k8s.io/kubernetes/cmd/kube-controller-manager", flags, kubernetes / "kube-controller-manager"
         ),
@@ -58,6 +76,29 @@ def build(cache: Path = CACHE) -> Binaries:
         kubectl=tool(HERE, "k8s.io/kubernetes/cmd/kubectl", flags, kubernetes / "kubectl"),
         coredns=tool(HERE / "coredns", ".", STRIPPED, coredns / "coredns"),
     )
+
+
+def release_of(wanted: str) -> str:
+    """ "v1.31.14" of "1.31", "1.31.14" or "v1.31.14"; BuildFailed for a release that is not in RELEASES."""
+    name = wanted.removeprefix("v")
+    for release in RELEASES:
+        if name in (release, release.rpartition(".")[0]):
+            return f"v{release}"
+    raise BuildFailed(f"{WANTED}: {wanted} is not one of {', '.join(RELEASES)}")
+
+
+def other_api_server(release: str, cache: Path) -> Path:
+    """kube-apiserver of a release that go.mod does not name, built from a module that pin.py writes into the cache."""
+    flags = version_flags(release)
+    made_of = (release, flags, Path(pin.__file__).read_text(), _go_version(HERE), *GO_BUILD, *GENERATED)
+    directory = cache / f"kubernetes-{release}-{hashlib.sha256(' '.join(made_of).encode()).hexdigest()[:16]}"
+    target = directory / "kube-apiserver"
+    if not target.exists():
+        try:
+            pin.write_module(release.removeprefix("v"), directory / "module")
+        except (LookupError, subprocess.CalledProcessError) as problem:
+            raise BuildFailed(f"Kubernetes {release} cannot be had: {problem}") from problem
+    return tool(directory / "module", API_SERVER, flags, target, GENERATED)
 
 
 def kubernetes_release(go_mod: str) -> str:
@@ -79,7 +120,7 @@ def version_flags(release: str) -> str:
 
 def key(module: Path, linker_flags: str) -> str:
     """Names all that a module's binaries are made of: its files, the Go release and the flags."""
-    digest = hashlib.sha256(" ".join((_go_version(module), *GO_BUILD, linker_flags)).encode())
+    digest = hashlib.sha256(" ".join((_go_version(module), *GO_BUILD, *PINNED, linker_flags)).encode())
     for source in (*sorted(module.glob("*.go")), module / "go.mod", module / "go.sum"):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
@@ -98,18 +139,18 @@ def _go_version(module: Path) -> str:
 
 
 def _go_env() -> dict[str, str]:
-    """No C compiler needed, and no go.work of a bystander."""
-    return {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+    """No C compiler needed, no go.work of a bystander, and the Go release that a module asks for."""
+    return {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "auto"}
 
 
-def tool(module: Path, package: str, linker_flags: str, target: Path) -> Path:
+def tool(module: Path, package: str, linker_flags: str, target: Path, options: tuple[str, ...] = PINNED) -> Path:
     """One binary of a module; built if it is not there."""
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f"{target.name}.{os.getpid()}")
     started = time.monotonic()
-    command = (*GO_BUILD, "-ldflags", linker_flags, "-o", str(unfinished), package)
+    command = (*GO_BUILD, *options, "-ldflags", linker_flags, "-o", str(unfinished), package)
     done = subprocess.run(command, check=False, cwd=module, env=_go_env(), stderr=subprocess.PIPE, text=True)
     if done.returncode:
         unfinished.unlink(missing_ok=True)
@@ -122,6 +163,7 @@ def tool(module: Path, package: str, linker_flags: str, target: Path) -> Path:
 
 if __name__ == "__main__":
     try:
-        sys.stdout.write(f"{build()}\n")
+        for wanted in ("", *sys.argv[1:]):
+            sys.stdout.write(f"{build(wanted)}\n")
     except (GoMissing, BuildFailed) as problem:
         sys.exit(str(problem))

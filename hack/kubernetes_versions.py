@@ -1,0 +1,75 @@
+"""docs/kubernetes.md from tests/e2e/versions.json, the results that `python -m tests.e2e.versions --write` stores."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "tests" / "e2e" / "versions.json"
+PAGE = ROOT / "docs" / "kubernetes.md"
+PARTS = {
+    "CRD": "The API server takes the CRD without a warning; an upgrade of the CRD keeps stored objects.",
+    "samples": "`kubectl apply` of all samples and of the predecessor's manifests; a second time changes nothing.",
+    "good objects": "The API server accepts each object of `tests/contract/crs/good.yaml`.",
+    "bad objects": "It refuses each of `tests/contract/crs/bad.yaml`, with the expected field and message.",
+    "address policy": "The ValidatingAdmissionPolicy refuses denied addresses and nothing else.",
+    "status guard": "A stale write of `.status` is refused, a newer one is accepted.",
+    "loop": "Hook, sidecar and composite controller: children, transitions, flapping, no write in the steady state.",
+}
+HEAD = """\
+# Kubernetes versions
+
+Kubernetes 1.31 is the oldest version that works: the CRD's rules need `isIP`. The table says how many tests passed
+on a real kube-apiserver of each version, with etcd, kube-controller-manager and kubectl of 1.36.3. `-` means not run.
+`python -m tests.e2e.versions --loop --write` runs them all and writes this page.
+
+"""
+
+Counts = Mapping[str, Mapping[str, int]]
+
+
+def cells(parts: Counts) -> list[str]:
+    """One text per part, such as "bad objects 158 of 158"."""
+    return [f"{part} {_cell(parts[part])}" for part in PARTS if part in parts]
+
+
+def document(results: Mapping[str, Any]) -> str:
+    """The page."""
+    lines = [f"| Kubernetes | {' | '.join(PARTS)} | run on |", "|---" * (len(PARTS) + 2) + "|"]
+    for release, one in sorted(results.items(), key=lambda entry: _order(entry[0])):
+        row = (_cell(one["parts"].get(part, {})) for part in PARTS)
+        lines.append(f"| {release} | {' | '.join(row)} | {one['date']} |")
+    meanings = (f"| {part} | {meaning} |" for part, meaning in PARTS.items())
+    return HEAD + "\n".join((*lines, "", "| column | what passed |", "|---|---|", *meanings)) + "\n"
+
+
+def store(release: str, results: Mapping[str, Any]) -> None:
+    """Adds the results of one release to the file, in place of earlier ones, and writes the page."""
+    known = {**stored(), release: results}
+    RESULTS.write_text(json.dumps(dict(sorted(known.items(), key=lambda entry: _order(entry[0]))), indent=2) + "\n")
+    main()
+
+
+def stored() -> dict[str, Any]:
+    """The results of the file: release -> date and counts."""
+    found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    return found
+
+
+def main() -> None:
+    """Writes the page from the file of results."""
+    PAGE.write_text(document(stored()))
+
+
+def _cell(outcomes: Mapping[str, int]) -> str:
+    total = sum(outcomes.values())
+    return f"{outcomes.get('passed', 0)} of {total}" if total else "-"
+
+
+def _order(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split("."))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""The page of Kubernetes versions is made from the committed results, and the results are of supported releases."""
+
+from hack.kubernetes_versions import PAGE, document, stored
+from tests.e2e.controlplane.build import RELEASES
+
+
+def test_page_equals_what_the_results_make() -> None:
+    assert PAGE.read_text() == document(stored()), "run `python -m hack.kubernetes_versions`"
+
+
+def test_results_are_of_supported_releases() -> None:
+    assert set(stored()) <= set(RELEASES)
+
+
+def test_every_stored_outcome_passed() -> None:
+    outcomes = {kind for one in stored().values() for counts in one["parts"].values() for kind in counts}
+    assert outcomes == {"passed"}
+
+
+def test_document_shows_a_failure_and_a_part_that_was_not_run() -> None:
+    parts = {"CRD": {"passed": 4, "failed": 1}, "loop": {"passed": 3}}
+    lines = document({"1.31.14": {"date": "2026-11-28", "parts": parts}}).splitlines()
+    assert "| 1.31.14 | 4 of 5 | - | - | - | - | - | 3 of 3 | 2026-11-28 |" in lines
