@@ -44,7 +44,7 @@ def published(release: str, modules: list[str]) -> dict[str, str]:
         if not missing:
             return versions
         listed = _go("list", "-m", "-e", "-json", *(f"{module}@{minor}.{candidate}" for module in missing))
-        versions |= {one["Path"]: one["Version"] for one in _documents(listed) if "Error" not in one}
+        versions |= {one["Path"]: one["Version"] for one in _documents(listed) if "GoMod" in one}
     if missing := [module for module in modules if module not in versions]:
         raise LookupError(f"the module proxy serves no {minor} of {', '.join(missing)}")
     return versions
