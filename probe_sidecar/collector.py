@@ -1,4 +1,4 @@
-"""Keeps what lives long out of the sight of the cyclic collector, whose walks hold up the event loop (ADR 0005)."""
+"""Freezes long-lived objects (gc.freeze), because garbage collection would block the event loop (ADR 3)."""
 
 import gc
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The EndpointSlices (discovery.k8s.io/v1) of an ExternalService: at most 100 endpoints each, every one in its place.
 
-The hook remembers nothing, so the place of an address is the slice in which Metacontroller shows it (ADR 0040).
+The hook has no memory, so the place of an address is the slice that Metacontroller observed (ADR 13).
 """
 
 import re

@@ -1,7 +1,7 @@
 """Publishes addresses as Endpoints, as EndpointSlices or as both, and switches between these without a gap.
 
 A switch takes several syncs. Each step is taken when the observed children show the step before it. The only state is
-an annotation on slices that are about to be deleted (ADR 0041).
+an annotation on slices that are about to be deleted (ADR 13).
 """
 
 from collections.abc import Mapping

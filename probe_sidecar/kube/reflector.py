@@ -1,7 +1,7 @@
 """Keeps a copy of all objects of one resource: LIST, then WATCH from there, for ever, through every fault.
 
 Hands over the WHOLE set at every change, so that what vanished while nobody watched is seen too. An outage changes
-nothing: the last known set stands. Why a plain LIST and not a streaming one: ADR 0021.
+nothing: the last known set stands. Why a plain LIST and not a streaming one: ADR 8.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Which replica owns a key: rendezvous hashing (Thaler and Ravishankar, 1998). Pure, the same on every machine.
 
 Every replica ranks every key by a hash of both; the highest rank wins. A replica that leaves hands over only its own
-keys, and one that joins takes only what it wins. ADR 61 says how even the shares are.
+keys, and one that joins takes only the keys that it wins. ADR 10 says how much the shares vary.
 """
 
 from collections.abc import Iterable, Mapping

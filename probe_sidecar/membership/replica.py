@@ -1,4 +1,4 @@
-"""One replica among others: keeps its Lease, watches theirs, and says what it owns (ADR 0060).
+"""One replica: renews its Lease, watches the others' and decides what it owns (ADR 10).
 
 It owns something only while its own watch proves that the others can see it alive: the newest renewal that the watch
 has shown must have been SENT less than two thirds of the Lease's time ago. So it stops before anybody may take over,

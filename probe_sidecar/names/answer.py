@@ -1,7 +1,7 @@
 """What DNS says of one name, and what of it counts: pure.
 
 A name loses its addresses to other addresses only: whatever else DNS says, that there is no such name included, leaves
-the last answer standing (ADR 0046).
+the last answer standing (ADR 12).
 """
 
 from dataclasses import dataclass

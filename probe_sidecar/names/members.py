@@ -1,7 +1,7 @@
 """Which addresses the names of one ExternalService stand for now: pure.
 
 An address that DNS names no more goes as soon as another one of its name serves, and after GRACE_SECONDS anyway: a name
-that moves from one host to another never leaves the Service without either (ADR 0047).
+that moves from one host to another never leaves the Service without either (ADR 12).
 """
 
 from collections.abc import Callable, Iterable, Mapping

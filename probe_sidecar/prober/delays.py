@@ -1,4 +1,4 @@
-"""Which ExternalServices are probed less often than they ask for, for a reason of the prober's own (ADR 0064).
+"""Which ExternalServices are probed less often than specified because of the prober itself (ADR 3).
 
 What was so stays so until all has gone well for HOLD_SECONDS: a prober that comes and goes at its limit then costs two
 writes of a status in that time, not one a probe (design R3).

@@ -414,7 +414,7 @@ class ProberManager:
             target.held_tick = False
             self._start(target)
 
-    # Silence, and who is to blame for it (ADR 0043).
+    # Probes without response, and suspected outages (ADR 11).
 
     def _note_silence(self, target: Target, verdict: bool | None, began: float) -> None:
         before = target.silence

@@ -1,4 +1,4 @@
-"""Whose fault a silence is: the address's, or that of our own network. Pure; `now` is an argument (ADR 0043).
+"""Decides whether an address or our own network caused a missing response. Pure; `now` is an argument (ADR 11).
 
 An address that answers anything, a reset or an HTTP 500, proves that our network reaches it. Silence proves nothing by
 itself: it counts against an address only if somebody else was heard meanwhile, or if nobody was for too long.

@@ -2,7 +2,7 @@
 
 The kubelet's timing (kubernetes:pkg/kubelet/prober/worker.go): a ticker without drift, late ticks collapse into one.
 At process start the first probes are spread evenly over one period instead of the kubelet's random sleep.
-Due times lie on a common grid (ADR 0005), so that one wake serves all that share a point of it, each of them on time.
+Due times lie on a common grid (ADR 3), so that one wake serves all that share a point of it, each of them on time.
 """
 
 import heapq

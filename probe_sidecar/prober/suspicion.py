@@ -1,4 +1,4 @@
-"""What ExternalServices are told of a doubt in our own network: the same until it has been over for a while (ADR 0043).
+"""The text by which ExternalServices report a suspected outage, unchanged until the hold time has passed (ADR 11).
 
 So a network that comes and goes costs two writes of a status in that time, not two each time (design R3).
 """

@@ -22,7 +22,7 @@ class Target:
     (R6). `due` and `last_at` are seconds of the manager's clock.
     `silence` tells of its latest probes if all of them ended in silence, and `heard_before` what the guard had heard
     when the next one began; `held` means that its verdict waits for proof
-    that the silence is its own (ADR 0043); `asked` that the running probe is out of turn, and counts as evidence of
+    that the silence is its own (ADR 11); `asked` that the running probe is out of turn, and counts as evidence of
     our network alone.
     Without `prepared` it cannot be probed, and `problem` says why (a CA that is not there): it keeps its state.
     """

@@ -2,7 +2,7 @@
 
 Everything runs on the event loop's thread. A network error is a FAILURE of the address. A fault of our own (no
 descriptor left, a bug, time that this process was not running) is UNKNOWN and tried again, up to three times in all
-(docs/conformance.md, line 21; R7). ADR 0014 tells how readiness is learnt, ADR 0015 how time is counted.
+(docs/conformance.md, line 21; R7). ADR 3 says how readiness is learnt and how time is counted.
 """
 
 import asyncio
@@ -472,7 +472,7 @@ class ProbeEngine:
         if len(self._ended) == TOGETHER:
             _close(self._ended)
 
-    # Time. Deadlines count only the time in which this process ran (ADR 0015).
+    # Time. Deadlines count only the time in which this process ran (ADR 3).
 
     def _arm(self, now: float, delay: float) -> None:
         self._beat_due = now + delay

@@ -1,7 +1,7 @@
-"""The gRPC probe: grpc.health.v1.Health/Check in plaintext HTTP/2 (kubelet-probe lines 17 to 19).
+"""The gRPC probe: grpc.health.v1.Health/Check in plaintext HTTP/2 (docs/conformance.md, lines 17 to 19).
 
 The request goes out in one piece as soon as the connection stands. A refused port or a peer that speaks no HTTP/2 fails
-at once, where the kubelet's client keeps trying until the time-out and then fails (ADR 0013).
+at once, where the kubelet's client keeps trying until the time-out and then fails (ADR 4).
 """
 
 from typing import Final

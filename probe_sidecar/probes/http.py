@@ -1,7 +1,7 @@
-"""How an HTTP answer is judged, whichever version brought it, and which redirect is followed (lines 8 to 12 and 15).
+"""Evaluates an HTTP response and follows redirects, for HTTP/1.1 and HTTP/2 (docs/conformance.md, lines 8 to 12, 15).
 
 The connection always goes to the probed address (deviation D8): the URL's host is the address, `httpGet.host` is a Host
-header, so only a redirect to the address itself or a relative one is followed, over any port and scheme (ADR 0010).
+header, so only a redirect to the address itself or a relative one is followed, over any port and scheme (ADR 4).
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """One HTTP/1 conversation: a quick look that settles the plain answer, and a strict reader for everything else.
 
-The grammar is that of Go's net/http, which the kubelet's verdict rests on (kubelet-probe lines 8, 12 to 14), with
+The grammar is that of Go's net/http, as in the kubelet (docs/conformance.md, lines 8, 12 to 14), with
 deviation D1 (a body that stalls or ends short is a failure) and D9 (headers above 64 KiB are refused, Go takes 10 MiB).
 """
 

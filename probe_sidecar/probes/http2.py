@@ -1,4 +1,4 @@
-"""An HTTP probe over HTTP/2, where a TLS server chose it (kubelet-probe line 6). Judged by the same rules as HTTP/1."""
+"""An HTTP probe over HTTP/2, if a TLS server chose it (docs/conformance.md, line 6); the rules are those of HTTP/1."""
 
 from collections.abc import Callable
 

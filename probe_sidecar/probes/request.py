@@ -1,4 +1,4 @@
-"""The request of an HTTP probe, byte for byte the kubelet's (lines 1 to 5, deviation D8), for HTTP/1.1 and HTTP/2."""
+"""The request of an HTTP probe, byte for byte the kubelet's (docs/conformance.md, lines 1 to 5; deviation D8)."""
 
 import base64
 import ipaddress
@@ -13,7 +13,7 @@ from probe_sidecar.probes.expectation import KUBELET, Expectation, expectation
 from probe_sidecar.probes.url import Url
 
 USER_AGENT = "kube-probe/1.36"
-"""The kubelet's own name: what servers and firewalls already know as a health check (ADR 0011)."""
+"""The kubelet's User-Agent: servers and firewalls recognise health checks by it (ADR 4)."""
 
 Fields = tuple[tuple[str, str], ...]
 

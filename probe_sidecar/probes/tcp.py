@@ -1,4 +1,4 @@
-"""The TCP probe: the connection is the evidence; nothing is sent and nothing is read (kubelet-probe line 16)."""
+"""The TCP probe: connect and close; nothing is sent or read (docs/conformance.md, line 16)."""
 
 from probe_sidecar.probes import message
 from probe_sidecar.probes.exchange import Hop, socket_address

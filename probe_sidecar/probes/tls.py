@@ -1,4 +1,4 @@
-"""TLS around another conversation, over memory buffers (kubelet-probe line 6, deviation D3).
+"""TLS around another protocol, over memory buffers (docs/conformance.md, line 6; deviation D3).
 
 Nothing is verified, as the kubelet verifies nothing: an expired or self-signed certificate passes. Where the
 probe names a CA, `verified` makes the context.

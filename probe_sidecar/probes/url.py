@@ -1,4 +1,4 @@
-"""URLs as Go's net/url reads and writes them, since the kubelet's probes are made of those (lines 1, 2, 9, 10).
+"""URLs as Go's net/url reads and writes them, as the kubelet does (docs/conformance.md, lines 1, 2, 9, 10).
 
 A str here holds bytes, one a character (latin-1), as they go on the wire: `from_text` makes one from ordinary text.
 """

@@ -16,7 +16,7 @@ def patch(seen: Mapping[str, Any], desired: Object) -> list[Object]:
     """The operations that turn the status of `seen` (the whole object as read) into `desired`; none if it is that.
 
     They are positional, so right only for this very version of the object: the leading `replace` of the
-    resourceVersion makes the API server answer 409 to any other (ADR 0022).
+    resourceVersion makes the API server answer 409 to any other (ADR 1).
     """
     status = seen.get("status")
     if same(status, desired):

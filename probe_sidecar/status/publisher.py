@@ -1,4 +1,4 @@
-"""Writes each ExternalService's wanted `.status` and keeps it written: level, not edge (design R2, R3; ADR 0022).
+"""Writes each ExternalService's wanted `.status`, level-triggered (design R2, R3; ADR 1).
 
 New, lost and overwritten are one case: what is seen differs from what is wanted, so it is written, under the lock. It
 knows nothing of probes and specs; what is wanted, and whether the object is ours at all, `wanted` tells.
@@ -39,7 +39,7 @@ DOUBT_SECONDS = 30.0
 INITIAL_STATUS_DELAY = (2.0, 10.0)
 """Longest wait (s) for Metacontroller's own status write (`observedGeneration`) after a creation or a change of the
 spec: before any of its writes has been seen, and after that. A write of ours before it makes Metacontroller's a stale
-one (ADR 0023). At its default limit of 5 requests a second, five new objects take it 4 to 7 s."""
+one (ADR 2). At its default limit of 5 requests a second, five new objects take it 4 to 7 s."""
 
 WORKERS = 5
 """Metacontroller's default --workers: how many objects it syncs at a time, in the order of their changes."""
@@ -97,11 +97,11 @@ class StatusPublisher:
 
     `wanted(raw)` gives the whole desired status of an object as read, or None: not ours, or not to be judged now. It is
     called as late as possible, so that whatever came meanwhile goes out in one write. `limit` bounds the requests in
-    flight over all objects, one at most for each, and an API server that is slow gets fewer (ADR 0069); `tokens` how
+    flight over all objects, one at most for each, and an API server that is slow gets fewer (ADR 9); `tokens` how
     many begin in a second (None: any number).
     `probing(uid)` says whether probes of that object are in flight.
     `on_news(before, after)` hears of each write that told something new, not of what was only written again, and
-    `on_rival(raw)` of a status with a higher revision that is not ours, before `wanted` is asked again (ADR 0068).
+    `on_rival(raw)` of a status with a higher revision that is not ours, before `wanted` is asked again (ADR 10).
     `clock` is monotonic, in seconds.
     """
 
@@ -258,7 +258,7 @@ class StatusPublisher:
         self._start(parent, partial(self._write, parent, telling, operations))
 
     def _may_write(self, parent: _Parent, now: float) -> bool:
-        """Whether something new may be written yet; if not, the object is looked at again when it may (ADR 0023).
+        """Whether something new may be written yet; if not, the object is looked at again when it may (ADR 2).
 
         A new object or spec waits for Metacontroller's own write if Metacontroller may be at work on it, any object for
         the syncs after a change, and a moment for probes in flight. With none of these it is written at once.
@@ -407,7 +407,7 @@ class StatusPublisher:
             self._on_news(before, answer)
 
     async def _refused(self, parent: _Parent, before: Object, error: ApiError) -> None:
-        """409, or a 422 of which only the object itself tells what it means (ADR 0022).
+        """After a 409 or 422: the object itself shows what it means (ADR 1).
 
         The object has changed: the patch came too late, which is calm; the first retry goes out at once. It has not:
         the API server does not want this very status, and would not a moment later.

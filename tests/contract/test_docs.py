@@ -10,6 +10,8 @@ from runtime.settings import CommonSettings, hints
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)(?:#[^)]*)?\)")
+REFERENCE = re.compile(r"\b(?:ADR|[Rr]ecord) \d+\b(?!\.\d)")
+SOURCES = ("py", "md", "yaml", "pml", "toml")
 ROW = re.compile(r"^\| `(ESO_[A-Z_]+)` \| (both|hook|sidecar) \| .* \| (.*) \|$", re.MULTILINE)
 
 
@@ -37,3 +39,12 @@ def test_the_index_of_decisions_has_each_of_them() -> None:
     assert sorted(set(links) & {path.name for path in folder.glob("*.md")}) == sorted(
         path.name for path in folder.glob("0*.md")
     )
+
+
+def test_references_lead_to_an_adr() -> None:
+    """Written as `ADR 7`, without leading zeros."""
+    adrs = {f"ADR {int(path.name[:4])}" for path in (ROOT / "docs" / "adr").glob("0*.md")}
+    files = [path for suffix in SOURCES for path in [*ROOT.glob(f"*.{suffix}"), *ROOT.glob(f"[!.]*/**/*.{suffix}")]]
+    found = [(str(path.relative_to(ROOT)), text) for path in files for text in REFERENCE.findall(path.read_text())]
+    assert len(found) > len(adrs)
+    assert [(path, text) for path, text in found if text not in adrs] == []

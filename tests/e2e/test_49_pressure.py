@@ -27,7 +27,7 @@ Object = dict[str, Any]
 LEASE = 15  # as shipped
 COUNT = 500
 TRUSTED = LEASE * 2 / 3
-"""After so long without a renewal a replica puts its work down (ADR 0060)."""
+"""A replica stops working after this time without a renewal (ADR 10)."""
 
 FLOW_SCHEMAS = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
 

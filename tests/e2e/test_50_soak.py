@@ -43,7 +43,7 @@ UNNOTICED_SECONDS = 25.0
 one period until a new owner's first, and a busy machine. Nothing is wrong for ever: that is what the calm shows."""
 
 GROWTH_MEGABYTES = 5.0
-"""From the second fifth to the last. What takeovers left behind once (ADR 0005) came to 7 MB in 300 s."""
+"""From the second fifth to the last. A former leak at takeovers (ADR 3) came to 7 MB in 300 s."""
 
 
 class Memory:

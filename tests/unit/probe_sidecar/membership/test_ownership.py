@@ -56,7 +56,7 @@ def test_shares_are_even(count: int) -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 7, 16])
 def test_shares_of_a_thousand_scatter_no_more_than_chance(count: int) -> None:
-    """Objects are thrown like dice: the deviation of a share is that of the binomial distribution (ADR 61)."""
+    """Shares are binomially distributed (ADR 10)."""
     of_count = weights(MEMBERS[:count])
     shares = Counter(owner(uid, of_count) for uid in UIDS[:1_000])
     share = 1 / count

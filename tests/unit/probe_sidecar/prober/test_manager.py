@@ -501,7 +501,7 @@ def test_an_address_that_came_under_our_eyes_was_not_inherited(rig: Rig) -> None
 
 
 def test_it_gives_way_to_another_owner_until_its_own_probes_have_met_the_threshold_again(rig: Rig) -> None:
-    """Two owners at once: the other one has found out first (ADR 0068)."""
+    """Two owners at once: the other one has written its result first (ADR 10)."""
     rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded"), probe={"successThreshold": 2})
     rig.advance(0)
     for _ in range(2):

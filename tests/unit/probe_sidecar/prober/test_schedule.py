@@ -1,4 +1,4 @@
-"""Due times by the kubelet's rules (lines 29 to 31), with time as an argument."""
+"""Due times by the kubelet's rules (docs/conformance.md, lines 29 to 31); time is an argument."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The kubelet's threshold fold (lines 22 and 24 to 27 of its semantics)."""
+"""The kubelet's thresholds (docs/conformance.md, lines 22 and 24 to 27)."""
 
 import pytest
 from hypothesis import given
