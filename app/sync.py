@@ -6,7 +6,7 @@ The answer is complete or an InvalidRequest: a child left out of an answer is an
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,9 +18,9 @@ from external_service.admission import child_problems
 from external_service.invalid import explain
 from external_service.kind import DEFAULT_FORM, ChildReason, Form
 from external_service.policy import AddressPolicy
-from external_service.readiness import PublishedAddress, admitted, publication, published, resolved_by
+from external_service.readiness import publication, resolved_by
 from external_service.scope import Scope
-from external_service.v1alpha1 import AddressStatus, ExternalService
+from external_service.v1alpha1 import ExternalService
 
 ABSENT = "not there: another {kind} has this name (rename or delete it), or creation was refused (see the events)"
 
@@ -53,85 +53,61 @@ class SyncOptions:
     scope: Scope = field(default_factory=Scope)
 
 
-Addresses = tuple[PublishedAddress, ...]
-
-
-class Wish(NamedTuple):
-    """What follows from an ExternalService's name, namespace, annotations and spec; of `parent` nothing else counts."""
-
-    parent: ExternalService
-    ips: tuple[str, ...] | None  # None: they depend on what spec.hostnames resolve to
-    service: Manifest
-    routes: list[Manifest]
-
-
-class Told(Protocol):
-    """What counts of a status."""
-
-    @property
-    def addresses(self) -> Sequence[AddressStatus]:
-        """What the sidecar knows."""
-        ...
-
-    @property
-    def observedGeneration(self) -> int:  # noqa: N802 - the API's own name
-        """Up to which generation of the parent Metacontroller has managed the children."""
-        ...
-
-
-class Answer(NamedTuple):
-    """The result of a sync: reports `{kind, name, problem, reason}`, children, seconds until the next sync."""
-
-    reports: list[dict[str, str]]
-    children: list[Manifest]
-    again: float | None
-
-
 def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> CompositeHookResponse:
     """The children that the parent wants, and its status as it was read, with our `children` reports (R1, R9).
 
-    `now`, in UTC, is for publishing alone. Raises InvalidRequest for a parent that cannot be read, one whose children
-    the API server would refuse, or one outside our scope: a refusal changes nothing of what stands there.
-    """
-    parent = _read(request.parent)
-    wanted = wish(parent, options)
-    deleted = bool(request.parent["metadata"].get("deletionTimestamp"))
-    settled = not deleted and parent.status.observedGeneration == parent.metadata.generation
-    given = answer(wanted, addresses(wanted, parent.status, options), request.shown, options, now, settled=settled)
-    response: CompositeHookResponse = {"status": _status(request.parent, given.reports), "children": given.children}
-    if given.again is not None:
-        response["resyncAfterSeconds"] = given.again
-    return response
-
-
-def answer(
-    wanted: Wish, whom: Addresses, shown: Shown, options: SyncOptions, now: datetime, *, settled: bool
-) -> Answer:
-    """All children, and reports of those that could not be had.
-
     A kind that the CompositeController does not list is left out and reported: Metacontroller would create it once and
     never update nor remove it. Without EndpointSlices in that list the addresses are published as Endpoints.
-    `settled`: every child of this spec has been tried once (see _absent).
+    `now`, in UTC, is for publishing alone. Raises InvalidRequest for a parent that cannot be read, one whose children
+    the API server would refuse, or one outside our scope: a refusal changes nothing.
     """
-    name, namespace = wanted.parent.metadata.name, wanted.parent.metadata.namespace
+    parent = _read(request.parent)
+    name, namespace = parent.metadata.name, parent.metadata.namespace
+    if not options.scope.covers(namespace):
+        raise InvalidRequest(UNCOVERED.format(namespaces=", ".join(options.scope.namespaces)))
+    shown = request.shown
     possible = options if shown.lists(SLICES) else replace(options, form="Endpoints")
     services = shown.owned(SERVICES, namespace)
     owns_service = not shown.children or name in services
     observed = Observed(shown.owned(ENDPOINTS, namespace), shown.owned(SLICES, namespace), now, owns_service)
-    repaired, edited = service.put_back(wanted.service, services.get(name))
-    all_of_it = _children(wanted._replace(service=repaired), whom, possible, observed)
-    unlisted = [kind for kind in dict.fromkeys(map(Kind.of, all_of_it.children)) if not shown.lists(kind)]
-    children = [child for child in all_of_it.children if not unlisted or Kind.of(child) not in unlisted]
-    early = _created_after(services.get(name), now - FIRST_SLICES)
-    tried = [child for child in children if not (early and Kind.of(child) == SLICES)]
-    absent = _absent(shown, tried) if settled else []
+    made = desired_children(parent, possible, observed)
+    repaired, edited = service.put_back(made.children[0], services.get(name))
+    wanted = [repaired, *made.children[1:]]
+    unlisted = [kind for kind in dict.fromkeys(map(Kind.of, wanted)) if not shown.lists(kind)]
+    children = [child for child in wanted if Kind.of(child) not in unlisted]
+
     reports = [_report(kind, name, "NotListed", UNLISTED.format(**kind._asdict())) for kind in unlisted]
     if edited:
         reports.append(_report(SERVICES, name, "Edited", edited))
     if possible.form != options.form:
         reports.append(_report(SLICES, name, "NotListed", UNLISTED.format(**SLICES._asdict())))
-    delays = [seconds for seconds in (all_of_it.again, RECHECK_SECONDS if absent else None) if seconds is not None]
-    return Answer([*reports, *absent], children, min(delays, default=None))
+    early = _created_after(services.get(name), now - FIRST_SLICES)
+    tried = [child for child in children if not (early and Kind.of(child) == SLICES)]
+    absent = _absent(shown, tried) if _settled(request.parent, parent) else []
+
+    response: CompositeHookResponse = {"status": _status(request.parent, [*reports, *absent]), "children": children}
+    delays = [seconds for seconds in (made.again, RECHECK_SECONDS if absent else None) if seconds is not None]
+    if delays:
+        response["resyncAfterSeconds"] = min(delays)
+    return response
+
+
+def desired_children(parent: ExternalService, options: SyncOptions, observed: Observed = NOTHING) -> Published:
+    """The Service and all other children. Raises InvalidRequest for what the API server would refuse."""
+    if problems := child_problems(parent):
+        raise InvalidRequest(*problems)
+    spec, known = parent.spec, {address.ip: address for address in parent.status.addresses}
+    addresses = publication(spec, known, options.policy, resolved_by(spec, parent.status.addresses)).addresses
+    endpoints_of = publish(parent, addresses, options.form, observed)
+    routed = ingress.desired(parent, options.uncopied_annotations)
+    routes = [*([routed] if routed is not None else []), *http_route.desired(parent)]
+    return Published([service.desired(parent), *endpoints_of.children, *routes], endpoints_of.again)
+
+
+def _settled(raw: Mapping[str, Any], parent: ExternalService) -> bool:
+    """Whether every child of this spec has been tried once (see _absent)."""
+    deleted = bool(raw["metadata"].get("deletionTimestamp"))
+    return not deleted and parent.status.observedGeneration == parent.metadata.generation
 
 
 def _created_after(one: Mapping[str, Any] | None, moment: datetime) -> bool:
@@ -139,41 +115,6 @@ def _created_after(one: Mapping[str, Any] | None, moment: datetime) -> bool:
         return one is not None and datetime.fromisoformat(one["metadata"]["creationTimestamp"]) > moment
     except (KeyError, TypeError, ValueError):  # only what the API server wrote is a time
         return False
-
-
-def desired_children(parent: ExternalService, options: SyncOptions, observed: Observed = NOTHING) -> Published:
-    """All that this parent is to become. Raises InvalidRequest for what the API server would refuse."""
-    wanted = _wish(parent, options)
-    return _children(wanted, addresses(wanted, parent.status, options), options, observed)
-
-
-def addresses(wanted: Wish, told: Told, options: SyncOptions) -> Addresses:
-    """How each address is to be published, as the status tells."""
-    spec, known = wanted.parent.spec, {address.ip: address for address in told.addresses}
-    if wanted.ips is not None:
-        return published(spec, known, wanted.ips).addresses
-    return publication(spec, known, options.policy, resolved_by(spec, told.addresses)).addresses
-
-
-def wish(parent: ExternalService, options: SyncOptions) -> Wish:
-    """What holds whatever the status. Raises InvalidRequest outside our scope, or for a child that would be refused."""
-    if not options.scope.covers(parent.metadata.namespace):
-        raise InvalidRequest(UNCOVERED.format(namespaces=", ".join(options.scope.namespaces)))
-    return _wish(parent, options)
-
-
-def _wish(parent: ExternalService, options: SyncOptions) -> Wish:
-    if problems := child_problems(parent):
-        raise InvalidRequest(*problems)
-    routed = ingress.desired(parent, options.uncopied_annotations)
-    routes = [*([routed] if routed is not None else []), *http_route.desired(parent)]
-    ips = None if parent.spec.hostnames else tuple(sorted(admitted(parent.spec, options.policy)))
-    return Wish(parent, ips, service.desired(parent), routes)
-
-
-def _children(wanted: Wish, whom: Addresses, options: SyncOptions, observed: Observed) -> Published:
-    made = publish(wanted.parent, whom, options.form, observed)
-    return Published([wanted.service, *made.children, *wanted.routes], made.again)
 
 
 def _read(raw: dict[str, Any]) -> ExternalService:

@@ -56,17 +56,8 @@ def publication(
     Fail open (`minReady`): with fewer healthy addresses than asked for, all that are not drained are published ready.
     Addresses without a verdict yet are not held against the rest: they neither close nor open the gate.
     """
-    return published(spec, known, admitted(spec, policy, resolved))
-
-
-def admitted(spec: ExternalServiceSpec, policy: AddressPolicy, resolved: Iterable[str] = ()) -> tuple[str, ...]:
-    """The addresses that may be published at all, each once."""
     refused = judge(policy)
-    return tuple([ip for ip in dict.fromkeys((*spec.ips, *resolved)) if refused(ip) is None])
-
-
-def published(spec: ExternalServiceSpec, known: Mapping[str, Known], ips: tuple[str, ...]) -> Publication:
-    """What to publish of the `ips` that are admitted, in their order: see `publication`."""
+    ips = [ip for ip in dict.fromkeys((*spec.ips, *resolved)) if refused(ip) is None]
     disabled = frozenset(spec.disabledIPs)
     healthy = frozenset(ips) if spec.readinessProbe is None else _healthy(known)
     enabled = [ip for ip in ips if ip not in disabled] if disabled else ips
@@ -93,7 +84,7 @@ def resolved_by(spec: ExternalServiceSpec, addresses: Iterable[AddressStatus]) -
 
 
 def _healthy(known: Mapping[str, Known]) -> Set[str]:
-    """Their `healthy`, without a call for each of a thousand."""
+    """The addresses whose probe succeeds."""
     return {ip for ip, state in known.items() if (state.ready if state.serving is None else state.serving)}
 
 
