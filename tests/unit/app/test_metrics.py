@@ -17,7 +17,7 @@ PARENT = {
     "spec": {"port": 80, "ips": ["10.0.0.1"], "hosts": [{"host": "a.io"}]},
 }
 NOT_TEXT: Any = (1,)
-BROKEN = Settings(uncopied_annotations=NOT_TEXT)
+BROKEN = Settings().model_copy(update={"uncopied_annotations": NOT_TEXT})
 
 
 def values(metrics: SyncMetrics, name: str) -> dict[str, float]:

@@ -144,7 +144,7 @@ async def test_many_problems_are_told_in_part() -> None:
 
 async def test_a_bug_is_a_500_with_a_text_and_never_fewer_children() -> None:
     broken: Any = (1,)
-    async with client(Settings(uncopied_annotations=broken)) as hook:
+    async with client(Settings().model_copy(update={"uncopied_annotations": broken})) as hook:
         answer = await hook.post("/sync", json={"parent": PARENT})
     assert (answer.status_code, answer.json()) == (
         500,
