@@ -33,6 +33,8 @@ from playground.apiserver.watch import Cut, stream, watch_options
 Object = dict[str, Any]
 
 HEALTH = ("/healthz", "/livez", "/readyz")
+OPENAPI_V2 = "/openapi/v2"
+OPENAPI_V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 BODY_LIMIT = 3 * 1024 * 1024  # k8s.io/apiserver MaxRequestBodyBytes
 
@@ -79,6 +81,8 @@ class Api:
             actor = self._actor(request)
             if request.url.path in HEALTH:
                 return Response("ok", media_type="text/plain")
+            if request.url.path == OPENAPI_V2:  # empty: kubectl asks it about kinds that are not in v3
+                return Response(b"", media_type=OPENAPI_V2_TYPE)
             if document := self._documents.get(request.url.path.rstrip("/")):
                 return _json(document)
             served = {(one.group, one.version, one.plural): one for one in self._resources}
@@ -231,7 +235,7 @@ class Api:
 
     def _patch(self, request: Request, info: RequestInfo, body: Any, options: WriteOptions) -> Written:
         content_type = request.headers.get("content-type", "").split(";")[0]
-        check(content_type, custom=info.resource.custom)
+        check(content_type, body, custom=info.resource.custom)
         old = self.registry.read(info.resource, info.namespace, info.name)
         new = patched(events.shown(info.resource, old), body, content_type)
         return self.registry.update(

@@ -1,9 +1,8 @@
 """Who asked what: every request, so that "no write at all" can be shown and not believed."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
@@ -29,10 +28,6 @@ class Request:
         """Whether it asked for a change and was not refused."""
         return self.verb in WRITES and self.code < 400
 
-    def as_json(self) -> dict[str, Any]:
-        """The entry as one JSON object."""
-        return asdict(self)
-
 
 class Audit:
     """The last requests (`most` of them) and how many there have ever been."""
@@ -55,7 +50,3 @@ class Audit:
         """Writes that were accepted, but for those of the actors to `ignore`; no-ops included."""
         ignored = frozenset(ignore)
         return [request for request in self.since(mark) if request.write and request.actor not in ignored]
-
-    def writes_by_actor(self, mark: int = 0) -> Counter[str]:
-        """How many writes each actor made."""
-        return Counter(request.actor for request in self.writes(mark))

@@ -1,4 +1,4 @@
-"""What is served, told in the three ways clients ask: discovery documents, OpenAPI v3, OpenAPI v2. Pure.
+"""What is served, as clients ask for it: discovery documents and OpenAPI v3. Pure.
 
 The OpenAPI documents hold what kubectl needs of them: that PATCH takes fieldValidation and dryRun, and the CRD's schema
 for `kubectl explain`.
@@ -22,7 +22,6 @@ def documents(resources: Sequence[Resource], definitions: Mapping[tuple[str, str
         "/version": VERSION,
         "/api": core_versions(),
         "/apis": groups(resources),
-        "/openapi/v2": openapi_v2(resources),
         "/openapi/v3": openapi_index(resources),
     }
     for prefix in dict.fromkeys(one.prefix for one in resources):
@@ -86,18 +85,6 @@ def openapi_v3(resources: Sequence[Resource], definitions: Mapping[tuple[str, st
     }
 
 
-def openapi_v2(resources: Sequence[Resource]) -> Document:
-    """GET /openapi/v2: for clients that know no v3; schemas are left open there."""
-    return {
-        "swagger": "2.0",
-        "info": {"title": "playground", "version": VERSION["gitVersion"]},
-        "paths": {path: item for one in resources for path, item in _paths(one).items()},
-        "definitions": {
-            schema_name(one): {"type": "object", "x-kubernetes-group-version-kind": [gvk(one)]} for one in resources
-        },
-    }
-
-
 def gvk(resource: Resource) -> Document:
     """Group, version and kind as the OpenAPI extension spells them."""
     return {"group": resource.group, "version": resource.version, "kind": resource.kind}
@@ -114,7 +101,7 @@ def _paths(resource: Resource) -> Document:
     extension = {"x-kubernetes-group-version-kind": gvk(resource)}
     answer = {"responses": {"200": {"description": "OK"}}}
     parameters = [
-        {"name": name, "in": "query", "schema": {"type": "string"}, "type": "string"}
+        {"name": name, "in": "query", "schema": {"type": "string"}}
         for name in ("dryRun", "fieldManager", "fieldValidation")
     ]
     one = {

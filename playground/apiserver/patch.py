@@ -1,6 +1,6 @@
-"""The three patch types that the API server understands here: JSON Patch, merge patch, strategic merge patch. Pure.
+"""The two patch types that the API server takes here: JSON Patch and merge patch. Pure.
 
-Server-side apply is not among them: no part of the loop uses it, and faking field ownership would prove nothing.
+Server-side apply is refused, and a strategic merge patch with lists: no part of the operator uses them.
 """
 
 import copy
@@ -17,11 +17,7 @@ Object = dict[str, Any]
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-
-# patchMergeKey of the lists that merge by key in the kinds we serve (k8s.io/api struct tags); all others are replaced
-MERGE_KEYS = {"ports": "port", "ownerReferences": "uid", "conditions": "type"}
-MERGED_PRIMITIVES = frozenset({"finalizers"})
-DIRECTIVES = ("$setElementOrder/", "$deleteFromPrimitiveList/", "$retainKeys")
+ALLOWED = (JSON_PATCH, MERGE_PATCH)
 
 
 def patched(obj: Mapping[str, Any], patch: Any, content_type: str) -> Object:
@@ -30,17 +26,22 @@ def patched(obj: Mapping[str, Any], patch: Any, content_type: str) -> Object:
         return _json_patched(obj, patch)
     if not isinstance(patch, Mapping):
         raise bad_request("the patch is not an object")
-    if content_type == MERGE_PATCH:
-        return dict(merged(obj, patch))
-    return _strategic(copy.deepcopy(dict(obj)), patch)
+    return dict(merged(obj, patch))
 
 
-def check(content_type: str, *, custom: bool) -> None:
-    """415 for a patch type that is not served here; custom resources know no strategic merge."""
-    allowed = (JSON_PATCH, MERGE_PATCH) if custom else (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
-    if content_type not in allowed:
-        text = "the body of the request was in an unknown format - accepted media types include: " + ", ".join(allowed)
-        raise ApiError(415, "UnsupportedMediaType", text)
+def check(content_type: str, patch: Any, *, custom: bool) -> None:
+    """415 for a patch that is not taken here. Without lists and directives a strategic merge patch is a merge patch."""
+    if content_type in ALLOWED or (content_type == STRATEGIC_PATCH and not custom and _plain(patch)):
+        return
+    text = "the body of the request was in an unknown format - accepted media types include: "
+    hint = "; use kubectl patch --type=merge or --type=json, or kubectl replace"
+    raise ApiError(415, "UnsupportedMediaType", text + ", ".join(ALLOWED) + hint)
+
+
+def _plain(patch: Any) -> bool:
+    if isinstance(patch, Mapping):
+        return all(not name.startswith("$") and _plain(value) for name, value in patch.items())
+    return not isinstance(patch, list)
 
 
 def _json_patched(obj: Mapping[str, Any], patch: Any) -> Object:
@@ -68,47 +69,3 @@ def merged(target: Any, patch: Any) -> Any:
         else:
             result[name] = merged(result.get(name), value)
     return result
-
-
-def _strategic(target: Object, patch: Mapping[str, Any]) -> Object:
-    if patch.get("$patch") == "replace":
-        return {name: value for name, value in patch.items() if name != "$patch"}
-    for name, value in patch.items():
-        if name.startswith("$deleteFromPrimitiveList/"):
-            field = name.partition("/")[2]
-            target[field] = [item for item in target.get(field) or [] if item not in value]
-    for name, value in patch.items():
-        if name == "$patch" or name.startswith(DIRECTIVES):
-            continue
-        if value is None:
-            target.pop(name, None)
-        elif isinstance(value, Mapping):
-            inside = target.get(name)
-            target[name] = _strategic(inside if isinstance(inside, dict) else {}, value)
-        elif isinstance(value, list):
-            order = patch.get(f"$setElementOrder/{name}")
-            target[name] = _strategic_list(name, target.get(name) or [], value, order)
-        else:
-            target[name] = value
-    return target
-
-
-def _strategic_list(name: str, target: list[Any], patch: list[Any], order: list[Any] | None) -> list[Any]:
-    if name in MERGED_PRIMITIVES:
-        return [*target, *(item for item in patch if item not in target)]
-    key = MERGE_KEYS.get(name)
-    if key is None or not all(isinstance(item, Mapping) for item in patch):
-        return copy.deepcopy(patch)
-    if any(item.get("$patch") == "replace" for item in patch):
-        return [item for item in patch if item.get("$patch") != "replace"]
-    result = {item[key]: item for item in target}
-    for item in patch:
-        if item.get("$patch") == "delete":
-            result.pop(item[key], None)
-        else:
-            result[item[key]] = _strategic(dict(result.get(item[key]) or {}), item)
-    if order:
-        wanted = [entry[key] for entry in order]
-        known = [value for value in wanted if value in result]
-        return [result[value] for value in known] + [item for value, item in result.items() if value not in wanted]
-    return list(result.values())

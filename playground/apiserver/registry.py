@@ -230,17 +230,13 @@ class Registry:
         found = self._definitions.get(resource.key)
         if found is None:
             builtin.fill(resource, obj, self._next_cluster_ip)
-            problems = builtin.problems(resource, obj, loopback=self._knobs.loopback)
-        else:
-            if old is not None and self._knobs.status_policy:
-                obj = without_stale_status(old, obj)
-            obj, unknown = schema.prune(obj, found.schema)
-            warnings += _unknown_fields(resource, unknown, options)
-            schema.default(obj, found.schema)
-            problems = schema.validate(obj, found.schema)
-            if not problems:
-                problems = self._rule_problems(obj, old)
-        if problems:
+            return obj, warnings
+        if old is not None and self._knobs.status_policy:
+            obj = without_stale_status(old, obj)
+        obj, unknown = schema.prune(obj, found.schema)
+        warnings += _unknown_fields(resource, unknown, options)
+        schema.default(obj, found.schema)
+        if problems := schema.validate(obj, found.schema) or self._rule_problems(obj, old):
             raise invalid(resource.kind, resource.group, obj["metadata"]["name"], problems)
         return obj, warnings
 

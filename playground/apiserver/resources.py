@@ -76,6 +76,39 @@ CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", "configmap", ("cm",)
 SECRETS = Resource("", "v1", "secrets", "Secret", "secret")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", "lease")
 
+STORED = "the playground stores this object and does nothing with it"
+
+
+def _stored(group: str, version: str, kind: str, plural: str, *short_names: str, namespaced: bool = True) -> Resource:
+    """A kind that only `kubectl apply -k metacontroller` and its components bring: kept, shown, never acted upon."""
+    return Resource(
+        group, version, plural, kind, kind.lower(), short_names, namespaced=namespaced, generation=True, warning=STORED
+    )
+
+
+_RBAC, _META = "rbac.authorization.k8s.io", "metacontroller.k8s.io"
+_ADMISSION = "admissionregistration.k8s.io"
+STORED_ONLY = (
+    _stored("", "v1", "ServiceAccount", "serviceaccounts", "sa"),
+    _stored("apps", "v1", "Deployment", "deployments", "deploy"),
+    _stored("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb"),
+    _stored("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol"),
+    _stored(_RBAC, "v1", "Role", "roles"),
+    _stored(_RBAC, "v1", "RoleBinding", "rolebindings"),
+    _stored(_RBAC, "v1", "ClusterRole", "clusterroles", namespaced=False),
+    _stored(_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False),
+    _stored(_ADMISSION, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", namespaced=False),
+    _stored(
+        _ADMISSION, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", namespaced=False
+    ),
+    _stored(_ADMISSION, "v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies", namespaced=False),
+    _stored(_ADMISSION, "v1", "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", namespaced=False),
+    _stored(
+        "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", "crd", namespaced=False
+    ),
+    _stored(_META, "v1alpha1", "CompositeController", "compositecontrollers", "cctl", namespaced=False),
+)
+
 BUILTIN = (
     NAMESPACES,
     SERVICES,
@@ -87,4 +120,5 @@ BUILTIN = (
     LEASES,
     CONFIG_MAPS,
     SECRETS,
+    *STORED_ONLY,
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from playground.apiserver import FakeApiServer
+from playground.manifests import folder
 from playground.until import until
 
 KUBECTL = shutil.which("kubectl")
@@ -65,7 +66,7 @@ async def test_apply_get_and_delete(kubectl: Run, server: FakeApiServer) -> None
     assert row.split()[0] == "web"
     assert "80" in (await kubectl("get", "extsvc", "-o", "wide")).splitlines()[1].split()
     assert "failureThreshold: 3" in await kubectl("get", "extsvc", "web", "-o", "yaml")
-    assert await kubectl("delete", "extsvc", "web") == 'externalservice.eso.crowdfox.com "web" deleted\n'
+    assert (await kubectl("delete", "extsvc", "web")).startswith('externalservice.eso.crowdfox.com "web" deleted')
     assert server.get("ExternalService", "default", "web") is None
 
 
@@ -156,3 +157,16 @@ async def test_explain_describe_and_built_in_kinds(kubectl: Run) -> None:
         "<none>",
         "80/TCP",
     ]
+
+
+async def test_apply_of_the_shipped_manifests_stores_all(kubectl: Run, server: FakeApiServer) -> None:
+    shown = await kubectl("apply", "-k", str(folder()))
+    assert "deployment.apps/external-service-operator created" in shown
+    assert "the playground stores this object and does nothing with it" in shown
+    assert server.get("CompositeController", "", "external-service-operator") is not None
+    assert "created" not in await kubectl("apply", "-k", str(folder()))
+
+
+async def test_apply_of_a_kind_not_served_names_the_kind(kubectl: Run) -> None:
+    job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\nspec: {}\n"
+    assert 'no matches for kind "Job" in version "batch/v1"' in await kubectl("apply", "-f", "-", stdin=job, fails=True)

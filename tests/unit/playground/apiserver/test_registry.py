@@ -178,34 +178,24 @@ async def test_a_service_is_stored_with_the_defaults_of_a_headless_one(client: A
     assert "generation" not in created["metadata"]
 
 
-@pytest.mark.parametrize(
-    ("ip", "why"),
-    [
-        pytest.param("127.0.0.1", "may not be in the loopback range", id="loopback"),
-        pytest.param("169.254.169.254", "may not be in the link-local range", id="metadata server"),
-        pytest.param("0.0.0.0", "may not be unspecified", id="unspecified"),
-        pytest.param("10.0.0", "must be a valid IP address", id="no address"),
-    ],
-)
-async def test_one_bad_address_refuses_the_whole_endpoints(client: ApiClient, ip: str, why: str) -> None:
-    body: dict[str, Any] = {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "web"}}
-    body["subsets"] = [{"addresses": [{"ip": "10.0.0.1"}, {"ip": ip}], "ports": [{"port": 80}]}]
-    code, _, text = await refused(client.create(ENDPOINTS.path("default"), body))
-    assert (code, why in text, "subsets[0].addresses[1].ip" in text) == (422, True, True)
+async def test_strategic_merge_without_lists_is_a_merge_patch(client: ApiClient) -> None:
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
+    await client.create(SERVICES.path("default"), body | {"spec": {"ports": [{"name": "a", "port": 80}]}})
+    changed = await client.patch(SERVICES.path("default", "web"), {"metadata": {"labels": {"a": "b"}}}, STRATEGIC)
+    assert changed["metadata"]["labels"] == {"a": "b"}
 
 
-async def test_strategic_merge_is_for_built_in_kinds_only(client: ApiClient) -> None:
+@pytest.mark.parametrize("patch", [{"spec": {"ports": []}}, {"spec": {"$patch": "replace"}}], ids=["list", "directive"])
+async def test_strategic_merge_with_lists_is_refused(client: ApiClient, patch: dict[str, Any]) -> None:
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
+    await client.create(SERVICES.path("default"), body | {"spec": {"ports": [{"name": "a", "port": 80}]}})
+    code, _, text = await refused(client.patch(SERVICES.path("default", "web"), patch, STRATEGIC))
+    assert (code, "--type=merge" in text) == (415, True)
+
+
+async def test_strategic_merge_of_a_custom_resource_is_refused(client: ApiClient) -> None:
     await client.create(ES.path("default"), web())
     assert (await refused(client.patch(ES.path("default", "web"), {}, STRATEGIC)))[0] == 415
-    body: dict[str, Any] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
-    body["spec"] = {"ports": [{"name": "a", "port": 80}]}
-    await client.create(SERVICES.path("default"), body)
-    patch = {"spec": {"$setElementOrder/ports": [{"port": 80}, {"port": 81}], "ports": [{"name": "b", "port": 81}]}}
-    changed = await client.patch(SERVICES.path("default", "web"), patch, STRATEGIC)
-    assert [(port["name"], port["port"]) for port in changed["spec"]["ports"]] == [("a", 80), ("b", 81)]
-    gone = {"spec": {"ports": [{"$patch": "delete", "port": 80}]}}
-    left = await client.patch(SERVICES.path("default", "web"), gone, STRATEGIC)
-    assert [port["port"] for port in left["spec"]["ports"]] == [81]
 
 
 async def test_a_finalizer_holds_an_object_until_it_is_taken_away(client: ApiClient) -> None:
