@@ -59,7 +59,7 @@ class Counters:
     """What has happened since the start; each only ever goes up."""
 
     writes: int = 0
-    conflicts: int = 0  # somebody was faster (409, or 422 of a patch made for an older version): read again
+    conflicts: int = 0  # another client was faster (409): read again
     reasserts: int = 0  # writes of what had been written before and was overwritten
     vanished: int = 0  # 404: deleted while we wrote
     errors: int = 0
@@ -381,9 +381,9 @@ class StatusPublisher:
         try:
             answer = whole(await self._timed(self._client.patch_status(self._resource, namespace, name, operations)))
         except ApiError as error:
-            if error.status not in (409, 422):
+            if error.status != 409:
                 raise
-            await self._refused(parent, before, error)
+            await self._lost_race(parent, before)
         else:
             self._written(parent, before, answer, telling)
 
@@ -406,15 +406,9 @@ class StatusPublisher:
         if news:
             self._on_news(before, answer)
 
-    async def _refused(self, parent: _Parent, before: Object, error: ApiError) -> None:
-        """After a 409 or 422: the object itself shows what it means (ADR 1).
-
-        The object has changed: the patch came too late, which is calm; the first retry goes out at once. It has not:
-        the API server does not want this very status, and would not a moment later.
-        """
+    async def _lost_race(self, parent: _Parent, before: Object) -> None:
+        """After a 409: another client was faster. The first retry goes out at once."""
         fresh = await self._fresh(before)
-        if error.status == 422 and version(fresh) == version(before):
-            raise error
         self.counters.conflicts += 1
         pause = self._contested(parent)
         if parent.contests.attempts > 1:

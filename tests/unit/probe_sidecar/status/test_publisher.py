@@ -473,28 +473,6 @@ def test_conflict_after_conflict_is_answered_with_longer_and_longer_pauses() -> 
 
 
 @scenario()
-async def _late_422(world: World) -> None:
-    world.put("web", {"revision": 3})
-    await world.settle(1)
-    world.watching = False
-
-    def faster(request: httpx.Request) -> httpx.Response:
-        world.put("web", {"revision": 9})
-        return refusal(422, "Invalid")
-
-    world.answers = [faster]
-    world.turn("web", "1/1")
-    await world.settle()
-    assert world.status() == {"revision": 10, "ready": "1/1"}
-    assert world.sent == [(1.0, "PATCH", "web"), (1.01, "GET", "web"), (1.52, "PATCH", "web")]
-    assert (world.publisher.counters.conflicts, world.publisher.counters.errors) == (1, 0)
-
-
-def test_a_422_of_an_object_that_has_changed_is_a_conflict() -> None:
-    _late_422()
-
-
-@scenario()
 async def _invalid(world: World) -> None:
     world.put("web", {"revision": 3})
     await world.settle(1)
@@ -509,7 +487,7 @@ async def _invalid(world: World) -> None:
     assert world.status() == {"revision": 4, "ready": "1/1"}
 
 
-def test_a_422_of_the_very_object_that_was_read_is_an_error_and_is_tried_ever_more_seldom() -> None:
+def test_a_422_is_an_error_that_is_retried_with_back_off() -> None:
     _invalid()
 
 
