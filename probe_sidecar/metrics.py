@@ -263,9 +263,6 @@ def _of_status(publisher: StatusPublisher) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "eso_status_reasserts", "Writes of a status that had been written before, and overwritten.", counts.reasserts
     )
-    yield CounterMetricFamily(
-        "eso_status_throttled", "Times that the own rate limit held status writes back.", counts.throttled
-    )
 
 
 def _of_events(recorder: EventRecorder) -> Metric:

@@ -70,8 +70,6 @@ class Settings(CommonSettings):
     )
     address_metrics: bool = Field(True, description="true, or false for no metric with a series an address")
     events: bool = Field(True, description="true, or false for no Events on transitions")
-    api_qps: float = Field(200.0, gt=0, le=10_000, description="requests a second, such as 200")
-    api_burst: int = Field(400, ge=1, le=100_000, description="requests at once, such as 400")
     lease_namespace: str = Field("", pattern=f"^({NAMESPACE})?$", description="the namespace of the Leases, its own")
     pod_name: str = Field("", pattern="^([a-z0-9]([-a-z0-9.]{0,198}[a-z0-9])?)?$", description=POD_NAME)
     outage_hold_seconds: int = Field(60, ge=0, le=3_600, description="seconds from 0 (no guard) to 3600")

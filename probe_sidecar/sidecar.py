@@ -23,7 +23,7 @@ from external_service.v1alpha1 import ExternalService
 from probe_sidecar.events.note import notes
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import CONTENT_TYPE, exposition
-from probe_sidecar.kube.client import KubeClient, Resource, TokenBucket
+from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.kube.reflectors import Reflectors
 from probe_sidecar.live import rows, status_page
 from probe_sidecar.membership.alone import Alone
@@ -151,7 +151,6 @@ class Sidecar:
             EXTERNAL_SERVICES,
             self._wanted,
             limit=settings.concurrent_writes,
-            tokens=TokenBucket(settings.api_qps, settings.api_burst, loop.time),
             probing=self.manager.probing,
             on_news=self._tell,
             on_rival=self._give_way,

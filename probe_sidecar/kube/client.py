@@ -16,7 +16,6 @@ import orjson
 from probe_sidecar.kube.backoff import Backoff
 from probe_sidecar.kube.credentials import Access
 from probe_sidecar.kube.errors import GARBAGE, TIMEOUT, UNREACHABLE, ApiError, from_response
-from probe_sidecar.kube.tokens import TokenBucket
 
 __all__ = [
     "GARBAGE",
@@ -27,7 +26,6 @@ __all__ = [
     "KubeClient",
     "Object",
     "Resource",
-    "TokenBucket",
     "connect",
 ]
 

@@ -14,7 +14,7 @@ from itertools import islice
 from math import inf
 from random import random as uniform
 
-from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Resource, TokenBucket
+from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Resource
 from probe_sidecar.status.known import seen_revision, seen_status
 from probe_sidecar.status.patch import patch
 from probe_sidecar.status.stored import essence, older, place, version, whole
@@ -63,7 +63,6 @@ class Counters:
     reasserts: int = 0  # writes of what had been written before and was overwritten
     vanished: int = 0  # 404: deleted while we wrote
     errors: int = 0
-    throttled: int = 0  # times that our own rate limit held the writes back
 
 
 @dataclass(slots=True, eq=False)
@@ -97,8 +96,7 @@ class StatusPublisher:
 
     `wanted(raw)` gives the whole desired status of an object as read, or None: not ours, or not to be judged now. It is
     called as late as possible, so that whatever came meanwhile goes out in one write. `limit` bounds the requests in
-    flight over all objects, one at most for each, and an API server that is slow gets fewer (ADR 9); `tokens` how
-    many begin in a second (None: any number).
+    flight over all objects, one at most for each, and an API server that is slow gets fewer (ADR 9).
     `probing(uid)` says whether probes of that object are in flight.
     `on_news(before, after)` hears of each write that told something new, not of what was only written again, and
     `on_rival(raw)` of a status with a higher revision that is not ours, before `wanted` is asked again (ADR 10).
@@ -112,7 +110,6 @@ class StatusPublisher:
         wanted: Callable[[Object], Object | None],
         *,
         limit: int = 32,
-        tokens: TokenBucket | None = None,
         probing: Callable[[str], bool] = lambda _: False,
         on_news: Callable[[Object, Object], None] = lambda *_: None,
         on_rival: Callable[[Object], None] = lambda _: None,
@@ -124,7 +121,6 @@ class StatusPublisher:
         self._resource = resource
         self._wanted = wanted
         self._window = Window(limit)
-        self._tokens = tokens
         self._probing = probing
         self._on_news = on_news
         self._on_rival = on_rival
@@ -183,7 +179,7 @@ class StatusPublisher:
                 while not (self._closing and not self._ready and not self._requests):
                     await self._changed.wait()
                     self._changed.clear()
-                    while self._ready and len(self._requests) < self._window.size and self._may_ask():
+                    while self._ready and len(self._requests) < self._window.size:
                         parent = next(iter(self._ready))
                         del self._ready[parent]
                         self._consider(parent)
@@ -319,17 +315,6 @@ class StatusPublisher:
         self._unsynced.pop(parent, None)
         self._stop_timer(parent)
 
-    def _may_ask(self) -> bool:
-        """Whether the rate limit lets a request begin; if not, `run` looks again when it does.
-
-        Asked before anything is decided: who waits for a token must not send what was wanted before the wait.
-        """
-        wait = self._tokens.wait() if self._tokens is not None else 0.0
-        if wait > 0:
-            self.counters.throttled += 1
-            asyncio.get_running_loop().call_later(wait, self._changed.set)
-        return wait == 0
-
     # -- waiting ------------------------------------------------------------------------------------------------------
 
     def _wake_at(self, parent: _Parent, due: float) -> None:
@@ -355,8 +340,6 @@ class StatusPublisher:
     def _start(self, parent: _Parent, request: Callable[[], Awaitable[None]]) -> None:
         self._stop_timer(parent)
         parent.busy, parent.dirty = True, False
-        if self._tokens is not None:
-            self._tokens.take()
         task = self._group.create_task(self._guarded(parent, request))
         self._requests.add(task)
         task.add_done_callback(partial(self._ended, parent))

@@ -20,7 +20,6 @@ def test_defaults_are_for_a_cluster() -> None:
     assert (settings.tick_milliseconds, settings.concurrent_probes, settings.scope) == (10, None, Scope())
     assert (settings.pod_name, settings.lease_namespace, settings.lease_seconds) == ("", "", 15)
     assert (settings.outage_hold_seconds, settings.canary_probe) == (60, None)
-    assert (settings.api_qps, settings.api_burst) == (200, 400)
 
 
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +50,6 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
             id="no-such-kind",
         ),
         pytest.param("ESO_LEASE_SECONDS", "1", "seconds from 3 to 300", id="a-lease-too-short"),
-        pytest.param("ESO_API_QPS", "0", "requests a second, such as 200", id="no-requests-at-all"),
         pytest.param(
             "ESO_POD_NAME",
             "pod-1",

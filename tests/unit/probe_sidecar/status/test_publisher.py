@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probe_sidecar.kube.client import KubeClient, Resource, TokenBucket
+from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.status.publisher import StatusPublisher
 from tests.examples import examples
 from tests.virtual_time import virtually
@@ -32,7 +32,6 @@ class World:
         limit: int = 32,
         latency: float = 0.01,
         random: Callable[[], float] = lambda: 0.0,
-        rate: tuple[float, int] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.store: dict[str, Object] = {}
@@ -52,7 +51,6 @@ class World:
             RESOURCE,
             self.want,
             limit=limit,
-            tokens=TokenBucket(*rate, self.loop.time) if rate else None,
             probing=self.probing.__contains__,
             on_rival=lambda raw: self.rivals.append(raw["status"].get("ready")),
             clock=self.loop.time,
@@ -415,27 +413,6 @@ async def _limit(world: World) -> None:
 
 def test_writes_of_many_objects_are_limited_and_the_limit_is_approached_and_used_up() -> None:
     _limit()
-
-
-@scenario(rate=(10, 4))
-async def _paced(world: World) -> None:
-    for number in range(10):
-        world.wanted[f"web{number}"] = "0/1"
-        world.put(f"web{number}", None)
-    await world.settle(0.29)
-    assert len(world.sent) == 6
-    for number in range(10):
-        world.turn(f"web{number}", "1/1")
-    await world.settle()
-    assert world.patches()[:4] == [0.002, 0.012, 0.012, 0.022], "the burst, as fast as it is answered"
-    assert all(when >= 0.1 * index for index, when in enumerate(world.patches()[4:])), "then the rate"
-    assert {world.status(f"web{number}")["ready"] for number in range(10)} == {"1/1"}
-    assert len(world.sent) == 16, "who waited for a token writes once, and the latest"
-    assert world.publisher.counters.throttled > 0
-
-
-def test_the_rate_limit_holds_writes_back_and_what_waits_is_decided_when_its_turn_comes() -> None:
-    _paced()
 
 
 @scenario()
