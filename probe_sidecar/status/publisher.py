@@ -54,6 +54,10 @@ GATHER = (0.01, 0.05)
 they come to goes out in the same write."""
 
 
+RESOLUTION = 0.001
+"""Seconds: no wait is shorter. What a rounding error leaves of one would otherwise be waited for again and again."""
+
+
 @dataclass(slots=True)
 class Counters:
     """What has happened since the start; each only ever goes up."""
@@ -323,7 +327,7 @@ class StatusPublisher:
             return
         self._stop_timer(parent)
         parent.timer_due = due
-        parent.timer = self._group.create_task(self._later(parent, due - self._clock()))
+        parent.timer = self._group.create_task(self._later(parent, max(due - self._clock(), RESOLUTION)))
 
     async def _later(self, parent: _Parent, seconds: float) -> None:
         await self._sleep(seconds)

@@ -82,6 +82,7 @@ class World:
                     "spec": {"port": 80, "ips": ["10.0.0.1"]},
                 }
             )
+            raw["status"] = {"observedGeneration": raw["metadata"]["generation"]}  # Metacontroller has written before
             self.publishers[number % len(self.publishers)].observe(raw["metadata"]["uid"], raw)
 
     @property
