@@ -9,7 +9,8 @@ from tests.scenarios.local import LocalCluster
 
 
 async def test_flap_without_the_guard_reports_older_results() -> None:
-    flapping = Flapping(transitions=60, addresses=10, shortest=0.005, longest=0.05, window=0.02, settle=10)
+    # The window is longer than the sidecar waits for Metacontroller to settle (status.publisher.SETTLE).
+    flapping = Flapping(transitions=60, addresses=10, shortest=0.005, longest=0.1, window=0.9, settle=3)
     async with LocalCluster(window=flapping.window) as cluster:
         cluster.api.knobs.guard = False
         report = await flap(cluster, flapping)
