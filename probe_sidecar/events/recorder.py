@@ -1,7 +1,6 @@
-"""Writes Events (events.k8s.io/v1) at its own pace: who tells never waits; what finds no room is dropped and counted.
+"""Writes Events (events.k8s.io/v1) at its own pace: callers never wait; what finds no room is dropped and counted.
 
-What is told again within six minutes is counted on the Event that there is (`series`), as client-go does; unlike there
-the text must be the same too, for a series shows only its first. An Event that cannot be written is forgotten.
+An Event that waits already is not added again. One that cannot be written is forgotten.
 """
 
 import asyncio
@@ -11,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import uuid4
 
 from probe_sidecar.events.note import Note
@@ -22,15 +21,9 @@ log = logging.getLogger(__name__)
 EVENTS: Final = Resource("events.k8s.io", "v1", "events")
 CONTROLLER: Final = "eso.crowdfox.com/prober"
 
-SERIES_SECONDS: Final = 360.0
-"""client-go's tools/events: what comes within six minutes of the one before belongs to its series."""
-
 MOST_WAITING: Final = 1_000
-MOST_REMEMBERED: Final = 10_000
 BURST: Final = 50
 PER_SECOND: Final = 5.0
-
-Key = tuple[str, str, str]
 
 
 @dataclass(slots=True)
@@ -42,18 +35,12 @@ class Counters:
     failed: int = 0
 
 
-@dataclass(slots=True, eq=False)
-class _Series:
-    """One Event, and how often it was told."""
+class _Event(NamedTuple):
+    """An Event that waits to be written: `at` is when it happened, a meta/v1 MicroTime."""
 
     regarding: Object
     note: Note
-    name: str
-    begun: str
-    told_at: float
-    last: str
-    count: int = 1
-    stored: bool = False
+    at: str
 
 
 def micro_time() -> str:
@@ -80,8 +67,7 @@ class EventRecorder:
         self._now = now
         self._sleep = sleep
         self._identity = identity
-        self._series: OrderedDict[Key, _Series] = OrderedDict()  # the one told last at the end
-        self._waiting: OrderedDict[Key, _Series] = OrderedDict()
+        self._waiting: OrderedDict[tuple[str, str, str], _Event] = OrderedDict()  # by uid, reason and text
         self._something = asyncio.Event()
         self._budget = float(BURST)
         self._budget_at = clock()
@@ -89,7 +75,7 @@ class EventRecorder:
 
     def tell(self, about: Object, notes: Iterable[Note]) -> None:
         """Write these about an object, as soon as there is room. Never blocks, never fails."""
-        regarding = _reference(about)  # thousands are remembered, and whole objects would take kilobytes each
+        regarding = _reference(about)  # many may wait, and whole objects would take kilobytes each
         for note in notes:
             self._tell(regarding, note)
 
@@ -99,26 +85,18 @@ class EventRecorder:
             await self._something.wait()
             while self._waiting:
                 await self._spend()
-                _, series = self._waiting.popitem(last=False)
-                await self._write(series)
+                _, event = self._waiting.popitem(last=False)
+                await self._write(event)
             self._something.clear()
 
     def _tell(self, regarding: Object, note: Note) -> None:
         key = (regarding["uid"], note.reason, note.text)
-        if key not in self._waiting and len(self._waiting) >= MOST_WAITING:
+        if key in self._waiting:
+            return
+        if len(self._waiting) >= MOST_WAITING:
             self.counters.dropped += 1
             return
-        now = self._clock()
-        series = self._series.pop(key, None)
-        if series is not None and now - series.told_at < SERIES_SECONDS:
-            series.count += 1
-            series.told_at, series.last = now, self._now()
-        else:
-            wall = self._now()
-            series = _Series(regarding, note, self._name(regarding), wall, now, wall)
-        self._series[key] = self._waiting[key] = series
-        while len(self._series) > MOST_REMEMBERED or now - next(iter(self._series.values())).told_at >= SERIES_SECONDS:
-            self._series.popitem(last=False)
+        self._waiting[key] = _Event(regarding, note, self._now())
         self._something.set()
 
     async def _spend(self) -> None:
@@ -130,51 +108,34 @@ class EventRecorder:
             await self._sleep((1 - self._budget) / PER_SECOND)
         self._budget -= 1
 
-    async def _write(self, series: _Series) -> None:
-        namespace = series.regarding["namespace"]
+    async def _write(self, event: _Event) -> None:
+        namespace = event.regarding["namespace"]
         try:
-            if series.stored and await self._counted_on(namespace, series):
-                return
-            await self._client.create(EVENTS, namespace, self._event(series))
-            series.stored = True
+            await self._client.create(EVENTS, namespace, self._manifest(event))
             self.counters.written += 1
         except ApiError as error:
             self.counters.failed += 1
-            log.debug("an event about %s/%s is lost: %s", namespace, series.regarding["name"], error)
+            log.debug("an event about %s/%s is lost: %s", namespace, event.regarding["name"], error)
             if error.retry_after is not None:
                 await self._sleep(error.retry_after)
 
-    async def _counted_on(self, namespace: str, series: _Series) -> bool:
-        """Whether the Event was still there to be counted on: the API server keeps them for an hour."""
-        operations = [{"op": "add", "path": "/series", "value": _counted(series)}]
-        try:
-            await self._client.patch(EVENTS, namespace, series.name, operations)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            series.name = self._name(series.regarding)
-            return False
-        self.counters.written += 1
-        return True
-
-    def _name(self, regarding: Object) -> str:
-        return f"{regarding['name'][:200]}.{self._identity()}"
-
-    def _event(self, series: _Series) -> Object:
-        event: Object = {
+    def _manifest(self, event: _Event) -> Object:
+        return {
             "apiVersion": f"{EVENTS.group}/{EVENTS.version}",
             "kind": "Event",
-            "metadata": {"name": series.name, "namespace": series.regarding["namespace"]},
-            "eventTime": series.begun,
+            "metadata": {
+                "name": f"{event.regarding['name'][:200]}.{self._identity()}",
+                "namespace": event.regarding["namespace"],
+            },
+            "eventTime": event.at,
             "reportingController": CONTROLLER,
             "reportingInstance": self._instance,
-            "action": series.note.action,
-            "reason": series.note.reason,
-            "type": "Warning" if series.note.warning else "Normal",
-            "note": series.note.text,
-            "regarding": series.regarding,
+            "action": event.note.action,
+            "reason": event.note.reason,
+            "type": "Warning" if event.note.warning else "Normal",
+            "note": event.note.text,
+            "regarding": event.regarding,
         }
-        return event | {"series": _counted(series)} if series.count > 1 else event
 
 
 def _reference(about: Object) -> Object:
@@ -183,7 +144,3 @@ def _reference(about: Object) -> Object:
     return {name: about[name] for name in ("apiVersion", "kind")} | {
         name: metadata[name] for name in ("namespace", "name", "uid", "resourceVersion")
     }
-
-
-def _counted(series: _Series) -> Object:
-    return {"count": series.count, "lastObservedTime": series.last}

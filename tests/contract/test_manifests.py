@@ -154,7 +154,7 @@ def test_the_sidecar_may_read_external_services_patch_their_status_tell_of_it_an
     assert one("rbac.yaml", "ClusterRole")["rules"] == [
         {"apiGroups": [kind.GROUP], "resources": ["externalservices"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [kind.GROUP], "resources": ["externalservices/status"], "verbs": ["patch"]},
-        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
     ]
 
 

@@ -12,7 +12,7 @@ from playground.apiserver.resources import NEW_EVENTS
 from playground.apiserver.server import FakeApiServer
 from playground.until import until
 from probe_sidecar.events.note import Note
-from probe_sidecar.events.recorder import BURST, MOST_WAITING, SERIES_SECONDS, EventRecorder
+from probe_sidecar.events.recorder import BURST, MOST_WAITING, EventRecorder
 from probe_sidecar.kube.client import KubeClient, connect
 from probe_sidecar.kube.credentials import plain_url
 
@@ -103,23 +103,11 @@ async def test_the_whole_event(rig: Rig) -> None:
     ]
 
 
-async def test_what_repeats_is_counted_on_the_event_that_there_is(rig: Rig) -> None:
-    for number in (1, 2, 3):
+async def test_an_event_that_happens_again_is_written_again(rig: Rig) -> None:
+    for number in (1, 2):
         rig.recorder.tell(WEB, [DOWN])
         await rig.written(number)
-        rig.now += SERIES_SECONDS - 1
-    (event,) = rig.events()
-    assert event["eventTime"] == "2026-01-01T00:00:00.001000Z"
-    assert event["series"] == {"count": 3, "lastObservedTime": "2026-01-01T00:00:00.001718Z"}
-
-
-async def test_after_a_while_it_is_news_again(rig: Rig) -> None:
-    rig.recorder.tell(WEB, [DOWN])
-    await rig.written(1)
-    rig.now += SERIES_SECONDS
-    rig.recorder.tell(WEB, [DOWN])
-    await rig.written(2)
-    assert [event.get("series") for event in rig.events()] == [None, None]
+    assert [event["note"] for event in rig.events()] == [DOWN.text, DOWN.text]
 
 
 async def test_another_text_is_another_event(rig: Rig) -> None:
@@ -132,22 +120,12 @@ async def test_another_text_is_another_event(rig: Rig) -> None:
     ]
 
 
-async def test_what_repeats_while_it_waits_goes_out_once(rig: Rig) -> None:
+async def test_an_event_that_waits_already_is_written_once(rig: Rig) -> None:
     for _ in range(4):
         rig.recorder.tell(WEB, [DOWN])
     await rig.written(1)
     (event,) = rig.events()
-    assert event["series"]["count"] == 4
-
-
-async def test_an_event_that_the_server_has_forgotten_is_written_anew(rig: Rig) -> None:
-    rig.recorder.tell(WEB, [DOWN])
-    await rig.written(1)
-    rig.server.storage.remove(NEW_EVENTS.key, "shop", "web.id1")
-    rig.recorder.tell(WEB, [DOWN])
-    await rig.written(2)
-    (event,) = rig.events()
-    assert (event["metadata"]["name"], event["series"]["count"]) == ("web.id2", 2)
+    assert event["note"] == DOWN.text
 
 
 async def test_a_crowd_is_slowed_down_and_the_rest_dropped_and_counted(rig: Rig) -> None:
