@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from external_service.admission import address_problems, child_problems, shown
-from external_service.schema import Schema, join, locate, properties, resolve, root, wish
+from external_service.schema import Schema, hint, join, locate, properties, resolve, root
 from external_service.v1alpha1 import ExternalService
 
 SECRET = re.compile(r"\.httpHeaders\[[0-9]+\]\.value$")
@@ -74,9 +74,9 @@ def _line(path: str, schema: Schema, detail: ErrorDetails) -> str:
     if not path:
         return f"write one ExternalService (got {shown(detail['input'])})"
     if detail["type"] == "missing":
-        return f"{path}: is missing, {wish(schema)}"
+        return f"{path}: is missing, {hint(schema)}"
     got = "" if SECRET.search(path) else f" (got {shown(detail['input'])})"
-    return f"{path}: {wish(schema)}{got}"
+    return f"{path}: {hint(schema)}{got}"
 
 
 def _unknown(value: object, schema: Schema, path: str) -> Iterator[str]:

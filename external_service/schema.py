@@ -58,7 +58,7 @@ def join(path: str, part: str) -> str:
     return f"{path}.{part}" if path else part
 
 
-def wish(schema: Schema) -> str:
+def hint(schema: Schema) -> str:
     """What to write in a field of this schema. Where a CEL rule says it, in its words: one text at every door."""
     if "properties" not in schema and (rules := schema.get("x-kubernetes-validations")):
         message: str = rules[0]["message"]

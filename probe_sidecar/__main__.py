@@ -13,7 +13,7 @@ from pathlib import Path
 from probe_sidecar.collector import Freezer
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import Access, CredentialsError, in_cluster, plain_url
-from probe_sidecar.membership.replica import RENEWALS
+from probe_sidecar.replicas.replica import RENEWALS
 from probe_sidecar.settings import DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar, run
 from runtime.http_server import CannotListen

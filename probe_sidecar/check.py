@@ -18,9 +18,9 @@ from external_service.kind import Reason
 from external_service.manifest import InvalidInput, external_services
 from external_service.policy import AddressPolicy, refusal
 from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
-from probe_sidecar.names.answer import UNKNOWN, failure, following, result
-from probe_sidecar.names.members import members
-from probe_sidecar.names.resolver import Resolver, Server
+from probe_sidecar.hostnames.answer import UNKNOWN, failure, following, result
+from probe_sidecar.hostnames.members import members
+from probe_sidecar.hostnames.resolver import Resolver, Server
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome
 from probe_sidecar.probes.prepare import PreparedProbe, prepare

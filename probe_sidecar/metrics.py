@@ -1,4 +1,4 @@
-"""What the sidecar tells Prometheus, made at the scrape from counts that its parts keep anyway (docs/metrics.md).
+"""What the sidecar tells Prometheus, made at the scrape from counts that its sources keep anyway (docs/metrics.md).
 
 Series of an ExternalService end with it, or with its ownership; all others live as long as the process.
 """
@@ -16,16 +16,16 @@ from prometheus_client.registry import Collector
 
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import Written, labels
+from probe_sidecar.hostnames.answer import RESULTS
+from probe_sidecar.hostnames.cache import NameCache
 from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.reflector import Reflector
-from probe_sidecar.membership.alone import Alone
-from probe_sidecar.membership.replica import Replica
-from probe_sidecar.names.answer import RESULTS
-from probe_sidecar.names.cache import NameCache
+from probe_sidecar.prober.counters import Durations, ProbeCounters
 from probe_sidecar.prober.delays import Delays
 from probe_sidecar.prober.manager import ProbedParent, ProberManager
-from probe_sidecar.prober.tally import Durations, Tally
 from probe_sidecar.probes.engine import ProbeEngine
+from probe_sidecar.replicas.alone import Alone
+from probe_sidecar.replicas.replica import Replica
 from probe_sidecar.status.publisher import StatusPublisher
 from runtime.version import VERSION
 
@@ -38,8 +38,8 @@ PIECE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of the sidecar that count."""
+class MetricSources:
+    """The sources of the sidecar that count."""
 
     clients: Sequence[KubeClient]
     reflectors: Sequence[Reflector]
@@ -47,47 +47,47 @@ class Parts:
     engine: ProbeEngine
     publisher: StatusPublisher
     events: EventRecorder | None
-    membership: Alone | Replica
+    replicas: Alone | Replica
     delays: Delays
-    names: NameCache
+    hostnames: NameCache
 
 
-def registry(parts: Parts, *, addresses: bool) -> CollectorRegistry:
+def registry(sources: MetricSources, *, addresses: bool) -> CollectorRegistry:
     """All metrics of the process. `addresses` off leaves out the one that has a series for each address."""
     made = CollectorRegistry()
     ProcessCollector(registry=made)
-    made.register(_Sidecar(parts, addresses=addresses))
+    made.register(_Sidecar(sources, addresses=addresses))
     return made
 
 
 class _Sidecar(Collector):
-    def __init__(self, parts: Parts, *, addresses: bool) -> None:
-        self._parts = parts
+    def __init__(self, sources: MetricSources, *, addresses: bool) -> None:
+        self._sources = sources
         self._addresses = addresses
 
     def collect(self) -> Iterator[Metric]:
         """One family after the other, the long ones in pieces, for whoever writes them out bit by bit."""
-        parents = list(self._parts.manager.parents())
+        parents = list(self._sources.manager.parents())
         yield _build()
         yield from _of_probes(parents)
         yield from _of_parents(parents)
-        yield _of_fail_open(parents, self._parts.manager)
+        yield _of_fail_open(parents, self._sources.manager)
         if self._addresses:
             yield from _of_addresses(parents)
-        yield from _of_schedule(self._parts.manager)
-        yield from _of_guard(self._parts.manager)
-        yield from _of_engine(self._parts.engine, self._parts.manager)
+        yield from _of_schedule(self._sources.manager)
+        yield from _of_guard(self._sources.manager)
+        yield from _of_engine(self._sources.engine, self._sources.manager)
         yield GaugeMetricFamily(
             "eso_external_services_delayed",
             "ExternalServices that are probed less often than they ask for, for a reason of the prober's own.",
-            len(self._parts.delays),
+            len(self._sources.delays),
         )
-        yield from _of_status(self._parts.publisher)
-        if self._parts.events is not None:
-            yield _of_events(self._parts.events)
-        yield from _of_membership(self._parts.membership)
-        yield from _of_names(self._parts.names, each=self._addresses)
-        yield from _of_api(self._parts.clients, self._parts.reflectors)
+        yield from _of_status(self._sources.publisher)
+        if self._sources.events is not None:
+            yield _of_events(self._sources.events)
+        yield from _of_replicas(self._sources.replicas)
+        yield from _of_hostnames(self._sources.hostnames, each=self._addresses)
+        yield from _of_api(self._sources.clients, self._sources.reflectors)
 
 
 def _build() -> Metric:
@@ -105,7 +105,7 @@ def _of_probes(parents: Iterable[ProbedParent]) -> Iterator[Metric]:
     yield from map(_transitions, _pieces(tallies))
 
 
-def _results(tallies: Iterable[tuple[str, str, Tally]]) -> Metric:
+def _results(tallies: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
     def lines() -> Iterator[str]:
         for namespace, name, tally in tallies:
             whose = labels(namespace=namespace, name=name, probe_type=tally.probe_type)
@@ -121,7 +121,7 @@ def _results(tallies: Iterable[tuple[str, str, Tally]]) -> Metric:
     )
 
 
-def _durations(tallies: Iterable[tuple[str, str, Tally]]) -> Metric:
+def _durations(tallies: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
     name_of = "eso_probe_duration_seconds"
 
     def lines() -> Iterator[str]:
@@ -135,7 +135,7 @@ def _durations(tallies: Iterable[tuple[str, str, Tally]]) -> Metric:
     return Written(name_of, "How long probes took, the failed ones too.", "histogram", lines())
 
 
-def _transitions(tallies: Iterable[tuple[str, str, Tally]]) -> Metric:
+def _transitions(tallies: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
     family = CounterMetricFamily(
         "eso_address_transitions",
         "How often an address of an ExternalService became ready or not ready.",
@@ -277,19 +277,19 @@ def _of_events(recorder: EventRecorder) -> Metric:
     return family
 
 
-def _of_membership(membership: Alone | Replica) -> Iterator[Metric]:
+def _of_replicas(replicas: Alone | Replica) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "eso_working", "1: this replica may probe and publish. 0: its Lease could not be renewed.",
-        membership.problem is None,
+        replicas.problem is None,
     )  # fmt: skip
-    yield GaugeMetricFamily("eso_replicas", "Replicas that share the work, as seen from here.", membership.replicas)
+    yield GaugeMetricFamily("eso_replicas", "Replicas that share the work, as seen from here.", replicas.replicas)
     family = CounterMetricFamily("eso_lease_renewals", "Renewals of the own Lease: ok, failed.", labels=("outcome",))
-    family.add_metric(("ok",), membership.renewals)
-    family.add_metric(("failed",), membership.failures)
+    family.add_metric(("ok",), replicas.renewals)
+    family.add_metric(("failed",), replicas.failures)
     yield family
 
 
-def _of_names(names: NameCache, *, each: bool) -> Iterator[Metric]:
+def _of_hostnames(names: NameCache, *, each: bool) -> Iterator[Metric]:
     family = CounterMetricFamily(
         "eso_dns_lookups",
         "Lookups of a name, IPv4 and IPv6 together: ok, no_data (no addresses), nxdomain (no such name), failed.",

@@ -20,18 +20,16 @@ from external_service.invalid import explain
 from external_service.kind import GROUP, PLURAL, VERSION
 from external_service.policy import refusal
 from external_service.v1alpha1 import ExternalService
+from probe_sidecar.ca_bundles import CABundles, Reference, reference
 from probe_sidecar.events.note import notes
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import CONTENT_TYPE, exposition
+from probe_sidecar.hostnames.answer import Reply
+from probe_sidecar.hostnames.cache import Lookup, NameCache
+from probe_sidecar.hostnames.directory import Directory
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.kube.reflectors import Reflectors
-from probe_sidecar.live import rows, status_page
-from probe_sidecar.membership.alone import Alone
-from probe_sidecar.membership.replica import Replica
-from probe_sidecar.metrics import Parts, registry
-from probe_sidecar.names.answer import Reply
-from probe_sidecar.names.cache import Lookup, NameCache
-from probe_sidecar.names.directory import Directory
+from probe_sidecar.metrics import MetricSources, registry
 from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.delays import Delays
 from probe_sidecar.prober.manager import ProberManager
@@ -40,13 +38,15 @@ from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.suspicion import Suspicion
 from probe_sidecar.prober.ticker import Ticker
 from probe_sidecar.probes.engine import ProbeEngine, default_limit
+from probe_sidecar.replicas.alone import Alone
+from probe_sidecar.replicas.replica import Replica
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.children import ChildReports
 from probe_sidecar.status.conditions import Finding
 from probe_sidecar.status.desired import desired_status, rejected_status
 from probe_sidecar.status.known import known_addresses, seen_delay, seen_doubt, seen_names
 from probe_sidecar.status.publisher import StatusPublisher
-from probe_sidecar.trust import Reference, TrustStore, reference
+from probe_sidecar.status_page import rows, status_page
 from probe_sidecar.web import Page, PageServer, Query, health
 from runtime.logs import about
 
@@ -108,13 +108,13 @@ class Sidecar:
         self._on_settled = on_settled
         self._policy = settings.policy
         self._readings: dict[str, Reading] = {}
-        self.membership = membership(self._leases, settings)
-        self.membership.listen(self._reassign)
+        self.replicas = replica_of(self._leases, settings)
+        self.replicas.listen(self._reassign)
         self.results = Results()
         self.engine = ProbeEngine(
             loop, limit=settings.concurrent_probes or default_limit(len(settings.scope.namespaces))
         )
-        self.trust = TrustStore(
+        self.ca_bundles = CABundles(
             client,
             self._references,
             self._retrust,
@@ -130,7 +130,7 @@ class Sidecar:
             policy=self._policy,
             grid=settings.tick_milliseconds / 1_000,
             dial=dial,
-            trust=self.trust.context,
+            trust=self.ca_bundles.context,
             on_due=lambda: self.ticker.arm(),  # noqa: PLW0108 - the ticker comes next
             on_delay=self.delays.note,
             guard=OutageGuard(settings.outage_hold_seconds),
@@ -138,13 +138,13 @@ class Sidecar:
             on_doubt=self._doubt,
         )
         self.suspicion = Suspicion(loop, settings.outage_hold_seconds, self._tell_doubt)
-        self.names = NameCache(
+        self.hostnames = NameCache(
             late_lookup(settings.dns_servers),
             lambda name: self.directory.answered(name),  # noqa: PLW0108 - the directory comes next
             clock=loop.time,
         )
-        self.directory = Directory(loop, self.names, self._serves, self._renamed)
-        self.ticker = Ticker(loop, self.manager, self.membership.check)
+        self.directory = Directory(loop, self.hostnames, self._serves, self._renamed)
+        self.ticker = Ticker(loop, self.manager, self.replicas.check)
         self.events = EventRecorder(client, platform.node()) if settings.events else None
         self.publisher = StatusPublisher(
             client,
@@ -171,7 +171,7 @@ class Sidecar:
             host=settings.health_listen_host,
             port=settings.health_listen_port,
         )
-        parts = Parts(
+        sources = MetricSources(
             clients=(client,) if leases is None else (client, leases),
             reflectors=self.reflectors.each,
             manager=self.manager,
@@ -179,10 +179,10 @@ class Sidecar:
             delays=self.delays,
             publisher=self.publisher,
             events=self.events,
-            membership=self.membership,
-            names=self.names,
+            replicas=self.replicas,
+            hostnames=self.hostnames,
         )
-        self._registry = registry(parts, addresses=settings.address_metrics)
+        self._registry = registry(sources, addresses=settings.address_metrics)
         self.results.listen(self.directory.heed)  # before the publisher: who comes and who goes is one write
         self.results.listen(self.publisher.wake)
 
@@ -196,9 +196,9 @@ class Sidecar:
                 publishing = group.create_task(self.publisher.run(), name="publisher")
                 watching = group.create_task(self.reflectors.run(), name="reflectors")
                 telling = group.create_task(self.events.run(), name="events") if self.events else None
-                trusting = group.create_task(self.trust.run(), name="trust")
-                naming = group.create_task(self.names.run(), name="names")
-                belonging = group.create_task(self.membership.run(), name="membership")
+                trusting = group.create_task(self.ca_bundles.run(), name="trust")
+                naming = group.create_task(self.hostnames.run(), name="names")
+                belonging = group.create_task(self.replicas.run(), name="membership")
                 await stop.wait()
                 watching.cancel()
                 trusting.cancel()
@@ -213,7 +213,7 @@ class Sidecar:
             self.ticker.close()
             self.engine.close()
             # After the last write and probe, for the others begin as soon as they see it.
-            await self.membership.release()
+            await self.replicas.release()
             await self.pages.stop()
             await self._client.close()
             await self._leases.close()
@@ -225,14 +225,14 @@ class Sidecar:
             return
         for uid in changed:
             raw = objects.get(uid)
-            if raw is None or not self.membership.owns(uid):
+            if raw is None or not self.replicas.owns(uid):
                 self._drop(uid)
             else:
                 self._work_for(uid, raw)
 
     def _reassign(self) -> None:
         """`owns` may have changed: put down at once what is not ours any more, begin with the rest bit by bit."""
-        for uid in [uid for uid in self._readings if not self.membership.owns(uid)]:
+        for uid in [uid for uid in self._readings if not self.replicas.owns(uid)]:
             self._drop(uid)
         self._gained = deque(uid for uid in self.reflectors.uids() if uid not in self._readings)
         self._take_over_soon()
@@ -246,7 +246,7 @@ class Sidecar:
         for _ in range(min(TAKEN_AT_ONCE, len(self._gained))):
             uid = self._gained.popleft()
             raw = self.reflectors.get(uid)
-            if raw is not None and uid not in self._readings and self.membership.owns(uid):
+            if raw is not None and uid not in self._readings and self.replicas.owns(uid):
                 self._work_for(uid, raw, spread_since=self._taking_since)
         self._taking = bool(self._gained)
         if self._taking:
@@ -297,14 +297,14 @@ class Sidecar:
         reading = self._readings.get(uid)
         if reading is None or reading.generation != raw["metadata"].get("generation"):
             return None  # a newer version than the watch has shown: its own event is on the way
-        if not self.membership.owns(uid):
+        if not self.replicas.owns(uid):
             return None
         if reading.parent is None:
             return rejected_status(raw, reading.problem, rfc3339())
         self.manager.follow(uid, known_addresses(raw))
         results = self.results.get(uid)
         spec, namespace = reading.parent.spec, reading.parent.metadata.namespace
-        problem = self.trust.problem(namespace, spec.readinessProbe)
+        problem = self.ca_bundles.problem(namespace, spec.readinessProbe)
         told = self.directory.report(uid)
         return desired_status(
             raw,
@@ -377,7 +377,7 @@ class Sidecar:
         shown = rows(filter(None, parents), self.manager.targets(), self._policy, self.directory.names)
         probes = {"limit": self.engine.limit, "inFlight": self.engine.in_flight, "waiting": self.engine.waiting}
         probes |= {"delayed": self.engine.delayed, "delayedExternalServices": len(self.delays)}
-        process = {"replica": self.membership.shown(), "probes": probes, "guard": self._guard()}
+        process = {"replica": self.replicas.shown(), "probes": probes, "guard": self._guard()}
         return Page(*status_page(shown, query, at=rfc3339(), now=self._loop.time(), process=process))
 
     def _guard(self) -> Object:
@@ -400,10 +400,10 @@ class Sidecar:
         """Ready once it works, and from then on: an API outage must not take the hook, in the same Pod, with it."""
         if unlisted := self.reflectors.unlisted:
             return f"the first list of ExternalServices has not arrived yet: {unlisted}"
-        return None if self.membership.joined else self.membership.problem
+        return None if self.replicas.joined else self.replicas.problem
 
 
-def membership(client: KubeClient, settings: Settings) -> Alone | Replica:
+def replica_of(client: KubeClient, settings: Settings) -> Alone | Replica:
     """With a Pod name one of many replicas, without one the only one."""
     if not settings.pod_name:
         return Alone()
@@ -421,7 +421,7 @@ def late_lookup(servers: Sequence[DNSServer]) -> Lookup:
 
     @cache
     def resolver() -> Lookup:
-        from probe_sidecar.names.resolver import Resolver  # noqa: PLC0415 - see above
+        from probe_sidecar.hostnames.resolver import Resolver  # noqa: PLC0415 - see above
 
         return Resolver(servers).lookup
 

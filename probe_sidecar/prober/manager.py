@@ -20,13 +20,13 @@ from external_service.policy import AddressPolicy, refusal
 from external_service.readiness import publication
 from external_service.v1alpha1 import AddressStatus, ExternalService, ExternalServiceSpec
 from probe_sidecar.prober.canary import Canary
+from probe_sidecar.prober.counters import LATENESS_BOUNDS, Durations, ProbeCounters
 from probe_sidecar.prober.delays import FAULT, NO_PLACE
 from probe_sidecar.prober.outage import OutageGuard, Silence
 from probe_sidecar.prober.results import Results
 from probe_sidecar.prober.schedule import Schedule, delayed, following, spread, within
-from probe_sidecar.prober.tally import LATENESS_BOUNDS, Durations, Tally
 from probe_sidecar.prober.target import Target
-from probe_sidecar.prober.threshold import Run, fold
+from probe_sidecar.prober.threshold import Streak, record
 from probe_sidecar.probes.engine import TOGETHER, ProbeHandle
 from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
@@ -98,7 +98,7 @@ class ProbedParent:
     spec: ExternalServiceSpec
     names: Mapping[str, str]  # resolved address -> its name
     targets: Mapping[str, Target]
-    tally: Tally | None  # None: nothing of it is probed
+    tally: ProbeCounters | None  # None: nothing of it is probed
 
 
 class ProberManager:
@@ -213,7 +213,7 @@ class ProberManager:
         for target in held.targets.values() if held else ():
             found = known.get(target.ip)
             if found is not None and found.ready is not target.state.ready:
-                target.inherited, target.run, target.state = True, Run(), _adopt(found)
+                target.inherited, target.streak, target.state = True, Streak(), _adopt(found)
                 self._results.follow(uid, target.state)
 
     def release(self, uid: str) -> None:
@@ -312,7 +312,7 @@ class ProberManager:
         }
 
     def _begin(
-        self, parent: ExternalService, name: str, state: AddressStatus, tally: Tally | None, since: float | None
+        self, parent: ExternalService, name: str, state: AddressStatus, tally: ProbeCounters | None, since: float | None
     ) -> Target:
         probe, metadata = parent.spec.readinessProbe, parent.metadata
         assert probe is not None and tally is not None  # noqa: S101, PT018 - `_probed` has named no address otherwise
@@ -401,7 +401,7 @@ class ProberManager:
         asked, target.asked = target.asked, False
         verdict = None
         if not asked:
-            target.run, verdict = fold(target.run, outcome, target.probe)
+            target.streak, verdict = record(target.streak, outcome, target.probe)
         if outcome.silent:
             if not asked:
                 self._note_silence(target, verdict, now - seconds)
@@ -534,12 +534,12 @@ def _answered_last(target: Target) -> bool:
     return target.last is not None and target.last.result is not UNKNOWN and not target.last.silent
 
 
-def _tally(spec: ExternalServiceSpec, held: Tally | None) -> Tally | None:
+def _tally(spec: ExternalServiceSpec, held: ProbeCounters | None) -> ProbeCounters | None:
     """The counts go on while the kind of probe stays; with another they begin anew."""
     if spec.readinessProbe is None:
         return None
     probe_type = PROBE_TYPES[type(spec.readinessProbe.handler)]
-    return held if held is not None and held.probe_type == probe_type else Tally(probe_type)
+    return held if held is not None and held.probe_type == probe_type else ProbeCounters(probe_type)
 
 
 def _adopt(known: AddressStatus) -> AddressStatus:

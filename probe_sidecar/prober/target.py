@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from external_service.core import Probe
 from external_service.v1alpha1 import AddressStatus
+from probe_sidecar.prober.counters import ProbeCounters
 from probe_sidecar.prober.outage import Silence
-from probe_sidecar.prober.tally import Tally
-from probe_sidecar.prober.threshold import Run
+from probe_sidecar.prober.threshold import Streak
 from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.outcome import Outcome
 from probe_sidecar.probes.prepare import PreparedProbe
@@ -33,9 +33,9 @@ class Target:
     probe: Probe
     prepared: PreparedProbe | None
     state: AddressStatus
-    tally: Tally
+    tally: ProbeCounters
     hear: Callable[["Target", Outcome, float], None] = field(init=False)
-    run: Run = field(default_factory=Run)
+    streak: Streak = field(default_factory=Streak)
     handle: ProbeHandle | None = None
     due: float = 0.0
     problem: str = ""
@@ -62,4 +62,4 @@ class Target:
     @property
     def failures(self) -> int:
         """How many failures in a row the latest probes were."""
-        return 0 if self.run.success else self.run.length
+        return 0 if self.streak.success else self.streak.length

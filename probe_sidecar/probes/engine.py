@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Final
 
 from probe_sidecar.probes import message
-from probe_sidecar.probes.exchange import Answer, Exchange, Hop, Opening
+from probe_sidecar.probes.exchange import Answer, Exchange, FastPath, Hop
 from probe_sidecar.probes.outcome import FAILURE, SUCCESS, UNKNOWN, Outcome
 from probe_sidecar.probes.poller import ERR, HUP, IN, RDHUP, Dispatch, Poller, best_poller
 from probe_sidecar.probes.prepare import PreparedProbe
@@ -99,7 +99,7 @@ class ProbeHandle:
         self.done: Done | None = done  # None once delivered or cancelled
         self.hop = probe.hop
         self.sock: socket.SocketType | None = None
-        self.exchange: Opening | None = None  # None while connecting
+        self.exchange: FastPath | None = None  # None while connecting
         self.heard = False  # a connection was accepted once, so the network between us works
         self.pending = b""  # what the peer has not taken yet
         self.broken = 0  # errno of a failed send, told only if the peer has left no answer

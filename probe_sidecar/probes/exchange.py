@@ -29,7 +29,7 @@ class Exchange(Protocol):
         """Bytes from the peer; empty once it has finished sending. Not called again after an Outcome or a Hop."""
 
 
-class Opening(Protocol):
+class FastPath(Protocol):
     """How a conversation begins: nothing of it has to be remembered yet, so that one serves all probes of a target.
 
     By far the most end with the first piece of the answer. For the others `feed` answers an Exchange, which has
@@ -60,7 +60,7 @@ class Hop:
 
     address: SocketAddress
     open: Callable[[], Exchange] = _never
-    shared: Opening | None = None
+    shared: FastPath | None = None
     speaks: bool = True
     """It sends as soon as it is connected."""
     handshake: float | None = None

@@ -79,7 +79,7 @@ class First:
         return self.wire
 
     def feed(self, data: bytes) -> Answer | Exchange:
-        """See Opening."""
+        """See FastPath."""
         return quick(data) or self._go_on(data)
 
     def _go_on(self, data: bytes) -> Answer | Exchange:

@@ -15,10 +15,10 @@ from math import inf
 from random import random as uniform
 
 from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Resource
+from probe_sidecar.status.concurrency_limit import ConcurrencyLimit
 from probe_sidecar.status.known import seen_revision, seen_status
 from probe_sidecar.status.patch import patch
-from probe_sidecar.status.stored import essence, older, place, version, whole
-from probe_sidecar.status.window import Window
+from probe_sidecar.status.stored import content_hash, older, place, version, whole
 from runtime.logs import about
 
 log = logging.getLogger(__name__)
@@ -88,9 +88,9 @@ class _Parent:
     held_until: float = 0.0  # nothing is sent before
     reassert_at: float | None = None  # what was overwritten is not written again before
     troubled_at: float = 0.0
-    told: bytes | None = None  # the essence of what we wrote last ...
+    told: bytes | None = None  # the content_hash of what we wrote last ...
     stored: bytes | None = None  # ... and of what the API server made of it, where that differs
-    telling: bytes | None = None  # the essence of the write that was begun last, whatever became of it
+    telling: bytes | None = None  # the content_hash of the write that was begun last, whatever became of it
     timer: asyncio.Task[None] | None = None
     timer_due: float = inf
 
@@ -124,7 +124,7 @@ class StatusPublisher:
         self._client = client
         self._resource = resource
         self._wanted = wanted
-        self._window = Window(limit)
+        self._window = ConcurrencyLimit(limit)
         self._probing = probing
         self._on_news = on_news
         self._on_rival = on_rival
@@ -247,9 +247,9 @@ class StatusPublisher:
         if desired is None or not operations:
             parent.reassert_at = parent.differs_since = None
             return
-        telling = essence(desired)
+        telling = content_hash(desired)
         overwritten = telling == parent.told
-        if overwritten and parent.stored is not None and essence(parent.seen.get("status")) == parent.stored:
+        if overwritten and parent.stored is not None and content_hash(parent.seen.get("status")) == parent.stored:
             return  # the API server stores our status differently, and has done so again: see _written
         if not (self._may_reassert(parent, now) if overwritten else self._may_write(parent, now)):
             return
@@ -380,7 +380,7 @@ class StatusPublisher:
         parent.errors.reset()
         news = telling != parent.told
         parent.told = telling
-        kept = essence(answer.get("status"))
+        kept = content_hash(answer.get("status"))
         parent.stored = None if kept == telling else kept
         if parent.stored is not None:
             owner = "/".join(place(before))
@@ -438,7 +438,7 @@ class StatusPublisher:
             parent.changed_at = self._clock()
         parent.seen = fresh
         self._note_sync(parent)
-        if newer and essence(fresh.get("status")) not in (parent.told, parent.stored, parent.telling):
+        if newer and content_hash(fresh.get("status")) not in (parent.told, parent.stored, parent.telling):
             self._on_rival(fresh)
 
     def _failed(self, parent: _Parent, error: ApiError) -> None:

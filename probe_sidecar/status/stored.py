@@ -33,7 +33,7 @@ def place(raw: Object) -> tuple[str, str]:
     return raw["metadata"]["namespace"], raw["metadata"]["name"]
 
 
-def essence(status: Any) -> bytes:
+def content_hash(status: Any) -> bytes:
     """A digest of what a status says, without when and by which write it came to be; equal for equal JSON only."""
     said = {}
     if isinstance(status, dict):

@@ -14,7 +14,7 @@ from app.settings import Settings as HookSettings
 from app.sync import SyncOptions
 from external_service import kind
 from external_service.invalid import admission_problems, unknown_fields
-from probe_sidecar.membership.lease import LEASES
+from probe_sidecar.replicas.lease import LEASES
 from probe_sidecar.settings import Settings as SidecarSettings
 from runtime.http_server import SHUTDOWN_SECONDS
 from runtime.settings import hints

@@ -35,7 +35,7 @@ from playground.cluster import (
 from playground.manifests import spots
 from playground.names import records
 from playground.until import until
-from probe_sidecar.membership.lease import lease_name
+from probe_sidecar.replicas.lease import lease_name
 from tests.e2e import accounts, process
 from tests.e2e.api import Api, Entry, Unsupported
 from tests.e2e.backends import Conduct, Mode, Place

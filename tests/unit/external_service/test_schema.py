@@ -2,7 +2,7 @@
 
 import pytest
 
-from external_service.schema import join, locate, wish
+from external_service.schema import hint, join, locate
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ from external_service.schema import join, locate, wish
 )
 def test_where_a_field_stands_and_what_to_write_there(loc: tuple[int | str, ...], path: str, wanted: str) -> None:
     found, schema = locate(loc)
-    assert (found, wish(schema)) == (path, wanted)
+    assert (found, hint(schema)) == (path, wanted)
 
 
 def test_keys_that_are_no_names_stand_in_brackets() -> None:

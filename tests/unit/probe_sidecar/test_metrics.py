@@ -15,14 +15,12 @@ from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import ExternalService
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import Written
+from probe_sidecar.hostnames.answer import Reply
+from probe_sidecar.hostnames.cache import NameCache
 from probe_sidecar.kube.client import KubeClient, Resource, connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.kube.reflector import Reflector
-from probe_sidecar.membership.alone import Alone
-from probe_sidecar.membership.replica import Replica
-from probe_sidecar.metrics import Parts, registry
-from probe_sidecar.names.answer import Reply
-from probe_sidecar.names.cache import NameCache
+from probe_sidecar.metrics import MetricSources, registry
 from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.delays import NO_PLACE, Delays
 from probe_sidecar.prober.manager import ProberManager
@@ -30,6 +28,8 @@ from probe_sidecar.prober.outage import OutageGuard
 from probe_sidecar.prober.results import Results
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.replicas.alone import Alone
+from probe_sidecar.replicas.replica import Replica
 from probe_sidecar.status.publisher import StatusPublisher
 
 A, B = "10.0.100.10", "10.0.100.11"
@@ -67,16 +67,16 @@ class Rig:
         self.names = NameCache(no_dns, lambda _name: None, clock=lambda: self.now)
         self.names.want(["db.example.com"], hurry=True)
         self.names.entry("db.example.com").answered_at = 90.0
-        self.parts = Parts(
+        self.parts = MetricSources(
             clients=(client,),
             reflectors=(self.reflector,),
             manager=self.manager,
             engine=self.engine,
             publisher=self.publisher,
             events=self.events,
-            membership=self.replica,
+            replicas=self.replica,
             delays=self.delays,
-            names=self.names,
+            hostnames=self.names,
         )
 
     def apply(self, uid: str = "uid-1", name: str = "web", probe: dict[str, Any] | None = None, *ips: str) -> None:
@@ -315,7 +315,7 @@ async def test_a_replica_tells_whether_it_may_work(rig: Rig) -> None:
 
 
 async def test_the_only_one_always_may(rig: Rig) -> None:
-    rig.parts = replace(rig.parts, membership=Alone())
+    rig.parts = replace(rig.parts, replicas=Alone())
     assert rig.values("eso_working") == {(): 1}
     assert rig.values("eso_replicas") == {(): 1}
 

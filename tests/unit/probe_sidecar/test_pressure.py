@@ -8,7 +8,7 @@ import pytest
 
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.kube.client import REQUEST_SECONDS, KubeClient, Object
-from probe_sidecar.membership.replica import RENEWALS, Replica
+from probe_sidecar.replicas.replica import RENEWALS, Replica
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import EXTERNAL_SERVICES
 from probe_sidecar.status.publisher import StatusPublisher

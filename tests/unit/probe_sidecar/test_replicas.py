@@ -222,14 +222,16 @@ async def test_one_that_cannot_renew_stops_and_says_so_and_returns_with_what_the
     writes = world.server.faults.add(Fault(verbs=frozenset({"patch"}), code=503))
     await until(lambda: not list(sidecar.manager.targets()), "the work to be put down")
     assert sidecar._unready() is None, "an API outage must not take the hook in the same Pod with it"
-    assert sidecar.membership.problem == "the Lease operator/probe-sidecar-a could not be renewed in time"
+    assert sidecar.replicas.problem == "the Lease operator/probe-sidecar-a could not be renewed in time"
     assert any("probing and publishing stop" in record.getMessage() for record in caplog.records)
     for backend in world.backends.values():
         await backend.start()
     leases.lift()
     writes.lift()
     await until(world.shared, "the work to be taken up again")
-    await until(lambda: sidecar.manager.stats.probes > 0 and all(t.run.length >= 3 for t in sidecar.manager.targets()))
+    await until(
+        lambda: sidecar.manager.stats.probes > 0 and all(t.streak.length >= 3 for t in sidecar.manager.targets())
+    )
     assert {name: world.status(name) for name in NAMES} == before
 
 

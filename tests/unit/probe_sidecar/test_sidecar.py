@@ -536,4 +536,4 @@ async def test_a_name_that_leaves_the_spec_takes_its_addresses_with_it(server: F
             (await client.patch(path, json={"spec": {"hostnames": None}}, headers=merge)).raise_for_status()
         status = await until(server, lambda status: not status["addresses"])
         assert [one["type"] for one in status["conditions"]] == ["Ready", "Accepted"]
-        assert not sidecar.names.entries
+        assert not sidecar.hostnames.entries

@@ -451,10 +451,10 @@ def test_a_new_ca_changes_no_schedule_no_run_and_no_state(rig: Rig) -> None:
     rig.advance(0)
     rig.engine.finish(A, DEAD)
     (target,) = rig.manager.targets()
-    before, run, due = target.prepared, target.run, target.due
+    before, run, due = target.prepared, target.streak, target.due
     rig.manager.renew("uid-1")
     assert target.prepared is not before
-    assert (target.run, target.due, rig.advance(5)) == (run, due, [])
+    assert (target.streak, target.due, rig.advance(5)) == (run, due, [])
     rig.manager.renew("no such uid")
 
 

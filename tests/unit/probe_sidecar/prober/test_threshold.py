@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import Probe, TCPSocketAction
-from probe_sidecar.prober.threshold import Run, fold
+from probe_sidecar.prober.threshold import Streak, record
 from probe_sidecar.probes.outcome import Outcome, Result
 
 LETTERS = {"S": Result.SUCCESS, "W": Result.WARNING, "F": Result.FAILURE, "E": Result.UNKNOWN}
@@ -17,9 +17,9 @@ def probe(success: int, failure: int) -> Probe:
 
 def states(trace: str, success: int, failure: int) -> str:
     """The state after each result of `trace`, R for ready and n for not; the kubelet starts not ready."""
-    run, ready, seen = Run(), False, ""
+    run, ready, seen = Streak(), False, ""
     for letter in trace:
-        run, verdict = fold(run, Outcome(LETTERS[letter], ""), probe(success, failure))
+        run, verdict = record(run, Outcome(LETTERS[letter], ""), probe(success, failure))
         ready = ready if verdict is None else verdict
         seen += "R" if ready else "n"
     return seen
@@ -43,16 +43,16 @@ def test_trace(trace: str, success: int, failure: int, expected: str) -> None:
 
 
 def test_a_run_below_the_threshold_gives_no_verdict() -> None:
-    assert fold(Run(), Outcome(Result.FAILURE, "connection refused"), probe(1, 3)) == (Run(False, 1), None)
+    assert record(Streak(), Outcome(Result.FAILURE, "connection refused"), probe(1, 3)) == (Streak(False, 1), None)
 
 
 @given(st.text(alphabet="SWFE", max_size=60), st.integers(1, 5), st.integers(1, 5))
 def test_a_verdict_needs_that_many_equal_results_in_a_row(trace: str, success: int, failure: int) -> None:
     evidence = ["S" if letter in "SW" else "F" for letter in trace if letter != "E"]
-    run = Run()
+    run = Streak()
     seen = 0
     for letter in trace:
-        run, verdict = fold(run, Outcome(LETTERS[letter], ""), probe(success, failure))
+        run, verdict = record(run, Outcome(LETTERS[letter], ""), probe(success, failure))
         seen += letter != "E"
         needed = success if verdict else failure
         if verdict is not None:

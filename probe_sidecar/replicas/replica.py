@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object
 from probe_sidecar.kube.reflector import Reflector
-from probe_sidecar.membership.lease import (
+from probe_sidecar.replicas.lease import (
     LEASES,
     Lease,
     body,
@@ -29,8 +29,8 @@ from probe_sidecar.membership.lease import (
     renewal,
     spec,
 )
-from probe_sidecar.membership.members import Members
-from probe_sidecar.membership.ownership import owner, weights
+from probe_sidecar.replicas.members import Members
+from probe_sidecar.replicas.ownership import owner, weights
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class Replica:
         self._check_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._nudge = asyncio.Event()
-        self._bury_at = 0.0
+        self._garbage_at = 0.0
         self._listeners: list[Callable[[], None]] = []
         self.joined = False  # at least once
         self.renewals = 0
@@ -258,7 +258,7 @@ class Replica:
         begun = self._clock()
         try:
             await self._renew()
-            await self._bury()
+            await self._collect_garbage()
         except ApiError as error:
             return self._failed(error)
         self._errors.reset()
@@ -325,17 +325,17 @@ class Replica:
             if stored.holder != self.identity:
                 return
 
-    async def _bury(self) -> None:
+    async def _collect_garbage(self) -> None:
         """Delete the Leases of Pods that are long gone; each falls to one of us."""
         now = self._clock()
-        if now < self._bury_at or not self._proven(now):
+        if now < self._garbage_at or not self._proven(now):
             return
         for dead in self._members.dead(now, GARBAGE_SECONDS):
             if owner(dead.name, self._weights) == self.name:
                 try:
                     await self._client.delete(LEASES, self._namespace, dead.name, dead.version)
                 except ApiError as error:
-                    self._bury_at = now + GARBAGE_SECONDS
+                    self._garbage_at = now + GARBAGE_SECONDS
                     if error.status not in (404, 409):
                         log.warning("Lease %s of a Pod long gone not deleted: %s", dead.name, error)
                     return

@@ -7,7 +7,7 @@ that moves from one host to another never leaves the Service without either (ADR
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from probe_sidecar.names.answer import MOST_ADDRESSES, Answer, numeric
+from probe_sidecar.hostnames.answer import MOST_ADDRESSES, Answer, numeric
 
 GRACE_SECONDS = 60.0
 """How long an address that serves may outlive its DNS record while nothing else of its name serves."""

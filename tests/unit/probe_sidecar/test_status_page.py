@@ -10,12 +10,12 @@ import pytest
 from external_service.kind import Reason
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalService
-from probe_sidecar.live import MOST_LINES, Row, rows, status_page
-from probe_sidecar.prober.tally import Tally
+from probe_sidecar.prober.counters import ProbeCounters
 from probe_sidecar.prober.target import Target
-from probe_sidecar.prober.threshold import Run
+from probe_sidecar.prober.threshold import Streak
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
+from probe_sidecar.status_page import MOST_LINES, Row, rows, status_page
 
 AT, NOW = "2026-01-01T00:00:10Z", 1_000.0
 POLICY = AddressPolicy(deny=(ip_network("10.9.0.0/16"),))
@@ -36,15 +36,17 @@ def parent(name: str, *ips: str, probe: Any = PROBE, **spec: Any) -> ExternalSer
     )
 
 
-def target(owner: ExternalService, ip: str, *, ready: bool, run: Run, last: Outcome | None = None) -> Target:
+def target(owner: ExternalService, ip: str, *, ready: bool, streak: Streak, last: Outcome | None = None) -> Target:
     probe = owner.spec.readinessProbe
     assert probe is not None
     reason: Reason = "ProbeSucceeded" if ready else "ProbeFailed"
     state = AddressStatus(
         ip=ip, ready=ready, reason=reason, message="connected", lastTransitionTime="2026-01-01T00:00:00Z"
     )
-    made = Target(owner.metadata.uid, f"shop/{owner.metadata.name}", ip, probe, prepare(probe, ip), state, Tally("tcp"))
-    made.run, made.last, made.last_seconds, made.last_at, made.due = run, last, 0.0123456789, NOW - 3.2, NOW + 6.8
+    made = Target(
+        owner.metadata.uid, f"shop/{owner.metadata.name}", ip, probe, prepare(probe, ip), state, ProbeCounters("tcp")
+    )
+    made.streak, made.last, made.last_seconds, made.last_at, made.due = streak, last, 0.0123456789, NOW - 3.2, NOW + 6.8
     return made
 
 
@@ -54,8 +56,8 @@ REFUSED = Outcome(Result.FAILURE, "connection refused")
 
 
 def shop() -> list[Row]:
-    failing = target(WEB, "10.0.0.2", ready=True, run=Run(False, 2), last=REFUSED)
-    drained = target(WEB, "10.0.0.1", ready=True, run=Run(True, 14), last=Outcome(Result.SUCCESS, "connected"))
+    failing = target(WEB, "10.0.0.2", ready=True, streak=Streak(False, 2), last=REFUSED)
+    drained = target(WEB, "10.0.0.1", ready=True, streak=Streak(True, 14), last=Outcome(Result.SUCCESS, "connected"))
     return rows([WEB, PLAIN], [failing, drained], POLICY)
 
 
@@ -104,7 +106,7 @@ def test_what_is_drained_denied_or_not_probed_says_so() -> None:
 
 
 def test_an_address_that_was_never_probed_has_no_last_probe() -> None:
-    found = rows([PLAIN, WEB], [target(WEB, "10.0.0.2", ready=False, run=Run())], POLICY)
+    found = rows([PLAIN, WEB], [target(WEB, "10.0.0.2", ready=False, streak=Streak())], POLICY)
     assert addresses({"ip": "10.0.0.2"}, found)[0]["lastProbe"] is None
     line = page(found, {"format": "text", "ip": "10.0.0.2"})[1].splitlines()[1]
     assert line.split() == ["shop", "web", "10.0.0.2", "no", "ProbeFailed", "-", "-", "-", "-", "7s"]
@@ -164,7 +166,7 @@ def test_a_bad_query_says_what_to_write(query: dict[str, str], problem: str) -> 
 
 
 def test_what_keeps_an_address_from_being_probed_is_shown() -> None:
-    waiting = target(WEB, "10.0.0.2", ready=True, run=Run())
+    waiting = target(WEB, "10.0.0.2", ready=True, streak=Streak())
     waiting.prepared, waiting.problem = None, "Secret shop/ca: not found: create it, or correct the name"
     found = rows([WEB], [waiting], POLICY)
     assert addresses({"ip": "10.0.0.2"}, found)[0]["problem"] == waiting.problem
@@ -172,7 +174,7 @@ def test_what_keeps_an_address_from_being_probed_is_shown() -> None:
 
 
 def test_a_held_verdict_and_the_reason_are_shown() -> None:
-    held = target(WEB, "10.0.0.2", ready=True, run=Run(False, 14), last=Outcome(Result.FAILURE, "m", silent=True))
+    held = target(WEB, "10.0.0.2", ready=True, streak=Streak(False, 14), last=Outcome(Result.FAILURE, "m", silent=True))
     held.held = True
     found = rows([WEB], [held], POLICY)
     assert addresses({"ip": "10.0.0.2"}, found)[0]["held"] is True
@@ -183,7 +185,7 @@ def test_a_held_verdict_and_the_reason_are_shown() -> None:
 
 
 def test_resolved_addresses_show_their_name() -> None:
-    resolved = target(WEB, "10.0.0.7", ready=True, run=Run(True, 2))
+    resolved = target(WEB, "10.0.0.7", ready=True, streak=Streak(True, 2))
     names = {"10.0.0.2": "a.io", "10.0.0.7": "db.io", "10.9.0.2": "db.io"}
     found = rows([WEB, PLAIN], [resolved], POLICY, lambda uid: names if uid == WEB.metadata.uid else {})
     shown = [(one["ip"], one.get("hostname"), one["reason"]) for one in addresses({"name": "web"}, found)]

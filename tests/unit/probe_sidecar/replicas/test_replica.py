@@ -13,8 +13,8 @@ import pytest
 
 from playground.apiserver.faults import Fault
 from playground.apiserver.server import FakeApiServer
-from probe_sidecar.membership.lease import NAME_PREFIX
-from probe_sidecar.membership.replica import RENEWALS, Replica
+from probe_sidecar.replicas.lease import NAME_PREFIX
+from probe_sidecar.replicas.replica import RENEWALS, Replica
 from tests.examples import examples
 from tests.link import LATENCY, Link, application, client
 from tests.virtual_time import virtually
@@ -135,7 +135,7 @@ def logged() -> Iterator[list[str]]:
         def emit(self, record: logging.LogRecord) -> None:
             texts.append(record.getMessage())
 
-    logger, handler = logging.getLogger("probe_sidecar.membership"), Handler(logging.WARNING)
+    logger, handler = logging.getLogger("probe_sidecar.replicas"), Handler(logging.WARNING)
     logger.addHandler(handler)
     try:
         yield texts

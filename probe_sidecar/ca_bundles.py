@@ -65,7 +65,7 @@ class _Held:
     due: float = -inf
 
 
-class TrustStore:
+class CABundles:
     """`wanted` gives the references in use; `on_change` hears of each whose CA or problem has changed.
 
     `kinds` are those that may be read at all, `refresh` the seconds after which a CA is read again.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from probe_sidecar.names.answer import UNKNOWN, Answer, Reply, failure, following, lasting, numeric, result
+from probe_sidecar.hostnames.answer import UNKNOWN, Answer, Reply, failure, following, lasting, numeric, result
 
 A, B, C, V6 = "10.0.100.9", "10.0.100.10", "10.0.100.11", "2001:db8::10"
 NOTHING, NO_NAME = Reply("no_data"), Reply("nxdomain")

@@ -1,6 +1,6 @@
 import pytest
 
-from probe_sidecar.prober.tally import Durations, Tally
+from probe_sidecar.prober.counters import Durations, ProbeCounters
 from probe_sidecar.probes.outcome import Outcome, Result
 
 
@@ -22,14 +22,14 @@ def test_durations_lie_at_or_below_their_bound() -> None:
     ],
 )
 def test_each_probe_counts_once(result: Result, counts: tuple[int, int, int], timed: int) -> None:
-    tally = Tally("http")
+    tally = ProbeCounters("http")
     tally.note(Outcome(result, "words"), 0.2)
     assert (tally.successful, tally.failed, tally.unknown) == counts
     assert sum(tally.durations.counts) == timed
 
 
 def test_transitions_are_counted_by_direction() -> None:
-    tally = Tally("tcp")
+    tally = ProbeCounters("tcp")
     for ready in (True, False, True):
         tally.turned(ready)
     assert (tally.became_ready, tally.became_not_ready) == (2, 1)

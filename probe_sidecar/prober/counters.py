@@ -30,7 +30,7 @@ class Durations:
 
 
 @dataclass(slots=True, eq=False)
-class Tally:
+class ProbeCounters:
     """What the probes of one ExternalService came to, over all its addresses. `probe_type` is "http", "tcp", "grpc"."""
 
     probe_type: str

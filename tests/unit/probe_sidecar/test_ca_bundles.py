@@ -14,9 +14,9 @@ import pytest
 from external_service.core import Probe
 from playground.apiserver.faults import Fault
 from playground.apiserver.server import FakeApiServer
+from probe_sidecar.ca_bundles import CABundles, Reference, reference
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
-from probe_sidecar.trust import Reference, TrustStore, reference
 from tests.unit.probe_sidecar.probes.servers import server_context
 
 PATIENCE = 10.0
@@ -70,7 +70,7 @@ async def replace(server: FakeApiServer, body: dict[str, Any] | None, plural: st
 class Watched:
     """A running store, and what it has told of."""
 
-    def __init__(self, store: TrustStore, changes: list[Reference]) -> None:
+    def __init__(self, store: CABundles, changes: list[Reference]) -> None:
         self.store, self.changes = store, changes
 
     def message(self, asked: Probe) -> str:
@@ -97,7 +97,7 @@ async def running(
     server: FakeApiServer, *wanted: Reference, kinds: tuple[str, ...] = ("ConfigMap", "Secret"), refresh: float = 0.05
 ) -> AsyncIterator[Watched]:
     client, changes = connect(plain_url(server.url)), list[Reference]()
-    store = TrustStore(client, lambda: wanted, changes.append, kinds=kinds, refresh=refresh)
+    store = CABundles(client, lambda: wanted, changes.append, kinds=kinds, refresh=refresh)
     task = asyncio.create_task(store.run())
     try:
         yield Watched(store, changes)
@@ -221,7 +221,7 @@ async def test_a_ca_that_is_asked_for_later_is_read_at_once(server: FakeApiServe
     server.create(secret(pem))
     wanted: list[Reference] = []
     client, changes = connect(plain_url(server.url)), list[Reference]()
-    store = TrustStore(client, lambda: wanted, changes.append, kinds=("Secret",), refresh=86_400)
+    store = CABundles(client, lambda: wanted, changes.append, kinds=("Secret",), refresh=86_400)
     task = asyncio.create_task(store.run())
     await asyncio.sleep(0.05)
     wanted.append(SECRET)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from random import random
 
-from probe_sidecar.names.answer import (
+from probe_sidecar.hostnames.answer import (
     MOST_ADDRESSES,
     NEGATIVE_SECONDS,
     UNKNOWN,

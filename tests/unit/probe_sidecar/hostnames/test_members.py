@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe_sidecar.names.answer import MOST_ADDRESSES, UNKNOWN, Answer
-from probe_sidecar.names.members import GRACE_SECONDS, Member, members, next_review
+from probe_sidecar.hostnames.answer import MOST_ADDRESSES, UNKNOWN, Answer
+from probe_sidecar.hostnames.members import GRACE_SECONDS, Member, members, next_review
 
 A, B, C, V6 = "10.0.100.9", "10.0.100.10", "10.0.100.11", "2001:db8::10"
 DB, LB = "db.io", "lb.io"

@@ -7,7 +7,7 @@ for its duration from when WE saw it change, so the clocks of different machines
 from collections.abc import Mapping
 from typing import Any
 
-from probe_sidecar.membership.lease import Lease, read
+from probe_sidecar.replicas.lease import Lease, read
 
 
 class Members:

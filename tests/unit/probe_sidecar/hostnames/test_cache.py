@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from probe_sidecar.names.answer import Answer, Reply
-from probe_sidecar.names.cache import CONCURRENT_LOOKUPS, SPREAD_SECONDS, NameCache
+from probe_sidecar.hostnames.answer import Answer, Reply
+from probe_sidecar.hostnames.cache import CONCURRENT_LOOKUPS, SPREAD_SECONDS, NameCache
 from tests.virtual_time import virtually
 
 A, B = "10.0.100.10", "10.0.100.11"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from probe_sidecar.kube.client import ApiError
-from probe_sidecar.membership.lease import Lease, read
-from probe_sidecar.membership.members import Members
+from probe_sidecar.replicas.lease import Lease, read
+from probe_sidecar.replicas.members import Members
 
 
 def lease(name: str, version: int, **spec: Any) -> dict[str, Any]:

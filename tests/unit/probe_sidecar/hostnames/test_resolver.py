@@ -8,8 +8,8 @@ from typing import cast
 import pytest
 
 from playground.dns_server import SILENCE, DnsServer, Record
-from probe_sidecar.names.answer import Reply
-from probe_sidecar.names.resolver import NO_SERVERS, Resolver
+from probe_sidecar.hostnames.answer import Reply
+from probe_sidecar.hostnames.resolver import NO_SERVERS, Resolver
 
 A, B, V6 = "10.0.100.10", "10.0.100.11", "2001:db8::10"
 NAME = "db.example.com"

@@ -6,8 +6,8 @@ A message that changed with every lookup would be a write with every lookup (R3)
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from probe_sidecar.names.answer import MOST_ADDRESSES
-from probe_sidecar.names.cache import Entry
+from probe_sidecar.hostnames.answer import MOST_ADDRESSES
+from probe_sidecar.hostnames.cache import Entry
 
 
 class Report(NamedTuple):

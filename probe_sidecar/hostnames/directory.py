@@ -8,9 +8,9 @@ from itertools import islice
 
 from external_service.kind import MAX_ADDRESSES
 from external_service.v1alpha1 import ExternalServiceSpec
-from probe_sidecar.names.cache import NameCache
-from probe_sidecar.names.members import Member, members, next_review
-from probe_sidecar.names.report import Report, report
+from probe_sidecar.hostnames.cache import NameCache
+from probe_sidecar.hostnames.members import Member, members, next_review
+from probe_sidecar.hostnames.report import Report, report
 
 TOLD_AT_ONCE = 5
 """ExternalServices that hear of an answer before the probes get their turn. One with 10 new addresses takes half a

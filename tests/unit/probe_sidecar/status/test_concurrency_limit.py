@@ -1,9 +1,9 @@
 import pytest
 
-from probe_sidecar.status.window import WAITING_SECONDS, Window
+from probe_sidecar.status.concurrency_limit import WAITING_SECONDS, ConcurrencyLimit
 
 
-def answers(window: Window, *seconds: float, began: float = 0.0) -> list[int]:
+def answers(window: ConcurrencyLimit, *seconds: float, began: float = 0.0) -> list[int]:
     """The sizes after answers that took so long, all begun at once and not alone."""
     sizes = []
     for each in seconds:
@@ -13,7 +13,7 @@ def answers(window: Window, *seconds: float, began: float = 0.0) -> list[int]:
 
 
 def test_it_begins_with_one_and_grows_by_one_with_each_round_of_answers() -> None:
-    window = Window(4)
+    window = ConcurrencyLimit(4)
     assert window.size == 1
     window.answered(0.0, 0.1, alone=True)
     assert window.size == 2
@@ -21,13 +21,13 @@ def test_it_begins_with_one_and_grows_by_one_with_each_round_of_answers() -> Non
 
 
 def test_an_api_server_that_is_slow_by_itself_is_given_as_many() -> None:
-    window = Window(8)
+    window = ConcurrencyLimit(8)
     window.answered(0.0, 3.0, alone=True)
     assert answers(window, *[3.0 + WAITING_SECONDS] * 40)[-1] == 8
 
 
 def test_a_queue_halves_it_once_for_all_that_were_in_it() -> None:
-    window = Window(8)
+    window = ConcurrencyLimit(8)
     window.answered(0.0, 0.1, alone=True)
     assert answers(window, *[0.1] * 40)[-1] == 8
     late = 0.1 + WAITING_SECONDS * 1.01
@@ -39,7 +39,7 @@ def test_a_queue_halves_it_once_for_all_that_were_in_it() -> None:
 
 @pytest.mark.parametrize(("then", "size"), [(0.1, 1), (2.0, 2)])
 def test_what_an_answer_takes_alone_is_found_out_anew(then: float, size: int) -> None:
-    window = Window(8)
+    window = ConcurrencyLimit(8)
     window.answered(0.0, 0.1, alone=True)
     window.rest()
     assert window.size == 1

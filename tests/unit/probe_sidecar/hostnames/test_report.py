@@ -2,9 +2,9 @@
 
 import pytest
 
-from probe_sidecar.names.answer import Answer
-from probe_sidecar.names.cache import Entry
-from probe_sidecar.names.report import Report, report
+from probe_sidecar.hostnames.answer import Answer
+from probe_sidecar.hostnames.cache import Entry
+from probe_sidecar.hostnames.report import Report, report
 
 GOOD = Entry(told="ok", answer=Answer(("10.0.0.1",), ()))
 FAILING = Entry(told="failed", problem="the DNS server answers SERVFAIL")

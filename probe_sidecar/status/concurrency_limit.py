@@ -11,7 +11,7 @@ WAITING_SECONDS: Final = 0.5
 """So much longer than alone an answer may take. A renewal that waits behind our writes for so long is still in time."""
 
 
-class Window:
+class ConcurrencyLimit:
     """`size` is how many may be in flight now, from 1 to `most`."""
 
     def __init__(self, most: int) -> None:

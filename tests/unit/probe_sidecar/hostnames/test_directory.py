@@ -5,11 +5,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from external_service.v1alpha1 import ExternalServiceSpec
-from probe_sidecar.names.answer import Reply
-from probe_sidecar.names.cache import NameCache
-from probe_sidecar.names.directory import TOLD_AT_ONCE, Directory
-from probe_sidecar.names.members import GRACE_SECONDS
-from probe_sidecar.names.report import Report
+from probe_sidecar.hostnames.answer import Reply
+from probe_sidecar.hostnames.cache import NameCache
+from probe_sidecar.hostnames.directory import TOLD_AT_ONCE, Directory
+from probe_sidecar.hostnames.members import GRACE_SECONDS
+from probe_sidecar.hostnames.report import Report
 from tests.virtual_time import virtually
 
 A, B, C, V6 = "10.0.100.10", "10.0.100.11", "10.0.100.12", "2001:db8::10"

@@ -13,7 +13,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.resolver
 
-from probe_sidecar.names.answer import Reply
+from probe_sidecar.hostnames.answer import Reply
 
 TRY_SECONDS = 2.0
 """For one server; then the next one is asked."""

@@ -109,7 +109,7 @@ def _json(row: Row, now: float) -> dict[str, Any]:
     target = row.target
     if target is None:
         return {**entry, "ready": row.reason == "NoProbe", "reason": row.reason or "Pending"}
-    state, run, probe = target.state, target.run, target.probe
+    state, run, probe = target.state, target.streak, target.probe
     drained = {"serving": state.ready} if row.reason == "Disabled" else {}
     return {
         **entry,
@@ -184,7 +184,7 @@ def _run(target: Target) -> str:
 
     "14 held": they would have, but nobody answers, so that it may be our own network.
     """
-    run, probe = target.run, target.probe
+    run, probe = target.streak, target.probe
     if not run.length:
         return "-"
     word, threshold = ("ok", probe.successThreshold) if run.success else ("failed", probe.failureThreshold)
