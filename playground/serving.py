@@ -10,6 +10,9 @@ from starlette.applications import Starlette
 
 LEAVE_SECONDS = 2.0
 
+ACCEPT_SECONDS = 0.01
+"""asyncio loses the socket of a connection that was accepted just before its server closes."""
+
 
 class LoopbackServer:
     """Serves `app` on 127.0.0.1; port 0 takes a free one at the first start and keeps it."""
@@ -72,11 +75,13 @@ class _Server(uvicorn.Server):
         await self.leave.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.sleep(ACCEPT_SECONDS)
         for server in self.servers:
             server.close()
         for listener in sockets or []:
             listener.close()
         self.hang_up()
+        await asyncio.sleep(0)  # an aborted connection closes its socket in the next iteration of the loop
         if tasks := set(self.server_state.tasks):
             await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
 
