@@ -100,9 +100,9 @@ class Consumer:
 
 
 @contextlib.asynccontextmanager
-async def consuming(world: World, service: str) -> AsyncIterator[Consumer]:
-    """A Consumer of a Service in the world's namespace, while it lasts."""
-    consumer = Consumer(world.client, world.namespace, service)
+async def consuming(world: World, service: str, namespace: str = "") -> AsyncIterator[Consumer]:
+    """A Consumer of a Service, in the world's namespace if none is given, while it lasts."""
+    consumer = Consumer(world.client, namespace or world.namespace, service)
     task = asyncio.create_task(consumer.informer.run())
     try:
         await consumer.informer.synced.wait()

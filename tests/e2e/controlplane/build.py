@@ -1,4 +1,4 @@
-"""Build the real control plane, kube-proxy, CoreDNS and kubectl: `python -m tests.e2e.controlplane.build [RELEASE...]`.
+"""Build the control plane, its consumers and kubectl: `python -m tests.e2e.controlplane.build [RELEASE...]`.
 
 All is of the release in go.mod. RELEASE is another one whose API server is built too; ESO_E2E_KUBERNETES selects one.
 Built once: the binaries lie in a cache directory named by what they are made of, so that a changed go.mod builds anew
@@ -6,6 +6,7 @@ and nothing else does. Never touches the network itself: Go fetches the modules.
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -28,6 +29,12 @@ PINNED = ("-mod=readonly",)
 GENERATED = ("-mod=mod", "-gcflags=all=-dwarf=false -l")
 """For a module that pin.py has written. Without inlining the compiler needs a third less time."""
 STRIPPED = "-s -w"
+TRAEFIK = "github.com/traefik/traefik/v3"
+TRAEFIK_MANIFESTS = {
+    "gateway-api.yaml": ("sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_[!v]*.yaml"),
+    "rbac.yaml": (TRAEFIK, "docs/content/reference/dynamic-configuration/kubernetes-[cg]*-rbac.yml"),
+}
+"""File beside the binary -> module and files in it, as one YAML stream; without `vap_*`, a policy for upgrades."""
 
 
 class GoMissing(Exception):
@@ -49,6 +56,8 @@ class Binaries:
     kube_proxy: Path
     kubectl: Path
     coredns: Path
+    traefik: Path
+    """TRAEFIK_MANIFESTS are beside it."""
 
 
 def build(wanted: str = "", cache: Path = CACHE) -> Binaries:
@@ -75,6 +84,7 @@ def build(wanted: str = "", cache: Path = CACHE) -> Binaries:
         kube_proxy=tool(HERE, "k8s.io/kubernetes/cmd/kube-proxy", flags, kubernetes / "kube-proxy"),
         kubectl=tool(HERE, "k8s.io/kubernetes/cmd/kubectl", flags, kubernetes / "kubectl"),
         coredns=tool(HERE / "coredns", ".", STRIPPED, coredns / "coredns"),
+        traefik=_traefik(cache),
     )
 
 
@@ -101,6 +111,28 @@ def other_api_server(release: str, cache: Path) -> Path:
     return tool(directory / "module", API_SERVER, flags, target, GENERATED)
 
 
+def _traefik(cache: Path) -> Path:
+    module = HERE / "traefik"
+    directory = cache / f"traefik-{key(module, STRIPPED)}"
+    for name, (source, pattern) in TRAEFIK_MANIFESTS.items():
+        if not (directory / name).exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            found = sorted(_downloaded(module, source).glob(pattern))
+            unfinished = directory / f"{name}.{os.getpid()}"
+            unfinished.write_text("\n---\n".join(file.read_text() for file in found))
+            unfinished.replace(directory / name)
+    return tool(module, f"{TRAEFIK}/cmd/traefik", STRIPPED, directory / "traefik")
+
+
+def _downloaded(module: Path, required: str) -> Path:
+    """Where Go keeps the files of a module that another requires, in the version required; fetched if need be."""
+    command = ("go", "mod", "download", "-json", required)
+    done = subprocess.run(command, check=False, cwd=module, env=_go_env(), capture_output=True, text=True)
+    if done.returncode:
+        raise BuildFailed(f"{required} cannot be fetched:\n{done.stdout}{done.stderr}")
+    return Path(json.loads(done.stdout)["Dir"])
+
+
 def kubernetes_release(go_mod: str) -> str:
     """The version that go.mod requires of k8s.io/kubernetes, with its v."""
     found = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)", go_mod, re.MULTILINE)
@@ -121,7 +153,8 @@ def version_flags(release: str) -> str:
 def key(module: Path, linker_flags: str) -> str:
     """Names all that a module's binaries are made of: its files, the Go release and the flags."""
     digest = hashlib.sha256(" ".join((_go_version(module), *GO_BUILD, *PINNED, linker_flags)).encode())
-    for source in (*sorted(module.glob("*.go")), module / "go.mod", module / "go.sum"):
+    sources = (*sorted(module.glob("*.go")), *sorted(module.glob("stand-ins/**/*.go")))
+    for source in (*sources, module / "go.mod", module / "go.sum"):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -35,13 +35,19 @@ class Pki:
         self.ca_file.write_bytes(ca.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def issue(
-        self, name: str, *, common_name: str, groups: Sequence[str] = (), addresses: Sequence[str] = ()
+        self,
+        name: str,
+        *,
+        common_name: str,
+        groups: Sequence[str] = (),
+        addresses: Sequence[str] = (),
+        hosts: Sequence[str] = ("localhost",),
     ) -> tuple[Path, Path]:
         """Certificate and key files, for clients and servers; the API server reads the user from CN, groups from O."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
         subject += [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
-        names: list[x509.GeneralName] = [x509.DNSName("localhost")]
+        names: list[x509.GeneralName] = [x509.DNSName(host) for host in hosts]
         names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         certificate = (
