@@ -70,8 +70,12 @@ async def test_it_is_a_last_resort_and_still_probed(world: World) -> None:
 
     await drain(world, *IPS)
     await until_triples(world, dict.fromkeys(IPS, LAST_RESORT))
-    ready_condition = next(one for one in (await world.status("web"))["conditions"] if one["type"] == "Ready")
-    assert (ready_condition["status"], ready_condition["reason"]) == ("False", "NoAddresses")
+
+    async def without_addresses() -> bool:
+        ready_condition = next(one for one in (await world.status("web"))["conditions"] if one["type"] == "Ready")
+        return (ready_condition["status"], ready_condition["reason"]) == ("False", "NoAddresses")
+
+    await until(without_addresses, "Ready is False: NoAddresses", seconds=20)
 
 
 def patient() -> dict[str, Any]:
