@@ -52,7 +52,13 @@ ELSEWHERE = {
     ),
 }
 MENTIONED_BY_NAME = frozenset(
-    {"kubectl apply", "kubectl apply -k", "kubectl auth can-i", "kubectl get externalservices -w"}
+    {
+        "kubectl apply",
+        "kubectl apply -k",
+        "kubectl auth can-i",
+        "kubectl get externalservices -w",
+        "kubectl patch",
+    }
 )
 """Which command is meant, but not what to type; and one that never ends."""
 
