@@ -18,17 +18,18 @@ import dns.rrset
 
 SILENCE = "SILENCE"
 UDP_BYTES = 512
-MOST_ALIASES = 8
+MOST_ALIASES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """What is known of a name. `trouble`: by "A" or "AAAA" an rcode such as "SERVFAIL" in place of an answer, or
-    SILENCE. `alias` is a CNAME."""
+    SILENCE. `alias` is a CNAME; with `alone` the response ends with it, as from a server that knows no more."""
 
     addresses: tuple[str, ...] = ()
     ttl: int = 60
     alias: str = ""
+    alone: bool = False
     trouble: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -92,6 +93,8 @@ class DnsServer:
                 break
             response.answer.append(dns.rrset.from_text(f"{name}.", record.ttl, "IN", "CNAME", f"{record.alias}."))
             name = record.alias
+            if record.alone:
+                return True
         else:
             return True
         addresses = [ip for ip in record.addresses if (":" in ip) == (kind == "AAAA")]

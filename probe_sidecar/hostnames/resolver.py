@@ -1,12 +1,14 @@
 """Questions to DNS: the only place that sends them. What comes back is a Reply, whatever happens."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
 import dns.asyncresolver
 import dns.exception
+import dns.message
 import dns.name
 import dns.nameserver
 import dns.rcode
@@ -15,6 +17,8 @@ import dns.resolver
 
 from probe_sidecar.hostnames.answer import Reply
 
+log = logging.getLogger(__name__)
+
 TRY_SECONDS = 2.0
 """For one server; then the next one is asked."""
 
@@ -22,7 +26,16 @@ LOOKUP_SECONDS = 5.0
 """For all of them together."""
 
 RESOLV_CONF = Path("/etc/resolv.conf")
+MAX_SERVERS = 3
+"""Of resolv.conf, as in the C library (MAXNS)."""
+MAX_CONF_BYTES = 65_536
+DNS_PORT = 53
 NO_SERVERS = "no DNS servers: write them into ESO_DNS_SERVERS, or into /etc/resolv.conf"
+
+MAX_CNAMES = 16
+"""Of one name, in one response (as in dnspython) and over all responses."""
+CNAME_LOOP = "the CNAME records lead back to a name before: change one of them"
+CNAMES_TOO_LONG = f"more than {MAX_CNAMES} CNAME records follow each other: let the name lead to its target directly"
 
 Server = tuple[str, int]
 
@@ -36,7 +49,7 @@ class Resolver:
     def __init__(
         self, servers: Sequence[Server] = (), *, conf: Path = RESOLV_CONF, seconds: float = LOOKUP_SECONDS
     ) -> None:
-        self._resolver = _configured(servers, conf)
+        self._servers = [dns.nameserver.Do53Nameserver(host, port) for host, port in servers or _servers_in(conf)]
         self._seconds = seconds
 
     async def lookup(self, name: str) -> tuple[Reply, Reply]:
@@ -45,32 +58,64 @@ class Resolver:
         return ipv4, ipv6
 
     async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> Reply:
-        if self._resolver is None:
+        if not self._servers:
             return Reply("failed", problem=NO_SERVERS)
         try:
-            absolute = dns.name.from_text(name)
-            answer = await self._resolver.resolve(
-                absolute, kind, raise_on_no_answer=False, search=False, lifetime=self._seconds
-            )
+            return await self._follow(dns.name.from_text(name), kind)
         except dns.resolver.NXDOMAIN:
             return Reply("nxdomain")
         except dns.exception.DNSException as error:
             return Reply("failed", problem=_problem(error, self._seconds))
-        if answer.rrset is None:
-            return Reply("no_data")
-        found = tuple(str(ip_address(record.address)) for record in answer.rrset)
-        return Reply("ok", found, float(answer.chaining_result.minimum_ttl))
+        except Exception as error:  # one name must not end the others' lookups (R8)
+            log.exception("the lookup of %s failed in the prober", name)
+            return Reply("failed", problem=type(error).__name__)
+
+    async def _follow(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Reply:
+        """Ask for `name`, then for the target of a CNAME that the response leaves without addresses."""
+        resolver = dns.asyncresolver.Resolver(configure=False)
+        resolver.nameservers, resolver.timeout = list(self._servers), TRY_SECONDS
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._seconds
+        ttl, passed = float("inf"), {name}
+        while True:
+            answer = await resolver.resolve(
+                name, kind, raise_on_no_answer=False, search=False, lifetime=max(deadline - clock(), 0.0)
+            )
+            ttl = min(ttl, float(answer.chaining_result.minimum_ttl))
+            if answer.rrset is not None:
+                return Reply("ok", tuple(str(ip_address(record.address)) for record in answer.rrset), ttl)
+            names = {rrset.name for rrset in answer.chaining_result.cnames}
+            name = answer.chaining_result.canonical_name
+            if not names:
+                return Reply("no_data")
+            if name in passed | names:
+                return Reply("failed", problem=CNAME_LOOP)
+            passed |= names
+            if len(passed) > MAX_CNAMES:
+                return Reply("failed", problem=CNAMES_TOO_LONG)
 
 
-def _configured(servers: Sequence[Server], conf: Path) -> dns.asyncresolver.Resolver | None:
+def _servers_in(conf: Path) -> list[Server]:
+    """The first nameservers of resolv.conf(5). Nothing else in it counts: names are absolute, so no search list does.
+
+    Lines that name no address are passed over, as in the C library.
+    """
     try:
-        resolver = dns.asyncresolver.Resolver(str(conf), configure=not servers)
-    except dns.resolver.NoResolverConfiguration:
-        return None
-    if servers:
-        resolver.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in servers]
-    resolver.timeout = TRY_SECONDS
-    return resolver
+        with conf.open("rb") as file:
+            lines = file.read(MAX_CONF_BYTES).decode("latin-1").splitlines()
+    except OSError:
+        return []
+    words = (line.split() for line in lines)
+    hosts = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver" and _is_address(line[1])]
+    return [(host, DNS_PORT) for host in hosts[:MAX_SERVERS]]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _problem(error: dns.exception.DNSException, seconds: float) -> str:
@@ -83,8 +128,20 @@ def _problem(error: dns.exception.DNSException, seconds: float) -> str:
 def _refused(error: dns.resolver.NoNameservers) -> str:
     """The last server's own word, SERVFAIL or REFUSED; else that nobody was reached."""
     for *_, problem, response in reversed(error.kwargs["errors"]):
-        if response is not None:
+        if isinstance(problem, dns.message.ChainTooLong):
+            return CNAME_LOOP if _loops(response) else CNAMES_TOO_LONG
+        if response is not None and response.rcode() != dns.rcode.NOERROR:
             return f"the DNS server answers {dns.rcode.to_text(response.rcode())}"
         if isinstance(problem, OSError):
             return f"the DNS server cannot be reached: {problem.strerror or type(problem).__name__}"
     return "the DNS server's answer cannot be read"
+
+
+def _loops(response: dns.message.Message) -> bool:
+    """Whether the CNAME records of a response lead back to a name before."""
+    targets = {rrset.name: rrset[0].target for rrset in response.answer if rrset.rdtype == dns.rdatatype.CNAME}
+    name, passed = response.question[0].name, set()
+    while name in targets and name not in passed:
+        passed.add(name)
+        name = targets[name]
+    return name in passed

@@ -1,6 +1,7 @@
 """Questions to a real DNS server on loopback."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
@@ -8,8 +9,9 @@ from typing import cast
 import pytest
 
 from playground.dns_server import SILENCE, DnsServer, Record
+from probe_sidecar.hostnames import resolver
 from probe_sidecar.hostnames.answer import Reply
-from probe_sidecar.hostnames.resolver import NO_SERVERS, Resolver
+from probe_sidecar.hostnames.resolver import CNAME_LOOP, CNAMES_TOO_LONG, NO_SERVERS, Resolver
 
 A, B, V6 = "10.0.100.10", "10.0.100.11", "2001:db8::10"
 NAME = "db.example.com"
@@ -45,6 +47,36 @@ async def test_of_a_chain_of_names_the_shortest_ttl_counts(server: DnsServer) ->
     server.records[NAME] = Record(alias="lb.example.net", ttl=7)
     server.records["lb.example.net"] = Record((A,), ttl=3_600)
     assert (await lookup(server))[0] == Reply("ok", (A,), 7)
+
+
+async def test_cname_without_its_target_is_followed(server: DnsServer) -> None:
+    server.records[NAME] = Record(alias="lb.example.net", ttl=7, alone=True)
+    server.records["lb.example.net"] = Record(alias="node.example.net", alone=True)
+    server.records["node.example.net"] = Record((A,), ttl=3_600)
+    assert await lookup(server) == (Reply("ok", (A,), 7), Reply("no_data"))
+
+
+async def test_cname_to_a_name_that_does_not_exist(server: DnsServer) -> None:
+    server.records[NAME] = Record(alias="lb.example.net", alone=True)
+    assert await lookup(server) == (Reply("nxdomain"), Reply("nxdomain"))
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["one-response", "several-responses"])
+@pytest.mark.parametrize("length", [1, 2, 3])
+async def test_cname_loop_is_named(server: DnsServer, length: int, *, alone: bool) -> None:
+    names = [NAME, "b.example.net", "c.example.net"][:length]
+    for name, target in zip(names, [*names[1:], names[0]], strict=True):
+        server.records[name] = Record(alias=target, alone=alone)
+    assert await lookup(server) == (Reply("failed", problem=CNAME_LOOP),) * 2
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["one-response", "several-responses"])
+async def test_long_cname_chain_is_named(server: DnsServer, *, alone: bool) -> None:
+    names = [NAME, *(f"n{number}.example.net" for number in range(17))]
+    for name, target in itertools.pairwise(names):
+        server.records[name] = Record(alias=target, alone=alone)
+    server.records[names[-1]] = Record((A,))
+    assert await lookup(server) == (Reply("failed", problem=CNAMES_TOO_LONG),) * 2
 
 
 async def test_no_such_name(server: DnsServer) -> None:
@@ -110,3 +142,35 @@ async def test_without_servers_it_says_what_to_do(tmp_path: Path, text: str | No
     if text is not None:
         conf.write_text(text)
     assert (await Resolver(conf=conf).lookup(NAME))[0] == Reply("failed", problem=NO_SERVERS)
+
+
+CONFS = {
+    "empty-label": b"search a..b\n",
+    "leading-dot": b"search example.com .home\n",
+    "long-label": b"search " + b"a" * 64 + b".example\n",
+    "domain": b"domain ..\n",
+    "no-arguments": b"nameserver\nsearch\noptions\n",
+    "name-for-an-address": b"nameserver dns.example.com\n",
+    "scoped": b"nameserver fe80::1%eth0%1\n",
+    "latin-1": b"# l\xe9gende\n",
+    "nul": b"\x00\x00\n",
+    "carriage-return": b"options ndots:5\r\n",
+    "options": b"options ndots:x timeout:-1 attempts:\n",
+    "semicolon": b"; nameserver 192.0.2.1\n#nameserver 192.0.2.2\n",
+}
+
+
+@pytest.mark.parametrize("line", CONFS.values(), ids=CONFS)
+async def test_only_nameservers_of_resolv_conf_count(
+    server: DnsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes
+) -> None:
+    conf = tmp_path / "resolv.conf"
+    conf.write_bytes(line + b"nameserver 127.0.0.1 # ours\n" + line)
+    server.records[NAME] = Record((A,))
+    monkeypatch.setattr(resolver, "DNS_PORT", server.port)
+    assert (await Resolver(conf=conf, seconds=1).lookup(NAME))[0] == Reply("ok", (A,), 60)
+
+
+@pytest.mark.parametrize("name", ["a..b", ".a", "a" * 64 + ".example", "x" * 300, "\udc80.example", "\u2024\u2024"])
+async def test_name_that_dns_cannot_carry_is_a_failed_lookup(server: DnsServer, name: str) -> None:
+    assert {reply.result for reply in await lookup(server, name)} <= {"failed", "nxdomain"}
