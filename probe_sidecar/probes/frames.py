@@ -1,12 +1,14 @@
 """The little of HTTP/2 (RFC 9113) that a probe speaks: one request on stream 1, its answer read strictly.
 
-The request's frames are made once a target; of the answer only stream 1 matters.
+The request's frames are made once a target; of the answer only stream 1 matters. What breaks a connection, and what is
+passed over, is as in Go's client (docs/conformance.md, line 6).
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from hpack import Decoder, Encoder, HPACKError
+from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
 
 from probe_sidecar.probes import message
 
@@ -20,7 +22,12 @@ END_HEADERS = 0x4
 PADDED = 0x8
 HAS_PRIORITY = 0x20
 
-_ENABLE_PUSH, _MAX_HEADER_LIST_SIZE = 2, 6
+NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM = 0, 1, 7
+
+_ENABLE_PUSH, _INITIAL_WINDOW_SIZE, _MAX_HEADER_LIST_SIZE = 2, 4, 6
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_RESPONSE_PSEUDO_FIELD = b":status"
 _ERRORS = (
     "NO_ERROR",
     "PROTOCOL_ERROR",
@@ -45,8 +52,24 @@ class Broken(Exception):
     """The connection or the stream cannot bring an answer any more; the text is what the user reads."""
 
 
+class StreamReset(Broken):
+    """RST_STREAM with an error `code`."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"HTTP/2 stream reset: {_error(code)}")
+        self.code = code
+
+
+class ConnectionEnded(Broken):
+    """GOAWAY with an error `code`; the server has not processed the request."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"HTTP/2 connection ended: {_error(code)}")
+        self.code = code
+
+
 class Headers(NamedTuple):
-    """A field section: the answer's head or its trailers."""
+    """A field section: the answer's head or its trailers, with `:status` at most once and before all others."""
 
     fields: list[Field]
     end: bool
@@ -85,12 +108,13 @@ def opening(fields: Iterable[Field], body: bytes | None = None) -> bytes:
 class Connection:
     """Reads the server's half. `replies` gathers what courtesy owes it (acknowledged settings and pings)."""
 
-    __slots__ = ("_block", "_buffer", "_decoder", "_end", "_settled", "replies")
+    __slots__ = ("_block", "_buffer", "_decoder", "_end", "_settled", "_stream", "replies")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._decoder = Decoder(max_header_list_size=HEADER_LIMIT)
         self._block: bytes | None = None
+        self._stream = 0  # of `_block`
         self._end = False
         self._settled = False
         self.replies = b""
@@ -130,49 +154,56 @@ class Connection:
             raise Broken(message.NOT_HTTP2)
 
     def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> Headers | Data | None:
-        if self._block is not None and (kind != CONTINUATION or stream != 1):
+        if self._block is not None and (kind != CONTINUATION or stream != self._stream):
             raise Broken(message.malformed_http2("headers interrupted"))
-        if kind in (HEADERS, CONTINUATION, DATA, RST_STREAM, PUSH_PROMISE):
-            if stream != 1 or kind == PUSH_PROMISE:
+        if kind in (HEADERS, CONTINUATION):
+            return self._handle_headers(kind, flags, stream, payload)
+        if kind == DATA:
+            if stream == 0 or stream > 2:  # never opened
                 raise Broken(message.malformed_http2("stream"))
-            return self._handle_stream(kind, flags, payload)
-        self._handle_connection(kind, flags, stream, payload)
+            unpadded = _unpadded(flags, payload)
+            return Data(unpadded, bool(flags & END_STREAM)) if stream == 1 else None
+        if kind in (RST_STREAM, PRIORITY, PUSH_PROMISE, WINDOW_UPDATE):
+            _check_stream_frame(kind, stream, payload)
+        else:
+            self._handle_connection(kind, flags, stream, payload)
         return None
 
-    def _handle_stream(self, kind: int, flags: int, payload: bytes) -> Headers | Data | None:
-        if kind == DATA:
-            return Data(_unpadded(flags, payload), bool(flags & END_STREAM))
-        if kind == RST_STREAM:
-            if len(payload) != 4:
-                raise Broken(message.malformed_http2("frame size"))
-            raise Broken(f"HTTP/2 stream reset: {_error(payload)}")
+    def _handle_headers(self, kind: int, flags: int, stream: int, payload: bytes) -> Headers | None:
+        if stream == 0 or (kind == CONTINUATION and self._block is None):
+            raise Broken(message.malformed_http2("stream"))
         if kind == HEADERS:
             payload = _unpadded(flags, payload)
             if flags & HAS_PRIORITY:
+                if len(payload) < 5:
+                    raise Broken(message.malformed_http2("frame size"))
                 payload = payload[5:]
-            self._block, self._end = payload, bool(flags & END_STREAM)
-        elif self._block is None:
-            raise Broken(message.malformed_http2("stream"))
-        else:
-            self._block += payload
-        return self._field_section(flags)
-
-    def _field_section(self, flags: int) -> Headers | None:
-        block = self._block or b""
-        if len(block) > HEADER_LIMIT:
+            self._block, self._stream, self._end = b"", stream, bool(flags & END_STREAM)
+        self._block = (self._block or b"") + payload
+        if len(self._block) > HEADER_LIMIT:
             raise Broken(message.HEADERS_TOO_LARGE)
-        if not flags & END_HEADERS:
-            return None
+        return self._field_section(self._block) if flags & END_HEADERS else None
+
+    def _field_section(self, block: bytes) -> Headers | None:
+        """Those of other streams are decoded too: all share one compression table."""
         self._block = None
         try:
             fields = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
+        except OversizedHeaderListError:
+            raise Broken(message.HEADERS_TOO_LARGE) from None
         except HPACKError:
             raise Broken(message.malformed_http2("header compression")) from None
+        if self._stream != 1:
+            return None
+        for place, (name, value) in enumerate(fields):
+            known = _NAME.fullmatch(name) or (place == 0 and name == _RESPONSE_PSEUDO_FIELD)
+            if not known or not _VALUE.fullmatch(value):
+                raise Broken(message.malformed_http2("header"))
         return Headers(fields, self._end)
 
     def _handle_connection(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == SETTINGS:
-            if stream or len(payload) % 6:
+            if stream or len(payload) % 6 or (flags & ACK and payload) or _window(payload) >> 31:
                 raise Broken(message.malformed_http2("settings"))
             self._settled = True
             if not flags & ACK:
@@ -183,10 +214,29 @@ class Connection:
             if not flags & ACK:
                 self.replies += frame(PING, ACK, 0, payload)
         elif kind == GOAWAY:
-            if len(payload) < 8:
-                raise Broken(message.malformed_http2("frame size"))
+            if stream or len(payload) < 8:
+                raise Broken(message.malformed_http2("goaway"))
             if int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF < 1:
-                raise Broken(f"HTTP/2 connection ended: {_error(payload[4:8])}")
+                raise ConnectionEnded(int.from_bytes(payload[4:8], "big"))
+
+
+def _check_stream_frame(kind: int, stream: int, payload: bytes) -> None:
+    """Raises Broken for a frame without content for us that ends the exchange. Those of other streams do not."""
+    if kind == PUSH_PROMISE or (stream == 0 and kind != WINDOW_UPDATE):
+        raise Broken(message.malformed_http2("stream"))
+    if len(payload) != (5 if kind == PRIORITY else 4):
+        raise Broken(message.malformed_http2("frame size"))
+    if kind == RST_STREAM and stream == 1:
+        raise StreamReset(int.from_bytes(payload, "big"))
+    if kind == WINDOW_UPDATE and stream < 2 and not int.from_bytes(payload, "big") & 0x7FFF_FFFF:
+        raise Broken(message.malformed_http2("window update"))
+
+
+def _window(settings: bytes) -> int:
+    """The largest SETTINGS_INITIAL_WINDOW_SIZE among them, or 0."""
+    pairs = (settings[at : at + 6] for at in range(0, len(settings), 6))
+    windows = [one[2:] for one in pairs if int.from_bytes(one[:2], "big") == _INITIAL_WINDOW_SIZE]
+    return max((int.from_bytes(window, "big") for window in windows), default=0)
 
 
 def _unpadded(flags: int, payload: bytes) -> bytes:
@@ -197,6 +247,5 @@ def _unpadded(flags: int, payload: bytes) -> bytes:
     return payload[1 : len(payload) - payload[0]]
 
 
-def _error(code: bytes) -> str:
-    number = int.from_bytes(code, "big")
-    return _ERRORS[number] if number < len(_ERRORS) else str(number)
+def _error(code: int) -> str:
+    return _ERRORS[code] if code < len(_ERRORS) else str(code)

@@ -4,6 +4,7 @@ The request goes out in one piece as soon as the connection stands. A refused po
 at once, where the kubelet's client keeps trying until the time-out and then fails (ADR 4).
 """
 
+import re
 from typing import Final
 
 from external_service.core import GRPCAction
@@ -35,17 +36,21 @@ _CODES = (
     "DATA_LOSS",
     "UNAUTHENTICATED",
 )
+MALFORMED = "malformed gRPC answer"
+_CONTENT_TYPE = re.compile(rb"application/grpc([+;].*)?")
+_CODE = re.compile(rb"[+-]?0*[0-9]{1,9}")  # strconv.ParseInt
 _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 _SERVING = 1
 
 
 class GrpcExchange:
-    """One unary call on stream 1; the verdict comes with its trailers."""
+    """One unary call on stream 1; the result comes with its trailers. `again` is where to repeat it, if anywhere."""
 
-    __slots__ = ("_connection", "_head", "_message", "_opening", "phase")
+    __slots__ = ("_again", "_connection", "_head", "_message", "_opening", "phase")
 
-    def __init__(self, opening: bytes) -> None:
+    def __init__(self, opening: bytes, again: Hop | None = None) -> None:
         self._opening = opening
+        self._again = again
         self._connection = frames.Connection()
         self._head = False
         self._message = b""
@@ -63,6 +68,8 @@ class GrpcExchange:
                 if outcome is not None:
                     return outcome
         except frames.Broken as problem:
+            if self._again is not None and not self._head and _unprocessed(problem):
+                return self._again
             return _fail(str(problem))
         replies, self._connection.replies = self._connection.replies, b""
         return replies or None
@@ -71,28 +78,24 @@ class GrpcExchange:
         if isinstance(event, frames.Data):
             self._message += event.payload
             if not self._head or event.end or len(self._message) > MESSAGE_LIMIT:
-                return _fail("malformed gRPC answer")
+                return _fail(MALFORMED)
             return None
-        fields = dict(reversed(event.fields))
-        if not self._head:
-            status = fields.get(b":status", b"").decode("latin-1")
-            if status.startswith("1") and not event.end:
-                return None
-            self._head = True
-            refused = _refused_head(status, fields.get(b"content-type", b""))
-            if refused is not None:
-                return refused
-        return self._judge(fields) if event.end else None
+        if self._head:
+            return self._judge(event) if event.end else _fail(MALFORMED)
+        if not any(name == b"content-type" and _CONTENT_TYPE.fullmatch(value) for name, value in event.fields):
+            return _no_grpc(event)
+        self._head = True
+        return self._judge(event) if event.end else None
 
-    def _judge(self, trailers: dict[bytes, bytes]) -> Outcome:
-        code = trailers.get(b"grpc-status", b"")
-        if not code.isdigit() or len(code) > 9:
-            return _fail("malformed gRPC answer")
-        if int(code):
-            return _fail(f"gRPC status {_CODES[int(code)] if int(code) < len(_CODES) else int(code)}")
+    def _judge(self, trailers: frames.Headers) -> Outcome:
+        codes = [value for name, value in trailers.fields if name == b"grpc-status"]
+        if not codes or not all(_CODE.fullmatch(code) for code in codes):
+            return _fail(MALFORMED)
+        if code := int(codes[-1]):
+            return _fail(f"gRPC status {_CODES[code] if 0 < code < len(_CODES) else code}")
         health = health_status(self._message)
         if health is None:
-            return _fail("malformed gRPC answer")
+            return _fail(MALFORMED)
         said = _HEALTH[health] if 0 <= health < len(_HEALTH) else f"health status {health}"
         return Outcome(Result.SUCCESS if health == _SERVING else Result.FAILURE, said)
 
@@ -100,7 +103,9 @@ class GrpcExchange:
 def hop(action: GRPCAction, ip: str, dial: str, timeout: int) -> Hop:
     """Connects to `dial`, asks for `ip`. `timeout` (seconds) is told to the server too, as gRPC does."""
     opening = frames.opening(_fields(join_host(ip, action.port), timeout), health_request(action.service))
-    return Hop(socket_address(dial, action.port), lambda: GrpcExchange(opening))
+    address = socket_address(dial, action.port)
+    second = Hop(address, lambda: GrpcExchange(opening))
+    return Hop(address, lambda: GrpcExchange(opening, second))
 
 
 def _fields(authority: str, timeout: int) -> list[frames.Field]:
@@ -124,25 +129,31 @@ def health_request(service: str) -> bytes:
 
 
 def health_status(framed: bytes) -> int | None:
-    """Field 1 of a length-prefixed HealthCheckResponse, 0 if absent; None if it is no single uncompressed message."""
-    if len(framed) < 5 or framed[0] != 0 or int.from_bytes(framed[1:5], "big") != len(framed) - 5:
+    """Field 1 of a length-prefixed HealthCheckResponse, 0 if absent; None if it is no single uncompressed message.
+
+    Up to four bytes behind it, too few to be another message, are passed over, as gRPC does.
+    """
+    length = int.from_bytes(framed[1:5], "big")
+    if len(framed) < 5 or framed[0] != 0 or not length + 5 <= len(framed) < length + 10:
         return None
-    at, status = 5, 0
+    body, at, status = framed[5 : length + 5], 0, 0
     try:
-        while at < len(framed):
-            key, at = _read_varint(framed, at)
+        while at < len(body):
+            key, at = _read_varint(body, at)
             if key == 0x08:
-                status, at = _read_varint(framed, at)
+                status, at = _read_varint(body, at)
             else:
-                at = _skip(framed, at, key)
+                at = _skip(body, at, key)
     except IndexError:
         return None
-    return status if at == len(framed) else None
+    return status if at == len(body) else None
 
 
 def _skip(data: bytes, at: int, key: int) -> int:
-    """Past an unknown field's value. Raises IndexError for a wire type that cannot be skipped."""
+    """Past an unknown field's value. Raises IndexError for field 0, and for a wire type that cannot be skipped."""
     wire = key & 7
+    if not key >> 3:
+        raise IndexError
     if wire == 0:
         return _read_varint(data, at)[1]
     if wire == 2:
@@ -174,13 +185,21 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
             raise IndexError
 
 
-def _refused_head(status: str, content_type: bytes) -> Outcome | None:
-    kind = content_type.partition(b";")[0].strip().lower()
-    if status != "200":
-        return _fail(f"HTTP {status} instead of a gRPC answer" if status.isdigit() else "malformed gRPC answer")
-    if kind != b"application/grpc" and not kind.startswith(b"application/grpc+"):
-        return _fail("not a gRPC answer")
-    return None
+def _unprocessed(problem: frames.Broken) -> bool:
+    """Whether gRPC repeats the call: the server has not begun with it."""
+    if isinstance(problem, frames.StreamReset):
+        return problem.code == frames.REFUSED_STREAM
+    return isinstance(problem, frames.ConnectionEnded)
+
+
+def _no_grpc(head: frames.Headers) -> Outcome | None:
+    """A head without gRPC's content type: None for an interim one. With it, gRPC takes any HTTP status."""
+    status = next((value for name, value in head.fields if name == b":status"), b"")
+    if not status.isdigit() or len(status) != 3:
+        return _fail(MALFORMED)
+    if status.startswith(b"1"):
+        return _fail(MALFORMED) if head.end else None
+    return _fail("not a gRPC answer" if status == b"200" else f"HTTP {int(status)} instead of a gRPC answer")
 
 
 def _fail(text: str) -> Outcome:

@@ -1,6 +1,9 @@
 """An HTTP probe over HTTP/2, if a TLS server chose it (docs/conformance.md, line 6); the rules are those of HTTP/1."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
 
 from probe_sidecar.probes import frames, message
 from probe_sidecar.probes.exchange import Answer, Hop
@@ -8,6 +11,11 @@ from probe_sidecar.probes.expectation import Search
 from probe_sidecar.probes.http import Plan, judge
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, http2
+
+MAX_RETRIES: Final = 5
+"""On connections of their own, for a request that the server did not process; Go's client retries until the timeout."""
+
+_STATUS = re.compile(rb"\+?[0-9]{1,9}")  # strconv.Atoi
 
 
 class Http2Exchange:
@@ -39,42 +47,55 @@ class Http2Exchange:
         except frames.Broken as problem:
             if self._plan is not None and self._plan.lenient:
                 return self._done(self._plan)
+            if self._plan is None and _unprocessed(problem) and self._request.retries < MAX_RETRIES:
+                return self._hop(replace(self._request, retries=self._request.retries + 1))
             return Outcome(Result.FAILURE, str(problem))
         replies, self._connection.replies = self._connection.replies, b""
         return replies or None
 
     def _take(self, event: frames.Headers | frames.Data) -> Answer:
         if self._plan is None:
-            if isinstance(event, frames.Data):
-                raise frames.Broken(message.malformed_http2("data before headers"))
-            self._plan = plan = self._read_head(event)
-            if plan is None:
-                return None
-            self._missing = plan.limit
-            self._search = Search(plan.text)
-            self.phase = message.READING_BODY
-            too_long = plan.lenient and (self._left or 0) > plan.limit
-            return self._done(plan) if event.end or plan.limit == 0 or too_long else None
+            return self._begin_body(event)
         if isinstance(event, frames.Data):
             self._search.feed(event.payload[: max(self._missing, 0)])
             self._count(len(event.payload))
-        if self._missing > 0 and event.end and self._left:
+        elif not event.end or (event.fields and event.fields[0][0].startswith(b":")):
+            raise frames.Broken(message.malformed_http2("trailers"))
+        return self._progress(self._plan, end=event.end)
+
+    def _begin_body(self, event: frames.Headers | frames.Data) -> Answer:
+        if isinstance(event, frames.Data):
+            raise frames.Broken(message.malformed_http2("data before headers"))
+        self._plan = plan = self._read_head(event)
+        if plan is None:
+            return None
+        self._missing = plan.limit
+        self._search = Search(plan.text)
+        self.phase = message.READING_BODY
+        if plan.lenient and (self._left or 0) > plan.limit:
+            return self._done(plan)
+        return self._progress(plan, end=event.end)
+
+    def _progress(self, plan: Plan, *, end: bool) -> Answer:
+        if end and self._missing > 0 and self._left:
             raise frames.Broken(message.CLOSED_IN_BODY)
-        return self._done(self._plan) if event.end or self._missing <= 0 else None
+        return self._done(plan) if end or self._missing <= 0 else None
 
     def _read_head(self, event: frames.Headers) -> Plan | None:
         """The plan for a final status; None for an interim one."""
-        fields = dict(reversed(event.fields))
-        code = fields.get(b":status", b"")
-        if len(code) != 3 or not code.isdigit():
+        code = next((value for name, value in event.fields if name == b":status"), b"")
+        if not _STATUS.fullmatch(code):
             raise frames.Broken(message.malformed_http2("status"))
-        if 100 <= int(code) < 200:
+        status = int(code)
+        if 100 <= status < 200:
             if event.end:
                 raise frames.Broken(message.malformed_http2("status"))
             return None
-        length = fields.get(b"content-length", b"")
-        self._left = int(length) if length.isdigit() and len(length) < 19 and code not in (b"204", b"304") else None
-        return judge(self._request, int(code), fields.get(b"location", b"").decode("latin-1"))
+        lengths = [value for name, value in event.fields if name == b"content-length"]
+        counts = len(lengths) == 1 and lengths[0].isdigit() and len(lengths[0]) < 19 and status not in (204, 304)
+        self._left = int(lengths[0]) if counts else None
+        location = next((value for name, value in event.fields if name == b"location"), b"")
+        return judge(self._request, status, location.decode("latin-1"))
 
     def _count(self, size: int) -> None:
         self._missing -= size
@@ -86,3 +107,10 @@ class Http2Exchange:
     def _done(self, plan: Plan) -> Answer:
         then = plan.end(found=self._search.found)
         return then if isinstance(then, Outcome) else self._hop(then)
+
+
+def _unprocessed(problem: frames.Broken) -> bool:
+    """Whether Go's client sends the request again. Servers that shut down refuse so what they get meanwhile."""
+    if isinstance(problem, frames.StreamReset):
+        return problem.code in (frames.PROTOCOL_ERROR, frames.REFUSED_STREAM)
+    return isinstance(problem, frames.ConnectionEnded) and problem.code == frames.NO_ERROR

@@ -43,6 +43,8 @@ class HttpRequest:
     headers: Fields
     """Canonical names, in the order given, repeats kept; `Host` never among them."""
     redirects: int = 0
+    retries: int = 0
+    """Connections on which the server did not process a request of this probe (HTTP/2)."""
     expects: Expectation = KUBELET
     tls_name: str = ""
     """The name for SNI in place of the Host header's."""

@@ -4,7 +4,7 @@ from hpack import Decoder, Encoder
 
 from external_service.core import GRPCAction
 from probe_sidecar.probes import frames, grpc
-from probe_sidecar.probes.exchange import Answer
+from probe_sidecar.probes.exchange import Answer, Hop
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.grpc import GrpcExchange
 from probe_sidecar.probes.outcome import Outcome, Result
@@ -102,6 +102,21 @@ TRAILERS = head(("grpc-status", "0"), end=END)
 )
 def test_an_answer(answer: bytes, expected: Answer) -> None:
     assert GrpcExchange(b"").feed(SETTINGS + answer) == expected
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(frame(frames.RST_STREAM, 0, 1, (7).to_bytes(4, "big")), id="refused-stream"),
+        pytest.param(frame(frames.GOAWAY, 0, 0, bytes(8)), id="goaway"),
+    ],
+)
+def test_unprocessed_call_is_repeated_once(refusal: bytes) -> None:
+    first = grpc.hop(GRPCAction(port=50051), "10.0.0.1", "10.0.0.1", 1)
+    second = first.open().feed(SETTINGS + refusal)
+    assert isinstance(second, Hop)
+    assert second.address == first.address
+    assert isinstance(second.open().feed(SETTINGS + refusal), Outcome)
 
 
 @pytest.mark.parametrize("service", ["", "shop", "ä" * 200])

@@ -42,7 +42,9 @@ def failure(message: str) -> Outcome:
         pytest.param(head((":status", "200")) + body(b"ok", END), success(200), id="line-6-h2-success"),
         pytest.param(head((":status", "204"), end=END), success(204), id="no-body"),
         pytest.param(
-            head((":status", "200"), ("content-length", "5"), end=END), success(200), id="length-without-body"
+            head((":status", "200"), ("content-length", "5"), end=END),
+            failure("closed within the body"),
+            id="line-14-d1-length-without-body",
         ),
         pytest.param(
             head((":status", "103")) + head((":status", "200")) + body(b"", END), success(200), id="line-8-1xx-skipped"
@@ -91,6 +93,26 @@ def test_line_9_a_redirect_is_followed(rest: bytes) -> None:
     found = Http2Exchange(REQUEST, hop).feed(SETTINGS + answer + rest)
     assert isinstance(found, Hop)
     assert found.address == ("http://10.0.0.1:80/x", 80)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(frame(frames.RST_STREAM, 0, 1, (7).to_bytes(4, "big")), id="refused-stream"),
+        pytest.param(frame(frames.GOAWAY, 0, 0, bytes(8)), id="goaway"),
+    ],
+)
+def test_unprocessed_request_is_sent_again_five_times(refusal: bytes) -> None:
+    requests = [REQUEST]
+
+    def again(request: HttpRequest) -> Hop:
+        requests.append(request)
+        return hop(request)
+
+    answers = [Http2Exchange(requests[-1], again).feed(SETTINGS + refusal) for _ in range(6)]
+    assert [request.retries for request in requests] == [0, 1, 2, 3, 4, 5]
+    assert answers[:5] == [hop(REQUEST)] * 5
+    assert isinstance(answers[5], Outcome)
 
 
 def test_the_end_of_the_connection() -> None:

@@ -1,0 +1,556 @@
+"""Scripted answers for the comparison with the kubelet (`test_probe_parity.py`): HTTP/1, HTTP/2 over TLS, and gRPC.
+
+Each is a list of connections, and each connection the bytes that the server writes after it has read the request; the
+last serves all that follow. Nothing here says what they are worth: `golden/probe_parity.json` does.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from hpack import Encoder
+
+from probe_sidecar.probes import frames
+from probe_sidecar.probes.frames import frame
+
+
+class Answers(NamedTuple):
+    """`kind` is http1, http2 or grpc. `stay`: the server keeps the connections open after the last byte."""
+
+    kind: str
+    connections: tuple[bytes, ...]
+    stay: bool = False
+
+
+END, DONE = frames.END_STREAM, frames.END_HEADERS
+SETTINGS = frame(frames.SETTINGS, 0, 0)
+Fields = Sequence[tuple[str | bytes, str | bytes]]
+
+
+def block(fields: Fields) -> bytes:
+    """A header block as it is given: no sorting, no lower case."""
+    return Encoder().encode([(_bytes(name), _bytes(value)) for name, value in fields])
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("latin-1")
+
+
+def headers(*fields: tuple[str | bytes, str | bytes], end: int = 0, stream: int = 1) -> bytes:
+    """HEADERS with all of them, and CONTINUATION frames where one frame does not take them."""
+    whole = block(fields)
+    pieces = [whole[at : at + frames.FRAME_LIMIT] for at in range(0, len(whole), frames.FRAME_LIMIT)] or [b""]
+    kinds = [(frames.HEADERS, end), *[(frames.CONTINUATION, 0)] * (len(pieces) - 1)]
+    lasts = [*[0] * (len(pieces) - 1), DONE]
+    parts = zip(kinds, lasts, pieces, strict=True)
+    return b"".join(frame(kind, flags | last, stream, piece) for (kind, flags), last, piece in parts)
+
+
+def data(payload: bytes = b"", end: int = 0, stream: int = 1) -> bytes:
+    """DATA."""
+    return frame(frames.DATA, end, stream, payload)
+
+
+def reset(code: int, stream: int = 1) -> bytes:
+    """RST_STREAM."""
+    return frame(frames.RST_STREAM, 0, stream, code.to_bytes(4, "big"))
+
+
+def goaway(last: int, code: int = 0, more: bytes = b"") -> bytes:
+    """GOAWAY."""
+    return frame(frames.GOAWAY, 0, 0, last.to_bytes(4, "big") + code.to_bytes(4, "big") + more)
+
+
+def setting(name: int, value: int) -> bytes:
+    """SETTINGS with one parameter."""
+    return frame(frames.SETTINGS, 0, 0, name.to_bytes(2, "big") + value.to_bytes(4, "big"))
+
+
+S200 = (":status", "200")
+OK = headers(S200) + data(b"ok", END)
+NO_BODY = headers(S200, end=END)
+
+# What stands around a good answer, and is the same for HTTP and gRPC. {name: (before the answer, behind its head)}.
+CONNECTION = {
+    "settings-ack": frame(frames.SETTINGS, frames.ACK, 0),
+    "settings-ack-with-payload": frame(frames.SETTINGS, frames.ACK, 0, bytes(6)),
+    "settings-on-a-stream": frame(frames.SETTINGS, 0, 1),
+    "settings-length-5": frame(frames.SETTINGS, 0, 0, bytes(5)),
+    "settings-unknown": setting(0x99, 7),
+    "settings-push-0": setting(2, 0),
+    "settings-push-1": setting(2, 1),
+    "settings-push-2": setting(2, 2),
+    "settings-window-0": setting(4, 0),
+    "settings-window-max": setting(4, 2**31 - 1),
+    "settings-window-too-large": setting(4, 2**31),
+    "settings-frame-size-too-small": setting(5, 16_383),
+    "settings-frame-size-max": setting(5, 2**24 - 1),
+    "settings-frame-size-too-large": setting(5, 2**24),
+    "settings-streams-0": setting(3, 0),
+    "settings-streams-1": setting(3, 1),
+    "settings-table-0": setting(1, 0),
+    "settings-header-list-1": setting(6, 1),
+    "settings-connect-protocol-1": setting(8, 1),
+    "settings-connect-protocol-2": setting(8, 2),
+    "settings-twice": SETTINGS * 2,
+    "ping": frame(frames.PING, 0, 0, bytes(8)),
+    "ping-ack": frame(frames.PING, frames.ACK, 0, bytes(8)),
+    "ping-length-7": frame(frames.PING, 0, 0, bytes(7)),
+    "ping-on-a-stream": frame(frames.PING, 0, 1, bytes(8)),
+    "window-update": frame(frames.WINDOW_UPDATE, 0, 0, (9).to_bytes(4, "big")),
+    "window-update-of-the-stream": frame(frames.WINDOW_UPDATE, 0, 1, (9).to_bytes(4, "big")),
+    "window-update-of-a-foreign-stream": frame(frames.WINDOW_UPDATE, 0, 3, (9).to_bytes(4, "big")),
+    "window-update-0": frame(frames.WINDOW_UPDATE, 0, 0, bytes(4)),
+    "window-update-0-of-the-stream": frame(frames.WINDOW_UPDATE, 0, 1, bytes(4)),
+    "window-update-0-of-a-foreign-stream": frame(frames.WINDOW_UPDATE, 0, 3, bytes(4)),
+    "window-update-length-3": frame(frames.WINDOW_UPDATE, 0, 0, bytes(3)),
+    "window-update-overflow": frame(frames.WINDOW_UPDATE, 0, 0, (2**31 - 1).to_bytes(4, "big")),
+    "window-update-overflow-of-the-stream": frame(frames.WINDOW_UPDATE, 0, 1, (2**31 - 1).to_bytes(4, "big")),
+    "priority": frame(frames.PRIORITY, 0, 1, bytes(5)),
+    "priority-length-4": frame(frames.PRIORITY, 0, 1, bytes(4)),
+    "priority-on-0": frame(frames.PRIORITY, 0, 0, bytes(5)),
+    "unknown-frame": frame(0x42, 0xFF, 0, b"anything"),
+    "unknown-frame-on-the-stream": frame(0x42, 0xFF, 1, b"anything"),
+    "altsvc": frame(0xA, 0, 0, b"\x00\x00h2=:8"),
+    "push-promise": frame(frames.PUSH_PROMISE, DONE, 1, (2).to_bytes(4, "big") + block([S200])),
+    "push-promise-on-0": frame(frames.PUSH_PROMISE, DONE, 0, (2).to_bytes(4, "big") + block([S200])),
+    "continuation-alone": frame(frames.CONTINUATION, DONE, 1, block([S200])),
+    "foreign-headers": headers(S200, stream=3),
+    "foreign-headers-even": headers(S200, stream=2),
+    "foreign-headers-bad": headers(("A", "b"), stream=3),
+    "foreign-headers-end": headers(S200, end=END, stream=3),
+    "foreign-data": data(b"x", stream=3),
+    "foreign-data-even": data(b"x", stream=2),
+    "foreign-reset": reset(2, stream=3),
+    "foreign-reset-even": reset(2, stream=2),
+    "headers-on-0": headers(S200, stream=0),
+    "data-on-0": data(b"x", stream=0),
+    "reset-on-0": reset(2, stream=0),
+    "reset-length-3": frame(frames.RST_STREAM, 0, 1, bytes(3)),
+    "reset-length-5": frame(frames.RST_STREAM, 0, 1, bytes(5)),
+    "goaway-last-1": goaway(1),
+    "goaway-last-max": goaway(2**31 - 1),
+    "goaway-last-1-error": goaway(1, 2),
+    "goaway-with-debug-data": goaway(1, 0, b"bye"),
+    "goaway-length-7": frame(frames.GOAWAY, 0, 0, bytes(7)),
+    "goaway-on-a-stream": frame(frames.GOAWAY, 0, 1, bytes(8)),
+    "goaway-twice": goaway(2**31 - 1) + goaway(1),
+    "frame-too-large": (2**20).to_bytes(3, "big") + bytes((0x42, 0)) + bytes(4) + bytes(2**20),
+    "reserved-bit": frame(frames.SETTINGS, 0, 2**31),
+    "settings-with-unknown-flags": frame(frames.SETTINGS, 0xFE, 0),
+}
+
+# First connections after which a good one follows.
+FIRST_CONNECTIONS = {
+    **{f"reset-{code}": SETTINGS + reset(code) for code in range(14)},
+    "reset-99": SETTINGS + reset(99),
+    "reset-refused-after-interim": SETTINGS + headers((":status", "103")) + reset(7),
+    "reset-refused-after-head": SETTINGS + headers(S200) + reset(7),
+    "reset-refused-before-settings": reset(7),
+    **{f"goaway-0-{code}": SETTINGS + goaway(0, code) for code in range(14)},
+    "goaway-0-before-settings": goaway(0),
+    "goaway-0-after-head": SETTINGS + headers(S200) + goaway(0),
+    "goaway-1": SETTINGS + goaway(1),
+    "goaway-1-then-0": SETTINGS + goaway(1) + goaway(0),
+    "goaway-max-then-0": SETTINGS + goaway(2**31 - 1) + goaway(0),
+    "settings-only": SETTINGS,
+    "nothing": b"",
+}
+
+
+# Additional fields of a head, good and bad.
+FIELDS: dict[str, Fields] = {
+    "capital-in-name": [("X-A", "b")],
+    "space-in-name": [("x a", "b")],
+    "colon-in-name": [("x:a", "b")],
+    "empty-name": [("", "b")],
+    "line-feed-in-name": [("x\na", "b")],
+    "delete-in-name": [("x\x7fa", "b")],
+    "beyond-ascii-in-name": [("x\xe9", "b")],
+    "underscore-in-name": [("x_a", "b")],
+    "line-feed-in-value": [("x", "a\nb")],
+    "carriage-return-in-value": [("x", "a\rb")],
+    "nul-in-value": [("x", "a\x00b")],
+    "control-in-value": [("x", "a\x01b")],
+    "delete-in-value": [("x", "a\x7fb")],
+    "tab-in-value": [("x", "a\tb")],
+    "space-around-value": [("x", " a ")],
+    "empty-value": [("x", "")],
+    "beyond-ascii-in-value": [("x", "\xe9")],
+    "not-utf-8-in-value": [("x", b"\xff\xfe")],
+    "pseudo-last": [("x", "a"), (":x", "b")],
+    "pseudo-unknown": [(":x", "b")],
+    "pseudo-of-requests": [(":method", "GET")],
+    "pseudo-path": [(":path", "/")],
+    "pseudo-empty": [(":", "b")],
+    "status-twice": [(":status", "200")],
+    "status-twice-other": [(":status", "500")],
+    "status-last": [("x", "a"), (":status", "200")],
+    "connection": [("connection", "close")],
+    "keep-alive": [("keep-alive", "x")],
+    "transfer-encoding": [("transfer-encoding", "chunked")],
+    "upgrade": [("upgrade", "x")],
+    "te": [("te", "trailers")],
+    "trailer": [("trailer", "x")],
+    "cookie-twice": [("set-cookie", "a=b"), ("set-cookie", "c=d")],
+    "many": [(f"x-{number}", "y") for number in range(500)],
+    "large": [("x", "y" * 20_000)],
+    "very-large": [("x", "y" * 70_000)],
+}
+
+
+def http2() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
+    """HTTP/2 over TLS, method GET."""
+
+    def one(*pieces: bytes, stay: bool = False) -> Answers:
+        return Answers("http2", (SETTINGS + b"".join(pieces),), stay)
+
+    yield "ok", one(OK)
+    for name, extra in CONNECTION.items():
+        yield f"before-{name}", one(extra, OK)
+        yield f"within-{name}", one(headers(S200), extra, data(b"ok", END))
+    for name, connection in FIRST_CONNECTIONS.items():
+        yield f"retry-{name}", Answers("http2", (connection, SETTINGS + OK), stay=name.startswith(("reset", "goaway")))
+        yield f"retry-{name}-closing", Answers("http2", (connection, SETTINGS + OK))
+    for name, more in FIELDS.items():
+        yield f"head-{name}", one(headers(S200, *more), data(b"ok", END))
+        yield f"trailers-{name}", one(headers(S200), data(b"ok"), headers(*more, end=END))
+        yield f"interim-{name}", one(headers((":status", "103"), *more), OK)
+    yield "retry-refused-twice", Answers("http2", (*[SETTINGS + reset(7)] * 2, SETTINGS + OK), stay=True)
+    yield "retry-goaway-twice", Answers("http2", (*[SETTINGS + goaway(0)] * 2, SETTINGS + OK), stay=True)
+    yield (
+        "retry-refused-then-goaway",
+        Answers("http2", (SETTINGS + reset(7), SETTINGS + goaway(0), SETTINGS + OK), stay=True),
+    )
+    yield "retry-refused-8-times", Answers("http2", (*[SETTINGS + reset(7)] * 8, SETTINGS + OK), stay=True)
+    yield "retry-refused-always", Answers("http2", (SETTINGS + reset(7),), stay=True)
+    yield "retry-goaway-always", Answers("http2", (SETTINGS + goaway(0),), stay=True)
+    for text in (
+        "",
+        "2",
+        "20",
+        "2000",
+        "0200",
+        "+200",
+        "-200",
+        "abc",
+        " 200",
+        "099",
+        "99",
+        "600",
+        "999",
+        "1000",
+        "20x",
+    ):
+        yield f"status-{text or 'empty'}", one(headers((":status", text), end=END))
+    for status in (101, 199, 200, 204, 205, 206, 226, 299, 300, 301, 302, 304, 307, 399, 400, 404, 421, 500, 503, 599):
+        yield f"status-of-{status}", one(headers((":status", str(status)), end=END))
+        yield f"status-of-{status}-with-body", one(headers((":status", str(status))), data(b"ok", END))
+    yield "no-status", one(headers(("x", "a"), end=END))
+    yield "no-fields", one(headers(end=END))
+    lengths = ("0", "1", "2", "3", "02", "+2", "-1", "x", "", " 2", "2 ", "9" * 18, "9" * 19, "9" * 25, "0x2", "2,2")
+    for text in lengths:
+        yield f"length-{text or 'empty'}", one(headers(S200, ("content-length", text)), data(b"ok", END))
+        yield f"length-{text or 'empty'}-without-body", one(headers(S200, ("content-length", text), end=END))
+        yield f"length-{text or 'empty'}-empty-data", one(headers(S200, ("content-length", text)), data(b"", END))
+    for first, second in (("2", "2"), ("2", "5"), ("5", "2"), ("5", "5")):
+        fields = [S200, ("content-length", first), ("content-length", second)]
+        yield f"lengths-{first}-{second}", one(headers(*fields), data(b"ok", END))
+        yield f"lengths-{first}-{second}-without-body", one(headers(*fields, end=END))
+    for bodiless in ("204", "304", "404", "301"):
+        fields = [(":status", bodiless), ("content-length", "5")]
+        yield f"length-of-{bodiless}-without-body", one(headers(*fields, end=END))
+        yield f"length-of-{bodiless}-short", one(headers(*fields), data(b"ok", END))
+    yield "length-then-trailers", one(headers(S200, ("content-length", "5")), data(b"ok"), headers(("x", "a"), end=END))
+    yield "second-head", one(headers(S200), headers((":status", "500"), end=END))
+    yield "second-head-same", one(headers(S200), headers(S200, end=END))
+    yield "second-head-after-body", one(headers(S200), data(b"ok"), headers((":status", "500"), end=END))
+    yield "trailers", one(headers(S200), data(b"ok"), headers(("x", "a"), end=END))
+    yield "trailers-alone", one(headers(S200), headers(("x", "a"), end=END))
+    yield "trailers-empty", one(headers(S200), data(b"ok"), headers(end=END))
+    yield "trailers-without-end", one(headers(S200), data(b"ok"), headers(("x", "a")), data(b"", END))
+    yield "trailers-twice", one(headers(S200), headers(("x", "a")), headers(("x", "a"), end=END))
+    yield "data-first", one(data(b"ok", END))
+    yield "data-after-interim", one(headers((":status", "103")), data(b"ok", END))
+    yield "interim-with-end", one(headers((":status", "103"), end=END))
+    yield "interim-many", one(headers((":status", "103")) * 20, OK)
+    yield "interim-large", one(headers((":status", "103"), ("x", "y" * 9_000)) * 20, OK)
+    yield "interim-100", one(headers((":status", "100")), OK)
+    yield "interim-199", one(headers((":status", "199")), OK)
+    yield "after-end-headers", one(NO_BODY, headers(S200, end=END))
+    yield "after-end-data", one(NO_BODY, data(b"x", END))
+    yield "after-end-reset-0", one(OK, reset(0))
+    yield "after-end-goaway", one(OK, goaway(1))
+    yield "body-then-reset-0", one(headers(S200), data(b"ok"), reset(0))
+    yield "body-then-reset-8", one(headers(S200), data(b"ok"), reset(8))
+    yield "body-then-goaway-and-end", one(headers(S200), data(b"ok"), goaway(1), data(b"", END))
+    yield "body-then-close", one(headers(S200), data(b"ok"))
+    yield "body-stalls", one(headers(S200), data(b"ok"), stay=True)
+    yield "head-stalls", one(stay=True)
+    yield "body-10240-then-close", one(headers(S200), data(b"x" * 10_240))
+    yield "body-10241-then-close", one(headers(S200), data(b"x" * 10_241))
+    yield "body-20000", one(headers(S200), data(b"x" * 16_000), data(b"x" * 4_000, END))
+    yield "body-in-bytes", one(headers(S200), *[data(b"x")] * 200, data(b"", END))
+    yield "body-empty-frames", one(headers(S200), *[data()] * 50, data(b"ok", END))
+    padded = frame(frames.DATA, frames.PADDED | END, 1, b"\x03ok" + bytes(3))
+    yield "padded", one(headers(S200), padded)
+    yield "padded-all", one(headers(S200), frame(frames.DATA, frames.PADDED | END, 1, b"\x03" + bytes(3)))
+    yield "padded-too-much", one(headers(S200), frame(frames.DATA, frames.PADDED | END, 1, b"\x04" + bytes(3)))
+    yield "padded-without-length", one(headers(S200), frame(frames.DATA, frames.PADDED | END, 1))
+    good = block([S200])
+    flags = DONE | END
+    yield "head-padded", one(frame(frames.HEADERS, flags | frames.PADDED, 1, b"\x02" + good + bytes(2)))
+    yield "head-padded-too-much", one(frame(frames.HEADERS, flags | frames.PADDED, 1, b"\x22" + good))
+    yield "head-priority", one(frame(frames.HEADERS, flags | frames.HAS_PRIORITY, 1, bytes(5) + good))
+    yield "head-priority-short", one(frame(frames.HEADERS, flags | frames.HAS_PRIORITY, 1, bytes(4)))
+    both = flags | frames.PADDED | frames.HAS_PRIORITY
+    yield "head-padded-priority", one(frame(frames.HEADERS, both, 1, b"\x01" + bytes(5) + good + bytes(1)))
+    parted = block([S200, ("x-name", "a-value")])
+    cut = [
+        frame(frames.HEADERS, END, 1, parted[:4]),
+        frame(frames.CONTINUATION, 0, 1, parted[4:7]),
+        frame(frames.CONTINUATION, DONE, 1, parted[7:]),
+    ]
+    yield "continuation", one(*cut)
+    yield "continuation-interrupted", one(cut[0], frame(frames.PING, 0, 0, bytes(8)), *cut[1:])
+    yield "continuation-of-a-foreign-stream", one(cut[0], frame(frames.CONTINUATION, DONE, 3, parted[4:]))
+    yield "continuation-empty", one(cut[0], frame(frames.CONTINUATION, 0, 1), *cut[1:])
+    yield "continuation-missing", one(cut[0])
+    yield "continuation-after-end-headers", one(headers(S200), frame(frames.CONTINUATION, DONE, 1), data(b"ok", END))
+    yield "hpack-bad-index", one(frame(frames.HEADERS, flags, 1, b"\xff\xff\x03"))
+    yield "hpack-index-0", one(frame(frames.HEADERS, flags, 1, b"\x80"))
+    yield "hpack-truncated", one(frame(frames.HEADERS, flags, 1, good + b"\x40\x05ab"))
+    yield "hpack-table-update", one(frame(frames.HEADERS, flags, 1, b"\x20" + good))
+    yield "hpack-table-update-too-large", one(frame(frames.HEADERS, flags, 1, b"\x3f\xe1\xff\x7f" + good))
+    yield "hpack-table-update-late", one(frame(frames.HEADERS, flags, 1, good + b"\x20"))
+    yield "hpack-bad-huffman", one(frame(frames.HEADERS, flags, 1, good + b"\x40\x81a\x84\xff\xff\xff\xff"))
+    yield "no-settings", Answers("http2", (OK,))
+    yield "http-1-in-h2", Answers("http2", (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",))
+    yield "garbage-in-h2", Answers("http2", (b"\x00\x01\x02\x03garbage",))
+    redirect = headers((":status", "302"), ("location", "/x"), end=END)
+    yield "redirect", Answers("http2", (SETTINGS + redirect, SETTINGS + OK))
+    yield (
+        "redirect-then-refused",
+        Answers("http2", (SETTINGS + redirect, SETTINGS + reset(7), SETTINGS + OK), stay=True),
+    )
+    yield "redirect-always", Answers("http2", (SETTINGS + redirect,))
+
+
+def grpc_message(status: int | None = 1) -> bytes:
+    """A HealthCheckResponse, length-prefixed."""
+    body = b"" if status is None else b"\x08" + bytes((status,))
+    return b"\x00" + len(body).to_bytes(4, "big") + body
+
+
+GRPC_HEAD = (S200, ("content-type", "application/grpc"))
+SERVING = grpc_message()
+
+
+def grpc() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
+    """gRPC in plaintext."""
+
+    def one(*pieces: bytes, stay: bool = False) -> Answers:
+        return Answers("grpc", (SETTINGS + b"".join(pieces),), stay)
+
+    head, message = headers(*GRPC_HEAD), data(SERVING)
+    trailers = headers(("grpc-status", "0"), end=END)
+    good = head + message + trailers
+    yield "ok", one(good)
+    for name, extra in CONNECTION.items():
+        yield f"before-{name}", one(extra, good)
+        yield f"within-{name}", one(head, extra, message, trailers)
+    for name, connection in FIRST_CONNECTIONS.items():
+        if "after-head" in name or "after-interim" in name:
+            continue  # those heads are no gRPC answers
+        yield f"retry-{name}", Answers("grpc", (connection, SETTINGS + good), stay=name.startswith(("reset", "goaway")))
+    yield "retry-goaway-twice", Answers("grpc", (*[SETTINGS + goaway(0)] * 2, SETTINGS + good), stay=True)
+    for name, more in FIELDS.items():
+        yield f"head-{name}", one(headers(*GRPC_HEAD, *more), message, trailers)
+        yield f"trailers-{name}", one(head, message, headers(("grpc-status", "0"), *more, end=END))
+    for text in ("0", "1", "12", "14", "16", "17", "99", "", "x", "-1", "+0", "00", " 0", "0 ", "4294967296", "9" * 20):
+        yield f"grpc-status-{text or 'empty'}", one(head, message, headers(("grpc-status", text), end=END))
+    for first, second in (("0", "14"), ("14", "0"), ("0", "0"), ("x", "0"), ("0", "x")):
+        both = headers(("grpc-status", first), ("grpc-status", second), end=END)
+        yield f"grpc-status-{first}-then-{second}", one(head, message, both)
+    yield "grpc-status-in-the-head", one(headers(*GRPC_HEAD, ("grpc-status", "0")), message, trailers)
+    yield "grpc-status-14-in-the-head", one(headers(*GRPC_HEAD, ("grpc-status", "14")), message, trailers)
+    yield "trailers-only-14", one(headers(*GRPC_HEAD, ("grpc-status", "14"), end=END))
+    yield "trailers-only-0", one(headers(*GRPC_HEAD, ("grpc-status", "0"), end=END))
+    yield "trailers-without-status", one(head, message, headers(("x", "a"), end=END))
+    yield "trailers-empty", one(head, message, headers(end=END))
+    yield "trailers-with-http-200", one(head, message, headers(S200, ("grpc-status", "0"), end=END))
+    yield "trailers-with-http-500", one(head, message, headers((":status", "500"), ("grpc-status", "0"), end=END))
+    yield "trailers-without-end", one(head, message, headers(("grpc-status", "0")))
+    yield "trailers-then-more", one(head, message, headers(("x", "a")), trailers)
+    yield "end-by-data", one(head, data(SERVING, END))
+    yield "end-by-empty-data", one(head, message, data(b"", END))
+    types = (
+        "application/grpc",
+        "application/grpc+proto",
+        "application/grpc;x",
+        "application/grpc+",
+        "APPLICATION/GRPC",
+    )
+    others = ("application/grpcx", "text/html", "", " application/grpc", "application/grpc ", "application/json")
+    for text in (*types, *others):
+        kind = ("content-type", text)
+        yield f"type-{text or 'empty'}", one(headers(S200, kind), message, trailers)
+    yield "type-missing", one(headers(S200), message, trailers)
+    yield "type-twice", one(headers(*GRPC_HEAD, ("content-type", "text/html")), message, trailers)
+    yield "type-twice-other", one(headers(S200, ("content-type", "text/html"), GRPC_HEAD[1]), message, trailers)
+    for text in ("100", "103", "199", "201", "204", "302", "400", "404", "500", "503", "", "x", "+200", "0200"):
+        yield f"http-{text or 'empty'}", one(headers((":status", text), GRPC_HEAD[1]), message, trailers)
+    yield "http-missing", one(headers(GRPC_HEAD[1]), message, trailers)
+    yield "interim", one(headers((":status", "103")), good)
+    yield "interim-twice", one(headers((":status", "103")) * 2, good)
+    yield "interim-with-end", one(headers((":status", "103"), end=END))
+    for number in range(6):
+        yield f"health-{number}", one(head, data(grpc_message(number)), trailers)
+    messages = {
+        "none": b"",
+        "empty": grpc_message(None),
+        "twice": SERVING * 2,
+        "compressed": b"\x01" + SERVING[1:],
+        "flag-2": b"\x02" + SERVING[1:],
+        "flag-128": b"\x80" + SERVING[1:],
+        "short": SERVING[:-1],
+        "prefix-only": SERVING[:4],
+        "long": SERVING + b"x",
+        "status-then-status": b"\x00\x00\x00\x00\x04\x08\x02\x08\x01",
+        "status-then-other": b"\x00\x00\x00\x00\x04\x08\x01\x08\x02",
+        "unknown-varint": b"\x00\x00\x00\x00\x04\x08\x01\x10\x05",
+        "unknown-bytes": b"\x00\x00\x00\x00\x06\x08\x01\x12\x02ab",
+        "unknown-bytes-short": b"\x00\x00\x00\x00\x05\x08\x01\x12\x02a",
+        "unknown-fixed32": b"\x00\x00\x00\x00\x07\x08\x01\x15abcd",
+        "unknown-fixed64": b"\x00\x00\x00\x00\x0b\x08\x01\x11abcdefgh",
+        "unknown-group": b"\x00\x00\x00\x00\x04\x08\x01\x13\x14",
+        "group-open": b"\x00\x00\x00\x00\x03\x08\x01\x13",
+        "group-end-alone": b"\x00\x00\x00\x00\x03\x08\x01\x14",
+        "wire-type-6": b"\x00\x00\x00\x00\x03\x08\x01\x16",
+        "field-0": b"\x00\x00\x00\x00\x04\x08\x01\x00\x01",
+        "status-as-bytes": b"\x00\x00\x00\x00\x03\x0a\x01\x01",
+        "long-varint": b"\x00\x00\x00\x00\x03\x08\x81\x00",
+        "negative": b"\x00\x00\x00\x00\x0b\x08" + b"\xff" * 9 + b"\x01",
+        "over-64-bits": b"\x00\x00\x00\x00\x0b\x08" + b"\xff" * 9 + b"\x02",
+        "varint-11-bytes": b"\x00\x00\x00\x00\x0c\x08" + b"\x81" * 10 + b"\x00",
+        "33-bits": b"\x00\x00\x00\x00\x06\x08\x81\x80\x80\x80\x10",
+        "4096": b"\x00\x00\x00\x10\x00\x08\x01\x12\xfb\x1f" + bytes(4_091),
+        "large": b"\x00\x00\x00\x20\x00\x08\x01\x12\xfb\x3f" + bytes(8_187),
+    }
+    for name, payload in messages.items():
+        yield f"message-{name}", one(head, data(payload), trailers)
+    yield "message-in-pieces", one(head, *[data(SERVING[at : at + 1]) for at in range(len(SERVING))], trailers)
+    yield "message-padded", one(head, frame(frames.DATA, frames.PADDED, 1, b"\x02" + SERVING + bytes(2)), trailers)
+    yield "encoding-identity", one(headers(*GRPC_HEAD, ("grpc-encoding", "identity")), message, trailers)
+    yield "encoding-gzip", one(headers(*GRPC_HEAD, ("grpc-encoding", "gzip")), message, trailers)
+    yield "length-short", one(headers(*GRPC_HEAD, ("content-length", "5")), message, trailers)
+    yield "length-long", one(headers(*GRPC_HEAD, ("content-length", "99")), message, trailers)
+    yield "data-first", one(data(SERVING), trailers)
+    yield "stalls", one(head, stay=True)
+    yield "stalls-after-settings", one(stay=True)
+    yield "close-after-head", one(head)
+    yield "close-after-message", one(head, message)
+    yield "reset-0-after-message", one(head, message, reset(0))
+    yield "no-settings", Answers("grpc", (good,))
+    yield "garbage", Answers("grpc", (b"\x00\x01\x02\x03garbage",))
+    yield "tls-alert", Answers("grpc", (b"\x15\x03\x03\x00\x02\x02\x28",))
+
+
+def http1() -> Iterator[tuple[str, Answers]]:
+    """HTTP/1 in plaintext."""
+
+    def one(*pieces: bytes, stay: bool = False) -> Answers:
+        return Answers("http1", (b"".join(pieces),), stay)
+
+    ok, end = b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n\r\nok"
+    lines = {
+        "no-reason": b"HTTP/1.1 200\r\n",
+        "no-reason-space": b"HTTP/1.1 200 \r\n",
+        "two-spaces": b"HTTP/1.1  200 OK\r\n",
+        "tab": b"HTTP/1.1\t200 OK\r\n",
+        "lower-case": b"http/1.1 200 OK\r\n",
+        "http-2": b"HTTP/2.0 200 OK\r\n",
+        "http-2-short": b"HTTP/2 200 OK\r\n",
+        "http-0.9": b"HTTP/0.9 200 OK\r\n",
+        "http-1.2": b"HTTP/1.2 200 OK\r\n",
+        "http-1.10": b"HTTP/1.10 200 OK\r\n",
+        "status-20": b"HTTP/1.1 20 OK\r\n",
+        "status-2000": b"HTTP/1.1 2000 OK\r\n",
+        "status-plus": b"HTTP/1.1 +20 OK\r\n",
+        "status-minus": b"HTTP/1.1 -20 OK\r\n",
+        "status-0": b"HTTP/1.1 000 OK\r\n",
+        "status-99": b"HTTP/1.1 099 OK\r\n",
+        "status-text": b"HTTP/1.1 abc OK\r\n",
+        "icy": b"ICY 200 OK\r\n",
+        "leading-blank": b"\r\nHTTP/1.1 200 OK\r\n",
+        "long-reason": b"HTTP/1.1 200 " + b"x" * 5_000 + b"\r\n",
+        "nul-in-reason": b"HTTP/1.1 200 a\x00b\r\n",
+    }
+    for name, line in lines.items():
+        yield f"line-{name}", one(line, end)
+    fields = {
+        "space-before-colon": b"A : b\r\n",
+        "no-name": b": b\r\n",
+        "no-colon": b"A\r\n",
+        "no-value": b"A:\r\n",
+        "continued": b"A: b\r\n c\r\n",
+        "continued-first": b" c\r\n",
+        "nul": b"A: a\x00b\r\n",
+        "control": b"A: a\x01b\r\n",
+        "delete": b"A: a\x7fb\r\n",
+        "beyond-ascii": b"A: \xe9\r\n",
+        "beyond-ascii-name": b"\xe9: a\r\n",
+        "bare-carriage-return": b"A: a\rb\r\n",
+        "bare-line-feed": b"A: b\n",
+        "lengths-equal": b"Content-Length: 2\r\n",
+        "lengths-differ": b"Content-Length: 3\r\n",
+        "chunked-and-length": b"Transfer-Encoding: chunked\r\n",
+        "gzip-encoding": b"Transfer-Encoding: gzip\r\n",
+        "identity": b"Transfer-Encoding: identity\r\n",
+        "chunked-twice": b"Transfer-Encoding: chunked, chunked\r\n",
+        "content-encoding": b"Content-Encoding: gzip\r\n",
+        "connection-close": b"Connection: close\r\n",
+        "upgrade": b"Connection: Upgrade\r\nUpgrade: x\r\n",
+        "trailer": b"Trailer: X\r\n",
+        "cookies": b"Set-Cookie: a=b\r\n" * 50,
+        "quote-in-name": b'"A": b\r\n',
+    }
+    for name, field in fields.items():
+        yield f"field-{name}", one(ok, field, end)
+    for text in (b"0", b"1", b"3", b"+2", b"-2", b"2x", b"", b" 2 ", b"02", b"2,2", b"9" * 19, b"9" * 20):
+        yield f"length-{text.decode() or 'empty'}", one(ok, b"Content-Length: ", text, b"\r\n\r\nok")
+    chunked = ok + b"Transfer-Encoding: chunked\r\n\r\n"
+    chunks = {
+        "ok": b"2\r\nok\r\n0\r\n\r\n",
+        "extension": b"2;x=y\r\nok\r\n0\r\n\r\n",
+        "space": b"2 \r\nok\r\n0\r\n\r\n",
+        "leading-space": b" 2\r\nok\r\n0\r\n\r\n",
+        "upper-hex": b"A\r\n0123456789\r\n0\r\n\r\n",
+        "prefix": b"0x2\r\nok\r\n0\r\n\r\n",
+        "plus": b"+2\r\nok\r\n0\r\n\r\n",
+        "negative": b"-2\r\nok\r\n0\r\n\r\n",
+        "long-size": b"0" * 16 + b"2\r\nok\r\n0\r\n\r\n",
+        "size-16": b"0" * 15 + b"2\r\nok\r\n0\r\n\r\n",
+        "empty-size": b"\r\nok\r\n0\r\n\r\n",
+        "no-data-end": b"2\r\nokxx0\r\n\r\n",
+        "bare-line-feeds": b"2\nok\n0\n\n",
+        "no-last": b"2\r\nok\r\n",
+        "no-final-line": b"2\r\nok\r\n0\r\n",
+        "trailer": b"2\r\nok\r\n0\r\nX: y\r\n\r\n",
+        "bad-trailer": b"2\r\nok\r\n0\r\nno colon\r\n\r\n",
+        "only-last": b"0\r\n\r\n",
+        "many": b"1\r\nx\r\n" * 300 + b"0\r\n\r\n",
+    }
+    for name, body in chunks.items():
+        yield f"chunks-{name}", one(chunked, body)
+    for status in (*range(200, 209), 226, *range(300, 309), 400, 404, 418, 429, 500, 503, 600):
+        yield f"status-{status}", one(b"HTTP/1.1 %d X\r\n" % status, end)
+    yield "no-head-end", one(ok)
+    yield "204-with-body", one(b"HTTP/1.1 204 X\r\n", end)
+    yield "interim-then-close", one(b"HTTP/1.1 103 X\r\n\r\n")
+    yield "interim-many", one(b"HTTP/1.1 103 X\r\n\r\n" * 10, ok, end)
+    yield "garbage-after", one(ok, end, b"garbage")
+
+
+def every() -> dict[str, Answers]:
+    """All of them by name."""
+    return {f"{kind.__name__}/{name}": answers for kind in (http1, http2, grpc) for name, answers in kind()}
