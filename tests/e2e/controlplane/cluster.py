@@ -32,27 +32,11 @@ class ControlPlane:
     `admin` is an httpx.Client of a cluster-admin on `url`, `admin_kubeconfig` a file for the same; the CA is `ca_file`.
     """
 
-    def __init__(
-        self,
-        binaries: Binaries,
-        directory: Path,
-        *,
-        audited_namespaces: Sequence[str] = (),
-        feature_gates: Mapping[str, bool] | None = None,
-        min_request_timeout: int | None = None,
-        etcd_compaction_interval: str | None = None,
-        api_server_flags: Sequence[str] = (),
-        controller_manager_flags: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, binaries: Binaries, directory: Path, *, audited_namespaces: Sequence[str] = ()) -> None:
         """Nothing runs yet.
 
         directory: empty, or not there yet.
         audited_namespaces: the reads of their ServiceAccounts are in the audit log; the writes of everybody always are.
-        feature_gates: for the API server and the controllers.
-        min_request_timeout: seconds; a watch that names no timeoutSeconds of its own is cut after once to twice this.
-        etcd_compaction_interval: a Go duration: how often the API server lets old resource versions expire. With "1s"
-            the first was gone after 10 s; `compact` does it at once.
-        *_flags: come last, so they override ours.
         """
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
@@ -70,10 +54,8 @@ class ControlPlane:
         self.admin_kubeconfig = self.write_kubeconfig("admin", admin)
         self.admin = self._client(admin)
         self.etcd = self._etcd(etcd_port, peer_port)
-        gates = flags.feature_gates(feature_gates)
-        options = flags.api_server_options(min_request_timeout, etcd_compaction_interval)
-        self.api_server = self._api_server(port, [*options, *gates, *api_server_flags])
-        self.controller_manager = self._controller_manager(controllers_port, [*gates, *controller_manager_flags])
+        self.api_server = self._api_server(port)
+        self.controller_manager = self._controller_manager(controllers_port)
 
     def __enter__(self) -> Self:
         self.start()
@@ -209,7 +191,7 @@ class ControlPlane:
         )
         return self._component("etcd", command, f"{self.etcd_url}/health")
 
-    def _api_server(self, port: int, more: Sequence[str]) -> Component:
+    def _api_server(self, port: int) -> Component:
         command = flags.api_server_command(
             self.binaries.kube_apiserver,
             port,
@@ -219,9 +201,9 @@ class ControlPlane:
             tokens=(self._signer.private_key_file, self._signer.public_key_file),
             audit=self.audit_log,
         )
-        return self._component("kube-apiserver", [*command, *more], f"{self.url}/readyz")
+        return self._component("kube-apiserver", command, f"{self.url}/readyz")
 
-    def _controller_manager(self, port: int, more: Sequence[str]) -> Component:
+    def _controller_manager(self, port: int) -> Component:
         user = self.client_certificate("system:kube-controller-manager")
         command = flags.controller_manager_command(
             self.binaries.kube_controller_manager,
@@ -234,7 +216,7 @@ class ControlPlane:
         url = f"https://{flags.LOOPBACK}:{port}/healthz"
         # It is healthy before its controllers run; the first to be missed is this account.
         account = "/api/v1/namespaces/default/serviceaccounts/default"
-        return self._component("kube-controller-manager", [*command, *more], url, account)
+        return self._component("kube-controller-manager", command, url, account)
 
     def _component(self, name: str, command: Sequence[str], *signs: str) -> Component:
         """`signs`: URLs, or paths of the API server, that answer 2xx once it works."""

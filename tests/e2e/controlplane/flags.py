@@ -6,7 +6,7 @@ lost machine would), no leader election, only CONTROLLERS, no Endpoints for the 
 would have to name is a loopback one, which Endpoints refuse).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +119,3 @@ def audit_policy(namespaces: Sequence[str]) -> dict[str, Any]:
             {"level": "None"},
         ],
     }
-
-
-def feature_gates(gates: Mapping[str, bool] | None) -> list[str]:
-    if not gates:
-        return []
-    return ["--feature-gates=" + ",".join(f"{name}={str(on).lower()}" for name, on in gates.items())]
-
-
-def api_server_options(min_request_timeout: int | None, etcd_compaction_interval: str | None) -> list[str]:
-    """What is not given keeps the API server's own default (half an hour, "5m0s")."""
-    options = {"min-request-timeout": min_request_timeout, "etcd-compaction-interval": etcd_compaction_interval}
-    return [f"--{name}={value}" for name, value in options.items() if value is not None]
