@@ -7,7 +7,7 @@ import shutil
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,9 +30,15 @@ HEALTH_PORT, METRICS_PORT = 10256, 10249
 CONNECTIONS_A_SECOND = 50
 CONNECTION_SECONDS = 3.0
 """Long enough for a SYN that is sent again: a busy machine may lose the first."""
-SOURCE_PORTS = range(11_000, 32_000)
-"""Each is used again after 420 s at the earliest. For 120 s after a SYN that got no answer, the kernel sends a SYN from
-the same port to the same address, whatever kube-proxy's rules say by then (nf_conntrack_tcp_timeout_syn_sent).
+SOURCE_PORTS = itertools.cycle(range(11_000, 32_000))
+"""Shared by all clients, so that a port is used again after 210 s at the earliest, by two clients at a time.
+
+A connection must not meet what an earlier one from its port left behind, even one of another test:
+- A backend keeps a closed connection in TIME_WAIT for 60 s. It may answer a SYN of that port with an ACK, on which the
+  client's kernel resets and sends the SYN again, at once the first time and 1 s later each further time. kube-proxy
+  takes each for a new connection, so it may get to the next backend that has such a connection.
+- For 120 s after a SYN that got no answer, the kernel sends a SYN from the same port to the same address, whatever
+  kube-proxy's rules say by then (nf_conntrack_tcp_timeout_syn_sent).
 """
 REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 RESPONSE_BYTES = 65_536
@@ -116,7 +122,6 @@ class Client:
     address: str
     port: int
     connections: list[Connection] = field(default_factory=list)
-    _ports: Iterator[int] = field(default_factory=lambda: itertools.cycle(SOURCE_PORTS))
 
     async def run(self, count: int | None = None) -> None:
         """Makes `count` connections, or goes on until it is cancelled."""
@@ -154,7 +159,7 @@ class Client:
     def _socket(self) -> socket.socket:
         with namespace.entered(self.pid):
             made = socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET)
-        made.bind((island.FAR[":" in self.address], next(self._ports)))
+        made.bind((island.FAR[":" in self.address], next(SOURCE_PORTS)))
         made.setblocking(False)
         return made
 

@@ -157,9 +157,7 @@ class Seen:
     end: float
 
 
-@pytest.mark.parametrize(
-    "seconds", [pytest.param(0.0, id="short", marks=LONG), pytest.param(20.0, id="long", marks=LONG)]
-)
+@pytest.mark.parametrize("seconds", [pytest.param(0.0, id="short"), pytest.param(20.0, id="long", marks=LONG)])
 async def test_each_transition_is_followed(
     world: World, form: str, seconds: float, tmp_path: Path, figures: Callable[..., None]
 ) -> None:
