@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "tests" / "e2e" / "versions.json"
 PAGE = ROOT / "docs" / "kubernetes.md"
 PARTS = {
-    "CRD": "The API server takes the CRD without a warning; an upgrade of the CRD keeps stored objects.",
+    "CRD": "The API server takes the CRD without a warning; objects older than its rules can be changed (see below).",
     "samples": "`kubectl apply` of all samples and of the predecessor's manifests; a second time changes nothing.",
     "good objects": "The API server accepts each object of `tests/contract/crs/good.yaml`.",
     "bad objects": "It refuses each of `tests/contract/crs/bad.yaml`, with the expected field and message.",
@@ -24,6 +24,16 @@ Kubernetes 1.31 is the oldest version that works: the CRD's rules need `isIP`. T
 on a real kube-apiserver of each version, with etcd, kube-controller-manager and kubectl of 1.36.3. `-` means not run.
 `python -m tests.e2e.versions --loop --write` runs them all and writes this page.
 
+"""
+TAIL = """\
+
+## Kubernetes 1.31 and 1.32
+
+When `.status` is written, these versions apply the CRD's rules to the whole object, also to fields that do not change.
+An ExternalService that the predecessor left with an invalid spec therefore gets no status until its spec is fixed: its
+columns in `kubectl get` are empty, and the sidecar logs the refused write. Its `SyncError` Events name the field.
+`python -m app render` finds such objects before you migrate ([migration](migration.md#step-by-step)).
+From 1.33 on their STATUS is `invalid: ...`.
 """
 
 Counts = Mapping[str, Mapping[str, int]]
@@ -41,7 +51,7 @@ def document(results: Mapping[str, Any]) -> str:
         row = (_cell(one["parts"].get(part, {})) for part in PARTS)
         lines.append(f"| {release} | {' | '.join(row)} | {one['date']} |")
     meanings = (f"| {part} | {meaning} |" for part, meaning in PARTS.items())
-    return HEAD + "\n".join((*lines, "", "| column | what passed |", "|---|---|", *meanings)) + "\n"
+    return HEAD + "\n".join((*lines, "", "| column | what passed |", "|---|---|", *meanings)) + "\n" + TAIL
 
 
 def store(release: str, results: Mapping[str, Any]) -> None:
