@@ -58,8 +58,8 @@ def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> 
 
     A kind that the CompositeController does not list is left out and reported: Metacontroller would create it once and
     never update nor remove it. Without EndpointSlices in that list the addresses are published as Endpoints.
-    `now`, in UTC, is for publishing alone. Raises InvalidRequest for a parent that cannot be read, one whose children
-    the API server would refuse, or one outside our scope: a refusal changes nothing.
+    `now`, in UTC, is for changes that take several syncs. Raises InvalidRequest for a parent that cannot be read, one
+    whose children the API server would refuse, or one outside our scope: a refusal changes nothing.
     """
     parent = _read(request.parent)
     name, namespace = parent.metadata.name, parent.metadata.namespace
@@ -71,14 +71,14 @@ def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> 
     owns_service = not shown.children or name in services
     observed = Observed(shown.owned(ENDPOINTS, namespace), shown.owned(SLICES, namespace), now, owns_service)
     made = desired_children(parent, possible, observed)
-    repaired, edited = service.put_back(made.children[0], services.get(name))
-    wanted = [repaired, *made.children[1:]]
+    repaired = service.put_back(made.children[0], services.get(name), now)
+    wanted = [repaired.service, *made.children[1:]]
     unlisted = [kind for kind in dict.fromkeys(map(Kind.of, wanted)) if not shown.lists(kind)]
     children = [child for child in wanted if Kind.of(child) not in unlisted]
 
     reports = [_report(kind, name, "NotListed", UNLISTED.format(**kind._asdict())) for kind in unlisted]
-    if edited:
-        reports.append(_report(SERVICES, name, "Edited", edited))
+    if repaired.problem:
+        reports.append(_report(SERVICES, name, "Edited", repaired.problem))
     if possible.form != options.form:
         reports.append(_report(SLICES, name, "NotListed", UNLISTED.format(**SLICES._asdict())))
     early = _created_after(services.get(name), now - FIRST_SLICES)
@@ -86,7 +86,8 @@ def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> 
     absent = _absent(shown, tried) if _settled(request.parent, parent) else []
 
     response: CompositeHookResponse = {"status": _status(request.parent, [*reports, *absent]), "children": children}
-    delays = [seconds for seconds in (made.again, RECHECK_SECONDS if absent else None) if seconds is not None]
+    again = (made.again, repaired.again, RECHECK_SECONDS if absent else None)
+    delays = [seconds for seconds in again if seconds is not None]
     if delays:
         response["resyncAfterSeconds"] = min(delays)
     return response

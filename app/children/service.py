@@ -5,7 +5,8 @@ Canonical form: kubernetes:pkg/apis/core/v1/defaults.go and pkg/registry/core/se
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from app.children.metadata import Manifest, object_meta
 from external_service.v1alpha1 import ExternalService, ServiceOptions
@@ -56,6 +57,13 @@ PROXY_NAME = "service.kubernetes.io/service-proxy-name"
 TAKEN_OVER = "put-back"
 """Value of a label for one write: a null would be stored as an empty label that stays with the other field manager."""
 
+SELECTS_NO_POD = "eso.crowdfox.com/selects-no-pod-since"
+"""Added to a selector, with the Unix time as value. The endpoint-slice controller ignores a Service without a selector
+and leaves its slices with the Pods that were selected before (kubernetes:pkg/controller/endpointslice,
+endpointslice_controller.go, `syncService`). For a selector that no Pod matches it empties them, so that comes first."""
+EMPTYING_SECONDS = 10.0
+"""How long the selector stays so: the controller answers within a second unless it is busy or elects a new leader."""
+
 LAST_APPLIED = "metacontroller.k8s.io/last-applied-configuration"
 """Metacontroller's dynamic apply keeps our previous answer here; server-side apply removes it."""
 
@@ -66,18 +74,48 @@ EDITED = (
 )
 
 
-def put_back(wanted: Manifest, observed: Mapping[str, Any] | None) -> tuple[Manifest, str]:
-    """What to answer so that the observed Service becomes `wanted`, and a problem with what to do, or an empty text.
+class PutBack(NamedTuple):
+    """The Service to answer with, a problem with what to do (or an empty text), seconds after which to ask again."""
+
+    service: Manifest
+    problem: str = ""
+    again: float | None = None
+
+
+def put_back(wanted: Manifest, observed: Mapping[str, Any] | None, now: datetime) -> PutBack:
+    """What to answer so that the observed Service becomes `wanted`.
 
     `wanted` is from `desired`. Neither apply strategy removes what is not ours by itself. Dynamic apply removes only
     what was in our previous answer: we answer with what is observed, and with `wanted` in the next sync. Server-side
     apply takes a field over that we set to null; a port of another field manager it keeps, so that is reported.
+    A selector is removed in two steps: see SELECTS_NO_POD.
     """
     if observed is None:
-        return wanted, ""
+        return PutBack(wanted)
     metadata, spec = observed.get("metadata") or {}, observed.get("spec") or {}
+    selector, again = _emptying(spec.get("selector") or {}, now)
+    if selector:
+        wanted = {**wanted, "spec": {**wanted["spec"], "selector": selector}}
+    return PutBack(*_merged(wanted, metadata, spec), again)
+
+
+def _emptying(selector: Mapping[str, str], now: datetime) -> tuple[Mapping[str, str], float | None]:
+    """The selector that the Service keeps for now, and for how many seconds; no selector once that time is over."""
+    if not selector:
+        return {}, None
+    try:
+        age = now.timestamp() - int(selector.get(SELECTS_NO_POD, ""))
+    except ValueError:
+        age = -1.0
+    if age < 0:
+        return {**selector, SELECTS_NO_POD: str(int(now.timestamp()))}, EMPTYING_SECONDS
+    return (selector, EMPTYING_SECONDS - age) if age < EMPTYING_SECONDS else ({}, None)
+
+
+def _merged(wanted: Manifest, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[Manifest, str]:
+    """The answer by which Metacontroller's apply strategy makes the observed Service `wanted`, and the problem."""
     applied, labels = _last_applied(metadata), metadata.get("labels") or {}
-    foreign = [field for field in NOT_OURS if field in spec]
+    foreign = [field for field in NOT_OURS if field in spec and field not in wanted["spec"]]
     proxied = labels.get(PROXY_NAME) if PROXY_NAME not in wanted["metadata"]["labels"] else None
     if applied is None:
         return _taken_over(wanted, spec, foreign, proxied)

@@ -1,16 +1,21 @@
 """A Service that was edited by hand is put back, or `status.children` reports the command that puts it back."""
 
 import asyncio
+import contextlib
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
+from playground.client import Kind
 from playground.cluster import SERVICES
 from playground.until import until
+from tests.e2e.api import Unsupported
 from tests.e2e.manifests import external_service
+from tests.e2e.real_api import RealApi
+from tests.e2e.slices import consuming
 from tests.e2e.world import OURS, World
 
 Object = dict[str, Any]
@@ -18,6 +23,9 @@ Object = dict[str, Any]
 SECONDS = 60.0
 QUIET_SECONDS = 3.0
 IPS = ("10.0.100.10",)
+PODS, POD_IP = Kind("v1", "pods", "Pod", namespaced=True), "10.0.100.77"
+NODES = Kind("v1", "nodes", "Node", namespaced=False)
+NODE = "edited-service"
 PROXY_NAME = "service.kubernetes.io/service-proxy-name"
 
 
@@ -111,6 +119,44 @@ async def test_what_can_be_put_back_is(world: World, figures: Callable[..., None
         await edit(world, name, change)
         figures(**{f"{one.id}, seconds": await put_back(world, name, before[name])})
     await settled(world)
+
+
+@contextlib.asynccontextmanager
+async def running_pod(world: World, labels: Object) -> AsyncIterator[None]:
+    """A Pod that is ready, and its Node: there is no kubelet, so we write their statuses."""
+    if not isinstance(world.api, RealApi):
+        raise Unsupported("the playground has no endpoint-slice controller")
+    await world.client.create(NODES.path(), {"metadata": {"name": NODE}})
+    try:
+        container = {"name": "main", "image": "example"}
+        manifest = {
+            "metadata": {"name": "web", "labels": labels},
+            "spec": {"nodeName": NODE, "containers": [container], "automountServiceAccountToken": False},
+        }
+        made = await world.client.create(PODS.path(world.namespace), manifest)
+        ready = {"type": "Ready", "status": "True"}
+        status = {"phase": "Running", "podIP": POD_IP, "podIPs": [{"ip": POD_IP}], "conditions": [ready]}
+        await world.client.replace(f"{PODS.path(world.namespace, 'web')}/status", {**made, "status": status})
+        yield
+    finally:
+        await world.client.delete(NODES.path(name=NODE))
+
+
+@pytest.mark.parametrize("name", ["web", "front"])
+@pytest.mark.world(resync=2)
+async def test_pods_of_a_selector_lose_their_traffic(world: World, name: str, figures: Callable[..., None]) -> None:
+    """The composite controller is stopped until the endpoint-slice controller has published the Pod."""
+    before = await created(world)
+    async with running_pod(world, {"app": "a"}), consuming(world, name) as consumer:
+        await world.composite.stop()
+        await edit(world, name, {"spec": {"selector": {"app": "a"}}})
+        await until(lambda: consumer.ready() == {*IPS, POD_IP}, "the Pod is published", seconds=SECONDS)
+        await world.composite.start()
+        seconds = await until(lambda: consumer.ready() == set(IPS), "the Pod is not published", seconds=SECONDS)
+        figures(pod_gone_seconds=seconds, put_back_seconds=await put_back(world, name, before[name]))
+        await settled(world)
+        assert consumer.ready() == set(IPS)
+        assert await world.published(name) == dict.fromkeys(IPS, True)
 
 
 @pytest.mark.world(resync=2)

@@ -1,11 +1,13 @@
 """Edits of the Service by hand: which answer removes them with either of Metacontroller's apply strategies."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from app.children.service import LAST_APPLIED, desired, put_back
+from app.children import service
+from app.children.service import LAST_APPLIED, PutBack, desired
 from external_service.v1alpha1 import ExternalService
 
 Object = dict[str, Any]
@@ -28,6 +30,14 @@ FIX = (
     """service web --type=json -p '[{"op":"replace","path":"/spec/ports","value":"""
     """[{"port":80,"protocol":"TCP","targetPort":80}]}]'"""
 )
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+EMPTY = {"app": "a", "eso.crowdfox.com/selects-no-pod-since": "1767225600"}
+
+
+def put_back(wanted: Object, observed: Object | None, seconds: float = 0.0) -> PutBack:
+    return service.put_back(wanted, observed, NOW + timedelta(seconds=seconds))
 
 
 def observed(applied: Object | None, labels: Object | None = None, **spec: Any) -> Object:
@@ -55,15 +65,14 @@ def wanted(labels: Object | None = None, **spec: Any) -> Object:
     ],
 )
 def test_fields_of_ours_need_nothing_special(applied: Object | None, edit: Object) -> None:
-    assert put_back(WANTED, observed(applied, **edit)) == (WANTED, "")
+    assert put_back(WANTED, observed(applied, **edit)) == PutBack(WANTED)
 
 
 def test_a_service_that_does_not_exist_is_created_as_wanted() -> None:
-    assert put_back(WANTED, None) == (WANTED, "")
+    assert put_back(WANTED, None) == PutBack(WANTED)
 
 
 EDITS = [
-    pytest.param({"selector": {"app": "a"}}, {"selector": None}, id="selector"),
     pytest.param({"publishNotReadyAddresses": True}, {"publishNotReadyAddresses": None}, id="publishNotReadyAddresses"),
     pytest.param({"externalIPs": ["10.0.0.9"]}, {"externalIPs": None}, id="externalIPs"),
     pytest.param(
@@ -87,13 +96,43 @@ EDITS = [
 @pytest.mark.parametrize(("edit", "_"), EDITS)
 def test_dynamic_apply_takes_two_answers(edit: Object, _: Object) -> None:
     first = wanted(**edit)
-    assert put_back(WANTED, observed(WANTED, **edit)) == (first, "")
-    assert put_back(WANTED, observed(first, **edit)) == (WANTED, "")
+    assert put_back(WANTED, observed(WANTED, **edit)) == PutBack(first)
+    assert put_back(WANTED, observed(first, **edit)) == PutBack(WANTED)
 
 
 @pytest.mark.parametrize(("edit", "nulls"), EDITS)
 def test_server_side_apply_takes_over_with_null(edit: Object, nulls: Object) -> None:
-    assert put_back(WANTED, observed(None, **edit)) == (wanted(**nulls), "")
+    assert put_back(WANTED, observed(None, **edit)) == PutBack(wanted(**nulls))
+
+
+@pytest.mark.parametrize("selector", [{"app": "a"}, EMPTY | {"eso.crowdfox.com/selects-no-pod-since": "x"}])
+@pytest.mark.parametrize("applied", [WANTED, None], ids=["dynamic", "server-side"])
+def test_a_selector_first_selects_no_pod(applied: Object | None, selector: Object) -> None:
+    assert put_back(WANTED, observed(applied, selector=selector)) == PutBack(wanted(selector=EMPTY), again=10.0)
+
+
+@pytest.mark.parametrize("applied", [wanted(selector=EMPTY), None], ids=["dynamic", "server-side"])
+def test_a_selector_stays_while_slices_are_emptied(applied: Object | None) -> None:
+    edited = observed(applied, selector=EMPTY)
+    assert put_back(WANTED, edited, 4.0) == PutBack(wanted(selector=EMPTY), again=6.0)
+
+
+def test_a_selector_goes_when_slices_are_empty() -> None:
+    assert put_back(WANTED, observed(wanted(selector=EMPTY), selector=EMPTY), 10.0) == PutBack(WANTED)
+    assert put_back(WANTED, observed(None, selector=EMPTY), 10.0) == PutBack(wanted(selector=None))
+
+
+def test_a_time_that_is_to_come_is_replaced() -> None:
+    future = EMPTY | {"eso.crowdfox.com/selects-no-pod-since": "1767225601"}
+    assert put_back(WANTED, observed(None, selector=future)) == PutBack(wanted(selector=EMPTY), again=10.0)
+
+
+def test_other_edits_go_while_the_selector_stays() -> None:
+    edit: Object = {"selector": {"app": "a"}, "externalIPs": ["10.0.0.9"]}
+    first = wanted(**edit)
+    assert put_back(WANTED, observed(WANTED, **edit)) == PutBack(first, again=10.0)
+    assert put_back(WANTED, observed(first, **edit)) == PutBack(wanted(selector=EMPTY), again=10.0)
+    assert put_back(WANTED, observed(None, **edit)) == PutBack(wanted(selector=EMPTY, externalIPs=None), again=10.0)
 
 
 @pytest.mark.parametrize(
@@ -105,30 +144,30 @@ def test_server_side_apply_takes_over_with_null(edit: Object, nulls: Object) -> 
 )
 def test_other_ports_are_adopted_then_dropped_or_reported(ports: list[Object]) -> None:
     first = wanted(ports=ports)
-    assert put_back(WANTED, observed(WANTED, ports=ports)) == (first, "")
-    assert put_back(WANTED, observed(first, ports=ports)) == (WANTED, "")
-    assert put_back(WANTED, observed(None, ports=ports)) == (first, FIX)
+    assert put_back(WANTED, observed(WANTED, ports=ports)) == PutBack(first)
+    assert put_back(WANTED, observed(first, ports=ports)) == PutBack(WANTED)
+    assert put_back(WANTED, observed(None, ports=ports)) == PutBack(first, FIX)
 
 
 def test_one_number_with_two_protocols_is_reported() -> None:
     ports = [{**PORT, "name": "a"}, {**PORT, "name": "b", "protocol": "UDP"}]
-    assert put_back(WANTED, observed(WANTED, ports=ports)) == (WANTED, FIX)
-    assert put_back(WANTED, observed(None, ports=ports)) == (wanted(ports=ports), FIX)
+    assert put_back(WANTED, observed(WANTED, ports=ports)) == PutBack(WANTED, FIX)
+    assert put_back(WANTED, observed(None, ports=ports)) == PutBack(wanted(ports=ports), FIX)
 
 
 def test_the_label_that_hides_the_service_from_kube_proxy_goes() -> None:
     first = wanted(PROXY)
-    assert put_back(WANTED, observed(WANTED, PROXY)) == (first, "")
-    assert put_back(WANTED, observed(first, PROXY)) == (WANTED, "")
+    assert put_back(WANTED, observed(WANTED, PROXY)) == PutBack(first)
+    assert put_back(WANTED, observed(first, PROXY)) == PutBack(WANTED)
     taken_over = dict.fromkeys(PROXY, "put-back")
-    assert put_back(WANTED, observed(None, PROXY)) == (wanted(taken_over), "")
-    assert put_back(WANTED, observed(None, dict.fromkeys(PROXY, ""))) == (wanted(taken_over), "")
-    assert put_back(WANTED, observed(None, taken_over)) == (WANTED, "")
-    assert put_back(first, observed(first, PROXY)) == (first, ""), "spec.service.labels asks for it"
+    assert put_back(WANTED, observed(None, PROXY)) == PutBack(wanted(taken_over))
+    assert put_back(WANTED, observed(None, dict.fromkeys(PROXY, ""))) == PutBack(wanted(taken_over))
+    assert put_back(WANTED, observed(None, taken_over)) == PutBack(WANTED)
+    assert put_back(first, observed(first, PROXY)) == PutBack(first), "spec.service.labels asks for it"
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"metadata": 1}'])
 def test_an_annotation_that_was_edited_counts_as_none(text: str) -> None:
-    edited = observed(None, selector={"app": "a"})
+    edited = observed(None, externalIPs=["10.0.0.9"])
     edited["metadata"]["annotations"] = {LAST_APPLIED: text}
-    assert put_back(WANTED, edited) == (wanted(selector=None), "")
+    assert put_back(WANTED, edited) == PutBack(wanted(externalIPs=None))
