@@ -3,7 +3,7 @@
 python -m bench.engine -probe JSON [-flights 100 | -period SECONDS | -once [-laps 1] [-managed]] [-duration SECONDS]
                        [-tick 10] [-loop asyncio|uvloop] [-poller epoll|loop]
 
-`-managed` puts the manager before it, which plans, judges and counts as in a sidecar; its clock is one of laps.
+`-managed` puts the prober before it, with schedule, thresholds and counts as in a sidecar; its clock is one of laps.
 """
 
 import argparse
@@ -15,13 +15,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from external_service.core import Probe
 from external_service.policy import AddressPolicy
-from external_service.v1alpha1 import ExternalService
-from probe_sidecar.prober.manager import ProberManager
-from probe_sidecar.prober.results import Results
+from external_service.v1alpha1 import ExternalServiceSpec
+from probe_sidecar.prober.prober import Prober
+from probe_sidecar.prober.suspected_outage import SuspectedOutage
+from probe_sidecar.prober.targets import Surroundings, Targets
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import SUCCESS, Outcome
 from probe_sidecar.probes.poller import LoopPoller, best_poller
@@ -92,31 +93,48 @@ async def once(engine: ProbeEngine, targets: list[PreparedProbe], laps: int) -> 
     return tally
 
 
+class Laps:
+    """A clock for the prober: ten seconds a lap. Also the one ExternalService whose addresses are probed."""
+
+    def __init__(self) -> None:
+        self.lap = 0
+
+    def time(self) -> float:
+        """Seconds."""
+        return self.lap * 10.0
+
+    def context(self, _probe: Probe) -> None:
+        """Nothing is verified."""
+
+    def changed(self) -> None:
+        """Nothing is published."""
+
+    def delayed(self, reason: str) -> None:
+        """Nothing is reported."""
+
+
+def now() -> str:
+    """A wall clock that nobody reads."""
+    return "2026-01-01T00:00:00Z"
+
+
 async def managed(engine: ProbeEngine, probe: dict[str, Any], ips: list[str], laps: int) -> Tally:
-    """All as addresses of one ExternalService that a manager probes; each is due once a lap."""
-    lap = 0
-    manager = ProberManager(
-        engine,
-        Results(),
-        clock=lambda: lap * 10.0,
-        now=lambda: "2026-01-01T00:00:00Z",
-        policy=AddressPolicy(loopback=True),
-        grid=0.01,
-    )
-    parent = {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": {"name": "bench", "uid": "1"},
-        "spec": {"ips": ips, "port": 80, "readinessProbe": {**probe, "periodSeconds": 10}},
-    }
-    manager.apply(ExternalService.model_validate(parent), {})
-    while lap < laps:
-        manager.tick()
-        lap += 1
+    """All as addresses of one ExternalService, with schedule and thresholds; each is due once a lap."""
+    clock = Laps()
+    loop = cast(asyncio.AbstractEventLoop, clock)
+    outage = SuspectedOutage(loop, engine, (), hold=0, canary=None, now=now, on_change=clock.changed)
+    prober = Prober(loop, engine, outage, grid=0.01)
+    prober.close()  # the laps are its timer
+    targets = Targets(Surroundings(prober, clock.time, now, AddressPolicy(loopback=True)), clock, "bench/bench")
+    spec = {"ips": ips, "port": 80, "readinessProbe": {**probe, "periodSeconds": 10}}
+    targets.apply(ExternalServiceSpec.model_validate(spec), {})
+    while clock.lap < laps:
+        prober.tick()
+        clock.lap += 1
         while engine.in_flight:  # noqa: ASYNC110 - as below; seldom, for each look costs as much as part of a probe
             await asyncio.sleep(0.2)
     tally = Tally()
-    tally.probes, tally.failed = manager.stats.probes, manager.stats.failures
+    tally.probes, tally.failed = prober.stats.probes, prober.stats.failures
     return tally
 
 

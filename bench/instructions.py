@@ -18,7 +18,7 @@ from bench.__main__ import probe_of
 TARGETS, FEW, MANY = 50, 2, 22
 KINDS = ("http", "tcp")
 PEERS: dict[str, list[str]] = {"ours": [], "prober": ["-managed"], "floor": []}
-"""The bare engine; the engine with the manager that plans and judges; the floor in C."""
+"""The bare engine; the engine with schedule and thresholds; the floor in C."""
 KEPT = Path(__file__).with_name("instructions.json")
 
 

@@ -25,6 +25,7 @@ from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalService
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.status.desired import desired_status
+from probe_sidecar.status.stored import StoredStatus
 
 ROOT = Path(__file__).resolve().parents[1]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -94,7 +95,7 @@ def known(made: dict[str, Any], *, ready: bool) -> dict[str, Any]:
     spec = ExternalService.model_validate(made).spec
     verdict = {"ready": ready, "reason": "ProbeSucceeded" if ready else "ProbeFailed", "lastTransitionTime": LONG_AGO}
     results = {ip: AddressStatus.model_validate({"ip": ip, "message": "earlier", **verdict}) for ip in spec.ips}
-    return desired_status(made, spec, results, AddressPolicy(loopback=True), LONG_AGO)
+    return desired_status(StoredStatus.read(made), spec, results, AddressPolicy(loopback=True), LONG_AGO)
 
 
 @asynccontextmanager

@@ -32,6 +32,8 @@ from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.patch import patch
 from probe_sidecar.status.publisher import StatusPublisher
+from probe_sidecar.status.stored import StoredStatus
+from probe_sidecar.status.writer import StatusWriter
 
 Object = dict[str, Any]
 Results = dict[str, AddressStatus]
@@ -79,10 +81,10 @@ def evaluations(number: int, repeat: int) -> Object:
     ips = addresses(number)
     wish, healthy = ExternalServiceSpec.model_validate(spec(ips)), {ip: up(ip) for ip in ips}
     raw: Object = {"metadata": {"name": "web", "generation": 1, "resourceVersion": "7"}}
-    raw["status"] = orjson.loads(orjson.dumps(desired_status(raw, wish, healthy, POLICY, BEFORE)))
+    raw["status"] = orjson.loads(orjson.dumps(desired_status(StoredStatus.read(raw), wish, healthy, POLICY, BEFORE)))
 
     def evaluate(results: Mapping[str, AddressStatus]) -> list[Object]:
-        return patch(raw, desired_status(raw, wish, results, POLICY, AFTER))
+        return patch(raw, desired_status(StoredStatus.read(raw), wish, results, POLICY, AFTER))
 
     one, all_of_them = healthy | {ips[-1]: down(ips[-1])}, {ip: down(ip) for ip in ips}
     return {
@@ -117,18 +119,30 @@ class Outage:
         self.results: Results = {ip: up(ip) for ip in self.wish.ips}
         self.seen: dict[str, Object] = {}
         self.held = 0.0
-        self.publisher = StatusPublisher(client, RESOURCE, self.wanted)
+        self.probing = False
+        self.publisher = StatusPublisher(client, RESOURCE)
+        self.writers: dict[str, StatusWriter] = {}
         self.reflector = Reflector(client, RESOURCE, self.observe)
 
     def wanted(self, raw: Object) -> Object:
         """What the sidecar would want, all objects having equal addresses."""
-        return desired_status(raw, self.wish, self.results, POLICY, AFTER)
+        return desired_status(StoredStatus.read(raw), self.wish, self.results, POLICY, AFTER)
 
     def observe(self, objects: Mapping[str, Object], changed: frozenset[str]) -> None:
         """As the sidecar does."""
         for uid in changed:
             self.seen[uid] = objects[uid]
-            self.publisher.observe(uid, objects[uid])
+            if uid in self.writers:
+                self.writers[uid].observe(objects[uid])
+            else:
+                self.writers[uid] = StatusWriter(self.publisher, self, objects[uid])
+                self.writers[uid].mark()
+
+    def written(self, before: Object, after: Object) -> None:
+        """No Events here."""
+
+    def superseded(self, raw: Object) -> None:
+        """No other writer here."""
 
     def told(self, column: str) -> int:
         """How many objects show that READY column."""
@@ -161,8 +175,8 @@ async def outage(url: str, objects: int) -> Object:
         await asyncio.sleep(0.5)
         scene.results, scene.held = {ip: down(ip) for ip in scene.wish.ips}, 0.0
         writes, cpu = scene.publisher.counters.writes, time.process_time()
-        for uid in scene.seen:
-            scene.publisher.wake(uid)
+        for writer in scene.writers.values():
+            writer.mark()
         seconds = await scene.until(f"0/{ADDRESSES_OF_ONE}", objects)
         row = {
             "objects": objects,

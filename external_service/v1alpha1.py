@@ -404,7 +404,7 @@ class Condition(Model):
 
     type: str = Field(
         max_length=316,
-        description="What it is about: Ready, Accepted, FailOpen, Resolved, ProbesDelayed, ProberDegraded.",
+        description="What it is about: Ready, Accepted, FailOpen, Resolved, ProbesDelayed, SuspectedOutage.",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     reason: str = Field(max_length=1_024, description="Why, in one word.")
@@ -452,7 +452,7 @@ class ExternalServiceStatus(Model):
     conditions: tuple[Condition, ...] = Field(
         default=(),
         max_length=MAX_CONDITIONS,
-        description="Ready, Accepted, FailOpen, Resolved, ProbesDelayed, ProberDegraded.",
+        description="Ready, Accepted, FailOpen, Resolved, ProbesDelayed, SuspectedOutage.",
     )
     children: tuple[ChildProblem, ...] = Field(
         default=(),

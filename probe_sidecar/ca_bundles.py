@@ -10,10 +10,10 @@ import binascii
 import logging
 import ssl
 from base64 import b64decode
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from external_service.core import Probe
 from probe_sidecar.kube.client import ApiError, KubeClient, Resource
@@ -32,7 +32,7 @@ UNREAD = "not read yet"
 
 
 class Reference(NamedTuple):
-    """Where a CA stands."""
+    """Where a CA is stored."""
 
     kind: Kind
     namespace: str
@@ -55,9 +55,18 @@ def reference(namespace: str, probe: Probe | None) -> Reference | None:
     return None
 
 
+class User(Protocol):
+    """An ExternalService that needs a CA."""
+
+    def ca_changed(self) -> None:
+        """The CA, or what is wrong with it, has changed."""
+
+
 @dataclass(slots=True)
 class _Held:
     """What is known of one reference; `context` stays when a later reading fails."""
+
+    users: dict[User, None] = field(default_factory=dict)
 
     pem: str = ""
     context: ssl.SSLContext | None = None
@@ -66,7 +75,7 @@ class _Held:
 
 
 class CABundles:
-    """`wanted` gives the references in use; `on_change` hears of each whose CA or problem has changed.
+    """Needs `run` running. The users of a reference are notified when its CA, or its problem, has changed.
 
     `kinds` are those that may be read at all, `refresh` the seconds after which a CA is read again.
     """
@@ -74,51 +83,53 @@ class CABundles:
     def __init__(
         self,
         client: KubeClient,
-        wanted: Callable[[], Iterable[Reference]],
-        on_change: Callable[[Reference], None],
         *,
         kinds: Iterable[str],
         refresh: float,
     ) -> None:
         self._client = client
-        self._wanted = wanted
-        self._on_change = on_change
         self._kinds = frozenset(kinds)
         self._refresh = refresh
         self._held: dict[Reference, _Held] = {}
         self._called = asyncio.Event()
 
-    def context(self, namespace: str, probe: Probe) -> ssl.SSLContext | str | None:
-        """What to verify with; None for a probe that verifies nothing; a text that says why it cannot be probed."""
-        found = reference(namespace, probe)
-        if found is None:
-            return None
-        held = self._held.get(found)
+    def use(self, one: Reference, user: User) -> None:
+        """Read this CA from now on."""
+        held = self._held.get(one)
         if held is None:
+            held = self._held[one] = _Held()
             self._called.set()
-            return f"{found}: {UNREAD}"
-        return held.context or f"{found}: {held.problem}"
+        held.users[user] = None
 
-    def problem(self, namespace: str, probe: Probe | None) -> CAProblem | None:
-        """What is wrong with the CA of `probe`; None if nothing is, or nothing is known."""
-        found = reference(namespace, probe)
-        held = self._held.get(found) if found is not None else None
-        if found is None or held is None or held.problem in {"", UNREAD}:
+    def drop(self, one: Reference, user: User) -> None:
+        """`user` does not need the CA any more. With its last user it is forgotten."""
+        held = self._held.get(one)
+        if held is not None:
+            held.users.pop(user, None)
+            if not held.users:
+                del self._held[one]
+
+    def context(self, one: Reference) -> ssl.SSLContext | str:
+        """What to verify with, or a text that says why it cannot be probed."""
+        held = self._held.get(one) or _Held()
+        return held.context or f"{one}: {held.problem}"
+
+    def problem(self, one: Reference) -> CAProblem | None:
+        """What is wrong with the CA; None if nothing is, or nothing is known."""
+        held = self._held.get(one)
+        if held is None or held.problem in {"", UNREAD}:
             return None
         outlook = "the last good CA is still used" if held.context else "its addresses are not probed until it is there"
-        message = f"{found}: {held.problem}; {outlook}"
-        return CAProblem(f"{found.namespace}/{found.name}", held.problem.partition(": ")[0], message)
+        message = f"{one}: {held.problem}; {outlook}"
+        return CAProblem(f"{one.namespace}/{one.name}", held.problem.partition(": ")[0], message)
 
     async def run(self) -> None:
         """Read what is wanted, when it is due, until cancelled."""
         clock = asyncio.get_running_loop().time
         while True:
             self._called.clear()
-            wanted = frozenset(self._wanted())
-            self._held = {known: held for known, held in self._held.items() if known in wanted}
-            for one in wanted:
-                held = self._held.setdefault(one, _Held())
-                if held.due <= clock():
+            for one, held in list(self._held.items()):
+                if held.users and held.due <= clock():
                     await self._read(one, held)
                     held.due = clock() + (min(self._refresh, RETRY_SECONDS) if held.problem else self._refresh)
             pause = min((held.due for held in self._held.values()), default=inf) - clock()
@@ -148,7 +159,8 @@ class CABundles:
                 held.problem = f"not read: the API server returned {error.reason}"
         if before != (held.context, held.problem):
             log.info("%s: %s", one, held.problem or "read")
-            self._on_change(one)
+            for user in list(held.users):
+                user.ca_changed()
 
     async def _pem(self, one: Reference) -> str:
         if one.kind not in self._kinds:

@@ -19,7 +19,7 @@ from external_service.manifest import InvalidInput, external_services
 from external_service.policy import AddressPolicy, refusal
 from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
 from probe_sidecar.hostnames.answer import UNKNOWN, failure, following, result
-from probe_sidecar.hostnames.members import members
+from probe_sidecar.hostnames.resolution import resolve
 from probe_sidecar.hostnames.resolver import Resolver, Server
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome
@@ -161,10 +161,10 @@ async def _resolved(spec: ExternalServiceSpec, servers: Sequence[Server]) -> tup
     resolver = Resolver(servers)
     replies = dict(zip(spec.hostnames, await asyncio.gather(*map(resolver.lookup, spec.hostnames)), strict=True))
     answers = {name: following(UNKNOWN, *both) for name, both in replies.items()}
-    found = members(spec.hostnames, answers, {}, lambda _ip: False, 0.0)
+    found = resolve(spec.hostnames, answers, {}, lambda _ip: False, 0.0)
     words = {name: UNRESOLVED.get(result(*both)) or failure(*both) for name, both in replies.items()}
     rows = [Row("", False, "Unresolved", text, 0.0, 0, 0, name) for name, text in words.items() if text]
-    return {ip: member.hostname for ip, member in found.items()}, rows
+    return {ip: one.hostname for ip, one in found.items()}, rows
 
 
 class _NoCA(Exception):

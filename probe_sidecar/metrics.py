@@ -5,7 +5,7 @@ Series of an ExternalService end with it, or with its ownership; all others live
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from typing import Final, TypeVar
@@ -21,17 +21,18 @@ from probe_sidecar.hostnames.cache import NameCache
 from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.prober.counters import Durations, ProbeCounters
-from probe_sidecar.prober.delays import Delays
-from probe_sidecar.prober.manager import ProbedParent, ProberManager
+from probe_sidecar.prober.prober import Prober
+from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.replicas.alone import Alone
 from probe_sidecar.replicas.replica import Replica
+from probe_sidecar.service import Service
 from probe_sidecar.status.publisher import StatusPublisher
 from runtime.version import VERSION
 
 T = TypeVar("T")
 
-OF_PARENT = ("namespace", "name")
+OF_SERVICE = ("namespace", "name")
 
 PIECE: Final = 100
 """ExternalServices of a family that are counted in one go: with ten addresses each, about a millisecond."""
@@ -39,17 +40,17 @@ PIECE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class MetricSources:
-    """The sources of the sidecar that count."""
+    """The sources of the sidecar that count. `services` is the live collection of what it works for."""
 
+    services: Collection[Service]
     clients: Sequence[KubeClient]
     reflectors: Sequence[Reflector]
-    manager: ProberManager
+    prober: Prober
     engine: ProbeEngine
     publisher: StatusPublisher
     events: EventRecorder | None
     replicas: Alone | Replica
-    delays: Delays
-    hostnames: NameCache
+    names: NameCache
 
 
 def registry(sources: MetricSources, *, addresses: bool) -> CollectorRegistry:
@@ -67,26 +68,26 @@ class _Sidecar(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One family after the other, the long ones in pieces, for whoever writes them out bit by bit."""
-        parents = list(self._sources.manager.parents())
+        services = [service for service in self._sources.services if service.spec is not None]
         yield _build()
-        yield from _of_probes(parents)
-        yield from _of_parents(parents)
-        yield _of_fail_open(parents, self._sources.manager)
+        yield from _of_probes(services)
+        yield from _of_services(services)
+        yield _of_fail_open(services)
         if self._addresses:
-            yield from _of_addresses(parents)
-        yield from _of_schedule(self._sources.manager)
-        yield from _of_guard(self._sources.manager)
-        yield from _of_engine(self._sources.engine, self._sources.manager)
+            yield from _of_addresses(services)
+        yield from _of_schedule(self._sources.prober)
+        yield from _of_outages(self._sources.prober.outage)
+        yield from _of_engine(self._sources.engine, self._sources.prober)
         yield GaugeMetricFamily(
             "eso_external_services_delayed",
             "ExternalServices that are probed less often than they ask for, for a reason of the prober's own.",
-            len(self._sources.delays),
+            sum(bool(service.delay.text) for service in services),
         )
         yield from _of_status(self._sources.publisher)
         if self._sources.events is not None:
             yield _of_events(self._sources.events)
         yield from _of_replicas(self._sources.replicas)
-        yield from _of_hostnames(self._sources.hostnames, each=self._addresses)
+        yield from _of_hostnames(self._sources.names, each=self._addresses)
         yield from _of_api(self._sources.clients, self._sources.reflectors)
 
 
@@ -98,20 +99,24 @@ def _build() -> Metric:
     return family
 
 
-def _of_probes(parents: Iterable[ProbedParent]) -> Iterator[Metric]:
-    tallies = [(parent.namespace, parent.name, parent.tally) for parent in parents if parent.tally is not None]
-    yield from map(_results, _pieces(tallies))
-    yield from map(_durations, _pieces(tallies))
-    yield from map(_transitions, _pieces(tallies))
+def _of_probes(services: Iterable[Service]) -> Iterator[Metric]:
+    counted = [
+        (service.namespace, service.name, service.targets.counters)
+        for service in services
+        if service.targets.counters is not None
+    ]
+    yield from map(_results, _pieces(counted))
+    yield from map(_durations, _pieces(counted))
+    yield from map(_transitions, _pieces(counted))
 
 
-def _results(tallies: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
+def _results(counted: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
     def lines() -> Iterator[str]:
-        for namespace, name, tally in tallies:
-            whose = labels(namespace=namespace, name=name, probe_type=tally.probe_type)
-            yield f'eso_probe_total{{{whose},result="successful"}} {tally.successful}\n'
-            yield f'eso_probe_total{{{whose},result="failed"}} {tally.failed}\n'
-            yield f'eso_probe_total{{{whose},result="unknown"}} {tally.unknown}\n'
+        for namespace, name, counters in counted:
+            whose = labels(namespace=namespace, name=name, probe_type=counters.probe_type)
+            yield f'eso_probe_total{{{whose},result="successful"}} {counters.successful}\n'
+            yield f'eso_probe_total{{{whose},result="failed"}} {counters.failed}\n'
+            yield f'eso_probe_total{{{whose},result="unknown"}} {counters.unknown}\n'
 
     return Written(
         "eso_probe",
@@ -121,12 +126,15 @@ def _results(tallies: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
     )
 
 
-def _durations(tallies: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
+def _durations(counted: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
     name_of = "eso_probe_duration_seconds"
 
     def lines() -> Iterator[str]:
-        for namespace, name, tally in tallies:
-            whose, durations = labels(namespace=namespace, name=name, probe_type=tally.probe_type), tally.durations
+        for namespace, name, counters in counted:
+            whose, durations = (
+                labels(namespace=namespace, name=name, probe_type=counters.probe_type),
+                counters.durations,
+            )
             for bound, count in _buckets(durations):
                 yield f'{name_of}_bucket{{{whose},le="{bound}"}} {count}\n'
             yield f"{name_of}_count{{{whose}}} {sum(durations.counts)}\n"
@@ -135,52 +143,52 @@ def _durations(tallies: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
     return Written(name_of, "How long probes took, the failed ones too.", "histogram", lines())
 
 
-def _transitions(tallies: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
+def _transitions(counted: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
     family = CounterMetricFamily(
         "eso_address_transitions",
         "How often an address of an ExternalService became ready or not ready.",
-        labels=(*OF_PARENT, "to"),
+        labels=(*OF_SERVICE, "to"),
     )
-    for namespace, name, tally in tallies:
-        family.add_metric((namespace, name, "ready"), tally.became_ready)
-        family.add_metric((namespace, name, "not_ready"), tally.became_not_ready)
+    for namespace, name, counters in counted:
+        family.add_metric((namespace, name, "ready"), counters.became_ready)
+        family.add_metric((namespace, name, "not_ready"), counters.became_not_ready)
     return family
 
 
-def _of_parents(parents: Sequence[ProbedParent]) -> Iterator[Metric]:
-    yield GaugeMetricFamily("eso_external_services", "ExternalServices that this process works for.", len(parents))
-    probed = GaugeMetricFamily("eso_addresses", "Addresses of an ExternalService that are probed.", labels=OF_PARENT)
-    ready = GaugeMetricFamily("eso_addresses_ready", "Probed addresses that are ready.", labels=OF_PARENT)
-    for parent in parents:
-        if parent.tally is not None:
-            labels = (parent.namespace, parent.name)
-            probed.add_metric(labels, len(parent.targets))
-            ready.add_metric(labels, sum(target.state.ready for target in parent.targets.values()))
+def _of_services(services: Sequence[Service]) -> Iterator[Metric]:
+    yield GaugeMetricFamily("eso_external_services", "ExternalServices that this process works for.", len(services))
+    probed = GaugeMetricFamily("eso_addresses", "Addresses of an ExternalService that are probed.", labels=OF_SERVICE)
+    ready = GaugeMetricFamily("eso_addresses_ready", "Probed addresses that are ready.", labels=OF_SERVICE)
+    for service in services:
+        if service.targets.counters is not None:
+            labels = (service.namespace, service.name)
+            probed.add_metric(labels, len(service.targets))
+            ready.add_metric(labels, sum(target.state.ready for target in service.targets))
     yield probed
     yield ready
 
 
-def _of_fail_open(parents: Iterable[ProbedParent], manager: ProberManager) -> Metric:
+def _of_fail_open(services: Iterable[Service]) -> Metric:
     family = GaugeMetricFamily(
         "eso_fail_open",
         "Whether all addresses are published as ready because fewer than spec.minReady are (1) or not (0).",
-        labels=OF_PARENT,
+        labels=OF_SERVICE,
     )
-    for parent in parents:
-        if parent.tally is not None and parent.spec.minReady != 0:
-            family.add_metric((parent.namespace, parent.name), manager.failing_open(parent))
+    for service in services:
+        if service.targets.counters is not None and service.spec is not None and service.spec.minReady != 0:
+            family.add_metric((service.namespace, service.name), service.failing_open)
     return family
 
 
-def _of_addresses(parents: Iterable[ProbedParent]) -> Iterator[Metric]:
-    yield from map(_readiness, _pieces(parents))
+def _of_addresses(services: Iterable[Service]) -> Iterator[Metric]:
+    yield from map(_readiness, _pieces(services))
 
 
-def _readiness(parents: Iterable[ProbedParent]) -> Metric:
+def _readiness(services: Iterable[Service]) -> Metric:
     def lines() -> Iterator[str]:
-        for parent in parents:
-            whose = labels(namespace=parent.namespace, name=parent.name)
-            for target in parent.targets.values():
+        for service in services:
+            whose = labels(namespace=service.namespace, name=service.name)
+            for target in service.targets:
                 yield f'eso_address_ready{{{whose},address="{target.ip}"}} {target.state.ready:d}\n'
 
     return Written("eso_address_ready", "Whether a probed address is ready (1) or not (0).", "gauge", lines())
@@ -194,8 +202,8 @@ def _pieces(things: Iterable[T]) -> Iterator[list[T]]:
         yield piece
 
 
-def _of_schedule(manager: ProberManager) -> Iterator[Metric]:
-    lateness = manager.stats.lateness
+def _of_schedule(prober: Prober) -> Iterator[Metric]:
+    lateness = prober.stats.lateness
     yield HistogramMetricFamily(
         "eso_schedule_lateness_seconds",
         "How late probes were started.",
@@ -205,39 +213,38 @@ def _of_schedule(manager: ProberManager) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "eso_schedule_collapsed_ticks",
         "Probes left out because the one before was still running.",
-        manager.stats.collapsed_ticks,
+        prober.stats.collapsed_ticks,
     )
 
 
-def _of_guard(manager: ProberManager) -> Iterator[Metric]:
-    guard, canary = manager.guard, manager.canary
+def _of_outages(outage: SuspectedOutage) -> Iterator[Metric]:
+    guard, canary = outage.guard, outage.canary
     yield GaugeMetricFamily(
-        "eso_prober_degraded", "1: nothing that is probed answers, so the prober suspects its own network. 0: not so.",
-        guard.degraded,
-    )  # fmt: skip
-    yield CounterMetricFamily(
-        "eso_prober_degraded_begun", "How often the prober has begun to suspect its own network.", guard.begun
+        "eso_suspected_outage",
+        "Whether no probed address responds, so that the prober's own network may be down (1), or not (0).",
+        outage.suspected,
     )
+    yield CounterMetricFamily("eso_suspected_outages", "Suspected outages of the prober's own network.", guard.outages)
     yield CounterMetricFamily(
-        "eso_prober_degraded_seconds", "Time in which the prober suspected its own network.", manager.degraded_seconds()
+        "eso_suspected_outage_seconds", "Time in which an outage was suspected.", outage.seconds()
     )
     yield GaugeMetricFamily(
-        "eso_verdicts_held", "Addresses kept ready until it is known whose fault their silence is.", guard.held
+        "eso_pending_transitions", "Addresses kept ready until an outage can be told from their failure.", guard.pending
     )
     if canary is not None:
         yield GaugeMetricFamily(
-            "eso_canary_answers", "Whether ESO_CANARY answers (1) or not (0).", bool(canary.answers)
+            "eso_canary_responds", "Whether ESO_CANARY responds (1) or not (0).", bool(canary.responds)
         )
 
 
-def _of_engine(engine: ProbeEngine, manager: ProberManager) -> Iterator[Metric]:
+def _of_engine(engine: ProbeEngine, prober: Prober) -> Iterator[Metric]:
     yield GaugeMetricFamily("eso_probes_in_flight", "Probes that hold a connection now.", engine.in_flight)
     yield GaugeMetricFamily("eso_probes_waiting", "Probes that wait for a place among those.", engine.waiting)
     yield CounterMetricFamily("eso_probes_delayed", "Probes that had to wait for a place.", engine.delayed)
     yield GaugeMetricFamily("eso_probes_limit", "How many probes may hold a connection at once.", engine.limit)
     yield CounterMetricFamily(
         "eso_prober_faults", "Probes that failed for reasons of the prober's own, held against nobody.",
-        manager.stats.unknown,
+        prober.stats.unknown,
     )  # fmt: skip
     yield CounterMetricFamily(
         "eso_prober_away_seconds", "Time in which this process did not run although probes were under way.",

@@ -5,13 +5,14 @@ here and never written into the status of an ExternalService (design R3).
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from external_service.kind import Reason
 from external_service.policy import AddressPolicy, refusal
-from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
+from external_service.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.prober.target import Target
+from probe_sidecar.service import Service
 
 MOST_LINES = 1_000
 """Of the table: laying out more would keep the probes waiting. The JSON has them all."""
@@ -37,22 +38,10 @@ class Row(NamedTuple):
     hostname: str = ""
 
 
-Names = Callable[[str], Mapping[str, str]]
-"""uid -> address -> name, of the addresses that are resolved."""
-
-
-def no_names(_uid: str) -> Mapping[str, str]:
-    """Nothing is resolved."""
-    return {}
-
-
-def rows(
-    parents: Iterable[ExternalService], targets: Iterable[Target], policy: AddressPolicy, names: Names = no_names
-) -> list[Row]:
-    """Every address of `parents`: by namespace and name, then as in the status."""
-    probed = {(target.uid, target.ip): target for target in targets}
-    ordered = sorted(parents, key=lambda parent: (parent.metadata.namespace, parent.metadata.name))
-    return [row for parent in ordered for row in _rows(parent, probed, policy, names(parent.metadata.uid))]
+def rows(services: Iterable[Service], policy: AddressPolicy) -> list[Row]:
+    """Every address of `services`: by namespace and name, then as in the status."""
+    ordered = sorted(services, key=lambda service: (service.namespace, service.name))
+    return [row for service in ordered for row in _rows(service, policy)]
 
 
 def status_page(
@@ -60,7 +49,7 @@ def status_page(
 ) -> tuple[int, str, str]:
     """HTTP status, body and content type. `query`: format, and namespace, name, ip to narrow it down.
 
-    `at` is the wall clock (RFC 3339) and `now` the manager's clock (seconds), at the same moment. `process` is what the
+    `at` is the wall clock (RFC 3339) and `now` the loop's clock (seconds), at the same moment. `process` is what the
     JSON says of the prober itself.
     """
     if problem := _bad(query):
@@ -73,16 +62,13 @@ def status_page(
     return 200, json.dumps(document, indent=2) + "\n", "application/json"
 
 
-def _rows(
-    parent: ExternalService,
-    probed: Mapping[tuple[str, str], Target],
-    policy: AddressPolicy,
-    names: Mapping[str, str],
-) -> Iterator[Row]:
-    metadata, spec = parent.metadata, parent.spec
-    for ip in dict.fromkeys((*spec.ips, *names)):
-        target = probed.get((metadata.uid, ip))
-        yield Row(metadata.namespace, metadata.name, ip, target, _reason(spec, ip, policy), names.get(ip, ""))
+def _rows(service: Service, policy: AddressPolicy) -> Iterator[Row]:
+    spec, hostnames = service.spec, service.hostnames.addresses
+    if spec is None:
+        return
+    for ip in dict.fromkeys((*spec.ips, *hostnames)):
+        target, reason = service.targets.get(ip), _reason(spec, ip, policy)
+        yield Row(service.namespace, service.name, ip, target, reason, hostnames.get(ip, ""))
 
 
 def _reason(spec: ExternalServiceSpec, ip: str, policy: AddressPolicy) -> Reason | None:
@@ -122,7 +108,7 @@ def _json(row: Row, now: float) -> dict[str, Any]:
         "successThreshold": probe.successThreshold,
         "consecutiveFailures": target.failures,
         "failureThreshold": probe.failureThreshold,
-        **({"held": True} if target.held else {}),
+        **({"pending": True} if target.pending else {}),
         "lastProbe": _last(target, now),
         **({"problem": target.problem} if target.problem else {}),
         "running": target.handle is not None,
@@ -142,8 +128,8 @@ def _last(target: Target, now: float) -> dict[str, Any] | None:
 
 
 def _warning(process: Mapping[str, Any]) -> str:
-    message = process.get("guard", {}).get("message")
-    return f"PROBER DEGRADED: {message}\n\n" if message else ""
+    message = process.get("outage", {}).get("message")
+    return f"SUSPECTED OUTAGE: {message}\n\n" if message else ""
 
 
 def _table(shown: list[Row], now: float) -> str:
@@ -180,16 +166,16 @@ def _cells(row: Row, now: float) -> tuple[str, ...]:
 
 
 def _run(target: Target) -> str:
-    """How far the latest results are from turning the state: "2/3 failed"; "14 failed" once they have.
+    """How far the latest results are from changing the state: "2/3 failed"; "14 failed" once they have.
 
-    "14 held": they would have, but nobody answers, so that it may be our own network.
+    "14 pending": they would have, but no address responds, so that it may be our own network.
     """
     run, probe = target.streak, target.probe
     if not run.length:
         return "-"
     word, threshold = ("ok", probe.successThreshold) if run.success else ("failed", probe.failureThreshold)
-    if target.held:
-        word = "held"
+    if target.pending:
+        word = "pending"
     return f"{run.length}/{threshold} {word}" if run.length < threshold else f"{run.length} {word}"
 
 

@@ -75,11 +75,11 @@ def _of_conditions(old: Status, new: Status) -> Iterator[Note]:
         yield Note("ProbesDelayed", "Probing", _cut(str(after["ProbesDelayed"].get("message"))), warning=True)
     elif delayed and not late:
         yield Note("ProbesInTime", "Probing", "probes are made when they are due again")
-    doubted, doubts = _true(before, "ProberDegraded"), _true(after, "ProberDegraded")
-    if doubts and not doubted:
-        yield Note("ProberDegraded", "Probing", _cut(str(after["ProberDegraded"].get("message"))), warning=True)
-    elif doubted and not doubts:
-        yield Note("ProberDegradedEnded", "Probing", "the prober hears from addresses again")
+    was_suspected, suspected = _true(before, "SuspectedOutage"), _true(after, "SuspectedOutage")
+    if suspected and not was_suspected:
+        yield Note("SuspectedOutage", "Probing", _cut(str(after["SuspectedOutage"].get("message"))), warning=True)
+    elif was_suspected and not suspected:
+        yield Note("SuspectedOutageEnded", "Probing", "addresses that the prober probes respond again")
     missed, missing = _child_missing(before), _child_missing(after)
     if missing and missing != missed:
         yield Note("ChildMissing", "Publishing", _cut(missing), warning=True)

@@ -1,7 +1,8 @@
 """Decides whether an address or our own network caused a missing response. Pure; `now` is an argument (ADR 11).
 
-An address that answers anything, a reset or an HTTP 500, proves that our network reaches it. Silence proves nothing by
-itself: it counts against an address only if somebody else was heard meanwhile, or if nobody was for too long.
+An address that responds at all, with a reset or an HTTP 500, proves that our network reaches it. A missing response
+proves nothing by itself: it counts against an address only if another one responded meanwhile, or if none did for too
+long.
 """
 
 from collections.abc import Hashable, Sequence
@@ -9,20 +10,21 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
-TELLING_SECONDS: Final = 2.0
-"""A doubt is told when it has stood for so long. Before that, those who are asked out of turn have usually answered."""
+REPORT_SECONDS: Final = 2.0
+"""A suspected outage is reported after so long. Before that, the addresses probed out of turn usually have responded.
+"""
 
 
-class Silence(NamedTuple):
-    """The latest probes of an address, all of which ended in silence, in seconds of the prober's clock.
+class Unanswered(NamedTuple):
+    """The latest probes of an address, all of which got no response, in seconds of the prober's clock.
 
-    `first` and `last` are when the first and the latest of them began; `heard` is what the guard's `heard_at` was as
-    the latest one began.
+    `first` and `last` are when the first and the latest of them began; `response_at` is what the guard's `response_at`
+    was as the latest one began.
     """
 
     first: float
     last: float
-    heard: float = -inf
+    response_at: float = -inf
 
     @property
     def repeated(self) -> bool:
@@ -30,126 +32,130 @@ class Silence(NamedTuple):
         return self.last > self.first
 
 
-class Suspect(Hashable, Protocol):
-    """What is judged: `silence` is None once it has answered."""
+class Probed(Hashable, Protocol):
+    """An address; `unanswered` is None once it has responded."""
 
-    silence: Silence | None
+    unanswered: Unanswered | None
 
 
-Item = TypeVar("Item", bound=Suspect)
+Item = TypeVar("Item", bound=Probed)
 
 
 @dataclass(slots=True)
-class Doubt:
-    """An unbroken time in which nobody is heard. `asked` is when the probe began whose verdict was the first held."""
+class Outage:
+    """An unbroken time without any response.
 
-    asked: float
-    begun: float
-    told: bool = False
+    `probe_began` is when the probe began whose transition was the first to become pending.
+    """
+
+    probe_began: float
+    since: float
+    reported: bool = False
 
 
 class OutageGuard(Generic[Item]):
-    """Judges silences. `hold` is for how many seconds a verdict waits for proof while nobody answers; 0: never.
+    """Holds back transitions that missing responses caused. `hold` is for how many seconds a transition waits for proof
+    while no address responds; 0: never.
 
-    `heard_at` is when the latest probe began that was answered at all, whoever answered. `begun` counts the doubts
-    that were told.
+    `response_at` is when the latest probe began that got a response, from any address. `outages` counts those that were
+    reported.
     """
 
     def __init__(self, hold: float) -> None:
         self.hold = hold
-        self.heard_at = -inf
-        self.doubt: Doubt | None = None
-        self.begun = 0
+        self.response_at = -inf
+        self.outage: Outage | None = None
+        self.outages = 0
         self._seconds = 0.0
-        self._held: dict[Item, float] = {}  # until when, earliest first: nobody has been heard since
-        self._unproven: dict[Item, None] = {}  # somebody has, and their own next probe will tell
+        self._pending: dict[Item, float] = {}  # until when, earliest first: no response since
+        self._unproven: dict[Item, None] = {}  # there was a response since, and their own next probe decides
 
     @property
-    def degraded(self) -> bool:
-        """Whether a doubt stands that has been told."""
-        return self.doubt is not None and self.doubt.told
+    def suspected(self) -> bool:
+        """Whether there is an outage that has been reported."""
+        return self.outage is not None and self.outage.reported
 
     @property
-    def held(self) -> int:
-        """How many verdicts wait."""
-        return len(self._held) + len(self._unproven)
+    def pending(self) -> int:
+        """How many transitions wait."""
+        return len(self._pending) + len(self._unproven)
 
     def seconds(self, now: float) -> float:
-        """How long it was degraded in all."""
-        return self._seconds + (now - self.doubt.begun if self.doubt is not None and self.doubt.told else 0.0)
+        """How long outages were suspected in all."""
+        return self._seconds + (now - self.outage.since if self.outage is not None and self.outage.reported else 0.0)
 
-    def heard_since(self, began: float) -> bool:
-        """Whether somebody has answered a probe that began then or later."""
-        return self.heard_at >= began
+    def response_since(self, began: float) -> bool:
+        """Whether a probe that began then or later got a response."""
+        return self.response_at >= began
 
-    def proven(self, silence: Silence) -> bool:
-        """Whether somebody was heard between the first and the latest of these probes, and somebody since.
+    def proven(self, unanswered: Unanswered) -> bool:
+        """Whether an address responded between the first and the latest of these probes, and another one since.
 
         So the latest one began while the network worked, and no single outage of ours covers them all.
         """
-        return silence.heard >= silence.first and self.heard_since(silence.last)
+        return unanswered.response_at >= unanswered.first and self.response_since(unanswered.last)
 
-    def admits(self, item: Item, silence: Silence, now: float) -> bool:
-        """Whether the verdict by these may be published at once; if not, it is held.
+    def admits(self, item: Item, unanswered: Unanswered, now: float) -> bool:
+        """Whether the transition may be published at once; if not, it is pending.
 
-        Of a first silence (failureThreshold 1) it is enough that somebody was heard since, unless it has been held.
+        For a single unanswered probe (failureThreshold 1) a response since then is enough, unless it was pending.
         """
-        fresh = not silence.repeated and not self._holds(item)
-        if self.hold <= 0 or (self.heard_since(silence.last) if fresh else self.proven(silence)):
+        fresh = not unanswered.repeated and not self._is_pending(item)
+        if self.hold <= 0 or (self.response_since(unanswered.last) if fresh else self.proven(unanswered)):
             self.forget(item)
             return True
-        if self.heard_since(silence.last):
-            if not self._holds(item):
+        if self.response_since(unanswered.last):
+            if not self._is_pending(item):
                 self._unproven[item] = None
-        elif item not in self._held:
+        elif item not in self._pending:
             self._unproven.pop(item, None)
-            self._held[item] = now + self.hold
-            if self.doubt is None:
-                self.doubt = Doubt(silence.last, now)
+            self._pending[item] = now + self.hold
+            if self.outage is None:
+                self.outage = Outage(unanswered.last, now)
         return False
 
-    def hear(self, began: float, now: float) -> Sequence[Item]:
-        """A probe that began then was answered. Gives those whose silence is thereby proven: they are let go."""
-        self.heard_at = max(self.heard_at, began)
-        if self.doubt is not None and began >= self.doubt.asked:
-            self.calm(now)
-        if not self._held and not self._unproven:
+    def response(self, began: float, now: float) -> Sequence[Item]:
+        """A probe that began then got a response. Returns those whose transition is thereby proven and due."""
+        self.response_at = max(self.response_at, began)
+        if self.outage is not None and began >= self.outage.probe_began:
+            self.end(now)
+        if not self._pending and not self._unproven:
             return ()
-        waiting = (*self._held, *self._unproven)
-        found = [item for item in waiting if item.silence is not None and self.proven(item.silence)]
+        waiting = (*self._pending, *self._unproven)
+        found = [item for item in waiting if item.unanswered is not None and self.proven(item.unanswered)]
         for item in found:
             self.forget(item)
         return found
 
-    def calm(self, now: float) -> None:
-        """No reason to doubt any more; what is held now waits for its own next probe."""
-        self._seconds, self.doubt = self.seconds(now), None
-        self._unproven.update(dict.fromkeys(self._held))
-        self._held.clear()
+    def end(self, now: float) -> None:
+        """The outage is over; each pending transition waits for its own next probe."""
+        self._seconds, self.outage = self.seconds(now), None
+        self._unproven.update(dict.fromkeys(self._pending))
+        self._pending.clear()
 
     def forget(self, item: Item) -> None:
-        """It has answered, or is not probed any more."""
-        self._held.pop(item, None)
+        """It has responded, or is not probed any more."""
+        self._pending.pop(item, None)
         self._unproven.pop(item, None)
 
     def next_due(self) -> float:
-        """When `elapse` has something to do."""
-        telling = inf
-        if self.doubt is not None and not self.doubt.told:
-            telling = self.doubt.begun + TELLING_SECONDS
-        return min(telling, next(iter(self._held.values()), inf))
+        """When `elapse` has something to do; inf for never."""
+        report = inf
+        if self.outage is not None and not self.outage.reported:
+            report = self.outage.since + REPORT_SECONDS
+        return min(report, next(iter(self._pending.values()), inf))
 
     def elapse(self, now: float) -> Sequence[Item]:
-        """Tell the doubt if it is time. Gives those that have been held for too long: they are let go."""
+        """Report the outage if it is time. Returns those that have been pending for too long: they are due."""
         if now < self.next_due():
             return ()
-        if self.doubt is not None and not self.doubt.told:
-            self.doubt.told = True
-            self.begun += 1
-        over = [item for item, until in self._held.items() if until <= now]
+        if self.outage is not None and not self.outage.reported:
+            self.outage.reported = True
+            self.outages += 1
+        over = [item for item, until in self._pending.items() if until <= now]
         for item in over:
             self.forget(item)
         return over
 
-    def _holds(self, item: Item) -> bool:
-        return item in self._held or item in self._unproven
+    def _is_pending(self, item: Item) -> bool:
+        return item in self._pending or item in self._unproven

@@ -1,40 +1,73 @@
-"""One probed address: its place in the schedule, its run of results, its state as last handed over."""
+"""One probed address: its place in the schedule, its streak of results, its state."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from external_service.core import Probe
 from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.counters import ProbeCounters
-from probe_sidecar.prober.outage import Silence
+from probe_sidecar.prober.outage import Unanswered
 from probe_sidecar.prober.threshold import Streak
 from probe_sidecar.probes.engine import ProbeHandle
-from probe_sidecar.probes.outcome import Outcome
+from probe_sidecar.probes.outcome import UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import PreparedProbe
+
+
+class Engine(Protocol):
+    """What the prober needs of the probe engine: `done` is called once, later, unless the probe is cancelled."""
+
+    def start(self, probe: PreparedProbe, done: Callable[[Outcome, float], None]) -> ProbeHandle:
+        """Begin one probe soon."""
+        ...
+
+    def launch(self) -> None:
+        """Begin now what was started."""
+        ...
+
+    def cancel(self, handle: ProbeHandle) -> None:
+        """End it without a result."""
+        ...
+
+    def waited(self, handle: ProbeHandle) -> float:
+        """Seconds for which it has been waiting to be begun; 0 if it is under way."""
+        ...
+
+
+class Owner(Protocol):
+    """The addresses of one ExternalService, of which a target is one."""
+
+    name: str
+    counters: ProbeCounters | None
+
+    def finished(self, target: "Target", outcome: Outcome, seconds: float) -> None:
+        """A probe of `target` has ended."""
+
+    def transition(self, target: "Target", ready: bool, message: str) -> None:
+        """A threshold is met: `target` is ready or not."""
+
+    def delayed(self, reason: str) -> None:
+        """A probe was not made when it was due, for a reason of the prober's own."""
 
 
 @dataclass(slots=True, eq=False)
 class Target:
-    """Lives as long as its address stands in the spec with the same probe; `state` outlives a probe edit (D7).
+    """Lives as long as its address has the same probe in the spec; `state` outlives a probe edit (D7).
 
     `held_tick` is the kubelet's one-place ticker channel: a tick that comes while a probe runs starts the next one
-    when that ends; further ticks are lost. `inherited`: the state is another prober's, and none of ours has judged yet
-    (R6). `due` and `last_at` are seconds of the manager's clock.
-    `silence` tells of its latest probes if all of them ended in silence, and `heard_before` what the guard had heard
-    when the next one began; `held` means that its verdict waits for proof
-    that the silence is its own (ADR 11); `asked` that the running probe is out of turn, and counts as evidence of
-    our network alone.
+    when that ends; further ticks are lost. `inherited`: the state was found by another prober, and no result of ours
+    has met a threshold yet (R6). `due` and `last_at` are seconds of the prober's clock.
+    `unanswered` are its latest probes if none of them got a response, and `response_before` the guard's `response_at`
+    when the next one began; `pending` means that its transition waits for proof that the address is the cause
+    (ADR 11); `out_of_turn` that the running probe is only evidence of our own network.
     Without `prepared` it cannot be probed, and `problem` says why (a CA that is not there): it keeps its state.
     """
 
-    uid: str
-    parent: str
+    owner: Owner
     ip: str
     probe: Probe
     prepared: PreparedProbe | None
     state: AddressStatus
-    tally: ProbeCounters
-    hear: Callable[["Target", Outcome, float], None] = field(init=False)
     streak: Streak = field(default_factory=Streak)
     handle: ProbeHandle | None = None
     due: float = 0.0
@@ -42,24 +75,31 @@ class Target:
     held_tick: bool = False
     retired: bool = False
     inherited: bool = False
-    held: bool = False
-    asked: bool = False
-    silence: Silence | None = None
-    heard_before: float = 0.0
+    pending: bool = False
+    out_of_turn: bool = False
+    unanswered: Unanswered | None = None
+    response_before: float = 0.0
     last: Outcome | None = None
     last_seconds: float = 0.0
     last_at: float = 0.0
 
     def done(self, outcome: Outcome, seconds: float) -> None:
         """The end of a probe. A method takes no memory while none runs, unlike a callable made for each target."""
-        self.hear(self, outcome, seconds)
+        self.owner.finished(self, outcome, seconds)
 
     @property
     def period(self) -> int:
-        """Seconds from one probe to the next, as the address stands now."""
+        """Seconds from one probe to the next in its present state."""
         return self.probe.period(ready=self.state.ready)
 
     @property
     def failures(self) -> int:
         """How many failures in a row the latest probes were."""
         return 0 if self.streak.success else self.streak.length
+
+    @property
+    def responded_last(self) -> bool:
+        """Whether it is idle, and its latest probe got a response."""
+        if self.handle is not None or self.prepared is None or self.prepared.refusal is not None:
+            return False
+        return self.last is not None and self.last.result is not UNKNOWN and not self.last.silent

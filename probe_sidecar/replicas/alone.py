@@ -1,7 +1,6 @@
 """A membership of one, without Leases: on one's own machine, in the playground, wherever no Pod name is given."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 
@@ -17,9 +16,6 @@ class Alone:
     def owns(self, key: str) -> bool:
         """Always."""
         return bool(key)
-
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Nothing ever changes, so nobody is told."""
 
     def check(self) -> None:
         """Nothing depends on time."""

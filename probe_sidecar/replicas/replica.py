@@ -66,7 +66,8 @@ class Replica:
     """Needs `run` running. `client` should have connections of its own, so that nothing else holds up a renewal.
 
     `namespace` is where the Leases are, `group` a label value that sets apart who shares the work (`Scope.group`).
-    `seconds` is how long the Lease lives. `clock` is monotonic seconds.
+    `seconds` is how long the Lease lives. `on_change` is called whenever `owns` may have changed for anything.
+    `clock` is monotonic seconds.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Replica:
         namespace: str,
         group: str,
         seconds: int = 15,
+        on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = boot_clock,
         wall: Callable[[], str] = microtime,
         random: Callable[[], float] = uniform,
@@ -115,7 +117,7 @@ class Replica:
         self._timer: asyncio.TimerHandle | None = None
         self._nudge = asyncio.Event()
         self._garbage_at = 0.0
-        self._listeners: list[Callable[[], None]] = []
+        self._on_change = on_change
         self.joined = False  # at least once
         self.renewals = 0
         self.failures = 0
@@ -137,10 +139,6 @@ class Replica:
     def replicas(self) -> int:
         """How many are alive, as far as can be seen."""
         return len(self._members.live(self._clock()))
-
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener()` whenever `owns` may have changed for anything."""
-        self._listeners.append(listener)
 
     def shown(self) -> dict[str, Any]:
         """For the status page: who works, and how long ago our own renewal was proven."""
@@ -213,8 +211,7 @@ class Replica:
         self._arm(now)
         if before != (working, replicas):
             self._report(before[0])
-            for listener in self._listeners:
-                listener()
+            self._on_change()
 
     def _report(self, worked: bool) -> None:
         if not self._working:

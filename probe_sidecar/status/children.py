@@ -5,11 +5,10 @@ be absent from those for a moment. A report that ends by itself within HOLD_SECO
 """
 
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from external_service.v1alpha1 import ChildProblem
-from probe_sidecar.status.known import seen_children, seen_status
+from probe_sidecar.status.stored import StoredStatus
 from probe_sidecar.status.summary import child_summary
 
 HOLD_SECONDS = 2.0
@@ -18,45 +17,37 @@ Reports = tuple[ChildProblem, ...]
 
 
 class ChildReports:
-    """The reports of each ExternalService by its uid. `wake(uid)` is called when a report has lasted long enough."""
+    """The reports on one ExternalService. `wake` is called when a report has lasted long enough."""
 
-    def __init__(self, loop: AbstractEventLoop, wake: Callable[[str], None]) -> None:
+    def __init__(self, loop: AbstractEventLoop, wake: Callable[[], None]) -> None:
         self._loop = loop
         self._wake = wake
-        self._lasting: dict[str, Reports] = {}
-        self._pending: dict[str, tuple[Reports, TimerHandle]] = {}
+        self._lasting: Reports = ()
+        self._pending: Reports = ()
+        self._timer: TimerHandle | None = None
 
-    def lasting(self, uid: str, raw: Mapping[str, Any]) -> Reports:
-        """The reports to act on for this object as read.
+    def lasting(self, stored: StoredStatus) -> Reports:
+        """The reports to act on for this status as read.
 
         A report that the stored summary names already has lasted: a restart changes nothing (R6).
         """
-        reports = seen_children(raw)
-        if uid in self._pending and self._pending[uid][0] != reports:
-            self._pending.pop(uid)[1].cancel()
-        if not reports or reports == self._lasting.get(uid) or _is_told(raw, reports):
-            self._settle(uid, reports)
-        elif uid not in self._pending:
-            self._pending[uid] = reports, self._loop.call_later(HOLD_SECONDS, self._hold_over, uid, reports)
-        return self._lasting.get(uid, ())
+        reports = stored.children
+        if reports != self._pending:
+            self.close()
+        if not reports or reports == self._lasting or stored.summary == child_summary(reports[0]):
+            self._lasting = reports
+        elif not self._pending:
+            self._pending = reports
+            self._timer = self._loop.call_later(HOLD_SECONDS, self._hold_over)
+        return self._lasting
 
-    def forget(self, uid: str) -> None:
-        """The object is gone, or belongs to another replica."""
-        self._lasting.pop(uid, None)
-        if uid in self._pending:
-            self._pending.pop(uid)[1].cancel()
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        self._pending = ()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _settle(self, uid: str, reports: Reports) -> None:
-        if reports:
-            self._lasting[uid] = reports
-        else:
-            self._lasting.pop(uid, None)
-
-    def _hold_over(self, uid: str, reports: Reports) -> None:
-        del self._pending[uid]
-        self._lasting[uid] = reports
-        self._wake(uid)
-
-
-def _is_told(raw: Mapping[str, Any], reports: Reports) -> bool:
-    return seen_status(raw).get("summary") == child_summary(reports[0])
+    def _hold_over(self) -> None:
+        self._lasting, self._pending, self._timer = self._pending, (), None
+        self._wake()

@@ -1,15 +1,16 @@
 """The wanted `.status.conditions`: Ready, Accepted, where they apply FailOpen and Resolved, the prober's own. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from external_service.kind import MAX_CONDITIONS
-from external_service.v1alpha1 import ExternalServiceSpec
-from probe_sidecar.status.addresses import Verdict
+from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec
+from probe_sidecar.status.stored import StoredStatus
 
 Object = dict[str, Any]
 
-OURS = ("Ready", "Accepted", "FailOpen", "Resolved", "ProbesDelayed", "ProberDegraded")
+OURS = ("Ready", "Accepted", "FailOpen", "Resolved", "ProbesDelayed", "SuspectedOutage")
 MOST_NAMED = 8
 """Denied addresses that the Accepted condition names; each stands with its reason in `.status.addresses` anyway."""
 
@@ -41,6 +42,10 @@ class Finding(NamedTuple):
     message: str
 
 
+PROBES_IN_TIME = Finding("ProbesDelayed", False, "ProbesInTime", "probes are made when they are due")
+NO_OUTAGE = Finding("SuspectedOutage", False, "ResponseReceived", "addresses that the prober probes respond")
+
+
 class CAProblem(NamedTuple):
     """A CA that cannot be read: which (`namespace/name`), what is wrong in a few words, and all of it with advice."""
 
@@ -49,33 +54,48 @@ class CAProblem(NamedTuple):
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """What is to be reported of one ExternalService beside its addresses. The default: nothing.
+
+    `children` are the hook's reports of children that are not as wanted. `ca` is a CA that cannot be read. `delay` is
+    the reason of ProbesDelayed, if there is one. `outage` says why the prober suspects its own network, if it does.
+    `resolution` is what to report of spec.hostnames; None: nothing new.
+    """
+
+    children: Sequence[ChildProblem] = ()
+    ca: CAProblem | None = None
+    delay: str = ""
+    outage: str = ""
+    resolution: Finding | None = None
+
+
+NO_PROBLEMS = Problems()
+
+
 def wanted_conditions(
     spec: ExternalServiceSpec,
-    addresses: Mapping[str, Verdict],
-    seen: Mapping[str, Object],
-    *,
-    generation: int,
+    addresses: Mapping[str, AddressStatus],
+    problems: Problems,
+    stored: StoredStatus,
     now: str,
+    *,
+    missing: str,
     failing_open: bool,
-    missing: str = "",
-    problem: str = "",
-    delayed: str = "",
-    doubt: str = "",
-    resolution: Finding | None = None,
 ) -> list[Object]:
     """Ours first, then those of others as they were read (conditions are a map by type, by API convention).
 
-    `missing` names the children without which no traffic reaches the addresses, if any are missing.
-
-    Where nothing new is to be told of the hostnames, what was told of them stands: a restart has nothing to say (R6).
+    `missing` names the children without which no traffic reaches the addresses, if any are missing. With nothing new
+    to report of the hostnames, the stored condition stays: a restart changes nothing (R6).
     """
+    seen = stored.conditions
     findings = [
-        *_findings(spec, addresses, missing, problem, resolution, failing_open=failing_open),
-        *_delays(spec, delayed, told="ProbesDelayed" in seen),
-        *_doubts(spec, doubt, told="ProberDegraded" in seen),
+        *_findings(spec, addresses, problems, missing, failing_open=failing_open),
+        *_sticky(spec, seen, _delay(problems.delay), PROBES_IN_TIME),
+        *_sticky(spec, seen, _outage(problems.outage), NO_OUTAGE),
     ]
-    ours = [_condition(finding, seen.get(finding.type), generation, now) for finding in findings]
-    if spec.hostnames and resolution is None and "Resolved" in seen:
+    ours = [_condition(finding, seen.get(finding.type), stored.generation, now) for finding in findings]
+    if spec.hostnames and problems.resolution is None and "Resolved" in seen:
         ours.append(seen["Resolved"])
         ours.sort(key=lambda one: OURS.index(one["type"]))
     others = [condition for kind, condition in seen.items() if kind not in OURS]
@@ -90,24 +110,24 @@ def resolved(spec: ExternalServiceSpec, seen: Mapping[str, Object], resolution: 
     return Finding("Resolved", stored["status"] == "True", stored["reason"], stored.get("message", ""))
 
 
-def rejected_conditions(seen: Mapping[str, Object], problem: str, *, generation: int, now: str) -> list[Object]:
-    """A spec that cannot be read changes one condition; the rest still tells of the last one that could."""
+def rejected_conditions(stored: StoredStatus, problem: str, now: str) -> list[Object]:
+    """A spec that cannot be read changes one condition; the rest still describes the last one that could."""
     text = problem if len(problem) <= LONGEST_PROBLEM else f"{problem[:LONGEST_PROBLEM]} ..."
-    accepted = _condition(Finding("Accepted", False, "InvalidSpec", text), seen.get("Accepted"), generation, now)
+    seen = stored.conditions
+    accepted = _condition(Finding("Accepted", False, "InvalidSpec", text), seen.get("Accepted"), stored.generation, now)
     return list((dict(seen) | {"Accepted": accepted}).values())[:MAX_CONDITIONS]
 
 
-def ready_column(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict]) -> str:
+def ready_column(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus]) -> str:
     """Healthy addresses / addresses that are not drained; one that is denied counts as one that is missing."""
     return f"{_healthy(addresses.values())}/{len(_enabled(spec, addresses))}"
 
 
 def _findings(
     spec: ExternalServiceSpec,
-    addresses: Mapping[str, Verdict],
+    addresses: Mapping[str, AddressStatus],
+    problems: Problems,
     missing: str,
-    problem: str,
-    resolution: Finding | None,
     *,
     failing_open: bool,
 ) -> Iterator[Finding]:
@@ -117,14 +137,15 @@ def _findings(
         )
     else:
         yield _ready(spec, _enabled(spec, addresses), failing_open=failing_open)
-    yield Finding("Accepted", False, "CAUnavailable", problem) if problem else _accepted(addresses)
+    unavailable = problems.ca
+    yield Finding("Accepted", False, "CAUnavailable", unavailable.message) if unavailable else _accepted(addresses)
     if spec.minReady != 0:
         yield _fail_open(spec, addresses, failing_open=failing_open)
-    if resolution is not None:
-        yield resolution
+    if problems.resolution is not None:
+        yield problems.resolution
 
 
-def _ready(spec: ExternalServiceSpec, enabled: Sequence[Verdict], *, failing_open: bool) -> Finding:
+def _ready(spec: ExternalServiceSpec, enabled: Sequence[AddressStatus], *, failing_open: bool) -> Finding:
     healthy = _healthy(enabled)
     text = f"{healthy} of {len(enabled)} enabled addresses are ready"
     if all(address.reason == "Denied" for address in enabled):
@@ -136,7 +157,7 @@ def _ready(spec: ExternalServiceSpec, enabled: Sequence[Verdict], *, failing_ope
     return Finding("Ready", healthy > 0, "SomeAddressesReady" if healthy else "NoAddressReady", text)
 
 
-def _accepted(addresses: Mapping[str, Verdict]) -> Finding:
+def _accepted(addresses: Mapping[str, AddressStatus]) -> Finding:
     denied = [address.message for address in addresses.values() if address.reason == "Denied"]
     if not denied:
         return Finding("Accepted", True, "Accepted", "every address may be published")
@@ -146,7 +167,7 @@ def _accepted(addresses: Mapping[str, Verdict]) -> Finding:
     return Finding("Accepted", False, "AddressDenied", text)
 
 
-def _fail_open(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict], *, failing_open: bool) -> Finding:
+def _fail_open(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus], *, failing_open: bool) -> Finding:
     healthy = _healthy(addresses.values())
     if failing_open:
         text = f"{healthy} ready, fewer than minReady {spec.minReady}: all enabled addresses are published as ready"
@@ -154,31 +175,31 @@ def _fail_open(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict], *, f
     return Finding("FailOpen", False, "EnoughReady", f"{healthy} ready, minReady is {spec.minReady}")
 
 
-def _delays(spec: ExternalServiceSpec, reason: str, *, told: bool) -> Iterator[Finding]:
-    """Absent until it is true for the first time: most clusters never see it."""
+def _delay(reason: str) -> Finding | None:
+    return Finding("ProbesDelayed", True, reason, DELAYED[reason]) if reason in DELAYED else None
+
+
+def _outage(message: str) -> Finding | None:
+    return Finding("SuspectedOutage", True, "NoResponse", message) if message else None
+
+
+def _sticky(
+    spec: ExternalServiceSpec, seen: Mapping[str, Object], found: Finding | None, over: Finding
+) -> Iterator[Finding]:
+    """Absent until it is true for the first time, because most clusters never see it; then it stays."""
     if spec.readinessProbe is None:
         return
-    if reason in DELAYED:
-        yield Finding("ProbesDelayed", True, reason, DELAYED[reason])
-    elif told:
-        yield Finding("ProbesDelayed", False, "ProbesInTime", "probes are made when they are due")
+    if found is not None:
+        yield found
+    elif over.type in seen:
+        yield over
 
 
-def _doubts(spec: ExternalServiceSpec, doubt: str, *, told: bool) -> Iterator[Finding]:
-    """It stands from the first doubt on, and says afterwards when that ended."""
-    if spec.readinessProbe is None:
-        return
-    if doubt:
-        yield Finding("ProberDegraded", True, "NobodyAnswers", doubt)
-    elif told:
-        yield Finding("ProberDegraded", False, "Answered", "the prober hears from addresses that it probes")
-
-
-def _healthy(addresses: Iterable[Verdict]) -> int:
+def _healthy(addresses: Iterable[AddressStatus]) -> int:
     return sum(address.ready for address in addresses)
 
 
-def _enabled(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict]) -> list[Verdict]:
+def _enabled(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus]) -> list[AddressStatus]:
     disabled = frozenset(spec.disabledIPs)
     return [address for ip, address in addresses.items() if ip not in disabled]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jsonpatch
+import orjson
 from jsonpointer import JsonPointer
 
 Object = dict[str, Any]
@@ -34,12 +35,4 @@ def _set(value: Any, *path: str) -> Object:
 
 def same(one: Any, other: Any) -> bool:
     """Equal as JSON: in Python True == 1 == 1.0, to the API server they are three things."""
-    if one is other:
-        return True
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
+    return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)

@@ -1,56 +1,145 @@
-"""Raw objects as the API server stores them: which version is older, whether two statuses say the same. Pure."""
+"""A `.status` as read from the API server, parsed once and leniently: anyone may have edited it by hand. Pure."""
 
-from hashlib import blake2b
-from typing import Any
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self, TypeGuard, TypeVar
 
-import orjson
+from pydantic import BaseModel, ValidationError
 
-from probe_sidecar.kube.client import GARBAGE, ApiError, Object
+from external_service.v1alpha1 import AddressStatus, ChildProblem, Condition
 
+Object = dict[str, Any]
+M = TypeVar("M", bound=BaseModel)
 
-def whole(answer: Object) -> Object:
-    """`answer` if it is a stored object; ApiError if something between us and the API server answered in its place."""
-    metadata = answer.get("metadata")
-    fields = ("uid", "resourceVersion", "name", "namespace")
-    if not isinstance(metadata, dict) or not all(isinstance(metadata.get(field), str) for field in fields):
-        raise ApiError(200, GARBAGE, "the answer is not an object with uid, resourceVersion, name and namespace")
-    return answer
-
-
-def version(raw: Object) -> str:
-    """metadata.resourceVersion."""
-    return str(raw["metadata"]["resourceVersion"])
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
-def older(one: Object, other: Object) -> bool:
-    """Whether `one` is an earlier version. Versions of one resource compare as integers (KEP-5504); others never do."""
-    mine, theirs = version(one), version(other)
-    return mine.isdecimal() and theirs.isdecimal() and int(mine) < int(theirs)
+@dataclass(frozen=True, slots=True)
+class StoredStatus:
+    """The well-formed part of a status; of duplicates the first. Malformed entries are left out.
+
+    `raw` is the status itself, empty if it is absent or not a mapping; `generation` is that of the object (0: none).
+    `addresses` are by address, `conditions` by type, as they were read.
+    """
+
+    generation: int
+    raw: Object
+    addresses: Mapping[str, AddressStatus]
+    conditions: Mapping[str, Object]
+    children: tuple[ChildProblem, ...]
+
+    @classmethod
+    def read(cls, parent: Mapping[str, Any]) -> Self:
+        """The status of an object as read."""
+        metadata = parent.get("metadata")
+        generation = metadata.get("generation") if isinstance(metadata, dict) else None
+        raw = stored_status(parent)
+        return cls(generation if type(generation) is int else 0, raw, _addresses(raw), _conditions(raw), _children(raw))
+
+    @property
+    def revision(self) -> int | None:
+        """`.status.revision` if it is one: an integer of 0 or more."""
+        return _revision(self.raw)
+
+    @property
+    def summary(self) -> object:
+        """`.status.summary`, as read."""
+        return self.raw.get("summary")
+
+    @property
+    def hostnames(self) -> dict[str, str]:
+        """Address -> name, of the addresses that have one."""
+        return {ip: one.hostname for ip, one in self.addresses.items() if one.hostname}
+
+    @property
+    def delay(self) -> str:
+        """The reason of the condition ProbesDelayed while that is True, else empty."""
+        found = self.conditions.get("ProbesDelayed", {})
+        return str(found["reason"]) if found.get("status") == "True" else ""
+
+    @property
+    def suspected_outage(self) -> bool:
+        """Whether the condition SuspectedOutage is True."""
+        return self.conditions.get("SuspectedOutage", {}).get("status") == "True"
+
+    def probed(self) -> dict[str, AddressStatus]:
+        """The latest probe result by address, as the state to start from (design R6).
+
+        A drained address (reason Disabled) is returned as its probe found it. Addresses without a result (Pending,
+        Denied) and entries that contradict themselves are left out, and thus start as new ones.
+        """
+        results = ((ip, _probed(one)) for ip, one in self.addresses.items())
+        return {ip: result for ip, result in results if result is not None}
 
 
-def place(raw: Object) -> tuple[str, str]:
-    """Namespace and name."""
-    return raw["metadata"]["namespace"], raw["metadata"]["name"]
+def stored_status(parent: Mapping[str, Any]) -> Object:
+    """The `.status` as read; an absent or wrong-shaped one is empty."""
+    status = parent.get("status")
+    return status if isinstance(status, dict) else {}
 
 
-def content_hash(status: Any) -> bytes:
-    """A digest of what a status says, without when and by which write it came to be; equal for equal JSON only."""
-    said = {}
-    if isinstance(status, dict):
-        said = {
-            **{field: status.get(field) for field in ("ready", "summary", "hosts", "ips")},
-            "addresses": _timeless(status.get("addresses")),
-            "conditions": _timeless(status.get("conditions")),
-        }
-    return blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+def stored_revision(parent: Mapping[str, Any]) -> int | None:
+    """`.status.revision` if it is one: an integer of 0 or more."""
+    return _revision(stored_status(parent))
 
 
-def _timeless(entries: Any) -> Any:
-    if not isinstance(entries, list):
-        return entries
-    return [
-        {key: value for key, value in entry.items() if key != "lastTransitionTime"}
-        if isinstance(entry, dict)
-        else entry
-        for entry in entries
-    ]
+def is_time(value: Any) -> TypeGuard[str]:
+    """Whether it is a time as we write it: RFC 3339 in UTC, whole seconds."""
+    return isinstance(value, str) and _RFC3339.fullmatch(value) is not None
+
+
+def _revision(raw: Object) -> int | None:
+    revision = raw.get("revision")
+    return revision if type(revision) is int and revision >= 0 else None
+
+
+def _addresses(raw: Object) -> dict[str, AddressStatus]:
+    found: dict[str, AddressStatus] = {}
+    for entry in _entries(raw, "addresses"):
+        address = _parsed(AddressStatus, entry)
+        if address is not None:
+            found.setdefault(address.ip, address)
+    return found
+
+
+def _conditions(raw: Object) -> dict[str, Object]:
+    found: dict[str, Object] = {}
+    for entry in _entries(raw, "conditions"):
+        if _parsed(Condition, entry) is not None:
+            found.setdefault(entry["type"], entry)
+    return found
+
+
+def _children(raw: Object) -> tuple[ChildProblem, ...]:
+    found = []
+    for entry in _entries(raw, "children"):
+        with suppress(ValidationError):
+            found.append(ChildProblem.model_validate(entry, strict=True))
+    return tuple(found)
+
+
+def _entries(raw: Object, field: str) -> list[Any]:
+    entries = raw.get(field)
+    return entries if isinstance(entries, list) else []
+
+
+def _parsed(kind: type[M], entry: Any) -> M | None:
+    """`entry` as a `kind`; strict, because a "yes" or a 1 written by hand is no boolean to the API server."""
+    try:
+        parsed = kind.model_validate(entry, strict=True)
+    except ValidationError:
+        return None
+    return parsed if is_time(entry.get("lastTransitionTime")) else None
+
+
+def _probed(stored: AddressStatus) -> AddressStatus | None:
+    if stored.reason == "Disabled":
+        if stored.ready or stored.serving is None:
+            return None
+        reason = "ProbeSucceeded" if stored.serving else "ProbeFailed"
+        return stored.model_copy(update={"ready": stored.serving, "reason": reason, "serving": None})
+    # A probe that was added to a CR leaves its addresses ready (NoProbe, then Pending) until there is evidence (R6).
+    ready = stored.reason != "ProbeFailed"
+    return stored if stored.serving is None and stored.ready is ready and stored.reason != "Denied" else None

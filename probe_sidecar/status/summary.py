@@ -7,9 +7,8 @@ with a transition (R3). A printer column prints an array as JSON or only its fir
 from collections.abc import Iterable, Mapping, Sequence
 
 from external_service.kind import MAX_SUMMARY
-from external_service.v1alpha1 import ChildProblem, ExternalServiceSpec
-from probe_sidecar.status.addresses import Verdict
-from probe_sidecar.status.conditions import CAProblem, Finding
+from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec
+from probe_sidecar.status.conditions import Finding, Problems
 
 SHOWN_IPS = 3
 """Addresses that the column IPS names; the rest is a number."""
@@ -23,14 +22,11 @@ DELAYED = {"NoPlaceLeft": "probes delayed", "ProberFault": "probes delayed: prob
 
 def summary(
     spec: ExternalServiceSpec,
-    addresses: Mapping[str, Verdict],
+    addresses: Mapping[str, AddressStatus],
+    problems: Problems,
+    resolution: Finding | None,
     *,
     failing_open: bool,
-    children: Sequence[ChildProblem] = (),
-    problem: CAProblem | None = None,
-    delayed: str = "",
-    suspected_outage: bool = False,
-    resolution: Finding | None = None,
 ) -> str:
     """The most important thing about this ExternalService in at most MAX_SUMMARY characters; `OK` if nothing is wrong.
 
@@ -40,15 +36,15 @@ def summary(
     probed = spec.readinessProbe is not None
     unresolved = _unresolved(resolution)
     found = (
-        _first(children, BACKING)
-        or (f"CA {problem.reference} {problem.what}" if problem else "")
+        _first(problems.children, BACKING)
+        or (f"CA {problems.ca.reference} {problems.ca.what}" if problems.ca else "")
         or _without_addresses(spec, addresses, unresolved)
-        or ("suspected outage: no probed address responds" if suspected_outage and probed else "")
+        or ("suspected outage: no probed address responds" if problems.outage and probed else "")
         or _not_ready(spec, addresses, failing_open=failing_open)
         or unresolved
         or _denied(addresses)
-        or _first(children)
-        or (DELAYED.get(delayed, "") if probed else "")
+        or _first(problems.children)
+        or (DELAYED.get(problems.delay, "") if probed else "")
         or _ok(spec, addresses)
     )
     return _line(found)
@@ -93,7 +89,7 @@ def _first(children: Sequence[ChildProblem], kinds: Sequence[str] = ()) -> str:
     return child_summary(of_interest[0]) if of_interest else ""
 
 
-def _without_addresses(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict], unresolved: str) -> str:
+def _without_addresses(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus], unresolved: str) -> str:
     if any(one.reason not in ("Denied", "Disabled") for one in addresses.values()):
         return ""
     if unresolved or (denied := _denied(addresses)):
@@ -103,7 +99,7 @@ def _without_addresses(spec: ExternalServiceSpec, addresses: Mapping[str, Verdic
     return "hostnames not resolved yet" if spec.hostnames else "no addresses"
 
 
-def _not_ready(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict], *, failing_open: bool) -> str:
+def _not_ready(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus], *, failing_open: bool) -> str:
     """Nothing while only denied addresses are not ready: that is another problem."""
     disabled = frozenset(spec.disabledIPs)
     enabled = {ip: one for ip, one in addresses.items() if ip not in disabled}
@@ -124,12 +120,12 @@ def _unresolved(resolution: Finding | None) -> str:
     return resolution.message.partition(";")[0] if resolution is not None and not resolution.status else ""
 
 
-def _denied(addresses: Mapping[str, Verdict]) -> str:
+def _denied(addresses: Mapping[str, AddressStatus]) -> str:
     denied = [ip for ip, one in addresses.items() if one.reason == "Denied"]
     return f"denied: {_and_more(denied, 1)}" if denied else ""
 
 
-def _ok(spec: ExternalServiceSpec, addresses: Mapping[str, Verdict]) -> str:
+def _ok(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus]) -> str:
     drained = len(addresses.keys() & frozenset(spec.disabledIPs))
     return f"OK, {drained} drained" if drained else "OK"
 

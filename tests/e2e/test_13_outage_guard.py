@@ -51,16 +51,16 @@ def bound() -> float:
     return bounds_of(external_service("any", EVERYBODY)["spec"]["readinessProbe"]).leaves
 
 
-async def degraded(world: World, name: str) -> tuple[str, str] | None:
-    found = [one for one in (await world.status(name)).get("conditions", ()) if one["type"] == "ProberDegraded"]
+async def outage(world: World, name: str) -> tuple[str, str] | None:
+    found = [one for one in (await world.status(name)).get("conditions", ()) if one["type"] == "SuspectedOutage"]
     return (found[0]["status"], found[0]["reason"]) if found else None
 
 
-async def until_degraded(world: World, wanted: tuple[str, str], seconds: float = 15) -> float:
+async def until_suspected(world: World, wanted: tuple[str, str], seconds: float = 15) -> float:
     async def holds() -> bool:
-        return {await degraded(world, name) for name in FLEET} == {wanted}
+        return {await outage(world, name) for name in FLEET} == {wanted}
 
-    return await until(holds, f"ProberDegraded {wanted} on both", seconds=seconds, every=0.05)
+    return await until(holds, f"SuspectedOutage {wanted} on both", seconds=seconds, every=0.05)
 
 
 async def metric(world: World, name: str) -> float:
@@ -110,29 +110,34 @@ async def test_a_cut_of_the_probers_own_network(world: World, cut: Cut, figures:
         dies_meanwhile = FLEET["api"][-1]
         mark, began = world.mark(), time.monotonic()
         with cut():
-            told = await until_degraded(world, ("True", "NobodyAnswers"))
+            told = await until_suspected(world, ("True", "NoResponse"))
             world.hosts.switch(dies_meanwhile, Mode.REFUSE)
             await asyncio.sleep(max(0.0, began + CUT_SECONDS - time.monotonic()))
-            assert await metric(world, "eso_prober_degraded") == 1
-            assert await metric(world, "eso_verdicts_held") == len(EVERYBODY)
-            assert (await world.sidecar.page("/status.txt")).text.startswith("PROBER DEGRADED: since ")
+            assert await metric(world, "eso_suspected_outage") == 1
+            assert await metric(world, "eso_pending_transitions") == len(EVERYBODY)
+            assert (await world.sidecar.page("/status.txt")).text.startswith(
+                "SUSPECTED OUTAGE: No probed address has responded since "
+            )
             assert losses(timelines, began) == {}
             assert sum(write.actor == SIDECAR for write in world.writes(mark)) == len(FLEET), "one write for each"
         healed = time.monotonic()
         await world.until_published("api", ready(FLEET["api"], but=[dies_meanwhile]))
-        assert {await degraded(world, name) for name in FLEET} == {("True", "NobodyAnswers")}, "told for a while yet"
-        trusted = await until_degraded(world, ("False", "Answered"), seconds=LONG_HOLD + 15)
+        assert {await outage(world, name) for name in FLEET} == {("True", "NoResponse")}, "told for a while yet"
+        trusted = await until_suspected(world, ("False", "ResponseReceived"), seconds=LONG_HOLD + 15)
         await asyncio.sleep(bound())
         gone = losses(timelines, began)
         assert set(gone) == {dies_meanwhile}, "who died meanwhile leaves, and nobody else ever did"
-        assert await metric(world, "eso_prober_degraded") == await metric(world, "eso_verdicts_held") == 0
+        assert await metric(world, "eso_suspected_outage") == await metric(world, "eso_pending_transitions") == 0
         sidecar = sum(write.actor == SIDECAR for write in world.writes(mark))
         assert sidecar <= 2 * len(FLEET) + 1, "one as it began, one as it ended, one for who died"
 
         async def in_events() -> bool:
             on_both = [(name, "Warning") for name in sorted(FLEET)]
             ended = [(name, "Normal") for name in sorted(FLEET)]
-            return (await notes(world, "ProberDegraded"), await notes(world, "ProberDegradedEnded")) == (on_both, ended)
+            return (await notes(world, "SuspectedOutage"), await notes(world, "SuspectedOutageEnded")) == (
+                on_both,
+                ended,
+            )
 
         await until(in_events, "both Events on both", seconds=30)
         figures(
@@ -154,11 +159,11 @@ async def test_a_true_silence_of_all(world: World, figures: Callable[..., None])
         figures(**{"first left": seconds[0], "last left": seconds[-1], "allowed": bound() + HOLD, "hold": HOLD})
         assert seconds[0] > HOLD
         assert seconds[-1] <= bound() + HOLD
-        assert {await degraded(world, name) for name in FLEET} == {("True", "NobodyAnswers")}, "until somebody answers"
+        assert {await outage(world, name) for name in FLEET} == {("True", "NoResponse")}, "until somebody answers"
         world.hosts.switch(EVERYBODY, Mode.HEALTHY)
         for name, ips in FLEET.items():
             await world.until_published(name, ready(ips))
-        await until_degraded(world, ("False", "Answered"), seconds=HOLD + 15)
+        await until_suspected(world, ("False", "ResponseReceived"), seconds=HOLD + 15)
 
 
 async def lost_at_the_usual_bound(world: World, timelines: Fleet, mode: Mode) -> dict[str, float]:
@@ -169,7 +174,7 @@ async def lost_at_the_usual_bound(world: World, timelines: Fleet, mode: Mode) ->
         await world.until_published(name, ready((), but=ips))
     last = max(losses(timelines, began).values()) - began
     assert last <= bound()
-    assert {await degraded(world, name) for name in FLEET} == {None}
+    assert {await outage(world, name) for name in FLEET} == {None}
     return {"last left": last, "allowed": bound()}
 
 
@@ -184,7 +189,7 @@ async def test_while_the_canary_answers_nothing_is_held(world: World, figures: C
     world.hosts.set([CANARY])
     async with AsyncExitStack() as stack:
         timelines = await fleet(world, stack)
-        assert await metric(world, "eso_canary_answers") == 1
+        assert await metric(world, "eso_canary_responds") == 1
         figures(**await lost_at_the_usual_bound(world, timelines, Mode.DROP))
         world.hosts.switch(EVERYBODY, Mode.HEALTHY)
 
@@ -200,13 +205,13 @@ async def test_a_canary_guards_even_a_single_address(world: World, figures: Call
         with packets.lost(namespace.LINK):
 
             async def told() -> bool:
-                return await degraded(world, "web") == ("True", "NobodyAnswers")
+                return await outage(world, "web") == ("True", "NoResponse")
 
-            figures(**{"cut to told": await until(told, "ProberDegraded", seconds=15, every=0.05)})
-            assert await metric(world, "eso_canary_answers") == 0
+            figures(**{"cut to told": await until(told, "SuspectedOutage", seconds=15, every=0.05)})
+            assert await metric(world, "eso_canary_responds") == 0
 
         async def over() -> bool:
-            return await degraded(world, "web") == ("False", "Answered")
+            return await outage(world, "web") == ("False", "ResponseReceived")
 
         await until(over, "trusted again", seconds=HOLD + 15)
         await asyncio.sleep(bound())

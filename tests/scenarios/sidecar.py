@@ -47,10 +47,13 @@ def _control(sidecar: Sidecar) -> Starlette:
     async def results(request: Request) -> Response:
         body = orjson.loads(await request.body())
         taken = asyncio.get_running_loop().time()
-        for target in sidecar.manager.targets():
-            target.inherited &= target.uid != body["uid"]  # these results count as our own
+        service = sidecar.services[body["uid"]]
         for address in body["addresses"]:
-            sidecar.results.put(body["uid"], AddressStatus.model_validate(address))
+            target = service.targets.get(address["ip"])
+            if target is not None:
+                target.inherited = False  # these results count as our own
+                target.state = AddressStatus.model_validate(address)
+        service.changed()
         return Response(orjson.dumps({"takenAt": taken}), media_type="application/json")
 
     return Starlette(routes=[Route("/results", results, methods=["POST"])])

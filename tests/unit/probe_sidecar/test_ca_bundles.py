@@ -67,15 +67,24 @@ async def replace(server: FakeApiServer, body: dict[str, Any] | None, plural: st
     answer.raise_for_status()
 
 
-class Watched:
-    """A running store, and what it has told of."""
+def of(asked: Probe) -> Reference:
+    found = reference("shop", asked)
+    assert found is not None
+    return found
 
-    def __init__(self, store: CABundles, changes: list[Reference]) -> None:
-        self.store, self.changes = store, changes
+
+class Watched:
+    """A running store, and how often it has notified."""
+
+    def __init__(self, store: CABundles) -> None:
+        self.store, self.changes = store, 0
+
+    def ca_changed(self) -> None:
+        self.changes += 1
 
     def message(self, asked: Probe) -> str:
         """What the condition would say now."""
-        problem = self.store.problem("shop", asked)
+        problem = self.store.problem(of(asked))
         return problem.message if problem else ""
 
     async def problem(self, asked: Probe, text: str) -> None:
@@ -87,7 +96,7 @@ class Watched:
     async def context(self, asked: Probe, other_than: object = None) -> SSLContext:
         """Wait for a context."""
         async with asyncio.timeout(PATIENCE):
-            while not isinstance(found := self.store.context("shop", asked), SSLContext) or found is other_than:
+            while not isinstance(found := self.store.context(of(asked)), SSLContext) or found is other_than:
                 await asyncio.sleep(0.01)
         return found
 
@@ -96,11 +105,14 @@ class Watched:
 async def running(
     server: FakeApiServer, *wanted: Reference, kinds: tuple[str, ...] = ("ConfigMap", "Secret"), refresh: float = 0.05
 ) -> AsyncIterator[Watched]:
-    client, changes = connect(plain_url(server.url)), list[Reference]()
-    store = CABundles(client, lambda: wanted, changes.append, kinds=kinds, refresh=refresh)
+    client = connect(plain_url(server.url))
+    store = CABundles(client, kinds=kinds, refresh=refresh)
+    watched = Watched(store)
+    for one in wanted:
+        store.use(one, watched)
     task = asyncio.create_task(store.run())
     try:
-        yield Watched(store, changes)
+        yield watched
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -131,14 +143,13 @@ async def test_a_ca_is_read_and_told_of_once(server: FakeApiServer, pem: str, as
     server.create(secret(pem))
     server.create(config_map(pem))
     async with running(server, wanted) as watched:
-        assert watched.store.context("shop", asked) == f"{wanted}: not read yet"
-        assert watched.store.problem("shop", asked) is None
+        assert watched.store.context(of(asked)) == f"{wanted}: not read yet"
+        assert watched.store.problem(of(asked)) is None
         context = await watched.context(asked)
         assert context.cert_store_stats()["x509"] == 1
         await asyncio.sleep(0.2)  # some readings later
-        assert watched.store.context("shop", asked) is context
-        assert watched.changes == [wanted]
-    assert watched.store.context("shop", probe(serverName="a.example")) is None
+        assert watched.store.context(of(asked)) is context
+        assert watched.changes == 1
 
 
 async def test_a_new_ca_takes_the_place_of_the_old_one(server: FakeApiServer, pem: str, tmp_path: Path) -> None:
@@ -148,7 +159,7 @@ async def test_a_new_ca_takes_the_place_of_the_old_one(server: FakeApiServer, pe
         await replace(server, secret(pem + made(tmp_path, "two.example")))
         second = await watched.context(FROM_SECRET, other_than=first)
         assert second.cert_store_stats()["x509"] == 2
-        assert watched.changes == [SECRET, SECRET]
+        assert watched.changes == 2
 
 
 @pytest.mark.parametrize(
@@ -167,7 +178,7 @@ async def test_what_is_wrong_is_told_and_the_last_good_one_is_kept(
         server.create(body)
     async with running(server, SECRET) as watched:
         await watched.problem(FROM_SECRET, f"Secret shop/ca: {problem}; {LOST}")
-        assert watched.store.context("shop", FROM_SECRET) == f"Secret shop/ca: {problem}"
+        assert watched.store.context(of(FROM_SECRET)) == f"Secret shop/ca: {problem}"
         if body is None:
             server.create(secret(pem))
         else:
@@ -176,7 +187,7 @@ async def test_what_is_wrong_is_told_and_the_last_good_one_is_kept(
         await watched.problem(FROM_SECRET, "")
         await replace(server, body)
         await watched.problem(FROM_SECRET, f"Secret shop/ca: {problem}; {KEPT}")
-        assert watched.store.context("shop", FROM_SECRET) is context
+        assert watched.store.context(of(FROM_SECRET)) is context
 
 
 async def test_a_right_that_was_not_given_is_told_with_where_to_find_it(server: FakeApiServer, pem: str) -> None:
@@ -193,9 +204,9 @@ async def test_an_outage_of_the_api_server_is_no_problem_of_a_ca_that_is_held(se
         context = await watched.context(FROM_SECRET)
         server.faults.add(Fault(verbs=frozenset({"get"}), code=503))
         await asyncio.sleep(0.3)
-        assert watched.store.context("shop", FROM_SECRET) is context
-        assert watched.store.problem("shop", FROM_SECRET) is None
-        assert watched.changes == [SECRET]
+        assert watched.store.context(of(FROM_SECRET)) is context
+        assert watched.store.problem(of(FROM_SECRET)) is None
+        assert watched.changes == 1
 
 
 async def test_without_any_ca_yet_an_outage_is_told(server: FakeApiServer) -> None:
@@ -219,14 +230,13 @@ async def test_kinds_that_are_not_allowed_are_never_asked_for(server: FakeApiSer
 
 async def test_a_ca_that_is_asked_for_later_is_read_at_once(server: FakeApiServer, pem: str) -> None:
     server.create(secret(pem))
-    wanted: list[Reference] = []
-    client, changes = connect(plain_url(server.url)), list[Reference]()
-    store = CABundles(client, lambda: wanted, changes.append, kinds=("Secret",), refresh=86_400)
-    task = asyncio.create_task(store.run())
+    client = connect(plain_url(server.url))
+    watched = Watched(CABundles(client, kinds=("Secret",), refresh=86_400))
+    task = asyncio.create_task(watched.store.run())
     await asyncio.sleep(0.05)
-    wanted.append(SECRET)
-    assert store.context("shop", FROM_SECRET) == "Secret shop/ca: not read yet"
-    await Watched(store, changes).context(FROM_SECRET)
+    watched.store.use(SECRET, watched)
+    assert watched.store.context(SECRET) == "Secret shop/ca: not read yet"
+    await watched.context(FROM_SECRET)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await client.close()

@@ -11,84 +11,67 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from external_service.core import Probe, TCPSocketAction
-from external_service.policy import AddressPolicy
-from external_service.v1alpha1 import ExternalService
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import Written
-from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.cache import NameCache
-from probe_sidecar.kube.client import KubeClient, Resource, connect
+from probe_sidecar.kube.client import KubeClient, connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.metrics import MetricSources, registry
 from probe_sidecar.prober.canary import Canary
-from probe_sidecar.prober.delays import NO_PLACE, Delays
-from probe_sidecar.prober.manager import ProberManager
-from probe_sidecar.prober.outage import OutageGuard
-from probe_sidecar.prober.results import Results
+from probe_sidecar.prober.prober import NO_PLACE
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.replicas.alone import Alone
 from probe_sidecar.replicas.replica import Replica
-from probe_sidecar.status.publisher import StatusPublisher
+from tests.unit.probe_sidecar.services import RESOURCE, Services, no_dns
 
 A, B = "10.0.100.10", "10.0.100.11"
-THINGS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
 
 
-async def no_dns(name: str) -> tuple[Reply, Reply]:
-    raise AssertionError(f"nobody should ask for {name}")
+class User:
+    def answered(self) -> None:
+        """Nothing depends on it here."""
 
 
 class Rig:
     """The parts of a sidecar that has not been started."""
 
     def __init__(self, client: KubeClient) -> None:
-        loop = asyncio.get_running_loop()
-        self.engine = ProbeEngine(loop, limit=7)
-        self.clock = 0.0
-        self.manager = ProberManager(
-            self.engine,
-            Results(),
-            clock=lambda: self.clock,
-            now=lambda: "t0",
-            policy=AddressPolicy(),
-            phase=0.0,
-            guard=OutageGuard(60),
-            canary=Canary(Probe(tcpSocket=TCPSocketAction(port=53)), "10.9.9.9", "10.9.9.9", 0.0),
-        )
-        self.publisher = StatusPublisher(client, THINGS, lambda _raw: None)
+        self.engine = ProbeEngine(asyncio.get_running_loop(), limit=7)
+        canary = Canary(Probe(tcpSocket=TCPSocketAction(port=53)), "10.9.9.9", "10.9.9.9", 0.0)
+        self.all = Services(self.engine, client=client, hold=60, canary=canary)
+        self.publisher = self.all.publisher
         self.now = 100.0
-        self.reflector = Reflector(client, THINGS, lambda *_: None, clock=lambda: self.now)
+        self.reflector = Reflector(client, RESOURCE, lambda *_: None, clock=lambda: self.now)
         self.events = EventRecorder(client, "prober-1")
         self.replica = Replica(client, pod="a", namespace="operator", group="All", clock=lambda: self.now)
-        self.delays = Delays(loop, lambda _uid: None)
-        self.names = NameCache(no_dns, lambda _name: None, clock=lambda: self.now)
-        self.names.want(["db.example.com"], hurry=True)
+        self.names = NameCache(no_dns, clock=lambda: self.now)
+        self.names.want("db.example.com", User(), hurry=True)
         self.names.entry("db.example.com").answered_at = 90.0
-        self.parts = MetricSources(
+        self.sources = MetricSources(
+            services=self.all.services.values(),
             clients=(client,),
             reflectors=(self.reflector,),
-            manager=self.manager,
+            prober=self.all.prober,
             engine=self.engine,
             publisher=self.publisher,
             events=self.events,
             replicas=self.replica,
-            delays=self.delays,
-            hostnames=self.names,
+            names=self.names,
         )
 
-    def apply(self, uid: str = "uid-1", name: str = "web", probe: dict[str, Any] | None = None, *ips: str) -> None:
+    def apply(self, name: str = "web", probe: dict[str, Any] | None = None, *ips: str, **more: Any) -> None:
         spec = {"port": 80, "ips": ips or [A, B], "readinessProbe": probe or {"tcpSocket": {"port": 80}}}
-        self.manager.apply(parent(uid, name, spec), {})
+        self.all.apply(name, spec | more)
 
     def finish(self, ip: str, outcome: Outcome, seconds: float) -> None:
-        """What the engine would say of a probe."""
-        next(target for target in self.manager.targets() if target.ip == ip).done(outcome, seconds)
+        """A probe of an address has ended."""
+        self.all.finish(ip, outcome, seconds)
 
     def families(self, *, addresses: bool = True) -> dict[str, Metric]:
-        made = registry(self.parts, addresses=addresses).collect()
+        made = registry(self.sources, addresses=addresses).collect()
         return {family.name: read_back(family) for family in made if family.name.startswith("eso_")}
 
     def values(self, name: str, **labels: str) -> dict[tuple[str, ...], float]:
@@ -109,12 +92,6 @@ def read_back(family: Metric) -> Metric:
     page = f"# HELP {name} {family.documentation}\n# TYPE {name} {family.type}\n{family.text}"
     (found,) = text_string_to_metric_families(page)
     return found
-
-
-def parent(uid: str, name: str, spec: dict[str, Any]) -> ExternalService:
-    metadata = {"name": name, "namespace": "shop", "uid": uid}
-    kind = {"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "ExternalService"}
-    return ExternalService.model_validate({**kind, "metadata": metadata, "spec": spec})
 
 
 @pytest.fixture
@@ -145,8 +122,9 @@ async def test_probes_are_counted_by_external_service_kind_and_result(rig: Rig) 
 
 async def test_who_is_probed_too_seldom_is_counted(rig: Rig) -> None:
     assert rig.values("eso_external_services_delayed") == {(): 0}
-    rig.delays.note("uid-1", NO_PLACE)
-    rig.delays.note("uid-1", NO_PLACE)
+    rig.apply()
+    for _ in range(2):
+        rig.all.services["web"].delayed(NO_PLACE)
     assert rig.values("eso_external_services_delayed") == {(): 1}
 
 
@@ -174,17 +152,17 @@ async def test_readiness_is_told_for_each_address_and_in_sum(rig: Rig) -> None:
 async def test_a_prober_that_suspects_itself_says_so(rig: Rig) -> None:
     silence = Outcome(Result.FAILURE, "timed out after 1 s (connecting)", silent=True)
     rig.apply(probe={"tcpSocket": {"port": 80}, "failureThreshold": 1})
-    for target in rig.manager.targets():
+    for target in rig.all.services["web"].targets:
         target.state = target.state.model_copy(update={"ready": True, "reason": "ProbeSucceeded"})
-    rig.clock = 100.0
+    rig.all.loop.now = 100.0
     rig.finish(A, silence, 1.0)
     rig.finish(B, silence, 1.0)
-    gauges = ("eso_prober_degraded", "eso_verdicts_held", "eso_canary_answers")
-    counters = ("eso_prober_degraded_begun_total", "eso_prober_degraded_seconds_total")
+    gauges = ("eso_suspected_outage", "eso_pending_transitions", "eso_canary_responds")
+    counters = ("eso_suspected_outages_total", "eso_suspected_outage_seconds_total")
     told = {name: rig.values(name)[()] for name in (*gauges, *counters)}
     assert told == dict(zip((*gauges, *counters), (0, 2, 0, 0, 0), strict=True))
-    rig.manager.guard.elapse(102.0)
-    rig.clock = 110.0
+    rig.all.outage.guard.elapse(102.0)
+    rig.all.loop.now = 110.0
     told = {name: rig.values(name)[()] for name in (*gauges, *counters)}
     assert told == dict(zip((*gauges, *counters), (1, 2, 0, 1, 10), strict=True))
 
@@ -212,9 +190,9 @@ async def test_addresses_can_be_left_out(rig: Rig) -> None:
 
 
 async def test_series_end_with_their_external_service(rig: Rig) -> None:
-    rig.apply("uid-1", "web")
-    rig.apply("uid-2", "other")
-    rig.manager.release("uid-1")
+    rig.apply("web")
+    rig.apply("other")
+    rig.all.drop("web")
     told = {
         sample.labels["name"]
         for family in rig.families().values()
@@ -227,20 +205,20 @@ async def test_series_end_with_their_external_service(rig: Rig) -> None:
 async def test_counts_go_on_over_an_edit_and_begin_anew_with_another_kind_of_probe(rig: Rig) -> None:
     rig.apply()
     rig.finish(A, UP, 0.1)
-    rig.apply("uid-1", "web", {"tcpSocket": {"port": 81}})
+    rig.apply("web", {"tcpSocket": {"port": 81}})
     assert rig.values("eso_probe_total", result="successful") == {("shop", "web", "tcp", "successful"): 1}
-    rig.apply("uid-1", "web", {"grpc": {"port": 81}})
+    rig.apply("web", {"grpc": {"port": 81}})
     assert rig.values("eso_probe_total", result="successful") == {("shop", "web", "grpc", "successful"): 0}
 
 
 async def test_without_a_probe_nothing_is_counted(rig: Rig) -> None:
-    rig.manager.apply(parent("uid-1", "web", {"port": 80, "ips": [A]}), {})
+    rig.all.apply("web", {"port": 80, "ips": [A]})
     assert rig.values("eso_external_services") == {(): 1}
     assert rig.values("eso_addresses") == rig.values("eso_address_ready") == rig.values("eso_probe_total") == {}
 
 
 async def test_the_api_server_is_told_of(rig: Rig) -> None:
-    rig.parts.clients[0].requests.update({("PATCH", 200): 3, ("GET", 0): 1})
+    rig.sources.clients[0].requests.update({("PATCH", 200): 3, ("GET", 0): 1})
     rig.reflector.watches = 2
     assert rig.values("eso_api_requests_total") == {("GET", "none"): 1, ("PATCH", "200"): 3}
     assert rig.values("eso_watches_total") == {(): 2}
@@ -268,8 +246,8 @@ async def test_the_engines_limit_is_told(rig: Rig) -> None:
 async def test_names_and_help_are_as_promtool_wants_them(rig: Rig) -> None:
     rig.apply()
     spec = {"port": 80, "ips": [A], "readinessProbe": {"tcpSocket": {"port": 80}}, "minReady": 1}
-    rig.manager.apply(parent("uid-2", "open", spec), {})
-    rig.parts.clients[0].requests["GET", 200] = 1
+    rig.all.apply("open", spec)
+    rig.sources.clients[0].requests["GET", 200] = 1
     for family in rig.families().values():
         assert family.documentation.endswith("."), family.name
         assert family.samples, family.name
@@ -296,10 +274,10 @@ async def test_the_documented_number_of_series_is_right(rig: Rig) -> None:
 
 
 async def test_fail_open_is_told_of_those_that_ask_for_it(rig: Rig) -> None:
-    rig.apply("uid-1", "closed")
+    rig.apply("closed")
     spec = {"port": 80, "ips": [A, B], "readinessProbe": {"tcpSocket": {"port": 80}, "failureThreshold": 1}}
-    rig.manager.apply(parent("uid-2", "open", spec | {"minReady": "50%"}), {})
-    targets = {target.ip: target for target in rig.manager.targets() if target.parent == "shop/open"}
+    rig.all.apply("open", spec | {"minReady": "50%"})
+    targets = {target.ip: target for target in rig.all.services["open"].targets}
     seen = []
     for ip, result in ((A, Result.SUCCESS), (B, Result.FAILURE), (A, Result.FAILURE), (B, Result.SUCCESS)):
         targets[ip].done(Outcome(result, "said"), 0.001)
@@ -315,15 +293,15 @@ async def test_a_replica_tells_whether_it_may_work(rig: Rig) -> None:
 
 
 async def test_the_only_one_always_may(rig: Rig) -> None:
-    rig.parts = replace(rig.parts, replicas=Alone())
+    rig.sources = replace(rig.sources, replicas=Alone())
     assert rig.values("eso_working") == {(): 1}
     assert rig.values("eso_replicas") == {(): 1}
 
 
 async def test_requests_of_both_clients_are_counted_together(rig: Rig) -> None:
     other = connect(plain_url("http://127.0.0.1:1"))
-    rig.parts = replace(rig.parts, clients=(*rig.parts.clients, other))
-    rig.parts.clients[0].requests["GET", 200] += 1
+    rig.sources = replace(rig.sources, clients=(*rig.sources.clients, other))
+    rig.sources.clients[0].requests["GET", 200] += 1
     other.requests["GET", 200] += 2
     assert rig.values("eso_api_requests_total") == {("GET", "200"): 3}
     await other.close()

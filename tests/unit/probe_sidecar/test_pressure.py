@@ -13,6 +13,7 @@ from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import EXTERNAL_SERVICES
 from probe_sidecar.status.publisher import StatusPublisher
 from tests.link import Link, application
+from tests.unit.probe_sidecar.status.writers import Writers
 from tests.virtual_time import virtually
 
 NAMESPACE = "operator"
@@ -47,6 +48,7 @@ class World:
         self._places, self._random = asyncio.Semaphore(places), Random(1)
         self.replicas: list[Replica] = []
         self.publishers: list[StatusPublisher] = []
+        self.writers: list[Writers] = []
         for name in names:
             self._start(name)
 
@@ -54,7 +56,8 @@ class World:
         clock = asyncio.get_running_loop().time
         client, leases = self._client(REQUEST_SECONDS), self._client(LEASE_SECONDS / RENEWALS)
         limit = Settings().concurrent_writes
-        self.publishers.append(StatusPublisher(client, EXTERNAL_SERVICES, wanted, limit=limit, clock=clock))
+        self.publishers.append(StatusPublisher(client, EXTERNAL_SERVICES, limit=limit, clock=clock))
+        self.writers.append(Writers(self.publishers[-1], wanted))
         self.replicas.append(
             Replica(
                 leases,
@@ -83,7 +86,7 @@ class World:
                 }
             )
             raw["status"] = {"observedGeneration": raw["metadata"]["generation"]}  # Metacontroller has written before
-            self.publishers[number % len(self.publishers)].observe(raw["metadata"]["uid"], raw)
+            self.writers[number % len(self.writers)].observe(raw["metadata"]["uid"], raw)
 
     @property
     def written(self) -> int:

@@ -17,6 +17,7 @@ from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar, run
+from tests.unit.probe_sidecar.test_sidecar import targets
 
 Object = dict[str, Any]
 
@@ -106,7 +107,7 @@ class World:
 
     def probers(self) -> Counter[str]:
         """How many sidecars probe each ExternalService."""
-        return Counter(target.parent for sidecar in self.sidecars.values() for target in sidecar.manager.targets())
+        return Counter(target.owner.name for sidecar in self.sidecars.values() for target in targets(sidecar))
 
     def shared(self) -> bool:
         return self.probers() == {f"shop/{name}": 1 for name in NAMES}
@@ -116,7 +117,7 @@ class World:
         return self.shared() and all(self.share(pod) for pod in pods)
 
     def share(self, pod: str) -> set[str]:
-        return {target.parent.removeprefix("shop/") for target in self.sidecars[pod].manager.targets()}
+        return {service.name for service in self.sidecars[pod].services.values()}
 
 
 @pytest.fixture
@@ -220,7 +221,7 @@ async def test_one_that_cannot_renew_stops_and_says_so_and_returns_with_what_the
     for backend in world.backends.values():
         await backend.stop()
     writes = world.server.faults.add(Fault(verbs=frozenset({"patch"}), code=503))
-    await until(lambda: not list(sidecar.manager.targets()), "the work to be put down")
+    await until(lambda: not list(targets(sidecar)), "the work to be put down")
     assert sidecar._unready() is None, "an API outage must not take the hook in the same Pod with it"
     assert sidecar.replicas.problem == "the Lease operator/probe-sidecar-a could not be renewed in time"
     assert any("probing and publishing stop" in record.getMessage() for record in caplog.records)
@@ -229,9 +230,7 @@ async def test_one_that_cannot_renew_stops_and_says_so_and_returns_with_what_the
     leases.lift()
     writes.lift()
     await until(world.shared, "the work to be taken up again")
-    await until(
-        lambda: sidecar.manager.stats.probes > 0 and all(t.streak.length >= 3 for t in sidecar.manager.targets())
-    )
+    await until(lambda: sidecar.prober.stats.probes > 0 and all(t.streak.length >= 3 for t in targets(sidecar)))
     assert {name: world.status(name) for name in NAMES} == before
 
 
@@ -240,7 +239,7 @@ async def test_readyz_waits_for_the_first_lease(world: World) -> None:
     sidecar = world.start("a")
     await until(lambda: sidecar.reflectors.unlisted is None, "the first list")
     assert sidecar._unready() == "the Lease operator/probe-sidecar-a has not been acquired yet"
-    assert list(sidecar.manager.targets()) == []
+    assert list(targets(sidecar)) == []
     no_leases.lift()
     await until(lambda: sidecar._unready() is None, "it to be ready")
 
@@ -261,7 +260,7 @@ async def test_a_last_write_of_the_former_owner_is_not_undone(world: World) -> N
     late = {**address, "ready": False, "reason": "ProbeFailed", "message": "connection refused"}
     status = {**stored["status"], "addresses": [late], "ready": "0/1", "revision": stored["status"]["revision"] + 1}
     world.server.storage.put(key, {**stored, "status": status})
-    await until(lambda: any(t.state.message == "connection refused" for t in sidecar.manager.targets()), "b to see it")
+    await until(lambda: any(t.state.message == "connection refused" for t in targets(sidecar)), "b to see it")
     await until(lambda: world.status("web-calm")["conditions"][0]["reason"] == "NoAddressReady", "the rest to follow")
     assert world.status("web-calm")["addresses"] == [late]
 
@@ -269,7 +268,7 @@ async def test_a_last_write_of_the_former_owner_is_not_undone(world: World) -> N
 async def test_a_new_one_is_probed_at_once_and_only_a_takeover_is_spread(world: World) -> None:
     sidecar = world.start("a")
     await until(world.shared, "the takeover")
-    assert len({target.due for target in sidecar.manager.targets()}) == len(NAMES)
+    assert len({target.due for target in targets(sidecar)}) == len(NAMES)
     world.backends["late"] = late = Backend("127.0.2.1")
     await late.start()
     try:

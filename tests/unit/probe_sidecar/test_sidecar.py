@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from playground.apiserver.server import FakeApiServer
 from playground.dns_server import DnsServer, Record
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
+from probe_sidecar.prober.target import Target
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar, run
 
@@ -113,7 +114,7 @@ async def test_a_restart_flips_nothing_and_writes_nothing(server: FakeApiServer)
             before = await until(server, lambda status: states(status) == {"127.0.0.2": UP})
         async with running(server) as sidecar:
             async with asyncio.timeout(PATIENCE):
-                while sidecar.manager.stats.probes < 3:
+                while sidecar.prober.stats.probes < 3:
                     await asyncio.sleep(0.01)
             assert sidecar.publisher.counters.writes == 0
     assert (server.get("ExternalService", "shop", "web") or {})["status"] == before
@@ -134,18 +135,23 @@ async def test_a_prober_at_its_limit_says_so_and_the_next_owner_says_nothing_els
             server.create(external_service(port, *ips, readinessProbe=probe))
             await until(server, late)
             await until(server, lambda status: [one["reason"] for one in status["addresses"]] == ["ProbeFailed"] * 3)
-            assert len(limited.delays) == 1
+            assert [bool(one.delay.text) for one in limited.services.values()] == [True]
         before = server.get("ExternalService", "shop", "web")
         async with running(server) as sidecar:
             await sidecar_knows(sidecar, 3)
-            assert len(sidecar.delays) == 1
+            assert [bool(one.delay.text) for one in sidecar.services.values()] == [True]
         assert server.get("ExternalService", "shop", "web") == before
+
+
+def targets(sidecar: Sidecar) -> Iterator[Target]:
+    for service in sidecar.services.values():
+        yield from service.targets
 
 
 async def sidecar_knows(sidecar: Sidecar, addresses: int) -> None:
     """Until so many have failed twice by this process."""
     async with asyncio.timeout(PATIENCE):
-        while sum(target.failures >= 2 for target in sidecar.manager.targets()) < addresses:
+        while sum(target.failures >= 2 for target in targets(sidecar)) < addresses:
             await asyncio.sleep(0.01)
 
 
@@ -172,7 +178,7 @@ async def test_a_spec_that_cannot_be_read_is_told_and_keeps_its_addresses(server
         broken = stored | {"spec": stored["spec"] | {"port": "80"}}
         broken["metadata"] = broken["metadata"] | {"generation": 2}
         sidecar._observe({broken["metadata"]["uid"]: broken}, frozenset({broken["metadata"]["uid"]}))
-        wanted = sidecar._wanted(broken)
+        wanted = sidecar.services[broken["metadata"]["uid"]].wanted(broken)
         assert wanted is not None
         assert states(wanted) == {"127.0.0.2": UP}
         accepted = next(one for one in wanted["conditions"] if one["type"] == "Accepted")
@@ -188,7 +194,7 @@ async def test_a_deleted_external_service_is_not_probed_any_more(server: FakeApi
             path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
             (await client.delete(path)).raise_for_status()
         async with asyncio.timeout(PATIENCE):
-            while list(sidecar.manager.targets()):
+            while sidecar.services:
                 await asyncio.sleep(0.01)
 
 
@@ -245,7 +251,7 @@ async def test_a_new_object_is_left_to_metacontroller_first(server: FakeApiServe
     async with running(server) as sidecar, httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
         created = server.create(external_service(1, "127.0.0.2", readinessProbe=slow))
         async with asyncio.timeout(PATIENCE):
-            while not sidecar.manager.manages(created["metadata"]["uid"]):
+            while created["metadata"]["uid"] not in sidecar.services:
                 await asyncio.sleep(0.01)
         assert "status" not in (server.get("ExternalService", "shop", "web") or {})
         path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
@@ -286,13 +292,13 @@ async def test_it_works_in_its_scope_alone(server: FakeApiServer) -> None:
         for one in (elsewhere, unlabelled, made | {"metadata": made["metadata"] | {"labels": {"shard": "a"}}}):
             server.create(one)
         await until(server, lambda status: states(status) == {"127.0.0.2": UP})
-        assert [parent.name for parent in sidecar.manager.parents()] == ["web"]
+        assert [one.name for one in sidecar.services.values()] == ["web"]
         change = {"metadata": {"labels": {"shard": "b"}}}
         merge = {"Content-Type": "application/merge-patch+json"}
         async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
             (await client.patch(path, json=change, headers=merge)).raise_for_status()
         async with asyncio.timeout(PATIENCE):
-            while list(sidecar.manager.parents()):
+            while sidecar.services:
                 await asyncio.sleep(0.01)
         assert states((server.get("ExternalService", "shop", "web") or {})["status"]) == {"127.0.0.2": UP}
     assert "status" not in (server.get("ExternalService", "till", "web") or {})
@@ -345,7 +351,7 @@ async def fleet(server: FakeApiServer, sidecar: Sidecar) -> AsyncIterator[list[D
             parent["metadata"]["name"] = f"web-{number}"
             server.create(parent)
         await all_of(server, lambda status: status.get("ready") == "1/1")
-        assert sidecar.manager.guard.degraded is False
+        assert sidecar.outage.suspected is False
         yield backends
     finally:
         for one in backends:
@@ -364,8 +370,8 @@ async def all_of(server: FakeApiServer, found: Callable[[Mapping[str, Any]], boo
             await asyncio.sleep(0.01)
 
 
-def degraded(status: Mapping[str, Any]) -> tuple[str, str] | None:
-    found = [one for one in status.get("conditions", ()) if one["type"] == "ProberDegraded"]
+def outage(status: Mapping[str, Any]) -> tuple[str, str] | None:
+    found = [one for one in status.get("conditions", ()) if one["type"] == "SuspectedOutage"]
     return (found[0]["status"], found[0]["reason"]) if found else None
 
 
@@ -373,16 +379,16 @@ def holding(server: FakeApiServer, seconds: int) -> AbstractAsyncContextManager[
     return running(server, SETTINGS.model_copy(update={"outage_hold_seconds": seconds}))
 
 
-async def until_degraded(sidecar: Sidecar) -> None:
+async def until_suspected(sidecar: Sidecar) -> None:
     async with asyncio.timeout(2 * PATIENCE):
-        while not sidecar.manager.guard.degraded:
+        while not sidecar.outage.suspected:
             await asyncio.sleep(0.01)
 
 
-async def until_heard(sidecar: Sidecar) -> None:
+async def until_all_respond(sidecar: Sidecar) -> None:
     """All of them, since they were silent."""
     async with asyncio.timeout(2 * PATIENCE):
-        while sidecar.manager.guard.degraded or any(target.silence for target in sidecar.manager.targets()):
+        while sidecar.outage.suspected or any(target.unanswered for target in targets(sidecar)):
             await asyncio.sleep(0.01)
 
 
@@ -393,42 +399,42 @@ async def test_a_prober_that_hears_nobody_suspects_itself(
         before = [status["revision"] for status in await all_of(server, lambda _: True)]
         for one in backends:
             await one.deafen()
-        statuses = await all_of(server, lambda status: degraded(status) == ("True", "NobodyAnswers"))
+        statuses = await all_of(server, lambda status: outage(status) == ("True", "NoResponse"))
         assert {status["ready"] for status in statuses} == {"1/1"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{sidecar.pages.port}", trust_env=False) as client:
             page = (await client.get("/status")).json()
-            assert (page["guard"]["degraded"], page["guard"]["holdSeconds"]) == (True, 8)
-            assert (await client.get("/status.txt")).text.startswith("PROBER DEGRADED: since ")
+            assert (page["outage"]["suspected"], page["outage"]["holdSeconds"]) == (True, 8)
+            assert (await client.get("/status.txt")).text.startswith("SUSPECTED OUTAGE: No probed ")
             for one in backends:
                 one.hear()
-            await until_heard(sidecar)
-            assert not (await client.get("/status.txt")).text.startswith("PROBER DEGRADED")
-        statuses = await all_of(server, lambda status: degraded(status) == ("False", "Answered"))
+            await until_all_respond(sidecar)
+            assert not (await client.get("/status.txt")).text.startswith("SUSPECTED OUTAGE")
+        statuses = await all_of(server, lambda status: outage(status) == ("False", "ResponseReceived"))
         assert {status["ready"] for status in statuses} == {"1/1"}
         written = [status["revision"] - one for status, one in zip(statuses, before, strict=True)]
         assert written == [2, 2, 2], "one write as it began, one as it ended"
     said = [record.getMessage() for record in caplog.records]
-    assert len([line for line in said if "suspects its own network" in line]) == 1
+    assert len([line for line in said if "own network may be down" in line]) == 1
     assert [line for line in said if "is not ready:" in line] == []
 
 
 async def test_a_network_that_comes_and_goes_is_told_once_and_to_nobody_who_comes_later(server: FakeApiServer) -> None:
     async with running(server) as sidecar, fleet(server, sidecar) as backends:
         before = [status["revision"] for status in await all_of(server, lambda _: True)]
-        for doubts in (1, 2):
+        for number in (1, 2):
             for one in backends:
                 await one.deafen()
-            await until_degraded(sidecar)
-            assert sidecar.manager.guard.begun == doubts
-            await all_of(server, lambda status: degraded(status) == ("True", "NobodyAnswers"))
+            await until_suspected(sidecar)
+            assert sidecar.outage.guard.outages == number
+            await all_of(server, lambda status: outage(status) == ("True", "NoResponse"))
             for one in backends:
                 one.hear()
-            await until_heard(sidecar)
+            await until_all_respond(sidecar)
         server.create(external_service(backends[0].port, backends[0].listener.getsockname()[0]))
         late = await until(server, lambda status: status.get("ready") == "1/1")
-        assert degraded(late) is None, "it has never been true of it"
+        assert outage(late) is None, "it has never been true of it"
         statuses = await all_of(server, lambda _: True)
-        assert {degraded(status) for status in statuses} == {("True", "NobodyAnswers")}
+        assert {outage(status) for status in statuses} == {("True", "NoResponse")}
         assert [status["revision"] - one for status, one in zip(statuses, before, strict=True)] == [1, 1, 1]
 
 
@@ -439,10 +445,10 @@ async def test_without_the_api_server_the_state_is_kept_all_the_same(server: Fak
         server.drop_connections()
         for one in backends:
             await one.deafen()
-        await until_degraded(sidecar)
+        await until_suspected(sidecar)
         for one in backends:
             one.hear()
-        await until_heard(sidecar)
+        await until_all_respond(sidecar)
         (watching,) = sidecar.reflectors.each
         watches = watching.watches
         refuse.lift()
@@ -457,7 +463,7 @@ async def test_a_silence_of_all_gets_through_when_its_time_is_up(server: FakeApi
         for one in backends:
             await one.deafen()
         statuses = await all_of(server, lambda status: status["ready"] == "0/1")
-        assert {degraded(status) for status in statuses} == {("True", "NobodyAnswers")}
+        assert {outage(status) for status in statuses} == {("True", "NoResponse")}
 
 
 @asynccontextmanager
@@ -498,7 +504,7 @@ async def test_a_restart_without_dns_flips_nothing_and_writes_nothing(server: Fa
                 before = await until(server, lambda status: states(status) == {"127.0.0.2": UP})
         async with running(server, settings) as sidecar:
             async with asyncio.timeout(PATIENCE):
-                while sidecar.manager.stats.probes < 3:
+                while sidecar.prober.stats.probes < 3:
                     await asyncio.sleep(0.01)
             assert sidecar.publisher.counters.writes == 0
     assert (server.get("ExternalService", "shop", "web") or {})["status"] == before
@@ -536,4 +542,4 @@ async def test_a_name_that_leaves_the_spec_takes_its_addresses_with_it(server: F
             (await client.patch(path, json={"spec": {"hostnames": None}}, headers=merge)).raise_for_status()
         status = await until(server, lambda status: not status["addresses"])
         assert [one["type"] for one in status["conditions"]] == ["Ready", "Accepted"]
-        assert not sidecar.hostnames.entries
+        assert not sidecar.names.entries

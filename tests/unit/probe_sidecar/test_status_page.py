@@ -1,4 +1,4 @@
-"""What `GET /status` shows: pure, from parents and targets whose last probes are given."""
+"""What `GET /status` shows: from ExternalServices whose last probes are given."""
 
 import json
 from functools import partial
@@ -9,13 +9,14 @@ import pytest
 
 from external_service.kind import Reason
 from external_service.policy import AddressPolicy
-from external_service.v1alpha1 import AddressStatus, ExternalService
-from probe_sidecar.prober.counters import ProbeCounters
+from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.target import Target
 from probe_sidecar.prober.threshold import Streak
 from probe_sidecar.probes.outcome import Outcome, Result
-from probe_sidecar.probes.prepare import prepare
+from probe_sidecar.service import Service
 from probe_sidecar.status_page import MOST_LINES, Row, rows, status_page
+from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
+from tests.unit.probe_sidecar.services import Services
 
 AT, NOW = "2026-01-01T00:00:10Z", 1_000.0
 POLICY = AddressPolicy(deny=(ip_network("10.9.0.0/16"),))
@@ -25,40 +26,40 @@ PROCESS = {"replica": {"working": True}}
 page = partial(status_page, at=AT, now=NOW, process=PROCESS)
 
 
-def parent(name: str, *ips: str, probe: Any = PROBE, **spec: Any) -> ExternalService:
-    return ExternalService.model_validate(
-        {
-            "apiVersion": "eso.crowdfox.com/v1alpha1",
-            "kind": "ExternalService",
-            "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}"},
-            "spec": {"port": 80, "ips": list(ips), "readinessProbe": probe, **spec},
-        }
-    )
+def service(name: str, *ips: str, probe: Any = PROBE, **spec: Any) -> Service:
+    services = Services(ScriptedEngine(), policy=POLICY)
+    return services.apply(name, {"port": 80, "ips": list(ips), "readinessProbe": probe, **spec})
 
 
-def target(owner: ExternalService, ip: str, *, ready: bool, streak: Streak, last: Outcome | None = None) -> Target:
-    probe = owner.spec.readinessProbe
-    assert probe is not None
+def web() -> Service:
+    return service("web", "10.0.0.2", "10.9.0.1", "10.0.0.1", disabledIPs=["10.0.0.1"])
+
+
+def plain() -> Service:
+    return service("plain", "10.0.0.5", probe=None)
+
+
+def probed(owner: Service, ip: str, *, ready: bool, streak: Streak, last: Outcome | None = None) -> Target:
+    """The target of an address, as its probes have left it."""
+    target = owner.targets.get(ip)
+    assert target is not None
     reason: Reason = "ProbeSucceeded" if ready else "ProbeFailed"
-    state = AddressStatus(
+    target.state = AddressStatus(
         ip=ip, ready=ready, reason=reason, message="connected", lastTransitionTime="2026-01-01T00:00:00Z"
     )
-    made = Target(
-        owner.metadata.uid, f"shop/{owner.metadata.name}", ip, probe, prepare(probe, ip), state, ProbeCounters("tcp")
-    )
-    made.streak, made.last, made.last_seconds, made.last_at, made.due = streak, last, 0.0123456789, NOW - 3.2, NOW + 6.8
-    return made
+    target.streak, target.last, target.last_seconds = streak, last, 0.0123456789
+    target.last_at, target.due = NOW - 3.2, NOW + 6.8
+    return target
 
 
-WEB = parent("web", "10.0.0.2", "10.9.0.1", "10.0.0.1", disabledIPs=["10.0.0.1"])
-PLAIN = parent("plain", "10.0.0.5", probe=None)
 REFUSED = Outcome(Result.FAILURE, "connection refused")
 
 
 def shop() -> list[Row]:
-    failing = target(WEB, "10.0.0.2", ready=True, streak=Streak(False, 2), last=REFUSED)
-    drained = target(WEB, "10.0.0.1", ready=True, streak=Streak(True, 14), last=Outcome(Result.SUCCESS, "connected"))
-    return rows([WEB, PLAIN], [failing, drained], POLICY)
+    one = web()
+    probed(one, "10.0.0.2", ready=True, streak=Streak(False, 2), last=REFUSED)
+    probed(one, "10.0.0.1", ready=True, streak=Streak(True, 14), last=Outcome(Result.SUCCESS, "connected"))
+    return rows([one, plain()], POLICY)
 
 
 def addresses(query: dict[str, str], found: list[Row]) -> list[dict[str, Any]]:
@@ -106,7 +107,9 @@ def test_what_is_drained_denied_or_not_probed_says_so() -> None:
 
 
 def test_an_address_that_was_never_probed_has_no_last_probe() -> None:
-    found = rows([PLAIN, WEB], [target(WEB, "10.0.0.2", ready=False, streak=Streak())], POLICY)
+    one = web()
+    probed(one, "10.0.0.2", ready=False, streak=Streak())
+    found = rows([plain(), one], POLICY)
     assert addresses({"ip": "10.0.0.2"}, found)[0]["lastProbe"] is None
     line = page(found, {"format": "text", "ip": "10.0.0.2"})[1].splitlines()[1]
     assert line.split() == ["shop", "web", "10.0.0.2", "no", "ProbeFailed", "-", "-", "-", "-", "7s"]
@@ -126,11 +129,11 @@ def test_the_table() -> None:
 
 
 def test_a_table_that_would_be_too_long_says_how_to_narrow_it() -> None:
-    many = parent("many", *(f"10.1.{number // 250}.{number % 250 + 1}" for number in range(MOST_LINES)), probe=None)
-    lines = page(rows([many, PLAIN], [], POLICY), {"format": "text"})[1].splitlines()
+    many = service("many", *(f"10.1.{number // 250}.{number % 250 + 1}" for number in range(MOST_LINES)), probe=None)
+    lines = page(rows([many, plain()], POLICY), {"format": "text"})[1].splitlines()
     assert len(lines) == 1 + MOST_LINES + 1
     assert lines[-1] == "... and 1 more: narrow it with ?namespace=, &name=, &ip=, or ask for json"
-    assert len(addresses({}, rows([many, PLAIN], [], POLICY))) == MOST_LINES + 1
+    assert len(addresses({}, rows([many, plain()], POLICY))) == MOST_LINES + 1
 
 
 @pytest.mark.parametrize(
@@ -166,28 +169,32 @@ def test_a_bad_query_says_what_to_write(query: dict[str, str], problem: str) -> 
 
 
 def test_what_keeps_an_address_from_being_probed_is_shown() -> None:
-    waiting = target(WEB, "10.0.0.2", ready=True, streak=Streak())
+    one = web()
+    waiting = probed(one, "10.0.0.2", ready=True, streak=Streak())
     waiting.prepared, waiting.problem = None, "Secret shop/ca: not found: create it, or correct the name"
-    found = rows([WEB], [waiting], POLICY)
+    found = rows([one], POLICY)
     assert addresses({"ip": "10.0.0.2"}, found)[0]["problem"] == waiting.problem
     assert waiting.problem in page(found, {"format": "text"})[1]
 
 
-def test_a_held_verdict_and_the_reason_are_shown() -> None:
-    held = target(WEB, "10.0.0.2", ready=True, streak=Streak(False, 14), last=Outcome(Result.FAILURE, "m", silent=True))
-    held.held = True
-    found = rows([WEB], [held], POLICY)
-    assert addresses({"ip": "10.0.0.2"}, found)[0]["held"] is True
-    said = {"guard": {"degraded": True, "message": "nobody answers"}}
+def test_pending_transition_and_its_reason_are_shown() -> None:
+    one, no_response = web(), Outcome(Result.FAILURE, "m", silent=True)
+    probed(one, "10.0.0.2", ready=True, streak=Streak(False, 14), last=no_response).pending = True
+    found = rows([one], POLICY)
+    assert addresses({"ip": "10.0.0.2"}, found)[0]["pending"] is True
+    said = {"outage": {"suspected": True, "message": "no response"}}
     lines = status_page(found, {"format": "text", "ip": "10.0.0.2"}, at=AT, now=NOW, process=said)[1].splitlines()
-    assert lines[:2] == ["PROBER DEGRADED: nobody answers", ""]
-    assert lines[3].split()[:7] == ["shop", "web", "10.0.0.2", "yes", "ProbeSucceeded", "14", "held"]
+    assert lines[:2] == ["SUSPECTED OUTAGE: no response", ""]
+    assert lines[3].split()[:7] == ["shop", "web", "10.0.0.2", "yes", "ProbeSucceeded", "14", "pending"]
 
 
 def test_resolved_addresses_show_their_name() -> None:
-    resolved = target(WEB, "10.0.0.7", ready=True, streak=Streak(True, 2))
-    names = {"10.0.0.2": "a.io", "10.0.0.7": "db.io", "10.9.0.2": "db.io"}
-    found = rows([WEB, PLAIN], [resolved], POLICY, lambda uid: names if uid == WEB.metadata.uid else {})
+    one = web()
+    one.hostnames.addresses = {"10.0.0.2": "a.io", "10.0.0.7": "db.io", "10.9.0.2": "db.io"}
+    assert one.spec is not None
+    one.targets.apply(one.spec, {}, one.hostnames.addresses)
+    probed(one, "10.0.0.7", ready=True, streak=Streak(True, 2))
+    found = rows([one, plain()], POLICY)
     shown = [(one["ip"], one.get("hostname"), one["reason"]) for one in addresses({"name": "web"}, found)]
     assert shown == [
         ("10.0.0.2", "a.io", "Pending"),

@@ -178,14 +178,14 @@ def test_one_endless_message_leaves_room_for_a_number() -> None:
         ),
         pytest.param(
             [],
-            [("ProberDegraded", "True", "NobodyAnswers", "nobody answers")],
-            [Note("ProberDegraded", "Probing", "nobody answers", warning=True)],
+            [("SuspectedOutage", "True", "NoResponse", "no response")],
+            [Note("SuspectedOutage", "Probing", "no response", warning=True)],
             id="the prober suspects itself",
         ),
         pytest.param(
-            [("ProberDegraded", "True", "NobodyAnswers", "nobody answers")],
-            [("ProberDegraded", "False", "Answered", "m")],
-            [Note("ProberDegradedEnded", "Probing", "the prober hears from addresses again")],
+            [("SuspectedOutage", "True", "NoResponse", "no response")],
+            [("SuspectedOutage", "False", "ResponseReceived", "m")],
+            [Note("SuspectedOutageEnded", "Probing", "addresses that the prober probes respond again")],
             id="and no longer",
         ),
         pytest.param(
@@ -214,8 +214,8 @@ def test_odd_statuses_say_nothing(odd: object) -> None:
 
 
 def test_long_words_are_cut() -> None:
-    (note,) = notes({}, status(("ProberDegraded", "True", "NobodyAnswers", "x" * 5_000)))
-    assert (note.reason, note.warning, len(note.text), note.text[-5:]) == ("ProberDegraded", True, LONGEST, "x ...")
+    (note,) = notes({}, status(("SuspectedOutage", "True", "NoResponse", "x" * 5_000)))
+    assert (note.reason, note.warning, len(note.text), note.text[-5:]) == ("SuspectedOutage", True, LONGEST, "x ...")
 
 
 def named(**addresses: str) -> dict[str, Any]:

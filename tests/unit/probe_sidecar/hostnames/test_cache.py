@@ -20,6 +20,17 @@ def ok(*addresses: str, ttl: float = 60) -> Reply:
     return Reply("ok", addresses, ttl)
 
 
+class User:
+    """What needs one name, and notes when it was notified."""
+
+    def __init__(self, rig: "Rig", name: str) -> None:
+        self._rig = rig
+        self._name = name
+
+    def answered(self) -> None:
+        self._rig.changes.append((self._rig.now, self._name))
+
+
 class Rig:
     """A cache with replies that are made up; `asked` has the seconds at which each name was asked for."""
 
@@ -28,17 +39,22 @@ class Rig:
         self.began = self.loop.time()
         self.replies: dict[str, tuple[Reply, Reply]] = {}
         self.asked: dict[str, list[float]] = {}
+        self.users: dict[str, User] = {}
         self.changes: list[tuple[float, str]] = []
         self.seconds = seconds
         self.flying = self.most = 0
-        self.cache = NameCache(self.lookup, self.changed, clock=self.loop.time, random=lambda: random)
+        self.cache = NameCache(self.lookup, clock=self.loop.time, random=lambda: random)
 
     @property
     def now(self) -> float:
         return self.loop.time() - self.began
 
-    def changed(self, name: str) -> None:
-        self.changes.append((self.now, name))
+    def want(self, *names: str, hurry: bool) -> None:
+        for name in names:
+            self.cache.want(name, self.users.setdefault(name, User(self, name)), hurry=hurry)
+
+    def drop(self, name: str) -> None:
+        self.cache.drop(name, self.users.setdefault(name, User(self, name)))
 
     async def lookup(self, name: str) -> tuple[Reply, Reply]:
         self.asked.setdefault(name, []).append(self.now)
@@ -63,7 +79,7 @@ async def asking(a: Reply, aaaa: Reply = NOTHING, *, hurry: bool = True, **rig: 
     made = Rig(**rig)
     made.replies["db.io"] = a, aaaa
     async with made.running():
-        made.cache.want(["db.io"], hurry=hurry)
+        made.want("db.io", hurry=hurry)
         yield made
 
 
@@ -105,7 +121,7 @@ async def test_one_lookup_for_however_many_need_the_name() -> None:
     async with asking(ok(A)) as rig:
         for _ in range(2):
             await asyncio.sleep(1)
-            rig.cache.want(["db.io"], hurry=True)
+            rig.want("db.io", hurry=True)
         await asyncio.sleep(1)
     assert rig.asked == {"db.io": [0]}
 
@@ -171,7 +187,7 @@ async def test_a_flood_of_names_is_looked_up_a_few_at_a_time() -> None:
     names = [f"h{number}.io" for number in range(100)]
     rig.replies = dict.fromkeys(names, (ok(A), NOTHING))
     async with rig.running():
-        rig.cache.want(names, hurry=True)
+        rig.want(*names, hurry=True)
         await asyncio.sleep(10)
     assert rig.most == CONCURRENT_LOOKUPS
     assert len(rig.asked) == 100
@@ -188,10 +204,10 @@ async def test_a_start_is_spread() -> None:
 async def test_a_name_that_nobody_needs_is_not_asked_for() -> None:
     async with asking(ok(A, ttl=5), seconds=1.0) as rig:
         await asyncio.sleep(0.5)
-        rig.cache.drop("db.io")
+        rig.drop("db.io")
         await asyncio.sleep(60)
         assert (rig.changes, dict(rig.cache.entries)) == ([], {})
-        rig.cache.want(["db.io"], hurry=True)
+        rig.want("db.io", hurry=True)
         await asyncio.sleep(2)
     assert rig.asked == {"db.io": [0, 60.5]}
 
@@ -199,6 +215,6 @@ async def test_a_name_that_nobody_needs_is_not_asked_for() -> None:
 @in_virtual_time
 async def test_a_bug_ends_it() -> None:
     rig = Rig()  # no replies: a KeyError
-    rig.cache.want(["db.io"], hurry=True)
+    rig.want("db.io", hurry=True)
     with pytest.raises(ExceptionGroup):
         await rig.cache.run()

@@ -1,4 +1,4 @@
-"""The guard by itself, and the manager with it in a network whose time is virtual: cut, healed, dead, refusing."""
+"""The guard by itself, and the prober with it in a network whose time is virtual: cut, healed, dead, refusing."""
 
 import heapq
 import itertools
@@ -11,16 +11,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from external_service.policy import AddressPolicy
-from external_service.v1alpha1 import AddressStatus, ExternalService
+from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.prober.canary import PERIOD, Canary
-from probe_sidecar.prober.manager import ProberManager
-from probe_sidecar.prober.outage import TELLING_SECONDS, OutageGuard, Silence
-from probe_sidecar.prober.results import Results
-from probe_sidecar.prober.target import Target
+from probe_sidecar.prober.outage import REPORT_SECONDS, OutageGuard, Unanswered
+from probe_sidecar.prober.prober import Prober
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.settings import Settings
 from tests.examples import examples
+from tests.unit.probe_sidecar.prober.rig import HandLoop, Subject, surroundings_of
 
 OK = Outcome(Result.SUCCESS, "connected")
 REFUSED = Outcome(Result.FAILURE, "connection refused")
@@ -31,11 +29,11 @@ HOLD, ROUND_TRIP, START = 60.0, 0.002, 1_000.0
 class Address:
     """All that the guard knows of one."""
 
-    silence: Silence | None = None
+    unanswered: Unanswered | None = None
 
 
-def silent(first: float, last: float, heard: float = -1.0) -> tuple[Address, Silence]:
-    silence = Silence(first, last, heard)
+def silent(first: float, last: float, heard: float = -1.0) -> tuple[Address, Unanswered]:
+    silence = Unanswered(first, last, heard)
     return Address(silence), silence
 
 
@@ -45,24 +43,24 @@ def silent(first: float, last: float, heard: float = -1.0) -> tuple[Address, Sil
 @pytest.mark.parametrize(
     ("silence", "heard_at", "admitted"),
     [
-        pytest.param(Silence(10, 10), 5, False, id="first-nobody-since"),
-        pytest.param(Silence(10, 10), 10, True, id="first-somebody-since"),
-        pytest.param(Silence(10, 30, heard=9), 40, False, id="repeated-nobody-between"),
-        pytest.param(Silence(10, 30, heard=20), 20, False, id="repeated-nobody-since"),
-        pytest.param(Silence(10, 30, heard=20), 30, True, id="repeated-proven-on-both-sides"),
+        pytest.param(Unanswered(10, 10), 5, False, id="first-nobody-since"),
+        pytest.param(Unanswered(10, 10), 10, True, id="first-somebody-since"),
+        pytest.param(Unanswered(10, 30, response_at=9), 40, False, id="repeated-nobody-between"),
+        pytest.param(Unanswered(10, 30, response_at=20), 20, False, id="repeated-nobody-since"),
+        pytest.param(Unanswered(10, 30, response_at=20), 30, True, id="repeated-proven-on-both-sides"),
     ],
 )
-def test_a_verdict_needs_somebody_else_to_be_heard(silence: Silence, heard_at: float, admitted: bool) -> None:
+def test_a_verdict_needs_somebody_else_to_be_heard(silence: Unanswered, heard_at: float, admitted: bool) -> None:
     guard: OutageGuard[Address] = OutageGuard(HOLD)
-    guard.hear(heard_at, heard_at)
+    guard.response(heard_at, heard_at)
     assert guard.admits(Address(silence), silence, 41) is admitted
-    assert guard.held == (not admitted)
+    assert guard.pending == (not admitted)
 
 
 def test_without_a_hold_every_silence_is_believed() -> None:
     guard: OutageGuard[Address] = OutageGuard(0)
     assert guard.admits(*silent(10, 30), 31)
-    assert (guard.held, guard.doubt) == (0, None)
+    assert (guard.pending, guard.outage) == (0, None)
 
 
 def test_a_doubt_is_told_after_a_moment_and_each_verdict_is_held_for_its_own_time() -> None:
@@ -70,12 +68,12 @@ def test_a_doubt_is_told_after_a_moment_and_each_verdict_is_held_for_its_own_tim
     (one, first), (two, second) = silent(10, 20), silent(12, 22)
     assert not guard.admits(one, first, 21)
     assert not guard.admits(two, second, 23)
-    assert (guard.degraded, guard.next_due()) == (False, 21 + TELLING_SECONDS)
+    assert (guard.suspected, guard.next_due()) == (False, 21 + REPORT_SECONDS)
     assert list(guard.elapse(23)) == []
-    assert (guard.degraded, guard.next_due()) == (True, 81)
+    assert (guard.suspected, guard.next_due()) == (True, 81)
     assert list(guard.elapse(81)) == [one]
     assert list(guard.elapse(83)) == [two]
-    assert (guard.degraded, guard.held, guard.begun, guard.seconds(121)) == (True, 0, 1, 100)
+    assert (guard.suspected, guard.pending, guard.outages, guard.seconds(121)) == (True, 0, 1, 100)
 
 
 def test_an_answer_ends_the_doubt_and_what_is_held_waits_for_its_own_next_probe() -> None:
@@ -83,21 +81,21 @@ def test_an_answer_ends_the_doubt_and_what_is_held_waits_for_its_own_next_probe(
     one, silence = silent(10, 20)
     assert not guard.admits(one, silence, 21)
     guard.elapse(23)
-    assert list(guard.hear(50, 51)) == []
-    assert (guard.degraded, guard.held, guard.seconds(99)) == (False, 1, 30)
+    assert list(guard.response(50, 51)) == []
+    assert (guard.suspected, guard.pending, guard.seconds(99)) == (False, 1, 30)
     assert list(guard.elapse(999)) == []  # its time is up, but the silence of an outage proves nothing
-    one.silence = Silence(10, 60, heard=50)
-    assert not guard.admits(one, one.silence, 61)  # nobody since
-    assert list(guard.hear(60.5, 61)) == [one]
-    assert guard.held == 0
+    one.unanswered = Unanswered(10, 60, response_at=50)
+    assert not guard.admits(one, one.unanswered, 61)  # nobody since
+    assert list(guard.response(60.5, 61)) == [one]
+    assert guard.pending == 0
 
 
 def test_an_answer_to_what_was_asked_before_the_doubt_does_not_end_it() -> None:
     guard: OutageGuard[Address] = OutageGuard(HOLD)
     assert not guard.admits(*silent(10, 20), 21)
     guard.elapse(23)
-    guard.hear(19, 30)
-    assert guard.degraded
+    guard.response(19, 30)
+    assert guard.suspected
 
 
 def test_a_first_silence_that_was_held_is_not_proven_by_the_healing() -> None:
@@ -105,11 +103,11 @@ def test_a_first_silence_that_was_held_is_not_proven_by_the_healing() -> None:
     guard: OutageGuard[Address] = OutageGuard(HOLD)
     one, silence = silent(20, 20)
     assert not guard.admits(one, silence, 21)
-    assert list(guard.hear(25, 25)) == []
-    assert guard.held == 1
-    one.silence = Silence(20, 30, heard=25)
-    guard.hear(30, 30)
-    assert guard.admits(one, one.silence, 31)
+    assert list(guard.response(25, 25)) == []
+    assert guard.pending == 1
+    one.unanswered = Unanswered(20, 30, response_at=25)
+    guard.response(30, 30)
+    assert guard.admits(one, one.unanswered, 31)
 
 
 def test_it_is_forgotten_when_it_answers_itself() -> None:
@@ -117,10 +115,10 @@ def test_it_is_forgotten_when_it_answers_itself() -> None:
     one, silence = silent(10, 20)
     guard.admits(one, silence, 21)
     guard.forget(one)
-    assert (guard.held, list(guard.elapse(999))) == (0, [])
+    assert (guard.pending, list(guard.elapse(999))) == (0, [])
 
 
-# The manager with a guard, in a network
+# The prober with a guard, in a network
 
 
 @dataclass
@@ -130,10 +128,14 @@ class Network:
     cuts: list[tuple[float, float]] = field(default_factory=list)
     dead: dict[str, float] = field(default_factory=dict)  # since when it is silent
     refusing: dict[str, float] = field(default_factory=dict)
-    now: float = START
+    loop: HandLoop = field(default_factory=lambda: HandLoop(START))
     probes: list[tuple[float, str]] = field(default_factory=list)
     _events: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _order: Any = field(default_factory=itertools.count)
+
+    @property
+    def now(self) -> float:
+        return self.loop.now
 
     def start(self, probe: Any, done: Callable[[Outcome, float], None]) -> Any:
         ip, began = probe.hop.address[0], self.now
@@ -159,20 +161,21 @@ class Network:
         del handle  # every probe has its place at once
         return 0.0
 
-    def run(self, manager: ProberManager, seconds: float) -> None:
+    def run(self, prober: Prober, seconds: float, watch: Callable[[], None]) -> None:
         end = self.now + seconds
         while True:
-            due = manager.next_due()
+            due = prober.next_due()
             event = self._events[0][0] if self._events else float("inf")
             upcoming = min(event, float("inf") if due is None else due)
             if upcoming > end:
                 break
-            self.now = max(self.now, upcoming)
+            self.loop.now = max(self.now, upcoming)
             if event <= self.now:
                 heapq.heappop(self._events)[2]()
             else:
-                manager.tick()
-        self.now = end
+                prober.tick()
+            watch()
+        self.loop.now = end
 
     def _at(self, when: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._events, (when, next(self._order), what))
@@ -182,45 +185,42 @@ class Network:
 
 
 class World:
-    """A manager in a network, and every transition with its time."""
+    """A prober in a network, and every transition with its time."""
 
     def __init__(self, *, hold: float = HOLD, canary: str = "", phase: float = 0.3) -> None:
         self.network = Network()
         self.told: list[tuple[float, bool]] = []
         self.turned: list[tuple[float, str, bool]] = []
-        results = Results()
-        guard: OutageGuard[Target] = OutageGuard(hold)
         named = Settings(canary=canary).canary_probe
-        self.manager = ProberManager(
+        self.services: dict[str, Subject] = {}
+        self._surroundings = surroundings_of(
+            self.network.loop,
             self.network,
-            results,
-            clock=lambda: self.network.now,
-            now=lambda: "2026-01-01T00:00:00Z",
-            policy=AddressPolicy(),
+            self.services.values(),
             phase=phase,
-            guard=guard,
+            hold=hold,
             canary=Canary(named[1], named[0], named[0], START) if named else None,
-            on_doubt=lambda: self.told.append((self.network.now, guard.degraded)),
         )
+        self.prober = self._surroundings.prober
+        self.outage = self.prober.outage
         self._ready: dict[tuple[str, str], bool] = {}
-        results.listen(lambda uid: self._note(uid, results.get(uid)))
 
     def apply(self, name: str, ips: Iterable[str], *, known_ready: bool = False, **probe: Any) -> None:
         usual = {"tcpSocket": {"port": 80}, "periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3}
         fields = {"reason": "ProbeSucceeded", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}
         known = {ip: AddressStatus.model_validate({"ip": ip, "ready": True, **fields}) for ip in ips}
-        parent = ExternalService.model_validate(
-            {
-                "apiVersion": "eso.crowdfox.com/v1alpha1",
-                "kind": "ExternalService",
-                "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}"},
-                "spec": {"port": 80, "ips": list(known), "readinessProbe": usual | probe},
-            }
-        )
-        self.manager.apply(parent, known if known_ready else {}, spread_since=self.network.now if known_ready else None)
+        spec = ExternalServiceSpec.model_validate({"port": 80, "ips": list(known), "readinessProbe": usual | probe})
+        service = self.services[name] = Subject(self._surroundings, f"shop/{name}")
+        service.on_change = lambda: self._note(name, service.targets.states)
+        service.apply(spec, known if known_ready else {}, spread_since=self.network.now if known_ready else None)
+
+    def drop(self, name: str) -> None:
+        self.services.pop(name).targets.close()
+        self.outage.end_if_idle()
+        self._watch()
 
     def run(self, seconds: float) -> None:
-        self.network.run(self.manager, seconds)
+        self.network.run(self.prober, seconds, self._watch)
 
     def cut(self, seconds: float) -> None:
         """From now on."""
@@ -237,6 +237,10 @@ class World:
 
     def turned_not_ready(self, since: float) -> list[tuple[str, float]]:
         return [(ip, at) for at, ip in self.losses() if at >= since]
+
+    def _watch(self) -> None:
+        if (suspected := self.outage.suspected) is not (bool(self.told) and self.told[-1][1]):
+            self.told.append((self.network.now, suspected))
 
     def _note(self, uid: str, states: Mapping[str, AddressStatus]) -> None:
         for ip, state in states.items():
@@ -266,9 +270,9 @@ def test_a_cut_of_our_own_flips_nothing_and_is_told_once() -> None:
     assert world.losses() == []
     begun, ended = world.told
     assert (begun[1], ended[1]) == (True, False)
-    assert 20 < begun[0] - cut <= 30 + 1 + TELLING_SECONDS
+    assert 20 < begun[0] - cut <= 30 + 1 + REPORT_SECONDS
     assert 50 <= ended[0] - cut <= 60 + ROUND_TRIP
-    assert world.manager.degraded_seconds() == pytest.approx(ended[0] - begun[0] + TELLING_SECONDS)
+    assert world.outage.seconds() == pytest.approx(ended[0] - begun[0] + REPORT_SECONDS)
 
 
 def test_the_long_period_of_others_does_not_open_a_gap() -> None:
@@ -294,7 +298,7 @@ def test_a_true_total_silence_gets_through_after_the_hold() -> None:
     usual = {"10.0.0.1": 31, "10.0.0.2": 31, "10.0.0.3": 121, "10.0.0.4": 121}
     assert {ip: at - began for ip, at in left.items() if not HOLD < at - began <= usual[ip] + HOLD} == {}
     assert [told for _, told in world.told] == [True]
-    assert world.manager.guard.held == 0
+    assert world.outage.guard.pending == 0
 
 
 def test_a_total_outage_by_refusals_gets_through_at_once() -> None:
@@ -399,16 +403,16 @@ def test_the_canary_is_asked_twice_a_second(caplog: pytest.LogCaptureFixture) ->
     world.run(10)
     asked = [at for at, ip in world.network.probes if ip == "10.9.9.9"]
     assert {round(later - earlier, 6) for earlier, later in itertools.pairwise(asked)} == {PERIOD}
-    assert world.manager.canary is not None
-    assert (world.manager.canary.answers, world.manager.canary.said) == (True, "connected")
+    assert world.outage.canary is not None
+    assert (world.outage.canary.responds, world.outage.canary.message) == (True, "connected")
     world.cut(100)
     world.run(10)
-    assert world.manager.canary.answers is False
+    assert world.outage.canary.responds is False
     world.run(100)
     assert [record.getMessage() for record in caplog.records] == [
-        "the canary 10.9.9.9 answers: connected",
-        "the canary 10.9.9.9 (ESO_CANARY) does not answer: timed out after 1 s (connecting)",
-        "the canary 10.9.9.9 answers: connected",
+        "the canary 10.9.9.9 responds: connected",
+        "the canary 10.9.9.9 (ESO_CANARY) does not respond: timed out after 1 s (connecting)",
+        "the canary 10.9.9.9 responds: connected",
     ]
 
 
@@ -432,8 +436,8 @@ def test_an_address_that_never_was_ready_is_told_as_failed_at_once() -> None:
     world.apply("web", ["10.0.0.1", "10.0.0.2"])
     world.apply("api", ["10.0.0.3", "10.0.0.4"])
     world.run(25)
-    reasons = {target.state.reason for target in world.manager.targets()}
-    assert (reasons, world.told, world.manager.guard.held) == ({"ProbeFailed"}, [], 0)
+    reasons = {target.state.reason for service in world.services.values() for target in service.targets}
+    assert (reasons, world.told, world.outage.guard.pending) == ({"ProbeFailed"}, [], 0)
 
 
 def test_when_nothing_is_left_to_probe_nothing_is_suspected() -> None:
@@ -441,10 +445,10 @@ def test_when_nothing_is_left_to_probe_nothing_is_suspected() -> None:
     world.cut(1_000)
     world.run(40)
     assert [told for _, told in world.told] == [True]
-    world.manager.release("uid-web")
-    world.manager.release("uid-api")
+    world.drop("web")
+    world.drop("api")
     assert [told for _, told in world.told] == [True, False]
-    assert world.manager.guard.held == 0
+    assert world.outage.guard.pending == 0
 
 
 PROBES = st.fixed_dictionaries(
@@ -494,8 +498,8 @@ def test_no_cut_that_is_shorter_than_the_hold_flips_anything(
     world.cut(length)
     world.run(400)
     assert world.losses() == []
-    assert world.manager.guard.held == 0
-    assert not world.manager.guard.degraded
+    assert world.outage.guard.pending == 0
+    assert not world.outage.guard.suspected
 
 
 @settings(max_examples=examples(20), deadline=None)

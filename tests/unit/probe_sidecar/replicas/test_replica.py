@@ -54,9 +54,9 @@ class World:
             seconds=SECONDS,
             clock=lambda: self.loop.time() * rate,
             random=self.random.random,
+            on_change=lambda: self.told.update([name]),
             **options,
         )
-        replica.listen(lambda: self.told.update([name]))
         self.replicas[name] = replica
         self.running[name] = asyncio.create_task(replica.run())
         return replica

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from probe_sidecar.status.children import HOLD_SECONDS, ChildReports
+from probe_sidecar.status.stored import StoredStatus
 from tests.virtual_time import virtually
 
 SERVICE = {"kind": "Service", "name": "web", "problem": "taken", "reason": "Absent"}
@@ -14,12 +15,15 @@ class Watched:
     """Must be made in a running loop."""
 
     def __init__(self) -> None:
-        self.woken: list[str] = []
-        self.reports = ChildReports(asyncio.get_running_loop(), self.woken.append)
+        self.woken = 0
+        self.reports = ChildReports(asyncio.get_running_loop(), self.wake)
+
+    def wake(self) -> None:
+        self.woken += 1
 
     def kinds(self, *reports: Any, **status: Any) -> list[str]:
         raw = {"status": {"children": list(reports), **status}}
-        return [one.kind for one in self.reports.lasting("u", raw)]
+        return [one.kind for one in self.reports.lasting(StoredStatus.read(raw))]
 
 
 def test_a_report_that_lasts_is_acted_on_until_it_ends() -> None:
@@ -29,7 +33,7 @@ def test_a_report_that_lasts_is_acted_on_until_it_ends() -> None:
         await asyncio.sleep(HOLD_SECONDS / 2)
         assert watched.kinds(SERVICE) == []
         await asyncio.sleep(HOLD_SECONDS)
-        assert watched.woken == ["u"]
+        assert watched.woken == 1
         assert watched.kinds(SERVICE) == ["Service"]
         assert watched.kinds(SERVICE, INGRESS) == ["Service"], "the new one has not lasted yet"
         assert watched.kinds() == []
@@ -43,9 +47,9 @@ def test_a_report_that_ends_by_itself_changes_nothing() -> None:
         watched = Watched()
         assert (watched.kinds(SERVICE), watched.kinds()) == ([], [])
         assert watched.kinds(INGRESS, "no report") == []
-        watched.reports.forget("u")
+        watched.reports.close()
         await asyncio.sleep(2 * HOLD_SECONDS)
-        assert watched.woken == []
+        assert watched.woken == 0
 
     virtually(scenario())
 

@@ -11,8 +11,9 @@ from external_service.kind import Reason
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
 from probe_sidecar.status.desired import desired_status
+from probe_sidecar.status.objects import content_hash
 from probe_sidecar.status.patch import patch, same
-from probe_sidecar.status.stored import content_hash
+from probe_sidecar.status.stored import StoredStatus
 
 LOCK = {"op": "replace", "path": "/metadata/resourceVersion", "value": "41"}
 WHOLE = [{"op": "add", "path": "/status", "value": {"revision": 1}}]
@@ -120,13 +121,13 @@ def test_whatever_was_seen_the_patch_makes_it_what_is_wanted(first: Any, steps: 
             if ip not in states or states[ip].ready is not ready:
                 states[ip] = AddressStatus(ip=ip, ready=ready, reason=reason, message="m", lastTransitionTime=now)
         before = raw["status"]
-        wanted = desired_status(raw, spec, states, AddressPolicy(), now)
+        wanted = desired_status(StoredStatus.read(raw), spec, states, AddressPolicy(), now)
         operations = patch(raw, wanted)
         raw = jsonpatch.apply_patch(raw, operations)
 
         assert same(raw, {"metadata": META, "status": wanted})
         assert (operations == []) == same(before, wanted)
-        assert patch(raw, desired_status(raw, spec, states, AddressPolicy(), now)) == []
+        assert patch(raw, desired_status(StoredStatus.read(raw), spec, states, AddressPolicy(), now)) == []
         ExternalServiceStatus.model_validate(wanted)
         seen = before.get("revision") if isinstance(before, dict) else None
         if type(seen) is int and seen >= 0:

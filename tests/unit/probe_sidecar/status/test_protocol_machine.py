@@ -20,8 +20,10 @@ from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.publisher import StatusPublisher
+from probe_sidecar.status.stored import StoredStatus
 from tests.examples import examples
 from tests.unit.probe_sidecar.status.protocol import ApiServer, Metacontroller, stamp
+from tests.unit.probe_sidecar.status.writers import Writers
 from tests.virtual_time import VirtualLoop
 
 Object = dict[str, Any]
@@ -48,14 +50,13 @@ class Protocol(RuleBasedStateMachine):
         self.turns = 0
         self.hands = 0
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.api.answer), base_url="http://api")
-        self.publisher = StatusPublisher(
-            KubeClient(http), RESOURCE, self.wanted, clock=self.loop.time, random=lambda: random
-        )
+        self.publisher = StatusPublisher(KubeClient(http), RESOURCE, clock=self.loop.time, random=lambda: random)
+        self.writers = Writers(self.publisher, self.wanted)
         self.running = self.loop.create_task(self.publisher.run())
         self.show()
 
     def wanted(self, raw: Object) -> Object:
-        return desired_status(raw, SPEC, self.results, AddressPolicy(), stamp(self.turns))
+        return desired_status(StoredStatus.read(raw), SPEC, self.results, AddressPolicy(), stamp(self.turns))
 
     def pass_time(self, seconds: float) -> None:
         self.loop.run_until_complete(asyncio.sleep(seconds))
@@ -73,13 +74,13 @@ class Protocol(RuleBasedStateMachine):
             message=str(self.turns),
             lastTransitionTime=stamp(self.turns),
         )
-        self.publisher.wake("u")
+        self.writers.wake("u")
 
     @precondition(lambda self: self.watch)
     @rule()
     def show(self) -> None:
         """The sidecar's watch shows one more version."""
-        self.publisher.observe("u", self.watch.popleft())
+        self.writers.observe("u", self.watch.popleft())
 
     @precondition(lambda self: self.metacontroller.watch)
     @rule()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.status.publisher import StatusPublisher
 from tests.examples import examples
+from tests.unit.probe_sidecar.status.writers import Writers
 from tests.virtual_time import virtually
 
 RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
@@ -44,18 +45,20 @@ class World:
         self.watching = True
         self.uids: set[str] = set()
         self.rivals: list[Any] = []
-        self.probing: set[str] = set()
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.handle), base_url="http://api")
         self.publisher = StatusPublisher(
             KubeClient(http),
             RESOURCE,
-            self.want,
             limit=limit,
-            probing=self.probing.__contains__,
-            on_rival=lambda raw: self.rivals.append(raw["status"].get("ready")),
             clock=self.loop.time,
             random=random,
         )
+        self.writers = Writers(
+            self.publisher,
+            self.want,
+            on_superseded=lambda raw: self.rivals.append(raw["status"].get("ready")),
+        )
+        self.probing = self.writers.probing
 
     def want(self, raw: Object) -> Object | None:
         ready = self.wanted.get(raw["metadata"]["name"])
@@ -107,7 +110,7 @@ class World:
         """What the watch does, in the order of the changes and a moment later."""
         self.uids.add(uid)
         if self.watching:
-            self.loop.call_later(0.002, self.publisher.observe, uid, raw)
+            self.loop.call_later(0.002, self.writers.observe, uid, raw)
 
     async def relist(self) -> None:
         """What the reflector does after a watch that was deaf: show all there is, and what vanished."""
@@ -115,11 +118,11 @@ class World:
         self.watching = True
         held = {raw["metadata"]["uid"]: deepcopy(raw) for raw in self.store.values()}
         for uid in self.uids:
-            self.publisher.observe(uid, held.get(uid))
+            self.writers.observe(uid, held.get(uid))
 
     def turn(self, name: str, ready: str) -> None:
         self.wanted[name] = ready
-        self.publisher.wake(name)
+        self.writers.wake(name)
 
     def status(self, name: str = "web") -> Any:
         return self.store[name].get("status")
@@ -175,9 +178,9 @@ async def _nothing(world: World) -> None:
     world.put("strange", {"ready": "0/1"})
     for _ in range(50):
         await world.settle(1)
-        world.publisher.wake("web")
-        world.publisher.wake("strange")
-        world.publisher.wake("unheard of")
+        world.writers.wake("web")
+        world.writers.wake("strange")
+        world.writers.wake("unheard of")
     assert world.sent == []
 
 
@@ -560,7 +563,7 @@ async def _echo(world: World) -> None:
     world.turn("web", "1/1")
     await world.settle(0.011)
     for _ in range(3):
-        world.publisher.observe("web", old)
+        world.writers.observe("web", old)
         await world.settle(0.0001)
     await world.settle()
     assert world.sent == [(1.0, "PATCH", "web")]
@@ -579,7 +582,7 @@ async def _restored(world: World) -> None:
     await world.settle(1)
     world.version = 50
     restored = world.put("web", {"ready": "0/1", "revision": 3})
-    world.publisher.observe("web", restored)
+    world.writers.observe("web", restored)
     await world.settle()
     assert world.status() == {"ready": "1/1", "revision": 4}
     assert [entry for entry in world.sent if entry[1] == "GET"] == [(32.0, "GET", "web")]
@@ -597,7 +600,7 @@ async def _vanished(world: World) -> None:
     del world.store["web"]
     world.turn("web", "1/1")
     await world.settle(0.05)
-    world.publisher.observe("web", None)
+    world.writers.observe("web", None)
     await world.settle()
     assert world.sent == [(1.0, "PATCH", "web")]
     counters = world.publisher.counters
@@ -617,8 +620,8 @@ async def _recreated(world: World) -> None:
     world.turn("web", "1/1")
     await world.settle(0.05)
     assert world.status() == {"revision": 1}
-    world.publisher.observe("web", None)
-    world.publisher.observe("another", world.store["web"])
+    world.writers.observe("web", None)
+    world.writers.observe("another", world.store["web"])
     await world.settle()
     assert world.status() == {"revision": 2, "ready": "1/1"}
 
@@ -650,7 +653,7 @@ def test_a_failing_api_server_is_asked_again_after_growing_pauses(fault: Any) ->
         world.answers = [fault] * 5
         world.turn("web", "1/1")
         await world.settle(0.04)
-        world.publisher.wake("web")
+        world.writers.wake("web")
         await world.settle()
         assert world.status() == {"revision": 4, "ready": "1/1"}
         patches = world.patches()
@@ -770,7 +773,8 @@ def test_a_bug_in_what_is_wanted_ends_the_publisher() -> None:
         def bug(raw: Object) -> Object | None:
             raise ZeroDivisionError
 
-        world.publisher = StatusPublisher(KubeClient(httpx.AsyncClient()), RESOURCE, bug, clock=world.loop.time)
+        world.publisher = StatusPublisher(KubeClient(httpx.AsyncClient()), RESOURCE, clock=world.loop.time)
+        world.writers = Writers(world.publisher, bug)
         world.put("web", None)
         with pytest.raises(ExceptionGroup) as raised:
             await world.publisher.run()
@@ -824,7 +828,7 @@ def happen(world: World, what: str, name: str, number: int, generations: dict[st
         world.show(uid, None)
     elif what == "turn":
         world.wanted[name] = f"{number}/3"
-        world.publisher.wake(uid)
+        world.writers.wake(uid)
     elif what == "overwrite" and exists:
         world.put(name, {"ready": f"{number}/3", "revision": max(0, (world.status(name) or {}).get("revision", 0) - 1)})
     elif what == "hand" and exists:

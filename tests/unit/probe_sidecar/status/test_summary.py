@@ -2,20 +2,27 @@ from typing import Any
 
 import pytest
 
-from external_service.kind import MAX_SUMMARY
-from external_service.v1alpha1 import ChildProblem, ExternalServiceSpec
-from probe_sidecar.status.addresses import Verdict
-from probe_sidecar.status.conditions import CAProblem, Finding
+from external_service.kind import MAX_SUMMARY, Reason
+from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec
+from probe_sidecar.status.conditions import CAProblem, Finding, Problems
 from probe_sidecar.status.summary import hosts_text, invalid, ips_text, missing_children, summary
 
 A, B, C, D, E = (f"10.0.0.{last}" for last in range(1, 6))
-UP = Verdict(True, None, "ProbeSucceeded", "HTTP 200")
-DOWN = Verdict(False, None, "ProbeFailed", "HTTP 500")
-PENDING = Verdict(False, None, "Pending", "not probed yet")
-KEPT = Verdict(True, None, "Pending", "not probed yet")
-DENIED = Verdict(False, None, "Denied", "10.0.0.1 lies in a range that this cluster's operator denies")
-DRAINED = Verdict(False, True, "Disabled", "HTTP 200")
-NO_PROBE = Verdict(True, None, "NoProbe", "no readinessProbe: always ready")
+
+
+def address(ready: bool, serving: bool | None, reason: Reason, message: str) -> AddressStatus:
+    return AddressStatus(
+        ip=A, ready=ready, serving=serving, reason=reason, message=message, lastTransitionTime="2026-01-01T00:00:00Z"
+    )
+
+
+UP = address(True, None, "ProbeSucceeded", "HTTP 200")
+DOWN = address(False, None, "ProbeFailed", "HTTP 500")
+PENDING = address(False, None, "Pending", "not probed yet")
+KEPT = address(True, None, "Pending", "not probed yet")
+DENIED = address(False, None, "Denied", "10.0.0.1 lies in a range that this cluster's operator denies")
+DRAINED = address(False, True, "Disabled", "HTTP 200")
+NO_PROBE = address(True, None, "NoProbe", "no readinessProbe: always ready")
 
 NOT_FOUND = Finding("Resolved", False, "NameNotFound", "db.io: DNS knows no such name; it has no addresses: create it")
 RESOLVED = Finding("Resolved", True, "Resolved", "every name is resolved")
@@ -59,14 +66,14 @@ STATES = [
     pytest.param({A: DRAINED}, {"spec": spec(disabledIPs=[A])}, "all addresses are drained", id="all drained"),
     pytest.param({A: DRAINED, B: UP}, {"spec": spec(disabledIPs=[A])}, "OK, 1 drained", id="one drained"),
     pytest.param({A: DRAINED, B: DOWN}, {"spec": spec(disabledIPs=[A])}, "10.0.0.2: HTTP 500", id="drained, not ready"),
-    pytest.param({A: PENDING}, {"problem": NO_CA}, "CA shop/corp-ca not found", id="no CA"),
-    pytest.param({A: UP}, {"suspected_outage": True}, "suspected outage: no probed address responds", id="outage"),
+    pytest.param({A: PENDING}, {"ca": NO_CA}, "CA shop/corp-ca not found", id="no CA"),
+    pytest.param({A: UP}, {"outage": "no response"}, "suspected outage: no probed address responds", id="outage"),
     pytest.param(
-        {A: NO_PROBE}, {"spec": spec(readinessProbe=None), "suspected_outage": True}, "OK", id="outage, no probe"
+        {A: NO_PROBE}, {"spec": spec(readinessProbe=None), "outage": "no response"}, "OK", id="outage, no probe"
     ),
-    pytest.param({A: UP}, {"delayed": "NoPlaceLeft"}, "probes delayed", id="probes delayed"),
-    pytest.param({A: UP}, {"delayed": "ProberFault"}, "probes delayed: prober fault", id="prober fault"),
-    pytest.param({A: DOWN}, {"delayed": "NoPlaceLeft"}, "10.0.0.1: HTTP 500", id="not ready and delayed"),
+    pytest.param({A: UP}, {"delay": "NoPlaceLeft"}, "probes delayed", id="probes delayed"),
+    pytest.param({A: UP}, {"delay": "ProberFault"}, "probes delayed: prober fault", id="prober fault"),
+    pytest.param({A: DOWN}, {"delay": "NoPlaceLeft"}, "10.0.0.1: HTTP 500", id="not ready and delayed"),
     pytest.param({A: DOWN}, {"children": [child("Service")]}, "Service name is taken", id="Service"),
     pytest.param({A: UP}, {"children": [child("EndpointSlice")]}, "EndpointSlice name is taken", id="EndpointSlice"),
     pytest.param({A: UP}, {"children": [child("Service", "Edited")]}, "Service was edited", id="Service edited"),
@@ -80,12 +87,12 @@ STATES = [
     pytest.param({A: DOWN}, {"children": [child("Ingress")]}, "10.0.0.1: HTTP 500", id="Ingress and not ready"),
     pytest.param(
         {A: UP},
-        {"children": [child("Ingress"), child("Service")], "problem": NO_CA},
+        {"children": [child("Ingress"), child("Service")], "ca": NO_CA},
         "Service name is taken",
         id="Service before Ingress and CA",
     ),
     pytest.param(
-        {A: Verdict(False, None, "ProbeFailed", "\x1b[31m" + "x" * 200)},
+        {A: address(False, None, "ProbeFailed", "\x1b[31m" + "x" * 200)},
         {},
         "10.0.0.1:  [31m" + "x" * 81 + " ...",
         id="a long message with control characters",
@@ -94,9 +101,10 @@ STATES = [
 
 
 @pytest.mark.parametrize(("addresses", "facts", "text"), STATES)
-def test_summary(addresses: dict[str, Verdict], facts: dict[str, Any], text: str) -> None:
+def test_summary(addresses: dict[str, AddressStatus], facts: dict[str, Any], text: str) -> None:
     given: dict[str, Any] = {"spec": spec(), "failing_open": False} | facts
-    told = summary(given.pop("spec"), addresses, **given)
+    wish, failing_open = given.pop("spec"), given.pop("failing_open")
+    told = summary(wish, addresses, Problems(**given), given.get("resolution"), failing_open=failing_open)
     assert told == text
     assert len(told) <= MAX_SUMMARY
 

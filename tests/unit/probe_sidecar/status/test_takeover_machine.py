@@ -19,16 +19,18 @@ from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import ExternalService
 from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
-from probe_sidecar.prober.manager import ProberManager
-from probe_sidecar.prober.results import Results
+from probe_sidecar.prober.prober import Prober
+from probe_sidecar.prober.suspected_outage import SuspectedOutage
+from probe_sidecar.prober.targets import Surroundings, Targets
 from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe
 from probe_sidecar.status.desired import desired_status
-from probe_sidecar.status.known import known_addresses
 from probe_sidecar.status.publisher import StatusPublisher
+from probe_sidecar.status.stored import StoredStatus
 from tests.examples import examples
 from tests.unit.probe_sidecar.status.protocol import ApiServer, Metacontroller, stamp
+from tests.unit.probe_sidecar.status.writers import Writers
 from tests.virtual_time import VirtualLoop
 
 Object = dict[str, Any]
@@ -110,26 +112,23 @@ class Replica:
         self.awake.set()
         self.watch: deque[Object] = world.api.watch()
         self.seen: Object | None = None
-        self.results = Results()
-        self.manager = ProberManager(
-            Engine(world.loop, world.truth),
-            self.results,
-            clock=world.loop.time,
-            now=lambda: stamp(world.truth.turns),
-            policy=POLICY,
-            phase=0.0,
+        engine, services = Engine(world.loop, world.truth), list[Any]()
+        outage = SuspectedOutage(
+            world.loop, engine, services, hold=0, canary=None, now=self.now, on_change=lambda: None
         )
+        self.prober = Prober(world.loop, engine, outage, phase=0.0)
+        self.prober.close()  # its timer: the world says when it ticks
+        self.surroundings = Surroundings(self.prober, world.loop.time, self.now, POLICY)
+        self.targets = Targets(self.surroundings, self, "shop/web")
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.ask), base_url="http://api")
         self.publisher = StatusPublisher(
-            KubeClient(http),
-            RESOURCE,
-            self.wanted,
-            on_rival=lambda raw: self.manager.give_way("u", known_addresses(raw)),
-            clock=world.loop.time,
-            sleep=self.sleep,
-            random=lambda: 0.5,
+            KubeClient(http), RESOURCE, clock=world.loop.time, sleep=self.sleep, random=lambda: 0.5
         )
-        self.results.listen(self.publisher.wake)
+        self.writers = Writers(
+            self.publisher,
+            self.wanted,
+            on_superseded=lambda raw: self.targets.yield_to(StoredStatus.read(raw).probed()),
+        )
         self.running = world.loop.create_task(self.publisher.run())
 
     @property
@@ -158,27 +157,39 @@ class Replica:
         else:
             self.drop()
 
+    def now(self) -> str:
+        return stamp(self.world.truth.turns)
+
+    def context(self, _probe: Any) -> None:
+        """Nothing is verified."""
+
+    def changed(self) -> None:
+        self.writers.wake("u")
+
+    def delayed(self, _reason: str) -> None:
+        """Nothing is reported of it here."""
+
     def work(self) -> None:
         assert self.seen is not None
-        if self.manager.manages("u"):
-            self.manager.follow("u", known_addresses(self.seen))
-        else:
-            self.manager.apply(PARENT, known_addresses(self.seen), spread_since=self.world.loop.time())
-        self.publisher.observe("u", self.seen)
+        probed = StoredStatus.read(self.seen).probed()
+        self.targets.inherit(probed)
+        self.targets.apply(PARENT.spec, probed, spread_since=self.world.loop.time())
+        self.writers.observe("u", self.seen)
 
     def drop(self) -> None:
-        self.manager.release("u")
-        self.publisher.observe("u", None)
+        self.targets.close()
+        self.writers.observe("u", None)
 
     def wanted(self, raw: Object) -> Object | None:
         if not self.owns():
             return None
-        self.manager.follow("u", known_addresses(raw))
-        return desired_status(raw, PARENT.spec, self.results.get("u"), POLICY, stamp(self.world.truth.turns))
+        stored = StoredStatus.read(raw)
+        self.targets.inherit(stored.probed())
+        return desired_status(stored, PARENT.spec, self.targets.states, POLICY, self.now())
 
     def tick(self) -> None:
         if self.owns():
-            self.manager.tick()
+            self.prober.tick()
         else:
             self.drop()  # before probes are started it looks at its Lease
 

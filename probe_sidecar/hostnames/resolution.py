@@ -1,4 +1,4 @@
-"""Which addresses the names of one ExternalService stand for now: pure.
+"""Which addresses the hostnames of one ExternalService resolve to now: pure.
 
 An address that DNS names no more goes as soon as another one of its name serves, and after GRACE_SECONDS anyway: a name
 that moves from one host to another never leaves the Service without either (ADR 12).
@@ -13,40 +13,40 @@ GRACE_SECONDS = 60.0
 """How long an address that serves may outlive its DNS record while nothing else of its name serves."""
 
 
-class Member(NamedTuple):
+class ResolvedAddress(NamedTuple):
     """An address by its name. `left`: since when DNS names it no more, in seconds of the clock; None: it does."""
 
     hostname: str
     left: float | None = None
 
 
-def members(
+def resolve(
     hostnames: Iterable[str],
     answers: Mapping[str, Answer],
-    before: Mapping[str, Member],
+    before: Mapping[str, ResolvedAddress],
     serves: Callable[[str], bool],
     now: float,
-) -> dict[str, Member]:
+) -> dict[str, ResolvedAddress]:
     """The addresses, by the order of their names and then numerically; one that two names share is the first's.
 
-    Where DNS has not said anything yet, what stood before stands on (R6). `serves` says which are published as ready.
+    Where DNS has not answered yet, the addresses from before stay (R6). `serves` says which are published as ready.
     """
     names = list(dict.fromkeys(hostnames))
     current = {name: _current(answers[name], _of(name, before)) for name in names}
-    placed = {ip: Member(name) for name in reversed(names) for ip in current[name]}
-    for ip, member in before.items():
-        if ip not in placed and member.hostname in current and serves(ip):
-            left = now if member.left is None else member.left
-            if now - left < GRACE_SECONDS and not any(map(serves, current[member.hostname])):
-                placed[ip] = Member(member.hostname, left)
+    placed = {ip: ResolvedAddress(name) for name in reversed(names) for ip in current[name]}
+    for ip, one in before.items():
+        if ip not in placed and one.hostname in current and serves(ip):
+            left = now if one.left is None else one.left
+            if now - left < GRACE_SECONDS and not any(map(serves, current[one.hostname])):
+                placed[ip] = ResolvedAddress(one.hostname, left)
     order = {name: place for place, name in enumerate(names)}
     ranked = sorted(placed, key=lambda ip: (order[placed[ip].hostname], numeric(ip)))
     return {ip: placed[ip] for ip in ranked}
 
 
-def next_review(found: Iterable[Member]) -> float | None:
+def next_review(found: Iterable[ResolvedAddress]) -> float | None:
     """When the first of them has outlived its record for long enough; None if none has to go."""
-    return min((member.left + GRACE_SECONDS for member in found if member.left is not None), default=None)
+    return min((one.left + GRACE_SECONDS for one in found if one.left is not None), default=None)
 
 
 def _current(answer: Answer, before: list[str]) -> list[str]:
@@ -55,5 +55,5 @@ def _current(answer: Answer, before: list[str]) -> list[str]:
     return sorted((*ipv4, *ipv6), key=numeric)[:MOST_ADDRESSES]
 
 
-def _of(name: str, before: Mapping[str, Member]) -> list[str]:
-    return [ip for ip, member in before.items() if member.hostname == name]
+def _of(name: str, before: Mapping[str, ResolvedAddress]) -> list[str]:
+    return [ip for ip, one in before.items() if one.hostname == name]

@@ -1,4 +1,4 @@
-"""The manager with a scripted engine and a clock that only moves when told to."""
+"""Targets and prober with a scripted engine and a clock that only the test moves."""
 
 import logging
 import ssl
@@ -10,10 +10,9 @@ import pytest
 
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalService
-from probe_sidecar.prober.manager import ProberManager
-from probe_sidecar.prober.results import Results
 from probe_sidecar.probes.engine import TOGETHER
 from probe_sidecar.probes.outcome import Outcome, Result
+from tests.unit.probe_sidecar.prober.rig import HandLoop, Subject, surroundings_of
 
 OK = Outcome(Result.SUCCESS, "connected")
 DEAD = Outcome(Result.FAILURE, "connection refused")
@@ -55,26 +54,15 @@ class ScriptedEngine:
 
 
 class Rig:
-    """A manager, its ends, and the hands of its clock."""
+    """One ExternalService with its targets, its ends, and the hands of its clock."""
 
     def __init__(self, policy: AddressPolicy | None = None, grid: float = 0.0) -> None:
-        self.trusted: ssl.SSLContext | str | None = None
-        self.now = 1_000.0
-        self.woken: list[float] = []  # when the manager said that something is due earlier
-        self.delayed: list[tuple[str, str]] = []
-        self.engine, self.results = ScriptedEngine(), Results()
-        self.manager = ProberManager(
-            self.engine,
-            self.results,
-            clock=lambda: self.now,
-            now=lambda: f"t{self.now:g}",
-            policy=policy or AddressPolicy(),
-            grid=grid,
-            phase=0.0,
-            trust=lambda namespace, probe: self.trusted,
-            on_due=lambda: self.woken.append(self.now),
-            on_delay=lambda uid, reason: self.delayed.append((uid, reason)),
-        )
+        self.loop, self.engine = HandLoop(), ScriptedEngine()
+        services: list[Subject] = []
+        surroundings = surroundings_of(self.loop, self.engine, services, policy=policy, grid=grid)
+        self.prober, self.service = surroundings.prober, Subject(surroundings)
+        services.append(self.service)
+        self.targets = self.service.targets
 
     def apply(
         self,
@@ -84,17 +72,17 @@ class Rig:
         names: Mapping[str, str] = MappingProxyType({}),
         **spec: Any,
     ) -> None:
-        self.manager.apply(external_service(**spec), known or {}, spread_since=spread_since, names=names)
+        self.service.apply(external_service(**spec).spec, known or {}, spread_since=spread_since, names=names)
 
     def advance(self, seconds: float) -> list[str]:
         """Let time pass and tick; gives the addresses whose probes were started."""
         before = len(self.engine.started)
-        self.now += seconds
-        self.manager.tick()
+        self.loop.now += seconds
+        self.prober.tick()
         return self.engine.started[before:]
 
     def told(self) -> dict[str, tuple[bool, str, str]]:
-        return {ip: (state.ready, state.reason, state.message) for ip, state in self.results.get("uid-1").items()}
+        return {ip: (state.ready, state.reason, state.message) for ip, state in self.targets.states.items()}
 
 
 def external_service(ips: tuple[str, ...] = (A, B), **spec: Any) -> ExternalService:
@@ -137,7 +125,7 @@ def test_it_is_probed_again_each_period_without_drift(rig: Rig) -> None:
     starts = []
     for _ in range(3_000):
         if rig.advance(0.0103):
-            starts.append(rig.now)
+            starts.append(rig.loop.now)
             rig.engine.finish(A, OK)
     assert [round(start - starts[0]) for start in starts] == [0, 10, 20, 30]
 
@@ -153,7 +141,7 @@ def test_a_threshold_turns_the_state_and_keeps_the_evidence(rig: Rig) -> None:
         assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
     rig.advance(10)
     rig.engine.finish(A, DEAD)
-    assert rig.results.get("uid-1")[A] == AddressStatus(
+    assert rig.targets.states[A] == AddressStatus(
         ip=A, ready=False, reason="ProbeFailed", message="connection refused", lastTransitionTime="t1030"
     )
 
@@ -162,26 +150,24 @@ def test_nothing_is_told_of_a_probe_that_changed_nothing(rig: Rig) -> None:
     rig.apply(ips=(A,))
     rig.advance(0)
     rig.engine.finish(A, OK)
-    calls: list[str] = []
-    rig.results.listen(calls.append)
+    changes = rig.service.changes
     for _ in range(50):
         rig.advance(10)
         rig.engine.finish(A, Outcome(Result.SUCCESS, "HTTP 204"))
-    assert calls == []
+    assert rig.service.changes == changes
     assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
 
 
 def test_a_pending_address_that_fails_is_told_with_its_reason_once(rig: Rig) -> None:
     rig.apply(ips=(A,))
-    calls: list[str] = []
-    rig.results.listen(calls.append)
+    changes = rig.service.changes
     for _ in range(6):
         rig.advance(10)
         rig.engine.finish(A, DEAD)
-    assert rig.results.get("uid-1")[A] == AddressStatus(
+    assert rig.targets.states[A] == AddressStatus(
         ip=A, ready=False, reason="ProbeFailed", message="connection refused", lastTransitionTime="t1000"
     )
-    assert calls == ["uid-1"]
+    assert rig.service.changes == changes + 1
 
 
 @pytest.mark.parametrize(
@@ -231,21 +217,21 @@ def test_what_begins_later_in_a_crowd_is_spread_over_the_rest_of_the_period(rig:
 def test_probes_start_on_points_of_the_grid_and_in_time(grid: Rig) -> None:
     grid.apply(ips=tuple(f"10.0.101.{number}" for number in range(50)), spread_since=1_000.0)
     seen = set[float]()
-    while (due := grid.manager.next_due() or 0.0) < 1_020.0:
+    while (due := grid.prober.next_due() or 0.0) < 1_020.0:
         seen.add(round(due * 100, 6) % 1)
-        for ip in grid.advance(due - grid.now):
+        for ip in grid.advance(due - grid.loop.now):
             grid.engine.finish(ip, OK)
-    assert (grid.manager.stats.probes, seen) == (100, {0.0})
-    assert grid.manager.stats.latest_seconds == pytest.approx(0, abs=1e-6)
+    assert (grid.prober.stats.probes, seen) == (100, {0.0})
+    assert grid.prober.stats.latest_seconds == pytest.approx(0, abs=1e-6)
 
 
 def test_lateness_is_counted_until_a_probe_is_launched(rig: Rig) -> None:
     rig.apply(ips=tuple(f"10.0.101.{number}" for number in range(TOGETHER + 3)))
-    rig.engine.launching = lambda: setattr(rig, "now", rig.now + 0.25)
+    rig.engine.launching = lambda: setattr(rig.loop, "now", rig.loop.now + 0.25)
     rig.advance(0)
     assert rig.engine.launched == [TOGETHER, TOGETHER + 3]
-    assert rig.manager.stats.latest_seconds == 0.5
-    assert rig.manager.stats.lateness.total == TOGETHER * 0.25 + 3 * 0.5
+    assert rig.prober.stats.latest_seconds == 0.5
+    assert rig.prober.stats.lateness.total == TOGETHER * 0.25 + 3 * 0.5
 
 
 def test_a_probe_edit_keeps_the_state_and_zeroes_the_run(rig: Rig) -> None:
@@ -308,9 +294,9 @@ def test_taking_the_probe_away_stops_probing_and_giving_it_back_keeps_ready(rig:
 def test_release_stops_everything(rig: Rig) -> None:
     rig.apply()
     rig.advance(0)
-    rig.manager.release("uid-1")
-    assert (rig.engine.running, rig.told(), rig.advance(30), list(rig.manager.targets())) == ({}, {}, [], [])
-    assert not rig.manager.manages("uid-1")
+    rig.targets.close()
+    assert (rig.engine.running, rig.told(), rig.advance(30), list(rig.targets)) == ({}, {}, [], [])
+    assert rig.targets.idle
 
 
 def test_probes_of_one_address_never_overlap_and_one_late_tick_is_kept(rig: Rig) -> None:
@@ -322,7 +308,7 @@ def test_probes_of_one_address_never_overlap_and_one_late_tick_is_kept(rig: Rig)
     rig.engine.finish(A, DEAD)
     assert rig.engine.started == [A, A]
     assert rig.advance(10) == [A]
-    assert rig.manager.stats.collapsed_ticks == 2
+    assert rig.prober.stats.collapsed_ticks == 2
 
 
 def test_one_slow_address_delays_no_other(rig: Rig) -> None:
@@ -339,8 +325,8 @@ def test_a_prober_fault_counts_for_nothing_and_is_logged(rig: Rig, caplog: pytes
             rig.advance(10)
             rig.engine.finish(A, BROKEN)
     assert rig.told() == {A: (True, "ProbeSucceeded", "m")}
-    assert rig.manager.stats.unknown == 10
-    assert caplog.messages == [f"shop/web: probing {A} went wrong on our side: too many open files"]
+    assert rig.prober.stats.unknown == 10
+    assert caplog.messages == [f"shop/web: probing {A} failed in the prober itself: too many open files"]
 
 
 def test_a_transition_is_one_line_and_steady_state_is_silent(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
@@ -408,16 +394,16 @@ def test_the_first_look_after_it_went_down_comes_sooner_too(rig: Rig) -> None:
     assert rig.advance(0) == [A]
     rig.engine.finish(A, DEAD)
     assert seconds_until_probed(rig) == 10
-    failed_at = rig.now
-    rig.now += 4
+    failed_at = rig.loop.now
+    rig.loop.now += 4
     rig.engine.finish(A, DEAD)
     assert rig.told()[A][0] is False
-    assert rig.woken[-1] == rig.now
+    assert rig.prober.next_due() == failed_at + 6
     starts: list[float] = []
     while len(starts) < 4:
         if rig.advance(1):
             rig.engine.finish(A, DEAD)
-            starts.append(rig.now - failed_at)
+            starts.append(rig.loop.now - failed_at)
     assert starts == [6, 9, 12, 15]  # and none at 10, where the tick of the longer period was planned
 
 
@@ -433,61 +419,59 @@ def test_a_longer_period_while_not_ready_waits_no_longer_than_was_planned(rig: R
 
 
 def test_without_its_ca_an_address_keeps_its_state_and_is_not_probed(rig: Rig) -> None:
-    rig.trusted = "Secret shop/ca: not read yet"
+    rig.service.trusted = "Secret shop/ca: not read yet"
     rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded"))
     assert [rig.advance(10) for _ in range(5)] == [[]] * 5
     assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", "not probed yet")}
-    assert {target.problem for target in rig.manager.targets()} == {"Secret shop/ca: not read yet"}
+    assert {target.problem for target in rig.targets} == {"Secret shop/ca: not read yet"}
     rig.advance(3)
-    rig.trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    rig.manager.renew("uid-1")
-    assert rig.woken[-1] == rig.now
+    rig.service.trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    rig.targets.renew()
+    assert rig.prober.next_due() == rig.loop.now
     assert rig.advance(0) == [A, B]
-    assert {target.problem for target in rig.manager.targets()} == {""}
+    assert {target.problem for target in rig.targets} == {""}
 
 
 def test_a_new_ca_changes_no_schedule_no_run_and_no_state(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     rig.advance(0)
     rig.engine.finish(A, DEAD)
-    (target,) = rig.manager.targets()
+    (target,) = rig.targets
     before, run, due = target.prepared, target.streak, target.due
-    rig.manager.renew("uid-1")
+    rig.targets.renew()
     assert target.prepared is not before
     assert (target.streak, target.due, rig.advance(5)) == (run, due, [])
-    rig.manager.renew("no such uid")
 
 
 def test_what_was_inherited_follows_the_status_until_a_probe_has_judged(rig: Rig) -> None:
     """A takeover: the last owner's final write may come in after our first look at the status (R6)."""
     rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded") | known(B, True, "ProbeSucceeded"))
-    rig.manager.follow("uid-1", known(A, False, "ProbeFailed") | known(B, True, "ProbeSucceeded"))
+    rig.targets.inherit(known(A, False, "ProbeFailed") | known(B, True, "ProbeSucceeded"))
     assert rig.told() == {A: (False, "ProbeFailed", "m"), B: (True, "ProbeSucceeded", "m")}
     rig.advance(0)
     rig.engine.finish(A, OK)
     rig.engine.finish(B, OK)
-    rig.manager.follow("uid-1", known(A, False, "ProbeFailed") | known(B, False, "ProbeFailed"))
+    rig.targets.inherit(known(A, False, "ProbeFailed") | known(B, False, "ProbeFailed"))
     assert rig.told() == {A: (True, "ProbeSucceeded", "connected"), B: (True, "ProbeSucceeded", "m")}
 
 
 def test_a_drained_address_that_was_inherited_follows_too(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
-    rig.manager.follow("uid-1", known(A, False, "Disabled", serving=False))
+    rig.targets.inherit(known(A, False, "Disabled", serving=False))
     assert rig.told() == {A: (False, "ProbeFailed", "m")}
 
 
 def test_following_tells_nobody(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
-    woken: list[str] = []
-    rig.results.listen(woken.append)
-    rig.manager.follow("uid-1", known(A, False, "ProbeFailed"))
-    assert woken == []
+    changes = rig.service.changes
+    rig.targets.inherit(known(A, False, "ProbeFailed"))
+    assert rig.service.changes == changes
 
 
 def test_a_probe_edit_does_not_make_evidence_of_what_was_inherited(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     rig.apply(ips=(A,), probe={"periodSeconds": 5})
-    rig.manager.follow("uid-1", known(A, False, "ProbeFailed"))
+    rig.targets.inherit(known(A, False, "ProbeFailed"))
     assert rig.told() == {A: (False, "ProbeFailed", "m")}
 
 
@@ -496,7 +480,7 @@ def test_an_address_that_came_under_our_eyes_was_not_inherited(rig: Rig) -> None
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     rig.apply(ips=())
     rig.apply(ips=(A,))
-    rig.manager.follow("uid-1", known(A, True, "ProbeSucceeded"))
+    rig.targets.inherit(known(A, True, "ProbeSucceeded"))
     assert rig.told() == {A: (False, "Pending", "not probed yet")}
 
 
@@ -509,7 +493,7 @@ def test_it_gives_way_to_another_owner_until_its_own_probes_have_met_the_thresho
         rig.engine.finish(B, OK)
         rig.advance(10)
     assert rig.told()[B][:2] == (True, "ProbeSucceeded")
-    rig.manager.give_way("uid-1", known(A, False, "ProbeFailed") | known(B, True, "ProbeSucceeded"))
+    rig.targets.yield_to(known(A, False, "ProbeFailed") | known(B, True, "ProbeSucceeded"))
     assert rig.told()[A] == (False, "ProbeFailed", "m")
     assert rig.told()[B] == (True, "ProbeSucceeded", "connected"), "what says the same is left alone"
     rig.engine.finish(A, OK)
@@ -521,8 +505,8 @@ def test_it_gives_way_to_another_owner_until_its_own_probes_have_met_the_thresho
 
 def test_one_that_is_released_follows_nothing(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
-    rig.manager.release("uid-1")
-    rig.manager.follow("uid-1", known(A, False, "ProbeFailed"))
+    rig.targets.close()
+    rig.targets.inherit(known(A, False, "ProbeFailed"))
     assert rig.told() == {}
 
 
@@ -531,7 +515,7 @@ def test_one_that_waits_for_a_place_until_the_next_is_due_is_told_and_one_that_i
     rig.advance(0)
     rig.engine.waiting[A] = 9.99
     rig.advance(10)
-    assert rig.delayed == [("uid-1", "NoPlaceLeft")]
+    assert rig.service.delays == ["NoPlaceLeft"]
 
 
 def test_a_short_wait_after_time_away_is_not_told(rig: Rig) -> None:
@@ -540,8 +524,8 @@ def test_a_short_wait_after_time_away_is_not_told(rig: Rig) -> None:
     rig.advance(9)
     rig.engine.waiting |= {A: 1.0, B: 1.0}
     rig.advance(1)
-    assert rig.manager.stats.collapsed_ticks == 0
-    assert rig.delayed == []
+    assert rig.prober.stats.collapsed_ticks == 0
+    assert rig.service.delays == []
 
 
 def test_a_second_fault_of_ours_in_a_row_is_told_and_the_first_is_not(rig: Rig) -> None:
@@ -549,11 +533,11 @@ def test_a_second_fault_of_ours_in_a_row_is_told_and_the_first_is_not(rig: Rig) 
     rig.advance(0)
     rig.engine.finish(A, BROKEN)
     rig.engine.finish(B, BROKEN)
-    assert rig.delayed == []
+    assert rig.service.delays == []
     rig.advance(10)
     rig.engine.finish(A, BROKEN)
     rig.engine.finish(B, OK)
-    assert rig.delayed == [("uid-1", "ProberFault")]
+    assert rig.service.delays == ["ProberFault"]
 
 
 def test_resolved_addresses_are_probed_like_those_of_the_spec(rig: Rig) -> None:
@@ -579,18 +563,8 @@ def test_an_address_that_moves_from_the_spec_to_a_name_keeps_its_run(rig: Rig) -
     rig.advance(0)
     rig.engine.finish(A, DEAD)
     rig.apply(ips=(), names={A: "db.io"})
-    (target,) = rig.manager.targets()
+    (target,) = rig.targets
     assert (target.failures, target.state.ready) == (1, True)
-
-
-def test_resolved_addresses_count_for_fail_open(rig: Rig) -> None:
-    rig.apply(ips=(A,), minReady=2, names={B: "db.io"}, known=known(A, True, "ProbeSucceeded"))
-    (parent,) = rig.manager.parents()
-    assert not rig.manager.failing_open(parent), "one of them has no verdict yet"
-    for _ in range(3):
-        rig.advance(10)
-        rig.engine.finish(B, DEAD)
-    assert rig.manager.failing_open(parent)
 
 
 def test_a_probe_that_is_added_leaves_resolved_addresses_ready(rig: Rig) -> None:

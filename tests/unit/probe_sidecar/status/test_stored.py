@@ -3,15 +3,7 @@ from typing import Any
 import pytest
 
 from external_service.v1alpha1 import AddressStatus
-from probe_sidecar.status.known import (
-    known_addresses,
-    seen_addresses,
-    seen_conditions,
-    seen_doubt,
-    seen_entries,
-    seen_names,
-    seen_revision,
-)
+from probe_sidecar.status.stored import StoredStatus
 
 T0 = "2026-01-01T00:00:00Z"
 
@@ -70,7 +62,7 @@ def state(ready: bool, reason: str, message: str = "HTTP 200") -> AddressStatus:
     ],
 )
 def test_what_the_probes_last_said(seen: Any, expected: AddressStatus | None) -> None:
-    known = known_addresses({"status": {"addresses": [seen]}})
+    known = StoredStatus.read({"status": {"addresses": [seen]}}).probed()
     assert known == ({} if expected is None else {"10.0.0.1": expected})
 
 
@@ -90,34 +82,30 @@ def test_what_the_probes_last_said(seen: Any, expected: AddressStatus | None) ->
     ],
 )
 def test_a_wrong_shaped_status_says_nothing(parent: dict[str, Any]) -> None:
-    assert (known_addresses(parent), seen_conditions(parent), seen_revision(parent)) == ({}, {}, None)
+    stored = StoredStatus.read(parent)
+    assert (stored.probed(), stored.addresses, stored.conditions, stored.revision) == ({}, {}, {}, None)
 
 
 def test_one_bad_entry_hides_no_other() -> None:
     good = entry(ready=True, reason="ProbeSucceeded")
     parent = {"status": {"addresses": [7, {"ip": "10.0.0.2"}, good, good | {"ready": False}], "revision": 0}}
-    assert seen_addresses(parent) == {"10.0.0.1": state(True, "ProbeSucceeded")}
-    assert seen_revision(parent) == 0
-
-
-def test_entries_come_as_they_were_read_and_of_duplicates_the_first_that_is_well_formed() -> None:
-    one, other = entry(ready=True, reason="Splendid"), entry(ready=True, reason="ProbeSucceeded")
-    assert seen_entries({"status": {"addresses": [one]}}) == {"10.0.0.1": one}
-    assert seen_entries({"status": {"addresses": [one, 7, {"ip": []}, other, entry()]}}) == {"10.0.0.1": other}
+    stored = StoredStatus.read(parent)
+    assert stored.addresses == {"10.0.0.1": state(True, "ProbeSucceeded")}
+    assert stored.revision == 0
 
 
 def test_the_names_of_resolved_addresses() -> None:
     named = entry(ready=True, reason="ProbeSucceeded") | {"hostname": "db.io"}
     addresses = [7, named | {"ip": "10.0.0.2", "hostname": 7}, entry() | {"ip": "10.0.0.3"}, named]
-    assert seen_names({"status": {"addresses": addresses}}) == {"10.0.0.1": "db.io"}
-    assert seen_names({"status": {"addresses": [entry(), None]}}) == {}
-    assert seen_names({}) == {}
+    assert StoredStatus.read({"status": {"addresses": addresses}}).hostnames == {"10.0.0.1": "db.io"}
+    assert StoredStatus.read({"status": {"addresses": [entry(), None]}}).hostnames == {}
+    assert StoredStatus.read({}).hostnames == {}
 
 
-@pytest.mark.parametrize(("status", "doubted"), [("True", True), ("False", False), ("Unknown", False)])
-def test_whether_a_doubt_is_told(status: str, doubted: bool) -> None:
-    said = {"reason": "NobodyAnswers", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    other, told = {"type": "Ready", "status": "True"} | said, {"type": "ProberDegraded", "status": status} | said
-    assert seen_doubt({"status": {"conditions": [other, told]}}) is doubted
-    assert not seen_doubt({"status": {"conditions": [other]}})
-    assert not seen_doubt({})
+@pytest.mark.parametrize(("status", "suspected"), [("True", True), ("False", False), ("Unknown", False)])
+def test_suspected_outage_is_read_from_its_condition(status: str, suspected: bool) -> None:
+    said = {"reason": "NoResponse", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    other, told = {"type": "Ready", "status": "True"} | said, {"type": "SuspectedOutage", "status": status} | said
+    assert StoredStatus.read({"status": {"conditions": [other, told]}}).suspected_outage is suspected
+    assert not StoredStatus.read({"status": {"conditions": [other]}}).suspected_outage
+    assert not StoredStatus.read({}).suspected_outage

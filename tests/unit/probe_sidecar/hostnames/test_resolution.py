@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe_sidecar.hostnames.answer import MOST_ADDRESSES, UNKNOWN, Answer
-from probe_sidecar.hostnames.members import GRACE_SECONDS, Member, members, next_review
+from probe_sidecar.hostnames.resolution import GRACE_SECONDS, next_review, resolve
+from probe_sidecar.hostnames.resolution import ResolvedAddress as Resolved
 
 A, B, C, V6 = "10.0.100.9", "10.0.100.10", "10.0.100.11", "2001:db8::10"
 DB, LB = "db.io", "lb.io"
@@ -15,63 +16,66 @@ NOW = 1_000.0
 
 
 def found(
-    answers: Mapping[str, Answer], before: Mapping[str, Member], *serving: str, now: float = NOW
-) -> dict[str, Member]:
-    return members(answers, answers, before, lambda ip: ip in serving, now)
+    answers: Mapping[str, Answer], before: Mapping[str, Resolved], *serving: str, now: float = NOW
+) -> dict[str, Resolved]:
+    return resolve(answers, answers, before, lambda ip: ip in serving, now)
 
 
 def test_by_the_order_of_the_names_then_numerically() -> None:
     answers = {LB: Answer((B,), (V6,)), DB: Answer((A, C), ())}
     assert list(found(answers, {}).items()) == [
-        (B, Member(LB)),
-        (V6, Member(LB)),
-        (A, Member(DB)),
-        (C, Member(DB)),
+        (B, Resolved(LB)),
+        (V6, Resolved(LB)),
+        (A, Resolved(DB)),
+        (C, Resolved(DB)),
     ]
 
 
 def test_a_shared_address_belongs_to_the_first_name() -> None:
     assert found({LB: Answer((A, B), ()), DB: Answer((B, C), ())}, {}) == {
-        A: Member(LB),
-        B: Member(LB),
-        C: Member(DB),
+        A: Resolved(LB),
+        B: Resolved(LB),
+        C: Resolved(DB),
     }
 
 
 def test_what_stood_before_stands_until_dns_has_answered() -> None:
-    before = {A: Member(DB), V6: Member(DB), C: Member("left.io")}
-    assert found({DB: UNKNOWN}, before) == {A: Member(DB), V6: Member(DB)}
-    assert found({DB: Answer((B,), None)}, before) == {B: Member(DB), V6: Member(DB)}
-    assert found({DB: Answer(None, ())}, before) == {A: Member(DB)}
+    before = {A: Resolved(DB), V6: Resolved(DB), C: Resolved("left.io")}
+    assert found({DB: UNKNOWN}, before) == {A: Resolved(DB), V6: Resolved(DB)}
+    assert found({DB: Answer((B,), None)}, before) == {B: Resolved(DB), V6: Resolved(DB)}
+    assert found({DB: Answer(None, ())}, before) == {A: Resolved(DB)}
 
 
 def test_what_serves_outlives_its_record_until_another_one_of_the_name_serves() -> None:
     moved = {DB: Answer((B,), ())}
-    first = found(moved, {A: Member(DB)}, A)
-    assert first == {A: Member(DB, NOW), B: Member(DB)}
+    first = found(moved, {A: Resolved(DB)}, A)
+    assert first == {A: Resolved(DB, NOW), B: Resolved(DB)}
     assert found(moved, first, A, now=NOW + 30) == first
-    assert found(moved, first, A, B, now=NOW + 30) == {B: Member(DB)}
-    assert found(moved, first, now=NOW + 30) == {B: Member(DB)}, "it serves no more itself"
-    assert found(moved, first, A, now=NOW + GRACE_SECONDS) == {B: Member(DB)}
+    assert found(moved, first, A, B, now=NOW + 30) == {B: Resolved(DB)}
+    assert found(moved, first, now=NOW + 30) == {B: Resolved(DB)}, "it serves no more itself"
+    assert found(moved, first, A, now=NOW + GRACE_SECONDS) == {B: Resolved(DB)}
 
 
 def test_a_record_that_returns_is_a_record_as_before() -> None:
-    left = found({DB: Answer((B,), ())}, {A: Member(DB)}, A)
-    assert found({DB: Answer((A,), ())}, left, A) == {A: Member(DB)}
+    left = found({DB: Answer((B,), ())}, {A: Resolved(DB)}, A)
+    assert found({DB: Answer((A,), ())}, left, A) == {A: Resolved(DB)}
 
 
 def test_the_addresses_of_another_name_are_no_replacement() -> None:
     moved = {DB: Answer((B,), ()), LB: Answer((C,), ())}
-    assert A in found(moved, {A: Member(DB)}, A, C)
+    assert A in found(moved, {A: Resolved(DB)}, A, C)
 
 
 def test_an_address_that_goes_from_one_name_to_the_other_stays() -> None:
     moved = {DB: Answer((B,), ()), LB: Answer((A,), ())}
-    assert found(moved, {A: Member(DB), B: Member(DB)}, A) == {B: Member(DB), A: Member(LB)}
+    assert found(moved, {A: Resolved(DB), B: Resolved(DB)}, A) == {
+        B: Resolved(DB),
+        A: Resolved(LB),
+    }
 
 
 def test_a_name_that_is_not_asked_for_any_more_has_no_grace() -> None:
-    assert found({LB: Answer((B,), ())}, {A: Member(DB)}, A) == {B: Member(LB)}
+    assert found({LB: Answer((B,), ())}, {A: Resolved(DB)}, A) == {B: Resolved(LB)}
 
 
 def test_of_a_flood_the_lowest_count() -> None:
@@ -88,7 +92,7 @@ def test_of_a_flood_the_lowest_count() -> None:
     ],
 )
 def test_when_to_look_again(lefts: list[float | None], due: float | None) -> None:
-    assert next_review(Member(DB, left) for left in lefts) == due
+    assert next_review(Resolved(DB, left) for left in lefts) == due
 
 
 addresses = st.lists(st.sampled_from([A, B, C, V6, "2001:db8::11"]), unique=True)
@@ -102,10 +106,10 @@ def answer(ips: list[str], known: tuple[bool, bool]) -> Answer:
 
 @given(
     st.dictionaries(st.sampled_from([DB, LB]), st.builds(answer, addresses, families), min_size=1),
-    st.dictionaries(st.sampled_from([A, B, C, V6]), st.sampled_from([DB, LB, "left.io"]).map(Member)),
+    st.dictionaries(st.sampled_from([A, B, C, V6]), st.sampled_from([DB, LB, "left.io"]).map(Resolved)),
     addresses,
 )
-def test_promises_of_every_answer(answers: dict[str, Answer], before: dict[str, Member], serving: list[str]) -> None:
+def test_promises_of_every_answer(answers: dict[str, Answer], before: dict[str, Resolved], serving: list[str]) -> None:
     result = found(answers, before, *serving)
     said = {ip for one in answers.values() for ip in (*(one.ipv4 or ()), *(one.ipv6 or ()))}
     assert said <= {ip for ip, member in result.items() if member.left is None}

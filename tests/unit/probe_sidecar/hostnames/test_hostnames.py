@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from external_service.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.hostnames.answer import Reply
-from probe_sidecar.hostnames.cache import NameCache
-from probe_sidecar.hostnames.directory import TOLD_AT_ONCE, Directory
-from probe_sidecar.hostnames.members import GRACE_SECONDS
+from probe_sidecar.hostnames.cache import NOTIFIED_AT_ONCE, NameCache
+from probe_sidecar.hostnames.hostnames import Hostnames
 from probe_sidecar.hostnames.report import Report
+from probe_sidecar.hostnames.resolution import GRACE_SECONDS
 from tests.virtual_time import virtually
 
 A, B, C, V6 = "10.0.100.10", "10.0.100.11", "10.0.100.12", "2001:db8::10"
@@ -32,20 +33,21 @@ class Rig:
         self.replies: dict[str, tuple[Reply, Reply]] = {}
         self.serving: set[str] = set()
         self.changes: list[str] = []
-        self.cache = NameCache(
-            self.lookup,
-            lambda name: self.directory.answered(name),  # noqa: PLW0108 - the directory comes next
-            clock=self.loop.time,
-            random=lambda: 0.0,
-        )
-        self.directory = Directory(self.loop, self.cache, lambda _uid, ip: ip in self.serving, self.changes.append)
+        self.cache = NameCache(self.lookup, clock=self.loop.time, random=lambda: 0.0)
+        self.services: dict[str, Hostnames] = {}
         self.task = asyncio.create_task(self.cache.run())
 
     async def lookup(self, name: str) -> tuple[Reply, Reply]:
         return self.replies[name]
 
     def names(self, uid: str = "u1") -> list[tuple[str, str]]:
-        return list(self.directory.names(uid).items())
+        return list(self.services[uid].addresses.items())
+
+    def of(self, uid: str) -> Hostnames:
+        if uid not in self.services:
+            changed = partial(self.changes.append, uid)
+            self.services[uid] = Hostnames(self.loop, self.cache, lambda ip: ip in self.serving, changed)
+        return self.services[uid]
 
 
 def with_rig(scenario: Callable[[Rig], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -66,18 +68,18 @@ def with_rig(scenario: Callable[[Rig], Coroutine[Any, Any, None]]) -> Callable[[
 @with_rig
 async def test_addresses_come_with_the_answer(rig: Rig) -> None:
     rig.replies[DB] = ok(B, A), ok(V6)
-    rig.directory.follow("u1", spec(DB), {}, hurry=True)
-    assert (rig.names(), rig.directory.report("u1")) == ([], None)
+    rig.of("u1").follow(spec(DB), {}, hurry=True)
+    assert (rig.names(), rig.of("u1").report()) == ([], None)
     await asyncio.sleep(1)
     assert rig.names() == [(A, DB), (B, DB), (V6, DB)]
-    assert rig.directory.report("u1") == Report(True, "Resolved", "every name is resolved")
+    assert rig.of("u1").report() == Report(True, "Resolved", "every name is resolved")
     assert rig.changes == ["u1"]
 
 
 @with_rig
 async def test_what_the_status_says_stands_while_dns_fails(rig: Rig) -> None:
     rig.replies[DB] = FAILED, FAILED
-    rig.directory.follow("u1", spec(DB), {A: DB, V6: DB, B: "left.io"}, hurry=False)
+    rig.of("u1").follow(spec(DB), {A: DB, V6: DB, B: "left.io"}, hurry=False)
     assert rig.names() == [(A, DB), (V6, DB)]
     await asyncio.sleep(600)
     assert rig.names() == [(A, DB), (V6, DB)]
@@ -90,20 +92,20 @@ async def test_what_the_status_says_stands_while_dns_fails(rig: Rig) -> None:
 @with_rig
 async def test_a_newer_status_counts_only_until_dns_has_answered(rig: Rig) -> None:
     rig.replies[DB] = ok(A), NOTHING
-    rig.directory.follow("u1", spec(DB), {A: DB}, hurry=False)
-    rig.directory.follow("u1", spec(DB), {A: DB, B: DB}, hurry=False)
+    rig.of("u1").follow(spec(DB), {A: DB}, hurry=False)
+    rig.of("u1").follow(spec(DB), {A: DB, B: DB}, hurry=False)
     assert rig.names() == [(A, DB), (B, DB)]
     await asyncio.sleep(1)
-    rig.directory.follow("u1", spec(DB), {A: DB, B: DB}, hurry=False)
+    rig.of("u1").follow(spec(DB), {A: DB, B: DB}, hurry=False)
     assert rig.names() == [(A, DB)]
 
 
 @with_rig
 async def test_a_takeover_meets_an_answer_that_is_there_and_drops_nothing_that_serves(rig: Rig) -> None:
     rig.replies[DB] = ok(B), NOTHING
-    rig.directory.follow("u1", spec(DB), {}, hurry=True)
+    rig.of("u1").follow(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
-    rig.directory.follow("u2", spec(DB), {A: DB}, hurry=False)
+    rig.of("u2").follow(spec(DB), {A: DB}, hurry=False)
     assert rig.names("u2") == [(A, DB)], "what is known of it is not with the prober yet"
     rig.serving.add(A)
     await asyncio.sleep(1)
@@ -114,17 +116,17 @@ async def test_a_takeover_meets_an_answer_that_is_there_and_drops_nothing_that_s
 @with_rig
 async def test_the_old_address_goes_when_the_new_one_serves(rig: Rig) -> None:
     rig.replies[DB] = ok(A), NOTHING
-    rig.directory.follow("u1", spec(DB), {}, hurry=True)
+    rig.of("u1").follow(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
     rig.serving.add(A)
     rig.replies[DB] = ok(B), NOTHING
     await asyncio.sleep(6)
     assert rig.names() == [(A, DB), (B, DB)]
-    rig.directory.heed("u1")
+    rig.of("u1").readiness_changed()
     await asyncio.sleep(0)
     assert rig.names() == [(A, DB), (B, DB)]
     rig.serving.add(B)
-    rig.directory.heed("u1")
+    rig.of("u1").readiness_changed()
     assert rig.names() == [(A, DB), (B, DB)], "not inside the call"
     await asyncio.sleep(0)
     assert rig.names() == [(B, DB)]
@@ -134,7 +136,7 @@ async def test_the_old_address_goes_when_the_new_one_serves(rig: Rig) -> None:
 @with_rig
 async def test_the_old_address_goes_in_the_end_anyway(rig: Rig) -> None:
     rig.replies[DB] = ok(A, ttl=300), NOTHING
-    rig.directory.follow("u1", spec(DB), {}, hurry=True)
+    rig.of("u1").follow(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
     rig.serving.add(A)
     rig.replies[DB] = ok(B, ttl=300), NOTHING
@@ -149,19 +151,19 @@ async def test_the_old_address_goes_in_the_end_anyway(rig: Rig) -> None:
 @with_rig
 async def test_names_come_and_go_with_the_spec(rig: Rig) -> None:
     rig.replies = {DB: (ok(A), NOTHING), LB: (ok(B), NOTHING)}
-    rig.directory.follow("u1", spec(DB), {}, hurry=True)
-    rig.directory.follow("u2", spec(DB), {}, hurry=True)
+    rig.of("u1").follow(spec(DB), {}, hurry=True)
+    rig.of("u2").follow(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
-    rig.directory.follow("u1", spec(LB, DB), {A: DB}, hurry=True)
+    rig.of("u1").follow(spec(LB, DB), {A: DB}, hurry=True)
     await asyncio.sleep(1)
     assert rig.names() == [(B, LB), (A, DB)]
     rig.serving.add(A)
-    rig.directory.follow("u1", spec(LB), {}, hurry=True)
+    rig.of("u1").follow(spec(LB), {}, hurry=True)
     assert rig.names() == [(B, LB)]
-    rig.directory.forget("u2")
+    rig.of("u2").close()
     assert set(rig.cache.entries) == {LB}
-    rig.directory.follow("u1", spec(), {}, hurry=True)
-    assert (rig.names(), rig.directory.report("u1"), set(rig.cache.entries)) == ([], None, set())
+    rig.of("u1").follow(spec(), {}, hurry=True)
+    assert (rig.names(), rig.of("u1").report(), set(rig.cache.entries)) == ([], None, set())
 
 
 @with_rig
@@ -170,12 +172,12 @@ async def test_there_is_an_end_to_addresses_in_all(rig: Rig) -> None:
     for number, name in enumerate(names):
         rig.replies[name] = ok(*(f"10.1.{number}.{last}" for last in range(64))), NOTHING
     ips = ("10.1.0.0", *(f"10.2.0.{last}" for last in range(99)))
-    rig.directory.follow("u1", spec(*names, ips=ips), {}, hurry=True)
+    rig.of("u1").follow(spec(*names, ips=ips), {}, hurry=True)
     await asyncio.sleep(1)
-    shown = rig.directory.names("u1")
+    shown = rig.of("u1").addresses
     assert len({*ips, *shown}) == 1_000
     assert (shown["10.1.0.0"], "10.1.14.4" in shown, "10.1.14.5" in shown) == ("h0.io", True, False)
-    report = rig.directory.report("u1")
+    report = rig.of("u1").report()
     assert report is not None
     assert report.reason == "TooManyAddresses"
 
@@ -183,14 +185,14 @@ async def test_there_is_an_end_to_addresses_in_all(rig: Rig) -> None:
 @with_rig
 async def test_a_name_that_many_use_does_not_keep_the_probes_waiting(rig: Rig) -> None:
     rig.replies[DB] = ok(A), NOTHING
-    uids = [f"u{number}" for number in range(2 * TOLD_AT_ONCE + 1)]
+    uids = [f"u{number}" for number in range(2 * NOTIFIED_AT_ONCE + 1)]
     for uid in uids:
-        rig.directory.follow(uid, spec(DB), {}, hurry=True)
-    rig.directory.forget("u7")
+        rig.of(uid).follow(spec(DB), {}, hurry=True)
+    rig.of("u7").close()
     turns: list[int] = []
     while len(rig.changes) < len(uids) - 1:
         await asyncio.sleep(0)
         if turns[-1:] != [len(rig.changes)]:
             turns.append(len(rig.changes))
-    assert turns == [0, TOLD_AT_ONCE, 2 * TOLD_AT_ONCE]
+    assert turns == [0, NOTIFIED_AT_ONCE, 2 * NOTIFIED_AT_ONCE]
     assert [uid for uid in uids if rig.names(uid) != [(A, DB)]] == ["u7"]

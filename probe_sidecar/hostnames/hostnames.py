@@ -1,0 +1,123 @@
+"""The addresses of the hostnames of one ExternalService: what DNS says, what was there before, and when one may go."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+
+from external_service.kind import MAX_ADDRESSES
+from external_service.v1alpha1 import ExternalServiceSpec
+from probe_sidecar.hostnames.cache import NameCache
+from probe_sidecar.hostnames.report import Report, report
+from probe_sidecar.hostnames.resolution import ResolvedAddress, next_review, resolve
+
+
+class Hostnames:
+    """`addresses` are address -> name, in the order of the names and then numerically; those in spec.ips too.
+
+    `serves(ip)` says whether an address is published as ready. `on_change` is called when there are other addresses, or
+    there is something else to report of the names; never inside a call of `follow` or `readiness_changed`.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        cache: NameCache,
+        serves: Callable[[str], bool],
+        on_change: Callable[[], None],
+    ) -> None:
+        self.addresses: Mapping[str, str] = {}
+        self._loop = loop
+        self._cache = cache
+        self._serves = serves
+        self._on_change = on_change
+        self._spec: ExternalServiceSpec | None = None  # None while there are no hostnames
+        self._resolved: Mapping[str, ResolvedAddress] = {}
+        self._review_soon: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def follow(self, spec: ExternalServiceSpec, stored: Mapping[str, str], *, hurry: bool) -> None:
+        """Resolve the hostnames of `spec` from now on. `stored` (address -> name) is what the status says of them.
+
+        It counts for the first spec, and for names that DNS has not answered for yet (R6).
+        """
+        if not spec.hostnames:
+            self.close()
+            return
+        before = self._spec
+        self._use(before.hostnames if before else (), spec.hostnames, hurry=hurry or before is not None)
+        self._spec = spec
+        inherited = {
+            ip: ResolvedAddress(name) for ip, name in stored.items() if before is None or self._unanswered(name)
+        }
+        known = inherited | dict(self._resolved)
+        self._resolved = {ip: one for ip, one in known.items() if one.hostname in spec.hostnames}
+        if before is None:
+            self.addresses = _within_limits(spec, self._resolved)
+            self._review_soon = self._loop.call_soon(self._review)
+        else:
+            self._update(spec)
+
+    def report(self) -> Report | None:
+        """What to report of the names; None without names, or while nothing is certain."""
+        if self._spec is None:
+            return None
+        entries = {name: self._cache.entry(name) for name in self._spec.hostnames}
+        return report(entries, self.addresses.values(), crowded=len(self.addresses) < len(self._resolved))
+
+    def readiness_changed(self) -> None:
+        """The readiness of an address has changed: an address that waits for that may go."""
+        if self._timer is not None:
+            self._review_soon = self._loop.call_soon(self._review)
+
+    def answered(self) -> None:
+        """The cache knows something new of one of the names."""
+        if self._spec is not None:
+            self._update(self._spec)
+            self._on_change()
+
+    def close(self) -> None:
+        """It is gone, not ours any more, or has no hostnames any more."""
+        if self._spec is not None:
+            self._use(self._spec.hostnames, (), hurry=False)
+        self._spec, self._resolved, self.addresses = None, {}, {}
+        self._stop_timer()
+        if self._review_soon is not None:
+            self._review_soon.cancel()
+
+    def _unanswered(self, name: str) -> bool:
+        answer = self._cache.entry(name).answer
+        return answer.ipv4 is None or answer.ipv6 is None
+
+    def _use(self, before: Iterable[str], after: Iterable[str], *, hurry: bool) -> None:
+        for name in after:
+            self._cache.want(name, self, hurry=hurry)
+        for name in set(before) - set(after):
+            self._cache.drop(name, self)
+
+    def _review(self) -> None:
+        if self._spec is not None:
+            before = self.addresses
+            self._update(self._spec)
+            if list(before.items()) != list(self.addresses.items()):
+                self._on_change()
+
+    def _update(self, spec: ExternalServiceSpec) -> None:
+        answers = {name: self._cache.entry(name).answer for name in spec.hostnames}
+        self._resolved = resolve(spec.hostnames, answers, self._resolved, self._serves, self._loop.time())
+        self.addresses = _within_limits(spec, self._resolved)
+        self._stop_timer()
+        due = next_review(self._resolved.values())
+        if due is not None:
+            self._timer = self._loop.call_at(due, self._review)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _within_limits(spec: ExternalServiceSpec, found: Mapping[str, ResolvedAddress]) -> dict[str, str]:
+    """As many as there is room for in the status, beside spec.ips."""
+    given = frozenset(spec.ips)
+    beside = [ip for ip in found if ip not in given][: MAX_ADDRESSES - len(given)]
+    shown = given.union(beside)
+    return {ip: one.hostname for ip, one in found.items() if ip in shown}

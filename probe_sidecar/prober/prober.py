@@ -1,0 +1,218 @@
+"""Starts the probes of all addresses when they are due, and counts what they come to. One for the whole process.
+
+Knows no socket, no API server and no clock but that of the loop it is given.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+
+from probe_sidecar.prober.counters import LATENESS_BOUNDS, Durations
+from probe_sidecar.prober.schedule import Schedule, following, spread
+from probe_sidecar.prober.suspected_outage import SuspectedOutage
+from probe_sidecar.prober.target import Engine, Target
+from probe_sidecar.prober.threshold import record
+from probe_sidecar.probes.engine import TOGETHER, ProbeHandle
+from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
+from runtime.logs import about
+
+log = logging.getLogger(__name__)
+
+NO_PLACE = "NoPlaceLeft"
+"""Reason of a delay: a probe found no place among those in flight until the next one was due."""
+
+FAULT = "ProberFault"
+"""Reason of a delay: two probes of an address in a row have failed in the prober itself, each tried again before it was
+given up."""
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counts since the process started. `lateness` is actual minus due of each start."""
+
+    probes: int = 0
+    failures: int = 0
+    unknown: int = 0
+    transitions: int = 0
+    collapsed_ticks: int = 0
+    lateness: Durations = field(default_factory=lambda: Durations(LATENESS_BOUNDS))
+    latest_seconds: float = 0.0
+
+
+class Prober:
+    """The schedule of all targets and its one timer.
+
+    Probes are due on multiples of `grid` seconds (0: anywhere): one wake for all that share one. `phase` in [0, 1)
+    says where in their period the first probes of a start are (default: random). `before_tick` is called before probes
+    are started, because timers may be late.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        engine: Engine,
+        outage: SuspectedOutage,
+        *,
+        grid: float = 0.0,
+        phase: float | None = None,
+        before_tick: Callable[[], None] | None = None,
+    ) -> None:
+        self.stats = Stats()
+        self.outage = outage
+        self._loop = loop
+        self._engine = engine
+        self._phase = random.random() if phase is None else phase  # noqa: S311 - spreads load, guards nothing
+        self._before_tick = before_tick
+        self._schedule: Schedule[Target] = Schedule(grid)
+        self._spread = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def next_due(self) -> float | None:
+        """When `tick` has something to do next, in seconds of the loop's clock."""
+        scheduled = self._schedule.next_due()
+        due = min(inf if scheduled is None else scheduled, self.outage.next_due())
+        return None if due == inf else due
+
+    def overdue(self) -> float:
+        """How many seconds the schedule is behind; 0 when it is not. The liveness probe looks at it."""
+        due = self.next_due()
+        return 0.0 if due is None else max(0.0, self._loop.time() - due)
+
+    def arm(self) -> None:
+        """Set the timer to the next due time; to be called whenever that may have become earlier."""
+        due = self.next_due()
+        if due is None or self._closed:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= due and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._wake)
+
+    def close(self) -> None:
+        """Never start a probe again."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def plan(self, target: Target, due: float) -> None:
+        """Probe `target` at `due`. The caller arms the timer."""
+        target.due = self._schedule.add(target, due)
+
+    def spread(self, period: float) -> float:
+        """Seconds to wait with the first probe of an address, one of many that are begun together."""
+        self._spread += 1
+        return spread(self._spread - 1, period, self._phase)
+
+    def retire(self, target: Target) -> None:
+        """Do not probe it any more."""
+        target.retired = True
+        self.outage.forget(target)
+        self._cancel(target)
+
+    def hasten(self, target: Target, *, probed_every: int) -> None:
+        """An address that has just become not ready is probed again after notReadyPeriodSeconds, if that is sooner."""
+        sooner = following(target.due - probed_every, target.period, self._loop.time())
+        if sooner < target.due:
+            self.plan(target, sooner)
+            self.arm()
+
+    def tick(self) -> None:
+        """Start every probe that is due."""
+        now = self._loop.time()
+        self.outage.tick(now)
+        plan, started = self._schedule.add, list[float]()
+        for due, target in self._schedule.pop_due(now):
+            if target.retired or due != target.due:
+                continue
+            target.due = plan(target, following(due, target.probe.period(ready=target.state.ready), now))
+            if target.out_of_turn:  # the probe whose turn it is will find the same
+                target.out_of_turn = False
+                self._cancel(target)
+            if target.handle is not None:
+                self._collapse(target, target.handle)
+                continue
+            self._start(target)
+            started.append(due)
+            if len(started) == TOGETHER:
+                self._launch(started)
+        self._launch(started)
+
+    def finished(self, target: Target, outcome: Outcome, seconds: float) -> None:
+        """A probe of `target` has ended: note it, and let its owner know of a threshold that is met."""
+        target.handle = None
+        if target.retired:
+            return
+        faulty = target.last is not None and target.last.result is UNKNOWN
+        now, result, stats = self._loop.time(), outcome.result, self.stats
+        target.last, target.last_seconds, target.last_at = outcome, seconds, now
+        stats.probes += 1
+        if result is FAILURE:
+            stats.failures += 1
+        elif result is UNKNOWN:
+            self._note_fault(target, outcome, again=faulty)
+        out_of_turn, target.out_of_turn = target.out_of_turn, False
+        verdict = None
+        if not out_of_turn:
+            target.streak, verdict = record(target.streak, outcome, target.probe)
+        if outcome.silent:
+            if not out_of_turn:
+                self.outage.no_response(target, now - seconds, verdict)
+                self.arm()
+        else:
+            if verdict is not None:
+                target.owner.transition(target, verdict, outcome.message)
+            if result is not UNKNOWN:
+                self.outage.response(target, now - seconds, now)
+        if target.held_tick:
+            target.held_tick = False
+            self._start(target)
+
+    def _wake(self) -> None:
+        self._timer = None
+        if self._before_tick is not None:
+            self._before_tick()
+        self.tick()
+        self.arm()
+
+    def _start(self, target: Target) -> None:
+        if target.prepared is not None:
+            self.outage.before(target)
+            target.handle = self._engine.start(target.prepared, target.done)
+
+    def _cancel(self, target: Target) -> None:
+        if target.handle is not None:
+            self._engine.cancel(target.handle)
+            target.handle = None
+
+    def _launch(self, dues: list[float]) -> None:
+        """The lateness of a probe lasts until all that were started with it are connecting."""
+        self._engine.launch()
+        now, stats = self._loop.time(), self.stats
+        for due in dues:
+            stats.lateness.note(now - due)
+            stats.latest_seconds = max(stats.latest_seconds, now - due)
+        dues.clear()
+
+    def _collapse(self, target: Target, handle: ProbeHandle) -> None:
+        """It is due, and the probe before it is not over: one tick is held until then, more are left out."""
+        self.stats.collapsed_ticks += target.held_tick
+        target.held_tick = True
+        if self._engine.waited(handle) > target.period / 2:  # a tick after time away may come soon after the last
+            target.owner.delayed(NO_PLACE)
+
+    def _note_fault(self, target: Target, outcome: Outcome, *, again: bool) -> None:
+        self.stats.unknown += 1
+        if again:
+            target.owner.delayed(FAULT)
+        else:  # one line for a time of trouble, not one a probe
+            name = target.owner.name
+            log.warning(
+                "%s: probing %s failed in the prober itself: %s",
+                name, target.ip, outcome.message, extra=about(name, target.ip),
+            )  # fmt: skip

@@ -1,0 +1,55 @@
+"""A reason that stays for a while after it has ended, so that what comes and goes is not a write each time (R3)."""
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+
+
+class StickyReason:
+    """`text` is the reason, empty for none. It stays unchanged until `seconds` after its end; a new text is a write.
+
+    `on_change` is called whenever the text may have to be reported, or not any more.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, on_change: Callable[[], None]) -> None:
+        self.text = ""
+        self._loop = loop
+        self._seconds = seconds
+        self._on_change = on_change
+        self._until = -inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, text: str) -> None:
+        """It is so from now on. A text that is there stays."""
+        self.text = self.text or text
+        self._until = inf
+        self._on_change()
+
+    def end(self) -> None:
+        """It is not so any more."""
+        self._until = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._until, self._look)
+
+    def note(self, text: str) -> None:
+        """It was so just now. A text that is there stays."""
+        if not self.text:
+            self.begin(text)
+        self.end()
+
+    def close(self) -> None:
+        """No reason, and no call any more."""
+        self.text = ""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._until == inf:
+            return
+        if self._until > self._loop.time():
+            self._timer = self._loop.call_at(self._until, self._look)
+        else:
+            self.text = ""
+            self._on_change()

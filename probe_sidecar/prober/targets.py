@@ -1,0 +1,258 @@
+"""The probed addresses of one ExternalService, and what their results add up to."""
+
+import logging
+import ssl
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Protocol
+
+from external_service.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
+from external_service.policy import AddressPolicy, refusal
+from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
+from probe_sidecar.prober.counters import ProbeCounters
+from probe_sidecar.prober.prober import Prober
+from probe_sidecar.prober.schedule import delayed, within
+from probe_sidecar.prober.target import Target
+from probe_sidecar.prober.threshold import Streak
+from probe_sidecar.probes.outcome import Outcome
+from probe_sidecar.probes.prepare import prepare
+from runtime.logs import about
+
+log = logging.getLogger(__name__)
+
+PROBE_TYPES = {HTTPGetAction: "http", TCPSocketAction: "tcp", GRPCAction: "grpc"}
+
+NO_HOSTNAMES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the targets of every ExternalService share.
+
+    `clock` is monotonic seconds, `now` the wall clock as RFC 3339. `dial` maps an address to the one that is really
+    connected to (identity but in the playground).
+    """
+
+    prober: Prober
+    clock: Callable[[], float]
+    now: Callable[[], str]
+    policy: AddressPolicy
+    dial: Callable[[str], str] = str
+
+
+class Subject(Protocol):
+    """The ExternalService whose addresses they are."""
+
+    def context(self, probe: Probe) -> ssl.SSLContext | str | None:
+        """What to verify certificates with; None: nothing; a text: why it cannot be probed now."""
+        ...
+
+    def changed(self) -> None:
+        """The state of an address has changed, or an address has come or gone."""
+
+    def delayed(self, reason: str) -> None:
+        """A probe was not made when it was due, for a reason of the prober's own."""
+
+
+class Targets(Collection[Target]):
+    """The probed addresses of one ExternalService (`name` is namespace/name); a collection of its targets.
+
+    `counters` is None while nothing is probed.
+    """
+
+    def __init__(self, surroundings: Surroundings, subject: Subject, name: str) -> None:
+        self.name = name
+        self.counters: ProbeCounters | None = None
+        self._surroundings = surroundings
+        self._prober = surroundings.prober
+        self._subject = subject
+        self._spec: ExternalServiceSpec | None = None
+        self._hostnames = NO_HOSTNAMES
+        self._targets: dict[str, Target] = {}
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def __iter__(self) -> Iterator[Target]:
+        return iter(self._targets.values())
+
+    def __contains__(self, target: object) -> bool:
+        return isinstance(target, Target) and self._targets.get(target.ip) is target
+
+    def get(self, ip: str) -> Target | None:
+        """The target of an address; None if it is not probed."""
+        return self._targets.get(ip)
+
+    @property
+    def states(self) -> dict[str, AddressStatus]:
+        """The state of each probed address, by address."""
+        return {ip: target.state for ip, target in self._targets.items()}
+
+    @property
+    def probing(self) -> bool:
+        """Whether a probe is in flight."""
+        return any(target.handle is not None for target in self._targets.values())
+
+    def apply(
+        self,
+        spec: ExternalServiceSpec,
+        stored: Mapping[str, AddressStatus],
+        hostnames: Mapping[str, str] = NO_HOSTNAMES,
+        *,
+        spread_since: float | None = None,
+    ) -> None:
+        """Probe what `spec` asks for from now on, and nothing else.
+
+        `stored` is what the status says; it counts only for the first spec (R6). With `spread_since` (when a process
+        start or a takeover began) the first probes are spread over one period from then. `hostnames` are the addresses
+        of spec.hostnames, each with its name: they are probed like those of spec.ips.
+        """
+        if self._spec == spec and self._hostnames == hostnames:
+            return
+        before, states = self._targets, self._states(spec, hostnames, stored)
+        first, probe = self._spec is None, spec.readinessProbe
+        self.counters = _counters(probe, self.counters)
+        self._spec, self._hostnames, self._targets = spec, hostnames, {}
+        for ip in self._probed(spec, hostnames, probe):
+            assert probe is not None  # noqa: S101 - else nothing is probed
+            target = before.get(ip)
+            if target is None or target.probe != probe:
+                inherited = target.inherited if target else first
+                target = self._begin(probe, states[ip], spread_since)
+                target.inherited = inherited
+            self._targets[ip] = target
+        for ip, target in before.items():
+            if self._targets.get(ip) is not target:
+                self._prober.retire(target)
+        self._subject.changed()
+        self._prober.arm()
+
+    def renew(self) -> None:
+        """What the probes trust has changed. An address that could not be probed until now is probed at once."""
+        for target in self._targets.values():
+            waited = target.prepared is None
+            self._prepare(target)
+            if waited and target.prepared is not None:
+                self._prober.plan(target, self._surroundings.clock())
+        self._prober.arm()
+
+    def inherit(self, stored: Mapping[str, AddressStatus]) -> None:
+        """Take from the status what no result of ours has changed yet (R6): its last owner may have written since."""
+        for target in self._targets.values():
+            found = stored.get(target.ip) if target.inherited else None
+            if found is not None:
+                target.state = _adopted(found)
+
+    def yield_to(self, stored: Mapping[str, AddressStatus]) -> None:
+        """A newer status of another writer holds until our own probes, from now on, meet a threshold (R6)."""
+        for target in self._targets.values():
+            found = stored.get(target.ip)
+            if found is not None and found.ready is not target.state.ready:
+                target.inherited, target.streak, target.state = True, Streak(), _adopted(found)
+
+    def close(self) -> None:
+        """Stop probing: it is gone, or no longer ours."""
+        for target in self._targets.values():
+            self._prober.retire(target)
+        self._targets, self._spec, self._hostnames = {}, None, NO_HOSTNAMES
+
+    @property
+    def idle(self) -> bool:
+        """Whether no spec was applied since the start or `close`."""
+        return self._spec is None
+
+    # What a target and the prober report.
+
+    def finished(self, target: Target, outcome: Outcome, seconds: float) -> None:
+        """A probe of `target` has ended."""
+        if not target.retired and self.counters is not None:
+            self.counters.note(outcome, seconds)
+        self._prober.finished(target, outcome, seconds)
+
+    def transition(self, target: Target, ready: bool, message: str) -> None:
+        """A threshold is met: `target` is ready or not."""
+        state, target.inherited = target.state, False
+        if state.ready is ready and state.reason in {"ProbeSucceeded", "ProbeFailed"}:
+            return
+        target.state = AddressStatus(
+            ip=target.ip,
+            ready=ready,
+            reason="ProbeSucceeded" if ready else "ProbeFailed",
+            message=message,
+            lastTransitionTime=state.lastTransitionTime if state.ready is ready else self._surroundings.now(),
+        )
+        if not ready:
+            self._prober.hasten(target, probed_every=target.probe.period(ready=state.ready))
+        self._prober.stats.transitions += 1
+        if state.ready is not ready and self.counters is not None:
+            self.counters.turned(ready)
+        what = "ready" if ready else "not ready"
+        log.info("%s: %s is %s: %s", self.name, target.ip, what, message, extra=about(self.name, target.ip))
+        self._subject.changed()
+
+    def delayed(self, reason: str) -> None:
+        """A probe was not made when it was due, for a reason of the prober's own."""
+        self._subject.delayed(reason)
+
+    def _probed(self, spec: ExternalServiceSpec, hostnames: Mapping[str, str], probe: Probe | None) -> Iterator[str]:
+        if probe is not None:
+            for ip in dict.fromkeys((*spec.ips, *hostnames)):
+                if refusal(ip, self._surroundings.policy) is None:
+                    yield ip
+
+    def _states(
+        self, spec: ExternalServiceSpec, hostnames: Mapping[str, str], stored: Mapping[str, AddressStatus]
+    ) -> dict[str, AddressStatus]:
+        """The state with which each address begins or goes on."""
+        wanted, now, before = (*spec.ips, *hostnames), self._surroundings.now(), self._spec
+        pending = partial(AddressStatus, reason="Pending", message="not probed yet", lastTransitionTime=now)
+        if before is None:
+            return {ip: _adopted(stored[ip]) if ip in stored else pending(ip=ip, ready=False) for ip in wanted}
+        unprobed = (*before.ips, *self._hostnames) if before.readinessProbe is None else ()
+        return {
+            ip: target.state if (target := self._targets.get(ip)) else pending(ip=ip, ready=ip in unprobed)
+            for ip in wanted
+        }
+
+    def _begin(self, probe: Probe, state: AddressStatus, spread_since: float | None) -> Target:
+        target = Target(self, state.ip, probe, None, state)
+        self._prepare(target)
+        self._prober.plan(target, self._first_due(target, spread_since))
+        return target
+
+    def _prepare(self, target: Target) -> None:
+        context = self._subject.context(target.probe)
+        if isinstance(context, str):
+            target.prepared, target.problem = None, context
+        else:
+            dial = self._surroundings.dial(target.ip)
+            target.prepared, target.problem = prepare(target.probe, target.ip, dial, context=context), ""
+
+    def _first_due(self, target: Target, since: float | None) -> float:
+        now, probe = self._surroundings.clock(), target.probe
+        first = now
+        if since is not None:
+            first += self._prober.spread(within(since, target.period, now))
+        if target.state.reason == "Pending" and not target.state.ready:
+            return delayed(now, first, probe.initialDelaySeconds, target.period)
+        return first
+
+
+def _counters(probe: Probe | None, before: ProbeCounters | None) -> ProbeCounters | None:
+    """The counts go on while the kind of probe stays; with another they start from zero."""
+    if probe is None:
+        return None
+    probe_type = PROBE_TYPES[type(probe.handler)]
+    return before if before is not None and before.probe_type == probe_type else ProbeCounters(probe_type)
+
+
+def _adopted(stored: AddressStatus) -> AddressStatus:
+    """The state that the status hands to a prober without results of its own (R6): readiness is kept."""
+    if stored.reason in {"ProbeSucceeded", "ProbeFailed", "Pending"}:
+        return stored
+    if stored.reason == "Disabled":
+        reason = "ProbeSucceeded" if stored.healthy else "ProbeFailed"
+        return stored.model_copy(update={"ready": stored.healthy, "serving": None, "reason": reason})
+    return stored.model_copy(update={"reason": "Pending", "message": "not probed yet"})

@@ -1,0 +1,223 @@
+"""One ExternalService at work: its spec, probed addresses, hostnames, problems, and the writer of its status."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from external_service.core import Probe
+from external_service.invalid import explain
+from external_service.policy import refusal
+from external_service.readiness import publication
+from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
+from probe_sidecar.ca_bundles import CABundles, Reference, reference
+from probe_sidecar.events.note import notes
+from probe_sidecar.events.recorder import EventRecorder
+from probe_sidecar.hostnames.cache import NameCache
+from probe_sidecar.hostnames.hostnames import Hostnames
+from probe_sidecar.prober.sticky import StickyReason
+from probe_sidecar.prober.suspected_outage import SuspectedOutage
+from probe_sidecar.prober.targets import Surroundings, Targets
+from probe_sidecar.status.children import ChildReports
+from probe_sidecar.status.conditions import Finding, Problems
+from probe_sidecar.status.desired import desired_status, rejected_status
+from probe_sidecar.status.publisher import StatusPublisher
+from probe_sidecar.status.stored import StoredStatus
+from probe_sidecar.status.writer import StatusWriter
+from runtime.logs import about
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+
+DELAY_SECONDS: Final = 300.0
+"""So long all has to go well before ProbesDelayed ends: a prober at its limit then costs two writes of a status in that
+time, not one a probe (R3)."""
+
+UNREAD: Final = object()
+"""No generation yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all ExternalServices of this process share. `owns(uid)` says whether one is ours at this moment."""
+
+    loop: asyncio.AbstractEventLoop
+    surroundings: Surroundings
+    outage: SuspectedOutage
+    names: NameCache
+    ca_bundles: CABundles
+    publisher: StatusPublisher
+    events: EventRecorder | None
+    owns: Callable[[str], bool]
+
+
+class Service:
+    """Works from its construction until `close`. `raw` is the object as read.
+
+    `spec` is None while it cannot be read; `problem` then says why. With `spread_since` (when a process start or a
+    takeover began) its first probes are spread over one period from then.
+    """
+
+    def __init__(self, shared: Shared, raw: Object, *, spread_since: float | None = None) -> None:
+        metadata = raw["metadata"]
+        self.uid: str = metadata["uid"]
+        self.namespace: str = metadata["namespace"]
+        self.name: str = metadata["name"]
+        self.spec: ExternalServiceSpec | None = None
+        self.problem = ""
+        self.delay = StickyReason(shared.loop, DELAY_SECONDS, self.wake)
+        self.hostnames = Hostnames(shared.loop, shared.names, self._serves, self._hostnames_changed)
+        self.targets = Targets(shared.surroundings, self, f"{self.namespace}/{self.name}")
+        self._shared = shared
+        self._generation: object = UNREAD
+        self._ca: Reference | None = None
+        self._children = ChildReports(shared.loop, self.wake)
+        self._writer = StatusWriter(shared.publisher, self, raw)
+        self.observe(raw, spread_since=spread_since)
+        self.wake()
+
+    def observe(self, raw: Object, *, spread_since: float | None = None) -> None:
+        """The watch shows this version of the object."""
+        generation = raw["metadata"].get("generation")
+        if generation != self._generation:
+            self._read(raw, generation)
+        if self.spec is None:
+            self._stop()
+        else:
+            self._work(self.spec, StoredStatus.read(raw), spread_since)
+        self._writer.observe(raw)
+
+    def wake(self) -> None:
+        """Something that the status depends on may have changed."""
+        self._writer.mark()
+
+    def close(self) -> None:
+        """Stop all work: the object is gone, or no longer ours."""
+        self._stop()
+        self.delay.close()
+        self._children.close()
+        self._writer.close()
+
+    @property
+    def failing_open(self) -> bool:
+        """Whether too few addresses are ready for `spec.minReady`."""
+        spec, policy = self.spec, self._shared.surroundings.policy
+        if spec is None or spec.minReady == 0:
+            return False
+        return publication(spec, self.targets.states, policy, self.hostnames.addresses).failing_open
+
+    # What the writer asks and reports.
+
+    @property
+    def probing(self) -> bool:
+        """Whether a probe is in flight."""
+        return self.targets.probing
+
+    def wanted(self, raw: Object) -> Object | None:
+        """The whole wanted status of the object as read; None if it is not ours, or newer than the watch has shown."""
+        if self._generation != raw["metadata"].get("generation") or not self._shared.owns(self.uid):
+            return None
+        shared, stored = self._shared, StoredStatus.read(raw)
+        now, policy = shared.surroundings.now(), shared.surroundings.policy
+        if self.spec is None:
+            return rejected_status(stored, self.problem, now)
+        self.targets.inherit(stored.probed())
+        found = self.hostnames.report()
+        problems = Problems(
+            children=self._children.lasting(stored),
+            ca=None if self._ca is None else shared.ca_bundles.problem(self._ca),
+            delay=self.delay.text,
+            outage=shared.outage.text if shared.outage.suspected or stored.suspected_outage else "",
+            resolution=None if found is None else Finding("Resolved", *found),
+        )
+        hostnames = self.hostnames.addresses
+        return desired_status(
+            stored, self.spec, self.targets.states, policy, now, hostnames=hostnames, problems=problems
+        )
+
+    def written(self, before: Object, after: Object) -> None:
+        """A status with new content was written."""
+        if self._shared.events is not None:
+            self._shared.events.tell(after, notes(before.get("status"), after.get("status")))
+
+    def superseded(self, raw: Object) -> None:
+        """Another writer has written a newer status than all that we know of."""
+        self.targets.yield_to(StoredStatus.read(raw).probed())
+
+    # What targets, hostnames and CAs report.
+
+    def context(self, _probe: Probe) -> ssl.SSLContext | str | None:
+        """What to verify certificates with; None: nothing; a text: why the addresses cannot be probed now."""
+        return None if self._ca is None else self._shared.ca_bundles.context(self._ca)
+
+    def changed(self) -> None:
+        """The state of an address has changed, or an address has come or gone."""
+        self.hostnames.readiness_changed()  # first: an address that comes and one that goes are one write
+        self.wake()
+
+    def delayed(self, reason: str) -> None:
+        """A probe was not made when it was due, for a reason of the prober's own."""
+        self.delay.note(reason)
+
+    def ca_changed(self) -> None:
+        """The CA of the probe, or what is wrong with it, has changed."""
+        self.targets.renew()
+        self.wake()
+
+    def _hostnames_changed(self) -> None:
+        if self.spec is not None:
+            self.targets.apply(self.spec, {}, self.hostnames.addresses)
+            self.wake()
+
+    def _serves(self, ip: str) -> bool:
+        """Whether an address is published as ready, fail open aside."""
+        spec = self.spec
+        if spec is None or ip in spec.disabledIPs or refusal(ip, self._shared.surroundings.policy) is not None:
+            return False
+        target = self.targets.get(ip)
+        return spec.readinessProbe is None or (target is not None and target.state.healthy)
+
+    def _read(self, raw: Object, generation: object) -> None:
+        """Parse the spec, once for each generation of it."""
+        self._generation = generation
+        try:
+            self.spec, self.problem = parsed(raw).spec, ""
+        except ValidationError as error:
+            self.spec, self.problem = None, "; ".join(explain(error))
+            owner = self.targets.name
+            log.warning("%s: not probed: %s", owner, self.problem, extra=about(owner))
+
+    def _work(self, spec: ExternalServiceSpec, stored: StoredStatus, spread_since: float | None) -> None:
+        self._use_ca(reference(self.namespace, spec.readinessProbe))
+        self.hostnames.follow(spec, stored.hostnames, hurry=spread_since is None)
+        if self.targets.idle and stored.delay:  # by the owner before, or by us before a restart
+            self.delay.note(stored.delay)
+        probed = stored.probed()
+        self.targets.inherit(probed)
+        self.targets.apply(spec, probed, self.hostnames.addresses, spread_since=spread_since)
+
+    def _use_ca(self, wanted: Reference | None) -> None:
+        before, self._ca = self._ca, wanted
+        if before == wanted:
+            return
+        if wanted is not None:
+            self._shared.ca_bundles.use(wanted, self)
+        if before is not None:
+            self._shared.ca_bundles.drop(before, self)
+
+    def _stop(self) -> None:
+        self.targets.close()
+        self.hostnames.close()
+        self._use_ca(None)
+
+
+def parsed(raw: Object) -> ExternalService:
+    """The spec and what names the object; the status is read elsewhere, leniently. Raises ValidationError."""
+    metadata = raw["metadata"]
+    named = {field: metadata[field] for field in ("name", "namespace", "uid", "generation") if field in metadata}
+    return ExternalService.model_validate({**raw, "metadata": named, "status": {}})

@@ -1,0 +1,75 @@
+"""The one timer of the schedule, on a loop whose time the test moves."""
+
+from typing import Any
+
+from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import ExternalServiceSpec
+from probe_sidecar.prober.prober import Prober
+from probe_sidecar.prober.suspected_outage import SuspectedOutage
+from probe_sidecar.prober.targets import Surroundings
+from tests.unit.probe_sidecar.prober.rig import HandLoop, Subject
+from tests.unit.probe_sidecar.prober.test_targets import OK, ScriptedEngine
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.loop, self.engine, self.looked = HandLoop(now=0.0), ScriptedEngine(), list[int]()
+        outage = SuspectedOutage(
+            self.loop.loop, self.engine, [], hold=0, canary=None, now=lambda: "now", on_change=lambda: None
+        )
+        self.prober = Prober(self.loop.loop, self.engine, outage, phase=0.0, before_tick=self.look)
+
+    def look(self) -> None:
+        self.looked.append(len(self.engine.started))
+
+    def probe(self, ip: str, *, period: int = 10, since: float | None = None) -> None:
+        surroundings = Surroundings(self.prober, self.loop.time, lambda: "now", AddressPolicy())
+        fields: dict[str, Any] = {"port": 80, "ips": [ip]}
+        fields["readinessProbe"] = {"tcpSocket": {"port": 80}, "periodSeconds": period}
+        Subject(surroundings).apply(ExternalServiceSpec.model_validate(fields), {}, spread_since=since)
+
+
+def test_without_targets_no_timer_is_armed() -> None:
+    rig = Rig()
+    rig.prober.arm()
+    assert rig.loop.armed() == []
+
+
+def test_the_timer_is_armed_for_an_earlier_probe_and_not_for_a_later_one() -> None:
+    rig = Rig()
+    rig.loop.now = 5.0
+    rig.probe("10.0.0.1", since=5.0)
+    rig.loop.fire()
+    assert rig.loop.armed() == [15.0]
+    rig.probe("10.0.0.2")
+    assert rig.loop.armed() == [5.0]
+    timers = len(rig.loop.timers)
+    rig.probe("10.0.0.3", since=5.0)
+    assert len(rig.loop.timers) == timers
+
+
+def test_each_wake_arms_the_next_after_the_look_at_the_lease() -> None:
+    rig = Rig()
+    rig.probe("10.0.0.1")
+    rig.loop.fire()
+    rig.engine.finish("10.0.0.1", OK)
+    assert rig.loop.armed() == [10.0]
+    rig.loop.fire()
+    assert (rig.looked, rig.engine.started, rig.loop.armed()) == ([0, 1], ["10.0.0.1"] * 2, [20.0])
+
+
+def test_a_closed_prober_arms_no_timer() -> None:
+    rig = Rig()
+    rig.probe("10.0.0.1")
+    rig.prober.close()
+    rig.prober.arm()
+    assert rig.loop.armed() == []
+
+
+def test_overdue_is_how_far_the_schedule_is_behind() -> None:
+    rig = Rig()
+    assert rig.prober.overdue() == 0.0
+    rig.probe("10.0.0.1")
+    assert rig.prober.overdue() == 0.0
+    rig.loop.now = 30.0
+    assert rig.prober.overdue() == 30.0

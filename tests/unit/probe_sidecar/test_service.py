@@ -1,0 +1,78 @@
+"""One ExternalService at work: what it takes from the shared parts, and that it gives all of it back."""
+
+from typing import Any
+
+import pytest
+
+from probe_sidecar.probes.outcome import Outcome, Result
+from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
+from tests.unit.probe_sidecar.services import Services, raw_object
+
+A, B = "10.0.100.10", "10.0.100.11"
+TCP = {"tcpSocket": {"port": 80}, "failureThreshold": 1}
+UP, DOWN = Outcome(Result.SUCCESS, "connected"), Outcome(Result.FAILURE, "connection refused")
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    return ScriptedEngine()
+
+
+@pytest.fixture
+def services(engine: ScriptedEngine) -> Services:
+    return Services(engine, hold=60)
+
+
+async def test_closed_service_leaves_nothing_in_the_shared_parts(services: Services, engine: ScriptedEngine) -> None:
+    probe = {"httpGet": {"port": 443, "scheme": "HTTPS", "tls": {"caSecret": {"name": "ca"}}}}
+    verified = services.apply("verified", {"port": 443, "ips": [A], "readinessProbe": probe})
+    named = services.apply("named", {"port": 80, "ips": [A, B], "hostnames": ["db.io"], "readinessProbe": TCP})
+    named.delayed("NoPlaceLeft")
+    services.prober.tick()
+    assert (engine.started, set(services.names.entries)) == ([A, B], {"db.io"})
+    assert verified.targets.get(A) is not None
+    for name in ("verified", "named"):
+        services.drop(name)
+    assert (engine.running, set(services.names.entries)) == ({}, set())
+    assert services.shared.ca_bundles._held == {}
+    publisher = services.publisher
+    assert (publisher._ready, publisher._timers, publisher.pending_syncs._since) == ({}, {}, {})
+    services.loop.now += 3_600
+    services.prober.tick()
+    assert engine.started == [A, B]
+
+
+async def test_unreadable_spec_stops_the_probes_and_keeps_the_status(services: Services) -> None:
+    service = services.apply("web", {"port": 80, "ips": [A], "readinessProbe": TCP})
+    services.finish(A, UP, 0.1)
+    status = service.wanted(raw_object("web", {}, generation=1))
+    assert status is not None
+    assert [entry["ready"] for entry in status["addresses"]] == [True]
+    services.apply("web", {"port": "80", "ips": [A]}, status)
+    rejected = service.wanted(raw_object("web", {}, status, generation=2))
+    assert rejected is not None
+    assert (rejected["addresses"], len(service.targets)) == (status["addresses"], 0)
+    assert rejected["summary"].startswith("invalid: spec.port: ")
+    services.apply("web", {"port": 80, "ips": [A], "readinessProbe": TCP}, status)
+    assert service.targets.states[A].ready, "readiness comes back from the status (R6)"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [({"generation": 2}, "newer than the watch has shown"), ({"ours": False}, "not ours")]
+)
+async def test_status_is_not_wanted_of(services: Services, change: dict[str, Any], reason: str) -> None:
+    service = services.apply("web", {"port": 80, "ips": [A]})
+    services.ours = change.get("ours", True)
+    assert service.wanted(raw_object("web", {}, generation=change.get("generation", 1))) is None, reason
+
+
+async def test_resolved_addresses_count_for_fail_open(services: Services) -> None:
+    spec = {"port": 80, "ips": [A], "minReady": 2, "hostnames": ["db.io"], "readinessProbe": TCP}
+    service = services.apply("web", spec)
+    service.hostnames.addresses = {B: "db.io"}
+    assert service.spec is not None
+    service.targets.apply(service.spec, {}, service.hostnames.addresses)
+    services.finish(A, UP, 0.1)
+    assert not service.failing_open, "one of them has no result yet"
+    services.finish(B, DOWN, 0.1)
+    assert service.failing_open
