@@ -33,14 +33,14 @@ class CompositeHookResponse(TypedDict):
     resyncAfterSeconds: NotRequired[float]
 
 
-class Kind(NamedTuple):
+class ChildKind(NamedTuple):
     """What a child is: `apiVersion` and `kind`."""
 
     api_version: str
     kind: str
 
     @classmethod
-    def of(cls, child: Mapping[str, Any]) -> "Kind":
+    def of(cls, child: Mapping[str, Any]) -> "ChildKind":
         """The kind of an object."""
         return cls(child["apiVersion"], child["kind"])
 
@@ -60,18 +60,18 @@ class Shown:
 
     children: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
-    def lists(self, kind: Kind) -> bool:
+    def lists(self, kind: ChildKind) -> bool:
         """Whether the CompositeController lists this kind; of a request that shows no kind at all: yes."""
         return not self.children or kind.key in self.children
 
-    def owned(self, kind: Kind, namespace: str) -> dict[str, Mapping[str, Any]]:
+    def owned(self, kind: ChildKind, namespace: str) -> dict[str, Mapping[str, Any]]:
         """The objects of this kind in this namespace that the parent owns, by their names."""
         parts = ((key.rpartition("/"), child) for key, child in self.children.get(kind.key, {}).items())
         return {name: child for (of, _, name), child in parts if of in ("", namespace)}
 
     def lacks(self, child: Mapping[str, Any]) -> bool:
         """Whether `child` is not among the objects that the parent owns, although its kind and version are shown."""
-        group, metadata = self.children.get(Kind.of(child).key), child["metadata"]
+        group, metadata = self.children.get(ChildKind.of(child).key), child["metadata"]
         name = metadata["name"]
         return group is not None and name not in group and f"{metadata['namespace']}/{name}" not in group
 

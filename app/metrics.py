@@ -16,8 +16,6 @@ from prometheus_client import (
 
 from runtime.version import VERSION
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 OUTCOMES: Final = ("ok", "refused", "unauthorized", "failed", "gone")

@@ -17,11 +17,12 @@ from starlette.requests import ClientDisconnect
 
 from app.bearer import Tokens, bearer
 from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, read
-from app.metrics import CONTENT_TYPE, SyncMetrics
+from app.metrics import SyncMetrics
 from app.settings import Settings
 from app.sync import SyncOptions, sync
 from runtime.http_server import LAST
 from runtime.logs import about
+from runtime.metrics import CONTENT_TYPE
 
 MAX_PROBLEMS = 20
 ROUTES = "POST /sync, GET /healthz, GET /readyz"

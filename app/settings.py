@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from app.tls import TlsFiles
-from external_service.kind import DEFAULT_FORM, Form
+from external_service.kind import DEFAULT_ENDPOINTS_FORM, EndpointsForm
 from runtime.settings import COMMAS, CommonSettings
 
 TOOL_ANNOTATIONS = ("kubectl.kubernetes.io/", "metacontroller.k8s.io/", "argocd.argoproj.io/", "meta.helm.sh/")
@@ -28,7 +28,7 @@ class Settings(CommonSettings):
         description="an address of this machine",
     )
     metrics_listen_port: int | None = Field(None, ge=0, le=65_535, description=f"{PORT}, or leave it out")
-    endpoints: Form = Field(DEFAULT_FORM, description="Endpoints, EndpointSlice or Both")
+    endpoints: EndpointsForm = Field(DEFAULT_ENDPOINTS_FORM, description="Endpoints, EndpointSlice or Both")
     token_file: Path | None = Field(
         None, description="the path of a file with one bearer token or more, each on a line of its own"
     )

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from app.children import endpoint_slice, endpoints, http_route, ingress, service
 from app.children.metadata import Manifest
 from app.children.publishing import NOTHING, Observed, Published, publish
-from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, Kind, Shown
+from app.hook import ChildKind, CompositeHookRequest, CompositeHookResponse, InvalidRequest, Shown
 from external_service.admission import child_problems
 from external_service.invalid import explain
-from external_service.kind import DEFAULT_FORM, ChildReason, Form
+from external_service.kind import DEFAULT_ENDPOINTS_FORM, ChildReason, EndpointsForm
 from external_service.policy import AddressPolicy
 from external_service.readiness import publication, resolved_by
 from external_service.scope import Scope
@@ -31,9 +31,9 @@ UNCOVERED = (
     "(name the namespace in ESO_NAMESPACES, or write the ExternalService in one of them)"
 )
 
-SERVICES = Kind(service.API_VERSION, service.KIND)
-ENDPOINTS = Kind(endpoints.API_VERSION, endpoints.KIND)
-SLICES = Kind(endpoint_slice.API_VERSION, endpoint_slice.KIND)
+SERVICES = ChildKind(service.API_VERSION, service.KIND)
+ENDPOINTS = ChildKind(endpoints.API_VERSION, endpoints.KIND)
+SLICES = ChildKind(endpoint_slice.API_VERSION, endpoint_slice.KIND)
 
 RECHECK_SECONDS = 30.0
 """When to try again for a child that could not be had: the end of a name clash makes no event of its own."""
@@ -49,7 +49,7 @@ class SyncOptions:
 
     policy: AddressPolicy = field(default_factory=AddressPolicy)
     uncopied_annotations: tuple[str, ...] = ()
-    form: Form = DEFAULT_FORM
+    form: EndpointsForm = DEFAULT_ENDPOINTS_FORM
     scope: Scope = field(default_factory=Scope)
 
 
@@ -73,8 +73,8 @@ def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> 
     made = desired_children(parent, possible, observed)
     repaired = service.put_back(made.children[0], services.get(name), now)
     wanted = [repaired.service, *made.children[1:]]
-    unlisted = [kind for kind in dict.fromkeys(map(Kind.of, wanted)) if not shown.lists(kind)]
-    children = [child for child in wanted if Kind.of(child) not in unlisted]
+    unlisted = [kind for kind in dict.fromkeys(map(ChildKind.of, wanted)) if not shown.lists(kind)]
+    children = [child for child in wanted if ChildKind.of(child) not in unlisted]
 
     reports = [_report(kind, name, "NotListed", UNLISTED.format(**kind._asdict())) for kind in unlisted]
     if repaired.problem:
@@ -82,7 +82,7 @@ def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> 
     if possible.form != options.form:
         reports.append(_report(SLICES, name, "NotListed", UNLISTED.format(**SLICES._asdict())))
     early = _created_after(services.get(name), now - FIRST_SLICES)
-    tried = [child for child in children if not (early and Kind.of(child) == SLICES)]
+    tried = [child for child in children if not (early and ChildKind.of(child) == SLICES)]
     absent = _absent(shown, tried) if _settled(request.parent, parent) else []
 
     response: CompositeHookResponse = {"status": _status(request.parent, [*reports, *absent]), "children": children}
@@ -129,7 +129,7 @@ def _with_outlook(line: str) -> str:
     return f"{line}; the sidecar rewrites such a status by itself" if line.startswith("status") else line
 
 
-def _report(kind: Kind, name: str, reason: ChildReason, problem: str) -> dict[str, str]:
+def _report(kind: ChildKind, name: str, reason: ChildReason, problem: str) -> dict[str, str]:
     return {"kind": kind.kind, "name": name, "problem": problem, "reason": reason}
 
 
@@ -147,7 +147,7 @@ def _absent(shown: Shown, children: Sequence[Manifest]) -> list[dict[str, str]]:
     """
     lacking = (child for child in children if shown.lacks(child))
     return [
-        _report(Kind.of(child), child["metadata"]["name"], "Absent", ABSENT.format(kind=child["kind"]))
+        _report(ChildKind.of(child), child["metadata"]["name"], "Absent", ABSENT.format(kind=child["kind"]))
         for child in lacking
     ]
 

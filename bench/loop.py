@@ -24,7 +24,7 @@ from typing import Any, get_args
 from tabulate import tabulate
 
 from bench.report import machine
-from external_service.kind import Form
+from external_service.kind import EndpointsForm
 from playground.client import Kind
 from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, EXTERNAL_SERVICES, readiness
 from playground.until import until
@@ -202,7 +202,7 @@ def main() -> int:
     parser.add_argument("what", choices=("transition", "outage"))
     parser.add_argument("--repeat", type=int, default=40, help="transitions")
     parser.add_argument("--qps", type=int, nargs="+", default=[5, 20, 50, 100])
-    parser.add_argument("--forms", nargs="+", default=list(get_args(Form)), help="values of ESO_ENDPOINTS")
+    parser.add_argument("--forms", nargs="+", default=list(get_args(EndpointsForm)), help="values of ESO_ENDPOINTS")
     parser.add_argument("--crs", type=int, default=200, help="ExternalServices of the outage, 250 at most")
     parser.add_argument("--calm", type=float, default=5.0, help="seconds of rest before each outage")
     parser.add_argument("--json", action="store_true")

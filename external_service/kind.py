@@ -43,7 +43,7 @@ SHARE = "(100|[0-9]{1,2})%"
 PathType = Literal["Exact", "Prefix", "ImplementationSpecific"]
 Reason = Literal["ProbeSucceeded", "ProbeFailed", "Pending", "NoProbe", "Disabled", "Denied"]
 ChildReason = Literal["Absent", "NotListed", "Edited"]
-Form = Literal["Endpoints", "EndpointSlice", "Both"]
+EndpointsForm = Literal["Endpoints", "EndpointSlice", "Both"]
 """The kinds of object in which addresses are published."""
 
-DEFAULT_FORM: Form = "Both"
+DEFAULT_ENDPOINTS_FORM: EndpointsForm = "Both"

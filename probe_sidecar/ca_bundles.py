@@ -13,16 +13,15 @@ from base64 import b64decode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from external_service.core import Probe
 from probe_sidecar.kube.client import ApiError, KubeClient, Resource
 from probe_sidecar.probes.tls import BadCertificates, verified
+from probe_sidecar.settings import CASourceKind
 from probe_sidecar.status.conditions import CAProblem
 
 log = logging.getLogger(__name__)
-
-Kind = Literal["ConfigMap", "Secret"]
 
 RESOURCES = {"ConfigMap": Resource("", "v1", "configmaps"), "Secret": Resource("", "v1", "secrets")}
 RETRY_SECONDS = 10.0
@@ -34,7 +33,7 @@ UNREAD = "not read yet"
 class Reference(NamedTuple):
     """Where a CA is stored."""
 
-    kind: Kind
+    kind: CASourceKind
     namespace: str
     name: str
     key: str

@@ -10,8 +10,6 @@ from typing import Final
 from prometheus_client import Metric
 from prometheus_client.samples import Sample
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
 SLICE: Final = 500
 """Samples written before the event loop has its turn: about a millisecond."""
 

@@ -16,7 +16,7 @@ from typing import Any
 from external_service.kind import GROUP, PLURAL, VERSION
 from probe_sidecar.ca_bundles import CABundles
 from probe_sidecar.events.recorder import EventRecorder
-from probe_sidecar.exposition import CONTENT_TYPE, exposition
+from probe_sidecar.exposition import exposition
 from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.cache import Lookup, NameCache
 from probe_sidecar.kube.client import KubeClient, Resource
@@ -34,6 +34,7 @@ from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status_page import rows, status_page
 from probe_sidecar.web import Page, PageServer, Query, health
+from runtime.metrics import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-Form = Literal["text", "json"]
+LogFormat = Literal["text", "json"]
 
 TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 CHATTY: Final = ("httpx", "uvicorn")
 """Libraries that tell of what is going well."""
 
 
-def configure(level: str, form: Form) -> None:
+def configure(level: str, form: LogFormat) -> None:
     """Let the process log to stderr from `level` ("debug" to "error") on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(TEXT))

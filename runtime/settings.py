@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from external_service.kind import NAMESPACE
 from external_service.policy import PRESETS, AddressPolicy
 from external_service.scope import SELECTOR_WISH, Scope, canonical
-from runtime.logs import Form
+from runtime.logs import LogFormat
 
 PREFIX = "ESO_"
 
@@ -56,7 +56,7 @@ class CommonSettings(BaseSettings):
     )
     allow_loopback: bool = Field(False, description="true or false")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
-    log_format: Form = Field("text", description="text or json")
+    log_format: LogFormat = Field("text", description="text or json")
     namespaces: Annotated[tuple[NamespaceName, ...], *COMMAS] = Field(
         (), description="the namespaces to work in, with commas between, or nothing for all of them"
     )

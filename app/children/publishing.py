@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from app.children import endpoint_slice, endpoints
 from app.children.metadata import Manifest
-from external_service.kind import Form
+from external_service.kind import EndpointsForm
 from external_service.readiness import PublishedAddress
 from external_service.v1alpha1 import ExternalService
 
@@ -47,7 +47,7 @@ class Published(NamedTuple):
 
 
 def publish(
-    parent: ExternalService, addresses: tuple[PublishedAddress, ...], form: Form, observed: Observed
+    parent: ExternalService, addresses: tuple[PublishedAddress, ...], form: EndpointsForm, observed: Observed
 ) -> Published:
     """The children in `form`, or on the way there.
 

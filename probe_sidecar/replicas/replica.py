@@ -29,7 +29,7 @@ from probe_sidecar.replicas.lease import (
     renewal,
     spec,
 )
-from probe_sidecar.replicas.members import Members
+from probe_sidecar.replicas.lease_view import LeaseView
 from probe_sidecar.replicas.ownership import owner, weights
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Replica:
         self._wall = wall
         self._random = random
         self._errors = Backoff(FIRST_PAUSE, seconds / RENEWALS, random)
-        self._members = Members()
+        self._leases = LeaseView()
         self._reflector = Reflector(
             client,
             LEASES,
@@ -138,7 +138,7 @@ class Replica:
     @property
     def replicas(self) -> int:
         """How many are alive, as far as can be seen."""
-        return len(self._members.live(self._clock()))
+        return len(self._leases.live(self._clock()))
 
     def shown(self) -> dict[str, Any]:
         """For the status page: who works, and how long ago our own renewal was proven."""
@@ -146,7 +146,7 @@ class Replica:
         return {
             "name": self.name,
             "working": self._proven(now),
-            "replicas": sorted(self._members.live(now)),
+            "replicas": sorted(self._leases.live(now)),
             "provenSecondsAgo": None if self._proof is None else round(now - self._proof, 3),
         }
 
@@ -182,8 +182,8 @@ class Replica:
 
     def _observe(self, leases: Mapping[str, Object], changed: frozenset[str]) -> None:
         now = self._clock()
-        self._members.observe(leases, changed, now)
-        mine = self._members.named(self.name)
+        self._leases.observe(leases, changed, now)
+        mine = self._leases.named(self.name)
         if mine is None or mine.holder != self.identity:
             self._taken_away(mine)
         elif mine.renewed in self._sent:
@@ -203,7 +203,7 @@ class Replica:
 
     def _review(self, now: float) -> None:
         working = self._proven(now)
-        replicas = self._members.live(now) | {self.name} if working else self._view
+        replicas = self._leases.live(now) | {self.name} if working else self._view
         before = self._working, self._view
         self._working, self._view = working, replicas
         if replicas != before[1]:
@@ -224,7 +224,7 @@ class Replica:
     def _arm(self, now: float) -> None:
         self._disarm()
         proven_until = inf if self._proof is None or not self._working else self._proof + self._seconds * TRUSTED
-        self._check_at = min(self._members.next_expiry(now) or inf, proven_until)
+        self._check_at = min(self._leases.next_expiry(now) or inf, proven_until)
         if self._check_at < inf:
             self._timer = asyncio.get_running_loop().call_later(max(self._check_at - now, RESOLUTION), self._on_time)
 
@@ -285,7 +285,7 @@ class Replica:
         """Whether a living process of the same name holds it. At our start there is none: it was our predecessor."""
         if stored.holder == self.identity or not self._acquired:
             return False
-        alive = self.name in self._members.live(self._clock())
+        alive = self.name in self._leases.live(self._clock())
         if alive:
             log.warning(
                 "Lease %s is held by %s: each replica needs an ESO_POD_NAME of its own", self.name, stored.holder
@@ -327,7 +327,7 @@ class Replica:
         now = self._clock()
         if now < self._garbage_at or not self._proven(now):
             return
-        for dead in self._members.dead(now, GARBAGE_SECONDS):
+        for dead in self._leases.dead(now, GARBAGE_SECONDS):
             if owner(dead.name, self._weights) == self.name:
                 try:
                     await self._client.delete(LEASES, self._namespace, dead.name, dead.version)

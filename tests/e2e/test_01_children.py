@@ -15,7 +15,7 @@ import yaml
 from app.render import render
 from app.settings import TOOL_ANNOTATIONS
 from app.sync import SyncOptions
-from external_service.kind import Form
+from external_service.kind import EndpointsForm
 from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from playground.composite.dynamic_apply import LAST_APPLIED
 from playground.names import hostnames, stand_ins
@@ -35,7 +35,10 @@ METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "manage
 """Metadata that only a stored object has."""
 ALLOCATED = ("clusterIP", "clusterIPs", "ipFamilyPolicy")
 """What a Service with `clusterIP: Auto` gets from the cluster, as no hook can know it."""
-FORMS: dict[Form, set[str]] = {"Endpoints": {"Service", "Endpoints"}, "Both": {"Service", "Endpoints", "EndpointSlice"}}
+FORMS: dict[EndpointsForm, set[str]] = {
+    "Endpoints": {"Service", "Endpoints"},
+    "Both": {"Service", "Endpoints", "EndpointSlice"},
+}
 FOREIGN = {"gateway"}
 """Samples that need kinds which are not Kubernetes' own: see test_32_http_route."""
 UNTRUSTED = {"https-verified"}
@@ -84,7 +87,7 @@ async def test_every_sample_becomes_what_render_prints(world: World, figures: Ca
         await until_stored_as_rendered(world, one, "Endpoints")
 
 
-async def until_stored_as_rendered(world: World, parent: Object, form: Form) -> None:
+async def until_stored_as_rendered(world: World, parent: Object, form: EndpointsForm) -> None:
     """Each child that `render` prints of the parent is there, as it is printed."""
     meta = parent["metadata"]
     live = await world.get(meta["name"], namespace=meta["namespace"])

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from external_service.kind import DEFAULT_FORM
+from external_service.kind import DEFAULT_ENDPOINTS_FORM
 from playground.backends import Mode as PlaygroundMode
 from playground.client import ApiClient, Kind, Refused
 from playground.cluster import (
@@ -81,7 +81,7 @@ class Setup:
     qps: float = 200.0
     burst: int = 400
     window: float = 0.0
-    endpoints: str = DEFAULT_FORM
+    endpoints: str = DEFAULT_ENDPOINTS_FORM
     gateway: bool = False
     fronts: bool = False
     hook_timeout: str | None = None

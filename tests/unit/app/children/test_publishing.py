@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.children import endpoint_slice, endpoints
 from app.children.publishing import HANDOVER, RETIRING, Observed, publish
-from external_service.kind import Form
+from external_service.kind import EndpointsForm
 from external_service.readiness import PublishedAddress
 from external_service.v1alpha1 import ExternalService
 from tests.examples import examples
@@ -76,7 +76,7 @@ def stamped(since: str, slices: Mapping[str, Any] = ALL_SLICES) -> dict[str, Any
         pytest.param("Endpoints", UNMIRRORED, ONE_SLICE, [PLAIN, SLICES[0]], id="but no new ones are made"),
     ],
 )
-def test_children_by_what_is_seen(form: Form, shown: Any, slices: Any, children: list[Any]) -> None:
+def test_children_by_what_is_seen(form: EndpointsForm, shown: Any, slices: Any, children: list[Any]) -> None:
     assert publish(PARENT, ADDRESSES, form, observed(shown, slices)) == (children, None)
 
 
@@ -89,7 +89,7 @@ def test_children_by_what_is_seen(form: Form, shown: Any, slices: Any, children:
         pytest.param("Both", UNMIRRORED, ONE_SLICE, [UNMIRRORED, SLICES[0]], id="a slice that exists stays"),
     ],
 )
-def test_no_new_slice_without_a_service(form: Form, shown: Any, slices: Any, children: list[Any]) -> None:
+def test_no_new_slice_without_a_service(form: EndpointsForm, shown: Any, slices: Any, children: list[Any]) -> None:
     there = replace(observed(shown, slices), service=False)
     assert publish(PARENT, ADDRESSES, form, there) == (children, None)
 
@@ -122,7 +122,7 @@ def test_and_go_when_the_time_is_over() -> None:
 class Cluster:
     """The store, Metacontroller's two caches that lag apart, and a mirroring controller that takes its time."""
 
-    def __init__(self, random: Random, form: Form) -> None:
+    def __init__(self, random: Random, form: EndpointsForm) -> None:
         self.random = random
         self.now = NOW
         self.store: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
@@ -141,7 +141,7 @@ class Cluster:
         self.history[-1] = dict(self.store)
         self.mirrored = self.copied()
 
-    def settle(self, form: Form) -> None:
+    def settle(self, form: EndpointsForm) -> None:
         """Syncs until nothing is left to do."""
         while self.fresh_sync(form) or self.mirror():
             pass
@@ -149,11 +149,11 @@ class Cluster:
         while self.fresh_sync(form) or self.mirror():
             pass
 
-    def fresh_sync(self, form: Form) -> int:
+    def fresh_sync(self, form: EndpointsForm) -> int:
         self.seen = dict.fromkeys(self.seen, len(self.history) - 1)
         return self.sync(form)
 
-    def sync(self, form: Form) -> int:
+    def sync(self, form: EndpointsForm) -> int:
         """One sync by the caches: deletions first, then the rest in any order; updates are locked."""
         caches = {kind: self.history[self.look(kind)] for kind in self.seen}
         cache = {key: caches[key[0]][key] for kind in caches for key in caches[kind] if key[0] == kind}
@@ -217,7 +217,7 @@ class Cluster:
 
 
 LISTS = ("addresses", "notReadyAddresses")
-FORMS: tuple[Form, ...] = get_args(Form)
+FORMS: tuple[EndpointsForm, ...] = get_args(EndpointsForm)
 
 
 @given(
@@ -226,7 +226,7 @@ FORMS: tuple[Form, ...] = get_args(Form)
     upgraded=st.booleans(),
 )
 @settings(max_examples=examples(100), deadline=None)
-def test_no_switch_leaves_a_gap(seed: int, forms: list[Form], upgraded: bool) -> None:
+def test_no_switch_leaves_a_gap(seed: int, forms: list[EndpointsForm], upgraded: bool) -> None:
     """While a rollout lasts, hooks of both settings answer; the mirroring controller is up to 59 s behind.
 
     `upgraded`: an earlier hook made the first Endpoints.

@@ -1,4 +1,4 @@
-"""Rendezvous hashing: who owns what, how evenly, and what moves when members come and go."""
+"""Rendezvous hashing: who owns what, how evenly, and what moves when replicas come and go."""
 
 from collections import Counter
 from math import sqrt
@@ -19,28 +19,28 @@ groups = st.sets(names, min_size=2, max_size=16)
 
 def test_every_replica_computes_the_same() -> None:
     """A fixed answer: replicas of different versions must agree, or a rollout would leave objects without owner."""
-    members = ["probe-sidecar-a", "probe-sidecar-b", "probe-sidecar-c"]
+    replicas = ["probe-sidecar-a", "probe-sidecar-b", "probe-sidecar-c"]
     uids = [f"00000000-0000-0000-0000-00000000000{digit}" for digit in range(10)]
-    assert "".join(owner(uid, weights(members))[-1] for uid in uids) == "acaababbab"
+    assert "".join(owner(uid, weights(replicas))[-1] for uid in uids) == "acaababbab"
 
 
-@given(uid=names, members=groups)
-def test_the_order_of_the_members_tells_nothing(uid: str, members: set[str]) -> None:
-    assert owner(uid, weights(sorted(members))) == owner(uid, weights(sorted(members, reverse=True))) in members
+@given(uid=names, replicas=groups)
+def test_the_order_of_the_replicas_tells_nothing(uid: str, replicas: set[str]) -> None:
+    assert owner(uid, weights(sorted(replicas))) == owner(uid, weights(sorted(replicas, reverse=True))) in replicas
 
 
-@given(uids=st.lists(names, max_size=50), members=groups, data=st.data())
-def test_a_leave_moves_only_what_the_leaver_owned(uids: list[str], members: set[str], data: st.DataObject) -> None:
-    leaver = data.draw(st.sampled_from(sorted(members)))
-    before = {uid: owner(uid, weights(members)) for uid in uids}
-    after = {uid: owner(uid, weights(members - {leaver})) for uid in uids}
+@given(uids=st.lists(names, max_size=50), replicas=groups, data=st.data())
+def test_a_leave_moves_only_what_the_leaver_owned(uids: list[str], replicas: set[str], data: st.DataObject) -> None:
+    leaver = data.draw(st.sampled_from(sorted(replicas)))
+    before = {uid: owner(uid, weights(replicas)) for uid in uids}
+    after = {uid: owner(uid, weights(replicas - {leaver})) for uid in uids}
     assert {uid for uid in uids if before[uid] != after[uid]} == {uid for uid in uids if before[uid] == leaver}
 
 
-@given(uids=st.lists(names, max_size=50), members=groups, joiner=names)
-def test_a_join_moves_only_what_the_joiner_wins(uids: list[str], members: set[str], joiner: str) -> None:
-    before = {uid: owner(uid, weights(members)) for uid in uids}
-    after = {uid: owner(uid, weights(members | {joiner})) for uid in uids}
+@given(uids=st.lists(names, max_size=50), replicas=groups, joiner=names)
+def test_a_join_moves_only_what_the_joiner_wins(uids: list[str], replicas: set[str], joiner: str) -> None:
+    before = {uid: owner(uid, weights(replicas)) for uid in uids}
+    after = {uid: owner(uid, weights(replicas | {joiner})) for uid in uids}
     assert {uid for uid in uids if before[uid] != after[uid]} <= {uid for uid in uids if after[uid] == joiner}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from probe_sidecar.replicas.lease import Lease, read
 
 
-class Members:
+class LeaseView:
     """The Leases of one group, each with when it last changed before our eyes. `now` is monotonic seconds."""
 
     def __init__(self) -> None:

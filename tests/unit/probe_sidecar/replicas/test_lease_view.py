@@ -6,7 +6,7 @@ import pytest
 
 from probe_sidecar.kube.client import ApiError
 from probe_sidecar.replicas.lease import Lease, read
-from probe_sidecar.replicas.members import Members
+from probe_sidecar.replicas.lease_view import LeaseView
 
 
 def lease(name: str, version: int, **spec: Any) -> dict[str, Any]:
@@ -14,13 +14,13 @@ def lease(name: str, version: int, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"uid": f"uid-{name}", "name": name, "resourceVersion": str(version)}, "spec": told | spec}
 
 
-def watched(members: Members, now: float, *leases: dict[str, Any], gone: str = "") -> None:
+def watched(members: LeaseView, now: float, *leases: dict[str, Any], gone: str = "") -> None:
     there = {one["metadata"]["uid"]: one for one in leases}
     members.observe(there, frozenset(there) | ({gone} if gone else set()), now)
 
 
 def test_a_lease_lives_for_its_time_from_when_we_saw_it() -> None:
-    members = Members()
+    members = LeaseView()
     watched(members, 100.0, lease("a", 1))
     assert members.live(114.9) == {"a"}
     assert members.next_expiry(100.0) == 115.0
@@ -30,14 +30,14 @@ def test_a_lease_lives_for_its_time_from_when_we_saw_it() -> None:
 
 @pytest.mark.parametrize("renewed", ["1970-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z", "noon", None])
 def test_the_clock_of_its_machine_does_not_matter(renewed: str | None) -> None:
-    members = Members()
+    members = LeaseView()
     watched(members, 100.0, lease("a", 1, renewTime=renewed))
     assert members.live(114.9) == {"a"}
     assert members.live(115.0) == set()
 
 
 def test_a_renewal_is_any_change() -> None:
-    members = Members()
+    members = LeaseView()
     watched(members, 100.0, lease("a", 1))
     watched(members, 110.0, lease("a", 2))
     assert members.live(124.9) == {"a"}
@@ -53,13 +53,13 @@ def test_a_renewal_is_any_change() -> None:
     ],
 )
 def test_a_lease_that_nobody_holds_is_not_alive(spec: dict[str, Any]) -> None:
-    members = Members()
+    members = LeaseView()
     watched(members, 100.0, lease("a", 1, **spec))
     assert members.live(100.0) == set()
 
 
 def test_a_deleted_lease_is_gone_at_once() -> None:
-    members = Members()
+    members = LeaseView()
     watched(members, 100.0, lease("a", 1), lease("b", 2))
     watched(members, 101.0, gone="uid-a")
     assert members.live(101.0) == {"b"}
@@ -67,7 +67,7 @@ def test_a_deleted_lease_is_gone_at_once() -> None:
 
 
 def test_the_dead_are_those_untouched_for_long() -> None:
-    members = Members()
+    members = LeaseView()
     watched(members, 100.0, lease("a", 1))
     assert members.dead(174.9, 60.0) == []
     assert [one.name for one in members.dead(175.0, 60.0)] == ["a"]

@@ -1,0 +1,6 @@
+"""What the metrics of both processes have in common."""
+
+from typing import Final
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""Prometheus' text format."""
