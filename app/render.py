@@ -31,10 +31,10 @@ def render(source: str, options: SyncOptions, output: Format) -> Rendered:
     DNS is asked. Loopback addresses are allowed. Raises InvalidInput for anything that the API server would not take.
     """
     here = replace(options, policy=replace(options.policy, loopback=True))
-    documents = external_services(source)
+    documents, passed_over = external_services(source)
     children = [child for document in documents for child in desired_children(document.parent, here).children]
     warnings = (line for document in documents for line in (*document.warnings, *_left_out(document, here.policy)))
-    return Rendered(_text(children, output), tuple(warnings))
+    return Rendered(_text(children, output), (*passed_over, *warnings))
 
 
 def _left_out(document: Document, policy: AddressPolicy) -> Iterator[str]:

@@ -75,8 +75,13 @@ def _line(path: str, schema: Schema, detail: ErrorDetails) -> str:
         return f"write one ExternalService (got {shown(detail['input'])})"
     if detail["type"] == "missing":
         return f"{path}: is missing, {hint(schema)}"
-    got = "" if SECRET.search(path) else f" (got {shown(detail['input'])})"
-    return f"{path}: {hint(schema)}{got}"
+    if detail["type"] == "string_type" and not isinstance(detail["input"], list | dict):
+        return f"{path}: must be a string: put it in quotes{_got(path, detail)}"
+    return f"{path}: {hint(schema)}{_got(path, detail)}"
+
+
+def _got(path: str, detail: ErrorDetails) -> str:
+    return "" if SECRET.search(path) else f" (got {shown(detail['input'])})"
 
 
 def _unknown(value: object, schema: Schema, path: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from external_service.invalid import admission_problems
+from external_service.manifest import InvalidInput, external_services
 from playground.backends import Protocol, Spot
 from playground.names import stand_ins
 
@@ -41,18 +41,15 @@ def read_files(paths: Iterable[Path]) -> list[Object]:
     found, problems = [], []
     for path in paths:
         try:
-            documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+            manifests = external_services(path.read_text(encoding="utf-8"))
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
-            continue
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            problems.append(f"{path}: this is not YAML: {' '.join(str(error).split())}")
-            continue
-        for document in filter(None, documents):
-            problems += [f"{path}: {line}" for line in admission_problems(document, loopback=True)]
-            found.append(document)
-        if not any(documents):
-            problems.append(f"{path}: no ExternalService in it: write one")
+        except UnicodeDecodeError:
+            problems.append(f"{path}: this is not text in UTF-8")
+        except InvalidInput as invalid:
+            problems += [f"{path}: {line}" for line in invalid.problems]
+        else:
+            found += [document.raw for document in manifests.documents]
     if problems:
         raise BadInput("\n".join(problems))
     return found

@@ -97,16 +97,17 @@ def check_file(
     Hostnames are asked of `dns_servers`, or of those that this machine asks.
     """
     try:
-        documents = external_services(sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8"))
+        documents, passed_over = external_services(
+            sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        )
     except OSError as error:
         return _refuse(f"{file}: {error.strerror}")
     except UnicodeDecodeError:
         return _refuse(f"{file}: this is not text in UTF-8")
     except InvalidInput as invalid:
         return _refuse(*(f"{file}: {problem}" for problem in invalid.problems))
-    for document in documents:
-        for warning in document.warnings:
-            print(f"warning: {file}: {warning}", file=sys.stderr)
+    for warning in (*passed_over, *(line for document in documents for line in document.warnings)):
+        print(f"warning: {file}: {warning}", file=sys.stderr)
     parents = [document.parent for document in documents]
     try:
         context = _context(parents, ca_file)

@@ -307,7 +307,7 @@ def test_render_reads_a_file_or_the_standard_input(tmp_path: Path) -> None:
     [
         pytest.param(None, ["{file}: No such file or directory"], id="no such file"),
         pytest.param(b"\xff\xfe", ["{file}: this is not text in UTF-8"], id="no text"),
-        pytest.param(b"", ["{file}: there is nothing in it: write an ExternalService"], id="empty"),
+        pytest.param(b"", ["{file}: there is no ExternalService in it: write one"], id="empty"),
         pytest.param(
             CR.replace("kind: External", "kind: ").encode(),
             ['{file}: kind: write ExternalService (got "Service")'],

@@ -82,8 +82,8 @@ def test_unknown_fields_are_warned_of() -> None:
 @pytest.mark.parametrize(
     ("source", "problems"),
     [
-        pytest.param("", ("there is nothing in it: write an ExternalService",), id="empty"),
-        pytest.param("# only\n---\n", ("there is nothing in it: write an ExternalService",), id="comments only"),
+        pytest.param("", ("there is no ExternalService in it: write one",), id="empty"),
+        pytest.param("# only\n---\n", ("there is no ExternalService in it: write one",), id="comments only"),
         pytest.param("just words", ('write one ExternalService (got "just words")',), id="no mapping"),
         pytest.param(
             CR.replace("kind: ExternalService", "kind: Pod"),

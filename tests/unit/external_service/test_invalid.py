@@ -47,6 +47,14 @@ def raw(**spec: Any) -> dict[str, Any]:
         pytest.param({**raw(), "spec": None}, ["spec: is missing, write a mapping"], id="no spec"),
         pytest.param({**raw(), "metadata": {}}, ["metadata.name: is missing, write a text"], id="no name"),
         pytest.param(raw(port=0), [f"spec.port: {PORT} (got 0)"], id="port 0"),
+        pytest.param(
+            raw(readinessProbe={"httpGet": {"port": 9, "httpHeaders": [{"name": 1, "value": 5}]}}),
+            [
+                "spec.readinessProbe.httpGet.httpHeaders[0].name: must be a string: put it in quotes (got 1)",
+                "spec.readinessProbe.httpGet.httpHeaders[0].value: must be a string: put it in quotes",
+            ],
+            id="numbers for strings",
+        ),
         pytest.param(raw(port="80"), [f'spec.port: {PORT} (got "80")'], id="port in quotes"),
         pytest.param(raw(port=True), [f"spec.port: {PORT} (got true)"], id="port true"),
         pytest.param(raw(ips="10.0.0.1"), [f'spec.ips: {IPS} (got "10.0.0.1")'], id="ips no list"),

@@ -13,7 +13,7 @@ spec: {port: 80, ips: [10.0.100.10]}
 
 
 def names(source: str) -> list[tuple[str, str]]:
-    return [(document.where, document.parent.metadata.name) for document in external_services(source)]
+    return [(document.where, document.parent.metadata.name) for document in external_services(source).documents]
 
 
 @pytest.mark.parametrize(
@@ -39,15 +39,25 @@ def test_read(source: str, expected: list[tuple[str, str]]) -> None:
 
 
 def test_dates_stay_text() -> None:
-    (document,) = external_services(ONE.replace("{name: web}", "{name: web, annotations: {since: 2026-01-01}}"))
+    source = ONE.replace("{name: web}", "{name: web, annotations: {since: 2026-01-01}}")
+    (document,) = external_services(source).documents
     assert document.parent.metadata.annotations == {"since": "2026-01-01"}
+
+
+NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
+
+
+def test_objects_of_other_groups_are_passed_over() -> None:
+    read = external_services(f"{NAMESPACE}---\n{ONE}")
+    assert [document.parent.metadata.name for document in read.documents] == ["web"]
+    assert read.passed_over == ("document 1: passed over: Namespace (v1)",)
 
 
 @pytest.mark.parametrize(
     ("source", "problems"),
     [
-        pytest.param("", ("there is nothing in it: write an ExternalService",), id="empty"),
-        pytest.param("kind: List\nitems: 1\n", ("there is nothing in it: write an ExternalService",), id="odd-list"),
+        pytest.param("", ("there is no ExternalService in it: write one",), id="empty"),
+        pytest.param("kind: List\nitems: 1\n", ("there is no ExternalService in it: write one",), id="odd-list"),
         pytest.param(
             "a: [", ("line 1: this is not YAML: expected the node content, but found '<stream end>'",), id="cut-off"
         ),
@@ -60,6 +70,19 @@ def test_dates_stay_text() -> None:
             id="bin",
         ),
         pytest.param("[" * 10_000, ("this is not YAML: maximum recursion depth exceeded",), id="bottomless"),
+        pytest.param(
+            NAMESPACE,
+            ("passed over: Namespace (v1)", "there is no ExternalService in it: write one"),
+            id="another-kind",
+        ),
+        pytest.param(
+            ONE.replace("{name: web}", "{name: {{ .Release.Name }}}"),
+            (
+                "line 3: this is not YAML: a mapping as a key: write a text "
+                "(a Helm template? Render it first, with helm template)",
+            ),
+            id="helm-template",
+        ),
         pytest.param(
             ONE + "---\n" + ONE.replace("80", "0"),
             ("document 2: spec.port: write a port number from 1 to 65535, without quotes (got 0)",),

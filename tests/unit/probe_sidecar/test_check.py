@@ -166,7 +166,7 @@ def test_every_document_of_a_file_is_checked(closed_port: int, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        pytest.param("", "-: there is nothing in it: write an ExternalService", id="empty"),
+        pytest.param("", "-: there is no ExternalService in it: write one", id="empty"),
         pytest.param(
             manifest(["10.0.0.256"], None),
             '-: spec.ips[0]: "10.0.0.256" is not an IP address: write one like 10.0.100.10 or 2001:db8::10',

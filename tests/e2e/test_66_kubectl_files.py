@@ -1,0 +1,49 @@
+"""The files that we read are read by kubectl in the same way: `kubectl create --dry-run=client` on each."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playground.apiserver import FakeApiServer
+from tests.contract.kubectl_files import FILES, File, essentials
+from tests.e2e.controlplane.build import Binaries
+
+TOGETHER = 4
+SECONDS = 60.0
+
+
+@pytest.mark.e2e
+async def test_kubectl_reads_each_file_as_recorded(binaries: Binaries, tmp_path: Path) -> None:
+    places = asyncio.Semaphore(TOGETHER)
+    async with FakeApiServer() as server:
+        environment = {
+            "HOME": str(tmp_path),
+            "KUBECONFIG": str(server.kubeconfig(tmp_path / "kubeconfig")),
+            "KUBECACHEDIR": str(tmp_path / "cache"),
+        }
+
+        async def read(file: File) -> tuple[str, Any]:
+            async with places, asyncio.timeout(SECONDS):
+                pipe = asyncio.subprocess.PIPE
+                options = ("create", "--dry-run=client", "--validate=false", "--output=json", "--filename=-")
+                kubectl = await asyncio.create_subprocess_exec(
+                    binaries.kubectl, *options, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
+                )
+                output, _ = await kubectl.communicate(file.source.encode())
+                return file.name, None if kubectl.returncode else [essentials(one) for one in _stream(output.decode())]
+
+        found = dict(await asyncio.gather(*map(read, FILES)))
+    assert found == {file.name: file.objects for file in FILES}
+
+
+def _stream(text: str) -> list[dict[str, Any]]:
+    """JSON objects one after the other."""
+    found, at = [], 0
+    while at < len(text.rstrip()):
+        one, end = json.JSONDecoder().raw_decode(text, at)
+        found.append(one)
+        at = end + len(text[end:]) - len(text[end:].lstrip())
+    return found
