@@ -134,7 +134,8 @@ async def managed(engine: ProbeEngine, probe: dict[str, Any], ips: list[str], la
         while engine.in_flight:  # noqa: ASYNC110 - as below; seldom, for each look costs as much as part of a probe
             await asyncio.sleep(0.2)
     tally = Tally()
-    tally.probes, tally.failed = prober.stats.probes, prober.stats.failures
+    assert targets.counters is not None
+    tally.probes, tally.failed = targets.counters.successful + targets.counters.failed, targets.counters.failed
     return tally
 
 

@@ -16,7 +16,7 @@ from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.target import Engine, Target
 from probe_sidecar.prober.threshold import record
 from probe_sidecar.probes.engine import TOGETHER, ProbeHandle
-from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
+from probe_sidecar.probes.outcome import UNKNOWN, Outcome
 from runtime.logs import about
 
 log = logging.getLogger(__name__)
@@ -33,13 +33,9 @@ given up."""
 class Stats:
     """Counts since the process started. `lateness` is actual minus due of each start."""
 
-    probes: int = 0
-    failures: int = 0
     unknown: int = 0
-    transitions: int = 0
     collapsed_ticks: int = 0
     lateness: Durations = field(default_factory=lambda: Durations(LATENESS_BOUNDS))
-    latest_seconds: float = 0.0
 
 
 class Prober:
@@ -149,12 +145,9 @@ class Prober:
         if target.retired:
             return
         faulty = target.last is not None and target.last.result is UNKNOWN
-        now, result, stats = self._loop.time(), outcome.result, self.stats
+        now, result = self._loop.time(), outcome.result
         target.last, target.last_seconds, target.last_at = outcome, seconds, now
-        stats.probes += 1
-        if result is FAILURE:
-            stats.failures += 1
-        elif result is UNKNOWN:
+        if result is UNKNOWN:
             self._note_fault(target, outcome, again=faulty)
         out_of_turn, target.out_of_turn = target.out_of_turn, False
         verdict = None
@@ -196,7 +189,6 @@ class Prober:
         now, stats = self._loop.time(), self.stats
         for due in dues:
             stats.lateness.note(now - due)
-            stats.latest_seconds = max(stats.latest_seconds, now - due)
         dues.clear()
 
     def _collapse(self, target: Target, handle: ProbeHandle) -> None:

@@ -185,7 +185,6 @@ class Targets(Collection[Target]):
         )
         if not ready:
             self._prober.hasten(target, probed_every=target.probe.period(ready=state.ready))
-        self._prober.stats.transitions += 1
         if state.ready is not ready and self.counters is not None:
             self.counters.turned(ready)
         what = "ready" if ready else "not ready"

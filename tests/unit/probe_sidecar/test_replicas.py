@@ -17,7 +17,7 @@ from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar, run
-from tests.unit.probe_sidecar.test_sidecar import targets
+from tests.unit.probe_sidecar.test_sidecar import probes, targets
 
 Object = dict[str, Any]
 
@@ -230,7 +230,7 @@ async def test_one_that_cannot_renew_stops_and_says_so_and_returns_with_what_the
     leases.lift()
     writes.lift()
     await until(world.shared, "the work to be taken up again")
-    await until(lambda: sidecar.prober.stats.probes > 0 and all(t.streak.length >= 3 for t in targets(sidecar)))
+    await until(lambda: probes(sidecar) > 0 and all(t.streak.length >= 3 for t in targets(sidecar)))
     assert {name: world.status(name) for name in NAMES} == before
 
 
