@@ -158,7 +158,7 @@ class StatusPublisher:
         self._ready.pop(writer, None)
         self.stop_timer(writer)
 
-    def send(self, writer: Writer, request: Awaitable[None]) -> None:
+    def send(self, writer: Writer, request: Callable[[], Awaitable[None]]) -> None:
         """Begin the one request of `writer`; its methods `failed` and `ended` report the end."""
         self.stop_timer(writer)
         task = self._group.create_task(self._guarded(writer, request))
@@ -178,9 +178,9 @@ class StatusPublisher:
         del self._timers[writer]
         writer.mark()
 
-    async def _guarded(self, writer: Writer, request: Awaitable[None]) -> None:
+    async def _guarded(self, writer: Writer, request: Callable[[], Awaitable[None]]) -> None:
         try:
-            await request
+            await request()
         except ApiError as error:
             writer.failed(error)
 

@@ -5,6 +5,7 @@ The writer knows nothing of probes and specs; its ExternalService knows what is 
 """
 
 import logging
+from functools import partial
 from math import inf
 from typing import Final, Protocol
 
@@ -128,7 +129,7 @@ class StatusWriter:
             self._publisher.wake_at(self, paused_until)
         elif self._reread_at is not None and now >= self._reread_at:
             self._busy, self._dirty = True, False
-            self._publisher.send(self, self._read(self._stored))
+            self._publisher.send(self, partial(self._read, self._stored))
         else:
             self._compare(now)
             if self._reread_at is not None:
@@ -150,7 +151,7 @@ class StatusWriter:
         self._publisher.counters.reasserts += overwritten
         self._reassert_at, self._sent_hash = None, content
         self._busy, self._dirty = True, False
-        self._publisher.send(self, self._write(content, operations))
+        self._publisher.send(self, partial(self._write, content, operations))
 
     def _may_write(self, now: float) -> bool:
         """Whether new content may be written yet; if not, the object is considered again when it may (ADR 2)."""
