@@ -1,6 +1,7 @@
 """`python -m app` serves the sync hook; `python -m app render CR.yaml` prints the children, without a server."""
 
 import argparse
+import asyncio
 import gc
 import logging
 import signal
@@ -8,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import uvloop
+
 from app.bearer import Tokens, UnusableTokens
-from app.loop import serve
 from app.metrics import SyncMetrics
 from app.render import render
 from app.server import create_app, create_pages
@@ -17,11 +19,11 @@ from app.settings import Settings
 from app.sync import SyncOptions
 from app.tls import ServerTls, UnusableCertificate
 from external_service.manifest import InvalidInput
-from runtime.http_server import Binding, CannotListen, listen, url
+from runtime.http_server import STOP_SIGNALS, Binding, CannotListen, listen, serve_until_signal, url
 from runtime.logs import configure
 from runtime.settings import InvalidSettings, load
 
-STATUS_AFTER = {signal.SIGTERM: 0, signal.SIGINT: 130}
+STATUS_AFTER = {number: 130 if number == signal.SIGINT else 0 for number in STOP_SIGNALS}
 
 logger = logging.getLogger("app")
 
@@ -73,7 +75,8 @@ def _serve(settings: Settings) -> int:
     logger.info("listening on %s", url(bindings[0].listener, "https" if tls else "http"))
     for pages in bindings[1:]:
         logger.info("health and metrics on %s", url(pages.listener))
-    return STATUS_AFTER[serve(bindings, settings.drain_seconds)]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return STATUS_AFTER[runner.run(serve_until_signal(bindings, settings.drain_seconds))]
 
 
 def _spare_the_collector() -> None:

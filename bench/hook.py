@@ -1,10 +1,11 @@
 """The sync hook beside the least that could answer: a bare ASGI application that decodes the same JSON with orjson and
-sends fixed bytes, served in the same way (app.loop).
+sends fixed bytes, served in the same way.
 
     python -m bench.hook ANSWER-FILE      serves the bare one
 """
 
 import argparse
+import asyncio
 import os
 import socket
 import subprocess
@@ -16,11 +17,11 @@ from time import monotonic
 from typing import Any
 
 import orjson
+import uvloop
 
-from app.loop import serve
 from bench import build
 from bench.report import Run
-from runtime.http_server import Binding, listen
+from runtime.http_server import Binding, listen, serve_until_signal
 
 ROOT = Path(__file__).resolve().parents[1]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -208,7 +209,8 @@ def main() -> None:
 
     listener = listen("127.0.0.1", 0)
     print(f"listening on http://127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
-    serve([Binding(bare, listener)])
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve_until_signal([Binding(bare, listener)]))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from runtime.http_server import Binding, HttpServer, Limits, listen
 
-LIMITS: Final = Limits(connections=64, request_seconds=30.0, idle_seconds=30)
+LIMITS: Final = Limits(connections=64, peer_connections=32, request_seconds=30.0, idle_seconds=30)
 """Files that clients hold open are files that probes lack: 128 are kept for all that is not a probe."""
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -172,17 +172,154 @@ async def test_who_sends_its_body_after_the_answer_may_stay() -> None:
         writer.close()
 
 
-async def test_one_connection_too_many_is_closed_and_the_others_stay() -> None:
+Held = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+ONE = HEAD + b"Content-Length: 3\r\n\r\nabc"
+
+
+async def opened(port: int, *, source: str = "127.0.0.1") -> Held:
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+
+
+async def ask(held: Held) -> None:
+    """A request on a connection that is open, and its response."""
+    reader, writer = held
+    writer.write(ONE)
+    async with asyncio.timeout(PATIENCE):
+        assert (await reader.readuntil(b"\r\n\r\n3")).startswith(b"HTTP/1.1 200")
+
+
+async def gone(held: Held) -> bool:
+    """Whether the server has closed this connection, or does so soon."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await held[0].read(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+async def test_the_connection_idle_for_longest_makes_room() -> None:
     async with serving(connections=2) as port:
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        for reader, writer in held:
-            writer.write(HEAD + b"Content-Length: 3\r\n\r\nabc")
-            assert await reader.readuntil(b"\r\n\r\n3")
-        assert await answers(port) == b""
-        for reader, writer in held:
-            writer.write(HEAD + b"Content-Length: 3\r\n\r\nabc")
-            assert await reader.readuntil(b"\r\n\r\n3")
+        first, second = await opened(port), await opened(port)
+        for held in (first, second, first):
+            await ask(held)
+        third = await opened(port)
+        await ask(third)
+        assert await gone(second)
+        await ask(first)
+        for _, writer in (first, second, third):
             writer.close()
+
+
+async def test_a_connection_without_a_response_makes_room_first() -> None:
+    async with serving(connections=2) as port:
+        answered, slow = await opened(port), await opened(port)
+        await ask(answered)
+        slow[1].write(HEAD)
+        third = await opened(port)
+        await ask(third)
+        assert await gone(slow)
+        await ask(answered)
+        for _, writer in (answered, slow, third):
+            writer.close()
+
+
+async def test_one_peer_makes_room_for_itself() -> None:
+    async with serving(peer_connections=2) as port:
+        other = await opened(port, source="127.0.0.2")
+        mine = [await opened(port) for _ in range(3)]
+        for held in (*mine[1:], other):
+            await ask(held)
+        assert await gone(mine[0])
+        for _, writer in (*mine, other):
+            writer.close()
+
+
+async def test_a_request_that_is_being_answered_keeps_its_connection() -> None:
+    release = asyncio.Event()
+
+    async def patient(scope: Any, receive: Any, send: Any) -> None:
+        await release.wait()
+        await echo(scope, receive, send)
+
+    async with serving(patient, connections=1) as port:
+        held = await opened(port)
+        held[1].write(ONE)
+        await held[1].drain()
+        await asyncio.sleep(SOON)
+        refused = await opened(port)
+        assert await gone(refused)
+        release.set()
+        async with asyncio.timeout(PATIENCE):
+            assert await held[0].readuntil(b"\r\n\r\n3")
+        for _, writer in (held, refused):
+            writer.close()
+
+
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+TOO_LARGE = b"HTTP/1.1 431 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param((CHUNKED, b"0\r\n", *[b"X-A: b\r\n" * 100] * 200), id="trailers without an end"),
+        pytest.param((CHUNKED, b"0\r\nX-A: ", *[b"b" * 1000] * 200), id="one trailer without an end"),
+        pytest.param((CHUNKED, b"1;", *[b"x=y;" * 1000] * 200), id="a chunk extension without an end"),
+        pytest.param((CHUNKED, *[b"1\r\na\r\n" * 1000] * 200), id="chunks of one byte"),
+        pytest.param((HEAD, b"X: y\r\n" * 200, b"\r\n"), id="many headers"),
+    ],
+)
+async def test_what_is_no_body_is_bounded(parts: tuple[bytes, ...]) -> None:
+    async with serving(head_seconds=LATE, request_seconds=LATE) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(ConnectionError):
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+        async with asyncio.timeout(PATIENCE):
+            with suppress(ConnectionResetError):
+                assert await reader.read() in (TOO_LARGE, b"")  # a client that sends on can lose the response
+        writer.close()
+
+
+async def test_requests_without_waiting_for_responses_are_bounded() -> None:
+    served = 0
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal served
+        served += 1
+        await hasty(scope, receive, send)
+
+    async with serving(counting) as port:
+        await answers(port, b"GET / HTTP/1.1\r\nHost: hook\r\n\r\n" * 1000)
+    assert served <= Limits().pipelined + 1
+
+
+@pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
+async def test_a_response_before_the_body_is_read(close: bytes) -> None:
+    size = 8 * 1024 * 1024
+    async with serving(hasty) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD + close + b"Content-Length: %d\r\n\r\n" % size + b"a" * size)
+        async with asyncio.timeout(PATIENCE):
+            await writer.drain()
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401")
+            if close:
+                assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_body_after_the_response_is_bounded() -> None:
+    async with serving(hasty, head_seconds=LATE, request_seconds=LATE, drained_bytes=100_000) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CHUNKED)
+        async with asyncio.timeout(PATIENCE):
+            with suppress(ConnectionError):
+                while True:
+                    writer.write(b"%x\r\n%s\r\n" % (10_000, b"a" * 10_000))
+                    await writer.drain()
+                    await asyncio.sleep(0)
+        writer.close()
 
 
 @pytest.mark.parametrize(
@@ -200,13 +337,21 @@ async def test_what_is_no_http_learns_nothing_and_fills_no_log(sent: bytes, capl
     assert caplog.messages == []
 
 
-async def test_who_asks_for_another_protocol_is_answered_in_this_one(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
+async def test_a_request_for_another_protocol_is_answered(protocol: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    upgrade = HEAD + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AA\r\n" % protocol
     async with serving() as port:
-        upgrade = HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(upgrade)
+        for parts in ((b"Content-Length: 0\r\n\r\n", b""), (b"Content-Length: 3\r\n\r\n", b"abc")):
+            writer.write(upgrade + parts[0])
+            await asyncio.sleep(0.01)
+            writer.write(parts[1])
+            async with asyncio.timeout(PATIENCE):
+                assert (await reader.readuntil(b"\r\n\r\n%d" % len(parts[1]))).startswith(b"HTTP/1.1 200 OK\r\n")
+        writer.write(upgrade + b"Content-Length: 3\r\n\r\nabc" + ONE)
         async with asyncio.timeout(PATIENCE):
-            assert (await reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200 OK\r\n")
+            for _ in range(2):
+                await reader.readuntil(b"\r\n\r\n3")
         writer.close()
     assert caplog.messages == []
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from app.bearer import Tokens
-from app.loop import Loop
 from app.server import create_app
 from app.settings import Settings
 from app.tls import ServerTls, TlsFiles
@@ -35,9 +35,9 @@ def test_the_url_is_one(host: str, shown: str) -> None:
         assert url(listener) == shown.format(listener.getsockname()[1])
 
 
-async def answered(binding: Binding, parts: Iterable[bytes]) -> list[bytes]:
-    """All that comes back for each part, sent alone on a connection of its own, from a server with our loop."""
-    server = HttpServer(binding)
+async def answered(binding: Binding, parts: Iterable[bytes], limits: Limits | None = None) -> list[bytes]:
+    """All that comes back for each part, sent alone on a connection of its own, from a server with the hook's loop."""
+    server = HttpServer(binding, limits)
     task = asyncio.create_task(server.run_until_stopped())
     try:
         async with asyncio.timeout(PATIENCE):
@@ -56,18 +56,12 @@ async def _answer(port: int, part: bytes) -> bytes:
         writer.close()
 
 
-class Hasty(Loop):
-    """With little time for handshakes."""
-
-    handshake_seconds = 0.3
-
-
-def test_who_never_ends_its_handshake_is_cut_off(tmp_path: Path) -> None:
+def test_a_handshake_without_an_end_is_cut_off(tmp_path: Path) -> None:
     files = TlsFiles(*Pki(tmp_path).issue("server", common_name="hook", addresses=["127.0.0.1"]))
     half_a_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
-    with listen("127.0.0.1", 0) as listener, asyncio.Runner(loop_factory=Hasty) as runner:
+    with listen("127.0.0.1", 0) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         binding = Binding(create_app(Settings()), listener, ServerTls(files).context)
-        assert runner.run(answered(binding, [b"", half_a_hello])) == [b"", b""]
+        assert runner.run(answered(binding, [b"", half_a_hello], Limits(head_seconds=0.3))) == [b"", b""]
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "M-SEARCH")
@@ -95,7 +89,7 @@ def test_without_a_token_every_connection_is_refused_and_closed(tmp_path: Path) 
         for target in TARGETS
         for authorization in AUTHORIZATIONS
     ]
-    with listen("127.0.0.1", 0) as listener, asyncio.Runner(loop_factory=Loop) as runner:
+    with listen("127.0.0.1", 0) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         app = create_app(Settings(), tokens=Tokens(tokens))
         answers = set(runner.run(answered(Binding(app, listener), asked)))
     assert {answer.split(b" ", 2)[1] for answer in answers} == {b"401", b"404", b"405"}
