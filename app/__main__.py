@@ -55,7 +55,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _serve(settings: Settings) -> int:
     configure(settings.log_level, settings.log_format)
-    for number, status in STATUS_AFTER.items():  # until the event loop takes care of signals
+    for number, status in STATUS_AFTER.items():  # until the event loop handles signals
         signal.signal(number, lambda *_, status=status: sys.exit(status))
     metrics = SyncMetrics()
     try:
@@ -72,6 +72,7 @@ def _serve(settings: Settings) -> int:
     except (UnusableTokens, UnusableCertificate) as problem:
         return _say(2, str(problem))
     _spare_the_collector()
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # kept for the event loop: an exit inside it is a crash
     logger.info("listening on %s", url(bindings[0].listener, "https" if tls else "http"))
     for pages in bindings[1:]:
         logger.info("health and metrics on %s", url(pages.listener))

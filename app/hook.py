@@ -14,7 +14,10 @@ from typing import (
 )
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
+
+from app.observed import KINDS, misshapen
 
 
 class InvalidRequest(Exception):
@@ -76,8 +79,19 @@ class Shown:
         return group is not None and name not in group and f"{metadata['namespace']}/{name}" not in group
 
 
-def _absent_is_empty(value: object) -> object:
-    return {} if value is None else value
+def _children(value: object) -> object:
+    """Ends at the first child of the wrong shape: pydantic would build an error for each of a million."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(group, dict) for group in value.values()):
+        raise ValueError(_PROBLEMS["children"])
+    for kind, group in value.items():
+        for name, child in group.items():
+            if not isinstance(child, dict):
+                raise ValueError(_PROBLEMS["children"])
+            if kind in KINDS and (field := misshapen(child)) is not None:
+                raise ValueError(f'children["{kind}"]["{name}"]: {field} is missing or not as the API server stores it')
+    return value
 
 
 class CompositeHookRequest(BaseModel):
@@ -86,7 +100,7 @@ class CompositeHookRequest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     parent: dict[str, Any] = Field(description="The ExternalService.")
-    children: Annotated[dict[str, dict[str, dict[str, Any]]], BeforeValidator(_absent_is_empty)] = Field(
+    children: Annotated[dict[str, dict[str, dict[str, Any]]], BeforeValidator(_children)] = Field(
         default_factory=dict, description='Objects that it owns: "Kind.group/version" -> "namespace/name" -> object.'
     )
     finalizing: bool = Field(default=False, description="Never true: there is no finalize hook.")
@@ -115,8 +129,14 @@ def read(body: object) -> CompositeHookRequest:
     try:
         request = CompositeHookRequest.model_validate(body)
     except ValidationError as error:
-        wrong = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors(include_url=False, include_input=False))
-        raise InvalidRequest(*(_PROBLEMS[field] for field in wrong)) from None
+        details = error.errors(include_url=False, include_input=False)
+        raise InvalidRequest(*dict.fromkeys(map(_problem, details))) from None
     if request.finalizing:
         raise InvalidRequest(FINALIZING)
     return request
+
+
+def _problem(detail: ErrorDetails) -> str:
+    if detail["type"] == "value_error":
+        return detail["msg"].removeprefix("Value error, ")
+    return _PROBLEMS[str(detail["loc"][0])]

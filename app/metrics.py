@@ -1,6 +1,7 @@
 """What the hook tells Prometheus: how many syncs, how long they took, how they ended (docs/metrics.md)."""
 
 import platform
+from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
@@ -9,11 +10,15 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
+from runtime.logs import DROPPED_HELP, dropped_lines
 from runtime.version import VERSION
 
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -22,6 +27,12 @@ OUTCOMES: Final = ("ok", "refused", "unauthorized", "failed", "gone")
 """refused: answered 4xx with a text; failed: a bug of ours, 500; gone: the client left before the answer."""
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, of no use to anyone here
+
+
+class _DroppedLines(Collector):
+    def collect(self) -> Iterable[Metric]:
+        """The one series."""
+        yield CounterMetricFamily("eso_log_lines_dropped", DROPPED_HELP, dropped_lines())
 
 
 class SyncMetrics:
@@ -46,6 +57,7 @@ class SyncMetrics:
         self._of = cache(lambda outcome: (self._syncs.labels(outcome), self._seconds.labels(outcome)))
         for outcome in OUTCOMES:
             self._syncs.labels(outcome)  # there from the start, or a first failure would make no rate
+        self._registry.register(_DroppedLines())
         build = Gauge(
             "eso_build_info",
             "Which version runs; always 1.",

@@ -25,6 +25,15 @@ from runtime.logs import about
 from runtime.metrics import CONTENT_TYPE
 
 MAX_PROBLEMS = 20
+MAX_PROBLEM_CHARACTERS = 1_000
+BODIES = 8
+"""How many of the largest bodies may be received at the same time."""
+
+BYTES_FOR_CONTAINER = 32
+BYTES_FOR_VALUE = 8
+"""A body has at most one object or list for each 32 bytes of its limit, and one value for each 8: decoded, an empty
+list takes 64 bytes and an object with one field 230. A sync with 1,000 addresses has one for each 60 of its bytes."""
+
 ROUTES = "POST /sync, GET /healthz, GET /readyz"
 
 logger = logging.getLogger(__name__)
@@ -59,9 +68,11 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
         finally:
             counted.note(outcome, perf_counter() - started)
 
+    bodies = Bodies(settings.max_body_bytes)
+
     async def sync_request(request: Request) -> CompositeHookRequest:
         """The request in the body, whatever its Content-Type: `curl -d` sends that of a form."""
-        return read(_decoded(await _body(request, settings.max_body_bytes)))
+        return read(bodies.decoded(await bodies.receive(request)))
 
     app = FastAPI(
         title="External Service Operator: sync hook",
@@ -76,13 +87,13 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
         dependencies=[Depends(measured)],
         response_model=CompositeHookResponse,
         response_description="The status to keep and every desired child.",
-        responses={status: {"model": Problem} for status in (400, 413, 422, 500)},
+        responses={status: {"model": Problem} for status in (400, 413, 422, 500, 503)},
         openapi_extra={"requestBody": _REQUEST_BODY},
     )
     async def sync_hook(request: Annotated[CompositeHookRequest, Depends(sync_request)]) -> Response:
         """Answers Metacontroller's CompositeController sync hook."""
         try:
-            return _json(200, sync(request, options, datetime.now(UTC)))
+            return _answer(sync(request, options, datetime.now(UTC)))
         except InvalidRequest as invalid:
             who = _who(request.parent)
             logger.warning("sync of %s refused: %s", ascii(who), _text(invalid), extra=about(who))
@@ -115,34 +126,65 @@ def _add_health(app: FastAPI) -> None:
         return _json(200, {"status": "ok"})
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The request's body; of one that is too large no more than the limit is kept.
+class Bodies:
+    """Reads the bodies of requests; none is larger than `limit`, and all together take no more than BODIES of these."""
 
-    The connection stays open and the server drops the rest as it comes: closed early, it would be reset under a client
-    that still sends, and Go's (Metacontroller's) then often misses the answer and its text.
-    """
-    declared = request.headers.get("content-length", "").lstrip("0")[:20]
-    body, fits = bytearray(), not declared.isdecimal() or int(declared) <= limit
-    if fits:
-        async for part in request.stream():
-            body += part
-            if len(body) > limit:
-                fits = False
-                break
-    if not fits:
-        text = f"the body is larger than {limit} bytes: raise ESO_MAX_BODY_BYTES if the ExternalService is that large"
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+
+    async def receive(self, request: Request) -> bytes:
+        """One body; of one that is too large no more than the limit is kept.
+
+        The connection stays open and the server drops the rest as it comes: closed early, it would be reset under a
+        client that still sends, and Go's (Metacontroller's) then often misses the answer and its text.
+        """
+        declared = request.headers.get("content-length", "").lstrip("0")[:20]
+        if declared.isdecimal() and int(declared) > self._limit:
+            raise self._too_large()
+        body = bytearray()
+        try:
+            async for part in request.stream():
+                body += part
+                self._held += len(part)
+                if len(body) > self._limit:
+                    raise self._too_large()
+                if self._held > BODIES * self._limit:
+                    raise HTTPException(503, "too many large requests at the same time: send this one again later")
+            return bytes(body)
+        finally:
+            self._held -= len(body)
+
+    def decoded(self, body: bytes) -> object:
+        """The JSON value in a body."""
+        if not body:
+            raise HTTPException(400, "the body is empty: send a Metacontroller sync request as JSON")
+        containers, values = body.count(b"{") + body.count(b"["), body.count(b",")
+        if containers > self._limit // BYTES_FOR_CONTAINER or values > self._limit // BYTES_FOR_VALUE:
+            raise HTTPException(
+                413, f"the body has more objects, lists or values than an ExternalService: {self._raise}"
+            )
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise HTTPException(400, f"the body is not JSON: {error}") from None
+
+    def _too_large(self) -> HTTPException:
+        text = f"the body is larger than {self._limit} bytes: {self._raise}"
         logger.warning("request refused: %s", text)
-        raise HTTPException(413, text)
-    return bytes(body)
+        return HTTPException(413, text)
+
+    @property
+    def _raise(self) -> str:
+        return "raise ESO_MAX_BODY_BYTES if the ExternalService is that large"
 
 
-def _decoded(body: bytes) -> object:
-    if not body:
-        raise HTTPException(400, "the body is empty: send a Metacontroller sync request as JSON")
+def _answer(response: CompositeHookResponse) -> Response:
+    """Raises InvalidRequest for a status that no API server stores: it is nested too deeply to be returned."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise HTTPException(400, f"the body is not JSON: {error}") from None
+        return _json(200, response)
+    except TypeError:
+        raise InvalidRequest("parent: it is nested more than 250 levels deep") from None
 
 
 def _who(parent: dict[str, Any]) -> str:
@@ -155,7 +197,8 @@ def _who(parent: dict[str, Any]) -> str:
 
 def _text(invalid: InvalidRequest) -> str:
     more = len(invalid.problems) - MAX_PROBLEMS
-    return "; ".join((*invalid.problems[:MAX_PROBLEMS], *([f"and {more} more"] if more > 0 else [])))
+    shown = (problem[:MAX_PROBLEM_CHARACTERS] for problem in invalid.problems[:MAX_PROBLEMS])
+    return "; ".join((*shown, *([f"and {more} more"] if more > 0 else [])))
 
 
 async def _refuse_invalid(_request: Request, error: Exception) -> Response:

@@ -38,7 +38,7 @@ class Settings(CommonSettings):
         None, description="the path of a CA in PEM: only clients with a certificate of it are accepted"
     )
     drain_seconds: float = Field(0.0, ge=0, le=60, description="seconds from 0 to 60")
-    max_body_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="a number of bytes, 1024 or more")
+    max_body_bytes: int = Field(3 * 1024 * 1024, ge=1024, description="a number of bytes, 1024 or more")
     uncopied_annotations: Annotated[tuple[str, ...], *COMMAS] = Field(
         TOOL_ANNOTATIONS,
         description="the beginnings of annotations that the Ingress does not get, with commas between",

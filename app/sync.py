@@ -35,6 +35,18 @@ SERVICES = ChildKind(service.API_VERSION, service.KIND)
 ENDPOINTS = ChildKind(endpoints.API_VERSION, endpoints.KIND)
 SLICES = ChildKind(endpoint_slice.API_VERSION, endpoint_slice.KIND)
 
+MAX_ROUTES = 256
+MANY_ROUTES = (
+    "spec.httpRoute: it takes {count} HTTPRoutes, write fewer of the listeners of one Gateway in parentRefs, "
+    "or the same paths for more of the hosts: {most} at most"
+)
+
+MAX_TEXT = 4 * 1024 * 1024
+MUCH_TEXT = (
+    "spec: labels and annotations of its {count} children have {size} characters, {most} at most: write fewer of them "
+    "in spec.httpRoute, or less that takes an HTTPRoute of its own"
+)
+
 RECHECK_SECONDS = 30.0
 """When to try again for a child that could not be had: the end of a name clash makes no event of its own."""
 
@@ -101,8 +113,20 @@ def desired_children(parent: ExternalService, options: SyncOptions, observed: Ob
     addresses = publication(spec, known, options.policy, resolved_by(spec, parent.status.addresses)).addresses
     endpoints_of = publish(parent, addresses, options.form, observed)
     routed = ingress.desired(parent, options.uncopied_annotations)
-    routes = [*([routed] if routed is not None else []), *http_route.desired(parent)]
-    return Published([service.desired(parent), *endpoints_of.children, *routes], endpoints_of.again)
+    routes = http_route.desired(parent)
+    if len(routes) > MAX_ROUTES:
+        raise InvalidRequest(MANY_ROUTES.format(count=len(routes), most=MAX_ROUTES))
+    children = [service.desired(parent), *endpoints_of.children, *([] if routed is None else [routed]), *routes]
+    if (size := sum(map(_text_of, children))) > MAX_TEXT:
+        raise InvalidRequest(MUCH_TEXT.format(count=len(children), size=size, most=MAX_TEXT))
+    return Published(children, endpoints_of.again)
+
+
+def _text_of(child: Manifest) -> int:
+    """Characters in labels and annotations, which each child of one kind repeats."""
+    metadata = child["metadata"]
+    entries = (*metadata["labels"].items(), *metadata.get("annotations", {}).items())
+    return sum(len(key) + len(value) for key, value in entries)
 
 
 def _settled(raw: Mapping[str, Any], parent: ExternalService) -> bool:

@@ -6,7 +6,7 @@ rules stand here because the CRD is made from these models (`crd.py`): users rea
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from external_service.cel import DNS_NAME, quoted, rule, rules
 from external_service.kind import DATA_KEY, HEADER_NAME, HEADER_VALUE, HOST_HEADER, STATUS_RANGE
@@ -117,6 +117,19 @@ class Model(BaseModel):
         if isinstance(data, dict) and None in data.values():
             return {name: value for name, value in data.items() if value is not None}
         return data
+
+
+def _texts(value: object) -> object:
+    """Finds the first value that is no text: pydantic would build an error for each of a million."""
+    if isinstance(value, dict):
+        for key, text in value.items():
+            if not isinstance(text, str):
+                raise ValueError(f'write texts only, in quotes where YAML reads something else (the first is "{key}")')
+    return value
+
+
+Texts = Annotated[dict[str, str], BeforeValidator(_texts)]
+"""Labels or annotations as the API server stores them."""
 
 
 class HTTPHeader(Model):
@@ -351,5 +364,5 @@ class ObjectMeta(Model):
     uid: str = ""
     generation: int = 0
     resourceVersion: str = ""
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    labels: Texts = Field(default_factory=dict)
+    annotations: Texts = Field(default_factory=dict)

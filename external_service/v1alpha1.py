@@ -7,7 +7,7 @@ the guard at the root lets health go forward only (design R1).
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
 from external_service.cel import DNS_NAME, quoted, rule, rules
 from external_service.core import Model, ObjectMeta, Port, Probe
@@ -125,8 +125,19 @@ _KEYS = rule(
     f"self.all(key, key.matches({quoted(KEY)}))",
     "write keys such as team or example.com/team: one / at most, then up to 63 letters, digits, -, _ and .",
 )
+
+
+def _few(value: object) -> object:
+    """Counts the entries first: pydantic would validate each of a million."""
+    if isinstance(value, dict) and len(value) > MAX_ENTRIES:
+        raise ValueError(f"write a mapping of at most {MAX_ENTRIES} entries (got {len(value)})")
+    return value
+
+
 Annotations = Annotated[
-    dict[Key, Annotated[str, Field(max_length=4_096)]], Field(max_length=MAX_ENTRIES, json_schema_extra=rules(_KEYS))
+    dict[Key, Annotated[str, Field(max_length=4_096)]],
+    Field(max_length=MAX_ENTRIES, json_schema_extra=rules(_KEYS)),
+    BeforeValidator(_few),
 ]
 Labels = Annotated[
     dict[Key, LabelValue],
@@ -140,6 +151,7 @@ Labels = Annotated[
             ),
         ),
     ),
+    BeforeValidator(_few),
 ]
 MinReady = Annotated[
     Annotated[int, Field(strict=True, ge=0)] | Annotated[str, Field(pattern=f"^{SHARE}$")],
@@ -223,7 +235,7 @@ class Host(Model):
 class IngressTLS(Model):
     """TLS of the Ingress: the hosts that the certificate in `secretName` is for."""
 
-    hosts: tuple[DNSName, ...] = Field(
+    hosts: Annotated[tuple[DNSName, ...], FailFast()] = Field(
         default=(),
         max_length=MAX_ENTRIES,
         description="DNS names that the certificate is for; none: those of spec.hosts that no other entry names.",
@@ -324,7 +336,7 @@ class ExternalServiceSpec(Model):
     )
 
     port: Port = Field(description="Port of the Service and of every address, a number from 1 to 65535.")
-    ips: Annotated[tuple[IP, ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
+    ips: Annotated[tuple[IP, ...], FailFast(), Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
         default=(),
         max_length=MAX_ADDRESSES,
         description="Addresses outside the cluster, IPv4 or IPv6, in canonical form, without duplicates; 1000 at most.",
@@ -335,7 +347,7 @@ class ExternalServiceSpec(Model):
         description="DNS names outside the cluster: what they resolve to is probed and published beside ips; 16 names "
         "at most, of each the first 64 addresses.",
     )
-    hosts: tuple[Host, ...] = Field(
+    hosts: Annotated[tuple[Host, ...], FailFast()] = Field(
         default=(),
         max_length=MAX_HOSTS,
         description="Names to route from outside the cluster; none: no Ingress and no HTTPRoute is made.",
@@ -349,7 +361,9 @@ class ExternalServiceSpec(Model):
     )
     service: ServiceOptions | None = Field(default=None, description="Options of the Service.")
     disabledIPs: Annotated[
-        tuple[Annotated[str, Field(max_length=64)], ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})
+        tuple[Annotated[str, Field(max_length=64)], ...],
+        FailFast(),
+        Field(json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = Field(
         default=(),
         max_length=MAX_DISABLED,
@@ -444,7 +458,7 @@ class ExternalServiceStatus(Model):
         default="", max_length=MAX_COLUMN, description="The first of spec.hosts, and how many more there are."
     )
     ips: str = Field(default="", max_length=MAX_COLUMN, description="The first addresses, and how many more there are.")
-    addresses: tuple[AddressStatus, ...] = Field(
+    addresses: Annotated[tuple[AddressStatus, ...], FailFast()] = Field(
         default=(),
         max_length=MAX_ADDRESSES,
         description="What is known of each address: spec.ips in their order, then those of spec.hostnames.",

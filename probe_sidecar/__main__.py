@@ -5,7 +5,6 @@ import asyncio
 import gc
 import os
 import resource
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from probe_sidecar.kube.credentials import Access, CredentialsError, in_cluster,
 from probe_sidecar.replicas.replica import RENEWALS
 from probe_sidecar.settings import DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar, run
-from runtime.http_server import CannotListen
+from runtime.http_server import STOP_SIGNALS, CannotListen
 from runtime.logs import configure
 from runtime.settings import InvalidSettings, load
 
@@ -114,17 +113,17 @@ def _raise_descriptor_limit() -> None:
 
 def _probe(access: Access, settings: Settings) -> int:
     try:
-        asyncio.run(_until_told(access, settings))
+        asyncio.run(_until_stopped(access, settings))
     except CannotListen as problem:
         print(f"python -m probe_sidecar: {problem}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _until_told(access: Access, settings: Settings) -> None:
+async def _until_stopped(access: Access, settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     leases = connect(access, settings.lease_seconds / RENEWALS)
     sidecar = Sidecar(connect(access), settings, leases=leases, on_settled=Freezer().freeze)

@@ -115,6 +115,7 @@ async def serve_until_signal(bindings: Sequence[Binding], drain: float = 0) -> s
 
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop, number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     async with asyncio.TaskGroup() as group:
         for server in servers:
             group.create_task(server.run_until_stopped())

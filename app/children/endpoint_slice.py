@@ -75,7 +75,7 @@ def _held(observed: Observed, prefix: str) -> dict[int, list[str]]:
     """What each slice of this prefix holds, by its number; one that is being deleted counts as empty."""
     held = {}
     for name, one in observed.items():
-        if name.startswith(prefix) and re.fullmatch("0|[1-9][0-9]*", number := name.removeprefix(prefix)):
+        if name.startswith(prefix) and re.fullmatch("0|[1-9][0-9]{0,5}", number := name.removeprefix(prefix)):
             endpoints = [] if "deletionTimestamp" in one["metadata"] else one.get("endpoints") or []
             held[int(number)] = [ip for endpoint in endpoints for ip in endpoint["addresses"]]
     return held

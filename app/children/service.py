@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.children.metadata import Manifest, object_meta
+from app.observed import misshapen
 from external_service.v1alpha1 import ExternalService, ServiceOptions
 
 API_VERSION, KIND = "v1", "Service"
@@ -132,9 +133,9 @@ def _last_applied(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Our previous answer; None with server-side apply, and for an annotation that was edited."""
     try:
         applied = json.loads((metadata.get("annotations") or {}).get(LAST_APPLIED, ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return applied if isinstance(applied, dict) and isinstance(applied.get("metadata"), dict) else None
+    return applied if misshapen(applied) is None else None
 
 
 def _new_in_ports(wanted: Manifest, spec: Mapping[str, Any], applied: Mapping[str, Any]) -> bool:

@@ -31,6 +31,37 @@ CHILDREN: dict[str, Any] = {
     "EndpointSlice.discovery.k8s.io/v1": {},
     "Ingress.networking.k8s.io/v1": {},
 }
+APPLIED = {"metadata": {"labels": {"app": "api"}}, "spec": {"ports": [{"port": 80, "protocol": "TCP"}]}}
+
+
+def observed(parent: dict[str, Any], *, applied: Any) -> dict[str, Any]:
+    """Children as the API server stores them, edited by hand so that each part of them is read."""
+    key, name = (
+        f"{parent['metadata'].get('namespace', 'default')}/{parent['metadata']['name']}",
+        parent["metadata"]["name"],
+    )
+    annotations = {} if applied is None else {"metacontroller.k8s.io/last-applied-configuration": json.dumps(applied)}
+    metadata = {
+        "name": name,
+        "labels": {"app": name, "service.kubernetes.io/service-proxy-name": "x"},
+        "annotations": annotations,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    }
+    ports = [{"port": 80, "protocol": "TCP", "name": "x"}, {"port": 81, "protocol": "UDP", "appProtocol": "h2c"}]
+    return {
+        "Service.v1": {key: {"metadata": metadata, "spec": {"ports": ports, "externalName": "a.io"}}},
+        "Endpoints.v1": {key: {"metadata": {"labels": {}}, "subsets": [{"addresses": [{"ip": "10.0.0.1"}]}]}},
+        "EndpointSlice.discovery.k8s.io/v1": {
+            f"{key}-ipv4-{number}": {
+                "metadata": {"annotations": {"eso.crowdfox.com/retiring-since": "2026-01-01T00:00:00+00:00"}},
+                "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": True}}],
+            }
+            for number in range(2)
+        },
+        "Ingress.networking.k8s.io/v1": {key: {"metadata": {"name": name}}},
+    }
+
+
 REFUSALS = {400, 413, 422}
 
 SCALARS = (
@@ -64,12 +95,23 @@ def replaced(document: Any, at: tuple[Any, ...], value: Any) -> Any:
 
 
 @st.composite
+def broken(draw: st.DrawFn, document: Any) -> Any:
+    """The document with another value at one place."""
+    return replaced(document, draw(st.sampled_from(paths(document))), draw(VALUES))
+
+
+@st.composite
 def broken_requests(draw: st.DrawFn) -> Any:
     """A sync request with one to three things wrong in it."""
     parent = json.loads(json.dumps(draw(st.sampled_from(PARENTS))))
     parent["metadata"] |= {"uid": "u", "generation": 1, "resourceVersion": "1"}
     parent["status"] = {"observedGeneration": 1, "addresses": [{"ip": "10.0.0.1", "ready": True}]}
-    request: Any = {"parent": parent, "children": CHILDREN, "finalizing": False}
+    if draw(st.booleans()):
+        applied = draw(st.none() | st.just(APPLIED) | broken(APPLIED) | VALUES)
+        children = observed(parent, applied=applied)
+    else:
+        children = CHILDREN
+    request: Any = {"parent": parent, "children": children, "finalizing": False}
     for _ in range(draw(st.integers(1, 3))):
         request = replaced(request, draw(st.sampled_from(paths(request))), draw(VALUES))
     return request
@@ -150,6 +192,12 @@ LINES = [
     b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
     b"Expect: 100-continue\r\n",
     b"X: \x00\r\n",
+    b"X: " + b"y" * 40_000 + b"\r\n",
+    b"X:\r\n" * 200,
+    b"Content-Length: " + b"0" * 5_000 + b"2\r\n",
+    b"Connection: close\r\n",
+    b"2;a=b\r\n{}\r\n",
+    b"GET /healthz HTTP/1.1\r\n\r\n" * 20,
     b": \r\n",
     b"{}",
     b"0\r\n\r\n",

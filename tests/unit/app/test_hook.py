@@ -14,7 +14,7 @@ INGRESS = {
 
 
 def test_the_parts_we_answer_to() -> None:
-    children = {"Service.v1": {"shop/api": {"kind": "Service"}}}
+    children = {"Service.v1": {"shop/api": {"kind": "Service", "metadata": {}}}}
     body = {"controller": {}, "parent": {"kind": "X"}, "children": children, "related": {}, "finalizing": False}
     assert read(body) == CompositeHookRequest(parent={"kind": "X"}, children=children)
     assert read({"parent": {}, "children": None}) == CompositeHookRequest(parent={})

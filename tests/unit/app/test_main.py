@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
+from runtime.http_server import STOP_SIGNALS
 from tests.e2e.controlplane.pki import Pki
 
 HUGE = b" " * 50_000_000
@@ -82,6 +83,13 @@ def health(port: int) -> int:
         return connection.getresponse().status
 
 
+def lines_dropped(port: int) -> float:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", "/metrics")
+        (found,) = re.findall(rb"^eso_log_lines_dropped_total (.*)$", connection.getresponse().read(), re.MULTILINE)
+        return float(found)
+
+
 def test_it_answers_keeps_the_connection_and_stops_at_once_and_in_peace_on_sigterm() -> None:
     body, headers = json.dumps({"parent": PARENT}), {"Content-Type": "application/json"}
     with (
@@ -113,7 +121,7 @@ def test_a_huge_body_is_refused_with_a_text_that_arrives_and_is_not_kept() -> No
                 assert (answer.status, json.loads(answer.read())) == (
                     413,
                     {
-                        "error": "the body is larger than 16777216 bytes: "
+                        "error": "the body is larger than 3145728 bytes: "
                         "raise ESO_MAX_BODY_BYTES if the ExternalService is that large"
                     },
                 )
@@ -203,11 +211,29 @@ def test_credentials_that_cannot_be_used_are_one_line_and_status_2(variables: di
     assert (done.returncode, done.stderr) == (2, f"python -m app: {line}\n")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["TERM", "INT"])
-def test_it_says_how_it_was_ended(number: int, status: int) -> None:
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_ends_the_process(number: signal.Signals) -> None:
     with serving() as (process, _):
         process.send_signal(number)
-        assert process.wait(timeout=10) == status
+        assert process.wait(timeout=10) == (130 if number == signal.SIGINT else 0)
+
+
+def test_a_full_log_stops_neither_answers_nor_sigterm() -> None:
+    hosts = [{"host": f"-{number}"} for number in range(30)]  # a line of 2 KiB for each request
+    refused = json.dumps({"parent": {**PARENT, "spec": {"port": 80, "hosts": hosts}}})
+    with (
+        serving_both() as (process, port, pages),
+        contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection,
+    ):
+        dropped = 0.0
+        for number in range(10_000):  # nobody reads the log: 64 KiB of pipe and 1 MiB of queue
+            connection.request("POST", "/sync", refused)
+            assert connection.getresponse().read()
+            if number % 100 == 99 and (dropped := lines_dropped(pages)):
+                break
+        assert dropped > 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
 
 
 def test_a_running_answer_is_finished_before_the_end() -> None:

@@ -182,4 +182,4 @@ async def test_openapi_describes_the_one_route() -> None:
     async with client() as hook:
         described = (await hook.get("/openapi.json")).json()
     assert {path: sorted(methods) for path, methods in described["paths"].items()} == {"/sync": ["post"]}
-    assert sorted(described["paths"]["/sync"]["post"]["responses"]) == ["200", "400", "413", "422", "500"]
+    assert sorted(described["paths"]["/sync"]["post"]["responses"]) == ["200", "400", "413", "422", "500", "503"]

@@ -28,7 +28,7 @@ def test_the_defaults() -> None:
         "tls_key_file": None,
         "tls_client_ca_file": None,
         "endpoints": "Both",
-        "max_body_bytes": 16_777_216,
+        "max_body_bytes": 3_145_728,
         "namespaces": (),
         "label_selector": "",
         "allowed_cidrs": (),

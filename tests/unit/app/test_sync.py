@@ -290,7 +290,7 @@ ROUTED = parent(hosts=HOSTS, httpRoute={"parentRefs": [{"name": "public"}, {"nam
         ),
         pytest.param(
             parent(),
-            {"Service.v1": {"shop/api": {}}, SLICES_KIND: {}},
+            {"Service.v1": {"shop/api": {"metadata": {}}}, SLICES_KIND: {}},
             ["Service", "EndpointSlice"],
             [unlisted("Endpoints", "v1")],
             id="Endpoints",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.http_server import STOP_SIGNALS
+
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 20.0
 
@@ -71,7 +73,7 @@ def test_a_taken_port_is_one_line() -> None:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_it_waits_for_an_api_server_and_ends_when_told(number: signal.Signals) -> None:
     process = start(*("--server", "http://127.0.0.1:1"), ESO_HEALTH_LISTEN_HOST="127.0.0.1", ESO_HEALTH_LISTEN_PORT="0")
     assert process.stderr is not None

@@ -2,13 +2,18 @@
 
 import json
 import logging
+import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from runtime.logs import JsonFormatter, about, configure
+from runtime.logs import JsonFormatter, about, configure, dropped_lines
+
+PATIENCE = 20.0
 
 log = logging.getLogger("app.test")
 
@@ -16,10 +21,18 @@ log = logging.getLogger("app.test")
 @pytest.fixture(autouse=True)
 def _root() -> Iterator[None]:
     root = logging.getLogger()
-    before, level = root.handlers[:], root.level
+    before, level, hook = root.handlers[:], root.level, sys.excepthook
     yield
     root.handlers[:] = before
     root.setLevel(level)
+    sys.excepthook = hook
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reading, writing = os.pipe()
+    yield reading, writing
+    os.close(reading)  # the other end is left to the thread that writes
 
 
 def record(message: str, *arguments: object, **extra: Any) -> logging.LogRecord:
@@ -60,17 +73,85 @@ def test_without_an_address_there_is_no_such_field() -> None:
     ]  # fmt: skip
 
 
-def test_configured_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    configure("info", "json")
+def read(descriptor: int, *, until: bytes) -> list[str]:
+    """The lines up to one that contains `until`."""
+    os.set_blocking(descriptor, False)
+    got, deadline = b"", time.monotonic() + PATIENCE
+    while until not in got or not got.endswith(b"\n"):
+        assert time.monotonic() < deadline, got[-1000:]
+        try:
+            got += os.read(descriptor, 1 << 20)
+        except BlockingIOError:
+            time.sleep(0.01)
+    return got.decode().splitlines()
+
+
+def test_configured_as_json(pipe: tuple[int, int]) -> None:
+    configure("info", "json", pipe[1])
     log.info("hello", extra=about("shop/web"))
     log.debug("not shown")
     logging.getLogger("httpx").info("nor this")
-    (line,) = capsys.readouterr().err.splitlines()
+    log.info("end")
+    line, _ = read(pipe[0], until=b"end")
     assert json.loads(line)["externalService"] == "shop/web"
 
 
-def test_configured_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    configure("warning", "text")
-    log.warning("hello", extra=about("shop/web"))
+def test_configured_as_text(pipe: tuple[int, int]) -> None:
+    configure("warning", "text", pipe[1])
+    log.warning("hello")
     log.info("not shown")
-    assert capsys.readouterr().err.endswith(" WARNING app.test: hello\n")
+    log.warning("end")
+    line, _ = read(pipe[0], until=b"end")
+    assert line.endswith(" WARNING app.test: hello")
+
+
+def test_a_pipe_that_is_not_read_drops_lines_and_reports_them(pipe: tuple[int, int]) -> None:
+    handler = configure("info", "text", pipe[1])
+    lines = 0
+    while handler.dropped < 10:
+        log.info("%04d %s", lines, "x" * 1000)
+        lines += 1
+        assert lines < 10_000
+    assert dropped_lines() == 10
+    *written, report = read(pipe[0], until=b"dropped")
+    log.info("again")
+    (again,) = read(pipe[0], until=b"again")
+    assert [line.split()[-2] for line in written] == [f"{number:04}" for number in range(lines - 10)]
+    assert report.endswith(" WARNING runtime.logs: 10 log lines were dropped: stderr was not read fast enough")
+    assert again.endswith(" again")
+
+
+def test_a_pipe_without_a_reader_ends_nothing() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    handler = configure("info", "text", writing)
+    log.info("lost")
+    handler.flush_for(PATIENCE)
+    assert handler.dropped == 1
+    os.close(writing)
+
+
+CRASH = """
+import sys
+from runtime.logs import configure
+configure("info", sys.argv[1])
+import logging
+for number in range(int(sys.argv[2])):
+    logging.info("x" * 1000)
+raise ValueError("broken")
+"""
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_crash_is_logged(form: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", CRASH, form, "0"], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert ended.returncode == 1
+    assert "the process ends: ValueError" in ended.stderr
+    assert ended.stderr.count("ValueError: broken") == 1
+
+
+def test_a_crash_with_a_full_pipe_ends_the_process() -> None:
+    with subprocess.Popen([sys.executable, "-c", CRASH, "text", "5000"], stderr=subprocess.PIPE) as process:
+        assert process.wait(PATIENCE) == 1

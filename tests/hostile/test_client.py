@@ -1,0 +1,366 @@
+"""Hostile clients of the hook, over real sockets against the real process: one behaviour is one row.
+
+After each of them the process answers a health check and a sync, has logged no traceback, and has never taken more than
+128 MiB above its idle state. How fast it answers is measured by `python -m bench.requests`.
+"""
+
+import asyncio
+import json
+import os
+import re
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.e2e.controlplane.pki import Pki
+from tests.hostile.client_bodies import PARENT, plain, sync, worst
+
+PATIENCE = 20.0
+MOST_MEMORY = 128 * 1024 * 1024
+CLOSED = 0
+"""For a connection that ends without a response."""
+
+
+class Hook:
+    """A process of the hook and what it has logged."""
+
+    def __init__(self, process: subprocess.Popen[str], tls: ssl.SSLContext | None) -> None:
+        assert process.stderr is not None
+        lines = [process.stderr.readline(), process.stderr.readline()]
+        ports = [
+            int(found[1]) for found in (re.search(r"on https?://127\.0\.0\.1:(\d+)", line) for line in lines) if found
+        ]
+        assert len(ports) == 2, lines
+        self.process = process
+        self.port, self.pages = ports
+        self.tls = tls
+        self.log: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+        self.idle = self.memory("VmRSS")
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.log.extend(iter(self.process.stderr.readline, ""))
+
+    def memory(self, name: str) -> int:
+        (kilobytes,) = re.findall(rf"{name}:\s+(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text())
+        return int(kilobytes) * 1024
+
+
+def started(tls: ssl.SSLContext | None = None, **variables: str) -> Iterator[Hook]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ESO_")}
+    pages = {"ESO_METRICS_LISTEN_HOST": "127.0.0.1", "ESO_METRICS_LISTEN_PORT": "0"}
+    command = [sys.executable, "-m", "app", "--host", "127.0.0.1", "--port", "0"]
+    with subprocess.Popen(command, env=kept | pages | variables, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield Hook(process, tls)
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def hook() -> Iterator[Hook]:
+    yield from started()
+
+
+@pytest.fixture(scope="module")
+def tls_hook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hook]:
+    pki = Pki(tmp_path_factory.mktemp("pki"))
+    certificate, key = pki.issue("server", common_name="hook", addresses=["127.0.0.1"])
+    context = ssl.create_default_context(cafile=str(pki.ca_file))
+    yield from started(context, ESO_TLS_CERT_FILE=str(certificate), ESO_TLS_KEY_FILE=str(key))
+
+
+@asynccontextmanager
+async def connection(
+    port: int, source: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async with asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0), ssl=tls)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def statuses(hook: Hook, pieces: tuple[bytes, ...], eof: bool) -> list[int]:
+    """The statuses of all final responses until the server has no more to say; CLOSED if there is none."""
+    async with connection(hook.port) as (reader, writer), asyncio.timeout(PATIENCE):
+        with suppress(ConnectionError):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+            if eof:
+                writer.write_eof()
+        got = b""
+        with suppress(ConnectionError, TimeoutError):
+            while part := await asyncio.wait_for(reader.read(1 << 20), PATIENCE if not got else 0.05):
+                got += part
+    found = [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", got)]
+    return [status for status in found if status >= 200] or [CLOSED]
+
+
+async def healthy(hook: Hook) -> None:
+    """Asserts what holds after, and under, each behaviour."""
+    for port, tls in ((hook.port, hook.tls), (hook.pages, None)):
+        async with connection(port, tls=tls) as (reader, writer), asyncio.timeout(PATIENCE):
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: hook\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    async with connection(hook.port, tls=hook.tls) as (reader, writer), asyncio.timeout(PATIENCE):
+        writer.write(post(plain()))
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(re.findall(rb"content-length: (\d+)", head)[0])
+        kinds = [child["kind"] for child in json.loads(await reader.readexactly(length))["children"]]
+    assert kinds == ["Service", "Endpoints", "EndpointSlice"]
+    assert hook.process.poll() is None
+    assert not any("Traceback" in line or "Exception" in line for line in hook.log)
+    assert hook.memory("VmHWM") - hook.idle < MOST_MEMORY
+
+
+LINE = b"POST /sync HTTP/1.1\r\nHost: hook\r\n"
+
+
+def post(body: bytes, headers: bytes = b"") -> bytes:
+    return LINE + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+CHUNKED = LINE + b"Transfer-Encoding: chunked\r\n\r\n"
+GOOD = plain()
+
+
+class Row(NamedTuple):
+    """What is sent, the statuses that are a right response to it, and whether the client then ends its side."""
+
+    pieces: tuple[bytes, ...]
+    right: set[int]
+    eof: bool = False
+
+
+def body(value: Any) -> Row:
+    return Row((post(value if isinstance(value, bytes) else json.dumps(value).encode()),), {400, 422})
+
+
+def shown(**children: Any) -> Row:
+    kinds = {"service": "Service.v1", "endpoints": "Endpoints.v1", "slices": "EndpointSlice.discovery.k8s.io/v1"}
+    named = {kinds[name]: {"shop/api": child} for name, child in children.items()}
+    return Row((post(plain(children=named)),), {422})
+
+
+def applied(value: str) -> Row:
+    """An annotation of the Service that Metacontroller keeps and that the owner of the namespace can edit."""
+    annotations = {"metacontroller.k8s.io/last-applied-configuration": value}
+    ports = [{"port": 80, "protocol": "TCP"}]
+    child = {"metadata": {"annotations": annotations}, "spec": {"ports": ports, "externalName": "x"}}
+    return Row((post(plain(children={"Service.v1": {"shop/api": child}})),), {200})
+
+
+ROWS = {
+    # heads
+    "a head without an end": Row((LINE, *[b"X-A: " + b"a" * 1000 + b"\r\n"] * 100), {431, CLOSED}),
+    "a header line without an end": Row((LINE + b"X-A: ", *[b"a" * 1000] * 100), {431, CLOSED}),
+    "a header name without an end": Row((LINE, *[b"a" * 1000] * 100), {431, CLOSED}),
+    "a URL without an end": Row((b"GET /", *[b"a" * 1000] * 100), {431, CLOSED}),
+    "a method without an end": Row((b"A" * 100_000,), {400, 431, CLOSED}),
+    "10,000 short headers": Row((LINE + b"a:\r\n" * 10_000 + b"\r\n",), {431, CLOSED}),
+    "empty lines without an end": Row((b"\r\n" * 50_000,), {400, 431, CLOSED}),
+    "a NUL in a header": Row((LINE + b"X: a\x00b\r\n\r\n",), {400}),
+    "a header without a colon": Row((LINE + b"nonsense\r\n\r\n",), {400}),
+    "a header without a name": Row((LINE + b": a\r\n\r\n",), {400}),
+    "a space before the colon": Row((LINE + b"Content-Length : 2\r\n\r\n{}",), {400}),
+    "a folded header": Row((LINE + b"X: a\r\n b\r\n\r\n",), {400}),
+    "lines that end with LF": Row((b"GET /healthz HTTP/1.1\nHost: hook\n\n",), {200, 400}),
+    "lines that end with CR": Row((b"GET /healthz HTTP/1.1\rHost: hook\r\r",), {400, CLOSED}),
+    "HTTP/0.9": Row((b"GET /healthz\r\n\r\n",), {200, 400}),
+    "HTTP/1.0": Row((b"GET /healthz HTTP/1.0\r\n\r\n",), {200}),
+    "HTTP/1.2": Row((b"GET /healthz HTTP/1.2\r\nHost: hook\r\n\r\n",), {400}),
+    "HTTP/2": Row((b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0",), {400}),
+    "TLS on a plain port": Row((b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 500,), {400}),
+    "SSH": Row((b"SSH-2.0-OpenSSH_9.6\r\n",), {400}),
+    "SMTP": Row((b"EHLO example.com\r\nQUIT\r\n",), {400}),
+    "binary zeros": Row((b"\0" * 100_000,), {400, CLOSED}),
+    "a method in lower case": Row((b"get /healthz HTTP/1.1\r\nHost: hook\r\n\r\n",), {400}),
+    "an unknown method": Row((b"BREW /sync HTTP/1.1\r\nHost: hook\r\n\r\n",), {400}),
+    "CONNECT": Row((b"CONNECT example.com:443 HTTP/1.1\r\nHost: hook\r\n\r\n" + b"\0" * 1000,), {400, 404, 405}),
+    "a URL of another host": Row((b"GET http://example.com/healthz HTTP/1.1\r\nHost: hook\r\n\r\n",), {200, 404}),
+    "a URL that is no text": Row((b"GET /\xff\xfe%ff%zz HTTP/1.1\r\nHost: hook\r\n\r\n",), {400, 404}),
+    "a path that climbs": Row((b"GET /../../etc/passwd HTTP/1.1\r\nHost: hook\r\n\r\n",), {404}),
+    "a query of 20 KB": Row((b"GET /healthz?" + b"a=b&" * 5000 + b" HTTP/1.1\r\nHost: hook\r\n\r\n",), {200}),
+    "two Authorization headers": Row((post(GOOD, b"Authorization: a\r\nAuthorization: b\r\n"),), {200}),
+    # lengths
+    "a negative length": Row((LINE + b"Content-Length: -1\r\n\r\n",), {400}),
+    "a length with a sign": Row((LINE + b"Content-Length: +2\r\n\r\n{}",), {400}),
+    "a hexadecimal length": Row((LINE + b"Content-Length: 0x2\r\n\r\n{}",), {400}),
+    "a length with 5,000 zeros": Row((LINE + b"Content-Length: " + b"0" * 5000 + b"2\r\n\r\n{}",), {422}),
+    "a length of 5,000 digits": Row((LINE + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n{}",), {400}),
+    "a length of 2^64": Row((LINE + b"Content-Length: 18446744073709551616\r\n\r\n{}",), {400}),
+    "a length of 2^63": Row((LINE + b"Content-Length: 9223372036854775807\r\n\r\n{}",), {413}),
+    "two lengths": Row((LINE + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",), {400}),
+    "a length and chunks": Row((LINE + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",), {400}),
+    "a length that is too long": Row((LINE + b"Content-Length: 100\r\n\r\n{}",), {CLOSED}, eof=True),
+    "a body without a length": Row((LINE + b"\r\n" + GOOD,), {400}),
+    "another transfer coding": Row((LINE + b"Transfer-Encoding: gzip\r\n\r\n",), {400}),
+    "chunked twice": Row((LINE + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",), {400}),
+    "a compressed body": Row((post(b"\x1f\x8b\x08\x00" + b"\0" * 100, b"Content-Encoding: gzip\r\n"),), {400}),
+    # chunks
+    "a chunk size that overflows": Row((CHUNKED + b"fffffffffffffffff\r\n",), {400}),
+    "a negative chunk size": Row((CHUNKED + b"-1\r\n",), {400}),
+    "a chunk size that is no number": Row((CHUNKED + b"zz\r\n",), {400}),
+    "a chunk size with 40,000 zeros": Row((CHUNKED, *[b"0" * 1000] * 40), {400, 431, CLOSED}),
+    "a chunk longer than it says": Row((CHUNKED + b"1\r\n{}\r\n0\r\n\r\n",), {400}),
+    "a chunk extension without an end": Row((CHUNKED + b"2;", *[b"a=b;" * 1000] * 100), {431, CLOSED}),
+    "chunks of one byte": Row((CHUNKED, *[b"1\r\n \r\n" * 1000] * 200), {431, CLOSED}),
+    "trailers without an end": Row((CHUNKED + b"2\r\n{}\r\n0\r\n", *[b"X-A: b\r\n" * 1000] * 200), {431, CLOSED}),
+    "a trailer without an end": Row((CHUNKED + b"2\r\n{}\r\n0\r\nX-A: ", *[b"a" * 10_000] * 200), {431, CLOSED}),
+    "a trailer without a colon": Row((CHUNKED + b"2\r\n{}\r\n0\r\nnonsense\r\n\r\n",), {400}),
+    "a length among the trailers": Row((CHUNKED + b"2\r\n{}\r\n0\r\nContent-Length: 9\r\n\r\n",), {400, 422}),
+    "a body without its last chunk": Row((CHUNKED + b"2\r\n{}\r\n",), {CLOSED}, eof=True),
+    "10 MB in chunks": Row((CHUNKED, *[b"186a0\r\n" + b" " * 100_000 + b"\r\n"] * 100, b"0\r\n\r\n"), {413}),
+    # other protocols, pipelines, half connections
+    "an upgrade to websocket": Row((post(GOOD, b"Connection: Upgrade\r\nUpgrade: websocket\r\n"),), {200}),
+    "an upgrade to h2c": Row((post(GOOD, b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"),), {200}),
+    "a large upgrade": Row((post(b" " * 8_000_000, b"Connection: Upgrade, close\r\nUpgrade: h2c\r\n"),), {413}),
+    "1,000 requests at once": Row((b"GET /healthz HTTP/1.1\r\nHost: hook\r\n\r\n" * 1000,), {200, 400, 431, CLOSED}),
+    "1,000 syncs at once": Row((post(GOOD) * 1000,), {200, 400, 431, CLOSED}),
+    "expects 100-continue and sends nothing": Row(
+        (LINE + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n",), {CLOSED}, eof=True
+    ),
+    "expects something else": Row((post(GOOD, b"Expect: 200-ok\r\n"),), {200, 417}),
+    "closes and sends 8 MB": Row((post(b" " * 8_000_000, b"Connection: close\r\n"),), {413}),
+    "ends its side at once": Row((), {CLOSED}, eof=True),
+    "ends its side after the request": Row((post(GOOD),), {200, CLOSED}, eof=True),
+    # what is no sync request
+    "an empty body": Row((post(b""),), {400}),
+    "no JSON": body(b"port: 80"),
+    "half a JSON": body(GOOD[:-2]),
+    "JSON twice": body(GOOD + GOOD),
+    "NaN": body(b'{"parent": NaN}'),
+    "1e999": body(b'{"parent": {"spec": {"port": 1e999}}}'),
+    "a number of 5,000 digits": body(b'{"parent": {"spec": {"port": ' + b"1" * 5000 + b"}}}"),
+    "a lone surrogate": body(b'{"parent": {"kind": "\\ud800"}}'),
+    "UTF-16": body('{"parent": {}}'.encode("utf-16")),
+    "a byte order mark": body(b"\xef\xbb\xbf{}"),
+    "overlong UTF-8": body(b'{"a": "\xc0\x80"}'),
+    "nested 1,100 levels": body(b"[" * 1100 + b"]" * 1100),
+    "nested 1,000 levels": body(b'{"parent":' * 1000 + b"1" + b"}" * 1000),
+    "a status nested 500 levels": body(sync(status={"unknown": 0}).replace(b"0}", b"[" * 500 + b"]" * 500 + b"}")),
+    "the same key twice": Row((post(b'{"parent": 1, "parent": {}}'),), {422}),
+    "a list": body([1]),
+    "null": body(None),
+    "true": body(True),
+    "another object": body({"parent": {"apiVersion": "v1", "kind": "Pod", "metadata": {}}}),
+    "a parent that is a list": body({"parent": []}),
+    "metadata that is a list": body({"parent": {**PARENT, "metadata": []}}),
+    "a name that is a number": body({"parent": {**PARENT, "metadata": {"name": 1}}}),
+    "a name with line breaks": body({"parent": {**PARENT, "metadata": {"name": "a\nERROR b"}}}),
+    "labels that are a list": body({"parent": {**PARENT, "metadata": {"name": "a", "labels": []}}}),
+    "a port of 2^70": body({"parent": {**PARENT, "spec": {"port": 2**70}}}),
+    "a port that is true": body({"parent": {**PARENT, "spec": {"port": True}}}),
+    "finalizing that is a mapping": body({"parent": PARENT, "finalizing": {}}),
+    # children that the API server would not have
+    "a Service without metadata": shown(service={}),
+    "a Service that is a list": shown(service=[]),
+    "metadata that is null": shown(service={"metadata": None}),
+    "labels of a Service that are a list": shown(service={"metadata": {"labels": []}}),
+    "ports that are a mapping": shown(service={"metadata": {}, "spec": {"ports": {}}}),
+    "a port without a number": shown(service={"metadata": {}, "spec": {"ports": [{}]}}),
+    "a port that is a list": shown(service={"metadata": {}, "spec": {"ports": [{"port": [1]}]}}),
+    "a protocol that is a list": shown(service={"metadata": {}, "spec": {"ports": [{"port": 80, "protocol": []}]}}),
+    "a spec that is a text": shown(service={"metadata": {}, "spec": "x"}),
+    "Endpoints without metadata": shown(endpoints={"subsets": []}),
+    "labels of Endpoints that are numbers": shown(endpoints={"metadata": {"labels": {"a": 1}}}),
+    "a slice without addresses": shown(slices={"metadata": {}, "endpoints": [{}]}),
+    "a slice whose endpoints are a text": shown(slices={"metadata": {}, "endpoints": "x"}),
+    "a slice whose addresses are numbers": shown(slices={"metadata": {}, "endpoints": [{"addresses": [1]}]}),
+    "a slice with a number of 5,000 digits": Row(
+        (
+            post(
+                plain(children={"EndpointSlice.discovery.k8s.io/v1": {f"shop/api-ipv4-{'9' * 5000}": {"metadata": {}}}})
+            ),
+        ),
+        {200},
+    ),
+    "an edited annotation that is no JSON": applied("{"),
+    "an edited annotation nested deeply": applied("[" * 50_000),
+    "an edited annotation with other shapes": applied('{"metadata":{"labels":[]},"spec":{"ports":[{}]}}'),
+    "an edited annotation that is a list": applied("[1]"),
+}
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=name) for name, row in ROWS.items()])
+async def test_a_hostile_request_is_refused_and_costs_others_nothing(hook: Hook, row: Row) -> None:
+    assert set(await statuses(hook, row.pieces, row.eof)) <= row.right
+    await healthy(hook)
+
+
+@pytest.mark.parametrize("sent", [pytest.param(sent, id=name) for name, sent in worst().items()])
+async def test_a_body_for_memory_or_time_is_answered_within_bounds(hook: Hook, sent: bytes) -> None:
+    assert set(await statuses(hook, (post(sent),), False)) <= {200, 400, 413, 422}
+    await healthy(hook)
+
+
+class Crowd(NamedTuple):
+    """Many connections, each of which sends `sent` and reads nothing; from how many addresses they come."""
+
+    clients: int
+    sent: bytes
+    peers: int = 1
+
+
+HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+CROWDS = {
+    "1,000 idle connections": Crowd(1000, b""),
+    "1,000 idle connections of 40 clients": Crowd(1000, b"", peers=40),
+    "1,000 connections idle after a request": Crowd(1000, b"GET /healthz HTTP/1.1\r\nHost: hook\r\n\r\n", peers=40),
+    "600 heads without an end": Crowd(600, LINE, peers=40),
+    "600 bodies without an end": Crowd(600, LINE + b"Content-Length: 3000000\r\n\r\n{", peers=40),
+    "100 bodies of 1 MB without an end": Crowd(100, LINE + b"Content-Length: 3000000\r\n\r\n" + b" " * 1_000_000),
+    "600 trailers without an end": Crowd(600, CHUNKED + b"2\r\n{}\r\n0\r\nX: ", peers=40),
+    "600 responses that nobody reads": Crowd(600, post(GOOD), peers=40),
+    "600 pipelines that nobody reads": Crowd(600, post(GOOD) * 8, peers=40),
+}
+
+
+@asynccontextmanager
+async def crowded(port: int, crowd: Crowd) -> AsyncIterator[None]:
+    """While they are there. A connection that makes room for another is not missed."""
+    writers = []
+    try:
+        for number in range(crowd.clients):
+            source = f"127.0.1.{1 + number % crowd.peers}"
+            async with asyncio.timeout(PATIENCE):
+                _, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0), limit=1)
+            writers.append(writer)
+            writer.write(crowd.sent)
+        yield
+    finally:
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("crowd", [pytest.param(crowd, id=name) for name, crowd in CROWDS.items()])
+async def test_a_crowd_keeps_nobody_out(hook: Hook, crowd: Crowd) -> None:
+    async with crowded(hook.port, crowd):
+        await healthy(hook)
+    async with crowded(hook.pages, crowd):
+        await healthy(hook)
+
+
+@pytest.mark.parametrize(
+    "crowd",
+    [
+        pytest.param(Crowd(1100, b"", peers=40), id="1,100 handshakes without a byte"),
+        pytest.param(Crowd(1100, HELLO, peers=40), id="1,100 halves of a handshake"),
+        pytest.param(Crowd(300, b"\0" * 1000), id="300 that speak no TLS"),
+    ],
+)
+async def test_a_crowd_before_its_tls_handshake_keeps_nobody_out(tls_hook: Hook, crowd: Crowd) -> None:
+    async with crowded(tls_hook.port, crowd):
+        await healthy(tls_hook)
