@@ -29,6 +29,7 @@ from probe_sidecar.probes.tls import BadCertificates, verified
 LONGEST_PAUSE = 1.0
 """Seconds between two probes of one address, at most: nobody wants to wait out a long period here."""
 
+OTHER_NAME = "made for another name: write one of the certificate's into httpGet.tls.serverName"
 EXPLANATIONS = {
     "connection refused": "the host is there, nothing listens on the port (or a firewall rejects it)",
     "no route to host": "nobody answers at this address from here",
@@ -40,10 +41,31 @@ EXPLANATIONS = {
     "HTTP 401": "the server wants credentials: probe a path that is open to all, or send a header",
     "HTTP 403": "the server refuses: probe a path that is open to all, or send a header",
     "not an HTTP answer": "another protocol is spoken there, perhaps TLS (scheme: HTTPS)",
-    "not an HTTP/2 answer": "no gRPC server in plaintext answers there",
+    "not an HTTP/2 answer": "the server chose HTTP/2 in the TLS handshake and does not speak it: correct its ALPN",
+    "TLS handshake failed: wrong version number": "no TLS is spoken there (scheme: HTTP)",
+    "TLS handshake failed: tlsv1 alert protocol version": "the server speaks only TLS versions before 1.2: update it",
+    "TLS handshake failed: unsupported protocol": "the server speaks only TLS versions before 1.2: update it",
+    "TLS handshake failed: tlsv1 unrecognized name": "the server has no certificate for the name that is sent "
+    "(httpGet.tls.serverName, else httpGet.host)",
+    "TLS handshake failed: dh key too small": "the server's Diffie-Hellman parameters are too short: update it",
+    "TLS handshake failed: sslv3 alert handshake failure": "the server demands a client certificate, a name "
+    "(httpGet.host), or cipher suites that are too old",
+    "TLS handshake failed: sslv3 alert bad certificate": "the server demands a client certificate",
+    "TLS handshake failed: tlsv13 alert certificate required": "the server demands a client certificate",
+    "TLS failed: tlsv13 alert certificate required": "the server demands a client certificate",
+    "TLS handshake failed: connection closed": "the server, or a proxy, closed the connection in the handshake: "
+    "no TLS is spoken there, or not for the name that httpGet.host sends",
     "TLS handshake failed": "no TLS is spoken there (scheme: HTTP), or not for the name that httpGet.host sends",
     "gRPC status UNIMPLEMENTED": "the server does not offer grpc.health.v1.Health",
     "SERVICE_UNKNOWN": "the server does not know the service that grpc.service names",
+    "certificate refused: EE certificate key too weak": "the server's certificate has a short key: RSA needs 2048 bits",
+    "certificate refused: CA certificate key too weak": "the CA's certificate has a short key: RSA needs 2048 bits",
+    "certificate refused: certificate has expired": "renew the server's certificate, or correct this machine's clock",
+    "certificate refused: certificate is not yet valid": "correct the clock of this machine, or renew the certificate",
+    "certificate refused: self-signed certificate": "the server presents a certificate that is not among the CAs of "
+    "httpGet.tls",
+    "certificate refused: hostname mismatch": OTHER_NAME,
+    "certificate refused: IP address mismatch": OTHER_NAME,
     "certificate refused": "not signed by the CA that httpGet.tls names, expired, or made for another name "
     "(httpGet.tls.serverName)",
     "no such name": "create the record, or mend spec.hostnames; names are absolute, no search list is tried",
@@ -51,7 +73,10 @@ EXPLANATIONS = {
     "no answer from DNS": "the DNS servers cannot be reached from here: --dns-servers names others",
     "prober fault": "this machine could not make the probe; it says nothing of the address",
 }
-"""What a message means, by its beginning; a time-out is explained by its phase."""
+"""What a message means, by its beginning, the longer ones first; a timeout is explained by its phase."""
+
+GRPC_EXPLANATIONS = {"not an HTTP/2 answer": "no gRPC server in plaintext answers there"}
+"""What differs for grpc."""
 
 PHASES = {
     "connecting": "no answer to the connection: a firewall drops it, or the host is down",
@@ -121,11 +146,12 @@ def check_file(
     return 0 if all(row.success for rows in checked for row in rows) else 1
 
 
-def explanation(message: str) -> str:
+def explanation(message: str, probe: Probe | None = None) -> str:
     """What a failure means and what to look at; empty where the message says it all."""
     if message.startswith("timed out"):
         return next((text for phase, text in PHASES.items() if f"({phase})" in message), "")
-    return next((text for start, text in EXPLANATIONS.items() if message.startswith(start)), "")
+    known = EXPLANATIONS | (GRPC_EXPLANATIONS if probe is not None and probe.grpc is not None else {})
+    return next((text for start, text in known.items() if message.startswith(start)), "")
 
 
 async def check(
@@ -244,7 +270,7 @@ def _table(parent: ExternalService, rows: Sequence[Row]) -> str:
             f"{row.passed}/{row.probes}" if row.probes else "-",
             f"{row.seconds:.3f}",
             row.message,
-            "" if row.success else explanation(row.message),
+            "" if row.success else explanation(row.message, parent.spec.readinessProbe),
         )
         for row in rows
     ]

@@ -5,8 +5,10 @@ probe names a CA, `verified` makes the context.
 """
 
 import functools
+import re
 import ssl
-from collections.abc import Callable, Mapping
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from probe_sidecar.probes import message
@@ -16,9 +18,10 @@ from probe_sidecar.probes.outcome import Outcome, Result
 HANDSHAKE_CAP: Final = 10.0
 """Seconds; the kubelet's transport gives up a handshake then, however long the probe's time-out (line 7)."""
 
-_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:DHE+AES:!aNULL:!eNULL:@SECLEVEL=1"
-"""What Go offers for TLS 1.2 (the CBC suites of older servers among it) and finite-field DHE. Level 1: where no
-certificate is verified there is no point in refusing one for its key size."""
+_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:DHE+AES:!aNULL:!eNULL"
+"""What Go offers for TLS 1.2 (the CBC suites of older servers among it) and finite-field DHE."""
+_ANY_KEY_SIZE: Final = ":@SECLEVEL=1"
+"""Where no certificate is verified there is no point in refusing one for its key size."""
 
 _RECORD: Final = 16_384
 
@@ -28,20 +31,22 @@ OpenInner = Callable[[], Exchange]
 @functools.cache
 def unverified() -> ssl.SSLContext:
     """The one context of all probes that verify nothing: TLS 1.2 or newer, h2 and http/1.1 offered."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _context(_CIPHERS + _ANY_KEY_SIZE)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _context(ciphers: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS)
+    context.set_ciphers(ciphers)
     context.set_alpn_protocols(["h2", "http/1.1"])
     return context
 
 
 class BadCertificates(ValueError):
-    """Not what a CA bundle must be."""
-
-    def __init__(self) -> None:
-        super().__init__("holds no CA certificates in PEM form")
+    """Not what a CA bundle must be; the text says which part of it."""
 
 
 def verified(bundle: str) -> ssl.SSLContext:
@@ -49,17 +54,34 @@ def verified(bundle: str) -> ssl.SSLContext:
 
     Each of them is an anchor, so that a server's own self-signed certificate will do for a bundle.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = _context(_CIPHERS)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    try:
-        context.load_verify_locations(cadata=bundle.encode("ascii", "replace").decode())  # comments in any language
-    except (ssl.SSLError, ValueError):
-        raise BadCertificates from None
+    for line, pem in _certificates(bundle):
+        try:
+            context.load_verify_locations(cadata=pem)
+        except (ssl.SSLError, ValueError):
+            raise BadCertificates(f"the certificate that begins in line {line} cannot be read") from None
     if not context.cert_store_stats()["x509"]:
-        raise BadCertificates
+        raise BadCertificates("holds no CA certificates in PEM form")
     return context
+
+
+_BEGIN = re.compile("-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----")
+
+
+def _certificates(bundle: str) -> Iterator[tuple[int, str]]:
+    """The line of each certificate and its PEM, one line of base64 a line. What is between them is a comment.
+
+    Blank characters and missing line breaks around the markers do not matter: files are pasted together that way.
+    """
+    for begin in _BEGIN.finditer(bundle):
+        line = bundle.count("\n", 0, begin.start()) + 1
+        end = bundle.find(f"-----END {begin[1]}-----", begin.end())
+        text = bundle[begin.end() : end]
+        if end < 0 or "-----BEGIN" in text:
+            raise BadCertificates(f"the certificate that begins in line {line} has no end")
+        body = "\n".join(textwrap.wrap("".join(text.split()).encode("ascii", "replace").decode(), 64))
+        yield line, f"{begin[0]}\n{body}\n-----END {begin[1]}-----\n"
 
 
 class TlsExchange:
@@ -140,9 +162,12 @@ def hop(inner: Hop, context: ssl.SSLContext, server_name: str | None, protocols:
 
 
 def _verdict(error: ssl.SSLCertVerificationError) -> str:
-    """OpenSSL's own words ("certificate has expired"); the only name in them is the one that we asked for."""
+    """OpenSSL's own words ("certificate has expired"); the only name in them is the one that we asked for.
+
+    The first letter is written small, unless it is one of an abbreviation: "EE certificate key too weak".
+    """
     text = error.verify_message.removesuffix(".")
-    return text[:1].lower() + text[1:] if not text.startswith("IP ") else text
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def _reason(error: ssl.SSLError) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from external_service.core import Probe
 from playground.dns_server import DnsServer, Record
 from probe_sidecar.__main__ import main
 from probe_sidecar.check import explanation
@@ -213,12 +214,24 @@ def test_a_misspelt_field_is_a_warning() -> None:
         pytest.param("timed out after 2 s (waiting for the response)", "connected, but slower", id="slow"),
         pytest.param("HTTP 404 after 1 redirect", "the path, or the Host header", id="not-found"),
         pytest.param("TLS handshake failed: wrong version number", "no TLS is spoken there", id="no-tls"),
+        pytest.param("not an HTTP/2 answer", "the server chose HTTP/2", id="h2-chosen-and-not-spoken"),
+        pytest.param("TLS handshake failed: tlsv1 alert protocol version", "the server speaks only TLS", id="tls-1.1"),
+        pytest.param("TLS failed: tlsv13 alert certificate required", "the server demands a client", id="mtls-1.3"),
+        pytest.param(
+            "TLS handshake failed: sslv3 alert handshake failure", "the server demands a client", id="mtls-1.2"
+        ),
+        pytest.param("certificate refused: certificate has expired", "renew the server's", id="expired"),
         pytest.param("HTTP 503", "", id="says-it-all"),
     ],
 )
 def test_explanation(message: str, beginning: str) -> None:
     assert explanation(message).startswith(beginning)
     assert bool(explanation(message)) is bool(beginning)
+
+
+def test_explanation_of_grpc_is_its_own() -> None:
+    probe = Probe.model_validate({"grpc": {"port": 1}})
+    assert explanation("not an HTTP/2 answer", probe).startswith("no gRPC server")
 
 
 VERIFYING: dict[str, Any] = {"httpGet": {"port": 443, "scheme": "HTTPS", "tls": {"caConfigMap": {"name": "corp-ca"}}}}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 Script = Callable[[socket.socket], bytes]
 """Serves one connection and returns what it read. The connection is closed behind it."""
@@ -120,22 +120,26 @@ def resets_at_once(connection: socket.socket) -> bytes:
     return b""
 
 
-def server_context(folder: Path, *names: str, expired: bool = False) -> ssl.SSLContext:
+def server_context(
+    folder: Path, *names: str, expired: bool = False, key: rsa.RSAPrivateKey | None = None
+) -> ssl.SSLContext:
     """A TLS server's context with a fresh self-signed certificate."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    private, now = key or ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
     end = now + timedelta(days=-1 if expired else 1)
     built = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=9))
         .not_valid_after(end)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(known) for known in names]), critical=False)
-        .sign(key, hashes.SHA256())
+        .sign(private, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    secret = private.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path = folder / f"{names[0]}.pem"
     path.write_bytes(secret + built.public_bytes(pem))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if key is not None:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.load_cert_chain(path)
     return context

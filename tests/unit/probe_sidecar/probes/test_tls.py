@@ -11,6 +11,7 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from external_service.core import Probe
 from probe_sidecar.probes import tls
@@ -134,6 +135,28 @@ async def test_line_6_h2_only(judge: Judge, serve: Serve, context: ssl.SSLContex
 async def test_line_6_http_1_by_alpn(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     context.set_alpn_protocols(["http/1.1"])
     assert await judge(https(serve(says(OK), context=context).port)) == SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (ssl.TLSVersion.TLSv1_2, "TLS handshake failed: sslv3 alert handshake failure"),
+        (ssl.TLSVersion.TLSv1_3, "TLS failed: tlsv13 alert certificate required"),
+    ],
+)
+async def test_client_certificate_that_is_missing(
+    judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path, version: ssl.TLSVersion, message: str
+) -> None:
+    context.load_verify_locations(cadata=bundle(tmp_path, "a.example"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.maximum_version = version
+    assert await judge(https(serve(says(OK), context=context).port)) == failure(message)
+
+
+async def test_line_6_http_1_where_h2_was_chosen(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+    context.set_alpn_protocols(["h2"])
+    server = serve(lambda connection: (connection.recv(9) and connection.sendall(OK)) or b"", context=context)
+    assert await judge(https(server.port)) == failure("not an HTTP/2 answer")
 
 
 async def test_line_13_tls_to_a_plain_port(judge: Judge, serve: Serve) -> None:
@@ -267,13 +290,57 @@ def test_a_bundle_may_hold_comments_in_any_language(context: ssl.SSLContext, tmp
     [
         pytest.param("", id="empty"),
         pytest.param("not PEM", id="text"),
-        pytest.param("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", id="no-certificate-inside"),
+        pytest.param("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n", id="a-key"),
         pytest.param("h\u00e9", id="beyond-ascii"),
     ],
 )
 def test_a_bundle_that_is_none(text: str) -> None:
     with pytest.raises(tls.BadCertificates, match="holds no CA certificates in PEM form"):
         tls.verified(text)
+
+
+BAD = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        pytest.param(BAD, "cannot be read", id="no-certificate-inside"),
+        pytest.param(BAD.replace("AAAA", "***"), "cannot be read", id="no-base64"),
+        pytest.param(BAD.replace("AAAA", "\u00e9"), "cannot be read", id="beyond-ascii"),
+        pytest.param(BAD.replace("-----END CERTIFICATE-----", ""), "has no end", id="no-end"),
+    ],
+)
+def test_bad_block_of_a_bundle_is_named(context: ssl.SSLContext, tmp_path: Path, bad: str, problem: str) -> None:
+    good = bundle(tmp_path, "a.example")
+    line = good.count("\n") + 1
+    for text in (good + bad + good, good + bad):
+        with pytest.raises(tls.BadCertificates, match=f"^the certificate that begins in line {line} {problem}$"):
+            tls.verified(text)
+
+
+@pytest.mark.parametrize("between", ["", "\n\n", "\r\n", "# \u00e9\n", BAD.replace("CERTIFICATE", "PRIVATE KEY")])
+def test_bundle_that_was_pasted_together_is_read(context: ssl.SSLContext, tmp_path: Path, between: str) -> None:
+    server_context(tmp_path, "b.example")
+    two = bundle(tmp_path, "a.example").strip() + between + bundle(tmp_path, "b.example")
+    for text in (two, two.replace("\n", "\n    "), two.replace("\n", "\r\n")):
+        assert tls.verified(text).cert_store_stats()["x509"] == 2
+
+
+async def test_verification_takes_an_old_servers_cbc_suite(
+    judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path
+) -> None:
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES128-SHA")
+    trusted = tls.verified(bundle(tmp_path, "a.example"))
+    assert await judge(https(serve(says(OK), context=context).port, context=trusted, host="a.example")) == SUCCESS
+
+
+async def test_certificate_with_a_short_key_is_refused(judge: Judge, serve: Serve, tmp_path: Path) -> None:
+    short = server_context(tmp_path, "a.example", key=rsa.generate_private_key(65_537, 1_024))
+    trusted = tls.verified(bundle(tmp_path, "a.example"))
+    outcome = await judge(https(serve(says(OK), context=short).port, context=trusted, host="a.example"))
+    assert outcome == failure("certificate refused: EE certificate key too weak")
 
 
 def test_what_comes_with_the_end_of_the_handshake_is_read(context: ssl.SSLContext) -> None:
