@@ -25,29 +25,37 @@ class Plan:
     """What the head of an answer leads to once its body was read up to `limit` bytes.
 
     `lenient`: a body that ends short or is malformed does not matter (that of a redirect which is followed).
-    `text` is what the body must contain.
+    `text` is what the body must contain, `encoding` one of ENCODINGS if the body is compressed.
     """
 
     then: Outcome | HttpRequest
     limit: int = BODY_LIMIT
     lenient: bool = False
     text: bytes = b""
+    encoding: str = ""
 
     def end(self, *, found: bool) -> Outcome | HttpRequest:
         """What it leads to, now that the body was read; `found` tells whether it contained the text."""
         if found or not isinstance(self.then, Outcome):
             return self.then
-        return Outcome(Result.FAILURE, f"{self.then.message}, without the text of bodyContains")
+        compressed = f" (the body is compressed: {self.encoding})" if self.encoding else ""
+        return Outcome(Result.FAILURE, f"{self.then.message}, without the text of bodyContains{compressed}")
 
 
-def judge(request: HttpRequest, status: int, location: str) -> Plan:
-    """The plan for a final status, and the first Location header (or an empty one).
+ENCODINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "br", "zstd"})
+"""The content codings that are named in a message; what else a server sends is not shown."""
+
+
+def judge(request: HttpRequest, status: int, location: str, encoding: str = "") -> Plan:
+    """The plan for a final status, the first Location header and the last Content-Encoding (each empty if absent).
 
     A failing status has limit 0: with deviation D1 no body can turn it into a success, so none is awaited.
     """
     expects, said = request.expects, message.http(status, request.redirects)
+    coding = encoding.rpartition(",")[2].strip().lower()
+    coding = coding if coding in ENCODINGS else ""
     if expects.lists(status):
-        return Plan(Outcome(Result.SUCCESS, said), text=expects.text)
+        return Plan(Outcome(Result.SUCCESS, said), text=expects.text, encoding=coding)
     if status in _REDIRECTS and not expects.follow:
         return _fail(f"{said}, no redirect is accepted")
     if status in _REDIRECTS and location:
@@ -56,7 +64,8 @@ def judge(request: HttpRequest, status: int, location: str) -> Plan:
         return _fail(f"{said}, not among expectedStatuses")
     if not 200 <= status < 400:
         return _fail(said)
-    return Plan(Outcome(Result.SUCCESS if status < 300 else Result.WARNING, said), text=expects.text)
+    result = Result.SUCCESS if status < 300 else Result.WARNING
+    return Plan(Outcome(result, said), text=expects.text, encoding=coding)
 
 
 def _follow(request: HttpRequest, status: int, location: str) -> Plan:

@@ -149,7 +149,7 @@ class Http1Exchange:
             head = reader.feed(data)
             if head is None:
                 return None
-            self._plan = judge(self._asked.request(), head.status, head.location)
+            self._plan = judge(self._asked.request(), head.status, head.location, head.encoding)
             if self._plan.limit == 0 or (self._plan.lenient and (head.length or 0) > self._plan.limit):
                 return self._done(self._plan)
             self._search = Search(self._plan.text)
@@ -181,6 +181,7 @@ class Head:
 
     status: int
     location: str
+    encoding: str
     length: int | None
     chunked: bool
 
@@ -382,9 +383,10 @@ def _framing(line: bytes, status: int, fields: list[tuple[bytes, bytes]]) -> Hea
         raise Malformed(message.malformed_http("trailer"))
     length = _content_length([value.strip() for value in values.get(b"content-length", [])])
     location = values.get(b"location", [b""])[0].decode("latin-1")
+    encoding = values.get(b"content-encoding", [b""])[-1].decode("latin-1")
     if status in (204, 304):
-        return Head(status, location, length=0, chunked=False)
-    return Head(status, location, length=None if chunked else length, chunked=chunked)
+        return Head(status, location, encoding, length=0, chunked=False)
+    return Head(status, location, encoding, length=None if chunked else length, chunked=chunked)
 
 
 def _content_length(values: list[bytes]) -> int | None:

@@ -83,7 +83,8 @@ class Http2Exchange:
 
     def _read_head(self, event: frames.Headers) -> Plan | None:
         """The plan for a final status; None for an interim one."""
-        code = next((value for name, value in event.fields if name == b":status"), b"")
+        fields = dict(reversed(event.fields))
+        code = fields.get(b":status", b"")
         if not _STATUS.fullmatch(code):
             raise frames.Broken(message.malformed_http2("status"))
         status = int(code)
@@ -94,8 +95,8 @@ class Http2Exchange:
         lengths = [value for name, value in event.fields if name == b"content-length"]
         counts = len(lengths) == 1 and lengths[0].isdigit() and len(lengths[0]) < 19 and status not in (204, 304)
         self._left = int(lengths[0]) if counts else None
-        location = next((value for name, value in event.fields if name == b"location"), b"")
-        return judge(self._request, status, location.decode("latin-1"))
+        location, encoding = (fields.get(name, b"").decode("latin-1") for name in (b"location", b"content-encoding"))
+        return judge(self._request, status, location, encoding)
 
     def _count(self, size: int) -> None:
         self._missing -= size

@@ -10,6 +10,7 @@ failure, the answer
     `HTTP 302, redirect to an unsupported scheme` · `HTTP 302, redirect to an impossible port` ·
     `HTTP 302, stopped after 10 redirects` · `HTTP 302, no redirect is accepted` ·
     `HTTP 404, not among expectedStatuses` · `HTTP 200, without the text of bodyContains` ·
+    `HTTP 200, without the text of bodyContains (the body is compressed: gzip)` ·
     `NOT_SERVING`, `UNKNOWN`, `SERVICE_UNKNOWN`, `health status 9` · `gRPC status UNIMPLEMENTED` ·
     `HTTP 404 instead of a gRPC answer` · `not a gRPC answer` · `malformed gRPC answer` ·
     `not an HTTP answer` · `malformed HTTP answer: P` with P one of status line, header, Content-Length,

@@ -156,6 +156,17 @@ def test_a_text_in_the_body(rest: bytes, expected: Outcome) -> None:
     assert exchange.feed(SETTINGS + head((":status", "200")) + rest) == expected
 
 
+@pytest.mark.parametrize(
+    ("coding", "said"),
+    [("gzip", " (the body is compressed: gzip)"), ("x, BR", " (the body is compressed: br)"), ("secret", "")],
+)
+def test_compressed_body_without_the_text_is_named(coding: str, said: str) -> None:
+    action = HTTPGetAction(port=443, scheme="HTTPS", bodyContains="good")
+    exchange = Http2Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), hop)
+    answer = head((":status", "200"), ("content-encoding", coding)) + body(b"\x1f\x8b", END)
+    assert exchange.feed(SETTINGS + answer) == failure(f"HTTP 200, without the text of bodyContains{said}")
+
+
 def test_an_answer_without_a_body_does_not_contain_the_text() -> None:
     action = HTTPGetAction(port=443, scheme="HTTPS", bodyContains="good")
     exchange = Http2Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), hop)
