@@ -29,4 +29,4 @@ WORKDIR /opt/eso/src
 USER 65532:65532
 EXPOSE 8080 8081 8082
 STOPSIGNAL SIGTERM
-CMD ["python", "-m", "app", "--host", "0.0.0.0", "--port", "8080"]
+CMD ["python", "-m", "app", "--host", "::", "--port", "8080"]

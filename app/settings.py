@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from app.tls import TlsFiles
 from external_service.kind import DEFAULT_ENDPOINTS_FORM, EndpointsForm
-from runtime.settings import COMMAS, CommonSettings
+from runtime.settings import COMMAS, EVERY_ADDRESS, CommonSettings
 
 TOOL_ANNOTATIONS = ("kubectl.kubernetes.io/", "metacontroller.k8s.io/", "argocd.argoproj.io/", "meta.helm.sh/")
 PORT = "a port number from 0 to 65535 (0: any free one)"
@@ -17,13 +17,13 @@ class Settings(CommonSettings):
     """Beside the common ones: where to listen, how much to read, how to publish, which annotations belong to tools."""
 
     listen_host: str = Field(
-        "0.0.0.0",  # noqa: S104 - Metacontroller connects from another Pod
+        EVERY_ADDRESS,
         min_length=1,
         description="an address of this machine",
     )
     listen_port: int = Field(8080, ge=0, le=65_535, description=PORT)
     metrics_listen_host: str = Field(
-        "0.0.0.0",  # noqa: S104 - Prometheus and the kubelet connect from outside the Pod
+        EVERY_ADDRESS,
         min_length=1,
         description="an address of this machine",
     )

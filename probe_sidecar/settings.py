@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from external_service.core import Probe
 from external_service.kind import NAMESPACE
-from runtime.settings import COMMAS, CommonSettings
+from runtime.settings import COMMAS, EVERY_ADDRESS, CommonSettings
 
 _SERVER = re.compile(r"(?:\[(?P<bracketed>[^]]+)\]|(?P<plain>[0-9.]+)):(?P<port>[0-9]{1,5})")
 
@@ -46,7 +46,7 @@ class Settings(CommonSettings):
     """Each field is a variable: `tick_milliseconds` is ESO_TICK_MILLISECONDS."""
 
     health_listen_host: str = Field(
-        "0.0.0.0",  # noqa: S104 - the kubelet connects from outside the Pod
+        EVERY_ADDRESS,
         min_length=1,
         description="an address of this machine",
     )

@@ -16,6 +16,8 @@ from runtime.connections import LAST, Acceptor, Binding, Connection, Limits
 
 __all__ = ["LAST", "Binding", "CannotListen", "HttpServer", "Limits", "listen", "serve_until_signal", "url"]
 
+from runtime.settings import EVERY_ADDRESS
+
 SHUTDOWN_SECONDS: Final = 10
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
@@ -27,10 +29,12 @@ class CannotListen(Exception):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; "::" takes IPv4 too. Raises CannotListen."""
+    """A listening socket; EVERY_ADDRESS is IPv4 alone where this machine has no IPv6. Raises CannotListen."""
+    if host == EVERY_ADDRESS and not socket.has_dualstack_ipv6():
+        host = "0.0.0.0"  # noqa: S104 - see above
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        both = host == "::" and socket.has_dualstack_ipv6()
+        both = host == EVERY_ADDRESS
         return socket.create_server(address[:2], family=family, backlog=1024, dualstack_ipv6=both)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]  # Python repeats the address there

@@ -19,6 +19,9 @@ from runtime.logs import LogFormat
 
 PREFIX = "ESO_"
 
+EVERY_ADDRESS = "::"
+"""To listen on: every address of both families. A cluster's Pods may have IPv4 addresses, IPv6 addresses or both."""
+
 ALIKE = 0.85
 """From this similarity on (difflib's ratio) an unknown name counts as a misspelt one. No setting of one process is that
 similar to a setting of the other."""

@@ -1,6 +1,7 @@
 """The hook as it is served; that it starts and stops is shown on the process itself (test_main)."""
 
 import asyncio
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from app.server import create_app
 from app.settings import Settings
 from app.tls import ServerTls, TlsFiles
 from runtime.http_server import Binding, CannotListen, HttpServer, Limits, listen, url
+from runtime.settings import EVERY_ADDRESS
 from tests.e2e.controlplane.pki import Pki
 
 METACONTROLLER_IDLE_SECONDS = 90  # net/http DefaultTransport IdleConnTimeout
@@ -33,6 +35,18 @@ def test_a_taken_port_is_named() -> None:
 def test_the_url_is_one(host: str, shown: str) -> None:
     with listen(host, 0) as listener:
         assert url(listener) == shown.format(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_by_default_both_families_are_listened_on(address: str) -> None:
+    with listen(EVERY_ADDRESS, 0) as listener, socket.create_connection((address, listener.getsockname()[1]), 5):
+        pass
+
+
+def test_without_ipv6_the_default_is_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    with listen(EVERY_ADDRESS, 0) as listener:
+        assert url(listener).startswith("http://0.0.0.0:")
 
 
 async def answered(binding: Binding, parts: Iterable[bytes], limits: Limits | None = None) -> list[bytes]:

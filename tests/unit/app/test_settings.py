@@ -18,9 +18,9 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_defaults() -> None:
     assert load(Settings).model_dump() == {
-        "listen_host": "0.0.0.0",
+        "listen_host": "::",
         "listen_port": 8080,
-        "metrics_listen_host": "0.0.0.0",
+        "metrics_listen_host": "::",
         "metrics_listen_port": None,
         "drain_seconds": 0.0,
         "token_file": None,

@@ -16,7 +16,7 @@ CANARY = "an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or h
 def test_defaults_are_for_a_cluster() -> None:
     settings = load(Settings)
     assert settings.policy == AddressPolicy(deny=PRESETS["metadata"])
-    assert (settings.health_listen_host, settings.health_listen_port) == ("0.0.0.0", 8081)
+    assert (settings.health_listen_host, settings.health_listen_port) == ("::", 8081)
     assert (settings.tick_milliseconds, settings.concurrent_probes, settings.scope) == (10, None, Scope())
     assert (settings.pod_name, settings.lease_namespace, settings.lease_seconds) == ("", "", 15)
     assert (settings.outage_hold_seconds, settings.canary_probe) == (60, None)
