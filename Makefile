@@ -69,6 +69,8 @@ sbom: $(TOOLS)/.installed ## what is in the image beside its base, as CycloneDX,
 workflows: $(TOOLS)/.installed $(TOOLS)/bin/actionlint ## lint the workflows of the public CI and the shell scripts (needs Go)
 	$(TOOLS)/bin/actionlint -color=false
 	$(TOOLS)/bin/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(TOOLS)/bin/check-jsonschema -q --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	$(TOOLS)/bin/check-jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(TOOLS)/bin/zizmor -q --offline --persona regular .github/workflows
 	if command -v shellcheck > /dev/null; then shellcheck -x .ci/run .ci/nightly tests/kind/*; fi
 

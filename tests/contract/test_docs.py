@@ -8,8 +8,10 @@ from probe_sidecar.settings import Settings as SidecarSettings
 from runtime.settings import CommonSettings, hints
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)(?:#[^)]*)?\)")
+ANCHOR = re.compile(r"\[[^\]]+\]\(([^)#:]*)#([^)]*)\)")
+FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 REFERENCE = re.compile(r"\b(?:ADR|[Rr]ecord) \d+\b(?!\.\d)")
 SOURCES = ("py", "md", "yaml", "pml", "toml")
 ROW = re.compile(r"^\| `(ESO_[A-Z_]+)` \| (both|hook|sidecar) \| .* \| (.*) \|$", re.MULTILINE)
@@ -18,6 +20,49 @@ ROW = re.compile(r"^\| `(ESO_[A-Z_]+)` \| (both|hook|sidecar) \| .* \| (.*) \|$"
 def test_links_lead_somewhere() -> None:
     links = [(page, link) for page in PAGES for link in LINK.findall(page.read_text()) if "://" not in link]
     assert [(str(page), link) for page, link in links if not (page.parent / link).exists()] == []
+
+
+def test_links_to_headings_lead_to_one() -> None:
+    found = [(page, page.parent / path if path else page, anchor) for page in PAGES for path, anchor in _anchors(page)]
+    assert found
+    missing = [(page.name, to.name, anchor) for page, to, anchor in found if anchor not in _headings(to)]
+    assert missing == []
+
+
+def test_every_row_of_a_table_has_the_cells_of_its_head() -> None:
+    """A row that is cut off from its table by an empty line has no head, and is shown as text."""
+    bad = [(page.name, line) for page in PAGES for line in _broken_rows(page.read_text())]
+    assert bad == []
+
+
+def _anchors(page: Path) -> list[tuple[str, str]]:
+    return ANCHOR.findall(FENCE.sub("", page.read_text()))
+
+
+def _headings(page: Path) -> set[str]:
+    """The anchors of a page as GitHub makes them."""
+    texts = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    plain = (re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", text).lower() for text in texts)
+    return {re.sub(r"[^\w\- ]", "", text).replace(" ", "-") for text in plain}
+
+
+def _broken_rows(text: str) -> list[str]:
+    bad, width = [], 0
+    lines = FENCE.sub("", text).splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if not line.startswith("|"):
+            width = 0
+        elif not width and not re.fullmatch(r"[|:\- ]+", following):
+            bad.append(line)
+        else:
+            width = width or _cells(line)
+            if _cells(line) != width:
+                bad.append(line)
+    return bad
+
+
+def _cells(line: str) -> int:
+    return len(re.split(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", line)))
 
 
 def test_every_setting_is_explained_as_it_is() -> None:

@@ -56,6 +56,7 @@ MENTIONED_BY_NAME = frozenset(
         "kubectl apply",
         "kubectl apply -k",
         "kubectl auth can-i",
+        "kubectl edit",
         "kubectl get externalservices -w",
         "kubectl patch",
     }
