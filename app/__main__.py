@@ -1,4 +1,4 @@
-"""`python -m app` serves the sync hook; `python -m app render CR.yaml` prints the children, without a server."""
+"""`python -m app` serves the sync hook; `render CR.yaml` and `request CR.yaml` print children and sync request."""
 
 import argparse
 import asyncio
@@ -14,6 +14,7 @@ import uvloop
 from app.bearer import Tokens, UnusableTokens
 from app.metrics import SyncMetrics
 from app.render import render
+from app.request import request
 from app.server import create_app, create_pages
 from app.settings import Settings
 from app.sync import SyncOptions
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load(Settings, listen_host=arguments.host, listen_port=arguments.port)
         if arguments.command == "render":
             return _render(arguments.file, arguments.output, settings)
+        if arguments.command == "request":
+            return _request(arguments.file, arguments.name)
         return _serve(settings)
     except InvalidSettings as invalid:
         return _say(2, str(invalid))
@@ -46,10 +49,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--host", help="address to listen on (default: ESO_LISTEN_HOST, else every address)")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for any (default: ESO_LISTEN_PORT, else 8080)")
-    commands = parser.add_subparsers(dest="command", metavar="[render]")
+    commands = parser.add_subparsers(dest="command", metavar="[render | request]")
     command = commands.add_parser("render", help="print the children of the ExternalServices in a file")
     command.add_argument("file", metavar="CR.yaml", help='a file, or "-" for the standard input')
     command.add_argument("--output", choices=("yaml", "json"), default="yaml", help="json: one array (default: yaml)")
+    command = commands.add_parser("request", help="print the sync request for the ExternalService in a file")
+    command.add_argument("file", metavar="CR.yaml", help='a file, or "-" for the standard input')
+    command.add_argument("--name", default="", help="NAME or NAMESPACE/NAME, of several ExternalServices in the file")
     return parser.parse_args(argv)
 
 
@@ -90,18 +96,30 @@ def _spare_the_collector() -> None:
 def _render(file: str, output: str, settings: Settings) -> int:
     options = SyncOptions(settings.policy, settings.uncopied_annotations, settings.endpoints)
     try:
-        source = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        rendered = render(source, options, "json" if output == "json" else "yaml")
-    except OSError as error:
-        return _say(2, f"{file}: {error.strerror}")
-    except UnicodeDecodeError:
-        return _say(2, f"{file}: this is not text in UTF-8")
+        rendered = render(_read(file), options, "json" if output == "json" else "yaml")
     except InvalidInput as invalid:
         return _say(2, *(f"{file}: {problem}" for problem in invalid.problems))
     for warning in rendered.warnings:
         print(f"warning: {file}: {warning}", file=sys.stderr)
     print(rendered.text, end="")
     return 0
+
+
+def _request(file: str, name: str) -> int:
+    try:
+        print(request(_read(file), name))
+    except InvalidInput as invalid:
+        return _say(2, *(f"{file}: {problem}" for problem in invalid.problems))
+    return 0
+
+
+def _read(file: str) -> str:
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(str(error.strerror)) from None
+    except UnicodeDecodeError:
+        raise InvalidInput("this is not text in UTF-8") from None
 
 
 def _say(status: int, *lines: str) -> int:

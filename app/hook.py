@@ -111,6 +111,10 @@ class CompositeHookRequest(BaseModel):
         return Shown(self.children)
 
 
+TO_WRAP = (
+    'parent: Required value: this is an ExternalService without its sync request: send {"parent": {...}}, or let '
+    "`python -m app request CR.yaml` make the request of a file (docs/hook.md)"
+)
 _PROBLEMS = {
     "parent": "parent: write the ExternalService object: this is a Metacontroller sync request",
     "children": 'children: write a mapping such as {"Service.v1": {"namespace/name": {...}}}',
@@ -126,6 +130,8 @@ def read(body: object) -> CompositeHookRequest:
     """The request in a decoded JSON body; raises InvalidRequest."""
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be one JSON object: a Metacontroller sync request")
+    if "parent" not in body and "kind" in body:
+        raise InvalidRequest(TO_WRAP)
     try:
         request = CompositeHookRequest.model_validate(body)
     except ValidationError as error:

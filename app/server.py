@@ -3,7 +3,9 @@
 An answer is either complete or not a 200 and says why in `{"error": ...}`: Metacontroller shows it in an Event (R5).
 """
 
+import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from time import perf_counter
@@ -16,13 +18,17 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
 from app.bearer import Tokens, bearer
+from app.documentation import DescribedHook, add_docs
 from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, read
 from app.metrics import SyncMetrics
 from app.settings import Settings
+from app.summary import summary
 from app.sync import SyncOptions, sync
+from external_service.invalid import unknown_fields
 from runtime.http_server import LAST
 from runtime.logs import about
 from runtime.metrics import CONTENT_TYPE
+from runtime.version import VERSION
 
 MAX_PROBLEMS = 20
 MAX_PROBLEM_CHARACTERS = 1_000
@@ -35,6 +41,17 @@ BYTES_FOR_VALUE = 8
 list takes 64 bytes and an object with one field 230. A sync with 1,000 addresses has one for each 60 of its bytes."""
 
 ROUTES = "POST /sync, GET /healthz, GET /readyz"
+DOCS_ROUTES = "GET /docs, GET /openapi.json"
+
+YAML = re.compile(rb"\s*(---|#|[\w\"']+:)|.*\bapiVersion:", re.DOTALL)
+AS_JSON = (
+    "the body is YAML and has to be JSON: `python -m app request CR.yaml` makes the sync request of a file "
+    "(docs/hook.md)"
+)
+BEGINNING = 4_096
+"""Bytes of a body that are looked at to see that it is YAML."""
+
+WARNING_CHARACTERS = 400
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +91,10 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
         """The request in the body, whatever its Content-Type: `curl -d` sends that of a form."""
         return read(bodies.decoded(await bodies.receive(request)))
 
-    app = FastAPI(
+    app = DescribedHook(
         title="External Service Operator: sync hook",
-        docs_url=None,
-        redoc_url=None,
+        version=VERSION,
+        openapi_url=None,
         redirect_slashes=False,
         dependencies=[] if tokens is None else [Depends(bearer(tokens, counted.refuse))],
     )
@@ -92,14 +109,27 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
     )
     async def sync_hook(request: Annotated[CompositeHookRequest, Depends(sync_request)]) -> Response:
         """Answers Metacontroller's CompositeController sync hook."""
+        who = _who(request.parent)
         try:
-            return _answer(sync(request, options, datetime.now(UTC)))
+            response = sync(request, options, datetime.now(UTC))
+            answer = _answer(response)
         except InvalidRequest as invalid:
-            who = _who(request.parent)
             logger.warning("sync of %s refused: %s", ascii(who), _text(invalid), extra=about(who))
             raise
+        if unknown := unknown_fields(request.parent)[:MAX_PROBLEMS]:
+            logger.warning("sync of %s: %s", ascii(who), _line("; ".join(unknown)), extra=about(who))
+            for field in unknown:
+                answer.headers.append("warning", _warning(field))
+        if logger.isEnabledFor(logging.DEBUG):
+            said = summary(request.parent, response, settings.policy)
+            logger.debug("sync of %s: %s", ascii(who), _line(said), extra=about(who))
+        return answer
 
     _add_health(app)
+    app.state.routes = ROUTES
+    if settings.docs:
+        add_docs(app)
+        app.state.routes = f"{ROUTES}, {DOCS_ROUTES}"
     app.add_exception_handler(InvalidRequest, _refuse_invalid)
     app.add_exception_handler(StarletteHTTPException, _refuse)
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
@@ -167,6 +197,8 @@ class Bodies:
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:
+            if YAML.match(body[:BEGINNING]):
+                raise HTTPException(400, AS_JSON) from None
             raise HTTPException(400, f"the body is not JSON: {error}") from None
 
     def _too_large(self) -> HTTPException:
@@ -201,6 +233,16 @@ def _text(invalid: InvalidRequest) -> str:
     return "; ".join((*shown, *([f"and {more} more"] if more > 0 else [])))
 
 
+def _line(text: str) -> str:
+    """`text` without what would end a line of the log."""
+    return ascii(text)[1:-1]
+
+
+def _warning(text: str) -> str:
+    """The value of a Warning header as the API server writes it: RFC 9111 knows it no more, kubectl still shows it."""
+    return f"299 - {json.dumps(''.join(one for one in text[:WARNING_CHARACTERS] if one.isprintable()))}"
+
+
 async def _refuse_invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidRequest)  # noqa: S101 - registered for this class only
     return _json(422, {"error": _text(error)})
@@ -210,7 +252,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101 - registered for this class only
     if error.status_code in (401, 404, 405):
         request.scope.setdefault("state", {})[LAST] = True
-    texts = {404: f"no such path: this hook answers {ROUTES}", 405: f"wrong method: this hook answers {ROUTES}"}
+    routes = request.app.state.routes
+    texts = {404: f"no such path: this hook answers {routes}", 405: f"wrong method: this hook answers {routes}"}
     return _json(error.status_code, {"error": texts.get(error.status_code, error.detail)}, error.headers)
 
 

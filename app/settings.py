@@ -37,6 +37,7 @@ class Settings(CommonSettings):
     tls_client_ca_file: Path | None = Field(
         None, description="the path of a CA in PEM: only clients with a certificate of it are accepted"
     )
+    docs: bool = Field(True, description="true, or false for neither /docs nor /openapi.json")
     drain_seconds: float = Field(0.0, ge=0, le=60, description="seconds from 0 to 60")
     max_body_bytes: int = Field(3 * 1024 * 1024, ge=1024, description="a number of bytes, 1024 or more")
     uncopied_annotations: Annotated[tuple[str, ...], *COMMAS] = Field(

@@ -1,7 +1,7 @@
 """The CustomResourceDefinition, made from the models: `python -m external_service.crd` prints it.
 
 Pure but for the printing. It knows how the API server wants a schema (structural, apiextensions/v1) and nothing of what
-an ExternalService is. A tool for the developer's desk: no running process imports it.
+an ExternalService is. The hook imports it only for the first request of `/openapi.json`.
 """
 
 from typing import Any
@@ -53,6 +53,27 @@ def custom_resource_definition() -> Schema:
         "kind": "CustomResourceDefinition",
         "metadata": {"name": f"{kind.PLURAL}.{kind.GROUP}"},
         "spec": {"group": kind.GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+    }
+
+
+def parent_schema() -> Schema:
+    """The schema of an ExternalService as Metacontroller sends it: the CRD's, with the metadata that the hook reads."""
+    schema: Schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    text, texts = {"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}
+    metadata = {"name": text, "namespace": text, "uid": text, "generation": {"type": "integer"}}
+    return {
+        **schema,
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "properties": {
+            **schema["properties"],
+            "apiVersion": {"type": "string", "enum": [kind.API_VERSION]},
+            "kind": {"type": "string", "enum": [kind.KIND]},
+            "metadata": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {**metadata, "labels": texts, "annotations": texts},
+            },
+        },
     }
 
 

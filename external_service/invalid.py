@@ -6,6 +6,7 @@ Values of HTTP headers are never shown: they may be secrets.
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +17,10 @@ from external_service.schema import Schema, hint, join, locate, properties, reso
 from external_service.v1alpha1 import ExternalService
 
 SECRET = re.compile(r"\.httpHeaders\[[0-9]+\]\.value$")
+
+MAX_UNKNOWN = 100
+LONGEST_FIELD = 64
+"""Characters of an unknown field that are shown, and compared with the known ones."""
 
 OBJECT_META = (
     "annotations",
@@ -61,11 +66,14 @@ def admission_problems(raw: object, *, loopback: bool = False) -> list[str]:
 
 
 def unknown_fields(raw: Mapping[str, Any]) -> list[str]:
-    """The fields that the API server would drop, most often misspelt ones. The status is not looked at."""
+    """The fields that the API server would drop, most often misspelt ones; at most MAX_UNKNOWN of them.
+
+    The status is not looked at.
+    """
     known = {name: resolve(schema) for name, schema in properties(root()).items()}
     known["metadata"] = {"properties": {name: {} for name in OBJECT_META}}
     known["status"] = {}
-    return list(_unknown(raw, {"properties": known}, ""))
+    return list(islice(_unknown(raw, {"properties": known}, ""), MAX_UNKNOWN))
 
 
 def _line(path: str, schema: Schema, detail: ErrorDetails) -> str:
@@ -86,13 +94,15 @@ def _got(path: str, detail: ErrorDetails) -> str:
 
 def _unknown(value: object, schema: Schema, path: str) -> Iterator[str]:
     if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _unknown(item, resolve(schema.get("items", {})), f"{path}[{index}]")
+        if properties(of_items := resolve(schema.get("items", {}))):
+            for index, item in enumerate(value):
+                yield from _unknown(item, of_items, f"{path}[{index}]")
     elif isinstance(value, Mapping) and (known := properties(schema)):
         for name, inner in value.items():
-            at = join(path, str(name))
             if name in known:
-                yield from _unknown(inner, resolve(known[name]), at)
+                yield from _unknown(inner, resolve(known[name]), join(path, str(name)))
             else:
-                near = get_close_matches(str(name), known, n=1)
-                yield f"{at}: no such field, it is ignored" + (f" (did you mean {near[0]}?)" if near else "")
+                short = str(name)[:LONGEST_FIELD]
+                near = get_close_matches(short, known, n=1)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                yield f"{join(path, short)}: no such field, it is ignored{hint}"

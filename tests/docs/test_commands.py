@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from playground.apiserver import FakeApiServer
+from playground.processes import free_ports
 from tests.docs.commands import ELSEWHERE, HERE, PAGES, PROMISE, ROOT, blocks, commands, for_a_cluster
 
 SAMPLE = ROOT / "metacontroller" / "samples" / "complex-example.yaml"
@@ -135,7 +136,8 @@ def test_what_is_said_in_passing_exists() -> None:
 def test_what_is_typed_here_is_in_the_documents() -> None:
     assert {*HERE, *ELSEWHERE} <= {command for page in PAGES for command in commands(page)}
     text = Path(__file__).read_text()
-    assert [command for command in HERE if command not in text] == []
+    typed_in_order = commands(ROOT / "docs" / "hook.md")
+    assert [command for command in HERE if command not in text and command not in typed_in_order] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_place)
@@ -174,6 +176,39 @@ async def test_render_and_check(folder: Path, backend: int) -> None:
     assert [one["kind"] for one in yaml.safe_load_all(shown)] == ["Service", "Endpoints", "EndpointSlice", "Ingress"]
     status, shown = await typed("python -m probe_sidecar check CR.yaml", folder)
     assert (status, "HTTP 200" in shown) == (0, True), shown
+
+
+async def test_the_hook_is_asked_by_hand(folder: Path) -> None:
+    """All of docs/hook.md, at a free port."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed: docs/hook.md is untested")
+    (folder / "CR.yaml").write_text(SAMPLE.read_text())
+    (port,) = free_ports(1)
+    start, *others = (one.replace(":8080", f":{port}") for one in commands(ROOT / "docs" / "hook.md"))
+    start = start.replace("--port 8080", f"--port {port}")
+    hook = await asyncio.create_subprocess_exec("bash", "-c", f"exec {start}", cwd=folder, env=environment())
+    try:
+        async with asyncio.timeout(SECONDS):
+            while (await typed(others[-1], folder))[0] != 0:
+                assert hook.returncode is None
+                await asyncio.sleep(0.1)
+        shown = {command: await typed(command, folder) for command in others}
+    finally:
+        hook.terminate()
+        await hook.wait()
+    assert {status for status, _ in shown.values()} == {0}
+    expected = {
+        "new-object": '"children"',
+        "one-address-dead": "notReady",
+        "fail-open": '"children"',
+        "unknown-field": "did you mean",
+        "refused": "422",
+        "request": '"children"',
+        "openapi": "openapi",
+    }
+    for name, words in expected.items():
+        (text,) = (text for command, (_, text) in shown.items() if name in command)
+        assert words in text
 
 
 @pytest.mark.parametrize("page", [ROOT / name for name in ON_THE_STAND_IN], ids=_place)

@@ -93,7 +93,7 @@ def test_a_file_that_cannot_be_used_at_the_start_is_an_error(tmp_path: Path, con
 async def test_every_route_without_a_token_gives_the_same_401(file: Path) -> None:
     metrics = SyncMetrics()
     transport = httpx.ASGITransport(create_app(Settings(), metrics, Tokens(file)))
-    asked = [("POST", "/sync"), ("GET", "/healthz"), ("GET", "/readyz")]
+    asked = [("POST", "/sync"), *(("GET", path) for path in ("/healthz", "/readyz", "/docs", "/openapi.json"))]
     async with httpx.AsyncClient(transport=transport, base_url="http://hook") as stranger:
         answers = {
             (answer.status_code, answer.text, tuple(answer.headers.multi_items()))

@@ -1,17 +1,19 @@
 """The hook over HTTP: what is no sync request is refused with a text, never answered with a 200."""
 
 import logging
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from app.server import create_app
+from app.hook import TO_WRAP
+from app.server import AS_JSON, create_app
 from app.settings import Settings
 
 JSON = {"content-type": "application/json"}
-ROUTES = "this hook answers POST /sync, GET /healthz, GET /readyz"
+ROUTES = "this hook answers POST /sync, GET /healthz, GET /readyz, GET /docs, GET /openapi.json"
 PARENT = {
     "apiVersion": "eso.crowdfox.com/v1alpha1",
     "kind": "ExternalService",
@@ -47,11 +49,13 @@ async def test_a_sync_request_is_answered() -> None:
         pytest.param(
             "POST",
             "/sync",
-            b"port: 80",
+            b"port=80",
             400,
             "the body is not JSON: unexpected character, expected a JSON value: line 1 column 1 (char 0)",
             id="not JSON",
         ),
+        pytest.param("POST", "/sync", b"# mine\nspec: {port: 80}", 400, AS_JSON, id="YAML"),
+        pytest.param("POST", "/sync", b"--- apiVersion: v1kind: Pod", 400, AS_JSON, id="YAML by curl -d, on one line"),
         pytest.param(
             "POST",
             "/sync",
@@ -76,7 +80,8 @@ async def test_a_sync_request_is_answered() -> None:
         pytest.param("GET", "/metrics", None, 404, f"no such path: {ROUTES}", id="metrics have another port"),
         pytest.param("GET", "/", None, 404, f"no such path: {ROUTES}", id="unknown path"),
         pytest.param("POST", "/sync/", b"{}", 404, f"no such path: {ROUTES}", id="no redirect"),
-        pytest.param("GET", "/docs", None, 404, f"no such path: {ROUTES}", id="no pages"),
+        pytest.param("GET", "/docs/..", None, 404, f"no such path: {ROUTES}", id="not a file of the page"),
+        pytest.param("POST", "/sync", b'{"kind": "ExternalService", "spec": {}}', 422, TO_WRAP, id="a bare object"),
         pytest.param(
             "POST",
             "/sync",
@@ -153,7 +158,7 @@ async def test_a_bug_is_a_500_with_a_text_and_never_fewer_children() -> None:
 
 
 async def test_a_refused_sync_is_one_line_in_the_log_and_a_good_one_none(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, logger="app")
+    caplog.set_level(logging.INFO, logger="app")
     async with client() as hook:
         await hook.post("/sync", json={"parent": PARENT})
         assert [record.message for record in caplog.records if record.name.startswith("app")] == []
@@ -161,6 +166,29 @@ async def test_a_refused_sync_is_one_line_in_the_log_and_a_good_one_none(caplog:
     assert [record.message for record in caplog.records if record.name.startswith("app")] == [
         "sync of 'shop/api' refused: spec.port: is missing, write a port number from 1 to 65535, without quotes"
     ]
+
+
+async def test_answered_sync_is_one_line_of_the_debug_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="app")
+    async with client() as hook:
+        await hook.post("/sync", json={"parent": PARENT})
+    (line,) = (record.message for record in caplog.records if record.name.startswith("app"))
+    assert line == (
+        "sync of 'shop/api': made: Service api, Endpoints api, EndpointSlice api-ipv4-0, Ingress api; ready: 10.0.0.1"
+    )
+
+
+async def test_unknown_fields_are_bounded_in_log_and_headers(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="app")
+    spec = {"port": 80} | {f"x\r\n{number}" + "y" * 10_000: 1 for number in range(300)}
+    async with client(Settings()) as hook:
+        answer = await hook.post("/sync", json={"parent": {**PARENT, "spec": spec}})
+    warnings = answer.headers.get_list("warning")
+    assert (answer.status_code, len(warnings)) == (200, 20)
+    assert all(re.fullmatch(r'299 - "[ -~]{1,500}"', one) for one in warnings)
+    (line,) = (record.message for record in caplog.records if record.name.startswith("app"))
+    assert "\n" not in line
+    assert len(line) < 10_000
 
 
 async def test_a_name_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -22,6 +22,7 @@ def test_the_defaults() -> None:
         "listen_port": 8080,
         "metrics_listen_host": "::",
         "metrics_listen_port": None,
+        "docs": True,
         "drain_seconds": 0.0,
         "token_file": None,
         "tls_cert_file": None,

@@ -1,0 +1,61 @@
+"""The hook answers each request of app/samples/sync as the file beside it says; `/docs` shows the same files.
+
+To change an answer: send the request with curl (docs/hook.md), check the answer, and write it to the file.
+"""
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+
+from app.documentation import Sample, samples
+from app.server import create_app
+from app.settings import Settings
+
+SAMPLES = list(samples())
+
+
+def hook() -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(Settings())), base_url="http://hook")
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+async def test_sample_request_gets_its_answer(sample: Sample) -> None:
+    async with hook() as client:
+        answer = await client.post("/sync", json=sample.request)
+    assert (answer.status_code, answer.json()) == (sample.status, sample.answer)
+
+
+def test_samples_show_the_states_of_an_object() -> None:
+    ready = {
+        one.name: [
+            len(subset.get("addresses", ())) for child in one.answer["children"] for subset in child.get("subsets", ())
+        ]
+        for one in SAMPLES
+        if one.status == 200
+    }
+    assert ready == {"fail-open": [2], "new-object": [0], "one-address-dead": [1], "unknown-field": [0]}
+    assert [one.name for one in SAMPLES if one.status == 422] == ["refused"]
+
+
+async def test_unknown_field_is_warned_of_in_a_header() -> None:
+    (sample,) = (one for one in SAMPLES if one.name == "unknown-field")
+    async with hook() as client:
+        answer = await client.post("/sync", json=sample.request)
+    text = "spec.readynessProbe: no such field, it is ignored (did you mean readinessProbe?)"
+    assert answer.headers.get_list("warning") == [f'299 - "{text}"']
+
+
+async def test_openapi_describes_the_request_by_the_crd_and_the_samples() -> None:
+    async with hook() as client:
+        document = (await client.get("/openapi.json")).json()
+        again = (await client.get("/openapi.json")).json()
+    operation = document["paths"]["/sync"]["post"]
+    body = operation["requestBody"]["content"]["application/json"]
+    assert {name: one["value"] for name, one in body["examples"].items()} == {one.name: one.request for one in SAMPLES}
+    for one in SAMPLES:
+        answers = operation["responses"][str(one.status)]["content"]["application/json"]["examples"]
+        assert answers[one.name] == {"value": one.answer}
+        assert Draft202012Validator(body["schema"]).is_valid(one.request)  # what the CEL rules refuse included
+    wrong = SAMPLES[0].request["parent"] | {"spec": {"ips": "10.0.0.1"}}
+    assert not Draft202012Validator(body["schema"]).is_valid({"parent": wrong})
+    assert again == document

@@ -1,0 +1,56 @@
+"""`request`: a file to a sync request that the hook answers."""
+
+import json
+
+import httpx
+import pytest
+
+from app.request import request
+from app.server import create_app
+from app.settings import Settings
+from external_service.manifest import InvalidInput
+
+ONE = """\
+apiVersion: eso.crowdfox.com/v1alpha1
+kind: ExternalService
+metadata: {name: web}
+spec: {port: 80, ips: [10.0.0.1]}
+"""
+TWO = f"{ONE}---\n{ONE.replace('name: web', 'name: db, namespace: shop')}"
+
+
+def test_request_adds_what_the_api_server_adds() -> None:
+    assert json.loads(request(ONE)) == {
+        "parent": {
+            "apiVersion": "eso.crowdfox.com/v1alpha1",
+            "kind": "ExternalService",
+            "metadata": {
+                "namespace": "default",
+                "generation": 1,
+                "uid": "00000000-0000-4000-8000-000000000000",
+                "name": "web",
+            },
+            "spec": {"port": 80, "ips": ["10.0.0.1"]},
+        },
+        "children": {},
+        "finalizing": False,
+    }
+
+
+async def test_request_is_answered_with_every_child() -> None:
+    transport = httpx.ASGITransport(create_app(Settings()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://hook") as hook:
+        answer = await hook.post("/sync", content=request(ONE))
+    assert [child["kind"] for child in answer.json()["children"]] == ["Service", "Endpoints", "EndpointSlice"]
+
+
+@pytest.mark.parametrize("name", ["db", "shop/db"])
+def test_request_of_several_takes_the_named_one(name: str) -> None:
+    metadata = json.loads(request(TWO, name))["parent"]["metadata"]
+    assert (metadata["namespace"], metadata["name"]) == ("shop", "db")
+
+
+@pytest.mark.parametrize("name", ["", "shop/web", "other"])
+def test_request_of_several_without_a_match_names_them(name: str) -> None:
+    with pytest.raises(InvalidInput, match="default/web, shop/db"):
+        request(TWO, name)
