@@ -60,7 +60,7 @@ def _text(children: list[Manifest], output: Format) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Plain YAML: what stands there twice is written twice, not as an alias."""
+    """Plain YAML: a repeated value is written twice, not as an alias."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True

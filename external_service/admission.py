@@ -44,7 +44,7 @@ def shown(value: object) -> str:
 def _list_problems(name: str, entries: Sequence[str], problem_of: Callable[[str], str | None]) -> Iterator[str]:
     seen: set[str] = set()
     for index, entry in enumerate(entries):
-        problem = f"{entry} stands there twice: remove one" if entry in seen else problem_of(entry)
+        problem = f"Duplicate value: {entry}: remove one" if entry in seen else problem_of(entry)
         if problem is not None:
             yield f"spec.{name}[{index}]: {problem}"
         seen.add(entry)

@@ -91,7 +91,7 @@ def _root(schema: Schema) -> Schema:
     """apiVersion, kind and metadata are the API server's own; `status` keeps no default.
 
     Metacontroller compares the stored status with the hook's answer: a value that the schema fills in and the hook's
-    echo does not carry would differ at each sync, for ever, and each difference is a write.
+    echo does not carry would differ at each sync, permanently, and each difference is a write.
     """
     definitions = schema["$defs"]
     own = schema["properties"]

@@ -54,7 +54,7 @@ def publication(
     `resolved` are the addresses of spec.hostnames, in their order; how they are known differs: see `resolved_by`.
 
     Fail open (`minReady`): with fewer healthy addresses than asked for, all that are not drained are published ready.
-    Addresses without a verdict yet are not held against the rest: they neither close nor open the gate.
+    Addresses without a result yet do not count: they neither start nor end failing open.
     """
     refused = judge(policy)
     ips = [ip for ip in dict.fromkeys((*spec.ips, *resolved)) if refused(ip) is None]
@@ -74,7 +74,7 @@ def publication(
 def resolved_by(spec: ExternalServiceSpec, addresses: Iterable[AddressStatus]) -> dict[str, str]:
     """Address -> name, of those that the status says one of spec.hostnames resolves to, in the order of the status.
 
-    The hook resolves nothing: what the sidecar has told is what is published, and a name that leaves the spec takes its
+    The hook resolves nothing: what the sidecar has written is what is published, and a name that leaves the spec takes its
     addresses with it at once.
     """
     if not spec.hostnames:

@@ -329,7 +329,7 @@ class ExternalServiceSpec(Model):
             ),
             rule(
                 f"{_cluster_ip('self')} == {_cluster_ip('oldSelf')}",
-                "the cluster IP of a Service cannot change: delete this ExternalService and create it anew",
+                "the cluster IP of a Service cannot change: delete this ExternalService and create it again",
                 field=".service.clusterIP",
             ),
         )
@@ -401,7 +401,7 @@ class AddressStatus(Model):
     )
 
     def model_post_init(self, _context: Any, /) -> None:
-        """One set of the fields that were given for all, since nobody asks for it: one each took half of the memory."""
+        """One set of the fields that were given for all, since it is never read: one each took half of the memory."""
         object.__setattr__(self, "__pydantic_fields_set__", _ADDRESS_FIELDS)
 
     @property

@@ -27,12 +27,12 @@ from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from probe_sidecar.probes.tls import BadCertificates, verified
 
 LONGEST_PAUSE = 1.0
-"""Seconds between two probes of one address, at most: nobody wants to wait out a long period here."""
+"""Seconds between two probes of one address, at most: a person waits for the result."""
 
 OTHER_NAME = "made for another name: write one of the certificate's into httpGet.tls.serverName"
 EXPLANATIONS = {
     "connection refused": "the host is there, nothing listens on the port (or a firewall rejects it)",
-    "no route to host": "nobody answers at this address from here",
+    "no route to host": "no response from this address",
     "network is unreachable": "this machine has no route to the address",
     "connection reset": "the other side, or a firewall between, cut the connection",
     "HTTP 404": "the path, or the Host header (httpGet.host), is not the one that the server knows",
@@ -68,7 +68,7 @@ EXPLANATIONS = {
     "certificate refused: IP address mismatch": OTHER_NAME,
     "certificate refused": "not signed by the CA that httpGet.tls names, expired, or made for another name "
     "(httpGet.tls.serverName)",
-    "no such name": "create the record, or mend spec.hostnames; names are absolute, no search list is tried",
+    "no such name": "create the record, or correct spec.hostnames; names are absolute, no search list is tried",
     "neither an A nor an AAAA record": "the name is there, but has no address: create a record",
     "no answer from DNS": "the DNS servers cannot be reached from here: --dns-servers names others",
     "prober fault": "this machine could not make the probe; it says nothing of the address",

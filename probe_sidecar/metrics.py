@@ -67,7 +67,7 @@ class _Sidecar(Collector):
         self._addresses = addresses
 
     def collect(self) -> Iterator[Metric]:
-        """One family after the other, the long ones in pieces, for whoever writes them out bit by bit."""
+        """One family after the other, the long ones in pieces, to be written out bit by bit."""
         services = [service for service in self._sources.services if service.spec is not None]
         yield _build()
         yield from _of_probes(services)
@@ -229,7 +229,9 @@ def _of_outages(outage: SuspectedOutage) -> Iterator[Metric]:
         "eso_suspected_outage_seconds", "Time in which an outage was suspected.", outage.seconds()
     )
     yield GaugeMetricFamily(
-        "eso_pending_transitions", "Addresses kept ready until an outage can be told from their failure.", guard.pending
+        "eso_pending_transitions",
+        "Addresses that have met their failure threshold and are kept ready while an outage is suspected.",
+        guard.pending,
     )
     if canary is not None:
         yield GaugeMetricFamily(
@@ -243,7 +245,7 @@ def _of_engine(engine: ProbeEngine, prober: Prober) -> Iterator[Metric]:
     yield CounterMetricFamily("eso_probes_delayed", "Probes that had to wait for a place.", engine.delayed)
     yield GaugeMetricFamily("eso_probes_limit", "How many probes may hold a connection at once.", engine.limit)
     yield CounterMetricFamily(
-        "eso_prober_faults", "Probes that failed for reasons of the prober's own, held against nobody.",
+        "eso_prober_faults", "Probes that failed in the prober itself; they count for no address.",
         prober.stats.unknown,
     )  # fmt: skip
     yield CounterMetricFamily(
@@ -256,7 +258,7 @@ def _of_status(publisher: StatusPublisher) -> Iterator[Metric]:
     counts = publisher.counters
     family = CounterMetricFamily(
         "eso_status_writes",
-        "Writes of a status: ok, conflict (somebody was faster), vanished (it was just deleted), error.",
+        "Writes of a status: ok, conflict (another client was faster), vanished (it was just deleted), error.",
         labels=("outcome",),
     )
     for outcome, count in (
@@ -338,7 +340,7 @@ def _of_api(clients: Sequence[KubeClient], reflectors: Sequence[Reflector]) -> I
     )
     yield GaugeMetricFamily(
         "eso_watch_silence_seconds",
-        "How long nothing has been heard of the API server; a quiet watch speaks every 60 s.",
+        "Time since the last data from the API server; an idle watch sends a bookmark every 60 s.",
         max((one.silence for one in reflectors), default=0.0),
     )
 

@@ -56,7 +56,7 @@ def _specs(parent: ExternalService, options: HTTPRouteOptions) -> Iterator[Manif
 
 
 def _groups(hosts: Sequence[Host]) -> dict[tuple[PathMatch, ...], list[str]]:
-    """The hosts by their paths, both in the order of the spec; what stands there twice counts once."""
+    """The hosts by their paths, both in the order of the spec; a duplicate counts once."""
     paths: dict[str, dict[PathMatch, None]] = {}
     for host in hosts:
         kind = "Exact" if host.pathType == "Exact" else "PathPrefix"

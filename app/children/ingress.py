@@ -10,7 +10,7 @@ def desired(parent: ExternalService, uncopied: tuple[str, ...]) -> Manifest | No
     """The Ingress as the API server stores it; None without hosts, or where `spec.ingress` says so.
 
     It gets the annotations of the ExternalService, except those that begin with one of `uncopied`, then those of
-    `spec.ingress`. Rules and paths stand in the order of `spec.hosts`; what stands there twice counts once.
+    `spec.ingress`. Rules and paths are in the order of `spec.hosts`; a duplicate counts once.
     """
     options = parent.spec.ingress or IngressOptions()
     if not parent.spec.hosts or not options.enabled:

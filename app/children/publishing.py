@@ -51,9 +51,9 @@ def publish(
 ) -> Published:
     """The children in `form`, or on the way there.
 
-    A slice belongs to every Service that its label names, whoever owns that Service. New slices are therefore made only
-    when the parent is seen to own it: otherwise whoever may write an ExternalService could add addresses to a Service
-    that somebody else made.
+    A slice belongs to every Service that its label names, whatever owns that Service. New slices are therefore made only
+    when the parent is seen to own it: otherwise an author of an ExternalService could add addresses to a Service
+    of another owner.
     """
     if form == "Endpoints":
         retiring = _retiring(parent, addresses, observed)

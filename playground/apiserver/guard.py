@@ -33,5 +33,5 @@ def moved_cluster_ip(old: Mapping[str, Any], new: Mapping[str, Any]) -> Cause | 
     before, after = ((obj["spec"].get("service") or {}).get("clusterIP", "None") for obj in (old, new))
     if before == after:
         return None
-    text = "the cluster IP of a Service cannot change: delete this ExternalService and create it anew"
+    text = "the cluster IP of a Service cannot change: delete this ExternalService and create it again"
     return invalid_value("spec.service.clusterIP", after, text)

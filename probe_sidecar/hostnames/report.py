@@ -1,4 +1,4 @@
-"""What is to be told of the names of one ExternalService: pure. The words are the same each time, whatever counts move.
+"""What to report of the names of one ExternalService: pure. The words are the same each time, whatever counts move.
 
 A message that changed with every lookup would be a write with every lookup (R3).
 """
@@ -39,7 +39,7 @@ def _problems(entries: Mapping[str, Entry], standing: Collection[str]) -> Iterat
         if entry.told == "nxdomain":
             yield (
                 "NameNotFound",
-                f"{name}: DNS knows no such name; {outlook}: create the record, or mend spec.hostnames",
+                f"{name}: DNS knows no such name; {outlook}: create the record, or correct spec.hostnames",
             )
         elif entry.told == "no_data":
             yield "NoAddresses", f"{name}: DNS has no A or AAAA record of it; {outlook}: create one"

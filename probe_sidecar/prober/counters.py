@@ -1,4 +1,4 @@
-"""Counts for the metrics, as plain numbers: the hot path adds, and whoever shows them makes the rest of it."""
+"""Counts for the metrics, as plain numbers: the hot path only adds; sums and buckets are made when they are shown."""
 
 from bisect import bisect_left
 from dataclasses import dataclass, field

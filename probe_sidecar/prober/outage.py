@@ -54,7 +54,7 @@ class Outage:
 
 
 class OutageGuard(Generic[Item]):
-    """Holds back transitions that missing responses caused. `hold` is for how many seconds a transition waits for proof
+    """Delays transitions that missing responses caused. `hold` is for how many seconds a transition waits for proof
     while no address responds; 0: never.
 
     `response_at` is when the latest probe began that got a response, from any address. `outages` counts those that were

@@ -25,7 +25,7 @@ class Alone:
         await asyncio.Event().wait()
 
     async def release(self) -> None:
-        """Nobody waits for it."""
+        """No other replica waits for it."""
 
     def shown(self) -> dict[str, Any]:
         """For the status page."""

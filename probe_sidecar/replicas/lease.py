@@ -56,7 +56,7 @@ def body(name: str, labels: Mapping[str, str], wanted: Object) -> Object:
 
 
 def renewal(version: str, labels: Mapping[str, str], wanted: Object) -> list[Object]:
-    """The JSON Patch that writes it anew, refused with 409 for any other version and 404 where it is gone.
+    """The JSON Patch that writes it again, refused with 409 for any other version and 404 where it is gone.
 
     A PUT would not do: the API server creates the Lease that a late one finds missing.
     """
@@ -68,7 +68,7 @@ def renewal(version: str, labels: Mapping[str, str], wanted: Object) -> list[Obj
 
 
 def read(raw: Mapping[str, Any]) -> Lease:
-    """What a stored Lease says; ApiError if it is none. One that somebody emptied by hand counts as given back."""
+    """What a stored Lease says; ApiError if it is none. One that was emptied by hand counts as released."""
     metadata, found = raw.get("metadata"), raw.get("spec")
     if not isinstance(metadata, dict) or not all(metadata.get(field) for field in ("uid", "name", "resourceVersion")):
         raise ApiError(200, GARBAGE, "the answer is not a Lease with uid, name and resourceVersion")

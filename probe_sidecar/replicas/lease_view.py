@@ -41,7 +41,7 @@ class LeaseView:
         return min((end for end in ends if end > now), default=None)
 
     def dead(self, now: float, seconds: float) -> list[Lease]:
-        """Those that nobody has touched for `seconds` beyond their end."""
+        """Those that have not changed for `seconds` beyond their end."""
         return [lease for lease, since in self._seen.values() if now >= _end(lease, since) + seconds]
 
 

@@ -1,7 +1,7 @@
 """One replica: renews its Lease, watches the others' and decides what it owns (ADR 10).
 
 It owns something only while its own watch proves that the others can see it alive: the newest renewal that the watch
-has shown must have been SENT less than two thirds of the Lease's time ago. So it stops before anybody may take over,
+has shown must have been SENT less than two thirds of the Lease's time ago. So it stops before another replica may take over,
 and never acts on a view of the others that is older than that; one proof for both.
 """
 
@@ -41,7 +41,7 @@ RENEWALS = 5
 """In the Lease's time. Three may fail before the work is put down."""
 
 SILENCE, PAUSE = 1 / 3, 1 / 15
-"""Of the Lease's time: how long the watch may be silent (a renewal of our own is always due by then), and the longest
+"""Of the Lease's time: how long the watch may send nothing (a renewal of our own is always due by then), and the longest
 pause before the LIST after it. With the way from renewal to renewal they are less than TRUSTED: LISTs alone will do."""
 
 JITTER = 0.1
@@ -58,7 +58,7 @@ def boot_clock() -> float:
 
 
 def microtime() -> str:
-    """The wall clock as a MicroTime. Nobody compares it with another clock."""
+    """The wall clock as a MicroTime. It is never compared with another clock."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -105,7 +105,7 @@ class Replica:
             random=random,
         )
         self._stored: Lease | None = None  # our Lease as last answered to us
-        self._doubtful = False  # ... which somebody has changed since
+        self._doubtful = False  # ... which another client has changed since
         self._acquired = ""
         self._sent: dict[str, float] = {}  # renewTime -> when it was sent
         self._proof: float | None = None  # when the newest renewal that the watch has shown was sent
@@ -294,7 +294,7 @@ class Replica:
         return alive
 
     def _failed(self, error: ApiError) -> float:
-        """409: somebody has written it, or an answer to us was lost. 404: it was deleted. Both once more, at once."""
+        """409: another client has written it, or an answer to us was lost. 404: it was deleted. Both once more, at once."""
         gone = error.status == 404 and self._stored is not None
         if gone:
             self._stored, self._doubtful = None, False

@@ -1,1 +1,1 @@
-"""What is told: the wanted `.status` of each ExternalService, and its publishing."""
+"""The wanted `.status` of each ExternalService, and its publishing."""

@@ -25,7 +25,7 @@ from probe_sidecar.status.summary import hosts_text, invalid, ips_text, missing_
 Object = dict[str, Any]
 
 MODELLED = frozenset(ExternalServiceStatus.model_fields) - {"addresses", "conditions"}
-"""Fields of which a wrong shape is dropped, whoever wrote it. Unknown fields stay: they are not ours to judge."""
+"""Fields of which a wrong shape is dropped, by any author. Unknown fields stay: they are not ours."""
 
 
 def desired_status(

@@ -342,7 +342,7 @@ def test_the_cluster_ip_cannot_change(admin: httpx.Client) -> None:
     ((field, message),) = causes(stored.merge({"spec": {"service": {"clusterIP": "Auto"}}}))
     assert (field, message) == (
         "spec.service.clusterIP",
-        "Invalid value: the cluster IP of a Service cannot change: delete this ExternalService and create it anew",
+        "Invalid value: the cluster IP of a Service cannot change: delete this ExternalService and create it again",
     )
 
 

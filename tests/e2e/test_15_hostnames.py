@@ -130,7 +130,7 @@ async def test_a_name_that_is_gone_is_told_and_its_addresses_are_kept(world: Wor
     gone = dict.fromkeys(("A", "AAAA"), "NXDOMAIN")
     world.hosts.know({NAME: Record(trouble=gone)})
     text = await until_resolved(world, "False", "NameNotFound")
-    kept = "its last addresses are kept: create the record, or mend spec.hostnames"
+    kept = "its last addresses are kept: create the record, or correct spec.hostnames"
     assert text == f"{NAME}: DNS knows no such name; {kept}"
     assert (await world.published("web"), await version(world)) == (ready(FIRST), before)
 

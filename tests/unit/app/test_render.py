@@ -94,7 +94,7 @@ def test_unknown_fields_are_warned_of() -> None:
             CR + "---" + CR.replace("port: 80\n", "port: 0\n", 1) + "---" + CR.replace("10.0.0.1", "10.0.0.2"),
             (
                 "document 2: spec.port: write a port number from 1 to 65535, without quotes (got 0)",
-                "document 3: spec.ips[1]: 10.0.0.2 stands there twice: remove one",
+                "document 3: spec.ips[1]: Duplicate value: 10.0.0.2: remove one",
             ),
             id="problems in two of three documents",
         ),

@@ -99,11 +99,11 @@ def test_every_bad_address_is_named() -> None:
     assert address_problems(spec, loopback=False) == [
         'spec.ips[1]: "10.0.0.01" is not an IP address: write one like 10.0.100.10 or 2001:db8::10',
         "spec.ips[2]: ::ffff:10.0.0.1 is an IPv4-mapped IPv6 address: write 10.0.0.1",
-        "spec.ips[3]: 10.0.0.1 stands there twice: remove one",
+        "spec.ips[3]: Duplicate value: 10.0.0.1: remove one",
         "spec.ips[4]: 127.0.0.1 is a loopback address: write one that the cluster's nodes reach",
         "spec.ips[5]: 2001:DB8::1 is not in canonical form: write 2001:db8::1",
         'spec.disabledIPs[1]: "10.0.0.2" is none of spec.ips: write only addresses that stand in spec.ips too',
-        "spec.disabledIPs[2]: 10.0.0.1 stands there twice: remove one",
+        "spec.disabledIPs[2]: Duplicate value: 10.0.0.1: remove one",
     ]
     assert address_problems(parent(ips=["127.0.0.1"]).spec, loopback=True) == []
 
@@ -113,7 +113,7 @@ def test_every_bad_name_is_named() -> None:
     spec = parent(hostnames=names, disabledIPs=["10.0.0.2", "2001:DB8::1", "db.io"]).spec
     wish = "write a DNS name in lower case, such as db.example.com: no wildcard, port or final dot"
     assert address_problems(spec, loopback=False) == [
-        "spec.hostnames[1]: db.io stands there twice: remove one",
+        "spec.hostnames[1]: Duplicate value: db.io: remove one",
         "spec.hostnames[2]: an IP address: write it in spec.ips",
         "spec.hostnames[3]: an IP address: write it in spec.ips",
         f"spec.hostnames[4]: {wish}",

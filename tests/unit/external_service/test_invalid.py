@@ -65,7 +65,7 @@ def raw(**spec: Any) -> dict[str, Any]:
             id="bad ip",
         ),
         pytest.param(
-            raw(ips=["10.0.0.1", "10.0.0.1"]), ["spec.ips[1]: 10.0.0.1 stands there twice: remove one"], id="doubled ip"
+            raw(ips=["10.0.0.1", "10.0.0.1"]), ["spec.ips[1]: Duplicate value: 10.0.0.1: remove one"], id="doubled ip"
         ),
         pytest.param(
             raw(ips=["::ffff:10.0.0.1"]),

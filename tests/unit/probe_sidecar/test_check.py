@@ -323,7 +323,7 @@ def test_the_table_shows_names(closed_port: int) -> None:
     _, headers, *lines = done.stdout.splitlines()
     assert headers.split()[:3] == ["IP", "HOSTNAME", "PASSED"]
     assert lines[-1].split()[:2] == ["-", "db.example"]
-    assert "create the record, or mend spec.hostnames" in lines[-1]
+    assert "create the record, or correct spec.hostnames" in lines[-1]
 
 
 def test_bad_dns_servers_are_refused() -> None:

@@ -533,7 +533,7 @@ async def test_a_name_that_nobody_knows_is_told_of(server: FakeApiServer) -> Non
         server.create(external_service(80, hostnames=["db.example"]))
         status = await until(server, lambda status: len(status.get("conditions", ())) == 3)
     told = {one["type"]: (one["status"], one["reason"], one["message"]) for one in status["conditions"]}
-    text = "db.example: DNS knows no such name; it has no addresses: create the record, or mend spec.hostnames"
+    text = "db.example: DNS knows no such name; it has no addresses: create the record, or correct spec.hostnames"
     assert told["Resolved"] == ("False", "NameNotFound", text)
 
 

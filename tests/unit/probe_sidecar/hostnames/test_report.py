@@ -8,7 +8,7 @@ from probe_sidecar.hostnames.report import Report, report
 
 GOOD = Entry(told="ok", answer=Answer(("10.0.0.1",), ()))
 FAILING = Entry(told="failed", problem="the DNS server answers SERVFAIL")
-GONE = "db.io: DNS knows no such name; it has no addresses: create the record, or mend spec.hostnames"
+GONE = "db.io: DNS knows no such name; it has no addresses: create the record, or correct spec.hostnames"
 EMPTY = "lb.io: DNS has no A or AAAA record of it; its last addresses are kept: create one"
 MANY = Entry(told="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)), ()))
 

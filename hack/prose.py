@@ -1,0 +1,86 @@
+"""`python -m hack.prose`: words that the documents avoid, with what to write instead. Exit status 1 if there are any.
+
+Looks at Markdown outside code, and in Python and YAML at comments, docstrings and messages. `make lint` runs it.
+"""
+
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("*.md", "docs/**/*.md", "helm/**/*.md")
+SOURCES = (
+    "external_service/**/*.py",
+    "app/**/*.py",
+    "probe_sidecar/prober/*.py",
+    "probe_sidecar/status/*.py",
+    "probe_sidecar/replicas/*.py",
+    "probe_sidecar/*.py",
+)
+"""Python whose comments and strings are read too."""
+
+AVOID = {
+    r"told|telling|tells? of|tells? (?:us|them|you)": "report, publish, notify",
+    r"whoever|somebody|anybody|nobody": "the caller, a client, no replica",
+    r"who may ask the hook": "webhook authentication",
+    r"mends?|mended|mending|put right": "fix, correct",
+    r"stands there twice": "Duplicate value",
+    r"as it stands|as they stand|stands? on|stands? for|still stands": "unchanged, is, stays",
+    r"strangers'?": "objects not owned by the ExternalService",
+    r"hears?|heard|answers? nothing": "received a response, no response",
+    r"silence|silent": "no response",
+    r"holds? back|held back": "delays the transition, pending",
+    r"anew|for ever|lately": "again, permanently, recently",
+    r"turned over|turns? over": "change",
+    r"verdicts?": "result",
+    r"suspects? itself|doubts? (?:itself|its)": "suspected outage",
+}
+"""Patterns, without regard to case, and what to write instead."""
+
+FOUND = re.compile("|".join(rf"(\b(?:{pattern})\b)" for pattern in AVOID), re.IGNORECASE)
+CODE = re.compile(r"^( *)```.*?^\1```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+
+
+def found(text: str) -> Iterator[tuple[int, str, str]]:
+    """Line, what is written, and what to write instead."""
+    for match in FOUND.finditer(text):
+        instead = list(AVOID.values())[(match.lastindex or 1) - 1]
+        yield text.count("\n", 0, match.start()) + 1, match[0], instead
+
+
+def markdown(text: str) -> str:
+    """The prose of a page: code is blanked, and lines stay where they are."""
+    return CODE.sub(lambda match: "\n" * match[0].count("\n"), text)
+
+
+def python(text: str) -> str:
+    """Comments and strings of a module, on the lines where they are."""
+    lines = [""] * (text.count("\n") + 2)
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            lines[token.start[0] - 1] += token.string
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            for offset, line in enumerate(node.value.split("\n")):
+                lines[min(node.lineno - 1 + offset, len(lines) - 1)] += f" {CODE.sub('', line)}"
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Print each place; 1 if there is one."""
+    places = [(path, markdown) for pattern in PAGES for path in ROOT.glob(pattern)]
+    places += [(path, python) for pattern in SOURCES for path in ROOT.glob(pattern)]
+    bad = 0
+    for path, prose in sorted(places, key=lambda place: place[0]):
+        for line, written, instead in found(prose(path.read_text(encoding="utf-8"))):
+            bad += 1
+            print(f"{path.relative_to(ROOT)}:{line}: {written!r}: write {instead}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
