@@ -74,7 +74,7 @@ def publication(
 def resolved_by(spec: ExternalServiceSpec, addresses: Iterable[AddressStatus]) -> dict[str, str]:
     """Address -> name, of those that the status says one of spec.hostnames resolves to, in the order of the status.
 
-    The hook resolves nothing: what the sidecar has written is what is published, and a name that leaves the spec takes its
+    The hook resolves nothing: what the sidecar wrote is published, and a name that leaves the spec takes its
     addresses with it at once.
     """
     if not spec.hostnames:

@@ -51,7 +51,7 @@ def publish(
 ) -> Published:
     """The children in `form`, or on the way there.
 
-    A slice belongs to every Service that its label names, whatever owns that Service. New slices are therefore made only
+    A slice belongs to every Service that its label names, whatever owns it. New slices are therefore made only
     when the parent is seen to own it: otherwise an author of an ExternalService could add addresses to a Service
     of another owner.
     """

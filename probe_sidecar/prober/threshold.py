@@ -18,7 +18,7 @@ class Streak(NamedTuple):
 
 
 def record(streak: Streak, outcome: Outcome, probe: Probe) -> tuple[Streak, bool | None]:
-    """The streak after `outcome`, and the new readiness if a threshold is met; None while the state stays what it was."""
+    """The streak after `outcome`, and the new readiness if a threshold is met, else None."""
     result = outcome.result
     if result is UNKNOWN:
         return streak, None

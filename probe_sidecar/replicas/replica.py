@@ -1,7 +1,7 @@
 """One replica: renews its Lease, watches the others' and decides what it owns (ADR 10).
 
 It owns something only while its own watch proves that the others can see it alive: the newest renewal that the watch
-has shown must have been SENT less than two thirds of the Lease's time ago. So it stops before another replica may take over,
+has shown must have been SENT less than two thirds of the Lease's time ago. So it stops before another may take over,
 and never acts on a view of the others that is older than that; one proof for both.
 """
 
@@ -41,7 +41,7 @@ RENEWALS = 5
 """In the Lease's time. Three may fail before the work is put down."""
 
 SILENCE, PAUSE = 1 / 3, 1 / 15
-"""Of the Lease's time: how long the watch may send nothing (a renewal of our own is always due by then), and the longest
+"""Of the Lease's time: the longest quiet watch (a renewal of our own is always due by then), and the longest
 pause before the LIST after it. With the way from renewal to renewal they are less than TRUSTED: LISTs alone will do."""
 
 JITTER = 0.1
@@ -294,7 +294,7 @@ class Replica:
         return alive
 
     def _failed(self, error: ApiError) -> float:
-        """409: another client has written it, or an answer to us was lost. 404: it was deleted. Both once more, at once."""
+        """409: another client wrote it, or an answer was lost. 404: it was deleted. Both once more, at once."""
         gone = error.status == 404 and self._stored is not None
         if gone:
             self._stored, self._doubtful = None, False
