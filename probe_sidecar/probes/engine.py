@@ -12,6 +12,7 @@ import resource
 import socket
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from ssl import SSLError
 from time import monotonic
 from typing import Final
 
@@ -27,8 +28,20 @@ RETRY_DELAY: Final = 0.05
 HEARTBEAT: Final = 0.05
 """Seconds between two looks at the clock while probes are in flight; what a look is late, the process was away."""
 RECEIVE: Final = 16_384
-ANSWER_LIMIT: Final = 1 << 20
+ANSWER_LIMIT: Final = 1 << 18
 """Bytes that one conversation may receive; every protocol is done long before, unless the peer floods it."""
+TURN_SECONDS: Final = 0.005
+"""After so long the other work of the loop gets its turn; what is left of the events, time-outs or connects follows."""
+FREE_READS: Final = 16
+"""Pieces that a probe may read before it is read slowly: a TLS handshake with a long chain and a body take ten."""
+REDIRECT_READS: Final = 4
+"""A redirect counts as so many of them: it may mean another TLS handshake."""
+HEAVY_SECONDS: Final = 0.003
+"""A probe is heavy if one piece of its answer takes so long; a plain answer takes 0.05 ms, a TLS handshake 0.6 ms."""
+HEAVY_PROBES: Final = 10
+"""So many further probes of a target with a heavy one are read slowly from their beginning."""
+LANE_SECONDS: Final = 0.02
+"""Between two turns of the probes that are read slowly. They take at most a quarter of the process's time, together."""
 COMPLAINT_SECONDS: Final = 60.0
 """Between two log lines that say that probes wait for a place."""
 RESERVED_DESCRIPTORS: Final = 128
@@ -55,6 +68,8 @@ _PENDING: Final = errno.EINPROGRESS
 _WAS_CONNECTED: Final = frozenset({0, errno.ECONNRESET, errno.EPIPE})
 _ANSWERS: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 """Errors that the other side has made; the others come from a router, from this machine, or from nobody."""
+_UNREADABLE: Final = (ValueError, LookupError, ArithmeticError, RecursionError, SSLError)
+"""Errors that a value in an answer can lead to, where a reader has failed to foresee it. The address has sent it."""
 _FAULTS: Final = frozenset(
     {
         errno.EMFILE,
@@ -88,7 +103,9 @@ class ProbeHandle:
         "hop",
         "pending",
         "probe",
+        "reads",
         "received",
+        "slow",
         "sock",
         "started",
         "tries",
@@ -104,6 +121,8 @@ class ProbeHandle:
         self.pending = b""  # what the peer has not taken yet
         self.broken = 0  # errno of a failed send, told only if the peer has left no answer
         self.received = 0
+        self.reads = 0
+        self.slow = False  # read in the slow lane, not at its events
         self.deadlines: dict[ProbeHandle, float] | None = None
         self.started = 0.0  # monotonic
         self.away = 0.0  # the engine's `away` when this try began
@@ -135,7 +154,10 @@ class ProbeEngine:
         self._away = 0.0
         self._beat: asyncio.TimerHandle | None = None
         self._beat_due = 0.0
-        self._dispatching = False
+        self._dispatching = False  # events are being handled, or wait in `_late`
+        self._late: deque[tuple[int, int]] = deque()
+        self._lane: OrderedDict[ProbeHandle, None] = OrderedDict()
+        self._lane_timer: asyncio.TimerHandle | None = None
         self._ended: list[socket.SocketType] = []  # to close together
         self._closed = False
         self._complained_at = float("-inf")
@@ -189,6 +211,7 @@ class ProbeEngine:
         """
         if self._dispatching:
             return
+        ends = monotonic() + TURN_SECONDS
         for left in range(len(self._started), 0, -TOGETHER):
             opened = [
                 handle
@@ -198,6 +221,8 @@ class ProbeEngine:
             for handle in opened:
                 self._connect(handle)
             self._watch(opened)
+            if monotonic() > ends:
+                break
         if self._started:
             self._loop.call_soon(self.launch)
 
@@ -215,10 +240,14 @@ class ProbeEngine:
         self._closed = True
         self._waiting.clear()
         self._started.clear()
+        self._late.clear()
+        self._dispatching = False
+        _close(self._ended)
         for handle in list(self._flights.values()):
             self.cancel(handle)
-        if self._beat is not None:
-            self._beat.cancel()
+        for timer in (self._beat, self._lane_timer):
+            if timer is not None:
+                timer.cancel()
         self._poller.close()
 
     # A probe's way: enter, open, connect, begin, [send, receive]..., finish.
@@ -292,6 +321,9 @@ class ProbeEngine:
         if not handle.tries:
             handle.started = now
         handle.tries += 1
+        if handle.probe.heavy:
+            handle.probe.heavy -= 1
+            handle.slow = True
         handle.away = away = self._away
         timeout = handle.probe.timeout
         deadlines = self._deadlines.get(timeout)
@@ -303,26 +335,85 @@ class ProbeEngine:
             self._arm(now, min(HEARTBEAT, timeout))
 
     def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
+        if self._late:
+            self._late.extend(events)
+        else:
+            self._handle(events)
+
+    def _handle(self, events: Iterable[tuple[int, int]]) -> None:
+        """Handle events for TURN_SECONDS; the others follow when the loop comes round."""
         flights = self._flights
         now = monotonic()
         if now > self._beat_due:
             self._note_absence(now)
+        ends = now + TURN_SECONDS
         self._dispatching = True
-        try:
-            for descriptor, mask in events:
-                handle = flights.get(descriptor)
-                if handle is not None:
-                    try:
-                        if handle.exchange is None:
-                            self._begin(handle, mask)
-                        else:
-                            self._receive(handle, mask)
-                    except Exception as error:
-                        self._blame_ourselves(handle, error)
-        finally:
+        left = iter(events)
+        for descriptor, mask in left:
+            handle = flights.get(descriptor)
+            if handle is not None:
+                self._advance(handle, mask)
+                before, now = now, monotonic()
+                if now - before > HEAVY_SECONDS:
+                    self._note_heavy(handle)
+                if now > ends:
+                    self._late.extend(left)
+        if self._late:
+            self._loop.call_soon(self._go_on)
+        else:
             self._dispatching = False
             _close(self._ended)
             self.launch()
+
+    def _go_on(self) -> None:
+        late, self._late = self._late, deque()
+        if not self._closed:
+            self._handle(late)
+
+    def _advance(self, handle: ProbeHandle, mask: int) -> None:
+        try:
+            if handle.exchange is None:
+                self._begin(handle, mask)
+            else:
+                self._receive(handle, mask)
+        except _UNREADABLE as error:
+            _log.error("the answer of %s cannot be read", handle.hop and handle.hop.address[0], exc_info=error)
+            self._finish(handle, Outcome(FAILURE, message.UNREADABLE))
+        except Exception as error:
+            self._blame_ourselves(handle, error)
+
+    # Probes that take much time or bring many pieces are read slowly, so that they cannot delay the others (R10).
+
+    def _note_heavy(self, handle: ProbeHandle) -> None:
+        handle.probe.heavy = HEAVY_PROBES
+        self._slow_down(handle)
+
+    def _slow_down(self, handle: ProbeHandle) -> None:
+        """From now on it is read in the slow lane: its socket has no events any more."""
+        handle.slow = True
+        if handle.sock is None or handle in self._lane:
+            return
+        self._poller.pause(handle.sock.fileno())
+        self._lane[handle] = None
+        if self._lane_timer is None:
+            self._lane_timer = self._loop.call_later(LANE_SECONDS, self._read_lane)
+
+    def _read_lane(self) -> None:
+        """Read a piece of each, in turn, for TURN_SECONDS."""
+        now = monotonic()
+        ends = now + TURN_SECONDS
+        for _ in range(len(self._lane)):
+            if not self._lane:
+                break
+            handle = next(iter(self._lane))
+            self._lane.move_to_end(handle)
+            self._advance(handle, IN)
+            before, now = now, monotonic()
+            if now - before > HEAVY_SECONDS:
+                handle.probe.heavy = HEAVY_PROBES
+            if now > ends:
+                break
+        self._lane_timer = self._loop.call_later(LANE_SECONDS, self._read_lane) if self._lane else None
 
     def _blame_ourselves(self, handle: ProbeHandle, error: Exception) -> None:
         _log.error("a probe of %s failed in the prober", handle.hop and handle.hop.address[0], exc_info=error)
@@ -343,11 +434,18 @@ class ProbeEngine:
         if hop.handshake is not None and handle.probe.timeout > hop.handshake:
             self._handshakes[handle] = monotonic() - self._away + hop.handshake
         handle.exchange = exchange = hop.shared or hop.open()
-        if not self._obey(handle, exchange.begin()) and mask & _HEARD:
+        if self._obey(handle, exchange.begin()):
+            return
+        if handle.slow:
+            self._slow_down(handle)
+        elif mask & _HEARD:
             self._receive(handle, mask)
 
     def _receive(self, handle: ProbeHandle, mask: int) -> None:
-        """Read until the kernel has no more: an edge is told only once, and a FIN behind the data not at all."""
+        """Read until the kernel has no more: an edge is told only once, and a FIN behind the data not at all.
+
+        In the slow lane it is one piece at a time.
+        """
         sock = handle.sock
         assert sock is not None  # noqa: S101 - as above
         if handle.pending:
@@ -368,11 +466,14 @@ class ProbeEngine:
             if self._obey(handle, exchange.feed(data)):
                 return
             handle.received += len(data)
+            handle.reads += 1
             if handle.received > ANSWER_LIMIT:
                 self._finish(handle, Outcome(FAILURE, message.ANSWER_TOO_LARGE))
-                return
-            if len(data) < RECEIVE and not mask & _GONE:
-                return
+            elif handle.slow or handle.reads > FREE_READS:
+                self._slow_down(handle)
+            elif len(data) == RECEIVE or mask & _GONE:
+                continue
+            return
 
     def _obey(self, handle: ProbeHandle, answer: Answer | Exchange) -> bool:
         """Do what the exchange answered. True if this connection is done with."""
@@ -393,6 +494,8 @@ class ProbeEngine:
         if handle.sock is not None:
             self._drop(handle, handle.sock)
         _forget_connection(handle, hop)
+        handle.reads += REDIRECT_READS
+        handle.slow |= handle.reads > FREE_READS
         self._enter(handle)
 
     def _send(self, handle: ProbeHandle, sock: socket.SocketType, data: bytes) -> None:
@@ -461,6 +564,8 @@ class ProbeEngine:
         handle.sock = None
         if self._handshakes:
             self._handshakes.pop(handle, None)
+        if self._lane:
+            self._lane.pop(handle, None)
         descriptor = sock.fileno()
         del self._flights[descriptor]
         if not self._edges:
@@ -493,7 +598,8 @@ class ProbeEngine:
             del self._deadlines[timeout]
         if self._next_deadline() <= now - self._away:
             self._poller.drain()  # what has arrived in time but was not read yet counts
-            self._expire(now - self._away)
+            if not self._late:
+                self._expire(now - self._away)
         if self._beat is None and self._deadlines:
             now = monotonic()
             self._arm(now, max(0.0, min(HEARTBEAT, self._next_deadline() - (now - self._away))))
@@ -503,9 +609,13 @@ class ProbeEngine:
         return min((next(iter(queue.values())) for queue in queues if queue), default=float("inf"))
 
     def _expire(self, now: float) -> None:
+        """Those that are due, for TURN_SECONDS; the next heartbeat, which is due at once then, goes on."""
+        ends = monotonic() + TURN_SECONDS
         for timeout, queue in list(self._deadlines.items()):
             for handle in _due(queue, now):
                 self._time_out(handle, timeout)
+                if monotonic() > ends:
+                    return
         for handle in _due(self._handshakes, now):
             self._handshakes.pop(handle, None)
             if handle.exchange is not None and handle.exchange.phase == message.TLS_HANDSHAKE and handle.hop:

@@ -14,7 +14,17 @@ from probe_sidecar.probes import message
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME_LIMIT: Final = 16_384
-HEADER_LIMIT: Final = 65_536
+HEADER_LIMIT: Final = 16_384
+"""Bytes of all field sections of one connection as they are sent, and of each as it is decoded. hpack decodes a byte in
+up to 0.6 us."""
+MOST_FRAMES: Final = 1_000
+"""Frames of one connection. A body of BODY_LIMIT in pieces of ten bytes still fits."""
+MOST_IDLE_FRAMES: Final = 100
+"""Frames of one connection that bring nothing of the answer: SETTINGS, PING, WINDOW_UPDATE, empty DATA and such."""
+MOST_SIZE_UPDATES: Final = 2
+"""Changes of the table size that a field section may begin with (RFC 7541 4.2)."""
+MOST_INTERIM: Final = 5
+"""Interim responses (1xx) before the final one, as in Go's net/http."""
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 ACK = END_STREAM = 0x1
@@ -108,22 +118,38 @@ def opening(fields: Iterable[Field], body: bytes | None = None) -> bytes:
 class Connection:
     """Reads the server's half. `replies` gathers what courtesy owes it (acknowledged settings and pings)."""
 
-    __slots__ = ("_block", "_buffer", "_decoder", "_end", "_settled", "_stream", "replies")
+    __slots__ = (
+        "_at",
+        "_block",
+        "_buffer",
+        "_decoder",
+        "_end",
+        "_frames",
+        "_header_bytes",
+        "_idle_frames",
+        "_interim",
+        "_settled",
+        "_stream",
+        "replies",
+    )
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._at = 0  # where in the buffer the next frame begins
         self._decoder = Decoder(max_header_list_size=HEADER_LIMIT)
         self._block: bytes | None = None
         self._stream = 0  # of `_block`
         self._end = False
         self._settled = False
+        self._frames = self._idle_frames = self._interim = self._header_bytes = 0
         self.replies = b""
 
     def receive(self, data: bytes) -> Iterator[Headers | Data]:
         """What stream 1 brought, one by one. Raises Broken in its turn, also when the connection ends (empty data)."""
         if not data:
             raise Broken(message.CLOSED_IN_BODY if self._settled else message.CLOSED_UNANSWERED)
-        self._buffer += data
+        self._buffer = self._buffer[self._at :] + data
+        self._at = 0
         while (found := self._next_frame()) is not None:
             event = self._handle(*found)
             if event is not None:
@@ -132,20 +158,37 @@ class Connection:
                     return
 
     def _next_frame(self) -> tuple[int, int, int, bytes] | None:
-        buffer = self._buffer
-        if not self._settled and not buffer.startswith(b"HTTP/"[: len(buffer)]) and len(buffer) >= 4:
-            self._expect_settings(buffer)
-        elif not self._settled and buffer.startswith(b"HTTP/"):
-            raise Broken(message.NOT_HTTP2)
-        if len(buffer) < 9:
+        buffer, at = self._buffer, self._at
+        if not self._settled:
+            self._expect_http2(buffer[at : at + 9])
+        body = at + 9
+        if len(buffer) < body:
             return None
-        length = int.from_bytes(buffer[:3], "big")
+        length = int.from_bytes(buffer[at : at + 3], "big")
         if length > FRAME_LIMIT:
             raise Broken(message.malformed_http2("frame size"))
-        if len(buffer) < 9 + length:
+        if len(buffer) < body + length:
             return None
-        self._buffer = buffer[9 + length :]
-        return buffer[3], buffer[4], int.from_bytes(buffer[5:9], "big") & 0x7FFF_FFFF, buffer[9 : 9 + length]
+        self._at = body + length
+        kind, flags = buffer[at + 3], buffer[at + 4]
+        stream = int.from_bytes(buffer[at + 5 : body], "big") & 0x7FFF_FFFF
+        brings = kind in (HEADERS, RST_STREAM) or (length and kind in (DATA, CONTINUATION))
+        self._count(idle=stream != 1 or not brings)
+        return kind, flags, stream, buffer[body : body + length]
+
+    def _count(self, *, idle: bool) -> None:
+        self._frames += 1
+        self._idle_frames += idle
+        if self._frames > MOST_FRAMES or self._idle_frames > MOST_IDLE_FRAMES:
+            raise Broken(message.TOO_MANY_FRAMES)
+
+    @classmethod
+    def _expect_http2(cls, begin: bytes) -> None:
+        """`begin` is what there is of the first frame's head."""
+        if begin.startswith(b"HTTP/"):
+            raise Broken(message.NOT_HTTP2)
+        if len(begin) >= 4 and not begin.startswith(b"HTTP/"[: len(begin)]):
+            cls._expect_settings(begin)
 
     @staticmethod
     def _expect_settings(buffer: bytes) -> None:
@@ -172,6 +215,9 @@ class Connection:
     def _handle_headers(self, kind: int, flags: int, stream: int, payload: bytes) -> Headers | None:
         if stream == 0 or (kind == CONTINUATION and self._block is None):
             raise Broken(message.malformed_http2("stream"))
+        self._header_bytes += len(payload)
+        if self._header_bytes > HEADER_LIMIT:
+            raise Broken(message.FIELDS_TOO_LARGE)
         if kind == HEADERS:
             payload = _unpadded(flags, payload)
             if flags & HAS_PRIORITY:
@@ -180,17 +226,17 @@ class Connection:
                 payload = payload[5:]
             self._block, self._stream, self._end = b"", stream, bool(flags & END_STREAM)
         self._block = (self._block or b"") + payload
-        if len(self._block) > HEADER_LIMIT:
-            raise Broken(message.HEADERS_TOO_LARGE)
         return self._field_section(self._block) if flags & END_HEADERS else None
 
     def _field_section(self, block: bytes) -> Headers | None:
         """Those of other streams are decoded too: all share one compression table."""
         self._block = None
+        if _size_updates(block) > MOST_SIZE_UPDATES:
+            raise Broken(message.malformed_http2("header compression"))
         try:
             fields = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
         except OversizedHeaderListError:
-            raise Broken(message.HEADERS_TOO_LARGE) from None
+            raise Broken(message.FIELDS_TOO_LARGE) from None
         except HPACKError:
             raise Broken(message.malformed_http2("header compression")) from None
         if self._stream != 1:
@@ -199,6 +245,9 @@ class Connection:
             known = _NAME.fullmatch(name) or (place == 0 and name == _RESPONSE_PSEUDO_FIELD)
             if not known or not _VALUE.fullmatch(value):
                 raise Broken(message.malformed_http2("header"))
+        self._interim += bool(fields) and fields[0][0] == _RESPONSE_PSEUDO_FIELD and fields[0][1].startswith(b"1")
+        if self._interim > MOST_INTERIM:
+            raise Broken(message.TOO_MANY_INTERIM)
         return Headers(fields, self._end)
 
     def _handle_connection(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
@@ -245,6 +294,19 @@ def _unpadded(flags: int, payload: bytes) -> bytes:
     if not payload or payload[0] >= len(payload):
         raise Broken(message.malformed_http2("padding"))
     return payload[1 : len(payload) - payload[0]]
+
+
+def _size_updates(block: bytes) -> int:
+    """How many changes of the table size `block` begins with, counted no further than one too many."""
+    at = found = 0
+    while found <= MOST_SIZE_UPDATES and block[at : at + 1] and block[at] & 0xE0 == 0x20:
+        at += 1
+        if block[at - 1] & 0x1F == 0x1F:
+            while block[at : at + 1] and block[at] & 0x80:
+                at += 1
+            at += 1
+        found += 1
+    return found
 
 
 def _error(code: int) -> str:

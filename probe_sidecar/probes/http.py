@@ -16,6 +16,8 @@ BODY_LIMIT: Final = 10_240
 SLURP_LIMIT: Final = 2_048
 """Of a redirect's body so much is awaited before following it, as Go's client does; a longer one not at all."""
 MAX_REDIRECTS: Final = 9
+LOCATION_LIMIT: Final = 8_192
+"""Characters of a Location: the work of resolving one grows with the square of its length."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -71,6 +73,8 @@ def judge(request: HttpRequest, status: int, location: str, encoding: str = "") 
 def _follow(request: HttpRequest, status: int, location: str) -> Plan:
     said = message.http(status, request.redirects)
     try:
+        if len(location) > LOCATION_LIMIT:
+            raise url.BadUrl
         reference = url.parse(location)
     except url.BadUrl:
         return _fail(f"{said}, unreadable Location")
@@ -87,7 +91,7 @@ def _follow(request: HttpRequest, status: int, location: str) -> Plan:
     if target.scheme not in ("http", "https"):
         return _fail(f"{said}, redirect to an unsupported scheme")
     following = redirected(request, target, relative=not reference.scheme)
-    if not 0 < following.port < 65_536:
+    if not following.port:
         return _fail(f"{said}, redirect to an impossible port")
     return Plan(following, SLURP_LIMIT, lenient=True)
 

@@ -19,14 +19,21 @@ from probe_sidecar.probes.request import HttpRequest
 HEAD_LIMIT: Final = 65_536
 LINE_LIMIT: Final = 4_096
 """Of a chunk's size line and of the trailers, as in Go."""
+MOST_INTERIM: Final = 5
+"""Interim responses (1xx) before the final one, as in Go."""
+MOST_FIELDS: Final = 256
+"""Header lines of one head, or of the trailers: each takes a microsecond."""
+MOST_CHUNKS: Final = 1_000
+"""Chunks of one body. A body of BODY_LIMIT in pieces of ten bytes still fits."""
 
 _PLAIN = re.compile(rb" [^\r\n]*+\r\n((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t \x21-\x7e\x80-\xff]*+\r\n)*+)\r\n")
 _CONTENT_LENGTH = re.compile(rb"(?:\A|\n)content-length:[ \t]*([0-9]{1,18})[ \t]*\r")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z ]+):([\t \x21-\x7e\x80-\xff]*)")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _STATUS = re.compile(rb"\+?[0-9]+")
-_LENGTH = re.compile(rb"0*[0-9]{1,19}")
+_LENGTH = re.compile(rb"0*([0-9]{1,19})")
 _BLANK_LINE = re.compile(rb"\n\r?\n")
+_LONGEST_BLANK_LINE: Final = len(b"\n\r\n")
 _NO_TRAILERS = frozenset({b"content-length", b"transfer-encoding", b"trailer"})
 _SUCCESS = {
     b"HTTP/1.1 %d" % status: Outcome(Result.SUCCESS, message.http(status))
@@ -193,11 +200,14 @@ class Head:
 class HeadReader:
     """Gathers the head, passing over interim 1xx answers; `rest` is what came behind it."""
 
-    __slots__ = ("_buffer", "_read", "rest")
+    __slots__ = ("_buffer", "_interim", "_read", "_searched", "_status_line", "rest")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._buffer = bytearray()
         self._read = 0
+        self._interim = 0
+        self._status_line = 0  # where it ends; 0 until it has been read
+        self._searched = 0  # no blank line begins before here
         self.rest = b""
 
     def feed(self, data: bytes) -> Head | None:
@@ -206,24 +216,34 @@ class HeadReader:
             raise Malformed(self._ended())
         self._buffer += data
         while (end := self._end_of_head()) is not None:
-            block, self._buffer = self._buffer[: end[0]], self._buffer[end[1] :]
-            self._read += end[1]
+            block, self._read = bytes(self._buffer[: end[0]]), self._read + end[1]
+            del self._buffer[: end[1]]
+            self._status_line = self._searched = 0
             head = _parse_head(block)
             if not 100 <= head.status < 200 or head.status == 101:
-                self.rest = self._buffer
+                self.rest = bytes(self._buffer)
                 return head
+            self._interim += 1
+            if self._interim > MOST_INTERIM:
+                raise Malformed(message.TOO_MANY_INTERIM)
         return None
 
     def _end_of_head(self) -> tuple[int, int] | None:
-        if not self._buffer[:5] == b"HTTP/"[: len(self._buffer)]:
+        """Where the head and the blank line after it end. What was searched before is not searched again."""
+        buffer = self._buffer
+        if not buffer[:5] == b"HTTP/"[: len(buffer)]:
             raise Malformed(message.NOT_HTTP)
-        line, newline, _ = self._buffer.partition(b"\n")
-        if newline:
-            _parse_status_line(line)
-        found = _BLANK_LINE.search(self._buffer)
-        if self._read + (found.end() if found else len(self._buffer)) > HEAD_LIMIT:
+        if not self._status_line:
+            self._status_line = buffer.find(b"\n", self._searched) + 1
+            if self._status_line:
+                _parse_status_line(bytes(buffer[: self._status_line - 1]))
+        found = _BLANK_LINE.search(buffer, self._searched)
+        if self._read + (found.end() if found else len(buffer)) > HEAD_LIMIT:
             raise Malformed(message.HEADERS_TOO_LARGE)
-        return found.span() if found else None
+        if found:
+            return found.span()
+        self._searched = max(0, len(buffer) - _LONGEST_BLANK_LINE + 1)
+        return None
 
     def _ended(self) -> str:
         return message.CLOSED_IN_HEADERS if self._buffer or self._read else message.CLOSED_UNANSWERED
@@ -265,13 +285,13 @@ class PlainBody:
 class ChunkedBody:
     """Transfer-Encoding: chunked, with Go's limits on lines and on overhead."""
 
-    __slots__ = ("_buffer", "_chunk", "_excess", "_keep", "_missing", "_state", "complete")
+    __slots__ = ("_buffer", "_chunk", "_chunks", "_excess", "_keep", "_missing", "_state", "complete")
 
     def __init__(self, limit: int, keep: Keep) -> None:
         self._keep = keep
-        self._buffer = b""
+        self._buffer = bytearray()
         self._missing = limit
-        self._chunk = 0
+        self._chunk = self._chunks = 0
         self._excess = 0
         self._state = self._size_line
         self.complete = False
@@ -286,13 +306,17 @@ class ChunkedBody:
         return self.complete
 
     def _size_line(self) -> bool:
-        line, newline, rest = self._buffer.partition(b"\n")
-        if len(line) > LINE_LIMIT:
+        end = self._buffer.find(b"\n")
+        if end > LINE_LIMIT or (end < 0 and len(self._buffer) > LINE_LIMIT):
             raise Malformed(message.malformed_http("chunk"))
-        if not newline:
+        if end < 0:
             return False
-        self._buffer = rest
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
         self._chunk = _chunk_size(line)
+        self._chunks += 1
+        if self._chunks > MOST_CHUNKS:
+            raise Malformed(message.TOO_MANY_CHUNKS)
         # As in Go: 16 bytes of overhead a chunk and twice its data are free, more than 16 KiB beyond that is abuse.
         self._excess = max(0, self._excess + len(line) + 1 - 16 - 2 * self._chunk)
         if self._excess > 16_384:
@@ -302,8 +326,8 @@ class ChunkedBody:
 
     def _data(self) -> bool:
         taken = min(len(self._buffer), self._chunk)
-        self._keep(self._buffer[: min(taken, self._missing)])
-        self._buffer = self._buffer[taken:]
+        self._keep(bytes(self._buffer[: min(taken, self._missing)]))
+        del self._buffer[:taken]
         self._chunk -= taken
         self._missing -= taken
         self.complete = self._missing <= 0
@@ -317,7 +341,7 @@ class ChunkedBody:
             return False
         if not self._buffer.startswith(b"\r\n"):
             raise Malformed(message.malformed_http("chunk"))
-        self._buffer = self._buffer[2:]
+        del self._buffer[:2]
         self._state = self._size_line
         return True
 
@@ -330,7 +354,7 @@ class ChunkedBody:
                 raise Malformed(message.malformed_http("trailer"))
             if end < 0:
                 return False
-            _parse_fields(self._buffer[:end], "trailer")
+            _parse_fields(bytes(self._buffer[:end]), "trailer")
         self.complete = True
         return True
 
@@ -350,6 +374,8 @@ def _parse_status_line(line: bytes) -> int:
 
 def _parse_fields(block: bytes, part: str) -> list[tuple[bytes, bytes]]:
     """Lower-case names and trimmed values. A line that begins with space continues the one before, a blank one too."""
+    if block.count(b"\n") >= MOST_FIELDS:
+        raise Malformed(message.TOO_MANY_HEADERS)
     lines: list[bytes] = []
     for raw in block.split(b"\n") if block else []:
         line = raw.removesuffix(b"\r")
@@ -392,9 +418,10 @@ def _framing(line: bytes, status: int, fields: list[tuple[bytes, bytes]]) -> Hea
 def _content_length(values: list[bytes]) -> int | None:
     if not values:
         return None
-    if len(set(values)) != 1 or not _LENGTH.fullmatch(values[0]) or int(values[0]) >= 1 << 63:
+    found = _LENGTH.fullmatch(values[0])
+    if len(set(values)) != 1 or found is None or int(found[1]) >= 1 << 63:
         raise Malformed(message.malformed_http("Content-Length"))
-    return int(values[0])
+    return int(found[1])
 
 
 def _chunk_size(line: bytes) -> int:

@@ -14,7 +14,10 @@ failure, the answer
     `NOT_SERVING`, `UNKNOWN`, `SERVICE_UNKNOWN`, `health status 9` · `gRPC status UNIMPLEMENTED` ·
     `HTTP 404 instead of a gRPC answer` · `not a gRPC answer` · `malformed gRPC answer` ·
     `not an HTTP answer` · `malformed HTTP answer: P` with P one of status line, header, Content-Length,
-    Transfer-Encoding, chunk, trailer · `response headers over 64 KiB` · `answer over 1 MiB` ·
+    Transfer-Encoding, chunk, trailer · `response headers over 64 KiB` · `response headers over 16 KiB in HTTP/2` ·
+    `more than 256 response headers` · `more than 5 interim responses` · `more than 1000 chunks` ·
+    `too many HTTP/2 frames` · `answer over 256 KiB` ·
+    `answer cannot be read` (a fault of its reader, in the log) ·
     `not an HTTP/2 answer` · `malformed HTTP/2 answer: frame size` (and other parts) ·
     `HTTP/2 stream reset: REFUSED_STREAM` · `HTTP/2 connection ended: NO_ERROR` ·
     `closed without an answer` · `closed within the headers` · `closed within the body`
@@ -46,7 +49,13 @@ CLOSED_IN_BODY = "closed within the body"
 NOT_HTTP = "not an HTTP answer"
 NOT_HTTP2 = "not an HTTP/2 answer"
 HEADERS_TOO_LARGE = "response headers over 64 KiB"
-ANSWER_TOO_LARGE = "answer over 1 MiB"
+FIELDS_TOO_LARGE = "response headers over 16 KiB in HTTP/2"
+TOO_MANY_HEADERS = "more than 256 response headers"
+TOO_MANY_INTERIM = "more than 5 interim responses"
+TOO_MANY_CHUNKS = "more than 1000 chunks"
+TOO_MANY_FRAMES = "too many HTTP/2 frames"
+ANSWER_TOO_LARGE = "answer over 256 KiB"
+UNREADABLE = "answer cannot be read"
 
 _SPOKEN = {
     errno.ECONNREFUSED: "connection refused",

@@ -15,6 +15,7 @@ ERR: Final = 0x008
 HUP: Final = 0x010
 RDHUP: Final = 0x2000
 EDGE: Final = 1 << 31
+_PAUSED: Final = 0
 _BOTH_WAYS: Final = IN | OUT | RDHUP | EDGE
 BATCH: Final = 256
 """Events taken at a time, so that the loop's other work has its turn in a burst."""
@@ -35,6 +36,9 @@ class Poller(Protocol):
 
     def want(self, descriptor: int, *, write: bool) -> None:
         """Connected: from now on it waits to read, and to write too if `write`."""
+
+    def pause(self, descriptor: int) -> None:
+        """Deliver no more of it: it is read without events from now on."""
 
     def remove(self, descriptor: int) -> None:
         """Just before it is closed."""
@@ -65,6 +69,10 @@ if sys.platform == "linux":
 
         def want(self, descriptor: int, *, write: bool) -> None:
             """Nothing to do: the edges of both directions are registered from the start."""
+
+        def pause(self, descriptor: int) -> None:
+            """See Poller."""
+            self._epoll.modify(descriptor, EDGE)
 
         def remove(self, descriptor: int) -> None:
             """Nothing to do: close(2) takes it out."""
@@ -103,7 +111,10 @@ class LoopPoller:
 
     def want(self, descriptor: int, *, write: bool) -> None:
         """See Poller."""
-        before, after = self._watched[descriptor], IN | (OUT if write else 0)
+        before = self._watched[descriptor]
+        if before == _PAUSED:
+            return
+        after = IN | (OUT if write else 0)
         self._watched[descriptor] = after
         if not before & IN:
             self._loop.add_reader(descriptor, self._on_readable, descriptor)
@@ -111,6 +122,12 @@ class LoopPoller:
             self._loop.remove_writer(descriptor)
         elif write and not before & OUT:
             self._loop.add_writer(descriptor, self._on_writable, descriptor)
+
+    def pause(self, descriptor: int) -> None:
+        """See Poller."""
+        self._watched[descriptor] = _PAUSED
+        self._loop.remove_reader(descriptor)
+        self._loop.remove_writer(descriptor)
 
     def remove(self, descriptor: int) -> None:
         """See Poller."""

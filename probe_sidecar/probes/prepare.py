@@ -16,14 +16,16 @@ class PreparedProbe:
     """One target, ready to be started again and again; compared by identity. `timeout` spans a whole probe, in seconds.
 
     A probe whose request cannot be sent at all has no `hop` but a `refusal`, which is its outcome every time.
+    `heavy` is the engine's: how many probes more are read slowly, because the answer to one took much time.
     """
 
-    __slots__ = ("hop", "refusal", "timeout")
+    __slots__ = ("heavy", "hop", "refusal", "timeout")
 
     def __init__(self, hop: Hop | None, timeout: float, refusal: Outcome | None = None) -> None:
         self.hop = hop
         self.timeout = timeout
         self.refusal = refusal
+        self.heavy = 0
 
 
 def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLContext | None = None) -> PreparedProbe:

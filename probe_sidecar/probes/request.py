@@ -65,8 +65,11 @@ class HttpRequest:
 
     @property
     def port(self) -> int:
-        """Where to connect: the URL's port, else the scheme's. May exceed 65535 after a redirect."""
-        return int(self.url.port or (443 if self.url.scheme == "https" else 80))
+        """Where to connect: the URL's port, else the scheme's; 0 for one above 65535, as a redirect may have it."""
+        if not self.url.port:
+            return 443 if self.url.scheme == "https" else 80
+        digits = self.url.port.lstrip("0")
+        return int(digits or 0) if len(digits) <= 5 and int(digits or 0) < 65_536 else 0
 
 
 def first_request(action: HTTPGetAction, ip: str, dial: str) -> HttpRequest:

@@ -40,6 +40,7 @@ def unverified() -> ssl.SSLContext:
 def _context(ciphers: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # as in Go
     context.set_ciphers(ciphers)
     context.set_alpn_protocols(["h2", "http/1.1"])
     return context
@@ -111,7 +112,10 @@ class TlsExchange:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
-        return self._shake_hands() if self._inner is None else self._read(self._inner)
+        try:
+            return self._shake_hands() if self._inner is None else self._read(self._inner)
+        except ssl.SSLError as error:  # of sending: the peer has closed its side, or wants another handshake
+            return _failed(error)
 
     def _shake_hands(self) -> Answer:
         try:
@@ -146,7 +150,7 @@ class TlsExchange:
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
                 data = b""
             except ssl.SSLError as error:
-                return Outcome(Result.FAILURE, f"TLS failed: {_reason(error)}")
+                return _failed(error)
             answer = inner.feed(data)
             if isinstance(answer, bytes):
                 self._object.write(answer)
@@ -159,6 +163,10 @@ class TlsExchange:
 def hop(inner: Hop, context: ssl.SSLContext, server_name: str | None, protocols: Mapping[str, OpenInner]) -> Hop:
     """`inner`'s address, with TLS. `protocols` maps each ALPN name, and "" for none chosen, to its conversation."""
     return Hop(inner.address, functools.partial(TlsExchange, context, server_name, protocols), handshake=HANDSHAKE_CAP)
+
+
+def _failed(error: ssl.SSLError) -> Outcome:
+    return Outcome(Result.FAILURE, f"TLS failed: {_reason(error)}")
 
 
 def _verdict(error: ssl.SSLCertVerificationError) -> str:

@@ -72,7 +72,7 @@ def join_host(host: str, port: int) -> str:
 def split_host(host: str) -> tuple[str, str]:
     """(host, port) of "host", "host:port" or "[v6]:port", either part maybe empty."""
     name, colon, port = host.rpartition(":")
-    if not colon or (port and not port.isdigit()):
+    if not colon or (port and not (port.isascii() and port.isdigit())):
         name, port = host, ""
     if name.startswith("[") and name.endswith("]"):
         name = name[1:-1]

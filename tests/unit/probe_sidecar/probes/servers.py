@@ -85,6 +85,21 @@ def says(*pieces: bytes, gap: float = 0.0, stay: bool = False) -> Script:
     return script
 
 
+def says_at_once(*pieces: bytes, gap: float = 0.0, stay: bool = False) -> Script:
+    """The same, for whatever is read first."""
+
+    def script(connection: socket.socket) -> bytes:
+        read = connection.recv(65_536)
+        for number, piece in enumerate(pieces):
+            time.sleep(gap if number else 0)
+            connection.sendall(piece)
+        if stay:
+            hold(connection)
+        return read
+
+    return script
+
+
 def silent(connection: socket.socket) -> bytes:
     """Read and never answer."""
     head = read_head(connection)

@@ -11,13 +11,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import uvloop
 
 from external_service.core import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
-from probe_sidecar.probes.engine import MAX_TRIES, ProbeEngine, ProbeHandle, default_limit, network_outcome
+from probe_sidecar.probes.engine import (
+    HEAVY_PROBES,
+    MAX_TRIES,
+    ProbeEngine,
+    ProbeHandle,
+    default_limit,
+    network_outcome,
+)
 from probe_sidecar.probes.exchange import Exchange, Hop
 from probe_sidecar.probes.frames import PING, SETTINGS, frame
 from probe_sidecar.probes.outcome import Outcome, Result
@@ -35,6 +43,7 @@ from tests.unit.probe_sidecar.probes.servers import (
     resets,
     resets_at_once,
     says,
+    says_at_once,
     silent,
 )
 
@@ -312,11 +321,12 @@ async def test_a_flood_ends(judge: Judge, serve: Serve) -> None:
     def flood(connection: socket.socket) -> bytes:
         connection.sendall(frame(SETTINGS, 0, 0))
         with contextlib.suppress(OSError):
-            for _ in range(400):
+            for _ in range(99):
                 connection.sendall(frame(99, 0, 0, bytes(16_000)))
+            hold(connection)
         return b""
 
-    assert await judge(grpc(serve(flood).port)) == failure("answer over 1 MiB")
+    assert await judge(grpc(serve(flood).port)) == failure("answer over 256 KiB")
 
 
 async def test_pings_are_answered_while_it_waits(judge: Judge, serve: Serve) -> None:
@@ -378,10 +388,10 @@ async def test_line_21_a_bug_is_unknown_after_three_tries(
     server = serve(silent)
 
     def broken() -> Exchange:
-        raise KeyError("a bug")
+        raise TypeError("a bug")
 
     outcome = await judge(PreparedProbe(Hop(("127.0.0.1", server.port), broken), 5.0))
-    assert outcome == Outcome(Result.UNKNOWN, "prober fault: KeyError")
+    assert outcome == Outcome(Result.UNKNOWN, "prober fault: TypeError")
     await until(lambda: server.connections == MAX_TRIES)
     assert [record.exc_info is not None for record in caplog.records] == [True] * MAX_TRIES
 
@@ -820,3 +830,82 @@ def test_hold_is_the_servers_side_of_an_open_connection() -> None:
     ours.close()
     hold(theirs)
     theirs.close()
+
+
+async def test_a_heavy_probe_is_read_slowly_from_then_on(engine: ProbeEngine, judge: Judge, serve: Serve) -> None:
+    class Heavy:
+        phase = "computing"
+
+        def begin(self) -> bytes:
+            return b"?"
+
+        def feed(self, data: bytes) -> Outcome:
+            time.sleep(0.01 if data == b"heavy" else 0)
+            return SUCCESS
+
+    server = serve(says_at_once(b"heavy"), says_at_once(b"light"))
+    probe = PreparedProbe(Hop(("127.0.0.1", server.port), Heavy), 5.0)
+    assert (await judge(probe), probe.heavy) == (SUCCESS, HEAVY_PROBES)
+    assert (await judge(probe), probe.heavy) == (SUCCESS, HEAVY_PROBES - 1)
+
+
+async def test_many_small_pieces_are_read_a_few_at_a_time(judge: Judge, serve: Serve) -> None:
+    fed: list[bytes] = []
+
+    class Counts:
+        phase = "counting"
+
+        def begin(self) -> bytes:
+            return b"?"
+
+        def feed(self, data: bytes) -> Outcome | None:
+            fed.append(data)
+            return SUCCESS if b"end" in data else None
+
+    server = serve(says_at_once(*[b"x"] * 300, b"end", gap=0.0005))
+    assert await judge(PreparedProbe(Hop(("127.0.0.1", server.port), Counts), 5.0)) == SUCCESS
+    assert (b"".join(fed), len(fed) < 100) == (b"x" * 300 + b"end", True)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError, OverflowError, RecursionError])
+async def test_an_answer_that_a_reader_cannot_read_is_a_failure(
+    judge: Judge, serve: Serve, error: type[Exception]
+) -> None:
+    class Fails:
+        phase = "failing"
+
+        def begin(self) -> bytes:
+            return b"?"
+
+        def feed(self, data: bytes) -> Outcome:
+            raise error
+
+    server = serve(says_at_once(b"x"))
+    probe = PreparedProbe(Hop(("127.0.0.1", server.port), Fails), 5.0)
+    assert await judge(probe) == failure("answer cannot be read")
+
+
+async def test_events_beyond_a_turn_are_handled_in_the_next(serve: Serve) -> None:
+    engine = ProbeEngine(asyncio.get_running_loop())
+
+    class Slow:
+        phase = "computing"
+
+        def begin(self) -> bytes:
+            return b"?"
+
+        def feed(self, data: bytes) -> Outcome:
+            time.sleep(0.02)
+            return SUCCESS
+
+    server, outcomes, seen = serve(says_at_once(b"x", stay=True)), list[Outcome](), [0]
+    for _ in range(8):
+        probe = PreparedProbe(Hop(("127.0.0.1", server.port), Slow), 5.0)
+        engine.start(probe, lambda outcome, _: outcomes.append(outcome))
+    async with asyncio.timeout(10):
+        while seen[-1] < 8:
+            await asyncio.sleep(0)
+            if len(outcomes) > seen[-1]:
+                seen.append(len(outcomes))
+    assert all(after - before <= 2 for before, after in pairwise(seen))
+    engine.close()

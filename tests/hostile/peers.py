@@ -1,0 +1,570 @@
+"""Hostile peers of a probe as a table: a new behaviour is a new row. Used by the tests and by bench/neighbour.py.
+
+Each row is a server that waits for the request (or does not), sends its pieces and then holds, closes or resets.
+"""
+
+import asyncio
+import ssl
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
+from typing import Any, Literal
+
+from hpack import Encoder
+
+from probe_sidecar.probes.frames import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PADDED,
+    PING,
+    PRIORITY,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+)
+from tests.unit.probe_sidecar.probes.servers import server_context
+
+End = Literal["hold", "close", "reset"]
+Pieces = Callable[[int], Iterable[bytes]]
+"""Makes the pieces of one connection; it gets the port of the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One behaviour and how the message of the failure that it must lead to begins.
+
+    `tls` holds the protocols to choose from; None: no TLS.
+    """
+
+    name: str
+    probe: Mapping[str, Any]
+    pieces: Pieces
+    message: str
+    end: End = "hold"
+    waits: bool = True
+    gap: float = 0.0
+    tls: tuple[str, ...] | None = None
+    timeout: float = 20.0
+
+
+def of(*pieces: bytes) -> Pieces:
+    """The same pieces on every connection."""
+    return lambda _: pieces
+
+
+def flood(first: bytes, piece: bytes, times: int = 100_000) -> Pieces:
+    """`first`, then `piece` again and again, in writes of some 16 KB."""
+    each = max(1, 16_384 // len(piece))
+    return lambda _: chain((first,), repeat(piece * each, max(1, times // each)))
+
+
+def drip(data: bytes, size: int = 1) -> Pieces:
+    """`data` in small pieces."""
+    return lambda _: (data[at : at + size] for at in range(0, len(data), size))
+
+
+HTTP: Mapping[str, Any] = {"httpGet": {"path": "/", "port": 0}}
+HTTPS: Mapping[str, Any] = {"httpGet": {"path": "/", "port": 0, "scheme": "HTTPS"}}
+BODY: Mapping[str, Any] = {"httpGet": {"path": "/", "port": 0, "bodyContains": "needle"}}
+GRPC: Mapping[str, Any] = {"grpc": {"port": 0}}
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+MANY_DIGITS = b"9" * 5_000
+
+
+def redirects(location: bytes) -> Pieces:
+    """A redirect to `location`, in which PORT stands for the server's own port."""
+    return lambda port: (
+        b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: "
+        + location.replace(b"PORT", str(port).encode())
+        + b"\r\n\r\n",
+    )
+
+
+def http1(
+    name: str, pieces: Pieces, message: str, *, probe: Mapping[str, Any] = HTTP, end: End = "hold", **rest: Any
+) -> Peer:
+    """A row for an HTTP/1.1 server."""
+    return Peer(f"http1 {name}", probe, pieces, message, end, **rest)
+
+
+HEADERS_64 = "response headers over 64 KiB"
+MALFORMED = "malformed HTTP answer: "
+HTTP1 = (
+    http1("endless status line", flood(b"HTTP/1.1 200 ", b"x"), HEADERS_64),
+    http1("endless header value", flood(HEAD + b"A: ", b"x"), HEADERS_64),
+    http1("endless headers", flood(HEAD, b"A: b\r\n"), HEADERS_64),
+    http1("many short headers", of(HEAD + b"A:\n" * 10_000 + b"\n"), "more than 256 response headers"),
+    http1(
+        "many continuation lines",
+        of(HEAD + b"A: b\r\n" + b" c\r\n" * 9_000 + b"\r\n"),
+        "more than 256 response headers",
+    ),
+    http1("interim responses", flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "more than 5 interim responses"),
+    http1(
+        "interim responses, then an answer",
+        of(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 6 + HEAD + b"\r\n"),
+        "more than 5 interim responses",
+    ),
+    http1(
+        "interim with headers",
+        flood(b"", b"HTTP/1.1 103 X\r\nLink: " + b"x" * 9_000 + b"\r\n\r\n"),
+        "more than 5 interim responses",
+    ),
+    http1(
+        "head byte by byte",
+        drip(HEAD + b"A: " + b"x" * 40_000),
+        "timed out after 1 s",
+        timeout=1.0,
+    ),
+    http1(
+        "body byte by byte",
+        drip(HEAD + b"Content-Length: 9000\r\n\r\n" + b"x" * 8_000),
+        "timed out after 1 s",
+        timeout=1.0,
+        gap=0.001,
+    ),
+    http1("silence", of(), "timed out after 1 s (waiting for the response)", timeout=1.0),
+    http1("silence within the head", of(HEAD), "timed out after 1 s (waiting for the response)", timeout=1.0),
+    http1(
+        "silence within the body",
+        of(HEAD + b"Content-Length: 9\r\n\r\nx"),
+        "timed out after 1 s (reading the body)",
+        timeout=1.0,
+    ),
+    http1("closes at once", of(), "closed without an answer", end="close"),
+    http1("closes in the head", of(HEAD), "closed within the headers", end="close"),
+    http1("closes in the body", of(HEAD + b"Content-Length: 9\r\n\r\nx"), "closed within the body", end="close"),
+    http1("resets at once", of(), "connection reset", end="reset"),
+    http1("resets in the body", of(HEAD + b"Content-Length: 9\r\n\r\nx"), "connection reset", end="reset", gap=0.02),
+    http1("random bytes", of(bytes(range(256)) * 64), "not an HTTP answer"),
+    http1("zeros", flood(b"", bytes(16_384)), "not an HTTP answer"),
+    http1("another protocol", of(b"220 mail ESMTP\r\n"), "not an HTTP answer"),
+    http1("a TLS alert", of(b"\x15\x03\x03\x00\x02\x02\x28"), "not an HTTP answer"),
+    http1("HTTP/0.9", of(b"<html></html>"), "not an HTTP answer", end="close"),
+    http1("status of many digits", of(b"HTTP/1.1 " + MANY_DIGITS + b" OK\r\n\r\n"), MALFORMED + "status line"),
+    http1("negative status", of(b"HTTP/1.1 -20 OK\r\n\r\n"), MALFORMED + "status line"),
+    http1("status in other digits", of("HTTP/1.1 ²²² OK\r\n\r\n".encode("latin-1")), MALFORMED + "status line"),
+    http1("status 999", of(b"HTTP/1.1 999 X\r\n\r\n"), "HTTP 999"),
+    http1("status 000", of(b"HTTP/1.1 000 X\r\n\r\n"), "HTTP 0"),
+    http1("version of many digits", of(b"HTTP/" + MANY_DIGITS + b" 200 OK\r\n\r\n"), MALFORMED + "status line"),
+    http1(
+        "length of many digits",
+        of(HEAD + b"Content-Length: " + MANY_DIGITS + b"\r\n\r\n"),
+        MALFORMED + "Content-Length",
+    ),
+    http1(
+        "length with many zeros",
+        of(HEAD + b"Content-Length: " + b"0" * 5_000 + b"9\r\n\r\nx"),
+        "closed within the body",
+        end="close",
+    ),
+    http1(
+        "length beyond 63 bits", of(HEAD + b"Content-Length: 9223372036854775808\r\n\r\n"), MALFORMED + "Content-Length"
+    ),
+    http1("negative length", of(HEAD + b"Content-Length: -1\r\n\r\n"), MALFORMED + "Content-Length"),
+    http1(
+        "length in other digits", of(HEAD + "Content-Length: ²\r\n\r\n".encode("latin-1")), MALFORMED + "Content-Length"
+    ),
+    http1("two lengths", of(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), MALFORMED + "Content-Length"),
+    http1("NUL in a header", of(HEAD + b"A: \x00\r\n\r\n"), MALFORMED + "header"),
+    http1("a header without name", of(HEAD + b": x\r\n\r\n"), MALFORMED + "header"),
+    http1(
+        "two transfer encodings",
+        of(HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n"),
+        MALFORMED + "Transfer-Encoding",
+    ),
+    http1("chunk size of many digits", of(CHUNKED + b"f" * 5_000 + b"\r\n"), MALFORMED + "chunk"),
+    http1("chunk size of 17 digits", of(CHUNKED + b"f" * 17 + b"\r\n"), MALFORMED + "chunk"),
+    http1("negative chunk size", of(CHUNKED + b"-1\r\n"), MALFORMED + "chunk"),
+    http1(
+        "huge chunk, then silence",
+        of(CHUNKED + b"f" * 16 + b"\r\nx"),
+        "timed out after 1 s (reading the body)",
+        timeout=1.0,
+    ),
+    http1("endless chunk extension", flood(CHUNKED + b"1;", b"x"), MALFORMED + "chunk"),
+    http1("chunk extensions", flood(CHUNKED, b"1;" + b"x" * 4_000 + b"\r\nx\r\n"), MALFORMED + "chunk"),
+    http1("tiny chunks", flood(CHUNKED, b"1\r\nx\r\n"), "more than 1000 chunks"),
+    http1(
+        "tiny chunks, byte by byte",
+        drip(CHUNKED + b"1\r\nx\r\n" * 5_000),
+        "more than 1000 chunks",
+    ),
+    http1("chunk without its end", of(CHUNKED + b"1\r\nxyz\r\n"), MALFORMED + "chunk"),
+    http1("endless trailers", flood(CHUNKED + b"0\r\n", b"A: b\r\n"), MALFORMED + "trailer"),
+    http1("malformed trailer", of(CHUNKED + b"0\r\nno colon\r\n\r\n"), MALFORMED + "trailer"),
+    http1(
+        "forbidden trailer",
+        of(HEAD + b"Trailer: Content-Length\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        MALFORMED + "trailer",
+    ),
+    http1(
+        "a body that never matches",
+        flood(HEAD + b"\r\n", b"needl"),
+        "HTTP 200, without the text of bodyContains",
+        probe=BODY,
+    ),
+    http1("101", of(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), "HTTP 101"),
+    http1("redirect to itself", redirects(b"/"), "HTTP 302, stopped after 10 redirects", end="close"),
+    http1(
+        "redirect to a port of many digits",
+        redirects(b"http://127.0.0.1:" + MANY_DIGITS + b"/"),
+        "HTTP 302, redirect to an impossible port",
+    ),
+    http1("redirect to port 0", redirects(b"http://127.0.0.1:0/"), "HTTP 302, redirect to an impossible port"),
+    http1("redirect to port 65536", redirects(b"http://127.0.0.1:65536/"), "HTTP 302, redirect to an impossible port"),
+    http1(
+        "redirect to a port with many zeros",
+        redirects(b"http://127.0.0.1:" + b"0" * 5_000 + b"PORT/"),
+        "HTTP 302, stopped after 10 redirects",
+        end="close",
+    ),
+    http1(
+        "redirect to a port in other digits",
+        redirects("http://127.0.0.1:²/".encode("latin-1")),
+        "HTTP 302, unreadable Location",
+    ),
+    http1(
+        "redirect to a long path", redirects(b"/" + b"a/" * 10_000 + b"../" * 5_000), "HTTP 302, unreadable Location"
+    ),
+    http1(
+        "redirect with dots",
+        redirects(b"/" + b"a/" * 1_500 + b"../" * 1_500),
+        "HTTP 302, stopped after 10 redirects",
+        end="close",
+    ),
+    http1("redirect to brackets", redirects(b"http://[::1/"), "HTTP 302, unreadable Location"),
+    http1("redirect with a bad escape", redirects(b"/%zz"), "HTTP 302, unreadable Location"),
+    http1(
+        "redirect to a file",
+        redirects(b"file:///etc/passwd"),
+        "HTTP 302, redirect to another host not followed",
+        probe={"httpGet": {"path": "/", "port": 0, "expectedStatuses": [200]}},
+    ),
+    http1(
+        "redirect to another scheme",
+        redirects(b"gopher://127.0.0.1:PORT/"),
+        "HTTP 302, redirect to an unsupported scheme",
+    ),
+    http1(
+        "redirect to TLS that is none",
+        redirects(b"https://127.0.0.1:PORT/"),
+        "TLS handshake failed: wrong version number",
+    ),
+)
+
+
+START = frame(SETTINGS, 0, 0)
+
+
+def block(*fields: tuple[str, str]) -> bytes:
+    """A field section."""
+    encoded: bytes = Encoder().encode([(name.encode(), value.encode()) for name, value in fields])
+    return encoded
+
+
+def headers(content: bytes, flags: int = END_HEADERS) -> bytes:
+    """A HEADERS frame on the request's stream."""
+    return frame(HEADERS, flags, 1, content)
+
+
+def literal(name: bytes, value: bytes, value_length: int | None = None) -> bytes:
+    """A field that is not put into the table, plain; short names and values."""
+    return b"\x00" + bytes((len(name),)) + name + bytes((len(value) if value_length is None else value_length,)) + value
+
+
+OK_200 = block((":status", "200"))
+OK_GRPC = block((":status", "200"), ("content-type", "application/grpc"))
+SIZE_UPDATE = b"\x20"
+LONG_INTEGER = b"\x3f" + b"\xff" * 12_000 + b"\x01"
+HUFFMAN_12K = b"\x00\x01a" + b"\xff\x80\x5d" + b"\x1c" * 12_415
+
+FRAMES = "too many HTTP/2 frames"
+FIELDS = "response headers over 16 KiB in HTTP/2"
+BROKEN = "malformed HTTP/2 answer: "
+INTERIM = "more than 5 interim responses"
+
+HTTP2: tuple[tuple[str, Pieces, str], ...] = (
+    ("SETTINGS", flood(START, START), FRAMES),
+    ("SETTINGS of many values", flood(START, frame(SETTINGS, 0, 0, bytes(6) * 2_000)), "answer over 256 KiB"),
+    ("SETTINGS acknowledged", flood(START, frame(SETTINGS, 1, 0)), FRAMES),
+    ("PING", flood(START, frame(PING, 0, 0, bytes(8))), FRAMES),
+    ("PING replies", flood(START, frame(PING, 1, 0, bytes(8))), FRAMES),
+    ("WINDOW_UPDATE", flood(START, frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1")), FRAMES),
+    ("PRIORITY", flood(START, frame(PRIORITY, 0, 1, bytes(5))), FRAMES),
+    ("GOAWAY", flood(START, frame(GOAWAY, 0, 0, b"\0\0\0\1" + bytes(4))), FRAMES),
+    ("unknown frames", flood(START, frame(77, 0, 0)), FRAMES),
+    ("large unknown frames", flood(START, frame(77, 0, 0, bytes(16_000)), 3_000), "answer over 256 KiB"),
+    ("empty CONTINUATION", flood(START + headers(b"", 0), frame(CONTINUATION, 0, 1)), FRAMES),
+    ("CONTINUATION of a byte", flood(START + headers(b"", 0), frame(CONTINUATION, 0, 1, b"x")), FRAMES),
+    ("large CONTINUATION", flood(START + headers(b"", 0), frame(CONTINUATION, 0, 1, b"x" * 16_384)), FIELDS),
+    ("interim heads", flood(START, headers(block((":status", "103")))), INTERIM),
+    ("table size updates", of(START + headers(SIZE_UPDATE * 16_000)), BROKEN + "header compression"),
+    ("table size updates, then a head", of(START + headers(SIZE_UPDATE * 3 + OK_200)), BROKEN + "header compression"),
+    ("a table of 4 GB", of(START + headers(b"\x3f\xe1\xff\xff\xff\x0f")), BROKEN + "header compression"),
+    ("an integer without end", of(START + headers(LONG_INTEGER)), BROKEN + "header compression"),
+    ("an index beyond the table", of(START + headers(b"\xff\xff\x7f")), BROKEN + "header compression"),
+    ("index 0", of(START + headers(b"\x80")), BROKEN + "header compression"),
+    ("a value that is cut", of(START + headers(literal(b"a", b"b", 100))), BROKEN + "header compression"),
+    ("many fields", of(START + headers(literal(b"a", b"") * 4_000)), FIELDS),
+    ("many fields of no letter", of(START + headers(b"\0\0\0" * 5_000)), FIELDS),
+    ("indexed fields", of(START + headers(b"\x88" * 16_000)), FIELDS),
+    ("a long Huffman text", of(START + headers(HUFFMAN_12K)), BROKEN + "header compression"),
+    ("a frame beyond the limit", of(START + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01"), BROKEN + "frame size"),
+    ("a frame that never ends", of(START + frame(DATA, 0, 1, bytes(9))[:12]), "timed out after 1 s"),
+    ("frames byte by byte", drip(START + frame(77, 0, 0, bytes(16_000))), "timed out after 1 s"),
+    ("silence", of(), "timed out after 1 s"),
+    ("silence after SETTINGS", of(START), "timed out after 1 s"),
+    ("no SETTINGS", of(headers(OK_200)), "not an HTTP/2 answer"),
+    ("HTTP/1", of(HEAD + b"\r\n"), "not an HTTP/2 answer"),
+    ("SETTINGS of 5 bytes", of(frame(SETTINGS, 0, 0, bytes(5))), BROKEN + "settings"),
+    ("PING of a byte", of(START + frame(PING, 0, 0, b"x")), BROKEN + "ping"),
+    ("a short reset", of(START + frame(RST_STREAM, 0, 1, b"x")), BROKEN + "frame size"),
+    ("a reset of an unknown code", of(START + frame(RST_STREAM, 0, 1, b"\xff" * 4)), "HTTP/2 stream reset: 4294967295"),
+    ("a short GOAWAY", of(START + frame(GOAWAY, 0, 0, b"x")), BROKEN + "goaway"),
+    ("a push", of(START + frame(PUSH_PROMISE, 4, 1, bytes(4) + OK_200)), BROKEN + "stream"),
+    ("other streams", flood(START, frame(HEADERS, 4, 3, OK_200)), FRAMES),
+    ("a lone CONTINUATION", of(START + frame(CONTINUATION, 4, 1, OK_200)), BROKEN + "stream"),
+    ("an interrupted head", of(START + headers(b"", 0) + START), BROKEN + "headers interrupted"),
+    (
+        "padding beyond the frame",
+        of(START + frame(HEADERS, END_HEADERS | PADDED, 1, b"\xff" + OK_200)),
+        BROKEN + "padding",
+    ),
+    ("padding of nothing", of(START + frame(HEADERS, END_HEADERS | PADDED, 1)), BROKEN + "padding"),
+    ("closes at once", of(), "closed without an answer"),
+    ("closes after SETTINGS", of(START), "closed within the body"),
+)
+
+HTTP2_ONLY: tuple[tuple[str, Pieces, str], ...] = (
+    ("empty DATA", flood(START + headers(OK_200), frame(DATA, 0, 1)), FRAMES),
+    ("DATA of a byte", flood(START + headers(OK_200), frame(DATA, 0, 1, b"x")), FRAMES),
+    (
+        "padded DATA",
+        flood(START + headers(OK_200), frame(DATA, PADDED, 1, b"\x40" + bytes(64))),
+        FRAMES,
+    ),
+    ("DATA first", of(START + frame(DATA, 0, 1, b"x")), BROKEN + "data before headers"),
+    ("status of many digits", of(START + headers(block((":status", "2" * 5_000)))), BROKEN + "status"),
+    ("no status", of(START + headers(block(("a", "b")))), BROKEN + "status"),
+    ("status of letters", of(START + headers(block((":status", "abc")))), BROKEN + "status"),
+    (
+        "longer than its length",
+        of(START + headers(block((":status", "200"), ("content-length", "1"))) + frame(DATA, 1, 1, b"xx")),
+        BROKEN + "longer than its content-length",
+    ),
+    (
+        "shorter than its length",
+        of(START + headers(block((":status", "200"), ("content-length", "9"))) + frame(DATA, 1, 1, b"xx")),
+        "closed within the body",
+    ),
+    (
+        "redirect to a port of many digits",
+        of(
+            START
+            + headers(
+                block((":status", "302"), ("location", "https://127.0.0.1:" + "9" * 5_000)), END_HEADERS | END_STREAM
+            )
+        ),
+        "HTTP 302, redirect to an impossible port",
+    ),
+    (
+        "redirect to itself",
+        of(START + headers(block((":status", "302"), ("location", "/")), END_HEADERS | END_STREAM)),
+        "HTTP 302, stopped after 10 redirects",
+    ),
+)
+
+GRPC_ONLY: tuple[tuple[str, Pieces, str], ...] = (
+    ("empty DATA", flood(START + headers(OK_GRPC), frame(DATA, 0, 1)), FRAMES),
+    ("DATA of a byte", flood(START + headers(OK_GRPC), frame(DATA, 0, 1, b"x")), FRAMES),
+    ("a long message", flood(START + headers(OK_GRPC), frame(DATA, 0, 1, bytes(9_000))), "malformed gRPC answer"),
+    ("status of many digits", of(START + headers(block((":status", "2" * 5_000)))), "malformed gRPC answer"),
+    (
+        "status in other digits",
+        of(START + headers(literal(b":status", "²²²".encode("latin-1")))),
+        "malformed gRPC answer",
+    ),
+    ("another type", of(START + headers(OK_200)), "not a gRPC answer"),
+    (
+        "gRPC status of many digits",
+        of(
+            START
+            + headers(
+                block((":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "9" * 5_000)),
+                END_HEADERS | END_STREAM,
+            )
+        ),
+        "malformed gRPC answer",
+    ),
+    (
+        "gRPC status 99",
+        of(
+            START
+            + headers(
+                block((":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "99")),
+                END_HEADERS | END_STREAM,
+            )
+        ),
+        "gRPC status 99",
+    ),
+    (
+        "a number without end",
+        of(
+            START
+            + headers(OK_GRPC)
+            + frame(DATA, 0, 1, b"\0\0\0\0\x0c\x08" + b"\xff" * 11)
+            + headers(block(("grpc-status", "0")), END_HEADERS | END_STREAM)
+        ),
+        "malformed gRPC answer",
+    ),
+    (
+        "a length of 4 GB",
+        of(
+            START
+            + headers(OK_GRPC)
+            + frame(DATA, 0, 1, b"\0\xff\xff\xff\xff\x08\x01")
+            + headers(block(("grpc-status", "0")), END_HEADERS | END_STREAM)
+        ),
+        "malformed gRPC answer",
+    ),
+    (
+        "a field beyond the message",
+        of(
+            START
+            + headers(OK_GRPC)
+            + frame(DATA, 0, 1, b"\0\0\0\0\x06\x12\xff\xff\xff\xff\x0f")
+            + headers(block(("grpc-status", "0")), END_HEADERS | END_STREAM)
+        ),
+        "malformed gRPC answer",
+    ),
+)
+
+
+def over_http2(rows: Iterable[tuple[str, Pieces, str]], name: str, rest: Mapping[str, Any]) -> Iterator[Peer]:
+    """The rows as peers; the message of a time-out says how long it is."""
+    for what, pieces, message in rows:
+        more: dict[str, Any] = {"end": "close"} if what.startswith(("closes", "redirect to itself")) else {}
+        if message.startswith("timed out"):
+            more["timeout"] = float(message.split()[3])
+        yield Peer(f"{name} {what}", pieces=pieces, message=message, **rest, **more)
+
+
+def record(kind: int, content: bytes, length: int | None = None) -> bytes:
+    """A record of TLS 1.2."""
+    return bytes((kind, 3, 3)) + (len(content) if length is None else length).to_bytes(2, "big") + content
+
+
+HANDSHAKE = "TLS handshake failed: "
+TLS = tuple(
+    Peer(f"tls {name}", HTTPS, pieces, message, **rest)
+    for name, pieces, message, rest in (
+        ("silence", of(), "timed out after 1 s (TLS handshake)", {"timeout": 1.0}),
+        ("closes at once", of(), HANDSHAKE + "connection closed", {"end": "close"}),
+        ("plain HTTP", of(HEAD + b"\r\n"), HANDSHAKE + "wrong version number", {}),
+        ("random bytes", of(bytes(range(256)) * 64), HANDSHAKE + "wrong version number", {}),
+        ("an alert", of(record(21, b"\x02\x28")), HANDSHAKE + "sslv3 alert handshake failure", {}),
+        ("warnings without end", flood(b"", record(21, b"\x01\x00")), HANDSHAKE + "connection closed", {}),
+        ("empty records", flood(b"", record(22, b"")), HANDSHAKE + "record too small", {}),
+        ("a record beyond the limit", of(record(22, b"x", 0xFFFF)), HANDSHAKE + "packet length too long", {}),
+        (
+            "a record that never ends",
+            of(record(22, b"x", 16_000)),
+            "timed out after 1 s (TLS handshake)",
+            {"timeout": 1.0},
+        ),
+        (
+            "a message of 16 MB",
+            of(record(22, b"\x02\xff\xff\xff" + bytes(100))),
+            HANDSHAKE + "excessive message size",
+            {},
+        ),
+        ("the wrong message", of(record(22, b"\x0b\x00\x00\x03\x00\x00\x00")), HANDSHAKE + "unexpected message", {}),
+        ("hello requests", flood(b"", record(22, b"\x00\x00\x00\x00")), "answer over 256 KiB", {}),
+        ("application data", of(record(23, b"x")), HANDSHAKE + "unexpected message", {}),
+        ("HTTP/1 head", of(HEAD), "closed within the headers", {"tls": (), "end": "close"}),
+        ("endless headers", flood(HEAD, b"A: b\r\n"), HEADERS_64, {"tls": ()}),
+        ("tiny chunks", flood(CHUNKED, b"1\r\nx\r\n"), "more than 1000 chunks", {"tls": ()}),
+        (
+            "tiny records",
+            drip(HEAD + b"A: " + b"x" * 9_000),
+            "timed out after 1 s (waiting for the response)",
+            {"tls": (), "timeout": 1.0},
+        ),
+        ("redirect to itself", redirects(b"/"), "HTTP 302, stopped after 10 redirects", {"tls": (), "end": "close"}),
+    )
+)
+
+PEERS: tuple[Peer, ...] = (
+    *HTTP1,
+    *over_http2((*HTTP2, *HTTP2_ONLY), "http2", {"probe": HTTPS, "tls": ("h2",)}),
+    *over_http2((*HTTP2, *GRPC_ONLY), "grpc", {"probe": GRPC}),
+    *TLS,
+)
+
+
+@dataclass(slots=True)
+class Peers:
+    """Serves peers on loopback, each on a port of its own, until `close`."""
+
+    folder: Path
+    ip: str = "127.0.0.1"
+    servers: list[asyncio.Server] = field(default_factory=list)
+
+    async def serve(self, peer: Peer) -> int:
+        """Start one; its port."""
+        context = None
+        if peer.tls is not None:
+            context = server_context(self.folder, "hostile")
+            if peer.tls:
+                context.set_alpn_protocols(list(peer.tls))
+        server = await asyncio.start_server(_Serving(peer), self.ip, ssl=context, backlog=512)
+        self.servers.append(server)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
+    async def close(self) -> None:
+        """Accept no more, and end all connections."""
+        for server in self.servers:
+            server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    peer: Peer
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = self.peer
+        with suppress(OSError, ssl.SSLError):
+            if peer.waits:
+                await reader.read(65_536)
+            for piece in peer.pieces(writer.get_extra_info("sockname")[1]):
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(peer.gap)
+            if peer.end == "reset":
+                writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+            elif peer.end == "close" and not writer.can_write_eof():
+                pass  # TLS has no half-closed connection
+            else:
+                if peer.end == "close":
+                    writer.write_eof()  # a close would be a reset, where the client has sent more
+                while await reader.read(65_536):
+                    pass
+        writer.transport.abort() if peer.end == "reset" else writer.close()
