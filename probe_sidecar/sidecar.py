@@ -28,7 +28,7 @@ from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings
 from probe_sidecar.probes.engine import ProbeEngine, default_limit
 from probe_sidecar.replicas.alone import Alone
-from probe_sidecar.replicas.replica import Replica
+from probe_sidecar.replicas.replica import LeaseOptions, Replica
 from probe_sidecar.service import Service, Shared
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.publisher import StatusPublisher
@@ -163,7 +163,7 @@ class Sidecar:
                 telling = group.create_task(self.events.run(), name="events") if self.events else None
                 trusting = group.create_task(self.ca_bundles.run(), name="trust")
                 naming = group.create_task(self.names.run(), name="names")
-                belonging = group.create_task(self.replicas.run(), name="membership")
+                belonging = group.create_task(self.replicas.run(), name="leases")
                 await stop.wait()
                 watching.cancel()
                 trusting.cancel()
@@ -274,14 +274,8 @@ def replica_of(client: KubeClient, settings: Settings, on_change: Callable[[], N
     """With a Pod name one of many replicas, without one the only one."""
     if not settings.pod_name:
         return Alone()
-    return Replica(
-        client,
-        pod=settings.pod_name,
-        namespace=settings.lease_namespace,
-        group=settings.scope.group,
-        seconds=settings.lease_seconds,
-        on_change=on_change,
-    )
+    group, seconds = settings.scope.group, settings.lease_seconds
+    return Replica(client, LeaseOptions(settings.pod_name, settings.lease_namespace, group, seconds), on_change)
 
 
 def late_lookup(servers: Sequence[DNSServer]) -> Lookup:

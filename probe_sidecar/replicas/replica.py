@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from math import inf
 from random import random as uniform
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object
@@ -62,27 +62,35 @@ def microtime() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-class Replica:
-    """Needs `run` running. `client` should have connections of its own, so that nothing else holds up a renewal.
+class LeaseOptions(NamedTuple):
+    """Which Lease a replica keeps: `pod` names it, in a namespace, for `seconds` at a time.
 
-    `namespace` is where the Leases are, `group` a label value that sets apart who shares the work (`Scope.group`).
-    `seconds` is how long the Lease lives. `on_change` is called whenever `owns` may have changed for anything.
-    `clock` is monotonic seconds.
+    `group` is a label value: the replicas of one group share the work (`Scope.group`).
+    """
+
+    pod: str
+    namespace: str
+    group: str
+    seconds: int = 15
+
+
+class Replica:
+    """Needs `run` running. `client` should have connections of its own, so that nothing else delays a renewal.
+
+    `on_change` is called whenever `owns` may have changed for anything. `clock` is monotonic seconds.
     """
 
     def __init__(
         self,
         client: KubeClient,
+        options: LeaseOptions,
+        on_change: Callable[[], None],
         *,
-        pod: str,
-        namespace: str,
-        group: str,
-        seconds: int = 15,
-        on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = boot_clock,
         wall: Callable[[], str] = microtime,
         random: Callable[[], float] = uniform,
     ) -> None:
+        pod, namespace, group, seconds = options
         self.name = lease_name(pod)
         self.identity = f"{pod}_{uuid4().hex[:8]}"
         self._client = client

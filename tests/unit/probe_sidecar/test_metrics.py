@@ -23,7 +23,7 @@ from probe_sidecar.prober.prober import NO_PLACE
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.replicas.alone import Alone
-from probe_sidecar.replicas.replica import Replica
+from probe_sidecar.replicas.replica import LeaseOptions, Replica
 from tests.unit.probe_sidecar.services import RESOURCE, Services, no_dns
 
 A, B = "10.0.100.10", "10.0.100.11"
@@ -46,7 +46,7 @@ class Rig:
         self.now = 100.0
         self.reflector = Reflector(client, RESOURCE, lambda *_: None, clock=lambda: self.now)
         self.events = EventRecorder(client, "prober-1")
-        self.replica = Replica(client, pod="a", namespace="operator", group="All", clock=lambda: self.now)
+        self.replica = Replica(client, LeaseOptions("a", "operator", "All"), lambda: None, clock=lambda: self.now)
         self.names = NameCache(no_dns, clock=lambda: self.now)
         self.names.want("db.example.com", User(), hurry=True)
         self.names.entry("db.example.com").answered_at = 90.0

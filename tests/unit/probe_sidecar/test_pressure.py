@@ -8,7 +8,7 @@ import pytest
 
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.kube.client import REQUEST_SECONDS, KubeClient, Object
-from probe_sidecar.replicas.replica import RENEWALS, Replica
+from probe_sidecar.replicas.replica import RENEWALS, LeaseOptions, Replica
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import EXTERNAL_SERVICES
 from probe_sidecar.status.publisher import StatusPublisher
@@ -61,10 +61,8 @@ class World:
         self.replicas.append(
             Replica(
                 leases,
-                pod=name,
-                namespace=NAMESPACE,
-                group="All",
-                seconds=LEASE_SECONDS,
+                LeaseOptions(name, NAMESPACE, "All", LEASE_SECONDS),
+                lambda: None,
                 clock=clock,
                 random=self._random.random,
             )

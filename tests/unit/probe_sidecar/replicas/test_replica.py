@@ -14,7 +14,7 @@ import pytest
 from playground.apiserver.faults import Fault
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.replicas.lease import NAME_PREFIX
-from probe_sidecar.replicas.replica import RENEWALS, Replica
+from probe_sidecar.replicas.replica import RENEWALS, LeaseOptions, Replica
 from tests.examples import examples
 from tests.link import LATENCY, Link, application, client
 from tests.virtual_time import virtually
@@ -48,13 +48,10 @@ class World:
         self.links[name] = self.links.get(name) or Link(self.application)
         replica = Replica(
             client(self.links[name], SECONDS / RENEWALS),
-            pod=options.pop("pod", name),
-            namespace=NAMESPACE,
-            group=options.pop("group", "All"),
-            seconds=SECONDS,
+            LeaseOptions(options.pop("pod", name), NAMESPACE, options.pop("group", "All"), SECONDS),
+            lambda: self.told.update([name]),
             clock=lambda: self.loop.time() * rate,
             random=self.random.random,
-            on_change=lambda: self.told.update([name]),
             **options,
         )
         self.replicas[name] = replica
