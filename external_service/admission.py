@@ -11,7 +11,15 @@ from functools import partial
 from external_service import syntax
 from external_service.policy import AddressPolicy, form_refusal, refusal
 from external_service.schema import join
-from external_service.v1alpha1 import RESERVED_LABELS, ExternalService, ExternalServiceSpec, IngressOptions
+from external_service.v1alpha1 import (
+    NO_SUCH_PORT,
+    ONE_OF_PORTS,
+    RESERVED_LABELS,
+    SAME_PORT,
+    ExternalService,
+    ExternalServiceSpec,
+    IngressOptions,
+)
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 
@@ -62,6 +70,7 @@ def _not_among(ip: str, spec: ExternalServiceSpec) -> str | None:
 def _child_problems(parent: ExternalService) -> Iterator[str]:
     name = parent.metadata.name
     yield from _judged("metadata.name", syntax.service_name_problem(name), name)
+    yield from _port_problems(parent.spec)
     for index, host in enumerate(parent.spec.hosts):
         at = f"spec.hosts[{index}]"
         yield from _judged(f"{at}.host", syntax.host_problem(host.host), host.host)
@@ -76,6 +85,24 @@ def _child_problems(parent: ExternalService) -> Iterator[str]:
         yield from _ingress_problems(ingress, parent.metadata.annotations)
     if (route := parent.spec.httpRoute) is not None:
         yield from _reserved("spec.httpRoute.labels", route.labels)
+
+
+def _port_problems(spec: ExternalServiceSpec) -> Iterator[str]:
+    if (spec.port is None) is (spec.ports is None):
+        yield f"spec.port: {ONE_OF_PORTS}"
+        return
+    names: set[str] = set()
+    for index, one in enumerate(spec.ports or ()):
+        if one.name in names:
+            yield f"spec.ports[{index}]: Duplicate value: {shown(one.name)}"
+        names.add(one.name)
+    for numbers in ([one.port for one in spec.ports or ()], [one.target for one in spec.ports or ()]):
+        if len(set(numbers)) < len(numbers):
+            yield f"spec.ports: {SAME_PORT}"
+            break
+    for index, host in enumerate(spec.hosts):
+        if spec.port_of(host) is None:
+            yield f"spec.hosts[{index}].port: {NO_SUCH_PORT} (got {shown(host.port)})"
 
 
 def _ingress_problems(options: IngressOptions, inherited: Mapping[str, str]) -> Iterator[str]:

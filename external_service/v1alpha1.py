@@ -13,6 +13,7 @@ from external_service.cel import DNS_NAME, quoted, rule, rules
 from external_service.core import Model, ObjectMeta, Port, Probe
 from external_service.kind import (
     KEY,
+    LABEL,
     MAX_ADDRESSES,
     MAX_CHILD_PROBLEMS,
     MAX_COLUMN,
@@ -23,6 +24,7 @@ from external_service.kind import (
     MAX_HOSTS,
     MAX_MESSAGE,
     MAX_PARENTS,
+    MAX_PORTS,
     MAX_SUMMARY,
     MAX_TLS,
     NAME,
@@ -195,6 +197,47 @@ _ROUTABLE = f"!has(h.path) || (h.path.matches({quoted(ROUTE_PATH)}) && !h.path.m
 _ANY_PATH = "!has(self.pathType) || self.pathType == 'ImplementationSpecific'"
 
 
+Protocol = Literal["TCP", "UDP", "SCTP"]
+
+
+class ServicePort(Model):
+    """One port of the Service, and the port of the addresses that it leads to."""
+
+    name: Annotated[str, _pattern(LABEL, 63, "write a name such as http: lower case letters, digits and -")] = Field(
+        description="Name of the port, unique among them."
+    )
+    port: Annotated[int, Field(strict=True, ge=1, le=65_535)] = Field(
+        description="Port of the Service, a number from 1 to 65535, unique among them."
+    )
+    targetPort: Annotated[int, Field(strict=True, ge=1, le=65_535)] | None = Field(
+        default=None, description="Port of the addresses, unique among them; none: the same as port."
+    )
+    protocol: Protocol = Field(default="TCP", description="TCP, UDP or SCTP; TCP if left out.")
+    appProtocol: Annotated[str, _pattern(KEY, 253, "write a protocol such as http or kubernetes.io/h2c")] | None = (
+        Field(default=None, description="Application protocol, a hint for consumers, such as kubernetes.io/h2c.")
+    )
+
+    @property
+    def target(self) -> int:
+        """The port of the addresses."""
+        return self.targetPort or self.port
+
+
+ONE_OF_PORTS = "write exactly one of port and ports"
+SAME_PORT = "Metacontroller merges ports by number: use each one once, or write a second ExternalService"
+NO_SUCH_PORT = "write the name or the number of one of spec.ports, with protocol TCP"
+PORT_OF_HOST = Annotated[
+    Annotated[int, Field(strict=True, ge=1, le=65_535)] | Annotated[str, Field(max_length=63)],
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 63}),
+]
+_HOST_PORT = (
+    "!has(self.hosts) || self.hosts.all(h, has(h.port) "
+    "? has(self.ports) && self.ports.exists(p, (h.port == p.name || h.port == p.port) "
+    "&& (!has(p.protocol) || p.protocol == 'TCP')) "
+    ": !has(self.ports) || self.ports.size() == 0 || !has(self.ports[0].protocol) || self.ports[0].protocol == 'TCP')"
+)
+
+
 class Host(Model):
     """One rule of the Ingress: a DNS name (or `*.` wildcard) and a path that is empty or begins with "/"."""
 
@@ -229,6 +272,9 @@ class Host(Model):
         default="ImplementationSpecific",
         description="How the path is matched: Exact, Prefix, or as the ingress controller likes "
         "(ImplementationSpecific, the default).",
+    )
+    port: PORT_OF_HOST | None = Field(
+        default=None, description="Name or number of one of spec.ports, with protocol TCP; none: the first of them."
     )
 
 
@@ -313,6 +359,8 @@ class ExternalServiceSpec(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
+            rule("has(self.port) != has(self.ports)", ONE_OF_PORTS, field=".port"),
+            rule(_HOST_PORT, NO_SUCH_PORT, field=".hosts"),
             rule(
                 f"!has(self.httpRoute) || !has(self.hosts) || self.hosts.all(h, {_ROUTABLE})",
                 'an HTTPRoute takes letters, digits and URL characters in a path, no "//", "/./", "/../" or "%2F": '
@@ -335,7 +383,35 @@ class ExternalServiceSpec(Model):
         )
     )
 
-    port: Port = Field(description="Port of the Service and of every address, a number from 1 to 65535.")
+    port: Port | None = Field(
+        default=None,
+        description="Port of the Service and of every address, a number from 1 to 65535; several: write ports instead.",
+    )
+    ports: (
+        Annotated[
+            tuple[ServicePort, ...],
+            Field(
+                json_schema_extra={
+                    "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["name"],
+                    "x-kubernetes-validations": [
+                        rule(
+                            "self.all(p, self.exists_one(q, q.port == p.port) && self.exists_one(q, "
+                            "(has(q.targetPort) ? q.targetPort : q.port) == "
+                            "(has(p.targetPort) ? p.targetPort : p.port)))",
+                            SAME_PORT,
+                        )
+                    ],
+                }
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_PORTS,
+        description="Named ports of the Service and the ports of every address that they lead to; 16 at most.",
+    )
     ips: Annotated[tuple[IP, ...], FailFast(), Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
         default=(),
         max_length=MAX_ADDRESSES,
@@ -375,6 +451,19 @@ class ExternalServiceSpec(Model):
         description="With fewer ready addresses than this (a number such as 1, or a share of the enabled ones such as "
         "50%) all enabled ones are published as ready: fail open. 0: never, fail closed.",
     )
+
+    @property
+    def service_ports(self) -> tuple[ServicePort, ...]:
+        """`ports`, or `port` as one without a name."""
+        if self.ports is not None:
+            return self.ports
+        return () if self.port is None else (ServicePort.model_construct(name="", port=self.port),)
+
+    def port_of(self, host: Host) -> ServicePort | None:
+        """The port that a host is routed to; None if there is none of protocol TCP."""
+        found = self.service_ports[:1] if host.port is None else self.ports or ()
+        named = (one for one in found if host.port in (None, one.name, one.port))
+        return next((one for one in named if one.protocol == "TCP"), None)
 
 
 class AddressStatus(Model):

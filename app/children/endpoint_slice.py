@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import count
 from typing import Any
 
-from app.children.metadata import Manifest, object_meta
+from app.children.metadata import Manifest, endpoint_port, object_meta
 from external_service.readiness import PublishedAddress
 from external_service.v1alpha1 import ExternalService
 
@@ -35,13 +35,14 @@ def desired(
     text, as in Endpoints; all three conditions are always written, since a missing `ready` means ready.
     """
     published = list(addresses)
+    ports = [{"name": "", **endpoint_port(port)} for port in parent.spec.service_ports]
     slices = []
     for family in FAMILIES:
         of_family = {one.ip: one for one in published if (":" in one.ip) == (family == "IPv6")}
         prefix = f"{parent.metadata.name}-{family.lower()}-"
         for number, ips in place(of_family, _held(observed, prefix)).items():
             metadata = object_meta(parent, _labels(parent), annotations, name=f"{prefix}{number}")
-            slices.append(_slice(family, metadata, [of_family[ip] for ip in ips], parent.spec.port))
+            slices.append(_slice(family, metadata, [of_family[ip] for ip in ips], ports))
     return slices
 
 
@@ -85,7 +86,7 @@ def _labels(parent: ExternalService) -> dict[str, str]:
     return {"endpointslice.kubernetes.io/managed-by": MANAGER, "kubernetes.io/service-name": parent.metadata.name}
 
 
-def _slice(family: str, metadata: Manifest, addresses: Iterable[PublishedAddress], port: int) -> Manifest:
+def _slice(family: str, metadata: Manifest, addresses: Iterable[PublishedAddress], ports: list[Manifest]) -> Manifest:
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -98,5 +99,5 @@ def _slice(family: str, metadata: Manifest, addresses: Iterable[PublishedAddress
             }
             for one in addresses
         ],
-        "ports": [{"name": "", "port": port, "protocol": "TCP"}],
+        "ports": ports,
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from app.children.metadata import Manifest, object_meta
-from external_service.v1alpha1 import ExternalService, Host, HTTPRouteOptions, ParentReference
+from external_service.v1alpha1 import ExternalService, ExternalServiceSpec, HTTPRouteOptions, ParentReference
 
 API_VERSION = "gateway.networking.k8s.io/v1"
 KIND = "HTTPRoute"
@@ -42,8 +42,9 @@ def desired(parent: ExternalService) -> list[Manifest]:
 
 
 def _specs(parent: ExternalService, options: HTTPRouteOptions) -> Iterator[Manifest]:
-    backend = {"group": "", "kind": "Service", "name": parent.metadata.name, "port": parent.spec.port, "weight": 1}
-    for matches, hosts in _groups(parent.spec.hosts).items():
+    service = {"group": "", "kind": "Service", "name": parent.metadata.name}
+    for (port, matches), hosts in _groups(parent.spec).items():
+        backend = {**service, "port": port, "weight": 1}
         for parents in _layers(options.parentRefs):
             for hostnames in _parts(hosts, MAX_HOSTNAMES):
                 for part in _parts(matches, MAX_MATCHES):
@@ -55,15 +56,17 @@ def _specs(parent: ExternalService, options: HTTPRouteOptions) -> Iterator[Manif
                     }
 
 
-def _groups(hosts: Sequence[Host]) -> dict[tuple[PathMatch, ...], list[str]]:
-    """The hosts by their paths, both in the order of the spec; a duplicate counts once."""
-    paths: dict[str, dict[PathMatch, None]] = {}
-    for host in hosts:
+def _groups(spec: ExternalServiceSpec) -> dict[tuple[int, tuple[PathMatch, ...]], list[str]]:
+    """The hosts by their port and paths, all in the order of the spec; a duplicate counts once."""
+    paths: dict[tuple[int, str], dict[PathMatch, None]] = {}
+    for host in spec.hosts:
         kind = "Exact" if host.pathType == "Exact" else "PathPrefix"
-        paths.setdefault(host.host, {})[kind, host.path or "/"] = None
-    groups: dict[tuple[PathMatch, ...], list[str]] = {}
-    for name, matches in paths.items():
-        groups.setdefault(tuple(matches), []).append(name)
+        port = spec.port_of(host)
+        assert port is not None  # noqa: S101 - child_problems refuses it
+        paths.setdefault((port.port, host.host), {})[kind, host.path or "/"] = None
+    groups: dict[tuple[int, tuple[PathMatch, ...]], list[str]] = {}
+    for (number, name), matches in paths.items():
+        groups.setdefault((number, tuple(matches)), []).append(name)
     return groups
 
 

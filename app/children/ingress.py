@@ -35,9 +35,11 @@ def _copied(annotations: Mapping[str, str], uncopied: tuple[str, ...]) -> dict[s
 
 
 def _rules(parent: ExternalService) -> list[Manifest]:
-    backend = {"service": {"name": parent.metadata.name, "port": {"number": parent.spec.port}}}
     paths: dict[str, list[Manifest]] = {}
     for host in dict.fromkeys(parent.spec.hosts):
+        port = parent.spec.port_of(host)
+        assert port is not None  # noqa: S101 - child_problems refuses it
+        backend = {"service": {"name": parent.metadata.name, "port": {"number": port.port}}}
         paths.setdefault(host.host, []).append(_path(host, backend))
     return [{"host": host, "http": {"paths": of_host}} for host, of_host in paths.items()]
 

@@ -6,7 +6,7 @@ Owner references and the label `controller-uid` are Metacontroller's to add.
 from collections.abc import Mapping
 from typing import Any
 
-from external_service.v1alpha1 import ExternalService
+from external_service.v1alpha1 import ExternalService, ServicePort
 
 Manifest = dict[str, Any]
 
@@ -47,3 +47,14 @@ def object_meta(
     if annotations:
         metadata["annotations"] = dict(annotations)
     return metadata
+
+
+def named(port: ServicePort, numbers: Manifest) -> Manifest:
+    """`numbers` with the name and appProtocol of `port`, as far as it has them."""
+    name = {"name": port.name} if port.name else {}
+    return {**name, **numbers, **({"appProtocol": port.appProtocol} if port.appProtocol else {})}
+
+
+def endpoint_port(port: ServicePort) -> Manifest:
+    """One port of Endpoints or of an EndpointSlice: that of the addresses."""
+    return named(port, {"port": port.target, "protocol": port.protocol})

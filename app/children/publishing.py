@@ -55,16 +55,18 @@ def publish(
     when the parent is seen to own it: otherwise an author of an ExternalService could add addresses to a Service
     of another owner.
     """
+    stored = observed.endpoints.get(parent.metadata.name)
     if form == "Endpoints":
         retiring = _retiring(parent, addresses, observed)
-        return Published([endpoints.desired(parent, addresses, mirrored=True), *retiring.children], retiring.again)
+        one = endpoints.desired(parent, addresses, mirrored=True, observed=stored)
+        return Published([one, *retiring.children], retiring.again)
     slices = endpoint_slice.desired(parent, addresses, observed.slices)
     needed = _mirrored(parent, observed) and any(one["metadata"]["name"] not in observed.slices for one in slices)
     if not observed.service:
         slices = [one for one in slices if one["metadata"]["name"] in observed.slices]
     if form == "EndpointSlice" and not needed:
         return Published(slices)
-    return Published([endpoints.desired(parent, addresses, mirrored=needed), *slices])
+    return Published([endpoints.desired(parent, addresses, mirrored=needed, observed=stored), *slices])
 
 
 def _mirrored(parent: ExternalService, observed: Observed) -> bool:

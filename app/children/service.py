@@ -1,4 +1,4 @@
-"""The Service of an ExternalService: without selector, one unnamed TCP port, headless unless asked otherwise.
+"""The Service of an ExternalService: without selector, headless unless asked otherwise.
 
 Canonical form: kubernetes:pkg/apis/core/v1/defaults.go and pkg/registry/core/service/storage/alloc.go.
 """
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from app.children.metadata import Manifest, object_meta
+from app.children.metadata import Manifest, named, object_meta
 from app.observed import misshapen
-from external_service.v1alpha1 import ExternalService, ServiceOptions
+from external_service.v1alpha1 import ExternalService, ServiceOptions, ServicePort
 
 API_VERSION, KIND = "v1", "Service"
 
@@ -24,7 +24,6 @@ def desired(parent: ExternalService) -> Manifest:
     ipFamilies is the cluster's. With `clusterIP: Auto` addresses, families and their policy are all the cluster's.
     """
     options = parent.spec.service or ServiceOptions()
-    port = parent.spec.port
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -32,11 +31,16 @@ def desired(parent: ExternalService) -> Manifest:
         "spec": {
             **(HEADLESS if options.clusterIP == "None" else {}),
             "internalTrafficPolicy": "Cluster",
-            "ports": [{"port": port, "protocol": "TCP", "targetPort": port}],
+            "ports": [_port(one) for one in parent.spec.service_ports],
             "sessionAffinity": "None",
             "type": "ClusterIP",
         },
     }
+
+
+def _port(one: ServicePort) -> Manifest:
+    port = {"port": one.port, "protocol": one.protocol, "targetPort": one.target}
+    return named(one, port)
 
 
 NOT_OURS = (
@@ -119,7 +123,7 @@ def _merged(wanted: Manifest, metadata: Mapping[str, Any], spec: Mapping[str, An
     foreign = [field for field in NOT_OURS if field in spec and field not in wanted["spec"]]
     proxied = labels.get(PROXY_NAME) if PROXY_NAME not in wanted["metadata"]["labels"] else None
     if applied is None:
-        return _taken_over(wanted, spec, foreign, proxied)
+        return _taken_over(wanted, metadata, spec, foreign, proxied)
     if len({port["port"] for port in spec.get("ports", ())}) < len(spec.get("ports", ())):
         return wanted, _edited(wanted)  # dynamic apply tells ports apart by number alone, and duplicates the last one
     known = applied.get("spec") or {}
@@ -160,23 +164,40 @@ def _as_observed(wanted: Manifest, spec: Mapping[str, Any], proxied: str | None)
 
 
 def _taken_over(
-    wanted: Manifest, spec: Mapping[str, Any], foreign: Iterable[str], proxied: str | None
+    wanted: Manifest, metadata: Mapping[str, Any], spec: Mapping[str, Any], foreign: Iterable[str], proxied: str | None
 ) -> tuple[Manifest, str]:
-    """`wanted` with null for each field that is to go, so that it is ours and the next answer drops it."""
+    """`wanted` with null for each field that is to go, so that it is ours and the next answer drops it.
+
+    Ports of our previous answer go by themselves.
+    """
     labels = wanted["metadata"]["labels"] | ({} if proxied in (None, TAKEN_OVER) else {PROXY_NAME: TAKEN_OVER})
     ours = {(port["port"], port["protocol"]): port for port in wanted["spec"]["ports"]}
     observed = {(port["port"], port.get("protocol", "TCP")): port for port in spec.get("ports", ())}
-    added = observed.keys() - ours.keys()
+    added = [key for key in observed.keys() - ours.keys() if _has_another_manager(metadata, key)]
     if added:
         ports = spec["ports"]
     else:
-        ports = [port | _nulls(NOT_OURS_IN_PORTS, observed.get(key, {})) for key, port in ours.items()]
+        ports = [_nulls(NOT_OURS_IN_PORTS, observed.get(key, {})) | port for key, port in ours.items()]
     answer = {
         **wanted,
         "metadata": {**wanted["metadata"], "labels": labels},
         "spec": {**wanted["spec"], "ports": ports, **dict.fromkeys(foreign)},
     }
     return answer, _edited(wanted) if added else ""
+
+
+def _has_another_manager(metadata: Mapping[str, Any], port: tuple[int, str]) -> bool:
+    """Whether a field manager that is not Metacontroller owns this port, by number and protocol.
+
+    Ours is the one that owns our label.
+    """
+    entries = metadata.get("managedFields")
+    if not entries:
+        return True
+    key = f"k:{json.dumps(dict(zip(('port', 'protocol'), port, strict=True)), separators=(',', ':'))}"
+    fields = [entry.get("fieldsV1") or {} for entry in entries]
+    others = [one for one in fields if "f:serviceType" not in one.get("f:metadata", {}).get("f:labels", {})]
+    return any(key in one.get("f:spec", {}).get("f:ports", {}) for one in others)
 
 
 def _nulls(fields: Iterable[str], present: Mapping[str, Any]) -> dict[str, None]:

@@ -269,7 +269,7 @@ def probe(**fields: Any) -> dict[str, Any]:
     ("parent", "error"),
     [
         pytest.param(changed(kind="Service"), 'kind: write ExternalService (got "Service")', id="wrong kind"),
-        pytest.param(changed(spec={"ips": []}), f"spec.port: is missing, {PORT}", id="no port"),
+        pytest.param(changed(spec={"ips": []}), "spec.port: write exactly one of port and ports", id="no port"),
         pytest.param(with_spec(port=0), f"spec.port: {PORT} (got 0)", id="port 0"),
         pytest.param(with_spec(port="80"), f'spec.port: {PORT} (got "80")', id="port in quotes"),
         pytest.param(

@@ -164,7 +164,7 @@ async def test_a_refused_sync_is_one_line_in_the_log_and_a_good_one_none(caplog:
         assert [record.message for record in caplog.records if record.name.startswith("app")] == []
         await hook.post("/sync", json={"parent": {**PARENT, "spec": {}}})
     assert [record.message for record in caplog.records if record.name.startswith("app")] == [
-        "sync of 'shop/api' refused: spec.port: is missing, write a port number from 1 to 65535, without quotes"
+        "sync of 'shop/api' refused: spec.port: write exactly one of port and ports"
     ]
 
 

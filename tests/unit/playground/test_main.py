@@ -116,4 +116,4 @@ async def test_bad_input_is_2_and_names_the_field(tmp_path: Path) -> None:
     async with playing(str(file)) as process:
         _, problems = await said(process)
     assert process.returncode == 2
-    assert problems.startswith(f"{file}: spec.port: is missing")
+    assert problems.startswith(f"{file}: spec.port: write exactly one of port and ports")

@@ -5,7 +5,7 @@ import pytest
 from app.children.endpoints import SKIP_MIRROR, desired
 from app.children.metadata import own_labels
 from external_service.readiness import PublishedAddress
-from external_service.v1alpha1 import ExternalService
+from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
 
 PARENT = ExternalService.model_validate(
     {
@@ -87,3 +87,26 @@ def test_an_empty_list_is_absent_and_the_order_is_the_servers(
     published: list[PublishedAddress], subset: dict[str, object]
 ) -> None:
     assert desired(PARENT, published, mirrored=False)["subsets"] == [subset]
+
+
+HTTP, DNS = {"name": "http", "port": 8080, "protocol": "TCP"}, {"name": "dns", "port": 53, "protocol": "UDP"}
+OTHER = {"name": "other", "port": 53, "protocol": "UDP"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "ports"),
+    [
+        pytest.param(None, [HTTP, DNS], id="not-stored-yet"),
+        pytest.param([HTTP, DNS], [HTTP, DNS], id="same-order"),
+        pytest.param([DNS, HTTP], [DNS, HTTP], id="order-by-hash-of-older-api-servers"),
+        pytest.param([DNS], [HTTP, DNS], id="fewer"),
+        pytest.param([HTTP, OTHER], [HTTP, DNS], id="another-name"),
+    ],
+)
+def test_named_ports_keep_the_order_in_which_they_are_stored(stored: list[object] | None, ports: list[object]) -> None:
+    given = [{"name": "http", "port": 80, "targetPort": 8080}, {"name": "dns", "port": 53, "protocol": "UDP"}]
+    spec = ExternalServiceSpec.model_validate({"ports": given})
+    parent = PARENT.model_copy(update={"spec": spec})
+    observed = None if stored is None else {"subsets": [{"ports": stored}]}
+    made = desired(parent, [up("10.0.0.1")], mirrored=False, observed=observed)
+    assert made["subsets"] == [{"addresses": [{"ip": "10.0.0.1"}], "ports": ports}]

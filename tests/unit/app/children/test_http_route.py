@@ -6,7 +6,7 @@ import pytest
 
 from app.children.http_route import desired
 from app.children.metadata import own_labels
-from external_service.v1alpha1 import ExternalService
+from external_service.v1alpha1 import ExternalService, ServicePort
 
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public"}
 
@@ -117,4 +117,15 @@ def test_references_of_one_name_stand_in_routes_of_their_own() -> None:
         ("api", [{**GATEWAY, "sectionName": "http"}, private]),
         ("api.1", [{**GATEWAY, "sectionName": "https"}]),
         ("api.2", [{**GATEWAY, "namespace": "infra"}]),
+    ]
+
+
+def test_hosts_of_different_ports_are_different_routes() -> None:
+    given = parent({"host": "a.example.com"}, {"host": "b.example.com", "port": "admin"}, {"host": "c.example.com"})
+    ports = [{"name": "http", "port": 8080}, {"name": "admin", "port": 9000}]
+    spec = given.spec.model_copy(update={"port": None, "ports": tuple(map(ServicePort.model_validate, ports))})
+    admin = [{**ANY[0], "backendRefs": [{**ANY[0]["backendRefs"][0], "port": 9000}]}]
+    assert told(given.model_copy(update={"spec": spec})) == [
+        ("api", ["a.example.com", "c.example.com"], ANY),
+        ("api.1", ["b.example.com"], admin),
     ]

@@ -171,3 +171,20 @@ def test_an_annotation_that_was_edited_counts_as_none(text: str) -> None:
     edited = observed(None, externalIPs=["10.0.0.9"])
     edited["metadata"]["annotations"] = {LAST_APPLIED: text}
     assert put_back(WANTED, edited) == PutBack(wanted(externalIPs=None))
+
+
+def managed(*managers: tuple[str, Object]) -> Object:
+    return {"managedFields": [{"manager": name, "fieldsV1": fields} for name, fields in managers]}
+
+
+OUR_LABEL: Object = {"f:metadata": {"f:labels": {"f:serviceType": {}}}}
+ITS_PORT: Object = {"f:spec": {"f:ports": {'k:{"port":99,"protocol":"TCP"}': {"f:port": {}}}}}
+
+
+def test_port_that_metacontroller_alone_owns_goes_by_itself() -> None:
+    """With server-side apply: what an answer lacks is removed, unless another field manager owns it too."""
+    given = observed(None, ports=[OTHER])
+    given["metadata"] |= managed(("metacontroller", OUR_LABEL | ITS_PORT))
+    assert put_back(WANTED, given) == PutBack(WANTED)
+    given["metadata"] |= managed(("metacontroller", OUR_LABEL | ITS_PORT), ("kubectl-edit", ITS_PORT))
+    assert put_back(WANTED, given) == PutBack(wanted(ports=[OTHER]), FIX)

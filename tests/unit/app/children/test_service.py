@@ -48,3 +48,14 @@ def test_labels_and_annotations_of_the_spec() -> None:
     metadata = desired(parent(service={"labels": {"tier": "db"}, "annotations": {"a": "b"}}))["metadata"]
     assert metadata["labels"] == {**own_labels("api"), "tier": "db"}
     assert metadata["annotations"] == {"a": "b"}
+
+
+def test_ports_have_their_names_and_targets() -> None:
+    ports = [
+        {"name": "http", "port": 80, "targetPort": 8080, "appProtocol": "kubernetes.io/h2c"},
+        {"name": "dns", "port": 53, "protocol": "UDP"},
+    ]
+    assert desired(parent(port=None, ports=ports))["spec"]["ports"] == [
+        {"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080, "appProtocol": "kubernetes.io/h2c"},
+        {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+    ]
