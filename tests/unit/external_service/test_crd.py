@@ -88,7 +88,8 @@ def test_a_reference_is_inlined_and_its_field_speaks_first() -> None:
 
 def test_a_port_takes_any_scalar_so_that_our_rule_can_answer() -> None:
     assert schema_of("spec.port") == {
-        "description": "Port of the Service and of every address, a number from 1 to 65535; several: write ports instead.",
+        "description": "Port of the Service and of every address, a number from 1 to 65535; "
+        "several: write ports instead.",
         "maxLength": 64,
         "x-kubernetes-int-or-string": True,
         "x-kubernetes-validations": [
