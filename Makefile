@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TOOLS := .cache/tools
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: playground test lint types unit model image e2e nightly tools workflows sbom bench bench-short lock crd manifests clean help
+.PHONY: playground test lint types unit browser model image e2e nightly tools workflows sbom bench bench-short lock crd manifests clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -26,7 +26,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/pytest -q -n $(AT_ONCE) --dist loadfile -m "not e2e and not image and not nightly" $(ARGS)
+	$(BIN)/pytest -q -n $(AT_ONCE) --dist loadfile -m "not browser and not e2e and not image and not nightly" $(ARGS)
 
 model: $(STAMP) ## every interleaving of the status protocol (needs spin and cc)
 	@command -v spin > /dev/null && command -v cc > /dev/null || { echo "spin and cc are needed: apt-get install spin gcc libc6-dev" >&2; exit 1; }
@@ -35,6 +35,9 @@ model: $(STAMP) ## every interleaving of the status protocol (needs spin and cc)
 image: $(STAMP) ## build the image without an engine and try it out (needs root, buildah, crun, mmdebstrap, iproute2)
 	$(BIN)/python -m tests.image.build
 	IMAGE_REQUIRED=1 $(BIN)/pytest -q tests/image $(ARGS)
+
+browser: $(STAMP) ## the pages for people in a real browser (needs chromium); new screenshots: SCREENSHOTS=docs/img
+	BROWSER_REQUIRED=1 $(BIN)/pytest -q tests/browser $(ARGS)
 
 e2e: $(STAMP) ## the promises on a real control plane, without those marked nightly (needs Go, root, iproute2)
 	$(BIN)/pytest -q -m "e2e and not nightly" tests/e2e $(ARGS)

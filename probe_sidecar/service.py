@@ -26,7 +26,7 @@ from probe_sidecar.status.children import ChildReports
 from probe_sidecar.status.conditions import Finding, Problems
 from probe_sidecar.status.desired import desired_status, rejected_status
 from probe_sidecar.status.publisher import StatusPublisher
-from probe_sidecar.status.stored import StoredStatus
+from probe_sidecar.status.stored import StoredStatus, stored_status
 from probe_sidecar.status.writer import StatusWriter
 from runtime.logs import about
 
@@ -102,6 +102,11 @@ class Service:
         self.delay.close()
         self._children.close()
         self._writer.close()
+
+    @property
+    def summary(self) -> str:
+        """The summary in the status as last seen; empty before the first."""
+        return str(stored_status(self._writer.stored).get("summary", ""))
 
     @property
     def failing_open(self) -> bool:

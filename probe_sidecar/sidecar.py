@@ -22,6 +22,7 @@ from probe_sidecar.hostnames.cache import Lookup, NameCache
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.kube.reflectors import Reflectors
 from probe_sidecar.metrics import MetricSources, registry
+from probe_sidecar.overview import Moment, overview, problem
 from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
@@ -33,7 +34,7 @@ from probe_sidecar.service import Service, Shared
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status_page import rows, status_page
-from probe_sidecar.web import Page, PageServer, Query, health
+from probe_sidecar.web import Page, PageServer, Query, health, page_files
 from runtime.metrics import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
@@ -141,6 +142,8 @@ class Sidecar:
         self._registry = registry(sources, addresses=settings.address_metrics)
         self.pages = PageServer(
             {
+                **page_files(),
+                "/overview": self._overview,
                 "/healthz": health(self._stalled),
                 "/readyz": health(self._unready),
                 "/metrics": self._metrics,
@@ -232,13 +235,22 @@ class Sidecar:
             service.wake()
 
     def _status(self, query: Query) -> Page:
-        services = self.services.values()
-        delayed = sum(bool(service.delay.text) for service in services)
+        shown = rows(self.services.values(), self._policy)
+        return Page(*status_page(shown, query, at=rfc3339(), now=self._loop.time(), process=self._process()))
+
+    def _overview(self, query: Query) -> Page:
+        if refusal := problem(query):
+            return Page(400, f"{refusal}\n")
+        moment = Moment(rfc3339(), self._loop.time())
+        document = overview(list(self.services.values()), query, self._policy, moment, self._process())
+        return Page(200, document, "application/json")
+
+    def _process(self) -> Object:
+        """What the pages say of the prober itself."""
+        delayed = sum(bool(service.delay.text) for service in self.services.values())
         probes = {"limit": self.engine.limit, "inFlight": self.engine.in_flight, "waiting": self.engine.waiting}
         probes |= {"delayed": self.engine.delayed, "delayedExternalServices": delayed}
-        process = {"replica": self.replicas.shown(), "probes": probes, "outage": self._outage()}
-        shown = rows(services, self._policy)
-        return Page(*status_page(shown, query, at=rfc3339(), now=self._loop.time(), process=process))
+        return {"replica": self.replicas.shown(), "probes": probes, "outage": self._outage()}
 
     def _status_text(self, query: Query) -> Page:
         return self._status({"format": "text", **query})

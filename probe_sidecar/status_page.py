@@ -58,7 +58,7 @@ def status_page(
     shown = [row for row in found if all(getattr(row, field) == value for field, value in wanted.items())]
     if query.get("format") == "text":
         return 200, _warning(process) + _table(shown, now), "text/plain; charset=utf-8"
-    document = {"time": at, **process, "addresses": [_json(row, now) for row in shown]}
+    document = {"time": at, **process, "addresses": [entry(row, now) for row in shown]}
     return 200, json.dumps(document, indent=2) + "\n", "application/json"
 
 
@@ -88,17 +88,18 @@ def _bad(query: Mapping[str, str]) -> str | None:
     return None
 
 
-def _json(row: Row, now: float) -> dict[str, Any]:
-    entry: dict[str, Any] = {"namespace": row.namespace, "name": row.name, "ip": row.ip}
+def entry(row: Row, now: float) -> dict[str, Any]:
+    """One address in JSON. `now` is the loop's clock."""
+    named: dict[str, Any] = {"namespace": row.namespace, "name": row.name, "ip": row.ip}
     if row.hostname:
-        entry["hostname"] = row.hostname
+        named["hostname"] = row.hostname
     target = row.target
     if target is None:
-        return {**entry, "ready": row.reason == "NoProbe", "reason": row.reason or "Pending"}
+        return {**named, "ready": row.reason == "NoProbe", "reason": row.reason or "Pending"}
     state, run, probe = target.state, target.streak, target.probe
     drained = {"serving": state.ready} if row.reason == "Disabled" else {}
     return {
-        **entry,
+        **named,
         "ready": state.ready and row.reason is None,
         **drained,
         "reason": row.reason or state.reason,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from starlette.applications import Starlette
@@ -15,6 +16,23 @@ from runtime.http_server import Binding, HttpServer, Limits, listen
 
 LIMITS: Final = Limits(connections=64, peer_connections=32, request_seconds=30.0, idle_seconds=30)
 """Files that clients hold open are files that probes lack: 128 are kept for all that is not a probe."""
+
+
+HEADERS: Final = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+"""Of every response: texts from addresses and from DNS are shown, and none may become a script or a frame."""
+
+FILES: Final = {
+    "index.html": "text/html; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+}
+"""The page for people, in the folder page/; index.html is served at /."""
 
 
 class Page(NamedTuple):
@@ -41,6 +59,17 @@ def health(problem: Callable[[], str | None]) -> MakePage:
     return page
 
 
+def page_files() -> dict[str, MakePage]:
+    """The files of the page for people, by their paths."""
+    folder = Path(__file__).with_name("page")
+
+    def served(name: str) -> MakePage:
+        text = (folder / name).read_text(encoding="utf-8")
+        return lambda _query: Page(200, text, FILES[name])
+
+    return {"/" if name == "index.html" else f"/{name}": served(name) for name in FILES}
+
+
 def application(pages: Mapping[str, MakePage]) -> Starlette:
     """Serves `pages` by their paths to GET and HEAD."""
     names = ", ".join(sorted(pages))
@@ -57,7 +86,7 @@ def application(pages: Mapping[str, MakePage]) -> Starlette:
 async def _respond(page: MakePage, request: Request) -> Response:
     made = page(dict(request.query_params))
     respond = Response if isinstance(made.body, str) else StreamingResponse
-    return respond(made.body, made.status, media_type=made.content_type)
+    return respond(made.body, made.status, HEADERS, made.content_type)
 
 
 class PageServer:

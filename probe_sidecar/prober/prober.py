@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from probe_sidecar.prober.counters import LATENESS_BOUNDS, Durations
+from probe_sidecar.prober.history import appended
 from probe_sidecar.prober.schedule import Schedule, following, spread
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.target import Engine, Target
@@ -147,6 +148,7 @@ class Prober:
         faulty = target.last is not None and target.last.result is UNKNOWN
         now, result = self._loop.time(), outcome.result
         target.last, target.last_seconds, target.last_at = outcome, seconds, now
+        target.history = appended(target.history, result, seconds)
         if result is UNKNOWN:
             self._note_fault(target, outcome, again=faulty)
         out_of_turn, target.out_of_turn = target.out_of_turn, False

@@ -60,6 +60,7 @@ class Target:
     `unanswered` are its latest probes if none of them got a response, and `response_before` the guard's `response_at`
     when the next one began; `pending` means that its transition waits for proof that the address is the cause
     (ADR 11); `out_of_turn` that the running probe is only evidence of our own network.
+    `history` are its latest results (history.py).
     Without `prepared` it cannot be probed, and `problem` says why (a CA that is not there): it keeps its state.
     """
 
@@ -82,6 +83,7 @@ class Target:
     last: Outcome | None = None
     last_seconds: float = 0.0
     last_at: float = 0.0
+    history: bytes = b""
 
     def done(self, outcome: Outcome, seconds: float) -> None:
         """The end of a probe. A method takes no memory while none runs, unlike a callable made for each target."""

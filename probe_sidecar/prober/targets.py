@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from external_service.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
 from external_service.policy import AddressPolicy, refusal
@@ -24,7 +24,19 @@ log = logging.getLogger(__name__)
 
 PROBE_TYPES = {HTTPGetAction: "http", TCPSocketAction: "tcp", GRPCAction: "grpc"}
 
+TRANSITIONS = 20
+"""That are remembered of each ExternalService, for the page: in an outage of all, 20 times 150 bytes each."""
+
 NO_HOSTNAMES: Mapping[str, str] = MappingProxyType({})
+
+
+class Transition(NamedTuple):
+    """An address has become ready or not ready, `at` a wall-clock time (RFC 3339)."""
+
+    at: str
+    ip: str
+    ready: bool
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +71,13 @@ class Subject(Protocol):
 class Targets(Collection[Target]):
     """The probed addresses of one ExternalService (`name` is namespace/name); a collection of its targets.
 
-    `counters` is None while nothing is probed.
+    `counters` is None while nothing is probed. `transitions` are the latest of its addresses, oldest first.
     """
 
     def __init__(self, surroundings: Surroundings, subject: Subject, name: str) -> None:
         self.name = name
         self.counters: ProbeCounters | None = None
+        self.transitions: tuple[Transition, ...] = ()
         self._surroundings = surroundings
         self._prober = surroundings.prober
         self._subject = subject
@@ -185,8 +198,11 @@ class Targets(Collection[Target]):
         )
         if not ready:
             self._prober.hasten(target, probed_every=target.probe.period(ready=state.ready))
-        if state.ready is not ready and self.counters is not None:
-            self.counters.turned(ready)
+        if state.ready is not ready:
+            transition = Transition(target.state.lastTransitionTime, target.ip, ready, message)
+            self.transitions = (*self.transitions[1 - TRANSITIONS :], transition)
+            if self.counters is not None:
+                self.counters.turned(ready)
         what = "ready" if ready else "not ready"
         log.info("%s: %s is %s: %s", self.name, target.ip, what, message, extra=about(self.name, target.ip))
         self._subject.changed()

@@ -90,6 +90,11 @@ class StatusWriter:
         self._sent_hash: bytes | None = None  # the content_hash of the write that was begun last, whatever became of it
         self._note_sync()
 
+    @property
+    def stored(self) -> Object:
+        """The object as last seen."""
+        return self._stored
+
     def observe(self, raw: Object) -> None:
         """The watch shows this version of the object."""
         if self._ahead and older(raw, self._stored):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from probe_sidecar.web import LIMITS, Page, PageServer, health
+from probe_sidecar.web import LIMITS, Page, PageServer, health, page_files
 from runtime.http_server import CannotListen
 
 PATIENCE = 10.0
@@ -145,3 +145,20 @@ async def test_a_client_that_sends_too_little_is_cut_off(sent: bytes) -> None:
     for one in (writer, returning[1]):
         one.close()
     await server.stop()
+
+
+async def test_page_files_carry_a_policy_that_forbids_foreign_content() -> None:
+    server = PageServer(page_files(), host="127.0.0.1", port=0)
+    server.start()
+    policies = set()
+    async with httpx.AsyncClient(trust_env=False, base_url=f"http://127.0.0.1:{server.port}") as client:
+        for path, kind in (("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.headers["content-type"]) == (200, f"{kind}; charset=utf-8")
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            policies.add(answer.headers["content-security-policy"])
+    await server.stop()
+    assert policies == {
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    }

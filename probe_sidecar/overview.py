@@ -1,0 +1,136 @@
+"""`GET /overview`: the data of the page for people. One line an ExternalService, and the addresses of those asked for.
+
+The page reads it every few seconds. So it has no line for each address of 10,000, and it is sent in pieces: between
+them the probes get their turn.
+"""
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from heapq import nlargest
+from typing import Any, NamedTuple
+
+from external_service.policy import AddressPolicy
+from probe_sidecar.prober.targets import Transition
+from probe_sidecar.service import Service
+from probe_sidecar.status_page import entry, rows
+
+Object = dict[str, Any]
+
+PARAMETERS = ("search", "open")
+
+MOST_ADDRESSES = 500
+"""In one response. Of more the page says how many there are."""
+
+MOST_TRANSITIONS = 100
+
+DAY = timedelta(days=1)
+
+TOGETHER = 20
+"""ExternalServices that are described before others get their turn."""
+
+
+class Moment(NamedTuple):
+    """The wall clock (RFC 3339) and the loop's clock (seconds) at the same time."""
+
+    at: str
+    now: float
+
+
+def problem(query: Mapping[str, str]) -> str | None:
+    """What is wrong with the query string, if anything is."""
+    unknown = next((name for name in query if name not in PARAMETERS), None)
+    return None if unknown is None else f'no such parameter "{unknown}": write {" or ".join(PARAMETERS)}'
+
+
+async def overview(
+    services: Iterable[Service],
+    query: Mapping[str, str],
+    policy: AddressPolicy,
+    moment: Moment,
+    process: Mapping[str, Any],
+) -> AsyncIterator[str]:
+    """The JSON document in pieces. `query`: `search`, a part of namespace/name, address or hostname; `open`, the
+    ExternalServices (namespace/name, separated by commas) whose addresses are wanted, "*" for all.
+
+    `process` is what it says of the prober itself.
+    """
+    search, opened = query.get("search", "").strip().lower(), frozenset(query.get("open", "").split(","))
+    found = sorted(
+        (one for one in services if _matches(one, search)), key=lambda service: (service.namespace, service.name)
+    )
+    head = {"time": moment.at, **process, "transitions": list(_transitions(found, moment.at))}
+    yield json.dumps(head)[:-1] + ', "externalServices": ['
+    left, separator = MOST_ADDRESSES, ""
+    for start in range(0, len(found), TOGETHER):
+        lines = []
+        for service in found[start : start + TOGETHER]:
+            line = _summary(service)
+            if "*" in opened or f"{service.namespace}/{service.name}" in opened:
+                line["shown"] = list(_addresses(service, search, policy, moment.now))[:left]
+                left -= len(line["shown"])
+            lines.append(json.dumps(line))
+        yield separator + ",\n".join(lines)
+        separator = ",\n"
+        await asyncio.sleep(0)
+    yield "]}\n"
+
+
+def _matches(service: Service, search: str) -> bool:
+    return search in f"{service.namespace}/{service.name}" or any(_found(service, search))
+
+
+def _found(service: Service, search: str) -> Iterator[str]:
+    """The addresses of a service that the search is for, itself or by their hostname."""
+    hostnames = service.hostnames.addresses
+    for ip in _ips(service):
+        if search in ip or search in hostnames.get(ip, ""):
+            yield ip
+
+
+def _ips(service: Service) -> dict[str, None]:
+    spec = service.spec
+    return {} if spec is None else dict.fromkeys((*spec.ips, *service.hostnames.addresses))
+
+
+def _summary(service: Service) -> Object:
+    """One line: how many addresses are ready, are not, are drained, or are ready but failed their latest probe."""
+    spec, ips = service.spec, _ips(service)
+    drained = set() if spec is None else ips.keys() & set(spec.disabledIPs)
+    probed = [target for target in service.targets if target.ip not in drained]
+    ready = sum(target.state.ready for target in probed)
+    if spec is not None and spec.readinessProbe is None:
+        ready = len(ips) - len(drained)
+    return {
+        "namespace": service.namespace,
+        "name": service.name,
+        "summary": service.summary,
+        "problem": service.problem,
+        "addresses": len(ips),
+        "drained": len(drained),
+        "ready": ready,
+        "notReady": sum(not target.state.ready for target in probed),
+        "failing": sum(target.state.ready and target.failures > 0 for target in probed),
+        "failingOpen": service.failing_open,
+    }
+
+
+def _addresses(service: Service, search: str, policy: AddressPolicy, now: float) -> Iterator[Object]:
+    """The addresses that match; all of them where the name of the ExternalService does."""
+    wanted = None if search in f"{service.namespace}/{service.name}" else set(_found(service, search))
+    for row in rows([service], policy):
+        if wanted is None or row.ip in wanted:
+            history = row.target.history if row.target is not None else b""
+            yield {**entry(row, now), "history": b64encode(history).decode("ascii")}
+
+
+def _transitions(services: Iterable[Service], at: str) -> Iterator[Object]:
+    """Of the last day, the newest first."""
+    since = (datetime.fromisoformat(at) - DAY).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found: list[tuple[Transition, Service]] = [
+        (one, service) for service in services for one in service.targets.transitions if one.at >= since
+    ]
+    for one, service in nlargest(MOST_TRANSITIONS, found, key=lambda pair: pair[0].at):
+        yield {"namespace": service.namespace, "name": service.name, **one._asdict()}
