@@ -57,6 +57,12 @@ def ours(image: Built) -> Iterator[Path]:
     return (image.root / "opt" / "eso").rglob("*")
 
 
+def files(folder: Path, *, relative_to: Path) -> set[Path]:
+    """All files but compiled modules."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {path.relative_to(relative_to) for path in found}
+
+
 def test_nothing_of_ours_can_be_changed_by_who_runs_it(image: Built) -> None:
     found = [(path, path.lstat()) for path in ours(image) if not path.is_symlink()]
     assert [str(path) for path, status in found if status.st_uid != 0 or status.st_mode & stat.S_IWOTH] == []
@@ -67,12 +73,11 @@ def test_it_holds_what_runs_and_nothing_else(image: Built) -> None:
     source = image.root / "opt" / "eso" / "src"
     assert sorted(path.name for path in source.iterdir()) == ["app", "external_service", "probe_sidecar", "runtime"]
     wanted = {
-        path.relative_to(ROOT)
+        path
         for one in ("app", "external_service", "probe_sidecar", "runtime")
-        for path in (ROOT / one).rglob("*.py")
+        for path in files(ROOT / one, relative_to=ROOT)
     }
-    assert {path.relative_to(source) for path in source.rglob("*.py")} == wanted
-    assert {path.suffix for path in source.rglob("*") if path.is_file()} <= {".py", ".pyc"}
+    assert files(source, relative_to=source) == wanted
     (packages,) = (image.root / "opt" / "eso" / "lib").glob("python3*/site-packages")
     locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
     installed = {path.name.split("-")[0].lower().replace("_", "-") for path in packages.glob("*.dist-info")}
