@@ -7,13 +7,16 @@ STAMP := $(VENV)/.installed
 TOOLS := .cache/tools
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: playground test lint types unit browser model image e2e nightly tools workflows sbom bench bench-short lock crd manifests clean help
+.PHONY: playground kind test lint types unit browser model image e2e nightly tools workflows sbom bench bench-short lock crd manifests clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 playground: $(STAMP) ## the whole loop on one machine; options in ARGS="..."
 	@$(BIN)/python -m playground $(ARGS)
+
+kind: ## from nothing to a healthy endpoint on a kind cluster "eso" (needs docker, kind, kubectl)
+	@hack/kind/up $(ARGS)
 
 test: lint types unit ## format, lint, types and every test that needs neither Go nor root and is not marked nightly
 
@@ -75,7 +78,7 @@ workflows: $(TOOLS)/.installed $(TOOLS)/bin/actionlint ## lint the workflows of 
 	$(TOOLS)/bin/check-jsonschema -q --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
 	$(TOOLS)/bin/check-jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(TOOLS)/bin/zizmor -q --offline --persona regular .github/workflows
-	if command -v shellcheck > /dev/null; then shellcheck -x .ci/run .ci/nightly tests/kind/*; fi
+	if command -v shellcheck > /dev/null; then shellcheck -x .ci/run .ci/nightly hack/kind/* tests/kind/*; fi
 
 $(TOOLS)/bin/actionlint: .github/actionlint/go.mod .github/actionlint/go.sum | $(TOOLS)/.installed
 	cd .github/actionlint && go build -trimpath -buildvcs=false -mod=readonly -o $(CURDIR)/$@ github.com/rhysd/actionlint/cmd/actionlint

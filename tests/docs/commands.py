@@ -51,6 +51,13 @@ ELSEWHERE = {
         ".ci/nightly",
         "-m tests.e2e.controlplane",
     ),
+    # No engine runs in our tests: the public CI runs it on kind.
+    # Metacontroller is installed from its own repository, which no test reaches.
+    'kubectl apply --server-side -k "https://github.com/metacontroller/metacontroller/manifests/production?ref=v4.17.2"': (
+        "hack/kind/up",
+        "metacontroller/manifests/production?ref=v4.17.2",
+    ),
+    "make kind": ("tests/kind/healthy-endpoint", "hack/kind/up"),
     # No engine runs in our tests: the same Dockerfile is built by buildah there, by docker in the public CI.
     'docker build -t "$IMAGE" .': ("tests/image/build.py", "Dockerfile"),
     # It waits for its Pod, and no kubelet runs in our tests: there that Pod is run as its manifest says.
