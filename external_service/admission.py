@@ -12,6 +12,7 @@ from external_service import syntax
 from external_service.policy import AddressPolicy, form_refusal, refusal
 from external_service.schema import join
 from external_service.v1alpha1 import (
+    NEEDS_CLUSTER_IP,
     NO_SUCH_PORT,
     ONE_OF_PORTS,
     RESERVED_LABELS,
@@ -80,6 +81,8 @@ def _child_problems(parent: ExternalService) -> Iterator[str]:
         yield from _judged(f"{at}.path", problem, host.path)
     if (service := parent.spec.service) is not None:
         yield from _reserved("spec.service.labels", service.labels)
+        if service.type != "ClusterIP" and service.clusterIP != "Auto":
+            yield f"spec.service.type: {NEEDS_CLUSTER_IP} (got {shown(service.type)})"
     if (ingress := parent.spec.ingress) is not None:
         yield from _reserved("spec.ingress.labels", ingress.labels)
         yield from _ingress_problems(ingress, parent.metadata.annotations)

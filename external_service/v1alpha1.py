@@ -342,13 +342,31 @@ class HTTPRouteOptions(Model):
     labels: Labels = Field(default_factory=dict, description="Labels for the HTTPRoute, beside those that are ours.")
 
 
+NEEDS_CLUSTER_IP = "type NodePort and LoadBalancer need clusterIP: Auto"
+
+
 class ServiceOptions(Model):
     """What the Service gets; the default is headless, as the predecessor made it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.type) || self.type == 'ClusterIP' || (has(self.clusterIP) && self.clusterIP == 'Auto')",
+                NEEDS_CLUSTER_IP,
+                field=".type",
+            )
+        )
+    )
 
     clusterIP: Literal["None", "Auto"] = Field(
         default="None",
         description="None: headless, names resolve to the addresses themselves. Auto: the cluster gives the Service an "
         "address of its own. It cannot change after creation.",
+    )
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
+        default="ClusterIP",
+        description="ClusterIP: for the cluster alone. NodePort: also a port of every node, which the cluster chooses. "
+        "LoadBalancer: also a load balancer of the infrastructure. The latter two need clusterIP: Auto.",
     )
     annotations: Annotations = Field(default_factory=dict, description="Annotations for the Service.")
     labels: Labels = Field(default_factory=dict, description="Labels for the Service, beside those that are ours.")

@@ -14,6 +14,8 @@ from external_service.v1alpha1 import ExternalService, ServiceOptions, ServicePo
 
 API_VERSION, KIND = "v1", "Service"
 
+EXTERNAL = {"externalTrafficPolicy": "Cluster"}
+"""What the API server adds to a Service that is reachable from outside the cluster."""
 HEADLESS = {"clusterIP": "None", "clusterIPs": ["None"], "ipFamilyPolicy": "RequireDualStack"}
 
 
@@ -21,7 +23,8 @@ def desired(parent: ExternalService) -> Manifest:
     """The Service as the API server stores it, but for what depends on the cluster.
 
     A headless Service without selector is always stored as RequireDualStack with clusterIPs ["None"]; the order of its
-    ipFamilies is the cluster's. With `clusterIP: Auto` addresses, families and their policy are all the cluster's.
+    ipFamilies is the cluster's. With `clusterIP: Auto` addresses, families and their policy are all the cluster's, and
+    so are node ports and what a load balancer adds.
     """
     options = parent.spec.service or ServiceOptions()
     return {
@@ -30,10 +33,11 @@ def desired(parent: ExternalService) -> Manifest:
         "metadata": object_meta(parent, options.labels, options.annotations),
         "spec": {
             **(HEADLESS if options.clusterIP == "None" else {}),
+            **(EXTERNAL if options.type != "ClusterIP" else {}),
             "internalTrafficPolicy": "Cluster",
             "ports": [_port(one) for one in parent.spec.service_ports],
             "sessionAffinity": "None",
-            "type": "ClusterIP",
+            "type": options.type,
         },
     }
 

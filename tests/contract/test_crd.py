@@ -114,6 +114,7 @@ def test_the_spec_has_the_defaults_of_the_kubelet_and_two_of_ours(schema: dict[s
         ".readinessProbe.failureThreshold": 3,
         ".ingress.enabled": True,
         ".service.clusterIP": "None",
+        ".service.type": "ClusterIP",
     }
 
 

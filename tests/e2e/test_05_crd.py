@@ -63,7 +63,7 @@ def causes(answer: httpx.Response) -> list[tuple[str, str]]:
 
 def as_newest(message: str) -> str:
     """A message of an older API server in the words of the newest."""
-    message = message.replace('Invalid value: "object": ', "Invalid value: ")
+    message = message.replace('Invalid value: "object": ', "Invalid value: ").replace("map[string]interface {}", "")
     return re.sub(r"may not be longer than ([0-9]+)$", r"may not be more than \1 bytes", message)
 
 

@@ -59,3 +59,14 @@ def test_ports_have_their_names_and_targets() -> None:
         {"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080, "appProtocol": "kubernetes.io/h2c"},
         {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
     ]
+
+
+def test_node_port_and_load_balancer_leave_the_numbers_to_the_cluster() -> None:
+    for kind in ("NodePort", "LoadBalancer"):
+        assert desired(parent(service={"clusterIP": "Auto", "type": kind}))["spec"] == {
+            "externalTrafficPolicy": "Cluster",
+            "internalTrafficPolicy": "Cluster",
+            "ports": [{"port": 8080, "protocol": "TCP", "targetPort": 8080}],
+            "sessionAffinity": "None",
+            "type": kind,
+        }

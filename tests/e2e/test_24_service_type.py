@@ -1,0 +1,68 @@
+"""A Service of type NodePort or LoadBalancer keeps what the cluster allocates, is put back, and can change its type."""
+
+from typing import Any
+
+import pytest
+
+from playground.cluster import SERVICES
+from playground.until import until
+from tests.e2e.manifests import external_service
+from tests.e2e.test_16_edited_service import edit, service, settled
+from tests.e2e.world import World
+
+Object = dict[str, Any]
+
+IPS = ("10.0.100.10",)
+SECONDS = 30.0
+KINDS = ("NodePort", "LoadBalancer")
+
+
+async def until_type(world: World, kind: str) -> Object:
+    """The Service once it has this type."""
+    found: Object = {}
+
+    async def holds() -> bool:
+        nonlocal found
+        found = (await world.get("front", kind=SERVICES) or {}).get("spec") or {}
+        return found.get("type") == kind
+
+    await until(holds, f"type {kind}", seconds=SECONDS, every=0.05)
+    return found
+
+
+@pytest.mark.world(resync=2)
+async def test_allocated_node_ports_stay_and_edits_are_put_back(world: World) -> None:
+    await world.apply(external_service("front", IPS, service={"clusterIP": "Auto"}))
+    await world.until_published("front", dict.fromkeys(IPS, True))
+    allocated = None
+    for kind in KINDS:
+        await world.patch("front", {"spec": {"service": {"type": kind}}})
+        (port,) = (await until_type(world, kind))["ports"]
+        await settled(world)
+        before = await service(world, "front")
+        assert before["spec"]["ports"] == [port]
+        assert port["nodePort"] == (allocated or port["nodePort"])
+        allocated = port["nodePort"]
+        for change in ({"spec": {"externalTrafficPolicy": "Local"}}, {"spec": {"type": "ClusterIP"}}):
+            await edit(world, "front", change)
+            again = await put_back_but_for_the_node_port(world, before)
+            allocated = again["spec"]["ports"][0]["nodePort"]
+            before = again
+    await world.patch("front", {"spec": {"service": {"type": "ClusterIP"}}})
+    (port,) = (await until_type(world, "ClusterIP"))["ports"]
+    assert "nodePort" not in port
+    await settled(world)
+    assert not (await world.status("front")).get("children")
+
+
+async def put_back_but_for_the_node_port(world: World, before: Object) -> Object:
+    """An edit of the type gives the port back: the cluster then allocates another one."""
+
+    async def holds() -> bool:
+        found = await service(world, "front")
+        for one in found["spec"]["ports"]:
+            one["nodePort"] = before["spec"]["ports"][0]["nodePort"]
+        return found == before
+
+    await until(holds, "the Service as before", seconds=SECONDS, every=0.05)
+    return await service(world, "front")
