@@ -187,6 +187,8 @@ class CASource(Model):
 
 BOTH_CAS = "write only one of caConfigMap and caSecret"
 TLS_NEEDS_HTTPS = "tls needs scheme: HTTPS"
+BODY_NEEDS_GET = "bodyContains needs method: GET"
+HTTP2_NEEDS_HTTP = "protocol HTTP2 needs scheme: HTTP; with HTTPS the server chooses the protocol"
 
 
 class TLSOptions(Model):
@@ -223,7 +225,15 @@ class HTTPGetAction(Model):
     """GET scheme://address:port/path; an answer from 200 to 399 is a success, unless the options say otherwise."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(rule("!has(self.tls) || self.scheme == 'HTTPS'", TLS_NEEDS_HTTPS, field=".tls"))
+        json_schema_extra=rules(
+            rule("!has(self.tls) || self.scheme == 'HTTPS'", TLS_NEEDS_HTTPS, field=".tls"),
+            rule(
+                "!has(self.bodyContains) || self.bodyContains == '' || self.method == 'GET'",
+                BODY_NEEDS_GET,
+                field=".bodyContains",
+            ),
+            rule("self.protocol == 'HTTP1' || self.scheme == 'HTTP'", HTTP2_NEEDS_HTTP, field=".protocol"),
+        )
     )
 
     port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
@@ -236,6 +246,14 @@ class HTTPGetAction(Model):
     scheme: Literal["HTTP", "HTTPS"] = Field(
         default="HTTP",
         description="HTTP or HTTPS. With HTTPS the certificate is not verified, as in the kubelet, unless tls says so.",
+    )
+    method: Literal["GET", "HEAD"] = Field(
+        default="GET", description="GET, or HEAD for an answer without a body. Redirects are followed with it."
+    )
+    protocol: Literal["HTTP1", "HTTP2"] = Field(
+        default="HTTP1",
+        description="HTTP1, or HTTP2 without TLS (prior knowledge). With scheme HTTPS the server chooses, and this has "
+        "no meaning.",
     )
     httpHeaders: tuple[HTTPHeader, ...] = Field(
         default=(), max_length=64, description="Headers to send, in this order; a name may repeat."
@@ -261,9 +279,13 @@ class HTTPGetAction(Model):
     )
 
     @model_validator(mode="after")
-    def _tls_needs_https(self) -> "HTTPGetAction":
+    def _options_fit(self) -> "HTTPGetAction":
         if self.tls is not None and self.scheme != "HTTPS":
             raise ValueError(TLS_NEEDS_HTTPS)
+        if self.bodyContains and self.method != "GET":
+            raise ValueError(BODY_NEEDS_GET)
+        if self.protocol == "HTTP2" and self.scheme != "HTTP":
+            raise ValueError(HTTP2_NEEDS_HTTP)
         return self
 
 

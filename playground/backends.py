@@ -15,7 +15,7 @@ from typing import Any
 from h2.exceptions import ProtocolError
 
 from playground.addresses import dial
-from playground.grpc_health import NOT_SERVING, SERVING, GrpcHealth
+from playground.grpc_health import NOT_SERVING, SERVING, Http2Server
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
 ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\nConnection: close\r\n\r\nerror\n"
@@ -40,6 +40,7 @@ class Protocol(StrEnum):
     HTTPS = "https"
     TCP = "tcp"
     GRPC = "grpc"
+    HTTP2 = "http2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +130,24 @@ class Backend:
             case Protocol.TCP:
                 self._count()
                 await reader.read(1)
-            case Protocol.GRPC:
-                await self._answer_grpc(reader, writer)
+            case Protocol.GRPC | Protocol.HTTP2:
+                await self._answer_http2(reader, writer)
             case _:
                 head = await reader.readuntil(b"\r\n\r\n")
                 await self._hesitate()
                 writer.write(self._response(head))
                 await writer.drain()
 
-    async def _answer_grpc(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        health = GrpcHealth()
+    async def _answer_http2(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server, failing = Http2Server(), self.mode is Mode.ERROR
         while data := await reader.read(HEAD_LIMIT):
-            for stream in health.feed(data):
+            for stream in server.feed(data):
                 await self._hesitate()
-                health.answer(stream, NOT_SERVING if self.mode is Mode.ERROR else SERVING)
-            writer.write(health.to_send())
+                if self.spot.protocol is Protocol.GRPC:
+                    server.answer_health(stream, NOT_SERVING if failing else SERVING)
+                else:
+                    server.answer_http(stream, 500 if failing else 200)
+            writer.write(server.to_send())
             await writer.drain()
 
     async def _hesitate(self) -> None:

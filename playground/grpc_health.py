@@ -1,4 +1,4 @@
-"""The server's side of grpc.health.v1.Health/Check, sans IO: bytes in, streams that ask, bytes out."""
+"""The server's side of HTTP/2 and of grpc.health.v1.Health/Check, sans IO: bytes in, streams that ask, bytes out."""
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -7,8 +7,8 @@ from h2.events import DataReceived, StreamEnded
 SERVING, NOT_SERVING = 1, 2
 
 
-class GrpcHealth:
-    """One HTTP/2 connection. Whatever service is asked for gets the same answer."""
+class Http2Server:
+    """One HTTP/2 connection."""
 
     def __init__(self) -> None:
         self._connection = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
@@ -24,8 +24,12 @@ class GrpcHealth:
                 asking.append(event.stream_id)
         return asking
 
-    def answer(self, stream: int, status: int) -> None:
-        """Answers one stream with a HealthCheckResponse."""
+    def answer_http(self, stream: int, status: int) -> None:
+        """Answers one stream with an HTTP status and no body."""
+        self._connection.send_headers(stream, [(":status", str(status))], end_stream=True)
+
+    def answer_health(self, stream: int, status: int) -> None:
+        """Answers one stream with a HealthCheckResponse, whatever service it asks for."""
         message = bytes((0x08, status))
         connection = self._connection
         connection.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])

@@ -60,7 +60,9 @@ def spots(parent: Mapping[str, Any]) -> list[Spot]:
     spec = parent["spec"]
     probe = spec.get("readinessProbe") or {}
     if handler := probe.get("httpGet"):
-        protocol = Protocol.HTTPS if handler.get("scheme") == "HTTPS" else Protocol.HTTP
+        http2 = handler.get("protocol") == "HTTP2"
+        plain = Protocol.HTTP2 if http2 else Protocol.HTTP
+        protocol = Protocol.HTTPS if handler.get("scheme") == "HTTPS" else plain
     elif handler := probe.get("tcpSocket"):
         protocol = Protocol.TCP
     elif handler := probe.get("grpc"):

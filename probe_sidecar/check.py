@@ -41,7 +41,7 @@ EXPLANATIONS = {
     "HTTP 401": "the server wants credentials: probe a path that is open to all, or send a header",
     "HTTP 403": "the server refuses: probe a path that is open to all, or send a header",
     "not an HTTP answer": "another protocol is spoken there, perhaps TLS (scheme: HTTPS)",
-    "not an HTTP/2 answer": "the server chose HTTP/2 in the TLS handshake and does not speak it: correct its ALPN",
+    "not an HTTP/2 answer": "no HTTP/2 is spoken there (httpGet.protocol), or the server chose it in the TLS handshake",
     "TLS handshake failed: wrong version number": "no TLS is spoken there (scheme: HTTP)",
     "TLS handshake failed: tlsv1 alert protocol version": "the server speaks only TLS versions before 1.2: update it",
     "TLS handshake failed: unsupported protocol": "the server speaks only TLS versions before 1.2: update it",
@@ -285,7 +285,8 @@ def _described(probe: Probe | None) -> str:
     if probe.httpGet is not None:
         action = probe.httpGet
         host = f" Host {action.host}" if action.host else ""
-        return f"{action.scheme} GET {action.path} on port {action.port}{host}, timeout {probe.timeoutSeconds} s"
+        asked = f"{action.scheme} {action.method} {action.path}"
+        return f"{asked} on port {action.port}{host}, timeout {probe.timeoutSeconds} s"
     kind = "tcp connection" if probe.tcpSocket is not None else "gRPC health"
     return f"{kind} on port {probe.handler.port}, timeout {probe.timeoutSeconds} s"
 

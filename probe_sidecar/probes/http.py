@@ -4,7 +4,7 @@ The connection always goes to the probed address (deviation D8): the URL's host 
 header, so only a redirect to the address itself or a relative one is followed, over any port and scheme (ADR 4).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from probe_sidecar.probes import message, url
@@ -50,6 +50,15 @@ ENCODINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "br", "zs
 
 def judge(request: HttpRequest, status: int, location: str, encoding: str = "") -> Plan:
     """The plan for a final status, the first Location header and the last Content-Encoding (each empty if absent).
+
+    An answer to HEAD has no body, whatever its header says.
+    """
+    plan = _plan(request, status, location, encoding)
+    return replace(plan, limit=0) if request.method == "HEAD" else plan
+
+
+def _plan(request: HttpRequest, status: int, location: str, encoding: str) -> Plan:
+    """The plan for an answer with a body.
 
     A failing status has limit 0: with deviation D1 no body can turn it into a success, so none is awaited.
     """

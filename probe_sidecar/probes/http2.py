@@ -1,4 +1,7 @@
-"""An HTTP probe over HTTP/2, if a TLS server chose it (docs/conformance.md, line 6); the rules are those of HTTP/1."""
+"""An HTTP probe over HTTP/2: a TLS server chose it (docs/conformance.md, line 6), or the probe demands it without TLS.
+
+The rules are those of HTTP/1.
+"""
 
 import re
 from collections.abc import Callable
@@ -19,7 +22,7 @@ _STATUS = re.compile(rb"\+?[0-9]{1,9}")  # strconv.Atoi
 
 
 class Http2Exchange:
-    """One GET on stream 1. Deviation D1 holds here too: a body that stalls or is cut short is a failure."""
+    """One request on stream 1. Deviation D1 holds here too: a body that stalls or is cut short is a failure."""
 
     __slots__ = ("_connection", "_hop", "_left", "_missing", "_plan", "_request", "_search", "phase")
 

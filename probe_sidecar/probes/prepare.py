@@ -47,7 +47,7 @@ def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLC
         request = first_request(action, ip, dial)
     except CannotSend as problem:
         return PreparedProbe(None, timeout, Outcome(Result.FAILURE, str(problem)))
-    if action.scheme == "HTTP":
+    if action.scheme == "HTTP" and not request.http2:
         first = First(action, ip, dial, http1(request), request.expects.plain)
         return PreparedProbe(first.hop(socket_address(dial, action.port)), timeout)
     return PreparedProbe(http_hop(context, request), timeout)
@@ -122,12 +122,15 @@ def http_hop(context: ssl.SSLContext | None, request: HttpRequest) -> Hop:
     """Plain or over TLS, by the URL's scheme; a redirect's hop is made in the same way."""
     asked = Parsed(request, context)
     one = MethodType(Http1Exchange, asked)
-    bare = Hop(socket_address(request.dial, request.port), one)
-    if request.url.scheme == "http":
+    address = socket_address(request.dial, request.port)
+    bare = Hop(address, one)
+    if request.url.scheme == "http" and not request.http2:
         return bare
     from probe_sidecar.probes.http2 import Http2Exchange  # noqa: PLC0415 - as above
 
     two = partial(Http2Exchange, request, asked.follow)
+    if request.url.scheme == "http":
+        return Hop(address, two)
     # Without a name it is the address that a verified certificate must be for; an address is never sent as SNI.
     name = request.server_name or (request.url.hostname if context is not None else None)
     return tls.hop(bare, context or tls.unverified(), name, {"": one, "http/1.1": one, "h2": two})

@@ -48,6 +48,9 @@ class HttpRequest:
     expects: Expectation = KUBELET
     tls_name: str = ""
     """The name for SNI in place of the Host header's."""
+    method: str = "GET"
+    http2: bool = False
+    """HTTP/2 without TLS, by prior knowledge."""
 
     @property
     def authority(self) -> str:
@@ -84,7 +87,16 @@ def first_request(action: HTTPGetAction, ip: str, dial: str) -> HttpRequest:
     host = next((value for name, value in named if name == "Host"), "") or _host_of(action)
     headers = _with_defaults(named)
     name = action.tls.serverName if action.tls is not None else ""
-    return HttpRequest(dial=dial, url=target, host=host, headers=headers, expects=expectation(action), tls_name=name)
+    return HttpRequest(
+        dial=dial,
+        url=target,
+        host=host,
+        headers=headers,
+        expects=expectation(action),
+        tls_name=name,
+        method=action.method,
+        http2=action.protocol == "HTTP2",
+    )
 
 
 def redirected(request: HttpRequest, target: Url, *, relative: bool) -> HttpRequest:
@@ -98,7 +110,7 @@ def redirected(request: HttpRequest, target: Url, *, relative: bool) -> HttpRequ
 
 def http1(request: HttpRequest) -> bytes:
     """The request on a connection of HTTP/1.1: Host, User-Agent, the others sorted by name, Connection: close."""
-    lines = [f"GET {request.url.request_target} HTTP/1.1", f"Host: {request.authority}"]
+    lines = [f"{request.method} {request.url.request_target} HTTP/1.1", f"Host: {request.authority}"]
     agent = _first(request.headers, "User-Agent").strip(_SPACE)
     if agent:
         lines.append(f"User-Agent: {agent}")
@@ -112,7 +124,7 @@ def http2(request: HttpRequest) -> list[tuple[bytes, bytes]]:
     """The same as a field section of HTTP/2, which knows no connection-specific fields (RFC 9113 8.2.2)."""
     fields = [
         (":authority", request.authority),
-        (":method", "GET"),
+        (":method", request.method),
         (":path", request.url.request_target),
         (":scheme", request.url.scheme),
     ]

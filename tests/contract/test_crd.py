@@ -106,6 +106,8 @@ def test_the_spec_has_the_defaults_of_the_kubelet_and_two_of_ours(schema: dict[s
         ".readinessProbe.httpGet.path": "/",
         ".readinessProbe.httpGet.scheme": "HTTP",
         ".readinessProbe.httpGet.redirects": "Follow",
+        ".readinessProbe.httpGet.method": "GET",
+        ".readinessProbe.httpGet.protocol": "HTTP1",
         ".readinessProbe.httpGet.tls.caConfigMap.key": "ca.crt",
         ".readinessProbe.httpGet.tls.caSecret.key": "ca.crt",
         ".readinessProbe.periodSeconds": 10,

@@ -414,6 +414,8 @@ def without_defaults(stored: Any, written: Any) -> Any:
         "path",
         "scheme",
         "redirects",
+        "method",
+        "protocol",
         "periodSeconds",
         "timeoutSeconds",
         "successThreshold",

@@ -44,6 +44,14 @@ async def test_the_body_must_contain_the_text(world: World) -> None:
     assert said == "HTTP 200, without the text of bodyContains"
 
 
+async def test_http_2_without_tls_and_with_head(world: World) -> None:
+    await world.apply(with_probe("web", {"protocol": "HTTP2", "method": "HEAD"}))
+    await world.until_published("web", ready(IPS))
+    world.hosts.switch(IPS[0], Mode.ERROR)
+    await world.until_published("web", ready(IPS[1:], but=IPS[:1]))
+    assert await message(world, "web", IPS[0]) == "HTTP 500"
+
+
 async def test_a_redirect_is_a_success_as_to_the_kubelet_or_a_failure(world: World) -> None:
     await world.apply(with_probe("web", {}))
     await world.until_published("web", ready(IPS))

@@ -214,7 +214,7 @@ def test_a_misspelt_field_is_a_warning() -> None:
         pytest.param("timed out after 2 s (waiting for the response)", "connected, but slower", id="slow"),
         pytest.param("HTTP 404 after 1 redirect", "the path, or the Host header", id="not-found"),
         pytest.param("TLS handshake failed: wrong version number", "no TLS is spoken there", id="no-tls"),
-        pytest.param("not an HTTP/2 answer", "the server chose HTTP/2", id="h2-chosen-and-not-spoken"),
+        pytest.param("not an HTTP/2 answer", "no HTTP/2 is spoken there", id="h2-not-spoken"),
         pytest.param("TLS handshake failed: tlsv1 alert protocol version", "the server speaks only TLS", id="tls-1.1"),
         pytest.param("TLS failed: tlsv13 alert certificate required", "the server demands a client", id="mtls-1.3"),
         pytest.param(

@@ -1,0 +1,83 @@
+"""HEAD, and HTTP/2 without TLS, against real sockets."""
+
+import socket
+from typing import Any
+
+import pytest
+
+from external_service.core import Probe
+from playground.grpc_health import Http2Server
+from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.prepare import prepare
+from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
+from tests.unit.probe_sidecar.probes.servers import Script, hold, says
+
+
+def outcome(result: Result, message: str) -> Outcome:
+    return Outcome(result, message)
+
+
+async def judged(judge: Judge, port: int, **action: Any) -> Outcome:
+    probe = Probe.model_validate({"httpGet": {"port": port, **action}, "timeoutSeconds": 2})
+    return await judge(prepare(probe, "127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", (Result.SUCCESS, "HTTP 200"), id="length"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", (Result.SUCCESS, "HTTP 200"), id="chunked"
+        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", (Result.SUCCESS, "HTTP 200"), id="neither"),
+        pytest.param(b"HTTP/1.1 405 X\r\nContent-Length: 9\r\n\r\n", (Result.FAILURE, "HTTP 405"), id="not-allowed"),
+    ],
+)
+async def test_answer_to_head_ends_with_its_header(
+    judge: Judge, serve: Serve, head: bytes, expected: tuple[Result, str]
+) -> None:
+    server = serve(says(head, stay=True))
+    assert await judged(judge, server.port, method="HEAD") == outcome(*expected)
+
+
+async def test_redirect_is_followed_with_head(judge: Judge, serve: Serve) -> None:
+    moved = says(b"HTTP/1.1 302 X\r\nLocation: /x\r\nContent-Length: 5\r\n\r\n", stay=True)
+    server = serve(moved, says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", stay=True))
+    assert await judged(judge, server.port, method="HEAD") == outcome(Result.SUCCESS, "HTTP 200 after 1 redirect")
+
+
+def http2(status: int) -> Script:
+    """Another implementation of HTTP/2, so that ours does not judge itself."""
+
+    def script(connection: socket.socket) -> bytes:
+        server = Http2Server()
+        while data := connection.recv(65_536):
+            for stream in server.feed(data):
+                server.answer_http(stream, status)
+            connection.sendall(server.to_send())
+        hold(connection)
+        return b""
+
+    return script
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("status", "expected"), [(204, (Result.SUCCESS, "HTTP 204")), (503, (Result.FAILURE, "HTTP 503"))]
+)
+async def test_http_2_by_prior_knowledge(
+    judge: Judge, serve: Serve, method: str, status: int, expected: tuple[Result, str]
+) -> None:
+    server = serve(http2(status))
+    assert await judged(judge, server.port, method=method, protocol="HTTP2") == outcome(*expected)
+
+
+async def test_http_1_server_is_no_http_2(judge: Judge, serve: Serve) -> None:
+    def answers(connection: socket.socket) -> bytes:
+        received = connection.recv(24)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        hold(connection)
+        return received
+
+    server = serve(answers)
+    assert await judged(judge, server.port, protocol="HTTP2") == outcome(Result.FAILURE, "not an HTTP/2 answer")
