@@ -95,6 +95,7 @@ $(STAMP): requirements-dev.lock requirements-uv.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	@$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements-dev.lock requirements-uv.lock
+	@$(BIN)/uv pip install -q --offline --python $(BIN)/python --no-deps --no-build-isolation -e . # its commands
 	@touch $@
 
 clean: ## remove what the targets made

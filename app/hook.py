@@ -113,7 +113,7 @@ class CompositeHookRequest(BaseModel):
 
 TO_WRAP = (
     'parent: Required value: this is an ExternalService without its sync request: send {"parent": {...}}, or let '
-    "`python -m app request CR.yaml` make the request of a file (docs/hook.md)"
+    "`external-service request CR.yaml` make the request of a file (docs/hook.md)"
 )
 _PROBLEMS = {
     "parent": "parent: write the ExternalService object: this is a Metacontroller sync request",

@@ -9,7 +9,7 @@ import yaml
 
 from app.children.metadata import Manifest
 from app.sync import SyncOptions, desired_children
-from external_service.manifest import Document, external_services
+from external_service.manifest import Document, Manifests, external_services
 from external_service.policy import AddressPolicy, refusal
 from external_service.readiness import resolved_by
 
@@ -18,23 +18,31 @@ Format = Literal["yaml", "json"]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The children as text, and what was worth a warning."""
+    """The children, and what was worth a warning."""
 
-    text: str
+    children: list[Manifest]
     warnings: tuple[str, ...]
 
 
-def render(source: str, options: SyncOptions, output: Format) -> Rendered:
+def render(source: str, options: SyncOptions) -> Rendered:
     """The children of every ExternalService in `source` (YAML or JSON, several documents allowed).
 
+    Raises InvalidInput for anything that the API server would not take.
+    """
+    return children(external_services(source), options)
+
+
+def children(manifests: Manifests, options: SyncOptions) -> Rendered:
+    """The children of every ExternalService in a file.
+
     Addresses are published as the status in the file says; without one they are not ready, and names have none, for no
-    DNS is asked. Loopback addresses are allowed. Raises InvalidInput for anything that the API server would not take.
+    DNS is asked. Loopback addresses are allowed.
     """
     here = replace(options, policy=replace(options.policy, loopback=True))
-    documents, passed_over = external_services(source)
-    children = [child for document in documents for child in desired_children(document.parent, here).children]
+    documents, passed_over = manifests
+    made = [child for document in documents for child in desired_children(document.parent, here).children]
     warnings = (line for document in documents for line in (*document.warnings, *_left_out(document, here.policy)))
-    return Rendered(_text(children, output), (*passed_over, *warnings))
+    return Rendered(made, (*passed_over, *warnings))
 
 
 def _left_out(document: Document, policy: AddressPolicy) -> Iterator[str]:
@@ -53,7 +61,8 @@ def _left_out(document: Document, policy: AddressPolicy) -> Iterator[str]:
             yield f"{document.where}status.addresses[{index}]: left out: {reason}"
 
 
-def _text(children: list[Manifest], output: Format) -> str:
+def text(children: list[Manifest], output: Format) -> str:
+    """Documents of YAML, or one array of JSON."""
     if output == "json":
         return json.dumps(children, indent=2, ensure_ascii=False) + "\n"
     return yaml.dump_all(children, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)

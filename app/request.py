@@ -1,18 +1,19 @@
 """The sync request for an ExternalService in a file, to send to the hook by hand. Pure."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from external_service.manifest import Document, InvalidInput, external_services
+from external_service.manifest import Document, InvalidInput
 
 
-def request(source: str, name: str = "") -> str:
-    """The request as one line of JSON, for the only ExternalService in `source` or the one called `name`.
+def request(documents: Iterable[Document], name: str = "") -> str:
+    """The request as one line of JSON, for the only one of `documents` or the one called `name`.
 
     `name` is NAME or NAMESPACE/NAME. The request shows no children: the hook then answers with all that it would make.
-    Raises InvalidInput for what the API server would not take, and for a file with several without a `name`.
+    Raises InvalidInput without a `name` for several, and with one that fits none or several.
     """
-    found = {_name(document): document for document in external_services(source).documents}
+    found = {_name(document): document for document in documents}
     chosen = [each for each in found if name in ("", each, each.partition("/")[2])]
     if len(chosen) != 1:
         wrong = "several ExternalServices in it" if chosen else f"no ExternalService called {name} in it"

@@ -45,7 +45,7 @@ DOCS_ROUTES = "GET /docs, GET /openapi.json"
 
 YAML = re.compile(rb"\s*(---|#|[\w\"']+:)|.*\bapiVersion:", re.DOTALL)
 AS_JSON = (
-    "the body is YAML and has to be JSON: `python -m app request CR.yaml` makes the sync request of a file "
+    "the body is YAML and has to be JSON: `external-service request CR.yaml` makes the sync request of a file "
     "(docs/hook.md)"
 )
 BEGINNING = 4_096
@@ -240,7 +240,7 @@ def _line(text: str) -> str:
 
 def _warning(text: str) -> str:
     """The value of a Warning header as the API server writes it: RFC 9111 knows it no more, kubectl still shows it."""
-    return f"299 - {json.dumps(''.join(one for one in text[:WARNING_CHARACTERS] if one.isprintable()))}"
+    return f"299 - {json.dumps(text[:WARNING_CHARACTERS])}"
 
 
 async def _refuse_invalid(_request: Request, error: Exception) -> Response:

@@ -38,11 +38,11 @@ class Manifests(NamedTuple):
     passed_over: tuple[str, ...]
 
 
-def external_services(source: str) -> Manifests:
+def external_services(source: str, *, required: bool = True) -> Manifests:
     """Every ExternalService in `source`; loopback addresses are allowed, for this is one's own machine.
 
     Objects of other API groups are passed over. Raises InvalidInput for an ExternalService that the API server would
-    not take, and without any.
+    not take, and without any if one is `required`.
     """
     found, problems, passed_over = [], [], []
     for where, raw in _located(source):
@@ -53,7 +53,7 @@ def external_services(source: str) -> Manifests:
         else:
             warnings = tuple(f"{where}{line}" for line in unknown_fields(raw))
             found.append(Document(where, ExternalService.model_validate(raw), raw, warnings))
-    if not found and not problems:
+    if required and not found and not problems:
         problems = [*passed_over, NOTHING]
     if problems:
         raise InvalidInput(*problems)

@@ -32,7 +32,7 @@ TAIL = """\
 When `.status` is written, these versions apply the CRD's rules to the whole object, also to fields that do not change.
 An ExternalService that the predecessor left with an invalid spec therefore gets no status until its spec is fixed: its
 columns in `kubectl get` are empty, and the sidecar logs the refused write. Its `SyncError` Events name the field.
-`python -m app render` finds such objects before you migrate ([migration](migration.md#step-by-step)).
+`external-service render` finds such objects before you migrate ([migration](migration.md#step-by-step)).
 From 1.33 on their STATUS is `invalid: ...`.
 """
 

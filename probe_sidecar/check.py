@@ -6,16 +6,15 @@ The same engine, protocols and resolver as the sidecar's; no cluster, no thresho
 import asyncio
 import json
 import ssl
-import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import click
 from tabulate import tabulate
 
 from external_service.core import Probe
 from external_service.kind import Reason
-from external_service.manifest import InvalidInput, external_services
 from external_service.policy import AddressPolicy, refusal
 from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
 from probe_sidecar.hostnames.answer import UNKNOWN, failure, following, result
@@ -109,41 +108,23 @@ class Row(NamedTuple):
     hostname: str = ""
 
 
-def check_file(
-    file: str,
+def check_all(
+    parents: Sequence[ExternalService],
     *,
     count: int,
-    output: Literal["table", "json"],
     ca_file: Path | None = None,
     dns_servers: Sequence[Server] = (),
-) -> int:
-    """Exit status: 0 all succeeded, 1 one failed, 2 bad input. `ca_file` stands in for what `httpGet.tls` names.
+) -> list[list[Row]]:
+    """Probe every address of `parents`, one after the other. `ca_file` stands in for what `httpGet.tls` names.
 
-    Hostnames are asked of `dns_servers`, or of those that this machine asks.
+    Hostnames are asked of `dns_servers`, or of those that this machine asks. Raises CannotCheck.
     """
-    try:
-        documents, passed_over = external_services(
-            sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        )
-    except OSError as error:
-        return _refuse(f"{file}: {error.strerror}")
-    except UnicodeDecodeError:
-        return _refuse(f"{file}: this is not text in UTF-8")
-    except InvalidInput as invalid:
-        return _refuse(*(f"{file}: {problem}" for problem in invalid.problems))
-    for warning in (*passed_over, *(line for document in documents for line in document.warnings)):
-        print(f"warning: {file}: {warning}", file=sys.stderr)
-    parents = [document.parent for document in documents]
-    try:
-        context = _context(parents, ca_file)
-    except (OSError, BadCertificates, _NoCA) as problem:
-        return _refuse(f"{file}: {problem}" if isinstance(problem, _NoCA) else f"{ca_file}: {_said(problem)}")
-    checked = asyncio.run(_check_all(parents, count, context, dns_servers))
-    if output == "json":
-        print(json.dumps([_json(row) for rows in checked for row in rows], indent=2))
-    else:
-        print("\n\n".join(_table(parent, rows) for parent, rows in zip(parents, checked, strict=True)))
-    return 0 if all(row.success for rows in checked for row in rows) else 1
+    return asyncio.run(_check_all(parents, count, _context(parents, ca_file), dns_servers))
+
+
+def as_json(rows: Iterable[Row]) -> str:
+    """One array of JSON."""
+    return json.dumps([_json(row) for row in rows], indent=2)
 
 
 def explanation(message: str, probe: Probe | None = None) -> str:
@@ -194,27 +175,26 @@ async def _resolved(spec: ExternalServiceSpec, servers: Sequence[Server]) -> tup
     return {ip: one.hostname for ip, one in found.items()}, rows
 
 
-class _NoCA(Exception):
-    pass
+class CannotCheck(Exception):
+    """The CAs cannot be had; the text says why."""
 
 
 def _context(parents: Iterable[ExternalService], ca_file: Path | None) -> ssl.SSLContext | None:
     if ca_file is not None:
-        return verified(ca_file.read_text(encoding="latin-1"))
+        try:
+            return verified(ca_file.read_text(encoding="latin-1"))
+        except (OSError, BadCertificates) as problem:
+            raise CannotCheck(f"{ca_file}: {getattr(problem, 'strerror', None) or problem}") from None
     for parent in parents:
         if _verifies(parent.spec.readinessProbe):
             name = f"{parent.metadata.namespace}/{parent.metadata.name}"
-            raise _NoCA(f"{name} verifies certificates: give the CAs that httpGet.tls names with --ca-file PATH")
+            raise CannotCheck(f"{name} verifies certificates: give the CAs that httpGet.tls names with --ca-file PATH")
     return None
 
 
 def _verifies(probe: Probe | None) -> bool:
     options = probe.httpGet.tls if probe is not None and probe.httpGet is not None else None
     return options is not None and (options.caConfigMap or options.caSecret) is not None
-
-
-def _said(problem: Exception) -> str:
-    return (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
 
 
 async def _check_all(
@@ -258,7 +238,8 @@ def _json(row: Row) -> dict[str, object]:
     }
 
 
-def _table(parent: ExternalService, rows: Sequence[Row]) -> str:
+def table(parent: ExternalService, rows: Sequence[Row]) -> str:
+    """What came of each address of `parent`, with what it means."""
     title = f"{parent.metadata.namespace}/{parent.metadata.name}: {_described(parent.spec.readinessProbe)}"
     if not rows:
         return f"{title}\nspec.ips is empty: nothing to probe"
@@ -269,7 +250,7 @@ def _table(parent: ExternalService, rows: Sequence[Row]) -> str:
             *((row.hostname,) if named else ()),
             f"{row.passed}/{row.probes}" if row.probes else "-",
             f"{row.seconds:.3f}",
-            row.message,
+            click.style(row.message, fg="green" if row.success else "red"),
             "" if row.success else explanation(row.message, parent.spec.readinessProbe),
         )
         for row in rows
@@ -289,9 +270,3 @@ def _described(probe: Probe | None) -> str:
         return f"{asked} on port {action.port}{host}, timeout {probe.timeoutSeconds} s"
     kind = "tcp connection" if probe.tcpSocket is not None else "gRPC health"
     return f"{kind} on port {probe.handler.port}, timeout {probe.timeoutSeconds} s"
-
-
-def _refuse(*lines: str) -> int:
-    for line in lines:
-        print(f"python -m probe_sidecar check: {line}", file=sys.stderr)
-    return 2

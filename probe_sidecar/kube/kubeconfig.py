@@ -83,11 +83,7 @@ class Section:
 
 def kubeconfig(file: Path, context: str | None = None) -> Access:
     """The Access of `context`, or of the file's current-context."""
-    root = _read(file)
-    chosen = context or root.text("current-context")
-    if chosen is None:
-        raise root.error("current-context", "missing: run `kubectl config use-context NAME` or name a context")
-    place = root.named("contexts", chosen, "context")
+    root, place = _chosen(file, context)
     cluster = root.named("clusters", _required(place, "cluster"), "cluster")
     user_name = place.text("user")
     user = Section(file, "users.", {}) if user_name is None else root.named("users", user_name, "user")
@@ -98,6 +94,20 @@ def kubeconfig(file: Path, context: str | None = None) -> Access:
         raise cluster.error("proxy-url", f"not supported here: {PROXY_HINT}")
     server = server_url(_required(cluster, "server"), f"{file}: {cluster.place}server")
     return Access(server, _tls(cluster, user), _auth(user), cluster.text("tls-server-name"))
+
+
+def namespace(file: Path, context: str | None = None) -> str:
+    """The namespace of `context`, or of the file's current-context; "default" if it names none."""
+    return _chosen(file, context)[1].text("namespace") or "default"
+
+
+def _chosen(file: Path, context: str | None) -> tuple[Section, Section]:
+    """The file, and the context in it."""
+    root = _read(file)
+    name = context or root.text("current-context")
+    if name is None:
+        raise root.error("current-context", "missing: run `kubectl config use-context NAME` or name a context")
+    return root, root.named("contexts", name, "context")
 
 
 def _read(file: Path) -> Section:

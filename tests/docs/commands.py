@@ -24,16 +24,16 @@ HERE = frozenset(
         "make playground",
         'make playground ARGS="my.yaml --output plain"',
         'make playground ARGS="--duration 20 --output json"',
-        "python -m app --host 127.0.0.1 --port 8080",
+        "external-service hook --host 127.0.0.1 --port 8080",
         "curl -sS -d @app/samples/sync/new-object.json http://127.0.0.1:8080/sync",
         "curl -sS -d @app/samples/sync/one-address-dead.json http://127.0.0.1:8080/sync",
         "curl -sS -d @app/samples/sync/fail-open.json http://127.0.0.1:8080/sync",
         "curl -sS -i -d @app/samples/sync/unknown-field.json http://127.0.0.1:8080/sync",
         "curl -sS -i -d @app/samples/sync/refused.json http://127.0.0.1:8080/sync",
-        "python -m app request CR.yaml | curl -sS -d @- http://127.0.0.1:8080/sync",
+        "external-service request CR.yaml | curl -sS -d @- http://127.0.0.1:8080/sync",
         "curl -sS http://127.0.0.1:8080/openapi.json",
-        "python -m app render CR.yaml",
-        "python -m probe_sidecar check CR.yaml",
+        "external-service render CR.yaml",
+        "external-service check CR.yaml",
     }
 )
 
@@ -71,9 +71,12 @@ MENTIONED_BY_NAME = frozenset(
         "kubectl apply",
         "kubectl apply -k",
         "kubectl auth can-i",
+        "kubectl extsvc status",
+        "kubectl extsvc status shop/static",
         "kubectl edit",
         "kubectl get externalservices -w",
         "kubectl patch",
+        "kubectl proxy",
     }
 )
 """Which command is meant, but not what to type; and one that never ends."""

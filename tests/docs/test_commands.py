@@ -40,7 +40,7 @@ NOT_OF_THE_STAND_IN = (
     "kubectl -n operators scale deployment external-service-operator --replicas=0",
 )
 ON_THE_STAND_IN = ("README.md", "docs/install.md", "docs/operations.md", "docs/migration.md")
-PACKAGES = ("app", "external_service", "playground", "probe_sidecar", "runtime")
+PACKAGES = ("app", "cli", "external_service", "playground", "probe_sidecar", "runtime")
 
 
 def _place(page: Path) -> str:
@@ -171,10 +171,10 @@ async def test_the_playground_ends_with_one_object(folder: Path) -> None:
 async def test_render_and_check(folder: Path, backend: int) -> None:
     text = SAMPLE.read_text().replace("port: 8080", f"port: {backend}").replace("/healthcheck", "/")
     (folder / "CR.yaml").write_text(text.replace("10.0.100.10", "127.0.0.1").replace("  - 10.0.100.11\n", ""))
-    status, shown = await typed("python -m app render CR.yaml", folder)
+    status, shown = await typed("external-service render CR.yaml", folder)
     assert status == 0
     assert [one["kind"] for one in yaml.safe_load_all(shown)] == ["Service", "Endpoints", "EndpointSlice", "Ingress"]
-    status, shown = await typed("python -m probe_sidecar check CR.yaml", folder)
+    status, shown = await typed("external-service check CR.yaml", folder)
     assert (status, "HTTP 200" in shown) == (0, True), shown
 
 

@@ -92,7 +92,7 @@ async def until_stored_as_rendered(world: World, parent: Object, form: Endpoints
     meta = parent["metadata"]
     live = await world.get(meta["name"], namespace=meta["namespace"])
     options = SyncOptions(uncopied_annotations=TOOL_ANNOTATIONS, form=form)
-    printed = list(yaml.safe_load_all(render(yaml.safe_dump(live), options, "yaml").text))
+    printed = render(yaml.safe_dump(live), options).children
     stored: list[Object | None] = []
 
     async def same() -> bool:

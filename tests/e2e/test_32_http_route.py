@@ -145,7 +145,7 @@ async def stored_as_rendered(world: World, parent: dict[str, Any]) -> None:
     meta = parent["metadata"]
     live = await world.apply(parent)
     options = SyncOptions(uncopied_annotations=TOOL_ANNOTATIONS)
-    printed = [one for one in yaml.safe_load_all(render(yaml.safe_dump(live), options, "yaml").text) if one]
+    printed = render(yaml.safe_dump(live), options).children
     (route,) = [one for one in printed if one["kind"] == http_route.KIND]
 
     async def there() -> bool:

@@ -358,7 +358,7 @@ def test_what_cannot_be_rendered_is_status_2_and_a_line_each(
     assert main(["render", str(file)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.splitlines() == [f"python -m app: {line.format(file=file)}" for line in lines]
+    assert captured.err.splitlines() == [f"python -m app render: {line.format(file=file)}" for line in lines]
 
 
 def test_unknown_fields_are_warnings_and_the_children_come_all_the_same(

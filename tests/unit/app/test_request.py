@@ -8,7 +8,7 @@ import pytest
 from app.request import request
 from app.server import create_app
 from app.settings import Settings
-from external_service.manifest import InvalidInput
+from external_service.manifest import Document, InvalidInput, external_services
 
 ONE = """\
 apiVersion: eso.crowdfox.com/v1alpha1
@@ -19,8 +19,12 @@ spec: {port: 80, ips: [10.0.0.1]}
 TWO = f"{ONE}---\n{ONE.replace('name: web', 'name: db, namespace: shop')}"
 
 
+def read(source: str) -> tuple[Document, ...]:
+    return external_services(source).documents
+
+
 def test_request_adds_what_the_api_server_adds() -> None:
-    assert json.loads(request(ONE)) == {
+    assert json.loads(request(read(ONE))) == {
         "parent": {
             "apiVersion": "eso.crowdfox.com/v1alpha1",
             "kind": "ExternalService",
@@ -40,17 +44,17 @@ def test_request_adds_what_the_api_server_adds() -> None:
 async def test_request_is_answered_with_every_child() -> None:
     transport = httpx.ASGITransport(create_app(Settings()))
     async with httpx.AsyncClient(transport=transport, base_url="http://hook") as hook:
-        answer = await hook.post("/sync", content=request(ONE))
+        answer = await hook.post("/sync", content=request(read(ONE)))
     assert [child["kind"] for child in answer.json()["children"]] == ["Service", "Endpoints", "EndpointSlice"]
 
 
 @pytest.mark.parametrize("name", ["db", "shop/db"])
 def test_request_of_several_takes_the_named_one(name: str) -> None:
-    metadata = json.loads(request(TWO, name))["parent"]["metadata"]
+    metadata = json.loads(request(read(TWO), name))["parent"]["metadata"]
     assert (metadata["namespace"], metadata["name"]) == ("shop", "db")
 
 
 @pytest.mark.parametrize("name", ["", "shop/web", "other"])
 def test_request_of_several_without_a_match_names_them(name: str) -> None:
     with pytest.raises(InvalidInput, match="default/web, shop/db"):
-        request(TWO, name)
+        request(read(TWO), name)

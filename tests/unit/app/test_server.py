@@ -180,7 +180,7 @@ async def test_answered_sync_is_one_line_of_the_debug_log(caplog: pytest.LogCapt
 
 async def test_unknown_fields_are_bounded_in_log_and_headers(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="app")
-    spec = {"port": 80} | {f"x\r\n{number}" + "y" * 10_000: 1 for number in range(300)}
+    spec = {"port": 80} | {f"x\r\n\x7f{number}" + "y" * 10_000: 1 for number in range(300)}
     async with client(Settings()) as hook:
         answer = await hook.post("/sync", json={"parent": {**PARENT, "spec": spec}})
     warnings = answer.headers.get_list("warning")

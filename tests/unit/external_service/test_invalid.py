@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from external_service.invalid import admission_problems, unknown_fields
+from external_service.invalid import MAX_UNKNOWN, admission_problems, unknown_fields
 
 HTTP = {"httpGet": {"port": 80}}
 PORT = "write a port number from 1 to 65535, without quotes"
@@ -178,3 +178,9 @@ def test_unknown_fields_are_found_at_every_depth() -> None:
 
 def test_a_whole_good_one_has_no_unknown_field() -> None:
     assert unknown_fields(raw(ips=["10.0.0.1"], readinessProbe=HTTP, ingress={"tls": [{"hosts": ["a.io"]}]})) == []
+
+
+def test_unknown_fields_are_bounded_in_number_and_length() -> None:
+    found = unknown_fields({f"{number}{'x' * 10_000}": 1 for number in range(2 * MAX_UNKNOWN)})
+    assert len(found) == MAX_UNKNOWN
+    assert max(map(len, found)) < 200

@@ -1,0 +1,293 @@
+"""The commands of the prober: `prober`, `check` and `status`."""
+
+import asyncio
+import gc
+import os
+import re
+import resource
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import click
+
+from external_service.kind import NAMESPACE, SERVICE_NAME
+from probe_sidecar.collector import Freezer
+from probe_sidecar.kube.client import connect
+from probe_sidecar.kube.credentials import SERVICE_ACCOUNT, Access, CredentialsError, in_cluster, plain_url
+from probe_sidecar.kube.errors import ApiError
+from probe_sidecar.replicas.replica import RENEWALS
+from probe_sidecar.settings import DNSServer, Settings, dns_server
+from probe_sidecar.sidecar import Sidecar, run
+from runtime.commands import Failure, manifests, warn
+from runtime.http_server import STOP_SIGNALS, CannotListen
+from runtime.logs import configure
+from runtime.settings import InvalidSettings, load
+
+if TYPE_CHECKING:
+    from external_service.v1alpha1 import ExternalService
+
+NO_CLUSTER = (
+    "not inside a cluster (KUBERNETES_SERVICE_HOST is not set): name a kubeconfig with --kubeconfig PATH, "
+    "or an API server with --server URL"
+)
+OBJECT = re.compile(rf"(?:(?P<namespace>{NAMESPACE})/)?(?P<name>{SERVICE_NAME})")
+OPERATOR_NAMESPACE = "external-service-operator"
+
+
+class Cluster(NamedTuple):
+    """Which cluster is meant, as the options say it."""
+
+    kubeconfig: Path | None
+    context: str | None
+    server: str | None
+
+    def of_the_pod(self) -> Access:
+        """Access for a process in the cluster: its service account, unless the options say otherwise."""
+        if self.server:
+            return plain_url(self.server)
+        if self.kubeconfig:
+            from probe_sidecar.kube.kubeconfig import kubeconfig  # noqa: PLC0415 - YAML: no Pod needs it
+
+            return kubeconfig(self.kubeconfig, self.context)
+        host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+        if not host:
+            raise CredentialsError(NO_CLUSTER)
+        return in_cluster(host, port)
+
+    def of_the_user(self) -> tuple[Access, str]:
+        """Access and default namespace: by the options, KUBECONFIG, ~/.kube/config or the Pod's account."""
+        from probe_sidecar.kube.kubeconfig import kubeconfig, namespace  # noqa: PLC0415 - YAML: no Pod needs it
+
+        file = self.kubeconfig or _kubeconfig()
+        if self.server or file is None:
+            mounted = SERVICE_ACCOUNT / "namespace"
+            return self.of_the_pod(), mounted.read_text().strip() if mounted.exists() else "default"
+        return kubeconfig(file, self.context), namespace(file, self.context)
+
+
+class _Servers(click.ParamType["list[DNSServer]"]):
+    name = "servers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[DNSServer]:  # noqa: ARG002 - click's signature
+        try:
+            return [dns_server(part.strip()) for part in value.split(",")]
+        except ValueError:
+            self.fail(f"write addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between (got {value})", param)
+
+
+def _of_a_cluster(command: Callable[..., int]) -> Callable[..., int]:
+    for option in (
+        click.option("--server", metavar="URL", help="An API server without credentials, such as `kubectl proxy`."),
+        click.option("--context", metavar="NAME", help="A context of the kubeconfig (default: its current one)."),
+        click.option("--kubeconfig", type=click.Path(path_type=Path), metavar="PATH", help="How to reach the cluster."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command
+@_of_a_cluster
+def prober(kubeconfig: Path | None, context: str | None, server: str | None) -> int:
+    """Probe the addresses of every ExternalService and write the results into their status.
+
+    In a Pod it uses the Pod's service account. Its settings are ESO_* variables (docs/install.md).
+
+    \b
+    Examples:
+      external-service prober
+      external-service prober --kubeconfig ~/.kube/config --context staging
+    """
+    try:
+        settings = load(Settings)
+        access = Cluster(kubeconfig, context, server).of_the_pod()
+    except (InvalidSettings, CredentialsError) as problem:
+        raise Failure(2, str(problem)) from None
+    configure(settings.log_level, settings.log_format)
+    _raise_descriptor_limit()
+    try:
+        asyncio.run(_until_stopped(access, settings))
+    except CannotListen as problem:
+        raise Failure(1, str(problem)) from None
+    return 0
+
+
+@click.command
+@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.option("--count", type=click.IntRange(1, 1_000), default=1, metavar="N", help="Probes an address (default: 1).")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="json: one array (default: table)."
+)
+@click.option("--ca-file", type=click.Path(path_type=Path), metavar="PATH", help="The CAs that httpGet.tls names, PEM.")
+@click.option(
+    "--dns-servers",
+    type=_Servers(),
+    metavar="IP[:PORT],...",
+    help="Servers that resolve spec.hostnames (default: those of /etc/resolv.conf).",
+)
+@click.option("-n", "--namespace", metavar="NAME", help="Namespace of a target without one.")
+@_of_a_cluster
+def check(  # noqa: PLR0917 - click passes them by name
+    targets: tuple[str, ...],
+    count: int,
+    output: Literal["table", "json"],
+    ca_file: Path | None,
+    dns_servers: list[DNSServer] | None,
+    namespace: str | None,
+    kubeconfig: Path | None,
+    context: str | None,
+    server: str | None,
+) -> int:
+    """Probe each address of ExternalServices once, now, from here, and explain the results.
+
+    TARGET is a file, a folder, "-" for the standard input, or NAMESPACE/NAME or NAME of an object in the cluster.
+    A path that exists is a file. Exit status: 0 all probes succeeded, 1 one failed, 2 bad input.
+
+    \b
+    Examples:
+      external-service check CR.yaml
+      external-service check shop/static
+      external-service check CR.yaml --count 5 -o json
+    """
+    from probe_sidecar.check import CannotCheck, as_json, check_all, table  # noqa: PLC0415 - tables and DNS
+
+    cluster, parents = Cluster(kubeconfig, context, server), []
+    for target in targets:
+        if _is_a_path(target):
+            for file, found in manifests([target]):
+                warn(f"{file}: {line}" for line in found.passed_over)
+                warn(f"{file}: {line}" for document in found.documents for line in document.warnings)
+                parents += [document.parent for document in found.documents]
+        else:
+            parents.append(_parent(_fetched(cluster, target, namespace)))
+    try:
+        checked = check_all(parents, count=count, ca_file=ca_file, dns_servers=dns_servers or ())
+    except CannotCheck as problem:
+        raise Failure(2, str(problem)) from None
+    if output == "json":
+        click.echo(as_json(row for rows in checked for row in rows))
+    else:
+        click.echo("\n\n".join(table(parent, rows) for parent, rows in zip(parents, checked, strict=True)))
+    return 0 if all(row.success for rows in checked for row in rows) else 1
+
+
+@click.command
+@click.argument("target", metavar="[NAMESPACE/]NAME")
+@click.option("-n", "--namespace", metavar="NAME", help="Namespace of a target without one.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: object and live view.")
+@click.option("--live/--no-live", default=True, help="Ask the prober for its newest results (default: yes).")
+@click.option(
+    "--operator-namespace",
+    metavar="NAME",
+    default=OPERATOR_NAMESPACE,
+    help=f"Where the operator runs (default: {OPERATOR_NAMESPACE}).",
+)
+@click.option("--operator-port", type=int, metavar="PORT", default=8081, help="The prober's page port (default: 8081).")
+@_of_a_cluster
+def status(  # noqa: PLR0917 - click passes them by name
+    target: str,
+    namespace: str | None,
+    output: Literal["text", "json"],
+    live: bool,
+    operator_namespace: str,
+    operator_port: int,
+    kubeconfig: Path | None,
+    context: str | None,
+    server: str | None,
+) -> int:
+    """Show the state of an ExternalService in the cluster: which addresses are ready, why, since when, what to do.
+
+    The live view is read from the prober's Pod through the API server. It needs the right to list Leases and to get
+    pods/proxy in the operator's namespace; without it the rest is shown.
+    Exit status: 0 the object is Ready, 1 it is not, 2 it cannot be read.
+
+    \b
+    Examples:
+      external-service status shop/static
+      external-service status static -n shop --no-live
+      kubectl extsvc status shop/static -o json
+    """
+    from probe_sidecar.explain import explain, ready  # noqa: PLC0415 - tables
+    from probe_sidecar.live_view import LiveView, live_view  # noqa: PLC0415 - for people only
+
+    cluster = Cluster(kubeconfig, context, server)
+    raw = _fetched(cluster, target, namespace)
+    parent = _parent(raw)
+    view = LiveView("", None, "switched off")
+    if live:
+        access, _ = _of_the_user(cluster)
+        view = asyncio.run(live_view(connect(access, 10.0), parent, operator_namespace, operator_port))
+    if output == "json":
+        import json  # noqa: PLC0415 - the servers use orjson
+
+        click.echo(json.dumps({"object": raw, "live": view.page, "liveProblem": view.problem}, indent=2))
+    else:
+        click.echo(explain(parent, view, datetime.now(UTC)))
+    return 0 if ready(parent) else 1
+
+
+def _is_a_path(target: str) -> bool:
+    return target == "-" or Path(target).exists() or OBJECT.fullmatch(target) is None
+
+
+def _kubeconfig() -> Path | None:
+    """The first file that KUBECONFIG names, else ~/.kube/config if there is one."""
+    named = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    if named:
+        return next((file for file in named if file.exists()), named[0])
+    usual = Path.home() / ".kube" / "config"
+    return usual if usual.exists() else None
+
+
+def _of_the_user(cluster: Cluster) -> tuple[Access, str]:
+    try:
+        return cluster.of_the_user()
+    except CredentialsError as problem:
+        raise Failure(2, str(problem)) from None
+
+
+def _fetched(cluster: Cluster, target: str, namespace: str | None) -> dict[str, Any]:
+    from probe_sidecar.live_view import fetch  # noqa: PLC0415 - for people only
+
+    found = OBJECT.fullmatch(target)
+    if found is None:
+        raise Failure(2, f"{target}: write NAMESPACE/NAME or NAME")
+    access, usual = _of_the_user(cluster)
+    place = found["namespace"] or namespace or usual
+    try:
+        return asyncio.run(fetch(connect(access), place, found["name"]))
+    except ApiError as error:
+        raise Failure(2, f"{place}/{found['name']}: {error}") from None
+
+
+def _parent(raw: dict[str, Any]) -> "ExternalService":
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from external_service.invalid import explain  # noqa: PLC0415 - for people only
+    from external_service.v1alpha1 import ExternalService  # noqa: PLC0415
+
+    try:
+        return ExternalService.model_validate(raw)
+    except ValidationError as error:
+        raise Failure(2, *explain(error)) from None
+
+
+def _raise_descriptor_limit() -> None:
+    """Each probe in flight holds a descriptor; the soft limit is often 1,024 for the sake of select(), unused here."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _until_stopped(access: Access, settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    leases = connect(access, settings.lease_seconds / RENEWALS)
+    sidecar = Sidecar(connect(access), settings, leases=leases, on_settled=Freezer().freeze)
+    # What is there when all has been taken in stays: to walk it again and again would hold up the probes by 0.1 s.
+    gc.set_threshold(10_000, 5, 20)
+    gc.collect()
+    gc.freeze()
+    await run(sidecar, stop)

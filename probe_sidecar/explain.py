@@ -1,0 +1,148 @@
+"""The state of one ExternalService as text for a person: what, since when, why, what to do. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from tabulate import tabulate
+
+from external_service.v1alpha1 import AddressStatus, Condition, ExternalService
+from probe_sidecar.check import explanation
+from probe_sidecar.live_view import LiveView
+
+MOST_ROWS = 100
+MAX_CELL = 120
+
+HEALTHY = {"Ready": "True", "Accepted": "True", "Resolved": "True"}
+"""The status of a condition when all is well; of others it is False."""
+
+ADVICE = {
+    "Pending": "wait for initialDelaySeconds and the thresholds",
+    "NoProbe": "write a readinessProbe to have it checked",
+    "Disabled": "remove it from spec.disabledIPs to use it again",
+    "Denied": "correct spec.ips, or ask the operator of the cluster for the range",
+    "FailingOpen": "repair the backends: traffic reaches dead addresses until enough recover",
+    "NoAddressReady": "look at the addresses; if all fail alike, suspect the probe or the network between",
+    "NoAddresses": "write addresses or names into the spec",
+    "ChildMissing": "see the missing objects below",
+    "AddressDenied": "correct spec.ips, or ask the operator of the cluster for the ranges",
+    "CAUnavailable": "create the ConfigMap or Secret, correct its name, or give the prober the right to read it",
+    "InvalidSpec": "correct the field that the message names",
+    "NoPlaceLeft": "raise the prober's limit of open files, ESO_CONCURRENT_PROBES, or the number of replicas",
+    "ProberFault": "look at the prober's log",
+    "NoResponse": "look at the network of the prober's Pod",
+}
+"""What to do, by the reason of an address or a condition (docs/status.md)."""
+
+
+def ready(parent: ExternalService) -> bool:
+    """Whether its condition Ready is True."""
+    return any(one.type == "Ready" and one.status == "True" for one in parent.status.conditions)
+
+
+def explain(parent: ExternalService, view: LiveView, now: datetime) -> str:
+    """The whole text, with colours; `now` is in UTC."""
+    return "\n\n".join(part for part in _parts(parent, view, now) if part)
+
+
+def _parts(parent: ExternalService, view: LiveView, now: datetime) -> Iterator[str]:
+    told, metadata = parent.status, parent.metadata
+    summary = click.style(_clean(told.summary or "no status yet"), fg="green" if told.summary == "OK" else "red")
+    yield f"{click.style(f'{metadata.namespace}/{metadata.name}', bold=True)}: {told.ready or '0/0'} ready, {summary}"
+    if not told.addresses and not told.conditions:
+        yield "The prober has not written a status. Is the operator running, and does its scope cover this object?"
+    elif told.observedGeneration != metadata.generation:
+        yield "The newest change of the spec has not been taken up yet."
+    yield _addresses(told.addresses, now)
+    yield _conditions(told.conditions, now)
+    yield "\n".join(f"{_clean(one.kind)} {_clean(one.name)}: {_clean(one.problem)}" for one in told.children)
+    yield _live(view)
+
+
+def _addresses(addresses: Iterable[AddressStatus], now: datetime) -> str:
+    rows = [
+        (
+            one.ip,
+            click.style("yes", fg="green") if one.ready else click.style("no", fg="red"),
+            _age(one.lastTransitionTime, now),
+            _clean(f"{one.reason}: {one.message}" if one.message else one.reason),
+            ADVICE.get(one.reason, "") or ("" if one.ready else explanation(one.message)),
+        )
+        for one in addresses
+    ]
+    return _table(rows, ("ADDRESS", "READY", "SINCE", "WHY", "WHAT TO DO"))
+
+
+def _conditions(conditions: Iterable[Condition], now: datetime) -> str:
+    rows = [
+        (
+            one.type,
+            click.style(one.status, fg="red"),
+            _age(one.lastTransitionTime, now),
+            _clean(f"{one.reason}: {one.message}" if one.message else one.reason),
+            ADVICE.get(one.reason, ""),
+        )
+        for one in conditions
+        if one.status != HEALTHY.get(one.type, "False") or one.reason == "FailingOpen"
+    ]
+    return _table(rows, ("CONDITION", "STATUS", "SINCE", "WHY", "WHAT TO DO"))
+
+
+def _live(view: LiveView) -> str:
+    if view.page is None:
+        return click.style(f"No live view: {_clean(view.problem)}", dim=True)
+    rows = [_live_row(one) for one in view.page["addresses"] if isinstance(one, dict)]
+    return f"Live, from {_clean(view.pod)}:\n" + _table(
+        rows, ("ADDRESS", "READY", "RUN", "LAST", "SECONDS", "AGE", "NEXT")
+    )
+
+
+def _live_row(one: dict[str, Any]) -> tuple[str, ...]:
+    last = one.get("lastProbe") or {}
+    failed = int(_number(one.get("consecutiveFailures")))
+    least = _number(one.get("failureThreshold"))
+    run = f"{one.get('consecutiveSuccesses', 0)} ok"
+    if failed:
+        run = f"{failed}/{least:.0f} failed" if failed < least else f"{failed} failed"
+    return (
+        _clean(one.get("ip")),
+        "yes" if one.get("ready") else "no",
+        run if last else "-",
+        _clean(one.get("problem") or last.get("message") or "-"),
+        f"{_number(last.get('durationSeconds')):.3f}" if last else "-",
+        f"{_number(last.get('ageSeconds')):.0f}s" if last else "-",
+        "running" if one.get("running") else f"{_number(one.get('nextProbeInSeconds')):.0f}s",
+    )
+
+
+def _table(rows: Sequence[tuple[str, ...]], headers: tuple[str, ...]) -> str:
+    if not rows:
+        return ""
+    if not any(row[-1] for row in rows):
+        headers = (*headers[:-1], "")
+    lines = tabulate(rows[:MOST_ROWS], headers, tablefmt="plain", disable_numparse=True)
+    more = len(rows) - MOST_ROWS
+    return f"{lines}\n... and {more} more: -o json shows all" if more > 0 else lines
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _age(time: str, now: datetime) -> str:
+    """As kubectl writes ages: 12s, 5m, 3h, 9d."""
+    try:
+        seconds = int((now - datetime.fromisoformat(time).astimezone(UTC)).total_seconds())
+    except ValueError:
+        return "-"
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{max(0, seconds)}s"
+
+
+def _clean(text: object) -> str:
+    """One line without control characters: what an address answers may steer a terminal."""
+    shown = "".join(one if one.isprintable() else " " for one in str(text))
+    return f"{shown[:MAX_CELL]}..." if len(shown) > MAX_CELL else shown

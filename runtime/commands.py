@@ -1,0 +1,105 @@
+"""What all commands have in common: one way to fail, the manifests that they read, and `python -m PACKAGE`. With click.
+
+Exit status: 0 done, 1 it failed or something is not healthy, 2 bad usage, input or settings, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from external_service.manifest import Manifests
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class Failure(click.ClickException):
+    """Ends the command with `status` and one line on stderr for each problem."""
+
+    def __init__(self, status: int, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.status = status
+        self._problems = problems
+        context = click.get_current_context(silent=True)
+        self._command = context.command_path if context else "external-service"
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """The lines."""
+        for problem in self._problems:
+            click.echo(f"{click.style(self._command, fg='red')}: {problem}", file=file, err=True)
+
+
+def run(command: click.Command, program: str, arguments: Sequence[str], complete: str | None = None) -> int:
+    """Run a command to its exit status. `program` is what the user typed to get here.
+
+    `complete` is the variable by which a shell asks for completions.
+    """
+    try:
+        status = command.main(list(arguments), program, complete, standalone_mode=False)
+    except Failure as failure:
+        failure.show()
+        return failure.status
+    except click.ClickException as problem:
+        problem.show()
+        return problem.exit_code
+    except click.Abort:
+        return 130
+    return status if isinstance(status, int) else 0
+
+
+def run_module(
+    program: str, default: click.Command, others: Iterable[click.Command], argv: Sequence[str] | None
+) -> int:
+    """`python -m PACKAGE`: one of `others` if the first argument is its name, else `default`."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for command in others:
+        if arguments[:1] == [command.name]:
+            return run(command, f"{program} {command.name}", arguments[1:])
+    return run(default, program, arguments)
+
+
+def warn(lines: Iterable[str]) -> None:
+    """Warnings, one a line, on stderr."""
+    for line in lines:
+        click.echo(f"{click.style('warning', fg='yellow')}: {line}", err=True)
+
+
+def manifests(paths: Sequence[str]) -> "list[tuple[str, Manifests]]":
+    """What is in each file of `paths`: files, folders (their .yaml, .yml and .json files) or "-", the standard input.
+
+    Ends the command with all problems of all files. A file of a folder may be without an ExternalService.
+    """
+    from external_service.manifest import NOTHING, InvalidInput, external_services  # noqa: PLC0415 - YAML: no server needs it
+
+    found: list[tuple[str, Manifests]] = []
+    problems: list[str] = []
+    for path in paths:
+        before = len(found)
+        for file in _files(path):
+            try:
+                found.append((file, external_services(_text(file), required=file == path)))
+            except InvalidInput as invalid:
+                problems += [f"{file}: {problem}" for problem in invalid.problems]
+            except OSError as error:
+                problems.append(f"{file}: {error.strerror}")
+            except UnicodeDecodeError:
+                problems.append(f"{file}: this is not text in UTF-8")
+        if not problems and not any(manifest.documents for _, manifest in found[before:]):
+            problems.append(f"{path}: {NOTHING}")
+    if problems:
+        raise Failure(2, *problems)
+    return found
+
+
+def _files(path: str) -> Iterator[str]:
+    if path == "-" or not Path(path).is_dir():
+        yield path
+    else:
+        yield from (str(file) for file in sorted(Path(path).iterdir()) if file.suffix in SUFFIXES and file.is_file())
+
+
+def _text(file: str) -> str:
+    return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")

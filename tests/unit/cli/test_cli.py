@@ -1,0 +1,162 @@
+"""`external-service` and `kubectl extsvc`: help, completion, exit status, and what each command reads."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.__main__ import COMMANDS, external_service
+from runtime.commands import run
+from runtime.version import VERSION
+
+ROOT = Path(__file__).resolve().parents[3]
+CR = """\
+apiVersion: eso.crowdfox.com/v1alpha1
+kind: ExternalService
+metadata: {name: NAME, namespace: shop}
+spec: {port: 80, ips: [10.0.0.1]}
+"""
+
+
+def call(*arguments: str) -> int:
+    return run(external_service, "external-service", arguments)
+
+
+def folder(path: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (path / f"{name}.yaml").write_text(text)
+    return path
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--help") == 0
+    shown = capsys.readouterr().out
+    assert [line.split()[0] for line in shown.partition("Commands:\n")[2].splitlines()] == list(COMMANDS)
+    assert "Exit status: 0" in shown
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "version"])
+def test_help_of_a_command_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(name, "--help") == 0
+    assert "Examples:\n" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (call("version"), capsys.readouterr().out) == (0, f"{VERSION}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("chekc",), ("render",), ("check", "--count", "0", "x.yaml"), ("status", "a/b/c"), ("hook", "--port", "x")],
+)
+def test_bad_usage_is_status_2_and_text_on_stderr(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*arguments) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, bool(captured.err)) == ("", True)
+
+
+def test_render_takes_files_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "inner").mkdir()
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"
+    inner = folder(tmp_path / "inner", b=CR.replace("NAME", "b"), a=CR.replace("NAME", "a"), other=pod)
+    (inner / "notes.txt").write_text("no manifest")
+    single = folder(tmp_path, c=CR.replace("NAME", "c")) / "c.yaml"
+    assert call("render", str(single), str(inner)) == 0
+    captured = capsys.readouterr()
+    services = [one["metadata"]["name"] for one in yaml.safe_load_all(captured.out) if one["kind"] == "Service"]
+    assert services == ["c", "a", "b"]
+    assert captured.err == f"warning: {inner}/other.yaml: passed over: Pod (v1)\n"
+    assert call("render", str(single), str(inner), "-o", "json") == 0
+    assert len([one for one in json.loads(capsys.readouterr().out) if one["kind"] == "Service"]) == 3
+
+
+def test_render_names_the_problems_of_all_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = CR.replace("NAME", "a").replace("port: 80", "port: 0")
+    assert call("render", str(folder(tmp_path, a=bad, b=bad)), str(tmp_path / "none.yaml")) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert [line.split(": ")[1] for line in captured.err.splitlines()] == [
+        f"{tmp_path}/a.yaml",
+        f"{tmp_path}/b.yaml",
+        f"{tmp_path}/none.yaml",
+    ]
+
+
+def test_render_of_a_folder_without_any_is_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("render", str(tmp_path)) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_request_prints_one_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = folder(tmp_path, a=CR.replace("NAME", "a")) / "a.yaml"
+    assert call("request", str(file)) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 1
+    assert json.loads(shown)["parent"]["metadata"]["name"] == "a"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("completion", shell) == 0
+    assert "_EXTERNAL_SERVICE_COMPLETE" in capsys.readouterr().out
+
+
+def installed(name: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command as it is installed: the wheel's entry points call `main` of a script with this name."""
+    code = f"import sys; sys.argv[0] = '/usr/bin/{name}'; from cli.__main__ import main; sys.exit(main())"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_kubectl_plugin_names_itself_as_it_is_typed() -> None:
+    assert installed("kubectl-extsvc", "--help").stdout.startswith("Usage: kubectl extsvc ")
+
+
+def test_completion_of_a_shell_offers_the_commands() -> None:
+    done = installed(
+        "external-service",
+        _EXTERNAL_SERVICE_COMPLETE="bash_complete",
+        COMP_WORDS="external-service re",
+        COMP_CWORD="1",
+    )
+    assert done.stdout.split() == ["plain,render", "plain,request"]
+
+
+def test_errors_are_red_on_a_terminal_only() -> None:
+    leader, follower = pty.openpty()
+    try:
+        command = [sys.executable, "-m", "cli", "render", "no/such.yaml"]
+        subprocess.run(command, cwd=ROOT, stderr=follower, stdout=follower, timeout=60, check=False)
+        coloured = os.read(leader, 4_096).decode()
+    finally:
+        os.close(leader)
+        os.close(follower)
+    plain = installed("external-service", "render", "no/such.yaml")
+    assert "\x1b[31m" in coloured
+    assert (plain.returncode, plain.stderr) == (
+        2,
+        "external-service render: no/such.yaml: No such file or directory\n",
+    )
+
+
+def test_hook_does_not_carry_the_prober() -> None:
+    code = (
+        "import sys; from cli.__main__ import external_service; external_service.get_command(None, 'hook'); "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} & {'probe_sidecar', 'yaml', 'httpx', 'rich'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"

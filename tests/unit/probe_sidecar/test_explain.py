@@ -1,0 +1,164 @@
+"""`status`: what a person reads of one ExternalService, and the live view through the API server's Pod proxy."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import httpx
+import pytest
+
+from external_service.v1alpha1 import ExternalService
+from probe_sidecar.explain import ADVICE, explain, ready
+from probe_sidecar.kube.client import KubeClient
+from probe_sidecar.live_view import LiveView, live_view
+
+NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
+NONE = LiveView("", None, "switched off")
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/ops/leases"
+
+
+def parent(**status: Any) -> ExternalService:
+    return ExternalService.model_validate(
+        {
+            "apiVersion": "eso.crowdfox.com/v1alpha1",
+            "kind": "ExternalService",
+            "metadata": {"name": "static", "namespace": "shop", "generation": 3},
+            "spec": {"port": 80, "ips": ["10.0.100.10", "10.0.100.11"], "readinessProbe": {"tcpSocket": {"port": 80}}},
+            "status": status,
+        }
+    )
+
+
+def address(ip: str, *, ready: bool, message: str, at: str = "2026-01-02T09:00:00Z") -> dict[str, Any]:
+    reason = "ProbeSucceeded" if ready else "ProbeFailed"
+    return {"ip": ip, "ready": ready, "reason": reason, "message": message, "lastTransitionTime": at}
+
+
+def condition(kind: str, status: str, reason: str) -> dict[str, Any]:
+    return {"type": kind, "status": status, "reason": reason, "lastTransitionTime": "2026-01-02T11:55:00Z"}
+
+
+def shown(told: ExternalService, view: LiveView = NONE) -> str:
+    return click.unstyle(explain(told, view, NOW))
+
+
+def test_explain_says_why_since_when_and_what_to_do() -> None:
+    told = parent(
+        ready="1/2",
+        summary="1 not ready: connection refused",
+        observedGeneration=3,
+        addresses=[
+            address("10.0.100.10", ready=True, message="HTTP 200"),
+            address("10.0.100.11", ready=False, message="connection refused", at="2026-01-02T11:55:00Z"),
+        ],
+        conditions=[condition("Ready", "True", "SomeAddressesReady"), condition("Accepted", "True", "Accepted")],
+    )
+    assert shown(told).splitlines() == [
+        "shop/static: 1/2 ready, 1 not ready: connection refused",
+        "",
+        "ADDRESS      READY    SINCE    WHY                              WHAT TO DO",
+        "10.0.100.10  yes      3h       ProbeSucceeded: HTTP 200",
+        "10.0.100.11  no       5m       ProbeFailed: connection refused  the host is there, nothing listens on the "
+        "port (or a firewall rejects it)",
+        "",
+        "No live view: switched off",
+    ]
+    assert ready(told)
+
+
+def test_explain_shows_only_conditions_that_are_not_well() -> None:
+    told = parent(
+        summary="NoAddresses",
+        observedGeneration=3,
+        conditions=[
+            condition("Ready", "False", "NoAddressReady"),
+            condition("Accepted", "True", "Accepted"),
+            condition("ProbesDelayed", "False", "ProbesInTime"),
+            condition("SuspectedOutage", "True", "NoResponse"),
+        ],
+    )
+    lines = [line.split() for line in shown(told).splitlines() if line.startswith(("Ready", "Acc", "Prob", "Susp"))]
+    assert [line[:4] for line in lines] == [
+        ["Ready", "False", "5m", "NoAddressReady"],
+        ["SuspectedOutage", "True", "5m", "NoResponse"],
+    ]
+    assert ADVICE["NoResponse"] in shown(told)
+    assert not ready(told)
+
+
+def test_explain_of_an_object_without_a_status_asks_for_the_operator() -> None:
+    assert "Is the operator running" in shown(parent())
+
+
+def test_explain_lets_nothing_steer_the_terminal() -> None:
+    hostile = address("10.0.100.11", ready=False, message="\x1b[2J\r\nHTTP " + "x" * 400)
+    text = explain(parent(summary="\x1b]0;x\x07", addresses=[hostile], observedGeneration=3), NONE, NOW)
+    assert {"\x07", "\r"} & set(text) == set()
+    assert "\x1b[2J" not in text
+    assert "\x1b]" not in text
+    assert max(map(len, text.splitlines())) < 300
+
+
+def client(answer: Callable[[httpx.Request], httpx.Response]) -> KubeClient:
+    transport = httpx.MockTransport(answer)
+    return KubeClient(httpx.AsyncClient(transport=transport, base_url="http://api"))
+
+
+def leases(*pods: str) -> httpx.Response:
+    items = [{"metadata": {"name": f"probe-sidecar-{pod}"}} for pod in pods]
+    return httpx.Response(200, json={"metadata": {"resourceVersion": "1"}, "items": items})
+
+
+def page(*addresses: dict[str, Any]) -> httpx.Response:
+    return httpx.Response(200, json={"addresses": list(addresses)})
+
+
+LIVE = {
+    "ip": "10.0.100.11",
+    "ready": True,
+    "consecutiveFailures": 2,
+    "failureThreshold": 3,
+    "lastProbe": {"message": "connection refused", "durationSeconds": 0.0012, "ageSeconds": 1.2},
+    "nextProbeInSeconds": 8.7,
+}
+
+
+async def test_live_view_is_that_of_the_replica_which_owns_the_object() -> None:
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == LEASES:
+            assert request.url.params["labelSelector"] == "eso.crowdfox.com/prober-group"
+            return leases("eso-a", "eso-b")
+        asked.append(str(request.url))
+        return page(LIVE) if "eso-b" in request.url.path else page()
+
+    view = await live_view(client(answer), parent(), "ops", 8081)
+    where = "http://api/api/v1/namespaces/ops/pods/eso-{}:8081/proxy/status?namespace=shop&name=static"
+    assert sorted(asked) == [where.format("a"), where.format("b")]
+    assert view == LiveView("eso-b", {"addresses": [LIVE]}, "")
+    assert shown(parent(), view).splitlines()[-3:] == [
+        "Live, from eso-b:",
+        "ADDRESS      READY    RUN         LAST                SECONDS    AGE    NEXT",
+        "10.0.100.11  yes      2/3 failed  connection refused  0.001      1s     9s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        pytest.param(
+            {LEASES: httpx.Response(403, json={"reason": "Forbidden", "message": "no"})}, "Leases", id="rights"
+        ),
+        pytest.param({LEASES: leases()}, "--operator-namespace", id="no replica"),
+        pytest.param({LEASES: leases("eso-a")}, "eso-a: 403", id="no right to pods/proxy"),
+    ],
+)
+async def test_live_view_that_cannot_be_had_says_why(answers: dict[str, httpx.Response], words: str) -> None:
+    refused = httpx.Response(403, content=json.dumps({"reason": "Forbidden", "message": "pods/proxy is forbidden"}))
+    view = await live_view(client(lambda request: answers.get(request.url.path, refused)), parent(), "ops", 8081)
+    assert view.page is None
+    assert words in view.problem
+    assert words in shown(parent(), view)
