@@ -5,6 +5,7 @@ so that a single bad one never freezes the others (design R8). The CEL rules of 
 the guard at the root lets health go forward only (design R1).
 """
 
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
@@ -470,7 +471,7 @@ class ExternalServiceSpec(Model):
         "50%) all enabled ones are published as ready: fail open. 0: never, fail closed.",
     )
 
-    @property
+    @cached_property
     def service_ports(self) -> tuple[ServicePort, ...]:
         """`ports`, or `port` as one without a name."""
         if self.ports is not None:
