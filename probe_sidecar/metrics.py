@@ -343,6 +343,11 @@ def _of_api(clients: Sequence[KubeClient], reflectors: Sequence[Reflector]) -> I
         "Time since the last data from the API server; an idle watch sends a bookmark every 60 s.",
         max((one.silence for one in reflectors), default=0.0),
     )
+    yield GaugeMetricFamily(
+        "eso_unreadable_objects",
+        "ExternalServices that cannot be read and are left out; the log names them.",
+        sum(len(one.unreadable) for one in reflectors),
+    )
 
 
 def _buckets(durations: Durations) -> list[tuple[str, float]]:

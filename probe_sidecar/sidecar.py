@@ -35,6 +35,7 @@ from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status_page import rows, status_page
 from probe_sidecar.web import Page, PageServer, Query, health, page_files
+from runtime.logs import about
 from runtime.metrics import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
@@ -195,10 +196,19 @@ class Sidecar:
             raw = objects.get(uid)
             if raw is None or not self.replicas.owns(uid):
                 self._drop(uid)
-            elif uid in self.services:
+            else:
+                self._work_for(uid, raw)
+
+    def _work_for(self, uid: str, raw: Object, spread_since: float | None = None) -> None:
+        """One object that nothing here foresaw must not end the work for the others (R8)."""
+        try:
+            if uid in self.services:
                 self.services[uid].observe(raw)
             else:
-                self.services[uid] = Service(self._shared, raw)
+                self.services[uid] = Service(self._shared, raw, spread_since=spread_since)
+        except Exception:
+            name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
+            log.exception("%s: a fault of the prober: this version of it is left out", name, extra=about(name))
 
     def _reassign(self) -> None:
         """`owns` may have changed: drop at once what is not ours any more, begin with the rest bit by bit."""
@@ -217,7 +227,7 @@ class Sidecar:
             uid = self._gained.popleft()
             raw = self.reflectors.get(uid)
             if raw is not None and uid not in self.services and self.replicas.owns(uid):
-                self.services[uid] = Service(self._shared, raw, spread_since=self._taking_since)
+                self._work_for(uid, raw, self._taking_since)
         self._taking = bool(self._gained)
         if self._taking:
             self._loop.call_soon(self._take_over)
@@ -276,9 +286,14 @@ class Sidecar:
         return None if behind < STALLED_SECONDS else f"the schedule is {behind:.0f} s behind"
 
     def _unready(self) -> str | None:
-        """Ready once it works, and from then on: an API outage must not take the hook, in the same Pod, with it."""
+        """Ready once it works, and from then on: an API outage must not take the hook, in the same Pod, with it.
+
+        An API server that answers, but with no list, is no outage.
+        """
         if unlisted := self.reflectors.unlisted:
             return f"the first list of ExternalServices has not arrived yet: {unlisted}"
+        if failing := self.reflectors.failing:
+            return f"the list of ExternalServices cannot be read: {failing}"
         return None if self.replicas.joined else self.replicas.problem
 
 

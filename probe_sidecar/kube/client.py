@@ -5,17 +5,22 @@ here: who asks knows what a failure means. The one exception is a 401 with a rot
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
 
 from probe_sidecar.kube.backoff import Backoff
 from probe_sidecar.kube.credentials import Access
-from probe_sidecar.kube.errors import GARBAGE, TIMEOUT, UNREACHABLE, ApiError, from_response
+from probe_sidecar.kube.documents import Listing, Object, Unreadable, is_large, listing
+from probe_sidecar.kube.errors import GARBAGE, TIMEOUT, TOO_LARGE, UNREACHABLE, ApiError, from_response
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "GARBAGE",
@@ -29,18 +34,21 @@ __all__ = [
     "connect",
 ]
 
-Object = dict[str, Any]
 Objects = list[Object]
 
 CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 LIST_SECONDS = 60.0
 PAGE = 100
-"""Objects a page of a LIST: with 1,000 addresses each (some 150 KB), a page stays below 20 MB. Smaller pages leave less
-memory behind that has been used once."""
+"""Objects a page of a LIST, at most. Smaller pages leave less memory behind that has been used once."""
+PAGE_BYTES = 2 * 1024 * 1024
+"""How large a page should be: the next one has as many objects as the last one's size allows."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Of one response. A page that is larger is asked for again with fewer objects; etcd stores 1.5 MB an object."""
+WHOLE_LIST_BYTES = 256 * 1024 * 1024
 
 MAX_PAGES = 10_000
-MAX_LINE = 16 * 1024 * 1024
+MAX_LINE = 8 * 1024 * 1024
 """Bytes of one watch event; etcd stores objects of 1.5 MB at most."""
 
 JSON = "application/json"
@@ -61,7 +69,7 @@ class Resource:
         if namespace is not None:
             parts += ["namespaces", namespace]
         parts += [part for part in (self.plural, name, subresource) if part is not None]
-        return "/" + "/".join(parts)
+        return "/" + "/".join(quote(part, safe=":") for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +139,10 @@ def connect(access: Access, deadline: float = REQUEST_SECONDS) -> "KubeClient":
     )
 
 
+def _warn(problem: Unreadable) -> None:
+    log.warning("an object was left out: %s", problem)
+
+
 class KubeClient:
     """Sends requests to one API server; raises ApiError and nothing else for whatever goes wrong on the way."""
 
@@ -174,30 +186,48 @@ class KubeClient:
         namespace: str | None = None,
         labels: str = "",
         keep: Callable[[Object], Object] = lambda item: item,
+        unreadable: Callable[[Unreadable], None] = _warn,
     ) -> tuple[Objects, str]:
         """All objects (that the selector `labels` matches) and the resourceVersion of the set, page by page.
 
-        `keep` makes of each what is to be kept, before the next page is asked for.
+        `keep` makes of each what is to be kept, before the next page is asked for; it raises Unreadable for one that
+        cannot be read. Those are handed to `unreadable` and left out.
         When a continue token expires under way (410), one LIST in a single page follows, as in client-go's pager.
         """
         try:
-            return await self._pages(resource, namespace, labels, keep)
+            return await self._pages(resource, namespace, labels, keep, unreadable)
         except ApiError as error:
             if error.status != 410:
                 raise
         whole = list_request(resource, namespace, None, limit=None, labels=labels)
-        found, version, _ = _items(await self.send(whole, LIST_SECONDS))
-        return [keep(item) for item in found], version
+        found = await _read_listing(await self._content(whole, LIST_SECONDS, WHOLE_LIST_BYTES))
+        version, _ = _version_and_continue(found.document)
+        return _kept(found, keep, unreadable), version
 
     async def _pages(
-        self, resource: Resource, namespace: str | None, labels: str, keep: Callable[[Object], Object]
+        self,
+        resource: Resource,
+        namespace: str | None,
+        labels: str,
+        keep: Callable[[Object], Object],
+        unreadable: Callable[[Unreadable], None],
     ) -> tuple[Objects, str]:
         objects: Objects = []
         page: str | None = None
+        limit = PAGE
         for _ in range(MAX_PAGES):
-            request = list_request(resource, namespace, page, labels=labels)
-            found, version, page = _items(await self.send(request, LIST_SECONDS))
-            objects += map(keep, found)
+            request = list_request(resource, namespace, page, limit, labels)
+            try:
+                content = await self._content(request, LIST_SECONDS)
+            except ApiError as error:
+                if error.reason != TOO_LARGE or limit == 1:
+                    raise
+                limit = max(1, limit // 10)
+                continue
+            found = await _read_listing(content)
+            limit = max(1, min(PAGE, limit * PAGE_BYTES // max(1, len(content))))
+            version, page = _version_and_continue(found.document)
+            objects += _kept(found, keep, unreadable)
             if page is None:
                 return objects, version
         raise ApiError(200, GARBAGE, f"the list of {resource.plural} has no end")
@@ -225,32 +255,39 @@ class KubeClient:
                 self.requests["GET", response.status_code] += 1
                 answered = True
                 if response.status_code != 200:
-                    raise from_response(response.status_code, response.headers, await response.aread())
+                    raise from_response(response.status_code, response.headers, await _read(response, MOST_BYTES))
                 async for line in _lines(response.aiter_bytes()):
                     yield line
-        except httpx.RequestError as error:
+        except ApiError:
+            raise
+        except Exception as error:
             self.requests["GET", 0] += not answered
             raise _translated(error) from error
 
     async def send(self, request: Request, deadline: float | None = None) -> Object:
         """Send one request and read the object it answers; `deadline` seconds span the whole exchange."""
-        response = await self._answer(request, self._deadline if deadline is None else deadline)
-        self.requests[request.method, response.status_code] += 1
-        if not response.is_success:
-            raise from_response(response.status_code, response.headers, response.content)
-        return _object(response.status_code, response.content)
+        return _object(await self._content(request, self._deadline if deadline is None else deadline))
 
-    async def _answer(self, request: Request, deadline: float) -> httpx.Response:
+    async def _content(self, request: Request, deadline: float, most: int = MOST_BYTES) -> bytes:
+        """What a successful response contains. Whatever else happens is an ApiError."""
         timeout = httpx.Timeout(CONNECT_SECONDS, read=deadline)
+        status = 0
         try:
             async with asyncio.timeout(deadline):
-                return await self._http.request(**self._arguments(request), timeout=timeout)
-        except httpx.RequestError as error:
-            self.requests[request.method, 0] += 1
-            raise _translated(error) from error
+                async with self._http.stream(**self._arguments(request), timeout=timeout) as response:
+                    content = await _read(response, most)
+                    status = response.status_code
+        except ApiError:
+            raise
         except TimeoutError as error:
-            self.requests[request.method, 0] += 1
             raise ApiError(0, TIMEOUT, f"no complete answer within {deadline:g} s") from error
+        except Exception as error:
+            raise _translated(error) from error
+        finally:
+            self.requests[request.method, status] += 1
+        if not response.is_success:
+            raise from_response(status, response.headers, content)
+        return content
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         headers = {"Accept": JSON, "User-Agent": "external-service-prober"}
@@ -266,33 +303,66 @@ class KubeClient:
         }
 
 
-def _translated(error: httpx.RequestError) -> ApiError:
-    """ReadTimeout is a server that fell silent; a connection that never came about is an unreachable one."""
+async def _read(response: httpx.Response, most: int) -> bytes:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > most:
+            raise ApiError(response.status_code, TOO_LARGE, f"the answer has more than {most} bytes")
+    return bytes(content)
+
+
+async def _read_listing(content: bytes) -> Listing:
+    """Beside the event loop where it takes long."""
+    try:
+        return await asyncio.to_thread(listing, content) if is_large(content) else listing(content)
+    except ValueError as error:
+        raise ApiError(200, GARBAGE, f"the answer is not a list: {error}") from error
+
+
+def _kept(found: Listing, keep: Callable[[Object], Object], unreadable: Callable[[Unreadable], None]) -> Objects:
+    objects: Objects = []
+    for problem in found.unreadable:
+        unreadable(problem)
+    for item in found.items:
+        try:
+            objects.append(keep(item))
+        except Unreadable as problem:
+            unreadable(problem)
+    return objects
+
+
+def _translated(error: Exception) -> ApiError:
+    """ReadTimeout is a server that fell silent; a connection that never came about is an unreachable one.
+
+    httpx lets some errors of TLS and of its transport through, so anything counts.
+    """
     if isinstance(error, httpx.ReadTimeout):
         return ApiError(0, TIMEOUT, "the API server fell silent")
     detail = str(error)
     return ApiError(0, UNREACHABLE, f"{type(error).__name__}: {detail}" if detail else type(error).__name__)
 
 
-def _object(status: int, body: bytes) -> Object:
+def _object(body: bytes) -> Object:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise ApiError(status, GARBAGE, f"the answer is not JSON: {error}") from error
+        raise ApiError(200, GARBAGE, f"the answer is not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise ApiError(status, GARBAGE, "the answer is not an object")
+        raise ApiError(200, GARBAGE, "the answer is not an object")
     return document
 
 
-def _items(answer: Object) -> tuple[Objects, str, str | None]:
-    """Objects, resourceVersion and continue token of one page."""
-    items, metadata = answer.get("items"), answer.get("metadata")
+def _version_and_continue(document: Object) -> tuple[str, str | None]:
+    """resourceVersion and continue token of one page."""
+    metadata = document.get("metadata")
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-    if items is None:
-        items = []  # an empty list of Go is null
-    if not isinstance(items, list) or not isinstance(metadata, dict) or not isinstance(version, str) or not version:
+    if not isinstance(metadata, dict) or not isinstance(version, str) or not version:
         raise ApiError(200, GARBAGE, "the answer is not a list with a resourceVersion")
-    return items, version, metadata.get("continue") or None
+    following = metadata.get("continue") or None
+    if not isinstance(following, str | None):
+        raise ApiError(200, GARBAGE, "the answer is a list whose continue token is no text")
+    return version, following
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -15,6 +15,14 @@ GARBAGE = "Garbage"
 """An answer that is not what a Kubernetes API server sends."""
 
 
+TOO_LARGE = "TooLarge"
+"""An answer with more bytes than any that is expected."""
+
+REASON_LENGTH = 100
+MESSAGE_LENGTH = 1_000
+"""Characters of a message that are kept: it goes into logs and conditions."""
+
+
 class ApiError(Exception):
     """A request that failed. `status` is the HTTP status, 0 when there was none; `retry_after` is in seconds.
 
@@ -25,7 +33,7 @@ class ApiError(Exception):
         super().__init__(status, reason, message, retry_after)
         self.status = status
         self.reason = reason
-        self.message = message
+        self.message = " ".join(message[:MESSAGE_LENGTH].split())
         self.retry_after = retry_after
 
     def __str__(self) -> str:
@@ -52,13 +60,17 @@ def from_status(document: Mapping[str, Any], status: int = 0) -> ApiError:
     code = document.get("code")
     return ApiError(
         status or (code if isinstance(code, int) else 0),
-        str(document.get("reason") or "Unknown"),
-        str(document.get("message") or "no message"),
+        _text(document.get("reason"), "Unknown")[:REASON_LENGTH],
+        _text(document.get("message"), "no message"),
         _seconds(details.get("retryAfterSeconds")) if isinstance(details, dict) else None,
     )
 
 
+def _text(value: object, default: str) -> str:
+    return value if isinstance(value, str) and value else default
+
+
 def _seconds(value: object) -> float | None:
     """Whole seconds, the only form that the API server sends (Retry-After, retryAfterSeconds)."""
-    text = str(value).strip()
-    return float(text) if text.isascii() and text.isdigit() and 0 < int(text) <= 86_400 else None
+    text = str(value).strip() if isinstance(value, str | int) else ""
+    return float(text) if len(text) <= 5 and text.isascii() and text.isdigit() and 0 < int(text) <= 86_400 else None

@@ -13,10 +13,9 @@ from functools import partial
 from random import random as uniform
 from typing import Any
 
-import orjson
-
 from probe_sidecar.kube.backoff import Backoff
 from probe_sidecar.kube.client import KubeClient, Object, Resource
+from probe_sidecar.kube.documents import NAME_LENGTH, NO_NAME, Unreadable, event, is_large
 from probe_sidecar.kube.errors import GARBAGE, UNREACHABLE, ApiError, from_status
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,8 @@ class Reflector:
     call, don't keep it; `objects` is always the present one. What `on_change` raises ends `run`. `clock` is monotonic,
     in seconds. `labels` is a label selector. A watch silent for `idle` seconds is dead; `longest_pause` is in seconds.
     `synced` says that a LIST has come through, `last_contact` when the API server was last heard of; `lists`, `watches`
-    and `failures` count.
+    and `failures` count. `unreadable` has, by namespace/name, what is wrong with objects that cannot be read.
+    `list_problem` is what the API server answered to the last LIST, if it was no list and no sign of an outage.
     """
 
     def __init__(
@@ -81,6 +81,8 @@ class Reflector:
         self.lists = 0
         self.watches = 0
         self.failures = 0
+        self.list_problem = ""
+        self.unreadable: dict[str, str] = {}
 
     @property
     def silence(self) -> float:
@@ -115,11 +117,16 @@ class Reflector:
     async def _list(self) -> str:
         self.lists += 1
         keep = partial(_kept, texts={})
-        found, version = await self._client.list(self._resource, self._namespace, self._labels, keep)
+        self.unreadable.clear()
+        found, version = await self._client.list(
+            self._resource, self._namespace, self._labels, keep, self._note_unreadable
+        )
         self._touch()
-        fresh = {item["metadata"]["uid"]: item for item in found}
+        kept = {uid: item for uid, item in self._objects.items() if _name(item) in self.unreadable}
+        fresh = kept | {item["metadata"]["uid"]: item for item in found}
         changed = {uid for uid, item in fresh.items() if self._differs(uid, item)} | (self._objects.keys() - fresh)
         first, self.synced = not self.synced, True
+        self.list_problem = ""
         self._objects = fresh
         if changed or first:
             self._on_change(self._objects, frozenset(changed))
@@ -140,17 +147,43 @@ class Reflector:
             async for line in lines:
                 self._touch()
                 if line.strip():
-                    self._take(*_event(line))
+                    await self._receive(line)
                     self._backoff.reset()
+
+    async def _receive(self, line: bytes) -> None:
+        try:
+            kind, item = await asyncio.to_thread(event, line) if is_large(line) else event(line)
+            if kind not in EVENTS or not isinstance(item, dict):
+                raise ApiError(200, GARBAGE, "a line of the watch is not an event")
+            self._take(kind, item)
+        except Unreadable as problem:
+            self._note_unreadable(problem)
+        except ValueError as error:
+            raise ApiError(200, GARBAGE, f"a line of the watch is not JSON: {error}") from error
+
+    def _note_unreadable(self, problem: Unreadable) -> None:
+        """Its last readable version is kept, or it is left out; no other object is affected. Raises ApiError for what
+        has no name: that is not an object of a tenant, but a server that is broken.
+        """
+        if NO_NAME in problem.name.split("/"):
+            raise ApiError(200, GARBAGE, problem.problem)
+        if self.unreadable.get(problem.name) != problem.problem:
+            log.warning("%s: an object cannot be read and is left out: %s", self._resource.plural, problem)
+        self.unreadable[problem.name] = problem.problem
 
     def _take(self, kind: str, item: Object) -> None:
         """One event, in the order the server sends them."""
         if kind == "ERROR":
             raise from_status(item)
-        self._version = _metadata(item, "resourceVersion")
         if kind == "BOOKMARK":
+            self._version = _metadata(item, "resourceVersion")
             return
+        name = _name(item)
+        if kind == "DELETED":
+            self.unreadable.pop(name, None)
         uid = _kept(item, {})["metadata"]["uid"]
+        self._version = _metadata(item, "resourceVersion")
+        self.unreadable.pop(name, None)
         if kind == "DELETED":
             if self._objects.pop(uid, None) is None:
                 return
@@ -163,6 +196,8 @@ class Reflector:
     def _failed(self, error: ApiError, opened: float | None) -> float:
         """A watch that could not be had or was cut goes on where it was; after anything else only a LIST tells."""
         self.failures += 1
+        if self._version is None and error.status and error.status < 500 and error.status != 429:
+            self.list_problem = str(error)
         if error.reason != UNREACHABLE and error.status not in (429, 503):
             self._version = None
         self._healthy(opened)
@@ -185,18 +220,13 @@ class Reflector:
         self.last_contact = self._clock()
 
 
+IDENTITY = ("name", "namespace", "resourceVersion", "uid")
+"""What the metadata of every stored object of a namespace has."""
+
+DEEPEST = 64
+"""Levels of an object, twice what the CRD allows; the encoder of what is written goes 254 deep."""
+
 EVENTS = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"})
-
-
-def _event(line: bytes) -> tuple[str, Object]:
-    """Type and object of one line of a watch."""
-    try:
-        event = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise ApiError(200, GARBAGE, f"a line of the watch is not JSON: {error}") from error
-    if not isinstance(event, dict) or event.get("type") not in EVENTS or not isinstance(event.get("object"), dict):
-        raise ApiError(200, GARBAGE, "a line of the watch is not an event")
-    return event["type"], event["object"]
 
 
 def _kept(item: Any, texts: dict[str, str]) -> Object:
@@ -204,26 +234,44 @@ def _kept(item: Any, texts: dict[str, str]) -> Object:
 
     Those are the texts seen so far.
     """
-    for field in ("name", "resourceVersion", "uid"):
-        _metadata(item, field)
+    for field in IDENTITY:
+        try:
+            _metadata(item, field)
+        except ApiError as error:
+            raise Unreadable(_name(item), error.message) from None
     metadata = item["metadata"]
     metadata.pop("managedFields", None)
     if isinstance(metadata.get("annotations"), dict):
         metadata["annotations"].pop(LAST_APPLIED, None)
-    kept: Object = _once(item, texts)
+    try:
+        kept: Object = _once(item, texts, DEEPEST)
+    except RecursionError:
+        raise Unreadable(_name(item), f"it is nested more than {DEEPEST} levels deep") from None
     return kept
 
 
-def _once(value: Any, texts: dict[str, str]) -> Any:
-    """`value` with each text held once: an address stands in the spec and in the status, a reason at every address."""
+def _once(value: Any, texts: dict[str, str], levels: int) -> Any:
+    """`value` with each text held once: an address stands in the spec and in the status, a reason at every address.
+
+    Raises RecursionError for more than so many levels.
+    """
+    if not levels:
+        raise RecursionError
     if isinstance(value, str):
         return texts.setdefault(value, value)
     if isinstance(value, dict):
         for field, inner in value.items():
-            value[field] = _once(inner, texts)
+            value[field] = _once(inner, texts, levels - 1)
     elif isinstance(value, list):
-        value[:] = [_once(inner, texts) for inner in value]
+        value[:] = [_once(inner, texts, levels - 1) for inner in value]
     return value
+
+
+def _name(item: Any) -> str:
+    """namespace/name, as far as they can be told."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    known = metadata if isinstance(metadata, dict) else {}
+    return "/".join(str(known.get(field, NO_NAME))[:NAME_LENGTH] for field in ("namespace", "name"))
 
 
 def _metadata(item: Any, field: str) -> str:

@@ -14,6 +14,9 @@ from probe_sidecar.kube.reflector import Reflector
 OnChange = Callable[[Mapping[str, Object], frozenset[str], bool], None]
 
 
+FAILING_SECONDS = 60.0
+
+
 class Reflectors:
     """Calls `on_change(objects by uid, uids that came, changed or vanished, first)` after every change in a namespace.
 
@@ -51,6 +54,17 @@ class Reflectors:
         """Where no LIST has come through yet: the namespaces, or "all namespaces"; None when there is no such place."""
         missing = [place for place, one in zip(self._places, self.each, strict=True) if not one.synced]
         return ", ".join(place or "all namespaces" for place in missing) or None
+
+    @property
+    def failing(self) -> str | None:
+        """What the API server answers to LISTs, if that has been no list for FAILING_SECONDS; None if all is well."""
+        problems = (one.list_problem for one in self.each if one.silence > FAILING_SECONDS)
+        return next(filter(None, problems), None)
+
+    @property
+    def unreadable(self) -> int:
+        """Objects that cannot be read and are not worked for, or only by what they were before."""
+        return sum(len(one.unreadable) for one in self.each)
 
     async def run(self) -> None:
         """List and watch until cancelled."""

@@ -12,11 +12,14 @@ from math import inf
 from random import random as uniform
 from typing import Protocol
 
-from probe_sidecar.kube.client import ApiError, KubeClient, Object, Resource
+from probe_sidecar.kube.client import GARBAGE, ApiError, KubeClient, Object, Resource
 from probe_sidecar.status.concurrency_limit import ConcurrencyLimit
 from probe_sidecar.status.pending_syncs import PendingSyncs
 
 log = logging.getLogger(__name__)
+
+FAULT_SECONDS = 60.0
+"""Between a fault of our own in one writer and its next attempt."""
 
 RESOLUTION = 0.001
 """Seconds: no wait is shorter. What a rounding error leaves of one would otherwise be waited for again and again."""
@@ -90,7 +93,7 @@ class StatusPublisher:
         self._stopped = False  # nothing is sent any more
 
     async def run(self) -> None:
-        """Publish until closed or cancelled. A bug in a writer ends it with that exception."""
+        """Publish until closed or cancelled. A fault of one writer delays that writer alone."""
         self._running = True
         try:
             async with self._group:
@@ -100,7 +103,7 @@ class StatusPublisher:
                     while self._ready and len(self._requests) < self._limit.size:
                         writer = next(iter(self._ready))
                         del self._ready[writer]
-                        writer.consider()
+                        self._consider(writer)
                         await asyncio.sleep(0)  # a thousand addresses take milliseconds: let the probes in between
                     if not self._ready and not self._requests:
                         self._limit.rest()
@@ -173,6 +176,13 @@ class StatusPublisher:
         finally:
             self._limit.answered(began, self.clock(), alone=alone)
 
+    def _consider(self, writer: Writer) -> None:
+        try:
+            writer.consider()
+        except Exception:  # one object must not end the writes of all others (R8)
+            log.exception("a fault of the prober: a status cannot be computed; again in %.0f s", FAULT_SECONDS)
+            self.wake_at(writer, self.clock() + FAULT_SECONDS)
+
     async def _later(self, writer: Writer, seconds: float) -> None:
         await self._sleep(seconds)
         del self._timers[writer]
@@ -183,6 +193,9 @@ class StatusPublisher:
             await request()
         except ApiError as error:
             writer.failed(error)
+        except Exception as error:
+            log.exception("a fault of the prober in a status write")
+            writer.failed(ApiError(0, GARBAGE, type(error).__name__))
 
     def _ended(self, writer: Writer, task: asyncio.Task[None]) -> None:
         self._requests.discard(task)

@@ -212,7 +212,7 @@ async def test_a_line_ends_at_a_newline_and_nowhere_else() -> None:
 
 async def test_a_line_without_end_is_refused() -> None:
     client, _ = scripted(httpx.Response(200, stream=Chunks(*[b"x" * 1_000_000] * 18)))
-    with pytest.raises(ApiError, match="longer than 16777216 bytes"):
+    with pytest.raises(ApiError, match="longer than 8388608 bytes"):
         await watched(client)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probe_sidecar.kube.client import KubeClient, Resource
-from probe_sidecar.status.publisher import StatusPublisher
+from probe_sidecar.status.publisher import FAULT_SECONDS, StatusPublisher
 from tests.examples import examples
 from tests.unit.probe_sidecar.status.writers import Writers
 from tests.virtual_time import virtually
@@ -38,6 +38,7 @@ class World:
         self.store: dict[str, Object] = {}
         self.version = 100
         self.wanted: dict[str, str] = {}
+        self.broken: set[str] = set()
         self.sent: list[tuple[float, str, str]] = []  # when, method, name
         self.answers: list[Callable[[httpx.Request], httpx.Response | None]] = []  # scripted, first come first served
         self.latency = latency
@@ -61,6 +62,8 @@ class World:
         self.probing = self.writers.probing
 
     def want(self, raw: Object) -> Object | None:
+        if raw["metadata"]["name"] in self.broken:
+            raise ZeroDivisionError
         ready = self.wanted.get(raw["metadata"]["name"])
         if ready is None:
             return None
@@ -766,21 +769,17 @@ def test_closing_takes_no_longer_than_it_may() -> None:
     _bounded_close()
 
 
-def test_a_bug_in_what_is_wanted_ends_the_publisher() -> None:
-    async def body() -> None:
-        world = World()
-
-        def bug(raw: Object) -> Object | None:
-            raise ZeroDivisionError
-
-        world.publisher = StatusPublisher(KubeClient(httpx.AsyncClient()), RESOURCE, clock=world.loop.time)
-        world.writers = Writers(world.publisher, bug)
-        world.put("web", None)
-        with pytest.raises(ExceptionGroup) as raised:
-            await world.publisher.run()
-        assert [type(error) for error in raised.value.exceptions] == [ZeroDivisionError]
-
-    virtually(body())
+@scenario()
+async def test_a_bug_in_what_is_wanted_of_one_delays_it_alone(world: World) -> None:
+    world.broken = {"odd"}
+    for name in ("odd", "web"):
+        world.put(name, None)
+        world.turn(name, "1/1")
+    await world.settle(10)
+    assert [name for _, _, name in world.sent] == ["web"]
+    world.broken = set()
+    await world.settle(FAULT_SECONDS)
+    assert [name for _, _, name in world.sent] == ["web", "odd"]
 
 
 EVENTS = st.lists(

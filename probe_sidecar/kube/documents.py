@@ -1,0 +1,178 @@
+"""Reads the JSON that the API server sends. Pure.
+
+Whoever may write an object may fill its `metadata.managedFields` with a megabyte, or nest them deeper than a decoder
+goes. So a document that is large or cannot be decoded is read object by object: managedFields are cut out before, and
+an object that cannot be decoded is left out and named. The others are read.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+Object = dict[str, Any]
+
+LARGE: Final = 1 << 20
+"""Bytes of a document whose managedFields are cut out before it is decoded."""
+NAME_LENGTH: Final = 253
+NO_NAME: Final = "?"
+
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_TOKEN = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
+_VALUE = re.compile(rb"\s*(" + _STRING + rb"|[^\s,:{}\[\]\"]+|[{\[])", re.DOTALL)
+_KEY = re.compile(rb"\s*,?\s*(" + _STRING + rb")\s*:\s*", re.DOTALL)
+_COMMA = re.compile(rb"\s*,?\s*")
+_END = re.compile(rb"\s*[}\]]")
+
+
+class Unreadable(ValueError):
+    """An object that cannot be read; `name` is namespace/name as far as they can be told."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name}: {problem}")
+        self.name = name
+        self.problem = problem
+
+
+class Listing(NamedTuple):
+    """A list without its items, its objects, and those that could not be read."""
+
+    document: Object
+    items: list[Any]
+    unreadable: list[Unreadable]
+
+
+def is_large(text: bytes) -> bool:
+    """Whether reading it takes long: do it beside the event loop."""
+    return len(text) > LARGE and b'"managedFields"' in text
+
+
+def listing(text: bytes) -> Listing:
+    """A list as the API server writes it. Raises ValueError where that is no list, or no JSON at all."""
+    if not is_large(text):
+        try:
+            return _decoded(orjson.loads(text))
+        except orjson.JSONDecodeError:
+            pass
+    return _item_by_item(text)
+
+
+def event(text: bytes) -> tuple[Any, Any]:
+    """Type and object of a line of a watch. Raises Unreadable for an object, ValueError for what is no event."""
+    if not is_large(text):
+        try:
+            document = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            return (document.get("type"), document.get("object")) if isinstance(document, dict) else (None, None)
+    fields = _fields(text, _start(text))
+    kind, item = fields.get(b'"type"', b"null"), fields.get(b'"object"', b"null")
+    return orjson.loads(kind), _object(item)
+
+
+def _decoded(document: Any) -> Listing:
+    if not isinstance(document, dict):
+        raise ValueError("the answer is not an object")
+    items = document.pop("items", None)
+    if items is None:
+        items = []  # an empty list of Go is null
+    if not isinstance(items, list):
+        raise ValueError("its items are not a list")
+    return Listing(document, items, [])
+
+
+def _item_by_item(text: bytes) -> Listing:
+    document, items, unreadable = Object(), list[Any](), list[Unreadable]()
+    for key, begin, end in _members(text, _start(text)):
+        value = text[begin:end]
+        if key != b'"items"':
+            document[orjson.loads(key)] = orjson.loads(value)
+            continue
+        for item in _elements(value) if value.startswith(b"[") else ():
+            try:
+                items.append(_object(item))
+            except Unreadable as error:
+                unreadable.append(error)
+    return Listing(document, items, unreadable)
+
+
+def _object(text: bytes) -> Any:
+    """One object without its managedFields. Raises Unreadable."""
+    try:
+        return orjson.loads(_without_managed_fields(text))
+    except ValueError as error:
+        raise Unreadable(_name(text), " ".join(str(error).split())) from None
+
+
+def _without_managed_fields(text: bytes) -> bytes:
+    if not text.startswith(b"{"):
+        return text
+    for key, at, _ in _members(text, 0):
+        if key == b'"metadata"' and text[at : at + 1] == b"{":
+            for field, begin, end in _members(text, at):
+                if field == b'"managedFields"':
+                    return text[:begin] + b"null" + text[end:]
+    return text
+
+
+def _name(text: bytes) -> str:
+    try:
+        found = _fields(_fields(text, 0).get(b'"metadata"', b"{}"), 0)
+        parts = [orjson.loads(found.get(key, f'"{NO_NAME}"'.encode())) for key in (b'"namespace"', b'"name"')]
+    except ValueError:
+        return f"{NO_NAME}/{NO_NAME}"
+    return "/".join(str(part)[:NAME_LENGTH] for part in parts)
+
+
+def _start(text: bytes) -> int:
+    at = len(text) - len(text.lstrip())
+    if text[at : at + 1] != b"{":
+        raise ValueError("the answer is not an object")
+    return at
+
+
+def _fields(text: bytes, at: int) -> dict[bytes, bytes]:
+    """The object that begins at `at`: its keys, with their quotes, and its values, as they are written."""
+    return {key: text[begin:end] for key, begin, end in _members(text, at)}
+
+
+def _members(text: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
+    """For each field of the object that begins at `at`: its key, and where its value begins and ends."""
+    at += 1
+    while not _END.match(text, at):
+        key = _KEY.match(text, at)
+        if key is None:
+            raise ValueError("not JSON")
+        end = _end(text, key.end())
+        yield key[1], key.end(), end
+        at = end
+
+
+def _elements(text: bytes) -> Iterator[bytes]:
+    """Elements of the array that begins `text`, as they are written."""
+    at = 1
+    while not _END.match(text, at):
+        at = _COMMA.match(text, at).end()  # type: ignore[union-attr] # it matches anywhere
+        end = _end(text, at)
+        yield text[at:end]
+        at = end
+
+
+def _end(text: bytes, at: int) -> int:
+    """Where the value that begins at `at` ends."""
+    value = _VALUE.match(text, at)
+    if value is None:
+        raise ValueError("not JSON")
+    if value[1] not in (b"{", b"["):
+        return value.end()
+    depth = 0
+    for token in _TOKEN.finditer(text, at):
+        if token[0] in (b"{", b"["):
+            depth += 1
+        elif token[0] in (b"}", b"]"):
+            depth -= 1
+            if not depth:
+                return token.end()
+    raise ValueError("cut off")

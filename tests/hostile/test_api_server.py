@@ -1,0 +1,197 @@
+"""Whatever the API server stores or answers: an object that cannot be read is named, and never hides another one."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe_sidecar.kube import documents
+from probe_sidecar.kube.client import MOST_BYTES, PAGE_BYTES, ApiError, KubeClient, Resource
+from probe_sidecar.kube.reflector import Reflector
+
+CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
+
+
+def cr(name: str, **metadata: Any) -> dict[str, Any]:
+    """An object as it is stored."""
+    known = {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "5"}
+    return {"metadata": {key: value for key, value in (known | metadata).items() if value is not None}}
+
+
+def nested(levels: int) -> str:
+    """A list in a list in a list."""
+    return "[" * levels + "]" * levels
+
+
+def with_fields(name: str, managed: str) -> str:
+    """An object with these managedFields, as JSON."""
+    return json.dumps(cr(name, managedFields="HERE")).replace('"HERE"', managed)
+
+
+GOOD = json.dumps(cr("good"))
+DEEP = json.dumps(cr("deep") | {"spec": "HERE"})
+
+ROWS: Mapping[str, tuple[str, set[str], set[str]]] = {
+    "managedFields of 1,100 levels": (with_fields("deep", nested(1_100)), {"deep"}, set()),
+    "managedFields of 100,000 levels": (with_fields("deep", nested(100_000)), {"deep"}, set()),
+    "managedFields of maps": (with_fields("deep", '{"a":' * 2_000 + "1" + "}" * 2_000), {"deep"}, set()),
+    "managedFields of 1.3 MB": (with_fields("large", json.dumps([{"f": "x" * 130_000}] * 10)), {"large"}, set()),
+    "managedFields with brackets in texts": (with_fields("odd", '[{"a":"]}\\"[{\\\\"}]'), {"odd"}, set()),
+    "a spec of 900 levels": (DEEP.replace('"HERE"', nested(900)), set(), {"shop/deep"}),
+    "a spec of 1,100 levels": (DEEP.replace('"HERE"', nested(1_100)), set(), {"shop/deep"}),
+    "a spec of 65 levels": (DEEP.replace('"HERE"', nested(65)), set(), {"shop/deep"}),
+    "no uid": (json.dumps(cr("odd", uid=None)), set(), {"shop/odd"}),
+    "a uid that is a number": (json.dumps(cr("odd", uid=7)), set(), {"shop/odd"}),
+    "an empty uid": (json.dumps(cr("odd", uid="")), set(), {"shop/odd"}),
+    "no version": (json.dumps(cr("odd", resourceVersion=None)), set(), {"shop/odd"}),
+    "a name of 5,000 letters": (json.dumps(cr("x" * 5_000, uid=None)), set(), {"shop/" + "x" * 253}),
+    "a number of 5,000 digits": (DEEP.replace('"HERE"', "9" * 5_000), set(), {"shop/deep"}),
+    "annotations that are a list": (json.dumps(cr("odd", annotations=[1])), {"odd"}, set()),
+}
+
+
+class Api:
+    """Answers LISTs with a page, then holds watches."""
+
+    def __init__(self, *pages: bytes | Exception) -> None:
+        self.pages = list(pages)
+        self.requests: list[str] = []
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self.handle), base_url="http://api")
+        self.client = KubeClient(http)
+        self.seen: set[str] = set()
+        self.reflector = Reflector(self.client, CRS, lambda objects, _: self.seen.update(objects), random=lambda: 0.0)
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request.url.query.decode())
+        if "watch=true" in self.requests[-1]:
+            raise httpx.ConnectError("over")
+        page = self.pages.pop(0)
+        if isinstance(page, Exception):
+            raise page
+        return httpx.Response(200, content=page)
+
+    async def listed(self) -> None:
+        """Run until a LIST has come through."""
+        task = asyncio.create_task(self.reflector.run())
+        async with asyncio.timeout(20):
+            while not self.reflector.synced:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def page(*items: str, last: str = "") -> bytes:
+    """A page of a LIST, its metadata behind its items as the API server has them for custom resources."""
+    metadata = {"resourceVersion": "9"} | ({"continue": last} if last else {})
+    text = f'{{"apiVersion":"v1","items":[{",".join(items)}],"kind":"L","metadata":{json.dumps(metadata)}}}'
+    return text.encode()
+
+
+@pytest.mark.parametrize(("odd", "read", "unreadable"), ROWS.values(), ids=ROWS)
+async def test_an_odd_object_never_hides_another(odd: str, read: set[str], unreadable: set[str]) -> None:
+    api = Api(page(GOOD, odd, GOOD.replace("good", "last")))
+    await api.listed()
+    assert (api.seen - {"good", "last"}, set(api.reflector.unreadable)) == (read, unreadable)
+    assert {"good", "last"} <= api.seen
+
+
+@pytest.mark.parametrize(("odd", "read", "unreadable"), ROWS.values(), ids=ROWS)
+async def test_an_odd_event_ends_no_watch(odd: str, read: set[str], unreadable: set[str]) -> None:
+    api = Api(page())
+    await api.listed()
+    await api.reflector._receive(f'{{"type":"ADDED","object":{odd}}}'.encode())
+    assert (api.seen, set(api.reflector.unreadable)) == (read, unreadable)
+
+
+async def test_an_unreadable_object_stays_as_it_was() -> None:
+    broken = json.dumps(cr("good", resourceVersion="6") | {"spec": "HERE"}).replace('"HERE"', nested(2_000))
+    api = Api(page(GOOD), page(broken))
+    await api.listed()
+    api.reflector._version = None
+    api.reflector.synced = False
+    await api.listed()
+    assert api.reflector.objects["good"]["metadata"]["resourceVersion"] == "5"
+    assert set(api.reflector.unreadable) == {"shop/good"}
+
+
+async def test_a_page_that_is_too_large_is_asked_for_with_fewer_objects() -> None:
+    filler = json.dumps(cr("filler") | {"spec": "x" * 1_400_000})
+    api = Api(
+        page(*[filler] * (MOST_BYTES // 1_400_000 + 1)), page(filler, last="t"), page(filler, last="u"), page(GOOD)
+    )
+    await api.listed()
+    limits = [query.split("limit=")[1].split("&")[0] for query in api.requests[:4]]
+    assert limits == ["100", "10", str(10 * PAGE_BYTES // len(page(filler, last="t"))), "20"]
+    assert api.seen == {"filler", "good"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ssl.SSLError("DECRYPTION_FAILED_OR_BAD_RECORD_MAC"),
+        OSError("odd"),
+        ValueError("odd"),
+        RuntimeError("odd"),
+        httpx.RemoteProtocolError("odd"),
+        httpx.DecodingError("odd"),
+        UnicodeDecodeError("utf-8", b"x", 0, 1, "odd"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_every_fault_of_the_connection_is_retried(error: Exception) -> None:
+    api = Api(error, page(GOOD))
+    await api.listed()
+    assert (api.seen, api.client.requests["GET", 0] >= 1) == ({"good"}, True)
+
+
+@pytest.mark.parametrize("part", ["a/b", "a?b", "a#b", "a%2fb", "a\nb", "..", "ä"])
+async def test_parts_of_a_path_are_escaped(part: str) -> None:
+    path = CRS.path(part, part, "status")
+    url = httpx.URL(f"http://api{path}")
+    assert path.count("/") == 8
+    assert (url.query, url.fragment) == (b"", "")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(JSON, max_size=4), JSON)
+def test_item_by_item_is_read_what_is_there(items: list[Any], other: Any) -> None:
+    text = json.dumps({"items": items, "other": other}, indent=1).encode()
+    found = documents._item_by_item(text)
+    assert (found.document, found.items, found.unreadable) == ({"other": other}, items, [])
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_no_bytes_raise_anything_else(text: bytes) -> None:
+    readers: Iterable[Callable[[bytes], object]] = (documents.listing, documents.event, documents._item_by_item)
+    for read in readers:
+        with suppress(ValueError):
+            read(text)
+        with suppress(ValueError):
+            read(b'{"items":[' + text + b"]}")
+
+
+async def test_a_response_without_end_is_refused() -> None:
+    async def endless() -> Any:
+        while True:
+            yield b"x" * 1_000_000
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=endless())
+
+    client = KubeClient(httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://api"))
+    with pytest.raises(ApiError, match="more than"):
+        await client.get(CRS, "shop", "web")
