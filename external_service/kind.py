@@ -42,6 +42,8 @@ HOST_HEADER = r"[!-.0-~]*"
 STATUS_RANGE = "[2-5][0-9][0-9](-[2-5][0-9][0-9])?"
 SHARE = "(100|[0-9]{1,2})%"
 
+Family = Literal["IPv4", "IPv6"]
+FAMILIES: tuple[Family, ...] = ("IPv4", "IPv6")
 PathType = Literal["Exact", "Prefix", "ImplementationSpecific"]
 Reason = Literal["ProbeSucceeded", "ProbeFailed", "Pending", "NoProbe", "Disabled", "Denied"]
 ChildReason = Literal["Absent", "NotListed", "Edited"]
@@ -49,3 +51,8 @@ EndpointsForm = Literal["Endpoints", "EndpointSlice", "Both"]
 """The kinds of object in which addresses are published."""
 
 DEFAULT_ENDPOINTS_FORM: EndpointsForm = "Both"
+
+
+def family_of(ip: str) -> Family:
+    """Of an address as it is written."""
+    return "IPv6" if ":" in ip else "IPv4"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from math import ceil
 from typing import NamedTuple, Protocol
 
+from external_service.kind import family_of
 from external_service.policy import AddressPolicy, judge
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 
@@ -79,8 +80,12 @@ def resolved_by(spec: ExternalServiceSpec, addresses: Iterable[AddressStatus]) -
     """
     if not spec.hostnames:
         return {}
-    names = frozenset(spec.hostnames)
-    return {one.ip: one.hostname for one in addresses if one.hostname in names and one.hostname is not None}
+    names, families = frozenset(spec.hostnames), spec.families
+    return {
+        one.ip: one.hostname
+        for one in addresses
+        if one.hostname in names and one.hostname is not None and family_of(one.ip) in families
+    }
 
 
 def _healthy(known: Mapping[str, Known]) -> Set[str]:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchem
 from external_service.cel import DNS_NAME, quoted, rule, rules
 from external_service.core import Model, ObjectMeta, Port, Probe
 from external_service.kind import (
+    FAMILIES,
     KEY,
     LABEL,
     MAX_ADDRESSES,
@@ -34,6 +35,7 @@ from external_service.kind import (
     SERVICE_NAME,
     SHARE,
     ChildReason,
+    Family,
     PathType,
     Reason,
 )
@@ -442,6 +444,12 @@ class ExternalServiceSpec(Model):
         description="DNS names outside the cluster: what they resolve to is probed and published beside ips; 16 names "
         "at most, of each the first 64 addresses.",
     )
+    addressFamilies: Annotated[tuple[Family, ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
+        default=(),
+        max_length=2,
+        description="Of spec.hostnames: the families that are looked up, probed and published, IPv4, IPv6 or both; "
+        "none: both.",
+    )
     hosts: Annotated[tuple[Host, ...], FailFast()] = Field(
         default=(),
         max_length=MAX_HOSTS,
@@ -470,6 +478,11 @@ class ExternalServiceSpec(Model):
         description="With fewer ready addresses than this (a number such as 1, or a share of the enabled ones such as "
         "50%) all enabled ones are published as ready: fail open. 0: never, fail closed.",
     )
+
+    @cached_property
+    def families(self) -> tuple[Family, ...]:
+        """Those of the hostnames, IPv4 first."""
+        return tuple(family for family in FAMILIES if family in (self.addressFamilies or FAMILIES))
 
     @cached_property
     def service_ports(self) -> tuple[ServicePort, ...]:

@@ -68,7 +68,7 @@ EXPLANATIONS = {
     "certificate refused": "not signed by the CA that httpGet.tls names, expired, or made for another name "
     "(httpGet.tls.serverName)",
     "no such name": "create the record, or correct spec.hostnames; names are absolute, no search list is tried",
-    "neither an A nor an AAAA record": "the name is there, but has no address: create a record",
+    "no address record": "the name is there, but has no A or AAAA record of spec.addressFamilies: create one",
     "no answer from DNS": "the DNS servers cannot be reached from here: --dns-servers names others",
     "prober fault": "this machine could not make the probe; it says nothing of the address",
 }
@@ -86,7 +86,7 @@ PHASES = {
 }
 
 
-UNRESOLVED = {"nxdomain": "no such name", "no_data": "neither an A nor an AAAA record"}
+UNRESOLVED = {"nxdomain": "no such name", "no_data": "no address record"}
 
 HERE = AddressPolicy(loopback=True)
 """What may be probed from one's own machine."""
@@ -167,7 +167,8 @@ async def _resolved(spec: ExternalServiceSpec, servers: Sequence[Server]) -> tup
     if not spec.hostnames:
         return {}, []
     resolver = Resolver(servers)
-    replies = dict(zip(spec.hostnames, await asyncio.gather(*map(resolver.lookup, spec.hostnames)), strict=True))
+    lookups = (resolver.lookup(name, spec.families) for name in spec.hostnames)
+    replies = dict(zip(spec.hostnames, await asyncio.gather(*lookups), strict=True))
     answers = {name: following(UNKNOWN, *both) for name, both in replies.items()}
     found = resolve(spec.hostnames, answers, {}, lambda _ip: False, 0.0)
     words = {name: UNRESOLVED.get(result(*both)) or failure(*both) for name, both in replies.items()}

@@ -18,7 +18,7 @@ from probe_sidecar.ca_bundles import CABundles
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import exposition
 from probe_sidecar.hostnames.answer import Reply
-from probe_sidecar.hostnames.cache import Lookup, NameCache
+from probe_sidecar.hostnames.cache import Families, Lookup, NameCache
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.kube.reflectors import Reflectors
 from probe_sidecar.metrics import MetricSources, registry
@@ -314,8 +314,8 @@ def late_lookup(servers: Sequence[DNSServer]) -> Lookup:
 
         return Resolver(servers).lookup
 
-    async def lookup(name: str) -> tuple[Reply, Reply]:
-        return await (await asyncio.to_thread(resolver))(name)
+    async def lookup(name: str, families: Families) -> tuple[Reply, Reply]:
+        return await (await asyncio.to_thread(resolver))(name, families)
 
     return lookup
 

@@ -34,6 +34,10 @@ class Reply(NamedTuple):
     problem: str = ""
 
 
+NOT_ASKED = Reply("no_data")
+"""Of a family that is not wanted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The addresses that count, in canonical form and numeric order; None: DNS has not said yet."""

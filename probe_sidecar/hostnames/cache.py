@@ -9,6 +9,7 @@ from itertools import islice
 from random import random
 from typing import Protocol
 
+from external_service.kind import FAMILIES, Family
 from probe_sidecar.hostnames.answer import (
     MOST_ADDRESSES,
     NEGATIVE_SECONDS,
@@ -47,7 +48,8 @@ class User(Protocol):
         """The answer for one of its names, or what to report of it, has changed."""
 
 
-Lookup = Callable[[str], Awaitable[tuple[Reply, Reply]]]
+Families = tuple[Family, ...]
+Lookup = Callable[[str, Families], Awaitable[tuple[Reply, Reply]]]
 
 
 @dataclass(slots=True, eq=False)
@@ -90,15 +92,15 @@ class NameCache:
         self._lookup = lookup
         self._clock = clock
         self._random = random
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[tuple[str, Families], Entry] = {}
         self._to_notify: dict[User, None] = {}  # those to be notified, in order
         self._places = asyncio.Semaphore(CONCURRENT_LOOKUPS)
         self._called = asyncio.Event()
         self.lookups: Counter[Result] = Counter()
 
     @property
-    def entries(self) -> Mapping[str, Entry]:
-        """Every name that is needed."""
+    def entries(self) -> Mapping[tuple[str, Families], Entry]:
+        """Every name that is needed, with the families that are: each combination is looked up by itself."""
         return self._entries
 
     @property
@@ -107,51 +109,54 @@ class NameCache:
         return sum(entry.last not in (None, "ok") for entry in self._entries.values())
 
     def ages(self) -> Iterator[tuple[str, float]]:
-        """Seconds since each name that ever was was answered with addresses."""
+        """Seconds since each name that ever was was answered with addresses, of any of its families."""
         now = self._clock()
-        for name, entry in self._entries.items():
+        answered: dict[str, float] = {}
+        for (name, _), entry in self._entries.items():
             if entry.answered_at is not None:
-                yield name, now - entry.answered_at
+                answered[name] = max(answered.get(name, entry.answered_at), entry.answered_at)
+        for name, at in answered.items():
+            yield name, now - at
 
-    def want(self, name: str, user: User, *, hurry: bool) -> None:
+    def want(self, name: str, user: User, *, hurry: bool, families: Families = FAMILIES) -> None:
         """Ask for this name from now on: at once, or without `hurry` within SPREAD_SECONDS."""
-        entry = self._entries.get(name)
+        entry = self._entries.get((name, families))
         if entry is None:
-            entry = self._entries[name] = Entry(hurry=hurry)
+            entry = self._entries[name, families] = Entry(hurry=hurry)
             self._called.set()
         entry.users[user] = None
 
-    def drop(self, name: str, user: User) -> None:
+    def drop(self, name: str, user: User, *, families: Families = FAMILIES) -> None:
         """`user` does not need the name any more. With its last user it is forgotten."""
-        entry = self._entries.get(name)
+        entry = self._entries.get((name, families))
         if entry is None:
             return
         entry.users.pop(user, None)
         if not entry.users:
-            del self._entries[name]
+            del self._entries[name, families]
             if entry.task is not None:
                 entry.task.cancel()
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str, families: Families = FAMILIES) -> Entry:
         """What is known of `name`."""
-        return self._entries.get(name) or Entry()
+        return self._entries.get((name, families)) or Entry()
 
     async def run(self) -> None:
         """Ask for what is wanted, when it is due, until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
-                for name, entry in self._entries.items():
+                for (name, families), entry in self._entries.items():
                     if entry.task is None:
-                        entry.task = group.create_task(self._keep(name, entry), name=f"name {name}")
+                        entry.task = group.create_task(self._keep(name, families, entry), name=f"name {name}")
                 await self._called.wait()
                 self._called.clear()
 
-    async def _keep(self, name: str, entry: Entry) -> None:
+    async def _keep(self, name: str, families: Families, entry: Entry) -> None:
         if not entry.hurry:
             await asyncio.sleep(self._random() * SPREAD_SECONDS)
         while True:
             async with self._places:
-                ipv4, ipv6 = await self._lookup(name)
+                ipv4, ipv6 = await self._lookup(name, families)
             await asyncio.sleep(self._take(name, entry, ipv4, ipv6))
 
     def _take(self, name: str, entry: Entry, ipv4: Reply, ipv6: Reply) -> float:

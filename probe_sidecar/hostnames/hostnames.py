@@ -1,9 +1,9 @@
 """The addresses of the hostnames of one ExternalService: what DNS says, what was there before, and when one may go."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
-from external_service.kind import MAX_ADDRESSES
+from external_service.kind import FAMILIES, MAX_ADDRESSES, family_of
 from external_service.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.hostnames.cache import NameCache
 from probe_sidecar.hostnames.report import Report, report
@@ -43,13 +43,15 @@ class Hostnames:
             self.close()
             return
         before = self._spec
-        self._use(before.hostnames if before else (), spec.hostnames, hurry=hurry or before is not None)
+        self._use(before, spec, hurry=hurry or before is not None)
         self._spec = spec
         inherited = {
             ip: ResolvedAddress(name) for ip, name in stored.items() if before is None or self._unanswered(name)
         }
         known = inherited | dict(self._resolved)
-        self._resolved = {ip: one for ip, one in known.items() if one.hostname in spec.hostnames}
+        self._resolved = {
+            ip: one for ip, one in known.items() if one.hostname in spec.hostnames and family_of(ip) in spec.families
+        }
         if before is None:
             self.addresses = _within_limits(spec, self._resolved)
             self._review_soon = self._loop.call_soon(self._review)
@@ -60,8 +62,10 @@ class Hostnames:
         """What to report of the names; None without names, or while nothing is certain."""
         if self._spec is None:
             return None
-        entries = {name: self._cache.entry(name) for name in self._spec.hostnames}
-        return report(entries, self.addresses.values(), crowded=len(self.addresses) < len(self._resolved))
+        families = self._spec.families
+        entries = {name: self._cache.entry(name, families) for name in self._spec.hostnames}
+        crowded = len(self.addresses) < len(self._resolved)
+        return report(entries, self.addresses.values(), crowded=crowded, families=families)
 
     def readiness_changed(self) -> None:
         """The readiness of an address has changed: an address that waits for that may go."""
@@ -77,21 +81,23 @@ class Hostnames:
     def close(self) -> None:
         """It is gone, not ours any more, or has no hostnames any more."""
         if self._spec is not None:
-            self._use(self._spec.hostnames, (), hurry=False)
+            self._use(self._spec, None, hurry=False)
         self._spec, self._resolved, self.addresses = None, {}, {}
         self._stop_timer()
         if self._review_soon is not None:
             self._review_soon.cancel()
 
     def _unanswered(self, name: str) -> bool:
-        answer = self._cache.entry(name).answer
+        answer = self._cache.entry(name, self._spec.families if self._spec else FAMILIES).answer
         return answer.ipv4 is None or answer.ipv6 is None
 
-    def _use(self, before: Iterable[str], after: Iterable[str], *, hurry: bool) -> None:
-        for name in after:
-            self._cache.want(name, self, hurry=hurry)
-        for name in set(before) - set(after):
-            self._cache.drop(name, self)
+    def _use(self, before: ExternalServiceSpec | None, after: ExternalServiceSpec | None, *, hurry: bool) -> None:
+        wanted = {(name, after.families): None for name in after.hostnames} if after else {}
+        for name, families in wanted:
+            self._cache.want(name, self, hurry=hurry, families=families)
+        for name in before.hostnames if before else ():
+            if before and (name, before.families) not in wanted:
+                self._cache.drop(name, self, families=before.families)
 
     def _review(self) -> None:
         if self._spec is not None:
@@ -101,7 +107,7 @@ class Hostnames:
                 self._on_change()
 
     def _update(self, spec: ExternalServiceSpec) -> None:
-        answers = {name: self._cache.entry(name).answer for name in spec.hostnames}
+        answers = {name: self._cache.entry(name, spec.families).answer for name in spec.hostnames}
         self._resolved = resolve(spec.hostnames, answers, self._resolved, self._serves, self._loop.time())
         self.addresses = _within_limits(spec, self._resolved)
         self._stop_timer()

@@ -6,8 +6,11 @@ A message that changed with every lookup would be a write with every lookup (R3)
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
+from external_service.kind import FAMILIES
 from probe_sidecar.hostnames.answer import MOST_ADDRESSES
 from probe_sidecar.hostnames.cache import Entry
+
+RECORDS = {"IPv4": "A", "IPv6": "AAAA"}
 
 
 class Report(NamedTuple):
@@ -18,12 +21,15 @@ class Report(NamedTuple):
     message: str
 
 
-def report(entries: Mapping[str, Entry], standing: Collection[str], *, crowded: bool) -> Report | None:
+def report(
+    entries: Mapping[str, Entry], standing: Collection[str], *, crowded: bool, families: Collection[str] = FAMILIES
+) -> Report | None:
     """`entries` by name, `standing` the names that have addresses now; None while nothing is certain.
 
     `crowded`: there was no room for all of them in the status.
     """
-    problems = list(_problems(entries, standing))
+    records = " or ".join(RECORDS[family] for family in families)
+    problems = list(_problems(entries, standing, records))
     if crowded:
         problems.append(("TooManyAddresses", "more than 1000 addresses in all: those beyond are left out"))
     if problems:
@@ -33,7 +39,7 @@ def report(entries: Mapping[str, Entry], standing: Collection[str], *, crowded: 
     return Report(True, "Resolved", "every name is resolved")
 
 
-def _problems(entries: Mapping[str, Entry], standing: Collection[str]) -> Iterator[tuple[str, str]]:
+def _problems(entries: Mapping[str, Entry], standing: Collection[str], records: str) -> Iterator[tuple[str, str]]:
     for name, entry in entries.items():
         outlook = "its last addresses are kept" if name in standing else "it has no addresses"
         if entry.told == "nxdomain":
@@ -42,7 +48,7 @@ def _problems(entries: Mapping[str, Entry], standing: Collection[str]) -> Iterat
                 f"{name}: DNS knows no such name; {outlook}: create the record, or correct spec.hostnames",
             )
         elif entry.told == "no_data":
-            yield "NoAddresses", f"{name}: DNS has no A or AAAA record of it; {outlook}: create one"
+            yield "NoAddresses", f"{name}: DNS has no {records} record of it; {outlook}: create one"
         elif entry.told == "failed":
             yield "LookupFailed", f"{name}: {entry.problem}; {outlook}: see to the DNS servers, or to ESO_DNS_SERVERS"
         elif entry.excessive:

@@ -15,7 +15,8 @@ import dns.rcode
 import dns.rdatatype
 import dns.resolver
 
-from probe_sidecar.hostnames.answer import Reply
+from external_service.kind import FAMILIES, Family
+from probe_sidecar.hostnames.answer import NOT_ASKED, Reply
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +53,12 @@ class Resolver:
         self._servers = [dns.nameserver.Do53Nameserver(host, port) for host, port in servers or _servers_in(conf)]
         self._seconds = seconds
 
-    async def lookup(self, name: str) -> tuple[Reply, Reply]:
-        """The IPv4 and the IPv6 addresses of `name`, asked for side by side."""
-        ipv4, ipv6 = await asyncio.gather(self._ask(name, dns.rdatatype.A), self._ask(name, dns.rdatatype.AAAA))
-        return ipv4, ipv6
+    async def lookup(self, name: str, families: Sequence[Family] = FAMILIES) -> tuple[Reply, Reply]:
+        """The IPv4 and the IPv6 addresses of `name`, asked for side by side; no data of a family that is not wanted."""
+        kinds = {"IPv4": dns.rdatatype.A, "IPv6": dns.rdatatype.AAAA}
+        replies = await asyncio.gather(*(self._ask(name, kinds[family]) for family in families))
+        found = dict(zip(families, replies, strict=True))
+        return found.get("IPv4", NOT_ASKED), found.get("IPv6", NOT_ASKED)
 
     async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> Reply:
         if not self._servers:

@@ -22,7 +22,10 @@ NOTES = {
     "hostnames": [
         f"warning: {SAMPLES[0].parent / 'hostnames.yaml'}: spec.hostnames[{index}]: {name} {UNRESOLVED}"
         for index, name in enumerate(("db-1.example.com", "db-2.example.com"))
-    ]
+    ],
+    "address-families": [
+        f"warning: {SAMPLES[0].parent / 'address-families.yaml'}: spec.hostnames[0]: api.example.com {UNRESOLVED}"
+    ],
 }
 
 

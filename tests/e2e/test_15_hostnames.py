@@ -13,7 +13,7 @@ from playground.cluster import ENDPOINTS
 from playground.dns_server import Record
 from playground.names import stand_ins
 from playground.until import until
-from tests.e2e.backends import Place
+from tests.e2e.backends import Mode, Place
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
 from tests.scenarios.timeline import Follower
@@ -172,3 +172,20 @@ async def test_a_dns_that_never_answers_holds_nothing_up(world: World) -> None:
     await world.apply(named("10.0.103.20"))
     await world.until_published("web", ready(["10.0.103.20"]))
     assert "it has no addresses" in await until_resolved(world, "False", "LookupFailed", FAILED_SECONDS)
+
+
+async def test_family_that_leads_nowhere_can_be_left_out(world: World) -> None:
+    """The IPv6 address of the name refuses connections."""
+    ipv4 = [ip for ip in FIRST if ":" not in ip]
+    await world.apply(named())
+    world.hosts.switch([ip for ip in FIRST if ":" in ip], Mode.REFUSE)
+    await world.until_published("web", ready(ipv4, but=[ip for ip in FIRST if ":" in ip]))
+    await world.patch("web", {"spec": {"addressFamilies": ["IPv4"]}})
+    await world.until_published("web", ready(ipv4))
+    await until_resolved(world, "True", "Resolved")
+
+    async def shown() -> bool:
+        status = await world.status("web")
+        return (status["ready"], status["summary"]) == ("2/2", "OK")
+
+    await until(shown, "2/2 and OK", seconds=30)

@@ -186,6 +186,12 @@ def test_a_name_that_has_left_the_spec_takes_its_addresses_with_it() -> None:
     assert resolved_by(spec(A), told) == {}
 
 
+def test_addresses_of_a_family_that_is_not_wanted_are_left_out() -> None:
+    told = [up(one).model_copy(update={"hostname": "db.io"}) for one in (A, "2001:db8::1")]
+    wanted = spec().model_copy(update={"hostnames": ("db.io",), "addressFamilies": ("IPv6",)})
+    assert resolved_by(wanted, told) == {"2001:db8::1": "db.io"}
+
+
 @pytest.mark.parametrize(
     ("min_ready", "enabled", "least"),
     [

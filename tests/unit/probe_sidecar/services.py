@@ -5,7 +5,7 @@ from typing import Any, cast
 from external_service.policy import AddressPolicy
 from probe_sidecar.ca_bundles import CABundles
 from probe_sidecar.hostnames.answer import Reply
-from probe_sidecar.hostnames.cache import NameCache
+from probe_sidecar.hostnames.cache import Families, NameCache
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.target import Engine, Target
@@ -20,7 +20,7 @@ NOW = "2026-01-01T00:00:00Z"
 RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 
 
-async def no_dns(name: str) -> tuple[Reply, Reply]:
+async def no_dns(name: str, families: Families) -> tuple[Reply, Reply]:
     raise AssertionError(f"nothing should ask for {name}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from probe_sidecar.hostnames.answer import Answer, Reply
-from probe_sidecar.hostnames.cache import CONCURRENT_LOOKUPS, SPREAD_SECONDS, NameCache
+from probe_sidecar.hostnames.cache import CONCURRENT_LOOKUPS, SPREAD_SECONDS, Families, NameCache
 from tests.virtual_time import virtually
 
 A, B = "10.0.100.10", "10.0.100.11"
@@ -56,7 +56,8 @@ class Rig:
     def drop(self, name: str) -> None:
         self.cache.drop(name, self.users.setdefault(name, User(self, name)))
 
-    async def lookup(self, name: str) -> tuple[Reply, Reply]:
+    async def lookup(self, name: str, families: Families) -> tuple[Reply, Reply]:
+        del families
         self.asked.setdefault(name, []).append(self.now)
         self.flying += 1
         self.most = max(self.most, self.flying)

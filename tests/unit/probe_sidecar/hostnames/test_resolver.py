@@ -43,6 +43,13 @@ async def test_one_family_alone(server: DnsServer) -> None:
     assert await lookup(server) == (Reply("ok", (A,), 60), Reply("no_data"))
 
 
+async def test_family_that_is_not_wanted_is_not_asked_for(server: DnsServer) -> None:
+    server.records[NAME] = Record((A, V6))
+    resolver = Resolver([("127.0.0.1", server.port)], seconds=1)
+    assert await resolver.lookup(NAME, ("IPv6",)) == (Reply("no_data"), Reply("ok", (V6,), 60))
+    assert server.queries == {(NAME, "AAAA"): 1}
+
+
 async def test_of_a_chain_of_names_the_shortest_ttl_counts(server: DnsServer) -> None:
     server.records[NAME] = Record(alias="lb.example.net", ttl=7)
     server.records["lb.example.net"] = Record((A,), ttl=3_600)
