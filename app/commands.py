@@ -12,9 +12,8 @@ import uvloop
 
 from app.bearer import Tokens, UnusableTokens
 from app.metrics import SyncMetrics
-from app.server import create_app, create_pages
+from app.server import create_app, create_pages, sync_options
 from app.settings import Settings
-from app.sync import SyncOptions
 from app.tls import ServerTls, UnusableCertificate
 from runtime.commands import Failure, manifests, warn
 from runtime.http_server import STOP_SIGNALS, Binding, CannotListen, listen, serve_until_signal, url
@@ -61,7 +60,7 @@ def render(paths: tuple[str, ...], output: Literal["yaml", "json"]) -> int:
     from app.render import children, text  # noqa: PLC0415 - YAML: no server needs it
 
     settings = _settings()
-    options = SyncOptions(settings.policy, settings.uncopied_annotations, settings.endpoints)
+    options = sync_options(settings)
     made = []
     for file, found in manifests(paths):
         rendered = children(found, options)

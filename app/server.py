@@ -68,7 +68,7 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
     With `tokens`, each route asks for one of them as a bearer token.
     """
     counted = metrics or SyncMetrics()
-    options = SyncOptions(settings.policy, settings.uncopied_annotations, settings.endpoints, settings.scope)
+    options = sync_options(settings)
 
     async def measured() -> AsyncIterator[None]:
         """Counts a sync by how it ends."""
@@ -135,6 +135,18 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
     app.add_exception_handler(Exception, _fail)
     return app
+
+
+def sync_options(settings: Settings) -> SyncOptions:
+    """The part of the settings that changes answers."""
+    return SyncOptions(
+        policy=settings.policy,
+        uncopied_annotations=settings.uncopied_annotations,
+        snippet_annotations=settings.snippet_annotations,
+        body_contains=settings.body_contains,
+        form=settings.endpoints,
+        scope=settings.scope,
+    )
 
 
 def create_pages(metrics: SyncMetrics) -> FastAPI:

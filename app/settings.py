@@ -40,6 +40,7 @@ class Settings(CommonSettings):
     docs: bool = Field(True, description="true, or false for neither /docs nor /openapi.json")
     drain_seconds: float = Field(0.0, ge=0, le=60, description="seconds from 0 to 60")
     max_body_bytes: int = Field(3 * 1024 * 1024, ge=1024, description="a number of bytes, 1024 or more")
+    snippet_annotations: bool = Field(False, description="true to allow *-snippet annotations on Ingresses, or false")
     uncopied_annotations: Annotated[tuple[str, ...], *COMMAS] = Field(
         TOOL_ANNOTATIONS,
         description="the beginnings of annotations that the Ingress does not get, with commas between",

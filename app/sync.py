@@ -14,7 +14,7 @@ from app.children import endpoint_slice, endpoints, http_route, ingress, service
 from app.children.metadata import Manifest
 from app.children.publishing import NOTHING, Observed, Published, publish
 from app.hook import ChildKind, CompositeHookRequest, CompositeHookResponse, InvalidRequest, Shown
-from external_service.admission import child_problems
+from external_service.admission import child_problems, snippet_problems, switched_off
 from external_service.invalid import explain
 from external_service.kind import DEFAULT_ENDPOINTS_FORM, ChildReason, EndpointsForm
 from external_service.policy import AddressPolicy
@@ -61,6 +61,8 @@ class SyncOptions:
 
     policy: AddressPolicy = field(default_factory=AddressPolicy)
     uncopied_annotations: tuple[str, ...] = ()
+    snippet_annotations: bool = False
+    body_contains: bool = True
     form: EndpointsForm = DEFAULT_ENDPOINTS_FORM
     scope: Scope = field(default_factory=Scope)
 
@@ -107,12 +109,15 @@ def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> 
 
 def desired_children(parent: ExternalService, options: SyncOptions, observed: Observed = NOTHING) -> Published:
     """The Service and all other children. Raises InvalidRequest for what the API server would refuse."""
-    if problems := child_problems(parent):
+    routed = ingress.desired(parent, options.uncopied_annotations)
+    problems = [*child_problems(parent), *switched_off(parent.spec, body_contains=options.body_contains)]
+    if routed is not None and not options.snippet_annotations:
+        problems += snippet_problems(routed["metadata"].get("annotations", {}), parent)
+    if problems:
         raise InvalidRequest(*problems)
     spec, known = parent.spec, {address.ip: address for address in parent.status.addresses}
     addresses = publication(spec, known, options.policy, resolved_by(spec, parent.status.addresses)).addresses
     endpoints_of = publish(parent, addresses, options.form, observed)
-    routed = ingress.desired(parent, options.uncopied_annotations)
     routes = http_route.desired(parent)
     if len(routes) > MAX_ROUTES:
         raise InvalidRequest(MANY_ROUTES.format(count=len(routes), most=MAX_ROUTES))

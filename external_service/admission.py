@@ -23,6 +23,7 @@ from external_service.v1alpha1 import (
 )
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+SNIPPETS = ("-snippet", "-snippets")
 
 
 def child_problems(parent: ExternalService) -> list[str]:
@@ -37,6 +38,35 @@ def address_problems(spec: ExternalServiceSpec, *, loopback: bool) -> list[str]:
         *_list_problems("ips", spec.ips, partial(refusal, policy=policy)),
         *_list_problems("hostnames", spec.hostnames, syntax.hostname_problem),
         *_list_problems("disabledIPs", spec.disabledIPs, partial(_not_among, spec=spec)),
+    ]
+
+
+NO_BODY_CONTAINS = (
+    "spec.readinessProbe.httpGet.bodyContains: the operator of this cluster has switched it off, remove it "
+    "(or set ESO_BODY_CONTAINS=true: docs/security.md)"
+)
+
+
+NO_SNIPPET = (
+    "the operator of this cluster allows no *-snippet annotation on an Ingress, remove it "
+    "(or set ESO_SNIPPET_ANNOTATIONS=true: docs/security.md)"
+)
+
+
+def switched_off(spec: ExternalServiceSpec, *, body_contains: bool) -> list[str]:
+    """The fields that this installation does not offer. They are refused: a probe without them would be another one."""
+    probe = spec.readinessProbe
+    used = probe is not None and probe.httpGet is not None and probe.httpGet.bodyContains != ""
+    return [NO_BODY_CONTAINS] if used and not body_contains else []
+
+
+def snippet_problems(annotations: Mapping[str, str], parent: ExternalService) -> list[str]:
+    """Annotations of the Ingress that are configuration of the ingress controller itself (CVE-2021-25742)."""
+    own = parent.spec.ingress.annotations if parent.spec.ingress is not None else {}
+    found = [key for key in annotations if key.lower().endswith(SNIPPETS)]
+    return [
+        f"{join('spec.ingress.annotations' if key in own else 'metadata.annotations', key)}: {NO_SNIPPET}"
+        for key in found
     ]
 
 

@@ -1,10 +1,12 @@
 """Which addresses may be published and probed at all: one pure function for hook and sidecar.
 
+An IPv6 address that carries an IPv4 address is judged as both.
+
 The built-in refusals are those of the API server (kubernetes:pkg/apis/core/validation ValidateEndpointIP), which
 would otherwise refuse the whole Endpoints object for one bad address.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -24,6 +26,22 @@ PRESETS: dict[str, tuple[Network, ...]] = {
 """Ranges to deny by name. Metadata services hand out credentials; most have link-local addresses, refused anyway."""
 
 BROADCAST = IPv4Address("255.255.255.255")
+
+EMBEDDING: dict[str, IPv6Network] = {
+    "IPv4-compatible": IPv6Network("::/96"),
+    "IPv4-translated": IPv6Network("::ffff:0:0:0/96"),
+    "NAT64": IPv6Network("64:ff9b::/96"),
+    "6to4": IPv6Network("2002::/16"),
+}
+"""Ranges whose addresses carry an IPv4 address right behind the prefix (RFC 4291, 7915, 6052, 3056). A packet to one of
+them can arrive at that IPv4 address. `embedded` knows more forms, which no prefix describes."""
+
+SPECIAL_IPV4 = ("0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32")
+SITE_LOCAL = IPv6Network("fec0::/10")
+
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
+_TEREDO = IPv6Network("2001::/32")
+_ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +87,49 @@ def _form_refusal(ip: str, address: IPv4Address | IPv6Address) -> str | None:
     return None
 
 
+def embedding(prefix: IPv6Network, network: IPv4Network) -> IPv6Network:
+    """The part of one of EMBEDDING whose addresses carry an IPv4 address of `network`."""
+    length = prefix.prefixlen + network.prefixlen
+    bits = int(network.network_address) << (96 - prefix.prefixlen)
+    return IPv6Network((int(prefix.network_address) | bits, length))
+
+
+def embedded(address: IPv6Address) -> Iterator[IPv4Address]:
+    """The IPv4 addresses that it carries. Local NAT64 (RFC 8215) is read as /48 and /96, Teredo has two (RFC 4380)."""
+    octets = address.packed
+    for prefix in EMBEDDING.values():
+        if address in prefix:
+            start = prefix.prefixlen // 8
+            yield IPv4Address(octets[start : start + 4])
+    if address in _LOCAL_NAT64:
+        yield IPv4Address(octets[12:] if any(octets[11:]) else octets[6:8] + octets[9:11])
+    if address in _TEREDO:
+        yield IPv4Address(octets[4:8])
+        yield IPv4Address(bytes(octet ^ 0xFF for octet in octets[12:]))
+    if octets[8:12] in _ISATAP:
+        yield IPv4Address(octets[12:])
+
+
 def _range_refusal(address: IPv4Address | IPv6Address, policy: AddressPolicy) -> str | None:
+    return _own_refusal(address, policy) or _embedded_refusal(address, policy)
+
+
+def _embedded_refusal(address: IPv4Address | IPv6Address, policy: AddressPolicy) -> str | None:
+    if isinstance(address, IPv4Address) or address.is_unspecified or address.is_loopback:
+        return None
+    for inner in embedded(address):
+        if (problem := _own_refusal(inner, AddressPolicy(deny=policy.deny, loopback=policy.loopback))) is not None:
+            return f"{address} carries an IPv4 address: {problem}"
+    return None
+
+
+def _own_refusal(address: IPv4Address | IPv6Address, policy: AddressPolicy) -> str | None:
     if address.is_loopback:
         return None if policy.loopback else f"{address} is a loopback address: write one that the cluster's nodes reach"
     for refused, kind in (
         (address.is_unspecified, "the unspecified address"),
         (address.is_link_local, "a link-local address"),
+        (address in SITE_LOCAL, "a site-local address"),
         (address.is_multicast, "a multicast address"),
         (address == BROADCAST, "the broadcast address"),
     ):

@@ -6,6 +6,7 @@ the guard at the root lets health go forward only (design R1).
 """
 
 from functools import cached_property
+from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
@@ -39,6 +40,7 @@ from external_service.kind import (
     PathType,
     Reason,
 )
+from external_service.policy import EMBEDDING, SITE_LOCAL, SPECIAL_IPV4, embedding
 
 RESERVED_LABELS = (
     "app",
@@ -48,6 +50,12 @@ RESERVED_LABELS = (
     "controller-uid",
     "serviceType",
 )
+
+_UNREACHABLE = [
+    *(str(embedding(prefix, IPv4Network(special))) for prefix in EMBEDDING.values() for special in SPECIAL_IPV4),
+    str(SITE_LOCAL),
+]
+"""Besides what `isGlobalUnicast` refuses. `::1` and `::` are in the first of these ranges and get a message before."""
 
 IP = Annotated[
     str,
@@ -73,6 +81,12 @@ IP = Annotated[
                 ": ip(self).isUnspecified() ? 'the unspecified address' "
                 ": ip(self).isLinkLocalUnicast() ? 'a link-local address' "
                 ": 'a multicast or broadcast address') + \": write one that the cluster's nodes reach\"",
+            ),
+            rule(
+                "!isIP(self) || ip(self).family() == 4 || !ip(self).isGlobalUnicast() "
+                f"|| !{_UNREACHABLE}.exists(range, cidr(range).containsIP(self))",
+                "a site-local address, or one that carries an IPv4 address that is loopback, link-local, multicast or "
+                "unspecified: write one that the cluster's nodes reach",
             ),
         ),
     ),

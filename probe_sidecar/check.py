@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import click
 from tabulate import tabulate
 
+from external_service.admission import switched_off
 from external_service.core import Probe
 from external_service.kind import Reason
 from external_service.policy import AddressPolicy, refusal
@@ -114,11 +115,15 @@ def check_all(
     count: int,
     ca_file: Path | None = None,
     dns_servers: Sequence[Server] = (),
+    body_contains: bool = True,
 ) -> list[list[Row]]:
     """Probe every address of `parents`, one after the other. `ca_file` stands in for what `httpGet.tls` names.
 
     Hostnames are asked of `dns_servers`, or of those that this machine asks. Raises CannotCheck.
     """
+    for parent in parents:
+        for problem in switched_off(parent.spec, body_contains=body_contains):
+            raise CannotCheck(f"{parent.metadata.namespace}/{parent.metadata.name}: {problem}")
     return asyncio.run(_check_all(parents, count, _context(parents, ca_file), dns_servers))
 
 
@@ -177,7 +182,7 @@ async def _resolved(spec: ExternalServiceSpec, servers: Sequence[Server]) -> tup
 
 
 class CannotCheck(Exception):
-    """The CAs cannot be had; the text says why."""
+    """An ExternalService cannot be checked; the text says why."""
 
 
 def _context(parents: Iterable[ExternalService], ca_file: Path | None) -> ssl.SSLContext | None:

@@ -23,7 +23,7 @@ from probe_sidecar.sidecar import Sidecar, run
 from runtime.commands import Failure, manifests, warn
 from runtime.http_server import STOP_SIGNALS, CannotListen
 from runtime.logs import configure
-from runtime.settings import InvalidSettings, load
+from runtime.settings import CommonSettings, InvalidSettings, load
 
 if TYPE_CHECKING:
     from external_service.v1alpha1 import ExternalService
@@ -162,8 +162,11 @@ def check(  # noqa: PLR0917 - click passes them by name
         else:
             parents.append(_parent(_fetched(cluster, target, namespace)))
     try:
-        checked = check_all(parents, count=count, ca_file=ca_file, dns_servers=dns_servers or ())
-    except CannotCheck as problem:
+        allowed = load(CommonSettings).body_contains
+        checked = check_all(
+            parents, count=count, ca_file=ca_file, dns_servers=dns_servers or (), body_contains=allowed
+        )
+    except (CannotCheck, InvalidSettings) as problem:
         raise Failure(2, str(problem)) from None
     if output == "json":
         click.echo(as_json(row for rows in checked for row in rows))

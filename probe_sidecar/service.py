@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from external_service.admission import switched_off
 from external_service.core import Probe
 from external_service.invalid import explain
 from external_service.policy import refusal
@@ -54,6 +55,7 @@ class Shared:
     publisher: StatusPublisher
     events: EventRecorder | None
     owns: Callable[[str], bool]
+    body_contains: bool = True
 
 
 class Service:
@@ -190,10 +192,14 @@ class Service:
     def _read(self, raw: Object, generation: object) -> None:
         """Parse the spec, once for each generation of it."""
         self._generation = generation
+        spec: ExternalServiceSpec | None = None
         try:
-            self.spec, self.problem = parsed(raw).spec, ""
+            spec = parsed(raw).spec
+            problems = switched_off(spec, body_contains=self._shared.body_contains)
         except ValidationError as error:
-            self.spec, self.problem = None, "; ".join(explain(error))
+            problems = explain(error)
+        self.spec, self.problem = None if problems else spec, "; ".join(problems)
+        if problems:
             owner = self.targets.name
             log.warning("%s: not probed: %s", owner, self.problem, extra=about(owner))
 

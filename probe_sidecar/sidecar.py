@@ -128,6 +128,7 @@ class Sidecar:
             publisher=self.publisher,
             events=self.events,
             owns=self.replicas.owns,
+            body_contains=settings.body_contains,
         )
         sources = MetricSources(
             services=self.services.values(),

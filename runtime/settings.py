@@ -58,6 +58,7 @@ class CommonSettings(BaseSettings):
         ("metadata",), description="metadata, or nothing to deny no ranges by name"
     )
     allow_loopback: bool = Field(False, description="true or false")
+    body_contains: bool = Field(True, description="true, or false to refuse httpGet.bodyContains in probes")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
     log_format: LogFormat = Field("text", description="text or json")
     namespaces: Annotated[tuple[NamespaceName, ...], *COMMAS] = Field(

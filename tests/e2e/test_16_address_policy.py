@@ -69,6 +69,14 @@ def manifest(name: str, *ips: str) -> dict[str, Any]:
         pytest.param([ALLOWED, DENIED], f"{DENIED} lies in a range that this cluster's operator denies", id="denied"),
         pytest.param(["2001:db8:9::1"], "2001:db8:9::1 lies in a range that this cluster's operator denies", id="IPv6"),
         pytest.param([METADATA], f"{METADATA} lies in a range that this cluster's operator denies", id="metadata"),
+        pytest.param(["::a09:1"], "::a09:1 lies in a range that this cluster's operator denies", id="compatible"),
+        pytest.param(
+            ["::ffff:0:a09:1"], "::ffff:0:a09:1 lies in a range that this cluster's operator denies", id="translated"
+        ),
+        pytest.param(
+            ["64:ff9b::a09:1"], "64:ff9b::a09:1 lies in a range that this cluster's operator denies", id="NAT64"
+        ),
+        pytest.param(["2002:a09:1::1"], "2002:a09:1::1 lies in a range that this cluster's operator denies", id="6to4"),
         pytest.param([OUTSIDE], f"{OUTSIDE} lies outside the ranges that this cluster's operator allows", id="outside"),
         pytest.param(
             [DENIED, "10.9.0.2"], f"{DENIED} lies in a range that this cluster's operator denies (and 1 more)", id="two"

@@ -36,6 +36,8 @@ def test_the_defaults() -> None:
         "denied_cidrs": (),
         "denied_presets": ("metadata",),
         "allow_loopback": False,
+        "snippet_annotations": False,
+        "body_contains": True,
         "uncopied_annotations": (
             "kubectl.kubernetes.io/",
             "metacontroller.k8s.io/",

@@ -9,6 +9,7 @@ import pytest
 from app.children.endpoints import SKIP_MIRROR
 from app.hook import CompositeHookRequest, InvalidRequest
 from app.sync import ABSENT, SyncOptions, sync
+from external_service.admission import NO_BODY_CONTAINS, NO_SNIPPET
 from external_service.policy import AddressPolicy
 from external_service.scope import Scope
 
@@ -330,3 +331,60 @@ def test_what_is_outside_the_scope_is_refused_and_so_left_as_it_stands() -> None
         "metadata.namespace: this installation works in bank, till only: nothing is made or changed here "
         "(name the namespace in ESO_NAMESPACES, or write the ExternalService in one of them)",
     )
+
+
+SNIPPET = "nginx.ingress.kubernetes.io/configuration-snippet"
+
+
+@pytest.mark.parametrize(
+    ("raw", "at"),
+    [
+        pytest.param(
+            parent(hosts=HOSTS, ingress={"annotations": {SNIPPET: "x"}}), "spec.ingress.annotations", id="of the spec"
+        ),
+        pytest.param(
+            parent(metadata={"annotations": {SNIPPET: "x"}}, hosts=HOSTS), "metadata.annotations", id="copied"
+        ),
+    ],
+)
+def test_a_snippet_annotation_is_refused_unless_allowed(raw: dict[str, Any], at: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        answer(raw)
+    assert refused.value.problems == (f'{at}["{SNIPPET}"]: {NO_SNIPPET}',)
+    allowed = answer(raw, options=SyncOptions(snippet_annotations=True))
+    (ingress,) = (child for child in allowed["children"] if child["kind"] == "Ingress")
+    assert ingress["metadata"]["annotations"] == {SNIPPET: "x"}
+
+
+@pytest.mark.parametrize(
+    "key", ["nginx.ingress.kubernetes.io/Server-Snippet", "nginx.org/location-snippets", "example.com/auth-snippet"]
+)
+def test_any_snippet_annotation_is_refused(key: str) -> None:
+    with pytest.raises(InvalidRequest):
+        answer(parent(hosts=HOSTS, ingress={"annotations": {key: "x"}}))
+
+
+def test_a_snippet_annotation_without_an_ingress_is_no_matter() -> None:
+    assert kinds(answer(parent(metadata={"annotations": {SNIPPET: "x"}})))[0] == "Service"
+
+
+def test_body_contains_is_refused_where_it_is_switched_off() -> None:
+    raw = parent(readinessProbe={"httpGet": {"port": 80, "bodyContains": "OK"}})
+    with pytest.raises(InvalidRequest) as refused:
+        answer(raw, options=SyncOptions(body_contains=False))
+    assert refused.value.problems == (NO_BODY_CONTAINS,)
+    assert kinds(answer(raw))[0] == "Service"
+
+
+def test_more_http_routes_than_one_object_may_have_are_refused() -> None:
+    listeners = [{"name": "gateway", "sectionName": f"l{number}"} for number in range(2)]
+    hosts = [{"host": f"h{number}.io", "path": f"/{number}"} for number in range(129)]
+    with pytest.raises(InvalidRequest, match=r"^spec\.httpRoute: it takes 258 HTTPRoutes, "):
+        answer(parent(hosts=hosts, httpRoute={"parentRefs": listeners}))
+
+
+def test_more_text_in_annotations_than_an_answer_may_have_is_refused() -> None:
+    hosts = [{"host": f"h{number}.io", "path": f"/{number}"} for number in range(256)]
+    annotations = {f"a{number}": "x" * 4_000 for number in range(8)}
+    with pytest.raises(InvalidRequest, match=r"^spec: labels and annotations of its \d+ children "):
+        answer(parent(hosts=hosts, httpRoute={"parentRefs": [{"name": "gateway"}], "annotations": annotations}))

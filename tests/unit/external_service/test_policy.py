@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from external_service.policy import PRESETS, AddressPolicy, Network, refusal
+from external_service.policy import PRESETS, AddressPolicy, Network, embedded, refusal
 
 ANYTHING = AddressPolicy()
 addresses = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
@@ -118,13 +118,54 @@ def test_what_an_allowed_range_holds_is_still_judged() -> None:
     assert refusal("169.254.169.254", AddressPolicy(allow=(ip_network("0.0.0.0/0"),))) is not None
 
 
+@pytest.mark.parametrize(
+    ("ip", "inner"),
+    [
+        pytest.param("::7f00:1", "127.0.0.1", id="compatible"),
+        pytest.param("::ffff:0:7f00:1", "127.0.0.1", id="translated"),
+        pytest.param("64:ff9b::a9fe:a9fe", "169.254.169.254", id="NAT64"),
+        pytest.param("64:ff9b:1::7f00:1", "127.0.0.1", id="local NAT64"),
+        pytest.param("64:ff9b:1:7f00:0:100::", "127.0.0.1", id="local NAT64 of 48 bits"),
+        pytest.param("2002:a9fe:a9fe::1", "169.254.169.254", id="6to4"),
+        pytest.param("2001:0:7f00:1::", "127.0.0.1", id="Teredo server"),
+        pytest.param("2001:0:a00:1::80ff:fffe", "127.0.0.1", id="Teredo client"),
+        pytest.param("2001:db8::5efe:7f00:1", "127.0.0.1", id="ISATAP"),
+        pytest.param("64:ff9b::e000:1", "224.0.0.1", id="multicast"),
+        pytest.param("64:ff9b::ffff:ffff", "255.255.255.255", id="broadcast"),
+        pytest.param("64:ff9b::", "0.0.0.0", id="unspecified"),
+    ],
+)
+def test_an_ipv4_address_in_an_ipv6_address_is_judged_too(ip: str, inner: str) -> None:
+    problem = refusal(inner, ANYTHING)
+    assert problem is not None
+    assert refusal(ip, ANYTHING) == f"{ip} carries an IPv4 address: {problem}"
+
+
+def test_a_denied_ipv4_range_is_denied_in_ipv6_too() -> None:
+    policy = AddressPolicy(deny=(ip_network("10.96.0.0/12"), ip_network("fd00::/8")))
+    for ip in ("::a60:1", "64:ff9b::a60:1", "2002:a60:1::1", "2001:0:a60:1::", "2001:db8::5efe:a60:1"):
+        text = f"{ip} carries an IPv4 address: 10.96.0.1 lies in a range that this cluster's operator denies"
+        assert refusal(ip, policy) == text
+    assert refusal("64:ff9b::a70:1", policy) is None
+    assert refusal("64:ff9b::a60:1", AddressPolicy(allow=(ip_network("64:ff9b::/96"),))) is None
+
+
+def test_a_site_local_address_is_refused() -> None:
+    assert refusal("fec0::1", ANYTHING) == "fec0::1 is a site-local address: write one that the cluster's nodes reach"
+
+
 @given(addresses)
 def test_only_special_addresses_are_refused(address: IPv4Address | IPv6Address) -> None:
     mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
     broadcast = address == IPv4Address("255.255.255.255")
     kinds = (address.is_loopback, address.is_unspecified, address.is_link_local, address.is_multicast, broadcast)
-    special = mapped or any(kinds)
+    special = mapped or any(kinds) or (isinstance(address, IPv6Address) and (address.is_site_local or _inner(address)))
     assert (refusal(str(address), ANYTHING) is not None) == special
+
+
+def _inner(address: IPv6Address) -> bool:
+    """Whether it carries an IPv4 address that is refused."""
+    return any(refusal(str(one), ANYTHING) is not None for one in embedded(address))
 
 
 @given(st.ip_addresses(v=6))

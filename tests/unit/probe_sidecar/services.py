@@ -43,6 +43,7 @@ class Services:
         policy: AddressPolicy | None = None,
         hold: float = 0.0,
         canary: Canary | None = None,
+        body_contains: bool = True,
     ) -> None:
         self.loop = HandLoop(now=0.0)
         self.ours = True
@@ -64,6 +65,7 @@ class Services:
             publisher=self.publisher,
             events=None,
             owns=lambda _uid: self.ours,
+            body_contains=body_contains,
         )
 
     def apply(self, name: str, spec: Object, status: Object | None = None) -> Service:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from external_service.admission import NO_BODY_CONTAINS
 from external_service.core import Probe
 from playground.dns_server import DnsServer, Record
 from probe_sidecar.__main__ import main
@@ -92,6 +93,12 @@ def closed_port() -> int:
     with socket.create_server(("127.0.0.3", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
+
+
+def test_body_contains_is_refused_where_it_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESO_BODY_CONTAINS", "false")
+    done = check("-", text=manifest(["127.0.0.1"], {"httpGet": {"port": 1, "bodyContains": "OK"}}))
+    assert (done.returncode, done.stderr) == (2, f"python -m probe_sidecar check: shop/web: {NO_BODY_CONTAINS}\n")
 
 
 def test_all_succeeded() -> None:

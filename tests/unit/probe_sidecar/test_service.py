@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from external_service.admission import NO_BODY_CONTAINS
 from probe_sidecar.probes.outcome import Outcome, Result
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import Services, raw_object
@@ -55,6 +56,18 @@ async def test_unreadable_spec_stops_the_probes_and_keeps_the_status(services: S
     assert rejected["summary"].startswith("invalid: spec.port: ")
     services.apply("web", {"port": 80, "ips": [A], "readinessProbe": TCP}, status)
     assert service.targets.states[A].ready, "readiness comes back from the status (R6)"
+
+
+async def test_body_contains_is_not_probed_where_it_is_switched_off(engine: ScriptedEngine) -> None:
+    services = Services(engine, hold=60, body_contains=False)
+    probe = {"httpGet": {"port": 80, "bodyContains": "OK"}}
+    service = services.apply("web", {"port": 80, "ips": [A], "readinessProbe": probe})
+    services.prober.tick()
+    status = service.wanted(raw_object("web", {}, generation=1))
+    assert status is not None
+    (accepted,) = (one for one in status["conditions"] if one["type"] == "Accepted")
+    assert (accepted["status"], accepted["reason"], accepted["message"]) == ("False", "InvalidSpec", NO_BODY_CONTAINS)
+    assert engine.started == []
 
 
 @pytest.mark.parametrize(
