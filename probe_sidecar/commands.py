@@ -163,9 +163,7 @@ def check(  # noqa: PLR0917 - click passes them by name
             parents.append(_parent(_fetched(cluster, target, namespace)))
     try:
         allowed = load(CommonSettings).body_contains
-        checked = check_all(
-            parents, count=count, ca_file=ca_file, dns_servers=dns_servers or (), body_contains=allowed
-        )
+        checked = check_all(parents, count=count, ca_file=ca_file, dns_servers=dns_servers or (), body_contains=allowed)
     except (CannotCheck, InvalidSettings) as problem:
         raise Failure(2, str(problem)) from None
     if output == "json":

@@ -53,7 +53,7 @@ ELSEWHERE = {
     ),
     # No engine runs in our tests: the public CI runs it on kind.
     # Metacontroller is installed from its own repository, which no test reaches.
-    'kubectl apply --server-side -k "https://github.com/metacontroller/metacontroller/manifests/production?ref=v4.17.2"': (
+    'kubectl apply --server-side -k "https://github.com/metacontroller/metacontroller/manifests/production?ref=v4.17.2"': (  # noqa: E501 - a command as it is in the documents
         "hack/kind/up",
         "metacontroller/manifests/production?ref=v4.17.2",
     ),
