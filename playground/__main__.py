@@ -4,14 +4,10 @@ import argparse
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
-
-from playground.manifests import BadInput, complex_example, read_files
-from playground.processes import NotReady
-from playground.show import show
-from playground.stack import Playground
 
 Object = dict[str, Any]
 
@@ -21,9 +17,40 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 failed or could not start, 2 bad input, 130 interrupted."""
     arguments = _arguments(argv)
+    say = _Progress(silent=arguments.output == "json")
+    try:
+        say("Starting the playground (Ctrl-C ends it)")
+        status = _play(arguments, say)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    if status == INTERRUPTED:
+        say("Interrupted: everything is stopped, and nothing is left behind")
+    return status
+
+
+class _Progress:
+    """Lines of what is being done, on stderr, with the seconds since the start."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self._silent = silent
+        self._began = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        if not self._silent:
+            try:
+                print(f"{time.monotonic() - self._began:4.1f} s  {line}", file=sys.stderr, flush=True)
+            except OSError:  # the terminal is gone
+                self._silent = True
+
+
+def _play(arguments: argparse.Namespace, say: _Progress) -> int:
+    # What follows takes a second to load, after the first line is shown.
+    from playground.manifests import BadInput, read_files  # noqa: PLC0415
+    from playground.processes import NotReady  # noqa: PLC0415
+
     try:
         manifests = read_files(arguments.files)
-        return asyncio.run(_interruptible(_run(arguments, manifests)))
+        return asyncio.run(_interruptible(_run(arguments, manifests, say)))
     except BadInput as problem:
         print(problem, file=sys.stderr)
         return 2
@@ -34,28 +61,61 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m playground", description="The whole operator without a cluster.")
-    parser.add_argument("files", nargs="*", type=Path, metavar="CR.yaml", help="(default: the complex example)")
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="CR.yaml", help="(default: the complex example, and a quick one)"
+    )
     parser.add_argument("--duration", type=float, metavar="S", help="seconds (default: until Ctrl-C)")
     parser.add_argument("--output", choices=("live", "plain", "json"), help="(default: live on a terminal, else plain)")
     return parser.parse_args(argv)
 
 
-async def _interruptible(work: Coroutine[Any, Any, None]) -> int:
-    """SIGINT and SIGTERM cancel the work, so that everything it started is stopped in order."""
+async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
+    """The first SIGINT, SIGTERM or SIGHUP cancels the work: what it started is stopped in order. Others are ignored."""
     task = asyncio.ensure_future(work)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    loop, interrupted = asyncio.get_running_loop(), False
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupt)
     try:
-        await task
+        return await task
     except asyncio.CancelledError:
         return INTERRUPTED
-    return 0
 
 
-async def _run(arguments: argparse.Namespace, manifests: list[Object]) -> None:
+async def _run(arguments: argparse.Namespace, manifests: list[Object], say: _Progress) -> int:
+    from playground.journal import Journal  # noqa: PLC0415 - see _play
+    from playground.manifests import complex_example, demo  # noqa: PLC0415
+    from playground.page import application  # noqa: PLC0415
+    from playground.processes import free_ports  # noqa: PLC0415
+    from playground.serving import LoopbackServer  # noqa: PLC0415
+    from playground.show import show  # noqa: PLC0415
+    from playground.stack import Playground  # noqa: PLC0415
+
     output = arguments.output or ("live" if sys.stdout.isatty() and sys.stdin.isatty() else "plain")
-    async with Playground() as playground:
-        await show(playground, manifests or [complex_example()], output, arguments.duration)
+    playground, journal = Playground(), Journal()
+    page = LoopbackServer(application(playground, journal), *free_ports(1))
+    await page.start()
+    try:
+        say(f"The page, with buttons for each address: {page.url}/")
+        say("Starting the API server, the hook and the sidecar")
+        async with playground:
+            say("Ready")
+            return await show(
+                playground,
+                journal,
+                manifests or [complex_example(), demo()],
+                output=output,
+                duration=arguments.duration,
+                url=f"{page.url}/",
+            )
+    finally:
+        await page.stop()
 
 
 if __name__ == "__main__":

@@ -69,9 +69,10 @@ class Backend:
         self._open: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
         self._dropped = asyncio.Event()
 
-    async def set(self, mode: Mode) -> None:
+    async def set(self, mode: Mode, slow_seconds: float | None = None) -> None:
         """Changes what it does from now on; connections that hang are dropped. OSError if the port cannot be had."""
         self.mode = mode
+        self.slow_seconds = slow_seconds or self.slow_seconds
         self._drop()
         if mode is Mode.REFUSE:
             await self._close()
@@ -187,13 +188,13 @@ class Backends:
         """The backends that stand for an address."""
         return [backend for spot, backend in self.found.items() if spot.ip == ip]
 
-    async def set(self, ip: str, mode: Mode) -> None:
+    async def set(self, ip: str, mode: Mode, slow_seconds: float | None = None) -> None:
         """Switches all backends of an address; LookupError if there is none."""
         backends = self.at(ip)
         if not backends:
             raise LookupError(f"there is no backend for {ip}")
         for backend in backends:
-            await backend.set(mode)
+            await backend.set(mode, slow_seconds)
 
     async def stop(self) -> None:
         """Stops all."""

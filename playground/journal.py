@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from playground.client import ApiClient, Kind
@@ -21,6 +22,10 @@ class Entry:
     at: float
     text: str
 
+    def as_json(self) -> Object:
+        """Data: the time as RFC 3339."""
+        return {"time": datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds"), "text": self.text}
+
     def __str__(self) -> str:
         return f"{time.strftime('%H:%M:%S', time.localtime(self.at))}  {self.text}"
 
@@ -30,17 +35,17 @@ class Journal:
 
     def __init__(self, most: int = 500) -> None:
         self.entries: deque[Entry] = deque(maxlen=most)
-        self._listeners: list[Callable[[Entry], None]] = []
+        self.listeners: list[Callable[[Entry], None]] = []
 
     def listen(self, listener: Callable[[Entry], None]) -> None:
         """Calls `listener` with each entry from now on."""
-        self._listeners.append(listener)
+        self.listeners.append(listener)
 
     def add(self, text: str) -> None:
         """Appends a line."""
         entry = Entry(time.time(), text)
         self.entries.append(entry)
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener(entry)
 
     def informers(self, client: ApiClient) -> list[Informer]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from external_service.kind import API_VERSION, KIND
 from external_service.manifest import InvalidInput, external_services
 from playground.backends import Protocol, Spot
 from playground.names import stand_ins
@@ -34,6 +35,18 @@ def composite_controller() -> Object:
 def complex_example() -> Object:
     """The example of the predecessor's README, as it stands."""
     return read_files([folder() / "samples" / "complex-example.yaml"])[0]
+
+
+def demo() -> Object:
+    """An ExternalService with a short period: whatever happens to its backends shows within 3 s."""
+    probe = {"httpGet": {"port": 8080}, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 2}
+    spec = {"port": 80, "ips": ["10.0.200.10", "10.0.200.11", "10.0.200.12"], "hosts": [{"host": "demo.mydomain.com"}]}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": "demo", "namespace": complex_example()["metadata"]["namespace"]},
+        "spec": {**spec, "readinessProbe": probe},
+    }
 
 
 def read_files(paths: Iterable[Path]) -> list[Object]:

@@ -1,4 +1,4 @@
-"""The playground as a show: live with keys, plain lines as things happen, or one JSON object at the end."""
+"""The playground as a show: a terminal application, plain lines as things happen, or one JSON object at the end."""
 
 import asyncio
 import contextlib
@@ -7,28 +7,34 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from rich.live import Live
-
 from playground.addresses import shared
-from playground.backends import Mode
 from playground.journal import Journal
-from playground.keys import keys
 from playground.names import hostnames, stand_ins
-from playground.snapshot import Snapshot, snapshot
+from playground.snapshot import snapshot
 from playground.stack import NoBackend, Playground
-from playground.view import live, plain
+from playground.view import plain
 
 Object = dict[str, Any]
 
-MODES = {"k": Mode.REFUSE, "r": Mode.HEALTHY, "s": Mode.SLOW, "e": Mode.ERROR, "t": Mode.STALL}
-FRAME_SECONDS = 0.25
+LOOK_SECONDS = 0.25
 SUMMARY_SECONDS = 30.0
+LEAVE_SECONDS = 5.0
 
 
-async def show(playground: Playground, manifests: Sequence[Object], output: str, duration: float | None) -> None:
-    """Applies the manifests and shows what becomes of them for `duration` seconds, or until told to stop."""
-    journal = Journal()
-    async with _following(playground, journal):
+async def show(
+    playground: Playground,
+    journal: Journal,
+    manifests: Sequence[Object],
+    *,
+    output: str,
+    duration: float | None,
+    url: str,
+) -> int:
+    """Applies the manifests and shows what becomes of them for `duration` seconds, or until told to stop.
+
+    Returns the exit status. `url` is the web page.
+    """
+    async with following(playground, journal):
         if output == "plain":
             journal.listen(lambda entry: print(entry, flush=True))
             for line in introduction(playground, manifests):
@@ -36,14 +42,16 @@ async def show(playground: Playground, manifests: Sequence[Object], output: str,
         for manifest in manifests:
             with contextlib.suppress(NoBackend):  # shown beside the addresses
                 await playground.apply(manifest)
-        end = time.monotonic() + duration if duration is not None else float("inf")
         if output == "live":
-            await _live(playground, journal, end)
-        elif output == "plain":
+            return await _live(playground, journal, url, duration)
+        end = time.monotonic() + duration if duration is not None else float("inf")
+        if output == "plain":
             await _plain(playground, end)
         else:
             await _wait(playground, end)
-            print(json.dumps(await _summary(playground, journal)))
+            now = await snapshot(playground)
+            print(json.dumps(now.as_json() | {"events": [entry.as_json() for entry in journal.entries]}))
+    return 0
 
 
 def introduction(playground: Playground, manifests: Sequence[Object]) -> list[str]:
@@ -59,7 +67,8 @@ def introduction(playground: Playground, manifests: Sequence[Object]) -> list[st
 
 
 @contextlib.asynccontextmanager
-async def _following(playground: Playground, journal: Journal) -> AsyncIterator[None]:
+async def following(playground: Playground, journal: Journal) -> AsyncIterator[None]:
+    """Meanwhile the journal has a line for each change in the cluster."""
     tasks = [asyncio.create_task(informer.run()) for informer in journal.informers(playground.client)]
     try:
         yield
@@ -72,7 +81,7 @@ async def _following(playground: Playground, journal: Journal) -> AsyncIterator[
 async def _wait(playground: Playground, end: float) -> None:
     while time.monotonic() < end:
         playground.check()
-        await asyncio.sleep(min(FRAME_SECONDS, max(0.0, end - time.monotonic())))
+        await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - time.monotonic())))
 
 
 async def _plain(playground: Playground, end: float) -> None:
@@ -82,44 +91,17 @@ async def _plain(playground: Playground, end: float) -> None:
             print(line, flush=True)
 
 
-async def _summary(playground: Playground, journal: Journal) -> Object:
-    now = await snapshot(playground)
-    return now.as_json() | {"events": [str(entry) for entry in journal.entries]}
+async def _live(playground: Playground, journal: Journal, url: str, duration: float | None) -> int:
+    from playground.terminal import PlaygroundApp  # noqa: PLC0415 - 0.3 s, for a terminal only
 
-
-async def _live(playground: Playground, journal: Journal, end: float) -> None:
-    selected = 0
-    async with keys() as pressed:
-        with Live(screen=True, auto_refresh=False) as screen:
-            while time.monotonic() < end:
-                playground.check()
-                now = await snapshot(playground)
-                screen.update(live(now, journal.entries, selected, str(playground.kubeconfig)), refresh=True)
-                try:
-                    async with asyncio.timeout(FRAME_SECONDS):
-                        key = await pressed.get()
-                except TimeoutError:
-                    continue
-                if key == "q":
-                    return
-                selected = await _press(playground, journal, now, key, selected)
-
-
-async def _press(playground: Playground, journal: Journal, now: Snapshot, key: str, selected: int) -> int:
-    """Does what a key means; returns the address that is chosen then."""
-    most = max(0, len(now.addresses) - 1)
-    if key in ("up", "down"):
-        return max(0, min(most, selected + (1 if key == "down" else -1)))
-    if key == "x":
-        await playground.kill_sidecar()
-        journal.add("you killed the sidecar")
-        await playground.start_sidecar()
-        journal.add("and started it again")
-    elif key in MODES and now.addresses:
-        ip = now.addresses[min(selected, most)].ip
-        try:
-            await playground.set_backend(ip, MODES[key])
-            journal.add(f"you made the backend of {ip} {MODES[key]}")
-        except LookupError as problem:
-            journal.add(str(problem))
-    return min(selected, most)
+    app = PlaygroundApp(playground, journal, url, duration)
+    running = asyncio.create_task(app.run_async())
+    try:
+        status = await asyncio.shield(running)
+    except asyncio.CancelledError:  # by a signal: the terminal is given back first
+        app.exit()
+        await asyncio.wait((running,), timeout=LEAVE_SECONDS)
+        raise
+    if app.problem is not None:
+        raise app.problem
+    return status or 0

@@ -15,7 +15,10 @@ CHILDREN = ("Service", "Endpoints", "Ingress")
 
 @dataclass(frozen=True, slots=True)
 class AddressRow:
-    """One address of one ExternalService. `published`: ready, not ready, or absent from the Endpoints."""
+    """One address of one ExternalService.
+
+    `published`: ready, not ready, or absent ("-") from the Endpoints. `last_probe` is as in the sidecar's page /status.
+    """
 
     parent: str
     ip: str
@@ -24,17 +27,19 @@ class AddressRow:
     ready: bool
     reason: str
     message: str
-    last_probe: str
+    last_probe: Mapping[str, Any] | None
     failures: int
     published: str
 
 
 @dataclass(frozen=True, slots=True)
 class ParentRow:
-    """One ExternalService: its ready column, and its children with a word on each."""
+    """One ExternalService: how many addresses are ready, its summary, and its children with a word on each."""
 
     name: str
-    ready: str
+    ready: int
+    addresses: int
+    summary: str
     children: Mapping[str, str]
 
 
@@ -75,7 +80,10 @@ async def snapshot(playground: Playground) -> Snapshot:
 def _parent(playground: Playground, parent: Object) -> ParentRow:
     meta = parent["metadata"]
     children = {kind: _child(playground.api.get(kind, meta["namespace"], meta["name"])) for kind in CHILDREN}
-    return ParentRow(f"{meta['namespace']}/{meta['name']}", (parent.get("status") or {}).get("ready", ""), children)
+    status = parent.get("status") or {}
+    addresses = status.get("addresses") or ()
+    ready = sum(one["ready"] for one in addresses)
+    return ParentRow(f"{meta['namespace']}/{meta['name']}", ready, len(addresses), status.get("summary", ""), children)
 
 
 def _child(child: Object | None) -> str:
@@ -110,18 +118,12 @@ def _addresses(
                 ready=status.get("ready", False),
                 reason=status.get("reason", ""),
                 message=status.get("message", ""),
-                last_probe=_last(shown.get("lastProbe")),
+                last_probe=shown.get("lastProbe"),
                 failures=shown.get("consecutiveFailures", 0),
                 published={True: "ready", False: "not ready"}.get(published.get(ip), "-"),  # type: ignore[arg-type] # None is for the default
             )
         )
     return rows
-
-
-def _last(probe: Mapping[str, Any] | None) -> str:
-    if probe is None:
-        return "none yet"
-    return f"{probe['message']}, {probe['durationSeconds'] * 1000:.1f} ms, {probe['ageSeconds']:.0f} s ago"
 
 
 def _writes(playground: Playground) -> tuple[dict[str, int], float]:

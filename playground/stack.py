@@ -68,7 +68,8 @@ class Playground:
         code = {"PYTHONPATH": os.pathsep.join(sys.path)}
         self._environment = {**os.environ, **code, **ENVIRONMENT, **ports, **(environment or {})}
         self._stack = contextlib.AsyncExitStack()
-        self._pages: httpx.AsyncClient
+        self._pages: httpx.AsyncClient | None = None
+        self._restarting = asyncio.Lock()
         self._client: ApiClient
         self._parents: Informer
         self._tasks: list[asyncio.Task[None]] = []
@@ -171,7 +172,7 @@ class Playground:
             if task.done():
                 task.result()
         for process in (self.hook, self.sidecar):
-            if not process.running:
+            if not process.running and not self._restarting.locked():
                 component = process.component
                 raise RuntimeError(f"the {component.name} has ended: {component.tail()}")
 
@@ -190,14 +191,20 @@ class Playground:
             raise NoBackend("; ".join(problems))
         return created
 
-    async def set_backend(self, ip: str, mode: Mode) -> None:
-        """Switches the backends of an address."""
-        await self.backends.set(ip, mode)
+    async def set_backend(self, ip: str, mode: Mode, slow_seconds: float | None = None) -> None:
+        """Switches the backends of an address; LookupError if it has none."""
+        await self.backends.set(ip, mode, slow_seconds)
+
+    async def read_page(self, path: str, query: str = "") -> httpx.Response:
+        """One of the sidecar's pages; httpx.TransportError while it is down."""
+        if self._pages is None:
+            raise httpx.ConnectError("the sidecar has not been started yet")
+        return await self._pages.get(httpx.URL(path, query=query.encode()))
 
     async def addresses(self) -> list[Object]:
         """What the sidecar knows of each address now (its page /status); nothing while it is down."""
         try:
-            answer = await self._pages.get("/status")
+            answer = await self.read_page("/status")
         except httpx.TransportError:
             return []
         return list(answer.raise_for_status().json()["addresses"])
@@ -205,7 +212,7 @@ class Playground:
     async def probes(self) -> int:
         """Probes that the sidecar has finished since it was started; 0 while it is down."""
         try:
-            lines = (await self._pages.get("/metrics")).text.splitlines()
+            lines = (await self.read_page("/metrics")).text.splitlines()
         except httpx.TransportError:
             return 0
         return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith(PROBES))
@@ -217,6 +224,16 @@ class Playground:
     async def kill_sidecar(self) -> None:
         """SIGKILL."""
         await self.sidecar.kill()
+
+    async def restart_sidecar(self) -> bool:
+        """SIGKILL, and started again; False if that is already under way."""
+        if self._restarting.locked():
+            return False
+        async with self._restarting:
+            if self.sidecar.running:
+                await self.sidecar.kill()
+            await self.sidecar.start()
+        return True
 
     def syncs(self) -> int:
         """Calls of the hook."""

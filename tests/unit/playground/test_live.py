@@ -10,6 +10,8 @@ import struct
 import sys
 import termios
 
+import pytest
+
 from playground.until import until
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -39,7 +41,8 @@ class Screen:
         os.write(self._descriptor, key.encode())
 
 
-async def test_it_shows_addresses_and_takes_keys() -> None:
+@pytest.mark.parametrize(("end", "status"), [("q", 0), ("\x03", 130)], ids=["q", "Ctrl-C"])
+async def test_terminal_takes_keys_and_is_given_back(end: str, status: int) -> None:
     ours, theirs = open_terminal(120, 50)
     screen = Screen(ours)
     before = termios.tcgetattr(theirs)
@@ -53,16 +56,13 @@ async def test_it_shows_addresses_and_takes_keys() -> None:
         env={name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}} | {"TERM": "xterm"},
     )
     try:
-        for words in ("10.0.100.10", "not ready", "static1.mydomain.com", "API writes so far: sidecar"):
+        for words in ("The page, with buttons", "10.0.100.10", "not ready", "API writes so far: sidecar"):
             await until(lambda words=words: screen.shows(words), words, seconds=60)  # type: ignore[misc] # it is a str
         screen.press("k")
-        await until(lambda: screen.shows("you made the backend of 10.0.100.10 refuse"), "the first key", seconds=10)
-        screen.press("\x1b[B")
-        screen.press("e")
-        await until(lambda: screen.shows("you made the backend of 10.0.100.11 500"), "the second key", seconds=10)
-        screen.press("q")
+        await until(lambda: screen.shows("you made the backend of 10.0.100.10 refuse"), "the key acts", seconds=10)
+        screen.press(end)
         async with asyncio.timeout(20):
-            assert await process.wait() == 0
+            assert await process.wait() == status
         assert termios.tcgetattr(theirs) == before
     finally:
         with contextlib.suppress(ProcessLookupError):

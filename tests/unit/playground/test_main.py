@@ -8,7 +8,10 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
+
+import pytest
 
 from playground.until import until
 
@@ -66,8 +69,19 @@ async def test_json_is_one_object_at_the_end() -> None:
         output, problems = await said(process)
     assert (process.returncode, problems) == (0, "")
     told = json.loads(output)
-    assert [parent["name"] for parent in told["parents"]] == ["external-service/complex-example"]
-    assert [row["ip"] for row in told["addresses"]] == ["10.0.100.10", "10.0.100.11"]
+    assert [parent["name"] for parent in told["parents"]] == [
+        "external-service/complex-example",
+        "external-service/demo",
+    ]
+    assert [row["ip"] for row in told["addresses"]] == [
+        "10.0.100.10",
+        "10.0.100.11",
+        "10.0.200.10",
+        "10.0.200.11",
+        "10.0.200.12",
+    ]
+    assert all(datetime.fromisoformat(event["time"]).tzinfo is not None for event in told["events"])
+    assert isinstance(told["addresses"][2]["last_probe"]["durationSeconds"], float)
     assert all(row["connects_to"].startswith("127.") for row in told["addresses"])
     assert set(told["writes"]) == {"sidecar", "metacontroller"}
 
@@ -81,7 +95,8 @@ async def test_plain_lines_say_what_is_where_and_what_happens() -> None:
     assert "API writes so far: sidecar" in output
 
 
-async def test_ctrl_c_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "terminal closed"])
+async def test_interrupt_leaves_nothing_behind(signal_number: signal.Signals) -> None:
     async with playing("--output", "plain") as process:
         assert process.stdout is not None
         folder = ""
@@ -91,12 +106,31 @@ async def test_ctrl_c_leaves_nothing_behind() -> None:
         children = children_of(process.pid)
         assert len(children) == 4, "hook and sidecar, and for each the process that kills it if this one is killed"
         assert there(folder)
-        process.send_signal(signal.SIGINT)
-        await said(process)
+        process.send_signal(signal_number)
+        _, problems = await said(process)
+    assert_ends_cleanly(problems)
     assert process.returncode == 130
     assert not there(folder)
     assert not there(folder.removesuffix("/kubeconfig"))
     assert not any(runs(child) for child in children)
+
+
+def assert_ends_cleanly(problems: str) -> None:
+    assert "Traceback" not in problems
+    assert problems.splitlines()[-1].endswith("Interrupted: everything is stopped, and nothing is left behind")
+
+
+@pytest.mark.parametrize("line", ["Starting the playground", "Starting the API server"])
+async def test_interrupt_while_starting_ends_in_one_line(line: str) -> None:
+    async with playing("--output", "plain") as process:
+        assert process.stderr is not None
+        async with asyncio.timeout(SECONDS):
+            while line not in (await process.stderr.readline()).decode():
+                pass
+        process.send_signal(signal.SIGINT)
+        _, problems = await said(process)
+    assert process.returncode == 130
+    assert_ends_cleanly(problems)
 
 
 async def test_even_a_killed_playground_takes_its_processes_along() -> None:
@@ -116,4 +150,4 @@ async def test_bad_input_is_2_and_names_the_field(tmp_path: Path) -> None:
     async with playing(str(file)) as process:
         _, problems = await said(process)
     assert process.returncode == 2
-    assert problems.startswith(f"{file}: spec.port: write exactly one of port and ports")
+    assert problems.splitlines()[-1].startswith(f"{file}: spec.port: write exactly one of port and ports")

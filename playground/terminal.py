@@ -1,0 +1,323 @@
+"""The playground on a terminal: addresses by ExternalService, keys that act on them, and a log of what happens."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import DataTable, Footer, Input, RichLog, Static
+
+from playground.backends import Mode
+from playground.journal import Entry, Journal
+from playground.page import described
+from playground.snapshot import AddressRow, ParentRow, Snapshot, snapshot
+from playground.stack import Playground
+from playground.view import last_probe, state, totals
+
+REFRESH_SECONDS = 0.5
+INTERRUPTED = 130
+MOST_SECONDS = 60.0
+COLUMNS = ("Address", "Backend", "State", "Failed", "Endpoints", "Last probe")
+
+Row = AddressRow | ParentRow
+
+HELP = """\
+Up, Down    choose an address
+k           kill its backend: connections are refused
+s           make it slow, by as many seconds as you write
+e           make it answer 500 (HTTP and HTTPS), or NOT_SERVING (gRPC)
+t           stall it: connections are accepted and never answered
+r           revive it
+x           kill the sidecar and start it again: nothing is lost
+Enter       details of what is chosen
+/           filter by a part of a name, an address, a state or a reason; Escape ends it
+Tab         move between the table and the log
+?           this help
+q, Ctrl-C   quit; nothing is left behind"""
+
+
+class Box(ModalScreen[None]):
+    """A text over the rest until Escape, Enter or q."""
+
+    CSS = """
+    Box { align: center middle; }
+    Box > VerticalScroll { width: 90%; max-width: 100; height: auto; max-height: 80%; border: round $primary; padding: 0 1; background: $surface; }
+    Box Static { height: auto; }
+    """  # noqa: E501 - CSS
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q,question_mark", "dismiss", "Close")]
+
+    def __init__(self, title: str, text: str) -> None:
+        super().__init__()
+        self._title, self._text = title, text
+
+    def compose(self) -> ComposeResult:
+        """The text, which scrolls."""
+        with VerticalScroll() as box:
+            box.border_title = Text(self._title).markup
+            yield Static(self._text, markup=False)
+        yield Footer()
+
+
+class Seconds(ModalScreen[float | None]):
+    """Asks how slow a backend shall be; None if it is not to be changed."""
+
+    CSS = """
+    Seconds { align: center middle; }
+    Seconds > Input { width: 60; max-width: 95%; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
+
+    def compose(self) -> ComposeResult:
+        """One field."""
+        field = Input("5", type="number", max_length=6)
+        field.border_title = f"Seconds, up to {MOST_SECONDS:g}; Enter sets them, Escape cancels"
+        yield field
+        yield Footer()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter."""
+        try:
+            seconds = float(event.value)
+        except ValueError:
+            seconds = 0.0
+        if 0 < seconds <= MOST_SECONDS:
+            self.dismiss(seconds)
+        else:
+            self.notify(f"write a number above 0, up to {MOST_SECONDS:g}", severity="warning")
+
+
+class PlaygroundApp(App[int]):
+    """Ends with the exit status; `problem` is what ended the playground, if something did. `url` is the web page."""
+
+    TITLE = "External Service Operator playground"
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    #links { height: auto; color: $text-muted; }
+    #filter { display: none; height: 3; }
+    #filter.shown { display: block; }
+    #addresses { height: auto; max-height: 55%; }
+    #totals { height: auto; color: $text-muted; }
+    #log { height: 1fr; min-height: 3; border-top: solid $primary; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("k", "switch('refuse')", "Kill"),
+        Binding("s", "slow", "Slow"),
+        Binding("e", "switch('500')", "500"),
+        Binding("t", "switch('stall')", "Stall"),
+        Binding("r", "switch('healthy')", "Revive"),
+        Binding("x", "restart", "Restart"),
+        Binding("slash", "filter", "Filter"),
+        Binding("question_mark", "help", "Help"),
+        Binding("q", "quit_with(0)", "Quit"),
+        Binding("escape", "clear", "Clear the filter", show=False),
+        Binding("ctrl+c", f"quit_with({INTERRUPTED})", "Quit", show=False, priority=True),
+    ]
+
+    def __init__(self, playground: Playground, journal: Journal, url: str, duration: float | None = None) -> None:
+        super().__init__()
+        self.problem: Exception | None = None
+        self._playground = playground
+        self._journal = journal
+        self._url = url
+        self._duration = duration
+        self._rows: dict[str, Row] = {}
+        self._now: Snapshot | None = None
+
+    def compose(self) -> ComposeResult:
+        """Links, filter, table, totals, log, and the keys at the bottom."""
+        yield Static(f"Page: {self._url}\nexport KUBECONFIG={self._playground.kubeconfig}", id="links", markup=False)
+        yield Input(placeholder="name, address, state or reason", id="filter")
+        yield DataTable[Text](id="addresses", cursor_type="row", zebra_stripes=True)
+        yield Static("", id="totals", markup=False)
+        yield RichLog(id="log", max_lines=1_000, wrap=True, markup=False, highlight=False)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """The first picture, and one every half second."""
+        for name in COLUMNS:
+            self._table.add_column(name, key=name)
+        self._table.focus()
+        for entry in self._journal.entries:
+            self._write_entry(entry)
+        self._journal.listen(self._write_entry)
+        self.set_interval(REFRESH_SECONDS, self._read_soon)
+        self._read_soon()
+        if self._duration is not None:
+            self.set_timer(self._duration, lambda: self.exit(0))
+
+    def on_unmount(self) -> None:
+        """Nothing more is shown."""
+        self._journal.listeners.remove(self._write_entry)
+
+    @property
+    def _table(self) -> "DataTable[Text]":
+        return self.query_one("#addresses", DataTable)
+
+    def _write_entry(self, entry: Entry) -> None:
+        self.query_one("#log", RichLog).write(Text(str(entry)), expand=True)
+
+    def _read_soon(self) -> None:
+        self.run_worker(self._read(), exclusive=True, group="look", exit_on_error=False)
+
+    async def _read(self) -> None:
+        try:
+            self._playground.check()
+            self._now = await snapshot(self._playground)
+        except Exception as problem:  # whatever ended it is reported when the screen is gone
+            self.problem = problem
+            self.exit(1)
+            return
+        self._draw(self._now)
+
+    def _draw(self, now: Snapshot) -> None:
+        table, wanted = self._table, self.query_one("#filter", Input).value.strip().lower()
+        rows = dict(_rows(now, wanted))
+        if list(rows) != list(self._rows):
+            kept = self._chosen
+            table.clear()
+            for key, row in rows.items():
+                table.add_row(*_cells(row), key=key)
+            if kept in rows:
+                table.move_cursor(row=table.get_row_index(kept))
+            elif len(rows) > 1:
+                table.move_cursor(row=1)
+        else:
+            for key, row in rows.items():
+                for column, cell in zip(COLUMNS, _cells(row), strict=True):
+                    if table.get_cell(key, column) != cell:
+                        table.update_cell(key, column, cell, update_width=True)
+        self._rows = rows
+        lines = [*now.problems, totals(now)] if rows or not wanted else [f'nothing matches "{wanted}"', totals(now)]
+        self.query_one("#totals", Static).update(Text("\n".join(lines)))
+
+    @property
+    def _chosen(self) -> str:
+        """The key of the row under the cursor; empty if there is none."""
+        keys = list(self._rows)
+        return keys[self._table.cursor_row] if 0 <= self._table.cursor_row < len(keys) else ""
+
+    def _address(self) -> AddressRow | None:
+        row = self._rows.get(self._chosen)
+        if isinstance(row, AddressRow):
+            return row
+        self.notify("choose an address first: it is a line of the table below the name of its ExternalService")
+        return None
+
+    def action_switch(self, mode: str) -> None:
+        """Switch the backend of the chosen address."""
+        if row := self._address():
+            self.run_worker(self._switch(row.ip, Mode(mode)), group="switch", exit_on_error=False)
+
+    def action_slow(self) -> None:
+        """Ask for seconds, then switch."""
+        row = self._address()
+        if row is None:
+            return
+
+        def chosen(seconds: float | None) -> None:
+            if seconds is not None:
+                self.run_worker(self._switch(row.ip, Mode.SLOW, seconds), group="switch", exit_on_error=False)
+
+        self.push_screen(Seconds(), chosen)
+
+    async def _switch(self, ip: str, mode: Mode, seconds: float | None = None) -> None:
+        try:
+            await self._playground.set_backend(ip, mode, seconds)
+        except (LookupError, OSError) as problem:
+            self._journal.add(str(problem))
+        else:
+            self._journal.add(f"you made the backend of {ip} {described(mode, seconds)}")
+
+    def action_restart(self) -> None:
+        """Kill the sidecar and start it again."""
+        self.run_worker(self._restart(), group="restart", exit_on_error=False)
+
+    async def _restart(self) -> None:
+        self._journal.add("you kill the sidecar")
+        if await self._playground.restart_sidecar():
+            self._journal.add("the sidecar is ready again")
+        else:
+            self._journal.add("the sidecar is being restarted already")
+
+    def action_filter(self) -> None:
+        """Show the filter and write into it."""
+        field = self.query_one("#filter", Input)
+        field.add_class("shown")
+        field.focus()
+
+    def action_clear(self) -> None:
+        """End the filter."""
+        field = self.query_one("#filter", Input)
+        field.value = ""
+        field.remove_class("shown")
+        self._table.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Another filter."""
+        if event.input.id == "filter" and self._now is not None:
+            self._draw(self._now)
+
+    def on_input_submitted(self, _event: Input.Submitted) -> None:
+        """Enter in the filter: back to the table, filtered."""
+        self._table.focus()
+
+    def on_data_table_row_selected(self) -> None:
+        """Enter: details."""
+        if row := self._rows.get(self._chosen):
+            title = row.ip if isinstance(row, AddressRow) else row.name
+            self.push_screen(Box(title, "\n".join(_details(row))))
+
+    def action_help(self) -> None:
+        """All keys."""
+        self.push_screen(Box("Keys", HELP))
+
+    def action_quit_with(self, status: int) -> None:
+        """End with an exit status."""
+        self.exit(status)
+
+
+def _rows(now: Snapshot, wanted: str) -> Iterable[tuple[str, Row]]:
+    """Each ExternalService with addresses that match, and these."""
+    for parent in now.parents:
+        rows = [row for row in now.addresses if row.parent == parent.name]
+        if wanted not in f"{parent.name} {parent.summary}".lower():
+            rows = [row for row in rows if wanted in f"{row.ip} {state(row)} {row.reason} {row.message}".lower()]
+            if not rows:
+                continue
+        yield parent.name, parent
+        for row in rows:
+            yield f"{parent.name} {row.ip}", row
+
+
+def _cells(row: Row) -> tuple[Text, ...]:
+    if isinstance(row, ParentRow):
+        count, healthy = f"{row.ready}/{row.addresses} ready", row.ready == row.addresses
+        words = (row.name, "", count, "", "", row.summary)
+        return tuple(Text(word, style="bold" if healthy else "bold yellow") for word in words)
+    evidence = last_probe(row.last_probe) if row.last_probe else f"{row.reason}: {row.message}"
+    colour = "green" if row.ready else "red"
+    return (
+        Text(f"  {row.ip}"),
+        Text(row.backend),
+        Text(("● " if row.ready else "✕ ") + state(row), style=colour),
+        Text(str(row.failures), style="red" if row.failures else ""),
+        Text(row.published),
+        Text(evidence),
+    )
+
+
+def _details(row: Row) -> Iterable[str]:
+    if isinstance(row, ParentRow):
+        yield f"{row.ready} of {row.addresses} addresses are ready. Status: {row.summary or 'none yet'}"
+        for kind, word in row.children.items():
+            yield f"{kind:11}{word}"
+        return
+    yield f"Of          {row.parent}"
+    yield f"Played by   {row.connects_to}, whose backend is {row.backend}"
+    yield f"Status      {state(row)}, {row.reason}: {row.message}"
+    yield f"Last probe  {last_probe(row.last_probe)}"
+    yield f"Failures    {row.failures} in a row"
+    yield f"Endpoints   {row.published}"
