@@ -493,7 +493,7 @@ class ExternalServiceSpec(Model):
         "50%) all enabled ones are published as ready: fail open. 0: never, fail closed.",
     )
 
-    @cached_property
+    @property
     def families(self) -> tuple[Family, ...]:
         """Those of the hostnames, IPv4 first."""
         return tuple(family for family in FAMILIES if family in (self.addressFamilies or FAMILIES))

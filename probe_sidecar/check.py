@@ -7,6 +7,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -96,7 +97,8 @@ HERE = AddressPolicy(loopback=True)
 class Row(NamedTuple):
     """What the last of `probes` probes of one address came to; `passed` of them succeeded.
 
-    `hostname` is what it was resolved from, if it was. A name that came to nothing is a row without `ip`.
+    `hostname` is what it was resolved from, if it was; `expires` when its certificate does, in Unix seconds.
+    A name that came to nothing is a row without `ip`.
     """
 
     ip: str
@@ -107,6 +109,7 @@ class Row(NamedTuple):
     passed: int
     probes: int
     hostname: str = ""
+    expires: float | None = None
 
 
 def check_all(
@@ -215,7 +218,8 @@ async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int, context
     outcome, seconds = outcomes[-1]
     passed = sum(result.success for result, _ in outcomes)
     reason: Reason = "ProbeSucceeded" if outcome.success else "ProbeFailed"
-    return Row(ip, outcome.success, reason, outcome.message, seconds, passed, count)
+    expires = prepared.certificate.expires if prepared.certificate is not None else None
+    return Row(ip, outcome.success, reason, outcome.message, seconds, passed, count, expires=expires)
 
 
 async def _outcomes(
@@ -241,7 +245,12 @@ def _json(row: Row) -> dict[str, object]:
         "reason": row.reason,
         "message": row.message,
         "durationSeconds": round(row.seconds, 6),
+        **({"certificateExpires": _time(row.expires)} if row.expires is not None else {}),
     }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def table(parent: ExternalService, rows: Sequence[Row]) -> str:
@@ -250,19 +259,29 @@ def table(parent: ExternalService, rows: Sequence[Row]) -> str:
     if not rows:
         return f"{title}\nspec.ips is empty: nothing to probe"
     named = any(row.hostname for row in rows)
+    dated = any(row.expires is not None for row in rows)
     cells = [
         (
             row.ip or "-",
             *((row.hostname,) if named else ()),
             f"{row.passed}/{row.probes}" if row.probes else "-",
             f"{row.seconds:.3f}",
+            *((_time(row.expires) if row.expires is not None else "-",) if dated else ()),
             click.style(row.message, fg="green" if row.success else "red"),
             "" if row.success else explanation(row.message, parent.spec.readinessProbe),
         )
         for row in rows
     ]
     meaning = "WHAT IT MEANS" if any(cell[-1] for cell in cells) else ""
-    headers = ("IP", *(("HOSTNAME",) if named else ()), "PASSED", "SECONDS", "MESSAGE", meaning)
+    headers = (
+        "IP",
+        *(("HOSTNAME",) if named else ()),
+        "PASSED",
+        "SECONDS",
+        *(("CERTIFICATE EXPIRES",) if dated else ()),
+        "MESSAGE",
+        meaning,
+    )
     return f"{title}\n{tabulate(cells, headers, tablefmt='plain', disable_numparse=True)}"
 
 

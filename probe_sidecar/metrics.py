@@ -182,6 +182,7 @@ def _of_fail_open(services: Iterable[Service]) -> Metric:
 
 def _of_addresses(services: Iterable[Service]) -> Iterator[Metric]:
     yield from map(_readiness, _pieces(services))
+    yield from map(_expiry, _pieces(services))
 
 
 def _readiness(services: Iterable[Service]) -> Metric:
@@ -192,6 +193,20 @@ def _readiness(services: Iterable[Service]) -> Metric:
                 yield f'eso_address_ready{{{whose},address="{target.ip}"}} {target.state.ready:d}\n'
 
     return Written("eso_address_ready", "Whether a probed address is ready (1) or not (0).", "gauge", lines())
+
+
+def _expiry(services: Iterable[Service]) -> Metric:
+    name_of = "eso_probe_ssl_earliest_cert_expiry"
+
+    def lines() -> Iterator[str]:
+        for service in services:
+            whose = labels(namespace=service.namespace, name=service.name)
+            for target in service.targets:
+                certificate = target.prepared.certificate if target.prepared is not None else None
+                if certificate is not None and certificate.expires is not None:
+                    yield f'{name_of}{{{whose},address="{target.ip}"}} {certificate.expires:.0f}\n'
+
+    return Written(name_of, "When the certificate of a probed address expires, in Unix seconds.", "gauge", lines())
 
 
 def _pieces(things: Iterable[T]) -> Iterator[list[T]]:

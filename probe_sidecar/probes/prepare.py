@@ -6,6 +6,7 @@ from types import MethodType
 
 from external_service.core import GRPCAction, HTTPGetAction, Probe
 from probe_sidecar.probes import message, tcp, tls
+from probe_sidecar.probes.certificate import Certificate
 from probe_sidecar.probes.exchange import Answer, Exchange, Hop, SocketAddress, socket_address
 from probe_sidecar.probes.http1 import Http1Exchange, quick
 from probe_sidecar.probes.outcome import Outcome, Result
@@ -16,15 +17,23 @@ class PreparedProbe:
     """One target, ready to be started again and again; compared by identity. `timeout` spans a whole probe, in seconds.
 
     A probe whose request cannot be sent at all has no `hop` but a `refusal`, which is its outcome every time.
+    `certificate` is what the address presented last; None where no TLS is spoken.
     `heavy` is the engine's: how many probes more are read slowly, because the answer to one took much time.
     """
 
-    __slots__ = ("heavy", "hop", "refusal", "timeout")
+    __slots__ = ("certificate", "heavy", "hop", "refusal", "timeout")
 
-    def __init__(self, hop: Hop | None, timeout: float, refusal: Outcome | None = None) -> None:
+    def __init__(
+        self,
+        hop: Hop | None,
+        timeout: float,
+        refusal: Outcome | None = None,
+        certificate: Certificate | None = None,
+    ) -> None:
         self.hop = hop
         self.timeout = timeout
         self.refusal = refusal
+        self.certificate = certificate
         self.heavy = 0
 
 
@@ -50,7 +59,8 @@ def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLC
     if action.scheme == "HTTP" and not request.http2:
         first = First(action, ip, dial, http1(request), request.expects.plain)
         return PreparedProbe(first.hop(socket_address(dial, action.port)), timeout)
-    return PreparedProbe(http_hop(context, request), timeout)
+    certificate = Certificate() if action.scheme == "HTTPS" else None
+    return PreparedProbe(http_hop(context, request, certificate), timeout, certificate=certificate)
 
 
 class First:
@@ -101,9 +111,12 @@ class First:
 class Parsed:
     """Any other request, as it was read. `context` verifies, on the way that a redirect leads as well."""
 
-    __slots__ = ("_context", "_request", "plain", "wire")
+    __slots__ = ("_certificate", "_context", "_request", "plain", "wire")
 
-    def __init__(self, request: HttpRequest, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, request: HttpRequest, context: ssl.SSLContext | None, certificate: Certificate | None = None
+    ) -> None:
+        self._certificate = certificate
         self.wire = http1(request)
         self.plain = request.expects.plain and not request.redirects
         self._request = request
@@ -115,12 +128,12 @@ class Parsed:
 
     def follow(self, request: HttpRequest) -> Hop:
         """To wherever a redirect leads."""
-        return http_hop(self._context, request)
+        return http_hop(self._context, request, self._certificate)
 
 
-def http_hop(context: ssl.SSLContext | None, request: HttpRequest) -> Hop:
+def http_hop(context: ssl.SSLContext | None, request: HttpRequest, certificate: Certificate | None = None) -> Hop:
     """Plain or over TLS, by the URL's scheme; a redirect's hop is made in the same way."""
-    asked = Parsed(request, context)
+    asked = Parsed(request, context, certificate)
     one = MethodType(Http1Exchange, asked)
     address = socket_address(request.dial, request.port)
     bare = Hop(address, one)
@@ -133,7 +146,7 @@ def http_hop(context: ssl.SSLContext | None, request: HttpRequest) -> Hop:
         return Hop(address, two)
     # Without a name it is the address that a verified certificate must be for; an address is never sent as SNI.
     name = request.server_name or (request.url.hostname if context is not None else None)
-    return tls.hop(bare, context or tls.unverified(), name, {"": one, "http/1.1": one, "h2": two})
+    return tls.hop(bare, context or tls.unverified(), name, {"": one, "http/1.1": one, "h2": two}, certificate)
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from probe_sidecar.probes import message
+from probe_sidecar.probes.certificate import Certificate, not_after
 from probe_sidecar.probes.exchange import Answer, Exchange, Hop
 from probe_sidecar.probes.outcome import Outcome, Result
 
@@ -88,9 +89,16 @@ def _certificates(bundle: str) -> Iterator[tuple[int, str]]:
 class TlsExchange:
     """Shakes hands, opens the conversation of the protocol that the server chose, and carries its bytes."""
 
-    __slots__ = ("_incoming", "_inner", "_object", "_outgoing", "_protocols")
+    __slots__ = ("_certificate", "_incoming", "_inner", "_object", "_outgoing", "_protocols")
 
-    def __init__(self, context: ssl.SSLContext, server_name: str | None, protocols: Mapping[str, OpenInner]) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        server_name: str | None,
+        protocols: Mapping[str, OpenInner],
+        certificate: Certificate,
+    ) -> None:
+        self._certificate = certificate
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
@@ -128,6 +136,7 @@ class TlsExchange:
             return Outcome(Result.FAILURE, f"certificate refused: {_verdict(error)}")
         except ssl.SSLError as error:
             return Outcome(Result.FAILURE, f"TLS handshake failed: {_reason(error)}")
+        self._certificate.expires = not_after(self._object.getpeercert(binary_form=True) or b"")
         inner = self._protocols[self._object.selected_alpn_protocol() or ""]()
         self._inner = inner
         return self._pass(inner, inner.begin())
@@ -160,9 +169,19 @@ class TlsExchange:
                 raise AssertionError("an exchange must answer the end of its input")
 
 
-def hop(inner: Hop, context: ssl.SSLContext, server_name: str | None, protocols: Mapping[str, OpenInner]) -> Hop:
-    """`inner`'s address, with TLS. `protocols` maps each ALPN name, and "" for none chosen, to its conversation."""
-    return Hop(inner.address, functools.partial(TlsExchange, context, server_name, protocols), handshake=HANDSHAKE_CAP)
+def hop(
+    inner: Hop,
+    context: ssl.SSLContext,
+    server_name: str | None,
+    protocols: Mapping[str, OpenInner],
+    certificate: Certificate | None = None,
+) -> Hop:
+    """`inner`'s address, with TLS. `protocols` maps each ALPN name, and "" for none chosen, to its conversation.
+
+    What the server presents goes into `certificate`, also an expired one where nothing is verified.
+    """
+    opened = functools.partial(TlsExchange, context, server_name, protocols, certificate or Certificate())
+    return Hop(inner.address, opened, handshake=HANDSHAKE_CAP)
 
 
 def _failed(error: ssl.SSLError) -> Outcome:

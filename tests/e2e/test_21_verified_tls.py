@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
 
 from playground.certificate import NAME
 from playground.client import Kind
@@ -104,3 +105,15 @@ async def test_and_is_not_read_where_he_does_not(world: World) -> None:
 
     await until(refused, "what to set", seconds=60)
     assert (await accepted(world))[0] == "CAUnavailable"
+
+
+async def test_expiry_of_each_certificate_is_a_metric(world: World) -> None:
+    """Also where nothing is verified."""
+    manifest = external_service("web", IPS)
+    manifest["spec"]["readinessProbe"]["httpGet"] |= {"port": PORT, "scheme": "HTTPS"}
+    await world.apply(manifest)
+    await world.until_published("web", ready(IPS))
+    whose = f'namespace="{world.namespace}",name="web"'
+    for certificate, ip in zip(x509.load_pem_x509_certificates((await certificates(world)).encode()), IPS, strict=True):
+        series = f'eso_probe_ssl_earliest_cert_expiry{{{whose},address="{ip}"}}'
+        assert (await world.sidecar.metrics())[series] == certificate.not_valid_after_utc.timestamp()

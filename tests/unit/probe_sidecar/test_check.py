@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -271,6 +272,10 @@ def test_the_ca_file_is_what_certificates_are_verified_with(tmp_path: Path) -> N
         wrong = check("-", "--ca-file", str(file), text=manifest(["127.0.0.2"], probe))
         probe["httpGet"]["host"] = "a.example"
         right = check("-", "--ca-file", str(file), text=manifest(["127.0.0.2"], probe))
+        told = check("-", "--ca-file", str(file), "--output", "json", text=manifest(["127.0.0.2"], probe))
+    expires = datetime.fromisoformat(json.loads(told.stdout)[0]["certificateExpires"])
+    assert timedelta(hours=23) < expires - datetime.now(UTC) <= timedelta(days=1)
+    assert expires.strftime("%Y-%m-%dT%H:%M:%SZ") in right.stdout
     assert (wrong.returncode, right.returncode) == (1, 0), right.stdout
     assert "made for another name" in " ".join(wrong.stdout.split())
 

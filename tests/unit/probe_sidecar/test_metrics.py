@@ -70,6 +70,14 @@ class Rig:
         """A probe of an address has ended."""
         self.all.finish(ip, outcome, seconds)
 
+    def present_certificates(self, expires: float) -> None:
+        """Every address that is probed by HTTPS has been seen with one."""
+        self.apply("tls", {"httpGet": {"port": 443, "scheme": "HTTPS"}}, A)
+        for service in self.sources.services:
+            for target in service.targets:
+                if target.prepared is not None and target.prepared.certificate is not None:
+                    target.prepared.certificate.expires = expires
+
     def families(self, *, addresses: bool = True) -> dict[str, Metric]:
         made = registry(self.sources, addresses=addresses).collect()
         return {family.name: read_back(family) for family in made if family.name.startswith("eso_")}
@@ -189,6 +197,12 @@ async def test_addresses_can_be_left_out(rig: Rig) -> None:
     ] == []
 
 
+async def test_expiry_of_a_certificate_has_a_series_where_tls_is_spoken(rig: Rig) -> None:
+    rig.apply("plain")
+    rig.present_certificates(2_000_000_000.0)
+    assert rig.values("eso_probe_ssl_earliest_cert_expiry") == {("shop", "tls", A): 2_000_000_000}
+
+
 async def test_series_end_with_their_external_service(rig: Rig) -> None:
     rig.apply("web")
     rig.apply("other")
@@ -248,6 +262,7 @@ async def test_names_and_help_are_as_promtool_wants_them(rig: Rig) -> None:
     spec = {"port": 80, "ips": [A], "readinessProbe": {"tcpSocket": {"port": 80}}, "minReady": 1}
     rig.all.apply("open", spec)
     rig.sources.clients[0].requests["GET", 200] = 1
+    rig.present_certificates(2_000_000_000.0)
     for family in rig.families().values():
         assert family.documentation.endswith("."), family.name
         assert family.samples, family.name
