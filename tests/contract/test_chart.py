@@ -292,16 +292,84 @@ def test_mounts_hold_the_files_that_the_settings_name(rendered: Render) -> None:
     assert len(files) == 4
 
 
-def test_without_metacontroller_it_says_what_to_do(rendered: Render) -> None:
-    with pytest.raises(Refused, match=r"Install Metacontroller 4\.15 or newer first.*--api-versions metacontroller"):
-        rendered(api="")
-    assert rendered({"compositeController": {"skipAPICheck": True}}, api="").all("CompositeController")
+def test_chart_renders_without_a_cluster(rendered: Render) -> None:
+    assert rendered(api="").all("CompositeController")
     assert not rendered({"compositeController": {"enabled": False}}, api="").all("CompositeController")
+
+
+def images(found: Rendered) -> set[str]:
+    return {one["image"] for one in found.one("Deployment")["spec"]["template"]["spec"]["containers"]}
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ({"registry": "mirror.example.com:5000"}, f"mirror.example.com:5000/{NAME}:0.1.0"),
+        ({"registry": "mirror.example.com/", "repository": "a/b", "tag": "1"}, "mirror.example.com/a/b:1"),
+        ({"registry": "m.example.com", "digest": f"sha256:{'0' * 64}"}, f"m.example.com/{NAME}@sha256:{'0' * 64}"),
+        ({"repository": "r.example.com/a"}, "r.example.com/a:0.1.0"),
+    ],
+)
+def test_image_has_registry_and_repository(rendered: Render, image: Object, name: str) -> None:
+    assert images(rendered({"image": image})) == {name}
+
+
+@pytest.mark.parametrize("container", ["hook", "sidecar"])
+@pytest.mark.parametrize("probe", ["readinessProbe", "livenessProbe"])
+def test_probe_with_a_handler_replaces_ours(rendered: Render, container: str, probe: str) -> None:
+    def of(given: Object) -> Object:
+        pod = rendered({container: {probe: given}}).one("Deployment")["spec"]["template"]["spec"]
+        (made,) = (one[probe] for one in pod["containers"] if one["name"] == container)
+        return dict(made)
+
+    whole = {"tcpSocket": {"port": 8080}, "periodSeconds": 3}
+    assert of(whole) == whole
+    assert of({"periodSeconds": 3}) == {**of({}), "periodSeconds": 3}
+
+
+def test_deployment_takes_the_usual_values(rendered: Render) -> None:
+    dns = {"nameservers": ["10.0.0.53"], "options": [{"name": "ndots", "value": "1"}]}
+    values = {
+        "deploymentAnnotations": {"reloader.example.com/auto": "true"},
+        "revisionHistoryLimit": 0,
+        "dnsConfig": dns,
+        "dnsPolicy": "None",
+    }
+    plain, given = (rendered(one).one("Deployment") for one in ({}, values))
+    assert given["metadata"]["annotations"] == values["deploymentAnnotations"]
+    pod = given["spec"]["template"]["spec"]
+    assert (given["spec"]["revisionHistoryLimit"], pod["dnsConfig"], pod["dnsPolicy"]) == (0, dns, "None")
+    assert "annotations" not in plain["metadata"]
+    assert {"revisionHistoryLimit", "dnsConfig", "dnsPolicy"}.isdisjoint(
+        {*plain["spec"], *plain["spec"]["template"]["spec"]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "port"),
+    [
+        ({}, 80),
+        ({"webhook": {"tls": {"mode": "secret", "secretName": "s", "caBundle": "c"}}}, 443),
+        ({"service": {"port": 8443}}, 8443),
+    ],
+)
+def test_service_port_follows_tls_unless_it_is_given(rendered: Render, values: Object, port: int) -> None:
+    assert [one["port"] for one in rendered(values).one("Service")["spec"]["ports"]] == [port]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_service_monitor_honors_labels_as_said(rendered: Render, keep: bool) -> None:
+    found = rendered({"serviceMonitor": {"enabled": True, "honorLabels": keep}})
+    endpoints = found.one("ServiceMonitor")["spec"]["endpoints"]
+    assert [(one["port"], one["honorLabels"]) for one in endpoints] == [("hook-metrics", keep), ("metrics", keep)]
+    ports = {one["name"]: one["targetPort"] for one in found.one("Service", f"{NAME}-metrics")["spec"]["ports"]}
+    assert ports == {"hook-metrics": "hook-metrics", "metrics": "health"}
 
 
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
+        ({"service": {"port": 0}}, "minimum: got 0, want 1"),
         ({"replicas": 3}, "additional properties 'replicas' not allowed"),
         ({"webhook": {"tls": {"mode": "yes"}}}, "must be one of 'none', 'generated', 'secret', 'certManager'"),
         ({"addressPolicy": {"podCIDRs": ["10.0.0.0"]}}, "'10.0.0.0' does not match pattern"),

@@ -44,7 +44,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "eso.image" -}}
 {{- $image := .Values.image }}
-{{- if $image.digest }}{{ printf "%s@%s" $image.repository $image.digest }}{{ else }}{{ printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag) }}{{ end }}
+{{- $name := $image.repository }}
+{{- if $image.registry }}{{ $name = printf "%s/%s" (trimSuffix "/" $image.registry) $name }}{{ end }}
+{{- if $image.digest }}{{ printf "%s@%s" $name $image.digest }}{{ else }}{{ printf "%s:%s" $name (default .Chart.AppVersion $image.tag) }}{{ end }}
+{{- end }}
+
+{{/* A probe: ours, with the fields of the given one above it; or the given one alone if it has a handler. */}}
+{{- define "eso.probe" -}}
+{{- $handled := false }}
+{{- range list "httpGet" "tcpSocket" "grpc" "exec" }}{{ if hasKey $.given . }}{{ $handled = true }}{{ end }}{{ end }}
+{{- if $handled }}{{ toYaml .given }}{{ else }}{{ toYaml (merge (deepCopy .given) .ours) }}{{ end }}
 {{- end }}
 
 {{/* Of a setting that is a port. */}}
