@@ -65,6 +65,12 @@ async def test_the_live_view_shows_what_status_md_shows(world: World, terminal: 
         assert [row.split()[:3] for row in rows] == [[place, name, healthy], [place, name, dying]]
         assert re.search(r"yes +ProbeSucceeded +\d+ ok +HTTP 200 ", rows[0])
         assert re.search(r" [123]/3 failed +connection refused ", rows[1])
+
+        text = await terminal.type(f"kubectl extsvc status {place}/{name}")  # the plugin, from .venv/bin
+        assert text.startswith(f"{place}/{name}: ")
+        live = text.partition(f"Live, from {world.pod('a')}:\n")[2].splitlines()
+        assert [row.split()[0] for row in live] == ["ADDRESS", healthy, dying]
+        assert re.search(r"\d failed +connection refused ", live[2])
     finally:
         await world.delete(world.pod("a"), kind=PODS, namespace=accounts.NAMESPACE)
         await replica.stop()
