@@ -115,3 +115,79 @@ def test_the_dashboard_is_one_that_grafana_takes() -> None:
     assert max(x for x, _ in places) < 24
     sources = {json.dumps(panel["datasource"]) for panel in panels if panel["type"] != "row"}
     assert sources == {'{"type": "prometheus", "uid": "${datasource}"}'}
+
+
+def labels_of_metrics() -> dict[str, set[str]]:
+    """From docs/metrics.md: name -> labels."""
+    rows = re.findall(
+        r"^\| `(eso_[a-z_]+)` \| \w+ \| ([^|]*) \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE
+    )
+    return {name: {label.strip() for label in labels.split(",")} for name, labels in rows}
+
+
+def test_every_panel_follows_the_variables() -> None:
+    labels = labels_of_metrics()
+    for text in expressions(dashboard()):
+        for name, selector in re.findall(r"\b((?:eso|process)_[a-z_]+)(\{[^}]*\})?", text):
+            wanted = {'job=~"$job"'}
+            if {"namespace", "name"} <= labels.get(OF_A_HISTOGRAM.sub("", name), set()):
+                wanted |= {'namespace=~"$namespace"', 'name=~"$name"'}
+            assert wanted <= set(selector.strip("{}").split(",")), text
+
+
+def test_every_panel_has_one_unit_and_says_what_it_shows() -> None:
+    """No rate beside a gauge, and nothing without a description."""
+    for panel in dashboard()["panels"]:
+        if panel["type"] not in ("timeseries", "stat"):
+            continue
+        assert panel["description"], panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        rates = {"rate(" in target["expr"] for target in panel["targets"]}
+        assert len(rates) == 1, panel["title"]
+        units = [
+            one
+            for override in panel["fieldConfig"]["overrides"]
+            for one in override["properties"]
+            if one["id"] == "unit"
+        ]
+        assert units == [], panel["title"]
+
+
+MEANINGS = {
+    "ok": "green", "written": "green", "to ready": "green", "http successful": "green",
+    "failed": "red", "to not_ready": "red", "tcp failed": "red", "nxdomain": "red", "pod-a faults": "red",
+    "GET 503": "red", "conflict": "orange", "dropped": "orange", "refused": "orange", "GET 429": "red",
+    "http unknown": "gray",
+}  # fmt: skip
+
+
+def test_colours_have_one_meaning() -> None:
+    """Where results have colours: the last rule that matches wins, in each panel the same."""
+    found = set()
+    for panel in dashboard()["panels"]:
+        rules_ = [
+            one for one in panel.get("fieldConfig", {}).get("overrides", ()) if one["matcher"]["id"] == "byRegexp"
+        ]
+        if len(rules_) < len(set(MEANINGS.values())):
+            continue
+        found.add(panel["title"])
+        for series, colour in MEANINGS.items():
+            matching = [one for one in rules_ if re.search(one["matcher"]["options"].strip("/"), series)]
+            assert matching[-1]["properties"][0]["value"]["fixedColor"] == colour, (panel["title"], series)
+    assert {"Transitions", "Probes a second", "DNS lookups", "Status writes a second", "Throttled requests"} <= found
+
+
+def test_limits_are_lines() -> None:
+    lines = {
+        panel["title"]: [
+            step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"] if step["value"]
+        ]
+        for panel in dashboard()["panels"]
+        if panel["type"] == "timeseries" and "thresholdsStyle" in panel["fieldConfig"]["defaults"]["custom"]
+    }
+    assert lines == {
+        "Lateness of the schedule": [1],
+        "Time away": [0.05],
+        "Age of DNS answers": [360],
+        "Watch silence": [90],
+    }
