@@ -1,6 +1,7 @@
 """`external-service`, and `kubectl extsvc`: the commands of all packages. Each is imported only when it is used."""
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
@@ -37,6 +38,16 @@ class Commands(click.Group):
             return None
         command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's own; for an unknown command it names the one that was meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            meant = get_close_matches(args[0], COMMANDS, n=1)
+            raise click.UsageError(f"{error.message} Did you mean {meant[0]}?", ctx) if meant else error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -62,6 +62,11 @@ def test_bad_usage_is_status_2_and_text_on_stderr(
     assert (captured.out, bool(captured.err)) == ("", True)
 
 
+def test_misspelt_command_names_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("chek") == 2
+    assert "Did you mean check?" in capsys.readouterr().err
+
+
 def test_render_takes_files_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "inner").mkdir()
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"
