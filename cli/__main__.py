@@ -47,7 +47,8 @@ class Commands(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             meant = get_close_matches(args[0], COMMANDS, n=1)
-            raise click.UsageError(f"{error.message} Did you mean {meant[0]}?", ctx) if meant else error
+            hint = f" Did you mean {meant[0]}?" if meant else ""
+            raise click.UsageError(f"{error.message}{hint}", ctx) from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
