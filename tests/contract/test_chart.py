@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 import pytest
 import yaml
-from cryptography import x509
 
 from app.settings import Settings as HookSettings
 from external_service.policy import PRESETS
@@ -25,6 +24,8 @@ from tests.chart.rendering import API, MUTATING_POLICIES, NAME, VARIANTS, Object
 
 ROOT = CHART.parents[1]
 MANIFESTS = ROOT / "metacontroller"
+
+TEST_POD = {"app.kubernetes.io/name": f"{NAME}-test", "app.kubernetes.io/instance": NAME}
 
 Render = Callable[..., Rendered]
 
@@ -43,15 +44,18 @@ DERIVED: dict[str, tuple[dict[str, Any], str]] = {
     "ESO_ALLOWED_CIDRS": ({"addressPolicy": {"allowedCIDRs": ["10.0.0.0/8"]}}, "10.0.0.0/8"),
     "ESO_NAMESPACES": ({"scope": {"namespaces": ["shop", "bank"]}}, "bank,shop"),
     "ESO_LABEL_SELECTOR": ({"scope": {"labelSelector": {"matchLabels": {"shard": "a"}}}}, "shard=a"),
-    "ESO_TLS_CERT_FILE": ({"webhook": {"tls": {"mode": "generated"}}}, "/etc/eso/tls/tls.crt"),
-    "ESO_TLS_KEY_FILE": ({"webhook": {"tls": {"mode": "generated"}}}, "/etc/eso/tls/tls.key"),
+    "ESO_TLS_CERT_FILE": ({"webhook": {"tls": {"mode": "certManager"}}}, "/etc/eso/tls/tls.crt"),
+    "ESO_TLS_KEY_FILE": ({"webhook": {"tls": {"mode": "certManager"}}}, "/etc/eso/tls/tls.key"),
     "ESO_TLS_CLIENT_CA_FILE": (
-        {"webhook": {"tls": {"mode": "generated", "client": {"caSecretName": "ca"}}}},
+        {"webhook": {"tls": {"mode": "certManager", "client": {"caSecretName": "ca"}}}},
         "/etc/eso/client-ca/ca.crt",
     ),
     "ESO_TOKEN_FILE": ({"webhook": {"token": {"mode": "generated"}}}, "/etc/eso/token/tokens"),
 }
 """Settings that the chart writes from other values: those values, and what comes of them."""
+
+OPEN: Object = {"networkPolicy": {"enabled": False}, "webhook": {"token": {"mode": "none"}}}
+"""Switches off what restricts access to the hook: in metacontroller/ these are components."""
 
 GIVEN = {"ESO_POD_NAME", "ESO_LEASE_NAMESPACE"}
 """Settings that the Deployment takes from the Pod."""
@@ -77,7 +81,7 @@ def rendered(helm_binary: Path, tmp_path: Path) -> Render:
 
 
 def shipped() -> list[Object]:
-    """All that metacontroller/ applies."""
+    """All that metacontroller/ applies, without its components."""
     (kustomization,) = yaml.safe_load_all((MANIFESTS / "kustomization.yaml").read_text())
     return [
         one for name in kustomization["resources"] for one in yaml.safe_load_all((MANIFESTS / name).read_text()) if one
@@ -109,13 +113,13 @@ def identity(manifest: Object) -> tuple[str, str, str]:
 
 def test_the_chart_makes_the_objects_of_metacontroller_and_a_test(rendered: Render) -> None:
     theirs = {identity(one) for one in shipped() if one["kind"] != "Namespace"}
-    ours = {identity(one) for one in rendered().manifests}
+    ours = {identity(one) for one in rendered(OPEN).manifests}
     assert ours - theirs == {("Pod", f"{NAME}-test", NAME)}
     assert theirs - ours == set()
 
 
 def test_rights_are_the_same_rule_for_rule(rendered: Render) -> None:
-    chart = rendered()
+    chart = rendered(OPEN)
     roles = [one for one in shipped() if one["kind"] in ("Role", "ClusterRole")]
     assert len(roles) == 3
     for role in roles:
@@ -131,7 +135,7 @@ def test_rights_are_the_same_rule_for_rule(rendered: Render) -> None:
 )
 def test_the_rest_says_the_same(rendered: Render, kind: str) -> None:
     (theirs,) = (one for one in shipped() if one["kind"] == kind)
-    made = rendered().one(kind, theirs["metadata"]["name"])
+    made = rendered(OPEN).one(kind, theirs["metadata"]["name"])
     for part in ("spec", "data"):
         assert plain(made.get(part)) == without_default(theirs.get(part))
 
@@ -143,7 +147,7 @@ def without_default(part: Any) -> Any:
 
 def test_the_deployment_says_the_same(rendered: Render) -> None:
     (theirs,) = (one["spec"] for one in shipped() if one["kind"] == "Deployment")
-    made = plain(rendered().one("Deployment")["spec"])
+    made = plain(rendered(OPEN).one("Deployment")["spec"])
     assert set(made["template"].pop("metadata")["annotations"]) == {"checksum/settings"}
     theirs["template"].pop("metadata")
     for container in made["template"]["spec"]["containers"]:
@@ -246,29 +250,16 @@ def test_namespaces_get_roles_and_no_right_to_write_elsewhere(rendered: Render) 
     assert [one["metadata"]["name"] for one in chart.all("ClusterRole")] == [f"{NAME}-metacontroller"]
 
 
-def test_a_generated_certificate_is_good_for_the_name_that_metacontroller_asks(rendered: Render) -> None:
-    chart = rendered({"webhook": {"tls": {"mode": "generated"}}}, release="eso", namespace="infra")
-    webhook = chart.one("CompositeController", f"infra-eso-{NAME}")["spec"]["hooks"]["sync"]["webhook"]
-    service = webhook["service"]
-    assert (service["port"], service["protocol"]) == (443, "https")
-    assert set(webhook["caBundle"]) == {"inline"}, "a Secret would cost Metacontroller the right to all Secrets"
-    secret = chart.one("Secret", f"eso-{NAME}-tls")["data"]
-    ca = x509.load_pem_x509_certificate(webhook["caBundle"]["inline"].encode())
-    made = x509.load_pem_x509_certificate(base64.b64decode(secret["tls.crt"]))
-    made.verify_directly_issued_by(ca)
-    assert base64.b64decode(secret["ca.crt"]).decode().strip() == webhook["caBundle"]["inline"].strip()
-    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert f"{service['name']}.{service['namespace']}" in names.get_values_for_type(x509.DNSName)
-    assert not [one for one in chart.all("ClusterRole") if ("", "secrets", "get") in rights(one)]
-
-
 @pytest.mark.parametrize(
     "values",
     [
         {"token": {"mode": "generated"}},
-        {"tls": {"mode": "secret", "secretName": "tls"}},
-        {"tls": {"mode": "certManager"}},
-        {"tls": {"mode": "generated", "client": {"caSecretName": "ca", "secretName": "mine"}}},
+        {"token": {"mode": "none"}, "tls": {"mode": "secret", "secretName": "tls"}},
+        {"token": {"mode": "none"}, "tls": {"mode": "certManager"}},
+        {
+            "token": {"mode": "none"},
+            "tls": {"mode": "secret", "secretName": "tls", "caBundle": "CA", "client": {"secretName": "mine"}},
+        },
     ],
     ids=["token", "ca-in-a-secret", "cert-manager", "mutual"],
 )
@@ -277,6 +268,50 @@ def test_what_lies_in_secrets_metacontroller_may_read(rendered: Render, values: 
     assert ("", "secrets", "get") in rights(chart.one("ClusterRole", f"{NAME}-metacontroller"))
     webhook = chart.one("CompositeController")["spec"]["hooks"]["sync"]["webhook"]
     assert "secretRef" in json.dumps(webhook)
+
+
+def test_a_ca_in_the_values_needs_no_right_to_secrets(rendered: Render) -> None:
+    chart = rendered(file=CHART / "ci" / "given-tls-values.yaml")
+    assert "inline" in chart.one("CompositeController")["spec"]["hooks"]["sync"]["webhook"]["caBundle"]
+    assert not [one for one in chart.all("ClusterRole", "Role") if ("", "secrets", "get") in rights(one)]
+
+
+def test_the_defaults_restrict_the_hook_to_metacontroller(rendered: Render) -> None:
+    chart = rendered()
+    token = base64.b64decode(chart.one("Secret", f"{NAME}-token")["data"]["token"]).decode()
+    assert re.fullmatch(r"[0-9A-Za-z]{43}", token)
+    assert rendered().one("Secret", f"{NAME}-token") != chart.one("Secret", f"{NAME}-token"), (
+        "a constant would be no secret"
+    )
+    webhook = chart.one("CompositeController")["spec"]["hooks"]["sync"]["webhook"]
+    reference = {"name": f"{NAME}-token", "namespace": NAME, "key": "token"}
+    assert webhook["authorization"] == {"type": "Bearer", "secretRef": reference}
+    assert chart.settings()["ESO_TOKEN_FILE"] == "/etc/eso/token/tokens"
+    assert chart.one("NetworkPolicy")["spec"]["ingress"] == [
+        {
+            "from": [namespaced("metacontroller"), {"podSelector": {"matchLabels": TEST_POD}}],
+            "ports": [{"port": "hook"}],
+        },
+        {"from": [namespaced("monitoring")], "ports": [{"port": "hook-metrics"}, {"port": "health"}]},
+    ]
+
+
+def test_network_policy_sources_are_those_of_the_values(rendered: Render) -> None:
+    nodes = {"ipBlock": {"cidr": "192.168.0.0/24"}}
+    values = {"hookFrom": [namespaced("controllers")], "metricsFrom": [namespaced("watch")], "healthFrom": [nodes]}
+    chart = rendered({"networkPolicy": values, "tests": {"enabled": False}})
+    pages = [{"port": "hook-metrics"}, {"port": "health"}]
+    assert chart.one("NetworkPolicy")["spec"]["ingress"] == [
+        {"from": [namespaced("controllers")], "ports": [{"port": "hook"}]},
+        {"from": [namespaced("watch"), nodes], "ports": pages},
+    ]
+    none = rendered({"networkPolicy": {"metricsFrom": []}}).one("NetworkPolicy")["spec"]["ingress"]
+    assert [rule["ports"] for rule in none] == [[{"port": "hook"}]]
+
+
+def namespaced(name: str) -> Object:
+    """A NetworkPolicyPeer: the Pods of a namespace."""
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 
 def test_mounts_hold_the_files_that_the_settings_name(rendered: Render) -> None:
@@ -371,7 +406,7 @@ def test_service_monitor_honors_labels_as_said(rendered: Render, keep: bool) -> 
     [
         ({"service": {"port": 0}}, "minimum: got 0, want 1"),
         ({"replicas": 3}, "additional properties 'replicas' not allowed"),
-        ({"webhook": {"tls": {"mode": "yes"}}}, "must be one of 'none', 'generated', 'secret', 'certManager'"),
+        ({"webhook": {"tls": {"mode": "yes"}}}, "must be one of 'none', 'secret', 'certManager'"),
         ({"addressPolicy": {"podCIDRs": ["10.0.0.0"]}}, "'10.0.0.0' does not match pattern"),
         ({"scope": {"namespaces": ["Shop"]}}, "'Shop' does not match pattern"),
         ({"config": {"LOG_LEVEL": "info"}}, "invalid propertyName 'LOG_LEVEL'"),

@@ -13,19 +13,22 @@ import yaml
 from hack.chart_manifests import COMPONENTS, NAME, written
 from tests.chart.binaries import Missing, helm
 from tests.chart.rendering import API, MUTATING_POLICIES, Object, Rendered, render
-from tests.contract.test_chart import cannot_run, identity, plain
+from tests.contract.test_chart import cannot_run, identity, plain, rights
 
-ALL = sorted(path.name for path in COMPONENTS.iterdir())
+DEFAULT = yaml.safe_load((COMPONENTS.parent / "kustomization.yaml").read_text())["components"]
+"""Components of metacontroller/ itself, as paths below it."""
+ALL = sorted(path.name for path in COMPONENTS.iterdir() if f"components/{path.name}" not in DEFAULT)
+
+BASE: Object = {"webhook": {"token": {"mode": "secret", "secretName": "hook-token"}}, "tests": {"enabled": False}}
+"""Values with which the chart says what metacontroller/ says: its Secret has another name."""
 
 VALUES: dict[str, Object] = {
-    "networkpolicy": {"networkPolicy": {"enabled": True}, "tests": {"enabled": False}},
     "monitoring": {
         "serviceMonitor": {"enabled": True},
         "prometheusRule": {"enabled": True},
         "dashboard": {"enabled": True},
     },
-    "tls": {"webhook": {"tls": {"mode": "certManager"}}},
-    "token": {"webhook": {"token": {"mode": "secret", "secretName": "hook-token"}}},
+    "tls": {"webhook": BASE["webhook"] | {"tls": {"mode": "certManager"}}},
     "gateway-api": {"compositeController": {"gatewayAPI": True}},
     "admission-policy": {"addressPolicy": {"admission": {"enabled": True}}},
     "status-policy": {"statusPolicy": {"enabled": True}},
@@ -79,6 +82,7 @@ def chart(tmp_path: Path) -> Callable[[Object], Rendered]:
 
 def test_each_component_has_its_values() -> None:
     assert set(VALUES) == set(ALL)
+    assert DEFAULT == ["components/networkpolicy", "components/token"]
 
 
 def said(manifests: list[Object]) -> dict[tuple[str, str, str], Any]:
@@ -97,7 +101,19 @@ def pod(manifest: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_component_says_what_the_chart_says(build: Build, chart: Callable[[Object], Rendered], name: str) -> None:
-    theirs, ours = said(build(name)), said(list(chart(VALUES[name]).manifests))
+    compare(build(name), chart(BASE | VALUES[name]))
+
+
+def test_the_defaults_are_those_of_the_chart(build: Build, chart: Callable[[Object], Rendered]) -> None:
+    theirs, ours = build(), chart(BASE)
+    compare(theirs, ours)
+    (role,) = (one for one in theirs if identity(one)[:2] == ("ClusterRole", f"{NAME}-metacontroller"))
+    assert rights(role) == rights(ours.one("ClusterRole", f"{NAME}-metacontroller"))
+
+
+def compare(manifests: list[Object], rendering: Rendered) -> None:
+    """AssertionError where kustomize and the chart differ."""
+    theirs, ours = said(manifests), said(list(rendering.manifests))
     ours = {key: value for key, value in ours.items() if key[0] not in ("CustomResourceDefinition", "Pod")}
     theirs = {key: value for key, value in theirs.items() if key[0] not in ("CustomResourceDefinition", "Namespace")}
     assert set(theirs) == set(ours)

@@ -34,8 +34,10 @@ MENTION = re.compile(r"`(?:[A-Z_0-9]+=\S+ )*(?:\.venv/bin/)?(make|python -m) ([\
 # What is done with kinds that the stand-in does not have; all else of these pages is typed to the stand-in.
 NOT_OF_THE_STAND_IN = (
     "kubectl apply -k metacontroller",
+    "kubectl -n external-service-operator create secret generic hook-token "
+    '--from-literal=token="$(openssl rand -hex 32)"',
     "kubectl apply -k overlay",
-    "kubectl delete -k metacontroller",
+    "kubectl delete -k overlay",
     "kubectl replace -f metacontroller/crd.yaml",
     "kubectl -n operators scale deployment external-service-operator --replicas=0",
 )

@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import base64
 import logging
 import ssl
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +45,26 @@ def api_client(kubeconfig: Path) -> httpx.AsyncClient:
     )
 
 
+async def authorization(api: httpx.AsyncClient, webhook: Mapping[str, Any]) -> dict[str, str]:
+    """The header with the token of the Secret that the webhook refers to, read once, as Metacontroller does."""
+    if "authorization" not in webhook:
+        return {}
+    reference = webhook["authorization"]["secretRef"]
+    answer = await api.get(f"/api/v1/namespaces/{reference['namespace']}/secrets/{reference['name']}")
+    token = base64.b64decode(answer.raise_for_status().json()["data"][reference["key"]]).decode()
+    return {"Authorization": f"{webhook['authorization']['type']} {token}"}
+
+
 async def run(arguments: argparse.Namespace) -> None:
     """Until it is ended."""
-    config = composite_config(yaml.safe_load(arguments.manifest.read_text()))
+    manifest = yaml.safe_load(arguments.manifest.read_text())
+    config = composite_config(manifest)
     limiter = TokenBucket(arguments.qps, arguments.burst)
     async with (
         api_client(arguments.kubeconfig) as api,
         httpx.AsyncClient(base_url=arguments.hook, trust_env=False) as hook,
     ):
+        hook.headers.update(await authorization(api, manifest["spec"]["hooks"]["sync"]["webhook"]))
         await CompositeController(config, api, hook, window=arguments.window, limiter=limiter).run()
 
 

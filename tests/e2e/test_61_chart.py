@@ -26,6 +26,7 @@ from tests.e2e.backends import Mode, Place
 from tests.e2e.conftest import cannot_run
 from tests.e2e.controlplane.build import Binaries
 from tests.e2e.controlplane.cluster import ControlPlane
+from tests.e2e.controlplane.pki import Pki
 from tests.e2e.hosts import Hosts
 from tests.e2e.manifests import external_service, sample
 from tests.e2e.pod import Pod, of_deployment
@@ -238,7 +239,7 @@ def secrets(cluster: Cluster) -> dict[str, Object]:
 
 @pytest.mark.types("README.md", helm=True)
 def test_upgrade_and_removal(cluster: Cluster, tmp_path: Path, installed: Callable[..., None], reader: Reader) -> None:
-    closed = ("--set=webhook.tls.mode=generated,webhook.token.mode=generated,addressPolicy.admission.enabled=true",)
+    closed = ("--set=addressPolicy.admission.enabled=true",)
     cluster.helm("package", str(previous_chart(tmp_path)), f"--destination={tmp_path}")
     package = tmp_path / f"{NAME}-{PREVIOUS}.tgz"
     where = (f"--namespace={NAME}", "--create-namespace")
@@ -246,7 +247,8 @@ def test_upgrade_and_removal(cluster: Cluster, tmp_path: Path, installed: Callab
     assert all(flag in notes for flag in ("--client-go-qps", "--apply-strategy", "--leader-election"))
     cluster.shell(f"helm get manifest {NAME} --namespace {NAME} | kubectl get --filename=- --output=name")
     before = secrets(cluster)
-    assert set(before) == {f"{NAME}-tls", f"{NAME}-token"}
+    assert set(before) == {f"{NAME}-token"}
+    assert "WARNING: a user who may write an ExternalService" in notes
     older = definition_of(cluster)
     assert older is not None
     assert LATER_FIELD not in spec_of(older)["properties"]
@@ -255,8 +257,9 @@ def test_upgrade_and_removal(cluster: Cluster, tmp_path: Path, installed: Callab
     until(lambda: served(cluster, "shop"), "ExternalServices served")
     cluster.apply(users)
 
-    cluster.helm("upgrade", NAME, str(CHART), f"--namespace={NAME}", *closed)
-    assert secrets(cluster) == before, "a new token or certificate, which Metacontroller would not notice"
+    notes = cluster.helm("upgrade", NAME, str(CHART), f"--namespace={NAME}", *closed, "--set=addressPolicy.open=true")
+    assert "WARNING: a user" not in notes
+    assert secrets(cluster) == before, "a new token, which Metacontroller would not notice"
     newer = definition_of(cluster)
     assert newer is not None
     assert LATER_FIELD in spec_of(newer)["properties"]
@@ -415,14 +418,15 @@ def test_from_the_readmes_words_to_the_first_healthy_endpoint(
     reader: Reader,
     figures: Callable[..., None],
 ) -> None:
-    """With the real Metacontroller by TLS and with a token, which its stand-in does not know.
+    """With the chart's token; with the real Metacontroller by TLS too, which its stand-in does not know.
 
     The Service's port is the container's, since no kube-proxy leads from one to the other.
     """
     real = real_metacontroller() is not None
-    closed = "webhook.tls.mode=generated,webhook.token.mode=generated," if real else ""
+    tls = "webhook.tls.mode=secret,webhook.tls.secretName=hook-tls," if real else ""
     began = time.monotonic()
-    cluster.shell(f"{reader.take('helm install')} --set {closed}service.port=8080")
+    cluster.shell(f"{reader.take('helm install')} --set {tls}service.port=8080")
+    cluster.apply(tls_secret(tmp_path))
     until(lambda: cluster.get(f"/api/v1/namespaces/{NAME}/configmaps/kube-root-ca.crt"), "the cluster's CA published")
     pod = of_deployment(cluster.plane, NAME, NAME, tmp_path, NAMES)
     composite = composite_controller(cluster, tmp_path, f"http://{NAME}.{NAME}:8080")
@@ -446,11 +450,28 @@ def test_from_the_readmes_words_to_the_first_healthy_endpoint(
         stranger = httpx.post(
             f"http{'s' if real else ''}://127.0.0.1:8080/sync", json={}, verify=False, trust_env=False
         )
-        assert stranger.status_code == (401 if real else 422), stranger.text
+        assert stranger.status_code == httpx.codes.UNAUTHORIZED, stranger.text
     finally:
         cluster.plane.kubectl("delete", "externalservices", "--all", "--all-namespaces", "--wait=false")
         composite.stop()
         pod.stop()
+
+
+def tls_secret(directory: Path) -> Object:
+    """A certificate for the name that Metacontroller connects to, with its CA."""
+    pki = Pki(directory / "pki")
+    certificate, key = pki.issue("hook", common_name=NAME, hosts=[f"{NAME}.{NAME}"])
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "hook-tls", "namespace": NAME},
+        "type": "kubernetes.io/tls",
+        "stringData": {
+            "ca.crt": pki.ca_file.read_text(),
+            "tls.crt": certificate.read_text(),
+            "tls.key": key.read_text(),
+        },
+    }
 
 
 def helm_test(cluster: Cluster, directory: Path) -> str:

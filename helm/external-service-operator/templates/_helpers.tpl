@@ -85,25 +85,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- list (printf "%s.%s" $name .Release.Namespace) (printf "%s.%s.svc" $name .Release.Namespace) $name | toJson }}
 {{- end }}
 
-{{/*
-The generated certificate: the one that is there, or a new one; asked for twice (Secret, CompositeController), made once.
-*/}}
-{{- define "eso.generatedTls" -}}
-{{- if not (hasKey .Values "madeTls") }}
-{{- $hosts := include "eso.hosts" . | fromJsonArray }}
-{{- $there := lookup "v1" "Secret" .Release.Namespace (include "eso.tlsSecret" .) }}
-{{- if and $there (hasKey ($there.data | default dict) "ca.crt") }}
-{{- $_ := set .Values "madeTls" $there.data }}
-{{- else }}
-{{- $days := int .Values.webhook.tls.validityDays }}
-{{- $ca := genCA (printf "%s-ca" (include "eso.fullname" .)) $days }}
-{{- $made := genSignedCert (first $hosts) nil $hosts $days $ca }}
-{{- $_ := set .Values "madeTls" (dict "ca.crt" (b64enc $ca.Cert) "tls.crt" (b64enc $made.Cert) "tls.key" (b64enc $made.Key)) }}
-{{- end }}
-{{- end }}
-{{- toJson .Values.madeTls }}
-{{- end }}
-
 {{/* A LabelSelector as the sidecar reads it: text. */}}
 {{- define "eso.selectorText" -}}
 {{- $parts := list }}
