@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 AT_ONCE ?= 4# files of tests at once: they wait most of the time, also where there are fewer cores
 STAMP := $(VENV)/.installed
 TOOLS := .cache/tools
+LOCKS := requirements.lock requirements-dev.lock requirements-ci.lock requirements-uv.lock
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: playground kind test lint types unit browser model image e2e nightly tools workflows sbom bench bench-short lock crd manifests clean help
+.PHONY: playground kind test lint types unit browser model image e2e nightly tools workflows sbom bench bench-short dependencies audit lock crd manifests clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -71,6 +72,12 @@ lock: $(STAMP) ## refresh the hashed locks from pyproject.toml
 sbom: $(TOOLS)/.installed ## what is in the image beside its base, as CycloneDX, from the lock: build/sbom.json
 	@mkdir -p build
 	$(TOOLS)/bin/python -W ignore $(TOOLS)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --of JSON -o build/sbom.json
+
+dependencies: $(STAMP) ## the licenses of the packages, those not permitted fail; which versions are behind
+	$(BIN)/python -m hack.dependencies
+
+audit: $(TOOLS)/.installed ## the locked packages against public lists of vulnerabilities (asks PyPI's service)
+	$(TOOLS)/bin/pip-audit --disable-pip --require-hashes $(foreach lock,$(LOCKS),--requirement $(lock))
 
 workflows: $(TOOLS)/.installed $(TOOLS)/bin/actionlint ## lint the workflows of the public CI and the shell scripts (needs Go)
 	$(TOOLS)/bin/actionlint -color=false
