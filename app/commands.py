@@ -109,7 +109,10 @@ def _serve(settings: Settings) -> int:
     metrics = SyncMetrics()
     try:
         tokens = Tokens(settings.token_file) if settings.token_file else None
-        tls = ServerTls(settings.tls).context if settings.tls else None
+        served = ServerTls(settings.tls) if settings.tls else None
+        if served is not None:
+            metrics.certificate(served.expiry)
+        tls = served.context if served is not None else None
         bindings = [
             Binding(create_app(settings, metrics, tokens), listen(settings.listen_host, settings.listen_port), tls)
         ]

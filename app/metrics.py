@@ -1,7 +1,7 @@
 """What the hook tells Prometheus: how many syncs, how long they took, how they ended (docs/metrics.md)."""
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Final
 
@@ -71,6 +71,15 @@ class SyncMetrics:
         count, duration = self._of(outcome)
         count.inc()
         duration.observe(seconds)
+
+    def certificate(self, expiry: Callable[[], float]) -> None:
+        """Show when the serving certificate expires (Unix time in seconds)."""
+        gauge = Gauge(
+            "eso_certificate_expiry_timestamp_seconds",
+            "When the hook's certificate expires, as a Unix time in seconds.",
+            registry=self._registry,
+        )
+        gauge.set_function(expiry)
 
     def refuse(self) -> None:
         """Count a request that carried no token of ours; how long that took is of no interest."""

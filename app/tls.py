@@ -5,13 +5,24 @@ and is tried again when the files change again.
 """
 
 import logging
+import re
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import nan
 from pathlib import Path
+from typing import Final
 
 from app.files import Stamp, stamp
 
 logger = logging.getLogger(__name__)
+
+
+PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+VERSION_TAG: Final = 0xA0
+UTC_TIME_TAG: Final = 0x17
 
 
 class UnusableCertificate(Exception):
@@ -41,6 +52,12 @@ class ServerTls:
         self._newest = _context(files)
         self.context = _context(files)
         self.context.sni_callback = self._choose
+        self._expiry = _expiry(files.certificate)
+
+    def expiry(self) -> float:
+        """When the newest certificate that could be read expires, as a Unix time in seconds."""
+        self._refresh()
+        return self._expiry
 
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
         """Called with each handshake, also by clients that send no name."""
@@ -54,6 +71,7 @@ class ServerTls:
         self._stamp = now
         try:
             self._newest = _context(self._files)
+            self._expiry = _expiry(self._files.certificate)
             logger.info("the certificate has been read again")
         except UnusableCertificate as problem:
             logger.warning("the certificate stays what it was: %s", problem)
@@ -81,3 +99,34 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return f"no usable PEM ({error.reason or 'unreadable'})"
     return str(getattr(error, "strerror", None) or error)
+
+
+def _expiry(certificate: Path) -> float:
+    """When the first certificate of a PEM file expires (`notAfter`, RFC 5280 section 4.1.2.5), as a Unix time.
+
+    NaN if that cannot be read: it is shown, and no reason to refuse a certificate that OpenSSL takes.
+    """
+    try:
+        found = PEM.search(certificate.read_text(encoding="latin-1"))
+        if found is None:
+            return nan
+        _, signed = next(_elements(ssl.PEM_cert_to_DER_cert(found[0])))
+        _, body = next(_elements(signed))
+        serial_to_validity = [value for tag, value in _elements(body) if tag != VERSION_TAG][:4]
+        _, (tag, time) = _elements(serial_to_validity[3])
+        years = "%y" if tag == UTC_TIME_TAG else "%Y"
+        return datetime.strptime(time.decode("ascii"), f"{years}%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except (OSError, ValueError, IndexError, StopIteration):
+        return nan
+
+
+def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tag and content of each DER element."""
+    at = 0
+    while at < len(der):
+        tag, length, at = der[at], der[at + 1], at + 2
+        if length & 0x80:
+            end = at + (length & 0x7F)
+            length, at = int.from_bytes(der[at:end], "big"), end
+        yield tag, der[at : at + length]
+        at += length

@@ -190,4 +190,5 @@ def test_limits_are_lines() -> None:
         "Time away": [0.05],
         "Age of DNS answers": [360],
         "Watch silence": [90],
+        "Certificate expires in": [604800],
     }

@@ -5,14 +5,22 @@ import shutil
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from app.metrics import SyncMetrics
 from app.tls import ServerTls, TlsFiles, UnusableCertificate
 from tests.e2e.controlplane.pki import Pki
 
 PATIENCE = 10.0
+
+SOON = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 class Site:
@@ -155,3 +163,36 @@ def test_unusable_files_are_named_at_the_start(site: Site, break_it: str, words:
         (site.folder / "ca.crt").write_text("words")
     with pytest.raises(UnusableCertificate, match=words):
         ServerTls(files)
+
+
+def self_signed(folder: Path, expires: datetime) -> TlsFiles:
+    """A certificate with a chosen end: after 2049 it is encoded differently."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hook")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    certificate = (
+        builder.not_valid_before(datetime(2020, 1, 1, tzinfo=UTC)).not_valid_after(expires).sign(key, hashes.SHA256())
+    )
+    files = TlsFiles(folder / "tls.crt", folder / "tls.key")
+    files.certificate.write_bytes(b"a comment\n" + certificate.public_bytes(serialization.Encoding.PEM))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    files.key.write_bytes(key.private_bytes(*form))
+    return files
+
+
+@pytest.mark.parametrize("year", [2027, 2049, 2050, 2150])
+def test_expiry_is_that_of_the_newest_certificate(year: int, tmp_path: Path) -> None:
+    served = ServerTls(self_signed(tmp_path, SOON))
+    metrics = SyncMetrics()
+    metrics.certificate(served.expiry)
+    assert b"\neso_certificate_expiry_timestamp_seconds 1.798761599e+09\n" in metrics.text()
+    expires = datetime(year, 2, 3, 4, 5, 6, tzinfo=UTC)
+    self_signed(tmp_path, expires)
+    assert served.expiry() == expires.timestamp()
+
+
+def test_expiry_of_an_unreadable_file_stays_what_it_was(tmp_path: Path) -> None:
+    files = self_signed(tmp_path, SOON)
+    served = ServerTls(files)
+    files.certificate.write_text("-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n")
+    assert served.expiry() == SOON.timestamp()
