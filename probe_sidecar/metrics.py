@@ -28,6 +28,7 @@ from probe_sidecar.replicas.alone import Alone
 from probe_sidecar.replicas.replica import Replica
 from probe_sidecar.service import Service
 from probe_sidecar.status.publisher import StatusPublisher
+from runtime.logs import DROPPED_HELP, dropped_lines
 from runtime.version import VERSION
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class _Sidecar(Collector):
         """One family after the other, the long ones in pieces, to be written out bit by bit."""
         services = [service for service in self._sources.services if service.spec is not None]
         yield _build()
+        yield CounterMetricFamily("eso_log_lines_dropped", DROPPED_HELP, dropped_lines())
         yield from _of_probes(services)
         yield from _of_services(services)
         yield _of_fail_open(services)

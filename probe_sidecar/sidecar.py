@@ -34,7 +34,7 @@ from probe_sidecar.service import Service, Shared
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status_page import rows, status_page
-from probe_sidecar.web import Page, PageServer, Query, health, page_files
+from probe_sidecar.web import Page, PageServer, Query, Turns, health, page_files
 from runtime.logs import about
 from runtime.metrics import CONTENT_TYPE
 
@@ -117,6 +117,7 @@ class Sidecar:
         )
         self.names = NameCache(late_lookup(settings.dns_servers), clock=loop.time)
         self.ca_bundles = CABundles(client, kinds=settings.ca_sources, refresh=settings.ca_refresh_seconds)
+        self._turns = Turns()
         self.events = EventRecorder(client, platform.node()) if settings.events else None
         self.publisher = StatusPublisher(client, EXTERNAL_SERVICES, limit=settings.concurrent_writes)
         self._shared = Shared(
@@ -246,8 +247,11 @@ class Sidecar:
             service.wake()
 
     def _status(self, query: Query) -> Page:
-        shown = rows(self.services.values(), self._policy)
-        return Page(*status_page(shown, query, at=rfc3339(), now=self._loop.time(), process=self._process()))
+        shown = rows(list(self.services.values()), self._policy)
+        status, pieces, content_type = status_page(
+            shown, query, at=rfc3339(), now=self._loop.time(), process=self._process()
+        )
+        return Page(status, self._turns.body(pieces), content_type)
 
     def _overview(self, query: Query) -> Page:
         if refusal := problem(query):

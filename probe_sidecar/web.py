@@ -1,7 +1,7 @@
 """The prober's own pages: a Starlette application of health, metrics and status. Takes callables, imports no part."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -41,6 +41,23 @@ class Page(NamedTuple):
     status: int
     body: str | AsyncIterator[str]
     content_type: str = "text/plain; charset=utf-8"
+
+
+class Turns:
+    """Makes bodies of pieces, one piece of all responses together in each turn of the event loop."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def body(self, pieces: Iterator[str]) -> AsyncIterator[str]:
+        """The pieces as they are made."""
+        while True:
+            async with self._turn:
+                piece = next(pieces, None)
+                await asyncio.sleep(0)
+            if piece is None:
+                return
+            yield piece
 
 
 Query = Mapping[str, str]

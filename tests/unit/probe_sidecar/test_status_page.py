@@ -1,7 +1,7 @@
 """What `GET /status` shows: from ExternalServices whose last probes are given."""
 
 import json
-from functools import partial
+from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import Any
 
@@ -14,7 +14,8 @@ from probe_sidecar.prober.target import Target
 from probe_sidecar.prober.threshold import Streak
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.service import Service
-from probe_sidecar.status_page import MOST_LINES, Row, rows, status_page
+from probe_sidecar.status_page import MOST_LINES, PIECE, Row, status_page
+from probe_sidecar.status_page import rows as status_page_rows
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import Services
 
@@ -23,7 +24,17 @@ POLICY = AddressPolicy(deny=(ip_network("10.9.0.0/16"),))
 PROBE = {"tcpSocket": {"port": 80}, "failureThreshold": 3, "successThreshold": 2}
 
 PROCESS = {"replica": {"working": True}}
-page = partial(status_page, at=AT, now=NOW, process=PROCESS)
+
+
+def page(found: Iterable[Row], query: dict[str, str], process: dict[str, Any] = PROCESS) -> tuple[int, str, str]:
+    """The page, its pieces joined."""
+    status, pieces, content_type = status_page(found, query, at=AT, now=NOW, process=process)
+    return status, "".join(pieces), content_type
+
+
+def rows(services: Iterable[Service], policy: AddressPolicy) -> list[Row]:
+    """The rows, to be read more than once."""
+    return list(status_page_rows(services, policy))
 
 
 def service(name: str, *ips: str, probe: Any = PROBE, **spec: Any) -> Service:
@@ -183,7 +194,7 @@ def test_pending_transition_and_its_reason_are_shown() -> None:
     found = rows([one], POLICY)
     assert addresses({"ip": "10.0.0.2"}, found)[0]["pending"] is True
     said = {"outage": {"suspected": True, "message": "no response"}}
-    lines = status_page(found, {"format": "text", "ip": "10.0.0.2"}, at=AT, now=NOW, process=said)[1].splitlines()
+    lines = page(found, {"format": "text", "ip": "10.0.0.2"}, said)[1].splitlines()
     assert lines[:2] == ["SUSPECTED OUTAGE: no response", ""]
     assert lines[3].split()[:7] == ["shop", "web", "10.0.0.2", "yes", "ProbeSucceeded", "14", "pending"]
 
@@ -207,3 +218,18 @@ def test_resolved_addresses_show_their_name() -> None:
     lines = page(found, {"format": "text"})[1].splitlines()
     assert lines[0].split()[-1] == "HOSTNAME"
     assert [line.split()[-1] for line in lines[-2:]] == ["db.io", "db.io"]
+
+
+def test_the_json_comes_in_small_pieces_and_is_one_document() -> None:
+    many = service("many", *(f"10.1.{number // 250}.{number % 250 + 1}" for number in range(990)), probe=None)
+    status, pieces, _ = status_page(rows([many], POLICY), {}, at=AT, now=NOW, process=PROCESS)
+    each = list(pieces)
+    assert status == 200
+    assert max(piece.count('"ip"') for piece in each) == PIECE
+    document = json.loads("".join(each))
+    assert len(document["addresses"]) == 990
+    assert json.dumps(document, indent=2) + "\n" == "".join(each)
+
+
+def test_the_json_without_addresses_is_one_document() -> None:
+    assert json.loads(page([], {})[1])["addresses"] == []
