@@ -192,7 +192,7 @@ HTTP2_NEEDS_HTTP = "protocol HTTP2 needs scheme: HTTP; with HTTPS the server cho
 
 
 class TLSOptions(Model):
-    """How the certificate of an HTTPS probe is verified. Without a CA it is not, as in the kubelet."""
+    """How the certificate of an HTTPS or gRPC probe is verified. Without a CA it is not, as in the kubelet."""
 
     model_config = ConfigDict(json_schema_extra=rules(rule("!(has(self.caConfigMap) && has(self.caSecret))", BOTH_CAS)))
 
@@ -207,8 +207,8 @@ class TLSOptions(Model):
         default="",
         max_length=253,
         pattern=f"^({DNS_NAME})?$",
-        description="Name to ask for (SNI) and to find in the certificate; none: that of the Host header, else the "
-        "address.",
+        description="Name to ask for (SNI) and to find in the certificate; none: that of the Host header (httpGet), "
+        "else the address.",
         json_schema_extra=rules(
             rule(f"self.matches({quoted(f'({DNS_NAME})?')})", "write a DNS name in lower case, such as www.example.com")
         ),
@@ -299,11 +299,15 @@ class TCPSocketAction(Model):
 
 
 class GRPCAction(Model):
-    """Calls grpc.health.v1.Health/Check in plaintext; SERVING is a success."""
+    """Calls grpc.health.v1.Health/Check, in plaintext unless `tls` is given; SERVING is a success."""
 
     port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
     service: str = Field(
         default="", max_length=1_024, description="Service to ask the health of; empty asks for the whole server."
+    )
+    tls: TLSOptions | None = Field(
+        default=None,
+        description="Call over TLS; {} verifies no certificate, as the kubelet's alpha does. None: plaintext.",
     )
 
 
@@ -328,7 +332,7 @@ class Probe(Model):
         default=None, description="TCP connect; an accepted connection is a success, nothing is sent."
     )
     grpc: GRPCAction | None = Field(
-        default=None, description="gRPC health check (grpc.health.v1) in plaintext; SERVING is a success."
+        default=None, description="gRPC health check (grpc.health.v1), in plaintext or over TLS; SERVING is a success."
     )
     exec: Annotated[Any, WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})] = Field(
         default=None, description="Not supported, and always refused: there is no container to run a command in."
@@ -365,6 +369,12 @@ class Probe(Model):
             found = " and ".join(given) if given else "none"
             raise ValueError(f"write exactly one of httpGet, tcpSocket, grpc (found {found})")
         return self
+
+    @property
+    def tls(self) -> TLSOptions | None:
+        """How the certificate is verified, of httpGet or grpc."""
+        action = self.httpGet or self.grpc
+        return action.tls if action is not None else None
 
     @property
     def handler(self) -> HTTPGetAction | TCPSocketAction | GRPCAction:

@@ -41,6 +41,11 @@ class Protocol(StrEnum):
     TCP = "tcp"
     GRPC = "grpc"
     HTTP2 = "http2"
+    GRPCS = "grpcs"
+
+
+SECURE = {Protocol.HTTPS: (), Protocol.GRPCS: ("h2",)}
+"""Those over TLS, with the ALPN protocols that they choose from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ class Backend:
             case Protocol.TCP:
                 self._count()
                 await reader.read(1)
-            case Protocol.GRPC | Protocol.HTTP2:
+            case Protocol.GRPC | Protocol.GRPCS | Protocol.HTTP2:
                 await self._answer_http2(reader, writer)
             case _:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -144,10 +149,10 @@ class Backend:
         while data := await reader.read(HEAD_LIMIT):
             for stream in server.feed(data):
                 await self._hesitate()
-                if self.spot.protocol is Protocol.GRPC:
-                    server.answer_health(stream, NOT_SERVING if failing else SERVING)
-                else:
+                if self.spot.protocol is Protocol.HTTP2:
                     server.answer_http(stream, 500 if failing else 200)
+                else:
+                    server.answer_health(stream, NOT_SERVING if failing else SERVING)
             writer.write(server.to_send())
             await writer.drain()
 
@@ -168,7 +173,7 @@ class Backends:
         self.dial = dial
         self.found: dict[Spot, Backend] = {}
         self.problems: dict[Spot, str] = {}
-        self._tls: ssl.SSLContext | None = None
+        self._tls: dict[Protocol, ssl.SSLContext] = {}
 
     async def ensure(self, spot: Spot, *, slow_seconds: float = 5.0) -> None:
         """Starts a backend unless there is one; why it cannot be had goes into `problems`."""
@@ -202,10 +207,10 @@ class Backends:
             await backend.stop()
 
     def _context(self, protocol: Protocol) -> ssl.SSLContext | None:
-        if protocol is not Protocol.HTTPS:
+        if protocol not in SECURE:
             return None
-        if self._tls is None:
-            from playground.certificate import server_context  # noqa: PLC0415 - needs a package that only https needs
+        if protocol not in self._tls:
+            from playground.certificate import server_context  # noqa: PLC0415 - needs a package that only TLS needs
 
-            self._tls = server_context()
-        return self._tls
+            self._tls[protocol] = server_context(*SECURE[protocol])
+        return self._tls[protocol]

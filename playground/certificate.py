@@ -14,8 +14,11 @@ from cryptography.x509.oid import NameOID
 NAME = "playground.invalid"
 
 
-def server_context() -> ssl.SSLContext:
-    """A TLS server context with a fresh self-signed certificate, as backends outside a cluster often have."""
+def server_context(*protocols: str) -> ssl.SSLContext:
+    """A TLS server context with a fresh self-signed certificate, as backends outside a cluster often have.
+
+    `protocols` are those that it chooses from by ALPN, if any.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     now = datetime.now(UTC)
@@ -37,4 +40,6 @@ def server_context() -> ssl.SSLContext:
         path.touch(mode=0o600)
         path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
         context.load_cert_chain(path)
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
     return context

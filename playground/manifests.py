@@ -79,7 +79,7 @@ def spots(parent: Mapping[str, Any]) -> list[Spot]:
     elif handler := probe.get("tcpSocket"):
         protocol = Protocol.TCP
     elif handler := probe.get("grpc"):
-        protocol = Protocol.GRPC
+        protocol = Protocol.GRPC if handler.get("tls") is None else Protocol.GRPCS
     else:
         return []
     resolved = (ip for name in spec.get("hostnames") or () for ip in stand_ins(name))

@@ -44,7 +44,7 @@ class Reference(NamedTuple):
 
 def reference(namespace: str, probe: Probe | None) -> Reference | None:
     """The CA that `probe` asks for, if it asks for one."""
-    options = probe.httpGet.tls if probe is not None and probe.httpGet is not None else None
+    options = probe.tls if probe is not None else None
     if options is None:
         return None
     if options.caConfigMap is not None:
@@ -183,7 +183,7 @@ def _value(found: dict[str, Any], one: Reference) -> str:
     data = found.get("data")
     value = data.get(one.key) if isinstance(data, dict) else None
     if not isinstance(value, str):
-        raise _Unusable(f"has no key {one.key}: write its name into httpGet.tls")
+        raise _Unusable(f"has no key {one.key}: write its name into the probe's tls")
     if one.kind == "ConfigMap":
         return value
     try:

@@ -76,7 +76,10 @@ EXPLANATIONS = {
 }
 """What a message means, by its beginning, the longer ones first; a timeout is explained by its phase."""
 
-GRPC_EXPLANATIONS = {"not an HTTP/2 answer": "no gRPC server in plaintext answers there"}
+GRPC_EXPLANATIONS = {
+    "not an HTTP/2 answer": "no gRPC server in plaintext answers there, perhaps one over TLS (grpc.tls)",
+    "TLS handshake failed: wrong version number": "no TLS is spoken there: remove grpc.tls",
+}
 """What differs for grpc."""
 
 PHASES = {
@@ -197,12 +200,12 @@ def _context(parents: Iterable[ExternalService], ca_file: Path | None) -> ssl.SS
     for parent in parents:
         if _verifies(parent.spec.readinessProbe):
             name = f"{parent.metadata.namespace}/{parent.metadata.name}"
-            raise CannotCheck(f"{name} verifies certificates: give the CAs that httpGet.tls names with --ca-file PATH")
+            raise CannotCheck(f"{name} verifies certificates: give the CAs that its tls names with --ca-file PATH")
     return None
 
 
 def _verifies(probe: Probe | None) -> bool:
-    options = probe.httpGet.tls if probe is not None and probe.httpGet is not None else None
+    options = probe.tls if probe is not None else None
     return options is not None and (options.caConfigMap or options.caSecret) is not None
 
 
@@ -293,5 +296,6 @@ def _described(probe: Probe | None) -> str:
         host = f" Host {action.host}" if action.host else ""
         asked = f"{action.scheme} {action.method} {action.path}"
         return f"{asked} on port {action.port}{host}, timeout {probe.timeoutSeconds} s"
-    kind = "tcp connection" if probe.tcpSocket is not None else "gRPC health"
+    secure = " over TLS" if probe.tls is not None else ""
+    kind = "tcp connection" if probe.tcpSocket is not None else f"gRPC health{secure}"
     return f"{kind} on port {probe.handler.port}, timeout {probe.timeoutSeconds} s"

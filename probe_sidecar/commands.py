@@ -119,7 +119,9 @@ def prober(kubeconfig: Path | None, context: str | None, server: str | None) -> 
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="json: one array (default: table)."
 )
-@click.option("--ca-file", type=click.Path(path_type=Path), metavar="PATH", help="The CAs that httpGet.tls names, PEM.")
+@click.option(
+    "--ca-file", type=click.Path(path_type=Path), metavar="PATH", help="The CAs that the probe's tls names, PEM."
+)
 @click.option(
     "--dns-servers",
     type=_Servers(),

@@ -1,14 +1,18 @@
-"""The gRPC probe: grpc.health.v1.Health/Check in plaintext HTTP/2 (docs/conformance.md, lines 17 to 19).
+"""The gRPC probe: grpc.health.v1.Health/Check over HTTP/2 (docs/conformance.md, lines 17 to 19).
 
 The request goes out in one piece as soon as the connection stands. A refused port or a peer that speaks no HTTP/2 fails
 at once, where the kubelet's client keeps trying until the time-out and then fails (ADR 4).
 """
 
 import re
+import ssl
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from external_service.core import GRPCAction
-from probe_sidecar.probes import frames, message
+from probe_sidecar.probes import frames, message, tls
+from probe_sidecar.probes.certificate import Certificate
 from probe_sidecar.probes.exchange import Answer, Hop, socket_address
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import USER_AGENT
@@ -37,6 +41,7 @@ _CODES = (
     "UNAUTHENTICATED",
 )
 MALFORMED = "malformed gRPC answer"
+NO_ALPN = "the TLS server does not offer HTTP/2"
 _CONTENT_TYPE = re.compile(rb"application/grpc([+;].*)?")
 _CODE = re.compile(rb"[+-]?0*[0-9]{1,9}")  # strconv.ParseInt
 _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
@@ -100,18 +105,54 @@ class GrpcExchange:
         return Outcome(Result.SUCCESS if health == _SERVING else Result.FAILURE, said)
 
 
-def hop(action: GRPCAction, ip: str, dial: str, timeout: int) -> Hop:
-    """Connects to `dial`, asks for `ip`. `timeout` (seconds) is told to the server too, as gRPC does."""
-    opening = frames.opening(_fields(join_host(ip, action.port), timeout), health_request(action.service))
-    address = socket_address(dial, action.port)
-    second = Hop(address, lambda: GrpcExchange(opening))
-    return Hop(address, lambda: GrpcExchange(opening, second))
+class NoHttp2:
+    """A TLS server that has not chosen HTTP/2: gRPC demands it."""
+
+    phase = message.WAITING
+
+    def begin(self) -> Outcome:
+        """See Exchange."""
+        return _fail(NO_ALPN)
+
+    def feed(self, data: bytes) -> Outcome:
+        """See Exchange; never needed."""
+        del data
+        return _fail(NO_ALPN)
 
 
-def _fields(authority: str, timeout: int) -> list[frames.Field]:
+def hop(
+    action: GRPCAction,
+    ip: str,
+    dial: str,
+    timeout: int,
+    *,
+    context: ssl.SSLContext | None = None,
+    certificate: Certificate | None = None,
+) -> Hop:
+    """Connects to `dial`, asks for `ip`. `timeout` (seconds) is told to the server too, as gRPC does.
+
+    `context` verifies where the action demands TLS; None: nothing is verified.
+    """
+    scheme = b"http" if action.tls is None else b"https"
+    fields = _fields(scheme, join_host(ip, action.port), timeout)
+    opening = frames.opening(fields, health_request(action.service))
+    bare = Hop(socket_address(dial, action.port))
+
+    def opened(again: Hop | None) -> Hop:
+        exchange = partial(GrpcExchange, opening, again)
+        if action.tls is None:
+            return replace(bare, open=exchange)
+        name = action.tls.serverName or (ip if context is not None else None)
+        protocols: dict[str, tls.OpenInner] = {"h2": exchange, "http/1.1": NoHttp2, "": NoHttp2}
+        return tls.hop(bare, context or tls.unverified(), name, protocols, certificate)
+
+    return opened(opened(None))
+
+
+def _fields(scheme: bytes, authority: str, timeout: int) -> list[frames.Field]:
     return [
         (b":method", b"POST"),
-        (b":scheme", b"http"),
+        (b":scheme", scheme),
         (b":path", b"/grpc.health.v1.Health/Check"),
         (b":authority", authority.encode()),
         (b"content-type", b"application/grpc"),

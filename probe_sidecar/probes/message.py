@@ -13,6 +13,7 @@ failure, the answer
     `HTTP 200, without the text of bodyContains (the body is compressed: gzip)` ·
     `NOT_SERVING`, `UNKNOWN`, `SERVICE_UNKNOWN`, `health status 9` · `gRPC status UNIMPLEMENTED` ·
     `HTTP 404 instead of a gRPC answer` · `not a gRPC answer` · `malformed gRPC answer` ·
+    `the TLS server does not offer HTTP/2` ·
     `not an HTTP answer` · `malformed HTTP answer: P` with P one of status line, header, Content-Length,
     Transfer-Encoding, chunk, trailer · `response headers over 64 KiB` · `response headers over 16 KiB in HTTP/2` ·
     `more than 256 response headers` · `more than 5 interim responses` · `more than 1000 chunks` ·

@@ -49,7 +49,9 @@ def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLC
     if isinstance(action, GRPCAction):
         from probe_sidecar.probes import grpc  # noqa: PLC0415 - HTTP/2 takes 2 MB, for those who speak it
 
-        return PreparedProbe(grpc.hop(action, ip, dial, probe.timeoutSeconds), timeout)
+        certificate = Certificate() if action.tls is not None else None
+        call = grpc.hop(action, ip, dial, probe.timeoutSeconds, context=context, certificate=certificate)
+        return PreparedProbe(call, timeout, certificate=certificate)
     if not isinstance(action, HTTPGetAction):
         return PreparedProbe(tcp.hop(dial, action.port), timeout)
     try:

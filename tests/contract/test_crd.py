@@ -110,6 +110,8 @@ def test_the_spec_has_the_defaults_of_the_kubelet_and_two_of_ours(schema: dict[s
         ".readinessProbe.httpGet.protocol": "HTTP1",
         ".readinessProbe.httpGet.tls.caConfigMap.key": "ca.crt",
         ".readinessProbe.httpGet.tls.caSecret.key": "ca.crt",
+        ".readinessProbe.grpc.tls.caConfigMap.key": "ca.crt",
+        ".readinessProbe.grpc.tls.caSecret.key": "ca.crt",
         ".readinessProbe.periodSeconds": 10,
         ".readinessProbe.timeoutSeconds": 1,
         ".readinessProbe.successThreshold": 1,

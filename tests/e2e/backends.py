@@ -22,9 +22,9 @@ from typing import Any
 import orjson
 
 from playground.addresses import dial
+from playground.backends import SECURE, Protocol, Spot
 from playground.backends import Backend as PlaygroundBackend
 from playground.backends import Mode as PlaygroundMode
-from playground.backends import Protocol, Spot
 from playground.certificate import server_context
 from playground.dns_server import DnsServer, Record
 from tests.e2e.namespace import drop, undrop
@@ -113,7 +113,7 @@ class Backends:
         """Makes the backend if need be."""
         self._silence(place.ip, conduct.mode is Mode.DROP)
         if place not in self._found:
-            tls = server_context() if place.protocol is Protocol.HTTPS else None
+            tls = server_context(*SECURE[place.protocol]) if place.protocol in SECURE else None
             self._found[place] = Backend(place, self._dial(place.ip), tls)
         await self._found[place].behave(conduct)
 

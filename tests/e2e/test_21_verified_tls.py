@@ -13,6 +13,7 @@ from playground.certificate import NAME
 from playground.client import Kind
 from playground.until import until
 from tests.e2e.accounts import SHIPPED
+from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
 
@@ -117,3 +118,14 @@ async def test_expiry_of_each_certificate_is_a_metric(world: World) -> None:
     for certificate, ip in zip(x509.load_pem_x509_certificates((await certificates(world)).encode()), IPS, strict=True):
         series = f'eso_probe_ssl_earliest_cert_expiry{{{whose},address="{ip}"}}'
         assert (await world.sidecar.metrics())[series] == certificate.not_valid_after_utc.timestamp()
+
+
+async def test_grpc_over_tls(world: World) -> None:
+    manifest = external_service("web", IPS)
+    manifest["spec"]["readinessProbe"] |= {"httpGet": None, "grpc": {"port": 50051, "tls": {}}}
+    await world.apply(manifest)
+    await world.until_published("web", ready(IPS))
+    world.hosts.switch(IPS[0], Mode.ERROR)
+    await world.until_published("web", ready(IPS[1:], but=IPS[:1]))
+    (failed,) = (one for one in (await world.status("web"))["addresses"] if one["ip"] == IPS[0])
+    assert failed["message"] == "NOT_SERVING"

@@ -245,7 +245,7 @@ VERIFYING: dict[str, Any] = {"httpGet": {"port": 443, "scheme": "HTTPS", "tls": 
 
 def test_a_probe_that_verifies_needs_the_cas() -> None:
     done = check("-", text=manifest(["127.0.0.2"], VERIFYING))
-    said = "shop/web verifies certificates: give the CAs that httpGet.tls names with --ca-file PATH\n"
+    said = "shop/web verifies certificates: give the CAs that its tls names with --ca-file PATH\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"python -m probe_sidecar check: {said}")
 
 
