@@ -166,7 +166,9 @@ async def test_a_new_ca_takes_the_place_of_the_old_one(server: FakeApiServer, pe
     ("body", "problem"),
     [
         pytest.param(None, "not found: create it, or correct the name", id="missing"),
-        pytest.param(secret("x", "tls.crt"), "has no key ca.crt: write its name into httpGet.tls", id="another key"),
+        pytest.param(
+            secret("x", "tls.crt"), "has no key ca.crt: write its name into the probe's tls", id="another key"
+        ),
         pytest.param(secret("nothing"), NO_CA, id="no PEM"),
         pytest.param(secret(b"\xff"), NO_CA, id="no text"),
     ],
