@@ -71,6 +71,7 @@ MENTIONED_BY_NAME = frozenset(
         "kubectl apply",
         "kubectl apply -k",
         "kubectl auth can-i",
+        "kubectl extsvc",
         "kubectl extsvc status",
         "kubectl extsvc status shop/static",
         "kubectl edit",

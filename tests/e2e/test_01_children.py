@@ -72,7 +72,7 @@ async def test_every_sample_becomes_what_render_prints(world: World, figures: Ca
     start = time.monotonic()
     for one in created:
         meta = one["metadata"]
-        ips = [*one["spec"]["ips"], *(ip for name in hostnames([one]) for ip in stand_ins(name))]
+        ips = [*one["spec"].get("ips", []), *(ip for name in hostnames([one]) for ip in stand_ins(name))]
         down = ips if meta["name"] in UNTRUSTED else one["spec"].get("disabledIPs", ())
         wanted = ready(ips, but=down)
         await world.until_published(meta["name"], wanted, namespace=meta["namespace"])
