@@ -78,6 +78,9 @@ MENTIONED_BY_NAME = frozenset(
         "kubectl get externalservices -w",
         "kubectl patch",
         "kubectl proxy",
+        "kubectl get",
+        "kubectl port-forward",
+        "kubectl -n external-service-operator port-forward deployment/external-service-operator 8081",
     }
 )
 """Which command is meant, but not what to type; and one that never ends."""

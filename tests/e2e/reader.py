@@ -15,6 +15,11 @@ class Reader:
         self._page = page
         self._left = for_a_cluster(ROOT / page, helm=helm)
 
+    @property
+    def left(self) -> int:
+        """How many there are."""
+        return len(self._left)
+
     def take(self, beginning: str = "") -> str:
         """The next one; AssertionError if it does not begin with these words."""
         assert self._left, f"{self._page} has no more commands, wanted was one that begins with {beginning!r}"
