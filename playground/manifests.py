@@ -9,7 +9,7 @@ import yaml
 from external_service.kind import API_VERSION, KIND
 from external_service.manifest import InvalidInput, external_services
 from playground.backends import Protocol, Spot
-from playground.names import stand_ins
+from playground.names import resolved
 
 Object = dict[str, Any]
 
@@ -82,6 +82,5 @@ def spots(parent: Mapping[str, Any]) -> list[Spot]:
         protocol = Protocol.GRPC if handler.get("tls") is None else Protocol.GRPCS
     else:
         return []
-    resolved = (ip for name in spec.get("hostnames") or () for ip in stand_ins(name))
-    ips = dict.fromkeys((*(spec.get("ips") or ()), *resolved))
+    ips = dict.fromkeys((*(spec.get("ips") or ()), *resolved(spec)))
     return [Spot(ip, handler["port"], protocol) for ip in ips]

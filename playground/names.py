@@ -13,6 +13,13 @@ def stand_ins(name: str) -> tuple[str, ...]:
     return f"10.30.{high}.{low & 254}", f"10.30.{high}.{low | 1}", f"2001:db8::30:{high * 256 + low:x}"
 
 
+def resolved(spec: Mapping[str, Any]) -> list[str]:
+    """What the names of a spec come to, in the address families that it asks for."""
+    families = spec.get("addressFamilies") or ("IPv4", "IPv6")
+    found = (ip for name in spec.get("hostnames") or () for ip in stand_ins(name))
+    return [ip for ip in found if ("IPv6" if ":" in ip else "IPv4") in families]
+
+
 def hostnames(parents: Iterable[Mapping[str, Any]]) -> list[str]:
     """The names in the specs of some ExternalServices, each once."""
     return list(dict.fromkeys(name for parent in parents for name in parent["spec"].get("hostnames") or ()))

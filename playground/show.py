@@ -9,7 +9,7 @@ from typing import Any
 
 from playground.addresses import shared
 from playground.journal import Journal
-from playground.names import hostnames, stand_ins
+from playground.names import hostnames, resolved, stand_ins
 from playground.snapshot import snapshot
 from playground.stack import NoBackend, Playground
 from playground.view import plain
@@ -57,7 +57,7 @@ async def show(
 def introduction(playground: Playground, manifests: Sequence[Object]) -> list[str]:
     """What is where, and what to type."""
     ips = [ip for manifest in manifests for ip in manifest["spec"].get("ips") or ()]
-    ips += [ip for name in hostnames(manifests) for ip in stand_ins(name)]
+    ips += [ip for one in manifests for ip in resolved(one["spec"])]
     lines = [f"{name} comes to {', '.join(stand_ins(name))}" for name in hostnames(manifests)]
     lines += [f"{ip} is played by {playground.dial(ip)}" for ip in dict.fromkeys(ips) if playground.dial(ip) != ip]
     lines += [

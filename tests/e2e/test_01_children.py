@@ -18,7 +18,7 @@ from app.sync import SyncOptions
 from external_service.kind import EndpointsForm
 from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from playground.composite.dynamic_apply import LAST_APPLIED
-from playground.names import hostnames, stand_ins
+from playground.names import resolved
 from playground.until import Late, until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service, sample, samples
@@ -60,6 +60,8 @@ def as_rendered(stored: Object) -> Object:
         given = found["spec"].get("clusterIP") == "None"
         for name in ("ipFamilies", *(() if given else ALLOCATED)):
             found["spec"].pop(name, None)
+        for port in found["spec"]["ports"]:
+            port.pop("nodePort", None)
     return found
 
 
@@ -72,7 +74,7 @@ async def test_every_sample_becomes_what_render_prints(world: World, figures: Ca
     start = time.monotonic()
     for one in created:
         meta = one["metadata"]
-        ips = [*one["spec"].get("ips", []), *(ip for name in hostnames([one]) for ip in stand_ins(name))]
+        ips = [*one["spec"].get("ips", ()), *resolved(one["spec"])]
         down = ips if meta["name"] in UNTRUSTED else one["spec"].get("disabledIPs", ())
         wanted = ready(ips, but=down)
         await world.until_published(meta["name"], wanted, namespace=meta["namespace"])
