@@ -16,6 +16,7 @@ from math import inf
 from typing import Any, NamedTuple, Protocol
 
 from external_service.core import Probe
+from probe_sidecar.fair_queue import FairQueue
 from probe_sidecar.kube.client import ApiError, KubeClient, Resource
 from probe_sidecar.probes.tls import BadCertificates, verified
 from probe_sidecar.settings import CASourceKind
@@ -25,7 +26,11 @@ log = logging.getLogger(__name__)
 
 RESOURCES = {"ConfigMap": Resource("", "v1", "configmaps"), "Secret": Resource("", "v1", "secrets")}
 RETRY_SECONDS = 10.0
-"""A CA that could not be read is asked for again after so long, or after the refresh interval if that is shorter."""
+"""A CA that could not be read is asked for again after so long, then after twice as long each time, up to the refresh
+interval."""
+
+READ_SECONDS = 0.05
+"""From one read to the next: at most 20 a second, however many references there are."""
 
 UNREAD = "not read yet"
 
@@ -71,6 +76,7 @@ class _Held:
     context: ssl.SSLContext | None = None
     problem: str = UNREAD
     due: float = -inf
+    failures: int = 0
 
 
 class CABundles:
@@ -127,12 +133,22 @@ class CABundles:
         clock = asyncio.get_running_loop().time
         while True:
             self._called.clear()
-            for one, held in list(self._held.items()):
-                if held.users and held.due <= clock():
-                    await self._read(one, held)
-                    held.due = clock() + (min(self._refresh, RETRY_SECONDS) if held.problem else self._refresh)
+            due: FairQueue[Reference] = FairQueue()
+            for one, held in self._held.items():
+                if held.due <= clock():
+                    due.push(one, (one.namespace, one.name))
+            while (next_one := due.pop()) is not None:
+                if (known := self._held.get(next_one)) is not None:
+                    await self._read(next_one, known)
+                    known.due = clock() + self._pause(known)
+                    await asyncio.sleep(READ_SECONDS if due else 0.0)
             pause = min((held.due for held in self._held.values()), default=inf) - clock()
             await self._wait(pause)
+
+    def _pause(self, held: _Held) -> float:
+        """Seconds until the CA is read again."""
+        held.failures = held.failures + 1 if held.problem else 0
+        return min(RETRY_SECONDS * 2.0 ** min(held.failures - 1, 20), self._refresh) if held.problem else self._refresh
 
     async def _wait(self, seconds: float) -> None:
         try:

@@ -73,7 +73,9 @@ class Service:
         self.spec: ExternalServiceSpec | None = None
         self.problem = ""
         self.delay = StickyReason(shared.loop, DELAY_SECONDS, self.wake)
-        self.hostnames = Hostnames(shared.loop, shared.names, self._serves, self._hostnames_changed)
+        self.hostnames = Hostnames(
+            shared.loop, shared.names, self._serves, self._hostnames_changed, namespace=self.namespace
+        )
         self.targets = Targets(shared.surroundings, self, f"{self.namespace}/{self.name}")
         self._shared = shared
         self._generation: object = UNREAD

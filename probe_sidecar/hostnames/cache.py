@@ -10,6 +10,7 @@ from random import random
 from typing import Protocol
 
 from external_service.kind import FAMILIES, Family
+from probe_sidecar.fair_queue import FairPlaces
 from probe_sidecar.hostnames.answer import (
     MOST_ADDRESSES,
     NEGATIVE_SECONDS,
@@ -30,6 +31,11 @@ NOTIFIED_AT_ONCE = 5
 half a millisecond of CPU: 1,000 of them at once would delay the probes by half a second."""
 
 CONCURRENT_LOOKUPS = 16
+"""Of names that DNS has answered for."""
+
+UNPROVEN_LOOKUPS = 8
+"""Of all others: a lookup that no server answers takes 5 s, and a thousand of them must not delay the others."""
+
 SPREAD_SECONDS = 5.0
 """Over which the first lookups of a start or a takeover are spread: their last answers stand in the status."""
 
@@ -43,6 +49,11 @@ LATE_SHARE = 0.05
 
 class User(Protocol):
     """An ExternalService that needs a name."""
+
+    @property
+    def namespace(self) -> str:
+        """Whose share of the lookups it takes."""
+        ...
 
     def answered(self) -> None:
         """The answer for one of its names, or what to report of it, has changed."""
@@ -94,7 +105,8 @@ class NameCache:
         self._random = random
         self._entries: dict[tuple[str, Families], Entry] = {}
         self._to_notify: dict[User, None] = {}  # those to be notified, in order
-        self._places = asyncio.Semaphore(CONCURRENT_LOOKUPS)
+        self._proven = FairPlaces(CONCURRENT_LOOKUPS)
+        self._unproven = FairPlaces(UNPROVEN_LOOKUPS)
         self._called = asyncio.Event()
         self.lookups: Counter[Result] = Counter()
 
@@ -155,8 +167,15 @@ class NameCache:
         if not entry.hurry:
             await asyncio.sleep(self._random() * SPREAD_SECONDS)
         while True:
-            async with self._places:
+            places = self._unproven if entry.last in (None, "failed") else self._proven
+            await places.acquire((next((user.namespace for user in entry.users), ""), name))
+            try:
                 ipv4, ipv6 = await self._lookup(name, families)
+            except Exception as error:  # one name must not end the lookups of all others (R8)
+                log.exception("the lookup of %s failed in the prober", name)
+                ipv4 = ipv6 = Reply("failed", problem=type(error).__name__)
+            finally:
+                places.release()
             await asyncio.sleep(self._take(name, entry, ipv4, ipv6))
 
     def _take(self, name: str, entry: Entry, ipv4: Reply, ipv6: Reply) -> float:

@@ -23,7 +23,10 @@ class Hostnames:
         cache: NameCache,
         serves: Callable[[str], bool],
         on_change: Callable[[], None],
+        *,
+        namespace: str = "",
     ) -> None:
+        self.namespace = namespace
         self.addresses: Mapping[str, str] = {}
         self._loop = loop
         self._cache = cache

@@ -76,6 +76,8 @@ class Targets(Collection[Target]):
 
     def __init__(self, surroundings: Surroundings, subject: Subject, name: str) -> None:
         self.name = name
+        namespace, _, own_name = name.rpartition("/")
+        self._group = namespace, own_name
         self.counters: ProbeCounters | None = None
         self.transitions: tuple[Transition, ...] = ()
         self._surroundings = surroundings
@@ -244,6 +246,7 @@ class Targets(Collection[Target]):
         else:
             dial = self._surroundings.dial(target.ip)
             target.prepared, target.problem = prepare(target.probe, target.ip, dial, context=context), ""
+            target.prepared.group = self._group
 
     def _first_due(self, target: Target, since: float | None) -> float:
         now, probe = self._surroundings.clock(), target.probe

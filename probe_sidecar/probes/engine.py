@@ -16,6 +16,7 @@ from ssl import SSLError
 from time import monotonic
 from typing import Final
 
+from probe_sidecar.fair_queue import FairQueue
 from probe_sidecar.probes import message
 from probe_sidecar.probes.exchange import Answer, Exchange, FastPath, Hop
 from probe_sidecar.probes.outcome import FAILURE, SUCCESS, UNKNOWN, Outcome
@@ -102,6 +103,7 @@ class ProbeHandle:
         "heard",
         "hop",
         "pending",
+        "placed",
         "probe",
         "reads",
         "received",
@@ -122,6 +124,7 @@ class ProbeHandle:
         self.broken = 0  # errno of a failed send, told only if the peer has left no answer
         self.received = 0
         self.reads = 0
+        self.placed = False  # it counts among the places of its namespace
         self.slow = False  # read in the slow lane, not at its events
         self.deadlines: dict[ProbeHandle, float] | None = None
         self.started = 0.0  # monotonic
@@ -147,7 +150,10 @@ class ProbeEngine:
         self._poller = poller(loop, self._dispatch)
         self._edges = self._poller.edges
         self._flights: dict[int, ProbeHandle] = {}  # by descriptor
-        self._waiting: OrderedDict[ProbeHandle, None] = OrderedDict()
+        self._waiting: FairQueue[ProbeHandle] = FairQueue()
+        self._held: dict[str, int] = {}  # places by namespace
+        self._half = max(1, self._limit // 2)
+        self._unreserved = self._limit - self._limit // 4
         self._started: deque[ProbeHandle] = deque()  # they have a place, and are to be connected next
         self._deadlines: dict[float, dict[ProbeHandle, float]] = {}  # by time-out: each in order, for free
         self._handshakes: dict[ProbeHandle, float] = {}
@@ -196,11 +202,11 @@ class ProbeEngine:
         if probe.hop is None:
             handle.started = monotonic()
             self._loop.call_soon(self._deliver, handle, probe.refusal or _fault("nothing to probe"))
-        elif self._waiting or len(self._flights) + len(self._started) >= self._limit:
-            self._delay(handle)
-            self._refill()  # first come, first served: also if a place was free for a moment
+        elif self._has_place(probe.group[0]):
+            self._take_place(handle)
         else:
-            self._enter(handle)
+            self._delay(handle)
+            self._refill()  # also if a place was free for a moment
         return handle
 
     def launch(self) -> None:
@@ -229,9 +235,10 @@ class ProbeEngine:
     def cancel(self, handle: ProbeHandle) -> None:
         """End it quietly; `done` is not called any more. Harmless on one that has ended."""
         handle.done = None
-        self._waiting.pop(handle, None)
+        self._waiting.discard(handle)
         if handle in self._started:
             self._started.remove(handle)
+        self._give_place_back(handle)
         self._release(handle)
         self._refill()
 
@@ -258,7 +265,7 @@ class ProbeEngine:
         self._started.append(handle)
 
     def _delay(self, handle: ProbeHandle) -> None:
-        self._waiting[handle] = None
+        self._waiting.push(handle, handle.probe.group)
         self.delayed += 1
         handle.started = now = monotonic()
         if now - self._complained_at >= COMPLAINT_SECONDS:
@@ -512,6 +519,7 @@ class ProbeEngine:
 
     def _finish(self, handle: ProbeHandle, outcome: Outcome) -> None:
         self._release(handle)
+        self._give_place_back(handle)
         if outcome.result is SUCCESS:
             self._deliver(handle, outcome)
         else:
@@ -534,7 +542,7 @@ class ProbeEngine:
     def _retry(self, handle: ProbeHandle) -> None:
         if handle.done is not None and not self._closed:
             _forget_connection(handle, handle.probe.hop)
-            self._waiting[handle] = None
+            self._waiting.push(handle, handle.probe.group)
             self._refill()
 
     def _deliver(self, handle: ProbeHandle, outcome: Outcome) -> None:
@@ -548,9 +556,39 @@ class ProbeEngine:
             self._loop.call_exception_handler({"message": "the listener of a probe failed", "exception": error})
 
     def _refill(self) -> None:
+        """Those that wait, in turn for each namespace and each of its ExternalServices."""
         while self._waiting and self.in_flight < self._limit:
-            handle, _ = self._waiting.popitem(last=False)
-            self._enter(handle)
+            handle = self._waiting.pop(self._may_take)
+            if handle is None:
+                return
+            self._take_place(handle)
+
+    # Places. A namespace with half of them leaves a quarter free for the others, so that none can take all (R10).
+
+    def _has_place(self, namespace: str) -> bool:
+        in_flight = len(self._flights) + len(self._started)
+        if in_flight < self._unreserved and not self._waiting:
+            return True
+        return in_flight < self._limit and not self._waiting.waits(namespace) and self._may_take(namespace)
+
+    def _may_take(self, namespace: str) -> bool:
+        return not namespace or self.in_flight < self._unreserved or self._held.get(namespace, 0) < self._half
+
+    def _take_place(self, handle: ProbeHandle) -> None:
+        namespace = handle.probe.group[0]
+        self._held[namespace] = self._held.get(namespace, 0) + 1
+        handle.placed = True
+        self._enter(handle)
+
+    def _give_place_back(self, handle: ProbeHandle) -> None:
+        if handle.placed:
+            handle.placed = False
+            namespace = handle.probe.group[0]
+            left = self._held[namespace] - 1
+            if left:
+                self._held[namespace] = left
+            else:
+                del self._held[namespace]
 
     def _release(self, handle: ProbeHandle) -> None:
         """It has ended: it is not timed any more, and its connection is given back."""

@@ -3,8 +3,10 @@
 import ssl
 from functools import lru_cache, partial
 from types import MethodType
+from typing import Final
 
 from external_service.core import GRPCAction, HTTPGetAction, Probe
+from probe_sidecar.fair_queue import NOBODY, Group
 from probe_sidecar.probes import message, tcp, tls
 from probe_sidecar.probes.certificate import Certificate
 from probe_sidecar.probes.exchange import Answer, Exchange, Hop, SocketAddress, socket_address
@@ -12,16 +14,20 @@ from probe_sidecar.probes.http1 import Http1Exchange, quick
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import CannotSend, HttpRequest, first_request, http1
 
+LONGEST_TIMEOUT: Final = 60
+"""Seconds; a longer timeoutSeconds counts as this. A probe that waits holds one of the places that all share (D14)."""
+
 
 class PreparedProbe:
     """One target, ready to be started again and again; compared by identity. `timeout` spans a whole probe, in seconds.
 
     A probe whose request cannot be sent at all has no `hop` but a `refusal`, which is its outcome every time.
     `certificate` is what the address presented last; None where no TLS is spoken.
-    `heavy` is the engine's: how many probes more are read slowly, because the answer to one took much time.
+    `group` is whose share of the places it takes. `heavy` is the engine's: so many probes more are read slowly, because
+    the answer to one took much time.
     """
 
-    __slots__ = ("certificate", "heavy", "hop", "refusal", "timeout")
+    __slots__ = ("certificate", "group", "heavy", "hop", "refusal", "timeout")
 
     def __init__(
         self,
@@ -29,12 +35,14 @@ class PreparedProbe:
         timeout: float,
         refusal: Outcome | None = None,
         certificate: Certificate | None = None,
+        group: Group = NOBODY,
     ) -> None:
         self.hop = hop
         self.timeout = timeout
         self.refusal = refusal
         self.certificate = certificate
         self.heavy = 0
+        self.group = group
 
 
 def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLContext | None = None) -> PreparedProbe:
@@ -44,7 +52,7 @@ def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLC
     `ip`. `context` verifies (see `tls.verified`); None: nothing is verified.
     """
     dial = dial or ip
-    timeout = _seconds(probe.timeoutSeconds)
+    timeout = _seconds(min(probe.timeoutSeconds, LONGEST_TIMEOUT))
     action = probe.handler
     if isinstance(action, GRPCAction):
         from probe_sidecar.probes import grpc  # noqa: PLC0415 - HTTP/2 takes 2 MB, for those who speak it

@@ -31,6 +31,8 @@ DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
 
 
 class User:
+    namespace = "shop"
+
     def answered(self) -> None:
         """Nothing depends on it here."""
 

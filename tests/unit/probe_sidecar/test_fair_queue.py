@@ -1,0 +1,45 @@
+"""Who is next where something is short."""
+
+import asyncio
+
+from probe_sidecar.fair_queue import FairPlaces, FairQueue
+
+
+def test_namespaces_take_turns_and_their_services_too() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for item in ("a1x", "a1y", "a1z", "a2x", "b1x"):
+        queue.push(item, (item[0], item[1]))
+    assert [queue.pop() for _ in range(6)] == ["a1x", "b1x", "a2x", "a1y", "a1z", None]
+
+
+def test_a_namespace_that_is_not_allowed_is_passed_over() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push("a", ("a", "1"))
+    queue.push("b", ("b", "1"))
+    assert (queue.pop(lambda namespace: namespace == "b"), queue.pop(lambda _: False)) == ("b", None)
+    assert (len(queue), "a" in queue, queue.waits("a"), queue.waits("b")) == (1, True, True, False)
+
+
+def test_what_is_discarded_does_not_wait() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push("a", ("a", "1"))
+    assert [queue.discard("a"), queue.discard("a"), queue.pop()] == [True, False, None]
+
+
+async def test_places_are_handed_out_in_turn() -> None:
+    places, order = FairPlaces(1), list[str]()
+    await places.acquire(("a", ""))
+
+    async def take(name: str) -> None:
+        await places.acquire((name[0], name))
+        order.append(name)
+        places.release()
+
+    tasks = [asyncio.create_task(take(name)) for name in ("a1", "a2", "a3", "b1")]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    await asyncio.sleep(0)
+    places.release()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert order == ["a2", "b1", "a3"]
+    await asyncio.wait_for(places.acquire(("c", "")), 1)
