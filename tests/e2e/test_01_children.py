@@ -41,7 +41,7 @@ FORMS: dict[EndpointsForm, set[str]] = {
 }
 FOREIGN = {"gateway"}
 """Samples that need kinds which are not Kubernetes' own: see test_32_http_route."""
-UNTRUSTED = {"https-verified"}
+UNTRUSTED = {"grpc-tls", "https-verified"}
 """Samples whose probe refuses the certificates that the test hosts make for themselves."""
 
 
