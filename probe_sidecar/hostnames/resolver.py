@@ -10,13 +10,13 @@ import dns.asyncresolver
 import dns.exception
 import dns.message
 import dns.name
-import dns.nameserver
 import dns.rcode
 import dns.rdatatype
 import dns.resolver
 
 from external_service.kind import FAMILIES, Family
 from probe_sidecar.hostnames.answer import NOT_ASKED, Reply
+from probe_sidecar.hostnames.bounded import MOST_BYTES, MOST_RECORDS, BoundedServer, ResponseTooLarge
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,15 @@ MAX_CONF_BYTES = 65_536
 DNS_PORT = 53
 NO_SERVERS = "no DNS servers: write them into ESO_DNS_SERVERS, or into /etc/resolv.conf"
 
+TOO_LARGE = f"the DNS server's answer has more than {MOST_RECORDS} records or {MOST_BYTES} bytes"
+
 MAX_CNAMES = 16
 """Of one name, in one response (as in dnspython) and over all responses."""
 CNAME_LOOP = "the CNAME records lead back to a name before: change one of them"
 CNAMES_TOO_LONG = f"more than {MAX_CNAMES} CNAME records follow each other: let the name lead to its target directly"
+
+PARSE_SHARE = 100
+"""Times the time that it took to read its responses: so long an answer lasts at least, whatever its TTL is."""
 
 Server = tuple[str, int]
 
@@ -50,7 +55,7 @@ class Resolver:
     def __init__(
         self, servers: Sequence[Server] = (), *, conf: Path = RESOLV_CONF, seconds: float = LOOKUP_SECONDS
     ) -> None:
-        self._servers = [dns.nameserver.Do53Nameserver(host, port) for host, port in servers or _servers_in(conf)]
+        self._servers = list(servers or _servers_in(conf))
         self._seconds = seconds
 
     async def lookup(self, name: str, families: Sequence[Family] = FAMILIES) -> tuple[Reply, Reply]:
@@ -76,7 +81,8 @@ class Resolver:
     async def _follow(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Reply:
         """Ask for `name`, then for the target of a CNAME that the response leaves without addresses."""
         resolver = dns.asyncresolver.Resolver(configure=False)
-        resolver.nameservers, resolver.timeout = list(self._servers), TRY_SECONDS
+        asked = [BoundedServer(host, port) for host, port in self._servers]
+        resolver.nameservers, resolver.timeout = list(asked), TRY_SECONDS
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._seconds
         ttl, passed = float("inf"), {name}
@@ -86,7 +92,8 @@ class Resolver:
             )
             ttl = min(ttl, float(answer.chaining_result.minimum_ttl))
             if answer.rrset is not None:
-                return Reply("ok", tuple(str(ip_address(record.address)) for record in answer.rrset), ttl)
+                addresses = tuple(str(ip_address(record.address)) for record in answer.rrset)
+                return Reply("ok", addresses, max(ttl, PARSE_SHARE * sum(server.seconds for server in asked)))
             names = {rrset.name for rrset in answer.chaining_result.cnames}
             name = answer.chaining_result.canonical_name
             if not names:
@@ -131,6 +138,8 @@ def _problem(error: dns.exception.DNSException, seconds: float) -> str:
 def _refused(error: dns.resolver.NoNameservers) -> str:
     """The last server's own word, SERVFAIL or REFUSED; else that nobody was reached."""
     for *_, problem, response in reversed(error.kwargs["errors"]):
+        if isinstance(problem, ResponseTooLarge):
+            return TOO_LARGE
         if isinstance(problem, dns.message.ChainTooLong):
             return CNAME_LOOP if _loops(response) else CNAMES_TOO_LONG
         if response is not None and response.rcode() != dns.rcode.NOERROR:
