@@ -13,14 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("*.md", "docs/**/*.md", "helm/**/*.md")
-SOURCES = (
-    "external_service/**/*.py",
-    "app/**/*.py",
-    "probe_sidecar/prober/*.py",
-    "probe_sidecar/status/*.py",
-    "probe_sidecar/replicas/*.py",
-    "probe_sidecar/*.py",
-)
+SOURCES = ("external_service/**/*.py", "runtime/**/*.py", "app/**/*.py", "cli/**/*.py", "probe_sidecar/**/*.py")
 """Python whose comments and strings are read too."""
 
 AVOID = {

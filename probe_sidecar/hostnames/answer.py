@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Literal, NamedTuple
 
 MOST_ADDRESSES = 64
-"""Of one name: those beyond are left out, and told of."""
+"""Of one name: those beyond are left out, which is reported."""
 
 TTL_SECONDS = (5.0, 300.0)
 """Within these the TTL of an answer counts: a shorter one is a load on DNS, a longer one keeps a change unseen."""

@@ -1,4 +1,4 @@
-"""A DNS server whose responses are bounded: whoever owns a zone decides how large they are and how long they take.
+"""A DNS server whose responses are bounded: the owner of a zone decides how large they are and how long they take.
 
 dnspython takes up to 0.5 ms for a record, and reads 64 KB. Here a response is refused before it is parsed if it is
 larger than any that counts, and one that is not small is parsed beside the event loop, one at a time.

@@ -40,11 +40,11 @@ SPREAD_SECONDS = 5.0
 """Over which the first lookups of a start or a takeover are spread: their last answers stand in the status."""
 
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
-TOLD_AFTER = 3
-"""Failures in a row that are a trouble worth telling: one lost packet is none."""
+REPORTED_AFTER = 3
+"""Failures in a row that are reported: one lost packet is not."""
 
 LATE_SHARE = 0.05
-"""By up to so much of its TTL an answer is asked for anew too late, so that names with one TTL do not go in step."""
+"""By up to so much of its TTL an answer is asked for again too late, so that names with one TTL do not go in step."""
 
 
 class User(Protocol):
@@ -68,12 +68,12 @@ class Entry:
     """What is known of one name: `last` is what the last lookup came to, `failures` how many failed in a row;
     `answered_at` is in seconds of the clock.
 
-    `told` is what is to be told of it (None: nothing certain yet), and `problem` how a failure that is told began.
+    `reported` is what to report of it (None: nothing certain yet), and `problem` how a reported failure began.
     """
 
     answer: Answer = UNKNOWN
     last: Result | None = None
-    told: Result | None = None
+    reported: Result | None = None
     problem: str = ""
     failures: int = 0
     answered_at: float | None = None
@@ -180,16 +180,16 @@ class NameCache:
 
     def _take(self, name: str, entry: Entry, ipv4: Reply, ipv6: Reply) -> float:
         """Note what came; the seconds until the next lookup."""
-        before, outcome = (entry.answer, entry.told), result(ipv4, ipv6)
+        before, outcome = (entry.answer, entry.reported), result(ipv4, ipv6)
         self.lookups[outcome] += 1
         entry.last = outcome
         entry.answer = following(entry.answer, ipv4, ipv6)
         entry.failures = entry.failures + 1 if outcome == "failed" else 0
         if "ok" in (ipv4.result, ipv6.result):
             entry.answered_at = self._clock()
-        if outcome != entry.told and (outcome != "failed" or entry.failures >= TOLD_AFTER):
-            entry.told, entry.problem = outcome, failure(ipv4, ipv6)
-        if before != (entry.answer, entry.told):
+        if outcome != entry.reported and (outcome != "failed" or entry.failures >= REPORTED_AFTER):
+            entry.reported, entry.problem = outcome, failure(ipv4, ipv6)
+        if before != (entry.answer, entry.reported):
             log.info("%s: %s", name, _described(entry))
             self._notify(entry)
         return self._pause(entry, lasting(ipv4, ipv6))
@@ -217,4 +217,6 @@ class NameCache:
 
 def _described(entry: Entry) -> str:
     addresses = ", ".join(((entry.answer.ipv4 or ()) + (entry.answer.ipv6 or ()))[:MOST_ADDRESSES])
-    return f"{entry.told or 'not answered yet'}{entry.problem and ': '}{entry.problem}; {addresses or 'no addresses'}"
+    return (
+        f"{entry.reported or 'not answered yet'}{entry.problem and ': '}{entry.problem}; {addresses or 'no addresses'}"
+    )

@@ -34,7 +34,7 @@ def report(
         problems.append(("TooManyAddresses", "more than 1000 addresses in all: those beyond are left out"))
     if problems:
         return Report(False, problems[0][0], "; ".join(text for _, text in problems))
-    if any(entry.told is None for entry in entries.values()):
+    if any(entry.reported is None for entry in entries.values()):
         return None
     return Report(True, "Resolved", "every name is resolved")
 
@@ -42,14 +42,14 @@ def report(
 def _problems(entries: Mapping[str, Entry], standing: Collection[str], records: str) -> Iterator[tuple[str, str]]:
     for name, entry in entries.items():
         outlook = "its last addresses are kept" if name in standing else "it has no addresses"
-        if entry.told == "nxdomain":
+        if entry.reported == "nxdomain":
             yield (
                 "NameNotFound",
                 f"{name}: DNS knows no such name; {outlook}: create the record, or correct spec.hostnames",
             )
-        elif entry.told == "no_data":
+        elif entry.reported == "no_data":
             yield "NoAddresses", f"{name}: DNS has no {records} record of it; {outlook}: create one"
-        elif entry.told == "failed":
+        elif entry.reported == "failed":
             yield "LookupFailed", f"{name}: {entry.problem}; {outlook}: see to the DNS servers, or to ESO_DNS_SERVERS"
         elif entry.excessive:
             text = f"{name}: more than {MOST_ADDRESSES} addresses: only the lowest {MOST_ADDRESSES} are used"

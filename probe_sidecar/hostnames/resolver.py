@@ -136,7 +136,7 @@ def _problem(error: dns.exception.DNSException, seconds: float) -> str:
 
 
 def _refused(error: dns.resolver.NoNameservers) -> str:
-    """The last server's own word, SERVFAIL or REFUSED; else that nobody was reached."""
+    """The last server's own word, SERVFAIL or REFUSED; else that no server was reached."""
     for *_, problem, response in reversed(error.kwargs["errors"]):
         if isinstance(problem, ResponseTooLarge):
             return TOO_LARGE

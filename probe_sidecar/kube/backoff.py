@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 LONGEST_RETRY_AFTER = 60.0
-"""Seconds that a server's Retry-After is honoured for at most: a wrong one must not silence us."""
+"""Seconds that a server's Retry-After is honoured for at most: a wrong one must not stop us."""
 
 
 class Backoff:

@@ -121,7 +121,7 @@ def _selected(labels: str) -> list[tuple[str, str]]:
 def connect(access: Access, deadline: float = REQUEST_SECONDS) -> "KubeClient":
     """A client for `access` with connections of its own. HTTP/2 off, the environment's proxies ignored.
 
-    `deadline` is for one request, in seconds. As many connections as there are requests in flight: whoever sends them
+    `deadline` is for one request, in seconds. As many connections as there are requests in flight: the caller
     has a bound of its own, and each namespace's watch holds one for good.
     """
     return KubeClient(
@@ -333,12 +333,12 @@ def _kept(found: Listing, keep: Callable[[Object], Object], unreadable: Callable
 
 
 def _translated(error: Exception) -> ApiError:
-    """ReadTimeout is a server that fell silent; a connection that never came about is an unreachable one.
+    """ReadTimeout is a server that stopped responding; a connection that never came about is an unreachable one.
 
     httpx lets some errors of TLS and of its transport through, so anything counts.
     """
     if isinstance(error, httpx.ReadTimeout):
-        return ApiError(0, TIMEOUT, "the API server fell silent")
+        return ApiError(0, TIMEOUT, "the API server stopped responding")
     detail = str(error)
     return ApiError(0, UNREACHABLE, f"{type(error).__name__}: {detail}" if detail else type(error).__name__)
 

@@ -1,6 +1,6 @@
 """Reads the JSON that the API server sends. Pure.
 
-Whoever may write an object may fill its `metadata.managedFields` with a megabyte, or nest them deeper than a decoder
+An author of an object may fill its `metadata.managedFields` with a megabyte, or nest them deeper than a decoder
 goes. So a document that is large or cannot be decoded is read object by object: managedFields are cut out before, and
 an object that cannot be decoded is left out and named. The others are read.
 """
@@ -27,7 +27,7 @@ _END = re.compile(rb"\s*[}\]]")
 
 
 class Unreadable(ValueError):
-    """An object that cannot be read; `name` is namespace/name as far as they can be told."""
+    """An object that cannot be read; `name` is namespace/name as far as they can be read."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{name}: {problem}")

@@ -1,6 +1,6 @@
-"""Keeps a copy of all objects of one resource: LIST, then WATCH from there, for ever, through every fault.
+"""Keeps a copy of all objects of one resource: LIST, then WATCH from there, permanently, through every fault.
 
-Hands over the WHOLE set at every change, so that what vanished while nobody watched is seen too. An outage changes
+Hands over the WHOLE set at every change, so that what vanished without a watch is seen too. An outage changes
 nothing: the last known set stands. Why a plain LIST and not a streaming one: ADR 8.
 """
 
@@ -26,7 +26,7 @@ WATCH_SECONDS = 240
 """The server ends a watch after this plus up to a quarter: replicas that started together drift apart."""
 
 IDLE_SECONDS = 72.0
-"""The API server sends a bookmark every 60 s on an idle watch: a longer silence is a dead connection."""
+"""The API server sends a bookmark every 60 s on an idle watch: a longer pause is a dead connection."""
 
 HEALTHY_SECONDS = 10.0
 """A watch that lasted this long (more than it takes to give up connecting) shows that the server works."""
@@ -43,8 +43,8 @@ class Reflector:
 
     The first call comes with the first LIST, also when that is empty. The mapping is the live copy: read it during the
     call, don't keep it; `objects` is always the present one. What `on_change` raises ends `run`. `clock` is monotonic,
-    in seconds. `labels` is a label selector. A watch silent for `idle` seconds is dead; `longest_pause` is in seconds.
-    `synced` says that a LIST has come through, `last_contact` when the API server was last heard of; `lists`, `watches`
+    in seconds. `labels` is a label selector. A watch without data for `idle` s is dead; `longest_pause` is in seconds.
+    `synced` says that a LIST has come through, `last_contact` when the API server last sent data; `lists`, `watches`
     and `failures` count. `unreadable` has, by namespace/name, what is wrong with objects that cannot be read.
     `list_problem` is what the API server answered to the last LIST, if it was no list and no sign of an outage.
     """
@@ -86,7 +86,7 @@ class Reflector:
 
     @property
     def silence(self) -> float:
-        """Seconds since the API server was last heard of; since the start, if it never was."""
+        """Seconds since the API server last sent data; since the start, if it never did."""
         return self._clock() - (self._born if self.last_contact is None else self.last_contact)
 
     @property
@@ -230,7 +230,7 @@ EVENTS = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"})
 
 
 def _kept(item: Any, texts: dict[str, str]) -> Object:
-    """An object that is whole, less what takes most of its memory and nobody reads, and with each of `texts` once.
+    """An object that is whole, less what takes most of its memory and is never read, and with each of `texts` once.
 
     Those are the texts seen so far.
     """
@@ -268,7 +268,7 @@ def _once(value: Any, texts: dict[str, str], levels: int) -> Any:
 
 
 def _name(item: Any) -> str:
-    """namespace/name, as far as they can be told."""
+    """namespace/name, as far as they can be read."""
     metadata = item.get("metadata") if isinstance(item, dict) else None
     known = metadata if isinstance(metadata, dict) else {}
     return "/".join(str(known.get(field, NO_NAME))[:NAME_LENGTH] for field in ("namespace", "name"))

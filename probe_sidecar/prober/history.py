@@ -1,6 +1,6 @@
 """The latest results of one address, one byte each. Pure.
 
-The upper two bits of a byte are the result, the lower six its duration on a logarithmic scale: level n stands for
+The upper two bits of a byte are the result, the lower six its duration on a logarithmic scale: level n means
 0.1 ms * 1.22**n, which reaches 27 s, within 11 percent. Sixty results take 96 bytes of memory an address.
 """
 

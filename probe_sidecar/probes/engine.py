@@ -68,7 +68,7 @@ _HEARD: Final = IN | _GONE
 _PENDING: Final = errno.EINPROGRESS
 _WAS_CONNECTED: Final = frozenset({0, errno.ECONNRESET, errno.EPIPE})
 _ANSWERS: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
-"""Errors that the other side has made; the others come from a router, from this machine, or from nobody."""
+"""Errors that the other side has made; the others come from a router, or from this machine."""
 _UNREADABLE: Final = (ValueError, LookupError, ArithmeticError, RecursionError, SSLError)
 """Errors that a value in an answer can lead to, where a reader has failed to foresee it. The address has sent it."""
 _FAULTS: Final = frozenset(
@@ -100,11 +100,11 @@ class ProbeHandle:
         "deadlines",
         "done",
         "exchange",
-        "heard",
         "hop",
         "pending",
         "placed",
         "probe",
+        "reached",
         "reads",
         "received",
         "slow",
@@ -119,9 +119,9 @@ class ProbeHandle:
         self.hop = probe.hop
         self.sock: socket.SocketType | None = None
         self.exchange: FastPath | None = None  # None while connecting
-        self.heard = False  # a connection was accepted once, so the network between us works
+        self.reached = False  # a connection was accepted once, so the network between us works
         self.pending = b""  # what the peer has not taken yet
-        self.broken = 0  # errno of a failed send, told only if the peer has left no answer
+        self.broken = 0  # errno of a failed send, reported only if the peer has left no answer
         self.received = 0
         self.reads = 0
         self.placed = False  # it counts among the places of its namespace
@@ -431,13 +431,13 @@ class ProbeEngine:
     def _begin(self, handle: ProbeHandle, mask: int) -> None:
         """The connection stands, or it has failed."""
         hop, sock = handle.hop, handle.sock
-        assert hop is not None and sock is not None  # noqa: S101, PT018 - whoever is in `_flights` has both
+        assert hop is not None and sock is not None  # noqa: S101, PT018 - a probe in `_flights` has both
         if mask & _GONE:
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code not in _WAS_CONNECTED:
                 self._finish(handle, network_outcome(code))
                 return
-        handle.heard = True
+        handle.reached = True
         if hop.handshake is not None and handle.probe.timeout > hop.handshake:
             self._handshakes[handle] = monotonic() - self._away + hop.handshake
         handle.exchange = exchange = hop.shared or hop.open()
@@ -449,7 +449,7 @@ class ProbeEngine:
             self._receive(handle, mask)
 
     def _receive(self, handle: ProbeHandle, mask: int) -> None:
-        """Read until the kernel has no more: an edge is told only once, and a FIN behind the data not at all.
+        """Read until the kernel has no more: edge-triggered, no further event announces a FIN.
 
         In the slow lane it is one piece at a time.
         """
@@ -532,7 +532,7 @@ class ProbeEngine:
         away = self._away - handle.away
         if away >= handle.probe.timeout and outcome.result is FAILURE:
             outcome = _fault(f"away for {away:.1f} s")
-        if outcome.silent and handle.heard:
+        if outcome.silent and handle.reached:
             outcome = outcome._replace(silent=False)
         if outcome.result is UNKNOWN and handle.tries < MAX_TRIES:
             self._loop.call_later(RETRY_DELAY, self._retry, handle)
@@ -552,7 +552,7 @@ class ProbeEngine:
         try:
             done(outcome, monotonic() - handle.started)
         except Exception as error:
-            # The other events of this batch are told only once, so a listener's bug must not end it.
+            # The other events of this batch come only once, so a listener's bug must not end it.
             self._loop.call_exception_handler({"message": "the listener of a probe failed", "exception": error})
 
     def _refill(self) -> None:

@@ -129,7 +129,7 @@ def hop(
     context: ssl.SSLContext | None = None,
     certificate: Certificate | None = None,
 ) -> Hop:
-    """Connects to `dial`, asks for `ip`. `timeout` (seconds) is told to the server too, as gRPC does.
+    """Connects to `dial`, asks for `ip`. `timeout` (seconds) is sent to the server too, as gRPC does.
 
     `context` verifies where the action demands TLS; None: nothing is verified.
     """

@@ -68,7 +68,7 @@ def quick(data: bytes) -> Outcome | None:
 MOST_SHAPES: Final = 256
 LONGEST_SHAPE: Final = 2_048
 _shapes: dict[bytes, slice | None] = {}
-"""Of the heads seen lately, less version and status: where in an answer the digits of its length stand."""
+"""Of recent heads, without version and status: where the digits of the length are."""
 
 
 def _look(shape: bytes) -> slice | None:

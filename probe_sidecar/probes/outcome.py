@@ -21,7 +21,7 @@ class Outcome(NamedTuple):
     """`message` is the evidence in a line ("HTTP 200", "connection refused"); never a body, never a header value.
 
     UNKNOWN means that the prober itself could not work (out of descriptors, cancelled, a bug): never held against
-    the address (design R7). `silent`: a failure in which nothing at all was heard of the address, not even a refusal
+    the address (design R7). `silent`: a failure without any response of the address, not even a refusal
     or an accepted connection, so that our own network may be the one that failed.
     """
 

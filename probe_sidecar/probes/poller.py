@@ -26,7 +26,7 @@ Dispatch = Callable[[Iterable[tuple[int, int]]], None]
 class Poller(Protocol):
     """Watches descriptors of connecting sockets from `add` until `remove`.
 
-    `edges`: both directions are told from the start, and `want` need not be called.
+    `edges`: both directions are watched from the start, and `want` need not be called.
     """
 
     edges: bool

@@ -147,7 +147,7 @@ class TlsExchange:
         self._object.write(answer)
         if self._incoming.pending or self._incoming.eof:
             return self._read(inner)
-        return self._outgoing.read()  # nothing to decrypt yet, and to be told so by an exception takes its time
+        return self._outgoing.read()  # nothing to decrypt yet, and an exception that says so is slow
 
     def _read(self, inner: Exchange) -> Answer:
         """Feed what has been decrypted until that runs dry; a peer that leaves without close_notify has finished."""

@@ -159,12 +159,14 @@ async def test_the_playground_runs_until_it_is_told(folder: Path) -> None:
     assert "export KUBECONFIG=" in shown
 
 
+@pytest.mark.nightly
 async def test_the_playground_takes_a_file(folder: Path) -> None:
     (folder / "my.yaml").write_text(SAMPLE.read_text().replace("periodSeconds: 10", "periodSeconds: 1"))
     _, shown = await typed('make playground ARGS="my.yaml --output plain"', folder, until="2/2")
     assert "2/2" in shown
 
 
+@pytest.mark.nightly
 async def test_the_playground_ends_with_one_object(folder: Path) -> None:
     status, shown = await typed('make playground ARGS="--duration 20 --output json"', folder)
     assert (status, shown[:1], shown.count("\n")) == (0, "{", 1)

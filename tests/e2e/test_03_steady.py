@@ -13,10 +13,9 @@ QUIET_SECONDS = 5.0
 
 
 @pytest.mark.kubernetes("loop")
-@pytest.mark.stand_in
 @pytest.mark.world(resync=1)
 async def test_a_resync_every_second_and_no_write(world: World, figures: Callable[..., None]) -> None:
-    parents, seconds = (50, 20.0) if world.api.kind == "real" else (5, 5.0)
+    parents, seconds = 50, 20.0
     await nobody_writes(world, parents, seconds, figures)
 
 

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from playground.until import until
 from tests.e2e.manifests import external_service
@@ -62,7 +60,6 @@ async def until_stored(world: World, wanted: Object) -> None:
         assert await stored(world) == wanted
 
 
-@pytest.mark.stand_in
 async def test_ports_of_all_children_agree_and_follow_the_spec(world: World) -> None:
     await world.apply(parent(HTTP, ADMIN, DNS))
     await world.patch("web", {"spec": {"hosts": HOSTS}})

@@ -4,10 +4,13 @@ The product itself flaps in tests/e2e/test_02_flapping.py; the status protocol i
 tests/unit/probe_sidecar/status and docs/protocol.
 """
 
+import pytest
+
 from tests.scenarios.flap import Flapping, flap
 from tests.scenarios.local import LocalCluster
 
 
+@pytest.mark.nightly
 async def test_flap_without_the_guard_reports_older_results() -> None:
     # The window is longer than the sidecar waits for Metacontroller to settle (status.publisher.SETTLE).
     flapping = Flapping(transitions=60, addresses=10, shortest=0.005, longest=0.1, window=0.9, settle=3)

@@ -80,7 +80,7 @@ async def test_layout_fits_the_terminal(size: tuple[int, int], app: PlaygroundAp
         picture(app, f"playground-{size[0]}")
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [SIZES[0], pytest.param(SIZES[1], marks=pytest.mark.nightly)])
 async def test_every_key_twice_and_fast(size: tuple[int, int], app: PlaygroundApp, playground: Playground) -> None:
     async with app.run_test(size=size) as pilot:
         await settled(app)

@@ -143,11 +143,11 @@ async def test_a_failure_is_tried_again_with_growing_pauses_and_told_when_it_las
         rig.replies["db.io"] = FAILED, FAILED
         await asyncio.sleep(150)
         entry = rig.cache.entry("db.io")
-        assert (entry.answer, entry.told) == (Answer((A,), ()), "failed")
+        assert (entry.answer, entry.reported) == (Answer((A,), ()), "failed")
         assert entry.problem == "the DNS server answers SERVFAIL"
         rig.replies["db.io"] = ok(A, ttl=300), NOTHING
         await asyncio.sleep(100)
-        assert (entry.told, entry.problem) == ("ok", "")
+        assert (entry.reported, entry.problem) == ("ok", "")
     assert rig.asked["db.io"] == [0, 5.25, 6.25, 8.25, 12.25, 20.25, 36.25, 68.25, 128.25, 188.25]
     assert rig.changes == [(0, "db.io"), (8.25, "db.io"), (188.25, "db.io")]
 
@@ -174,10 +174,10 @@ async def test_half_a_failure_waits_no_longer_than_the_answer_lasts() -> None:
 async def test_a_name_that_is_not_there_is_told_at_once_and_asked_for_again() -> None:
     async with asking(NO_NAME, NO_NAME) as rig:
         await asyncio.sleep(45)
-        assert rig.cache.entry("db.io").told == "nxdomain"
+        assert rig.cache.entry("db.io").reported == "nxdomain"
         rig.replies["db.io"] = ok(A), NOTHING
         await asyncio.sleep(20)
-        assert rig.cache.entry("db.io").told == "ok"
+        assert rig.cache.entry("db.io").reported == "ok"
     assert rig.asked == {"db.io": [0, 30, 60]}
     assert rig.cache.lookups == {"nxdomain": 2, "ok": 1}
 
@@ -188,7 +188,7 @@ async def test_a_failure_after_a_denial_does_not_take_the_denial_back() -> None:
         await asyncio.sleep(1)
         rig.replies["db.io"] = FAILED, FAILED
         await asyncio.sleep(30)
-        assert (rig.cache.entry("db.io").told, rig.changes) == ("nxdomain", [(0, "db.io")])
+        assert (rig.cache.entry("db.io").reported, rig.changes) == ("nxdomain", [(0, "db.io")])
 
 
 @in_virtual_time

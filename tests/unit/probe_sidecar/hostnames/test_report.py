@@ -6,11 +6,11 @@ from probe_sidecar.hostnames.answer import Answer
 from probe_sidecar.hostnames.cache import Entry
 from probe_sidecar.hostnames.report import Report, report
 
-GOOD = Entry(told="ok", answer=Answer(("10.0.0.1",), ()))
-FAILING = Entry(told="failed", problem="the DNS server answers SERVFAIL")
+GOOD = Entry(reported="ok", answer=Answer(("10.0.0.1",), ()))
+FAILING = Entry(reported="failed", problem="the DNS server answers SERVFAIL")
 GONE = "db.io: DNS knows no such name; it has no addresses: create the record, or correct spec.hostnames"
 EMPTY = "lb.io: DNS has no A or AAAA record of it; its last addresses are kept: create one"
-MANY = Entry(told="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)), ()))
+MANY = Entry(reported="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)), ()))
 
 
 @pytest.mark.parametrize(
@@ -18,10 +18,12 @@ MANY = Entry(told="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)), (
     [
         pytest.param({"db.io": GOOD, "lb.io": GOOD}, Report(True, "Resolved", "every name is resolved"), id="fine"),
         pytest.param({"db.io": GOOD, "lb.io": Entry()}, None, id="one not known yet"),
-        pytest.param({"db.io": Entry(told="nxdomain"), "x": Entry()}, Report(False, "NameNotFound", GONE), id="gone"),
-        pytest.param({"lb.io": Entry(told="no_data")}, Report(False, "NoAddresses", EMPTY), id="empty"),
         pytest.param(
-            {"db.io": FAILING, "lb.io": Entry(told="no_data")},
+            {"db.io": Entry(reported="nxdomain"), "x": Entry()}, Report(False, "NameNotFound", GONE), id="gone"
+        ),
+        pytest.param({"lb.io": Entry(reported="no_data")}, Report(False, "NoAddresses", EMPTY), id="empty"),
+        pytest.param(
+            {"db.io": FAILING, "lb.io": Entry(reported="no_data")},
             Report(
                 False,
                 "LookupFailed",

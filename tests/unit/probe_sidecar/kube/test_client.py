@@ -144,7 +144,7 @@ async def test_what_is_no_list_is_an_error_and_never_an_empty_set(answer: httpx.
         pytest.param(httpx.ConnectError("refused"), (0, "Unreachable", "ConnectError: refused"), id="refused"),
         pytest.param(httpx.ConnectTimeout(""), (0, "Unreachable", "ConnectTimeout"), id="no connection in time"),
         pytest.param(httpx.RemoteProtocolError("cut"), (0, "Unreachable", "RemoteProtocolError: cut"), id="cut short"),
-        pytest.param(httpx.ReadTimeout(""), (0, "Timeout", "the API server fell silent"), id="silence"),
+        pytest.param(httpx.ReadTimeout(""), (0, "Timeout", "the API server stopped responding"), id="silence"),
         pytest.param(httpx.DecodingError("gzip"), (0, "Unreachable", "DecodingError: gzip"), id="broken compression"),
     ],
 )
