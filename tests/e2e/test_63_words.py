@@ -36,6 +36,7 @@ async def bare(world: World, terminal: Terminal) -> AsyncIterator[None]:
     world.hosts.set(world.places(SAMPLE))
     yield
     await terminal.type("kubectl delete --ignore-not-found -f definition.yaml")
+    await terminal.type("kubectl -n external-service-operator delete --ignore-not-found secret hook-token")
     assert isinstance(world.api, RealApi)
     await asyncio.to_thread(world.api.install)
     await terminal.type(f"kubectl delete --ignore-not-found namespace {NAMESPACE}")
