@@ -6,6 +6,7 @@ Values of HTTP headers are never shown: they may be secrets.
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -70,10 +71,16 @@ def unknown_fields(raw: Mapping[str, Any]) -> list[str]:
 
     The status is not looked at.
     """
+    return list(islice(_unknown(raw, _written_by_users(), ""), MAX_UNKNOWN))
+
+
+@cache
+def _written_by_users() -> Schema:
+    """The schema of the whole object with all of ObjectMeta, and any status."""
     known = {name: resolve(schema) for name, schema in properties(root()).items()}
     known["metadata"] = {"properties": {name: {} for name in OBJECT_META}}
     known["status"] = {}
-    return list(islice(_unknown(raw, {"properties": known}, ""), MAX_UNKNOWN))
+    return {"properties": known}
 
 
 def _line(path: str, schema: Schema, detail: ErrorDetails) -> str:

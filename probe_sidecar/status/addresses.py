@@ -1,7 +1,6 @@
 """The wanted `.status.addresses`: pure, from the spec, the state that the probes found, and the stored status."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from external_service.policy import AddressPolicy, judge
@@ -12,8 +11,6 @@ Object = dict[str, Any]
 NOT_PROBED = "not probed yet"
 NO_PROBE = "no readinessProbe: always ready"
 
-_NO_NAMES: Mapping[str, str] = MappingProxyType({})
-
 
 def wanted_addresses(
     spec: ExternalServiceSpec,
@@ -22,7 +19,7 @@ def wanted_addresses(
     policy: AddressPolicy,
     now: str,
     *,
-    hostnames: Mapping[str, str] = _NO_NAMES,
+    hostnames: Mapping[str, str],
 ) -> dict[str, AddressStatus]:
     """Every address in spec order, duplicates dropped; then those of `hostnames` (address -> name).
 
@@ -38,8 +35,10 @@ def wanted_addresses(
             wanted = _probed(spec, ip, states.get(ip))
             if ip in disabled:
                 wanted = _drained(wanted)
-        since = _since(wanted, stored.get(ip), now)
-        found[ip] = wanted.model_copy(update={"lastTransitionTime": since, "hostname": hostnames.get(ip)})
+        since, hostname = _since(wanted, stored.get(ip), now), hostnames.get(ip)
+        if (wanted.lastTransitionTime, wanted.hostname) != (since, hostname):
+            wanted = wanted.model_copy(update={"lastTransitionTime": since, "hostname": hostname})
+        found[ip] = wanted
     return found
 
 
