@@ -30,9 +30,9 @@ MAX_CHILD_PROBLEMS = 64
 MAX_CONDITIONS = 16
 
 SERVICE_NAME = r"[a-z]([-a-z0-9]*[a-z0-9])?"
-NAMESPACE = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+NAMESPACE = LABEL
+NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 KEY = f"({DNS_NAME}/)?{NAME}"
 DATA_KEY = "[-._a-zA-Z0-9]+"
 OWNER_KIND = "[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?"

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 from app.children.metadata import Manifest, endpoint_port, object_meta
+from external_service.kind import FAMILIES, family_of
 from external_service.readiness import PublishedAddress
 from external_service.v1alpha1 import ExternalService
 
@@ -17,8 +18,6 @@ KIND = "EndpointSlice"
 MAX_ENDPOINTS = 100
 MANAGER = "external-service-operator.eso.crowdfox.com"
 """Whose slices these are: the controllers of Kubernetes only touch those that carry their own name."""
-
-FAMILIES = ("IPv4", "IPv6")
 
 Observed = Mapping[str, Mapping[str, Any]]  # name -> object, as Metacontroller shows it
 
@@ -38,7 +37,7 @@ def desired(
     ports = [{"name": "", **endpoint_port(port)} for port in parent.spec.service_ports]
     slices = []
     for family in FAMILIES:
-        of_family = {one.ip: one for one in published if (":" in one.ip) == (family == "IPv6")}
+        of_family = {one.ip: one for one in published if family_of(one.ip) == family}
         prefix = f"{parent.metadata.name}-{family.lower()}-"
         for number, ips in place(of_family, _held(observed, prefix)).items():
             metadata = object_meta(parent, _labels(parent), annotations, name=f"{prefix}{number}")

@@ -20,6 +20,14 @@ class Note(NamedTuple):
     warning: bool = False
 
 
+ENDED: Final = {
+    "FailOpen": Note("FailOpenEnded", "Publishing", "healthy addresses alone are published as ready again"),
+    "ProbesDelayed": Note("ProbesInTime", "Probing", "probes are made when they are due again"),
+    "SuspectedOutage": Note("SuspectedOutageEnded", "Probing", "addresses that the prober probes respond again"),
+}
+"""Conditions that are True while something is wrong, and the Event when they end."""
+
+
 def notes(before: object, after: object) -> list[Note]:
     """The transitions from one status, as read, to the next. Wrong shapes say nothing."""
     old, new = _fields(before), _fields(after)
@@ -65,21 +73,12 @@ def _by_name(addresses: Mapping[str, Status]) -> dict[str, list[str]]:
 
 def _of_conditions(old: Status, new: Status) -> Iterator[Note]:
     before, after = _by(old, "conditions", "type"), _by(new, "conditions", "type")
-    opened, open_ = _true(before, "FailOpen"), _true(after, "FailOpen")
-    if open_ and not opened:
-        yield Note("FailOpen", "Publishing", _cut(str(after["FailOpen"].get("message"))), warning=True)
-    elif opened and not open_:
-        yield Note("FailOpenEnded", "Publishing", "healthy addresses alone are published as ready again")
-    delayed, late = _true(before, "ProbesDelayed"), _true(after, "ProbesDelayed")
-    if late and not delayed:
-        yield Note("ProbesDelayed", "Probing", _cut(str(after["ProbesDelayed"].get("message"))), warning=True)
-    elif delayed and not late:
-        yield Note("ProbesInTime", "Probing", "probes are made when they are due again")
-    was_suspected, suspected = _true(before, "SuspectedOutage"), _true(after, "SuspectedOutage")
-    if suspected and not was_suspected:
-        yield Note("SuspectedOutage", "Probing", _cut(str(after["SuspectedOutage"].get("message"))), warning=True)
-    elif was_suspected and not suspected:
-        yield Note("SuspectedOutageEnded", "Probing", "addresses that the prober probes respond again")
+    for kind, ended in ENDED.items():
+        was, now = _true(before, kind), _true(after, kind)
+        if now and not was:
+            yield Note(kind, ended.action, _cut(str(after[kind].get("message"))), warning=True)
+        elif was and not now:
+            yield ended
     missed, missing = _child_missing(before), _child_missing(after)
     if missing and missing != missed:
         yield Note("ChildMissing", "Publishing", _cut(missing), warning=True)

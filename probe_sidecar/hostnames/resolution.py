@@ -7,6 +7,7 @@ that moves from one host to another never leaves the Service without either (ADR
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from external_service.kind import family_of
 from probe_sidecar.hostnames.answer import MOST_ADDRESSES, Answer, numeric
 
 GRACE_SECONDS = 60.0
@@ -50,8 +51,8 @@ def next_review(found: Iterable[ResolvedAddress]) -> float | None:
 
 
 def _current(answer: Answer, before: list[str]) -> list[str]:
-    ipv4 = [ip for ip in before if ":" not in ip] if answer.ipv4 is None else answer.ipv4
-    ipv6 = [ip for ip in before if ":" in ip] if answer.ipv6 is None else answer.ipv6
+    ipv4 = [ip for ip in before if family_of(ip) == "IPv4"] if answer.ipv4 is None else answer.ipv4
+    ipv6 = [ip for ip in before if family_of(ip) == "IPv6"] if answer.ipv6 is None else answer.ipv6
     return sorted((*ipv4, *ipv6), key=numeric)[:MOST_ADDRESSES]
 
 
