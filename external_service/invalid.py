@@ -107,7 +107,8 @@ def _unknown(value: object, schema: Schema, path: str) -> Iterator[str]:
     elif isinstance(value, Mapping) and (known := properties(schema)):
         for name, inner in value.items():
             if name in known:
-                yield from _unknown(inner, resolve(known[name]), join(path, str(name)))
+                if isinstance(inner, dict | list):
+                    yield from _unknown(inner, resolve(known[name]), join(path, str(name)))
             else:
                 short = str(name)[:LONGEST_FIELD]
                 near = get_close_matches(short, known, n=1)
