@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 AT_ONCE ?= 4# files of tests at once: they wait most of the time, also where there are fewer cores
 STAMP := $(VENV)/.installed
 TOOLS := .cache/tools
-LOCKS := requirements.lock requirements-dev.lock requirements-ci.lock requirements-uv.lock
+LOCKS := requirements.lock requirements-build.lock requirements-dev.lock requirements-ci.lock requirements-uv.lock
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .PHONY: playground kind test lint types unit browser model image e2e nightly tools workflows sbom bench bench-short dependencies audit lock crd manifests clean help
@@ -68,6 +68,7 @@ manifests: crd ## write what the chart and metacontroller/ have in common to bot
 lock: $(STAMP) ## refresh the hashed locks from pyproject.toml
 	$(COMPILE) --upgrade pyproject.toml -o requirements.lock
 	$(COMPILE) --upgrade pyproject.toml --group dev --extra playground -o requirements-dev.lock
+	$(COMPILE) --upgrade --group build -o requirements-build.lock
 	$(COMPILE) --upgrade --group ci -o requirements-ci.lock
 
 sbom: $(TOOLS)/.installed ## what is in the image beside its base, as CycloneDX, from the lock: build/sbom.json

@@ -15,7 +15,7 @@ from app.metrics import SyncMetrics
 from app.server import create_app, create_pages, sync_options
 from app.settings import Settings
 from app.tls import ServerTls, UnusableCertificate
-from runtime.commands import Failure, manifests, warn
+from runtime.commands import FILE, Failure, manifests, warn
 from runtime.http_server import STOP_SIGNALS, Binding, CannotListen, listen, serve_until_signal, url
 from runtime.logs import configure
 from runtime.settings import InvalidSettings, load
@@ -29,7 +29,7 @@ logger = logging.getLogger("app")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on (default: ESO_LISTEN_HOST, else every address).")
 @click.option("--port", type=int, help="Port to listen on, 0 for any (default: ESO_LISTEN_PORT, else 8080).")
 def hook(host: str | None, port: int | None) -> int:
-    """Serve the sync hook that Metacontroller calls.
+    """Serve the sync hook of Metacontroller.
 
     It needs no cluster and no access to one. docs/hook.md shows how to send requests by hand; /docs is a page for that.
 
@@ -42,14 +42,15 @@ def hook(host: str | None, port: int | None) -> int:
 
 
 @click.command
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.argument("paths", type=FILE, metavar="PATH...", nargs=-1, required=True)
 @click.option(
     "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", help="json: one array (default: yaml)."
 )
 def render(paths: tuple[str, ...], output: Literal["yaml", "json"]) -> int:
-    """Print the children of the ExternalServices in files, without a cluster.
+    """Print the children of ExternalServices.
 
-    PATH is a file, a folder, or "-" for the standard input. A status in the file says which addresses are healthy.
+    It needs no cluster. PATH is a file, a folder, or "-" for the standard input. A status in the file says which
+    addresses are healthy.
 
     \b
     Examples:
@@ -71,12 +72,13 @@ def render(paths: tuple[str, ...], output: Literal["yaml", "json"]) -> int:
 
 
 @click.command
-@click.argument("file", metavar="CR.yaml")
+@click.argument("file", type=FILE, metavar="CR.yaml")
 @click.option("--name", default="", help="NAME or NAMESPACE/NAME, of several ExternalServices in the file.")
 def request(file: str, name: str) -> int:
-    """Print the sync request for the ExternalService in a file, to send to the hook.
+    """Print the sync request for a file.
 
-    The request shows no children: the hook answers with all that it would make.
+    It is what Metacontroller sends to the hook. The request shows no children: the hook answers with all that it would
+    make.
 
     \b
     Examples:

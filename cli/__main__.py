@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import ShellComplete, get_completion_class
 
 from runtime.commands import run
 from runtime.version import VERSION
@@ -51,7 +51,7 @@ class Commands(click.Group):
             raise click.UsageError(f"{error.message}{hint}", ctx) from None
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands)
 def external_service() -> None:
     """Use services outside a Kubernetes cluster as if they lived inside.
 
@@ -93,6 +93,21 @@ def main() -> int:
     """The exit status: see `runtime.commands`."""
     program = "kubectl extsvc" if Path(sys.argv[0]).name == "kubectl-extsvc" else PROGRAM
     return run(external_service, program, sys.argv[1:], complete=VARIABLE)
+
+
+def complete_for_kubectl() -> int:
+    """`kubectl_complete-extsvc`: prints completions, one a line, then the directive of kubectl's completion.
+
+    kubectl passes what is typed after `kubectl extsvc`; the last argument is the incomplete word. Directive 0 lets the
+    shell complete a file, 4 forbids that (cobra, ShellCompDirective).
+    """
+    *before, incomplete = sys.argv[1:] or [""]
+    items = ShellComplete(external_service, {}, PROGRAM, VARIABLE).get_completions(before, incomplete)
+    for item in items:
+        if item.type == "plain":
+            click.echo(f"{item.value}\t{item.help}" if item.help else item.value)
+    click.echo(":0" if any(item.type == "file" for item in items) else ":4")
+    return 0
 
 
 if __name__ == "__main__":

@@ -13,28 +13,23 @@ from playground.names import resolved
 
 Object = dict[str, Any]
 
-_HERE = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parent / "metacontroller"
+"""Where composite-controller.yaml and the samples are: in a checkout a link, in the wheel a copy."""
 
 
 class BadInput(Exception):
     """A file that cannot be used; the text names file and field and says what to write instead."""
 
 
-def folder() -> Path:
-    """Where composite-controller.yaml and the samples are: inside the installed package, or beside it in a checkout."""
-    installed = _HERE / "metacontroller"
-    return installed if installed.is_dir() else _HERE.parent / "metacontroller"
-
-
 def composite_controller() -> Object:
     """metacontroller/composite-controller.yaml."""
-    manifest: Object = yaml.safe_load((folder() / "composite-controller.yaml").read_text(encoding="utf-8"))
+    manifest: Object = yaml.safe_load((FOLDER / "composite-controller.yaml").read_text(encoding="utf-8"))
     return manifest
 
 
 def complex_example() -> Object:
     """The example of the predecessor's README, as it stands."""
-    return read_files([folder() / "samples" / "complex-example.yaml"])[0]
+    return read_files([FOLDER / "samples" / "complex-example.yaml"])[0]
 
 
 def demo() -> Object:

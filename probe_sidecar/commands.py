@@ -20,7 +20,7 @@ from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.replicas.replica import RENEWALS
 from probe_sidecar.settings import DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar, run
-from runtime.commands import Failure, manifests, warn
+from runtime.commands import FILE, Failure, manifests, warn
 from runtime.http_server import STOP_SIGNALS, CannotListen
 from runtime.logs import configure
 from runtime.settings import CommonSettings, InvalidSettings, load
@@ -90,7 +90,7 @@ def _of_a_cluster(command: Callable[..., int]) -> Callable[..., int]:
 @click.command
 @_of_a_cluster
 def prober(kubeconfig: Path | None, context: str | None, server: str | None) -> int:
-    """Probe the addresses of every ExternalService and write the results into their status.
+    """Probe all addresses and write their status.
 
     In a Pod it uses the Pod's service account. Its settings are ESO_* variables (docs/install.md).
 
@@ -114,7 +114,7 @@ def prober(kubeconfig: Path | None, context: str | None, server: str | None) -> 
 
 
 @click.command
-@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.argument("targets", type=FILE, metavar="TARGET...", nargs=-1, required=True)
 @click.option("--count", type=click.IntRange(1, 1_000), default=1, metavar="N", help="Probes an address (default: 1).")
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="json: one array (default: table)."
@@ -141,7 +141,7 @@ def check(  # noqa: PLR0917 - click passes them by name
     context: str | None,
     server: str | None,
 ) -> int:
-    """Probe each address of ExternalServices once, now, from here, and explain the results.
+    """Probe each address once, from here.
 
     TARGET is a file, a folder, "-" for the standard input, or NAMESPACE/NAME or NAME of an object in the cluster.
     A path that exists is a file. Exit status: 0 all probes succeeded, 1 one failed, 2 bad input.
@@ -199,10 +199,10 @@ def status(  # noqa: PLR0917 - click passes them by name
     context: str | None,
     server: str | None,
 ) -> int:
-    """Show the state of an ExternalService in the cluster: which addresses are ready, why, since when, what to do.
+    """Show which addresses are ready, and why.
 
-    The live view is read from the prober's Pod through the API server. It needs the right to list Leases and to get
-    pods/proxy in the operator's namespace; without it the rest is shown.
+    It also shows since when, and what to do. The live view is read from the prober's Pod through the API server. It
+    needs the right to list Leases and to get pods/proxy in the operator's namespace; without it the rest is shown.
     Exit status: 0 the object is Ready, 1 it is not, 2 it cannot be read.
 
     \b

@@ -13,7 +13,10 @@ import click
 if TYPE_CHECKING:
     from external_service.manifest import Manifests
 
+HELP = ["-h", "--help"]
 SUFFIXES = (".yaml", ".yml", ".json")
+FILE = click.Path(allow_dash=True)
+"""An argument that may name a file; a shell completes it."""
 
 
 class Failure(click.ClickException):
@@ -38,7 +41,7 @@ def run(command: click.Command, program: str, arguments: Sequence[str], complete
     `complete` is the variable by which a shell asks for completions.
     """
     try:
-        status = command.main(list(arguments), program, complete, standalone_mode=False)
+        status = command.main(list(arguments), program, complete, standalone_mode=False, help_option_names=HELP)
     except Failure as failure:
         failure.show()
         return failure.status

@@ -1,6 +1,5 @@
 """The manifests grant, name and start what the code does: no more, no less."""
 
-import importlib
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
-from app.__main__ import main as hook_main
 from app.render import render
 from app.settings import Settings as HookSettings
 from app.sync import SyncOptions
+from cli.__main__ import COMMANDS, PROGRAM, external_service
 from external_service import kind
 from external_service.invalid import admission_problems, unknown_fields
 from probe_sidecar.replicas.lease import LEASES
 from probe_sidecar.settings import Settings as SidecarSettings
+from runtime.commands import run
 from runtime.http_server import SHUTDOWN_SECONDS
 from runtime.settings import hints
 from runtime.version import VERSION
@@ -273,16 +273,14 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 
 def test_the_hook_understands_its_arguments(pod: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    python, dash_m, package, *arguments = container(pod, "hook")["command"]
-    assert (python, dash_m, package) == ("python", "-m", "app")
-    assert hook_main([*arguments, "--help"]) == 0, capsys.readouterr().err
+    program, *arguments = container(pod, "hook")["command"]
+    assert run(external_service, program, [*arguments, "--help"]) == 0, capsys.readouterr().err
 
 
 def test_the_commands_are_there_to_start(pod: dict[str, Any]) -> None:
-    packages = [item["command"][2] for item in pod["containers"]]
-    assert packages == ["app", "probe_sidecar"]
-    for package in packages:
-        assert callable(importlib.import_module(f"{package}.__main__").main)
+    assert [item["command"][:2] for item in pod["containers"]] == [[PROGRAM, "hook"], [PROGRAM, "prober"]]
+    assert {"hook", "prober"} < {*COMMANDS}
+    assert PROGRAM in tomllib.loads((MANIFESTS.parent / "pyproject.toml").read_text())["project"]["scripts"]
 
 
 def test_settings_are_known_to_one_of_the_two() -> None:

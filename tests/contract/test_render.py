@@ -1,6 +1,6 @@
-"""`python -m app render` of every sample, against files whose content the API server stores as it stands.
+"""`external-service render` of every sample, against files whose content the API server stores as it stands.
 
-To change one: `python -m app render metacontroller/samples/NAME.yaml > tests/contract/golden/NAME.yaml`, and check it.
+To change one: `external-service render metacontroller/samples/NAME.yaml > tests/contract/golden/NAME.yaml`; check it.
 """
 
 from pathlib import Path

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "image"
 TOOLS = ("buildah", "crun", "mmdebstrap")
 BASE_PACKAGES = ("ca-certificates", "python3", "python3-venv")
+LOCKS = ("requirements.lock", "requirements-build.lock")
 SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
 BASE, IMAGE = "localhost/python-base", "localhost/external-service-operator"
 VERSION, REVISION = "9.8.7", "0123456789abcdef"
@@ -97,9 +98,10 @@ def _wheels(buildah: Buildah, wheels: Path) -> None:
     container = buildah("from", "--pull=never", BASE)
     version = buildah("run", container, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
     buildah("rm", container)
+    locks = [part for name in LOCKS for part in ("-r", str(ROOT / name))]
     only = ("--only-binary=:all:", "--python-version", version, "--require-hashes", "--no-deps")
     pip = (sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check")
-    _run([*pip, *only, "-r", str(ROOT / "requirements.lock"), "-d", str(wheels)])
+    _run([*pip, *only, *locks, "-d", str(wheels)])
 
 
 def _image(buildah: Buildah, cache: Path) -> None:

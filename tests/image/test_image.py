@@ -10,6 +10,7 @@ import httpx
 import pytest
 import yaml
 
+from cli.__main__ import PROGRAM
 from playground.apiserver import FakeApiServer
 from playground.backends import Protocol
 from playground.until import until
@@ -21,6 +22,7 @@ from tests.image.bundle import Container, Mounted
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "metacontroller" / "samples" / "complex-example.yaml"
+OURS = ("app", "cli", "external_service", "probe_sidecar", "runtime")
 MOST_ADDED_MB = 60
 """What we may add to the base. It was 46 MB; a library that doubles it shall be noticed."""
 
@@ -42,14 +44,14 @@ def test_what_it_says_of_itself(image: Built) -> None:
     assert image.config["User"] == "65532:65532"  # a number: runAsNonRoot can only judge numbers
     assert image.config["StopSignal"] == "SIGTERM"
     assert sorted(image.config["ExposedPorts"]) == ["8080/tcp", "8081/tcp", "8082/tcp"]
-    assert image.config["Cmd"][0] == "python"  # no shell stands between the signal and the process
+    assert image.config["Cmd"][0] == PROGRAM  # no shell stands between the signal and the process
     assert not image.config["Entrypoint"]
 
 
 def test_the_deployments_commands_are_its_commands(image: Built) -> None:
     pod = yaml.safe_load((ROOT / "metacontroller" / "deployment.yaml").read_text())["spec"]["template"]["spec"]
     commands = {one["name"]: one["command"] for one in pod["containers"]}
-    assert commands["hook"] == image.config["Cmd"]
+    assert commands == {"hook": image.config["Cmd"], "sidecar": [PROGRAM, "prober"]}
     assert pod["securityContext"]["runAsUser"] == int(image.config["User"].split(":")[0])
 
 
@@ -70,18 +72,14 @@ def test_nothing_of_ours_can_be_changed_by_who_runs_it(image: Built) -> None:
 
 
 def test_it_holds_what_runs_and_nothing_else(image: Built) -> None:
-    source = image.root / "opt" / "eso" / "src"
-    assert sorted(path.name for path in source.iterdir()) == ["app", "external_service", "probe_sidecar", "runtime"]
-    wanted = {
-        path
-        for one in ("app", "external_service", "probe_sidecar", "runtime")
-        for path in files(ROOT / one, relative_to=ROOT)
-    }
-    assert files(source, relative_to=source) == wanted
     (packages,) = (image.root / "opt" / "eso" / "lib").glob("python3*/site-packages")
+    wanted = {path for one in OURS for path in files(ROOT / one, relative_to=ROOT)}
+    assert {path for one in OURS for path in files(packages / one, relative_to=packages)} == wanted
+    assert not (packages / "playground").exists()
+    assert not (packages / "pip").exists()
     locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
     installed = {path.name.split("-")[0].lower().replace("_", "-") for path in packages.glob("*.dist-info")}
-    assert installed <= locked
+    assert installed - locked == {"external-service-operator"}
     assert "uvloop" in installed
 
 
@@ -96,7 +94,7 @@ import os, pathlib, shutil
 print(os.getuid(), os.getgid(), os.getgroups())
 print([tool for tool in ("sh", "bash", "dash", "ls", "cat", "apt-get") if shutil.which(tool)])
 print([line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff")])
-for place in ("/opt/eso/src/x", "/tmp/x", "/x"):
+for place in ("/opt/eso/x", "/tmp/x", "/x"):
     try:
         pathlib.Path(place).write_text("x")
     except OSError as error:
@@ -107,7 +105,7 @@ for place in ("/opt/eso/src/x", "/tmp/x", "/x"):
         "65532 65532 []",
         "[]",
         "['CapEff:\\t0000000000000000']",
-        "/opt/eso/src/x Read-only file system",
+        "/opt/eso/x Read-only file system",
         "/tmp/x Read-only file system",
         "/x Read-only file system",
     ]
@@ -115,15 +113,23 @@ for place in ("/opt/eso/src/x", "/tmp/x", "/x"):
 
 
 def test_every_locked_package_loads(container: Make) -> None:
-    modules = ("app.__main__", "app.render", "probe_sidecar.__main__", "probe_sidecar.check", "uvloop", "httptools")
+    modules = ("app.render", "probe_sidecar.check", "uvloop", "httptools")
     status, output = container(["python", "-W", "error", "-c", f"import {', '.join(modules)}"]).run()
     assert (status, output) == (0, "")
+
+
+def test_python_m_is_the_same_command(container: Make) -> None:
+    for module, command in (("app", "hook"), ("probe_sidecar", "prober")):
+        (_, long), (_, short) = (
+            container(words).run() for words in (["python", "-m", module, "--help"], [PROGRAM, command, "--help"])
+        )
+        assert long.partition("\n")[2] == short.partition("\n")[2] != ""
 
 
 async def test_the_hook_answers_and_ends_when_told(container: Make) -> None:
     hook = container(
         environment={"ESO_LISTEN_HOST": "127.0.0.1", "ESO_METRICS_LISTEN_PORT": "0", "ESO_LOG_FORMAT": "json"},
-        command=["python", "-m", "app", "--host", "127.0.0.1", "--port", "0"],
+        command=[PROGRAM, "hook", "--host", "127.0.0.1", "--port", "0"],
     )
     hook.start()
     await until(lambda: "health and metrics" in hook.log.read_text(), f"the hook listens: {hook.log}", seconds=30)
@@ -171,7 +177,7 @@ async def test_the_sidecar_probes_and_ends_when_told(container: Make, hosts: Hos
         api.kubeconfig(config / "kubeconfig").chmod(0o644)
         api.create(manifest)
         sidecar = container(
-            ["python", "-m", "probe_sidecar", "--kubeconfig", "/etc/eso/kubeconfig"],
+            [PROGRAM, "prober", "--kubeconfig", "/etc/eso/kubeconfig"],
             environment={"ESO_HEALTH_LISTEN_PORT": "0"},
             mounts=[Mounted(config, "/etc/eso")],
         )
@@ -194,12 +200,12 @@ def test_render_and_check_explain_what_is_wrong(container: Make, tmp_path: Path)
     (folder / "bad.yaml").write_text(SAMPLE.read_text().replace("port: 80\n", "port: eighty\n"))
     (folder / "good.yaml").write_text(SAMPLE.read_text())
     mounts = [Mounted(folder, "/crs")]
-    status, output = container(["python", "-m", "app", "render", "/crs/good.yaml"], mounts=mounts).run()
+    status, output = container([PROGRAM, "render", "/crs/good.yaml"], mounts=mounts).run()
     assert (status, [one["kind"] for one in yaml.safe_load_all(output)]) == (
         0,
         ["Service", "Endpoints", "EndpointSlice", "Ingress"],
     )
-    for command in (["app", "render"], ["probe_sidecar", "check"]):
-        status, output = container(["python", "-m", *command, "/crs/bad.yaml"], mounts=mounts).run()
+    for command in ("render", "check"):
+        status, output = container([PROGRAM, command, "/crs/bad.yaml"], mounts=mounts).run()
         assert status == 2
         assert "spec.port" in output

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.__main__ import COMMANDS, external_service
+from cli.__main__ import COMMANDS, complete_for_kubectl, external_service
 from runtime.commands import run
 from runtime.version import VERSION
 
@@ -36,7 +36,9 @@ def folder(path: Path, **files: str) -> Path:
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("--help") == 0
     shown = capsys.readouterr().out
-    assert [line.split()[0] for line in shown.partition("Commands:\n")[2].splitlines()] == list(COMMANDS)
+    lines = shown.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == list(COMMANDS)
+    assert [line for line in lines if line.endswith("...")] == []
     assert "Exit status: 0" in shown
 
 
@@ -139,6 +141,22 @@ def test_completion_of_a_shell_offers_the_commands() -> None:
         COMP_CWORD="1",
     )
     assert done.stdout.split() == ["plain,render", "plain,request"]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (("re",), ["render", "request", ":4"]),
+        (("check", "-o", ""), ["table", "json", ":4"]),
+        (("render", ""), [":0"]),  # files, by the shell
+    ],
+)
+def test_kubectl_plugin_offers_completions(
+    words: tuple[str, ...], offered: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kubectl_complete-extsvc", *words])
+    assert complete_for_kubectl() == 0
+    assert [line.partition("\t")[0] for line in capsys.readouterr().out.splitlines()] == offered
 
 
 def test_errors_are_red_on_a_terminal_only() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from playground.apiserver import FakeApiServer
-from playground.manifests import folder
+from playground.manifests import FOLDER
 from playground.until import until
 
 KUBECTL = shutil.which("kubectl")
@@ -160,11 +160,11 @@ async def test_explain_describe_and_built_in_kinds(kubectl: Run) -> None:
 
 
 async def test_apply_of_the_shipped_manifests_stores_all(kubectl: Run, server: FakeApiServer) -> None:
-    shown = await kubectl("apply", "-k", str(folder()))
+    shown = await kubectl("apply", "-k", str(FOLDER))
     assert "deployment.apps/external-service-operator created" in shown
     assert "the playground stores this object and does nothing with it" in shown
     assert server.get("CompositeController", "", "external-service-operator") is not None
-    assert "created" not in await kubectl("apply", "-k", str(folder()))
+    assert "created" not in await kubectl("apply", "-k", str(FOLDER))
 
 
 async def test_apply_of_a_kind_not_served_names_the_kind(kubectl: Run) -> None:

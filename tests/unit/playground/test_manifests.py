@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from playground.backends import Protocol, Spot
-from playground.manifests import BadInput, complex_example, composite_controller, folder, read_files, spots
+from playground.manifests import FOLDER, BadInput, complex_example, composite_controller, read_files, spots
 from playground.names import records
 
 
 def test_every_sample_can_be_played() -> None:
-    samples = sorted((folder() / "samples").glob("*.yaml"))
+    samples = sorted((FOLDER / "samples").glob("*.yaml"))
     assert len(samples) >= 8
     assert len(read_files(samples)) >= len(samples)
 
