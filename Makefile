@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 AT_ONCE ?= 4# files of tests at once: they wait most of the time, also where there are fewer cores
 STAMP := $(VENV)/.installed
 TOOLS := .cache/tools
+export PYTHONDONTWRITEBYTECODE := # empty: the tests start some 200 processes, and each would compile all that it imports
 LOCKS := requirements.lock requirements-build.lock requirements-dev.lock requirements-ci.lock requirements-uv.lock
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
@@ -103,7 +104,7 @@ $(STAMP): requirements-dev.lock requirements-uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; name another with make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-uv.lock
-	@$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements-dev.lock requirements-uv.lock
+	@$(BIN)/uv pip sync -q --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.lock requirements-uv.lock
 	@$(BIN)/uv pip install -q --offline --python $(BIN)/python --no-deps --no-build-isolation -e . # its commands
 	@touch $@
 

@@ -15,7 +15,7 @@ from playground.apiserver.server import FakeApiServer
 from playground.until import until
 from probe_sidecar.sidecar import Sidecar
 from tests.browser.conftest import Open
-from tests.unit.probe_sidecar.test_sidecar import backend, external_service, running
+from tests.unit.probe_sidecar.sidecars import backend, external_service, running
 
 Object = dict[str, Any]
 

@@ -5,6 +5,7 @@ last serves all that follow. Nothing here says what they are worth: `golden/prob
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from hpack import Encoder
@@ -555,6 +556,7 @@ def http1() -> Iterator[tuple[str, Answers]]:
     yield "garbage-after", one(ok, end, b"garbage")
 
 
+@cache
 def every() -> dict[str, Answers]:
     """All of them by name."""
     return {f"{kind.__name__}/{name}": answers for kind in (http1, http2, grpc) for name, answers in kind()}

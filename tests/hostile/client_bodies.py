@@ -1,6 +1,7 @@
 """Bodies of sync requests that take the most memory or time for each byte, near the limit of 3 MiB or beyond it."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 PARENT: dict[str, Any] = {
@@ -100,29 +101,31 @@ def _largest() -> bytes:
     return _json({"parent": parent, "children": children})
 
 
-def worst() -> dict[str, bytes]:
-    """The bodies by what they are."""
+def worst() -> dict[str, Callable[[], bytes]]:
+    """What makes each body, by what it is: the largest take seconds to make."""
     return {
-        "the largest real request": _largest(),
-        "numbers in status.addresses, 3 MB": _filled("status.addresses", repeated("1")),
-        "numbers in status.addresses, 7 MB": _filled("status.addresses", repeated("1", 7_000_000)),
-        "{} in status.addresses, 3 MB": _filled("status.addresses", repeated("{}")),
-        "{} in status.addresses, 16 MB": _filled("status.addresses", repeated("{}", 16_000_000)),
-        "{} in spec.hosts, as many as are decoded": _filled("spec.hosts", repeated("{}", 98_000 * 3)),
-        "objects of one field, as many as are decoded": _filled("status.unknown", repeated('{"":0}', 98_000 * 7)),
-        "objects in objects": _filled("status.unknown", repeated('{"":' * 200 + "0" + "}" * 200)),
-        "numbers, as many as are decoded": _filled("status.unknown", repeated("1.5", 393_000 * 4)),
-        "labels with wrong values": sync(metadata={**PARENT["metadata"], "labels": _entries(1)}),
-        "annotations with wrong values": sync(metadata={**PARENT["metadata"], "annotations": _entries([])}),
-        "200,000 good annotations": sync(metadata={**PARENT["metadata"], "annotations": _entries("")}),
-        "service annotations with wrong values": plain(service={"annotations": _entries(1)}),
-        "children that are numbers": plain(children={"Service.v1": _entries(1)}),
-        "80,000 Services": plain(children={"Service.v1": {name: {"metadata": {}} for name in NAMES[:80_000]}}),
-        "kinds without children": plain(children={name: {} for name in NAMES[:90_000]}),
-        "one text of 3 MB": sync(metadata={**PARENT["metadata"], "name": "x" * SIZE}),
-        "one key of 3 MB": sync(metadata={**PARENT["metadata"], "annotations": {"x" * SIZE: 1}}),
-        "4,096 HTTPRoutes": _routes(),
-        "256 HTTPRoutes with 256 KiB each": _one_listener(),
-        "escapes in one text": b'"' + b"\\u00e9" * (SIZE // 6) + b'"',
-        "no JSON, 3 MB": b"[" + b" " * SIZE,
+        "the largest real request": _largest,
+        "numbers in status.addresses, 3 MB": lambda: _filled("status.addresses", repeated("1")),
+        "numbers in status.addresses, 7 MB": lambda: _filled("status.addresses", repeated("1", 7_000_000)),
+        "{} in status.addresses, 3 MB": lambda: _filled("status.addresses", repeated("{}")),
+        "{} in status.addresses, 16 MB": lambda: _filled("status.addresses", repeated("{}", 16_000_000)),
+        "{} in spec.hosts, as many as are decoded": lambda: _filled("spec.hosts", repeated("{}", 98_000 * 3)),
+        "objects of one field, as many as are decoded": lambda: _filled(
+            "status.unknown", repeated('{"":0}', 98_000 * 7)
+        ),
+        "objects in objects": lambda: _filled("status.unknown", repeated('{"":' * 200 + "0" + "}" * 200)),
+        "numbers, as many as are decoded": lambda: _filled("status.unknown", repeated("1.5", 393_000 * 4)),
+        "labels with wrong values": lambda: sync(metadata={**PARENT["metadata"], "labels": _entries(1)}),
+        "annotations with wrong values": lambda: sync(metadata={**PARENT["metadata"], "annotations": _entries([])}),
+        "200,000 good annotations": lambda: sync(metadata={**PARENT["metadata"], "annotations": _entries("")}),
+        "service annotations with wrong values": lambda: plain(service={"annotations": _entries(1)}),
+        "children that are numbers": lambda: plain(children={"Service.v1": _entries(1)}),
+        "80,000 Services": lambda: plain(children={"Service.v1": {name: {"metadata": {}} for name in NAMES[:80_000]}}),
+        "kinds without children": lambda: plain(children={name: {} for name in NAMES[:90_000]}),
+        "one text of 3 MB": lambda: sync(metadata={**PARENT["metadata"], "name": "x" * SIZE}),
+        "one key of 3 MB": lambda: sync(metadata={**PARENT["metadata"], "annotations": {"x" * SIZE: 1}}),
+        "4,096 HTTPRoutes": _routes,
+        "256 HTTPRoutes with 256 KiB each": _one_listener,
+        "escapes in one text": lambda: b'"' + b"\\u00e9" * (SIZE // 6) + b'"',
+        "no JSON, 3 MB": lambda: b"[" + b" " * SIZE,
     }

@@ -17,7 +17,7 @@ from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar, run
-from tests.unit.probe_sidecar.test_sidecar import probes, targets
+from tests.unit.probe_sidecar.sidecars import probes, targets
 
 Object = dict[str, Any]
 

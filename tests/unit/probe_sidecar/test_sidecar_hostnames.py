@@ -1,0 +1,111 @@
+"""Names in `spec.hostnames`, with the whole sidecar and a DNS server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from playground.apiserver.server import FakeApiServer
+from playground.dns_server import DnsServer, Record
+from probe_sidecar.settings import Settings
+from tests.unit.probe_sidecar.sidecars import (
+    DOWN,
+    PATIENCE,
+    SETTINGS,
+    UP,
+    backend,
+    create,
+    external_service,
+    probes,
+    running,
+    states,
+    until,
+)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeApiServer]:
+    async with FakeApiServer(loopback=True) as server:
+        yield server
+
+
+@asynccontextmanager
+async def dns(**records: Record) -> AsyncIterator[DnsServer]:
+    server = DnsServer({f"{name}.example": record for name, record in records.items()})
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+def asking(server: DnsServer) -> Settings:
+    return SETTINGS.model_copy(update={"dns_servers": (("127.0.0.1", server.port),)})
+
+
+def names(status: Mapping[str, Any]) -> dict[str, str | None]:
+    return {entry["ip"]: entry.get("hostname") for entry in status.get("addresses", ())}
+
+
+async def test_names_are_resolved_and_their_addresses_probed(server: FakeApiServer) -> None:
+    three = ("127.0.0.2", "127.0.0.3", "169.254.1.1")
+    async with dns(db=Record(three)) as known, backend("127.0.0.2") as port, running(server, asking(known)):
+        create(server, external_service(port, hostnames=["db.example"]))
+        status = await until(server, lambda status: states(status).get("127.0.0.3") == DOWN)
+    assert states(status)["127.0.0.2"] == UP
+    assert states(status)["169.254.1.1"][1] == "Denied"
+    assert names(status) == dict.fromkeys(three, "db.example")
+    assert status["conditions"][2]["reason"] == "Resolved"
+
+
+async def test_a_restart_without_dns_flips_nothing_and_writes_nothing(server: FakeApiServer) -> None:
+    async with backend("127.0.0.2") as port:
+        async with dns(db=Record(("127.0.0.2",))) as names_:
+            settings = asking(names_)
+            async with running(server, settings):
+                create(server, external_service(port, hostnames=["db.example"]))
+                before = await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        async with running(server, settings) as sidecar:
+            async with asyncio.timeout(PATIENCE):
+                while probes(sidecar) < 3:
+                    await asyncio.sleep(0.01)
+            assert sidecar.publisher.counters.writes == 0
+    assert (server.get("ExternalService", "shop", "web") or {})["status"] == before
+
+
+async def test_a_name_that_moves_never_leaves_the_status_without_a_ready_address(server: FakeApiServer) -> None:
+    first = Record(("127.0.0.2",), ttl=1)
+    async with dns(db=first) as known, backend("127.0.0.2") as port, running(server, asking(known)):
+        create(server, external_service(port, hostnames=["db.example"]))
+        await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        known.records["db.example"] = Record(("127.0.0.3",), ttl=1)
+        both = await until(server, lambda status: states(status) == {"127.0.0.2": UP, "127.0.0.3": DOWN})
+        async with backend("127.0.0.3", port):
+            alone = await until(server, lambda status: states(status) == {"127.0.0.3": UP})
+    assert alone["revision"] == both["revision"] + 1, "one write for who comes and who goes"
+
+
+async def test_a_name_that_nobody_knows_is_told_of(server: FakeApiServer) -> None:
+    async with dns() as names_, running(server, asking(names_)):
+        create(server, external_service(80, hostnames=["db.example"]))
+        status = await until(server, lambda status: len(status.get("conditions", ())) == 3)
+    told = {one["type"]: (one["status"], one["reason"], one["message"]) for one in status["conditions"]}
+    text = "db.example: DNS knows no such name; it has no addresses: create the record, or correct spec.hostnames"
+    assert told["Resolved"] == ("False", "NameNotFound", text)
+
+
+async def test_a_name_that_leaves_the_spec_takes_its_addresses_with_it(server: FakeApiServer) -> None:
+    path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
+    merge = {"Content-Type": "application/merge-patch+json"}
+    record = Record(("127.0.0.2",))
+    async with dns(db=record) as known, backend("127.0.0.2") as port, running(server, asking(known)) as sidecar:
+        server.create(external_service(port, hostnames=["db.example"]))
+        await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+            (await client.patch(path, json={"spec": {"hostnames": None}}, headers=merge)).raise_for_status()
+        status = await until(server, lambda status: not status["addresses"])
+        assert [one["type"] for one in status["conditions"]] == ["Ready", "Accepted"]
+        assert not sidecar.names.entries
