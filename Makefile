@@ -63,6 +63,7 @@ crd: $(STAMP) ## write the CRD and its reference from the models
 	$(BIN)/python -m hack.reference > docs/reference.md
 
 manifests: crd ## write what the chart and metacontroller/ have in common to both, and the chart's README
+	$(BIN)/python -m hack.version
 	$(BIN)/python -m hack.chart_manifests
 	$(BIN)/python -m hack.values_table
 
@@ -100,7 +101,7 @@ $(TOOLS)/.installed: requirements-ci.lock | $(STAMP)
 	@$(BIN)/uv pip sync -q --python $(TOOLS)/bin/python --require-hashes requirements-ci.lock
 	@touch $@
 
-$(STAMP): requirements-dev.lock requirements-uv.lock
+$(STAMP): requirements-dev.lock requirements-uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; name another with make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-uv.lock

@@ -1,3 +1,5 @@
-"""Which version this is; the same as in pyproject.toml, which the image does not hold."""
+"""The version, which pyproject.toml declares."""
 
-VERSION = "0.1.0"
+from importlib.metadata import version
+
+VERSION = version("external-service-operator")

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import re
-import tomllib
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
@@ -19,6 +18,7 @@ from external_service.scope import canonical
 from hack.values_table import CHART, README, explained, renewed
 from probe_sidecar.settings import Settings as SidecarSettings
 from runtime.settings import hints
+from runtime.version import VERSION
 from tests.chart.binaries import Missing, helm
 from tests.chart.rendering import API, MUTATING_POLICIES, NAME, VARIANTS, Object, Refused, Rendered, render, run
 
@@ -152,7 +152,7 @@ def test_the_deployment_says_the_same(rendered: Render) -> None:
     theirs["template"].pop("metadata")
     for container in made["template"]["spec"]["containers"]:
         assert container.pop("imagePullPolicy") == "IfNotPresent"
-        assert container.pop("image") == f"{NAME}:0.1.0"
+        assert container.pop("image") == f"{NAME}:{VERSION}"
     for container in theirs["template"]["spec"]["containers"]:
         container.pop("image")
         container["command"] = container["command"][:2]  # host and port stand in the settings of the chart
@@ -170,12 +170,6 @@ def test_the_gateway_api_adds_what_the_component_adds(rendered: Render) -> None:
     role = f"{NAME}-metacontroller"
     more = rights(chart.one("ClusterRole", role)) - rights(rendered().one("ClusterRole", role))
     assert more == rights({"rules": [patches["ClusterRole"]]})
-
-
-def test_versions_are_the_projects() -> None:
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert (chart["version"], chart["appVersion"]) == (version, version)
 
 
 def test_null_takes_a_default_away(rendered: Render) -> None:
@@ -339,10 +333,10 @@ def images(found: Rendered) -> set[str]:
 @pytest.mark.parametrize(
     ("image", "name"),
     [
-        ({"registry": "mirror.example.com:5000"}, f"mirror.example.com:5000/{NAME}:0.1.0"),
+        ({"registry": "mirror.example.com:5000"}, f"mirror.example.com:5000/{NAME}:{VERSION}"),
         ({"registry": "mirror.example.com/", "repository": "a/b", "tag": "1"}, "mirror.example.com/a/b:1"),
         ({"registry": "m.example.com", "digest": f"sha256:{'0' * 64}"}, f"m.example.com/{NAME}@sha256:{'0' * 64}"),
-        ({"repository": "r.example.com/a"}, "r.example.com/a:0.1.0"),
+        ({"repository": "r.example.com/a"}, f"r.example.com/a:{VERSION}"),
     ],
 )
 def test_image_has_registry_and_repository(rendered: Render, image: Object, name: str) -> None:

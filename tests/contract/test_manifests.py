@@ -18,7 +18,6 @@ from probe_sidecar.settings import Settings as SidecarSettings
 from runtime.commands import run
 from runtime.http_server import SHUTDOWN_SECONDS
 from runtime.settings import hints
-from runtime.version import VERSION
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "metacontroller"
 SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))
@@ -264,12 +263,6 @@ def test_the_hook_listens_where_its_ports_are(pod: dict[str, Any]) -> None:
         {"name": "hook", "containerPort": HookSettings().listen_port},
         {"name": "hook-metrics", "containerPort": int(environment["ESO_METRICS_LISTEN_PORT"])},
     ]
-
-
-def test_the_version_is_the_same_everywhere() -> None:
-    project = tomllib.loads((MANIFESTS.parent / "pyproject.toml").read_text())["project"]
-    (image,) = documents("kustomization.yaml")[0]["images"]
-    assert (project["version"], image["newTag"]) == (VERSION, VERSION)
 
 
 def test_the_hook_understands_its_arguments(pod: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

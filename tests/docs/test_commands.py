@@ -22,6 +22,7 @@ import yaml
 
 from playground.apiserver import FakeApiServer
 from playground.processes import free_ports
+from runtime.version import VERSION
 from tests.docs.commands import ELSEWHERE, HERE, PAGES, PROMISE, ROOT, blocks, commands, for_a_cluster
 
 SAMPLE = ROOT / "metacontroller" / "samples" / "complex-example.yaml"
@@ -274,7 +275,7 @@ async def test_kubectl_shows_the_columns_of_the_readme(folder: Path, kubeconfig:
 async def test_kustomize_reads_the_manifests(folder: Path) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed: kustomize is untested")
-    image = "registry.example.com/external-service-operator:0.1.0"
+    image = f"registry.example.com/external-service-operator:{VERSION}"
     (command,) = (one for one in commands(ROOT / "docs" / "install.md") if one.startswith("kubectl kustomize"))
     status, shown = await typed(f"IMAGE={image}; {command.rpartition(' | ')[0]}", folder)
     assert status == 0
