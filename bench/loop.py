@@ -27,7 +27,6 @@ from bench.report import machine
 from external_service.kind import EndpointsForm
 from playground.client import Kind
 from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, EXTERNAL_SERVICES, readiness
-from playground.until import until
 from tests.e2e import accounts, namespace
 from tests.e2e.backends import Mode
 from tests.e2e.conftest import _metacontroller_definitions
@@ -37,6 +36,7 @@ from tests.e2e.hosts import Hosts
 from tests.e2e.manifests import external_service
 from tests.e2e.real_api import RealApi
 from tests.e2e.world import Setup, World, real_metacontroller
+from tests.until import until
 
 Object = dict[str, Any]
 Figures = list[dict[str, Any]]

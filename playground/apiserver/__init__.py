@@ -3,7 +3,6 @@
 It is as real as the sidecar, Metacontroller's stand-in and kubectl can tell; what it leaves out is in ADR 17.
 """
 
-from playground.apiserver.faults import Fault
 from playground.apiserver.server import FakeApiServer
 
-__all__ = ["FakeApiServer", "Fault"]
+__all__ = ["FakeApiServer"]

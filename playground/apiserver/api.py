@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -20,8 +20,7 @@ from playground.apiserver.audit import Audit
 from playground.apiserver.audit import Request as Audited
 from playground.apiserver.definition import Definition
 from playground.apiserver.errors import ApiError, bad_request, expired
-from playground.apiserver.faults import Faults
-from playground.apiserver.patch import check, patched
+from playground.apiserver.patch import APPLY_PATCH, check, patched
 from playground.apiserver.registry import Registry, WriteOptions, Written
 from playground.apiserver.request import RequestInfo, request_info
 from playground.apiserver.resources import Resource
@@ -35,6 +34,7 @@ Object = dict[str, Any]
 HEALTH = ("/healthz", "/livez", "/readyz")
 OPENAPI_V2 = "/openapi/v2"
 OPENAPI_V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+Before = Callable[[str, str, str], Awaitable[bool]]
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 BODY_LIMIT = 3 * 1024 * 1024  # k8s.io/apiserver MaxRequestBodyBytes
 
@@ -44,14 +44,15 @@ class Api:
 
     `tokens`: token to user name; None lets everyone in and tells clients apart by their User-Agent.
     `gc_seconds`: how long dependents outlive their owner; None is a cluster without kube-controller-manager.
-    `watch_list`: the feature gate. `bookmark_seconds`: how often an idle watch hears a bookmark.
+    `before` is called before each request, with verb, resource and actor; true loses the answer. `watch_list`: the
+    feature gate. `bookmark_seconds`: how often an idle watch hears a bookmark.
     """
 
     def __init__(self, storage: Storage, registry: Registry, definitions: Mapping[tuple[str, str], Definition]) -> None:
         self.storage = storage
         self.registry = registry
         self.audit = Audit()
-        self.faults = Faults()
+        self.before: Before = _nothing
         self.tokens: dict[str, str] | None = None
         self.gc_seconds: float | None = 0.05
         self.watch_list = True
@@ -94,7 +95,7 @@ class Api:
     async def _audited(self, request: Request, info: RequestInfo, actor: str) -> Response:
         changed = False
         try:
-            lost = await self.faults.before(info.verb, info.resource.plural, actor)
+            lost = await self.before(info.verb, info.resource.plural, actor)
             response, changed = await self._answer(request, info)
             if lost:
                 self._hang_up_on(request)
@@ -111,9 +112,8 @@ class Api:
         self.audit.add(Audited(time.time(), actor, agent, info.verb, *place, code, changed, info.resource.group))
 
     def _actor(self, request: Request) -> str:
-        agent = request.headers.get("user-agent", "").split("/")[0].split(" ")[0] or "unknown"
         if self.tokens is None:
-            return agent
+            return _agent(request)
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if token not in self.tokens:
             raise ApiError(401, "Unauthorized", "Unauthorized")
@@ -221,7 +221,12 @@ class Api:
 
     async def _write(self, request: Request, info: RequestInfo) -> Written:
         query, body = request.query_params, await _body(request)
-        options = WriteOptions(query.get("dryRun", "") == "All", query.get("fieldValidation", "Ignore"))
+        options = WriteOptions(
+            query.get("dryRun", "") == "All",
+            query.get("fieldValidation", "Ignore"),
+            query.get("fieldManager") or _agent(request),
+            query.get("force", "") == "true",
+        )
         place = (info.resource, info.namespace)
         match info.verb:
             case "create":
@@ -235,7 +240,10 @@ class Api:
 
     def _patch(self, request: Request, info: RequestInfo, body: Any, options: WriteOptions) -> Written:
         content_type = request.headers.get("content-type", "").split(";")[0]
-        check(content_type, body, custom=info.resource.custom)
+        check(content_type, body, request.query_params, custom=info.resource.custom)
+        if content_type == APPLY_PATCH:
+            place = (info.resource, info.namespace, info.name)
+            return self.registry.apply(*place, body, options=options, subresource=info.subresource)
         old = self.registry.read(info.resource, info.namespace, info.name)
         new = patched(events.shown(info.resource, old), body, content_type)
         return self.registry.update(
@@ -254,12 +262,20 @@ class Api:
         if info.verb == "delete" and not written.object["metadata"].get("finalizers"):
             return _json(_success(info, written.object), warnings=written.warnings)
         body = self._render(request, info.resource)(written.object)
-        return _json(body, 201 if info.verb == "create" else 200, written.warnings)
+        return _json(body, written.code, written.warnings)
 
     def _collect_soon(self) -> None:
         if self.gc_seconds is not None:
             timer = asyncio.get_running_loop().call_later(self.gc_seconds, garbage.collect, self.storage)
             self._timers = {one for one in self._timers if not one.cancelled()} | {timer}
+
+
+async def _nothing(_verb: str, _resource: str, _actor: str) -> bool:
+    return False
+
+
+def _agent(request: Request) -> str:
+    return request.headers.get("user-agent", "").split("/")[0].split(" ")[0] or "unknown"
 
 
 async def _body(request: Request) -> Any:

@@ -7,9 +7,19 @@ real API server refuses is tested on a real one (tests/e2e).
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from playground.apiserver.resources import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, NAMESPACES, SERVICES, Resource
+from playground.apiserver.resources import (
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    INGRESSES,
+    NAMESPACES,
+    SERVICES,
+    STORED,
+    Resource,
+)
 
 Object = dict[str, Any]
+
+SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 
 
 def fill(resource: Resource, obj: Object, allocate: Callable[[], str]) -> None:
@@ -29,6 +39,14 @@ def fill(resource: Resource, obj: Object, allocate: Callable[[], str]) -> None:
         obj.setdefault("spec", {"finalizers": ["kubernetes"]})
         obj.setdefault("status", {"phase": "Active"})
         obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+
+
+def warnings(resource: Resource, obj: Object, *, validated: bool) -> Iterator[str]:
+    """What a real API server or its controllers would do beside. `validated`: the client asked to check the fields."""
+    if validated and resource.warning != STORED:
+        yield "the playground does not check the fields of this kind"
+    if resource is ENDPOINTS and SKIP_MIRROR not in (obj["metadata"].get("labels") or {}):
+        yield "the playground does not mirror Endpoints into EndpointSlices"
 
 
 def _fill_service(obj: Object, allocate: Callable[[], str]) -> None:

@@ -1,6 +1,6 @@
 """The two patch types that the API server takes here: JSON Patch and merge patch. Pure.
 
-Server-side apply is refused, and a strategic merge patch with lists: no part of the operator uses them.
+Server-side apply is in `ownership`, of custom resources only. A strategic merge patch with lists is refused.
 """
 
 import copy
@@ -10,13 +10,14 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
-from playground.apiserver.errors import ApiError, bad_request, unpatchable
+from playground.apiserver.errors import ApiError, Cause, bad_request, invalid, required, unpatchable
 
 Object = dict[str, Any]
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
 ALLOWED = (JSON_PATCH, MERGE_PATCH)
 
 
@@ -29,8 +30,21 @@ def patched(obj: Mapping[str, Any], patch: Any, content_type: str) -> Object:
     return dict(merged(obj, patch))
 
 
-def check(content_type: str, patch: Any, *, custom: bool) -> None:
-    """415 for a patch that is not taken here. Without lists and directives a strategic merge patch is a merge patch."""
+def check(content_type: str, patch: Any, query: Mapping[str, str], *, custom: bool) -> None:
+    """415 for a patch that is not taken here, 422 for options that do not fit it.
+
+    Without lists and directives a strategic merge patch is a merge patch.
+    """
+    if content_type == APPLY_PATCH:
+        if not custom:
+            text = "the playground knows server-side apply of ExternalServices only: leave --server-side out"
+            raise ApiError(415, "UnsupportedMediaType", text)
+        if not query.get("fieldManager"):
+            raise invalid("PatchOptions", "meta.k8s.io", "", [required("fieldManager", "is required for apply patch")])
+        return
+    if query.get("force"):
+        cause = Cause("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch")
+        raise invalid("PatchOptions", "meta.k8s.io", "", [cause])
     if content_type in ALLOWED or (content_type == STRATEGIC_PATCH and not custom and _plain(patch)):
         return
     text = "the body of the request was in an unknown format - accepted media types include: "

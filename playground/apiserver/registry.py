@@ -6,7 +6,7 @@ After k8s.io/apiserver pkg/registry/generic/registry/store.go and apiextensions'
 import copy
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +23,7 @@ from playground.apiserver.errors import (
     required,
 )
 from playground.apiserver.guard import moved_cluster_ip, stale_status, without_stale_status
+from playground.apiserver.ownership import APPLY, UPDATE, Writer, applied, untyped, updated
 from playground.apiserver.resources import NAMESPACES, Resource
 from playground.apiserver.storage import Storage
 from playground.values import integral, same
@@ -36,19 +37,22 @@ _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """Query parameters of a write. `field_validation`: Ignore, Warn or Strict."""
+    """Query parameters of a write. `field_validation`: Ignore, Warn or Strict. `manager`: who owns what it writes."""
 
     dry_run: bool = False
     field_validation: str = "Ignore"
+    manager: str = "playground"
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write came to: the object as stored, whether anything changed, warnings for the client."""
+    """What a write came to: the object as stored, whether anything changed, warnings for the client, 200 or 201."""
 
     object: Object
     changed: bool
     warnings: tuple[str, ...] = ()
+    code: int = 200
 
 
 @dataclass(slots=True)
@@ -106,8 +110,9 @@ class Registry:
         if resource.status:
             obj.pop("status", None)
         obj, warnings = self._admitted(resource, obj, None, options)
+        obj = self._owned(resource, None, obj, Writer(options.manager, UPDATE, "", self._now()))
         stored = obj if options.dry_run else self._storage.put(resource.key, obj)
-        return Written(stored, True, warnings)
+        return Written(stored, True, warnings, 201)
 
     def update(
         self,
@@ -125,6 +130,58 @@ class Registry:
         self._check_precondition(resource, old, obj, name)
         obj = _status_only(obj, old) if subresource == "status" else _all_but_status(obj, old, resource)
         obj, warnings = self._admitted(resource, obj, old, options)
+        obj = self._owned(resource, old, obj, Writer(options.manager, UPDATE, subresource, self._now()))
+        return self._replaced(resource, old, obj, options, warnings)
+
+    def apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        options: WriteOptions,
+        subresource: str,
+    ) -> Written:
+        """Server-side apply of a custom resource: creates it, or merges `body` into it; 409 on a field of another."""
+        config = self._decoded(resource, namespace, body)
+        if config["metadata"].pop("managedFields", None):
+            raise bad_request("metadata.managedFields must be nil")
+        config["metadata"].setdefault("name", name)
+        there = self._storage.get(resource.key, namespace, name)
+        old = there or {**config, "spec": {}, "metadata": {"name": name, "namespace": namespace}}
+        if there is not None:
+            config["metadata"].setdefault("resourceVersion", there["metadata"]["resourceVersion"])
+            self._check_precondition(resource, there, config, name)
+        for part in ("spec", "metadata") if subresource == "status" else ("status",):
+            config.pop(part, None)
+        schema_ = self._definitions[resource.key].schema
+        config, unknown = schema.prune(config, schema_)
+        if unknown:
+            raise untyped(resource, namespace, name, unknown)
+        writer = Writer(options.manager, APPLY, subresource, self._now())
+        obj = applied(old, config, schema_, writer, force=options.force)
+        if there is None:
+            managed = obj["metadata"].pop("managedFields")
+            created = self.create(resource, namespace, obj, replace(options, dry_run=True)).object
+            created["metadata"]["managedFields"] = managed
+            return Written(created if options.dry_run else self._storage.put(resource.key, created), True, code=201)
+        obj, warnings = self._admitted(resource, obj, there, options)
+        return self._replaced(resource, there, obj, options, warnings)
+
+    def _owned(self, resource: Resource, old: Object | None, obj: Object, writer: Writer) -> Object:
+        """With the field managers of a custom resource after a write; the others of the playground have none."""
+        found, meta = self._definitions.get(resource.key), obj["metadata"]
+        if found is None:
+            meta.pop("managedFields", None)
+        elif managed := updated(old, obj, found.schema, writer):
+            meta["managedFields"] = managed
+        return obj
+
+    def _replaced(
+        self, resource: Resource, old: Object, obj: Object, options: WriteOptions, warnings: tuple[str, ...]
+    ) -> Written:
+        namespace, name = old["metadata"].get("namespace", ""), old["metadata"]["name"]
         if resource.generation and not same(_desired(obj), _desired(old)):
             obj["metadata"]["generation"] = old["metadata"]["generation"] + 1
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
@@ -184,7 +241,6 @@ class Registry:
         obj: Object = integral(copy.deepcopy(dict(body)))
         obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
         meta = obj.setdefault("metadata", {})
-        meta.pop("managedFields", None)
         meta.pop("selfLink", None)
         if resource.namespaced:
             if meta.get("namespace", namespace) != namespace:
@@ -230,7 +286,7 @@ class Registry:
         found = self._definitions.get(resource.key)
         if found is None:
             builtin.fill(resource, obj, self._next_cluster_ip)
-            return obj, warnings
+            return obj, (*warnings, *builtin.warnings(resource, obj, validated=options.field_validation != "Ignore"))
         if old is not None and self._knobs.status_policy:
             obj = without_stale_status(old, obj)
         obj, unknown = schema.prune(obj, found.schema)
@@ -263,6 +319,8 @@ def _status_only(obj: Object, old: Object) -> Object:
 
 
 def _all_but_status(obj: Object, old: Object, resource: Resource) -> Object:
+    if not obj["metadata"].get("managedFields") and "managedFields" in old["metadata"]:
+        obj["metadata"]["managedFields"] = old["metadata"]["managedFields"]
     for field in SYSTEM_METADATA:
         obj["metadata"].pop(field, None)
         if field in old["metadata"]:

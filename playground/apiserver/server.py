@@ -27,7 +27,7 @@ NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 class FakeApiServer:
     """`async with FakeApiServer() as server: server.url`. Everything runs in the event loop that entered it.
 
-    `knobs`, `faults`, `audit`, `storage` and the attributes of `api` may be used at any time
+    `knobs`, `audit`, `storage` and the attributes of `api` may be used at any time
     from that loop. The default `crd` is ours, made from the models; `loopback` lets Endpoints hold 127.0.0.0/8.
     """
 
@@ -41,7 +41,6 @@ class FakeApiServer:
         definitions = {custom.resource.key: custom}
         self.registry = Registry(self.storage, definitions, _now, self.knobs, rule_problems(self.knobs))
         self.api = Api(self.storage, self.registry, definitions)
-        self.faults = self.api.faults
         self.audit = self.api.audit
         self._server = LoopbackServer(self.api.serve(self._resources), port)
         self.api.hang_up = self._server.hang_up
@@ -79,7 +78,6 @@ class FakeApiServer:
 
     async def stop(self) -> None:
         """Refuses connections from now on and drops those there are; what is stored stays."""
-        self.faults.clear()
         self.api.flowing.set()
         await self._server.stop()
 

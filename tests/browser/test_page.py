@@ -12,10 +12,10 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, Route, expect
 
 from playground.apiserver.server import FakeApiServer
-from playground.until import until
 from probe_sidecar.sidecar import Sidecar
 from tests.browser.conftest import Open
 from tests.unit.probe_sidecar.sidecars import backend, external_service, running
+from tests.until import until
 
 Object = dict[str, Any]
 

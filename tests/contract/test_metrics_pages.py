@@ -11,8 +11,8 @@ import pytest
 
 from playground.apiserver import FakeApiServer
 from playground.processes import Component, free_ports
-from playground.until import until
 from tests.chart.binaries import Missing, promtool
+from tests.until import until
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Self
 
 from playground.cluster import ENDPOINTS, readiness
 from playground.composite.informer import Informer
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World
+from tests.until import until
 
 Object = dict[str, Any]
 

@@ -19,13 +19,13 @@ from external_service.kind import EndpointsForm
 from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from playground.composite.dynamic_apply import LAST_APPLIED
 from playground.names import resolved
-from playground.until import Late, until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service, sample, samples
 from tests.e2e.world import World, ready
 from tests.scenarios.bounds import bounds_of
 from tests.scenarios.machine import Machine, watched
 from tests.scenarios.timeline import Follower, Timeline
+from tests.until import Late, until
 
 Object = dict[str, Any]
 

@@ -11,11 +11,11 @@ import pytest
 from external_service.v1alpha1 import STALE_STATUS
 from playground.client import Refused
 from playground.cluster import EXTERNAL_SERVICES, readiness
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World
 from tests.scenarios.flap import Flapping, flap
+from tests.until import until
 
 Object = dict[str, Any]
 

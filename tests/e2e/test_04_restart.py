@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from playground.cluster import ENDPOINTS, INGRESSES, SERVICES
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World
 from tests.scenarios.timeline import Follower, Moment
+from tests.until import until
 
 HEALTHY, FAILING, DEAD = "10.0.100.10", "10.0.100.11", "10.0.100.12"
 PERIOD, FAILURES = 1, 3

@@ -9,13 +9,13 @@ import pytest
 
 from playground.client import Kind
 from playground.cluster import CONTROLLER, ENDPOINT_SLICES, ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, SIDECAR
-from playground.until import Late, until
 from tests.e2e import accounts
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import our_slices
 from tests.e2e.world import LEASES, World, ready
 from tests.scenarios.timeline import Follower
+from tests.until import Late, until
 
 HEALTHY, FAILING = "10.0.100.10", "10.0.100.11"
 IPS = (HEALTHY, FAILING)

@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from playground.cluster import CONTROLLER, SERVICES, SIDECAR
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.front import Answer, Front
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
 from tests.scenarios.timeline import Follower, Timeline
+from tests.until import until
 
 HEALTHY, FAILING = "10.0.100.10", "10.0.100.11"
 IPS = (HEALTHY, FAILING)

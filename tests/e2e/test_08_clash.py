@@ -9,11 +9,11 @@ import pytest
 
 from playground.client import Kind
 from playground.cluster import ENDPOINTS, INGRESSES, SERVICES
-from playground.until import until
 from tests.e2e.api import Unsupported
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import our_endpoints, our_slices
 from tests.e2e.world import World, ready
+from tests.until import until
 
 Object = dict[str, Any]
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from playground.cluster import ENDPOINTS, INGRESSES, SERVICES
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.front import Answer
 from tests.e2e.manifests import external_service
 from tests.e2e.world import HOOK, World, ready
+from tests.until import until
 
 HEALTHY, FAILING = "10.0.100.10", "10.0.100.11"
 IPS = (HEALTHY, FAILING)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.client import Client, Request
 from tests.e2e.controlplane.build import Binaries
@@ -26,6 +25,7 @@ from tests.e2e.slices import MANAGERS, Consumer, consuming
 from tests.e2e.world import World
 from tests.scenarios.machine import Machine, watched
 from tests.scenarios.timeline import Follower, Timeline
+from tests.until import until
 
 FIRST, SECOND, SIX = "10.20.50.10", "10.20.50.11", "2001:db8::50"
 IPS = frozenset({FIRST, SECOND, SIX})

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from playground.cluster import SERVICES
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.test_21_verified_tls import allow_reading
 from tests.e2e.world import World
+from tests.until import until
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 HEALTHY, DEAD, DRAINED = "10.0.100.10", "10.0.100.11", "10.0.100.12"

@@ -14,13 +14,13 @@ import pytest
 from playground.backends import Protocol
 from playground.client import Kind
 from playground.cluster import SIDECAR
-from playground.until import until
 from tests.e2e import namespace, packets
 from tests.e2e.backends import Mode, Place
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
 from tests.scenarios.bounds import bounds_of
 from tests.scenarios.timeline import Follower, Timeline
+from tests.until import until
 
 FLEET = {"web": ("10.20.60.1", "10.20.60.2"), "api": ("10.20.60.3", "10.20.60.4", "10.20.60.5")}
 EVERYBODY = [ip for ips in FLEET.values() for ip in ips]

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service, sample
 from tests.e2e.slices import Triple, consuming, our_endpoints
 from tests.e2e.world import World, ready
+from tests.until import until
 
 IPS = ("10.20.70.1", "10.20.70.2", "10.20.70.3")
 DRAINED = IPS[2]

@@ -12,11 +12,11 @@ from playground.client import Kind
 from playground.cluster import ENDPOINTS
 from playground.dns_server import Record
 from playground.names import stand_ins
-from playground.until import until
 from tests.e2e.backends import Mode, Place
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
 from tests.scenarios.timeline import Follower
+from tests.until import until
 
 Object = dict[str, Any]
 

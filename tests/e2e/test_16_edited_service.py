@@ -11,12 +11,12 @@ import pytest
 
 from playground.client import Kind
 from playground.cluster import SERVICES
-from playground.until import until
 from tests.e2e.api import Unsupported
 from tests.e2e.manifests import external_service
 from tests.e2e.real_api import RealApi
 from tests.e2e.slices import consuming
 from tests.e2e.world import OURS, World
+from tests.until import until
 
 Object = dict[str, Any]
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from playground.cluster import EXTERNAL_SERVICES
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
+from tests.until import until
 
 Object = dict[str, Any]
 

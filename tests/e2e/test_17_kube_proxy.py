@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from playground.cluster import SERVICES
-from playground.until import until
 from tests.e2e.backends import Conduct, Mode
 from tests.e2e.kube_proxy import CONNECTION_SECONDS, Client, node, outcomes
 from tests.e2e.manifests import external_service
@@ -25,6 +24,7 @@ from tests.e2e.slices import MANAGERS, consuming
 from tests.e2e.world import World
 from tests.scenarios.machine import Machine, watched
 from tests.scenarios.timeline import Follower, Timeline
+from tests.until import until
 
 A, B, C = IPS = ("10.20.90.10", "10.20.90.11", "10.20.90.12")
 SIXES = ("2001:db8::90", "2001:db8::91", "2001:db8::92")

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from playground.cluster import EXTERNAL_SERVICES
-from playground.until import until
 from tests.e2e.backends import Conduct, Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import our_endpoints
 from tests.e2e.world import World, ready
+from tests.until import until
 
 IPS = ("10.0.102.10", "10.0.102.11")
 

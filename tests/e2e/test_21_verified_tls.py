@@ -11,11 +11,11 @@ from cryptography import x509
 
 from playground.certificate import NAME
 from playground.client import Kind
-from playground.until import until
 from tests.e2e.accounts import SHIPPED
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
+from tests.until import until
 
 IPS = ("10.0.103.10", "10.0.103.11")
 PORT = 8443

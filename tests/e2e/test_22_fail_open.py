@@ -6,9 +6,9 @@ import pytest
 
 from playground.backends import Mode
 from playground.client import Kind
-from playground.until import until
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
+from tests.until import until
 
 IPS = ("10.0.102.30", "10.0.102.31")
 EVENTS = Kind("events.k8s.io/v1", "events", "Event", namespaced=True)

@@ -3,10 +3,10 @@
 from typing import Any
 
 from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
-from playground.until import until
 from tests.e2e.manifests import external_service
 from tests.e2e.test_16_edited_service import settled
 from tests.e2e.world import World
+from tests.until import until
 
 Object = dict[str, Any]
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from playground.cluster import ENDPOINT_SLICES, ENDPOINTS
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import consuming, our_endpoints, our_slices
 from tests.e2e.world import World, ready
+from tests.until import until
 
 IPS = ("10.20.30.10", "10.20.30.11", "10.20.30.12")
 HEALTHY, UNHEALTHY = (True, True, False), (False, False, False)

@@ -7,11 +7,11 @@ import pytest
 
 from app.children.publishing import HANDOVER
 from playground.cluster import ENDPOINTS
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import MANAGERS, consuming, our_slices
 from tests.e2e.world import World, ready
+from tests.until import until
 
 IPS = ("10.20.40.10", "10.20.40.11")
 DEAD, DRAINED = "10.20.40.12", "10.20.40.13"

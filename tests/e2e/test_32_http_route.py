@@ -13,12 +13,12 @@ from app.settings import TOOL_ANNOTATIONS
 from app.sync import SyncOptions
 from playground.client import Kind, Refused
 from playground.cluster import EXTERNAL_SERVICES, INGRESSES
-from playground.until import until
 from tests.e2e.manifests import external_service, sample
 from tests.e2e.process import gateway_patches
 from tests.e2e.test_01_children import as_rendered
 from tests.e2e.test_30_endpoint_slices import comes_to_rest
 from tests.e2e.world import World
+from tests.until import until
 
 IPS = ("10.20.50.10",)
 HTTP_ROUTES = Kind("gateway.networking.k8s.io/v1", "httproutes", "HTTPRoute", namespaced=True)

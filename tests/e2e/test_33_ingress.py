@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from playground.cluster import INGRESSES
-from playground.until import until
 from tests.e2e.manifests import external_service, sample
 from tests.e2e.world import World
+from tests.until import until
 
 IPS = ("10.20.80.1",)
 COPIED = {"traefik.ingress.kubernetes.io/preserve-host": "true", "example.com/both": "of the object"}

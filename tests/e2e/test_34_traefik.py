@@ -14,7 +14,6 @@ import yaml
 
 from playground.backends import Protocol
 from playground.cluster import INGRESSES
-from playground.until import Late, until
 from tests.e2e import traefik as consumer
 from tests.e2e.backends import Conduct, Mode, Place
 from tests.e2e.controlplane.build import Binaries
@@ -28,6 +27,7 @@ from tests.e2e.test_32_http_route import gateway_api
 from tests.e2e.traefik import Client, Request, Response, Traefik, ask, count, failures
 from tests.e2e.world import World
 from tests.scenarios.machine import Machine, watched
+from tests.until import Late, until
 
 PROVIDERS = ("Ingress", "Gateway")
 IPS = ("10.20.60.1", "10.20.60.2", "10.20.60.3")

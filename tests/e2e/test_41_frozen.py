@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from starlette.requests import Request
 
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.fleet import Fleet
 from tests.e2e.world import World
+from tests.until import until
 
 pytestmark = [pytest.mark.nightly, pytest.mark.any_metacontroller]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from playground.cluster import SIDECAR
-from playground.until import until
 from tests.e2e.backends import Mode
 from tests.e2e.fleet import Fleet
 from tests.e2e.world import World
+from tests.until import until
 
 pytestmark = [pytest.mark.nightly, pytest.mark.any_metacontroller]
 

@@ -15,10 +15,10 @@ import yaml
 from playground.client import ApiClient, Kind
 from playground.cluster import EXTERNAL_SERVICES
 from playground.composite.informer import Informer
-from playground.until import until
 from tests.e2e import accounts
 from tests.e2e.fleet import Fleet, quantiles
 from tests.e2e.world import LEASES, World
+from tests.until import until
 
 pytestmark = [pytest.mark.nightly, pytest.mark.any_metacontroller]
 

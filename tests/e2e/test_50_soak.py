@@ -18,12 +18,12 @@ from statistics import median
 import pytest
 
 from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, readiness
-from playground.until import Late, until
 from tests.e2e.fleet import quantiles
 from tests.e2e.judge import Fault, Record, Wrong, faults, lost, slope, wrongs
 from tests.e2e.process import Process
 from tests.e2e.storm import PERIOD, Storm
 from tests.e2e.world import World
+from tests.until import Late, until
 
 log = logging.getLogger(__name__)
 

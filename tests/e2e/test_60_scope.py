@@ -9,7 +9,6 @@ import pytest
 
 from playground.client import Kind
 from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, SERVICES
-from playground.until import until
 from tests.e2e import accounts, process
 from tests.e2e.api import Unsupported
 from tests.e2e.backends import Mode
@@ -17,6 +16,7 @@ from tests.e2e.manifests import external_service
 from tests.e2e.real_api import RealApi
 from tests.e2e.world import NAMESPACES, Setup, World, ready
 from tests.scenarios.timeline import Follower
+from tests.until import until
 
 LEFT, RIGHT, NOBODYS = ("10.0.100.10", "10.0.100.11"), ("10.0.100.20", "10.0.100.21"), ("10.0.100.30",)
 SECONDS = 45.0

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import yaml
 
-from playground.until import until
 from tests.docs.commands import mentioned
 from tests.e2e.manifests import metacontroller_definition, sample
 from tests.e2e.reader import Reader
 from tests.e2e.real_api import RealApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import World, ready
+from tests.until import until
 
 pytestmark = pytest.mark.world(replicas=2)
 

@@ -14,13 +14,13 @@ import yaml
 
 from playground.client import Kind
 from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES
-from playground.until import until
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.manifests import sample
 from tests.e2e.reader import Reader
 from tests.e2e.real_api import RealApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import World, ready
+from tests.until import until
 
 SAMPLE = sample("complex-example")
 NAME, NAMESPACE, IPS = SAMPLE["metadata"]["name"], SAMPLE["metadata"]["namespace"], SAMPLE["spec"]["ips"]

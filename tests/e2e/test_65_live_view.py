@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from playground.client import Kind
-from playground.until import until
 from tests.docs.commands import ROOT, blocks
 from tests.e2e import accounts, namespace
 from tests.e2e.api import Unsupported
@@ -18,6 +17,7 @@ from tests.e2e.reader import Reader
 from tests.e2e.real_api import RealApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import World, ready
+from tests.until import until
 
 pytestmark = pytest.mark.world(replicas=1)
 

@@ -34,7 +34,6 @@ from playground.cluster import (
 )
 from playground.manifests import spots
 from playground.names import records
-from playground.until import until
 from probe_sidecar.replicas.lease import lease_name
 from tests.e2e import accounts, process
 from tests.e2e.api import Api, Entry, Unsupported
@@ -42,6 +41,7 @@ from tests.e2e.backends import Conduct, Mode, Place
 from tests.e2e.front import Front
 from tests.e2e.hosts import Hosts
 from tests.scenarios.cluster import Write
+from tests.until import until
 
 Object = dict[str, Any]
 

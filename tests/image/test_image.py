@@ -13,12 +13,12 @@ import yaml
 from cli.__main__ import PROGRAM
 from playground.apiserver import FakeApiServer
 from playground.backends import Protocol
-from playground.until import until
 from tests.e2e import namespace
 from tests.e2e.backends import Mode, Place
 from tests.e2e.hosts import Hosts
 from tests.image.build import REVISION, VERSION, Built
 from tests.image.bundle import Container, Mounted
+from tests.until import until
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "metacontroller" / "samples" / "complex-example.yaml"

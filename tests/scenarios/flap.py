@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from playground.cluster import EXTERNAL_SERVICES, SIDECAR
-from playground.until import Late, until
 from tests.scenarios.cluster import Cluster
 from tests.scenarios.report import Report
 from tests.scenarios.timeline import Follower, Moment, StatusMoment, Timeline
+from tests.until import Late, until
 
 Object = dict[str, Any]
 

@@ -5,9 +5,9 @@ from collections import Counter
 from typing import Any
 
 from playground.cluster import readiness
-from playground.until import until
 from tests.scenarios.cluster import Cluster
 from tests.scenarios.report import Report
+from tests.until import until
 
 Object = dict[str, Any]
 

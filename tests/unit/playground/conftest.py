@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from playground.apiserver import FakeApiServer
 from playground.client import ApiClient, Kind
+from tests.faults import FaultyServer
 
 EXTERNAL_SERVICES = Kind("eso.crowdfox.com/v1alpha1", "externalservices", "ExternalService", namespaced=True)
 
@@ -23,13 +23,13 @@ def external_service(name: str = "web", **spec: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with FakeApiServer() as running:
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer() as running:
         yield running
 
 
 @pytest.fixture
-async def http(server: FakeApiServer) -> AsyncIterator[httpx.AsyncClient]:
+async def http(server: FaultyServer) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=server.url, timeout=5, headers={"User-Agent": "tester/1"}) as client:
         yield client
 

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from playground.addresses import dial
 from playground.backends import Backend, Backends, Mode, Protocol, Spot
-from playground.until import until
+from tests.until import until
 
 HTTP = Spot("10.0.0.1", 18080, Protocol.HTTP)
 HTTPS = Spot("10.0.0.2", 18443, Protocol.HTTPS)

@@ -24,7 +24,7 @@ from playground.composite.config import composite_config
 from playground.composite.dynamic_apply import LAST_APPLIED
 from playground.composite_controller import CompositeController
 from playground.ratelimit import TokenBucket
-from playground.until import until
+from tests.until import until
 
 Object = dict[str, Any]
 

@@ -12,7 +12,7 @@ import termios
 
 import pytest
 
-from playground.until import until
+from tests.until import until
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.until import until
+from tests.until import until
 
 SECONDS = 60
 

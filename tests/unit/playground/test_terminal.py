@@ -19,7 +19,7 @@ from playground.show import following
 from playground.snapshot import AddressRow
 from playground.stack import Playground
 from playground.terminal import Box, PlaygroundApp, Seconds
-from playground.until import until
+from tests.until import until
 
 SIZES = [(80, 24), (200, 50)]
 KEYS = ["up", "down", "pageup", "pagedown", "home", "end", "left", "right", "k", "s", "e", "t", "r", "x"]

@@ -12,11 +12,10 @@ import httpx
 import pytest
 
 from external_service.core import Probe
-from playground.apiserver.faults import Fault
-from playground.apiserver.server import FakeApiServer
 from probe_sidecar.ca_bundles import CABundles, Reference, reference
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
+from tests.faults import Fault, FaultyServer
 from tests.unit.probe_sidecar.probes.servers import server_context
 
 PATIENCE = 10.0
@@ -45,8 +44,8 @@ def made(folder: Path, name: str) -> str:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with FakeApiServer(loopback=True) as server:
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer(loopback=True) as server:
         yield server
 
 
@@ -60,7 +59,7 @@ def config_map(text: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"ca.crt": text}}
 
 
-async def replace(server: FakeApiServer, body: dict[str, Any] | None, plural: str = "secrets") -> None:
+async def replace(server: FaultyServer, body: dict[str, Any] | None, plural: str = "secrets") -> None:
     path = f"/api/v1/namespaces/shop/{plural}/ca"
     async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
         answer = await (client.delete(path) if body is None else client.put(path, json=body))
@@ -103,7 +102,7 @@ class Watched:
 
 @asynccontextmanager
 async def running(
-    server: FakeApiServer, *wanted: Reference, kinds: tuple[str, ...] = ("ConfigMap", "Secret"), refresh: float = 0.05
+    server: FaultyServer, *wanted: Reference, kinds: tuple[str, ...] = ("ConfigMap", "Secret"), refresh: float = 0.05
 ) -> AsyncIterator[Watched]:
     client = connect(plain_url(server.url))
     store = CABundles(client, kinds=kinds, refresh=refresh)
@@ -139,7 +138,7 @@ def test_where_the_ca_stands(asked: Probe | None, found: Reference | None) -> No
     ("asked", "wanted"),
     [pytest.param(FROM_SECRET, SECRET, id="secret"), pytest.param(FROM_CONFIG_MAP, CONFIG_MAP, id="config-map")],
 )
-async def test_a_ca_is_read_and_told_of_once(server: FakeApiServer, pem: str, asked: Probe, wanted: Reference) -> None:
+async def test_a_ca_is_read_and_told_of_once(server: FaultyServer, pem: str, asked: Probe, wanted: Reference) -> None:
     server.create(secret(pem))
     server.create(config_map(pem))
     async with running(server, wanted) as watched:
@@ -152,7 +151,7 @@ async def test_a_ca_is_read_and_told_of_once(server: FakeApiServer, pem: str, as
         assert watched.changes == 1
 
 
-async def test_a_new_ca_takes_the_place_of_the_old_one(server: FakeApiServer, pem: str, tmp_path: Path) -> None:
+async def test_a_new_ca_takes_the_place_of_the_old_one(server: FaultyServer, pem: str, tmp_path: Path) -> None:
     server.create(secret(pem))
     async with running(server, SECRET) as watched:
         first = await watched.context(FROM_SECRET)
@@ -174,7 +173,7 @@ async def test_a_new_ca_takes_the_place_of_the_old_one(server: FakeApiServer, pe
     ],
 )
 async def test_what_is_wrong_is_told_and_the_last_good_one_is_kept(
-    server: FakeApiServer, pem: str, body: dict[str, Any] | None, problem: str
+    server: FaultyServer, pem: str, body: dict[str, Any] | None, problem: str
 ) -> None:
     if body is not None:
         server.create(body)
@@ -192,7 +191,7 @@ async def test_what_is_wrong_is_told_and_the_last_good_one_is_kept(
         assert watched.store.context(of(FROM_SECRET)) is context
 
 
-async def test_a_right_that_was_not_given_is_told_with_where_to_find_it(server: FakeApiServer, pem: str) -> None:
+async def test_a_right_that_was_not_given_is_told_with_where_to_find_it(server: FaultyServer, pem: str) -> None:
     server.create(secret(pem))
     server.faults.add(Fault(verbs=frozenset({"get"}), code=403))
     async with running(server, SECRET) as watched:
@@ -200,7 +199,7 @@ async def test_a_right_that_was_not_given_is_told_with_where_to_find_it(server: 
         await watched.problem(FROM_SECRET, f"Secret shop/ca: {text}; {LOST}")
 
 
-async def test_an_outage_of_the_api_server_is_no_problem_of_a_ca_that_is_held(server: FakeApiServer, pem: str) -> None:
+async def test_an_outage_of_the_api_server_is_no_problem_of_a_ca_that_is_held(server: FaultyServer, pem: str) -> None:
     server.create(secret(pem))
     async with running(server, SECRET) as watched:
         context = await watched.context(FROM_SECRET)
@@ -211,7 +210,7 @@ async def test_an_outage_of_the_api_server_is_no_problem_of_a_ca_that_is_held(se
         assert watched.changes == 1
 
 
-async def test_without_any_ca_yet_an_outage_is_told(server: FakeApiServer) -> None:
+async def test_without_any_ca_yet_an_outage_is_told(server: FaultyServer) -> None:
     server.faults.add(Fault(verbs=frozenset({"get"}), code=503))
     async with running(server, SECRET) as watched:
         async with asyncio.timeout(PATIENCE):
@@ -222,7 +221,7 @@ async def test_without_any_ca_yet_an_outage_is_told(server: FakeApiServer) -> No
         )
 
 
-async def test_kinds_that_are_not_allowed_are_never_asked_for(server: FakeApiServer, pem: str) -> None:
+async def test_kinds_that_are_not_allowed_are_never_asked_for(server: FaultyServer, pem: str) -> None:
     server.create(secret(pem))
     server.faults.add(Fault(verbs=frozenset({"get"}), code=403))
     async with running(server, SECRET, kinds=("ConfigMap",)) as watched:
@@ -230,7 +229,7 @@ async def test_kinds_that_are_not_allowed_are_never_asked_for(server: FakeApiSer
         await watched.problem(FROM_SECRET, f"Secret shop/ca: {text}; {LOST}")
 
 
-async def test_a_ca_that_is_asked_for_later_is_read_at_once(server: FakeApiServer, pem: str) -> None:
+async def test_a_ca_that_is_asked_for_later_is_read_at_once(server: FaultyServer, pem: str) -> None:
     server.create(secret(pem))
     client = connect(plain_url(server.url))
     watched = Watched(CABundles(client, kinds=("Secret",), refresh=86_400))

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from playground.apiserver.faults import Fault
-from playground.apiserver.server import FakeApiServer
-from playground.until import until
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar, run
+from tests.faults import Fault, FaultyServer
 from tests.unit.probe_sidecar.sidecars import probes, targets
+from tests.until import until
 
 Object = dict[str, Any]
 
@@ -66,7 +65,7 @@ class World:
     """One API server, a backend for each ExternalService, and the sidecars by the names of their Pods."""
 
     def __init__(self) -> None:
-        self.server = FakeApiServer(loopback=True)
+        self.server = FaultyServer(loopback=True)
         self.backends = {name: Backend(f"127.0.1.{number}") for number, name in enumerate(NAMES, 1)}
         self.sidecars: dict[str, Sidecar] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}

@@ -8,9 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from playground.apiserver.faults import Fault
-from playground.apiserver.server import FakeApiServer
 from probe_sidecar.sidecar import Sidecar
+from tests.faults import Fault, FaultyServer
 from tests.unit.probe_sidecar.sidecars import (
     DOWN,
     PATIENCE,
@@ -28,12 +27,12 @@ from tests.unit.probe_sidecar.sidecars import (
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with FakeApiServer(loopback=True) as server:
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer(loopback=True) as server:
         yield server
 
 
-async def test_addresses_are_probed_and_told(server: FakeApiServer) -> None:
+async def test_addresses_are_probed_and_told(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port, running(server):
         create(server, external_service(port, "127.0.0.2", "127.0.0.3"))
         status = await until(server, lambda status: states(status) == {"127.0.0.2": UP, "127.0.0.3": DOWN})
@@ -44,7 +43,7 @@ async def test_addresses_are_probed_and_told(server: FakeApiServer) -> None:
     ]
 
 
-async def test_a_dead_backend_leaves_and_a_recovered_one_returns(server: FakeApiServer) -> None:
+async def test_a_dead_backend_leaves_and_a_recovered_one_returns(server: FaultyServer) -> None:
     async with running(server):
         async with backend("127.0.0.2") as port:
             create(server, external_service(port, "127.0.0.2"))
@@ -54,7 +53,7 @@ async def test_a_dead_backend_leaves_and_a_recovered_one_returns(server: FakeApi
             await until(server, lambda status: states(status) == {"127.0.0.2": UP})
 
 
-async def test_a_restart_flips_nothing_and_writes_nothing(server: FakeApiServer) -> None:
+async def test_a_restart_flips_nothing_and_writes_nothing(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port:
         async with running(server):
             create(server, external_service(port, "127.0.0.2"))
@@ -67,7 +66,7 @@ async def test_a_restart_flips_nothing_and_writes_nothing(server: FakeApiServer)
     assert (server.get("ExternalService", "shop", "web") or {})["status"] == before
 
 
-async def test_a_prober_at_its_limit_says_so_and_the_next_owner_says_nothing_else(server: FakeApiServer) -> None:
+async def test_a_prober_at_its_limit_says_so_and_the_next_owner_says_nothing_else(server: FaultyServer) -> None:
     """One place, and three addresses that never answer; the one after it has places enough, and writes nothing."""
 
     def late(status: Mapping[str, Any]) -> bool:
@@ -97,7 +96,7 @@ async def sidecar_knows(sidecar: Sidecar, addresses: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_status_that_somebody_overwrites_is_written_again(server: FakeApiServer) -> None:
+async def test_a_status_that_somebody_overwrites_is_written_again(server: FaultyServer) -> None:
     server.knobs.guard = False
     async with backend("127.0.0.2") as port, running(server):
         create(server, external_service(port, "127.0.0.2"))
@@ -111,7 +110,7 @@ async def test_a_status_that_somebody_overwrites_is_written_again(server: FakeAp
     assert status["observedGeneration"] == 1
 
 
-async def test_a_spec_that_cannot_be_read_is_told_and_keeps_its_addresses(server: FakeApiServer) -> None:
+async def test_a_spec_that_cannot_be_read_is_told_and_keeps_its_addresses(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port, running(server) as sidecar:
         create(server, external_service(port, "127.0.0.2"))
         await until(server, lambda status: states(status) == {"127.0.0.2": UP})
@@ -128,7 +127,7 @@ async def test_a_spec_that_cannot_be_read_is_told_and_keeps_its_addresses(server
         assert accepted["message"].startswith("spec.port: write a port number from 1 to 65535")
 
 
-async def test_a_deleted_external_service_is_not_probed_any_more(server: FakeApiServer) -> None:
+async def test_a_deleted_external_service_is_not_probed_any_more(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port, running(server) as sidecar:
         create(server, external_service(port, "127.0.0.2"))
         await until(server, lambda status: states(status) == {"127.0.0.2": UP})
@@ -140,7 +139,7 @@ async def test_a_deleted_external_service_is_not_probed_any_more(server: FakeApi
                 await asyncio.sleep(0.01)
 
 
-async def test_an_api_outage_flips_nothing_and_its_end_is_noticed(server: FakeApiServer) -> None:
+async def test_an_api_outage_flips_nothing_and_its_end_is_noticed(server: FaultyServer) -> None:
     async with running(server):
         async with backend("127.0.0.2") as port:
             create(server, external_service(port, "127.0.0.2"))
@@ -153,7 +152,7 @@ async def test_an_api_outage_flips_nothing_and_its_end_is_noticed(server: FakeAp
         await until(server, lambda status: states(status) == {"127.0.0.2": DOWN})
 
 
-async def test_health_pages_mean_something(server: FakeApiServer) -> None:
+async def test_health_pages_mean_something(server: FaultyServer) -> None:
     stall = server.faults.add(Fault(verbs=frozenset({"list"}), stall=True))
     async with running(server) as sidecar, httpx.AsyncClient(trust_env=False) as client:
         async with asyncio.timeout(PATIENCE):
@@ -170,7 +169,7 @@ async def test_health_pages_mean_something(server: FakeApiServer) -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_failures_below_the_threshold_show_in_the_live_view_and_cost_no_write(server: FakeApiServer) -> None:
+async def test_failures_below_the_threshold_show_in_the_live_view_and_cost_no_write(server: FaultyServer) -> None:
     async with running(server) as sidecar, httpx.AsyncClient(trust_env=False) as client:
         async with backend("127.0.0.2") as port:
             probe = {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 1_000}
@@ -188,7 +187,7 @@ async def test_failures_below_the_threshold_show_in_the_live_view_and_cost_no_wr
         assert (await client.get(f"{base}/status?name=other")).json()["addresses"] == []
 
 
-async def test_a_new_object_is_left_to_metacontroller_first(server: FakeApiServer) -> None:
+async def test_a_new_object_is_left_to_metacontroller_first(server: FaultyServer) -> None:
     slow = {"initialDelaySeconds": 60, "tcpSocket": {"port": 1}}
     async with running(server) as sidecar, httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
         created = server.create(external_service(1, "127.0.0.2", readinessProbe=slow))
@@ -204,7 +203,7 @@ async def test_a_new_object_is_left_to_metacontroller_first(server: FakeApiServe
     assert (status["revision"], status["observedGeneration"]) == (1, 1)
 
 
-async def test_a_new_object_without_metacontroller_gets_its_status(server: FakeApiServer) -> None:
+async def test_a_new_object_without_metacontroller_gets_its_status(server: FaultyServer) -> None:
     slow = {"initialDelaySeconds": 60, "tcpSocket": {"port": 1}}
     async with running(server):
         server.create(external_service(1, "127.0.0.2", readinessProbe=slow))
@@ -212,7 +211,7 @@ async def test_a_new_object_without_metacontroller_gets_its_status(server: FakeA
     assert states(status) == {"127.0.0.2": (False, "Pending", "not probed yet")}
 
 
-async def test_what_is_created_later_is_probed_at_once(server: FakeApiServer) -> None:
+async def test_what_is_created_later_is_probed_at_once(server: FaultyServer) -> None:
     """Only what stands in the first list is spread over a period: the prober may have been away from it."""
     patient = {"periodSeconds": 3600, "tcpSocket": {"port": 1}, "failureThreshold": 1}
     async with running(server) as sidecar:
@@ -223,7 +222,7 @@ async def test_what_is_created_later_is_probed_at_once(server: FakeApiServer) ->
         await until(server, lambda status: states(status) == {"127.0.0.2": DOWN})
 
 
-async def test_it_works_in_its_scope_alone(server: FakeApiServer) -> None:
+async def test_it_works_in_its_scope_alone(server: FaultyServer) -> None:
     """What leaves the scope is put down as it stands: another installation may have it by now."""
     scope = SETTINGS.model_copy(update={"namespaces": ("bank", "shop"), "label_selector": "shard=a"})
     path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-
 from playground.apiserver.faults import Fault
+
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.sidecar import Sidecar
 from tests.unit.probe_sidecar.sidecars import (

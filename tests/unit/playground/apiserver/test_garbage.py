@@ -5,7 +5,7 @@ from typing import Any
 
 from playground.apiserver import FakeApiServer
 from playground.client import ApiClient, Kind
-from playground.until import until
+from tests.until import until
 
 ES = Kind("eso.crowdfox.com/v1alpha1", "externalservices", "ExternalService", namespaced=True)
 

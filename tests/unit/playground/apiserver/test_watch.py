@@ -9,8 +9,8 @@ import httpx
 import orjson
 import pytest
 
-from playground.apiserver import FakeApiServer, Fault
 from playground.client import ApiClient, Kind
+from tests.faults import Fault, FaultyServer
 
 ES = Kind("eso.crowdfox.com/v1alpha1", "externalservices", "ExternalService", namespaced=True)
 ALL = ES.path()
@@ -44,7 +44,7 @@ async def following(events: AsyncIterator[dict[str, Any]], count: int) -> list[t
     return [(event["type"], event["object"]["metadata"].get("name", "")) for event in found]
 
 
-async def test_a_watch_goes_on_from_the_revision_of_the_list(server: FakeApiServer, http: httpx.AsyncClient) -> None:
+async def test_a_watch_goes_on_from_the_revision_of_the_list(server: FaultyServer, http: httpx.AsyncClient) -> None:
     server.create(web("a"))
     revision = (await http.get(ALL)).json()["metadata"]["resourceVersion"]
     server.create(web("b"))
@@ -55,7 +55,7 @@ async def test_a_watch_goes_on_from_the_revision_of_the_list(server: FakeApiServ
         assert await following(events, 4) == [("ADDED", "b"), ("ADDED", "c"), ("MODIFIED", "a"), ("DELETED", "b")]
 
 
-async def test_revisions_grow_and_a_deletion_carries_its_own(server: FakeApiServer, http: httpx.AsyncClient) -> None:
+async def test_revisions_grow_and_a_deletion_carries_its_own(server: FaultyServer, http: httpx.AsyncClient) -> None:
     async with watching(http, resourceVersion=str(server.storage.revision)) as events:
         for name in "abcdefgh":
             server.create(web(name))
@@ -66,7 +66,7 @@ async def test_revisions_grow_and_a_deletion_carries_its_own(server: FakeApiServ
     assert [str(one) for one in seen] != sorted(str(one) for one in seen)
 
 
-async def test_without_a_revision_all_is_added_in_name_order(server: FakeApiServer, http: httpx.AsyncClient) -> None:
+async def test_without_a_revision_all_is_added_in_name_order(server: FaultyServer, http: httpx.AsyncClient) -> None:
     for name in ("b", "a"):
         server.create(web(name))
     async with watching(http) as events:
@@ -74,7 +74,7 @@ async def test_without_a_revision_all_is_added_in_name_order(server: FakeApiServ
 
 
 async def test_a_compacted_revision_is_an_error_event_in_a_stream_of_200(
-    server: FakeApiServer, http: httpx.AsyncClient
+    server: FaultyServer, http: httpx.AsyncClient
 ) -> None:
     old = str(server.storage.revision)
     server.create(web("a"))
@@ -86,7 +86,7 @@ async def test_a_compacted_revision_is_an_error_event_in_a_stream_of_200(
 
 
 async def test_a_revision_of_the_future_stays_silent_and_its_list_is_504(
-    server: FakeApiServer, http: httpx.AsyncClient
+    server: FaultyServer, http: httpx.AsyncClient
 ) -> None:
     future = str(server.storage.revision + 1000)
     params = {"resourceVersion": future, "timeoutSeconds": "1", "allowWatchBookmarks": "true"}
@@ -103,7 +103,7 @@ async def test_a_revision_that_is_no_number_is_500(http: httpx.AsyncClient) -> N
 
 
 async def test_timeout_seconds_ends_the_watch_after_a_last_bookmark(
-    server: FakeApiServer, http: httpx.AsyncClient
+    server: FaultyServer, http: httpx.AsyncClient
 ) -> None:
     params = {"resourceVersion": str(server.storage.revision), "timeoutSeconds": "1", "allowWatchBookmarks": "true"}
     async with watching(http, **params) as events, asyncio.timeout(DEADLINE):
@@ -112,7 +112,7 @@ async def test_timeout_seconds_ends_the_watch_after_a_last_bookmark(
 
 
 async def test_bookmarks_come_to_an_idle_watch_that_asked_for_them(
-    server: FakeApiServer, http: httpx.AsyncClient
+    server: FaultyServer, http: httpx.AsyncClient
 ) -> None:
     server.api.bookmark_seconds = 0.05
     revision = str(server.storage.revision)
@@ -124,7 +124,7 @@ async def test_bookmarks_come_to_an_idle_watch_that_asked_for_them(
 
 class TestStreamingLists:
     async def test_initial_events_end_with_a_marked_bookmark(
-        self, server: FakeApiServer, http: httpx.AsyncClient
+        self, server: FaultyServer, http: httpx.AsyncClient
     ) -> None:
         server.create(web("a"))
         asked = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
@@ -147,7 +147,7 @@ class TestStreamingLists:
         ],
     )
     async def test_what_is_refused(
-        self, server: FakeApiServer, http: httpx.AsyncClient, gate: bool, params: dict[str, str], text: str
+        self, server: FaultyServer, http: httpx.AsyncClient, gate: bool, params: dict[str, str], text: str
     ) -> None:
         server.api.watch_list = gate
         answer = await http.get(ALL, params={"watch": "true", "sendInitialEvents": "true"} | params)
@@ -156,7 +156,7 @@ class TestStreamingLists:
 
 
 async def test_selectors_choose_and_an_object_that_leaves_them_is_deleted_to_the_watcher(
-    server: FakeApiServer, http: httpx.AsyncClient
+    server: FaultyServer, http: httpx.AsyncClient
 ) -> None:
     server.create(web("a", tier="front"))
     server.create(web("b", tier="back"))
@@ -175,7 +175,7 @@ async def test_selectors_choose_and_an_object_that_leaves_them_is_deleted_to_the
 
 
 async def test_a_paged_list_shows_one_moment_and_its_token_expires(
-    server: FakeApiServer, http: httpx.AsyncClient
+    server: FaultyServer, http: httpx.AsyncClient
 ) -> None:
     for name in "abc":
         server.create(web(name))
@@ -193,7 +193,7 @@ async def test_a_paged_list_shows_one_moment_and_its_token_expires(
 
 
 @pytest.mark.parametrize("abruptly", [pytest.param(False, id="at its end"), pytest.param(True, id="in the middle")])
-async def test_watches_can_be_ended(server: FakeApiServer, http: httpx.AsyncClient, abruptly: bool) -> None:
+async def test_watches_can_be_ended(server: FaultyServer, http: httpx.AsyncClient, abruptly: bool) -> None:
     async with watching(http, resourceVersion=str(server.storage.revision)) as events:
         server.create(web("a"))
         assert await following(events, 1) == [("ADDED", "a")]
@@ -206,7 +206,7 @@ async def test_watches_can_be_ended(server: FakeApiServer, http: httpx.AsyncClie
     assert server.storage.watchers == 0
 
 
-async def test_a_black_hole_keeps_watches_open_and_says_nothing(server: FakeApiServer, http: httpx.AsyncClient) -> None:
+async def test_a_black_hole_keeps_watches_open_and_says_nothing(server: FaultyServer, http: httpx.AsyncClient) -> None:
     async with watching(http, resourceVersion=str(server.storage.revision)) as events:
         server.api.flowing.clear()
         server.create(web("a"))
@@ -218,7 +218,7 @@ async def test_a_black_hole_keeps_watches_open_and_says_nothing(server: FakeApiS
 
 
 class TestFaults:
-    async def test_a_code_for_a_while_with_retry_after(self, server: FakeApiServer, http: httpx.AsyncClient) -> None:
+    async def test_a_code_for_a_while_with_retry_after(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
         fault = server.faults.add(Fault(code=429, retry_after=3, verbs=frozenset({"list"}), times=2))
         answers = [await http.get(ALL) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [429, 429, 200]
@@ -226,19 +226,19 @@ class TestFaults:
         assert answers[0].json()["message"] == "storage is (re)initializing"
         assert fault.hits == 2
 
-    async def test_it_strikes_only_what_it_is_meant_for(self, server: FakeApiServer, http: httpx.AsyncClient) -> None:
+    async def test_it_strikes_only_what_it_is_meant_for(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
         server.faults.add(Fault(code=500, resources=frozenset({"services"}), actors=frozenset({"tester"})))
         assert (await http.get("/api/v1/services")).status_code == 500
         assert (await http.get(ALL)).status_code == 200
         assert (await http.get("/api/v1/services", headers={"User-Agent": "other/1"})).status_code == 200
 
-    async def test_a_lost_answer_has_been_carried_out(self, server: FakeApiServer, http: httpx.AsyncClient) -> None:
+    async def test_a_lost_answer_has_been_carried_out(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
         server.faults.add(Fault(lose_answer=True, times=1))
         with pytest.raises(httpx.HTTPError):
             await http.post(ES.path("default"), json=web("a"))
         assert server.get("ExternalService", "default", "a") is not None
 
-    async def test_a_stall_lasts_until_it_is_lifted(self, server: FakeApiServer, http: httpx.AsyncClient) -> None:
+    async def test_a_stall_lasts_until_it_is_lifted(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
         fault = server.faults.add(Fault(stall=True))
         waiting = asyncio.ensure_future(http.get(ALL))
         await asyncio.sleep(0.1)
@@ -247,7 +247,7 @@ class TestFaults:
         assert (await asyncio.wait_for(waiting, DEADLINE)).status_code == 200
 
     async def test_a_stopped_server_refuses_and_comes_back_with_what_it_had(
-        self, server: FakeApiServer, http: httpx.AsyncClient
+        self, server: FaultyServer, http: httpx.AsyncClient
     ) -> None:
         server.create(web("a"))
         port = server.port
@@ -258,7 +258,7 @@ class TestFaults:
         assert server.port == port
         assert (await http.get(ES.path("default", "a"))).status_code == 200
 
-    async def test_tokens_that_are_not_known_get_401(self, server: FakeApiServer, http: httpx.AsyncClient) -> None:
+    async def test_tokens_that_are_not_known_get_401(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
         server.api.tokens = {"secret": "sidecar"}
         assert (await http.get(ALL)).status_code == 401
         assert (await http.get(ALL, headers={"Authorization": "Bearer secret"})).status_code == 200

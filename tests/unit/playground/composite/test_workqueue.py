@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from playground.composite.workqueue import WorkQueue
-from playground.until import until
+from tests.until import until
 
 
 async def test_a_burst_is_one_key_and_what_comes_meanwhile_is_one_more() -> None:

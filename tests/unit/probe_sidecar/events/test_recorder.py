@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from playground.apiserver.events import shown
-from playground.apiserver.faults import Fault
 from playground.apiserver.resources import NEW_EVENTS
-from playground.apiserver.server import FakeApiServer
-from playground.until import until
 from probe_sidecar.events.note import Note
 from probe_sidecar.events.recorder import BURST, MOST_WAITING, EventRecorder
 from probe_sidecar.kube.client import KubeClient, connect
 from probe_sidecar.kube.credentials import plain_url
+from tests.faults import Fault, FaultyServer
+from tests.until import until
 
 DOWN = Note("AddressNotReady", "Probing", "10.0.0.1: connection refused", warning=True)
 UP = Note("AddressReady", "Probing", "10.0.0.1: HTTP 200")
@@ -28,7 +27,7 @@ WEB = {
 class Rig:
     """A recorder, its ends, and the hands of its clock."""
 
-    def __init__(self, client: KubeClient, server: FakeApiServer) -> None:
+    def __init__(self, client: KubeClient, server: FaultyServer) -> None:
         self.server = server
         self.now = 1_000.0
         self.slept: list[float] = []
@@ -65,7 +64,7 @@ class Rig:
 
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
-    async with FakeApiServer() as server:
+    async with FaultyServer() as server:
         server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
         client = connect(plain_url(server.url))
         rig = Rig(client, server)

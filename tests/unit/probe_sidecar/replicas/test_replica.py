@@ -11,11 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from playground.apiserver.faults import Fault
-from playground.apiserver.server import FakeApiServer
 from probe_sidecar.replicas.lease import NAME_PREFIX
 from probe_sidecar.replicas.replica import RENEWALS, LeaseOptions, Replica
 from tests.examples import examples
+from tests.faults import Fault, FaultyServer
 from tests.link import LATENCY, Link, application, client
 from tests.virtual_time import virtually
 
@@ -32,7 +31,7 @@ class World:
     def __init__(self, seed: int = 1) -> None:
         self.loop = asyncio.get_running_loop()
         self.random = Random(seed)
-        self.server = FakeApiServer()
+        self.server = FaultyServer()
         self.server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         self.application = application(self.server)
         self.replicas: dict[str, Replica] = {}

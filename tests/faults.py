@@ -1,9 +1,11 @@
-"""Faults on order: refusals, errors, slowness, silence, lost answers; matched by verb, resource and actor."""
+"""The API server of the playground with faults: refusals, errors, slowness, silence, lost answers."""
 
 import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
+from playground.apiserver import FakeApiServer
 from playground.apiserver.errors import ApiError
 
 
@@ -79,6 +81,20 @@ class Faults:
         for fault in matching:
             await fault.strike()
         return any(fault.lose_answer for fault in matching)
+
+
+class FaultyServer(FakeApiServer):
+    """`faults.add(...)` begins a fault, at any time; `stop` lifts all."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.faults = Faults()
+        self.api.before = self.faults.before
+
+    async def stop(self) -> None:
+        """As the base; what is stalled goes on first."""
+        self.faults.clear()
+        await super().stop()
 
 
 _REASONS = {

@@ -1,0 +1,123 @@
+"""Server-side apply of an ExternalService: field managers, conflicts, force, fields that are given up.
+
+The stand-in gives the answers of the real API server.
+"""
+
+from typing import Any
+
+import pytest
+
+from playground.cluster import EXTERNAL_SERVICES
+from tests.e2e.manifests import external_service
+from tests.e2e.world import World
+
+Object = dict[str, Any]
+APPLY = "application/apply-patch+yaml"
+HOSTS = [{"host": "www.mydomain.com"}]
+
+
+def config(world: World, port: int, *ips: str, **spec: Any) -> Object:
+    made = external_service("web", list(ips), port=port, **spec)
+    del made["spec"]["readinessProbe"]
+    made["metadata"] = {"name": "web", "namespace": world.namespace}
+    return made
+
+
+def owners(obj: Object) -> dict[str, list[str]]:
+    """The fields of the spec that each manager owns."""
+    entries = [one for one in obj["metadata"]["managedFields"] if not one.get("subresource")]
+    found = {one["manager"]: sorted(one["fieldsV1"].get("f:spec", {})) for one in entries}
+    return {manager: fields for manager, fields in found.items() if fields}
+
+
+@pytest.mark.stand_in
+async def test_field_managers_conflict_and_share(world: World) -> None:
+    path = EXTERNAL_SERVICES.path(world.namespace, "web")
+    async with world.api.http() as http:
+
+        async def patch(body: Object, content_type: str = APPLY, **query: str) -> tuple[int, str, Object]:
+            answer = await http.patch(path, params=query, json=body, headers={"content-type": content_type})
+            found = answer.json()
+            return answer.status_code, found.get("message", ""), found
+
+        ours = config(world, 80, "10.0.100.10", "10.0.100.11", hosts=HOSTS)
+        code, _, made = await patch(ours, fieldManager="ours")
+        assert (code, owners(made)) == (201, {"ours": ["f:hosts", "f:ips", "f:port"]})
+        code, _, again = await patch(ours, fieldManager="ours")
+        assert (code, again["metadata"]["generation"]) == (200, 1)
+
+        code, _, edited = await patch({"spec": {"port": 81}}, "application/merge-patch+json", fieldManager="edit")
+        assert (code, owners(edited)) == (200, {"ours": ["f:hosts", "f:ips"], "edit": ["f:port"]})
+        code, message, refused = await patch(ours, fieldManager="ours")
+        conflict = 'conflict with "edit" using eso.crowdfox.com/v1alpha1'
+        assert (code, message) == (409, f"Apply failed with 1 conflict: {conflict}: .spec.port")
+        cause = {"reason": "FieldManagerConflict", "message": conflict, "field": ".spec.port"}
+        assert (refused["reason"], refused["details"]) == ("Conflict", {"causes": [cause]})
+        code, _, forced = await patch(ours, fieldManager="ours", force="true")
+        assert (code, forced["spec"]["port"]) == (200, 80)
+        assert owners(forced) == {"ours": ["f:hosts", "f:ips", "f:port"]}
+
+        theirs = config(world, 80, "10.0.100.12")
+        code, _, shared = await patch(theirs, fieldManager="theirs")
+        assert (code, sorted(shared["spec"]["ips"])) == (200, ["10.0.100.10", "10.0.100.11", "10.0.100.12"])
+        code, message, _ = await patch(config(world, 82, "10.0.100.13"), fieldManager="third")
+        lines = 'conflicts with "ours":\n- .spec.port\nconflicts with "theirs":\n- .spec.port'
+        assert (code, message) == (409, f"Apply failed with 2 conflicts: {lines}")
+
+        code, _, left = await patch(config(world, 80, "10.0.100.10"), fieldManager="ours")  # gives up hosts and .11
+        assert (code, sorted(left["spec"]["ips"]), "hosts" in left["spec"]) == (
+            200,
+            ["10.0.100.10", "10.0.100.12"],
+            False,
+        )
+        assert owners(left) == {"ours": ["f:ips", "f:port"], "theirs": ["f:ips", "f:port"]}
+
+
+@pytest.mark.stand_in
+@pytest.mark.parametrize(
+    ("query", "content_type", "body", "code", "message"),
+    [
+        pytest.param(
+            {},
+            APPLY,
+            {},
+            422,
+            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+            id="no manager",
+        ),
+        pytest.param(
+            {"fieldManager": "ours"},
+            APPLY,
+            {"spec": {"IPs": ["10.0.100.10"]}},
+            500,
+            "failed to create typed patch object ({namespace}/web; eso.crowdfox.com/v1alpha1, Kind=ExternalService): "
+            ".spec.IPs: field not declared in schema",
+            id="unknown field",
+        ),
+        pytest.param(
+            {"fieldManager": "ours"},
+            APPLY,
+            {"metadata": {"managedFields": [{"manager": "ours"}]}},
+            400,
+            "metadata.managedFields must be nil",
+            id="managedFields",
+        ),
+        pytest.param(
+            {"force": "true"},
+            "application/merge-patch+json",
+            {},
+            422,
+            'PatchOptions.meta.k8s.io "" is invalid: force: Forbidden: may not be specified for non-apply patch',
+            id="force without apply",
+        ),
+    ],
+)
+async def test_apply_that_is_refused(
+    world: World, query: dict[str, str], content_type: str, body: Object, code: int, message: str
+) -> None:
+    made = config(world, 80, "10.0.100.10")
+    made |= {"metadata": made["metadata"] | body.get("metadata", {}), "spec": body.get("spec", made["spec"])}
+    async with world.api.http() as http:
+        path = EXTERNAL_SERVICES.path(world.namespace, "web")
+        answer = await http.patch(path, params=query, json=made, headers={"content-type": content_type})
+    assert (answer.status_code, answer.json()["message"]) == (code, message.format(namespace=world.namespace))
