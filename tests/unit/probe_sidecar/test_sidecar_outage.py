@@ -8,10 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from playground.apiserver.faults import Fault
 
-from playground.apiserver.server import FakeApiServer
 from probe_sidecar.sidecar import Sidecar
+from tests.faults import Fault, FaultyServer
 from tests.unit.probe_sidecar.sidecars import (
     PATIENCE,
     SETTINGS,
@@ -24,8 +23,8 @@ from tests.unit.probe_sidecar.sidecars import (
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with FakeApiServer(loopback=True) as server:
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer(loopback=True) as server:
         yield server
 
 
@@ -66,7 +65,7 @@ class DeafableBackend:
 
 
 @asynccontextmanager
-async def fleet(server: FakeApiServer, sidecar: Sidecar) -> AsyncIterator[list[DeafableBackend]]:
+async def fleet(server: FaultyServer, sidecar: Sidecar) -> AsyncIterator[list[DeafableBackend]]:
     """Two ExternalServices with three addresses, ready."""
     backends = [DeafableBackend(f"127.0.2.{number}") for number in range(1, 4)]
     try:
@@ -84,7 +83,7 @@ async def fleet(server: FakeApiServer, sidecar: Sidecar) -> AsyncIterator[list[D
             one.close()
 
 
-async def all_of(server: FakeApiServer, found: Callable[[Mapping[str, Any]], bool]) -> list[Mapping[str, Any]]:
+async def all_of(server: FaultyServer, found: Callable[[Mapping[str, Any]], bool]) -> list[Mapping[str, Any]]:
     """The statuses of the fleet as soon as each is as looked for."""
     async with asyncio.timeout(2 * PATIENCE):
         while True:
@@ -100,7 +99,7 @@ def outage(status: Mapping[str, Any]) -> tuple[str, str] | None:
     return (found[0]["status"], found[0]["reason"]) if found else None
 
 
-def holding(server: FakeApiServer, seconds: int) -> AbstractAsyncContextManager[Sidecar]:
+def holding(server: FaultyServer, seconds: int) -> AbstractAsyncContextManager[Sidecar]:
     return running(server, SETTINGS.model_copy(update={"outage_hold_seconds": seconds}))
 
 
@@ -118,7 +117,7 @@ async def until_all_respond(sidecar: Sidecar) -> None:
 
 
 async def test_a_prober_that_hears_nobody_suspects_itself(
-    server: FakeApiServer, caplog: pytest.LogCaptureFixture
+    server: FaultyServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with holding(server, 8) as sidecar, fleet(server, sidecar) as backends:
         before = [status["revision"] for status in await all_of(server, lambda _: True)]
@@ -143,7 +142,7 @@ async def test_a_prober_that_hears_nobody_suspects_itself(
     assert [line for line in said if "is not ready:" in line] == []
 
 
-async def test_a_network_that_comes_and_goes_is_told_once_and_to_nobody_who_comes_later(server: FakeApiServer) -> None:
+async def test_a_network_that_comes_and_goes_is_told_once_and_to_nobody_who_comes_later(server: FaultyServer) -> None:
     async with running(server) as sidecar, fleet(server, sidecar) as backends:
         before = [status["revision"] for status in await all_of(server, lambda _: True)]
         for number in (1, 2):
@@ -163,7 +162,7 @@ async def test_a_network_that_comes_and_goes_is_told_once_and_to_nobody_who_come
         assert [status["revision"] - one for status, one in zip(statuses, before, strict=True)] == [1, 1, 1]
 
 
-async def test_without_the_api_server_the_state_is_kept_all_the_same(server: FakeApiServer) -> None:
+async def test_without_the_api_server_the_state_is_kept_all_the_same(server: FaultyServer) -> None:
     async with running(server) as sidecar, fleet(server, sidecar) as backends:
         before = await all_of(server, lambda status: True)
         refuse = server.faults.add(Fault(code=503))
@@ -183,7 +182,7 @@ async def test_without_the_api_server_the_state_is_kept_all_the_same(server: Fak
         assert await all_of(server, lambda status: True) == before, "nobody was told, and nothing was to be told"
 
 
-async def test_a_silence_of_all_gets_through_when_its_time_is_up(server: FakeApiServer) -> None:
+async def test_a_silence_of_all_gets_through_when_its_time_is_up(server: FaultyServer) -> None:
     async with holding(server, 3) as sidecar, fleet(server, sidecar) as backends:
         for one in backends:
             await one.deafen()
