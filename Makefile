@@ -64,6 +64,7 @@ crd: $(STAMP) ## write the CRD and its reference from the models
 
 manifests: crd ## write what the chart and metacontroller/ have in common to both, and the chart's README
 	$(BIN)/python -m hack.version
+	$(BIN)/python -m hack.configuration
 	$(BIN)/python -m hack.chart_manifests
 	$(BIN)/python -m hack.values_table
 

@@ -19,31 +19,104 @@ class Settings(CommonSettings):
     listen_host: str = Field(
         EVERY_ADDRESS,
         min_length=1,
-        description="an address of this machine",
+        title="an address of this machine",
+        description="Address on which the hook listens. `::` is every address of both families.",
     )
-    listen_port: int = Field(8080, ge=0, le=65_535, description=PORT)
+    listen_port: int = Field(
+        8080,
+        ge=0,
+        le=65_535,
+        title=PORT,
+        description="Port on which the hook listens. Change it together with the Service and the container port.",
+    )
     metrics_listen_host: str = Field(
         EVERY_ADDRESS,
         min_length=1,
-        description="an address of this machine",
+        title="an address of this machine",
+        description="Address on which the hook serves metrics and health.",
     )
-    metrics_listen_port: int | None = Field(None, ge=0, le=65_535, description=f"{PORT}, or leave it out")
-    endpoints: EndpointsForm = Field(DEFAULT_ENDPOINTS_FORM, description="Endpoints, EndpointSlice or Both")
+    metrics_listen_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        title=f"{PORT}, or leave it out",
+        description=(
+            "Port on which the hook serves metrics and health; empty: none. It is separate from the port that "
+            "Metacontroller uses, which serves no metrics."
+        ),
+    )
+    endpoints: EndpointsForm = Field(
+        DEFAULT_ENDPOINTS_FORM,
+        title="Endpoints, EndpointSlice or Both",
+        description=(
+            "Objects that publish the addresses. Both suits every consumer; EndpointSlice saves one request for "
+            "each transition where all consumers read slices. It can be changed while traffic flows."
+        ),
+    )
     token_file: Path | None = Field(
-        None, description="the path of a file with one bearer token or more, each on a line of its own"
+        None,
+        title="the path of a file with one bearer token or more, each on a line of its own",
+        description=(
+            "File with the bearer tokens that the hook accepts, read again when it changes; empty: requests need "
+            "no token."
+        ),
     )
-    tls_cert_file: Path | None = Field(None, description="the path of a certificate (chain) in PEM")
-    tls_key_file: Path | None = Field(None, description="the path of its key in PEM")
+    tls_cert_file: Path | None = Field(
+        None,
+        title="the path of a certificate (chain) in PEM",
+        description="Certificate that the hook serves, read again when it changes; empty: plain HTTP.",
+    )
+    tls_key_file: Path | None = Field(
+        None,
+        title="the path of its key in PEM",
+        description="Private key of the certificate.",
+    )
     tls_client_ca_file: Path | None = Field(
-        None, description="the path of a CA in PEM: only clients with a certificate of it are accepted"
+        None,
+        title="the path of a CA in PEM: only clients with a certificate of it are accepted",
+        description="CA of the client certificates that the hook accepts; empty: no mutual TLS.",
     )
-    docs: bool = Field(True, description="true, or false for neither /docs nor /openapi.json")
-    drain_seconds: float = Field(0.0, ge=0, le=60, description="seconds from 0 to 60")
-    max_body_bytes: int = Field(3 * 1024 * 1024, ge=1024, description="a number of bytes, 1024 or more")
-    snippet_annotations: bool = Field(False, description="true to allow *-snippet annotations on Ingresses, or false")
+    docs: bool = Field(
+        True,
+        title="true, or false for neither /docs nor /openapi.json",
+        description=(
+            "Serve the API description (/docs and /openapi.json) on the port of the hook. Both need the token."
+        ),
+    )
+    drain_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        title="seconds from 0 to 60",
+        description=(
+            "Seconds that the hook continues to serve after SIGTERM, so that a rollout fails no request. Keep it "
+            "below terminationGracePeriodSeconds by 10."
+        ),
+    )
+    max_body_bytes: int = Field(
+        3 * 1024 * 1024,
+        ge=1024,
+        title="a number of bytes, 1024 or more",
+        description=(
+            "Largest request body in bytes; a larger one gets 413. A request takes about 12 times its body in "
+            "memory: raise the memory limit with it."
+        ),
+    )
+    snippet_annotations: bool = Field(
+        False,
+        title="true to allow *-snippet annotations on Ingresses, or false",
+        description=(
+            "Accept *-snippet annotations on Ingresses. Set true only where every author of an ExternalService "
+            "may configure the ingress controller."
+        ),
+    )
     uncopied_annotations: Annotated[tuple[str, ...], *COMMAS] = Field(
         TOOL_ANNOTATIONS,
-        description="the beginnings of annotations that the Ingress does not get, with commas between",
+        title="the beginnings of annotations that the Ingress does not get, with commas between",
+        description=(
+            "Annotations of the ExternalService whose names begin so are not copied to the Ingress. Add the "
+            "prefixes of your own tools."
+        ),
     )
 
     @model_validator(mode="after")

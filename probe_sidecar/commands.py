@@ -92,7 +92,7 @@ def _of_a_cluster(command: Callable[..., int]) -> Callable[..., int]:
 def prober(kubeconfig: Path | None, context: str | None, server: str | None) -> int:
     """Probe all addresses and write their status.
 
-    In a Pod it uses the Pod's service account. Its settings are ESO_* variables (docs/install.md).
+    In a Pod it uses the Pod's service account. Its settings are ESO_* variables (docs/configuration.md).
 
     \b
     Examples:

@@ -48,36 +48,126 @@ class Settings(CommonSettings):
     health_listen_host: str = Field(
         EVERY_ADDRESS,
         min_length=1,
-        description="an address of this machine",
+        title="an address of this machine",
+        description="Address on which the prober serves health, metrics, the live view and the web page.",
     )
     health_listen_port: int = Field(
-        8081, ge=0, le=65_535, description="a port number from 0 to 65535 (0: any free one)"
+        8081,
+        ge=0,
+        le=65_535,
+        title="a port number from 0 to 65535 (0: any free one)",
+        description=(
+            "Port on which the prober serves health, metrics, the live view and the web page. Change it together "
+            "with the container port."
+        ),
     )
     tick_milliseconds: int = Field(
         10,
         ge=0,
         le=1_000,
-        description="milliseconds from 0 to 1000 (probes start at multiples of them; 0: anywhere)",
+        title="milliseconds from 0 to 1000 (probes start at multiples of them; 0: anywhere)",
+        description=(
+            "Probes start at multiples of this many milliseconds. 0 starts each one exactly when it is due, for "
+            "more CPU."
+        ),
     )
-    concurrent_probes: int | None = Field(None, ge=1, description="a number, 1 or more")
+    concurrent_probes: int | None = Field(
+        None,
+        ge=1,
+        title="a number, 1 or more",
+        description=(
+            "Most probes in flight; empty: as many as the limit of open files permits. Lower it to use less "
+            "memory, raise the limit of open files to get more."
+        ),
+    )
     ca_sources: Annotated[tuple[CASourceKind, ...], *COMMAS] = Field(
-        ("ConfigMap",), description="where CAs may be read from: ConfigMap, Secret, or both with a comma between"
+        ("ConfigMap",),
+        title="where CAs may be read from: ConfigMap, Secret, or both with a comma between",
+        description=(
+            "Kinds of objects from which the CAs of httpGet.tls and grpc.tls may be read. Each kind needs a Role "
+            "in the namespace."
+        ),
     )
-    ca_refresh_seconds: int = Field(60, ge=1, le=86_400, description="a number of seconds from 1 to 86400")
-    concurrent_writes: int = Field(8, ge=1, le=1_000, description="a number from 1 to 1000")
+    ca_refresh_seconds: int = Field(
+        60,
+        ge=1,
+        le=86_400,
+        title="a number of seconds from 1 to 86400",
+        description="Seconds between two reads of a CA. Lower it where CAs are rotated often.",
+    )
+    concurrent_writes: int = Field(
+        8,
+        ge=1,
+        le=1_000,
+        title="a number from 1 to 1000",
+        description="Most status writes in flight. The prober uses fewer while the API server is slow.",
+    )
     dns_servers: Annotated[tuple[Annotated[DNSServer, BeforeValidator(_server_of)], ...], *COMMAS] = Field(
-        (), description="addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between; none: resolv.conf"
+        (),
+        title="addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between; none: resolv.conf",
+        description=(
+            "DNS servers that resolve spec.hostnames; empty: the nameservers of /etc/resolv.conf, in a Pod those "
+            "of the cluster."
+        ),
     )
-    address_metrics: bool = Field(True, description="true, or false for no metric with a series an address")
-    events: bool = Field(True, description="true, or false for no Events on transitions")
-    lease_namespace: str = Field("", pattern=f"^({NAMESPACE})?$", description="the namespace of the Leases, its own")
-    pod_name: str = Field("", pattern="^([a-z0-9]([-a-z0-9.]{0,198}[a-z0-9])?)?$", description=POD_NAME)
-    outage_hold_seconds: int = Field(60, ge=0, le=3_600, description="seconds from 0 (no guard) to 3600")
+    address_metrics: bool = Field(
+        True,
+        title="true, or false for no metric with a series an address",
+        description=(
+            "Expose a series for each address. Set false with very many addresses: the alerts for single "
+            "addresses then do not fire."
+        ),
+    )
+    events: bool = Field(
+        True,
+        title="true, or false for no Events on transitions",
+        description="Record an Event for each transition. Set false where Events are too many for the API server.",
+    )
+    lease_namespace: str = Field(
+        "",
+        pattern=f"^({NAMESPACE})?$",
+        title="the namespace of the Leases, its own",
+        description=(
+            "Namespace of the Leases by which replicas share the work: that of the Pod. Empty, with ESO_POD_NAME: "
+            "no Leases, for a single replica."
+        ),
+    )
+    pod_name: str = Field(
+        "",
+        pattern="^([a-z0-9]([-a-z0-9.]{0,198}[a-z0-9])?)?$",
+        title=POD_NAME,
+        description="Name of this replica in its Lease. The manifests set it from the Pod.",
+    )
+    outage_hold_seconds: int = Field(
+        60,
+        ge=0,
+        le=3_600,
+        title="seconds from 0 (no guard) to 3600",
+        description=(
+            "Seconds for which ready addresses stay ready while no probed address responds (suspected outage of "
+            "the prober's own network). Longer survives longer network failures, and publishes a real outage of "
+            "all addresses later; 0 disables the guard."
+        ),
+    )
     canary: Annotated[str, AfterValidator(_canary_or_none)] = Field(
         "",
-        description="an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz",
+        title="an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz",
+        description=(
+            "Address that always responds, such as a gateway. While it responds, no outage is suspected; with it "
+            "a single address is protected too. Empty: the addresses of the ExternalServices are compared with "
+            "each other."
+        ),
     )
-    lease_seconds: int = Field(15, ge=3, le=300, description="seconds from 3 to 300")
+    lease_seconds: int = Field(
+        15,
+        ge=3,
+        le=300,
+        title="seconds from 3 to 300",
+        description=(
+            "Seconds after which the other replicas take over from one that stopped renewing its Lease. Lower "
+            "takes over sooner, and loses the Lease sooner while the API server is slow."
+        ),
+    )
 
     @model_validator(mode="after")
     def _name_with_place(self) -> Self:

@@ -44,7 +44,9 @@ NamespaceName = Annotated[str, Field(max_length=63, pattern=f"^{NAMESPACE}$")]
 
 
 class CommonSettings(BaseSettings):
-    """The field `log_level` is the variable ESO_LOG_LEVEL; its description says what to write.
+    """The field `log_level` is the variable ESO_LOG_LEVEL.
+
+    The title of a field completes "write ..." in error messages, its description is the text of docs/configuration.md.
 
     No setting is called PORT or SERVICE_HOST: in a namespace with a Service named "eso" Kubernetes gives each container
     an ESO_PORT of its own, such as tcp://10.96.0.17:80.
@@ -52,19 +54,69 @@ class CommonSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    allowed_cidrs: Networks = Field((), description="networks such as 10.0.0.0/8, with commas between")
-    denied_cidrs: Networks = Field((), description="networks such as 10.96.0.0/12, with commas between")
+    allowed_cidrs: Networks = Field(
+        (),
+        title="networks such as 10.0.0.0/8, with commas between",
+        description=(
+            "If not empty, the only ranges whose addresses are published and probed. Set it where users must "
+            "reach a few known networks alone. ESO_DENIED_CIDRS has precedence."
+        ),
+    )
+    denied_cidrs: Networks = Field(
+        (),
+        title="networks such as 10.96.0.0/12, with commas between",
+        description=(
+            "Ranges whose addresses are neither published nor probed. Write the Pod and Service ranges of the "
+            "cluster here: without them an ExternalService can point at any Pod."
+        ),
+    )
     denied_presets: Annotated[tuple[Literal["metadata"], ...], *COMMAS] = Field(
-        ("metadata",), description="metadata, or nothing to deny no ranges by name"
+        ("metadata",),
+        title="metadata, or nothing to deny no ranges by name",
+        description=(
+            "Named sets of denied ranges. metadata denies the addresses where clouds hand out credentials and "
+            "that are not link-local. Leave it unless such an address is a real target."
+        ),
     )
-    allow_loopback: bool = Field(False, description="true or false")
-    body_contains: bool = Field(True, description="true, or false to refuse httpGet.bodyContains in probes")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
-    log_format: LogFormat = Field("text", description="text or json")
+    allow_loopback: bool = Field(
+        False,
+        title="true or false",
+        description="Publish and probe loopback addresses. For tests and local development only.",
+    )
+    body_contains: bool = Field(
+        True,
+        title="true, or false to refuse httpGet.bodyContains in probes",
+        description=(
+            "Accept httpGet.bodyContains. Set false where users must not learn what an address responds: they can "
+            "read a response letter by letter with it."
+        ),
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info",
+        title="debug, info, warning or error",
+        description="Least severity of the log lines that are written. debug adds one line for each sync.",
+    )
+    log_format: LogFormat = Field(
+        "text",
+        title="text or json",
+        description="Form of a log line. json is one object a line, with externalService and address as fields.",
+    )
     namespaces: Annotated[tuple[NamespaceName, ...], *COMMAS] = Field(
-        (), description="the namespaces to work in, with commas between, or nothing for all of them"
+        (),
+        title="the namespaces to work in, with commas between, or nothing for all of them",
+        description=(
+            "Namespaces whose ExternalServices are handled; empty: all. Set it to run with Roles in these "
+            "namespaces instead of ClusterRoles."
+        ),
     )
-    label_selector: Annotated[str, AfterValidator(canonical)] = Field("", description=SELECTOR_WISH)
+    label_selector: Annotated[str, AfterValidator(canonical)] = Field(
+        "",
+        title=SELECTOR_WISH,
+        description=(
+            "ExternalServices that are handled, by label; empty: all. Set it for several installations in one "
+            "cluster, with the same selector in the CompositeController."
+        ),
+    )
 
     @property
     def scope(self) -> Scope:
@@ -83,7 +135,7 @@ S = TypeVar("S", bound=CommonSettings)
 
 def hints(settings: type[CommonSettings]) -> dict[str, str]:
     """What to write into each setting, by the name of its field."""
-    return {name: one.description or "" for name, one in settings.model_fields.items()}
+    return {name: one.title or "" for name, one in settings.model_fields.items()}
 
 
 def load(settings: type[S], **given: str | int | None) -> S:

@@ -3,9 +3,7 @@
 import re
 from pathlib import Path
 
-from app.settings import Settings as HookSettings
-from probe_sidecar.settings import Settings as SidecarSettings
-from runtime.settings import CommonSettings, hints
+from hack.configuration import fields, written
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -14,7 +12,6 @@ ANCHOR = re.compile(r"\[[^\]]+\]\(([^)#:]*)#([^)]*)\)")
 FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 REFERENCE = re.compile(r"\b(?:ADR|[Rr]ecord) \d+\b(?!\.\d)")
 SOURCES = ("py", "md", "yaml", "pml", "toml")
-ROW = re.compile(r"^\| `(ESO_[A-Z_]+)` \| (both|hook|sidecar) \| .* \| (.*) \|$", re.MULTILINE)
 
 
 def test_links_lead_somewhere() -> None:
@@ -65,17 +62,12 @@ def _cells(line: str) -> int:
     return len(re.split(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", line)))
 
 
-def test_every_setting_is_explained_as_it_is() -> None:
-    said = hints(HookSettings) | hints(SidecarSettings)
-    expected = {f"ESO_{name.upper()}": (_whose(name), wish) for name, wish in said.items()}
-    table = ROW.findall((ROOT / "docs" / "install.md").read_text())
-    assert {name: (whose, text) for name, whose, text in table} == expected
+def test_configuration_files_equal_what_the_settings_generate() -> None:
+    assert [path.name for path, text in written() if path.read_text() != text] == [], "run `make manifests`"
 
 
-def _whose(name: str) -> str:
-    if name in hints(CommonSettings):
-        return "both"
-    return "hook" if name in hints(HookSettings) else "sidecar"
+def test_each_setting_has_a_description_and_says_what_to_write() -> None:
+    assert [name for name, field in fields().items() if not (field.title and field.description)] == []
 
 
 def test_the_index_of_decisions_has_each_of_them() -> None:

@@ -38,7 +38,8 @@ NOT_OF_THE_STAND_IN = (
     "kubectl -n external-service-operator create secret generic hook-token "
     '--from-literal=token="$(openssl rand -hex 32)"',
     "kubectl apply -k overlay",
-    "kubectl delete -k overlay",
+    "kubectl delete --ignore-not-found -k overlay",
+    "kubectl delete crd externalservices.eso.crowdfox.com",
     "kubectl replace -f metacontroller/crd.yaml",
     "kubectl -n operators scale deployment external-service-operator --replicas=0",
 )

@@ -276,6 +276,18 @@ def test_upgrade_and_removal(cluster: Cluster, tmp_path: Path, installed: Callab
     cluster.plane.kubectl("delete", "externalservice", "kept", "--namespace=shop")
 
 
+@pytest.mark.types("docs/install.md", helm=True)
+def test_documented_upgrade_and_uninstall_keep_the_crd(
+    cluster: Cluster, installed: Callable[..., None], reader: Reader
+) -> None:
+    installed("--set=replicaCount=3")
+    cluster.shell(reader.take("helm upgrade"))
+    deployment = cluster.get(f"/apis/apps/v1/namespaces/{NAME}/deployments/{NAME}") or {}
+    assert deployment["spec"]["replicas"] == 3
+    cluster.shell(reader.take("helm uninstall"))
+    assert definition_of(cluster) is not None
+
+
 def test_a_definition_that_is_there_already_is_taken_over(cluster: Cluster, installed: Callable[..., None]) -> None:
     """As docs/migration.md has it, after the words that replaced the predecessor's."""
     cluster.shell("kubectl create -f metacontroller/crd.yaml && kubectl replace -f metacontroller/crd.yaml")

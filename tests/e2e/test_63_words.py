@@ -76,7 +76,7 @@ async def test_the_words_of_install_lead_there_and_away_again(
     path = "{.items[*].spec.template.spec.containers[*].image}"
     named = f"kubectl -n external-service-operator get deployment -o jsonpath='{path}'"
     assert set((await terminal.type(named)).split()) == {image.removeprefix("IMAGE=")}
-    for command in reader.until("kubectl delete"):
+    for command in reader.until("kubectl delete"):  # the upgrade applies the same overlay once more
         await terminal.type(command)
     assert set((await terminal.type(named)).split()) == {image.removeprefix("IMAGE=")}
     assert "networkpolicy" in await terminal.type("kubectl -n external-service-operator get networkpolicy -o name")
@@ -87,7 +87,8 @@ async def test_the_words_of_install_lead_there_and_away_again(
         return not (await terminal.type(f"kubectl -n {NAMESPACE} get services,ingresses -o name")).strip()
 
     await until(gone, "the children gone", seconds=60, every=0.5)
-    await terminal.type(reader.take("kubectl delete -k"))
+    await terminal.type(reader.take("kubectl delete crd"))
+    await terminal.type(reader.take("kubectl delete --ignore-not-found -k"))
     left = await terminal.type("kubectl get crd,clusterrole,clusterrolebinding,flowschema,namespace -o name")
     assert [one for one in left.splitlines() if "external-service-operator" in one or "crowdfox" in one] == []
 

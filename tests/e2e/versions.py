@@ -2,7 +2,7 @@
 
 Runs the tests with the marker `kubernetes(part)` once for each release (default: all of RELEASES), on an API server of
 that release. With --loop the part "loop", the whole loop with hook and sidecar, runs on the oldest and newest of them.
---write stores the results in versions.json and the table in docs/kubernetes.md. The exit status is 1 if a test failed.
+--write stores the results in versions.json and the table in docs/compatibility.md. Exit status 1: a test failed.
 
 It is also a plugin of pytest, which selects those tests and counts their outcomes.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from hack import kubernetes_versions as page
+from hack import compatibility as page
 from tests.e2e.controlplane.build import RELEASES, WANTED, BuildFailed, GoMissing, build, release_of
 
 ROOT = Path(__file__).resolve().parents[2]

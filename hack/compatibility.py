@@ -1,13 +1,17 @@
-"""docs/kubernetes.md from tests/e2e/versions.json, the results that `python -m tests.e2e.versions --write` stores."""
+"""docs/compatibility.md from what the tests pin, and from tests/e2e/versions.json.
+
+`python -m tests.e2e.versions --write` stores the results in that file.
+"""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "tests" / "e2e" / "versions.json"
-PAGE = ROOT / "docs" / "kubernetes.md"
+PAGE = ROOT / "docs" / "compatibility.md"
 PARTS = {
     "CRD": "The API server takes the CRD without a warning; objects older than its rules can be changed (see below).",
     "samples": "`kubectl apply` of all samples and of the predecessor's manifests; a second time changes nothing.",
@@ -18,16 +22,24 @@ PARTS = {
     "loop": "Hook, sidecar and composite controller: children, transitions, flapping, no write in the steady state.",
 }
 HEAD = """\
-# Kubernetes versions
+# Compatibility
 
-Kubernetes 1.31 is the oldest version that works: the CRD's rules need `isIP`. The table says how many tests passed
-on a real kube-apiserver of each version, with etcd, kube-controller-manager and kubectl of 1.36.3. `-` means not run.
-`python -m tests.e2e.versions --loop --write` runs them all and writes this page.
+| component | works with | tested | not tested |
+|---|---|---|---|
+| Kubernetes | 1.31 or newer: the rules of the CRD need `isIP` | {kubernetes}, see below | anything newer |
+| Metacontroller | 4.16 or newer (4.15 without a token) | {metacontroller}, both apply strategies | all others |
+| Helm | 3.8 or newer (3.17 for `--take-ownership`) | {helm} | all others |
+| Python, for the commands and the playground | 3.11 or newer | 3.11; the workflow `tests` runs {python} | all others |
+
+## Kubernetes
+
+The table shows how many tests passed on a real kube-apiserver of each version, with etcd, kube-controller-manager and
+kubectl of 1.36.3. `-` means not run. `python -m tests.e2e.versions --loop --write` runs the tests and writes this page.
 
 """
 TAIL = """\
 
-## Kubernetes 1.31 and 1.32
+### Kubernetes 1.31 and 1.32
 
 When `.status` is written, these versions apply the CRD's rules to the whole object, also to fields that do not change.
 An ExternalService that the predecessor left with an invalid spec therefore gets no status until its spec is fixed: its
@@ -51,7 +63,25 @@ def document(results: Mapping[str, Any]) -> str:
         row = (_cell(one["parts"].get(part, {})) for part in PARTS)
         lines.append(f"| {release} | {' | '.join(row)} | {one['date']} |")
     meanings = (f"| {part} | {meaning} |" for part, meaning in PARTS.items())
-    return HEAD + "\n".join((*lines, "", "| column | what passed |", "|---|---|", *meanings)) + "\n" + TAIL
+    return head(results) + "\n".join((*lines, "", "| column | what passed |", "|---|---|", *meanings)) + "\n" + TAIL
+
+
+def head(results: Mapping[str, Any]) -> str:
+    """The versions that the tests pin."""
+    releases = sorted((release.rpartition(".")[0] for release in results), key=_order)
+    python = re.findall(r'"(3\.\d+)"', _pinned(".github/workflows/tests.yml", r"python: (\[.*\])"))
+    return HEAD.format(
+        kubernetes=f"{releases[0]} to {releases[-1]}" if releases else "none",
+        metacontroller=_pinned("hack/kind/up", r"manifests/production\?ref=v([\d.]+)"),
+        helm=_pinned("tests/chart/helm/go.mod", r"helm\.sh/helm/v\d+ v([\d.]+)"),
+        python=f"{python[0]} to {python[-1]}",
+    )
+
+
+def _pinned(name: str, pattern: str) -> str:
+    found = re.search(pattern, (ROOT / name).read_text())
+    assert found, f"{name} pins no version: {pattern}"
+    return found[1]
 
 
 def store(release: str, results: Mapping[str, Any]) -> None:

@@ -1,11 +1,11 @@
 """The page of Kubernetes versions is made from the committed results, and the results are of supported releases."""
 
-from hack.kubernetes_versions import PAGE, document, stored
+from hack.compatibility import PAGE, document, stored
 from tests.e2e.controlplane.build import RELEASES
 
 
 def test_page_equals_what_the_results_make() -> None:
-    assert PAGE.read_text() == document(stored()), "run `python -m hack.kubernetes_versions`"
+    assert PAGE.read_text() == document(stored()), "run `python -m hack.compatibility`"
 
 
 def test_results_are_of_supported_releases() -> None:
