@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-Item = TypeVar("Item", bound=Hashable)
+Item = TypeVar("Item")
 
 Group = tuple[str, str]
 """Namespace and name of an ExternalService, or whatever else is to have equal shares within a namespace."""
@@ -47,6 +47,10 @@ class FairQueue(Generic[Item]):
                 self.discard(item)
                 return item
         return None
+
+    def longest(self) -> str:
+        """The namespace of which the most items wait. ValueError if none waits."""
+        return max(self._namespaces, key=lambda namespace: sum(map(len, self._namespaces[namespace].values())))
 
     def discard(self, item: Item) -> bool:
         """It does not wait any more. False if it did not."""

@@ -1,12 +1,12 @@
 """Writes Events (events.k8s.io/v1) at its own pace: callers never wait; what finds no room is dropped and counted.
 
-An Event that waits already is not added again. One that cannot be written is forgotten.
+Namespaces take turns, and so do the objects of a namespace; where there is no room, the namespace of which the most
+Events wait loses one (design R10). An Event that waits already is not added again. One that cannot be written is lost.
 """
 
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from uuid import uuid4
 
 from probe_sidecar.events.note import Note
+from probe_sidecar.fair_queue import FairQueue
 from probe_sidecar.kube.client import ApiError, KubeClient, Object, Resource
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,10 @@ class Counters:
     written: int = 0
     dropped: int = 0
     failed: int = 0
+
+
+_Key = tuple[str, str, str]
+"""Uid, reason and text."""
 
 
 class _Event(NamedTuple):
@@ -67,7 +72,8 @@ class EventRecorder:
         self._now = now
         self._sleep = sleep
         self._identity = identity
-        self._waiting: OrderedDict[tuple[str, str, str], _Event] = OrderedDict()  # by uid, reason and text
+        self._turns: FairQueue[_Key] = FairQueue()
+        self._waiting: dict[_Key, _Event] = {}
         self._something = asyncio.Event()
         self._budget = float(BURST)
         self._budget_at = clock()
@@ -85,17 +91,18 @@ class EventRecorder:
             await self._something.wait()
             while self._waiting:
                 await self._spend()
-                _, event = self._waiting.popitem(last=False)
-                await self._write(event)
+                if (key := self._turns.pop()) is not None:
+                    await self._write(self._waiting.pop(key))
             self._something.clear()
 
     def _tell(self, regarding: Object, note: Note) -> None:
         key = (regarding["uid"], note.reason, note.text)
         if key in self._waiting:
             return
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MOST_WAITING and (oldest := self._turns.pop(self._turns.longest().__eq__)) is not None:
             self.counters.dropped += 1
-            return
+            del self._waiting[oldest]
+        self._turns.push(key, (regarding["namespace"], regarding["name"]))
         self._waiting[key] = _Event(regarding, note, self._now())
         self._something.set()
 

@@ -1,5 +1,7 @@
 """Sends the status writes of all ExternalServices: whose turn it is, and how many requests may be in flight.
 
+Namespaces take turns, and so do the ExternalServices of a namespace (design R10).
+
 What is written, and when it is due, `writer` decides for each ExternalService.
 """
 
@@ -12,6 +14,7 @@ from math import inf
 from random import random as uniform
 from typing import Protocol
 
+from probe_sidecar.fair_queue import FairQueue, Group
 from probe_sidecar.kube.client import GARBAGE, ApiError, KubeClient, Object, Resource
 from probe_sidecar.status.concurrency_limit import ConcurrencyLimit
 from probe_sidecar.status.pending_syncs import PendingSyncs
@@ -38,6 +41,11 @@ class Counters:
 
 class Writer(Protocol):
     """What the publisher needs of the writer of one ExternalService."""
+
+    @property
+    def group(self) -> Group:
+        """Whose turn it takes: namespace and name."""
+        ...
 
     def consider(self) -> None:
         """Send what is due, or arm the timer for it. Does not wait."""
@@ -83,7 +91,7 @@ class StatusPublisher:
         self.closing = False
         self._limit = ConcurrencyLimit(limit)
         self._sleep = sleep
-        self._ready: dict[Writer, None] = {}  # an ordered set: to be considered, first come first served
+        self._ready: FairQueue[Writer] = FairQueue()  # to be considered
         self._timers: dict[Writer, tuple[float, asyncio.Task[None]]] = {}
         self._requests: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
@@ -100,9 +108,7 @@ class StatusPublisher:
                 while not (self.closing and not self._ready and not self._requests):
                     await self._changed.wait()
                     self._changed.clear()
-                    while self._ready and len(self._requests) < self._limit.size:
-                        writer = next(iter(self._ready))
-                        del self._ready[writer]
+                    while len(self._requests) < self._limit.size and (writer := self._ready.pop()) is not None:
                         self._consider(writer)
                         await asyncio.sleep(0)  # a thousand addresses take milliseconds: let the probes in between
                     if not self._ready and not self._requests:
@@ -139,7 +145,7 @@ class StatusPublisher:
         """Consider `writer` when its turn comes."""
         if self._stopped:
             return
-        self._ready[writer] = None
+        self._ready.push(writer, writer.group)
         self._changed.set()
 
     def wake_at(self, writer: Writer, due: float) -> None:
@@ -158,7 +164,7 @@ class StatusPublisher:
 
     def forget(self, writer: Writer) -> None:
         """Never consider `writer` again. A request of it that is in flight ends by itself."""
-        self._ready.pop(writer, None)
+        self._ready.discard(writer)
         self.stop_timer(writer)
 
     def send(self, writer: Writer, request: Callable[[], Awaitable[None]]) -> None:

@@ -71,6 +71,7 @@ class StatusWriter:
         self._publisher = publisher
         self._subject = subject
         self._stored = raw  # as last seen
+        self.group = place(raw)  # whose turn it takes in the publisher
         self._contests = Backoff(*CONTEST, publisher.random)
         self._errors = Backoff(*ERROR, publisher.random)
         self._busy = False  # a request of ours is in flight

@@ -37,7 +37,7 @@ async def test_closed_service_leaves_nothing_in_the_shared_parts(services: Servi
     assert (engine.running, [*services.names.entries]) == ({}, [])
     assert services.shared.ca_bundles._held == {}
     publisher = services.publisher
-    assert (publisher._ready, publisher._timers, publisher.pending_syncs._since) == ({}, {}, {})
+    assert (len(publisher._ready), publisher._timers, publisher.pending_syncs._since) == (0, {}, {})
     services.loop.now += 3_600
     services.prober.tick()
     assert engine.started == [A, B]

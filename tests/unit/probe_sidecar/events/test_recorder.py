@@ -17,7 +17,7 @@ from tests.until import until
 
 DOWN = Note("AddressNotReady", "Probing", "10.0.0.1: connection refused", warning=True)
 UP = Note("AddressReady", "Probing", "10.0.0.1: HTTP 200")
-WEB = {
+WEB: dict[str, Any] = {
     "apiVersion": "eso.crowdfox.com/v1alpha1",
     "kind": "ExternalService",
     "metadata": {"name": "web", "namespace": "shop", "uid": "uid-1", "resourceVersion": "7"},
@@ -132,6 +132,15 @@ async def test_a_crowd_is_slowed_down_and_the_rest_dropped_and_counted(rig: Rig)
     assert rig.recorder.counters.dropped == 7
     await rig.written(BURST + 20)
     assert rig.slept[:3] == [pytest.approx(0.2)] * 3
+
+
+async def test_events_of_one_namespace_do_not_delay_another(rig: Rig) -> None:
+    hostile = {**WEB, "metadata": {**WEB["metadata"], "namespace": "default"}}
+    rig.recorder.tell(hostile, [DOWN._replace(text=str(number)) for number in range(MOST_WAITING + 7)])
+    rig.recorder.tell(WEB, [DOWN])
+    await rig.written(2)
+    assert [event["note"] for event in rig.events()] == [DOWN.text]
+    assert rig.recorder.counters.dropped == 8
 
 
 async def test_a_refusal_is_counted_and_not_repeated(rig: Rig) -> None:

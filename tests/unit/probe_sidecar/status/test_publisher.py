@@ -95,11 +95,13 @@ class World:
             raw = self.put(name, jsonpatch.apply_patch(raw, operations).get("status"))
         return httpx.Response(200, json=raw)
 
-    def put(self, name: str, status: Any, uid: str | None = None, generation: int | None = None) -> Object:
+    def put(
+        self, name: str, status: Any, uid: str | None = None, generation: int | None = None, namespace: str = "shop"
+    ) -> Object:
         """Store a status as somebody's write, and let the watch show it a moment later."""
         self.version += 1
         held = self.store.get(name, {"metadata": {"uid": name}})["metadata"]
-        meta = held | {"name": name, "namespace": "shop", "resourceVersion": str(self.version)}
+        meta = held | {"name": name, "namespace": namespace, "resourceVersion": str(self.version)}
         if uid is not None:
             meta["uid"] = uid
         if generation is not None:
@@ -419,6 +421,21 @@ async def _limit(world: World) -> None:
 
 def test_writes_of_many_objects_are_limited_and_the_limit_is_approached_and_used_up() -> None:
     _limit()
+
+
+@scenario(limit=1, latency=1.0)
+async def _fair(world: World) -> None:
+    for number in range(100):
+        world.wanted[f"cr-{number}"] = "1/1"
+        world.put(f"cr-{number}", None, namespace="hostile")
+    world.wanted["web"] = "1/1"
+    world.put("web", None)
+    await world.settle(5)
+    assert [name for _, _, name in world.sent[:2]] == ["cr-0", "web"]
+
+
+def test_writes_of_one_namespace_do_not_delay_another() -> None:
+    _fair()
 
 
 @scenario()
