@@ -9,11 +9,12 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx
@@ -99,8 +100,14 @@ def known(made: dict[str, Any], *, ready: bool) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def sidecar(server: FakeApiServer, plan: Plan) -> AsyncIterator["Process"]:
-    """The real process; SIGTERM at the end."""
+async def sidecar(
+    server: FakeApiServer,
+    plan: Plan,
+    *,
+    command: Sequence[str] = ("-m", "probe_sidecar"),
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> AsyncIterator["Process"]:
+    """The real process with these settings; SIGTERM at the end. `command` is what Python runs."""
     environment = {
         **os.environ,
         "ESO_ALLOW_LOOPBACK": "true",
@@ -113,10 +120,11 @@ async def sidecar(server: FakeApiServer, plan: Plan) -> AsyncIterator["Process"]
     }
     if plan.leases:
         environment |= {"ESO_POD_NAME": "bench", "ESO_LEASE_NAMESPACE": "default"}
+    environment |= settings
     pinned = ["taskset", "-c", "0"] if plan.cores == 1 else []
     began = monotonic()
     process = await asyncio.create_subprocess_exec(
-        *pinned, build.runtime(), "-m", "probe_sidecar", "--server", server.url,
+        *pinned, build.runtime(), *command, "--server", server.url,
         cwd=ROOT, env=environment, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr is not None
@@ -125,17 +133,13 @@ async def sidecar(server: FakeApiServer, plan: Plan) -> AsyncIterator["Process"]
             if not line:
                 raise SystemExit("the sidecar did not start")
         port = int(line.partition(b"health on port ")[2].split(b'"')[0])
-        draining = asyncio.create_task(_drain(process.stderr))
-        yield Process(process.pid, f"http://127.0.0.1:{port}", began)
+        running = Process(process.pid, f"http://127.0.0.1:{port}", began)
+        draining = asyncio.create_task(running.drain(process.stderr))
+        yield running
         draining.cancel()
     finally:
         process.terminate()
         await process.wait()
-
-
-async def _drain(stream: asyncio.StreamReader) -> None:
-    while await stream.read(65_536):
-        pass
 
 
 class Process:
@@ -144,7 +148,13 @@ class Process:
     def __init__(self, pid: int, url: str, began: float) -> None:
         self.pid = pid
         self.began = began
+        self.leases_lost = 0
         self._client = httpx.AsyncClient(base_url=url, timeout=30)
+
+    async def drain(self, log: asyncio.StreamReader) -> None:
+        """Read the log to its end, and count how often the Lease was lost."""
+        while line := await log.readline():
+            self.leases_lost += b"could not be renewed in time" in line
 
     def cpu(self) -> float:
         """Seconds of user and system time, all threads."""

@@ -103,10 +103,11 @@ async def _serve_tls() -> None:
 
     async with await asyncio.start_server(answer, sock=_listen(), ssl=context) as running:
         print(running.sockets[0].getsockname()[1], flush=True)
-        await _until_stdin_ends()
+        await until_stdin_ends()
 
 
-async def _until_stdin_ends() -> None:
+async def until_stdin_ends() -> None:
+    """The parent has closed the pipe, or is gone."""
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.add_reader(sys.stdin.fileno(), ended.set)
     await ended.wait()
