@@ -15,7 +15,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 playground: $(STAMP) ## the whole loop on one machine; options in ARGS="..."
-	@$(BIN)/python -m playground $(ARGS)
+	@trap : INT; $(BIN)/python -m playground $(ARGS) || [ $$? -eq 130 ] # Ctrl-C is no error
 
 kind: ## from nothing to a healthy endpoint on a kind cluster "eso" (needs docker, kind, kubectl)
 	@hack/kind/up $(ARGS)

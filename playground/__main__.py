@@ -1,30 +1,45 @@
 """`python -m playground [CR.yaml ...]`: the whole operator on this machine, without a cluster."""
 
-import argparse
-import asyncio
+import os
 import signal
 import sys
-import time
-from collections.abc import Coroutine, Sequence
-from pathlib import Path
-from typing import Any
-
-Object = dict[str, Any]
+from types import FrameType
 
 INTERRUPTED = 130
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NOTHING_LEFT = "Interrupted: everything is stopped, and nothing is left behind"
+
+
+def _end_at_once(_number: int, _frame: FrameType | None) -> None:
+    """Until the event loop handles signals, nothing has been started."""
+    os.write(2, f"{NOTHING_LEFT}\n".encode())
+    os._exit(INTERRUPTED)
+
+
+if __name__ == "__main__":  # before the imports below, which take half a second
+    for stop_signal in STOP_SIGNALS:
+        signal.signal(stop_signal, _end_at_once)
+
+import argparse  # noqa: E402 - see above
+import asyncio  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Coroutine, Sequence  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+Object = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 failed or could not start, 2 bad input, 130 interrupted."""
     arguments = _arguments(argv)
     say = _Progress(silent=arguments.output == "json")
-    try:
-        say("Starting the playground (Ctrl-C ends it)")
-        status = _play(arguments, say)
-    except KeyboardInterrupt:
-        status = INTERRUPTED
+    say("Starting the playground (Ctrl-C ends it)")
+    status = _play(arguments, say)
+    for number in STOP_SIGNALS:  # the second one of an impatient user would only add a traceback
+        signal.signal(number, signal.SIG_IGN)
     if status == INTERRUPTED:
-        say("Interrupted: everything is stopped, and nothing is left behind")
+        say(NOTHING_LEFT)
     return status
 
 
@@ -80,7 +95,7 @@ async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
             interrupted = True
             task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, interrupt)
     try:
         return await task
@@ -97,7 +112,8 @@ async def _run(arguments: argparse.Namespace, manifests: list[Object], say: _Pro
     from playground.show import show  # noqa: PLC0415
     from playground.stack import Playground  # noqa: PLC0415
 
-    output = arguments.output or ("live" if sys.stdout.isatty() and sys.stdin.isatty() else "plain")
+    terminal = sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    output = arguments.output or ("live" if terminal else "plain")
     playground, journal = Playground(), Journal()
     page = LoopbackServer(application(playground, journal), *free_ports(1))
     await page.start()

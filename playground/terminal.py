@@ -101,7 +101,11 @@ class PlaygroundApp(App[int]):
     #addresses { height: auto; max-height: 55%; }
     #totals { height: auto; color: $text-muted; }
     #log { height: 1fr; min-height: 3; border-top: solid $primary; }
+    .-short #links, .-short #totals, .-short #log { display: none; }
+    Screen.-short { overflow: hidden; }
+    .-short #addresses { height: 1fr; max-height: 100%; }
     """
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (15, "-tall")]  # noqa: RUF012 - textual's own annotation
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("k", "switch('refuse')", "Kill"),
         Binding("s", "slow", "Slow"),

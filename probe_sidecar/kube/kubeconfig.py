@@ -24,7 +24,7 @@ from probe_sidecar.kube.credentials import (
     tls_context,
 )
 
-PROXY_HINT = "run `kubectl proxy` and give its address (http://127.0.0.1:8001) instead of this kubeconfig"
+PROXY_HINT = "run `kubectl proxy` and use --server http://127.0.0.1:8001 in place of this kubeconfig"
 
 UNSUPPORTED_USER = ("exec", "auth-provider", "username", "password", "as", "as-uid", "as-groups", "as-user-extra")
 

@@ -21,6 +21,7 @@ from playground.stack import Playground
 from playground.terminal import Box, PlaygroundApp, Seconds
 from tests.until import until
 
+TINY = (20, 5)
 SIZES = [(80, 24), (200, 50)]
 KEYS = ["up", "down", "pageup", "pagedown", "home", "end", "left", "right", "k", "s", "e", "t", "r", "x"]
 KEYS += ["slash", "question_mark", "tab", "shift+tab", "enter", "escape", "0", "z", "f1"]
@@ -80,7 +81,17 @@ async def test_layout_fits_the_terminal(size: tuple[int, int], app: PlaygroundAp
         picture(app, f"playground-{size[0]}")
 
 
-@pytest.mark.parametrize("size", [SIZES[0], pytest.param(SIZES[1], marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+async def test_tiny_terminal_shows_the_table(app: PlaygroundApp) -> None:
+    async with app.run_test(size=TINY):
+        table, footer = app.query_one(DataTable), app.query_one(Footer)
+        await until(lambda: table.region.height == 4, "the table fills the terminal", seconds=10, every=0.1)
+        assert (footer.region.bottom, footer.region.width) == (TINY[1], TINY[0])
+
+
+@pytest.mark.parametrize(
+    "size", [SIZES[0], *(pytest.param(size, marks=pytest.mark.nightly) for size in (SIZES[1], TINY))]
+)
 async def test_every_key_twice_and_fast(size: tuple[int, int], app: PlaygroundApp, playground: Playground) -> None:
     async with app.run_test(size=size) as pilot:
         await settled(app)
