@@ -66,14 +66,21 @@ def _run(command: list[str], folder: Path, made: Path) -> Path:
 
 
 def runtime() -> str:
-    """A Python with the locked runtime packages alone, as in the image: development packages cost memory."""
-    lock = ROOT / "requirements.lock"
-    place = _place("runtime", [lock])
+    """A Python with the locked runtime packages alone, as in the image: development packages cost memory.
+
+    It knows our version, but runs the modules of the working directory.
+    """
+    lock, project = ROOT / "requirements.lock", ROOT / "pyproject.toml"
+    place = _place("runtime", [lock, project])
     python = place / "bin" / "python"
     if not python.exists():
+        uv = [sys.executable, "-m", "uv"]
+        install, wheels = [*uv, "pip", "install", "-q", "--python", str(python), "--no-deps"], str(place / "wheels")
         for command in (
             [sys.executable, "-m", "venv", "--without-pip", str(place)],
-            [sys.executable, "-m", "uv", "pip", "sync", "-q", "--python", str(python), "--require-hashes", str(lock)],
+            [*uv, "pip", "sync", "-q", "--python", str(python), "--require-hashes", str(lock)],
+            [*uv, "build", "-q", "--wheel", "--offline", "--no-build-isolation", "-o", wheels, str(ROOT)],
+            [*install, "--no-index", "--find-links", wheels, "external-service-operator"],
         ):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
