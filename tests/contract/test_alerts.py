@@ -57,28 +57,28 @@ def ask(tool: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_alerts_fire_when_they_should_and_only_then(promtool_binary: Path, tmp_path: Path) -> None:
+def test_alerts_fire_only_on_their_condition(promtool_binary: Path, tmp_path: Path) -> None:
     ask(promtool_binary, "check", "rules", str(ALERTS))
     tests = tmp_path / "alerts.test.yaml"
     tests.write_text(UNIT_TESTS.read_text().replace("[ALERTS]", f"[{ALERTS}]"))
     assert "SUCCESS" in ask(promtool_binary, "test", "rules", str(tests))
 
 
-def test_every_alert_is_tested_both_ways() -> None:
+def test_each_alert_has_a_firing_and_a_quiet_case() -> None:
     cases = [one for test in yaml.safe_load(UNIT_TESTS.read_text())["tests"] for one in test["alert_rule_test"]]
     names = {rule["alert"] for rule in rules()}
     assert {one["alertname"] for one in cases if one.get("exp_alerts")} == names
     assert {one["alertname"] for one in cases if not one.get("exp_alerts")} == names
 
 
-def test_every_alert_is_explained() -> None:
+def test_each_alert_has_a_heading_in_the_documents() -> None:
     headings = re.findall(r"^### (\w+)$", (ROOT / "docs" / "alerts.md").read_text(), re.MULTILINE)
     assert headings == [rule["alert"] for rule in rules()]
     assert all({"summary", "description"} == rule["annotations"].keys() for rule in rules())
     assert {rule["labels"]["severity"] for rule in rules()} == {"warning", "critical"}
 
 
-def test_they_ask_for_metrics_that_there_are() -> None:
+def test_alerts_and_dashboard_use_existing_metrics() -> None:
     told = set(re.findall(r"^\| `(eso_[a-z_]+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
     told |= {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"}
     asked = {
@@ -89,7 +89,7 @@ def test_they_ask_for_metrics_that_there_are() -> None:
     assert asked - told == set()
 
 
-def test_prometheus_reads_what_the_dashboard_asks(promtool_binary: Path, tmp_path: Path) -> None:
+def test_dashboard_queries_are_valid_promql(promtool_binary: Path, tmp_path: Path) -> None:
     asked = expressions(dashboard())
     assert len(asked) > 30
     recorded = [{"record": f"panel:{place}", "expr": text} for place, text in enumerate(asked)]
@@ -98,7 +98,7 @@ def test_prometheus_reads_what_the_dashboard_asks(promtool_binary: Path, tmp_pat
     ask(promtool_binary, "check", "rules", str(file))
 
 
-def test_the_dashboard_is_one_that_grafana_takes() -> None:
+def test_dashboard_has_the_fields_that_grafana_requires() -> None:
     """Any Prometheus by a variable, panels that do not overlap and have numbers of their own."""
     board = dashboard()
     assert board["uid"] == "external-service-operator"
@@ -125,7 +125,7 @@ def labels_of_metrics() -> dict[str, set[str]]:
     return {name: {label.strip() for label in labels.split(",")} for name, labels in rows}
 
 
-def test_every_panel_follows_the_variables() -> None:
+def test_dashboard_panels_use_the_variables() -> None:
     labels = labels_of_metrics()
     for text in expressions(dashboard()):
         for name, selector in re.findall(r"\b((?:eso|process)_[a-z_]+)(\{[^}]*\})?", text):
@@ -135,7 +135,7 @@ def test_every_panel_follows_the_variables() -> None:
             assert wanted <= set(selector.strip("{}").split(",")), text
 
 
-def test_every_panel_has_one_unit_and_says_what_it_shows() -> None:
+def test_dashboard_panels_have_one_unit_and_a_description() -> None:
     """No rate beside a gauge, and nothing without a description."""
     for panel in dashboard()["panels"]:
         if panel["type"] not in ("timeseries", "stat"):
@@ -161,7 +161,7 @@ MEANINGS = {
 }  # fmt: skip
 
 
-def test_colours_have_one_meaning() -> None:
+def test_dashboard_colours_have_one_meaning() -> None:
     """Where results have colours: the last rule that matches wins, in each panel the same."""
     found = set()
     for panel in dashboard()["panels"]:
@@ -177,7 +177,7 @@ def test_colours_have_one_meaning() -> None:
     assert {"Transitions", "Probes a second", "DNS lookups", "Status writes a second", "Throttled requests"} <= found
 
 
-def test_limits_are_lines() -> None:
+def test_dashboard_limits_are_lines() -> None:
     lines = {
         panel["title"]: [
             step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"] if step["value"]

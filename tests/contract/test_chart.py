@@ -111,14 +111,14 @@ def identity(manifest: Object) -> tuple[str, str, str]:
     return manifest["kind"], metadata["name"], metadata.get("namespace", "")
 
 
-def test_the_chart_makes_the_objects_of_metacontroller_and_a_test(rendered: Render) -> None:
+def test_chart_renders_the_objects_of_the_manifests_and_a_test(rendered: Render) -> None:
     theirs = {identity(one) for one in shipped() if one["kind"] != "Namespace"}
     ours = {identity(one) for one in rendered(OPEN).manifests}
     assert ours - theirs == {("Pod", f"{NAME}-test", NAME)}
     assert theirs - ours == set()
 
 
-def test_rights_are_the_same_rule_for_rule(rendered: Render) -> None:
+def test_chart_rbac_equals_the_manifests(rendered: Render) -> None:
     chart = rendered(OPEN)
     roles = [one for one in shipped() if one["kind"] in ("Role", "ClusterRole")]
     assert len(roles) == 3
@@ -133,7 +133,7 @@ def test_rights_are_the_same_rule_for_rule(rendered: Render) -> None:
 @pytest.mark.parametrize(
     "kind", ["Service", "PodDisruptionBudget", "CompositeController", "ConfigMap", "CustomResourceDefinition"]
 )
-def test_the_rest_says_the_same(rendered: Render, kind: str) -> None:
+def test_other_chart_objects_equal_the_manifests(rendered: Render, kind: str) -> None:
     (theirs,) = (one for one in shipped() if one["kind"] == kind)
     made = rendered(OPEN).one(kind, theirs["metadata"]["name"])
     for part in ("spec", "data"):
@@ -145,7 +145,7 @@ def without_default(part: Any) -> Any:
     return part | {"type": "ClusterIP"} if isinstance(part, dict) and "ports" in part else part
 
 
-def test_the_deployment_says_the_same(rendered: Render) -> None:
+def test_chart_deployment_equals_the_manifest(rendered: Render) -> None:
     (theirs,) = (one["spec"] for one in shipped() if one["kind"] == "Deployment")
     made = plain(rendered(OPEN).one("Deployment")["spec"])
     assert set(made["template"].pop("metadata")["annotations"]) == {"checksum/settings"}
@@ -159,7 +159,7 @@ def test_the_deployment_says_the_same(rendered: Render) -> None:
     assert made == theirs
 
 
-def test_the_gateway_api_adds_what_the_component_adds(rendered: Render) -> None:
+def test_gateway_api_value_equals_the_component(rendered: Render) -> None:
     (component,) = yaml.safe_load_all((MANIFESTS / "components/gateway-api/kustomization.yaml").read_text())
     patches = {patch["target"]["kind"]: yaml.safe_load(patch["patch"])[0]["value"] for patch in component["patches"]}
     chart = rendered({"compositeController": {"gatewayAPI": True}})
@@ -172,7 +172,7 @@ def test_the_gateway_api_adds_what_the_component_adds(rendered: Render) -> None:
     assert more == rights({"rules": [patches["ClusterRole"]]})
 
 
-def test_null_takes_a_default_away(rendered: Render) -> None:
+def test_config_null_removes_a_default(rendered: Render) -> None:
     assert "ESO_DRAIN_SECONDS" in rendered().settings()
     assert "ESO_DRAIN_SECONDS" not in rendered({"config": {"ESO_DRAIN_SECONDS": None}}).settings()
 
@@ -182,7 +182,7 @@ def all_settings() -> set[str]:
     return {f"ESO_{name.upper()}" for name in fields}
 
 
-def test_every_setting_is_settable(rendered: Render) -> None:
+def test_config_accepts_every_setting(rendered: Render) -> None:
     free = sorted(all_settings() - DERIVED.keys() - GIVEN)
     config = {name: f"value of {name}" for name in free if not name.endswith("_PORT")}
     config |= {name: str(9000 + place) for place, name in enumerate(free) if name.endswith("_PORT")}
@@ -191,14 +191,14 @@ def test_every_setting_is_settable(rendered: Render) -> None:
 
 
 @pytest.mark.parametrize("name", DERIVED)
-def test_settings_with_values_of_their_own(rendered: Render, name: str) -> None:
+def test_settings_derived_from_values_are_rejected_in_config(rendered: Render, name: str) -> None:
     values, expected = DERIVED[name]
     assert rendered(values).settings()[name] == expected
     with pytest.raises(Refused, match=rf"config\.{name}: write [a-zA-Z.]+ instead"):
         rendered({"config": {name: "x"}})
 
 
-def test_ports_of_the_settings_are_the_ports_of_the_pod(rendered: Render) -> None:
+def test_listen_port_settings_set_the_container_ports(rendered: Render) -> None:
     ports = {"ESO_LISTEN_PORT": 9001, "ESO_METRICS_LISTEN_PORT": 9002, "ESO_HEALTH_LISTEN_PORT": 9003}
     chart = rendered({"config": ports, "serviceMonitor": {"enabled": True}})
     pod = chart.one("Deployment")["spec"]["template"]["spec"]
@@ -207,7 +207,7 @@ def test_ports_of_the_settings_are_the_ports_of_the_pod(rendered: Render) -> Non
     assert {port["port"] for port in chart.one("Service", f"{NAME}-metrics")["spec"]["ports"]} == {9002, 9003}
 
 
-def test_a_selector_is_the_same_for_sidecar_and_metacontroller(rendered: Render) -> None:
+def test_label_selector_is_equal_in_settings_and_controller(rendered: Render) -> None:
     selector = {
         "matchLabels": {"example.com/shard": "a"},
         "matchExpressions": [
@@ -225,7 +225,7 @@ def test_a_selector_is_the_same_for_sidecar_and_metacontroller(rendered: Render)
     assert binding["spec"]["matchResources"] == {"objectSelector": selector}
 
 
-def test_status_policy_is_made_where_the_api_server_has_it(rendered: Render) -> None:
+def test_status_policy_depends_on_the_served_api(rendered: Render) -> None:
     kinds = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
     served = f"{API},{MUTATING_POLICIES}"
     assert [one["kind"] for one in rendered(api=served).all(*kinds)] == list(kinds)
@@ -233,7 +233,7 @@ def test_status_policy_is_made_where_the_api_server_has_it(rendered: Render) -> 
     assert not rendered({"statusPolicy": {"enabled": False}}, api=served).all(*kinds)
 
 
-def test_namespaces_get_roles_and_no_right_to_write_elsewhere(rendered: Render) -> None:
+def test_scope_namespaces_replace_cluster_roles_by_roles(rendered: Render) -> None:
     chart = rendered({"scope": {"namespaces": ["bank", "shop"]}})
     everywhere = rights(rendered().one("ClusterRole")) | rights(rendered().one("ClusterRole", f"{NAME}-metacontroller"))
     for namespace in ("bank", "shop"):
@@ -257,20 +257,20 @@ def test_namespaces_get_roles_and_no_right_to_write_elsewhere(rendered: Render) 
     ],
     ids=["token", "ca-in-a-secret", "cert-manager", "mutual"],
 )
-def test_what_lies_in_secrets_metacontroller_may_read(rendered: Render, values: Object) -> None:
+def test_metacontroller_may_read_referenced_secrets(rendered: Render, values: Object) -> None:
     chart = rendered({"webhook": values})
     assert ("", "secrets", "get") in rights(chart.one("ClusterRole", f"{NAME}-metacontroller"))
     webhook = chart.one("CompositeController")["spec"]["hooks"]["sync"]["webhook"]
     assert "secretRef" in json.dumps(webhook)
 
 
-def test_a_ca_in_the_values_needs_no_right_to_secrets(rendered: Render) -> None:
+def test_inline_ca_bundle_needs_no_secret_access(rendered: Render) -> None:
     chart = rendered(file=CHART / "ci" / "given-tls-values.yaml")
     assert "inline" in chart.one("CompositeController")["spec"]["hooks"]["sync"]["webhook"]["caBundle"]
     assert not [one for one in chart.all("ClusterRole", "Role") if ("", "secrets", "get") in rights(one)]
 
 
-def test_the_defaults_restrict_the_hook_to_metacontroller(rendered: Render) -> None:
+def test_defaults_restrict_the_hook_to_metacontroller(rendered: Render) -> None:
     chart = rendered()
     token = base64.b64decode(chart.one("Secret", f"{NAME}-token")["data"]["token"]).decode()
     assert re.fullmatch(r"[0-9A-Za-z]{43}", token)
@@ -290,7 +290,7 @@ def test_the_defaults_restrict_the_hook_to_metacontroller(rendered: Render) -> N
     ]
 
 
-def test_network_policy_sources_are_those_of_the_values(rendered: Render) -> None:
+def test_network_policy_sources_come_from_the_values(rendered: Render) -> None:
     nodes = {"ipBlock": {"cidr": "192.168.0.0/24"}}
     values = {"hookFrom": [namespaced("controllers")], "metricsFrom": [namespaced("watch")], "healthFrom": [nodes]}
     chart = rendered({"networkPolicy": values, "tests": {"enabled": False}})
@@ -308,7 +308,7 @@ def namespaced(name: str) -> Object:
     return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 
-def test_mounts_hold_the_files_that_the_settings_name(rendered: Render) -> None:
+def test_volume_mounts_contain_the_configured_files(rendered: Render) -> None:
     chart = rendered(file=CHART / "ci" / "cert-manager-values.yaml")
     pod = chart.one("Deployment")["spec"]["template"]["spec"]
     hook, _sidecar = pod["containers"]
@@ -382,12 +382,12 @@ def test_deployment_takes_the_usual_values(rendered: Render) -> None:
         ({"service": {"port": 8443}}, 8443),
     ],
 )
-def test_service_port_follows_tls_unless_it_is_given(rendered: Render, values: Object, port: int) -> None:
+def test_service_port_defaults_by_tls_mode(rendered: Render, values: Object, port: int) -> None:
     assert [one["port"] for one in rendered(values).one("Service")["spec"]["ports"]] == [port]
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_service_monitor_honors_labels_as_said(rendered: Render, keep: bool) -> None:
+def test_service_monitor_honor_labels_is_configurable(rendered: Render, keep: bool) -> None:
     found = rendered({"serviceMonitor": {"enabled": True, "honorLabels": keep}})
     endpoints = found.one("ServiceMonitor")["spec"]["endpoints"]
     assert [(one["port"], one["honorLabels"]) for one in endpoints] == [("hook-metrics", keep), ("metrics", keep)]
@@ -427,14 +427,14 @@ def labelled(manifest: Object) -> bool:
     return not manifest["metadata"]["name"].endswith("-extra")
 
 
-def test_the_metadata_addresses_of_the_admission_policy_are_those_of_the_hook() -> None:
+def test_admission_policy_denies_the_hooks_metadata_addresses() -> None:
     policy = yaml.safe_load((CHART / "files" / "address-policy.yaml").read_text())["spec"]
     (preset,) = (one["expression"] for one in policy["variables"] if one["name"] == "metadata")
     written = {ip_network(one) for one in re.findall(r"'([0-9a-f.:]+/\d+)'", preset)}
     assert written == set(PRESETS["metadata"])
 
 
-def test_every_value_is_explained_in_the_readme() -> None:
+def test_readme_describes_every_value() -> None:
     source = (CHART / "values.yaml").read_text()
     assert README.read_text() == renewed(README.read_text(), source), "run `python -m hack.values_table`"
     told = {path for path, _ in explained(source)}
@@ -453,7 +453,7 @@ def covered(path: str, told: set[str]) -> bool:
     return any(path == one or path.startswith(f"{one}.") for one in told)
 
 
-def test_every_value_is_in_the_schema() -> None:
+def test_schema_contains_every_value() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert set(schema["properties"]) == set(values) | {"global"}

@@ -4,7 +4,7 @@ from hack.compatibility import PAGE, document, stored
 from tests.e2e.controlplane.build import RELEASES
 
 
-def test_page_equals_what_the_results_make() -> None:
+def test_compatibility_page_equals_the_results() -> None:
     assert PAGE.read_text() == document(stored()), "run `python -m hack.compatibility`"
 
 
@@ -17,7 +17,7 @@ def test_every_stored_outcome_passed() -> None:
     assert outcomes == {"passed"}
 
 
-def test_document_shows_a_failure_and_a_part_that_was_not_run() -> None:
+def test_page_shows_failures_and_parts_not_run() -> None:
     parts = {"CRD": {"passed": 4, "failed": 1}, "loop": {"passed": 3}}
     lines = document({"1.31.14": {"date": "2026-11-28", "parts": parts}}).splitlines()
     assert "| 1.31.14 | 4 of 5 | - | - | - | - | - | 3 of 3 | 2026-11-28 |" in lines

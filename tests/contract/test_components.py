@@ -80,7 +80,7 @@ def chart(tmp_path: Path) -> Callable[[Object], Rendered]:
     return lambda values: render(binary, tmp_path, values, api=newest if "statusPolicy" in values else API)
 
 
-def test_each_component_has_its_values() -> None:
+def test_each_component_has_an_equivalent_in_the_chart() -> None:
     assert set(VALUES) == set(ALL)
     assert DEFAULT == ["components/networkpolicy", "components/token"]
 
@@ -100,11 +100,11 @@ def pod(manifest: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_component_says_what_the_chart_says(build: Build, chart: Callable[[Object], Rendered], name: str) -> None:
+def test_component_equals_the_chart_rendering(build: Build, chart: Callable[[Object], Rendered], name: str) -> None:
     compare(build(name), chart(BASE | VALUES[name]))
 
 
-def test_the_defaults_are_those_of_the_chart(build: Build, chart: Callable[[Object], Rendered]) -> None:
+def test_base_equals_the_chart_defaults(build: Build, chart: Callable[[Object], Rendered]) -> None:
     theirs, ours = build(), chart(BASE)
     compare(theirs, ours)
     (role,) = (one for one in theirs if identity(one)[:2] == ("ClusterRole", f"{NAME}-metacontroller"))
@@ -126,7 +126,7 @@ def compare(manifests: list[Object], rendering: Rendered) -> None:
             assert theirs[key] == ours[key], key
 
 
-def test_all_of_them_go_together(build: Build) -> None:
+def test_all_components_combine(build: Build) -> None:
     kinds = {one["kind"] for one in build(*ALL)}
     assert {"NetworkPolicy", "ServiceMonitor", "PrometheusRule", "Certificate"} <= kinds
     assert {"ValidatingAdmissionPolicy", "MutatingAdmissionPolicy"} <= kinds
@@ -134,5 +134,5 @@ def test_all_of_them_go_together(build: Build) -> None:
     assert {"ESO_TOKEN_FILE", "ESO_TLS_CERT_FILE", "ESO_TLS_KEY_FILE"} <= settings.keys()
 
 
-def test_what_is_in_both_places_is_the_same() -> None:
+def test_shared_files_are_generated() -> None:
     assert [path.name for path, text in written() if path.read_text() != text] == [], "run `make manifests`"

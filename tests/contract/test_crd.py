@@ -51,28 +51,28 @@ def schema() -> dict[str, Any]:
     return root
 
 
-def test_the_file_is_what_the_models_make() -> None:
+def test_crd_file_equals_the_models() -> None:
     made = to_yaml(custom_resource_definition())
     assert (ROOT / "metacontroller" / "crd.yaml").read_text() == made, "run `make crd`"
 
 
-def test_the_reference_is_what_the_models_make() -> None:
+def test_api_reference_equals_the_models() -> None:
     assert (ROOT / "docs" / "reference.md").read_text() == reference(), "write it anew: make crd"
 
 
 @pytest.mark.parametrize("case", corpus("good"))
-def test_good_ones_pass(case: dict[str, Any]) -> None:
+def test_valid_objects_pass(case: dict[str, Any]) -> None:
     assert admission_problems(custom_resource(case)) == []
 
 
 @pytest.mark.parametrize("case", corpus("predecessor"))
-def test_manifests_of_the_predecessor_pass(case: dict[str, Any]) -> None:
+def test_predecessor_manifests_pass(case: dict[str, Any]) -> None:
     assert admission_problems(case["manifest"]) == []
     ExternalService.model_validate(case["manifest"])
 
 
 @pytest.mark.parametrize("case", corpus("bad"))
-def test_bad_ones_are_refused_at_the_field_that_the_api_server_names(case: dict[str, Any]) -> None:
+def test_invalid_objects_name_the_field_as_the_api_server_does(case: dict[str, Any]) -> None:
     at = case["at"].replace("labels[", "labels.").rstrip("]") if "labels[" in case["at"] else case["at"]
     fields = [problem.partition(": ")[0] for problem in admission_problems(custom_resource(case))]
     assert [field for field in fields if field.startswith(at) or at.startswith(field)] != []
@@ -87,21 +87,21 @@ def test_bad_ones_are_refused_at_the_field_that_the_api_server_names(case: dict[
         pytest.param({"disabledIPs": [f"10.0.1.{i}" for i in range(251)]}, "spec.disabledIPs", id="251 drained ones"),
     ],
 )
-def test_lists_end_somewhere(spec: dict[str, Any], at: str) -> None:
+def test_lists_have_maximum_lengths(spec: dict[str, Any], at: str) -> None:
     problems = admission_problems(custom_resource({"spec": {"port": 80, **spec}}))
     assert [problem.partition(": ")[0] for problem in problems] == [at]
 
 
-def test_the_status_has_no_defaults(schema: dict[str, Any]) -> None:
+def test_status_has_no_defaults(schema: dict[str, Any]) -> None:
     assert [path for path, node in nodes(schema["properties"]["status"]) if "default" in node] == [], NO_STATUS_DEFAULT
 
 
-def test_no_defaults_inside_lists(schema: dict[str, Any]) -> None:
+def test_list_items_have_no_defaults(schema: dict[str, Any]) -> None:
     """`kubectl apply` and GitOps tools replace lists whole: a default inside would differ from the file for ever."""
     assert [path for path, node in nodes(schema) if "[items]" in path and "default" in node] == []
 
 
-def test_the_spec_has_the_defaults_of_the_kubelet_and_two_of_ours(schema: dict[str, Any]) -> None:
+def test_spec_defaults_are_the_kubelets_and_two_more(schema: dict[str, Any]) -> None:
     assert {path: node["default"] for path, node in nodes(schema["properties"]["spec"]) if "default" in node} == {
         ".readinessProbe.httpGet.path": "/",
         ".readinessProbe.httpGet.scheme": "HTTP",
@@ -122,19 +122,19 @@ def test_the_spec_has_the_defaults_of_the_kubelet_and_two_of_ours(schema: dict[s
     }
 
 
-def test_every_field_explains_itself(schema: dict[str, Any]) -> None:
+def test_every_field_has_a_description(schema: dict[str, Any]) -> None:
     named = [(path, node) for path, node in nodes(schema) if path and not path.endswith("]")]
     silent = [path for path, node in named if not node.get("description") and not path.startswith(".metadata")]
     assert silent == []
 
 
-def test_every_rule_says_what_to_write(schema: dict[str, Any]) -> None:
+def test_every_validation_rule_has_a_message(schema: dict[str, Any]) -> None:
     rules = [rule for _, node in nodes(schema) for rule in node.get("x-kubernetes-validations", [])]
     assert len(rules) > 20
     assert [rule["rule"] for rule in rules if not rule["message"]] == []
 
 
-def test_everything_that_a_rule_may_walk_is_bounded(schema: dict[str, Any]) -> None:
+def test_values_iterated_by_rules_are_bounded(schema: dict[str, Any]) -> None:
     """The API server estimates what a rule may cost at worst: one string or list without an end refuses the CRD."""
     named = [(path, node) for path, node in nodes(schema) if path not in (".apiVersion", ".kind")]
     words = {"string": "maxLength", "array": "maxItems"}
@@ -146,7 +146,7 @@ def test_everything_that_a_rule_may_walk_is_bounded(schema: dict[str, Any]) -> N
     assert endless == []
 
 
-def test_no_rule_in_a_list_walks_an_int_or_string(schema: dict[str, Any]) -> None:
+def test_list_rules_do_not_iterate_int_or_string(schema: dict[str, Any]) -> None:
     """Before Kubernetes 1.34 maxLength of an int-or-string does not count, so such a rule is over the cost budget."""
     items = [node for path, node in nodes(schema) if path.endswith("[items]")]
     rules = [
@@ -160,7 +160,7 @@ def test_no_rule_in_a_list_walks_an_int_or_string(schema: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("case", corpus("good"))
-def test_the_schema_knows_each_field_that_the_models_read(case: dict[str, Any]) -> None:
+def test_schema_contains_every_model_field(case: dict[str, Any]) -> None:
     """Else the API server would prune what the models would have understood."""
     spec = ExternalService.model_validate(custom_resource(case)).spec.model_dump(exclude_unset=True)
     known = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]

@@ -25,7 +25,7 @@ from hack.dependencies import ROOT, locked, permitted, refused
         ("MIT OR", False),
     ],
 )
-def test_an_expression_is_permitted_if_permitted_licenses_satisfy_it(expression: str, expected: bool) -> None:
+def test_license_expression_is_permitted_if_satisfiable(expression: str, expected: bool) -> None:
     assert permitted(expression) is expected
 
 
@@ -48,7 +48,7 @@ def classifier(text: str) -> tuple[str, str]:
     return "Classifier", f"License :: OSI Approved :: {text}"
 
 
-def test_a_license_that_is_not_permitted_is_refused() -> None:
+def test_unlisted_license_is_refused() -> None:
     packages = [
         Described("good", ("License-Expression", "MIT")),
         Described("older", classifier("Apache Software License"), classifier("MIT License")),
@@ -59,7 +59,7 @@ def test_a_license_that_is_not_permitted_is_refused() -> None:
     assert [line.split()[0] for line in refused(packages)] == ["copyleft", "strict", "nameless"]
 
 
-def test_the_licenses_of_the_locked_packages_are_permitted() -> None:
+def test_locked_packages_have_permitted_licenses() -> None:
     wanted = locked((ROOT / "requirements-dev.lock").read_text())
     assert {"fastapi", "pytest"} <= wanted
     names = {one: one.metadata["Name"].lower().replace("_", "-") for one in distributions()}

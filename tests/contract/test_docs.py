@@ -14,19 +14,19 @@ REFERENCE = re.compile(r"\b(?:ADR|[Rr]ecord) \d+\b(?!\.\d)")
 SOURCES = ("py", "md", "yaml", "pml", "toml")
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_have_existing_targets() -> None:
     links = [(page, link) for page in PAGES for link in LINK.findall(page.read_text()) if "://" not in link]
     assert [(str(page), link) for page, link in links if not (page.parent / link).exists()] == []
 
 
-def test_links_to_headings_lead_to_one() -> None:
+def test_anchors_have_existing_headings() -> None:
     found = [(page, page.parent / path if path else page, anchor) for page in PAGES for path, anchor in _anchors(page)]
     assert found
     missing = [(page.name, to.name, anchor) for page, to, anchor in found if anchor not in _headings(to)]
     assert missing == []
 
 
-def test_every_row_of_a_table_has_the_cells_of_its_head() -> None:
+def test_table_rows_have_the_columns_of_their_header() -> None:
     """A row that is cut off from its table by an empty line has no head, and is shown as text."""
     bad = [(page.name, line) for page in PAGES for line in _broken_rows(page.read_text())]
     assert bad == []
@@ -70,7 +70,7 @@ def test_each_setting_has_a_description_and_says_what_to_write() -> None:
     assert [name for name, field in fields().items() if not (field.title and field.description)] == []
 
 
-def test_the_index_of_decisions_has_each_of_them() -> None:
+def test_adr_index_lists_every_adr() -> None:
     folder = ROOT / "docs" / "adr"
     links = LINK.findall((folder / "README.md").read_text())
     assert sorted(set(links) & {path.name for path in folder.glob("*.md")}) == sorted(
@@ -78,7 +78,7 @@ def test_the_index_of_decisions_has_each_of_them() -> None:
     )
 
 
-def test_references_lead_to_an_adr() -> None:
+def test_adr_references_exist() -> None:
     """Written as `ADR 7`, without leading zeros."""
     adrs = {f"ADR {int(path.name[:4])}" for path in (ROOT / "docs" / "adr").glob("0*.md")}
     files = [path for suffix in SOURCES for path in [*ROOT.glob(f"*.{suffix}"), *ROOT.glob(f"[!.]*/**/*.{suffix}")]]

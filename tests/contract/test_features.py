@@ -50,7 +50,7 @@ NAMES = [f"{number}-{row.name}" for number, row in enumerate(ROWS)]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=NAMES)
-def test_what_to_write_is_there(row: Row) -> None:
+def test_feature_row_names_an_existing_field_or_setting(row: Row) -> None:
     if row.name.startswith("ESO_"):
         assert row.name in SETTINGS
     else:
@@ -60,7 +60,7 @@ def test_what_to_write_is_there(row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=NAMES)
-def test_the_sample_shows_it(row: Row) -> None:
+def test_feature_sample_uses_the_field(row: Row) -> None:
     manifest: Any = yaml.safe_load((ROOT / row.sample).read_text())
     if row.name.startswith("ESO_"):
         assert row.name in manifest["data"]
@@ -72,7 +72,7 @@ def test_the_sample_shows_it(row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=NAMES)
-def test_it_is_proved_on_a_real_control_plane(row: Row) -> None:
+def test_feature_has_an_e2e_scenario(row: Row) -> None:
     assert row.proofs
     for proof in row.proofs:
         assert SCENARIO.fullmatch(proof)

@@ -139,9 +139,7 @@ BOUNDED = settings(max_examples=examples(100), deadline=None, derandomize=True, 
 
 @BOUNDED
 @given(body=broken_requests())
-def test_a_request_with_something_wrong_is_refused_with_a_text_or_answered_whole(
-    hook: httpx.ASGITransport, body: Any
-) -> None:
+def test_mutated_request_is_refused_or_answered_completely(hook: httpx.ASGITransport, body: Any) -> None:
     answer = ask(hook, json.dumps(body).encode())
     if answer.status_code == 200:
         kinds = [child["kind"] for child in answer.json()["children"]]
@@ -158,7 +156,7 @@ def test_a_request_with_something_wrong_is_refused_with_a_text_or_answered_whole
 
 @BOUNDED
 @given(body=st.binary(max_size=200) | VALUES.map(lambda value: json.dumps(value).encode()))
-def test_what_is_no_request_is_refused_with_a_text(hook: httpx.ASGITransport, body: bytes) -> None:
+def test_arbitrary_json_is_refused_with_a_message(hook: httpx.ASGITransport, body: bytes) -> None:
     answer = ask(hook, body)
     assert answer.status_code in REFUSALS
     assert answer.json()["error"]
@@ -208,7 +206,7 @@ LINES = [
 
 @settings(max_examples=examples(50), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(lines=st.lists(st.sampled_from(LINES) | st.binary(max_size=30), min_size=1, max_size=6))
-async def test_no_bytes_bring_forth_a_500(port: int, lines: list[bytes]) -> None:
+async def test_arbitrary_bytes_never_cause_a_500(port: int, lines: list[bytes]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"".join(lines))
     writer.write_eof()

@@ -198,12 +198,12 @@ async def hook() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize("children", [pytest.param(V2, id="v2"), pytest.param(V1, id="v1")])
-async def test_a_settled_one(hook: httpx.AsyncClient, children: dict[str, Any]) -> None:
+async def test_hook_settled_object(hook: httpx.AsyncClient, children: dict[str, Any]) -> None:
     answer = await hook.post("/sync", json=request(PARENT, children))
     assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": CHILDREN})
 
 
-async def test_a_new_one(hook: httpx.AsyncClient) -> None:
+async def test_hook_new_object(hook: httpx.AsyncClient) -> None:
     parent = {name: value for name, value in PARENT.items() if name != "status"}
     nothing_known = [{"ip": "10.0.100.10"}, {"ip": "10.0.100.11"}]
     subset = {"notReadyAddresses": nothing_known, "ports": [{"port": 80, "protocol": "TCP"}]}
@@ -219,7 +219,7 @@ async def test_a_new_one(hook: httpx.AsyncClient) -> None:
         pytest.param({**V1, "Ingress.networking.k8s.io/v1": {}}, id="v1"),
     ],
 )
-async def test_one_whose_ingress_is_a_strangers(hook: httpx.AsyncClient, children: dict[str, Any]) -> None:
+async def test_hook_ingress_name_taken_by_another_owner(hook: httpx.AsyncClient, children: dict[str, Any]) -> None:
     report = {
         "kind": "Ingress",
         "name": "web",
@@ -234,25 +234,25 @@ async def test_one_whose_ingress_is_a_strangers(hook: httpx.AsyncClient, childre
     )
 
 
-async def test_one_that_lost_its_hosts(hook: httpx.AsyncClient) -> None:
+async def test_hook_hosts_removed(hook: httpx.AsyncClient) -> None:
     answer = await hook.post("/sync", json=request(with_spec(hosts=[]), V2))
     assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": [SERVICE, ENDPOINTS, SLICE]})
 
 
-async def test_one_without_addresses(hook: httpx.AsyncClient) -> None:
+async def test_hook_object_without_addresses(hook: httpx.AsyncClient) -> None:
     answer = await hook.post("/sync", json=request(with_spec(ips=[]), V2))
     bare = {name: value for name, value in ENDPOINTS.items() if name != "subsets"}
     children = [SERVICE, bare, {**SLICE, "endpoints": []}, INGRESS]
     assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": children})
 
 
-async def test_a_bad_address_a_doubled_one_and_loopback_do_not_stop_the_others(hook: httpx.AsyncClient) -> None:
+async def test_hook_invalid_addresses_do_not_affect_valid_ones(hook: httpx.AsyncClient) -> None:
     ips = ["10.0.100.10", "10.0.100.300", "::ffff:10.0.0.1", "10.0.100.10", "127.0.0.1", "10.0.100.11"]
     answer = await hook.post("/sync", json=request(with_spec(ips=ips), V2))
     assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": CHILDREN})
 
 
-async def test_an_unknown_field_changes_nothing(hook: httpx.AsyncClient) -> None:
+async def test_hook_unknown_field_changes_nothing(hook: httpx.AsyncClient) -> None:
     answer = await hook.post("/sync", json=request(with_spec(readinesProbe={}), V2))
     assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": CHILDREN})
 
@@ -327,7 +327,7 @@ def probe(**fields: Any) -> dict[str, Any]:
         ),
     ],
 )
-async def test_bad_input_is_told_and_touches_no_child(
+async def test_hook_invalid_input_is_an_error_without_children(
     hook: httpx.AsyncClient, parent: dict[str, Any], error: str
 ) -> None:
     answer = await hook.post("/sync", json=request(parent, V2))

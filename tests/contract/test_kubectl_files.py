@@ -23,7 +23,7 @@ def objects(source: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.name for file in FILES])
-def test_file_is_read_as_by_kubectl(file: File) -> None:
+def test_file_is_parsed_as_by_kubectl(file: File) -> None:
     if file.objects is None or file.name in STRICTER:
         with pytest.raises(InvalidInput):
             external_services(file.source)

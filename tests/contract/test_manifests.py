@@ -103,12 +103,12 @@ def children_of_the_samples() -> set[tuple[str, str]]:
     return {(child["apiVersion"], (PLURALS | OFFERED_APART)[child["kind"]]) for child in made}
 
 
-def test_metacontroller_manages_exactly_the_kinds_that_the_hook_makes(composite: dict[str, Any]) -> None:
+def test_composite_controller_lists_exactly_the_hooks_kinds(composite: dict[str, Any]) -> None:
     managed = {(rule["apiVersion"], rule["resource"]) for rule in composite["childResources"]}
     assert managed == {made for made in children_of_the_samples() if made[1] not in OFFERED_APART.values()}
 
 
-def test_gateway_api_adds_the_rest_and_the_right_to_it(composite: dict[str, Any]) -> None:
+def test_gateway_component_adds_http_routes_and_their_rbac(composite: dict[str, Any]) -> None:
     """It stands apart since a kind that the cluster does not know would stop the whole CompositeController."""
     (component,) = documents("components/gateway-api/kustomization.yaml")
     patches = {patch["target"]["kind"]: yaml.safe_load(patch["patch"]) for patch in component["patches"]}
@@ -125,18 +125,18 @@ def test_gateway_api_adds_the_rest_and_the_right_to_it(composite: dict[str, Any]
     }
 
 
-def test_every_child_is_updated_in_place(composite: dict[str, Any]) -> None:
+def test_children_are_updated_in_place(composite: dict[str, Any]) -> None:
     methods = {rule["resource"]: rule.get("updateStrategy") for rule in composite["childResources"]}
     assert methods == {plural: {"method": "InPlace"} for plural in PLURALS.values()}
 
 
-def test_the_parent_is_watched_with_its_status(composite: dict[str, Any]) -> None:
+def test_composite_controller_watches_status_changes(composite: dict[str, Any]) -> None:
     assert composite["parentResource"] == {"apiVersion": kind.API_VERSION, "resource": kind.PLURAL}
     assert composite["generateSelector"] is True
     assert set(composite["hooks"]) == {"sync"}, "a finalize hook would make deletions wait for us"
 
 
-def test_the_webhook_leads_to_the_hook(composite: dict[str, Any], pod: dict[str, Any]) -> None:
+def test_webhook_url_reaches_the_hook(composite: dict[str, Any], pod: dict[str, Any]) -> None:
     assert composite["hooks"]["sync"]["version"] == "v2"
     webhook = composite["hooks"]["sync"]["webhook"]
     service = one("service.yaml", "Service")
@@ -148,7 +148,7 @@ def test_the_webhook_leads_to_the_hook(composite: dict[str, Any], pod: dict[str,
     assert service["spec"]["selector"].items() <= labels.items()
 
 
-def test_the_sidecar_may_read_external_services_patch_their_status_tell_of_it_and_nothing_else() -> None:
+def test_sidecar_role_is_minimal() -> None:
     assert one("rbac.yaml", "ClusterRole")["rules"] == [
         {"apiGroups": [kind.GROUP], "resources": ["externalservices"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [kind.GROUP], "resources": ["externalservices/status"], "verbs": ["patch"]},
@@ -156,7 +156,7 @@ def test_the_sidecar_may_read_external_services_patch_their_status_tell_of_it_an
     ]
 
 
-def test_the_sidecar_may_keep_leases_in_its_own_namespace_only() -> None:
+def test_sidecar_lease_role_is_namespaced() -> None:
     (role,) = (item for item in documents("rbac.yaml") if item["kind"] == "Role")
     assert role["metadata"]["namespace"] == one("deployment.yaml", "Deployment")["metadata"]["namespace"]
     assert role["rules"] == [
@@ -171,13 +171,13 @@ def test_the_sidecar_may_keep_leases_in_its_own_namespace_only() -> None:
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": OUR_NAME, "namespace": OUR_NAME}]
 
 
-def test_replicas_are_told_who_and_where_they_are(pod: dict[str, Any]) -> None:
+def test_pod_name_and_namespace_are_injected(pod: dict[str, Any]) -> None:
     env = {item["name"]: item["valueFrom"]["fieldRef"]["fieldPath"] for item in container(pod, "sidecar")["env"]}
     assert env == {"ESO_POD_NAME": "metadata.name", "ESO_LEASE_NAMESPACE": "metadata.namespace"}
     assert {name.removeprefix("ESO_").lower() for name in env} <= set(hints(SidecarSettings))
 
 
-def test_a_rollout_never_takes_the_last_one() -> None:
+def test_rollout_keeps_a_ready_replica() -> None:
     spec = one("deployment.yaml", "Deployment")["spec"]
     assert spec["replicas"] == 2
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
@@ -185,12 +185,12 @@ def test_a_rollout_never_takes_the_last_one() -> None:
     assert budget == {"maxUnavailable": 1, "selector": spec["selector"]}
 
 
-def test_there_is_time_to_drain(pod: dict[str, Any]) -> None:
+def test_termination_grace_period_covers_draining(pod: dict[str, Any]) -> None:
     drain = float(one("settings.yaml", "ConfigMap")["data"]["ESO_DRAIN_SECONDS"])
     assert 0 < drain + SHUTDOWN_SECONDS < pod["terminationGracePeriodSeconds"]
 
 
-def test_metacontroller_may_manage_exactly_the_children(composite: dict[str, Any]) -> None:
+def test_metacontroller_role_covers_exactly_the_children(composite: dict[str, Any]) -> None:
     rules = one("rbac.yaml", "ClusterRole", f"{OUR_NAME}-metacontroller")["rules"]
     written = {
         (group, resource)
@@ -206,7 +206,7 @@ def test_metacontroller_may_manage_exactly_the_children(composite: dict[str, Any
     assert not [rule for rule in rules if "*" in rule["verbs"] + rule["resources"] + rule["apiGroups"]]
 
 
-def test_bindings_lead_from_accounts_to_roles() -> None:
+def test_role_bindings_reference_existing_roles_and_accounts() -> None:
     bindings = [item for item in documents("rbac.yaml") if item["kind"] == "ClusterRoleBinding"]
     assert [
         (item["roleRef"]["name"], item["subjects"][0]["namespace"], item["subjects"][0]["name"]) for item in bindings
@@ -216,7 +216,7 @@ def test_bindings_lead_from_accounts_to_roles() -> None:
     ]
 
 
-def test_only_the_sidecar_holds_the_token(pod: dict[str, Any]) -> None:
+def test_only_the_sidecar_mounts_the_api_token(pod: dict[str, Any]) -> None:
     assert pod["automountServiceAccountToken"] is False
     assert one("rbac.yaml", "ServiceAccount")["automountServiceAccountToken"] is False
     assert pod["serviceAccountName"] == OUR_NAME
@@ -230,7 +230,7 @@ def test_only_the_sidecar_holds_the_token(pod: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["hook", "sidecar"])
-def test_containers_are_locked_down(pod: dict[str, Any], name: str) -> None:
+def test_containers_have_a_restricted_security_context(pod: dict[str, Any], name: str) -> None:
     assert container(pod, name)["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -241,7 +241,7 @@ def test_containers_are_locked_down(pod: dict[str, Any], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["hook", "sidecar"])
-def test_probes_ask_ports_that_the_container_has(pod: dict[str, Any], name: str) -> None:
+def test_container_probes_use_declared_ports(pod: dict[str, Any], name: str) -> None:
     ports = {port["name"] for port in container(pod, name)["ports"]}
     asked = {kind: container(pod, name)[kind]["httpGet"] for kind in ("readinessProbe", "livenessProbe")}
     assert {kind: get["path"] for kind, get in asked.items()} == {
@@ -251,13 +251,13 @@ def test_probes_ask_ports_that_the_container_has(pod: dict[str, Any], name: str)
     assert {get["port"] for get in asked.values()} <= ports
 
 
-def test_the_health_port_is_the_default_of_the_sidecar(pod: dict[str, Any]) -> None:
+def test_health_port_equals_the_sidecar_default(pod: dict[str, Any]) -> None:
     assert container(pod, "sidecar")["ports"] == [
         {"name": "health", "containerPort": SidecarSettings().health_listen_port}
     ]
 
 
-def test_the_hook_listens_where_its_ports_are(pod: dict[str, Any]) -> None:
+def test_hook_ports_equal_its_settings(pod: dict[str, Any]) -> None:
     environment = {one["name"]: one["value"] for one in container(pod, "hook")["env"]}
     assert container(pod, "hook")["ports"] == [
         {"name": "hook", "containerPort": HookSettings().listen_port},
@@ -265,23 +265,23 @@ def test_the_hook_listens_where_its_ports_are(pod: dict[str, Any]) -> None:
     ]
 
 
-def test_the_hook_understands_its_arguments(pod: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_hook_command_line_is_valid(pod: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     program, *arguments = container(pod, "hook")["command"]
     assert run(external_service, program, [*arguments, "--help"]) == 0, capsys.readouterr().err
 
 
-def test_the_commands_are_there_to_start(pod: dict[str, Any]) -> None:
+def test_container_commands_exist(pod: dict[str, Any]) -> None:
     assert [item["command"][:2] for item in pod["containers"]] == [[PROGRAM, "hook"], [PROGRAM, "prober"]]
     assert {"hook", "prober"} < {*COMMANDS}
     assert PROGRAM in tomllib.loads((MANIFESTS.parent / "pyproject.toml").read_text())["project"]["scripts"]
 
 
-def test_settings_are_known_to_one_of_the_two() -> None:
+def test_config_map_contains_only_known_settings() -> None:
     known = {f"ESO_{name.upper()}" for settings in (HookSettings, SidecarSettings) for name in hints(settings)}
     assert set(one("settings.yaml", "ConfigMap")["data"]) <= known
 
 
-def test_both_read_the_same_address_policy(pod: dict[str, Any]) -> None:
+def test_both_containers_read_the_same_config_map(pod: dict[str, Any]) -> None:
     sources = [item["envFrom"] for item in pod["containers"]]
     assert sources == [[{"configMapRef": {"name": OUR_NAME}}]] * 2
 
@@ -292,7 +292,7 @@ def test_kustomization_lists_every_file() -> None:
     assert set(kustomization["resources"]) == there
 
 
-def test_the_namespace_is_the_one_that_all_use() -> None:
+def test_objects_share_one_namespace() -> None:
     names = [path.name for path in MANIFESTS.glob("*.yaml") if path.name != "kustomization.yaml"]
     used = {
         item["metadata"]["namespace"] for name in names for item in documents(name) if "namespace" in item["metadata"]
@@ -301,13 +301,13 @@ def test_the_namespace_is_the_one_that_all_use() -> None:
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-def test_samples_are_good_and_have_no_misspelt_fields(path: Path) -> None:
+def test_samples_are_valid_without_unknown_fields(path: Path) -> None:
     (sample,) = yaml.safe_load_all(path.read_text())
     assert admission_problems(sample) == []
     assert unknown_fields(sample) == []
 
 
-def test_there_is_a_sample_of_each_kind() -> None:
+def test_each_probe_kind_has_a_sample() -> None:
     assert {
         "complex-example",
         "gateway",
@@ -323,12 +323,12 @@ def test_there_is_a_sample_of_each_kind() -> None:
     } <= {path.stem for path in SAMPLES}
 
 
-def test_the_example_of_the_predecessor_is_kept_to_the_byte() -> None:
+def test_predecessor_example_is_unchanged() -> None:
     assert (MANIFESTS / "samples" / "complex-example.yaml").read_text() == EXAMPLE_OF_THE_PREDECESSOR
 
 
 @pytest.mark.parametrize(
     "path", [path for path in SAMPLES if path.stem != "complex-example"], ids=lambda path: path.stem
 )
-def test_samples_say_what_they_show(path: Path) -> None:
+def test_samples_begin_with_a_comment(path: Path) -> None:
     assert path.read_text().startswith("# ")

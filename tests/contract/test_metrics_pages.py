@@ -89,13 +89,13 @@ def faults(checker: Path, text: str) -> list[str]:
     return done.stderr.splitlines()
 
 
-async def test_the_hooks_page(checker: Path, hook: str) -> None:
+async def test_hook_metrics_page_is_valid(checker: Path, hook: str) -> None:
     assert faults(checker, await page(hook, "eso_syncs_total")) == []
 
 
-async def test_the_sidecars_page(checker: Path, sidecar: str) -> None:
+async def test_sidecar_metrics_page_is_valid(checker: Path, sidecar: str) -> None:
     assert faults(checker, await page(sidecar, 'eso_address_ready{namespace="default",name="web"')) == []
 
 
-def test_a_fault_is_found(checker: Path) -> None:
+def test_metrics_page_checker_finds_faults(checker: Path) -> None:
     assert faults(checker, "# TYPE eso_syncs counter\neso_syncs 1\n") != []

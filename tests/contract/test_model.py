@@ -82,7 +82,7 @@ def verdict(verifier: Path, promise: str) -> str:
         pytest.param((*TWO, "OVERLAP", "STOPS=0"), id="two owners at once"),
     ],
 )
-def test_every_verdict_is_published_and_none_goes_back(
+def test_model_publishes_every_result_and_reverts_none(
     switches: tuple[str, ...], promise: str, search: Callable[..., str]
 ) -> None:
     assert search(switches, promise) == HOLDS
@@ -122,7 +122,7 @@ def test_every_verdict_is_published_and_none_goes_back(
         pytest.param((*TWO, "GUESS"), PUBLISHED, INVENTED, id="a verdict before any probe"),
     ],
 )
-def test_what_each_part_is_for(
+def test_model_without_a_part_has_a_counterexample(
     switches: tuple[str, ...], promise: str, expected: str, search: Callable[..., str]
 ) -> None:
     assert search(switches, promise) == expected

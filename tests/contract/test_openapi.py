@@ -117,7 +117,7 @@ def request(parent: Object) -> Object:
 
 
 @pytest.mark.nightly
-def test_no_request_by_the_document_brings_forth_a_fault(
+def test_requests_generated_from_openapi_cause_no_500(
     schemathesis: Path, hook: tuple[str, str], tmp_path: Path
 ) -> None:
     url, metrics = hook

@@ -255,18 +255,18 @@ LEGACY_TLS = pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprec
 
 
 @LEGACY_TLS
-async def test_our_verdict(row: Row, probe: dict[str, Any]) -> None:
+async def test_our_result_is_as_recorded(row: Row, probe: dict[str, Any]) -> None:
     assert await our_outcome(probe) == row.ours
 
 
 @LEGACY_TLS
 @pytest.mark.nightly
 @needs_oracle
-async def test_the_kubelets_verdict(row: Row, probe: dict[str, Any]) -> None:
+async def test_kubelet_result_is_as_recorded(row: Row, probe: dict[str, Any]) -> None:
     assert await kubelet_result(probe) == row.kubelet
 
 
-def test_what_differs_has_a_name_and_what_has_a_name_differs(row: Row) -> None:
+def test_deviations_and_their_names_match(row: Row) -> None:
     assert bool(row.deviation) == (row.kubelet != row.ours.result.value)
 
 
@@ -338,7 +338,9 @@ def received(server: Server) -> list[str]:
 @pytest.mark.parametrize(
     "asker", [our_outcome, pytest.param(kubelet_result, marks=[pytest.mark.nightly, needs_oracle])]
 )
-async def test_the_request(asker: Callable[[dict[str, Any]], Any], action: dict[str, Any], expected: list[str]) -> None:
+async def test_request_equals_the_kubelets(
+    asker: Callable[[dict[str, Any]], Any], action: dict[str, Any], expected: list[str]
+) -> None:
     with closing(Server(says(OK))) as server:
         await asker({"httpGet": {"port": server.port, **action}})
         async with asyncio.timeout(20):
@@ -357,7 +359,9 @@ async def test_the_request(asker: Callable[[dict[str, Any]], Any], action: dict[
         pytest.param("http://127.0.0.1:PORT/next", "127.0.0.1:PORT", id="line-11-absolute-does-not"),
     ],
 )
-async def test_the_request_after_a_redirect(asker: Callable[[dict[str, Any]], Any], location: str, host: str) -> None:
+async def test_redirected_request_equals_the_kubelets(
+    asker: Callable[[dict[str, Any]], Any], location: str, host: str
+) -> None:
     def first(connection: socket.socket) -> bytes:
         head = read_head(connection)
         at = location.replace("PORT", str(server.port))

@@ -43,7 +43,7 @@ def test_every_sample_has_a_golden_file() -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=[sample.stem for sample in SAMPLES])
-def test_a_sample_renders_to_its_golden_file(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sample_renders_to_its_golden_file(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", str(sample)]) == 0
     rendered = capsys.readouterr()
     assert rendered.err.splitlines() == NOTES.get(sample.stem, [])
@@ -51,7 +51,7 @@ def test_a_sample_renders_to_its_golden_file(sample: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.yaml")), ids=lambda golden: golden.stem)
-def test_nothing_in_it_is_null_or_empty(golden: Path) -> None:
+def test_rendered_children_have_no_null_or_empty_values(golden: Path) -> None:
     """An empty list or a null always differs from the stored object, where the field is absent: a write each sync."""
 
     def empty(value: object) -> bool:

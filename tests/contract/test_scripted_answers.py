@@ -128,12 +128,12 @@ def of_kind(kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_our_verdicts(kind: str, context: ssl.SSLContext) -> None:
+async def test_our_results_are_as_recorded(kind: str, context: ssl.SSLContext) -> None:
     recorded = golden(1)
     assert await verdicts(of_kind(kind), context, ours) == {name: recorded[name] for name in of_kind(kind)}
 
 
-def test_each_deviation_is_in_the_documentation() -> None:
+def test_each_deviation_is_documented() -> None:
     named = {value[2] for value in json.loads(GOLDEN.read_text()).values() if not isinstance(value, str)}
     documented = re.findall(r"^\| (D[0-9]+) \|", PROBES.read_text(), re.MULTILINE)
     assert named <= set(documented)
@@ -142,6 +142,6 @@ def test_each_deviation_is_in_the_documentation() -> None:
 @pytest.mark.nightly
 @needs_oracle
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_kubelets_verdicts(kind: str, context: ssl.SSLContext) -> None:
+async def test_kubelet_results_are_as_recorded(kind: str, context: ssl.SSLContext) -> None:
     recorded = golden(0)
     assert await verdicts(of_kind(kind), context, kubelets) == {name: recorded[name] for name in of_kind(kind)}

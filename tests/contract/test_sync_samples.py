@@ -19,13 +19,13 @@ def hook() -> httpx.AsyncClient:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-async def test_sample_request_gets_its_answer(sample: Sample) -> None:
+async def test_sample_request_has_the_recorded_response(sample: Sample) -> None:
     async with hook() as client:
         answer = await client.post("/sync", json=sample.request)
     assert (answer.status_code, answer.json()) == (sample.status, sample.answer)
 
 
-def test_samples_show_the_states_of_an_object() -> None:
+def test_sync_samples_cover_the_states_of_an_object() -> None:
     ready = {
         one.name: [
             len(subset.get("addresses", ())) for child in one.answer["children"] for subset in child.get("subsets", ())
@@ -37,7 +37,7 @@ def test_samples_show_the_states_of_an_object() -> None:
     assert [one.name for one in SAMPLES if one.status == 422] == ["refused"]
 
 
-async def test_unknown_field_is_warned_of_in_a_header() -> None:
+async def test_unknown_field_is_a_warning_header() -> None:
     (sample,) = (one for one in SAMPLES if one.name == "unknown-field")
     async with hook() as client:
         answer = await client.post("/sync", json=sample.request)
@@ -45,7 +45,7 @@ async def test_unknown_field_is_warned_of_in_a_header() -> None:
     assert answer.headers.get_list("warning") == [f'299 - "{text}"']
 
 
-async def test_openapi_describes_the_request_by_the_crd_and_the_samples() -> None:
+async def test_openapi_request_has_the_crd_schema_and_samples() -> None:
     async with hook() as client:
         document = (await client.get("/openapi.json")).json()
         again = (await client.get("/openapi.json")).json()

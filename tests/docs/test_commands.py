@@ -112,12 +112,12 @@ def typed_on_a_control_plane() -> set[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize("helm", [False, True])
-def test_what_is_for_a_cluster_is_typed_on_a_control_plane(helm: bool) -> None:
+def test_cluster_commands_have_an_e2e_test(helm: bool) -> None:
     with_commands = {_place(page) for page in PAGES if for_a_cluster(page, helm=helm)}
     assert {page for page, of_helm in typed_on_a_control_plane() if of_helm is helm} == with_commands
 
 
-def test_what_something_else_runs_is_there() -> None:
+def test_commands_run_elsewhere_exist_there() -> None:
     for page in PAGES:
         for command in commands(page):
             if command in ELSEWHERE:
@@ -127,7 +127,7 @@ def test_what_something_else_runs_is_there() -> None:
                 assert (ROOT / promise[0]).exists(), command  # .ci/run or .ci/nightly runs each
 
 
-def test_what_is_said_in_passing_exists() -> None:
+def test_modules_and_targets_in_sentences_exist() -> None:
     """Modules and targets that a sentence names; what it says of kubectl is typed on a control plane."""
     said = {one for page in PAGES for one in MENTION.findall(page.read_text())}
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -137,7 +137,7 @@ def test_what_is_said_in_passing_exists() -> None:
     assert len(said) > 10
 
 
-def test_what_is_typed_here_is_in_the_documents() -> None:
+def test_commands_run_here_are_documented() -> None:
     assert {*HERE, *ELSEWHERE} <= {command for page in PAGES for command in commands(page)}
     text = Path(__file__).read_text()
     typed_in_order = commands(ROOT / "docs" / "hook.md")
@@ -145,7 +145,7 @@ def test_what_is_typed_here_is_in_the_documents() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_place)
-def test_commands_stand_in_blocks_that_are_looked_at(page: Path) -> None:
+def test_commands_are_in_sh_blocks(page: Path) -> None:
     """Not in an indented block, and not in one of another language."""
     program = re.compile(r"^(?: {4})?(?:kubectl|helm|make|docker|python3?|\.venv/\S+) \S", re.MULTILINE)
     text = page.read_text()
@@ -155,26 +155,26 @@ def test_commands_stand_in_blocks_that_are_looked_at(page: Path) -> None:
     assert re.findall(r"^ {4}(?:kubectl|helm|make|docker|python3?|\.venv/\S+) \S.*$", outside, re.MULTILINE) == []
 
 
-async def test_the_playground_runs_until_it_is_told(folder: Path) -> None:
+async def test_playground_runs_until_interrupted(folder: Path) -> None:
     status, shown = await typed("make playground", folder, until="KUBECONFIG")
     assert status != 0  # make says so when it is interrupted
     assert "export KUBECONFIG=" in shown
 
 
 @pytest.mark.nightly
-async def test_the_playground_takes_a_file(folder: Path) -> None:
+async def test_playground_accepts_a_file(folder: Path) -> None:
     (folder / "my.yaml").write_text(SAMPLE.read_text().replace("periodSeconds: 10", "periodSeconds: 1"))
     _, shown = await typed('make playground ARGS="my.yaml --output plain"', folder, until="2/2")
     assert "2/2" in shown
 
 
 @pytest.mark.nightly
-async def test_the_playground_ends_with_one_object(folder: Path) -> None:
+async def test_playground_duration_prints_one_json_object(folder: Path) -> None:
     status, shown = await typed('make playground ARGS="--duration 20 --output json"', folder)
     assert (status, shown[:1], shown.count("\n")) == (0, "{", 1)
 
 
-async def test_render_and_check(folder: Path, backend: int) -> None:
+async def test_render_and_check_commands_work(folder: Path, backend: int) -> None:
     text = SAMPLE.read_text().replace("port: 8080", f"port: {backend}").replace("/healthcheck", "/")
     (folder / "CR.yaml").write_text(text.replace("10.0.100.10", "127.0.0.1").replace("  - 10.0.100.11\n", ""))
     status, shown = await typed("external-service render CR.yaml", folder)
@@ -184,7 +184,7 @@ async def test_render_and_check(folder: Path, backend: int) -> None:
     assert (status, "HTTP 200" in shown) == (0, True), shown
 
 
-async def test_the_hook_is_asked_by_hand(folder: Path) -> None:
+async def test_hook_page_commands_work(folder: Path) -> None:
     """All of docs/hook.md, at a free port."""
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed: docs/hook.md is untested")
@@ -218,7 +218,7 @@ async def test_the_hook_is_asked_by_hand(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [ROOT / name for name in ON_THE_STAND_IN], ids=_place)
-async def test_what_kubectl_is_told_is_done(page: Path, folder: Path) -> None:
+async def test_kubectl_commands_work_on_the_stand_in(page: Path, folder: Path) -> None:
     """In their order, on a stand-in that begins as empty as a reader's cluster, or with the predecessor's objects."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed: what the documents tell it is untested")
@@ -262,7 +262,7 @@ def left_by_the_predecessor() -> list[dict[str, Any]]:
     ]
 
 
-async def test_kubectl_shows_the_columns_of_the_readme(folder: Path, kubeconfig: Path) -> None:
+async def test_kubectl_get_columns_equal_the_readme(folder: Path, kubeconfig: Path) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed: what README shows of it is untested")
     block = next(block for _, block in blocks((ROOT / "README.md").read_text()) if "kubectl get extsvc" in block)
@@ -273,7 +273,7 @@ async def test_kubectl_shows_the_columns_of_the_readme(folder: Path, kubeconfig:
     assert shown.splitlines()[1].split()[0] == row.split()[0] == SAMPLE_NAME
 
 
-async def test_kustomize_reads_the_manifests(folder: Path) -> None:
+async def test_kustomize_renders_the_manifests(folder: Path) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed: kustomize is untested")
     image = f"registry.example.com/external-service-operator:{VERSION}"

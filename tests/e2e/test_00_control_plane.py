@@ -26,7 +26,7 @@ def eventually(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_all_parts_are_of_the_release_that_go_mod_names(control_plane: ControlPlane) -> None:
+def test_binaries_have_the_release_of_go_mod(control_plane: ControlPlane) -> None:
     version = control_plane.admin.get("/version").json()
     major, minor = control_plane.binaries.release[1:].split(".")[:2]
     assert (version["gitVersion"], version["major"], version["minor"]) == (control_plane.binaries.release, major, minor)
@@ -56,7 +56,7 @@ def sockets(pid: int) -> list[tuple[str, str]]:
     return [(row[1].partition(":")[0], row[2].partition(":")[0]) for row in rows if row[9] in inodes]
 
 
-def test_a_component_dies_with_the_tests_even_if_they_are_killed(tmp_path: Path) -> None:
+def test_components_end_when_the_test_process_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from playground.processes import Component;"
         "c = Component('sleep', ['sleep', '1000'], log=Path(sys.argv[1]), ready=lambda: True); c.start();"
@@ -72,7 +72,7 @@ def test_a_component_dies_with_the_tests_even_if_they_are_killed(tmp_path: Path)
     eventually(lambda: not Path(f"/proc/{pid}").exists() or "zombie" in Path(f"/proc/{pid}/status").read_text())
 
 
-def test_without_go_the_reason_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_go_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(GoMissing, match=r"Go 1\.\S+ or newer is needed .*: no `go` in PATH"):
         build(cache=tmp_path)

@@ -35,7 +35,7 @@ def ask(ip: str, port: int = 80, host: str = "any", timeout: float = 1.0) -> str
 
 
 @pytest.mark.e2e
-def test_no_packet_can_leave_the_machine(hosts: Hosts) -> None:
+def test_packets_cannot_leave_the_machine(hosts: Hosts) -> None:
     """Two namespaces and one cable between them: neither has another interface, and whatever else is asked for has
     no route, on either side."""
     inside = hosts.process.pid
@@ -54,7 +54,7 @@ def test_no_packet_can_leave_the_machine(hosts: Hosts) -> None:
 
 
 @pytest.mark.e2e
-def test_nothing_is_left_even_if_the_tests_are_killed(sealed_network: None, tmp_path: Path) -> None:
+def test_killed_test_process_leaves_no_namespaces(sealed_network: None, tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from tests.e2e.hosts import Hosts; from tests.e2e import namespace"
         "\nwith namespace.sealed():"

@@ -66,7 +66,7 @@ def as_rendered(stored: Object) -> Object:
 
 
 @pytest.mark.kubernetes("loop")
-async def test_every_sample_becomes_what_render_prints(world: World, figures: Callable[..., None]) -> None:
+async def test_stored_children_equal_the_rendered_sample(world: World, figures: Callable[..., None]) -> None:
     created = [await world.apply(sample(name)) for name in samples() if name not in FOREIGN]
     for one in created:
         if text := (one["spec"].get("readinessProbe") or {}).get("httpGet", {}).get("bodyContains"):
@@ -147,7 +147,7 @@ HEALTHY = {"mode": Mode.HEALTHY, "host": "www.mydomain.com"}
 
 @pytest.mark.kubernetes("loop")
 @pytest.mark.stand_in
-async def test_each_failure_leaves_and_returns_in_time(world: World, figures: Callable[..., None]) -> None:
+async def test_failed_address_leaves_and_returns_in_time(world: World, figures: Callable[..., None]) -> None:
     failures = (*FAILURES, *APART) if world.hosts.apart else FAILURES
     async with AsyncExitStack() as stack:
         machine = await stack.enter_async_context(watched())

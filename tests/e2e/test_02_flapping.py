@@ -32,12 +32,14 @@ SWITCHED_SECONDS = 6.0
 @pytest.mark.kubernetes("loop")
 @pytest.mark.world(control=True)
 @pytest.mark.stand_in
-async def test_flapping_loses_nothing(world: World, figures: Callable[..., None]) -> None:
+async def test_flapping_publishes_every_last_state(world: World, figures: Callable[..., None]) -> None:
     await _flap(world, figures)
 
 
 @pytest.mark.world(control=True, **DEFAULT_LIMITS)
-async def test_flapping_at_the_default_limits_loses_nothing(world: World, figures: Callable[..., None]) -> None:
+async def test_flapping_at_default_limits_publishes_every_last_state(
+    world: World, figures: Callable[..., None]
+) -> None:
     """Where the window between Metacontroller's read and its write is seconds long."""
     await _flap(world, figures)
 
@@ -51,7 +53,7 @@ async def _flap(world: World, figures: Callable[..., None]) -> None:
 
 @pytest.mark.kubernetes("loop")
 @pytest.mark.world(qps=200.0, burst=400)
-async def test_a_mass_outage_at_the_default_limits(world: World, figures: Callable[..., None]) -> None:
+async def test_mass_outage_at_default_limits_is_published(world: World, figures: Callable[..., None]) -> None:
     """30 ExternalServices with 150 addresses, all failing within 3 s; a sidecar that writes once left 17 wrong."""
     parents = _parents(30, 5)
     await _all_ready(world, parents)
@@ -62,7 +64,7 @@ async def test_a_mass_outage_at_the_default_limits(world: World, figures: Callab
 
 @pytest.mark.world(qps=200.0, burst=400)
 @pytest.mark.nightly
-async def test_a_mass_outage_of_200_at_raised_limits(world: World, figures: Callable[..., None]) -> None:
+async def test_mass_outage_of_200_at_raised_limits_is_published(world: World, figures: Callable[..., None]) -> None:
     parents = _parents(200, 5, period=2)
     await _all_ready(world, parents)
     await _calm(world)
@@ -151,7 +153,7 @@ async def _told(world: World) -> dict[str, int]:
 
 @pytest.mark.stand_in
 @pytest.mark.world(status_policy=False)
-async def test_a_stale_status_is_refused_in_our_words(world: World) -> None:
+async def test_stale_status_write_is_refused_with_a_message(world: World) -> None:
     parent = external_service("web", ["10.0.100.10"])
     await world.apply(parent)
     await world.until_published("web", {"10.0.100.10": True})
@@ -171,7 +173,7 @@ async def test_a_stale_status_is_refused_in_our_words(world: World) -> None:
 
 
 @pytest.mark.world(status_policy=False)
-async def test_a_hand_with_kubectl_edit_is_refused_too(world: World, tmp_path: Path) -> None:
+async def test_stale_kubectl_edit_is_refused(world: World, tmp_path: Path) -> None:
     await world.apply(external_service("web", ["10.0.100.10"]))
     await world.until_published("web", {"10.0.100.10": True})
     revision = (await world.status("web"))["revision"]

@@ -14,14 +14,14 @@ QUIET_SECONDS = 5.0
 
 @pytest.mark.kubernetes("loop")
 @pytest.mark.world(resync=1)
-async def test_a_resync_every_second_and_no_write(world: World, figures: Callable[..., None]) -> None:
+async def test_resyncs_write_nothing(world: World, figures: Callable[..., None]) -> None:
     parents, seconds = 50, 20.0
     await nobody_writes(world, parents, seconds, figures)
 
 
 @pytest.mark.nightly
 @pytest.mark.world(resync=1)
-async def test_a_minute_of_resyncs_and_no_write(world: World, figures: Callable[..., None]) -> None:
+async def test_minute_of_resyncs_writes_nothing(world: World, figures: Callable[..., None]) -> None:
     await nobody_writes(world, 50, 60.0, figures)
 
 

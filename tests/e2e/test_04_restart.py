@@ -39,7 +39,9 @@ async def kill_and_start(world: World, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["sidecar", "hook", "composite", "apiserver", "etcd"])
-async def test_killed_while_an_address_fails(world: World, what: str, figures: Callable[..., None]) -> None:
+async def test_sidecar_killed_during_a_failure_changes_no_readiness(
+    world: World, what: str, figures: Callable[..., None]
+) -> None:
     parent = external_service("web", [HEALTHY, FAILING, DEAD], hosts=[{"host": "web.example"}])
     parent["spec"]["readinessProbe"] |= {"periodSeconds": PERIOD, "failureThreshold": FAILURES}
     await world.apply(parent)

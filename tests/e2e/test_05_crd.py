@@ -164,7 +164,7 @@ def seven(admin: httpx.Client) -> Iterator[Stored]:
 
 
 @pytest.mark.kubernetes("CRD")
-def test_the_definition_is_established_without_a_warning(admin: httpx.Client) -> None:
+def test_crd_is_established_without_warnings(admin: httpx.Client) -> None:
     definition = definition_of(OTHER_GROUPS[2])
     created = admin.post(DEFINITIONS, json=definition)
     assert created.status_code == 201, created.text
@@ -182,14 +182,14 @@ def test_the_definition_is_established_without_a_warning(admin: httpx.Client) ->
 
 @pytest.mark.kubernetes("good objects")
 @pytest.mark.parametrize("case", corpus("good"))
-def test_good_ones_pass(admin: httpx.Client, case: dict[str, Any]) -> None:
+def test_valid_objects_are_accepted(admin: httpx.Client, case: dict[str, Any]) -> None:
     answer = admin.post(f"{path_of(GROUP)}?dryRun=All", json=custom_resource(case.get("name", "sample"), case["spec"]))
     assert answer.status_code == 201, answer.text
 
 
 @pytest.mark.kubernetes("bad objects")
 @pytest.mark.parametrize("case", corpus("bad"))
-def test_bad_ones_are_refused_at_their_field_and_told_what_to_write(admin: httpx.Client, case: dict[str, Any]) -> None:
+def test_invalid_objects_are_refused_with_field_and_message(admin: httpx.Client, case: dict[str, Any]) -> None:
     refused = causes(
         admin.post(f"{path_of(GROUP)}?dryRun=All", json=custom_resource(case.get("name", "sample"), case["spec"]))
     )
@@ -208,14 +208,16 @@ def test_bad_ones_are_refused_at_their_field_and_told_what_to_write(admin: httpx
         ),
     ],
 )
-def test_lists_end_somewhere(admin: httpx.Client, spec: dict[str, Any], at: str, says: str) -> None:
+def test_lists_longer_than_the_maximum_are_refused(
+    admin: httpx.Client, spec: dict[str, Any], at: str, says: str
+) -> None:
     answer = admin.post(f"{path_of(GROUP)}?dryRun=All", json=custom_resource("long", {"port": 80, **spec}))
     ((field, message),) = causes(answer)
     assert (field, message.endswith(says)) == (at, True), message
 
 
 @pytest.mark.kubernetes("good objects")
-def test_the_longest_lists_stay_within_the_cost_budget(admin: httpx.Client) -> None:
+def test_longest_lists_stay_within_the_cel_cost_budget(admin: httpx.Client) -> None:
     """The rules' estimated cost was legal when the CRD was taken; this is the cost as they run."""
     host = "a." * 120 + "example"
     ips = [str(ip_address("2001:db8:1111:1111:1111:1111:1111:1") + index) for index in range(1_000)]
@@ -256,7 +258,7 @@ def test_the_longest_lists_stay_within_the_cost_budget(admin: httpx.Client) -> N
         pytest.param(None, True, id="no status at all"),
     ],
 )
-def test_health_goes_forward_only(seven: Stored, status: dict[str, Any] | None, refused: bool) -> None:
+def test_status_revision_only_increases(seven: Stored, status: dict[str, Any] | None, refused: bool) -> None:
     answer = seven.replace_status(status)
     if refused:
         assert causes(answer) == [("status.revision", f"Invalid value: {STALE_STATUS}")]
@@ -300,7 +302,7 @@ def without_managed_fields(stored: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.kubernetes("status guard")
-def test_the_first_status_needs_a_revision_for_its_results(admin: httpx.Client) -> None:
+def test_first_status_needs_a_revision(admin: httpx.Client) -> None:
     stored = Stored(admin, "first", {"port": 80, "ips": [A, B]})
     assert stored.replace_status({"observedGeneration": 1}).status_code == 200
     assert [field for field, _ in causes(stored.replace_status({"addresses": UP}))] == ["status.revision"]
@@ -308,7 +310,7 @@ def test_the_first_status_needs_a_revision_for_its_results(admin: httpx.Client) 
 
 
 @pytest.mark.kubernetes("status guard")
-def test_a_spec_may_change_whatever_the_status(seven: Stored) -> None:
+def test_spec_can_change_regardless_of_status(seven: Stored) -> None:
     assert seven.merge({"spec": {"port": 81, "ips": [B]}}).status_code == 200
 
 
@@ -321,12 +323,12 @@ def test_a_spec_may_change_whatever_the_status(seven: Stored) -> None:
         pytest.param({"revision": 8, "addresses": [{"ip": A}]}, "status.addresses[0].ready", id="no verdict"),
     ],
 )
-def test_a_hand_cannot_give_the_status_a_wrong_shape(seven: Stored, status: dict[str, Any], at: str) -> None:
+def test_manual_status_with_wrong_types_is_refused(seven: Stored, status: dict[str, Any], at: str) -> None:
     assert at in [field for field, _ in causes(seven.replace_status(status))]
 
 
 @pytest.mark.kubernetes("status guard")
-def test_a_thousand_addresses_are_guarded_too(admin: httpx.Client) -> None:
+def test_status_guard_covers_1000_addresses(admin: httpx.Client) -> None:
     stored = Stored(admin, "thousand", {"port": 80, "ips": THOUSAND})
     stored.replace_status({"revision": 1, "addresses": [result(ip) for ip in THOUSAND]}).raise_for_status()
     last = {"op": "replace", "path": "/status/addresses/999/ready", "value": False}
@@ -335,7 +337,7 @@ def test_a_thousand_addresses_are_guarded_too(admin: httpx.Client) -> None:
 
 
 @pytest.mark.kubernetes("CRD")
-def test_the_cluster_ip_cannot_change(admin: httpx.Client) -> None:
+def test_cluster_ip_is_immutable(admin: httpx.Client) -> None:
     stored = Stored(admin, "cluster-ip", {"port": 80})
     assert stored.merge({"spec": {"service": {"clusterIP": "None"}}}).status_code == 200
     assert stored.merge({"spec": {"service": None}}).status_code == 200
@@ -347,7 +349,7 @@ def test_the_cluster_ip_cannot_change(admin: httpx.Client) -> None:
 
 
 @pytest.mark.kubernetes("CRD")
-def test_what_was_stored_before_the_rules_can_be_changed(admin: httpx.Client) -> None:
+def test_objects_older_than_the_rules_can_be_changed(admin: httpx.Client) -> None:
     """An ExternalService of the predecessor may hold anything; its status must be able to say what is wrong with it.
 
     API servers before 1.33 apply the rules of unchanged fields to a write of the status, and to no other write.
@@ -388,7 +390,7 @@ def minor(admin: httpx.Client) -> int:
 
 @pytest.mark.kubernetes("samples")
 @pytest.mark.parametrize("case", corpus("predecessor"))
-def test_manifests_of_the_predecessor_apply_unchanged(
+def test_predecessor_manifests_apply_unchanged(
     control_plane: ControlPlane, admin: httpx.Client, case: dict[str, Any]
 ) -> None:
     """By `kubectl apply`, whose strict validation refuses what the schema does not know; again, it changes nothing."""
@@ -447,7 +449,7 @@ def older(schema: Any) -> Any:
 
 
 @pytest.mark.kubernetes("CRD")
-def test_an_upgrade_of_the_definition_keeps_what_is_stored(admin: httpx.Client) -> None:
+def test_crd_upgrade_keeps_stored_objects(admin: httpx.Client) -> None:
     """Still readable, younger defaults beside it; its status as it was, writable by the sidecar's patch; guarded."""
     group = OTHER_GROUPS[1]
     definition = definition_of(group)
@@ -488,7 +490,7 @@ def condition(kind: str, reason: str) -> dict[str, Any]:
 
 
 @pytest.mark.kubernetes("samples")
-def test_samples_apply_and_applying_again_changes_nothing(control_plane: ControlPlane, admin: httpx.Client) -> None:
+def test_applying_samples_twice_changes_nothing(control_plane: ControlPlane, admin: httpx.Client) -> None:
     admin.post("/api/v1/namespaces", json={"metadata": {"name": SAMPLES_NAMESPACE}})
     files = [argument for path in SAMPLES for argument in ("-f", str(path))]
     control_plane.kubectl("apply", *files)
@@ -496,7 +498,7 @@ def test_samples_apply_and_applying_again_changes_nothing(control_plane: Control
     assert [line.rpartition(" ")[2] for line in again] == ["unchanged"] * len(SAMPLES)
 
 
-def test_what_kubectl_get_shows(control_plane: ControlPlane, admin: httpx.Client) -> None:
+def test_kubectl_get_shows_the_columns(control_plane: ControlPlane, admin: httpx.Client) -> None:
     probe = {"httpGet": {"port": 8080, "path": "/healthz"}}
     hosts = [{"host": "one.example"}, {"host": "two.example"}]
     stored = Stored(
@@ -514,12 +516,12 @@ def test_what_kubectl_get_shows(control_plane: ControlPlane, admin: httpx.Client
     assert wide[1].split()[8:] == ["80", "/healthz", f"{A},{B}"]
 
 
-def test_kubectl_explains_what_to_write(control_plane: ControlPlane, admin: httpx.Client) -> None:
+def test_kubectl_explain_describes_the_fields(control_plane: ControlPlane, admin: httpx.Client) -> None:
     text = control_plane.kubectl("explain", "externalservice.spec.readinessProbe.timeoutSeconds")
     assert "Seconds that a whole probe may take" in text
 
 
-def test_the_manifests_are_taken_and_the_pod_is_as_restricted_as_its_namespace_asks(
+def test_manifests_apply_and_pods_meet_the_restricted_standard(
     control_plane: ControlPlane, admin: httpx.Client
 ) -> None:
     """All but the CompositeController, whose definition is Metacontroller's."""
@@ -547,7 +549,7 @@ def test_the_manifests_are_taken_and_the_pod_is_as_restricted_as_its_namespace_a
         ("delete", "", False),
     ],
 )
-def test_what_the_sidecar_may_do(
+def test_sidecar_permissions(
     admin: httpx.Client, control_plane: ControlPlane, verb: str, subresource: str, allowed: bool
 ) -> None:
     control_plane.kubectl("apply", "-f", str(ROOT / "metacontroller" / "namespace.yaml"))

@@ -155,7 +155,7 @@ async def ended(world: World) -> None:
 
 
 @pytest.mark.world(fronts=True, endpoints="Both", replicas=1, lease=30)
-async def test_nothing_missing_nothing_unused(world: World, figures: Callable[..., None]) -> None:
+async def test_rbac_equals_the_requests_made(world: World, figures: Callable[..., None]) -> None:
     await both_forms(world)
     await behind_the_times(world)
     await overtaken(world)
@@ -183,7 +183,7 @@ async def refused_tokens(world: World) -> int:
 
 
 @pytest.mark.world(fronts=True)
-async def test_tokens_rotate_and_expire(world: World, figures: Callable[..., None]) -> None:
+async def test_rotated_tokens_are_used(world: World, figures: Callable[..., None]) -> None:
     await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
     process = world.sidecar.component.pid

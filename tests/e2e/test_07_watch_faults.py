@@ -78,7 +78,7 @@ async def turned_over(world: World) -> None:
 
 
 @pytest.mark.world(fronts=True)
-async def test_turnover_during_an_outage_and_history_lost(world: World, figures: Callable[..., None]) -> None:
+async def test_objects_replaced_during_a_watch_outage_are_noticed(world: World, figures: Callable[..., None]) -> None:
     """The API server cannot be reached meanwhile; when it can, the revision to go on from has been compacted: 410."""
     await world.apply(external_service("web", IPS))
     await world.apply(external_service("gone", ["10.0.100.12"]))
@@ -104,7 +104,7 @@ async def test_turnover_during_an_outage_and_history_lost(world: World, figures:
 
 
 @pytest.mark.world(fronts=True)
-async def test_cut_every_second(world: World, figures: Callable[..., None]) -> None:
+async def test_watch_cut_every_second_loses_nothing(world: World, figures: Callable[..., None]) -> None:
     await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
     cut, longest = 0, 0.0
@@ -125,7 +125,7 @@ async def test_cut_every_second(world: World, figures: Callable[..., None]) -> N
 
 
 @pytest.mark.world(fronts=True)
-async def test_refused_for_a_while(world: World, figures: Callable[..., None]) -> None:
+async def test_refused_watch_recovers(world: World, figures: Callable[..., None]) -> None:
     """429, then 500, then a proxy's 503, while an address dies; and a sidecar that is started in the midst of it."""
     await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))

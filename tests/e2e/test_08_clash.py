@@ -101,7 +101,7 @@ async def until_in_our_slices(world: World, name: str) -> None:
 
 
 @WITH_A_SHORT_RESYNC
-async def test_a_taken_name(world: World, figures: Callable[..., None]) -> None:
+async def test_child_name_taken_by_another_owner_is_reported(world: World, figures: Callable[..., None]) -> None:
     """One of each kind, each with a stranger of its own; in `kubectl get -o wide` as well."""
     names = {kind: f"web-{kind.kind.lower()}" for kind in CHILDREN}
     before = {kind: await stranger(world, kind, name) for kind, name in names.items()}
@@ -138,7 +138,7 @@ async def test_a_taken_name(world: World, figures: Callable[..., None]) -> None:
         await until_in_our_slices(world, name)
 
 
-async def test_a_stranger_outlives_us(world: World) -> None:
+async def test_foreign_object_survives_deletion(world: World) -> None:
     """Told in `kubectl get -o wide`; deleting the ExternalService deletes nothing that only has its name."""
     before = [await stranger(world, kind) for kind in CHILDREN]
     await world.apply(external_service(NAME, IPS, hosts=HOSTS))
@@ -163,7 +163,7 @@ async def test_a_stranger_outlives_us(world: World) -> None:
     assert [await world.get(NAME, kind=kind) for kind in CHILDREN] == before
 
 
-async def test_deleted_and_made_anew_at_once(world: World, figures: Callable[..., None]) -> None:
+async def test_object_deleted_and_recreated_gets_new_children(world: World, figures: Callable[..., None]) -> None:
     """The old children are still there then, and not the new one's: the garbage collector takes them when it can."""
     names = {"probed": True, "unprobed": False}
     for last in range(10, 14):

@@ -83,7 +83,7 @@ async def recovers(world: World, before: dict[str, Any]) -> float:
 
 
 @pytest.mark.world(fronts=True)
-async def test_down(world: World, figures: Callable[..., None]) -> None:
+async def test_hook_down_changes_nothing(world: World, figures: Callable[..., None]) -> None:
     before = await calm(world)
     await world.hook.kill()
     await world.fronts[HOOK].stop()
@@ -94,7 +94,7 @@ async def test_down(world: World, figures: Callable[..., None]) -> None:
 
 
 @pytest.mark.world(fronts=True, hook_timeout="2s")
-async def test_slow(world: World, figures: Callable[..., None]) -> None:
+async def test_hook_slow_changes_nothing(world: World, figures: Callable[..., None]) -> None:
     """30 s for an answer, and Metacontroller waits 2: shorter than shipped, so that the test is."""
     before = await calm(world)
     front = world.fronts[HOOK]
@@ -106,7 +106,7 @@ async def test_slow(world: World, figures: Callable[..., None]) -> None:
 
 
 @pytest.mark.world(fronts=True)
-async def test_garbage(world: World, figures: Callable[..., None]) -> None:
+async def test_hook_invalid_response_changes_nothing(world: World, figures: Callable[..., None]) -> None:
     before = await calm(world)
     front = world.fronts[HOOK]
     front.answer = ANSWERS["500"]

@@ -22,7 +22,7 @@ async def told(world: World) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.stand_in
-async def test_a_death_and_a_recovery(world: World) -> None:
+async def test_events_report_failure_and_recovery(world: World) -> None:
     expected: list[tuple[str, str, str]] = []
 
     async def holds() -> bool:
@@ -48,7 +48,7 @@ async def _named(world: World, ips: tuple[str, ...]) -> bool:
     return all(ip in notes for ip in ips)
 
 
-async def test_a_quiet_time_has_no_events(world: World) -> None:
+async def test_events_are_absent_without_transitions(world: World) -> None:
     await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
     await until(lambda: _named(world, IPS), "both told", seconds=60)

@@ -65,7 +65,9 @@ async def dns(world: World, binaries: Binaries, tmp_path: Path) -> AsyncIterator
         pytest.param("EndpointSlice", marks=pytest.mark.world(endpoints="EndpointSlice")),
     ],
 )
-async def test_the_name_follows(world: World, dns: CoreDns, form: str, figures: Callable[..., None]) -> None:
+async def test_cluster_dns_follows_readiness(
+    world: World, dns: CoreDns, form: str, figures: Callable[..., None]
+) -> None:
     parent = external_service("web", sorted(IPS), port=PORT)
     parent["spec"]["readinessProbe"] |= {"failureThreshold": 1}
     await world.apply(parent)

@@ -78,7 +78,7 @@ async def three_of_a_kind(world: World) -> None:
     await until(settled, "all there is to see", seconds=SECONDS, every=0.1)
 
 
-async def test_get_and_describe(world: World) -> None:
+async def test_kubectl_get_and_describe(world: World) -> None:
     await three_of_a_kind(world)
     here = ("-n", world.namespace)
     compare("get", timeless(await kubectl(world, "get", "extsvc", *here)))
@@ -106,7 +106,7 @@ STATES = {
 
 
 @pytest.mark.world(settings={"ESO_DENIED_CIDRS": "10.9.0.0/16"})
-async def test_get_shows_the_state_of_each(world: World) -> None:
+async def test_kubectl_get_shows_the_state_of_each_object(world: World) -> None:
     hosts = [{"host": f"static{number}.mydomain.com"} for number in range(1, 5)]
     made = {name: external_service(name, ips) for name, (_, ips) in STATES.items()}
     made["healthy"]["spec"]["hosts"] = hosts

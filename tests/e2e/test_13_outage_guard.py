@@ -104,7 +104,9 @@ def without_a_route() -> Iterator[None]:
         pytest.param(without_a_route, id="no-route", marks=pytest.mark.nightly),
     ],
 )
-async def test_a_cut_of_the_probers_own_network(world: World, cut: Cut, figures: Callable[..., None]) -> None:
+async def test_prober_network_failure_changes_no_readiness(
+    world: World, cut: Cut, figures: Callable[..., None]
+) -> None:
     async with AsyncExitStack() as stack:
         timelines = await fleet(world, stack)
         dies_meanwhile = FLEET["api"][-1]
@@ -147,7 +149,7 @@ async def test_a_cut_of_the_probers_own_network(world: World, cut: Cut, figures:
 
 
 @pytest.mark.world(settings={"ESO_OUTAGE_HOLD_SECONDS": str(HOLD)})
-async def test_a_true_silence_of_all(world: World, figures: Callable[..., None]) -> None:
+async def test_outage_of_all_addresses_is_published_after_the_hold(world: World, figures: Callable[..., None]) -> None:
     async with AsyncExitStack() as stack:
         timelines = await fleet(world, stack)
         began = time.monotonic()
@@ -178,14 +180,14 @@ async def lost_at_the_usual_bound(world: World, timelines: Fleet, mode: Mode) ->
     return {"last left": last, "allowed": bound()}
 
 
-async def test_a_total_outage_by_refusals_is_not_held(world: World, figures: Callable[..., None]) -> None:
+async def test_refused_connections_of_all_addresses_are_not_delayed(world: World, figures: Callable[..., None]) -> None:
     async with AsyncExitStack() as stack:
         timelines = await fleet(world, stack)
         figures(**await lost_at_the_usual_bound(world, timelines, Mode.REFUSE))
 
 
 @pytest.mark.world(settings={"ESO_CANARY": f"{CANARY.ip}:{CANARY.port}"})
-async def test_while_the_canary_answers_nothing_is_held(world: World, figures: Callable[..., None]) -> None:
+async def test_responding_canary_delays_nothing(world: World, figures: Callable[..., None]) -> None:
     world.hosts.set([CANARY])
     async with AsyncExitStack() as stack:
         timelines = await fleet(world, stack)
@@ -195,7 +197,7 @@ async def test_while_the_canary_answers_nothing_is_held(world: World, figures: C
 
 
 @pytest.mark.world(settings={"ESO_CANARY": f"http://{CANARY.ip}:8080/any", "ESO_OUTAGE_HOLD_SECONDS": str(HOLD)})
-async def test_a_canary_guards_even_a_single_address(world: World, figures: Callable[..., None]) -> None:
+async def test_canary_protects_a_single_address(world: World, figures: Callable[..., None]) -> None:
     """It refuses all the time, which is an answer too, until the network is cut."""
     async with AsyncExitStack() as stack:
         await world.apply(external_service("web", FLEET["web"][:1]))

@@ -44,7 +44,7 @@ async def drain(world: World, *ips: str) -> None:
     await world.patch("web", {"spec": {"disabledIPs": list(ips)}})
 
 
-async def test_it_is_a_last_resort_and_still_probed(world: World) -> None:
+async def test_drained_address_is_a_last_resort_and_still_probed(world: World) -> None:
     await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
     await drain(world, DRAINED)
@@ -85,7 +85,7 @@ def patient() -> dict[str, Any]:
     return parent
 
 
-async def test_it_is_back_at_once_without_another_probe(world: World, figures: Callable[..., None]) -> None:
+async def test_undrained_address_returns_without_a_probe(world: World, figures: Callable[..., None]) -> None:
     await world.apply(patient())
     await world.until_published("web", ready(IPS))
     await drain(world, DRAINED)
@@ -100,7 +100,7 @@ async def test_it_is_back_at_once_without_another_probe(world: World, figures: C
     assert await world.requests(DRAINED) == seen
 
 
-async def test_one_that_died_while_drained_does_not_come_back_for_a_moment(world: World) -> None:
+async def test_address_that_failed_while_drained_stays_not_ready(world: World) -> None:
     await world.apply(external_service("web", IPS, disabledIPs=[DRAINED]))
     await until_triples(world, {**dict.fromkeys(IPS[:2], HEALTHY), DRAINED: LAST_RESORT})
     world.hosts.switch(DRAINED, Mode.REFUSE)
@@ -114,7 +114,7 @@ async def test_one_that_died_while_drained_does_not_come_back_for_a_moment(world
         assert all(DRAINED not in shown for _, shown in consumer.changes)
 
 
-async def test_a_restart_keeps_what_is_known_of_the_drained(world: World) -> None:
+async def test_restart_keeps_the_state_of_drained_addresses(world: World) -> None:
     await world.apply({**patient(), "spec": {**patient()["spec"], "disabledIPs": [DRAINED]}})
     await until_triples(world, {**dict.fromkeys(IPS[:2], HEALTHY), DRAINED: LAST_RESORT})
     before = await world.status("web")
@@ -128,7 +128,7 @@ async def test_a_restart_keeps_what_is_known_of_the_drained(world: World) -> Non
 
 
 @pytest.mark.world(endpoints="Endpoints")
-async def test_by_mirrored_endpoints_it_gets_nothing(world: World) -> None:
+async def test_drained_address_is_absent_from_mirrored_slices(world: World) -> None:
     """A mirrored slice cannot say that an address is the last resort, so the drained one is not in it."""
     await world.apply(external_service("web", IPS, disabledIPs=[DRAINED]))
     await world.until_published("web", ready(IPS[:2]))
@@ -138,7 +138,7 @@ async def test_by_mirrored_endpoints_it_gets_nothing(world: World) -> None:
 
 
 @pytest.mark.stand_in
-async def test_the_sample(world: World) -> None:
+async def test_drain_sample_works(world: World) -> None:
     parent = await world.apply(sample("drain"))
     ips, drained = parent["spec"]["ips"], parent["spec"]["disabledIPs"]
     await world.until_published("drain", ready(ips, but=drained))

@@ -86,7 +86,7 @@ async def test_endpoints_follow_the_name(world: World, figures: Callable[..., No
     assert followed < FOLLOWED_SECONDS
 
 
-async def test_an_address_that_is_not_ready_does_not_replace_one_that_is(world: World) -> None:
+async def test_new_unready_address_does_not_replace_a_ready_one(world: World) -> None:
     """The name moves to a host that is not up yet."""
     await world.apply(named())
     await world.until_published("web", ready(FIRST))
@@ -98,7 +98,7 @@ async def test_an_address_that_is_not_ready_does_not_replace_one_that_is(world: 
     await world.until_published("web", ready(OTHERS[:1]))
 
 
-async def test_without_dns_nothing_changes_and_a_restart_changes_nothing(world: World) -> None:
+async def test_dns_outage_and_restart_change_nothing(world: World) -> None:
     await world.apply(named("10.0.103.20"))
     shown = ready(("10.0.103.20", *FIRST))
     await world.until_published("web", shown)
@@ -123,7 +123,7 @@ async def test_without_dns_nothing_changes_and_a_restart_changes_nothing(world: 
     assert (await world.published("web"), await version(world)) == (shown, before)
 
 
-async def test_a_name_that_is_gone_is_told_and_its_addresses_are_kept(world: World) -> None:
+async def test_missing_name_is_reported_and_its_addresses_kept(world: World) -> None:
     await world.apply(named())
     await world.until_published("web", ready(FIRST))
     before = await version(world)
@@ -141,7 +141,7 @@ async def test_a_name_that_is_gone_is_told_and_its_addresses_are_kept(world: Wor
     await until(told, "an Event", seconds=30)
 
 
-async def test_a_name_that_leaves_the_spec_takes_its_addresses_with_it_without_the_sidecar(world: World) -> None:
+async def test_removed_hostname_removes_addresses_without_sidecar(world: World) -> None:
     await world.apply(named("10.0.103.20"))
     await world.until_published("web", ready(("10.0.103.20", *FIRST)))
     await world.kill_sidecar()
@@ -149,7 +149,7 @@ async def test_a_name_that_leaves_the_spec_takes_its_addresses_with_it_without_t
     await world.until_published("web", ready(["10.0.103.20"]))
 
 
-async def test_a_flood_ends_and_what_is_denied_is_left_out(world: World) -> None:
+async def test_resolved_addresses_are_limited_and_filtered(world: World) -> None:
     """Without a probe: what is resolved is published as ready."""
     many = tuple(f"10.0.104.{number}" for number in range(100))
     parent = named()
@@ -168,13 +168,13 @@ async def test_a_flood_ends_and_what_is_denied_is_left_out(world: World) -> None
 
 
 @pytest.mark.world(settings={"ESO_DNS_SERVERS": "10.0.64.54:5353"})
-async def test_a_dns_that_never_answers_holds_nothing_up(world: World) -> None:
+async def test_unresponsive_dns_does_not_delay_probes(world: World) -> None:
     await world.apply(named("10.0.103.20"))
     await world.until_published("web", ready(["10.0.103.20"]))
     assert "it has no addresses" in await until_resolved(world, "False", "LookupFailed", FAILED_SECONDS)
 
 
-async def test_family_that_leads_nowhere_can_be_left_out(world: World) -> None:
+async def test_unreachable_address_family_can_be_excluded(world: World) -> None:
     """The IPv6 address of the name refuses connections."""
     ipv4 = [ip for ip in FIRST if ":" not in ip]
     await world.apply(named())

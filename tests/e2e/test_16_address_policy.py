@@ -83,7 +83,7 @@ def manifest(name: str, *ips: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_an_address_is_refused_by_the_settings(admin: httpx.Client, ips: list[str], problem: str | None) -> None:
+def test_denied_address_is_refused(admin: httpx.Client, ips: list[str], problem: str | None) -> None:
     answer = apply(admin, *ips)
     if problem is None:
         assert answer.status_code == 201, answer.text
@@ -92,7 +92,7 @@ def test_an_address_is_refused_by_the_settings(admin: httpx.Client, ips: list[st
     assert f"spec.ips: {problem}" in answer.json()["message"]
 
 
-def test_a_stored_address_may_stay_and_a_new_one_is_refused(control_plane: ControlPlane, admin: httpx.Client) -> None:
+def test_stored_denied_address_stays_and_a_new_one_is_refused(control_plane: ControlPlane, admin: httpx.Client) -> None:
     """The status and other fields of an object from before the policy can still be written."""
     path = f"{PATH}/older"
     binding = f"{BINDINGS}/external-service-operator-addresses"

@@ -110,7 +110,7 @@ async def put_back(world: World, name: str, before: Object) -> float:
 
 
 @pytest.mark.world(resync=2)
-async def test_what_can_be_put_back_is(world: World, figures: Callable[..., None]) -> None:
+async def test_edited_service_is_reverted(world: World, figures: Callable[..., None]) -> None:
     before = await created(world)
     for one in EDITS:
         name, change = one.values
@@ -144,7 +144,7 @@ async def running_pod(world: World, labels: Object) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize("name", ["web", "front"])
 @pytest.mark.world(resync=2)
-async def test_pods_of_a_selector_lose_their_traffic(world: World, name: str, figures: Callable[..., None]) -> None:
+async def test_pods_selected_by_an_edit_lose_traffic(world: World, name: str, figures: Callable[..., None]) -> None:
     """The composite controller is stopped until the endpoint-slice controller has published the Pod."""
     before = await created(world)
     async with running_pod(world, {"app": "a"}), consuming(world, name) as consumer:
@@ -160,7 +160,7 @@ async def test_pods_of_a_selector_lose_their_traffic(world: World, name: str, fi
 
 
 @pytest.mark.world(resync=2)
-async def test_other_ports_are_put_back_or_reported(world: World, figures: Callable[..., None]) -> None:
+async def test_edited_ports_are_reverted_or_reported(world: World, figures: Callable[..., None]) -> None:
     """Server-side apply keeps a port of another field manager: there the report holds the command that removes it."""
     before = await created(world)
 

@@ -155,7 +155,7 @@ SIZES = pytest.mark.parametrize(
 
 @SIZES
 @pytest.mark.world(status_policy=True, **DEFAULT_LIMITS)
-async def test_with_the_policy_nothing_is_refused(
+async def test_status_policy_prevents_refused_writes(
     world: World, sizes: dict[str, int], figures: Callable[..., None]
 ) -> None:
     if not world.status_policy:
@@ -165,7 +165,7 @@ async def test_with_the_policy_nothing_is_refused(
 
 @pytest.mark.nightly
 @pytest.mark.world(status_policy=False, **DEFAULT_LIMITS)
-async def test_without_the_policy_few_writes_are_refused(world: World, figures: Callable[..., None]) -> None:
+async def test_few_writes_are_refused_without_the_policy(world: World, figures: Callable[..., None]) -> None:
     """A share needs many changes."""
     await _hold(world, LONG, figures)
 

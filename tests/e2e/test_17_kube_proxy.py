@@ -158,7 +158,7 @@ class Seen:
 
 
 @pytest.mark.parametrize("seconds", [pytest.param(0.0, id="short"), pytest.param(20.0, id="long", marks=LONG)])
-async def test_each_transition_is_followed(
+async def test_kube_proxy_follows_each_transition(
     world: World, form: str, seconds: float, tmp_path: Path, figures: Callable[..., None]
 ) -> None:
     await create(world, service(*IPS))

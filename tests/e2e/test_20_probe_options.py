@@ -26,7 +26,7 @@ async def message(world: World, name: str, ip: str) -> str:
     return next((str(entry["message"]) for entry in entries if entry["ip"] == ip), "")
 
 
-async def test_only_expected_statuses_count(world: World) -> None:
+async def test_expected_statuses_decide_the_result(world: World) -> None:
     await world.apply(with_probe("web", {"expectedStatuses": ["200-204", 401]}))
     await world.until_published("web", ready(IPS))
     world.hosts.switch(IPS[0], status=401)
@@ -35,7 +35,7 @@ async def test_only_expected_statuses_count(world: World) -> None:
     assert await message(world, "web", IPS[1]) == "HTTP 206, not among expectedStatuses"
 
 
-async def test_the_body_must_contain_the_text(world: World) -> None:
+async def test_body_contains_decides_the_result(world: World) -> None:
     await world.apply(with_probe("web", {"bodyContains": "ok"}))
     await world.until_published("web", ready(IPS))
     await world.patch("web", {"spec": {"readinessProbe": {"httpGet": {"bodyContains": "certainly not"}}}})
@@ -44,7 +44,7 @@ async def test_the_body_must_contain_the_text(world: World) -> None:
     assert said == "HTTP 200, without the text of bodyContains"
 
 
-async def test_http_2_without_tls_and_with_head(world: World) -> None:
+async def test_http2_without_tls_with_head(world: World) -> None:
     await world.apply(with_probe("web", {"protocol": "HTTP2", "method": "HEAD"}))
     await world.until_published("web", ready(IPS))
     world.hosts.switch(IPS[0], Mode.ERROR)
@@ -52,7 +52,7 @@ async def test_http_2_without_tls_and_with_head(world: World) -> None:
     assert await message(world, "web", IPS[0]) == "HTTP 500"
 
 
-async def test_a_redirect_is_a_success_as_to_the_kubelet_or_a_failure(world: World) -> None:
+async def test_redirects_follow_or_fail(world: World) -> None:
     await world.apply(with_probe("web", {}))
     await world.until_published("web", ready(IPS))
     world.hosts.switch(IPS[0], status=302)
@@ -66,7 +66,7 @@ async def test_a_redirect_is_a_success_as_to_the_kubelet_or_a_failure(world: Wor
     await world.until_published("web", ready(IPS[:1], but=IPS[1:]))
 
 
-async def test_a_recovery_is_found_by_the_shorter_period(world: World, figures: Callable[..., None]) -> None:
+async def test_not_ready_period_finds_a_recovery_sooner(world: World, figures: Callable[..., None]) -> None:
     slow = with_probe("web", {}, periodSeconds=60, notReadyPeriodSeconds=1, failureThreshold=1)
     world.hosts.set(world.places(slow), Conduct(Mode.REFUSE))
     await world.client.create(EXTERNAL_SERVICES.path(world.namespace), slow)
@@ -79,7 +79,7 @@ async def test_a_recovery_is_found_by_the_shorter_period(world: World, figures: 
     assert seconds < 10, "the period of 60 s was waited for"
 
 
-async def test_failures_below_the_threshold_show_without_any_write(world: World) -> None:
+async def test_failures_below_the_threshold_show_without_a_write(world: World) -> None:
     parent = await world.apply(with_probe("web", {}, failureThreshold=1_000))
     await world.until_published("web", ready(IPS))
 

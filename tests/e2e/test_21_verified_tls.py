@@ -44,7 +44,7 @@ async def accepted(world: World) -> tuple[str, str]:
     return (found["Accepted"]["reason"], found["Accepted"]["message"]) if "Accepted" in found else ("", "")
 
 
-async def test_verification(world: World) -> None:
+async def test_certificate_is_verified_with_a_ca_of_a_config_map(world: World) -> None:
     manifest = external_service("web", IPS)
     tls: dict[str, Any] = {"caConfigMap": {"name": "corp-ca"}, "serverName": NAME}
     manifest["spec"]["readinessProbe"]["httpGet"] |= {"port": PORT, "scheme": "HTTPS", "tls": tls}
@@ -82,7 +82,7 @@ def verified(source: str) -> dict[str, Any]:
 
 
 @pytest.mark.world(settings={"ESO_CA_SOURCES": "ConfigMap,Secret"})
-async def test_a_secret_will_do_where_the_operator_allows_it(world: World) -> None:
+async def test_ca_secret_is_used_where_allowed(world: World) -> None:
     if world.api.kind == "real":
         await allow_reading(world, "secrets")
     await world.apply(verified("caSecret"))
@@ -98,7 +98,7 @@ async def test_a_secret_will_do_where_the_operator_allows_it(world: World) -> No
     assert await accepted(world) == ("Accepted", "every address may be published")
 
 
-async def test_and_is_not_read_where_he_does_not(world: World) -> None:
+async def test_ca_secret_is_not_read_where_not_allowed(world: World) -> None:
     await world.apply(verified("caSecret"))
 
     async def refused() -> bool:

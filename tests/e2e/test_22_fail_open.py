@@ -32,7 +32,7 @@ async def metric(world: World) -> str:
 
 
 @pytest.mark.stand_in
-async def test_failing_open_and_back(world: World) -> None:
+async def test_min_ready_fails_open_and_recovers(world: World) -> None:
     await world.apply(external_service("web", IPS, minReady="50%"))
     await world.until_published("web", ready(IPS))
 
@@ -63,7 +63,7 @@ async def test_failing_open_and_back(world: World) -> None:
     assert float(await metric(world)) == 0
 
 
-async def test_closed_by_default(world: World) -> None:
+async def test_default_fails_closed(world: World) -> None:
     await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
     for ip in IPS:

@@ -60,7 +60,7 @@ async def until_stored(world: World, wanted: Object) -> None:
         assert await stored(world) == wanted
 
 
-async def test_ports_of_all_children_agree_and_follow_the_spec(world: World) -> None:
+async def test_ports_of_all_children_follow_the_spec(world: World) -> None:
     await world.apply(parent(HTTP, ADMIN, DNS))
     await world.patch("web", {"spec": {"hosts": HOSTS}})
     await world.until_published("web", dict.fromkeys(IPS, True))

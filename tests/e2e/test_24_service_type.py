@@ -31,7 +31,7 @@ async def until_type(world: World, kind: str) -> Object:
 
 
 @pytest.mark.world(resync=2)
-async def test_allocated_node_ports_stay_and_edits_are_put_back(world: World) -> None:
+async def test_allocated_node_ports_stay_and_edits_are_reverted(world: World) -> None:
     await world.apply(external_service("front", IPS, service={"clusterIP": "Auto"}))
     await world.until_published("front", dict.fromkeys(IPS, True))
     allocated = None

@@ -20,7 +20,7 @@ SIXES = ["2001:db8::1", "2001:db8::2"]
 
 @pytest.mark.world(endpoints="EndpointSlice")
 @pytest.mark.stand_in
-async def test_the_whole_triple_follows_the_health(world: World) -> None:
+async def test_slice_conditions_follow_readiness(world: World) -> None:
     await world.apply(external_service("web", IPS, disabledIPs=[IPS[2]]))
 
     async def shows(*triples: tuple[bool, bool, bool]) -> None:
@@ -37,7 +37,7 @@ async def test_the_whole_triple_follows_the_health(world: World) -> None:
     assert await world.get("web", kind=ENDPOINTS) is None
 
 
-async def test_by_default_both_forms_agree_and_nothing_is_mirrored(world: World) -> None:
+async def test_default_writes_equal_slices_and_endpoints_unmirrored(world: World) -> None:
     await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
     world.hosts.switch(IPS[0], Mode.REFUSE)
@@ -67,7 +67,7 @@ async def test_endpoints_alone_contain_only_ready_addresses(world: World) -> Non
 
 
 @pytest.mark.world(endpoints="EndpointSlice")
-async def test_one_flap_among_many_rewrites_one_slice(world: World, figures: Callable[..., None]) -> None:
+async def test_one_transition_rewrites_one_slice(world: World, figures: Callable[..., None]) -> None:
     await world.apply(external_service("web", MANY[:120]))
 
     async def all_ready() -> bool:
@@ -93,7 +93,7 @@ async def test_one_flap_among_many_rewrites_one_slice(world: World, figures: Cal
 
 
 @pytest.mark.world(endpoints="EndpointSlice", resync=1)
-async def test_addresses_that_come_and_go_leave_the_rest_in_place(world: World) -> None:
+async def test_changed_addresses_leave_other_slices_unchanged(world: World) -> None:
     manifest = external_service("web", [*MANY, *SIXES])
     del manifest["spec"]["readinessProbe"]
     await world.apply(manifest)

@@ -19,7 +19,7 @@ FORMS = ("Endpoints", "Both", "EndpointSlice", "Endpoints", "EndpointSlice", "Bo
 
 
 @pytest.mark.world(resync=1, endpoints="Endpoints")
-async def test_every_switch(world: World, figures: Callable[..., None]) -> None:
+async def test_switching_endpoints_form_keeps_ready_addresses(world: World, figures: Callable[..., None]) -> None:
     """The stand-in's API has no mirroring controller. A switch from Endpoints begins with those of an earlier hook."""
     await world.apply(external_service("web", [*IPS, DEAD, DRAINED], disabledIPs=[DRAINED]))
     world.hosts.switch(DEAD, Mode.REFUSE)

@@ -100,7 +100,7 @@ async def gateway_api(world: World) -> AsyncIterator[None]:
 
 
 @pytest.mark.world(gateway=True, resync=1)
-async def test_routes_are_stored_as_rendered_and_follow_the_spec(world: World) -> None:
+async def test_http_routes_are_stored_as_rendered(world: World) -> None:
     async with gateway_api(world):
         await stored_as_rendered(world, sample("gateway"))
         await world.apply(routed(ingress={"enabled": False}))
@@ -166,7 +166,7 @@ async def settled(world: World) -> None:
     await until(ready, "ready", seconds=60, every=0.1)
 
 
-async def test_where_they_are_not_listed_it_says_what_to_add(world: World) -> None:
+async def test_unlisted_http_route_is_reported(world: World) -> None:
     await world.apply(routed())
     text = "not made: add HTTPRoute (gateway.networking.k8s.io/v1) to the CompositeController's childResources"
 

@@ -48,7 +48,7 @@ HOSTS = (
 
 
 @pytest.mark.stand_in
-async def test_all_of_it_is_stored_as_asked_for(world: World) -> None:
+async def test_ingress_is_stored_as_rendered(world: World) -> None:
     tls = [{"hosts": ["api.example.com"], "secretName": "api"}, {"secretName": "rest"}]
     await world.apply(parent(*HOSTS, className="nginx", tls=tls, annotations=OWN, labels={"team": "shop"}))
     found = await until_ingress(world, lambda _: True, "an Ingress")
@@ -70,7 +70,7 @@ async def test_all_of_it_is_stored_as_asked_for(world: World) -> None:
     assert (metadata["labels"]["team"], metadata["labels"]["serviceType"]) == ("shop", "external")
 
 
-async def test_it_follows_the_spec_and_goes_with_the_last_host(world: World) -> None:
+async def test_ingress_is_deleted_with_the_last_host(world: World) -> None:
     await world.apply(parent(*HOSTS, className="nginx", annotations=OWN))
     uid = (await until_ingress(world, lambda _: True, "an Ingress"))["metadata"]["uid"]
 
@@ -93,7 +93,7 @@ async def test_it_follows_the_spec_and_goes_with_the_last_host(world: World) -> 
     assert (await world.published("web")).keys() == set(IPS), "and nothing else went with it"
 
 
-async def test_the_order_of_other_hosts_does_not_move_when_one_comes(world: World) -> None:
+async def test_added_host_keeps_the_order_of_others(world: World) -> None:
     await world.apply(parent(*HOSTS))
     before = (await until_ingress(world, lambda _: True, "an Ingress"))["spec"]["rules"]
     hosts = [{"host": host, "path": path, "pathType": kind} for host, path, kind in HOSTS]
@@ -106,7 +106,7 @@ async def test_the_order_of_other_hosts_does_not_move_when_one_comes(world: Worl
     assert paths(after[1]) == [(None, "ImplementationSpecific"), ("/v2", "ImplementationSpecific")]
 
 
-async def test_the_sample(world: World) -> None:
+async def test_ingress_sample_works(world: World) -> None:
     await world.apply(sample("ingress"))
     found = await until_ingress(world, lambda _: True, "its Ingress", "ingress", "external-service")
     annotations = found["metadata"]["annotations"]

@@ -161,7 +161,7 @@ def routes(provider: str) -> dict[tuple[str, str], int]:
 
 @pytest.mark.world(gateway=True, resync=1)
 @pytest.mark.parametrize("cluster_ip", ["None", "Auto"])
-async def test_hosts_paths_classes_and_certificates(world: World, routed: Served, cluster_ip: str) -> None:
+async def test_traefik_routes_hosts_paths_and_certificates(world: World, routed: Served, cluster_ip: str) -> None:
     tls = [{"hosts": [EXACT, PREFIX], "secretName": "paths"}, {"secretName": "rest"}]
     for name, hosts in {"paths": HOSTS[:2], "rest": HOSTS[2:]}.items():
         secret = consumer.tls_secret(routed.pki, name, hosts, world.namespace)
@@ -196,7 +196,7 @@ async def test_hosts_paths_classes_and_certificates(world: World, routed: Served
 
 
 @pytest.mark.world(gateway=True)
-async def test_a_drained_address_gets_nothing(world: World, routed: Served) -> None:
+async def test_drained_address_gets_no_requests(world: World, routed: Served) -> None:
     await world.apply(parent(IPS, (ANY, "", "ImplementationSpecific")))
     serve(world, IPS)
     await until_served_by(routed, ANY, set(IPS))
@@ -211,7 +211,7 @@ async def test_a_drained_address_gets_nothing(world: World, routed: Served) -> N
 
 
 @pytest.mark.world(gateway=True)
-async def test_the_host_header_is_passed_unless_annotated(world: World, routed: Served) -> None:
+async def test_host_header_is_passed_unless_annotated(world: World, routed: Served) -> None:
     await world.apply(parent(IPS, (ANY, "", "ImplementationSpecific")))
     for ip in IPS:
         world.hosts.set([Place(ip, 80, Protocol.HTTP)], Conduct(body=ip, host=ANY))
@@ -227,7 +227,7 @@ async def test_the_host_header_is_passed_unless_annotated(world: World, routed: 
 
 
 @pytest.mark.world(gateway=True)
-async def test_failing_open_keeps_all_addresses(world: World, routed: Served, figures: Callable[..., None]) -> None:
+async def test_fail_open_keeps_all_addresses(world: World, routed: Served, figures: Callable[..., None]) -> None:
     await world.apply(parent(IPS, (ANY, "", "ImplementationSpecific")))
     serve(world, IPS)
     await until_served_by(routed, ANY, set(IPS))

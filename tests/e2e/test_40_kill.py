@@ -17,7 +17,7 @@ COUNT = 24
 
 
 @pytest.mark.world(replicas=3, lease=LEASE)
-async def test_one_of_three_is_killed_while_addresses_die(world: World, figures: Callable[..., None]) -> None:
+async def test_killed_replica_is_replaced_and_failures_are_found(world: World, figures: Callable[..., None]) -> None:
     async with watched() as machine, Fleet(world, COUNT) as fleet:
         await world.until_shared(fleet.names, "a", "b", "c")
         orphans = {name for name, owners in (await world.owners()).items() if owners == ["b"]}

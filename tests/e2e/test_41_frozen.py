@@ -25,7 +25,7 @@ async def of_one(world: World, letter: str) -> list[str]:
 
 
 @pytest.mark.world(replicas=2, lease=LEASE)
-async def test_stopped_and_continued(world: World, figures: Callable[..., None]) -> None:
+async def test_frozen_replica_is_replaced_and_returns(world: World, figures: Callable[..., None]) -> None:
     """Some of its addresses die just before, one while it stands still; one of those is alive again when it goes on."""
     async with Fleet(world, COUNT) as fleet:
         await world.until_shared(fleet.names, "a", "b")
@@ -53,7 +53,7 @@ async def test_stopped_and_continued(world: World, figures: Callable[..., None])
 
 
 @pytest.mark.world(replicas=2, lease=LEASE, fronts=True)
-async def test_a_verdict_on_its_way_arrives_after_the_takeover(world: World, figures: Callable[..., None]) -> None:
+async def test_late_write_of_a_frozen_replica_changes_nothing(world: World, figures: Callable[..., None]) -> None:
     """Two owners at once: the former one's "not ready" is held up on the network while it stands still; meanwhile the
     new one has found the address dead, and alive again. The lock refuses the old verdict."""
 

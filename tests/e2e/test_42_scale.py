@@ -26,7 +26,7 @@ EVERY = 0.02
 
 
 @pytest.mark.world(replicas=1, lease=LEASE)
-async def test_one_to_five_to_two(world: World, figures: Callable[..., None]) -> None:
+async def test_scaling_from_one_to_five_to_two(world: World, figures: Callable[..., None]) -> None:
     async with watched() as machine, Fleet(world, COUNT) as fleet:
         begun = time.monotonic()
         await asyncio.gather(*(world.replica(letter).start() for letter in "bcde"))
@@ -67,9 +67,7 @@ async def ending(world: World, letter: str) -> float:
 
 
 @pytest.mark.world
-async def test_the_hook_answers_on_while_its_clients_learn_that_it_goes(
-    world: World, figures: Callable[..., None]
-) -> None:
+async def test_hook_serves_while_draining(world: World, figures: Callable[..., None]) -> None:
     await world.hook.restart_with({"ESO_DRAIN_SECONDS": str(DRAIN_SECONDS)})
     await world.apply(external_service("web", ["10.0.100.10"]))
     await world.until_published("web", {"10.0.100.10": True})

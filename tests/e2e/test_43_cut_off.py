@@ -21,7 +21,9 @@ STEADY_SECONDS = 5.0
 
 
 @pytest.mark.world(replicas=1, lease=LEASE)
-async def test_cut_off_in_silence(world: World, tmp_path: Path, figures: Callable[..., None]) -> None:
+async def test_replica_without_api_server_stops_and_is_replaced(
+    world: World, tmp_path: Path, figures: Callable[..., None]
+) -> None:
     """Its packets to the API server vanish, in a network of its own; to the addresses its way is free."""
     async with Island(tmp_path, world.hosts, world.credentials("b")) as island, Fleet(world, COUNT) as fleet:
         lonely = world.replica("b", under=island.under, host=island.host, kubeconfig=island.kubeconfig)

@@ -41,7 +41,7 @@ async def written(world: World, mark: int) -> int:
 
 
 @pytest.mark.world(replicas=1, lease=LEASE)
-async def test_hours_apart(world: World, figures: Callable[..., None]) -> None:
+async def test_clock_differences_of_hours_change_nothing(world: World, figures: Callable[..., None]) -> None:
     """One takes over what another's clock has dated in its past or future, and has nothing to write."""
     for letter, by in HOURS.items():
         world.replica(letter, settings=shifted(by))

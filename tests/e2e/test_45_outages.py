@@ -30,7 +30,7 @@ async def down_and_up(world: World, what: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("what", ["apiserver", "etcd"])
 @pytest.mark.world(replicas=3, lease=LEASE)
-async def test_down_during_a_failover(world: World, what: str, figures: Callable[..., None]) -> None:
+async def test_api_server_outage_during_a_failover(world: World, what: str, figures: Callable[..., None]) -> None:
     """For longer than the Lease: when it is back, every Lease has expired, and one has nobody who would renew it."""
     async with Fleet(world, COUNT) as fleet:
         await world.until_shared(fleet.names, *"abc")

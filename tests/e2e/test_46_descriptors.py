@@ -39,7 +39,7 @@ async def told(world: World, reason: str) -> bool:
 
 
 @pytest.mark.world(replicas=1)
-async def test_more_stall_than_there_are_places(world: World, figures: Callable[..., None]) -> None:
+async def test_stalled_addresses_beyond_the_probe_limit(world: World, figures: Callable[..., None]) -> None:
     """30 ExternalServices and 4 places, by the descriptor limit of the process; 20 of the addresses stall."""
     await world.replicas["a"].stop()
     limited = world.replica("a", under=["prlimit", f"--nofile={RESERVED + PLACES}"])
@@ -70,7 +70,7 @@ async def test_more_stall_than_there_are_places(world: World, figures: Callable[
 
 
 @pytest.mark.world(replicas=1)
-async def test_no_descriptor_left_at_all(world: World, figures: Callable[..., None]) -> None:
+async def test_exhausted_file_descriptors_change_no_readiness(world: World, figures: Callable[..., None]) -> None:
     """None for a single probe, while an address dies: it is found when there are some again."""
     async with Fleet(world, 10) as fleet:
         prober = world.replicas["a"]

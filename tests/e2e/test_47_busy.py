@@ -54,7 +54,7 @@ def weigh(pid: int, nice: int) -> None:
 
 
 @pytest.mark.world(replicas=1, lease=15)
-async def test_beside_hogs_on_one_core(world: World, tmp_path: Path, figures: Callable[..., None]) -> None:
+async def test_busy_core_changes_no_readiness(world: World, tmp_path: Path, figures: Callable[..., None]) -> None:
     """A single failed probe would be told, and for none of them is there evidence."""
     core = str(max(os.sched_getaffinity(0)))
     await world.replicas["a"].stop()

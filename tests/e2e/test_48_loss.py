@@ -21,7 +21,7 @@ lost), an address flips wrongly once in a million probes; of these there are abo
 
 
 @pytest.mark.world(replicas=1)
-async def test_ten_percent_loss(world: World, figures: Callable[..., None]) -> None:
+async def test_ten_percent_packet_loss_changes_no_readiness(world: World, figures: Callable[..., None]) -> None:
     packets.require()
     async with Fleet(world, 50, probe=PROBE) as fleet:
         prober, hosts = world.replicas["a"], world.hosts.process.pid

@@ -87,7 +87,7 @@ async def watching(client: ApiClient) -> AsyncIterator[Seen]:
 
 
 @pytest.mark.world(replicas=2, lease=LEASE)
-async def test_500_fail_at_once(world: World, figures: Callable[..., None]) -> None:
+async def test_outage_of_500_loses_no_lease(world: World, figures: Callable[..., None]) -> None:
     probe = {"periodSeconds": 2, "failureThreshold": 1}
     async with Fleet(world, COUNT, probe=probe) as fleet:
         await world.until_shared(fleet.names, "a", "b")
@@ -120,7 +120,7 @@ async def test_500_fail_at_once(world: World, figures: Callable[..., None]) -> N
 
 
 @pytest.mark.world
-async def test_leases_go_before_status_writes_where_that_is_wished(world: World) -> None:
+async def test_lease_priority_precedes_status_writes(world: World) -> None:
     (schema,) = yaml.safe_load_all((accounts.SHIPPED / "optional" / "lease-priority.yaml").read_text())
     namespace, _ = accounts.SIDECAR_ACCOUNT
     leases, parents = LEASES.path(namespace), EXTERNAL_SERVICES.path(world.namespace)

@@ -147,7 +147,9 @@ def durations(found: list[Wrong]) -> dict[str, float]:
 
 
 @pytest.mark.world(replicas=3, lease=LEASE, fronts=True)
-async def test_soak(world: World, figures: Callable[..., None], tmp_path: Path) -> None:
+async def test_random_faults_cause_no_wrong_publication(
+    world: World, figures: Callable[..., None], tmp_path: Path
+) -> None:
     seconds = float(os.environ.get("SOAK_SECONDS") or SECONDS)
     seed = int(os.environ.get("SOAK_SEED") or SystemRandom().randrange(2**32))
     log.info("SOAK_SEED=%d SOAK_SECONDS=%g", seed, seconds)

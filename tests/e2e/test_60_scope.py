@@ -48,7 +48,7 @@ async def probed_by(sidecar: process.Sidecar) -> set[str]:
 
 
 @pytest.mark.world(shard="a")
-async def test_side_by_side_and_from_one_to_the_other(
+async def test_installations_by_label_hand_over_unchanged(
     world: World, tmp_path: Path, figures: Callable[..., None]
 ) -> None:
     async with beside(world, tmp_path / "b", "b") as other:
@@ -112,7 +112,7 @@ async def refused(world: World) -> list[str]:
     return [one.get("message", "") for one in events["items"] if one["reason"] == "SyncError"]
 
 
-async def test_a_list_of_namespaces_needs_roles_only(world: World, tmp_path: Path) -> None:
+async def test_namespace_list_needs_roles_only(world: World, tmp_path: Path) -> None:
     if not isinstance(world.api, RealApi):
         raise Unsupported("the playground's API server knows no rights")
     second, third = f"{world.namespace}-second", f"{world.namespace}-third"

@@ -201,7 +201,7 @@ def installed(cluster: Cluster) -> Iterator[Callable[..., None]]:
 
 
 @pytest.mark.parametrize("file", [None, *VARIANTS], ids=lambda path: path.stem if path else "defaults")
-def test_the_api_server_finds_no_fault_in_any_variant(cluster: Cluster, file: Path | None) -> None:
+def test_api_server_accepts_every_chart_variant(cluster: Cluster, file: Path | None) -> None:
     """Every field of every object is one that its kind has, and has a value that it takes."""
     values = f"--values={file}" if file else ""
     checked = cluster.shell(
@@ -238,7 +238,9 @@ def secrets(cluster: Cluster) -> dict[str, Object]:
 
 
 @pytest.mark.types("README.md", helm=True)
-def test_upgrade_and_removal(cluster: Cluster, tmp_path: Path, installed: Callable[..., None], reader: Reader) -> None:
+def test_upgrade_and_uninstall_keep_crd_and_token(
+    cluster: Cluster, tmp_path: Path, installed: Callable[..., None], reader: Reader
+) -> None:
     closed = ("--set=addressPolicy.admission.enabled=true",)
     cluster.helm("package", str(previous_chart(tmp_path)), f"--destination={tmp_path}")
     package = tmp_path / f"{NAME}-{PREVIOUS}.tgz"
@@ -288,7 +290,7 @@ def test_documented_upgrade_and_uninstall_keep_the_crd(
     assert definition_of(cluster) is not None
 
 
-def test_a_definition_that_is_there_already_is_taken_over(cluster: Cluster, installed: Callable[..., None]) -> None:
+def test_existing_crd_is_adopted_with_take_ownership(cluster: Cluster, installed: Callable[..., None]) -> None:
     """As docs/migration.md has it, after the words that replaced the predecessor's."""
     cluster.shell("kubectl create -f metacontroller/crd.yaml && kubectl replace -f metacontroller/crd.yaml")
     with pytest.raises(AssertionError, match="invalid ownership metadata"):
@@ -338,7 +340,7 @@ def policies() -> Iterator[tuple[str, str, AddressPolicy]]:
 
 
 @pytest.mark.parametrize(("values", "policy"), [pytest.param(*rest, id=name) for name, *rest in policies()])
-def test_the_verdict_at_apply_time_is_that_of_the_hook(
+def test_admission_policy_agrees_with_the_hook(
     cluster: Cluster, installed: Callable[..., None], values: str, policy: AddressPolicy
 ) -> None:
     installed("--set=addressPolicy.admission.enabled=true", *filter(None, [values]))
@@ -356,7 +358,7 @@ def test_the_verdict_at_apply_time_is_that_of_the_hook(
             assert f"spec.ips: {said}" in verdict(cluster, ["10.0.100.10", ip]).json()["message"]
 
 
-def test_a_policy_never_stands_in_the_way_of_anything_else(cluster: Cluster, installed: Callable[..., None]) -> None:
+def test_admission_policy_blocks_no_other_change(cluster: Cluster, installed: Callable[..., None]) -> None:
     """What stood there before may be changed, told of and deleted; a thousand addresses are judged by many ranges."""
     ranges = ",".join(f"10.{number}.0.0/16" for number in range(200, 250))
     installed("--set=addressPolicy.admission.enabled=false")
@@ -422,7 +424,7 @@ def published(cluster: Cluster, namespace: str, name: str) -> set[str]:
 
 @pytest.mark.types("helm/external-service-operator/README.md", helm=True)
 @pytest.mark.metacontroller
-def test_from_the_readmes_words_to_the_first_healthy_endpoint(
+def test_chart_readme_leads_to_a_healthy_endpoint(
     cluster: Cluster,
     hosts: Hosts,
     tmp_path: Path,

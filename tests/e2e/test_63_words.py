@@ -43,7 +43,7 @@ async def bare(world: World, terminal: Terminal) -> AsyncIterator[None]:
 
 
 @pytest.mark.types("README.md")
-async def test_the_readmes_words_lead_to_a_healthy_endpoint(
+async def test_readme_commands_lead_to_a_healthy_endpoint(
     world: World, terminal: Terminal, bare: None, reader: Reader, figures: Callable[..., None]
 ) -> None:
     show = reader.take("kubectl get extsvc")  # at the top of the page, as the result of what follows
@@ -56,7 +56,7 @@ async def test_the_readmes_words_lead_to_a_healthy_endpoint(
     await terminal.type(f"kubectl -n {NAMESPACE} delete externalservice {NAME}")
 
 
-async def test_what_is_said_in_passing_can_be_typed(world: World, terminal: Terminal, bare: None) -> None:
+async def test_kubectl_commands_in_sentences_work(world: World, terminal: Terminal, bare: None) -> None:
     """In a sentence instead of a block, of an ExternalService that is called NAME there."""
     await world.apply({**SAMPLE, "metadata": {"name": NAME}})
     await world.until_published(NAME, ready(IPS), seconds=60)
@@ -66,7 +66,7 @@ async def test_what_is_said_in_passing_can_be_typed(world: World, terminal: Term
 
 
 @pytest.mark.types("docs/install.md")
-async def test_the_words_of_install_lead_there_and_away_again(
+async def test_install_page_installs_and_uninstalls(
     world: World, terminal: Terminal, bare: None, reader: Reader
 ) -> None:
     image = reader.take("IMAGE=")
@@ -94,6 +94,6 @@ async def test_the_words_of_install_lead_there_and_away_again(
 
 
 @pytest.mark.types("docs/operations.md")
-async def test_each_prober_has_its_lease(world: World, terminal: Terminal, reader: Reader) -> None:
+async def test_operations_page_shows_a_lease_for_each_replica(world: World, terminal: Terminal, reader: Reader) -> None:
     shown = await terminal.type(reader.take())
     assert len(shown.splitlines()) == 1 + len(world.replicas)

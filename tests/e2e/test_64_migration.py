@@ -140,7 +140,7 @@ async def left_by_the_predecessor(world: World, terminal: Terminal, folder: Path
 
 
 @pytest.mark.types("docs/migration.md")
-async def test_the_words_of_migration_hand_the_children_over(
+async def test_migration_page_hands_over_the_children(
     world: World, terminal: Terminal, reader: Reader, tmp_path: Path
 ) -> None:
     await world.composite.stop()  # as before the installation

@@ -39,7 +39,7 @@ async def pod_of(world: World, letter: str) -> None:
 
 
 @pytest.mark.types("docs/status.md")
-async def test_the_live_view_shows_what_status_md_shows(world: World, terminal: Terminal, reader: Reader) -> None:
+async def test_live_view_equals_the_status_page(world: World, terminal: Terminal, reader: Reader) -> None:
     if not isinstance(world.api, RealApi) or world.api.control_plane is None:
         raise Unsupported("a given cluster's API server does not reach this machine: unset KUBECONFIG_E2E to run this")
     await world.sidecar.stop()

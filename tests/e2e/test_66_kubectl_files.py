@@ -16,7 +16,7 @@ SECONDS = 60.0
 
 
 @pytest.mark.e2e
-async def test_kubectl_reads_each_file_as_recorded(binaries: Binaries, tmp_path: Path) -> None:
+async def test_kubectl_parses_files_as_recorded(binaries: Binaries, tmp_path: Path) -> None:
     places = asyncio.Semaphore(TOGETHER)
     async with FakeApiServer() as server:
         environment = {

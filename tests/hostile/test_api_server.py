@@ -96,7 +96,7 @@ def page(*items: str, last: str = "") -> bytes:
 
 
 @pytest.mark.parametrize(("odd", "read", "unreadable"), ROWS.values(), ids=ROWS)
-async def test_an_odd_object_never_hides_another(odd: str, read: set[str], unreadable: set[str]) -> None:
+async def test_invalid_object_does_not_hide_others(odd: str, read: set[str], unreadable: set[str]) -> None:
     api = Api(page(GOOD, odd, GOOD.replace("good", "last")))
     await api.listed()
     assert (api.seen - {"good", "last"}, set(api.reflector.unreadable)) == (read, unreadable)
@@ -104,14 +104,14 @@ async def test_an_odd_object_never_hides_another(odd: str, read: set[str], unrea
 
 
 @pytest.mark.parametrize(("odd", "read", "unreadable"), ROWS.values(), ids=ROWS)
-async def test_an_odd_event_ends_no_watch(odd: str, read: set[str], unreadable: set[str]) -> None:
+async def test_invalid_event_does_not_end_the_watch(odd: str, read: set[str], unreadable: set[str]) -> None:
     api = Api(page())
     await api.listed()
     await api.reflector._receive(f'{{"type":"ADDED","object":{odd}}}'.encode())
     assert (api.seen, set(api.reflector.unreadable)) == (read, unreadable)
 
 
-async def test_an_unreadable_object_stays_as_it_was() -> None:
+async def test_unreadable_object_keeps_its_state() -> None:
     broken = json.dumps(cr("good", resourceVersion="6") | {"spec": "HERE"}).replace('"HERE"', nested(2_000))
     api = Api(page(GOOD), page(broken))
     await api.listed()
@@ -122,7 +122,7 @@ async def test_an_unreadable_object_stays_as_it_was() -> None:
     assert set(api.reflector.unreadable) == {"shop/good"}
 
 
-async def test_a_page_that_is_too_large_is_asked_for_with_fewer_objects() -> None:
+async def test_oversized_page_is_requested_with_a_lower_limit() -> None:
     filler = json.dumps(cr("filler") | {"spec": "x" * 1_400_000})
     api = Api(
         page(*[filler] * (MOST_BYTES // 1_400_000 + 1)), page(filler, last="t"), page(filler, last="u"), page(GOOD)
@@ -146,14 +146,14 @@ async def test_a_page_that_is_too_large_is_asked_for_with_fewer_objects() -> Non
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_every_fault_of_the_connection_is_retried(error: Exception) -> None:
+async def test_connection_faults_are_retried(error: Exception) -> None:
     api = Api(error, page(GOOD))
     await api.listed()
     assert (api.seen, api.client.requests["GET", 0] >= 1) == ({"good"}, True)
 
 
 @pytest.mark.parametrize("part", ["a/b", "a?b", "a#b", "a%2fb", "a\nb", "..", "ä"])
-async def test_parts_of_a_path_are_escaped(part: str) -> None:
+async def test_path_segments_are_escaped(part: str) -> None:
     path = CRS.path(part, part, "status")
     url = httpx.URL(f"http://api{path}")
     assert path.count("/") == 8
@@ -168,14 +168,14 @@ JSON = st.recursive(
 
 
 @given(st.lists(JSON, max_size=4), JSON)
-def test_item_by_item_is_read_what_is_there(items: list[Any], other: Any) -> None:
+def test_list_items_are_parsed_one_by_one(items: list[Any], other: Any) -> None:
     text = json.dumps({"items": items, "other": other}, indent=1).encode()
     found = documents._item_by_item(text)
     assert (found.document, found.items, found.unreadable) == ({"other": other}, items, [])
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_no_bytes_raise_anything_else(text: bytes) -> None:
+def test_arbitrary_bytes_raise_api_errors_only(text: bytes) -> None:
     readers: Iterable[Callable[[bytes], object]] = (documents.listing, documents.event, documents._item_by_item)
     for read in readers:
         with suppress(ValueError):
@@ -184,7 +184,7 @@ def test_no_bytes_raise_anything_else(text: bytes) -> None:
             read(b'{"items":[' + text + b"]}")
 
 
-async def test_a_response_without_end_is_refused() -> None:
+async def test_endless_response_is_refused() -> None:
     async def endless() -> Any:
         while True:
             yield b"x" * 1_000_000

@@ -294,13 +294,13 @@ ROWS = {
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=name) for name, row in ROWS.items()])
-async def test_a_hostile_request_is_refused_and_costs_others_nothing(hook: Hook, row: Row) -> None:
+async def test_hostile_request_is_refused_and_affects_no_other(hook: Hook, row: Row) -> None:
     assert set(await statuses(hook, row.pieces, row.eof)) <= row.right
     await healthy(hook)
 
 
 @pytest.mark.parametrize("made", [pytest.param(made, id=name) for name, made in worst().items()])
-async def test_a_body_for_memory_or_time_is_answered_within_bounds(hook: Hook, made: Callable[[], bytes]) -> None:
+async def test_costly_body_stays_within_memory_and_time_bounds(hook: Hook, made: Callable[[], bytes]) -> None:
     assert set(await statuses(hook, (post(made()),), False)) <= {200, 400, 413, 422}
     await healthy(hook)
 
@@ -346,7 +346,7 @@ async def crowded(port: int, crowd: Crowd) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("crowd", [pytest.param(crowd, id=name) for name, crowd in CROWDS.items()])
-async def test_a_crowd_keeps_nobody_out(hook: Hook, crowd: Crowd) -> None:
+async def test_many_connections_do_not_block_other_clients(hook: Hook, crowd: Crowd) -> None:
     async with crowded(hook.port, crowd):
         await healthy(hook)
     async with crowded(hook.pages, crowd):
@@ -361,6 +361,6 @@ async def test_a_crowd_keeps_nobody_out(hook: Hook, crowd: Crowd) -> None:
         pytest.param(Crowd(300, b"\0" * 1000), id="300 that speak no TLS"),
     ],
 )
-async def test_a_crowd_before_its_tls_handshake_keeps_nobody_out(tls_hook: Hook, crowd: Crowd) -> None:
+async def test_pending_handshakes_do_not_block_other_clients(tls_hook: Hook, crowd: Crowd) -> None:
     async with crowded(tls_hook.port, crowd):
         await healthy(tls_hook)

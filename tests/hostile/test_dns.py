@@ -102,7 +102,7 @@ async def asked(answer: Callable[[bytes], bytes], *, tcp: bool) -> Reply:
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
 @pytest.mark.parametrize(("answer", "problem"), ROWS.values(), ids=ROWS)
-async def test_an_odd_response_is_a_failed_lookup(answer: Callable[[bytes], bytes], problem: str, tcp: bool) -> None:
+async def test_invalid_response_is_a_failed_lookup(answer: Callable[[bytes], bytes], problem: str, tcp: bool) -> None:
     reply = await asked(answer, tcp=tcp)
     if tcp and problem == SILENT:
         assert reply.result == "failed"
@@ -112,6 +112,6 @@ async def test_an_odd_response_is_a_failed_lookup(answer: Callable[[bytes], byte
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
 @pytest.mark.parametrize("answer", GOOD.values(), ids=GOOD)
-async def test_a_response_within_the_bounds_is_read(answer: Callable[[bytes], bytes], tcp: bool) -> None:
+async def test_response_within_the_bounds_is_accepted(answer: Callable[[bytes], bytes], tcp: bool) -> None:
     reply = await asked(answer, tcp=tcp)
     assert (reply.result, reply.addresses) == ("ok", ("0.0.0.1",))

@@ -60,7 +60,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, 
     loop.close()
 
 
-def test_every_peer_has_a_name_of_its_own() -> None:
+def test_hostile_peers_have_unique_names() -> None:
     assert len({peer.name for peer in PEERS}) == len(PEERS) >= 100
 
 

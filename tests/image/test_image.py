@@ -31,7 +31,7 @@ Make = Callable[..., Container]
 pytestmark = pytest.mark.image
 
 
-def test_what_it_says_of_itself(image: Built) -> None:
+def test_image_labels_and_configuration(image: Built) -> None:
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in image.config["Labels"].items()}
     labels.pop("io.buildah.version", None)
     assert labels == {
@@ -48,7 +48,7 @@ def test_what_it_says_of_itself(image: Built) -> None:
     assert not image.config["Entrypoint"]
 
 
-def test_the_deployments_commands_are_its_commands(image: Built) -> None:
+def test_image_contains_the_deployments_commands(image: Built) -> None:
     pod = yaml.safe_load((ROOT / "metacontroller" / "deployment.yaml").read_text())["spec"]["template"]["spec"]
     commands = {one["name"]: one["command"] for one in pod["containers"]}
     assert commands == {"hook": image.config["Cmd"], "sidecar": [PROGRAM, "prober"]}
@@ -65,13 +65,13 @@ def files(folder: Path, *, relative_to: Path) -> set[Path]:
     return {path.relative_to(relative_to) for path in found}
 
 
-def test_nothing_of_ours_can_be_changed_by_who_runs_it(image: Built) -> None:
+def test_image_files_are_not_writable_by_its_user(image: Built) -> None:
     found = [(path, path.lstat()) for path in ours(image) if not path.is_symlink()]
     assert [str(path) for path, status in found if status.st_uid != 0 or status.st_mode & stat.S_IWOTH] == []
     assert [str(path) for path, status in found if status.st_mode & (stat.S_ISUID | stat.S_ISGID)] == []
 
 
-def test_it_holds_what_runs_and_nothing_else(image: Built) -> None:
+def test_image_contains_only_runtime_packages(image: Built) -> None:
     (packages,) = (image.root / "opt" / "eso" / "lib").glob("python3*/site-packages")
     wanted = {path for one in OURS for path in files(ROOT / one, relative_to=ROOT)}
     assert {path for one in OURS for path in files(packages / one, relative_to=packages)} == wanted
@@ -83,12 +83,12 @@ def test_it_holds_what_runs_and_nothing_else(image: Built) -> None:
     assert "uvloop" in installed
 
 
-def test_what_we_add_is_small(image: Built) -> None:
+def test_image_additions_are_small(image: Built) -> None:
     files = {path.lstat().st_ino: path.lstat().st_size for path in ours(image)}
     assert sum(files.values()) / 1e6 < MOST_ADDED_MB
 
 
-def test_there_is_no_shell_and_no_place_to_write(container: Make) -> None:
+def test_commands_run_without_a_shell_on_a_read_only_root(container: Make) -> None:
     tries = """
 import os, pathlib, shutil
 print(os.getuid(), os.getgid(), os.getgroups())
@@ -112,13 +112,13 @@ for place in ("/opt/eso/x", "/tmp/x", "/x"):
     assert status == 0
 
 
-def test_every_locked_package_loads(container: Make) -> None:
+def test_locked_packages_can_be_imported(container: Make) -> None:
     modules = ("app.render", "probe_sidecar.check", "uvloop", "httptools")
     status, output = container(["python", "-W", "error", "-c", f"import {', '.join(modules)}"]).run()
     assert (status, output) == (0, "")
 
 
-def test_python_m_is_the_same_command(container: Make) -> None:
+def test_python_m_equals_the_command(container: Make) -> None:
     for module, command in (("app", "hook"), ("probe_sidecar", "prober")):
         (_, long), (_, short) = (
             container(words).run() for words in (["python", "-m", module, "--help"], [PROGRAM, command, "--help"])
@@ -126,7 +126,7 @@ def test_python_m_is_the_same_command(container: Make) -> None:
         assert long.partition("\n")[2] == short.partition("\n")[2] != ""
 
 
-async def test_the_hook_answers_and_ends_when_told(container: Make) -> None:
+async def test_hook_responds_and_ends_on_sigterm(container: Make) -> None:
     hook = container(
         environment={"ESO_LISTEN_HOST": "127.0.0.1", "ESO_METRICS_LISTEN_PORT": "0", "ESO_LOG_FORMAT": "json"},
         command=[PROGRAM, "hook", "--host", "127.0.0.1", "--port", "0"],
@@ -166,7 +166,7 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
         hosts.stop()
 
 
-async def test_the_sidecar_probes_and_ends_when_told(container: Make, hosts: Hosts, tmp_path: Path) -> None:
+async def test_sidecar_probes_and_ends_on_sigterm(container: Make, hosts: Hosts, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.mkdir()
     manifest = yaml.safe_load(SAMPLE.read_text())
@@ -194,7 +194,7 @@ async def test_the_sidecar_probes_and_ends_when_told(container: Make, hosts: Hos
         assert sidecar.wait() == 0
 
 
-def test_render_and_check_explain_what_is_wrong(container: Make, tmp_path: Path) -> None:
+def test_render_and_check_explain_errors(container: Make, tmp_path: Path) -> None:
     folder = tmp_path / "crs"
     folder.mkdir()
     (folder / "bad.yaml").write_text(SAMPLE.read_text().replace("port: 80\n", "port: eighty\n"))

@@ -36,23 +36,23 @@ def file(tmp_path: Path) -> Path:
         pytest.param("", False, id="nothing"),
     ],
 )
-def test_what_gets_in(file: Path, header: str, accepted: bool) -> None:
+def test_token_comparison(file: Path, header: str, accepted: bool) -> None:
     assert Tokens(file).accept(header.encode()) is accepted
 
 
-def test_each_line_is_a_token(file: Path) -> None:
+def test_token_file_has_one_token_per_line(file: Path) -> None:
     file.write_text(f"{OLD}\r\n\n{NEW}")
     tokens = Tokens(file)
     assert [tokens.accept(f"Bearer {one}".encode()) for one in (OLD, NEW, "")] == [True, True, False]
 
 
-def test_a_new_file_counts_at_once(file: Path) -> None:
+def test_changed_token_file_is_used_immediately(file: Path) -> None:
     tokens = Tokens(file)
     file.write_text(NEW)
     assert [tokens.accept(f"Bearer {one}".encode()) for one in (OLD, NEW)] == [False, True]
 
 
-def test_a_swapped_link_counts_too(tmp_path: Path) -> None:
+def test_swapped_symlink_is_used_immediately(tmp_path: Path) -> None:
     for name, token in (("one", OLD), ("two", NEW)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "token").write_text(token)
@@ -65,7 +65,9 @@ def test_a_swapped_link_counts_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "short"], ids=["gone", "empty", "too short"])
-def test_a_file_that_breaks_changes_nothing(file: Path, content: str | None, caplog: pytest.LogCaptureFixture) -> None:
+def test_broken_token_file_keeps_the_last_tokens(
+    file: Path, content: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
     tokens = Tokens(file)
     file.unlink() if content is None else file.write_text(content)
     assert tokens.accept(f"Bearer {OLD}".encode())
@@ -82,7 +84,7 @@ def test_a_file_that_breaks_changes_nothing(file: Path, content: str | None, cap
         pytest.param(None, "No such file", id="not there"),
     ],
 )
-def test_a_file_that_cannot_be_used_at_the_start_is_an_error(tmp_path: Path, content: str | None, words: str) -> None:
+def test_unusable_token_file_at_start_is_an_error(tmp_path: Path, content: str | None, words: str) -> None:
     path = tmp_path / "token"
     if content is not None:
         path.write_text(content)
@@ -90,7 +92,7 @@ def test_a_file_that_cannot_be_used_at_the_start_is_an_error(tmp_path: Path, con
         Tokens(path)
 
 
-async def test_every_route_without_a_token_gives_the_same_401(file: Path) -> None:
+async def test_routes_without_a_token_have_the_same_401(file: Path) -> None:
     metrics = SyncMetrics()
     transport = httpx.ASGITransport(create_app(Settings(), metrics, Tokens(file)))
     asked = [("POST", "/sync"), *(("GET", path) for path in ("/healthz", "/readyz", "/docs", "/openapi.json"))]
@@ -110,7 +112,7 @@ async def test_every_route_without_a_token_gives_the_same_401(file: Path) -> Non
     assert f'eso_syncs_total{{outcome="unauthorized"}} {len(asked)}.0' in metrics.text().decode()
 
 
-async def test_two_authorizations_are_none(file: Path) -> None:
+async def test_two_authorization_headers_are_refused(file: Path) -> None:
     transport = httpx.ASGITransport(create_app(Settings(), None, Tokens(file)))
     async with httpx.AsyncClient(transport=transport, base_url="http://hook") as client:
         twice = [("Authorization", f"Bearer {OLD}")] * 2

@@ -13,7 +13,7 @@ INGRESS = {
 }
 
 
-def test_the_parts_we_answer_to() -> None:
+def test_request_is_parsed() -> None:
     children = {"Service.v1": {"shop/api": {"kind": "Service", "metadata": {}}}}
     body = {"controller": {}, "parent": {"kind": "X"}, "children": children, "related": {}, "finalizing": False}
     assert read(body) == CompositeHookRequest(parent={"kind": "X"}, children=children)
@@ -31,7 +31,7 @@ def test_the_parts_we_answer_to() -> None:
         pytest.param({}, False, id="nothing is shown"),
     ],
 )
-def test_what_is_lacking(children: dict[str, Any], lacks: bool) -> None:
+def test_request_with_missing_fields_is_refused(children: dict[str, Any], lacks: bool) -> None:
     assert Shown(children).lacks(INGRESS) is lacks
 
 
@@ -57,7 +57,7 @@ def test_what_is_lacking(children: dict[str, Any], lacks: bool) -> None:
         ),
     ],
 )
-def test_what_cannot_be_read_is_named(body: object, text: str) -> None:
+def test_request_with_invalid_fields_names_them(body: object, text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read(body)
     assert caught.value.problems == (text,)

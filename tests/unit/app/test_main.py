@@ -90,7 +90,7 @@ def lines_dropped(port: int) -> float:
         return float(found)
 
 
-def test_it_answers_keeps_the_connection_and_stops_at_once_and_in_peace_on_sigterm() -> None:
+def test_hook_keeps_connections_and_ends_on_sigterm() -> None:
     body, headers = json.dumps({"parent": PARENT}), {"Content-Type": "application/json"}
     with (
         serving() as (process, port),
@@ -111,7 +111,7 @@ def test_it_answers_keeps_the_connection_and_stops_at_once_and_in_peace_on_sigte
         assert process.stderr.read() == ""  # three good syncs and a stop: nothing to say
 
 
-def test_a_huge_body_is_refused_with_a_text_that_arrives_and_is_not_kept() -> None:
+def test_oversized_body_gets_a_readable_413_and_is_not_kept() -> None:
     with serving_both() as (process, port, pages):
         before = peak_memory(process.pid)
         for body in (HUGE, (HUGE[:100_000] for _ in range(500))):  # with a declared length, and in chunks
@@ -129,7 +129,7 @@ def test_a_huge_body_is_refused_with_a_text_that_arrives_and_is_not_kept() -> No
         assert health(pages) == 200
 
 
-def test_a_client_that_goes_away_leaves_no_trace() -> None:
+def test_disconnected_client_leaves_no_log_line() -> None:
     with serving_both() as (process, port, pages):
         with socket.create_connection(("127.0.0.1", port), timeout=10) as leaving:
             leaving.sendall(b"POST /sync HTTP/1.1\r\nHost: hook\r\nContent-Length: 100\r\n\r\n{")
@@ -140,7 +140,7 @@ def test_a_client_that_goes_away_leaves_no_trace() -> None:
         assert process.stderr.read() == ""
 
 
-def test_health_and_metrics_have_a_door_of_their_own() -> None:
+def test_health_and_metrics_have_their_own_port() -> None:
     with (
         serving_both() as (_, hook, pages),
         contextlib.closing(http.client.HTTPConnection("127.0.0.1", hook, timeout=10)) as asking,
@@ -157,7 +157,7 @@ def test_health_and_metrics_have_a_door_of_their_own() -> None:
         assert health(pages) == 200
 
 
-def test_with_tls_and_a_token_it_answers_metacontroller_and_tells_nobody_else_anything(tmp_path: Path) -> None:
+def test_tls_and_token_are_required_together(tmp_path: Path) -> None:
     pki = Pki(tmp_path / "pki")
     certificate, key = pki.issue("hook", common_name="hook", addresses=["127.0.0.1"])
     token = tmp_path / "token"
@@ -206,19 +206,19 @@ def test_with_tls_and_a_token_it_answers_metacontroller_and_tells_nobody_else_an
         ),
     ],
 )
-def test_credentials_that_cannot_be_used_are_one_line_and_status_2(variables: dict[str, str], line: str) -> None:
+def test_unusable_credentials_are_one_line_and_status_2(variables: dict[str, str], line: str) -> None:
     done = run("--host", "127.0.0.1", "--port", "0", **variables)
     assert (done.returncode, done.stderr) == (2, f"python -m app: {line}\n")
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-def test_a_signal_ends_the_process(number: signal.Signals) -> None:
+def test_signal_ends_the_process(number: signal.Signals) -> None:
     with serving() as (process, _):
         process.send_signal(number)
         assert process.wait(timeout=10) == (130 if number == signal.SIGINT else 0)
 
 
-def test_a_full_log_stops_neither_answers_nor_sigterm() -> None:
+def test_full_log_pipe_blocks_neither_responses_nor_sigterm() -> None:
     hosts = [{"host": f"-{number}"} for number in range(30)]  # a line of 2 KiB for each request
     refused = json.dumps({"parent": {**PARENT, "spec": {"port": 80, "hosts": hosts}}})
     with (
@@ -236,7 +236,7 @@ def test_a_full_log_stops_neither_answers_nor_sigterm() -> None:
         assert process.wait(timeout=10) == 0
 
 
-def test_a_running_answer_is_finished_before_the_end() -> None:
+def test_running_response_is_completed_before_exit() -> None:
     body = json.dumps({"parent": PARENT}).encode()
     with serving_both() as (process, port, pages), socket.create_connection(("127.0.0.1", port), timeout=10) as asking:
         asking.sendall(b"POST /sync HTTP/1.1\r\nHost: hook\r\nContent-Length: %d\r\n\r\n" % len(body))
@@ -248,7 +248,7 @@ def test_a_running_answer_is_finished_before_the_end() -> None:
         assert process.wait(timeout=10) == 0
 
 
-def test_a_rollout_costs_no_request() -> None:
+def test_rollout_fails_no_request() -> None:
     """After SIGTERM a client's open connection is answered, with the wish to connect anew, and so is a new one."""
     body, headers = json.dumps({"parent": PARENT}), {"Content-Type": "application/json"}
     with (
@@ -275,7 +275,7 @@ def test_a_rollout_costs_no_request() -> None:
         assert process.stderr.read() == ""
 
 
-def test_a_second_sigterm_ends_the_draining() -> None:
+def test_second_sigterm_ends_draining() -> None:
     with serving_both(ESO_DRAIN_SECONDS="60") as (process, _, pages):
         assert health(pages) == 200  # from here on signals are the event loop's
         process.send_signal(signal.SIGTERM)
@@ -285,7 +285,7 @@ def test_a_second_sigterm_ends_the_draining() -> None:
         assert process.wait(timeout=10) == 0
 
 
-def test_a_port_in_use_is_one_line_and_status_1() -> None:
+def test_port_in_use_is_one_line_and_status_1() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run("--host", "127.0.0.1", "--port", str(port))
@@ -293,7 +293,7 @@ def test_a_port_in_use_is_one_line_and_status_1() -> None:
     assert done.stderr == f"python -m app: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
 
 
-def test_an_address_of_another_machine_is_one_line_and_status_1() -> None:
+def test_foreign_listen_address_is_one_line_and_status_1() -> None:
     done = run("--host", "192.0.2.1", "--port", "0")
     assert (done.returncode, done.stderr) == (
         1,
@@ -301,7 +301,7 @@ def test_an_address_of_another_machine_is_one_line_and_status_1() -> None:
     )
 
 
-def test_a_bad_setting_is_one_line_and_status_2() -> None:
+def test_invalid_setting_is_one_line_and_status_2() -> None:
     done = run(ESO_DENIED_CIDRS="words")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -309,12 +309,12 @@ def test_a_bad_setting_is_one_line_and_status_2() -> None:
     )
 
 
-def test_it_knows_nothing_of_the_sidecar() -> None:
+def test_hook_does_not_import_the_sidecar() -> None:
     code = "import sys, app.__main__; sys.exit(any(name.startswith('probe_sidecar') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0
 
 
-def test_render_reads_a_file_or_the_standard_input(tmp_path: Path) -> None:
+def test_render_reads_a_file_or_stdin(tmp_path: Path) -> None:
     file = tmp_path / "cr.yaml"
     file.write_text(CR)
     from_file = run("render", str(file), "--output", "json")
@@ -349,7 +349,7 @@ def test_render_reads_a_file_or_the_standard_input(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_rendered_is_status_2_and_a_line_each(
+def test_unrenderable_input_is_status_2_and_a_line_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, lines: list[str]
 ) -> None:
     file = tmp_path / "cr.yaml"
@@ -361,9 +361,7 @@ def test_what_cannot_be_rendered_is_status_2_and_a_line_each(
     assert captured.err.splitlines() == [f"python -m app render: {line.format(file=file)}" for line in lines]
 
 
-def test_unknown_fields_are_warnings_and_the_children_come_all_the_same(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_render_warns_of_unknown_fields(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "cr.yaml"
     file.write_text(CR.replace("port: 80", "port: 80, prot: 81"))
     assert main(["render", str(file)]) == 0

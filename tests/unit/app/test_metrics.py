@@ -36,7 +36,7 @@ def hook(metrics: SyncMetrics, settings: Settings | None = None) -> httpx.AsyncC
     return httpx.AsyncClient(transport=transport, base_url="http://hook")
 
 
-def test_every_outcome_is_there_before_it_happens() -> None:
+def test_outcome_series_exist_from_the_start() -> None:
     assert values(SyncMetrics(), "eso_syncs_total") == dict.fromkeys(OUTCOMES, 0.0)
 
 
@@ -48,7 +48,7 @@ def test_every_outcome_is_there_before_it_happens() -> None:
         pytest.param({"parent": PARENT}, BROKEN, "failed", id="a bug"),
     ],
 )
-async def test_a_sync_counts_once_by_how_it_ended(body: object, settings: Settings, outcome: str) -> None:
+async def test_each_sync_is_counted_once_by_outcome(body: object, settings: Settings, outcome: str) -> None:
     metrics = SyncMetrics()
     async with hook(metrics, settings) as client:
         await client.post("/sync", json=body)
@@ -57,14 +57,14 @@ async def test_a_sync_counts_once_by_how_it_ended(body: object, settings: Settin
     assert 0 < values(metrics, "eso_sync_duration_seconds_sum")[outcome] < 60
 
 
-async def test_a_lost_stranger_is_no_sync() -> None:
+async def test_unknown_path_is_not_counted_as_a_sync() -> None:
     metrics = SyncMetrics()
     async with hook(metrics) as client:
         await client.get("/")
     assert values(metrics, "eso_sync_duration_seconds_count") == {}
 
 
-async def test_the_pages() -> None:
+async def test_metrics_and_health_pages() -> None:
     transport = httpx.ASGITransport(create_pages(SyncMetrics()))
     async with httpx.AsyncClient(transport=transport, base_url="http://pages") as pages:
         assert [(await pages.get(path)).status_code for path in ("/healthz", "/readyz", "/sync", "/openapi.json")] == [

@@ -33,14 +33,14 @@ def kinds(rendered: Rendered) -> list[tuple[str, str]]:
     return [(one["kind"], one["metadata"]["name"]) for one in rendered.children]
 
 
-def test_yaml_and_json_are_the_same_children() -> None:
+def test_yaml_and_json_render_the_same_children() -> None:
     rendered = render(CR, OPTIONS)
     assert list(yaml.safe_load_all(text(rendered.children, "yaml"))) == json.loads(text(rendered.children, "json"))
     assert kinds(rendered) == API
     assert rendered.warnings == ()
 
 
-def test_without_a_status_no_address_is_ready() -> None:
+def test_addresses_without_a_status_are_not_ready() -> None:
     endpoints = render(CR, OPTIONS).children[1]
     assert endpoints["subsets"] == [
         {
@@ -50,18 +50,18 @@ def test_without_a_status_no_address_is_ready() -> None:
     ]
 
 
-def test_the_status_in_the_file_counts_and_its_times_are_text() -> None:
+def test_status_in_the_file_is_used() -> None:
     endpoints = render(CR + STATUS, OPTIONS).children[1]
     assert endpoints["subsets"][0]["addresses"] == [{"ip": "10.0.0.1"}]
 
 
-def test_several_documents_and_lists() -> None:
+def test_documents_and_lists_are_rendered() -> None:
     listed = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [yaml.safe_load(CR.replace("api,", "b,"))]})
     rendered = render(f"---\n{CR}\n---\n---\n{listed}", OPTIONS)
     assert kinds(rendered) == [*API, ("Service", "b"), ("Endpoints", "b"), ("EndpointSlice", "b-ipv4-0")]
 
 
-def test_loopback_is_fine_on_ones_own_machine() -> None:
+def test_loopback_is_allowed() -> None:
     source = CR.replace("10.0.0.2", "127.0.0.1")
     assert render(source, OPTIONS).children[1]["subsets"][0]["notReadyAddresses"] == [
         {"ip": "10.0.0.1"},
@@ -69,14 +69,14 @@ def test_loopback_is_fine_on_ones_own_machine() -> None:
     ]
 
 
-def test_an_address_that_the_operator_denies_is_left_out_with_a_warning() -> None:
+def test_denied_address_is_a_warning() -> None:
     options = SyncOptions(policy=AddressPolicy(deny=(ip_network("10.0.0.2/32"),)))
     rendered = render(CR, options)
     assert rendered.children[1]["subsets"][0]["notReadyAddresses"] == [{"ip": "10.0.0.1"}]
     assert rendered.warnings == ("spec.ips[0]: left out: 10.0.0.2 lies in a range that this cluster's operator denies",)
 
 
-def test_unknown_fields_are_warned_of() -> None:
+def test_unknown_fields_are_warnings() -> None:
     rendered = render(CR.replace("readinessProbe", "readinesProbe"), OPTIONS)
     assert rendered.warnings == ("spec.readinesProbe: no such field, it is ignored (did you mean readinessProbe?)",)
 
@@ -102,7 +102,7 @@ def test_unknown_fields_are_warned_of() -> None:
         ),
     ],
 )
-def test_what_cannot_be_rendered_is_named(source: str, problems: tuple[str, ...]) -> None:
+def test_unrenderable_input_is_named(source: str, problems: tuple[str, ...]) -> None:
     with pytest.raises(InvalidInput) as caught:
         render(source, OPTIONS)
     assert caught.value.problems == problems
@@ -115,14 +115,14 @@ RESOLVED = STATUS + (
 )
 
 
-def test_names_are_not_resolved_here_and_that_is_said() -> None:
+def test_hostnames_are_not_resolved_and_a_warning_says_so() -> None:
     rendered = render(NAMED, OPTIONS)
     where = "is not resolved here: its addresses come from a status, and there is none in this file"
     assert rendered.warnings == (f"spec.hostnames[0]: db.io {where}", f"spec.hostnames[1]: lb.io {where}")
     assert kinds(rendered) == API
 
 
-def test_resolved_addresses_come_from_the_status_in_the_file() -> None:
+def test_resolved_addresses_come_from_the_status() -> None:
     rendered = render(NAMED + RESOLVED, OPTIONS)
     endpoints = rendered.children[1]
     assert endpoints["subsets"][0]["addresses"] == [{"ip": "10.0.0.1"}, {"ip": "10.0.0.9"}]

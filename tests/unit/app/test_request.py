@@ -49,7 +49,7 @@ async def test_request_is_answered_with_every_child() -> None:
 
 
 @pytest.mark.parametrize("name", ["db", "shop/db"])
-def test_request_of_several_takes_the_named_one(name: str) -> None:
+def test_request_of_several_objects_selects_by_name(name: str) -> None:
     metadata = json.loads(request(read(TWO), name))["parent"]["metadata"]
     assert (metadata["namespace"], metadata["name"]) == ("shop", "db")
 

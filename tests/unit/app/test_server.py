@@ -28,7 +28,7 @@ def client(settings: Settings | None = None) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://hook")
 
 
-async def test_a_sync_request_is_answered() -> None:
+async def test_sync_request_gets_a_response() -> None:
     async with client() as hook:
         answer = await hook.post("/sync", json={"parent": PARENT})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
@@ -92,7 +92,7 @@ async def test_a_sync_request_is_answered() -> None:
         ),
     ],
 )
-async def test_what_is_no_sync_request_is_refused_with_a_text(
+async def test_invalid_sync_request_is_refused_with_a_message(
     method: str, path: str, body: bytes | None, status: int, error: str
 ) -> None:
     async with client() as hook:
@@ -101,12 +101,12 @@ async def test_what_is_no_sync_request_is_refused_with_a_text(
     assert answer.headers["content-type"] == "application/json"
 
 
-async def test_a_405_says_what_is_allowed() -> None:
+async def test_method_not_allowed_names_the_allowed_one() -> None:
     async with client() as hook:
         assert (await hook.get("/sync")).headers["allow"] == "POST"
 
 
-async def test_a_streamed_body_is_cut_at_the_limit_and_not_read_whole() -> None:
+async def test_streamed_body_is_read_up_to_the_limit() -> None:
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -121,7 +121,7 @@ async def test_a_streamed_body_is_cut_at_the_limit_and_not_read_whole() -> None:
     assert sent == 1200
 
 
-async def test_a_declared_length_above_the_limit_is_refused_before_reading() -> None:
+async def test_declared_length_above_the_limit_is_refused_unread() -> None:
     read = False
 
     async def small() -> AsyncIterator[bytes]:
@@ -134,12 +134,12 @@ async def test_a_declared_length_above_the_limit_is_refused_before_reading() -> 
     assert (answer.status_code, read) == (413, False)
 
 
-async def test_a_body_of_exactly_the_limit_is_read() -> None:
+async def test_body_of_exactly_the_limit_is_accepted() -> None:
     async with client() as hook:
         assert (await hook.post("/sync", content=b" " * 1024)).status_code == 400
 
 
-async def test_many_problems_are_told_in_part() -> None:
+async def test_number_of_reported_problems_is_bounded() -> None:
     hosts = [{"host": f"-{number}"} for number in range(30)]
     async with client(Settings()) as hook:
         answer = await hook.post("/sync", json={"parent": {**PARENT, "spec": {"port": 80, "hosts": hosts}}})
@@ -147,7 +147,7 @@ async def test_many_problems_are_told_in_part() -> None:
     assert (len(problems), problems[-1]) == (21, "and 10 more")
 
 
-async def test_a_bug_is_a_500_with_a_text_and_never_fewer_children() -> None:
+async def test_exception_is_a_500_without_children() -> None:
     broken: Any = (1,)
     async with client(Settings().model_copy(update={"uncopied_annotations": broken})) as hook:
         answer = await hook.post("/sync", json={"parent": PARENT})
@@ -157,7 +157,7 @@ async def test_a_bug_is_a_500_with_a_text_and_never_fewer_children() -> None:
     )
 
 
-async def test_a_refused_sync_is_one_line_in_the_log_and_a_good_one_none(caplog: pytest.LogCaptureFixture) -> None:
+async def test_refused_sync_is_one_log_line_and_a_good_one_none(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="app")
     async with client() as hook:
         await hook.post("/sync", json={"parent": PARENT})
@@ -178,7 +178,7 @@ async def test_answered_sync_is_one_line_of_the_debug_log(caplog: pytest.LogCapt
     )
 
 
-async def test_unknown_fields_are_bounded_in_log_and_headers(caplog: pytest.LogCaptureFixture) -> None:
+async def test_unknown_fields_in_log_and_headers_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="app")
     spec = {"port": 80} | {f"x\r\n\x7f{number}" + "y" * 10_000: 1 for number in range(300)}
     async with client(Settings()) as hook:
@@ -191,7 +191,7 @@ async def test_unknown_fields_are_bounded_in_log_and_headers(caplog: pytest.LogC
     assert len(line) < 10_000
 
 
-async def test_a_name_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_object_name_cannot_forge_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
     forged = {**PARENT, "metadata": {"name": "x\nERROR all is lost", "namespace": "shop"}}
     async with client() as hook:
         await hook.post("/sync", json={"parent": forged})
@@ -200,13 +200,13 @@ async def test_a_name_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-async def test_health_is_answered_where_the_hook_is(path: str) -> None:
+async def test_health_is_served_on_the_hook_port(path: str) -> None:
     async with client() as hook:
         answer = await hook.get(path)
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-async def test_openapi_describes_the_one_route() -> None:
+async def test_openapi_describes_the_sync_route() -> None:
     async with client() as hook:
         described = (await hook.get("/openapi.json")).json()
     assert {path: sorted(methods) for path, methods in described["paths"].items()} == {"/sync": ["post"]}

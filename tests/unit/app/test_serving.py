@@ -20,11 +20,11 @@ METACONTROLLER_IDLE_SECONDS = 90  # net/http DefaultTransport IdleConnTimeout
 PATIENCE = 10.0
 
 
-def test_connections_outlive_those_of_metacontroller() -> None:
+def test_keep_alive_is_longer_than_metacontrollers() -> None:
     assert Limits().idle_seconds > METACONTROLLER_IDLE_SECONDS
 
 
-def test_a_taken_port_is_named() -> None:
+def test_port_in_use_is_named() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(CannotListen, match=f"^cannot listen on 127.0.0.1 port {port}: Address already in use$"):
@@ -32,13 +32,13 @@ def test_a_taken_port_is_named() -> None:
 
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "http://127.0.0.1:{}"), ("::1", "http://[::1]:{}")])
-def test_the_url_is_one(host: str, shown: str) -> None:
+def test_url_of_an_ipv6_address_has_brackets(host: str, shown: str) -> None:
     with listen(host, 0) as listener:
         assert url(listener) == shown.format(listener.getsockname()[1])
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_by_default_both_families_are_listened_on(address: str) -> None:
+def test_default_listens_on_both_families(address: str) -> None:
     with listen(EVERY_ADDRESS, 0) as listener, socket.create_connection((address, listener.getsockname()[1]), 5):
         pass
 
@@ -70,7 +70,7 @@ async def _answer(port: int, part: bytes) -> bytes:
         writer.close()
 
 
-def test_a_handshake_without_an_end_is_cut_off(tmp_path: Path) -> None:
+def test_stalled_handshake_is_closed(tmp_path: Path) -> None:
     files = TlsFiles(*Pki(tmp_path).issue("server", common_name="hook", addresses=["127.0.0.1"]))
     half_a_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
     with listen("127.0.0.1", 0) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -94,7 +94,7 @@ TARGETS = (
 AUTHORIZATIONS = ("", "Authorization: Basic YTpi\r\n", "Authorization: Bearer x\r\n", "Authorization: Bearer \r\n")
 
 
-def test_without_a_token_every_connection_is_refused_and_closed(tmp_path: Path) -> None:
+def test_connection_without_a_token_is_closed(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text("0123456789abcdef0123456789abcdef")
     asked = [

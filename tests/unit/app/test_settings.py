@@ -16,7 +16,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"ESO_{name.upper()}", raising=False)
 
 
-def test_the_defaults() -> None:
+def test_default_settings() -> None:
     assert load(Settings).model_dump() == {
         "listen_host": "::",
         "listen_port": 8080,
@@ -49,7 +49,7 @@ def test_the_defaults() -> None:
     }
 
 
-def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_DENIED_CIDRS", "10.96.0.0/12, fd00::/8,")
     monkeypatch.setenv("ESO_DENIED_PRESETS", "")
     monkeypatch.setenv("ESO_ALLOWED_CIDRS", "10.0.0.0/8")
@@ -62,13 +62,13 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.uncopied_annotations == ()
 
 
-def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_line_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_LISTEN_PORT", "1")
     assert load(Settings, listen_port=2).listen_port == 2
     assert load(Settings, listen_port=None).listen_port == 1
 
 
-def test_a_misspelt_variable_is_named_with_the_one_that_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_misspelt_variable_names_the_similar_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_DENIED_CIDR", "10.96.0.0/12")
     with pytest.raises(InvalidSettings) as found:
         load(Settings)
@@ -78,7 +78,7 @@ def test_a_misspelt_variable_is_named_with_the_one_that_was_meant(monkeypatch: p
 @pytest.mark.parametrize(
     ("settings", "others"), [pytest.param(Settings, Sidecar, id="hook"), pytest.param(Sidecar, Settings, id="sidecar")]
 )
-def test_the_settings_of_the_other_process_are_no_misspelt_ones(
+def test_settings_of_the_other_process_are_ignored(
     settings: type[CommonSettings], others: type[CommonSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in hints(others).keys() - hints(settings).keys():
@@ -86,7 +86,7 @@ def test_the_settings_of_the_other_process_are_no_misspelt_ones(
     assert load(settings) == settings()
 
 
-def test_the_variables_that_kubernetes_sets_for_a_service_named_eso_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kubernetes_service_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_PORT", "tcp://10.96.0.17:80")
     assert load(Settings).listen_port == 8080
 
@@ -136,7 +136,7 @@ def test_the_variables_that_kubernetes_sets_for_a_service_named_eso_do_no_harm(m
         pytest.param("ESO_LISTEN_HOST", "", 'ESO_LISTEN_HOST: write an address of this machine (got "")', id="host"),
     ],
 )
-def test_what_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str) -> None:
+def test_invalid_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(InvalidSettings) as caught:
         load(Settings)

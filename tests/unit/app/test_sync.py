@@ -62,7 +62,7 @@ def subsets(raw: dict[str, Any], options: SyncOptions = OPTIONS) -> Any:
     return endpoints.get("subsets")
 
 
-def test_the_children_and_nothing_else() -> None:
+def test_response_contains_children_and_status() -> None:
     given = answer(parent(hosts=[{"host": "a.io"}]), ALL_OWNED)
     assert kinds(given) == ["Service", "Endpoints", "EndpointSlice", "Ingress"]
     assert given["status"] == {}
@@ -70,7 +70,7 @@ def test_the_children_and_nothing_else() -> None:
     assert kinds(answer(parent())) == ["Service", "Endpoints", "EndpointSlice"]
 
 
-def test_addresses_are_published_as_the_status_says() -> None:
+def test_addresses_are_published_by_status() -> None:
     raw = parent(
         readinessProbe={"tcpSocket": {"port": 80}},
         ips=["10.0.0.3", "10.0.0.2", "10.0.0.1"],
@@ -85,7 +85,7 @@ def test_addresses_are_published_as_the_status_says() -> None:
     ]
 
 
-def test_resolved_addresses_are_published_as_long_as_their_name_stands_in_the_spec() -> None:
+def test_resolved_addresses_are_published_while_in_the_spec() -> None:
     told = [
         address("10.0.0.1", True) | {"hostname": "db.io"},
         address("10.0.0.4", True) | {"hostname": "db.io"},
@@ -106,18 +106,18 @@ def test_resolved_addresses_are_published_as_long_as_their_name_stands_in_the_sp
     assert subsets(parent(ips=[], hostnames=["db.io"])) is None
 
 
-def test_one_bad_address_or_a_doubled_one_never_stops_the_others() -> None:
+def test_invalid_address_does_not_affect_others() -> None:
     ips = ["10.0.0.1", "127.0.0.1", "words", "10.0.0.1", "::ffff:10.0.0.9", "10.0.0.2"]
     assert subsets(parent(ips=ips))[0]["addresses"] == [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]
     assert subsets(parent(ips=["127.0.0.1"])) is None
 
 
-def test_the_policy_of_the_operator_counts() -> None:
+def test_address_policy_is_applied() -> None:
     options = SyncOptions(policy=AddressPolicy(loopback=True))
     assert subsets(parent(ips=["127.0.0.1"]), options)[0]["addresses"] == [{"ip": "127.0.0.1"}]
 
 
-def test_the_status_comes_back_as_it_was_sent() -> None:
+def test_status_is_returned_unchanged() -> None:
     status = {
         "unknown": {"kept": [1, None]},
         "revision": 7,
@@ -130,7 +130,7 @@ def test_the_status_comes_back_as_it_was_sent() -> None:
     assert raw == before
 
 
-def test_a_null_status_is_answered_with_an_empty_one() -> None:
+def test_null_status_is_returned_as_empty() -> None:
     assert answer({**parent(), "status": None})["status"] == {}
 
 
@@ -141,19 +141,19 @@ REPORTS = [
 HOSTS = [{"host": "a.io"}]
 
 
-def test_children_that_are_still_missing_after_a_whole_sync_are_reported() -> None:
+def test_missing_children_are_reported_after_a_full_sync() -> None:
     given = answer(parent(hosts=HOSTS, status={"revision": 3, "observedGeneration": 2}), NOTHING_OWNED)
     assert given["status"] == {"revision": 3, "observedGeneration": 2, "children": REPORTS}
     assert given["resyncAfterSeconds"] == 30.0
     assert kinds(given) == ["Service", "Endpoints", "Ingress"]
 
 
-def test_an_unchanged_report_is_an_unchanged_status() -> None:
+def test_unchanged_report_keeps_the_status() -> None:
     first = answer(parent(hosts=HOSTS, status={"observedGeneration": 2}), NOTHING_OWNED)["status"]
     assert answer(parent(hosts=HOSTS, status=first), NOTHING_OWNED)["status"] == first
 
 
-def test_a_report_goes_when_the_child_is_there() -> None:
+def test_report_is_removed_when_the_child_exists() -> None:
     given = answer(parent(hosts=HOSTS, status={"observedGeneration": 2, "children": REPORTS}), ALL_OWNED)
     assert given["status"] == {"observedGeneration": 2}
     assert "resyncAfterSeconds" not in given
@@ -174,7 +174,7 @@ SETTLED = {"observedGeneration": 2}
         pytest.param(parent(status=SETTLED), {}, id="kinds not shown"),
     ],
 )
-def test_absence_without_meaning_is_not_reported(raw: dict[str, Any], children: dict[str, Any]) -> None:
+def test_expected_absence_is_not_reported(raw: dict[str, Any], children: dict[str, Any]) -> None:
     given = answer({**raw, "status": {**raw.get("status", {}), "children": REPORTS[:1]}}, children)
     assert "children" not in given["status"]
     assert "resyncAfterSeconds" not in given
@@ -206,7 +206,7 @@ def test_absence_without_meaning_is_not_reported(raw: dict[str, Any], children: 
         ),
     ],
 )
-def test_what_cannot_be_answered_whole_is_not_answered(raw: dict[str, Any], problems: tuple[str, ...]) -> None:
+def test_incomplete_response_is_an_error(raw: dict[str, Any], problems: tuple[str, ...]) -> None:
     with pytest.raises(InvalidRequest) as caught:
         answer(raw)
     assert caught.value.problems == problems
@@ -220,7 +220,7 @@ def kinds(answered: Any) -> list[str]:
     return [child["kind"] for child in answered["children"]]
 
 
-def test_the_form_of_the_endpoints_is_the_operators() -> None:
+def test_endpoints_setting_selects_the_children() -> None:
     assert kinds(answer(parent(), ONLY_SERVICE_OWNED, ENDPOINTS_ALONE)) == ["Service", "Endpoints"]
     assert kinds(answer(parent(), ONLY_SERVICE_OWNED, SLICES_ALONE)) == ["Service", "EndpointSlice"]
     assert kinds(answer(parent(), ONLY_SERVICE_OWNED)) == ["Service", "Endpoints", "EndpointSlice"]
@@ -234,7 +234,7 @@ def test_new_slices_wait_until_the_service_is_owned(options: SyncOptions) -> Non
     assert given["status"]["children"] == REPORTS[:1]
 
 
-def test_slices_stay_when_the_service_is_deleted_by_hand() -> None:
+def test_slices_stay_when_the_service_is_deleted() -> None:
     given = answer(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {}})
     assert kinds(given) == ["Service", "Endpoints", "EndpointSlice"]
 
@@ -250,13 +250,13 @@ def test_first_slices_are_not_reported_missing(seconds: int, reported: list[str]
 
 
 @pytest.mark.parametrize("key", [pytest.param("shop/api-ipv4-3", id="v2"), pytest.param("api-ipv4-3", id="v1")])
-def test_an_address_stays_in_the_slice_that_is_shown(key: str) -> None:
+def test_address_stays_in_its_observed_slice(key: str) -> None:
     shown = {"metadata": {"name": "api-ipv4-3"}, "endpoints": [{"addresses": ["10.0.0.1"]}]}
     given = answer(parent(), NOTHING_OWNED | {SLICES_KIND: {key: shown}})
     assert [child["metadata"]["name"] for child in given["children"]] == ["api", "api", "api-ipv4-3"]
 
 
-def test_while_slices_retire_the_hook_asks_to_be_asked_again() -> None:
+def test_retiring_slices_request_a_resync() -> None:
     given = answer(parent(), ALL_OWNED | PLAIN, ENDPOINTS_ALONE)
     assert (kinds(given), given["resyncAfterSeconds"]) == (["Service", "Endpoints", "EndpointSlice"], 60.0)
     strange = answer(parent(status=SETTLED), ALL_OWNED | PLAIN | {"Service.v1": {}}, ENDPOINTS_ALONE)
@@ -298,7 +298,7 @@ ROUTED = parent(hosts=HOSTS, httpRoute={"parentRefs": [{"name": "public"}, {"nam
         ),
     ],
 )
-def test_a_kind_that_is_not_listed_is_reported_and_never_made(
+def test_unlisted_kind_is_reported_and_not_created(
     raw: dict[str, Any], listed: dict[str, Any], made: list[str], reports: list[Any]
 ) -> None:
     given = answer(raw, listed)
@@ -308,13 +308,13 @@ def test_a_kind_that_is_not_listed_is_reported_and_never_made(
     assert labelled == ({"Endpoints"} if {"Endpoints", "EndpointSlice"} <= {*made} else set())
 
 
-def test_a_kind_that_is_listed_is_made() -> None:
+def test_listed_kind_is_created() -> None:
     given = answer(ROUTED, ALL_OWNED | {"HTTPRoute.gateway.networking.k8s.io/v1": {}})
     assert kinds(given) == ["Service", "Endpoints", "EndpointSlice", "Ingress", "HTTPRoute", "HTTPRoute"]
     assert given["status"] == {}
 
 
-def test_slices_whose_names_are_taken_are_reported() -> None:
+def test_taken_slice_names_are_reported() -> None:
     shown = ALL_OWNED | {"Endpoints.v1": {}, SLICES_KIND: {}}
     given = answer(parent(status=SETTLED), shown, SLICES_ALONE)
     problem = ABSENT.format(kind="EndpointSlice")
@@ -322,7 +322,7 @@ def test_slices_whose_names_are_taken_are_reported() -> None:
     assert given["status"]["children"] == [report]
 
 
-def test_what_is_outside_the_scope_is_refused_and_so_left_as_it_stands() -> None:
+def test_object_outside_the_scope_is_refused() -> None:
     ours = SyncOptions(scope=Scope(("bank", "shop")))
     assert answer(parent(), options=ours) == answer(parent())
     with pytest.raises(InvalidRequest) as refused:
@@ -347,7 +347,7 @@ SNIPPET = "nginx.ingress.kubernetes.io/configuration-snippet"
         ),
     ],
 )
-def test_a_snippet_annotation_is_refused_unless_allowed(raw: dict[str, Any], at: str) -> None:
+def test_snippet_annotation_is_refused_unless_allowed(raw: dict[str, Any], at: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         answer(raw)
     assert refused.value.problems == (f'{at}["{SNIPPET}"]: {NO_SNIPPET}',)
@@ -359,16 +359,16 @@ def test_a_snippet_annotation_is_refused_unless_allowed(raw: dict[str, Any], at:
 @pytest.mark.parametrize(
     "key", ["nginx.ingress.kubernetes.io/Server-Snippet", "nginx.org/location-snippets", "example.com/auth-snippet"]
 )
-def test_any_snippet_annotation_is_refused(key: str) -> None:
+def test_every_snippet_annotation_is_refused(key: str) -> None:
     with pytest.raises(InvalidRequest):
         answer(parent(hosts=HOSTS, ingress={"annotations": {key: "x"}}))
 
 
-def test_a_snippet_annotation_without_an_ingress_is_no_matter() -> None:
+def test_snippet_annotation_without_an_ingress_is_ignored() -> None:
     assert kinds(answer(parent(metadata={"annotations": {SNIPPET: "x"}})))[0] == "Service"
 
 
-def test_body_contains_is_refused_where_it_is_switched_off() -> None:
+def test_disabled_body_contains_is_refused() -> None:
     raw = parent(readinessProbe={"httpGet": {"port": 80, "bodyContains": "OK"}})
     with pytest.raises(InvalidRequest) as refused:
         answer(raw, options=SyncOptions(body_contains=False))
@@ -376,14 +376,14 @@ def test_body_contains_is_refused_where_it_is_switched_off() -> None:
     assert kinds(answer(raw))[0] == "Service"
 
 
-def test_more_http_routes_than_one_object_may_have_are_refused() -> None:
+def test_too_many_http_routes_are_refused() -> None:
     listeners = [{"name": "gateway", "sectionName": f"l{number}"} for number in range(2)]
     hosts = [{"host": f"h{number}.io", "path": f"/{number}"} for number in range(129)]
     with pytest.raises(InvalidRequest, match=r"^spec\.httpRoute: it takes 258 HTTPRoutes, "):
         answer(parent(hosts=hosts, httpRoute={"parentRefs": listeners}))
 
 
-def test_more_text_in_annotations_than_an_answer_may_have_is_refused() -> None:
+def test_too_large_annotations_are_refused() -> None:
     hosts = [{"host": f"h{number}.io", "path": f"/{number}"} for number in range(256)]
     annotations = {f"a{number}": "x" * 4_000 for number in range(8)}
     with pytest.raises(InvalidRequest, match=r"^spec: labels and annotations of its \d+ children "):

@@ -87,7 +87,7 @@ async def admitted(port: int, context: ssl.SSLContext) -> bool:
         return False
 
 
-async def test_it_serves(site: Site) -> None:
+async def test_tls_is_served(site: Site) -> None:
     async with serving(site.files) as port:
         assert await echoed(port, client(site.one)) == b"hello\n"
         assert await echoed(port, client(site.one), "localhost") == b"hello\n"
@@ -95,7 +95,7 @@ async def test_it_serves(site: Site) -> None:
             await echoed(port, client(site.two))
 
 
-async def test_a_renewed_certificate_is_served_to_who_comes_and_disturbs_nobody_who_is_there(site: Site) -> None:
+async def test_renewed_certificate_is_served_to_new_connections(site: Site) -> None:
     async with serving(site.files) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client(site.one))
         site.install(site.two)
@@ -106,9 +106,7 @@ async def test_a_renewed_certificate_is_served_to_who_comes_and_disturbs_nobody_
         writer.close()
 
 
-async def test_a_half_written_pair_changes_nothing_until_the_other_half_is_there(
-    site: Site, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_mismatched_pair_is_ignored_until_it_matches(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     async with serving(site.files) as port:
         certificate, key = site.two.issue("server", common_name="hook", addresses=["127.0.0.1"])
         shutil.copy(certificate, site.files.certificate)
@@ -120,14 +118,14 @@ async def test_a_half_written_pair_changes_nothing_until_the_other_half_is_there
         assert await echoed(port, client(site.two)) == b"hello\n"
 
 
-async def test_with_a_client_ca_strangers_stay_outside(site: Site) -> None:
+async def test_clients_without_a_certificate_are_refused(site: Site) -> None:
     async with serving(site.mutual) as port:
         assert await echoed(port, client(site.one, site.one)) == b"hello\n"
         assert not await admitted(port, client(site.one))
         assert not await admitted(port, client(site.one, site.two))
 
 
-async def test_a_renewed_client_ca_lets_in_the_new_and_not_the_old(site: Site) -> None:
+async def test_renewed_client_ca_replaces_the_old_one(site: Site) -> None:
     files = site.mutual
     assert files.client_ca is not None
     async with serving(files) as port:
@@ -137,7 +135,7 @@ async def test_a_renewed_client_ca_lets_in_the_new_and_not_the_old(site: Site) -
         assert not await admitted(port, client(site.one, site.one))
 
 
-async def test_old_protocols_are_refused(site: Site) -> None:
+async def test_old_tls_versions_are_refused(site: Site) -> None:
     old = client(site.one)
     with pytest.warns(DeprecationWarning, match="deprecated"):
         old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
@@ -153,7 +151,7 @@ async def test_old_protocols_are_refused(site: Site) -> None:
         pytest.param("client_ca", "no usable PEM", id="no CA"),
     ],
 )
-def test_unusable_files_are_named_at_the_start(site: Site, break_it: str, words: str) -> None:
+def test_unusable_files_are_named_at_start(site: Site, break_it: str, words: str) -> None:
     files = site.mutual
     if break_it == "certificate":
         files.certificate.unlink()
@@ -181,7 +179,7 @@ def self_signed(folder: Path, expires: datetime) -> TlsFiles:
 
 
 @pytest.mark.parametrize("year", [2027, 2049, 2050, 2150])
-def test_expiry_is_that_of_the_newest_certificate(year: int, tmp_path: Path) -> None:
+def test_expiry_of_the_newest_certificate_is_reported(year: int, tmp_path: Path) -> None:
     served = ServerTls(self_signed(tmp_path, SOON))
     metrics = SyncMetrics()
     metrics.certificate(served.expiry)
@@ -191,7 +189,7 @@ def test_expiry_is_that_of_the_newest_certificate(year: int, tmp_path: Path) -> 
     assert served.expiry() == expires.timestamp()
 
 
-def test_expiry_of_an_unreadable_file_stays_what_it_was(tmp_path: Path) -> None:
+def test_expiry_of_an_unreadable_file_is_unchanged(tmp_path: Path) -> None:
     files = self_signed(tmp_path, SOON)
     served = ServerTls(files)
     files.certificate.write_text("-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n")

@@ -48,7 +48,7 @@ def test_help_of_a_command_has_examples(name: str, capsys: pytest.CaptureFixture
     assert "Examples:\n" in capsys.readouterr().out
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_command_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert (call("version"), capsys.readouterr().out) == (0, f"{VERSION}\n")
 
 
@@ -69,7 +69,7 @@ def test_misspelt_command_names_the_one_that_was_meant(capsys: pytest.CaptureFix
     assert "Did you mean check?" in capsys.readouterr().err
 
 
-def test_render_takes_files_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_render_accepts_files_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "inner").mkdir()
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"
     inner = folder(tmp_path / "inner", b=CR.replace("NAME", "b"), a=CR.replace("NAME", "a"), other=pod)
@@ -96,7 +96,7 @@ def test_render_names_the_problems_of_all_files(tmp_path: Path, capsys: pytest.C
     ]
 
 
-def test_render_of_a_folder_without_any_is_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_render_of_an_empty_folder_is_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("render", str(tmp_path)) == 2
     assert str(tmp_path) in capsys.readouterr().err
 
@@ -129,7 +129,7 @@ def installed(name: str, *arguments: str, **variables: str) -> subprocess.Comple
     )
 
 
-def test_kubectl_plugin_names_itself_as_it_is_typed() -> None:
+def test_kubectl_plugin_help_shows_its_own_name() -> None:
     assert installed("kubectl-extsvc", "--help").stdout.startswith("Usage: kubectl extsvc ")
 
 
@@ -176,7 +176,7 @@ def test_errors_are_red_on_a_terminal_only() -> None:
     )
 
 
-def test_hook_does_not_carry_the_prober() -> None:
+def test_hook_command_does_not_import_the_prober() -> None:
     code = (
         "import sys; from cli.__main__ import external_service; external_service.get_command(None, 'hook'); "
         "print(*sorted({name.partition('.')[0] for name in sys.modules} & {'probe_sidecar', 'yaml', 'httpx', 'rich'}))"

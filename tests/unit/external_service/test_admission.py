@@ -19,7 +19,7 @@ def parent(name: str = "api", annotations: dict[str, str] | None = None, **spec:
     )
 
 
-def test_a_whole_good_one_has_no_problem() -> None:
+def test_valid_object_has_no_problems() -> None:
     good = parent(
         annotations={"kubernetes.io/ingress.class": "nginx"},
         ips=["10.0.0.1", "2001:db8::1"],
@@ -87,11 +87,11 @@ def test_a_whole_good_one_has_no_problem() -> None:
         ),
     ],
 )
-def test_what_the_api_server_would_refuse(bad: ExternalService, problem: str) -> None:
+def test_invalid_object_has_the_api_servers_problems(bad: ExternalService, problem: str) -> None:
     assert child_problems(bad) == [problem]
 
 
-def test_every_bad_address_is_named() -> None:
+def test_every_invalid_address_is_named() -> None:
     spec = parent(
         ips=["10.0.0.1", "10.0.0.01", "::ffff:10.0.0.1", "10.0.0.1", "127.0.0.1", "2001:DB8::1"],
         disabledIPs=["10.0.0.1", "10.0.0.2", "10.0.0.1"],
@@ -108,7 +108,7 @@ def test_every_bad_address_is_named() -> None:
     assert address_problems(parent(ips=["127.0.0.1"]).spec, loopback=True) == []
 
 
-def test_every_bad_name_is_named() -> None:
+def test_every_invalid_hostname_is_named() -> None:
     names = ["db.io", "db.io", "10.0.0.1", "::1", "DB.io", "x" * 64 + ".io"]
     spec = parent(hostnames=names, disabledIPs=["10.0.0.2", "2001:DB8::1", "db.io"]).spec
     wish = "write a DNS name in lower case, such as db.example.com: no wildcard, port or final dot"
@@ -123,7 +123,7 @@ def test_every_bad_name_is_named() -> None:
     ]
 
 
-def test_values_are_shown_short_and_safe() -> None:
+def test_shown_values_are_short_and_escaped() -> None:
     assert shown("a\nb") == r'"a\nb"'
     assert shown("x" * 100) == "100 characters"
     assert shown(None) == "null"

@@ -5,7 +5,7 @@ from typing import Any
 from external_service.cel import quoted, rule, rules
 
 
-def test_a_rule_with_everything() -> None:
+def test_rule_with_all_options() -> None:
     assert rule("self.a == 1", "write 1", shown="'write ' + string(1)", field=".a") == {
         "rule": "self.a == 1",
         "message": "write 1",
@@ -14,7 +14,7 @@ def test_a_rule_with_everything() -> None:
     }
 
 
-def test_a_rule_for_creation_passes_what_is_stored() -> None:
+def test_creation_rule_accepts_stored_values() -> None:
     assert rule("(self.a == 1)", "write 1", at_creation_only=True) == {
         "rule": "oldSelf.hasValue() || (self.a == 1)",
         "message": "write 1",
@@ -22,7 +22,7 @@ def test_a_rule_for_creation_passes_what_is_stored() -> None:
     }
 
 
-def test_rules_speak_in_place_of_what_pydantic_wrote() -> None:
+def test_rules_replace_the_keywords_of_pydantic() -> None:
     schema: dict[str, Any] = {"type": "string", "maxLength": 5, "minLength": 1, "pattern": "^a$"}
     rules(rule("self == 'a'", "write a"))(schema)
     assert schema == {
@@ -32,5 +32,5 @@ def test_rules_speak_in_place_of_what_pydantic_wrote() -> None:
     }
 
 
-def test_a_pattern_becomes_a_literal_that_matches_from_end_to_end() -> None:
+def test_pattern_becomes_an_anchored_literal() -> None:
     assert quoted(r"[\r'x]*") == r"'^[\\r\'x]*$'"

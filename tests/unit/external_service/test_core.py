@@ -20,7 +20,7 @@ def problems(kind: Any, value: Any) -> list[tuple[str, str]]:
     return [(".".join(map(str, error["loc"])), error["msg"]) for error in refused.value.errors()]
 
 
-def test_the_defaults_are_the_kubelets() -> None:
+def test_probe_defaults_are_the_kubelets() -> None:
     probe = Probe.model_validate({"httpGet": {"port": 80}})
     assert probe == Probe(
         httpGet=HTTPGetAction(port=80, path="/", host="", scheme="HTTP", httpHeaders=()),
@@ -45,13 +45,13 @@ def test_the_defaults_are_the_kubelets() -> None:
         ),
     ],
 )
-def test_not_exactly_one_handler(given: dict[str, Any], found: str) -> None:
+def test_probe_needs_exactly_one_handler(given: dict[str, Any], found: str) -> None:
     text = f"Value error, write exactly one of httpGet, tcpSocket, grpc (found {found})"
     assert problems(Probe, given) == [("", text)]
 
 
 @pytest.mark.parametrize("command", [{}, {"command": ["true"]}, "true", 0], ids=["empty", "command", "text", "zero"])
-def test_exec_is_refused_with_the_reason(command: object) -> None:
+def test_exec_probe_is_refused_with_the_reason(command: object) -> None:
     assert problems(Probe, {"exec": command, "httpGet": {"port": 80}}) == [("", NO_EXEC)]
 
 
@@ -71,7 +71,7 @@ def test_ports_are_numbers_from_1_to_65535(port: object) -> None:
         ("failureThreshold", 1, 1_000),
     ],
 )
-def test_times_and_thresholds_have_bounds(name: str, low: int, high: int) -> None:
+def test_times_and_thresholds_are_bounded(name: str, low: int, high: int) -> None:
     for value in (low, high):
         assert getattr(Probe.model_validate({"tcpSocket": {"port": 1}, name: value}), name) == value
     refused: tuple[object, ...] = (low - 1, high + 1, str(low), low + 0.5)
@@ -91,21 +91,21 @@ def test_times_and_thresholds_have_bounds(name: str, low: int, high: int) -> Non
         pytest.param({"name": "X", "value": "a\0"}, id="NUL"),
     ],
 )
-def test_headers_that_would_break_the_request(header: dict[str, str]) -> None:
+def test_invalid_headers_are_refused(header: dict[str, str]) -> None:
     assert len(problems(HTTPHeader, header)) == 1
 
 
 @pytest.mark.parametrize("host", ["https://a.example", "a.example/x", "a b", "a\r\nEvil: b", "ä.example"])
-def test_hosts_that_would_break_the_request(host: str) -> None:
+def test_invalid_hosts_are_refused(host: str) -> None:
     assert [path for path, _ in problems(HTTPGetAction, {"port": 80, "host": host})] == ["host"]
 
 
-def test_unknown_fields_are_ignored_and_nulls_are_absent() -> None:
+def test_unknown_fields_and_nulls_are_ignored() -> None:
     given = {"port": 80, "path": None, "httpHeaders": None, "nonsense": 1}
     assert HTTPGetAction.model_validate(given) == HTTPGetAction(port=80)
 
 
-def test_probes_are_values() -> None:
+def test_equal_probes_compare_equal() -> None:
     first, second = (Probe.model_validate({"httpGet": {"port": 80, "httpHeaders": [{"name": "A"}]}}) for _ in range(2))
     assert first == second
     assert hash(first) == hash(second)
@@ -113,7 +113,7 @@ def test_probes_are_values() -> None:
         first.periodSeconds = 5  # type: ignore[misc] # frozen: that is what is tested
 
 
-def test_metadata_needs_a_name_alone() -> None:
+def test_metadata_needs_only_a_name() -> None:
     assert ObjectMeta.model_validate({"name": "a", "managedFields": []}) == ObjectMeta(name="a", namespace="default")
     assert [path for path, _ in problems(ObjectMeta, {"namespace": "b"})] == ["name"]
 
@@ -126,6 +126,6 @@ def test_expected_statuses(status: object) -> None:
 @pytest.mark.parametrize(
     "status", [199, 600, 200.0, True, "2xx", "200-", "299-200", "100-299", "200-600", " 200", "200\n"]
 )
-def test_expected_statuses_that_are_none(status: object) -> None:
+def test_invalid_expected_statuses_are_refused(status: object) -> None:
     found = problems(HTTPGetAction, {"port": 80, "expectedStatuses": [status]})
     assert {path.partition(".0")[0] for path, _ in found} == {"expectedStatuses"}

@@ -20,7 +20,7 @@ def schema_of(path: str) -> dict[str, Any]:
     return node
 
 
-def test_what_stands_around_the_schema() -> None:
+def test_crd_outside_the_schema() -> None:
     definition = custom_resource_definition()
     (version,) = definition["spec"].pop("versions")
     version.pop("schema")
@@ -56,14 +56,14 @@ def test_what_stands_around_the_schema() -> None:
     assert version == {"name": "v1alpha1", "served": True, "storage": True, "subresources": {"status": {}}}
 
 
-def test_a_default_is_told_and_a_list_speaks_for_its_items() -> None:
+def test_default_and_list_descriptions() -> None:
     """`kubectl explain` shows no defaults of its own, and both descriptions of a list."""
     assert schema_of("spec.readinessProbe.failureThreshold")["description"].endswith("; 1 to 1000. Default: 3.")
     assert schema_of("spec.ingress.enabled")["description"].endswith("the hosts. Default: true.")
     assert "description" not in schema_of("spec.hosts")["items"]
 
 
-def test_a_reference_is_inlined_and_its_field_speaks_first() -> None:
+def test_reference_is_inlined_with_the_fields_description() -> None:
     assert schema_of("spec.readinessProbe.tcpSocket") == {
         "description": "TCP connect; an accepted connection is a success, nothing is sent.",
         "type": "object",
@@ -86,7 +86,7 @@ def test_a_reference_is_inlined_and_its_field_speaks_first() -> None:
     }
 
 
-def test_a_port_takes_any_scalar_so_that_our_rule_can_answer() -> None:
+def test_port_is_int_or_string_with_a_rule() -> None:
     assert schema_of("spec.port") == {
         "description": "Port of the Service and of every address, a number from 1 to 65535; "
         "several: write ports instead.",
@@ -101,18 +101,18 @@ def test_a_port_takes_any_scalar_so_that_our_rule_can_answer() -> None:
     }
 
 
-def test_or_null_is_folded_away() -> None:
+def test_nullable_type_is_simplified() -> None:
     assert schema_of("status.addresses.serving") == {
         "description": "With reason Disabled only: whether the probe succeeds all the same.",
         "type": "boolean",
     }
 
 
-def test_a_map_keeps_the_schema_of_its_values() -> None:
+def test_map_keeps_the_schema_of_its_values() -> None:
     assert schema_of("spec.service.annotations")["additionalProperties"] == {"type": "string", "maxLength": 4096}
 
 
-def test_exec_is_there_so_that_a_rule_can_refuse_it() -> None:
+def test_exec_is_in_the_schema_for_its_rule() -> None:
     assert schema_of("spec.readinessProbe.exec") == {
         "description": "Not supported, and always refused: there is no container to run a command in.",
         "type": "object",
@@ -120,7 +120,7 @@ def test_exec_is_there_so_that_a_rule_can_refuse_it() -> None:
     }
 
 
-def test_lists_are_atomic_but_for_the_sets_of_addresses() -> None:
+def test_lists_are_atomic_except_address_sets() -> None:
     kinds = {
         path: schema_of(path)["x-kubernetes-list-type"]
         for path in (
@@ -142,16 +142,16 @@ def test_lists_are_atomic_but_for_the_sets_of_addresses() -> None:
     }
 
 
-def test_nothing_of_pydantic_is_left() -> None:
+def test_schema_has_no_keywords_of_pydantic() -> None:
     text = to_yaml(custom_resource_definition())
     assert [word for word in ("$ref", "$defs", "title:", "anyOf", "const:", "patternProperties") if word in text] == []
 
 
-def test_the_yaml_reads_back_as_the_definition() -> None:
+def test_yaml_parses_to_the_crd() -> None:
     assert yaml.safe_load(to_yaml(custom_resource_definition())) == custom_resource_definition()
 
 
-def test_the_command_prints_the_same_bytes_each_time() -> None:
+def test_crd_command_is_deterministic() -> None:
     """In processes of their own: the order must not hang on hash seeds."""
     command = [sys.executable, "-m", "external_service.crd"]
     first, second = (

@@ -129,19 +129,19 @@ def raw(**spec: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_each_line_names_the_field_and_what_to_write(bad: Any, lines: list[str]) -> None:
+def test_problem_names_field_and_expected_value(bad: Any, lines: list[str]) -> None:
     assert admission_problems(bad) == lines
 
 
-def test_a_good_one_has_no_problem() -> None:
+def test_valid_object_has_no_problems() -> None:
     assert admission_problems(raw(ips=["10.0.0.1"], readinessProbe=HTTP, hosts=[{"host": "a.io", "path": ""}])) == []
 
 
-def test_loopback_passes_only_where_it_is_allowed() -> None:
+def test_loopback_is_valid_only_where_allowed() -> None:
     assert admission_problems(raw(ips=["127.0.0.1"]), loopback=True) == []
 
 
-def test_the_value_of_a_header_is_never_shown() -> None:
+def test_header_value_is_never_shown() -> None:
     headers = [{"name": "Authorization", "value": "Bearer s3cret\r\nX: y"}]
     (line,) = admission_problems(raw(readinessProbe={"httpGet": {"port": 80, "httpHeaders": headers}}))
     assert line == (
@@ -150,7 +150,7 @@ def test_the_value_of_a_header_is_never_shown() -> None:
     )
 
 
-def test_unknown_fields_are_found_at_every_depth() -> None:
+def test_unknown_fields_are_found_at_any_depth() -> None:
     sent = {
         **raw(
             readinesProbe=HTTP,
@@ -176,11 +176,11 @@ def test_unknown_fields_are_found_at_every_depth() -> None:
     ]
 
 
-def test_a_whole_good_one_has_no_unknown_field() -> None:
+def test_valid_object_has_no_unknown_fields() -> None:
     assert unknown_fields(raw(ips=["10.0.0.1"], readinessProbe=HTTP, ingress={"tls": [{"hosts": ["a.io"]}]})) == []
 
 
-def test_unknown_fields_are_bounded_in_number_and_length() -> None:
+def test_unknown_field_reports_are_bounded() -> None:
     found = unknown_fields({f"{number}{'x' * 10_000}": 1 for number in range(2 * MAX_UNKNOWN)})
     assert len(found) == MAX_UNKNOWN
     assert max(map(len, found)) < 200

@@ -34,11 +34,11 @@ def names(source: str) -> list[tuple[str, str]]:
         pytest.param(ONE.replace("10.0.100.10", "127.0.0.1"), [("", "web")], id="loopback-on-one's-own-machine"),
     ],
 )
-def test_read(source: str, expected: list[tuple[str, str]]) -> None:
+def test_manifest_is_parsed(source: str, expected: list[tuple[str, str]]) -> None:
     assert names(source) == expected
 
 
-def test_dates_stay_text() -> None:
+def test_dates_are_text() -> None:
     source = ONE.replace("{name: web}", "{name: web, annotations: {since: 2026-01-01}}")
     (document,) = external_services(source).documents
     assert document.parent.metadata.annotations == {"since": "2026-01-01"}
@@ -47,7 +47,7 @@ def test_dates_stay_text() -> None:
 NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
 
 
-def test_objects_of_other_groups_are_passed_over() -> None:
+def test_objects_of_other_groups_are_skipped() -> None:
     read = external_services(f"{NAMESPACE}---\n{ONE}")
     assert [document.parent.metadata.name for document in read.documents] == ["web"]
     assert read.passed_over == ("document 1: passed over: Namespace (v1)",)
@@ -90,7 +90,7 @@ def test_objects_of_other_groups_are_passed_over() -> None:
         ),
     ],
 )
-def test_what_cannot_be_used_is_said_with_its_place(source: str, problems: tuple[str, ...]) -> None:
+def test_unusable_input_is_reported_with_its_position(source: str, problems: tuple[str, ...]) -> None:
     with pytest.raises(InvalidInput) as refused:
         external_services(source)
     assert tuple(problem.partition(" while")[0] for problem in refused.value.problems) == problems

@@ -15,7 +15,7 @@ addresses = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
 @pytest.mark.parametrize(
     "ip", ["10.0.100.10", "192.168.1.1", "203.0.113.9", "2001:db8::10", "fd00::1", "::a00:1", "64:ff9b::a00:1"]
 )
-def test_unicast_addresses_may(ip: str) -> None:
+def test_unicast_addresses_are_allowed(ip: str) -> None:
     assert refusal(ip, ANYTHING) is None
 
 
@@ -82,39 +82,39 @@ def test_unicast_addresses_may(ip: str) -> None:
         ),
     ],
 )
-def test_what_is_refused_and_what_to_write_instead(ip: str, text: str) -> None:
+def test_refused_address_has_a_message(ip: str, text: str) -> None:
     assert refusal(ip, ANYTHING) == text
 
 
-def test_loopback_may_where_the_policy_says_so() -> None:
+def test_loopback_is_allowed_by_the_policy() -> None:
     own_machine = AddressPolicy(loopback=True, deny=(ip_network("127.0.0.0/8"),))
     assert [refusal(ip, own_machine) for ip in ("127.0.0.1", "::1")] == [None, None]
 
 
-def test_a_mapped_loopback_is_refused_even_where_loopback_may() -> None:
+def test_mapped_loopback_is_always_refused() -> None:
     assert refusal("::ffff:127.0.0.1", AddressPolicy(loopback=True)) is not None
 
 
-def test_a_denied_range_is_refused() -> None:
+def test_denied_range_is_refused() -> None:
     policy = AddressPolicy(deny=(ip_network("10.96.0.0/12"), ip_network("fd00::/8")))
     assert refusal("10.96.0.1", policy) == "10.96.0.1 lies in a range that this cluster's operator denies"
     assert refusal("fd00::1", policy) == "fd00::1 lies in a range that this cluster's operator denies"
     assert refusal("10.112.0.0", policy) is None
 
 
-def test_only_allowed_ranges_may_if_there_are_any() -> None:
+def test_allowed_ranges_exclude_all_others() -> None:
     policy = AddressPolicy(allow=(ip_network("10.0.100.0/24"),))
     assert refusal("10.0.100.255", policy) is None
     assert refusal("10.0.101.0", policy) == "10.0.101.0 lies outside the ranges that this cluster's operator allows"
     assert refusal("2001:db8::1", policy) == "2001:db8::1 lies outside the ranges that this cluster's operator allows"
 
 
-def test_deny_wins_over_allow() -> None:
+def test_denied_range_has_precedence() -> None:
     policy = AddressPolicy(allow=(ip_network("10.0.0.0/8"),), deny=(ip_network("10.96.0.0/12"),))
     assert refusal("10.96.0.1", policy) == "10.96.0.1 lies in a range that this cluster's operator denies"
 
 
-def test_what_an_allowed_range_holds_is_still_judged() -> None:
+def test_special_addresses_in_an_allowed_range_are_refused() -> None:
     assert refusal("169.254.169.254", AddressPolicy(allow=(ip_network("0.0.0.0/0"),))) is not None
 
 
@@ -135,13 +135,13 @@ def test_what_an_allowed_range_holds_is_still_judged() -> None:
         pytest.param("64:ff9b::", "0.0.0.0", id="unspecified"),
     ],
 )
-def test_an_ipv4_address_in_an_ipv6_address_is_judged_too(ip: str, inner: str) -> None:
+def test_embedded_ipv4_address_is_evaluated(ip: str, inner: str) -> None:
     problem = refusal(inner, ANYTHING)
     assert problem is not None
     assert refusal(ip, ANYTHING) == f"{ip} carries an IPv4 address: {problem}"
 
 
-def test_a_denied_ipv4_range_is_denied_in_ipv6_too() -> None:
+def test_denied_ipv4_range_is_denied_inside_ipv6() -> None:
     policy = AddressPolicy(deny=(ip_network("10.96.0.0/12"), ip_network("fd00::/8")))
     for ip in ("::a60:1", "64:ff9b::a60:1", "2002:a60:1::1", "2001:0:a60:1::", "2001:db8::5efe:a60:1"):
         text = f"{ip} carries an IPv4 address: 10.96.0.1 lies in a range that this cluster's operator denies"
@@ -150,7 +150,7 @@ def test_a_denied_ipv4_range_is_denied_in_ipv6_too() -> None:
     assert refusal("64:ff9b::a60:1", AddressPolicy(allow=(ip_network("64:ff9b::/96"),))) is None
 
 
-def test_a_site_local_address_is_refused() -> None:
+def test_site_local_address_is_refused() -> None:
     assert refusal("fec0::1", ANYTHING) == "fec0::1 is a site-local address: write one that the cluster's nodes reach"
 
 
@@ -169,7 +169,7 @@ def _inner(address: IPv6Address) -> bool:
 
 
 @given(st.ip_addresses(v=6))
-def test_the_form_that_is_asked_for_is_not_refused_for_its_form(address: IPv6Address) -> None:
+def test_suggested_canonical_form_is_accepted(address: IPv6Address) -> None:
     text = refusal(address.exploded, ANYTHING) or ""
     if "write" in text and "nodes" not in text:
         asked = text.rpartition("write ")[2]
@@ -177,13 +177,13 @@ def test_the_form_that_is_asked_for_is_not_refused_for_its_form(address: IPv6Add
 
 
 @given(st.text())
-def test_any_text_gets_a_verdict(text: str) -> None:
+def test_arbitrary_text_gets_a_result(text: str) -> None:
     problem = refusal(text, ANYTHING)
     assert problem is None or text in problem
 
 
 @pytest.mark.parametrize("network", [one for preset in PRESETS.values() for one in preset], ids=str)
-def test_a_preset_denies_its_addresses(network: Network) -> None:
+def test_preset_denies_its_addresses(network: Network) -> None:
     address = str(network.network_address)
     assert refusal(address, AddressPolicy()) is None, "else the preset would do nothing"
     assert refusal(address, AddressPolicy(deny=PRESETS["metadata"])) is not None

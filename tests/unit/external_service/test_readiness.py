@@ -156,7 +156,7 @@ def drained(ip: str, *, serving: bool) -> PublishedAddress:
         ),
     ],
 )
-def test_what_is_published(
+def test_published_addresses(
     wish: ExternalServiceSpec,
     states: tuple[AddressStatus, ...],
     addresses: tuple[PublishedAddress, ...],
@@ -165,12 +165,12 @@ def test_what_is_published(
     assert published(wish, *states) == Publication(addresses, failing_open)
 
 
-def test_a_denied_range_is_not_published() -> None:
+def test_denied_address_is_not_published() -> None:
     policy = AddressPolicy(deny=(ip_network("10.0.100.11/32"),))
     assert publication(spec(A, B), {A: up(A), B: up(B)}, policy).addresses == (healthy(A),)
 
 
-def test_resolved_addresses_stand_behind_those_of_the_spec_and_count_alike() -> None:
+def test_resolved_addresses_follow_those_of_the_spec() -> None:
     states = {A: down(A), B: up(B), C: pending(C)}
     wish = spec(A, disabled=(C,))
     assert publication(wish, states, POLICY, (C, B, A)) == Publication(
@@ -180,13 +180,13 @@ def test_resolved_addresses_stand_behind_those_of_the_spec_and_count_alike() -> 
     assert publication(spec(probe=None), {}, POLICY, (B, "127.0.0.1")).addresses == (healthy(B),)
 
 
-def test_a_name_that_has_left_the_spec_takes_its_addresses_with_it() -> None:
+def test_removed_hostname_removes_its_addresses() -> None:
     told = [up(A), up(B).model_copy(update={"hostname": "old.example"}), up(C).model_copy(update={"hostname": "db.io"})]
     assert resolved_by(spec(A).model_copy(update={"hostnames": ("db.io",)}), told) == {C: "db.io"}
     assert resolved_by(spec(A), told) == {}
 
 
-def test_addresses_of_a_family_that_is_not_wanted_are_left_out() -> None:
+def test_addresses_of_excluded_families_are_omitted() -> None:
     told = [up(one).model_copy(update={"hostname": "db.io"}) for one in (A, "2001:db8::1")]
     wanted = spec().model_copy(update={"hostnames": ("db.io",), "addressFamilies": ("IPv6",)})
     assert resolved_by(wanted, told) == {"2001:db8::1": "db.io"}
@@ -206,7 +206,7 @@ def test_addresses_of_a_family_that_is_not_wanted_are_left_out() -> None:
         pytest.param("100%", 0, 0, id="all of none"),
     ],
 )
-def test_least_ready(min_ready: int | str, enabled: int, least: int) -> None:
+def test_min_ready_numbers_and_percentages(min_ready: int | str, enabled: int, least: int) -> None:
     assert least_ready(min_ready, enabled) == least
 
 
@@ -216,7 +216,7 @@ shares = st.one_of(st.integers(0, 6), st.integers(0, 100).map(lambda share: f"{s
 
 
 @given(st.lists(ips), st.lists(ips), shares, verdicts)
-def test_promises_of_every_publication(
+def test_publication_invariants(
     wanted: list[str], disabled: list[str], min_ready: int | str, told: dict[str, Callable[[str], AddressStatus]]
 ) -> None:
     states = {ip: verdict(ip) for ip, verdict in told.items()}

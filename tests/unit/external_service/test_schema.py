@@ -51,12 +51,12 @@ from external_service.schema import hint, join, locate
         ),
     ],
 )
-def test_where_a_field_stands_and_what_to_write_there(loc: tuple[int | str, ...], path: str, wanted: str) -> None:
+def test_error_path_and_expected_value(loc: tuple[int | str, ...], path: str, wanted: str) -> None:
     found, schema = locate(loc)
     assert (found, hint(schema)) == (path, wanted)
 
 
-def test_keys_that_are_no_names_stand_in_brackets() -> None:
+def test_unusual_keys_are_in_brackets() -> None:
     assert join("", "spec") == "spec"
     assert join("spec", "port") == "spec.port"
     assert join("metadata.labels", "a.b/c") == 'metadata.labels["a.b/c"]'

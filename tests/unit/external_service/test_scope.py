@@ -22,7 +22,7 @@ from playground.apiserver.selectors import label_selector
         pytest.param("a=1,a=1", "a=1", id="twice-the-same"),
     ],
 )
-def test_a_selector_has_one_way_of_writing(written: str, read: str) -> None:
+def test_selector_has_a_canonical_form(written: str, read: str) -> None:
     assert canonical(written) == read
     assert canonical(read) == read
     label_selector(read)  # which the stand-in's API server reads
@@ -46,18 +46,18 @@ def test_a_selector_has_one_way_of_writing(written: str, read: str) -> None:
         "a b",
     ],
 )
-def test_what_is_no_selector_is_refused(written: str) -> None:
+def test_invalid_selector_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="is no requirement of a label selector"):
         canonical(written)
 
 
-def test_namespaces_bound_what_is_worked_for() -> None:
+def test_namespaces_limit_the_scope() -> None:
     assert Scope().covers("shop")
     assert Scope(("bank", "shop")).covers("shop")
     assert not Scope(("bank",)).covers("shop")
 
 
-def test_only_the_same_scope_shares_the_work() -> None:
+def test_replica_group_depends_on_the_scope() -> None:
     scopes = [
         Scope(),
         Scope(("shop",)),

@@ -12,12 +12,12 @@ from external_service.syntax import (
 
 
 @pytest.mark.parametrize("name", ["a", "ab", "a1", "a-1", "a--1--2--b", "a" * 63])
-def test_a_service_may_be_named_so(name: str) -> None:
+def test_valid_service_names(name: str) -> None:
     assert service_name_problem(name) is None
 
 
 @pytest.mark.parametrize("name", ["", "A", "1", "1a", "-a", "a-", "a.b", "a_b", "a b", "a\n", "a" * 64])
-def test_a_service_may_not_be_named_so(name: str) -> None:
+def test_invalid_service_names(name: str) -> None:
     assert service_name_problem(name) == (
         "the Service takes this name: write a letter, then lower case letters, digits and -; 63 at most"
     )
@@ -26,7 +26,7 @@ def test_a_service_may_not_be_named_so(name: str) -> None:
 @pytest.mark.parametrize(
     "host", ["a", "www.mydomain.com", "*.example.com", "1.2.3.com", "a-b.c", "1.2.3", "x" * 63 + ".io"]
 )
-def test_an_ingress_may_have_this_host(host: str) -> None:
+def test_valid_ingress_hosts(host: str) -> None:
     assert host_problem(host) is None
 
 
@@ -51,14 +51,14 @@ def test_an_ingress_may_have_this_host(host: str) -> None:
         "::1",
     ],
 )
-def test_an_ingress_may_not_have_this_host(host: str) -> None:
+def test_invalid_ingress_hosts(host: str) -> None:
     assert host_problem(host) == (
         "write a DNS name in lower case, such as www.example.com or *.example.com: no scheme, port or path"
     )
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "010.0.0.1", "999.0.0.1"])
-def test_an_ingress_host_is_no_address(host: str) -> None:
+def test_ingress_host_is_not_an_address(host: str) -> None:
     assert host_problem(host) == "write a DNS name, not an IP address: an Ingress cannot route by address"
 
 
@@ -89,7 +89,7 @@ def test_an_ingress_host_is_no_address(host: str) -> None:
         ),
     ],
 )
-def test_paths(path: str, path_type: str, problem: str | None) -> None:
+def test_ingress_paths(path: str, path_type: str, problem: str | None) -> None:
     assert path_problem(path, path_type) == problem
 
 
@@ -112,24 +112,24 @@ NOT_FOR_A_ROUTE = (
         pytest.param("/a#b", NOT_FOR_A_ROUTE, id="a fragment"),
     ],
 )
-def test_paths_of_an_http_route(path: str, problem: str | None) -> None:
+def test_http_route_paths(path: str, problem: str | None) -> None:
     assert route_path_problem(path) == problem
 
 
 @pytest.mark.parametrize("name", ["a", "db.example.com", "1and1.example", "db-1.svc.cluster.local", "x" * 63 + ".io"])
-def test_a_name_may_be_resolved(name: str) -> None:
+def test_valid_hostnames(name: str) -> None:
     assert hostname_problem(name) is None
 
 
 @pytest.mark.parametrize(
     "name", ["", "*.example.com", "db.example.com.", "db:5432", "a_b.io", "A.io", "a" * 254, "a\n"]
 )
-def test_no_name_to_resolve(name: str) -> None:
+def test_invalid_hostnames(name: str) -> None:
     assert hostname_problem(name) == (
         "write a DNS name in lower case, such as db.example.com: no wildcard, port or final dot"
     )
 
 
 @pytest.mark.parametrize("name", ["10.0.100.10", "10.0.100.999", "::1", "2001:db8::10"])
-def test_an_address_is_no_name(name: str) -> None:
+def test_address_is_not_a_hostname(name: str) -> None:
     assert hostname_problem(name) == "an IP address: write it in spec.ips"

@@ -26,7 +26,7 @@ def paths(value: Any) -> list[str]:
     return [".".join(map(str, error["loc"])) for error in refused.value.errors()]
 
 
-def test_a_port_is_all_it_takes() -> None:
+def test_spec_needs_only_a_port() -> None:
     read = ExternalService.model_validate(parent())
     assert read.spec == ExternalServiceSpec(
         port=80, ips=(), hosts=(), readinessProbe=None, ingress=None, service=None, disabledIPs=(), minReady=0
@@ -37,13 +37,13 @@ def test_a_port_is_all_it_takes() -> None:
 
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "no address", "::ffff:10.0.0.1", ""])
-def test_a_bad_address_never_makes_the_rest_unreadable(ip: str) -> None:
+def test_invalid_address_keeps_the_rest_readable(ip: str) -> None:
     read = ExternalService.model_validate(parent(spec={"port": 80, "ips": ["10.0.100.10", ip, "10.0.100.10"]}))
     assert read.spec.ips == ("10.0.100.10", ip, "10.0.100.10")
 
 
 @pytest.mark.parametrize("host", ["https://www.example.com", "WWW.example.com", "10.0.0.1", ""])
-def test_nor_does_a_bad_host(host: str) -> None:
+def test_invalid_host_keeps_the_rest_readable(host: str) -> None:
     assert ExternalService.model_validate(parent(spec={"port": 80, "hosts": [{"host": host}]})).spec.hosts == (
         Host(host=host, path="", pathType="ImplementationSpecific"),
     )
@@ -58,7 +58,7 @@ def test_nor_does_a_bad_host(host: str) -> None:
         pytest.param({"spec": None}, ["spec"], id="no spec"),
     ],
 )
-def test_what_is_no_external_service(changed: dict[str, Any], expected: list[str]) -> None:
+def test_other_objects_are_refused(changed: dict[str, Any], expected: list[str]) -> None:
     assert paths(parent(**changed)) == expected
 
 
@@ -80,7 +80,7 @@ def test_what_is_no_external_service(changed: dict[str, Any], expected: list[str
         ),
     ],
 )
-def test_a_status_of_the_wrong_shape_is_told(status: object, expected: list[str]) -> None:
+def test_malformed_status_is_reported(status: object, expected: list[str]) -> None:
     assert paths(parent(status=status)) == expected
 
 
@@ -93,12 +93,12 @@ def test_a_status_of_the_wrong_shape_is_told(status: object, expected: list[str]
         pytest.param(False, False, False, id="drained, the probe fails"),
     ],
 )
-def test_health_is_what_the_probe_says_drained_or_not(ready: bool, serving: bool | None, healthy: bool) -> None:
+def test_health_of_drained_addresses_is_the_probe_result(ready: bool, serving: bool | None, healthy: bool) -> None:
     state = AddressStatus(ip="10.0.100.10", ready=ready, reason="Disabled", lastTransitionTime=TIME, serving=serving)
     assert state.healthy is healthy
 
 
-def test_nulls_are_absent_at_every_depth() -> None:
+def test_nulls_are_ignored_at_any_depth() -> None:
     written = parent(spec={"port": 80, "ips": None, "ingress": {"tls": None, "labels": None}}, status=None)
     plain = parent(spec={"port": 80, "ingress": {}})
     assert ExternalService.model_validate(written) == ExternalService.model_validate(plain)

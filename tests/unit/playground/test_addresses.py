@@ -11,7 +11,7 @@ LOOPBACK = IPv4Network("127.0.0.0/8")
 PEOPLES = IPv4Network("127.0.0.0/10")
 
 
-def test_examples() -> None:
+def test_address_mapping_examples() -> None:
     assert dial("10.0.100.10") == "127.128.100.10"
     assert dial("192.168.1.5") == "127.226.1.5"
     assert dial("127.0.0.1") == "127.0.0.1"
@@ -20,7 +20,7 @@ def test_examples() -> None:
 
 
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)), st.integers(0, 63))
-def test_no_address_is_ever_dialled_itself(address: IPv4Address | IPv6Address, shift: int) -> None:
+def test_mapped_addresses_are_loopback(address: IPv4Address | IPv6Address, shift: int) -> None:
     there = dial(str(address), shift)
     if not address.is_loopback:
         assert IPv4Address(there) in LOOPBACK
@@ -28,13 +28,13 @@ def test_no_address_is_ever_dialled_itself(address: IPv4Address | IPv6Address, s
         assert there != "127.255.255.255"
 
 
-def test_addresses_that_share_a_stand_in_are_named() -> None:
+def test_colliding_addresses_are_reported() -> None:
     ips = ["10.0.1.1", "10.127.1.1", "10.0.1.2"]
     assert shared(ips) == {"127.128.1.1": ["10.0.1.1", "10.127.1.1"]}
     assert shared(["10.0.1.1", "10.0.1.1"]) == {}
 
 
-def test_playgrounds_keep_out_of_each_others_way() -> None:
+def test_concurrent_playgrounds_use_different_addresses() -> None:
     first, mark = claim()
     second, other = claim()
     mark.close()

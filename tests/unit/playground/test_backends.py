@@ -37,7 +37,7 @@ async def ask(spot: Spot, read: float = 5) -> int:
 
 
 @pytest.mark.parametrize("spot", [pytest.param(HTTP, id="http"), pytest.param(HTTPS, id="https")])
-async def test_a_web_backend_does_as_told(backends: Backends, spot: Spot) -> None:
+async def test_web_backend_modes(backends: Backends, spot: Spot) -> None:
     assert await ask(spot) == 200
     await backends.set(spot.ip, Mode.ERROR)
     assert await ask(spot) == 500
@@ -56,7 +56,7 @@ async def test_a_web_backend_does_as_told(backends: Backends, spot: Spot) -> Non
     assert backends.found[spot].requests == 5
 
 
-async def test_a_tcp_backend_accepts_or_refuses(backends: Backends) -> None:
+async def test_tcp_backend_modes(backends: Backends) -> None:
     for _ in range(2):
         _, writer = await asyncio.open_connection(dial(TCP.ip), TCP.port)
         writer.close()
@@ -66,7 +66,7 @@ async def test_a_tcp_backend_accepts_or_refuses(backends: Backends) -> None:
         await asyncio.open_connection(dial(TCP.ip), TCP.port)
 
 
-async def test_a_grpc_backend_tells_its_health_to_the_reference_client(backends: Backends) -> None:
+async def test_grpc_backend_health_for_the_reference_client(backends: Backends) -> None:
     async with grpc.aio.insecure_channel(f"{dial(GRPC.ip)}:{GRPC.port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service="shop")
@@ -80,7 +80,7 @@ async def test_a_grpc_backend_tells_its_health_to_the_reference_client(backends:
         assert status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-async def test_a_refusal_drops_the_connections_there_are(backends: Backends) -> None:
+async def test_refusing_closes_open_connections(backends: Backends) -> None:
     reader, writer = await asyncio.open_connection(dial(HTTP.ip), HTTP.port)
     await asyncio.sleep(0.05)
     await backends.set(HTTP.ip, Mode.REFUSE)
@@ -89,7 +89,7 @@ async def test_a_refusal_drops_the_connections_there_are(backends: Backends) -> 
     writer.close()
 
 
-async def test_a_port_that_is_taken_is_a_problem_in_words(backends: Backends) -> None:
+async def test_taken_port_is_reported(backends: Backends) -> None:
     clash = Spot(HTTP.ip, HTTP.port, Protocol.TCP)
     await backends.ensure(clash)
     assert backends.problems == {clash: "cannot listen on 127.128.0.1 port 18080: Address already in use"}
@@ -97,14 +97,14 @@ async def test_a_port_that_is_taken_is_a_problem_in_words(backends: Backends) ->
         await backends.set("10.9.9.9", Mode.REFUSE)
 
 
-async def test_certificates_are_fresh_and_self_signed(backends: Backends) -> None:
+async def test_certificates_are_new_and_self_signed(backends: Backends) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
         await asyncio.open_connection(
             dial(HTTPS.ip), HTTPS.port, ssl=ssl.create_default_context(), server_hostname="playground.invalid"
         )
 
 
-async def test_one_backend_can_be_stopped_twice() -> None:
+async def test_backend_can_be_stopped_twice() -> None:
     backend = Backend(Spot("10.0.0.9", 18099, Protocol.HTTP), dial("10.0.0.9"))
     await backend.start()
     await backend.stop()

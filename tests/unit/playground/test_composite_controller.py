@@ -130,7 +130,7 @@ async def settled(controller: CompositeController) -> None:
     await until(idle, "a calm queue", every=0.01)
 
 
-async def test_a_child_is_created_owned_labelled_and_remembered(server: FakeApiServer, hook: Hook) -> None:
+async def test_child_is_created_with_owner_label_and_annotation(server: FakeApiServer, hook: Hook) -> None:
     parent = web(server)
     async with running(server, hook) as controller:
         await until(lambda: status(server) is not None)
@@ -174,9 +174,7 @@ async def test_children_are_created_by_group_version_kind(server: FakeApiServer,
     ]
 
 
-async def test_the_v2_request_has_children_by_namespace_and_name_every_kind_included(
-    server: FakeApiServer, hook: Hook
-) -> None:
+async def test_v2_request_lists_every_kind_by_namespace_and_name(server: FakeApiServer, hook: Hook) -> None:
     web(server)
     async with running(server, hook) as controller:
         await until(lambda: len(hook.requests) > 1)
@@ -189,7 +187,7 @@ async def test_the_v2_request_has_children_by_namespace_and_name_every_kind_incl
     assert (last["related"], last["finalizing"]) == ({}, False)
 
 
-async def test_v1_keys_children_by_bare_name(server: FakeApiServer, hook: Hook) -> None:
+async def test_v1_request_lists_children_by_name(server: FakeApiServer, hook: Hook) -> None:
     web(server)
     hooks = {"sync": {"version": "v1", "webhook": {"path": "/sync"}}}
     async with running(server, hook, spec={"hooks": hooks}):
@@ -197,7 +195,7 @@ async def test_v1_keys_children_by_bare_name(server: FakeApiServer, hook: Hook) 
     assert list(hook.requests[-1]["children"]["Service.v1"]) == ["web"]
 
 
-async def test_the_steady_state_costs_no_write(server: FakeApiServer, hook: Hook) -> None:
+async def test_steady_state_writes_nothing(server: FakeApiServer, hook: Hook) -> None:
     web(server)
     async with running(server, hook, spec={"resyncPeriodSeconds": 1}) as controller:
         await until(lambda: status(server) is not None)
@@ -208,7 +206,7 @@ async def test_the_steady_state_costs_no_write(server: FakeApiServer, hook: Hook
         assert server.audit.writes(mark) == []
 
 
-async def test_a_hook_that_fails_changes_nothing_and_is_told_in_an_event(
+async def test_failed_hook_changes_nothing_and_is_an_event(
     server: FakeApiServer, hook: Hook, client: ApiClient
 ) -> None:
     web(server)
@@ -236,7 +234,7 @@ async def test_a_hook_that_fails_changes_nothing_and_is_told_in_an_event(
         pytest.param({"children": [{"kind": "Service"}]}, "children a list of named objects", id="nameless child"),
     ],
 )
-async def test_a_v2_answer_is_read_strictly(server: FakeApiServer, hook: Hook, answer: Any, text: str) -> None:
+async def test_v2_response_is_parsed_strictly(server: FakeApiServer, hook: Hook, answer: Any, text: str) -> None:
     web(server)
     hook.answer = lambda request: answer
     async with running(server, hook):
@@ -245,7 +243,7 @@ async def test_a_v2_answer_is_read_strictly(server: FakeApiServer, hook: Hook, a
     assert status(server) is None
 
 
-async def test_429_comes_back_after_retry_after_without_an_event(server: FakeApiServer, hook: Hook) -> None:
+async def test_429_is_retried_after_retry_after(server: FakeApiServer, hook: Hook) -> None:
     web(server)
     hook.answer = lambda request: Response(status_code=429, headers={"Retry-After": "1"})
     async with running(server, hook) as controller:
@@ -258,9 +256,7 @@ async def test_429_comes_back_after_retry_after_without_an_event(server: FakeApi
     assert server.storage.items(("", "events")) == []
 
 
-async def test_a_child_that_is_not_listed_any_more_is_deleted(
-    server: FakeApiServer, hook: Hook, client: ApiClient
-) -> None:
+async def test_child_missing_from_the_response_is_deleted(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
     web(server)
     async with running(server, hook):
         await until(lambda: server.get("Service", "default", "web") is not None)
@@ -269,9 +265,7 @@ async def test_a_child_that_is_not_listed_any_more_is_deleted(
         await until(lambda: server.get("Service", "default", "web") is None)
 
 
-async def test_a_child_that_somebody_deletes_or_edits_is_put_right(
-    server: FakeApiServer, hook: Hook, client: ApiClient
-) -> None:
+async def test_deleted_or_edited_child_is_reverted(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
     web(server)
     async with running(server, hook) as controller:
         await until(lambda: server.get("Service", "default", "web") is not None)
@@ -283,7 +277,7 @@ async def test_a_child_that_somebody_deletes_or_edits_is_put_right(
         await until(lambda: server.get("Service", "default", "web") is not None)
 
 
-async def test_a_name_that_is_taken_is_passed_over_in_silence(server: FakeApiServer, hook: Hook) -> None:
+async def test_taken_name_is_skipped(server: FakeApiServer, hook: Hook) -> None:
     stranger = {"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 1}]}}
     foreign = server.create({**stranger, "metadata": {"name": "web", "namespace": "default"}})
     web(server)
@@ -295,7 +289,7 @@ async def test_a_name_that_is_taken_is_passed_over_in_silence(server: FakeApiSer
     assert hook.requests[-1]["children"]["Service.v1"] == {}
 
 
-async def test_an_orphan_with_the_label_is_adopted_and_one_that_loses_it_released(
+async def test_labelled_orphan_is_adopted_unlabelled_released(
     server: FakeApiServer, hook: Hook, client: ApiClient
 ) -> None:
     parent = web(server)
@@ -308,9 +302,7 @@ async def test_an_orphan_with_the_label_is_adopted_and_one_that_loses_it_release
         await until(lambda: not service(server)["metadata"].get("ownerReferences"))
 
 
-async def test_a_kind_outside_child_resources_is_created_and_never_touched_again(
-    server: FakeApiServer, hook: Hook, client: ApiClient
-) -> None:
+async def test_unlisted_kind_is_created_once(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
     web(server)
     rule = {"http": {"paths": [{"pathType": "Prefix", "path": "/", "backend": {"service": {"name": "web"}}}]}}
     ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"}}
@@ -324,9 +316,7 @@ async def test_a_kind_outside_child_resources_is_created_and_never_touched_again
     assert server.get("Ingress", "default", "web") is not None
 
 
-async def test_a_stale_echo_overwrites_what_came_meanwhile_where_no_guard_stands(
-    server: FakeApiServer, hook: Hook, client: ApiClient
-) -> None:
+async def test_stale_status_overwrites_without_the_guard(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
     """The whole point of the guard: a sync that began before a write of the sidecar ends after it."""
     server.knobs.guard = False
     web(server)
@@ -345,7 +335,7 @@ async def test_a_stale_echo_overwrites_what_came_meanwhile_where_no_guard_stands
     assert told[:3] == [1, 2, 1], "and who was quicker after that is not told"
 
 
-async def test_the_guard_refuses_the_stale_echo_and_the_next_sync_finds_nothing_to_write(
+async def test_guard_refuses_stale_status_and_next_sync_is_quiet(
     server: FakeApiServer, hook: Hook, client: ApiClient
 ) -> None:
     web(server)
@@ -367,9 +357,7 @@ async def test_the_guard_refuses_the_stale_echo_and_the_next_sync_finds_nothing_
     assert "stale status refused" in message
 
 
-async def test_a_stale_status_write_under_the_policy_is_made_again(
-    server: FakeApiServer, hook: Hook, client: ApiClient
-) -> None:
+async def test_stale_status_under_the_policy_is_retried(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
     server.knobs.status_policy = True
     web(server)
     async with running(server, hook) as controller:
@@ -389,7 +377,7 @@ async def test_a_stale_status_write_under_the_policy_is_made_again(
     assert not server.storage.items(("", "events"))
 
 
-async def test_a_conflict_in_the_window_is_tried_again_from_a_fresh_get(
+async def test_conflict_is_retried_with_the_current_object(
     server: FakeApiServer, hook: Hook, client: ApiClient
 ) -> None:
     web(server)
@@ -406,7 +394,7 @@ async def test_a_conflict_in_the_window_is_tried_again_from_a_fresh_get(
     assert controller.counts.errors == 0
 
 
-async def test_an_answer_without_status_leaves_only_the_generation(
+async def test_response_without_status_sets_only_the_generation(
     server: FakeApiServer, hook: Hook, client: ApiClient
 ) -> None:
     server.knobs.guard = False
@@ -417,9 +405,7 @@ async def test_an_answer_without_status_leaves_only_the_generation(
         await until(lambda: status(server) == {"observedGeneration": 1})
 
 
-async def test_numbers_are_compared_by_type_so_that_a_float_is_written_for_ever(
-    server: FakeApiServer, hook: Hook
-) -> None:
+async def test_float_and_integer_differ(server: FakeApiServer, hook: Hook) -> None:
     web(server)
     hook.answer = lambda request: Response(b'{"status": {"revision": 1.0}, "children": []}')
     async with running(server, hook, spec={"resyncPeriodSeconds": 1}) as controller:
@@ -427,9 +413,7 @@ async def test_numbers_are_compared_by_type_so_that_a_float_is_written_for_ever(
     assert status(server) == {"revision": 1, "observedGeneration": 1}
 
 
-async def test_ignore_status_changes_hides_health_from_the_hook(
-    server: FakeApiServer, hook: Hook, client: ApiClient
-) -> None:
+async def test_ignore_status_changes_skips_status_syncs(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
     web(server)
     parent = {**MANIFEST["spec"]["parentResource"], "ignoreStatusChanges": True}  # type: ignore[index] # a literal of mixed values
     async with running(server, hook, spec={"parentResource": parent}) as controller:
@@ -443,7 +427,7 @@ async def test_ignore_status_changes_hides_health_from_the_hook(
         await until(lambda: len(hook.requests) > calls)
 
 
-async def test_the_children_of_a_parent_that_is_leaving_are_left_alone(server: FakeApiServer, hook: Hook) -> None:
+async def test_children_of_a_deleting_parent_are_not_changed(server: FakeApiServer, hook: Hook) -> None:
     web(server, finalizers=["example.com/wait"])
     async with running(server, hook) as controller:
         await until(lambda: server.get("Service", "default", "web") is not None)
@@ -457,7 +441,7 @@ async def test_the_children_of_a_parent_that_is_leaving_are_left_alone(server: F
     assert server.get("Service", "default", "web") is not None
 
 
-async def test_a_burst_of_status_writes_is_one_more_sync(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
+async def test_status_write_burst_causes_one_more_sync(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
     web(server)
     async with running(server, hook) as controller:
         await until(lambda: status(server) is not None)
@@ -473,7 +457,7 @@ async def test_a_burst_of_status_writes_is_one_more_sync(server: FakeApiServer, 
         assert len(hook.requests) <= calls + 4  # the one that was stale, its retry, and the echo of what it wrote
 
 
-async def test_it_survives_an_api_server_that_goes_away(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
+async def test_controller_survives_an_api_server_outage(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
     web(server)
     async with running(server, hook) as controller:
         await until(lambda: status(server) is not None)
@@ -486,7 +470,7 @@ async def test_it_survives_an_api_server_that_goes_away(server: FakeApiServer, h
         await until(lambda: (status(server) or {}).get("observedGeneration") == 2)
 
 
-async def test_the_rate_limit_makes_the_syncs_wait(server: FakeApiServer, hook: Hook) -> None:
+async def test_rate_limit_delays_syncs(server: FakeApiServer, hook: Hook) -> None:
     for number in range(4):
         spec = {"port": 80}
         meta = {"name": f"web-{number}", "namespace": "default"}

@@ -58,7 +58,7 @@ def kubectl(server: FakeApiServer, tmp_path: Path) -> Run:
     return run
 
 
-async def test_apply_get_and_delete(kubectl: Run, server: FakeApiServer) -> None:
+async def test_kubectl_apply_get_and_delete(kubectl: Run, server: FakeApiServer) -> None:
     assert await kubectl("apply", "-f", "-", stdin=WEB) == "externalservice.eso.crowdfox.com/web created\n"
     assert server.get("ExternalService", "default", "web") is not None
     header, row = (await kubectl("get", "externalservices")).splitlines()
@@ -70,7 +70,7 @@ async def test_apply_get_and_delete(kubectl: Run, server: FakeApiServer) -> None
     assert server.get("ExternalService", "default", "web") is None
 
 
-async def test_apply_again_changes_what_was_changed(kubectl: Run, server: FakeApiServer) -> None:
+async def test_kubectl_apply_twice_updates_the_object(kubectl: Run, server: FakeApiServer) -> None:
     await kubectl("apply", "-f", "-", stdin=WEB)
     changed = WEB.replace("port: 80\n", "port: 81\n")
     assert await kubectl("apply", "-f", "-", stdin=changed) == "externalservice.eso.crowdfox.com/web configured\n"
@@ -79,7 +79,7 @@ async def test_apply_again_changes_what_was_changed(kubectl: Run, server: FakeAp
     assert (web["spec"]["port"], web["metadata"]["generation"]) == (81, 2)
 
 
-async def test_patch_and_the_status_subresource(kubectl: Run) -> None:
+async def test_kubectl_patch_of_the_status_subresource(kubectl: Run) -> None:
     await kubectl("apply", "-f", "-", stdin=WEB)
     await kubectl("patch", "extsvc", "web", "--type=merge", "-p", '{"spec":{"port":82}}')
     await kubectl(
@@ -93,14 +93,14 @@ async def test_patch_and_the_status_subresource(kubectl: Run) -> None:
     assert "stale status refused" in refused
 
 
-async def test_a_bad_one_is_refused_with_our_words(kubectl: Run) -> None:
+async def test_invalid_object_is_refused_with_the_message(kubectl: Run) -> None:
     loopback = await kubectl("apply", "-f", "-", stdin=WEB.replace("10.0.0.1", "127.0.0.1"), fails=True)
     assert 'The ExternalService "web" is invalid: spec.ips[0]: Invalid value: 127.0.0.1 is a loopback' in loopback
     unknown = await kubectl("apply", "-f", "-", stdin=WEB.replace("ips:", "IPs:"), fails=True)
     assert 'strict decoding error: unknown field "spec.IPs"' in unknown
 
 
-async def test_get_w_sees_changes_in_columns(kubectl: Run, server: FakeApiServer) -> None:
+async def test_kubectl_get_watch_shows_changed_columns(kubectl: Run, server: FakeApiServer) -> None:
     await kubectl("apply", "-f", "-", stdin=WEB)
     following = asyncio.ensure_future(kubectl("get", "extsvc", "-w", "--request-timeout=4s"))
     await until(lambda: server.storage.watchers > 0, "kubectl watches")
@@ -127,7 +127,7 @@ type: Warning
 """
 
 
-async def test_describe_ends_with_the_events_of_the_prober(kubectl: Run, server: FakeApiServer) -> None:
+async def test_kubectl_describe_shows_events(kubectl: Run, server: FakeApiServer) -> None:
     await kubectl("apply", "-f", "-", stdin=WEB)
     web = server.get("ExternalService", "default", "web")
     assert web is not None
@@ -141,7 +141,7 @@ async def test_describe_ends_with_the_events_of_the_prober(kubectl: Run, server:
     )
 
 
-async def test_explain_describe_and_built_in_kinds(kubectl: Run) -> None:
+async def test_kubectl_explain_and_built_in_kinds(kubectl: Run) -> None:
     assert "numeric" in (text := await kubectl("explain", "extsvc.spec.port")) or "number" in text
     await kubectl("apply", "-f", "-", stdin=WEB)
     assert "Kind:         ExternalService" in await kubectl("describe", "extsvc", "web")

@@ -42,7 +42,7 @@ class Screen:
 
 
 @pytest.mark.parametrize(("end", "status"), [("q", 0), ("\x03", 130)], ids=["q", "Ctrl-C"])
-async def test_terminal_takes_keys_and_is_given_back(end: str, status: int) -> None:
+async def test_terminal_is_restored_after_the_application(end: str, status: int) -> None:
     ours, theirs = open_terminal(120, 50)
     screen = Screen(ours)
     before = termios.tcgetattr(theirs)

@@ -64,7 +64,7 @@ def runs(pid: int) -> bool:
         return False
 
 
-async def test_json_is_one_object_at_the_end() -> None:
+async def test_json_output_is_one_object() -> None:
     async with playing("--duration", "2", "--output", "json") as process:
         output, problems = await said(process)
     assert (process.returncode, problems) == (0, "")
@@ -86,7 +86,7 @@ async def test_json_is_one_object_at_the_end() -> None:
     assert set(told["writes"]) == {"sidecar", "metacontroller"}
 
 
-async def test_plain_lines_say_what_is_where_and_what_happens() -> None:
+async def test_plain_output_lists_addresses_and_events() -> None:
     async with playing("--duration", "2") as process:
         output, _ = await said(process)
     assert "10.0.100.10 is played by 127." in output
@@ -96,7 +96,7 @@ async def test_plain_lines_say_what_is_where_and_what_happens() -> None:
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "terminal closed"])
-async def test_interrupt_leaves_nothing_behind(signal_number: signal.Signals) -> None:
+async def test_interrupt_leaves_no_processes(signal_number: signal.Signals) -> None:
     async with playing("--output", "plain") as process:
         assert process.stdout is not None
         folder = ""
@@ -121,7 +121,7 @@ def assert_ends_cleanly(problems: str) -> None:
 
 
 @pytest.mark.parametrize("line", ["Starting the playground", "Starting the API server"])
-async def test_interrupt_while_starting_ends_in_one_line(line: str) -> None:
+async def test_interrupt_while_starting_prints_one_line(line: str) -> None:
     async with playing("--output", "plain") as process:
         assert process.stderr is not None
         async with asyncio.timeout(SECONDS):
@@ -133,7 +133,7 @@ async def test_interrupt_while_starting_ends_in_one_line(line: str) -> None:
     assert_ends_cleanly(problems)
 
 
-async def test_even_a_killed_playground_takes_its_processes_along() -> None:
+async def test_killed_playground_leaves_no_processes() -> None:
     async with playing("--output", "plain") as process:
         assert process.stdout is not None
         async with asyncio.timeout(SECONDS):
@@ -144,7 +144,7 @@ async def test_even_a_killed_playground_takes_its_processes_along() -> None:
         await until(lambda: not any(runs(child) for child in children), "the children gone", seconds=10)
 
 
-async def test_bad_input_is_2_and_names_the_field(tmp_path: Path) -> None:
+async def test_invalid_input_is_status_2_and_names_the_field(tmp_path: Path) -> None:
     file = tmp_path / "cr.yaml"
     file.write_text("apiVersion: eso.crowdfox.com/v1alpha1\nkind: ExternalService\nmetadata: {name: a}\nspec: {}\n")
     async with playing(str(file)) as process:

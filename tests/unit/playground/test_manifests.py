@@ -10,13 +10,13 @@ from playground.manifests import FOLDER, BadInput, complex_example, composite_co
 from playground.names import records
 
 
-def test_every_sample_can_be_played() -> None:
+def test_every_sample_can_run_in_the_playground() -> None:
     samples = sorted((FOLDER / "samples").glob("*.yaml"))
     assert len(samples) >= 8
     assert len(read_files(samples)) >= len(samples)
 
 
-def test_the_complex_example_is_that_of_the_predecessor() -> None:
+def test_default_example_is_the_predecessors() -> None:
     assert [spot.ip for spot in spots(complex_example())] == ["10.0.100.10", "10.0.100.11"]
     assert composite_controller()["kind"] == "CompositeController"
 
@@ -31,19 +31,19 @@ def test_the_complex_example_is_that_of_the_predecessor() -> None:
         pytest.param({"grpc": {"port": 1}}, [Spot("10.0.0.1", 1, Protocol.GRPC)], id="grpc"),
     ],
 )
-def test_spots(probe: dict[str, Any] | None, found: list[Spot]) -> None:
+def test_places_of_a_manifest(probe: dict[str, Any] | None, found: list[Spot]) -> None:
     spec: dict[str, Any] = {"port": 80, "ips": ["10.0.0.1", "10.0.0.1"]} | ({"readinessProbe": probe} if probe else {})
     assert spots({"spec": spec}) == found
 
 
-def test_the_spots_of_names_are_those_that_dns_says() -> None:
+def test_places_of_hostnames_come_from_dns() -> None:
     spec = {"port": 80, "ips": ["10.0.0.1"], "hostnames": ["db.io"], "readinessProbe": {"tcpSocket": {"port": 1}}}
     found = [spot.ip for spot in spots({"spec": spec})]
     assert found == ["10.0.0.1", *records([{"spec": spec}])["db.io"].addresses]
     assert len(set(found)) == 4
 
 
-def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("kind: Foo\napiVersion: eso.crowdfox.com/v1alpha1\n")
     (tmp_path / "b.yaml").write_text("a: [1")
     (tmp_path / "c.yaml").write_text("---\n")

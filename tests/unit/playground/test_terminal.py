@@ -92,7 +92,9 @@ async def test_tiny_terminal_shows_the_table(app: PlaygroundApp) -> None:
 @pytest.mark.parametrize(
     "size", [SIZES[0], *(pytest.param(size, marks=pytest.mark.nightly) for size in (SIZES[1], TINY))]
 )
-async def test_every_key_twice_and_fast(size: tuple[int, int], app: PlaygroundApp, playground: Playground) -> None:
+async def test_every_key_pressed_twice_quickly(
+    size: tuple[int, int], app: PlaygroundApp, playground: Playground
+) -> None:
     async with app.run_test(size=size) as pilot:
         await settled(app)
         for _ in range(2):
@@ -114,7 +116,7 @@ async def leave_boxes(app: PlaygroundApp, pilot: Pilot[int]) -> None:
     raise AssertionError(f"boxes stay: {app.screen_stack}")
 
 
-async def test_killed_backend_shows_within_seconds_and_revives(app: PlaygroundApp) -> None:
+async def test_killed_backend_is_shown_and_recovers(app: PlaygroundApp) -> None:
     async with app.run_test(size=(120, 30)) as pilot:
         await settled(app)
         await pilot.press("k")
@@ -126,7 +128,7 @@ async def test_killed_backend_shows_within_seconds_and_revives(app: PlaygroundAp
         await until(lambda: ready(app, "10.0.200.10") is True, "it is ready again", seconds=20, every=0.05)
 
 
-async def test_slow_asks_for_seconds(app: PlaygroundApp, playground: Playground) -> None:
+async def test_slow_key_asks_for_seconds(app: PlaygroundApp, playground: Playground) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await settled(app)
         await pilot.press("s")
@@ -152,7 +154,7 @@ async def test_filter_narrows_the_table(app: PlaygroundApp) -> None:
         await until(lambda: app.query_one(DataTable).row_count == 4, "all again", seconds=5)
 
 
-async def test_end_of_a_process_ends_the_application(app: PlaygroundApp, playground: Playground) -> None:
+async def test_application_ends_with_its_processes(app: PlaygroundApp, playground: Playground) -> None:
     async with app.run_test(size=(80, 24)):
         await settled(app)
         await playground.kill_sidecar()

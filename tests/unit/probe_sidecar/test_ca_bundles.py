@@ -130,7 +130,7 @@ async def running(
         pytest.param(probe(caSecret={"name": "b", "key": "k"}), SECRET._replace(name="b", key="k"), id="another-key"),
     ],
 )
-def test_where_the_ca_stands(asked: Probe | None, found: Reference | None) -> None:
+def test_ca_reference(asked: Probe | None, found: Reference | None) -> None:
     assert reference("shop", asked) == found
 
 
@@ -138,7 +138,7 @@ def test_where_the_ca_stands(asked: Probe | None, found: Reference | None) -> No
     ("asked", "wanted"),
     [pytest.param(FROM_SECRET, SECRET, id="secret"), pytest.param(FROM_CONFIG_MAP, CONFIG_MAP, id="config-map")],
 )
-async def test_a_ca_is_read_and_told_of_once(server: FaultyServer, pem: str, asked: Probe, wanted: Reference) -> None:
+async def test_ca_is_read_and_reported_once(server: FaultyServer, pem: str, asked: Probe, wanted: Reference) -> None:
     server.create(secret(pem))
     server.create(config_map(pem))
     async with running(server, wanted) as watched:
@@ -151,7 +151,7 @@ async def test_a_ca_is_read_and_told_of_once(server: FaultyServer, pem: str, ask
         assert watched.changes == 1
 
 
-async def test_a_new_ca_takes_the_place_of_the_old_one(server: FaultyServer, pem: str, tmp_path: Path) -> None:
+async def test_new_ca_replaces_the_old_one(server: FaultyServer, pem: str, tmp_path: Path) -> None:
     server.create(secret(pem))
     async with running(server, SECRET) as watched:
         first = await watched.context(FROM_SECRET)
@@ -172,7 +172,7 @@ async def test_a_new_ca_takes_the_place_of_the_old_one(server: FaultyServer, pem
         pytest.param(secret(b"\xff"), NO_CA, id="no text"),
     ],
 )
-async def test_what_is_wrong_is_told_and_the_last_good_one_is_kept(
+async def test_invalid_ca_is_reported_and_the_last_one_kept(
     server: FaultyServer, pem: str, body: dict[str, Any] | None, problem: str
 ) -> None:
     if body is not None:
@@ -191,7 +191,7 @@ async def test_what_is_wrong_is_told_and_the_last_good_one_is_kept(
         assert watched.store.context(of(FROM_SECRET)) is context
 
 
-async def test_a_right_that_was_not_given_is_told_with_where_to_find_it(server: FaultyServer, pem: str) -> None:
+async def test_missing_permission_is_reported_with_the_manifest(server: FaultyServer, pem: str) -> None:
     server.create(secret(pem))
     server.faults.add(Fault(verbs=frozenset({"get"}), code=403))
     async with running(server, SECRET) as watched:
@@ -199,7 +199,7 @@ async def test_a_right_that_was_not_given_is_told_with_where_to_find_it(server: 
         await watched.problem(FROM_SECRET, f"Secret shop/ca: {text}; {LOST}")
 
 
-async def test_an_outage_of_the_api_server_is_no_problem_of_a_ca_that_is_held(server: FaultyServer, pem: str) -> None:
+async def test_api_server_outage_keeps_a_known_ca(server: FaultyServer, pem: str) -> None:
     server.create(secret(pem))
     async with running(server, SECRET) as watched:
         context = await watched.context(FROM_SECRET)
@@ -210,7 +210,7 @@ async def test_an_outage_of_the_api_server_is_no_problem_of_a_ca_that_is_held(se
         assert watched.changes == 1
 
 
-async def test_without_any_ca_yet_an_outage_is_told(server: FaultyServer) -> None:
+async def test_api_server_outage_without_a_ca_is_reported(server: FaultyServer) -> None:
     server.faults.add(Fault(verbs=frozenset({"get"}), code=503))
     async with running(server, SECRET) as watched:
         async with asyncio.timeout(PATIENCE):
@@ -221,7 +221,7 @@ async def test_without_any_ca_yet_an_outage_is_told(server: FaultyServer) -> Non
         )
 
 
-async def test_kinds_that_are_not_allowed_are_never_asked_for(server: FaultyServer, pem: str) -> None:
+async def test_kinds_not_allowed_are_not_read(server: FaultyServer, pem: str) -> None:
     server.create(secret(pem))
     server.faults.add(Fault(verbs=frozenset({"get"}), code=403))
     async with running(server, SECRET, kinds=("ConfigMap",)) as watched:
@@ -229,7 +229,7 @@ async def test_kinds_that_are_not_allowed_are_never_asked_for(server: FaultyServ
         await watched.problem(FROM_SECRET, f"Secret shop/ca: {text}; {LOST}")
 
 
-async def test_a_ca_that_is_asked_for_later_is_read_at_once(server: FaultyServer, pem: str) -> None:
+async def test_ca_requested_later_is_read_at_once(server: FaultyServer, pem: str) -> None:
     server.create(secret(pem))
     client = connect(plain_url(server.url))
     watched = Watched(CABundles(client, kinds=("Secret",), refresh=86_400))

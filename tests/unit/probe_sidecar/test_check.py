@@ -96,13 +96,13 @@ def closed_port() -> int:
         return port
 
 
-def test_body_contains_is_refused_where_it_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disabled_body_contains_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_BODY_CONTAINS", "false")
     done = check("-", text=manifest(["127.0.0.1"], {"httpGet": {"port": 1, "bodyContains": "OK"}}))
     assert (done.returncode, done.stderr) == (2, f"python -m probe_sidecar check: shop/web: {NO_BODY_CONTAINS}\n")
 
 
-def test_all_succeeded() -> None:
+def test_check_with_all_successes_is_status_0() -> None:
     with web_server() as port:
         done = check_as_a_process("-", "--output", "json", text=manifest(["127.0.0.2"], {"httpGet": {"port": port}}))
     (row,) = json.loads(done.stdout)
@@ -111,7 +111,7 @@ def test_all_succeeded() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_one_failed() -> None:
+def test_check_with_a_failure_is_status_1() -> None:
     with web_server() as port:
         done = check("-", "--output", "json", text=manifest(["127.0.0.2", "127.0.0.3"], {"httpGet": {"port": port}}))
     rows = [(row["ip"], row["success"], row["reason"], row["message"]) for row in json.loads(done.stdout)]
@@ -122,7 +122,7 @@ def test_one_failed() -> None:
     assert done.returncode == 1
 
 
-def test_count_shows_the_last_verdict() -> None:
+def test_count_shows_the_last_result() -> None:
     with web_server() as port:
         text = manifest(["127.0.0.2"], {"httpGet": {"port": port}, "periodSeconds": 1})
         done = check("-", "--count", "2", "--output", "json", text=text)
@@ -130,7 +130,7 @@ def test_count_shows_the_last_verdict() -> None:
     assert (row["success"], row["message"], done.returncode) == (False, "HTTP 503", 1)
 
 
-def test_the_table_explains(closed_port: int) -> None:
+def test_table_explains_results(closed_port: int) -> None:
     done = check("-", text=manifest(["127.0.0.3"], {"tcpSocket": {"port": closed_port}}))
     words = " ".join(done.stdout.split())
     assert f"shop/web: tcp connection on port {closed_port}, timeout 1 s" in words
@@ -139,7 +139,7 @@ def test_the_table_explains(closed_port: int) -> None:
     assert done.returncode == 1
 
 
-def test_without_a_probe_nothing_is_asked() -> None:
+def test_object_without_a_probe_is_not_probed() -> None:
     done = check("-", "--output", "json", text=manifest(["10.0.100.10"], None))
     assert json.loads(done.stdout) == [
         {
@@ -153,13 +153,13 @@ def test_without_a_probe_nothing_is_asked() -> None:
     assert done.returncode == 0
 
 
-def test_without_addresses_there_is_nothing_to_do() -> None:
+def test_object_without_addresses_is_reported() -> None:
     done = check("-", text=manifest([], {"tcpSocket": {"port": 80}}))
     assert done.stdout.splitlines()[1] == "spec.ips is empty: nothing to probe"
     assert done.returncode == 0
 
 
-def test_every_document_of_a_file_is_checked(closed_port: int, tmp_path: Path) -> None:
+def test_every_document_is_checked(closed_port: int, tmp_path: Path) -> None:
     file = tmp_path / "two.yaml"
     probe = {"tcpSocket": {"port": closed_port}}
     file.write_text(manifest(["127.0.0.3"], probe) + "---\n" + manifest(["127.0.0.3"], None, name="other"))
@@ -192,13 +192,13 @@ def test_every_document_of_a_file_is_checked(closed_port: int, tmp_path: Path) -
         ),
     ],
 )
-def test_bad_input_is_refused_in_words(text: str, line: str) -> None:
+def test_invalid_input_is_refused_with_a_message(text: str, line: str) -> None:
     done = check("-", text=text)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [f"python -m probe_sidecar check: {line}"]
 
 
-def test_a_missing_file_is_named() -> None:
+def test_missing_file_is_named() -> None:
     done = check("no/such/file.yaml")
     assert (done.returncode, done.stderr) == (
         2,
@@ -206,7 +206,7 @@ def test_a_missing_file_is_named() -> None:
     )
 
 
-def test_a_misspelt_field_is_a_warning() -> None:
+def test_unknown_field_is_a_warning() -> None:
     done = check("-", text=manifest([], None) + "  prot: 80\n")
     assert done.stderr == "warning: -: spec.prot: no such field, it is ignored (did you mean port?)\n"
     assert done.returncode == 0
@@ -230,12 +230,12 @@ def test_a_misspelt_field_is_a_warning() -> None:
         pytest.param("HTTP 503", "", id="says-it-all"),
     ],
 )
-def test_explanation(message: str, beginning: str) -> None:
+def test_explanation_of_a_failure(message: str, beginning: str) -> None:
     assert explanation(message).startswith(beginning)
     assert bool(explanation(message)) is bool(beginning)
 
 
-def test_explanation_of_grpc_is_its_own() -> None:
+def test_explanation_of_a_grpc_failure() -> None:
     probe = Probe.model_validate({"grpc": {"port": 1}})
     assert explanation("not an HTTP/2 answer", probe).startswith("no gRPC server")
 
@@ -243,7 +243,7 @@ def test_explanation_of_grpc_is_its_own() -> None:
 VERIFYING: dict[str, Any] = {"httpGet": {"port": 443, "scheme": "HTTPS", "tls": {"caConfigMap": {"name": "corp-ca"}}}}
 
 
-def test_a_probe_that_verifies_needs_the_cas() -> None:
+def test_verified_probe_needs_a_ca_file() -> None:
     done = check("-", text=manifest(["127.0.0.2"], VERIFYING))
     said = "shop/web verifies certificates: give the CAs that its tls names with --ca-file PATH\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"python -m probe_sidecar check: {said}")
@@ -257,7 +257,7 @@ def test_a_probe_that_verifies_needs_the_cas() -> None:
         pytest.param(b"\xff", "holds no CA certificates in PEM form", id="no-text"),
     ],
 )
-def test_a_ca_file_that_is_none(content: bytes | None, problem: str, tmp_path: Path) -> None:
+def test_invalid_ca_file_is_refused(content: bytes | None, problem: str, tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_bytes(content)
@@ -265,7 +265,7 @@ def test_a_ca_file_that_is_none(content: bytes | None, problem: str, tmp_path: P
     assert (done.returncode, done.stderr) == (2, f"python -m probe_sidecar check: {file}: {problem}\n")
 
 
-def test_the_ca_file_is_what_certificates_are_verified_with(tmp_path: Path) -> None:
+def test_ca_file_verifies_certificates(tmp_path: Path) -> None:
     context, file = server_context(tmp_path, "a.example"), tmp_path / "a.example.pem"
     with web_server(context) as port:
         probe = {"httpGet": {**VERIFYING["httpGet"], "port": port}}
@@ -303,7 +303,7 @@ def named(*hostnames: str, ips: list[str], probe: dict[str, Any]) -> str:
     return yaml.safe_dump(raw)
 
 
-def test_names_are_resolved_and_each_address_is_probed() -> None:
+def test_hostnames_are_resolved_and_each_address_probed() -> None:
     known = {"db": Record(("127.0.0.2", "169.254.0.9")), "half": Record(("127.0.0.4",), trouble={"AAAA": "SERVFAIL"})}
     names = ("db.example", "half.example", "gone.example")
     with web_server() as port, dns(**known) as servers:
@@ -326,7 +326,7 @@ def test_names_are_resolved_and_each_address_is_probed() -> None:
     assert done.returncode == 1
 
 
-def test_the_table_shows_names(closed_port: int) -> None:
+def test_table_shows_hostnames(closed_port: int) -> None:
     with dns() as servers:
         text = named("db.example", ips=["127.0.0.3"], probe={"tcpSocket": {"port": closed_port}})
         done = check("-", "--dns-servers", servers, text=text)
@@ -336,7 +336,7 @@ def test_the_table_shows_names(closed_port: int) -> None:
     assert "create the record, or correct spec.hostnames" in lines[-1]
 
 
-def test_bad_dns_servers_are_refused() -> None:
+def test_invalid_dns_servers_are_refused() -> None:
     done = check("-", "--dns-servers", "dns.example.com", text="")
     assert done.returncode == 2
     assert (

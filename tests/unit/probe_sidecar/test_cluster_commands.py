@@ -30,7 +30,7 @@ async def typed(*arguments: str) -> int:
     return await asyncio.to_thread(main, arguments)
 
 
-async def test_check_takes_an_object_of_the_cluster(api: FakeApiServer, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_check_accepts_an_object_of_the_cluster(api: FakeApiServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert await typed("check", "external-service/static", "--server", api.url) == 0
     assert "published as ready without" in capsys.readouterr().out
 
@@ -62,7 +62,7 @@ async def test_object_that_does_not_exist_is_status_2(api: FakeApiServer, capsys
     assert "external-service/other: 404 NotFound" in capsys.readouterr().err
 
 
-async def test_cluster_that_is_not_named_says_what_to_name(
+async def test_missing_cluster_configuration_says_what_to_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))

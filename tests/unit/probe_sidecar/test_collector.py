@@ -25,14 +25,14 @@ class Node:
         self.itself = self
 
 
-def test_rubbish_is_not_frozen() -> None:
+def test_garbage_is_not_frozen() -> None:
     node = ref(Node())
     Freezer(lambda: 0.0).freeze()
     assert node() is None
     assert gc.get_freeze_count() > 0
 
 
-def test_what_was_frozen_and_then_abandoned_is_freed_by_the_next_freeze() -> None:
+def test_unreachable_frozen_objects_are_freed_later() -> None:
     now = 0.0
     freezer = Freezer(lambda: now)
     held = Node()
@@ -46,7 +46,7 @@ def test_what_was_frozen_and_then_abandoned_is_freed_by_the_next_freeze() -> Non
     assert node() is None
 
 
-def test_freezes_in_a_row_cost_one_walk() -> None:
+def test_repeated_freezes_cost_one_collection() -> None:
     now = 0.0
     freezer = Freezer(lambda: now)
     freezer.freeze()

@@ -68,7 +68,7 @@ def test_explain_says_why_since_when_and_what_to_do() -> None:
     assert ready(told)
 
 
-def test_explain_shows_only_conditions_that_are_not_well() -> None:
+def test_explain_shows_only_conditions_with_a_problem() -> None:
     told = parent(
         summary="NoAddresses",
         observedGeneration=3,
@@ -88,11 +88,11 @@ def test_explain_shows_only_conditions_that_are_not_well() -> None:
     assert not ready(told)
 
 
-def test_explain_of_an_object_without_a_status_asks_for_the_operator() -> None:
+def test_explain_without_a_status_names_the_operator() -> None:
     assert "Is the operator running" in shown(parent())
 
 
-def test_explain_lets_nothing_steer_the_terminal() -> None:
+def test_explain_escapes_control_characters() -> None:
     hostile = address("10.0.100.11", ready=False, message="\x1b[2J\r\nHTTP " + "x" * 400)
     text = explain(parent(summary="\x1b]0;x\x07", addresses=[hostile], observedGeneration=3), NONE, NOW)
     assert {"\x07", "\r"} & set(text) == set()
@@ -125,7 +125,7 @@ LIVE = {
 }
 
 
-async def test_live_view_is_that_of_the_replica_which_owns_the_object() -> None:
+async def test_live_view_comes_from_the_owning_replica() -> None:
     asked = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -156,7 +156,7 @@ async def test_live_view_is_that_of_the_replica_which_owns_the_object() -> None:
         pytest.param({LEASES: leases("eso-a")}, "eso-a: 403", id="no right to pods/proxy"),
     ],
 )
-async def test_live_view_that_cannot_be_had_says_why(answers: dict[str, httpx.Response], words: str) -> None:
+async def test_unavailable_live_view_says_why(answers: dict[str, httpx.Response], words: str) -> None:
     refused = httpx.Response(403, content=json.dumps({"reason": "Forbidden", "message": "pods/proxy is forbidden"}))
     view = await live_view(client(lambda request: answers.get(request.url.path, refused)), parent(), "ops", 8081)
     assert view.page is None

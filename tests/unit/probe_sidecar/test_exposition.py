@@ -32,7 +32,7 @@ def odd_families() -> tuple[Metric, ...]:
     return counter, histogram, GaugeMetricFamily("eso_up", "Up.", 1), InfoMetricFamily("eso_made", "Made.", {"by": "x"})
 
 
-async def test_it_says_what_the_library_says() -> None:
+async def test_exposition_equals_the_librarys() -> None:
     families = odd_families()
     registry = CollectorRegistry()
     registry.register(Families(*families))
@@ -44,7 +44,7 @@ async def test_it_says_what_the_library_says() -> None:
     assert len(ours) == 4
 
 
-async def test_the_words_of_one_family() -> None:
+async def test_family_text() -> None:
     family = CounterMetricFamily("eso_things", "Things.", labels=("name",))
     family.add_metric(('a"b',), 2)
     assert await written([family]) == (
@@ -52,7 +52,7 @@ async def test_the_words_of_one_family() -> None:
     )
 
 
-async def test_a_family_in_pieces_is_one_family() -> None:
+async def test_family_in_pieces_is_one_family() -> None:
     pieces = [CounterMetricFamily("eso_things", "Things.", labels=("name",)) for _ in range(3)]
     for number, piece in enumerate(pieces[1:]):
         piece.add_metric((str(number),), number)
@@ -63,7 +63,7 @@ async def test_a_family_in_pieces_is_one_family() -> None:
     )
 
 
-async def test_lines_stand_as_they_were_written() -> None:
+async def test_raw_lines_are_unchanged() -> None:
     whose = labels(name='say "hi"', path="a\\b")
     piece = Written(
         "eso_things", "Things.", "counter", (f"eso_things_total{{{whose}}} {number}\n" for number in (1, 2))
@@ -74,7 +74,7 @@ async def test_lines_stand_as_they_were_written() -> None:
     )
 
 
-async def test_many_samples_let_others_have_their_turn() -> None:
+async def test_many_samples_yield_to_the_loop() -> None:
     family = GaugeMetricFamily("eso_up", "Up.", labels=("name",))
     for number in range(SLICE * 4):
         family.add_metric((str(number),), 1)

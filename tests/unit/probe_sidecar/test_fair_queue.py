@@ -5,14 +5,14 @@ import asyncio
 from probe_sidecar.fair_queue import FairPlaces, FairQueue
 
 
-def test_namespaces_take_turns_and_their_services_too() -> None:
+def test_namespaces_and_their_services_take_turns() -> None:
     queue: FairQueue[str] = FairQueue()
     for item in ("a1x", "a1y", "a1z", "a2x", "b1x"):
         queue.push(item, (item[0], item[1]))
     assert [queue.pop() for _ in range(6)] == ["a1x", "b1x", "a2x", "a1y", "a1z", None]
 
 
-def test_a_namespace_that_is_not_allowed_is_passed_over() -> None:
+def test_namespace_at_its_limit_is_skipped() -> None:
     queue: FairQueue[str] = FairQueue()
     queue.push("a", ("a", "1"))
     queue.push("b", ("b", "1"))
@@ -20,13 +20,13 @@ def test_a_namespace_that_is_not_allowed_is_passed_over() -> None:
     assert (len(queue), "a" in queue, queue.waits("a"), queue.waits("b")) == (1, True, True, False)
 
 
-def test_what_is_discarded_does_not_wait() -> None:
+def test_discarded_item_is_not_queued() -> None:
     queue: FairQueue[str] = FairQueue()
     queue.push("a", ("a", "1"))
     assert [queue.discard("a"), queue.discard("a"), queue.pop()] == [True, False, None]
 
 
-async def test_places_are_handed_out_in_turn() -> None:
+async def test_places_are_assigned_in_turn() -> None:
     places, order = FairPlaces(1), list[str]()
     await places.acquire(("a", ""))
 

@@ -29,7 +29,7 @@ def refused(*arguments: str, **environment: str) -> tuple[int, list[str]]:
     return process.returncode, errors.splitlines()
 
 
-def test_outside_a_cluster_it_says_what_to_name() -> None:
+def test_missing_cluster_configuration_says_what_to_set() -> None:
     assert refused() == (
         2,
         [
@@ -57,11 +57,11 @@ def test_outside_a_cluster_it_says_what_to_name() -> None:
         ),
     ],
 )
-def test_what_it_cannot_use_is_named(arguments: tuple[str, ...], environment: dict[str, str], line: str) -> None:
+def test_unusable_configuration_is_named(arguments: tuple[str, ...], environment: dict[str, str], line: str) -> None:
     assert refused(*arguments, **environment) == (2, [f"python -m probe_sidecar: {line}"])
 
 
-def test_a_taken_port_is_one_line() -> None:
+def test_taken_port_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         status, lines = refused(
@@ -74,7 +74,7 @@ def test_a_taken_port_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-def test_it_waits_for_an_api_server_and_ends_when_told(number: signal.Signals) -> None:
+def test_sidecar_waits_for_the_api_server_and_ends_on_sigterm(number: signal.Signals) -> None:
     process = start(*("--server", "http://127.0.0.1:1"), ESO_HEALTH_LISTEN_HOST="127.0.0.1", ESO_HEALTH_LISTEN_PORT="0")
     assert process.stderr is not None
     first = [process.stderr.readline(), process.stderr.readline()]
@@ -88,7 +88,7 @@ def test_it_waits_for_an_api_server_and_ends_when_told(number: signal.Signals) -
     assert time.monotonic() - started < PATIENCE
 
 
-def test_what_few_need_takes_no_memory_of_the_others() -> None:
+def test_rare_dependencies_are_imported_lazily() -> None:
     code = (
         "import sys; known = set(sys.modules); import probe_sidecar.__main__; "
         "print(*{name.partition('.')[0] for name in sys.modules.keys() - known})"

@@ -130,7 +130,7 @@ async def test_probes_are_counted_by_external_service_kind_and_result(rig: Rig) 
     assert rig.values("eso_prober_faults_total") == {(): 1}
 
 
-async def test_who_is_probed_too_seldom_is_counted(rig: Rig) -> None:
+async def test_delayed_external_services_are_counted(rig: Rig) -> None:
     assert rig.values("eso_external_services_delayed") == {(): 0}
     rig.apply()
     for _ in range(2):
@@ -138,7 +138,7 @@ async def test_who_is_probed_too_seldom_is_counted(rig: Rig) -> None:
     assert rig.values("eso_external_services_delayed") == {(): 1}
 
 
-async def test_durations_are_a_histogram_without_our_own_faults(rig: Rig) -> None:
+async def test_durations_histogram_excludes_prober_faults(rig: Rig) -> None:
     rig.apply()
     for outcome, seconds in ((UP, 0.005), (DOWN, 0.3), (UP, 20.0), (OURS, 0.1)):
         rig.finish(A, outcome, seconds)
@@ -150,7 +150,7 @@ async def test_durations_are_a_histogram_without_our_own_faults(rig: Rig) -> Non
     assert rig.values("eso_probe_duration_seconds_count") == {("shop", "web", "tcp"): 3}
 
 
-async def test_readiness_is_told_for_each_address_and_in_sum(rig: Rig) -> None:
+async def test_readiness_per_address_and_in_total(rig: Rig) -> None:
     rig.apply()
     rig.finish(B, UP, 0.1)
     assert rig.values("eso_address_ready") == {("shop", "web", A): 0, ("shop", "web", B): 1}
@@ -159,7 +159,7 @@ async def test_readiness_is_told_for_each_address_and_in_sum(rig: Rig) -> None:
     assert rig.values("eso_external_services") == {(): 1}
 
 
-async def test_a_prober_that_suspects_itself_says_so(rig: Rig) -> None:
+async def test_suspected_outage_is_a_metric(rig: Rig) -> None:
     silence = Outcome(Result.FAILURE, "timed out after 1 s (connecting)", silent=True)
     rig.apply(probe={"tcpSocket": {"port": 80}, "failureThreshold": 1})
     for target in rig.all.services["web"].targets:
@@ -177,7 +177,7 @@ async def test_a_prober_that_suspects_itself_says_so(rig: Rig) -> None:
     assert told == dict(zip((*gauges, *counters), (1, 2, 0, 1, 10), strict=True))
 
 
-async def test_transitions_are_counted_by_direction_and_a_first_verdict_of_not_ready_is_none(rig: Rig) -> None:
+async def test_transitions_are_counted_by_direction(rig: Rig) -> None:
     rig.apply(probe={"tcpSocket": {"port": 80}, "failureThreshold": 1})
     for ip, outcome in ((A, UP), (A, DOWN), (A, UP), (B, DOWN)):
         rig.finish(ip, outcome, 0.1)
@@ -187,7 +187,7 @@ async def test_transitions_are_counted_by_direction_and_a_first_verdict_of_not_r
     }
 
 
-async def test_addresses_can_be_left_out(rig: Rig) -> None:
+async def test_address_metrics_can_be_disabled(rig: Rig) -> None:
     rig.apply()
     assert "eso_address_ready" in rig.families()
     assert "eso_address_ready" not in rig.families(addresses=False)
@@ -199,7 +199,7 @@ async def test_addresses_can_be_left_out(rig: Rig) -> None:
     ] == []
 
 
-async def test_expiry_of_a_certificate_has_a_series_where_tls_is_spoken(rig: Rig) -> None:
+async def test_certificate_expiry_series_for_tls_targets(rig: Rig) -> None:
     rig.apply("plain")
     rig.present_certificates(2_000_000_000.0)
     assert rig.values("eso_probe_ssl_earliest_cert_expiry") == {("shop", "tls", A): 2_000_000_000}
@@ -218,7 +218,7 @@ async def test_series_end_with_their_external_service(rig: Rig) -> None:
     assert told == {"other"}
 
 
-async def test_counts_go_on_over_an_edit_and_begin_anew_with_another_kind_of_probe(rig: Rig) -> None:
+async def test_counters_survive_edits_of_the_same_probe_kind(rig: Rig) -> None:
     rig.apply()
     rig.finish(A, UP, 0.1)
     rig.apply("web", {"tcpSocket": {"port": 81}})
@@ -227,13 +227,13 @@ async def test_counts_go_on_over_an_edit_and_begin_anew_with_another_kind_of_pro
     assert rig.values("eso_probe_total", result="successful") == {("shop", "web", "grpc", "successful"): 0}
 
 
-async def test_without_a_probe_nothing_is_counted(rig: Rig) -> None:
+async def test_objects_without_a_probe_are_not_counted(rig: Rig) -> None:
     rig.all.apply("web", {"port": 80, "ips": [A]})
     assert rig.values("eso_external_services") == {(): 1}
     assert rig.values("eso_addresses") == rig.values("eso_address_ready") == rig.values("eso_probe_total") == {}
 
 
-async def test_the_api_server_is_told_of(rig: Rig) -> None:
+async def test_api_server_metrics(rig: Rig) -> None:
     rig.sources.clients[0].requests.update({("PATCH", 200): 3, ("GET", 0): 1})
     rig.reflector.watches = 2
     assert rig.values("eso_api_requests_total") == {("GET", "none"): 1, ("PATCH", "200"): 3}
@@ -242,24 +242,24 @@ async def test_the_api_server_is_told_of(rig: Rig) -> None:
     assert rig.values("eso_watch_silence_seconds") == {(): 7}
 
 
-async def test_status_writes_are_told_by_outcome(rig: Rig) -> None:
+async def test_status_writes_are_counted_by_outcome(rig: Rig) -> None:
     counters = rig.publisher.counters
     counters.writes, counters.conflicts, counters.errors, counters.vanished, counters.reasserts = 5, 4, 3, 2, 1
     assert rig.values("eso_status_writes_total") == {("ok",): 5, ("conflict",): 4, ("vanished",): 2, ("error",): 3}
     assert rig.values("eso_status_reasserts_total") == {(): 1}
 
 
-async def test_events_are_told_by_outcome(rig: Rig) -> None:
+async def test_events_are_counted_by_outcome(rig: Rig) -> None:
     rig.events.counters.written, rig.events.counters.dropped, rig.events.counters.failed = 3, 2, 1
     assert rig.values("eso_events_total") == {("written",): 3, ("dropped",): 2, ("failed",): 1}
 
 
-async def test_the_engines_limit_is_told(rig: Rig) -> None:
+async def test_probe_limit_metrics(rig: Rig) -> None:
     told = [rig.values(f"eso_probes_{name}") for name in ("in_flight", "waiting", "limit")]
     assert told == [{(): 0}, {(): 0}, {(): 7}]
 
 
-async def test_names_and_help_are_as_promtool_wants_them(rig: Rig) -> None:
+async def test_metric_names_and_help_satisfy_promtool(rig: Rig) -> None:
     rig.apply()
     spec = {"port": 80, "ips": [A], "readinessProbe": {"tcpSocket": {"port": 80}}, "minReady": 1}
     rig.all.apply("open", spec)
@@ -274,14 +274,14 @@ async def test_names_and_help_are_as_promtool_wants_them(rig: Rig) -> None:
             assert family.name.endswith("_seconds")
 
 
-async def test_every_metric_stands_in_the_documentation(rig: Rig) -> None:
+async def test_every_metric_is_documented(rig: Rig) -> None:
     rig.apply()
     document = DOCUMENT.read_text()
     names = {family.name + ("_total" if family.type == "counter" else "") for family in rig.families().values()}
     assert [name for name in sorted(names) if f"`{name}`" not in document] == []
 
 
-async def test_the_documented_number_of_series_is_right(rig: Rig) -> None:
+async def test_documented_number_of_series_is_correct(rig: Rig) -> None:
     def series() -> int:
         return sum("name" in sample.labels for family in rig.families().values() for sample in family.samples)
 
@@ -290,7 +290,7 @@ async def test_the_documented_number_of_series_is_right(rig: Rig) -> None:
     assert "An ExternalService has 18 series" in DOCUMENT.read_text()
 
 
-async def test_fail_open_is_told_of_those_that_ask_for_it(rig: Rig) -> None:
+async def test_fail_open_series_only_with_min_ready(rig: Rig) -> None:
     rig.apply("closed")
     spec = {"port": 80, "ips": [A, B], "readinessProbe": {"tcpSocket": {"port": 80}, "failureThreshold": 1}}
     rig.all.apply("open", spec | {"minReady": "50%"})
@@ -302,14 +302,14 @@ async def test_fail_open_is_told_of_those_that_ask_for_it(rig: Rig) -> None:
     assert seen == [{("shop", "open"): told} for told in (0, 0, 1, 0)]
 
 
-async def test_a_replica_tells_whether_it_may_work(rig: Rig) -> None:
+async def test_replica_reports_whether_it_is_working(rig: Rig) -> None:
     assert rig.values("eso_working") == {(): 0}
     assert rig.values("eso_replicas") == {(): 0}
     rig.replica.renewals, rig.replica.failures = 5, 2
     assert rig.values("eso_lease_renewals_total") == {("ok",): 5, ("failed",): 2}
 
 
-async def test_the_only_one_always_may(rig: Rig) -> None:
+async def test_single_replica_is_always_working(rig: Rig) -> None:
     rig.sources = replace(rig.sources, replicas=Alone())
     assert rig.values("eso_working") == {(): 1}
     assert rig.values("eso_replicas") == {(): 1}
@@ -324,7 +324,7 @@ async def test_requests_of_both_clients_are_counted_together(rig: Rig) -> None:
     await other.close()
 
 
-async def test_names_tell_when_they_were_last_answered(rig: Rig) -> None:
+async def test_hostname_series_have_the_last_response_time(rig: Rig) -> None:
     rig.names.lookups["nxdomain"] += 2
     rig.names.entry("db.example.com").last = "nxdomain"
     assert rig.values("eso_dns_lookups_total") == {("ok",): 0, ("no_data",): 0, ("nxdomain",): 2, ("failed",): 0}

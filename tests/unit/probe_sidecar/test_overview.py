@@ -43,7 +43,7 @@ def names(document: Object) -> list[str]:
     return [one["name"] for one in document["externalServices"]]
 
 
-async def test_each_external_service_is_one_line() -> None:
+async def test_overview_lists_external_services() -> None:
     document = await read(shop())
     problem = document["externalServices"][0].pop("problem")
     assert problem.startswith("spec.port: ")
@@ -65,7 +65,7 @@ def line(name: str, **given: Any) -> Object:
     return {"namespace": "shop", "name": name, "summary": "", **counts, "failingOpen": False, **given}
 
 
-async def test_addresses_are_shown_where_they_are_asked_for() -> None:
+async def test_addresses_are_shown_on_request() -> None:
     document = await read(shop(), open="shop/web,shop/gone")
     plain, web = document["externalServices"][1:]
     assert "shown" not in plain

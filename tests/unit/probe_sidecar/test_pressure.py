@@ -109,7 +109,9 @@ def wanted(raw: Object) -> Object | None:
         pytest.param("ab", 2, 0.5, 38.0, id="four a second of half a second, two replicas"),
     ],
 )
-def test_all_is_written_and_no_lease_waits(names: str, places: int, seconds: float, all_within: float) -> None:
+def test_outage_of_all_is_written_without_delaying_leases(
+    names: str, places: int, seconds: float, all_within: float
+) -> None:
     async def body() -> None:
         world, loop = World(names, places, seconds), asyncio.get_running_loop()
         running = [asyncio.create_task(one.run()) for one in world.replicas]

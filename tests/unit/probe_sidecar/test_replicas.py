@@ -142,7 +142,7 @@ async def all_ready(world: World) -> None:
     await until(lambda: all(world.ready(name) for name in NAMES), "every address to be ready", seconds=20)
 
 
-async def test_two_share_the_work_and_a_third_takes_its_part(world: World) -> None:
+async def test_third_replica_takes_its_share(world: World) -> None:
     world.start("a")
     world.start("b")
     await until(lambda: world.working("a", "b"), "the work to be shared")
@@ -151,7 +151,7 @@ async def test_two_share_the_work_and_a_third_takes_its_part(world: World) -> No
     await until(lambda: world.working("c"), "the third to have its share")
 
 
-async def test_each_address_is_probed_by_one(world: World) -> None:
+async def test_each_address_is_probed_by_one_replica(world: World) -> None:
     """The backends count: a second prober of an address would double its rate of one a second."""
     for pod in "abc":
         world.start(pod)
@@ -165,9 +165,7 @@ async def test_each_address_is_probed_by_one(world: World) -> None:
     assert world.shared(), "and what the status brings does not make others begin"
 
 
-async def test_a_rollout_flips_nothing_writes_nothing_and_logs_nothing(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_rollout_changes_writes_and_logs_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.start("old-a")
     world.start("old-b")
     await until(world.shared, "the work to be shared")
@@ -186,7 +184,7 @@ async def test_a_rollout_flips_nothing_writes_nothing_and_logs_nothing(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_a_stop_takes_less_than_a_second_and_leaves_no_lease(world: World) -> None:
+async def test_stop_is_quick_and_deletes_the_lease(world: World) -> None:
     world.start("a")
     await until(world.shared, "the work to be done")
     start = asyncio.get_running_loop().time()
@@ -195,7 +193,7 @@ async def test_a_stop_takes_less_than_a_second_and_leaves_no_lease(world: World)
     assert world.server.get("Lease", NAMESPACE, "probe-sidecar-a") is None
 
 
-async def test_a_verdict_that_is_ready_to_go_is_written_before_the_lease_is_released(world: World) -> None:
+async def test_pending_transition_is_written_before_the_release(world: World) -> None:
     world.start("a")
     await all_ready(world)
     mark = world.server.audit.total
@@ -210,7 +208,7 @@ async def test_a_verdict_that_is_ready_to_go_is_written_before_the_lease_is_rele
     assert deeds.index(("patch", "externalservices")) < deeds.index(("delete", "leases"))
 
 
-async def test_one_that_cannot_renew_stops_and_says_so_and_returns_with_what_the_status_says(
+async def test_replica_without_lease_stops_and_returns_from_the_status(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It must not come back with verdicts of the time in which it was cut off (R6): they may be about its own line."""
@@ -244,7 +242,7 @@ async def test_readyz_waits_for_the_first_lease(world: World) -> None:
     await until(lambda: sidecar._unready() is None, "it to be ready")
 
 
-async def test_a_last_write_of_the_former_owner_is_not_undone(world: World) -> None:
+async def test_last_write_of_the_former_owner_is_kept(world: World) -> None:
     """The new owner has seen an older status and has no evidence of its own yet: what came in since stands (R6)."""
     world.start("a")
     await until(world.shared, "a to work: what is new then is probed at once")
@@ -265,7 +263,7 @@ async def test_a_last_write_of_the_former_owner_is_not_undone(world: World) -> N
     assert world.status("web-calm")["addresses"] == [late]
 
 
-async def test_a_new_one_is_probed_at_once_and_only_a_takeover_is_spread(world: World) -> None:
+async def test_new_object_is_probed_at_once_takeover_is_spread(world: World) -> None:
     sidecar = world.start("a")
     await until(world.shared, "the takeover")
     assert len({target.due for target in targets(sidecar)}) == len(NAMES)
@@ -279,7 +277,7 @@ async def test_a_new_one_is_probed_at_once_and_only_a_takeover_is_spread(world: 
         await late.stop()
 
 
-async def test_a_deleted_one_is_dropped_by_its_owner(world: World) -> None:
+async def test_deleted_object_is_dropped_by_its_owner(world: World) -> None:
     world.start("a")
     world.start("b")
     await until(world.shared, "the work to be shared")
@@ -288,7 +286,7 @@ async def test_a_deleted_one_is_dropped_by_its_owner(world: World) -> None:
     await until(lambda: f"shop/{NAMES[0]}" not in world.probers(), "it to be dropped")
 
 
-async def test_objects_that_come_and_go_move_no_others(world: World) -> None:
+async def test_created_and_deleted_objects_move_no_others(world: World) -> None:
     key = world.server.resource("ExternalService").key
     for pod in "abc":
         world.start(pod)

@@ -24,7 +24,7 @@ def services(engine: ScriptedEngine) -> Services:
     return Services(engine, hold=60)
 
 
-async def test_closed_service_leaves_nothing_in_the_shared_parts(services: Services, engine: ScriptedEngine) -> None:
+async def test_closed_service_leaves_no_state_in_shared_parts(services: Services, engine: ScriptedEngine) -> None:
     probe = {"httpGet": {"port": 443, "scheme": "HTTPS", "tls": {"caSecret": {"name": "ca"}}}}
     verified = services.apply("verified", {"port": 443, "ips": [A], "readinessProbe": probe})
     named = services.apply("named", {"port": 80, "ips": [A, B], "hostnames": ["db.io"], "readinessProbe": TCP})
@@ -58,7 +58,7 @@ async def test_unreadable_spec_stops_the_probes_and_keeps_the_status(services: S
     assert service.targets.states[A].ready, "readiness comes back from the status (R6)"
 
 
-async def test_body_contains_is_not_probed_where_it_is_switched_off(engine: ScriptedEngine) -> None:
+async def test_disabled_body_contains_is_not_probed(engine: ScriptedEngine) -> None:
     services = Services(engine, hold=60, body_contains=False)
     probe = {"httpGet": {"port": 80, "bodyContains": "OK"}}
     service = services.apply("web", {"port": 80, "ips": [A], "readinessProbe": probe})
@@ -73,7 +73,7 @@ async def test_body_contains_is_not_probed_where_it_is_switched_off(engine: Scri
 @pytest.mark.parametrize(
     ("change", "reason"), [({"generation": 2}, "newer than the watch has shown"), ({"ours": False}, "not ours")]
 )
-async def test_status_is_not_wanted_of(services: Services, change: dict[str, Any], reason: str) -> None:
+async def test_status_is_not_written_for(services: Services, change: dict[str, Any], reason: str) -> None:
     service = services.apply("web", {"port": 80, "ips": [A]})
     services.ours = change.get("ours", True)
     assert service.wanted(raw_object("web", {}, generation=change.get("generation", 1))) is None, reason

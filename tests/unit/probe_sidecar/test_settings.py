@@ -13,7 +13,7 @@ from runtime.settings import InvalidSettings, load
 CANARY = "an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz"
 
 
-def test_defaults_are_for_a_cluster() -> None:
+def test_default_settings() -> None:
     settings = load(Settings)
     assert settings.policy == AddressPolicy(deny=PRESETS["metadata"])
     assert (settings.health_listen_host, settings.health_listen_port) == ("::", 8081)
@@ -22,7 +22,7 @@ def test_defaults_are_for_a_cluster() -> None:
     assert (settings.outage_hold_seconds, settings.canary_probe) == (60, None)
 
 
-def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_DENIED_CIDRS", "10.96.0.0/12, fd00::/8")
     monkeypatch.setenv("ESO_ALLOWED_CIDRS", "10.0.0.0/8")
     monkeypatch.setenv("ESO_ALLOW_LOOPBACK", "true")
@@ -102,14 +102,14 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("ESO_LOG_LEVEL", "loud", "debug, info, warning or error", id="unknown-level"),
     ],
 )
-def test_a_bad_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, wish: str) -> None:
+def test_invalid_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, wish: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(InvalidSettings) as refused:
         load(Settings)
     assert str(refused.value).startswith(f"{name}: write {wish} (got ")
 
 
-def test_cas_come_from_config_maps_unless_secrets_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ca_sources_default_to_config_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(Settings).ca_sources == ("ConfigMap",)
     monkeypatch.setenv("ESO_CA_SOURCES", "ConfigMap, Secret")
     assert load(Settings).ca_sources == ("ConfigMap", "Secret")
@@ -117,7 +117,7 @@ def test_cas_come_from_config_maps_unless_secrets_are_allowed(monkeypatch: pytes
     assert load(Settings).ca_sources == ()
 
 
-def test_a_replica_has_a_name_and_a_place_for_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pod_name_and_lease_namespace_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_LEASE_NAMESPACE", "operator")
     with pytest.raises(InvalidSettings, match=r"^ESO_POD_NAME: write the name of the Pod, where ESO_LEASE_NAMESPACE"):
         load(Settings)
@@ -126,7 +126,7 @@ def test_a_replica_has_a_name_and_a_place_for_leases(monkeypatch: pytest.MonkeyP
     assert (settings.pod_name, settings.lease_namespace) == ("external-service-operator-5d8c9f7b6-x2x4z", "operator")
 
 
-def test_namespaces_and_a_selector_make_the_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_namespaces_and_selector_form_the_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_NAMESPACES", "shop, bank,shop")
     monkeypatch.setenv("ESO_LABEL_SELECTOR", "shard==a, tier in (silver, gold)")
     assert load(Settings).scope == Scope(("bank", "shop"), "shard=a,tier in (gold,silver)")
@@ -146,14 +146,14 @@ def test_namespaces_and_a_selector_make_the_scope(monkeypatch: pytest.MonkeyPatc
         ),
     ],
 )
-def test_a_canary_is_an_address_and_how_to_ask_it(
+def test_canary_is_parsed_into_address_and_probe(
     monkeypatch: pytest.MonkeyPatch, text: str, ip: str, probe: dict[str, object]
 ) -> None:
     monkeypatch.setenv("ESO_CANARY", text)
     assert load(Settings).canary_probe == (ip, Probe.model_validate(probe))
 
 
-def test_dns_servers_may_have_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dns_servers_can_have_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(Settings).dns_servers == ()
     monkeypatch.setenv("ESO_DNS_SERVERS", "10.0.0.53, 127.0.0.1:5353,fd00::53,[fd00::54]:5353")
     assert load(Settings).dns_servers == (

@@ -32,7 +32,7 @@ async def server() -> AsyncIterator[FaultyServer]:
         yield server
 
 
-async def test_addresses_are_probed_and_told(server: FaultyServer) -> None:
+async def test_addresses_are_probed_and_reported(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port, running(server):
         create(server, external_service(port, "127.0.0.2", "127.0.0.3"))
         status = await until(server, lambda status: states(status) == {"127.0.0.2": UP, "127.0.0.3": DOWN})
@@ -43,7 +43,7 @@ async def test_addresses_are_probed_and_told(server: FaultyServer) -> None:
     ]
 
 
-async def test_a_dead_backend_leaves_and_a_recovered_one_returns(server: FaultyServer) -> None:
+async def test_failed_backend_leaves_and_recovered_one_returns(server: FaultyServer) -> None:
     async with running(server):
         async with backend("127.0.0.2") as port:
             create(server, external_service(port, "127.0.0.2"))
@@ -53,7 +53,7 @@ async def test_a_dead_backend_leaves_and_a_recovered_one_returns(server: FaultyS
             await until(server, lambda status: states(status) == {"127.0.0.2": UP})
 
 
-async def test_a_restart_flips_nothing_and_writes_nothing(server: FaultyServer) -> None:
+async def test_restart_changes_and_writes_nothing(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port:
         async with running(server):
             create(server, external_service(port, "127.0.0.2"))
@@ -66,7 +66,7 @@ async def test_a_restart_flips_nothing_and_writes_nothing(server: FaultyServer) 
     assert (server.get("ExternalService", "shop", "web") or {})["status"] == before
 
 
-async def test_a_prober_at_its_limit_says_so_and_the_next_owner_says_nothing_else(server: FaultyServer) -> None:
+async def test_probes_delayed_is_kept_by_the_next_owner(server: FaultyServer) -> None:
     """One place, and three addresses that never answer; the one after it has places enough, and writes nothing."""
 
     def late(status: Mapping[str, Any]) -> bool:
@@ -96,7 +96,7 @@ async def sidecar_knows(sidecar: Sidecar, addresses: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_status_that_somebody_overwrites_is_written_again(server: FaultyServer) -> None:
+async def test_overwritten_status_is_written_again(server: FaultyServer) -> None:
     server.knobs.guard = False
     async with backend("127.0.0.2") as port, running(server):
         create(server, external_service(port, "127.0.0.2"))
@@ -110,7 +110,7 @@ async def test_a_status_that_somebody_overwrites_is_written_again(server: Faulty
     assert status["observedGeneration"] == 1
 
 
-async def test_a_spec_that_cannot_be_read_is_told_and_keeps_its_addresses(server: FaultyServer) -> None:
+async def test_invalid_spec_is_reported_and_keeps_its_addresses(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port, running(server) as sidecar:
         create(server, external_service(port, "127.0.0.2"))
         await until(server, lambda status: states(status) == {"127.0.0.2": UP})
@@ -127,7 +127,7 @@ async def test_a_spec_that_cannot_be_read_is_told_and_keeps_its_addresses(server
         assert accepted["message"].startswith("spec.port: write a port number from 1 to 65535")
 
 
-async def test_a_deleted_external_service_is_not_probed_any_more(server: FaultyServer) -> None:
+async def test_deleted_object_is_not_probed(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port, running(server) as sidecar:
         create(server, external_service(port, "127.0.0.2"))
         await until(server, lambda status: states(status) == {"127.0.0.2": UP})
@@ -139,7 +139,7 @@ async def test_a_deleted_external_service_is_not_probed_any_more(server: FaultyS
                 await asyncio.sleep(0.01)
 
 
-async def test_an_api_outage_flips_nothing_and_its_end_is_noticed(server: FaultyServer) -> None:
+async def test_api_server_outage_changes_nothing_and_ends(server: FaultyServer) -> None:
     async with running(server):
         async with backend("127.0.0.2") as port:
             create(server, external_service(port, "127.0.0.2"))
@@ -152,7 +152,7 @@ async def test_an_api_outage_flips_nothing_and_its_end_is_noticed(server: Faulty
         await until(server, lambda status: states(status) == {"127.0.0.2": DOWN})
 
 
-async def test_health_pages_mean_something(server: FaultyServer) -> None:
+async def test_health_pages_follow_the_state(server: FaultyServer) -> None:
     stall = server.faults.add(Fault(verbs=frozenset({"list"}), stall=True))
     async with running(server) as sidecar, httpx.AsyncClient(trust_env=False) as client:
         async with asyncio.timeout(PATIENCE):
@@ -169,7 +169,7 @@ async def test_health_pages_mean_something(server: FaultyServer) -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_failures_below_the_threshold_show_in_the_live_view_and_cost_no_write(server: FaultyServer) -> None:
+async def test_live_view_shows_streaks_without_a_write(server: FaultyServer) -> None:
     async with running(server) as sidecar, httpx.AsyncClient(trust_env=False) as client:
         async with backend("127.0.0.2") as port:
             probe = {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 1_000}
@@ -187,7 +187,7 @@ async def test_failures_below_the_threshold_show_in_the_live_view_and_cost_no_wr
         assert (await client.get(f"{base}/status?name=other")).json()["addresses"] == []
 
 
-async def test_a_new_object_is_left_to_metacontroller_first(server: FaultyServer) -> None:
+async def test_new_object_waits_for_metacontroller(server: FaultyServer) -> None:
     slow = {"initialDelaySeconds": 60, "tcpSocket": {"port": 1}}
     async with running(server) as sidecar, httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
         created = server.create(external_service(1, "127.0.0.2", readinessProbe=slow))
@@ -203,7 +203,7 @@ async def test_a_new_object_is_left_to_metacontroller_first(server: FaultyServer
     assert (status["revision"], status["observedGeneration"]) == (1, 1)
 
 
-async def test_a_new_object_without_metacontroller_gets_its_status(server: FaultyServer) -> None:
+async def test_new_object_without_metacontroller_gets_its_status(server: FaultyServer) -> None:
     slow = {"initialDelaySeconds": 60, "tcpSocket": {"port": 1}}
     async with running(server):
         server.create(external_service(1, "127.0.0.2", readinessProbe=slow))
@@ -211,7 +211,7 @@ async def test_a_new_object_without_metacontroller_gets_its_status(server: Fault
     assert states(status) == {"127.0.0.2": (False, "Pending", "not probed yet")}
 
 
-async def test_what_is_created_later_is_probed_at_once(server: FaultyServer) -> None:
+async def test_object_created_later_is_probed_at_once(server: FaultyServer) -> None:
     """Only what stands in the first list is spread over a period: the prober may have been away from it."""
     patient = {"periodSeconds": 3600, "tcpSocket": {"port": 1}, "failureThreshold": 1}
     async with running(server) as sidecar:
@@ -222,7 +222,7 @@ async def test_what_is_created_later_is_probed_at_once(server: FaultyServer) -> 
         await until(server, lambda status: states(status) == {"127.0.0.2": DOWN})
 
 
-async def test_it_works_in_its_scope_alone(server: FaultyServer) -> None:
+async def test_only_objects_in_scope_are_probed(server: FaultyServer) -> None:
     """What leaves the scope is put down as it stands: another installation may have it by now."""
     scope = SETTINGS.model_copy(update={"namespaces": ("bank", "shop"), "label_selector": "shard=a"})
     path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"

@@ -50,7 +50,7 @@ def names(status: Mapping[str, Any]) -> dict[str, str | None]:
     return {entry["ip"]: entry.get("hostname") for entry in status.get("addresses", ())}
 
 
-async def test_names_are_resolved_and_their_addresses_probed(server: FakeApiServer) -> None:
+async def test_hostnames_are_resolved_and_probed(server: FakeApiServer) -> None:
     three = ("127.0.0.2", "127.0.0.3", "169.254.1.1")
     async with dns(db=Record(three)) as known, backend("127.0.0.2") as port, running(server, asking(known)):
         create(server, external_service(port, hostnames=["db.example"]))
@@ -61,7 +61,7 @@ async def test_names_are_resolved_and_their_addresses_probed(server: FakeApiServ
     assert status["conditions"][2]["reason"] == "Resolved"
 
 
-async def test_a_restart_without_dns_flips_nothing_and_writes_nothing(server: FakeApiServer) -> None:
+async def test_restart_without_dns_changes_and_writes_nothing(server: FakeApiServer) -> None:
     async with backend("127.0.0.2") as port:
         async with dns(db=Record(("127.0.0.2",))) as names_:
             settings = asking(names_)
@@ -76,7 +76,7 @@ async def test_a_restart_without_dns_flips_nothing_and_writes_nothing(server: Fa
     assert (server.get("ExternalService", "shop", "web") or {})["status"] == before
 
 
-async def test_a_name_that_moves_never_leaves_the_status_without_a_ready_address(server: FakeApiServer) -> None:
+async def test_moved_name_always_has_a_ready_address(server: FakeApiServer) -> None:
     first = Record(("127.0.0.2",), ttl=1)
     async with dns(db=first) as known, backend("127.0.0.2") as port, running(server, asking(known)):
         create(server, external_service(port, hostnames=["db.example"]))
@@ -88,7 +88,7 @@ async def test_a_name_that_moves_never_leaves_the_status_without_a_ready_address
     assert alone["revision"] == both["revision"] + 1, "one write for who comes and who goes"
 
 
-async def test_a_name_that_nobody_knows_is_told_of(server: FakeApiServer) -> None:
+async def test_unknown_name_is_reported(server: FakeApiServer) -> None:
     async with dns() as names_, running(server, asking(names_)):
         create(server, external_service(80, hostnames=["db.example"]))
         status = await until(server, lambda status: len(status.get("conditions", ())) == 3)
@@ -97,7 +97,7 @@ async def test_a_name_that_nobody_knows_is_told_of(server: FakeApiServer) -> Non
     assert told["Resolved"] == ("False", "NameNotFound", text)
 
 
-async def test_a_name_that_leaves_the_spec_takes_its_addresses_with_it(server: FakeApiServer) -> None:
+async def test_removed_hostname_removes_its_addresses(server: FakeApiServer) -> None:
     path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
     merge = {"Content-Type": "application/merge-patch+json"}
     record = Record(("127.0.0.2",))

@@ -116,9 +116,7 @@ async def until_all_respond(sidecar: Sidecar) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_prober_that_hears_nobody_suspects_itself(
-    server: FaultyServer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_outage_is_suspected_without_any_response(server: FaultyServer, caplog: pytest.LogCaptureFixture) -> None:
     async with holding(server, 8) as sidecar, fleet(server, sidecar) as backends:
         before = [status["revision"] for status in await all_of(server, lambda _: True)]
         for one in backends:
@@ -142,7 +140,7 @@ async def test_a_prober_that_hears_nobody_suspects_itself(
     assert [line for line in said if "is not ready:" in line] == []
 
 
-async def test_a_network_that_comes_and_goes_is_told_once_and_to_nobody_who_comes_later(server: FaultyServer) -> None:
+async def test_unstable_network_is_reported_once(server: FaultyServer) -> None:
     async with running(server) as sidecar, fleet(server, sidecar) as backends:
         before = [status["revision"] for status in await all_of(server, lambda _: True)]
         for number in (1, 2):
@@ -162,7 +160,7 @@ async def test_a_network_that_comes_and_goes_is_told_once_and_to_nobody_who_come
         assert [status["revision"] - one for status, one in zip(statuses, before, strict=True)] == [1, 1, 1]
 
 
-async def test_without_the_api_server_the_state_is_kept_all_the_same(server: FaultyServer) -> None:
+async def test_outage_state_is_kept_without_the_api_server(server: FaultyServer) -> None:
     async with running(server) as sidecar, fleet(server, sidecar) as backends:
         before = await all_of(server, lambda status: True)
         refuse = server.faults.add(Fault(code=503))
@@ -182,7 +180,7 @@ async def test_without_the_api_server_the_state_is_kept_all_the_same(server: Fau
         assert await all_of(server, lambda status: True) == before, "nobody was told, and nothing was to be told"
 
 
-async def test_a_silence_of_all_gets_through_when_its_time_is_up(server: FaultyServer) -> None:
+async def test_real_outage_is_published_after_the_hold(server: FaultyServer) -> None:
     async with holding(server, 3) as sidecar, fleet(server, sidecar) as backends:
         for one in backends:
             await one.deafen()

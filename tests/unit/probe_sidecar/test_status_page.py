@@ -81,7 +81,7 @@ def addresses(query: dict[str, str], found: list[Row]) -> list[dict[str, Any]]:
     return list(document["addresses"])
 
 
-def test_failures_below_the_threshold_are_seen() -> None:
+def test_failures_below_the_threshold_are_shown() -> None:
     assert addresses({"ip": "10.0.0.2"}, shop()) == [
         {
             "namespace": "shop",
@@ -107,7 +107,7 @@ def test_failures_below_the_threshold_are_seen() -> None:
     ]
 
 
-def test_what_is_drained_denied_or_not_probed_says_so() -> None:
+def test_drained_denied_and_unprobed_addresses_are_marked() -> None:
     shown = {one["ip"]: (one["ready"], one.get("serving"), one["reason"]) for one in addresses({}, shop())}
     assert shown == {
         "10.0.0.5": (True, None, "NoProbe"),
@@ -117,7 +117,7 @@ def test_what_is_drained_denied_or_not_probed_says_so() -> None:
     }
 
 
-def test_an_address_that_was_never_probed_has_no_last_probe() -> None:
+def test_unprobed_address_has_no_last_probe() -> None:
     one = web()
     probed(one, "10.0.0.2", ready=False, streak=Streak())
     found = rows([plain(), one], POLICY)
@@ -135,11 +135,11 @@ shop         web     10.0.0.1  no       Disabled        14 ok       connected   
 """
 
 
-def test_the_table() -> None:
+def test_status_table() -> None:
     assert page(shop(), {"format": "text"}) == (200, TABLE, "text/plain; charset=utf-8")
 
 
-def test_a_table_that_would_be_too_long_says_how_to_narrow_it() -> None:
+def test_long_table_is_cut_with_a_hint() -> None:
     many = service("many", *(f"10.1.{number // 250}.{number % 250 + 1}" for number in range(MOST_LINES)), probe=None)
     lines = page(rows([many, plain()], POLICY), {"format": "text"})[1].splitlines()
     assert len(lines) == 1 + MOST_LINES + 1
@@ -155,11 +155,11 @@ def test_a_table_that_would_be_too_long_says_how_to_narrow_it() -> None:
         pytest.param({"namespace": "elsewhere"}, [], id="nothing matches"),
     ],
 )
-def test_it_can_be_narrowed_down(query: dict[str, str], ips: list[str]) -> None:
+def test_status_filters(query: dict[str, str], ips: list[str]) -> None:
     assert [one["ip"] for one in addresses(query, shop())] == ips
 
 
-def test_no_addresses() -> None:
+def test_status_without_addresses() -> None:
     assert page([], {"format": "text"}) == (200, "no addresses\n", "text/plain; charset=utf-8")
     assert addresses({}, []) == []
 
@@ -175,11 +175,11 @@ def test_no_addresses() -> None:
         ),
     ],
 )
-def test_a_bad_query_says_what_to_write(query: dict[str, str], problem: str) -> None:
+def test_invalid_query_says_what_to_write(query: dict[str, str], problem: str) -> None:
     assert page(shop(), query) == (400, problem, "text/plain; charset=utf-8")
 
 
-def test_what_keeps_an_address_from_being_probed_is_shown() -> None:
+def test_reason_for_not_probing_is_shown() -> None:
     one = web()
     waiting = probed(one, "10.0.0.2", ready=True, streak=Streak())
     waiting.prepared, waiting.problem = None, "Secret shop/ca: not found: create it, or correct the name"
@@ -199,7 +199,7 @@ def test_pending_transition_and_its_reason_are_shown() -> None:
     assert lines[3].split()[:7] == ["shop", "web", "10.0.0.2", "yes", "ProbeSucceeded", "14", "pending"]
 
 
-def test_resolved_addresses_show_their_name() -> None:
+def test_resolved_addresses_show_their_hostname() -> None:
     one = web()
     one.hostnames.addresses = {"10.0.0.2": "a.io", "10.0.0.7": "db.io", "10.9.0.2": "db.io"}
     assert one.spec is not None
@@ -220,7 +220,7 @@ def test_resolved_addresses_show_their_name() -> None:
     assert [line.split()[-1] for line in lines[-2:]] == ["db.io", "db.io"]
 
 
-def test_the_json_comes_in_small_pieces_and_is_one_document() -> None:
+def test_json_in_pieces_is_one_document() -> None:
     many = service("many", *(f"10.1.{number // 250}.{number % 250 + 1}" for number in range(990)), probe=None)
     status, pieces, _ = status_page(rows([many], POLICY), {}, at=AT, now=NOW, process=PROCESS)
     each = list(pieces)
@@ -231,5 +231,5 @@ def test_the_json_comes_in_small_pieces_and_is_one_document() -> None:
     assert json.dumps(document, indent=2) + "\n" == "".join(each)
 
 
-def test_the_json_without_addresses_is_one_document() -> None:
+def test_json_without_addresses_is_one_document() -> None:
     assert json.loads(page([], {})[1])["addresses"] == []

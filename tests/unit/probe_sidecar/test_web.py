@@ -41,11 +41,11 @@ async def get(url: str, method: str = "GET") -> tuple[int, str, str]:
     return answer.status_code, answer.text, answer.headers["content-type"]
 
 
-async def test_healthy(base_url: str) -> None:
+async def test_healthz_of_a_healthy_process(base_url: str) -> None:
     assert await get(f"{base_url}/readyz") == (200, "ok\n", "text/plain; charset=utf-8")
 
 
-async def test_unhealthy_says_why(base_url: str) -> None:
+async def test_healthz_of_an_unhealthy_process_says_why(base_url: str) -> None:
     PROBLEM.append("the first list of ExternalServices has not arrived yet")
     assert await get(f"{base_url}/readyz") == (
         503,
@@ -54,7 +54,7 @@ async def test_unhealthy_says_why(base_url: str) -> None:
     )
 
 
-async def test_another_page_keeps_its_type(base_url: str) -> None:
+async def test_other_page_keeps_its_content_type(base_url: str) -> None:
     assert await get(f"{base_url}/status") == (200, "{}", "application/json")
 
 
@@ -67,7 +67,7 @@ async def test_another_page_keeps_its_type(base_url: str) -> None:
         pytest.param("?a=%ff&=%zz", "{'a': '\ufffd', '': '%zz'}", id="bytes that are no text"),
     ],
 )
-async def test_a_page_is_given_the_query(base_url: str, asked: str, read: str) -> None:
+async def test_page_gets_the_query(base_url: str, asked: str, read: str) -> None:
     assert (await get(f"{base_url}/echo{asked}"))[:2] == (200, read)
 
 
@@ -75,7 +75,7 @@ async def test_head_has_no_body(base_url: str) -> None:
     assert await get(f"{base_url}/status", "HEAD") == (200, "", "application/json")
 
 
-async def test_a_page_in_pieces_is_sent_as_they_come(base_url: str) -> None:
+async def test_page_in_pieces_is_streamed(base_url: str) -> None:
     async with httpx.AsyncClient(trust_env=False) as client, client.stream("GET", f"{base_url}/long") as answer:
         assert answer.headers["transfer-encoding"] == "chunked"
         assert "content-length" not in answer.headers
@@ -83,7 +83,7 @@ async def test_a_page_in_pieces_is_sent_as_they_come(base_url: str) -> None:
     assert (await get(f"{base_url}/long", "HEAD"))[:2] == (200, "")
 
 
-async def test_an_unknown_page_names_those_that_there_are(base_url: str) -> None:
+async def test_unknown_page_lists_the_pages(base_url: str) -> None:
     assert await get(f"{base_url}/metricz") == (
         404,
         "no such page: there are /echo, /long, /readyz, /status\n",
@@ -95,7 +95,7 @@ async def test_other_methods_are_refused(base_url: str) -> None:
     assert (await get(f"{base_url}/readyz", "POST"))[0] == 405
 
 
-async def test_a_taken_port_is_an_error_at_start(base_url: str) -> None:
+async def test_taken_port_is_an_error_at_start(base_url: str) -> None:
     with pytest.raises(CannotListen, match="in use"):
         PageServer({}, host="127.0.0.1", port=int(base_url.rsplit(":", 1)[1])).start()
 
@@ -114,14 +114,14 @@ def place(url: str) -> tuple[str, int]:
     return parsed.host, parsed.port or 0
 
 
-async def test_idle_connections_keep_no_health_check_out(base_url: str) -> None:
+async def test_idle_connections_do_not_block_health_checks(base_url: str) -> None:
     held = [await asyncio.open_connection(*place(base_url)) for _ in range(2 * LIMITS.connections)]
     assert (await get(f"{base_url}/readyz"))[0] == 200
     for _, writer in held:
         writer.close()
 
 
-async def test_a_head_without_an_end_is_cut_off(base_url: str) -> None:
+async def test_endless_request_header_is_cut_off(base_url: str) -> None:
     reader, writer = await asyncio.open_connection(*place(base_url))
     writer.write(b"GET /readyz HTTP/1.1\r\nX: " + b"x" * 2 * LIMITS.head_bytes)
     assert (await said(reader)).startswith(b"HTTP/1.1 431 ")
@@ -129,7 +129,7 @@ async def test_a_head_without_an_end_is_cut_off(base_url: str) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /readyz HTTP/1.1\r\n"], ids=["nothing", "half a head"])
-async def test_a_client_that_sends_too_little_is_cut_off(sent: bytes) -> None:
+async def test_slow_client_is_cut_off(sent: bytes) -> None:
     hasty = LIMITS._replace(head_seconds=0.3)
     server = PageServer({"/readyz": health(lambda: None)}, host="127.0.0.1", port=0, limits=hasty)
     server.start()
@@ -147,7 +147,7 @@ async def test_a_client_that_sends_too_little_is_cut_off(sent: bytes) -> None:
     await server.stop()
 
 
-async def test_page_files_carry_a_policy_that_forbids_foreign_content() -> None:
+async def test_page_files_have_a_content_security_policy() -> None:
     server = PageServer(page_files(), host="127.0.0.1", port=0)
     server.start()
     policies = set()

@@ -79,12 +79,12 @@ async def answers(port: int, *parts: bytes) -> bytes:
         pytest.param((HEAD + b"X-A: ",), id="in the middle of a header"),
     ],
 )
-async def test_who_is_slow_with_its_headers_is_cut_off(parts: tuple[bytes, ...]) -> None:
+async def test_slow_headers_are_cut_off(parts: tuple[bytes, ...]) -> None:
     async with serving(head_seconds=SOON, request_seconds=LATE) as port:
         assert await answers(port, *parts) == b""
 
 
-async def test_dripping_headers_win_no_time() -> None:
+async def test_dripping_headers_do_not_extend_the_deadline() -> None:
     async with serving(head_seconds=SOON, request_seconds=LATE) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(HEAD)
@@ -101,13 +101,13 @@ async def test_dripping_headers_win_no_time() -> None:
 
 
 @pytest.mark.parametrize("app", [echo, hasty], ids=["awaited", "answered already"])
-async def test_who_is_slow_with_its_body_is_cut_off(app: Any) -> None:
+async def test_slow_body_is_cut_off(app: Any) -> None:
     async with serving(app, head_seconds=LATE, request_seconds=SOON) as port:
         got = await answers(port, HEAD + b"Content-Length: 10\r\n\r\n12345")
     assert got.startswith(b"HTTP/1.1 401") if app is hasty else got == b""
 
 
-async def test_who_does_not_read_its_answer_is_cut_off() -> None:
+async def test_unread_response_is_cut_off() -> None:
     async with serving(endless, head_seconds=LATE, request_seconds=SOON) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
         writer.write(b"GET / HTTP/1.1\r\nHost: hook\r\n\r\n")
@@ -137,21 +137,21 @@ async def test_large_headers_are_refused(head: bytes) -> None:
         assert await answers(port, head) == b"HTTP/1.1 431 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
-async def test_a_body_is_no_header() -> None:
+async def test_body_does_not_count_as_header() -> None:
     size = 4 * MOST_HEAD
     async with serving() as port:
         request = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % size + b"a" * size
         assert (await answers(port, request)).endswith(b"\r\n\r\n%d" % size)
 
 
-async def test_many_requests_on_one_connection_have_their_time_each() -> None:
+async def test_each_request_of_a_connection_has_its_own_deadline() -> None:
     one = HEAD + b"Content-Length: 3\r\n\r\nabc"
     async with serving(head_seconds=LATE, request_seconds=LATE) as port:
         got = await answers(port, one, one, one + one, HEAD + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc")
     assert got.count(b"HTTP/1.1 200 OK") == 5
 
 
-async def test_an_idle_connection_that_has_been_answered_stays() -> None:
+async def test_idle_keep_alive_connection_stays_open() -> None:
     async with serving(head_seconds=SOON, request_seconds=SOON) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(2):
@@ -161,7 +161,7 @@ async def test_an_idle_connection_that_has_been_answered_stays() -> None:
         writer.close()
 
 
-async def test_who_sends_its_body_after_the_answer_may_stay() -> None:
+async def test_body_after_the_response_keeps_the_connection() -> None:
     async with serving(hasty, head_seconds=LATE, request_seconds=SOON) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(2):
@@ -197,7 +197,7 @@ async def gone(held: Held) -> bool:
         return True
 
 
-async def test_the_connection_idle_for_longest_makes_room() -> None:
+async def test_longest_idle_connection_is_closed_at_the_limit() -> None:
     async with serving(connections=2) as port:
         first, second = await opened(port), await opened(port)
         for held in (first, second, first):
@@ -210,7 +210,7 @@ async def test_the_connection_idle_for_longest_makes_room() -> None:
             writer.close()
 
 
-async def test_a_connection_without_a_response_makes_room_first() -> None:
+async def test_connection_without_a_response_is_closed_first() -> None:
     async with serving(connections=2) as port:
         answered, slow = await opened(port), await opened(port)
         await ask(answered)
@@ -223,7 +223,7 @@ async def test_a_connection_without_a_response_makes_room_first() -> None:
             writer.close()
 
 
-async def test_one_peer_makes_room_for_itself() -> None:
+async def test_client_at_its_share_closes_its_own_connection() -> None:
     async with serving(peer_connections=2) as port:
         other = await opened(port, source="127.0.0.2")
         mine = [await opened(port) for _ in range(3)]
@@ -234,7 +234,7 @@ async def test_one_peer_makes_room_for_itself() -> None:
             writer.close()
 
 
-async def test_a_request_that_is_being_answered_keeps_its_connection() -> None:
+async def test_active_request_keeps_its_connection() -> None:
     release = asyncio.Event()
 
     async def patient(scope: Any, receive: Any, send: Any) -> None:
@@ -269,7 +269,7 @@ TOO_LARGE = b"HTTP/1.1 431 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         pytest.param((HEAD, b"X: y\r\n" * 200, b"\r\n"), id="many headers"),
     ],
 )
-async def test_what_is_no_body_is_bounded(parts: tuple[bytes, ...]) -> None:
+async def test_chunk_framing_and_trailers_are_bounded(parts: tuple[bytes, ...]) -> None:
     async with serving(head_seconds=LATE, request_seconds=LATE) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with suppress(ConnectionError):
@@ -282,7 +282,7 @@ async def test_what_is_no_body_is_bounded(parts: tuple[bytes, ...]) -> None:
         writer.close()
 
 
-async def test_requests_without_waiting_for_responses_are_bounded() -> None:
+async def test_pipelined_requests_are_bounded() -> None:
     served = 0
 
     async def counting(scope: Any, receive: Any, send: Any) -> None:
@@ -296,7 +296,7 @@ async def test_requests_without_waiting_for_responses_are_bounded() -> None:
 
 
 @pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
-async def test_a_response_before_the_body_is_read(close: bytes) -> None:
+async def test_response_before_the_body_is_read(close: bytes) -> None:
     size = 8 * 1024 * 1024
     async with serving(hasty) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -309,7 +309,7 @@ async def test_a_response_before_the_body_is_read(close: bytes) -> None:
         writer.close()
 
 
-async def test_a_body_after_the_response_is_bounded() -> None:
+async def test_body_after_the_response_is_bounded() -> None:
     async with serving(hasty, head_seconds=LATE, request_seconds=LATE, drained_bytes=100_000) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(HEAD + b"Content-Length: 1000000000\r\n\r\n")
@@ -332,14 +332,14 @@ async def test_a_body_after_the_response_is_bounded() -> None:
         pytest.param(HEAD + b"Content-Length: -1\r\n\r\n", id="negative length"),
     ],
 )
-async def test_what_is_no_http_learns_nothing_and_fills_no_log(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_non_http_bytes_get_no_details_and_no_log_line(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async with serving() as port:
         assert await answers(port, sent) == b"HTTP/1.1 400 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     assert caplog.messages == []
 
 
 @pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
-async def test_a_request_for_another_protocol_is_answered(protocol: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_upgrade_request_gets_a_plain_response(protocol: bytes, caplog: pytest.LogCaptureFixture) -> None:
     upgrade = HEAD + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AA\r\n" % protocol
     async with serving() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -363,7 +363,7 @@ async def unknown(scope: Any, receive: Any, send: Any) -> None:
     await hasty(scope, receive, send)
 
 
-async def test_a_strangers_connection_ends_with_its_request_and_not_before() -> None:
+async def test_unauthenticated_connection_ends_after_its_request() -> None:
     async with serving(unknown, head_seconds=LATE, request_seconds=LATE) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(HEAD + b"Content-Length: 3\r\n\r\nab")

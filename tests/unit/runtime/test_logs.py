@@ -41,7 +41,7 @@ def record(message: str, *arguments: object, **extra: Any) -> logging.LogRecord:
     return made
 
 
-def test_the_whole_line() -> None:
+def test_json_log_line() -> None:
     line = JsonFormatter().format(record("%s is %s", "10.0.0.1", "ready", **about("shop/web", "10.0.0.1")))
     assert line == (
         '{"time": "2026-01-01T00:00:00.123Z", "level": "info", "logger": "app.test", '
@@ -50,14 +50,14 @@ def test_the_whole_line() -> None:
 
 
 @pytest.mark.parametrize("message", ["two\nlines", 'a "quote"', "\x1b[2J", "\u2028", "grün"], ids=ascii)
-def test_any_message_is_one_line_of_json(message: str) -> None:
+def test_any_message_is_one_json_line(message: str) -> None:
     line = JsonFormatter().format(record("%s", message))
     assert len(line.splitlines()) == 1
     assert line.isascii()
     assert json.loads(line)["message"] == message
 
 
-def test_an_exception_is_a_field() -> None:
+def test_exception_is_a_field() -> None:
     try:
         raise ValueError("broken")
     except ValueError:
@@ -67,7 +67,7 @@ def test_an_exception_is_a_field() -> None:
     assert line["exception"].endswith("ValueError: broken")
 
 
-def test_without_an_address_there_is_no_such_field() -> None:
+def test_address_field_is_absent_without_an_address() -> None:
     assert sorted(json.loads(JsonFormatter().format(record("words", **about("shop/web"))))) == [
         "externalService", "level", "logger", "message", "time",
     ]  # fmt: skip
@@ -86,7 +86,7 @@ def read(descriptor: int, *, until: bytes) -> list[str]:
     return got.decode().splitlines()
 
 
-def test_configured_as_json(pipe: tuple[int, int]) -> None:
+def test_logs_configured_as_json(pipe: tuple[int, int]) -> None:
     configure("info", "json", pipe[1])
     log.info("hello", extra=about("shop/web"))
     log.debug("not shown")
@@ -96,7 +96,7 @@ def test_configured_as_json(pipe: tuple[int, int]) -> None:
     assert json.loads(line)["externalService"] == "shop/web"
 
 
-def test_configured_as_text(pipe: tuple[int, int]) -> None:
+def test_logs_configured_as_text(pipe: tuple[int, int]) -> None:
     configure("warning", "text", pipe[1])
     log.warning("hello")
     log.info("not shown")
@@ -105,7 +105,7 @@ def test_configured_as_text(pipe: tuple[int, int]) -> None:
     assert line.endswith(" WARNING app.test: hello")
 
 
-def test_a_pipe_that_is_not_read_drops_lines_and_reports_them(pipe: tuple[int, int]) -> None:
+def test_full_pipe_drops_lines_and_reports_them(pipe: tuple[int, int]) -> None:
     handler = configure("info", "text", pipe[1])
     lines = 0
     while handler.dropped < 10:
@@ -121,7 +121,7 @@ def test_a_pipe_that_is_not_read_drops_lines_and_reports_them(pipe: tuple[int, i
     assert again.endswith(" again")
 
 
-def test_a_pipe_without_a_reader_ends_nothing() -> None:
+def test_closed_pipe_does_not_end_the_process() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     handler = configure("info", "text", writing)
@@ -143,7 +143,7 @@ raise ValueError("broken")
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_crash_is_logged(form: str) -> None:
+def test_exception_is_logged_before_exit(form: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", CRASH, form, "0"], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
@@ -152,6 +152,6 @@ def test_a_crash_is_logged(form: str) -> None:
     assert ended.stderr.count("ValueError: broken") == 1
 
 
-def test_a_crash_with_a_full_pipe_ends_the_process() -> None:
+def test_exception_with_a_full_pipe_ends_the_process() -> None:
     with subprocess.Popen([sys.executable, "-c", CRASH, "text", "5000"], stderr=subprocess.PIPE) as process:
         assert process.wait(PATIENCE) == 1

@@ -32,7 +32,7 @@ DOWN = status(3, a=(False, 2), b=(False, 0))
         pytest.param([START, UP, DOWN, UP, UP], 2, id="back and stays back"),
     ],
 )
-def test_older_results_stored_again(sequence: list[StatusMoment], again: int) -> None:
+def test_older_results_stored_again_are_found(sequence: list[StatusMoment], again: int) -> None:
     assert stored_again(sequence) == again
 
 

@@ -50,7 +50,7 @@ def whole(name: str, family: str, *endpoints: tuple[str, bool, bool, bool]) -> d
     }
 
 
-def test_the_whole_objects() -> None:
+def test_slices_of_two_families() -> None:
     addresses = [
         up("2001:db8::1"),
         up("10.0.0.9"),
@@ -69,11 +69,11 @@ def test_the_whole_objects() -> None:
     ]
 
 
-def test_without_addresses_there_are_none() -> None:
+def test_slices_are_absent_without_addresses() -> None:
     assert desired(PARENT, [], {}) == []
 
 
-def test_annotations_are_for_all() -> None:
+def test_annotations_are_on_every_slice() -> None:
     (one,) = desired(PARENT, [up("10.0.0.1")], {}, {"a": "b"})
     assert one["metadata"]["annotations"] == {"a": "b"}
 
@@ -104,7 +104,7 @@ def seen(*names: str, ips: Iterable[str] = (), **metadata: Any) -> dict[str, Any
         ),
     ],
 )
-def test_what_is_seen_decides(observed: dict[str, Any], names: list[str]) -> None:
+def test_observed_slices_decide_the_placement(observed: dict[str, Any], names: list[str]) -> None:
     slices = desired(PARENT, [up("10.0.0.1")], observed)
     assert [one["metadata"]["name"] for one in slices] == names
     assert [endpoint["addresses"] for one in slices for endpoint in one["endpoints"]] == [["10.0.0.1"]]
@@ -117,7 +117,7 @@ def ips(*numbers: int) -> list[str]:
 THOUSAND = ips(*range(1_000))
 
 
-def test_a_thousand_fill_ten() -> None:
+def test_thousand_addresses_fill_ten_slices() -> None:
     placed = place(THOUSAND, {})
     assert {number: len(held) for number, held in placed.items()} == dict.fromkeys(range(10), MAX_ENDPOINTS)
     assert sorted(ip for held in placed.values() for ip in held) == sorted(THOUSAND)
@@ -125,7 +125,7 @@ def test_a_thousand_fill_ten() -> None:
 
 @given(seed=st.integers(0, 2**32), kept=st.integers(0, 1_000))
 @settings(max_examples=examples(5), deadline=None)
-def test_a_thousand_that_come_and_go_never_reshuffle_the_rest(seed: int, kept: int) -> None:
+def test_replaced_addresses_do_not_move_others(seed: int, kept: int) -> None:
     random = Random(seed)
     before = place(random.sample(THOUSAND, kept), {})
     for _ in range(20):
@@ -139,7 +139,7 @@ def test_a_thousand_that_come_and_go_never_reshuffle_the_rest(seed: int, kept: i
 
 
 @given(gone=st.sampled_from(THOUSAND), come=st.integers(1_000, 2_000))
-def test_one_exchanged_for_another_rewrites_one_slice(gone: str, come: int) -> None:
+def test_replaced_address_rewrites_one_slice(gone: str, come: int) -> None:
     before = place(THOUSAND, {})
     after = place([*(ip for ip in THOUSAND if ip != gone), *ips(come)], before)
     assert sum(before[number] != after[number] for number in before) == 1
@@ -213,7 +213,7 @@ class LaggingController:
 
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=examples(25), deadline=None)
-def test_a_cache_that_lags_loses_nothing_and_all_ends_well(seed: int) -> None:
+def test_stale_observation_loses_no_address(seed: int) -> None:
     random = Random(seed)
     pool = THOUSAND[: random.choice([3, 110, 330])]
     controller = LaggingController(random)

@@ -83,7 +83,7 @@ def test_endpoints_without_an_address_have_no_subsets(published: list[PublishedA
         ),
     ],
 )
-def test_an_empty_list_is_absent_and_the_order_is_the_servers(
+def test_empty_lists_are_absent_and_addresses_sorted(
     published: list[PublishedAddress], subset: dict[str, object]
 ) -> None:
     assert desired(PARENT, published, mirrored=False)["subsets"] == [subset]
@@ -103,7 +103,7 @@ OTHER = {"name": "other", "port": 53, "protocol": "UDP"}
         pytest.param([HTTP, OTHER], [HTTP, DNS], id="another-name"),
     ],
 )
-def test_named_ports_keep_the_order_in_which_they_are_stored(stored: list[object] | None, ports: list[object]) -> None:
+def test_named_ports_have_the_stored_order(stored: list[object] | None, ports: list[object]) -> None:
     given = [{"name": "http", "port": 80, "targetPort": 8080}, {"name": "dns", "port": 53, "protocol": "UDP"}]
     spec = ExternalServiceSpec.model_validate({"ports": given})
     parent = PARENT.model_copy(update={"spec": spec})

@@ -35,7 +35,7 @@ def told(given: ExternalService) -> list[tuple[str, list[str], Any]]:
     return [(one["metadata"]["name"], one["spec"]["hostnames"], one["spec"]["rules"]) for one in desired(given)]
 
 
-def test_the_whole_object() -> None:
+def test_http_route_manifest() -> None:
     given = parent(
         {"host": "a.example.com"},
         {"host": "*.example.com"},
@@ -62,7 +62,7 @@ def test_the_whole_object() -> None:
     ]
 
 
-def test_none_without_hosts_or_unless_asked_for() -> None:
+def test_http_route_needs_hosts_and_parent_refs() -> None:
     assert desired(parent()) == []
     silent = {**parent({"host": "a.io"}).model_dump(exclude_unset=True)}
     silent["spec"].pop("httpRoute")
@@ -98,11 +98,11 @@ def test_none_without_hosts_or_unless_asked_for() -> None:
         ),
     ],
 )
-def test_hosts_and_paths_in_the_order_of_the_spec(hosts: list[dict[str, str]], routes: list[Any]) -> None:
+def test_hosts_and_paths_have_the_order_of_the_spec(hosts: list[dict[str, str]], routes: list[Any]) -> None:
     assert told(parent(*hosts)) == routes
 
 
-def test_references_of_one_name_stand_in_routes_of_their_own() -> None:
+def test_parent_refs_of_one_name_get_separate_routes() -> None:
     """Metacontroller would merge them into one."""
     parents = [
         {"name": "public", "sectionName": "http"},
@@ -120,7 +120,7 @@ def test_references_of_one_name_stand_in_routes_of_their_own() -> None:
     ]
 
 
-def test_hosts_of_different_ports_are_different_routes() -> None:
+def test_hosts_with_different_ports_get_separate_routes() -> None:
     given = parent({"host": "a.example.com"}, {"host": "b.example.com", "port": "admin"}, {"host": "c.example.com"})
     ports = [{"name": "http", "port": 8080}, {"name": "admin", "port": 9000}]
     spec = given.spec.model_copy(update={"port": None, "ports": tuple(map(ServicePort.model_validate, ports))})

@@ -23,11 +23,11 @@ def parent(annotations: dict[str, str] | None = None, **spec: Any) -> ExternalSe
     )
 
 
-def test_no_hosts_no_ingress() -> None:
+def test_ingress_is_absent_without_hosts() -> None:
     assert desired(parent(ingress={"className": "nginx"}), UNCOPIED) is None
 
 
-def test_the_whole_object() -> None:
+def test_ingress_manifest() -> None:
     wanted = parent(
         {"proxy/preserve-host": "true"},
         hosts=[{"host": "a.example.com", "path": ""}, {"host": "*.example.com", "path": "/x", "pathType": "Prefix"}],
@@ -67,7 +67,7 @@ def test_the_whole_object() -> None:
     }
 
 
-def test_it_can_be_switched_off() -> None:
+def test_ingress_can_be_disabled() -> None:
     assert desired(parent(hosts=[{"host": "a.io"}], ingress={"enabled": False}), UNCOPIED) is None
 
 
@@ -88,14 +88,14 @@ def test_it_can_be_switched_off() -> None:
         pytest.param([{"hosts": ["*.io"]}, {}], [{"hosts": ["*.io"]}, {"hosts": ["b.io", "a.io"]}], id="no secret"),
     ],
 )
-def test_tls_without_hosts_is_for_those_that_are_left(tls: Any, stored: Any) -> None:
+def test_tls_entry_without_hosts_covers_the_remaining_hosts(tls: Any, stored: Any) -> None:
     hosts = [{"host": "b.io", "path": "/1"}, {"host": "a.io"}, {"host": "b.io", "path": "/2"}]
     ingress = desired(parent(hosts=hosts, ingress={"tls": tls}), UNCOPIED)
     assert ingress is not None
     assert ingress["spec"]["tls"] == stored
 
 
-def test_paths_of_one_host_share_a_rule_in_the_order_of_the_spec() -> None:
+def test_paths_of_one_host_share_a_rule_in_order() -> None:
     hosts = [
         {"host": "b.example.com", "path": "/2"},
         {"host": "a.example.com", "path": "/"},
@@ -117,7 +117,7 @@ def test_paths_of_one_host_share_a_rule_in_the_order_of_the_spec() -> None:
     ]
 
 
-def test_what_tools_keep_in_annotations_is_not_copied_but_what_the_spec_asks_for_is() -> None:
+def test_tool_annotations_are_not_copied() -> None:
     annotations = {
         "kubectl.kubernetes.io/last-applied-configuration": "{}",
         "argocd.argoproj.io/tracking-id": "x",
@@ -137,7 +137,7 @@ def test_what_tools_keep_in_annotations_is_not_copied_but_what_the_spec_asks_for
     assert everything["metadata"]["annotations"] == annotations
 
 
-def test_no_class_no_tls_and_no_annotations_leave_no_trace() -> None:
+def test_unset_options_are_absent() -> None:
     ingress = desired(parent(hosts=[{"host": "a.io"}], ingress={"tls": []}), UNCOPIED)
     assert ingress is not None
     assert set(ingress["spec"]) == {"rules"}

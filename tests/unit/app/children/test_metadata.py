@@ -13,7 +13,7 @@ PARENT = ExternalService.model_validate(
 )
 
 
-def test_a_child_has_the_name_namespace_and_labels_of_its_parent() -> None:
+def test_child_has_name_namespace_and_labels_of_its_parent() -> None:
     assert object_meta(PARENT) == {
         "name": "api",
         "namespace": "shop",
@@ -27,19 +27,19 @@ def test_a_child_has_the_name_namespace_and_labels_of_its_parent() -> None:
     }
 
 
-def test_labels_of_the_user_are_added_and_never_win_over_ours() -> None:
+def test_user_labels_do_not_override_operator_labels() -> None:
     labels = object_meta(PARENT, {"tier": "db", "app": "other"})["labels"]
     assert labels == {**own_labels("api"), "tier": "db"}
 
 
-def test_annotations_appear_when_there_are_some() -> None:
+def test_annotations_are_absent_if_empty() -> None:
     assert object_meta(PARENT, {}, {"a": "b"})["annotations"] == {"a": "b"}
     assert "annotations" not in object_meta(PARENT, {}, {})
 
 
-def test_every_label_of_ours_is_refused_in_the_spec() -> None:
+def test_operator_labels_are_refused_in_the_spec() -> None:
     assert set(own_labels("api")) <= set(RESERVED_LABELS)
 
 
-def test_argo_cd_does_not_mistake_a_child_for_its_own() -> None:
+def test_argo_cd_tracking_label_is_not_copied() -> None:
     assert "app.kubernetes.io/instance" not in own_labels("api")

@@ -76,7 +76,9 @@ def stamped(since: str, slices: Mapping[str, Any] = ALL_SLICES) -> dict[str, Any
         pytest.param("Endpoints", UNMIRRORED, ONE_SLICE, [PLAIN, SLICES[0]], id="but no new ones are made"),
     ],
 )
-def test_children_by_what_is_seen(form: EndpointsForm, shown: Any, slices: Any, children: list[Any]) -> None:
+def test_endpoints_form_and_observed_children_decide(
+    form: EndpointsForm, shown: Any, slices: Any, children: list[Any]
+) -> None:
     assert publish(PARENT, ADDRESSES, form, observed(shown, slices)) == (children, None)
 
 
@@ -89,7 +91,9 @@ def test_children_by_what_is_seen(form: EndpointsForm, shown: Any, slices: Any, 
         pytest.param("Both", UNMIRRORED, ONE_SLICE, [UNMIRRORED, SLICES[0]], id="a slice that exists stays"),
     ],
 )
-def test_no_new_slice_without_a_service(form: EndpointsForm, shown: Any, slices: Any, children: list[Any]) -> None:
+def test_slices_are_not_created_without_a_service(
+    form: EndpointsForm, shown: Any, slices: Any, children: list[Any]
+) -> None:
     there = replace(observed(shown, slices), service=False)
     assert publish(PARENT, ADDRESSES, form, there) == (children, None)
 
@@ -108,13 +112,15 @@ SINCE = NOW.isoformat()
         pytest.param(stamped("2099-01-01T00:00:00+00:00"), 10, None, 60.0, id="a hand wrote a time to come"),
     ],
 )
-def test_our_slices_outlive_the_switch_to_endpoints(slices: Any, seconds: int, since: str | None, again: float) -> None:
+def test_slices_remain_after_the_switch_to_endpoints(
+    slices: Any, seconds: int, since: str | None, again: float
+) -> None:
     now = NOW + timedelta(seconds=seconds)
     given = publish(PARENT, ADDRESSES, "Endpoints", observed(PLAIN, slices, now))
     assert given == ([PLAIN, *stamped(since or now.isoformat()).values()], again)
 
 
-def test_and_go_when_the_time_is_over() -> None:
+def test_slices_are_removed_after_the_retirement_time() -> None:
     later = observed(PLAIN, stamped(SINCE), NOW + HANDOVER)
     assert publish(PARENT, ADDRESSES, "Endpoints", later) == ([PLAIN], None)
 
@@ -226,7 +232,7 @@ FORMS: tuple[EndpointsForm, ...] = get_args(EndpointsForm)
     upgraded=st.booleans(),
 )
 @settings(max_examples=examples(100), deadline=None)
-def test_no_switch_leaves_a_gap(seed: int, forms: list[EndpointsForm], upgraded: bool) -> None:
+def test_switching_always_publishes_ready_addresses(seed: int, forms: list[EndpointsForm], upgraded: bool) -> None:
     """While a rollout lasts, hooks of both settings answer; the mirroring controller is up to 59 s behind.
 
     `upgraded`: an earlier hook made the first Endpoints.

@@ -64,11 +64,11 @@ def wanted(labels: Object | None = None, **spec: Any) -> Object:
         pytest.param({"ports": []}, id="no ports"),
     ],
 )
-def test_fields_of_ours_need_nothing_special(applied: Object | None, edit: Object) -> None:
+def test_operator_fields_need_no_special_handling(applied: Object | None, edit: Object) -> None:
     assert put_back(WANTED, observed(applied, **edit)) == PutBack(WANTED)
 
 
-def test_a_service_that_does_not_exist_is_created_as_wanted() -> None:
+def test_absent_service_is_created_as_wanted() -> None:
     assert put_back(WANTED, None) == PutBack(WANTED)
 
 
@@ -94,40 +94,40 @@ EDITS = [
 
 
 @pytest.mark.parametrize(("edit", "_"), EDITS)
-def test_dynamic_apply_takes_two_answers(edit: Object, _: Object) -> None:
+def test_dynamic_apply_reverts_in_two_responses(edit: Object, _: Object) -> None:
     first = wanted(**edit)
     assert put_back(WANTED, observed(WANTED, **edit)) == PutBack(first)
     assert put_back(WANTED, observed(first, **edit)) == PutBack(WANTED)
 
 
 @pytest.mark.parametrize(("edit", "nulls"), EDITS)
-def test_server_side_apply_takes_over_with_null(edit: Object, nulls: Object) -> None:
+def test_server_side_apply_reverts_with_null(edit: Object, nulls: Object) -> None:
     assert put_back(WANTED, observed(None, **edit)) == PutBack(wanted(**nulls))
 
 
 @pytest.mark.parametrize("selector", [{"app": "a"}, EMPTY | {"eso.crowdfox.com/selects-no-pod-since": "x"}])
 @pytest.mark.parametrize("applied", [WANTED, None], ids=["dynamic", "server-side"])
-def test_a_selector_first_selects_no_pod(applied: Object | None, selector: Object) -> None:
+def test_foreign_selector_is_first_made_to_match_no_pod(applied: Object | None, selector: Object) -> None:
     assert put_back(WANTED, observed(applied, selector=selector)) == PutBack(wanted(selector=EMPTY), again=10.0)
 
 
 @pytest.mark.parametrize("applied", [wanted(selector=EMPTY), None], ids=["dynamic", "server-side"])
-def test_a_selector_stays_while_slices_are_emptied(applied: Object | None) -> None:
+def test_foreign_selector_stays_until_slices_are_empty(applied: Object | None) -> None:
     edited = observed(applied, selector=EMPTY)
     assert put_back(WANTED, edited, 4.0) == PutBack(wanted(selector=EMPTY), again=6.0)
 
 
-def test_a_selector_goes_when_slices_are_empty() -> None:
+def test_foreign_selector_is_removed_once_slices_are_empty() -> None:
     assert put_back(WANTED, observed(wanted(selector=EMPTY), selector=EMPTY), 10.0) == PutBack(WANTED)
     assert put_back(WANTED, observed(None, selector=EMPTY), 10.0) == PutBack(wanted(selector=None))
 
 
-def test_a_time_that_is_to_come_is_replaced() -> None:
+def test_future_timestamp_is_replaced() -> None:
     future = EMPTY | {"eso.crowdfox.com/selects-no-pod-since": "1767225601"}
     assert put_back(WANTED, observed(None, selector=future)) == PutBack(wanted(selector=EMPTY), again=10.0)
 
 
-def test_other_edits_go_while_the_selector_stays() -> None:
+def test_other_edits_are_reverted_before_the_selector() -> None:
     edit: Object = {"selector": {"app": "a"}, "externalIPs": ["10.0.0.9"]}
     first = wanted(**edit)
     assert put_back(WANTED, observed(WANTED, **edit)) == PutBack(first, again=10.0)
@@ -142,20 +142,20 @@ def test_other_edits_go_while_the_selector_stays() -> None:
         pytest.param([{**PORT, "name": "a"}, {**OTHER, "name": "b"}], id="a port more"),
     ],
 )
-def test_other_ports_are_adopted_then_dropped_or_reported(ports: list[Object]) -> None:
+def test_foreign_ports_are_removed_or_reported(ports: list[Object]) -> None:
     first = wanted(ports=ports)
     assert put_back(WANTED, observed(WANTED, ports=ports)) == PutBack(first)
     assert put_back(WANTED, observed(first, ports=ports)) == PutBack(WANTED)
     assert put_back(WANTED, observed(None, ports=ports)) == PutBack(first, FIX)
 
 
-def test_one_number_with_two_protocols_is_reported() -> None:
+def test_port_number_with_two_protocols_is_reported() -> None:
     ports = [{**PORT, "name": "a"}, {**PORT, "name": "b", "protocol": "UDP"}]
     assert put_back(WANTED, observed(WANTED, ports=ports)) == PutBack(WANTED, FIX)
     assert put_back(WANTED, observed(None, ports=ports)) == PutBack(wanted(ports=ports), FIX)
 
 
-def test_the_label_that_hides_the_service_from_kube_proxy_goes() -> None:
+def test_service_proxy_name_label_is_removed() -> None:
     first = wanted(PROXY)
     assert put_back(WANTED, observed(WANTED, PROXY)) == PutBack(first)
     assert put_back(WANTED, observed(first, PROXY)) == PutBack(WANTED)
@@ -167,7 +167,7 @@ def test_the_label_that_hides_the_service_from_kube_proxy_goes() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"metadata": 1}'])
-def test_an_annotation_that_was_edited_counts_as_none(text: str) -> None:
+def test_invalid_progress_annotation_is_ignored(text: str) -> None:
     edited = observed(None, externalIPs=["10.0.0.9"])
     edited["metadata"]["annotations"] = {LAST_APPLIED: text}
     assert put_back(WANTED, edited) == PutBack(wanted(externalIPs=None))
@@ -181,7 +181,7 @@ OUR_LABEL: Object = {"f:metadata": {"f:labels": {"f:serviceType": {}}}}
 ITS_PORT: Object = {"f:spec": {"f:ports": {'k:{"port":99,"protocol":"TCP"}': {"f:port": {}}}}}
 
 
-def test_port_that_metacontroller_alone_owns_goes_by_itself() -> None:
+def test_port_owned_by_metacontroller_is_not_reported() -> None:
     """With server-side apply: what an answer lacks is removed, unless another field manager owns it too."""
     given = observed(None, ports=[OTHER])
     given["metadata"] |= managed(("metacontroller", OUR_LABEL | ITS_PORT))

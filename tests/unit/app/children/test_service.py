@@ -18,7 +18,7 @@ def parent(**spec: Any) -> ExternalService:
     )
 
 
-def test_headless_by_default() -> None:
+def test_service_is_headless_by_default() -> None:
     assert desired(parent()) == {
         "apiVersion": "v1",
         "kind": "Service",
@@ -35,7 +35,7 @@ def test_headless_by_default() -> None:
     }
 
 
-def test_auto_leaves_the_address_and_its_family_to_the_cluster() -> None:
+def test_cluster_ip_auto_leaves_the_address_to_the_cluster() -> None:
     assert desired(parent(service={"clusterIP": "Auto"}))["spec"] == {
         "internalTrafficPolicy": "Cluster",
         "ports": [{"port": 8080, "protocol": "TCP", "targetPort": 8080}],
@@ -44,13 +44,13 @@ def test_auto_leaves_the_address_and_its_family_to_the_cluster() -> None:
     }
 
 
-def test_labels_and_annotations_of_the_spec() -> None:
+def test_service_has_labels_and_annotations_of_the_spec() -> None:
     metadata = desired(parent(service={"labels": {"tier": "db"}, "annotations": {"a": "b"}}))["metadata"]
     assert metadata["labels"] == {**own_labels("api"), "tier": "db"}
     assert metadata["annotations"] == {"a": "b"}
 
 
-def test_ports_have_their_names_and_targets() -> None:
+def test_service_ports_have_names_and_targets() -> None:
     ports = [
         {"name": "http", "port": 80, "targetPort": 8080, "appProtocol": "kubernetes.io/h2c"},
         {"name": "dns", "port": 53, "protocol": "UDP"},
@@ -61,7 +61,7 @@ def test_ports_have_their_names_and_targets() -> None:
     ]
 
 
-def test_node_port_and_load_balancer_leave_the_numbers_to_the_cluster() -> None:
+def test_service_types_leave_node_ports_to_the_cluster() -> None:
     for kind in ("NodePort", "LoadBalancer"):
         assert desired(parent(service={"clusterIP": "Auto", "type": kind}))["spec"] == {
             "externalTrafficPolicy": "Cluster",

@@ -44,13 +44,13 @@ CORE: dict[str, Any] = {
 OLD: dict[str, Any] = CORE | {"source": {"component": "kubelet"}, "count": 2, "lastTimestamp": "2026-01-01T00:00:09Z"}
 
 
-def test_a_new_one_is_stored_by_the_core_names_and_shown_as_it_was_sent() -> None:
+def test_event_is_stored_as_core_and_returned_as_sent() -> None:
     assert stored(NEW_EVENTS, NEW) == CORE
     assert shown(NEW_EVENTS, CORE) == NEW
     assert shown(EVENTS, CORE) == CORE
 
 
-def test_what_only_core_has_is_shown_as_deprecated() -> None:
+def test_core_only_fields_are_shown_as_deprecated() -> None:
     told = shown(NEW_EVENTS, OLD)
     deprecated = {name: value for name, value in told.items() if name.startswith("deprecated")}
     assert deprecated == {
@@ -61,12 +61,12 @@ def test_what_only_core_has_is_shown_as_deprecated() -> None:
     assert stored(NEW_EVENTS, told) == OLD
 
 
-def test_other_objects_are_left_alone() -> None:
+def test_other_objects_are_not_converted() -> None:
     service = {"kind": "Service", "note": "mine"}
     assert (stored(SERVICES, service), shown(SERVICES, service)) == (service, service)
 
 
-async def test_both_groups_serve_the_same_event(http: httpx.AsyncClient) -> None:
+async def test_event_is_served_in_both_groups(http: httpx.AsyncClient) -> None:
     new, core = (f"/{prefix}/namespaces/default/events" for prefix in ("apis/events.k8s.io/v1", "api/v1"))
     (await http.post(new, json=NEW)).raise_for_status()
     merge = {"Content-Type": "application/merge-patch+json"}

@@ -24,7 +24,7 @@ def parent_and_child(server: FakeApiServer) -> dict[str, Any]:
     return parent
 
 
-async def test_a_child_goes_after_its_owner(server: FakeApiServer, client: ApiClient) -> None:
+async def test_child_is_deleted_after_its_owner(server: FakeApiServer, client: ApiClient) -> None:
     parent_and_child(server)
     server.api.gc_seconds = 0.05
     await client.delete(ES.path("default", "web"))
@@ -32,7 +32,7 @@ async def test_a_child_goes_after_its_owner(server: FakeApiServer, client: ApiCl
     await until(lambda: server.get("Endpoints", "default", "web") is None)
 
 
-async def test_without_a_collector_it_stays(server: FakeApiServer, client: ApiClient) -> None:
+async def test_child_stays_without_a_collector(server: FakeApiServer, client: ApiClient) -> None:
     parent_and_child(server)
     server.api.gc_seconds = None
     await client.delete(ES.path("default", "web"))
@@ -40,7 +40,7 @@ async def test_without_a_collector_it_stays(server: FakeApiServer, client: ApiCl
     assert server.get("Endpoints", "default", "web") is not None
 
 
-async def test_an_orphaning_deletion_takes_the_reference_away(server: FakeApiServer, client: ApiClient) -> None:
+async def test_orphan_deletion_removes_the_owner_reference(server: FakeApiServer, client: ApiClient) -> None:
     parent_and_child(server)
     await client.delete(ES.path("default", "web"), {"propagationPolicy": "Orphan"})
     await asyncio.sleep(0.1)
@@ -49,7 +49,7 @@ async def test_an_orphaning_deletion_takes_the_reference_away(server: FakeApiSer
     assert "ownerReferences" not in child["metadata"]
 
 
-async def test_a_foreground_deletion_waits_for_the_children(server: FakeApiServer, client: ApiClient) -> None:
+async def test_foreground_deletion_waits_for_children(server: FakeApiServer, client: ApiClient) -> None:
     parent_and_child(server)
     waiting = await client.delete(ES.path("default", "web"), {"propagationPolicy": "Foreground"})
     assert waiting["metadata"]["finalizers"] == ["foregroundDeletion"]
@@ -57,7 +57,7 @@ async def test_a_foreground_deletion_waits_for_the_children(server: FakeApiServe
     assert server.get("Endpoints", "default", "web") is None
 
 
-async def test_a_namespace_takes_what_it_holds_along(server: FakeApiServer, client: ApiClient) -> None:
+async def test_namespace_deletion_deletes_its_objects(server: FakeApiServer, client: ApiClient) -> None:
     server.create(
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "namespace": "shop"}, "spec": {"ports": []}}
         | {"spec": {"clusterIP": "None"}}

@@ -32,11 +32,11 @@ DOWN = [{"ip": "10.0.0.1", "ready": False}]
         pytest.param({}, {"observedGeneration": 1}, False, id="Metacontroller comes first"),
     ],
 )
-def test_what_the_guard_refuses(before: dict[str, Any], after: dict[str, Any], refused: bool) -> None:
+def test_status_guard_refuses_stale_writes(before: dict[str, Any], after: dict[str, Any], refused: bool) -> None:
     assert (stale_status({"status": before}, {"status": after}) is not None) is refused
 
 
-def test_its_words() -> None:
+def test_status_guard_message() -> None:
     refusal = stale_status({"status": {"revision": 3}}, {"status": {"revision": 2}})
     assert refusal is not None
     assert refusal.field == "status.revision"
@@ -55,7 +55,7 @@ def test_its_words() -> None:
         pytest.param(None, {"revision": 1}, {"revision": 1}, id="the first status"),
     ],
 )
-def test_stale_status_is_replaced_by_the_stored_one(before: Any, after: Any, stored: Any) -> None:
+def test_status_policy_keeps_the_stored_status(before: Any, after: Any, stored: Any) -> None:
     assert without_stale_status({"status": before}, {"status": after})["status"] == stored
 
 
@@ -66,5 +66,5 @@ def test_stale_status_is_replaced_by_the_stored_one(before: Any, after: Any, sto
         pytest.param({}, {"service": {"clusterIP": "Auto"}}, True, id="headless no more"),
     ],
 )
-def test_a_service_stays_headless_or_not(before: dict[str, Any], after: dict[str, Any], refused: bool) -> None:
+def test_cluster_ip_is_immutable(before: dict[str, Any], after: dict[str, Any], refused: bool) -> None:
     assert (moved_cluster_ip({"spec": before}, {"spec": after}) is not None) is refused

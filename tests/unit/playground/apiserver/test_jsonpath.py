@@ -26,10 +26,10 @@ OBJ = {
         pytest.param(".spec.hosts[7]", [], id="beyond the end"),
     ],
 )
-def test_find(path: str, values: list[Any]) -> None:
+def test_jsonpath_finds_values(path: str, values: list[Any]) -> None:
     assert find(OBJ, path) == values
 
 
-def test_a_path_that_cannot_be_read_is_an_error() -> None:
+def test_invalid_jsonpath_is_an_error() -> None:
     with pytest.raises(ValueError, match="unrecognized column definition"):
         find(OBJ, ".spec..port")

@@ -29,7 +29,7 @@ async def refused(work: Any) -> tuple[int, str, str]:
     return caught.value.code, caught.value.reason, caught.value.message
 
 
-async def test_a_created_object_has_what_the_api_server_adds_and_not_the_users_status(client: ApiClient) -> None:
+async def test_create_adds_server_fields_and_drops_status(client: ApiClient) -> None:
     created = await client.create(ES.path("default"), {**web(), "status": {"revision": 9}})
     meta = created.pop("metadata")
     assert created == {
@@ -42,7 +42,7 @@ async def test_a_created_object_has_what_the_api_server_adds_and_not_the_users_s
     assert meta.keys() == {"name", "namespace", "generation"} | system
 
 
-async def test_the_generation_grows_with_the_spec_alone_and_a_no_op_moves_nothing(client: ApiClient) -> None:
+async def test_generation_increases_with_spec_changes_only(client: ApiClient) -> None:
     first = await client.create(ES.path("default"), web())
     path = ES.path("default", "web")
     labelled = await client.patch(path, {"metadata": {"labels": {"a": "b"}}})
@@ -56,7 +56,7 @@ async def test_the_generation_grows_with_the_spec_alone_and_a_no_op_moves_nothin
     assert moved["metadata"]["generation"] == 2
 
 
-async def test_the_two_ways_in_touch_only_their_own_half(client: ApiClient) -> None:
+async def test_spec_and_status_writes_are_separate(client: ApiClient) -> None:
     await client.create(ES.path("default"), web())
     both = {"spec": {"port": 81}, "status": {"revision": 1}}
     by_status = await client.patch(ES.path("default", "web", "status"), both)
@@ -74,7 +74,7 @@ async def test_the_two_ways_in_touch_only_their_own_half(client: ApiClient) -> N
         pytest.param({"metadata": {"resourceVersion": "1"}}, "application/merge-patch+json", id="merge patch"),
     ],
 )
-async def test_a_stale_resource_version_is_a_conflict(client: ApiClient, patch: Any, kind: str) -> None:
+async def test_stale_resource_version_is_a_conflict(client: ApiClient, patch: Any, kind: str) -> None:
     await client.create(ES.path("default"), web())
     code, reason, text = await refused(client.patch(ES.path("default", "web", "status"), patch, kind))
     assert (code, reason) == (409, "Conflict")
@@ -89,15 +89,13 @@ async def test_a_stale_resource_version_is_a_conflict(client: ApiClient, patch: 
         pytest.param({"op": "remove", "path": "/spec/hosts"}, id="missing field"),
     ],
 )
-async def test_a_json_patch_that_does_not_fit_is_422_with_one_and_the_same_text(
-    client: ApiClient, op: dict[str, Any]
-) -> None:
+async def test_json_patch_that_fails_is_422(client: ApiClient, op: dict[str, Any]) -> None:
     await client.create(ES.path("default"), web())
     answer = await refused(client.patch(ES.path("default", "web", "status"), [op], JSON_PATCH))
     assert answer == (422, "Invalid", "the server rejected our request due to an error in our request")
 
 
-async def test_put_needs_the_version_of_a_custom_resource_and_refuses_another_uid(client: ApiClient) -> None:
+async def test_put_needs_resource_version_and_same_uid(client: ApiClient) -> None:
     created = await client.create(ES.path("default"), web())
     path = ES.path("default", "web")
     code, _, text = await refused(client.replace(path, web()))
@@ -120,13 +118,13 @@ async def test_put_needs_the_version_of_a_custom_resource_and_refuses_another_ui
         pytest.param({"ips": ["10.0.0.1"] * 1001}, "spec.ips: Too many: 1001: must have at most 1000", id="too many"),
     ],
 )
-async def test_a_bad_external_service_is_refused_by_field(client: ApiClient, spec: dict[str, Any], text: str) -> None:
+async def test_invalid_external_service_names_the_field(client: ApiClient, spec: dict[str, Any], text: str) -> None:
     code, reason, message = await refused(client.create(ES.path("default"), web(**spec)))
     assert (code, reason) == (422, "Invalid")
     assert text in message
 
 
-async def test_unknown_fields_are_pruned_or_refused_as_the_client_asks(client: ApiClient) -> None:
+async def test_unknown_fields_are_pruned_or_refused_by_request(client: ApiClient) -> None:
     body = web(colour="red")
     strict = f"{ES.path('default')}?fieldValidation=Strict"
     code, _, text = await refused(client.create(strict, body))
@@ -135,7 +133,7 @@ async def test_unknown_fields_are_pruned_or_refused_as_the_client_asks(client: A
     assert created["spec"] == {"port": 80, "ips": ["10.0.0.1"]}
 
 
-async def test_defaults_of_the_crd_are_filled(client: ApiClient) -> None:
+async def test_crd_defaults_are_applied(client: ApiClient) -> None:
     created = await client.create(ES.path("default"), web(readinessProbe={"httpGet": {"port": 8080}}))
     probe = created["spec"]["readinessProbe"]
     wanted = {"periodSeconds": 10, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3}
@@ -143,13 +141,13 @@ async def test_defaults_of_the_crd_are_filled(client: ApiClient) -> None:
     assert (probe["httpGet"]["path"], probe["httpGet"]["scheme"]) == ("/", "HTTP")
 
 
-async def test_a_float_without_a_fraction_comes_back_as_an_integer(client: ApiClient) -> None:
+async def test_integral_float_is_stored_as_an_integer(client: ApiClient) -> None:
     await client.create(ES.path("default"), web())
     told = await client.patch(ES.path("default", "web", "status"), {"status": {"revision": 1.0}})
     assert repr(told["status"]["revision"]) == "1"
 
 
-async def test_names_and_namespaces_are_checked(client: ApiClient) -> None:
+async def test_names_and_namespaces_are_validated(client: ApiClient) -> None:
     assert (await refused(client.create(ES.path("nowhere"), web())))[2] == 'namespaces "nowhere" not found'
     bad = {**web(), "metadata": {"name": "Web_1"}}
     assert (await refused(client.create(ES.path("default"), bad)))[0] == 422
@@ -161,7 +159,7 @@ async def test_names_and_namespaces_are_checked(client: ApiClient) -> None:
     assert named["metadata"]["name"].startswith("web-")
 
 
-async def test_a_service_is_stored_with_the_defaults_of_a_headless_one(client: ApiClient) -> None:
+async def test_headless_service_defaults(client: ApiClient) -> None:
     body: dict[str, Any] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
     body["spec"] = {"clusterIP": "None", "ports": [{"port": 80}]}
     created = await client.create(SERVICES.path("default"), body)
@@ -179,7 +177,7 @@ async def test_a_service_is_stored_with_the_defaults_of_a_headless_one(client: A
     assert "generation" not in created["metadata"]
 
 
-async def test_strategic_merge_without_lists_is_a_merge_patch(client: ApiClient) -> None:
+async def test_strategic_merge_without_lists_is_a_merge(client: ApiClient) -> None:
     body: dict[str, Any] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
     await client.create(SERVICES.path("default"), body | {"spec": {"ports": [{"name": "a", "port": 80}]}})
     changed = await client.patch(SERVICES.path("default", "web"), {"metadata": {"labels": {"a": "b"}}}, STRATEGIC)
@@ -199,7 +197,7 @@ async def test_strategic_merge_of_a_custom_resource_is_refused(client: ApiClient
     assert (await refused(client.patch(ES.path("default", "web"), {}, STRATEGIC)))[0] == 415
 
 
-async def test_a_finalizer_holds_an_object_until_it_is_taken_away(client: ApiClient) -> None:
+async def test_finalizer_delays_deletion(client: ApiClient) -> None:
     body = web()
     body["metadata"]["finalizers"] = ["example.com/wait"]
     await client.create(ES.path("default"), body)
@@ -210,14 +208,14 @@ async def test_a_finalizer_holds_an_object_until_it_is_taken_away(client: ApiCli
     assert (await refused(client.get(ES.path("default", "web"))))[0] == 404
 
 
-async def test_a_precondition_on_the_uid_protects_the_successor(client: ApiClient) -> None:
+async def test_uid_precondition_protects_a_recreated_object(client: ApiClient) -> None:
     await client.create(ES.path("default"), web())
     options = {"preconditions": {"uid": "that-of-its-predecessor"}}
     assert (await refused(client.delete(ES.path("default", "web"), options)))[:2] == (409, "Conflict")
     assert (await client.get(ES.path("default", "web")))["metadata"]["name"] == "web"
 
 
-async def test_a_dry_run_leaves_no_trace(client: ApiClient, server: FakeApiServer) -> None:
+async def test_dry_run_stores_nothing(client: ApiClient, server: FakeApiServer) -> None:
     before = server.storage.revision
     await client.create(f"{ES.path('default')}?dryRun=All", web())
     assert server.storage.revision == before

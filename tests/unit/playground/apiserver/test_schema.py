@@ -28,7 +28,7 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def test_what_is_unknown_goes_and_is_named() -> None:
+def test_unknown_fields_are_pruned_and_named() -> None:
     value = {
         "metadata": {"name": "x", "anything": 1},
         "spec": {"port": 1, "prot": 2, "items": [{"a": 1, "b": 2}], "labels": {"k": "v"}, "free": {"x": 1}},
@@ -51,7 +51,7 @@ def test_what_is_unknown_goes_and_is_named() -> None:
         pytest.param({"scheme": "HTTPS"}, {"scheme": "HTTPS"}, id="given"),
     ],
 )
-def test_defaults(spec: dict[str, Any], filled: dict[str, Any]) -> None:
+def test_schema_defaults(spec: dict[str, Any], filled: dict[str, Any]) -> None:
     value = {"spec": spec}
     default(value, SCHEMA)
     assert value == {"spec": filled}
@@ -104,11 +104,11 @@ def test_defaults(spec: dict[str, Any], filled: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_what_is_refused(spec: dict[str, Any], problem: str) -> None:
+def test_schema_refuses_invalid_values(spec: dict[str, Any], problem: str) -> None:
     found = validate({"spec": spec if "port" in spec or not spec else {"port": 1} | spec}, SCHEMA)
     assert [f"{cause.field}: {cause.message}" for cause in found] == [problem]
 
 
-def test_what_is_fine() -> None:
+def test_schema_accepts_valid_values() -> None:
     spec = {"port": 1, "name": "ab", "either": "x", "maybe": None, "labels": {"k": "v"}, "items": [{"a": [1]}]}
     assert validate({"metadata": {"name": 1}, "spec": spec}, SCHEMA) == []

@@ -30,7 +30,7 @@ META = {"name": "web", "creationTimestamp": "2026-01-01T00:00:00Z"}
         pytest.param(9 * 365 * 86400, "9y", id="years"),
     ],
 )
-def test_ages(seconds: float, text: str) -> None:
+def test_table_ages(seconds: float, text: str) -> None:
     assert human_duration(seconds) == text
 
 
@@ -66,13 +66,13 @@ def test_ages(seconds: float, text: str) -> None:
         ),
     ],
 )
-def test_built_in_kinds(resource: Resource, item: dict[str, Any], cells: list[Any]) -> None:
+def test_table_of_built_in_kinds(resource: Resource, item: dict[str, Any], cells: list[Any]) -> None:
     shown = table(resource, None, [{"metadata": META, **item}], now=NOW, include="None")
     assert shown["rows"] == [{"cells": cells, "object": None}]
     assert len(shown["columnDefinitions"]) == len(cells)
 
 
-def test_our_columns() -> None:
+def test_table_of_external_services() -> None:
     crd = definition(custom_resource_definition())
     item = {
         "metadata": META,

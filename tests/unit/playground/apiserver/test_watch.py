@@ -44,7 +44,7 @@ async def following(events: AsyncIterator[dict[str, Any]], count: int) -> list[t
     return [(event["type"], event["object"]["metadata"].get("name", "")) for event in found]
 
 
-async def test_a_watch_goes_on_from_the_revision_of_the_list(server: FaultyServer, http: httpx.AsyncClient) -> None:
+async def test_watch_continues_from_the_list_revision(server: FaultyServer, http: httpx.AsyncClient) -> None:
     server.create(web("a"))
     revision = (await http.get(ALL)).json()["metadata"]["resourceVersion"]
     server.create(web("b"))
@@ -55,7 +55,7 @@ async def test_a_watch_goes_on_from_the_revision_of_the_list(server: FaultyServe
         assert await following(events, 4) == [("ADDED", "b"), ("ADDED", "c"), ("MODIFIED", "a"), ("DELETED", "b")]
 
 
-async def test_revisions_grow_and_a_deletion_carries_its_own(server: FaultyServer, http: httpx.AsyncClient) -> None:
+async def test_deletion_has_its_own_revision(server: FaultyServer, http: httpx.AsyncClient) -> None:
     async with watching(http, resourceVersion=str(server.storage.revision)) as events:
         for name in "abcdefgh":
             server.create(web(name))
@@ -66,16 +66,14 @@ async def test_revisions_grow_and_a_deletion_carries_its_own(server: FaultyServe
     assert [str(one) for one in seen] != sorted(str(one) for one in seen)
 
 
-async def test_without_a_revision_all_is_added_in_name_order(server: FaultyServer, http: httpx.AsyncClient) -> None:
+async def test_watch_without_revision_adds_all_in_name_order(server: FaultyServer, http: httpx.AsyncClient) -> None:
     for name in ("b", "a"):
         server.create(web(name))
     async with watching(http) as events:
         assert await following(events, 2) == [("ADDED", "a"), ("ADDED", "b")]
 
 
-async def test_a_compacted_revision_is_an_error_event_in_a_stream_of_200(
-    server: FaultyServer, http: httpx.AsyncClient
-) -> None:
+async def test_compacted_revision_is_an_error_event(server: FaultyServer, http: httpx.AsyncClient) -> None:
     old = str(server.storage.revision)
     server.create(web("a"))
     server.compact()
@@ -85,9 +83,7 @@ async def test_a_compacted_revision_is_an_error_event_in_a_stream_of_200(
     assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
 
 
-async def test_a_revision_of_the_future_stays_silent_and_its_list_is_504(
-    server: FaultyServer, http: httpx.AsyncClient
-) -> None:
+async def test_future_revision_waits_and_its_list_is_504(server: FaultyServer, http: httpx.AsyncClient) -> None:
     future = str(server.storage.revision + 1000)
     params = {"resourceVersion": future, "timeoutSeconds": "1", "allowWatchBookmarks": "true"}
     async with watching(http, **params) as events:
@@ -98,22 +94,18 @@ async def test_a_revision_of_the_future_stays_silent_and_its_list_is_504(
     assert answer.json()["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
 
 
-async def test_a_revision_that_is_no_number_is_500(http: httpx.AsyncClient) -> None:
+async def test_non_numeric_revision_is_500(http: httpx.AsyncClient) -> None:
     assert (await http.get(ALL, params={"watch": "true", "resourceVersion": "abc"})).status_code == 500
 
 
-async def test_timeout_seconds_ends_the_watch_after_a_last_bookmark(
-    server: FaultyServer, http: httpx.AsyncClient
-) -> None:
+async def test_timeout_ends_the_watch_with_a_bookmark(server: FaultyServer, http: httpx.AsyncClient) -> None:
     params = {"resourceVersion": str(server.storage.revision), "timeoutSeconds": "1", "allowWatchBookmarks": "true"}
     async with watching(http, **params) as events, asyncio.timeout(DEADLINE):
         kinds = [(event["type"], event["object"]["metadata"]["resourceVersion"]) async for event in events]
     assert kinds == [("BOOKMARK", str(server.storage.revision))]
 
 
-async def test_bookmarks_come_to_an_idle_watch_that_asked_for_them(
-    server: FaultyServer, http: httpx.AsyncClient
-) -> None:
+async def test_idle_watch_gets_bookmarks_if_requested(server: FaultyServer, http: httpx.AsyncClient) -> None:
     server.api.bookmark_seconds = 0.05
     revision = str(server.storage.revision)
     async with watching(http, resourceVersion=revision, allowWatchBookmarks="true") as events:
@@ -123,7 +115,7 @@ async def test_bookmarks_come_to_an_idle_watch_that_asked_for_them(
 
 
 class TestStreamingLists:
-    async def test_initial_events_end_with_a_marked_bookmark(
+    async def test_initial_events_end_with_an_annotated_bookmark(
         self, server: FaultyServer, http: httpx.AsyncClient
     ) -> None:
         server.create(web("a"))
@@ -146,7 +138,7 @@ class TestStreamingLists:
             ),
         ],
     )
-    async def test_what_is_refused(
+    async def test_invalid_watch_parameters_are_refused(
         self, server: FaultyServer, http: httpx.AsyncClient, gate: bool, params: dict[str, str], text: str
     ) -> None:
         server.api.watch_list = gate
@@ -155,9 +147,7 @@ class TestStreamingLists:
         assert text in answer.json()["message"]
 
 
-async def test_selectors_choose_and_an_object_that_leaves_them_is_deleted_to_the_watcher(
-    server: FaultyServer, http: httpx.AsyncClient
-) -> None:
+async def test_object_leaving_the_selector_is_a_deletion(server: FaultyServer, http: httpx.AsyncClient) -> None:
     server.create(web("a", tier="front"))
     server.create(web("b", tier="back"))
     for selector in ("tier=front", "tier in (front, side)", "tier!=back,tier", "tier notin (back)"):
@@ -174,9 +164,7 @@ async def test_selectors_choose_and_an_object_that_leaves_them_is_deleted_to_the
         assert await following(events, 2) == [("ADDED", "b"), ("DELETED", "a")]
 
 
-async def test_a_paged_list_shows_one_moment_and_its_token_expires(
-    server: FaultyServer, http: httpx.AsyncClient
-) -> None:
+async def test_paged_list_is_a_snapshot_with_expiring_token(server: FaultyServer, http: httpx.AsyncClient) -> None:
     for name in "abc":
         server.create(web(name))
     first = (await http.get(ALL, params={"limit": "2"})).json()
@@ -193,7 +181,7 @@ async def test_a_paged_list_shows_one_moment_and_its_token_expires(
 
 
 @pytest.mark.parametrize("abruptly", [pytest.param(False, id="at its end"), pytest.param(True, id="in the middle")])
-async def test_watches_can_be_ended(server: FaultyServer, http: httpx.AsyncClient, abruptly: bool) -> None:
+async def test_watches_can_be_closed(server: FaultyServer, http: httpx.AsyncClient, abruptly: bool) -> None:
     async with watching(http, resourceVersion=str(server.storage.revision)) as events:
         server.create(web("a"))
         assert await following(events, 1) == [("ADDED", "a")]
@@ -206,7 +194,7 @@ async def test_watches_can_be_ended(server: FaultyServer, http: httpx.AsyncClien
     assert server.storage.watchers == 0
 
 
-async def test_a_black_hole_keeps_watches_open_and_says_nothing(server: FaultyServer, http: httpx.AsyncClient) -> None:
+async def test_black_hole_fault_keeps_watches_open(server: FaultyServer, http: httpx.AsyncClient) -> None:
     async with watching(http, resourceVersion=str(server.storage.revision)) as events:
         server.api.flowing.clear()
         server.create(web("a"))
@@ -218,7 +206,7 @@ async def test_a_black_hole_keeps_watches_open_and_says_nothing(server: FaultySe
 
 
 class TestFaults:
-    async def test_a_code_for_a_while_with_retry_after(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
+    async def test_error_status_fault_with_retry_after(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
         fault = server.faults.add(Fault(code=429, retry_after=3, verbs=frozenset({"list"}), times=2))
         answers = [await http.get(ALL) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [429, 429, 200]
@@ -226,19 +214,21 @@ class TestFaults:
         assert answers[0].json()["message"] == "storage is (re)initializing"
         assert fault.hits == 2
 
-    async def test_it_strikes_only_what_it_is_meant_for(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
+    async def test_fault_affects_only_matching_requests(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
         server.faults.add(Fault(code=500, resources=frozenset({"services"}), actors=frozenset({"tester"})))
         assert (await http.get("/api/v1/services")).status_code == 500
         assert (await http.get(ALL)).status_code == 200
         assert (await http.get("/api/v1/services", headers={"User-Agent": "other/1"})).status_code == 200
 
-    async def test_a_lost_answer_has_been_carried_out(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
+    async def test_lost_response_fault_executes_the_request(
+        self, server: FaultyServer, http: httpx.AsyncClient
+    ) -> None:
         server.faults.add(Fault(lose_answer=True, times=1))
         with pytest.raises(httpx.HTTPError):
             await http.post(ES.path("default"), json=web("a"))
         assert server.get("ExternalService", "default", "a") is not None
 
-    async def test_a_stall_lasts_until_it_is_lifted(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
+    async def test_stall_fault_lasts_until_removed(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
         fault = server.faults.add(Fault(stall=True))
         waiting = asyncio.ensure_future(http.get(ALL))
         await asyncio.sleep(0.1)
@@ -246,9 +236,7 @@ class TestFaults:
         fault.lift()
         assert (await asyncio.wait_for(waiting, DEADLINE)).status_code == 200
 
-    async def test_a_stopped_server_refuses_and_comes_back_with_what_it_had(
-        self, server: FaultyServer, http: httpx.AsyncClient
-    ) -> None:
+    async def test_stopped_server_keeps_its_objects(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
         server.create(web("a"))
         port = server.port
         await server.stop()
@@ -258,7 +246,7 @@ class TestFaults:
         assert server.port == port
         assert (await http.get(ES.path("default", "a"))).status_code == 200
 
-    async def test_tokens_that_are_not_known_get_401(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
+    async def test_unknown_token_is_401(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
         server.api.tokens = {"secret": "sidecar"}
         assert (await http.get(ALL)).status_code == 401
         assert (await http.get(ALL, headers={"Authorization": "Bearer secret"})).status_code == 200

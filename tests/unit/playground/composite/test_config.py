@@ -13,7 +13,7 @@ def manifest(**spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": "cc"}, "spec": {"parentResource": parent, "hooks": hooks} | spec}
 
 
-def test_defaults() -> None:
+def test_composite_controller_defaults() -> None:
     config = composite_config(manifest(childResources=[{"apiVersion": "v1", "resource": "services"}]))
     assert config.children == (ChildRule("v1", "services", "OnDelete"),)
     assert (config.hook_version, config.hook_path, config.hook_timeout) == ("v1", "/sync/it", 10)
@@ -30,16 +30,16 @@ def test_defaults() -> None:
         pytest.param(None, 10, id="none is the default"),
     ],
 )
-def test_timeout(text: str | None, seconds: float) -> None:
+def test_webhook_timeout_is_parsed(text: str | None, seconds: float) -> None:
     webhook = {"path": "/sync", "timeout": text}
     assert composite_config(manifest(hooks={"sync": {"webhook": webhook}})).hook_timeout == seconds
 
 
-def test_a_resync_is_never_shorter_than_a_second() -> None:
+def test_resync_period_is_at_least_a_second() -> None:
     assert composite_config(manifest(resyncPeriodSeconds=0)).resync_seconds == 1
 
 
-def test_a_label_selector_narrows_the_parents() -> None:
+def test_label_selector_filters_parents() -> None:
     parent = {"apiVersion": "example.com/v1", "resource": "things", "labelSelector": {"matchLabels": {"shard": "a"}}}
     config = composite_config(manifest(parentResource=parent))
     assert config.selects({"metadata": {"labels": {"shard": "a", "team": "b"}}})

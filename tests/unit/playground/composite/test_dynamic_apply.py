@@ -33,11 +33,11 @@ OWNER = {"apiVersion": "x/v1", "kind": "P", "name": "p", "uid": "u", "controller
         ),
     ],
 )
-def test_merge(observed: Any, applied: Any, desired: Any, result: Any) -> None:
+def test_three_way_merge(observed: Any, applied: Any, desired: Any, result: Any) -> None:
     assert merge(observed, applied, desired) == result
 
 
-def test_a_clash_of_types_is_an_error() -> None:
+def test_type_conflict_is_an_error() -> None:
     with pytest.raises(TypeError, match="expecting list, got dict"):
         merge({"a": [1]}, None, {"a": {"b": 1}})
 
@@ -52,11 +52,11 @@ def test_a_clash_of_types_is_an_error() -> None:
         pytest.param([], None, id="nothing"),
     ],
 )
-def test_merge_key(items: list[Any], key: str | None) -> None:
+def test_list_merge_key(items: list[Any], key: str | None) -> None:
     assert merge_key(items) == key
 
 
-def test_a_child_remembers_what_was_applied_and_who_owns_it() -> None:
+def test_child_has_last_applied_and_owner_reference() -> None:
     desired = {"kind": "Service", "metadata": {"name": "a", "labels": {"l": "1"}}, "spec": {"x": 1}}
     assert to_create(desired, OWNER) == {
         "kind": "Service",
@@ -72,7 +72,7 @@ def test_a_child_remembers_what_was_applied_and_who_owns_it() -> None:
     }
 
 
-def test_what_the_server_added_is_no_difference() -> None:
+def test_server_defaults_are_no_difference() -> None:
     desired = {"kind": "Service", "metadata": {"name": "a"}, "spec": {"x": 1}, "status": {"mine": True}}
     there = to_create(desired, OWNER)
     there["metadata"] |= {"uid": "1", "resourceVersion": "5", "generation": 3, "creationTimestamp": "t"}

@@ -8,7 +8,7 @@ from playground.composite.workqueue import WorkQueue
 from tests.until import until
 
 
-async def test_a_burst_is_one_key_and_what_comes_meanwhile_is_one_more() -> None:
+async def test_keys_added_during_processing_are_queued_once() -> None:
     queue = WorkQueue()
     for _ in range(5):
         queue.add("a")
@@ -24,7 +24,7 @@ async def test_a_burst_is_one_key_and_what_comes_meanwhile_is_one_more() -> None
     assert queue.idle
 
 
-async def test_the_back_off_doubles_until_forgotten() -> None:
+async def test_back_off_doubles_until_forgotten() -> None:
     queue = WorkQueue()
     delays = [queue.add_rate_limited("a") for _ in range(4)]
     assert delays == pytest.approx([0.005, 0.01, 0.02, 0.04])
@@ -36,7 +36,7 @@ async def test_the_back_off_doubles_until_forgotten() -> None:
     queue.close()
 
 
-async def test_a_key_comes_later_when_asked() -> None:
+async def test_key_can_be_added_after_a_delay() -> None:
     queue = WorkQueue()
     queue.add_after("a", 0.02)
     assert queue.idle

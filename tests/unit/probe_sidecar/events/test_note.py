@@ -49,17 +49,17 @@ DOWN = Note("AddressNotReady", "Probing", "10.0.0.a: connection refused", warnin
         pytest.param("new", "unprobed", [], id="without a probe there is no news"),
     ],
 )
-def test_of_one_address(before: str, after: str, told: list[Note]) -> None:
+def test_event_note_of_one_address(before: str, after: str, told: list[Note]) -> None:
     assert notes(status(a=before), status(a=after)) == told
 
 
-def test_an_address_that_was_not_there() -> None:
+def test_event_note_of_a_new_address() -> None:
     assert notes({}, status(a="down")) == [DOWN]
     assert notes(None, status(a="up")) == [UP]
     assert notes(status(a="up"), status()) == []
 
 
-def test_all_that_turned_together_are_one_note_a_direction() -> None:
+def test_transitions_together_are_one_note_per_direction() -> None:
     before, after = status(a="up", b="up", c="down"), status(a="down", b="down", c="up")
     assert notes(before, after) == [
         DOWN._replace(text="10.0.0.a: connection refused; 10.0.0.b: connection refused"),
@@ -68,7 +68,7 @@ def test_all_that_turned_together_are_one_note_a_direction() -> None:
 
 
 @pytest.mark.parametrize("count", [29, 30, 31, 1_000])
-def test_a_thousand_addresses_fit(count: int) -> None:
+def test_note_of_1000_addresses_fits(count: int) -> None:
     after = status(**{str(number): "down" for number in range(count)})
     (note,) = notes({}, after)
     shown = note.text.split("; ")
@@ -77,7 +77,7 @@ def test_a_thousand_addresses_fit(count: int) -> None:
     assert len(shown) - (left > 0) + left == count
 
 
-def test_one_endless_message_leaves_room_for_a_number() -> None:
+def test_long_message_leaves_room_for_the_count() -> None:
     after = {"addresses": [{"ip": "10.0.0.1", "reason": "ProbeFailed", "message": "x" * 2_000}]}
     assert notes({}, after)[0].text == "1 addresses, see status.addresses"
 
@@ -202,18 +202,18 @@ def test_one_endless_message_leaves_room_for_a_number() -> None:
         ),
     ],
 )
-def test_of_conditions(before: Any, after: Any, told: list[Note]) -> None:
+def test_event_notes_of_conditions(before: Any, after: Any, told: list[Note]) -> None:
     assert notes(status(*before), status(*after)) == told
 
 
 @pytest.mark.parametrize(
     "odd", [None, [], "words", {"addresses": 1}, {"addresses": ["x", None]}, {"conditions": {"a": 1}}], ids=str
 )
-def test_odd_statuses_say_nothing(odd: object) -> None:
+def test_malformed_statuses_have_no_notes(odd: object) -> None:
     assert notes(odd, odd) == notes({}, odd) == notes(odd, {}) == []
 
 
-def test_long_words_are_cut() -> None:
+def test_long_messages_are_shortened() -> None:
     (note,) = notes({}, status(("SuspectedOutage", "True", "NoResponse", "x" * 5_000)))
     assert (note.reason, note.warning, len(note.text), note.text[-5:]) == ("SuspectedOutage", True, LONGEST, "x ...")
 
@@ -241,6 +241,6 @@ def named(**addresses: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_other_addresses_of_a_name_are_told(before: Any, after: Any, told: list[str]) -> None:
+def test_changed_addresses_of_a_hostname_are_noted(before: Any, after: Any, told: list[str]) -> None:
     found = [note.text for note in notes(before, after) if note.reason == "AddressesChanged"]
     assert found == told

@@ -75,7 +75,7 @@ async def rig() -> AsyncIterator[Rig]:
         await client.close()
 
 
-async def test_the_whole_event(rig: Rig) -> None:
+async def test_event_manifest(rig: Rig) -> None:
     rig.recorder.tell(WEB, [DOWN])
     await rig.written(1)
     assert rig.events() == [
@@ -102,14 +102,14 @@ async def test_the_whole_event(rig: Rig) -> None:
     ]
 
 
-async def test_an_event_that_happens_again_is_written_again(rig: Rig) -> None:
+async def test_repeated_event_is_written_again(rig: Rig) -> None:
     for number in (1, 2):
         rig.recorder.tell(WEB, [DOWN])
         await rig.written(number)
     assert [event["note"] for event in rig.events()] == [DOWN.text, DOWN.text]
 
 
-async def test_another_text_is_another_event(rig: Rig) -> None:
+async def test_different_note_is_another_event(rig: Rig) -> None:
     rig.recorder.tell(WEB, [DOWN, UP, DOWN._replace(text="10.0.0.2: timed out")])
     await rig.written(3)
     assert [(event["reason"], event["type"]) for event in rig.events()] == [
@@ -119,7 +119,7 @@ async def test_another_text_is_another_event(rig: Rig) -> None:
     ]
 
 
-async def test_an_event_that_waits_already_is_written_once(rig: Rig) -> None:
+async def test_queued_event_is_written_once(rig: Rig) -> None:
     for _ in range(4):
         rig.recorder.tell(WEB, [DOWN])
     await rig.written(1)
@@ -127,7 +127,7 @@ async def test_an_event_that_waits_already_is_written_once(rig: Rig) -> None:
     assert event["note"] == DOWN.text
 
 
-async def test_a_crowd_is_slowed_down_and_the_rest_dropped_and_counted(rig: Rig) -> None:
+async def test_many_events_are_limited_and_dropped_ones_counted(rig: Rig) -> None:
     rig.recorder.tell(WEB, [DOWN._replace(text=str(number)) for number in range(MOST_WAITING + 7)])
     assert rig.recorder.counters.dropped == 7
     await rig.written(BURST + 20)
@@ -143,7 +143,7 @@ async def test_events_of_one_namespace_do_not_delay_another(rig: Rig) -> None:
     assert rig.recorder.counters.dropped == 8
 
 
-async def test_a_refusal_is_counted_and_not_repeated(rig: Rig) -> None:
+async def test_refused_event_is_counted_and_not_retried(rig: Rig) -> None:
     refuse = rig.server.faults.add(Fault(code=403))
     rig.recorder.tell(WEB, [DOWN])
     await until(lambda: rig.recorder.counters.failed == 1)

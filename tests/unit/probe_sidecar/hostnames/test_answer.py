@@ -32,7 +32,7 @@ def ok(*addresses: str, ttl: float = 60) -> Reply:
         pytest.param(UNKNOWN, NOTHING, NOTHING, UNKNOWN, id="an empty name stays unknown"),
     ],
 )
-def test_what_follows(last: Answer, ipv4: Reply, ipv6: Reply, next_: Answer) -> None:
+def test_next_lookup_time(last: Answer, ipv4: Reply, ipv6: Reply, next_: Answer) -> None:
     assert following(last, ipv4, ipv6) == next_
 
 
@@ -49,11 +49,11 @@ def test_what_follows(last: Answer, ipv4: Reply, ipv6: Reply, next_: Answer) -> 
         pytest.param(FAILED, NO_NAME, "failed", id="a failure and a denial"),
     ],
 )
-def test_what_a_lookup_came_to(ipv4: Reply, ipv6: Reply, whole: str) -> None:
+def test_lookup_result(ipv4: Reply, ipv6: Reply, whole: str) -> None:
     assert result(ipv4, ipv6) == whole
 
 
-def test_a_failure_is_told_by_family_where_they_differ() -> None:
+def test_failures_that_differ_name_the_family() -> None:
     silent = Reply("failed", problem="no answer")
     assert failure(FAILED, FAILED) == "the DNS server answers SERVFAIL"
     assert failure(ok(A), FAILED) == "AAAA: the DNS server answers SERVFAIL"
@@ -70,9 +70,9 @@ def test_a_failure_is_told_by_family_where_they_differ() -> None:
         pytest.param(NOTHING, FAILED, None, id="without an answer none"),
     ],
 )
-def test_how_long_an_answer_lasts(ipv4: Reply, ipv6: Reply, seconds: float | None) -> None:
+def test_lifetime_of_a_result(ipv4: Reply, ipv6: Reply, seconds: float | None) -> None:
     assert lasting(ipv4, ipv6) == seconds
 
 
-def test_numbers_not_letters_give_the_order() -> None:
+def test_addresses_are_sorted_numerically() -> None:
     assert sorted([V6, "2001:db8::9", B, A], key=numeric) == [A, B, "2001:db8::9", V6]

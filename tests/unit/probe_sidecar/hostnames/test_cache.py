@@ -102,7 +102,7 @@ def in_virtual_time(scenario: Callable[[], Coroutine[Any, Any, None]]) -> Callab
 
 
 @in_virtual_time
-async def test_a_name_is_asked_for_when_its_ttl_has_passed() -> None:
+async def test_name_is_looked_up_after_its_ttl() -> None:
     async with asking(ok(A, ttl=30)) as rig:
         await asyncio.sleep(100)
     assert rig.asked == {"db.io": [0, 30, 60, 90]}
@@ -111,14 +111,14 @@ async def test_a_name_is_asked_for_when_its_ttl_has_passed() -> None:
 
 
 @in_virtual_time
-async def test_never_sooner_and_a_little_later_so_that_names_do_not_go_in_step() -> None:
+async def test_lookups_are_jittered_after_the_ttl() -> None:
     async with asking(ok(A, ttl=100), random=1.0) as rig:
         await asyncio.sleep(200)
     assert rig.asked == {"db.io": [0, 105]}
 
 
 @in_virtual_time
-async def test_the_order_of_an_answer_is_no_news() -> None:
+async def test_reordered_response_is_no_change() -> None:
     async with asking(ok(A, B, ttl=5)) as rig:
         await asyncio.sleep(1)
         rig.replies["db.io"] = ok(B, A, ttl=5), NOTHING
@@ -127,7 +127,7 @@ async def test_the_order_of_an_answer_is_no_news() -> None:
 
 
 @in_virtual_time
-async def test_one_lookup_for_however_many_need_the_name() -> None:
+async def test_name_is_looked_up_once_for_all_users() -> None:
     async with asking(ok(A)) as rig:
         for _ in range(2):
             await asyncio.sleep(1)
@@ -137,7 +137,7 @@ async def test_one_lookup_for_however_many_need_the_name() -> None:
 
 
 @in_virtual_time
-async def test_a_failure_is_tried_again_with_growing_pauses_and_told_when_it_lasts() -> None:
+async def test_failed_lookup_backs_off_and_is_reported_if_it_lasts() -> None:
     async with asking(ok(A, ttl=5), random=1.0) as rig:
         await asyncio.sleep(1)
         rig.replies["db.io"] = FAILED, FAILED
@@ -153,7 +153,7 @@ async def test_a_failure_is_tried_again_with_growing_pauses_and_told_when_it_las
 
 
 @in_virtual_time
-async def test_other_words_for_the_same_trouble_are_no_news() -> None:
+async def test_changed_failure_message_is_no_change() -> None:
     async with asking(FAILED, FAILED) as rig:
         await asyncio.sleep(10)
         told = len(rig.changes)
@@ -163,7 +163,7 @@ async def test_other_words_for_the_same_trouble_are_no_news() -> None:
 
 
 @in_virtual_time
-async def test_half_a_failure_waits_no_longer_than_the_answer_lasts() -> None:
+async def test_partial_failure_is_retried_within_the_ttl() -> None:
     async with asking(ok(A, ttl=5), FAILED) as rig:
         await asyncio.sleep(60)
     gaps = [after - before for before, after in zip(rig.asked["db.io"], rig.asked["db.io"][1:], strict=False)]
@@ -171,7 +171,7 @@ async def test_half_a_failure_waits_no_longer_than_the_answer_lasts() -> None:
 
 
 @in_virtual_time
-async def test_a_name_that_is_not_there_is_told_at_once_and_asked_for_again() -> None:
+async def test_missing_name_is_reported_and_retried() -> None:
     async with asking(NO_NAME, NO_NAME) as rig:
         await asyncio.sleep(45)
         assert rig.cache.entry("db.io").reported == "nxdomain"
@@ -183,7 +183,7 @@ async def test_a_name_that_is_not_there_is_told_at_once_and_asked_for_again() ->
 
 
 @in_virtual_time
-async def test_a_failure_after_a_denial_does_not_take_the_denial_back() -> None:
+async def test_failure_after_nxdomain_keeps_nxdomain() -> None:
     async with asking(NO_NAME, NO_NAME) as rig:
         await asyncio.sleep(1)
         rig.replies["db.io"] = FAILED, FAILED
@@ -192,7 +192,7 @@ async def test_a_failure_after_a_denial_does_not_take_the_denial_back() -> None:
 
 
 @in_virtual_time
-async def test_a_flood_of_names_is_looked_up_a_few_at_a_time() -> None:
+async def test_lookups_in_flight_are_limited() -> None:
     rig = Rig(seconds=1.0)
     names = [f"h{number}.io" for number in range(100)]
     rig.replies = dict.fromkeys(names, (ok(A), NOTHING))
@@ -205,7 +205,7 @@ async def test_a_flood_of_names_is_looked_up_a_few_at_a_time() -> None:
 
 
 @in_virtual_time
-async def test_names_that_no_server_answers_for_do_not_delay_others() -> None:
+async def test_unresponsive_names_do_not_delay_others() -> None:
     rig = Rig(seconds=5.0)
     names = [f"a-{number}.io" for number in range(1_000)]
     rig.replies = dict.fromkeys(names, (FAILED, FAILED)) | {"b-0.io": (ok(A, ttl=5), NOTHING)}
@@ -220,7 +220,7 @@ async def test_names_that_no_server_answers_for_do_not_delay_others() -> None:
 
 
 @in_virtual_time
-async def test_a_lookup_that_raises_is_a_failed_one() -> None:
+async def test_exception_in_a_lookup_is_a_failure() -> None:
     async with asking(ok(A)) as rig:
         del rig.replies["db.io"]
         await asyncio.sleep(1)
@@ -228,14 +228,14 @@ async def test_a_lookup_that_raises_is_a_failed_one() -> None:
 
 
 @in_virtual_time
-async def test_a_start_is_spread() -> None:
+async def test_lookups_at_start_are_spread() -> None:
     async with asking(ok(A), hurry=False, random=0.5) as rig:
         await asyncio.sleep(SPREAD_SECONDS)
     assert rig.asked == {"db.io": [SPREAD_SECONDS / 2]}
 
 
 @in_virtual_time
-async def test_a_name_that_nobody_needs_is_not_asked_for() -> None:
+async def test_unused_name_is_not_looked_up() -> None:
     async with asking(ok(A, ttl=5), seconds=1.0) as rig:
         await asyncio.sleep(0.5)
         rig.drop("db.io")

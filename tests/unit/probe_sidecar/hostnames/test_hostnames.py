@@ -67,7 +67,7 @@ def with_rig(scenario: Callable[[Rig], Coroutine[Any, Any, None]]) -> Callable[[
 
 
 @with_rig
-async def test_addresses_come_with_the_answer(rig: Rig) -> None:
+async def test_addresses_are_added_with_the_response(rig: Rig) -> None:
     rig.replies[DB] = ok(B, A), ok(V6)
     rig.of("u1").follow(spec(DB), {}, hurry=True)
     assert (rig.names(), rig.of("u1").report()) == ([], None)
@@ -78,7 +78,7 @@ async def test_addresses_come_with_the_answer(rig: Rig) -> None:
 
 
 @with_rig
-async def test_what_the_status_says_stands_while_dns_fails(rig: Rig) -> None:
+async def test_addresses_of_the_status_stay_while_dns_fails(rig: Rig) -> None:
     rig.replies[DB] = FAILED, FAILED
     rig.of("u1").follow(spec(DB), {A: DB, V6: DB, B: "left.io"}, hurry=False)
     assert rig.names() == [(A, DB), (V6, DB)]
@@ -91,7 +91,7 @@ async def test_what_the_status_says_stands_while_dns_fails(rig: Rig) -> None:
 
 
 @with_rig
-async def test_a_newer_status_counts_only_until_dns_has_answered(rig: Rig) -> None:
+async def test_newer_status_is_used_until_dns_responds(rig: Rig) -> None:
     rig.replies[DB] = ok(A), NOTHING
     rig.of("u1").follow(spec(DB), {A: DB}, hurry=False)
     rig.of("u1").follow(spec(DB), {A: DB, B: DB}, hurry=False)
@@ -102,7 +102,7 @@ async def test_a_newer_status_counts_only_until_dns_has_answered(rig: Rig) -> No
 
 
 @with_rig
-async def test_a_takeover_meets_an_answer_that_is_there_and_drops_nothing_that_serves(rig: Rig) -> None:
+async def test_takeover_with_a_cached_result_keeps_ready_addresses(rig: Rig) -> None:
     rig.replies[DB] = ok(B), NOTHING
     rig.of("u1").follow(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
@@ -115,7 +115,7 @@ async def test_a_takeover_meets_an_answer_that_is_there_and_drops_nothing_that_s
 
 
 @with_rig
-async def test_the_old_address_goes_when_the_new_one_serves(rig: Rig) -> None:
+async def test_old_address_leaves_when_the_new_one_is_ready(rig: Rig) -> None:
     rig.replies[DB] = ok(A), NOTHING
     rig.of("u1").follow(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
@@ -135,7 +135,7 @@ async def test_the_old_address_goes_when_the_new_one_serves(rig: Rig) -> None:
 
 
 @with_rig
-async def test_the_old_address_goes_in_the_end_anyway(rig: Rig) -> None:
+async def test_old_address_leaves_after_the_grace_period(rig: Rig) -> None:
     rig.replies[DB] = ok(A, ttl=300), NOTHING
     rig.of("u1").follow(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
@@ -150,7 +150,7 @@ async def test_the_old_address_goes_in_the_end_anyway(rig: Rig) -> None:
 
 
 @with_rig
-async def test_names_come_and_go_with_the_spec(rig: Rig) -> None:
+async def test_hostnames_follow_the_spec(rig: Rig) -> None:
     rig.replies = {DB: (ok(A), NOTHING), LB: (ok(B), NOTHING)}
     rig.of("u1").follow(spec(DB), {}, hurry=True)
     rig.of("u2").follow(spec(DB), {}, hurry=True)
@@ -168,7 +168,7 @@ async def test_names_come_and_go_with_the_spec(rig: Rig) -> None:
 
 
 @with_rig
-async def test_there_is_an_end_to_addresses_in_all(rig: Rig) -> None:
+async def test_total_number_of_addresses_is_limited(rig: Rig) -> None:
     names = [f"h{number}.io" for number in range(16)]
     for number, name in enumerate(names):
         rig.replies[name] = ok(*(f"10.1.{number}.{last}" for last in range(64))), NOTHING
@@ -184,7 +184,7 @@ async def test_there_is_an_end_to_addresses_in_all(rig: Rig) -> None:
 
 
 @with_rig
-async def test_a_name_that_many_use_does_not_keep_the_probes_waiting(rig: Rig) -> None:
+async def test_name_with_many_users_does_not_delay_probes(rig: Rig) -> None:
     rig.replies[DB] = ok(A), NOTHING
     uids = [f"u{number}" for number in range(2 * NOTIFIED_AT_ONCE + 1)]
     for uid in uids:
@@ -218,7 +218,7 @@ async def test_only_the_families_of_the_spec_are_resolved(rig: Rig) -> None:
 
 
 @with_rig
-async def test_family_that_is_not_wanted_is_no_failure(rig: Rig) -> None:
+async def test_excluded_family_is_no_failure(rig: Rig) -> None:
     rig.replies[DB] = (ok(A), FAILED)
     wanted = spec(DB).model_copy(update={"addressFamilies": ("IPv4",)})
     rig.of("u1").follow(wanted, {}, hurry=True)

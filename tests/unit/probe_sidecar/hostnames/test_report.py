@@ -39,10 +39,10 @@ MANY = Entry(reported="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)
         ),
     ],
 )
-def test_reports(entries: dict[str, Entry], told: Report | None) -> None:
+def test_resolved_condition(entries: dict[str, Entry], told: Report | None) -> None:
     assert report(entries, ["lb.io"], crowded=False) == told
 
 
-def test_no_room() -> None:
+def test_resolved_condition_with_too_many_addresses() -> None:
     crowded = Report(False, "TooManyAddresses", "more than 1000 addresses in all: those beyond are left out")
     assert report({"db.io": GOOD}, ["db.io"], crowded=True) == crowded

@@ -21,7 +21,7 @@ def found(
     return resolve(answers, answers, before, lambda ip: ip in serving, now)
 
 
-def test_by_the_order_of_the_names_then_numerically() -> None:
+def test_addresses_are_sorted_by_name_then_numerically() -> None:
     answers = {LB: Answer((B,), (V6,)), DB: Answer((A, C), ())}
     assert list(found(answers, {}).items()) == [
         (B, Resolved(LB)),
@@ -31,7 +31,7 @@ def test_by_the_order_of_the_names_then_numerically() -> None:
     ]
 
 
-def test_a_shared_address_belongs_to_the_first_name() -> None:
+def test_shared_address_belongs_to_the_first_name() -> None:
     assert found({LB: Answer((A, B), ()), DB: Answer((B, C), ())}, {}) == {
         A: Resolved(LB),
         B: Resolved(LB),
@@ -39,14 +39,14 @@ def test_a_shared_address_belongs_to_the_first_name() -> None:
     }
 
 
-def test_what_stood_before_stands_until_dns_has_answered() -> None:
+def test_previous_addresses_stay_until_dns_responds() -> None:
     before = {A: Resolved(DB), V6: Resolved(DB), C: Resolved("left.io")}
     assert found({DB: UNKNOWN}, before) == {A: Resolved(DB), V6: Resolved(DB)}
     assert found({DB: Answer((B,), None)}, before) == {B: Resolved(DB), V6: Resolved(DB)}
     assert found({DB: Answer(None, ())}, before) == {A: Resolved(DB)}
 
 
-def test_what_serves_outlives_its_record_until_another_one_of_the_name_serves() -> None:
+def test_ready_address_outlives_its_record_until_replaced() -> None:
     moved = {DB: Answer((B,), ())}
     first = found(moved, {A: Resolved(DB)}, A)
     assert first == {A: Resolved(DB, NOW), B: Resolved(DB)}
@@ -56,17 +56,17 @@ def test_what_serves_outlives_its_record_until_another_one_of_the_name_serves() 
     assert found(moved, first, A, now=NOW + GRACE_SECONDS) == {B: Resolved(DB)}
 
 
-def test_a_record_that_returns_is_a_record_as_before() -> None:
+def test_returning_record_has_no_grace_period() -> None:
     left = found({DB: Answer((B,), ())}, {A: Resolved(DB)}, A)
     assert found({DB: Answer((A,), ())}, left, A) == {A: Resolved(DB)}
 
 
-def test_the_addresses_of_another_name_are_no_replacement() -> None:
+def test_other_names_addresses_are_no_replacement() -> None:
     moved = {DB: Answer((B,), ()), LB: Answer((C,), ())}
     assert A in found(moved, {A: Resolved(DB)}, A, C)
 
 
-def test_an_address_that_goes_from_one_name_to_the_other_stays() -> None:
+def test_address_that_moves_between_names_stays() -> None:
     moved = {DB: Answer((B,), ()), LB: Answer((A,), ())}
     assert found(moved, {A: Resolved(DB), B: Resolved(DB)}, A) == {
         B: Resolved(DB),
@@ -74,11 +74,11 @@ def test_an_address_that_goes_from_one_name_to_the_other_stays() -> None:
     }
 
 
-def test_a_name_that_is_not_asked_for_any_more_has_no_grace() -> None:
+def test_removed_name_has_no_grace_period() -> None:
     assert found({LB: Answer((B,), ())}, {A: Resolved(DB)}, A) == {B: Resolved(LB)}
 
 
-def test_of_a_flood_the_lowest_count() -> None:
+def test_lowest_addresses_are_kept_over_the_limit() -> None:
     many = tuple(f"10.0.0.{number}" for number in range(100))
     assert list(found({DB: Answer(many, (V6,)), LB: Answer((A,), ())}, {})) == [*many[:MOST_ADDRESSES], A]
 
@@ -91,7 +91,7 @@ def test_of_a_flood_the_lowest_count() -> None:
         pytest.param([None, NOW + 5, NOW], NOW + GRACE_SECONDS, id="the first"),
     ],
 )
-def test_when_to_look_again(lefts: list[float | None], due: float | None) -> None:
+def test_next_evaluation_time(lefts: list[float | None], due: float | None) -> None:
     assert next_review(Resolved(DB, left) for left in lefts) == due
 
 
@@ -109,7 +109,7 @@ def answer(ips: list[str], known: tuple[bool, bool]) -> Answer:
     st.dictionaries(st.sampled_from([A, B, C, V6]), st.sampled_from([DB, LB, "left.io"]).map(Resolved)),
     addresses,
 )
-def test_promises_of_every_answer(answers: dict[str, Answer], before: dict[str, Resolved], serving: list[str]) -> None:
+def test_resolution_invariants(answers: dict[str, Answer], before: dict[str, Resolved], serving: list[str]) -> None:
     result = found(answers, before, *serving)
     said = {ip for one in answers.values() for ip in (*(one.ipv4 or ()), *(one.ipv6 or ()))}
     assert said <= {ip for ip, member in result.items() if member.left is None}

@@ -30,7 +30,7 @@ async def lookup(server: DnsServer, name: str = NAME) -> tuple[Reply, Reply]:
     return await Resolver([("127.0.0.1", server.port)], seconds=1).lookup(name)
 
 
-async def test_both_families_are_asked_for(server: DnsServer) -> None:
+async def test_both_families_are_queried(server: DnsServer) -> None:
     server.records[NAME] = Record((A, B, V6), ttl=42)
     ipv4, ipv6 = await lookup(server)
     assert (ipv4.result, sorted(ipv4.addresses), ipv4.ttl) == ("ok", [A, B], 42)
@@ -38,19 +38,19 @@ async def test_both_families_are_asked_for(server: DnsServer) -> None:
     assert server.queries == {(NAME, "A"): 1, (NAME, "AAAA"): 1}
 
 
-async def test_one_family_alone(server: DnsServer) -> None:
+async def test_name_with_one_family(server: DnsServer) -> None:
     server.records[NAME] = Record((A,))
     assert await lookup(server) == (Reply("ok", (A,), 60), Reply("no_data"))
 
 
-async def test_family_that_is_not_wanted_is_not_asked_for(server: DnsServer) -> None:
+async def test_excluded_family_is_not_queried(server: DnsServer) -> None:
     server.records[NAME] = Record((A, V6))
     resolver = Resolver([("127.0.0.1", server.port)], seconds=1)
     assert await resolver.lookup(NAME, ("IPv6",)) == (Reply("no_data"), Reply("ok", (V6,), 60))
     assert server.queries == {(NAME, "AAAA"): 1}
 
 
-async def test_of_a_chain_of_names_the_shortest_ttl_counts(server: DnsServer) -> None:
+async def test_shortest_ttl_of_a_cname_chain_is_used(server: DnsServer) -> None:
     server.records[NAME] = Record(alias="lb.example.net", ttl=7)
     server.records["lb.example.net"] = Record((A,), ttl=3_600)
     assert (await lookup(server))[0] == Reply("ok", (A,), 7)
@@ -86,11 +86,11 @@ async def test_long_cname_chain_is_named(server: DnsServer, *, alone: bool) -> N
     assert await lookup(server) == (Reply("failed", problem=CNAMES_TOO_LONG),) * 2
 
 
-async def test_no_such_name(server: DnsServer) -> None:
+async def test_nxdomain(server: DnsServer) -> None:
     assert await lookup(server) == (Reply("nxdomain"), Reply("nxdomain"))
 
 
-async def test_a_name_is_absolute(server: DnsServer) -> None:
+async def test_search_domains_are_not_used(server: DnsServer) -> None:
     """No search list: in a Pod it would make five names of each, one of them of the wrong namespace."""
     assert (await lookup(server, "db"))[0] == Reply("nxdomain")
     assert set(server.queries) == {("db", "A"), ("db", "AAAA")}
@@ -102,17 +102,17 @@ async def test_one_family_may_fail_alone(server: DnsServer) -> None:
 
 
 @pytest.mark.parametrize("rcode", ["REFUSED", "NOTIMP"])
-async def test_what_the_server_says_is_told(server: DnsServer, rcode: str) -> None:
+async def test_server_error_is_reported(server: DnsServer, rcode: str) -> None:
     server.records[NAME] = Record(trouble={"A": rcode, "AAAA": rcode})
     assert (await lookup(server))[0] == Reply("failed", problem=f"the DNS server answers {rcode}")
 
 
-async def test_silence_ends(server: DnsServer) -> None:
+async def test_lookup_without_response_times_out(server: DnsServer) -> None:
     server.records[NAME] = Record(trouble={"A": SILENCE, "AAAA": SILENCE})
     assert (await lookup(server))[0] == Reply("failed", problem="no answer from DNS within 1 s")
 
 
-async def test_the_next_server_is_asked(server: DnsServer) -> None:
+async def test_next_server_is_queried_after_a_failure(server: DnsServer) -> None:
     server.records[NAME] = Record((A,))
     bad = DnsServer({NAME: Record(trouble={"A": "SERVFAIL", "AAAA": "SERVFAIL"})})
     await bad.start()
@@ -121,13 +121,13 @@ async def test_the_next_server_is_asked(server: DnsServer) -> None:
     await bad.stop()
 
 
-async def test_many_addresses_come_by_tcp(server: DnsServer) -> None:
+async def test_truncated_response_is_retried_over_tcp(server: DnsServer) -> None:
     server.records[NAME] = Record(tuple(f"10.0.{n // 250}.{n % 250}" for n in range(500)))
     assert len((await lookup(server))[0].addresses) == 500
     assert server.queries[NAME, "A"] == 2
 
 
-async def test_garbage_is_a_failure() -> None:
+async def test_malformed_response_is_a_failure() -> None:
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(Garbage, local_addr=("127.0.0.1", 0))
     garbled = Resolver([("127.0.0.1", transport.get_extra_info("sockname")[1])], seconds=0.5)
@@ -144,7 +144,7 @@ class Garbage(asyncio.DatagramProtocol):
 
 
 @pytest.mark.parametrize("text", [None, "search example.com\n"], ids=["no-file", "no-servers-in-it"])
-async def test_without_servers_it_says_what_to_do(tmp_path: Path, text: str | None) -> None:
+async def test_missing_servers_are_reported(tmp_path: Path, text: str | None) -> None:
     conf = tmp_path / "resolv.conf"
     if text is not None:
         conf.write_text(text)
@@ -168,7 +168,7 @@ CONFS = {
 
 
 @pytest.mark.parametrize("line", CONFS.values(), ids=CONFS)
-async def test_only_nameservers_of_resolv_conf_count(
+async def test_only_nameservers_of_resolv_conf_are_used(
     server: DnsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes
 ) -> None:
     conf = tmp_path / "resolv.conf"
@@ -179,5 +179,5 @@ async def test_only_nameservers_of_resolv_conf_count(
 
 
 @pytest.mark.parametrize("name", ["a..b", ".a", "a" * 64 + ".example", "x" * 300, "\udc80.example", "\u2024\u2024"])
-async def test_name_that_dns_cannot_carry_is_a_failed_lookup(server: DnsServer, name: str) -> None:
+async def test_unencodable_name_is_a_failed_lookup(server: DnsServer, name: str) -> None:
     assert {reply.result for reply in await lookup(server, name)} <= {"failed", "nxdomain"}

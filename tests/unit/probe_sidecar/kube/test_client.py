@@ -64,7 +64,7 @@ ONE = {"metadata": {"name": "web", "uid": "1", "resourceVersion": "7"}}
         ),
     ],
 )
-def test_a_request_is_a_value(request_: Request, expected: Request) -> None:
+def test_request_is_a_value(request_: Request, expected: Request) -> None:
     assert request_ == expected
 
 
@@ -91,7 +91,7 @@ def status(code: int, reason: str) -> httpx.Response:
     return httpx.Response(code, json={"kind": "Status", "reason": reason, "message": "why"})
 
 
-async def test_a_list_is_read_page_by_page() -> None:
+async def test_list_is_read_page_by_page() -> None:
     client, requests = scripted(page("a", "b", more="t1"), page("c", more="t2"), page("d"))
     objects, version = await client.list(CRS)
     assert [item["metadata"]["name"] for item in objects] == ["a", "b", "c", "d"]
@@ -103,14 +103,14 @@ async def test_a_list_is_read_page_by_page() -> None:
     ]
 
 
-async def test_a_continue_token_that_expired_is_answered_by_one_whole_list() -> None:
+async def test_expired_continue_token_restarts_with_a_full_list() -> None:
     client, requests = scripted(page("a", more="old"), status(410, "Expired"), page("a", "b", "c", version="12"))
     objects, version = await client.list(CRS)
     assert ([item["metadata"]["name"] for item in objects], version) == (["a", "b", "c"], "12")
     assert requests[-1].url.query == b""
 
 
-async def test_an_empty_list_of_go_is_null() -> None:
+async def test_null_items_are_an_empty_list() -> None:
     client, _ = scripted(httpx.Response(200, json={"metadata": {"resourceVersion": "9"}, "items": None}))
     assert await client.list(CRS) == ([], "9")
 
@@ -127,7 +127,7 @@ async def test_an_empty_list_of_go_is_null() -> None:
         ),
     ],
 )
-async def test_what_is_no_list_is_an_error_and_never_an_empty_set(answer: httpx.Response) -> None:
+async def test_malformed_list_is_an_error(answer: httpx.Response) -> None:
     client, _ = scripted(answer)
     with pytest.raises(ApiError) as raised:
         await client.list(CRS)
@@ -148,7 +148,7 @@ async def test_what_is_no_list_is_an_error_and_never_an_empty_set(answer: httpx.
         pytest.param(httpx.DecodingError("gzip"), (0, "Unreachable", "DecodingError: gzip"), id="broken compression"),
     ],
 )
-async def test_every_failure_is_an_api_error(fault: httpx.Response | Exception, expected: Any) -> None:
+async def test_failures_are_api_errors(fault: httpx.Response | Exception, expected: Any) -> None:
     client, requests = scripted(fault)
     with pytest.raises(ApiError) as raised:
         await client.get(CRS, "shop", "web")
@@ -156,7 +156,7 @@ async def test_every_failure_is_an_api_error(fault: httpx.Response | Exception, 
     assert len(requests) == 1, "no retry in here"
 
 
-async def test_the_other_verbs() -> None:
+async def test_get_create_patch_and_delete() -> None:
     client, requests = scripted(*[httpx.Response(200, json=ONE) for _ in range(5)])
     assert await client.create(CRS, "shop", ONE) == ONE
     assert await client.patch(CRS, "shop", "web", []) == ONE
@@ -198,19 +198,19 @@ async def watched(client: KubeClient) -> list[bytes]:
         return [line async for line in lines]
 
 
-async def test_lines_come_whole_whatever_the_pieces() -> None:
+async def test_watch_lines_are_reassembled() -> None:
     client, _ = scripted(httpx.Response(200, stream=Chunks(b'{"a"', b":1}\n{", b'"b":2}\n{"c":3}\n', b'{"cut')))
     assert await watched(client) == [b'{"a":1}', b'{"b":2}', b'{"c":3}'], "a line without its end is dropped"
 
 
-async def test_a_line_ends_at_a_newline_and_nowhere_else() -> None:
+async def test_watch_line_ends_at_newline_only() -> None:
     """U+0085, U+2028 and their kin may stand raw in JSON; httpx's own lines would be cut there."""
     line = '{"a":"x\x85y\u2028z\x1c"}'.encode()
     client, _ = scripted(httpx.Response(200, stream=Chunks(line + b"\n")))
     assert await watched(client) == [line]
 
 
-async def test_a_line_without_end_is_refused() -> None:
+async def test_endless_watch_line_is_refused() -> None:
     client, _ = scripted(httpx.Response(200, stream=Chunks(*[b"x" * 1_000_000] * 18)))
     with pytest.raises(ApiError, match="longer than 8388608 bytes"):
         await watched(client)
@@ -224,7 +224,7 @@ async def test_a_line_without_end_is_refused() -> None:
         pytest.param(httpx.Response(200, stream=Chunks(b"", httpx.ReadError("reset"))), "Unreachable", id="reset"),
     ],
 )
-async def test_how_a_watch_fails(answer: httpx.Response, reason: str) -> None:
+async def test_watch_failures(answer: httpx.Response, reason: str) -> None:
     client, _ = scripted(answer)
     with pytest.raises(ApiError) as raised:
         await watched(client)
@@ -240,7 +240,7 @@ def body(content: bytes) -> bytes:
     return OK + b"Content-Length: %d\r\n\r\n%s" % (len(content), content)
 
 
-async def test_what_goes_over_the_wire(serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_request_on_the_wire(serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("NETRC", "/dev/null")
     seen: list[bytes] = []
@@ -281,7 +281,7 @@ async def test_what_goes_over_the_wire(serve: Callable[..., Any], monkeypatch: p
         pytest.param(body(b"{"), "Garbage", id="half a document"),
     ],
 )
-async def test_a_server_that_fails(serve: Callable[..., Any], answer: bytes, reason: str) -> None:
+async def test_server_error_is_an_api_error(serve: Callable[..., Any], answer: bytes, reason: str) -> None:
     async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
         writer.close()
@@ -294,7 +294,7 @@ async def test_a_server_that_fails(serve: Callable[..., Any], answer: bytes, rea
     assert raised.value.reason == reason
 
 
-async def test_nobody_listens() -> None:
+async def test_refused_connection_is_an_api_error() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         client = connect(plain_url(f"http://127.0.0.1:{reserved.getsockname()[1]}"))
@@ -304,7 +304,7 @@ async def test_nobody_listens() -> None:
     assert (raised.value.status, raised.value.reason) == (0, "Unreachable")
 
 
-async def test_a_deadline_spans_an_answer_that_trickles(serve: Callable[..., Any]) -> None:
+async def test_deadline_includes_a_slow_response(serve: Callable[..., Any]) -> None:
     async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(OK + b"Content-Length: 1000000\r\n\r\n")
         while not writer.is_closing():
@@ -320,7 +320,7 @@ async def test_a_deadline_spans_an_answer_that_trickles(serve: Callable[..., Any
     assert (raised.value.status, raised.value.reason) == (0, "Timeout")
 
 
-async def test_a_silent_watch_is_given_up(serve: Callable[..., Any]) -> None:
+async def test_idle_watch_times_out(serve: Callable[..., Any]) -> None:
     async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(OK + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"a":1}\n\r\n')
         await asyncio.sleep(60)
@@ -335,7 +335,7 @@ async def test_a_silent_watch_is_given_up(serve: Callable[..., Any]) -> None:
     assert raised.value.reason == "Timeout"
 
 
-async def test_however_many_watches_hold_up_no_request(serve: Callable[..., Any]) -> None:
+async def test_watches_do_not_block_requests(serve: Callable[..., Any]) -> None:
     """One for each of 150 namespaces, and a status to be written in one of them."""
 
     async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
@@ -356,7 +356,7 @@ async def test_however_many_watches_hold_up_no_request(serve: Callable[..., Any]
         await client.close()
 
 
-async def test_a_watch_that_is_reset_by_its_peer(serve: Callable[..., Any]) -> None:
+async def test_watch_reset_by_peer_is_an_api_error(serve: Callable[..., Any]) -> None:
     async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(OK + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"a":1}\n\r\n')
         await writer.drain()
@@ -382,7 +382,7 @@ async def test_a_watch_that_is_reset_by_its_peer(serve: Callable[..., Any]) -> N
         pytest.param((None, False, False), id="an authority we don't know"),
     ],
 )
-async def test_the_certificate_is_verified(
+async def test_server_certificate_is_verified(
     serve: Callable[..., Any], tls_server: ssl.SSLContext, certificate: str, case: tuple[str | None, bool, bool]
 ) -> None:
     server_name, trusted, works = case

@@ -19,7 +19,7 @@ def asked_with(auth: httpx.Auth, *statuses: int) -> list[str]:
     return seen
 
 
-def test_a_token_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+def test_changed_token_file_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("one\n")
     auth = FileToken(file)
@@ -28,7 +28,7 @@ def test_a_token_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     assert asked_with(auth, 200) == ["Bearer two-longer"]
 
 
-def test_the_kubelets_way_of_swapping_a_link_is_seen(tmp_path: Path) -> None:
+def test_swapped_token_symlink_is_read_again(tmp_path: Path) -> None:
     for version in ("one", "two"):
         (tmp_path / version).mkdir()
         (tmp_path / version / "token").write_text(version)
@@ -39,7 +39,7 @@ def test_the_kubelets_way_of_swapping_a_link_is_seen(tmp_path: Path) -> None:
     assert asked_with(auth, 200) == ["Bearer two"]
 
 
-def test_a_401_reads_the_file_again_and_asks_once_more(tmp_path: Path) -> None:
+def test_401_reads_the_token_again_and_retries_once(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("one")
     auth = FileToken(file)
@@ -55,16 +55,14 @@ def test_a_401_reads_the_file_again_and_asks_once_more(tmp_path: Path) -> None:
     assert seen == ["Bearer one", "Bearer two"]
 
 
-def test_another_error_than_401_is_not_asked_again(tmp_path: Path) -> None:
+def test_other_errors_are_not_retried(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("one")
     assert asked_with(FileToken(file), 403) == ["Bearer one"]
 
 
 @pytest.mark.parametrize("content", [pytest.param(None, id="gone"), pytest.param("", id="empty")])
-def test_a_token_file_that_cannot_be_read_for_a_moment_leaves_the_last_token(
-    tmp_path: Path, content: str | None
-) -> None:
+def test_unreadable_token_file_keeps_the_last_token(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "token"
     file.write_text("one")
     auth = FileToken(file)
@@ -75,7 +73,7 @@ def test_a_token_file_that_cannot_be_read_for_a_moment_leaves_the_last_token(
     assert asked_with(auth, 401, 200) == ["Bearer one", "Bearer one"]
 
 
-def test_no_token_file_at_the_start_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_missing_token_file_at_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="token: cannot read the token: No such file or directory"):
         FileToken(tmp_path / "token")
 
@@ -87,7 +85,7 @@ def test_no_token_file_at_the_start_is_an_error_that_names_it(tmp_path: Path) ->
         pytest.param("fd00::1", "https://[fd00::1]:443", id="IPv6"),
     ],
 )
-def test_in_a_pod(tmp_path: Path, host: str, server: str, certificate: str) -> None:
+def test_configuration_in_a_pod(tmp_path: Path, host: str, server: str, certificate: str) -> None:
     (tmp_path / "token").write_text("one")
     (tmp_path / "ca.crt").write_text(certificate)
     access = in_cluster(host, "443", tmp_path)
@@ -98,19 +96,19 @@ def test_in_a_pod(tmp_path: Path, host: str, server: str, certificate: str) -> N
 
 
 @pytest.mark.parametrize("content", [pytest.param(None, id="missing"), pytest.param("no PEM", id="no PEM")])
-def test_in_a_pod_without_an_authority(tmp_path: Path, content: str | None) -> None:
+def test_configuration_in_a_pod_without_a_ca(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "ca.crt").write_text(content)
     with pytest.raises(CredentialsError, match=r"ca\.crt: cannot use the API server's certificate authority: "):
         in_cluster("10.96.0.1", "443", tmp_path)
 
 
-def test_a_plain_url() -> None:
+def test_configuration_from_a_url() -> None:
     access = plain_url("http://127.0.0.1:8001/")
     assert (access.server, access.auth) == ("http://127.0.0.1:8001", None)
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8001", "ftp://api", "http://", "http://[::1"])
-def test_what_is_no_url(url: str) -> None:
+def test_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(CredentialsError, match=r"the API server's address: .* is not a URL"):
         plain_url(url)

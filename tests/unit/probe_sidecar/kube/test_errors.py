@@ -36,12 +36,12 @@ STATUS = b'{"kind":"Status","reason":"Conflict","message":"the object has been m
         pytest.param(500, {}, b"[1]", (500, "Garbage", "[1]", None), id="JSON that is no object"),
     ],
 )
-def test_an_answer_as_an_error(status: int, headers: dict[str, str], body: bytes, expected: Any) -> None:
+def test_error_from_a_response(status: int, headers: dict[str, str], body: bytes, expected: Any) -> None:
     error = from_response(status, headers, body)
     assert (error.status, error.reason, error.message, error.retry_after) == expected
 
 
-def test_an_error_event_of_a_watch() -> None:
+def test_error_from_a_watch_event() -> None:
     error = from_status({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"})
     assert str(error) == "410 Expired: too old resource version"
     assert str(from_status({"code": "odd"})) == "no answer Unknown: no message"

@@ -63,7 +63,7 @@ def authorization(auth: httpx.Auth | None) -> str | None:
         pytest.param({"token": "secret", "tokenFile": "token"}, "Bearer from-the-file", id="the file wins"),
     ],
 )
-def test_the_token(write: Write, user: Object, expected: str | None) -> None:
+def test_kubeconfig_token(write: Write, user: Object, expected: str | None) -> None:
     access = kubeconfig(write({}, user))
     assert authorization(access.auth) == expected
     assert "secret" not in repr(access)
@@ -84,7 +84,7 @@ def test_the_token(write: Write, user: Object, expected: str | None) -> None:
         ),
     ],
 )
-def test_a_client_certificate(write: Write, user: Object) -> None:
+def test_kubeconfig_client_certificate(write: Write, user: Object) -> None:
     assert kubeconfig(write({}, user)).auth is None
 
 
@@ -96,7 +96,7 @@ def test_a_client_certificate(write: Write, user: Object) -> None:
         pytest.param({"insecure-skip-tls-verify": True}, False, id="not verified"),
     ],
 )
-def test_the_authority(write: Write, cluster: Object, verified: bool) -> None:
+def test_kubeconfig_ca(write: Write, cluster: Object, verified: bool) -> None:
     tls = kubeconfig(write(cluster, {})).tls
     assert tls.check_hostname is verified
     assert tls.verify_mode is (ssl.CERT_REQUIRED if verified else ssl.CERT_NONE)
@@ -104,7 +104,7 @@ def test_the_authority(write: Write, cluster: Object, verified: bool) -> None:
     assert not tls.verify_flags & ssl.VERIFY_X509_STRICT
 
 
-def test_the_server_and_the_name_on_its_certificate(write: Write) -> None:
+def test_kubeconfig_server_and_tls_name(write: Write) -> None:
     access = kubeconfig(write({"server": "https://front.door/k8s/clusters/c-1/", "tls-server-name": "api"}, {}))
     assert (access.server, access.server_name) == ("https://front.door/k8s/clusters/c-1", "api")
 
@@ -192,9 +192,7 @@ def test_the_server_and_the_name_on_its_certificate(write: Write) -> None:
         ),
     ],
 )
-def test_what_cannot_be_used_is_refused_by_file_and_field(
-    write: Write, cluster: Object, user: Object, message: str
-) -> None:
+def test_unsupported_kubeconfig_field_is_named(write: Write, cluster: Object, user: Object, message: str) -> None:
     file = write(cluster, user)
     with pytest.raises(CredentialsError) as raised:
         kubeconfig(file)
@@ -227,7 +225,7 @@ def test_what_cannot_be_used_is_refused_by_file_and_field(
         ),
     ],
 )
-def test_a_broken_file(tmp_path: Path, text: str, message: str) -> None:
+def test_malformed_kubeconfig_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "config"
     file.write_text(text)
     with pytest.raises(CredentialsError) as raised:
@@ -235,12 +233,12 @@ def test_a_broken_file(tmp_path: Path, text: str, message: str) -> None:
     assert str(raised.value).startswith(f"{file}: {message}")
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_missing_kubeconfig_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="config: cannot read the kubeconfig: No such file or directory"):
         kubeconfig(tmp_path / "config")
 
 
-def test_another_context_than_the_current_one(write: Write) -> None:
+def test_kubeconfig_context_can_be_selected(write: Write) -> None:
     file = write({}, {"token": "secret"})
     document = yaml.safe_load(file.read_text())
     document["contexts"].append({"name": "anonymous", "context": {"cluster": "here"}})

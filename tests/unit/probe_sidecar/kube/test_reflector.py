@@ -122,7 +122,7 @@ class World:
 LASTED = 240.0
 
 
-async def test_the_whole_set_is_handed_over_at_every_change() -> None:
+async def test_every_change_delivers_the_complete_set() -> None:
     world = World(
         listing(10, cr("a", 5), cr("b", 6)),
         (
@@ -140,7 +140,7 @@ async def test_the_whole_set_is_handed_over_at_every_change() -> None:
     ]
 
 
-async def test_who_wrote_which_field_and_what_was_applied_is_not_kept() -> None:
+async def test_managed_fields_and_last_applied_are_dropped() -> None:
     managed = [cr(uid, version) for uid, version in (("a", 5), ("b", 11))]
     for one in managed:
         one["metadata"]["managedFields"] = [{"manager": "kubectl"}]
@@ -153,7 +153,7 @@ async def test_who_wrote_which_field_and_what_was_applied_is_not_kept() -> None:
     assert dict(world.reflector.objects) == {"a": kept[0], "b": kept[1]}
 
 
-async def test_each_text_is_held_once() -> None:
+async def test_equal_strings_are_stored_once() -> None:
     def probed(uid: str, version: int) -> Object:
         verdicts = [{"ip": ip, "ready": True, "reason": "ProbeSucceeded"} for ip in ("10.0.0.1", "10.0.0.2")]
         return cr(uid, version) | {"spec": {"ips": ["10.0.0.1", "10.0.0.2"]}, "status": {"addresses": verdicts}}
@@ -167,7 +167,7 @@ async def test_each_text_is_held_once() -> None:
         assert one["status"]["addresses"][0]["reason"] is other["status"]["addresses"][1]["reason"]
 
 
-async def test_the_empty_set_is_handed_over_too() -> None:
+async def test_empty_set_is_delivered() -> None:
     world = World(listing(10), (bookmark(11), LASTED))
     assert not world.reflector.synced
     await world.play()
@@ -175,20 +175,20 @@ async def test_the_empty_set_is_handed_over_too() -> None:
     assert world.reflector.synced
 
 
-async def test_a_watch_starts_at_the_version_of_the_list_not_at_that_of_the_last_object() -> None:
+async def test_watch_starts_at_the_list_version() -> None:
     world = World(listing(40, cr("b", 39), cr("a", 7)), (LASTED,))
     await world.play()
     assert world.requests == ["list", "watch from 40"]
 
 
-async def test_a_watch_that_the_server_ends_goes_on_at_the_last_version_without_a_pause() -> None:
+async def test_ended_watch_resumes_immediately() -> None:
     world = World(listing(10), (event("ADDED", cr("a", 11)), LASTED), (LASTED, bookmark(50)), (LASTED,))
     await world.play()
     assert world.requests == ["list", "watch from 10", "watch from 11", "watch from 50"]
     assert world.pauses == []
 
 
-async def test_a_server_that_ends_every_watch_at_once_is_asked_ever_more_seldom() -> None:
+async def test_watches_that_end_at_once_back_off() -> None:
     world = World(listing(10), *[()] * 9)
     await world.play()
     assert world.requests == ["list", *["watch from 10"] * 9]
@@ -202,7 +202,7 @@ async def test_a_server_that_ends_every_watch_at_once_is_asked_ever_more_seldom(
         pytest.param(httpx.RemoteProtocolError("incomplete chunked read"), id="closed in the middle"),
     ],
 )
-async def test_a_dropped_connection_goes_on_at_the_last_version(cut: Exception) -> None:
+async def test_dropped_connection_resumes_at_the_last_version(cut: Exception) -> None:
     world = World(
         listing(10), (event("ADDED", cr("a", 11)), b'{"type":"ADD', cut), (event("MODIFIED", cr("a", 12)), LASTED)
     )
@@ -212,7 +212,7 @@ async def test_a_dropped_connection_goes_on_at_the_last_version(cut: Exception) 
     assert world.changes[-1] == ({"a": "12"}, frozenset({"a"}))
 
 
-async def test_an_expired_version_in_the_stream_is_answered_by_a_list_that_shows_what_vanished() -> None:
+async def test_expired_version_relists_and_shows_deletions() -> None:
     world = World(
         listing(10, cr("a", 5), cr("b", 6), cr("c", 7)),
         (EXPIRED,),
@@ -225,31 +225,31 @@ async def test_an_expired_version_in_the_stream_is_answered_by_a_list_that_shows
     assert world.pauses == [0.05]
 
 
-async def test_a_list_that_shows_nothing_new_tells_nobody() -> None:
+async def test_unchanged_list_delivers_nothing() -> None:
     world = World(listing(10, cr("a", 5)), (EXPIRED,), listing(90, cr("a", 5)), (LASTED,))
     await world.play()
     assert world.changes == [({"a": "5"}, frozenset({"a"}))]
 
 
-async def test_everything_deleted_while_nobody_watched_is_seen() -> None:
+async def test_deletions_between_watches_are_noticed() -> None:
     world = World(listing(10, cr("a", 5), cr("b", 6)), (EXPIRED,), listing(90), (LASTED,))
     await world.play()
     assert world.changes[-1] == ({}, frozenset({"a", "b"}))
 
 
-async def test_version_after_version_expiring_is_no_hot_loop() -> None:
+async def test_repeatedly_expired_versions_back_off() -> None:
     world = World(*[listing(10, cr("a", 5)), (EXPIRED,)] * 8)
     await world.play()
     assert world.pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
 
 
-async def test_an_expired_version_as_the_answer_to_a_watch() -> None:
+async def test_expired_version_response_relists() -> None:
     world = World(listing(10), httpx.Response(410, json=error(410, "Gone")), listing(90), (LASTED,))
     await world.play()
     assert world.requests == ["list", "watch from 10", "list", "watch from 90"]
 
 
-async def test_a_silent_watch_is_given_up_and_listed_anew() -> None:
+async def test_idle_watch_times_out_and_relists() -> None:
     """A dead connection, or a version from the future (etcd restored from a backup): 200, and silence for ever."""
     world = World(listing(900, cr("a", 800)), (72.0, httpx.ReadTimeout("")), listing(50, cr("a", 40)), (LASTED,))
     await world.play()
@@ -257,7 +257,7 @@ async def test_a_silent_watch_is_given_up_and_listed_anew() -> None:
     assert world.changes[-1] == ({"a": "40"}, frozenset({"a"})), "an older version than the one held, and yet the truth"
 
 
-async def test_the_idle_time_out_is_longer_than_the_minute_between_bookmarks() -> None:
+async def test_idle_timeout_exceeds_the_bookmark_interval() -> None:
     timeouts = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -273,7 +273,7 @@ async def test_the_idle_time_out_is_longer_than_the_minute_between_bookmarks() -
     assert 70 <= idle <= 75
 
 
-async def test_an_outage_changes_nothing_and_is_met_with_growing_pauses() -> None:
+async def test_outage_keeps_the_set_and_backs_off() -> None:
     refused = httpx.ConnectError("refused")
     world = World(
         listing(10, cr("a", 5)),
@@ -287,7 +287,7 @@ async def test_an_outage_changes_nothing_and_is_met_with_growing_pauses() -> Non
     assert world.changes == [({"a": "5"}, frozenset({"a"})), ({"a": "11"}, frozenset({"a"}))]
 
 
-async def test_a_start_during_an_outage_says_nothing_until_the_first_list() -> None:
+async def test_start_during_an_outage_delivers_nothing() -> None:
     world = World(httpx.ConnectError("refused"), httpx.Response(503), listing(10), (LASTED,))
     await world.play()
     assert world.requests == ["list", "list", "list", "watch from 10"]
@@ -338,7 +338,7 @@ async def test_retry_after_is_honoured(answer: Any, resumed: bool) -> None:
         pytest.param((event("ERROR", {"kind": "odd"}),), id="an error without a code"),
     ],
 )
-async def test_after_anything_odd_only_a_list_tells(answer: Any) -> None:
+async def test_malformed_event_causes_a_relist(answer: Any) -> None:
     world = World(listing(10, cr("a", 5)), answer, listing(20, cr("a", 5)), (LASTED,))
     await world.play()
     assert world.requests == ["list", "watch from 10", "list", "watch from 20"]
@@ -359,7 +359,7 @@ async def test_after_anything_odd_only_a_list_tells(answer: Any) -> None:
         pytest.param(httpx.Response(200, text="<html>"), id="a page of a proxy"),
     ],
 )
-async def test_a_list_that_fails_leaves_the_old_set(answer: httpx.Response) -> None:
+async def test_failed_list_keeps_the_set(answer: httpx.Response) -> None:
     # The client answers a 410 by one more request: a whole list in one page.
     failures = [answer] * (2 if answer.status_code == 410 else 1)
     world = World(listing(10, cr("a", 5)), (EXPIRED,), *failures, listing(20, cr("a", 5)), (LASTED,))
@@ -367,7 +367,7 @@ async def test_a_list_that_fails_leaves_the_old_set(answer: httpx.Response) -> N
     assert world.changes == [({"a": "5"}, frozenset({"a"}))]
 
 
-async def test_blank_lines_and_repeated_events_are_no_news() -> None:
+async def test_blank_lines_and_repeated_events_are_ignored() -> None:
     world = World(
         listing(10, cr("a", 5)),
         (b"\n", event("MODIFIED", cr("a", 5)), event("DELETED", cr("ghost", 12)), b"\n", LASTED),
@@ -377,7 +377,7 @@ async def test_blank_lines_and_repeated_events_are_no_news() -> None:
     assert world.changes == [({"a": "5"}, frozenset({"a"}))]
 
 
-async def test_an_object_created_anew_under_its_old_name_is_another() -> None:
+async def test_recreated_object_has_another_identity() -> None:
     again = cr("a", 12)
     again["metadata"]["uid"] = "a2"
     world = World(listing(10, cr("a", 5)), (event("DELETED", cr("a", 11)) + event("ADDED", again), LASTED))
@@ -385,7 +385,7 @@ async def test_an_object_created_anew_under_its_old_name_is_another() -> None:
     assert world.changes[1:] == [({}, frozenset({"a"})), ({"a2": "12"}, frozenset({"a2"}))]
 
 
-async def test_the_last_contact_is_the_last_word_of_the_server() -> None:
+async def test_last_contact_is_the_time_of_the_last_message() -> None:
     world = World(
         listing(10), (30.0, bookmark(11), 60.0, bookmark(12), 72.0, httpx.ReadTimeout("")), httpx.Response(500)
     )
@@ -394,28 +394,28 @@ async def test_the_last_contact_is_the_last_word_of_the_server() -> None:
     assert world.reflector.last_contact == 190.0
 
 
-async def test_after_a_watch_that_lasted_the_pauses_are_short_again() -> None:
+async def test_long_watch_resets_the_back_off() -> None:
     reset = httpx.ReadError("reset")
     world = World(listing(10), (reset,), (reset,), (reset,), (60.0, reset), (reset,))
     await world.play()
     assert world.pauses == [0.05, 0.1, 0.2, 0.05, 0.1]
 
 
-async def test_a_short_watch_with_news_is_no_sign_of_trouble() -> None:
+async def test_short_watch_with_events_does_not_back_off() -> None:
     cut = httpx.ReadError("reset")
     world = World(listing(10), (cut,), (cut,), (bookmark(11), cut), (event("ADDED", cr("a", 12)), cut), (cut,))
     await world.play()
     assert world.pauses == [0.05, 0.1, 0.05, 0.05, 0.1]
 
 
-async def test_it_counts() -> None:
+async def test_reflector_metrics() -> None:
     world = World(listing(10), (EXPIRED,), listing(20), (LASTED,), (LASTED,))
     await world.play()
     reflector = world.reflector
     assert (reflector.lists, reflector.watches, reflector.failures) == (2, 4, 1)
 
 
-async def test_a_bug_of_the_listener_ends_it() -> None:
+async def test_exception_in_the_listener_ends_the_reflector() -> None:
     def bug(objects: Mapping[str, Object], changed: frozenset[str]) -> None:
         raise ZeroDivisionError
 
@@ -423,7 +423,7 @@ async def test_a_bug_of_the_listener_ends_it() -> None:
         await World(listing(10), on_change=bug).play()
 
 
-async def test_over_real_sockets_through_a_cut_and_an_expired_version(serve: Callable[..., Any]) -> None:
+async def test_real_connection_survives_cut_and_expired_version(serve: Callable[..., Any]) -> None:
     """One server that lists, cuts the first watch in the middle of a line, expires the second, and goes on."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     watches = [

@@ -65,7 +65,7 @@ class Cluster:
         return reflectors
 
 
-async def test_all_namespaces_are_one_list() -> None:
+async def test_all_namespaces_use_one_list() -> None:
     cluster = Cluster({"": [cr("a", "x"), cr("b", "y")]})
     reflectors = await cluster.run(until=1)
     assert cluster.calls == [(["a-x", "b-y"], ["a-x", "b-y"], True)]
@@ -73,7 +73,7 @@ async def test_all_namespaces_are_one_list() -> None:
     assert (reflectors.unlisted, sorted(reflectors.uids())) == (None, ["a-x", "b-y"])
 
 
-async def test_each_namespace_is_listed_and_watched_by_itself() -> None:
+async def test_each_namespace_is_listed_and_watched() -> None:
     cluster = Cluster({"namespaces/a/": [cr("a", "x")], "namespaces/b/": []})
     cluster.watched["namespaces/b/"] = ({"type": "ADDED", "object": cr("b", "y")},)
     reflectors = await cluster.run("a", "b", labels="shard=1", until=3)
@@ -84,7 +84,7 @@ async def test_each_namespace_is_listed_and_watched_by_itself() -> None:
     assert reflectors.get("c-z") is None
 
 
-async def test_a_namespace_without_a_right_is_named_and_stops_no_other() -> None:
+async def test_forbidden_namespace_is_named_and_affects_no_other() -> None:
     cluster = Cluster({"namespaces/a/": [cr("a", "x")]})
     reflectors = await cluster.run("a", "b", "c", until=1)
     assert cluster.calls == [(["a-x"], ["a-x"], True)]

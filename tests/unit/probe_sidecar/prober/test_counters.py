@@ -4,7 +4,7 @@ from probe_sidecar.prober.counters import Durations, ProbeCounters
 from probe_sidecar.probes.outcome import Outcome, Result
 
 
-def test_durations_lie_at_or_below_their_bound() -> None:
+def test_durations_are_in_the_right_bucket() -> None:
     durations = Durations((0.1, 1.0))
     for seconds in (0.0, 0.1, 0.11, 1.0, 1.01, 60.0):
         durations.note(seconds)
@@ -21,7 +21,7 @@ def test_durations_lie_at_or_below_their_bound() -> None:
         pytest.param(Result.UNKNOWN, (0, 0, 1), 0, id="our own fault says nothing of the address"),
     ],
 )
-def test_each_probe_counts_once(result: Result, counts: tuple[int, int, int], timed: int) -> None:
+def test_each_probe_is_counted_once(result: Result, counts: tuple[int, int, int], timed: int) -> None:
     tally = ProbeCounters("http")
     tally.note(Outcome(result, "words"), 0.2)
     assert (tally.successful, tally.failed, tally.unknown) == counts

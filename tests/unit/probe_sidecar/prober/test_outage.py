@@ -50,20 +50,20 @@ def silent(first: float, last: float, heard: float = -1.0) -> tuple[Address, Una
         pytest.param(Unanswered(10, 30, response_at=20), 30, True, id="repeated-proven-on-both-sides"),
     ],
 )
-def test_a_verdict_needs_somebody_else_to_be_heard(silence: Unanswered, heard_at: float, admitted: bool) -> None:
+def test_failure_counts_if_another_address_responds(silence: Unanswered, heard_at: float, admitted: bool) -> None:
     guard: OutageGuard[Address] = OutageGuard(HOLD)
     guard.response(heard_at, heard_at)
     assert guard.admits(Address(silence), silence, 41) is admitted
     assert guard.pending == (not admitted)
 
 
-def test_without_a_hold_every_silence_is_believed() -> None:
+def test_hold_of_0_counts_every_missing_response() -> None:
     guard: OutageGuard[Address] = OutageGuard(0)
     assert guard.admits(*silent(10, 30), 31)
     assert (guard.pending, guard.outage) == (0, None)
 
 
-def test_a_doubt_is_told_after_a_moment_and_each_verdict_is_held_for_its_own_time() -> None:
+def test_outage_is_reported_and_each_transition_delayed() -> None:
     guard: OutageGuard[Address] = OutageGuard(HOLD)
     (one, first), (two, second) = silent(10, 20), silent(12, 22)
     assert not guard.admits(one, first, 21)
@@ -76,7 +76,7 @@ def test_a_doubt_is_told_after_a_moment_and_each_verdict_is_held_for_its_own_tim
     assert (guard.suspected, guard.pending, guard.outages, guard.seconds(121)) == (True, 0, 1, 100)
 
 
-def test_an_answer_ends_the_doubt_and_what_is_held_waits_for_its_own_next_probe() -> None:
+def test_response_ends_the_outage_and_pending_wait_for_probes() -> None:
     guard: OutageGuard[Address] = OutageGuard(HOLD)
     one, silence = silent(10, 20)
     assert not guard.admits(one, silence, 21)
@@ -90,7 +90,7 @@ def test_an_answer_ends_the_doubt_and_what_is_held_waits_for_its_own_next_probe(
     assert guard.pending == 0
 
 
-def test_an_answer_to_what_was_asked_before_the_doubt_does_not_end_it() -> None:
+def test_response_to_an_earlier_probe_does_not_end_the_outage() -> None:
     guard: OutageGuard[Address] = OutageGuard(HOLD)
     assert not guard.admits(*silent(10, 20), 21)
     guard.elapse(23)
@@ -98,7 +98,7 @@ def test_an_answer_to_what_was_asked_before_the_doubt_does_not_end_it() -> None:
     assert guard.suspected
 
 
-def test_a_first_silence_that_was_held_is_not_proven_by_the_healing() -> None:
+def test_recovery_does_not_confirm_a_pending_failure() -> None:
     """failureThreshold 1: the whole fleet is held after one probe, and must not be published by the first answer."""
     guard: OutageGuard[Address] = OutageGuard(HOLD)
     one, silence = silent(20, 20)
@@ -110,7 +110,7 @@ def test_a_first_silence_that_was_held_is_not_proven_by_the_healing() -> None:
     assert guard.admits(one, one.unanswered, 31)
 
 
-def test_it_is_forgotten_when_it_answers_itself() -> None:
+def test_pending_transition_ends_with_its_own_response() -> None:
     guard: OutageGuard[Address] = OutageGuard(HOLD)
     one, silence = silent(10, 20)
     guard.admits(one, silence, 21)
@@ -262,7 +262,7 @@ def fleet(**more: Any) -> World:
 FLEET = {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"}
 
 
-def test_a_cut_of_our_own_flips_nothing_and_is_told_once() -> None:
+def test_own_network_failure_changes_nothing_and_reports_once() -> None:
     world = fleet()
     cut = world.network.now
     world.cut(50)
@@ -275,7 +275,7 @@ def test_a_cut_of_our_own_flips_nothing_and_is_told_once() -> None:
     assert world.outage.seconds() == pytest.approx(ended[0] - begun[0] + REPORT_SECONDS)
 
 
-def test_the_long_period_of_others_does_not_open_a_gap() -> None:
+def test_long_periods_of_others_leave_no_gap() -> None:
     """The slow ones would be probed long after the fast ones have failed: they are asked out of turn instead."""
     world = fleet()
     world.run(3)
@@ -288,7 +288,7 @@ def test_the_long_period_of_others_does_not_open_a_gap() -> None:
     assert world.told[0][1] is True
 
 
-def test_a_true_total_silence_gets_through_after_the_hold() -> None:
+def test_real_total_outage_is_published_after_the_hold() -> None:
     world = fleet()
     began = world.network.now
     world.network.dead = dict.fromkeys(FLEET, began)
@@ -301,7 +301,7 @@ def test_a_true_total_silence_gets_through_after_the_hold() -> None:
     assert world.outage.guard.pending == 0
 
 
-def test_a_total_outage_by_refusals_gets_through_at_once() -> None:
+def test_refused_connections_are_published_at_once() -> None:
     world = fleet()
     began = world.network.now
     world.network.refusing = dict.fromkeys(FLEET, began)
@@ -313,7 +313,7 @@ def test_a_total_outage_by_refusals_gets_through_at_once() -> None:
     assert world.told == []
 
 
-def test_the_guard_can_be_left_out() -> None:
+def test_outage_guard_can_be_disabled() -> None:
     world = fleet(hold=0)
     began = world.network.now
     world.network.dead = dict.fromkeys(FLEET, began)
@@ -322,7 +322,7 @@ def test_the_guard_can_be_left_out() -> None:
     assert world.told == []
 
 
-def test_one_that_dies_alone_leaves_at_the_usual_bound_and_nobody_is_asked() -> None:
+def test_single_failure_is_not_delayed() -> None:
     world = World()
     world.apply("web", [f"10.0.0.{number}" for number in range(1, 101)], known_ready=True)
     world.apply("api", ["10.0.1.1"])
@@ -336,7 +336,7 @@ def test_one_that_dies_alone_leaves_at_the_usual_bound_and_nobody_is_asked() -> 
     assert world.told == []
 
 
-def test_with_few_and_slow_neighbours_it_leaves_at_the_usual_bound_too() -> None:
+def test_single_failure_with_slow_neighbours_is_not_delayed() -> None:
     """They are asked when its silence begins and when it is to be believed."""
     world = fleet()
     world.run(7)
@@ -347,7 +347,7 @@ def test_with_few_and_slow_neighbours_it_leaves_at_the_usual_bound_too() -> None
     assert world.told == []
 
 
-def test_who_is_dead_when_the_network_heals_is_published_then() -> None:
+def test_addresses_dead_after_recovery_are_published() -> None:
     world = fleet()
     world.cut(50)
     healed = world.network.now + 50
@@ -362,7 +362,7 @@ def test_who_is_dead_when_the_network_heals_is_published_then() -> None:
     ("names", "each"),
     [pytest.param(("web",), 5, id="one-service"), pytest.param(("web", "api"), 1, id="two-addresses")],
 )
-def test_with_too_few_to_compare_silence_is_believed(names: tuple[str, ...], each: int) -> None:
+def test_too_few_addresses_count_every_missing_response(names: tuple[str, ...], each: int) -> None:
     world = World()
     addresses = itertools.count(1)
     for name in names:
@@ -373,7 +373,7 @@ def test_with_too_few_to_compare_silence_is_believed(names: tuple[str, ...], eac
     assert len(world.losses()) == len(names) * each
 
 
-def test_a_canary_lets_even_one_address_be_guarded() -> None:
+def test_canary_guards_a_single_address() -> None:
     world = World(canary="10.9.9.9:53")
     world.apply("web", ["10.0.0.1"])
     world.run(100)
@@ -385,7 +385,7 @@ def test_a_canary_lets_even_one_address_be_guarded() -> None:
 
 @pytest.mark.parametrize("threshold", [1, 2, 3])
 @pytest.mark.parametrize("period", [1, 10])
-def test_a_canary_that_answers_leaves_nothing_to_hold(threshold: int, period: int) -> None:
+def test_responding_canary_delays_nothing(threshold: int, period: int) -> None:
     world = World(canary="http://10.9.9.9/healthz")
     world.apply("web", FLEET, periodSeconds=period, failureThreshold=threshold)
     world.run(100)
@@ -397,7 +397,7 @@ def test_a_canary_that_answers_leaves_nothing_to_hold(threshold: int, period: in
     assert world.told == []
 
 
-def test_the_canary_is_asked_twice_a_second(caplog: pytest.LogCaptureFixture) -> None:
+def test_canary_is_probed_twice_a_second(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "probe_sidecar.prober.canary")
     world = World(canary="10.9.9.9:53")
     world.run(10)
@@ -416,7 +416,7 @@ def test_the_canary_is_asked_twice_a_second(caplog: pytest.LogCaptureFixture) ->
     ]
 
 
-def test_what_is_taken_over_amid_an_outage_is_held_for_its_own_time() -> None:
+def test_takeover_during_an_outage_has_its_own_hold() -> None:
     world = fleet()
     world.cut(400)
     world.run(240)
@@ -430,7 +430,7 @@ def test_what_is_taken_over_amid_an_outage_is_held_for_its_own_time() -> None:
     assert {ip for ip, _ in world.turned_not_ready(taken)} == {"10.0.0.5", "10.0.0.6"}
 
 
-def test_an_address_that_never_was_ready_is_told_as_failed_at_once() -> None:
+def test_never_ready_address_fails_without_delay() -> None:
     world = World()
     world.network.dead = dict.fromkeys(FLEET, 0.0)
     world.apply("web", ["10.0.0.1", "10.0.0.2"])
@@ -440,7 +440,7 @@ def test_an_address_that_never_was_ready_is_told_as_failed_at_once() -> None:
     assert (reasons, world.told, world.outage.guard.pending) == ({"ProbeFailed"}, [], 0)
 
 
-def test_when_nothing_is_left_to_probe_nothing_is_suspected() -> None:
+def test_outage_ends_when_nothing_is_probed() -> None:
     world = fleet()
     world.cut(1_000)
     world.run(40)
@@ -486,7 +486,7 @@ PROBES = st.fixed_dictionaries(
     length=3.0,
     phase=0.0,
 )
-def test_no_cut_that_is_shorter_than_the_hold_flips_anything(
+def test_outage_shorter_than_the_hold_changes_nothing(
     probes: list[dict[str, int]], each: int, settled: float, length: float, phase: float
 ) -> None:
     world = World(phase=phase)
@@ -509,7 +509,7 @@ def test_no_cut_that_is_shorter_than_the_hold_flips_anything(
     settled=st.floats(200, 300),
     hold=st.integers(0, 90),
 )
-def test_a_true_silence_gets_through_within_the_stated_time(
+def test_real_outage_is_published_in_the_documented_time(
     probes: list[dict[str, int]], each: int, settled: float, hold: int
 ) -> None:
     world = World(hold=hold)

@@ -29,13 +29,13 @@ class Rig:
         Subject(surroundings).apply(ExternalServiceSpec.model_validate(fields), {}, spread_since=since)
 
 
-def test_without_targets_no_timer_is_armed() -> None:
+def test_timer_is_not_armed_without_targets() -> None:
     rig = Rig()
     rig.prober.arm()
     assert rig.loop.armed() == []
 
 
-def test_the_timer_is_armed_for_an_earlier_probe_and_not_for_a_later_one() -> None:
+def test_timer_is_rearmed_for_earlier_probes_only() -> None:
     rig = Rig()
     rig.loop.now = 5.0
     rig.probe("10.0.0.1", since=5.0)
@@ -48,7 +48,7 @@ def test_the_timer_is_armed_for_an_earlier_probe_and_not_for_a_later_one() -> No
     assert len(rig.loop.timers) == timers
 
 
-def test_each_wake_arms_the_next_after_the_look_at_the_lease() -> None:
+def test_timer_is_rearmed_after_the_lease_check() -> None:
     rig = Rig()
     rig.probe("10.0.0.1")
     rig.loop.fire()
@@ -58,7 +58,7 @@ def test_each_wake_arms_the_next_after_the_look_at_the_lease() -> None:
     assert (rig.looked, rig.engine.started, rig.loop.armed()) == ([0, 1], ["10.0.0.1"] * 2, [20.0])
 
 
-def test_a_closed_prober_arms_no_timer() -> None:
+def test_closed_prober_arms_no_timer() -> None:
     rig = Rig()
     rig.probe("10.0.0.1")
     rig.prober.close()
@@ -66,7 +66,7 @@ def test_a_closed_prober_arms_no_timer() -> None:
     assert rig.loop.armed() == []
 
 
-def test_overdue_is_how_far_the_schedule_is_behind() -> None:
+def test_overdue_is_the_delay_of_the_schedule() -> None:
     rig = Rig()
     assert rig.prober.overdue() == 0.0
     rig.probe("10.0.0.1")

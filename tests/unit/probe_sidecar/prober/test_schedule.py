@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from probe_sidecar.prober.schedule import Schedule, delayed, following, spread, within
 
 
-def test_what_is_due_comes_up_once_and_in_order() -> None:
+def test_due_items_are_returned_once_in_order() -> None:
     schedule: Schedule[str] = Schedule()
     for item, due in (("later", 3.0), ("first", 1.0), ("second", 2.0)):
         schedule.add(item, due)
@@ -16,7 +16,7 @@ def test_what_is_due_comes_up_once_and_in_order() -> None:
     assert (schedule.next_due(), len(schedule)) == (3.0, 1)
 
 
-def test_equal_due_times_keep_the_order_of_adding() -> None:
+def test_equal_due_times_keep_insertion_order() -> None:
     schedule: Schedule[str] = Schedule()
     for item in ("a", "b", "c"):
         schedule.add(item, 1.0)
@@ -24,7 +24,7 @@ def test_equal_due_times_keep_the_order_of_adding() -> None:
 
 
 @given(st.integers(0, 10**9), st.integers(1, 3600), st.integers(0, 1_000))
-def test_a_point_of_the_grid_stays_one_whatever_is_added(point: int, period: int, missed: int) -> None:
+def test_grid_points_are_exact(point: int, period: int, missed: int) -> None:
     schedule: Schedule[str] = Schedule(0.01)
     due = schedule.add("a", point * 0.01)
     assert due == point * 0.01
@@ -33,13 +33,13 @@ def test_a_point_of_the_grid_stays_one_whatever_is_added(point: int, period: int
 
 
 @given(st.floats(0, 1e6))
-def test_what_is_due_between_two_points_waits_for_the_later_one(due: float) -> None:
+def test_due_time_is_rounded_up_to_the_grid(due: float) -> None:
     schedule: Schedule[str] = Schedule(0.01)
     assert -1e-4 < schedule.add("a", due) - due < 0.01
     assert schedule.add("b", due) == schedule.next_due()
 
 
-def test_an_empty_schedule_has_nothing_due() -> None:
+def test_empty_schedule_has_nothing_due() -> None:
     assert Schedule[str]().next_due() is None
 
 
@@ -54,12 +54,12 @@ def test_an_empty_schedule_has_nothing_due() -> None:
         pytest.param(100.0, 99.9, 110.0, id="clock-a-little-early"),
     ],
 )
-def test_following(due: float, now: float, expected: float) -> None:
+def test_next_due_time(due: float, now: float, expected: float) -> None:
     assert following(due, 10, now) == pytest.approx(expected)
 
 
 @given(st.floats(0, 1e6), st.integers(1, 3600), st.floats(0, 1e5))
-def test_the_following_tick_lies_ahead_and_on_the_grid(due: float, period: int, late: float) -> None:
+def test_next_tick_is_in_the_future_on_the_grid(due: float, period: int, late: float) -> None:
     tick = following(due, period, due + late)
     assert due + late - 1e-6 <= tick <= due + late + period + 1e-6
     assert (tick - due) / period == pytest.approx(round((tick - due) / period), abs=1e-6)
@@ -83,7 +83,7 @@ def test_first_probes_are_spread_evenly(count: int) -> None:
         pytest.param(500.0, 10.0, id="however-late"),
     ],
 )
-def test_a_crowd_is_spread_over_what_is_left(now: float, expected: float) -> None:
+def test_late_additions_are_spread_over_the_remaining_period(now: float, expected: float) -> None:
     assert within(100.0, 10.0, now) == expected
 
 

@@ -44,7 +44,7 @@ def test_reason_is_reported_at_once_and_stays_after_its_end() -> None:
     scenario(body)
 
 
-def test_reason_that_comes_and_goes_is_reported_once() -> None:
+def test_intermittent_reason_is_reported_once() -> None:
     async def body(reason: StickyReason, reported: list[str]) -> None:
         for number in range(50):
             reason.begin(f"since {number}")

@@ -114,13 +114,13 @@ def grid() -> Rig:
     return Rig(grid=0.01)
 
 
-def test_a_new_address_starts_not_ready_and_is_probed_at_once(rig: Rig) -> None:
+def test_new_address_is_not_ready_and_probed_immediately(rig: Rig) -> None:
     rig.apply()
     assert rig.told() == {A: (False, "Pending", "not probed yet"), B: (False, "Pending", "not probed yet")}
     assert rig.advance(0) == [A, B]
 
 
-def test_it_is_probed_again_each_period_without_drift(rig: Rig) -> None:
+def test_address_is_probed_each_period_without_drift(rig: Rig) -> None:
     rig.apply(ips=(A,))
     starts = []
     for _ in range(3_000):
@@ -130,7 +130,7 @@ def test_it_is_probed_again_each_period_without_drift(rig: Rig) -> None:
     assert [round(start - starts[0]) for start in starts] == [0, 10, 20, 30]
 
 
-def test_a_threshold_turns_the_state_and_keeps_the_evidence(rig: Rig) -> None:
+def test_threshold_changes_the_state_with_its_message(rig: Rig) -> None:
     rig.apply(ips=(A,))
     rig.advance(0)
     rig.engine.finish(A, OK)
@@ -146,7 +146,7 @@ def test_a_threshold_turns_the_state_and_keeps_the_evidence(rig: Rig) -> None:
     )
 
 
-def test_nothing_is_told_of_a_probe_that_changed_nothing(rig: Rig) -> None:
+def test_result_without_a_transition_is_not_reported(rig: Rig) -> None:
     rig.apply(ips=(A,))
     rig.advance(0)
     rig.engine.finish(A, OK)
@@ -158,7 +158,7 @@ def test_nothing_is_told_of_a_probe_that_changed_nothing(rig: Rig) -> None:
     assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
 
 
-def test_a_pending_address_that_fails_is_told_with_its_reason_once(rig: Rig) -> None:
+def test_first_failure_of_a_pending_address_is_reported_once(rig: Rig) -> None:
     rig.apply(ips=(A,))
     changes = rig.service.changes
     for _ in range(6):
@@ -184,14 +184,14 @@ def test_a_pending_address_that_fails_is_told_with_its_reason_once(rig: Rig) -> 
         pytest.param(known(A, False, "Denied"), (False, "Pending", "not probed yet"), id="was-denied-before"),
     ],
 )
-def test_a_restart_takes_readiness_from_the_status(
+def test_restart_takes_readiness_from_the_status(
     rig: Rig, status: dict[str, AddressStatus], expected: tuple[bool, str, str]
 ) -> None:
     rig.apply(ips=(A,), known=status, spread_since=1_000.0)
     assert rig.told() == {A: expected}
 
 
-def test_an_adopted_state_turns_only_on_full_thresholds_of_our_own(rig: Rig) -> None:
+def test_adopted_state_needs_the_full_threshold(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"), spread_since=1_000.0)
     seen = []
     for _ in range(3):
@@ -209,12 +209,12 @@ def test_first_probes_after_a_restart_are_spread_over_one_period(rig: Rig) -> No
     assert all(8 <= number <= 12 for number in started)
 
 
-def test_what_begins_later_in_a_crowd_is_spread_over_the_rest_of_the_period(rig: Rig) -> None:
+def test_addresses_added_later_are_spread_over_the_rest(rig: Rig) -> None:
     rig.apply(ips=tuple(f"10.0.101.{number}" for number in range(100)), spread_since=996.0)
     assert [len(rig.advance(2)) for _ in range(3)] == pytest.approx([33, 33, 33], abs=2)
 
 
-def test_probes_start_on_points_of_the_grid_and_in_time(grid: Rig) -> None:
+def test_probes_start_on_time_on_the_grid(grid: Rig) -> None:
     grid.apply(ips=tuple(f"10.0.101.{number}" for number in range(50)), spread_since=1_000.0)
     seen = set[float]()
     while (due := grid.prober.next_due() or 0.0) < 1_020.0:
@@ -226,7 +226,7 @@ def test_probes_start_on_points_of_the_grid_and_in_time(grid: Rig) -> None:
     assert lateness.total == pytest.approx(0, abs=1e-6)
 
 
-def test_lateness_is_counted_until_a_probe_is_launched(rig: Rig) -> None:
+def test_lateness_is_measured_until_launch(rig: Rig) -> None:
     rig.apply(ips=tuple(f"10.0.101.{number}" for number in range(TOGETHER + 3)))
     rig.engine.launching = lambda: setattr(rig.loop, "now", rig.loop.now + 0.25)
     rig.advance(0)
@@ -234,7 +234,7 @@ def test_lateness_is_counted_until_a_probe_is_launched(rig: Rig) -> None:
     assert rig.prober.stats.lateness.total == TOGETHER * 0.25 + 3 * 0.5
 
 
-def test_a_probe_edit_keeps_the_state_and_zeroes_the_run(rig: Rig) -> None:
+def test_changed_probe_keeps_the_state_and_resets_the_streak(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     for _ in range(2):
         rig.advance(10)
@@ -248,7 +248,7 @@ def test_a_probe_edit_keeps_the_state_and_zeroes_the_run(rig: Rig) -> None:
     assert seen == [True, True, True, False]
 
 
-def test_other_edits_leave_runs_and_running_probes_alone(rig: Rig) -> None:
+def test_other_edits_keep_streaks_and_running_probes(rig: Rig) -> None:
     rig.apply(known=known(A, True, "ProbeSucceeded"))
     rig.advance(0)
     rig.engine.finish(A, DEAD)
@@ -263,7 +263,7 @@ def test_other_edits_leave_runs_and_running_probes_alone(rig: Rig) -> None:
     assert rig.told() == {A: (False, "ProbeFailed", "connection refused"), B: (True, "ProbeSucceeded", "connected")}
 
 
-def test_an_address_removed_and_added_again_starts_not_ready(rig: Rig) -> None:
+def test_address_added_again_starts_not_ready(rig: Rig) -> None:
     both = known(A, True, "ProbeSucceeded") | known(B, True, "ProbeSucceeded")
     rig.apply(known=both)
     rig.apply(ips=(A,), known=both)
@@ -272,7 +272,7 @@ def test_an_address_removed_and_added_again_starts_not_ready(rig: Rig) -> None:
     assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", "not probed yet")}
 
 
-def test_a_removed_address_is_never_heard_of_again(rig: Rig) -> None:
+def test_removed_address_reports_nothing(rig: Rig) -> None:
     rig.apply()
     rig.advance(0)
     rig.apply(ips=(A,))
@@ -282,7 +282,7 @@ def test_a_removed_address_is_never_heard_of_again(rig: Rig) -> None:
     assert set(rig.told()) == {A}
 
 
-def test_taking_the_probe_away_stops_probing_and_giving_it_back_keeps_ready(rig: Rig) -> None:
+def test_removing_and_restoring_the_probe_keeps_ready(rig: Rig) -> None:
     rig.apply()
     rig.advance(0)
     rig.apply(probe=None)
@@ -291,7 +291,7 @@ def test_taking_the_probe_away_stops_probing_and_giving_it_back_keeps_ready(rig:
     assert rig.told() == {A: (True, "Pending", "not probed yet"), B: (True, "Pending", "not probed yet")}
 
 
-def test_release_stops_everything(rig: Rig) -> None:
+def test_release_stops_all_probes(rig: Rig) -> None:
     rig.apply()
     rig.advance(0)
     rig.targets.close()
@@ -299,7 +299,7 @@ def test_release_stops_everything(rig: Rig) -> None:
     assert rig.targets.idle
 
 
-def test_probes_of_one_address_never_overlap_and_one_late_tick_is_kept(rig: Rig) -> None:
+def test_probes_of_one_address_never_overlap(rig: Rig) -> None:
     rig.apply(ips=(A,), probe={"timeoutSeconds": 60})
     assert rig.advance(0) == [A]
     assert rig.advance(10) == rig.advance(10) == rig.advance(10) == []
@@ -318,7 +318,7 @@ def test_one_slow_address_delays_no_other(rig: Rig) -> None:
     assert rig.advance(10) == [B]
 
 
-def test_a_prober_fault_counts_for_nothing_and_is_logged(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+def test_prober_fault_is_not_counted_and_is_logged(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     with caplog.at_level(logging.INFO):
         for _ in range(10):
@@ -329,7 +329,7 @@ def test_a_prober_fault_counts_for_nothing_and_is_logged(rig: Rig, caplog: pytes
     assert caplog.messages == [f"shop/web: probing {A} failed in the prober itself: too many open files"]
 
 
-def test_a_transition_is_one_line_and_steady_state_is_silent(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+def test_transition_is_one_log_line_and_steady_state_none(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         rig.apply(ips=(A,))
         for outcome in (OK, OK, OK, DEAD, DEAD, DEAD, DEAD):
@@ -341,30 +341,30 @@ def test_a_transition_is_one_line_and_steady_state_is_silent(rig: Rig, caplog: p
     ]
 
 
-def test_a_refused_address_is_not_probed_and_the_rest_are(rig: Rig) -> None:
+def test_denied_address_is_not_probed_and_others_are(rig: Rig) -> None:
     rig.apply(ips=("127.0.0.1", A, "nonsense", A))
     assert rig.advance(0) == [A]
     assert set(rig.told()) == {A}
 
 
-def test_loopback_is_probed_where_the_policy_allows_it() -> None:
+def test_loopback_is_probed_if_allowed() -> None:
     rig = Rig(AddressPolicy(loopback=True))
     rig.apply(ips=("127.0.0.1",))
     assert rig.advance(0) == ["127.0.0.1"]
 
 
-def test_a_disabled_address_is_still_probed(rig: Rig) -> None:
+def test_disabled_address_is_still_probed(rig: Rig) -> None:
     rig.apply(disabledIPs=[A])
     assert rig.advance(0) == [A, B]
 
 
-def test_the_initial_delay_holds_back_an_address_without_a_past(rig: Rig) -> None:
+def test_initial_delay_applies_to_new_addresses(rig: Rig) -> None:
     rig.apply(ips=(A,), probe={"initialDelaySeconds": 15})
     assert rig.advance(19.9) == []
     assert rig.advance(0.1) == [A]
 
 
-def test_the_initial_delay_does_not_hold_back_a_known_address(rig: Rig) -> None:
+def test_initial_delay_does_not_apply_to_known_addresses(rig: Rig) -> None:
     rig.apply(ips=(A,), probe={"initialDelaySeconds": 15}, known=known(A, True, "ProbeSucceeded"))
     assert rig.advance(0) == [A]
 
@@ -377,7 +377,7 @@ def seconds_until_probed(rig: Rig) -> int:
     return next(second for second in range(1, 100) if rig.advance(1))
 
 
-def test_an_address_that_is_not_ready_is_probed_more_often(rig: Rig) -> None:
+def test_not_ready_period_applies_while_not_ready(rig: Rig) -> None:
     rig.apply(ips=(A,), probe=FASTER)
     assert rig.advance(0) == [A]
     rig.engine.finish(A, DEAD)
@@ -389,7 +389,7 @@ def test_an_address_that_is_not_ready_is_probed_more_often(rig: Rig) -> None:
     assert seconds_until_probed(rig) == 10
 
 
-def test_the_first_look_after_it_went_down_comes_sooner_too(rig: Rig) -> None:
+def test_not_ready_period_applies_right_after_the_transition(rig: Rig) -> None:
     rig.apply(ips=(A,), probe=FASTER, known=known(A, True, "ProbeSucceeded"))
     assert rig.advance(0) == [A]
     rig.engine.finish(A, DEAD)
@@ -407,7 +407,7 @@ def test_the_first_look_after_it_went_down_comes_sooner_too(rig: Rig) -> None:
     assert starts == [6, 9, 12, 15]  # and none at 10, where the tick of the longer period was planned
 
 
-def test_a_longer_period_while_not_ready_waits_no_longer_than_was_planned(rig: Rig) -> None:
+def test_longer_not_ready_period_keeps_the_planned_probe(rig: Rig) -> None:
     rig.apply(
         ips=(A,), probe={"notReadyPeriodSeconds": 30, "failureThreshold": 1}, known=known(A, True, "ProbeSucceeded")
     )
@@ -418,7 +418,7 @@ def test_a_longer_period_while_not_ready_waits_no_longer_than_was_planned(rig: R
     assert seconds_until_probed(rig) == 30
 
 
-def test_without_its_ca_an_address_keeps_its_state_and_is_not_probed(rig: Rig) -> None:
+def test_missing_ca_keeps_the_state_and_stops_probing(rig: Rig) -> None:
     rig.service.trusted = "Secret shop/ca: not read yet"
     rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded"))
     assert [rig.advance(10) for _ in range(5)] == [[]] * 5
@@ -432,7 +432,7 @@ def test_without_its_ca_an_address_keeps_its_state_and_is_not_probed(rig: Rig) -
     assert {target.problem for target in rig.targets} == {""}
 
 
-def test_a_new_ca_changes_no_schedule_no_run_and_no_state(rig: Rig) -> None:
+def test_new_ca_keeps_schedule_streak_and_state(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     rig.advance(0)
     rig.engine.finish(A, DEAD)
@@ -443,7 +443,7 @@ def test_a_new_ca_changes_no_schedule_no_run_and_no_state(rig: Rig) -> None:
     assert (target.streak, target.due, rig.advance(5)) == (run, due, [])
 
 
-def test_what_was_inherited_follows_the_status_until_a_probe_has_judged(rig: Rig) -> None:
+def test_inherited_state_follows_the_status_until_probed(rig: Rig) -> None:
     """A takeover: the last owner's final write may come in after our first look at the status (R6)."""
     rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded") | known(B, True, "ProbeSucceeded"))
     rig.targets.inherit(known(A, False, "ProbeFailed") | known(B, True, "ProbeSucceeded"))
@@ -455,27 +455,27 @@ def test_what_was_inherited_follows_the_status_until_a_probe_has_judged(rig: Rig
     assert rig.told() == {A: (True, "ProbeSucceeded", "connected"), B: (True, "ProbeSucceeded", "m")}
 
 
-def test_a_drained_address_that_was_inherited_follows_too(rig: Rig) -> None:
+def test_inherited_drained_address_follows_the_status(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     rig.targets.inherit(known(A, False, "Disabled", serving=False))
     assert rig.told() == {A: (False, "ProbeFailed", "m")}
 
 
-def test_following_tells_nobody(rig: Rig) -> None:
+def test_following_the_status_reports_nothing(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     changes = rig.service.changes
     rig.targets.inherit(known(A, False, "ProbeFailed"))
     assert rig.service.changes == changes
 
 
-def test_a_probe_edit_does_not_make_evidence_of_what_was_inherited(rig: Rig) -> None:
+def test_changed_probe_keeps_the_state_inherited(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     rig.apply(ips=(A,), probe={"periodSeconds": 5})
     rig.targets.inherit(known(A, False, "ProbeFailed"))
     assert rig.told() == {A: (False, "ProbeFailed", "m")}
 
 
-def test_an_address_that_came_under_our_eyes_was_not_inherited(rig: Rig) -> None:
+def test_address_added_later_is_not_inherited(rig: Rig) -> None:
     """Removed and added again it starts not ready (D7), whatever a status of before says."""
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     rig.apply(ips=())
@@ -484,7 +484,7 @@ def test_an_address_that_came_under_our_eyes_was_not_inherited(rig: Rig) -> None
     assert rig.told() == {A: (False, "Pending", "not probed yet")}
 
 
-def test_it_gives_way_to_another_owner_until_its_own_probes_have_met_the_threshold_again(rig: Rig) -> None:
+def test_yields_to_another_owner_until_the_threshold(rig: Rig) -> None:
     """Two owners at once: the other one has written its result first (ADR 10)."""
     rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded"), probe={"successThreshold": 2})
     rig.advance(0)
@@ -503,14 +503,14 @@ def test_it_gives_way_to_another_owner_until_its_own_probes_have_met_the_thresho
     assert rig.told()[A][:2] == (True, "ProbeSucceeded")
 
 
-def test_one_that_is_released_follows_nothing(rig: Rig) -> None:
+def test_released_address_does_not_follow_the_status(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     rig.targets.close()
     rig.targets.inherit(known(A, False, "ProbeFailed"))
     assert rig.told() == {}
 
 
-def test_one_that_waits_for_a_place_until_the_next_is_due_is_told_and_one_that_is_slow_is_not(rig: Rig) -> None:
+def test_probe_waiting_for_a_whole_period_is_reported(rig: Rig) -> None:
     rig.apply(probe={"periodSeconds": 10})
     rig.advance(0)
     rig.engine.waiting[A] = 9.99
@@ -518,7 +518,7 @@ def test_one_that_waits_for_a_place_until_the_next_is_due_is_told_and_one_that_i
     assert rig.service.delays == ["NoPlaceLeft"]
 
 
-def test_a_short_wait_after_time_away_is_not_told(rig: Rig) -> None:
+def test_short_wait_after_suspension_is_not_reported(rig: Rig) -> None:
     """The process stood still, the first tick came late, and the next one soon after."""
     rig.apply(probe={"periodSeconds": 10})
     rig.advance(9)
@@ -528,7 +528,7 @@ def test_a_short_wait_after_time_away_is_not_told(rig: Rig) -> None:
     assert rig.service.delays == []
 
 
-def test_a_second_fault_of_ours_in_a_row_is_told_and_the_first_is_not(rig: Rig) -> None:
+def test_second_consecutive_prober_fault_is_reported(rig: Rig) -> None:
     rig.apply()
     rig.advance(0)
     rig.engine.finish(A, BROKEN)
@@ -540,14 +540,14 @@ def test_a_second_fault_of_ours_in_a_row_is_told_and_the_first_is_not(rig: Rig) 
     assert rig.service.delays == ["ProberFault"]
 
 
-def test_resolved_addresses_are_probed_like_those_of_the_spec(rig: Rig) -> None:
+def test_resolved_addresses_are_probed(rig: Rig) -> None:
     rig.apply(ips=(A,), names={A: "db.io", B: "db.io", "127.0.0.1": "db.io"})
     assert rig.advance(0) == [A, B]
     rig.engine.finish(B, OK)
     assert rig.told()[B] == (True, "ProbeSucceeded", "connected")
 
 
-def test_an_address_that_dns_brings_is_probed_at_once_and_one_that_it_takes_is_left_alone(rig: Rig) -> None:
+def test_address_added_by_dns_is_probed_at_once(rig: Rig) -> None:
     rig.apply(ips=(), names={A: "db.io"}, known=known(A, True, "ProbeSucceeded"), spread_since=1_000.0)
     rig.advance(0)
     rig.advance(1)
@@ -558,7 +558,7 @@ def test_an_address_that_dns_brings_is_probed_at_once_and_one_that_it_takes_is_l
     assert rig.told() == {B: (False, "Pending", "not probed yet")}
 
 
-def test_an_address_that_moves_from_the_spec_to_a_name_keeps_its_run(rig: Rig) -> None:
+def test_address_moving_to_a_hostname_keeps_its_streak(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     rig.advance(0)
     rig.engine.finish(A, DEAD)
@@ -567,7 +567,7 @@ def test_an_address_that_moves_from_the_spec_to_a_name_keeps_its_run(rig: Rig) -
     assert (target.failures, target.state.ready) == (1, True)
 
 
-def test_a_probe_that_is_added_leaves_resolved_addresses_ready(rig: Rig) -> None:
+def test_added_probe_keeps_resolved_addresses_ready(rig: Rig) -> None:
     rig.apply(ips=(), names={A: "db.io"}, probe=None)
     rig.apply(ips=(), names={A: "db.io"})
     assert rig.told() == {A: (True, "Pending", "not probed yet")}

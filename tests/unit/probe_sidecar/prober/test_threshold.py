@@ -38,16 +38,16 @@ def states(trace: str, success: int, failure: int) -> str:
         pytest.param("EEEE", 1, 1, "nnnn", id="line-26-prober-errors-alone-decide-nothing"),
     ],
 )
-def test_trace(trace: str, success: int, failure: int, expected: str) -> None:
+def test_streak_transitions(trace: str, success: int, failure: int, expected: str) -> None:
     assert states(trace, success, failure) == expected
 
 
-def test_a_run_below_the_threshold_gives_no_verdict() -> None:
+def test_streak_below_the_threshold_has_no_result() -> None:
     assert record(Streak(), Outcome(Result.FAILURE, "connection refused"), probe(1, 3)) == (Streak(False, 1), None)
 
 
 @given(st.text(alphabet="SWFE", max_size=60), st.integers(1, 5), st.integers(1, 5))
-def test_a_verdict_needs_that_many_equal_results_in_a_row(trace: str, success: int, failure: int) -> None:
+def test_transition_needs_consecutive_equal_results(trace: str, success: int, failure: int) -> None:
     evidence = ["S" if letter in "SW" else "F" for letter in trace if letter != "E"]
     run = Streak()
     seen = 0

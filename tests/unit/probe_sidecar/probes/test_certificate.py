@@ -27,7 +27,7 @@ def certificate(end: datetime) -> bytes:
 
 
 @pytest.mark.parametrize("year", [1999, 2026, 2049, 2050, 9999])
-def test_end_of_validity(year: int) -> None:
+def test_certificate_expiry_is_read(year: int) -> None:
     end = datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC)
     assert not_after(certificate(end)) == end.timestamp()
 
@@ -36,7 +36,7 @@ DER = certificate(datetime(2030, 1, 1, tzinfo=UTC))
 
 
 @given(st.binary(max_size=200))
-def test_no_certificate_has_no_end(data: bytes) -> None:
+def test_missing_certificate_has_no_expiry(data: bytes) -> None:
     assert not_after(data) is None
 
 
@@ -46,7 +46,7 @@ def test_damaged_certificate_raises_nothing(at: int, damage: bytes) -> None:
 
 
 @pytest.mark.parametrize("expired", [False, True])
-async def test_certificate_of_an_address_is_noted_though_not_verified(
+async def test_expiry_of_an_unverified_certificate_is_recorded(
     judge: Judge, serve: Serve, tmp_path: Path, *, expired: bool
 ) -> None:
     context: ssl.SSLContext = server_context(tmp_path, "a.example", expired=expired)

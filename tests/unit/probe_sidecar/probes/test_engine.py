@@ -123,7 +123,7 @@ def deaf_port() -> Iterator[int]:
         ),
     ],
 )
-async def test_http(judge: Judge, serve: Serve, script: Script, outcome: Outcome) -> None:
+async def test_http_results(judge: Judge, serve: Serve, script: Script, outcome: Outcome) -> None:
     server = serve(script)
     assert await judge(http(server.port)) == outcome
     assert server.connections == 1, "line-21-neither-success-nor-failure-is-retried"
@@ -144,23 +144,25 @@ async def test_http(judge: Judge, serve: Serve, script: Script, outcome: Outcome
         ),
     ],
 )
-async def test_line_7_a_stall_is_a_failure(judge: Judge, serve: Serve, script: Script, where: str) -> None:
+async def test_line_7_stalled_response_is_a_failure(judge: Judge, serve: Serve, script: Script, where: str) -> None:
     server = serve(script)
     assert await judge(http(server.port, timeout=0.3)) == failure(f"timed out after 0.3 s ({where})")
     assert server.connections == 1, "line-21-d1-a-stalled-body-is-not-asked-again"
 
 
-async def test_line_13_refused(judge: Judge, closed_port: int) -> None:
+async def test_line_13_refused_connection(judge: Judge, closed_port: int) -> None:
     assert await judge(http(closed_port)) == failure("connection refused")
     assert await judge(tcp(closed_port)) == failure("connection refused")
 
 
-async def test_line_19_grpc_refused_at_once(judge: Judge, closed_port: int) -> None:
+async def test_line_19_refused_grpc_connection_fails_at_once(judge: Judge, closed_port: int) -> None:
     assert await judge(grpc(closed_port, timeout=600)) == failure("connection refused")
 
 
 @pytest.mark.parametrize("make", [http, tcp, grpc])
-async def test_line_16_a_black_hole_times_out(judge: Judge, deaf_port: int, make: Callable[..., PreparedProbe]) -> None:
+async def test_line_16_dropped_packets_time_out(
+    judge: Judge, deaf_port: int, make: Callable[..., PreparedProbe]
+) -> None:
     outcome = await judge(make(deaf_port, timeout=0.2))
     assert outcome == Outcome(Result.FAILURE, "timed out after 0.2 s (connecting)", silent=True)
 
@@ -176,13 +178,13 @@ async def test_line_16_a_black_hole_times_out(judge: Judge, deaf_port: int, make
         pytest.param(errno.ENETDOWN, True, id="our-interface-is-down"),
     ],
 )
-def test_only_what_the_other_side_does_is_an_answer(code: int, silent: bool) -> None:
+def test_only_actions_of_the_address_are_a_response(code: int, silent: bool) -> None:
     outcome = network_outcome(code)
     assert (outcome.result, outcome.silent) == (Result.FAILURE, silent)
 
 
 @pytest.mark.parametrize("ip", ["192.0.2.1", "2001:db8::1"])
-async def test_an_address_without_a_route_is_silent(engine: ProbeEngine, ip: str) -> None:
+async def test_address_without_a_route_has_no_response(engine: ProbeEngine, ip: str) -> None:
     """In a network namespace that has no route; nothing is sent."""
     try:
         require()
@@ -194,7 +196,7 @@ async def test_an_address_without_a_route_is_silent(engine: ProbeEngine, ip: str
     assert outcomes == [Outcome(Result.FAILURE, "network is unreachable", silent=True)]
 
 
-async def test_whoever_accepts_a_connection_is_not_silent(judge: Judge, serve: Serve) -> None:
+async def test_accepted_connection_is_a_response(judge: Judge, serve: Serve) -> None:
     server = serve(silent)
     assert await judge(http(server.port, timeout=0.2)) == failure("timed out after 0.2 s (waiting for the response)")
 
@@ -206,13 +208,13 @@ async def test_whoever_accepts_a_connection_is_not_silent(judge: Judge, serve: S
         pytest.param(resets_at_once, id="line-16-success-is-the-handshake-even-if-a-reset-follows"),
     ],
 )
-async def test_line_16_tcp(judge: Judge, serve: Serve, script: Script) -> None:
+async def test_line_16_tcp_results(judge: Judge, serve: Serve, script: Script) -> None:
     server = serve(script)
     for _ in range(20):
         assert await judge(tcp(server.port)) == CONNECTED
 
 
-async def test_line_16_a_reset_before_we_look_was_a_connection(engine: ProbeEngine, serve: Serve) -> None:
+async def test_line_16_reset_after_accept_is_a_success(engine: ProbeEngine, serve: Serve) -> None:
     server = serve(resets_at_once)
     outcomes, _ = counted(engine, tcp(server.port))
     time.sleep(0.1)  # noqa: ASYNC251 - the reset is in the kernel by then
@@ -220,32 +222,34 @@ async def test_line_16_a_reset_before_we_look_was_a_connection(engine: ProbeEngi
     assert outcomes == [CONNECTED]
 
 
-async def test_line_16_tcp_sends_nothing(judge: Judge, serve: Serve) -> None:
+async def test_line_16_tcp_probe_sends_nothing(judge: Judge, serve: Serve) -> None:
     server = serve(silent)
     await judge(tcp(server.port))
     await until(lambda: server.requests == [b""])
 
 
-async def test_line_5_a_new_connection_for_each_probe(judge: Judge, serve: Serve) -> None:
+async def test_line_5_each_probe_opens_a_connection(judge: Judge, serve: Serve) -> None:
     server = serve(says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", stay=True))
     probe = http(server.port)
     assert [await judge(probe) for _ in range(3)] == [SUCCESS] * 3
     assert server.connections == 3
 
 
-async def test_line_5_no_proxy(judge: Judge, serve: Serve, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_line_5_proxy_variables_are_ignored(
+    judge: Judge, serve: Serve, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port}")
     assert await judge(http(serve(says(OK)).port)) == SUCCESS
 
 
-async def test_line_1_ipv6(judge: Judge, serve: Serve) -> None:
+async def test_line_1_ipv6_address(judge: Judge, serve: Serve) -> None:
     server = serve(says(OK), ip="::1")
     assert await judge(http(server.port, ip="::1")) == SUCCESS
     await until(lambda: bool(server.requests))
     assert f"\r\nHost: [::1]:{server.port}\r\n".encode() in server.requests[0]
 
 
-async def test_a_request_larger_than_the_sockets_buffers(judge: Judge, serve: Serve) -> None:
+async def test_request_larger_than_the_socket_buffers(judge: Judge, serve: Serve) -> None:
     def slow_reader(connection: socket.socket) -> bytes:
         time.sleep(0.05)
         head = read_head(connection)
@@ -260,7 +264,7 @@ async def test_a_request_larger_than_the_sockets_buffers(judge: Judge, serve: Se
     assert len(server.requests[0]) > 8_000_000
 
 
-async def test_a_peer_that_does_not_read_times_out_while_sending(judge: Judge, serve: Serve) -> None:
+async def test_peer_that_does_not_read_times_out(judge: Judge, serve: Serve) -> None:
     def deaf(connection: socket.socket) -> bytes:
         time.sleep(1)
         return b""
@@ -288,7 +292,7 @@ async def test_line_9_redirects_are_followed_on_the_same_address(judge: Judge, s
     ], "line-11"
 
 
-async def test_line_9_the_own_virtual_host_is_another_host(judge: Judge, serve: Serve) -> None:
+async def test_line_9_redirect_to_the_virtual_host_is_not_followed(judge: Judge, serve: Serve) -> None:
     server = serve(redirect("https://shop.example/"))
     outcome = await judge(http(server.port, host="shop.example"))
     assert outcome == Outcome(Result.WARNING, "HTTP 302, redirect to another host not followed")
@@ -302,22 +306,22 @@ async def test_line_9_the_own_virtual_host_is_another_host(judge: Judge, serve: 
         pytest.param(10, failure("HTTP 302, stopped after 10 redirects"), id="line-10-the-tenth-fails"),
     ],
 )
-async def test_line_10(judge: Judge, serve: Serve, redirects: int, outcome: Outcome) -> None:
+async def test_line_10_redirect_limit(judge: Judge, serve: Serve, redirects: int, outcome: Outcome) -> None:
     assert await judge(http(serve(*[redirect("/")] * redirects, says(OK)).port)) == outcome
 
 
-async def test_line_10_a_dead_redirect_port_is_a_failure(judge: Judge, serve: Serve, closed_port: int) -> None:
+async def test_line_10_refused_redirect_target_is_a_failure(judge: Judge, serve: Serve, closed_port: int) -> None:
     server = serve(redirect(f"http://127.0.0.1:{closed_port}/"))
     assert await judge(http(server.port)) == failure("connection refused")
 
 
-async def test_line_7_the_timeout_spans_redirects(judge: Judge, serve: Serve) -> None:
+async def test_line_7_timeout_includes_redirects(judge: Judge, serve: Serve) -> None:
     server = serve(redirect("/"), redirect("/"), silent)
     assert await judge(http(server.port, timeout=0.3)) == failure("timed out after 0.3 s (waiting for the response)")
     assert server.connections == 3
 
 
-async def test_a_flood_ends(judge: Judge, serve: Serve) -> None:
+async def test_endless_response_ends_at_the_timeout(judge: Judge, serve: Serve) -> None:
     def flood(connection: socket.socket) -> bytes:
         connection.sendall(frame(SETTINGS, 0, 0))
         with contextlib.suppress(OSError):
@@ -329,7 +333,7 @@ async def test_a_flood_ends(judge: Judge, serve: Serve) -> None:
     assert await judge(grpc(serve(flood).port)) == failure("answer over 256 KiB")
 
 
-async def test_pings_are_answered_while_it_waits(judge: Judge, serve: Serve) -> None:
+async def test_http2_pings_are_answered(judge: Judge, serve: Serve) -> None:
     def asks_first(connection: socket.socket) -> bytes:
         connection.sendall(frame(SETTINGS, 0, 0) + frame(PING, 0, 0, b"eightoct"))
         received = b""
@@ -365,7 +369,7 @@ def no_descriptors_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_line_21_out_of_descriptors_is_unknown_after_three_tries(judge: Judge, serve: Serve) -> None:
+async def test_line_21_no_descriptor_is_unknown_after_three_tries(judge: Judge, serve: Serve) -> None:
     server = serve(silent)
     with no_descriptors_left():
         outcome = await judge(tcp(server.port))
@@ -373,7 +377,7 @@ async def test_line_21_out_of_descriptors_is_unknown_after_three_tries(judge: Ju
     assert server.connections == 0
 
 
-async def test_line_21_a_second_try_may_succeed(engine: ProbeEngine, serve: Serve) -> None:
+async def test_line_21_second_try_can_succeed(engine: ProbeEngine, serve: Serve) -> None:
     server = serve(silent)
     with no_descriptors_left():
         outcomes, _ = counted(engine, tcp(server.port))
@@ -382,7 +386,7 @@ async def test_line_21_a_second_try_may_succeed(engine: ProbeEngine, serve: Serv
     assert outcomes == [CONNECTED]
 
 
-async def test_line_21_a_bug_is_unknown_after_three_tries(
+async def test_line_21_exception_is_unknown_after_three_tries(
     judge: Judge, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve(silent)
@@ -396,7 +400,7 @@ async def test_line_21_a_bug_is_unknown_after_three_tries(
     assert [record.exc_info is not None for record in caplog.records] == [True] * MAX_TRIES
 
 
-async def test_a_listeners_bug_harms_no_other_probe(engine: ProbeEngine, serve: Serve) -> None:
+async def test_exception_in_a_listener_affects_no_other_probe(engine: ProbeEngine, serve: Serve) -> None:
     server = serve(says(OK))
     loop, reported = asyncio.get_running_loop(), []
     loop.set_exception_handler(lambda _, context: reported.append(context["message"]))
@@ -411,7 +415,7 @@ async def test_a_listeners_bug_harms_no_other_probe(engine: ProbeEngine, serve: 
     assert reported == ["the listener of a probe failed"] * 3
 
 
-async def test_r7_an_answer_that_waits_in_the_kernel_counts(engine: ProbeEngine, serve: Serve) -> None:
+async def test_r7_response_buffered_in_the_kernel_counts(engine: ProbeEngine, serve: Serve) -> None:
     server = serve(says(OK, stay=True))
     outcomes, _ = counted(engine, http(server.port, timeout=0.2))
     await until(lambda: server.connections == 1)
@@ -429,7 +433,7 @@ class LastMomentPoller(LoopPoller):
         pass
 
 
-async def test_r7_what_has_arrived_by_the_deadline_counts(serve: Serve) -> None:
+async def test_r7_response_received_by_the_deadline_counts(serve: Serve) -> None:
     server = serve(says(OK, stay=True))
     engine = ProbeEngine(asyncio.get_running_loop(), poller=LastMomentPoller)
     outcomes, _ = counted(engine, http(server.port, timeout=0.1))
@@ -438,7 +442,7 @@ async def test_r7_what_has_arrived_by_the_deadline_counts(serve: Serve) -> None:
     assert outcomes == [SUCCESS]
 
 
-async def test_r7_a_blocked_loop_does_not_shorten_the_timeout(engine: ProbeEngine, serve: Serve) -> None:
+async def test_r7_blocked_loop_does_not_shorten_the_timeout(engine: ProbeEngine, serve: Serve) -> None:
     server = serve(says(OK, stay=True))
     outcomes, _ = counted(engine, http(server.port, timeout=0.2))
     time.sleep(0.6)  # noqa: ASYNC251 - before the connection was even seen to stand
@@ -447,7 +451,7 @@ async def test_r7_a_blocked_loop_does_not_shorten_the_timeout(engine: ProbeEngin
     assert engine.away > 0.3
 
 
-async def test_r7_a_failure_after_a_long_absence_is_tried_again(engine: ProbeEngine, serve: Serve) -> None:
+async def test_r7_failure_after_suspension_is_retried(engine: ProbeEngine, serve: Serve) -> None:
     server = serve(hangs_up, says(OK, stay=True))
     outcomes, _ = counted(engine, http(server.port, timeout=0.2))
     time.sleep(0.6)  # noqa: ASYNC251 - a server may lose patience with a client that is away
@@ -481,7 +485,7 @@ asyncio.run(main(int(sys.argv[1])))
         pytest.param([silent], "failure timed out after 0.3 s (waiting for the response)", 2, id="dead"),
     ],
 )
-async def test_r7_a_stopped_process(serve: Serve, scripts: list[Script], said: str, connections: int) -> None:
+async def test_r7_stopped_process(serve: Serve, scripts: list[Script], said: str, connections: int) -> None:
     """SIGSTOP while the request is under way, for longer than the time-out."""
     resume = threading.Event()
 
@@ -502,7 +506,7 @@ async def test_r7_a_stopped_process(serve: Serve, scripts: list[Script], said: s
     assert (output.decode().strip(), server.connections) == (said, connections)
 
 
-async def test_r7_a_dead_server_still_fails_after_an_absence(engine: ProbeEngine, serve: Serve) -> None:
+async def test_r7_dead_server_fails_after_suspension(engine: ProbeEngine, serve: Serve) -> None:
     server = serve(silent)
     outcomes, _ = counted(engine, http(server.port, timeout=0.2))
     await until(lambda: server.connections == 1)
@@ -526,14 +530,14 @@ async def test_done_is_never_called_from_inside_start(engine: ProbeEngine, close
     assert {was_inside for was_inside, _ in called} == {False}
 
 
-async def test_the_duration_is_told_in_seconds(engine: ProbeEngine, serve: Serve) -> None:
+async def test_duration_is_in_seconds(engine: ProbeEngine, serve: Serve) -> None:
     durations: list[float] = []
     engine.start(http(serve(silent).port, timeout=0.2), lambda outcome, seconds: durations.append(seconds))
     await until(lambda: bool(durations))
     assert durations[0] >= 0.2
 
 
-async def test_no_more_than_the_limit_at_once_and_none_is_lost(serve: Serve) -> None:
+async def test_probes_in_flight_are_limited_and_none_is_lost(serve: Serve) -> None:
     server = serve(says(OK))
     engine = ProbeEngine(asyncio.get_running_loop(), limit=2)
     outcomes: list[Outcome] = []
@@ -552,7 +556,7 @@ async def test_no_more_than_the_limit_at_once_and_none_is_lost(serve: Serve) -> 
     assert max(seen) <= 2
 
 
-async def test_the_log_says_once_in_a_while_that_probes_wait(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+async def test_waiting_probes_are_logged_once(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     server = serve(says(OK))
     engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
     outcomes = [counted(engine, http(server.port))[0] for _ in range(5)]
@@ -565,7 +569,7 @@ async def test_the_log_says_once_in_a_while_that_probes_wait(serve: Serve, caplo
     ]
 
 
-async def test_waiting_for_a_place_does_not_count_against_the_timeout(serve: Serve) -> None:
+async def test_waiting_does_not_count_against_the_timeout(serve: Serve) -> None:
     slow, fast = serve(silent), serve(says(OK))
     engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
     counted(engine, http(slow.port, timeout=0.4))
@@ -575,7 +579,7 @@ async def test_waiting_for_a_place_does_not_count_against_the_timeout(serve: Ser
     assert outcomes == [SUCCESS]
 
 
-async def test_who_is_started_again_from_its_own_end_waits_behind_those_who_wait(serve: Serve) -> None:
+async def test_restarted_probe_waits_behind_earlier_ones(serve: Serve) -> None:
     """Else one slow address, whose next probe is due already, would keep the place for ever."""
     slow, fast = serve(silent), serve(says(OK))
     engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
@@ -594,7 +598,7 @@ async def test_who_is_started_again_from_its_own_end_waits_behind_those_who_wait
     assert ends[:4] == ["slow", "fast", "fast", "slow"]
 
 
-async def test_how_long_a_probe_waits_for_a_place_is_known(serve: Serve) -> None:
+async def test_waiting_time_of_a_probe_is_recorded(serve: Serve) -> None:
     server = serve(silent)
     engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
     _, first = counted(engine, http(server.port))
@@ -615,7 +619,7 @@ async def test_one_slow_address_delays_no_other(engine: ProbeEngine, serve: Serv
     assert (late, engine.in_flight) == ([], 1)
 
 
-async def test_a_cancelled_probe_is_never_told(engine: ProbeEngine, serve: Serve, closed_port: int) -> None:
+async def test_cancelled_probe_reports_nothing(engine: ProbeEngine, serve: Serve, closed_port: int) -> None:
     server = serve(silent)
     in_flight, handle = counted(engine, http(server.port))
     refused_soon, other = counted(engine, http(closed_port))
@@ -629,7 +633,7 @@ async def test_a_cancelled_probe_is_never_told(engine: ProbeEngine, serve: Serve
     assert (in_flight, refused_soon) == ([], [])
 
 
-async def test_one_that_is_cancelled_before_it_is_launched_never_connects(engine: ProbeEngine, serve: Serve) -> None:
+async def test_probe_cancelled_before_launch_never_connects(engine: ProbeEngine, serve: Serve) -> None:
     server = serve(says(OK))
     told: list[Outcome] = []
     handles = [engine.start(http(server.port), partial(heard, told)) for _ in range(2)]
@@ -644,7 +648,7 @@ def impossible() -> PreparedProbe:
     return PreparedProbe(Hop(("127.0.0.1", 70_000), shared=TcpExchange()), 5.0)
 
 
-async def test_one_that_fails_as_it_is_launched_harms_no_other(engine: ProbeEngine, serve: Serve) -> None:
+async def test_failed_launch_affects_no_other_probe(engine: ProbeEngine, serve: Serve) -> None:
     server = serve(says(OK))
     started = [http(server.port), impossible(), http(server.port)]
     told: list[list[Outcome]] = [[], [], []]
@@ -654,7 +658,7 @@ async def test_one_that_fails_as_it_is_launched_harms_no_other(engine: ProbeEngi
     assert told == [[SUCCESS], [Outcome(Result.UNKNOWN, "prober fault: OverflowError")], [SUCCESS]]
 
 
-async def test_the_loop_comes_round_between_launches(engine: ProbeEngine) -> None:
+async def test_loop_runs_between_launches(engine: ProbeEngine) -> None:
     told: list[Outcome] = []
 
     def again(outcome: Outcome, seconds: float) -> None:
@@ -669,7 +673,7 @@ async def test_the_loop_comes_round_between_launches(engine: ProbeEngine) -> Non
     assert engine.in_flight == 0
 
 
-async def test_one_that_cannot_be_watched_is_unknown_after_three_tries(closed_port: int) -> None:
+async def test_unwatchable_socket_is_unknown_after_three_tries(closed_port: int) -> None:
     class Full(LoopPoller):
         def add(self, descriptor: int) -> None:
             raise OSError(errno.ENOSPC, "fs.epoll.max_user_watches")
@@ -688,7 +692,7 @@ def cancels(engine: ProbeEngine, others: list[ProbeHandle], told: list[str], out
         engine.cancel(other)
 
 
-async def test_a_listener_may_cancel_those_that_are_launched_with_it(engine: ProbeEngine, closed_port: int) -> None:
+async def test_listener_can_cancel_probes_launched_together(engine: ProbeEngine, closed_port: int) -> None:
     before = descriptors()
     told: list[str] = []
     others: list[ProbeHandle] = []
@@ -701,9 +705,7 @@ async def test_a_listener_may_cancel_those_that_are_launched_with_it(engine: Pro
     assert (told, engine.in_flight, descriptors()) == (["prober fault: OverflowError"], 0, before)
 
 
-async def test_a_listener_may_cancel_those_that_were_to_be_launched_after_it(
-    engine: ProbeEngine, closed_port: int
-) -> None:
+async def test_listener_can_cancel_probes_not_yet_launched(engine: ProbeEngine, closed_port: int) -> None:
     told: list[str] = []
     others: list[ProbeHandle] = []
 
@@ -715,7 +717,7 @@ async def test_a_listener_may_cancel_those_that_were_to_be_launched_after_it(
     assert (told, engine.in_flight) == (["prober fault: too many open files"], 0)
 
 
-async def test_a_waiting_probe_can_be_cancelled(serve: Serve) -> None:
+async def test_waiting_probe_can_be_cancelled(serve: Serve) -> None:
     server = serve(silent)
     engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
     _, first = counted(engine, http(server.port))
@@ -728,7 +730,7 @@ async def test_a_waiting_probe_can_be_cancelled(serve: Serve) -> None:
     assert (outcomes, never) == ([CONNECTED], [])
 
 
-async def test_a_listener_may_cancel_and_start_others(engine: ProbeEngine, serve: Serve, deaf_port: int) -> None:
+async def test_listener_can_cancel_and_start_probes(engine: ProbeEngine, serve: Serve, deaf_port: int) -> None:
     """The descriptor of the one cancelled must not be reused while its events may still be queued."""
     server = serve(silent)
     wrong: list[Outcome] = []
@@ -760,7 +762,7 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def test_nothing_is_left_behind(serve: Serve, closed_port: int) -> None:
+async def test_closed_engine_leaves_no_descriptors(serve: Serve, closed_port: int) -> None:
     before = descriptors()
     server = serve(resets)
     engine = ProbeEngine(asyncio.get_running_loop())
@@ -773,7 +775,7 @@ async def test_nothing_is_left_behind(serve: Serve, closed_port: int) -> None:
     await until(lambda: descriptors() <= before)
 
 
-async def test_nobody_is_told_after_close(serve: Serve, closed_port: int) -> None:
+async def test_closed_engine_reports_nothing(serve: Serve, closed_port: int) -> None:
     engine = ProbeEngine(asyncio.get_running_loop(), limit=3)
     outcomes = [counted(engine, http(port))[0] for port in [serve(silent).port, closed_port] * 5]
     outcomes.append(counted(engine, PreparedProbe(None, 1.0, failure("cannot be sent")))[0])
@@ -787,14 +789,14 @@ async def test_nobody_is_told_after_close(serve: Serve, closed_port: int) -> Non
     assert outcomes == [[]] * 12
 
 
-async def test_a_burst_larger_than_a_batch_of_events(engine: ProbeEngine, serve: Serve) -> None:
+async def test_burst_larger_than_an_event_batch(engine: ProbeEngine, serve: Serve) -> None:
     server = serve(says(OK))
     outcomes = [counted(engine, http(server.port))[0] for _ in range(400)]
     await until(lambda: all(outcomes))
     assert outcomes == [[SUCCESS]] * 400
 
 
-def test_the_limit_leaves_descriptors_for_others() -> None:
+def test_probe_limit_leaves_descriptors_for_other_uses() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, hard))
     try:
@@ -805,7 +807,7 @@ def test_the_limit_leaves_descriptors_for_others() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_on_uvloop_too(serve: Serve, closed_port: int) -> None:
+def test_engine_works_on_uvloop(serve: Serve, closed_port: int) -> None:
     server = serve(says(OK))
 
     async def probe() -> list[Outcome]:
@@ -824,7 +826,7 @@ def test_on_uvloop_too(serve: Serve, closed_port: int) -> None:
         ]
 
 
-def test_hold_is_the_servers_side_of_an_open_connection() -> None:
+def test_server_holds_until_the_client_leaves() -> None:
     """The scripts wait for the client to leave, so a probe that kept its connection would hang a test, not pass it."""
     ours, theirs = socket.socketpair()
     ours.close()
@@ -832,7 +834,7 @@ def test_hold_is_the_servers_side_of_an_open_connection() -> None:
     theirs.close()
 
 
-async def test_a_heavy_probe_is_read_slowly_from_then_on(engine: ProbeEngine, judge: Judge, serve: Serve) -> None:
+async def test_large_response_is_read_in_turns(engine: ProbeEngine, judge: Judge, serve: Serve) -> None:
     class Heavy:
         phase = "computing"
 
@@ -848,7 +850,7 @@ async def test_a_heavy_probe_is_read_slowly_from_then_on(engine: ProbeEngine, ju
     assert (await judge(probe), probe.heavy) == (SUCCESS, HEAVY_PROBES)
 
 
-async def test_many_small_pieces_are_read_a_few_at_a_time(judge: Judge, serve: Serve) -> None:
+async def test_many_small_pieces_are_read_in_turns(judge: Judge, serve: Serve) -> None:
     fed: list[bytes] = []
 
     class Counts:
@@ -867,9 +869,7 @@ async def test_many_small_pieces_are_read_a_few_at_a_time(judge: Judge, serve: S
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyError, OverflowError, RecursionError])
-async def test_an_answer_that_a_reader_cannot_read_is_a_failure(
-    judge: Judge, serve: Serve, error: type[Exception]
-) -> None:
+async def test_unparsable_response_is_a_failure(judge: Judge, serve: Serve, error: type[Exception]) -> None:
     class Fails:
         phase = "failing"
 
@@ -884,7 +884,7 @@ async def test_an_answer_that_a_reader_cannot_read_is_a_failure(
     assert await judge(probe) == failure("answer cannot be read")
 
 
-async def test_events_beyond_a_turn_are_handled_in_the_next(serve: Serve) -> None:
+async def test_events_beyond_the_time_limit_wait_for_the_next_turn(serve: Serve) -> None:
     engine = ProbeEngine(asyncio.get_running_loop())
 
     class Slow:

@@ -14,7 +14,7 @@ HEAD = Headers([(b":status", b"200")], end=False)
 DATA = frame(frames.DATA, frames.END_STREAM, 1, b"ok")
 
 
-def test_the_opening_is_preface_settings_and_request() -> None:
+def test_http2_opening_is_preface_settings_and_request() -> None:
     fields = [(b":method", b"GET"), (b"x", b"y")]
     sent = frames.opening(fields)
     assert sent.startswith(frames.PREFACE + bytes.fromhex("00000c040000000000 000200000000 000600004000"))
@@ -23,12 +23,12 @@ def test_the_opening_is_preface_settings_and_request() -> None:
     assert [(bytes(name), bytes(value)) for name, value in Decoder().decode(request[9:], raw=True)] == fields
 
 
-def test_an_opening_with_a_body_ends_the_stream_there() -> None:
+def test_http2_opening_with_a_body_ends_the_stream() -> None:
     sent = frames.opening([(b":method", b"POST")], b"body")
     assert sent.endswith(bytes.fromhex("000004 00 01 00000001") + b"body")
 
 
-def test_a_long_field_section_is_continued() -> None:
+def test_long_field_section_uses_continuation() -> None:
     sent = frames.opening([(b"x", b"x" * 20_000)])[len(frames.PREFACE) + 21 :]
     length = int.from_bytes(sent[:3], "big")
     assert (length, sent[3], sent[4]) == (16_384, frames.HEADERS, frames.END_STREAM)
@@ -68,12 +68,12 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("answer", "events"), ANSWERS)
-def test_what_stream_1_brings(answer: bytes, events: list[object]) -> None:
+def test_stream_1_events(answer: bytes, events: list[object]) -> None:
     assert list(Connection().receive(answer)) == events
 
 
 @given(st.data())
-def test_any_split_brings_the_same(data: st.DataObject) -> None:
+def test_any_split_gives_the_same_events(data: st.DataObject) -> None:
     answer = SETTINGS + HEADERS + frame(frames.PING, 0, 0, b"12345678") + DATA
     cuts = sorted(data.draw(st.lists(st.integers(1, len(answer) - 1), max_size=8, unique=True)))
     connection = Connection()
@@ -142,13 +142,13 @@ def test_any_split_brings_the_same(data: st.DataObject) -> None:
         ),
     ],
 )
-def test_what_breaks_it(answer: bytes, message: str) -> None:
+def test_connection_errors(answer: bytes, message: str) -> None:
     with pytest.raises(Broken) as caught:
         list(Connection().receive(answer))
     assert str(caught.value) == message
 
 
-def test_an_end_within_the_answer() -> None:
+def test_connection_end_within_the_response() -> None:
     connection = Connection()
     assert list(connection.receive(SETTINGS + HEADERS)) == [HEAD]
     with pytest.raises(Broken, match="closed within the body"):

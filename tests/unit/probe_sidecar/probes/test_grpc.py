@@ -100,7 +100,7 @@ TRAILERS = head(("grpc-status", "0"), end=END)
         pytest.param(GRPC_HEAD, frame(frames.SETTINGS, frames.ACK, 0), id="waits-and-acknowledges"),
     ],
 )
-def test_an_answer(answer: bytes, expected: Answer) -> None:
+def test_grpc_responses(answer: bytes, expected: Answer) -> None:
     assert GrpcExchange(b"").feed(SETTINGS + answer) == expected
 
 
@@ -120,7 +120,7 @@ def test_unprocessed_call_is_repeated_once(refusal: bytes) -> None:
 
 
 @pytest.mark.parametrize("service", ["", "shop", "ä" * 200])
-def test_line_17_the_call(service: str) -> None:
+def test_line_17_grpc_call(service: str) -> None:
     hop = grpc.hop(GRPCAction(port=50051, service=service), "2001:db8::1", "::1", 7)
     assert hop.address == ("::1", 50051, 0, 0)
     sent = hop.open().begin()
@@ -141,7 +141,7 @@ def test_line_17_the_call(service: str) -> None:
     assert rest[9 + length + 9 :] == framed(HealthCheckRequest(service=service).SerializeToString())
 
 
-def test_the_health_status_is_read_as_protobuf_reads_it() -> None:
+def test_health_status_is_parsed_as_protobuf_does() -> None:
     for status in range(4):
         encoded = HealthCheckResponse(status=status).SerializeToString()
         assert grpc.health_status(framed(encoded)) == status
@@ -158,5 +158,5 @@ def test_the_health_status_is_read_as_protobuf_reads_it() -> None:
         pytest.param(b"\x08" + b"\xff" * 11, id="endless-varint"),
     ],
 )
-def test_a_malformed_message_has_no_status(message: bytes) -> None:
+def test_malformed_message_has_no_status(message: bytes) -> None:
     assert grpc.health_status(framed(message)) is None

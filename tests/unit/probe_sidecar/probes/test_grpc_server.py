@@ -50,20 +50,20 @@ def probe(port: int, service: str = "") -> PreparedProbe:
         pytest.param("none", Outcome(Result.FAILURE, "gRPC status NOT_FOUND"), id="line-18-not-found"),
     ],
 )
-async def test_health(judge: Judge, port: int, service: str, outcome: Outcome) -> None:
+async def test_grpc_health_results(judge: Judge, port: int, service: str, outcome: Outcome) -> None:
     assert await judge(probe(port, service)) == outcome
 
 
-async def test_line_18_a_server_without_the_health_service(judge: Judge, bare_port: int) -> None:
+async def test_line_18_server_without_the_health_service(judge: Judge, bare_port: int) -> None:
     assert await judge(probe(bare_port)) == Outcome(Result.FAILURE, "gRPC status UNIMPLEMENTED")
 
 
-async def test_line_19_an_http_1_port_fails_at_once(judge: Judge, serve: Serve) -> None:
+async def test_line_19_http1_port_fails_at_once(judge: Judge, serve: Serve) -> None:
     server = serve(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n") or b"")
     assert await judge(probe(server.port)) == Outcome(Result.FAILURE, "not an HTTP/2 answer")
 
 
-async def test_line_19_a_server_that_hangs_up_fails_at_once(judge: Judge, serve: Serve) -> None:
+async def test_line_19_closed_connection_fails_at_once(judge: Judge, serve: Serve) -> None:
     assert await judge(probe(serve(lambda connection: connection.recv(65_536)).port)) == Outcome(
         Result.FAILURE, "closed without an answer"
     )

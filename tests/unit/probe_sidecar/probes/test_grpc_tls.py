@@ -44,7 +44,7 @@ async def judged(judge: Judge, port: int, verified: ssl.SSLContext | None = None
     return await judge(prepare(probe, "127.0.0.1", context=verified))
 
 
-async def test_without_a_ca_nothing_is_verified(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+async def test_certificate_is_not_verified_without_a_ca(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     assert await judged(judge, serve(health, context=context).port) == OK
 
 
@@ -73,7 +73,7 @@ async def test_certificate_must_be_for_the_name(
 
 
 @pytest.mark.parametrize("protocols", [[], ["http/1.1"]])
-async def test_server_must_choose_http_2(judge: Judge, serve: Serve, tmp_path: Path, protocols: list[str]) -> None:
+async def test_server_must_negotiate_http2(judge: Judge, serve: Serve, tmp_path: Path, protocols: list[str]) -> None:
     context = server_context(tmp_path, "a.example")
     if protocols:
         context.set_alpn_protocols(protocols)

@@ -63,7 +63,7 @@ REQUEST = first_request(HTTPGetAction(port=8080, path="/a", host="shop.example")
         ),
     ],
 )
-def test_the_verdict_on_a_status(status: int, location: str, result: Result, message: str) -> None:
+def test_result_of_a_status(status: int, location: str, result: Result, message: str) -> None:
     limit = 0 if result is Result.FAILURE else BODY_LIMIT
     assert judge(REQUEST, status, location) == Plan(Outcome(result, message), limit)
 
@@ -83,7 +83,7 @@ def test_line_9_redirects_to_the_address_are_followed(status: int, location: str
     assert (str(plan.then.url), plan.then.dial, plan.limit, plan.lenient) == (followed, "10.0.0.1", SLURP_LIMIT, True)
 
 
-def test_line_10_nine_redirects_pass_and_the_tenth_fails() -> None:
+def test_line_10_tenth_redirect_is_a_failure() -> None:
     request = REQUEST
     for _ in range(9):
         plan = judge(request, 302, "/x")
@@ -152,11 +152,13 @@ def options(**given: Any) -> HttpRequest:
         ),
     ],
 )
-def test_the_options_that_judge(given: dict[str, Any], status: int, location: str, outcome: tuple[Result, str]) -> None:
+def test_expectation_options_decide_the_result(
+    given: dict[str, Any], status: int, location: str, outcome: tuple[Result, str]
+) -> None:
     assert judge(options(**given), status, location).then == Outcome(*outcome)
 
 
-def test_expected_statuses_count_after_a_redirect_that_is_followed() -> None:
+def test_expected_statuses_apply_after_redirects() -> None:
     plan = judge(options(expectedStatuses=[204]), 302, "/x")
     assert isinstance(plan.then, HttpRequest)
     assert judge(plan.then, 204, "").then == Outcome(Result.SUCCESS, "HTTP 204 after 1 redirect")
@@ -175,11 +177,11 @@ def test_expected_statuses_count_after_a_redirect_that_is_followed() -> None:
         pytest.param(500, "", b"", id="failure"),
     ],
 )
-def test_which_bodies_must_contain_the_text(status: int, location: str, text: bytes) -> None:
+def test_body_contains_applies_to_successful_statuses(status: int, location: str, text: bytes) -> None:
     assert judge(options(bodyContains="ok"), status, location).text == text
 
 
-def test_a_body_without_the_text_fails_whatever_the_status() -> None:
+def test_body_without_the_text_is_a_failure() -> None:
     plan = judge(options(bodyContains="secret"), 200, "")
     assert plan.end(found=True) == Outcome(Result.SUCCESS, "HTTP 200")
     assert plan.end(found=False) == Outcome(Result.FAILURE, "HTTP 200, without the text of bodyContains")

@@ -199,23 +199,23 @@ OPEN = [
 
 
 @pytest.mark.parametrize(("answer", "expected"), CLOSED)
-def test_an_answer_and_the_end_of_the_connection(answer: bytes, expected: Answer) -> None:
+def test_response_then_closed_connection(answer: bytes, expected: Answer) -> None:
     assert followed(judged([answer])) == expected
 
 
 @pytest.mark.parametrize(("answer", "expected"), OPEN)
-def test_an_answer_on_an_open_connection(answer: bytes, expected: Answer) -> None:
+def test_response_on_an_open_connection(answer: bytes, expected: Answer) -> None:
     assert followed(judged([answer], ended=False)) == expected
 
 
 @pytest.mark.parametrize(("answer", "expected"), CLOSED)
-def test_byte_by_byte_it_comes_to_the_same(answer: bytes, expected: Answer) -> None:
+def test_response_byte_by_byte_gives_the_same_result(answer: bytes, expected: Answer) -> None:
     pieces = [answer[at : at + 1] for at in range(min(len(answer), 300))] + [answer[300:]] * (len(answer) > 300)
     assert followed(judged(pieces)) == expected
 
 
 @given(st.data())
-def test_any_split_comes_to_the_same(data: st.DataObject) -> None:
+def test_any_split_gives_the_same_result(data: st.DataObject) -> None:
     answer = cast(bytes, data.draw(st.sampled_from(CLOSED)).values[0])
     cuts = sorted(data.draw(st.lists(st.integers(0, len(answer)), max_size=8)))
     pieces = [answer[start:end] for start, end in zip([0, *cuts], [*cuts, len(answer)], strict=True)]
@@ -246,7 +246,7 @@ FRAGMENTS = [
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=10))
-def test_the_quick_look_never_differs_from_the_strict_reader(fragments: list[bytes]) -> None:
+def test_fast_path_equals_the_strict_parser(fragments: list[bytes]) -> None:
     answer = HEAD + b"".join(fragments)
     settled = quick(answer)
     if settled is not None:
@@ -254,7 +254,7 @@ def test_the_quick_look_never_differs_from_the_strict_reader(fragments: list[byt
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=10), st.data())
-def test_nor_after_another_answer_with_other_digits(fragments: list[bytes], data: st.DataObject) -> None:
+def test_fast_path_equals_the_parser_after_other_responses(fragments: list[bytes], data: st.DataObject) -> None:
     shape = HEAD + b"".join(fragments)
     quick(shape)
     digits = st.integers(0x30, 0x39)
@@ -264,7 +264,7 @@ def test_nor_after_another_answer_with_other_digits(fragments: list[bytes], data
         assert judged([answer[:1], answer[1:]], ended=False) == settled
 
 
-def test_only_so_many_shapes_are_kept() -> None:
+def test_fast_path_memory_is_bounded() -> None:
     for number in range(3 * MOST_SHAPES):
         name = bytes(0x61 + int(digit) for digit in str(number))
         assert quick(HEAD + b"X-%s: y\r\nContent-Length: 2\r\n\r\nok" % name) == OK
@@ -286,11 +286,11 @@ def test_only_so_many_shapes_are_kept() -> None:
         pytest.param(b"HTTP/1.1 302 X\r\nContent-Length: 0\r\n\r\n", None, id="redirect"),
     ],
 )
-def test_the_quick_look_settles_plain_answers_only(answer: bytes, settled: Outcome | None) -> None:
+def test_fast_path_handles_plain_responses_only(answer: bytes, settled: Outcome | None) -> None:
     assert quick(answer) == settled
 
 
-def test_phases_tell_what_is_awaited() -> None:
+def test_phases_name_what_is_awaited() -> None:
     exchange = Http1Exchange(Asking())
     assert exchange.begin() == b"GET"
     assert exchange.phase == "waiting for the response"
@@ -323,7 +323,7 @@ FILL = b"x" * 10_236
     ],
 )
 @pytest.mark.parametrize("size", [1, 3, 100_000], ids=["byte-by-byte", "by-three", "at-once"])
-def test_a_text_in_the_body(answer: bytes, expected: Outcome, size: int) -> None:
+def test_body_contains_results(answer: bytes, expected: Outcome, size: int) -> None:
     action = HTTPGetAction(port=80, bodyContains="good")
     exchange = Http1Exchange(Parsed(first_request(action, "10.0.0.1", "10.0.0.1"), None))
     found: Answer = None
@@ -334,7 +334,7 @@ def test_a_text_in_the_body(answer: bytes, expected: Outcome, size: int) -> None
     assert (exchange.feed(b"") if found is None else found) == expected
 
 
-def test_expected_statuses_bypass_the_quick_look() -> None:
+def test_expected_statuses_bypass_the_fast_path() -> None:
     prepared = prepare(Probe(httpGet=HTTPGetAction(port=80, expectedStatuses=(204,))), "10.0.0.1")
     answer = HEAD + b"Content-Length: 2\r\n\r\nok"
     assert prepared.hop is not None

@@ -76,7 +76,7 @@ def failure(message: str) -> Outcome:
         pytest.param(head((":status", "100"), end=END), failure("malformed HTTP/2 answer: status"), id="ends-interim"),
     ],
 )
-def test_an_answer(answer: bytes, expected: Answer) -> None:
+def test_http2_responses(answer: bytes, expected: Answer) -> None:
     assert Http2Exchange(REQUEST, hop).feed(SETTINGS + answer) == expected
 
 
@@ -88,7 +88,7 @@ def test_an_answer(answer: bytes, expected: Answer) -> None:
         pytest.param(frame(frames.RST_STREAM, 0, 1, bytes(4)), id="a-cut-body-does-not-matter"),
     ],
 )
-def test_line_9_a_redirect_is_followed(rest: bytes) -> None:
+def test_line_9_http2_redirect_is_followed(rest: bytes) -> None:
     answer = head((":status", "302"), ("location", "http://10.0.0.1:80/x"), end=0 if rest else END)
     found = Http2Exchange(REQUEST, hop).feed(SETTINGS + answer + rest)
     assert isinstance(found, Hop)
@@ -102,7 +102,7 @@ def test_line_9_a_redirect_is_followed(rest: bytes) -> None:
         pytest.param(frame(frames.GOAWAY, 0, 0, bytes(8)), id="goaway"),
     ],
 )
-def test_unprocessed_request_is_sent_again_five_times(refusal: bytes) -> None:
+def test_unprocessed_request_is_retried_five_times(refusal: bytes) -> None:
     requests = [REQUEST]
 
     def again(request: HttpRequest) -> Hop:
@@ -115,7 +115,7 @@ def test_unprocessed_request_is_sent_again_five_times(refusal: bytes) -> None:
     assert isinstance(answers[5], Outcome)
 
 
-def test_the_end_of_the_connection() -> None:
+def test_http2_connection_end() -> None:
     exchange = Http2Exchange(REQUEST, hop)
     assert exchange.phase == "waiting for the response"
     assert exchange.feed(SETTINGS + head((":status", "200"))) == SETTINGS_ACK
@@ -123,7 +123,7 @@ def test_the_end_of_the_connection() -> None:
     assert exchange.feed(b"") == failure("closed within the body")
 
 
-def test_the_request_opens_it() -> None:
+def test_http2_connection_opens_with_the_request() -> None:
     assert Http2Exchange(REQUEST, hop).begin() == frames.opening(
         [
             (b":authority", b"10.0.0.1:443"),
@@ -150,7 +150,7 @@ MISSING = failure("HTTP 200, without the text of bodyContains")
         pytest.param(body(b"all") + head(("t", "good"), end=END), MISSING, id="only-in-the-trailers"),
     ],
 )
-def test_a_text_in_the_body(rest: bytes, expected: Outcome) -> None:
+def test_http2_body_contains_results(rest: bytes, expected: Outcome) -> None:
     action = HTTPGetAction(port=443, scheme="HTTPS", bodyContains="good")
     exchange = Http2Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), hop)
     assert exchange.feed(SETTINGS + head((":status", "200")) + rest) == expected
@@ -167,7 +167,7 @@ def test_compressed_body_without_the_text_is_named(coding: str, said: str) -> No
     assert exchange.feed(SETTINGS + answer) == failure(f"HTTP 200, without the text of bodyContains{said}")
 
 
-def test_an_answer_without_a_body_does_not_contain_the_text() -> None:
+def test_response_without_a_body_does_not_contain_the_text() -> None:
     action = HTTPGetAction(port=443, scheme="HTTPS", bodyContains="good")
     exchange = Http2Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), hop)
     assert exchange.feed(SETTINGS + head((":status", "200"), end=END)) == MISSING

@@ -19,5 +19,5 @@ from probe_sidecar.probes import message
         (message.fault("away for 3.2 s"), "prober fault: away for 3.2 s"),
     ],
 )
-def test_what_the_user_reads(text: str, expected: str) -> None:
+def test_failure_messages(text: str, expected: str) -> None:
     assert text == expected

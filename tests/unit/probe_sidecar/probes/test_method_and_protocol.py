@@ -33,7 +33,7 @@ async def judged(judge: Judge, port: int, **action: Any) -> Outcome:
         pytest.param(b"HTTP/1.1 405 X\r\nContent-Length: 9\r\n\r\n", (Result.FAILURE, "HTTP 405"), id="not-allowed"),
     ],
 )
-async def test_answer_to_head_ends_with_its_header(
+async def test_head_response_ends_with_its_header(
     judge: Judge, serve: Serve, head: bytes, expected: tuple[Result, str]
 ) -> None:
     server = serve(says(head, stay=True))
@@ -65,14 +65,14 @@ def http2(status: int) -> Script:
 @pytest.mark.parametrize(
     ("status", "expected"), [(204, (Result.SUCCESS, "HTTP 204")), (503, (Result.FAILURE, "HTTP 503"))]
 )
-async def test_http_2_by_prior_knowledge(
+async def test_http2_with_prior_knowledge(
     judge: Judge, serve: Serve, method: str, status: int, expected: tuple[Result, str]
 ) -> None:
     server = serve(http2(status))
     assert await judged(judge, server.port, method=method, protocol="HTTP2") == outcome(*expected)
 
 
-async def test_http_1_server_is_no_http_2(judge: Judge, serve: Serve) -> None:
+async def test_http1_server_fails_an_http2_probe(judge: Judge, serve: Serve) -> None:
     def answers(connection: socket.socket) -> bytes:
         received = connection.recv(24)
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -17,7 +17,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 @pytest.mark.parametrize("make", [pytest.param(best_poller, id="epoll"), pytest.param(LoopPoller, id="loop")])
-async def test_readiness_is_told_as_long_as_it_is_wanted(
+async def test_readiness_events_until_unregistered(
     make: Callable[..., Poller], pair: tuple[socket.socket, socket.socket]
 ) -> None:
     ours, theirs = pair

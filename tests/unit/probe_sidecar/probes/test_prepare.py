@@ -35,13 +35,13 @@ from probe_sidecar.probes.prepare import prepare
         pytest.param(Probe(grpc=GRPCAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80), id="dialled-grpc"),
     ],
 )
-def test_where_a_probe_connects(probe: Probe, ip: str, dial: str | None, address: SocketAddress) -> None:
+def test_probe_destination(probe: Probe, ip: str, dial: str | None, address: SocketAddress) -> None:
     prepared = prepare(probe, ip, dial)
     assert prepared.hop is not None
     assert prepared.hop.address == address
 
 
-def test_a_dialled_probe_still_names_the_address() -> None:
+def test_mapped_probe_names_the_original_address() -> None:
     prepared = prepare(Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", "127.0.0.9")
     assert prepared.hop is not None
     assert prepared.hop.shared is not None
@@ -50,12 +50,12 @@ def test_a_dialled_probe_still_names_the_address() -> None:
     assert b"\r\nHost: 10.0.0.1:80\r\n" in sent
 
 
-def test_line_27_the_timeout_defaults_to_a_second() -> None:
+def test_line_27_timeout_defaults_to_one_second() -> None:
     assert prepare(Probe(tcpSocket=TCPSocketAction(port=1)), "10.0.0.1").timeout == 1.0
     assert prepare(Probe(tcpSocket=TCPSocketAction(port=1), timeoutSeconds=7), "10.0.0.1").timeout == 7.0
 
 
-def test_line_4_what_cannot_be_sent_is_a_failure_every_time() -> None:
+def test_line_4_unsendable_request_always_fails() -> None:
     header = HTTPHeader.model_construct(name="X-A", value="a\r\nb")  # the API refuses it
     action = HTTPGetAction(port=80).model_copy(update={"httpHeaders": (header,)})
     prepared = prepare(Probe(httpGet=action), "10.0.0.1")
@@ -64,7 +64,7 @@ def test_line_4_what_cannot_be_sent_is_a_failure_every_time() -> None:
 
 
 @pytest.mark.parametrize(("scheme", "handshake"), [("HTTP", None), ("HTTPS", 10.0)])
-def test_line_7_only_https_has_a_handshake_and_its_cap(scheme: str, handshake: float | None) -> None:
+def test_line_7_handshake_limit_applies_to_https_only(scheme: str, handshake: float | None) -> None:
     prepared = prepare(Probe.model_validate({"httpGet": {"port": 80, "scheme": scheme}}), "10.0.0.1")
     assert prepared.hop is not None
     assert prepared.hop.handshake == handshake

@@ -21,7 +21,7 @@ def lines(*headers: tuple[str, str], **action: object) -> list[str]:
 AGENT = "User-Agent: kube-probe/1.36"
 
 
-def test_line_4_the_whole_request() -> None:
+def test_line_4_complete_request() -> None:
     assert http1(request(path="/healthz?full=1", port=8080)) == (
         b"GET /healthz?full=1 HTTP/1.1\r\n"
         b"Host: 10.0.0.1:8080\r\n"
@@ -95,7 +95,7 @@ def test_line_4_the_whole_request() -> None:
         ),
     ],
 )
-def test_headers(headers: list[tuple[str, str]], expected: list[str]) -> None:
+def test_request_headers(headers: list[tuple[str, str]], expected: list[str]) -> None:
     assert lines(*headers)[1:] == expected
 
 
@@ -148,16 +148,14 @@ def test_line_1_ipv6_is_bracketed() -> None:
         pytest.param([], {"host": "http://x"}, "httpGet.host: not a host name; write", id="host-with-scheme"),
     ],
 )
-def test_what_cannot_be_sent_is_refused(
-    headers: list[tuple[str, str]], action: dict[str, object], message: str
-) -> None:
+def test_unsendable_request_is_refused(headers: list[tuple[str, str]], action: dict[str, object], message: str) -> None:
     with pytest.raises(CannotSend) as caught:
         request(*headers, **action)  # type: ignore[arg-type] # a bag of fields
     assert str(caught.value).startswith(message)
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_user_in_the_url_becomes_basic_authorization() -> None:
+def test_user_in_the_url_becomes_basic_authorization() -> None:
     assert "Authorization: Basic bWU6" in lines(path="http://me@x/")
     assert "Authorization: mine" in lines(("Authorization", "mine"), path="http://me@x/")
 
@@ -188,7 +186,7 @@ def test_line_11_host_and_referer_of_a_redirect(location: str, host_lines: str, 
     assert second.redirects == 1
 
 
-def test_line_11_no_referer_from_https_to_http_and_an_own_one_stays() -> None:
+def test_line_11_referer_is_not_sent_from_https_to_http() -> None:
     secure = request(scheme="HTTPS", port=443)
     plain = replace(secure.url, scheme="http", host="10.0.0.1:80")
     assert b"Referer" not in http1(redirected(secure, plain, relative=False))
@@ -196,7 +194,7 @@ def test_line_11_no_referer_from_https_to_http_and_an_own_one_stays() -> None:
     assert http1(redirected(own, own.url, relative=True)).count(b"Referer: mine") == 1
 
 
-def test_line_6_http2_has_lower_case_names_and_no_connection_fields() -> None:
+def test_line_6_http2_field_names_are_lower_case() -> None:
     made = request(
         ("X-A", "1"), ("Connection", "keep-alive"), ("Upgrade", "x"), ("Host", "a.example"), path="/x?y", scheme="HTTPS"
     )

@@ -2,7 +2,7 @@ from probe_sidecar.probes import tcp
 from probe_sidecar.probes.outcome import Outcome, Result
 
 
-def test_line_16_the_connection_is_the_evidence() -> None:
+def test_line_16_connection_is_a_success() -> None:
     hop = tcp.hop("10.0.0.1", 5432)
     assert hop.address == ("10.0.0.1", 5432)
     assert hop.shared is not None

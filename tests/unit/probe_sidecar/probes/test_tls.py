@@ -40,7 +40,7 @@ def context(tmp_path: Path) -> ssl.SSLContext:
     return server_context(tmp_path, "a.example")
 
 
-async def test_line_6_an_expired_self_signed_certificate_passes(judge: Judge, serve: Serve, tmp_path: Path) -> None:
+async def test_line_6_expired_self_signed_certificate_passes(judge: Judge, serve: Serve, tmp_path: Path) -> None:
     expired = server_context(tmp_path, "old.example", expired=True)
     assert await judge(https(serve(says(OK), context=expired).port)) == SUCCESS
 
@@ -58,7 +58,7 @@ async def test_line_6_an_expired_self_signed_certificate_passes(judge: Judge, se
     ],
 )
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
-async def test_line_6_versions(
+async def test_line_6_tls_versions(
     judge: Judge, serve: Serve, context: ssl.SSLContext, version: ssl.TLSVersion, outcome: Outcome
 ) -> None:
     context.set_ciphers("ALL:@SECLEVEL=0")
@@ -67,7 +67,7 @@ async def test_line_6_versions(
     assert await judge(https(serve(says(OK), context=context).port)) == outcome
 
 
-async def test_line_6_an_old_servers_cbc_suite_is_offered(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+async def test_line_6_cbc_suites_are_offered(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE-ECDSA-AES128-SHA")
     assert await judge(https(serve(says(OK), context=context).port)) == SUCCESS
@@ -95,7 +95,7 @@ async def test_d3_server_name(
     assert names == [seen]
 
 
-async def test_d3_a_server_that_requires_sni(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+async def test_d3_server_that_requires_sni(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     context.sni_callback = lambda sock, name, _: (
         None if name == "a.example" else ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
     )
@@ -123,7 +123,7 @@ def answers_h2(connection: socket.socket) -> bytes:
                 return b" ".join(fields[name] for name in (b":method", b":scheme", b":authority", b":path"))
 
 
-async def test_line_6_h2_only(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+async def test_line_6_http2_only_server(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     context.set_alpn_protocols(["h2"])
     server = serve(answers_h2, context=context)
     assert await judge(https(server.port, host="a.example", path="/x?y")) == SUCCESS
@@ -132,7 +132,7 @@ async def test_line_6_h2_only(judge: Judge, serve: Serve, context: ssl.SSLContex
     assert server.requests == [b"GET https a.example /x?y"]
 
 
-async def test_line_6_http_1_by_alpn(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+async def test_line_6_http1_by_alpn(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     context.set_alpn_protocols(["http/1.1"])
     assert await judge(https(serve(says(OK), context=context).port)) == SUCCESS
 
@@ -144,7 +144,7 @@ async def test_line_6_http_1_by_alpn(judge: Judge, serve: Serve, context: ssl.SS
         (ssl.TLSVersion.TLSv1_3, "TLS failed: tlsv13 alert certificate required"),
     ],
 )
-async def test_client_certificate_that_is_missing(
+async def test_missing_client_certificate_is_named(
     judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path, version: ssl.TLSVersion, message: str
 ) -> None:
     context.load_verify_locations(cadata=bundle(tmp_path, "a.example"))
@@ -153,33 +153,33 @@ async def test_client_certificate_that_is_missing(
     assert await judge(https(serve(says(OK), context=context).port)) == failure(message)
 
 
-async def test_line_6_http_1_where_h2_was_chosen(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+async def test_line_6_http1_response_on_negotiated_http2(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     context.set_alpn_protocols(["h2"])
     server = serve(lambda connection: (connection.recv(9) and connection.sendall(OK)) or b"", context=context)
     assert await judge(https(server.port)) == failure("not an HTTP/2 answer")
 
 
-async def test_line_13_tls_to_a_plain_port(judge: Judge, serve: Serve) -> None:
+async def test_line_13_tls_probe_of_a_plaintext_port(judge: Judge, serve: Serve) -> None:
     server = serve(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n") or b"")
     assert await judge(https(server.port)) == failure("TLS handshake failed: wrong version number")
 
 
-async def test_line_13_plain_http_to_a_tls_port(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+async def test_line_13_plaintext_probe_of_a_tls_port(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     probe = Probe.model_validate({"httpGet": {"port": serve(says(OK), context=context).port}})
     outcome = await judge(prepare(probe, "127.0.0.1"))
     assert outcome.result is Result.FAILURE
 
 
-async def test_a_server_that_leaves_in_the_handshake(judge: Judge, serve: Serve) -> None:
+async def test_connection_closed_during_the_handshake(judge: Judge, serve: Serve) -> None:
     server = serve(lambda connection: connection.recv(65_536))
     assert await judge(https(server.port)) == failure("TLS handshake failed: connection closed")
 
 
-async def test_line_7_a_stalled_handshake(judge: Judge, serve: Serve) -> None:
+async def test_line_7_stalled_handshake(judge: Judge, serve: Serve) -> None:
     assert await judge(https(serve(silent).port, timeout=0.2)) == failure("timed out after 0.2 s (TLS handshake)")
 
 
-async def test_line_7_the_handshake_has_a_cap_of_its_own(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+async def test_line_7_handshake_has_its_own_limit(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     def capped(probe: PreparedProbe) -> PreparedProbe:
         assert probe.hop is not None
         assert probe.hop.handshake == 10.0
@@ -190,7 +190,7 @@ async def test_line_7_the_handshake_has_a_cap_of_its_own(judge: Judge, serve: Se
     assert await judge(capped(https(serve(drip, context=context).port))) == SUCCESS
 
 
-async def test_line_7_a_stall_behind_the_handshake(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+async def test_line_7_stall_after_the_handshake(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     server = serve(silent, context=context)
     assert await judge(https(server.port, timeout=0.3)) == failure("timed out after 0.3 s (waiting for the response)")
 
@@ -208,13 +208,13 @@ async def test_line_7_a_stall_behind_the_handshake(judge: Judge, serve: Serve, c
         pytest.param(b"", failure("closed without an answer"), id="line-13-empty-reply"),
     ],
 )
-async def test_the_end_of_the_connection(
+async def test_tls_connection_end(
     judge: Judge, serve: Serve, context: ssl.SSLContext, answer: bytes, outcome: Outcome
 ) -> None:
     assert await judge(https(serve(says(answer), context=context).port)) == outcome
 
 
-async def test_line_9_from_http_to_https_on_one_address(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+async def test_line_9_redirect_from_http_to_https(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     secure = serve(says(OK), context=context)
     location = f"https://127.0.0.1:{secure.port}/".encode()
     plain = serve(says(b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"))
@@ -247,7 +247,7 @@ WRONG_NAME = "certificate refused: hostname mismatch, certificate is not valid f
         ),
     ],
 )
-async def test_a_certificate_must_be_for_the_name(
+async def test_certificate_must_match_the_name(
     judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path, action: dict[str, Any], outcome: Outcome
 ) -> None:
     server = serve(says(OK), context=context)
@@ -255,7 +255,7 @@ async def test_a_certificate_must_be_for_the_name(
     assert await judge(https(server.port, context=trusted, **action)) == outcome
 
 
-async def test_a_certificate_must_come_from_the_ca(
+async def test_certificate_must_be_issued_by_the_ca(
     judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path
 ) -> None:
     server_context(tmp_path, "other.example")
@@ -264,23 +264,21 @@ async def test_a_certificate_must_come_from_the_ca(
     assert outcome == failure("certificate refused: self-signed certificate")
 
 
-async def test_a_certificate_must_not_have_expired(judge: Judge, serve: Serve, tmp_path: Path) -> None:
+async def test_expired_certificate_is_a_failure(judge: Judge, serve: Serve, tmp_path: Path) -> None:
     expired = server_context(tmp_path, "old.example", expired=True)
     trusted = tls.verified(bundle(tmp_path, "old.example"))
     outcome = await judge(https(serve(says(OK), context=expired).port, context=trusted, host="old.example"))
     assert outcome == failure("certificate refused: certificate has expired")
 
 
-async def test_a_server_name_is_sent_although_nothing_is_verified(
-    judge: Judge, serve: Serve, context: ssl.SSLContext
-) -> None:
+async def test_server_name_is_sent_without_verification(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     seen: list[str | None] = []
     context.sni_callback = lambda _socket, name, _context: seen.append(name)
     assert await judge(https(serve(says(OK), context=context).port, tls={"serverName": "b.example"})) == SUCCESS
     assert seen == ["b.example"]
 
 
-def test_a_bundle_may_hold_comments_in_any_language(context: ssl.SSLContext, tmp_path: Path) -> None:
+def test_ca_bundle_comments_are_ignored(context: ssl.SSLContext, tmp_path: Path) -> None:
     trusted = tls.verified("# Autorit\u00e9 de certification\n" + bundle(tmp_path, "a.example"))
     assert trusted.cert_store_stats()["x509"] == 1
 
@@ -294,7 +292,7 @@ def test_a_bundle_may_hold_comments_in_any_language(context: ssl.SSLContext, tmp
         pytest.param("h\u00e9", id="beyond-ascii"),
     ],
 )
-def test_a_bundle_that_is_none(text: str) -> None:
+def test_invalid_ca_bundle_is_refused(text: str) -> None:
     with pytest.raises(tls.BadCertificates, match="holds no CA certificates in PEM form"):
         tls.verified(text)
 
@@ -311,7 +309,7 @@ BAD = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
         pytest.param(BAD.replace("-----END CERTIFICATE-----", ""), "has no end", id="no-end"),
     ],
 )
-def test_bad_block_of_a_bundle_is_named(context: ssl.SSLContext, tmp_path: Path, bad: str, problem: str) -> None:
+def test_invalid_block_of_a_ca_bundle_is_named(context: ssl.SSLContext, tmp_path: Path, bad: str, problem: str) -> None:
     good = bundle(tmp_path, "a.example")
     line = good.count("\n") + 1
     for text in (good + bad + good, good + bad):
@@ -320,14 +318,14 @@ def test_bad_block_of_a_bundle_is_named(context: ssl.SSLContext, tmp_path: Path,
 
 
 @pytest.mark.parametrize("between", ["", "\n\n", "\r\n", "# \u00e9\n", BAD.replace("CERTIFICATE", "PRIVATE KEY")])
-def test_bundle_that_was_pasted_together_is_read(context: ssl.SSLContext, tmp_path: Path, between: str) -> None:
+def test_ca_bundle_with_indentation_is_read(context: ssl.SSLContext, tmp_path: Path, between: str) -> None:
     server_context(tmp_path, "b.example")
     two = bundle(tmp_path, "a.example").strip() + between + bundle(tmp_path, "b.example")
     for text in (two, two.replace("\n", "\n    "), two.replace("\n", "\r\n")):
         assert tls.verified(text).cert_store_stats()["x509"] == 2
 
 
-async def test_verification_takes_an_old_servers_cbc_suite(
+async def test_verification_accepts_cbc_suites(
     judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path
 ) -> None:
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -343,7 +341,7 @@ async def test_certificate_with_a_short_key_is_refused(judge: Judge, serve: Serv
     assert outcome == failure("certificate refused: EE certificate key too weak")
 
 
-def test_what_comes_with_the_end_of_the_handshake_is_read(context: ssl.SSLContext) -> None:
+def test_data_with_the_end_of_the_handshake_is_read(context: ssl.SSLContext) -> None:
     """A server of TLS 1.2 is the last to speak in the handshake, and may go on in the same packet."""
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -358,7 +356,7 @@ def test_what_comes_with_the_end_of_the_handshake_is_read(context: ssl.SSLContex
     assert exchange.feed(sent.read()) == SUCCESS
 
 
-async def test_garbage_behind_the_handshake(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
+async def test_malformed_data_after_the_handshake(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     def garbles(connection: socket.socket) -> bytes:
         assert isinstance(connection, ssl.SSLSocket)
         head = read_head(connection)
@@ -371,10 +369,10 @@ async def test_garbage_behind_the_handshake(judge: Judge, serve: Serve, context:
     assert outcome == failure("TLS failed: decryption failed or bad record mac")
 
 
-def test_every_probe_shares_one_context() -> None:
+def test_probes_share_one_tls_context() -> None:
     assert tls.unverified() is tls.unverified()
 
 
-def test_a_tls_hop_keeps_the_address() -> None:
+def test_tls_redirect_keeps_the_address() -> None:
     plain = Hop(("10.0.0.1", 443), TcpExchange)
     assert tls.hop(plain, tls.unverified(), None, {}).address == ("10.0.0.1", 443)

@@ -34,17 +34,17 @@ from probe_sidecar.probes.url import BadUrl, Url
         pytest.param("/a//b/../c", "/a//b/../c", id="dots-are-not-resolved"),
     ],
 )
-def test_the_path_of_a_probe(path: str, target: str) -> None:
+def test_probe_path(path: str, target: str) -> None:
     found = url.of_probe("http", "10.0.0.1:80", path)
     assert (found.scheme, found.host, found.request_target) == ("http", "10.0.0.1:80", target)
 
 
-def test_a_user_in_the_path_survives() -> None:
+def test_user_in_the_path_is_kept() -> None:
     assert url.of_probe("http", "10.0.0.1:80", "http://me:p%40ss@x/y").user == "me:p@ss"
 
 
 @pytest.mark.parametrize("path", ["x:y", "mailto:a"])
-def test_a_path_that_reads_as_a_scheme_is_refused(path: str) -> None:
+def test_path_that_looks_like_a_scheme_is_refused(path: str) -> None:
     with pytest.raises(BadUrl, match="begin it with /"):
         url.of_probe("http", "10.0.0.1:80", path)
 
@@ -70,7 +70,7 @@ BASE = Url(scheme="http", host="10.0.0.1:8080", path="/a/b", query="q=1")
         pytest.param("http://[::1]:80/x", "http://[::1]:80/x", id="ipv6"),
     ],
 )
-def test_a_location_is_resolved(location: str, target: str) -> None:
+def test_location_is_resolved(location: str, target: str) -> None:
     assert str(url.resolve(BASE, url.parse(location))) == target
 
 
@@ -91,7 +91,7 @@ def test_a_location_is_resolved(location: str, target: str) -> None:
         pytest.param("http://a b@x/", id="space-in-user"),
     ],
 )
-def test_a_location_is_refused(location: str) -> None:
+def test_invalid_location_is_refused(location: str) -> None:
     with pytest.raises(BadUrl):
         url.parse(location)
 
@@ -107,5 +107,5 @@ def test_a_location_is_refused(location: str) -> None:
         pytest.param("", ("", ""), id="nothing"),
     ],
 )
-def test_a_host_is_split(host: str, parts: tuple[str, str]) -> None:
+def test_host_and_port_are_split(host: str, parts: tuple[str, str]) -> None:
     assert url.split_host(host) == parts

@@ -19,7 +19,7 @@ def watched(members: LeaseView, now: float, *leases: dict[str, Any], gone: str =
     members.observe(there, frozenset(there) | ({gone} if gone else set()), now)
 
 
-def test_a_lease_lives_for_its_time_from_when_we_saw_it() -> None:
+def test_lease_expires_by_the_local_clock() -> None:
     members = LeaseView()
     watched(members, 100.0, lease("a", 1))
     assert members.live(114.9) == {"a"}
@@ -29,14 +29,14 @@ def test_a_lease_lives_for_its_time_from_when_we_saw_it() -> None:
 
 
 @pytest.mark.parametrize("renewed", ["1970-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z", "noon", None])
-def test_the_clock_of_its_machine_does_not_matter(renewed: str | None) -> None:
+def test_remote_clock_is_ignored(renewed: str | None) -> None:
     members = LeaseView()
     watched(members, 100.0, lease("a", 1, renewTime=renewed))
     assert members.live(114.9) == {"a"}
     assert members.live(115.0) == set()
 
 
-def test_a_renewal_is_any_change() -> None:
+def test_any_change_is_a_renewal() -> None:
     members = LeaseView()
     watched(members, 100.0, lease("a", 1))
     watched(members, 110.0, lease("a", 2))
@@ -52,13 +52,13 @@ def test_a_renewal_is_any_change() -> None:
         pytest.param({"leaseDurationSeconds": -1}, id="no time at all"),
     ],
 )
-def test_a_lease_that_nobody_holds_is_not_alive(spec: dict[str, Any]) -> None:
+def test_lease_without_a_holder_is_not_alive(spec: dict[str, Any]) -> None:
     members = LeaseView()
     watched(members, 100.0, lease("a", 1, **spec))
     assert members.live(100.0) == set()
 
 
-def test_a_deleted_lease_is_gone_at_once() -> None:
+def test_deleted_lease_is_removed_at_once() -> None:
     members = LeaseView()
     watched(members, 100.0, lease("a", 1), lease("b", 2))
     watched(members, 101.0, gone="uid-a")
@@ -66,18 +66,18 @@ def test_a_deleted_lease_is_gone_at_once() -> None:
     assert members.named("a") is None
 
 
-def test_the_dead_are_those_untouched_for_long() -> None:
+def test_stale_leases_are_those_unchanged_for_long() -> None:
     members = LeaseView()
     watched(members, 100.0, lease("a", 1))
     assert members.dead(174.9, 60.0) == []
     assert [one.name for one in members.dead(175.0, 60.0)] == ["a"]
 
 
-def test_what_is_no_lease_is_an_error_and_not_a_crash() -> None:
+def test_malformed_lease_is_an_error() -> None:
     with pytest.raises(ApiError, match="not a Lease"):
         read({"kind": "Status", "metadata": {}})
 
 
-def test_a_lease_without_a_spec_is_read() -> None:
+def test_lease_without_a_spec_is_read() -> None:
     raw = {"metadata": {"uid": "u", "name": "a", "resourceVersion": "1"}}
     assert read(raw) == Lease("u", "a", "1", "", 0, "")

@@ -17,7 +17,7 @@ names = st.text(min_size=1, max_size=20)
 groups = st.sets(names, min_size=2, max_size=16)
 
 
-def test_every_replica_computes_the_same() -> None:
+def test_every_replica_computes_the_same_owner() -> None:
     """A fixed answer: replicas of different versions must agree, or a rollout would leave objects without owner."""
     replicas = ["probe-sidecar-a", "probe-sidecar-b", "probe-sidecar-c"]
     uids = [f"00000000-0000-0000-0000-00000000000{digit}" for digit in range(10)]
@@ -25,12 +25,12 @@ def test_every_replica_computes_the_same() -> None:
 
 
 @given(uid=names, replicas=groups)
-def test_the_order_of_the_replicas_tells_nothing(uid: str, replicas: set[str]) -> None:
+def test_order_of_replicas_does_not_matter(uid: str, replicas: set[str]) -> None:
     assert owner(uid, weights(sorted(replicas))) == owner(uid, weights(sorted(replicas, reverse=True))) in replicas
 
 
 @given(uids=st.lists(names, max_size=50), replicas=groups, data=st.data())
-def test_a_leave_moves_only_what_the_leaver_owned(uids: list[str], replicas: set[str], data: st.DataObject) -> None:
+def test_leaving_replica_moves_only_its_own_share(uids: list[str], replicas: set[str], data: st.DataObject) -> None:
     leaver = data.draw(st.sampled_from(sorted(replicas)))
     before = {uid: owner(uid, weights(replicas)) for uid in uids}
     after = {uid: owner(uid, weights(replicas - {leaver})) for uid in uids}
@@ -38,14 +38,14 @@ def test_a_leave_moves_only_what_the_leaver_owned(uids: list[str], replicas: set
 
 
 @given(uids=st.lists(names, max_size=50), replicas=groups, joiner=names)
-def test_a_join_moves_only_what_the_joiner_wins(uids: list[str], replicas: set[str], joiner: str) -> None:
+def test_joining_replica_moves_only_its_new_share(uids: list[str], replicas: set[str], joiner: str) -> None:
     before = {uid: owner(uid, weights(replicas)) for uid in uids}
     after = {uid: owner(uid, weights(replicas | {joiner})) for uid in uids}
     assert {uid for uid in uids if before[uid] != after[uid]} <= {uid for uid in uids if after[uid] == joiner}
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 16])
-def test_shares_are_even(count: int) -> None:
+def test_shares_are_within_the_documented_range(count: int) -> None:
     """Within 15 % with 20,000 objects, whatever the number of replicas: no name is favoured."""
     of_count = weights(MEMBERS[:count])
     shares = Counter(owner(uid, of_count) for uid in UIDS)
@@ -55,7 +55,7 @@ def test_shares_are_even(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 16])
-def test_shares_of_a_thousand_scatter_no_more_than_chance(count: int) -> None:
+def test_shares_of_1000_have_the_expected_spread(count: int) -> None:
     """Shares are binomially distributed (ADR 10)."""
     of_count = weights(MEMBERS[:count])
     shares = Counter(owner(uid, of_count) for uid in UIDS[:1_000])
@@ -65,7 +65,7 @@ def test_shares_of_a_thousand_scatter_no_more_than_chance(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 6, 15])
-def test_a_joiner_takes_its_share_from_all_alike(count: int) -> None:
+def test_joining_replica_takes_from_all_replicas(count: int) -> None:
     few, more = weights(MEMBERS[:count]), weights(MEMBERS[: count + 1])
     moved = [uid for uid in UIDS if owner(uid, few) != owner(uid, more)]
     assert len(moved) == pytest.approx(len(UIDS) / (count + 1), rel=0.1)

@@ -140,7 +140,7 @@ def logged() -> Iterator[list[str]]:
 
 
 @scenario
-async def test_the_first_one_owns_everything(world: World) -> None:
+async def test_first_replica_owns_everything(world: World) -> None:
     replica = world.start("a")
     assert (replica.problem, replica.joined) == ("the Lease operator/probe-sidecar-a has not been acquired yet", False)
     assert await world.until(world.shared) < MOMENT
@@ -161,7 +161,7 @@ async def test_the_first_one_owns_everything(world: World) -> None:
 
 
 @scenario
-async def test_it_renews_in_time_and_that_is_all_it_writes(world: World) -> None:
+async def test_renewals_are_on_time_and_the_only_writes(world: World) -> None:
     world.start("a")
     await world.until(world.shared)
     mark = world.server.audit.total
@@ -174,7 +174,7 @@ async def test_it_renews_in_time_and_that_is_all_it_writes(world: World) -> None
 
 
 @scenario
-async def test_a_late_answer_delays_no_renewal_after_it(world: World) -> None:
+async def test_slow_response_does_not_delay_later_renewals(world: World) -> None:
     world.start("a")
     await world.until(world.shared)
     world.server.faults.add(Fault(seconds=SECONDS / RENEWALS / 2))
@@ -186,7 +186,7 @@ async def test_a_late_answer_delays_no_renewal_after_it(world: World) -> None:
 
 
 @scenario
-async def test_a_joiner_takes_its_share_within_a_moment(world: World) -> None:
+async def test_joining_replica_takes_its_share_quickly(world: World) -> None:
     world.start("a")
     await world.until(world.shared)
     world.start("b")
@@ -196,7 +196,7 @@ async def test_a_joiner_takes_its_share_within_a_moment(world: World) -> None:
 
 
 @scenario
-async def test_one_that_is_stopped_hands_over_at_once(world: World) -> None:
+async def test_stopped_replica_hands_over_at_once(world: World) -> None:
     for name in "abc":
         world.start(name)
     await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 3)
@@ -208,7 +208,7 @@ async def test_one_that_is_stopped_hands_over_at_once(world: World) -> None:
 
 
 @scenario
-async def test_a_killed_one_is_replaced_when_its_lease_ends_and_not_before(world: World) -> None:
+async def test_killed_replica_is_replaced_when_its_lease_expires(world: World) -> None:
     for name in "abc":
         world.start(name)
     await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 3)
@@ -219,7 +219,7 @@ async def test_a_killed_one_is_replaced_when_its_lease_ends_and_not_before(world
 
 @pytest.mark.parametrize("fault", ["cut", "hush"])
 @pytest.mark.parametrize(("fast", "slow"), [(1.0, 1.0), (1.2, 0.85)], ids=["true clocks", "clocks that differ"])
-def test_one_cut_off_stops_before_the_others_begin(fault: str, fast: float, slow: float) -> None:
+def test_isolated_replica_stops_before_others_take_over(fault: str, fast: float, slow: float) -> None:
     @scenario
     async def test(world: World) -> None:
         world.start("victim", rate=slow)
@@ -245,7 +245,7 @@ def test_one_cut_off_stops_before_the_others_begin(fault: str, fast: float, slow
 
 
 @scenario
-async def test_a_proof_is_as_old_as_its_sending_and_not_as_its_coming_back(world: World) -> None:
+async def test_renewal_time_is_the_time_of_the_request(world: World) -> None:
     """What a slow watch shows now, the others may have seen long ago."""
     world.start("victim")
     world.start("other")
@@ -263,7 +263,7 @@ async def test_a_proof_is_as_old_as_its_sending_and_not_as_its_coming_back(world
 
 
 @scenario
-async def test_an_api_server_that_is_down_stops_all_and_they_come_back(world: World) -> None:
+async def test_api_server_outage_stops_all_until_it_ends(world: World) -> None:
     for name in "ab":
         world.start(name)
     await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 2)
@@ -280,7 +280,7 @@ async def test_an_api_server_that_is_down_stops_all_and_they_come_back(world: Wo
 
 
 @scenario
-async def test_a_short_outage_is_not_noticed(world: World) -> None:
+async def test_short_api_server_outage_changes_nothing(world: World) -> None:
     world.start("a")
     await world.until(world.shared)
     told = world.told["a"]
@@ -293,7 +293,7 @@ async def test_a_short_outage_is_not_noticed(world: World) -> None:
 
 
 @scenario
-async def test_a_watch_that_says_nothing_proves_nothing(world: World) -> None:
+async def test_idle_watch_does_not_extend_the_lease(world: World) -> None:
     """Its renewals arrive, but what the others do is hidden from it: it must not go by an old view."""
     world.start("a")
     await world.until(world.shared)
@@ -307,7 +307,7 @@ async def test_a_watch_that_says_nothing_proves_nothing(world: World) -> None:
 
 
 @scenario
-async def test_a_lease_deleted_by_hand_is_back_at_once(world: World) -> None:
+async def test_deleted_lease_is_recreated(world: World) -> None:
     world.start("a")
     await world.until(world.shared)
     world.server.storage.remove(world.server.resource("Lease").key, NAMESPACE, "probe-sidecar-a")
@@ -319,7 +319,7 @@ async def test_a_lease_deleted_by_hand_is_back_at_once(world: World) -> None:
 
 
 @scenario
-async def test_a_restarted_container_takes_its_lease_up_at_once(world: World) -> None:
+async def test_restarted_container_reuses_its_lease(world: World) -> None:
     world.start("a")
     await world.until(world.shared)
     await world.kill("a")
@@ -328,7 +328,7 @@ async def test_a_restarted_container_takes_its_lease_up_at_once(world: World) ->
 
 
 @scenario
-async def test_of_two_with_one_name_the_later_one_works(world: World) -> None:
+async def test_later_replica_of_the_same_name_works(world: World) -> None:
     world.start("first", pod="a")
     await world.until(world.shared)
     with logged() as texts:
@@ -346,7 +346,7 @@ async def test_of_two_with_one_name_the_later_one_works(world: World) -> None:
 
 
 @scenario
-async def test_leases_of_pods_long_gone_are_removed(world: World) -> None:
+async def test_stale_leases_are_deleted(world: World) -> None:
     for name in "abc":
         world.start(name)
     await world.until(world.shared)
@@ -359,7 +359,7 @@ async def test_leases_of_pods_long_gone_are_removed(world: World) -> None:
 
 
 @scenario
-async def test_replicas_of_another_group_are_strangers(world: World) -> None:
+async def test_replicas_of_another_group_are_ignored(world: World) -> None:
     world.start("a")
     world.start("b", group="shop")
     await world.until(lambda: all(replica.problem is None for replica in world.replicas.values()))
@@ -381,7 +381,7 @@ async def test_retry_after_is_honoured(world: World) -> None:
 
 
 @scenario
-async def test_a_renewal_whose_answer_is_lost_counts_all_the_same(world: World) -> None:
+async def test_renewal_with_a_lost_response_is_detected(world: World) -> None:
     world.start("a")
     await world.until(world.shared)
     told = world.told["a"]
@@ -402,7 +402,7 @@ async def test_a_renewal_whose_answer_is_lost_counts_all_the_same(world: World) 
 
 
 @scenario
-async def test_release_survives_a_lost_answer(world: World) -> None:
+async def test_release_survives_a_lost_response(world: World) -> None:
     """The last renewal arrived, its answer did not: the version we know is not the one to delete."""
     replica = world.start("a")
     await world.until(world.shared)
@@ -415,7 +415,7 @@ async def test_release_survives_a_lost_answer(world: World) -> None:
 
 
 @scenario
-async def test_release_leaves_the_lease_of_a_successor_alone(world: World) -> None:
+async def test_release_keeps_the_lease_of_a_successor(world: World) -> None:
     old = world.start("a")
     await world.until(world.shared)
     await world.kill("a")
@@ -426,7 +426,7 @@ async def test_release_leaves_the_lease_of_a_successor_alone(world: World) -> No
 
 
 @scenario
-async def test_release_gives_up_soon(world: World) -> None:
+async def test_release_is_bounded_in_time(world: World) -> None:
     replica = world.start("a")
     await world.until(world.shared)
     await world.kill("a")
@@ -440,7 +440,7 @@ async def test_release_gives_up_soon(world: World) -> None:
 
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("seed", range(examples(4)))
-def test_whatever_happens_two_never_work_for_long_and_all_is_worked_for_in_the_end(seed: int) -> None:
+def test_random_faults_leave_exactly_one_owner(seed: int) -> None:
     """Random cuts, silences, kills, starts and stops. A joiner may overlap with one that cannot see it yet, no longer
     than that one's view is trusted; nobody ever takes over from one that still works."""
 

@@ -26,7 +26,7 @@ class Watched:
         return [one.kind for one in self.reports.lasting(StoredStatus.read(raw))]
 
 
-def test_a_report_that_lasts_is_acted_on_until_it_ends() -> None:
+def test_lasting_report_is_used_until_it_ends() -> None:
     async def scenario() -> None:
         watched = Watched()
         assert watched.kinds(SERVICE) == []
@@ -42,7 +42,7 @@ def test_a_report_that_lasts_is_acted_on_until_it_ends() -> None:
     virtually(scenario())
 
 
-def test_a_report_that_ends_by_itself_changes_nothing() -> None:
+def test_short_report_changes_nothing() -> None:
     async def scenario() -> None:
         watched = Watched()
         assert (watched.kinds(SERVICE), watched.kinds()) == ([], [])
@@ -54,7 +54,7 @@ def test_a_report_that_ends_by_itself_changes_nothing() -> None:
     virtually(scenario())
 
 
-def test_a_report_in_the_stored_summary_is_acted_on_at_once() -> None:
+def test_report_in_the_stored_summary_is_used_at_once() -> None:
     async def scenario() -> None:
         assert Watched().kinds(SERVICE, summary="Service name is taken") == ["Service"]
         assert Watched().kinds(SERVICE, summary="OK") == []

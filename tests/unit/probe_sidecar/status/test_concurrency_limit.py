@@ -12,7 +12,7 @@ def answers(window: ConcurrencyLimit, *seconds: float, began: float = 0.0) -> li
     return sizes
 
 
-def test_it_begins_with_one_and_grows_by_one_with_each_round_of_answers() -> None:
+def test_limit_starts_at_1_and_grows_with_each_round() -> None:
     window = ConcurrencyLimit(4)
     assert window.size == 1
     window.answered(0.0, 0.1, alone=True)
@@ -20,13 +20,13 @@ def test_it_begins_with_one_and_grows_by_one_with_each_round_of_answers() -> Non
     assert answers(window, *[0.1] * 12) == [2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4]
 
 
-def test_an_api_server_that_is_slow_by_itself_is_given_as_many() -> None:
+def test_constant_latency_does_not_lower_the_limit() -> None:
     window = ConcurrencyLimit(8)
     window.answered(0.0, 3.0, alone=True)
     assert answers(window, *[3.0 + WAITING_SECONDS] * 40)[-1] == 8
 
 
-def test_a_queue_halves_it_once_for_all_that_were_in_it() -> None:
+def test_growing_latency_halves_the_limit_once() -> None:
     window = ConcurrencyLimit(8)
     window.answered(0.0, 0.1, alone=True)
     assert answers(window, *[0.1] * 40)[-1] == 8
@@ -38,7 +38,7 @@ def test_a_queue_halves_it_once_for_all_that_were_in_it() -> None:
 
 
 @pytest.mark.parametrize(("then", "size"), [(0.1, 1), (2.0, 2)])
-def test_what_an_answer_takes_alone_is_found_out_anew(then: float, size: int) -> None:
+def test_minimum_latency_is_measured_again(then: float, size: int) -> None:
     window = ConcurrencyLimit(8)
     window.answered(0.0, 0.1, alone=True)
     window.rest()

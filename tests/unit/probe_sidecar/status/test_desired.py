@@ -74,16 +74,16 @@ ONE_OF_TWO: Object = {
 }
 
 
-def test_the_whole_status_of_an_object_without_one() -> None:
+def test_first_status_is_complete() -> None:
     assert desired_status(parent(), spec(A, B), results(up(A), down(B)), POLICY, T0) == ONE_OF_TWO
 
 
-def test_nothing_to_tell_is_the_very_status_that_is_there() -> None:
+def test_unchanged_results_keep_the_status() -> None:
     seen = ONE_OF_TWO | {"observedGeneration": 3, "children": [{"kind": "Service", "name": "web", "problem": "taken"}]}
     assert desired_status(parent(seen), spec(A, B), results(up(A), down(B)), POLICY, T2) == seen
 
 
-def test_one_transition_moves_its_own_time_the_conditions_and_the_revision() -> None:
+def test_transition_changes_its_time_conditions_and_revision() -> None:
     told = desired_status(parent(ONE_OF_TWO), spec(A, B), results(down(A, T1), down(B)), POLICY, T1)
     assert told == {
         "revision": 2,
@@ -101,7 +101,7 @@ def test_one_transition_moves_its_own_time_the_conditions_and_the_revision() -> 
     }
 
 
-def test_a_lost_transition_is_told_with_the_time_it_happened() -> None:
+def test_lost_transition_keeps_its_original_time() -> None:
     stale = deepcopy(ONE_OF_TWO)
     told = desired_status(parent(stale), spec(A, B), results(up(A), up(B, T1)), POLICY, T2)
     assert told["addresses"][1] == entry(B, True, "ProbeSucceeded", "connected", T1)
@@ -162,7 +162,7 @@ def test_a_lost_transition_is_told_with_the_time_it_happened() -> None:
         ),
     ],
 )
-def test_one_address(wish: Object, verdicts: tuple[AddressStatus, ...], address: Object, column: str) -> None:
+def test_status_of_one_address(wish: Object, verdicts: tuple[AddressStatus, ...], address: Object, column: str) -> None:
     told = desired_status(parent(), spec(A, **wish), results(*verdicts), POLICY, T1)
     assert (told["addresses"], told["ready"]) == ([address], column)
 
@@ -182,7 +182,7 @@ def test_one_address(wish: Object, verdicts: tuple[AddressStatus, ...], address:
     ],
     ids=["loopback", "not canonical", "denied by the operator"],
 )
-def test_a_denied_address_is_reported_and_stops_no_other(ip: str, policy: AddressPolicy, message: str) -> None:
+def test_denied_address_is_reported_and_affects_no_other(ip: str, policy: AddressPolicy, message: str) -> None:
     told = desired_status(parent(), spec(ip, A), results(up(A), up(ip)), policy, T0)
     assert told == {
         "revision": 1,
@@ -197,7 +197,7 @@ def test_a_denied_address_is_reported_and_stops_no_other(ip: str, policy: Addres
     }
 
 
-def test_many_denied_addresses_do_not_flood_the_condition() -> None:
+def test_condition_lists_a_bounded_number_of_denied_addresses() -> None:
     ips = tuple(f"127.0.0.{last}" for last in range(1, 12))
     told = desired_status(parent(), spec(*ips), {}, POLICY, T0)
     message = told["conditions"][1]["message"]
@@ -208,7 +208,7 @@ def test_many_denied_addresses_do_not_flood_the_condition() -> None:
     assert told["conditions"][0]["reason"] == "NoAddresses"
 
 
-def test_order_is_the_specs_and_duplicates_are_dropped() -> None:
+def test_addresses_have_the_order_of_the_spec() -> None:
     told = desired_status(parent(), spec(B, A, B), results(up(A), up(B)), POLICY, T0)
     assert [address["ip"] for address in told["addresses"]] == [B, A]
     assert told["ready"] == "2/2"
@@ -269,15 +269,13 @@ def test_order_is_the_specs_and_duplicates_are_dropped() -> None:
         ),
     ],
 )
-def test_the_conditions(
-    wish: ExternalServiceSpec, verdicts: tuple[AddressStatus, ...], ready: Any, fail_open: Any
-) -> None:
+def test_conditions(wish: ExternalServiceSpec, verdicts: tuple[AddressStatus, ...], ready: Any, fail_open: Any) -> None:
     told = desired_status(parent(), wish, results(*verdicts), POLICY, T0)
     expected = [condition("Ready", *ready), ACCEPTED]
     assert told["conditions"] == expected + ([condition("FailOpen", *fail_open)] if fail_open else [])
 
 
-def test_fail_open_goes_when_min_ready_is_taken_back_and_strangers_conditions_stay() -> None:
+def test_fail_open_ends_and_foreign_conditions_stay() -> None:
     foreign = condition("example.com/Audited", "Unknown", "Waiting", "", generation=1)
     stale = condition("FailOpen", "False", "EnoughReady", "1 ready, minReady is 1")
     seen = ONE_OF_TWO | {"conditions": [foreign, *ONE_OF_TWO["conditions"], stale]}
@@ -291,7 +289,7 @@ TAKEN = (
 )
 
 
-def test_probes_delayed_is_told_while_it_lasts_and_that_it_is_over() -> None:
+def test_probes_delayed_condition_begins_and_ends() -> None:
     """And the same once more is no write; who never was late has no such condition."""
     verdicts = results(up(A), down(B))
     late = desired_status(parent(ONE_OF_TWO), spec(A, B), verdicts, POLICY, T1, problems=CROWDED)
@@ -305,7 +303,7 @@ def test_probes_delayed_is_told_while_it_lasts_and_that_it_is_over() -> None:
     assert desired_status(parent(over), spec(A, B), verdicts, POLICY, T2) == over
 
 
-def test_without_a_probe_none_is_late() -> None:
+def test_probes_delayed_is_absent_without_a_probe() -> None:
     late = desired_status(parent(), spec(A), results(up(A)), POLICY, T0, problems=Problems(delay="ProberFault"))
     assert [one["type"] for one in late["conditions"]] == ["Ready", "Accepted", "ProbesDelayed"]
     unprobed = spec(A).model_copy(update={"readinessProbe": None})
@@ -314,7 +312,7 @@ def test_without_a_probe_none_is_late() -> None:
 
 
 @pytest.mark.parametrize("probed", [True, False])
-def test_a_replica_whose_clock_is_behind_has_nothing_to_write(probed: bool) -> None:
+def test_clock_behind_the_status_writes_nothing(probed: bool) -> None:
     """Nor to date anew what another has dated in its future: a takeover alone is no transition (R3)."""
     wish = spec(A, B) if probed else spec(A, B).model_copy(update={"readinessProbe": None})
     ahead = desired_status(parent(), wish, results(up(A, T2), down(B, T2)) if probed else {}, POLICY, T2)
@@ -322,7 +320,7 @@ def test_a_replica_whose_clock_is_behind_has_nothing_to_write(probed: bool) -> N
     assert desired_status(parent(ahead), wish, taken_over, POLICY, T0) == ahead
 
 
-def test_a_prober_that_doubts_itself_says_so_and_when_that_ended() -> None:
+def test_suspected_outage_condition_begins_and_ends() -> None:
     verdicts = results(up(A), down(B))
     doubting = desired_status(parent(ONE_OF_TWO), spec(A, B), verdicts, POLICY, T1, problems=OUTAGE)
     degraded = condition("SuspectedOutage", "True", "NoResponse", "no response", T1)
@@ -339,14 +337,14 @@ def test_a_prober_that_doubts_itself_says_so_and_when_that_ended() -> None:
     assert desired_status(parent(over), spec(A, B), verdicts, POLICY, T2) == over
 
 
-def test_what_is_not_probed_is_not_told_of_the_probers_doubts() -> None:
+def test_suspected_outage_is_absent_without_a_probe() -> None:
     unprobed = spec(A, readinessProbe=None)
     assert desired_status(parent(), unprobed, {}, POLICY, T1, problems=OUTAGE) == desired_status(
         parent(), unprobed, {}, POLICY, T1
     )
 
 
-def test_draining_and_bringing_back_moves_the_time_once_each() -> None:
+def test_draining_and_undraining_change_the_time_once() -> None:
     verdicts = results(up(A, T0))
     ready = desired_status(parent(), spec(A), verdicts, POLICY, T0)
     drained = desired_status(parent(ready), spec(A, disabledIPs=(A,)), verdicts, POLICY, T1)
@@ -357,7 +355,7 @@ def test_draining_and_bringing_back_moves_the_time_once_each() -> None:
     assert desired_status(parent(back), spec(A), verdicts, POLICY, T2) == back
 
 
-def test_a_new_generation_of_the_spec_is_told_in_the_conditions_only() -> None:
+def test_new_generation_changes_only_the_conditions() -> None:
     told = desired_status(parent(ONE_OF_TWO, generation=4), spec(A, B), results(up(A), down(B)), POLICY, T2)
     conditions = [condition | {"observedGeneration": 4} for condition in ONE_OF_TWO["conditions"]]
     assert told == ONE_OF_TWO | {"revision": 2, "conditions": conditions}
@@ -394,7 +392,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("status", "revision"), BROKEN)
-def test_a_status_that_a_hand_broke_is_rewritten_with_a_higher_revision(status: Any, revision: int) -> None:
+def test_malformed_status_is_rewritten_with_a_higher_revision(status: Any, revision: int) -> None:
     before = deepcopy(status)
     told = desired_status(parent(status), spec(A, B), results(up(A), down(B)), POLICY, T0)
     assert told == ONE_OF_TWO | {"revision": revision}
@@ -402,7 +400,7 @@ def test_a_status_that_a_hand_broke_is_rewritten_with_a_higher_revision(status: 
     assert status == before, "what was read is never changed"
 
 
-def test_what_nobody_knows_stays() -> None:
+def test_unknown_status_fields_are_kept() -> None:
     seen = ONE_OF_TWO | {"future": {"field": [1]}, "observedGeneration": 2}
     told = desired_status(parent(seen), spec(A, B), results(up(A), up(B, T1)), POLICY, T1)
     assert {key: told[key] for key in ("future", "observedGeneration")} == {
@@ -412,13 +410,13 @@ def test_what_nobody_knows_stays() -> None:
 
 
 @pytest.mark.parametrize("status", [parameter.values[0] for parameter in BROKEN], ids=[str(p.id) for p in BROKEN])
-def test_a_spec_that_cannot_be_read_breaks_nothing_further(status: Any) -> None:
+def test_invalid_spec_keeps_the_addresses(status: Any) -> None:
     told = rejected_status(parent(status), "spec.port: write a number", T0)
     ExternalServiceStatus.model_validate(told)
     assert rejected_status(parent(told), "spec.port: write a number", T2) == told
 
 
-def test_a_spec_that_cannot_be_read_changes_one_condition() -> None:
+def test_invalid_spec_changes_one_condition() -> None:
     told = rejected_status(parent(ONE_OF_TWO), "spec.port: write a number", T1)
     invalid = condition("Accepted", "False", "InvalidSpec", "spec.port: write a number", T1)
     assert told == ONE_OF_TWO | {
@@ -439,7 +437,7 @@ def test_a_spec_that_cannot_be_read_changes_one_condition() -> None:
     }
 
 
-def test_a_ca_that_cannot_be_had_is_told_and_flips_nothing() -> None:
+def test_unavailable_ca_is_reported_and_keeps_readiness() -> None:
     message = "Secret shop/ca: not found: create it, or correct the name; the last good CA is still used"
     no_ca = Problems(ca=CAProblem("shop/ca", "not found", message))
     before = desired_status(parent(), spec(A, B), results(up(A), down(B)), POLICY, T0)
@@ -463,7 +461,7 @@ def test_a_ca_that_cannot_be_had_is_told_and_flips_nothing() -> None:
         pytest.param({"lastTransitionTime": T2}, id="a time in the future"),
     ],
 )
-def test_an_entry_that_says_anything_else_is_made_anew(change: Object) -> None:
+def test_differing_address_entry_is_rewritten(change: Object) -> None:
     seen = deepcopy(ONE_OF_TWO)
     seen["addresses"][1] |= change
     told = desired_status(parent(seen), spec(A, B), results(up(A), down(B)), POLICY, T1)
@@ -477,7 +475,7 @@ RESOLVED = Finding("Resolved", True, "Resolved", "every name is resolved")
 FOUND = Problems(resolution=RESOLVED)
 
 
-def test_resolved_addresses_stand_behind_those_of_the_spec_with_their_name() -> None:
+def test_resolved_addresses_follow_with_their_hostname() -> None:
     names = {C: "db.io", A: "db.io", B: "db.io", "127.0.0.1": "db.io"}
     told = desired_status(
         parent(),
@@ -512,7 +510,7 @@ def test_resolved_addresses_stand_behind_those_of_the_spec_with_their_name() -> 
     )
 
 
-def test_a_name_that_comes_or_goes_is_a_write_and_no_transition() -> None:
+def test_changed_hostname_is_a_write_without_a_transition() -> None:
     plain = desired_status(parent(), NAMED, results(up(A)), POLICY, T0)
     named = desired_status(parent(plain), NAMED, results(up(A)), POLICY, T1, hostnames={A: "db.io"})
     assert named["addresses"] == [entry(A, True, "ProbeSucceeded", "connected", hostname="db.io")]
@@ -520,7 +518,7 @@ def test_a_name_that_comes_or_goes_is_a_write_and_no_transition() -> None:
     assert desired_status(parent(named), NAMED, results(up(A)), POLICY, T2)["addresses"] == plain["addresses"]
 
 
-def test_while_nothing_is_certain_what_was_told_of_the_names_stands() -> None:
+def test_resolved_condition_stays_until_dns_responds() -> None:
     gone = Finding("Resolved", False, "NameNotFound", "db.io: DNS knows no such name")
     seen = desired_status(parent(), NAMED, results(up(A)), POLICY, T0, problems=Problems(resolution=gone))
     assert seen["conditions"][2]["status"] == "False"
@@ -532,7 +530,7 @@ def test_while_nothing_is_certain_what_was_told_of_the_names_stands() -> None:
     assert [one["type"] for one in without["conditions"]] == ["Ready", "Accepted"]
 
 
-def test_names_without_addresses_say_so() -> None:
+def test_hostnames_without_addresses_are_reported() -> None:
     told = desired_status(parent(), spec(hostnames=("db.io",)), {}, POLICY, T0)
     assert told["conditions"][0] == condition(
         "Ready",
@@ -542,7 +540,7 @@ def test_names_without_addresses_say_so() -> None:
     )
 
 
-def test_resolved_addresses_count_for_fail_open_and_may_be_drained() -> None:
+def test_resolved_addresses_count_for_min_ready_and_draining() -> None:
     wish = spec(A, hostnames=("db.io",), minReady=2, disabledIPs=(C,))
     told = desired_status(
         parent(),
@@ -562,12 +560,12 @@ def test_resolved_addresses_count_for_fail_open_and_may_be_drained() -> None:
     ]
 
 
-def test_a_spec_that_cannot_be_read_keeps_the_names() -> None:
+def test_invalid_spec_keeps_the_hostnames() -> None:
     seen = desired_status(parent(), NAMED, results(up(A)), POLICY, T0, hostnames={A: "db.io"})
     assert rejected_status(parent(seen), "spec.port: is missing", T1)["addresses"] == seen["addresses"]
 
 
-def test_a_missing_service_makes_ready_false_until_it_is_there() -> None:
+def test_missing_service_makes_ready_false() -> None:
     taken = [ChildProblem(kind="Service", name="web", problem="taken")]
     verdicts = results(up(A), down(B))
     told = desired_status(parent(ONE_OF_TWO), spec(A, B), verdicts, POLICY, T1, problems=Problems(children=taken))
@@ -583,14 +581,14 @@ def test_a_missing_service_makes_ready_false_until_it_is_there() -> None:
     assert back == ONE_OF_TWO | {"revision": 3, "conditions": [ready, ACCEPTED]}
 
 
-def test_a_status_of_an_older_version_gets_the_columns_with_one_write() -> None:
+def test_older_status_gets_the_columns_in_one_write() -> None:
     old = {field: value for field, value in ONE_OF_TWO.items() if field not in ("summary", "ips")}
     told = desired_status(parent(old), spec(A, B), results(up(A), down(B)), POLICY, T2)
     assert told == ONE_OF_TWO | {"revision": 2}
     assert desired_status(parent(told), spec(A, B), results(up(A), down(B)), POLICY, T2) == told
 
 
-def test_hosts_are_shown_while_there_are_any() -> None:
+def test_hosts_column_follows_the_spec() -> None:
     hosts = [{"host": "a.io"}, {"host": "b.io"}]
     told = desired_status(parent(), spec(A, hosts=hosts), results(up(A)), POLICY, T0)
     assert told["hosts"] == "a.io +1"

@@ -56,11 +56,11 @@ def address(ip: str, ready: bool) -> dict[str, Any]:
         ),
     ],
 )  # fmt: skip
-def test_the_operations(seen: dict[str, Any], desired: dict[str, Any], operations: list[dict[str, Any]]) -> None:
+def test_patch_operations(seen: dict[str, Any], desired: dict[str, Any], operations: list[dict[str, Any]]) -> None:
     assert patch(seen | {"metadata": META}, desired) == [LOCK, *operations]
 
 
-def test_no_difference_is_no_write() -> None:
+def test_equal_statuses_have_no_patch() -> None:
     assert patch({"metadata": META, "status": {"revision": 1}}, {"revision": 1}) == []
 
 
@@ -75,7 +75,7 @@ def test_no_difference_is_no_write() -> None:
         pytest.param({"a": {"b": 1}}, {"a": {"b": 2}}, id="nested maps"),
     ],
 )
-def test_what_differs_in_json(one: Any, other: Any) -> None:
+def test_json_differences(one: Any, other: Any) -> None:
     assert not same(one, other)
     assert not same(other, one)
     assert same(one, deepcopy(one))
@@ -105,7 +105,7 @@ STEPS = st.lists(
 
 
 @given(HAND_MADE, STEPS)
-def test_whatever_was_seen_the_patch_makes_it_what_is_wanted(first: Any, steps: list[Any]) -> None:
+def test_patch_turns_any_status_into_the_desired_one(first: Any, steps: list[Any]) -> None:
     """For any sequence of seen statuses, specs and results: patched it is what is wanted, wanted again it is silent."""
     clock = count()
     spec, states = ExternalServiceSpec(port=1, ips=IPS[:2]), dict[str, AddressStatus]()

@@ -177,15 +177,15 @@ class WithoutGuard(Protocol):
 
 
 @pytest.mark.hypothesis
-def test_with_the_guard() -> None:
+def test_protocol_with_the_guard() -> None:
     run_state_machine_as_test(Protocol, settings=settings(max_examples=examples(40), stateful_step_count=40))
 
 
 @pytest.mark.hypothesis
-def test_with_the_policy() -> None:
+def test_protocol_with_the_policy() -> None:
     run_state_machine_as_test(WithPolicy, settings=settings(max_examples=examples(40), stateful_step_count=40))
 
 
 @pytest.mark.hypothesis
-def test_without_the_guard() -> None:
+def test_protocol_without_the_guard_loses_results() -> None:
     run_state_machine_as_test(WithoutGuard, settings=settings(max_examples=examples(20), stateful_step_count=40))

@@ -172,7 +172,7 @@ async def _first_write(world: World) -> None:
     assert world.publisher.counters.writes == 1
 
 
-def test_what_differs_at_first_sight_is_written_at_once() -> None:
+def test_difference_at_start_is_written_at_once() -> None:
     _first_write()
 
 
@@ -189,7 +189,7 @@ async def _nothing(world: World) -> None:
     assert world.sent == []
 
 
-def test_nothing_to_tell_and_nothing_of_ours_is_no_request_at_all() -> None:
+def test_equal_status_causes_no_request() -> None:
     _nothing()
 
 
@@ -205,7 +205,7 @@ async def _coalesce(world: World) -> None:
     assert world.patches() == [0.002, 1.002], "the second when the syncs after the first are over"
 
 
-def test_news_during_a_write_go_out_in_one_write() -> None:
+def test_changes_during_a_write_are_one_write() -> None:
     _coalesce()
 
 
@@ -268,7 +268,7 @@ async def _crowd(world: World) -> None:
     assert world.status("web0")["revision"] == 1
 
 
-def test_only_what_metacontroller_may_be_syncing_waits_for_it() -> None:
+def test_only_recently_changed_objects_wait_for_metacontroller() -> None:
     """It syncs five at a time in the order of their changes, and reads the others later."""
     _crowd()
 
@@ -287,7 +287,7 @@ async def _slow_metacontroller(world: World) -> None:
     assert world.patches() == [1.502 + 1.5, 11.5, 12.01], "once as long as Metacontroller took, then half a second"
 
 
-def test_slow_metacontroller_gets_as_much_time_again() -> None:
+def test_slow_metacontroller_extends_the_wait() -> None:
     _slow_metacontroller()
 
 
@@ -304,7 +304,7 @@ async def _never_synced(world: World) -> None:
     assert world.patches() == [20.802]
 
 
-def test_objects_that_are_never_synced_do_not_hide_a_new_one() -> None:
+def test_unsynced_objects_do_not_affect_a_new_one() -> None:
     _never_synced()
 
 
@@ -321,7 +321,7 @@ async def _new_spec(world: World) -> None:
     assert world.patches() == [10.702]
 
 
-def test_new_spec_is_left_to_metacontroller_first() -> None:
+def test_new_spec_waits_for_metacontroller() -> None:
     _new_spec()
 
 
@@ -336,7 +336,7 @@ async def _settling(world: World) -> None:
     assert world.patches() == [10.0, 10.51], "the first at once, the second when the syncs after the first are over"
 
 
-def test_transition_after_rest_is_written_at_once_the_next_waits() -> None:
+def test_first_transition_is_written_at_once_the_next_waits() -> None:
     _settling()
 
 
@@ -389,7 +389,7 @@ def test_transition_waits_for_slow_probes_50_ms_at_most() -> None:
     _slow_probe()
 
 
-def test_closing_writes_what_waits() -> None:
+def test_close_writes_pending_changes() -> None:
     async def run() -> None:
         world = World()
         running = asyncio.create_task(world.publisher.run())
@@ -419,7 +419,7 @@ async def _limit(world: World) -> None:
     assert world.patches() == sorted([0.002, *[1.002, 2.002] * 2, *[3.002] * 3, *[4.002, 5.002, 6.002] * 4])
 
 
-def test_writes_of_many_objects_are_limited_and_the_limit_is_approached_and_used_up() -> None:
+def test_writes_in_flight_reach_and_keep_the_limit() -> None:
     _limit()
 
 
@@ -451,7 +451,7 @@ async def _conflict(world: World) -> None:
     assert (world.publisher.counters.conflicts, world.publisher.counters.errors) == (1, 0)
 
 
-def test_a_conflict_is_read_again_and_written_once_settled() -> None:
+def test_conflict_is_resolved_from_the_watch() -> None:
     _conflict()
 
 
@@ -468,7 +468,7 @@ async def _conflicts(world: World) -> None:
     assert world.status() == {"revision": 4, "ready": "1/1"}
 
 
-def test_conflict_after_conflict_is_answered_with_longer_and_longer_pauses() -> None:
+def test_repeated_conflicts_back_off() -> None:
     _conflicts()
 
 
@@ -487,7 +487,7 @@ async def _invalid(world: World) -> None:
     assert world.status() == {"revision": 4, "ready": "1/1"}
 
 
-def test_a_422_is_an_error_that_is_retried_with_back_off() -> None:
+def test_422_is_retried_with_back_off() -> None:
     _invalid()
 
 
@@ -518,7 +518,7 @@ async def _reassert(world: World) -> None:
     assert (world.publisher.counters.reasserts, world.publisher.counters.writes) == (4, 5)
 
 
-def test_what_was_overwritten_is_written_again_after_growing_pauses() -> None:
+def test_overwritten_status_is_rewritten_with_back_off() -> None:
     _reassert()
 
 
@@ -534,7 +534,7 @@ async def _jitter(world: World) -> None:
     assert pauses == [0.05, 0.1]
 
 
-def test_the_pauses_are_jittered_over_half_their_length() -> None:
+def test_back_off_is_jittered_by_half() -> None:
     _jitter()
 
 
@@ -553,7 +553,7 @@ async def _new_content(world: World) -> None:
     assert world.patches()[before:] == [pytest.approx(now)]
 
 
-def test_news_do_not_wait_for_the_pause_of_an_overwriting() -> None:
+def test_new_transition_does_not_wait_for_the_back_off() -> None:
     _new_content()
 
 
@@ -572,7 +572,7 @@ async def _quiet(world: World) -> None:
     assert second - first == pytest.approx(0.017 + 0.025)
 
 
-def test_after_a_quiet_while_the_pauses_are_short_again() -> None:
+def test_quiet_time_resets_the_back_off() -> None:
     _quiet()
 
 
@@ -589,7 +589,7 @@ async def _echo(world: World) -> None:
     assert world.sent == [(1.0, "PATCH", "web")]
 
 
-def test_older_watch_events_after_our_own_write_are_not_mistaken_for_an_overwriting() -> None:
+def test_older_watch_events_are_no_overwrite() -> None:
     _echo()
 
 
@@ -608,7 +608,7 @@ async def _restored(world: World) -> None:
     assert [entry for entry in world.sent if entry[1] == "GET"] == [(32.0, "GET", "web")]
 
 
-def test_a_watch_that_stays_behind_our_write_is_not_ignored_for_ever() -> None:
+def test_lagging_watch_is_ignored_for_a_limited_time() -> None:
     """etcd was restored from a backup: the versions went back, and our own write was lost with the newer ones."""
     _restored()
 
@@ -627,7 +627,7 @@ async def _vanished(world: World) -> None:
     assert (counters.vanished, counters.errors) == (1, 0)
 
 
-def test_a_deleted_object_is_calm_and_forgotten() -> None:
+def test_deleted_object_is_forgotten_without_an_error() -> None:
     _vanished()
 
 
@@ -646,7 +646,7 @@ async def _recreated(world: World) -> None:
     assert world.status() == {"revision": 2, "ready": "1/1"}
 
 
-def test_another_object_of_the_same_name_never_gets_the_status_of_its_predecessor() -> None:
+def test_recreated_object_never_gets_the_old_status() -> None:
     _recreated()
 
 
@@ -665,7 +665,7 @@ def refused_connection(request: httpx.Request) -> httpx.Response:
         pytest.param(refused_connection, id="connection refused"),
     ],
 )
-def test_a_failing_api_server_is_asked_again_after_growing_pauses(fault: Any) -> None:
+def test_failing_api_server_causes_back_off(fault: Any) -> None:
     @scenario()
     async def body(world: World) -> None:
         world.put("web", {"revision": 3})
@@ -697,7 +697,7 @@ async def _retry_after(world: World) -> None:
     assert world.sent == [(1.0, "PATCH", "web"), (8.01, "PATCH", "web"), (8.02, "PATCH", "db")]
 
 
-def test_retry_after_holds_back_every_write() -> None:
+def test_retry_after_delays_every_write() -> None:
     _retry_after()
 
 
@@ -717,7 +717,7 @@ async def _applied_after_all(world: World) -> None:
     assert len(world.patches()) == 1
 
 
-def test_a_write_whose_answer_was_lost_is_not_repeated() -> None:
+def test_write_with_a_lost_response_is_not_repeated() -> None:
     _applied_after_all()
 
 
@@ -740,7 +740,7 @@ async def _pruned(world: World) -> None:
     assert len(world.patches()) == 2
 
 
-def test_a_status_that_the_api_server_stores_differently_is_not_written_for_ever() -> None:
+def test_normalized_status_is_not_rewritten_endlessly() -> None:
     _pruned()
 
 
@@ -765,7 +765,7 @@ async def _close(world: World) -> None:
     assert world.status("ready") == {"revision": 3}
 
 
-def test_closing_finishes_what_is_in_flight() -> None:
+def test_close_finishes_writes_in_flight() -> None:
     _close()
 
 
@@ -782,12 +782,12 @@ async def _bounded_close(world: World) -> None:
     assert world.sent == [(0.002, "PATCH", "one")]
 
 
-def test_closing_takes_no_longer_than_it_may() -> None:
+def test_close_is_bounded_in_time() -> None:
     _bounded_close()
 
 
 @scenario()
-async def test_a_bug_in_what_is_wanted_of_one_delays_it_alone(world: World) -> None:
+async def test_exception_for_one_object_delays_it_alone(world: World) -> None:
     world.broken = {"odd"}
     for name in ("odd", "web"):
         world.put(name, None)
@@ -813,7 +813,7 @@ EVENTS = st.lists(
 
 @settings(max_examples=examples(100), deadline=None)
 @given(EVENTS, st.floats(0, 0.999))
-def test_whatever_happens_every_status_is_what_is_wanted_in_the_end(events: Any, random: float) -> None:
+def test_random_faults_end_with_every_desired_status(events: Any, random: float) -> None:
     @scenario(random=lambda: random, latency=0.02)
     async def body(world: World) -> None:
         generations = {"a": 0, "b": 0}
@@ -874,7 +874,7 @@ async def _rivals(world: World) -> None:
     assert world.status()["ready"] == "2/2"
 
 
-def test_a_newer_status_of_somebody_else_is_told_before_it_is_decided() -> None:
+def test_newer_foreign_status_is_reported_before_evaluation() -> None:
     _rivals()
 
 
@@ -890,7 +890,7 @@ async def _met_in_a_conflict(world: World) -> None:
     assert world.rivals == ["1/2"]
 
 
-def test_one_that_is_met_in_a_conflict_is_told_too() -> None:
+def test_foreign_status_found_in_a_conflict_is_reported() -> None:
     _met_in_a_conflict()
 
 
@@ -914,5 +914,5 @@ async def _own(world: World) -> None:
     assert world.rivals == []
 
 
-def test_what_it_has_written_itself_is_no_rival_even_if_the_answer_was_lost() -> None:
+def test_own_write_with_a_lost_response_is_not_foreign() -> None:
     _own()

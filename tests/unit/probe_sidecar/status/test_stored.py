@@ -61,7 +61,7 @@ def state(ready: bool, reason: str, message: str = "HTTP 200") -> AddressStatus:
         pytest.param(None, None, id="null for an entry"),
     ],
 )
-def test_what_the_probes_last_said(seen: Any, expected: AddressStatus | None) -> None:
+def test_stored_results_are_read(seen: Any, expected: AddressStatus | None) -> None:
     known = StoredStatus.read({"status": {"addresses": [seen]}}).probed()
     assert known == ({} if expected is None else {"10.0.0.1": expected})
 
@@ -81,12 +81,12 @@ def test_what_the_probes_last_said(seen: Any, expected: AddressStatus | None) ->
         pytest.param({"status": {"revision": 1.0}}, id="a revision with a point"),
     ],
 )
-def test_a_wrong_shaped_status_says_nothing(parent: dict[str, Any]) -> None:
+def test_malformed_status_is_empty(parent: dict[str, Any]) -> None:
     stored = StoredStatus.read(parent)
     assert (stored.probed(), stored.addresses, stored.conditions, stored.revision) == ({}, {}, {}, None)
 
 
-def test_one_bad_entry_hides_no_other() -> None:
+def test_malformed_entry_affects_no_other() -> None:
     good = entry(ready=True, reason="ProbeSucceeded")
     parent = {"status": {"addresses": [7, {"ip": "10.0.0.2"}, good, good | {"ready": False}], "revision": 0}}
     stored = StoredStatus.read(parent)
@@ -94,7 +94,7 @@ def test_one_bad_entry_hides_no_other() -> None:
     assert stored.revision == 0
 
 
-def test_the_names_of_resolved_addresses() -> None:
+def test_hostnames_of_resolved_addresses_are_read() -> None:
     named = entry(ready=True, reason="ProbeSucceeded") | {"hostname": "db.io"}
     addresses = [7, named | {"ip": "10.0.0.2", "hostname": 7}, entry() | {"ip": "10.0.0.3"}, named]
     assert StoredStatus.read({"status": {"addresses": addresses}}).hostnames == {"10.0.0.1": "db.io"}

@@ -101,7 +101,7 @@ STATES = [
 
 
 @pytest.mark.parametrize(("addresses", "facts", "text"), STATES)
-def test_summary(addresses: dict[str, AddressStatus], facts: dict[str, Any], text: str) -> None:
+def test_summary_texts(addresses: dict[str, AddressStatus], facts: dict[str, Any], text: str) -> None:
     given: dict[str, Any] = {"spec": spec(), "failing_open": False} | facts
     wish, failing_open = given.pop("spec"), given.pop("failing_open")
     told = summary(wish, addresses, Problems(**given), given.get("resolution"), failing_open=failing_open)
@@ -127,7 +127,7 @@ def test_invalid_spec_summary() -> None:
         ),
     ],
 )
-def test_missing_children(children: list[ChildProblem], text: str) -> None:
+def test_summary_of_missing_children(children: list[ChildProblem], text: str) -> None:
     assert missing_children(children) == text
 
 

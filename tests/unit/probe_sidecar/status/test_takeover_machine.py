@@ -374,11 +374,11 @@ class Takeover(RuleBasedStateMachine):
 
 
 @pytest.mark.hypothesis
-def test_two_sidecars_and_a_lease() -> None:
+def test_takeover_between_two_sidecars() -> None:
     run_state_machine_as_test(Takeover, settings=settings(max_examples=examples(30), stateful_step_count=40))
 
 
-def test_a_sleeper_looks_at_its_lease_where_it_decides() -> None:
+def test_suspended_replica_checks_its_lease_before_deciding() -> None:
     """The model's counterexample without that look: its verdict, whose answer was lost, is old when it wakes up."""
     world = Takeover()
     world.start(guard=True)
