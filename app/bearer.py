@@ -59,14 +59,13 @@ class Tokens:
             logger.warning("the tokens stay what they were: %s", problem)
 
 
-def bearer(tokens: Tokens, on_refused: Callable[[], None]) -> Callable[..., Awaitable[None]]:
-    """A FastAPI dependency: a request without one of `tokens` is counted by `on_refused` and gets a bare 401."""
+def bearer(tokens: Tokens) -> Callable[..., Awaitable[None]]:
+    """A FastAPI dependency: a request without one of `tokens` gets a bare 401."""
 
     async def authenticate(request: Request, _: Annotated[object, Security(_SCHEME)]) -> None:
         given = request.headers.getlist("authorization")
         if len(given) == 1 and tokens.accept(given[0].encode("latin-1")):
             return
-        on_refused()
         raise HTTPException(401, "unauthorized", {"www-authenticate": "Bearer"})
 
     return authenticate

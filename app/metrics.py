@@ -81,10 +81,6 @@ class SyncMetrics:
         )
         gauge.set_function(expiry)
 
-    def refuse(self) -> None:
-        """Count a request that carried no token of ours; how long that took is of no interest."""
-        self._syncs.labels("unauthorized").inc()
-
     def text(self) -> bytes:
         """The page for a scrape."""
         return generate_latest(self._registry)

@@ -6,13 +6,15 @@ An answer is either complete or not a 200 and says why in `{"error": ...}`: Meta
 import json
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from http import HTTPStatus
 from time import perf_counter
 from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
@@ -70,21 +72,6 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
     counted = metrics or SyncMetrics()
     options = sync_options(settings)
 
-    async def measured() -> AsyncIterator[None]:
-        """Counts a sync by how it ends."""
-        started, outcome = perf_counter(), "failed"
-        try:
-            yield
-            outcome = "ok"
-        except (HTTPException, InvalidRequest):
-            outcome = "refused"
-            raise
-        except ClientDisconnect:
-            outcome = "gone"
-            raise
-        finally:
-            counted.note(outcome, perf_counter() - started)
-
     bodies = Bodies(settings.max_body_bytes)
 
     async def sync_request(request: Request) -> CompositeHookRequest:
@@ -96,17 +83,9 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
         version=VERSION,
         openapi_url=None,
         redirect_slashes=False,
-        dependencies=[] if tokens is None else [Depends(bearer(tokens, counted.refuse))],
+        dependencies=[] if tokens is None else [Depends(bearer(tokens))],
     )
 
-    @app.post(
-        "/sync",
-        dependencies=[Depends(measured)],
-        response_model=CompositeHookResponse,
-        response_description="The status to keep and every desired child.",
-        responses={status: {"model": Problem} for status in (400, 413, 422, 500, 503)},
-        openapi_extra={"requestBody": _REQUEST_BODY},
-    )
     async def sync_hook(request: Annotated[CompositeHookRequest, Depends(sync_request)]) -> Response:
         """Answers Metacontroller's CompositeController sync hook."""
         who = _who(request.parent)
@@ -125,6 +104,16 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
             logger.debug("sync of %s: %s", ascii(who), _line(said), extra=about(who))
         return answer
 
+    app.router.add_api_route(
+        "/sync",
+        sync_hook,
+        methods=["POST"],
+        route_class_override=measured_route(counted),
+        response_model=CompositeHookResponse,
+        response_description="The status to keep and every desired child.",
+        responses={status: {"model": Problem} for status in (400, 413, 422, 500, 503)},
+        openapi_extra={"requestBody": _REQUEST_BODY},
+    )
     _add_health(app)
     app.state.routes = ROUTES
     if settings.docs:
@@ -135,6 +124,36 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
     app.add_exception_handler(Exception, _fail)
     return app
+
+
+def measured_route(metrics: SyncMetrics) -> type[APIRoute]:
+    """A route whose requests are counted by how they end, authentication and body included."""
+
+    class MeasuredRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def measured(request: Request) -> Response:
+                started, outcome = perf_counter(), "failed"
+                try:
+                    response = await handle(request)
+                    outcome = "ok"
+                except HTTPException as error:
+                    outcome = "unauthorized" if error.status_code == HTTPStatus.UNAUTHORIZED else "refused"
+                    raise
+                except InvalidRequest:
+                    outcome = "refused"
+                    raise
+                except ClientDisconnect:
+                    outcome = "gone"
+                    raise
+                finally:
+                    metrics.note(outcome, perf_counter() - started)
+                return response
+
+            return measured
+
+    return MeasuredRoute
 
 
 def sync_options(settings: Settings) -> SyncOptions:

@@ -109,12 +109,13 @@ def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> 
 
 def desired_children(parent: ExternalService, options: SyncOptions, observed: Observed = NOTHING) -> Published:
     """The Service and all other children. Raises InvalidRequest for what the API server would refuse."""
-    routed = ingress.desired(parent, options.uncopied_annotations)
+    uncopied = options.uncopied_annotations
     problems = [*child_problems(parent), *switched_off(parent.spec, body_contains=options.body_contains)]
-    if routed is not None and not options.snippet_annotations:
-        problems += snippet_problems(routed["metadata"].get("annotations", {}), parent)
+    if ingress.wanted(parent) and not options.snippet_annotations:
+        problems += snippet_problems(ingress.annotations(parent, uncopied), parent)
     if problems:
         raise InvalidRequest(*problems)
+    routed = ingress.desired(parent, uncopied)
     spec, known = parent.spec, {address.ip: address for address in parent.status.addresses}
     addresses = publication(spec, known, options.policy, resolved_by(spec, parent.status.addresses)).addresses
     endpoints_of = publish(parent, addresses, options.form, observed)

@@ -1,21 +1,26 @@
 """The Ingress (networking.k8s.io/v1) of an ExternalService: one rule a host, all of them to the Service."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from app.children.metadata import Manifest, object_meta
 from external_service.v1alpha1 import ExternalService, Host, IngressOptions, IngressTLS
+
+
+def wanted(parent: ExternalService) -> bool:
+    """Whether it gets an Ingress."""
+    return bool(parent.spec.hosts) and (parent.spec.ingress is None or parent.spec.ingress.enabled)
 
 
 def desired(parent: ExternalService, uncopied: tuple[str, ...]) -> Manifest | None:
     """The Ingress as the API server stores it; None without hosts, or where `spec.ingress` says so.
 
     It gets the annotations of the ExternalService, except those that begin with one of `uncopied`, then those of
-    `spec.ingress`. Rules and paths are in the order of `spec.hosts`; a duplicate counts once.
+    `spec.ingress`. Rules and paths are in the order of `spec.hosts`; a duplicate counts once. Needs a parent without
+    `child_problems`.
     """
     options = parent.spec.ingress or IngressOptions()
-    if not parent.spec.hosts or not options.enabled:
+    if not wanted(parent):
         return None
-    annotations = {**_copied(parent.metadata.annotations, uncopied), **options.annotations}
     spec: Manifest = {"ingressClassName": options.className} if options.className else {}
     spec["rules"] = _rules(parent)
     if options.tls:
@@ -25,13 +30,15 @@ def desired(parent: ExternalService, uncopied: tuple[str, ...]) -> Manifest | No
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": object_meta(parent, options.labels, annotations),
+        "metadata": object_meta(parent, options.labels, annotations(parent, uncopied)),
         "spec": spec,
     }
 
 
-def _copied(annotations: Mapping[str, str], uncopied: tuple[str, ...]) -> dict[str, str]:
-    return {key: value for key, value in annotations.items() if not key.startswith(uncopied)}
+def annotations(parent: ExternalService, uncopied: tuple[str, ...]) -> dict[str, str]:
+    """Of the Ingress, if it gets one."""
+    copied = {key: value for key, value in parent.metadata.annotations.items() if not key.startswith(uncopied)}
+    return copied if parent.spec.ingress is None else {**copied, **parent.spec.ingress.annotations}
 
 
 def _rules(parent: ExternalService) -> list[Manifest]:

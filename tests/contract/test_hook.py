@@ -270,6 +270,11 @@ def probe(**fields: Any) -> dict[str, Any]:
     [
         pytest.param(changed(kind="Service"), 'kind: write ExternalService (got "Service")', id="wrong kind"),
         pytest.param(changed(spec={"ips": []}), "spec.port: write exactly one of port and ports", id="no port"),
+        pytest.param(
+            changed(spec={"ips": [], "hosts": [{"host": "a.example"}], "httpRoute": {"parentRefs": [{"name": "web"}]}}),
+            "spec.port: write exactly one of port and ports",
+            id="no port for a host",
+        ),
         pytest.param(with_spec(port=0), f"spec.port: {PORT} (got 0)", id="port 0"),
         pytest.param(with_spec(port="80"), f'spec.port: {PORT} (got "80")', id="port in quotes"),
         pytest.param(
