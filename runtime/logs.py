@@ -100,7 +100,7 @@ def _report(count: int) -> logging.LogRecord:
 def configure(level: str, form: LogFormat, descriptor: int = STDERR) -> WriterHandler:
     """Let the process log to stderr from `level` ("debug" to "error") on, uncaught exceptions included."""
     handler = WriterHandler(descriptor)
-    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(TEXT))
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -124,6 +124,17 @@ def _log_crash(kind: type[BaseException], error: BaseException, traceback: Trace
 def about(external_service: str, address: str | None = None) -> dict[str, str]:
     """What to give a log call as `extra`: the ExternalService ("namespace/name") and the address it speaks of."""
     return {"external_service": external_service} | ({} if address is None else {"address": address})
+
+
+class TextFormatter(logging.Formatter):
+    """One line for people, and the lines of an exception."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
+        """The line. Characters that would change lines or the terminal, as a peer may send them, are escaped."""
+        line = super().formatMessage(record)
+        if line.isprintable():
+            return line
+        return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
 class JsonFormatter(logging.Formatter):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runtime.logs import JsonFormatter, about, configure, dropped_lines
+from runtime.logs import JsonFormatter, TextFormatter, about, configure, dropped_lines
 
 PATIENCE = 20.0
 
@@ -50,11 +50,12 @@ def test_json_log_line() -> None:
 
 
 @pytest.mark.parametrize("message", ["two\nlines", 'a "quote"', "\x1b[2J", "\u2028", "grün"], ids=ascii)
-def test_any_message_is_one_json_line(message: str) -> None:
+def test_any_message_is_one_line(message: str) -> None:
     line = JsonFormatter().format(record("%s", message))
     assert len(line.splitlines()) == 1
     assert line.isascii()
     assert json.loads(line)["message"] == message
+    assert TextFormatter("%(message)s").format(record("%s", message)).isprintable()
 
 
 def test_exception_is_a_field() -> None:
