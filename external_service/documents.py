@@ -194,11 +194,11 @@ class _Loader(yaml.SafeLoader):
 
     def construct_number(self, node: yaml.ScalarNode) -> Any:
         """After !!int or !!float."""
-        return _plain(node.value)
+        return _plain(self.construct_scalar(node))
 
     def construct_binary(self, node: yaml.ScalarNode) -> str:
         """After !!binary: text, for JSON has no bytes."""
-        return base64.b64decode(node.value).decode("utf-8", "replace")
+        return base64.b64decode(self.construct_scalar(node)).decode("utf-8", "replace")
 
 
 _Loader.add_constructor(f"{_TAG}int", _Loader.construct_number)

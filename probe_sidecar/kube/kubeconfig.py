@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
+from external_service.documents import Unreadable, documents
 from probe_sidecar.kube.credentials import (
     Access,
     CredentialsError,
@@ -112,14 +112,14 @@ def _chosen(file: Path, context: str | None) -> tuple[Section, Section]:
 
 def _read(file: Path) -> Section:
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found = documents(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise CredentialsError(f"{file}: cannot read the kubeconfig: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (Unreadable, UnicodeDecodeError) as error:
         raise CredentialsError(f"{file}: not a kubeconfig: {' '.join(str(error).split())}") from error
-    if not isinstance(document, dict):
+    if not found or not isinstance(found[0], dict):
         raise CredentialsError(f"{file}: not a kubeconfig: the top level must be a mapping")
-    return Section(file, "", document)
+    return Section(file, "", found[0])
 
 
 def _required(section: Section, key: str) -> str:
