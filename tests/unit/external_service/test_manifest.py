@@ -69,7 +69,9 @@ def test_objects_of_other_groups_are_skipped() -> None:
             ("this is not YAML: unacceptable character #x0001: special characters are not allowed",),
             id="bin",
         ),
-        pytest.param("!!int [1]", ("line 1: this is not YAML: expected a scalar node, but found sequence",), id="a-tag"),
+        pytest.param(
+            "!!int [1]", ("line 1: this is not YAML: expected a scalar node, but found sequence",), id="a-tag"
+        ),
         pytest.param("[" * 10_000, ("this is not YAML: maximum recursion depth exceeded",), id="bottomless"),
         pytest.param(
             NAMESPACE,
