@@ -88,7 +88,8 @@ def _plain_length(shape: bytes) -> slice | None:
         return None
     fields = head[1].lower()
     length = _CONTENT_LENGTH.search(fields)
-    if length is None or fields.count(b"content-length") != 1 or b"transfer-encoding" in fields:
+    odd = fields.count(b"content-length") != 1 or b"transfer-encoding" in fields or fields.count(b"\n") > MOST_FIELDS
+    if length is None or odd:
         return None
     before = _SHAPE_BEGINS + head.start(1)
     return slice(before + length.start(1), before + length.end(1))

@@ -282,6 +282,7 @@ def test_fast_path_memory_is_bounded() -> None:
         pytest.param(HEAD + b"X-Content-Length: 2\r\n\r\nok", None, id="another-header"),
         pytest.param(HEAD + b"Content-Length: 2\r\nX-Content-Length: 2\r\n\r\nok", None, id="doubtful"),
         pytest.param(HEAD + b"Content-Length: 3\r\n\r\nok", None, id="short"),
+        pytest.param(HEAD + b"A:\r\n" * 256 + b"Content-Length: 2\r\n\r\nok", None, id="more headers than are read"),
         pytest.param(b"HTTP/1.1 204 X\r\nContent-Length: 3\r\n\r\nabc", None, id="no-body-allowed"),
         pytest.param(b"HTTP/1.1 302 X\r\nContent-Length: 0\r\n\r\n", None, id="redirect"),
     ],
