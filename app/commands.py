@@ -11,6 +11,7 @@ import click
 import uvloop
 
 from app.bearer import Tokens, UnusableTokens
+from app.hook import InvalidRequest
 from app.metrics import SyncMetrics
 from app.server import create_app, create_pages, sync_options
 from app.settings import Settings
@@ -64,7 +65,10 @@ def render(paths: tuple[str, ...], output: Literal["yaml", "json"]) -> int:
     options = sync_options(settings)
     made = []
     for file, found in manifests(paths):
-        rendered = children(found, options)
+        try:
+            rendered = children(found, options)
+        except InvalidRequest as refused:
+            raise Failure(2, *(f"{file}: {problem}" for problem in refused.problems)) from None
         warn(f"{file}: {line}" for line in rendered.warnings)
         made += rendered.children
     click.echo(text(made, output), nl=False)

@@ -36,9 +36,10 @@ def children(manifests: Manifests, options: SyncOptions) -> Rendered:
     """The children of every ExternalService in a file.
 
     Addresses are published as the status in the file says; without one they are not ready, and names have none, for no
-    DNS is asked. Loopback addresses are allowed.
+    DNS is asked. Loopback addresses and Secrets in probes are allowed. Raises InvalidRequest.
     """
-    here = replace(options, policy=replace(options.policy, loopback=True))
+    features = replace(options.features, probe_secrets=True)
+    here = replace(options, policy=replace(options.policy, loopback=True), features=features)
     documents, passed_over = manifests
     made = [child for document in documents for child in desired_children(document.parent, here).children]
     warnings = (line for document in documents for line in (*document.warnings, *_left_out(document, here.policy)))

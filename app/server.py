@@ -162,7 +162,7 @@ def sync_options(settings: Settings) -> SyncOptions:
         policy=settings.policy,
         uncopied_annotations=settings.uncopied_annotations,
         snippet_annotations=settings.snippet_annotations,
-        body_contains=settings.body_contains,
+        features=settings.features,
         form=settings.endpoints,
         scope=settings.scope,
     )

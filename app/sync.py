@@ -14,7 +14,7 @@ from app.children import endpoint_slice, endpoints, http_route, ingress, service
 from app.children.metadata import Manifest
 from app.children.publishing import NOTHING, Observed, Published, publish
 from app.hook import ChildKind, CompositeHookRequest, CompositeHookResponse, InvalidRequest, Shown
-from external_service.admission import child_problems, snippet_problems, switched_off
+from external_service.admission import Features, child_problems, snippet_problems, switched_off
 from external_service.invalid import explain
 from external_service.kind import DEFAULT_ENDPOINTS_FORM, ChildReason, EndpointsForm
 from external_service.policy import AddressPolicy
@@ -62,7 +62,7 @@ class SyncOptions:
     policy: AddressPolicy = field(default_factory=AddressPolicy)
     uncopied_annotations: tuple[str, ...] = ()
     snippet_annotations: bool = False
-    body_contains: bool = True
+    features: Features = field(default_factory=Features)
     form: EndpointsForm = DEFAULT_ENDPOINTS_FORM
     scope: Scope = field(default_factory=Scope)
 
@@ -110,7 +110,7 @@ def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> 
 def desired_children(parent: ExternalService, options: SyncOptions, observed: Observed = NOTHING) -> Published:
     """The Service and all other children. Raises InvalidRequest for what the API server would refuse."""
     uncopied = options.uncopied_annotations
-    problems = [*child_problems(parent), *switched_off(parent.spec, body_contains=options.body_contains)]
+    problems = [*child_problems(parent), *switched_off(parent.spec, options.features)]
     if ingress.wanted(parent) and not options.snippet_annotations:
         problems += snippet_problems(ingress.annotations(parent, uncopied), parent)
     if problems:

@@ -26,7 +26,7 @@ from probe_sidecar.prober.targets import Surroundings, Targets
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import SUCCESS, Outcome
 from probe_sidecar.probes.poller import LoopPoller, best_poller
-from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from probe_sidecar.probes.prepare import PreparedProbe, Referenced, prepare
 
 
 def cpu() -> float:
@@ -103,8 +103,7 @@ class Laps:
         """Seconds."""
         return self.lap * 10.0
 
-    def context(self, _probe: Probe) -> None:
-        """Nothing is verified."""
+    referenced = Referenced()
 
     def changed(self) -> None:
         """Nothing is published."""

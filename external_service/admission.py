@@ -6,9 +6,11 @@ cluster.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from external_service import syntax
+from external_service.core import Probe
 from external_service.policy import AddressPolicy, form_refusal, refusal
 from external_service.schema import join
 from external_service.v1alpha1 import (
@@ -41,6 +43,14 @@ def address_problems(spec: ExternalServiceSpec, *, loopback: bool) -> list[str]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What this installation offers of that which gives much away (docs/security.md)."""
+
+    body_contains: bool = True
+    probe_secrets: bool = False
+
+
 NO_BODY_CONTAINS = (
     "spec.readinessProbe.httpGet.bodyContains: the operator of this cluster has switched it off, remove it "
     "(or set ESO_BODY_CONTAINS=true: docs/security.md)"
@@ -53,11 +63,31 @@ NO_SNIPPET = (
 )
 
 
-def switched_off(spec: ExternalServiceSpec, *, body_contains: bool) -> list[str]:
+NO_SECRETS = (
+    "the operator of this cluster allows no Secrets in probes, remove it (or set ESO_PROBE_SECRETS=true: "
+    "docs/security.md)"
+)
+
+
+def switched_off(spec: ExternalServiceSpec, features: Features) -> list[str]:
     """The fields that this installation does not offer. They are refused: a probe without them would be another one."""
     probe = spec.readinessProbe
-    used = probe is not None and probe.httpGet is not None and probe.httpGet.bodyContains != ""
-    return [NO_BODY_CONTAINS] if used and not body_contains else []
+    http = probe.httpGet if probe is not None else None
+    problems = [NO_BODY_CONTAINS] if http is not None and http.bodyContains and not features.body_contains else []
+    if probe is not None and not features.probe_secrets:
+        problems += [f"spec.readinessProbe.{at}: {NO_SECRETS}" for at in _secrets(probe)]
+    return problems
+
+
+def _secrets(probe: Probe) -> Iterator[str]:
+    """The fields that name a Secret."""
+    at = "httpGet" if probe.httpGet is not None else "grpc"
+    for name in ("caSecret", "clientCertificateSecret"):
+        if getattr(probe.tls, name, None) is not None:
+            yield f"{at}.tls.{name}"
+    for index, header in enumerate(probe.httpGet.httpHeaders if probe.httpGet is not None else ()):
+        if header.valueFrom is not None:
+            yield f"{at}.httpHeaders[{index}].valueFrom"
 
 
 def snippet_problems(annotations: Mapping[str, str], parent: ExternalService) -> list[str]:

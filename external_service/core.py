@@ -132,8 +132,56 @@ Texts = Annotated[dict[str, str], BeforeValidator(_texts)]
 """Labels or annotations as the API server stores them."""
 
 
+OBJECT_NAME = Field(
+    max_length=253,
+    pattern=f"^{DNS_NAME}$",
+    description="Name of the object.",
+    json_schema_extra=rules(
+        rule(f"self.matches({quoted(DNS_NAME)})", "write the name of an object: lower case letters, digits, - and .")
+    ),
+)
+OBJECT_KEY = Field(
+    max_length=253,
+    pattern=f"^{DATA_KEY}$",
+    description="Key in it.",
+    json_schema_extra=rules(rule(f"self.matches({quoted(DATA_KEY)})", "write a key: letters, digits, -, _ and . only")),
+)
+
+
+class SecretSource(Model):
+    """A Secret in the namespace of the ExternalService."""
+
+    name: Annotated[str, OBJECT_NAME]
+
+
+class SecretKey(SecretSource):
+    """A key of a Secret in the namespace of the ExternalService."""
+
+    key: Annotated[str, OBJECT_KEY]
+
+
+class HeaderSource(Model):
+    """Where the value of a header is stored."""
+
+    secretKeyRef: SecretKey = Field(
+        description="The key of a Secret in the namespace of the ExternalService. The operator of the cluster must "
+        "allow it (ESO_PROBE_SECRETS)."
+    )
+
+
+VALUE_OR_SOURCE = "write only one of value and valueFrom"
+HOST_IN_CLEAR = "write Host as a value: it is also sent as the TLS server name, which is not encrypted"
+
+
 class HTTPHeader(Model):
     """One request header. A name may repeat; the first `Host` is the request's Host."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("!has(self.valueFrom) || !has(self.value) || self.value == ''", VALUE_OR_SOURCE, field=".valueFrom"),
+            rule("!has(self.valueFrom) || self.name.lowerAscii() != 'host'", HOST_IN_CLEAR, field=".valueFrom"),
+        )
+    )
 
     name: str = Field(
         min_length=1,
@@ -159,30 +207,25 @@ class HTTPHeader(Model):
             )
         ),
     )
+    valueFrom: HeaderSource | None = Field(
+        default=None,
+        description="Where the value is read from, instead of value. It is not sent to another port or scheme, "
+        "if the server redirects there.",
+    )
+
+    @model_validator(mode="after")
+    def _one_value(self) -> "HTTPHeader":
+        if self.valueFrom is not None and self.value:
+            raise ValueError(VALUE_OR_SOURCE)
+        if self.valueFrom is not None and self.name.lower() == "host":
+            raise ValueError(HOST_IN_CLEAR)
+        return self
 
 
-class CASource(Model):
+class CASource(SecretSource):
     """A key of a ConfigMap or Secret, in the namespace of the ExternalService, that holds CA certificates as PEM."""
 
-    name: str = Field(
-        max_length=253,
-        pattern=f"^{DNS_NAME}$",
-        description="Name of the object.",
-        json_schema_extra=rules(
-            rule(
-                f"self.matches({quoted(DNS_NAME)})", "write the name of an object: lower case letters, digits, - and ."
-            )
-        ),
-    )
-    key: str = Field(
-        default="ca.crt",
-        max_length=253,
-        pattern=f"^{DATA_KEY}$",
-        description="Key in it.",
-        json_schema_extra=rules(
-            rule(f"self.matches({quoted(DATA_KEY)})", "write a key: letters, digits, -, _ and . only")
-        ),
-    )
+    key: Annotated[str, OBJECT_KEY] = "ca.crt"
 
 
 BOTH_CAS = "write only one of caConfigMap and caSecret"
@@ -201,7 +244,12 @@ class TLSOptions(Model):
     )
     caSecret: CASource | None = Field(
         default=None,
-        description="As caConfigMap, from a Secret; the operator of the cluster must allow it, for CAs are no secrets.",
+        description="As caConfigMap, from a Secret; the operator of the cluster must allow it (ESO_PROBE_SECRETS).",
+    )
+    clientCertificateSecret: SecretSource | None = Field(
+        default=None,
+        description="Present the certificate in this Secret of type kubernetes.io/tls (tls.crt, tls.key) to servers "
+        "that ask for one. The operator of the cluster must allow it (ESO_PROBE_SECRETS).",
     )
     serverName: str = Field(
         default="",

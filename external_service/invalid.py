@@ -17,7 +17,7 @@ from external_service.admission import address_problems, child_problems, shown
 from external_service.schema import Schema, hint, join, locate, properties, resolve, root
 from external_service.v1alpha1 import ExternalService
 
-SECRET = re.compile(r"\.httpHeaders\[[0-9]+\]\.value$")
+SECRET = re.compile(r"\.httpHeaders\[[0-9]+\]\.(value|valueFrom)$")
 
 MAX_UNKNOWN = 100
 LONGEST_FIELD = 64

@@ -14,11 +14,8 @@ from cryptography.x509.oid import NameOID
 NAME = "playground.invalid"
 
 
-def server_context(*protocols: str) -> ssl.SSLContext:
-    """A TLS server context with a fresh self-signed certificate, as backends outside a cluster often have.
-
-    `protocols` are those that it chooses from by ALPN, if any.
-    """
+def pair() -> tuple[bytes, bytes]:
+    """A fresh key and its self-signed certificate, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     now = datetime.now(UTC)
@@ -33,12 +30,19 @@ def server_context(*protocols: str) -> ssl.SSLContext:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
         .sign(key, hashes.SHA256())
     )
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), certificate.public_bytes(Encoding.PEM)
+
+
+def server_context(*protocols: str) -> ssl.SSLContext:
+    """A TLS server context with a fresh self-signed certificate, as backends outside a cluster often have.
+
+    `protocols` are those that it chooses from by ALPN, if any.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "server.pem"
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         path.touch(mode=0o600)
-        path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+        path.write_bytes(b"".join(pair()))
         context.load_cert_chain(path)
     if protocols:
         context.set_alpn_protocols(list(protocols))

@@ -1,12 +1,12 @@
 """`check`: probe each address of the ExternalServices in a file now, from here, and explain what came of it.
 
-The same engine, protocols and resolver as the sidecar's; no cluster, no thresholds, no state. Loopback is allowed here.
+The same engine, protocols and resolver as the sidecar's; no thresholds, no state. Loopback is allowed here. The cluster
+is only asked for the ConfigMaps and Secrets that a probe names.
 """
 
 import asyncio
 import json
-import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import click
 from tabulate import tabulate
 
-from external_service.admission import switched_off
+from external_service.admission import Features, switched_off
 from external_service.core import Probe
 from external_service.kind import Reason
 from external_service.policy import AddressPolicy, refusal
@@ -22,10 +22,14 @@ from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
 from probe_sidecar.hostnames.answer import UNKNOWN, failure, following, result
 from probe_sidecar.hostnames.resolution import resolve
 from probe_sidecar.hostnames.resolver import Resolver, Server
+from probe_sidecar.kube.client import KubeClient
+from probe_sidecar.kube.credentials import CredentialsError
+from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import Outcome
-from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from probe_sidecar.probes.prepare import PreparedProbe, Referenced, prepare
 from probe_sidecar.probes.tls import BadCertificates, verified
+from probe_sidecar.references import Content, Unusable, assembled, content, read, references
 
 LONGEST_PAUSE = 1.0
 """Seconds between two probes of one address, at most: a person waits for the result."""
@@ -121,16 +125,18 @@ def check_all(
     count: int,
     ca_file: Path | None = None,
     dns_servers: Sequence[Server] = (),
-    body_contains: bool = True,
+    body_contains: bool,
+    cluster: Callable[[], KubeClient],
 ) -> list[list[Row]]:
-    """Probe every address of `parents`, one after the other. `ca_file` stands in for what `httpGet.tls` names.
+    """Probe every address of `parents`, one after the other. `ca_file` stands in for the CA that `tls` names.
 
-    Hostnames are asked of `dns_servers`, or of those that this machine asks. Raises CannotCheck.
+    Hostnames are asked of `dns_servers`, or of those that this machine asks. What probes name in ConfigMaps and Secrets
+    is read from the `cluster`, with the rights of the user. Raises CannotCheck.
     """
     for parent in parents:
-        for problem in switched_off(parent.spec, body_contains=body_contains):
-            raise CannotCheck(f"{parent.metadata.namespace}/{parent.metadata.name}: {problem}")
-    return asyncio.run(_check_all(parents, count, _context(parents, ca_file), dns_servers))
+        for problem in switched_off(parent.spec, Features(body_contains, probe_secrets=True)):
+            raise CannotCheck(f"{_name(parent)}: {problem}")
+    return asyncio.run(_check_all(parents, count, _ca(ca_file), dns_servers, cluster))
 
 
 def as_json(rows: Iterable[Row]) -> str:
@@ -147,28 +153,29 @@ def explanation(message: str, probe: Probe | None = None) -> str:
 
 
 async def check(
-    parent: ExternalService, count: int, context: ssl.SSLContext | None = None, dns_servers: Sequence[Server] = ()
+    parent: ExternalService,
+    count: int,
+    found: Referenced,
+    dns_servers: Sequence[Server],
 ) -> list[Row]:
-    """Probe every address of `parent` `count` times, all addresses side by side; `context` is for tls with a CA."""
+    """Probe every address of `parent` `count` times, all side by side; `found` is what its probe names."""
     names, unresolved = await _resolved(parent.spec, dns_servers)
     ips = list(dict.fromkeys((*parent.spec.ips, *names)))
     denied = [Row(ip, False, "Denied", why, 0.0, 0, 0) for ip in names if (why := refusal(ip, HERE)) is not None]
     refused = {row.ip for row in denied}
-    rows = [*await _probe_all(parent, [ip for ip in ips if ip not in refused], count, context), *denied]
+    rows = [*await _probe_all(parent, [ip for ip in ips if ip not in refused], count, found), *denied]
     ordered = sorted(rows, key=lambda row: ips.index(row.ip))
     return [*(row._replace(hostname=names.get(row.ip, "")) for row in ordered), *unresolved]
 
 
-async def _probe_all(
-    parent: ExternalService, ips: Sequence[str], count: int, context: ssl.SSLContext | None
-) -> list[Row]:
+async def _probe_all(parent: ExternalService, ips: Sequence[str], count: int, found: Referenced) -> list[Row]:
     probe = parent.spec.readinessProbe
     if probe is None:
         message = "no readinessProbe: published as ready without being asked"
         return [Row(ip, True, "NoProbe", message, 0.0, 0, 0) for ip in ips]
     engine = ProbeEngine(asyncio.get_running_loop())
     try:
-        return list(await asyncio.gather(*(_probe(engine, probe, ip, count, context) for ip in ips)))
+        return list(await asyncio.gather(*(_probe(engine, probe, ip, count, found) for ip in ips)))
     finally:
         engine.close()
 
@@ -191,32 +198,53 @@ class CannotCheck(Exception):
     """An ExternalService cannot be checked; the text says why."""
 
 
-def _context(parents: Iterable[ExternalService], ca_file: Path | None) -> ssl.SSLContext | None:
-    if ca_file is not None:
-        try:
-            return verified(ca_file.read_text(encoding="latin-1"))
-        except (OSError, BadCertificates) as problem:
-            raise CannotCheck(f"{ca_file}: {getattr(problem, 'strerror', None) or problem}") from None
-    for parent in parents:
-        if _verifies(parent.spec.readinessProbe):
-            name = f"{parent.metadata.namespace}/{parent.metadata.name}"
-            raise CannotCheck(f"{name} verifies certificates: give the CAs that its tls names with --ca-file PATH")
-    return None
-
-
-def _verifies(probe: Probe | None) -> bool:
-    options = probe.tls if probe is not None else None
-    return options is not None and (options.caConfigMap or options.caSecret) is not None
+def _ca(file: Path | None) -> Content | None:
+    if file is None:
+        return None
+    try:
+        pem = file.read_bytes()
+        return Content((pem,), verified(pem.decode("latin-1")))
+    except (OSError, BadCertificates) as problem:
+        raise CannotCheck(f"{file}: {getattr(problem, 'strerror', None) or problem}") from None
 
 
 async def _check_all(
-    parents: Iterable[ExternalService], count: int, context: ssl.SSLContext | None, dns_servers: Sequence[Server]
+    parents: Iterable[ExternalService],
+    count: int,
+    ca: Content | None,
+    dns_servers: Sequence[Server],
+    cluster: Callable[[], KubeClient],
 ) -> list[list[Row]]:
-    return [await check(parent, count, context, dns_servers) for parent in parents]
+    found = [await _referenced(parent, ca, cluster) for parent in parents]
+    return [await check(parent, count, one, dns_servers) for parent, one in zip(parents, found, strict=True)]
 
 
-async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int, context: ssl.SSLContext | None) -> Row:
-    prepared = prepare(probe, ip, context=context if _verifies(probe) else None)
+async def _referenced(parent: ExternalService, ca: Content | None, cluster: Callable[[], KubeClient]) -> Referenced:
+    needed = references(parent.metadata.namespace, parent.spec.readinessProbe)
+    contents = {one: ca for one in needed if one.use == "CA" and ca is not None}
+    lacking = [one for one in needed if one not in contents]
+    if not lacking:
+        return assembled(contents)
+    try:
+        client = cluster()
+        try:
+            for one in lacking:
+                contents[one] = content(one, await read(client, one))
+        finally:
+            await client.close()
+    except (CredentialsError, ApiError, Unusable) as problem:
+        one = next(one for one in lacking if one not in contents)
+        instead = "; or give the CA with --ca-file PATH" if one.use == "CA" else ""
+        raise CannotCheck(f"{_name(parent)} needs the {one.use} in {one}: {problem}{instead}") from None
+    return assembled(contents)
+
+
+def _name(parent: ExternalService) -> str:
+    return f"{parent.metadata.namespace}/{parent.metadata.name}"
+
+
+async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int, found: Referenced) -> Row:
+    prepared = prepare(probe, ip, context=found.context, headers=found.headers)
     outcomes = [result async for result in _outcomes(engine, probe, prepared, count)]
     outcome, seconds = outcomes[-1]
     passed = sum(result.success for result, _ in outcomes)
@@ -258,7 +286,7 @@ def _time(seconds: float) -> str:
 
 def table(parent: ExternalService, rows: Sequence[Row]) -> str:
     """What came of each address of `parent`, with what it means."""
-    title = f"{parent.metadata.namespace}/{parent.metadata.name}: {_described(parent.spec.readinessProbe)}"
+    title = f"{_name(parent)}: {_described(parent.spec.readinessProbe)}"
     if not rows:
         return f"{title}\nspec.ips is empty: nothing to probe"
     named = any(row.hostname for row in rows)

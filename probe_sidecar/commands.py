@@ -120,7 +120,10 @@ def prober(kubeconfig: Path | None, context: str | None, server: str | None) -> 
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="json: one array (default: table)."
 )
 @click.option(
-    "--ca-file", type=click.Path(path_type=Path), metavar="PATH", help="The CAs that the probe's tls names, PEM."
+    "--ca-file",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The CAs, PEM, not those that tls names.",
 )
 @click.option(
     "--dns-servers",
@@ -144,7 +147,8 @@ def check(  # noqa: PLR0917 - click passes them by name
     """Probe each address once, from here.
 
     TARGET is a file, a folder, "-" for the standard input, or NAMESPACE/NAME or NAME of an object in the cluster.
-    A path that exists is a file. Exit status: 0 all probes succeeded, 1 one failed, 2 bad input.
+    A path that exists is a file. ConfigMaps and Secrets that a probe names are read from the cluster, with your rights.
+    Exit status: 0 all probes succeeded, 1 one failed, 2 bad input.
 
     \b
     Examples:
@@ -164,8 +168,14 @@ def check(  # noqa: PLR0917 - click passes them by name
         else:
             parents.append(_parent(_fetched(cluster, target, namespace)))
     try:
-        allowed = load(CommonSettings).body_contains
-        checked = check_all(parents, count=count, ca_file=ca_file, dns_servers=dns_servers or (), body_contains=allowed)
+        checked = check_all(
+            parents,
+            count=count,
+            ca_file=ca_file,
+            dns_servers=dns_servers or (),
+            body_contains=load(CommonSettings).body_contains,
+            cluster=lambda: connect(cluster.of_the_user()[0]),
+        )
     except (CannotCheck, InvalidSettings) as problem:
         raise Failure(2, str(problem)) from None
     if output == "json":

@@ -2,20 +2,17 @@
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from external_service.admission import switched_off
-from external_service.core import Probe
+from external_service.admission import Features, switched_off
 from external_service.invalid import explain
 from external_service.policy import refusal
 from external_service.readiness import publication
 from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
-from probe_sidecar.ca_bundles import CABundles, Reference, reference
 from probe_sidecar.events.note import notes
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.hostnames.cache import NameCache
@@ -23,6 +20,8 @@ from probe_sidecar.hostnames.hostnames import Hostnames
 from probe_sidecar.prober.sticky import StickyReason
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings, Targets
+from probe_sidecar.probes.prepare import Referenced
+from probe_sidecar.references import Reference, References, references
 from probe_sidecar.status.children import ChildReports
 from probe_sidecar.status.conditions import Finding, Problems
 from probe_sidecar.status.desired import desired_status, rejected_status
@@ -51,11 +50,11 @@ class Shared:
     surroundings: Surroundings
     outage: SuspectedOutage
     names: NameCache
-    ca_bundles: CABundles
+    references: References
     publisher: StatusPublisher
     events: EventRecorder | None
     owns: Callable[[str], bool]
-    body_contains: bool = True
+    features: Features
 
 
 class Service:
@@ -79,7 +78,8 @@ class Service:
         self.targets = Targets(shared.surroundings, self, f"{self.namespace}/{self.name}")
         self._shared = shared
         self._generation: object = UNREAD
-        self._ca: Reference | None = None
+        self.referenced: Referenced | str = Referenced()
+        self._references: tuple[Reference, ...] = ()
         self._children = ChildReports(shared.loop, self.wake)
         self._writer = StatusWriter(shared.publisher, self, raw)
         self.observe(raw, spread_since=spread_since)
@@ -139,7 +139,7 @@ class Service:
         found = self.hostnames.report()
         problems = Problems(
             children=self._children.lasting(stored),
-            ca=None if self._ca is None else shared.ca_bundles.problem(self._ca),
+            reference=shared.references.problem(self._references),
             delay=self.delay.text,
             outage=shared.outage.text if shared.outage.suspected or stored.suspected_outage else "",
             resolution=None if found is None else Finding("Resolved", *found),
@@ -158,11 +158,7 @@ class Service:
         """Another writer has written a newer status than all that we know of."""
         self.targets.yield_to(StoredStatus.read(raw).probed())
 
-    # What targets, hostnames and CAs report.
-
-    def context(self, _probe: Probe) -> ssl.SSLContext | str | None:
-        """What to verify certificates with; None: nothing; a text: why the addresses cannot be probed now."""
-        return None if self._ca is None else self._shared.ca_bundles.context(self._ca)
+    # What targets, hostnames and references report.
 
     def changed(self) -> None:
         """The state of an address has changed, or an address has come or gone."""
@@ -173,8 +169,9 @@ class Service:
         """A probe was not made when it was due, for a reason of the prober's own."""
         self.delay.note(reason)
 
-    def ca_changed(self) -> None:
-        """The CA of the probe, or what is wrong with it, has changed."""
+    def reference_changed(self) -> None:
+        """Something that the probe names in a ConfigMap or Secret, or what is wrong with it, has changed."""
+        self.referenced = self._shared.references.referenced(self._references)
         self.targets.renew()
         self.wake()
 
@@ -197,7 +194,7 @@ class Service:
         spec: ExternalServiceSpec | None = None
         try:
             spec = parsed(raw).spec
-            problems = switched_off(spec, body_contains=self._shared.body_contains)
+            problems = switched_off(spec, self._shared.features)
         except ValidationError as error:
             problems = explain(error)
         self.spec, self.problem = None if problems else spec, "; ".join(problems)
@@ -206,7 +203,7 @@ class Service:
             log.warning("%s: not probed: %s", owner, self.problem, extra=about(owner))
 
     def _work(self, spec: ExternalServiceSpec, stored: StoredStatus, spread_since: float | None) -> None:
-        self._use_ca(reference(self.namespace, spec.readinessProbe))
+        self._refer_to(references(self.namespace, spec.readinessProbe))
         self.hostnames.follow(spec, stored.hostnames, hurry=spread_since is None)
         if self.targets.idle and stored.delay:  # by the owner before, or by us before a restart
             self.delay.note(stored.delay)
@@ -214,19 +211,21 @@ class Service:
         self.targets.inherit(probed)
         self.targets.apply(spec, probed, self.hostnames.addresses, spread_since=spread_since)
 
-    def _use_ca(self, wanted: Reference | None) -> None:
-        before, self._ca = self._ca, wanted
+    def _refer_to(self, wanted: tuple[Reference, ...]) -> None:
+        before, self._references = self._references, wanted
         if before == wanted:
             return
-        if wanted is not None:
-            self._shared.ca_bundles.use(wanted, self)
-        if before is not None:
-            self._shared.ca_bundles.drop(before, self)
+        for one in wanted:
+            self._shared.references.use(one, self)
+        for one in before:
+            if one not in wanted:
+                self._shared.references.drop(one, self)
+        self.referenced = self._shared.references.referenced(wanted)
 
     def _stop(self) -> None:
         self.targets.close()
         self.hostnames.close()
-        self._use_ca(None)
+        self._refer_to(())
 
 
 def parsed(raw: Object) -> ExternalService:

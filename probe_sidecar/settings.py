@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import ip_address
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -12,8 +12,6 @@ from external_service.kind import NAMESPACE
 from runtime.settings import COMMAS, EVERY_ADDRESS, CommonSettings
 
 _SERVER = re.compile(r"(?:\[(?P<bracketed>[^]]+)\]|(?P<plain>[0-9.]+)):(?P<port>[0-9]{1,5})")
-
-CASourceKind = Literal["ConfigMap", "Secret"]
 
 DNSServer = tuple[str, int]
 """Address and port."""
@@ -80,20 +78,15 @@ class Settings(CommonSettings):
             "memory, raise the limit of open files to get more."
         ),
     )
-    ca_sources: Annotated[tuple[CASourceKind, ...], *COMMAS] = Field(
-        ("ConfigMap",),
-        title="where CAs may be read from: ConfigMap, Secret, or both with a comma between",
-        description=(
-            "Kinds of objects from which the CAs of httpGet.tls and grpc.tls may be read. Each kind needs a Role "
-            "in the namespace."
-        ),
-    )
-    ca_refresh_seconds: int = Field(
+    refresh_seconds: int = Field(
         60,
         ge=1,
         le=86_400,
         title="a number of seconds from 1 to 86400",
-        description="Seconds between two reads of a CA. Lower it where CAs are rotated often.",
+        description=(
+            "Seconds between two reads of a ConfigMap or Secret that probes name. Lower it where certificates or "
+            "tokens are rotated often."
+        ),
     )
     concurrent_writes: int = Field(
         8,

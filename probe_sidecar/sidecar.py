@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any
 
 from external_service.kind import GROUP, PLURAL, VERSION
-from probe_sidecar.ca_bundles import CABundles
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import exposition
 from probe_sidecar.hostnames.answer import Reply
@@ -28,6 +27,7 @@ from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings
 from probe_sidecar.probes.engine import ProbeEngine, default_limit
+from probe_sidecar.references import References
 from probe_sidecar.replicas.alone import Alone
 from probe_sidecar.replicas.replica import LeaseOptions, Replica
 from probe_sidecar.service import Service, Shared
@@ -116,7 +116,7 @@ class Sidecar:
             before_tick=self.replicas.check,
         )
         self.names = NameCache(late_lookup(settings.dns_servers), clock=loop.time)
-        self.ca_bundles = CABundles(client, kinds=settings.ca_sources, refresh=settings.ca_refresh_seconds)
+        self.references = References(client, refresh=settings.refresh_seconds)
         self._turns = Turns()
         self.events = EventRecorder(client, platform.node()) if settings.events else None
         self.publisher = StatusPublisher(client, EXTERNAL_SERVICES, limit=settings.concurrent_writes)
@@ -125,11 +125,11 @@ class Sidecar:
             surroundings=Surroundings(self.prober, loop.time, rfc3339, settings.policy, dial),
             outage=self.outage,
             names=self.names,
-            ca_bundles=self.ca_bundles,
+            references=self.references,
             publisher=self.publisher,
             events=self.events,
             owns=self.replicas.owns,
-            body_contains=settings.body_contains,
+            features=settings.features,
         )
         sources = MetricSources(
             services=self.services.values(),
@@ -167,12 +167,12 @@ class Sidecar:
                 publishing = group.create_task(self.publisher.run(), name="publisher")
                 watching = group.create_task(self.reflectors.run(), name="reflectors")
                 telling = group.create_task(self.events.run(), name="events") if self.events else None
-                trusting = group.create_task(self.ca_bundles.run(), name="trust")
+                reading = group.create_task(self.references.run(), name="references")
                 naming = group.create_task(self.names.run(), name="names")
                 belonging = group.create_task(self.replicas.run(), name="leases")
                 await stop.wait()
                 watching.cancel()
-                trusting.cancel()
+                reading.cancel()
                 naming.cancel()
                 self.prober.close()
                 await self.publisher.close(CLOSING_SECONDS)

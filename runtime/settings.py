@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from external_service.admission import Features
 from external_service.kind import NAMESPACE
 from external_service.policy import PRESETS, AddressPolicy
 from external_service.scope import SELECTOR_WISH, Scope, canonical
@@ -91,6 +92,14 @@ class CommonSettings(BaseSettings):
             "read a response letter by letter with it."
         ),
     )
+    probe_secrets: bool = Field(
+        False,
+        title="true to accept Secrets in probes, or false",
+        description=(
+            "Accept Secrets in probes: client certificates, values of headers, CAs. The prober also needs the right to "
+            "get them. Set true only where every author of an ExternalService may read the Secrets of its namespace."
+        ),
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info",
         title="debug, info, warning or error",
@@ -122,6 +131,11 @@ class CommonSettings(BaseSettings):
     def scope(self) -> Scope:
         """Which ExternalServices are worked for."""
         return Scope(tuple(sorted(set(self.namespaces))), self.label_selector)
+
+    @property
+    def features(self) -> Features:
+        """What is offered of that which gives much away."""
+        return Features(self.body_contains, self.probe_secrets)
 
     @property
     def policy(self) -> AddressPolicy:

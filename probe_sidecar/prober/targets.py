@@ -1,7 +1,6 @@
 """The probed addresses of one ExternalService, and what their results add up to."""
 
 import logging
-import ssl
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from probe_sidecar.prober.schedule import delayed, within
 from probe_sidecar.prober.target import Target
 from probe_sidecar.prober.threshold import Streak
 from probe_sidecar.probes.outcome import Outcome
-from probe_sidecar.probes.prepare import prepare
+from probe_sidecar.probes.prepare import Referenced, prepare
 from runtime.logs import about
 
 log = logging.getLogger(__name__)
@@ -57,8 +56,9 @@ class Surroundings:
 class Subject(Protocol):
     """The ExternalService whose addresses they are."""
 
-    def context(self, probe: Probe) -> ssl.SSLContext | str | None:
-        """What to verify certificates with; None: nothing; a text: why it cannot be probed now."""
+    @property
+    def referenced(self) -> Referenced | str:
+        """What its probe names in ConfigMaps and Secrets; a text: why it cannot be probed now."""
         ...
 
     def changed(self) -> None:
@@ -145,7 +145,7 @@ class Targets(Collection[Target]):
         self._prober.arm()
 
     def renew(self) -> None:
-        """What the probes trust has changed. An address that could not be probed until now is probed at once."""
+        """What the probes name in ConfigMaps and Secrets has changed. An address that had to wait is probed at once."""
         for target in self._targets.values():
             waited = target.prepared is None
             self._prepare(target)
@@ -240,13 +240,14 @@ class Targets(Collection[Target]):
         return target
 
     def _prepare(self, target: Target) -> None:
-        context = self._subject.context(target.probe)
-        if isinstance(context, str):
-            target.prepared, target.problem = None, context
+        found = self._subject.referenced
+        if isinstance(found, str):
+            target.prepared, target.problem = None, found
         else:
             dial = self._surroundings.dial(target.ip)
-            target.prepared, target.problem = prepare(target.probe, target.ip, dial, context=context), ""
-            target.prepared.group = self._group
+            prepared = prepare(target.probe, target.ip, dial, context=found.context, headers=found.headers)
+            target.prepared, target.problem = prepared, ""
+            prepared.group = self._group
 
     def _first_due(self, target: Target, since: float | None) -> float:
         now, probe = self._surroundings.clock(), target.probe

@@ -1,6 +1,7 @@
 """From a probe and an address to everything that can be known before the first connection (pure, once a target)."""
 
 import ssl
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from types import MethodType
 from typing import Final
@@ -12,10 +13,18 @@ from probe_sidecar.probes.certificate import Certificate
 from probe_sidecar.probes.exchange import Answer, Exchange, Hop, SocketAddress, socket_address
 from probe_sidecar.probes.http1 import Http1Exchange, quick
 from probe_sidecar.probes.outcome import Outcome, Result
-from probe_sidecar.probes.request import CannotSend, HttpRequest, first_request, http1
+from probe_sidecar.probes.request import NO_SECRETS, CannotSend, HttpRequest, Secrets, first_request, http1
 
 LONGEST_TIMEOUT: Final = 60
 """Seconds; a longer timeoutSeconds counts as this. A probe that waits holds one of the places that all share (D14)."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Referenced:
+    """What a probe names in ConfigMaps and Secrets: certificates to verify with and to present, values of headers."""
+
+    context: ssl.SSLContext | None = None
+    headers: Secrets = field(default_factory=dict)
 
 
 class PreparedProbe:
@@ -45,11 +54,19 @@ class PreparedProbe:
         self.group = group
 
 
-def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLContext | None = None) -> PreparedProbe:
+def prepare(
+    probe: Probe,
+    ip: str,
+    dial: str | None = None,
+    *,
+    context: ssl.SSLContext | None = None,
+    headers: Secrets = NO_SECRETS,
+) -> PreparedProbe:
     """Never raises for a valid Probe and a canonical address.
 
     `dial` is the address to connect to where that is another one (the playground's loopback); what is sent still names
-    `ip`. `context` verifies (see `tls.verified`); None: nothing is verified.
+    `ip`. `context` verifies (see `tls.verified`) or presents a certificate; None: neither. `headers` are the values
+    that the probe takes from Secrets.
     """
     dial = dial or ip
     timeout = _seconds(min(probe.timeoutSeconds, LONGEST_TIMEOUT))
@@ -63,10 +80,10 @@ def prepare(probe: Probe, ip: str, dial: str | None = None, *, context: ssl.SSLC
     if not isinstance(action, HTTPGetAction):
         return PreparedProbe(tcp.hop(dial, action.port), timeout)
     try:
-        request = first_request(action, ip, dial)
+        request = first_request(action, ip, dial, headers)
     except CannotSend as problem:
         return PreparedProbe(None, timeout, Outcome(Result.FAILURE, str(problem)))
-    if action.scheme == "HTTP" and not request.http2:
+    if action.scheme == "HTTP" and not request.http2 and not request.secret:
         first = First(action, ip, dial, http1(request), request.expects.plain)
         return PreparedProbe(first.hop(socket_address(dial, action.port)), timeout)
     certificate = Certificate() if action.scheme == "HTTPS" else None

@@ -3,11 +3,12 @@
 import base64
 import ipaddress
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from types import MappingProxyType
 
-from external_service.core import HTTPGetAction
+from external_service.core import HTTPGetAction, HTTPHeader
 from probe_sidecar.probes import url
 from probe_sidecar.probes.expectation import KUBELET, Expectation, expectation
 from probe_sidecar.probes.url import Url
@@ -17,10 +18,16 @@ USER_AGENT = "kube-probe/1.36"
 
 Fields = tuple[tuple[str, str], ...]
 
+Secrets = Mapping[tuple[str, str], str]
+"""Values of headers by the name and the key of the Secret that holds them, one character a byte."""
+
+NO_SECRETS: Secrets = MappingProxyType({})
+
 _DROPPED = frozenset({"Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer"})
 _DROPPED_IN_HTTP2 = frozenset({"connection", "proxy-connection", "transfer-encoding", "upgrade", "keep-alive"})
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header value may contain."""
 _HOST_HEADER = re.compile(r"[!$%&'()*+,\-.:;=\[\]_~0-9A-Za-z]*")
 _DNS_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_\-]{1,63}(?:\.[A-Za-z0-9_\-]{1,63})*")
 _SPACE = " \t\r\n"
@@ -40,7 +47,7 @@ class HttpRequest:
     dial: str
     url: Url
     host: str
-    headers: Fields
+    headers: Fields = field(repr=False)
     """Canonical names, in the order given, repeats kept; `Host` never among them."""
     redirects: int = 0
     retries: int = 0
@@ -51,6 +58,8 @@ class HttpRequest:
     method: str = "GET"
     http2: bool = False
     """HTTP/2 without TLS, by prior knowledge."""
+    secret: frozenset[str] = frozenset()
+    """Names of the headers whose values are from Secrets."""
 
     @property
     def authority(self) -> str:
@@ -75,11 +84,11 @@ class HttpRequest:
         return int(digits or 0) if len(digits) <= 5 and int(digits or 0) < 65_536 else 0
 
 
-def first_request(action: HTTPGetAction, ip: str, dial: str) -> HttpRequest:
-    """The request that opens a probe. Raises CannotSend."""
+def first_request(action: HTTPGetAction, ip: str, dial: str, secrets: Secrets = NO_SECRETS) -> HttpRequest:
+    """The request that opens a probe. `secrets` has all that its headers name. Raises CannotSend."""
     for header in action.httpHeaders:
         _check_header(header.name, header.value)
-    named = [(_canonical(header.name), url.from_text(header.value)) for header in action.httpHeaders]
+    named = [(_canonical(header.name), _value(header, secrets)) for header in action.httpHeaders]
     try:
         target = url.of_probe(action.scheme.lower(), url.join_host(ip, action.port), action.path)
     except url.BadUrl as problem:
@@ -96,12 +105,20 @@ def first_request(action: HTTPGetAction, ip: str, dial: str) -> HttpRequest:
         tls_name=name,
         method=action.method,
         http2=action.protocol == "HTTP2",
+        secret=frozenset(_canonical(header.name) for header in action.httpHeaders if header.valueFrom is not None),
     )
 
 
 def redirected(request: HttpRequest, target: Url, *, relative: bool) -> HttpRequest:
-    """The next hop: a relative Location keeps a custom Host, an absolute one does not (line 11); Referer is added."""
+    """The next hop: a relative Location keeps a custom Host, an absolute one does not (line 11); Referer is added.
+
+    Values from Secrets go to no other port and no other scheme (deviation D15).
+    """
     headers = request.headers
+    if request.secret:
+        there = replace(request, url=target)
+        if (there.url.scheme, there.port) != (request.url.scheme, request.port):
+            headers = tuple(one for one in headers if one[0] not in request.secret)
     if not (request.url.scheme == "https" and target.scheme == "http") and not _first(headers, "Referer"):
         headers = (*(field for field in headers if field[0] != "Referer"), ("Referer", str(request.url)))
     host = request.host if relative else ""
@@ -136,10 +153,16 @@ def http2(request: HttpRequest) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
 
 
+def _value(header: HTTPHeader, secrets: Secrets) -> str:
+    if header.valueFrom is None:
+        return url.from_text(header.value)
+    return secrets[header.valueFrom.secretKeyRef.name, header.valueFrom.secretKeyRef.key]
+
+
 def _check_header(name: str, value: str) -> None:
     if not _TOKEN.fullmatch(name):
         raise CannotSend("httpHeaders: a name is empty or has a character that no header name may have")
-    if _CONTROL.search(value):
+    if CONTROL.search(value):
         raise CannotSend(f'httpHeaders "{name}": control character in the value')
 
 

@@ -5,10 +5,13 @@ probe names a CA, `verified` makes the context.
 """
 
 import functools
+import os
 import re
 import ssl
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from tempfile import NamedTemporaryFile
 from typing import Final
 
 from probe_sidecar.probes import message
@@ -31,7 +34,11 @@ OpenInner = Callable[[], Exchange]
 
 @functools.cache
 def unverified() -> ssl.SSLContext:
-    """The one context of all probes that verify nothing: TLS 1.2 or newer, h2 and http/1.1 offered."""
+    """The one context of all probes that verify and present nothing: TLS 1.2 or newer, h2 and http/1.1 offered."""
+    return _unverified()
+
+
+def _unverified() -> ssl.SSLContext:
     context = _context(_CIPHERS + _ANY_KEY_SIZE)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -48,7 +55,7 @@ def _context(ciphers: str) -> ssl.SSLContext:
 
 
 class BadCertificates(ValueError):
-    """Not what a CA bundle must be; the text says which part of it."""
+    """Not what a CA bundle or a client certificate must be; the text says which part of it, and nothing of a key."""
 
 
 def verified(bundle: str) -> ssl.SSLContext:
@@ -66,6 +73,41 @@ def verified(bundle: str) -> ssl.SSLContext:
     if not context.cert_store_stats()["x509"]:
         raise BadCertificates("holds no CA certificates in PEM form")
     return context
+
+
+def presenting(chain: bytes, key: bytes, *, bundle: str | None = None) -> ssl.SSLContext:
+    """A context with a client certificate (PEM), for servers that ask for one. Raises BadCertificates.
+
+    With a `bundle` it verifies the server as `verified` does, without one not at all. What can be presented does not
+    depend on that: short keys are refused in either case.
+    """
+    context = _unverified() if bundle is None else verified(bundle)
+    for one in (_context(_CIPHERS), context):
+        try:
+            with _file(chain) as certificate, _file(key) as private:
+                one.load_cert_chain(certificate, private, password="")  # an encrypted key: no prompt, but an error
+        except (ssl.SSLError, ValueError) as error:
+            reason = _reason(error) if isinstance(error, ssl.SSLError) else "password"
+            raise BadCertificates(
+                f"tls.crt and tls.key are not a certificate and its unencrypted key in PEM form ({reason})"
+            ) from None
+    return context
+
+
+@contextmanager
+def _file(content: bytes) -> Iterator[str]:
+    """The path of a file in memory: OpenSSL reads keys from files only, and a key is not for a disk."""
+    if not hasattr(os, "memfd_create"):  # no Linux, so no Pod
+        with NamedTemporaryFile(buffering=0) as file:
+            file.write(content)
+            yield file.name
+        return
+    memory = os.memfd_create("pem")
+    try:
+        os.write(memory, content)
+        yield f"/proc/self/fd/{memory}"
+    finally:
+        os.close(memory)
 
 
 _BEGIN = re.compile("-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----")

@@ -46,10 +46,14 @@ PROBES_IN_TIME = Finding("ProbesDelayed", False, "ProbesInTime", "probes are mad
 NO_OUTAGE = Finding("SuspectedOutage", False, "ResponseReceived", "addresses that the prober probes respond")
 
 
-class CAProblem(NamedTuple):
-    """A CA that cannot be read: which (`namespace/name`), what is wrong in a few words, and all of it with advice."""
+class ReferenceProblem(NamedTuple):
+    """A CA or a Secret that cannot be used: which, what is wrong in a few words, and all of it with advice.
 
-    reference: str
+    `reason` is that of the condition Accepted.
+    """
+
+    reason: str
+    name: str
     what: str
     message: str
 
@@ -58,13 +62,13 @@ class CAProblem(NamedTuple):
 class Problems:
     """What is to be reported of one ExternalService beside its addresses. The default: nothing.
 
-    `children` are the hook's reports of children that are not as wanted. `ca` is a CA that cannot be read. `delay` is
-    the reason of ProbesDelayed, if there is one. `outage` says why the prober suspects its own network, if it does.
-    `resolution` is what to report of spec.hostnames; None: nothing new.
+    `children` are the hook's reports of children that are not as wanted. `reference` is a CA or Secret that cannot be
+    used. `delay` is the reason of ProbesDelayed, if there is one. `outage` says why the prober suspects its own
+    network, if it does. `resolution` is what to report of spec.hostnames; None: nothing new.
     """
 
     children: Sequence[ChildProblem] = ()
-    ca: CAProblem | None = None
+    reference: ReferenceProblem | None = None
     delay: str = ""
     outage: str = ""
     resolution: Finding | None = None
@@ -137,8 +141,8 @@ def _findings(
         )
     else:
         yield _ready(spec, _enabled(spec, addresses), failing_open=failing_open)
-    unavailable = problems.ca
-    yield Finding("Accepted", False, "CAUnavailable", unavailable.message) if unavailable else _accepted(addresses)
+    lacking = problems.reference
+    yield Finding("Accepted", False, lacking.reason, lacking.message) if lacking else _accepted(addresses)
     if spec.minReady != 0:
         yield _fail_open(spec, addresses, failing_open=failing_open)
     if problems.resolution is not None:

@@ -37,7 +37,7 @@ def summary(
     unresolved = _unresolved(resolution)
     found = (
         _first(problems.children, BACKING)
-        or (f"CA {problems.ca.reference} {problems.ca.what}" if problems.ca else "")
+        or (f"{problems.reference.name} {problems.reference.what}" if problems.reference else "")
         or _without_addresses(spec, addresses, unresolved)
         or ("suspected outage: no probed address responds" if problems.outage and probed else "")
         or _not_ready(spec, addresses, failing_open=failing_open)

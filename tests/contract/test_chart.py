@@ -50,6 +50,7 @@ DERIVED: dict[str, tuple[dict[str, Any], str]] = {
         {"webhook": {"tls": {"mode": "certManager", "client": {"caSecretName": "ca"}}}},
         "/etc/eso/client-ca/ca.crt",
     ),
+    "ESO_PROBE_SECRETS": ({"probeSecrets": {"enabled": True}}, "true"),
     "ESO_TOKEN_FILE": ({"webhook": {"token": {"mode": "generated"}}}, "/etc/eso/token/tokens"),
 }
 """Settings that the chart writes from other values: those values, and what comes of them."""
@@ -262,6 +263,16 @@ def test_metacontroller_may_read_referenced_secrets(rendered: Render, values: Ob
     assert ("", "secrets", "get") in rights(chart.one("ClusterRole", f"{NAME}-metacontroller"))
     webhook = chart.one("CompositeController")["spec"]["hooks"]["sync"]["webhook"]
     assert "secretRef" in json.dumps(webhook)
+
+
+@pytest.mark.parametrize("values", [{"enabled": False}, {"enabled": True, "rbac": False}])
+def test_prober_may_read_secrets_where_asked_alone(rendered: Render, values: Object) -> None:
+    names = ("ClusterRole", NAME), ("Role", f"{NAME}-sidecar")
+    for (kind, name), scope in zip(names, ([], ["shop"]), strict=True):
+        chart = {"scope": {"namespaces": scope}}
+        assert ("", "secrets", "get") not in rights(rendered({**chart, "probeSecrets": values}).one(kind, name))
+        granted = rights(rendered({**chart, "probeSecrets": {"enabled": True}}).one(kind, name))
+        assert {verb for _, resource, verb in granted if resource == "secrets"} == {"get"}
 
 
 def test_inline_ca_bundle_needs_no_secret_access(rendered: Render) -> None:

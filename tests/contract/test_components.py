@@ -31,6 +31,7 @@ VALUES: dict[str, Object] = {
     "tls": {"webhook": BASE["webhook"] | {"tls": {"mode": "certManager"}}},
     "gateway-api": {"compositeController": {"gatewayAPI": True}},
     "admission-policy": {"addressPolicy": {"admission": {"enabled": True}}},
+    "probe-secrets": {"probeSecrets": {"enabled": True}},
     "status-policy": {"statusPolicy": {"enabled": True}},
 }
 """What switches the same on in the chart."""

@@ -56,28 +56,44 @@ Place = Spot
 @dataclass(frozen=True, slots=True)
 class Conduct:
     """What it does there. `host`, if not empty, is the only Host and SNI known; `status` and `body` are what it answers
-    when healthy."""
+    when healthy. `header`, if not empty, is the line without which a request gets a 401; it comes back in each part of
+    the response. `client_ca` (PEM): only clients with a certificate of it are served.
+    """
 
     mode: Mode = Mode.HEALTHY
     status: int = 200
     host: str = ""
     body: str = "ok\n"
+    header: str = ""
+    client_ca: str = ""
 
 
 class Backend(PlaygroundBackend):
     """The playground's, with a `conduct` more various than its modes; `times` are those of its latest requests."""
 
-    def __init__(self, place: Place, address: str, tls: ssl.SSLContext | None) -> None:
-        super().__init__(place, address, tls=tls)
+    def __init__(self, place: Place, address: str) -> None:
+        super().__init__(place, address)
         self.conduct = Conduct(Mode.REFUSE)
         self.times: deque[float] = deque(maxlen=REMEMBERED)
-        if tls is not None:
-            tls.set_servername_callback(self._know)
+        self._tls = self._context()
 
     async def behave(self, conduct: Conduct) -> None:
         """From now on; connections that hang are broken. OSError if the port cannot be had."""
-        self.conduct = conduct
+        before, self.conduct = self.conduct, conduct
+        if conduct.client_ca != before.client_ca:
+            await self._close()
+            self._tls = self._context()
         await self.set(PlaygroundMode.HEALTHY if conduct.mode is Mode.DROP else PlaygroundMode(conduct.mode.value))
+
+    def _context(self) -> ssl.SSLContext | None:
+        if self.spot.protocol not in SECURE:
+            return None
+        context = server_context(*SECURE[self.spot.protocol])
+        context.set_servername_callback(self._know)
+        if self.conduct.client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cadata=self.conduct.client_ca)
+        return context
 
     def _place(self) -> dict[str, Any]:
         return {"sock": _listener(self.address, self.spot.port)}
@@ -87,7 +103,10 @@ class Backend(PlaygroundBackend):
         return None if known else ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
 
     def _response(self, head: bytes) -> bytes:
-        return _http_answer(self._status(_host(head)), self.conduct.body.encode())
+        conduct, status = self.conduct, self._status(_host(head))
+        if not conduct.header:
+            return _http_answer(status, conduct.body.encode())
+        return _http_answer(status if conduct.header.encode() in head else 401, head, conduct.header)
 
     def _status(self, host: str) -> int:
         """What virtual hosting answers: 404 to a name that is not served here."""
@@ -113,8 +132,7 @@ class Backends:
         """Makes the backend if need be."""
         self._silence(place.ip, conduct.mode is Mode.DROP)
         if place not in self._found:
-            tls = server_context(*SECURE[place.protocol]) if place.protocol in SECURE else None
-            self._found[place] = Backend(place, self._dial(place.ip), tls)
+            self._found[place] = Backend(place, self._dial(place.ip))
         await self._found[place].behave(conduct)
 
     async def switch(self, ip: str, change: dict[str, Any]) -> None:
@@ -173,12 +191,14 @@ def _host(head: bytes) -> str:
     return ""
 
 
-def _http_answer(status: int, body: bytes) -> bytes:
+def _http_answer(status: int, body: bytes, echo: str = "") -> bytes:
     try:
         phrase = http.HTTPStatus(status).phrase
     except ValueError:
         phrase = "Unheard Of"
-    return f"HTTP/1.1 {status} {phrase}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+    more = f"{echo}\r\nLocation: http://elsewhere.example/{echo}\r\n" if echo else ""
+    head = f"HTTP/1.1 {status} {echo or phrase}\r\nContent-Length: {len(body)}\r\n{more}Connection: close\r\n\r\n"
+    return head.encode() + body
 
 
 def _listener(address: str, port: int) -> socket.socket:
@@ -219,7 +239,7 @@ def _place(fields: dict[str, Any]) -> Place:
 
 
 def _conduct(fields: dict[str, Any]) -> Conduct:
-    return Conduct(Mode(fields["mode"]), fields["status"], fields["host"], fields["body"])
+    return Conduct(**{**fields, "mode": Mode(fields["mode"])})
 
 
 async def _serve(path: Path, shift: int | None) -> None:

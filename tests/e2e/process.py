@@ -44,17 +44,19 @@ class Hook(Process):
         self._directory = directory
         self._command = [sys.executable, "-m", "app", "--host", HOST, "--port", str(port)]
         self._pages = {"ESO_METRICS_LISTEN_HOST": HOST, "ESO_METRICS_LISTEN_PORT": str(pages)}
-        super().__init__(self._component(settings))
+        self._settings = self._pages | settings
+        super().__init__(self._component())
 
     async def restart_with(self, settings: dict[str, str]) -> None:
-        """SIGTERM, and started again, at the same address."""
+        """SIGTERM, and started again with these settings changed, at the same address."""
         await self.stop()
-        self.component = self._component(settings)
+        self._settings |= settings
+        self.component = self._component()
         await self.start()
 
-    def _component(self, settings: dict[str, str]) -> Component:
+    def _component(self) -> Component:
         ready = f"http://{HOST}:{self._pages['ESO_METRICS_LISTEN_PORT']}/readyz"
-        return _python("hook", self._command, self._directory, ready, {**self._pages, **settings})
+        return _python("hook", self._command, self._directory, ready, self._settings)
 
 
 class Sidecar(Process):

@@ -41,8 +41,8 @@ FORMS: dict[EndpointsForm, set[str]] = {
 }
 FOREIGN = {"gateway"}
 """Samples that need kinds which are not Kubernetes' own: see test_32_http_route."""
-UNTRUSTED = {"grpc-tls", "https-verified"}
-"""Samples whose probe refuses the certificates that the test hosts make for themselves."""
+UNTRUSTED = {"grpc-tls", "https-verified", "probe-secrets"}
+"""Samples whose probe refuses the certificates that the test hosts make for themselves, or lacks its Secrets."""
 
 
 def as_rendered(stored: Object) -> Object:
@@ -66,6 +66,7 @@ def as_rendered(stored: Object) -> Object:
 
 
 @pytest.mark.kubernetes("loop")
+@pytest.mark.world(settings={"ESO_PROBE_SECRETS": "true"})
 async def test_stored_children_equal_the_rendered_sample(world: World, figures: Callable[..., None]) -> None:
     created = [await world.apply(sample(name)) for name in samples() if name not in FOREIGN]
     for one in created:

@@ -39,8 +39,9 @@ async def allow_reading(world: World, kind: str = "configmaps") -> None:
         await world.client.create(f"{RBAC}/{world.namespace}/{manifest['kind'].lower()}s", manifest)
 
 
-async def accepted(world: World) -> tuple[str, str]:
-    found = {one["type"]: one for one in (await world.status("web")).get("conditions", ())}
+async def accepted(world: World, name: str = "web") -> tuple[str, str]:
+    """Reason and message of the condition Accepted."""
+    found = {one["type"]: one for one in (await world.status(name)).get("conditions", ())}
     return (found["Accepted"]["reason"], found["Accepted"]["message"]) if "Accepted" in found else ("", "")
 
 
@@ -81,7 +82,7 @@ def verified(source: str) -> dict[str, Any]:
     return manifest
 
 
-@pytest.mark.world(settings={"ESO_CA_SOURCES": "ConfigMap,Secret"})
+@pytest.mark.world(settings={"ESO_PROBE_SECRETS": "true"})
 async def test_ca_secret_is_used_where_allowed(world: World) -> None:
     if world.api.kind == "real":
         await allow_reading(world, "secrets")
@@ -96,16 +97,6 @@ async def test_ca_secret_is_used_where_allowed(world: World) -> None:
     await world.client.create(SECRETS.path(world.namespace), ca)
     await world.until_published("web", ready(IPS))
     assert await accepted(world) == ("Accepted", "every address may be published")
-
-
-async def test_ca_secret_is_not_read_where_not_allowed(world: World) -> None:
-    await world.apply(verified("caSecret"))
-
-    async def refused() -> bool:
-        return "ESO_CA_SOURCES" in (await accepted(world))[1]
-
-    await until(refused, "what to set", seconds=60)
-    assert (await accepted(world))[0] == "CAUnavailable"
 
 
 async def test_expiry_of_each_certificate_is_a_metric(world: World) -> None:

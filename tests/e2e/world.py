@@ -71,9 +71,9 @@ class Setup:
     composite controller reach the API server, and the latter the hook, through `World.fronts`, which can be told to
     misbehave; each replica through one by its letter. hook_timeout: a Go duration, instead of the shipped one.
     replicas: so many sidecars share the work by Leases of `lease` seconds, named "a", "b", ... (0: one, without
-    Leases). settings: ESO_* for all sidecars. shard: the installation works for ExternalServices with this value of the
-    label process.SHARD alone, so that there may be several. status_policy: stale statuses are no-ops, where the API
-    server can do that; without it they are refused.
+    Leases). settings: ESO_* for the hook and all sidecars. shard: the installation works for ExternalServices with this
+    value of the label process.SHARD alone, so that there may be several. status_policy: stale statuses are no-ops,
+    where the API server can do that; without it they are refused.
     """
 
     resync: float | None = None
@@ -122,7 +122,7 @@ class World:
         self.setup = setup
         self.metacontroller = metacontroller
         self.namespace = f"e2e-{os.getpid()}-{next(_numbers)}"
-        self.hook = process.Hook(directory, {"ESO_ENDPOINTS": setup.endpoints})
+        self.hook = process.Hook(directory, {"ESO_ENDPOINTS": setup.endpoints, **setup.settings})
         self._kubeconfigs = {account: api.kubeconfig(account) for account in accounts.ACCOUNTS}
         self.fronts = self._made_fronts(directory) if setup.fronts else {}
         self._hook_url = self.fronts[HOOK].url if setup.fronts else self.hook.url

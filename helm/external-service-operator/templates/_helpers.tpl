@@ -108,6 +108,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   "ESO_DENIED_CIDRS" (concat $policy.podCIDRs $policy.serviceCIDRs $policy.deniedCIDRs | uniq | join ",")
   "ESO_DENIED_PRESETS" (ternary "metadata" "" $policy.denyMetadata)
   "ESO_ALLOWED_CIDRS" (join "," $policy.allowedCIDRs)
+  "ESO_PROBE_SECRETS" (toString .Values.probeSecrets.enabled)
 }}
 {{- $namespaces := .Values.scope.namespaces | uniq | sortAlpha | join "," }}
 {{- if $namespaces }}{{ $_ := set $derived "ESO_NAMESPACES" $namespaces }}{{ end }}
@@ -124,9 +125,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   "ESO_ALLOWED_CIDRS" "addressPolicy.allowedCIDRs" "ESO_NAMESPACES" "scope.namespaces"
   "ESO_LABEL_SELECTOR" "scope.labelSelector" "ESO_TLS_CERT_FILE" "webhook.tls" "ESO_TLS_KEY_FILE" "webhook.tls"
   "ESO_TLS_CLIENT_CA_FILE" "webhook.tls.client" "ESO_TOKEN_FILE" "webhook.token"
+  "ESO_PROBE_SECRETS" "probeSecrets.enabled"
   "ESO_POD_NAME" "nothing (each Pod knows its name)" "ESO_LEASE_NAMESPACE" "nothing (it is the release's namespace)"
 }}
-{{- $settings := omit (.Files.Get "files/settings.yaml" | fromYaml).data "ESO_DENIED_CIDRS" "ESO_DENIED_PRESETS" "ESO_ALLOWED_CIDRS" }}
+{{- $settings := omit (.Files.Get "files/settings.yaml" | fromYaml).data "ESO_DENIED_CIDRS" "ESO_DENIED_PRESETS" "ESO_ALLOWED_CIDRS" "ESO_PROBE_SECRETS" }}
 {{- range $name, $value := .Values.config }}
 {{- if hasKey $instead $name }}{{ fail (printf "config.%s: write %s instead" $name (get $instead $name)) }}{{ end }}
 {{- if kindIs "invalid" $value }}{{ $_ := unset $settings $name }}{{ else }}{{ $_ := set $settings $name (ternary (int64 $value | toString) (toString $value) (and (kindIs "float64" $value) (eq (floor $value) $value))) }}{{ end }}

@@ -38,6 +38,7 @@ def test_default_settings() -> None:
         "allow_loopback": False,
         "snippet_annotations": False,
         "body_contains": True,
+        "probe_secrets": False,
         "uncopied_annotations": (
             "kubectl.kubernetes.io/",
             "metacontroller.k8s.io/",

@@ -9,7 +9,7 @@ import pytest
 from app.children.endpoints import SKIP_MIRROR
 from app.hook import CompositeHookRequest, InvalidRequest
 from app.sync import ABSENT, SyncOptions, sync
-from external_service.admission import NO_BODY_CONTAINS, NO_SNIPPET
+from external_service.admission import NO_BODY_CONTAINS, NO_SECRETS, NO_SNIPPET, Features
 from external_service.policy import AddressPolicy
 from external_service.scope import Scope
 
@@ -368,12 +368,31 @@ def test_snippet_annotation_without_an_ingress_is_ignored() -> None:
     assert kinds(answer(parent(metadata={"annotations": {SNIPPET: "x"}})))[0] == "Service"
 
 
-def test_disabled_body_contains_is_refused() -> None:
-    raw = parent(readinessProbe={"httpGet": {"port": 80, "bodyContains": "OK"}})
+AT = f"spec.readinessProbe.{{}}: {NO_SECRETS}"
+TOKEN = {"name": "X-Token", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}
+
+
+@pytest.mark.parametrize(
+    ("probe", "problems"),
+    [
+        ({"httpGet": {"port": 80, "bodyContains": "OK"}}, (NO_BODY_CONTAINS,)),
+        (
+            {"httpGet": {"port": 80, "httpHeaders": [TOKEN]}},
+            (AT.format("httpGet.httpHeaders[0].valueFrom"),),
+        ),
+        (
+            {"grpc": {"port": 80, "tls": {"caSecret": {"name": "a"}, "clientCertificateSecret": {"name": "a"}}}},
+            (AT.format("grpc.tls.caSecret"), AT.format("grpc.tls.clientCertificateSecret")),
+        ),
+    ],
+    ids=["bodyContains", "header", "tls"],
+)
+def test_disabled_field_is_refused(probe: dict[str, Any], problems: tuple[str, ...]) -> None:
+    raw = parent(readinessProbe=probe)
     with pytest.raises(InvalidRequest) as refused:
-        answer(raw, options=SyncOptions(body_contains=False))
-    assert refused.value.problems == (NO_BODY_CONTAINS,)
-    assert kinds(answer(raw))[0] == "Service"
+        answer(raw, options=SyncOptions(features=Features(body_contains=False)))
+    assert refused.value.problems == problems
+    assert kinds(answer(raw, options=SyncOptions(features=Features(probe_secrets=True))))[0] == "Service"
 
 
 def test_too_many_http_routes_are_refused() -> None:

@@ -2,14 +2,15 @@
 
 from typing import Any, cast
 
+from external_service.admission import Features
 from external_service.policy import AddressPolicy
-from probe_sidecar.ca_bundles import CABundles
 from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.cache import Families, NameCache
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.target import Engine, Target
 from probe_sidecar.probes.outcome import Outcome
+from probe_sidecar.references import References
 from probe_sidecar.service import Service, Shared
 from probe_sidecar.status.publisher import StatusPublisher
 from tests.unit.probe_sidecar.prober.rig import HandLoop, surroundings_of
@@ -43,7 +44,7 @@ class Services:
         policy: AddressPolicy | None = None,
         hold: float = 0.0,
         canary: Canary | None = None,
-        body_contains: bool = True,
+        features: Features = Features(probe_secrets=True),  # noqa: B008 - frozen
     ) -> None:
         self.loop = HandLoop(now=0.0)
         self.ours = True
@@ -61,11 +62,11 @@ class Services:
             surroundings=surroundings,
             outage=self.outage,
             names=self.names,
-            ca_bundles=CABundles(no_client, kinds=("ConfigMap", "Secret"), refresh=60),
+            references=References(no_client, refresh=60),
             publisher=self.publisher,
             events=None,
             owns=lambda _uid: self.ours,
-            body_contains=body_contains,
+            features=features,
         )
 
     def apply(self, name: str, spec: Object, status: Object | None = None) -> Service:

@@ -243,10 +243,11 @@ def test_explanation_of_a_grpc_failure() -> None:
 VERIFYING: dict[str, Any] = {"httpGet": {"port": 443, "scheme": "HTTPS", "tls": {"caConfigMap": {"name": "corp-ca"}}}}
 
 
-def test_verified_probe_needs_a_ca_file() -> None:
-    done = check("-", text=manifest(["127.0.0.2"], VERIFYING))
-    said = "shop/web verifies certificates: give the CAs that its tls names with --ca-file PATH\n"
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"python -m probe_sidecar check: {said}")
+def test_verified_probe_needs_a_cluster_or_a_ca_file(tmp_path: Path) -> None:
+    done = check("-", "--kubeconfig", str(tmp_path / "none"), text=manifest(["127.0.0.2"], VERIFYING))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "check: shop/web needs the CA in ConfigMap shop/corp-ca: " in done.stderr
+    assert done.stderr.endswith("; or give the CA with --ca-file PATH\n")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from playground.apiserver import FakeApiServer
 from probe_sidecar.__main__ import main
+from tests.unit.probe_sidecar.probes.servers import server_context
 
 OBJECT: dict[str, Any] = {
     "apiVersion": "eso.crowdfox.com/v1alpha1",
@@ -21,7 +24,7 @@ OBJECT: dict[str, Any] = {
 
 @pytest.fixture
 async def api() -> AsyncIterator[FakeApiServer]:
-    async with FakeApiServer() as server:
+    async with FakeApiServer(loopback=True) as server:
         server.create(OBJECT)
         yield server
 
@@ -33,6 +36,43 @@ async def typed(*arguments: str) -> int:
 async def test_check_accepts_an_object_of_the_cluster(api: FakeApiServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert await typed("check", "external-service/static", "--server", api.url) == 0
     assert "published as ready without" in capsys.readouterr().out
+
+
+async def test_check_reads_the_secrets_of_the_probe(
+    api: FakeApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a server that asks for a client certificate, and shows the header that it got."""
+    context = server_context(tmp_path, "a.example")
+    pem = (tmp_path / "a.example.pem").read_bytes()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=pem[pem.index(b"-----BEGIN CERTIFICATE") :].decode())
+    seen = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 500 s3cret\r\nX-Token: s3cret\r\nContent-Length: 6\r\n\r\ns3cret")
+        await writer.drain()
+        writer.close()
+
+    data = {"tls.crt": pem, "tls.key": pem, "token": b"s3cret\n"}
+    secret = {"metadata": {"name": "probe", "namespace": "external-service"}, "apiVersion": "v1", "kind": "Secret"}
+    header = {"name": "X-Token", "valueFrom": {"secretKeyRef": {"name": "probe", "key": "token"}}}
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        tls = {"clientCertificateSecret": {"name": "probe"}}
+        http = {"port": port, "scheme": "HTTPS", "tls": tls, "httpHeaders": [header]}
+        spec = {"port": 80, "ips": ["127.0.0.1"], "readinessProbe": {"httpGet": http}}
+        api.create({**OBJECT, "metadata": {**OBJECT["metadata"], "name": "secret"}, "spec": spec})
+        command = ("check", "external-service/secret", "--server", api.url)
+        assert await typed(*command) == 2
+        lacking = capsys.readouterr().err
+        api.create({**secret, "data": {name: b64encode(value).decode() for name, value in data.items()}})
+        assert await typed(*command) == 1
+    assert "external-service/secret needs the client certificate in Secret external-service/probe: not found" in lacking
+    assert b"X-Token: s3cret\r\n" in seen[0]
+    shown = "".join(capsys.readouterr())
+    assert "HTTP 500" in shown
+    assert "s3cret" not in shown
 
 
 async def test_namespace_is_that_of_the_kubeconfig(

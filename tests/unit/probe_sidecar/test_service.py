@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from external_service.admission import NO_BODY_CONTAINS
+from external_service.admission import NO_BODY_CONTAINS, Features
 from probe_sidecar.probes.outcome import Outcome, Result
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import Services, raw_object
@@ -35,7 +35,7 @@ async def test_closed_service_leaves_no_state_in_shared_parts(services: Services
     for name in ("verified", "named"):
         services.drop(name)
     assert (engine.running, [*services.names.entries]) == ({}, [])
-    assert services.shared.ca_bundles._held == {}
+    assert services.shared.references._held == {}
     publisher = services.publisher
     assert (len(publisher._ready), publisher._timers, publisher.pending_syncs._since) == (0, {}, {})
     services.loop.now += 3_600
@@ -59,7 +59,7 @@ async def test_unreadable_spec_stops_the_probes_and_keeps_the_status(services: S
 
 
 async def test_disabled_body_contains_is_not_probed(engine: ScriptedEngine) -> None:
-    services = Services(engine, hold=60, body_contains=False)
+    services = Services(engine, hold=60, features=Features(body_contains=False))
     probe = {"httpGet": {"port": 80, "bodyContains": "OK"}}
     service = services.apply("web", {"port": 80, "ips": [A], "readinessProbe": probe})
     services.prober.tick()

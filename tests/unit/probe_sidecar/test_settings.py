@@ -43,12 +43,6 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
             "ESO_HEALTH_LISTEN_PORT", "http", "a port number from 0 to 65535 (0: any free one)", id="port-by-name"
         ),
         pytest.param("ESO_CONCURRENT_PROBES", "0", "a number, 1 or more", id="no-probes-at-all"),
-        pytest.param(
-            "ESO_CA_SOURCES",
-            "Secrets",
-            "where CAs may be read from: ConfigMap, Secret, or both with a comma between",
-            id="no-such-kind",
-        ),
         pytest.param("ESO_LEASE_SECONDS", "1", "seconds from 3 to 300", id="a-lease-too-short"),
         pytest.param(
             "ESO_POD_NAME",
@@ -107,14 +101,6 @@ def test_invalid_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, va
     with pytest.raises(InvalidSettings) as refused:
         load(Settings)
     assert str(refused.value).startswith(f"{name}: write {wish} (got ")
-
-
-def test_ca_sources_default_to_config_maps(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load(Settings).ca_sources == ("ConfigMap",)
-    monkeypatch.setenv("ESO_CA_SOURCES", "ConfigMap, Secret")
-    assert load(Settings).ca_sources == ("ConfigMap", "Secret")
-    monkeypatch.setenv("ESO_CA_SOURCES", "")
-    assert load(Settings).ca_sources == ()
 
 
 def test_pod_name_and_lease_namespace_go_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,9 @@
 """Targets and a prober on a loop whose time the test moves."""
 
 import asyncio
-import ssl
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
-from external_service.core import Probe
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.prober.canary import Canary
@@ -13,6 +11,7 @@ from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import Probed, SuspectedOutage
 from probe_sidecar.prober.target import Engine
 from probe_sidecar.prober.targets import NO_HOSTNAMES, Surroundings, Targets
+from probe_sidecar.probes.prepare import Referenced
 
 
 class HandLoop:
@@ -62,14 +61,11 @@ class Subject:
     """An ExternalService, as its targets see it."""
 
     def __init__(self, surroundings: Surroundings, name: str = "shop/web") -> None:
-        self.trusted: ssl.SSLContext | str | None = None
+        self.referenced: Referenced | str = Referenced()
         self.changes = 0
         self.delays: list[str] = []
         self.on_change: Callable[[], None] = lambda: None
         self.targets = Targets(surroundings, self, name)
-
-    def context(self, _probe: Probe) -> ssl.SSLContext | str | None:
-        return self.trusted
 
     def changed(self) -> None:
         self.changes += 1

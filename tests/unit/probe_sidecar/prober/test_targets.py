@@ -12,6 +12,7 @@ from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalService
 from probe_sidecar.probes.engine import TOGETHER
 from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.prepare import Referenced
 from tests.unit.probe_sidecar.prober.rig import HandLoop, Subject, surroundings_of
 
 OK = Outcome(Result.SUCCESS, "connected")
@@ -419,13 +420,13 @@ def test_longer_not_ready_period_keeps_the_planned_probe(rig: Rig) -> None:
 
 
 def test_missing_ca_keeps_the_state_and_stops_probing(rig: Rig) -> None:
-    rig.service.trusted = "Secret shop/ca: not read yet"
+    rig.service.referenced = "Secret shop/ca: not read yet"
     rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded"))
     assert [rig.advance(10) for _ in range(5)] == [[]] * 5
     assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", "not probed yet")}
     assert {target.problem for target in rig.targets} == {"Secret shop/ca: not read yet"}
     rig.advance(3)
-    rig.service.trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    rig.service.referenced = Referenced(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     rig.targets.renew()
     assert rig.prober.next_due() == rig.loop.now
     assert rig.advance(0) == [A, B]

@@ -207,3 +207,29 @@ def test_line_6_http2_field_names_are_lower_case() -> None:
         (b"x-a", b"1"),
         (b"user-agent", b"kube-probe/1.36"),
     ]
+
+
+FROM_SECRET = {"name": "x-token", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "web"}}}
+
+
+@pytest.mark.parametrize(
+    ("location", "sent"),
+    [
+        pytest.param("/next", True, id="relative"),
+        pytest.param("http://10.0.0.1:8080/next", True, id="same port"),
+        pytest.param("//10.0.0.1:8080", True, id="same port, without a scheme"),
+        pytest.param("http://10.0.0.1:8081/next", False, id="another port"),
+        pytest.param("http://10.0.0.1/next", False, id="the scheme's port"),
+        pytest.param("https://10.0.0.1:8080/next", False, id="another scheme"),
+    ],
+)
+def test_d15_header_from_a_secret_after_a_redirect(location: str, sent: bool) -> None:
+    probe = {"port": 8080, "httpHeaders": [FROM_SECRET, {"name": "X-Plain", "value": "a"}]}
+    secrets = {("tokens", "web"): "s3cret"}
+    first = first_request(HTTPGetAction.model_validate(probe), "10.0.0.1", "10.0.0.1", secrets)
+    assert b"X-Token: s3cret\r\n" in http1(first)
+    reference = url.parse(location)
+    second = redirected(first, url.resolve(first.url, reference), relative=not reference.scheme)
+    assert (b"s3cret" in http1(second), b"X-Plain: a" in http1(second)) == (sent, True)
+    back = redirected(second, first.url, relative=False)
+    assert (b"s3cret" in http1(back)) == sent, "what was left out once does not come back"

@@ -376,3 +376,20 @@ def test_probes_share_one_tls_context() -> None:
 def test_tls_redirect_keeps_the_address() -> None:
     plain = Hop(("10.0.0.1", 443), TcpExchange)
     assert tls.hop(plain, tls.unverified(), None, {}).address == ("10.0.0.1", 443)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_client_certificate_is_presented(
+    judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """The server's file holds key and certificate; its own certificate is also the client's here."""
+    pem = (tmp_path / "a.example.pem").read_bytes()
+    context.minimum_version = context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=pem[pem.index(b"-----BEGIN CERTIFICATE") :].decode())
+    server = serve(says(OK), context=context)
+    assert await judge(https(server.port, context=tls.presenting(pem, pem))) == SUCCESS
+    both = tls.presenting(pem, pem, bundle=pem.decode())
+    assert await judge(https(server.port, context=both, host="a.example")) == SUCCESS
+    assert (await judge(https(server.port, context=both, host="b.example"))).message.startswith("certificate refused")
+    assert not (await judge(https(server.port))).success

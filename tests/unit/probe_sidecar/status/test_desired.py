@@ -6,7 +6,7 @@ import pytest
 
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec, ExternalServiceStatus
-from probe_sidecar.status.conditions import CAProblem, Finding, Problems
+from probe_sidecar.status.conditions import Finding, Problems, ReferenceProblem
 from probe_sidecar.status.desired import desired_status, rejected_status
 from probe_sidecar.status.stored import StoredStatus
 
@@ -439,7 +439,7 @@ def test_invalid_spec_changes_one_condition() -> None:
 
 def test_unavailable_ca_is_reported_and_keeps_readiness() -> None:
     message = "Secret shop/ca: not found: create it, or correct the name; the last good CA is still used"
-    no_ca = Problems(ca=CAProblem("shop/ca", "not found", message))
+    no_ca = Problems(reference=ReferenceProblem("CAUnavailable", "CA shop/ca", "not found", message))
     before = desired_status(parent(), spec(A, B), results(up(A), down(B)), POLICY, T0)
     told = desired_status(parent(before), spec(A, B), results(up(A), down(B)), POLICY, T1, problems=no_ca)
     unaccepted = condition("Accepted", "False", "CAUnavailable", message, T1)

@@ -4,7 +4,7 @@ import pytest
 
 from external_service.kind import MAX_SUMMARY, Reason
 from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec
-from probe_sidecar.status.conditions import CAProblem, Finding, Problems
+from probe_sidecar.status.conditions import Finding, Problems, ReferenceProblem
 from probe_sidecar.status.summary import hosts_text, invalid, ips_text, missing_children, summary
 
 A, B, C, D, E = (f"10.0.0.{last}" for last in range(1, 6))
@@ -26,7 +26,7 @@ NO_PROBE = address(True, None, "NoProbe", "no readinessProbe: always ready")
 
 NOT_FOUND = Finding("Resolved", False, "NameNotFound", "db.io: DNS knows no such name; it has no addresses: create it")
 RESOLVED = Finding("Resolved", True, "Resolved", "every name is resolved")
-NO_CA = CAProblem("shop/corp-ca", "not found", "Secret shop/corp-ca: not found: create it")
+NO_CA = ReferenceProblem("CAUnavailable", "CA shop/corp-ca", "not found", "Secret shop/corp-ca: not found: create it")
 
 
 def spec(**fields: Any) -> ExternalServiceSpec:
@@ -66,7 +66,7 @@ STATES = [
     pytest.param({A: DRAINED}, {"spec": spec(disabledIPs=[A])}, "all addresses are drained", id="all drained"),
     pytest.param({A: DRAINED, B: UP}, {"spec": spec(disabledIPs=[A])}, "OK, 1 drained", id="one drained"),
     pytest.param({A: DRAINED, B: DOWN}, {"spec": spec(disabledIPs=[A])}, "10.0.0.2: HTTP 500", id="drained, not ready"),
-    pytest.param({A: PENDING}, {"ca": NO_CA}, "CA shop/corp-ca not found", id="no CA"),
+    pytest.param({A: PENDING}, {"reference": NO_CA}, "CA shop/corp-ca not found", id="no CA"),
     pytest.param({A: UP}, {"outage": "no response"}, "suspected outage: no probed address responds", id="outage"),
     pytest.param(
         {A: NO_PROBE}, {"spec": spec(readinessProbe=None), "outage": "no response"}, "OK", id="outage, no probe"
@@ -87,7 +87,7 @@ STATES = [
     pytest.param({A: DOWN}, {"children": [child("Ingress")]}, "10.0.0.1: HTTP 500", id="Ingress and not ready"),
     pytest.param(
         {A: UP},
-        {"children": [child("Ingress"), child("Service")], "ca": NO_CA},
+        {"children": [child("Ingress"), child("Service")], "reference": NO_CA},
         "Service name is taken",
         id="Service before Ingress and CA",
     ),

@@ -24,7 +24,7 @@ from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings, Targets
 from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.outcome import Outcome, Result
-from probe_sidecar.probes.prepare import PreparedProbe
+from probe_sidecar.probes.prepare import PreparedProbe, Referenced
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status.stored import StoredStatus
@@ -160,8 +160,7 @@ class Replica:
     def now(self) -> str:
         return stamp(self.world.truth.turns)
 
-    def context(self, _probe: Any) -> None:
-        """Nothing is verified."""
+    referenced = Referenced()
 
     def changed(self) -> None:
         self.writers.wake("u")
