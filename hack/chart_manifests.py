@@ -4,14 +4,19 @@ The source of the CRD is the models, of the settings metacontroller/settings.yam
 policies it is the chart's files.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
+from hack.configuration import fields
 from hack.values_table import CHART
+from runtime.settings import variable
 
 COMPONENTS = CHART.parents[1] / "metacontroller" / "components"
+SCHEMA = CHART / "values.schema.json"
 NAME = "external-service-operator"
 LABELS = f"  labels:\n    app.kubernetes.io/name: {NAME}\n"
 
@@ -85,6 +90,24 @@ def written() -> Iterator[tuple[Path, str]]:
     for name in ("crd", "settings"):
         yield files / f"{name}.yaml", (COMPONENTS.parent / f"{name}.yaml").read_text()
     yield COMPONENTS / "monitoring" / "dashboard.json", (files / "dashboard.json").read_text()
+    yield SCHEMA, json.dumps(schema(), indent=2) + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """values.schema.json, with the settings that `config` takes: a misspelt one is refused before installation."""
+    made: dict[str, Any] = json.loads(SCHEMA.read_text())
+    config = {variable(name): _json_type(field.annotation) for name, field in fields().items()}
+    made["properties"]["config"] = {"type": "object", "additionalProperties": False, "properties": config}
+    return made
+
+
+def _json_type(annotation: Any) -> dict[str, Any]:
+    """What a setting of this type may be in YAML; null removes a default."""
+    if annotation is bool:
+        return {"enum": [True, False, "true", "false", None]}
+    if get_origin(annotation) is Literal:
+        return {"enum": [*get_args(annotation), None]}
+    return {"type": ["string", "number", "null"]}
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ DERIVED: dict[str, tuple[dict[str, Any], str]] = {
         },
         "10.244.0.0/16,10.96.0.0/12,fd00::/108,192.0.2.0/24",
     ),
+    "ESO_LOG_LEVEL": ({"log": {"level": "debug"}}, "debug"),
+    "ESO_LOG_FORMAT": ({"log": {"format": "text"}}, "text"),
     "ESO_DENIED_PRESETS": ({"addressPolicy": {"denyMetadata": False}}, ""),
     "ESO_ALLOWED_CIDRS": ({"addressPolicy": {"allowedCIDRs": ["10.0.0.0/8"]}}, "10.0.0.0/8"),
     "ESO_NAMESPACES": ({"scope": {"namespaces": ["shop", "bank"]}}, "bank,shop"),
@@ -185,7 +187,8 @@ def all_settings() -> set[str]:
 
 def test_config_accepts_every_setting(rendered: Render) -> None:
     free = sorted(all_settings() - DERIVED.keys() - GIVEN)
-    config = {name: f"value of {name}" for name in free if not name.endswith("_PORT")}
+    known = json.loads((CHART / "values.schema.json").read_text())["properties"]["config"]["properties"]
+    config = {name: str(known[name].get("enum", [f"value of {name}"])[-2:][0]) for name in free}
     config |= {name: str(9000 + place) for place, name in enumerate(free) if name.endswith("_PORT")}
     settings = rendered({"config": config}).settings()
     assert {name: settings[name] for name in free} == config
@@ -196,7 +199,7 @@ def test_settings_derived_from_values_are_rejected_in_config(rendered: Render, n
     values, expected = DERIVED[name]
     assert rendered(values).settings()[name] == expected
     with pytest.raises(Refused, match=rf"config\.{name}: write [a-zA-Z.]+ instead"):
-        rendered({"config": {name: "x"}})
+        rendered({"config": {name: expected or "x"}})
 
 
 def test_listen_port_settings_set_the_container_ports(rendered: Render) -> None:
@@ -414,7 +417,9 @@ def test_service_monitor_honor_labels_is_configurable(rendered: Render, keep: bo
         ({"webhook": {"tls": {"mode": "yes"}}}, "must be one of 'none', 'secret', 'certManager'"),
         ({"addressPolicy": {"podCIDRs": ["10.0.0.0"]}}, "'10.0.0.0' does not match pattern"),
         ({"scope": {"namespaces": ["Shop"]}}, "'Shop' does not match pattern"),
-        ({"config": {"LOG_LEVEL": "info"}}, "invalid propertyName 'LOG_LEVEL'"),
+        ({"config": {"ESO_EVENT": "false"}}, "additional properties 'ESO_EVENT' not allowed"),
+        ({"config": {"ESO_ENDPOINTS": "Slices"}}, "must be one of 'Endpoints', 'EndpointSlice', 'Both'"),
+        ({"log": {"level": "verbose"}}, "must be one of 'debug', 'info', 'warning', 'error'"),
         ({"webhook": {"token": {"mode": "secret"}}}, "webhook.token.secretName: write the name of your Secret"),
         ({"webhook": {"tls": {"mode": "secret"}}}, "webhook.tls.secretName: write the name of your Secret"),
     ],
@@ -467,8 +472,8 @@ def covered(path: str, told: set[str]) -> bool:
 def test_schema_contains_every_value() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert set(schema["properties"]) == set(values) | {"global"}
-    for key, value in values.items():
+    assert set(schema["properties"]) == set(values)
+    for key, value in (values | {"config": schema["properties"]["config"]["properties"]}).items():
         known = schema["properties"][key].get("properties")
         if known is not None:
             assert set(known) == set(value), key

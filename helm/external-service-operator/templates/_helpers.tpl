@@ -109,6 +109,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   "ESO_DENIED_PRESETS" (ternary "metadata" "" $policy.denyMetadata)
   "ESO_ALLOWED_CIDRS" (join "," $policy.allowedCIDRs)
   "ESO_PROBE_SECRETS" (toString .Values.probeSecrets.enabled)
+  "ESO_LOG_LEVEL" .Values.log.level "ESO_LOG_FORMAT" .Values.log.format
 }}
 {{- $namespaces := .Values.scope.namespaces | uniq | sortAlpha | join "," }}
 {{- if $namespaces }}{{ $_ := set $derived "ESO_NAMESPACES" $namespaces }}{{ end }}
@@ -121,6 +122,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- if ne .Values.webhook.token.mode "none" }}{{ $_ := set $derived "ESO_TOKEN_FILE" "/etc/eso/token/tokens" }}{{ end }}
 {{- $instead := dict
+  "ESO_LOG_LEVEL" "log.level" "ESO_LOG_FORMAT" "log.format"
   "ESO_DENIED_CIDRS" "addressPolicy.deniedCIDRs" "ESO_DENIED_PRESETS" "addressPolicy.denyMetadata"
   "ESO_ALLOWED_CIDRS" "addressPolicy.allowedCIDRs" "ESO_NAMESPACES" "scope.namespaces"
   "ESO_LABEL_SELECTOR" "scope.labelSelector" "ESO_TLS_CERT_FILE" "webhook.tls" "ESO_TLS_KEY_FILE" "webhook.tls"
