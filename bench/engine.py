@@ -113,7 +113,7 @@ class Laps:
 
 
 def now() -> str:
-    """A wall clock that nobody reads."""
+    """A wall clock that no one reads."""
     return "2026-01-01T00:00:00Z"
 
 
@@ -149,7 +149,7 @@ async def paced(engine: ProbeEngine, targets: list[PreparedProbe], period: float
             engine.start(targets[at], tally.note)
             at, lap = (at + 1, lap) if at + 1 < len(due) else (0, lap + 1)
         await asyncio.sleep(tick - (now - began) % tick if tick else due[at] + lap * period - now)
-    while engine.in_flight:  # noqa: ASYNC110 - the engine tells nobody when it is idle
+    while engine.in_flight:  # noqa: ASYNC110 - the engine reports nothing when it is idle
         await asyncio.sleep(0.01)
     return tally
 

@@ -2,7 +2,7 @@
 
 They repeat to a few tenths of a percent where times do not, so a change of the hot path shows at once. The count is the
 difference of two runs, which takes out the start of the process and of each target. The kernel's share is not in it.
-Those of an earlier version stand in instructions.json, which `--keep` writes anew.
+Those of an earlier version are in instructions.json, which `--keep` replaces.
 """
 
 import argparse

@@ -198,7 +198,7 @@ VERIFIED = Peer("verified", HTTPS, ANSWERS, "", "close", tls=())
 DNS: Mapping[str, Callable[[bytes], bytes]] = {
     "dns large": test_dns.response(b"".join(map(test_dns.a, range(4_000))), 4_000),
     "dns lasts not": test_dns.response(b"".join(test_dns.a(ip, ttl=0) for ip in range(60)), 60),
-    "dns silent": lambda _: b"",
+    "dns without a response": lambda _: b"",
 }
 
 ROWS: dict[str, Row] = {

@@ -1,4 +1,4 @@
-"""What one transition costs: deciding on the status of an ExternalService, and telling a mass outage.
+"""What one transition costs: deciding on the status of an ExternalService, and reporting a mass outage.
 
     python -m bench.status [--addresses 5 100 1000] [--objects 500] [--repeat 50] [--json]
 
@@ -55,12 +55,12 @@ def spec(ips: list[str]) -> Object:
 
 
 def up(ip: str) -> AddressStatus:
-    """The verdict of a probe that succeeded."""
+    """The result of a probe that succeeded."""
     return AddressStatus(ip=ip, ready=True, reason="ProbeSucceeded", message="HTTP 200", lastTransitionTime=BEFORE)
 
 
 def down(ip: str) -> AddressStatus:
-    """The verdict of a probe that failed."""
+    """The result of a probe that failed."""
     return AddressStatus(
         ip=ip, ready=False, reason="ProbeFailed", message="timed out after 1 s connecting", lastTransitionTime=AFTER
     )
@@ -112,7 +112,7 @@ async def _serve(door: Connection, objects: int) -> None:
 
 
 class Outage:
-    """Publishes for all objects of a server, and sees when each of them is told."""
+    """Publishes for all objects of a server, and sees when each of them is reported."""
 
     def __init__(self, client: KubeClient) -> None:
         self.wish = ExternalServiceSpec.model_validate(spec(addresses(ADDRESSES_OF_ONE)))
@@ -153,12 +153,12 @@ class Outage:
         began = time.monotonic()
         while self.told(column) < objects:
             if time.monotonic() - began > 120:
-                raise SystemExit(f"only {self.told(column)} of {objects} were told in two minutes")
+                raise SystemExit(f"only {self.told(column)} of {objects} were reported in two minutes")
             await asyncio.sleep(0.01)
         return time.monotonic() - began
 
     async def feel(self) -> None:
-        """Notice for how long nobody else gets the loop."""
+        """Measures for how long the loop is blocked."""
         while True:
             before = time.perf_counter()
             await asyncio.sleep(0)

@@ -46,7 +46,7 @@ def serving(kind: str) -> Iterator[int]:
 
 @contextmanager
 def black_hole() -> Iterator[int]:
-    """A port on every address that answers no SYN: its queue is full, and nobody takes from it."""
+    """A port on every address that answers no SYN: its accept queue is full."""
     with socket.socket() as hole:
         hole.bind(("0.0.0.0", 0))
         hole.listen(0)
@@ -88,7 +88,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 
 
 async def _serve_tls() -> None:
-    """HTTP/1.1 over TLS 1.3, a P-256 certificate, and no tickets: nobody resumes."""
+    """HTTP/1.1 over TLS 1.3, a P-256 certificate, and no tickets, so that no session is resumed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         context.load_cert_chain(*_certificate(Path(folder)))
@@ -136,4 +136,4 @@ if __name__ == "__main__":
     else:
         raise SystemExit(__doc__)
     sys.stdout.flush()
-    os._exit(0)  # connections under way are nobody's concern any more
+    os._exit(0)  # open connections may be cut

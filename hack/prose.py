@@ -1,20 +1,25 @@
 """`python -m hack.prose`: words that the documents avoid, with what to write instead. Exit status 1 if there are any.
 
-Looks at Markdown outside code, and in Python and YAML at comments, docstrings and messages. `make lint` runs it.
+Looks at Markdown outside code; in Python at comments, strings of several words and the names of tests; elsewhere at
+comments. `make lint` runs it.
 """
 
 import ast
 import io
 import re
+import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("*.md", "docs/**/*.md", "helm/**/*.md")
-SOURCES = ("external_service/**/*.py", "runtime/**/*.py", "app/**/*.py", "cli/**/*.py", "probe_sidecar/**/*.py")
-"""Python whose comments and strings are read too."""
+LEFT_OUT = {
+    "LICENSE",
+    "hack/prose.py",  # the words themselves
+    "app/swagger_ui",  # not written here
+}
+"""Paths below which nothing is read."""
 
 AVOID = {
     r"told|telling|tells? of|tells? (?:us|them|you)": "report, publish, notify",
@@ -35,6 +40,7 @@ AVOID = {
 """Patterns, without regard to case, and what to write instead."""
 
 FOUND = re.compile("|".join(rf"(\b(?:{pattern})\b)" for pattern in AVOID), re.IGNORECASE)
+COMMENT = re.compile(r"(?:^|\s)(?:#|//|\*) .*")
 CODE = re.compile(r"^( *)```.*?^\1```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 
 
@@ -57,21 +63,39 @@ def python(text: str) -> str:
         if token.type == tokenize.COMMENT:
             lines[token.start[0] - 1] += token.string
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            lines[node.lineno - 1] += node.name.replace("_", " ")
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not node.value.isidentifier():
             for offset, line in enumerate(node.value.split("\n")):
                 lines[min(node.lineno - 1 + offset, len(lines) - 1)] += f" {CODE.sub('', line)}"
     return "\n".join(lines)
 
 
+def comments(text: str) -> str:
+    """The comments of YAML, shell and the like, on the lines where they are."""
+    return "\n".join(match[0] if (match := COMMENT.search(line)) else "" for line in text.split("\n"))
+
+
+READERS = {
+    ".md": markdown,
+    ".py": python,
+    **dict.fromkeys((".yaml", ".yml", ".tpl", ".toml", ".sh", ".c", ".go", ".mod", ""), comments),
+}
+"""How a file is read, by the end of its name."""
+
+
 def main() -> int:
     """Print each place; 1 if there is one."""
-    places = [(path, markdown) for pattern in PAGES for path in ROOT.glob(pattern)]
-    places += [(path, python) for pattern in SOURCES for path in ROOT.glob(pattern)]
+    listed = subprocess.run(("git", "ls-files"), cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
     bad = 0
-    for path, prose in sorted(places, key=lambda place: place[0]):
-        for line, written, instead in found(prose(path.read_text(encoding="utf-8"))):
-            bad += 1
-            print(f"{path.relative_to(ROOT)}:{line}: {written!r}: write {instead}")
+    for name in sorted(filter(None, listed)):
+        path = ROOT / name
+        if path.suffix in READERS and path.is_file() and not any(name.startswith(one) for one in LEFT_OUT):
+            for line, written, instead in found(READERS[path.suffix](path.read_text(encoding="utf-8"))):
+                bad += 1
+                print(f"{name}:{line}: {written!r}: write {instead}")
     return 1 if bad else 0
 
 

@@ -1,7 +1,7 @@
 """Where the playground really connects to: every address that is not loopback has a stand-in on 127.0.0.0/8. Pure.
 
 A function of the address and one number, so that all processes agree without talking, also on addresses they have never
-heard of: no packet ever goes to the address itself.
+reached: no packet ever goes to the address itself.
 """
 
 import socket
@@ -13,7 +13,7 @@ CLAIM_PORT = 46431
 
 
 def dial(ip: str, shift: int = 0) -> str:
-    """The loopback address that stands for `ip`: 10.0.100.10 -> 127.128.100.10; loopback addresses stay themselves.
+    """The loopback address that represents `ip`: 10.0.100.10 -> 127.128.100.10; loopback addresses stay themselves.
 
     IPv4 keeps its last two octets behind 127.128 to 127.254; IPv6 is hashed into 127.64.0.0/10. Neither meets
     127.0.0.0/10, where people's own servers listen. `shift` (0 to 63) moves them, so that several playgrounds on one

@@ -1,4 +1,4 @@
-"""Backends with a switch: real servers on loopback that answer, refuse, dawdle, fail or stall as told, and count.
+"""Backends with a switch: real servers on loopback that answer, refuse, dawdle, fail or stall as set, and count.
 
 One asyncio server each. `refuse` closes the socket, so that the kernel itself refuses.
 """
@@ -190,7 +190,7 @@ class Backends:
             self.found[spot] = backend
 
     def at(self, ip: str) -> list[Backend]:
-        """The backends that stand for an address."""
+        """The backends that represent an address."""
         return [backend for spot, backend in self.found.items() if spot.ip == ip]
 
     async def set(self, ip: str, mode: Mode, slow_seconds: float | None = None) -> None:

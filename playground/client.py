@@ -85,7 +85,7 @@ class ApiClient:
         return await self._ask("DELETE", path, body=options)
 
     async def watch(self, path: str, revision: str, seconds: int = 300) -> AsyncIterator[Object]:
-        """The events from `revision` on, until the server ends the watch or goes silent; raises what httpx raises."""
+        """The events from `revision` on, until the server ends the watch or stops responding. Raises as httpx."""
         await self._turn()
         params = {"watch": "true", "resourceVersion": revision, "allowWatchBookmarks": "true"}
         params["timeoutSeconds"] = str(seconds)

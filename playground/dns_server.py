@@ -1,4 +1,4 @@
-"""A DNS server for names that it has been told, on UDP and TCP of one port: what the sidecar asks in tests."""
+"""A DNS server with configurable records, on UDP and TCP of one port, for the playground and the tests."""
 
 import asyncio
 import itertools
@@ -16,7 +16,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-SILENCE = "SILENCE"
+NO_RESPONSE = "NO_RESPONSE"
 UDP_BYTES = 512
 MOST_ALIASES = 32
 
@@ -24,7 +24,7 @@ MOST_ALIASES = 32
 @dataclass(frozen=True, slots=True)
 class Record:
     """What is known of a name. `trouble`: by "A" or "AAAA" an rcode such as "SERVFAIL" in place of an answer, or
-    SILENCE. `alias` is a CNAME; with `alone` the response ends with it, as from a server that knows no more."""
+    NO_RESPONSE. `alias` is a CNAME; with `alone` the response ends with it, as from a server that knows no more."""
 
     addresses: tuple[str, ...] = ()
     ttl: int = 60
@@ -53,7 +53,7 @@ class DnsServer:
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=(host, self.port))
 
     async def stop(self) -> None:
-        """Nobody answers any more."""
+        """Stops responding."""
         if self._udp is not None:
             self._udp.close()
         if self._tcp is not None:
@@ -84,7 +84,7 @@ class DnsServer:
         for _ in range(MOST_ALIASES):
             record = self.records.get(name)
             trouble = record.trouble.get(kind) if record is not None else "NXDOMAIN"
-            if trouble == SILENCE:
+            if trouble == NO_RESPONSE:
                 return False
             if record is None or trouble:
                 response.set_rcode(dns.rcode.from_text(trouble or "NXDOMAIN"))

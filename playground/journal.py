@@ -1,4 +1,4 @@
-"""What has happened lately, in lines that a person reads: addresses, children, Events, what the user did."""
+"""What has happened recently, in lines that a person reads: addresses, children, Events, what the user did."""
 
 import time
 from collections import deque
@@ -31,7 +31,7 @@ class Entry:
 
 
 class Journal:
-    """Keeps the last entries; `listen` hears each as it comes."""
+    """Keeps the last entries; `listen` receives each as it comes."""
 
     def __init__(self, most: int = 500) -> None:
         self.entries: deque[Entry] = deque(maxlen=most)
@@ -49,7 +49,7 @@ class Journal:
             listener(entry)
 
     def informers(self, client: ApiClient) -> list[Informer]:
-        """What is to run so that the journal hears of the cluster."""
+        """What is to run so that the journal learns of the cluster."""
         children = [Informer(client, kind, self._child(kind)) for kind in (SERVICES, INGRESSES)]
         return [
             Informer(client, EXTERNAL_SERVICES, self._parent),

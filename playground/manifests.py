@@ -28,7 +28,7 @@ def composite_controller() -> Object:
 
 
 def complex_example() -> Object:
-    """The example of the predecessor's README, as it stands."""
+    """The example of the predecessor's README, unchanged."""
     return read_files([FOLDER / "samples" / "complex-example.yaml"])[0]
 
 

@@ -60,7 +60,7 @@ class LoopbackServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that leaves signals to the program that hosts it, and goes at once when told: clients must cope."""
+    """uvicorn that leaves signals to its program and stops at once on request, also with open connections."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

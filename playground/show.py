@@ -30,7 +30,7 @@ async def show(
     duration: float | None,
     url: str,
 ) -> int:
-    """Applies the manifests and shows what becomes of them for `duration` seconds, or until told to stop.
+    """Applies the manifests and shows what becomes of them for `duration` seconds, or until stopped.
 
     Returns the exit status. `url` is the web page.
     """

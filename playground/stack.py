@@ -37,7 +37,7 @@ PROBES = "eso_probe_total{"
 
 
 class NoBackend(Exception):
-    """An ExternalService has been created, but nothing can be made to stand for some of its addresses."""
+    """An ExternalService has been created, but nothing can be made to represent some of its addresses."""
 
 
 class Playground:

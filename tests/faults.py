@@ -1,4 +1,4 @@
-"""The API server of the playground with faults: refusals, errors, slowness, silence, lost answers."""
+"""The API server of the playground with faults: refusals, errors, slowness, missing and lost responses."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""A way to the stand-in API server without sockets, for virtual time: it streams watches, can be cut and go silent."""
+"""A connection to the stand-in API server without sockets, for virtual time: it can be cut and stop responding."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -71,7 +71,7 @@ class Link(httpx.AsyncBaseTransport):
 
 
 class Stream(httpx.AsyncByteStream):
-    """An answer's body as the application sends it; after `patience` seconds of silence it is given up."""
+    """An answer's body as the application sends it; after `patience` seconds without a byte it is given up."""
 
     def __init__(
         self, link: Link, broken: asyncio.Event, messages: Messages, task: asyncio.Task[None], patience: float

@@ -1,6 +1,6 @@
 /*
- * The status protocol (README.md beside this file): sidecars that publish verdicts, the API server that stores them, and
- * Metacontroller, which writes back what it had read. One ExternalService with one address; a verdict is a number that
+ * The status protocol (README.md beside this file): sidecars that publish results, the API server that stores them, and
+ * Metacontroller, which writes back what it had read. One ExternalService with one address; a result is a number that
  * goes up with each transition of the address, so that "older" can be seen, and 0 is "not probed yet".
  *
  * No resourceVersion is counted, or the states would have no end. What the protocol does with one is compare, and both
@@ -32,17 +32,17 @@
 
 #define TRIES 4              /* of Metacontroller's status write, on conflicts */
 #define LONGEST 2            /* overwritings after which the back-off outlasts Metacontroller's GET-to-PUT window */
-#define BY_HAND 7            /* a verdict that no probe ever gave */
+#define BY_HAND 7            /* a result that no probe ever gave */
 #define NOBODY 2
 
 /* -- the API server ----------------------------------------------------------------------------------------------- */
 
-byte revision, verdict;      /* .status as stored: what the sidecar writes ... */
+byte revision, stored_result;      /* .status as stored: what the sidecar writes ... */
 bit observed;                /* ... and what the hook's answer adds to it */
 bit stored;                  /* turns over with each store */
 
 byte truth;                  /* the latest transition that a probe could show */
-byte shown = 1;              /* a bit for each verdict that a probe gave */
+byte shown = 1;              /* a bit for each result that a probe gave */
 byte published;              /* what the Endpoints say */
 
 chan watch[SIDECARS] = [LAG] of { byte, byte, bit };
@@ -70,7 +70,7 @@ bit mc_lock;                 /* the same for Metacontroller's PUT */
 #ifdef NO_GUARD
 #define refused(r, v) false
 #else
-#define refused(r, v) (r < revision || (r == revision && v != verdict))
+#define refused(r, v) (r < revision || (r == revision && v != stored_result))
 #endif
 
 #if defined(MAY_GO_BACK) || HANDS
@@ -81,16 +81,16 @@ bit mc_lock;                 /* the same for Metacontroller's PUT */
 
 /* -- what a sidecar knows ----------------------------------------------------------------------------------------- */
 
-byte seen_revision[SIDECARS], seen_verdict[SIDECARS];
+byte seen_revision[SIDECARS], seen_result[SIDECARS];
 bit seen_observed[SIDECARS];
 byte behind[SIDECARS];       /* events on their way that are not newer than what was seen */
 bit asking[SIDECARS];        /* an answer of the API server is on its way ... */
-byte answer_revision[SIDECARS], answer_verdict[SIDECARS];
+byte answer_revision[SIDECARS], answer_result[SIDECARS];
 bit answer_observed[SIDECARS];
 byte answer_behind[SIDECARS];
 bit overtaken[SIDECARS];     /* ... and the watch has shown something newer */
 
-byte result[SIDECARS];       /* the prober's verdict */
+byte result[SIDECARS];       /* the prober's result */
 bit evidence[SIDECARS];      /* by its own probes, not taken over from the status */
 bit stopped[SIDECARS];       /* SIGSTOP */
 byte holder = 0;             /* of the Lease, by its own clock: it runs out there before anybody else's begins */
@@ -111,12 +111,12 @@ bit both;                    /* two who see different replicas, or different obj
 #elif defined(NO_ADOPTION)
 #define wanted(i) result[i]
 #else
-#define wanted(i) (evidence[i] * result[i] + (1 - evidence[i]) * seen_verdict[i])
+#define wanted(i) (evidence[i] * result[i] + (1 - evidence[i]) * seen_result[i])
 #endif
 
 /* -- what Metacontroller knows ------------------------------------------------------------------------------------ */
 
-byte cached_revision, cached_verdict;
+byte cached_revision, cached_result;
 bit cached_observed;
 bit queued = 1;              /* a sync is due: a key stands in the queue once */
 bit syncing;
@@ -144,11 +144,11 @@ inline see(i, r, v)
 {
 #ifndef NO_YIELD
     if
-    :: r > seen_revision[i] && v != told[i] && v != result[i] -> evidence[i] = 0    /* somebody else's, and newer */
+    :: r > seen_revision[i] && v != told[i] && v != result[i] -> evidence[i] = 0    /* another client's, and newer */
     :: else
     fi;
 #endif
-    seen_revision[i] = r; seen_verdict[i] = v
+    seen_revision[i] = r; seen_result[i] = v
 }
 
 inline show_sidecar(i)
@@ -168,7 +168,7 @@ inline show_sidecar(i)
 
 inline show_metacontroller()
 {
-    informer ? cached_revision, cached_verdict, cached_observed;
+    informer ? cached_revision, cached_result, cached_observed;
     queued = 1
 }
 
@@ -178,7 +178,7 @@ inline event(i)
     :: len(watch[i]) == LAG -> show_sidecar(i)
     :: else
     fi;
-    watch[i] ! revision, verdict, observed
+    watch[i] ! revision, stored_result, observed
 }
 
 inline break_locks()
@@ -195,9 +195,9 @@ inline break_locks()
 inline store(r, v, o)
 {
     assert(v == BY_HAND || (shown >> v) & 1);    /* nothing is published that no probe showed */
-    assert(forward(v, verdict));                 /* health in the store never goes back */
+    assert(forward(v, stored_result));                 /* health in the store never goes back */
     assert(r < 100);
-    revision = r; verdict = v; observed = o;
+    revision = r; stored_result = v; observed = o;
     stored = !stored;
     break_locks();
     event(0);
@@ -205,27 +205,27 @@ inline store(r, v, o)
     event(1);
 #endif
 #ifdef ALONE
-    published = verdict
+    published = stored_result
 #else
     if
     :: len(informer) == LAG -> show_metacontroller()
     :: else
     fi;
-    informer ! revision, verdict, observed
+    informer ! revision, stored_result, observed
 #endif
 }
 
 inline answer(i)
 {
     asking[i] = 1; overtaken[i] = 0;
-    answer_revision[i] = revision; answer_verdict[i] = verdict; answer_observed[i] = observed;
+    answer_revision[i] = revision; answer_result[i] = stored_result; answer_observed[i] = observed;
     answer_behind[i] = len(watch[i])
 }
 
 inline forget(i)
 {
     asking[i] = 0; overtaken[i] = 0; answer_behind[i] = 0;
-    answer_revision[i] = 0; answer_verdict[i] = 0; answer_observed[i] = 0
+    answer_revision[i] = 0; answer_result[i] = 0; answer_observed[i] = 0
 }
 
 inline take(i)
@@ -233,7 +233,7 @@ inline take(i)
     if
     :: overtaken[i]
     :: else ->
-        see(i, answer_revision[i], answer_verdict[i]);
+        see(i, answer_revision[i], answer_result[i]);
         seen_observed[i] = answer_observed[i]; behind[i] = answer_behind[i]
     fi;
     forget(i)
@@ -265,7 +265,7 @@ active [SIDECARS] proctype Publisher()
     byte overwritten, faults;
 again:
     do
-    :: atomic { !stopped[i] && owner(i) && wanted(i) != seen_verdict[i] && may_write(i) ->
+    :: atomic { !stopped[i] && owner(i) && wanted(i) != seen_result[i] && may_write(i) ->
         if
         :: told[i] == wanted(i) && overwritten < LONGEST -> overwritten++
         :: else
@@ -310,13 +310,13 @@ again:
     do
     :: atomic { queued && (!prompt || len(informer) == 0) ->
         queued = 0; syncing = 1; tries = 1;
-        r = cached_revision; v = cached_verdict;           /* the hook is asked with the cached parent ... */
+        r = cached_revision; v = cached_result;           /* the hook is asked with the cached parent ... */
         assert(forward(v, published));                     /* no child is made from an older state after a newer one */
         published = v };
 get:
         atomic {
         if
-        :: revision == r && verdict == v && observed == 1 -> syncing = 0; r = 0; v = 0; tries = 0; goto again
+        :: revision == r && stored_result == v && observed == 1 -> syncing = 0; r = 0; v = 0; tries = 0; goto again
         :: else -> mc_lock = 1
         fi };
         atomic {                                           /* ... and its echo replaces the whole status */
@@ -355,11 +355,11 @@ active proctype World()
     :: atomic { stopped[1] -> stopped[1] = 0 }
 #endif
 #ifdef OVERLAP
-    :: atomic { overlaps < 1 -> overlaps++; both = 1; evidence[1 - holder] = 0; result[1 - holder] = seen_verdict[1 - holder] }
+    :: atomic { overlaps < 1 -> overlaps++; both = 1; evidence[1 - holder] = 0; result[1 - holder] = seen_result[1 - holder] }
     :: atomic { both -> both = 0 }
 #endif
 #if HANDS
-    :: atomic { hands < HANDS && verdict != BY_HAND -> hands++; store(revision + 1, BY_HAND, observed) }
+    :: atomic { hands < HANDS && stored_result != BY_HAND -> hands++; store(revision + 1, BY_HAND, observed) }
 #endif
 #ifdef PROMPT
     :: atomic { !prompt -> prompt = 1 }
@@ -375,7 +375,7 @@ active proctype World()
 inline take_over(i)
 {
     holder = i; clings[i] = 0;
-    evidence[i] = 0; result[i] = seen_verdict[i]           /* design R6: readiness outlives its owner */
+    evidence[i] = 0; result[i] = seen_result[i]           /* design R6: readiness outlives its owner */
 }
 
 active proctype Leases()
@@ -405,5 +405,5 @@ active proctype Leases()
 #define complete (observed == 1)
 #endif
 
-ltl published_in_the_end { provided -> <>[] (verdict == truth && published == truth && complete) }
+ltl published_in_the_end { provided -> <>[] (stored_result == truth && published == truth && complete) }
 ltl silent_in_the_end { provided -> (<>[] stored || <>[] !stored) }

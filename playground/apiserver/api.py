@@ -45,7 +45,7 @@ class Api:
     `tokens`: token to user name; None lets everyone in and tells clients apart by their User-Agent.
     `gc_seconds`: how long dependents outlive their owner; None is a cluster without kube-controller-manager.
     `before` is called before each request, with verb, resource and actor; true loses the answer. `watch_list`: the
-    feature gate. `bookmark_seconds`: how often an idle watch hears a bookmark.
+    feature gate. `bookmark_seconds`: how often an idle watch receives a bookmark.
     """
 
     def __init__(self, storage: Storage, registry: Registry, definitions: Mapping[tuple[str, str], Definition]) -> None:
@@ -178,7 +178,7 @@ class Api:
         return self.storage.revision, [obj for obj in items if matches(obj)]
 
     def _page(self, token: str) -> tuple[int, list[Object]] | None:
-        """What a continue token stands for; 410 once its revision is compacted."""
+        """What a continue token represents; 410 once its revision is compacted."""
         if not token:
             return None
         found = self._continues.pop(token, None)

@@ -21,7 +21,7 @@ CORE_NAMES = {
 }
 NEW_NAMES = {core: new for new, core in CORE_NAMES.items()}
 CORE_ALWAYS: Object = {"source": {}, "firstTimestamp": None, "lastTimestamp": None}
-"""What core/v1 shows of an Event even where nobody has set it."""
+"""What core/v1 shows of an Event even where no one has set it."""
 
 
 def stored(resource: Resource, obj: Mapping[str, Any]) -> Object:

@@ -176,7 +176,7 @@ def _remove(obj: Any, path: Path) -> None:
 
 
 def _nested(paths: Iterable[Path]) -> Object:
-    """fieldsV1 of some paths; `.` stands for what is owned beside parts of it."""
+    """fieldsV1 of some paths; `.` represents what is owned beside parts of it."""
     root: Object = {}
     for path in sorted(paths):
         node = root

@@ -1,6 +1,6 @@
-"""The CEL rules of our CRD, told in Python: what they refuse, in the CRD's own words.
+"""The CEL rules of our CRD in Python: what they refuse, with the messages of the CRD.
 
-The real API server evaluates the CEL itself; contract tests and the real control plane keep both verdicts the same.
+The real API server evaluates the CEL itself; contract tests and the real control plane keep both results the same.
 """
 
 from collections.abc import Callable, Mapping

@@ -90,7 +90,7 @@ class FakeApiServer:
         return self.storage.interrupt(Cut() if abruptly else None)
 
     def compact(self) -> None:
-        """Forgets all history: whoever resumes a watch or a paged list from before gets 410."""
+        """Forgets all history: a client that resumes a watch or a paged list from before gets 410."""
         self.storage.compact()
 
     def resource(self, kind: str) -> Resource:

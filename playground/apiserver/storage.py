@@ -34,7 +34,7 @@ class Subscription:
 
 
 class Storage:
-    """Revisions start at 90, so that whoever compares them as strings goes wrong within ten writes."""
+    """Revisions start at 90, so that a client that compares them as strings goes wrong within ten writes."""
 
     def __init__(self) -> None:
         self.revision = 90

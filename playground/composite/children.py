@@ -175,7 +175,7 @@ class ChildManager:
         raise LookupError(f"{child['kind']} of {child['apiVersion']} is not served")
 
     async def _create(self, kind: Kind, parent: Object, child: Object) -> None:
-        """A name that is taken is passed over in silence; the child never shows among the observed ones."""
+        """A taken name is skipped without a message; the child never shows among the observed ones."""
         body = dynamic_apply.to_create(child, dynamic_apply.owner_reference(parent))
         try:
             await self._client.create(kind.path(child["metadata"]["namespace"]), body)

@@ -70,7 +70,7 @@ def _child(entry: Mapping[str, Any]) -> ChildRule:
 
 
 def _path(webhook: Mapping[str, Any]) -> str:
-    """The path alone: the stand-in is told the base URL, since cluster DNS is not to be had where it runs."""
+    """The path alone: the stand-in gets the base URL as an option, because it runs without cluster DNS."""
     path = webhook.get("path") or "/" + webhook["url"].partition("://")[2].partition("/")[2]
     return str(path)
 

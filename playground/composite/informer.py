@@ -34,7 +34,7 @@ class Informer:
         self._on_change = on_change
 
     async def run(self) -> None:
-        """Lists and watches for ever; every failure means to begin again with a list."""
+        """Lists and watches forever; every failure means to begin again with a list."""
         while True:
             try:
                 await self._list_and_watch()

@@ -189,6 +189,6 @@ def test_dashboard_limits_are_lines() -> None:
         "Lateness of the schedule": [1],
         "Time away": [0.05],
         "Age of DNS answers": [360],
-        "Watch silence": [90],
+        "Time since the last watch message": [90],
         "Certificate expires in": [604800],
     }

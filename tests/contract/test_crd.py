@@ -1,4 +1,4 @@
-"""The CRD is what the models say, and both give one verdict on one corpus of ExternalServices (`crs/`).
+"""The CRD is what the models say, and both agree on one corpus of ExternalServices (`crs/`).
 
 The same corpus meets the real API server in tests/e2e/test_05_crd.py.
 """
@@ -57,7 +57,7 @@ def test_crd_file_equals_the_models() -> None:
 
 
 def test_api_reference_equals_the_models() -> None:
-    assert (ROOT / "docs" / "reference.md").read_text() == reference(), "write it anew: make crd"
+    assert (ROOT / "docs" / "reference.md").read_text() == reference(), "write it again: make crd"
 
 
 @pytest.mark.parametrize("case", corpus("good"))
@@ -97,7 +97,7 @@ def test_status_has_no_defaults(schema: dict[str, Any]) -> None:
 
 
 def test_list_items_have_no_defaults(schema: dict[str, Any]) -> None:
-    """`kubectl apply` and GitOps tools replace lists whole: a default inside would differ from the file for ever."""
+    """`kubectl apply` and GitOps tools replace lists whole: a default inside would differ from the file forever."""
     assert [path for path, node in nodes(schema) if "[items]" in path and "default" in node] == []
 
 

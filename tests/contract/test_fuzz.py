@@ -1,4 +1,4 @@
-"""Whatever anybody sends, the hook answers with a text or with all children: never 500, never fewer of them."""
+"""The hook responds to any input with an error message or with all children: never 500, never fewer children."""
 
 import asyncio
 import json

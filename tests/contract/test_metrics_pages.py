@@ -79,7 +79,7 @@ async def page(url: str, text: str) -> str:
         return text in found
 
     async with httpx.AsyncClient(trust_env=False) as client:
-        await until(there, f"{url} tells of {text}", seconds=30)
+        await until(there, f"{url} reports {text}", seconds=30)
     return found
 
 

@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 HOLDS = "holds"
-GOES_BACK = "assertion violated (v>=verdict)"
+GOES_BACK = "assertion violated (v>=stored_result)"
 INVENTED = "assertion violated ((v==7)||((shown>>v)&1))"
 FOR_EVER = "acceptance cycle"
 
@@ -96,10 +96,10 @@ def test_model_publishes_every_result_and_reverts_none(
             ("NO_GUARD", "MAY_GO_BACK"), SILENT, FOR_EVER, id="no guard: Metacontroller chases its own late watch"
         ),
         pytest.param(UNGUARDED, PUBLISHED, HOLDS, id="no guard, a prompt watch: published all the same"),
-        pytest.param(UNGUARDED, SILENT, HOLDS, id="no guard, a prompt watch: silent all the same"),
+        pytest.param(UNGUARDED, SILENT, HOLDS, id="no guard, a prompt watch: still no transition"),
         pytest.param((*UNGUARDED, "NO_REASSERT"), PUBLISHED, FOR_EVER, id="no guard, no re-assert: lost for good"),
-        pytest.param((*UNGUARDED, "NO_REASSERT"), SILENT, HOLDS, id="no guard, no re-assert: and nobody moves"),
-        pytest.param((*UNGUARDED, "NO_BACKOFF"), SILENT, FOR_EVER, id="no guard, no back-off: they write for ever"),
+        pytest.param((*UNGUARDED, "NO_REASSERT"), SILENT, HOLDS, id="no guard, no re-assert: nothing happens"),
+        pytest.param((*UNGUARDED, "NO_BACKOFF"), SILENT, FOR_EVER, id="no guard, no back-off: they write forever"),
         pytest.param(("NO_REASSERT",), PUBLISHED, HOLDS, id="no re-assert: the guard suffices against Metacontroller"),
         pytest.param(
             ("NO_REASSERT", "HANDS=1", "TRANSITIONS=1"), PUBLISHED, FOR_EVER, id="no re-assert: a hand's edit stays"
@@ -119,7 +119,7 @@ def test_model_publishes_every_result_and_reverts_none(
         pytest.param((*TWO, "NO_LOCK"), PUBLISHED, HOLDS, id="no lock: the guard suffices"),
         pytest.param((*TWO, "NO_GUARD"), PUBLISHED, HOLDS, id="no guard: the lock suffices between sidecars"),
         pytest.param((*TWO, "NO_GUARD", "NO_LOCK"), PUBLISHED, GOES_BACK, id="no guard and no lock"),
-        pytest.param((*TWO, "GUESS"), PUBLISHED, INVENTED, id="a verdict before any probe"),
+        pytest.param((*TWO, "GUESS"), PUBLISHED, INVENTED, id="a result before any probe"),
     ],
 )
 def test_model_without_a_part_has_a_counterexample(

@@ -1,4 +1,4 @@
-"""Our probes and the kubelet's, on one table of scripted servers: same verdict, or a deviation with a name.
+"""Our probes and the kubelet's, on one table of scripted servers: same result, or a deviation with a name.
 
 The kubelet's column is what kubernetes 1.36.3's own pkg/probe answers. With KUBELET_ORACLE naming the binary built from
 bench/peers/kubelet it is asked again here:
@@ -81,7 +81,7 @@ def speaks_first(data: bytes) -> Script:
 
 @dataclass(frozen=True)
 class Row:
-    """A server, a probe of it, and both verdicts. The kubelet's "error" is its prober error: no verdict at all."""
+    """A server, a probe of it, and both results. The kubelet's "error" is its prober error: no result at all."""
 
     scripts: list[Script]
     kubelet: str
@@ -209,7 +209,7 @@ ROWS = {
     "line-19-grpc-to-http-1": Row(
         [speaks_first(b"HTTP/1.1 400 X\r\n\r\n")], "failure", failure("not an HTTP/2 answer"), handler="grpc"
     ),
-    "line-18-grpc-silent": Row(
+    "line-18-grpc-no-response": Row(
         [lambda c: c.recv(9) + c.recv(9_999)], "failure", failure("closed without an answer"), handler="grpc"
     ),
 }
@@ -274,7 +274,7 @@ def headers(*fields: tuple[str, str]) -> dict[str, Any]:
     return {"httpHeaders": [{"name": name, "value": value} for name, value in fields]}
 
 
-# PORT stands for the server's.
+# PORT represents the server's.
 AGENT, ACCEPT, CLOSE = "User-Agent: kube-probe/1.36", "Accept: */*", "Connection: close"
 PLAIN = ["Host: 127.0.0.1:PORT", AGENT, ACCEPT, CLOSE]
 

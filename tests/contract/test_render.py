@@ -1,4 +1,4 @@
-"""`external-service render` of every sample, against files whose content the API server stores as it stands.
+"""`external-service render` of every sample, against files whose content the API server stores unchanged.
 
 To change one: `external-service render metacontroller/samples/NAME.yaml > tests/contract/golden/NAME.yaml`; check it.
 """

@@ -1,6 +1,6 @@
-"""Our verdict and the kubelet's on many scripted answers: the same, or a deviation with a name (docs/conformance.md).
+"""Our result and the kubelet's on many scripted answers: the same, or a deviation with a name (docs/conformance.md).
 
-`golden/scripted_answers.json` has a verdict for each, or `[kubelet's, ours, deviation]`. With KUBELET_ORACLE (see
+`golden/scripted_answers.json` has a result for each, or `[kubelet's, ours, deviation]`. With KUBELET_ORACLE (see
 `test_probe_parity.py`) the kubelet's own packages answer again.
 """
 

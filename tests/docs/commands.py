@@ -1,6 +1,6 @@
 """The commands that a page tells its readers to type: the lines of its `sh` blocks, and those after a "$" elsewhere.
 
-Each is run by a test: here (HERE), by something else of this project (ELSEWHERE), or, as all the rest and as it stands,
+Each is run by a test: here (HERE), by something else of this project (ELSEWHERE), or, like all the rest and unchanged,
 on a real control plane (`for_a_cluster`), by the test of tests/e2e that is marked with the page.
 """
 

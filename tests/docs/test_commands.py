@@ -1,7 +1,7 @@
 """Every command in README and docs is run, and none is run by nothing: see tests/docs/commands.py.
 
-Here is typed what needs no cluster; and what kubectl is told, on the playground's API server, so that much of it is
-found wrong without Go or root. On the real control plane it is typed by the tests that are marked with its page.
+This module types what needs no cluster, and the commands of kubectl on the playground's API server, which finds most
+mistakes without Go or root. On the real control plane they are typed by the tests that are marked with the page.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
 def backend() -> Iterator[int]:
     class Healthy(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            """Silence."""
+            """No output."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)

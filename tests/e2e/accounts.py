@@ -29,7 +29,7 @@ def role(user: str) -> str:
 
 
 def shipped() -> list[dict[str, Any]]:
-    """What of metacontroller/ is installed as it stands: namespace, CRD, RBAC."""
+    """What of metacontroller/ is installed unchanged: namespace, CRD, RBAC."""
     names = ("namespace", "crd", "rbac")
     return [one for name in names for one in yaml.safe_load_all((SHIPPED / f"{name}.yaml").read_text())]
 

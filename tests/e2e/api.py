@@ -104,7 +104,7 @@ class Api(Protocol):
         ...
 
     async def forget_history(self) -> None:
-        """Whoever resumes a watch from before this gets 410; open connections break."""
+        """A client that resumes a watch from before this gets 410; open connections break."""
         ...
 
 

@@ -1,7 +1,7 @@
 """`python -m tests.e2e.backends SOCKET [--shift N]`: the servers outside the cluster, switched over a Unix socket.
 
 Each line is a JSON order, each answer a JSON line: see `_obey`. One process serves any number of addresses and ports;
-with --shift each is on the loopback address that stands for it in the playground (`playground.addresses.dial`).
+with --shift each is on the loopback address that represents it in the playground (`playground.addresses.dial`).
 """
 
 import argparse

@@ -15,7 +15,7 @@ REQUEST_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Begun when its answer came. `to` is empty if that named nobody; `served`: with 200."""
+    """Begun when its answer came. `to` is empty without an address; `served`: with 200."""
 
     answer: Answer
     to: str
@@ -24,7 +24,7 @@ class Request:
 
 @dataclass(slots=True)
 class Client:
-    """Resolves the name anew for each request, 50 times a second, whether or not earlier requests have ended."""
+    """Resolves the name again for each request, 50 times a second, whether or not earlier requests have ended."""
 
     dns: CoreDns
     service: str
@@ -33,7 +33,7 @@ class Client:
     requests: list[Request] = field(default_factory=list)
 
     async def run(self) -> None:
-        """Until it is cancelled; a name server that fails, or keeps silent, ends it with an error."""
+        """Until it is cancelled; a name server that fails, or does not respond, ends it with an error."""
         begun = time.monotonic()
         async with httpx.AsyncClient(trust_env=False, timeout=REQUEST_SECONDS) as http, asyncio.TaskGroup() as group:
             for turn in itertools.count():
@@ -53,11 +53,11 @@ class Client:
 
     @property
     def failed(self) -> list[Request]:
-        """Those that went to somebody in vain."""
+        """Requests that reached an address and failed."""
         return [one for one in self.requests if one.to and not one.served]
 
     def named(self) -> frozenset[str]:
-        """What the latest request was told."""
+        """The latest response."""
         return self.requests[-1].answer.addresses if self.requests else frozenset()
 
     def since(self, at: float) -> list[Request]:

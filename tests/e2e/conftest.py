@@ -1,4 +1,4 @@
-"""The worlds that scenarios run in, and what is told of them at the end.
+"""The worlds that scenarios run in, and what they report at the end.
 
 E2E_REQUIRED=1 turns "cannot run here" into a failure (CI); KUBECONFIG_E2E names a cluster to use instead of a control
 plane of our own; METACONTROLLER_BIN and METACONTROLLER_CRDS bring the real Metacontroller. See docs/testing.md.
@@ -111,7 +111,7 @@ def real_hosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def loopback_hosts(tmp_path: Path) -> Iterator[Hosts]:
-    """Test hosts on the loopback addresses that stand in for theirs; anew for each test, in whose network they are."""
+    """Test hosts on the loopback addresses that stand in for theirs; new for each test, in its network."""
     yield from _running(Hosts(tmp_path, apart=False))
 
 
@@ -138,7 +138,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """`figures(words=value, ...)` or `figures(report)`: told at the end, beside the promise."""
+    """`figures(words=value, ...)` or `figures(report)`: reported at the end, beside the promise."""
 
     def tell(report: Report | None = None, **values: Any) -> None:
         told = {} if report is None else {check.name: check.measured for check in report.checks} | report.figures

@@ -66,7 +66,7 @@ class Figures:
                 yield f"     {test}: " + ", ".join(f"{name} {_short(value)}" for name, value in values.items())
 
     def write(self, path: Path) -> None:
-        """As JSON: file -> verdict, words, outcomes, seconds, figures by test."""
+        """As JSON: file -> result, words, outcomes, seconds, figures by test."""
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {
             one.file: {

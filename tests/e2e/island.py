@@ -1,7 +1,7 @@
 """A process's own network: it reaches the API server and the test hosts, until the way to the API server is cut.
 
 A namespace behind a veth pair, beside that of the hosts; what it sends to them we forward. The API server listens on
-our loopback only, so a relay stands before it on our end of the pair. Cut means silence: packets vanish.
+our loopback only, so a relay stands before it on our end of the pair. Cut means no response: packets vanish.
 """
 
 import asyncio

@@ -53,7 +53,7 @@ class Wrong(NamedTuple):
 class Record:
     """What happened, by address, each in order of time.
 
-    `wanted`: when a spec names it. `outages`: when what has been found out could not be told (API server, hook,
+    `wanted`: when a spec names it. `outages`: when what has been found out could not be published (API server, hook,
     composite controller). `absences`: when an owner could not probe, until another must have taken over.
     """
 
@@ -65,7 +65,7 @@ class Record:
 
 
 def faults(record: Record, evidence: float) -> list[Fault]:
-    """Every change of a publication without a real cause in the last `evidence` seconds in which it could be told.
+    """Every change of a publication without a real cause in the last `evidence` seconds in which it could be reported.
 
     An address that is taken out (or let in) though its backend was healthy (or not) all the while, and one that
     vanishes though the spec named it all the while.

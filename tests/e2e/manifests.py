@@ -1,4 +1,4 @@
-"""ExternalServices as the scenarios need them: probed once a second, so that nobody waits long."""
+"""ExternalServices as the scenarios need them: probed once a second, so that tests are short."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ def external_service(name: str, ips: Sequence[str], **spec: Any) -> Object:
 
 
 def sample(name: str) -> Object:
-    """One of metacontroller/samples, as it stands."""
+    """One of metacontroller/samples, unchanged."""
     found: Object = yaml.safe_load((SAMPLES / f"{name}.yaml").read_text())
     return found
 

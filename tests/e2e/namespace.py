@@ -73,7 +73,7 @@ def require() -> None:
 def attach(pid: int) -> None:
     """Connects the namespace of process `pid` to ours: it owns HOST_RANGES whole, and nothing else is routed.
 
-    Every address of those ranges answers, with a reset where nobody listens; `drop` silences one.
+    Every address of those ranges responds, with a reset where nothing listens; `drop` drops packets to one.
     """
     ip("link", "add", LINK, "type", "veth", "peer", "name", PEER, "netns", str(pid))
     configure(LINK, NEAR)

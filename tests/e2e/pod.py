@@ -2,7 +2,7 @@
 
 There is no kubelet here, so this is what it would do of a Pod: ConfigMaps, Secrets and the ServiceAccount's token are
 read from the API server and lie where the Pod mounts them, in a mount namespace of the process. Not done: the image
-(the code is this checkout), the user, the read-only root, limits. The network is the test's; `names` stand for DNS.
+(the code is this checkout), the user, the read-only root, limits. The network is the test's; `names` represent DNS.
 """
 
 import base64

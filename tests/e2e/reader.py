@@ -1,4 +1,4 @@
-"""Somebody who types a page of the documents from its first command to its last: `@pytest.mark.types(page)`."""
+"""Types a page of the documents from its first command to its last: `@pytest.mark.types(page)`."""
 
 from collections.abc import Iterator
 
@@ -32,5 +32,5 @@ class Reader:
             yield self.take()
 
     def finish(self) -> None:
-        """AssertionError: it names the commands that nobody has typed."""
+        """AssertionError: it names the commands that were not typed."""
         assert not self._left, f"{self._page} tells its reader to type this, and this test does not: {self._left}"

@@ -117,7 +117,7 @@ class RealApi:
         await asyncio.to_thread(plane.api_server.wait_ready)
 
     async def forget_history(self) -> None:
-        """Compacts etcd, and starts the API server anew: its watch cache would go on serving what it holds."""
+        """Compacts etcd, and starts the API server again: its watch cache would go on serving what it holds."""
         plane = self._own(NO_PROCESS)
         await asyncio.to_thread(plane.compact)
         plane.api_server.kill()

@@ -45,7 +45,7 @@ def _triple(endpoint: Object) -> tuple[str, Triple]:
 
 @dataclass(slots=True)
 class Consumer:
-    """Watches all slices of a Service, whoever manages them, and records each change of the addresses in use.
+    """Watches all slices of a Service, whatever manages them, and records each change of the addresses in use.
 
     `changes`: those that are ready. `served`: those that Traefik sends traffic to, for it reads `serving` alone.
     """

@@ -124,7 +124,7 @@ class Storm:
         """By name: how often, and what; it answers False when there was nothing to do it to.
 
         So many that several come together, and so few that some of the time nothing of ours is in the way: only then
-        can it be told how long the product itself takes.
+        is it known how long the product itself takes.
         """
         found: dict[str, tuple[int, Callable[[], Awaitable[bool]]]] = {
             "backend turned": (80, self._turn),
@@ -288,7 +288,7 @@ class Storm:
         return True
 
     async def _control_plane(self, deed: Callable[[], Awaitable[None]]) -> bool:
-        """Nobody can start without it, so nobody is being restarted meanwhile."""
+        """Nothing starts without it, so nothing is being restarted meanwhile."""
         if self._busy:
             return False
         async with self._disturbing(CONTROL_PLANE, self.record.outages, self.lease + 2 * SETTLING):

@@ -36,7 +36,7 @@ class Terminal:
         }
 
     async def type(self, command: str) -> str:
-        """What it prints; AssertionError if it fails. A variable that it sets is there later on, set anew each time."""
+        """What it prints; AssertionError if it fails. A variable that it sets is kept."""
         script = "\n".join((*self._variables, command))
         if ASSIGNMENT.fullmatch(command):
             self._variables.append(command)

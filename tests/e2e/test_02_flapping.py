@@ -22,7 +22,7 @@ Object = dict[str, Any]
 DEFAULT_LIMITS: dict[str, Any] = {"qps": 5.0, "burst": 10}
 """Metacontroller's own --client-go-qps and --client-go-burst."""
 KNOWN_ERRORS = ("stale status refused", "context canceled")
-"""The guard at work; and the end of Metacontroller itself, where `World.limit` starts it anew."""
+"""The guard at work; and the end of Metacontroller itself, where `World.limit` starts it again."""
 CALM_SECONDS = 3.0
 SETTLE_SECONDS = 120.0
 SWITCHED_SECONDS = 6.0

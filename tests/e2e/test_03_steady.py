@@ -1,4 +1,4 @@
-"""While nothing changes nobody writes: 0 writes by sidecar, hook and composite controller, whatever they ask."""
+"""While nothing changes nothing is written: 0 writes by sidecar, hook and composite controller, whatever they ask."""
 
 import asyncio
 from collections.abc import Callable

@@ -79,6 +79,6 @@ def flips(shown: list[Moment], ip: str, *, since: bool = True) -> list[bool]:
 
 
 async def uids(world: World) -> dict[str, Any]:
-    """The identity of each child: one that was deleted and made anew has another."""
+    """The identity of each child: one that was deleted and created again has another."""
     found = {kind.kind: await world.get("web", kind=kind) for kind in (SERVICES, ENDPOINTS, INGRESSES)}
     return {kind: child["metadata"]["uid"] if child else None for kind, child in found.items()}

@@ -68,7 +68,7 @@ def as_newest(message: str) -> str:
 
 
 def serve(admin: httpx.Client, definition: dict[str, Any]) -> None:
-    """Create or replace the definition; return once it is served as it stands now."""
+    """Create or replace the definition; return once it is served as it is now."""
     name, group = definition["metadata"]["name"], definition["spec"]["group"]
     stored = admin.get(f"{DEFINITIONS}/{name}")
     if stored.is_success:
@@ -248,7 +248,7 @@ def test_longest_lists_stay_within_the_cel_cost_budget(admin: httpx.Client) -> N
             id="the hook's own field",
         ),
         pytest.param({"revision": 8, "addresses": HALF}, False, id="the next results"),
-        pytest.param({"revision": 9}, False, id="all addresses gone, told as new"),
+        pytest.param({"revision": 9}, False, id="all addresses gone, reported as new"),
         pytest.param({"revision": 7, "addresses": HALF}, True, id="other results under the same revision"),
         pytest.param({"revision": 7}, True, id="results lost"),
         pytest.param({"revision": 7, "addresses": []}, True, id="results emptied"),
@@ -320,7 +320,7 @@ def test_spec_can_change_regardless_of_status(seven: Stored) -> None:
     [
         pytest.param({"revision": "8"}, "status.revision", id="revision as text"),
         pytest.param({"revision": 8, "addresses": "up"}, "status.addresses", id="addresses as text"),
-        pytest.param({"revision": 8, "addresses": [{"ip": A}]}, "status.addresses[0].ready", id="no verdict"),
+        pytest.param({"revision": 8, "addresses": [{"ip": A}]}, "status.addresses[0].ready", id="no result"),
     ],
 )
 def test_manual_status_with_wrong_types_is_refused(seven: Stored, status: dict[str, Any], at: str) -> None:

@@ -99,14 +99,14 @@ async def both_forms(world: World) -> None:
     await world.apply(external_service("web", IPS, hosts=[{"host": "web.example"}]))
     await world.until_published("web", ready(IPS))
     for mode, states in ((Mode.REFUSE, ready(IPS, but=[FAILING])), (Mode.HEALTHY, ready(IPS))) * 2:
-        world.hosts.switch(FAILING, mode)  # the second death is told on the Event of the first: a patch
+        world.hosts.switch(FAILING, mode)  # the second failure is added to the Event of the first: a patch
         await world.until_published("web", states)
 
 
 async def behind_the_times(world: World) -> None:
-    """Somebody writes to the parent and the sidecar does not hear of it: its next write is refused, and it reads.
+    """Another client writes to the parent unseen by the sidecar: its next write is refused, and it reads.
 
-    It hears nothing of its Lease either, and would stop when two thirds of that are over.
+    It sees no change of its Lease either, and would stop when two thirds of that are over.
     """
     world.fronts[REPLICA].flowing.clear()
     status = await world.status("web")
@@ -119,7 +119,7 @@ async def behind_the_times(world: World) -> None:
 
 
 async def overtaken(world: World) -> None:
-    """Somebody else writes to its Lease: the next renewal is refused, and it reads."""
+    """Another client writes to its Lease: the next renewal is refused, and it reads."""
     lease = await world.lease(REPLICA)
     assert lease is not None
     namespace, name = lease["metadata"]["namespace"], lease["metadata"]["name"]
@@ -163,7 +163,7 @@ async def test_rbac_equals_the_requests_made(world: World, figures: Callable[...
     await ended(world)
     wanted = CONTROLLER_RIGHTS - unprovoked(world).keys()
     with contextlib.suppress(Late):  # the comparisons tell what is missing
-        await until(lambda: everything_told(world, wanted), "told in the audit log", seconds=TOLD_SECONDS, every=0.1)
+        await until(lambda: everything_told(world, wanted), "in the audit log", seconds=TOLD_SECONDS, every=0.1)
     assert used(world, SIDECAR) == SIDECAR_RIGHTS
     asked = {right for right in used(world, CONTROLLER) if not ITS_OWN.fullmatch("/".join(right[:2]))}
     assert asked - CONTROLLER_RIGHTS == set(), "asked for without a right"
@@ -196,7 +196,7 @@ async def test_rotated_tokens_are_used(world: World, figures: Callable[..., None
         world.api.give_token(accounts.SIDECAR_ACCOUNT, expired=True)
         shown = len(timeline.published)
         world.hosts.switch(FAILING, Mode.HEALTHY)
-        world.fronts[SIDECAR].hang_up()  # its watch must be had anew as well
+        world.fronts[SIDECAR].hang_up()  # its watch must be opened again as well
 
         async def tried() -> bool:
             return await refused_tokens(world) >= 4  # the watch and the write

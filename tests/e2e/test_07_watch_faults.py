@@ -59,7 +59,7 @@ async def probed(world: World) -> set[str]:
 
 
 async def turnover(world: World) -> None:
-    """While nobody of ours is told: one is deleted, one created, one created and deleted again."""
+    """While no component of ours is notified: one is deleted, one created, one created and deleted again."""
     await world.delete("gone")
     await world.apply(external_service("born", ["10.0.100.13"]))
     await world.apply(external_service("brief", ["10.0.100.14"]))
@@ -135,7 +135,7 @@ async def test_refused_watch_recovers(world: World, figures: Callable[..., None]
         for answer in REFUSALS:
             for front in at_the_api_server(world):
                 front.answer = answer
-                front.hang_up()  # what is answered already, a watch, is to be asked for anew
+                front.hang_up()  # what is answered already, a watch, is to be requested again
             await asyncio.sleep(FAULT_SECONDS)
             await until(partial(refused, world, answer.code), f"{answer.code} met", seconds=CONVERGED_SECONDS)
         assert world.sidecar.running, "ended by an error"

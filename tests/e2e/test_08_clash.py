@@ -1,4 +1,4 @@
-"""A name that a stranger's object has is told, not seized, and ours once free; made anew at once, all converges."""
+"""A child name taken by another owner is reported, not seized, and used once it is free."""
 
 import asyncio
 import contextlib
@@ -64,7 +64,7 @@ def expected(kind: Kind) -> tuple[str, str, str]:
 
 
 async def stranger(world: World, kind: Kind, name: str = NAME) -> Object:
-    """Somebody else's object of that name, as it is stored; Unsupported where Metacontroller itself would seize it."""
+    """An object of that name with another owner, as stored; Unsupported where Metacontroller would seize it."""
     if world.metacontroller is not None and world.metacontroller.strategy == "server-side-apply":
         raise Unsupported("with server-side apply Metacontroller forces its fields into whatever has the name")
     body = {"metadata": {"name": name, "labels": {"team": "strangers"}}} | STRANGERS[kind]
@@ -115,7 +115,7 @@ async def test_child_name_taken_by_another_owner_is_reported(world: World, figur
             for kind, status in states.items()
         )
 
-    seconds = await until(reported, "the strangers told", seconds=TOLD_SECONDS, every=0.05)
+    seconds = await until(reported, "foreign objects reported", seconds=TOLD_SECONDS, every=0.05)
     for kind, name in names.items():
         others = [other for other in CHILDREN if other != kind]
         assert await owned(world, parents[kind]) == others, f"the other children wait for the {kind.kind}"
@@ -132,14 +132,14 @@ async def test_child_name_taken_by_another_owner_is_reported(world: World, figur
         return all(shown(status) == ("OK", "True", "AllAddressesReady") for status in states)
 
     await until(recovered, "Ready is True again", seconds=HEALED_SECONDS, every=0.05)
-    figures(**{"told, seconds": seconds, "ours after they went, seconds": healed})
+    figures(**{"reported, seconds": seconds, "ours after they went, seconds": healed})
     for name in names.values():
         await world.until_published(name, ready(IPS))
         await until_in_our_slices(world, name)
 
 
 async def test_foreign_object_survives_deletion(world: World) -> None:
-    """Told in `kubectl get -o wide`; deleting the ExternalService deletes nothing that only has its name."""
+    """Shown in `kubectl get -o wide`; deleting the ExternalService deletes nothing that only has its name."""
     before = [await stranger(world, kind) for kind in CHILDREN]
     await world.apply(external_service(NAME, IPS, hosts=HOSTS))
     reports = [report(kind) for kind in CHILDREN]
@@ -147,7 +147,7 @@ async def test_foreign_object_survives_deletion(world: World) -> None:
     async def reported() -> bool:
         return await told(world) == reports and shown(await world.status(NAME))[0] == "Service name is taken"
 
-    await until(reported, "three strangers told", seconds=TOLD_SECONDS, every=0.05)
+    await until(reported, "three foreign objects reported", seconds=TOLD_SECONDS, every=0.05)
     assert await our_slices(world, NAME) == {}
     with contextlib.suppress(Unsupported):  # where there is no kubectl, the rest counts all the same
         wide = await world.kubectl("get", "externalservice", NAME, "-n", world.namespace, "-o", "wide")

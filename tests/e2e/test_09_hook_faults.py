@@ -36,7 +36,7 @@ ANSWERS = {
 
 
 async def stored(world: World) -> dict[str, Any]:
-    """The children, whole: their resourceVersion tells of any write."""
+    """The children, whole: their resourceVersion reports any write."""
     return {kind.kind: await world.get("web", kind=kind) for kind in (SERVICES, ENDPOINTS, INGRESSES)}
 
 
@@ -56,12 +56,12 @@ async def dies_unpublished(world: World, before: dict[str, Any]) -> None:
     """An address dies: its status tells, and the children do not move for as long as the fault lasts."""
     world.hosts.switch(FAILING, Mode.REFUSE)
 
-    async def told() -> bool:
+    async def reported() -> bool:
         return {one["ip"]: one["ready"] for one in (await world.status("web"))["addresses"]} == ready(
             IPS, but=[FAILING]
         )
 
-    await until(told, "told in the status", seconds=RECOVERED_SECONDS)
+    await until(reported, "reported in the status", seconds=RECOVERED_SECONDS)
     ends = time.monotonic() + FAULT_SECONDS
     while time.monotonic() < ends:
         assert await stored(world) == before
@@ -69,7 +69,7 @@ async def dies_unpublished(world: World, before: dict[str, Any]) -> None:
 
 
 async def recovers(world: World, before: dict[str, Any]) -> float:
-    """Seconds until the death is published; nothing was made anew."""
+    """Seconds until the death is published; nothing was created again."""
     seconds = await world.until_published("web", ready(IPS, but=[FAILING]), seconds=RECOVERED_SECONDS)
     after = await stored(world)
     assert {kind: child["metadata"]["uid"] for kind, child in after.items()} == {

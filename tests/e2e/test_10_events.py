@@ -1,4 +1,4 @@
-"""What happens to an address is told in an Event on its ExternalService, once for all that turn together."""
+"""A transition is reported in an Event on its ExternalService, one for all that change together."""
 
 import pytest
 
@@ -30,12 +30,12 @@ async def test_events_report_failure_and_recovery(world: World) -> None:
 
     parent = await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
-    await until(lambda: _named(world, IPS), "both told", seconds=60)
+    await until(lambda: _named(world, IPS), "both reported", seconds=60)
     expected += await told(world)
     await world.set_backend(IPS[0], Mode.REFUSE)
     await world.until_published("web", ready(IPS, but=IPS[:1]))
     expected.append(("Warning", "AddressNotReady", f"{IPS[0]}: connection refused"))
-    await until(holds, "the death told", seconds=60)
+    await until(holds, "the failure reported", seconds=60)
     field = f"involvedObject.uid={parent['metadata']['uid']}"  # as `kubectl describe` looks for them
     shown = (await world.client.get(LEGACY.path(world.namespace), fieldSelector=field))["items"]
     assert ("AddressNotReady", f"{IPS[0]}: connection refused") in {
@@ -51,7 +51,7 @@ async def _named(world: World, ips: tuple[str, ...]) -> bool:
 async def test_events_are_absent_without_transitions(world: World) -> None:
     await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
-    await until(lambda: _named(world, IPS), "both told", seconds=60)
+    await until(lambda: _named(world, IPS), "both reported", seconds=60)
     before, seen = await told(world), await world.probes()
 
     async def probed() -> bool:

@@ -1,8 +1,8 @@
 """CoreDNS names exactly the ready addresses within a second, and a client that asks it sends nothing to a dead one.
 
-A transition is told when a watch of the status shows it, before any of our own work on it. The name has followed with
+A transition counts from when a watch of the status shows it, before the work of the hook. DNS has followed with
 the first right answer after the last wrong one. Between a backend's death and that moment a client may still meet it;
-whoever asks later may not.
+a later client may not.
 """
 
 import asyncio
@@ -89,17 +89,17 @@ async def test_cluster_dns_follows_readiness(
             assert {one.to for one in calm if one.served} == IPS - dead, "not all that are ready are asked, or answer"
         running.cancel()
     assert consumer.managers() == MANAGERS[form]
-    told, published = _told(timeline), _published(timeline, consumer, form)
-    gone = _gone(told)
-    figures(**_lags("status", told, client.requests), **_lags(form, published, client.requests))
+    reported, published = _told(timeline), _published(timeline, consumer, form)
+    gone = _gone(reported)
+    figures(**_lags("status", reported, client.requests), **_lags(form, published, client.requests))
     figures(departures=len(gone), **_met(gone, client))
     figures(
         **{
-            "withheld by the machine in a second, max": max(_allowed(one.at, machine) for one in told)
+            "withheld by the machine in a second, max": max(_allowed(one.at, machine) for one in reported)
             - FOLLOWED_SECONDS
         }
     )
-    for shown in (*told, *published):
+    for shown in (*reported, *published):
         wrong = _wrong_late(shown, client.requests, _allowed(shown.at, machine))
         assert wrong == [], f"not what was ready a second after {shown}"
     assert len(gone) == DEPARTURES
@@ -108,10 +108,10 @@ async def test_cluster_dns_follows_readiness(
 
 
 async def _followed(client: Client, timeline: Timeline, wanted: frozenset[str]) -> None:
-    def told() -> bool:
+    def reported() -> bool:
         return {ip for ip, (is_ready, _) in timeline.status.items() if is_ready} == wanted and len(timeline.status) > 0
 
-    await until(told, f"the status with {sorted(wanted)} ready", seconds=60)
+    await until(reported, f"the status with {sorted(wanted)} ready", seconds=60)
     await until(lambda: client.named() == wanted, f"the name of {sorted(wanted)}", seconds=60)
 
 
@@ -146,7 +146,7 @@ def _allowed(at: float, machine: Machine) -> float:
 
 
 def _wrong_late(shown: Shown, requests: Sequence[Request], allowed: float) -> list[Answer]:
-    """Wrong answers to whoever asked when the name had to be right."""
+    """Wrong responses to clients that asked when the name had to be right."""
     late = (answer for answer in _within(shown, requests) if answer.asked > shown.at + allowed)
     return [answer for answer in late if answer.addresses != shown.ready]
 
@@ -166,30 +166,30 @@ def _lags(source: str, states: Sequence[Shown], requests: Sequence[Request]) -> 
     return {f"{source} to answer, {kind}": value for kind, value in kinds.items()}
 
 
-def _gone(told: Sequence[Shown]) -> list[tuple[str, Shown]]:
+def _gone(reported: Sequence[Shown]) -> list[tuple[str, Shown]]:
     """Each address that leaves, and from when to when it is away."""
     found = []
-    for number, (before, after) in enumerate(itertools.pairwise(told), start=1):
+    for number, (before, after) in enumerate(itertools.pairwise(reported), start=1):
         for ip in before.ready - after.ready:
-            back = next((later.at for later in told[number:] if ip in later.ready), math.inf)
+            back = next((later.at for later in reported[number:] if ip in later.ready), math.inf)
             found.append((ip, Shown(after.at, back, after.ready)))
     return found
 
 
 def _to_it(ip: str, away: Shown, requests: Sequence[Request]) -> list[Request]:
-    """Requests to it of those who asked when the status had told of it."""
+    """Requests to it that began after the status reported it."""
     return [one for one in requests if one.to == ip and away.at <= one.answer.asked and one.answer.answered < away.end]
 
 
 def _met(gone: Sequence[tuple[str, Shown]], client: Client) -> dict[str, float]:
     """What the client went through: most failures are from before a probe had found the death out."""
-    told = sum(len(_to_it(*departure, client.requests)) for departure in gone)
-    counted = {"requests": len(client.requests), "failed": len(client.failed), "after the status had told": told}
+    reported = sum(len(_to_it(*departure, client.requests)) for departure in gone)
+    counted = {"requests": len(client.requests), "failed": len(client.failed), "after the status reported": reported}
     return {**counted, "requests a second": client.rate}
 
 
 def _strays(ip: str, away: Shown, requests: Sequence[Request], allowed: float) -> list[Request]:
-    """Of those the ones who asked when the name had been told without it once, or had to be, after the status."""
+    """Of those the ones that began when DNS had been without it once, or had to be, after the status."""
     without = (one.answered for one in _within(away, requests) if ip not in one.addresses)
     transition = min((away.at + allowed, *without))
     return [one for one in _to_it(ip, away, requests) if one.answer.asked > transition]

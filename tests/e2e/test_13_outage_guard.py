@@ -1,6 +1,6 @@
 """A prober whose own network fails takes nothing out, says so and heals; a true outage gets through in its stated time.
 
-What nobody answers is held for ESO_OUTAGE_HOLD_SECONDS (docs/operations.md), what is refused not at all.
+A missing response is delayed for ESO_OUTAGE_HOLD_SECONDS (docs/operations.md), what is refused not at all.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ EVENTS = Kind("events.k8s.io/v1", "events", "Event", namespaced=True)
 CANARY = Place("10.20.61.1", 5353, Protocol.TCP)
 HOLD = 6
 LONG_HOLD = 20
-"""Longer than a cut and what it takes to fail after it. The condition stands for as long once more."""
+"""Longer than a cut and the failures after it. The condition stays for as long once more."""
 
 CUT_SECONDS = 8.0
 """Six probes of each address, where two failures would be enough."""
@@ -112,7 +112,7 @@ async def test_prober_network_failure_changes_no_readiness(
         dies_meanwhile = FLEET["api"][-1]
         mark, began = world.mark(), time.monotonic()
         with cut():
-            told = await until_suspected(world, ("True", "NoResponse"))
+            reported = await until_suspected(world, ("True", "NoResponse"))
             world.hosts.switch(dies_meanwhile, Mode.REFUSE)
             await asyncio.sleep(max(0.0, began + CUT_SECONDS - time.monotonic()))
             assert await metric(world, "eso_suspected_outage") == 1
@@ -124,11 +124,11 @@ async def test_prober_network_failure_changes_no_readiness(
             assert sum(write.actor == SIDECAR for write in world.writes(mark)) == len(FLEET), "one write for each"
         healed = time.monotonic()
         await world.until_published("api", ready(FLEET["api"], but=[dies_meanwhile]))
-        assert {await outage(world, name) for name in FLEET} == {("True", "NoResponse")}, "told for a while yet"
+        assert {await outage(world, name) for name in FLEET} == {("True", "NoResponse")}, "reported for a while yet"
         trusted = await until_suspected(world, ("False", "ResponseReceived"), seconds=LONG_HOLD + 15)
         await asyncio.sleep(bound())
         gone = losses(timelines, began)
-        assert set(gone) == {dies_meanwhile}, "who died meanwhile leaves, and nobody else ever did"
+        assert set(gone) == {dies_meanwhile}, "only what failed meanwhile leaves"
         assert await metric(world, "eso_suspected_outage") == await metric(world, "eso_pending_transitions") == 0
         sidecar = sum(write.actor == SIDECAR for write in world.writes(mark))
         assert sidecar <= 2 * len(FLEET) + 1, "one as it began, one as it ended, one for who died"
@@ -143,7 +143,7 @@ async def test_prober_network_failure_changes_no_readiness(
 
         await until(in_events, "both Events on both", seconds=30)
         figures(
-            **{"cut to told": told, "healed and left to no longer told": trusted, "writes of the sidecar": sidecar},
+            **{"cut to reported": reported, "recovered to report ended": trusted, "writes of the sidecar": sidecar},
             **{"healed to the one that died left": gone[dies_meanwhile] - healed},
         )
 
@@ -161,7 +161,7 @@ async def test_outage_of_all_addresses_is_published_after_the_hold(world: World,
         figures(**{"first left": seconds[0], "last left": seconds[-1], "allowed": bound() + HOLD, "hold": HOLD})
         assert seconds[0] > HOLD
         assert seconds[-1] <= bound() + HOLD
-        assert {await outage(world, name) for name in FLEET} == {("True", "NoResponse")}, "until somebody answers"
+        assert {await outage(world, name) for name in FLEET} == {("True", "NoResponse")}, "until an address responds"
         world.hosts.switch(EVERYBODY, Mode.HEALTHY)
         for name, ips in FLEET.items():
             await world.until_published(name, ready(ips))
@@ -169,7 +169,7 @@ async def test_outage_of_all_addresses_is_published_after_the_hold(world: World,
 
 
 async def lost_at_the_usual_bound(world: World, timelines: Fleet, mode: Mode) -> dict[str, float]:
-    """All fail at once and leave without a hold, and nobody is in doubt about it; the figures."""
+    """All fail at once and leave without a delay, and no outage is suspected; the figures."""
     began = time.monotonic()
     world.hosts.switch(EVERYBODY, mode)
     for name, ips in FLEET.items():
@@ -206,10 +206,10 @@ async def test_canary_protects_a_single_address(world: World, figures: Callable[
         began = time.monotonic()
         with packets.lost(namespace.LINK):
 
-            async def told() -> bool:
+            async def reported() -> bool:
                 return await outage(world, "web") == ("True", "NoResponse")
 
-            figures(**{"cut to told": await until(told, "SuspectedOutage", seconds=15, every=0.05)})
+            figures(**{"cut to reported": await until(reported, "SuspectedOutage", seconds=15, every=0.05)})
             assert await metric(world, "eso_canary_responds") == 0
 
         async def over() -> bool:

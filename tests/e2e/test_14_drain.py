@@ -1,4 +1,4 @@
-"""A drained address is probed on and is nobody's but as a last resort, and it is back at once when enabled again."""
+"""A drained address is still probed, gets traffic as a last resort only, and is back at once when enabled again."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -79,7 +79,7 @@ async def test_drained_address_is_a_last_resort_and_still_probed(world: World) -
 
 
 def patient() -> dict[str, Any]:
-    """Whose next probe nobody here will see."""
+    """Whose next probe comes after the test."""
     parent = external_service("web", IPS)
     parent["spec"]["readinessProbe"] |= {"periodSeconds": LONG, "failureThreshold": 1}
     return parent

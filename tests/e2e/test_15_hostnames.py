@@ -115,7 +115,7 @@ async def test_dns_outage_and_restart_change_nothing(world: World) -> None:
     async def probed() -> bool:
         return await world.probes() >= seen + 3 * len(shown)
 
-    await until(probed, "probed anew", seconds=30, every=0.1)
+    await until(probed, "probed again", seconds=30, every=0.1)
     assert (await world.published("web"), await version(world)) == (shown, before)
     assert world.writes(mark) == []
     world.hosts.know({NAME: Record(FIRST, ttl=TTL)})

@@ -1,4 +1,4 @@
-"""A certificate is verified against a CA that the prober may read by name; a missing CA is told, and flips nothing."""
+"""A certificate is verified against a CA that the prober may read by name; a missing CA changes no readiness."""
 
 import asyncio
 import base64
@@ -54,7 +54,7 @@ async def test_certificate_is_verified_with_a_ca_of_a_config_map(world: World) -
     async def unavailable() -> bool:
         return (await accepted(world))[0] == "CAUnavailable"
 
-    await until(unavailable, "a missing CA told", seconds=60)
+    await until(unavailable, "a missing CA reported", seconds=60)
     assert (await accepted(world))[1].startswith(f"ConfigMap {world.namespace}/corp-ca: ")
     await world.until_published("web", ready((), but=IPS))
     assert {one["reason"] for one in (await world.status("web"))["addresses"]} == {"Pending"}
@@ -91,7 +91,7 @@ async def test_ca_secret_is_used_where_allowed(world: World) -> None:
     async def unavailable() -> bool:
         return (await accepted(world))[0] == "CAUnavailable"
 
-    await until(unavailable, "a missing Secret told", seconds=60)
+    await until(unavailable, "a missing Secret reported", seconds=60)
     encoded = base64.b64encode((await certificates(world)).encode()).decode()
     ca = {"metadata": {"name": "corp-ca"}, "data": {"ca.crt": encoded}}
     await world.client.create(SECRETS.path(world.namespace), ca)

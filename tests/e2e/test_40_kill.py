@@ -26,7 +26,7 @@ async def test_killed_replica_is_replaced_and_failures_are_found(world: World, f
 
         killed = time.monotonic()
         await world.replicas["b"].kill()
-        fleet.kill(dying)  # two of them have nobody who would notice
+        fleet.kill(dying)  # two of them have no replica that would notice
         taken = await world.until_shared(fleet.names, "a", "c", seconds=LEASE + 10)
         await fleet.until_told(dict.fromkeys(dying, False), seconds=LEASE + 15)
         settled = time.monotonic()
@@ -44,6 +44,6 @@ async def test_killed_replica_is_replaced_and_failures_are_found(world: World, f
             "SIGKILL to the next probe, p50": median,
             "max": longest,
             "all taken over": taken,
-            "the dead told": settled - killed,
+            "failures reported": settled - killed,
         },
     )

@@ -1,4 +1,4 @@
-"""A replica that stands still for longer than its Lease, and goes on, contradicts nobody: no flip, nothing lost."""
+"""A replica that is frozen for longer than its Lease, and continues, changes no readiness and loses nothing."""
 
 import asyncio
 import time
@@ -55,7 +55,7 @@ async def test_frozen_replica_is_replaced_and_returns(world: World, figures: Cal
 @pytest.mark.world(replicas=2, lease=LEASE, fronts=True)
 async def test_late_write_of_a_frozen_replica_changes_nothing(world: World, figures: Callable[..., None]) -> None:
     """Two owners at once: the former one's "not ready" is held up on the network while it stands still; meanwhile the
-    new one has found the address dead, and alive again. The lock refuses the old verdict."""
+    new one has found the address dead, and alive again. The lock refuses the old result."""
 
     def of_status(request: Request) -> bool:
         return request.method == "PATCH" and request.url.path.endswith("/status")
@@ -74,7 +74,7 @@ async def test_late_write_of_a_frozen_replica_changes_nothing(world: World, figu
         await fleet.until_told({ip: False})
         world.hosts.switch(ip, Mode.HEALTHY)
         await fleet.until_told({ip: True})
-        assert time.monotonic() < sent + front.delay, "too slow to be a test: the old verdict has arrived already"
+        assert time.monotonic() < sent + front.delay, "too slow to be a test: the old result has arrived already"
         revision = (await world.status(name))["revision"]
         world.replicas["b"].resume()
         front.delay = 0.0
@@ -83,10 +83,10 @@ async def test_late_write_of_a_frozen_replica_changes_nothing(world: World, figu
             conflicts = await world.replicas["b"].metric('eso_status_writes_total{outcome="conflict"}')
             return conflicts > 0
 
-        await until(refused, "the old verdict refused", seconds=LEASE + 15, every=0.1)
+        await until(refused, "the old result refused", seconds=LEASE + 15, every=0.1)
         late = time.monotonic() - sent
         await world.until_shared(fleet.names, "a", "b")
         await asyncio.sleep(WATCHED_SECONDS)
-        assert (await world.status(name))["revision"] == revision, "somebody has written it again"
+        assert (await world.status(name))["revision"] == revision, "it was written again"
         assert [(ip, ready) for _, ip, ready in fleet.flips(begun)] == [(ip, False), (ip, True)]
     figures(**{"arrived and refused after": late})

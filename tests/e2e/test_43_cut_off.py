@@ -44,16 +44,16 @@ async def test_replica_without_api_server_stops_and_is_replaced(
 
             stopped = await until(idle, "the one cut off to stop", seconds=LEASE, every=0.02)
             assert await world.owners("a") == {name: ["a"] for name in set(fleet.names) - set(names)}, (
-                "nobody else has begun"
+                "another replica has begun"
             )
             await world.until_shared(fleet.names, "a", seconds=LEASE + 5)
             taken = time.monotonic() - cut
             await fleet.until_told({dead: False, revived: True})
-            told = time.monotonic() - cut
+            reported = time.monotonic() - cut
             assert "could not be renewed in time" in lonely.log()
             assert vanished() > 0
 
-        mended = time.monotonic()
+        fixed = time.monotonic()
         await world.until_shared(fleet.names, "a", "b")
         back = time.monotonic()
         await asyncio.sleep(STEADY_SECONDS)
@@ -62,5 +62,5 @@ async def test_replica_without_api_server_stops_and_is_replaced(
         await lonely.stop()
     figures(
         **{"lease, seconds": LEASE, "cut to its stop": stopped, "cut to all taken over": taken},
-        **{"cut to what happened meanwhile told": told, "mended to its share again": back - mended},
+        **{"cut to what happened meanwhile reported": reported, "fixed to its share again": back - fixed},
     )

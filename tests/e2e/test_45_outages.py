@@ -1,4 +1,4 @@
-"""A replica dies while the API server or etcd does, and all ends well: nothing flips, what died meanwhile is told."""
+"""A replica dies together with the API server or etcd: no readiness changes, and later failures are reported."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ async def down_and_up(world: World, what: str, seconds: float) -> None:
 @pytest.mark.parametrize("what", ["apiserver", "etcd"])
 @pytest.mark.world(replicas=3, lease=LEASE)
 async def test_api_server_outage_during_a_failover(world: World, what: str, figures: Callable[..., None]) -> None:
-    """For longer than the Lease: when it is back, every Lease has expired, and one has nobody who would renew it."""
+    """For longer than the Lease: when it is back, every Lease has expired, and one is not renewed by any replica."""
     async with Fleet(world, COUNT) as fleet:
         await world.until_shared(fleet.names, *"abc")
         orphans = [name for name, owners in (await world.owners()).items() if owners == ["b"]]
@@ -46,9 +46,9 @@ async def test_api_server_outage_during_a_failover(world: World, what: str, figu
         await world.until_shared(fleet.names, "a", "c", seconds=CONVERGED_SECONDS)
         shared = time.monotonic()
         await fleet.until_told(dict.fromkeys(dying, False), seconds=CONVERGED_SECONDS)
-        told = time.monotonic()
+        reported = time.monotonic()
         await asyncio.sleep(STEADY_SECONDS)
-        assert fleet.wrong_pace(told, time.monotonic()) == {}
+        assert fleet.wrong_pace(reported, time.monotonic()) == {}
         assert sorted((ip, ready) for _, ip, ready in fleet.flips(begun)) == sorted((ip, False) for ip in dying)
     assert all(world.replicas[letter].running for letter in "ac")
-    figures(**{"down for": up - begun, "up to all shared": shared - up, "up to all told": told - up})
+    figures(**{"down for": up - begun, "up to all shared": shared - up, "up to all reported": reported - up})

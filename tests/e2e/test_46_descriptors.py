@@ -1,4 +1,4 @@
-"""Out of file descriptors, the prober holds it against nobody and says so: in the status, in an Event, in a metric."""
+"""Without file descriptors the prober changes no readiness and reports it: in the status, an Event and a metric."""
 
 import asyncio
 import resource
@@ -89,7 +89,7 @@ async def test_exhausted_file_descriptors_change_no_readiness(world: World, figu
         await until(said, "all said to have been at a loss", seconds=20, every=0.3)
         assert set((await delayed(world, fleet.names)).values()) == {"ProberFault"}
         assert [(ip, ready) for _, ip, ready in fleet.flips(begun)] == [(dead, False)]
-    figures(**{"faults of the prober": faults, "the dead one told after": out})
+    figures(**{"faults of the prober": faults, "the dead one reported after": out})
 
 
 @contextmanager

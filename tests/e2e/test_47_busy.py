@@ -1,4 +1,4 @@
-"""A prober that gets almost no CPU is late, and holds it against nobody; what has died it still finds."""
+"""A prober that gets almost no CPU is late and changes no readiness; it still finds real failures."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.nightly, pytest.mark.any_metacontroller]
 
 HOGS = 16
 HOG_SECONDS = 40
-"""They end by themselves if nobody ends them."""
+"""They end by themselves."""
 
 BUSY_SECONDS = 12.0
 NICE, NICER = 5, 19
@@ -55,7 +55,7 @@ def weigh(pid: int, nice: int) -> None:
 
 @pytest.mark.world(replicas=1, lease=15)
 async def test_busy_core_changes_no_readiness(world: World, tmp_path: Path, figures: Callable[..., None]) -> None:
-    """A single failed probe would be told, and for none of them is there evidence."""
+    """A single failed probe would be reported, without any evidence."""
     core = str(max(os.sched_getaffinity(0)))
     await world.replicas["a"].stop()
     prober = world.replica("a", under=["nice", f"-n{NICER}", "taskset", "-c", core])
@@ -79,7 +79,7 @@ async def test_busy_core_changes_no_readiness(world: World, tmp_path: Path, figu
     assert late > 0, "the hogs were to be felt"
     figures(
         **{"probes started": starts, "late by more than 0.1 s": late, "away, seconds": away},
-        **{"the dead told after the hogs": found},
+        **{"failures reported after the hogs": found},
     )
 
 

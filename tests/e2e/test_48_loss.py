@@ -41,5 +41,5 @@ async def test_ten_percent_packet_loss_changes_no_readiness(world: World, figure
     assert lost > 20, "packets were to be lost"
     figures(
         **{"packets lost": lost, "lossy for, seconds": seconds},
-        **{"the silent ones out, seconds more": found, "back after": back},
+        **{"addresses without a response out, seconds more": found, "back after": back},
     )

@@ -36,11 +36,11 @@ STORM_SECONDS = 40.0
 CALM_SECONDS = 60.0
 STEADY_SECONDS = 8.0
 EVIDENCE_SECONDS = 8.0
-"""A verdict is told within so long: the time-out of the last probe of its kind, a write, a sync, and a busy machine."""
+"""A result is published within the timeout of the last probe, a write, a sync, and the delay of a busy machine."""
 
 UNNOTICED_SECONDS = 25.0
 """The longest that a wrong publication may stand without a fault of ours in the way: three probes with their time-outs,
-one period until a new owner's first, and a busy machine. Nothing is wrong for ever: that is what the calm shows."""
+one period until a new owner's first, and a busy machine. Nothing stays wrong: the calm at the end shows that."""
 
 GROWTH_MEGABYTES = 5.0
 """From the second fifth to the last. A former leak at takeovers (ADR 3) came to 7 MB in 300 s."""
@@ -134,7 +134,7 @@ def told(record: Record, found: list[Fault]) -> str:
 
 
 def keep(record: Record, file: Path) -> None:
-    """For whoever wants to know more."""
+    """Details for an analysis."""
     names = ("truth", "wanted", "shown", "outages", "absences")
     file.write_text(json.dumps({name: getattr(record, name) for name in names}))
 

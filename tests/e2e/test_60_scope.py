@@ -62,7 +62,7 @@ async def test_installations_by_label_hand_over_unchanged(
         assert await world.get("nobodys", kind=SERVICES) is None
         assert "status" not in (await world.get("nobodys") or {})
 
-        await world.sidecar.kill()  # nobody takes over what is another installation's
+        await world.sidecar.kill()  # another installation's objects are not taken over
         world.hosts.switch((LEFT[1], RIGHT[1]), Mode.REFUSE)
         await world.until_published("right", ready(RIGHT, but=[RIGHT[1]]))
         assert await world.published("left") == ready(LEFT)
@@ -78,7 +78,7 @@ async def test_installations_by_label_hand_over_unchanged(
         after = await world.get("left", kind=ENDPOINTS)
         assert before is not None
         assert after is not None
-        assert after["metadata"]["uid"] == before["metadata"]["uid"], "the children were made anew"
+        assert after["metadata"]["uid"] == before["metadata"]["uid"], "the children were created again"
         figures(**{"published by the other one, seconds after the label changed": seconds})
 
 

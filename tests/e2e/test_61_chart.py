@@ -359,7 +359,7 @@ def test_admission_policy_agrees_with_the_hook(
 
 
 def test_admission_policy_blocks_no_other_change(cluster: Cluster, installed: Callable[..., None]) -> None:
-    """What stood there before may be changed, told of and deleted; a thousand addresses are judged by many ranges."""
+    """Older objects can be changed, get a status, and be deleted; a thousand addresses are evaluated by many ranges."""
     ranges = ",".join(f"10.{number}.0.0/16" for number in range(200, 250))
     installed("--set=addressPolicy.admission.enabled=false")
     path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices"

@@ -1,6 +1,6 @@
 """The words of README.md, install.md and operations.md lead from a bare cluster to a healthy endpoint, and away again.
 
-Each command is typed as it stands. There is no kubelet, so hook and sidecars are the world's own processes; the
+Each command is typed as written. There is no kubelet, so hook and sidecars are the world's own processes; the
 Deployment is looked at, not run.
 """
 

@@ -1,4 +1,4 @@
-"""The words of migration.md hand the predecessor's children over as they stand: none is deleted, none made anew.
+"""The commands of migration.md hand the predecessor's children over: none is deleted or created again.
 
 The predecessor itself runs on no supported cluster; its ExternalService, its children, its definition and its
 Deployment are written here as it wrote them, but for the Ingress, whose version is gone.

@@ -68,7 +68,7 @@ class Setup:
     Metacontroller's --client-go-* (its own default is 5 and 10). window: the stand-in's seconds from GET to PUT.
     endpoints: ESO_ENDPOINTS.
     gateway: the CompositeController lists HTTPRoutes, as components/gateway-api has it. fronts: sidecar and
-    composite controller reach the API server, and the latter the hook, through `World.fronts`, which can be told to
+    composite controller reach the API server, and the latter the hook, through `World.fronts`, which can be made to
     misbehave; each replica through one by its letter. hook_timeout: a Go duration, instead of the shipped one.
     replicas: so many sidecars share the work by Leases of `lease` seconds, named "a", "b", ... (0: one, without
     Leases). settings: ESO_* for the hook and all sidecars. shard: the installation works for ExternalServices with this
@@ -414,7 +414,7 @@ class World:
     # Life
 
     async def limit(self, qps: float, burst: int) -> None:
-        """Starts the composite controller anew, with other --client-go-qps and --client-go-burst."""
+        """Starts the composite controller again, with other --client-go-qps and --client-go-burst."""
         await self.composite.stop()
         self.composite = self._composite(qps, burst)
         await self.composite.start()
@@ -458,7 +458,7 @@ class World:
                 raise
 
     async def _delete_namespaces(self) -> None:
-        """Those that this world has made, and gone for good: a reader of the documents makes some of them anew."""
+        """Those that this world has made, and wait until they are gone: a page's commands create some of them again."""
         for name in self._spaces:
             with contextlib.suppress(Refused):
                 await self.client.delete(NAMESPACES.path(name=name))

@@ -84,7 +84,7 @@ MANY_DIGITS = b"9" * 5_000
 
 
 def redirects(location: bytes) -> Pieces:
-    """A redirect to `location`, in which PORT stands for the server's own port."""
+    """A redirect to `location`, in which PORT represents the server's own port."""
     return lambda port: (
         b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: "
         + location.replace(b"PORT", str(port).encode())
@@ -136,9 +136,9 @@ HTTP1 = (
         gap=0.001,
     ),
     http1("silence", of(), "timed out after 1 s (waiting for the response)", timeout=1.0),
-    http1("silence within the head", of(HEAD), "timed out after 1 s (waiting for the response)", timeout=1.0),
+    http1("no response within the head", of(HEAD), "timed out after 1 s (waiting for the response)", timeout=1.0),
     http1(
-        "silence within the body",
+        "no response within the body",
         of(HEAD + b"Content-Length: 9\r\n\r\nx"),
         "timed out after 1 s (reading the body)",
         timeout=1.0,
@@ -189,7 +189,7 @@ HTTP1 = (
     http1("chunk size of 17 digits", of(CHUNKED + b"f" * 17 + b"\r\n"), MALFORMED + "chunk"),
     http1("negative chunk size", of(CHUNKED + b"-1\r\n"), MALFORMED + "chunk"),
     http1(
-        "huge chunk, then silence",
+        "huge chunk, then no response",
         of(CHUNKED + b"f" * 16 + b"\r\nx"),
         "timed out after 1 s (reading the body)",
         timeout=1.0,
@@ -326,7 +326,7 @@ HTTP2: tuple[tuple[str, Pieces, str], ...] = (
     ("a frame that never ends", of(START + frame(DATA, 0, 1, bytes(9))[:12]), "timed out after 1 s"),
     ("frames byte by byte", drip(START + frame(77, 0, 0, bytes(16_000))), "timed out after 1 s"),
     ("silence", of(), "timed out after 1 s"),
-    ("silence after SETTINGS", of(START), "timed out after 1 s"),
+    ("no response after SETTINGS", of(START), "timed out after 1 s"),
     ("no SETTINGS", of(headers(OK_200)), "not an HTTP/2 answer"),
     ("HTTP/1", of(HEAD + b"\r\n"), "not an HTTP/2 answer"),
     ("SETTINGS of 5 bytes", of(frame(SETTINGS, 0, 0, bytes(5))), BROKEN + "settings"),

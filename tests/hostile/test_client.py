@@ -322,8 +322,8 @@ CROWDS = {
     "600 bodies without an end": Crowd(600, LINE + b"Content-Length: 3000000\r\n\r\n{", peers=40),
     "100 bodies of 1 MB without an end": Crowd(100, LINE + b"Content-Length: 3000000\r\n\r\n" + b" " * 1_000_000),
     "600 trailers without an end": Crowd(600, CHUNKED + b"2\r\n{}\r\n0\r\nX: ", peers=40),
-    "600 responses that nobody reads": Crowd(600, post(GOOD), peers=40),
-    "600 pipelines that nobody reads": Crowd(600, post(GOOD) * 8, peers=40),
+    "600 unread responses": Crowd(600, post(GOOD), peers=40),
+    "600 unread pipelines": Crowd(600, post(GOOD) * 8, peers=40),
 }
 
 

@@ -49,8 +49,8 @@ ROWS: Mapping[str, tuple[Callable[[bytes], bytes], str]] = {
     "nothing": (lambda query: b"", SILENT),
     "SERVFAIL": (response(b"", 0, flags=0x8182), "the DNS server answers SERVFAIL"),
     "REFUSED": (response(b"", 0, flags=0x8185), "the DNS server answers REFUSED"),
-    "a code of nobody": (response(b"", 0, flags=0x818F), "the DNS server answers 15"),
-    "truncated for ever": (response(b"", 0, flags=0x8380), UNREADABLE),
+    "an unknown response code": (response(b"", 0, flags=0x818F), "the DNS server answers 15"),
+    "truncated forever": (response(b"", 0, flags=0x8380), UNREADABLE),
 }
 GOOD: Mapping[str, Callable[[bytes], bytes]] = {
     "an answer": response(a(1), 1),

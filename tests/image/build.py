@@ -1,7 +1,7 @@
 """Build the image without an engine or a registry: `python -m tests.image.build`.
 
 mmdebstrap makes a base of this Debian's own packages, which stands in for the official Python image; buildah builds the
-Dockerfile as it stands on top of it. What the build would download is downloaded before, by the same lock.
+Dockerfile unchanged on top of it. What the build would download is downloaded before, by the same lock.
 Needs root, buildah, crun and mmdebstrap. `.cache/image` holds the result: `image.json`, and `root`, the files.
 """
 
@@ -55,7 +55,7 @@ def built(cache: Path = CACHE) -> Built:
 
 
 def build(cache: Path = CACHE) -> Built:
-    """Build all of it anew; a line for each step. A step that fails raises CalledProcessError, after its own words."""
+    """Build all of it again; a line for each step. A step that fails raises CalledProcessError, after its own words."""
     require()
     shutil.rmtree(cache, ignore_errors=True)
     cache.mkdir(parents=True)
@@ -105,7 +105,7 @@ def _wheels(buildah: Buildah, wheels: Path) -> None:
 
 
 def _image(buildah: Buildah, cache: Path) -> None:
-    """The Dockerfile as it stands; only pip is told to look into a folder, by a file that is mounted for the build."""
+    """The Dockerfile unchanged; only pip is pointed to a folder, by a file that is mounted for the build."""
     (cache / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
     volumes = ("--volume", f"{cache}/wheels:/wheels:ro", "--volume", f"{cache}/pip.conf:/etc/pip.conf:ro")
     named = {"PYTHON_IMAGE": BASE, "VERSION": VERSION, "REVISION": REVISION}

@@ -18,7 +18,7 @@ from tests.image.build import Built
 
 TOOL_FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin")
 UNIFIED = ("unshare", "--mount", "sh", "-c", 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"', "sh")
-"""crun refuses to start where it finds both versions of cgroups, though it is told to use none: show it one."""
+"""crun refuses to start where it finds both versions of cgroups, though it is configured to use none: show it one."""
 
 NAMESPACES = ("pid", "ipc", "uts", "mount")
 DEVICES: Mapping[str, tuple[str, tuple[str, ...]]] = {

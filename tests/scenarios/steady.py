@@ -1,4 +1,4 @@
-"""steady: while thousands of probes run and Metacontroller resyncs, nobody writes anything at all."""
+"""steady: while thousands of probes run and Metacontroller resyncs, nothing is written."""
 
 import asyncio
 from collections import Counter

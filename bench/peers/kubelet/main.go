@@ -4,7 +4,7 @@
 //	kubelet bench -probe JSON .. makes one probe of the addresses on stdin, closed loop, paced or all at once, and prints
 //	                             one JSON object
 //
-// It is the yardstick of two things: tests/contract/test_probe_parity.py (same verdicts) and bench/ (CPU a probe).
+// Used by tests/contract/test_probe_parity.py (same results) and bench/ (CPU of a probe).
 package main
 
 import (
@@ -93,7 +93,7 @@ func oracle() error {
 	return lines.Err()
 }
 
-// tally counts verdicts and keeps how late each paced probe began.
+// tally counts results and keeps how late each paced probe began.
 type tally struct {
 	done, failed atomic.Int64
 	mutex        sync.Mutex

@@ -1,7 +1,7 @@
 """Build the control plane, its consumers and kubectl: `python -m tests.e2e.controlplane.build [RELEASE...]`.
 
 All is of the release in go.mod. RELEASE is another one whose API server is built too; ESO_E2E_KUBERNETES selects one.
-Built once: the binaries lie in a cache directory named by what they are made of, so that a changed go.mod builds anew
+Built once: the binaries lie in a cache directory named by what they are made of, so a changed go.mod builds again
 and nothing else does. Never touches the network itself: Go fetches the modules.
 """
 

@@ -1,4 +1,4 @@
-"""The certificates and the token key of one test cluster: made anew for each, valid for a day."""
+"""The certificates and the token key of one test cluster: created again for each, valid for a day."""
 
 import base64
 import datetime

@@ -1,4 +1,4 @@
-"""`python -m app` as a process: it listens, keeps connections, stops when told, and says in one line why it cannot."""
+"""`python -m app` as a process: it listens, keeps connections, stops on request, and says in one line why it cannot."""
 
 import contextlib
 import http.client
@@ -226,7 +226,7 @@ def test_full_log_pipe_blocks_neither_responses_nor_sigterm() -> None:
         contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection,
     ):
         dropped = 0.0
-        for number in range(10_000):  # nobody reads the log: 64 KiB of pipe and 1 MiB of queue
+        for number in range(10_000):  # the log is not read: 64 KiB of pipe and 1 MiB of queue
             connection.request("POST", "/sync", refused)
             assert connection.getresponse().read()
             if number % 100 == 99 and (dropped := lines_dropped(pages)):
@@ -249,7 +249,7 @@ def test_running_response_is_completed_before_exit() -> None:
 
 
 def test_rollout_fails_no_request() -> None:
-    """After SIGTERM a client's open connection is answered, with the wish to connect anew, and so is a new one."""
+    """After SIGTERM a client's open connection is answered, and asked to reconnect, and so is a new one."""
     body, headers = json.dumps({"parent": PARENT}), {"Content-Type": "application/json"}
     with (
         serving(ESO_DRAIN_SECONDS="1") as (process, port),

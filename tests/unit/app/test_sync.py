@@ -228,7 +228,7 @@ def test_endpoints_setting_selects_the_children() -> None:
 
 @pytest.mark.parametrize("options", [OPTIONS, SLICES_ALONE], ids=["Both", "EndpointSlice"])
 def test_new_slices_wait_until_the_service_is_owned(options: SyncOptions) -> None:
-    """A slice joins the Service that it names: it must never be somebody else's."""
+    """A slice joins the Service that it names: it must never be that of another owner."""
     given = answer(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {}, SLICES_KIND: {}}, options)
     assert "EndpointSlice" not in kinds(given)
     assert given["status"]["children"] == REPORTS[:1]

@@ -80,7 +80,7 @@ async def echoed(port: int, context: ssl.SSLContext, server_hostname: str | None
 
 
 async def admitted(port: int, context: ssl.SSLContext) -> bool:
-    """With TLS 1.3 a client hears of its refusal only after its own side of the handshake is done."""
+    """With TLS 1.3 a client learns of its refusal only after its own side of the handshake is done."""
     try:
         return await echoed(port, context) == b"hello\n"
     except (ssl.SSLError, ConnectionError):

@@ -63,14 +63,14 @@ def drained(ip: str, *, serving: bool) -> PublishedAddress:
         pytest.param(spec(), (), (), False, id="no addresses"),
         pytest.param(spec(A, B, probe=None), (), (healthy(A), healthy(B)), False, id="no probe: all ready"),
         pytest.param(
-            spec(A, probe=None), (down(A),), (healthy(A),), False, id="no probe: an old verdict counts no more"
+            spec(A, probe=None), (down(A),), (healthy(A),), False, id="no probe: an old result counts no more"
         ),
         pytest.param(spec(A, B), (), (unhealthy(A), unhealthy(B)), False, id="nothing known yet: not ready"),
         pytest.param(spec(A, B), (up(A), down(B)), (healthy(A), unhealthy(B)), False, id="as the probe says"),
         pytest.param(spec(B, A), (up(A), down(B)), (unhealthy(B), healthy(A)), False, id="in the order of the spec"),
         pytest.param(spec(A, B, A), (up(A), up(B)), (healthy(A), healthy(B)), False, id="a duplicate once"),
         pytest.param(spec(A, "127.0.0.1", "x"), (up(A),), (healthy(A),), False, id="refused ones are left out"),
-        pytest.param(spec(A), (up(A), up(C)), (healthy(A),), False, id="a verdict on a stranger is ignored"),
+        pytest.param(spec(A), (up(A), up(C)), (healthy(A),), False, id="a result of another address is ignored"),
         pytest.param(
             spec(A, B, disabled=(B,)),
             (up(A), known(B, ready=False, reason="Disabled", serving=True)),
@@ -121,10 +121,10 @@ def drained(ip: str, *, serving: bool) -> PublishedAddress:
             (up(A), pending(B)),
             (healthy(A), unhealthy(B)),
             False,
-            id="one without a verdict does not open the gate",
+            id="one without a result does not open the gate",
         ),
         pytest.param(
-            spec(A, B, min_ready=2), (up(A),), (healthy(A), unhealthy(B)), False, id="nor does one never heard of"
+            spec(A, B, min_ready=2), (up(A),), (healthy(A), unhealthy(B)), False, id="nor does one without a result"
         ),
         pytest.param(
             spec(A, B, C, min_ready=2),

@@ -71,7 +71,7 @@ def test_other_objects_are_refused(changed: dict[str, Any], expected: list[str])
         pytest.param(
             {"addresses": [{"ip": "10.0.100.10"}]},
             [f"status.addresses.0.{name}" for name in ("ready", "reason", "lastTransitionTime")],
-            id="an address without a verdict",
+            id="an address without a result",
         ),
         pytest.param(
             {"addresses": [{"ip": "a", "ready": True, "reason": "Luck", "lastTransitionTime": TIME}]},

@@ -55,7 +55,7 @@ MANIFEST = {
 
 
 class Hook:
-    """Answers as told; by default it echoes the status and wants one Service."""
+    """Responds as configured; by default it echoes the status and wants one Service."""
 
     def __init__(self) -> None:
         self.requests: list[Object] = []
@@ -332,7 +332,7 @@ async def test_stale_status_overwrites_without_the_guard(server: FakeApiServer, 
         await settled(controller)
     changes = server.storage.changes_after(server.resource("ExternalService").key, begun)
     told = [change.object["status"]["revision"] for change in changes]
-    assert told[:3] == [1, 2, 1], "and who was quicker after that is not told"
+    assert told[:3] == [1, 2, 1], "the order after that is not defined"
 
 
 async def test_guard_refuses_stale_status_and_next_sync_is_quiet(

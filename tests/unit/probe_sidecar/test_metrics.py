@@ -1,4 +1,4 @@
-"""What the sidecar tells Prometheus, from counts made by its own parts; no probe is sent and nobody is asked."""
+"""What the sidecar tells Prometheus, from counts of its own parts; no probe is sent."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -25,7 +25,7 @@ FIRST = 10.0
 class Desk(httpx.AsyncBaseTransport):
     """What an API server does that has work for `seconds` with each request and takes `places` of them at a time.
 
-    Whoever comes later waits, over whatever connection. Watches are for nothing, as with priority and fairness.
+    A later client waits, on any connection. Watches cost nothing, as with priority and fairness.
     """
 
     def __init__(self, link: Link, places: asyncio.Semaphore, seconds: float) -> None:

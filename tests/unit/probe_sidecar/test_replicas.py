@@ -211,7 +211,7 @@ async def test_pending_transition_is_written_before_the_release(world: World) ->
 async def test_replica_without_lease_stops_and_returns_from_the_status(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It must not come back with verdicts of the time in which it was cut off (R6): they may be about its own line."""
+    """It must not come back with results of the time in which it was cut off (R6): they may be about its own line."""
     sidecar = world.start("a")
     await all_ready(world)
     before = {name: world.status(name) for name in NAMES}

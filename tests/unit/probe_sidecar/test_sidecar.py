@@ -74,7 +74,7 @@ async def test_probes_delayed_is_kept_by_the_next_owner(server: FaultyServer) ->
         return conditions.get("ProbesDelayed") == ("True", "NoPlaceLeft")
 
     ips = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
-    with socket.create_server(("0.0.0.0", 0), backlog=50) as silent:  # the kernel accepts, and nobody answers
+    with socket.create_server(("0.0.0.0", 0), backlog=50) as silent:  # the kernel accepts, and nothing responds
         port = silent.getsockname()[1]
         probe = {"httpGet": {"port": port}, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1}
         async with running(server, SETTINGS.model_copy(update={"concurrent_probes": 1})) as limited:
@@ -223,7 +223,7 @@ async def test_object_created_later_is_probed_at_once(server: FaultyServer) -> N
 
 
 async def test_only_objects_in_scope_are_probed(server: FaultyServer) -> None:
-    """What leaves the scope is put down as it stands: another installation may have it by now."""
+    """What leaves the scope stays unchanged: another installation may have it by now."""
     scope = SETTINGS.model_copy(update={"namespaces": ("bank", "shop"), "label_selector": "shard=a"})
     path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
     async with backend("127.0.0.2") as port, running(server, scope) as sidecar:

@@ -1,4 +1,4 @@
-"""A suspected outage, with the whole sidecar: what it holds back, and what it tells."""
+"""A suspected outage, with the whole sidecar: what it delays, and what it reports."""
 
 import asyncio
 import socket
@@ -110,7 +110,7 @@ async def until_suspected(sidecar: Sidecar) -> None:
 
 
 async def until_all_respond(sidecar: Sidecar) -> None:
-    """All of them, since they were silent."""
+    """All of them, since they stopped responding."""
     async with asyncio.timeout(2 * PATIENCE):
         while sidecar.outage.suspected or any(target.unanswered for target in targets(sidecar)):
             await asyncio.sleep(0.01)
@@ -177,7 +177,7 @@ async def test_outage_state_is_kept_without_the_api_server(server: FaultyServer)
         async with asyncio.timeout(2 * PATIENCE):
             while watching.watches == watches:
                 await asyncio.sleep(0.01)
-        assert await all_of(server, lambda status: True) == before, "nobody was told, and nothing was to be told"
+        assert await all_of(server, lambda status: True) == before, "nothing was reported"
 
 
 async def test_real_outage_is_published_after_the_hold(server: FaultyServer) -> None:

@@ -358,7 +358,7 @@ async def test_upgrade_request_gets_a_plain_response(protocol: bytes, caplog: py
 
 
 async def unknown(scope: Any, receive: Any, send: Any) -> None:
-    """Knows nobody."""
+    """Accepts no token."""
     scope["state"][LAST] = True
     await hasty(scope, receive, send)
 

@@ -191,7 +191,7 @@ class LaggingController:
     def write(self, number: int, held: tuple[str, ...], cache: Mapping[int, Any]) -> bool:
         assert len(held) <= MAX_ENDPOINTS
         if number not in cache:
-            if number in self.store:  # already exists: passed over in silence
+            if number in self.store:  # already exists: skipped without a message
                 return False
             self.store[number] = (self.clock, self.clock, held)
             return self.accepted()
@@ -204,7 +204,7 @@ class LaggingController:
     def accepted(self) -> bool:
         self.clock += 1
         self.history.append(dict(self.store))
-        assert self.safe <= self.published(), "an address that nobody took out is gone"
+        assert self.safe <= self.published(), "an address that was not removed is gone"
         return True
 
     def published(self) -> set[str]:

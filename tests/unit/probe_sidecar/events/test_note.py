@@ -1,4 +1,4 @@
-"""Which transitions are told, and in what words."""
+"""Which transitions are reported, and in what words."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ DOWN = Note("AddressNotReady", "Probing", "10.0.0.a: connection refused", warnin
     ("before", "after", "told"),
     [
         pytest.param("new", "up", [UP], id="first success"),
-        pytest.param("new", "down", [DOWN], id="first verdict of a dead one"),
+        pytest.param("new", "down", [DOWN], id="first result of a dead one"),
         pytest.param("up", "down", [DOWN], id="it dies"),
         pytest.param("down", "up", [UP], id="it recovers"),
         pytest.param("edited", "up", [], id="it was ready all the while"),
@@ -45,7 +45,7 @@ DOWN = Note("AddressNotReady", "Probing", "10.0.0.a: connection refused", warnin
         pytest.param("down", "down", [], id="still down"),
         pytest.param("up", "edited", [], id="a probe edit"),
         pytest.param("up", "drained", [], id="a drain is the user's own doing"),
-        pytest.param("up", "denied", [], id="the Accepted condition tells of denied ones"),
+        pytest.param("up", "denied", [], id="the Accepted condition reports denied ones"),
         pytest.param("new", "unprobed", [], id="without a probe there is no news"),
     ],
 )
@@ -180,7 +180,7 @@ def test_long_message_leaves_room_for_the_count() -> None:
             [],
             [("SuspectedOutage", "True", "NoResponse", "no response")],
             [Note("SuspectedOutage", "Probing", "no response", warning=True)],
-            id="the prober suspects itself",
+            id="the prober suspects an outage",
         ),
         pytest.param(
             [("SuspectedOutage", "True", "NoResponse", "no response")],

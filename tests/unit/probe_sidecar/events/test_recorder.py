@@ -1,4 +1,4 @@
-"""The recorder against the stand-in API server, in time that only moves when told to."""
+"""The recorder against the stand-in API server, in time that only moves on request."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -84,7 +84,7 @@ async def test_addresses_of_the_status_stay_while_dns_fails(rig: Rig) -> None:
     assert rig.names() == [(A, DB), (V6, DB)]
     await asyncio.sleep(600)
     assert rig.names() == [(A, DB), (V6, DB)]
-    assert rig.changes == ["u1"], "that it fails is told"
+    assert rig.changes == ["u1"], "the failure is reported"
     rig.replies[DB] = ok(B), NOTHING
     await asyncio.sleep(61)
     assert rig.names() == [(B, DB)]

@@ -1,4 +1,4 @@
-"""What is told of the names."""
+"""What is reported of the names."""
 
 import pytest
 

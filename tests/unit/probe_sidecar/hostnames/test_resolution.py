@@ -1,4 +1,4 @@
-"""Which addresses the names stand for, and when one may go."""
+"""Which addresses the names represent, and when one may go."""
 
 from collections.abc import Mapping
 

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from playground.dns_server import SILENCE, DnsServer, Record
+from playground.dns_server import NO_RESPONSE, DnsServer, Record
 from probe_sidecar.hostnames import resolver
 from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.resolver import CNAME_LOOP, CNAMES_TOO_LONG, NO_SERVERS, Resolver
@@ -108,7 +108,7 @@ async def test_server_error_is_reported(server: DnsServer, rcode: str) -> None:
 
 
 async def test_lookup_without_response_times_out(server: DnsServer) -> None:
-    server.records[NAME] = Record(trouble={"A": SILENCE, "AAAA": SILENCE})
+    server.records[NAME] = Record(trouble={"A": NO_RESPONSE, "AAAA": NO_RESPONSE})
     assert (await lookup(server))[0] == Reply("failed", problem="no answer from DNS within 1 s")
 
 

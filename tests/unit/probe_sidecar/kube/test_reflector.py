@@ -250,7 +250,7 @@ async def test_expired_version_response_relists() -> None:
 
 
 async def test_idle_watch_times_out_and_relists() -> None:
-    """A dead connection, or a version from the future (etcd restored from a backup): 200, and silence for ever."""
+    """A dead connection, or a version from the future (etcd restored from a backup): 200, and no response for good."""
     world = World(listing(900, cr("a", 800)), (72.0, httpx.ReadTimeout("")), listing(50, cr("a", 40)), (LASTED,))
     await world.play()
     assert world.requests == ["list", "watch from 900", "list", "watch from 50"]
@@ -330,7 +330,7 @@ async def test_retry_after_is_honoured(answer: Any, resumed: bool) -> None:
         pytest.param(httpx.Response(404, json=error(404, "NotFound")), id="404: the CRD is gone"),
         pytest.param((b"<html>log in</html>\n",), id="a line that is not JSON"),
         pytest.param((b"[1]\n",), id="a line that is no event"),
-        pytest.param((event("RENAMED", cr("a", 11)),), id="an event nobody knows"),
+        pytest.param((event("RENAMED", cr("a", 11)),), id="an unknown event"),
         pytest.param((b'{"type":"ADDED","object":"a"}\n',), id="an event without an object"),
         pytest.param((event("ADDED", {"metadata": {"resourceVersion": "11"}}),), id="an object without a name"),
         pytest.param((event("ADDED", {"metadata": {"name": "a", "uid": "a"}}),), id="an object without a version"),

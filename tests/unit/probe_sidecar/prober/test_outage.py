@@ -43,10 +43,10 @@ def silent(first: float, last: float, heard: float = -1.0) -> tuple[Address, Una
 @pytest.mark.parametrize(
     ("silence", "heard_at", "admitted"),
     [
-        pytest.param(Unanswered(10, 10), 5, False, id="first-nobody-since"),
-        pytest.param(Unanswered(10, 10), 10, True, id="first-somebody-since"),
-        pytest.param(Unanswered(10, 30, response_at=9), 40, False, id="repeated-nobody-between"),
-        pytest.param(Unanswered(10, 30, response_at=20), 20, False, id="repeated-nobody-since"),
+        pytest.param(Unanswered(10, 10), 5, False, id="first-none-since"),
+        pytest.param(Unanswered(10, 10), 10, True, id="first-one-since"),
+        pytest.param(Unanswered(10, 30, response_at=9), 40, False, id="repeated-none-between"),
+        pytest.param(Unanswered(10, 30, response_at=20), 20, False, id="repeated-none-since"),
         pytest.param(Unanswered(10, 30, response_at=20), 30, True, id="repeated-proven-on-both-sides"),
     ],
 )
@@ -83,9 +83,9 @@ def test_response_ends_the_outage_and_pending_wait_for_probes() -> None:
     guard.elapse(23)
     assert list(guard.response(50, 51)) == []
     assert (guard.suspected, guard.pending, guard.seconds(99)) == (False, 1, 30)
-    assert list(guard.elapse(999)) == []  # its time is up, but the silence of an outage proves nothing
+    assert list(guard.elapse(999)) == []  # its time is up, but a missing response in an outage proves nothing
     one.unanswered = Unanswered(10, 60, response_at=50)
-    assert not guard.admits(one, one.unanswered, 61)  # nobody since
+    assert not guard.admits(one, one.unanswered, 61)  # no response since
     assert list(guard.response(60.5, 61)) == [one]
     assert guard.pending == 0
 
@@ -123,10 +123,10 @@ def test_pending_transition_ends_with_its_own_response() -> None:
 
 @dataclass
 class Network:
-    """Virtual time, addresses, and an engine that probes them. An address answers, refuses, or is silent."""
+    """Virtual time, addresses, and an engine that probes them. An address answers, refuses, or does not respond."""
 
     cuts: list[tuple[float, float]] = field(default_factory=list)
-    dead: dict[str, float] = field(default_factory=dict)  # since when it is silent
+    dead: dict[str, float] = field(default_factory=dict)  # since when it does not respond
     refusing: dict[str, float] = field(default_factory=dict)
     loop: HandLoop = field(default_factory=lambda: HandLoop(START))
     probes: list[tuple[float, str]] = field(default_factory=list)
@@ -337,7 +337,7 @@ def test_single_failure_is_not_delayed() -> None:
 
 
 def test_single_failure_with_slow_neighbours_is_not_delayed() -> None:
-    """They are asked when its silence begins and when it is to be believed."""
+    """They are probed when its missing responses begin and before they count."""
     world = fleet()
     world.run(7)
     began = world.network.now
@@ -469,14 +469,14 @@ PROBES = st.fixed_dictionaries(
     length=st.floats(0.01, HOLD),
     phase=st.floats(0, 0.99),
 )
-@example(  # a cut that ends amid the probe by which the verdict falls
+@example(  # a cut that ends amid the probe that meets the threshold
     probes=[{"periodSeconds": 10, "failureThreshold": 2, "timeoutSeconds": 1, "successThreshold": 1}] * 2,
     each=3,
     settled=205.0,
     length=12.5,
     phase=0.1,
 )
-@example(  # it heals while an address is probed, and another is heard as its next probe runs
+@example(  # it heals while an address is probed, and another responds as its next probe runs
     probes=[
         {"periodSeconds": 1, "failureThreshold": 2, "timeoutSeconds": 1, "successThreshold": 1},
         {"periodSeconds": 2, "failureThreshold": 2, "timeoutSeconds": 2, "successThreshold": 1},

@@ -427,7 +427,7 @@ async def test_r7_response_buffered_in_the_kernel_counts(engine: ProbeEngine, se
 
 
 class LastMomentPoller(LoopPoller):
-    """Tells of what can be read only when it is drained: an answer that came while the loop was at other things."""
+    """Reports what can be read only when it is drained: an answer that came while the loop was at other things."""
 
     def _on_readable(self, descriptor: int) -> None:
         pass
@@ -580,7 +580,7 @@ async def test_waiting_does_not_count_against_the_timeout(serve: Serve) -> None:
 
 
 async def test_restarted_probe_waits_behind_earlier_ones(serve: Serve) -> None:
-    """Else one slow address, whose next probe is due already, would keep the place for ever."""
+    """Else one slow address, whose next probe is due already, would keep the place forever."""
     slow, fast = serve(silent), serve(says(OK))
     engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
     ends: list[str] = []

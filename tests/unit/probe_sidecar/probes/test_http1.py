@@ -23,7 +23,7 @@ def hop(request: HttpRequest) -> Hop:
 
 
 class Asking:
-    """One plain request, whose redirects lead to a hop that tells them apart."""
+    """One plain request, whose redirects lead to a hop that distinguishes them."""
 
     wire = b"GET"
     plain = True
@@ -178,7 +178,7 @@ CLOSED = [
     ),
 ]
 
-# What comes to a verdict while the connection stays open.
+# What comes to a result while the connection stays open.
 OPEN = [
     pytest.param(HEAD + b"Content-Length: 20000\r\n\r\n" + b"x" * 10_240, OK, id="line-12-body-read-at-most-10240"),
     pytest.param(HEAD + b"\r\n" + b"x" * 10_240, OK, id="line-12-unbounded-body-read-at-most-10240"),

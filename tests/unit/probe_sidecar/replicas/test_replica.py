@@ -39,7 +39,7 @@ class World:
         self.running: dict[str, asyncio.Task[None]] = {}
         self.told: Counter[str] = Counter()
         self.doubles: list[float] = []
-        self.began: list[float] = []  # when somebody began to work
+        self.began: list[float] = []  # when a replica began to work
         self._worked: set[str] = set()
         self.watching = asyncio.create_task(self._watch())
 
@@ -58,7 +58,7 @@ class World:
         return replica
 
     async def kill(self, name: str) -> None:
-        """As SIGKILL: nothing is said to anybody."""
+        """As SIGKILL: no other replica is notified."""
         task = self.running.pop(name)
         del self.replicas[name]
         if task.done():
@@ -250,7 +250,7 @@ async def test_renewal_time_is_the_time_of_the_request(world: World) -> None:
     world.start("victim")
     world.start("other")
     await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 2)
-    for lag in range(1, 7):  # slowly, or its watch would be silent for longer than it bears
+    for lag in range(1, 7):  # slowly, or its watch would be idle for too long
         world.links["victim"].lag = lag
         await asyncio.sleep(2 * SECONDS / RENEWALS)
     assert world.replicas["victim"].problem is None
@@ -300,7 +300,7 @@ async def test_idle_watch_does_not_extend_the_lease(world: World) -> None:
     mark, start = world.server.audit.total, world.loop.time()
     world.server.api.flowing.clear()
     await world.until(lambda: any(one.verb == "list" for one in world.server.audit.since(mark)), within=SECONDS)
-    assert world.loop.time() - start <= SECONDS / 3 + MOMENT, "so long a silence is enough to look again"
+    assert world.loop.time() - start <= SECONDS / 3 + MOMENT, "such a time without a response is enough to read again"
     while world.loop.time() - start < 60:
         assert world.shared(), "and looking again and again is proof enough"
         await asyncio.sleep(0.1)
@@ -442,7 +442,7 @@ async def test_release_is_bounded_in_time(world: World) -> None:
 @pytest.mark.parametrize("seed", range(examples(4)))
 def test_random_faults_leave_exactly_one_owner(seed: int) -> None:
     """Random cuts, silences, kills, starts and stops. A joiner may overlap with one that cannot see it yet, no longer
-    than that one's view is trusted; nobody ever takes over from one that still works."""
+    than that one's view is trusted; no replica ever takes over from one that still works."""
 
     @scenario
     async def test(world: World) -> None:

@@ -123,7 +123,7 @@ def test_lost_transition_keeps_its_original_time() -> None:
             (down(A),),
             entry(A, True, "NoProbe", "no readinessProbe: always ready", T1),
             "1/1",
-            id="a verdict of a probe that is gone counts no more",
+            id="a result of a probe that is gone counts no more",
         ),
         pytest.param(
             {"disabledIPs": (A,)},
@@ -144,7 +144,7 @@ def test_lost_transition_keeps_its_original_time() -> None:
             (),
             entry(A, False, "Disabled", "not probed yet", T1),
             "0/0",
-            id="drained before its first verdict",
+            id="drained before its first result",
         ),
         pytest.param(
             {"disabledIPs": (A,), "readinessProbe": None},
@@ -313,7 +313,7 @@ def test_probes_delayed_is_absent_without_a_probe() -> None:
 
 @pytest.mark.parametrize("probed", [True, False])
 def test_clock_behind_the_status_writes_nothing(probed: bool) -> None:
-    """Nor to date anew what another has dated in its future: a takeover alone is no transition (R3)."""
+    """Nor to date again what another has dated in its future: a takeover alone is no transition (R3)."""
     wish = spec(A, B) if probed else spec(A, B).model_copy(update={"readinessProbe": None})
     ahead = desired_status(parent(), wish, results(up(A, T2), down(B, T2)) if probed else {}, POLICY, T2)
     taken_over = results(up(A, T2), down(B, T2)) if probed else {}
@@ -455,7 +455,7 @@ def test_unavailable_ca_is_reported_and_keeps_readiness() -> None:
     [
         pytest.param({"ready": 0}, id="0 is no false"),
         pytest.param({"serving": None}, id="a null"),
-        pytest.param({"zone": "a"}, id="a field that nobody knows"),
+        pytest.param({"zone": "a"}, id="an unknown field"),
         pytest.param({"message": "timed out"}, id="another message"),
         pytest.param({"lastTransitionTime": "0"}, id="a time that is none"),
         pytest.param({"lastTransitionTime": T2}, id="a time in the future"),

@@ -106,7 +106,7 @@ STEPS = st.lists(
 
 @given(HAND_MADE, STEPS)
 def test_patch_turns_any_status_into_the_desired_one(first: Any, steps: list[Any]) -> None:
-    """For any sequence of seen statuses, specs and results: patched it is what is wanted, wanted again it is silent."""
+    """For any seen statuses, specs and results the patch makes the desired status, and a second patch is empty."""
     clock = count()
     spec, states = ExternalServiceSpec(port=1, ips=IPS[:2]), dict[str, AddressStatus]()
     raw: dict[str, Any] = {"metadata": META, "status": first}

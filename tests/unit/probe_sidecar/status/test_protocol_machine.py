@@ -121,14 +121,14 @@ class Protocol(RuleBasedStateMachine):
             self.judge()
             requests, versions = self.api.requests, len(self.api.stored)
             self.pass_time(3_600)
-            assert (self.api.requests, len(self.api.stored)) == (requests, versions), "and then there is silence"
+            assert (self.api.requests, len(self.api.stored)) == (requests, versions), "and then no more requests"
         finally:
             self.loop.run_until_complete(self.publisher.close())
             self.loop.run_until_complete(self.running)
             self.loop.close()
 
     def come_to_rest(self) -> None:
-        """Every watch shows all it has, and Metacontroller syncs, until nobody has anything to do for two minutes."""
+        """Every watch shows all it has, and Metacontroller syncs, until nothing happens for two minutes."""
         for _ in range(200):
             before = len(self.api.stored)
             while self.watch or self.metacontroller.watch or self.metacontroller.busy:
@@ -155,7 +155,7 @@ class Protocol(RuleBasedStateMachine):
                 self.judge_history([version.get("status") or {} for version in history])
 
     def judge_history(self, history: list[Object]) -> None:
-        """Of each address, only what a probe has shown was ever told, and in the order it was shown."""
+        """Of each address, only what a probe has shown was ever reported, and in the order it was shown."""
         assert [one.get("revision", 0) for one in history] == sorted(one.get("revision", 0) for one in history)
         for place in range(len(IPS)):
             told = [one["addresses"][place]["message"] for one in history if one.get("addresses")]

@@ -98,7 +98,7 @@ class World:
     def put(
         self, name: str, status: Any, uid: str | None = None, generation: int | None = None, namespace: str = "shop"
     ) -> Object:
-        """Store a status as somebody's write, and let the watch show it a moment later."""
+        """Store a status as another client's write, and let the watch show it a moment later."""
         self.version += 1
         held = self.store.get(name, {"metadata": {"uid": name}})["metadata"]
         meta = held | {"name": name, "namespace": namespace, "resourceVersion": str(self.version)}
@@ -492,7 +492,7 @@ def test_422_is_retried_with_back_off() -> None:
 
 
 def overwriting(world: World, stale: Object, times: int) -> None:
-    """Somebody puts back a whole stale status 5 ms after each write of ours, `times` times."""
+    """Another client writes back a whole stale status 5 ms after each write of ours, `times` times."""
     put = world.put
 
     def answer(request: httpx.Request) -> None:
@@ -828,7 +828,7 @@ def test_random_faults_end_with_every_desired_status(events: Any, random: float)
             name: world.wanted[name] for name in world.store if name in world.wanted
         }
         await world.settle(3_600)
-        assert len(world.sent) == requests, "and then there is silence"
+        assert len(world.sent) == requests, "and then there are no more requests"
 
     body()
 
@@ -864,7 +864,7 @@ async def _rivals(world: World) -> None:
     world.wanted["web"] = "2/2"
     world.put("web", {"ready": "2/2", "revision": 4})
     await world.settle(1)
-    assert world.rivals == [], "what is seen first is nobody's rival"
+    assert world.rivals == [], "what is seen first is not another client's"
     world.put("web", {"ready": "1/2", "revision": 5})
     await world.settle(1)
     assert world.rivals == ["1/2"]

@@ -29,7 +29,7 @@ def state(ready: bool, reason: str, message: str = "HTTP 200") -> AddressStatus:
         ),
         pytest.param(entry(ready=True, reason="NoProbe"), state(True, "NoProbe"), id="an unprobed address stays ready"),
         pytest.param(
-            entry(ready=True, reason="Pending"), state(True, "Pending"), id="ready while its new probe has no verdict"
+            entry(ready=True, reason="Pending"), state(True, "Pending"), id="ready while its new probe has no result"
         ),
         pytest.param(entry(ready=False, reason="Pending"), None, id="a pending address is new"),
         pytest.param(entry(ready=False, reason="Denied"), None, id="a denied address was never probed"),
@@ -43,7 +43,7 @@ def state(ready: bool, reason: str, message: str = "HTTP 200") -> AddressStatus:
             state(False, "ProbeFailed"),
             id="a drained dead address is known as dead",
         ),
-        pytest.param(entry(ready=False, reason="Disabled"), None, id="a drained address without a verdict is new"),
+        pytest.param(entry(ready=False, reason="Disabled"), None, id="a drained address without a result is new"),
         pytest.param(entry(ready=True, reason="Disabled", serving=True), None, id="drained and ready contradict"),
         pytest.param(entry(ready=True, reason="ProbeFailed"), None, id="failed and ready contradict"),
         pytest.param(entry(ready=False, reason="ProbeSucceeded"), None, id="succeeded and not ready contradict"),
@@ -52,7 +52,7 @@ def state(ready: bool, reason: str, message: str = "HTTP 200") -> AddressStatus:
         ),
         pytest.param(entry(ready="yes", reason="ProbeSucceeded"), None, id="ready is a text"),
         pytest.param(entry(ready=1, reason="ProbeSucceeded"), None, id="ready is a number"),
-        pytest.param(entry(ready=True, reason="Splendid"), None, id="a reason nobody knows"),
+        pytest.param(entry(ready=True, reason="Splendid"), None, id="an unknown reason"),
         pytest.param(
             entry(ready=True, reason="ProbeSucceeded", lastTransitionTime="yesterday"), None, id="a time that is none"
         ),

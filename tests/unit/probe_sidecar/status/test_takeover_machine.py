@@ -85,7 +85,7 @@ class Engine:
         self._handles[handle] = done
         outcome = Outcome(Result.SUCCESS if up else Result.FAILURE, str(number))
         self._loop.call_soon(self._finish, handle, outcome)
-        return handle  # type: ignore[return-value]  # opaque to whoever holds it
+        return handle  # type: ignore[return-value]  # opaque to its users
 
     def launch(self) -> None:
         """Who is started has begun."""
@@ -139,7 +139,7 @@ class Replica:
         return self.world.holder == self.name or self.world.both
 
     async def ask(self, request: httpx.Request) -> httpx.Response:
-        """What was sent arrives, whatever becomes of the sender; a stopped one hears the answer when it goes on."""
+        """What was sent arrives, whatever becomes of the sender; a stopped one receives the answer when it goes on."""
         try:
             return await self.world.api.answer(request)
         finally:
@@ -210,7 +210,7 @@ class Takeover(RuleBasedStateMachine):
             replica.show()
 
     def pass_time(self, seconds: float) -> None:
-        """In steps of a period at most; whoever is not stopped probes what is due."""
+        """In steps of a period at most; a replica that is not stopped probes what is due."""
         while seconds > 0:
             step = min(seconds, 1.0)
             self.loop.run_until_complete(asyncio.sleep(step))
@@ -352,7 +352,7 @@ class Takeover(RuleBasedStateMachine):
         self.judge_order()
 
     def judge_history(self, history: list[Object]) -> None:
-        """Of each address, only what a probe has shown was ever told, and no older status after a newer one."""
+        """Of each address, only what a probe has shown was ever reported, and no older status after a newer one."""
         revisions = [status.get("revision", 0) for status in history]
         assert revisions == sorted(revisions)
         for place, ip in enumerate(IPS):
@@ -361,7 +361,7 @@ class Takeover(RuleBasedStateMachine):
             assert all((ip, number, ready) in self.truth.ever for number, ready in probed), "no probe showed that"
 
     def judge_order(self) -> None:
-        """What is told of an address after something else was found out after it: health never goes back."""
+        """What is reported of an address after something else was found out after it: health never goes back."""
         for place, ip in enumerate(IPS):
             before = -1.0
             for at, version in zip(self.api.stored_at, self.api.stored, strict=True):
@@ -378,12 +378,12 @@ def test_takeover_between_two_sidecars() -> None:
 
 
 def test_suspended_replica_checks_its_lease_before_deciding() -> None:
-    """The model's counterexample without that look: its verdict, whose answer was lost, is old when it wakes up."""
+    """The model's counterexample without that look: its result, whose answer was lost, is old when it wakes up."""
     world = Takeover()
     world.start(guard=True)
     world.wait(2.5)
     world.turn(IPS[0])
-    world.wait(2.0)  # two failures: the verdict is on its way
+    world.wait(2.0)  # two failures: the result is on its way
     world.lose_an_answer()
     world.stop()
     world.run_out()
