@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import gzip
 import http
 import socket
 import ssl
@@ -56,14 +57,16 @@ Place = Spot
 @dataclass(frozen=True, slots=True)
 class Conduct:
     """What it does there. `host`, if not empty, is the only Host and SNI known; `status` and `body` are what it answers
-    when healthy. `header`, if not empty, is the line without which a request gets a 401; it comes back in each part of
-    the response. `client_ca` (PEM): only clients with a certificate of it are served.
+    when healthy, compressed with gzip if there is an `encoding`, which is its name. `header`, if not empty,
+    is the line without which a request gets a 401; it comes back in each part of the response. `client_ca` (PEM): only
+    clients with a certificate of it are served.
     """
 
     mode: Mode = Mode.HEALTHY
     status: int = 200
     host: str = ""
     body: str = "ok\n"
+    encoding: str = ""
     header: str = ""
     client_ca: str = ""
 
@@ -104,9 +107,12 @@ class Backend(PlaygroundBackend):
 
     def _response(self, head: bytes) -> bytes:
         conduct, status = self.conduct, self._status(_host(head))
-        if not conduct.header:
-            return _http_answer(status, conduct.body.encode())
-        return _http_answer(status if conduct.header.encode() in head else 401, head, conduct.header)
+        if conduct.header:
+            return _http_answer(status if conduct.header.encode() in head else 401, head, conduct.header)
+        if conduct.encoding:
+            body = gzip.compress(conduct.body.encode())
+            return _http_answer(status, body, headers=f"Content-Encoding: {conduct.encoding}\r\n")
+        return _http_answer(status, conduct.body.encode())
 
     def _status(self, host: str) -> int:
         """What virtual hosting answers: 404 to a name that is not served here."""
@@ -191,12 +197,12 @@ def _host(head: bytes) -> str:
     return ""
 
 
-def _http_answer(status: int, body: bytes, echo: str = "") -> bytes:
+def _http_answer(status: int, body: bytes, echo: str = "", headers: str = "") -> bytes:
     try:
         phrase = http.HTTPStatus(status).phrase
     except ValueError:
         phrase = "Unheard Of"
-    more = f"{echo}\r\nLocation: http://elsewhere.example/{echo}\r\n" if echo else ""
+    more = f"{echo}\r\nLocation: http://elsewhere.example/{echo}\r\n" if echo else headers
     head = f"HTTP/1.1 {status} {echo or phrase}\r\nContent-Length: {len(body)}\r\n{more}Connection: close\r\n\r\n"
     return head.encode() + body
 

@@ -44,6 +44,16 @@ async def test_body_contains_decides_the_result(world: World) -> None:
     assert said == "HTTP 200, without the text of bodyContains"
 
 
+async def test_compressed_body_is_named_in_the_failure(world: World) -> None:
+    await world.apply(with_probe("web", {"bodyContains": "ok"}))
+    await world.until_published("web", ready(IPS))
+    world.hosts.switch(IPS[0], encoding="gzip")
+    world.hosts.switch(IPS[1], encoding="x-s3cret")
+    await world.until_published("web", ready((), but=IPS))
+    said = "HTTP 200, without the text of bodyContains"
+    assert [await message(world, "web", ip) for ip in IPS] == [f"{said} (the body is compressed: gzip)", said]
+
+
 async def test_http2_without_tls_with_head(world: World) -> None:
     await world.apply(with_probe("web", {"protocol": "HTTP2", "method": "HEAD"}))
     await world.until_published("web", ready(IPS))
