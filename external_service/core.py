@@ -114,22 +114,30 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, data: Any) -> Any:
-        if isinstance(data, dict) and None in data.values():
-            return {name: value for name, value in data.items() if value is not None}
-        return data
+        return without_nulls(data)
+
+
+def without_nulls(value: Any) -> Any:
+    """A mapping without its nulls; anything else as it is."""
+    if isinstance(value, dict) and None in value.values():
+        return {name: inner for name, inner in value.items() if inner is not None}
+    return value
 
 
 def _texts(value: object) -> object:
     """Finds the first value that is no text: pydantic would build an error for each of a million."""
     if isinstance(value, dict):
         for key, text in value.items():
-            if not isinstance(text, str):
+            if text is not None and not isinstance(text, str):
                 raise ValueError(f'write texts only, in quotes where YAML reads something else (the first is "{key}")')
+        if None in value.values():
+            return {key: text or "" for key, text in value.items()}
     return value
 
 
 Texts = Annotated[dict[str, str], BeforeValidator(_texts)]
-"""Labels or annotations as the API server stores them."""
+"""Labels or annotations of an object. The API server stores a null as an empty text, and nulls in maps of the spec not
+at all."""
 
 
 OBJECT_NAME = Field(

@@ -90,6 +90,8 @@ def _line(path: str, schema: Schema, detail: ErrorDetails) -> str:
         return f"write one ExternalService (got {shown(detail['input'])})"
     if detail["type"] == "missing":
         return f"{path}: is missing, {hint(schema)}"
+    if detail["input"] is None:  # in a list: elsewhere a null is absent
+        return f"{path}: write a value, or remove the entry{_got(path, detail)}"
     if detail["type"] == "string_type" and not isinstance(detail["input"], list | dict):
         return f"{path}: must be a string: put it in quotes{_got(path, detail)}"
     return f"{path}: {hint(schema)}{_got(path, detail)}"

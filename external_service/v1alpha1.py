@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
 from external_service.cel import DNS_NAME, quoted, rule, rules
-from external_service.core import Model, ObjectMeta, Port, Probe
+from external_service.core import Model, ObjectMeta, Port, Probe, without_nulls
 from external_service.kind import (
     FAMILIES,
     KEY,
@@ -147,7 +147,8 @@ _KEYS = rule(
 
 
 def _few(value: object) -> object:
-    """Counts the entries first: pydantic would validate each of a million."""
+    """Drops nulls and counts the entries first: pydantic would validate each of a million."""
+    value = without_nulls(value)
     if isinstance(value, dict) and len(value) > MAX_ENTRIES:
         raise ValueError(f"write a mapping of at most {MAX_ENTRIES} entries (got {len(value)})")
     return value

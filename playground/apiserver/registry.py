@@ -240,7 +240,10 @@ class Registry:
             raise bad_request(f"the object provided is {given[1]} of {given[0]}, this path takes {wanted}")
         obj: Object = integral(copy.deepcopy(dict(body)))
         obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
-        meta = obj.setdefault("metadata", {})
+        meta = obj["metadata"] = {name: value for name, value in obj.get("metadata", {}).items() if value is not None}
+        for name in ("labels", "annotations"):
+            if isinstance(texts := meta.get(name), dict):
+                meta[name] = {key: "" if text is None else text for key, text in texts.items()}
         meta.pop("selfLink", None)
         if resource.namespaced:
             if meta.get("namespace", namespace) != namespace:

@@ -51,16 +51,19 @@ def _prune_object(value: Mapping[str, Any], schema: Schema, path: str) -> tuple[
 
 
 def default(value: Any, schema: Schema) -> None:
-    """Fills defaults in place; a null where none is allowed is dropped first if a default can take its place."""
+    """Fills defaults in place. A null in a mapping is dropped first where none is allowed; in a list it stays."""
     if isinstance(value, dict):
-        for name, below in schema.get("properties", {}).items():
-            if name in value and value[name] is None and not below.get("nullable") and "default" in below:
+        rest = schema.get("additionalProperties")
+        for name in [name for name, inner in value.items() if inner is None]:
+            below = schema.get("properties", {}).get(name, rest)
+            if isinstance(below, Mapping) and not below.get("nullable"):
                 del value[name]
+        for name, below in schema.get("properties", {}).items():
             if name not in value and "default" in below:
                 value[name] = copy.deepcopy(below["default"])
             if name in value:
                 default(value[name], below)
-        if isinstance(rest := schema.get("additionalProperties"), Mapping):
+        if isinstance(rest, Mapping):
             for item in value.values():
                 default(item, rest)
     elif isinstance(value, list) and "items" in schema:

@@ -25,7 +25,7 @@ def corpus(name: str) -> list[Any]:
 
 
 def custom_resource(case: dict[str, Any]) -> dict[str, Any]:
-    metadata = {"name": case.get("name", "sample"), "namespace": "default"}
+    metadata = {"name": case.get("name", "sample"), "namespace": "default", **case.get("metadata", {})}
     return {
         "apiVersion": "eso.crowdfox.com/v1alpha1",
         "kind": "ExternalService",

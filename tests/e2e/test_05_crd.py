@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from external_service.crd import custom_resource_definition
-from external_service.v1alpha1 import STALE_STATUS
+from external_service.v1alpha1 import STALE_STATUS, ExternalService
 from tests.e2e import status_policy
 from tests.e2e.controlplane.cluster import ControlPlane
 
@@ -182,9 +182,17 @@ def test_crd_is_established_without_warnings(admin: httpx.Client) -> None:
 
 @pytest.mark.kubernetes("good objects")
 @pytest.mark.parametrize("case", corpus("good"))
-def test_valid_objects_are_accepted(admin: httpx.Client, case: dict[str, Any]) -> None:
-    answer = admin.post(f"{path_of(GROUP)}?dryRun=All", json=custom_resource(case.get("name", "sample"), case["spec"]))
+def test_valid_objects_are_stored_as_read(admin: httpx.Client, case: dict[str, Any]) -> None:
+    one = custom_resource(case.get("name", "sample"), case["spec"])
+    one["metadata"] |= case.get("metadata", {})
+    answer = admin.post(f"{path_of(GROUP)}?dryRun=All", json=one)
     assert answer.status_code == 201, answer.text
+    sent, stored = ExternalService.model_validate(one), ExternalService.model_validate(answer.json())
+    assert (stored.spec, stored.metadata.labels, stored.metadata.annotations) == (
+        sent.spec,
+        sent.metadata.labels,
+        sent.metadata.annotations,
+    )
 
 
 @pytest.mark.kubernetes("bad objects")

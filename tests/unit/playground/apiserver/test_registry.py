@@ -133,6 +133,18 @@ async def test_unknown_fields_are_pruned_or_refused_by_request(client: ApiClient
     assert created["spec"] == {"port": 80, "ips": ["10.0.0.1"]}
 
 
+async def test_nulls_are_stored_as_by_a_real_api_server(client: ApiClient) -> None:
+    """tests/e2e/test_05_crd.py asks the real one."""
+    given = web(hosts=None, ingress={"annotations": {"a": None, "b": "x"}, "className": None})
+    given["metadata"] |= {"annotations": {"a": None, "b": "x"}, "labels": None, "namespace": None}
+    stored = await client.create(ES.path("default"), given)
+    assert stored["spec"] == {"port": 80, "ips": ["10.0.0.1"], "ingress": {"annotations": {"b": "x"}, "enabled": True}}
+    assert stored["metadata"]["annotations"] == {"a": "", "b": "x"}
+    assert "labels" not in stored["metadata"]
+    code, _, message = await refused(client.create(ES.path("default"), web(ips=[None])))
+    assert (code, "spec.ips[0]" in message) == (422, True)
+
+
 async def test_crd_defaults_are_applied(client: ApiClient) -> None:
     created = await client.create(ES.path("default"), web(readinessProbe={"httpGet": {"port": 8080}}))
     probe = created["spec"]["readinessProbe"]
