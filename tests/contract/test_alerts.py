@@ -177,6 +177,16 @@ def test_dashboard_colours_have_one_meaning() -> None:
     assert {"Transitions", "Probes a second", "DNS lookups", "Status writes a second", "Throttled requests"} <= found
 
 
+def test_dashboard_counters_are_rates_over_the_scrape_interval() -> None:
+    """As grafana's dashboard-linter: no bare counter, no fixed range that a long scrape interval leaves empty."""
+    for panel in dashboard()["panels"]:
+        for text in (target["expr"] for target in panel.get("targets", ())):
+            counters = re.findall(r"(?<![a-z_])(?:rate|increase)\((?:eso|process)_[a-z_]+\{[^}]*\}\[([^]]+)\]\)", text)
+            assert set(counters) <= {"$__rate_interval"}, text
+            assert len(counters) == len(re.findall(r"_(?:total|bucket|count|sum)\{", text)), text
+            assert panel["type"] in ("table", "stat") or all(one["legendFormat"] for one in panel["targets"])
+
+
 def test_dashboard_limits_are_lines() -> None:
     lines = {
         panel["title"]: [
@@ -190,5 +200,6 @@ def test_dashboard_limits_are_lines() -> None:
         "Time away": [0.05],
         "Age of DNS answers": [360],
         "Time since the last watch message": [90],
-        "Certificate expires in": [604800],
+        "Certificates of addresses": [604800],
+        "Certificate of the hook": [604800],
     }
