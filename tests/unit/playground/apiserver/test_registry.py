@@ -141,7 +141,7 @@ async def test_nulls_are_stored_as_by_a_real_api_server(client: ApiClient) -> No
     assert stored["spec"] == {"port": 80, "ips": ["10.0.0.1"], "ingress": {"annotations": {"b": "x"}, "enabled": True}}
     assert stored["metadata"]["annotations"] == {"a": "", "b": "x"}
     assert "labels" not in stored["metadata"]
-    code, _, message = await refused(client.create(ES.path("default"), web(ips=[None])))
+    code, _, message = await refused(client.patch(ES.path("default", "web"), {"spec": {"ips": [None]}}))
     assert (code, "spec.ips[0]" in message) == (422, True)
 
 
