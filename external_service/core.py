@@ -239,6 +239,9 @@ class CASource(SecretSource):
 BOTH_CAS = "write only one of caConfigMap and caSecret"
 TLS_NEEDS_HTTPS = "tls needs scheme: HTTPS"
 BODY_NEEDS_GET = "bodyContains needs method: GET"
+MAX_HEADER_TEXT = 16_384
+"""Characters of all httpHeaders of a probe. Most servers accept less; each address is sent all of them."""
+HEADERS_TOO_LONG = f"write at most {MAX_HEADER_TEXT} characters in the names and values of all headers together"
 HTTP2_NEEDS_HTTP = "protocol HTTP2 needs scheme: HTTP; with HTTPS the server chooses the protocol"
 
 
@@ -289,6 +292,12 @@ class HTTPGetAction(Model):
                 field=".bodyContains",
             ),
             rule("self.protocol == 'HTTP1' || self.scheme == 'HTTP'", HTTP2_NEEDS_HTTP, field=".protocol"),
+            rule(
+                "!has(self.httpHeaders) || self.httpHeaders.map(one, size(one.name) + "
+                f"(has(one.value) ? size(one.value) : 0)).sum() <= {MAX_HEADER_TEXT}",
+                HEADERS_TOO_LONG,
+                field=".httpHeaders",
+            ),
         )
     )
 
@@ -342,6 +351,8 @@ class HTTPGetAction(Model):
             raise ValueError(BODY_NEEDS_GET)
         if self.protocol == "HTTP2" and self.scheme != "HTTP":
             raise ValueError(HTTP2_NEEDS_HTTP)
+        if sum(len(one.name) + len(one.value) for one in self.httpHeaders) > MAX_HEADER_TEXT:
+            raise ValueError(HEADERS_TOO_LONG)
         return self
 
 

@@ -13,7 +13,7 @@ from probe_sidecar.probes.certificate import Certificate
 from probe_sidecar.probes.exchange import Answer, Exchange, Hop, SocketAddress, socket_address
 from probe_sidecar.probes.http1 import Http1Exchange, quick
 from probe_sidecar.probes.outcome import Outcome, Result
-from probe_sidecar.probes.request import NO_SECRETS, CannotSend, HttpRequest, Secrets, first_request, http1
+from probe_sidecar.probes.request import NO_SECRETS, CannotSend, HttpRequest, Secrets, first_request, http1_parts
 
 LONGEST_TIMEOUT: Final = 60
 """Seconds; a longer timeoutSeconds counts as this. A probe that waits holds one of the places that all share (D14)."""
@@ -84,7 +84,7 @@ def prepare(
     except CannotSend as problem:
         return PreparedProbe(None, timeout, Outcome(Result.FAILURE, str(problem)))
     if action.scheme == "HTTP" and not request.http2 and not request.secret:
-        first = First(action, ip, dial, http1(request), request.expects.plain)
+        first = First(action, ip, dial, http1_parts(request), request.expects.plain)
         return PreparedProbe(first.hop(socket_address(dial, action.port)), timeout)
     certificate = Certificate() if action.scheme == "HTTPS" else None
     return PreparedProbe(http_hop(context, request, certificate), timeout, certificate=certificate)
@@ -93,14 +93,14 @@ def prepare(
 class First:
     """The first request to one target, over plain HTTP, again and again.
 
-    It holds the bytes to send, and makes the request that they say once more for the few answers that are judged by it:
+    It holds the bytes to send, of which it shares the headers with other targets, and makes the request that they say once more for the few answers that are judged by it:
     the requests of 10,000 targets would take 4 MB.
     """
 
-    __slots__ = ("_action", "_dial", "_ip", "plain", "wire")
+    __slots__ = ("_action", "_dial", "_ip", "_parts", "plain")
 
-    def __init__(self, action: HTTPGetAction, ip: str, dial: str, wire: bytes, plain: bool) -> None:
-        self.wire = wire
+    def __init__(self, action: HTTPGetAction, ip: str, dial: str, parts: tuple[bytes, bytes], plain: bool) -> None:
+        self._parts = parts
         self.plain = plain
         self._action = action
         self._ip = ip
@@ -115,7 +115,13 @@ class First:
 
     def begin(self) -> bytes:
         """The whole request."""
-        return self.wire
+        first, headers = self._parts
+        return first + headers
+
+    @property
+    def wire(self) -> bytes:
+        """The same, for an exchange of its own."""
+        return self.begin()
 
     def feed(self, data: bytes) -> Answer | Exchange:
         """See FastPath."""
@@ -138,16 +144,22 @@ class First:
 class Parsed:
     """Any other request, as it was read. `context` verifies, on the way that a redirect leads as well."""
 
-    __slots__ = ("_certificate", "_context", "_request", "plain", "wire")
+    __slots__ = ("_certificate", "_context", "_parts", "_request", "plain")
 
     def __init__(
         self, request: HttpRequest, context: ssl.SSLContext | None, certificate: Certificate | None = None
     ) -> None:
         self._certificate = certificate
-        self.wire = http1(request)
+        self._parts = http1_parts(request)
         self.plain = request.expects.plain and not request.redirects
         self._request = request
         self._context = context
+
+    @property
+    def wire(self) -> bytes:
+        """The whole request."""
+        first, headers = self._parts
+        return first + headers
 
     def request(self) -> HttpRequest:
         """What `wire` was made from."""

@@ -127,12 +127,23 @@ def redirected(request: HttpRequest, target: Url, *, relative: bool) -> HttpRequ
 
 def http1(request: HttpRequest) -> bytes:
     """The request on a connection of HTTP/1.1: Host, User-Agent, the others sorted by name, Connection: close."""
-    lines = [f"{request.method} {request.url.request_target} HTTP/1.1", f"Host: {request.authority}"]
-    agent = _first(request.headers, "User-Agent").strip(_SPACE)
+    return b"".join(http1_parts(request))
+
+
+def http1_parts(request: HttpRequest) -> tuple[bytes, bytes]:
+    """What is the address's own, and the headers, which thousands of targets share."""
+    first = f"{request.method} {request.url.request_target} HTTP/1.1\r\nHost: {request.authority}\r\n"
+    return first.encode("latin-1"), _header_lines(request.headers, request.url.user)
+
+
+@lru_cache(maxsize=256)
+def _header_lines(headers: Fields, user: str | None) -> bytes:
+    lines = []
+    agent = _first(headers, "User-Agent").strip(_SPACE)
     if agent:
         lines.append(f"User-Agent: {agent}")
-    lines += [f"{name}: {value.strip(_SPACE)}" for name, value in _sorted(request)]
-    if not _says_close(request.headers) and not _switches_protocol(request.headers):
+    lines += [f"{name}: {value.strip(_SPACE)}" for name, value in _sorted(headers, user)]
+    if not _says_close(headers) and not _switches_protocol(headers):
         lines.append("Connection: close")
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
@@ -145,7 +156,7 @@ def http2(request: HttpRequest) -> list[tuple[bytes, bytes]]:
         (":path", request.url.request_target),
         (":scheme", request.url.scheme),
     ]
-    others = [(name.lower(), value.strip(_SPACE)) for name, value in _sorted(request)]
+    others = [(name.lower(), value.strip(_SPACE)) for name, value in _sorted(request.headers, request.url.user)]
     fields += [(name, value) for name, value in others if name not in _DROPPED_IN_HTTP2]
     agent = _first(request.headers, "User-Agent").strip(_SPACE)
     if agent:
@@ -192,11 +203,10 @@ def _shared(headers: Fields) -> Fields:
     return headers
 
 
-def _sorted(request: HttpRequest) -> Fields:
-    headers = [field for field in request.headers if field[0] not in _DROPPED]
-    if request.url.user is not None and not _first(headers, "Authorization"):
-        user = request.url.user if ":" in request.url.user else request.url.user + ":"
-        token = base64.b64encode(user.encode("latin-1")).decode()
+def _sorted(given: Fields, user: str | None) -> Fields:
+    headers = [field for field in given if field[0] not in _DROPPED]
+    if user is not None and not _first(headers, "Authorization"):
+        token = base64.b64encode((user if ":" in user else user + ":").encode("latin-1")).decode()
         headers = [field for field in headers if field[0] != "Authorization"]
         headers.append(("Authorization", f"Basic {token}"))
     return tuple(sorted(headers, key=lambda field: field[0]))

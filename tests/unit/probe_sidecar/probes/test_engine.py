@@ -258,7 +258,7 @@ async def test_request_larger_than_the_socket_buffers(judge: Judge, serve: Serve
 
     server = serve(slow_reader)
     headers = [HTTPHeader(name=f"X-{n}", value="x" * 8_192) for n in range(64)] * 16
-    probe = Probe(httpGet=HTTPGetAction.model_construct(port=server.port, httpHeaders=tuple(headers)))
+    probe = Probe.model_construct(httpGet=HTTPGetAction.model_construct(port=server.port, httpHeaders=tuple(headers)))
     assert await judge(PreparedProbe(prepare(probe, "127.0.0.1").hop, 10.0)) == SUCCESS
     await until(lambda: bool(server.requests))
     assert len(server.requests[0]) > 8_000_000
@@ -270,8 +270,8 @@ async def test_peer_that_does_not_read_times_out(judge: Judge, serve: Serve) -> 
         return b""
 
     header = HTTPHeader.model_construct(name="X", value="x" * 20_000_000)
-    action = HTTPGetAction(port=serve(deaf).port, httpHeaders=(header,))
-    probe = PreparedProbe(prepare(Probe(httpGet=action), "127.0.0.1").hop, 0.2)
+    action = HTTPGetAction.model_construct(port=serve(deaf).port, httpHeaders=(header,))
+    probe = PreparedProbe(prepare(Probe.model_construct(httpGet=action), "127.0.0.1").hop, 0.2)
     assert await judge(probe) == failure("timed out after 0.2 s (sending the request)")
 
 
