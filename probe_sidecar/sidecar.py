@@ -26,7 +26,7 @@ from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings
-from probe_sidecar.probes.engine import ProbeEngine, default_limit
+from probe_sidecar.probes.engine import TURN_SECONDS, ProbeEngine, default_limit
 from probe_sidecar.references import References
 from probe_sidecar.replicas.alone import Alone
 from probe_sidecar.replicas.replica import LeaseOptions, Replica
@@ -46,7 +46,7 @@ EXTERNAL_SERVICES = Resource(GROUP, VERSION, PLURAL)
 
 TAKEN_AT_ONCE = 5
 """ExternalServices of the first LIST, or of a takeover, that are begun before others get their turn: each takes some
-0.7 ms with ten addresses."""
+0.7 ms with ten addresses. After TURN_SECONDS it is fewer."""
 
 CLOSING_SECONDS = 0.5
 """For what is ready to be published at the end; with the Lease's release and the pages it stays below a second."""
@@ -225,11 +225,14 @@ class Sidecar:
             self._take_over()
 
     def _take_over(self) -> None:
+        ends = self._loop.time() + TURN_SECONDS
         for _ in range(min(TAKEN_AT_ONCE, len(self._gained))):
             uid = self._gained.popleft()
             raw = self.reflectors.get(uid)
             if raw is not None and uid not in self.services and self.replicas.owns(uid):
                 self._work_for(uid, raw, self._taking_since)
+            if self._loop.time() > ends:
+                break
         self._taking = bool(self._gained)
         if self._taking:
             self._loop.call_soon(self._take_over)

@@ -46,6 +46,10 @@ class Owner(Protocol):
     def transition(self, target: "Target", ready: bool, message: str) -> None:
         """A threshold is met: `target` is ready or not."""
 
+    def prepare(self, target: "Target") -> PreparedProbe | None:
+        """Set `prepared` and return it; or `problem`, and None."""
+        ...
+
     def delayed(self, reason: str) -> None:
         """A probe was not made when it was due, for a reason of the prober's own."""
 
@@ -61,14 +65,15 @@ class Target:
     when the next one began; `pending` means that its transition waits for proof that the address is the cause
     (ADR 11); `out_of_turn` that the running probe is only evidence of our own network.
     `history` are its latest results (history.py).
-    Without `prepared` it cannot be probed, and `problem` says why (a CA that is not there): it keeps its state.
+    `prepared` is made for its first probe. With a `problem` (a CA that is not there) it cannot be probed: it keeps its
+    state.
     """
 
     owner: Owner
     ip: str
     probe: Probe
-    prepared: PreparedProbe | None
     state: AddressStatus
+    prepared: PreparedProbe | None = None
     streak: Streak = field(default_factory=Streak)
     handle: ProbeHandle | None = None
     due: float = 0.0

@@ -16,7 +16,7 @@ from probe_sidecar.prober.schedule import delayed, within
 from probe_sidecar.prober.target import Target
 from probe_sidecar.prober.threshold import Streak
 from probe_sidecar.probes.outcome import Outcome
-from probe_sidecar.probes.prepare import Referenced, prepare
+from probe_sidecar.probes.prepare import PreparedProbe, Referenced, prepare
 from runtime.logs import about
 
 log = logging.getLogger(__name__)
@@ -147,9 +147,9 @@ class Targets(Collection[Target]):
     def renew(self) -> None:
         """What the probes name in ConfigMaps and Secrets has changed. An address that had to wait is probed at once."""
         for target in self._targets.values():
-            waited = target.prepared is None
-            self._prepare(target)
-            if waited and target.prepared is not None:
+            waited = target.problem
+            self._check(target)
+            if waited and not target.problem:
                 self._prober.plan(target, self._surroundings.clock())
         self._prober.arm()
 
@@ -209,6 +209,15 @@ class Targets(Collection[Target]):
         log.info("%s: %s is %s: %s", self.name, target.ip, what, message, extra=about(self.name, target.ip))
         self._subject.changed()
 
+    def prepare(self, target: Target) -> PreparedProbe | None:
+        """Set `prepared` and return it; or `problem`, and None."""
+        found = self._check(target)
+        if found is not None:
+            dial = self._surroundings.dial(target.ip)
+            target.prepared = prepare(target.probe, target.ip, dial, context=found.context, headers=found.headers)
+            target.prepared.group = self._group
+        return target.prepared
+
     def delayed(self, reason: str) -> None:
         """A probe was not made when it was due, for a reason of the prober's own."""
         self._subject.delayed(reason)
@@ -234,20 +243,16 @@ class Targets(Collection[Target]):
         }
 
     def _begin(self, probe: Probe, state: AddressStatus, spread_since: float | None) -> Target:
-        target = Target(self, state.ip, probe, None, state)
-        self._prepare(target)
+        target = Target(self, state.ip, probe, state)
+        self._check(target)
         self._prober.plan(target, self._first_due(target, spread_since))
         return target
 
-    def _prepare(self, target: Target) -> None:
+    def _check(self, target: Target) -> Referenced | None:
+        """Whether it can be probed, and with what."""
         found = self._subject.referenced
-        if isinstance(found, str):
-            target.prepared, target.problem = None, found
-        else:
-            dial = self._surroundings.dial(target.ip)
-            prepared = prepare(target.probe, target.ip, dial, context=found.context, headers=found.headers)
-            target.prepared, target.problem = prepared, ""
-            prepared.group = self._group
+        target.prepared, target.problem = None, found if isinstance(found, str) else ""
+        return None if isinstance(found, str) else found
 
     def _first_due(self, target: Target, since: float | None) -> float:
         now, probe = self._surroundings.clock(), target.probe

@@ -93,8 +93,8 @@ def prepare(
 class First:
     """The first request to one target, over plain HTTP, again and again.
 
-    It holds the bytes to send, of which it shares the headers with other targets, and makes the request that they say once more for the few answers that are judged by it:
-    the requests of 10,000 targets would take 4 MB.
+    It holds the bytes to send, of which it shares the headers with other targets, and makes the request that they say
+    once more for the few answers that are judged by it: the requests of 10,000 targets would take 4 MB.
     """
 
     __slots__ = ("_action", "_dial", "_ip", "_parts", "plain")

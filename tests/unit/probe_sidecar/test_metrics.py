@@ -77,8 +77,9 @@ class Rig:
         self.apply("tls", {"httpGet": {"port": 443, "scheme": "HTTPS"}}, A)
         for service in self.sources.services:
             for target in service.targets:
-                if target.prepared is not None and target.prepared.certificate is not None:
-                    target.prepared.certificate.expires = expires
+                prepared = service.targets.prepare(target)
+                if prepared is not None and prepared.certificate is not None:
+                    prepared.certificate.expires = expires
 
     def families(self, *, addresses: bool = True) -> dict[str, Metric]:
         made = registry(self.sources, addresses=addresses).collect()

@@ -10,6 +10,7 @@ import pytest
 
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalService
+from probe_sidecar.prober.prober import MOST_PREPARED
 from probe_sidecar.probes.engine import TOGETHER
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import Referenced
@@ -233,6 +234,16 @@ def test_lateness_is_measured_until_launch(rig: Rig) -> None:
     rig.advance(0)
     assert rig.engine.launched == [TOGETHER, TOGETHER + 3]
     assert rig.prober.stats.lateness.total == TOGETHER * 0.25 + 3 * 0.5
+
+
+def test_first_probes_of_many_addresses_take_several_turns(rig: Rig) -> None:
+    ips = tuple(f"10.0.{number // 250}.{1 + number % 250}" for number in range(2 * MOST_PREPARED + 1))
+    rig.apply(ips=ips)
+    begun = []
+    while rig.prober.next_due() == rig.loop.now:
+        rig.prober.tick()
+        begun.append(len(rig.engine.started))
+    assert begun == [MOST_PREPARED, 2 * MOST_PREPARED, len(ips)]
 
 
 def test_changed_probe_keeps_the_state_and_resets_the_streak(rig: Rig) -> None:
