@@ -362,7 +362,7 @@ def _of_api(clients: Sequence[KubeClient], reflectors: Sequence[Reflector]) -> I
     )
     yield GaugeMetricFamily(
         "eso_unreadable_objects",
-        "ExternalServices that cannot be read and are left out; the log names them.",
+        "ExternalServices that cannot be read and are left out; an Event and the log name each.",
         sum(len(one.unreadable) for one in reflectors),
     )
 

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from external_service.kind import GROUP, PLURAL, VERSION
+from external_service.kind import GROUP, KIND, PLURAL, VERSION
+from probe_sidecar.events.note import Note
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import exposition
 from probe_sidecar.hostnames.answer import Reply
@@ -51,6 +52,9 @@ TAKEN_AT_ONCE = 5
 CLOSING_SECONDS = 0.5
 """For what is ready to be published at the end; with the Lease's release and the pages it stays below a second."""
 
+MOST_UNREADABLE = 100
+"""Objects that cannot be read, on the pages."""
+
 STALLED_SECONDS = 60.0
 """A schedule so far behind means that the event loop is stuck: the liveness probe asks for a restart."""
 
@@ -84,6 +88,7 @@ class Sidecar:
         self._client = client
         self._leases = leases or client
         self._gained: deque[str] = deque()
+        self._reported: dict[str, object] = {}  # the generation of unreadable objects that have an Event, by name
         self._taking = False
         self._taking_since = 0.0
         self._on_settled = on_settled
@@ -190,6 +195,7 @@ class Sidecar:
             await self._leases.close()
 
     def _observe(self, objects: Mapping[str, Object], changed: frozenset[str], first: bool = False) -> None:
+        self._report_unreadable()
         if first:
             self._gained.extend(changed)
             self._take_over_soon()
@@ -200,6 +206,17 @@ class Sidecar:
                 self._drop(uid)
             else:
                 self._work_for(uid, raw)
+
+    def _report_unreadable(self) -> None:
+        """One Event for each generation of an object that cannot be read, by the replica that owns it."""
+        mine = [one for one in self.reflectors.unreadable if self.replicas.owns(one.identity["uid"])]
+        before, self._reported = self._reported, {one.name: one.generation for one in mine}
+        for one in mine:
+            if self.events is not None and (one.name not in before or before[one.name] != one.generation):
+                used = one.identity["uid"] in self.services
+                kept = "its last readable version is used" if used else "its addresses are not probed"
+                about = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": one.identity}
+                self.events.tell(about, [Note("Unreadable", "Reading", f"{one.problem}; {kept}", warning=True)])
 
     def _work_for(self, uid: str, raw: Object, spread_since: float | None = None) -> None:
         """One object that nothing here foresaw must not end the work for the others (R8)."""
@@ -216,6 +233,7 @@ class Sidecar:
         """`owns` may have changed: drop at once what is not ours any more, begin with the rest bit by bit."""
         for uid in [uid for uid in self.services if not self.replicas.owns(uid)]:
             self._drop(uid)
+        self._report_unreadable()
         self._gained = deque(uid for uid in self.reflectors.uids() if uid not in self.services)
         self._take_over_soon()
 
@@ -268,7 +286,16 @@ class Sidecar:
         delayed = sum(bool(service.delay.text) for service in self.services.values())
         probes = {"limit": self.engine.limit, "inFlight": self.engine.in_flight, "waiting": self.engine.waiting}
         probes |= {"delayed": self.engine.delayed, "delayedExternalServices": delayed}
-        return {"replica": self.replicas.shown(), "probes": probes, "outage": self._outage()}
+        unreadable = [
+            {"namespace": one.identity["namespace"], "name": one.identity["name"], "problem": one.problem}
+            for one in self.reflectors.unreadable[:MOST_UNREADABLE]
+        ]
+        return {
+            "replica": self.replicas.shown(),
+            "probes": probes,
+            "outage": self._outage(),
+            "unreadable": unreadable,
+        }
 
     def _status_text(self, query: Query) -> Page:
         return self._status({"format": "text", **query})

@@ -167,7 +167,11 @@ def _last(target: Target, now: float) -> dict[str, Any] | None:
 
 def _warning(process: Mapping[str, Any]) -> str:
     message = process.get("outage", {}).get("message")
-    return f"SUSPECTED OUTAGE: {message}\n\n" if message else ""
+    lines = [f"SUSPECTED OUTAGE: {message}\n"] if message else []
+    lines += [
+        f"UNREADABLE: {one['namespace']}/{one['name']}: {one['problem']}\n" for one in process.get("unreadable", ())
+    ]
+    return "".join((*lines, "\n")) if lines else ""
 
 
 def _table(shown: list[Row], more: int, now: float) -> str:

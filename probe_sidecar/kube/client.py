@@ -17,7 +17,7 @@ import orjson
 
 from probe_sidecar.kube.backoff import Backoff
 from probe_sidecar.kube.credentials import Access
-from probe_sidecar.kube.documents import Listing, Object, Unreadable, is_large, listing
+from probe_sidecar.kube.documents import Listing, Object, Unreadable, is_large, listing, single
 from probe_sidecar.kube.errors import GARBAGE, TIMEOUT, TOO_LARGE, UNREACHABLE, ApiError, from_response
 
 log = logging.getLogger(__name__)
@@ -354,8 +354,10 @@ def _translated(error: Exception) -> ApiError:
 
 def _object(body: bytes) -> Object:
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        document = single(body)
+    except Unreadable as error:
+        raise ApiError(200, GARBAGE, f"the object cannot be read: {error.problem}") from error
+    except ValueError as error:
         raise ApiError(200, GARBAGE, f"the answer is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise ApiError(200, GARBAGE, "the answer is not an object")

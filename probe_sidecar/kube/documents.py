@@ -7,6 +7,7 @@ an object that cannot be decoded is left out and named. The others are read.
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -17,6 +18,10 @@ LARGE: Final = 1 << 20
 """Bytes of a document whose managedFields are cut out before it is decoded."""
 NAME_LENGTH: Final = 253
 NO_NAME: Final = "?"
+IDENTITY: Final = ("namespace", "name", "uid", "resourceVersion")
+"""What the metadata of every stored object of a namespace has."""
+PATH_LENGTH: Final = 3
+"""Fields that a message names of the way to one that cannot be decoded."""
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _TOKEN = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
@@ -27,12 +32,18 @@ _END = re.compile(rb"\s*[}\]]")
 
 
 class Unreadable(ValueError):
-    """An object that cannot be read; `name` is namespace/name as far as they can be read."""
+    """An object that cannot be read. `problem` names the field and what to do.
 
-    def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"{name}: {problem}")
-        self.name = name
+    `identity` has the fields of IDENTITY as far as they can be read, else "?"; `generation` is None where it cannot.
+    """
+
+    def __init__(self, metadata: object, problem: str) -> None:
+        known = metadata if isinstance(metadata, dict) else {}
+        self.identity = {field: str(known.get(field) or NO_NAME)[:NAME_LENGTH] for field in IDENTITY}
+        self.generation = known.get("generation") if isinstance(known.get("generation"), int) else None
+        self.name = f"{self.identity['namespace']}/{self.identity['name']}"
         self.problem = problem
+        super().__init__(f"{self.name}: {problem}")
 
 
 class Listing(NamedTuple):
@@ -59,7 +70,7 @@ def listing(text: bytes) -> Listing:
 
 
 def event(text: bytes) -> tuple[Any, Any]:
-    """Type and object of a line of a watch. Raises Unreadable for an object, ValueError for what is no event."""
+    """Type and object (or Unreadable) of a line of a watch. Raises ValueError for what is no event."""
     if not is_large(text):
         try:
             document = orjson.loads(text)
@@ -69,7 +80,18 @@ def event(text: bytes) -> tuple[Any, Any]:
             return (document.get("type"), document.get("object")) if isinstance(document, dict) else (None, None)
     fields = _fields(text, _start(text))
     kind, item = fields.get(b'"type"', b"null"), fields.get(b'"object"', b"null")
-    return orjson.loads(kind), _object(item)
+    try:
+        return orjson.loads(kind), _object(item)
+    except Unreadable as problem:
+        return orjson.loads(kind), problem
+
+
+def single(text: bytes) -> Any:
+    """One object. Raises Unreadable, or ValueError for what is no JSON."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _object(text[_start(text) :])
 
 
 def _decoded(document: Any) -> Listing:
@@ -101,9 +123,11 @@ def _item_by_item(text: bytes) -> Listing:
 def _object(text: bytes) -> Any:
     """One object without its managedFields. Raises Unreadable."""
     try:
-        return orjson.loads(_without_managed_fields(text))
+        text = _without_managed_fields(text)
+        return orjson.loads(text)
     except ValueError as error:
-        raise Unreadable(_name(text), " ".join(str(error).split())) from None
+        problem = error.msg if isinstance(error, orjson.JSONDecodeError) else str(error)  # without its place
+        raise Unreadable(_metadata(text), f"{_undecodable(text)} cannot be decoded ({problem}): replace it") from None
 
 
 def _without_managed_fields(text: bytes) -> bytes:
@@ -117,13 +141,34 @@ def _without_managed_fields(text: bytes) -> bytes:
     return text
 
 
-def _name(text: bytes) -> str:
-    try:
-        found = _fields(_fields(text, 0).get(b'"metadata"', b"{}"), 0)
-        parts = [orjson.loads(found.get(key, f'"{NO_NAME}"'.encode())) for key in (b'"namespace"', b'"name"')]
-    except ValueError:
-        return f"{NO_NAME}/{NO_NAME}"
-    return "/".join(str(part)[:NAME_LENGTH] for part in parts)
+def _metadata(text: bytes) -> Object:
+    """What can be read of the metadata's fields that name the object."""
+    found = Object()
+    with suppress(ValueError):
+        written = _fields(_fields(text, 0).get(b'"metadata"', b"{}"), 0)
+        for field in (*IDENTITY, "generation"):
+            found[field] = orjson.loads(written.get(f'"{field}"'.encode(), b"null"))
+    return found
+
+
+def _undecodable(text: bytes) -> str:
+    """The path of the field that cannot be decoded, as far as it is looked for."""
+    path = list[str]()
+    with suppress(ValueError):
+        while len(path) < PATH_LENGTH and (found := _bad_field(text)) is not None:
+            name, text = found
+            path.append(name)
+    return ".".join(path) or "the object"
+
+
+def _bad_field(text: bytes) -> tuple[str, bytes] | None:
+    """Name and value of the first field that cannot be decoded."""
+    for key, value in _fields(text, 0).items() if text.startswith(b"{") else ():
+        try:
+            orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return key.decode("utf-8", "replace").strip('"')[:NAME_LENGTH], value
+    return None
 
 
 def _start(text: bytes) -> int:

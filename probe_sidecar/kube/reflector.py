@@ -15,7 +15,7 @@ from typing import Any
 
 from probe_sidecar.kube.backoff import Backoff
 from probe_sidecar.kube.client import KubeClient, Object, Resource
-from probe_sidecar.kube.documents import NAME_LENGTH, NO_NAME, Unreadable, event, is_large
+from probe_sidecar.kube.documents import IDENTITY, NAME_LENGTH, NO_NAME, Unreadable, event, is_large
 from probe_sidecar.kube.errors import GARBAGE, UNREACHABLE, ApiError, from_status
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,8 @@ class Reflector:
     call, don't keep it; `objects` is always the present one. What `on_change` raises ends `run`. `clock` is monotonic,
     in seconds. `labels` is a label selector. A watch without data for `idle` s is dead; `longest_pause` is in seconds.
     `synced` says that a LIST has come through, `last_contact` when the API server last sent data; `lists`, `watches`
-    and `failures` count. `unreadable` has, by namespace/name, what is wrong with objects that cannot be read.
+    and `failures` count. `unreadable` has, by namespace/name, the objects that cannot be read; `on_change` is also
+    called when they change.
     `list_problem` is what the API server answered to the last LIST, if it was no list and no sign of an outage.
     """
 
@@ -82,7 +83,7 @@ class Reflector:
         self.watches = 0
         self.failures = 0
         self.list_problem = ""
-        self.unreadable: dict[str, str] = {}
+        self.unreadable: dict[str, Unreadable] = {}
 
     @property
     def silence(self) -> float:
@@ -117,18 +118,19 @@ class Reflector:
     async def _list(self) -> str:
         self.lists += 1
         keep = partial(_kept, texts={})
-        self.unreadable.clear()
-        found, version = await self._client.list(
-            self._resource, self._namespace, self._labels, keep, self._note_unreadable
-        )
+        unreadable = list[Unreadable]()
+        found, version = await self._client.list(self._resource, self._namespace, self._labels, keep, unreadable.append)
         self._touch()
+        before, self.unreadable = self.unreadable, {}
+        for problem in unreadable:
+            self._note_unreadable(problem, before)
         kept = {uid: item for uid, item in self._objects.items() if _name(item) in self.unreadable}
         fresh = kept | {item["metadata"]["uid"]: item for item in found}
         changed = {uid for uid, item in fresh.items() if self._differs(uid, item)} | (self._objects.keys() - fresh)
         first, self.synced = not self.synced, True
         self.list_problem = ""
         self._objects = fresh
-        if changed or first:
+        if changed or first or unreadable:
             self._on_change(self._objects, frozenset(changed))
         return version
 
@@ -153,23 +155,38 @@ class Reflector:
     async def _receive(self, line: bytes) -> None:
         try:
             kind, item = await asyncio.to_thread(event, line) if is_large(line) else event(line)
-            if kind not in EVENTS or not isinstance(item, dict):
-                raise ApiError(200, GARBAGE, "a line of the watch is not an event")
-            self._take(kind, item)
-        except Unreadable as problem:
-            self._note_unreadable(problem)
         except ValueError as error:
             raise ApiError(200, GARBAGE, f"a line of the watch is not JSON: {error}") from error
+        if kind not in EVENTS or not isinstance(item, dict | Unreadable):
+            raise ApiError(200, GARBAGE, "a line of the watch is not an event")
+        try:
+            if isinstance(item, Unreadable):
+                raise item
+            self._take(kind, item)
+        except Unreadable as problem:
+            if kind == "DELETED":
+                self._forget(problem.name)
+            else:
+                self._note_unreadable(problem, self.unreadable)
+                self._on_change(self._objects, frozenset())
 
-    def _note_unreadable(self, problem: Unreadable) -> None:
+    def _forget(self, name: str) -> None:
+        """An object has gone of which only the name can be read."""
+        gone = [uid for uid, item in self._objects.items() if _name(item) == name]
+        for uid in gone:
+            del self._objects[uid]
+        self.unreadable.pop(name, None)
+        self._on_change(self._objects, frozenset(gone))
+
+    def _note_unreadable(self, problem: Unreadable, before: Mapping[str, Unreadable]) -> None:
         """Its last readable version is kept, or it is left out; no other object is affected. Raises ApiError for what
         has no name: that is not an object of a tenant, but a server that is broken.
         """
         if NO_NAME in problem.name.split("/"):
             raise ApiError(200, GARBAGE, problem.problem)
-        if self.unreadable.get(problem.name) != problem.problem:
+        if problem.name not in before or before[problem.name].problem != problem.problem:
             log.warning("%s: an object cannot be read and is left out: %s", self._resource.plural, problem)
-        self.unreadable[problem.name] = problem.problem
+        self.unreadable[problem.name] = problem
 
     def _take(self, kind: str, item: Object) -> None:
         """One event, in the order the server sends them."""
@@ -178,12 +195,9 @@ class Reflector:
         if kind == "BOOKMARK":
             self._version = _metadata(item, "resourceVersion")
             return
-        name = _name(item)
-        if kind == "DELETED":
-            self.unreadable.pop(name, None)
         uid = _kept(item, {})["metadata"]["uid"]
         self._version = _metadata(item, "resourceVersion")
-        self.unreadable.pop(name, None)
+        self.unreadable.pop(_name(item), None)
         if kind == "DELETED":
             if self._objects.pop(uid, None) is None:
                 return
@@ -220,9 +234,6 @@ class Reflector:
         self.last_contact = self._clock()
 
 
-IDENTITY = ("name", "namespace", "resourceVersion", "uid")
-"""What the metadata of every stored object of a namespace has."""
-
 DEEPEST = 64
 """Levels of an object, twice what the CRD allows; the encoder of what is written goes 254 deep."""
 
@@ -238,15 +249,18 @@ def _kept(item: Any, texts: dict[str, str]) -> Object:
         try:
             _metadata(item, field)
         except ApiError as error:
-            raise Unreadable(_name(item), error.message) from None
+            raise Unreadable(_stated(item), error.message) from None
     metadata = item["metadata"]
     metadata.pop("managedFields", None)
     if isinstance(metadata.get("annotations"), dict):
         metadata["annotations"].pop(LAST_APPLIED, None)
-    try:
-        kept: Object = _once(item, texts, DEEPEST)
-    except RecursionError:
-        raise Unreadable(_name(item), f"it is nested more than {DEEPEST} levels deep") from None
+    for field, value in item.items():
+        try:
+            item[field] = _once(value, texts, DEEPEST - 1)
+        except RecursionError:
+            problem = f"{field} is nested more than {DEEPEST} levels deep: write values that are nested less deeply"
+            raise Unreadable(metadata, problem) from None
+    kept: Object = item
     return kept
 
 
@@ -269,15 +283,19 @@ def _once(value: Any, texts: dict[str, str], levels: int) -> Any:
 
 def _name(item: Any) -> str:
     """namespace/name, as far as they can be read."""
-    metadata = item.get("metadata") if isinstance(item, dict) else None
-    known = metadata if isinstance(metadata, dict) else {}
+    known = _stated(item)
     return "/".join(str(known.get(field, NO_NAME))[:NAME_LENGTH] for field in ("namespace", "name"))
+
+
+def _stated(item: Any) -> Object:
+    """The metadata, as far as there is any."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _metadata(item: Any, field: str) -> str:
     """A field of the metadata that every stored object has."""
-    metadata = item.get("metadata") if isinstance(item, dict) else None
-    value = metadata.get(field) if isinstance(metadata, dict) else None
+    value = _stated(item).get(field)
     if not isinstance(value, str) or not value:
         raise ApiError(200, GARBAGE, f"an object without metadata.{field}")
     return value

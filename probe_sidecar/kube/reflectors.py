@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain
 
 from probe_sidecar.kube.client import KubeClient, Object, Resource
+from probe_sidecar.kube.documents import Unreadable
 from probe_sidecar.kube.reflector import Reflector
 
 OnChange = Callable[[Mapping[str, Object], frozenset[str], bool], None]
@@ -62,9 +63,9 @@ class Reflectors:
         return next(filter(None, problems), None)
 
     @property
-    def unreadable(self) -> int:
+    def unreadable(self) -> list[Unreadable]:
         """Objects that cannot be read and are not worked for, or only by what they were before."""
-        return sum(len(one.unreadable) for one in self.each)
+        return [problem for one in self.each for problem in one.unreadable.values()]
 
     async def run(self) -> None:
         """List and watch until cancelled."""

@@ -327,6 +327,7 @@ function showBanner() {
     if (asking?.failed) text = `The prober does not respond: ${asking.failed}.${age}`;
   } else if (latest.outage.message) text = `Suspected outage: ${latest.outage.message}`;
   else if (latest.replica.working === false) text = "This replica does not work: its Lease is not renewed, so that others have taken over.";
+  else if (latest.unreadable?.length) text = latest.unreadable.map((one) => `${one.namespace}/${one.name} cannot be read: ${one.problem}`).join("; ");
   setText(banner, text);
   banner.hidden = text === "";
 }

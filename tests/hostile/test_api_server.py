@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from probe_sidecar.kube import documents
 from probe_sidecar.kube.client import MOST_BYTES, PAGE_BYTES, ApiError, KubeClient, Resource
 from probe_sidecar.kube.reflector import Reflector
+from probe_sidecar.sidecar import Sidecar, run
+from tests.unit.probe_sidecar.sidecars import SETTINGS
 
 CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 
@@ -131,6 +133,79 @@ async def test_oversized_page_is_requested_with_a_lower_limit() -> None:
     limits = [query.split("limit=")[1].split("&")[0] for query in api.requests[:4]]
     assert limits == ["100", "10", str(10 * PAGE_BYTES // len(page(filler, last="t"))), "20"]
     assert api.seen == {"filler", "good"}
+
+
+@pytest.mark.parametrize("odd", [row[0] for row in ROWS.values() if row[2] == {"shop/deep"}])
+async def test_deleted_unreadable_object_is_removed(odd: str) -> None:
+    api = Api(page(GOOD, GOOD.replace("good", "deep")))
+    await api.listed()
+    for kind, left in (("MODIFIED", {"good", "deep"}), ("DELETED", {"good"})):
+        await api.reflector._receive(f'{{"type":"{kind}","object":{odd}}}'.encode())
+        assert set(api.reflector.objects) == left
+    assert api.reflector.unreadable == {}
+
+
+@pytest.mark.parametrize("odd", [row[0] for row in ROWS.values() if row[1] == {"deep"}])
+async def test_managed_fields_of_one_object_are_left_out(odd: str) -> None:
+    stored = await Api(odd.encode()).client.get(CRS, "shop", "deep")
+    assert stored == cr("deep") | {"metadata": cr("deep")["metadata"] | {"managedFields": None}}
+
+
+DEEP_SPEC = {
+    "undecodable": (
+        "[" * 1_100 + "]" * 1_100,
+        "spec.readinessProbe cannot be decoded (depth limit exceeded): replace it",
+    ),
+    "65 levels": (nested(65), "spec is nested more than 64 levels deep: write values that are nested less deeply"),
+}
+
+
+@pytest.mark.parametrize(("probe", "problem"), DEEP_SPEC.values(), ids=DEEP_SPEC)
+async def test_unreadable_object_has_one_event_a_generation(probe: str, problem: str) -> None:
+    def deep(generation: int, version: int) -> str:
+        odd = cr("deep", generation=generation, resourceVersion=str(version)) | {"spec": {"readinessProbe": "HERE"}}
+        return json.dumps(odd).replace('"HERE"', probe)
+
+    versions = (1, 10), (1, 11), (2, 12), (2, 13), (3, 14)
+    watches = iter([f'{{"type":"MODIFIED","object":{deep(*one)}}}\n' for one in versions])
+    events: list[dict[str, Any]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            events.append(json.loads(request.content))
+        if "watch=true" in request.url.query.decode():
+            return httpx.Response(200, content=next(watches, ""))
+        return httpx.Response(200, content=page(GOOD, deep(1, 5)) if request.method == "GET" else b"{}")
+
+    stop = asyncio.Event()
+    sidecar = Sidecar(
+        KubeClient(httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://api")), SETTINGS
+    )
+    task = asyncio.create_task(run(sidecar, stop))
+    async with asyncio.timeout(20):
+        while len(events) < 3 or not sidecar.services or sidecar.reflectors.each[0].watches <= len(versions):
+            await asyncio.sleep(0.01)
+    shown = sidecar._process()["unreadable"]
+    stop.set()
+    await task
+    assert [(one["reason"], one["type"], one["regarding"]) for one in events] == [
+        (
+            "Unreadable",
+            "Warning",
+            {
+                "apiVersion": "eso.crowdfox.com/v1alpha1",
+                "kind": "ExternalService",
+                "namespace": "shop",
+                "name": "deep",
+                "uid": "deep",
+                "resourceVersion": version,
+            },
+        )
+        for version in ("5", "12", "14")
+    ]
+    assert {one["note"].startswith(problem) and one["note"].endswith("are not probed") for one in events} == {True}
+    assert [(one["namespace"], one["name"]) for one in shown] == [("shop", "deep")]
+    assert list(sidecar.services) == ["good"]
 
 
 @pytest.mark.parametrize(
