@@ -56,7 +56,7 @@ class Tokens:
             self._digests = _read(self._path)
             logger.info("the tokens have been read again")
         except UnusableTokens as problem:
-            logger.warning("the tokens stay what they were: %s", problem)
+            logger.warning("the tokens are unchanged: %s", problem)
 
 
 def bearer(tokens: Tokens) -> Callable[..., Awaitable[None]]:

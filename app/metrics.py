@@ -43,14 +43,14 @@ class SyncMetrics:
         ProcessCollector(registry=self._registry)
         self._seconds = Histogram(
             "eso_sync_duration_seconds",
-            "How long sync requests took, their bodies included.",
+            "Duration of sync requests, including their bodies.",
             ("outcome",),
             registry=self._registry,
             buckets=BOUNDS,
         )
         self._syncs = Counter(
             "eso_syncs",
-            "Sync requests by outcome: ok, refused (4xx with a text), unauthorized, failed (bug), gone (client left).",
+            "Sync requests by outcome: ok, refused (4xx), unauthorized, failed (bug), gone (client disconnected).",
             ("outcome",),
             registry=self._registry,
         )
@@ -60,7 +60,7 @@ class SyncMetrics:
         self._registry.register(_DroppedLines())
         build = Gauge(
             "eso_build_info",
-            "Which version runs; always 1.",
+            "Version of the process; always 1.",
             ("component", "version", "python"),
             registry=self._registry,
         )

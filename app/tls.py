@@ -74,7 +74,7 @@ class ServerTls:
             self._expiry = _expiry(self._files.certificate)
             logger.info("the certificate has been read again")
         except UnusableCertificate as problem:
-            logger.warning("the certificate stays what it was: %s", problem)
+            logger.warning("the certificate is unchanged: %s", problem)
 
 
 def _context(files: TlsFiles) -> ssl.SSLContext:

@@ -207,7 +207,7 @@ class HTTPHeader(Model):
         default="",
         max_length=8_192,
         pattern=f"^{HEADER_VALUE}$",
-        description="Value of the header, sent as it is.",
+        description="Value of the header, sent unchanged.",
         json_schema_extra=rules(
             rule(
                 f"self.matches({quoted(HEADER_VALUE)})",
@@ -217,8 +217,8 @@ class HTTPHeader(Model):
     )
     valueFrom: HeaderSource | None = Field(
         default=None,
-        description="Where the value is read from, instead of value. It is not sent to another port or scheme, "
-        "if the server redirects there.",
+        description="Source of the value, instead of value. It is not sent to another port or scheme that the server "
+        "redirects to.",
     )
 
     @model_validator(mode="after")
@@ -266,7 +266,7 @@ class TLSOptions(Model):
         default="",
         max_length=253,
         pattern=f"^({DNS_NAME})?$",
-        description="Name to ask for (SNI) and to find in the certificate; none: that of the Host header (httpGet), "
+        description="Server name to send (SNI) and to verify. Defaults to the name of the Host header (httpGet), "
         "else the address.",
         json_schema_extra=rules(
             rule(f"self.matches({quoted(f'({DNS_NAME})?')})", "write a DNS name in lower case, such as www.example.com")
@@ -302,7 +302,7 @@ class HTTPGetAction(Model):
     )
 
     port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
-    path: str = Field(default="/", max_length=4_096, description="Path and query to ask for.")
+    path: str = Field(default="/", max_length=4_096, description="Path and query of the request.")
     host: HostHeader = Field(
         default="",
         description="Host header and TLS server name. The connection always goes to the address itself; "
@@ -313,7 +313,7 @@ class HTTPGetAction(Model):
         description="HTTP or HTTPS. With HTTPS the certificate is not verified, as in the kubelet, unless tls says so.",
     )
     method: Literal["GET", "HEAD"] = Field(
-        default="GET", description="GET, or HEAD for an answer without a body. Redirects are followed with it."
+        default="GET", description="GET, or HEAD for a response without a body. Also used for redirects."
     )
     protocol: Literal["HTTP1", "HTTP2"] = Field(
         default="HTTP1",
@@ -327,7 +327,7 @@ class HTTPGetAction(Model):
         default=(),
         max_length=16,
         description='Statuses that are a success, each a number or a range such as "200-299", and none else; '
-        "none: 200 to 399, as in the kubelet. A redirect whose status stands here is not followed.",
+        "Defaults to 200 to 399, as in the kubelet. A redirect with one of these statuses is not followed.",
     )
     redirects: Literal["Follow", "Fail"] = Field(
         default="Follow",
@@ -337,10 +337,11 @@ class HTTPGetAction(Model):
     bodyContains: str = Field(
         default="",
         max_length=1_024,
-        description="Text that the first 10240 bytes of the body must contain, letter by letter; none: any body.",
+        description="Text that the first 10240 bytes of the body must contain, case-sensitive. "
+        "If omitted, any body is a success.",
     )
     tls: TLSOptions | None = Field(
-        default=None, description="How the certificate is verified; none: not at all, as in the kubelet."
+        default=None, description="How the certificate is verified. If omitted, it is not verified, as in the kubelet."
     )
 
     @model_validator(mode="after")
@@ -370,11 +371,13 @@ class GRPCAction(Model):
 
     port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
     service: str = Field(
-        default="", max_length=1_024, description="Service to ask the health of; empty asks for the whole server."
+        default="",
+        max_length=1_024,
+        description="Name of the service whose health is requested; empty requests that of the server.",
     )
     tls: TLSOptions | None = Field(
         default=None,
-        description="Call over TLS; {} verifies no certificate, as the kubelet's alpha does. None: plaintext.",
+        description="Use TLS; {} verifies no certificate, as the kubelet's alpha does. If omitted, plaintext.",
     )
 
 
@@ -393,7 +396,7 @@ class Probe(Model):
     )
 
     httpGet: HTTPGetAction | None = Field(
-        default=None, description="HTTP or HTTPS GET; an answer from 200 to 399 is a success."
+        default=None, description="HTTP or HTTPS GET. A response with a status from 200 to 399 is a success."
     )
     tcpSocket: TCPSocketAction | None = Field(
         default=None, description="TCP connect; an accepted connection is a success, nothing is sent."
@@ -405,7 +408,7 @@ class Probe(Model):
         default=None, description="Not supported, and always refused: there is no container to run a command in."
     )
     initialDelaySeconds: Annotated[int, Field(strict=True, ge=0, le=86_400)] = Field(
-        default=0, description="Seconds from the moment an address is first seen to its first probe; 0 to 86400."
+        default=0, description="Seconds from when an address is added until its first probe; 0 to 86400."
     )
     periodSeconds: Period = Field(
         default=10,
@@ -413,12 +416,12 @@ class Probe(Model):
     )
     notReadyPeriodSeconds: Period | None = Field(
         default=None,
-        description="periodSeconds while the address is not ready; none: the same. Shorter finds a recovery sooner.",
+        description="periodSeconds while the address is not ready. A shorter one finds a recovery sooner. "
+        "Defaults to periodSeconds.",
     )
     timeoutSeconds: Seconds = Field(
         default=1,
-        description="Seconds that a whole probe may take (connect, TLS, answer) before it counts as a failure; "
-        "1 to 86400.",
+        description="Seconds for a complete probe (connect, TLS, response) before it is a failure; 1 to 86400.",
     )
     successThreshold: Threshold = Field(
         default=1, description="Successes in a row that make an address ready; 1 to 1000."

@@ -24,7 +24,7 @@ class Known(Protocol):
 
     @property
     def reason(self) -> str:
-        """Why, in one word."""
+        """Machine-readable reason of the status."""
         ...
 
 

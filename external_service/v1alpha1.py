@@ -222,15 +222,15 @@ class ServicePort(Model):
     """One port of the Service, and the port of the addresses that it leads to."""
 
     name: Annotated[str, _pattern(LABEL, 63, "write a name such as http: lower case letters, digits and -")] = Field(
-        description="Name of the port, unique among them."
+        description="Name of the port, unique among the ports."
     )
     port: Annotated[int, Field(strict=True, ge=1, le=65_535)] = Field(
-        description="Port of the Service, a number from 1 to 65535, unique among them."
+        description="Port of the Service, a number from 1 to 65535, unique among the ports."
     )
     targetPort: Annotated[int, Field(strict=True, ge=1, le=65_535)] | None = Field(
-        default=None, description="Port of the addresses, unique among them; none: the same as port."
+        default=None, description="Port of the addresses, unique among the ports. Defaults to port."
     )
-    protocol: Protocol = Field(default="TCP", description="TCP, UDP or SCTP; TCP if left out.")
+    protocol: Protocol = Field(default="TCP", description="TCP, UDP or SCTP. Defaults to TCP.")
     appProtocol: Annotated[str, _pattern(KEY, 253, "write a protocol such as http or kubernetes.io/h2c")] | None = (
         Field(default=None, description="Application protocol, a hint for consumers, such as kubernetes.io/h2c.")
     )
@@ -288,11 +288,11 @@ class Host(Model):
     )
     pathType: PathType = Field(
         default="ImplementationSpecific",
-        description="How the path is matched: Exact, Prefix, or as the ingress controller likes "
+        description="How the path is matched: Exact, Prefix, or as the ingress controller decides "
         "(ImplementationSpecific, the default).",
     )
     port: PORT_OF_HOST | None = Field(
-        default=None, description="Name or number of one of spec.ports, with protocol TCP; none: the first of them."
+        default=None, description="Name or number of one of spec.ports, with protocol TCP. Defaults to the first one."
     )
 
 
@@ -302,38 +302,42 @@ class IngressTLS(Model):
     hosts: Annotated[tuple[DNSName, ...], FailFast()] = Field(
         default=(),
         max_length=MAX_ENTRIES,
-        description="DNS names that the certificate is for; none: those of spec.hosts that no other entry names.",
+        description="DNS names of the certificate. Defaults to those of spec.hosts that no other entry names.",
     )
     secretName: OptionalObjectName = Field(
-        default="", description="Secret of this namespace that holds the certificate; none: the controller's own."
+        default="",
+        description="Secret of this namespace with the certificate. Defaults to the controller's own certificate.",
     )
 
 
 class IngressOptions(Model):
     """What the Ingress gets beside the hosts and the annotations copied from the ExternalService."""
 
-    enabled: bool = Field(default=True, description="false: no Ingress is made, whatever the hosts.")
+    enabled: bool = Field(default=True, description="false: no Ingress is created.")
     className: ObjectName | None = Field(
-        default=None, description="Name of the IngressClass; none: the default one of the cluster."
+        default=None, description="Name of the IngressClass. Defaults to the default class of the cluster."
     )
     tls: tuple[IngressTLS, ...] = Field(
-        default=(), max_length=MAX_TLS, description="Certificates for the hosts; none: plain HTTP."
+        default=(), max_length=MAX_TLS, description="Certificates for the hosts. If omitted, plain HTTP."
     )
     annotations: Annotations = Field(
         default_factory=dict,
-        description="Annotations for the Ingress, beside those copied from this object's metadata.",
+        description="Annotations for the Ingress, in addition to those copied from this object's metadata.",
     )
-    labels: Labels = Field(default_factory=dict, description="Labels for the Ingress, beside those that are ours.")
+    labels: Labels = Field(
+        default_factory=dict, description="Labels for the Ingress, in addition to those of the operator."
+    )
 
 
 class ParentReference(Model):
     """What an HTTPRoute attaches itself to: a Gateway, or one listener of it."""
 
     group: Annotated[str, _pattern(DNS_NAME, 253, "write an API group such as gateway.networking.k8s.io")] = Field(
-        default="gateway.networking.k8s.io", description="Its API group; gateway.networking.k8s.io if left out."
+        default="gateway.networking.k8s.io",
+        description="API group of the parent. Defaults to gateway.networking.k8s.io.",
     )
     kind: Annotated[str, _pattern(OWNER_KIND, 63, "write a kind such as Gateway")] = Field(
-        default="Gateway", description="Its kind; Gateway if left out."
+        default="Gateway", description="Kind of the parent. Defaults to Gateway."
     )
     name: ObjectName = Field(description="Its name.")
     namespace: (
@@ -342,9 +346,12 @@ class ParentReference(Model):
             _pattern(NAMESPACE, 63, "write the name of a namespace: lower case letters, digits and -"),
         ]
         | None
-    ) = Field(default=None, description="Its namespace, which has to allow routes from here; none: this one.")
+    ) = Field(
+        default=None,
+        description="Namespace of the parent, which must allow routes from this namespace. Defaults to this namespace.",
+    )
     sectionName: ObjectName | None = Field(
-        default=None, description="Name of one listener; none: every listener that fits the hosts."
+        default=None, description="Name of one listener. If omitted, every listener that matches the hosts."
     )
 
 
@@ -352,12 +359,14 @@ class HTTPRouteOptions(Model):
     """An HTTPRoute for the hosts, beside the Ingress or, with `ingress.enabled: false`, instead of it."""
 
     parentRefs: tuple[ParentReference, ...] = Field(
-        min_length=1, max_length=MAX_PARENTS, description="The Gateways that are to route the hosts; at least one."
+        min_length=1, max_length=MAX_PARENTS, description="Gateways that route the hosts; at least one."
     )
     annotations: Annotations = Field(
         default_factory=dict, description="Annotations for the HTTPRoute; those of this object are not copied."
     )
-    labels: Labels = Field(default_factory=dict, description="Labels for the HTTPRoute, beside those that are ours.")
+    labels: Labels = Field(
+        default_factory=dict, description="Labels for the HTTPRoute, in addition to those of the operator."
+    )
 
 
 NEEDS_CLUSTER_IP = "type NodePort and LoadBalancer need clusterIP: Auto"
@@ -378,16 +387,19 @@ class ServiceOptions(Model):
 
     clusterIP: Literal["None", "Auto"] = Field(
         default="None",
-        description="None: headless, names resolve to the addresses themselves. Auto: the cluster gives the Service an "
+        description="None: headless, the name resolves to the addresses. Auto: the cluster allocates an "
         "address of its own. It cannot change after creation.",
     )
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
         default="ClusterIP",
-        description="ClusterIP: for the cluster alone. NodePort: also a port of every node, which the cluster chooses. "
-        "LoadBalancer: also a load balancer of the infrastructure. The latter two need clusterIP: Auto.",
+        description="ClusterIP: reachable inside the cluster only. NodePort: also a port of every node, which the "
+        "cluster chooses. LoadBalancer: also a load balancer of the infrastructure. The latter two need "
+        "clusterIP: Auto.",
     )
     annotations: Annotations = Field(default_factory=dict, description="Annotations for the Service.")
-    labels: Labels = Field(default_factory=dict, description="Labels for the Service, beside those that are ours.")
+    labels: Labels = Field(
+        default_factory=dict, description="Labels for the Service, in addition to those of the operator."
+    )
 
 
 class ExternalServiceSpec(Model):
@@ -421,7 +433,8 @@ class ExternalServiceSpec(Model):
 
     port: Port | None = Field(
         default=None,
-        description="Port of the Service and of every address, a number from 1 to 65535; several: write ports instead.",
+        description="Port of the Service and of every address, a number from 1 to 65535; "
+        "for several ports, write ports instead.",
     )
     ports: (
         Annotated[
@@ -456,8 +469,8 @@ class ExternalServiceSpec(Model):
     hostnames: Annotated[tuple[Hostname, ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
         default=(),
         max_length=MAX_HOSTNAMES,
-        description="DNS names outside the cluster: what they resolve to is probed and published beside ips; 16 names "
-        "at most, of each the first 64 addresses.",
+        description="DNS names outside the cluster: the addresses they resolve to are probed and published in "
+        "addition to ips; 16 names at most, of each the first 64 addresses.",
     )
     addressFamilies: Annotated[tuple[Family, ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
         default=(),
@@ -468,10 +481,11 @@ class ExternalServiceSpec(Model):
     hosts: Annotated[tuple[Host, ...], FailFast()] = Field(
         default=(),
         max_length=MAX_HOSTS,
-        description="Names to route from outside the cluster; none: no Ingress and no HTTPRoute is made.",
+        description="Hosts to route from outside the cluster. If omitted, neither an Ingress nor an "
+        "HTTPRoute is created.",
     )
     readinessProbe: Probe | None = Field(
-        default=None, description="How each address is checked; none: every address counts as ready."
+        default=None, description="Probe of each address. If omitted, every address is ready."
     )
     ingress: IngressOptions | None = Field(default=None, description="Options of the Ingress; needs hosts.")
     httpRoute: HTTPRouteOptions | None = Field(
@@ -485,8 +499,7 @@ class ExternalServiceSpec(Model):
     ] = Field(
         default=(),
         max_length=MAX_DISABLED,
-        description="Those of the addresses to drain: still probed, not ready, used only when nothing else is; 250 at "
-        "most.",
+        description="Addresses to drain: still probed, not ready, used only if no other address is ready; 250 at most.",
     )
     minReady: MinReady = Field(
         default=0,
@@ -526,12 +539,10 @@ class AddressStatus(Model):
         description="Why it is ready or not: ProbeSucceeded, ProbeFailed, Pending, NoProbe, Disabled or Denied."
     )
     message: str = Field(
-        default="", max_length=MAX_MESSAGE, description="The evidence at the last transition, such as HTTP 200."
+        default="", max_length=MAX_MESSAGE, description="Result of the probe at the last transition, such as HTTP 200."
     )
     lastTransitionTime: str = Field(max_length=64, description="When it last changed, RFC 3339 in UTC.")
-    serving: bool | None = Field(
-        default=None, description="With reason Disabled only: whether the probe succeeds all the same."
-    )
+    serving: bool | None = Field(default=None, description="With reason Disabled only: whether the probe succeeds.")
     hostname: str | None = Field(
         default=None, max_length=253, description="The first of spec.hostnames that resolves to it, if one does."
     )
@@ -554,13 +565,13 @@ class Condition(Model):
 
     type: str = Field(
         max_length=316,
-        description="What it is about: Ready, Accepted, FailOpen, Resolved, ProbesDelayed, SuspectedOutage.",
+        description="Type of the condition: Ready, Accepted, FailOpen, Resolved, ProbesDelayed, SuspectedOutage.",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
-    reason: str = Field(max_length=1_024, description="Why, in one word.")
-    message: str = Field(default="", max_length=32_768, description="Why, for people.")
+    reason: str = Field(max_length=1_024, description="Machine-readable reason of the status.")
+    message: str = Field(default="", max_length=32_768, description="Details for people.")
     lastTransitionTime: str = Field(max_length=64, description="When status last changed, RFC 3339 in UTC.")
-    observedGeneration: int = Field(default=0, description="The metadata.generation that it was made from.")
+    observedGeneration: int = Field(default=0, description="metadata.generation that the condition describes.")
 
 
 class ChildProblem(Model):
@@ -571,8 +582,8 @@ class ChildProblem(Model):
     problem: str = Field(max_length=1_024, description="What is wrong, and what to do.")
     reason: ChildReason = Field(
         default="Absent",
-        description="Absent: it does not exist or is owned by someone else. NotListed: the CompositeController does "
-        "not list its kind. Edited: it was edited by hand and cannot be put back.",
+        description="Absent: it does not exist or has another owner. NotListed: the CompositeController does "
+        "not list its kind. Edited: it was edited by hand and cannot be reverted.",
     )
 
 
@@ -582,7 +593,7 @@ class ExternalServiceStatus(Model):
     revision: int = Field(
         default=0,
         ge=0,
-        description="Goes up by one with each write of results; a write with an older one is refused as stale.",
+        description="Increases by one with each write of results; a write with an older revision is refused as stale.",
     )
     ready: str = Field(default="", max_length=32, description="Ready addresses / enabled addresses.")
     summary: str = Field(
@@ -597,7 +608,7 @@ class ExternalServiceStatus(Model):
     addresses: Annotated[tuple[AddressStatus, ...], FailFast()] = Field(
         default=(),
         max_length=MAX_ADDRESSES,
-        description="What is known of each address: spec.ips in their order, then those of spec.hostnames.",
+        description="State of each address: spec.ips in their order, then those of spec.hostnames.",
     )
     conditions: tuple[Condition, ...] = Field(
         default=(),
@@ -607,9 +618,9 @@ class ExternalServiceStatus(Model):
     children: tuple[ChildProblem, ...] = Field(
         default=(),
         max_length=MAX_CHILD_PROBLEMS,
-        description="Objects that are not as wanted, and why; absent while all is well.",
+        description="Children that differ from the desired state; absent if there are none.",
     )
-    observedGeneration: int = Field(default=0, description="The metadata.generation that the children were made from.")
+    observedGeneration: int = Field(default=0, description="metadata.generation that the children correspond to.")
 
 
 class ExternalService(Model):
@@ -636,7 +647,7 @@ class ExternalService(Model):
     apiVersion: Literal["eso.crowdfox.com/v1alpha1"]
     kind: Literal["ExternalService"]
     metadata: ObjectMeta
-    spec: ExternalServiceSpec = Field(description="What you want: addresses, port, names, health check.")
+    spec: ExternalServiceSpec = Field(description="Desired state: addresses, port, hosts and probe.")
     status: ExternalServiceStatus = Field(
-        default=ExternalServiceStatus(), description="What is known; written by the operator."
+        default=ExternalServiceStatus(), description="Observed state, written by the operator."
     )

@@ -82,7 +82,7 @@ class _Sidecar(Collector):
         yield from _of_engine(self._sources.engine, self._sources.prober)
         yield GaugeMetricFamily(
             "eso_external_services_delayed",
-            "ExternalServices that are probed less often than they ask for, for a reason of the prober's own.",
+            "ExternalServices that are probed less often than periodSeconds because of the prober.",
             sum(bool(service.delay.text) for service in services),
         )
         yield from _of_status(self._sources.publisher)
@@ -95,7 +95,7 @@ class _Sidecar(Collector):
 
 def _build() -> Metric:
     family = GaugeMetricFamily(
-        "eso_build_info", "Which version runs; always 1.", labels=("component", "version", "python")
+        "eso_build_info", "Version of the process; always 1.", labels=("component", "version", "python")
     )
     family.add_metric(("sidecar", VERSION, platform.python_version()), 1)
     return family
@@ -158,7 +158,7 @@ def _transitions(counted: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
 
 
 def _of_services(services: Sequence[Service]) -> Iterator[Metric]:
-    yield GaugeMetricFamily("eso_external_services", "ExternalServices that this process works for.", len(services))
+    yield GaugeMetricFamily("eso_external_services", "ExternalServices that this process probes.", len(services))
     probed = GaugeMetricFamily("eso_addresses", "Addresses of an ExternalService that are probed.", labels=OF_SERVICE)
     ready = GaugeMetricFamily("eso_addresses_ready", "Probed addresses that are ready.", labels=OF_SERVICE)
     for service in services:
@@ -229,7 +229,7 @@ def _of_schedule(prober: Prober) -> Iterator[Metric]:
     )
     yield CounterMetricFamily(
         "eso_schedule_collapsed_ticks",
-        "Probes left out because the one before was still running.",
+        "Probes skipped because the previous one was still running.",
         prober.stats.collapsed_ticks,
     )
 
@@ -257,16 +257,18 @@ def _of_outages(outage: SuspectedOutage) -> Iterator[Metric]:
 
 
 def _of_engine(engine: ProbeEngine, prober: Prober) -> Iterator[Metric]:
-    yield GaugeMetricFamily("eso_probes_in_flight", "Probes that hold a connection now.", engine.in_flight)
-    yield GaugeMetricFamily("eso_probes_waiting", "Probes that wait for a place among those.", engine.waiting)
-    yield CounterMetricFamily("eso_probes_delayed", "Probes that had to wait for a place.", engine.delayed)
-    yield GaugeMetricFamily("eso_probes_limit", "How many probes may hold a connection at once.", engine.limit)
+    yield GaugeMetricFamily("eso_probes_in_flight", "Probes in flight.", engine.in_flight)
+    yield GaugeMetricFamily("eso_probes_waiting", "Probes that wait because the limit is reached.", engine.waiting)
     yield CounterMetricFamily(
-        "eso_prober_faults", "Probes that failed in the prober itself; they count for no address.",
+        "eso_probes_delayed", "Probes that had to wait because the limit was reached.", engine.delayed
+    )
+    yield GaugeMetricFamily("eso_probes_limit", "Most probes that can be in flight.", engine.limit)
+    yield CounterMetricFamily(
+        "eso_prober_faults", "Probes that failed in the prober itself; their results do not count.",
         prober.stats.unknown,
     )  # fmt: skip
     yield CounterMetricFamily(
-        "eso_prober_away_seconds", "Time in which this process did not run although probes were under way.",
+        "eso_prober_away_seconds", "Time in which this process did not run while probes were in flight.",
         engine.away,
     )  # fmt: skip
 
@@ -287,7 +289,9 @@ def _of_status(publisher: StatusPublisher) -> Iterator[Metric]:
         family.add_metric((outcome,), count)
     yield family
     yield CounterMetricFamily(
-        "eso_status_reasserts", "Writes of a status that had been written before, and overwritten.", counts.reasserts
+        "eso_status_reasserts",
+        "Status writes that were repeated after another client had overwritten the status.",
+        counts.reasserts,
     )
 
 
@@ -308,7 +312,7 @@ def _of_replicas(replicas: Alone | Replica) -> Iterator[Metric]:
         "eso_working", "1: this replica may probe and publish. 0: its Lease could not be renewed.",
         replicas.problem is None,
     )  # fmt: skip
-    yield GaugeMetricFamily("eso_replicas", "Replicas that share the work, as seen from here.", replicas.replicas)
+    yield GaugeMetricFamily("eso_replicas", "Replicas that share the work, as seen by this one.", replicas.replicas)
     family = CounterMetricFamily("eso_lease_renewals", "Renewals of the own Lease: ok, failed.", labels=("outcome",))
     family.add_metric(("ok",), replicas.renewals)
     family.add_metric(("failed",), replicas.failures)
@@ -327,12 +331,12 @@ def _of_hostnames(names: NameCache, *, each: bool) -> Iterator[Metric]:
     yield GaugeMetricFamily("eso_dns_names", "Names that are resolved.", len(names.entries))
     yield GaugeMetricFamily(
         "eso_dns_names_failing",
-        "Names of which the last lookup failed, or said that they are not there.",
+        "Hostnames whose last lookup failed or found no such name.",
         names.failing,
     )
     if each:
         ages = GaugeMetricFamily(
-            "eso_dns_answer_age_seconds", "How long ago a name was last answered with addresses.", labels=("hostname",)
+            "eso_dns_answer_age_seconds", "Time since the last DNS response with addresses.", labels=("hostname",)
         )
         for name, age in names.ages():
             ages.add_metric((name,), age)
@@ -342,16 +346,14 @@ def _of_hostnames(names: NameCache, *, each: bool) -> Iterator[Metric]:
 def _of_api(clients: Sequence[KubeClient], reflectors: Sequence[Reflector]) -> Iterator[Metric]:
     family = CounterMetricFamily(
         "eso_api_requests",
-        'Requests to the API server by method and status; "none": no answer.',
+        'Requests to the API server by method and status; "none": no response.',
         labels=("method", "code"),
     )
     for (method, status), count in sorted(sum((client.requests for client in clients), Counter()).items()):
         family.add_metric((method, str(status or "none")), count)
     yield family
     yield CounterMetricFamily("eso_lists", "LISTs of ExternalServices.", sum(one.lists for one in reflectors))
-    yield CounterMetricFamily(
-        "eso_watches", "Watches begun; each ends by itself.", sum(one.watches for one in reflectors)
-    )
+    yield CounterMetricFamily("eso_watches", "Watches that were started.", sum(one.watches for one in reflectors))
     yield CounterMetricFamily(
         "eso_watch_failures", "LISTs and watches that failed or were cut.", sum(one.failures for one in reflectors)
     )

@@ -227,7 +227,7 @@ class Sidecar:
                 self.services[uid] = Service(self._shared, raw, spread_since=spread_since)
         except Exception:
             name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
-            log.exception("%s: a fault of the prober: this version of it is left out", name, extra=about(name))
+            log.exception("%s: internal error: this version of the object is skipped", name, extra=about(name))
 
     def _reassign(self) -> None:
         """`owns` may have changed: drop at once what is not ours any more, begin with the rest bit by bit."""

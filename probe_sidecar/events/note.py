@@ -21,9 +21,9 @@ class Note(NamedTuple):
 
 
 ENDED: Final = {
-    "FailOpen": Note("FailOpenEnded", "Publishing", "healthy addresses alone are published as ready again"),
-    "ProbesDelayed": Note("ProbesInTime", "Probing", "probes are made when they are due again"),
-    "SuspectedOutage": Note("SuspectedOutageEnded", "Probing", "addresses that the prober probes respond again"),
+    "FailOpen": Note("FailOpenEnded", "Publishing", "only healthy addresses are published as ready again"),
+    "ProbesDelayed": Note("ProbesInTime", "Probing", "probes run on time again"),
+    "SuspectedOutage": Note("SuspectedOutageEnded", "Probing", "probed addresses respond again"),
 }
 """Conditions that are True while something is wrong, and the Event when they end."""
 

@@ -122,7 +122,7 @@ class EventRecorder:
             self.counters.written += 1
         except ApiError as error:
             self.counters.failed += 1
-            log.debug("an event about %s/%s is lost: %s", namespace, event.regarding["name"], error)
+            log.debug("an Event for %s/%s was dropped: %s", namespace, event.regarding["name"], error)
             if error.retry_after is not None:
                 await self._sleep(error.retry_after)
 

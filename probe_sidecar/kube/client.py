@@ -140,7 +140,7 @@ def connect(access: Access, deadline: float = REQUEST_SECONDS) -> "KubeClient":
 
 
 def _warn(problem: Unreadable) -> None:
-    log.warning("an object was left out: %s", problem)
+    log.warning("an object was skipped: %s", problem)
 
 
 class KubeClient:

@@ -185,7 +185,7 @@ class Reflector:
         if NO_NAME in problem.name.split("/"):
             raise ApiError(200, GARBAGE, problem.problem)
         if problem.name not in before or before[problem.name].problem != problem.problem:
-            log.warning("%s: an object cannot be read and is left out: %s", self._resource.plural, problem)
+            log.warning("%s: an object cannot be read and is skipped: %s", self._resource.plural, problem)
         self.unreadable[problem.name] = problem
 
     def _take(self, kind: str, item: Object) -> None:
@@ -216,7 +216,7 @@ class Reflector:
             self._version = None
         self._healthy(opened)
         pause = self._backoff.pause(error.retry_after)
-        log.warning("%s: %s; again in %.1f s", self._resource.plural, error, pause)
+        log.warning("%s: %s; retrying in %.1f s", self._resource.plural, error, pause)
         return pause
 
     def _healthy(self, opened: float | None) -> bool:

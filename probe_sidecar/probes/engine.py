@@ -171,7 +171,7 @@ class ProbeEngine:
 
     @property
     def limit(self) -> int:
-        """How many probes may hold a connection at once."""
+        """Most probes that can be in flight."""
         return self._limit
 
     @property
@@ -271,8 +271,8 @@ class ProbeEngine:
         if now - self._complained_at >= COMPLAINT_SECONDS:
             self._complained_at = now
             _log.warning(
-                "all %d places for probes are taken, %d probes have had to wait: raise the limit of open files, or "
-                "ESO_CONCURRENT_PROBES, or the number of replicas",
+                "the limit of %d concurrent probes is reached, %d probes had to wait: raise the limit of open files, "
+                "or ESO_CONCURRENT_PROBES, or the number of replicas",
                 self._limit,
                 self.delayed,
             )
@@ -384,7 +384,7 @@ class ProbeEngine:
             else:
                 self._receive(handle, mask)
         except _UNREADABLE as error:
-            _log.error("the answer of %s cannot be read", handle.hop and handle.hop.address[0], exc_info=error)
+            _log.error("the response of %s cannot be parsed", handle.hop and handle.hop.address[0], exc_info=error)
             self._finish(handle, Outcome(FAILURE, message.UNREADABLE))
         except Exception as error:
             self._blame_ourselves(handle, error)

@@ -178,7 +178,7 @@ class Replica:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._give_back(self._stored)
         except (ApiError, TimeoutError) as problem:
-            log.warning("Lease %s not released, it will expire: %s", self.name, str(problem) or "no answer in time")
+            log.warning("Lease %s not released, it will expire: %s", self.name, str(problem) or "no response in time")
 
     def check(self) -> None:
         """Notice what time alone has changed: by a timer, and before probes are started, for timers come late."""
@@ -223,10 +223,10 @@ class Replica:
 
     def _report(self, worked: bool) -> None:
         if not self._working:
-            log.warning("%s: probing and publishing stop until it is", self.problem)
+            log.warning("%s: probing and publishing stop until it is renewed renewed", self.problem)
             return
         self.joined = True
-        text = "joined: work is shared by %s" if not worked else "work is shared by %s"
+        text = "joined; the work is shared by %s" if not worked else "work is shared by %s"
         log.info(text, ", ".join(sorted(self._view)))
 
     def _arm(self, now: float) -> None:
@@ -312,7 +312,7 @@ class Replica:
         if (gone or error.status == 409) and self._errors.attempts == 1:
             return 0.0
         self.failures += 1
-        log.warning("Lease %s not renewed: %s; again in %.1f s", self.name, error, pause)
+        log.warning("Lease %s not renewed: %s; retrying in %.1f s", self.name, error, pause)
         return pause
 
     async def _give_back(self, stored: Lease) -> None:
@@ -342,6 +342,6 @@ class Replica:
                 except ApiError as error:
                     self._garbage_at = now + GARBAGE_SECONDS
                     if error.status not in (404, 409):
-                        log.warning("Lease %s of a Pod long gone not deleted: %s", dead.name, error)
+                        log.warning("stale Lease %s not deleted: %s", dead.name, error)
                     return
-                log.info("Lease %s deleted: its Pod has been gone for more than a minute", dead.name)
+                log.info("stale stale Lease %s deleted: its Pod has been gone for more than a minute", dead.name)

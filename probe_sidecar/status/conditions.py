@@ -22,13 +22,13 @@ LONGEST_PROBLEM = 4_096
 
 
 NO_ADDRESSES = "spec.ips is empty, or every entry is denied or disabled"
-NO_RESOLVED = "spec.ips and spec.hostnames come to no address, or each one is denied or disabled"
+NO_RESOLVED = "spec.ips and spec.hostnames give no address, or every address is denied or disabled"
 
 DELAYED = {
-    "NoPlaceLeft": "all places for probes are taken, so addresses are probed less often than periodSeconds asks for: "
+    "NoPlaceLeft": "the limit of concurrent probes is reached, so addresses are probed less often than periodSeconds: "
     "raise the prober's limit of open files, ESO_CONCURRENT_PROBES, or the number of replicas",
-    "ProberFault": "probes fail in the prober itself, which says nothing of the addresses: they keep the state they "
-    "had; the prober's log has the reason",
+    "ProberFault": "probes fail in the prober itself, so the addresses keep their state; the prober's log has the "
+    "cause",
 }
 """By the reason. No figure in it: it would move, and each move would be a write."""
 
@@ -42,8 +42,8 @@ class Finding(NamedTuple):
     message: str
 
 
-PROBES_IN_TIME = Finding("ProbesDelayed", False, "ProbesInTime", "probes are made when they are due")
-NO_OUTAGE = Finding("SuspectedOutage", False, "ResponseReceived", "addresses that the prober probes respond")
+PROBES_IN_TIME = Finding("ProbesDelayed", False, "ProbesInTime", "probes run on time")
+NO_OUTAGE = Finding("SuspectedOutage", False, "ResponseReceived", "probed addresses respond")
 
 
 class ReferenceProblem(NamedTuple):
@@ -155,7 +155,7 @@ def _ready(spec: ExternalServiceSpec, enabled: Sequence[AddressStatus], *, faili
     if all(address.reason == "Denied" for address in enabled):
         return Finding("Ready", False, "NoAddresses", NO_RESOLVED if spec.hostnames else NO_ADDRESSES)
     if failing_open:
-        return Finding("Ready", True, "FailingOpen", f"{text}: all are published as ready, as minReady asks")
+        return Finding("Ready", True, "FailingOpen", f"{text}: all are published as ready because of minReady")
     if healthy == len(enabled):
         return Finding("Ready", True, "AllAddressesReady", text)
     return Finding("Ready", healthy > 0, "SomeAddressesReady" if healthy else "NoAddressReady", text)
@@ -164,7 +164,7 @@ def _ready(spec: ExternalServiceSpec, enabled: Sequence[AddressStatus], *, faili
 def _accepted(addresses: Mapping[str, AddressStatus]) -> Finding:
     denied = [address.message for address in addresses.values() if address.reason == "Denied"]
     if not denied:
-        return Finding("Accepted", True, "Accepted", "every address may be published")
+        return Finding("Accepted", True, "Accepted", "every address is allowed")
     named = "; ".join(denied[:MOST_NAMED])
     more = f"; and {len(denied) - MOST_NAMED} more, see status.addresses" if len(denied) > MOST_NAMED else ""
     text = f"{len(denied)} of {len(addresses)} addresses are left out: {named}{more}"

@@ -186,7 +186,7 @@ class StatusPublisher:
         try:
             writer.consider()
         except Exception:  # one object must not end the writes of all others (R8)
-            log.exception("a fault of the prober: a status cannot be computed; again in %.0f s", FAULT_SECONDS)
+            log.exception("internal error: a status cannot be computed; retrying in %.0f s", FAULT_SECONDS)
             self.wake_at(writer, self.clock() + FAULT_SECONDS)
 
     async def _later(self, writer: Writer, seconds: float) -> None:
@@ -200,7 +200,7 @@ class StatusPublisher:
         except ApiError as error:
             writer.failed(error)
         except Exception as error:
-            log.exception("a fault of the prober in a status write")
+            log.exception("internal error in a status write")
             writer.failed(ApiError(0, GARBAGE, type(error).__name__))
 
     def _ended(self, writer: Writer, task: asyncio.Task[None]) -> None:

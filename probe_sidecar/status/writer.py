@@ -237,7 +237,7 @@ class StatusWriter:
         else:
             self._publisher.counters.errors += 1
             owner = "/".join(place(self._stored))
-            log.warning("%s: status not written: %s; again in %.1f s", owner, error, pause, extra=about(owner))
+            log.warning("%s: status not written: %s; retrying in %.1f s", owner, error, pause, extra=about(owner))
         now = self._publisher.clock()
         self._paused_until = now + pause
         if error.retry_after is not None:
@@ -268,7 +268,7 @@ class StatusWriter:
         if self._stored_hash is not None:
             owner = "/".join(place(before))
             log.error(
-                "%s: the API server stores another status than the one written; is the CRD older?",
+                "%s: the API server stored another status than the one written: the CRD may be older than the operator",
                 owner,
                 extra=about(owner),
             )

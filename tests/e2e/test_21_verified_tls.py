@@ -64,7 +64,7 @@ async def test_certificate_is_verified_with_a_ca_of_a_config_map(world: World) -
     ca = {"metadata": {"name": "corp-ca"}, "data": {"ca.crt": await certificates(world)}}
     await world.client.create(CONFIG_MAPS.path(world.namespace), ca)
     await world.until_published("web", ready(IPS))
-    assert await accepted(world) == ("Accepted", "every address may be published")
+    assert await accepted(world) == ("Accepted", "every address is allowed")
 
     other = {"spec": {"readinessProbe": {"httpGet": {"tls": {"serverName": "shop.example.com"}}}}}
     await world.patch("web", other)
@@ -96,7 +96,7 @@ async def test_ca_secret_is_used_where_allowed(world: World) -> None:
     ca = {"metadata": {"name": "corp-ca"}, "data": {"ca.crt": encoded}}
     await world.client.create(SECRETS.path(world.namespace), ca)
     await world.until_published("web", ready(IPS))
-    assert await accepted(world) == ("Accepted", "every address may be published")
+    assert await accepted(world) == ("Accepted", "every address is allowed")
 
 
 async def test_expiry_of_each_certificate_is_a_metric(world: World) -> None:

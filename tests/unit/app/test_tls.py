@@ -113,7 +113,7 @@ async def test_mismatched_pair_is_ignored_until_it_matches(site: Site, caplog: p
         for _ in range(3):
             assert await echoed(port, client(site.one)) == b"hello\n"
         assert len(caplog.messages) == 1
-        assert "the certificate stays what it was" in caplog.text
+        assert "the certificate is unchanged" in caplog.text
         shutil.copy(key, site.files.key)
         assert await echoed(port, client(site.two)) == b"hello\n"
 

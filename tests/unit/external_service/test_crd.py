@@ -59,7 +59,7 @@ def test_crd_outside_the_schema() -> None:
 def test_default_and_list_descriptions() -> None:
     """`kubectl explain` shows no defaults of its own, and both descriptions of a list."""
     assert schema_of("spec.readinessProbe.failureThreshold")["description"].endswith("; 1 to 1000. Default: 3.")
-    assert schema_of("spec.ingress.enabled")["description"].endswith("the hosts. Default: true.")
+    assert schema_of("spec.ingress.enabled")["description"].endswith("created. Default: true.")
     assert "description" not in schema_of("spec.hosts")["items"]
 
 
@@ -89,7 +89,7 @@ def test_reference_is_inlined_with_the_fields_description() -> None:
 def test_port_is_int_or_string_with_a_rule() -> None:
     assert schema_of("spec.port") == {
         "description": "Port of the Service and of every address, a number from 1 to 65535; "
-        "several: write ports instead.",
+        "for several ports, write ports instead.",
         "maxLength": 64,
         "x-kubernetes-int-or-string": True,
         "x-kubernetes-validations": [
@@ -103,7 +103,7 @@ def test_port_is_int_or_string_with_a_rule() -> None:
 
 def test_nullable_type_is_simplified() -> None:
     assert schema_of("status.addresses.serving") == {
-        "description": "With reason Disabled only: whether the probe succeeds all the same.",
+        "description": "With reason Disabled only: whether the probe succeeds.",
         "type": "boolean",
     }
 

@@ -94,7 +94,7 @@ def test_long_message_leaves_room_for_the_count() -> None:
         pytest.param(
             [("FailOpen", "True", "TooFewReady", "m")],
             [("FailOpen", "False", "EnoughReady", "m")],
-            [Note("FailOpenEnded", "Publishing", "healthy addresses alone are published as ready again")],
+            [Note("FailOpenEnded", "Publishing", "only healthy addresses are published as ready again")],
             id="enough again",
         ),
         pytest.param(
@@ -117,8 +117,8 @@ def test_long_message_leaves_room_for_the_count() -> None:
         ),
         pytest.param(
             [("Accepted", "False", "AddressDenied", "m")],
-            [("Accepted", "True", "Accepted", "every address may be published")],
-            [Note("Accepted", "Accepting", "every address may be published")],
+            [("Accepted", "True", "Accepted", "every address is allowed")],
+            [Note("Accepted", "Accepting", "every address is allowed")],
             id="mended",
         ),
         pytest.param([], [("Accepted", "True", "Accepted", "m")], [], id="accepted from the start"),
@@ -167,7 +167,7 @@ def test_long_message_leaves_room_for_the_count() -> None:
         pytest.param(
             [("ProbesDelayed", "True", "NoPlaceLeft", "m")],
             [("ProbesDelayed", "False", "ProbesInTime", "m")],
-            [Note("ProbesInTime", "Probing", "probes are made when they are due again")],
+            [Note("ProbesInTime", "Probing", "probes run on time again")],
             id="prober well again",
         ),
         pytest.param(
@@ -185,7 +185,7 @@ def test_long_message_leaves_room_for_the_count() -> None:
         pytest.param(
             [("SuspectedOutage", "True", "NoResponse", "no response")],
             [("SuspectedOutage", "False", "ResponseReceived", "m")],
-            [Note("SuspectedOutageEnded", "Probing", "addresses that the prober probes respond again")],
+            [Note("SuspectedOutageEnded", "Probing", "probed addresses respond again")],
             id="and no longer",
         ),
         pytest.param(

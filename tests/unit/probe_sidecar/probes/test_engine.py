@@ -564,7 +564,7 @@ async def test_waiting_probes_are_logged_once(serve: Serve, caplog: pytest.LogCa
     engine.close()
     assert engine.delayed == 4
     assert [record.getMessage() for record in caplog.records] == [
-        "all 1 places for probes are taken, 1 probes have had to wait: raise the limit of open files, or "
+        "the limit of 1 concurrent probes is reached, 1 probes had to wait: raise the limit of open files, or "
         "ESO_CONCURRENT_PROBES, or the number of replicas"
     ]
 

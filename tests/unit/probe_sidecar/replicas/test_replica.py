@@ -235,7 +235,7 @@ def test_isolated_replica_stops_before_others_take_over(fault: str, fast: float,
         assert taken <= SECONDS / fast + MOMENT
         assert world.doubles == []
         problem = "the Lease operator/probe-sidecar-victim could not be renewed in time"
-        assert f"{problem}: probing and publishing stop until it is" in texts
+        assert f"{problem}: probing and publishing stop until it is renewed renewed" in texts
         world.links["victim"].heal()
         await world.until(lambda: world.replicas["victim"].problem is None)
         assert await world.until(world.shared) < MOMENT
@@ -435,7 +435,7 @@ async def test_release_is_bounded_in_time(world: World) -> None:
     with logged() as texts:
         await replica.release()
     assert world.loop.time() - start <= 0.31
-    assert texts == ["Lease probe-sidecar-a not released, it will expire: no answer in time"]
+    assert texts == ["Lease probe-sidecar-a not released, it will expire: no response in time"]
 
 
 @pytest.mark.hypothesis

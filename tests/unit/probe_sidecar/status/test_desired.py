@@ -56,7 +56,7 @@ def condition(kind: str, status: str, reason: str, message: str, since: str = T0
     }
 
 
-ACCEPTED = condition("Accepted", "True", "Accepted", "every address may be published")
+ACCEPTED = condition("Accepted", "True", "Accepted", "every address is allowed")
 
 ONE_OF_TWO: Object = {
     "revision": 1,
@@ -230,7 +230,7 @@ def test_addresses_have_the_order_of_the_spec() -> None:
             (
                 "True",
                 "FailingOpen",
-                "1 of 2 enabled addresses are ready: all are published as ready, as minReady asks",
+                "1 of 2 enabled addresses are ready: all are published as ready because of minReady",
             ),
             ("True", "TooFewReady", "1 ready, fewer than minReady 100%: all enabled addresses are published as ready"),
             id="too few by a share",
@@ -241,7 +241,7 @@ def test_addresses_have_the_order_of_the_spec() -> None:
             (
                 "True",
                 "FailingOpen",
-                "0 of 2 enabled addresses are ready: all are published as ready, as minReady asks",
+                "0 of 2 enabled addresses are ready: all are published as ready because of minReady",
             ),
             ("True", "TooFewReady", "0 ready, fewer than minReady 1: all enabled addresses are published as ready"),
             id="none left",
@@ -284,7 +284,7 @@ def test_fail_open_ends_and_foreign_conditions_stay() -> None:
 
 
 TAKEN = (
-    "all places for probes are taken, so addresses are probed less often than periodSeconds asks for: raise the "
+    "the limit of concurrent probes is reached, so addresses are probed less often than periodSeconds: raise the "
     "prober's limit of open files, ESO_CONCURRENT_PROBES, or the number of replicas"
 )
 
@@ -297,7 +297,7 @@ def test_probes_delayed_condition_begins_and_ends() -> None:
     assert late == ONE_OF_TWO | {"revision": 2, "conditions": [*ONE_OF_TWO["conditions"], told]}
     assert desired_status(parent(late), spec(A, B), verdicts, POLICY, T2, problems=CROWDED) == late
     over = desired_status(parent(late), spec(A, B), verdicts, POLICY, T2)
-    ended = condition("ProbesDelayed", "False", "ProbesInTime", "probes are made when they are due")
+    ended = condition("ProbesDelayed", "False", "ProbesInTime", "probes run on time")
     ended |= {"lastTransitionTime": T2}
     assert over == ONE_OF_TWO | {"revision": 3, "conditions": [*ONE_OF_TWO["conditions"], ended]}
     assert desired_status(parent(over), spec(A, B), verdicts, POLICY, T2) == over
@@ -332,7 +332,7 @@ def test_suspected_outage_condition_begins_and_ends() -> None:
     again = desired_status(parent(doubting), spec(A, B), verdicts, POLICY, T2, problems=OUTAGE)
     assert again == doubting
     over = desired_status(parent(doubting), spec(A, B), verdicts, POLICY, T2)
-    answered = condition("SuspectedOutage", "False", "ResponseReceived", "addresses that the prober probes respond", T2)
+    answered = condition("SuspectedOutage", "False", "ResponseReceived", "probed addresses respond", T2)
     assert over == ONE_OF_TWO | {"revision": 3, "conditions": [*ONE_OF_TWO["conditions"], answered]}
     assert desired_status(parent(over), spec(A, B), verdicts, POLICY, T2) == over
 
@@ -536,7 +536,7 @@ def test_hostnames_without_addresses_are_reported() -> None:
         "Ready",
         "False",
         "NoAddresses",
-        "spec.ips and spec.hostnames come to no address, or each one is denied or disabled",
+        "spec.ips and spec.hostnames give no address, or every address is denied or disabled",
     )
 
 
