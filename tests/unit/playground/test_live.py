@@ -41,7 +41,10 @@ class Screen:
         os.write(self._descriptor, key.encode())
 
 
-@pytest.mark.parametrize(("end", "status"), [("q", 0), ("\x03", 130)], ids=["q", "Ctrl-C"])
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [pytest.param("q", 0, id="q", marks=pytest.mark.nightly), pytest.param("\x03", 130, id="Ctrl-C")],
+)
 async def test_terminal_is_restored_after_the_application(end: str, status: int) -> None:
     ours, theirs = open_terminal(120, 50)
     screen = Screen(ours)

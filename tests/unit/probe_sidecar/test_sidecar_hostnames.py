@@ -76,6 +76,7 @@ async def test_restart_without_dns_changes_and_writes_nothing(server: FakeApiSer
     assert (server.get("ExternalService", "shop", "web") or {})["status"] == before
 
 
+@pytest.mark.nightly
 async def test_moved_name_always_has_a_ready_address(server: FakeApiServer) -> None:
     first = Record(("127.0.0.2",), ttl=1)
     async with dns(db=first) as known, backend("127.0.0.2") as port, running(server, asking(known)):
@@ -97,6 +98,7 @@ async def test_unknown_name_is_reported(server: FakeApiServer) -> None:
     assert told["Resolved"] == ("False", "NameNotFound", text)
 
 
+@pytest.mark.nightly
 async def test_removed_hostname_removes_its_addresses(server: FakeApiServer) -> None:
     path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
     merge = {"Content-Type": "application/merge-patch+json"}

@@ -140,6 +140,7 @@ async def test_outage_is_suspected_without_any_response(server: FaultyServer, ca
     assert [line for line in said if "is not ready:" in line] == []
 
 
+@pytest.mark.nightly
 async def test_unstable_network_is_reported_once(server: FaultyServer) -> None:
     async with running(server) as sidecar, fleet(server, sidecar) as backends:
         before = [status["revision"] for status in await all_of(server, lambda _: True)]
@@ -160,6 +161,7 @@ async def test_unstable_network_is_reported_once(server: FaultyServer) -> None:
         assert [status["revision"] - one for status, one in zip(statuses, before, strict=True)] == [1, 1, 1]
 
 
+@pytest.mark.nightly
 async def test_outage_state_is_kept_without_the_api_server(server: FaultyServer) -> None:
     async with running(server) as sidecar, fleet(server, sidecar) as backends:
         before = await all_of(server, lambda status: True)

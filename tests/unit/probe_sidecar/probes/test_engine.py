@@ -482,7 +482,13 @@ asyncio.run(main(int(sys.argv[1])))
     [
         pytest.param([says(OK, stay=True)], "success HTTP 200", 1, id="answered-meanwhile"),
         pytest.param([says(b""), says(OK)], "success HTTP 200", 2, id="given-up-meanwhile"),
-        pytest.param([silent], "failure timed out after 0.3 s (waiting for the response)", 2, id="dead"),
+        pytest.param(
+            [silent],
+            "failure timed out after 0.3 s (waiting for the response)",
+            2,
+            id="dead",
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 async def test_r7_stopped_process(serve: Serve, scripts: list[Script], said: str, connections: int) -> None:
