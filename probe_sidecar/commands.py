@@ -5,6 +5,7 @@ import gc
 import os
 import re
 import resource
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ NO_CLUSTER = (
     "or an API server with --server URL"
 )
 OBJECT = re.compile(rf"(?:(?P<namespace>{NAMESPACE})/)?(?P<name>{SERVICE_NAME})")
+SWITCH_SECONDS = 0.0005
 OPERATOR_NAMESPACE = "external-service-operator"
 
 
@@ -299,6 +301,8 @@ async def _until_stopped(access: Access, settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     leases = connect(access, settings.lease_seconds / RENEWALS)
     sidecar = Sidecar(connect(access), settings, leases=leases, on_settled=Freezer().freeze)
+    # A large object is read in a thread, which would keep the loop waiting for 5 ms at each system call of a probe.
+    sys.setswitchinterval(SWITCH_SECONDS)
     # What is there when all has been taken in stays: to walk it again and again would hold up the probes by 0.1 s.
     gc.set_threshold(10_000, 5, 20)
     gc.collect()

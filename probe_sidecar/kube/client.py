@@ -266,7 +266,7 @@ class KubeClient:
 
     async def send(self, request: Request, deadline: float | None = None) -> Object:
         """Send one request and read the object it answers; `deadline` seconds span the whole exchange."""
-        return _object(await self._content(request, self._deadline if deadline is None else deadline))
+        return await _read_object(await self._content(request, self._deadline if deadline is None else deadline))
 
     async def _content(self, request: Request, deadline: float, most: int = MOST_BYTES) -> bytes:
         """What a successful response contains. Whatever else happens is an ApiError."""
@@ -352,16 +352,17 @@ def _translated(error: Exception) -> ApiError:
     return ApiError(0, UNREACHABLE, f"{type(error).__name__}: {detail}" if detail else type(error).__name__)
 
 
-def _object(body: bytes) -> Object:
+async def _read_object(content: bytes) -> Object:
+    """Beside the event loop where it takes long."""
     try:
-        document = single(body)
+        found = await asyncio.to_thread(single, content) if is_large(content) else single(content)
     except Unreadable as error:
         raise ApiError(200, GARBAGE, f"the object cannot be read: {error.problem}") from error
     except ValueError as error:
         raise ApiError(200, GARBAGE, f"the answer is not JSON: {error}") from error
-    if not isinstance(document, dict):
+    if not isinstance(found, dict):
         raise ApiError(200, GARBAGE, "the answer is not an object")
-    return document
+    return found
 
 
 def _version_and_continue(document: Object) -> tuple[str, str | None]:

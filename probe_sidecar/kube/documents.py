@@ -14,17 +14,21 @@ import orjson
 
 Object = dict[str, Any]
 
-LARGE: Final = 1 << 20
+LARGE: Final = 1 << 19
 """Bytes of a document whose managedFields are cut out before it is decoded."""
 NAME_LENGTH: Final = 253
 NO_NAME: Final = "?"
 IDENTITY: Final = ("namespace", "name", "uid", "resourceVersion")
 """What the metadata of every stored object of a namespace has."""
+READ: Final = (*IDENTITY, "generation")
+"""All that is read of it."""
 PATH_LENGTH: Final = 3
 """Fields that a message names of the way to one that cannot be decoded."""
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
-_TOKEN = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
+_TO_BRACKET = re.compile(rb"(?:[^\"{}\[\]]++|" + _STRING + rb"|\{\}|\[\])*+[{}\[\]]", re.DOTALL)
+"""Up to the next bracket; an empty object or array, as most of managedFields are, is passed over."""
+_OPENING = frozenset(b"{[")
 _VALUE = re.compile(rb"\s*(" + _STRING + rb"|[^\s,:{}\[\]\"]+|[{\[])", re.DOTALL)
 _KEY = re.compile(rb"\s*,?\s*(" + _STRING + rb")\s*:\s*", re.DOTALL)
 _COMMA = re.compile(rb"\s*,?\s*")
@@ -59,6 +63,11 @@ def is_large(text: bytes) -> bool:
     return len(text) > LARGE and b'"managedFields"' in text
 
 
+def trimmed(metadata: Object) -> Object:
+    """Without what is never read: an author may fill a megabyte with labels, annotations or managedFields."""
+    return {field: metadata[field] for field in READ if field in metadata}
+
+
 def listing(text: bytes) -> Listing:
     """A list as the API server writes it. Raises ValueError where that is no list, or no JSON at all."""
     if not is_large(text):
@@ -88,10 +97,10 @@ def event(text: bytes) -> tuple[Any, Any]:
 
 def single(text: bytes) -> Any:
     """One object. Raises Unreadable, or ValueError for what is no JSON."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return _object(text[_start(text) :])
+    if not is_large(text):
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads(text)
+    return _object(text[_start(text) :])
 
 
 def _decoded(document: Any) -> Listing:
@@ -146,7 +155,7 @@ def _metadata(text: bytes) -> Object:
     found = Object()
     with suppress(ValueError):
         written = _fields(_fields(text, 0).get(b'"metadata"', b"{}"), 0)
-        for field in (*IDENTITY, "generation"):
+        for field in READ:
             found[field] = orjson.loads(written.get(f'"{field}"'.encode(), b"null"))
     return found
 
@@ -212,12 +221,9 @@ def _end(text: bytes, at: int) -> int:
         raise ValueError("not JSON")
     if value[1] not in (b"{", b"["):
         return value.end()
-    depth = 0
-    for token in _TOKEN.finditer(text, at):
-        if token[0] in (b"{", b"["):
-            depth += 1
-        elif token[0] in (b"}", b"]"):
-            depth -= 1
-            if not depth:
-                return token.end()
+    depth = 1
+    for found in _TO_BRACKET.finditer(text, value.end()):
+        depth += 1 if text[found.end() - 1] in _OPENING else -1
+        if not depth:
+            return found.end()
     raise ValueError("cut off")

@@ -15,7 +15,7 @@ from typing import Any
 
 from probe_sidecar.kube.backoff import Backoff
 from probe_sidecar.kube.client import KubeClient, Object, Resource
-from probe_sidecar.kube.documents import IDENTITY, NAME_LENGTH, NO_NAME, Unreadable, event, is_large
+from probe_sidecar.kube.documents import IDENTITY, NAME_LENGTH, NO_NAME, Unreadable, event, is_large, trimmed
 from probe_sidecar.kube.errors import GARBAGE, UNREACHABLE, ApiError, from_status
 
 log = logging.getLogger(__name__)
@@ -30,9 +30,6 @@ IDLE_SECONDS = 72.0
 
 HEALTHY_SECONDS = 10.0
 """A watch that lasted this long (more than it takes to give up connecting) shows that the server works."""
-
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-"""The whole manifest once more, where `kubectl apply` has left it."""
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 10.0
@@ -250,10 +247,7 @@ def _kept(item: Any, texts: dict[str, str]) -> Object:
             _metadata(item, field)
         except ApiError as error:
             raise Unreadable(_stated(item), error.message) from None
-    metadata = item["metadata"]
-    metadata.pop("managedFields", None)
-    if isinstance(metadata.get("annotations"), dict):
-        metadata["annotations"].pop(LAST_APPLIED, None)
+    metadata = item["metadata"] = trimmed(item["metadata"])
     for field, value in item.items():
         try:
             item[field] = _once(value, texts, DEEPEST - 1)

@@ -6,14 +6,16 @@ from typing import Any
 import orjson
 
 from probe_sidecar.kube.client import GARBAGE, ApiError, Object
+from probe_sidecar.kube.documents import trimmed
 
 
 def whole(answer: Object) -> Object:
-    """`answer` if it is a stored object; ApiError if something between us and the API server answered in its place."""
+    """`answer`, trimmed, if it is a stored object; ApiError if something on the way answered in its place."""
     metadata = answer.get("metadata")
     fields = ("uid", "resourceVersion", "name", "namespace")
     if not isinstance(metadata, dict) or not all(isinstance(metadata.get(field), str) for field in fields):
         raise ApiError(200, GARBAGE, "the answer is not an object with uid, resourceVersion, name and namespace")
+    answer["metadata"] = trimmed(metadata)
     return answer
 
 

@@ -105,6 +105,12 @@ async def test_invalid_object_does_not_hide_others(odd: str, read: set[str], unr
     assert {"good", "last"} <= api.seen
 
 
+@pytest.mark.parametrize("odd", [odd for odd, read, _ in ROWS.values() if read])
+async def test_odd_object_is_read_alone_as_in_a_list(odd: str) -> None:
+    found = await Api(odd.encode()).client.get(CRS, "shop", "odd")
+    assert found["metadata"]["namespace"] == "shop"
+
+
 @pytest.mark.parametrize(("odd", "read", "unreadable"), ROWS.values(), ids=ROWS)
 async def test_invalid_event_does_not_end_the_watch(odd: str, read: set[str], unreadable: set[str]) -> None:
     api = Api(page())

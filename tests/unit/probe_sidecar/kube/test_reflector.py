@@ -140,16 +140,19 @@ async def test_every_change_delivers_the_complete_set() -> None:
     ]
 
 
-async def test_managed_fields_and_last_applied_are_dropped() -> None:
+async def test_metadata_that_is_never_read_is_dropped() -> None:
     managed = [cr(uid, version) for uid, version in (("a", 5), ("b", 11))]
     for one in managed:
         one["metadata"]["managedFields"] = [{"manager": "kubectl"}]
-        one["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "{}", "mine": "kept"}
+        one["metadata"] |= {
+            "annotations": {"mine": "a"},
+            "labels": {"mine": "a"},
+            "ownerReferences": [],
+            "finalizers": [],
+        }
     world = World(listing(10, managed[0]), (event("ADDED", managed[1]), LASTED))
     await world.play()
     kept = [cr(uid, version) for uid, version in (("a", 5), ("b", 11))]
-    for one in kept:
-        one["metadata"]["annotations"] = {"mine": "kept"}
     assert dict(world.reflector.objects) == {"a": kept[0], "b": kept[1]}
 
 
