@@ -56,3 +56,8 @@ DEFAULT_ENDPOINTS_FORM: EndpointsForm = "Both"
 def family_of(ip: str) -> Family:
     """Of an address as it is written."""
     return "IPv6" if ":" in ip else "IPv4"
+
+
+def host_port(host: str, port: int | str) -> str:
+    """host:port, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -12,6 +12,7 @@ from typing import Final
 
 import uvicorn
 
+from external_service.kind import host_port
 from runtime.connections import LAST, Acceptor, Binding, Connection, Limits
 
 __all__ = ["LAST", "Binding", "CannotListen", "HttpServer", "Limits", "listen", "serve_until_signal", "url"]
@@ -43,8 +44,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def url(listener: socket.socket, scheme: str = "http") -> str:
     """The URL of a listening socket."""
-    host, port = listener.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"{scheme}://{host_port(*listener.getsockname()[:2])}"
 
 
 class HttpServer(uvicorn.Server):

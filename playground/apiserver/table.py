@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from external_service.kind import host_port
 from playground.apiserver import jsonpath
 from playground.apiserver.definition import Definition
 from playground.apiserver.resources import (
@@ -128,11 +129,6 @@ def _service(item: Object, now: datetime) -> list[Any]:
 def _more(words: list[str], most: int = 3) -> str:
     shown = ",".join(words[:most])
     return f"{shown} + {len(words) - most} more..." if len(words) > most else shown
-
-
-def host_port(ip: str, port: int) -> str:
-    """`ip:port`, with brackets around IPv6 (net.JoinHostPort)."""
-    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
 def _endpoints(item: Object, now: datetime) -> list[Any]:

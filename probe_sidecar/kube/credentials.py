@@ -10,6 +10,8 @@ from pathlib import Path
 
 import httpx
 
+from external_service.kind import host_port
+
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet mounts `token` and `ca.crt` in every Pod."""
 
@@ -93,8 +95,7 @@ def in_cluster(host: str, port: str, directory: Path = SERVICE_ACCOUNT) -> Acces
         tls = tls_context(authority=certificate.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CredentialsError(f"{certificate}: cannot use the API server's certificate authority: {error}") from error
-    name = f"[{host}]" if ":" in host else host
-    return Access(f"https://{name}:{port}", tls, FileToken(directory / "token"))
+    return Access(f"https://{host_port(host, port)}", tls, FileToken(directory / "token"))
 
 
 def plain_url(url: str) -> Access:

@@ -11,12 +11,12 @@ from functools import partial
 from typing import Final
 
 from external_service.core import GRPCAction
+from external_service.kind import host_port
 from probe_sidecar.probes import frames, message, tls
 from probe_sidecar.probes.certificate import Certificate
 from probe_sidecar.probes.exchange import Answer, Hop, socket_address
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import USER_AGENT
-from probe_sidecar.probes.url import join_host
 
 MESSAGE_LIMIT: Final = 4_096
 """Bytes of the answer's message; a health answer has two."""
@@ -134,7 +134,7 @@ def hop(
     `context` verifies where the action demands TLS; None: nothing is verified.
     """
     scheme = b"http" if action.tls is None else b"https"
-    fields = _fields(scheme, join_host(ip, action.port), timeout)
+    fields = _fields(scheme, host_port(ip, action.port), timeout)
     opening = frames.opening(fields, health_request(action.service))
     bare = Hop(socket_address(dial, action.port))
 

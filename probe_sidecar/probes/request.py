@@ -9,6 +9,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from external_service.core import HTTPGetAction, HTTPHeader
+from external_service.kind import host_port
 from probe_sidecar.probes import url
 from probe_sidecar.probes.expectation import KUBELET, Expectation, expectation
 from probe_sidecar.probes.url import Url
@@ -90,7 +91,7 @@ def first_request(action: HTTPGetAction, ip: str, dial: str, secrets: Secrets = 
         _check_header(header.name, header.value)
     named = [(_canonical(header.name), _value(header, secrets)) for header in action.httpHeaders]
     try:
-        target = url.of_probe(action.scheme.lower(), url.join_host(ip, action.port), action.path)
+        target = url.of_probe(action.scheme.lower(), host_port(ip, action.port), action.path)
     except url.BadUrl as problem:
         raise CannotSend(f"httpGet.path: {problem}") from None
     host = next((value for name, value in named if name == "Host"), "") or _host_of(action)

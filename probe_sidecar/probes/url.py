@@ -64,11 +64,6 @@ def from_text(text: str) -> str:
     return text.encode().decode("latin-1")
 
 
-def join_host(host: str, port: int) -> str:
-    """host:port, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def split_host(host: str) -> tuple[str, str]:
     """(host, port) of "host", "host:port" or "[v6]:port", either part maybe empty."""
     name, colon, port = host.rpartition(":")

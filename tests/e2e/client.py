@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from external_service.kind import host_port
 from tests.e2e.coredns import Answer, CoreDns
 
 REQUESTS_A_SECOND = 50
@@ -65,8 +66,7 @@ class Client:
         return [one for one in self.requests if one.answer.answered > at]
 
     async def _served(self, http: httpx.AsyncClient, ip: str) -> bool:
-        host = f"[{ip}]" if ":" in ip else ip
         try:
-            return (await http.get(f"http://{host}:{self.port}/")).is_success
+            return (await http.get(f"http://{host_port(ip, self.port)}/")).is_success
         except httpx.TransportError:
             return False

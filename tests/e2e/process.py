@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import yaml
 
+from external_service.kind import host_port
 from playground import processes
 from playground.manifests import composite_controller
 from playground.processes import NO_TLS, Component, answers, free_ports
@@ -84,7 +85,7 @@ class Sidecar(Process):
         place = [f"--shift={shift}"] if mapped else ["--unmapped"] if control else []
         command = [*under, sys.executable, "-m", module, "--kubeconfig", str(kubeconfig), *place]
         self.name = name
-        self.url = f"http://{host}:{port}"
+        self.url = f"http://{host_port(host, port)}"
         pages = {"ESO_HEALTH_LISTEN_HOST": host, "ESO_HEALTH_LISTEN_PORT": port}
         environment = {"ESO_DNS_SERVERS": DNS_SERVER, **pages, **(settings or {})}
         super().__init__(_python(name, command, directory, f"{self.url}/readyz", environment))
