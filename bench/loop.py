@@ -29,7 +29,7 @@ from playground.client import Kind
 from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, EXTERNAL_SERVICES, readiness
 from tests.e2e import accounts, namespace
 from tests.e2e.backends import Mode
-from tests.e2e.conftest import _metacontroller_definitions
+from tests.e2e.conftest import metacontroller_definitions
 from tests.e2e.controlplane.build import build
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.hosts import Hosts
@@ -54,7 +54,7 @@ def real_cluster(directory: Path) -> Iterator[tuple[RealApi, Hosts]]:
     hosts = Hosts(directory, apart=True)
     with namespace.sealed(), ControlPlane(binaries, directory / "plane", audited_namespaces=audited) as plane:
         api = RealApi(plane.admin_kubeconfig, directory, plane)
-        api.install(*_metacontroller_definitions())
+        api.install(*metacontroller_definitions())
         hosts.start()
         try:
             yield api, hosts

@@ -201,8 +201,8 @@ def answers(url: str) -> bool:
         return False
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 on which nothing listens, below the range that the kernel takes for outgoing connections.
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Ports of this address on which nothing listens, below the range that the kernel takes for outgoing connections.
 
     A client that keeps dialling the port of a stopped server from that range ends up connected to itself, and the
     server cannot come back.
@@ -211,13 +211,13 @@ def free_ports(count: int) -> list[int]:
     candidates = random.sample(range(lowest_outgoing - 12000, lowest_outgoing), 1000)
     found: list[int] = []
     for port in candidates:
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((host, port))
             except OSError:
                 continue
         found.append(port)
         if len(found) == count:
             return found
-    raise OSError(f"no {count} free ports below {lowest_outgoing} on 127.0.0.1")
+    raise OSError(f"no {count} free ports below {lowest_outgoing} on {host}")

@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.backends SOCKET [--shift N]`: the servers outside the cluster, switched over a Unix socket.
+"""`python -m tests.e2e.backends SOCKET [--shift N] [--dns SERVER]`: the servers outside the cluster, and their switch.
 
 Each line is a JSON order, each answer a JSON line: see `_obey`. One process serves any number of addresses and ports;
 with --shift each is on the loopback address that represents it in the playground (`playground.addresses.dial`).
@@ -28,7 +28,8 @@ from playground.backends import Backend as PlaygroundBackend
 from playground.backends import Mode as PlaygroundMode
 from playground.certificate import server_context
 from playground.dns_server import DnsServer, Record
-from tests.e2e.namespace import drop, undrop
+from probe_sidecar.settings import dns_server
+from tests.e2e.namespace import FAR, drop, undrop
 
 IP_FREEBIND, IPV6_FREEBIND = 15, 78  # linux/in.h, linux/in6.h: also while the address is silenced
 ORDER_LIMIT = 8 * 1024 * 1024
@@ -49,6 +50,7 @@ class Mode(StrEnum):
 
 DNS_SERVER = "10.0.64.53:5353"
 """The test host that is asked for names, unless a test says otherwise: never a real one."""
+DNS_SERVER_IPV6 = f"[{FAR[1]}]:5353"
 
 Place = Spot
 """Where a backend listens, and what it speaks there."""
@@ -128,8 +130,9 @@ class Backend(PlaygroundBackend):
 class Backends:
     """All of them, by place."""
 
-    def __init__(self, shift: int | None) -> None:
+    def __init__(self, shift: int | None, dns: str) -> None:
         self._shift = shift
+        self._dns_server = dns_server(dns)
         self._found: dict[Place, Backend] = {}
         self._silent: set[str] = set()
         self._dns = DnsServer()
@@ -150,14 +153,14 @@ class Backends:
             await self.set(place, dataclasses.replace(backend.conduct, **change))
 
     async def know(self, records: dict[str, Any] | None) -> None:
-        """Puts names into the DNS server at DNS_SERVER, beside those it knows; None ends it."""
+        """Puts names into the DNS server, beside those it knows; None ends it."""
         if records is None:
             await self._dns.stop()
             self._dns = DnsServer()
             return
         if not self._dns.port:
-            host, _, port = DNS_SERVER.partition(":")
-            await self._dns.start(self._dial(host), int(port))
+            host, port = self._dns_server
+            await self._dns.start(self._dial(host), port)
         self._dns.records |= {name: Record(**fields) for name, fields in records.items()}
 
     def _dial(self, ip: str) -> str:
@@ -248,8 +251,8 @@ def _conduct(fields: dict[str, Any]) -> Conduct:
     return Conduct(**{**fields, "mode": Mode(fields["mode"])})
 
 
-async def _serve(path: Path, shift: int | None) -> None:
-    backends = Backends(shift)
+async def _serve(path: Path, shift: int | None, dns: str) -> None:
+    backends = Backends(shift, dns)
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -271,9 +274,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.backends", description=__doc__)
     parser.add_argument("socket", type=Path)
     parser.add_argument("--shift", type=int)
+    parser.add_argument("--dns", default=DNS_SERVER, help="where names are asked of")
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(arguments.socket, arguments.shift))
+        asyncio.run(_serve(arguments.socket, arguments.shift, arguments.dns))
     return 0
 
 

@@ -83,11 +83,11 @@ def real_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     else:
         plane: ControlPlane = request.getfixturevalue("control_plane")
         api = RealApi(plane.admin_kubeconfig, directory, plane)
-    api.install(*_metacontroller_definitions())
+    api.install(*metacontroller_definitions())
     return api
 
 
-def _metacontroller_definitions() -> list[dict[str, Any]]:
+def metacontroller_definitions() -> list[dict[str, Any]]:
     if real_metacontroller() is None:
         return []
     file = os.environ.get("METACONTROLLER_CRDS")

@@ -13,7 +13,7 @@ from playground.dns_server import Record
 from playground.processes import Component
 from tests.e2e import namespace
 from tests.e2e.api import Unsupported
-from tests.e2e.backends import Conduct, Mode, Place
+from tests.e2e.backends import DNS_SERVER, Conduct, Mode, Place
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER_SECONDS = 30.0
@@ -22,14 +22,14 @@ ORDER_SECONDS = 30.0
 class Hosts:
     """Start it, switch it, stop it. With `apart` the addresses are real ones, in a namespace behind a veth pair."""
 
-    def __init__(self, directory: Path, *, apart: bool) -> None:
+    def __init__(self, directory: Path, *, apart: bool, dns: str = DNS_SERVER) -> None:
         self.apart = apart
         self.shift = 0
         self._mark: socket.socket | None = None
         if not apart:
             self.shift, self._mark = claim()
         self._socket = directory / "hosts.socket"
-        serve = [sys.executable, "-m", "tests.e2e.backends", str(self._socket)]
+        serve = [sys.executable, "-m", "tests.e2e.backends", str(self._socket), f"--dns={dns}"]
         command = ["unshare", "--net", "--", *serve] if apart else [*serve, f"--shift={self.shift}"]
         self.process = Component(
             "hosts",

@@ -72,7 +72,7 @@ async def node(world: World, directory: Path) -> AsyncIterator[Island]:
         raise Missing("nft is needed for kube-proxy: apt-get install nftables")
     access = plane.write_kubeconfig(NODE, plane.client_certificate(USER))
     async with Island(directory, world.hosts, access) as network, _registered(world.client):
-        for services in SERVICE_RANGES.split(","):  # the kernel looks for a route before kube-proxy's rules apply
+        for services in SERVICE_RANGES:  # the kernel looks for a route before kube-proxy's rules apply
             namespace.inside(network.pid, "route", "add", services, "via", island.NEAR[":" in services])
         proxy = KubeProxy(plane.binaries.kube_proxy, network, directory)
         await proxy.start()

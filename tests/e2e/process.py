@@ -39,13 +39,13 @@ class Process(processes.Process):
 class Hook(Process):
     """`python -m app`, without any right: it never calls the API server."""
 
-    def __init__(self, directory: Path, settings: dict[str, str]) -> None:
-        port, pages = free_ports(2)
-        self.url = f"http://{HOST}:{port}"
+    def __init__(self, directory: Path, settings: dict[str, str], host: str = HOST) -> None:
+        port, pages = free_ports(2, host)
+        self.url = f"http://{host_port(host, port)}"
         self._directory = directory
-        self._command = [sys.executable, "-m", "app", "--host", HOST, "--port", str(port)]
-        self._pages = {"ESO_METRICS_LISTEN_HOST": HOST, "ESO_METRICS_LISTEN_PORT": str(pages)}
-        self._settings = self._pages | settings
+        self._command = [sys.executable, "-m", "app", "--host", host, "--port", str(port)]
+        self._ready = f"http://{host_port(host, pages)}/readyz"
+        self._settings = {"ESO_METRICS_LISTEN_HOST": host, "ESO_METRICS_LISTEN_PORT": str(pages), **settings}
         super().__init__(self._component())
 
     async def restart_with(self, settings: dict[str, str]) -> None:
@@ -56,8 +56,7 @@ class Hook(Process):
         await self.start()
 
     def _component(self) -> Component:
-        ready = f"http://{HOST}:{self._pages['ESO_METRICS_LISTEN_PORT']}/readyz"
-        return _python("hook", self._command, self._directory, ready, self._settings)
+        return _python("hook", self._command, self._directory, self._ready, self._settings)
 
 
 class Sidecar(Process):
@@ -80,7 +79,7 @@ class Sidecar(Process):
         under: Sequence[str] = (),
         host: str = HOST,
     ) -> None:
-        port = (settings or {}).get("ESO_HEALTH_LISTEN_PORT") or str(*free_ports(1))
+        port = (settings or {}).get("ESO_HEALTH_LISTEN_PORT") or str(*free_ports(1, host))
         module = "tests.scenarios.sidecar" if control else "playground.sidecar" if mapped else "probe_sidecar"
         place = [f"--shift={shift}"] if mapped else ["--unmapped"] if control else []
         command = [*under, sys.executable, "-m", module, "--kubeconfig", str(kubeconfig), *place]
@@ -136,17 +135,25 @@ def stand_in(
 
 
 def metacontroller(
-    directory: Path, kubeconfig: Path, binary: str, *, strategy: str, qps: float, burst: int, target: str = ""
+    directory: Path,
+    kubeconfig: Path,
+    binary: str,
+    *,
+    strategy: str,
+    qps: float,
+    burst: int,
+    target: str = "",
+    host: str = HOST,
 ) -> Process:
     """The real one; what it is to do it reads from the CompositeControllers in the cluster.
 
     `target` is a label selector, for those of them that it works for.
     """
-    metrics, health = free_ports(2)
+    metrics, health = free_ports(2, host)
     options = {
         "kubeconfig": kubeconfig,
-        "metrics-address": f"{HOST}:{metrics}",
-        "health-probe-bind-address": f"{HOST}:{health}",
+        "metrics-address": host_port(host, metrics),
+        "health-probe-bind-address": host_port(host, health),
         "discovery-interval": "1s",
         "apply-strategy": strategy,
         "client-go-qps": qps,
@@ -154,7 +161,7 @@ def metacontroller(
         "target-label-selector": target,
     }
     command = [binary, *(f"--{name}={value}" for name, value in options.items())]
-    url = f"http://{HOST}:{health}/readyz"
+    url = f"http://{host_port(host, health)}/readyz"
     return Process(Component("composite", command, log=directory / "composite.log", ready=lambda: answers(url)))
 
 

@@ -73,7 +73,7 @@ class Setup:
     replicas: so many sidecars share the work by Leases of `lease` seconds, named "a", "b", ... (0: one, without
     Leases). settings: ESO_* for the hook and all sidecars. shard: the installation works for ExternalServices with this
     value of the label process.SHARD alone, so that there may be several. status_policy: stale statuses are no-ops,
-    where the API server can do that; without it they are refused.
+    where the API server can do that; without it they are refused. host: where our processes listen.
     """
 
     resync: float | None = None
@@ -90,6 +90,7 @@ class Setup:
     settings: Mapping[str, str] = field(default_factory=dict)
     shard: str = ""
     status_policy: bool = True
+    host: str = process.HOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class World:
         self.setup = setup
         self.metacontroller = metacontroller
         self.namespace = f"e2e-{os.getpid()}-{next(_numbers)}"
-        self.hook = process.Hook(directory, {"ESO_ENDPOINTS": setup.endpoints, **setup.settings})
+        self.hook = process.Hook(directory, {"ESO_ENDPOINTS": setup.endpoints, **setup.settings}, setup.host)
         self._kubeconfigs = {account: api.kubeconfig(account) for account in accounts.ACCOUNTS}
         self.fronts = self._made_fronts(directory) if setup.fronts else {}
         self._hook_url = self.fronts[HOOK].url if setup.fronts else self.hook.url
@@ -333,7 +334,7 @@ class World:
         *,
         settings: Mapping[str, str] | None = None,
         under: Sequence[str] = (),
-        host: str = process.HOST,
+        host: str = "",
         kubeconfig: Path | None = None,
     ) -> process.Sidecar:
         """One more that shares the work, with a token of its own; not started. See `process.Sidecar`.
@@ -392,7 +393,7 @@ class World:
         name: str = "sidecar",
         settings: Mapping[str, str] | None = None,
         under: Sequence[str] = (),
-        host: str = process.HOST,
+        host: str = "",
     ) -> process.Sidecar:
         return process.Sidecar(
             self._directory,
@@ -403,7 +404,7 @@ class World:
             name=name,
             settings={**self._selector, **self.setup.settings, **(settings or {})},
             under=under,
-            host=host,
+            host=host or self.setup.host,
         )
 
     def _fronted(self, letter: str) -> Path:
@@ -428,7 +429,7 @@ class World:
         real = self.metacontroller
         target = self._selector.get("ESO_LABEL_SELECTOR", "")
         return process.metacontroller(
-            directory, kubeconfig, real.binary, strategy=real.strategy, target=target, **limits
+            directory, kubeconfig, real.binary, strategy=real.strategy, target=target, host=self.setup.host, **limits
         )
 
     def _made_fronts(self, directory: Path) -> dict[str, Front]:

@@ -1,4 +1,4 @@
-"""A Kubernetes control plane for tests: the real etcd, kube-apiserver and kube-controller-manager, on 127.0.0.1 only.
+"""A Kubernetes control plane for tests: the real etcd, kube-apiserver and kube-controller-manager, on loopback only.
 
 RBAC and ValidatingAdmissionPolicy are on; `flags.CONTROLLERS` are the controllers that run, each under its own account.
 There is no kubelet or scheduler: Pods never run. The cluster IP of a Service works in the network of a kube-proxy only
@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import httpx
 
+from external_service.kind import host_port
 from playground.processes import Component, free_ports
 from tests.e2e.controlplane import flags
 from tests.e2e.controlplane.build import Binaries
@@ -32,11 +33,19 @@ class ControlPlane:
     `admin` is an httpx.Client of a cluster-admin on `url`, `admin_kubeconfig` a file for the same; the CA is `ca_file`.
     """
 
-    def __init__(self, binaries: Binaries, directory: Path, *, audited_namespaces: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        binaries: Binaries,
+        directory: Path,
+        *,
+        audited_namespaces: Sequence[str] = (),
+        address: str = flags.LOOPBACK,
+    ) -> None:
         """Nothing runs yet.
 
         directory: empty, or not there yet.
         audited_namespaces: the reads of their ServiceAccounts are in the audit log; the writes of everybody always are.
+        address: where all of it listens; with an IPv6 address, Services have IPv6 addresses only.
         """
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
@@ -46,10 +55,11 @@ class ControlPlane:
         flags.audit_policy_file(self.audit_log).write_text(json.dumps(flags.audit_policy(audited_namespaces)))
         self._pki = Pki(directory / "pki")
         self._signer = TokenSigner(directory / "pki", flags.ISSUER)
-        self._server = self._pki.issue("server", common_name="e2e-server", addresses=[flags.LOOPBACK])
+        self._server = self._pki.issue("server", common_name="e2e-server", addresses=[address])
         self.ca_file = self._pki.ca_file
-        etcd_port, peer_port, port, controllers_port = free_ports(4)
-        self.url = f"https://{flags.LOOPBACK}:{port}"
+        etcd_port, peer_port, port, controllers_port = free_ports(4, address)
+        self.address = address
+        self.url = f"https://{host_port(address, port)}"
         admin = self.client_certificate("admin", groups=["system:masters"])
         self.admin_kubeconfig = self.write_kubeconfig("admin", admin)
         self.admin = self._client(admin)
@@ -182,18 +192,19 @@ class ControlPlane:
         return (self.etcd, self.api_server, self.controller_manager)
 
     def _etcd(self, port: int, peer_port: int) -> Component:
-        self.etcd_url = f"http://{flags.LOOPBACK}:{port}"
+        self.etcd_url = f"http://{host_port(self.address, port)}"
         command = flags.etcd_command(
             self.binaries.etcd,
             self.directory / "etcd",
             client_url=self.etcd_url,
-            peer_url=f"http://{flags.LOOPBACK}:{peer_port}",
+            peer_url=f"http://{host_port(self.address, peer_port)}",
         )
         return self._component("etcd", command, f"{self.etcd_url}/health")
 
     def _api_server(self, port: int) -> Component:
         command = flags.api_server_command(
             self.binaries.kube_apiserver,
+            self.address,
             port,
             etcd_url=self.etcd_url,
             ca=self.ca_file,
@@ -207,13 +218,14 @@ class ControlPlane:
         user = self.client_certificate("system:kube-controller-manager")
         command = flags.controller_manager_command(
             self.binaries.kube_controller_manager,
+            self.address,
             port,
             kubeconfig=self.write_kubeconfig("kube-controller-manager", user),
             ca=self.ca_file,
             server=self._server,
             token_key=self._signer.private_key_file,
         )
-        url = f"https://{flags.LOOPBACK}:{port}/healthz"
+        url = f"https://{host_port(self.address, port)}/healthz"
         # It is healthy before its controllers run; the first to be missed is this account.
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         return self._component("kube-controller-manager", command, url, account)

@@ -12,8 +12,8 @@ from typing import Any
 
 LOOPBACK = "127.0.0.1"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
-SERVICE_RANGES = "10.96.0.0/16,fd00:e53::/112"
-"""Dual-stack; IPv4 is what a Service has that asks for nothing."""
+SERVICE_RANGES = ("10.96.0.0/16", "fd00:e53::/112")
+"""Dual-stack, unless the control plane is on IPv6 alone; IPv4 is what a Service has that asks for nothing."""
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "endpoints-controller",
@@ -47,6 +47,7 @@ def etcd_command(binary: Path, data: Path, *, client_url: str, peer_url: str) ->
 
 def api_server_command(
     binary: Path,
+    address: str,
     port: int,
     *,
     etcd_url: str,
@@ -59,11 +60,12 @@ def api_server_command(
 
     Beside `audit`, where the log is written, lies the policy: see `audit_policy_file`.
     """
+    ranges = SERVICE_RANGES[1] if ":" in address else ",".join(SERVICE_RANGES)
     return [
         str(binary),
         f"--etcd-servers={etcd_url}",
-        f"--bind-address={LOOPBACK}",
-        f"--advertise-address={LOOPBACK}",
+        f"--bind-address={address}",
+        f"--advertise-address={address}",
         f"--secure-port={port}",
         "--endpoint-reconciler-type=none",
         "--shutdown-watch-termination-grace-period=2s",  # else SIGTERM waits a minute for open watches
@@ -72,7 +74,7 @@ def api_server_command(
         f"--tls-private-key-file={server[1]}",
         "--authorization-mode=RBAC",
         "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
-        f"--service-cluster-ip-range={SERVICE_RANGES}",
+        f"--service-cluster-ip-range={ranges}",
         f"--service-account-issuer={ISSUER}",
         f"--service-account-signing-key-file={tokens[0]}",
         f"--service-account-key-file={tokens[1]}",
@@ -83,14 +85,14 @@ def api_server_command(
 
 
 def controller_manager_command(
-    binary: Path, port: int, *, kubeconfig: Path, ca: Path, server: tuple[Path, Path], token_key: Path
+    binary: Path, address: str, port: int, *, kubeconfig: Path, ca: Path, server: tuple[Path, Path], token_key: Path
 ) -> list[str]:
     return [
         str(binary),
         f"--kubeconfig={kubeconfig}",
         f"--authentication-kubeconfig={kubeconfig}",
         f"--authorization-kubeconfig={kubeconfig}",
-        f"--bind-address={LOOPBACK}",
+        f"--bind-address={address}",
         f"--secure-port={port}",
         f"--tls-cert-file={server[0]}",
         f"--tls-private-key-file={server[1]}",
