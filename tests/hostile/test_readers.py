@@ -46,6 +46,8 @@ MOST_SECONDS = 1.0
 """Of the processor, for one case."""
 MOST_MEMORY = 16 * 1024 * 1024
 """By which one case may raise the most that this process has ever taken."""
+LONGEST = 1_000_000
+"""Bytes of one case."""
 LONGEST_MESSAGE = 200
 MOST_REPLIES = 16_384
 """Bytes that a probe sends beside its request."""
@@ -406,7 +408,7 @@ def content_of(recipe: bytes, parts: Sequence[bytes]) -> bytes:
         elif content:
             at = (which << 8 | next(left, 0)) % len(content)
             content[at : at + 1] = change(content[at], next(left, 0))
-    return bytes(content)
+    return bytes(content[:LONGEST])
 
 
 def split(content: bytes, cuts: bytes) -> list[bytes]:
