@@ -83,13 +83,6 @@ def health(port: int) -> int:
         return connection.getresponse().status
 
 
-def lines_dropped(port: int) -> float:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        connection.request("GET", "/metrics")
-        (found,) = re.findall(rb"^eso_log_lines_dropped_total (.*)$", connection.getresponse().read(), re.MULTILINE)
-        return float(found)
-
-
 def test_hook_keeps_connections_and_ends_on_sigterm() -> None:
     body, headers = json.dumps({"parent": PARENT}), {"Content-Type": "application/json"}
     with (
@@ -216,24 +209,6 @@ def test_signal_ends_the_process(number: signal.Signals) -> None:
     with serving() as (process, _):
         process.send_signal(number)
         assert process.wait(timeout=10) == (130 if number == signal.SIGINT else 0)
-
-
-def test_full_log_pipe_blocks_neither_responses_nor_sigterm() -> None:
-    hosts = [{"host": f"-{number}"} for number in range(30)]  # a line of 2 KiB for each request
-    refused = json.dumps({"parent": {**PARENT, "spec": {"port": 80, "hosts": hosts}}})
-    with (
-        serving_both() as (process, port, pages),
-        contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection,
-    ):
-        dropped = 0.0
-        for number in range(10_000):  # the log is not read: 64 KiB of pipe and 1 MiB of queue
-            connection.request("POST", "/sync", refused)
-            assert connection.getresponse().read()
-            if number % 100 == 99 and (dropped := lines_dropped(pages)):
-                break
-        assert dropped > 0
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
 
 
 def test_running_response_is_completed_before_exit() -> None:
