@@ -45,6 +45,7 @@ ELSEWHERE = {
     'make bench ARGS="http tcp --repeat 5"': (".ci/nightly", "make bench-short"),  # the same program with other rows
     # Of ours alone, and by `make bench-short`, where there is valgrind.
     ".venv/bin/python -m bench.instructions --peers ours floor": ("bench/__main__.py", '"bench.instructions"'),
+    ".venv/bin/python -m bench.neighbour --check": (".ci/nightly", "-m bench.neighbour --check"),
     ".venv/bin/python -m bench.loop transition": (".ci/nightly", "-m bench.loop transition"),
     ".venv/bin/python -m tests.e2e.controlplane bash": (".ci/nightly", "-m tests.e2e.controlplane"),
     ".venv/bin/python -m tests.e2e.controlplane .venv/bin/pytest -m e2e -k real tests/e2e/test_10_events.py": (
