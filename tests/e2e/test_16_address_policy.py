@@ -92,6 +92,31 @@ def test_denied_address_is_refused(admin: httpx.Client, ips: list[str], problem:
     assert f"spec.ips: {problem}" in answer.json()["message"]
 
 
+SECRET: dict[str, Any] = {"secretKeyRef": {"name": "a", "key": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("handler", "refused"),
+    [
+        pytest.param({"httpGet": {"port": 80, "httpHeaders": [{"name": "X", "value": "y"}]}}, False, id="no Secret"),
+        pytest.param({"httpGet": {"port": 80, "httpHeaders": [{"name": "X", "valueFrom": SECRET}]}}, True, id="header"),
+        pytest.param({"grpc": {"port": 80, "tls": {"caConfigMap": {"name": "a"}}}}, False, id="ConfigMap"),
+        pytest.param({"grpc": {"port": 80, "tls": {"caSecret": {"name": "a"}}}}, True, id="CA"),
+        pytest.param(
+            {"httpGet": {"port": 80, "scheme": "HTTPS", "tls": {"clientCertificateSecret": {"name": "a"}}}},
+            True,
+            id="client certificate",
+        ),
+    ],
+)
+def test_secret_in_a_probe_is_refused(admin: httpx.Client, handler: dict[str, Any], refused: bool) -> None:
+    one = manifest("web", ALLOWED)
+    one["spec"]["readinessProbe"] = handler
+    answer = admin.post(f"{PATH}?dryRun=All", json=one)
+    assert answer.status_code == (422 if refused else 201), answer.text
+    assert ("ESO_PROBE_SECRETS=true" in answer.text) == refused
+
+
 def test_stored_denied_address_stays_and_a_new_one_is_refused(control_plane: ControlPlane, admin: httpx.Client) -> None:
     """The status and other fields of an object from before the policy can still be written."""
     path = f"{PATH}/older"
