@@ -34,7 +34,7 @@ def child_problems(parent: ExternalService) -> list[str]:
 
 
 def address_problems(spec: ExternalServiceSpec, *, loopback: bool) -> list[str]:
-    """Addresses and names that cannot be published, stand there twice, or are to be drained without being there."""
+    """Addresses and names that cannot be published, are duplicates, or are drained without being in the spec."""
     policy = AddressPolicy(loopback=loopback)
     return [
         *_list_problems("ips", spec.ips, partial(refusal, policy=policy)),

@@ -134,7 +134,7 @@ def _shown(value: Any) -> str:
 
 
 def _plain(schema: Schema, definitions: Schema) -> Schema:
-    """`schema` without $ref, `anyOf [X, null]` and const; what stands beside a reference wins over what it names."""
+    """`schema` without $ref, `anyOf [X, null]` and const; a keyword next to a reference has precedence."""
     if "$ref" in schema:
         target = definitions[schema["$ref"].rpartition("/")[2]]
         return _plain(target | {name: value for name, value in schema.items() if name != "$ref"}, definitions)

@@ -26,7 +26,7 @@ class Written(Metric):
 
 
 def labels(**texts: str) -> str:
-    """What stands between the braces of a line."""
+    """The labels of a line, without braces."""
     return ",".join([f'{name}="{_escaped(text)}"' for name, text in texts.items()])
 
 

@@ -57,7 +57,7 @@ def _path(host: Host, backend: Manifest) -> Manifest:
 
 
 def _tls(entry: IngressTLS, others: Sequence[str]) -> Manifest:
-    """`others`: the hosts that no entry names, for one that names none: certificate tools go by what stands there."""
+    """`others`: the hosts that no entry names, for one that names none: certificate tools read this list."""
     hosts = list(entry.hosts or others)
     tls: Manifest = {"hosts": hosts} if hosts else {}
     if entry.secretName:

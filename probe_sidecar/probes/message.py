@@ -30,7 +30,7 @@ failure, the way there
 failure, a request that cannot be sent
     `httpHeaders "X-A": control character in the value` · `httpHeaders: a name is empty or ...` ·
     `httpGet.host: not a host name; ...` · `httpGet.path: ...`
-unknown, never held against the address
+unknown, never counted against the address
     `prober fault: too many open files` · `prober fault: away for 3.2 s` · `prober fault: KeyError`
 """
 

@@ -20,7 +20,7 @@ SUCCESS, WARNING, FAILURE, UNKNOWN = Result
 class Outcome(NamedTuple):
     """`message` is the evidence in a line ("HTTP 200", "connection refused"); never a body, never a header value.
 
-    UNKNOWN means that the prober itself could not work (out of descriptors, cancelled, a bug): never held against
+    UNKNOWN means that the prober itself could not work (out of descriptors, cancelled, a bug): never counted against
     the address (design R7). `silent`: a failure without any response of the address, not even a refusal
     or an accepted connection, so that our own network may be the one that failed.
     """

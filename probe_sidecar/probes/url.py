@@ -49,7 +49,7 @@ class Url:
 
     @property
     def request_target(self) -> str:
-        """What stands in the request line."""
+        """The target of the request line."""
         path = self.path or "/"
         return path if self.query is None else f"{path}?{self.query}"
 

@@ -64,7 +64,7 @@ def _probed(spec: ExternalServiceSpec, ip: str, state: AddressStatus | None) -> 
         return AddressStatus(ip=ip, ready=True, reason="NoProbe", message=NO_PROBE, lastTransitionTime="")
     if state is not None and state.reason in ("ProbeSucceeded", "ProbeFailed"):
         return state
-    # Ready without evidence: a probe was just added to a CR that had none, and a probe edit flips nothing (R6).
+    # Ready without evidence: a probe was just added, and a changed probe changes no readiness (R6).
     ready = state is not None and state.healthy and state.reason != "Denied"
     return AddressStatus(ip=ip, ready=ready, reason="Pending", message=NOT_PROBED, lastTransitionTime="")
 

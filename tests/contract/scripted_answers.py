@@ -70,7 +70,7 @@ S200 = (":status", "200")
 OK = headers(S200) + data(b"ok", END)
 NO_BODY = headers(S200, end=END)
 
-# What stands around a good answer, and is the same for HTTP and gRPC. {name: (before the answer, behind its head)}.
+# What surrounds a good response, the same for HTTP and gRPC. {name: (before the answer, behind its head)}.
 CONNECTION = {
     "settings-ack": frame(frames.SETTINGS, frames.ACK, 0),
     "settings-ack-with-payload": frame(frames.SETTINGS, frames.ACK, 0, bytes(6)),

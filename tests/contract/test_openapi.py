@@ -64,7 +64,7 @@ def hook(tmp_path: Path) -> Iterator[tuple[str, str]]:
     process.start()
     yield url, metrics
     process.stop()
-    assert process.log.read_text() == ""  # what failed would stand there
+    assert process.log.read_text() == ""  # failures are logged
 
 
 def document() -> Object:

@@ -37,7 +37,7 @@ HERE = frozenset(
     }
 )
 
-# command: (the file that runs it or its like, what has to stand there)
+# command: (the file that runs it or its like, what the file must contain)
 ELSEWHERE = {
     "make test": (".ci/run", "step test make test"),
     "make sbom": (".ci/run", "step sbom make sbom"),

@@ -108,7 +108,7 @@ class Sidecar(Process):
         return found
 
     async def metrics(self) -> dict[str, float]:
-        """The values of /metrics, by what stands before them there: `name_total{label="value"}`."""
+        """The values of /metrics by series: `name_total{label="value"}`."""
         lines = [line.rpartition(" ") for line in (await self.page("/metrics")).text.splitlines()]
         return {series: float(value) for series, _, value in lines if not series.startswith("#")}
 

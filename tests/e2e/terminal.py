@@ -1,4 +1,4 @@
-"""A reader of the documents at a terminal: what stands in them is typed letter by letter, as an administrator."""
+"""A reader of the documents at a terminal: their commands are typed unchanged, as an administrator."""
 
 import asyncio
 import os

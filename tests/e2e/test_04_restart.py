@@ -1,4 +1,4 @@
-"""Whatever is killed while an address fails: no address flips without evidence, all converges, no child is deleted."""
+"""Whatever is killed while an address fails: no wrong transition, all converges, no child is deleted."""
 
 import asyncio
 import itertools

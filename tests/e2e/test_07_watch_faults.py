@@ -1,4 +1,4 @@
-"""Whatever happens to a watch or to the API server's answers: no flip without evidence, and all converges."""
+"""Whatever happens to a watch or to the API server's answers: no wrong transition, and all converges."""
 
 import asyncio
 import itertools
@@ -36,7 +36,7 @@ REFUSALS = (
 
 
 def at_the_api_server(world: World) -> list[Front]:
-    """What stands between ours and the API server."""
+    """The proxy before the API server."""
     return [world.fronts[SIDECAR], world.fronts[CONTROLLER]]
 
 

@@ -24,7 +24,7 @@ CHILDREN = (SERVICES, ENDPOINTS, INGRESSES)
 STRANGERS: dict[Kind, Object] = {
     SERVICES: {"spec": {"clusterIP": "None", "ports": [{"port": 1234}]}},
     ENDPOINTS: {"subsets": [{"addresses": [{"ip": "10.0.64.99"}], "ports": [{"port": 1234}]}]},
-    INGRESSES: {"spec": {"rules": [{"host": "stranger.example"}]}},
+    INGRESSES: {"spec": {"rules": [{"host": "foreign.example"}]}},
 }
 TOLD_SECONDS = 60.0
 HEALED_SECONDS = 90.0
@@ -102,7 +102,7 @@ async def until_in_our_slices(world: World, name: str) -> None:
 
 @WITH_A_SHORT_RESYNC
 async def test_child_name_taken_by_another_owner_is_reported(world: World, figures: Callable[..., None]) -> None:
-    """One of each kind, each with a stranger of its own; in `kubectl get -o wide` as well."""
+    """One of each kind, each with a foreign object of that name; in `kubectl get -o wide` as well."""
     names = {kind: f"web-{kind.kind.lower()}" for kind in CHILDREN}
     before = {kind: await stranger(world, kind, name) for kind, name in names.items()}
     parents = {kind: await world.apply(external_service(name, IPS, hosts=HOSTS)) for kind, name in names.items()}
@@ -119,7 +119,7 @@ async def test_child_name_taken_by_another_owner_is_reported(world: World, figur
     for kind, name in names.items():
         others = [other for other in CHILDREN if other != kind]
         assert await owned(world, parents[kind]) == others, f"the other children wait for the {kind.kind}"
-        assert await world.get(name, kind=kind) == before[kind], f"the stranger's {kind.kind} was touched"
+        assert await world.get(name, kind=kind) == before[kind], f"the foreign {kind.kind} was changed"
         if kind is SERVICES:
             assert await our_slices(world, name) == {}, "our addresses joined a Service that is not ours"
         else:

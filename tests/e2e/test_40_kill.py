@@ -1,4 +1,4 @@
-"""A replica that is killed is replaced: the others take its addresses over, and nothing flips or is lost by it."""
+"""The others take over the addresses of a killed replica: no readiness changes, no result is lost."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""One packet in ten to the addresses is lost, and nothing flips: the thresholds absorb it. The dead are still found."""
+"""With 10 % packet loss no readiness changes: the thresholds absorb it. Failures are still found."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ PART = 0.1
 LOSSY_SECONDS = 20.0
 PROBE = {"periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3}
 """A lost SYN is sent again after a second, within the time-out. A probe then fails once in a hundred times (two SYNs
-lost), an address flips wrongly once in a million probes; of these there are about 600 here."""
+lost), an address changes wrongly once in a million probes; of these there are about 600 here."""
 
 
 @pytest.mark.world(replicas=1)

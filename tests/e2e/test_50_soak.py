@@ -1,4 +1,4 @@
-"""In a storm of random faults no readiness flips without a cause, and when it is over what is published is the truth.
+"""Under random faults no readiness changes without a cause, and afterwards the true state is published.
 
 SOAK_SECONDS (300) and SOAK_SEED (a new one) come from the environment; docs/testing.md.
 """
@@ -180,7 +180,12 @@ async def test_random_faults_cause_no_wrong_publication(
             faults=storm.deeds.total(),
             turns=turns,
             changes=sum(len(shown) for shown in storm.record.shown.values()),
-            **{"flips of ours": len(found), "lost": 0, "wrong publications": len(wrong), **durations(wrong)},
+            **{
+                "transitions without a cause": len(found),
+                "lost": 0,
+                "wrong publications": len(wrong),
+                **durations(wrong),
+            },
             **{"calm after, max": max(calms), "sidecar MB, max": memory.largest()},
             **{"growth MB": growth(steady), "slope MB/h": slope(steady[len(steady) // 5 :]) * 3_600},
             **{"hook, slope MB/h": slope(memory.longest("hook")) * 3_600},

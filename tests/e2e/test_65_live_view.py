@@ -30,7 +30,7 @@ EXAMPLE = next(
 
 
 async def pod_of(world: World, letter: str) -> None:
-    """What stands behind a replica in a cluster, as the Deployment has it and as a kubelet would run it."""
+    """The Pod of a replica in a cluster, as the Deployment has it and as a kubelet would run it."""
     name, template = world.pod(letter), DEPLOYMENT["spec"]["template"]
     metadata = {"name": name, "namespace": accounts.NAMESPACE, "labels": template["metadata"]["labels"]}
     await world.client.create(PODS.path(accounts.NAMESPACE), {"metadata": metadata, "spec": template["spec"]})

@@ -212,7 +212,7 @@ async def test_new_object_without_metacontroller_gets_its_status(server: FaultyS
 
 
 async def test_object_created_later_is_probed_at_once(server: FaultyServer) -> None:
-    """Only what stands in the first list is spread over a period: the prober may have been away from it."""
+    """Only objects of the first list are spread over a period: the prober may have been away from it."""
     patient = {"periodSeconds": 3600, "tcpSocket": {"port": 1}, "failureThreshold": 1}
     async with running(server) as sidecar:
         async with asyncio.timeout(PATIENCE):
