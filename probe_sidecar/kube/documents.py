@@ -31,6 +31,7 @@ _TO_BRACKET = re.compile(rb"(?:[^\"{}\[\]]++|" + _STRING + rb"|\{\}|\[\])*+[{}\[
 _OPENING = frozenset(b"{[")
 _VALUE = re.compile(rb"\s*(" + _STRING + rb"|[^\s,:{}\[\]\"]+|[{\[])", re.DOTALL)
 _KEY = re.compile(rb"\s*,?\s*(" + _STRING + rb")\s*:\s*", re.DOTALL)
+_MANAGED_FIELDS = re.compile(rb"(?<!\\)\"managedFields\"\s*:\s*(?=[\[{])")
 _COMMA = re.compile(rb"\s*,?\s*")
 _END = re.compile(rb"\s*[}\]]")
 
@@ -70,23 +71,21 @@ def trimmed(metadata: Object) -> Object:
 
 def listing(text: bytes) -> Listing:
     """A list as the API server writes it. Raises ValueError where that is no list, or no JSON at all."""
-    if not is_large(text):
-        try:
-            return _decoded(orjson.loads(text))
-        except orjson.JSONDecodeError:
-            pass
-    return _item_by_item(text)
+    if is_large(text):
+        text = _without_managed_fields(text)
+    try:
+        return _decoded(orjson.loads(text))
+    except orjson.JSONDecodeError:
+        return _item_by_item(text)
 
 
 def event(text: bytes) -> tuple[Any, Any]:
     """Type and object (or Unreadable) of a line of a watch. Raises ValueError for what is no event."""
-    if not is_large(text):
-        try:
-            document = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            pass
-        else:
-            return (document.get("type"), document.get("object")) if isinstance(document, dict) else (None, None)
+    if is_large(text):
+        text = _without_managed_fields(text)
+    with suppress(orjson.JSONDecodeError):
+        document = orjson.loads(text)
+        return (document.get("type"), document.get("object")) if isinstance(document, dict) else (None, None)
     fields = _fields(text, _start(text))
     kind, item = fields.get(b'"type"', b"null"), fields.get(b'"object"', b"null")
     try:
@@ -97,9 +96,10 @@ def event(text: bytes) -> tuple[Any, Any]:
 
 def single(text: bytes) -> Any:
     """One object. Raises Unreadable, or ValueError for what is no JSON."""
-    if not is_large(text):
-        with suppress(orjson.JSONDecodeError):
-            return orjson.loads(text)
+    if is_large(text):
+        text = _without_managed_fields(text)
+    with suppress(orjson.JSONDecodeError):
+        return orjson.loads(text)
     return _object(text[_start(text) :])
 
 
@@ -140,14 +140,15 @@ def _object(text: bytes) -> Any:
 
 
 def _without_managed_fields(text: bytes) -> bytes:
-    if not text.startswith(b"{"):
-        return text
-    for key, at, _ in _members(text, 0):
-        if key == b'"metadata"' and text[at : at + 1] == b"{":
-            for field, begin, end in _members(text, at):
-                if field == b'"managedFields"':
-                    return text[:begin] + b"null" + text[end:]
-    return text
+    """The same document with null for the managedFields of each object. Raises ValueError for what is no JSON.
+
+    A quote within a string is escaped, so the pattern finds keys only.
+    """
+    pieces, last = list[bytes](), 0
+    while (found := _MANAGED_FIELDS.search(text, last)) is not None:
+        pieces += text[last : found.end()], b"null"
+        last = _end(text, found.end())
+    return b"".join((*pieces, text[last:]))
 
 
 def _metadata(text: bytes) -> Object:
