@@ -103,6 +103,7 @@ def test_invalid_hosts_are_refused(host: str) -> None:
 def test_unknown_fields_and_nulls_are_ignored() -> None:
     given = {"port": 80, "path": None, "httpHeaders": None, "nonsense": 1}
     assert HTTPGetAction.model_validate(given) == HTTPGetAction(port=80)
+    assert ObjectMeta.model_validate({"name": "a", "annotations": {"b": None}}).annotations == {"b": ""}
 
 
 def test_equal_probes_compare_equal() -> None:
