@@ -6,6 +6,8 @@ import sys
 from types import FrameType
 
 INTERRUPTED = 130
+STUCK_SECONDS = 30
+"""After these, an interrupted playground that has not ended is ended: its terminal may block every write."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOTHING_LEFT = "Interrupted: everything is stopped, and nothing is left behind"
 
@@ -22,6 +24,7 @@ if __name__ == "__main__":  # before the imports below, which take half a second
 
 import argparse  # noqa: E402 - see above
 import asyncio  # noqa: E402
+import shutil  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Coroutine, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -89,18 +92,21 @@ async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
     task = asyncio.ensure_future(work)
     loop, interrupted = asyncio.get_running_loop(), False
 
-    def interrupt() -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
         nonlocal interrupted
         if not interrupted:
             interrupted = True
-            task.cancel()
+            signal.alarm(STUCK_SECONDS)
+            loop.call_soon_threadsafe(task.cancel)
 
     for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, interrupt)
+        signal.signal(number, interrupt)  # not by the loop, which a terminal that reads no more may hold up
     try:
         return await task
     except asyncio.CancelledError:
         return INTERRUPTED
+    finally:
+        signal.alarm(0)
 
 
 async def _run(arguments: argparse.Namespace, manifests: list[Object], say: _Progress) -> int:
@@ -115,6 +121,7 @@ async def _run(arguments: argparse.Namespace, manifests: list[Object], say: _Pro
     terminal = sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     output = arguments.output or ("live" if terminal else "plain")
     playground, journal = Playground(), Journal()
+    signal.signal(signal.SIGALRM, lambda *_: _give_up(playground.folder))
     page = LoopbackServer(application(playground, journal), *free_ports(1))
     await page.start()
     try:
@@ -132,6 +139,13 @@ async def _run(arguments: argparse.Namespace, manifests: list[Object], say: _Pro
             )
     finally:
         await page.stop()
+
+
+def _give_up(folder: Path) -> None:
+    """Ends the process although something hangs; its children end with it (`playground.processes`)."""
+    if folder.is_absolute():
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ class Playground:
         self, *, window: float = 0.005, resync: float | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
         self.api = FakeApiServer(loopback=True)
+        self.api.knobs.status_policy = True
         self.backends = Backends(self.dial)
         self.dns = DnsServer()
         self.folder = Path()

@@ -7,6 +7,7 @@ from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Input, RichLog, Static
 
@@ -89,6 +90,16 @@ class Seconds(ModalScreen[float | None]):
             self.notify(f"write a number above 0, up to {MOST_SECONDS:g}", severity="warning")
 
 
+class Driver(LinuxDriver):
+    """A terminal that stops reading (Ctrl-S) does not block the API server: what it is sent is queued."""
+
+    def start_application_mode(self) -> None:
+        """As textual's, with a queue that is never full."""
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        if self._writer_thread is not None:
+            self._writer_thread._queue.maxsize = 0
+
+
 class PlaygroundApp(App[int]):
     """Ends with the exit status; `problem` is what ended the playground, if something did. `url` is the web page."""
 
@@ -121,7 +132,7 @@ class PlaygroundApp(App[int]):
     ]
 
     def __init__(self, playground: Playground, journal: Journal, url: str, duration: float | None = None) -> None:
-        super().__init__()
+        super().__init__(driver_class=Driver)
         self.problem: Exception | None = None
         self._playground = playground
         self._journal = journal

@@ -15,6 +15,6 @@ async def test_flap_without_the_guard_reports_older_results() -> None:
     # The window is longer than the sidecar waits for Metacontroller to settle (status.publisher.SETTLE).
     flapping = Flapping(transitions=60, addresses=10, shortest=0.005, longest=0.1, window=0.9, settle=3)
     async with LocalCluster(window=flapping.window) as cluster:
-        cluster.api.knobs.guard = False
+        cluster.api.knobs.guard = cluster.api.knobs.status_policy = False
         report = await flap(cluster, flapping)
     assert "older results stored again" in [check.name for check in report.checks if not check.passed]

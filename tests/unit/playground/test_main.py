@@ -2,20 +2,29 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
 import signal
+import struct
 import sys
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
+import httpx
 import pytest
+import yaml
 
 from tests.until import until
 
 SECONDS = 60
+UNREAD_SECONDS = 20
+"""In these the terminal's buffer fills."""
 
 
 @asynccontextmanager
@@ -54,6 +63,10 @@ def children_of(pid: int) -> list[int]:
 
 def there(path: str) -> bool:
     return Path(path).exists()
+
+
+def server_of(kubeconfig: Path) -> str:
+    return str(yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
 
 
 def runs(pid: int) -> bool:
@@ -142,6 +155,39 @@ async def test_killed_playground_leaves_no_processes() -> None:
         children = children_of(process.pid)
         process.kill()
         await until(lambda: not any(runs(child) for child in children), "the children gone", seconds=10)
+
+
+@pytest.mark.nightly
+async def test_unread_terminal_blocks_nothing() -> None:
+    """As with Ctrl-S: the API is served meanwhile, and nothing is left when the terminal is closed."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+    environment = os.environ | {"TERM": "xterm"}
+    command = (sys.executable, "-m", "playground")
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=follower, stdout=follower, stderr=follower, env=environment, start_new_session=True
+    )
+    os.close(follower)
+    try:
+        shown = b""
+        async with asyncio.timeout(SECONDS):
+            while not (found := re.search(rb"KUBECONFIG=(\S*?kubeconfig)", shown)):
+                shown += await asyncio.to_thread(os.read, leader, 65_536)
+        kubeconfig = Path(found[1].decode())
+        children = children_of(process.pid)
+        await asyncio.sleep(UNREAD_SECONDS)
+        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+            assert (await client.get(f"{server_of(kubeconfig)}/readyz")).text == "ok"
+        os.close(leader)
+        process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(SECONDS):
+            assert await process.wait() == 130
+        assert not kubeconfig.parent.exists()
+        await until(lambda: not any(runs(child) for child in children), "the children gone", seconds=10)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 async def test_invalid_input_is_status_2_and_names_the_field(tmp_path: Path) -> None:
