@@ -35,6 +35,8 @@ LONGEST_PAUSE = 1.0
 """Seconds between two probes of one address, at most: a person waits for the result."""
 
 OTHER_NAME = "made for another name: write one of the certificate's into httpGet.tls.serverName"
+NO_CLIENT_CERTIFICATE = "the server demands a client certificate (tls.clientCertificateSecret)"
+OTHER_CLIENT_CA = "the server does not trust the CA of the client certificate (tls.clientCertificateSecret)"
 EXPLANATIONS = {
     "connection refused": "the host is there, nothing listens on the port (or a firewall rejects it)",
     "no route to host": "no response from this address",
@@ -55,9 +57,11 @@ EXPLANATIONS = {
     "TLS handshake failed: dh key too small": "the server's Diffie-Hellman parameters are too short: update it",
     "TLS handshake failed: sslv3 alert handshake failure": "the server demands a client certificate, a name "
     "(httpGet.host), or cipher suites that are too old",
-    "TLS handshake failed: sslv3 alert bad certificate": "the server demands a client certificate",
-    "TLS handshake failed: tlsv13 alert certificate required": "the server demands a client certificate",
-    "TLS failed: tlsv13 alert certificate required": "the server demands a client certificate",
+    "TLS handshake failed: sslv3 alert bad certificate": NO_CLIENT_CERTIFICATE,
+    "TLS handshake failed: tlsv13 alert certificate required": NO_CLIENT_CERTIFICATE,
+    "TLS failed: tlsv13 alert certificate required": NO_CLIENT_CERTIFICATE,
+    "TLS handshake failed: tlsv1 alert unknown ca": OTHER_CLIENT_CA,
+    "TLS failed: tlsv1 alert unknown ca": OTHER_CLIENT_CA,
     "TLS handshake failed: connection closed": "the server, or a proxy, closed the connection in the handshake: "
     "no TLS is spoken there, or not for the name that httpGet.host sends",
     "TLS handshake failed": "no TLS is spoken there (scheme: HTTP), or not for the name that httpGet.host sends",

@@ -28,6 +28,7 @@ ADVICE = {
     "ChildMissing": "see the missing objects below",
     "AddressDenied": "correct spec.ips, or ask the operator of the cluster for the ranges",
     "CAUnavailable": "create the ConfigMap or Secret, correct its name, or give the prober the right to read it",
+    "SecretUnavailable": "create the Secret, correct its name or content, or give the prober the right to read it",
     "InvalidSpec": "correct the field that the message names",
     "NoPlaceLeft": "raise the prober's limit of open files, ESO_CONCURRENT_PROBES, or the number of replicas",
     "ProberFault": "look at the prober's log",

@@ -223,6 +223,7 @@ def test_unknown_field_is_a_warning() -> None:
         pytest.param("not an HTTP/2 answer", "no HTTP/2 is spoken there", id="h2-not-spoken"),
         pytest.param("TLS handshake failed: tlsv1 alert protocol version", "the server speaks only TLS", id="tls-1.1"),
         pytest.param("TLS failed: tlsv13 alert certificate required", "the server demands a client", id="mtls-1.3"),
+        pytest.param("TLS failed: tlsv1 alert unknown ca", "the server does not trust the CA", id="mtls-other-ca"),
         pytest.param(
             "TLS handshake failed: sslv3 alert handshake failure", "the server demands a client", id="mtls-1.2"
         ),
