@@ -128,12 +128,13 @@ class Targets(Collection[Target]):
             return
         before, states = self._targets, self._states(spec, hostnames, stored)
         first, probe = self._spec is None, spec.readinessProbe
+        same_probe = self._spec is not None and self._spec.readinessProbe == probe
         self.counters = _counters(probe, self.counters)
         self._spec, self._hostnames, self._targets = spec, hostnames, {}
         for ip in self._probed(spec, hostnames, probe):
             assert probe is not None  # noqa: S101 - else nothing is probed
             target = before.get(ip)
-            if target is None or target.probe != probe:
+            if target is None or not same_probe:
                 inherited = target.inherited if target else first
                 target = self._begin(probe, states[ip], spread_since)
                 target.inherited = inherited
