@@ -159,7 +159,7 @@ def edited(peer: Peer) -> Row:
 
 
 def large(peer: Peer) -> Row:
-    """Objects with 1.2 MB of managedFields, at most 20; one of them is written every 5 s, as fast as the stand-in can."""
+    """Objects with 1.2 MB of managedFields, at most 20; one of them is written every 5 s (the stand-in is slow)."""
 
     def fill(server: FakeApiServer, second: int) -> None:
         key = server.resource("ExternalService").key
