@@ -52,6 +52,9 @@ EndpointsForm = Literal["Endpoints", "EndpointSlice", "Both"]
 
 DEFAULT_ENDPOINTS_FORM: EndpointsForm = "Both"
 
+LONGEST_TIMEOUT = 60
+"""Seconds of one probe; unless a setting says otherwise, a longer timeoutSeconds counts as this (deviation D14)."""
+
 
 def family_of(ip: str) -> Family:
     """Of an address as it is written."""

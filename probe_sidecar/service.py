@@ -137,7 +137,9 @@ class Service:
             return rejected_status(stored, self.problem, now)
         self.targets.inherit(stored.probed())
         found = self.hostnames.report()
+        longest, probe = shared.surroundings.longest_timeout, self.spec.readinessProbe
         problems = Problems(
+            shortened_timeout=longest if probe is not None and probe.timeoutSeconds > longest else 0,
             children=self._children.lasting(stored),
             reference=shared.references.problem(self._references),
             delay=self.delay.text,

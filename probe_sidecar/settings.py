@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from external_service.core import Probe
-from external_service.kind import NAMESPACE
+from external_service.kind import LONGEST_TIMEOUT, NAMESPACE
 from runtime.settings import COMMAS, EVERY_ADDRESS, CommonSettings
 
 _SERVER = re.compile(r"(?:\[(?P<bracketed>[^]]+)\]|(?P<plain>[0-9.]+)):(?P<port>[0-9]{1,5})")
@@ -130,6 +130,16 @@ class Settings(CommonSettings):
         pattern="^([a-z0-9]([-a-z0-9.]{0,198}[a-z0-9])?)?$",
         title=POD_NAME,
         description="Name of this replica in its Lease. The manifests set it from the Pod.",
+    )
+    longest_timeout_seconds: int = Field(
+        LONGEST_TIMEOUT,
+        ge=1,
+        le=3_600,
+        title="seconds from 1 to 3600",
+        description=(
+            "Longest timeout of a probe: a greater timeoutSeconds counts as this. A probe that waits holds one of the "
+            "places that all namespaces share, so raise it only where some target needs longer to respond."
+        ),
     )
     outage_hold_seconds: int = Field(
         60,

@@ -127,7 +127,9 @@ class Sidecar:
         self.publisher = StatusPublisher(client, EXTERNAL_SERVICES, limit=settings.concurrent_writes)
         self._shared = Shared(
             loop=loop,
-            surroundings=Surroundings(self.prober, loop.time, rfc3339, settings.policy, dial),
+            surroundings=Surroundings(
+                self.prober, loop.time, rfc3339, settings.policy, dial, settings.longest_timeout_seconds
+            ),
             outage=self.outage,
             names=self.names,
             references=self.references,

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from external_service.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
+from external_service.kind import LONGEST_TIMEOUT
 from external_service.policy import AddressPolicy, refusal
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.prober.counters import ProbeCounters
@@ -43,7 +44,7 @@ class Surroundings:
     """What the targets of every ExternalService share.
 
     `clock` is monotonic seconds, `now` the wall clock as RFC 3339. `dial` maps an address to the one that is really
-    connected to (identity but in the playground).
+    connected to (identity but in the playground). `longest_timeout` bounds timeoutSeconds.
     """
 
     prober: Prober
@@ -51,6 +52,7 @@ class Surroundings:
     now: Callable[[], str]
     policy: AddressPolicy
     dial: Callable[[str], str] = str
+    longest_timeout: int = LONGEST_TIMEOUT
 
 
 class Subject(Protocol):
@@ -214,8 +216,15 @@ class Targets(Collection[Target]):
         """Set `prepared` and return it; or `problem`, and None."""
         found = self._check(target)
         if found is not None:
-            dial = self._surroundings.dial(target.ip)
-            target.prepared = prepare(target.probe, target.ip, dial, context=found.context, headers=found.headers)
+            shared = self._surroundings
+            target.prepared = prepare(
+                target.probe,
+                target.ip,
+                shared.dial(target.ip),
+                context=found.context,
+                headers=found.headers,
+                longest_timeout=shared.longest_timeout,
+            )
             target.prepared.group = self._group
         return target.prepared
 

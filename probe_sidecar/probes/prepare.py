@@ -4,9 +4,9 @@ import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from types import MethodType
-from typing import Final
 
 from external_service.core import GRPCAction, HTTPGetAction, Probe
+from external_service.kind import LONGEST_TIMEOUT
 from probe_sidecar.fair_queue import NOBODY, Group
 from probe_sidecar.probes import message, tcp, tls
 from probe_sidecar.probes.certificate import Certificate
@@ -14,9 +14,6 @@ from probe_sidecar.probes.exchange import Answer, Exchange, Hop, SocketAddress, 
 from probe_sidecar.probes.http1 import Http1Exchange, quick
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import NO_SECRETS, CannotSend, HttpRequest, Secrets, first_request, http1_parts
-
-LONGEST_TIMEOUT: Final = 60
-"""Seconds; a longer timeoutSeconds counts as this. A probe that waits holds one of the places that all share (D14)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -61,15 +58,16 @@ def prepare(
     *,
     context: ssl.SSLContext | None = None,
     headers: Secrets = NO_SECRETS,
+    longest_timeout: int = LONGEST_TIMEOUT,
 ) -> PreparedProbe:
     """Never raises for a valid Probe and a canonical address.
 
     `dial` is the address to connect to where that is another one (the playground's loopback); what is sent still names
     `ip`. `context` verifies (see `tls.verified`) or presents a certificate; None: neither. `headers` are the values
-    that the probe takes from Secrets.
+    that the probe takes from Secrets. `longest_timeout` is in seconds.
     """
     dial = dial or ip
-    timeout = _seconds(min(probe.timeoutSeconds, LONGEST_TIMEOUT))
+    timeout = _seconds(min(probe.timeoutSeconds, longest_timeout))
     action = probe.handler
     if isinstance(action, GRPCAction):
         from probe_sidecar.probes import grpc  # noqa: PLC0415 - HTTP/2 takes 2 MB, for those who speak it

@@ -64,7 +64,8 @@ class Problems:
 
     `children` are the hook's reports of children that are not as wanted. `reference` is a CA or Secret that cannot be
     used. `delay` is the reason of ProbesDelayed, if there is one. `outage` says why the prober suspects its own
-    network, if it does. `resolution` is what to report of spec.hostnames; None: nothing new.
+    network, if it does. `resolution` is what to report of spec.hostnames; None: nothing new. `shortened_timeout` is the
+    timeout in seconds that counts instead of a longer timeoutSeconds; 0: that of the spec does.
     """
 
     children: Sequence[ChildProblem] = ()
@@ -72,6 +73,7 @@ class Problems:
     delay: str = ""
     outage: str = ""
     resolution: Finding | None = None
+    shortened_timeout: int = 0
 
 
 NO_PROBLEMS = Problems()
@@ -142,7 +144,7 @@ def _findings(
     else:
         yield _ready(spec, _enabled(spec, addresses), failing_open=failing_open)
     lacking = problems.reference
-    yield Finding("Accepted", False, lacking.reason, lacking.message) if lacking else _accepted(addresses)
+    yield Finding("Accepted", False, lacking.reason, lacking.message) if lacking else _accepted(addresses, problems)
     if spec.minReady != 0:
         yield _fail_open(spec, addresses, failing_open=failing_open)
     if problems.resolution is not None:
@@ -161,13 +163,15 @@ def _ready(spec: ExternalServiceSpec, enabled: Sequence[AddressStatus], *, faili
     return Finding("Ready", healthy > 0, "SomeAddressesReady" if healthy else "NoAddressReady", text)
 
 
-def _accepted(addresses: Mapping[str, AddressStatus]) -> Finding:
+def _accepted(addresses: Mapping[str, AddressStatus], problems: Problems) -> Finding:
+    limit = problems.shortened_timeout
+    note = f"; readinessProbe.timeoutSeconds counts as {limit} (ESO_LONGEST_TIMEOUT_SECONDS)" if limit else ""
     denied = [address.message for address in addresses.values() if address.reason == "Denied"]
     if not denied:
-        return Finding("Accepted", True, "Accepted", "every address is allowed")
+        return Finding("Accepted", True, "Accepted", f"every address is allowed{note}")
     named = "; ".join(denied[:MOST_NAMED])
     more = f"; and {len(denied) - MOST_NAMED} more, see status.addresses" if len(denied) > MOST_NAMED else ""
-    text = f"{len(denied)} of {len(addresses)} addresses are left out: {named}{more}"
+    text = f"{len(denied)} of {len(addresses)} addresses are left out: {named}{more}{note}"
     return Finding("Accepted", False, "AddressDenied", text)
 
 

@@ -71,6 +71,28 @@ async def test_disabled_body_contains_is_not_probed(engine: ScriptedEngine) -> N
 
 
 @pytest.mark.parametrize(
+    ("seconds", "counted", "note"),
+    [
+        (60, 60.0, ""),
+        (86_400, 60.0, "; readinessProbe.timeoutSeconds counts as 60 (ESO_LONGEST_TIMEOUT_SECONDS)"),
+    ],
+)
+async def test_long_timeout_is_shortened_and_reported(
+    services: Services, engine: ScriptedEngine, seconds: int, counted: float, note: str
+) -> None:
+    service = services.apply("web", {"port": 80, "ips": [A], "readinessProbe": {**TCP, "timeoutSeconds": seconds}})
+    services.prober.tick()
+    status = service.wanted(raw_object("web", {}, generation=1))
+    target = service.targets.get(A)
+    assert status is not None
+    assert target is not None
+    assert target.prepared is not None
+    assert target.prepared.timeout == counted
+    accepted = next(one for one in status["conditions"] if one["type"] == "Accepted")
+    assert (accepted["status"], accepted["message"]) == ("True", f"every address is allowed{note}")
+
+
+@pytest.mark.parametrize(
     ("change", "reason"), [({"generation": 2}, "newer than the watch has shown"), ({"ours": False}, "not ours")]
 )
 async def test_status_is_not_written_for(services: Services, change: dict[str, Any], reason: str) -> None:
