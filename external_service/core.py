@@ -24,16 +24,11 @@ def _port_schema(message: str) -> WithJsonSchema:
     return WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 64, "x-kubernetes-validations": [checked]})
 
 
-Port = Annotated[
-    int, Field(strict=True, ge=1, le=65535), _port_schema("write a port number from 1 to 65535, without quotes")
-]
-ProbePort = Annotated[
-    int,
-    Field(strict=True, ge=1, le=65535),
-    _port_schema(
-        "write a port number from 1 to 65535, without quotes: named ports belong to containers, and there are none"
-    ),
-]
+PORT_NUMBER = "write a port number from 1 to 65535, without quotes"
+PROBE_PORT_NUMBER = f"{PORT_NUMBER}: named ports belong to containers, and there are none"
+
+Port = Annotated[int, Field(strict=True, ge=1, le=65535), _port_schema(PORT_NUMBER)]
+ProbePort = Annotated[int, Field(strict=True, ge=1, le=65535), _port_schema(PROBE_PORT_NUMBER)]
 WHOLE_SECONDS = (
     "write whole seconds from 1 to 86400: more than one probe a second would be a load on the address, not a check of "
     "it (the kubelet's least is 1, too)"

@@ -9,6 +9,7 @@ import pytest
 
 from app.server import create_app
 from app.settings import Settings
+from external_service.core import PORT_NUMBER
 
 LAST_APPLIED = "metacontroller.k8s.io/last-applied-configuration"
 LABELS = {
@@ -257,7 +258,7 @@ async def test_hook_unknown_field_changes_nothing(hook: httpx.AsyncClient) -> No
     assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": CHILDREN})
 
 
-PORT = "write a port number from 1 to 65535, without quotes"
+PORT = PORT_NUMBER
 PROBE = "spec.readinessProbe"
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
+from external_service.core import PORT_NUMBER
 from runtime.http_server import STOP_SIGNALS
 from tests.e2e.controlplane.pki import Pki
 
@@ -317,7 +318,7 @@ def test_render_reads_a_file_or_stdin(tmp_path: Path) -> None:
         pytest.param(
             CR.replace("port: 80", 'port: "80", minReady: -1').encode(),
             [
-                '{file}: spec.port: write a port number from 1 to 65535, without quotes (got "80")',
+                f'{{file}}: spec.port: {PORT_NUMBER} (got "80")',
                 '{file}: spec.minReady: write a number of addresses such as 1, or a share from "0%" to "100%" (got -1)',
             ],
             id="two bad fields",

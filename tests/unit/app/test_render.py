@@ -8,6 +8,7 @@ import yaml
 
 from app.render import Rendered, render, text
 from app.sync import SyncOptions
+from external_service.core import PORT_NUMBER
 from external_service.manifest import InvalidInput
 from external_service.policy import AddressPolicy
 
@@ -95,7 +96,7 @@ def test_unknown_fields_are_warnings() -> None:
         pytest.param(
             CR + "---" + CR.replace("port: 80\n", "port: 0\n", 1) + "---" + CR.replace("10.0.0.1", "10.0.0.2"),
             (
-                "document 2: spec.port: write a port number from 1 to 65535, without quotes (got 0)",
+                f"document 2: spec.port: {PORT_NUMBER} (got 0)",
                 "document 3: spec.ips[1]: Duplicate value: 10.0.0.2: remove one",
             ),
             id="problems in two of three documents",

@@ -10,6 +10,7 @@ from app.children.endpoints import SKIP_MIRROR
 from app.hook import CompositeHookRequest, InvalidRequest
 from app.sync import ABSENT, SyncOptions, sync
 from external_service.admission import NO_BODY_CONTAINS, NO_SECRETS, NO_SNIPPET, Features
+from external_service.core import PORT_NUMBER
 from external_service.policy import AddressPolicy
 from external_service.scope import Scope
 
@@ -185,7 +186,7 @@ def test_expected_absence_is_not_reported(raw: dict[str, Any], children: dict[st
     [
         pytest.param(
             parent(port="80"),
-            ('spec.port: write a port number from 1 to 65535, without quotes (got "80")',),
+            (f'spec.port: {PORT_NUMBER} (got "80")',),
             id="bad spec",
         ),
         pytest.param(

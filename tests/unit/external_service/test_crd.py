@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from external_service.core import PORT_NUMBER
 from external_service.crd import custom_resource_definition, to_yaml
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -95,7 +96,7 @@ def test_port_is_int_or_string_with_a_rule() -> None:
         "x-kubernetes-validations": [
             {
                 "rule": "type(self) == int && self >= 1 && self <= 65535",
-                "message": "write a port number from 1 to 65535, without quotes",
+                "message": PORT_NUMBER,
             }
         ],
     }

@@ -2,6 +2,7 @@
 
 import pytest
 
+from external_service.core import PORT_NUMBER
 from external_service.manifest import InvalidInput, external_services
 
 ONE = """\
@@ -88,7 +89,7 @@ def test_objects_of_other_groups_are_skipped() -> None:
         ),
         pytest.param(
             ONE + "---\n" + ONE.replace("80", "0"),
-            ("document 2: spec.port: write a port number from 1 to 65535, without quotes (got 0)",),
+            (f"document 2: spec.port: {PORT_NUMBER} (got 0)",),
             id="the-second-is-bad",
         ),
     ],

@@ -2,15 +2,14 @@
 
 import pytest
 
+from external_service.core import PORT_NUMBER
 from external_service.schema import hint, join, locate
 
 
 @pytest.mark.parametrize(
     ("loc", "path", "wanted"),
     [
-        pytest.param(
-            ("spec", "port"), "spec.port", "write a port number from 1 to 65535, without quotes", id="a rule's words"
-        ),
+        pytest.param(("spec", "port"), "spec.port", PORT_NUMBER, id="a rule's words"),
         pytest.param(
             ("spec", "readinessProbe", "timeoutSeconds"),
             "spec.readinessProbe.timeoutSeconds",

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from external_service.admission import NO_BODY_CONTAINS
-from external_service.core import Probe
+from external_service.core import PROBE_PORT_NUMBER, Probe
 from playground.dns_server import DnsServer, Record
 from probe_sidecar.__main__ import main
 from probe_sidecar.check import explanation
@@ -181,8 +181,7 @@ def test_every_document_is_checked(closed_port: int, tmp_path: Path) -> None:
         ),
         pytest.param(
             manifest(["10.0.0.1"], {"httpGet": {"port": "http"}}),
-            "-: spec.readinessProbe.httpGet.port: write a port number from 1 to 65535, without quotes: "
-            'named ports belong to containers, and there are none (got "http")',
+            f'-: spec.readinessProbe.httpGet.port: {PROBE_PORT_NUMBER} (got "http")',
             id="named-port",
         ),
         pytest.param(
