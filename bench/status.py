@@ -27,7 +27,7 @@ from external_service.kind import API_VERSION, GROUP, KIND, PLURAL, VERSION
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from playground.apiserver.server import FakeApiServer
-from probe_sidecar.kube.client import KubeClient, Resource
+from probe_sidecar.kube.client import KubeClient, Resource, Selection
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.patch import patch
@@ -122,7 +122,7 @@ class Outage:
         self.probing = False
         self.publisher = StatusPublisher(client, RESOURCE)
         self.writers: dict[str, StatusWriter] = {}
-        self.reflector = Reflector(client, RESOURCE, self.observe)
+        self.reflector = Reflector(client, Selection(RESOURCE), self.observe)
 
     def wanted(self, raw: Object) -> Object:
         """What the sidecar would want, all objects having equal addresses."""

@@ -105,7 +105,7 @@ HERE = AddressPolicy(loopback=True)
 """What may be probed from one's own machine."""
 
 
-class Row(NamedTuple):
+class Checked(NamedTuple):
     """What the last of `probes` probes of one address came to; `passed` of them succeeded.
 
     `hostname` is what it was resolved from, if it was; `expires` when its certificate does, in Unix seconds.
@@ -131,7 +131,7 @@ def check_all(
     dns_servers: Sequence[Server] = (),
     body_contains: bool,
     cluster: Callable[[], KubeClient],
-) -> list[list[Row]]:
+) -> list[list[Checked]]:
     """Probe every address of `parents`, one after the other. `ca_file` stands in for the CA that `tls` names.
 
     Hostnames are asked of `dns_servers`, or of those that this machine asks. What probes name in ConfigMaps and Secrets
@@ -143,7 +143,7 @@ def check_all(
     return asyncio.run(_check_all(parents, count, _ca(ca_file), dns_servers, cluster))
 
 
-def as_json(rows: Iterable[Row]) -> str:
+def as_json(rows: Iterable[Checked]) -> str:
     """One array of JSON."""
     return json.dumps([_json(row) for row in rows], indent=2)
 
@@ -161,22 +161,22 @@ async def check(
     count: int,
     found: Referenced,
     dns_servers: Sequence[Server],
-) -> list[Row]:
+) -> list[Checked]:
     """Probe every address of `parent` `count` times, all side by side; `found` is what its probe names."""
     names, unresolved = await _resolved(parent.spec, dns_servers)
     ips = list(dict.fromkeys((*parent.spec.ips, *names)))
-    denied = [Row(ip, False, "Denied", why, 0.0, 0, 0) for ip in names if (why := refusal(ip, HERE)) is not None]
+    denied = [Checked(ip, False, "Denied", why, 0.0, 0, 0) for ip in names if (why := refusal(ip, HERE)) is not None]
     refused = {row.ip for row in denied}
     rows = [*await _probe_all(parent, [ip for ip in ips if ip not in refused], count, found), *denied]
     ordered = sorted(rows, key=lambda row: ips.index(row.ip))
     return [*(row._replace(hostname=names.get(row.ip, "")) for row in ordered), *unresolved]
 
 
-async def _probe_all(parent: ExternalService, ips: Sequence[str], count: int, found: Referenced) -> list[Row]:
+async def _probe_all(parent: ExternalService, ips: Sequence[str], count: int, found: Referenced) -> list[Checked]:
     probe = parent.spec.readinessProbe
     if probe is None:
         message = "no readinessProbe: published as ready without being asked"
-        return [Row(ip, True, "NoProbe", message, 0.0, 0, 0) for ip in ips]
+        return [Checked(ip, True, "NoProbe", message, 0.0, 0, 0) for ip in ips]
     engine = ProbeEngine(asyncio.get_running_loop())
     try:
         return list(await asyncio.gather(*(_probe(engine, probe, ip, count, found) for ip in ips)))
@@ -184,7 +184,7 @@ async def _probe_all(parent: ExternalService, ips: Sequence[str], count: int, fo
         engine.close()
 
 
-async def _resolved(spec: ExternalServiceSpec, servers: Sequence[Server]) -> tuple[dict[str, str], list[Row]]:
+async def _resolved(spec: ExternalServiceSpec, servers: Sequence[Server]) -> tuple[dict[str, str], list[Checked]]:
     """Address -> name, and a row for each name that something is wrong with."""
     if not spec.hostnames:
         return {}, []
@@ -194,7 +194,7 @@ async def _resolved(spec: ExternalServiceSpec, servers: Sequence[Server]) -> tup
     answers = {name: following(UNKNOWN, *both) for name, both in replies.items()}
     found = resolve(spec.hostnames, answers, {}, lambda _ip: False, 0.0)
     words = {name: UNRESOLVED.get(result(*both)) or failure(*both) for name, both in replies.items()}
-    rows = [Row("", False, "Unresolved", text, 0.0, 0, 0, name) for name, text in words.items() if text]
+    rows = [Checked("", False, "Unresolved", text, 0.0, 0, 0, name) for name, text in words.items() if text]
     return {ip: one.hostname for ip, one in found.items()}, rows
 
 
@@ -218,7 +218,7 @@ async def _check_all(
     ca: Content | None,
     dns_servers: Sequence[Server],
     cluster: Callable[[], KubeClient],
-) -> list[list[Row]]:
+) -> list[list[Checked]]:
     found = [await _referenced(parent, ca, cluster) for parent in parents]
     return [await check(parent, count, one, dns_servers) for parent, one in zip(parents, found, strict=True)]
 
@@ -247,14 +247,14 @@ def _name(parent: ExternalService) -> str:
     return f"{parent.metadata.namespace}/{parent.metadata.name}"
 
 
-async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int, found: Referenced) -> Row:
+async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int, found: Referenced) -> Checked:
     prepared = prepare(probe, ip, context=found.context, headers=found.headers)
     outcomes = [result async for result in _outcomes(engine, probe, prepared, count)]
     outcome, seconds = outcomes[-1]
     passed = sum(result.success for result, _ in outcomes)
     reason: Reason = "ProbeSucceeded" if outcome.success else "ProbeFailed"
     expires = prepared.certificate.expires if prepared.certificate is not None else None
-    return Row(ip, outcome.success, reason, outcome.message, seconds, passed, count, expires=expires)
+    return Checked(ip, outcome.success, reason, outcome.message, seconds, passed, count, expires=expires)
 
 
 async def _outcomes(
@@ -272,7 +272,7 @@ async def _one(engine: ProbeEngine, prepared: PreparedProbe) -> tuple[Outcome, f
     return await answer
 
 
-def _json(row: Row) -> dict[str, object]:
+def _json(row: Checked) -> dict[str, object]:
     return {
         "ip": row.ip or None,
         **({"hostname": row.hostname} if row.hostname else {}),
@@ -288,7 +288,7 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def table(parent: ExternalService, rows: Sequence[Row]) -> str:
+def table(parent: ExternalService, rows: Sequence[Checked]) -> str:
     """What came of each address of `parent`, with what it means."""
     title = f"{_name(parent)}: {_described(parent.spec.readinessProbe)}"
     if not rows:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from external_service.kind import GROUP, PLURAL, VERSION
 from external_service.v1alpha1 import ExternalService
-from probe_sidecar.kube.client import KubeClient, Object, Request, Resource
+from probe_sidecar.kube.client import KubeClient, Object, Request, Resource, Selection
 from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.replicas.lease import GROUP_LABEL, LEASES, NAME_PREFIX
 
@@ -36,7 +36,7 @@ async def fetch(client: KubeClient, namespace: str, name: str) -> Object:
 async def live_view(client: KubeClient, parent: ExternalService, namespace: str, port: int) -> LiveView:
     """Ask each replica in `namespace` for `parent`: the one that owns it knows addresses. Closes `client`."""
     try:
-        leases, _ = await client.list(LEASES, namespace, GROUP_LABEL)
+        leases, _ = await client.list(Selection(LEASES, namespace, GROUP_LABEL))
         pods = [lease["metadata"]["name"].removeprefix(NAME_PREFIX) for lease in leases][:MOST_REPLICAS]
         pages = await asyncio.gather(*(_page(client, parent, namespace, f"{pod}:{port}") for pod in pods))
     except ApiError as error:

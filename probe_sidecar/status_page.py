@@ -27,7 +27,7 @@ FILTERS = ("namespace", "name", "ip", "hostname")
 HEADERS = ("NAMESPACE", "NAME", "IP", "READY", "REASON", "RUN", "LAST", "SECONDS", "AGE", "NEXT")
 
 
-class Row(NamedTuple):
+class AddressRow(NamedTuple):
     """One address of one ExternalService; `target` is None where it is not probed.
 
     `reason` is NoProbe, Denied or Disabled, or None where the probe alone decides. `hostname` is what it is resolved
@@ -42,14 +42,14 @@ class Row(NamedTuple):
     hostname: str = ""
 
 
-def rows(services: Iterable[Service], policy: AddressPolicy) -> Iterator[Row]:
+def rows(services: Iterable[Service], policy: AddressPolicy) -> Iterator[AddressRow]:
     """Every address of `services`: by namespace and name, then as in the status."""
     for service in sorted(services, key=lambda service: (service.namespace, service.name)):
         yield from _rows(service, policy)
 
 
 def status_page(
-    found: Iterable[Row], query: Mapping[str, str], *, at: str, now: float, process: Mapping[str, Any]
+    found: Iterable[AddressRow], query: Mapping[str, str], *, at: str, now: float, process: Mapping[str, Any]
 ) -> tuple[int, Iterator[str], str]:
     """HTTP status, body and content type. `query`: format, and namespace, name, ip to narrow it down.
 
@@ -68,14 +68,14 @@ def status_page(
     return 200, _document(shown, now, {"time": at, **process}), "application/json"
 
 
-def _shown(found: Iterable[Row], wanted: Mapping[str, str]) -> Iterator[list[Row]]:
+def _shown(found: Iterable[AddressRow], wanted: Mapping[str, str]) -> Iterator[list[AddressRow]]:
     """The rows that are wanted, in lists of those among PIECE rows."""
     left = iter(found)
     while piece := list(islice(left, PIECE)):
         yield [row for row in piece if all(getattr(row, field) == value for field, value in wanted.items())]
 
 
-def _document(shown: Iterable[list[Row]], now: float, process: Mapping[str, Any]) -> Iterator[str]:
+def _document(shown: Iterable[list[AddressRow]], now: float, process: Mapping[str, Any]) -> Iterator[str]:
     """As json.dumps(indent=2) writes it."""
     yield f'{json.dumps(process, indent=2)[:-2]},\n  "addresses": ['
     before, end = "\n    ", "]\n}\n"
@@ -88,8 +88,8 @@ def _document(shown: Iterable[list[Row]], now: float, process: Mapping[str, Any]
     yield end
 
 
-def _text(shown: Iterable[list[Row]], now: float, warning: str) -> Iterator[str]:
-    collected: list[Row] = []
+def _text(shown: Iterable[list[AddressRow]], now: float, warning: str) -> Iterator[str]:
+    collected: list[AddressRow] = []
     more = 0
     for piece in shown:
         room = MOST_LINES - len(collected)
@@ -99,13 +99,13 @@ def _text(shown: Iterable[list[Row]], now: float, warning: str) -> Iterator[str]
     yield warning + _table(collected, more, now)
 
 
-def _rows(service: Service, policy: AddressPolicy) -> Iterator[Row]:
+def _rows(service: Service, policy: AddressPolicy) -> Iterator[AddressRow]:
     spec, hostnames = service.spec, service.hostnames.addresses
     if spec is None:
         return
     for ip in dict.fromkeys((*spec.ips, *hostnames)):
         target, reason = service.targets.get(ip), _reason(spec, ip, policy)
-        yield Row(service.namespace, service.name, ip, target, reason, hostnames.get(ip, ""))
+        yield AddressRow(service.namespace, service.name, ip, target, reason, hostnames.get(ip, ""))
 
 
 def _reason(spec: ExternalServiceSpec, ip: str, policy: AddressPolicy) -> Reason | None:
@@ -125,7 +125,7 @@ def _bad(query: Mapping[str, str]) -> str | None:
     return None
 
 
-def entry(row: Row, now: float) -> dict[str, Any]:
+def entry(row: AddressRow, now: float) -> dict[str, Any]:
     """One address in JSON. `now` is the loop's clock."""
     named: dict[str, Any] = {"namespace": row.namespace, "name": row.name, "ip": row.ip}
     if row.hostname:
@@ -174,7 +174,7 @@ def _warning(process: Mapping[str, Any]) -> str:
     return "".join((*lines, "\n")) if lines else ""
 
 
-def _table(shown: list[Row], more: int, now: float) -> str:
+def _table(shown: list[AddressRow], more: int, now: float) -> str:
     if not shown:
         return "no addresses\n"
     from tabulate import tabulate  # noqa: PLC0415 - a megabyte, for those who ask for a table
@@ -187,7 +187,7 @@ def _table(shown: list[Row], more: int, now: float) -> str:
     return lines + "\n"
 
 
-def _cells(row: Row, now: float) -> tuple[str, ...]:
+def _cells(row: AddressRow, now: float) -> tuple[str, ...]:
     target = row.target
     if target is None:
         ready = "yes" if row.reason == "NoProbe" else "no"

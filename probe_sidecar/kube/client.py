@@ -73,6 +73,25 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """What is listed or watched: all objects of a resource, or those of one namespace, or of a label selector."""
+
+    resource: Resource
+    namespace: str | None = None
+    labels: str = ""
+
+    @property
+    def path(self) -> str:
+        """Of the collection."""
+        return self.resource.path(self.namespace)
+
+    @property
+    def query(self) -> tuple[tuple[str, str], ...]:
+        """The label selector, if there is one."""
+        return (("labelSelector", self.labels),) if self.labels else ()
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One request before it is sent; `query` is in the order it is written."""
 
@@ -90,32 +109,19 @@ def patch_request(
     return Request("PATCH", resource.path(namespace, name, subresource), (), orjson.dumps(ops), JSON_PATCH)
 
 
-def list_request(
-    resource: Resource, namespace: str | None, page: str | None, limit: int | None = PAGE, labels: str = ""
-) -> Request:
-    """One page of a LIST. Without resourceVersion: the newest state, so never older than what was seen before.
-
-    `labels` is a label selector; empty: all.
-    """
-    query = _selected(labels)
-    if limit is not None:
-        query.append(("limit", str(limit)))
-    if page is not None:
-        query.append(("continue", page))
-    return Request("GET", resource.path(namespace), tuple(query))
+def list_request(selection: Selection, page: str | None = None, limit: int | None = PAGE) -> Request:
+    """One page of a LIST. Without resourceVersion: the newest state, so never older than what was seen before."""
+    pages = (("limit", limit and str(limit)), ("continue", page))
+    return Request("GET", selection.path, (*selection.query, *((key, value) for key, value in pages if value)))
 
 
-def watch_request(resource: Resource, namespace: str | None, version: str, seconds: int, labels: str = "") -> Request:
+def watch_request(selection: Selection, version: str, seconds: int) -> Request:
     """A watch from `version` on that the server ends after `seconds`; always with a version, always with bookmarks.
 
     Without a version the server would begin with synthetic ADDED events whose versions do not ascend.
     """
     query = ("watch", "true"), ("resourceVersion", version), ("allowWatchBookmarks", "true")
-    return Request("GET", resource.path(namespace), (*_selected(labels), *query, ("timeoutSeconds", str(seconds))))
-
-
-def _selected(labels: str) -> list[tuple[str, str]]:
-    return [("labelSelector", labels)] if labels else []
+    return Request("GET", selection.path, (*selection.query, *query, ("timeoutSeconds", str(seconds))))
 
 
 def connect(access: Access, deadline: float = REQUEST_SECONDS) -> "KubeClient":
@@ -182,33 +188,29 @@ class KubeClient:
 
     async def list(
         self,
-        resource: Resource,
-        namespace: str | None = None,
-        labels: str = "",
+        selection: Selection,
         keep: Callable[[Object], Object] = lambda item: item,
         unreadable: Callable[[Unreadable], None] = _warn,
     ) -> tuple[Objects, str]:
-        """All objects (that the selector `labels` matches) and the resourceVersion of the set, page by page.
+        """The selected objects and the resourceVersion of the set, page by page.
 
         `keep` makes of each what is to be kept, before the next page is asked for; it raises Unreadable for one that
         cannot be read. Those are handed to `unreadable` and left out.
         When a continue token expires under way (410), one LIST in a single page follows, as in client-go's pager.
         """
         try:
-            return await self._pages(resource, namespace, labels, keep, unreadable)
+            return await self._pages(selection, keep, unreadable)
         except ApiError as error:
             if error.status != 410:
                 raise
-        whole = list_request(resource, namespace, None, limit=None, labels=labels)
+        whole = list_request(selection, limit=None)
         found = await _read_listing(await self._content(whole, LIST_SECONDS, WHOLE_LIST_BYTES))
         version, _ = _version_and_continue(found.document)
         return _kept(found, keep, unreadable), version
 
     async def _pages(
         self,
-        resource: Resource,
-        namespace: str | None,
-        labels: str,
+        selection: Selection,
         keep: Callable[[Object], Object],
         unreadable: Callable[[Unreadable], None],
     ) -> tuple[Objects, str]:
@@ -216,7 +218,7 @@ class KubeClient:
         page: str | None = None
         limit = PAGE
         for _ in range(MAX_PAGES):
-            request = list_request(resource, namespace, page, limit, labels)
+            request = list_request(selection, page, limit)
             try:
                 content = await self._content(request, LIST_SECONDS)
             except ApiError as error:
@@ -230,24 +232,17 @@ class KubeClient:
             objects += _kept(found, keep, unreadable)
             if page is None:
                 return objects, version
-        raise ApiError(200, GARBAGE, f"the list of {resource.plural} has no end")
+        raise ApiError(200, GARBAGE, f"the list of {selection.resource.plural} has no end")
 
     async def watch(
-        self,
-        resource: Resource,
-        version: str,
-        *,
-        seconds: int,
-        idle: float,
-        namespace: str | None = None,
-        labels: str = "",
+        self, selection: Selection, version: str, *, seconds: int, idle: float
     ) -> AsyncGenerator[bytes, None]:
         """The lines of a watch, until the server ends it.
 
         Raises ApiError: the server's own; TIMEOUT after `idle` seconds without a byte; UNREACHABLE when cut.
         A line without its end was cut, and is dropped.
         """
-        request = watch_request(resource, namespace, version, seconds, labels)
+        request = watch_request(selection, version, seconds)
         timeout = httpx.Timeout(CONNECT_SECONDS, read=idle)
         answered = False
         try:

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 from random import random as uniform
-from typing import Any
+from typing import Any, NamedTuple
 
 from probe_sidecar.kube.backoff import Backoff
-from probe_sidecar.kube.client import KubeClient, Object, Resource
+from probe_sidecar.kube.client import KubeClient, Object, Selection
 from probe_sidecar.kube.documents import IDENTITY, NAME_LENGTH, NO_NAME, Unreadable, event, is_large, trimmed
 from probe_sidecar.kube.errors import GARBAGE, UNREACHABLE, ApiError, from_status
 
@@ -32,7 +32,16 @@ HEALTHY_SECONDS = 10.0
 """A watch that lasted this long (more than it takes to give up connecting) shows that the server works."""
 
 FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 10.0
+
+
+class Patience(NamedTuple):
+    """In seconds: without data for `idle` a watch is dead; `longest_pause` is the most between two attempts."""
+
+    idle: float = IDLE_SECONDS
+    longest_pause: float = 10.0
+
+
+PATIENT = Patience()
 
 
 class Reflector:
@@ -40,37 +49,31 @@ class Reflector:
 
     The first call comes with the first LIST, also when that is empty. The mapping is the live copy: read it during the
     call, don't keep it; `objects` is always the present one. What `on_change` raises ends `run`. `clock` is monotonic,
-    in seconds. `labels` is a label selector. A watch without data for `idle` s is dead; `longest_pause` is in seconds.
-    `synced` says that a LIST has come through, `last_contact` when the API server last sent data; `lists`, `watches`
-    and `failures` count. `unreadable` has, by namespace/name, the objects that cannot be read; `on_change` is also
-    called when they change.
+    in seconds. `synced` says that a LIST has come through, `last_contact` when the API server last sent data; `lists`,
+    `watches` and `failures` count. `unreadable` has, by namespace/name, the objects that cannot be read; `on_change` is
+    also called when they change.
     `list_problem` is what the API server answered to the last LIST, if it was no list and no sign of an outage.
     """
 
     def __init__(
         self,
         client: KubeClient,
-        resource: Resource,
+        selection: Selection,
         on_change: OnChange,
+        patience: Patience = PATIENT,
         *,
-        namespace: str | None = None,
-        labels: str = "",
-        idle: float = IDLE_SECONDS,
-        longest_pause: float = LONGEST_PAUSE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = uniform,
     ) -> None:
         self._client = client
-        self._resource = resource
+        self._selection = selection
         self._on_change = on_change
-        self._namespace = namespace
-        self._labels = labels
-        self._idle = idle
+        self._idle = patience.idle
         self._clock = clock
         self._sleep = sleep
         self._random = random
-        self._backoff = Backoff(FIRST_PAUSE, longest_pause, random)
+        self._backoff = Backoff(FIRST_PAUSE, patience.longest_pause, random)
         self._objects: dict[str, Object] = {}
         self._version: str | None = None  # where to watch from; None: only a LIST can tell
         self.synced = False
@@ -116,7 +119,7 @@ class Reflector:
         self.lists += 1
         keep = partial(_kept, texts={})
         unreadable = list[Unreadable]()
-        found, version = await self._client.list(self._resource, self._namespace, self._labels, keep, unreadable.append)
+        found, version = await self._client.list(self._selection, keep, unreadable.append)
         self._touch()
         before, self.unreadable = self.unreadable, {}
         for problem in unreadable:
@@ -134,14 +137,7 @@ class Reflector:
     async def _watch(self, version: str) -> None:
         self.watches += 1
         seconds = round(WATCH_SECONDS * (1 + self._random() / 4))
-        lines = self._client.watch(
-            self._resource,
-            version,
-            seconds=seconds,
-            idle=self._idle,
-            namespace=self._namespace,
-            labels=self._labels,
-        )
+        lines = self._client.watch(self._selection, version, seconds=seconds, idle=self._idle)
         async with aclosing(lines):
             async for line in lines:
                 self._touch()
@@ -182,7 +178,7 @@ class Reflector:
         if NO_NAME in problem.name.split("/"):
             raise ApiError(200, GARBAGE, problem.problem)
         if problem.name not in before or before[problem.name].problem != problem.problem:
-            log.warning("%s: an object cannot be read and is skipped: %s", self._resource.plural, problem)
+            log.warning("%s: an object cannot be read and is skipped: %s", self._selection.resource.plural, problem)
         self.unreadable[problem.name] = problem
 
     def _take(self, kind: str, item: Object) -> None:
@@ -213,7 +209,7 @@ class Reflector:
             self._version = None
         self._healthy(opened)
         pause = self._backoff.pause(error.retry_after)
-        log.warning("%s: %s; retrying in %.1f s", self._resource.plural, error, pause)
+        log.warning("%s: %s; retrying in %.1f s", self._selection.resource.plural, error, pause)
         return pause
 
     def _healthy(self, opened: float | None) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
-from probe_sidecar.kube.client import KubeClient, Object, Resource
+from probe_sidecar.kube.client import KubeClient, Object, Resource, Selection
 from probe_sidecar.kube.documents import Unreadable
 from probe_sidecar.kube.reflector import Reflector
 
@@ -38,7 +38,7 @@ class Reflectors:
         self._listed: set[str | None] = set()
         self._places: Sequence[str | None] = tuple(namespaces) or (None,)
         self.each = tuple(
-            Reflector(client, resource, partial(self._changed, place), namespace=place, labels=labels)
+            Reflector(client, Selection(resource, place, labels), partial(self._changed, place))
             for place in self._places
         )
 

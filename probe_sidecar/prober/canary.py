@@ -42,7 +42,7 @@ class Canary:
         on_result(outcome, seconds)
 
     def _note(self, outcome: Outcome) -> None:
-        before, self.responds, self.message = self.responds, not outcome.silent, outcome.message
+        before, self.responds, self.message = self.responds, not outcome.no_response, outcome.message
         if before is self.responds:
             return
         if self.responds:

@@ -167,7 +167,7 @@ class Prober:
         verdict = None
         if not out_of_turn:
             target.streak, verdict = record(target.streak, outcome, target.probe)
-        if outcome.silent:
+        if outcome.no_response:
             if not out_of_turn:
                 self.outage.no_response(target, now - seconds, verdict)
                 self.arm()

@@ -133,7 +133,7 @@ class SuspectedOutage:
             self._report()
 
     def _canary_done(self, outcome: Outcome, seconds: float) -> None:
-        if outcome.result is not UNKNOWN and not outcome.silent:
+        if outcome.result is not UNKNOWN and not outcome.no_response:
             now = self._loop.time()
             self._response(now - seconds, now)
 

@@ -109,4 +109,4 @@ class Target:
         """Whether it is idle, and its latest probe got a response."""
         if self.handle is not None or self.prepared is None or self.prepared.refusal is not None:
             return False
-        return self.last is not None and self.last.result is not UNKNOWN and not self.last.silent
+        return self.last is not None and self.last.result is not UNKNOWN and not self.last.no_response

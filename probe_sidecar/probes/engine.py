@@ -532,8 +532,8 @@ class ProbeEngine:
         away = self._away - handle.away
         if away >= handle.probe.timeout and outcome.result is FAILURE:
             outcome = _fault(f"away for {away:.1f} s")
-        if outcome.silent and handle.reached:
-            outcome = outcome._replace(silent=False)
+        if outcome.no_response and handle.reached:
+            outcome = outcome._replace(no_response=False)
         if outcome.result is UNKNOWN and handle.tries < MAX_TRIES:
             self._loop.call_later(RETRY_DELAY, self._retry, handle)
         else:
@@ -666,7 +666,7 @@ class ProbeEngine:
             where = message.CONNECTING
         else:
             where = message.SENDING if handle.pending else handle.exchange.phase
-        self._finish(handle, Outcome(FAILURE, message.timed_out(seconds, where), silent=True))
+        self._finish(handle, Outcome(FAILURE, message.timed_out(seconds, where), no_response=True))
 
 
 def default_limit(watches: int = 0) -> int:
@@ -703,7 +703,7 @@ def network_outcome(code: int) -> Outcome:
     """What an errno of connect, send or recv says of the address, or of us."""
     if code in _FAULTS:
         return _fault(message.network(code))
-    return Outcome(FAILURE, message.network(code), silent=code not in _ANSWERS)
+    return Outcome(FAILURE, message.network(code), no_response=code not in _ANSWERS)
 
 
 def _fault(what: str) -> Outcome:

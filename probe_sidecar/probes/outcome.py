@@ -21,13 +21,13 @@ class Outcome(NamedTuple):
     """`message` is the evidence in a line ("HTTP 200", "connection refused"); never a body, never a header value.
 
     UNKNOWN means that the prober itself could not work (out of descriptors, cancelled, a bug): never counted against
-    the address (design R7). `silent`: a failure without any response of the address, not even a refusal
+    the address (design R7). `no_response`: a failure without any response of the address, not even a refusal
     or an accepted connection, so that our own network may be the one that failed.
     """
 
     result: Result
     message: str
-    silent: bool = False
+    no_response: bool = False
 
     @property
     def success(self) -> bool:

@@ -16,8 +16,8 @@ from random import random as uniform
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object
-from probe_sidecar.kube.reflector import Reflector
+from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Selection
+from probe_sidecar.kube.reflector import Patience, Reflector
 from probe_sidecar.replicas.lease import (
     LEASES,
     Lease,
@@ -104,12 +104,9 @@ class Replica:
         self._leases = LeaseView()
         self._reflector = Reflector(
             client,
-            LEASES,
+            Selection(LEASES, namespace, group_selector(group)),
             self._observe,
-            namespace=namespace,
-            labels=group_selector(group),
-            idle=seconds * SILENCE,
-            longest_pause=seconds * PAUSE,
+            Patience(idle=seconds * SILENCE, longest_pause=seconds * PAUSE),
             random=random,
         )
         self._stored: Lease | None = None  # our Lease as last answered to us

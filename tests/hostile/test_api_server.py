@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe_sidecar.kube import documents
-from probe_sidecar.kube.client import MOST_BYTES, PAGE_BYTES, ApiError, KubeClient, Resource
+from probe_sidecar.kube.client import MOST_BYTES, PAGE_BYTES, ApiError, KubeClient, Resource, Selection
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.sidecar import Sidecar, run
 from tests.unit.probe_sidecar.sidecars import SETTINGS
@@ -68,7 +68,9 @@ class Api:
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.handle), base_url="http://api")
         self.client = KubeClient(http)
         self.seen: set[str] = set()
-        self.reflector = Reflector(self.client, CRS, lambda objects, _: self.seen.update(objects), random=lambda: 0.0)
+        self.reflector = Reflector(
+            self.client, Selection(CRS), lambda objects, _: self.seen.update(objects), random=lambda: 0.0
+        )
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request.url.query.decode())

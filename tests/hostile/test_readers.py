@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 from external_service.core import Probe
 from probe_sidecar.hostnames.resolver import MAX_SERVERS, Resolver
-from probe_sidecar.kube.client import ApiError, KubeClient
+from probe_sidecar.kube.client import ApiError, KubeClient, Selection
 from probe_sidecar.kube.credentials import CredentialsError
 from probe_sidecar.kube.kubeconfig import kubeconfig, namespace
 from probe_sidecar.kube.reflector import EVENTS, Reflector
@@ -225,7 +225,7 @@ def api_set(version: str | None) -> Callable[[Ground], Read]:
 
     async def read(pieces: Sequence[bytes]) -> object:
         async with server_of(pieces) as client:
-            reflector = Reflector(client, api.CRS, lambda *_: None, random=lambda: 0.0)
+            reflector = Reflector(client, Selection(api.CRS), lambda *_: None, random=lambda: 0.0)
             reflector._version = version
             assert await reflector._round() >= 0
             return sorted(reflector.objects), sorted(reflector.unreadable), reflector.synced

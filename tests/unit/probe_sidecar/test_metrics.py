@@ -14,7 +14,7 @@ from external_service.core import Probe, TCPSocketAction
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import Written
 from probe_sidecar.hostnames.cache import NameCache
-from probe_sidecar.kube.client import KubeClient, connect
+from probe_sidecar.kube.client import KubeClient, Selection, connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.metrics import MetricSources, registry
@@ -46,7 +46,7 @@ class Rig:
         self.all = Services(self.engine, client=client, hold=60, canary=canary)
         self.publisher = self.all.publisher
         self.now = 100.0
-        self.reflector = Reflector(client, RESOURCE, lambda *_: None, clock=lambda: self.now)
+        self.reflector = Reflector(client, Selection(RESOURCE), lambda *_: None, clock=lambda: self.now)
         self.events = EventRecorder(client, "prober-1")
         self.replica = Replica(client, LeaseOptions("a", "operator", "All"), lambda: None, clock=lambda: self.now)
         self.names = NameCache(no_dns, clock=lambda: self.now)
@@ -161,7 +161,7 @@ async def test_readiness_per_address_and_in_total(rig: Rig) -> None:
 
 
 async def test_suspected_outage_is_a_metric(rig: Rig) -> None:
-    silence = Outcome(Result.FAILURE, "timed out after 1 s (connecting)", silent=True)
+    silence = Outcome(Result.FAILURE, "timed out after 1 s (connecting)", no_response=True)
     rig.apply(probe={"tcpSocket": {"port": 80}, "failureThreshold": 1})
     for target in rig.all.services["web"].targets:
         target.state = target.state.model_copy(update={"ready": True, "reason": "ProbeSucceeded"})

@@ -14,7 +14,7 @@ from probe_sidecar.prober.target import Target
 from probe_sidecar.prober.threshold import Streak
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.service import Service
-from probe_sidecar.status_page import MOST_LINES, PIECE, Row, status_page
+from probe_sidecar.status_page import MOST_LINES, PIECE, AddressRow, status_page
 from probe_sidecar.status_page import rows as status_page_rows
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import Services
@@ -26,13 +26,13 @@ PROBE = {"tcpSocket": {"port": 80}, "failureThreshold": 3, "successThreshold": 2
 PROCESS = {"replica": {"working": True}}
 
 
-def page(found: Iterable[Row], query: dict[str, str], process: dict[str, Any] = PROCESS) -> tuple[int, str, str]:
+def page(found: Iterable[AddressRow], query: dict[str, str], process: dict[str, Any] = PROCESS) -> tuple[int, str, str]:
     """The page, its pieces joined."""
     status, pieces, content_type = status_page(found, query, at=AT, now=NOW, process=process)
     return status, "".join(pieces), content_type
 
 
-def rows(services: Iterable[Service], policy: AddressPolicy) -> list[Row]:
+def rows(services: Iterable[Service], policy: AddressPolicy) -> list[AddressRow]:
     """The rows, to be read more than once."""
     return list(status_page_rows(services, policy))
 
@@ -66,14 +66,14 @@ def probed(owner: Service, ip: str, *, ready: bool, streak: Streak, last: Outcom
 REFUSED = Outcome(Result.FAILURE, "connection refused")
 
 
-def shop() -> list[Row]:
+def shop() -> list[AddressRow]:
     one = web()
     probed(one, "10.0.0.2", ready=True, streak=Streak(False, 2), last=REFUSED)
     probed(one, "10.0.0.1", ready=True, streak=Streak(True, 14), last=Outcome(Result.SUCCESS, "connected"))
     return rows([one, plain()], POLICY)
 
 
-def addresses(query: dict[str, str], found: list[Row]) -> list[dict[str, Any]]:
+def addresses(query: dict[str, str], found: list[AddressRow]) -> list[dict[str, Any]]:
     status, body, kind = page(found, query)
     assert (status, kind) == (200, "application/json")
     document = json.loads(body)
@@ -189,7 +189,7 @@ def test_reason_for_not_probing_is_shown() -> None:
 
 
 def test_pending_transition_and_its_reason_are_shown() -> None:
-    one, no_response = web(), Outcome(Result.FAILURE, "m", silent=True)
+    one, no_response = web(), Outcome(Result.FAILURE, "m", no_response=True)
     probed(one, "10.0.0.2", ready=True, streak=Streak(False, 14), last=no_response).pending = True
     found = rows([one], POLICY)
     assert addresses({"ip": "10.0.0.2"}, found)[0]["pending"] is True

@@ -14,6 +14,7 @@ from probe_sidecar.kube.client import (
     KubeClient,
     Request,
     Resource,
+    Selection,
     connect,
     list_request,
     patch_request,
@@ -31,15 +32,15 @@ ONE = {"metadata": {"name": "web", "uid": "1", "resourceVersion": "7"}}
     ("request_", "expected"),
     [
         pytest.param(
-            list_request(CRS, None, None), Request("GET", COLLECTION, (("limit", "100"),)), id="first page of a list"
+            list_request(Selection(CRS)), Request("GET", COLLECTION, (("limit", "100"),)), id="first page of a list"
         ),
         pytest.param(
-            list_request(Resource("", "v1", "events"), "shop", "token"),
+            list_request(Selection(Resource("", "v1", "events"), "shop"), "token"),
             Request("GET", "/api/v1/namespaces/shop/events", (("limit", "100"), ("continue", "token"))),
             id="next page, core group, one namespace",
         ),
         pytest.param(
-            watch_request(CRS, "shop", "41", 290),
+            watch_request(Selection(CRS, "shop"), "41", 290),
             Request(
                 "GET",
                 "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices",
@@ -94,7 +95,7 @@ def status(code: int, reason: str) -> httpx.Response:
 
 async def test_list_is_read_page_by_page() -> None:
     client, requests = scripted(page("a", "b", more="t1"), page("c", more="t2"), page("d"))
-    objects, version = await client.list(CRS)
+    objects, version = await client.list(Selection(CRS))
     assert [item["metadata"]["name"] for item in objects] == ["a", "b", "c", "d"]
     assert version == "9"
     assert [request.url.raw_path.decode() for request in requests] == [
@@ -106,14 +107,14 @@ async def test_list_is_read_page_by_page() -> None:
 
 async def test_expired_continue_token_restarts_with_a_full_list() -> None:
     client, requests = scripted(page("a", more="old"), status(410, "Expired"), page("a", "b", "c", version="12"))
-    objects, version = await client.list(CRS)
+    objects, version = await client.list(Selection(CRS))
     assert ([item["metadata"]["name"] for item in objects], version) == (["a", "b", "c"], "12")
     assert requests[-1].url.query == b""
 
 
 async def test_null_items_are_an_empty_list() -> None:
     client, _ = scripted(httpx.Response(200, json={"metadata": {"resourceVersion": "9"}, "items": None}))
-    assert await client.list(CRS) == ([], "9")
+    assert await client.list(Selection(CRS)) == ([], "9")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ async def test_null_items_are_an_empty_list() -> None:
 async def test_malformed_list_is_an_error(answer: httpx.Response) -> None:
     client, _ = scripted(answer)
     with pytest.raises(ApiError) as raised:
-        await client.list(CRS)
+        await client.list(Selection(CRS))
     assert (raised.value.status, raised.value.reason) == (200, "Garbage")
 
 
@@ -194,7 +195,7 @@ class Chunks(httpx.AsyncByteStream):
 
 
 async def watched(client: KubeClient) -> list[bytes]:
-    async with aclosing(client.watch(CRS, "7", seconds=1, idle=1)) as lines:
+    async with aclosing(client.watch(Selection(CRS), "7", seconds=1, idle=1)) as lines:
         return [line async for line in lines]
 
 
@@ -328,7 +329,7 @@ async def test_idle_watch_times_out(serve: Callable[..., Any]) -> None:
 
     async with serve(exchange) as url:
         client = connect(plain_url(url))
-        lines = client.watch(CRS, "7", seconds=1, idle=0.2)
+        lines = client.watch(Selection(CRS), "7", seconds=1, idle=0.2)
         assert await anext(lines) == b'{"a":1}'
         with pytest.raises(ApiError) as raised:
             await anext(lines)
@@ -348,7 +349,7 @@ async def test_watches_do_not_block_requests(serve: Callable[..., Any]) -> None:
 
     async with serve(exchange) as url:
         client = connect(plain_url(url))
-        watches = [client.watch(CRS, "7", seconds=60, idle=60.0, namespace=f"n{number}") for number in range(150)]
+        watches = [client.watch(Selection(CRS, f"n{number}"), "7", seconds=60, idle=60.0) for number in range(150)]
         async with asyncio.timeout(30):  # a pool that is full says so long before
             assert await asyncio.gather(*(anext(lines) for lines in watches)) == [b'{"a":1}'] * 150
             assert await client.patch_status(CRS, "n1", "web", []) == {}

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from probe_sidecar.kube.client import KubeClient, Object, Resource, connect
+from probe_sidecar.kube.client import KubeClient, Object, Resource, Selection, connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.kube.reflector import Reflector
 
@@ -77,7 +77,7 @@ class World:
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.handle), base_url="http://api")
         self.reflector = Reflector(
             KubeClient(http),
-            CRS,
+            Selection(CRS),
             on_change or self.on_change,
             clock=lambda: self.now,
             sleep=self.sleep,
@@ -271,7 +271,7 @@ async def test_idle_timeout_exceeds_the_bookmark_interval() -> None:
 
     client = KubeClient(httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://api"))
     with pytest.raises(asyncio.CancelledError):
-        await Reflector(client, CRS, lambda objects, changed: None).run()
+        await Reflector(client, Selection(CRS), lambda objects, changed: None).run()
     (idle,) = timeouts
     assert 70 <= idle <= 75
 
@@ -463,7 +463,7 @@ async def test_real_connection_survives_cut_and_expired_version(serve: Callable[
 
     async with serve(exchange) as url:
         client = connect(plain_url(url))
-        running = asyncio.create_task(Reflector(client, CRS, on_change, random=lambda: 0.0).run())
+        running = asyncio.create_task(Reflector(client, Selection(CRS), on_change, random=lambda: 0.0).run())
         async with asyncio.timeout(10):
             await arrived.wait()
         running.cancel()

@@ -144,7 +144,7 @@ class Network:
         outcome, seconds = OK, ROUND_TRIP
         if silent:
             said = f"timed out after {probe.timeout:g} s (connecting)"
-            outcome, seconds = Outcome(Result.FAILURE, said, silent=True), probe.timeout
+            outcome, seconds = Outcome(Result.FAILURE, said, no_response=True), probe.timeout
         elif began >= self.refusing.get(ip, float("inf")):
             outcome = REFUSED
         handle = [True]

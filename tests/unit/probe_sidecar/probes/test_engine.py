@@ -164,11 +164,11 @@ async def test_line_16_dropped_packets_time_out(
     judge: Judge, deaf_port: int, make: Callable[..., PreparedProbe]
 ) -> None:
     outcome = await judge(make(deaf_port, timeout=0.2))
-    assert outcome == Outcome(Result.FAILURE, "timed out after 0.2 s (connecting)", silent=True)
+    assert outcome == Outcome(Result.FAILURE, "timed out after 0.2 s (connecting)", no_response=True)
 
 
 @pytest.mark.parametrize(
-    ("code", "silent"),
+    ("code", "no_response"),
     [
         pytest.param(errno.ECONNREFUSED, False, id="refused"),
         pytest.param(errno.ECONNRESET, False, id="reset"),
@@ -178,9 +178,9 @@ async def test_line_16_dropped_packets_time_out(
         pytest.param(errno.ENETDOWN, True, id="our-interface-is-down"),
     ],
 )
-def test_only_actions_of_the_address_are_a_response(code: int, silent: bool) -> None:
+def test_only_actions_of_the_address_are_a_response(code: int, no_response: bool) -> None:
     outcome = network_outcome(code)
-    assert (outcome.result, outcome.silent) == (Result.FAILURE, silent)
+    assert (outcome.result, outcome.no_response) == (Result.FAILURE, no_response)
 
 
 @pytest.mark.parametrize("ip", ["192.0.2.1", "2001:db8::1"])
@@ -193,7 +193,7 @@ async def test_address_without_a_route_has_no_response(engine: ProbeEngine, ip: 
     with sealed():
         outcomes, _ = counted(engine, http(80, ip=ip))
     await until(lambda: bool(outcomes))
-    assert outcomes == [Outcome(Result.FAILURE, "network is unreachable", silent=True)]
+    assert outcomes == [Outcome(Result.FAILURE, "network is unreachable", no_response=True)]
 
 
 async def test_accepted_connection_is_a_response(judge: Judge, serve: Serve) -> None:
