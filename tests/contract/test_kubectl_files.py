@@ -11,9 +11,6 @@ from tests.contract.kubectl_files import FILES, File, essentials
 STRICTER = {
     "json dup": "a key that occurs twice is an error, as in the API server's strict validation",
     "json nan": "the text NaN is no port",
-    "value ~": "null is no text",
-    "value null": "null is no text",
-    "value Null": "null is no text",
 }
 """Files that kubectl takes and we refuse. Of the port the API server says the same."""
 
