@@ -157,7 +157,7 @@ def test_commands_are_in_sh_blocks(page: Path) -> None:
 
 async def test_playground_runs_until_interrupted(folder: Path) -> None:
     status, shown = await typed("make playground", folder, until="KUBECONFIG")
-    assert status == 0, shown
+    assert status in (0, -signal.SIGINT), shown  # 0 where make was started with the signal ignored
     assert "export KUBECONFIG=" in shown
 
 
