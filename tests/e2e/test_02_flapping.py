@@ -31,7 +31,6 @@ SWITCHED_SECONDS = 6.0
 
 @pytest.mark.kubernetes("loop")
 @pytest.mark.world(control=True)
-@pytest.mark.stand_in
 async def test_flapping_publishes_every_last_state(world: World, figures: Callable[..., None]) -> None:
     await _flap(world, figures)
 

@@ -141,6 +141,7 @@ async def test_outage_is_suspected_without_any_response(server: FaultyServer, ca
 
 
 @pytest.mark.nightly
+@pytest.mark.nightly
 async def test_unstable_network_is_reported_once(server: FaultyServer) -> None:
     async with running(server) as sidecar, fleet(server, sidecar) as backends:
         before = [status["revision"] for status in await all_of(server, lambda _: True)]
