@@ -292,7 +292,9 @@ def test_documented_upgrade_and_uninstall_keep_the_crd(
 
 def test_existing_crd_is_adopted_with_take_ownership(cluster: Cluster, installed: Callable[..., None]) -> None:
     """As docs/migration.md has it, after the words that replaced the predecessor's."""
-    cluster.shell("kubectl create -f metacontroller/crd.yaml && kubectl replace -f metacontroller/crd.yaml")
+    crd = "metacontroller/crd.yaml"
+    established = f"kubectl wait --for=condition=Established --timeout=30s -f {crd}"  # until then its status is written
+    cluster.shell(f"kubectl create -f {crd} && {established} && kubectl replace -f {crd}")
     with pytest.raises(AssertionError, match="invalid ownership metadata"):
         installed()
     installed("--take-ownership")
