@@ -71,7 +71,6 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
     """
     counted = metrics or SyncMetrics()
     options = sync_options(settings)
-
     bodies = Bodies(settings.max_body_bytes)
 
     async def sync_request(request: Request) -> CompositeHookRequest:

@@ -111,8 +111,12 @@ def patch_request(
 
 def list_request(selection: Selection, page: str | None = None, limit: int | None = PAGE) -> Request:
     """One page of a LIST. Without resourceVersion: the newest state, so never older than what was seen before."""
-    pages = (("limit", limit and str(limit)), ("continue", page))
-    return Request("GET", selection.path, (*selection.query, *((key, value) for key, value in pages if value)))
+    query = [*selection.query]
+    if limit is not None:
+        query.append(("limit", str(limit)))
+    if page is not None:
+        query.append(("continue", page))
+    return Request("GET", selection.path, tuple(query))
 
 
 def watch_request(selection: Selection, version: str, seconds: int) -> Request:

@@ -72,12 +72,6 @@ def weak() -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer(loopback=True) as server:
-        yield server
-
-
 def secret(text: str | bytes, key: str = "ca.crt") -> dict[str, Any]:
     data = {key: b64encode(text.encode() if isinstance(text, str) else text).decode()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ca", "namespace": "shop"}, "data": data}

@@ -2,11 +2,10 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
-import pytest
 
 from probe_sidecar.sidecar import Sidecar
 from tests.faults import Fault, FaultyServer
@@ -24,12 +23,6 @@ from tests.unit.probe_sidecar.sidecars import (
     targets,
     until,
 )
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer(loopback=True) as server:
-        yield server
 
 
 async def test_addresses_are_probed_and_reported(server: FaultyServer) -> None:

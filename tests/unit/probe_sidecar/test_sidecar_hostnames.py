@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from playground.apiserver.server import FakeApiServer
 from playground.dns_server import DnsServer, Record
 from probe_sidecar.settings import Settings
+from tests.faults import FaultyServer
 from tests.unit.probe_sidecar.sidecars import (
     DOWN,
     PATIENCE,
@@ -24,12 +24,6 @@ from tests.unit.probe_sidecar.sidecars import (
     states,
     until,
 )
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with FakeApiServer(loopback=True) as server:
-        yield server
 
 
 @asynccontextmanager
@@ -50,7 +44,7 @@ def names(status: Mapping[str, Any]) -> dict[str, str | None]:
     return {entry["ip"]: entry.get("hostname") for entry in status.get("addresses", ())}
 
 
-async def test_hostnames_are_resolved_and_probed(server: FakeApiServer) -> None:
+async def test_hostnames_are_resolved_and_probed(server: FaultyServer) -> None:
     three = ("127.0.0.2", "127.0.0.3", "169.254.1.1")
     async with dns(db=Record(three)) as known, backend("127.0.0.2") as port, running(server, asking(known)):
         create(server, external_service(port, hostnames=["db.example"]))
@@ -61,7 +55,7 @@ async def test_hostnames_are_resolved_and_probed(server: FakeApiServer) -> None:
     assert status["conditions"][2]["reason"] == "Resolved"
 
 
-async def test_restart_without_dns_changes_and_writes_nothing(server: FakeApiServer) -> None:
+async def test_restart_without_dns_changes_and_writes_nothing(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port:
         async with dns(db=Record(("127.0.0.2",))) as names_:
             settings = asking(names_)
@@ -77,7 +71,7 @@ async def test_restart_without_dns_changes_and_writes_nothing(server: FakeApiSer
 
 
 @pytest.mark.nightly
-async def test_moved_name_always_has_a_ready_address(server: FakeApiServer) -> None:
+async def test_moved_name_always_has_a_ready_address(server: FaultyServer) -> None:
     first = Record(("127.0.0.2",), ttl=1)
     async with dns(db=first) as known, backend("127.0.0.2") as port, running(server, asking(known)):
         create(server, external_service(port, hostnames=["db.example"]))
@@ -89,7 +83,7 @@ async def test_moved_name_always_has_a_ready_address(server: FakeApiServer) -> N
     assert alone["revision"] == both["revision"] + 1, "one write for who comes and who goes"
 
 
-async def test_unknown_name_is_reported(server: FakeApiServer) -> None:
+async def test_unknown_name_is_reported(server: FaultyServer) -> None:
     async with dns() as names_, running(server, asking(names_)):
         create(server, external_service(80, hostnames=["db.example"]))
         status = await until(server, lambda status: len(status.get("conditions", ())) == 3)
@@ -99,7 +93,7 @@ async def test_unknown_name_is_reported(server: FakeApiServer) -> None:
 
 
 @pytest.mark.nightly
-async def test_removed_hostname_removes_its_addresses(server: FakeApiServer) -> None:
+async def test_removed_hostname_removes_its_addresses(server: FaultyServer) -> None:
     path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
     merge = {"Content-Type": "application/merge-patch+json"}
     record = Record(("127.0.0.2",))

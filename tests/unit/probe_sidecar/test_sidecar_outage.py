@@ -22,12 +22,6 @@ from tests.unit.probe_sidecar.sidecars import (
 )
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer(loopback=True) as server:
-        yield server
-
-
 class DeafableBackend:
     """Accepts connections, or is deaf: its queue is full, and the kernel drops whatever else knocks."""
 
