@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -329,8 +329,10 @@ REQUESTS = [
 ]
 
 
-def received(server: Server) -> list[str]:
-    (request,) = server.requests
+def received(server: Server, before: Sequence[bytes] = ()) -> list[str]:
+    """The lines of the one request that comes after those `before`."""
+    *earlier, request = server.requests
+    assert earlier == [*before]
     return request.decode("latin-1").replace(str(server.port), "PORT").removesuffix("\r\n\r\n").split("\r\n")
 
 
@@ -375,8 +377,7 @@ async def test_redirected_request_equals_the_kubelets(
         async with asyncio.timeout(20):
             while len(server.requests) < 2:
                 await asyncio.sleep(0.005)
-        server.requests.remove(b"")
-        assert received(server) == [
+        assert received(server, before=[b""]) == [
             "GET /next HTTP/1.1",
             f"Host: {host}",
             AGENT,

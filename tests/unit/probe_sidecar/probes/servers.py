@@ -28,8 +28,13 @@ class Server:
         self._listener = socket.create_server((ip, 0), family=family, backlog=512)
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
-        self.requests: list[bytes] = []
+        self._received: dict[int, bytes] = {}
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def requests(self) -> list[bytes]:
+        """What was read on each connection, in the order of the connections: their threads end in any order."""
+        return [read for _, read in sorted(self._received.copy().items())]
 
     def close(self) -> None:
         """Accept no more."""
@@ -45,14 +50,14 @@ class Server:
                 return
             script = self._scripts[min(self.connections, len(self._scripts) - 1)]
             self.connections += 1
-            threading.Thread(target=self._serve, args=(connection, script), daemon=True).start()
+            threading.Thread(target=self._serve, args=(self.connections, connection, script), daemon=True).start()
 
-    def _serve(self, connection: socket.socket, script: Script) -> None:
+    def _serve(self, number: int, connection: socket.socket, script: Script) -> None:
         connection.settimeout(20)
         with suppress(OSError):
             if self._context is not None:
                 connection = self._context.wrap_socket(connection, server_side=True)
-            self.requests.append(script(connection))
+            self._received[number] = script(connection)
         connection.close()
 
 
