@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from external_service.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
 from external_service.kind import LONGEST_TIMEOUT
-from external_service.policy import AddressPolicy, refusal
+from external_service.policy import AddressPolicy, judge
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.prober.counters import ProbeCounters
 from probe_sidecar.prober.prober import Prober
@@ -234,8 +234,9 @@ class Targets(Collection[Target]):
 
     def _probed(self, spec: ExternalServiceSpec, hostnames: Mapping[str, str], probe: Probe | None) -> Iterator[str]:
         if probe is not None:
+            refusal = judge(self._surroundings.policy)
             for ip in dict.fromkeys((*spec.ips, *hostnames)):
-                if refusal(ip, self._surroundings.policy) is None:
+                if refusal(ip) is None:
                     yield ip
 
     def _states(
