@@ -26,6 +26,7 @@ from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.credentials import CredentialsError
 from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.probes.engine import ProbeEngine
+from probe_sidecar.probes.message import CONNECTING, NOT_HTTP, NOT_HTTP2, READING_BODY, SENDING, TLS_HANDSHAKE, WAITING
 from probe_sidecar.probes.outcome import Outcome
 from probe_sidecar.probes.prepare import PreparedProbe, Referenced, prepare
 from probe_sidecar.probes.tls import BadCertificates, verified
@@ -47,8 +48,8 @@ EXPLANATIONS = {
     "HTTP 400": "the server does not like the request: plain HTTP to a TLS port (scheme: HTTPS), or a wrong Host",
     "HTTP 401": "the server wants credentials: probe a path that is open to all, or send a header",
     "HTTP 403": "the server refuses: probe a path that is open to all, or send a header",
-    "not an HTTP answer": "another protocol is spoken there, perhaps TLS (scheme: HTTPS)",
-    "not an HTTP/2 answer": "no HTTP/2 is spoken there (httpGet.protocol), or the server chose it in the TLS handshake",
+    NOT_HTTP: "another protocol is spoken there, perhaps TLS (scheme: HTTPS)",
+    NOT_HTTP2: "no HTTP/2 is spoken there (httpGet.protocol), or the server chose it in the TLS handshake",
     "TLS handshake failed: wrong version number": "no TLS is spoken there (scheme: HTTP)",
     "TLS handshake failed: tlsv1 alert protocol version": "the server speaks only TLS versions before 1.2: update it",
     "TLS handshake failed: unsupported protocol": "the server speaks only TLS versions before 1.2: update it",
@@ -79,23 +80,23 @@ EXPLANATIONS = {
     "(httpGet.tls.serverName)",
     "no such name": "create the record, or correct spec.hostnames; names are absolute, no search list is tried",
     "no address record": "the name is there, but has no A or AAAA record of spec.addressFamilies: create one",
-    "no answer from DNS": "the DNS servers cannot be reached from here: --dns-servers names others",
+    "no response from DNS": "the DNS servers cannot be reached from here: --dns-servers names others",
     "prober fault": "this machine could not make the probe; it says nothing of the address",
 }
 """What a message means, by its beginning, the longer ones first; a timeout is explained by its phase."""
 
 GRPC_EXPLANATIONS = {
-    "not an HTTP/2 answer": "no gRPC server in plaintext answers there, perhaps one over TLS (grpc.tls)",
+    NOT_HTTP2: "no gRPC server in plaintext answers there, perhaps one over TLS (grpc.tls)",
     "TLS handshake failed: wrong version number": "no TLS is spoken there: remove grpc.tls",
 }
 """What differs for grpc."""
 
 PHASES = {
-    "connecting": "no answer to the connection: a firewall drops it, or the host is down",
-    "TLS handshake": "connected, but no TLS is spoken there, or the server is overloaded",
-    "sending the request": "connected, but the server does not read",
-    "waiting for the response": "connected, but slower than timeoutSeconds",
-    "reading the body": "the answer began, but its body came too slowly",
+    CONNECTING: "no answer to the connection: a firewall drops it, or the host is down",
+    TLS_HANDSHAKE: "connected, but no TLS is spoken there, or the server is overloaded",
+    SENDING: "connected, but the server does not read",
+    WAITING: "connected, but slower than timeoutSeconds",
+    READING_BODY: "the answer began, but its body came too slowly",
 }
 
 

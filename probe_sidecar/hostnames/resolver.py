@@ -33,7 +33,8 @@ MAX_CONF_BYTES = 65_536
 DNS_PORT = 53
 NO_SERVERS = "no DNS servers: write them into ESO_DNS_SERVERS, or into /etc/resolv.conf"
 
-TOO_LARGE = f"the DNS server's answer has more than {MOST_RECORDS} records or {MOST_BYTES} bytes"
+UNREADABLE = "the DNS server's response cannot be read"
+TOO_LARGE = f"the DNS server's response has more than {MOST_RECORDS} records or {MOST_BYTES} bytes"
 
 MAX_CNAMES = 16
 """Of one name, in one response (as in dnspython) and over all responses."""
@@ -128,10 +129,20 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def no_response(seconds: float) -> str:
+    """No DNS server responded within the timeout of a lookup."""
+    return f"no response from DNS within {seconds:g} s"
+
+
+def responded_with(rcode: str) -> str:
+    """`rcode` is the response code, such as SERVFAIL."""
+    return f"the DNS server responded with {rcode}"
+
+
 def _problem(error: dns.exception.DNSException, seconds: float) -> str:
     """In words without numbers that differ from one time to the next, as the library's have them."""
     if isinstance(error, dns.exception.Timeout):
-        return f"no answer from DNS within {seconds:g} s"
+        return no_response(seconds)
     return _refused(error) if isinstance(error, dns.resolver.NoNameservers) else type(error).__name__
 
 
@@ -143,10 +154,10 @@ def _refused(error: dns.resolver.NoNameservers) -> str:
         if isinstance(problem, dns.message.ChainTooLong):
             return CNAME_LOOP if _loops(response) else CNAMES_TOO_LONG
         if response is not None and response.rcode() != dns.rcode.NOERROR:
-            return f"the DNS server answers {dns.rcode.to_text(response.rcode())}"
+            return responded_with(dns.rcode.to_text(response.rcode()))
         if isinstance(problem, OSError):
             return f"the DNS server cannot be reached: {problem.strerror or type(problem).__name__}"
-    return "the DNS server's answer cannot be read"
+    return UNREADABLE
 
 
 def _loops(response: dns.message.Message) -> bool:

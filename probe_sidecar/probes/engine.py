@@ -475,7 +475,7 @@ class ProbeEngine:
             handle.received += len(data)
             handle.reads += 1
             if handle.received > ANSWER_LIMIT:
-                self._finish(handle, Outcome(FAILURE, message.ANSWER_TOO_LARGE))
+                self._finish(handle, Outcome(FAILURE, message.RESPONSE_TOO_LARGE))
             elif handle.slow or handle.reads > FREE_READS:
                 self._slow_down(handle)
             elif len(data) == RECEIVE or mask & _GONE:

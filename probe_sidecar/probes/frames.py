@@ -147,7 +147,7 @@ class Connection:
     def receive(self, data: bytes) -> Iterator[Headers | Data]:
         """What stream 1 brought, one by one. Raises Broken in its turn, also when the connection ends (empty data)."""
         if not data:
-            raise Broken(message.CLOSED_IN_BODY if self._settled else message.CLOSED_UNANSWERED)
+            raise Broken(message.CLOSED_IN_BODY if self._settled else message.CLOSED_WITHOUT_RESPONSE)
         self._buffer = self._buffer[self._at :] + data
         self._at = 0
         while (found := self._next_frame()) is not None:

@@ -40,8 +40,6 @@ _CODES = (
     "DATA_LOSS",
     "UNAUTHENTICATED",
 )
-MALFORMED = "malformed gRPC answer"
-NO_ALPN = "the TLS server does not offer HTTP/2"
 _CONTENT_TYPE = re.compile(rb"application/grpc([+;].*)?")
 _CODE = re.compile(rb"[+-]?0*[0-9]{1,9}")  # strconv.ParseInt
 _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
@@ -83,10 +81,10 @@ class GrpcExchange:
         if isinstance(event, frames.Data):
             self._message += event.payload
             if not self._head or event.end or len(self._message) > MESSAGE_LIMIT:
-                return _fail(MALFORMED)
+                return _fail(message.MALFORMED_GRPC)
             return None
         if self._head:
-            return self._judge(event) if event.end else _fail(MALFORMED)
+            return self._judge(event) if event.end else _fail(message.MALFORMED_GRPC)
         if not any(name == b"content-type" and _CONTENT_TYPE.fullmatch(value) for name, value in event.fields):
             return _no_grpc(event)
         self._head = True
@@ -95,12 +93,12 @@ class GrpcExchange:
     def _judge(self, trailers: frames.Headers) -> Outcome:
         codes = [value for name, value in trailers.fields if name == b"grpc-status"]
         if not codes or not all(_CODE.fullmatch(code) for code in codes):
-            return _fail(MALFORMED)
+            return _fail(message.MALFORMED_GRPC)
         if code := int(codes[-1]):
             return _fail(f"gRPC status {_CODES[code] if 0 < code < len(_CODES) else code}")
         health = health_status(self._message)
         if health is None:
-            return _fail(MALFORMED)
+            return _fail(message.MALFORMED_GRPC)
         said = _HEALTH[health] if 0 <= health < len(_HEALTH) else f"health status {health}"
         return Outcome(Result.SUCCESS if health == _SERVING else Result.FAILURE, said)
 
@@ -112,12 +110,12 @@ class NoHttp2:
 
     def begin(self) -> Outcome:
         """See Exchange."""
-        return _fail(NO_ALPN)
+        return _fail(message.NO_ALPN)
 
     def feed(self, data: bytes) -> Outcome:
         """See Exchange; never needed."""
         del data
-        return _fail(NO_ALPN)
+        return _fail(message.NO_ALPN)
 
 
 def hop(
@@ -237,10 +235,10 @@ def _no_grpc(head: frames.Headers) -> Outcome | None:
     """A head without gRPC's content type: None for an interim one. With it, gRPC takes any HTTP status."""
     status = next((value for name, value in head.fields if name == b":status"), b"")
     if not status.isdigit() or len(status) != 3:
-        return _fail(MALFORMED)
+        return _fail(message.MALFORMED_GRPC)
     if status.startswith(b"1"):
-        return _fail(MALFORMED) if head.end else None
-    return _fail("not a gRPC answer" if status == b"200" else f"HTTP {int(status)} instead of a gRPC answer")
+        return _fail(message.MALFORMED_GRPC) if head.end else None
+    return _fail(message.NOT_GRPC if status == b"200" else f"HTTP {int(status)} instead of a gRPC response")
 
 
 def _fail(text: str) -> Outcome:

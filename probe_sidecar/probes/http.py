@@ -41,7 +41,7 @@ class Plan:
         if found or not isinstance(self.then, Outcome):
             return self.then
         compressed = f" (the body is compressed: {self.encoding})" if self.encoding else ""
-        return Outcome(Result.FAILURE, f"{self.then.message}, without the text of bodyContains{compressed}")
+        return Outcome(Result.FAILURE, f"{self.then.message}, {message.WITHOUT_TEXT}{compressed}")
 
 
 ENCODINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "br", "zstd"})
@@ -68,11 +68,11 @@ def _plan(request: HttpRequest, status: int, location: str, encoding: str) -> Pl
     if expects.lists(status):
         return Plan(Outcome(Result.SUCCESS, said), text=expects.text, encoding=coding)
     if status in _REDIRECTS and not expects.follow:
-        return _fail(f"{said}, no redirect is accepted")
+        return _fail(f"{said}, {message.NO_REDIRECT}")
     if status in _REDIRECTS and location:
         return _follow(request, status, location)
     if expects.statuses:
-        return _fail(f"{said}, not among expectedStatuses")
+        return _fail(f"{said}, {message.UNEXPECTED_STATUS}")
     if not 200 <= status < 400:
         return _fail(said)
     result = Result.SUCCESS if status < 300 else Result.WARNING
@@ -86,22 +86,22 @@ def _follow(request: HttpRequest, status: int, location: str) -> Plan:
             raise url.BadUrl
         reference = url.parse(location)
     except url.BadUrl:
-        return _fail(f"{said}, unreadable Location")
+        return _fail(f"{said}, {message.UNREADABLE_LOCATION}")
     target = url.resolve(request.url, reference)
     if target.hostname != request.url.hostname:
-        there = f"{said}, redirect to another host not followed"
+        there = f"{said}, {message.OTHER_HOST}"
         return (
             _fail(there)
             if request.expects.statuses
             else Plan(Outcome(Result.WARNING, there), text=request.expects.text)
         )
     if request.redirects >= MAX_REDIRECTS:
-        return _fail(f"HTTP {status}, stopped after 10 redirects")
+        return _fail(f"HTTP {status}, {message.TOO_MANY_REDIRECTS}")
     if target.scheme not in ("http", "https"):
-        return _fail(f"{said}, redirect to an unsupported scheme")
+        return _fail(f"{said}, {message.OTHER_SCHEME}")
     following = redirected(request, target, relative=not reference.scheme)
     if not following.port:
-        return _fail(f"{said}, redirect to an impossible port")
+        return _fail(f"{said}, {message.IMPOSSIBLE_PORT}")
     return Plan(following, SLURP_LIMIT, lenient=True)
 
 

@@ -247,7 +247,7 @@ class HeadReader:
         return None
 
     def _ended(self) -> str:
-        return message.CLOSED_IN_HEADERS if self._buffer or self._read else message.CLOSED_UNANSWERED
+        return message.CLOSED_IN_HEADERS if self._buffer or self._read else message.CLOSED_WITHOUT_RESPONSE
 
 
 Keep = Callable[[bytes], None]

@@ -5,23 +5,23 @@ success
     `HTTP 200` (any 2xx) · `HTTP 200 after 1 redirect` · `HTTP 200 after 2 redirects` · `connected` · `SERVING`
 warning, which counts as success
     `HTTP 304` (a 3xx with nothing to follow) · `HTTP 302, redirect to another host not followed`
-failure, the answer
+failure, the response
     `HTTP 503` (101, 4xx and above; also `after 1 redirect`) · `HTTP 302, unreadable Location` ·
     `HTTP 302, redirect to an unsupported scheme` · `HTTP 302, redirect to an impossible port` ·
     `HTTP 302, stopped after 10 redirects` · `HTTP 302, no redirect is accepted` ·
     `HTTP 404, not among expectedStatuses` · `HTTP 200, without the text of bodyContains` ·
     `HTTP 200, without the text of bodyContains (the body is compressed: gzip)` ·
     `NOT_SERVING`, `UNKNOWN`, `SERVICE_UNKNOWN`, `health status 9` · `gRPC status UNIMPLEMENTED` ·
-    `HTTP 404 instead of a gRPC answer` · `not a gRPC answer` · `malformed gRPC answer` ·
+    `HTTP 404 instead of a gRPC response` · `not a gRPC response` · `malformed gRPC response` ·
     `the TLS server does not offer HTTP/2` ·
-    `not an HTTP answer` · `malformed HTTP answer: P` with P one of status line, header, Content-Length,
+    `not an HTTP response` · `malformed HTTP response: P` with P one of status line, header, Content-Length,
     Transfer-Encoding, chunk, trailer · `response headers over 64 KiB` · `response headers over 16 KiB in HTTP/2` ·
     `more than 256 response headers` · `more than 5 interim responses` · `more than 1000 chunks` ·
-    `too many HTTP/2 frames` · `answer over 256 KiB` ·
-    `answer cannot be read` (a fault of its reader, in the log) ·
-    `not an HTTP/2 answer` · `malformed HTTP/2 answer: frame size` (and other parts) ·
+    `too many HTTP/2 frames` · `response over 256 KiB` ·
+    `response cannot be read` (a fault of its reader, in the log) ·
+    `not an HTTP/2 response` · `malformed HTTP/2 response: frame size` (and other parts) ·
     `HTTP/2 stream reset: REFUSED_STREAM` · `HTTP/2 connection ended: NO_ERROR` ·
-    `closed without an answer` · `closed within the headers` · `closed within the body`
+    `closed without a response` · `closed within the headers` · `closed within the body`
 failure, the way there
     `timed out after 2 s (W)` with W one of connecting, TLS handshake, sending the request, waiting for the response,
     reading the body · `connection refused` · `connection reset` · `no route to host` · `network is unreachable` ·
@@ -44,19 +44,32 @@ SENDING = "sending the request"
 WAITING = "waiting for the response"
 READING_BODY = "reading the body"
 
-CLOSED_UNANSWERED = "closed without an answer"
+CLOSED_WITHOUT_RESPONSE = "closed without a response"
 CLOSED_IN_HEADERS = "closed within the headers"
 CLOSED_IN_BODY = "closed within the body"
-NOT_HTTP = "not an HTTP answer"
-NOT_HTTP2 = "not an HTTP/2 answer"
+NOT_HTTP = "not an HTTP response"
+NOT_HTTP2 = "not an HTTP/2 response"
+NOT_GRPC = "not a gRPC response"
+MALFORMED_GRPC = "malformed gRPC response"
+NO_ALPN = "the TLS server does not offer HTTP/2"
 HEADERS_TOO_LARGE = "response headers over 64 KiB"
 FIELDS_TOO_LARGE = "response headers over 16 KiB in HTTP/2"
 TOO_MANY_HEADERS = "more than 256 response headers"
 TOO_MANY_INTERIM = "more than 5 interim responses"
 TOO_MANY_CHUNKS = "more than 1000 chunks"
 TOO_MANY_FRAMES = "too many HTTP/2 frames"
-ANSWER_TOO_LARGE = "answer over 256 KiB"
-UNREADABLE = "answer cannot be read"
+RESPONSE_TOO_LARGE = "response over 256 KiB"
+UNREADABLE = "response cannot be read"
+
+NO_REDIRECT = "no redirect is accepted"
+UNREADABLE_LOCATION = "unreadable Location"
+OTHER_HOST = "redirect to another host not followed"
+OTHER_SCHEME = "redirect to an unsupported scheme"
+IMPOSSIBLE_PORT = "redirect to an impossible port"
+TOO_MANY_REDIRECTS = "stopped after 10 redirects"
+UNEXPECTED_STATUS = "not among expectedStatuses"
+WITHOUT_TEXT = "without the text of bodyContains"
+"""These follow an HTTP status and a comma."""
 
 _SPOKEN = {
     errno.ECONNREFUSED: "connection refused",
@@ -93,9 +106,9 @@ def http(status: int, redirects: int = 0) -> str:
 
 def malformed_http(part: str) -> str:
     """HTTP/1 that breaks its grammar; `part` names where."""
-    return f"malformed HTTP answer: {part}"
+    return f"malformed HTTP response: {part}"
 
 
 def malformed_http2(part: str) -> str:
     """HTTP/2 that breaks its framing; `part` names where."""
-    return f"malformed HTTP/2 answer: {part}"
+    return f"malformed HTTP/2 response: {part}"

@@ -22,6 +22,21 @@ import pytest
 
 from external_service.core import Probe
 from probe_sidecar.probes.engine import ProbeEngine
+from probe_sidecar.probes.message import (
+    CLOSED_IN_BODY,
+    CLOSED_IN_HEADERS,
+    CLOSED_WITHOUT_RESPONSE,
+    HEADERS_TOO_LARGE,
+    NOT_HTTP,
+    NOT_HTTP2,
+    OTHER_SCHEME,
+    READING_BODY,
+    TLS_HANDSHAKE,
+    TOO_MANY_REDIRECTS,
+    UNREADABLE_LOCATION,
+    WAITING,
+    malformed_http,
+)
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
 from tests.unit.probe_sidecar.probes.servers import (
@@ -131,29 +146,27 @@ ROWS = {
     "line-10-304": Row([redirect("/x", 304)], WARNING, Outcome(Result.WARNING, "HTTP 304")),
     "line-10-300": Row([redirect("/x", 300)], WARNING, Outcome(Result.WARNING, "HTTP 300")),
     "line-10-unparsable-location": Row(
-        [redirect("http://127.0.0.1:x/")], "failure", failure("HTTP 302, unreadable Location")
+        [redirect("http://127.0.0.1:x/")], "failure", failure(f"HTTP 302, {UNREADABLE_LOCATION}")
     ),
-    "line-10-unknown-scheme": Row(
-        [redirect("ftp://127.0.0.1/")], "failure", failure("HTTP 302, redirect to an unsupported scheme")
-    ),
+    "line-10-unknown-scheme": Row([redirect("ftp://127.0.0.1/")], "failure", failure(f"HTTP 302, {OTHER_SCHEME}")),
     "line-10-no-host": Row([redirect("mailto:x")], WARNING, not_followed(302)),
     "line-10-dead-port": Row([redirect("http://127.0.0.1:1/")], "failure", failure("connection refused")),
     "line-10-nine-pass": Row(
         [redirect("/")] * 9 + [says(OK)], "success", Outcome(Result.SUCCESS, "HTTP 200 after 9 redirects")
     ),
-    "line-10-the-tenth-fails": Row([redirect("/")], "failure", failure("HTTP 302, stopped after 10 redirects")),
+    "line-10-the-tenth-fails": Row([redirect("/")], "failure", failure(f"HTTP 302, {TOO_MANY_REDIRECTS}")),
     "line-12-endless-body": Row(stalled(HEAD + b"\r\n" + b"x" * 10_240), "success", SUCCESS),
     "line-12-long-body": Row(stalled(HEAD + b"Content-Length: 99999\r\n\r\n" + b"x" * 10_240), "success", SUCCESS),
     "line-13-refused": Row([], "failure", failure("connection refused"), closed=True),
     "line-13-reset": Row([resets], "failure", failure("connection reset")),
-    "line-13-no-answer": Row([silent], "failure", where("waiting for the response")),
-    "line-13-stalled-headers": Row(stalled(HEAD), "failure", where("waiting for the response")),
-    "line-13-empty-reply": Row([says(b"")], "failure", failure("closed without an answer")),
-    "line-13-cut-headers": Row([says(HEAD + b"A: b\r\n")], "failure", failure("closed within the headers")),
-    "line-13-non-http": Row([says(b"SSH-2.0-x\r\n")], "failure", failure("not an HTTP answer")),
-    "line-13-bad-header": Row([says(HEAD + b"no colon\r\n\r\n")], "failure", failure("malformed HTTP answer: header")),
+    "line-13-no-answer": Row([silent], "failure", where(WAITING)),
+    "line-13-stalled-headers": Row(stalled(HEAD), "failure", where(WAITING)),
+    "line-13-empty-reply": Row([says(b"")], "failure", failure(CLOSED_WITHOUT_RESPONSE)),
+    "line-13-cut-headers": Row([says(HEAD + b"A: b\r\n")], "failure", failure(CLOSED_IN_HEADERS)),
+    "line-13-non-http": Row([says(b"SSH-2.0-x\r\n")], "failure", failure(NOT_HTTP)),
+    "line-13-bad-header": Row([says(HEAD + b"no colon\r\n\r\n")], "failure", failure(malformed_http("header"))),
     "line-13-bad-length": Row(
-        [says(HEAD + b"Content-Length: x\r\n\r\n")], "failure", failure("malformed HTTP answer: Content-Length")
+        [says(HEAD + b"Content-Length: x\r\n\r\n")], "failure", failure(malformed_http("Content-Length"))
     ),
     "line-13-tls-to-plain": Row(
         [speaks_first(b"HTTP/1.1 400 X\r\n\r\n")],
@@ -162,10 +175,10 @@ ROWS = {
         action=HTTPS,
     ),
     "line-14-stalled-body": Row(
-        stalled(HEAD + b"Content-Length: 9\r\n\r\nshort"), ERROR, where("reading the body"), deviation="D1"
+        stalled(HEAD + b"Content-Length: 9\r\n\r\nshort"), ERROR, where(READING_BODY), deviation="D1"
     ),
     "line-14-cut-body": Row(
-        [says(HEAD + b"Content-Length: 9\r\n\r\nshort")], ERROR, failure("closed within the body"), deviation="D1"
+        [says(HEAD + b"Content-Length: 9\r\n\r\nshort")], ERROR, failure(CLOSED_IN_BODY), deviation="D1"
     ),
     "line-14-cut-503": Row(
         [says(b"HTTP/1.1 503 X\r\nContent-Length: 9\r\n\r\nshort")], ERROR, failure("HTTP 503"), deviation="D1"
@@ -173,13 +186,13 @@ ROWS = {
     "line-14-cut-chunks": Row(
         [says(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")],
         ERROR,
-        failure("closed within the body"),
+        failure(CLOSED_IN_BODY),
         deviation="D1",
     ),
     "line-14-malformed-chunks": Row(
         [says(HEAD + b"Transfer-Encoding: chunked\r\n\r\nxy\r\n")],
         ERROR,
-        failure("malformed HTTP answer: chunk"),
+        failure(malformed_http("chunk")),
         deviation="D1",
     ),
     "chunked": Row([says(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")], "success", SUCCESS),
@@ -188,7 +201,7 @@ ROWS = {
     "huge-headers": Row(
         [says(HEAD + b"A: " + b"x" * 70_000 + b"\r\n\r\n")],
         "success",
-        failure("response headers over 64 KiB"),
+        failure(HEADERS_TOO_LARGE),
         deviation="D9",
     ),
     "line-6-expired-self-signed": Row([says(OK)], "success", SUCCESS, action=HTTPS, context=tls),
@@ -202,15 +215,15 @@ ROWS = {
     "line-6-sni-required": Row(
         [says(OK)], "failure", SUCCESS, deviation="D3", action={**HTTPS, **HOST}, context=tls_requiring_sni
     ),
-    "line-6-stalled-handshake": Row([silent], "failure", where("TLS handshake"), action=HTTPS),
+    "line-6-stalled-handshake": Row([silent], "failure", where(TLS_HANDSHAKE), action=HTTPS),
     "line-16-tcp": Row([silent], "success", Outcome(Result.SUCCESS, "connected"), handler="tcpSocket"),
     "line-16-tcp-refused": Row([], "failure", failure("connection refused"), handler="tcpSocket", closed=True),
     "line-19-grpc-refused": Row([], "failure", failure("connection refused"), handler="grpc", closed=True),
     "line-19-grpc-to-http-1": Row(
-        [speaks_first(b"HTTP/1.1 400 X\r\n\r\n")], "failure", failure("not an HTTP/2 answer"), handler="grpc"
+        [speaks_first(b"HTTP/1.1 400 X\r\n\r\n")], "failure", failure(NOT_HTTP2), handler="grpc"
     ),
     "line-18-grpc-no-response": Row(
-        [lambda c: c.recv(9) + c.recv(9_999)], "failure", failure("closed without an answer"), handler="grpc"
+        [lambda c: c.recv(9) + c.recv(9_999)], "failure", failure(CLOSED_WITHOUT_RESPONSE), handler="grpc"
     ),
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from playground.cluster import EXTERNAL_SERVICES
+from probe_sidecar.probes.message import NO_REDIRECT, UNEXPECTED_STATUS, WITHOUT_TEXT
 from tests.e2e.backends import Conduct, Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import our_endpoints
@@ -32,7 +33,7 @@ async def test_expected_statuses_decide_the_result(world: World) -> None:
     world.hosts.switch(IPS[0], status=401)
     world.hosts.switch(IPS[1], status=206)
     await world.until_published("web", ready(IPS[:1], but=IPS[1:]))
-    assert await message(world, "web", IPS[1]) == "HTTP 206, not among expectedStatuses"
+    assert await message(world, "web", IPS[1]) == f"HTTP 206, {UNEXPECTED_STATUS}"
 
 
 async def test_body_contains_decides_the_result(world: World) -> None:
@@ -41,7 +42,7 @@ async def test_body_contains_decides_the_result(world: World) -> None:
     await world.patch("web", {"spec": {"readinessProbe": {"httpGet": {"bodyContains": "certainly not"}}}})
     await world.until_published("web", ready((), but=IPS))
     said = await message(world, "web", IPS[0])
-    assert said == "HTTP 200, without the text of bodyContains"
+    assert said == f"HTTP 200, {WITHOUT_TEXT}"
 
 
 async def test_compressed_body_is_named_in_the_failure(world: World) -> None:
@@ -50,7 +51,7 @@ async def test_compressed_body_is_named_in_the_failure(world: World) -> None:
     world.hosts.switch(IPS[0], encoding="gzip")
     world.hosts.switch(IPS[1], encoding="x-s3cret")
     await world.until_published("web", ready((), but=IPS))
-    said = "HTTP 200, without the text of bodyContains"
+    said = f"HTTP 200, {WITHOUT_TEXT}"
     assert [await message(world, "web", ip) for ip in IPS] == [f"{said} (the body is compressed: gzip)", said]
 
 
@@ -70,7 +71,7 @@ async def test_redirects_follow_or_fail(world: World) -> None:
     await world.until_published("web", ready(IPS[:1], but=IPS[1:]))  # the one that redirects stays, probed as the other
     await world.patch("web", {"spec": {"readinessProbe": {"httpGet": {"redirects": "Fail"}}}})
     await world.until_published("web", ready((), but=IPS))
-    assert await message(world, "web", IPS[0]) == "HTTP 302, no redirect is accepted"
+    assert await message(world, "web", IPS[0]) == f"HTTP 302, {NO_REDIRECT}"
     allowed = {"redirects": "Fail", "expectedStatuses": [302]}
     await world.patch("web", {"spec": {"readinessProbe": {"httpGet": allowed}}})
     await world.until_published("web", ready(IPS[:1], but=IPS[1:]))

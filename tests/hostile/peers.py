@@ -32,6 +32,34 @@ from probe_sidecar.probes.frames import (
     WINDOW_UPDATE,
     frame,
 )
+from probe_sidecar.probes.message import (
+    CLOSED_IN_BODY,
+    CLOSED_IN_HEADERS,
+    CLOSED_WITHOUT_RESPONSE,
+    FIELDS_TOO_LARGE,
+    HEADERS_TOO_LARGE,
+    IMPOSSIBLE_PORT,
+    MALFORMED_GRPC,
+    NOT_GRPC,
+    NOT_HTTP,
+    NOT_HTTP2,
+    OTHER_HOST,
+    OTHER_SCHEME,
+    READING_BODY,
+    RESPONSE_TOO_LARGE,
+    TLS_HANDSHAKE,
+    TOO_MANY_CHUNKS,
+    TOO_MANY_FRAMES,
+    TOO_MANY_HEADERS,
+    TOO_MANY_INTERIM,
+    TOO_MANY_REDIRECTS,
+    UNREADABLE_LOCATION,
+    WAITING,
+    WITHOUT_TEXT,
+    malformed_http,
+    malformed_http2,
+    timed_out,
+)
 from tests.unit.probe_sidecar.probes.servers import server_context
 
 End = Literal["hold", "close", "reset"]
@@ -99,28 +127,26 @@ def http1(
     return Peer(f"http1 {name}", probe, pieces, message, end, **rest)
 
 
-HEADERS_64 = "response headers over 64 KiB"
-MALFORMED = "malformed HTTP answer: "
 HTTP1 = (
-    http1("endless status line", flood(b"HTTP/1.1 200 ", b"x"), HEADERS_64),
-    http1("endless header value", flood(HEAD + b"A: ", b"x"), HEADERS_64),
-    http1("endless headers", flood(HEAD, b"A: b\r\n"), HEADERS_64),
-    http1("many short headers", of(HEAD + b"A:\n" * 10_000 + b"\n"), "more than 256 response headers"),
+    http1("endless status line", flood(b"HTTP/1.1 200 ", b"x"), HEADERS_TOO_LARGE),
+    http1("endless header value", flood(HEAD + b"A: ", b"x"), HEADERS_TOO_LARGE),
+    http1("endless headers", flood(HEAD, b"A: b\r\n"), HEADERS_TOO_LARGE),
+    http1("many short headers", of(HEAD + b"A:\n" * 10_000 + b"\n"), TOO_MANY_HEADERS),
     http1(
         "many continuation lines",
         of(HEAD + b"A: b\r\n" + b" c\r\n" * 9_000 + b"\r\n"),
-        "more than 256 response headers",
+        TOO_MANY_HEADERS,
     ),
-    http1("interim responses", flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "more than 5 interim responses"),
+    http1("interim responses", flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), TOO_MANY_INTERIM),
     http1(
-        "interim responses, then an answer",
+        "interim responses, then a final one",
         of(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 6 + HEAD + b"\r\n"),
-        "more than 5 interim responses",
+        TOO_MANY_INTERIM,
     ),
     http1(
         "interim with headers",
         flood(b"", b"HTTP/1.1 103 X\r\nLink: " + b"x" * 9_000 + b"\r\n\r\n"),
-        "more than 5 interim responses",
+        TOO_MANY_INTERIM,
     ),
     http1(
         "head byte by byte",
@@ -135,128 +161,134 @@ HTTP1 = (
         timeout=1.0,
         gap=0.001,
     ),
-    http1("silence", of(), "timed out after 1 s (waiting for the response)", timeout=1.0),
-    http1("no response within the head", of(HEAD), "timed out after 1 s (waiting for the response)", timeout=1.0),
+    http1("silence", of(), timed_out(1, WAITING), timeout=1.0),
+    http1("no response within the head", of(HEAD), timed_out(1, WAITING), timeout=1.0),
     http1(
         "no response within the body",
         of(HEAD + b"Content-Length: 9\r\n\r\nx"),
-        "timed out after 1 s (reading the body)",
+        timed_out(1, READING_BODY),
         timeout=1.0,
     ),
-    http1("closes at once", of(), "closed without an answer", end="close"),
-    http1("closes in the head", of(HEAD), "closed within the headers", end="close"),
-    http1("closes in the body", of(HEAD + b"Content-Length: 9\r\n\r\nx"), "closed within the body", end="close"),
+    http1("closes at once", of(), CLOSED_WITHOUT_RESPONSE, end="close"),
+    http1("closes in the head", of(HEAD), CLOSED_IN_HEADERS, end="close"),
+    http1("closes in the body", of(HEAD + b"Content-Length: 9\r\n\r\nx"), CLOSED_IN_BODY, end="close"),
     http1("resets at once", of(), "connection reset", end="reset"),
     http1("resets in the body", of(HEAD + b"Content-Length: 9\r\n\r\nx"), "connection reset", end="reset", gap=0.02),
-    http1("random bytes", of(bytes(range(256)) * 64), "not an HTTP answer"),
-    http1("zeros", flood(b"", bytes(16_384)), "not an HTTP answer"),
-    http1("another protocol", of(b"220 mail ESMTP\r\n"), "not an HTTP answer"),
-    http1("a TLS alert", of(b"\x15\x03\x03\x00\x02\x02\x28"), "not an HTTP answer"),
-    http1("HTTP/0.9", of(b"<html></html>"), "not an HTTP answer", end="close"),
-    http1("status of many digits", of(b"HTTP/1.1 " + MANY_DIGITS + b" OK\r\n\r\n"), MALFORMED + "status line"),
-    http1("negative status", of(b"HTTP/1.1 -20 OK\r\n\r\n"), MALFORMED + "status line"),
-    http1("status in other digits", of("HTTP/1.1 ²²² OK\r\n\r\n".encode("latin-1")), MALFORMED + "status line"),
+    http1("random bytes", of(bytes(range(256)) * 64), NOT_HTTP),
+    http1("zeros", flood(b"", bytes(16_384)), NOT_HTTP),
+    http1("another protocol", of(b"220 mail ESMTP\r\n"), NOT_HTTP),
+    http1("a TLS alert", of(b"\x15\x03\x03\x00\x02\x02\x28"), NOT_HTTP),
+    http1("HTTP/0.9", of(b"<html></html>"), NOT_HTTP, end="close"),
+    http1("status of many digits", of(b"HTTP/1.1 " + MANY_DIGITS + b" OK\r\n\r\n"), malformed_http("status line")),
+    http1("negative status", of(b"HTTP/1.1 -20 OK\r\n\r\n"), malformed_http("status line")),
+    http1("status in other digits", of("HTTP/1.1 ²²² OK\r\n\r\n".encode("latin-1")), malformed_http("status line")),
     http1("status 999", of(b"HTTP/1.1 999 X\r\n\r\n"), "HTTP 999"),
     http1("status 000", of(b"HTTP/1.1 000 X\r\n\r\n"), "HTTP 0"),
-    http1("version of many digits", of(b"HTTP/" + MANY_DIGITS + b" 200 OK\r\n\r\n"), MALFORMED + "status line"),
+    http1("version of many digits", of(b"HTTP/" + MANY_DIGITS + b" 200 OK\r\n\r\n"), malformed_http("status line")),
     http1(
         "length of many digits",
         of(HEAD + b"Content-Length: " + MANY_DIGITS + b"\r\n\r\n"),
-        MALFORMED + "Content-Length",
+        malformed_http("Content-Length"),
     ),
     http1(
         "length with many zeros",
         of(HEAD + b"Content-Length: " + b"0" * 5_000 + b"9\r\n\r\nx"),
-        "closed within the body",
+        CLOSED_IN_BODY,
         end="close",
     ),
     http1(
-        "length beyond 63 bits", of(HEAD + b"Content-Length: 9223372036854775808\r\n\r\n"), MALFORMED + "Content-Length"
+        "length beyond 63 bits",
+        of(HEAD + b"Content-Length: 9223372036854775808\r\n\r\n"),
+        malformed_http("Content-Length"),
     ),
-    http1("negative length", of(HEAD + b"Content-Length: -1\r\n\r\n"), MALFORMED + "Content-Length"),
+    http1("negative length", of(HEAD + b"Content-Length: -1\r\n\r\n"), malformed_http("Content-Length")),
     http1(
-        "length in other digits", of(HEAD + "Content-Length: ²\r\n\r\n".encode("latin-1")), MALFORMED + "Content-Length"
+        "length in other digits",
+        of(HEAD + "Content-Length: ²\r\n\r\n".encode("latin-1")),
+        malformed_http("Content-Length"),
     ),
-    http1("two lengths", of(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), MALFORMED + "Content-Length"),
-    http1("NUL in a header", of(HEAD + b"A: \x00\r\n\r\n"), MALFORMED + "header"),
-    http1("a header without name", of(HEAD + b": x\r\n\r\n"), MALFORMED + "header"),
+    http1(
+        "two lengths", of(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), malformed_http("Content-Length")
+    ),
+    http1("NUL in a header", of(HEAD + b"A: \x00\r\n\r\n"), malformed_http("header")),
+    http1("a header without name", of(HEAD + b": x\r\n\r\n"), malformed_http("header")),
     http1(
         "two transfer encodings",
         of(HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n"),
-        MALFORMED + "Transfer-Encoding",
+        malformed_http("Transfer-Encoding"),
     ),
-    http1("chunk size of many digits", of(CHUNKED + b"f" * 5_000 + b"\r\n"), MALFORMED + "chunk"),
-    http1("chunk size of 17 digits", of(CHUNKED + b"f" * 17 + b"\r\n"), MALFORMED + "chunk"),
-    http1("negative chunk size", of(CHUNKED + b"-1\r\n"), MALFORMED + "chunk"),
+    http1("chunk size of many digits", of(CHUNKED + b"f" * 5_000 + b"\r\n"), malformed_http("chunk")),
+    http1("chunk size of 17 digits", of(CHUNKED + b"f" * 17 + b"\r\n"), malformed_http("chunk")),
+    http1("negative chunk size", of(CHUNKED + b"-1\r\n"), malformed_http("chunk")),
     http1(
         "huge chunk, then no response",
         of(CHUNKED + b"f" * 16 + b"\r\nx"),
-        "timed out after 1 s (reading the body)",
+        timed_out(1, READING_BODY),
         timeout=1.0,
     ),
-    http1("endless chunk extension", flood(CHUNKED + b"1;", b"x"), MALFORMED + "chunk"),
-    http1("chunk extensions", flood(CHUNKED, b"1;" + b"x" * 4_000 + b"\r\nx\r\n"), MALFORMED + "chunk"),
-    http1("tiny chunks", flood(CHUNKED, b"1\r\nx\r\n"), "more than 1000 chunks"),
+    http1("endless chunk extension", flood(CHUNKED + b"1;", b"x"), malformed_http("chunk")),
+    http1("chunk extensions", flood(CHUNKED, b"1;" + b"x" * 4_000 + b"\r\nx\r\n"), malformed_http("chunk")),
+    http1("tiny chunks", flood(CHUNKED, b"1\r\nx\r\n"), TOO_MANY_CHUNKS),
     http1(
         "tiny chunks, byte by byte",
         drip(CHUNKED + b"1\r\nx\r\n" * 5_000),
-        "more than 1000 chunks",
+        TOO_MANY_CHUNKS,
     ),
-    http1("chunk without its end", of(CHUNKED + b"1\r\nxyz\r\n"), MALFORMED + "chunk"),
-    http1("endless trailers", flood(CHUNKED + b"0\r\n", b"A: b\r\n"), MALFORMED + "trailer"),
-    http1("malformed trailer", of(CHUNKED + b"0\r\nno colon\r\n\r\n"), MALFORMED + "trailer"),
+    http1("chunk without its end", of(CHUNKED + b"1\r\nxyz\r\n"), malformed_http("chunk")),
+    http1("endless trailers", flood(CHUNKED + b"0\r\n", b"A: b\r\n"), malformed_http("trailer")),
+    http1("malformed trailer", of(CHUNKED + b"0\r\nno colon\r\n\r\n"), malformed_http("trailer")),
     http1(
         "forbidden trailer",
         of(HEAD + b"Trailer: Content-Length\r\nTransfer-Encoding: chunked\r\n\r\n"),
-        MALFORMED + "trailer",
+        malformed_http("trailer"),
     ),
     http1(
         "a body that never matches",
         flood(HEAD + b"\r\n", b"needl"),
-        "HTTP 200, without the text of bodyContains",
+        f"HTTP 200, {WITHOUT_TEXT}",
         probe=BODY,
     ),
     http1("101", of(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), "HTTP 101"),
-    http1("redirect to itself", redirects(b"/"), "HTTP 302, stopped after 10 redirects", end="close"),
+    http1("redirect to itself", redirects(b"/"), f"HTTP 302, {TOO_MANY_REDIRECTS}", end="close"),
     http1(
         "redirect to a port of many digits",
         redirects(b"http://127.0.0.1:" + MANY_DIGITS + b"/"),
-        "HTTP 302, redirect to an impossible port",
+        f"HTTP 302, {IMPOSSIBLE_PORT}",
     ),
-    http1("redirect to port 0", redirects(b"http://127.0.0.1:0/"), "HTTP 302, redirect to an impossible port"),
-    http1("redirect to port 65536", redirects(b"http://127.0.0.1:65536/"), "HTTP 302, redirect to an impossible port"),
+    http1("redirect to port 0", redirects(b"http://127.0.0.1:0/"), f"HTTP 302, {IMPOSSIBLE_PORT}"),
+    http1("redirect to port 65536", redirects(b"http://127.0.0.1:65536/"), f"HTTP 302, {IMPOSSIBLE_PORT}"),
     http1(
         "redirect to a port with many zeros",
         redirects(b"http://127.0.0.1:" + b"0" * 5_000 + b"PORT/"),
-        "HTTP 302, stopped after 10 redirects",
+        f"HTTP 302, {TOO_MANY_REDIRECTS}",
         end="close",
     ),
     http1(
         "redirect to a port in other digits",
         redirects("http://127.0.0.1:²/".encode("latin-1")),
-        "HTTP 302, unreadable Location",
+        f"HTTP 302, {UNREADABLE_LOCATION}",
     ),
     http1(
-        "redirect to a long path", redirects(b"/" + b"a/" * 10_000 + b"../" * 5_000), "HTTP 302, unreadable Location"
+        "redirect to a long path", redirects(b"/" + b"a/" * 10_000 + b"../" * 5_000), f"HTTP 302, {UNREADABLE_LOCATION}"
     ),
     http1(
         "redirect with dots",
         redirects(b"/" + b"a/" * 1_500 + b"../" * 1_500),
-        "HTTP 302, stopped after 10 redirects",
+        f"HTTP 302, {TOO_MANY_REDIRECTS}",
         end="close",
     ),
-    http1("redirect to brackets", redirects(b"http://[::1/"), "HTTP 302, unreadable Location"),
-    http1("redirect with a bad escape", redirects(b"/%zz"), "HTTP 302, unreadable Location"),
+    http1("redirect to brackets", redirects(b"http://[::1/"), f"HTTP 302, {UNREADABLE_LOCATION}"),
+    http1("redirect with a bad escape", redirects(b"/%zz"), f"HTTP 302, {UNREADABLE_LOCATION}"),
     http1(
         "redirect to a file",
         redirects(b"file:///etc/passwd"),
-        "HTTP 302, redirect to another host not followed",
+        f"HTTP 302, {OTHER_HOST}",
         probe={"httpGet": {"path": "/", "port": 0, "expectedStatuses": [200]}},
     ),
     http1(
         "redirect to another scheme",
         redirects(b"gopher://127.0.0.1:PORT/"),
-        "HTTP 302, redirect to an unsupported scheme",
+        f"HTTP 302, {OTHER_SCHEME}",
     ),
     http1(
         "redirect to TLS that is none",
@@ -291,14 +323,13 @@ SIZE_UPDATE = b"\x20"
 LONG_INTEGER = b"\x3f" + b"\xff" * 12_000 + b"\x01"
 HUFFMAN_12K = b"\x00\x01a" + b"\xff\x80\x5d" + b"\x1c" * 12_415
 
-FRAMES = "too many HTTP/2 frames"
-FIELDS = "response headers over 16 KiB in HTTP/2"
-BROKEN = "malformed HTTP/2 answer: "
-INTERIM = "more than 5 interim responses"
+FRAMES = TOO_MANY_FRAMES
+FIELDS = FIELDS_TOO_LARGE
+INTERIM = TOO_MANY_INTERIM
 
 HTTP2: tuple[tuple[str, Pieces, str], ...] = (
     ("SETTINGS", flood(START, START), FRAMES),
-    ("SETTINGS of many values", flood(START, frame(SETTINGS, 0, 0, bytes(6) * 2_000)), "answer over 256 KiB"),
+    ("SETTINGS of many values", flood(START, frame(SETTINGS, 0, 0, bytes(6) * 2_000)), RESPONSE_TOO_LARGE),
     ("SETTINGS acknowledged", flood(START, frame(SETTINGS, 1, 0)), FRAMES),
     ("PING", flood(START, frame(PING, 0, 0, bytes(8))), FRAMES),
     ("PING replies", flood(START, frame(PING, 1, 0, bytes(8))), FRAMES),
@@ -306,46 +337,50 @@ HTTP2: tuple[tuple[str, Pieces, str], ...] = (
     ("PRIORITY", flood(START, frame(PRIORITY, 0, 1, bytes(5))), FRAMES),
     ("GOAWAY", flood(START, frame(GOAWAY, 0, 0, b"\0\0\0\1" + bytes(4))), FRAMES),
     ("unknown frames", flood(START, frame(77, 0, 0)), FRAMES),
-    ("large unknown frames", flood(START, frame(77, 0, 0, bytes(16_000)), 3_000), "answer over 256 KiB"),
+    ("large unknown frames", flood(START, frame(77, 0, 0, bytes(16_000)), 3_000), RESPONSE_TOO_LARGE),
     ("empty CONTINUATION", flood(START + headers(b"", 0), frame(CONTINUATION, 0, 1)), FRAMES),
     ("CONTINUATION of a byte", flood(START + headers(b"", 0), frame(CONTINUATION, 0, 1, b"x")), FRAMES),
     ("large CONTINUATION", flood(START + headers(b"", 0), frame(CONTINUATION, 0, 1, b"x" * 16_384)), FIELDS),
     ("interim heads", flood(START, headers(block((":status", "103")))), INTERIM),
-    ("table size updates", of(START + headers(SIZE_UPDATE * 16_000)), BROKEN + "header compression"),
-    ("table size updates, then a head", of(START + headers(SIZE_UPDATE * 3 + OK_200)), BROKEN + "header compression"),
-    ("a table of 4 GB", of(START + headers(b"\x3f\xe1\xff\xff\xff\x0f")), BROKEN + "header compression"),
-    ("an integer without end", of(START + headers(LONG_INTEGER)), BROKEN + "header compression"),
-    ("an index beyond the table", of(START + headers(b"\xff\xff\x7f")), BROKEN + "header compression"),
-    ("index 0", of(START + headers(b"\x80")), BROKEN + "header compression"),
-    ("a value that is cut", of(START + headers(literal(b"a", b"b", 100))), BROKEN + "header compression"),
+    ("table size updates", of(START + headers(SIZE_UPDATE * 16_000)), malformed_http2("header compression")),
+    (
+        "table size updates, then a head",
+        of(START + headers(SIZE_UPDATE * 3 + OK_200)),
+        malformed_http2("header compression"),
+    ),
+    ("a table of 4 GB", of(START + headers(b"\x3f\xe1\xff\xff\xff\x0f")), malformed_http2("header compression")),
+    ("an integer without end", of(START + headers(LONG_INTEGER)), malformed_http2("header compression")),
+    ("an index beyond the table", of(START + headers(b"\xff\xff\x7f")), malformed_http2("header compression")),
+    ("index 0", of(START + headers(b"\x80")), malformed_http2("header compression")),
+    ("a value that is cut", of(START + headers(literal(b"a", b"b", 100))), malformed_http2("header compression")),
     ("many fields", of(START + headers(literal(b"a", b"") * 4_000)), FIELDS),
     ("many fields of no letter", of(START + headers(b"\0\0\0" * 5_000)), FIELDS),
     ("indexed fields", of(START + headers(b"\x88" * 16_000)), FIELDS),
-    ("a long Huffman text", of(START + headers(HUFFMAN_12K)), BROKEN + "header compression"),
-    ("a frame beyond the limit", of(START + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01"), BROKEN + "frame size"),
+    ("a long Huffman text", of(START + headers(HUFFMAN_12K)), malformed_http2("header compression")),
+    ("a frame beyond the limit", of(START + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01"), malformed_http2("frame size")),
     ("a frame that never ends", of(START + frame(DATA, 0, 1, bytes(9))[:12]), "timed out after 1 s"),
     ("frames byte by byte", drip(START + frame(77, 0, 0, bytes(16_000))), "timed out after 1 s"),
     ("silence", of(), "timed out after 1 s"),
     ("no response after SETTINGS", of(START), "timed out after 1 s"),
-    ("no SETTINGS", of(headers(OK_200)), "not an HTTP/2 answer"),
-    ("HTTP/1", of(HEAD + b"\r\n"), "not an HTTP/2 answer"),
-    ("SETTINGS of 5 bytes", of(frame(SETTINGS, 0, 0, bytes(5))), BROKEN + "settings"),
-    ("PING of a byte", of(START + frame(PING, 0, 0, b"x")), BROKEN + "ping"),
-    ("a short reset", of(START + frame(RST_STREAM, 0, 1, b"x")), BROKEN + "frame size"),
+    ("no SETTINGS", of(headers(OK_200)), NOT_HTTP2),
+    ("HTTP/1", of(HEAD + b"\r\n"), NOT_HTTP2),
+    ("SETTINGS of 5 bytes", of(frame(SETTINGS, 0, 0, bytes(5))), malformed_http2("settings")),
+    ("PING of a byte", of(START + frame(PING, 0, 0, b"x")), malformed_http2("ping")),
+    ("a short reset", of(START + frame(RST_STREAM, 0, 1, b"x")), malformed_http2("frame size")),
     ("a reset of an unknown code", of(START + frame(RST_STREAM, 0, 1, b"\xff" * 4)), "HTTP/2 stream reset: 4294967295"),
-    ("a short GOAWAY", of(START + frame(GOAWAY, 0, 0, b"x")), BROKEN + "goaway"),
-    ("a push", of(START + frame(PUSH_PROMISE, 4, 1, bytes(4) + OK_200)), BROKEN + "stream"),
+    ("a short GOAWAY", of(START + frame(GOAWAY, 0, 0, b"x")), malformed_http2("goaway")),
+    ("a push", of(START + frame(PUSH_PROMISE, 4, 1, bytes(4) + OK_200)), malformed_http2("stream")),
     ("other streams", flood(START, frame(HEADERS, 4, 3, OK_200)), FRAMES),
-    ("a lone CONTINUATION", of(START + frame(CONTINUATION, 4, 1, OK_200)), BROKEN + "stream"),
-    ("an interrupted head", of(START + headers(b"", 0) + START), BROKEN + "headers interrupted"),
+    ("a lone CONTINUATION", of(START + frame(CONTINUATION, 4, 1, OK_200)), malformed_http2("stream")),
+    ("an interrupted head", of(START + headers(b"", 0) + START), malformed_http2("headers interrupted")),
     (
         "padding beyond the frame",
         of(START + frame(HEADERS, END_HEADERS | PADDED, 1, b"\xff" + OK_200)),
-        BROKEN + "padding",
+        malformed_http2("padding"),
     ),
-    ("padding of nothing", of(START + frame(HEADERS, END_HEADERS | PADDED, 1)), BROKEN + "padding"),
-    ("closes at once", of(), "closed without an answer"),
-    ("closes after SETTINGS", of(START), "closed within the body"),
+    ("padding of nothing", of(START + frame(HEADERS, END_HEADERS | PADDED, 1)), malformed_http2("padding")),
+    ("closes at once", of(), CLOSED_WITHOUT_RESPONSE),
+    ("closes after SETTINGS", of(START), CLOSED_IN_BODY),
 )
 
 HTTP2_ONLY: tuple[tuple[str, Pieces, str], ...] = (
@@ -356,19 +391,19 @@ HTTP2_ONLY: tuple[tuple[str, Pieces, str], ...] = (
         flood(START + headers(OK_200), frame(DATA, PADDED, 1, b"\x40" + bytes(64))),
         FRAMES,
     ),
-    ("DATA first", of(START + frame(DATA, 0, 1, b"x")), BROKEN + "data before headers"),
-    ("status of many digits", of(START + headers(block((":status", "2" * 5_000)))), BROKEN + "status"),
-    ("no status", of(START + headers(block(("a", "b")))), BROKEN + "status"),
-    ("status of letters", of(START + headers(block((":status", "abc")))), BROKEN + "status"),
+    ("DATA first", of(START + frame(DATA, 0, 1, b"x")), malformed_http2("data before headers")),
+    ("status of many digits", of(START + headers(block((":status", "2" * 5_000)))), malformed_http2("status")),
+    ("no status", of(START + headers(block(("a", "b")))), malformed_http2("status")),
+    ("status of letters", of(START + headers(block((":status", "abc")))), malformed_http2("status")),
     (
         "longer than its length",
         of(START + headers(block((":status", "200"), ("content-length", "1"))) + frame(DATA, 1, 1, b"xx")),
-        BROKEN + "longer than its content-length",
+        malformed_http2("longer than its content-length"),
     ),
     (
         "shorter than its length",
         of(START + headers(block((":status", "200"), ("content-length", "9"))) + frame(DATA, 1, 1, b"xx")),
-        "closed within the body",
+        CLOSED_IN_BODY,
     ),
     (
         "redirect to a port of many digits",
@@ -378,26 +413,26 @@ HTTP2_ONLY: tuple[tuple[str, Pieces, str], ...] = (
                 block((":status", "302"), ("location", "https://127.0.0.1:" + "9" * 5_000)), END_HEADERS | END_STREAM
             )
         ),
-        "HTTP 302, redirect to an impossible port",
+        f"HTTP 302, {IMPOSSIBLE_PORT}",
     ),
     (
         "redirect to itself",
         of(START + headers(block((":status", "302"), ("location", "/")), END_HEADERS | END_STREAM)),
-        "HTTP 302, stopped after 10 redirects",
+        f"HTTP 302, {TOO_MANY_REDIRECTS}",
     ),
 )
 
 GRPC_ONLY: tuple[tuple[str, Pieces, str], ...] = (
     ("empty DATA", flood(START + headers(OK_GRPC), frame(DATA, 0, 1)), FRAMES),
     ("DATA of a byte", flood(START + headers(OK_GRPC), frame(DATA, 0, 1, b"x")), FRAMES),
-    ("a long message", flood(START + headers(OK_GRPC), frame(DATA, 0, 1, bytes(9_000))), "malformed gRPC answer"),
-    ("status of many digits", of(START + headers(block((":status", "2" * 5_000)))), "malformed gRPC answer"),
+    ("a long message", flood(START + headers(OK_GRPC), frame(DATA, 0, 1, bytes(9_000))), MALFORMED_GRPC),
+    ("status of many digits", of(START + headers(block((":status", "2" * 5_000)))), MALFORMED_GRPC),
     (
         "status in other digits",
         of(START + headers(literal(b":status", "²²²".encode("latin-1")))),
-        "malformed gRPC answer",
+        MALFORMED_GRPC,
     ),
-    ("another type", of(START + headers(OK_200)), "not a gRPC answer"),
+    ("another type", of(START + headers(OK_200)), NOT_GRPC),
     (
         "gRPC status of many digits",
         of(
@@ -407,7 +442,7 @@ GRPC_ONLY: tuple[tuple[str, Pieces, str], ...] = (
                 END_HEADERS | END_STREAM,
             )
         ),
-        "malformed gRPC answer",
+        MALFORMED_GRPC,
     ),
     (
         "gRPC status 99",
@@ -428,7 +463,7 @@ GRPC_ONLY: tuple[tuple[str, Pieces, str], ...] = (
             + frame(DATA, 0, 1, b"\0\0\0\0\x0c\x08" + b"\xff" * 11)
             + headers(block(("grpc-status", "0")), END_HEADERS | END_STREAM)
         ),
-        "malformed gRPC answer",
+        MALFORMED_GRPC,
     ),
     (
         "a length of 4 GB",
@@ -438,7 +473,7 @@ GRPC_ONLY: tuple[tuple[str, Pieces, str], ...] = (
             + frame(DATA, 0, 1, b"\0\xff\xff\xff\xff\x08\x01")
             + headers(block(("grpc-status", "0")), END_HEADERS | END_STREAM)
         ),
-        "malformed gRPC answer",
+        MALFORMED_GRPC,
     ),
     (
         "a field beyond the message",
@@ -448,7 +483,7 @@ GRPC_ONLY: tuple[tuple[str, Pieces, str], ...] = (
             + frame(DATA, 0, 1, b"\0\0\0\0\x06\x12\xff\xff\xff\xff\x0f")
             + headers(block(("grpc-status", "0")), END_HEADERS | END_STREAM)
         ),
-        "malformed gRPC answer",
+        MALFORMED_GRPC,
     ),
 )
 
@@ -471,7 +506,7 @@ HANDSHAKE = "TLS handshake failed: "
 TLS = tuple(
     Peer(f"tls {name}", HTTPS, pieces, message, **rest)
     for name, pieces, message, rest in (
-        ("silence", of(), "timed out after 1 s (TLS handshake)", {"timeout": 1.0}),
+        ("silence", of(), timed_out(1, TLS_HANDSHAKE), {"timeout": 1.0}),
         ("closes at once", of(), HANDSHAKE + "connection closed", {"end": "close"}),
         ("plain HTTP", of(HEAD + b"\r\n"), HANDSHAKE + "wrong version number", {}),
         ("random bytes", of(bytes(range(256)) * 64), HANDSHAKE + "wrong version number", {}),
@@ -482,7 +517,7 @@ TLS = tuple(
         (
             "a record that never ends",
             of(record(22, b"x", 16_000)),
-            "timed out after 1 s (TLS handshake)",
+            timed_out(1, TLS_HANDSHAKE),
             {"timeout": 1.0},
         ),
         (
@@ -492,18 +527,18 @@ TLS = tuple(
             {},
         ),
         ("the wrong message", of(record(22, b"\x0b\x00\x00\x03\x00\x00\x00")), HANDSHAKE + "unexpected message", {}),
-        ("hello requests", flood(b"", record(22, b"\x00\x00\x00\x00")), "answer over 256 KiB", {}),
+        ("hello requests", flood(b"", record(22, b"\x00\x00\x00\x00")), RESPONSE_TOO_LARGE, {}),
         ("application data", of(record(23, b"x")), HANDSHAKE + "unexpected message", {}),
-        ("HTTP/1 head", of(HEAD), "closed within the headers", {"tls": (), "end": "close"}),
-        ("endless headers", flood(HEAD, b"A: b\r\n"), HEADERS_64, {"tls": ()}),
-        ("tiny chunks", flood(CHUNKED, b"1\r\nx\r\n"), "more than 1000 chunks", {"tls": ()}),
+        ("HTTP/1 head", of(HEAD), CLOSED_IN_HEADERS, {"tls": (), "end": "close"}),
+        ("endless headers", flood(HEAD, b"A: b\r\n"), HEADERS_TOO_LARGE, {"tls": ()}),
+        ("tiny chunks", flood(CHUNKED, b"1\r\nx\r\n"), TOO_MANY_CHUNKS, {"tls": ()}),
         (
             "tiny records",
             drip(HEAD + b"A: " + b"x" * 9_000),
-            "timed out after 1 s (waiting for the response)",
+            timed_out(1, WAITING),
             {"tls": (), "timeout": 1.0},
         ),
-        ("redirect to itself", redirects(b"/"), "HTTP 302, stopped after 10 redirects", {"tls": (), "end": "close"}),
+        ("redirect to itself", redirects(b"/"), f"HTTP 302, {TOO_MANY_REDIRECTS}", {"tls": (), "end": "close"}),
     )
 )
 

@@ -8,11 +8,10 @@ from typing import cast
 import pytest
 
 from probe_sidecar.hostnames.answer import Reply
-from probe_sidecar.hostnames.resolver import TOO_LARGE, Resolver
+from probe_sidecar.hostnames.resolver import TOO_LARGE, UNREADABLE, Resolver, no_response, responded_with
 
 QUESTION = b"\x02db\x07example\x03com\x00"
-UNREADABLE = "the DNS server's answer cannot be read"
-SILENT = "no answer from DNS within 1 s"
+SILENT = no_response(1)
 
 
 def response(records: bytes, count: int, *, flags: int = 0x8180, others: int = 0) -> Callable[[bytes], bytes]:
@@ -47,9 +46,9 @@ ROWS: Mapping[str, tuple[Callable[[bytes], bytes], str]] = {
     "the query": (lambda query: query, UNREADABLE),
     "another number": (lambda query: b"\0\0" + response(a(1), 1)(query)[2:], SILENT),
     "nothing": (lambda query: b"", SILENT),
-    "SERVFAIL": (response(b"", 0, flags=0x8182), "the DNS server answers SERVFAIL"),
-    "REFUSED": (response(b"", 0, flags=0x8185), "the DNS server answers REFUSED"),
-    "an unknown response code": (response(b"", 0, flags=0x818F), "the DNS server answers 15"),
+    "SERVFAIL": (response(b"", 0, flags=0x8182), responded_with("SERVFAIL")),
+    "REFUSED": (response(b"", 0, flags=0x8185), responded_with("REFUSED")),
+    "an unknown response code": (response(b"", 0, flags=0x818F), responded_with("15")),
     "truncated forever": (response(b"", 0, flags=0x8380), UNREADABLE),
 }
 GOOD: Mapping[str, Callable[[bytes], bytes]] = {

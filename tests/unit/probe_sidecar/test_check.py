@@ -23,6 +23,8 @@ from external_service.core import PROBE_PORT_NUMBER, Probe
 from playground.dns_server import DnsServer, Record
 from probe_sidecar.__main__ import main
 from probe_sidecar.check import explanation
+from probe_sidecar.hostnames.resolver import responded_with
+from probe_sidecar.probes.message import CONNECTING, NOT_HTTP2, WAITING, timed_out
 from tests.unit.probe_sidecar.probes.servers import server_context
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -215,11 +217,11 @@ def test_unknown_field_is_a_warning() -> None:
     ("message", "beginning"),
     [
         pytest.param("connection refused", "the host is there", id="refused"),
-        pytest.param("timed out after 2 s (connecting)", "no answer to the connection", id="black-hole"),
-        pytest.param("timed out after 2 s (waiting for the response)", "connected, but slower", id="slow"),
+        pytest.param(timed_out(2, CONNECTING), "no answer to the connection", id="black-hole"),
+        pytest.param(timed_out(2, WAITING), "connected, but slower", id="slow"),
         pytest.param("HTTP 404 after 1 redirect", "the path, or the Host header", id="not-found"),
         pytest.param("TLS handshake failed: wrong version number", "no TLS is spoken there", id="no-tls"),
-        pytest.param("not an HTTP/2 answer", "no HTTP/2 is spoken there", id="h2-not-spoken"),
+        pytest.param(NOT_HTTP2, "no HTTP/2 is spoken there", id="h2-not-spoken"),
         pytest.param("TLS handshake failed: tlsv1 alert protocol version", "the server speaks only TLS", id="tls-1.1"),
         pytest.param("TLS failed: tlsv13 alert certificate required", "the server demands a client", id="mtls-1.3"),
         pytest.param("TLS failed: tlsv1 alert unknown ca", "the server does not trust the CA", id="mtls-other-ca"),
@@ -237,7 +239,7 @@ def test_explanation_of_a_failure(message: str, beginning: str) -> None:
 
 def test_explanation_of_a_grpc_failure() -> None:
     probe = Probe.model_validate({"grpc": {"port": 1}})
-    assert explanation("not an HTTP/2 answer", probe).startswith("no gRPC server")
+    assert explanation(NOT_HTTP2, probe).startswith("no gRPC server")
 
 
 VERIFYING: dict[str, Any] = {"httpGet": {"port": 443, "scheme": "HTTPS", "tls": {"caConfigMap": {"name": "corp-ca"}}}}
@@ -321,7 +323,7 @@ def test_hostnames_are_resolved_and_each_address_probed() -> None:
             "169.254.0.9 is a link-local address: write one that the cluster's nodes reach",
         ),
         ("127.0.0.4", "half.example", "ProbeFailed", "connection refused"),
-        (None, "half.example", "Unresolved", "AAAA: the DNS server answers SERVFAIL"),
+        (None, "half.example", "Unresolved", "AAAA: " + responded_with("SERVFAIL")),
         (None, "gone.example", "Unresolved", "no such name"),
     ]
     assert done.returncode == 1

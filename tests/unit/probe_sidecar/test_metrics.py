@@ -21,6 +21,7 @@ from probe_sidecar.metrics import MetricSources, registry
 from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.prober import NO_PLACE
 from probe_sidecar.probes.engine import ProbeEngine
+from probe_sidecar.probes.message import CONNECTING, timed_out
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.replicas.alone import Alone
 from probe_sidecar.replicas.replica import LeaseOptions, Replica
@@ -161,7 +162,7 @@ async def test_readiness_per_address_and_in_total(rig: Rig) -> None:
 
 
 async def test_suspected_outage_is_a_metric(rig: Rig) -> None:
-    silence = Outcome(Result.FAILURE, "timed out after 1 s (connecting)", no_response=True)
+    silence = Outcome(Result.FAILURE, timed_out(1, CONNECTING), no_response=True)
     rig.apply(probe={"tcpSocket": {"port": 80}, "failureThreshold": 1})
     for target in rig.all.services["web"].targets:
         target.state = target.state.model_copy(update={"ready": True, "reason": "ProbeSucceeded"})

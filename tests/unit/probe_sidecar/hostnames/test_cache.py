@@ -18,7 +18,7 @@ from tests.virtual_time import virtually
 
 A, B = "10.0.100.10", "10.0.100.11"
 NOTHING, NO_NAME = Reply("no_data"), Reply("nxdomain")
-FAILED = Reply("failed", problem="the DNS server answers SERVFAIL")
+FAILED = Reply("failed", problem="SERVFAIL")
 
 
 def ok(*addresses: str, ttl: float = 60) -> Reply:
@@ -144,7 +144,7 @@ async def test_failed_lookup_backs_off_and_is_reported_if_it_lasts() -> None:
         await asyncio.sleep(150)
         entry = rig.cache.entry("db.io")
         assert (entry.answer, entry.reported) == (Answer((A,), ()), "failed")
-        assert entry.problem == "the DNS server answers SERVFAIL"
+        assert entry.problem == "SERVFAIL"
         rig.replies["db.io"] = ok(A, ttl=300), NOTHING
         await asyncio.sleep(100)
         assert (entry.reported, entry.problem) == ("ok", "")
@@ -157,7 +157,7 @@ async def test_changed_failure_message_is_no_change() -> None:
     async with asking(FAILED, FAILED) as rig:
         await asyncio.sleep(10)
         told = len(rig.changes)
-        rig.replies["db.io"] = FAILED, Reply("failed", problem="no answer")
+        rig.replies["db.io"] = FAILED, Reply("failed", problem="no response")
         await asyncio.sleep(120)
     assert (told, len(rig.changes)) == (1, 1)
 

@@ -7,7 +7,7 @@ from probe_sidecar.hostnames.cache import Entry
 from probe_sidecar.hostnames.report import Report, report
 
 GOOD = Entry(reported="ok", answer=Answer(("10.0.0.1",), ()))
-FAILING = Entry(reported="failed", problem="the DNS server answers SERVFAIL")
+FAILING = Entry(reported="failed", problem="SERVFAIL")
 GONE = "db.io: DNS knows no such name; it has no addresses: create the record, or correct spec.hostnames"
 EMPTY = "lb.io: DNS has no A or AAAA record of it; its last addresses are kept: create one"
 MANY = Entry(reported="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)), ()))
@@ -27,8 +27,7 @@ MANY = Entry(reported="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)
             Report(
                 False,
                 "LookupFailed",
-                "db.io: the DNS server answers SERVFAIL; it has no addresses: see to the DNS servers, or to "
-                f"ESO_DNS_SERVERS; {EMPTY}",
+                f"db.io: SERVFAIL; it has no addresses: see to the DNS servers, or to ESO_DNS_SERVERS; {EMPTY}",
             ),
             id="two problems",
         ),

@@ -15,7 +15,7 @@ from probe_sidecar.hostnames.resolver import CNAME_LOOP, CNAMES_TOO_LONG, NO_SER
 
 A, B, V6 = "10.0.100.10", "10.0.100.11", "2001:db8::10"
 NAME = "db.example.com"
-FAILED = "the DNS server answers SERVFAIL"
+FAILED = "the DNS server responded with SERVFAIL"
 
 
 @pytest.fixture
@@ -104,12 +104,12 @@ async def test_one_family_may_fail_alone(server: DnsServer) -> None:
 @pytest.mark.parametrize("rcode", ["REFUSED", "NOTIMP"])
 async def test_server_error_is_reported(server: DnsServer, rcode: str) -> None:
     server.records[NAME] = Record(trouble={"A": rcode, "AAAA": rcode})
-    assert (await lookup(server))[0] == Reply("failed", problem=f"the DNS server answers {rcode}")
+    assert (await lookup(server))[0] == Reply("failed", problem=f"the DNS server responded with {rcode}")
 
 
 async def test_lookup_without_response_times_out(server: DnsServer) -> None:
     server.records[NAME] = Record(trouble={"A": NO_RESPONSE, "AAAA": NO_RESPONSE})
-    assert (await lookup(server))[0] == Reply("failed", problem="no answer from DNS within 1 s")
+    assert (await lookup(server))[0] == Reply("failed", problem="no response from DNS within 1 s")
 
 
 async def test_next_server_is_queried_after_a_failure(server: DnsServer) -> None:

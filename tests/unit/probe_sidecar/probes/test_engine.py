@@ -28,6 +28,21 @@ from probe_sidecar.probes.engine import (
 )
 from probe_sidecar.probes.exchange import Exchange, Hop
 from probe_sidecar.probes.frames import PING, SETTINGS, frame
+from probe_sidecar.probes.message import (
+    CLOSED_IN_BODY,
+    CLOSED_WITHOUT_RESPONSE,
+    CONNECTING,
+    HEADERS_TOO_LARGE,
+    NOT_HTTP,
+    OTHER_HOST,
+    READING_BODY,
+    RESPONSE_TOO_LARGE,
+    SENDING,
+    TOO_MANY_REDIRECTS,
+    UNREADABLE,
+    WAITING,
+    timed_out,
+)
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.poller import LoopPoller
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
@@ -108,17 +123,17 @@ def deaf_port() -> Iterator[int]:
             says(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 20_000, stay=True), SUCCESS, id="line-12-body-read-at-most-10240"
         ),
         pytest.param(says(b"HTTP/1.1 503 No\r\n\r\n", stay=True), failure("HTTP 503"), id="line-8-503"),
-        pytest.param(says(b""), failure("closed without an answer"), id="line-13-empty-reply"),
-        pytest.param(says(b"SSH-2.0-x\r\n"), failure("not an HTTP answer"), id="line-13-non-http"),
+        pytest.param(says(b""), failure(CLOSED_WITHOUT_RESPONSE), id="line-13-empty-reply"),
+        pytest.param(says(b"SSH-2.0-x\r\n"), failure(NOT_HTTP), id="line-13-non-http"),
         pytest.param(resets, failure("connection reset"), id="line-13-reset"),
         pytest.param(
             says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"),
-            failure("closed within the body"),
+            failure(CLOSED_IN_BODY),
             id="line-14-d1-cut-body",
         ),
         pytest.param(
             says(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000, stay=True),
-            failure("response headers over 64 KiB"),
+            failure(HEADERS_TOO_LARGE),
             id="d9-huge-headers",
         ),
     ],
@@ -132,16 +147,14 @@ async def test_http_results(judge: Judge, serve: Serve, script: Script, outcome:
 @pytest.mark.parametrize(
     ("script", "where"),
     [
-        pytest.param(silent, "waiting for the response", id="line-13-no-answer"),
-        pytest.param(says(b"HTTP/1.1 200 OK\r\n", stay=True), "waiting for the response", id="line-13-stalled-headers"),
+        pytest.param(silent, WAITING, id="line-13-no-answer"),
+        pytest.param(says(b"HTTP/1.1 200 OK\r\n", stay=True), WAITING, id="line-13-stalled-headers"),
         pytest.param(
             says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", stay=True),
-            "reading the body",
+            READING_BODY,
             id="line-14-d1-stalled-body",
         ),
-        pytest.param(
-            says(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 400, gap=0.02), "reading the body", id="drip-past-the-end"
-        ),
+        pytest.param(says(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 400, gap=0.02), READING_BODY, id="drip-past-the-end"),
     ],
 )
 async def test_line_7_stalled_response_is_a_failure(judge: Judge, serve: Serve, script: Script, where: str) -> None:
@@ -164,7 +177,7 @@ async def test_line_16_dropped_packets_time_out(
     judge: Judge, deaf_port: int, make: Callable[..., PreparedProbe]
 ) -> None:
     outcome = await judge(make(deaf_port, timeout=0.2))
-    assert outcome == Outcome(Result.FAILURE, "timed out after 0.2 s (connecting)", no_response=True)
+    assert outcome == Outcome(Result.FAILURE, timed_out(0.2, CONNECTING), no_response=True)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +211,7 @@ async def test_address_without_a_route_has_no_response(engine: ProbeEngine, ip: 
 
 async def test_accepted_connection_is_a_response(judge: Judge, serve: Serve) -> None:
     server = serve(silent)
-    assert await judge(http(server.port, timeout=0.2)) == failure("timed out after 0.2 s (waiting for the response)")
+    assert await judge(http(server.port, timeout=0.2)) == failure(timed_out(0.2, WAITING))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +285,7 @@ async def test_peer_that_does_not_read_times_out(judge: Judge, serve: Serve) -> 
     header = HTTPHeader.model_construct(name="X", value="x" * 20_000_000)
     action = HTTPGetAction.model_construct(port=serve(deaf).port, httpHeaders=(header,))
     probe = PreparedProbe(prepare(Probe.model_construct(httpGet=action), "127.0.0.1").hop, 0.2)
-    assert await judge(probe) == failure("timed out after 0.2 s (sending the request)")
+    assert await judge(probe) == failure(timed_out(0.2, SENDING))
 
 
 def redirect(location: str) -> Script:
@@ -295,7 +308,7 @@ async def test_line_9_redirects_are_followed_on_the_same_address(judge: Judge, s
 async def test_line_9_redirect_to_the_virtual_host_is_not_followed(judge: Judge, serve: Serve) -> None:
     server = serve(redirect("https://shop.example/"))
     outcome = await judge(http(server.port, host="shop.example"))
-    assert outcome == Outcome(Result.WARNING, "HTTP 302, redirect to another host not followed")
+    assert outcome == Outcome(Result.WARNING, f"HTTP 302, {OTHER_HOST}")
     assert outcome.success
 
 
@@ -303,7 +316,7 @@ async def test_line_9_redirect_to_the_virtual_host_is_not_followed(judge: Judge,
     ("redirects", "outcome"),
     [
         pytest.param(9, Outcome(Result.SUCCESS, "HTTP 200 after 9 redirects"), id="line-10-nine-pass"),
-        pytest.param(10, failure("HTTP 302, stopped after 10 redirects"), id="line-10-the-tenth-fails"),
+        pytest.param(10, failure(f"HTTP 302, {TOO_MANY_REDIRECTS}"), id="line-10-the-tenth-fails"),
     ],
 )
 async def test_line_10_redirect_limit(judge: Judge, serve: Serve, redirects: int, outcome: Outcome) -> None:
@@ -317,7 +330,7 @@ async def test_line_10_refused_redirect_target_is_a_failure(judge: Judge, serve:
 
 async def test_line_7_timeout_includes_redirects(judge: Judge, serve: Serve) -> None:
     server = serve(redirect("/"), redirect("/"), silent)
-    assert await judge(http(server.port, timeout=0.3)) == failure("timed out after 0.3 s (waiting for the response)")
+    assert await judge(http(server.port, timeout=0.3)) == failure(timed_out(0.3, WAITING))
     assert server.connections == 3
 
 
@@ -330,7 +343,7 @@ async def test_endless_response_ends_at_the_timeout(judge: Judge, serve: Serve) 
             hold(connection)
         return b""
 
-    assert await judge(grpc(serve(flood).port)) == failure("answer over 256 KiB")
+    assert await judge(grpc(serve(flood).port)) == failure(RESPONSE_TOO_LARGE)
 
 
 async def test_http2_pings_are_answered(judge: Judge, serve: Serve) -> None:
@@ -518,7 +531,7 @@ async def test_r7_dead_server_fails_after_suspension(engine: ProbeEngine, serve:
     await until(lambda: server.connections == 1)
     asyncio.get_running_loop().call_soon(time.sleep, 0.6)
     await until(lambda: bool(outcomes))
-    assert outcomes == [failure("timed out after 0.2 s (waiting for the response)")]
+    assert outcomes == [failure(timed_out(0.2, WAITING))]
     assert server.connections == 2, "the try that the absence spoiled was made again"
 
 
@@ -828,7 +841,7 @@ def test_engine_works_on_uvloop(serve: Serve, closed_port: int) -> None:
         assert runner.run(probe()) == [
             SUCCESS,
             failure("connection refused"),
-            failure("timed out after 0.2 s (waiting for the response)"),
+            failure(timed_out(0.2, WAITING)),
         ]
 
 
@@ -887,7 +900,7 @@ async def test_unparsable_response_is_a_failure(judge: Judge, serve: Serve, erro
 
     server = serve(says_at_once(b"x"))
     probe = PreparedProbe(Hop(("127.0.0.1", server.port), Fails), 5.0)
-    assert await judge(probe) == failure("answer cannot be read")
+    assert await judge(probe) == failure(UNREADABLE)
 
 
 async def test_events_beyond_the_time_limit_wait_for_the_next_turn(serve: Serve) -> None:

@@ -5,6 +5,13 @@ from hypothesis import strategies as st
 
 from probe_sidecar.probes import frames
 from probe_sidecar.probes.frames import Broken, Connection, Data, Headers, frame
+from probe_sidecar.probes.message import (
+    CLOSED_IN_BODY,
+    CLOSED_WITHOUT_RESPONSE,
+    FIELDS_TOO_LARGE,
+    NOT_HTTP2,
+    malformed_http2,
+)
 
 SETTINGS = frame(frames.SETTINGS, 0, 0)
 BLOCK = Encoder().encode([(b":status", b"200")])
@@ -87,39 +94,31 @@ def test_any_split_gives_the_same_events(data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", "not an HTTP/2 answer", id="http-1"),
-        pytest.param(b"HTTP/", "not an HTTP/2 answer", id="begins-like-http-1"),
-        pytest.param(b"\x15\x03\x01\x00\x02\x02\x16", "not an HTTP/2 answer", id="tls-alert"),
-        pytest.param(b"SSH-2.0", "not an HTTP/2 answer", id="ssh"),
-        pytest.param(HEADERS, "not an HTTP/2 answer", id="headers-before-settings"),
-        pytest.param(b"", "closed without an answer", id="closed"),
-        pytest.param(SETTINGS + b"\xff\xff\xff" + bytes(6), "malformed HTTP/2 answer: frame size", id="huge-frame"),
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", NOT_HTTP2, id="http-1"),
+        pytest.param(b"HTTP/", NOT_HTTP2, id="begins-like-http-1"),
+        pytest.param(b"\x15\x03\x01\x00\x02\x02\x16", NOT_HTTP2, id="tls-alert"),
+        pytest.param(b"SSH-2.0", NOT_HTTP2, id="ssh"),
+        pytest.param(HEADERS, NOT_HTTP2, id="headers-before-settings"),
+        pytest.param(b"", CLOSED_WITHOUT_RESPONSE, id="closed"),
+        pytest.param(SETTINGS + b"\xff\xff\xff" + bytes(6), malformed_http2("frame size"), id="huge-frame"),
         pytest.param(
             SETTINGS + frame(frames.HEADERS, 4, 1, b"\xff\xff"),
-            "malformed HTTP/2 answer: header compression",
+            malformed_http2("header compression"),
             id="hpack",
         ),
-        pytest.param(
-            SETTINGS + frame(frames.DATA, 0, 3, b"x"), "malformed HTTP/2 answer: stream", id="data-of-an-idle-stream"
-        ),
-        pytest.param(
-            SETTINGS + frame(frames.PUSH_PROMISE, 4, 1, bytes(4)), "malformed HTTP/2 answer: stream", id="push"
-        ),
-        pytest.param(
-            SETTINGS + frame(frames.CONTINUATION, 4, 1), "malformed HTTP/2 answer: stream", id="lone-continuation"
-        ),
+        pytest.param(SETTINGS + frame(frames.DATA, 0, 3, b"x"), malformed_http2("stream"), id="data-of-an-idle-stream"),
+        pytest.param(SETTINGS + frame(frames.PUSH_PROMISE, 4, 1, bytes(4)), malformed_http2("stream"), id="push"),
+        pytest.param(SETTINGS + frame(frames.CONTINUATION, 4, 1), malformed_http2("stream"), id="lone-continuation"),
         pytest.param(
             SETTINGS + frame(frames.HEADERS, 0, 1) + DATA,
-            "malformed HTTP/2 answer: headers interrupted",
+            malformed_http2("headers interrupted"),
             id="interrupted",
         ),
-        pytest.param(SETTINGS + frame(frames.DATA, 8, 1, b"\x05ok"), "malformed HTTP/2 answer: padding", id="padding"),
-        pytest.param(SETTINGS + frame(frames.SETTINGS, 0, 0, b"x"), "malformed HTTP/2 answer: settings", id="settings"),
-        pytest.param(SETTINGS + frame(frames.PING, 0, 0, b"x"), "malformed HTTP/2 answer: ping", id="ping"),
-        pytest.param(
-            SETTINGS + frame(frames.RST_STREAM, 0, 1, b"x"), "malformed HTTP/2 answer: frame size", id="short-reset"
-        ),
-        pytest.param(SETTINGS + frame(frames.GOAWAY, 0, 0, b"x"), "malformed HTTP/2 answer: goaway", id="short-goaway"),
+        pytest.param(SETTINGS + frame(frames.DATA, 8, 1, b"\x05ok"), malformed_http2("padding"), id="padding"),
+        pytest.param(SETTINGS + frame(frames.SETTINGS, 0, 0, b"x"), malformed_http2("settings"), id="settings"),
+        pytest.param(SETTINGS + frame(frames.PING, 0, 0, b"x"), malformed_http2("ping"), id="ping"),
+        pytest.param(SETTINGS + frame(frames.RST_STREAM, 0, 1, b"x"), malformed_http2("frame size"), id="short-reset"),
+        pytest.param(SETTINGS + frame(frames.GOAWAY, 0, 0, b"x"), malformed_http2("goaway"), id="short-goaway"),
         pytest.param(
             SETTINGS + frame(frames.RST_STREAM, 0, 1, bytes.fromhex("00000007")),
             "HTTP/2 stream reset: REFUSED_STREAM",
@@ -137,7 +136,7 @@ def test_any_split_gives_the_same_events(data: st.DataObject) -> None:
         ),
         pytest.param(
             SETTINGS + frame(frames.HEADERS, 0, 1) + frame(frames.CONTINUATION, 0, 1, bytes(16_000)) * 5,
-            "response headers over 16 KiB in HTTP/2",
+            FIELDS_TOO_LARGE,
             id="d9-endless-headers",
         ),
     ],
@@ -151,5 +150,5 @@ def test_connection_errors(answer: bytes, message: str) -> None:
 def test_connection_end_within_the_response() -> None:
     connection = Connection()
     assert list(connection.receive(SETTINGS + HEADERS)) == [HEAD]
-    with pytest.raises(Broken, match="closed within the body"):
+    with pytest.raises(Broken, match=CLOSED_IN_BODY):
         list(connection.receive(b""))

@@ -7,6 +7,7 @@ from probe_sidecar.probes import frames, grpc
 from probe_sidecar.probes.exchange import Answer, Hop
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.grpc import GrpcExchange
+from probe_sidecar.probes.message import MALFORMED_GRPC, NOT_GRPC
 from probe_sidecar.probes.outcome import Outcome, Result
 
 SETTINGS = frame(frames.SETTINGS, 0, 0)
@@ -60,26 +61,26 @@ TRAILERS = head(("grpc-status", "0"), end=END)
         pytest.param(GRPC_HEAD + head(("grpc-status", "99"), end=END), failure("gRPC status 99"), id="unknown-code"),
         pytest.param(
             GRPC_HEAD + body(b"\x08\x01") + head(("x", "y"), end=END),
-            failure("malformed gRPC answer"),
+            failure(MALFORMED_GRPC),
             id="no-grpc-status",
         ),
-        pytest.param(GRPC_HEAD + body(b"\x08\x01", END), failure("malformed gRPC answer"), id="no-trailers"),
-        pytest.param(GRPC_HEAD + TRAILERS, failure("malformed gRPC answer"), id="no-message"),
+        pytest.param(GRPC_HEAD + body(b"\x08\x01", END), failure(MALFORMED_GRPC), id="no-trailers"),
+        pytest.param(GRPC_HEAD + TRAILERS, failure(MALFORMED_GRPC), id="no-message"),
         pytest.param(
             GRPC_HEAD + frame(frames.DATA, 0, 1, b"\x01" + framed(b"\x08\x01")[1:]) + TRAILERS,
-            failure("malformed gRPC answer"),
+            failure(MALFORMED_GRPC),
             id="compressed",
         ),
-        pytest.param(GRPC_HEAD + body(b"x" * 5_000), failure("malformed gRPC answer"), id="message-too-long"),
-        pytest.param(body(b""), failure("malformed gRPC answer"), id="message-before-head"),
+        pytest.param(GRPC_HEAD + body(b"x" * 5_000), failure(MALFORMED_GRPC), id="message-too-long"),
+        pytest.param(body(b""), failure(MALFORMED_GRPC), id="message-before-head"),
         pytest.param(
             head((":status", "404"), ("content-type", "text/plain"), end=END),
-            failure("HTTP 404 instead of a gRPC answer"),
+            failure("HTTP 404 instead of a gRPC response"),
             id="line-18-another-http2-server",
         ),
         pytest.param(
             head((":status", "200"), ("content-type", "text/html")),
-            failure("not a gRPC answer"),
+            failure(NOT_GRPC),
             id="another-content-type",
         ),
         pytest.param(

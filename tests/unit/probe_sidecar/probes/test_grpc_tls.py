@@ -10,6 +10,7 @@ import pytest
 from external_service.core import Probe
 from playground.grpc_health import SERVING, Http2Server
 from probe_sidecar.probes import tls
+from probe_sidecar.probes.message import NO_ALPN
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
@@ -78,7 +79,7 @@ async def test_server_must_negotiate_http2(judge: Judge, serve: Serve, tmp_path:
     if protocols:
         context.set_alpn_protocols(protocols)
     port = serve(health, context=context).port
-    assert await judged(judge, port) == failure("the TLS server does not offer HTTP/2")
+    assert await judged(judge, port) == failure(NO_ALPN)
 
 
 async def test_plaintext_server_fails_the_handshake(judge: Judge, serve: Serve) -> None:

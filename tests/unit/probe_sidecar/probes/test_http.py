@@ -4,6 +4,16 @@ import pytest
 
 from external_service.core import HTTPGetAction
 from probe_sidecar.probes.http import BODY_LIMIT, SLURP_LIMIT, Plan, judge
+from probe_sidecar.probes.message import (
+    IMPOSSIBLE_PORT,
+    NO_REDIRECT,
+    OTHER_HOST,
+    OTHER_SCHEME,
+    TOO_MANY_REDIRECTS,
+    UNEXPECTED_STATUS,
+    UNREADABLE_LOCATION,
+    WITHOUT_TEXT,
+)
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, first_request
 
@@ -27,38 +37,38 @@ REQUEST = first_request(HTTPGetAction(port=8080, path="/a", host="shop.example")
             302,
             "http://shop.example/",
             Result.WARNING,
-            "HTTP 302, redirect to another host not followed",
+            f"HTTP 302, {OTHER_HOST}",
             id="line-9-own-virtual-host-is-another-host",
         ),
         pytest.param(
             302,
             "http://10.0.0.1.:80/",
             Result.WARNING,
-            "HTTP 302, redirect to another host not followed",
+            f"HTTP 302, {OTHER_HOST}",
             id="line-9-compared-as-written",
         ),
         pytest.param(
             302,
             "mailto:x",
             Result.WARNING,
-            "HTTP 302, redirect to another host not followed",
+            f"HTTP 302, {OTHER_HOST}",
             id="line-9-no-host-is-another-host",
         ),
         pytest.param(
-            302, "http://10.0.0.1:x/", Result.FAILURE, "HTTP 302, unreadable Location", id="line-10-unparsable"
+            302, "http://10.0.0.1:x/", Result.FAILURE, f"HTTP 302, {UNREADABLE_LOCATION}", id="line-10-unparsable"
         ),
         pytest.param(
             302,
             "ftp://10.0.0.1/",
             Result.FAILURE,
-            "HTTP 302, redirect to an unsupported scheme",
+            f"HTTP 302, {OTHER_SCHEME}",
             id="line-10-same-host-unknown-scheme",
         ),
         pytest.param(
             302,
             "http://10.0.0.1:70000/",
             Result.FAILURE,
-            "HTTP 302, redirect to an impossible port",
+            f"HTTP 302, {IMPOSSIBLE_PORT}",
             id="line-10-impossible-port",
         ),
     ],
@@ -90,13 +100,13 @@ def test_line_10_tenth_redirect_is_a_failure() -> None:
         assert isinstance(plan.then, HttpRequest)
         request = plan.then
     assert judge(request, 200, "").then == Outcome(Result.SUCCESS, "HTTP 200 after 9 redirects")
-    assert judge(request, 302, "/x").then == Outcome(Result.FAILURE, "HTTP 302, stopped after 10 redirects")
+    assert judge(request, 302, "/x").then == Outcome(Result.FAILURE, f"HTTP 302, {TOO_MANY_REDIRECTS}")
     assert judge(request, 302, "http://elsewhere/").then == Outcome(
-        Result.WARNING, "HTTP 302 after 9 redirects, redirect to another host not followed"
+        Result.WARNING, f"HTTP 302 after 9 redirects, {OTHER_HOST}"
     )
 
 
-SAID = "HTTP 302, redirect to another host not followed"
+SAID = f"HTTP 302, {OTHER_HOST}"
 
 
 def options(**given: Any) -> HttpRequest:
@@ -113,14 +123,14 @@ def options(**given: Any) -> HttpRequest:
             {"expectedStatuses": [401]},
             200,
             "",
-            (Result.FAILURE, "HTTP 200, not among expectedStatuses"),
+            (Result.FAILURE, f"HTTP 200, {UNEXPECTED_STATUS}"),
             id="unlisted",
         ),
         pytest.param(
             {"expectedStatuses": [200]},
             304,
             "",
-            (Result.FAILURE, "HTTP 304, not among expectedStatuses"),
+            (Result.FAILURE, f"HTTP 304, {UNEXPECTED_STATUS}"),
             id="unlisted-304",
         ),
         pytest.param(
@@ -130,17 +140,17 @@ def options(**given: Any) -> HttpRequest:
             {"expectedStatuses": [200]}, 302, "http://shop.example/", (Result.FAILURE, SAID), id="unlisted-other-host"
         ),
         pytest.param(
-            {"redirects": "Fail"}, 302, "/x", (Result.FAILURE, "HTTP 302, no redirect is accepted"), id="fail-relative"
+            {"redirects": "Fail"}, 302, "/x", (Result.FAILURE, f"HTTP 302, {NO_REDIRECT}"), id="fail-relative"
         ),
         pytest.param(
             {"redirects": "Fail"},
             301,
             "http://shop.example/",
-            (Result.FAILURE, "HTTP 301, no redirect is accepted"),
+            (Result.FAILURE, f"HTTP 301, {NO_REDIRECT}"),
             id="fail-other-host",
         ),
         pytest.param(
-            {"redirects": "Fail"}, 308, "", (Result.FAILURE, "HTTP 308, no redirect is accepted"), id="fail-no-location"
+            {"redirects": "Fail"}, 308, "", (Result.FAILURE, f"HTTP 308, {NO_REDIRECT}"), id="fail-no-location"
         ),
         pytest.param({"redirects": "Fail"}, 304, "", (Result.WARNING, "HTTP 304"), id="fail-304-is-no-redirect"),
         pytest.param(
@@ -162,9 +172,7 @@ def test_expected_statuses_apply_after_redirects() -> None:
     plan = judge(options(expectedStatuses=[204]), 302, "/x")
     assert isinstance(plan.then, HttpRequest)
     assert judge(plan.then, 204, "").then == Outcome(Result.SUCCESS, "HTTP 204 after 1 redirect")
-    assert judge(plan.then, 200, "").then == Outcome(
-        Result.FAILURE, "HTTP 200 after 1 redirect, not among expectedStatuses"
-    )
+    assert judge(plan.then, 200, "").then == Outcome(Result.FAILURE, f"HTTP 200 after 1 redirect, {UNEXPECTED_STATUS}")
 
 
 @pytest.mark.parametrize(
@@ -184,4 +192,4 @@ def test_body_contains_applies_to_successful_statuses(status: int, location: str
 def test_body_without_the_text_is_a_failure() -> None:
     plan = judge(options(bodyContains="secret"), 200, "")
     assert plan.end(found=True) == Outcome(Result.SUCCESS, "HTTP 200")
-    assert plan.end(found=False) == Outcome(Result.FAILURE, "HTTP 200, without the text of bodyContains")
+    assert plan.end(found=False) == Outcome(Result.FAILURE, f"HTTP 200, {WITHOUT_TEXT}")

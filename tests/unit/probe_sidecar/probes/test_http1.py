@@ -9,6 +9,19 @@ from hypothesis import strategies as st
 from external_service.core import HTTPGetAction, Probe
 from probe_sidecar.probes.exchange import Answer, Hop
 from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Http1Exchange, _shapes, quick
+from probe_sidecar.probes.message import (
+    CLOSED_IN_BODY,
+    CLOSED_IN_HEADERS,
+    CLOSED_WITHOUT_RESPONSE,
+    HEADERS_TOO_LARGE,
+    NOT_HTTP,
+    READING_BODY,
+    TOO_MANY_INTERIM,
+    UNEXPECTED_STATUS,
+    WAITING,
+    WITHOUT_TEXT,
+    malformed_http,
+)
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import Parsed, prepare
 from probe_sidecar.probes.request import HttpRequest, first_request
@@ -43,7 +56,7 @@ def failure(message: str) -> Outcome:
 
 
 def malformed(part: str) -> Outcome:
-    return failure(f"malformed HTTP answer: {part}")
+    return failure(malformed_http(part))
 
 
 def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Answer:
@@ -102,8 +115,8 @@ CLOSED = [
         malformed("chunk"),
         id="chunked-and-length",
     ),
-    pytest.param(CHUNKED + b"2\r\nok\r\n", failure("closed within the body"), id="line-14-d1-cut-chunked"),
-    pytest.param(CHUNKED + b"2\r\nok\r\n0\r\n", failure("closed within the body"), id="line-14-d1-cut-before-trailers"),
+    pytest.param(CHUNKED + b"2\r\nok\r\n", failure(CLOSED_IN_BODY), id="line-14-d1-cut-chunked"),
+    pytest.param(CHUNKED + b"2\r\nok\r\n0\r\n", failure(CLOSED_IN_BODY), id="line-14-d1-cut-before-trailers"),
     pytest.param(CHUNKED + b"2\nok\r\n0\r\n\r\n", malformed("chunk"), id="chunk-size-with-bare-line-feed"),
     pytest.param(CHUNKED + b"2\r\nokay\r\n0\r\n\r\n", malformed("chunk"), id="chunk-longer-than-said"),
     pytest.param(CHUNKED + b"-2\r\nok\r\n0\r\n\r\n", malformed("chunk"), id="chunk-size-negative"),
@@ -121,7 +134,7 @@ CLOSED = [
     ),
     pytest.param(CHUNKED + b"0\r\nno colon\r\n\r\n", malformed("trailer"), id="trailer-malformed"),
     pytest.param(CHUNKED + b"0\r\nT: " + b"x" * 5_000 + b"\r\n\r\n", malformed("trailer"), id="trailer-too-long"),
-    pytest.param(HEAD + b"Content-Length: 9\r\n\r\nshort", failure("closed within the body"), id="line-14-d1-cut-body"),
+    pytest.param(HEAD + b"Content-Length: 9\r\n\r\nshort", failure(CLOSED_IN_BODY), id="line-14-d1-cut-body"),
     pytest.param(HEAD + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", OK, id="equal-lengths"),
     pytest.param(
         HEAD + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc", malformed("Content-Length"), id="unequal-lengths"
@@ -139,13 +152,13 @@ CLOSED = [
         malformed("Transfer-Encoding"),
         id="two-encodings",
     ),
-    pytest.param(b"", failure("closed without an answer"), id="line-13-empty-reply"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nA: b\r\n", failure("closed within the headers"), id="line-13-cut-headers"),
-    pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", failure("closed within the headers"), id="line-13-only-interim"),
-    pytest.param(b"SSH-2.0-OpenSSH_9.9\r\n", failure("not an HTTP answer"), id="line-13-non-http"),
-    pytest.param(b"\x15\x03\x01\x00\x02\x02\x16", failure("not an HTTP answer"), id="line-13-tls-alert"),
-    pytest.param(b"\r\nHTTP/1.1 200 OK\r\n\r\n", failure("not an HTTP answer"), id="blank-line-first"),
-    pytest.param(b"http/1.1 200 OK\r\n\r\n", failure("not an HTTP answer"), id="version-in-small-letters"),
+    pytest.param(b"", failure(CLOSED_WITHOUT_RESPONSE), id="line-13-empty-reply"),
+    pytest.param(b"HTTP/1.1 200 OK\r\nA: b\r\n", failure(CLOSED_IN_HEADERS), id="line-13-cut-headers"),
+    pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", failure(CLOSED_IN_HEADERS), id="line-13-only-interim"),
+    pytest.param(b"SSH-2.0-OpenSSH_9.9\r\n", failure(NOT_HTTP), id="line-13-non-http"),
+    pytest.param(b"\x15\x03\x01\x00\x02\x02\x16", failure(NOT_HTTP), id="line-13-tls-alert"),
+    pytest.param(b"\r\nHTTP/1.1 200 OK\r\n\r\n", failure(NOT_HTTP), id="blank-line-first"),
+    pytest.param(b"http/1.1 200 OK\r\n\r\n", failure(NOT_HTTP), id="version-in-small-letters"),
     pytest.param(b"HTTP/1.1\r\n\r\n", malformed("status line"), id="no-status"),
     pytest.param(b"HTTP/1.1 20 OK\r\n\r\n", malformed("status line"), id="status-too-short"),
     pytest.param(b"HTTP/1.1 2x0 OK\r\n\r\n", malformed("status line"), id="status-not-a-number"),
@@ -157,12 +170,10 @@ CLOSED = [
     pytest.param(HEAD + b"A\x00: b\r\n\r\n", malformed("header"), id="header-name-with-nul"),
     pytest.param(HEAD + b"A: b\x01\r\n\r\n", malformed("header"), id="header-value-with-control"),
     pytest.param(HEAD + b"A: b\rc\r\n\r\n", malformed("header"), id="header-value-with-bare-cr"),
-    pytest.param(
-        HEAD + b"A: " + b"x" * 65_536 + b"\r\n\r\n", failure("response headers over 64 KiB"), id="d9-huge-headers"
-    ),
+    pytest.param(HEAD + b"A: " + b"x" * 65_536 + b"\r\n\r\n", failure(HEADERS_TOO_LARGE), id="d9-huge-headers"),
     pytest.param(
         b"HTTP/1.1 103 X\r\n\r\n" * 6 + HEAD + b"\r\n",
-        failure("more than 5 interim responses"),
+        failure(TOO_MANY_INTERIM),
         id="d9-endless-interim",
     ),
     pytest.param(REDIRECT + b"\r\n", FOLLOWED, id="line-9-followed"),
@@ -170,7 +181,7 @@ CLOSED = [
     pytest.param(REDIRECT + b"Transfer-Encoding: chunked\r\n\r\n?", FOLLOWED, id="nor-does-a-malformed-one"),
     pytest.param(
         b"HTTP/1.1 302 Found\r\nLocation: http://other/\r\nContent-Length: 9\r\n\r\nshort",
-        failure("closed within the body"),
+        failure(CLOSED_IN_BODY),
         id="line-14-d1-cut-body-of-a-redirect-not-followed",
     ),
     pytest.param(
@@ -294,12 +305,12 @@ def test_fast_path_handles_plain_responses_only(answer: bytes, settled: Outcome 
 def test_phases_name_what_is_awaited() -> None:
     exchange = Http1Exchange(Asking())
     assert exchange.begin() == b"GET"
-    assert exchange.phase == "waiting for the response"
+    assert exchange.phase == WAITING
     assert exchange.feed(HEAD + b"Content-Length: 2\r\n\r\n") is None
-    assert exchange.phase == "reading the body"
+    assert exchange.phase == READING_BODY
 
 
-MISSING = failure("HTTP 200, without the text of bodyContains")
+MISSING = failure(f"HTTP 200, {WITHOUT_TEXT}")
 FILL = b"x" * 10_236
 
 
@@ -317,7 +328,7 @@ FILL = b"x" * 10_236
         pytest.param(HEAD + b"\r\n" + FILL + b"good", OK, id="at-the-very-end-of-10240"),
         pytest.param(HEAD + b"\r\n" + FILL + b"xgood", MISSING, id="one-byte-too-late"),
         pytest.param(CHUNKED + b"2801\r\n" + FILL + b"xgood\r\n", MISSING, id="one-byte-too-late-in-a-chunk"),
-        pytest.param(HEAD + b"Content-Length: 9\r\n\r\ngood", failure("closed within the body"), id="d1-found-but-cut"),
+        pytest.param(HEAD + b"Content-Length: 9\r\n\r\ngood", failure(CLOSED_IN_BODY), id="d1-found-but-cut"),
         pytest.param(
             b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\ngood", failure("HTTP 503"), id="no-text-saves-a-bad-status"
         ),
@@ -339,4 +350,4 @@ def test_expected_statuses_bypass_the_fast_path() -> None:
     prepared = prepare(Probe(httpGet=HTTPGetAction(port=80, expectedStatuses=(204,))), "10.0.0.1")
     answer = HEAD + b"Content-Length: 2\r\n\r\nok"
     assert prepared.hop is not None
-    assert prepared.hop.open().feed(answer) == failure("HTTP 200, not among expectedStatuses")
+    assert prepared.hop.open().feed(answer) == failure(f"HTTP 200, {UNEXPECTED_STATUS}")

@@ -6,6 +6,7 @@ from probe_sidecar.probes import frames
 from probe_sidecar.probes.exchange import Answer, Hop
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.http2 import Http2Exchange
+from probe_sidecar.probes.message import CLOSED_IN_BODY, READING_BODY, WAITING, WITHOUT_TEXT, malformed_http2
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, first_request
 from probe_sidecar.probes.tcp import TcpExchange
@@ -43,7 +44,7 @@ def failure(message: str) -> Outcome:
         pytest.param(head((":status", "204"), end=END), success(204), id="no-body"),
         pytest.param(
             head((":status", "200"), ("content-length", "5"), end=END),
-            failure("closed within the body"),
+            failure(CLOSED_IN_BODY),
             id="line-14-d1-length-without-body",
         ),
         pytest.param(
@@ -56,12 +57,12 @@ def failure(message: str) -> Outcome:
         pytest.param(head((":status", "200")) + body(b"x" * 10_239), SETTINGS_ACK, id="line-14-stalled-body-waits"),
         pytest.param(
             head((":status", "200"), ("content-length", "5")) + body(b"ok", END),
-            failure("closed within the body"),
+            failure(CLOSED_IN_BODY),
             id="line-14-d1-cut-body",
         ),
         pytest.param(
             head((":status", "200"), ("content-length", "1")) + body(b"ok", END),
-            failure("malformed HTTP/2 answer: longer than its content-length"),
+            failure(malformed_http2("longer than its content-length")),
             id="longer-than-said",
         ),
         pytest.param(
@@ -71,9 +72,9 @@ def failure(message: str) -> Outcome:
         ),
         pytest.param(head((":status", "200")) + body(b"ok") + head(("t", "x"), end=END), success(200), id="trailers"),
         pytest.param(head((":status", "302"), end=END), Outcome(Result.WARNING, "HTTP 302"), id="line-10-no-location"),
-        pytest.param(body(b"ok"), failure("malformed HTTP/2 answer: data before headers"), id="data-first"),
-        pytest.param(head(("a", "b")), failure("malformed HTTP/2 answer: status"), id="no-status"),
-        pytest.param(head((":status", "100"), end=END), failure("malformed HTTP/2 answer: status"), id="ends-interim"),
+        pytest.param(body(b"ok"), failure(malformed_http2("data before headers")), id="data-first"),
+        pytest.param(head(("a", "b")), failure(malformed_http2("status")), id="no-status"),
+        pytest.param(head((":status", "100"), end=END), failure(malformed_http2("status")), id="ends-interim"),
     ],
 )
 def test_http2_responses(answer: bytes, expected: Answer) -> None:
@@ -117,10 +118,10 @@ def test_unprocessed_request_is_retried_five_times(refusal: bytes) -> None:
 
 def test_http2_connection_end() -> None:
     exchange = Http2Exchange(REQUEST, hop)
-    assert exchange.phase == "waiting for the response"
+    assert exchange.phase == WAITING
     assert exchange.feed(SETTINGS + head((":status", "200"))) == SETTINGS_ACK
-    assert exchange.phase == "reading the body"
-    assert exchange.feed(b"") == failure("closed within the body")
+    assert exchange.phase == READING_BODY
+    assert exchange.feed(b"") == failure(CLOSED_IN_BODY)
 
 
 def test_http2_connection_opens_with_the_request() -> None:
@@ -136,7 +137,7 @@ def test_http2_connection_opens_with_the_request() -> None:
     )
 
 
-MISSING = failure("HTTP 200, without the text of bodyContains")
+MISSING = failure(f"HTTP 200, {WITHOUT_TEXT}")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from external_service.core import Probe
 from playground.grpc_health import Http2Server
+from probe_sidecar.probes.message import NOT_HTTP2
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
@@ -80,4 +81,4 @@ async def test_http1_server_fails_an_http2_probe(judge: Judge, serve: Serve) -> 
         return received
 
     server = serve(answers)
-    assert await judged(judge, server.port, protocol="HTTP2") == outcome(Result.FAILURE, "not an HTTP/2 answer")
+    assert await judged(judge, server.port, protocol="HTTP2") == outcome(Result.FAILURE, NOT_HTTP2)

@@ -16,6 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from external_service.core import Probe
 from probe_sidecar.probes import tls
 from probe_sidecar.probes.exchange import Hop
+from probe_sidecar.probes.message import (
+    CLOSED_IN_BODY,
+    CLOSED_WITHOUT_RESPONSE,
+    NOT_HTTP2,
+    TLS_HANDSHAKE,
+    WAITING,
+    timed_out,
+)
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from probe_sidecar.probes.tcp import TcpExchange
@@ -156,7 +164,7 @@ async def test_missing_client_certificate_is_named(
 async def test_line_6_http1_response_on_negotiated_http2(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     context.set_alpn_protocols(["h2"])
     server = serve(lambda connection: (connection.recv(9) and connection.sendall(OK)) or b"", context=context)
-    assert await judge(https(server.port)) == failure("not an HTTP/2 answer")
+    assert await judge(https(server.port)) == failure(NOT_HTTP2)
 
 
 async def test_line_13_tls_probe_of_a_plaintext_port(judge: Judge, serve: Serve) -> None:
@@ -176,7 +184,7 @@ async def test_connection_closed_during_the_handshake(judge: Judge, serve: Serve
 
 
 async def test_line_7_stalled_handshake(judge: Judge, serve: Serve) -> None:
-    assert await judge(https(serve(silent).port, timeout=0.2)) == failure("timed out after 0.2 s (TLS handshake)")
+    assert await judge(https(serve(silent).port, timeout=0.2)) == failure(timed_out(0.2, TLS_HANDSHAKE))
 
 
 async def test_line_7_handshake_has_its_own_limit(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
@@ -185,14 +193,14 @@ async def test_line_7_handshake_has_its_own_limit(judge: Judge, serve: Serve, co
         assert probe.hop.handshake == 10.0
         return PreparedProbe(replace(probe.hop, handshake=0.2), 60)
 
-    assert await judge(capped(https(serve(silent).port))) == failure("timed out after 0.2 s (TLS handshake)")
+    assert await judge(capped(https(serve(silent).port))) == failure(timed_out(0.2, TLS_HANDSHAKE))
     drip = says(b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n", b"\r\nok", gap=0.2)
     assert await judge(capped(https(serve(drip, context=context).port))) == SUCCESS
 
 
 async def test_line_7_stall_after_the_handshake(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
     server = serve(silent, context=context)
-    assert await judge(https(server.port, timeout=0.3)) == failure("timed out after 0.3 s (waiting for the response)")
+    assert await judge(https(server.port, timeout=0.3)) == failure(timed_out(0.3, WAITING))
 
 
 @pytest.mark.parametrize(
@@ -201,11 +209,11 @@ async def test_line_7_stall_after_the_handshake(judge: Judge, serve: Serve, cont
         pytest.param(b"HTTP/1.1 200 OK\r\n\r\nok", SUCCESS, id="body-until-the-end-without-close-notify"),
         pytest.param(
             b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
-            failure("closed within the body"),
+            failure(CLOSED_IN_BODY),
             id="line-14-d1-cut-body",
         ),
         pytest.param(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000, SUCCESS, id="line-12-many-records"),
-        pytest.param(b"", failure("closed without an answer"), id="line-13-empty-reply"),
+        pytest.param(b"", failure(CLOSED_WITHOUT_RESPONSE), id="line-13-empty-reply"),
     ],
 )
 async def test_tls_connection_end(
