@@ -6,6 +6,7 @@ Knows no socket, no API server and no clock but that of the loop it is given.
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
@@ -68,13 +69,14 @@ class Prober:
         self._phase = random.random() if phase is None else phase  # noqa: S311 - spreads load, guards nothing
         self._before_tick = before_tick
         self._schedule: Schedule[Target] = Schedule(grid)
+        self._unprepared: deque[tuple[float, Target]] = deque()  # first probes that are due, each with its due time
         self._spread = 0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     def next_due(self) -> float | None:
         """When `tick` has something to do next, in seconds of the loop's clock."""
-        scheduled = self._schedule.next_due()
+        scheduled = self._unprepared[0][0] if self._unprepared else self._schedule.next_due()
         due = min(inf if scheduled is None else scheduled, self.outage.next_due())
         return None if due == inf else due
 
@@ -127,30 +129,33 @@ class Prober:
         """Start every probe that is due, but no more than MOST_PREPARED first ones; the others are still due."""
         now = self._loop.time()
         self.outage.tick(now)
-        plan, started = self._schedule.add, list[float]()
-        prepared, others = 0, list[Target]()
+        started = list[float]()
         for due, target in self._schedule.pop_due(now):
             if target.retired or due != target.due:
                 continue
             if target.prepared is None and not target.problem:
-                prepared += 1
-                if prepared > MOST_PREPARED:
-                    others.append(target)
-                    continue
-            target.due = plan(target, following(due, target.probe.period(ready=target.state.ready), now))
-            if target.out_of_turn:  # the probe whose turn it is will find the same
-                target.out_of_turn = False
-                self._cancel(target)
-            if target.handle is not None:
-                self._collapse(target, target.handle)
-                continue
-            self._start(target)
-            started.append(due)
-            if len(started) == TOGETHER:
-                self._launch(started)
+                self._unprepared.append((due, target))
+            else:
+                self._start_due(due, target, now, started)
+        for _ in range(min(MOST_PREPARED, len(self._unprepared))):
+            due, target = self._unprepared.popleft()
+            if not target.retired and due == target.due:
+                self._start_due(due, target, now, started)
         self._launch(started)
-        for target in others:
-            self.plan(target, target.due)
+
+    def _start_due(self, due: float, target: Target, now: float, started: list[float]) -> None:
+        """Start the probe that is due at `due`, and plan the next one; `started` are those to launch together."""
+        target.due = self._schedule.add(target, following(due, target.probe.period(ready=target.state.ready), now))
+        if target.out_of_turn:  # the probe whose turn it is will find the same
+            target.out_of_turn = False
+            self._cancel(target)
+        if target.handle is not None:
+            self._collapse(target, target.handle)
+            return
+        self._start(target)
+        started.append(due)
+        if len(started) == TOGETHER:
+            self._launch(started)
 
     def finished(self, target: Target, outcome: Outcome, seconds: float) -> None:
         """A probe of `target` has ended: note it, and let its owner know of a threshold that is met."""
