@@ -28,7 +28,9 @@ logger = logging.getLogger("app")
 
 @click.command
 @click.option("--host", metavar="ADDRESS", help="Address to listen on (default: ESO_LISTEN_HOST, else every address).")
-@click.option("--port", type=int, help="Port to listen on, 0 for any (default: ESO_LISTEN_PORT, else 8080).")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), help="Port to listen on, 0 for any (default: ESO_LISTEN_PORT, else 8080)."
+)
 def hook(host: str | None, port: int | None) -> int:
     """Serve the sync hook of Metacontroller.
 

@@ -56,7 +56,7 @@ def external_service() -> None:
     """Use services outside a Kubernetes cluster as if they lived inside.
 
     hook and prober are the two processes of the operator. render, request and check need no cluster; check and status
-    read objects of one. `external-service COMMAND --help` shows examples.
+    read objects of one. Each command shows examples with --help.
 
     \b
     Exit status: 0 done and healthy, 1 failed or not healthy, 2 bad usage, input or settings, 130 interrupted.

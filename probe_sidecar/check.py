@@ -92,11 +92,11 @@ GRPC_EXPLANATIONS = {
 """What differs for grpc."""
 
 PHASES = {
-    CONNECTING: "no answer to the connection: a firewall drops it, or the host is down",
+    CONNECTING: "no response to the connection: a firewall drops it, or the host is down",
     TLS_HANDSHAKE: "connected, but no TLS is spoken there, or the server is overloaded",
     SENDING: "connected, but the server does not read",
     WAITING: "connected, but slower than timeoutSeconds",
-    READING_BODY: "the answer began, but its body came too slowly",
+    READING_BODY: "the response began, but its body came too slowly",
 }
 
 

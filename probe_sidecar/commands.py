@@ -125,7 +125,7 @@ def prober(kubeconfig: Path | None, context: str | None, server: str | None) -> 
     "--ca-file",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="The CAs, PEM, not those that tls names.",
+    help="CA certificates (PEM) to verify with, instead of those that tls names.",
 )
 @click.option(
     "--dns-servers",

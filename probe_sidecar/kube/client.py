@@ -6,6 +6,7 @@ here: who asks knows what a failure means. The one exception is a 401 with a rot
 
 import asyncio
 import logging
+import os
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,9 @@ WHOLE_LIST_BYTES = 256 * 1024 * 1024
 MAX_PAGES = 10_000
 MAX_LINE = 8 * 1024 * 1024
 """Bytes of one watch event; etcd stores objects of 1.5 MB at most."""
+
+MOST_CAUSES = 8
+"""Causes of an error that are followed; httpx, httpcore and anyio each add one or two."""
 
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
@@ -163,7 +167,7 @@ class KubeClient:
         self._deadline = deadline
         self._extensions = {"sni_hostname": server_name} if server_name else {}
         self.requests: Counter[tuple[str, int]] = Counter()
-        """Requests so far by method and HTTP status; 0: no answer."""
+        """Requests so far by method and HTTP status; 0: no response."""
 
     async def close(self) -> None:
         """Close all connections."""
@@ -279,7 +283,7 @@ class KubeClient:
         except ApiError:
             raise
         except TimeoutError as error:
-            raise ApiError(0, TIMEOUT, f"no complete answer within {deadline:g} s") from error
+            raise ApiError(0, TIMEOUT, f"no complete response within {deadline:g} s") from error
         except Exception as error:
             raise _translated(error) from error
         finally:
@@ -347,8 +351,17 @@ def _translated(error: Exception) -> ApiError:
     """
     if isinstance(error, httpx.ReadTimeout):
         return ApiError(0, TIMEOUT, "the API server stopped responding")
-    detail = str(error)
+    detail = _system_error(error) or str(error)
     return ApiError(0, UNREACHABLE, f"{type(error).__name__}: {detail}" if detail else type(error).__name__)
+
+
+def _system_error(error: BaseException | None) -> str:
+    """What the system says of a connection that failed: "All connection attempts failed" hides it in a cause."""
+    for _ in range(MOST_CAUSES):
+        if (isinstance(error, ConnectionError) or type(error) is OSError) and error.errno:
+            return os.strerror(error.errno)
+        error = error and (error.__cause__ or error.__context__)
+    return ""
 
 
 async def _read_object(content: bytes) -> Object:
@@ -358,9 +371,9 @@ async def _read_object(content: bytes) -> Object:
     except Unreadable as error:
         raise ApiError(200, GARBAGE, f"the object cannot be read: {error.problem}") from error
     except ValueError as error:
-        raise ApiError(200, GARBAGE, f"the answer is not JSON: {error}") from error
+        raise ApiError(200, GARBAGE, f"the response is not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ApiError(200, GARBAGE, "the answer is not an object")
+        raise ApiError(200, GARBAGE, "the response is not an object")
     return found
 
 

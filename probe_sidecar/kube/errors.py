@@ -37,7 +37,7 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        return f"{self.status or 'no answer'} {self.reason}: {self.message}"
+        return f"{self.status or 'no response'} {self.reason}: {self.message}"
 
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:

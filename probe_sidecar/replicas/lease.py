@@ -71,7 +71,7 @@ def read(raw: Mapping[str, Any]) -> Lease:
     """What a stored Lease says; ApiError if it is none. One that was emptied by hand counts as released."""
     metadata, found = raw.get("metadata"), raw.get("spec")
     if not isinstance(metadata, dict) or not all(metadata.get(field) for field in ("uid", "name", "resourceVersion")):
-        raise ApiError(200, GARBAGE, "the answer is not a Lease with uid, name and resourceVersion")
+        raise ApiError(200, GARBAGE, "the response is not a Lease with uid, name and resourceVersion")
     told = found if isinstance(found, dict) else {}
     seconds = told.get("leaseDurationSeconds")
     return Lease(

@@ -217,7 +217,7 @@ def test_unknown_field_is_a_warning() -> None:
     ("message", "beginning"),
     [
         pytest.param("connection refused", "the host is there", id="refused"),
-        pytest.param(timed_out(2, CONNECTING), "no answer to the connection", id="black-hole"),
+        pytest.param(timed_out(2, CONNECTING), "no response to the connection", id="black-hole"),
         pytest.param(timed_out(2, WAITING), "connected, but slower", id="slow"),
         pytest.param("HTTP 404 after 1 redirect", "the path, or the Host header", id="not-found"),
         pytest.param("TLS handshake failed: wrong version number", "no TLS is spoken there", id="no-tls"),

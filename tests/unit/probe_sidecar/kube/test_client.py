@@ -303,7 +303,8 @@ async def test_refused_connection_is_an_api_error() -> None:
         with pytest.raises(ApiError) as raised:
             await client.get(CRS, "shop", "web")
         await client.close()
-    assert (raised.value.status, raised.value.reason) == (0, "Unreachable")
+    refused = "ConnectError: Connection refused"
+    assert (raised.value.status, raised.value.reason, raised.value.message) == (0, "Unreachable", refused)
 
 
 async def test_deadline_includes_a_slow_response(serve: Callable[..., Any]) -> None:

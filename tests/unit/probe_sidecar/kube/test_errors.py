@@ -44,4 +44,4 @@ def test_error_from_a_response(status: int, headers: dict[str, str], body: bytes
 def test_error_from_a_watch_event() -> None:
     error = from_status({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"})
     assert str(error) == "410 Expired: too old resource version"
-    assert str(from_status({"code": "odd"})) == "no answer Unknown: no message"
+    assert str(from_status({"code": "odd"})) == "no response Unknown: no message"
