@@ -111,6 +111,7 @@ class CompositeHookRequest(BaseModel):
         return Shown(self.children)
 
 
+NOT_AN_OBJECT = "the body must be one JSON object: a Metacontroller sync request"
 TO_WRAP = (
     'parent: Required value: this is an ExternalService without its sync request: send {"parent": {...}}, or let '
     "`external-service request CR.yaml` make the request of a file (docs/hook.md)"
@@ -129,7 +130,7 @@ FINALIZING = (
 def read(body: object) -> CompositeHookRequest:
     """The request in a decoded JSON body; raises InvalidRequest."""
     if not isinstance(body, dict):
-        raise InvalidRequest("the body must be one JSON object: a Metacontroller sync request")
+        raise InvalidRequest(NOT_AN_OBJECT)
     if "parent" not in body and "kind" in body:
         raise InvalidRequest(TO_WRAP)
     try:

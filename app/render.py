@@ -52,14 +52,18 @@ def _left_out(document: Document, policy: AddressPolicy) -> Iterator[str]:
         if (reason := refusal(ip, policy)) is not None:
             yield f"{document.where}spec.ips[{index}]: left out: {reason}"
     names = resolved_by(spec, told)
-    where = "the status in this file" if told else "a status, and there is none in this file"
     for index, name in enumerate(spec.hostnames):
         if name not in names.values():
-            at = f"{document.where}spec.hostnames[{index}]"
-            yield f"{at}: {name} is not resolved here: its addresses come from {where}"
+            yield f"{document.where}spec.hostnames[{index}]: {unresolved(name, status=bool(told))}"
     for index, one in enumerate(told):
         if one.ip in names and one.ip not in spec.ips and (reason := refusal(one.ip, policy)) is not None:
             yield f"{document.where}status.addresses[{index}]: left out: {reason}"
+
+
+def unresolved(name: str, *, status: bool) -> str:
+    """Why a name has no addresses; `status`: whether the file has one."""
+    where = "the status in this file" if status else "a status, and there is none in this file"
+    return f"{name} is not resolved here: its addresses come from {where}"
 
 
 def text(children: list[Manifest], output: Format) -> str:

@@ -50,6 +50,7 @@ AS_JSON = (
     "the body is YAML and has to be JSON: `external-service request CR.yaml` makes the sync request of a file "
     "(docs/hook.md)"
 )
+RAISE_LIMIT = "raise ESO_MAX_BODY_BYTES if the ExternalService is that large"
 BEGINNING = 4_096
 """Bytes of a body that are looked at to see that it is YAML."""
 
@@ -186,6 +187,11 @@ def _add_health(app: FastAPI) -> None:
         return _json(200, {"status": "ok"})
 
 
+def too_large(limit: int) -> str:
+    """Of a body with more than `limit` bytes."""
+    return f"the body is larger than {limit} bytes: {RAISE_LIMIT}"
+
+
 class Bodies:
     """Reads the bodies of requests; none is larger than `limit`, and all together take no more than BODIES of these."""
 
@@ -222,7 +228,7 @@ class Bodies:
         containers, values = body.count(b"{") + body.count(b"["), body.count(b",")
         if containers > self._limit // BYTES_FOR_CONTAINER or values > self._limit // BYTES_FOR_VALUE:
             raise HTTPException(
-                413, f"the body has more objects, lists or values than an ExternalService: {self._raise}"
+                413, f"the body has more objects, lists or values than an ExternalService: {RAISE_LIMIT}"
             )
         try:
             return orjson.loads(body)
@@ -232,13 +238,9 @@ class Bodies:
             raise HTTPException(400, f"the body is not JSON: {error}") from None
 
     def _too_large(self) -> HTTPException:
-        text = f"the body is larger than {self._limit} bytes: {self._raise}"
+        text = too_large(self._limit)
         logger.warning("request refused: %s", text)
         return HTTPException(413, text)
-
-    @property
-    def _raise(self) -> str:
-        return "raise ESO_MAX_BODY_BYTES if the ExternalService is that large"
 
 
 def _answer(response: CompositeHookResponse) -> Response:

@@ -31,6 +31,8 @@ UNCOVERED = (
     "(name the namespace in ESO_NAMESPACES, or write the ExternalService in one of them)"
 )
 
+REWRITTEN = "the sidecar rewrites such a status by itself"
+
 SERVICES = ChildKind(service.API_VERSION, service.KIND)
 ENDPOINTS = ChildKind(endpoints.API_VERSION, endpoints.KIND)
 SLICES = ChildKind(endpoint_slice.API_VERSION, endpoint_slice.KIND)
@@ -156,7 +158,7 @@ def _read(raw: dict[str, Any]) -> ExternalService:
 
 
 def _with_outlook(line: str) -> str:
-    return f"{line}; the sidecar rewrites such a status by itself" if line.startswith("status") else line
+    return f"{line}; {REWRITTEN}" if line.startswith("status") else line
 
 
 def _report(kind: ChildKind, name: str, reason: ChildReason, problem: str) -> dict[str, str]:

@@ -110,10 +110,15 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{len(str(value))} characters"
 
 
+def duplicate(entry: str) -> str:
+    """For an entry that is in its list already."""
+    return f"Duplicate value: {entry}: remove one"
+
+
 def _list_problems(name: str, entries: Sequence[str], problem_of: Callable[[str], str | None]) -> Iterator[str]:
     seen: set[str] = set()
     for index, entry in enumerate(entries):
-        problem = f"Duplicate value: {entry}: remove one" if entry in seen else problem_of(entry)
+        problem = duplicate(entry) if entry in seen else problem_of(entry)
         if problem is not None:
             yield f"spec.{name}[{index}]: {problem}"
         seen.add(entry)

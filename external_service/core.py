@@ -12,6 +12,7 @@ from external_service.cel import DNS_NAME, quoted, rule, rules
 from external_service.kind import DATA_KEY, HEADER_NAME, HEADER_VALUE, HOST_HEADER, STATUS_RANGE
 
 HANDLERS = ("httpGet", "tcpSocket", "grpc")
+ONE_HANDLER = f"write exactly one of {', '.join(HANDLERS)}"
 NO_EXEC = (
     "exec is not supported: an address outside the cluster has no container to run a command in; "
     "write httpGet, tcpSocket or grpc"
@@ -385,7 +386,7 @@ class Probe(Model):
             rule(
                 "has(self.exec) || "
                 "(has(self.httpGet) ? 1 : 0) + (has(self.tcpSocket) ? 1 : 0) + (has(self.grpc) ? 1 : 0) == 1",
-                "write exactly one of httpGet, tcpSocket, grpc",
+                ONE_HANDLER,
             ),
         )
     )
@@ -432,7 +433,7 @@ class Probe(Model):
         given = [name for name in HANDLERS if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) if given else "none"
-            raise ValueError(f"write exactly one of httpGet, tcpSocket, grpc (found {found})")
+            raise ValueError(f"{ONE_HANDLER} (found {found})")
         return self
 
     @property

@@ -25,6 +25,10 @@ PRESETS: dict[str, tuple[Network, ...]] = {
 }
 """Ranges to deny by name. Metadata services hand out credentials; most have link-local addresses, refused anyway."""
 
+IN_DENIED_RANGE = "lies in a range that this cluster's operator denies"
+OUTSIDE_ALLOWED_RANGES = "lies outside the ranges that this cluster's operator allows"
+"""Behind an address; the ValidatingAdmissionPolicy says the same (helm: files/address-policy.yaml)."""
+
 BROADCAST = IPv4Address("255.255.255.255")
 
 EMBEDDING: dict[str, IPv6Network] = {
@@ -136,7 +140,7 @@ def _own_refusal(address: IPv4Address | IPv6Address, policy: AddressPolicy) -> s
         if refused:
             return f"{address} is {kind}: write one that the cluster's nodes reach"
     if any(address in network for network in policy.deny):
-        return f"{address} lies in a range that this cluster's operator denies"
+        return f"{address} {IN_DENIED_RANGE}"
     if policy.allow and not any(address in network for network in policy.allow):
-        return f"{address} lies outside the ranges that this cluster's operator allows"
+        return f"{address} {OUTSIDE_ALLOWED_RANGES}"
     return None

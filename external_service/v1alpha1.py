@@ -173,6 +173,7 @@ Labels = Annotated[
     ),
     BeforeValidator(_few),
 ]
+NUMBER_OR_SHARE = 'write a number of addresses such as 1, or a share from "0%" to "100%"'
 MinReady = Annotated[
     Annotated[int, Field(strict=True, ge=0)] | Annotated[str, Field(pattern=f"^{SHARE}$")],
     WithJsonSchema(
@@ -182,7 +183,7 @@ MinReady = Annotated[
             "x-kubernetes-validations": [
                 rule(
                     f"type(self) == int ? self >= 0 : type(self) == string && self.matches({quoted(SHARE)})",
-                    'write a number of addresses such as 1, or a share from "0%" to "100%"',
+                    NUMBER_OR_SHARE,
                 )
             ],
         }

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from app.settings import Settings as HookSettings
-from external_service.policy import PRESETS
+from external_service.policy import IN_DENIED_RANGE, OUTSIDE_ALLOWED_RANGES, PRESETS
 from external_service.scope import canonical
 from hack.values_table import CHART, README, explained, renewed
 from probe_sidecar.settings import Settings as SidecarSettings
@@ -443,11 +443,14 @@ def labelled(manifest: Object) -> bool:
     return not manifest["metadata"]["name"].endswith("-extra")
 
 
-def test_admission_policy_denies_the_hooks_metadata_addresses() -> None:
+def test_admission_policy_has_the_hooks_messages_and_metadata_addresses() -> None:
     policy = yaml.safe_load((CHART / "files" / "address-policy.yaml").read_text())["spec"]
     (preset,) = (one["expression"] for one in policy["variables"] if one["name"] == "metadata")
     written = {ip_network(one) for one in re.findall(r"'([0-9a-f.:]+/\d+)'", preset)}
     assert written == set(PRESETS["metadata"])
+    _, denied, outside = policy["validations"]
+    assert IN_DENIED_RANGE in denied["messageExpression"]
+    assert OUTSIDE_ALLOWED_RANGES in outside["messageExpression"]
 
 
 def test_readme_describes_every_value() -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from app.__main__ import main
+from app.render import unresolved
 from app.settings import Settings
 from runtime.settings import hints
 
@@ -17,14 +18,14 @@ SAMPLES = sorted((ROOT / "metacontroller" / "samples").glob("*.yaml"))
 GOLDEN = ROOT / "tests" / "contract" / "golden"
 
 
-UNRESOLVED = "is not resolved here: its addresses come from a status, and there is none in this file"
 NOTES = {
     "hostnames": [
-        f"warning: {SAMPLES[0].parent / 'hostnames.yaml'}: spec.hostnames[{index}]: {name} {UNRESOLVED}"
+        f"warning: {SAMPLES[0].parent / 'hostnames.yaml'}: spec.hostnames[{index}]: {unresolved(name, status=False)}"
         for index, name in enumerate(("db-1.example.com", "db-2.example.com"))
     ],
     "address-families": [
-        f"warning: {SAMPLES[0].parent / 'address-families.yaml'}: spec.hostnames[0]: api.example.com {UNRESOLVED}"
+        f"warning: {SAMPLES[0].parent / 'address-families.yaml'}: spec.hostnames[0]: "
+        f"{unresolved('api.example.com', status=False)}"
     ],
 }
 

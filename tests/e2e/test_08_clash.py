@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.sync import ABSENT
 from playground.client import Kind
 from playground.cluster import ENDPOINTS, INGRESSES, SERVICES
 from tests.e2e.api import Unsupported
@@ -40,14 +41,8 @@ WITH_A_SHORT_RESYNC = pytest.mark.parametrize(
 )
 
 
-def problem(kind: Kind) -> str:
-    return (
-        f"not there: another {kind.kind} has this name (rename or delete it), or creation was refused (see the events)"
-    )
-
-
 def report(kind: Kind, name: str = NAME) -> Object:
-    return {"kind": kind.kind, "name": name, "problem": problem(kind), "reason": "Absent"}
+    return {"kind": kind.kind, "name": name, "problem": ABSENT.format(kind=kind.kind), "reason": "Absent"}
 
 
 def shown(status: Object) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import yaml
 
+from external_service.policy import IN_DENIED_RANGE, OUTSIDE_ALLOWED_RANGES
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.manifests import external_service
 
@@ -66,21 +67,15 @@ def manifest(name: str, *ips: str) -> dict[str, Any]:
     ("ips", "problem"),
     [
         pytest.param([ALLOWED, "2001:db8::1"], None, id="allowed"),
-        pytest.param([ALLOWED, DENIED], f"{DENIED} lies in a range that this cluster's operator denies", id="denied"),
-        pytest.param(["2001:db8:9::1"], "2001:db8:9::1 lies in a range that this cluster's operator denies", id="IPv6"),
-        pytest.param([METADATA], f"{METADATA} lies in a range that this cluster's operator denies", id="metadata"),
-        pytest.param(["::a09:1"], "::a09:1 lies in a range that this cluster's operator denies", id="compatible"),
-        pytest.param(
-            ["::ffff:0:a09:1"], "::ffff:0:a09:1 lies in a range that this cluster's operator denies", id="translated"
-        ),
-        pytest.param(
-            ["64:ff9b::a09:1"], "64:ff9b::a09:1 lies in a range that this cluster's operator denies", id="NAT64"
-        ),
-        pytest.param(["2002:a09:1::1"], "2002:a09:1::1 lies in a range that this cluster's operator denies", id="6to4"),
-        pytest.param([OUTSIDE], f"{OUTSIDE} lies outside the ranges that this cluster's operator allows", id="outside"),
-        pytest.param(
-            [DENIED, "10.9.0.2"], f"{DENIED} lies in a range that this cluster's operator denies (and 1 more)", id="two"
-        ),
+        pytest.param([ALLOWED, DENIED], f"{DENIED} {IN_DENIED_RANGE}", id="denied"),
+        pytest.param(["2001:db8:9::1"], f"2001:db8:9::1 {IN_DENIED_RANGE}", id="IPv6"),
+        pytest.param([METADATA], f"{METADATA} {IN_DENIED_RANGE}", id="metadata"),
+        pytest.param(["::a09:1"], f"::a09:1 {IN_DENIED_RANGE}", id="compatible"),
+        pytest.param(["::ffff:0:a09:1"], f"::ffff:0:a09:1 {IN_DENIED_RANGE}", id="translated"),
+        pytest.param(["64:ff9b::a09:1"], f"64:ff9b::a09:1 {IN_DENIED_RANGE}", id="NAT64"),
+        pytest.param(["2002:a09:1::1"], f"2002:a09:1::1 {IN_DENIED_RANGE}", id="6to4"),
+        pytest.param([OUTSIDE], f"{OUTSIDE} {OUTSIDE_ALLOWED_RANGES}", id="outside"),
+        pytest.param([DENIED, "10.9.0.2"], f"{DENIED} {IN_DENIED_RANGE} (and 1 more)", id="two"),
     ],
 )
 def test_denied_address_is_refused(admin: httpx.Client, ips: list[str], problem: str | None) -> None:

@@ -10,7 +10,7 @@ import yaml
 from app.children import http_route
 from app.render import render
 from app.settings import TOOL_ANNOTATIONS
-from app.sync import SyncOptions
+from app.sync import UNLISTED, SyncOptions
 from playground.client import Kind, Refused
 from playground.cluster import EXTERNAL_SERVICES, INGRESSES
 from tests.e2e.manifests import external_service, sample
@@ -168,14 +168,13 @@ async def settled(world: World) -> None:
 
 async def test_unlisted_http_route_is_reported(world: World) -> None:
     await world.apply(routed())
-    text = "not made: add HTTPRoute (gateway.networking.k8s.io/v1) to the CompositeController's childResources"
 
     async def reported() -> bool:
         return (await world.status("web")).get("children") == [
             {
                 "kind": http_route.KIND,
                 "name": "web",
-                "problem": f"{text} (see docs/routing.md)",
+                "problem": UNLISTED.format(kind=http_route.KIND, api_version=http_route.API_VERSION),
                 "reason": "NotListed",
             }
         ]

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from external_service.policy import PRESETS, AddressPolicy, refusal
+from external_service.policy import IN_DENIED_RANGE, PRESETS, AddressPolicy, refusal
 from hack.values_table import CHART
 from playground.manifests import spots
 from playground.processes import Component
@@ -377,7 +377,7 @@ def test_admission_policy_blocks_no_other_change(cluster: Cluster, installed: Ca
     admin.patch(f"{path}/older", json={"spec": {"port": 81}}, headers=merge).raise_for_status()
     admin.patch(f"{path}/older", json={"spec": {"ips": ["10.210.0.1"]}}, headers=merge).raise_for_status()
     worse = admin.patch(f"{path}/older", json={"spec": {"ips": ["10.210.0.1", "10.211.0.1"]}}, headers=merge)
-    assert "10.211.0.1 lies in a range" in worse.json()["message"]
+    assert f"10.211.0.1 {IN_DENIED_RANGE}" in worse.json()["message"]
     status = {"status": {"revision": 1}}
     admin.patch(f"{path}/older/status", json=status, headers=merge).raise_for_status()
     held = {"metadata": {"finalizers": ["example.com/wait"]}}

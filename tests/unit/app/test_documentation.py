@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.documentation import ASSETS, SHOWN
-from app.server import create_app
+from app.server import ROUTES, create_app
 from app.settings import Settings
 
 
@@ -36,7 +36,7 @@ async def test_docs_serves_no_other_file(name: str) -> None:
 async def test_docs_switched_off_is_not_found(path: str) -> None:
     async with client(docs=False) as hook:
         answer = await hook.get(path)
-    text = "no such path: this hook answers POST /sync, GET /healthz, GET /readyz"
+    text = f"no such path: this hook answers {ROUTES}"
     assert (answer.status_code, answer.json()) == (404, {"error": text})
 
 

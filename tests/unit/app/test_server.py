@@ -8,9 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.hook import TO_WRAP
+from app.hook import NOT_AN_OBJECT, TO_WRAP
 from app.server import AS_JSON, create_app
 from app.settings import Settings
+from external_service.v1alpha1 import ONE_OF_PORTS
 
 JSON = {"content-type": "application/json"}
 ROUTES = "this hook answers POST /sync, GET /healthz, GET /readyz, GET /docs, GET /openapi.json"
@@ -64,9 +65,7 @@ async def test_sync_request_gets_a_response() -> None:
             "the body is not JSON: str is not valid UTF-8: surrogates not allowed: line 1 column 1 (char 0)",
             id="not UTF-8",
         ),
-        pytest.param(
-            "POST", "/sync", b"[]", 422, "the body must be one JSON object: a Metacontroller sync request", id="a list"
-        ),
+        pytest.param("POST", "/sync", b"[]", 422, NOT_AN_OBJECT, id="a list"),
         pytest.param(
             "POST",
             "/sync",
@@ -164,7 +163,7 @@ async def test_refused_sync_is_one_log_line_and_a_good_one_none(caplog: pytest.L
         assert [record.message for record in caplog.records if record.name.startswith("app")] == []
         await hook.post("/sync", json={"parent": {**PARENT, "spec": {}}})
     assert [record.message for record in caplog.records if record.name.startswith("app")] == [
-        "sync of 'shop/api' refused: spec.port: write exactly one of port and ports"
+        f"sync of 'shop/api' refused: spec.port: {ONE_OF_PORTS}"
     ]
 
 

@@ -12,7 +12,9 @@ from app.sync import ABSENT, SyncOptions, sync
 from external_service.admission import NO_BODY_CONTAINS, NO_SECRETS, NO_SNIPPET, Features
 from external_service.core import PORT_NUMBER
 from external_service.policy import AddressPolicy
+from external_service.schema import hint
 from external_service.scope import Scope
+from external_service.syntax import host_problem
 
 OPTIONS = SyncOptions()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -192,17 +194,14 @@ def test_expected_absence_is_not_reported(raw: dict[str, Any], children: dict[st
         pytest.param(
             parent(status={"addresses": [{**address("10.0.0.1", True), "ready": "maybe"}]}),
             (
-                'status.addresses[0].ready: write true or false (got "maybe"); '
+                f'status.addresses[0].ready: {hint({"type": "boolean"})} (got "maybe"); '
                 "the sidecar rewrites such a status by itself",
             ),
             id="a hand edited the status",
         ),
         pytest.param(
             parent(hosts=[{"host": "https://a.io"}]),
-            (
-                "spec.hosts[0].host: write a DNS name in lower case, such as www.example.com or *.example.com: "
-                'no scheme, port or path (got "https://a.io")',
-            ),
+            (f'spec.hosts[0].host: {host_problem("https://a.io")} (got "https://a.io")',),
             id="a host that the API server refuses",
         ),
     ],

@@ -4,18 +4,19 @@ from typing import Any
 
 import pytest
 
+from external_service.admission import duplicate
+from external_service.core import NO_EXEC, ONE_HANDLER
 from external_service.invalid import MAX_UNKNOWN, admission_problems, unknown_fields
+from external_service.policy import AddressPolicy, refusal
+from external_service.schema import hint, locate
+from external_service.syntax import host_problem, path_problem
 
 HTTP = {"httpGet": {"port": 80}}
 PORT = "write a port number from 1 to 65535, without quotes"
-IPS = "write a list of at most 1000 items"
-HOST = "write a DNS name in lower case, such as www.example.com or *.example.com: no scheme, port or path"
+IPS = hint(locate(("spec", "ips"))[1])
+SECONDS = hint(locate(("spec", "readinessProbe", "timeoutSeconds"))[1])
+HOST = host_problem("")
 MIN_READY = 'write a number of addresses such as 1, or a share from "0%" to "100%"'
-ONE_HANDLER = "write exactly one of httpGet, tcpSocket, grpc"
-NO_EXEC = (
-    "exec is not supported: an address outside the cluster has no container to run a command in; "
-    "write httpGet, tcpSocket or grpc"
-)
 PROBE_PORT = f"{PORT}: named ports belong to containers, and there are none"
 
 
@@ -61,20 +62,18 @@ def raw(**spec: Any) -> dict[str, Any]:
         pytest.param(raw(ips=["10.0.0.1"] * 1001), [f"spec.ips: {IPS} (got a list of 1001)"], id="1,001 ips"),
         pytest.param(
             raw(ips=["10.0.0.300"]),
-            ['spec.ips[0]: "10.0.0.300" is not an IP address: write one like 10.0.100.10 or 2001:db8::10'],
+            [f"spec.ips[0]: {refusal('10.0.0.300', AddressPolicy())}"],
             id="bad ip",
         ),
-        pytest.param(
-            raw(ips=["10.0.0.1", "10.0.0.1"]), ["spec.ips[1]: Duplicate value: 10.0.0.1: remove one"], id="doubled ip"
-        ),
+        pytest.param(raw(ips=["10.0.0.1", "10.0.0.1"]), [f"spec.ips[1]: {duplicate('10.0.0.1')}"], id="doubled ip"),
         pytest.param(
             raw(ips=["::ffff:10.0.0.1"]),
-            ["spec.ips[0]: ::ffff:10.0.0.1 is an IPv4-mapped IPv6 address: write 10.0.0.1"],
+            [f"spec.ips[0]: {refusal('::ffff:10.0.0.1', AddressPolicy())}"],
             id="mapped ip",
         ),
         pytest.param(
             raw(ips=["127.0.0.1"]),
-            ["spec.ips[0]: 127.0.0.1 is a loopback address: write one that the cluster's nodes reach"],
+            [f"spec.ips[0]: {refusal('127.0.0.1', AddressPolicy())}"],
             id="loopback",
         ),
         pytest.param(raw(readinessProbe={}), [f"spec.readinessProbe: {ONE_HANDLER} (found none)"], id="no handler"),
@@ -91,7 +90,7 @@ def raw(**spec: Any) -> dict[str, Any]:
         ),
         pytest.param(
             raw(readinessProbe={**HTTP, "timeoutSeconds": 0}),
-            ["spec.readinessProbe.timeoutSeconds: write a number from 1 to 86400 (got 0)"],
+            [f"spec.readinessProbe.timeoutSeconds: {SECONDS} (got 0)"],
             id="timeout 0",
         ),
         pytest.param(
@@ -114,7 +113,7 @@ def raw(**spec: Any) -> dict[str, Any]:
         ),
         pytest.param(
             raw(hosts=[{"host": "a.io", "path": "x"}]),
-            ['spec.hosts[0].path: write a path that begins with "/", or an empty one for every path (got "x")'],
+            [f'spec.hosts[0].path: {path_problem("x", "Prefix")} (got "x")'],
             id="path without a slash",
         ),
         pytest.param(

@@ -4,6 +4,7 @@ import pytest
 
 from external_service.core import PORT_NUMBER
 from external_service.schema import hint, join, locate
+from external_service.v1alpha1 import NUMBER_OR_SHARE
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ from external_service.schema import hint, join, locate
         pytest.param(
             ("spec", "minReady", "constrained-int"),
             "spec.minReady",
-            'write a number of addresses such as 1, or a share from "0%" to "100%"',
+            NUMBER_OR_SHARE,
             id="the tag of a union is no field",
         ),
         pytest.param(

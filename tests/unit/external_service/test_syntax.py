@@ -130,6 +130,10 @@ def test_invalid_hostnames(name: str) -> None:
     )
 
 
+def test_hostname_with_a_long_label_is_invalid() -> None:
+    assert hostname_problem("x" * 64 + ".io") == "a part between dots is longer than 63: DNS knows no such name"
+
+
 @pytest.mark.parametrize("name", ["10.0.100.10", "10.0.100.999", "::1", "2001:db8::10"])
 def test_address_is_not_a_hostname(name: str) -> None:
     assert hostname_problem(name) == "an IP address: write it in spec.ips"

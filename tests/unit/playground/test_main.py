@@ -20,6 +20,7 @@ import httpx
 import pytest
 import yaml
 
+from external_service.v1alpha1 import ONE_OF_PORTS
 from tests.until import until
 
 SECONDS = 60
@@ -196,4 +197,4 @@ async def test_invalid_input_is_status_2_and_names_the_field(tmp_path: Path) -> 
     async with playing(str(file)) as process:
         _, problems = await said(process)
     assert process.returncode == 2
-    assert problems.splitlines()[-1].startswith(f"{file}: spec.port: write exactly one of port and ports")
+    assert problems.splitlines()[-1].startswith(f"{file}: spec.port: {ONE_OF_PORTS}")
