@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 
-from playground.apiserver.resources import BUILTIN
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.kube.client import KubeClient
 
@@ -140,7 +139,7 @@ async def _call(app: App, request: httpx.Request, body: bytes, messages: Message
 
 def application(server: FakeApiServer) -> App:
     """What the server would serve on its socket."""
-    app: App = server.api.serve([*BUILTIN, server.resource("ExternalService")])
+    app: App = server.api.app
     return app
 
 

@@ -1,11 +1,11 @@
-"""The HTTP face: a Starlette application that answers what an API server answers, out of a Storage and a Registry."""
+"""The HTTP side: a Starlette application that responds as an API server does, from a Storage and a Registry."""
 
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import orjson
@@ -16,86 +16,77 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from playground.apiserver import discovery, events, garbage, protobuf
-from playground.apiserver.audit import Audit
-from playground.apiserver.audit import Request as Audited
-from playground.apiserver.definition import Definition
-from playground.apiserver.errors import ApiError, bad_request, expired
-from playground.apiserver.patch import APPLY_PATCH, check, patched
-from playground.apiserver.registry import Registry, WriteOptions, Written
+from playground.apiserver.audit import Audit, Audited
+from playground.apiserver.errors import ApiError, about, bad_request, expired, forbidden, invalid, required
+from playground.apiserver.patch import APPLY_PATCH, patched
+from playground.apiserver.registry import Registry, Write, Written
 from playground.apiserver.request import RequestInfo, request_info
-from playground.apiserver.resources import Resource
-from playground.apiserver.selectors import field_selector, label_selector
+from playground.apiserver.resources import SERVED, Resource
+from playground.apiserver.selectors import Matcher, field_selector, label_selector
 from playground.apiserver.storage import Storage
 from playground.apiserver.table import table
-from playground.apiserver.watch import Cut, stream, watch_options
+from playground.apiserver.watch import Cut, Watch, start
 
 Object = dict[str, Any]
 
 HEALTH = ("/healthz", "/livez", "/readyz")
 OPENAPI_V2 = "/openapi/v2"
 OPENAPI_V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-Before = Callable[[str, str, str], Awaitable[bool]]
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 BODY_LIMIT = 3 * 1024 * 1024  # k8s.io/apiserver MaxRequestBodyBytes
+WATCH_SECONDS = 1800
 
 
 class Api:
-    """Everything behind the socket. Attributes are knobs that may be turned while it serves.
+    """`app` is the ASGI application. The other public attributes may be changed while it serves.
 
-    `tokens`: token to user name; None lets everyone in and tells clients apart by their User-Agent.
+    `tokens`: token to user name; with None every client is let in, and is known by its User-Agent.
     `gc_seconds`: how long dependents outlive their owner; None is a cluster without kube-controller-manager.
-    `before` is called before each request, with verb, resource and actor; true loses the answer. `watch_list`: the
-    feature gate. `bookmark_seconds`: how often an idle watch receives a bookmark.
+    `before` is called before each request, with verb, resource and actor; if it returns true, the response is lost.
+    `bookmark_seconds`: how often an idle watch receives a bookmark. While `flowing` is cleared, watches stay open and
+    send nothing. `hang_up` breaks the connection of a client.
     """
 
-    def __init__(self, storage: Storage, registry: Registry, definitions: Mapping[tuple[str, str], Definition]) -> None:
+    def __init__(self, storage: Storage, registry: Registry) -> None:
+        self.app = Starlette(routes=[Route("/{path:path}", self._endpoint, methods=METHODS)])
         self.storage = storage
         self.registry = registry
         self.audit = Audit()
-        self.before: Before = _nothing
+        self.before: Callable[[str, str, str], Awaitable[bool]] = _nothing
         self.tokens: dict[str, str] | None = None
         self.gc_seconds: float | None = 0.05
-        self.watch_list = True
         self.bookmark_seconds = 60.0
-        self.flowing = asyncio.Event()  # cleared, watches stay open and say nothing: a black hole
+        self.flowing = asyncio.Event()
         self.flowing.set()
         self.hang_up: Callable[[tuple[str, int] | None], int] | None = None
-        self._definitions = definitions
-        self._resources: list[Resource] = []
-        self._documents: dict[str, Object] = {}
+        self._documents = discovery.documents(SERVED)
         self._continues: dict[str, tuple[int, list[Object]]] = {}
         self._timers: set[asyncio.TimerHandle] = set()
 
-    def serve(self, resources: list[Resource]) -> Starlette:
-        """The ASGI application for these resources."""
-        self._resources = resources
-        self._documents = discovery.documents(resources, self._definitions)
-        return Starlette(routes=[Route("/{path:path}", self._endpoint, methods=METHODS)])
-
     def close(self) -> None:
-        """Cancels what is still to come."""
+        """Cancels pending garbage collections."""
         for timer in self._timers:
             timer.cancel()
 
     async def _endpoint(self, request: Request) -> Response:
+        path = request.url.path
         try:
             actor = self._actor(request)
-            if request.url.path in HEALTH:
+            if path in HEALTH:
                 return Response("ok", media_type="text/plain")
-            if request.url.path == OPENAPI_V2:  # empty: kubectl asks it about kinds that are not in v3
+            if path == OPENAPI_V2:  # empty: kubectl asks for kinds that are not in v3
                 return Response(b"", media_type=OPENAPI_V2_TYPE)
-            if document := self._documents.get(request.url.path.rstrip("/")):
+            if document := self._documents.get(path.rstrip("/")):
                 return _json(document)
-            served = {(one.group, one.version, one.plural): one for one in self._resources}
-            info = request_info(request.method, request.url.path, request.query_params, served)
+            info = request_info(request.method, path, request.query_params)
         except ApiError as refusal:
             return _refused(refusal)
         return await self._audited(request, info, actor)
 
     async def _audited(self, request: Request, info: RequestInfo, actor: str) -> Response:
-        changed = False
+        resource, changed = info.resource, False
         try:
-            lost = await self.before(info.verb, info.resource.plural, actor)
+            lost = await self.before(info.verb, resource.plural, actor)
             response, changed = await self._answer(request, info)
             if lost:
                 self._hang_up_on(request)
@@ -103,13 +94,9 @@ class Api:
             response = _refused(refusal)
         except ClientDisconnect:
             response = Response(status_code=499)
-        self._note(request, info, actor, response.status_code, changed)
+        place = (resource.group, resource.plural, info.subresource, info.namespace, info.name)
+        self.audit.add(Audited(time.time(), actor, info.verb, *place, response.status_code, changed))
         return response
-
-    def _note(self, request: Request, info: RequestInfo, actor: str, code: int, changed: bool) -> None:
-        agent = request.headers.get("user-agent", "")
-        place = (info.resource.plural, info.subresource, info.namespace, info.name)
-        self.audit.add(Audited(time.time(), actor, agent, info.verb, *place, code, changed, info.resource.group))
 
     def _actor(self, request: Request) -> str:
         if self.tokens is None:
@@ -123,49 +110,31 @@ class Api:
         match info.verb:
             case "get":
                 obj = self.registry.read(info.resource, info.namespace, info.name)
-                return self._object(request, info.resource, obj), False
+                return _json(_shown(request, info.resource, obj), warnings=_warning(info.resource)), False
             case "list":
                 return self._list(request, info), False
             case "watch":
                 return self._watch(request, info), False
-            case "deletecollection":
-                return self._delete_collection(request, info), True
             case _:
-                written = await self._write(request, info)
+                written = self._write(request, info, await _body(request))
                 if written.changed:
                     self._collect_soon()
-                return self._written(request, info, written), written.changed
-
-    def _object(self, request: Request, resource: Resource, obj: Object) -> Response:
-        return _json(self._render(request, resource)(obj), warnings=_warning(resource))
-
-    def _render(self, request: Request, resource: Resource) -> Callable[[Object], Object]:
-        """One object as the client wants it: itself, or a Table with one row."""
-        if "as=Table" not in request.headers.get("accept", ""):
-            return partial(events.shown, resource)
-        found, include = self._definitions.get(resource.key), request.query_params.get("includeObject", "Metadata")
-        return lambda obj: table(resource, found, [obj], now=datetime.now(UTC), include=include)
+                return _written(request, info, written), written.changed
 
     def _list(self, request: Request, info: RequestInfo) -> Response:
-        query = request.query_params
+        query, resource = request.query_params, info.resource
         revision, items = self._page(query.get("continue", "")) or self._snapshot(query, info)
         limit = int(query.get("limit") or 0)
         meta: Object = {"resourceVersion": str(revision)}
         if limit and len(items) > limit:
             meta |= {"continue": self._remember(revision, items[limit:]), "remainingItemCount": len(items) - limit}
             items = items[:limit]
-        resource = info.resource
-        if "as=Table" in request.headers.get("accept", ""):
-            found, include = self._definitions.get(resource.key), query.get("includeObject", "Metadata")
-            body = table(resource, found, items, now=datetime.now(UTC), include=include) | {"metadata": meta}
+        if _wants_table(request):
+            body = _table(request, resource, items)
         else:
-            body = {
-                "kind": f"{resource.kind}List",
-                "apiVersion": resource.api_version,
-                "metadata": meta,
-                "items": [events.shown(resource, obj) for obj in items],
-            }
-        return _json(body, warnings=_warning(resource))
+            body = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
+            body["items"] = [events.shown(resource, obj) for obj in items]
+        return _json(body | {"metadata": meta}, warnings=_warning(resource))
 
     def _snapshot(self, query: Mapping[str, str], info: RequestInfo) -> tuple[int, list[Object]]:
         wanted = query.get("resourceVersion", "")
@@ -178,7 +147,7 @@ class Api:
         return self.storage.revision, [obj for obj in items if matches(obj)]
 
     def _page(self, token: str) -> tuple[int, list[Object]] | None:
-        """What a continue token represents; 410 once its revision is compacted."""
+        """The rest of a list by its continue token; 410 once its revision is compacted."""
         if not token:
             return None
         found = self._continues.pop(token, None)
@@ -194,22 +163,22 @@ class Api:
 
     def _watch(self, request: Request, info: RequestInfo) -> Response:
         query, resource = request.query_params, info.resource
-        options = watch_options(
-            query,
+        watch = Watch(
+            self.storage,
             resource,
             info.namespace,
             _matcher(query, resource),
-            gate=self.watch_list,
-            every=self.bookmark_seconds,
+            lambda obj: _shown(request, resource, obj),
+            start(query, resource),
+            float(query.get("timeoutSeconds") or WATCH_SECONDS),
+            self.bookmark_seconds if query.get("allowWatchBookmarks") == "true" else None,
         )
-        lines = stream(self.storage, resource, options, self._render(request, resource))
-        return StreamingResponse(
-            self._flow(request, lines), media_type="application/json", headers=_headers(_warning(resource))
-        )
+        headers = _headers(_warning(resource))
+        return StreamingResponse(self._flow(request, watch), media_type="application/json", headers=headers)
 
-    async def _flow(self, request: Request, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _flow(self, request: Request, watch: Watch) -> AsyncIterator[bytes]:
         try:
-            async for line in lines:
+            async for line in watch.lines():
                 await self.flowing.wait()
                 yield line
         except Cut:
@@ -219,50 +188,45 @@ class Api:
         if request.client is not None and self.hang_up is not None:
             self.hang_up((request.client.host, request.client.port))
 
-    async def _write(self, request: Request, info: RequestInfo) -> Written:
-        query, body = request.query_params, await _body(request)
-        options = WriteOptions(
-            query.get("dryRun", "") == "All",
-            query.get("fieldValidation", "Ignore"),
-            query.get("fieldManager") or _agent(request),
-            query.get("force", "") == "true",
+    def _write(self, request: Request, info: RequestInfo, body: Any) -> Written:
+        query = request.query_params
+        write = Write(
+            info.resource,
+            info.namespace,
+            info.name,
+            body,
+            info.subresource,
+            dry_run=query.get("dryRun", "") == "All",
+            field_validation=query.get("fieldValidation", "Ignore"),
+            manager=query.get("fieldManager") or _agent(request),
+            force=query.get("force", "") == "true",
         )
-        place = (info.resource, info.namespace)
         match info.verb:
             case "create":
-                return self.registry.create(*place, body, options)
+                return self.registry.create(write)
             case "update":
-                return self.registry.update(*place, info.name, body, options=options, subresource=info.subresource)
+                return self.registry.update(write)
             case "patch":
-                return self._patch(request, info, body, options)
+                return self._patch(request, write)
             case _:
-                return self.registry.delete(*place, info.name, body or {}, dry_run=options.dry_run)
+                return self.registry.delete(write)
 
-    def _patch(self, request: Request, info: RequestInfo, body: Any, options: WriteOptions) -> Written:
+    def _patch(self, request: Request, write: Write) -> Written:
+        resource, query = write.resource, request.query_params
         content_type = request.headers.get("content-type", "").split(";")[0]
-        check(content_type, body, request.query_params, custom=info.resource.custom)
-        if content_type == APPLY_PATCH:
-            place = (info.resource, info.namespace, info.name)
-            return self.registry.apply(*place, body, options=options, subresource=info.subresource)
-        old = self.registry.read(info.resource, info.namespace, info.name)
-        new = patched(events.shown(info.resource, old), body, content_type)
-        return self.registry.update(
-            info.resource, info.namespace, info.name, new, options=options, subresource=info.subresource
-        )
-
-    def _delete_collection(self, request: Request, info: RequestInfo) -> Response:
-        _, items = self._snapshot(request.query_params, info)
-        for obj in items:
-            meta = obj["metadata"]
-            self.registry.delete(info.resource, meta.get("namespace", ""), meta["name"], {}, dry_run=False)
-        self._collect_soon()
-        return _json(_success(info, {}))
-
-    def _written(self, request: Request, info: RequestInfo, written: Written) -> Response:
-        if info.verb == "delete" and not written.object["metadata"].get("finalizers"):
-            return _json(_success(info, written.object), warnings=written.warnings)
-        body = self._render(request, info.resource)(written.object)
-        return _json(body, written.code, written.warnings)
+        if content_type != APPLY_PATCH:
+            if query.get("force"):
+                cause = forbidden("force", "may not be specified for non-apply patch")
+                raise invalid("PatchOptions", "meta.k8s.io", "", cause)
+            old = self.registry.read(resource, write.namespace, write.name)
+            new = patched(events.shown(resource, old), write.body, content_type, custom=resource.custom)
+            return self.registry.update(replace(write, body=new))
+        if not resource.custom:
+            text = "the playground has server-side apply for ExternalServices only: leave --server-side out"
+            raise ApiError(415, "UnsupportedMediaType", text)
+        if not query.get("fieldManager"):
+            raise invalid("PatchOptions", "meta.k8s.io", "", required("fieldManager", "is required for apply patch"))
+        return self.registry.apply(write)
 
     def _collect_soon(self) -> None:
         if self.gc_seconds is not None:
@@ -294,10 +258,32 @@ async def _body(request: Request) -> Any:
         raise bad_request(f"couldn't read the body: {problem}") from problem
 
 
-def _matcher(query: Mapping[str, str], resource: Resource) -> Callable[[Mapping[str, Any]], bool]:
+def _matcher(query: Mapping[str, str], resource: Resource) -> Matcher:
     labels = label_selector(query.get("labelSelector", ""))
     fields = field_selector(query.get("fieldSelector", ""), resource.fields)
     return lambda obj: labels(obj) and fields(obj)
+
+
+def _wants_table(request: Request) -> bool:
+    return "as=Table" in request.headers.get("accept", "")
+
+
+def _table(request: Request, resource: Resource, items: Sequence[Object]) -> Object:
+    return table(resource, items, now=datetime.now(UTC), include=request.query_params.get("includeObject", "Metadata"))
+
+
+def _shown(request: Request, resource: Resource, obj: Object) -> Object:
+    """One object as the client wants it: itself, or a Table with one row."""
+    return _table(request, resource, [obj]) if _wants_table(request) else events.shown(resource, obj)
+
+
+def _written(request: Request, info: RequestInfo, written: Written) -> Response:
+    meta = written.object["metadata"]
+    if info.verb != "delete" or meta.get("finalizers"):
+        return _json(_shown(request, info.resource, written.object), written.code, written.warnings)
+    details = about(info.resource, info.name) | {"uid": meta["uid"]}
+    body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+    return _json(body, warnings=written.warnings)
 
 
 def _warning(resource: Resource) -> tuple[str, ...]:
@@ -318,9 +304,3 @@ def _refused(refusal: ApiError) -> Response:
     if refusal.retry_after is not None:
         response.headers["Retry-After"] = str(refusal.retry_after)
     return response
-
-
-def _success(info: RequestInfo, obj: Mapping[str, Any]) -> Object:
-    details = {"name": info.name, "group": info.resource.group, "kind": info.resource.plural}
-    details["uid"] = obj.get("metadata", {}).get("uid", "")
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}

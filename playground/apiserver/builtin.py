@@ -1,7 +1,7 @@
-"""Defaults of the built-in kinds that are children of an ExternalService.
+"""Defaults of the built-in kinds that are children of an ExternalService, and warnings about what is not done.
 
-After kubernetes:pkg/apis/{core,networking,discovery} defaults.go at 1.36. Pure, in place. Nothing is validated: what a
-real API server refuses is tested on a real one (tests/e2e).
+After kubernetes:pkg/apis/{core,networking,discovery} defaults.go at 1.36. Pure. Nothing is validated: what a real API
+server refuses is tested on a real one (tests/e2e).
 """
 
 from collections.abc import Callable, Iterator
@@ -23,12 +23,13 @@ SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 
 
 def fill(resource: Resource, obj: Object, allocate: Callable[[], str]) -> None:
-    """Fills the defaults; `allocate` gives the next free cluster IP."""
+    """Fills the defaults in place; `allocate` returns the next free cluster IP."""
     if resource is SERVICES:
         _fill_service(obj, allocate)
     elif resource is ENDPOINTS:
-        for port in _endpoints_ports(obj):
-            port.setdefault("protocol", "TCP")
+        for subset in obj.get("subsets") or ():
+            for port in subset.get("ports") or ():
+                port.setdefault("protocol", "TCP")
     elif resource is ENDPOINT_SLICES:
         for port in obj.get("ports") or ():
             port.setdefault("name", "")
@@ -42,7 +43,7 @@ def fill(resource: Resource, obj: Object, allocate: Callable[[], str]) -> None:
 
 
 def warnings(resource: Resource, obj: Object, *, validated: bool) -> Iterator[str]:
-    """What a real API server or its controllers would do beside. `validated`: the client asked to check the fields."""
+    """What a real API server or its controllers would also do. `validated`: the client asked to check the fields."""
     if validated and resource.warning != STORED:
         yield "the playground does not check the fields of this kind"
     if resource is ENDPOINTS and SKIP_MIRROR not in (obj["metadata"].get("labels") or {}):
@@ -59,12 +60,7 @@ def _fill_service(obj: Object, allocate: Callable[[], str]) -> None:
         port.setdefault("targetPort", port.get("port"))
     spec["clusterIP"] = spec.get("clusterIP") or allocate()
     spec.setdefault("clusterIPs", [spec["clusterIP"]])
-    bare = spec["clusterIP"] == "None" and not spec.get("selector")  # headless and selector-less: dual by default
-    spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if bare else ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", "RequireDualStack" if bare else "SingleStack")
+    dual = spec["clusterIP"] == "None" and not spec.get("selector")  # headless and without a selector
+    spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if dual else ["IPv4"])
+    spec.setdefault("ipFamilyPolicy", "RequireDualStack" if dual else "SingleStack")
     obj.setdefault("status", {"loadBalancer": {}})
-
-
-def _endpoints_ports(obj: Object) -> Iterator[Object]:
-    for subset in obj.get("subsets") or ():
-        yield from subset.get("ports") or ()

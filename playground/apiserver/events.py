@@ -1,6 +1,6 @@
-"""Events are stored once and served twice: core/v1 and events.k8s.io/v1 name the same fields differently.
+"""Events are stored once and served twice: core/v1 and events.k8s.io/v1 have different names for the same fields.
 
-After kubernetes:pkg/apis/events/v1/conversion.go; stored as core/v1 has them. Pure.
+After kubernetes:pkg/apis/events/v1/conversion.go; stored as in core/v1. Pure.
 """
 
 from collections.abc import Mapping
@@ -21,22 +21,22 @@ CORE_NAMES = {
 }
 NEW_NAMES = {core: new for new, core in CORE_NAMES.items()}
 CORE_ALWAYS: Object = {"source": {}, "firstTimestamp": None, "lastTimestamp": None}
-"""What core/v1 shows of an Event even where no one has set it."""
+"""Fields that core/v1 shows of an Event even if they were not set."""
 
 
 def stored(resource: Resource, obj: Mapping[str, Any]) -> Object:
-    """As it is stored, whichever way it was sent."""
+    """The object as it is stored."""
     if resource is not NEW_EVENTS:
         return dict(obj)
     return {**CORE_ALWAYS, **_renamed(obj, CORE_NAMES), "apiVersion": "v1"}
 
 
 def shown(resource: Resource, obj: Object) -> Object:
-    """As a resource shows what is stored."""
+    """A stored object as the resource serves it."""
     if resource is not NEW_EVENTS:
         return obj
-    told = {name: value for name, value in obj.items() if name not in CORE_ALWAYS or value}
-    return _renamed(told, NEW_NAMES) | {"apiVersion": NEW_EVENTS.api_version}
+    set_fields = {name: value for name, value in obj.items() if name not in CORE_ALWAYS or value}
+    return _renamed(set_fields, NEW_NAMES) | {"apiVersion": NEW_EVENTS.api_version}
 
 
 def _renamed(obj: Mapping[str, Any], names: Mapping[str, str]) -> Object:

@@ -1,27 +1,21 @@
-"""What kube-controller-manager collects: dependents whose owners are gone, and what a deleted namespace held."""
+"""Garbage collection as by kube-controller-manager: dependents without an owner, and what a deleted namespace held."""
 
 from collections.abc import Iterable
 from typing import Any
 
+from playground.apiserver.registry import FOREGROUND
 from playground.apiserver.resources import NAMESPACES
 from playground.apiserver.storage import Key, Storage
 
-Object = dict[str, Any]
 
-FOREGROUND = "foregroundDeletion"
-
-
-def collect(storage: Storage) -> list[tuple[Key, Object]]:
-    """Deletes every object whose owners (or namespace) are gone, until none is left; returns them in order."""
-    collected: list[tuple[Key, Object]] = []
+def collect(storage: Storage) -> None:
+    """Deletes every object whose owners or namespace are gone, until none is left."""
     while doomed := list(_doomed(storage)):
         for resource, obj in doomed:
-            meta = obj["metadata"]
-            collected.append((resource, storage.remove(resource, meta.get("namespace", ""), meta["name"])))
-    return collected
+            storage.remove(resource, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
 
 
-def _doomed(storage: Storage) -> Iterable[tuple[Key, Object]]:
+def _doomed(storage: Storage) -> Iterable[tuple[Key, dict[str, Any]]]:
     everything = list(storage.everything())
     living = {obj["metadata"]["uid"]: obj for _, obj in everything}
     waiting = {uid for uid, obj in living.items() if FOREGROUND in (obj["metadata"].get("finalizers") or ())}

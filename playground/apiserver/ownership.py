@@ -42,13 +42,8 @@ class Writer:
 
     def entry(self, api_version: str, paths: Iterable[Path]) -> Object:
         """An entry of managedFields."""
-        made: Object = {
-            "manager": self.manager,
-            "operation": self.operation,
-            "apiVersion": api_version,
-            "time": self.time,
-        }
-        made |= {"fieldsType": "FieldsV1", "fieldsV1": _nested(paths)}
+        made: Object = {"manager": self.manager, "operation": self.operation, "apiVersion": api_version}
+        made |= {"time": self.time, "fieldsType": "FieldsV1", "fieldsV1": _nested(paths)}
         return made | ({"subresource": self.subresource} if self.subresource else {})
 
 
@@ -83,11 +78,11 @@ def applied(old: Object, config: Object, schema: Schema, writer: Writer, *, forc
     return new
 
 
-def untyped(resource: Resource, namespace: str, name: str, unknown: Sequence[str]) -> ApiError:
-    """500 for fields that the schema does not have: an apply is refused whatever fieldValidation says."""
+def untyped(resource: Resource, place: str, unknown: Sequence[str]) -> ApiError:
+    """500 for fields that the schema does not have: an apply is refused whatever fieldValidation is."""
     fields = [f".{path}: field not declared in schema" for path in unknown]
     text = fields[0] if len(fields) == 1 else "errors:" + "".join(f"\n  {field}" for field in fields)
-    of = f"{namespace}/{name}; {resource.api_version}, Kind={resource.kind}"
+    of = f"{place}; {resource.api_version}, Kind={resource.kind}"
     return ApiError(500, "", f"failed to create typed patch object ({of}): {text}")
 
 

@@ -1,4 +1,4 @@
-"""The one protobuf body that is read: that of `kubectl create namespace`. All else is refused with a hint. Pure."""
+"""The one protobuf body that is read: that of `kubectl create namespace`. Others are refused with a hint. Pure."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ MAGIC = b"k8s\x00"
 
 
 def named_object(body: bytes) -> dict[str, Any]:
-    """A v1 Namespace out of a runtime.Unknown envelope: its name is all there is to it. 415 for any other kind."""
+    """A v1 Namespace from a runtime.Unknown envelope: only its name is read. 415 for any other kind."""
     try:
         envelope = _fields(body.removeprefix(MAGIC))
         kind = _fields(envelope[1])[2].decode()
@@ -21,7 +21,7 @@ def named_object(body: bytes) -> dict[str, Any]:
 
 
 def _fields(message: bytes) -> dict[int, bytes]:
-    """The length-delimited fields of a message; others are stepped over."""
+    """The length-delimited fields of a message; others are skipped."""
     found: dict[int, bytes] = {}
     position = 0
     while position < len(message):

@@ -1,13 +1,12 @@
-"""What a request means: verb, resource, object. Pure (k8s.io/apiserver pkg/endpoints/request RequestInfo)."""
+"""Which verb a request is, and on which object. Pure (k8s.io/apiserver pkg/endpoints/request RequestInfo)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from playground.apiserver.errors import no_such_path
-from playground.apiserver.resources import Resource
+from playground.apiserver.errors import ApiError, no_such_path
+from playground.apiserver.resources import SERVED, Resource
 
-Served = Mapping[tuple[str, str, str], Resource]  # group, version, plural
-
+_BY_PLACE = {(one.group, one.version, one.plural): one for one in SERVED}
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -22,13 +21,13 @@ class RequestInfo:
     subresource: str
 
 
-def request_info(method: str, path: str, query: Mapping[str, str], served: Served) -> RequestInfo:
+def request_info(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
     """Reads method and path; 404 for anything that is not served."""
     group, version, parts = _group_version(path)
     namespace = ""
-    if len(parts) > 2 and parts[0] == "namespaces" and (group, version, parts[2]) in served:
+    if len(parts) > 2 and parts[0] == "namespaces" and (group, version, parts[2]) in _BY_PLACE:
         namespace, parts = parts[1], parts[2:]
-    resource = served.get((group, version, parts[0])) if 1 <= len(parts) <= 3 else None
+    resource = _BY_PLACE.get((group, version, parts[0])) if 1 <= len(parts) <= 3 else None
     if resource is None:
         raise no_such_path()
     name = parts[1] if len(parts) > 1 else ""
@@ -37,13 +36,11 @@ def request_info(method: str, path: str, query: Mapping[str, str], served: Serve
         raise no_such_path()
     if method == "GET":
         watched = query.get("watch", "") in ("true", "1")
-        verb = "watch" if watched and not name else "get" if name else "list"
+        verb = "get" if name else "watch" if watched else "list"
     else:
         verb = _VERBS[method]
-    if verb == "delete" and not name:
-        verb = "deletecollection"
-    if verb in ("update", "patch") and not name:
-        raise no_such_path()
+        if verb != "create" and not name:
+            raise ApiError(405, "MethodNotAllowed", "the playground changes one object at a time: name it")
     return RequestInfo(verb, resource, namespace, name, subresource)
 
 

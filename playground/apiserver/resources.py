@@ -1,6 +1,10 @@
-"""The resources that are served: names, scope, subresources, what bumps a generation. Data only."""
+"""The resources that are served: names, scope, subresources, and of our own kind the schema. Data only."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from external_service.crd import custom_resource_definition
 
 METADATA_FIELDS = frozenset({"metadata.name", "metadata.namespace"})
 EVENT_FIELDS = METADATA_FIELDS | {
@@ -16,26 +20,30 @@ EVENT_FIELDS = METADATA_FIELDS | {
     "source",
     "reportingComponent",
 }
+"""The field selectors of Events; `kubectl describe` uses them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One served resource. `generation`: metadata.generation exists and grows with every change outside status."""
+    """One served resource. `generation`: metadata.generation exists and increases with every change outside status.
+
+    `schema` and `columns` (additionalPrinterColumns) are those of a CustomResourceDefinition. `storage` is the key of
+    another resource that the objects are stored as. `warning` is sent with every response.
+    """
 
     group: str
     version: str
     plural: str
     kind: str
-    singular: str
     short_names: tuple[str, ...] = ()
     namespaced: bool = True
     status: bool = False
     generation: bool = False
-    custom: bool = False
     fields: frozenset[str] = METADATA_FIELDS
     warning: str = ""
-    categories: tuple[str, ...] = ()
     storage: tuple[str, str] | None = None
+    schema: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    columns: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
 
     @property
     def api_version(self) -> str:
@@ -45,71 +53,82 @@ class Resource:
     @property
     def prefix(self) -> str:
         """The URL prefix of the group and version."""
-        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+
+    @property
+    def qualified(self) -> str:
+        """`services`, or `externalservices.eso.crowdfox.com`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
     def key(self) -> tuple[str, str]:
-        """Group and plural of what is stored; `storage` where that is another resource's."""
+        """Group and plural of what is stored."""
         return self.storage or (self.group, self.plural)
 
+    @property
+    def custom(self) -> bool:
+        """Whether a CustomResourceDefinition defines it."""
+        return bool(self.schema)
 
-NAMESPACES = Resource("", "v1", "namespaces", "Namespace", "namespace", ("ns",), namespaced=False, status=True)
-SERVICES = Resource("", "v1", "services", "Service", "service", ("svc",), status=True, categories=("all",))
-ENDPOINTS = Resource(
-    "",
-    "v1",
-    "endpoints",
-    "Endpoints",
-    "endpoints",
-    ("ep",),
-    warning="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
-)
-EVENTS = Resource("", "v1", "events", "Event", "event", ("ev",), fields=EVENT_FIELDS)
-NEW_EVENTS = Resource("events.k8s.io", "v1", "events", "Event", "event", ("ev",), storage=EVENTS.key)
-INGRESSES = Resource(
-    "networking.k8s.io", "v1", "ingresses", "Ingress", "ingress", ("ing",), status=True, generation=True
-)
-ENDPOINT_SLICES = Resource(
-    "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", "endpointslice", generation=True
-)
-CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", "configmap", ("cm",))
-SECRETS = Resource("", "v1", "secrets", "Secret", "secret")
-LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", "lease")
+
+def _defined(crd: Mapping[str, Any]) -> Resource:
+    """The resource of an apiextensions.k8s.io/v1 CustomResourceDefinition with one version."""
+    spec, names = crd["spec"], crd["spec"]["names"]
+    [version] = spec["versions"]
+    return Resource(
+        spec["group"],
+        version["name"],
+        names["plural"],
+        names["kind"],
+        tuple(names["shortNames"]),
+        status=True,
+        generation=True,
+        schema=version["schema"]["openAPIV3Schema"],
+        columns=tuple(version["additionalPrinterColumns"]),
+    )
+
+
+EXTERNAL_SERVICES = _defined(custom_resource_definition())
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", ("ns",), namespaced=False, status=True)
+SERVICES = Resource("", "v1", "services", "Service", ("svc",), status=True)
+DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", ("ep",), warning=DEPRECATED)
+EVENTS = Resource("", "v1", "events", "Event", ("ev",), fields=EVENT_FIELDS)
+NEW_EVENTS = Resource("events.k8s.io", "v1", "events", "Event", ("ev",), storage=EVENTS.key)
+INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", ("ing",), status=True, generation=True)
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", generation=True)
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", ("cm",))
+SECRETS = Resource("", "v1", "secrets", "Secret")
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 STORED = "the playground stores this object and does nothing with it"
 
 
-def _stored(group: str, version: str, kind: str, plural: str, *short_names: str, namespaced: bool = True) -> Resource:
-    """A kind that only `kubectl apply -k metacontroller` and its components bring: kept, shown, never acted upon."""
-    return Resource(
-        group, version, plural, kind, kind.lower(), short_names, namespaced=namespaced, generation=True, warning=STORED
-    )
+def _stored(group: str, kind: str, *short_names: str, version: str = "v1", namespaced: bool = True) -> Resource:
+    """A kind that only `kubectl apply -k metacontroller` and its components bring: kept and shown, never acted upon."""
+    plural = f"{kind.lower().removesuffix('y')}{'ies' if kind.endswith('y') else 's'}"
+    return Resource(group, version, plural, kind, short_names, namespaced=namespaced, generation=True, warning=STORED)
 
 
-_RBAC, _META = "rbac.authorization.k8s.io", "metacontroller.k8s.io"
-_ADMISSION = "admissionregistration.k8s.io"
+_RBAC, _ADMISSION = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
 STORED_ONLY = (
-    _stored("", "v1", "ServiceAccount", "serviceaccounts", "sa"),
-    _stored("apps", "v1", "Deployment", "deployments", "deploy"),
-    _stored("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb"),
-    _stored("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol"),
-    _stored(_RBAC, "v1", "Role", "roles"),
-    _stored(_RBAC, "v1", "RoleBinding", "rolebindings"),
-    _stored(_RBAC, "v1", "ClusterRole", "clusterroles", namespaced=False),
-    _stored(_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False),
-    _stored(_ADMISSION, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", namespaced=False),
-    _stored(
-        _ADMISSION, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", namespaced=False
-    ),
-    _stored(_ADMISSION, "v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies", namespaced=False),
-    _stored(_ADMISSION, "v1", "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", namespaced=False),
-    _stored(
-        "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", "crd", namespaced=False
-    ),
-    _stored(_META, "v1alpha1", "CompositeController", "compositecontrollers", "cctl", namespaced=False),
+    _stored("", "ServiceAccount", "sa"),
+    _stored("apps", "Deployment", "deploy"),
+    _stored("policy", "PodDisruptionBudget", "pdb"),
+    _stored("networking.k8s.io", "NetworkPolicy", "netpol"),
+    _stored(_RBAC, "Role"),
+    _stored(_RBAC, "RoleBinding"),
+    _stored(_RBAC, "ClusterRole", namespaced=False),
+    _stored(_RBAC, "ClusterRoleBinding", namespaced=False),
+    _stored(_ADMISSION, "ValidatingAdmissionPolicy", namespaced=False),
+    _stored(_ADMISSION, "ValidatingAdmissionPolicyBinding", namespaced=False),
+    _stored(_ADMISSION, "MutatingAdmissionPolicy", namespaced=False),
+    _stored(_ADMISSION, "MutatingAdmissionPolicyBinding", namespaced=False),
+    _stored("apiextensions.k8s.io", "CustomResourceDefinition", "crd", namespaced=False),
+    _stored("metacontroller.k8s.io", "CompositeController", "cctl", version="v1alpha1", namespaced=False),
 )
 
-BUILTIN = (
+SERVED = (
     NAMESPACES,
     SERVICES,
     ENDPOINTS,
@@ -121,4 +140,5 @@ BUILTIN = (
     CONFIG_MAPS,
     SECRETS,
     *STORED_ONLY,
+    EXTERNAL_SERVICES,
 )

@@ -1,26 +1,55 @@
-"""The CEL rules of our CRD in Python: what they refuse, with the messages of the CRD.
+"""The validation of our CRD and its policy for stale statuses, in Python. Pure.
 
-The real API server evaluates the CEL itself; contract tests and the real control plane keep both results the same.
+A real API server evaluates the schema and the CEL of the CRD. Here the models do, from which the CRD is generated;
+contract tests and the real control plane keep both results the same.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from external_service.invalid import admission_problems
-from playground.apiserver.errors import Cause
-from playground.apiserver.registry import Knobs
+from external_service.v1alpha1 import STALE_STATUS
+from playground.apiserver.errors import Cause, invalid_value
+from playground.values import same
+
+Object = Mapping[str, Any]
+
+SOME_SPEC = {"port": 80}
 
 
-def rule_problems(knobs: Knobs) -> Callable[[Mapping[str, Any]], list[Cause]]:
-    """What the rules refuse in an ExternalService; loopback addresses pass where the knob says so."""
+def problems(old: Object | None, new: Object, *, loopback: bool) -> list[Cause]:
+    """What is refused in an ExternalService, the comparison with its old state excepted.
 
-    def problems(obj: Mapping[str, Any]) -> list[Cause]:
-        lines = admission_problems({**obj, "status": {}}, loopback=knobs.loopback)
-        return [_cause(line) for line in lines]
+    An unchanged spec is not evaluated again. `loopback` lets loopback addresses pass.
+    """
+    unchanged = old is not None and same(new.get("spec"), old.get("spec"))
+    checked = {**new, "spec": SOME_SPEC} if unchanged else new
+    lines = (line.partition(": ") for line in admission_problems(checked, loopback=loopback))
+    return [Cause(field, "FieldValueInvalid", f"Invalid value: {text}") for field, _, text in lines]
 
-    return problems
+
+def without_stale_status(old: Object, new: dict[str, Any]) -> dict[str, Any]:
+    """What our MutatingAdmissionPolicy makes of an update: with an older revision or none, the stored status stays."""
+    seen = (old.get("status") or {}).get("revision")
+    given = (new.get("status") or {}).get("revision")
+    if seen is not None and (given is None or given < seen):
+        return {**new, "status": old["status"]}
+    return new
 
 
-def _cause(line: str) -> Cause:
-    field, _, text = line.partition(": ")
-    return Cause(field, "FieldValueInvalid", f"Invalid value: {text}")
+def stale_status(old: Object, new: Object) -> Cause | None:
+    """The guard (design R1): the revision never decreases, and no address changes unless it increases."""
+    before, after = old.get("status") or {}, new.get("status") or {}
+    seen, given = before.get("revision", 0), after.get("revision", 0)
+    if given > seen or (given == seen and before.get("addresses") == after.get("addresses")):
+        return None
+    return Cause("status.revision", "FieldValueInvalid", f"Invalid value: {STALE_STATUS}")
+
+
+def moved_cluster_ip(old: Object, new: Object) -> Cause | None:
+    """A Service cannot change between headless and not."""
+    before, after = ((obj["spec"].get("service") or {}).get("clusterIP", "None") for obj in (old, new))
+    if before == after:
+        return None
+    text = "the cluster IP of a Service cannot change: delete this ExternalService and create it again"
+    return invalid_value("spec.service.clusterIP", after, text)

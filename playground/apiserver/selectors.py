@@ -11,11 +11,13 @@ Matcher = Callable[[Mapping[str, Any]], bool]
 _SET = re.compile(r"^\s*([^\s,=!()]+)\s+(in|notin)\s+\(([^()]*)\)\s*$")
 _EQUALITY = re.compile(r"^\s*([^\s,=!()]+)\s*(==|=|!=)\s*([^\s,=!()]*)\s*$")
 _EXISTS = re.compile(r"^\s*(!?)\s*([^\s,=!()]+)\s*$")
+_FIELD = re.compile(r"^([^=!]+)(!=|==|=)(.*)$")
 
 
 def label_selector(text: str) -> Matcher:
-    """A predicate over whole objects; raises 400 on a selector that does not parse."""
-    requirements = [_requirement(part) for part in _split(text)] if text.strip() else []
+    """A predicate over whole objects; 400 for a selector that does not parse."""
+    parts = re.split(r",(?![^()]*\))", text) if text.strip() else []
+    requirements = [_requirement(part) for part in parts]
 
     def matches(obj: Mapping[str, Any]) -> bool:
         labels = obj["metadata"].get("labels") or {}
@@ -25,21 +27,17 @@ def label_selector(text: str) -> Matcher:
 
 
 def field_selector(text: str, allowed: frozenset[str]) -> Matcher:
-    """A predicate over whole objects for `path=value,path!=value`; a path outside `allowed` is refused with 400."""
+    """A predicate over whole objects for `path=value,path!=value`; 400 for a path outside `allowed`."""
     terms: list[tuple[list[str], str, bool]] = []
     for part in filter(None, text.split(",")):
-        found = re.match(r"^([^=!]+)(!=|==|=)(.*)$", part)
+        found = _FIELD.match(part)
         if found is None:
             raise bad_request(f"invalid field selector: {part!r}; write path=value")
         path, operator, value = found.groups()
         if path not in allowed:
             raise bad_request(f'field label not supported: "{path}"')
         terms.append((path.split("."), value, operator != "!="))
-
-    def matches(obj: Mapping[str, Any]) -> bool:
-        return all((_at(obj, path) == value) is wanted for path, value, wanted in terms)
-
-    return matches
+    return lambda obj: all((_at(obj, path) == value) is wanted for path, value, wanted in terms)
 
 
 def _at(obj: Mapping[str, Any], path: list[str]) -> str:
@@ -49,23 +47,15 @@ def _at(obj: Mapping[str, Any], path: list[str]) -> str:
     return "" if value is None else str(value)
 
 
-def _split(text: str) -> list[str]:
-    return re.split(r",(?![^()]*\))", text)
-
-
 def _requirement(part: str) -> Callable[[Mapping[str, str]], bool]:
     if found := _SET.match(part):
         key, operator, words = found.groups()
-        values = frozenset(word.strip() for word in words.split(","))
-        if operator == "in":
-            return lambda labels: labels.get(key) in values
-        return lambda labels: key not in labels or labels[key] not in values
+        values, wanted = {word.strip() for word in words.split(",")}, operator == "in"
+        return lambda labels: (key in labels and labels[key] in values) is wanted
     if found := _EQUALITY.match(part):
         key, operator, value = found.groups()
-        if operator == "!=":
-            return lambda labels: labels.get(key) != value
-        return lambda labels: labels.get(key) == value
+        return lambda labels: (labels.get(key) == value) is (operator != "!=")
     if found := _EXISTS.match(part):
         absent, key = found.groups()
-        return lambda labels: (key not in labels) if absent else (key in labels)
+        return lambda labels: (key in labels) is not bool(absent)
     raise bad_request(f"unable to parse requirement: {part!r}")

@@ -1,4 +1,4 @@
-"""The life of one API server: made, started, stopped, started again with what it had."""
+"""The life of one API server: started, stopped, and started again with what it stored."""
 
 import copy
 from collections.abc import Mapping
@@ -9,14 +9,10 @@ from typing import Any, Self
 
 import yaml
 
-from external_service.crd import custom_resource_definition
 from playground.apiserver.api import Api
-from playground.apiserver.definition import definition
-from playground.apiserver.registry import Knobs, Registry, WriteOptions
-from playground.apiserver.resources import BUILTIN, Resource
-from playground.apiserver.rules import rule_problems
+from playground.apiserver.registry import Knobs, Registry, Write
+from playground.apiserver.resources import SERVED, Resource
 from playground.apiserver.storage import Storage
-from playground.apiserver.watch import Cut
 from playground.serving import LoopbackServer
 
 Object = dict[str, Any]
@@ -27,35 +23,25 @@ NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 class FakeApiServer:
     """`async with FakeApiServer() as server: server.url`. Everything runs in the event loop that entered it.
 
-    `knobs`, `audit`, `storage` and the attributes of `api` may be used at any time
-    from that loop. The default `crd` is ours, made from the models; `loopback` lets Endpoints hold 127.0.0.0/8.
+    `knobs`, `audit`, `storage` and the attributes of `api` may be used at any time from that loop. `loopback` lets
+    ExternalServices have addresses of 127.0.0.0/8.
     """
 
-    def __init__(
-        self, *, crd: Mapping[str, Any] | None = None, guard: bool = True, loopback: bool = False, port: int = 0
-    ) -> None:
-        custom = definition(crd or custom_resource_definition())
-        self.knobs = Knobs(guard, loopback)
+    def __init__(self, *, loopback: bool = False) -> None:
+        self.knobs = Knobs(loopback=loopback)
         self.storage = Storage()
-        self._resources = [*BUILTIN, custom.resource]
-        definitions = {custom.resource.key: custom}
-        self.registry = Registry(self.storage, definitions, _now, self.knobs, rule_problems(self.knobs))
-        self.api = Api(self.storage, self.registry, definitions)
+        self.registry = Registry(self.storage, _now, self.knobs)
+        self.api = Api(self.storage, self.registry)
         self.audit = self.api.audit
-        self._server = LoopbackServer(self.api.serve(self._resources), port)
+        self._server = LoopbackServer(self.api.app)
         self.api.hang_up = self._server.hang_up
         for name in NAMESPACES:
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end."""
+        """The base URL, without a slash at its end; it stays the same over stop and start."""
         return self._server.url
-
-    @property
-    def port(self) -> int:
-        """The TCP port; it stays the same over stop and start."""
-        return self._server.port
 
     @property
     def running(self) -> bool:
@@ -73,38 +59,29 @@ class FakeApiServer:
         self.api.close()
 
     async def start(self) -> None:
-        """Listens: on the port given, or one that is free; after `stop` on the same one again."""
+        """Listens on a free port, after `stop` on the same one again."""
         await self._server.start()
 
     async def stop(self) -> None:
-        """Refuses connections from now on and drops those there are; what is stored stays."""
+        """Refuses connections from now on and breaks the open ones; what is stored stays."""
         self.api.flowing.set()
         await self._server.stop()
 
     def drop_connections(self) -> int:
-        """Breaks every open connection without a word; returns how many."""
+        """Breaks every open connection; returns how many."""
         return self._server.hang_up()
-
-    def end_watches(self, *, abruptly: bool = False) -> int:
-        """Ends all open watches, as at their time limit, or in the middle of the stream; returns how many."""
-        return self.storage.interrupt(Cut() if abruptly else None)
-
-    def compact(self) -> None:
-        """Forgets all history: a client that resumes a watch or a paged list from before gets 410."""
-        self.storage.compact()
 
     def resource(self, kind: str) -> Resource:
         """The resource of a kind or plural name."""
-        return next(one for one in self._resources if kind in (one.kind, one.plural))
+        return next(one for one in SERVED if kind in (one.kind, one.plural))
 
     def create(self, obj: Mapping[str, Any]) -> Object:
-        """Stores an object past HTTP and audit, with its namespace if that is missing; returns it as stored."""
+        """Stores an object without HTTP and audit, with its namespace if that is missing; returns it as stored."""
         resource, namespace = self.resource(obj["kind"]), obj["metadata"].get("namespace", "default")
-        if resource.namespaced and self.storage.get(("", "namespaces"), "", namespace) is None:
+        if resource.namespaced and self.get("Namespace", "", namespace) is None:
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        return copy.deepcopy(
-            self.registry.create(resource, namespace if resource.namespaced else "", obj, WriteOptions()).object
-        )
+        write = Write(resource, namespace if resource.namespaced else "", body=obj)
+        return copy.deepcopy(self.registry.create(write).object)
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """A copy of a stored object, or None."""

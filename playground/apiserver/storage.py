@@ -1,10 +1,9 @@
-"""What etcd and the watch cache are to a real API server: objects, one growing revision, a log of changes.
+"""The storage of an API server, as etcd and the watch cache: objects, one increasing revision, a log of changes.
 
-Objects once stored are never changed in place, so readers may hold them. One event loop owns a Storage; nothing locks.
+Stored objects are never changed in place, so readers may keep them. One event loop owns a Storage; there are no locks.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -27,24 +26,27 @@ class Change:
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """The changes of one resource from now on; `None` ends it, an exception breaks it."""
+    """The changes of one resource from now on; None ends it, an exception breaks it."""
 
     resource: Key
     queue: "asyncio.Queue[Change | Exception | None]" = field(default_factory=asyncio.Queue)
 
 
 class Storage:
-    """Revisions start at 90, so that a client that compares them as strings goes wrong within ten writes."""
+    """Revisions start at 90, so that a client that compares them as strings fails within ten writes.
+
+    `watchers` are the open subscriptions.
+    """
 
     def __init__(self) -> None:
         self.revision = 90
         self.compacted = 0
         self._objects: dict[Key, dict[tuple[str, str], Object]] = {}
-        self._log: deque[Change] = deque()
-        self._subscriptions: set[Subscription] = set()
+        self._log: list[Change] = []
+        self.watchers: set[Subscription] = set()
 
     def get(self, resource: Key, namespace: str, name: str) -> Object | None:
-        """The object as stored, to be read only."""
+        """The object as stored; it must not be changed."""
         return self._objects.get(resource, {}).get((namespace, name))
 
     def items(self, resource: Key, namespace: str = "") -> list[Object]:
@@ -70,7 +72,7 @@ class Storage:
         return stored
 
     def remove(self, resource: Key, namespace: str, name: str) -> Object:
-        """Commits a deletion and returns the last state, with the revision of the deletion as the real one has it."""
+        """Commits a deletion and returns the last state, with the revision of the deletion."""
         previous = self._objects[resource].pop((namespace, name))
         self.revision += 1
         last = {**previous, "metadata": {**previous["metadata"], "resourceVersion": str(self.revision)}}
@@ -78,38 +80,32 @@ class Storage:
         return last
 
     def changes_after(self, resource: Key, revision: int) -> list[Change]:
-        """What the log still has of a resource beyond a revision."""
+        """The changes of a resource after a revision, as far as the log has them."""
         return [change for change in self._log if change.revision > revision and change.resource == resource]
 
-    def compact(self, revision: int | None = None) -> None:
-        """Forgets the log up to a revision (all of it by default): older watches and continue tokens get 410."""
-        self.compacted = self.revision if revision is None else revision
-        while self._log and self._log[0].revision <= self.compacted:
-            self._log.popleft()
+    def compact(self) -> None:
+        """Drops the log: a watch or continue token of before gets 410."""
+        self.compacted = self.revision
+        self._log.clear()
 
     def subscribe(self, resource: Key) -> Subscription:
-        """Begins to receive changes; give it back to `unsubscribe`."""
+        """Begins to receive changes, until `unsubscribe`."""
         subscription = Subscription(resource)
-        self._subscriptions.add(subscription)
+        self.watchers.add(subscription)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Ends a subscription; a second call does nothing."""
-        self._subscriptions.discard(subscription)
+        self.watchers.discard(subscription)
 
     def interrupt(self, last: Exception | None = None) -> int:
-        """Ends every subscription, with `last` as its final word if given; returns how many there were."""
-        for subscription in self._subscriptions:
+        """Ends every subscription, with the exception `last` if given; returns how many there were."""
+        for subscription in self.watchers:
             subscription.queue.put_nowait(last)
-        return len(self._subscriptions)
-
-    @property
-    def watchers(self) -> int:
-        """How many watches are open."""
-        return len(self._subscriptions)
+        return len(self.watchers)
 
     def _commit(self, change: Change) -> None:
         self._log.append(change)
-        for subscription in self._subscriptions:
+        for subscription in self.watchers:
             if subscription.resource == change.resource:
                 subscription.queue.put_nowait(change)

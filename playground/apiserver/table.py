@@ -1,8 +1,9 @@
-"""Tables, as kubectl asks for them (meta.k8s.io/v1 Table): our printer columns and those of the built-in kinds. Pure.
+"""Tables for `kubectl get` (meta.k8s.io/v1 Table): our printer columns and those of the built-in kinds. Pure.
 
 Cells follow kubernetes:pkg/printers/internalversion/printers.go and apiextensions' tableconvertor.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,8 +11,6 @@ from typing import Any
 import orjson
 
 from external_service.kind import host_port
-from playground.apiserver import jsonpath
-from playground.apiserver.definition import Definition
 from playground.apiserver.resources import (
     ENDPOINT_SLICES,
     ENDPOINTS,
@@ -28,11 +27,9 @@ Cells = Callable[[Object, datetime], list[Any]]
 Column = dict[str, Any]
 
 
-def table(
-    resource: Resource, found: Definition | None, items: Sequence[Object], *, now: datetime, include: str
-) -> dict[str, Any]:
+def table(resource: Resource, items: Sequence[Object], *, now: datetime, include: str) -> dict[str, Any]:
     """One Table of all items. `include` is the includeObject parameter: None, Metadata or Object."""
-    columns, cells = _custom(found) if found else _BUILTIN.get(resource.key, _PLAIN)
+    columns, cells = _custom(resource) if resource.custom else _BUILTIN.get(resource.key, _PLAIN)
     rows = [{"cells": cells(item, now), "object": _row_object(item, include)} for item in items]
     return {
         "kind": "Table",
@@ -86,44 +83,41 @@ def _column(name: str, kind: str = "string", priority: int = 0, description: str
     return {"name": name, "type": kind, "format": format_, "description": description, "priority": priority}
 
 
-def _custom(found: Definition) -> tuple[list[Column], Cells]:
+def _custom(resource: Resource) -> tuple[list[Column], Cells]:
     own = [
-        _column(one["name"], one["type"], one.get("priority", 0), one.get("description", "")) for one in found.columns
+        _column(one["name"], one["type"], one.get("priority", 0), one.get("description", ""))
+        for one in resource.columns
     ]
-    columns = [_column("Name"), *own]
 
     def cells(item: Object, now: datetime) -> list[Any]:
-        return [item["metadata"]["name"], *(_custom_cell(item, one, now) for one in found.columns)]
+        return [item["metadata"]["name"], *(_custom_cell(item, one, now) for one in resource.columns)]
 
-    return columns, cells
+    return [_column("Name"), *own], cells
 
 
 def _custom_cell(item: Object, column: Object, now: datetime) -> Any:
-    """The first value at the path, as the real converter has it: a list or map in a string column is shown as JSON."""
-    values = jsonpath.find(item, column["jsonPath"])
-    if not values:
+    """The first value at the path, as by the real converter: a list or map in a string column is shown as JSON."""
+    value, kind = next(iter(_values(item, column["jsonPath"])), None), column["type"]
+    if value is None:
         return None
-    value, kind = values[0], column["type"]
     if kind == "date":
         return _since(value, now)
     if kind == "string":
         return orjson.dumps(value).decode() if isinstance(value, dict | list) else str(value)
-    if kind == "boolean":
-        return value if isinstance(value, bool) else None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value
+
+
+def _values(item: Object, path: str) -> list[Any]:
+    """All values at a JSONPath of names and unions of names, such as `.spec.probe['http','tcp'].port`."""
+    found: list[Any] = [item]
+    for name, union in re.findall(r"\.([^.\[]+)|\[([^]]+)\]", path):
+        names = [name] if name else re.findall(r"'([^']+)'", union)
+        found = [one[key] for one in found for key in names if isinstance(one, Mapping) and key in one]
+    return found
 
 
 def _age(item: Object, now: datetime) -> str:
     return _since(item["metadata"].get("creationTimestamp"), now)
-
-
-def _service(item: Object, now: datetime) -> list[Any]:
-    spec = item.get("spec", {})
-    ports = ",".join(f"{port['port']}/{port['protocol']}" for port in spec.get("ports") or ())
-    addresses = ",".join(spec.get("externalIPs") or ())
-    selector = ",".join(f"{key}={value}" for key, value in sorted((spec.get("selector") or {}).items()))
-    name, ip = item["metadata"]["name"], (spec.get("clusterIPs") or ["<none>"])[0]
-    return [name, spec.get("type"), ip, addresses or "<none>", ports or "<none>", _age(item, now), selector or "<none>"]
 
 
 def _more(words: list[str], most: int = 3) -> str:
@@ -131,43 +125,69 @@ def _more(words: list[str], most: int = 3) -> str:
     return f"{shown} + {len(words) - most} more..." if len(words) > most else shown
 
 
-def _endpoints(item: Object, now: datetime) -> list[Any]:
+def _service(item: Object) -> list[Any]:
+    spec = item.get("spec", {})
+    ports = ",".join(f"{port['port']}/{port['protocol']}" for port in spec.get("ports") or ())
+    addresses, ip = ",".join(spec.get("externalIPs") or ()), (spec.get("clusterIPs") or ["<none>"])[0]
+    return [spec.get("type"), ip, addresses or "<none>", ports or "<none>"]
+
+
+def _service_selector(item: Object) -> str:
+    selector = item.get("spec", {}).get("selector") or {}
+    return ",".join(f"{key}={value}" for key, value in sorted(selector.items())) or "<none>"
+
+
+def _endpoints(item: Object) -> list[Any]:
     words = [
         host_port(address["ip"], port["port"])
         for subset in item.get("subsets") or ()
         for port in subset.get("ports") or ()
         for address in subset.get("addresses") or ()
     ]
-    return [item["metadata"]["name"], _more(words) if item.get("subsets") else "<none>", _age(item, now)]
+    return [_more(words) if item.get("subsets") else "<none>"]
 
 
-def _ingress(item: Object, now: datetime) -> list[Any]:
+def _ingress(item: Object) -> list[Any]:
     spec = item.get("spec", {})
     hosts = [rule["host"] for rule in spec.get("rules") or () if rule.get("host")]
-    ports = "80, 443" if spec.get("tls") else "80"
-    name = item["metadata"]["name"]
-    return [name, spec.get("ingressClassName", "<none>"), _more(hosts) or "*", "", ports, _age(item, now)]
+    return [spec.get("ingressClassName", "<none>"), _more(hosts) or "*", "", "80, 443" if spec.get("tls") else "80"]
 
 
-def _slice(item: Object, now: datetime) -> list[Any]:
+def _slice(item: Object) -> list[Any]:
     ports = ",".join(str(port.get("port")) for port in item.get("ports") or ())
     words = [ip for endpoint in item.get("endpoints") or () for ip in endpoint["addresses"]]
-    name, family = item["metadata"]["name"], item.get("addressType")
-    return [name, family, ports or "<unset>", _more(words) or "<unset>", _age(item, now)]
+    return [item.get("addressType"), ports or "<unset>", _more(words) or "<unset>"]
 
 
 def _event(item: Object, now: datetime) -> list[Any]:
     about = item.get("involvedObject") or {}
-    last = item.get("lastTimestamp") or item.get("eventTime") or item["metadata"].get("creationTimestamp")
-    first = item.get("firstTimestamp") or item.get("eventTime") or item["metadata"].get("creationTimestamp")
+    occurred = item.get("eventTime") or item["metadata"].get("creationTimestamp")
+    last, first = (_since(item.get(name) or occurred, now) for name in ("lastTimestamp", "firstTimestamp"))
     target = "/".join(filter(None, (about.get("kind", "").lower(), about.get("name"))))
     source = (item.get("source") or {}).get("component") or item.get("reportingComponent", "")
-    shown = [_since(last, now), item.get("type"), item.get("reason"), target, about.get("fieldPath", ""), source]
-    return [*shown, item.get("message", ""), _since(first, now), item.get("count") or 1, item["metadata"]["name"]]
+    cells = [last, item.get("type"), item.get("reason"), target, about.get("fieldPath", ""), source]
+    return [*cells, item.get("message", ""), first, item.get("count") or 1, item["metadata"]["name"]]
 
 
-_NAME, _AGE = _column("Name"), _column("Age")
-_PLAIN: tuple[list[Column], Cells] = ([_NAME, _AGE], lambda item, now: [item["metadata"]["name"], _age(item, now)])
+def _named(
+    names: Sequence[str],
+    middle: Callable[[Object], list[Any]],
+    wide: Mapping[str, Callable[[Object], Any]] | None = None,
+) -> tuple[list[Column], Cells]:
+    """Name and age with columns between them, and columns that only `-o wide` shows after them."""
+    columns = [
+        *(_column(name) for name in ("Name", *names, "Age")),
+        *(_column(name, priority=1) for name in wide or ()),
+    ]
+
+    def cells(item: Object, now: datetime) -> list[Any]:
+        more = [cell(item) for cell in (wide or {}).values()]
+        return [item["metadata"]["name"], *middle(item), _age(item, now), *more]
+
+    return columns, cells
+
+
+_PLAIN = _named((), lambda _item: [])
 _EVENT_COLUMNS = [
     *(_column(name) for name in ("Last Seen", "Type", "Reason", "Object")),
     *(_column(name, priority=1) for name in ("Subobject", "Source")),
@@ -175,25 +195,11 @@ _EVENT_COLUMNS = [
     *(_column(name, priority=1) for name in ("First Seen", "Count", "Name")),
 ]
 _BUILTIN: dict[tuple[str, str], tuple[list[Column], Cells]] = {
-    SERVICES.key: (
-        [
-            _NAME,
-            *(_column(name) for name in ("Type", "Cluster-IP", "External-IP", "Port(s)")),
-            _AGE,
-            _column("Selector", priority=1),
-        ],
-        _service,
-    ),
-    ENDPOINTS.key: ([_NAME, _column("Endpoints"), _AGE], _endpoints),
-    INGRESSES.key: ([_NAME, *(_column(name) for name in ("Class", "Hosts", "Address", "Ports")), _AGE], _ingress),
-    ENDPOINT_SLICES.key: ([_NAME, *(_column(name) for name in ("AddressType", "Ports", "Endpoints")), _AGE], _slice),
+    SERVICES.key: _named(("Type", "Cluster-IP", "External-IP", "Port(s)"), _service, {"Selector": _service_selector}),
+    ENDPOINTS.key: _named(("Endpoints",), _endpoints),
+    INGRESSES.key: _named(("Class", "Hosts", "Address", "Ports"), _ingress),
+    ENDPOINT_SLICES.key: _named(("AddressType", "Ports", "Endpoints"), _slice),
     EVENTS.key: (_EVENT_COLUMNS, _event),
-    NAMESPACES.key: (
-        [_NAME, _column("Status"), _AGE],
-        lambda item, now: [item["metadata"]["name"], (item.get("status") or {}).get("phase"), _age(item, now)],
-    ),
-    LEASES.key: (
-        [_NAME, _column("Holder"), _AGE],
-        lambda item, now: [item["metadata"]["name"], item.get("spec", {}).get("holderIdentity"), _age(item, now)],
-    ),
+    NAMESPACES.key: _named(("Status",), lambda item: [(item.get("status") or {}).get("phase")]),
+    LEASES.key: _named(("Holder",), lambda item: [item.get("spec", {}).get("holderIdentity")]),
 }

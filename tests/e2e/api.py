@@ -184,7 +184,7 @@ class StandInApi:
 
     async def forget_history(self) -> None:
         """Compacts the log, and breaks every connection."""
-        self.server.compact()
+        self.server.storage.compact()
         self.server.drop_connections()
 
 

@@ -464,7 +464,7 @@ async def test_controller_survives_an_api_server_outage(server: FakeApiServer, h
         await settled(controller)
         await server.stop()
         await server.start()
-        server.compact()
+        server.storage.compact()
         async with httpx.AsyncClient(base_url=server.url) as http:
             await ApiClient(http, "me").patch(WEB, {"spec": {"port": 81}})
         await until(lambda: (status(server) or {}).get("observedGeneration") == 2)

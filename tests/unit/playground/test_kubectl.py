@@ -103,10 +103,10 @@ async def test_invalid_object_is_refused_with_the_message(kubectl: Run) -> None:
 async def test_kubectl_get_watch_shows_changed_columns(kubectl: Run, server: FakeApiServer) -> None:
     await kubectl("apply", "-f", "-", stdin=WEB)
     following = asyncio.ensure_future(kubectl("get", "extsvc", "-w", "--request-timeout=4s"))
-    await until(lambda: server.storage.watchers > 0, "kubectl watches")
+    await until(lambda: bool(server.storage.watchers), "kubectl watches")
     status = '{"status":{"revision":1,"ready":"1/2"}}'
     await kubectl("patch", "extsvc", "web", "--subresource=status", "--type=merge", "-p", status)
-    server.end_watches()
+    server.storage.interrupt()
     rows = [line.split()[:2] for line in (await following).splitlines()]
     assert [row[0] for row in rows] == ["NAME", "web", "web"]
     assert (rows[0][1], rows[2][1]) == ("READY", "1/2")

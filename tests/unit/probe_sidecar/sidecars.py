@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from playground.apiserver.registry import WriteOptions
+from playground.apiserver.registry import Write
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
@@ -60,8 +60,7 @@ def create(server: FakeApiServer, obj: Object) -> None:
     """Stores it, with the status that Metacontroller writes first; without that the sidecar waits two seconds."""
     created = server.create(obj) | {"status": {"observedGeneration": 1}}
     resource, meta = server.resource(created["kind"]), created["metadata"]
-    options = WriteOptions()
-    server.registry.update(resource, meta["namespace"], meta["name"], created, options=options, subresource="status")
+    server.registry.update(Write(resource, meta["namespace"], meta["name"], created, "status"))
 
 
 async def until(server: FakeApiServer, found: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:

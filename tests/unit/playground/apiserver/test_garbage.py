@@ -4,10 +4,9 @@ import asyncio
 from typing import Any
 
 from playground.apiserver import FakeApiServer
-from playground.client import ApiClient, Kind
+from playground.client import ApiClient
+from playground.cluster import EXTERNAL_SERVICES as ES
 from tests.until import until
-
-ES = Kind("eso.crowdfox.com/v1alpha1", "externalservices", "ExternalService", namespaced=True)
 
 
 def parent_and_child(server: FakeApiServer) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from typing import Any
 import pytest
 
 from playground.apiserver import FakeApiServer
-from playground.client import ApiClient, Kind, Refused
+from playground.client import ApiClient, Refused
+from playground.cluster import EXTERNAL_SERVICES as ES
+from playground.cluster import SERVICES
 
-ES = Kind("eso.crowdfox.com/v1alpha1", "externalservices", "ExternalService", namespaced=True)
-SERVICES = Kind("v1", "services", "Service", namespaced=True)
-ENDPOINTS = Kind("v1", "endpoints", "Endpoints", namespaced=True)
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 
@@ -108,14 +107,8 @@ async def test_put_needs_resource_version_and_same_uid(client: ApiClient) -> Non
 @pytest.mark.parametrize(
     ("spec", "text"),
     [
-        pytest.param({"port": 0}, "spec.port", id="port 0"),
-        pytest.param(
-            {"readinessProbe": {"tcpSocket": {"port": 1}, "periodSeconds": "x"}},
-            "spec.readinessProbe.periodSeconds in body must be of type",
-            id="wrong type",
-        ),
+        pytest.param({"port": 0}, "spec.port: Invalid value: ", id="a value"),
         pytest.param({"ips": ["127.0.0.1"]}, "spec.ips[0]: Invalid value: 127.0.0.1 is a loopback", id="a CEL rule"),
-        pytest.param({"ips": ["10.0.0.1"] * 1001}, "spec.ips: Too many: 1001: must have at most 1000", id="too many"),
     ],
 )
 async def test_invalid_external_service_names_the_field(client: ApiClient, spec: dict[str, Any], text: str) -> None:

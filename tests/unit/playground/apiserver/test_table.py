@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from external_service.crd import custom_resource_definition
-from playground.apiserver.definition import definition
-from playground.apiserver.resources import ENDPOINTS, INGRESSES, SERVICES, Resource
+from playground.apiserver.resources import ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, Resource
 from playground.apiserver.table import human_duration, table
 
 NOW = datetime(2026, 1, 1, 1, tzinfo=UTC)
@@ -67,27 +65,28 @@ def test_table_ages(seconds: float, text: str) -> None:
     ],
 )
 def test_table_of_built_in_kinds(resource: Resource, item: dict[str, Any], cells: list[Any]) -> None:
-    shown = table(resource, None, [{"metadata": META, **item}], now=NOW, include="None")
+    shown = table(resource, [{"metadata": META, **item}], now=NOW, include="None")
     assert shown["rows"] == [{"cells": cells, "object": None}]
     assert len(shown["columnDefinitions"]) == len(cells)
 
 
 def test_table_of_external_services() -> None:
-    crd = definition(custom_resource_definition())
     item = {
         "metadata": META,
-        "spec": {"port": 80, "hosts": [{"host": "a"}, {"host": "b"}], "ips": ["10.0.0.1"]},
+        "spec": {"port": 80, "ips": ["10.0.0.1"], "readinessProbe": {"grpc": {"port": 1, "service": "shop"}}},
         "status": {"ready": "1/1", "summary": "OK", "hosts": "a +1"},
     }
-    shown = table(crd.resource, crd, [item], now=NOW, include="Metadata")
+    shown = table(EXTERNAL_SERVICES, [item], now=NOW, include="Metadata")
     names = [column["name"].upper() for column in shown["columnDefinitions"]]
     row = dict(zip(names, shown["rows"][0]["cells"], strict=True))
-    assert {name: row[name] for name in ("NAME", "PORT", "READY", "STATUS", "HOSTS", "AGE")} == {
+    assert row == {
         "NAME": "web",
-        "PORT": 80,
         "READY": "1/1",
         "STATUS": "OK",
         "HOSTS": "a +1",
         "AGE": "60m",
+        "PORT": 80,
+        "PROBE": "shop",
+        "IPS": None,
     }
     assert shown["rows"][0]["object"]["kind"] == "PartialObjectMetadata"

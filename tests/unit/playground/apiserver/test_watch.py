@@ -9,10 +9,11 @@ import httpx
 import orjson
 import pytest
 
-from playground.client import ApiClient, Kind
+from playground.apiserver.watch import Cut
+from playground.client import ApiClient
+from playground.cluster import EXTERNAL_SERVICES as ES
 from tests.faults import Fault, FaultyServer
 
-ES = Kind("eso.crowdfox.com/v1alpha1", "externalservices", "ExternalService", namespaced=True)
 ALL = ES.path()
 DEADLINE = 5
 
@@ -76,7 +77,7 @@ async def test_watch_without_revision_adds_all_in_name_order(server: FaultyServe
 async def test_compacted_revision_is_an_error_event(server: FaultyServer, http: httpx.AsyncClient) -> None:
     old = str(server.storage.revision)
     server.create(web("a"))
-    server.compact()
+    server.storage.compact()
     async with watching(http, resourceVersion=old) as events:
         async with asyncio.timeout(DEADLINE):
             event = await anext(events)
@@ -114,37 +115,10 @@ async def test_idle_watch_gets_bookmarks_if_requested(server: FaultyServer, http
         assert [event async for event in events] == []
 
 
-class TestStreamingLists:
-    async def test_initial_events_end_with_an_annotated_bookmark(
-        self, server: FaultyServer, http: httpx.AsyncClient
-    ) -> None:
-        server.create(web("a"))
-        asked = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
-        async with watching(http, **asked) as events, asyncio.timeout(DEADLINE):
-            first, mark = await anext(events), await anext(events)
-        assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", "a")
-        assert mark["type"] == "BOOKMARK"
-        assert mark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
-
-    @pytest.mark.parametrize(
-        ("gate", "params", "text"),
-        [
-            pytest.param(True, {}, 'requires setting resourceVersionMatch to "NotOlderThan"', id="no match"),
-            pytest.param(
-                False,
-                {"resourceVersionMatch": "NotOlderThan"},
-                "forbidden for watch unless the WatchList feature gate is enabled",
-                id="gate off",
-            ),
-        ],
-    )
-    async def test_invalid_watch_parameters_are_refused(
-        self, server: FaultyServer, http: httpx.AsyncClient, gate: bool, params: dict[str, str], text: str
-    ) -> None:
-        server.api.watch_list = gate
-        answer = await http.get(ALL, params={"watch": "true", "sendInitialEvents": "true"} | params)
-        assert answer.status_code == 422
-        assert text in answer.json()["message"]
+async def test_streaming_list_is_refused(http: httpx.AsyncClient) -> None:
+    answer = await http.get(ALL, params={"watch": "true", "sendInitialEvents": "true"})
+    assert answer.status_code == 422
+    assert "unless the WatchList feature gate is enabled" in answer.json()["message"]
 
 
 async def test_object_leaving_the_selector_is_a_deletion(server: FaultyServer, http: httpx.AsyncClient) -> None:
@@ -174,9 +148,9 @@ async def test_paged_list_is_a_snapshot_with_expiring_token(server: FaultyServer
     assert [one["metadata"]["name"] for one in first["items"] + rest["items"]] == ["a", "b", "c"]
     assert rest["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
     again = (await http.get(ALL, params={"limit": "2"})).json()["metadata"]["continue"]
-    server.compact()
+    server.storage.compact()
     server.create(web("d"))
-    server.compact()
+    server.storage.compact()
     assert (await http.get(ALL, params={"continue": again})).status_code == 410
 
 
@@ -185,13 +159,13 @@ async def test_watches_can_be_closed(server: FaultyServer, http: httpx.AsyncClie
     async with watching(http, resourceVersion=str(server.storage.revision)) as events:
         server.create(web("a"))
         assert await following(events, 1) == [("ADDED", "a")]
-        assert server.end_watches(abruptly=abruptly) == 1
+        assert server.storage.interrupt(Cut() if abruptly else None) == 1
         if abruptly:
             with pytest.raises(httpx.RemoteProtocolError):
                 await anext(events)
         else:
             assert [event async for event in events] == []
-    assert server.storage.watchers == 0
+    assert not server.storage.watchers
 
 
 async def test_black_hole_fault_keeps_watches_open(server: FaultyServer, http: httpx.AsyncClient) -> None:
@@ -238,12 +212,12 @@ class TestFaults:
 
     async def test_stopped_server_keeps_its_objects(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
         server.create(web("a"))
-        port = server.port
+        url = server.url
         await server.stop()
         with pytest.raises(httpx.ConnectError):
             await http.get(ALL)
         await server.start()
-        assert server.port == port
+        assert server.url == url
         assert (await http.get(ES.path("default", "a"))).status_code == 200
 
     async def test_unknown_token_is_401(self, server: FaultyServer, http: httpx.AsyncClient) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from external_service.v1alpha1 import STALE_STATUS
-from playground.apiserver.guard import moved_cluster_ip, stale_status, without_stale_status
+from playground.apiserver.rules import moved_cluster_ip, stale_status, without_stale_status
 
 UP = [{"ip": "10.0.0.1", "ready": True}]
 DOWN = [{"ip": "10.0.0.1", "ready": False}]
