@@ -25,8 +25,7 @@ from tabulate import tabulate
 
 from bench.report import machine
 from external_service.kind import EndpointsForm
-from playground.client import Kind
-from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, EXTERNAL_SERVICES, readiness
+from playground.client import ENDPOINT_SLICES, ENDPOINTS, EXTERNAL_SERVICES, Kind, readiness
 from tests.e2e import accounts, namespace
 from tests.e2e.backends import Mode
 from tests.e2e.conftest import metacontroller_definitions

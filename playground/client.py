@@ -1,6 +1,6 @@
-"""A Kubernetes API client of a few lines over a given httpx client: the stand-ins' own, for the fake and a real server.
+"""A small Kubernetes API client, for the stand-ins and the tests, and the kinds that they read.
 
-It shares nothing with the sidecar's client, so that neither can hide the other's mistake.
+It shares no code with the sidecar's client, so that a mistake in one cannot hide a mistake in the other.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -16,7 +16,7 @@ Object = dict[str, Any]
 
 
 class Refused(Exception):
-    """An answer that is no success: HTTP `code`, the Status `reason` and `message`."""
+    """A response without success: HTTP `code`, and `reason` and `message` of its Status."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -25,9 +25,14 @@ class Refused(Exception):
         self.message = message
 
 
+def prefix(api_version: str) -> str:
+    """The URL path of a group and version."""
+    return ("/apis/" if "/" in api_version else "/api/") + api_version
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Where the objects of a kind live."""
+    """A kind, and where its objects are."""
 
     api_version: str
     plural: str
@@ -36,19 +41,39 @@ class Kind:
 
     @property
     def key(self) -> str:
-        """`Kind.version` or `Kind.group/version`, as Metacontroller keys its maps."""
+        """`Kind.version` or `Kind.group/version`, as in Metacontroller's maps."""
         return f"{self.kind}.{self.api_version}"
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL path of the collection (all namespaces if none is given) or of one object."""
-        prefix = "/apis/" if "/" in self.api_version else "/api/"
+        """The URL path of one object, or of the collection, without a namespace that of all namespaces."""
         place = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
         tail = "".join(f"/{part}" for part in (name, subresource) if part)
-        return f"{prefix}{self.api_version}{place}/{self.plural}{tail}"
+        return f"{prefix(self.api_version)}{place}/{self.plural}{tail}"
+
+
+EXTERNAL_SERVICES = Kind("eso.crowdfox.com/v1alpha1", "externalservices", "ExternalService", namespaced=True)
+SERVICES = Kind("v1", "services", "Service", namespaced=True)
+ENDPOINTS = Kind("v1", "endpoints", "Endpoints", namespaced=True)
+ENDPOINT_SLICES = Kind("discovery.k8s.io/v1", "endpointslices", "EndpointSlice", namespaced=True)
+INGRESSES = Kind("networking.k8s.io/v1", "ingresses", "Ingress", namespaced=True)
+EVENTS = Kind("v1", "events", "Event", namespaced=True)
+NAMESPACES = Kind("v1", "namespaces", "Namespace", namespaced=False)
+
+SIDECAR, CONTROLLER = "sidecar", "metacontroller"
+"""The processes that write."""
+
+
+def readiness(endpoints: Mapping[str, Any]) -> dict[str, bool]:
+    """The addresses of an Endpoints object: address -> ready."""
+    found: dict[str, bool] = {}
+    for subset in endpoints.get("subsets") or ():
+        found |= {address["ip"]: True for address in subset.get("addresses") or ()}
+        found |= {address["ip"]: False for address in subset.get("notReadyAddresses") or ()}
+    return found
 
 
 class ApiClient:
-    """Requests as `agent`, each waiting for its turn when `limiter` says so (client-go's --client-go-qps)."""
+    """Requests as `agent`, at the rate of `limiter` (client-go's --client-go-qps). Each raises Refused, or as httpx."""
 
     def __init__(self, http: httpx.AsyncClient, agent: str, limiter: TokenBucket | None = None) -> None:
         self._http = http
@@ -57,36 +82,35 @@ class ApiClient:
 
     async def discover(self, api_version: str, plural: str) -> Kind:
         """Finds a resource by its plural name; LookupError if it is not served."""
-        prefix = "/apis/" if "/" in api_version else "/api/"
-        found = await self.get(prefix + api_version)
+        found = await self.get(prefix(api_version))
         for one in found["resources"]:
             if one["name"] == plural:
                 return Kind(api_version, plural, one["kind"], one["namespaced"])
         raise LookupError(f"{plural} of {api_version} is not served")
 
     async def get(self, path: str, **params: str) -> Object:
-        """GET."""
-        return await self._ask("GET", path, params=params)
+        """GET of an object, a list or a document."""
+        return await self._request("GET", path, params=params)
 
     async def create(self, path: str, obj: Object) -> Object:
-        """POST."""
-        return await self._ask("POST", path, body=obj)
+        """POST to a collection."""
+        return await self._request("POST", path, body=obj)
 
     async def replace(self, path: str, obj: Object) -> Object:
-        """PUT."""
-        return await self._ask("PUT", path, body=obj)
+        """PUT of a whole object."""
+        return await self._request("PUT", path, body=obj)
 
     async def patch(self, path: str, patch: Any, content_type: str = "application/merge-patch+json") -> Object:
-        """PATCH."""
-        return await self._ask("PATCH", path, body=patch, content_type=content_type)
+        """PATCH of an object."""
+        return await self._request("PATCH", path, body=patch, content_type=content_type)
 
     async def delete(self, path: str, options: Object | None = None) -> Object:
-        """DELETE, with DeleteOptions if given."""
-        return await self._ask("DELETE", path, body=options)
+        """DELETE of an object, with DeleteOptions if given."""
+        return await self._request("DELETE", path, body=options)
 
     async def watch(self, path: str, revision: str, seconds: int = 300) -> AsyncIterator[Object]:
-        """The events from `revision` on, until the server ends the watch or stops responding. Raises as httpx."""
-        await self._turn()
+        """The events after `revision`, until the server ends the watch or stops responding."""
+        await self._wait_turn()
         params = {"watch": "true", "resourceVersion": revision, "allowWatchBookmarks": "true"}
         params["timeoutSeconds"] = str(seconds)
         timeout = httpx.Timeout(10, read=75)
@@ -98,7 +122,7 @@ class ApiClient:
                 if line:
                     yield orjson.loads(line)
 
-    async def _ask(
+    async def _request(
         self,
         method: str,
         path: str,
@@ -107,7 +131,7 @@ class ApiClient:
         body: Any = None,
         content_type: str = "application/json",
     ) -> Object:
-        await self._turn()
+        await self._wait_turn()
         content = None if body is None else orjson.dumps(body)
         headers = {**self._headers, "Content-Type": content_type}
         response = await self._http.request(method, path, params=params, content=content, headers=headers)
@@ -116,7 +140,7 @@ class ApiClient:
         answer: Object = orjson.loads(response.content)
         return answer
 
-    async def _turn(self) -> None:
+    async def _wait_turn(self) -> None:
         if self._limiter is not None:
             await self._limiter.wait()
 

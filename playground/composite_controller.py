@@ -1,20 +1,20 @@
-"""Metacontroller's composite controller, stood in for: cached parent, hook, dynamic apply, whole-status replacement.
+"""A stand-in for Metacontroller's composite controller: cached parent, hook, dynamic apply, whole-status replacement.
 
-It speaks only HTTP, so that it runs against the playground's API and against a real kube-apiserver. Behaviour as read
-in Metacontroller 4.17.2 (pkg/controller/composite, pkg/controller/common); left out: finalize, customize, revisions.
+It uses only HTTP, so that it runs against the playground's API and against a real kube-apiserver. Behaviour as read
+in Metacontroller 4.17.2 (pkg/controller/composite, pkg/controller/common); left out: finalize, customize, revisions,
+hook v1, ignoreStatusChanges, and update strategies other than InPlace.
 """
 
 import asyncio
 import contextlib
 import logging
 import random
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from playground.client import ApiClient, Kind, Refused
+from playground.client import NAMESPACES, ApiClient, Refused
 from playground.composite.children import (
     CONFLICT,
     NOT_FOUND,
@@ -38,15 +38,14 @@ Object = dict[str, Any]
 AGENT = "metacontroller/4.17.2 (stand-in)"
 CONFLICT_TRIES = 4  # client-go retry.DefaultBackoff: 10 ms, factor 5, jitter 0.1
 CONFLICT_SECONDS = 0.01
-
-NAMESPACES = Kind("v1", "namespaces", "Namespace", namespaced=False)
+WORKERS = 5
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Counts:
-    """What the controller did. `stale` are status writes that the API server refused as invalid (422)."""
+    """`stale` are status writes that the API server refused as invalid (422)."""
 
     syncs: int = 0
     errors: int = 0
@@ -55,7 +54,7 @@ class Counts:
 
 
 class CompositeController:
-    """`run()` until cancelled. `api` and `hook` are httpx clients with their base URLs; both stay the caller's.
+    """`run()` until cancelled. `api` and `hook` are httpx clients with their base URLs; the caller closes both.
 
     `window` is how many seconds pass before the live GET of the parent and again before the PUT of its status, as when
     both wait for the client's rate limit; `limiter` is that limit itself (--client-go-qps) on every call.
@@ -69,7 +68,6 @@ class CompositeController:
         *,
         window: float = 0.0,
         limiter: TokenBucket | None = None,
-        workers: int = 5,
     ) -> None:
         self.config = config
         self.window = window
@@ -78,21 +76,20 @@ class CompositeController:
         self._client = ApiClient(api, AGENT, limiter)
         self._hook = hook
         self._events = EventRecorder(ApiClient(api, AGENT), "metacontroller")
-        self._workers = workers
         self._parents: Informer
         self._manager: ChildManager
 
     async def run(self) -> None:
-        """Discovers, fills the caches, then syncs; returns never."""
+        """Discovers the resources, fills the caches, then syncs; never returns."""
         informers = await self._discover()
         try:
             async with asyncio.TaskGroup() as group:
-                namespaces = Informer(self._client, NAMESPACES, lambda _old, _new: None)  # watched whatever it is for
+                namespaces = Informer(self._client, NAMESPACES, lambda _old, _new: None)  # watched by Metacontroller
                 for informer in (*informers, namespaces):
                     group.create_task(informer.run(), name=f"informer {informer.kind.plural}")
                 for informer in informers:
                     await informer.synced.wait()
-                for number in range(self._workers):
+                for number in range(WORKERS):
                     group.create_task(self._work(), name=f"worker {number}")
                 if self.config.resync_seconds is not None:
                     group.create_task(self._resync(self.config.resync_seconds), name="resync")
@@ -100,24 +97,18 @@ class CompositeController:
             self.queue.close()
             await self._events.close()
 
-    @property
-    def children(self) -> Counter[str]:
-        """How many children were created, updated, deleted, and adopted or released (owned)."""
-        return self._manager.counts
-
     async def _discover(self) -> list[Informer]:
         while True:
             try:
-                parent = await self._client.discover(self.config.api_version, self.config.plural)
-                kinds = [await self._client.discover(rule.api_version, rule.plural) for rule in self.config.children]
+                parent = await self._client.discover(*self.config.parent)
+                kinds = [await self._client.discover(*child) for child in self.config.children]
                 break
             except (httpx.HTTPError, Refused) as problem:
                 log.info("discovery: %s", problem)
                 await asyncio.sleep(RETRY_SECONDS)
         self._parents = Informer(self._client, parent, self._parent_changed)
         caches = {kind: Informer(self._client, kind, self._child_changed) for kind in kinds}
-        methods = {kind: rule.method for kind, rule in zip(kinds, self.config.children, strict=True)}
-        self._manager = ChildManager(self._client, parent, caches, methods)
+        self._manager = ChildManager(self._client, parent, caches)
         return [self._parents, *caches.values()]
 
     async def _resync(self, seconds: float) -> None:
@@ -127,8 +118,6 @@ class CompositeController:
                 self.queue.add("/".join(place))
 
     def _parent_changed(self, old: Object | None, new: Object | None) -> None:
-        if self.config.ignore_status_changes and old and new and _same_but_status(old, new):
-            return
         self.queue.add("/".join(place_of(new or old or {})))
 
     def _child_changed(self, old: Object | None, new: Object | None) -> None:
@@ -176,10 +165,8 @@ class CompositeController:
         """One sync, in Metacontroller's order. The status is written even if something failed with the children."""
         config = self.config
         observed = await self._manager.claim(parent)
-        request = hook_request(config.manifest, parent, observed, config.hook_version)
-        answer = await call_hook(
-            self._hook, config.hook_path, request, version=config.hook_version, seconds=config.hook_timeout
-        )
+        request = hook_request(config.manifest, parent, observed)
+        answer = await call_hook(self._hook, config.hook_path, request, config.hook_timeout)
         if answer.resync_after > 0:
             self.queue.add_after("/".join(place_of(parent)), answer.resync_after)
         desired = desired_children(parent, answer.children, generate_selector=config.generate_selector)
@@ -191,7 +178,7 @@ class CompositeController:
             raise SyncError(f"can't reconcile children for {described(parent)}: {'; '.join(problems)}")
 
     async def _write_status(self, parent: Object, status: Object) -> None:
-        """GET live, replace the whole status, PUT if that differs; conflicts are tried four times, then swallowed."""
+        """GET live, replace the whole status, PUT if that differs; after four conflicts the write is given up."""
         wanted = {**status, "observedGeneration": parent["metadata"]["generation"]}
         for attempt in range(CONFLICT_TRIES):
             if attempt:
@@ -221,9 +208,3 @@ class CompositeController:
 
 class _Conflict(Exception):
     """The object changed between GET and PUT."""
-
-
-def _same_but_status(old: Object, new: Object) -> bool:
-    fields = ("generation", "labels", "annotations")
-    unchanged = all(old["metadata"].get(name) == new["metadata"].get(name) for name in fields)
-    return unchanged and "deletionTimestamp" not in new["metadata"]

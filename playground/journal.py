@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from playground.client import ApiClient, Kind
-from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, readiness
-from playground.composite.events import EVENTS
+from playground.client import ENDPOINTS, EVENTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, ApiClient, Kind, readiness
 from playground.composite.informer import Informer
 
 Object = dict[str, Any]

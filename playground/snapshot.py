@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from playground.cluster import CONTROLLER, SIDECAR, readiness
+from playground.client import CONTROLLER, SIDECAR, readiness
 from playground.stack import ADMINISTRATOR, SIDECAR_AGENT, Playground
 
 Object = dict[str, Any]

@@ -16,8 +16,7 @@ import httpx
 from playground.addresses import claim, dial
 from playground.apiserver import FakeApiServer
 from playground.backends import Backends, Mode
-from playground.client import ApiClient
-from playground.cluster import EXTERNAL_SERVICES
+from playground.client import EXTERNAL_SERVICES, ApiClient
 from playground.composite.config import composite_config
 from playground.composite.informer import Informer
 from playground.composite_controller import CompositeController

@@ -1,1 +1,1 @@
-"""The parts of the composite controller's stand-in: its configuration, caches, queue, hook call, apply and events."""
+"""The parts of the stand-in for Metacontroller: configuration, caches, queue, hook call, apply and events."""

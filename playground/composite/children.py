@@ -4,11 +4,10 @@ Behaviour as read in Metacontroller's pkg/controller/common/manage_children.go a
 """
 
 import copy
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from playground.client import ApiClient, Kind, Refused
+from playground.client import ApiClient, Kind, Refused, prefix
 from playground.composite import dynamic_apply
 from playground.composite.informer import Informer, Place, place_of
 from playground.values import same
@@ -25,11 +24,11 @@ NOT_FOUND = 404
 
 
 class SyncError(Exception):
-    """A sync that is to be tried again; its text goes into an Event."""
+    """A failed sync, to be retried; its text goes into an Event."""
 
 
 def desired_children(parent: Object, children: tuple[Object, ...], *, generate_selector: bool) -> Desired:
-    """The hook's children in their places, with the label of the generated selector; SyncError if one denies it."""
+    """The hook's children by kind and place, with the label of the generated selector; SyncError for another label."""
     desired: Desired = {}
     for one in children:
         child = copy.deepcopy(one)
@@ -44,35 +43,32 @@ def desired_children(parent: Object, children: tuple[Object, ...], *, generate_s
 
 
 def _order(api_version: str, kind: str) -> tuple[str, str, str]:
+    """API group, version and kind (metacontroller:pkg/controller/common/api/v2 GetAllGVKs)."""
     group, _, version = api_version.rpartition("/")
     return group, version, kind
 
 
 def controller_of(child: Object) -> Object | None:
-    """The owner reference that is the controller's."""
+    """The owner reference of the controller."""
     references: list[Object] = child["metadata"].get("ownerReferences") or []
     return next((one for one in references if one.get("controller")), None)
 
 
 def described(obj: Object) -> str:
-    """Kind and place, for messages."""
+    """Kind, namespace and name, for messages."""
     return f"{obj['kind']} {'/'.join(place_of(obj))}"
 
 
 class ChildManager:
-    """`informers` are the caches of the kinds in childResources, `methods` their update strategies."""
+    """`informers` are the caches of the kinds in childResources."""
 
-    def __init__(
-        self, client: ApiClient, parent_kind: Kind, informers: Mapping[Kind, Informer], methods: Mapping[Kind, str]
-    ) -> None:
-        self.parent_kind = parent_kind
-        self.counts: Counter[str] = Counter()
+    def __init__(self, client: ApiClient, parent_kind: Kind, informers: Mapping[Kind, Informer]) -> None:
         self._client = client
+        self._parent_kind = parent_kind
         self._informers = informers
-        self._methods = methods
 
     async def claim(self, parent: Object) -> Observed:
-        """Children from the caches: owned ones, and matching orphans (adopted); what matches no more is let go."""
+        """The owned children, and matching orphans, which are adopted; what no longer matches is released."""
         uid, namespace = parent["metadata"]["uid"], parent["metadata"]["namespace"]
         claimed: Observed = {}
         for kind, informer in self._informers.items():
@@ -88,24 +84,21 @@ class ChildManager:
         leaving = "deletionTimestamp" in parent["metadata"]
         if owner is not None:
             if owner["uid"] == uid and not matches and not leaving:
-                await self._release(kind, uid, place, child)
+                await self._own(kind, place, child, lambda owners: [one for one in owners if one["uid"] != uid])
             return bool(owner["uid"] == uid and matches)
         if not matches or leaving or "deletionTimestamp" in child["metadata"]:
             return False
         return await self._adopt(kind, parent, place, child)
 
     async def _adopt(self, kind: Kind, parent: Object, place: Place, child: Object) -> bool:
-        fresh = await self._client.get(self.parent_kind.path(*place_of(parent)))
+        fresh = await self._client.get(self._parent_kind.path(*place_of(parent)))
         if fresh["metadata"]["uid"] != parent["metadata"]["uid"] or "deletionTimestamp" in fresh["metadata"]:
             raise SyncError(f"can't adopt {described(child)}: its parent has just gone")
         owner = dynamic_apply.owner_reference(parent)
-        return await self._own(kind, place, child, lambda references: [*references, owner])
-
-    async def _release(self, kind: Kind, uid: str, place: Place, child: Object) -> None:
-        await self._own(kind, place, child, lambda references: [one for one in references if one["uid"] != uid])
+        return await self._own(kind, place, child, lambda owners: [*owners, owner])
 
     async def _own(self, kind: Kind, place: Place, child: Object, change: Change) -> bool:
-        """Changes the owners of the child as it is now; False if it is gone, or another has its name."""
+        """Changes the owners of the child as it is now; False if it is gone, or another object has its name."""
         try:
             live = await self._client.get(kind.path(*place))
             if live["metadata"]["uid"] != child["metadata"]["uid"]:
@@ -116,19 +109,10 @@ class ChildManager:
             if refusal.code != NOT_FOUND:
                 raise
             return False
-        self.counts["owned"] += 1
         return True
 
-    async def manage(
-        self,
-        parent: Object,
-        observed: Observed,
-        desired: Desired,
-    ) -> list[str]:
-        """Deletes what is not desired, then creates and updates; goes on after a failure and returns what failed.
-
-        Both in the order of API group, version and kind (metacontroller:pkg/controller/common/api/v2 GetAllGVKs).
-        """
+    async def manage(self, parent: Object, observed: Observed, desired: Desired) -> list[str]:
+        """Deletes what is not desired, then creates and updates; continues after a failure and returns the failures."""
         problems = []
         for kind, found in sorted(observed.items(), key=lambda one: _order(one[0].api_version, one[0].kind)):
             wanted = desired.get((kind.api_version, kind.kind), {})
@@ -142,14 +126,6 @@ class ChildManager:
                 problems += await self._attempt(self._apply(known.get(place), parent, there.get(name), child))
         return problems
 
-    async def _apply(self, kind: Kind | None, parent: Object, there: Object | None, child: Object) -> None:
-        if kind is None:
-            await self._create(await self._unlisted(child), parent, child)
-        elif there is None:
-            await self._create(kind, parent, child)
-        else:
-            await self._update(kind, there, child)
-
     async def _attempt(self, work: Coroutine[Any, Any, None]) -> list[str]:
         try:
             await work
@@ -157,43 +133,43 @@ class ChildManager:
             return [str(problem)]
         return []
 
-    async def _delete(self, kind: Kind, child: Object) -> None:
-        options = {"preconditions": {"uid": child["metadata"]["uid"]}, "propagationPolicy": "Background"}
-        try:
-            await self._client.delete(kind.path(*place_of(child)), options)
-            self.counts["deleted"] += 1
-        except Refused as refusal:
-            if refusal.code != NOT_FOUND:
-                raise
+    async def _apply(self, kind: Kind | None, parent: Object, there: Object | None, child: Object) -> None:
+        """`kind` is None for a kind that childResources does not list: it is created, and never updated or deleted."""
+        if kind is not None and there is not None:
+            await self._update(kind, there, child)
+        else:
+            await self._create(kind or await self._unlisted(child), parent, child)
 
     async def _unlisted(self, child: Object) -> Kind:
-        """A kind that childResources does not list: its objects are created, and never updated or pruned."""
-        found = await self._client.get(("/apis/" if "/" in child["apiVersion"] else "/api/") + child["apiVersion"])
+        found = await self._client.get(prefix(child["apiVersion"]))
         for entry in found["resources"]:
             if entry["kind"] == child["kind"] and "/" not in entry["name"]:
                 return Kind(child["apiVersion"], entry["name"], child["kind"], entry["namespaced"])
         raise LookupError(f"{child['kind']} of {child['apiVersion']} is not served")
 
+    async def _delete(self, kind: Kind, child: Object) -> None:
+        options = {"preconditions": {"uid": child["metadata"]["uid"]}, "propagationPolicy": "Background"}
+        try:
+            await self._client.delete(kind.path(*place_of(child)), options)
+        except Refused as refusal:
+            if refusal.code != NOT_FOUND:
+                raise
+
     async def _create(self, kind: Kind, parent: Object, child: Object) -> None:
-        """A taken name is skipped without a message; the child never shows among the observed ones."""
+        """A name that another object has is skipped without a message; the child is never among the observed ones."""
         body = dynamic_apply.to_create(child, dynamic_apply.owner_reference(parent))
         try:
             await self._client.create(kind.path(child["metadata"]["namespace"]), body)
-            self.counts["created"] += 1
         except Refused as refusal:
             if refusal.reason != "AlreadyExists":
                 raise
 
     async def _update(self, kind: Kind, there: Object, child: Object) -> None:
         body = dynamic_apply.to_update(there, child)
-        if same(body, there) or "deletionTimestamp" in there["metadata"] or self._methods[kind] == "OnDelete":
-            return
-        if self._methods[kind] == "Recreate":
-            await self._delete(kind, there)
+        if same(body, there) or "deletionTimestamp" in there["metadata"]:
             return
         try:
             await self._client.replace(kind.path(*place_of(there)), body)
-            self.counts["updated"] += 1
         except Refused as refusal:
-            if refusal.code not in (NOT_FOUND, CONFLICT):  # both mean: reconciled again soon
+            if refusal.code not in (NOT_FOUND, CONFLICT):  # both cause another sync soon
                 raise

@@ -1,4 +1,4 @@
-"""A CompositeController manifest (metacontroller.k8s.io/v1alpha1), read as far as the stand-in obeys it."""
+"""A CompositeController manifest (metacontroller.k8s.io/v1alpha1), as far as the stand-in implements it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,78 +6,56 @@ from typing import Any
 
 LEAST_RESYNC_SECONDS = 1.0
 DEFAULT_TIMEOUT_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class ChildRule:
-    """One entry of spec.childResources; `method` is OnDelete, InPlace or Recreate."""
-
-    api_version: str
-    plural: str
-    method: str
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
 class CompositeConfig:
-    """`manifest` is handed to the hook whole. `resync_seconds` is None when none is asked for.
+    """`manifest` is sent to the hook. `parent` and `children` are (apiVersion, plural name).
 
-    `labels` are those that a parent must have: the matchLabels of parentResource.labelSelector.
+    `labels` are the matchLabels of parentResource.labelSelector. `resync_seconds` is None without a resync.
     """
 
-    name: str
-    api_version: str
-    plural: str
+    manifest: Mapping[str, Any]
+    parent: tuple[str, str]
+    children: tuple[tuple[str, str], ...]
     labels: Mapping[str, str]
-    children: tuple[ChildRule, ...]
     generate_selector: bool
-    ignore_status_changes: bool
     resync_seconds: float | None
-    hook_version: str
     hook_path: str
     hook_timeout: float
-    manifest: Mapping[str, Any]
 
     def selects(self, parent: Mapping[str, Any]) -> bool:
-        """Whether this controller is to care for the parent at all."""
+        """Whether this controller syncs the parent."""
         found = parent["metadata"].get("labels") or {}
         return all(found.get(key) == value for key, value in self.labels.items())
 
 
 def composite_config(manifest: Mapping[str, Any]) -> CompositeConfig:
-    """Reads the manifest with Metacontroller's defaults: OnDelete, hook v1, 10 s, no resync."""
+    """Reads the manifest with Metacontroller's defaults. The hook is v2, and children are updated in place."""
     spec = manifest["spec"]
-    parent, sync = spec["parentResource"], spec["hooks"]["sync"]
+    parent, webhook = spec["parentResource"], spec["hooks"]["sync"]["webhook"]
     resync = spec.get("resyncPeriodSeconds")
     return CompositeConfig(
-        name=manifest["metadata"]["name"],
-        api_version=parent["apiVersion"],
-        plural=parent["resource"],
-        labels=(parent.get("labelSelector") or {}).get("matchLabels") or {},
-        children=tuple(_child(one) for one in spec.get("childResources", ())),
-        generate_selector=bool(spec.get("generateSelector")),
-        ignore_status_changes=bool(parent.get("ignoreStatusChanges")),
-        resync_seconds=None if resync is None else max(LEAST_RESYNC_SECONDS, float(resync)),
-        hook_version=sync.get("version", "v1"),
-        hook_path=_path(sync["webhook"]),
-        hook_timeout=_seconds(sync["webhook"].get("timeout")),
         manifest=manifest,
+        parent=(parent["apiVersion"], parent["resource"]),
+        children=tuple((one["apiVersion"], one["resource"]) for one in spec["childResources"]),
+        labels=(parent.get("labelSelector") or {}).get("matchLabels") or {},
+        generate_selector=bool(spec.get("generateSelector")),
+        resync_seconds=None if resync is None else max(LEAST_RESYNC_SECONDS, float(resync)),
+        hook_path=_path(webhook),
+        hook_timeout=_seconds(webhook.get("timeout") or ""),
     )
 
 
-def _child(entry: Mapping[str, Any]) -> ChildRule:
-    method = (entry.get("updateStrategy") or {}).get("method") or "OnDelete"
-    return ChildRule(entry["apiVersion"], entry["resource"], method.removeprefix("Rolling"))
-
-
 def _path(webhook: Mapping[str, Any]) -> str:
-    """The path alone: the stand-in gets the base URL as an option, because it runs without cluster DNS."""
-    path = webhook.get("path") or "/" + webhook["url"].partition("://")[2].partition("/")[2]
-    return str(path)
+    """The path alone: the base URL is given to the stand-in, which runs without cluster DNS."""
+    return str(webhook.get("path") or "/" + webhook["url"].partition("://")[2].partition("/")[2])
 
 
-def _seconds(text: str | None) -> float:
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0}
-    for unit, factor in units.items():
-        if text and text.endswith(unit) and text.removesuffix(unit).replace(".", "", 1).isdigit():
-            return float(text.removesuffix(unit)) * factor or DEFAULT_TIMEOUT_SECONDS
+def _seconds(duration: str) -> float:
+    """A Go duration with one unit; zero and anything else are the default."""
+    for unit, factor in UNITS.items():
+        if duration.endswith(unit) and duration.removesuffix(unit).replace(".", "", 1).isdigit():
+            return float(duration.removesuffix(unit)) * factor or DEFAULT_TIMEOUT_SECONDS
     return DEFAULT_TIMEOUT_SECONDS

@@ -26,7 +26,7 @@ SYSTEM_FIELDS = (
 
 
 def to_create(desired: Mapping[str, Any], owner: Mapping[str, Any]) -> Object:
-    """The object to POST: what is desired, remembered in the annotation, then owned by the parent."""
+    """The object to POST: the desired one, with the last-applied annotation, and owned by the parent."""
     obj = copy.deepcopy(dict(desired))
     _remember(obj, desired)
     references = obj["metadata"].get("ownerReferences") or []
@@ -49,7 +49,7 @@ def to_update(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> Object
 
 
 def owner_reference(parent: Mapping[str, Any]) -> Object:
-    """What makes the parent the controller of a child."""
+    """The owner reference that makes the parent the controller of a child."""
     return {
         "apiVersion": parent["apiVersion"],
         "kind": parent["kind"],
@@ -61,9 +61,10 @@ def owner_reference(parent: Mapping[str, Any]) -> Object:
 
 
 def merge(observed: Any, applied: Any, desired: Any) -> Any:
-    """`desired` laid over `observed`; a field of `applied` that is desired no longer goes. Raises TypeError on a clash.
+    """`desired` merged into `observed`, without the fields of `applied` that are no longer desired.
 
-    A list with a common key name is merged as a map by that key, any other list is replaced: an empty one too.
+    A list with a common key name is merged as a map by that key, any other list is replaced, also by an empty one.
+    TypeError where the types differ.
     """
     if isinstance(observed, Mapping):
         _expect(Mapping, applied, desired)
@@ -90,21 +91,17 @@ def _merge_objects(observed: Mapping[str, Any], applied: Mapping[str, Any], desi
 
 
 def _merge_lists(key: str, observed: list[Any], applied: list[Any], desired: list[Any]) -> list[Any]:
-    merged = _merge_objects(*({_text(item[key]): item for item in items} for items in (observed, applied, desired)))
-    order = dict.fromkeys(_text(item[key]) for item in (*observed, *desired))
+    merged = _merge_objects(*({str(item[key]): item for item in items} for items in (observed, applied, desired)))
+    order = dict.fromkeys(str(item[key]) for item in (*observed, *desired))
     return [merged[name] for name in order if name in merged]
 
 
 def merge_key(*lists: Iterable[Any]) -> str | None:
-    """The first of the known names that every item of every list has; None if an item is no object."""
+    """The first of MERGE_KEYS that every item of every list has; None if there is none."""
     items = [item for items in lists for item in items]
     if not items or not all(isinstance(item, Mapping) for item in items):
         return None
     return next((key for key in MERGE_KEYS if all(key in item for item in items)), None)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)
 
 
 def _revert(target: Object, source: Mapping[str, Any], field: str) -> None:

@@ -1,4 +1,4 @@
-"""client-go's event recorder in small: equal events are counted on one object, and each parent has a budget.
+"""A small event recorder as in client-go: equal events are counted on one object, and each parent has a budget.
 
 The budget is Metacontroller's default: 25 at once, then one in five minutes.
 """
@@ -10,21 +10,19 @@ from uuid import uuid4
 
 import httpx
 
-from playground.client import ApiClient, Kind, Refused
+from playground.client import EVENTS, ApiClient, Refused
 from playground.ratelimit import TokenBucket
 
 Object = dict[str, Any]
 
-EVENTS = Kind("v1", "events", "Event", namespaced=True)
 BUDGET = (1 / 300, 25)
 MOST_MESSAGE = 1024
 
 
 class EventRecorder:
-    """Writes core/v1 Events as `component`. Nothing waits for them, and a failure to write one is forgotten."""
+    """Writes core/v1 Events as `component`, in the background; a failure to write one is ignored."""
 
     def __init__(self, client: ApiClient, component: str) -> None:
-        self.sent = 0
         self._client = client
         self._component = component
         self._budgets: dict[str, TokenBucket] = {}
@@ -32,7 +30,7 @@ class EventRecorder:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def warn(self, about: Object, reason: str, message: str) -> None:
-        """A Warning about an object, if its budget has room."""
+        """Records a Warning about an object, if its budget allows."""
         uid = about["metadata"]["uid"]
         if not self._budgets.setdefault(uid, TokenBucket(*BUDGET)).take():
             return
@@ -41,7 +39,7 @@ class EventRecorder:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Waits for what is on its way."""
+        """Waits for the requests under way."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _write(self, about: Object, reason: str, message: str) -> None:
@@ -55,7 +53,6 @@ class EventRecorder:
             else:
                 event = self._event(about, reason, message, now)
                 self._known[key] = await self._client.create(EVENTS.path(namespace), event)
-            self.sent += 1
         except (Refused, httpx.HTTPError):
             self._known.pop(key, None)
 
@@ -65,14 +62,8 @@ class EventRecorder:
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"name": f"{meta['name']}.{uuid4().hex[:16]}", "namespace": meta["namespace"]},
-            "involvedObject": {
-                "apiVersion": about["apiVersion"],
-                "kind": about["kind"],
-                "name": meta["name"],
-                "namespace": meta["namespace"],
-                "uid": meta["uid"],
-                "resourceVersion": meta["resourceVersion"],
-            },
+            "involvedObject": {"apiVersion": about["apiVersion"], "kind": about["kind"]}
+            | {name: meta[name] for name in ("name", "namespace", "uid", "resourceVersion")},
             "reason": reason,
             "message": message,
             "type": "Warning",

@@ -1,4 +1,4 @@
-"""A shared informer in small: the objects of one kind as last seen, and a call for every change."""
+"""A small informer: a cache of the objects of one kind, and a call for every change."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ class Informer:
         self._on_change = on_change
 
     async def run(self) -> None:
-        """Lists and watches forever; every failure means to begin again with a list."""
+        """Lists and watches until cancelled; after a failure it begins again with a list."""
         while True:
             try:
                 await self._list_and_watch()
@@ -59,7 +59,7 @@ class Informer:
                 self._take(event["type"], event["object"])
 
     def _typed(self, obj: Object) -> Object:
-        """Items of a list carry neither kind nor apiVersion on a real server."""
+        """With kind and apiVersion, which the items of a list do not have on a real server."""
         return {**obj, "apiVersion": self.kind.api_version, "kind": self.kind.kind}
 
     def _take(self, type_: str, obj: Object) -> None:

@@ -1,4 +1,4 @@
-"""client-go's rate-limited work queue: a key is held once, and handled by one worker at a time."""
+"""A rate-limited work queue as in client-go: a key is queued once, and handled by one worker at a time."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,7 @@ MOST_SECONDS = 1000.0
 
 
 class WorkQueue:
-    """Keys to handle. `add` while a key is being handled makes it wait for `done` and come round once more."""
+    """Keys to handle. A key that is added while it is being handled is queued again after `done`."""
 
     def __init__(self) -> None:
         self._ready: deque[str] = deque()
@@ -31,7 +31,7 @@ class WorkQueue:
             self._wake.set()
 
     def add_after(self, key: str, seconds: float) -> None:
-        """Queues a key later."""
+        """Queues a key after some seconds."""
         if seconds <= 0:
             self.add(key)
             return
@@ -51,7 +51,7 @@ class WorkQueue:
         self._failures.pop(key, None)
 
     async def get(self) -> str:
-        """The next key; give it back to `done`."""
+        """The next key; `done` must follow."""
         while not self._ready:
             self._wake.clear()
             await self._wake.wait()
@@ -69,10 +69,10 @@ class WorkQueue:
 
     @property
     def idle(self) -> bool:
-        """Nothing queued and nothing being handled; keys that back off are not counted."""
+        """Whether nothing is queued or being handled; keys in back-off do not count."""
         return not self._dirty and not self._active
 
     def close(self) -> None:
-        """Cancels what was to be queued later."""
+        """Cancels delayed keys."""
         for timer in self._timers:
             timer.cancel()

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from playground.cluster import CONTROLLER, SIDECAR
+from playground.client import CONTROLLER, SIDECAR
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "metacontroller"

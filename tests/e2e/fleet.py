@@ -8,7 +8,7 @@ from math import ceil
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from playground.cluster import ENDPOINTS, readiness
+from playground.client import ENDPOINTS, readiness
 from playground.composite.informer import Informer
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from playground.cluster import EXTERNAL_SERVICES
+from playground.client import EXTERNAL_SERVICES
 
 Object = dict[str, Any]
 

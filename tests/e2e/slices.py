@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.client import ApiClient
-from playground.cluster import ENDPOINT_SLICES
+from playground.client import ENDPOINT_SLICES, ApiClient
 from playground.composite.informer import Informer
 from tests.e2e.world import World
 

@@ -15,8 +15,7 @@ from typing import Any
 
 import httpx
 
-from playground.client import Refused
-from playground.cluster import CONTROLLER, ENDPOINTS, readiness
+from playground.client import CONTROLLER, ENDPOINTS, Refused, readiness
 from playground.composite.informer import Informer
 from tests.e2e.backends import Mode
 from tests.e2e.front import Answer, Front

@@ -16,7 +16,7 @@ from app.render import render
 from app.settings import TOOL_ANNOTATIONS
 from app.sync import SyncOptions
 from external_service.kind import EndpointsForm
-from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
+from playground.client import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from playground.composite.dynamic_apply import LAST_APPLIED
 from playground.names import resolved
 from tests.e2e.backends import Mode

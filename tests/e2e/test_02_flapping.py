@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from external_service.v1alpha1 import STALE_STATUS
-from playground.client import Refused
-from playground.cluster import EXTERNAL_SERVICES, readiness
+from playground.client import EXTERNAL_SERVICES, Refused, readiness
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World

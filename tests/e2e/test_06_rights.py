@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from playground.client import Kind
-from playground.cluster import CONTROLLER, ENDPOINT_SLICES, ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, SIDECAR
+from playground.client import (
+    CONTROLLER,
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    EXTERNAL_SERVICES,
+    INGRESSES,
+    SERVICES,
+    SIDECAR,
+    Kind,
+)
 from tests.e2e import accounts
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service

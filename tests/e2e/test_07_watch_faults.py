@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from playground.cluster import CONTROLLER, SERVICES, SIDECAR
+from playground.client import CONTROLLER, SERVICES, SIDECAR
 from tests.e2e.backends import Mode
 from tests.e2e.front import Answer, Front
 from tests.e2e.manifests import external_service

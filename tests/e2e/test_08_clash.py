@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from app.sync import ABSENT
-from playground.client import Kind
-from playground.cluster import ENDPOINTS, INGRESSES, SERVICES
+from playground.client import ENDPOINTS, INGRESSES, SERVICES, Kind
 from tests.e2e.api import Unsupported
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import our_endpoints, our_slices

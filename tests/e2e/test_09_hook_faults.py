@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from playground.cluster import ENDPOINTS, INGRESSES, SERVICES
+from playground.client import ENDPOINTS, INGRESSES, SERVICES
 from tests.e2e.backends import Mode
 from tests.e2e.front import Answer
 from tests.e2e.manifests import external_service

@@ -3,6 +3,7 @@
 import pytest
 
 from playground.backends import Mode
+from playground.client import EVENTS as LEGACY_EVENTS
 from playground.client import Kind
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
@@ -10,7 +11,6 @@ from tests.until import until
 
 IPS = ("10.0.100.10", "10.0.100.11")
 EVENTS = Kind("events.k8s.io/v1", "events", "Event", namespaced=True)
-LEGACY = Kind("v1", "events", "Event", namespaced=True)
 CONTROLLER = "eso.crowdfox.com/prober"
 
 
@@ -37,7 +37,7 @@ async def test_events_report_failure_and_recovery(world: World) -> None:
     expected.append(("Warning", "AddressNotReady", f"{IPS[0]}: connection refused"))
     await until(holds, "the failure reported", seconds=60)
     field = f"involvedObject.uid={parent['metadata']['uid']}"  # as `kubectl describe` looks for them
-    shown = (await world.client.get(LEGACY.path(world.namespace), fieldSelector=field))["items"]
+    shown = (await world.client.get(LEGACY_EVENTS.path(world.namespace), fieldSelector=field))["items"]
     assert ("AddressNotReady", f"{IPS[0]}: connection refused") in {
         (event["reason"], event["message"]) for event in shown
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.cluster import SERVICES
+from playground.client import SERVICES
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.test_21_verified_tls import allow_reading

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from playground.backends import Protocol
-from playground.client import Kind
-from playground.cluster import SIDECAR
+from playground.client import SIDECAR, Kind
 from tests.e2e import namespace, packets
 from tests.e2e.backends import Mode, Place
 from tests.e2e.manifests import external_service

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from playground.backends import Protocol
-from playground.client import Kind
-from playground.cluster import ENDPOINTS
+from playground.client import ENDPOINTS, Kind
 from playground.dns_server import Record
 from playground.names import stand_ins
 from tests.e2e.backends import Mode, Place

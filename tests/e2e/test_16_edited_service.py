@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from playground.client import Kind
-from playground.cluster import SERVICES
+from playground.client import SERVICES, Kind
 from tests.e2e.api import Unsupported
 from tests.e2e.manifests import external_service
 from tests.e2e.real_api import RealApi

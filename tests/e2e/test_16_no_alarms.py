@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from playground.cluster import EXTERNAL_SERVICES
+from playground.client import EXTERNAL_SERVICES
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready

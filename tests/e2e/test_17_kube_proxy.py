@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from playground.cluster import SERVICES
+from playground.client import SERVICES
 from tests.e2e.backends import Conduct, Mode
 from tests.e2e.kube_proxy import CONNECTION_SECONDS, Client, node, outcomes
 from tests.e2e.manifests import external_service

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.cluster import ENDPOINT_SLICES, SERVICES
+from playground.client import ENDPOINT_SLICES, SERVICES
 from tests.e2e import accounts, namespace
 from tests.e2e.backends import DNS_SERVER_IPV6, Mode
 from tests.e2e.conftest import metacontroller_definitions

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from playground.cluster import EXTERNAL_SERVICES
+from playground.client import EXTERNAL_SERVICES
 from probe_sidecar.probes.message import NO_REDIRECT, UNEXPECTED_STATUS, WITHOUT_TEXT
 from tests.e2e.backends import Conduct, Mode
 from tests.e2e.manifests import external_service

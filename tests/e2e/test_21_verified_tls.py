@@ -14,13 +14,12 @@ from playground.client import Kind
 from tests.e2e.accounts import SHIPPED
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
-from tests.e2e.world import World, ready
+from tests.e2e.world import SECRETS, World, ready
 from tests.until import until
 
 IPS = ("10.0.103.10", "10.0.103.11")
 PORT = 8443
 CONFIG_MAPS = Kind("v1", "configmaps", "ConfigMap", namespaced=True)
-SECRETS = Kind("v1", "secrets", "Secret", namespaced=True)
 RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces"
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from playground.cluster import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
+from playground.client import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from tests.e2e.manifests import external_service
 from tests.e2e.test_16_edited_service import settled
 from tests.e2e.world import World

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from playground.cluster import SERVICES
+from playground.client import SERVICES
 from tests.e2e.manifests import external_service
 from tests.e2e.test_16_edited_service import edit, service, settled
 from tests.e2e.world import World

@@ -9,12 +9,11 @@ import pytest
 import yaml
 
 from playground.certificate import pair
-from playground.client import Kind
-from playground.cluster import SIDECAR
+from playground.client import EVENTS, SIDECAR, Kind
 from tests.e2e.accounts import SHIPPED
 from tests.e2e.manifests import external_service
-from tests.e2e.test_21_verified_tls import RBAC, SECRETS, accepted
-from tests.e2e.world import EVENTS, World, ready
+from tests.e2e.test_21_verified_tls import RBAC, accepted
+from tests.e2e.world import SECRETS, World, ready
 from tests.until import until
 
 IPS = ("10.0.105.10", "10.0.105.11")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from playground.cluster import ENDPOINT_SLICES, ENDPOINTS
+from playground.client import ENDPOINT_SLICES, ENDPOINTS
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import consuming, our_endpoints, our_slices

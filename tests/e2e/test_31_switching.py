@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from app.children.publishing import HANDOVER
-from playground.cluster import ENDPOINTS
+from playground.client import ENDPOINTS
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import MANAGERS, consuming, our_slices

@@ -11,8 +11,7 @@ from app.children import http_route
 from app.render import render
 from app.settings import TOOL_ANNOTATIONS
 from app.sync import UNLISTED, SyncOptions
-from playground.client import Kind, Refused
-from playground.cluster import EXTERNAL_SERVICES, INGRESSES
+from playground.client import EXTERNAL_SERVICES, INGRESSES, Kind, Refused
 from tests.e2e.manifests import external_service, sample
 from tests.e2e.process import gateway_patches
 from tests.e2e.test_01_children import as_rendered

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from playground.cluster import INGRESSES
+from playground.client import INGRESSES
 from tests.e2e.manifests import external_service, sample
 from tests.e2e.world import World
 from tests.until import until

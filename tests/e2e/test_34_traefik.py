@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from playground.backends import Protocol
-from playground.cluster import INGRESSES
+from playground.client import INGRESSES
 from tests.e2e import traefik as consumer
 from tests.e2e.backends import Conduct, Mode, Place
 from tests.e2e.controlplane.build import Binaries
@@ -25,7 +25,7 @@ from tests.e2e.slices import Consumer, consuming
 from tests.e2e.test_30_endpoint_slices import comes_to_rest
 from tests.e2e.test_32_http_route import gateway_api
 from tests.e2e.traefik import Client, Request, Response, Traefik, ask, count, failures
-from tests.e2e.world import World
+from tests.e2e.world import SECRETS, World
 from tests.scenarios.machine import Machine, watched
 from tests.until import Late, until
 
@@ -165,7 +165,7 @@ async def test_traefik_routes_hosts_paths_and_certificates(world: World, routed:
     tls = [{"hosts": [EXACT, PREFIX], "secretName": "paths"}, {"secretName": "rest"}]
     for name, hosts in {"paths": HOSTS[:2], "rest": HOSTS[2:]}.items():
         secret = consumer.tls_secret(routed.pki, name, hosts, world.namespace)
-        await world.client.create(consumer.SECRETS.path(world.namespace), secret)
+        await world.client.create(SECRETS.path(world.namespace), secret)
     manifest = parent(
         IPS,
         (EXACT, "/cart", "Exact"),

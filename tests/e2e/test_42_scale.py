@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from playground.cluster import EXTERNAL_SERVICES
+from playground.client import EXTERNAL_SERVICES
 from tests.e2e.fleet import Fleet, quantiles
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.cluster import SIDECAR
+from playground.client import SIDECAR
 from tests.e2e.api import Missing
 from tests.e2e.backends import Mode
 from tests.e2e.fleet import Fleet, quantiles

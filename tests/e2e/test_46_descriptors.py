@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.cluster import SIDECAR
+from playground.client import SIDECAR
 from tests.e2e.backends import Mode
 from tests.e2e.fleet import Fleet
 from tests.e2e.world import World

@@ -12,8 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from playground.client import ApiClient, Kind
-from playground.cluster import EXTERNAL_SERVICES
+from playground.client import EXTERNAL_SERVICES, ApiClient, Kind
 from playground.composite.informer import Informer
 from tests.e2e import accounts
 from tests.e2e.fleet import Fleet, quantiles

@@ -17,7 +17,7 @@ from statistics import median
 
 import pytest
 
-from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, readiness
+from playground.client import ENDPOINTS, EXTERNAL_SERVICES, readiness
 from tests.e2e.fleet import quantiles
 from tests.e2e.judge import Fault, Record, Wrong, faults, lost, slope, wrongs
 from tests.e2e.process import Process

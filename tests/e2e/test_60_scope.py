@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from app.sync import UNCOVERED
-from playground.client import Kind
-from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, SERVICES
+from playground.client import ENDPOINTS, EXTERNAL_SERVICES, NAMESPACES, SERVICES, Kind
 from tests.e2e import accounts, process
 from tests.e2e.api import Unsupported
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.real_api import RealApi
-from tests.e2e.world import NAMESPACES, Setup, World, ready
+from tests.e2e.world import Setup, World, ready
 from tests.scenarios.timeline import Follower
 from tests.until import until
 

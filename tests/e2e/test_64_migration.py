@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from playground.client import Kind
-from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES
+from playground.client import ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, Kind
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.manifests import sample
 from tests.e2e.reader import Reader

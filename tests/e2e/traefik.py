@@ -17,6 +17,7 @@ from playground.client import Kind
 from playground.processes import Component, free_ports
 from tests.e2e.controlplane.pki import Pki
 from tests.e2e.process import HOST, Process
+from tests.e2e.world import SECRETS
 
 ACCOUNT = ("traefik", "traefik")
 GATEWAY = "public"
@@ -26,7 +27,6 @@ CLASS = "traefik"
 GATEWAY_CLASSES = Kind("gateway.networking.k8s.io/v1", "gatewayclasses", "GatewayClass", namespaced=False)
 GATEWAYS = Kind("gateway.networking.k8s.io/v1", "gateways", "Gateway", namespaced=True)
 INGRESS_CLASSES = Kind("networking.k8s.io/v1", "ingressclasses", "IngressClass", namespaced=False)
-SECRETS = Kind("v1", "secrets", "Secret", namespaced=True)
 
 REQUESTS_A_SECOND = 50
 RESPONSE_SECONDS = 5.0

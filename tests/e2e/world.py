@@ -21,15 +21,19 @@ import httpx
 
 from external_service.kind import DEFAULT_ENDPOINTS_FORM
 from playground.backends import Mode as PlaygroundMode
-from playground.client import ApiClient, Kind, Refused
-from playground.cluster import (
+from playground.client import (
     CONTROLLER,
     ENDPOINT_SLICES,
     ENDPOINTS,
+    EVENTS,
     EXTERNAL_SERVICES,
     INGRESSES,
+    NAMESPACES,
     SERVICES,
     SIDECAR,
+    ApiClient,
+    Kind,
+    Refused,
     readiness,
 )
 from playground.manifests import spots
@@ -45,9 +49,8 @@ from tests.until import until
 
 Object = dict[str, Any]
 
-NAMESPACES = Kind("v1", "namespaces", "Namespace", namespaced=False)
 LEASES = Kind("coordination.k8s.io/v1", "leases", "Lease", namespaced=True)
-EVENTS = Kind("v1", "events", "Event", namespaced=True)
+SECRETS = Kind("v1", "secrets", "Secret", namespaced=True)
 COMPOSITE_CONTROLLERS = "/apis/metacontroller.k8s.io/v1alpha1/compositecontrollers"
 CHILDREN = (SERVICES, ENDPOINTS, ENDPOINT_SLICES, INGRESSES)
 OURS = frozenset({SIDECAR, CONTROLLER})

@@ -24,7 +24,7 @@ class Write:
 
 
 class Cluster(Protocol):
-    """Where a scenario runs. Actors are named SIDECAR and CONTROLLER (`playground.cluster`) in every cluster."""
+    """Where a scenario runs. Actors are named SIDECAR and CONTROLLER (`playground.client`) in every cluster."""
 
     @property
     def client(self) -> ApiClient:

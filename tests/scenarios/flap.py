@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from playground.cluster import EXTERNAL_SERVICES, SIDECAR
+from playground.client import EXTERNAL_SERVICES, SIDECAR
 from tests.scenarios.cluster import Cluster
 from tests.scenarios.report import Report
 from tests.scenarios.timeline import Follower, Moment, StatusMoment, Timeline

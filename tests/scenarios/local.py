@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from playground.cluster import CONTROLLER, SIDECAR
+from playground.client import CONTROLLER, SIDECAR
 from playground.stack import ADMINISTRATOR, SIDECAR_AGENT, Playground
 from tests.scenarios.cluster import Write
 

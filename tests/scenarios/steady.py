@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from playground.cluster import readiness
+from playground.client import readiness
 from tests.scenarios.cluster import Cluster
 from tests.scenarios.report import Report
 from tests.until import until

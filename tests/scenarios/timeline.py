@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.client import ApiClient
-from playground.cluster import ENDPOINTS, EXTERNAL_SERVICES, readiness
+from playground.client import ENDPOINTS, EXTERNAL_SERVICES, ApiClient, readiness
 from playground.composite.informer import Informer
 
 Object = dict[str, Any]

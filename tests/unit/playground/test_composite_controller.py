@@ -19,7 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from playground.apiserver import FakeApiServer
-from playground.client import ApiClient, Kind
+from playground.client import EXTERNAL_SERVICES as ES
+from playground.client import SERVICES, ApiClient
 from playground.composite.config import composite_config
 from playground.composite.dynamic_apply import LAST_APPLIED
 from playground.composite_controller import CompositeController
@@ -28,8 +29,6 @@ from tests.until import until
 
 Object = dict[str, Any]
 
-ES = Kind("eso.crowdfox.com/v1alpha1", "externalservices", "ExternalService", namespaced=True)
-SERVICES = Kind("v1", "services", "Service", namespaced=True)
 WEB = ES.path("default", "web")
 STATUS = ES.path("default", "web", "status")
 
@@ -185,14 +184,6 @@ async def test_v2_request_lists_every_kind_by_namespace_and_name(server: FakeApi
     assert last["children"] == {"Service.v1": {"default/web": service(server)}, "Endpoints.v1": {}}
     assert last["parent"]["metadata"]["name"] == "web"
     assert (last["related"], last["finalizing"]) == ({}, False)
-
-
-async def test_v1_request_lists_children_by_name(server: FakeApiServer, hook: Hook) -> None:
-    web(server)
-    hooks = {"sync": {"version": "v1", "webhook": {"path": "/sync"}}}
-    async with running(server, hook, spec={"hooks": hooks}):
-        await until(lambda: bool(hook.requests) and bool(hook.requests[-1]["children"]["Service.v1"]))
-    assert list(hook.requests[-1]["children"]["Service.v1"]) == ["web"]
 
 
 async def test_steady_state_writes_nothing(server: FakeApiServer, hook: Hook) -> None:
@@ -411,20 +402,6 @@ async def test_float_and_integer_differ(server: FakeApiServer, hook: Hook) -> No
     async with running(server, hook, spec={"resyncPeriodSeconds": 1}) as controller:
         await until(lambda: controller.counts.status_writes >= 2, "a second, needless write", seconds=5)
     assert status(server) == {"revision": 1, "observedGeneration": 1}
-
-
-async def test_ignore_status_changes_skips_status_syncs(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
-    web(server)
-    parent = {**MANIFEST["spec"]["parentResource"], "ignoreStatusChanges": True}  # type: ignore[index] # a literal of mixed values
-    async with running(server, hook, spec={"parentResource": parent}) as controller:
-        await until(lambda: status(server) is not None)
-        await settled(controller)
-        calls = len(hook.requests)
-        await client.patch(STATUS, {"status": {"revision": 1}})
-        await asyncio.sleep(0.2)
-        assert len(hook.requests) == calls
-        await client.patch(WEB, {"metadata": {"labels": {"a": "b"}}})
-        await until(lambda: len(hook.requests) > calls)
 
 
 async def test_children_of_a_deleting_parent_are_not_changed(server: FakeApiServer, hook: Hook) -> None:

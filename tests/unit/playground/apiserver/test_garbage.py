@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 from playground.apiserver import FakeApiServer
+from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import ApiClient
-from playground.cluster import EXTERNAL_SERVICES as ES
 from tests.until import until
 
 

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from playground.apiserver import FakeApiServer
-from playground.client import ApiClient, Refused
-from playground.cluster import EXTERNAL_SERVICES as ES
-from playground.cluster import SERVICES
+from playground.client import EXTERNAL_SERVICES as ES
+from playground.client import SERVICES, ApiClient, Refused
 
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"

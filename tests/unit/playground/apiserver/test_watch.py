@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from playground.apiserver.watch import Cut
+from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import ApiClient
-from playground.cluster import EXTERNAL_SERVICES as ES
 from tests.faults import Fault, FaultyServer
 
 ALL = ES.path()

@@ -4,20 +4,19 @@ from typing import Any
 
 import pytest
 
-from playground.composite.config import ChildRule, composite_config
+from playground.composite.config import composite_config
 
 
 def manifest(**spec: Any) -> dict[str, Any]:
     parent = {"apiVersion": "example.com/v1", "resource": "things"}
     hooks = {"sync": {"webhook": {"url": "http://hook.example:8080/sync/it"}}}
-    return {"metadata": {"name": "cc"}, "spec": {"parentResource": parent, "hooks": hooks} | spec}
+    return {"spec": {"parentResource": parent, "hooks": hooks, "childResources": []} | spec}
 
 
 def test_composite_controller_defaults() -> None:
-    config = composite_config(manifest(childResources=[{"apiVersion": "v1", "resource": "services"}]))
-    assert config.children == (ChildRule("v1", "services", "OnDelete"),)
-    assert (config.hook_version, config.hook_path, config.hook_timeout) == ("v1", "/sync/it", 10)
-    assert (config.resync_seconds, config.generate_selector, config.ignore_status_changes) == (None, False, False)
+    config = composite_config(manifest())
+    assert (config.hook_path, config.hook_timeout) == ("/sync/it", 10)
+    assert (config.resync_seconds, config.generate_selector) == (None, False)
 
 
 @pytest.mark.parametrize(
