@@ -30,7 +30,7 @@ class UnusableTokens(Exception):
 
 
 class Tokens:
-    """The tokens of a file. What was read last stays good while the file is away or unusable."""
+    """The tokens of a file. The tokens read last stay valid while the file is missing or unusable."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -29,7 +29,9 @@ class InvalidRequest(Exception):
 
 
 class CompositeHookResponse(TypedDict):
-    """What v2 accepts: it refuses unknown and duplicate fields. `resyncAfterSeconds` asks for one more sync."""
+    """Response of a sync for Metacontroller's strict JSON parser, which refuses unknown and duplicate fields.
+    `resyncAfterSeconds` asks for one more sync.
+    """
 
     status: dict[str, Any]
     children: list[dict[str, Any]]
@@ -37,7 +39,7 @@ class CompositeHookResponse(TypedDict):
 
 
 class ChildKind(NamedTuple):
-    """What a child is: `apiVersion` and `kind`."""
+    """Type of a child: `apiVersion` and `kind`."""
 
     api_version: str
     kind: str

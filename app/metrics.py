@@ -1,4 +1,4 @@
-"""What the hook tells Prometheus: how many syncs, how long they took, how they ended (docs/metrics.md)."""
+"""Metrics of the hook: number, duration and result of the syncs (docs/metrics.md)."""
 
 import platform
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""What the hook reads of the children that Metacontroller shows it. A child of another shape is refused.
+"""Fields of the observed children that the hook reads. A child of another shape is refused.
 
 The API server stores no such child, but the hook also receives what a client, a proxy or a changed annotation sends.
 """
@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from external_service.core import Texts
 
 KINDS = ("Service.v1", "Endpoints.v1", "EndpointSlice.discovery.k8s.io/v1")
-"""Those whose content matters; of other kinds only the names do."""
+"""Kinds whose content is read; of others only the names are."""
 
 _OPEN = with_config(ConfigDict(extra="allow"))
 

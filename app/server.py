@@ -35,7 +35,7 @@ from runtime.version import VERSION
 MAX_PROBLEMS = 20
 MAX_PROBLEM_CHARACTERS = 1_000
 BODIES = 8
-"""How many of the largest bodies may be received at the same time."""
+"""Number of bodies of the maximum size that may be received at the same time."""
 
 BYTES_FOR_CONTAINER = 32
 BYTES_FOR_VALUE = 8

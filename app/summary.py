@@ -1,4 +1,4 @@
-"""What one sync came to in one line of the debug log: what was made, what was left out, and why. Pure."""
+"""One sync in one line of the debug log: children made, children left out, and why. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

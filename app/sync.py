@@ -53,13 +53,14 @@ RECHECK_SECONDS = 30.0
 """When to try again for a child that could not be had: the end of a name clash makes no event of its own."""
 
 FIRST_SLICES = timedelta(seconds=30)
-"""How old a Service is before its slices are reported as missing. They are first wanted when the Service is observed,
-that is: one sync later than the other children."""
+"""Seconds of age from which a Service's missing slices are reported. They are first wanted when the Service is
+observed, that is: one sync later than the other children.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """What the operator's settings change in an answer."""
+    """Settings of the operator that change an answer."""
 
     policy: AddressPolicy = field(default_factory=AddressPolicy)
     uncopied_annotations: tuple[str, ...] = ()

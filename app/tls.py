@@ -1,7 +1,7 @@
 """The hook's certificate, from files that may be renewed while it runs, and whose client certificates it takes.
 
-The files are looked at with each handshake. What cannot be read (a key that does not fit, half-written) changes nothing
-and is tried again when the files change again.
+The files are looked at with each handshake. Unusable files (a key that does not match, half-written) change nothing;
+they are read again when they change.
 """
 
 import logging
@@ -39,7 +39,7 @@ class TlsFiles:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Those that are used."""
+        """The files that are used."""
         return (self.certificate, self.key) if self.client_ca is None else (self.certificate, self.key, self.client_ca)
 
 

@@ -20,7 +20,7 @@ from bench import build, hook, report, sidecar, targets
 
 
 class Load(NamedTuple):
-    """How one row probes: in a closed loop of `flights`, once in `period` seconds, or all targets at once."""
+    """Pattern of a row: a closed loop of `flights`, once in `period` seconds, or all targets at once."""
 
     kind: str
     peers: tuple[str, ...]
@@ -46,7 +46,7 @@ BESIDE = {
     "sidecar": Load("http", ("kubelet", "kubelet-1"), targets=10_000, period=10),
     "sidecar-exact": Load("http", ("kubelet",), targets=10_000, period=10),
 }
-"""What peers do for the same addresses, in turn with a whole sidecar that is started again each time."""
+"""The peers' probes of the same addresses, in turn with a whole sidecar that is started again each time."""
 
 WHOLE: dict[str, Callable[[argparse.Namespace], Iterator[report.Run]]] = {**sidecar.ROWS, **hook.ROWS}
 COUNT_SECONDS = 300

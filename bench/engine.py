@@ -42,7 +42,7 @@ def peak_megabytes() -> float:
 
 
 class Tally:
-    """What came of the probes."""
+    """Results of the probes."""
 
     def __init__(self) -> None:
         self.probes = 0

@@ -1,4 +1,4 @@
-"""What one tenant costs another: `python -m bench.neighbour [ROW...] [--count 1 20 200] [--each] [--check]`.
+"""Cost of one tenant for another: `python -m bench.neighbour [ROW...] [--count 1 20 200] [--each] [--check]`.
 
 The whole sidecar with a Lease, against the stand-in API server. Tenant B (namespace b) has 50 healthy addresses with
 period 1 s and failureThreshold 3; tenant A (namespace a) has as many hostile ones as --count says. A row is a behaviour

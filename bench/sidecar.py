@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What a process has used and counted so far."""
+    """Resources that a process has used, and its counters."""
 
     at: float
     cpu: float
@@ -191,7 +191,7 @@ def quantile(counts: dict[float, float], share: float) -> float:
 
 
 def run_of(row: str, process: Process, before: Sample, after: Sample, plan: Plan) -> Run:
-    """What happened between two samples."""
+    """Difference of two samples."""
     probes = sum(
         after.total("eso_probe_total", f"result={result}") - before.total("eso_probe_total", f"result={result}")
         for result in ("successful", "failed", "unknown")

@@ -1,4 +1,4 @@
-"""What one transition costs: deciding on the status of an ExternalService, and reporting a mass outage.
+"""Cost of one transition: computing the status of an ExternalService, and reporting a mass outage.
 
     python -m bench.status [--addresses 5 100 1000] [--objects 500] [--repeat 50] [--json]
 
@@ -125,7 +125,7 @@ class Outage:
         self.reflector = Reflector(client, Selection(RESOURCE), self.observe)
 
     def wanted(self, raw: Object) -> Object:
-        """What the sidecar would want, all objects having equal addresses."""
+        """Wanted status, all objects having equal addresses."""
         return desired_status(StoredStatus.read(raw), self.wish, self.results, POLICY, AFTER)
 
     def observe(self, objects: Mapping[str, Object], changed: frozenset[str]) -> None:
@@ -145,7 +145,7 @@ class Outage:
         """No other writer here."""
 
     def told(self, column: str) -> int:
-        """How many objects show that READY column."""
+        """Number of objects with that READY column."""
         return sum((raw.get("status") or {}).get("ready") == column for raw in self.seen.values())
 
     async def until(self, column: str, objects: int) -> float:

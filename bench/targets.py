@@ -1,4 +1,4 @@
-"""What is probed: servers in processes of their own, on every address of 127.0.0.0/8, and black holes.
+"""Targets: servers in separate processes, on every address of 127.0.0.0/8, and black holes.
 
 python -m bench.targets https|grpc      prints its port and serves until its stdin ends (http and tcp: peers/target.c)
 """

@@ -1,4 +1,4 @@
-"""What the API server would refuse in an ExternalService or in one of its children, beyond the shape of it. Pure.
+"""Values of an ExternalService, or of one of its children, that the API server refuses, beyond the schema. Pure.
 
 The CRD's CEL rules say the same at the door; this is for what comes past them (an older CRD) and for work without a
 cluster.
@@ -29,7 +29,7 @@ SNIPPETS = ("-snippet", "-snippets")
 
 
 def child_problems(parent: ExternalService) -> list[str]:
-    """What would make the API server refuse a child, addresses aside: those are judged one by one (design R8)."""
+    """Values for which the API server refuses a child, except addresses, which are judged one by one (design R8)."""
     return list(_child_problems(parent))
 
 
@@ -45,7 +45,7 @@ def address_problems(spec: ExternalServiceSpec, *, loopback: bool) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What this installation offers of that which gives much away (docs/security.md)."""
+    """Features of this installation that expose much (docs/security.md)."""
 
     body_contains: bool = True
     probe_secrets: bool = False

@@ -165,7 +165,7 @@ class SecretKey(SecretSource):
 
 
 class HeaderSource(Model):
-    """Where the value of a header is stored."""
+    """Source of a header's value."""
 
     secretKeyRef: SecretKey = Field(
         description="The key of a Secret in the namespace of the ExternalService. The operator of the cluster must "
@@ -242,7 +242,7 @@ HTTP2_NEEDS_HTTP = "protocol HTTP2 needs scheme: HTTP; with HTTPS the server cho
 
 
 class TLSOptions(Model):
-    """How the certificate of an HTTPS or gRPC probe is verified. Without a CA it is not, as in the kubelet."""
+    """Verification of the certificate in an HTTPS or gRPC probe. Without a CA it is not, as in the kubelet."""
 
     model_config = ConfigDict(json_schema_extra=rules(rule("!(has(self.caConfigMap) && has(self.caSecret))", BOTH_CAS)))
 
@@ -378,7 +378,7 @@ class GRPCAction(Model):
 
 
 class Probe(Model):
-    """How each address is checked, with the kubelet's meaning: one handler, times in seconds, consecutive results."""
+    """Probe of each address, with the kubelet's meaning: one handler, times in seconds, consecutive results."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -438,7 +438,7 @@ class Probe(Model):
 
     @property
     def tls(self) -> TLSOptions | None:
-        """How the certificate is verified, of httpGet or grpc."""
+        """Verification of the certificate, of httpGet or grpc."""
         action = self.httpGet or self.grpc
         return action.tls if action is not None else None
 

@@ -146,7 +146,7 @@ def _integer(digits: str) -> int:
 
 
 class _Loader(yaml.SafeLoader):
-    """What a plain scalar is, is decided by `_plain` alone."""
+    """`_plain` alone decides the type of a plain scalar."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own attribute
         "<": [(f"{_TAG}merge", re.compile("<<$"))],

@@ -1,4 +1,4 @@
-"""What is wrong with an ExternalService, one clear line each: `path: what to write instead (got ...)`. Pure.
+"""Errors of an ExternalService, one line each: `path: what to write instead (got ...)`. Pure.
 
 Values of HTTP headers are never shown: they may be secrets.
 """
@@ -56,8 +56,8 @@ def explain(error: ValidationError) -> list[str]:
 def admission_problems(raw: object, *, loopback: bool = False) -> list[str]:
     """Everything for which the API server would refuse this object, CEL rules included; empty when it is fine.
 
-    `loopback` lets loopback addresses pass: on one's own machine, never in a cluster. What compares with the object as
-    it was before (the clusterIP that cannot change, the guard of the status) is not judged here.
+    `loopback` lets loopback addresses pass: on one's own machine, never in a cluster. Rules that compare with the
+    object before (the immutable clusterIP, the guard of the status) are not checked here.
     """
     try:
         parent = ExternalService.model_validate(raw)

@@ -1,4 +1,4 @@
-"""What the kind is called, how long its parts may be, and what its texts look like from end to end.
+"""Names of the kind, maximum lengths of its parts, and patterns of its texts.
 
 Said once, for the models, the CRD and the Structs.
 """

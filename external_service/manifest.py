@@ -79,7 +79,7 @@ def _items(document: Any) -> list[Any]:
 
 
 def _other_kind(raw: Any) -> str | None:
-    """What it is, if it is an object of another API group."""
+    """Name of the object if it is of another API group."""
     if not isinstance(raw, Mapping):
         return None
     version, kind = raw.get("apiVersion"), raw.get("kind")

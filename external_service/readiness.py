@@ -10,16 +10,16 @@ from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 
 
 class Known(Protocol):
-    """What counts of an AddressStatus, and of what is about to become one."""
+    """Interface of an AddressStatus, also of one not stored yet."""
 
     @property
     def ready(self) -> bool:
-        """What the probe says, but of a drained one."""
+        """Result of the probe, except for a drained address."""
         ...
 
     @property
     def serving(self) -> bool | None:
-        """What the probe says of a drained one."""
+        """Result of the probe of a drained address."""
         ...
 
     @property
@@ -50,7 +50,7 @@ class Publication(NamedTuple):
 def publication(
     spec: ExternalServiceSpec, known: Mapping[str, Known], policy: AddressPolicy, resolved: Iterable[str] = ()
 ) -> Publication:
-    """What to publish. No probe: all ready. An address not in `known` has not been probed yet: not ready.
+    """Publication of the addresses. No probe: all ready. An address not in `known` has not been probed yet: not ready.
 
     `resolved` are the addresses of spec.hostnames, in their order; how they are known differs: see `resolved_by`.
 
@@ -101,7 +101,9 @@ def _failing_open(min_ready: int | str, enabled: Sequence[str], healthy: Set[str
 
 
 def least_ready(min_ready: int | str, enabled: int) -> int:
-    """How many of `enabled` addresses `spec.minReady` asks for; percentages are rounded up (PodDisruptionBudget)."""
+    """Number of `enabled` addresses that `spec.minReady` requires; percentages are rounded up, as in a
+    PodDisruptionBudget.
+    """
     if isinstance(min_ready, str):
         return ceil(enabled * int(min_ready.removesuffix("%")) / 100)
     return min(min_ready, enabled)

@@ -32,7 +32,9 @@ def properties(schema: Schema) -> Mapping[str, Any]:
 
 
 def locate(loc: tuple[int | str, ...]) -> tuple[str, Schema]:
-    """The path of a pydantic error as users write it, and its schema. What names no field (a union's tag) ends it."""
+    """The path of a pydantic error as users write it, and its schema. A part that names no field (a union's tag) ends
+    it.
+    """
     path, schema = "", root()
     for part in loc[:-2] if loc[-1:] == ("[key]",) else loc:  # of a bad key the mapping tells what to write
         if isinstance(part, int):
@@ -59,7 +61,9 @@ def join(path: str, part: str) -> str:
 
 
 def hint(schema: Schema) -> str:
-    """What to write in a field of this schema. Where a CEL rule says it, in its words: one text at every door."""
+    """Text that says what to write in a field of this schema. It is the message of a CEL rule if there is one, so that
+    all validators use the same text.
+    """
     if "properties" not in schema and (rules := schema.get("x-kubernetes-validations")):
         message: str = rules[0]["message"]
         return message

@@ -1,4 +1,4 @@
-"""What one installation works for: some namespaces or all, and there what a label selector matches. Pure.
+"""Scope of one installation: all namespaces or some, and a label selector. Pure.
 
 Several installations share a cluster by selectors that exclude each other; their replicas know their own by `group`.
 """

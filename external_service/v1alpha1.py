@@ -312,7 +312,7 @@ class IngressTLS(Model):
 
 
 class IngressOptions(Model):
-    """What the Ingress gets beside the hosts and the annotations copied from the ExternalService."""
+    """Options of the Ingress beside the hosts and the annotations copied from the ExternalService."""
 
     enabled: bool = Field(default=True, description="false: no Ingress is created.")
     className: ObjectName | None = Field(
@@ -331,7 +331,7 @@ class IngressOptions(Model):
 
 
 class ParentReference(Model):
-    """What an HTTPRoute attaches itself to: a Gateway, or one listener of it."""
+    """Parent of an HTTPRoute: a Gateway, or one listener of it."""
 
     group: Annotated[str, _pattern(DNS_NAME, 253, "write an API group such as gateway.networking.k8s.io")] = Field(
         default="gateway.networking.k8s.io",
@@ -374,7 +374,7 @@ NEEDS_CLUSTER_IP = "type NodePort and LoadBalancer need clusterIP: Auto"
 
 
 class ServiceOptions(Model):
-    """What the Service gets; the default is headless, as the predecessor made it."""
+    """Options of the Service; the default is headless, as in the predecessor."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -528,10 +528,10 @@ class ExternalServiceSpec(Model):
 
 
 class AddressStatus(Model):
-    """What is known of one address. It changes on transitions only, never on a probe that changed nothing (R3).
+    """State of one address. It changes on transitions only, not on each probe (R3).
 
-    `message` is the evidence at the last transition. `serving` stands only with reason Disabled: what the probe
-    says of an address that is drained, and therefore never `ready`.
+    `message` is the evidence at the last transition. `serving` is set only with reason Disabled: the result of the
+    probe of a drained address, which is never `ready`.
     """
 
     ip: str = Field(max_length=64, description="The address, as written in spec.ips or as its name resolves.")
@@ -554,7 +554,7 @@ class AddressStatus(Model):
 
     @property
     def healthy(self) -> bool:
-        """What the probe says, drained or not."""
+        """Result of the probe, drained or not."""
         return self.ready if self.serving is None else self.serving
 
 

@@ -1,4 +1,4 @@
-"""What the chart's files and metacontroller/ have in common, written to both: `python -m hack.chart_manifests`.
+"""Writes the parts that the chart's files and metacontroller/ share to both: `python -m hack.chart_manifests`.
 
 The source of the CRD is the models, of the settings metacontroller/settings.yaml; of alerts, dashboard and
 policies it is the chart's files.
@@ -102,7 +102,7 @@ def schema() -> dict[str, Any]:
 
 
 def _json_type(annotation: Any) -> dict[str, Any]:
-    """What a setting of this type may be in YAML; null removes a default."""
+    """YAML types of a setting of this type; null removes a default."""
     if annotation is bool:
         return {"enum": [True, False, "true", "false", None]}
     if get_origin(annotation) is Literal:

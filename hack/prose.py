@@ -85,7 +85,7 @@ READERS = {
     ".py": python,
     **dict.fromkeys((".yaml", ".yml", ".tpl", ".toml", ".sh", ".c", ".go", ".mod", ""), comments),
 }
-"""How a file is read, by the end of its name."""
+"""Reader of a file, by the end of its name."""
 
 
 def main() -> int:

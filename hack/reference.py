@@ -72,7 +72,7 @@ def _text(field: Schema) -> str:
 
 
 def _refusals(name: str, schema: Schema) -> str:
-    """What the API server says to a wrong value: the messages of all rules, each once."""
+    """Messages of the API server for invalid values: those of all rules, each once."""
     found = [
         (path, rule["message"])
         for path, part in _parts(name, schema)

@@ -22,7 +22,7 @@ def project_version() -> str:
 
 
 def versions() -> dict[tuple[str, str], list[str]]:
-    """What each place names."""
+    """Version that each place names."""
     return {(name, pattern): re.findall(pattern, (ROOT / name).read_text()) for name, pattern in PLACES}
 
 

@@ -83,13 +83,13 @@ EXPLANATIONS = {
     "no response from DNS": "the DNS servers cannot be reached from here: --dns-servers names others",
     "prober fault": "this machine could not make the probe; it says nothing of the address",
 }
-"""What a message means, by its beginning, the longer ones first; a timeout is explained by its phase."""
+"""Explanations by the beginning of a message, longer ones first; a timeout is explained by its phase."""
 
 GRPC_EXPLANATIONS = {
     NOT_HTTP2: "no gRPC server in plaintext answers there, perhaps one over TLS (grpc.tls)",
     "TLS handshake failed: wrong version number": "no TLS is spoken there: remove grpc.tls",
 }
-"""What differs for grpc."""
+"""Explanations that differ for grpc."""
 
 PHASES = {
     CONNECTING: "no response to the connection: a firewall drops it, or the host is down",
@@ -103,11 +103,11 @@ PHASES = {
 UNRESOLVED = {"nxdomain": "no such name", "no_data": "no address record"}
 
 HERE = AddressPolicy(loopback=True)
-"""What may be probed from one's own machine."""
+"""Policy for probes from one's own machine."""
 
 
 class Checked(NamedTuple):
-    """What the last of `probes` probes of one address came to; `passed` of them succeeded.
+    """Result of the last of `probes` probes of one address; `passed` of them succeeded.
 
     `hostname` is what it was resolved from, if it was; `expires` when its certificate does, in Unix seconds.
     A name that came to nothing is a row without `ip`.
@@ -135,8 +135,8 @@ def check_all(
 ) -> list[list[Checked]]:
     """Probe every address of `parents`, one after the other. `ca_file` stands in for the CA that `tls` names.
 
-    Hostnames are asked of `dns_servers`, or of those that this machine asks. What probes name in ConfigMaps and Secrets
-    is read from the `cluster`, with the rights of the user. Raises CannotCheck.
+    Hostnames are asked of `dns_servers`, or of those that this machine asks. ConfigMaps and Secrets that a probe names
+    are read from the `cluster`, with the rights of the user. Raises CannotCheck.
     """
     for parent in parents:
         for problem in switched_off(parent.spec, Features(body_contains, probe_secrets=True)):
@@ -150,7 +150,7 @@ def as_json(rows: Iterable[Checked]) -> str:
 
 
 def explanation(message: str, probe: Probe | None = None) -> str:
-    """What a failure means and what to look at; empty where the message says it all."""
+    """Explanation of a failure and advice; empty if the message is sufficient."""
     if message.startswith("timed out"):
         return next((text for phase, text in PHASES.items() if f"({phase})" in message), "")
     known = EXPLANATIONS | (GRPC_EXPLANATIONS if probe is not None and probe.grpc is not None else {})
@@ -290,7 +290,7 @@ def _time(seconds: float) -> str:
 
 
 def table(parent: ExternalService, rows: Sequence[Checked]) -> str:
-    """What came of each address of `parent`, with what it means."""
+    """Table of the results of `parent`, with explanations."""
     title = f"{_name(parent)}: {_described(parent.spec.readinessProbe)}"
     if not rows:
         return f"{title}\nspec.ips is empty: nothing to probe"

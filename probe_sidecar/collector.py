@@ -18,10 +18,10 @@ class Freezer:
         self._at = -inf
 
     def freeze(self) -> None:
-        """What is reachable now is not walked any more; nothing happens so soon after the last time.
+        """Exclude all reachable objects from later collections; does nothing within REST_SECONDS of the last call.
 
-        What that has frozen is thawed and looked at too. Else each freeze would keep for good whatever of it is later
-        abandoned in a cycle, and replicas that come and go are many freezes.
+        Objects frozen earlier are thawed and collected first. Otherwise cycles that became garbage after a freeze would
+        leak, and replicas that come and go cause many freezes.
         """
         now = self._clock()
         if now - self._at >= REST_SECONDS:

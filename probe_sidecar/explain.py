@@ -34,7 +34,7 @@ ADVICE = {
     "ProberFault": "look at the prober's log",
     "NoResponse": "look at the network of the prober's Pod",
 }
-"""What to do, by the reason of an address or a condition (docs/status.md)."""
+"""Advice by the reason of an address or a condition (docs/status.md)."""
 
 
 def ready(parent: ExternalService) -> bool:

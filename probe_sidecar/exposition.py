@@ -14,7 +14,7 @@ SLICE: Final = 500
 """Samples written before the event loop has its turn: about a millisecond."""
 
 _NAMES: Final = {"counter": ("_total", "counter"), "info": ("_info", "gauge"), "unknown": ("", "untyped")}
-"""What the suffix and the type of an OpenMetrics family become in the text format; others stay."""
+"""Suffix and type in the text format of OpenMetrics families that differ there."""
 
 
 class Written(Metric):

@@ -1,4 +1,4 @@
-"""What the sidecar tells Prometheus, made at the scrape from counts that its sources keep anyway (docs/metrics.md).
+"""Metrics of the sidecar, computed at the scrape from counts that its parts keep (docs/metrics.md).
 
 Series of an ExternalService end with it, or with its ownership; all others live as long as the process.
 """

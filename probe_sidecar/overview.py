@@ -40,7 +40,7 @@ class Moment(NamedTuple):
 
 
 def problem(query: Mapping[str, str]) -> str | None:
-    """What is wrong with the query string, if anything is."""
+    """Error in the query string, if there is one."""
     unknown = next((name for name in query if name not in PARAMETERS), None)
     return None if unknown is None else f'no such parameter "{unknown}": write {" or ".join(PARAMETERS)}'
 

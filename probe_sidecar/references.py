@@ -1,8 +1,8 @@
-"""What probes name in ConfigMaps and Secrets: CAs, client certificates and values of headers. Read, kept, read again.
+"""ConfigMaps and Secrets that probes name: CAs, client certificates and values of headers. Read, kept, read again.
 
-What cannot be read is never evidence against an address: a probe that lacks something is not made, and one that has all
-goes on with the last good version (design R7). Only named objects are read, in the namespace of the ExternalService, so
-the right to `get` them can be granted one by one. No content is ever part of a message.
+An unreadable one is never evidence against an address: a probe that lacks a value is not made, and one that has all
+continues with the last good version (design R7). Only named objects are read, in the namespace of the ExternalService,
+so the right to `get` them can be granted one by one. No content is ever part of a message.
 """
 
 import asyncio
@@ -31,8 +31,7 @@ RESOURCES: Mapping[Kind, Resource] = {
     "Secret": Resource("", "v1", "secrets"),
 }
 RETRY_SECONDS = 10.0
-"""What could not be read is asked for again after so long, then after twice as long each time, up to the refresh
-interval."""
+"""Seconds until an unreadable object is read again; doubled each time, up to the refresh interval."""
 
 READ_SECONDS = 0.05
 """From one read to the next: at most 20 a second, however many references there are, in turn for each namespace."""
@@ -42,7 +41,7 @@ UNREAD = "not read yet"
 
 
 class Reference(NamedTuple):
-    """Where something that a probe needs is stored: `keys` of one object, each of which must be there."""
+    """Stored values that a probe needs: `keys` of one object, all of them required."""
 
     use: Literal["CA", "client certificate", "header"]
     kind: Kind
@@ -56,7 +55,7 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Content:
-    """What a reference leads to: the values of its keys as stored, and the context that they make for TLS."""
+    """Content of a reference: the stored values of its keys, and the TLS context made from them."""
 
     values: tuple[bytes, ...]
     context: ssl.SSLContext | None
@@ -98,7 +97,7 @@ async def read(client: KubeClient, one: Reference) -> tuple[bytes, ...]:
 
 
 def content(one: Reference, values: tuple[bytes, ...]) -> Content:
-    """What `values` are good for. Raises Unusable."""
+    """The content made from `values`. Raises Unusable."""
     try:
         if one.use == "CA":
             return Content(values, verified(values[0].decode("latin-1")))
@@ -117,7 +116,7 @@ def content(one: Reference, values: tuple[bytes, ...]) -> Content:
 
 
 def assembled(contents: Mapping[Reference, Content]) -> Referenced:
-    """What a probe needs, from all that it names."""
+    """Values for a probe, from all references that it names."""
     by_use = {one.use: found for one, found in contents.items()}
     ca, client = by_use.get("CA"), by_use.get("client certificate")
     context = next((found.context for found in (ca, client) if found is not None), None)
@@ -136,7 +135,7 @@ class User(Protocol):
 
 @dataclass(slots=True)
 class _Held:
-    """What is known of one reference; `content` stays when a later reading fails. `timer` is for the next one."""
+    """State of one reference; `content` stays if a later read fails. `timer` is for the next one."""
 
     users: dict[User, None] = field(default_factory=dict)
     content: Content | None = None
@@ -177,7 +176,7 @@ class References:
                     held.timer.cancel()
 
     def referenced(self, needed: Sequence[Reference]) -> Referenced | str:
-        """What a probe needs, or a text that says why it cannot be made."""
+        """Values for a probe, or the reason why it cannot be made."""
         found: dict[Reference, Content] = {}
         for one in needed:
             held = self._held.get(one) or _Held()
@@ -187,7 +186,7 @@ class References:
         return assembled(found)
 
     def problem(self, needed: Sequence[Reference]) -> ReferenceProblem | None:
-        """What is wrong with the first of them that has a problem; None if nothing is, or nothing is known."""
+        """Problem of the first of them that has one; None if none has, or before the first read."""
         for one in needed:
             held = self._held.get(one)
             if held is not None and held.problem not in {"", UNREAD}:

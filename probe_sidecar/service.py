@@ -44,7 +44,7 @@ UNREAD: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all ExternalServices of this process share. `owns(uid)` says whether one is ours at this moment."""
+    """Parts that all ExternalServices of this process share. `owns(uid)` says whether one is ours at this moment."""
 
     loop: asyncio.AbstractEventLoop
     surroundings: Surroundings

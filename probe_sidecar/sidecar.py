@@ -284,7 +284,7 @@ class Sidecar:
         return Page(200, document, "application/json")
 
     def _process(self) -> Object:
-        """What the pages say of the prober itself."""
+        """State of the prober for the pages."""
         delayed = sum(bool(service.delay.text) for service in self.services.values())
         probes = {"limit": self.engine.limit, "inFlight": self.engine.in_flight, "waiting": self.engine.waiting}
         probes |= {"delayed": self.engine.delayed, "delayedExternalServices": delayed}
@@ -343,7 +343,7 @@ def replica_of(client: KubeClient, settings: Settings, on_change: Callable[[], N
 
 
 def late_lookup(servers: Sequence[DNSServer]) -> Lookup:
-    """Asks `servers` for a name. What DNS needs is loaded for the first one: 7 MB, and 0.2 s beside the event loop."""
+    """Asks `servers` for a name. The DNS library is loaded for the first one: 7 MB, and 0.2 s in a thread."""
 
     @cache
     def resolver() -> Lookup:
@@ -358,7 +358,7 @@ def late_lookup(servers: Sequence[DNSServer]) -> Lookup:
 
 
 def canary(settings: Settings, dial: Callable[[str], str], now: float) -> Canary | None:
-    """What ESO_CANARY names. The address policy has no say in it: it is the operator's own word."""
+    """The canary of ESO_CANARY. The address policy does not apply to it: the operator of the cluster chose it."""
     if settings.canary_probe is None:
         return None
     ip, probe = settings.canary_probe

@@ -208,7 +208,7 @@ def _cells(row: AddressRow, now: float) -> tuple[str, ...]:
 
 
 def _run(target: Target) -> str:
-    """How far the latest results are from changing the state: "2/3 failed"; "14 failed" once they have.
+    """Progress of the latest results to a change of the state: "2/3 failed"; "14 failed" once they have.
 
     "14 pending": they would have, but no address responds, so that it may be our own network.
     """

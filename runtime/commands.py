@@ -1,4 +1,4 @@
-"""What all commands have in common: one way to fail, the manifests that they read, and `python -m PACKAGE`. With click.
+"""Common parts of all commands: failure, the manifests that they read, and `python -m PACKAGE`. With click.
 
 Exit status: 0 done, 1 it failed or something is not healthy, 2 bad usage, input or settings, 130 interrupted.
 """
@@ -71,7 +71,7 @@ def warn(lines: Iterable[str]) -> None:
 
 
 def manifests(paths: Sequence[str]) -> "list[tuple[str, Manifests]]":
-    """What is in each file of `paths`: files, folders (their .yaml, .yml and .json files) or "-", the standard input.
+    """Content of each file of `paths`: files, folders (their .yaml, .yml and .json files) or "-", the standard input.
 
     Ends the command with all problems of all files. A file of a folder may be without an ExternalService.
     """

@@ -40,7 +40,7 @@ class Limits(NamedTuple):
     pipelined: int = 8
     """Requests that a client sends before it has the response to an earlier one."""
     drained_bytes: int = 64 * 1024 * 1024
-    """How much of a body is read and dropped after the response, so that the client can read the response."""
+    """Bytes of a body that are read and dropped after the response, so that the client can read the response."""
     head_seconds: float = 10.0
     request_seconds: float = 60.0
     idle_seconds: int = 120
@@ -132,9 +132,9 @@ class Connection(HttpToolsProtocol):
             self._refuse(_TOO_LARGE)
 
     def _feed(self, data: bytes) -> bytes:
-        """What is left of `data` after a request for another protocol.
+        """Rest of `data` after a request for another protocol.
 
-        Such a request is answered as if it had not asked: the parser takes no body after it, so its head is parsed
+        Such a request is answered as one without Upgrade: the parser takes no body after it, so its head is parsed
         again without the header.
         """
         try:
@@ -256,7 +256,7 @@ class Connection(HttpToolsProtocol):
 
 
 class _Responding(NamedTuple):
-    """What uvicorn's response uses of a transport, with another way to close."""
+    """Transport for uvicorn's response, with another way to close."""
 
     connection: Connection
     cycle: RequestResponseCycle
@@ -373,7 +373,7 @@ class Acceptor:
 
 
 def _peer(host: str) -> str:
-    """Who counts as one client: an IPv4 address, or a /64 of IPv6, of which one machine has every address."""
+    """Key of one client: an IPv4 address, or a /64 of IPv6, of which one machine has every address."""
     address = ip_address(host.partition("%")[0])
     if not isinstance(address, IPv6Address):
         return host

@@ -1,8 +1,8 @@
 """One way to log for both processes: lines on stderr, as text for people or as JSON for machines.
 
-What is logged is a transition or a problem: nothing while all is well. Never a header's value, never a body.
+Only transitions and problems are logged. Never a header's value, never a body.
 
-Logging never blocks: a thread writes the lines. Those that a full pipe or a slow disk does not take are dropped and
+Logging never blocks: a thread writes the lines. Lines that a full pipe or a slow disk does not accept are dropped and
 counted.
 """
 
@@ -31,7 +31,7 @@ LONGEST: Final = 32 * 1024
 """Bytes of one line; a longer one is cut off."""
 DROPPED_HELP: Final = "Log lines that were dropped because stderr was not read fast enough."
 EXIT_SECONDS: Final = 2.0
-"""How long the end of the process waits for lines to be written."""
+"""Seconds that the end of the process waits for lines to be written."""
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def configure(level: str, form: LogFormat, descriptor: int = STDERR) -> WriterHa
 
 
 def dropped_lines() -> int:
-    """How many log lines of this process were dropped."""
+    """Number of log lines that this process dropped."""
     return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, WriterHandler))
 
 
@@ -122,7 +122,7 @@ def _log_crash(kind: type[BaseException], error: BaseException, traceback: Trace
 
 
 def about(external_service: str, address: str | None = None) -> dict[str, str]:
-    """What to give a log call as `extra`: the ExternalService ("namespace/name") and the address it speaks of."""
+    """`extra` of a log call: the ExternalService ("namespace/name") and the address of the line."""
     return {"external_service": external_service} | ({} if address is None else {"address": address})
 
 

@@ -1,4 +1,4 @@
-"""What the metrics of both processes have in common."""
+"""Common parts of the metrics of both processes."""
 
 from typing import Final
 

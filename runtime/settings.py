@@ -134,7 +134,7 @@ class CommonSettings(BaseSettings):
 
     @property
     def features(self) -> Features:
-        """What is offered of that which gives much away."""
+        """Features that expose much."""
         return Features(self.body_contains, self.probe_secrets)
 
     @property
@@ -148,7 +148,7 @@ S = TypeVar("S", bound=CommonSettings)
 
 
 def hints(settings: type[CommonSettings]) -> dict[str, str]:
-    """What to write into each setting, by the name of its field."""
+    """Allowed values of each setting, by the name of its field."""
     return {name: one.title or "" for name, one in settings.model_fields.items()}
 
 

@@ -17,7 +17,7 @@ API_VERSION = "discovery.k8s.io/v1"
 KIND = "EndpointSlice"
 MAX_ENDPOINTS = 100
 MANAGER = "external-service-operator.eso.crowdfox.com"
-"""Whose slices these are: the controllers of Kubernetes only touch those that carry their own name."""
+"""Manager of these slices: the controllers of Kubernetes only change those with their own name."""
 
 Observed = Mapping[str, Mapping[str, Any]]  # name -> object, as Metacontroller shows it
 
@@ -72,7 +72,7 @@ def place(ips: Collection[str], observed: Mapping[int, Collection[str]]) -> dict
 
 
 def _held(observed: Observed, prefix: str) -> dict[int, list[str]]:
-    """What each slice of this prefix holds, by its number; one that is being deleted counts as empty."""
+    """Endpoints of each slice with this prefix, by its number; one that is being deleted counts as empty."""
     held = {}
     for name, one in observed.items():
         if name.startswith(prefix) and re.fullmatch("0|[1-9][0-9]{0,5}", number := name.removeprefix(prefix)):

@@ -1,4 +1,4 @@
-"""What all children share: the name, namespace and labels of their ExternalService.
+"""Metadata that all children share: the name, namespace and labels of their ExternalService.
 
 Owner references and the label `controller-uid` are Metacontroller's to add.
 """

@@ -17,9 +17,10 @@ from external_service.v1alpha1 import ExternalService
 
 RETIRING = "eso.crowdfox.com/retiring-since"
 HANDOVER = timedelta(seconds=60)
-"""How long our slices are kept after the Endpoints lost their skip-mirror label. Metacontroller does not send mirrored
-slices to the hook, so the hook waits instead of checking: long enough for kube-controller-manager to elect a new leader
-(15 s) and to mirror 1,000 Endpoints at its default 20 requests a second."""
+"""Seconds that our slices are kept after the Endpoints lost their skip-mirror label. Metacontroller does not send
+mirrored slices to the hook, so the hook waits instead of checking: long enough for kube-controller-manager to elect a
+new leader (15 s) and to mirror 1,000 Endpoints at its default 20 requests a second.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Observed:
 
 
 NOTHING = Observed({}, {}, datetime.fromtimestamp(0, UTC))
-"""What is there before the first sync, and what `render` goes by."""
+"""State before the first sync, and for `render`."""
 
 
 class Published(NamedTuple):

@@ -15,7 +15,7 @@ from external_service.v1alpha1 import ExternalService, ServiceOptions, ServicePo
 API_VERSION, KIND = "v1", "Service"
 
 EXTERNAL = {"externalTrafficPolicy": "Cluster"}
-"""What the API server adds to a Service that is reachable from outside the cluster."""
+"""Fields that the API server adds to a Service that is reachable from outside the cluster."""
 HEADLESS = {"clusterIP": "None", "clusterIPs": ["None"], "ipFamilyPolicy": "RequireDualStack"}
 
 
@@ -55,9 +55,10 @@ NOT_OURS = (
     "selector",
     "sessionAffinityConfig",
 )
-"""Fields of a Service that change where traffic goes and that we never set, so a value comes from someone else. What
-follows from `type` (node ports, externalTrafficPolicy) the API server removes itself when `type` is put back. No other
-field is touched: a field that a newer API server fills in must not start an endless exchange."""
+"""Fields of a Service that change where traffic goes and that we never set, so a value comes from someone else. The API
+server removes the fields that depend on `type` (node ports, externalTrafficPolicy) when `type` is reverted. No other
+field is touched: a field that a newer API server fills in must not start an endless exchange.
+"""
 
 NOT_OURS_IN_PORTS = ("appProtocol", "name")
 PROXY_NAME = "service.kubernetes.io/service-proxy-name"
@@ -71,7 +72,8 @@ SELECTS_NO_POD = "eso.crowdfox.com/selects-no-pod-since"
 and leaves its slices with the Pods that were selected before (kubernetes:pkg/controller/endpointslice,
 endpointslice_controller.go, `syncService`). For a selector that no Pod matches it empties them, so that comes first."""
 EMPTYING_SECONDS = 10.0
-"""How long the selector stays so: the controller answers within a second unless it is busy or elects a new leader."""
+"""Seconds that the selector stays so: the controller responds within a second unless it is busy or elects a new leader.
+"""
 
 LAST_APPLIED = "metacontroller.k8s.io/last-applied-configuration"
 """Metacontroller's dynamic apply keeps our previous answer here; server-side apply removes it."""
@@ -92,7 +94,7 @@ class PutBack(NamedTuple):
 
 
 def put_back(wanted: Manifest, observed: Mapping[str, Any] | None, now: datetime) -> PutBack:
-    """What to answer so that the observed Service becomes `wanted`.
+    """Service to return so that the observed one becomes `wanted`.
 
     `wanted` is from `desired`. Neither apply strategy removes what is not ours by itself. Dynamic apply removes only
     what was in our previous answer: we answer with what is observed, and with `wanted` in the next sync. Server-side

@@ -1,4 +1,4 @@
-"""What a written status has to tell that the one before had not: one Note a reason, however many addresses. Pure."""
+"""Differences between two statuses as Notes for Events: one Note for each reason, for any number of addresses. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple

@@ -1,1 +1,1 @@
-"""What the names in spec.hostnames resolve to: asked as often as DNS allows, kept when it fails to answer."""
+"""Addresses of the names in spec.hostnames: looked up as often as their TTL allows, kept if a lookup fails."""

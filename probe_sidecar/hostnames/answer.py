@@ -1,4 +1,4 @@
-"""What DNS says of one name, and what of it counts: pure.
+"""Replies of DNS for one name, and their evaluation: pure.
 
 A name loses its addresses to other addresses only: whatever else DNS says, that there is no such name included, leaves
 the last answer standing (ADR 12).
@@ -22,7 +22,7 @@ RESULTS: tuple[Result, ...] = ("ok", "no_data", "nxdomain", "failed")
 
 
 class Reply(NamedTuple):
-    """What one question, for IPv4 (A) or IPv6 (AAAA), came to.
+    """Result of one question, for IPv4 (A) or IPv6 (AAAA).
 
     `addresses` and `ttl` (seconds, the shortest of a chain of CNAMEs) come with "ok" alone. `problem` says of "failed"
     what happened, in words that are the same each time.
@@ -50,7 +50,7 @@ UNKNOWN = Answer()
 
 
 def following(last: Answer, ipv4: Reply, ipv6: Reply) -> Answer:
-    """What counts after these two replies. A family is empty only where the other one has addresses."""
+    """Result of these two replies, given the one before. A family is empty only where the other one has addresses."""
     return Answer(_family(last.ipv4, ipv4, ipv6), _family(last.ipv6, ipv6, ipv4))
 
 
@@ -61,7 +61,7 @@ def numeric(ip: str) -> tuple[int, int]:
 
 
 def result(ipv4: Reply, ipv6: Reply) -> Result:
-    """What a lookup came to as a whole. Servers that deny the name for one family are wrong, and many."""
+    """Result of a whole lookup. Servers that deny the name for one family are wrong, and many."""
     replies = (ipv4.result, ipv6.result)
     if "failed" in replies:
         return "failed"
@@ -71,7 +71,7 @@ def result(ipv4: Reply, ipv6: Reply) -> Result:
 
 
 def failure(ipv4: Reply, ipv6: Reply) -> str:
-    """What went wrong, for people; empty if nothing did."""
+    """Description of a failure; empty after a success."""
     failed = {family: reply.problem for family, reply in (("A", ipv4), ("AAAA", ipv6)) if reply.result == "failed"}
     if len(set(failed.values())) == 1 and len(failed) > 1:
         return ipv4.problem

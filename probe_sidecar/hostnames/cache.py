@@ -52,7 +52,7 @@ class User(Protocol):
 
     @property
     def namespace(self) -> str:
-        """Whose share of the lookups it takes."""
+        """The namespace whose share of the lookups it uses."""
         ...
 
     def answered(self) -> None:
@@ -65,7 +65,7 @@ Lookup = Callable[[str, Families], Awaitable[tuple[Reply, Reply]]]
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """What is known of one name: `last` is what the last lookup came to, `failures` how many failed in a row;
+    """State of one name: `last` is the result of the last lookup, `failures` the number of consecutive failures;
     `answered_at` is in seconds of the clock.
 
     `reported` is what to report of it (None: nothing certain yet), and `problem` how a reported failure began.
@@ -150,7 +150,7 @@ class NameCache:
                 entry.task.cancel()
 
     def entry(self, name: str, families: Families = FAMILIES) -> Entry:
-        """What is known of `name`."""
+        """State of `name`."""
         return self._entries.get((name, families)) or Entry()
 
     async def run(self) -> None:

@@ -62,7 +62,7 @@ class Hostnames:
             self._update(spec)
 
     def report(self) -> Report | None:
-        """What to report of the names; None without names, or while nothing is certain."""
+        """Condition for the names; None without names, or before the first result."""
         if self._spec is None:
             return None
         families = self._spec.families

@@ -1,4 +1,4 @@
-"""What to report of the names of one ExternalService: pure. The words are the same each time, whatever counts move.
+"""Condition Resolved of one ExternalService: pure. The words are the same each time, whatever counts move.
 
 A message that changed with every lookup would be a write with every lookup (R3).
 """

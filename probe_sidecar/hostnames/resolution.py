@@ -11,7 +11,7 @@ from external_service.kind import family_of
 from probe_sidecar.hostnames.answer import MOST_ADDRESSES, Answer, numeric
 
 GRACE_SECONDS = 60.0
-"""How long an address that serves may outlive its DNS record while nothing else of its name serves."""
+"""Seconds that a ready address may outlive its DNS record while no other address of its name is ready."""
 
 
 class ResolvedAddress(NamedTuple):
@@ -30,7 +30,7 @@ def resolve(
 ) -> dict[str, ResolvedAddress]:
     """The addresses, by the order of their names and then numerically; one that two names share is the first's.
 
-    Where DNS has not answered yet, the addresses from before stay (R6). `serves` says which are published as ready.
+    Without a DNS response yet, the addresses from before stay (R6). `serves` says which are published as ready.
     """
     names = list(dict.fromkeys(hostnames))
     current = {name: _current(answers[name], _of(name, before)) for name in names}

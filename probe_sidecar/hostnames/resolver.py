@@ -1,4 +1,4 @@
-"""Questions to DNS: the only place that sends them. What comes back is a Reply, whatever happens."""
+"""Questions to DNS: the only place that sends them. Every failure is a Reply, never an exception."""
 
 import asyncio
 import logging

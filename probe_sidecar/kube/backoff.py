@@ -1,4 +1,4 @@
-"""How long to wait before the API server is asked again: exponential, with jitter, bounded."""
+"""Back-off between requests to the API server: exponential, with jitter, bounded."""
 
 from collections.abc import Callable
 

@@ -43,7 +43,7 @@ LIST_SECONDS = 60.0
 PAGE = 100
 """Objects a page of a LIST, at most. Smaller pages leave less memory behind that has been used once."""
 PAGE_BYTES = 2 * 1024 * 1024
-"""How large a page should be: the next one has as many objects as the last one's size allows."""
+"""Size of the next page: as many objects as the size of the last page allows."""
 MOST_BYTES = 8 * 1024 * 1024
 """Of one response. A page that is larger is asked for again with fewer objects; etcd stores 1.5 MB an object."""
 WHOLE_LIST_BYTES = 256 * 1024 * 1024
@@ -78,7 +78,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is listed or watched: all objects of a resource, or those of one namespace, or of a label selector."""
+    """Objects to list or watch: all of a resource, or those of one namespace, or of a label selector."""
 
     resource: Resource
     namespace: str | None = None
@@ -272,7 +272,7 @@ class KubeClient:
         return await _read_object(await self._content(request, self._deadline if deadline is None else deadline))
 
     async def _content(self, request: Request, deadline: float, most: int = MOST_BYTES) -> bytes:
-        """What a successful response contains. Whatever else happens is an ApiError."""
+        """Body of a successful response; any other result raises ApiError."""
         timeout = httpx.Timeout(CONNECT_SECONDS, read=deadline)
         status = 0
         try:
@@ -356,7 +356,7 @@ def _translated(error: Exception) -> ApiError:
 
 
 def _system_error(error: BaseException | None) -> str:
-    """What the system says of a connection that failed: "All connection attempts failed" hides it in a cause."""
+    """System error of a failed connection; httpx hides it in a cause of "All connection attempts failed"."""
     for _ in range(MOST_CAUSES):
         if (isinstance(error, ConnectionError) or type(error) is OSError) and error.errno:
             return os.strerror(error.errno)

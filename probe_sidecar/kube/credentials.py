@@ -1,4 +1,4 @@
-"""How to reach the API server and who we are: an Access value, from a Pod's service account or from a plain URL.
+"""Address of the API server and credentials: an Access value, from a Pod's service account or from a plain URL.
 
 Nothing here reads the environment or opens a connection.
 """
@@ -13,7 +13,7 @@ import httpx
 from external_service.kind import host_port
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where the kubelet mounts `token` and `ca.crt` in every Pod."""
+"""Directory in which the kubelet mounts `token` and `ca.crt` in every Pod."""
 
 
 class CredentialsError(Exception):

@@ -19,7 +19,7 @@ LARGE: Final = 1 << 19
 NAME_LENGTH: Final = 253
 NO_NAME: Final = "?"
 IDENTITY: Final = ("namespace", "name", "uid", "resourceVersion")
-"""What the metadata of every stored object of a namespace has."""
+"""Metadata that every stored object of a namespace has."""
 READ: Final = (*IDENTITY, "generation")
 """All that is read of it."""
 PATH_LENGTH: Final = 3
@@ -152,7 +152,7 @@ def _without_managed_fields(text: bytes) -> bytes:
 
 
 def _metadata(text: bytes) -> Object:
-    """What can be read of the metadata's fields that name the object."""
+    """Readable fields of the metadata that name the object."""
     found = Object()
     with suppress(ValueError):
         written = _fields(_fields(text, 0).get(b'"metadata"', b"{}"), 0)
@@ -216,7 +216,7 @@ def _elements(text: bytes) -> Iterator[bytes]:
 
 
 def _end(text: bytes, at: int) -> int:
-    """Where the value that begins at `at` ends."""
+    """End of the value that begins at `at`."""
     value = _VALUE.match(text, at)
     if value is None:
         raise ValueError("not JSON")

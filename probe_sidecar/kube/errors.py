@@ -1,4 +1,4 @@
-"""What the API server, or the way to it, answers instead of the thing asked for: one exception, translated once."""
+"""The one exception for failed requests to the API server."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,6 +1,6 @@
 """A kubeconfig file to an Access: pure but for reading the files that it names.
 
-Every error names the file and the field. What cannot be honoured is refused, never ignored.
+Every error names the file and the field. Unsupported fields are refused, never ignored.
 """
 
 import base64

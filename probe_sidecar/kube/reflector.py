@@ -48,11 +48,11 @@ class Reflector:
     """Calls `on_change(objects by uid, uids that came, changed or vanished)` after every change.
 
     The first call comes with the first LIST, also when that is empty. The mapping is the live copy: read it during the
-    call, don't keep it; `objects` is always the present one. What `on_change` raises ends `run`. `clock` is monotonic,
-    in seconds. `synced` says that a LIST has come through, `last_contact` when the API server last sent data; `lists`,
-    `watches` and `failures` count. `unreadable` has, by namespace/name, the objects that cannot be read; `on_change` is
-    also called when they change.
-    `list_problem` is what the API server answered to the last LIST, if it was no list and no sign of an outage.
+    call, don't keep it; `objects` is always the present one. An exception of `on_change` ends `run`. `clock` is
+    monotonic, in seconds. `synced` says that a LIST has come through, `last_contact` when the API server last sent
+    data; `lists`, `watches` and `failures` count. `unreadable` has, by namespace/name, the objects that cannot be read;
+    `on_change` is also called when they change. `list_problem` is what the API server answered to the last LIST, if it
+    was no list and no sign of an outage.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Reflector:
 
     @property
     def objects(self) -> Mapping[str, Object]:
-        """What is there, by uid, as last seen."""
+        """Objects as last seen, by uid."""
         return self._objects
 
     async def run(self) -> None:
@@ -234,9 +234,8 @@ EVENTS = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"})
 
 
 def _kept(item: Any, texts: dict[str, str]) -> Object:
-    """An object that is whole, less what takes most of its memory and is never read, and with each of `texts` once.
-
-    Those are the texts seen so far.
+    """A complete object without the metadata that is never read, with equal texts stored once. `texts` are those seen
+    so far.
     """
     for field in IDENTITY:
         try:

@@ -52,13 +52,13 @@ class Reflectors:
 
     @property
     def unlisted(self) -> str | None:
-        """Where no LIST has come through yet: the namespaces, or "all namespaces"; None when there is no such place."""
+        """Namespaces without a successful LIST yet, or "all namespaces"; None if there are none."""
         missing = [place for place, one in zip(self._places, self.each, strict=True) if not one.synced]
         return ", ".join(place or "all namespaces" for place in missing) or None
 
     @property
     def failing(self) -> str | None:
-        """What the API server answers to LISTs, if that has been no list for FAILING_SECONDS; None if all is well."""
+        """Error of LISTs that have failed for FAILING_SECONDS; None if there is none."""
         problems = (one.list_problem for one in self.each if one.silence > FAILING_SECONDS)
         return next(filter(None, problems), None)
 

@@ -31,7 +31,7 @@ class Durations:
 
 @dataclass(slots=True, eq=False)
 class ProbeCounters:
-    """What the probes of one ExternalService came to, over all its addresses. `probe_type` is "http", "tcp", "grpc"."""
+    """Results of the probes of one ExternalService, over all its addresses. `probe_type` is "http", "tcp", "grpc"."""
 
     probe_type: str
     successful: int = 0
@@ -42,7 +42,7 @@ class ProbeCounters:
     durations: Durations = field(default_factory=lambda: Durations(PROBE_BOUNDS))
 
     def note(self, outcome: Outcome, seconds: float) -> None:
-        """Count one probe. What went wrong on our side says nothing of how long an address takes."""
+        """Count one probe. A failure in the prober is no measurement of an address."""
         result = outcome.result
         if result is UNKNOWN:
             self.unknown += 1

@@ -77,11 +77,11 @@ class OutageGuard(Generic[Item]):
 
     @property
     def pending(self) -> int:
-        """How many transitions wait."""
+        """Number of pending transitions."""
         return len(self._pending) + len(self._unproven)
 
     def seconds(self, now: float) -> float:
-        """How long outages were suspected in all."""
+        """Total seconds of suspected outages."""
         return self._seconds + (now - self.outage.since if self.outage is not None and self.outage.reported else 0.0)
 
     def response_since(self, began: float) -> bool:

@@ -81,7 +81,7 @@ class Prober:
         return None if due == inf else due
 
     def overdue(self) -> float:
-        """How many seconds the schedule is behind; 0 when it is not. The liveness probe looks at it."""
+        """Seconds by which the schedule is late; 0 if it is not. The liveness probe looks at it."""
         due = self.next_due()
         return 0.0 if due is None else max(0.0, self._loop.time() - due)
 

@@ -65,7 +65,7 @@ class SuspectedOutage:
 
     @property
     def text(self) -> str:
-        """What is reported, empty for nothing. It stays unchanged for the hold time after the end of an outage."""
+        """Reported message; empty if there is none. It stays unchanged for the hold time after the end of an outage."""
         return self._reason.text
 
     @property
@@ -74,7 +74,7 @@ class SuspectedOutage:
         return self.guard.suspected
 
     def seconds(self) -> float:
-        """How long outages were suspected in all."""
+        """Total seconds of suspected outages."""
         return self.guard.seconds(self._loop.time())
 
     def next_due(self) -> float:
@@ -188,7 +188,9 @@ class SuspectedOutage:
 
 
 def outage_text(prober: str, since: str, hold: float) -> str:
-    """What the condition SuspectedOutage says: the same while it is true, because a new text is a write (R3)."""
+    """Message of the condition SuspectedOutage; it stays the same while the condition is True, because a new one is a
+    write (R3).
+    """
     return (
         f"No probed address has responded since {since}: the prober's own network may be down (Pod {prober}). "
         f"Ready addresses are kept for up to {hold:g} s (ESO_OUTAGE_HOLD_SECONDS)."

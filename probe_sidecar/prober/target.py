@@ -15,7 +15,7 @@ from probe_sidecar.probes.prepare import PreparedProbe
 
 
 class Engine(Protocol):
-    """What the prober needs of the probe engine: `done` is called once, later, unless the probe is cancelled."""
+    """Interface of the probe engine: `done` is called once, later, unless the probe is cancelled."""
 
     def start(self, probe: PreparedProbe, done: Callable[[Outcome, float], None]) -> ProbeHandle:
         """Begin one probe soon."""
@@ -101,7 +101,7 @@ class Target:
 
     @property
     def failures(self) -> int:
-        """How many failures in a row the latest probes were."""
+        """Number of consecutive failures up to now."""
         return 0 if self.streak.success else self.streak.length
 
     @property

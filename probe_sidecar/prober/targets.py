@@ -41,7 +41,7 @@ class Transition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the targets of every ExternalService share.
+    """Parts that the targets of every ExternalService share.
 
     `clock` is monotonic seconds, `now` the wall clock as RFC 3339. `dial` maps an address to the one that is really
     connected to (identity but in the playground). `longest_timeout` bounds timeoutSeconds.
@@ -60,7 +60,7 @@ class Subject(Protocol):
 
     @property
     def referenced(self) -> Referenced | str:
-        """What its probe names in ConfigMaps and Secrets; a text: why it cannot be probed now."""
+        """Contents of ConfigMaps and Secrets that its probe names, or the reason why it cannot be probed now."""
         ...
 
     def changed(self) -> None:
@@ -148,7 +148,7 @@ class Targets(Collection[Target]):
         self._prober.arm()
 
     def renew(self) -> None:
-        """What the probes name in ConfigMaps and Secrets has changed. An address that had to wait is probed at once."""
+        """ConfigMaps or Secrets that the probes name have changed. An address that had to wait is probed at once."""
         for target in self._targets.values():
             waited = target.problem
             self._check(target)

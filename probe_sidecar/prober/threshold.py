@@ -11,7 +11,7 @@ from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 
 
 class Streak(NamedTuple):
-    """How often in a row the latest result came; `length` 0 means that nothing has been seen yet."""
+    """Consecutive equal results; `length` 0 means no result yet."""
 
     success: bool = False
     length: int = 0

@@ -1,1 +1,3 @@
-"""How one probe is made and judged; the only room that talks to the addresses. Knows no CR and no threshold."""
+"""One probe: connection, protocol and evaluation. No other package connects to the addresses. Knows no CR and no
+threshold.
+"""

@@ -11,7 +11,7 @@ _BEFORE_VALIDITY: Final = 3
 
 
 class Certificate:
-    """What is known of the certificate of one target; `expires` is in Unix seconds, None while there was none."""
+    """Certificate of one target; `expires` is in Unix seconds, None before the first one."""
 
     __slots__ = ("expires",)
 

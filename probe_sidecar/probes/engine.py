@@ -185,7 +185,7 @@ class ProbeEngine:
         return len(self._waiting)
 
     def waited(self, handle: ProbeHandle) -> float:
-        """How long a probe has been waiting for a place, in seconds; 0 if it is not waiting."""
+        """Seconds for which a probe has been waiting for a place; 0 if it is not waiting."""
         return monotonic() - handle.started if handle in self._waiting else 0.0
 
     @property
@@ -213,7 +213,7 @@ class ProbeEngine:
         """Connect those that have been started, a few at a time step by step.
 
         Never amid a batch of events: a descriptor must not be used again while events of its last user may be queued.
-        Those that are started meanwhile, by listeners of what failed at once, wait until the loop comes round.
+        Probes that callbacks start meanwhile wait for the next turn of the loop.
         """
         if self._dispatching:
             return
@@ -556,7 +556,7 @@ class ProbeEngine:
             self._loop.call_exception_handler({"message": "the listener of a probe failed", "exception": error})
 
     def _refill(self) -> None:
-        """Those that wait, in turn for each namespace and each of its ExternalServices."""
+        """Waiting probes, by turns for each namespace and each of its ExternalServices."""
         while self._waiting and self.in_flight < self._limit:
             handle = self._waiting.pop(self._may_take)
             if handle is None:
@@ -647,7 +647,7 @@ class ProbeEngine:
         return min((next(iter(queue.values())) for queue in queues if queue), default=float("inf"))
 
     def _expire(self, now: float) -> None:
-        """Those that are due, for TURN_SECONDS; the next heartbeat, which is due at once then, goes on."""
+        """Expire the deadlines that are due, for TURN_SECONDS; the next heartbeat is due at once and continues."""
         ends = monotonic() + TURN_SECONDS
         for timeout, queue in list(self._deadlines.items()):
             for handle in _due(queue, now):
@@ -670,7 +670,7 @@ class ProbeEngine:
 
 
 def default_limit(watches: int = 0) -> int:
-    """How many connections the soft RLIMIT_NOFILE leaves beside so many watches, at most HIGHEST_LIMIT."""
+    """Number of connections that the soft RLIMIT_NOFILE permits beside so many watches, at most HIGHEST_LIMIT."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return HIGHEST_LIMIT
@@ -700,7 +700,7 @@ def _due(queue: dict[ProbeHandle, float], now: float) -> list[ProbeHandle]:
 
 
 def network_outcome(code: int) -> Outcome:
-    """What an errno of connect, send or recv says of the address, or of us."""
+    """Outcome for an errno of connect, send or recv: a failure of the address, or a prober fault."""
     if code in _FAULTS:
         return _fault(message.network(code))
     return Outcome(FAILURE, message.network(code), no_response=code not in _ANSWERS)

@@ -1,4 +1,4 @@
-"""What the engine and the protocols agree on: an exchange is fed bytes and answers what to do next.
+"""Interface between the engine and the protocols: an exchange takes bytes and returns the next action.
 
 No socket and no clock on this side, so that every odd server is a row of a table. The engine owns both.
 """
@@ -20,7 +20,7 @@ class Exchange(Protocol):
 
     @property
     def phase(self) -> str:
-        """What it is waiting for, one of the phases in `message`, for the text of a time-out."""
+        """Current phase, one of those in `message`, for the message of a timeout."""
 
     def begin(self) -> "Answer":
         """The connection stands."""
@@ -30,7 +30,7 @@ class Exchange(Protocol):
 
 
 class FastPath(Protocol):
-    """How a conversation begins: nothing of it has to be remembered yet, so that one serves all probes of a target.
+    """Start of an exchange without state, so that one object serves all probes of a target.
 
     By far the most end with the first piece of the answer. For the others `feed` answers an Exchange, which has
     been fed and goes on.
@@ -53,7 +53,7 @@ def _never() -> Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """Where to connect, and the conversation to hold there. Made once a target, used for every probe.
+    """Address to connect to, and the exchange to run there. Made once a target, used for every probe.
 
     `shared` is a conversation's beginning that serves all of them; without it `open` makes a conversation for each.
     """

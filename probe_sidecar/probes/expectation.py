@@ -1,4 +1,4 @@
-"""What an HTTP answer must be like to count as a success, beyond the kubelet's own rule. Pure."""
+"""Conditions for an HTTP response to be a success, in addition to the kubelet's rule. Pure."""
 
 from dataclasses import dataclass
 

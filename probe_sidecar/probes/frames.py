@@ -1,7 +1,7 @@
-"""The little of HTTP/2 (RFC 9113) that a probe speaks: one request on stream 1, its answer read strictly.
+"""The part of HTTP/2 (RFC 9113) that a probe needs: one request on stream 1, and a strict reader of its response.
 
-The request's frames are made once a target; of the answer only stream 1 matters. What breaks a connection, and what is
-passed over, is as in Go's client (docs/conformance.md, line 6).
+The request's frames are made once for each target; of the response only stream 1 matters. Errors and ignored frames are
+those of Go's client (docs/conformance.md, line 6).
 """
 
 import re
@@ -145,7 +145,7 @@ class Connection:
         self.replies = b""
 
     def receive(self, data: bytes) -> Iterator[Headers | Data]:
-        """What stream 1 brought, one by one. Raises Broken in its turn, also when the connection ends (empty data)."""
+        """Events of stream 1, in order. Raises Broken in its turn, also when the connection ends (empty data)."""
         if not data:
             raise Broken(message.CLOSED_IN_BODY if self._settled else message.CLOSED_WITHOUT_RESPONSE)
         self._buffer = self._buffer[self._at :] + data
@@ -297,7 +297,7 @@ def _unpadded(flags: int, payload: bytes) -> bytes:
 
 
 def _size_updates(block: bytes) -> int:
-    """How many changes of the table size `block` begins with, counted no further than one too many."""
+    """Number of table size updates at the start of `block`, counted to one above the limit at most."""
     at = found = 0
     while found <= MOST_SIZE_UPDATES and block[at : at + 1] and block[at] & 0xE0 == 0x20:
         at += 1

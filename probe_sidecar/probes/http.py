@@ -24,7 +24,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the head of an answer leads to once its body was read up to `limit` bytes.
+    """Result of a response's head, to apply after its body was read up to `limit` bytes.
 
     `lenient`: a body that ends short or is malformed does not matter (that of a redirect which is followed).
     `text` is what the body must contain, `encoding` one of ENCODINGS if the body is compressed.
@@ -37,7 +37,7 @@ class Plan:
     encoding: str = ""
 
     def end(self, *, found: bool) -> Outcome | HttpRequest:
-        """What it leads to, now that the body was read; `found` tells whether it contained the text."""
+        """Result after the body was read; `found` says whether it contained the text."""
         if found or not isinstance(self.then, Outcome):
             return self.then
         compressed = f" (the body is compressed: {self.encoding})" if self.encoding else ""

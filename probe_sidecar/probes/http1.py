@@ -72,7 +72,7 @@ _shapes: dict[bytes, slice | None] = {}
 
 
 def _look(shape: bytes) -> slice | None:
-    """Where the digits of Content-Length stand if `shape` is one of a plain head, else None; kept for the next time."""
+    """Position of the digits of Content-Length if `shape` is that of a plain head, else None; cached."""
     found = _plain_length(shape)
     if len(shape) <= LONGEST_SHAPE:
         if len(_shapes) >= MOST_SHAPES:
@@ -99,7 +99,7 @@ _NOTHING = Search(b"")
 
 
 class Asked(Protocol):
-    """What an exchange sends, and what it is judged by."""
+    """Request bytes of an exchange, and the rules to evaluate its response."""
 
     @property
     def wire(self) -> bytes:
@@ -112,7 +112,7 @@ class Asked(Protocol):
         ...
 
     def request(self) -> HttpRequest:
-        """What `wire` was made from."""
+        """Request from which `wire` was made."""
         ...
 
     def follow(self, request: HttpRequest) -> Hop:
@@ -230,7 +230,7 @@ class HeadReader:
         return None
 
     def _end_of_head(self) -> tuple[int, int] | None:
-        """Where the head and the blank line after it end. What was searched before is not searched again."""
+        """End of the head and of the blank line after it. Bytes searched before are not searched again."""
         buffer = self._buffer
         if not buffer[:5] == b"HTTP/"[: len(buffer)]:
             raise Malformed(message.NOT_HTTP)

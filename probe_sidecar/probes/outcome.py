@@ -1,4 +1,4 @@
-"""What one probe came to: one enum and one value, for every protocol."""
+"""Result of one probe: one enum and one value, for every protocol."""
 
 from enum import Enum
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Who tells the engine that a socket is ready: an epoll of its own inside the loop, or the loop where there is none.
+"""Readiness of sockets for the engine: a separate epoll inside the loop, or the loop itself on systems without epoll.
 
 Both deliver (descriptor, mask) pairs to one function; the mask's bits are those of poll(2), the same on every system.
 """

@@ -18,7 +18,9 @@ from probe_sidecar.probes.request import NO_SECRETS, CannotSend, HttpRequest, Se
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Referenced:
-    """What a probe names in ConfigMaps and Secrets: certificates to verify with and to present, values of headers."""
+    """Contents of ConfigMaps and Secrets that a probe names: certificates to verify with and to present, values of
+    headers.
+    """
 
     context: ssl.SSLContext | None = None
     headers: Secrets = field(default_factory=dict)
@@ -131,7 +133,7 @@ class First:
         return exchange if answer is None else answer
 
     def request(self) -> HttpRequest:
-        """What `wire` was made from."""
+        """Request from which `wire` was made."""
         return first_request(self._action, self._ip, self._dial)
 
     def follow(self, request: HttpRequest) -> Hop:
@@ -160,7 +162,7 @@ class Parsed:
         return first + headers
 
     def request(self) -> HttpRequest:
-        """What `wire` was made from."""
+        """Request from which `wire` was made."""
         return self._request
 
     def follow(self, request: HttpRequest) -> Hop:

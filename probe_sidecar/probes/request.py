@@ -28,7 +28,7 @@ _DROPPED = frozenset({"Host", "User-Agent", "Content-Length", "Transfer-Encoding
 _DROPPED_IN_HTTP2 = frozenset({"connection", "proxy-connection", "transfer-encoding", "upgrade", "keep-alive"})
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-"""What no header value may contain."""
+"""Characters that no header value may contain."""
 _HOST_HEADER = re.compile(r"[!$%&'()*+,\-.:;=\[\]_~0-9A-Za-z]*")
 _DNS_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_\-]{1,63}(?:\.[A-Za-z0-9_\-]{1,63})*")
 _SPACE = " \t\r\n"
@@ -64,7 +64,7 @@ class HttpRequest:
 
     @property
     def authority(self) -> str:
-        """The Host header. What is no valid one goes out empty, as Go does it (line 3)."""
+        """The Host header. An invalid one is sent empty, as in Go (line 3)."""
         wanted = _ascii_host(self.host or self.url.host)
         return wanted if _HOST_HEADER.fullmatch(wanted) else ""
 
@@ -78,7 +78,7 @@ class HttpRequest:
 
     @property
     def port(self) -> int:
-        """Where to connect: the URL's port, else the scheme's; 0 for one above 65535, as a redirect may have it."""
+        """Port to connect to: the URL's, else the scheme's default; 0 if it is above 65535, as in a redirect."""
         if not self.url.port:
             return 443 if self.url.scheme == "https" else 80
         digits = self.url.port.lstrip("0")
@@ -132,7 +132,7 @@ def http1(request: HttpRequest) -> bytes:
 
 
 def http1_parts(request: HttpRequest) -> tuple[bytes, bytes]:
-    """What is the address's own, and the headers, which thousands of targets share."""
+    """Request line and Host of one address, and the headers, which thousands of targets share."""
     first = f"{request.method} {request.url.request_target} HTTP/1.1\r\nHost: {request.authority}\r\n"
     return first.encode("latin-1"), _header_lines(request.headers, request.url.user)
 

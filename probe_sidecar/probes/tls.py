@@ -1,7 +1,7 @@
 """TLS around another protocol, over memory buffers (docs/conformance.md, line 6; deviation D3).
 
-Nothing is verified, as the kubelet verifies nothing: an expired or self-signed certificate passes. Where the
-probe names a CA, `verified` makes the context.
+Nothing is verified, as the kubelet verifies nothing: an expired or self-signed certificate passes. If the probe names a
+CA, `verified` makes the context.
 """
 
 import functools
@@ -23,9 +23,9 @@ HANDSHAKE_CAP: Final = 10.0
 """Seconds; the kubelet's transport gives up a handshake then, however long the probe's time-out (line 7)."""
 
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:DHE+AES:!aNULL:!eNULL"
-"""What Go offers for TLS 1.2 (the CBC suites of older servers among it) and finite-field DHE."""
+"""Cipher suites that Go offers for TLS 1.2 (with the CBC suites of older servers), and finite-field DHE."""
 _ANY_KEY_SIZE: Final = ":@SECLEVEL=1"
-"""Where no certificate is verified there is no point in refusing one for its key size."""
+"""Without verification there is no reason to refuse a certificate for its key size."""
 
 _RECORD: Final = 16_384
 
@@ -78,8 +78,8 @@ def verified(bundle: str) -> ssl.SSLContext:
 def presenting(chain: bytes, key: bytes, *, bundle: str | None = None) -> ssl.SSLContext:
     """A context with a client certificate (PEM), for servers that ask for one. Raises BadCertificates.
 
-    With a `bundle` it verifies the server as `verified` does, without one not at all. What can be presented does not
-    depend on that: short keys are refused in either case.
+    With a `bundle` it verifies the server as `verified` does, without one not at all. Client certificates do not depend
+    on that: short keys are refused in either case.
     """
     context = _unverified() if bundle is None else verified(bundle)
     for one in (_context(_CIPHERS), context):
@@ -114,7 +114,7 @@ _BEGIN = re.compile("-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----")
 
 
 def _certificates(bundle: str) -> Iterator[tuple[int, str]]:
-    """The line of each certificate and its PEM, one line of base64 a line. What is between them is a comment.
+    """The line of each certificate and its PEM, one line of base64 a line. Text between them is a comment.
 
     Blank characters and missing line breaks around the markers do not matter: files are pasted together that way.
     """
@@ -220,7 +220,7 @@ def hop(
 ) -> Hop:
     """`inner`'s address, with TLS. `protocols` maps each ALPN name, and "" for none chosen, to its conversation.
 
-    What the server presents goes into `certificate`, also an expired one where nothing is verified.
+    `certificate` receives the server's certificate, also an expired one if nothing is verified.
     """
     opened = functools.partial(TlsExchange, context, server_name, protocols, certificate or Certificate())
     return Hop(inner.address, opened, handshake=HANDSHAKE_CAP)

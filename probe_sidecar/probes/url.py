@@ -101,7 +101,7 @@ def parse(text: str) -> Url:
 def of_probe(scheme: str, host: str, path: str) -> Url:
     """The URL of an HTTP probe: `path` gives path, query and user; a scheme or host in it is overwritten (line 2).
 
-    What cannot be parsed is taken literally and escaped. Raises BadUrl for "x:y", which leaves no path at all.
+    Text that cannot be parsed is taken literally and escaped. Raises BadUrl for "x:y", which leaves no path at all.
     """
     text = from_text(path)
     try:

@@ -68,7 +68,7 @@ def renewal(version: str, labels: Mapping[str, str], wanted: Object) -> list[Obj
 
 
 def read(raw: Mapping[str, Any]) -> Lease:
-    """What a stored Lease says; ApiError if it is none. One that was emptied by hand counts as released."""
+    """A stored Lease; raises ApiError if it is not one. One that was emptied by hand counts as released."""
     metadata, found = raw.get("metadata"), raw.get("spec")
     if not isinstance(metadata, dict) or not all(metadata.get(field) for field in ("uid", "name", "resourceVersion")):
         raise ApiError(200, GARBAGE, "the response is not a Lease with uid, name and resourceVersion")

@@ -142,7 +142,7 @@ class Replica:
 
     @property
     def replicas(self) -> int:
-        """How many are alive, as far as can be seen."""
+        """Number of live replicas, as far as this one can see."""
         return len(self._leases.live(self._clock()))
 
     def shown(self) -> dict[str, Any]:

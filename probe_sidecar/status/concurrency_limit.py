@@ -1,6 +1,6 @@
-"""How many status writes may be in flight: as many as the API server takes without a queue (ADR 9). Pure.
+"""Limit of status writes in flight: as many as the API server handles without a queue (ADR 9). Pure.
 
-What waits there waits before the renewals of the Leases too, whatever connections they have. So the number grows while
+Writes queued there delay the renewals of the Leases too, on any connection. So the number grows while
 an answer comes as fast as to a write that is alone, and is halved when it does not.
 """
 

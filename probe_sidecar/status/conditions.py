@@ -60,7 +60,7 @@ class ReferenceProblem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problems:
-    """What is to be reported of one ExternalService beside its addresses. The default: nothing.
+    """Problems of one ExternalService beside its addresses. The default: nothing.
 
     `children` are the hook's reports of children that are not as wanted. `reference` is a CA or Secret that cannot be
     used. `delay` is the reason of ProbesDelayed, if there is one. `outage` says why the prober suspects its own

@@ -41,8 +41,8 @@ def desired_status(
     """The wanted status of an object, equal to the stored one where nothing is to be reported.
 
     `states` are the results of the probes by address, `now` is RFC 3339 in UTC. `hostnames` are the addresses of
-    spec.hostnames with their names. What others wrote stays. `revision` is one more than the stored one if anything of
-    ours differs (the guard of design R1 takes nothing else), else the same.
+    spec.hostnames with their names. Fields written by others stay. `revision` is one more than the stored one if
+    anything of ours differs (the guard of design R1 takes nothing else), else the same.
     """
     wanted = wanted_addresses(spec, states, stored.addresses, policy, now, hostnames=hostnames)
     failing_open = spec.minReady != 0 and publication(spec, wanted, policy, wanted).failing_open
@@ -64,7 +64,7 @@ def desired_status(
 def rejected_status(stored: StoredStatus, problem: str, now: str) -> Object:
     """The wanted status of a parent whose spec cannot be read: Accepted and the summary say why, the rest stays.
 
-    What was published stays published (design R5); only what no reader could make sense of is dropped.
+    Published addresses stay published (design R5); only malformed entries are dropped.
     """
     ours: Object = {"summary": invalid(problem), "conditions": rejected_conditions(stored, problem, now)}
     if "addresses" in stored.raw:

@@ -2,7 +2,7 @@
 
 Namespaces take turns, and so do the ExternalServices of a namespace (design R10).
 
-What is written, and when it is due, `writer` decides for each ExternalService.
+`writer` decides for each ExternalService what is written and when.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ FAULT_SECONDS = 60.0
 """Between a fault of our own in one writer and its next attempt."""
 
 RESOLUTION = 0.001
-"""Seconds: no wait is shorter. What a rounding error leaves of one would otherwise be waited for again and again."""
+"""Seconds: no wait is shorter. Otherwise the rounding error of a wait would be waited for again and again."""
 
 
 @dataclass(slots=True)
 class Counters:
-    """What has happened since the start; each only ever goes up."""
+    """Counters since the start."""
 
     writes: int = 0
     conflicts: int = 0  # another client was faster (409): read again
@@ -40,11 +40,11 @@ class Counters:
 
 
 class Writer(Protocol):
-    """What the publisher needs of the writer of one ExternalService."""
+    """Interface of the writer of one ExternalService."""
 
     @property
     def group(self) -> Group:
-        """Whose turn it takes: namespace and name."""
+        """Namespace and name, for fair turns."""
         ...
 
     def consider(self) -> None:
