@@ -1,4 +1,4 @@
-"""How many examples property-based tests try: few in `make test`, EXAMPLES times as many in `make nightly`.
+"""Number of examples of property-based tests: few in `make test`, EXAMPLES times as many in `make nightly`.
 
 `make nightly` selects these tests by the marker `hypothesis`, which hypothesis sets wherever `@given` is used.
 """

@@ -138,7 +138,7 @@ async def _call(app: App, request: httpx.Request, body: bytes, messages: Message
 
 
 def application(server: FakeApiServer) -> App:
-    """What the server would serve on its socket."""
+    """Content that the server would serve on its socket."""
     app: App = server.api.app
     return app
 

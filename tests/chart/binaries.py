@@ -36,7 +36,7 @@ def _helm_flags() -> str:
 
 
 def helm_path() -> Path:
-    """Where the built one lies, or would."""
+    """Path of the built one, also before the build."""
     return CACHE / f"helm-{helm_version()}-{key(HELM, _helm_flags())}" / "helm"
 
 

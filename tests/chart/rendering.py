@@ -22,7 +22,7 @@ SECONDS = 60
 
 
 class Refused(Exception):
-    """What helm says when it does not render."""
+    """Message of helm if it does not render."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Rendered:
         return [one for one in self.manifests if one["kind"] in kinds]
 
     def settings(self) -> dict[str, str]:
-        """What the ConfigMap says to both containers."""
+        """Content of the ConfigMap of both containers."""
         (found,) = (
             one["data"] for one in self.all("ConfigMap") if any(key.startswith("ESO_") for key in one["data"] or {})
         )
@@ -55,7 +55,7 @@ class Rendered:
 
 
 def run(helm: Path, *arguments: str, home: Path) -> str:
-    """What helm prints; Refused with what it complains of."""
+    """Output of helm; raises Refused with its message."""
     environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
         (helm, *arguments), check=False, capture_output=True, text=True, timeout=SECONDS, env=environment

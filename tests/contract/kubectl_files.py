@@ -23,7 +23,7 @@ FILES = [File(**one) for one in json.loads(GOLDEN.read_text())]
 
 
 def essentials(one: Mapping[str, Any]) -> dict[str, Any]:
-    """What is compared of an object."""
+    """Part of an object that is compared."""
     metadata = one["metadata"]
     shown = {"kind": one["kind"], "name": metadata.get("name"), "annotations": metadata.get("annotations")}
     return {**shown, "spec": one.get("spec")}

@@ -141,7 +141,7 @@ CONNECTION = {
 }
 
 STAYING = ("reset", "goaway")
-"""What these connections begin with the server ends without closing them."""
+"""The server ends the response to these first bytes without closing the connection."""
 
 # First connections after which a good one follows.
 FIRST_CONNECTIONS = {

@@ -162,7 +162,7 @@ MEANINGS = {
 
 
 def test_dashboard_colours_have_one_meaning() -> None:
-    """Where results have colours: the last rule that matches wins, in each panel the same."""
+    """Colours of results: the last rule that matches wins, the same in each panel."""
     found = set()
     for panel in dashboard()["panels"]:
         rules_ = [

@@ -34,7 +34,7 @@ VALUES: dict[str, Object] = {
     "probe-secrets": {"probeSecrets": {"enabled": True}},
     "status-policy": {"statusPolicy": {"enabled": True}},
 }
-"""What switches the same on in the chart."""
+"""Values of the chart that switch on the same."""
 
 Build = Callable[..., list[Object]]
 
@@ -87,7 +87,7 @@ def test_each_component_has_an_equivalent_in_the_chart() -> None:
 
 
 def said(manifests: list[Object]) -> dict[tuple[str, str, str], Any]:
-    """What each object says, but for labels, and for what the chart's Pod has of its own."""
+    """Content of each object, except labels and fields that only the chart's Pod has."""
     return {identity(one): plain({key: one.get(key) for key in ("spec", "data")}) for one in manifests}
 
 

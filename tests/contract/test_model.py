@@ -56,7 +56,7 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 
 
 def verdict(verifier: Path, promise: str) -> str:
-    """What the exhaustive search finds: that all `assert`s and the `promise` hold, or the first thing that breaks."""
+    """Result of the exhaustive search: all `assert`s and the `promise` hold, or the first violation."""
     found = run("./pan", "-a", "-f", f"-m{DEPTH}", "-N", promise, within=verifier)
     broken = re.search(r"^pan:1: (.*?) \(at depth", found, re.MULTILINE)
     if broken:

@@ -44,7 +44,7 @@ def schemathesis() -> Path:
 
 @pytest.fixture
 def hook(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """Where it listens, and where its metrics are."""
+    """URLs of the hook and of its metrics."""
     door, pages = free_ports(2)
     (tmp_path / "token").write_text(TOKEN)
     settings = {

@@ -96,7 +96,7 @@ def commands(page: Path, heading: str = "") -> list[str]:
 
 
 def for_a_cluster(page: Path, *, helm: bool = False) -> list[str]:
-    """Those that nothing runs but the page's test on a control plane: by helm, or all else."""
+    """Commands that only the page's test on a control plane runs: those of helm, or all others."""
     return [one for one in commands(page) if not run_otherwise(one) and one.startswith("helm ") is helm]
 
 
@@ -106,7 +106,7 @@ def run_otherwise(command: str) -> bool:
 
 
 def mentioned() -> list[str]:
-    """What a sentence of any page tells to ask kubectl, each once; NAME is that of an ExternalService."""
+    """Commands of kubectl in the sentences of all pages, each once; NAME is that of an ExternalService."""
     found = (one for page in PAGES for one in MENTION.findall(page.read_text()))
     return [one for one in dict.fromkeys(found) if one not in MENTIONED_BY_NAME]
 

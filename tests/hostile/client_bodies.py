@@ -62,7 +62,7 @@ def _entries(wrong: Any) -> dict[str, Any]:
 
 
 def _largest() -> bytes:
-    """What a real ExternalService can be at most: 1,000 addresses, long messages, all children observed."""
+    """Largest real ExternalService: 1,000 addresses, long messages, all children observed."""
     ips = [f"10.0.{number // 250}.{number % 250 + 1}" for number in range(1_000)]
     addresses = [
         {
@@ -102,7 +102,7 @@ def _largest() -> bytes:
 
 
 def worst() -> dict[str, Callable[[], bytes]]:
-    """What makes each body, by what it is: the largest take seconds to make."""
+    """Maker of each body by its description: the largest take seconds to make."""
     return {
         "the largest real request": _largest,
         "numbers in status.addresses, 3 MB": lambda: _filled("status.addresses", repeated("1")),

@@ -1,4 +1,4 @@
-"""Whatever the API server stores or answers: an object that cannot be read is named, and never hides another one."""
+"""Hostile API objects and responses: an object that cannot be read is named, and never hides another one."""
 
 import asyncio
 import json

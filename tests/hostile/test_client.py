@@ -1,7 +1,7 @@
 """Hostile clients of the hook, over real sockets against the real process: one behaviour is one row.
 
 After each of them the process answers a health check and a sync, has logged no traceback, and has never taken more than
-128 MiB above its idle state. How fast it answers is measured by `python -m bench.requests`.
+128 MiB above its idle state. Response times are measured by `python -m bench.requests`.
 """
 
 import asyncio
@@ -136,7 +136,7 @@ GOOD = plain()
 
 
 class Row(NamedTuple):
-    """What is sent, the statuses that are a right response to it, and whether the client then ends its side."""
+    """Bytes to send, the statuses that are a correct response, and whether the client then ends its side."""
 
     pieces: tuple[bytes, ...]
     right: set[int]

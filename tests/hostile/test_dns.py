@@ -1,4 +1,4 @@
-"""Whatever a DNS server answers: a failed lookup with a reason, or addresses; never an exception."""
+"""Hostile DNS responses: a failed lookup with a reason, or addresses; never an exception."""
 
 import asyncio
 import struct
@@ -83,7 +83,7 @@ class Server(asyncio.DatagramProtocol):
 
 
 async def asked(answer: Callable[[bytes], bytes], *, tcp: bool) -> Reply:
-    """What a lookup comes to."""
+    """Result of a lookup."""
     made = Server(answer)
     listening = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]

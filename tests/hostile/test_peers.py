@@ -1,4 +1,4 @@
-"""Whatever an address sends is a failure of that address, with a message and within bounds (tests/hostile/peers.py)."""
+"""Hostile addresses: each is a failure of that address, with a message and within bounds (tests/hostile/peers.py)."""
 
 import asyncio
 import threading
@@ -42,7 +42,7 @@ async def probe_all(ports: Mapping[str, int]) -> dict[str, Outcome]:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Outcome]]:
-    """What became of one probe of each peer. The peers have a loop of their own, on another thread."""
+    """Result of one probe of each peer. The peers have a loop of their own, on another thread."""
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)  # connections that the prober has left
     thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -54,12 +54,12 @@ MOST_REPLIES = 16_384
 PORT = 80
 
 Read = Callable[[Sequence[bytes]], object]
-"""Reads pieces of at least one byte, then the end. What it answers is the same for any pieces of the same bytes."""
+"""Reads pieces of at least one byte, then the end. The result is the same for any pieces of the same bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What readers need to run."""
+    """Surroundings of the readers."""
 
     folder: Path
     runner: asyncio.Runner
@@ -79,7 +79,7 @@ class Conversation:
         self.opening = self.obey(self.exchange.begin())
 
     def obey(self, answer: Answer | Exchange) -> bytes:
-        """What is to be sent."""
+        """Bytes to send."""
         if isinstance(answer, bytes):
             self.sent += len(answer)
             return answer
@@ -90,7 +90,7 @@ class Conversation:
         return b""
 
     def feed(self, data: bytes) -> bytes:
-        """What is to be sent for what was received."""
+        """Bytes to send for the bytes received."""
         replies = b""
         for at in range(0, len(data), RECEIVE):
             if self.result is None and self.received <= ANSWER_LIMIT:
@@ -100,7 +100,7 @@ class Conversation:
         return replies
 
     def end(self) -> object:
-        """What it came to: an outcome, where it goes on, or nothing within the engine's limit."""
+        """Result: an outcome, the next hop, or nothing within the engine's limit."""
         if self.result is None and self.received > ANSWER_LIMIT:
             return None
         if self.result is None:
@@ -117,7 +117,7 @@ class Conversation:
 
 
 def hop_of(action: Mapping[str, Any], **more: Any) -> Hop:
-    """Where a probe connects."""
+    """Address that a probe connects to."""
     ((kind, fields),) = action.items()
     hop = prepare(Probe.model_validate({kind: {**fields, "port": PORT, **more}}), "127.0.0.1").hop
     assert hop is not None
@@ -294,7 +294,7 @@ KEY = rsa.generate_private_key(65_537, 2_048)  # its signatures have one length
 
 
 def sent_by(protocol: str) -> tuple[bytes, ...]:
-    """What the hostile peers of a protocol send at first."""
+    """First bytes of the hostile peers of a protocol."""
     rows = (peer for peer in PEERS if peer.name.startswith(protocol))
     return tuple({b"".join(islice(peer.pieces(PORT), 40))[:2_000]: None for peer in rows})
 
@@ -371,7 +371,7 @@ users: [{name: u, user: {token: t}}]
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What reads, and what its cases are made of. Of a slow one a tenth of the cases is tried at night."""
+    """A reader, and the material of its cases. Of a slow one a tenth of the cases is tried at night."""
 
     read: Callable[[Ground], Read]
     seeds: Sequence[bytes] = ()

@@ -1,7 +1,7 @@
 """Build the image without an engine or a registry: `python -m tests.image.build`.
 
 mmdebstrap makes a base of this Debian's own packages, which stands in for the official Python image; buildah builds the
-Dockerfile unchanged on top of it. What the build would download is downloaded before, by the same lock.
+Dockerfile unchanged on top of it. Downloads of the build are made before, by the same lock.
 Needs root, buildah, crun and mmdebstrap. `.cache/image` holds the result: `image.json`, and `root`, the files.
 """
 
@@ -48,7 +48,7 @@ def require() -> None:
 
 
 def built(cache: Path = CACHE) -> Built:
-    """What was built last; raises CannotBuild if nothing was."""
+    """The last build; raises CannotBuild if there is none."""
     if not (cache / "image.json").exists():
         raise CannotBuild("no image has been built: python -m tests.image.build")
     return Built(json.loads((cache / "image.json").read_text())["Docker"]["config"], cache / "root")

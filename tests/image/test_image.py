@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "metacontroller" / "samples" / "complex-example.yaml"
 OURS = ("app", "cli", "external_service", "probe_sidecar", "runtime")
 MOST_ADDED_MB = 60
-"""What we may add to the base. It was 46 MB; a library that doubles it shall be noticed."""
+"""Files that we may add to the base. It was 46 MB; a library that doubles it shall be noticed."""
 
 Make = Callable[..., Container]
 

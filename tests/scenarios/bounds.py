@@ -1,4 +1,4 @@
-"""How late a transition may show, from the probe's own numbers (docs/features.md). Pure."""
+"""Bounds on the delay of a transition, from the probe's own numbers (docs/features.md). Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

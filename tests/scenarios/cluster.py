@@ -1,4 +1,4 @@
-"""What a scenario needs of the cluster in which it runs: an API server, results for the sidecar, the audit.
+"""Interface of the cluster of a scenario: an API server, results for the sidecar, the audit.
 
 The playground is one such cluster (`tests.scenarios.local`), a real control plane is another (`tests.e2e.world`).
 """
@@ -24,7 +24,7 @@ class Write:
 
 
 class Cluster(Protocol):
-    """Where a scenario runs. Actors are named SIDECAR and CONTROLLER (`playground.client`) in every cluster."""
+    """Cluster of a scenario. Actors are named SIDECAR and CONTROLLER (`playground.client`) in every cluster."""
 
     @property
     def client(self) -> ApiClient:
@@ -36,7 +36,7 @@ class Cluster(Protocol):
         ...
 
     async def probes(self) -> int:
-        """How many probes the sidecar has finished since it was started."""
+        """Number of probes that the sidecar has finished since it was started."""
         ...
 
     async def inject(self, uid: str, results: Sequence[Object]) -> float:
@@ -52,9 +52,9 @@ class Cluster(Protocol):
         ...
 
     def refused(self, mark: int) -> int:
-        """How many stale status writes of the composite controller the API server has refused since a mark."""
+        """Number of stale status writes of the composite controller that the API server has refused since a mark."""
         ...
 
     def syncs(self) -> int:
-        """How many times the hook has been called."""
+        """Number of calls of the hook."""
         ...

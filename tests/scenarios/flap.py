@@ -27,7 +27,7 @@ CALM_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Flapping:
-    """How to flap: gaps in seconds, all random choices from `seed`.
+    """Parameters: gaps in seconds, all random choices from `seed`.
 
     `window` is Metacontroller's, which calm must outlast; `settle` is how long calm may take to come.
     """
@@ -153,7 +153,7 @@ def check(report: Report, timeline: Timeline, results: Sequence[Result]) -> None
 
 
 def stored_again(statuses: Sequence[StatusMoment]) -> int:
-    """How often a status showed an older result of an address than a status before it."""
+    """Number of statuses with an older result of an address than a status before them."""
     newest: dict[str, int] = {}
     again = 0
     for status in statuses:
@@ -165,9 +165,9 @@ def stored_again(statuses: Sequence[StatusMoment]) -> int:
 
 
 def published_again(published: Sequence[Moment], statuses: Sequence[StatusMoment]) -> int:
-    """How often an address changed in what is published because of an older result than the one shown.
+    """Number of changes of published addresses because of an older result than the one shown.
 
-    What all addresses show together identifies the status from which a state was made: the first that fits and is not
+    The states of all addresses together identify the status from which they were made: the first that fits and is not
     older than the one before, else the last that fits at all.
     """
     again = place = 0

@@ -1,4 +1,4 @@
-"""What a scenario came to: checks with what was measured and what was allowed, and figures beside them."""
+"""Result of a scenario: checks with the measured and the allowed value, and figures beside them."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any

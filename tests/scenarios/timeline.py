@@ -38,16 +38,16 @@ class Timeline:
 
     @property
     def ready(self) -> Mapping[str, bool]:
-        """What is published now; empty while there are no Endpoints."""
+        """Addresses published now; empty while there are no Endpoints."""
         return self.published[-1].ready if self.published else {}
 
     @property
     def status(self) -> Mapping[str, tuple[bool, str]]:
-        """What the status says now."""
+        """Addresses in the status now."""
         return self.statuses[-1].addresses if self.statuses else {}
 
     def since(self, at: float) -> list[Moment]:
-        """What was published after a moment."""
+        """Addresses published after a moment."""
         return [moment for moment in self.published if moment.at > at]
 
 

@@ -68,7 +68,7 @@ async def serving(files: TlsFiles) -> AsyncIterator[int]:
 
 
 async def echoed(port: int, context: ssl.SSLContext, server_hostname: str | None = None) -> bytes:
-    """What comes back; an SSLError or ConnectionError when one of the two does not want the other."""
+    """Response; raises SSLError or ConnectionError if one of the two refuses the other."""
     async with asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=server_hostname)
         try:

@@ -1,4 +1,4 @@
-"""What the API server would refuse in the children, and which addresses it would refuse at all."""
+"""Values of children, and addresses, that the API server refuses."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""ExternalService as the models read it. What the corpus in tests/contract/crs judges is not repeated here."""
+"""ExternalService as the models read it. Cases of the corpus in tests/contract/crs are not repeated here."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the playground's page accepts: only its own script can switch a backend."""
+"""Requests that the playground's page accepts: only its own script can switch a backend."""
 
 from typing import Any
 

@@ -88,6 +88,6 @@ def targets(sidecar: Sidecar) -> Iterator[Target]:
 
 
 def probes(sidecar: Sidecar) -> int:
-    """How many have ended."""
+    """Number of finished probes."""
     counted = [service.targets.counters for service in sidecar.services.values()]
     return sum(one.successful + one.failed + one.unknown for one in counted if one is not None)

@@ -1,4 +1,4 @@
-"""What is frozen and then abandoned is found by the next freeze."""
+"""Objects that are frozen and then abandoned are found by the next freeze."""
 
 import gc
 from collections.abc import Iterator

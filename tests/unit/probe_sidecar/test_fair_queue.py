@@ -1,4 +1,4 @@
-"""Who is next where something is short."""
+"""Order of the users of a scarce resource."""
 
 import asyncio
 

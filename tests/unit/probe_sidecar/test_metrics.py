@@ -1,4 +1,4 @@
-"""What the sidecar tells Prometheus, from counts of its own parts; no probe is sent."""
+"""Metrics of the sidecar, from counts of its own parts; no probe is sent."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What `GET /overview` says: from ExternalServices whose probes are given."""
+"""`GET /overview`, from ExternalServices whose probes are given."""
 
 import json
 from base64 import b64decode

@@ -23,7 +23,7 @@ FIRST = 10.0
 
 
 class Desk(httpx.AsyncBaseTransport):
-    """What an API server does that has work for `seconds` with each request and takes `places` of them at a time.
+    """An API server that works for `seconds` on each request, and on `places` of them at a time.
 
     A later client waits, on any connection. Watches cost nothing, as with priority and fairness.
     """

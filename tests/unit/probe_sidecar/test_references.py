@@ -1,4 +1,4 @@
-"""What probes name in ConfigMaps and Secrets of the stand-in API server: read, kept, read again."""
+"""ConfigMaps and Secrets of the stand-in API server that probes name: read, kept, read again."""
 
 import asyncio
 from base64 import b64encode
@@ -99,7 +99,7 @@ class Watched:
         self.changes += 1
 
     def message(self, asked: Probe) -> str:
-        """What the condition would say now."""
+        """Message of the condition now."""
         problem = self.store.problem(references("shop", asked))
         return problem.message if problem else ""
 

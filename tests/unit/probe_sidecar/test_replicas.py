@@ -106,7 +106,7 @@ class World:
         return addresses[0]["ready"] if addresses else None
 
     def probers(self) -> Counter[str]:
-        """How many sidecars probe each ExternalService."""
+        """Number of sidecars that probe each ExternalService."""
         return Counter(target.owner.name for sidecar in self.sidecars.values() for target in targets(sidecar))
 
     def shared(self) -> bool:

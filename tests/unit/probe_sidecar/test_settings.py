@@ -1,4 +1,4 @@
-"""What the environment says to the sidecar."""
+"""Settings of the sidecar from the environment."""
 
 from ipaddress import ip_network
 

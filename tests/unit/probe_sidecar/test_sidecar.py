@@ -216,7 +216,7 @@ async def test_object_created_later_is_probed_at_once(server: FaultyServer) -> N
 
 
 async def test_only_objects_in_scope_are_probed(server: FaultyServer) -> None:
-    """What leaves the scope stays unchanged: another installation may have it by now."""
+    """Objects that leave the scope stay unchanged: another installation may work for them now."""
     scope = SETTINGS.model_copy(update={"namespaces": ("bank", "shop"), "label_selector": "shard=a"})
     path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
     async with backend("127.0.0.2") as port, running(server, scope) as sidecar:

@@ -1,4 +1,4 @@
-"""What `GET /status` shows: from ExternalServices whose last probes are given."""
+"""`GET /status`, from ExternalServices whose last probes are given."""
 
 import json
 from collections.abc import Iterable

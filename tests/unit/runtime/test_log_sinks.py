@@ -83,7 +83,7 @@ async def running(sink: Sink, *command: str, **variables: str) -> AsyncIterator[
 
 
 async def lost(client: httpx.AsyncClient, pages: int) -> float:
-    """How many log lines the process has dropped."""
+    """Number of log lines that the process has dropped."""
     (found,) = LOST.findall((await client.get(f"http://127.0.0.1:{pages}/metrics")).text)
     return float(found)
 

@@ -1,4 +1,4 @@
-"""How the flap scenario finds lost and returning results in what the watches have shown."""
+"""Detection of lost and returning results in the watches of the flap scenario."""
 
 import pytest
 

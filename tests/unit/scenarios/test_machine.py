@@ -1,4 +1,4 @@
-"""What a machine withholds is measured, and nothing else."""
+"""Only time withheld by the machine is measured."""
 
 import asyncio
 import time

@@ -200,7 +200,7 @@ class Cluster:
         return before != self.mirrored
 
     def copied(self) -> dict[str, bool]:
-        """What the mirroring controller makes of the Endpoints: ready or not, and nothing else."""
+        """Slices of the mirroring controller for the Endpoints: ready or not, and nothing else."""
         _, one = self.store.get(("Endpoints", "api"), (0, None))
         if one is None or endpoints.SKIP_MIRROR in one["metadata"]["labels"]:
             return {}

@@ -51,7 +51,7 @@ class Rig:
         return f"id{self.made}"
 
     def events(self) -> list[dict[str, Any]]:
-        """What is stored, in the order it was made, without what the server adds."""
+        """Stored objects in the order of creation, without the fields that the server adds."""
         stored = [shown(NEW_EVENTS, one) for one in self.server.storage.items(NEW_EVENTS.key, "shop")]
         return [
             {**event, "metadata": {key: event["metadata"][key] for key in ("name", "namespace")}}

@@ -1,4 +1,4 @@
-"""What of an answer counts."""
+"""Evaluation of DNS replies."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How often names are asked for, by a clock that jumps; and what is made of the replies."""
+"""Times of lookups, by a clock that jumps, and the entries made from the replies."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -26,7 +26,7 @@ def ok(*addresses: str, ttl: float = 60) -> Reply:
 
 
 class User:
-    """What needs one name, and notes when it was notified."""
+    """A user of one name that records its notifications."""
 
     def __init__(self, rig: "Rig", name: str) -> None:
         self._rig = rig

@@ -1,4 +1,4 @@
-"""What is reported of the names."""
+"""Condition Resolved."""
 
 import pytest
 

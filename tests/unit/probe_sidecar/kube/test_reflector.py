@@ -18,7 +18,7 @@ from probe_sidecar.kube.reflector import Reflector
 CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 
 Change = tuple[dict[str, str], frozenset[str]]
-"""What a call handed over: versions by uid, and the uids that changed."""
+"""Arguments of a call: versions by uid, and the uids that changed."""
 
 
 def cr(uid: str, version: int) -> Object:

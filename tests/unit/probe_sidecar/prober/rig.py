@@ -97,7 +97,7 @@ def surroundings_of(
     canary: Canary | None = None,
     wall: Callable[[], str] | None = None,
 ) -> Surroundings:
-    """What `sidecar` builds, with a wall clock that shows the loop's time."""
+    """The parts that `sidecar` builds, with a wall clock that shows the loop's time."""
     now = wall or (lambda: f"t{loop.now:g}")
     outage = SuspectedOutage(loop.loop, engine, services, hold=hold, canary=canary, now=now, on_change=lambda: None)
     prober = Prober(loop.loop, engine, outage, grid=grid, phase=phase)

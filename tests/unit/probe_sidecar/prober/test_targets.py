@@ -385,7 +385,7 @@ FASTER = {"periodSeconds": 10, "notReadyPeriodSeconds": 3, "failureThreshold": 2
 
 
 def seconds_until_probed(rig: Rig) -> int:
-    """How many whole seconds pass until a probe is started."""
+    """Whole seconds until a probe is started."""
     return next(second for second in range(1, 100) if rig.advance(1))
 
 

@@ -33,7 +33,7 @@ class Server:
 
     @property
     def requests(self) -> list[bytes]:
-        """What was read on each connection, in the order of the connections: their threads end in any order."""
+        """Bytes read on each connection, in the order of the connections: their threads end in any order."""
         return [read for _, read in sorted(self._received.copy().items())]
 
     def close(self) -> None:

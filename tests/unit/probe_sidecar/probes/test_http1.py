@@ -60,7 +60,7 @@ def malformed(part: str) -> Outcome:
 
 
 def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Answer:
-    """What the exchange answers to these pieces and then, if `ended`, to the end of the connection."""
+    """Result of the exchange for these pieces and then, if `ended`, for the end of the connection."""
     exchange = Http1Exchange(Asking())
     answer: Answer = None
     for piece in pieces:

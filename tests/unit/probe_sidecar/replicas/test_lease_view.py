@@ -1,4 +1,4 @@
-"""Who is alive as seen from here: only changes that we saw count, whatever the Leases say of the time."""
+"""Live replicas as seen by one of them: only changes that it saw count, not the times in the Leases."""
 
 from typing import Any
 

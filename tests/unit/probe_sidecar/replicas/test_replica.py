@@ -246,7 +246,7 @@ def test_isolated_replica_stops_before_others_take_over(fault: str, fast: float,
 
 @scenario
 async def test_renewal_time_is_the_time_of_the_request(world: World) -> None:
-    """What a slow watch shows now, the others may have seen long ago."""
+    """The others may have seen long ago what a slow watch shows now."""
     world.start("victim")
     world.start("other")
     await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 2)

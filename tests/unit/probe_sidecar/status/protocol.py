@@ -1,4 +1,4 @@
-"""What the machines of the status protocol play against: the least of an API server that is exact, and Metacontroller.
+"""Stand-ins for the machines of the status protocol: a minimal exact API server, and Metacontroller.
 
 The API server has versions, the lock, the stand-in's guard and a watch in order; Metacontroller is three steps.
 """

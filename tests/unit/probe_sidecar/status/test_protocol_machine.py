@@ -1,7 +1,7 @@
 """The status protocol with the real publisher: the events of docs/protocol/status.pml in any order, in virtual time.
 
-What is modelled there is real here: StatusPublisher, the wanted status, the JSON Patch, the guard of the stand-in. One
-sidecar; test_takeover_machine has two.
+The parts modelled there are real here: StatusPublisher, the wanted status, the JSON Patch, the guard of the stand-in.
+One sidecar; test_takeover_machine has two.
 """
 
 import asyncio

@@ -112,13 +112,13 @@ class World:
         return raw
 
     def show(self, uid: str, raw: Object | None) -> None:
-        """What the watch does, in the order of the changes and a moment later."""
+        """Simulates the watch: in the order of the changes, a moment later."""
         self.uids.add(uid)
         if self.watching:
             self.loop.call_later(0.002, self.writers.observe, uid, raw)
 
     async def relist(self) -> None:
-        """What the reflector does after a watch that was deaf: show all there is, and what vanished."""
+        """Simulates the reflector after an interrupted watch: shows all objects, and those that vanished."""
         await self.settle(0.01)
         self.watching = True
         held = {raw["metadata"]["uid"]: deepcopy(raw) for raw in self.store.values()}

@@ -88,7 +88,7 @@ class Engine:
         return handle  # type: ignore[return-value]  # opaque to its users
 
     def launch(self) -> None:
-        """Who is started has begun."""
+        """A started replica has begun."""
 
     def cancel(self, handle: ProbeHandle) -> None:
         self._handles.pop(handle, None)
@@ -139,7 +139,9 @@ class Replica:
         return self.world.holder == self.name or self.world.both
 
     async def ask(self, request: httpx.Request) -> httpx.Response:
-        """What was sent arrives, whatever becomes of the sender; a stopped one receives the answer when it goes on."""
+        """Requests that were sent arrive, also if the sender ends; a stopped one receives the response when it
+        continues.
+        """
         try:
             return await self.world.api.answer(request)
         finally:
@@ -361,7 +363,7 @@ class Takeover(RuleBasedStateMachine):
             assert all((ip, number, ready) in self.truth.ever for number, ready in probed), "no probe showed that"
 
     def judge_order(self) -> None:
-        """What is reported of an address after something else was found out after it: health never goes back."""
+        """Reports about an address after a later result: health never goes back."""
         for place, ip in enumerate(IPS):
             before = -1.0
             for at, version in zip(self.api.stored_at, self.api.stored, strict=True):

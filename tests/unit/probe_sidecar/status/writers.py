@@ -47,7 +47,7 @@ class Writers:
         self._writers: dict[str, StatusWriter] = {}
 
     def observe(self, uid: str, raw: Object | None) -> None:
-        """What the watch shows of an object; None: it is gone."""
+        """Version of an object in the watch; None: it is gone."""
         if raw is None:
             writer = self._writers.pop(uid, None)
             if writer is not None:
