@@ -7,10 +7,9 @@ from pydantic import Field, model_validator
 
 from app.tls import TlsFiles
 from external_service.kind import DEFAULT_ENDPOINTS_FORM, EndpointsForm
-from runtime.settings import COMMAS, EVERY_ADDRESS, CommonSettings
+from runtime.settings import COMMAS, EVERY_ADDRESS, LISTEN_PORT, CommonSettings
 
 TOOL_ANNOTATIONS = ("kubectl.kubernetes.io/", "metacontroller.k8s.io/", "argocd.argoproj.io/", "meta.helm.sh/")
-PORT = "a port number from 0 to 65535 (0: any free one)"
 
 
 class Settings(CommonSettings):
@@ -26,7 +25,7 @@ class Settings(CommonSettings):
         8080,
         ge=0,
         le=65_535,
-        title=PORT,
+        title=LISTEN_PORT,
         description="Port on which the hook listens. Change it together with the Service and the container port.",
     )
     metrics_listen_host: str = Field(
@@ -39,7 +38,7 @@ class Settings(CommonSettings):
         None,
         ge=0,
         le=65_535,
-        title=f"{PORT}, or leave it out",
+        title=f"{LISTEN_PORT}, or leave it out",
         description=(
             "Port on which the hook serves metrics and health; empty: none. It is separate from the port that "
             "Metacontroller uses, which serves no metrics."

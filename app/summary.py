@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.hook import CompositeHookResponse
+from external_service.kind import NOT_PROBED
 from external_service.policy import AddressPolicy, refusal
 from external_service.readiness import publication, resolved_by
 from external_service.v1alpha1 import ExternalService
@@ -24,7 +25,7 @@ def summary(raw: Mapping[str, Any], response: CompositeHookResponse, policy: Add
     parts = {
         "made": [f"{child['kind']} {child['metadata']['name']}" for child in response["children"]],
         "ready": [one.ip for one in found.addresses if one.ready],
-        "not ready": [f"{one.ip} ({why.get(one.ip, 'not probed yet')})" for one in found.addresses if not one.ready],
+        "not ready": [f"{one.ip} ({why.get(one.ip, NOT_PROBED)})" for one in found.addresses if not one.ready],
         "left out": left_out,
     }
     said = "; ".join(f"{name}: {_listed(items)}" for name, items in parts.items() if items)

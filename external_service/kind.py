@@ -1,6 +1,6 @@
 """Names of the kind, maximum lengths of its parts, and patterns of its texts.
 
-Said once, for the models, the CRD and the Structs.
+Declared once, for the models, the CRD, the hook and the prober.
 """
 
 from typing import Literal
@@ -46,6 +46,9 @@ Family = Literal["IPv4", "IPv6"]
 FAMILIES: tuple[Family, ...] = ("IPv4", "IPv6")
 PathType = Literal["Exact", "Prefix", "ImplementationSpecific"]
 Reason = Literal["ProbeSucceeded", "ProbeFailed", "Pending", "NoProbe", "Disabled", "Denied"]
+NOT_PROBED = "not probed yet"
+"""Message of an address with the reason Pending."""
+
 ChildReason = Literal["Absent", "NotListed", "Edited"]
 EndpointsForm = Literal["Endpoints", "EndpointSlice", "Both"]
 """The kinds of object in which addresses are published."""

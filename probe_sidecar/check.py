@@ -20,13 +20,25 @@ from external_service.kind import Reason
 from external_service.policy import AddressPolicy, refusal
 from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
 from probe_sidecar.hostnames.answer import UNKNOWN, failure, following, result
+from probe_sidecar.hostnames.report import CREATE_RECORD
 from probe_sidecar.hostnames.resolution import resolve
 from probe_sidecar.hostnames.resolver import Resolver, Server
 from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.credentials import CredentialsError
 from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.probes.engine import ProbeEngine
-from probe_sidecar.probes.message import CONNECTING, NOT_HTTP, NOT_HTTP2, READING_BODY, SENDING, TLS_HANDSHAKE, WAITING
+from probe_sidecar.probes.message import (
+    CONNECTING,
+    NOT_HTTP,
+    NOT_HTTP2,
+    READING_BODY,
+    SENDING,
+    TLS_HANDSHAKE,
+    WAITING,
+    certificate_refused,
+    handshake_failed,
+    tls_failed,
+)
 from probe_sidecar.probes.outcome import Outcome
 from probe_sidecar.probes.prepare import PreparedProbe, Referenced, prepare
 from probe_sidecar.probes.tls import BadCertificates, verified
@@ -50,35 +62,35 @@ EXPLANATIONS = {
     "HTTP 403": "the server refuses: probe a path that is open to all, or send a header",
     NOT_HTTP: "another protocol is spoken there, perhaps TLS (scheme: HTTPS)",
     NOT_HTTP2: "no HTTP/2 is spoken there (httpGet.protocol), or the server chose it in the TLS handshake",
-    "TLS handshake failed: wrong version number": "no TLS is spoken there (scheme: HTTP)",
-    "TLS handshake failed: tlsv1 alert protocol version": "the server speaks only TLS versions before 1.2: update it",
-    "TLS handshake failed: unsupported protocol": "the server speaks only TLS versions before 1.2: update it",
-    "TLS handshake failed: tlsv1 unrecognized name": "the server has no certificate for the name that is sent "
+    handshake_failed("wrong version number"): "no TLS is spoken there (scheme: HTTP)",
+    handshake_failed("tlsv1 alert protocol version"): "the server speaks only TLS versions before 1.2: update it",
+    handshake_failed("unsupported protocol"): "the server speaks only TLS versions before 1.2: update it",
+    handshake_failed("tlsv1 unrecognized name"): "the server has no certificate for the name that is sent "
     "(httpGet.tls.serverName, else httpGet.host)",
-    "TLS handshake failed: dh key too small": "the server's Diffie-Hellman parameters are too short: update it",
-    "TLS handshake failed: sslv3 alert handshake failure": "the server demands a client certificate, a name "
+    handshake_failed("dh key too small"): "the server's Diffie-Hellman parameters are too short: update it",
+    handshake_failed("sslv3 alert handshake failure"): "the server demands a client certificate, a name "
     "(httpGet.host), or cipher suites that are too old",
-    "TLS handshake failed: sslv3 alert bad certificate": NO_CLIENT_CERTIFICATE,
-    "TLS handshake failed: tlsv13 alert certificate required": NO_CLIENT_CERTIFICATE,
-    "TLS failed: tlsv13 alert certificate required": NO_CLIENT_CERTIFICATE,
-    "TLS handshake failed: tlsv1 alert unknown ca": OTHER_CLIENT_CA,
-    "TLS failed: tlsv1 alert unknown ca": OTHER_CLIENT_CA,
-    "TLS handshake failed: connection closed": "the server, or a proxy, closed the connection in the handshake: "
+    handshake_failed("sslv3 alert bad certificate"): NO_CLIENT_CERTIFICATE,
+    handshake_failed("tlsv13 alert certificate required"): NO_CLIENT_CERTIFICATE,
+    tls_failed("tlsv13 alert certificate required"): NO_CLIENT_CERTIFICATE,
+    handshake_failed("tlsv1 alert unknown ca"): OTHER_CLIENT_CA,
+    tls_failed("tlsv1 alert unknown ca"): OTHER_CLIENT_CA,
+    handshake_failed("connection closed"): "the server, or a proxy, closed the connection in the handshake: "
     "no TLS is spoken there, or not for the name that httpGet.host sends",
-    "TLS handshake failed": "no TLS is spoken there (scheme: HTTP), or not for the name that httpGet.host sends",
+    handshake_failed(""): "no TLS is spoken there (scheme: HTTP), or not for the name that httpGet.host sends",
     "gRPC status UNIMPLEMENTED": "the server does not offer grpc.health.v1.Health",
     "SERVICE_UNKNOWN": "the server does not know the service that grpc.service names",
-    "certificate refused: EE certificate key too weak": "the server's certificate has a short key: RSA needs 2048 bits",
-    "certificate refused: CA certificate key too weak": "the CA's certificate has a short key: RSA needs 2048 bits",
-    "certificate refused: certificate has expired": "renew the server's certificate, or correct this machine's clock",
-    "certificate refused: certificate is not yet valid": "correct the clock of this machine, or renew the certificate",
-    "certificate refused: self-signed certificate": "the server presents a certificate that is not among the CAs of "
+    certificate_refused("EE certificate key too weak"): "the server's certificate has a short key: RSA needs 2048 bits",
+    certificate_refused("CA certificate key too weak"): "the CA's certificate has a short key: RSA needs 2048 bits",
+    certificate_refused("certificate has expired"): "renew the server's certificate, or correct this machine's clock",
+    certificate_refused("certificate is not yet valid"): "correct the clock of this machine, or renew the certificate",
+    certificate_refused("self-signed certificate"): "the server presents a certificate that is not among the CAs of "
     "httpGet.tls",
-    "certificate refused: hostname mismatch": OTHER_NAME,
-    "certificate refused: IP address mismatch": OTHER_NAME,
-    "certificate refused": "not signed by the CA that httpGet.tls names, expired, or made for another name "
+    certificate_refused("hostname mismatch"): OTHER_NAME,
+    certificate_refused("IP address mismatch"): OTHER_NAME,
+    certificate_refused(""): "not signed by the CA that httpGet.tls names, expired, or made for another name "
     "(httpGet.tls.serverName)",
-    "no such name": "create the record, or correct spec.hostnames; names are absolute, no search list is tried",
+    "no such name": f"{CREATE_RECORD}; names are absolute, no search list is tried",
     "no address record": "the name is there, but has no A or AAAA record of spec.addressFamilies: create one",
     "no response from DNS": "the DNS servers cannot be reached from here: --dns-servers names others",
     "prober fault": "this machine could not make the probe; it says nothing of the address",
@@ -87,7 +99,7 @@ EXPLANATIONS = {
 
 GRPC_EXPLANATIONS = {
     NOT_HTTP2: "no gRPC server in plaintext answers there, perhaps one over TLS (grpc.tls)",
-    "TLS handshake failed: wrong version number": "no TLS is spoken there: remove grpc.tls",
+    handshake_failed("wrong version number"): "no TLS is spoken there: remove grpc.tls",
 }
 """Explanations that differ for grpc."""
 
@@ -100,6 +112,7 @@ PHASES = {
 }
 
 
+NO_PROBE = "no readinessProbe: published as ready without being asked"
 UNRESOLVED = {"nxdomain": "no such name", "no_data": "no address record"}
 
 HERE = AddressPolicy(loopback=True)
@@ -176,8 +189,7 @@ async def check(
 async def _probe_all(parent: ExternalService, ips: Sequence[str], count: int, found: Referenced) -> list[Checked]:
     probe = parent.spec.readinessProbe
     if probe is None:
-        message = "no readinessProbe: published as ready without being asked"
-        return [Checked(ip, True, "NoProbe", message, 0.0, 0, 0) for ip in ips]
+        return [Checked(ip, True, "NoProbe", NO_PROBE, 0.0, 0, 0) for ip in ips]
     engine = ProbeEngine(asyncio.get_running_loop())
     try:
         return list(await asyncio.gather(*(_probe(engine, probe, ip, count, found) for ip in ips)))

@@ -19,7 +19,7 @@ from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import SERVICE_ACCOUNT, Access, CredentialsError, in_cluster, plain_url
 from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.replicas.replica import RENEWALS
-from probe_sidecar.settings import DNSServer, Settings, dns_server
+from probe_sidecar.settings import DNS_SERVERS, DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar, run
 from runtime.commands import FILE, Failure, manifests, warn
 from runtime.http_server import STOP_SIGNALS, CannotListen
@@ -76,7 +76,7 @@ class _Servers(click.ParamType["list[DNSServer]"]):
         try:
             return [dns_server(part.strip()) for part in value.split(",")]
         except ValueError:
-            self.fail(f"write addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between (got {value})", param)
+            self.fail(f"write {DNS_SERVERS} (got {value})", param)
 
 
 def _of_a_cluster(command: Callable[..., int]) -> Callable[..., int]:

@@ -37,6 +37,9 @@ ADVICE = {
 """Advice by the reason of an address or a condition (docs/status.md)."""
 
 
+NO_STATUS = "The prober has not written a status. Is the operator running, and does its scope cover this object?"
+
+
 def ready(parent: ExternalService) -> bool:
     """Whether its condition Ready is True."""
     return any(one.type == "Ready" and one.status == "True" for one in parent.status.conditions)
@@ -52,7 +55,7 @@ def _parts(parent: ExternalService, view: LiveView, now: datetime) -> Iterator[s
     summary = click.style(_clean(told.summary or "no status yet"), fg="green" if told.summary == "OK" else "red")
     yield f"{click.style(f'{metadata.namespace}/{metadata.name}', bold=True)}: {told.ready or '0/0'} ready, {summary}"
     if not told.addresses and not told.conditions:
-        yield "The prober has not written a status. Is the operator running, and does its scope cover this object?"
+        yield NO_STATUS
     elif told.observedGeneration != metadata.generation:
         yield "The newest change of the spec has not been taken up yet."
     yield _addresses(told.addresses, now)

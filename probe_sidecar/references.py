@@ -38,6 +38,7 @@ READ_SECONDS = 0.05
 
 LONGEST_HEADER = 8_192
 UNREAD = "not read yet"
+NOT_FOUND = "not found: create it, or correct the name"
 
 
 class Reference(NamedTuple):
@@ -89,7 +90,7 @@ async def read(client: KubeClient, one: Reference) -> tuple[bytes, ...]:
         found = await client.get(RESOURCES[one.kind], one.namespace, one.name)
     except ApiError as error:
         if error.status == 404:
-            raise Unusable("not found: create it, or correct the name") from None
+            raise Unusable(NOT_FOUND) from None
         if error.status == 403:
             raise Unusable("not readable: the prober needs a Role, see docs/security.md") from None
         raise

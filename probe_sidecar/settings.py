@@ -9,12 +9,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from external_service.core import Probe
 from external_service.kind import LONGEST_TIMEOUT, NAMESPACE
-from runtime.settings import COMMAS, EVERY_ADDRESS, CommonSettings
+from runtime.settings import COMMAS, EVERY_ADDRESS, LISTEN_PORT, CommonSettings
 
 _SERVER = re.compile(r"(?:\[(?P<bracketed>[^]]+)\]|(?P<plain>[0-9.]+)):(?P<port>[0-9]{1,5})")
 
 DNSServer = tuple[str, int]
 """Address and port."""
+
+DNS_SERVERS = "addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between"
 
 
 def dns_server(text: str) -> DNSServer:
@@ -53,7 +55,7 @@ class Settings(CommonSettings):
         8081,
         ge=0,
         le=65_535,
-        title="a port number from 0 to 65535 (0: any free one)",
+        title=LISTEN_PORT,
         description=(
             "Port on which the prober serves health, metrics, the live view and the web page. Change it together "
             "with the container port."
@@ -97,7 +99,7 @@ class Settings(CommonSettings):
     )
     dns_servers: Annotated[tuple[Annotated[DNSServer, BeforeValidator(_server_of)], ...], *COMMAS] = Field(
         (),
-        title="addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between; none: resolv.conf",
+        title=f"{DNS_SERVERS}; none: resolv.conf",
         description=(
             "DNS servers that resolve spec.hostnames; empty: the nameservers of /etc/resolv.conf, in a Pod those "
             "of the cluster."

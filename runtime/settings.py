@@ -20,6 +20,7 @@ from runtime.logs import LogFormat
 
 PREFIX = "ESO_"
 
+LISTEN_PORT = "a port number from 0 to 65535 (0: any free one)"
 EVERY_ADDRESS = "::"
 """To listen on: every address of both families. A cluster's Pods may have IPv4 addresses, IPv6 addresses or both."""
 

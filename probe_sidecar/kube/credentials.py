@@ -110,10 +110,15 @@ def server_url(url: str, source: str) -> str:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError) as error:
-        raise CredentialsError(f"{source}: {url!r} is not a URL: {error}") from error
+        raise CredentialsError(f"{source}: {not_a_url(url)}: {error}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise CredentialsError(f"{source}: {url!r} is not a URL: write one like https://10.0.0.1:6443")
+        raise CredentialsError(f"{source}: {not_a_url(url)}: write one like https://10.0.0.1:6443")
     return url.rstrip("/")
+
+
+def not_a_url(url: object) -> str:
+    """`url` is what the configuration has, of any type."""
+    return f"{url!r} is not a URL"
 
 
 def tls_context(authority: str | None = None, *, verify: bool = True) -> ssl.SSLContext:

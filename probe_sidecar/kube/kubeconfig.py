@@ -24,6 +24,7 @@ from probe_sidecar.kube.credentials import (
     tls_context,
 )
 
+UNREADABLE = "cannot read the kubeconfig"
 PROXY_HINT = "run `kubectl proxy` and use --server http://127.0.0.1:8001 in place of this kubeconfig"
 
 UNSUPPORTED_USER = ("exec", "auth-provider", "username", "password", "as", "as-uid", "as-groups", "as-user-extra")
@@ -114,7 +115,7 @@ def _read(file: Path) -> Section:
     try:
         found = documents(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise CredentialsError(f"{file}: cannot read the kubeconfig: {error.strerror}") from error
+        raise CredentialsError(f"{file}: {UNREADABLE}: {error.strerror}") from error
     except (Unreadable, UnicodeDecodeError) as error:
         raise CredentialsError(f"{file}: not a kubeconfig: {' '.join(str(error).split())}") from error
     if not found or not isinstance(found[0], dict):

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from external_service.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
-from external_service.kind import LONGEST_TIMEOUT
+from external_service.kind import LONGEST_TIMEOUT, NOT_PROBED
 from external_service.policy import AddressPolicy, judge
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.prober.counters import ProbeCounters
@@ -244,7 +244,7 @@ class Targets(Collection[Target]):
     ) -> dict[str, AddressStatus]:
         """The state with which each address begins or goes on."""
         wanted, now, before = (*spec.ips, *hostnames), self._surroundings.now(), self._spec
-        pending = partial(AddressStatus, reason="Pending", message="not probed yet", lastTransitionTime=now)
+        pending = partial(AddressStatus, reason="Pending", message=NOT_PROBED, lastTransitionTime=now)
         if before is None:
             return {ip: _adopted(stored[ip]) if ip in stored else pending(ip=ip, ready=False) for ip in wanted}
         unprobed = (*before.ips, *self._hostnames) if before.readinessProbe is None else ()
@@ -290,4 +290,4 @@ def _adopted(stored: AddressStatus) -> AddressStatus:
     if stored.reason == "Disabled":
         reason = "ProbeSucceeded" if stored.healthy else "ProbeFailed"
         return stored.model_copy(update={"ready": stored.healthy, "serving": None, "reason": reason})
-    return stored.model_copy(update={"reason": "Pending", "message": "not probed yet"})
+    return stored.model_copy(update={"reason": "Pending", "message": NOT_PROBED})

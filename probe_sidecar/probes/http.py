@@ -40,8 +40,8 @@ class Plan:
         """Result after the body was read; `found` says whether it contained the text."""
         if found or not isinstance(self.then, Outcome):
             return self.then
-        compressed = f" (the body is compressed: {self.encoding})" if self.encoding else ""
-        return Outcome(Result.FAILURE, f"{self.then.message}, {message.WITHOUT_TEXT}{compressed}")
+        coded = message.compressed(self.encoding) if self.encoding else ""
+        return Outcome(Result.FAILURE, f"{self.then.message}, {message.WITHOUT_TEXT}{coded}")
 
 
 ENCODINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "br", "zstd"})

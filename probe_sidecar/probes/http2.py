@@ -106,7 +106,7 @@ class Http2Exchange:
         if self._left is not None:
             self._left -= size
             if self._left < 0:
-                raise frames.Broken(message.malformed_http2("longer than its content-length"))
+                raise frames.Broken(message.malformed_http2(message.BODY_TOO_LONG))
 
     def _done(self, plan: Plan) -> Answer:
         then = plan.end(found=self._search.found)

@@ -61,6 +61,9 @@ TOO_MANY_FRAMES = "too many HTTP/2 frames"
 RESPONSE_TOO_LARGE = "response over 256 KiB"
 UNREADABLE = "response cannot be read"
 
+BODY_TOO_LONG = "longer than its content-length"
+"""The part that is malformed in HTTP/2."""
+
 NO_REDIRECT = "no redirect is accepted"
 UNREADABLE_LOCATION = "unreadable Location"
 OTHER_HOST = "redirect to another host not followed"
@@ -95,6 +98,26 @@ def network(code: int) -> str:
 def fault(what: str) -> str:
     """Something that only the prober is to blame for."""
     return f"prober fault: {what}"
+
+
+def handshake_failed(reason: str) -> str:
+    """`reason` is OpenSSL's, such as "wrong version number", or "connection closed"."""
+    return f"TLS handshake failed: {reason}"
+
+
+def tls_failed(reason: str) -> str:
+    """After the handshake; `reason` is OpenSSL's."""
+    return f"TLS failed: {reason}"
+
+
+def certificate_refused(reason: str) -> str:
+    """The server's certificate is not valid; `reason` is OpenSSL's, such as "certificate has expired"."""
+    return f"certificate refused: {reason}"
+
+
+def compressed(coding: str) -> str:
+    """Follows WITHOUT_TEXT; `coding` is one of ENCODINGS."""
+    return f" (the body is compressed: {coding})"
 
 
 def http(status: int, redirects: int = 0) -> str:

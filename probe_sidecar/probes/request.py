@@ -171,11 +171,16 @@ def _value(header: HTTPHeader, secrets: Secrets) -> str:
     return secrets[header.valueFrom.secretKeyRef.name, header.valueFrom.secretKeyRef.key]
 
 
+def control_character(name: str) -> str:
+    """`name` is that of the header whose value has one."""
+    return f'httpHeaders "{name}": control character in the value'
+
+
 def _check_header(name: str, value: str) -> None:
     if not _TOKEN.fullmatch(name):
         raise CannotSend("httpHeaders: a name is empty or has a character that no header name may have")
     if CONTROL.search(value):
-        raise CannotSend(f'httpHeaders "{name}": control character in the value')
+        raise CannotSend(control_character(name))
 
 
 def _host_of(action: HTTPGetAction) -> str:

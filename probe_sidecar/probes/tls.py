@@ -54,6 +54,9 @@ def _context(ciphers: str) -> ssl.SSLContext:
     return context
 
 
+NO_CA_CERTIFICATES = "holds no CA certificates in PEM form"
+
+
 class BadCertificates(ValueError):
     """Not what a CA bundle or a client certificate must be; the text says which part of it, and nothing of a key."""
 
@@ -71,7 +74,7 @@ def verified(bundle: str) -> ssl.SSLContext:
         except (ssl.SSLError, ValueError):
             raise BadCertificates(f"the certificate that begins in line {line} cannot be read") from None
     if not context.cert_store_stats()["x509"]:
-        raise BadCertificates("holds no CA certificates in PEM form")
+        raise BadCertificates(NO_CA_CERTIFICATES)
     return context
 
 
@@ -173,11 +176,11 @@ class TlsExchange:
         except ssl.SSLWantReadError:
             return self._outgoing.read() or None
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            return Outcome(Result.FAILURE, "TLS handshake failed: connection closed")
+            return Outcome(Result.FAILURE, message.handshake_failed("connection closed"))
         except ssl.SSLCertVerificationError as error:
-            return Outcome(Result.FAILURE, f"certificate refused: {_verdict(error)}")
+            return Outcome(Result.FAILURE, message.certificate_refused(_verdict(error)))
         except ssl.SSLError as error:
-            return Outcome(Result.FAILURE, f"TLS handshake failed: {_reason(error)}")
+            return Outcome(Result.FAILURE, message.handshake_failed(_reason(error)))
         self._certificate.expires = not_after(self._object.getpeercert(binary_form=True) or b"")
         inner = self._protocols[self._object.selected_alpn_protocol() or ""]()
         self._inner = inner
@@ -227,7 +230,7 @@ def hop(
 
 
 def _failed(error: ssl.SSLError) -> Outcome:
-    return Outcome(Result.FAILURE, f"TLS failed: {_reason(error)}")
+    return Outcome(Result.FAILURE, message.tls_failed(_reason(error)))
 
 
 def _verdict(error: ssl.SSLCertVerificationError) -> str:

@@ -34,6 +34,9 @@ from probe_sidecar.replicas.ownership import owner, weights
 
 log = logging.getLogger(__name__)
 
+STOPPED = "probing and publishing stop until it is renewed"
+"""The log of a replica, behind its problem."""
+
 TRUSTED = 2 / 3
 """Of the Lease's time; the rest is for clocks that run at different speeds and answers that are slow."""
 
@@ -72,6 +75,16 @@ class LeaseOptions(NamedTuple):
     namespace: str
     group: str
     seconds: int = 15
+
+
+def not_acquired(lease: str) -> str:
+    """`lease` is namespace/name."""
+    return f"the Lease {lease} has not been acquired yet"
+
+
+def not_renewed(lease: str) -> str:
+    """`lease` is namespace/name."""
+    return f"the Lease {lease} could not be renewed in time"
 
 
 class Replica:
@@ -137,8 +150,8 @@ class Replica:
         if self._proven(self._clock()):
             return None
         if not self.joined:
-            return f"the Lease {self._namespace}/{self.name} has not been acquired yet"
-        return f"the Lease {self._namespace}/{self.name} could not be renewed in time"
+            return not_acquired(f"{self._namespace}/{self.name}")
+        return not_renewed(f"{self._namespace}/{self.name}")
 
     @property
     def replicas(self) -> int:
@@ -220,7 +233,7 @@ class Replica:
 
     def _report(self, worked: bool) -> None:
         if not self._working:
-            log.warning("%s: probing and publishing stop until it is renewed renewed", self.problem)
+            log.warning("%s: %s", self.problem, STOPPED)
             return
         self.joined = True
         text = "joined; the work is shared by %s" if not worked else "work is shared by %s"

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from external_service.kind import NOT_PROBED
 from external_service.policy import AddressPolicy, judge
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 
 Object = dict[str, Any]
 
-NOT_PROBED = "not probed yet"
 NO_PROBE = "no readinessProbe: always ready"
 
 

@@ -21,6 +21,7 @@ LONGEST_PROBLEM = 4_096
 """Characters of the InvalidSpec message; the API takes 32,768."""
 
 
+ALLOWED = "every address is allowed"
 NO_ADDRESSES = "spec.ips is empty, or every entry is denied or disabled"
 NO_RESOLVED = "spec.ips and spec.hostnames give no address, or every address is denied or disabled"
 
@@ -168,7 +169,7 @@ def _accepted(addresses: Mapping[str, AddressStatus], problems: Problems) -> Fin
     note = f"; readinessProbe.timeoutSeconds counts as {limit} (ESO_LONGEST_TIMEOUT_SECONDS)" if limit else ""
     denied = [address.message for address in addresses.values() if address.reason == "Denied"]
     if not denied:
-        return Finding("Accepted", True, "Accepted", f"every address is allowed{note}")
+        return Finding("Accepted", True, "Accepted", f"{ALLOWED}{note}")
     named = "; ".join(denied[:MOST_NAMED])
     more = f"; and {len(denied) - MOST_NAMED} more, see status.addresses" if len(denied) > MOST_NAMED else ""
     text = f"{len(denied)} of {len(addresses)} addresses are left out: {named}{more}{note}"
@@ -178,9 +179,13 @@ def _accepted(addresses: Mapping[str, AddressStatus], problems: Problems) -> Fin
 def _fail_open(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus], *, failing_open: bool) -> Finding:
     healthy = _healthy(addresses.values())
     if failing_open:
-        text = f"{healthy} ready, fewer than minReady {spec.minReady}: all enabled addresses are published as ready"
-        return Finding("FailOpen", True, "TooFewReady", text)
+        return Finding("FailOpen", True, "TooFewReady", too_few_ready(healthy, spec.minReady))
     return Finding("FailOpen", False, "EnoughReady", f"{healthy} ready, minReady is {spec.minReady}")
+
+
+def too_few_ready(healthy: int, least: int | str) -> str:
+    """`least` is spec.minReady: a number, or a share such as "50%"."""
+    return f"{healthy} ready, fewer than minReady {least}: all enabled addresses are published as ready"
 
 
 def _delay(reason: str) -> Finding | None:

@@ -6,7 +6,7 @@ with a transition (R3). A printer column prints an array as JSON or only its fir
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from external_service.kind import MAX_SUMMARY
+from external_service.kind import MAX_SUMMARY, NOT_PROBED
 from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec
 from probe_sidecar.status.conditions import Finding, Problems
 
@@ -16,6 +16,7 @@ SHOWN_IPS = 3
 BACKING = ("Service", "Endpoints", "EndpointSlice")
 """Kinds without which no traffic reaches the addresses."""
 
+SUSPECTED_OUTAGE = "suspected outage: no probed address responds"
 DELAYED = {"NoPlaceLeft": "probes delayed", "ProberFault": "probes delayed: prober fault"}
 """By the reason of the condition ProbesDelayed."""
 
@@ -39,7 +40,7 @@ def summary(
         _first(problems.children, BACKING)
         or (f"{problems.reference.name} {problems.reference.what}" if problems.reference else "")
         or _without_addresses(spec, addresses, unresolved)
-        or ("suspected outage: no probed address responds" if problems.outage and probed else "")
+        or (SUSPECTED_OUTAGE if problems.outage and probed else "")
         or _not_ready(spec, addresses, failing_open=failing_open)
         or unresolved
         or _denied(addresses)
@@ -111,7 +112,7 @@ def _not_ready(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus]
     if len(lacking) == 1:
         ((ip, one),) = lacking.items()
         return f"{ip}: {one.message}"
-    state = "not probed yet" if all(one.reason == "Pending" for one in lacking.values()) else "not ready"
+    state = NOT_PROBED if all(one.reason == "Pending" for one in lacking.values()) else "not ready"
     return f"{len(lacking)} of {len(enabled)} {state}"
 
 

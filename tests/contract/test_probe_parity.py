@@ -29,13 +29,16 @@ from probe_sidecar.probes.message import (
     HEADERS_TOO_LARGE,
     NOT_HTTP,
     NOT_HTTP2,
+    OTHER_HOST,
     OTHER_SCHEME,
     READING_BODY,
     TLS_HANDSHAKE,
     TOO_MANY_REDIRECTS,
     UNREADABLE_LOCATION,
     WAITING,
+    handshake_failed,
     malformed_http,
+    timed_out,
 )
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
@@ -113,11 +116,11 @@ def stalled(*pieces: bytes) -> list[Script]:
 
 
 def where(phase: str) -> Outcome:
-    return failure(f"timed out after 1 s ({phase})")
+    return failure(timed_out(1, phase))
 
 
 def not_followed(status: int) -> Outcome:
-    return Outcome(Result.WARNING, f"HTTP {status}, redirect to another host not followed")
+    return Outcome(Result.WARNING, f"HTTP {status}, {OTHER_HOST}")
 
 
 HTTPS = {"scheme": "HTTPS"}
@@ -171,7 +174,7 @@ ROWS = {
     "line-13-tls-to-plain": Row(
         [speaks_first(b"HTTP/1.1 400 X\r\n\r\n")],
         "failure",
-        failure("TLS handshake failed: wrong version number"),
+        failure(handshake_failed("wrong version number")),
         action=HTTPS,
     ),
     "line-14-stalled-body": Row(
@@ -208,7 +211,7 @@ ROWS = {
     "line-6-tls-1.1": Row(
         [says(OK)],
         "failure",
-        failure("TLS handshake failed: tlsv1 alert protocol version"),
+        failure(handshake_failed("tlsv1 alert protocol version")),
         action=HTTPS,
         context=tls_1_1,
     ),

@@ -11,6 +11,7 @@ from playground.backends import Protocol
 from playground.client import ENDPOINTS, Kind
 from playground.dns_server import Record
 from playground.names import stand_ins
+from probe_sidecar.hostnames.report import LAST_KEPT, NONE_KNOWN, not_found, too_many_addresses
 from tests.e2e.backends import Mode, Place
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
@@ -105,7 +106,7 @@ async def test_dns_outage_and_restart_change_nothing(world: World) -> None:
     world.hosts.know_nothing()
     text = await until_resolved(world, "False", "LookupFailed", FAILED_SECONDS)
     assert text.startswith(f"{NAME}: ")
-    assert "its last addresses are kept" in text
+    assert LAST_KEPT in text
     mark = world.mark()
     await world.kill_sidecar()
     await world.start_sidecar()
@@ -129,8 +130,7 @@ async def test_missing_name_is_reported_and_its_addresses_kept(world: World) -> 
     gone = dict.fromkeys(("A", "AAAA"), "NXDOMAIN")
     world.hosts.know({NAME: Record(trouble=gone)})
     text = await until_resolved(world, "False", "NameNotFound")
-    kept = "its last addresses are kept: create the record, or correct spec.hostnames"
-    assert text == f"{NAME}: DNS knows no such name; {kept}"
+    assert text == not_found(NAME, LAST_KEPT)
     assert (await world.published("web"), await version(world)) == (ready(FIRST), before)
 
     async def told() -> bool:
@@ -157,9 +157,7 @@ async def test_resolved_addresses_are_limited_and_filtered(world: World) -> None
     await world.until_published("web", ready(FIRST))
     world.hosts.know({NAME: Record((*many, "10.0.9.1"), ttl=TTL)})
     await world.until_published("web", ready(("10.0.9.1", *many[:63])))
-    assert await until_resolved(world, "False", "TooManyAddresses") == (
-        f"{NAME}: more than 64 addresses: only the lowest 64 are used"
-    )
+    assert await until_resolved(world, "False", "TooManyAddresses") == too_many_addresses(NAME)
     world.hosts.know({NAME: Record(("10.0.103.10", "127.0.0.1", "169.254.169.254"), ttl=TTL)})
     await world.until_published("web", ready(OTHERS[:1]))
     told = {one["ip"]: one["reason"] for one in (await world.status("web"))["addresses"]}
@@ -170,7 +168,7 @@ async def test_resolved_addresses_are_limited_and_filtered(world: World) -> None
 async def test_unresponsive_dns_does_not_delay_probes(world: World) -> None:
     await world.apply(named("10.0.103.20"))
     await world.until_published("web", ready(["10.0.103.20"]))
-    assert "it has no addresses" in await until_resolved(world, "False", "LookupFailed", FAILED_SECONDS)
+    assert NONE_KNOWN in await until_resolved(world, "False", "LookupFailed", FAILED_SECONDS)
 
 
 async def test_unreachable_address_family_can_be_excluded(world: World) -> None:

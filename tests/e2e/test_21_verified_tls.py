@@ -11,6 +11,8 @@ from cryptography import x509
 
 from playground.certificate import NAME
 from playground.client import Kind
+from probe_sidecar.probes.message import certificate_refused
+from probe_sidecar.status.conditions import ALLOWED
 from tests.e2e.accounts import SHIPPED
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
@@ -63,13 +65,13 @@ async def test_certificate_is_verified_with_a_ca_of_a_config_map(world: World) -
     ca = {"metadata": {"name": "corp-ca"}, "data": {"ca.crt": await certificates(world)}}
     await world.client.create(CONFIG_MAPS.path(world.namespace), ca)
     await world.until_published("web", ready(IPS))
-    assert await accepted(world) == ("Accepted", "every address is allowed")
+    assert await accepted(world) == ("Accepted", ALLOWED)
 
     other = {"spec": {"readinessProbe": {"httpGet": {"tls": {"serverName": "shop.example.com"}}}}}
     await world.patch("web", other)
     await world.until_published("web", ready((), but=IPS))
     assert {one["message"] for one in (await world.status("web"))["addresses"]} == {
-        "certificate refused: hostname mismatch, certificate is not valid for 'shop.example.com'"
+        certificate_refused("hostname mismatch, certificate is not valid for 'shop.example.com'")
     }
 
 
@@ -95,7 +97,7 @@ async def test_ca_secret_is_used_where_allowed(world: World) -> None:
     ca = {"metadata": {"name": "corp-ca"}, "data": {"ca.crt": encoded}}
     await world.client.create(SECRETS.path(world.namespace), ca)
     await world.until_published("web", ready(IPS))
-    assert await accepted(world) == ("Accepted", "every address is allowed")
+    assert await accepted(world) == ("Accepted", ALLOWED)
 
 
 async def test_expiry_of_each_certificate_is_a_metric(world: World) -> None:

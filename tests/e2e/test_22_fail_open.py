@@ -6,13 +6,14 @@ import pytest
 
 from playground.backends import Mode
 from playground.client import Kind
+from probe_sidecar.status.conditions import too_few_ready
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
 from tests.until import until
 
 IPS = ("10.0.102.30", "10.0.102.31")
 EVENTS = Kind("events.k8s.io/v1", "events", "Event", namespaced=True)
-ALL_OPEN = "0 ready, fewer than minReady 50%: all enabled addresses are published as ready"
+ALL_OPEN = too_few_ready(0, "50%")
 
 
 async def conditions(world: World) -> dict[str, tuple[str, str]]:

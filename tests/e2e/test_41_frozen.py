@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from starlette.requests import Request
 
+from probe_sidecar.replicas.replica import STOPPED
 from tests.e2e.backends import Mode
 from tests.e2e.fleet import Fleet
 from tests.e2e.world import World
@@ -48,7 +49,7 @@ async def test_frozen_replica_is_replaced_and_returns(world: World, figures: Cal
         assert [(ip, ready) for _, ip, ready in fleet.flips(begun) if ip == first] == [(first, False), (first, True)]
         rest = sorted((ip, ready) for _, ip, ready in fleet.flips(begun, but=[first]))
         assert rest == sorted([(second, False), (third, False)])
-    assert "could not be renewed in time" in world.replicas["b"].log(), "it was to lose its Lease"
+    assert STOPPED in world.replicas["b"].log(), "it was to lose its Lease"
     figures(**{"taken over after": taken, "stood still": resumed - stopped, "its share again after": back - resumed})
 
 

@@ -33,6 +33,7 @@ from probe_sidecar.probes.frames import (
     frame,
 )
 from probe_sidecar.probes.message import (
+    BODY_TOO_LONG,
     CLOSED_IN_BODY,
     CLOSED_IN_HEADERS,
     CLOSED_WITHOUT_RESPONSE,
@@ -56,6 +57,7 @@ from probe_sidecar.probes.message import (
     UNREADABLE_LOCATION,
     WAITING,
     WITHOUT_TEXT,
+    handshake_failed,
     malformed_http,
     malformed_http2,
     timed_out,
@@ -293,7 +295,7 @@ HTTP1 = (
     http1(
         "redirect to TLS that is none",
         redirects(b"https://127.0.0.1:PORT/"),
-        "TLS handshake failed: wrong version number",
+        handshake_failed("wrong version number"),
     ),
 )
 
@@ -398,7 +400,7 @@ HTTP2_ONLY: tuple[tuple[str, Pieces, str], ...] = (
     (
         "longer than its length",
         of(START + headers(block((":status", "200"), ("content-length", "1"))) + frame(DATA, 1, 1, b"xx")),
-        malformed_http2("longer than its content-length"),
+        malformed_http2(BODY_TOO_LONG),
     ),
     (
         "shorter than its length",
@@ -502,18 +504,17 @@ def record(kind: int, content: bytes, length: int | None = None) -> bytes:
     return bytes((kind, 3, 3)) + (len(content) if length is None else length).to_bytes(2, "big") + content
 
 
-HANDSHAKE = "TLS handshake failed: "
 TLS = tuple(
     Peer(f"tls {name}", HTTPS, pieces, message, **rest)
     for name, pieces, message, rest in (
         ("silence", of(), timed_out(1, TLS_HANDSHAKE), {"timeout": 1.0}),
-        ("closes at once", of(), HANDSHAKE + "connection closed", {"end": "close"}),
-        ("plain HTTP", of(HEAD + b"\r\n"), HANDSHAKE + "wrong version number", {}),
-        ("random bytes", of(bytes(range(256)) * 64), HANDSHAKE + "wrong version number", {}),
-        ("an alert", of(record(21, b"\x02\x28")), HANDSHAKE + "sslv3 alert handshake failure", {}),
-        ("warnings without end", flood(b"", record(21, b"\x01\x00")), HANDSHAKE + "connection closed", {}),
-        ("empty records", flood(b"", record(22, b"")), HANDSHAKE + "record too small", {}),
-        ("a record beyond the limit", of(record(22, b"x", 0xFFFF)), HANDSHAKE + "packet length too long", {}),
+        ("closes at once", of(), handshake_failed("connection closed"), {"end": "close"}),
+        ("plain HTTP", of(HEAD + b"\r\n"), handshake_failed("wrong version number"), {}),
+        ("random bytes", of(bytes(range(256)) * 64), handshake_failed("wrong version number"), {}),
+        ("an alert", of(record(21, b"\x02\x28")), handshake_failed("sslv3 alert handshake failure"), {}),
+        ("warnings without end", flood(b"", record(21, b"\x01\x00")), handshake_failed("connection closed"), {}),
+        ("empty records", flood(b"", record(22, b"")), handshake_failed("record too small"), {}),
+        ("a record beyond the limit", of(record(22, b"x", 0xFFFF)), handshake_failed("packet length too long"), {}),
         (
             "a record that never ends",
             of(record(22, b"x", 16_000)),
@@ -523,12 +524,17 @@ TLS = tuple(
         (
             "a message of 16 MB",
             of(record(22, b"\x02\xff\xff\xff" + bytes(100))),
-            HANDSHAKE + "excessive message size",
+            handshake_failed("excessive message size"),
             {},
         ),
-        ("the wrong message", of(record(22, b"\x0b\x00\x00\x03\x00\x00\x00")), HANDSHAKE + "unexpected message", {}),
+        (
+            "the wrong message",
+            of(record(22, b"\x0b\x00\x00\x03\x00\x00\x00")),
+            handshake_failed("unexpected message"),
+            {},
+        ),
         ("hello requests", flood(b"", record(22, b"\x00\x00\x00\x00")), RESPONSE_TOO_LARGE, {}),
-        ("application data", of(record(23, b"x")), HANDSHAKE + "unexpected message", {}),
+        ("application data", of(record(23, b"x")), handshake_failed("unexpected message"), {}),
         ("HTTP/1 head", of(HEAD), CLOSED_IN_HEADERS, {"tls": (), "end": "close"}),
         ("endless headers", flood(HEAD, b"A: b\r\n"), HEADERS_TOO_LARGE, {"tls": ()}),
         ("tiny chunks", flood(CHUNKED, b"1\r\nx\r\n"), TOO_MANY_CHUNKS, {"tls": ()}),

@@ -19,12 +19,26 @@ import pytest
 import yaml
 
 from external_service.admission import NO_BODY_CONTAINS
-from external_service.core import PROBE_PORT_NUMBER, Probe
+from external_service.core import ONE_HANDLER, PROBE_PORT_NUMBER, Probe
+from external_service.invalid import unknown_fields
+from external_service.manifest import NOTHING
+from external_service.policy import AddressPolicy, form_refusal, refusal
 from playground.dns_server import DnsServer, Record
 from probe_sidecar.__main__ import main
 from probe_sidecar.check import explanation
+from probe_sidecar.hostnames.report import CREATE_RECORD
 from probe_sidecar.hostnames.resolver import responded_with
-from probe_sidecar.probes.message import CONNECTING, NOT_HTTP2, WAITING, timed_out
+from probe_sidecar.probes.message import (
+    CONNECTING,
+    NOT_HTTP2,
+    WAITING,
+    certificate_refused,
+    handshake_failed,
+    timed_out,
+    tls_failed,
+)
+from probe_sidecar.probes.tls import NO_CA_CERTIFICATES
+from probe_sidecar.settings import DNS_SERVERS
 from tests.unit.probe_sidecar.probes.servers import server_context
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -175,10 +189,10 @@ def test_every_document_is_checked(closed_port: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        pytest.param("", "-: there is no ExternalService in it: write one", id="empty"),
+        pytest.param("", f"-: {NOTHING}", id="empty"),
         pytest.param(
             manifest(["10.0.0.256"], None),
-            '-: spec.ips[0]: "10.0.0.256" is not an IP address: write one like 10.0.100.10 or 2001:db8::10',
+            f"-: spec.ips[0]: {form_refusal('10.0.0.256')}",
             id="bad-ip",
         ),
         pytest.param(
@@ -188,7 +202,7 @@ def test_every_document_is_checked(closed_port: int, tmp_path: Path) -> None:
         ),
         pytest.param(
             manifest(["10.0.0.1"], {"tcpSocket": {"port": 1}, "grpc": {"port": 1}}),
-            "-: spec.readinessProbe: write exactly one of httpGet, tcpSocket, grpc (found tcpSocket and grpc)",
+            f"-: spec.readinessProbe: {ONE_HANDLER} (found tcpSocket and grpc)",
             id="two-handlers",
         ),
     ],
@@ -209,26 +223,29 @@ def test_missing_file_is_named() -> None:
 
 def test_unknown_field_is_a_warning() -> None:
     done = check("-", text=manifest([], None) + "  prot: 80\n")
-    assert done.stderr == "warning: -: spec.prot: no such field, it is ignored (did you mean port?)\n"
+    (line,) = unknown_fields({"spec": {"prot": 80}})
+    assert done.stderr == f"warning: -: {line}\n"
     assert done.returncode == 0
 
 
 @pytest.mark.parametrize(
     ("message", "beginning"),
     [
-        pytest.param("connection refused", "the host is there", id="refused"),
+        pytest.param(
+            "connection refused",
+            "the host is there, nothing listens on the port (or a firewall rejects it)",
+            id="refused",
+        ),
         pytest.param(timed_out(2, CONNECTING), "no response to the connection", id="black-hole"),
         pytest.param(timed_out(2, WAITING), "connected, but slower", id="slow"),
         pytest.param("HTTP 404 after 1 redirect", "the path, or the Host header", id="not-found"),
-        pytest.param("TLS handshake failed: wrong version number", "no TLS is spoken there", id="no-tls"),
+        pytest.param(handshake_failed("wrong version number"), "no TLS is spoken there", id="no-tls"),
         pytest.param(NOT_HTTP2, "no HTTP/2 is spoken there", id="h2-not-spoken"),
-        pytest.param("TLS handshake failed: tlsv1 alert protocol version", "the server speaks only TLS", id="tls-1.1"),
-        pytest.param("TLS failed: tlsv13 alert certificate required", "the server demands a client", id="mtls-1.3"),
-        pytest.param("TLS failed: tlsv1 alert unknown ca", "the server does not trust the CA", id="mtls-other-ca"),
-        pytest.param(
-            "TLS handshake failed: sslv3 alert handshake failure", "the server demands a client", id="mtls-1.2"
-        ),
-        pytest.param("certificate refused: certificate has expired", "renew the server's", id="expired"),
+        pytest.param(handshake_failed("tlsv1 alert protocol version"), "the server speaks only TLS", id="tls-1.1"),
+        pytest.param(tls_failed("tlsv13 alert certificate required"), "the server demands a client", id="mtls-1.3"),
+        pytest.param(tls_failed("tlsv1 alert unknown ca"), "the server does not trust the CA", id="mtls-other-ca"),
+        pytest.param(handshake_failed("sslv3 alert handshake failure"), "the server demands a client", id="mtls-1.2"),
+        pytest.param(certificate_refused("certificate has expired"), "renew the server's", id="expired"),
         pytest.param("HTTP 503", "", id="says-it-all"),
     ],
 )
@@ -256,8 +273,8 @@ def test_verified_probe_needs_a_cluster_or_a_ca_file(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         pytest.param(None, "No such file or directory", id="missing"),
-        pytest.param(b"nothing", "holds no CA certificates in PEM form", id="no-pem"),
-        pytest.param(b"\xff", "holds no CA certificates in PEM form", id="no-text"),
+        pytest.param(b"nothing", NO_CA_CERTIFICATES, id="no-pem"),
+        pytest.param(b"\xff", NO_CA_CERTIFICATES, id="no-text"),
     ],
 )
 def test_invalid_ca_file_is_refused(content: bytes | None, problem: str, tmp_path: Path) -> None:
@@ -320,7 +337,7 @@ def test_hostnames_are_resolved_and_each_address_probed() -> None:
             "169.254.0.9",
             "db.example",
             "Denied",
-            "169.254.0.9 is a link-local address: write one that the cluster's nodes reach",
+            refusal("169.254.0.9", AddressPolicy()),
         ),
         ("127.0.0.4", "half.example", "ProbeFailed", "connection refused"),
         (None, "half.example", "Unresolved", "AAAA: " + responded_with("SERVFAIL")),
@@ -336,12 +353,10 @@ def test_table_shows_hostnames(closed_port: int) -> None:
     _, headers, *lines = done.stdout.splitlines()
     assert headers.split()[:3] == ["IP", "HOSTNAME", "PASSED"]
     assert lines[-1].split()[:2] == ["-", "db.example"]
-    assert "create the record, or correct spec.hostnames" in lines[-1]
+    assert CREATE_RECORD in lines[-1]
 
 
 def test_invalid_dns_servers_are_refused() -> None:
     done = check("-", "--dns-servers", "dns.example.com", text="")
     assert done.returncode == 2
-    assert (
-        "write addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between (got dns.example.com)" in done.stderr
-    )
+    assert f"write {DNS_SERVERS} (got dns.example.com)" in done.stderr

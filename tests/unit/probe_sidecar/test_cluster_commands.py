@@ -12,6 +12,8 @@ import pytest
 
 from playground.apiserver import FakeApiServer
 from probe_sidecar.__main__ import main
+from probe_sidecar.check import NO_PROBE
+from probe_sidecar.explain import NO_STATUS
 from tests.unit.probe_sidecar.probes.servers import server_context
 
 OBJECT: dict[str, Any] = {
@@ -35,7 +37,7 @@ async def typed(*arguments: str) -> int:
 
 async def test_check_accepts_an_object_of_the_cluster(api: FakeApiServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert await typed("check", "external-service/static", "--server", api.url) == 0
-    assert "published as ready without" in capsys.readouterr().out
+    assert NO_PROBE in " ".join(capsys.readouterr().out.split())
 
 
 async def test_check_reads_the_secrets_of_the_probe(
@@ -88,7 +90,7 @@ async def test_status_without_one_says_so_and_is_status_1(
 ) -> None:
     assert await typed("status", "static", "-n", "external-service", "--server", api.url) == 1
     shown = capsys.readouterr().out
-    assert "Is the operator running" in shown
+    assert NO_STATUS in shown
     assert "No live view: " in shown
 
 

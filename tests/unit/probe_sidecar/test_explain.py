@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from external_service.v1alpha1 import ExternalService
+from probe_sidecar.check import explanation
 from probe_sidecar.explain import ADVICE, explain, ready
 from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.live_view import LiveView, live_view
@@ -60,8 +61,7 @@ def test_explain_says_why_since_when_and_what_to_do() -> None:
         "",
         "ADDRESS      READY    SINCE    WHY                              WHAT TO DO",
         "10.0.100.10  yes      3h       ProbeSucceeded: HTTP 200",
-        "10.0.100.11  no       5m       ProbeFailed: connection refused  the host is there, nothing listens on the "
-        "port (or a firewall rejects it)",
+        f"10.0.100.11  no       5m       ProbeFailed: connection refused  {explanation('connection refused')}",
         "",
         "No live view: switched off",
     ]
@@ -89,7 +89,9 @@ def test_explain_shows_only_conditions_with_a_problem() -> None:
 
 
 def test_explain_without_a_status_names_the_operator() -> None:
-    assert "Is the operator running" in shown(parent())
+    assert shown(parent()).splitlines()[2] == (
+        "The prober has not written a status. Is the operator running, and does its scope cover this object?"
+    )
 
 
 def test_explain_escapes_control_characters() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from probe_sidecar.kube.kubeconfig import UNREADABLE
 from runtime.http_server import STOP_SIGNALS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,7 +46,7 @@ def test_missing_cluster_configuration_says_what_to_set() -> None:
         pytest.param(
             ("--kubeconfig", "no/such/config"),
             {},
-            "no/such/config: cannot read the kubeconfig: No such file or directory",
+            f"no/such/config: {UNREADABLE}: No such file or directory",
             id="no-kubeconfig",
         ),
         pytest.param(

@@ -18,6 +18,7 @@ from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.probes.prepare import Referenced
 from probe_sidecar.probes.request import HttpRequest
+from probe_sidecar.probes.tls import NO_CA_CERTIFICATES
 from probe_sidecar.probes.url import Url
 from probe_sidecar.references import Content, Reference, References, Unusable, content, references
 from tests.faults import Fault, FaultyServer
@@ -30,7 +31,7 @@ CLIENT = Reference("client certificate", "Secret", "shop", "ca", ("tls.crt", "tl
 HEADER = Reference("header", "Secret", "shop", "ca", ("token",))
 LOST = "its addresses are not probed until it is there"
 KEPT = "the last good one is still used"
-NO_CA = "has no valid CA in key ca.crt: holds no CA certificates in PEM form"
+NO_CA = f"has no valid CA in key ca.crt: {NO_CA_CERTIFICATES}"
 
 
 def probe(**tls: Any) -> Probe:

@@ -12,6 +12,7 @@ import pytest
 
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
+from probe_sidecar.replicas.replica import STOPPED, not_acquired, not_renewed
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar, run
 from tests.faults import Fault, FaultyServer
@@ -221,8 +222,8 @@ async def test_replica_without_lease_stops_and_returns_from_the_status(
     writes = world.server.faults.add(Fault(verbs=frozenset({"patch"}), code=503))
     await until(lambda: not list(targets(sidecar)), "the work to be put down")
     assert sidecar._unready() is None, "an API outage must not take the hook in the same Pod with it"
-    assert sidecar.replicas.problem == "the Lease operator/probe-sidecar-a could not be renewed in time"
-    assert any("probing and publishing stop" in record.getMessage() for record in caplog.records)
+    assert sidecar.replicas.problem == not_renewed("operator/probe-sidecar-a")
+    assert any(STOPPED in record.getMessage() for record in caplog.records)
     for backend in world.backends.values():
         await backend.start()
     leases.lift()
@@ -236,7 +237,7 @@ async def test_readyz_waits_for_the_first_lease(world: World) -> None:
     no_leases = world.server.faults.add(Fault(resources=frozenset({"leases"}), code=503))
     sidecar = world.start("a")
     await until(lambda: sidecar.reflectors.unlisted is None, "the first list")
-    assert sidecar._unready() == "the Lease operator/probe-sidecar-a has not been acquired yet"
+    assert sidecar._unready() == not_acquired("operator/probe-sidecar-a")
     assert list(targets(sidecar)) == []
     no_leases.lift()
     await until(lambda: sidecar._unready() is None, "it to be ready")

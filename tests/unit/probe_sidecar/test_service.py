@@ -6,6 +6,7 @@ import pytest
 
 from external_service.admission import NO_BODY_CONTAINS, Features
 from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.status.conditions import ALLOWED
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import Services, raw_object
 
@@ -89,7 +90,7 @@ async def test_long_timeout_is_shortened_and_reported(
     assert target.prepared is not None
     assert target.prepared.timeout == counted
     accepted = next(one for one in status["conditions"] if one["type"] == "Accepted")
-    assert (accepted["status"], accepted["message"]) == ("True", f"every address is allowed{note}")
+    assert (accepted["status"], accepted["message"]) == ("True", f"{ALLOWED}{note}")
 
 
 @pytest.mark.parametrize(

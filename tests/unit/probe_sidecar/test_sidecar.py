@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 
+from external_service.core import PORT_NUMBER
+from external_service.kind import NOT_PROBED
 from probe_sidecar.sidecar import Sidecar
 from tests.faults import Fault, FaultyServer
 from tests.unit.probe_sidecar.sidecars import (
@@ -117,7 +119,7 @@ async def test_invalid_spec_is_reported_and_keeps_its_addresses(server: FaultySe
         assert states(wanted) == {"127.0.0.2": UP}
         accepted = next(one for one in wanted["conditions"] if one["type"] == "Accepted")
         assert (accepted["status"], accepted["reason"]) == ("False", "InvalidSpec")
-        assert accepted["message"].startswith("spec.port: write a port number from 1 to 65535")
+        assert accepted["message"].startswith(f"spec.port: {PORT_NUMBER}")
 
 
 async def test_deleted_object_is_not_probed(server: FaultyServer) -> None:
@@ -191,7 +193,7 @@ async def test_new_object_waits_for_metacontroller(server: FaultyServer) -> None
         path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
         first = created | {"status": {"observedGeneration": 1}}
         (await client.put(f"{path}/status", json=first)).raise_for_status()
-        pending = (False, "Pending", "not probed yet")
+        pending = (False, "Pending", NOT_PROBED)
         status = await until(server, lambda status: states(status) == {"127.0.0.2": pending})
     assert (status["revision"], status["observedGeneration"]) == (1, 1)
 
@@ -201,7 +203,7 @@ async def test_new_object_without_metacontroller_gets_its_status(server: FaultyS
     async with running(server):
         server.create(external_service(1, "127.0.0.2", readinessProbe=slow))
         status = await until(server, lambda status: status.get("revision") == 1)
-    assert states(status) == {"127.0.0.2": (False, "Pending", "not probed yet")}
+    assert states(status) == {"127.0.0.2": (False, "Pending", NOT_PROBED)}
 
 
 async def test_object_created_later_is_probed_at_once(server: FaultyServer) -> None:

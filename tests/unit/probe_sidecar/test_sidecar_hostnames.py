@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from playground.dns_server import DnsServer, Record
+from probe_sidecar.hostnames.report import NONE_KNOWN, not_found
 from probe_sidecar.settings import Settings
 from tests.faults import FaultyServer
 from tests.unit.probe_sidecar.sidecars import (
@@ -88,8 +89,7 @@ async def test_unknown_name_is_reported(server: FaultyServer) -> None:
         create(server, external_service(80, hostnames=["db.example"]))
         status = await until(server, lambda status: len(status.get("conditions", ())) == 3)
     told = {one["type"]: (one["status"], one["reason"], one["message"]) for one in status["conditions"]}
-    text = "db.example: DNS knows no such name; it has no addresses: create the record, or correct spec.hostnames"
-    assert told["Resolved"] == ("False", "NameNotFound", text)
+    assert told["Resolved"] == ("False", "NameNotFound", not_found("db.example", NONE_KNOWN))
 
 
 @pytest.mark.nightly

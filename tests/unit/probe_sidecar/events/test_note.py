@@ -9,8 +9,8 @@ from probe_sidecar.events.note import LONGEST, Note, notes
 STATES = {
     "up": (True, "ProbeSucceeded", "HTTP 200"),
     "down": (False, "ProbeFailed", "connection refused"),
-    "new": (False, "Pending", "not probed yet"),
-    "edited": (True, "Pending", "not probed yet"),
+    "new": (False, "Pending", "m"),
+    "edited": (True, "Pending", "m"),
     "drained": (False, "Disabled", "drained"),
     "denied": (False, "Denied", "lies in a denied range"),
     "unprobed": (True, "NoProbe", "no probe"),
@@ -87,8 +87,8 @@ def test_long_message_leaves_room_for_the_count() -> None:
     [
         pytest.param(
             [("FailOpen", "False", "EnoughReady", "m")],
-            [("FailOpen", "True", "TooFewReady", "1 ready, fewer than minReady 2")],
-            [Note("FailOpen", "Publishing", "1 ready, fewer than minReady 2", warning=True)],
+            [("FailOpen", "True", "TooFewReady", "few")],
+            [Note("FailOpen", "Publishing", "few", warning=True)],
             id="fails open",
         ),
         pytest.param(
@@ -117,8 +117,8 @@ def test_long_message_leaves_room_for_the_count() -> None:
         ),
         pytest.param(
             [("Accepted", "False", "AddressDenied", "m")],
-            [("Accepted", "True", "Accepted", "every address is allowed")],
-            [Note("Accepted", "Accepting", "every address is allowed")],
+            [("Accepted", "True", "Accepted", "n")],
+            [Note("Accepted", "Accepting", "n")],
             id="mended",
         ),
         pytest.param([], [("Accepted", "True", "Accepted", "m")], [], id="accepted from the start"),
@@ -189,15 +189,15 @@ def test_long_message_leaves_room_for_the_count() -> None:
             id="and no longer",
         ),
         pytest.param(
-            [("Resolved", "True", "Resolved", "every name is resolved")],
-            [("Resolved", "False", "NameNotFound", "db.io: DNS knows no such name")],
-            [Note("NameNotFound", "Resolving", "db.io: DNS knows no such name", warning=True)],
+            [("Resolved", "True", "Resolved", "m")],
+            [("Resolved", "False", "NameNotFound", "n")],
+            [Note("NameNotFound", "Resolving", "n", warning=True)],
             id="a name is gone",
         ),
         pytest.param(
             [("Resolved", "False", "NameNotFound", "m")],
-            [("Resolved", "True", "Resolved", "every name is resolved")],
-            [Note("Resolved", "Resolving", "every name is resolved")],
+            [("Resolved", "True", "Resolved", "n")],
+            [Note("Resolved", "Resolving", "n")],
             id="a name is back",
         ),
     ],

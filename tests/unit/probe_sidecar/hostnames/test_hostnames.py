@@ -9,7 +9,7 @@ from external_service.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.cache import NOTIFIED_AT_ONCE, Families, NameCache
 from probe_sidecar.hostnames.hostnames import Hostnames
-from probe_sidecar.hostnames.report import Report
+from probe_sidecar.hostnames.report import LAST_KEPT, RESOLVED, Report, no_records
 from probe_sidecar.hostnames.resolution import GRACE_SECONDS
 from tests.virtual_time import virtually
 
@@ -73,7 +73,7 @@ async def test_addresses_are_added_with_the_response(rig: Rig) -> None:
     assert (rig.names(), rig.of("u1").report()) == ([], None)
     await asyncio.sleep(1)
     assert rig.names() == [(A, DB), (B, DB), (V6, DB)]
-    assert rig.of("u1").report() == Report(True, "Resolved", "every name is resolved")
+    assert rig.of("u1").report() == Report(True, "Resolved", RESOLVED)
     assert rig.changes == ["u1"]
 
 
@@ -223,9 +223,7 @@ async def test_excluded_family_is_no_failure(rig: Rig) -> None:
     wanted = spec(DB).model_copy(update={"addressFamilies": ("IPv4",)})
     rig.of("u1").follow(wanted, {}, hurry=True)
     await asyncio.sleep(60)
-    assert rig.of("u1").report() == Report(True, "Resolved", "every name is resolved")
+    assert rig.of("u1").report() == Report(True, "Resolved", RESOLVED)
     rig.replies[DB] = (NOTHING, ok(V6))
     await asyncio.sleep(60)
-    assert rig.of("u1").report() == Report(
-        False, "NoAddresses", "db.io: DNS has no A record of it; its last addresses are kept: create one"
-    )
+    assert rig.of("u1").report() == Report(False, "NoAddresses", no_records("db.io", "A", LAST_KEPT))

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import yaml
 
-from probe_sidecar.kube.credentials import CredentialsError
+from probe_sidecar.kube.credentials import CredentialsError, not_a_url
 from probe_sidecar.kube.kubeconfig import PROXY_HINT, kubeconfig
 
 Object = dict[str, Any]
@@ -135,7 +135,7 @@ def test_kubeconfig_server_and_tls_name(write: Write) -> None:
         pytest.param(
             {"server": "10.0.0.1:6443"},
             {},
-            "clusters[here].cluster.server: '10.0.0.1:6443' is not a URL",
+            f"clusters[here].cluster.server: {not_a_url('10.0.0.1:6443')}",
             id="a server without a scheme",
         ),
         pytest.param({"server": 7}, {}, "clusters[here].cluster.server: must be a string, not int", id="a number"),

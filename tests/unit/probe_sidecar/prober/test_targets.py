@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from external_service.kind import NOT_PROBED
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalService
 from probe_sidecar.prober.prober import MOST_PREPARED
@@ -118,7 +119,7 @@ def grid() -> Rig:
 
 def test_new_address_is_not_ready_and_probed_immediately(rig: Rig) -> None:
     rig.apply()
-    assert rig.told() == {A: (False, "Pending", "not probed yet"), B: (False, "Pending", "not probed yet")}
+    assert rig.told() == {A: (False, "Pending", NOT_PROBED), B: (False, "Pending", NOT_PROBED)}
     assert rig.advance(0) == [A, B]
 
 
@@ -182,8 +183,8 @@ def test_first_failure_of_a_pending_address_is_reported_once(rig: Rig) -> None:
             known(A, False, "Disabled", serving=True), (True, "ProbeSucceeded", "m"), id="drained-though-healthy"
         ),
         pytest.param(known(A, False, "Disabled", serving=False), (False, "ProbeFailed", "m"), id="drained-and-dead"),
-        pytest.param(known(A, True, "NoProbe"), (True, "Pending", "not probed yet"), id="was-not-probed-before"),
-        pytest.param(known(A, False, "Denied"), (False, "Pending", "not probed yet"), id="was-denied-before"),
+        pytest.param(known(A, True, "NoProbe"), (True, "Pending", NOT_PROBED), id="was-not-probed-before"),
+        pytest.param(known(A, False, "Denied"), (False, "Pending", NOT_PROBED), id="was-denied-before"),
     ],
 )
 def test_restart_takes_readiness_from_the_status(
@@ -281,7 +282,7 @@ def test_address_added_again_starts_not_ready(rig: Rig) -> None:
     rig.apply(ips=(A,), known=both)
     assert rig.told() == {A: (True, "ProbeSucceeded", "m")}
     rig.apply(ips=(A, B), known=both)
-    assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", "not probed yet")}
+    assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", NOT_PROBED)}
 
 
 def test_removed_address_reports_nothing(rig: Rig) -> None:
@@ -300,7 +301,7 @@ def test_removing_and_restoring_the_probe_keeps_ready(rig: Rig) -> None:
     rig.apply(probe=None)
     assert (rig.engine.running, rig.told(), rig.advance(30)) == ({}, {}, [])
     rig.apply()
-    assert rig.told() == {A: (True, "Pending", "not probed yet"), B: (True, "Pending", "not probed yet")}
+    assert rig.told() == {A: (True, "Pending", NOT_PROBED), B: (True, "Pending", NOT_PROBED)}
 
 
 def test_release_stops_all_probes(rig: Rig) -> None:
@@ -434,7 +435,7 @@ def test_missing_ca_keeps_the_state_and_stops_probing(rig: Rig) -> None:
     rig.service.referenced = "Secret shop/ca: not read yet"
     rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded"))
     assert [rig.advance(10) for _ in range(5)] == [[]] * 5
-    assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", "not probed yet")}
+    assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", NOT_PROBED)}
     assert {target.problem for target in rig.targets} == {"Secret shop/ca: not read yet"}
     rig.advance(3)
     rig.service.referenced = Referenced(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
@@ -493,7 +494,7 @@ def test_address_added_later_is_not_inherited(rig: Rig) -> None:
     rig.apply(ips=())
     rig.apply(ips=(A,))
     rig.targets.inherit(known(A, True, "ProbeSucceeded"))
-    assert rig.told() == {A: (False, "Pending", "not probed yet")}
+    assert rig.told() == {A: (False, "Pending", NOT_PROBED)}
 
 
 def test_yields_to_another_owner_until_the_threshold(rig: Rig) -> None:
@@ -565,9 +566,9 @@ def test_address_added_by_dns_is_probed_at_once(rig: Rig) -> None:
     rig.advance(1)
     rig.apply(ips=(), names={A: "db.io", B: "db.io"})
     assert rig.advance(0) == [B]
-    assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", "not probed yet")}
+    assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", NOT_PROBED)}
     rig.apply(ips=(), names={B: "db.io"})
-    assert rig.told() == {B: (False, "Pending", "not probed yet")}
+    assert rig.told() == {B: (False, "Pending", NOT_PROBED)}
 
 
 def test_address_moving_to_a_hostname_keeps_its_streak(rig: Rig) -> None:
@@ -582,4 +583,4 @@ def test_address_moving_to_a_hostname_keeps_its_streak(rig: Rig) -> None:
 def test_added_probe_keeps_resolved_addresses_ready(rig: Rig) -> None:
     rig.apply(ips=(), names={A: "db.io"}, probe=None)
     rig.apply(ips=(), names={A: "db.io"})
-    assert rig.told() == {A: (True, "Pending", "not probed yet")}
+    assert rig.told() == {A: (True, "Pending", NOT_PROBED)}

@@ -497,7 +497,7 @@ asyncio.run(main(int(sys.argv[1])))
         pytest.param([says(b""), says(OK)], "success HTTP 200", 2, id="given-up-meanwhile"),
         pytest.param(
             [silent],
-            "failure timed out after 0.3 s (waiting for the response)",
+            f"failure {timed_out(0.3, WAITING)}",
             2,
             id="dead",
             marks=pytest.mark.nightly,

@@ -10,7 +10,7 @@ import pytest
 from external_service.core import Probe
 from playground.grpc_health import SERVING, Http2Server
 from probe_sidecar.probes import tls
-from probe_sidecar.probes.message import NO_ALPN
+from probe_sidecar.probes.message import NO_ALPN, certificate_refused, handshake_failed
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
@@ -55,12 +55,12 @@ async def test_certificate_is_not_verified_without_a_ca(judge: Judge, serve: Ser
         pytest.param("a.example", OK, id="name-of-the-certificate"),
         pytest.param(
             "b.example",
-            failure("certificate refused: hostname mismatch, certificate is not valid for 'b.example'"),
+            failure(certificate_refused("hostname mismatch, certificate is not valid for 'b.example'")),
             id="another-name",
         ),
         pytest.param(
             "",
-            failure("certificate refused: IP address mismatch, certificate is not valid for '127.0.0.1'"),
+            failure(certificate_refused("IP address mismatch, certificate is not valid for '127.0.0.1'")),
             id="no-name-is-the-address",
         ),
     ],
@@ -84,4 +84,4 @@ async def test_server_must_negotiate_http2(judge: Judge, serve: Serve, tmp_path:
 
 async def test_plaintext_server_fails_the_handshake(judge: Judge, serve: Serve) -> None:
     server = serve(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n") or b"")
-    assert await judged(judge, server.port) == failure("TLS handshake failed: wrong version number")
+    assert await judged(judge, server.port) == failure(handshake_failed("wrong version number"))

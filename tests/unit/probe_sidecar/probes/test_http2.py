@@ -6,7 +6,15 @@ from probe_sidecar.probes import frames
 from probe_sidecar.probes.exchange import Answer, Hop
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.http2 import Http2Exchange
-from probe_sidecar.probes.message import CLOSED_IN_BODY, READING_BODY, WAITING, WITHOUT_TEXT, malformed_http2
+from probe_sidecar.probes.message import (
+    BODY_TOO_LONG,
+    CLOSED_IN_BODY,
+    READING_BODY,
+    WAITING,
+    WITHOUT_TEXT,
+    compressed,
+    malformed_http2,
+)
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, first_request
 from probe_sidecar.probes.tcp import TcpExchange
@@ -62,7 +70,7 @@ def failure(message: str) -> Outcome:
         ),
         pytest.param(
             head((":status", "200"), ("content-length", "1")) + body(b"ok", END),
-            failure(malformed_http2("longer than its content-length")),
+            failure(malformed_http2(BODY_TOO_LONG)),
             id="longer-than-said",
         ),
         pytest.param(
@@ -159,13 +167,13 @@ def test_http2_body_contains_results(rest: bytes, expected: Outcome) -> None:
 
 @pytest.mark.parametrize(
     ("coding", "said"),
-    [("gzip", " (the body is compressed: gzip)"), ("x, BR", " (the body is compressed: br)"), ("secret", "")],
+    [("gzip", compressed("gzip")), ("x, BR", compressed("br")), ("secret", "")],
 )
 def test_compressed_body_without_the_text_is_named(coding: str, said: str) -> None:
     action = HTTPGetAction(port=443, scheme="HTTPS", bodyContains="good")
     exchange = Http2Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), hop)
     answer = head((":status", "200"), ("content-encoding", coding)) + body(b"\x1f\x8b", END)
-    assert exchange.feed(SETTINGS + answer) == failure(f"HTTP 200, without the text of bodyContains{said}")
+    assert exchange.feed(SETTINGS + answer) == failure(f"HTTP 200, {WITHOUT_TEXT}{said}")
 
 
 def test_response_without_a_body_does_not_contain_the_text() -> None:

@@ -45,6 +45,11 @@ from probe_sidecar.probes import message
         (message.IMPOSSIBLE_PORT, "redirect to an impossible port"),
         (message.TOO_MANY_REDIRECTS, "stopped after 10 redirects"),
         (message.UNEXPECTED_STATUS, "not among expectedStatuses"),
+        (message.handshake_failed("record too small"), "TLS handshake failed: record too small"),
+        (message.tls_failed("record too small"), "TLS failed: record too small"),
+        (message.certificate_refused("too old"), "certificate refused: too old"),
+        (message.compressed("gzip"), " (the body is compressed: gzip)"),
+        (message.BODY_TOO_LONG, "longer than its content-length"),
         (message.WITHOUT_TEXT, "without the text of bodyContains"),
     ],
 )

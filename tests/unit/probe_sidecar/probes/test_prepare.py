@@ -4,6 +4,7 @@ from external_service.core import GRPCAction, HTTPGetAction, HTTPHeader, Probe, 
 from probe_sidecar.probes.exchange import SocketAddress
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
+from probe_sidecar.probes.request import control_character
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_line_4_unsendable_request_always_fails() -> None:
     action = HTTPGetAction(port=80).model_copy(update={"httpHeaders": (header,)})
     prepared = prepare(Probe(httpGet=action), "10.0.0.1")
     assert prepared.hop is None
-    assert prepared.refusal == Outcome(Result.FAILURE, 'httpHeaders "X-A": control character in the value')
+    assert prepared.refusal == Outcome(Result.FAILURE, control_character("X-A"))
 
 
 @pytest.mark.parametrize(("scheme", "handshake"), [("HTTP", None), ("HTTPS", 10.0)])

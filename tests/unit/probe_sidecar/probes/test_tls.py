@@ -22,7 +22,10 @@ from probe_sidecar.probes.message import (
     NOT_HTTP2,
     TLS_HANDSHAKE,
     WAITING,
+    certificate_refused,
+    handshake_failed,
     timed_out,
+    tls_failed,
 )
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
@@ -60,7 +63,7 @@ async def test_line_6_expired_self_signed_certificate_passes(judge: Judge, serve
         pytest.param(ssl.TLSVersion.TLSv1_2, SUCCESS, id="line-6-tls-1.2"),
         pytest.param(
             ssl.TLSVersion.TLSv1_1,
-            failure("TLS handshake failed: tlsv1 alert protocol version"),
+            failure(handshake_failed("tlsv1 alert protocol version")),
             id="line-6-tls-1.1-refused",
         ),
     ],
@@ -109,7 +112,7 @@ async def test_d3_server_that_requires_sni(judge: Judge, serve: Serve, context: 
     )
     server = serve(says(OK), context=context)
     assert await judge(https(server.port, host="a.example")) == SUCCESS
-    assert await judge(https(server.port)) == failure("TLS handshake failed: tlsv1 unrecognized name")
+    assert await judge(https(server.port)) == failure(handshake_failed("tlsv1 unrecognized name"))
 
 
 def answers_h2(connection: socket.socket) -> bytes:
@@ -148,8 +151,8 @@ async def test_line_6_http1_by_alpn(judge: Judge, serve: Serve, context: ssl.SSL
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        (ssl.TLSVersion.TLSv1_2, "TLS handshake failed: sslv3 alert handshake failure"),
-        (ssl.TLSVersion.TLSv1_3, "TLS failed: tlsv13 alert certificate required"),
+        (ssl.TLSVersion.TLSv1_2, handshake_failed("sslv3 alert handshake failure")),
+        (ssl.TLSVersion.TLSv1_3, tls_failed("tlsv13 alert certificate required")),
     ],
 )
 async def test_missing_client_certificate_is_named(
@@ -169,7 +172,7 @@ async def test_line_6_http1_response_on_negotiated_http2(judge: Judge, serve: Se
 
 async def test_line_13_tls_probe_of_a_plaintext_port(judge: Judge, serve: Serve) -> None:
     server = serve(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n") or b"")
-    assert await judge(https(server.port)) == failure("TLS handshake failed: wrong version number")
+    assert await judge(https(server.port)) == failure(handshake_failed("wrong version number"))
 
 
 async def test_line_13_plaintext_probe_of_a_tls_port(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
@@ -180,7 +183,7 @@ async def test_line_13_plaintext_probe_of_a_tls_port(judge: Judge, serve: Serve,
 
 async def test_connection_closed_during_the_handshake(judge: Judge, serve: Serve) -> None:
     server = serve(lambda connection: connection.recv(65_536))
-    assert await judge(https(server.port)) == failure("TLS handshake failed: connection closed")
+    assert await judge(https(server.port)) == failure(handshake_failed("connection closed"))
 
 
 async def test_line_7_stalled_handshake(judge: Judge, serve: Serve) -> None:
@@ -238,7 +241,7 @@ def bundle(folder: Path, name: str) -> str:
 
 
 VERIFY = {"caConfigMap": {"name": "corp-ca"}}
-WRONG_NAME = "certificate refused: hostname mismatch, certificate is not valid for 'b.example'"
+WRONG_NAME = certificate_refused("hostname mismatch, certificate is not valid for 'b.example'")
 
 
 @pytest.mark.parametrize(
@@ -250,7 +253,7 @@ WRONG_NAME = "certificate refused: hostname mismatch, certificate is not valid f
         pytest.param({"host": "b.example"}, failure(WRONG_NAME), id="another-name"),
         pytest.param(
             {},
-            failure("certificate refused: IP address mismatch, certificate is not valid for '127.0.0.1'"),
+            failure(certificate_refused("IP address mismatch, certificate is not valid for '127.0.0.1'")),
             id="no-name-is-the-address",
         ),
     ],
@@ -269,14 +272,14 @@ async def test_certificate_must_be_issued_by_the_ca(
     server_context(tmp_path, "other.example")
     trusted = tls.verified(bundle(tmp_path, "other.example"))
     outcome = await judge(https(serve(says(OK), context=context).port, context=trusted, host="a.example"))
-    assert outcome == failure("certificate refused: self-signed certificate")
+    assert outcome == failure(certificate_refused("self-signed certificate"))
 
 
 async def test_expired_certificate_is_a_failure(judge: Judge, serve: Serve, tmp_path: Path) -> None:
     expired = server_context(tmp_path, "old.example", expired=True)
     trusted = tls.verified(bundle(tmp_path, "old.example"))
     outcome = await judge(https(serve(says(OK), context=expired).port, context=trusted, host="old.example"))
-    assert outcome == failure("certificate refused: certificate has expired")
+    assert outcome == failure(certificate_refused("certificate has expired"))
 
 
 async def test_server_name_is_sent_without_verification(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
@@ -346,7 +349,7 @@ async def test_certificate_with_a_short_key_is_refused(judge: Judge, serve: Serv
     short = server_context(tmp_path, "a.example", key=rsa.generate_private_key(65_537, 1_024))
     trusted = tls.verified(bundle(tmp_path, "a.example"))
     outcome = await judge(https(serve(says(OK), context=short).port, context=trusted, host="a.example"))
-    assert outcome == failure("certificate refused: EE certificate key too weak")
+    assert outcome == failure(certificate_refused("EE certificate key too weak"))
 
 
 def test_data_with_the_end_of_the_handshake_is_read(context: ssl.SSLContext) -> None:
@@ -374,7 +377,7 @@ async def test_malformed_data_after_the_handshake(judge: Judge, serve: Serve, co
         return head
 
     outcome = await judge(https(serve(garbles, context=context).port))
-    assert outcome == failure("TLS failed: decryption failed or bad record mac")
+    assert outcome == failure(tls_failed("decryption failed or bad record mac"))
 
 
 def test_probes_share_one_tls_context() -> None:
@@ -399,5 +402,5 @@ async def test_client_certificate_is_presented(
     assert await judge(https(server.port, context=tls.presenting(pem, pem))) == SUCCESS
     both = tls.presenting(pem, pem, bundle=pem.decode())
     assert await judge(https(server.port, context=both, host="a.example")) == SUCCESS
-    assert (await judge(https(server.port, context=both, host="b.example"))).message.startswith("certificate refused")
+    assert (await judge(https(server.port, context=both, host="b.example"))).message.startswith(certificate_refused(""))
     assert not (await judge(https(server.port))).success

@@ -235,7 +235,7 @@ def test_isolated_replica_stops_before_others_take_over(fault: str, fast: float,
         assert taken <= SECONDS / fast + MOMENT
         assert world.doubles == []
         problem = "the Lease operator/probe-sidecar-victim could not be renewed in time"
-        assert f"{problem}: probing and publishing stop until it is renewed renewed" in texts
+        assert f"{problem}: probing and publishing stop until it is renewed" in texts
         world.links["victim"].heal()
         await world.until(lambda: world.replicas["victim"].problem is None)
         assert await world.until(world.shared) < MOMENT

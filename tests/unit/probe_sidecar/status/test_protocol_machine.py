@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from external_service.kind import NOT_PROBED
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from playground.values import same
@@ -148,7 +149,7 @@ class Protocol(RuleBasedStateMachine):
         assert status["observedGeneration"] == 1, "what Metacontroller adds is stored in the end"
         assert same(status, self.wanted(self.api.live)), "what is wanted is stored in the end"
         told = {entry["ip"]: entry["message"] for entry in status["addresses"]}
-        assert told == {ip: held.message if (held := self.results.get(ip)) else "not probed yet" for ip in IPS}
+        assert told == {ip: held.message if (held := self.results.get(ip)) else NOT_PROBED for ip in IPS}
         assert same(self.metacontroller.children[-1]["addresses"], status["addresses"]), "and made into children"
         if self.guard:
             for history in (self.api.stored, [{"status": children} for children in self.metacontroller.children]):
@@ -159,7 +160,7 @@ class Protocol(RuleBasedStateMachine):
         assert [one.get("revision", 0) for one in history] == sorted(one.get("revision", 0) for one in history)
         for place in range(len(IPS)):
             told = [one["addresses"][place]["message"] for one in history if one.get("addresses")]
-            shown = [int(message) for message in told if message not in (BY_HAND, "not probed yet")]
+            shown = [int(message) for message in told if message not in (BY_HAND, NOT_PROBED)]
             assert shown == sorted(shown), "health never goes back"
             assert all(0 < number <= self.turns for number in shown)
 

@@ -15,6 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from external_service.kind import NOT_PROBED
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import ExternalService
 from playground.values import same
@@ -47,7 +48,6 @@ PARENT = ExternalService.model_validate(
 )
 RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 POLICY = AddressPolicy()
-UNPROBED = "not probed yet"
 
 
 class Truth:
@@ -359,7 +359,7 @@ class Takeover(RuleBasedStateMachine):
         assert revisions == sorted(revisions)
         for place, ip in enumerate(IPS):
             entries = [status["addresses"][place] for status in history if status.get("addresses")]
-            probed = [(int(one["message"]), one["ready"]) for one in entries if one["message"] != UNPROBED]
+            probed = [(int(one["message"]), one["ready"]) for one in entries if one["message"] != NOT_PROBED]
             assert all((ip, number, ready) in self.truth.ever for number, ready in probed), "no probe showed that"
 
     def judge_order(self) -> None:
