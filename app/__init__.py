@@ -1,1 +1,1 @@
-"""The sync hook: answers Metacontroller with the Service, Endpoints and Ingress that an ExternalService wants."""
+"""The sync hook: returns the Service, Endpoints and Ingress of an ExternalService to Metacontroller."""

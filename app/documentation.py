@@ -27,7 +27,7 @@ HEADERS = {
 
 
 class Sample(NamedTuple):
-    """A request of `samples/sync`, and what the hook answers to it."""
+    """A request of `samples/sync`, and the hook's response."""
 
     name: str
     request: dict[str, Any]
@@ -35,7 +35,7 @@ class Sample(NamedTuple):
 
     @property
     def status(self) -> int:
-        """Of the answer."""
+        """Of the response."""
         return 422 if "error" in self.answer else 200
 
 
@@ -43,7 +43,7 @@ class DescribedHook(FastAPI):
     """A FastAPI application whose OpenAPI document describes the sync request by the CRD, and has `samples` in it."""
 
     def openapi(self) -> dict[str, Any]:
-        """Made when it is asked for the first time."""
+        """Made at the first request."""
         if self.openapi_schema is None:
             _describe(super().openapi()["paths"]["/sync"]["post"])
         described: dict[str, Any] = super().openapi()

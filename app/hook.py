@@ -21,7 +21,7 @@ from app.observed import KINDS, misshapen
 
 
 class InvalidRequest(Exception):
-    """The request cannot be answered: `problems` says which field, and what to write instead, one a line."""
+    """The request is invalid: `problems` says which field, and what to write instead, one a line."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
@@ -30,7 +30,7 @@ class InvalidRequest(Exception):
 
 class CompositeHookResponse(TypedDict):
     """Response of a sync for Metacontroller's strict JSON parser, which refuses unknown and duplicate fields.
-    `resyncAfterSeconds` asks for one more sync.
+    `resyncAfterSeconds` requests one more sync.
     """
 
     status: dict[str, Any]
@@ -97,7 +97,7 @@ def _children(value: object) -> object:
 
 
 class CompositeHookRequest(BaseModel):
-    """The part of a sync request that decides the answer. Metacontroller also sends `controller` and `related`."""
+    """The part of a sync request that decides the response. Metacontroller also sends `controller` and `related`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -109,7 +109,7 @@ class CompositeHookRequest(BaseModel):
 
     @property
     def shown(self) -> Shown:
-        """The children, to be asked by kind."""
+        """The children by kind."""
         return Shown(self.children)
 
 

@@ -24,7 +24,7 @@ from runtime.version import VERSION
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 OUTCOMES: Final = ("ok", "refused", "unauthorized", "failed", "gone")
-"""refused: answered 4xx with a text; failed: a bug of ours, 500; gone: the client left before the answer."""
+"""refused: responded 4xx with a text; failed: a bug, 500; gone: the client disconnected before the response."""
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, of no use to anyone here
 

@@ -35,8 +35,8 @@ def render(source: str, options: SyncOptions) -> Rendered:
 def children(manifests: Manifests, options: SyncOptions) -> Rendered:
     """The children of every ExternalService in a file.
 
-    Addresses are published as the status in the file says; without one they are not ready, and names have none, for no
-    DNS is asked. Loopback addresses and Secrets in probes are allowed. Raises InvalidRequest.
+    Addresses are published as the status in the file says; without one they are not ready, and names have none, because
+    no DNS server is asked. Loopback addresses and Secrets in probes are allowed. Raises InvalidRequest.
     """
     features = replace(options.features, probe_secrets=True)
     here = replace(options, policy=replace(options.policy, loopback=True), features=features)

@@ -1,6 +1,7 @@
 """The hook over HTTP: POST /sync for Metacontroller, health, and metrics on a port of their own. A FastAPI application.
 
-An answer is either complete or not a 200 and says why in `{"error": ...}`: Metacontroller shows it in an Event (R5).
+A response is either complete, or not a 200 with the reason in `{"error": ...}`: Metacontroller shows it in an Event
+(R5).
 """
 
 import json
@@ -60,15 +61,15 @@ logger = logging.getLogger(__name__)
 
 
 class Problem(BaseModel):
-    """Every answer but a 200: the text says what is wrong and what to do."""
+    """Every response but a 200: the text says what is wrong and what to do."""
 
     error: str
 
 
 def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: Tokens | None = None) -> FastAPI:
-    """The ASGI application of the hook. It keeps nothing but `metrics`, so any number of replicas answer alike.
+    """The ASGI application of the hook. It keeps nothing but `metrics`, so all replicas respond alike.
 
-    With `tokens`, each route asks for one of them as a bearer token.
+    With `tokens`, each route requires one of them as a bearer token.
     """
     counted = metrics or SyncMetrics()
     options = sync_options(settings)
@@ -157,7 +158,7 @@ def measured_route(metrics: SyncMetrics) -> type[APIRoute]:
 
 
 def sync_options(settings: Settings) -> SyncOptions:
-    """The part of the settings that changes answers."""
+    """The part of the settings that changes responses."""
     return SyncOptions(
         policy=settings.policy,
         uncopied_annotations=settings.uncopied_annotations,
@@ -200,7 +201,7 @@ class Bodies:
         self._held = 0
 
     async def receive(self, request: Request) -> bytes:
-        """One body; of one that is too large no more than the limit is kept.
+        """One body; of a larger one only the limit is kept.
 
         The connection stays open and the server drops the rest as it comes: closed early, it would be reset under a
         client that still sends, and Go's (Metacontroller's) then often misses the answer and its text.
@@ -271,7 +272,7 @@ def _line(text: str) -> str:
 
 
 def _warning(text: str) -> str:
-    """The value of a Warning header as the API server writes it: RFC 9111 knows it no more, kubectl still shows it."""
+    """The value of a Warning header as the API server writes it: RFC 9111 dropped it, kubectl still shows it."""
     return f"299 - {json.dumps(text[:WARNING_CHARACTERS])}"
 
 
@@ -294,7 +295,7 @@ async def _nobody_listens(_request: Request, _error: Exception) -> Response:
 
 
 async def _fail(_request: Request, error: Exception) -> Response:
-    """A bug: Starlette raises it again after this answer, and the server logs the traceback."""
+    """A bug: Starlette raises it again after this response, and the server logs the traceback."""
     return _json(500, {"error": f"the hook failed on this request ({type(error).__name__}): see its log"})
 
 

@@ -14,7 +14,7 @@ MOST = 20
 
 
 def summary(raw: Mapping[str, Any], response: CompositeHookResponse, policy: AddressPolicy) -> str:
-    """One line for a sync that was answered. `raw` is the parent of the request."""
+    """One line for a completed sync. `raw` is the parent of the request."""
     parent = ExternalService.model_validate(raw)
     spec, known = parent.spec, {one.ip: one for one in parent.status.addresses}
     found = publication(spec, known, policy, resolved_by(spec, parent.status.addresses))

@@ -1,6 +1,6 @@
 """One sync: an ExternalService and what is known of its addresses in, the desired children out. Pure.
 
-The answer is complete or an InvalidRequest: a child left out of an answer is an order to delete it (design R5).
+The response is complete or an InvalidRequest: Metacontroller deletes a child that a response leaves out (design R5).
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ observed, that is: one sync later than the other children.
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """Settings of the operator that change an answer."""
+    """Settings of the operator that change a response."""
 
     policy: AddressPolicy = field(default_factory=AddressPolicy)
     uncopied_annotations: tuple[str, ...] = ()

@@ -44,7 +44,7 @@ class TlsFiles:
 
 
 class ServerTls:
-    """`context` serves the newest certificate that could be read; connections that stand keep what they began with."""
+    """`context` serves the newest certificate that could be read; open connections keep their certificate."""
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files

@@ -1,4 +1,4 @@
-"""The sync hook beside the least that could answer: a bare ASGI application that decodes the same JSON with orjson and
+"""The sync hook beside a minimal server: a bare ASGI application that decodes the same JSON with orjson and
 sends fixed bytes, served in the same way.
 
     python -m bench.hook ANSWER-FILE      serves the bare one
@@ -103,7 +103,7 @@ class Client:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
 
     def post(self, body: bytes) -> bytes:
-        """The body of the answer; anything but a 200 ends the measurement."""
+        """The body of the response; anything but a 200 ends the measurement."""
         head = b"POST /sync HTTP/1.1\r\nHost: hook\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         self._socket.sendall(head % len(body) + body)
         data = b""

@@ -178,7 +178,7 @@ def large(peer: Peer) -> Row:
 
 
 def named(dns: str) -> Row:
-    """As many hostnames as the count says, 16 an ExternalService, asked of a hostile DNS server."""
+    """As many hostnames as the count says, 16 an ExternalService, resolved by a hostile DNS server."""
     row = Peer(f"dns {dns}", HTTP, of(HEAD), "")
 
     def objects(count: int, ports: Mapping[str, int]) -> Iterator[Object]:

@@ -34,7 +34,7 @@ LONG_AGO = "2026-01-01T00:00:00Z"
 
 
 class Plan(NamedTuple):
-    """`crs` x `each` healthy addresses probed once in `period` seconds, and `black` more that answer no SYN.
+    """`crs` x `each` healthy addresses probed once in `period` seconds, and `black` more that do not respond to a SYN.
 
     With `leases` it is one of many replicas, though the others are not there.
     """

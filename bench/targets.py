@@ -30,7 +30,7 @@ def addresses(count: int, first: int = 0) -> list[str]:
 
 @contextmanager
 def serving(kind: str) -> Iterator[int]:
-    """The port of a server of this kind that answers every probe with success."""
+    """The port of a server of this kind that lets every probe succeed."""
     made = [str(build.c("target"))] if kind in ("http", "tcp") else [sys.executable, "-m", "bench.targets", kind]
     with subprocess.Popen(made, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -46,7 +46,7 @@ def serving(kind: str) -> Iterator[int]:
 
 @contextmanager
 def black_hole() -> Iterator[int]:
-    """A port on every address that answers no SYN: its accept queue is full."""
+    """A port on every address that does not respond to a SYN: its accept queue is full."""
     with socket.socket() as hole:
         hole.bind(("0.0.0.0", 0))
         hole.listen(0)

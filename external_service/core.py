@@ -1,7 +1,7 @@
 """The part of core/v1 and meta/v1 that an ExternalService uses, with the API server's own field names and defaults.
 
 Defaults and limits follow kubernetes:pkg/apis/core/v1/defaults.go and pkg/apis/core/validation. Descriptions and CEL
-rules stand here because the CRD is made from these models (`crd.py`): users read them in `kubectl explain`.
+rules are here because the CRD is made from these models (`crd.py`): users read them in `kubectl explain`.
 """
 
 from typing import Annotated, Any, Literal
@@ -20,7 +20,7 @@ NO_EXEC = (
 
 
 def _port_schema(message: str) -> WithJsonSchema:
-    """int-or-string, for `type: integer` would answer a named port with words that don't say what to write."""
+    """int-or-string, for `type: integer` would refuse a named port with a message that does not say what to write."""
     checked = rule("type(self) == int && self >= 1 && self <= 65535", message)
     return WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 64, "x-kubernetes-validations": [checked]})
 
@@ -38,7 +38,7 @@ Seconds = Annotated[int, Field(strict=True, ge=1, le=86_400)]
 Period = Annotated[
     int,
     Field(strict=True, ge=1, le=86_400),
-    # A number, for `type: integer` would answer 0.5 with words that give no reason.
+    # A number, for `type: integer` would refuse 0.5 without a reason.
     WithJsonSchema(
         {
             "type": "number",
@@ -277,7 +277,7 @@ class TLSOptions(Model):
 
 
 class HTTPGetAction(Model):
-    """GET scheme://address:port/path; an answer from 200 to 399 is a success, unless the options say otherwise."""
+    """GET scheme://address:port/path; a response from 200 to 399 is a success, unless the options say otherwise."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(

@@ -1,7 +1,7 @@
 """The CustomResourceDefinition, made from the models: `python -m external_service.crd` prints it.
 
-Pure but for the printing. It knows how the API server wants a schema (structural, apiextensions/v1) and nothing of what
-an ExternalService is. The hook imports it only for the first request of `/openapi.json`.
+Pure but for the printing. It has the API server's rules for a schema (structural, apiextensions/v1), and nothing
+specific to an ExternalService. The hook imports it only for the first request of `/openapi.json`.
 """
 
 from typing import Any
@@ -90,7 +90,7 @@ def _column(name: str, kind: str, path: str, description: str, priority: int) ->
 def _root(schema: Schema) -> Schema:
     """apiVersion, kind and metadata are the API server's own; `status` keeps no default.
 
-    Metacontroller compares the stored status with the hook's answer: a value that the schema fills in and the hook's
+    Metacontroller compares the stored status with the hook's response: a value that the schema fills in and the hook's
     echo does not carry would differ at each sync, permanently, and each difference is a write.
     """
     definitions = schema["$defs"]

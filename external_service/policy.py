@@ -38,7 +38,7 @@ EMBEDDING: dict[str, IPv6Network] = {
     "6to4": IPv6Network("2002::/16"),
 }
 """Ranges whose addresses carry an IPv4 address right behind the prefix (RFC 4291, 7915, 6052, 3056). A packet to one of
-them can arrive at that IPv4 address. `embedded` knows more forms, which no prefix describes."""
+them can arrive at that IPv4 address. `embedded` handles more forms, which no prefix describes."""
 
 SPECIAL_IPV4 = ("0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32")
 SITE_LOCAL = IPv6Network("fec0::/10")
@@ -69,7 +69,7 @@ def judge(policy: AddressPolicy) -> Callable[[str], str | None]:
 
 
 def form_refusal(ip: str) -> str | None:
-    """Why `ip` is not an address as it is to be written, whatever its range; None when it is."""
+    """Why `ip` is not an address in the required form, whatever its range; None when it is."""
     try:
         return _form_refusal(ip, ip_address(ip))
     except ValueError:

@@ -29,7 +29,7 @@ class Known(Protocol):
 
 
 class PublishedAddress(NamedTuple):
-    """One address, in the order of its text, with the EndpointSlice triple; Endpoints know only `ready`.
+    """One address, in the order of its text, with the EndpointSlice triple; Endpoints have only `ready`.
 
     healthy = (True, True, False), unhealthy = (False, False, False), drained = (False, serving, True).
     """
@@ -54,7 +54,7 @@ def publication(
 
     `resolved` are the addresses of spec.hostnames, in their order; how they are known differs: see `resolved_by`.
 
-    Fail open (`minReady`): with fewer healthy addresses than asked for, all that are not drained are published ready.
+    Fail open (`minReady`): with fewer healthy addresses than required, all that are not drained are published as ready.
     Addresses without a result yet do not count: they neither start nor end failing open.
     """
     refused = judge(policy)

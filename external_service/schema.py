@@ -1,4 +1,4 @@
-"""The schema of an ExternalService as its models give it: where a field stands, and what may be written there. Pure."""
+"""The schema of an ExternalService as its models give it: the place of a field, and its allowed values. Pure."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -54,7 +54,7 @@ def _any_key(schema: Schema) -> Schema | None:
 
 
 def join(path: str, part: str) -> str:
-    """`path` with one more field; a key that holds a dot or a slash stands in brackets."""
+    """`path` with one more field; a key with a dot or a slash is in brackets."""
     if "." in part or "/" in part:
         return f'{path}["{part}"]'
     return f"{path}.{part}" if path else part

@@ -1,6 +1,6 @@
 """Scope of one installation: all namespaces or some, and a label selector. Pure.
 
-Several installations share a cluster by selectors that exclude each other; their replicas know their own by `group`.
+Several installations share a cluster by selectors that exclude each other; their replicas find each other by `group`.
 """
 
 import re

@@ -404,7 +404,7 @@ class ServiceOptions(Model):
 
 
 class ExternalServiceSpec(Model):
-    """The user's wish. Without `readinessProbe` every address is ready; without `hosts` there is no Ingress."""
+    """The desired state. Without `readinessProbe` every address is ready; without `hosts` there is no Ingress."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(

@@ -1,7 +1,7 @@
 """`check`: probe each address of the ExternalServices in a file now, from here, and explain what came of it.
 
 The same engine, protocols and resolver as the sidecar's; no thresholds, no state. Loopback is allowed here. The cluster
-is only asked for the ConfigMaps and Secrets that a probe names.
+is read only for the ConfigMaps and Secrets that a probe names.
 """
 
 import asyncio
@@ -123,7 +123,7 @@ class Checked(NamedTuple):
     """Result of the last of `probes` probes of one address; `passed` of them succeeded.
 
     `hostname` is what it was resolved from, if it was; `expires` when its certificate does, in Unix seconds.
-    A name that came to nothing is a row without `ip`.
+    A name without addresses is a row without `ip`.
     """
 
     ip: str
@@ -146,9 +146,9 @@ def check_all(
     body_contains: bool,
     cluster: Callable[[], KubeClient],
 ) -> list[list[Checked]]:
-    """Probe every address of `parents`, one after the other. `ca_file` stands in for the CA that `tls` names.
+    """Probe every address of `parents`, one after the other. `ca_file` replaces the CA that `tls` names.
 
-    Hostnames are asked of `dns_servers`, or of those that this machine asks. ConfigMaps and Secrets that a probe names
+    Hostnames are resolved by `dns_servers`, or by those of this machine. ConfigMaps and Secrets that a probe names
     are read from the `cluster`, with the rights of the user. Raises CannotCheck.
     """
     for parent in parents:

@@ -147,6 +147,6 @@ def _age(time: str, now: datetime) -> str:
 
 
 def _clean(text: object) -> str:
-    """One line without control characters: what an address answers may steer a terminal."""
+    """One line without control characters: the response of an address may contain terminal control codes."""
     shown = "".join(one if one.isprintable() else " " for one in str(text))
     return f"{shown[:MAX_CELL]}..." if len(shown) > MAX_CELL else shown

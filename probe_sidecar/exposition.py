@@ -1,6 +1,6 @@
 """Metrics in Prometheus' text format, a slice at a time: ten thousand addresses must not keep the probes waiting.
 
-`prometheus_client.generate_latest` says the same, slower and in one go. Imports nothing of ours.
+`prometheus_client.generate_latest` says the same, slower and in one go. Imports no other package of the project.
 """
 
 import asyncio

@@ -18,7 +18,7 @@ MOST_REPLICAS = 32
 
 
 class LiveView(NamedTuple):
-    """`page` is what the replica in `pod` answers to /status for the object; None: there is none, because `problem`."""
+    """`page` is the response of the replica in `pod` to /status for the object; None: `problem` says why there is none."""
 
     pod: str
     page: dict[str, Any] | None
@@ -34,7 +34,7 @@ async def fetch(client: KubeClient, namespace: str, name: str) -> Object:
 
 
 async def live_view(client: KubeClient, parent: ExternalService, namespace: str, port: int) -> LiveView:
-    """Ask each replica in `namespace` for `parent`: the one that owns it knows addresses. Closes `client`."""
+    """Ask each replica in `namespace` for `parent`: only the one that owns it has addresses. Closes `client`."""
     try:
         leases, _ = await client.list(Selection(LEASES, namespace, GROUP_LABEL))
         pods = [lease["metadata"]["name"].removeprefix(NAME_PREFIX) for lease in leases][:MOST_REPLICAS]

@@ -1,4 +1,5 @@
-"""`GET /overview`: the data of the page for people. One line an ExternalService, and the addresses of those asked for.
+"""`GET /overview`: the data of the page for people. One line for each ExternalService, and the addresses of the
+requested ones.
 
 The page reads it every few seconds. So it has no line for each address of 10,000, and it is sent in pieces: between
 them the probes get their turn.

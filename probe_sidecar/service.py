@@ -44,7 +44,9 @@ UNREAD: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Parts that all ExternalServices of this process share. `owns(uid)` says whether one is ours at this moment."""
+    """Parts that all ExternalServices of this process share. `owns(uid)` says whether this replica owns one at this
+    moment.
+    """
 
     loop: asyncio.AbstractEventLoop
     surroundings: Surroundings
@@ -101,7 +103,7 @@ class Service:
         self._writer.mark()
 
     def close(self) -> None:
-        """Stop all work: the object is gone, or no longer ours."""
+        """Stop all work: the object is gone, or owned by another replica."""
         self._stop()
         self.delay.close()
         self._children.close()
@@ -120,7 +122,7 @@ class Service:
             return False
         return publication(spec, self.targets.states, policy, self.hostnames.addresses).failing_open
 
-    # What the writer asks and reports.
+    # Interface for the writer.
 
     @property
     def probing(self) -> bool:
@@ -128,7 +130,9 @@ class Service:
         return self.targets.probing
 
     def wanted(self, raw: Object) -> Object | None:
-        """The whole wanted status of the object as read; None if it is not ours, or newer than the watch has shown."""
+        """The whole wanted status of the object as read; None if another replica owns it, or it is newer than the watch
+        has shown.
+        """
         if self._generation != raw["metadata"].get("generation") or not self._shared.owns(self.uid):
             return None
         shared, stored = self._shared, StoredStatus.read(raw)
@@ -157,7 +161,7 @@ class Service:
             self._shared.events.tell(after, notes(before.get("status"), after.get("status")))
 
     def superseded(self, raw: Object) -> None:
-        """Another writer has written a newer status than all that we know of."""
+        """Another writer has written a newer status than all seen by this one."""
         self.targets.yield_to(StoredStatus.read(raw).probed())
 
     # What targets, hostnames and references report.

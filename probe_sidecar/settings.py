@@ -183,7 +183,7 @@ class Settings(CommonSettings):
 
     @property
     def canary_probe(self) -> tuple[str, Probe] | None:
-        """The address of the canary and how it is asked; None: there is none."""
+        """The address of the canary and its probe; None: there is none."""
         return _canary(self.canary) if self.canary else None
 
 

@@ -1,4 +1,4 @@
-"""The sidecar as a whole: watch -> probe -> publish what is ours, wired together and given a life.
+"""The sidecar as a whole: watch -> probe -> publish for the owned ExternalServices: construction and life cycle.
 
 Reads no environment and no command line; that is `__main__`.
 """
@@ -46,7 +46,7 @@ Object = dict[str, Any]
 EXTERNAL_SERVICES = Resource(GROUP, VERSION, PLURAL)
 
 TAKEN_AT_ONCE = 5
-"""ExternalServices of the first LIST, or of a takeover, that are begun before others get their turn: each takes some
+"""ExternalServices of the first LIST, or of a takeover, that are started in one turn of the loop: each takes some
 0.7 ms with ten addresses. After TURN_SECONDS it is fewer."""
 
 CLOSING_SECONDS = 0.5
@@ -56,7 +56,7 @@ MOST_UNREADABLE = 100
 """Objects that cannot be read, on the pages."""
 
 STALLED_SECONDS = 60.0
-"""A schedule so far behind means that the event loop is stuck: the liveness probe asks for a restart."""
+"""A schedule so far behind means that the event loop is stuck: the liveness probe fails, for a restart."""
 
 
 def rfc3339() -> str:
@@ -69,8 +69,8 @@ class Sidecar:
 
     `dial` maps an address to the one really connected to (identity but in the playground). `leases` is a client with
     connections of its own (default: `client`), so that no outage, however many writes it brings, delays the renewal of
-    the Lease. Both are closed at the end. `on_settled` is called when all that came to us at once, by the first LIST or
-    in a takeover, has been begun.
+    the Lease. Both are closed at the end. `on_settled` is called when all ExternalServices of the first LIST or of a
+    takeover have been started.
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class Sidecar:
             log.exception("%s: internal error: this version of the object is skipped", name, extra=about(name))
 
     def _reassign(self) -> None:
-        """`owns` may have changed: drop at once what is not ours any more, begin with the rest bit by bit."""
+        """`owns` may have changed: drop at once the ExternalServices of other replicas, start the new ones in steps."""
         for uid in [uid for uid in self.services if not self.replicas.owns(uid)]:
             self._drop(uid)
         self._report_unreadable()
@@ -325,7 +325,7 @@ class Sidecar:
     def _unready(self) -> str | None:
         """Ready once it works, and from then on: an API outage must not take the hook, in the same Pod, with it.
 
-        An API server that answers, but with no list, is no outage.
+        An API server that refuses the LIST is no outage.
         """
         if unlisted := self.reflectors.unlisted:
             return f"the first list of ExternalServices has not arrived yet: {unlisted}"

@@ -1,6 +1,6 @@
-"""`GET /status`: what this process knows of each address right now, in JSON or as a table. Pure.
+"""`GET /status`: the present state of each address, in JSON or as a table. Pure.
 
-Consecutive results below the threshold, the last answer and the next probe change with every probe, so they are shown
+Consecutive results below the threshold, the last result and the next probe change with every probe, so they are shown
 here and never written into the status of an ExternalService (design R3).
 """
 
@@ -177,7 +177,7 @@ def _warning(process: Mapping[str, Any]) -> str:
 def _table(shown: list[AddressRow], more: int, now: float) -> str:
     if not shown:
         return "no addresses\n"
-    from tabulate import tabulate  # noqa: PLC0415 - a megabyte, for those who ask for a table
+    from tabulate import tabulate  # noqa: PLC0415 - a megabyte, needed for tables only
 
     named = any(row.hostname for row in shown)
     cells = [(*_cells(row, now), row.hostname) if named else _cells(row, now) for row in shown]

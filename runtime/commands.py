@@ -38,7 +38,7 @@ class Failure(click.ClickException):
 def run(command: click.Command, program: str, arguments: Sequence[str], complete: str | None = None) -> int:
     """Run a command to its exit status. `program` is what the user typed to get here.
 
-    `complete` is the variable by which a shell asks for completions.
+    `complete` is the variable with which a shell requests completions.
     """
     try:
         status = command.main(list(arguments), program, complete, standalone_mode=False, help_option_names=HELP)

@@ -100,8 +100,8 @@ class HttpServer(uvicorn.Server):
 async def serve_until_signal(bindings: Sequence[Binding], drain: float = 0) -> signal.Signals:
     """Serve until one of STOP_SIGNALS, and return that signal. Responses under way are finished first.
 
-    After any but SIGINT, `drain` seconds more: clients of a Service learn only after a while that a Pod is going, and
-    until then a closed port is an error to them. Each response of that time closes its connection.
+    After any but SIGINT, `drain` seconds more: clients of a Service stop using a terminating Pod only after a while,
+    and until then a closed port is an error to them. Each response of that time closes its connection.
     """
     servers = [HttpServer(binding) for binding in bindings]
     received: list[signal.Signals] = []

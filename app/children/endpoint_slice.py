@@ -30,7 +30,7 @@ def desired(
 ) -> list[Manifest]:
     """The slices as the API server stores them, IPv4 first. Without addresses there are none.
 
-    The family is in the name, `NAME-ipv4-0`, since addressType can never change. Endpoints stand in the order of their
+    The family is in the name, `NAME-ipv4-0`, since addressType can never change. Endpoints are in the order of their
     text, as in Endpoints; all three conditions are always written, since a missing `ready` means ready.
     """
     published = list(addresses)
@@ -48,7 +48,7 @@ def desired(
 def place(ips: Collection[str], observed: Mapping[int, Collection[str]]) -> dict[int, list[str]]:
     """Slice number -> addresses in the order of their text; `observed` is what each slice holds now.
 
-    An address stays where it stands, in the first slice if in several. New ones fill the slices with room, then slices
+    An address stays in its slice, in the first one if in several. New ones fill the slices with room, then slices
     with numbers that are free. A slice that has lost its last address is emptied first, and left out (that is: deleted)
     only when seen empty, and nothing ever goes into an empty one: an update from an old view is refused by the API
     server, a deletion is not.

@@ -41,7 +41,7 @@ NOTHING = Observed({}, {}, datetime.fromtimestamp(0, UTC))
 
 
 class Published(NamedTuple):
-    """The children, and after how many seconds to ask again, if that makes a difference."""
+    """The children, and the seconds until the next sync, if one is needed."""
 
     children: list[Manifest]
     again: float | None = None
@@ -79,7 +79,7 @@ def _mirrored(parent: ExternalService, observed: Observed) -> bool:
 def _retiring(parent: ExternalService, addresses: tuple[PublishedAddress, ...], observed: Observed) -> Published:
     """Our slices that are still there, kept up to date until HANDOVER has passed; no new ones.
 
-    The time begins to run when the Endpoints are seen as they are to be mirrored.
+    The time starts when the observed Endpoints can be mirrored.
     """
     if not observed.slices:
         return Published([])

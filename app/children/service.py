@@ -1,4 +1,4 @@
-"""The Service of an ExternalService: without selector, headless unless asked otherwise.
+"""The Service of an ExternalService: without selector, headless by default.
 
 Canonical form: kubernetes:pkg/apis/core/v1/defaults.go and pkg/registry/core/service/storage/alloc.go.
 """
@@ -76,7 +76,7 @@ EMPTYING_SECONDS = 10.0
 """
 
 LAST_APPLIED = "metacontroller.k8s.io/last-applied-configuration"
-"""Metacontroller's dynamic apply keeps our previous answer here; server-side apply removes it."""
+"""Metacontroller's dynamic apply keeps our previous response here; server-side apply removes it."""
 
 EDITED = (
     "spec.ports was edited by hand, and Metacontroller cannot remove the other ports. Run: "
@@ -86,7 +86,7 @@ EDITED = (
 
 
 class PutBack(NamedTuple):
-    """The Service to answer with, a problem with what to do (or an empty text), seconds after which to ask again."""
+    """The Service to answer with, a problem with what to do (or an empty text), seconds until the next sync."""
 
     service: Manifest
     problem: str = ""
@@ -96,10 +96,10 @@ class PutBack(NamedTuple):
 def put_back(wanted: Manifest, observed: Mapping[str, Any] | None, now: datetime) -> PutBack:
     """Service to return so that the observed one becomes `wanted`.
 
-    `wanted` is from `desired`. Neither apply strategy removes what is not ours by itself. Dynamic apply removes only
-    what was in our previous answer: we answer with what is observed, and with `wanted` in the next sync. Server-side
-    apply takes a field over that we set to null; a port of another field manager it keeps, so that is reported.
-    A selector is removed in two steps: see SELECTS_NO_POD.
+    `wanted` is from `desired`. Neither apply strategy removes fields of others by itself. Dynamic apply removes only
+    fields of our previous response: we respond with the observed object, and with `wanted` in the next sync.
+    Server-side apply takes a field over that we set to null; a port of another field manager it keeps, so that is
+    reported. A selector is removed in two steps: see SELECTS_NO_POD.
     """
     if observed is None:
         return PutBack(wanted)
@@ -124,7 +124,7 @@ def _emptying(selector: Mapping[str, str], now: datetime) -> tuple[Mapping[str, 
 
 
 def _merged(wanted: Manifest, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[Manifest, str]:
-    """The answer by which Metacontroller's apply strategy makes the observed Service `wanted`, and the problem."""
+    """The response with which Metacontroller's apply strategy makes the observed Service `wanted`, and the problem."""
     applied, labels = _last_applied(metadata), metadata.get("labels") or {}
     foreign = [field for field in NOT_OURS if field in spec and field not in wanted["spec"]]
     proxied = labels.get(PROXY_NAME) if PROXY_NAME not in wanted["metadata"]["labels"] else None
@@ -140,7 +140,7 @@ def _merged(wanted: Manifest, metadata: Mapping[str, Any], spec: Mapping[str, An
 
 
 def _last_applied(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Our previous answer; None with server-side apply, and for an annotation that was edited."""
+    """Our previous response; None with server-side apply, and for an annotation that was edited."""
     try:
         applied = json.loads((metadata.get("annotations") or {}).get(LAST_APPLIED, ""))
     except (ValueError, RecursionError):
@@ -149,7 +149,7 @@ def _last_applied(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _new_in_ports(wanted: Manifest, spec: Mapping[str, Any], applied: Mapping[str, Any]) -> bool:
-    """Whether there is a port, or a field of one, that is neither wanted nor in our previous answer."""
+    """Whether there is a port, or a field of one, that is neither wanted nor in our previous response."""
     ours = {port["port"] for port in wanted["spec"]["ports"]}
     known = {port["port"]: port for port in applied.get("ports", ())}
     return any(
@@ -160,7 +160,7 @@ def _new_in_ports(wanted: Manifest, spec: Mapping[str, Any], applied: Mapping[st
 
 
 def _as_observed(wanted: Manifest, spec: Mapping[str, Any], proxied: str | None) -> Manifest:
-    """The observed values of all fields that are ours or that we are about to remove."""
+    """The observed values of all fields that we own or that we are about to remove."""
     labels = wanted["metadata"]["labels"] | ({} if proxied is None else {PROXY_NAME: proxied})
     return {
         **wanted,
@@ -172,9 +172,8 @@ def _as_observed(wanted: Manifest, spec: Mapping[str, Any], proxied: str | None)
 def _taken_over(
     wanted: Manifest, metadata: Mapping[str, Any], spec: Mapping[str, Any], foreign: Iterable[str], proxied: str | None
 ) -> tuple[Manifest, str]:
-    """`wanted` with null for each field that is to go, so that it is ours and the next answer drops it.
-
-    Ports of our previous answer go by themselves.
+    """`wanted` with null for each field to remove, so that we own it and the next response drops it. Ports of our
+    previous response are removed by themselves.
     """
     labels = wanted["metadata"]["labels"] | ({} if proxied in (None, TAKEN_OVER) else {PROXY_NAME: TAKEN_OVER})
     ours = {(port["port"], port["protocol"]): port for port in wanted["spec"]["ports"]}

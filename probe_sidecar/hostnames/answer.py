@@ -1,7 +1,7 @@
 """Replies of DNS for one name, and their evaluation: pure.
 
-A name loses its addresses to other addresses only: whatever else DNS says, that there is no such name included, leaves
-the last answer standing (ADR 12).
+A name loses its addresses to other addresses only: any other reply, including that there is no such name, keeps the
+last result (ADR 12).
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ MOST_ADDRESSES = 64
 """Of one name: those beyond are left out, which is reported."""
 
 TTL_SECONDS = (5.0, 300.0)
-"""Within these the TTL of an answer counts: a shorter one is a load on DNS, a longer one keeps a change unseen."""
+"""Bounds on the TTL of a result, in seconds: a shorter one is a load on DNS, a longer one keeps a change unseen."""
 
 NEGATIVE_SECONDS = 30.0
-"""After which a name that DNS says is not there is asked for again."""
+"""Seconds until a name that does not exist is looked up again."""
 
 Result = Literal["ok", "no_data", "nxdomain", "failed"]
 RESULTS: tuple[Result, ...] = ("ok", "no_data", "nxdomain", "failed")
@@ -79,7 +79,7 @@ def failure(ipv4: Reply, ipv6: Reply) -> str:
 
 
 def lasting(ipv4: Reply, ipv6: Reply) -> float | None:
-    """For how many seconds what was answered may be taken as it is; None without an answer."""
+    """Seconds for which the result may be used; None without one."""
     ttls = [reply.ttl for reply in (ipv4, ipv6) if reply.result == "ok"]
     least, most = TTL_SECONDS
     return min(max(min(ttls), least), most) if ttls else None

@@ -1,4 +1,4 @@
-"""The answers for all names that this process needs: each asked once, by its TTL, however many need it."""
+"""Addresses of all names that this process needs: each is looked up once for all its users, by its TTL."""
 
 import asyncio
 import logging
@@ -27,24 +27,25 @@ from probe_sidecar.hostnames.answer import (
 log = logging.getLogger(__name__)
 
 NOTIFIED_AT_ONCE = 5
-"""ExternalServices that are notified of an answer before the probes get their turn. One with 10 new addresses takes
-half a millisecond of CPU: 1,000 of them at once would delay the probes by half a second."""
+"""ExternalServices that are notified of a result in one turn of the loop, so that probes get theirs. One with 10 new
+addresses takes half a millisecond of CPU: 1,000 of them at once would delay the probes by half a second.
+"""
 
 CONCURRENT_LOOKUPS = 16
-"""Of names that DNS has answered for."""
+"""Of names with a result."""
 
 UNPROVEN_LOOKUPS = 8
-"""Of all others: a lookup that no server answers takes 5 s, and a thousand of them must not delay the others."""
+"""Of all others: a lookup without a response takes 5 s, and a thousand of them must not delay the others."""
 
 SPREAD_SECONDS = 5.0
-"""Over which the first lookups of a start or a takeover are spread: their last answers stand in the status."""
+"""Over which the first lookups of a start or a takeover are spread: their last addresses are in the status."""
 
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 REPORTED_AFTER = 3
 """Failures in a row that are reported: one lost packet is not."""
 
 LATE_SHARE = 0.05
-"""By up to so much of its TTL an answer is asked for again too late, so that names with one TTL do not go in step."""
+"""Part of its TTL by which a lookup may be late, so that names with one TTL are not looked up together."""
 
 
 class User(Protocol):
@@ -56,7 +57,7 @@ class User(Protocol):
         ...
 
     def answered(self) -> None:
-        """The answer for one of its names, or what to report of it, has changed."""
+        """The result for one of its names, or its report, has changed."""
 
 
 Families = tuple[Family, ...]
@@ -88,7 +89,7 @@ class Entry:
 
 
 class NameCache:
-    """Needs `run` running. The users of a name are notified when its answer, or what to report of it, has changed.
+    """Needs `run` running. The users of a name are notified when its result or its report has changed.
 
     `lookup` gives the replies for IPv4 and IPv6; `random` gives [0, 1); `clock` is monotonic, in seconds.
     """
@@ -117,11 +118,11 @@ class NameCache:
 
     @property
     def failing(self) -> int:
-        """Names that are not answered with addresses now."""
+        """Names without addresses in the last lookup."""
         return sum(entry.last not in (None, "ok") for entry in self._entries.values())
 
     def ages(self) -> Iterator[tuple[str, float]]:
-        """Seconds since each name that ever was was answered with addresses, of any of its families."""
+        """Seconds since the last addresses of each name that ever had any, of any family."""
         now = self._clock()
         answered: dict[str, float] = {}
         for (name, _), entry in self._entries.items():

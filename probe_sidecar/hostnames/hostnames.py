@@ -40,7 +40,7 @@ class Hostnames:
     def follow(self, spec: ExternalServiceSpec, stored: Mapping[str, str], *, hurry: bool) -> None:
         """Resolve the hostnames of `spec` from now on. `stored` (address -> name) is what the status says of them.
 
-        It counts for the first spec, and for names that DNS has not answered for yet (R6).
+        It counts for the first spec, and for names without a result yet (R6).
         """
         if not spec.hostnames:
             self.close()
@@ -76,13 +76,13 @@ class Hostnames:
             self._review_soon = self._loop.call_soon(self._review)
 
     def answered(self) -> None:
-        """The cache knows something new of one of the names."""
+        """The cache has a new result for one of the names."""
         if self._spec is not None:
             self._update(self._spec)
             self._on_change()
 
     def close(self) -> None:
-        """It is gone, not ours any more, or has no hostnames any more."""
+        """It is gone, owned by another replica, or without hostnames."""
         if self._spec is not None:
             self._use(self._spec, None, hurry=False)
         self._spec, self._resolved, self.addresses = None, {}, {}

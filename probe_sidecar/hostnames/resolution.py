@@ -1,7 +1,7 @@
 """Which addresses the hostnames of one ExternalService resolve to now: pure.
 
-An address that DNS names no more goes as soon as another one of its name serves, and after GRACE_SECONDS anyway: a name
-that moves from one host to another never leaves the Service without either (ADR 12).
+An address that DNS no longer returns is removed as soon as another one of its name is ready, and after GRACE_SECONDS in
+any case: a name that moves from one host to another never leaves the Service without either (ADR 12).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ GRACE_SECONDS = 60.0
 
 
 class ResolvedAddress(NamedTuple):
-    """An address by its name. `left`: since when DNS names it no more, in seconds of the clock; None: it does."""
+    """An address by its name. `left`: since when DNS no longer returns it, in seconds of the clock; None: it does."""
 
     hostname: str
     left: float | None = None

@@ -21,7 +21,7 @@ from probe_sidecar.hostnames.bounded import MOST_BYTES, MOST_RECORDS, BoundedSer
 log = logging.getLogger(__name__)
 
 TRY_SECONDS = 2.0
-"""For one server; then the next one is asked."""
+"""For one server; then the next one is tried."""
 
 LOOKUP_SECONDS = 5.0
 """For all of them together."""
@@ -42,15 +42,15 @@ CNAME_LOOP = "the CNAME records lead back to a name before: change one of them"
 CNAMES_TOO_LONG = f"more than {MAX_CNAMES} CNAME records follow each other: let the name lead to its target directly"
 
 PARSE_SHARE = 100
-"""Times the time that it took to read its responses: so long an answer lasts at least, whatever its TTL is."""
+"""Times the time that it took to read its responses: minimum TTL of a result."""
 
 Server = tuple[str, int]
 
 
 class Resolver:
-    """`servers` are addresses and ports to ask, in this order; none: those of `conf`, read now. `seconds` for a lookup.
+    """`servers` are addresses and ports, tried in this order; none: those of `conf`, read now. `seconds` for a lookup.
 
-    Names are absolute: no search list is tried, so an answer does not depend on the namespace that the prober runs in.
+    Names are absolute: no search list is tried, so a result does not depend on the namespace that the prober runs in.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Resolver:
         self._seconds = seconds
 
     async def lookup(self, name: str, families: Sequence[Family] = FAMILIES) -> tuple[Reply, Reply]:
-        """The IPv4 and the IPv6 addresses of `name`, asked for side by side; no data of a family that is not wanted."""
+        """The IPv4 and the IPv6 addresses of `name`, looked up concurrently; no data of a family that is not wanted."""
         kinds = {"IPv4": dns.rdatatype.A, "IPv6": dns.rdatatype.AAAA}
         replies = await asyncio.gather(*(self._ask(name, kinds[family]) for family in families))
         found = dict(zip(families, replies, strict=True))

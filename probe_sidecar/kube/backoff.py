@@ -16,7 +16,7 @@ class Backoff:
         self.attempts = 0
 
     def pause(self, retry_after: float | None = None) -> float:
-        """The next pause in seconds, never shorter than what the server asked for."""
+        """The next pause in seconds, never shorter than the server's Retry-After."""
         longest = min(self._cap, self._base * 2.0 ** min(self.attempts, 60))
         self.attempts += 1
         return max(longest * (1 + self._random()) / 2, min(retry_after or 0.0, LONGEST_RETRY_AFTER))

@@ -1,7 +1,7 @@
 """The only door to the API server, and all that other rooms see of it: a request is a value first, then one send.
 
-Plain dicts in and out. httpx stands nowhere else but in `credentials` and `kubeconfig` beside this module. No retries
-here: who asks knows what a failure means. The one exception is a 401 with a rotating token (`credentials.FileToken`).
+Plain dicts in and out. Only this module, `credentials` and `kubeconfig` use httpx. No retries here: the caller decides
+what a failure means. The one exception is a 401 with a rotating token (`credentials.FileToken`).
 """
 
 import asyncio
@@ -45,7 +45,7 @@ PAGE = 100
 PAGE_BYTES = 2 * 1024 * 1024
 """Size of the next page: as many objects as the size of the last page allows."""
 MOST_BYTES = 8 * 1024 * 1024
-"""Of one response. A page that is larger is asked for again with fewer objects; etcd stores 1.5 MB an object."""
+"""Of one response. A larger page is requested again with fewer objects; etcd stores 1.5 MB an object."""
 WHOLE_LIST_BYTES = 256 * 1024 * 1024
 
 MAX_PAGES = 10_000
@@ -135,8 +135,8 @@ def watch_request(selection: Selection, version: str, seconds: int) -> Request:
 def connect(access: Access, deadline: float = REQUEST_SECONDS) -> "KubeClient":
     """A client for `access` with connections of its own. HTTP/2 off, the environment's proxies ignored.
 
-    `deadline` is for one request, in seconds. As many connections as there are requests in flight: the caller
-    has a bound of its own, and each namespace's watch holds one for good.
+    `deadline` is for one request, in seconds. As many connections as there are requests in flight: the caller has its
+    own bound, and each namespace's watch holds one permanently.
     """
     return KubeClient(
         httpx.AsyncClient(
@@ -182,7 +182,7 @@ class KubeClient:
         return await self.send(Request("POST", resource.path(namespace), (), orjson.dumps(body)))
 
     async def patch(self, resource: Resource, namespace: str | None, name: str, ops: Sequence[Object]) -> Object:
-        """JSON Patch of an object (Leases, Events); answers it as stored."""
+        """JSON Patch of an object (Leases, Events); returns it as stored."""
         return await self.send(patch_request(resource, namespace, name, ops))
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, version: str | None = None) -> None:
@@ -191,7 +191,7 @@ class KubeClient:
         await self.send(Request("DELETE", resource.path(namespace, name), (), body))
 
     async def patch_status(self, resource: Resource, namespace: str | None, name: str, ops: Sequence[Object]) -> Object:
-        """JSON Patch of the status subresource; answers the whole object as stored."""
+        """JSON Patch of the status subresource; returns the whole object as stored."""
         return await self.send(patch_request(resource, namespace, name, ops, "status"))
 
     async def list(
@@ -202,7 +202,7 @@ class KubeClient:
     ) -> tuple[Objects, str]:
         """The selected objects and the resourceVersion of the set, page by page.
 
-        `keep` makes of each what is to be kept, before the next page is asked for; it raises Unreadable for one that
+        `keep` reduces each object to the kept part before the next page is requested; it raises Unreadable for one that
         cannot be read. Those are handed to `unreadable` and left out.
         When a continue token expires under way (410), one LIST in a single page follows, as in client-go's pager.
         """
@@ -268,7 +268,7 @@ class KubeClient:
             raise _translated(error) from error
 
     async def send(self, request: Request, deadline: float | None = None) -> Object:
-        """Send one request and read the object it answers; `deadline` seconds span the whole exchange."""
+        """Send one request and return the object of the response; `deadline` seconds span the whole exchange."""
         return await _read_object(await self._content(request, self._deadline if deadline is None else deadline))
 
     async def _content(self, request: Request, deadline: float, most: int = MOST_BYTES) -> bytes:
@@ -307,7 +307,7 @@ class KubeClient:
 
 
 async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The body as it arrives. A compressed one, which was not asked for, could become a thousand times as long."""
+    """The body as it arrives. A compressed one, which was not requested, could become a thousand times as long."""
     coding = response.headers.get("content-encoding", "identity").lower()
     if coding != "identity":
         raise ApiError(response.status_code, GARBAGE, f"the answer is compressed: {coding}")

@@ -101,7 +101,7 @@ def in_cluster(host: str, port: str, directory: Path = SERVICE_ACCOUNT) -> Acces
 def plain_url(url: str) -> Access:
     """Access without credentials, as `kubectl proxy` offers it (http://127.0.0.1:8001)."""
     server = server_url(url, "the API server's address")
-    # The system's authorities take 2 MB, and plain HTTP asks none of them.
+    # The system's authorities take 2 MB, and plain HTTP needs none of them.
     return Access(server, tls_context() if server.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 

@@ -6,17 +6,17 @@ from typing import Any
 import orjson
 
 UNREACHABLE = "Unreachable"
-"""No answer: refused, reset, cut short, no route, a TLS error. A write may have arrived all the same."""
+"""No response: refused, reset, cut short, no route, a TLS error. A write may have arrived all the same."""
 
 TIMEOUT = "Timeout"
-"""The answer, or the next line of a watch, did not come in time. A write may have arrived all the same."""
+"""The response, or the next line of a watch, did not arrive in time. A write may have arrived all the same."""
 
 GARBAGE = "Garbage"
-"""An answer that is not what a Kubernetes API server sends."""
+"""A response that no Kubernetes API server sends."""
 
 
 TOO_LARGE = "TooLarge"
-"""An answer with more bytes than any that is expected."""
+"""A response with more bytes than any expected one."""
 
 REASON_LENGTH = 100
 MESSAGE_LENGTH = 1_000

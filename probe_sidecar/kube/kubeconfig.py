@@ -32,7 +32,7 @@ UNSUPPORTED_USER = ("exec", "auth-provider", "username", "password", "as", "as-u
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One mapping of the file, with the place it stands at for error texts, and the folder of relative paths."""
+    """One mapping of the file, with its path for error messages, and the folder of relative paths."""
 
     file: Path
     place: str

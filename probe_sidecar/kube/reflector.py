@@ -1,7 +1,7 @@
 """Keeps a copy of all objects of one resource: LIST, then WATCH from there, permanently, through every fault.
 
 Hands over the WHOLE set at every change, so that what vanished without a watch is seen too. An outage changes
-nothing: the last known set stands. Why a plain LIST and not a streaming one: ADR 8.
+nothing: the last known set is kept. Why a plain LIST and not a streaming one: ADR 8.
 """
 
 import asyncio
@@ -51,8 +51,8 @@ class Reflector:
     call, don't keep it; `objects` is always the present one. An exception of `on_change` ends `run`. `clock` is
     monotonic, in seconds. `synced` says that a LIST has come through, `last_contact` when the API server last sent
     data; `lists`, `watches` and `failures` count. `unreadable` has, by namespace/name, the objects that cannot be read;
-    `on_change` is also called when they change. `list_problem` is what the API server answered to the last LIST, if it
-    was no list and no sign of an outage.
+    `on_change` is also called when they change. `list_problem` is the error of the last LIST if the API server refused
+    it, empty otherwise.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Reflector:
                 await self._sleep(pause)
 
     async def _round(self) -> float:
-        """One LIST, if there is need of one, and one watch; answers the seconds to wait before the next."""
+        """One LIST, if there is need of one, and one watch; returns the seconds to wait before the next."""
         opened: float | None = None
         try:
             if self._version is None:
@@ -201,7 +201,7 @@ class Reflector:
         self._on_change(self._objects, frozenset((uid,)))
 
     def _failed(self, error: ApiError, opened: float | None) -> float:
-        """A watch that could not be had or was cut goes on where it was; after anything else only a LIST tells."""
+        """A watch that failed or was cut continues at its version; after anything else only a LIST tells."""
         self.failures += 1
         if self._version is None and error.status and error.status < 500 and error.status != 429:
             self.list_problem = str(error)
@@ -254,7 +254,7 @@ def _kept(item: Any, texts: dict[str, str]) -> Object:
 
 
 def _once(value: Any, texts: dict[str, str], levels: int) -> Any:
-    """`value` with each text held once: an address stands in the spec and in the status, a reason at every address.
+    """`value` with each text held once: an address is in the spec and in the status, a reason at every address.
 
     Raises RecursionError for more than so many levels.
     """

@@ -91,7 +91,7 @@ class OutageGuard(Generic[Item]):
     def proven(self, unanswered: Unanswered) -> bool:
         """Whether an address responded between the first and the latest of these probes, and another one since.
 
-        So the latest one began while the network worked, and no single outage of ours covers them all.
+        So the latest one began while the network worked, and no single outage of the prober's network covers them all.
         """
         return unanswered.response_at >= unanswered.first and self.response_since(unanswered.last)
 

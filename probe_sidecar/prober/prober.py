@@ -27,8 +27,9 @@ NO_PLACE = "NoPlaceLeft"
 """Reason of a delay: a probe found no place among those in flight until the next one was due."""
 
 MOST_PREPARED = 128
-"""First probes that are begun in one turn of the loop: the request of each has to be made, which takes 0.05 to 0.1 ms.
-The thousand addresses of one ExternalService take 8 turns (design R10)."""
+"""First probes that are started in one turn of the loop: the request of each has to be made, which takes 0.05 to 0.1
+ms. The thousand addresses of one ExternalService take 8 turns (design R10).
+"""
 
 FAULT = "ProberFault"
 """Reason of a delay: two probes of an address in a row have failed in the prober itself, each tried again before it was
@@ -108,7 +109,7 @@ class Prober:
         target.due = self._schedule.add(target, due)
 
     def spread(self, period: float) -> float:
-        """Seconds to wait with the first probe of an address, one of many that are begun together."""
+        """Seconds to wait with the first probe of an address, one of many that are started together."""
         self._spread += 1
         return spread(self._spread - 1, period, self._phase)
 
@@ -158,7 +159,7 @@ class Prober:
             self._launch(started)
 
     def finished(self, target: Target, outcome: Outcome, seconds: float) -> None:
-        """A probe of `target` has ended: note it, and let its owner know of a threshold that is met."""
+        """A probe of `target` has ended: record it, and notify its owner if a threshold is met."""
         target.handle = None
         if target.retired:
             return

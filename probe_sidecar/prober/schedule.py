@@ -73,9 +73,9 @@ def spread(index: int, period: float, phase: float) -> float:
 
 
 def within(since: float, period: float, now: float) -> float:
-    """Over how long to spread what begins now of many that began to be begun at `since`: what is left of one period.
+    """Seconds over which to spread first probes now, of many whose start began at `since`: the rest of one period.
 
-    Never less than half of one, for a crowd that takes longer to be begun must not run into the end of it.
+    Never less than half of one, because starting many may take longer than one period.
     """
     left = since + period - now
     return left if left >= period / 2 else period

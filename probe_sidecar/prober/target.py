@@ -30,7 +30,7 @@ class Engine(Protocol):
         ...
 
     def waited(self, handle: ProbeHandle) -> float:
-        """Seconds for which it has been waiting to be begun; 0 if it is under way."""
+        """Seconds for which it has been waiting to be started; 0 if it is under way."""
         ...
 
 
@@ -58,13 +58,12 @@ class Owner(Protocol):
 class Target:
     """Lives as long as its address has the same probe in the spec; `state` outlives a probe edit (D7).
 
-    `held_tick` is the kubelet's one-place ticker channel: a tick that comes while a probe runs starts the next one
-    when that ends; further ticks are lost. `inherited`: the state was found by another prober, and no result of ours
-    has met a threshold yet (R6). `due` and `last_at` are seconds of the prober's clock.
-    `unanswered` are its latest probes if none of them got a response, and `response_before` the guard's `response_at`
-    when the next one began; `pending` means that its transition waits for proof that the address is the cause
-    (ADR 11); `out_of_turn` that the running probe is only evidence of our own network.
-    `history` are its latest results (history.py).
+    `held_tick` is the kubelet's one-place ticker channel: a tick that comes while a probe runs starts the next one when
+    that ends; further ticks are lost. `inherited`: the state was found by another prober, and none of this prober's
+    results has met a threshold yet (R6). `due` and `last_at` are seconds of the prober's clock. `unanswered` are its
+    latest probes if none of them got a response, and `response_before` the guard's `response_at` when the next one
+    began; `pending` means that its transition waits for proof that the address is the cause (ADR 11); `out_of_turn`
+    that the running probe is only evidence of our own network. `history` are its latest results (history.py).
     `prepared` is made for its first probe. With a `problem` (a CA that is not there) it cannot be probed: it keeps its
     state.
     """

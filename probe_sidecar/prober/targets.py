@@ -120,7 +120,7 @@ class Targets(Collection[Target]):
         *,
         spread_since: float | None = None,
     ) -> None:
-        """Probe what `spec` asks for from now on, and nothing else.
+        """Probe the addresses of `spec` from now on, and no others.
 
         `stored` is what the status says; it counts only for the first spec (R6). With `spread_since` (when a process
         start or a takeover began) the first probes are spread over one period from then. `hostnames` are the addresses
@@ -157,7 +157,9 @@ class Targets(Collection[Target]):
         self._prober.arm()
 
     def inherit(self, stored: Mapping[str, AddressStatus]) -> None:
-        """Take from the status what no result of ours has changed yet (R6): its last owner may have written since."""
+        """Take from the status the states that no result of this prober has changed yet (R6): its last owner may have
+        written since.
+        """
         for target in self._targets.values():
             found = stored.get(target.ip) if target.inherited else None
             if found is not None:
@@ -171,7 +173,7 @@ class Targets(Collection[Target]):
                 target.inherited, target.streak, target.state = True, Streak(), _adopted(found)
 
     def close(self) -> None:
-        """Stop probing: it is gone, or no longer ours."""
+        """Stop probing: it is gone, or owned by another replica."""
         for target in self._targets.values():
             self._prober.retire(target)
         self._targets, self._spec, self._hostnames = {}, None, NO_HOSTNAMES
@@ -242,7 +244,7 @@ class Targets(Collection[Target]):
     def _states(
         self, spec: ExternalServiceSpec, hostnames: Mapping[str, str], stored: Mapping[str, AddressStatus]
     ) -> dict[str, AddressStatus]:
-        """The state with which each address begins or goes on."""
+        """Initial or present state of each address."""
         wanted, now, before = (*spec.ips, *hostnames), self._surroundings.now(), self._spec
         pending = partial(AddressStatus, reason="Pending", message=NOT_PROBED, lastTransitionTime=now)
         if before is None:
@@ -276,7 +278,7 @@ class Targets(Collection[Target]):
 
 
 def _counters(probe: Probe | None, before: ProbeCounters | None) -> ProbeCounters | None:
-    """The counts go on while the kind of probe stays; with another they start from zero."""
+    """The counts continue while the kind of probe stays; with another they start from zero."""
     if probe is None:
         return None
     probe_type = PROBE_TYPES[type(probe.handler)]

@@ -38,7 +38,8 @@ FREE_READS: Final = 16
 REDIRECT_READS: Final = 4
 """A redirect counts as so many of them: it may mean another TLS handshake."""
 HEAVY_SECONDS: Final = 0.003
-"""A probe is heavy if one piece of its answer takes so long; a plain answer takes 0.05 ms, a TLS handshake 0.6 ms."""
+"""A probe is heavy if one piece of its response takes so long; a plain response takes 0.05 ms, a TLS handshake 0.6 ms.
+"""
 HEAVY_PROBES: Final = 10
 """So many further probes of a target with a heavy one are read slowly from their beginning."""
 LANE_SECONDS: Final = 0.02
@@ -70,7 +71,7 @@ _WAS_CONNECTED: Final = frozenset({0, errno.ECONNRESET, errno.EPIPE})
 _ANSWERS: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 """Errors that the other side has made; the others come from a router, or from this machine."""
 _UNREADABLE: Final = (ValueError, LookupError, ArithmeticError, RecursionError, SSLError)
-"""Errors that a value in an answer can lead to, where a reader has failed to foresee it. The address has sent it."""
+"""Errors that a value in a response can cause if a reader does not check it. The address has sent it."""
 _FAULTS: Final = frozenset(
     {
         errno.EMFILE,
@@ -121,7 +122,7 @@ class ProbeHandle:
         self.exchange: FastPath | None = None  # None while connecting
         self.reached = False  # a connection was accepted once, so the network between us works
         self.pending = b""  # what the peer has not taken yet
-        self.broken = 0  # errno of a failed send, reported only if the peer has left no answer
+        self.broken = 0  # errno of a failed send, reported only if the peer has sent no response
         self.received = 0
         self.reads = 0
         self.placed = False  # it counts among the places of its namespace
@@ -429,7 +430,7 @@ class ProbeEngine:
             self._finish(handle, _fault(type(error).__name__))
 
     def _begin(self, handle: ProbeHandle, mask: int) -> None:
-        """The connection stands, or it has failed."""
+        """The connection is established, or it has failed."""
         hop, sock = handle.hop, handle.sock
         assert hop is not None and sock is not None  # noqa: S101, PT018 - a probe in `_flights` has both
         if mask & _GONE:
@@ -483,7 +484,7 @@ class ProbeEngine:
             return
 
     def _obey(self, handle: ProbeHandle, answer: Answer | Exchange) -> bool:
-        """Do what the exchange answered. True if this connection is done with."""
+        """Perform the action that the exchange returned. True if this connection is done with."""
         if isinstance(answer, Outcome):
             self._finish(handle, answer)
             return True
@@ -511,7 +512,7 @@ class ProbeEngine:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            # The peer may have answered before it closed; reading tells.
+            # The peer may have sent a response before it closed, so read first.
             handle.broken, sent = error.errno or 0, len(data)
         handle.pending = b"" if sent == len(data) else data[sent:]
         if not self._edges:

@@ -15,7 +15,7 @@ SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 class Exchange(Protocol):
     """One conversation on one connection.
 
-    Both methods answer bytes (send these), None (wait for more), an Outcome (done) or a Hop (close and connect there).
+    Both methods return bytes (send these), None (wait for more), an Outcome (done) or a Hop (close and connect there).
     """
 
     @property
@@ -23,7 +23,7 @@ class Exchange(Protocol):
         """Current phase, one of those in `message`, for the message of a timeout."""
 
     def begin(self) -> "Answer":
-        """The connection stands."""
+        """The connection is established."""
 
     def feed(self, data: bytes) -> "Answer":
         """Bytes from the peer; empty once it has finished sending. Not called again after an Outcome or a Hop."""
@@ -32,8 +32,8 @@ class Exchange(Protocol):
 class FastPath(Protocol):
     """Start of an exchange without state, so that one object serves all probes of a target.
 
-    By far the most end with the first piece of the answer. For the others `feed` answers an Exchange, which has
-    been fed and goes on.
+    Most end with the first piece of the response. For the others `feed` returns an Exchange, which has the bytes and
+    continues.
     """
 
     @property

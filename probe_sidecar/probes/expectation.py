@@ -18,11 +18,11 @@ class Expectation:
 
     @property
     def plain(self) -> bool:
-        """Whether an answer of 2xx is a success, whatever it says."""
+        """Whether every 2xx response is a success."""
         return not self.statuses and not self.text
 
     def lists(self, status: int) -> bool:
-        """Whether `status` is one of those asked for."""
+        """Whether `status` is an expected one."""
         return any(low <= status <= high for low, high in self.statuses)
 
 

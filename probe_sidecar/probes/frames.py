@@ -20,7 +20,7 @@ up to 0.6 us."""
 MOST_FRAMES: Final = 1_000
 """Frames of one connection. A body of BODY_LIMIT in pieces of ten bytes still fits."""
 MOST_IDLE_FRAMES: Final = 100
-"""Frames of one connection that bring nothing of the answer: SETTINGS, PING, WINDOW_UPDATE, empty DATA and such."""
+"""Frames of one connection without any part of the response: SETTINGS, PING, WINDOW_UPDATE, empty DATA and such."""
 MOST_SIZE_UPDATES: Final = 2
 """Changes of the table size that a field section may begin with (RFC 7541 4.2)."""
 MOST_INTERIM: Final = 5
@@ -59,7 +59,7 @@ Field = tuple[bytes, bytes]
 
 
 class Broken(Exception):
-    """The connection or the stream cannot bring an answer any more; the text is what the user reads."""
+    """The connection or the stream cannot deliver a response any more; the text is what the user reads."""
 
 
 class StreamReset(Broken):
@@ -79,7 +79,7 @@ class ConnectionEnded(Broken):
 
 
 class Headers(NamedTuple):
-    """A field section: the answer's head or its trailers, with `:status` at most once and before all others."""
+    """A field section: the response's head or its trailers, with `:status` at most once and before all others."""
 
     fields: list[Field]
     end: bool

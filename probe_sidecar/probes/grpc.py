@@ -1,7 +1,7 @@
 """The gRPC probe: grpc.health.v1.Health/Check over HTTP/2 (docs/conformance.md, lines 17 to 19).
 
-The request goes out in one piece as soon as the connection stands. A refused port or a peer that speaks no HTTP/2 fails
-at once, where the kubelet's client keeps trying until the time-out and then fails (ADR 4).
+The request is sent in one piece as soon as the connection is established. A refused port or a peer that speaks no
+HTTP/2 fails at once, where the kubelet's client keeps trying until the time-out and then fails (ADR 4).
 """
 
 import re
@@ -19,7 +19,7 @@ from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import USER_AGENT
 
 MESSAGE_LIMIT: Final = 4_096
-"""Bytes of the answer's message; a health answer has two."""
+"""Bytes of the response's message; a health response has two."""
 
 _CODES = (
     "OK",
@@ -127,7 +127,7 @@ def hop(
     context: ssl.SSLContext | None = None,
     certificate: Certificate | None = None,
 ) -> Hop:
-    """Connects to `dial`, asks for `ip`. `timeout` (seconds) is sent to the server too, as gRPC does.
+    """Connects to `dial`; the authority is `ip`. `timeout` (seconds) is sent to the server too, as gRPC does.
 
     `context` verifies where the action demands TLS; None: nothing is verified.
     """
@@ -225,7 +225,7 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _unprocessed(problem: frames.Broken) -> bool:
-    """Whether gRPC repeats the call: the server has not begun with it."""
+    """Whether gRPC repeats the call: the server has not started to process it."""
     if isinstance(problem, frames.StreamReset):
         return problem.code == frames.REFUSED_STREAM
     return isinstance(problem, frames.ConnectionEnded)

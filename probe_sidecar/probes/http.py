@@ -12,7 +12,7 @@ from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, redirected
 
 BODY_LIMIT: Final = 10_240
-"""A body is read so far, then the answer counts as whole (line 12)."""
+"""Bytes of a body that are read; then the response counts as complete (line 12)."""
 SLURP_LIMIT: Final = 2_048
 """Of a redirect's body so much is awaited before following it, as Go's client does; a longer one not at all."""
 MAX_REDIRECTS: Final = 9
@@ -51,14 +51,14 @@ ENCODINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "br", "zs
 def judge(request: HttpRequest, status: int, location: str, encoding: str = "") -> Plan:
     """The plan for a final status, the first Location header and the last Content-Encoding (each empty if absent).
 
-    An answer to HEAD has no body, whatever its header says.
+    A response to HEAD has no body, whatever its header says.
     """
     plan = _plan(request, status, location, encoding)
     return replace(plan, limit=0) if request.method == "HEAD" else plan
 
 
 def _plan(request: HttpRequest, status: int, location: str, encoding: str) -> Plan:
-    """The plan for an answer with a body.
+    """The plan for a response with a body.
 
     A failing status has limit 0: with deviation D1 no body can turn it into a success, so none is awaited.
     """

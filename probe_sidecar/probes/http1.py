@@ -1,4 +1,4 @@
-"""One HTTP/1 conversation: a quick look that settles the plain answer, and a strict reader for everything else.
+"""One HTTP/1 conversation: a fast path for the plain response, and a strict reader for everything else.
 
 The grammar is that of Go's net/http, as in the kubelet (docs/conformance.md, lines 8, 12 to 14), with
 deviation D1 (a body that stalls or ends short is a failure) and D9 (headers above 64 KiB are refused, Go takes 10 MiB).
@@ -45,14 +45,15 @@ _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 
 
 class Malformed(Exception):
-    """The answer breaks the grammar; the text is what the user reads."""
+    """The response violates the grammar; the text is what the user reads."""
 
 
 def quick(data: bytes) -> Outcome | None:
-    """The outcome of a first piece that is a whole, plain 2xx answer with a Content-Length; None for anything else.
+    """The outcome of a first piece that is a complete, plain 2xx response with a Content-Length; None for anything
+    else.
 
-    It accepts nothing that the strict reader would judge otherwise. A head's grammar does not depend on which digits
-    stand in it, and servers vary little else, so each shape, with zeros for digits, is looked at once.
+    It accepts nothing that the strict reader would judge otherwise. A head's grammar does not depend on its digits, and
+    servers vary little else, so each shape, with zeros for digits, is looked at once.
     """
     success = _SUCCESS.get(data[:_SHAPE_BEGINS])
     if success is None:
@@ -108,7 +109,7 @@ class Asked(Protocol):
 
     @property
     def plain(self) -> bool:
-        """Whether an ordinary 2xx answer is a success, whatever else the request says."""
+        """Whether every ordinary 2xx response is a success."""
         ...
 
     def request(self) -> HttpRequest:
@@ -121,7 +122,7 @@ class Asked(Protocol):
 
 
 class Http1Exchange:
-    """Sends what is asked and judges what comes back."""
+    """Sends the request and evaluates the response."""
 
     __slots__ = ("_asked", "_body", "_head", "_plan", "_search", "phase")
 
@@ -130,7 +131,7 @@ class Http1Exchange:
         self._head: HeadReader | None = None
         self._plan: Plan | None = None
         self._body: Body | None = None
-        self._search = _NOTHING  # a plain answer, by far the most of them, is never searched
+        self._search = _NOTHING  # a plain response, as most are, is never searched
         self.phase = message.WAITING
 
     def begin(self) -> bytes:
@@ -185,7 +186,7 @@ class Http1Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A final answer's head. `length` is None where the body runs to the end of the connection or is chunked."""
+    """Head of a final response. `length` is None where the body runs to the end of the connection or is chunked."""
 
     status: int
     location: str
@@ -199,7 +200,7 @@ class Head:
 
 
 class HeadReader:
-    """Gathers the head, passing over interim 1xx answers; `rest` is what came behind it."""
+    """Collects the head, skipping interim 1xx responses; `rest` is what came behind it."""
 
     __slots__ = ("_buffer", "_interim", "_read", "_searched", "_status_line", "rest")
 
@@ -259,7 +260,7 @@ class Body(Protocol):
     complete: bool
 
     def feed(self, data: bytes) -> bool:
-        """Take more (empty: the peer has finished), answer `complete`. Raises Malformed."""
+        """Take more (empty: the peer has finished), return `complete`. Raises Malformed."""
 
 
 class PlainBody:
@@ -397,7 +398,7 @@ def _parse_field(line: bytes, part: str) -> tuple[bytes, bytes]:
 
 
 def _framing(line: bytes, status: int, fields: list[tuple[bytes, bytes]]) -> Head:
-    """RFC 9112 6.3 as Go applies it: chunked wins over Content-Length, HTTP/1.0 knows no Transfer-Encoding."""
+    """RFC 9112 6.3 as Go applies it: chunked overrides Content-Length, HTTP/1.0 has no Transfer-Encoding."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in fields:
         values.setdefault(name, []).append(value)

@@ -38,13 +38,13 @@ class Poller(Protocol):
         """Connected: from now on it waits to read, and to write too if `write`."""
 
     def pause(self, descriptor: int) -> None:
-        """Deliver no more of it: it is read without events from now on."""
+        """Stop its events: it is read without events from now on."""
 
     def remove(self, descriptor: int) -> None:
         """Just before it is closed."""
 
     def drain(self) -> None:
-        """Deliver now whatever the kernel already knows."""
+        """Deliver the events that the kernel has now."""
 
     def close(self) -> None:
         """Watch nothing any more."""

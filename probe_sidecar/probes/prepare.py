@@ -32,7 +32,7 @@ class PreparedProbe:
     A probe whose request cannot be sent at all has no `hop` but a `refusal`, which is its outcome every time.
     `certificate` is what the address presented last; None where no TLS is spoken.
     `group` is whose share of the places it takes. `heavy` is the engine's: so many probes more are read slowly, because
-    the answer to one took much time.
+    the response to one took much time.
     """
 
     __slots__ = ("certificate", "group", "heavy", "hop", "refusal", "timeout")
@@ -93,8 +93,8 @@ def prepare(
 class First:
     """The first request to one target, over plain HTTP, again and again.
 
-    It holds the bytes to send, of which it shares the headers with other targets, and makes the request that they say
-    once more for the few answers that are judged by it: the requests of 10,000 targets would take 4 MB.
+    It holds the bytes to send, of which it shares the headers with other targets, and makes the request again for the
+    few responses that need it: the requests of 10,000 targets would take 4 MB.
     """
 
     __slots__ = ("_action", "_dial", "_ip", "_parts", "plain")
@@ -109,7 +109,7 @@ class First:
     phase = message.WAITING
 
     def hop(self, address: SocketAddress) -> Hop:
-        """Itself, where the first piece of a plain answer settles the matter, else an exchange for each probe."""
+        """Itself if the first piece of a plain response is sufficient, else an exchange for each probe."""
         # The class bound to its one argument, as a method is to its object: a third of what a partial takes.
         return Hop(address, shared=self) if self.plain else Hop(address, MethodType(Http1Exchange, self))
 

@@ -150,7 +150,7 @@ def _header_lines(headers: Fields, user: str | None) -> bytes:
 
 
 def http2(request: HttpRequest) -> list[tuple[bytes, bytes]]:
-    """The same as a field section of HTTP/2, which knows no connection-specific fields (RFC 9113 8.2.2)."""
+    """The same as a field section of HTTP/2, which has no connection-specific fields (RFC 9113 8.2.2)."""
     fields = [
         (":authority", request.authority),
         (":method", request.method),

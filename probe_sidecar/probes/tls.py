@@ -79,7 +79,7 @@ def verified(bundle: str) -> ssl.SSLContext:
 
 
 def presenting(chain: bytes, key: bytes, *, bundle: str | None = None) -> ssl.SSLContext:
-    """A context with a client certificate (PEM), for servers that ask for one. Raises BadCertificates.
+    """A context with a client certificate (PEM), for servers that request one. Raises BadCertificates.
 
     With a `bundle` it verifies the server as `verified` does, without one not at all. Client certificates do not depend
     on that: short keys are refused in either case.
@@ -160,7 +160,7 @@ class TlsExchange:
         return self._shake_hands()
 
     def feed(self, data: bytes) -> Answer:
-        """Records in; records out, or what the conversation inside answers."""
+        """Records in; records out, or the result of the inner exchange."""
         if data:
             self._incoming.write(data)
         else:
@@ -234,7 +234,7 @@ def _failed(error: ssl.SSLError) -> Outcome:
 
 
 def _verdict(error: ssl.SSLCertVerificationError) -> str:
-    """OpenSSL's own words ("certificate has expired"); the only name in them is the one that we asked for.
+    """OpenSSL's own words ("certificate has expired"); the only name in them is the requested one.
 
     The first letter is written small, unless it is one of an abbreviation: "EE certificate key too weak".
     """

@@ -1,6 +1,6 @@
 """Which replicas are alive, as seen from here. No IO and no clock of its own.
 
-As in client-go (tools/leaderelection), what is written as a time is never compared with a clock of ours: a Lease lives
+As in client-go (tools/leaderelection), times in Leases are never compared with the local clock: a Lease lives
 for its duration from when WE saw it change, so the clocks of different machines may differ as they like.
 """
 

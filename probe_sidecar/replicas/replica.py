@@ -38,7 +38,7 @@ STOPPED = "probing and publishing stop until it is renewed"
 """The log of a replica, behind its problem."""
 
 TRUSTED = 2 / 3
-"""Of the Lease's time; the rest is for clocks that run at different speeds and answers that are slow."""
+"""Of the Lease's time; the rest is for clocks that run at different speeds and slow responses."""
 
 RENEWALS = 5
 """In the Lease's time. Three may fail before the work is put down."""
@@ -56,7 +56,7 @@ GARBAGE_SECONDS = 60.0
 
 
 def boot_clock() -> float:
-    """Monotonic seconds that go on while the machine sleeps: a Lease runs out meanwhile."""
+    """Monotonic seconds that continue while the machine sleeps: a Lease runs out meanwhile."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -122,7 +122,7 @@ class Replica:
             Patience(idle=seconds * SILENCE, longest_pause=seconds * PAUSE),
             random=random,
         )
-        self._stored: Lease | None = None  # our Lease as last answered to us
+        self._stored: Lease | None = None  # our Lease in the last response
         self._doubtful = False  # ... which another client has changed since
         self._acquired = ""
         self._sent: dict[str, float] = {}  # renewTime -> when it was sent
@@ -141,7 +141,7 @@ class Replica:
         self.failures = 0
 
     def owns(self, key: str) -> bool:
-        """Whether `key` is ours at this very moment."""
+        """Whether this replica owns `key` at this moment."""
         return self._proven(self._clock()) and owner(key, self._weights) == self.name
 
     @property
@@ -210,7 +210,7 @@ class Replica:
         self._review(now)
 
     def _taken_away(self, mine: Lease | None) -> None:
-        """Others see the same and take over at once, so nothing is ours any more; get it back without waiting."""
+        """Others see the same and take over at once, so this one owns nothing any more; get it back without waiting."""
         if self._proof is not None:
             log.warning("Lease %s was taken away: it is %s", self.name, f"held by {mine.holder}" if mine else "deleted")
             self._proof, self._doubtful = None, True
@@ -269,7 +269,7 @@ class Replica:
                     await self._nudge.wait()
 
     async def _attempt(self) -> float:
-        """One renewal; answers the seconds until the next, which does not wait longer for having been answered late."""
+        """One renewal; returns the seconds until the next, without adding the delay of a slow response."""
         begun = self._clock()
         try:
             await self._renew()
@@ -312,7 +312,7 @@ class Replica:
         return alive
 
     def _failed(self, error: ApiError) -> float:
-        """409: another client wrote it, or an answer was lost. 404: it was deleted. Both once more, at once."""
+        """409: another client wrote it, or a response was lost. 404: it was deleted. Both once more, at once."""
         gone = error.status == 404 and self._stored is not None
         if gone:
             self._stored, self._doubtful = None, False
@@ -326,7 +326,7 @@ class Replica:
         return pause
 
     async def _give_back(self, stored: Lease) -> None:
-        """A renewal whose answer was lost leaves us with an older version: look once, and delete what is ours."""
+        """After a renewal whose response was lost our version is older: read it once, and delete it if it is ours."""
         for _ in range(2):
             try:
                 await self._client.delete(LEASES, self._namespace, self.name, stored.version)

@@ -1,14 +1,16 @@
 """Limit of status writes in flight: as many as the API server handles without a queue (ADR 9). Pure.
 
-Writes queued there delay the renewals of the Leases too, on any connection. So the number grows while
-an answer comes as fast as to a write that is alone, and is halved when it does not.
+Writes queued there delay the renewals of the Leases too, on any connection. The limit grows while a response comes as
+fast as for a single write, and is halved otherwise.
 """
 
 from math import inf
 from typing import Final
 
 WAITING_SECONDS: Final = 0.5
-"""So much longer than alone an answer may take. A renewal that waits behind our writes for so long is still in time."""
+"""Factor by which a response may be slower than that of a single write. A renewal that waits behind our writes for so
+long is still in time.
+"""
 
 
 class ConcurrencyLimit:
@@ -17,7 +19,7 @@ class ConcurrencyLimit:
     def __init__(self, most: int) -> None:
         self._most = most
         self._size = 1.0
-        self._alone = inf  # seconds of an answer that nothing of ours was in the way of
+        self._alone = inf  # seconds of a response while no other request of ours was in flight
         self._halved_at = -inf
 
     @property
@@ -26,7 +28,7 @@ class ConcurrencyLimit:
         return int(self._size)
 
     def answered(self, began: float, now: float, *, alone: bool) -> None:
-        """A request that began then has ended, however; `alone`: none of ours was in flight as it began."""
+        """A request that began then has ended, however; `alone`: no other of ours was in flight when it began."""
         seconds = now - began
         self._alone = seconds if alone else min(self._alone, seconds)
         if seconds <= self._alone + WAITING_SECONDS:

@@ -12,7 +12,7 @@ Object = dict[str, Any]
 
 OURS = ("Ready", "Accepted", "FailOpen", "Resolved", "ProbesDelayed", "SuspectedOutage")
 MOST_NAMED = 8
-"""Denied addresses that the Accepted condition names; each stands with its reason in `.status.addresses` anyway."""
+"""Denied addresses that the Accepted condition names; each has its reason in `.status.addresses` anyway."""
 
 CHILD_MISSING = "ChildMissing"
 """Reason of Ready while an object that traffic needs is missing or owned by someone else."""

@@ -25,7 +25,7 @@ from probe_sidecar.status.summary import hosts_text, invalid, ips_text, missing_
 Object = dict[str, Any]
 
 MODELLED = frozenset(ExternalServiceStatus.model_fields) - {"addresses", "conditions"}
-"""Fields of which a wrong shape is dropped, by any author. Unknown fields stay: they are not ours."""
+"""Fields of which a wrong shape is dropped, by any author. Unknown fields stay: other writers own them."""
 
 
 def desired_status(
@@ -38,11 +38,11 @@ def desired_status(
     hostnames: Mapping[str, str] = MappingProxyType({}),
     problems: Problems = NO_PROBLEMS,
 ) -> Object:
-    """The wanted status of an object, equal to the stored one where nothing is to be reported.
+    """The wanted status of an object, equal to the stored one if nothing has changed.
 
     `states` are the results of the probes by address, `now` is RFC 3339 in UTC. `hostnames` are the addresses of
-    spec.hostnames with their names. Fields written by others stay. `revision` is one more than the stored one if
-    anything of ours differs (the guard of design R1 takes nothing else), else the same.
+    spec.hostnames with their names. Fields written by others stay. `revision` is one more than the stored one if a
+    field of the prober differs (required by the guard of design R1), else the same.
     """
     wanted = wanted_addresses(spec, states, stored.addresses, policy, now, hostnames=hostnames)
     failing_open = spec.minReady != 0 and publication(spec, wanted, policy, wanted).failing_open

@@ -10,7 +10,7 @@ from probe_sidecar.kube.documents import trimmed
 
 
 def whole(answer: Object) -> Object:
-    """`answer`, trimmed, if it is a stored object; ApiError if something on the way answered in its place."""
+    """`answer`, trimmed, if it is a stored object; ApiError if a proxy responded instead."""
     metadata = answer.get("metadata")
     fields = ("uid", "resourceVersion", "name", "namespace")
     if not isinstance(metadata, dict) or not all(isinstance(metadata.get(field), str) for field in fields):
@@ -36,7 +36,7 @@ def place(raw: Object) -> tuple[str, str]:
 
 
 def content_hash(status: Any) -> bytes:
-    """A digest of what a status says, without when and by which write it came to be; equal for equal JSON only."""
+    """A digest of a status without its times and its revision; equal for equal JSON only."""
     said = {}
     if isinstance(status, dict):
         said = {

@@ -13,7 +13,7 @@ Object = dict[str, Any]
 def patch(seen: Mapping[str, Any], desired: Object) -> list[Object]:
     """The operations that turn the status of `seen` (the whole object as read) into `desired`; none if it is that.
 
-    The leading `replace` of the resourceVersion makes the API server answer 409 to any other version of the object
+    The leading `replace` of the resourceVersion makes the API server respond 409 for any other version of the object
     (ADR 1). Whole fields follow, each by an `add`, which also replaces a field that is there (RFC 6902, 4.1). A field
     that has to go takes the whole status: a `remove` of what is gone already would fail with another error.
     """

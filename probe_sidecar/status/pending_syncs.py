@@ -1,6 +1,6 @@
 """Which ExternalServices Metacontroller has not synced yet, and how long our first write waits for it (ADR 2). Pure.
 
-A write of ours before Metacontroller's own (`observedGeneration`) makes Metacontroller's a stale one.
+A write before Metacontroller's (`observedGeneration`) makes Metacontroller's stale.
 """
 
 from collections.abc import Hashable
@@ -24,7 +24,7 @@ class PendingSyncs:
         self._longest = INITIAL_STATUS_DELAY[0]
 
     def begin(self, item: Hashable, now: float) -> None:
-        """`item` has a new spec. One that waits already goes on waiting."""
+        """`item` has a new spec. An object that waits already continues to wait."""
         self._since.setdefault(item, now)
 
     def end(self, item: Hashable) -> float | None:

@@ -87,7 +87,7 @@ class StatusPublisher:
         self.random = random
         self.counters = Counters()
         self.pending_syncs = PendingSyncs()
-        self.paused_until = 0.0  # the API server asked all of us to wait (Retry-After)
+        self.paused_until = 0.0  # the API server sent Retry-After to all writers
         self.closing = False
         self._limit = ConcurrencyLimit(limit)
         self._sleep = sleep
@@ -157,7 +157,7 @@ class StatusPublisher:
         self._timers[writer] = due, self._group.create_task(self._later(writer, seconds))
 
     def stop_timer(self, writer: Writer) -> None:
-        """Forget what `wake_at` was asked for."""
+        """Cancel `wake_at`."""
         _, timer = self._timers.pop(writer, (inf, None))
         if timer is not None:
             timer.cancel()
@@ -175,7 +175,7 @@ class StatusPublisher:
         task.add_done_callback(lambda task: self._ended(writer, task))
 
     async def timed(self, request: Awaitable[Object]) -> Object:
-        """The answer to `request`; its time counts for the limit."""
+        """The response to `request`; its time counts for the limit."""
         began, alone = self.clock(), len(self._requests) == 1
         try:
             return await request

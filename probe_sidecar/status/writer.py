@@ -1,7 +1,7 @@
 """Writes the wanted `.status` of one ExternalService, level-triggered (design R2, R3; ADR 1).
 
 New, lost and overwritten are one case: the stored status differs from the wanted one, so it is written, under the lock.
-The writer knows nothing of probes and specs; its ExternalService knows what is wanted.
+The writer does not depend on probes and specs; its ExternalService computes the wanted status.
 """
 
 import logging
@@ -33,9 +33,10 @@ REREAD_SECONDS: Final = 30.0
 """So long the watch may lag behind our own last write before the object is read again."""
 
 SETTLE: Final = (0.5, 2.0)
-"""Time (s) for Metacontroller's syncs after a change of the object, ours included: at least, and at most where it took
-longer for its own write, or where the object keeps changing. A write during a sync makes the status write of that sync
-a stale one."""
+"""Time (s) for Metacontroller's syncs after a change of the object, including our writes: at least, and at most where
+it took longer for its own write, or where the object keeps changing. A write during a sync makes the status write of
+that sync a stale one.
+"""
 
 GATHER: Final = (0.01, 0.05)
 """Interval (s) at which the probes in flight for the same object are looked at, and the longest wait for them: their
@@ -51,7 +52,7 @@ class Subject(Protocol):
         ...
 
     def wanted(self, raw: Object) -> Object | None:
-        """The whole wanted status of the object as read, or None: not ours, or not to be evaluated now.
+        """The whole wanted status of the object as read, or None: owned by another replica, or not to be evaluated now.
 
         Called as late as possible, so that all results until then go out in one write.
         """
@@ -61,7 +62,7 @@ class Subject(Protocol):
         """A status with new content was written, not one that was only written again."""
 
     def superseded(self, raw: Object) -> None:
-        """The object has a status with a higher revision that is not ours (ADR 10). Called before `wanted`."""
+        """The object has a status of another writer with a higher revision (ADR 10). Called before `wanted`."""
 
 
 class StatusWriter:
@@ -77,7 +78,7 @@ class StatusWriter:
         self._busy = False  # a request of ours is in flight
         self._dirty = False  # something came up meanwhile
         self._closed = False
-        self._ahead = False  # `_stored` is an answer to us that the watch has not shown yet
+        self._ahead = False  # `_stored` is a response that the watch has not shown yet
         self._reread_at: float | None = None  # when to read again if the watch still has not caught up
         self._differs_since: float | None = None  # when the wanted status was first found to differ from the stored one
         self._changed_at = -inf  # when another version of it was last seen
@@ -88,7 +89,7 @@ class StatusWriter:
         self._troubled_at = 0.0
         self._written_hash: bytes | None = None  # the content_hash of what we wrote last ...
         self._stored_hash: bytes | None = None  # ... and of what the API server made of it, where that differs
-        self._sent_hash: bytes | None = None  # the content_hash of the write that was begun last, whatever became of it
+        self._sent_hash: bytes | None = None  # the content_hash of the last write, whatever its result
         self._note_sync()
 
     @property
@@ -120,7 +121,7 @@ class StatusWriter:
             self._publisher.enqueue(self)
 
     def close(self) -> None:
-        """The object is gone, or no longer ours: nothing more is sent."""
+        """The object is gone, or owned by another replica: nothing more is sent."""
         self._closed = True
         self._publisher.forget(self)
         self._publisher.pending_syncs.end(self)
@@ -229,7 +230,9 @@ class StatusWriter:
             self.mark()
 
     def failed(self, error: ApiError) -> None:
-        """404 is calm: the watch will show it. All else waits, longer each time, and as long as the server asks."""
+        """404 is calm: the watch will show it. Other errors are retried with back-off, at least after the server's
+        Retry-After.
+        """
         self._note_trouble()
         pause = self._errors.pause(error.retry_after)
         if error.status == 404:
@@ -303,7 +306,7 @@ class StatusWriter:
         return fresh
 
     def _take(self, before: Object, fresh: Object) -> None:
-        """An answer is newer than what the watch showed, unless the watch was faster than the answer."""
+        """A response is newer than the object of the watch, unless the watch was faster."""
         if self._stored is before or older(self._stored, fresh):
             self._see(fresh)
             self._ahead, self._reread_at = True, None
