@@ -18,7 +18,7 @@ MOST_REPLICAS = 32
 
 
 class LiveView(NamedTuple):
-    """`page` is the response of the replica in `pod` to /status for the object; None: `problem` says why there is none."""
+    """`page` is the response of the replica in `pod` to /status for the object; without one `problem` says why."""
 
     pod: str
     page: dict[str, Any] | None
