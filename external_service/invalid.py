@@ -19,6 +19,9 @@ from external_service.v1alpha1 import ExternalService
 
 SECRET = re.compile(r"\.httpHeaders\[[0-9]+\]\.(value|valueFrom)$")
 
+Fields = Mapping[str, "Fields"]
+"""The known fields by name, each with those below it; none below a value or a map such as labels."""
+
 MAX_UNKNOWN = 100
 LONGEST_FIELD = 64
 """Characters of an unknown field that are shown, and compared with the known ones."""
@@ -75,12 +78,17 @@ def unknown_fields(raw: Mapping[str, Any]) -> list[str]:
 
 
 @cache
-def _written_by_users() -> Schema:
-    """The schema of the whole object with all of ObjectMeta, and any status."""
-    known = {name: resolve(schema) for name, schema in properties(root()).items()}
-    known["metadata"] = {"properties": {name: {} for name in OBJECT_META}}
-    known["status"] = {}
-    return {"properties": known}
+def _written_by_users() -> Fields:
+    """The fields of the whole object, with all of ObjectMeta and any status."""
+    return {**_fields(root()), "metadata": {name: {} for name in OBJECT_META}, "status": {}}
+
+
+def _fields(schema: Schema) -> Fields:
+    """The fields of an object, or of the objects in a list."""
+    schema = resolve(schema)
+    if "items" in schema:
+        return _fields(schema["items"])
+    return {name: _fields(inner) for name, inner in properties(schema).items()}
 
 
 def _line(path: str, schema: Schema, detail: ErrorDetails) -> str:
@@ -101,18 +109,16 @@ def _got(path: str, detail: ErrorDetails) -> str:
     return "" if SECRET.search(path) else f" (got {shown(detail['input'])})"
 
 
-def _unknown(value: object, schema: Schema, path: str) -> Iterator[str]:
+def _unknown(value: object, known: Fields, path: str) -> Iterator[str]:
     if isinstance(value, list):
-        if properties(of_items := resolve(schema.get("items", {}))):
-            for index, item in enumerate(value):
-                yield from _unknown(item, of_items, f"{path}[{index}]")
-    elif isinstance(value, Mapping) and (known := properties(schema)):
+        for index, item in enumerate(value):
+            yield from _unknown(item, known, f"{path}[{index}]")
+    elif isinstance(value, Mapping):
         for name, inner in value.items():
-            if name in known:
-                if isinstance(inner, dict | list):
-                    yield from _unknown(inner, resolve(known[name]), join(path, str(name)))
-            else:
+            if name not in known:
                 short = str(name)[:LONGEST_FIELD]
                 near = get_close_matches(short, known, n=1)
                 hint = f" (did you mean {near[0]}?)" if near else ""
                 yield f"{join(path, short)}: no such field, it is ignored{hint}"
+            elif below := known[name]:
+                yield from _unknown(inner, below, join(path, name))
