@@ -10,7 +10,7 @@ import yaml
 from app.children.metadata import Manifest
 from app.sync import SyncOptions, desired_children
 from external_service.manifest import Document, Manifests, external_services
-from external_service.policy import AddressPolicy, refusal
+from external_service.policy import AddressPolicy
 from external_service.readiness import resolved_by
 
 Format = Literal["yaml", "json"]
@@ -49,14 +49,14 @@ def children(manifests: Manifests, options: SyncOptions) -> Rendered:
 def _left_out(document: Document, policy: AddressPolicy) -> Iterator[str]:
     spec, told = document.parent.spec, document.parent.status.addresses
     for index, ip in enumerate(spec.ips):
-        if (reason := refusal(ip, policy)) is not None:
+        if (reason := policy.refusal(ip)) is not None:
             yield f"{document.where}spec.ips[{index}]: left out: {reason}"
     names = resolved_by(spec, told)
     for index, name in enumerate(spec.hostnames):
         if name not in names.values():
             yield f"{document.where}spec.hostnames[{index}]: {unresolved(name, status=bool(told))}"
     for index, one in enumerate(told):
-        if one.ip in names and one.ip not in spec.ips and (reason := refusal(one.ip, policy)) is not None:
+        if one.ip in names and one.ip not in spec.ips and (reason := policy.refusal(one.ip)) is not None:
             yield f"{document.where}status.addresses[{index}]: left out: {reason}"
 
 

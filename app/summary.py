@@ -5,7 +5,7 @@ from typing import Any
 
 from app.hook import CompositeHookResponse
 from external_service.kind import NOT_PROBED
-from external_service.policy import AddressPolicy, refusal
+from external_service.policy import AddressPolicy
 from external_service.readiness import publication, resolved_by
 from external_service.v1alpha1 import ExternalService
 
@@ -19,7 +19,7 @@ def summary(raw: Mapping[str, Any], response: CompositeHookResponse, policy: Add
     spec, known = parent.spec, {one.ip: one for one in parent.status.addresses}
     found = publication(spec, known, policy, resolved_by(spec, parent.status.addresses))
     why = {one.ip: f"{one.reason}: {one.message}" if one.message else one.reason for one in parent.status.addresses}
-    refused = ((ip, refusal(ip, policy)) for ip in dict.fromkeys(spec.ips))
+    refused = ((ip, policy.refusal(ip)) for ip in dict.fromkeys(spec.ips))
     left_out = [f"{ip} ({reason})" for ip, reason in refused if reason is not None]
     left_out += [f"{one['kind']} ({one['reason']})" for one in response["status"].get("children", ())]
     parts = {

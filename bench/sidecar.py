@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from time import monotonic
@@ -94,8 +95,14 @@ def cluster(server: FakeApiServer, plan: Plan, port: int, hole: int) -> None:
 def known(made: dict[str, Any], *, ready: bool) -> dict[str, Any]:
     """The status of an ExternalService whose addresses are all ready, or all not."""
     spec = ExternalService.model_validate(made).spec
-    verdict = {"ready": ready, "reason": "ProbeSucceeded" if ready else "ProbeFailed", "lastTransitionTime": LONG_AGO}
-    results = {ip: AddressStatus.model_validate({"ip": ip, "message": "earlier", **verdict}) for ip in spec.ips}
+    of = partial(
+        AddressStatus,
+        ready=ready,
+        reason="ProbeSucceeded" if ready else "ProbeFailed",
+        message="earlier",
+        lastTransitionTime=LONG_AGO,
+    )
+    results = {ip: of(ip=ip) for ip in spec.ips}
     return desired_status(StoredStatus.read(made), spec, results, AddressPolicy(loopback=True), LONG_AGO)
 
 

@@ -11,7 +11,7 @@ from functools import partial
 
 from external_service import syntax
 from external_service.core import Probe
-from external_service.policy import AddressPolicy, form_refusal, refusal
+from external_service.policy import AddressPolicy, form_refusal
 from external_service.schema import join
 from external_service.v1alpha1 import (
     NEEDS_CLUSTER_IP,
@@ -35,9 +35,8 @@ def child_problems(parent: ExternalService) -> list[str]:
 
 def address_problems(spec: ExternalServiceSpec, *, loopback: bool) -> list[str]:
     """Addresses and names that cannot be published, are duplicates, or are drained without being in the spec."""
-    policy = AddressPolicy(loopback=loopback)
     return [
-        *_list_problems("ips", spec.ips, partial(refusal, policy=policy)),
+        *_list_problems("ips", spec.ips, AddressPolicy(loopback=loopback).refusal),
         *_list_problems("hostnames", spec.hostnames, syntax.hostname_problem),
         *_list_problems("disabledIPs", spec.disabledIPs, partial(_not_among, spec=spec)),
     ]

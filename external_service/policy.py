@@ -8,7 +8,7 @@ would otherwise refuse the whole Endpoints object for one bad address.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
@@ -48,7 +48,7 @@ _TEREDO = IPv6Network("2001::/32")
 _ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AddressPolicy:
     """`allow` empty means everything; `deny` wins over it. `loopback` is for one's own machine, never a cluster."""
 
@@ -56,31 +56,18 @@ class AddressPolicy:
     deny: tuple[Network, ...] = ()
     loopback: bool = False
 
-
-def refusal(ip: str, policy: AddressPolicy) -> str | None:
-    """Why `ip` may be neither published nor probed, with what to write instead; None when it may."""
-    return judge(policy)(ip)
-
-
-@lru_cache(maxsize=64)
-def judge(policy: AddressPolicy) -> Callable[[str], str | None]:
-    """`refusal` by one policy, for many addresses: to look each up by its policy too costs more than all the rest."""
-    return lru_cache(maxsize=4_096)(partial(_refusal, policy))
+    @cached_property
+    def refusal(self) -> Callable[[str], str | None]:
+        """Why an address may be neither published nor probed, with what to write instead; None when it may."""
+        return lru_cache(maxsize=4_096)(lambda ip: form_refusal(ip) or _range_refusal(ip_address(ip), self))
 
 
 def form_refusal(ip: str) -> str | None:
     """Why `ip` is not an address in the required form, whatever its range; None when it is."""
     try:
-        return _form_refusal(ip, ip_address(ip))
+        address = ip_address(ip)
     except ValueError:
         return f'"{ip}" is not an IP address: write one like 10.0.100.10 or 2001:db8::10'
-
-
-def _refusal(policy: AddressPolicy, ip: str) -> str | None:
-    return form_refusal(ip) or _range_refusal(ip_address(ip), policy)
-
-
-def _form_refusal(ip: str, address: IPv4Address | IPv6Address) -> str | None:
     if isinstance(address, IPv6Address):
         if address.scope_id:
             return f"{ip} carries a zone: write it without %{address.scope_id}"

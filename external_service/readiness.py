@@ -5,7 +5,7 @@ from math import ceil
 from typing import NamedTuple, Protocol
 
 from external_service.kind import family_of
-from external_service.policy import AddressPolicy, judge
+from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 
 
@@ -57,8 +57,7 @@ def publication(
     Fail open (`minReady`): with fewer healthy addresses than required, all that are not drained are published as ready.
     Addresses without a result yet do not count: they neither start nor end failing open.
     """
-    refused = judge(policy)
-    ips = [ip for ip in dict.fromkeys((*spec.ips, *resolved)) if refused(ip) is None]
+    ips = [ip for ip in dict.fromkeys((*spec.ips, *resolved)) if policy.refusal(ip) is None]
     disabled = frozenset(spec.disabledIPs)
     healthy = frozenset(ips) if spec.readinessProbe is None else _healthy(known)
     enabled = [ip for ip in ips if ip not in disabled] if disabled else ips

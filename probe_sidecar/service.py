@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from external_service.admission import Features, switched_off
 from external_service.invalid import explain
-from external_service.policy import refusal
 from external_service.readiness import publication
 from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
 from probe_sidecar.events.note import notes
@@ -189,7 +188,7 @@ class Service:
     def _serves(self, ip: str) -> bool:
         """Whether an address is published as ready, fail open aside."""
         spec = self.spec
-        if spec is None or ip in spec.disabledIPs or refusal(ip, self._shared.surroundings.policy) is not None:
+        if spec is None or ip in spec.disabledIPs or self._shared.surroundings.policy.refusal(ip) is not None:
             return False
         target = self.targets.get(ip)
         return spec.readinessProbe is None or (target is not None and target.state.healthy)

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from external_service.kind import Reason
-from external_service.policy import AddressPolicy, refusal
+from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.prober.target import Target
 from probe_sidecar.service import Service
@@ -109,7 +109,7 @@ def _rows(service: Service, policy: AddressPolicy) -> Iterator[AddressRow]:
 
 
 def _reason(spec: ExternalServiceSpec, ip: str, policy: AddressPolicy) -> Reason | None:
-    if refusal(ip, policy) is not None:
+    if policy.refusal(ip) is not None:
         return "Denied"
     if ip in spec.disabledIPs:
         return "Disabled"

@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from external_service.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
-from external_service.kind import LONGEST_TIMEOUT, NOT_PROBED
-from external_service.policy import AddressPolicy, judge
+from external_service.kind import LONGEST_TIMEOUT, NOT_PROBED, Reason
+from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.prober.counters import ProbeCounters
 from probe_sidecar.prober.prober import Prober
@@ -236,9 +236,8 @@ class Targets(Collection[Target]):
 
     def _probed(self, spec: ExternalServiceSpec, hostnames: Mapping[str, str], probe: Probe | None) -> Iterator[str]:
         if probe is not None:
-            refusal = judge(self._surroundings.policy)
             for ip in dict.fromkeys((*spec.ips, *hostnames)):
-                if refusal(ip) is None:
+                if self._surroundings.policy.refusal(ip) is None:
                     yield ip
 
     def _states(
@@ -290,6 +289,6 @@ def _adopted(stored: AddressStatus) -> AddressStatus:
     if stored.reason in {"ProbeSucceeded", "ProbeFailed", "Pending"}:
         return stored
     if stored.reason == "Disabled":
-        reason = "ProbeSucceeded" if stored.healthy else "ProbeFailed"
-        return stored.model_copy(update={"ready": stored.healthy, "serving": None, "reason": reason})
-    return stored.model_copy(update={"reason": "Pending", "message": NOT_PROBED})
+        reason: Reason = "ProbeSucceeded" if stored.healthy else "ProbeFailed"
+        return replace(stored, ready=stored.healthy, serving=None, reason=reason)
+    return replace(stored, reason="Pending", message=NOT_PROBED)

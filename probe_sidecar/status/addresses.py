@@ -1,10 +1,11 @@
 """The wanted `.status.addresses`: pure, from the spec, the state that the probes found, and the stored status."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from external_service.kind import NOT_PROBED
-from external_service.policy import AddressPolicy, judge
+from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 
 Object = dict[str, Any]
@@ -25,10 +26,10 @@ def wanted_addresses(
 
     `states` are the results of the probes, `stored` is the status as read, `now` is RFC 3339 in UTC.
     """
-    disabled, refusal = frozenset(spec.disabledIPs), judge(policy)
+    disabled = frozenset(spec.disabledIPs)
     found: dict[str, AddressStatus] = {}
     for ip in dict.fromkeys((*spec.ips, *hostnames)):
-        refused = refusal(ip)
+        refused = policy.refusal(ip)
         if refused is not None:
             wanted = AddressStatus(ip=ip, ready=False, reason="Denied", message=refused, lastTransitionTime="")
         else:
@@ -37,7 +38,7 @@ def wanted_addresses(
                 wanted = _drained(wanted)
         since, hostname = _since(wanted, stored.get(ip), now), hostnames.get(ip)
         if (wanted.lastTransitionTime, wanted.hostname) != (since, hostname):
-            wanted = wanted.model_copy(update={"lastTransitionTime": since, "hostname": hostname})
+            wanted = replace(wanted, lastTransitionTime=since, hostname=hostname)
         found[ip] = wanted
     return found
 

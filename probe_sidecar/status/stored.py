@@ -3,16 +3,18 @@
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, TypeGuard, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from external_service.kind import Reason
 from external_service.v1alpha1 import AddressStatus, ChildProblem, Condition
 
 Object = dict[str, Any]
-M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
+_ADDRESS, _CONDITION = TypeAdapter(AddressStatus), TypeAdapter(Condition)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -98,7 +100,7 @@ def _revision(raw: Object) -> int | None:
 def _addresses(raw: Object) -> dict[str, AddressStatus]:
     found: dict[str, AddressStatus] = {}
     for entry in _entries(raw, "addresses"):
-        address = _parsed(AddressStatus, entry)
+        address = _parsed(_ADDRESS, entry)
         if address is not None:
             found.setdefault(address.ip, address)
     return found
@@ -107,7 +109,7 @@ def _addresses(raw: Object) -> dict[str, AddressStatus]:
 def _conditions(raw: Object) -> dict[str, Object]:
     found: dict[str, Object] = {}
     for entry in _entries(raw, "conditions"):
-        if _parsed(Condition, entry) is not None:
+        if _parsed(_CONDITION, entry) is not None:
             found.setdefault(entry["type"], entry)
     return found
 
@@ -125,10 +127,10 @@ def _entries(raw: Object, field: str) -> list[Any]:
     return entries if isinstance(entries, list) else []
 
 
-def _parsed(kind: type[M], entry: Any) -> M | None:
-    """`entry` as a `kind`; strict, because a "yes" or a 1 written by hand is no boolean to the API server."""
+def _parsed(adapter: TypeAdapter[T], entry: Any) -> T | None:
+    """`entry` as the type of `adapter`; a "yes" or a 1 written by hand is no boolean to the API server."""
     try:
-        parsed = kind.model_validate(entry, strict=True)
+        parsed = adapter.validate_python(entry)
     except ValidationError:
         return None
     return parsed if is_time(entry.get("lastTransitionTime")) else None
@@ -138,8 +140,8 @@ def _probed(stored: AddressStatus) -> AddressStatus | None:
     if stored.reason == "Disabled":
         if stored.ready or stored.serving is None:
             return None
-        reason = "ProbeSucceeded" if stored.serving else "ProbeFailed"
-        return stored.model_copy(update={"ready": stored.serving, "reason": reason, "serving": None})
+        reason: Reason = "ProbeSucceeded" if stored.serving else "ProbeFailed"
+        return replace(stored, ready=stored.serving, reason=reason, serving=None)
     # A probe that was added to a CR leaves its addresses ready (NoProbe, then Pending) until there is evidence (R6).
     ready = stored.reason != "ProbeFailed"
     return stored if stored.serving is None and stored.ready is ready and stored.reason != "Denied" else None

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from external_service.policy import IN_DENIED_RANGE, PRESETS, AddressPolicy, refusal
+from external_service.policy import IN_DENIED_RANGE, PRESETS, AddressPolicy
 from hack.values_table import CHART
 from playground.manifests import spots
 from playground.processes import Component
@@ -346,16 +346,16 @@ def test_admission_policy_agrees_with_the_hook(
     cluster: Cluster, installed: Callable[..., None], values: str, policy: AddressPolicy
 ) -> None:
     installed("--set=addressPolicy.admission.enabled=true", *filter(None, [values]))
-    known = next(ip for ip in ADDRESSES if (refusal(ip, policy) or "").endswith(("denies", "allows")))
+    known = next(ip for ip in ADDRESSES if (policy.refusal(ip) or "").endswith(("denies", "allows")))
     until(
         lambda: verdict(cluster, [known]).status_code == 422, f"the policy in force: {verdict(cluster, [known]).text}"
     )
     good = verdict(cluster, ["10.0.100.10"])
     assert good.is_success, good.text
-    disagreed = [ip for ip in ADDRESSES if verdict(cluster, [ip]).is_success is not (refusal(ip, policy) is None)]
+    disagreed = [ip for ip in ADDRESSES if verdict(cluster, [ip]).is_success is not (policy.refusal(ip) is None)]
     assert disagreed == []
     for ip in ADDRESSES:
-        said = refusal(ip, policy) or ""
+        said = policy.refusal(ip) or ""
         if said.endswith(("denies", "allows")):
             assert f"spec.ips: {said}" in verdict(cluster, ["10.0.100.10", ip]).json()["message"]
 

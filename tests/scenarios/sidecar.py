@@ -52,7 +52,7 @@ def _control(sidecar: Sidecar) -> Starlette:
             target = service.targets.get(address["ip"])
             if target is not None:
                 target.inherited = False  # these results count as our own
-                target.state = AddressStatus.model_validate(address)
+                target.state = AddressStatus(**address)
         service.changed()
         return Response(orjson.dumps({"takenAt": taken}), media_type="application/json")
 

@@ -12,7 +12,7 @@ from external_service.admission import duplicate
 from external_service.core import PORT_NUMBER
 from external_service.invalid import admission_problems, unknown_fields
 from external_service.manifest import NOTHING, InvalidInput
-from external_service.policy import AddressPolicy, refusal
+from external_service.policy import AddressPolicy
 
 OPTIONS = SyncOptions()
 API = [("Service", "api"), ("Endpoints", "api"), ("EndpointSlice", "api-ipv4-0")]
@@ -76,7 +76,7 @@ def test_denied_address_is_a_warning() -> None:
     options = SyncOptions(policy=AddressPolicy(deny=(ip_network("10.0.0.2/32"),)))
     rendered = render(CR, options)
     assert rendered.children[1]["subsets"][0]["notReadyAddresses"] == [{"ip": "10.0.0.1"}]
-    assert rendered.warnings == (f"spec.ips[0]: left out: {refusal('10.0.0.2', options.policy)}",)
+    assert rendered.warnings == (f"spec.ips[0]: left out: {options.policy.refusal('10.0.0.2')}",)
 
 
 def test_unknown_fields_are_warnings() -> None:
@@ -132,5 +132,5 @@ def test_resolved_addresses_come_from_the_status() -> None:
     assert endpoints["subsets"][0]["addresses"] == [{"ip": "10.0.0.1"}, {"ip": "10.0.0.9"}]
     assert rendered.warnings == (
         "spec.hostnames[1]: lb.io is not resolved here: its addresses come from the status in this file",
-        f"status.addresses[2]: left out: {refusal('169.254.0.9', OPTIONS.policy)}",
+        f"status.addresses[2]: left out: {OPTIONS.policy.refusal('169.254.0.9')}",
     )

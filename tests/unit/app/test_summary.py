@@ -8,7 +8,7 @@ from app.hook import read
 from app.summary import summary
 from app.sync import SyncOptions, sync
 from external_service.kind import NOT_PROBED
-from external_service.policy import AddressPolicy, refusal
+from external_service.policy import AddressPolicy
 
 NOW = datetime(2026, 1, 3, tzinfo=UTC)
 
@@ -40,7 +40,7 @@ def test_summary_names_omitted_children_with_reason() -> None:
     parent["spec"] = {**parent["spec"], "ips": ["127.0.0.1", "10.0.0.1"]}
     assert line(parent, {"Service.v1": {}, "Endpoints.v1": {}}) == (
         f"made: Service web, Endpoints web; not ready: 10.0.0.1 ({NOT_PROBED}); left out: 127.0.0.1 "
-        f"({refusal('127.0.0.1', AddressPolicy())}), Ingress (NotListed), EndpointSlice (NotListed)"
+        f"({AddressPolicy().refusal('127.0.0.1')}), Ingress (NotListed), EndpointSlice (NotListed)"
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from external_service.admission import address_problems, child_problems, shown
-from external_service.policy import AddressPolicy, form_refusal, refusal
+from external_service.policy import AddressPolicy, form_refusal
 from external_service.syntax import (
     host_problem,
     hostname_problem,
@@ -101,11 +101,11 @@ def test_every_invalid_address_is_named() -> None:
         disabledIPs=["10.0.0.1", "10.0.0.2", "10.0.0.1"],
     ).spec
     assert address_problems(spec, loopback=False) == [
-        f"spec.ips[1]: {refusal('10.0.0.01', AddressPolicy())}",
-        f"spec.ips[2]: {refusal('::ffff:10.0.0.1', AddressPolicy())}",
+        f"spec.ips[1]: {AddressPolicy().refusal('10.0.0.01')}",
+        f"spec.ips[2]: {AddressPolicy().refusal('::ffff:10.0.0.1')}",
         "spec.ips[3]: Duplicate value: 10.0.0.1: remove one",
-        f"spec.ips[4]: {refusal('127.0.0.1', AddressPolicy())}",
-        f"spec.ips[5]: {refusal('2001:DB8::1', AddressPolicy())}",
+        f"spec.ips[4]: {AddressPolicy().refusal('127.0.0.1')}",
+        f"spec.ips[5]: {AddressPolicy().refusal('2001:DB8::1')}",
         'spec.disabledIPs[1]: "10.0.0.2" is none of spec.ips: write only addresses that stand in spec.ips too',
         "spec.disabledIPs[2]: Duplicate value: 10.0.0.1: remove one",
     ]

@@ -7,7 +7,7 @@ import pytest
 from external_service.admission import duplicate
 from external_service.core import NO_EXEC, ONE_HANDLER
 from external_service.invalid import MAX_UNKNOWN, admission_problems, unknown_fields
-from external_service.policy import AddressPolicy, refusal
+from external_service.policy import AddressPolicy
 from external_service.schema import hint, locate
 from external_service.syntax import host_problem, path_problem
 
@@ -62,18 +62,18 @@ def raw(**spec: Any) -> dict[str, Any]:
         pytest.param(raw(ips=["10.0.0.1"] * 1001), [f"spec.ips: {IPS} (got a list of 1001)"], id="1,001 ips"),
         pytest.param(
             raw(ips=["10.0.0.300"]),
-            [f"spec.ips[0]: {refusal('10.0.0.300', AddressPolicy())}"],
+            [f"spec.ips[0]: {AddressPolicy().refusal('10.0.0.300')}"],
             id="bad ip",
         ),
         pytest.param(raw(ips=["10.0.0.1", "10.0.0.1"]), [f"spec.ips[1]: {duplicate('10.0.0.1')}"], id="doubled ip"),
         pytest.param(
             raw(ips=["::ffff:10.0.0.1"]),
-            [f"spec.ips[0]: {refusal('::ffff:10.0.0.1', AddressPolicy())}"],
+            [f"spec.ips[0]: {AddressPolicy().refusal('::ffff:10.0.0.1')}"],
             id="mapped ip",
         ),
         pytest.param(
             raw(ips=["127.0.0.1"]),
-            [f"spec.ips[0]: {refusal('127.0.0.1', AddressPolicy())}"],
+            [f"spec.ips[0]: {AddressPolicy().refusal('127.0.0.1')}"],
             id="loopback",
         ),
         pytest.param(raw(readinessProbe={}), [f"spec.readinessProbe: {ONE_HANDLER} (found none)"], id="no handler"),

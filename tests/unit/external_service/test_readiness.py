@@ -1,6 +1,7 @@
 """Which addresses are published, and how."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
@@ -181,13 +182,13 @@ def test_resolved_addresses_follow_those_of_the_spec() -> None:
 
 
 def test_removed_hostname_removes_its_addresses() -> None:
-    told = [up(A), up(B).model_copy(update={"hostname": "old.example"}), up(C).model_copy(update={"hostname": "db.io"})]
+    told = [up(A), replace(up(B), hostname="old.example"), replace(up(C), hostname="db.io")]
     assert resolved_by(spec(A).model_copy(update={"hostnames": ("db.io",)}), told) == {C: "db.io"}
     assert resolved_by(spec(A), told) == {}
 
 
 def test_addresses_of_excluded_families_are_omitted() -> None:
-    told = [up(one).model_copy(update={"hostname": "db.io"}) for one in (A, "2001:db8::1")]
+    told = [replace(up(one), hostname="db.io") for one in (A, "2001:db8::1")]
     wanted = spec().model_copy(update={"hostnames": ("db.io",), "addressFamilies": ("IPv6",)})
     assert resolved_by(wanted, told) == {"2001:db8::1": "db.io"}
 

@@ -22,7 +22,7 @@ from external_service.admission import NO_BODY_CONTAINS
 from external_service.core import ONE_HANDLER, PROBE_PORT_NUMBER, Probe
 from external_service.invalid import unknown_fields
 from external_service.manifest import NOTHING
-from external_service.policy import AddressPolicy, form_refusal, refusal
+from external_service.policy import AddressPolicy, form_refusal
 from playground.dns_server import DnsServer, Record
 from probe_sidecar.__main__ import main
 from probe_sidecar.check import explanation
@@ -337,7 +337,7 @@ def test_hostnames_are_resolved_and_each_address_probed() -> None:
             "169.254.0.9",
             "db.example",
             "Denied",
-            refusal("169.254.0.9", AddressPolicy()),
+            AddressPolicy().refusal("169.254.0.9"),
         ),
         ("127.0.0.4", "half.example", "ProbeFailed", "connection refused"),
         (None, "half.example", "Unresolved", "AAAA: " + responded_with("SERVFAIL")),

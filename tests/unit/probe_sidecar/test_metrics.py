@@ -165,7 +165,7 @@ async def test_suspected_outage_is_a_metric(rig: Rig) -> None:
     silence = Outcome(Result.FAILURE, timed_out(1, CONNECTING), no_response=True)
     rig.apply(probe={"tcpSocket": {"port": 80}, "failureThreshold": 1})
     for target in rig.all.services["web"].targets:
-        target.state = target.state.model_copy(update={"ready": True, "reason": "ProbeSucceeded"})
+        target.state = replace(target.state, ready=True, reason="ProbeSucceeded")
     rig.all.loop.now = 100.0
     rig.finish(A, silence, 1.0)
     rig.finish(B, silence, 1.0)

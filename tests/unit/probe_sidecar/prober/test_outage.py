@@ -5,6 +5,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -207,8 +208,8 @@ class World:
 
     def apply(self, name: str, ips: Iterable[str], *, known_ready: bool = False, **probe: Any) -> None:
         usual = {"tcpSocket": {"port": 80}, "periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3}
-        fields = {"reason": "ProbeSucceeded", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-        known = {ip: AddressStatus.model_validate({"ip": ip, "ready": True, **fields}) for ip in ips}
+        ready = partial(AddressStatus, ready=True, reason="ProbeSucceeded", lastTransitionTime="2026-01-01T00:00:00Z")
+        known = {ip: ready(ip=ip) for ip in ips}
         spec = ExternalServiceSpec.model_validate({"port": 80, "ips": list(known), "readinessProbe": usual | probe})
         service = self.services[name] = Subject(self._surroundings, f"shop/{name}")
         service.on_change = lambda: self._note(name, service.targets.states)

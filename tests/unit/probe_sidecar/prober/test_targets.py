@@ -103,8 +103,8 @@ def external_service(ips: tuple[str, ...] = (A, B), **spec: Any) -> ExternalServ
 
 
 def known(ip: str, ready: bool, reason: str, **more: Any) -> dict[str, AddressStatus]:
-    fields = {"ip": ip, "ready": ready, "reason": reason, "message": "m", "lastTransitionTime": "t0", **more}
-    return {ip: AddressStatus.model_validate(fields)}
+    fields = {"reason": reason, "message": "m", "lastTransitionTime": "t0", **more}
+    return {ip: AddressStatus(ip=ip, ready=ready, **fields)}
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from external_service.policy import AddressPolicy, refusal
+from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec, ExternalServiceStatus
 from probe_sidecar.status.conditions import Finding, Problems, ReferenceProblem
 from probe_sidecar.status.desired import desired_status, rejected_status
@@ -174,7 +174,7 @@ def test_status_of_one_address(wish: Object, verdicts: tuple[AddressStatus, ...]
     ids=["loopback", "not canonical", "denied by the operator"],
 )
 def test_denied_address_is_reported_and_affects_no_other(ip: str, policy: AddressPolicy) -> None:
-    message = refusal(ip, policy)
+    message = policy.refusal(ip)
     assert message is not None
     told = desired_status(parent(), spec(ip, A), results(up(A), up(ip)), policy, T0)
     assert told == {
@@ -194,7 +194,7 @@ def test_condition_lists_a_bounded_number_of_denied_addresses() -> None:
     ips = tuple(f"127.0.0.{last}" for last in range(1, 12))
     told = desired_status(parent(), spec(*ips), {}, POLICY, T0)
     message = told["conditions"][1]["message"]
-    named = "; ".join(str(refusal(ip, POLICY)) for ip in ips[:8])
+    named = "; ".join(str(POLICY.refusal(ip)) for ip in ips[:8])
     assert message == f"11 of 11 addresses are left out: {named}; and 3 more, see status.addresses"
     assert told["conditions"][0]["reason"] == "NoAddresses"
 
@@ -476,7 +476,7 @@ def test_resolved_addresses_follow_with_their_hostname() -> None:
         hostnames=names,
         problems=FOUND,
     )
-    refused = refusal("127.0.0.1", POLICY)
+    refused = POLICY.refusal("127.0.0.1")
     assert refused is not None
     assert told["addresses"] == [
         entry(A, True, "ProbeSucceeded", "connected", hostname="db.io"),

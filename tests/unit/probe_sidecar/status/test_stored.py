@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from external_service.kind import Reason
 from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.status.stored import StoredStatus
 
@@ -12,10 +13,8 @@ def entry(**fields: Any) -> dict[str, Any]:
     return {"ip": "10.0.0.1", "message": "HTTP 200", "lastTransitionTime": T0} | fields
 
 
-def state(ready: bool, reason: str, message: str = "HTTP 200") -> AddressStatus:
-    return AddressStatus.model_validate(
-        {"ip": "10.0.0.1", "ready": ready, "reason": reason, "message": message, "lastTransitionTime": T0}
-    )
+def state(ready: bool, reason: Reason, message: str = "HTTP 200") -> AddressStatus:
+    return AddressStatus(ip="10.0.0.1", ready=ready, reason=reason, message=message, lastTransitionTime=T0)
 
 
 @pytest.mark.parametrize(
