@@ -5,19 +5,19 @@ Shapes: metacontroller:pkg/controller/composite/api/{v1,v2}/hooks.go. The two di
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import (
     Annotated,
     Any,
-    NamedTuple,
     NotRequired,  # pydantic needs them in Python 3.11
 )
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
 from app.observed import KINDS, misshapen
+
+Children = dict[str, dict[str, dict[str, Any]]]
 
 
 class InvalidRequest(Exception):
@@ -38,50 +38,12 @@ class CompositeHookResponse(TypedDict):
     resyncAfterSeconds: NotRequired[float]
 
 
-class ChildKind(NamedTuple):
-    """Type of a child: `apiVersion` and `kind`."""
-
-    api_version: str
-    kind: str
-
-    @classmethod
-    def of(cls, child: Mapping[str, Any]) -> "ChildKind":
-        """The kind of an object."""
-        return cls(child["apiVersion"], child["kind"])
-
-    @property
-    def key(self) -> str:
-        """As Metacontroller writes it in `children`."""
-        return f"{self.kind}.{self.api_version}"
+def key_of(kind: Mapping[str, Any]) -> str:
+    """The key of an object's kind in `children`, as Metacontroller writes it: "Kind.version", "Kind.group/version"."""
+    return f"{kind['kind']}.{kind['apiVersion']}"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The children that the parent owns, as Metacontroller sees them.
-
-    `children`: "Kind.version" or "Kind.group/version" -> name (see above) -> object. Every kind of the
-    CompositeController's childResources is a key, even with no object of it.
-    """
-
-    children: Mapping[str, Mapping[str, Mapping[str, Any]]]
-
-    def lists(self, kind: ChildKind) -> bool:
-        """Whether the CompositeController lists this kind; of a request that shows no kind at all: yes."""
-        return not self.children or kind.key in self.children
-
-    def owned(self, kind: ChildKind, namespace: str) -> dict[str, Mapping[str, Any]]:
-        """The objects of this kind in this namespace that the parent owns, by their names."""
-        parts = ((key.rpartition("/"), child) for key, child in self.children.get(kind.key, {}).items())
-        return {name: child for (of, _, name), child in parts if of in ("", namespace)}
-
-    def lacks(self, child: Mapping[str, Any]) -> bool:
-        """Whether `child` is not among the objects that the parent owns, although its kind and version are shown."""
-        group, metadata = self.children.get(ChildKind.of(child).key), child["metadata"]
-        name = metadata["name"]
-        return group is not None and name not in group and f"{metadata['namespace']}/{name}" not in group
-
-
-def _children(value: object) -> object:
+def _children(value: Any) -> Children:
     """Ends at the first child of the wrong shape: pydantic would build an error for each of a million."""
     if value is None:
         return {}
@@ -102,15 +64,27 @@ class CompositeHookRequest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     parent: dict[str, Any] = Field(description="The ExternalService.")
-    children: Annotated[dict[str, dict[str, dict[str, Any]]], BeforeValidator(_children)] = Field(
-        default_factory=dict, description='Objects that it owns: "Kind.group/version" -> "namespace/name" -> object.'
+    children: Annotated[Children, PlainValidator(_children, json_schema_input_type=Children)] = Field(
+        default_factory=dict,
+        description='Objects that it owns: "Kind.group/version" -> "namespace/name" -> object. Each kind of the '
+        "CompositeController's childResources is a key, even with no object of it.",
     )
     finalizing: bool = Field(default=False, description="Never true: there is no finalize hook.")
 
-    @property
-    def shown(self) -> Shown:
-        """The children by kind."""
-        return Shown(self.children)
+    def lists(self, key: str) -> bool:
+        """Whether the CompositeController lists this kind; of a request without any kind: yes."""
+        return not self.children or key in self.children
+
+    def owned(self, key: str, namespace: str) -> dict[str, dict[str, Any]]:
+        """The objects of this kind in this namespace that the parent owns, by their names."""
+        parts = ((place.rpartition("/"), child) for place, child in self.children.get(key, {}).items())
+        return {name: child for (of, _, name), child in parts if of in ("", namespace)}
+
+    def lacks(self, child: Mapping[str, Any]) -> bool:
+        """Whether `child` is not among the objects that the parent owns, although its kind and version are listed."""
+        group, metadata = self.children.get(key_of(child)), child["metadata"]
+        name = metadata["name"]
+        return group is not None and name not in group and f"{metadata['namespace']}/{name}" not in group
 
 
 NOT_AN_OBJECT = "the body must be one JSON object: a Metacontroller sync request"

@@ -84,6 +84,7 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
         version=VERSION,
         openapi_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         dependencies=[] if tokens is None else [Depends(bearer(tokens))],
     )
 
@@ -101,7 +102,7 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
             for field in unknown:
                 answer.headers.append("warning", _warning(field))
         if logger.isEnabledFor(logging.DEBUG):
-            said = summary(request.parent, response, settings.policy)
+            said = summary(request.parent, response, options.policy)
             logger.debug("sync of %s: %s", ascii(who), _line(said), extra=about(who))
         return answer
 
@@ -226,8 +227,7 @@ class Bodies:
         """The JSON value in a body."""
         if not body:
             raise HTTPException(400, "the body is empty: send a Metacontroller sync request as JSON")
-        containers, values = body.count(b"{") + body.count(b"["), body.count(b",")
-        if containers > self._limit // BYTES_FOR_CONTAINER or values > self._limit // BYTES_FOR_VALUE:
+        if self._too_many(body, BYTES_FOR_CONTAINER, b"{", b"[") or self._too_many(body, BYTES_FOR_VALUE, b","):
             raise HTTPException(
                 413, f"the body has more objects, lists or values than an ExternalService: {RAISE_LIMIT}"
             )
@@ -237,6 +237,11 @@ class Bodies:
             if YAML.match(body[:BEGINNING]):
                 raise HTTPException(400, AS_JSON) from None
             raise HTTPException(400, f"the body is not JSON: {error}") from None
+
+    def _too_many(self, body: bytes, size: int, *marks: bytes) -> bool:
+        """Whether there are more of these characters than one for each `size` bytes of the limit."""
+        most = self._limit // size
+        return len(body) > most and sum(map(body.count, marks)) > most
 
     def _too_large(self) -> HTTPException:
         text = too_large(self._limit)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from app.children import endpoint_slice, endpoints, http_route, ingress, service
 from app.children.metadata import Manifest
 from app.children.publishing import NOTHING, Observed, Published, publish
-from app.hook import ChildKind, CompositeHookRequest, CompositeHookResponse, InvalidRequest, Shown
+from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, key_of
 from external_service.admission import Features, child_problems, snippet_problems, switched_off
 from external_service.invalid import explain
 from external_service.kind import DEFAULT_ENDPOINTS_FORM, ChildReason, EndpointsForm
@@ -24,7 +24,7 @@ from external_service.v1alpha1 import ExternalService
 
 ABSENT = "not there: another {kind} has this name (rename or delete it), or creation was refused (see the events)"
 
-UNLISTED = "not made: add {kind} ({api_version}) to the CompositeController's childResources (see docs/routing.md)"
+UNLISTED = "not made: add {kind} ({version}) to the CompositeController's childResources (see docs/routing.md)"
 
 UNCOVERED = (
     "metadata.namespace: this installation works in {namespaces} only: nothing is made or changed here "
@@ -33,9 +33,9 @@ UNCOVERED = (
 
 REWRITTEN = "the sidecar rewrites such a status by itself"
 
-SERVICES = ChildKind(service.API_VERSION, service.KIND)
-ENDPOINTS = ChildKind(endpoints.API_VERSION, endpoints.KIND)
-SLICES = ChildKind(endpoint_slice.API_VERSION, endpoint_slice.KIND)
+SERVICES = f"{service.KIND}.{service.API_VERSION}"
+ENDPOINTS = f"{endpoints.KIND}.{endpoints.API_VERSION}"
+SLICES = f"{endpoint_slice.KIND}.{endpoint_slice.API_VERSION}"
 
 MAX_ROUTES = 256
 MANY_ROUTES = (
@@ -45,8 +45,8 @@ MANY_ROUTES = (
 
 MAX_TEXT = 4 * 1024 * 1024
 MUCH_TEXT = (
-    "spec: labels and annotations of its {count} children have {size} characters, {most} at most: write fewer of them "
-    "in spec.httpRoute, or less that takes an HTTPRoute of its own"
+    "spec.httpRoute: labels and annotations of {count} HTTPRoutes have {size} characters, {most} at most: write fewer "
+    "of them, or less that takes an HTTPRoute of its own"
 )
 
 RECHECK_SECONDS = 30.0
@@ -82,25 +82,24 @@ def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> 
     name, namespace = parent.metadata.name, parent.metadata.namespace
     if not options.scope.covers(namespace):
         raise InvalidRequest(UNCOVERED.format(namespaces=", ".join(options.scope.namespaces)))
-    shown = request.shown
-    possible = options if shown.lists(SLICES) else replace(options, form="Endpoints")
-    services = shown.owned(SERVICES, namespace)
-    owns_service = not shown.children or name in services
-    observed = Observed(shown.owned(ENDPOINTS, namespace), shown.owned(SLICES, namespace), now, owns_service)
+    possible = options if request.lists(SLICES) else replace(options, form="Endpoints")
+    services = request.owned(SERVICES, namespace)
+    owns_service = not request.children or name in services
+    observed = Observed(request.owned(ENDPOINTS, namespace), request.owned(SLICES, namespace), now, owns_service)
     made = desired_children(parent, possible, observed)
     repaired = service.put_back(made.children[0], services.get(name), now)
     wanted = [repaired.service, *made.children[1:]]
-    unlisted = [kind for kind in dict.fromkeys(map(ChildKind.of, wanted)) if not shown.lists(kind)]
-    children = [child for child in wanted if ChildKind.of(child) not in unlisted]
-
-    reports = [_report(kind, name, "NotListed", UNLISTED.format(**kind._asdict())) for kind in unlisted]
-    if repaired.problem:
-        reports.append(_report(SERVICES, name, "Edited", repaired.problem))
+    unlisted = [key for key in dict.fromkeys(map(key_of, wanted)) if not request.lists(key)]
+    children = [child for child in wanted if key_of(child) not in unlisted]
     if possible.form != options.form:
-        reports.append(_report(SLICES, name, "NotListed", UNLISTED.format(**SLICES._asdict())))
+        unlisted.append(SLICES)
+
+    reports = [_unlisted(key, name) for key in unlisted]
+    if repaired.problem:
+        reports.append(_report(service.KIND, name, "Edited", repaired.problem))
     early = _created_after(services.get(name), now - FIRST_SLICES)
-    tried = [child for child in children if not (early and ChildKind.of(child) == SLICES)]
-    absent = _absent(shown, tried) if _settled(request.parent, parent) else []
+    tried = [child for child in children if not (early and key_of(child) == SLICES)]
+    absent = _absent(request, tried) if _settled(request.parent, parent) else []
 
     response: CompositeHookResponse = {"status": _status(request.parent, [*reports, *absent]), "children": children}
     again = (made.again, repaired.again, RECHECK_SECONDS if absent else None)
@@ -112,27 +111,27 @@ def sync(request: CompositeHookRequest, options: SyncOptions, now: datetime) -> 
 
 def desired_children(parent: ExternalService, options: SyncOptions, observed: Observed = NOTHING) -> Published:
     """The Service and all other children. Raises InvalidRequest for what the API server would refuse."""
-    uncopied = options.uncopied_annotations
+    annotations = ingress.annotations(parent, options.uncopied_annotations)
     problems = [*child_problems(parent), *switched_off(parent.spec, options.features)]
     if ingress.wanted(parent) and not options.snippet_annotations:
-        problems += snippet_problems(ingress.annotations(parent, uncopied), parent)
+        problems += snippet_problems(annotations, parent)
     if problems:
         raise InvalidRequest(*problems)
-    routed = ingress.desired(parent, uncopied)
     spec, known = parent.spec, {address.ip: address for address in parent.status.addresses}
     addresses = publication(spec, known, options.policy, resolved_by(spec, parent.status.addresses)).addresses
     endpoints_of = publish(parent, addresses, options.form, observed)
     routes = http_route.desired(parent)
     if len(routes) > MAX_ROUTES:
         raise InvalidRequest(MANY_ROUTES.format(count=len(routes), most=MAX_ROUTES))
-    children = [service.desired(parent), *endpoints_of.children, *([] if routed is None else [routed]), *routes]
-    if (size := sum(map(_text_of, children))) > MAX_TEXT:
-        raise InvalidRequest(MUCH_TEXT.format(count=len(children), size=size, most=MAX_TEXT))
+    if (size := sum(map(_text_of, routes))) > MAX_TEXT:
+        raise InvalidRequest(MUCH_TEXT.format(count=len(routes), size=size, most=MAX_TEXT))
+    ingresses = [ingress.desired(parent, annotations)] if ingress.wanted(parent) else []
+    children = [service.desired(parent), *endpoints_of.children, *ingresses, *routes]
     return Published(children, endpoints_of.again)
 
 
 def _text_of(child: Manifest) -> int:
-    """Characters in labels and annotations, which each child of one kind repeats."""
+    """Characters in labels and annotations."""
     metadata = child["metadata"]
     entries = (*metadata["labels"].items(), *metadata.get("annotations", {}).items())
     return sum(len(key) + len(value) for key, value in entries)
@@ -162,11 +161,16 @@ def _with_outlook(line: str) -> str:
     return f"{line}; {REWRITTEN}" if line.startswith("status") else line
 
 
-def _report(kind: ChildKind, name: str, reason: ChildReason, problem: str) -> dict[str, str]:
-    return {"kind": kind.kind, "name": name, "problem": problem, "reason": reason}
+def _report(kind: str, name: str, reason: ChildReason, problem: str) -> dict[str, str]:
+    return {"kind": kind, "name": name, "problem": problem, "reason": reason}
 
 
-def _absent(shown: Shown, children: Sequence[Manifest]) -> list[dict[str, str]]:
+def _unlisted(key: str, name: str) -> dict[str, str]:
+    kind, _, version = key.partition(".")
+    return _report(kind, name, "NotListed", UNLISTED.format(kind=kind, version=version))
+
+
+def _absent(request: CompositeHookRequest, children: Sequence[Manifest]) -> list[dict[str, str]]:
     """Reports `{kind, name, problem, reason}` of the children that should exist by now and are not there (design R9).
 
     Metacontroller writes `observedGeneration` after it has managed the children, also when that failed, and swallows
@@ -178,10 +182,10 @@ def _absent(shown: Shown, children: Sequence[Manifest]) -> list[dict[str, str]]:
     of the status comes back before a child just created, and when a child was just deleted by hand. Either report is
     gone with the sync that the child's own event triggers. It cannot loop: equal absence is an equal status, no write.
     """
-    lacking = (child for child in children if shown.lacks(child))
     return [
-        _report(ChildKind.of(child), child["metadata"]["name"], "Absent", ABSENT.format(kind=child["kind"]))
-        for child in lacking
+        _report(child["kind"], child["metadata"]["name"], "Absent", ABSENT.format(kind=child["kind"]))
+        for child in children
+        if request.lacks(child)
     ]
 
 

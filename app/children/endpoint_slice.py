@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from app.children.metadata import Manifest, endpoint_port, object_meta
-from external_service.kind import FAMILIES, family_of
+from external_service.kind import FAMILIES, Family, family_of
 from external_service.readiness import PublishedAddress
 from external_service.v1alpha1 import ExternalService
 
@@ -33,11 +33,12 @@ def desired(
     The family is in the name, `NAME-ipv4-0`, since addressType can never change. Endpoints are in the order of their
     text, as in Endpoints; all three conditions are always written, since a missing `ready` means ready.
     """
-    published = list(addresses)
+    by_family: dict[Family, dict[str, PublishedAddress]] = {family: {} for family in FAMILIES}
+    for one in addresses:
+        by_family[family_of(one.ip)][one.ip] = one
     ports = [{"name": "", **endpoint_port(port)} for port in parent.spec.service_ports]
     slices = []
-    for family in FAMILIES:
-        of_family = {one.ip: one for one in published if family_of(one.ip) == family}
+    for family, of_family in by_family.items():
         prefix = f"{parent.metadata.name}-{family.lower()}-"
         for number, ips in place(of_family, _held(observed, prefix)).items():
             metadata = object_meta(parent, _labels(parent), annotations, name=f"{prefix}{number}")

@@ -1,26 +1,23 @@
 """The Ingress (networking.k8s.io/v1) of an ExternalService: one rule a host, all of them to the Service."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.children.metadata import Manifest, object_meta
 from external_service.v1alpha1 import ExternalService, Host, IngressOptions, IngressTLS
 
 
 def wanted(parent: ExternalService) -> bool:
-    """Whether it gets an Ingress."""
+    """Whether it gets an Ingress: not without hosts, nor where `spec.ingress` says so."""
     return bool(parent.spec.hosts) and (parent.spec.ingress is None or parent.spec.ingress.enabled)
 
 
-def desired(parent: ExternalService, uncopied: tuple[str, ...]) -> Manifest | None:
-    """The Ingress as the API server stores it; None without hosts, or where `spec.ingress` says so.
+def desired(parent: ExternalService, annotations: Mapping[str, str]) -> Manifest:
+    """The Ingress as the API server stores it, with these annotations.
 
-    It gets the annotations of the ExternalService, except those that begin with one of `uncopied`, then those of
-    `spec.ingress`. Rules and paths are in the order of `spec.hosts`; a duplicate counts once. Needs a parent without
-    `child_problems`.
+    Rules and paths are in the order of `spec.hosts`; a duplicate counts once. Needs a parent that wants one and is
+    without `child_problems`.
     """
     options = parent.spec.ingress or IngressOptions()
-    if not wanted(parent):
-        return None
     spec: Manifest = {"ingressClassName": options.className} if options.className else {}
     spec["rules"] = _rules(parent)
     if options.tls:
@@ -30,13 +27,13 @@ def desired(parent: ExternalService, uncopied: tuple[str, ...]) -> Manifest | No
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": object_meta(parent, options.labels, annotations(parent, uncopied)),
+        "metadata": object_meta(parent, options.labels, annotations),
         "spec": spec,
     }
 
 
 def annotations(parent: ExternalService, uncopied: tuple[str, ...]) -> dict[str, str]:
-    """Of the Ingress, if it gets one."""
+    """Of the Ingress: those of the ExternalService that begin with none of `uncopied`, then those of `spec.ingress`."""
     copied = {key: value for key, value in parent.metadata.annotations.items() if not key.startswith(uncopied)}
     return copied if parent.spec.ingress is None else {**copied, **parent.spec.ingress.annotations}
 

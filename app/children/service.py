@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import orjson
+
 from app.children.metadata import Manifest, named, object_meta
 from app.observed import misshapen
 from external_service.v1alpha1 import ExternalService, ServiceOptions, ServicePort
@@ -141,9 +143,12 @@ def _merged(wanted: Manifest, metadata: Mapping[str, Any], spec: Mapping[str, An
 
 def _last_applied(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Our previous response; None with server-side apply, and for an annotation that was edited."""
+    text = (metadata.get("annotations") or {}).get(LAST_APPLIED)
+    if text is None:
+        return None
     try:
-        applied = json.loads((metadata.get("annotations") or {}).get(LAST_APPLIED, ""))
-    except (ValueError, RecursionError):
+        applied = orjson.loads(text)
+    except orjson.JSONDecodeError:
         return None
     return applied if misshapen(applied) is None else None
 

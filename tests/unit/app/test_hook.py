@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.hook import CompositeHookRequest, InvalidRequest, Shown, read
+from app.hook import CompositeHookRequest, InvalidRequest, read
 
 INGRESS = {
     "apiVersion": "networking.k8s.io/v1",
@@ -31,8 +31,8 @@ def test_request_is_parsed() -> None:
         pytest.param({}, False, id="nothing is shown"),
     ],
 )
-def test_request_with_missing_fields_is_refused(children: dict[str, Any], lacks: bool) -> None:
-    assert Shown(children).lacks(INGRESS) is lacks
+def test_missing_child_is_recognized(children: dict[str, Any], lacks: bool) -> None:
+    assert CompositeHookRequest(parent={}, children=children).lacks(INGRESS) is lacks
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.children.ingress import desired
+from app.children.ingress import annotations, desired, wanted
 from app.children.metadata import own_labels
 from external_service.v1alpha1 import ExternalService
 
@@ -23,12 +23,15 @@ def parent(annotations: dict[str, str] | None = None, **spec: Any) -> ExternalSe
     )
 
 
-def test_ingress_is_absent_without_hosts() -> None:
-    assert desired(parent(ingress={"className": "nginx"}), UNCOPIED) is None
+@pytest.mark.parametrize(
+    "spec", [{"ingress": {"className": "nginx"}}, {"hosts": [{"host": "a.io"}], "ingress": {"enabled": False}}]
+)
+def test_ingress_is_not_wanted(spec: dict[str, Any]) -> None:
+    assert not wanted(parent(**spec))
 
 
 def test_ingress_manifest() -> None:
-    wanted = parent(
+    given = parent(
         {"proxy/preserve-host": "true"},
         hosts=[{"host": "a.example.com", "path": ""}, {"host": "*.example.com", "path": "/x", "pathType": "Prefix"}],
         ingress={
@@ -38,7 +41,7 @@ def test_ingress_manifest() -> None:
             "labels": {"tier": "edge"},
         },
     )
-    assert desired(wanted, UNCOPIED) == {
+    assert desired(given, annotations(given, UNCOPIED)) == {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
         "metadata": {
@@ -67,10 +70,6 @@ def test_ingress_manifest() -> None:
     }
 
 
-def test_ingress_can_be_disabled() -> None:
-    assert desired(parent(hosts=[{"host": "a.io"}], ingress={"enabled": False}), UNCOPIED) is None
-
-
 @pytest.mark.parametrize(
     ("tls", "stored"),
     [
@@ -90,8 +89,7 @@ def test_ingress_can_be_disabled() -> None:
 )
 def test_tls_entry_without_hosts_covers_the_remaining_hosts(tls: Any, stored: Any) -> None:
     hosts = [{"host": "b.io", "path": "/1"}, {"host": "a.io"}, {"host": "b.io", "path": "/2"}]
-    ingress = desired(parent(hosts=hosts, ingress={"tls": tls}), UNCOPIED)
-    assert ingress is not None
+    ingress = desired(parent(hosts=hosts, ingress={"tls": tls}), {})
     assert ingress["spec"]["tls"] == stored
 
 
@@ -103,8 +101,7 @@ def test_paths_of_one_host_share_a_rule_in_order() -> None:
         {"host": "b.example.com", "path": "/2"},
         {"host": "b.example.com", "path": "/2", "pathType": "Exact"},
     ]
-    ingress = desired(parent(hosts=hosts), UNCOPIED)
-    assert ingress is not None
+    ingress = desired(parent(hosts=hosts), {})
     assert [
         (rule["host"], [(path["path"], path["pathType"]) for path in rule["http"]["paths"]])
         for rule in ingress["spec"]["rules"]
@@ -118,27 +115,23 @@ def test_paths_of_one_host_share_a_rule_in_order() -> None:
 
 
 def test_tool_annotations_are_not_copied() -> None:
-    annotations = {
+    of_object = {
         "kubectl.kubernetes.io/last-applied-configuration": "{}",
         "argocd.argoproj.io/tracking-id": "x",
         "proxy/a": "1",
         "proxy/b": "1",
     }
     explicit = {"argocd.argoproj.io/sync-wave": "2", "proxy/b": "2"}
-    ingress = desired(parent(annotations, hosts=[{"host": "a.io"}], ingress={"annotations": explicit}), UNCOPIED)
-    assert ingress is not None
-    assert ingress["metadata"]["annotations"] == {
+    given = parent(of_object, hosts=[{"host": "a.io"}], ingress={"annotations": explicit})
+    assert annotations(given, UNCOPIED) == {
         "proxy/a": "1",
         "proxy/b": "2",
         "argocd.argoproj.io/sync-wave": "2",
     }
-    everything = desired(parent(annotations, hosts=[{"host": "a.io"}]), ())
-    assert everything is not None
-    assert everything["metadata"]["annotations"] == annotations
+    assert annotations(parent(of_object, hosts=[{"host": "a.io"}]), ()) == of_object
 
 
 def test_unset_options_are_absent() -> None:
-    ingress = desired(parent(hosts=[{"host": "a.io"}], ingress={"tls": []}), UNCOPIED)
-    assert ingress is not None
+    ingress = desired(parent(hosts=[{"host": "a.io"}], ingress={"tls": []}), {})
     assert set(ingress["spec"]) == {"rules"}
     assert "annotations" not in ingress["metadata"]
