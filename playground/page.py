@@ -52,7 +52,7 @@ def application(playground: Playground, journal: Journal) -> Starlette:
             return PlainTextResponse("write content-type: application/json\n", 415)
         try:
             asked = Switch.model_validate_json(await request.body())
-            await playground.set_backend(asked.ip, asked.mode, asked.seconds)
+            await playground.backends.set(asked.ip, asked.mode, asked.seconds)
         except ValidationError as problem:
             return PlainTextResponse(f"{problem}\n", 422)
         except (LookupError, OSError) as problem:

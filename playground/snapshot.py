@@ -72,7 +72,7 @@ async def snapshot(playground: Playground) -> Snapshot:
         writes,
         time.time() - last,
         await playground.probes(),
-        playground.syncs(),
+        playground.controller.counts.syncs,
         tuple(playground.backends.problems.values()),
     )
 

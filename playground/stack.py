@@ -1,4 +1,4 @@
-"""The whole loop on one machine: API server, composite controller, the real hook and sidecar as processes, backends."""
+"""The whole loop on one machine: API server, composite controller and backends here, hook and sidecar as processes."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +14,7 @@ import httpx
 
 from playground.addresses import claim, dial
 from playground.apiserver import FakeApiServer
-from playground.backends import Backends, Mode
+from playground.backends import Backends
 from playground.client import EXTERNAL_SERVICES, ApiClient
 from playground.composite.config import composite_config
 from playground.composite.informer import Informer
@@ -29,6 +28,7 @@ Object = dict[str, Any]
 
 HOST = "127.0.0.1"
 ENVIRONMENT = {"ESO_ALLOW_LOOPBACK": "true", "ESO_METRICS_LISTEN_HOST": HOST, "ESO_HEALTH_LISTEN_HOST": HOST}
+WINDOW = 0.005  # seconds of the composite controller between GET and PUT of a status
 SAMPLES_NAMESPACE = "external-service"
 ADMINISTRATOR = "playground"
 SIDECAR_AGENT = "external-service-prober"
@@ -36,21 +36,13 @@ PROBES = "eso_probe_total{"
 
 
 class NoBackend(Exception):
-    """An ExternalService has been created, but nothing can be made to represent some of its addresses."""
+    """An ExternalService was created, but some of its addresses cannot have a backend."""
 
 
 class Playground:
-    """`async with Playground() as playground:` everything runs. Nothing is left behind.
+    """`async with Playground() as playground:` everything runs. Nothing is left behind."""
 
-    `window` is the composite controller's seconds from GET to PUT, `resync` its resync period (None: as in the
-    manifest), `environment` further variables of the hook and the sidecar.
-    """
-
-    sidecar_module = "playground.sidecar"
-
-    def __init__(
-        self, *, window: float = 0.005, resync: float | None = None, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self) -> None:
         self.api = FakeApiServer(loopback=True)
         self.api.knobs.status_policy = True
         self.backends = Backends(self.dial)
@@ -60,13 +52,10 @@ class Playground:
         self.hook: Process
         self.controller: CompositeController
         self._shift = 0
-        self._window = window
-        self._resync = resync
-        hook, metrics, pages = free_ports(3)
-        self._hook_port = hook
+        self._hook_port, metrics, pages = free_ports(3)
         ports = {"ESO_METRICS_LISTEN_PORT": str(metrics), "ESO_HEALTH_LISTEN_PORT": str(pages)}
         code = {"PYTHONPATH": os.pathsep.join(sys.path)}
-        self._environment = {**os.environ, **code, **ENVIRONMENT, **ports, **(environment or {})}
+        self._environment = {**os.environ, **code, **ENVIRONMENT, **ports}
         self._stack = contextlib.AsyncExitStack()
         self._pages: httpx.AsyncClient | None = None
         self._restarting = asyncio.Lock()
@@ -97,14 +86,16 @@ class Playground:
             for process in (self.hook, self.sidecar):
                 stack.push_async_callback(process.stop)
             await asyncio.gather(self.hook.start(), self.sidecar.start())
-            await self._start_controller(http, hook)
+            config = composite_config(composite_controller())
+            self.controller = CompositeController(config, http, hook, window=WINDOW)
+            self._tasks.append(asyncio.create_task(self.controller.run(), name="composite controller"))
             self._stack = stack.pop_all()
         return self
 
     def _make_processes(self) -> None:
         self._environment["ESO_DNS_SERVERS"] = f"{HOST}:{self.dns.port}"
         hook = ("app", "--host", HOST, "--port", str(self._hook_port))
-        sidecar = (self.sidecar_module, "--kubeconfig", str(self.kubeconfig), "--shift", str(self._shift))
+        sidecar = ("playground.sidecar", "--kubeconfig", str(self.kubeconfig), "--shift", str(self._shift))
         self.hook = self._process("hook", hook, self._url("METRICS"))
         self.sidecar = self._process("sidecar", sidecar, self._url("HEALTH"))
 
@@ -118,7 +109,7 @@ class Playground:
         return f"http://{HOST}:{self._environment[f'ESO_{which}_LISTEN_PORT']}"
 
     async def _follow_parents(self) -> None:
-        """Backends for whatever is applied, by kubectl too."""
+        """Makes backends for the ExternalServices that are applied, also by kubectl."""
 
         def changed(_old: Object | None, new: Object | None) -> None:
             self.dns.records |= records([new] if new else [])
@@ -130,13 +121,6 @@ class Playground:
         self._parents = Informer(self._client, EXTERNAL_SERVICES, changed)
         self._tasks.append(asyncio.create_task(self._parents.run(), name="backends follow"))
         await self._parents.synced.wait()
-
-    async def _start_controller(self, api: httpx.AsyncClient, hook: httpx.AsyncClient) -> None:
-        manifest = composite_controller()
-        if self._resync is not None:
-            manifest["spec"]["resyncPeriodSeconds"] = self._resync
-        self.controller = CompositeController(composite_config(manifest), api, hook, window=self._window)
-        self._tasks.append(asyncio.create_task(self.controller.run(), name="composite controller"))
 
     async def _cancel_tasks(self) -> None:
         for task in (*self._tasks, *self._ensuring):
@@ -154,7 +138,7 @@ class Playground:
 
     @property
     def kubeconfig(self) -> Path:
-        """The file that kubectl takes."""
+        """The file for kubectl."""
         return self.folder / "kubeconfig"
 
     @property
@@ -163,11 +147,11 @@ class Playground:
         return self._client
 
     def parents(self) -> list[Object]:
-        """The ExternalServices there are, by namespace and name."""
+        """All ExternalServices, by namespace and name."""
         return [self._parents.objects[place] for place in sorted(self._parents.objects)]
 
     def check(self) -> None:
-        """Raises what has ended the controller, the hook or the sidecar, if anything has."""
+        """Raises the error that ended the controller, the hook or the sidecar, if one did."""
         for task in self._tasks:
             if task.done():
                 task.result()
@@ -176,8 +160,8 @@ class Playground:
                 component = process.component
                 raise RuntimeError(f"the {component.name} has ended: {component.tail()}")
 
-    async def apply(self, manifest: Object) -> Object:
-        """Creates an ExternalService, with its namespace and backends; NoBackend if some cannot be had."""
+    async def apply(self, manifest: Object) -> None:
+        """Creates an ExternalService, with its namespace and backends; NoBackend if a port cannot be opened."""
         meta = {"namespace": SAMPLES_NAMESPACE} | manifest["metadata"]
         if self.api.get("Namespace", "", meta["namespace"]) is None:
             self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": meta["namespace"]}})
@@ -185,15 +169,10 @@ class Playground:
         self.dns.records |= records([body])
         for spot in spots(body):
             await self.backends.ensure(spot)
-        created = await self._client.create(EXTERNAL_SERVICES.path(meta["namespace"]), body)
+        await self._client.create(EXTERNAL_SERVICES.path(meta["namespace"]), body)
         problems = [self.backends.problems[spot] for spot in spots(body) if spot in self.backends.problems]
         if problems:
             raise NoBackend("; ".join(problems))
-        return created
-
-    async def set_backend(self, ip: str, mode: Mode, slow_seconds: float | None = None) -> None:
-        """Switches the backends of an address; LookupError if it has none."""
-        await self.backends.set(ip, mode, slow_seconds)
 
     async def read_page(self, path: str, query: str = "") -> httpx.Response:
         """One of the sidecar's pages; httpx.TransportError while it is down."""
@@ -202,7 +181,7 @@ class Playground:
         return await self._pages.get(httpx.URL(path, query=query.encode()))
 
     async def addresses(self) -> list[Object]:
-        """What the sidecar knows of each address now (its page /status); nothing while it is down."""
+        """The addresses in the sidecar's page /status; none while it is down."""
         try:
             answer = await self.read_page("/status")
         except httpx.TransportError:
@@ -217,14 +196,6 @@ class Playground:
             return 0
         return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith(PROBES))
 
-    async def start_sidecar(self) -> None:
-        """Starts it and waits until it has its first list."""
-        await self.sidecar.start()
-
-    async def kill_sidecar(self) -> None:
-        """SIGKILL."""
-        await self.sidecar.kill()
-
     async def restart_sidecar(self) -> bool:
         """SIGKILL, and started again; False if that is already under way."""
         if self._restarting.locked():
@@ -234,10 +205,6 @@ class Playground:
                 await self.sidecar.kill()
             await self.sidecar.start()
         return True
-
-    def syncs(self) -> int:
-        """Calls of the hook."""
-        return self.controller.counts.syncs
 
 
 def _plain_client(url: str, seconds: float = 5) -> httpx.AsyncClient:

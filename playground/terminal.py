@@ -240,7 +240,7 @@ class PlaygroundApp(App[int]):
 
     async def _switch(self, ip: str, mode: Mode, seconds: float | None = None) -> None:
         try:
-            await self._playground.set_backend(ip, mode, seconds)
+            await self._playground.backends.set(ip, mode, seconds)
         except (LookupError, OSError) as problem:
             self._journal.add(str(problem))
         else:

@@ -10,6 +10,7 @@ import pytest
 
 from external_service.v1alpha1 import STALE_STATUS
 from playground.client import EXTERNAL_SERVICES, Refused, readiness
+from tests.e2e.api import StandInApi, Unsupported
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World
@@ -47,6 +48,18 @@ async def _flap(world: World, figures: Callable[..., None]) -> None:
     report = await flap(world, Flapping(transitions=transitions, addresses=20, longest=0.1, settle=SETTLE_SECONDS))
     figures(report, **await _told(world))
     assert report.passed, report.as_lines()
+
+
+@pytest.mark.nightly
+@pytest.mark.stand_in
+@pytest.mark.world(control=True, window=0.9, status_policy=False)
+async def test_flapping_without_the_guard_is_detected(world: World) -> None:
+    """The window is longer than the sidecar waits for Metacontroller to settle (status.publisher.SETTLE)."""
+    if not isinstance(world.api, StandInApi):
+        raise Unsupported("the guard is part of the CRD of a real API server")
+    world.api.server.knobs.guard = False
+    report = await flap(world, Flapping(transitions=60, addresses=10, longest=0.1, window=0.9, settle=10))
+    assert "older results stored again" in [check.name for check in report.checks if not check.passed]
 
 
 @pytest.mark.kubernetes("loop")
@@ -96,7 +109,7 @@ async def _outage(world: World, parents: list[Object], figures: Callable[..., No
     await _calm(world)
     wrong = await _wrong(world, parents, up=False)
     writes = world.writes(mark)
-    sidecar = sum(write.actor == "sidecar" for write in writes)
+    sidecar = sum(write.user == "sidecar" for write in writes)
     figures(
         **{"addresses": len(victims), "switched off within": switched, "published after seconds": published},
         **{"wrong at the end": len(wrong), "writes of the sidecar": sidecar, "writes by all": len(writes)},

@@ -1,34 +1,50 @@
-"""While nothing changes nothing is written: 0 writes by sidecar, hook and composite controller, whatever they ask."""
+"""While nothing changes nothing is written: 0 writes by sidecar, hook and composite controller, at any resync rate."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from tests.e2e.world import OURS, World
-from tests.scenarios.steady import manifests, steady
+from tests.e2e.manifests import external_service
+from tests.e2e.world import OURS, World, ready
+from tests.until import until
 
-QUIET_SECONDS = 5.0
-"""Once more, when the Events on the first results have long been written: of these there are none either."""
+PARENTS, ADDRESSES = 50, 4
+CALM_SECONDS = 2.0
+LATER_SECONDS = 5.0
+"""After the measurement, when the Events about the first results have been written: no more Events either."""
 
 
 @pytest.mark.kubernetes("loop")
 @pytest.mark.world(resync=1)
-async def test_resyncs_write_nothing(world: World, figures: Callable[..., None]) -> None:
-    parents, seconds = 50, 20.0
-    await nobody_writes(world, parents, seconds, figures)
-
-
-@pytest.mark.nightly
-@pytest.mark.world(resync=1)
-async def test_minute_of_resyncs_writes_nothing(world: World, figures: Callable[..., None]) -> None:
-    await nobody_writes(world, 50, 60.0, figures)
-
-
-async def nobody_writes(world: World, parents: int, seconds: float, figures: Callable[..., None]) -> None:
-    report = await steady(world, manifests(parents, addresses=4), seconds=seconds)
-    figures(report)
-    assert report.passed, report.as_lines()
-    mark = world.mark()
-    await asyncio.sleep(QUIET_SECONDS)
+@pytest.mark.parametrize("seconds", [20.0, pytest.param(60.0, marks=pytest.mark.nightly)])
+async def test_resyncs_write_nothing(world: World, seconds: float, figures: Callable[..., None]) -> None:
+    parents = [_manifest(number) for number in range(1, PARENTS + 1)]
+    for parent in parents:
+        await world.apply(parent)
+    for parent in parents:
+        await world.until_published(parent["metadata"]["name"], ready(parent["spec"]["ips"]))
+    await until(lambda: _calm(world), "calm", seconds=60)
+    mark, probes, syncs = world.mark(), await world.probes(), world.syncs()
+    await asyncio.sleep(seconds)
+    writes, probes, syncs = world.writes(mark), await world.probes() - probes, world.syncs() - syncs
+    by_whom = Counter(f"{write.user} {write.verb} {write.resource}" for write in writes)
+    figures(writes=dict(by_whom), probes=probes, syncs=syncs, seconds=seconds)
+    assert writes == []
+    assert probes >= 0.9 * PARENTS * ADDRESSES * (seconds - 1)
+    assert syncs >= 0.8 * PARENTS * (seconds - 1)
+    await asyncio.sleep(LATER_SECONDS)
     assert [entry for entry in world.api.entries(mark) if entry.write and entry.user in OURS] == [], "Events included"
+
+
+def _manifest(number: int) -> dict[str, Any]:
+    name, ips = f"steady-{number}", [f"10.20.{number}.{last}" for last in range(1, ADDRESSES + 1)]
+    return external_service(name, ips, hosts=[{"host": f"{name}.example.com", "path": ""}])
+
+
+async def _calm(world: World) -> bool:
+    mark = world.mark()
+    await asyncio.sleep(CALM_SECONDS)
+    return not world.writes(mark)

@@ -118,7 +118,7 @@ async def test_prober_network_failure_changes_no_readiness(
             assert await metric(world, "eso_pending_transitions") == len(EVERYBODY)
             assert (await world.sidecar.page("/status.txt")).text.startswith("SUSPECTED OUTAGE: ")
             assert losses(timelines, began) == {}
-            assert sum(write.actor == SIDECAR for write in world.writes(mark)) == len(FLEET), "one write for each"
+            assert sum(write.user == SIDECAR for write in world.writes(mark)) == len(FLEET), "one write for each"
         healed = time.monotonic()
         await world.until_published("api", ready(FLEET["api"], but=[dies_meanwhile]))
         assert {await outage(world, name) for name in FLEET} == {("True", "NoResponse")}, "reported for a while yet"
@@ -127,7 +127,7 @@ async def test_prober_network_failure_changes_no_readiness(
         gone = losses(timelines, began)
         assert set(gone) == {dies_meanwhile}, "only what failed meanwhile leaves"
         assert await metric(world, "eso_suspected_outage") == await metric(world, "eso_pending_transitions") == 0
-        sidecar = sum(write.actor == SIDECAR for write in world.writes(mark))
+        sidecar = sum(write.user == SIDECAR for write in world.writes(mark))
         assert sidecar <= 2 * len(FLEET) + 1, "one as it began, one as it ended, one for who died"
 
         async def in_events() -> bool:

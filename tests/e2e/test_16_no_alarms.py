@@ -46,7 +46,7 @@ class Counter:
         await work
         await self.calm()
         writes = self.world.writes(mark)
-        patches = sum(write.actor == "sidecar" for write in writes)
+        patches = sum(write.user == "sidecar" for write in writes)
         refused, warnings = self.world.refused(mark), await self._warnings() - warned
         self.found.append(Counts(case, changes, patches, refused, warnings))
         print(self.world.id, f"policy {self.world.status_policy}", self.found[-1], flush=True)

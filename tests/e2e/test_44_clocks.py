@@ -37,7 +37,7 @@ def shifted(by: str) -> dict[str, str]:
 async def written(world: World, mark: int) -> int:
     """How many statuses the sidecars have written since a mark."""
     await asyncio.sleep(STEADY_SECONDS)
-    return sum(write.actor == SIDECAR and write.subresource == "status" for write in world.writes(mark))
+    return sum(write.user == SIDECAR and write.subresource == "status" for write in world.writes(mark))
 
 
 @pytest.mark.world(replicas=1, lease=LEASE)

@@ -62,7 +62,7 @@ async def test_stalled_addresses_beyond_the_probe_limit(world: World, figures: C
         healthy = [name for name, ips in fleet.addresses.items() if ips[0] not in stalling]
         assert fleet.flips(begun, but=stalling) == []
         assert sorted(fleet.flips(begun)) == sorted((at, ip, False) for at, ip, _ in fleet.flips(begun))
-        writes = [one.name for one in world.writes(mark) if one.actor == SIDECAR and one.subresource == "status"]
+        writes = [one.name for one in world.writes(mark) if one.user == SIDECAR and one.subresource == "status"]
         assert max(map(writes.count, healthy)) <= 1, "the condition came and went"
         assert await limited.metric("eso_prober_faults_total") == 0
     assert any(f"all {PLACES} places for probes are taken" in line for line in limited.complaints())

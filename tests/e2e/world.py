@@ -1,7 +1,6 @@
-"""A world: one API server, hook, sidecar, composite controller and test hosts, and what a scenario may do with them.
+"""A world: one API server, hook, sidecar, composite controller and test hosts, and what a test may do with them.
 
-It is a `tests.scenarios.cluster.Cluster`, so the scenarios run in it too; here they meet processes with their
-own accounts, and (id "real") a real API server.
+The processes have accounts of their own. The API server is a real one (id "real") or the stand-in (id "playground").
 """
 
 import asyncio
@@ -44,7 +43,6 @@ from tests.e2e.api import Api, Entry, Unsupported
 from tests.e2e.backends import Conduct, Mode, Place
 from tests.e2e.front import Front
 from tests.e2e.hosts import Hosts
-from tests.scenarios.cluster import Write
 from tests.until import until
 
 Object = dict[str, Any]
@@ -186,7 +184,7 @@ class World:
                 await self._delete_leases()
             await self._http.aclose()
 
-    # What the scenarios ask for
+    # What scenarios use
 
     async def apply(self, manifest: Object) -> Object:
         """Creates an ExternalService, with its namespace and with healthy backends where its probes go.
@@ -241,13 +239,10 @@ class World:
         """A point in the audit log."""
         return self.api.mark()
 
-    def writes(self, mark: int) -> list[Write]:
-        """Accepted writes by anyone of ours since a mark, Events excepted."""
-        return [
-            Write(entry.user, entry.verb, entry.resource, entry.subresource, entry.name)
-            for entry in self.api.entries(mark)
-            if entry.write and entry.user in OURS and entry.resource != EVENTS.plural
-        ]
+    def writes(self, mark: int) -> list[Entry]:
+        """The accepted writes of our processes since a mark, Events excepted."""
+        written = (entry for entry in self.api.entries(mark) if entry.write and entry.user in OURS)
+        return [entry for entry in written if entry.resource != EVENTS.plural]
 
     def refused(self, mark: int) -> int:
         """Stale status writes of the composite controller that the API server has refused since a mark."""
@@ -260,7 +255,7 @@ class World:
             for entry in self.api.entries(self.began)
         )
 
-    # What else a test wants
+    # What else tests use
 
     @property
     def id(self) -> str:

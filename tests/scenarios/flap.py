@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from playground.client import EXTERNAL_SERVICES, SIDECAR
-from tests.scenarios.cluster import Cluster
+from tests.e2e.world import World
 from tests.scenarios.report import Report
 from tests.scenarios.timeline import Follower, Moment, StatusMoment, Timeline
 from tests.until import Late, until
@@ -58,38 +58,38 @@ def manifest(addresses: int) -> Object:
     return {"apiVersion": EXTERNAL_SERVICES.api_version, "kind": EXTERNAL_SERVICES.kind, "metadata": meta, "spec": spec}
 
 
-async def flap(cluster: Cluster, how: Flapping) -> Report:
+async def flap(world: World, how: Flapping) -> Report:
     """Runs it and checks what is stored and published when no more is written."""
     report = Report("flap")
-    parent = await cluster.apply(manifest(how.addresses))
+    parent = await world.apply(manifest(how.addresses))
     meta, ips = parent["metadata"], parent["spec"]["ips"]
-    async with Follower(cluster.client, meta["namespace"], meta["name"]) as timeline:
+    async with Follower(world.client, meta["namespace"], meta["name"]) as timeline:
         await until(lambda: len(timeline.ready) == len(ips), "the first Endpoints", seconds=20 + 5 * how.window)
-        report.equal("calm before the first transition", await _calm(cluster, how), True)
-        mark = cluster.mark()
-        results = await _flap(cluster, meta["uid"], ips, how)
+        report.equal("calm before the first transition", await _calm(world, how), True)
+        mark = world.mark()
+        results = await _flap(world, meta["uid"], ips, how)
         wanted = {result.ip: result.ready for result in results}
-        settled = await _settle(cluster, timeline, wanted, how)
+        settled = await _settle(world, timeline, wanted, how)
         check(report, timeline, results)
-    writes = sum(write.actor == SIDECAR for write in cluster.writes(mark))
+    writes = sum(write.user == SIDECAR for write in world.writes(mark))
     report.at_most("writes of the sidecar", writes, how.transitions * 1.1)
     report.figures |= {
         "transitions": len(results),
-        "writes by all": len(cluster.writes(mark)),
-        "stale status writes refused": cluster.refused(mark),
+        "writes by all": len(world.writes(mark)),
+        "stale status writes refused": world.refused(mark),
         "settled after seconds": settled,
     }
     return report
 
 
-async def _flap(cluster: Cluster, uid: str, ips: Sequence[str], how: Flapping) -> list[Result]:
+async def _flap(world: World, uid: str, ips: Sequence[str], how: Flapping) -> list[Result]:
     dice = random.Random(how.seed)
     state = dict.fromkeys(ips, False)
     results: list[Result] = []
     for number in range(1, how.transitions + 1):
         ip = dice.choice(ips)
         state[ip] = not state[ip]
-        await cluster.inject(uid, [_address(ip, state[ip], number)])
+        await world.inject(uid, [_address(ip, state[ip], number)])
         results.append(Result(number, ip, state[ip]))
         await asyncio.sleep(dice.uniform(how.shortest, how.longest))
     return results
@@ -101,13 +101,13 @@ def _address(ip: str, ready: bool, number: int) -> Object:
     return {"ip": ip, "ready": ready, "reason": reason, "message": f"result {number}", "lastTransitionTime": now}
 
 
-async def _settle(cluster: Cluster, timeline: Timeline, wanted: Mapping[str, bool], how: Flapping) -> float | None:
+async def _settle(world: World, timeline: Timeline, wanted: Mapping[str, bool], how: Flapping) -> float | None:
     """Waits until what is wanted is stored and published and stays so; None if that does not happen."""
 
     async def right() -> bool:
         if not _right(timeline, wanted):
             return False
-        calm = await _is_calm(cluster, how.window)
+        calm = await _is_calm(world, how.window)
         return calm and _right(timeline, wanted)
 
     try:
@@ -117,19 +117,19 @@ async def _settle(cluster: Cluster, timeline: Timeline, wanted: Mapping[str, boo
     return round(passed - _calm_seconds(how.window), 3)
 
 
-async def _calm(cluster: Cluster, how: Flapping) -> bool:
+async def _calm(world: World, how: Flapping) -> bool:
     """False if it never comes: without the guard two stale states can overwrite each other without end."""
     try:
-        await until(lambda: _is_calm(cluster, how.window), "calm", seconds=how.settle)
+        await until(lambda: _is_calm(world, how.window), "calm", seconds=how.settle)
     except Late:
         return False
     return True
 
 
-async def _is_calm(cluster: Cluster, window: float) -> bool:
-    mark = cluster.mark()
+async def _is_calm(world: World, window: float) -> bool:
+    mark = world.mark()
     await asyncio.sleep(_calm_seconds(window))
-    return not cluster.writes(mark)
+    return not world.writes(mark)
 
 
 def _calm_seconds(window: float) -> float:

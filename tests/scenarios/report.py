@@ -1,6 +1,6 @@
 """Result of a scenario: checks with the measured and the allowed value, and figures beside them."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -38,11 +38,6 @@ class Report:
     def equal(self, name: str, measured: Any, wanted: Any) -> None:
         """A promise of one value."""
         self.checks.append(Check(name, measured == wanted, measured, wanted))
-
-    def as_json(self) -> dict[str, Any]:
-        """One JSON object."""
-        checks = [asdict(check) for check in self.checks]
-        return {"scenario": self.scenario, "passed": self.passed, "checks": checks, "figures": self.figures}
 
     def as_lines(self) -> list[str]:
         """One line a check, then the figures."""
