@@ -7,13 +7,13 @@ from types import FrameType
 
 INTERRUPTED = 130
 STUCK_SECONDS = 30
-"""After these, an interrupted playground that has not ended is ended: its terminal may block every write."""
+"""An interrupted playground that has not ended after these is killed: its terminal may block every write."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOTHING_LEFT = "Interrupted: everything is stopped, and nothing is left behind"
 
 
 def _end_at_once(_number: int, _frame: FrameType | None) -> None:
-    """Until the event loop handles signals, nothing has been started."""
+    """Before the event loop handles signals, nothing has been started."""
     os.write(2, f"{NOTHING_LEFT}\n".encode())
     os._exit(INTERRUPTED)
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     say = _Progress(silent=arguments.output == "json")
     say("Starting the playground (Ctrl-C ends it)")
     status = _play(arguments, say)
-    for number in STOP_SIGNALS:  # the second one of an impatient user would only add a traceback
+    for number in STOP_SIGNALS:  # a second one would only add a traceback
         signal.signal(number, signal.SIG_IGN)
     if status == INTERRUPTED:
         say(NOTHING_LEFT)
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Progress:
-    """Lines of what is being done, on stderr, with the seconds since the start."""
+    """Prints what is being done on stderr, with the seconds since the start."""
 
     def __init__(self, *, silent: bool) -> None:
         self._silent = silent
@@ -62,7 +62,7 @@ class _Progress:
 
 
 def _play(arguments: argparse.Namespace, say: _Progress) -> int:
-    # What follows takes a second to load, after the first line is shown.
+    # Imported after the first line is shown, because it takes a second.
     from playground.manifests import BadInput, read_files  # noqa: PLC0415
     from playground.processes import NotReady  # noqa: PLC0415
 
@@ -88,7 +88,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
-    """The first SIGINT, SIGTERM or SIGHUP cancels the work: what it started is stopped in order. Others are ignored."""
+    """The first SIGINT, SIGTERM or SIGHUP cancels the work, which stops all that it started; others are ignored."""
     task = asyncio.ensure_future(work)
     loop, interrupted = asyncio.get_running_loop(), False
 
@@ -100,7 +100,7 @@ async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
             loop.call_soon_threadsafe(task.cancel)
 
     for number in STOP_SIGNALS:
-        signal.signal(number, interrupt)  # not by the loop, which a terminal that reads no more may hold up
+        signal.signal(number, interrupt)  # not by the loop, which a terminal that does not read may block
     try:
         return await task
     except asyncio.CancelledError:
@@ -142,7 +142,7 @@ async def _run(arguments: argparse.Namespace, manifests: list[Object], say: _Pro
 
 
 def _give_up(folder: Path) -> None:
-    """Ends the process although something hangs; its children end with it (`playground.processes`)."""
+    """Kills this process, and with it its children (`playground.processes`)."""
     if folder.is_absolute():
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(INTERRUPTED)

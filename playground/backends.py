@@ -1,6 +1,6 @@
-"""Backends with a switch: real servers on loopback that answer, refuse, dawdle, fail or stall as set, and count.
+"""Backends that can be switched: servers on loopback that are healthy, refuse, are slow, fail or stall.
 
-One asyncio server each. `refuse` closes the socket, so that the kernel itself refuses.
+One asyncio server each. `refuse` closes the socket, so that the kernel refuses connections.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ STOP_SECONDS = 2.0
 
 
 class Mode(StrEnum):
-    """What a backend does with a request. TCP knows `healthy` and `refuse` only: a connection is its whole answer."""
+    """What a backend does with a request. For TCP, where a connection is enough, only `healthy` and `refuse` differ."""
 
     HEALTHY = "healthy"
     REFUSE = "refuse"
@@ -34,8 +34,6 @@ class Mode(StrEnum):
 
 
 class Protocol(StrEnum):
-    """What a backend speaks."""
-
     HTTP = "http"
     HTTPS = "https"
     TCP = "tcp"
@@ -45,12 +43,12 @@ class Protocol(StrEnum):
 
 
 SECURE = {Protocol.HTTPS: (), Protocol.GRPCS: ("h2",)}
-"""Those over TLS, with the ALPN protocols that they choose from."""
+"""The protocols over TLS, with their ALPN protocols."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One backend's place: the user's address, the port, the protocol."""
+    """The address, port and protocol of one backend."""
 
     ip: str
     port: int
@@ -58,7 +56,7 @@ class Spot:
 
 
 class Backend:
-    """One server, at `address`. `requests` counts what came, answered or not; slow is `slow_seconds` slow."""
+    """One server, at `address`. `requests` counts all requests; in mode SLOW a response takes `slow_seconds`."""
 
     def __init__(
         self, spot: Spot, address: str, *, slow_seconds: float = 5.0, tls: ssl.SSLContext | None = None
@@ -67,7 +65,6 @@ class Backend:
         self.address = address
         self.mode = Mode.HEALTHY
         self.requests = 0
-        self.connections = 0
         self.slow_seconds = slow_seconds
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -75,7 +72,7 @@ class Backend:
         self._dropped = asyncio.Event()
 
     async def set(self, mode: Mode, slow_seconds: float | None = None) -> None:
-        """Changes what it does from now on; connections that hang are dropped. OSError if the port cannot be had."""
+        """Changes the mode and breaks open connections. OSError if it cannot listen on the port."""
         self.mode = mode
         self.slow_seconds = slow_seconds or self.slow_seconds
         self._drop()
@@ -85,22 +82,22 @@ class Backend:
             self._server = await asyncio.start_server(self._serve, ssl=self._tls, limit=HEAD_LIMIT, **self._place())
 
     async def start(self) -> None:
-        """Listens, healthy."""
+        """Listens, in mode HEALTHY."""
         await self.set(Mode.HEALTHY)
 
     async def stop(self) -> None:
-        """Closes the socket and every connection; returns when none is being served."""
+        """Closes the socket and every connection, and waits for the requests being served."""
         self._drop()
         await self._close()
         if serving := list(filter(None, self._open)):
             await asyncio.wait(serving, timeout=STOP_SECONDS)
 
     def _place(self) -> dict[str, Any]:
-        """Where asyncio is to listen."""
+        """Where to listen, as arguments of asyncio.start_server."""
         return {"host": self.address, "port": self.spot.port}
 
     def _response(self, _head: bytes) -> bytes:
-        """What is answered to an HTTP request."""
+        """The response to an HTTP request."""
         return ERROR if self.mode is Mode.ERROR else OK
 
     def _count(self) -> None:
@@ -118,13 +115,12 @@ class Backend:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         task = asyncio.current_task()
         self._open[task] = writer
         try:
             await self._answer(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ProtocolError):
-            pass  # the prober hung up: its right
+            pass  # the client closed the connection
         finally:
             writer.close()
             with contextlib.suppress(OSError):
@@ -140,7 +136,7 @@ class Backend:
                 await self._answer_http2(reader, writer)
             case _:
                 head = await reader.readuntil(b"\r\n\r\n")
-                await self._hesitate()
+                await self._delay()
                 writer.write(self._response(head))
                 await writer.drain()
 
@@ -148,7 +144,7 @@ class Backend:
         server, failing = Http2Server(), self.mode is Mode.ERROR
         while data := await reader.read(HEAD_LIMIT):
             for stream in server.feed(data):
-                await self._hesitate()
+                await self._delay()
                 if self.spot.protocol is Protocol.HTTP2:
                     server.answer_http(stream, 500 if failing else 200)
                 else:
@@ -156,7 +152,7 @@ class Backend:
             writer.write(server.to_send())
             await writer.drain()
 
-    async def _hesitate(self) -> None:
+    async def _delay(self) -> None:
         """Delays the response in the modes that do; ConnectionAbortedError if the connection is dropped meanwhile."""
         self._count()
         if self.mode in (Mode.STALL, Mode.SLOW):
@@ -167,7 +163,7 @@ class Backend:
 
 
 class Backends:
-    """All backends of a playground, by spot. `dial` tells where the one for an address listens."""
+    """All backends of a playground, by spot. `dial` maps an address to where its backends listen."""
 
     def __init__(self, dial: Callable[[str], str] = dial) -> None:
         self.dial = dial
@@ -176,7 +172,7 @@ class Backends:
         self._tls: dict[Protocol, ssl.SSLContext] = {}
 
     async def ensure(self, spot: Spot, *, slow_seconds: float = 5.0) -> None:
-        """Starts a backend unless there is one; why it cannot be had goes into `problems`."""
+        """Starts a backend unless there is one; a failure goes into `problems`."""
         if spot in self.found or spot in self.problems:
             return
         backend = Backend(spot, self.dial(spot.ip), slow_seconds=slow_seconds, tls=self._context(spot.protocol))
@@ -190,7 +186,7 @@ class Backends:
             self.found[spot] = backend
 
     def at(self, ip: str) -> list[Backend]:
-        """The backends that represent an address."""
+        """The backends of an address."""
         return [backend for spot, backend in self.found.items() if spot.ip == ip]
 
     async def set(self, ip: str, mode: Mode, slow_seconds: float | None = None) -> None:
@@ -202,7 +198,7 @@ class Backends:
             await backend.set(mode, slow_seconds)
 
     async def stop(self) -> None:
-        """Stops all."""
+        """Stops all of them."""
         for backend in self.found.values():
             await backend.stop()
 

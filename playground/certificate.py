@@ -1,4 +1,4 @@
-"""A certificate for https backends, made on the spot: nothing secret is shipped, nothing is left on disk."""
+"""A self-signed certificate for TLS backends, made when needed: none is shipped, none stays on disk."""
 
 import ssl
 import tempfile
@@ -15,7 +15,7 @@ NAME = "playground.invalid"
 
 
 def pair() -> tuple[bytes, bytes]:
-    """A fresh key and its self-signed certificate, as PEM."""
+    """A new key and its self-signed certificate, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     now = datetime.now(UTC)
@@ -34,10 +34,7 @@ def pair() -> tuple[bytes, bytes]:
 
 
 def server_context(*protocols: str) -> ssl.SSLContext:
-    """A TLS server context with a fresh self-signed certificate, as backends outside a cluster often have.
-
-    `protocols` are those that it chooses from by ALPN, if any.
-    """
+    """A TLS server context with a new self-signed certificate. `protocols` are for ALPN."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "server.pem"

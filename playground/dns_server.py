@@ -23,8 +23,8 @@ MOST_ALIASES = 32
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of a name. `trouble`: by "A" or "AAAA" an rcode such as "SERVFAIL" in place of an answer, or
-    NO_RESPONSE. `alias` is a CNAME; with `alone` the response ends with it, as from a server that knows no more."""
+    """The records of a name. `trouble`: by "A" or "AAAA" an rcode such as "SERVFAIL" instead of records, or
+    NO_RESPONSE. `alias` is a CNAME; with `alone` the response has only it, as from an authoritative server."""
 
     addresses: tuple[str, ...] = ()
     ttl: int = 60
@@ -45,7 +45,7 @@ class DnsServer:
         self._tcp: asyncio.Server | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Answers on both; port 0 takes a free one."""
+        """Listens on UDP and TCP; port 0 takes a free one."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._tcp = await asyncio.start_server(self._serve, host, port, family=family)
         self.port = self._tcp.sockets[0].getsockname()[1]
@@ -53,7 +53,7 @@ class DnsServer:
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=(host, self.port))
 
     async def stop(self) -> None:
-        """Stops responding."""
+        """Closes both sockets."""
         if self._udp is not None:
             self._udp.close()
         if self._tcp is not None:
@@ -62,7 +62,7 @@ class DnsServer:
         self._udp = self._tcp = None
 
     def answer(self, wire: bytes, *, limit: int = 65_535) -> bytes | None:
-        """The answer to a query; None: none is given. Of several addresses the order turns with each answer."""
+        """The response to a query, or None for no response. The order of addresses rotates with each response."""
         try:
             query = dns.message.from_wire(wire)
         except dns.exception.DNSException:
@@ -113,7 +113,7 @@ class DnsServer:
                     writer.write(len(answer).to_bytes(2) + answer)
                     await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
-            pass  # who asked has hung up
+            pass  # the client closed the connection
         finally:
             writer.close()
 

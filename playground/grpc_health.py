@@ -1,4 +1,4 @@
-"""The server's side of HTTP/2 and of grpc.health.v1.Health/Check, sans IO: bytes in, streams that ask, bytes out."""
+"""A server for HTTP/2 and grpc.health.v1.Health/Check without IO: bytes in, streams with requests, bytes out."""
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -15,7 +15,7 @@ class Http2Server:
         self._connection.initiate_connection()
 
     def feed(self, data: bytes) -> list[int]:
-        """Takes what was received; returns the streams whose request is complete. h2's ProtocolError ends it."""
+        """Reads received bytes; returns the streams with a complete request. Raises h2's ProtocolError."""
         asking = []
         for event in self._connection.receive_data(data):
             if isinstance(event, DataReceived) and event.stream_id is not None:
@@ -25,11 +25,11 @@ class Http2Server:
         return asking
 
     def answer_http(self, stream: int, status: int) -> None:
-        """Answers one stream with an HTTP status and no body."""
+        """Responds on one stream with an HTTP status and no body."""
         self._connection.send_headers(stream, [(":status", str(status))], end_stream=True)
 
     def answer_health(self, stream: int, status: int) -> None:
-        """Answers one stream with a HealthCheckResponse, whatever service it asks for."""
+        """Responds on one stream with a HealthCheckResponse, for any service."""
         message = bytes((0x08, status))
         connection = self._connection
         connection.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
@@ -37,5 +37,5 @@ class Http2Server:
         connection.send_headers(stream, [("grpc-status", "0")], end_stream=True)
 
     def to_send(self) -> bytes:
-        """What is to be sent now."""
+        """The bytes to send now."""
         return self._connection.data_to_send()

@@ -1,4 +1,4 @@
-"""What has happened recently, in lines that a person reads: addresses, children, Events, what the user did."""
+"""A log of recent changes for people: addresses, children, Events, and what the user did."""
 
 import time
 from collections import deque
@@ -15,13 +15,13 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line, at a wall-clock second."""
+    """One line. `at` is Unix time in seconds."""
 
     at: float
     text: str
 
     def as_json(self) -> Object:
-        """Data: the time as RFC 3339."""
+        """As data, with the time in RFC 3339."""
         return {"time": datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds"), "text": self.text}
 
     def __str__(self) -> str:
@@ -29,25 +29,21 @@ class Entry:
 
 
 class Journal:
-    """Keeps the last entries; `listen` receives each as it comes."""
+    """Keeps the last entries. Each of `listeners` is called with every new one."""
 
     def __init__(self, most: int = 500) -> None:
         self.entries: deque[Entry] = deque(maxlen=most)
         self.listeners: list[Callable[[Entry], None]] = []
 
-    def listen(self, listener: Callable[[Entry], None]) -> None:
-        """Calls `listener` with each entry from now on."""
-        self.listeners.append(listener)
-
     def add(self, text: str) -> None:
-        """Appends a line."""
+        """Appends an entry with the time of now."""
         entry = Entry(time.time(), text)
         self.entries.append(entry)
         for listener in self.listeners:
             listener(entry)
 
     def informers(self, client: ApiClient) -> list[Informer]:
-        """What is to run so that the journal learns of the cluster."""
+        """The informers that add entries while they run."""
         children = [Informer(client, kind, self._child(kind)) for kind in (SERVICES, INGRESSES)]
         return [
             Informer(client, EXTERNAL_SERVICES, self._parent),

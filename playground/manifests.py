@@ -1,4 +1,4 @@
-"""ExternalServices read from files, and the manifests of this project that the playground obeys."""
+"""ExternalServices from files, and the manifests of this project that the playground uses."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,17 +8,17 @@ import yaml
 
 from external_service.kind import API_VERSION, KIND
 from external_service.manifest import InvalidInput, external_services
+from playground.addresses import resolved
 from playground.backends import Protocol, Spot
-from playground.names import resolved
 
 Object = dict[str, Any]
 
 FOLDER = Path(__file__).resolve().parent / "metacontroller"
-"""Where composite-controller.yaml and the samples are: in a checkout a link, in the wheel a copy."""
+"""Has composite-controller.yaml and the samples: in a checkout a link, in the wheel a copy."""
 
 
 class BadInput(Exception):
-    """A file that cannot be used; the text names file and field and says what to write instead."""
+    """A file that cannot be used; the text has file and field, and what to write instead."""
 
 
 def composite_controller() -> Object:
@@ -28,12 +28,12 @@ def composite_controller() -> Object:
 
 
 def complex_example() -> Object:
-    """The example of the predecessor's README, unchanged."""
+    """The example from the README of the predecessor, unchanged."""
     return read_files([FOLDER / "samples" / "complex-example.yaml"])[0]
 
 
 def demo() -> Object:
-    """An ExternalService with a short period: whatever happens to its backends shows within 3 s."""
+    """An ExternalService with a short period: a change of its backends shows within 3 s."""
     probe = {"httpGet": {"port": 8080}, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 2}
     spec = {"port": 80, "ips": ["10.0.200.10", "10.0.200.11", "10.0.200.12"], "hosts": [{"host": "demo.mydomain.com"}]}
     return {
@@ -45,7 +45,7 @@ def demo() -> Object:
 
 
 def read_files(paths: Iterable[Path]) -> list[Object]:
-    """All ExternalServices of some YAML files, in order; BadInput with every problem, not only the first."""
+    """All ExternalServices of some YAML files, in order; BadInput has the problems of all files."""
     found, problems = [], []
     for path in paths:
         try:
@@ -64,7 +64,7 @@ def read_files(paths: Iterable[Path]) -> list[Object]:
 
 
 def spots(parent: Mapping[str, Any]) -> list[Spot]:
-    """Where an ExternalService's probes go, for each of its addresses, those of its names too; none without a probe."""
+    """Where the probes of an ExternalService go, also to the addresses of its hostnames; none without a probe."""
     spec = parent["spec"]
     probe = spec.get("readinessProbe") or {}
     if handler := probe.get("httpGet"):

@@ -1,4 +1,4 @@
-"""The prober's page for people, with buttons that switch the backends: what the prober serves, and POST /backends."""
+"""The prober's page for people, with buttons that switch the backends: the prober's own pages, and POST /backends."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ STARTING: Final = "the prober is starting, or was just killed"
 
 
 class Switch(BaseModel):
-    """What a button asks for. `seconds` is how long a slow backend takes."""
+    """The request of a button. `seconds` is how long a slow backend takes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,9 +36,9 @@ class Switch(BaseModel):
 
 
 def application(playground: Playground, journal: Journal) -> Starlette:
-    """The pages. Only this machine's names are answered, so that no other site's script can press the buttons."""
+    """The pages, only under the names of this machine, so that no other site's script can use the buttons."""
 
-    async def passed_on(request: Request) -> Response:
+    async def forwarded(request: Request) -> Response:
         try:
             answer = await playground.read_page(request.url.path, request.url.query)
         except httpx.TransportError:
@@ -61,7 +61,7 @@ def application(playground: Playground, journal: Journal) -> Starlette:
         return PlainTextResponse(f"{described(asked.mode, asked.seconds)}\n")
 
     files = [Route(path, _file(page({}).body, page({}).content_type)) for path, page in page_files().items()]
-    read = [Route(path, passed_on) for path in ("/overview", "/status", "/status.txt", "/metrics")]
+    read = [Route(path, forwarded) for path in ("/overview", "/status", "/status.txt", "/metrics")]
     added = [Route("/controls.js", _file(CONTROLS.read_text(encoding="utf-8"), "text/javascript; charset=utf-8"))]
     added += [Route("/backends", switch, methods=["POST"])]
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])

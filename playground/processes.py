@@ -1,10 +1,9 @@
-"""Child processes of the playground and of the tests: start and wait until ready, stop, kill, pause. Always by pid.
+"""Child processes of the playground and of the tests: start and wait until ready, stop, kill, pause; always by pid.
 
-Each runs in a session of its own, so that Ctrl-C reaches the parent alone, which then stops them in order; and each is
-killed when the parent ends, even by SIGKILL.
+Each has a session of its own, so that Ctrl-C reaches the parent alone, which then stops them in order. Each is killed
+when the parent ends, even by SIGKILL.
 """
 
-import asyncio
 import os
 import random
 import signal
@@ -23,15 +22,18 @@ POLL_SECONDS = 0.05
 ANSWER_SECONDS = 2.0
 TAIL_LINES = 30
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Trusts no certificate: for plain HTTP, without the 20 ms of CPU that reading a trust store costs each client."""
+"""Trusts no certificate: for plain HTTP, where reading a trust store would cost each client 20 ms of CPU."""
 
 
 class NotReady(Exception):
-    """A process ended, or was not ready in time; the text names its log and holds the end of it."""
+    """A process ended, or was not ready in time; the text has the end of its log."""
 
 
 class Component:
-    """A process named `name`, its output appended to `log`; `ready` is polled until it returns true."""
+    """A process with its output appended to `log`; `ready` is polled until it returns true.
+
+    `environment` is all that it gets beside PATH and HOME: no proxy and no kubeconfig of the user.
+    """
 
     def __init__(
         self,
@@ -42,7 +44,6 @@ class Component:
         ready: Callable[[], bool],
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`environment` is all it gets beside PATH and HOME: no proxy and no kubeconfig of the user."""
         self.name = name
         self.command = tuple(command)
         self.log = log
@@ -53,7 +54,7 @@ class Component:
 
     @property
     def pid(self) -> int:
-        """Of the running process; LookupError if there is none."""
+        """The pid of the running process; LookupError if there is none."""
         if self._process is None or self._process.poll() is not None:
             raise LookupError(f"{self.name} is not running")
         return self._process.pid
@@ -96,7 +97,7 @@ class Component:
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL if that takes longer than 20 s; nothing if it is not running."""
+        """SIGTERM, and SIGKILL after 20 s; nothing if it is not running."""
         if self.running:
             self.resume()
             self._end(signal.SIGTERM)
@@ -113,7 +114,7 @@ class Component:
         self.start()
 
     def pause(self) -> None:
-        """SIGSTOP, and return when all its threads are stopped: connections stay open, nothing is answered."""
+        """SIGSTOP, and return when all its threads are stopped: connections stay open without a response."""
         pid = self.pid
         os.kill(pid, signal.SIGSTOP)
         os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
@@ -121,12 +122,6 @@ class Component:
     def resume(self) -> None:
         """SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
-
-    def resident_bytes(self) -> int:
-        """Memory in use now (VmRSS)."""
-        status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
-        kibibytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
-        return int(kibibytes) * 1024
 
     def tail(self) -> str:
         """The end of its log, for an error message."""
@@ -143,58 +138,15 @@ class Component:
             self._process.wait()
 
     def _dismiss_reaper(self) -> None:
-        """Before its pid may belong to another process."""
+        """Ends it before the pid can belong to another process."""
         if self._reaper is not None:
             self._reaper.kill()
             self._reaper.communicate()
             self._reaper = None
 
 
-class Process:
-    """A Component for a program with an event loop, which runs on while this waits."""
-
-    def __init__(self, component: Component) -> None:
-        self.component = component
-
-    @property
-    def running(self) -> bool:
-        """Whether it has been started and has not ended."""
-        return self.component.running
-
-    async def start(self) -> None:
-        """Returns when it is ready. Cancelled, it leaves the process to `stop`."""
-        self.component.start(wait=False)
-        await asyncio.to_thread(self.component.wait_ready)
-
-    async def stop(self) -> None:
-        """SIGTERM, and SIGKILL if that takes longer than 20 s."""
-        await asyncio.to_thread(self.component.stop)
-
-    async def kill(self) -> None:
-        """SIGKILL."""
-        await asyncio.to_thread(self.component.kill)
-
-    async def restart(self) -> None:
-        """SIGKILL, and started again."""
-        await self.kill()
-        await self.start()
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing is answered."""
-        self.component.pause()
-
-    def resume(self) -> None:
-        """SIGCONT."""
-        self.component.resume()
-
-    def log(self) -> str:
-        """All it has written, over restarts."""
-        log = self.component.log
-        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-
-
 def answers(url: str) -> bool:
-    """Whether a GET is answered with 2xx."""
+    """Whether a GET gets a response with 2xx."""
     try:
         return httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False, verify=NO_TLS).is_success
     except httpx.TransportError:
@@ -204,8 +156,8 @@ def answers(url: str) -> bool:
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     """Ports of this address on which nothing listens, below the range that the kernel takes for outgoing connections.
 
-    A client that keeps dialling the port of a stopped server from that range ends up connected to itself, and the
-    server cannot come back.
+    A client that dials the port of a stopped server in that range can connect to itself, and then the server cannot
+    start again.
     """
     lowest_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="utf-8").split()[0])
     candidates = random.sample(range(lowest_outgoing - 12000, lowest_outgoing), 1000)

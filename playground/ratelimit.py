@@ -1,4 +1,4 @@
-"""client-go's client-side rate limit: a token bucket whose waiters are served in order."""
+"""The client-side rate limit of client-go: a token bucket with a first-in, first-out queue."""
 
 import asyncio
 import time
@@ -14,20 +14,20 @@ class TokenBucket:
         self._last = time.monotonic()
 
     def reserve(self) -> float:
-        """Takes a token, perhaps one of the future, and returns the seconds until it is there."""
+        """Takes a token, perhaps a future one, and returns the seconds until it is available."""
         now = time.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._last) * self._qps) - 1
         self._last = now
         return max(0.0, -self._tokens / self._qps)
 
     def take(self) -> bool:
-        """Takes a token if there is one now."""
+        """Takes a token if one is available now."""
         wait = self.reserve()
         if wait:
             self._tokens += 1
         return not wait
 
     async def wait(self) -> None:
-        """Takes a token and waits until it is there."""
+        """Takes a token and waits until it is available."""
         if delay := self.reserve():
             await asyncio.sleep(delay)

@@ -1,4 +1,4 @@
-"""An ASGI application on a loopback socket, inside the running event loop, that can be stopped and started again."""
+"""An ASGI application on a loopback socket in the running event loop; it can be stopped and started again."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 LEAVE_SECONDS = 2.0
 
 ACCEPT_SECONDS = 0.01
-"""asyncio loses the socket of a connection that was accepted just before its server closes."""
+"""Before a server closes: asyncio would lose the socket of a connection that was accepted just before."""
 
 
 class LoopbackServer:
@@ -48,7 +48,7 @@ class LoopbackServer:
             await asyncio.sleep(0.001)
 
     async def stop(self) -> None:
-        """Refuses connections from now on and breaks those there are."""
+        """Refuses connections from now on and breaks the open ones."""
         if self._server is not None and self._task is not None:
             self._server.leave.set()
             await self._task
@@ -60,7 +60,7 @@ class LoopbackServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that leaves signals to its program and stops at once on request, also with open connections."""
+    """A uvicorn server without signal handlers that stops at once, also with open connections."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

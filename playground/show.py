@@ -1,22 +1,21 @@
-"""The playground as a show: a terminal application, plain lines as things happen, or one JSON object at the end."""
+"""What the command shows: a terminal application, plain lines as things happen, or one JSON object at the end."""
 
 import asyncio
 import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from playground.addresses import shared
+from playground.addresses import hostnames, resolved, shared, stand_ins
 from playground.journal import Journal
-from playground.names import hostnames, resolved, stand_ins
 from playground.snapshot import snapshot
 from playground.stack import NoBackend, Playground
-from playground.view import plain
 
 Object = dict[str, Any]
 
-LOOK_SECONDS = 0.25
+CHECK_SECONDS = 0.25
 SUMMARY_SECONDS = 30.0
 LEAVE_SECONDS = 5.0
 
@@ -30,13 +29,13 @@ async def show(
     duration: float | None,
     url: str,
 ) -> int:
-    """Applies the manifests and shows what becomes of them for `duration` seconds, or until stopped.
+    """Applies the manifests and shows the results for `duration` seconds, or until stopped.
 
     Returns the exit status. `url` is the web page.
     """
     async with following(playground, journal):
         if output == "plain":
-            journal.listen(lambda entry: print(entry, flush=True))
+            journal.listeners.append(lambda entry: print(entry, flush=True))
             for line in introduction(playground, manifests):
                 print(line, flush=True)
         for manifest in manifests:
@@ -50,25 +49,23 @@ async def show(
         else:
             await _wait(playground, end)
             now = await snapshot(playground)
-            print(json.dumps(now.as_json() | {"events": [entry.as_json() for entry in journal.entries]}))
+            print(json.dumps(asdict(now) | {"events": [entry.as_json() for entry in journal.entries]}))
     return 0
 
 
 def introduction(playground: Playground, manifests: Sequence[Object]) -> list[str]:
-    """What is where, and what to type."""
+    """Where everything is, and what to type."""
     ips = [ip for manifest in manifests for ip in manifest["spec"].get("ips") or ()]
     ips += [ip for one in manifests for ip in resolved(one["spec"])]
-    lines = [f"{name} comes to {', '.join(stand_ins(name))}" for name in hostnames(manifests)]
+    lines = [f"{name} resolves to {', '.join(stand_ins(name))}" for name in hostnames(manifests)]
     lines += [f"{ip} is played by {playground.dial(ip)}" for ip in dict.fromkeys(ips) if playground.dial(ip) != ip]
-    lines += [
-        f"{', '.join(several)} share {there}: they live and die together" for there, several in shared(ips).items()
-    ]
+    lines += [f"{', '.join(several)} have one backend, {there}" for there, several in shared(ips).items()]
     return [*lines, f"API server: {playground.api.url}", f"export KUBECONFIG={playground.kubeconfig}"]
 
 
 @contextlib.asynccontextmanager
 async def following(playground: Playground, journal: Journal) -> AsyncIterator[None]:
-    """Meanwhile the journal has a line for each change in the cluster."""
+    """Meanwhile the journal gets an entry for each change in the cluster."""
     tasks = [asyncio.create_task(informer.run()) for informer in journal.informers(playground.client)]
     try:
         yield
@@ -81,13 +78,13 @@ async def following(playground: Playground, journal: Journal) -> AsyncIterator[N
 async def _wait(playground: Playground, end: float) -> None:
     while time.monotonic() < end:
         playground.check()
-        await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - time.monotonic())))
+        await asyncio.sleep(min(CHECK_SECONDS, max(0.0, end - time.monotonic())))
 
 
 async def _plain(playground: Playground, end: float) -> None:
     while time.monotonic() < end:
         await _wait(playground, min(end, time.monotonic() + SUMMARY_SECONDS))
-        for line in plain(await snapshot(playground)):
+        for line in (await snapshot(playground)).lines():
             print(line, flush=True)
 
 
@@ -98,7 +95,7 @@ async def _live(playground: Playground, journal: Journal, url: str, duration: fl
     running = asyncio.create_task(app.run_async())
     try:
         status = await asyncio.shield(running)
-    except asyncio.CancelledError:  # by a signal: the terminal is given back first
+    except asyncio.CancelledError:  # by a signal: the terminal is restored first
         app.exit()
         await asyncio.wait((running,), timeout=LEAVE_SECONDS)
         raise

@@ -1,6 +1,6 @@
-"""`python -m playground.sidecar`: the product's sidecar, connected to the stand-ins of the addresses.
+"""`python -m playground.sidecar`: the product's sidecar; it probes the loopback address of each address.
 
-Only `dial` differs: a probe of an address goes to `playground.addresses.dial(address)`.
+Only `dial` differs from the product: a probe of an address goes to `playground.addresses.dial(address)`.
 """
 
 import argparse
@@ -29,10 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """The options: the API server, and which stand-ins to connect to."""
+    """The options: the API server, and where the addresses are."""
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--kubeconfig", type=Path, metavar="PATH", required=True)
-    options.add_argument("--shift", type=int, default=0, metavar="N", help="of the stand-ins (playground.addresses)")
+    options.add_argument("--shift", type=int, default=0, metavar="N", help="see playground.addresses")
     return options
 
 

@@ -1,8 +1,8 @@
-"""The state of the playground at one moment, as plain values for whatever shows it."""
+"""The state of the playground at one moment: as plain values, and in lines of text."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from playground.client import CONTROLLER, SIDECAR, readiness
@@ -31,10 +31,23 @@ class AddressRow:
     failures: int
     published: str
 
+    @property
+    def state(self) -> str:
+        """`ready` in words."""
+        return "ready" if self.ready else "not ready"
+
+    @property
+    def evidence(self) -> str:
+        """The last probe in words."""
+        if self.last_probe is None:
+            return "none yet"
+        milliseconds, seconds = self.last_probe["durationSeconds"] * 1000, self.last_probe["ageSeconds"]
+        return f"{self.last_probe['message']}, {milliseconds:.1f} ms, {seconds:.0f} s ago"
+
 
 @dataclass(frozen=True, slots=True)
 class ParentRow:
-    """One ExternalService: how many addresses are ready, its summary, and its children with a word on each."""
+    """One ExternalService: how many addresses are ready, its summary, and a description of each child by kind."""
 
     name: str
     ready: int
@@ -45,7 +58,7 @@ class ParentRow:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All of it. `writes` are accepted writes by actor; `calm_seconds` is how long ago the last one was."""
+    """`writes` are accepted writes by actor; `calm_seconds` is the time since the last one."""
 
     parents: tuple[ParentRow, ...]
     addresses: tuple[AddressRow, ...]
@@ -55,20 +68,36 @@ class Snapshot:
     syncs: int
     problems: tuple[str, ...]
 
-    def as_json(self) -> Object:
-        """One JSON object."""
-        return asdict(self)
+    @property
+    def totals(self) -> str:
+        """Writes, probes and syncs in words."""
+        writes = ", ".join(f"{actor} {count}" for actor, count in self.writes.items())
+        calm = f"; none for {self.calm_seconds:.0f} s" if sum(self.writes.values()) else ""
+        return f"API writes so far: {writes}{calm}.  Probes: {self.probes}.  Calls of the hook: {self.syncs}."
+
+    def lines(self) -> list[str]:
+        """One line for each ExternalService and address, then problems and totals."""
+        lines = []
+        for parent in self.parents:
+            children = "; ".join(f"{kind}: {word}" for kind, word in parent.children.items())
+            lines.append(f"{parent.name}  {parent.ready}/{parent.addresses} ready  {parent.summary}  {children}")
+            lines += [
+                f"  {row.ip} -> {row.connects_to} ({row.backend})  {row.state}  {row.reason}: {row.message}  "
+                f"last probe: {row.evidence}  failures: {row.failures}  Endpoints: {row.published}"
+                for row in self.addresses
+                if row.parent == parent.name
+            ]
+        return [*lines, *self.problems, self.totals]
 
 
 async def snapshot(playground: Playground) -> Snapshot:
-    """Reads all of it; of a sidecar that is down, nothing is known."""
-    known = {(one["namespace"], one["name"], one["ip"]): one for one in await playground.addresses()}
+    """Reads all of it; while the sidecar is down, without its results."""
+    probed = {(one["namespace"], one["name"], one["ip"]): one for one in await playground.addresses()}
     parents = playground.parents()
-    rows = tuple(row for parent in parents for row in _addresses(playground, parent, known))
     writes, last = _writes(playground)
     return Snapshot(
         tuple(_parent(playground, parent) for parent in parents),
-        rows,
+        tuple(row for parent in parents for row in _addresses(playground, parent, probed)),
         writes,
         time.time() - last,
         await playground.probes(),
@@ -99,15 +128,16 @@ def _child(child: Object | None) -> str:
 
 
 def _addresses(
-    playground: Playground, parent: Object, known: Mapping[tuple[str, str, str], Object]
+    playground: Playground, parent: Object, probed: Mapping[tuple[str, str, str], Object]
 ) -> list[AddressRow]:
     meta = parent["metadata"]
     endpoints = playground.api.get("Endpoints", meta["namespace"], meta["name"])
-    published = readiness(endpoints) if endpoints else {}
-    told = {one["ip"]: one for one in (parent.get("status") or {}).get("addresses") or ()}
+    published = {ip: "ready" if ready else "not ready" for ip, ready in readiness(endpoints or {}).items()}
+    statuses = {one["ip"]: one for one in (parent.get("status") or {}).get("addresses") or ()}
+    resolved = (ip for ip, status in statuses.items() if status.get("hostname"))
     rows = []
-    for ip in dict.fromkeys((*(parent["spec"].get("ips") or ()), *(ip for ip in told if told[ip].get("hostname")))):
-        shown, status = known.get((meta["namespace"], meta["name"], ip), {}), told.get(ip, {})
+    for ip in dict.fromkeys((*(parent["spec"].get("ips") or ()), *resolved)):
+        probe, status = probed.get((meta["namespace"], meta["name"], ip), {}), statuses.get(ip, {})
         backends = playground.backends.at(ip)
         rows.append(
             AddressRow(
@@ -118,9 +148,9 @@ def _addresses(
                 ready=status.get("ready", False),
                 reason=status.get("reason", ""),
                 message=status.get("message", ""),
-                last_probe=shown.get("lastProbe"),
-                failures=shown.get("consecutiveFailures", 0),
-                published={True: "ready", False: "not ready"}.get(published.get(ip), "-"),  # type: ignore[arg-type] # None is for the default
+                last_probe=probe.get("lastProbe"),
+                failures=probe.get("consecutiveFailures", 0),
+                published=published.get(ip, "-"),
             )
         )
     return rows

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import httpx
 
-from playground.addresses import claim, dial
+from playground.addresses import claim, dial, records
 from playground.apiserver import FakeApiServer
 from playground.backends import Backends
 from playground.client import EXTERNAL_SERVICES, ApiClient
@@ -21,8 +21,7 @@ from playground.composite.informer import Informer
 from playground.composite_controller import CompositeController
 from playground.dns_server import DnsServer
 from playground.manifests import composite_controller, spots
-from playground.names import records
-from playground.processes import NO_TLS, Component, Process, answers, free_ports
+from playground.processes import NO_TLS, Component, answers, free_ports
 
 Object = dict[str, Any]
 
@@ -48,8 +47,8 @@ class Playground:
         self.backends = Backends(self.dial)
         self.dns = DnsServer()
         self.folder = Path()
-        self.sidecar: Process
-        self.hook: Process
+        self.sidecar: Component
+        self.hook: Component
         self.controller: CompositeController
         self._shift = 0
         self._hook_port, metrics, pages = free_ports(3)
@@ -84,8 +83,8 @@ class Playground:
             self._pages = await stack.enter_async_context(_plain_client(self._url("HEALTH")))
             hook = await stack.enter_async_context(_plain_client(f"http://{HOST}:{self._hook_port}"))
             for process in (self.hook, self.sidecar):
-                stack.push_async_callback(process.stop)
-            await asyncio.gather(self.hook.start(), self.sidecar.start())
+                stack.push_async_callback(asyncio.to_thread, process.stop)
+            await asyncio.gather(_start(self.hook), _start(self.sidecar))
             config = composite_config(composite_controller())
             self.controller = CompositeController(config, http, hook, window=WINDOW)
             self._tasks.append(asyncio.create_task(self.controller.run(), name="composite controller"))
@@ -99,10 +98,10 @@ class Playground:
         self.hook = self._process("hook", hook, self._url("METRICS"))
         self.sidecar = self._process("sidecar", sidecar, self._url("HEALTH"))
 
-    def _process(self, name: str, arguments: tuple[str, ...], pages: str) -> Process:
+    def _process(self, name: str, arguments: tuple[str, ...], pages: str) -> Component:
         command, log = (sys.executable, "-m", *arguments), self.folder / f"{name}.log"
-        return Process(
-            Component(name, command, log=log, ready=lambda: answers(f"{pages}/readyz"), environment=self._environment)
+        return Component(
+            name, command, log=log, ready=lambda: answers(f"{pages}/readyz"), environment=self._environment
         )
 
     def _url(self, which: str) -> str:
@@ -157,8 +156,7 @@ class Playground:
                 task.result()
         for process in (self.hook, self.sidecar):
             if not process.running and not self._restarting.locked():
-                component = process.component
-                raise RuntimeError(f"the {component.name} has ended: {component.tail()}")
+                raise RuntimeError(f"the {process.name} has ended: {process.tail()}")
 
     async def apply(self, manifest: Object) -> None:
         """Creates an ExternalService, with its namespace and backends; NoBackend if a port cannot be opened."""
@@ -202,9 +200,15 @@ class Playground:
             return False
         async with self._restarting:
             if self.sidecar.running:
-                await self.sidecar.kill()
-            await self.sidecar.start()
+                await asyncio.to_thread(self.sidecar.kill)
+            await _start(self.sidecar)
         return True
+
+
+async def _start(process: Component) -> None:
+    """Returns when it is ready. Cancelled, it leaves the process to `stop`."""
+    process.start(wait=False)
+    await asyncio.to_thread(process.wait_ready)
 
 
 def _plain_client(url: str, seconds: float = 5) -> httpx.AsyncClient:

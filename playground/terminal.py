@@ -1,4 +1,4 @@
-"""The playground on a terminal: addresses by ExternalService, keys that act on them, and a log of what happens."""
+"""The playground on a terminal: addresses by ExternalService, keys that switch their backends, and a log."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -16,7 +16,6 @@ from playground.journal import Entry, Journal
 from playground.page import described
 from playground.snapshot import AddressRow, ParentRow, Snapshot, snapshot
 from playground.stack import Playground
-from playground.view import last_probe, state, totals
 
 REFRESH_SECONDS = 0.5
 INTERRUPTED = 130
@@ -30,10 +29,10 @@ Up, Down    choose an address
 k           kill its backend: connections are refused
 s           make it slow, by as many seconds as you write
 e           make it answer 500 (HTTP and HTTPS), or NOT_SERVING (gRPC)
-t           stall it: connections are accepted and never answered
+t           stall it: connections are accepted and get no response
 r           revive it
 x           kill the sidecar and start it again: nothing is lost
-Enter       details of what is chosen
+Enter       details of the chosen line
 /           filter by a part of a name, an address, a state or a reason; Escape ends it
 Tab         move between the table and the log
 ?           this help
@@ -41,7 +40,7 @@ q, Ctrl-C   quit; nothing is left behind"""
 
 
 class Box(ModalScreen[None]):
-    """A text over the rest until Escape, Enter or q."""
+    """A text on top of the screen until Escape, Enter or q."""
 
     CSS = """
     Box { align: center middle; }
@@ -55,7 +54,6 @@ class Box(ModalScreen[None]):
         self._title, self._text = title, text
 
     def compose(self) -> ComposeResult:
-        """The text, which scrolls."""
         with VerticalScroll() as box:
             box.border_title = Text(self._title).markup
             yield Static(self._text, markup=False)
@@ -63,7 +61,7 @@ class Box(ModalScreen[None]):
 
 
 class Seconds(ModalScreen[float | None]):
-    """Asks how slow a backend shall be; None if it is not to be changed."""
+    """Asks for the seconds of a slow backend; None if cancelled."""
 
     CSS = """
     Seconds { align: center middle; }
@@ -72,14 +70,12 @@ class Seconds(ModalScreen[float | None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
     def compose(self) -> ComposeResult:
-        """One field."""
         field = Input("5", type="number", max_length=6)
         field.border_title = f"Seconds, up to {MOST_SECONDS:g}; Enter sets them, Escape cancels"
         yield field
         yield Footer()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter."""
         try:
             seconds = float(event.value)
         except ValueError:
@@ -91,17 +87,16 @@ class Seconds(ModalScreen[float | None]):
 
 
 class Driver(LinuxDriver):
-    """A terminal that stops reading (Ctrl-S) does not block the API server: what it is sent is queued."""
+    """Queues output without a limit: a terminal that does not read (Ctrl-S) does not block the event loop."""
 
     def start_application_mode(self) -> None:
-        """As textual's, with a queue that is never full."""
         super().start_application_mode()  # type: ignore[no-untyped-call]
         if self._writer_thread is not None:
             self._writer_thread._queue.maxsize = 0
 
 
 class PlaygroundApp(App[int]):
-    """Ends with the exit status; `problem` is what ended the playground, if something did. `url` is the web page."""
+    """Returns the exit status; `problem` is the error that ended the playground, if any. `url` is the web page."""
 
     TITLE = "External Service Operator playground"
     ENABLE_COMMAND_PALETTE = False
@@ -142,7 +137,6 @@ class PlaygroundApp(App[int]):
         self._now: Snapshot | None = None
 
     def compose(self) -> ComposeResult:
-        """Links, filter, table, totals, log, and the keys at the bottom."""
         yield Static(f"Page: {self._url}\nexport KUBECONFIG={self._playground.kubeconfig}", id="links", markup=False)
         yield Input(placeholder="name, address, state or reason", id="filter")
         yield DataTable[Text](id="addresses", cursor_type="row", zebra_stripes=True)
@@ -151,20 +145,18 @@ class PlaygroundApp(App[int]):
         yield Footer()
 
     def on_mount(self) -> None:
-        """The first picture, and one every half second."""
         for name in COLUMNS:
             self._table.add_column(name, key=name)
         self._table.focus()
         for entry in self._journal.entries:
             self._write_entry(entry)
-        self._journal.listen(self._write_entry)
+        self._journal.listeners.append(self._write_entry)
         self.set_interval(REFRESH_SECONDS, self._read_soon)
         self._read_soon()
         if self._duration is not None:
             self.set_timer(self._duration, lambda: self.exit(0))
 
     def on_unmount(self) -> None:
-        """Nothing more is shown."""
         self._journal.listeners.remove(self._write_entry)
 
     @property
@@ -181,7 +173,7 @@ class PlaygroundApp(App[int]):
         try:
             self._playground.check()
             self._now = await snapshot(self._playground)
-        except Exception as problem:  # whatever ended it is reported when the screen is gone
+        except Exception as problem:  # reported when the screen is gone
             self.problem = problem
             self.exit(1)
             return
@@ -205,7 +197,7 @@ class PlaygroundApp(App[int]):
                     if table.get_cell(key, column) != cell:
                         table.update_cell(key, column, cell, update_width=True)
         self._rows = rows
-        lines = [*now.problems, totals(now)] if rows or not wanted else [f'nothing matches "{wanted}"', totals(now)]
+        lines = [*now.problems, now.totals] if rows or not wanted else [f'nothing matches "{wanted}"', now.totals]
         self.query_one("#totals", Static).update(Text("\n".join(lines)))
 
     @property
@@ -218,16 +210,14 @@ class PlaygroundApp(App[int]):
         row = self._rows.get(self._chosen)
         if isinstance(row, AddressRow):
             return row
-        self.notify("choose an address first: it is a line of the table below the name of its ExternalService")
+        self.notify("choose a line with an address first; they are below the name of their ExternalService")
         return None
 
     def action_switch(self, mode: str) -> None:
-        """Switch the backend of the chosen address."""
         if row := self._address():
             self.run_worker(self._switch(row.ip, Mode(mode)), group="switch", exit_on_error=False)
 
     def action_slow(self) -> None:
-        """Ask for seconds, then switch."""
         row = self._address()
         if row is None:
             return
@@ -247,7 +237,6 @@ class PlaygroundApp(App[int]):
             self._journal.add(f"you made the backend of {ip} {described(mode, seconds)}")
 
     def action_restart(self) -> None:
-        """Kill the sidecar and start it again."""
         self.run_worker(self._restart(), group="restart", exit_on_error=False)
 
     async def _restart(self) -> None:
@@ -258,48 +247,41 @@ class PlaygroundApp(App[int]):
             self._journal.add("the sidecar is being restarted already")
 
     def action_filter(self) -> None:
-        """Show the filter and write into it."""
         field = self.query_one("#filter", Input)
         field.add_class("shown")
         field.focus()
 
     def action_clear(self) -> None:
-        """End the filter."""
         field = self.query_one("#filter", Input)
         field.value = ""
         field.remove_class("shown")
         self._table.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Another filter."""
         if event.input.id == "filter" and self._now is not None:
             self._draw(self._now)
 
     def on_input_submitted(self, _event: Input.Submitted) -> None:
-        """Enter in the filter: back to the table, filtered."""
         self._table.focus()
 
     def on_data_table_row_selected(self) -> None:
-        """Enter: details."""
         if row := self._rows.get(self._chosen):
             title = row.ip if isinstance(row, AddressRow) else row.name
             self.push_screen(Box(title, "\n".join(_details(row))))
 
     def action_help(self) -> None:
-        """All keys."""
         self.push_screen(Box("Keys", HELP))
 
     def action_quit_with(self, status: int) -> None:
-        """End with an exit status."""
         self.exit(status)
 
 
 def _rows(now: Snapshot, wanted: str) -> Iterable[tuple[str, Row]]:
-    """Each ExternalService with addresses that match, and these."""
+    """Each ExternalService that matches or has addresses that match, with those addresses."""
     for parent in now.parents:
         rows = [row for row in now.addresses if row.parent == parent.name]
         if wanted not in f"{parent.name} {parent.summary}".lower():
-            rows = [row for row in rows if wanted in f"{row.ip} {state(row)} {row.reason} {row.message}".lower()]
+            rows = [row for row in rows if wanted in f"{row.ip} {row.state} {row.reason} {row.message}".lower()]
             if not rows:
                 continue
         yield parent.name, parent
@@ -312,12 +294,12 @@ def _cells(row: Row) -> tuple[Text, ...]:
         count, healthy = f"{row.ready}/{row.addresses} ready", row.ready == row.addresses
         words = (row.name, "", count, "", "", row.summary)
         return tuple(Text(word, style="bold" if healthy else "bold yellow") for word in words)
-    evidence = last_probe(row.last_probe) if row.last_probe else f"{row.reason}: {row.message}"
+    evidence = row.evidence if row.last_probe else f"{row.reason}: {row.message}"
     colour = "green" if row.ready else "red"
     return (
         Text(f"  {row.ip}"),
         Text(row.backend),
-        Text(("● " if row.ready else "✕ ") + state(row), style=colour),
+        Text(("● " if row.ready else "✕ ") + row.state, style=colour),
         Text(str(row.failures), style="red" if row.failures else ""),
         Text(row.published),
         Text(evidence),
@@ -331,8 +313,8 @@ def _details(row: Row) -> Iterable[str]:
             yield f"{kind:11}{word}"
         return
     yield f"Of          {row.parent}"
-    yield f"Played by   {row.connects_to}, whose backend is {row.backend}"
-    yield f"Status      {state(row)}, {row.reason}: {row.message}"
-    yield f"Last probe  {last_probe(row.last_probe)}"
+    yield f"Played by   {row.connects_to}, backend: {row.backend}"
+    yield f"Status      {row.state}, {row.reason}: {row.message}"
+    yield f"Last probe  {row.evidence}"
     yield f"Failures    {row.failures} in a row"
     yield f"Endpoints   {row.published}"

@@ -1,5 +1,6 @@
 """The three processes of a world, each under its own account: hook, sidecar and composite controller."""
 
+import asyncio
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,6 @@ import httpx
 import yaml
 
 from external_service.kind import host_port
-from playground import processes
 from playground.manifests import composite_controller
 from playground.processes import NO_TLS, Component, answers, free_ports
 from tests.e2e.backends import DNS_SERVER
@@ -28,11 +28,50 @@ SHARD = "eso.example.com/shard"
 Object = dict[str, Any]
 
 
-class Process(processes.Process):
-    """A process whose log is searched for complaints."""
+class Process:
+    """A Component for a test with an event loop, which runs on while this waits."""
+
+    def __init__(self, component: Component) -> None:
+        self.component = component
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self.component.running
+
+    async def start(self) -> None:
+        """Returns when it is ready. Cancelled, it leaves the process to `stop`."""
+        self.component.start(wait=False)
+        await asyncio.to_thread(self.component.wait_ready)
+
+    async def stop(self) -> None:
+        """SIGTERM, and SIGKILL if that takes longer than 20 s."""
+        await asyncio.to_thread(self.component.stop)
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        await asyncio.to_thread(self.component.kill)
+
+    async def restart(self) -> None:
+        """SIGKILL, and started again."""
+        await self.kill()
+        await self.start()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, nothing is answered."""
+        self.component.pause()
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self.component.resume()
+
+    def log(self) -> str:
+        """All it has written, over restarts."""
+        log = self.component.log
+        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
 
     def complaints(self) -> list[str]:
-        """What it has logged as a warning or worse."""
+        """The lines that it logged as a warning or worse."""
         return [line for line in self.log().splitlines() if COMPLAINT.search(line)]
 
 

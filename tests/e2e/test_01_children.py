@@ -16,9 +16,9 @@ from app.render import render
 from app.settings import TOOL_ANNOTATIONS
 from app.sync import SyncOptions
 from external_service.kind import EndpointsForm
+from playground.addresses import resolved
 from playground.client import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from playground.composite.dynamic_apply import LAST_APPLIED
-from playground.names import resolved
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service, sample, samples
 from tests.e2e.world import World, ready

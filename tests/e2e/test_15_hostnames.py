@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from playground.addresses import stand_ins
 from playground.backends import Protocol
 from playground.client import ENDPOINTS, Kind
 from playground.dns_server import Record
-from playground.names import stand_ins
 from probe_sidecar.hostnames.report import LAST_KEPT, NONE_KNOWN, not_found, too_many_addresses
 from tests.e2e.backends import Mode, Place
 from tests.e2e.manifests import external_service

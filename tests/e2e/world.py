@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from external_service.kind import DEFAULT_ENDPOINTS_FORM
+from playground.addresses import records
 from playground.backends import Mode as PlaygroundMode
 from playground.client import (
     CONTROLLER,
@@ -36,7 +37,6 @@ from playground.client import (
     readiness,
 )
 from playground.manifests import spots
-from playground.names import records
 from probe_sidecar.replicas.lease import lease_name
 from tests.e2e import accounts, process
 from tests.e2e.api import Api, Entry, Unsupported
@@ -189,7 +189,7 @@ class World:
     async def apply(self, manifest: Object) -> Object:
         """Creates an ExternalService, with its namespace and with healthy backends where its probes go.
 
-        Its names are known to the DNS server, each with addresses of its own (`playground.names`).
+        Its names are known to the DNS server, each with addresses of its own (`playground.addresses`).
         """
         meta = {"namespace": self.namespace} | manifest["metadata"]
         body = {**manifest, "metadata": meta}

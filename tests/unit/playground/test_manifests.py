@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from playground.addresses import records
 from playground.backends import Protocol, Spot
 from playground.manifests import FOLDER, BadInput, complex_example, composite_controller, read_files, spots
-from playground.names import records
 
 
 def test_every_sample_can_run_in_the_playground() -> None:

@@ -157,7 +157,7 @@ async def test_filter_narrows_the_table(app: PlaygroundApp) -> None:
 async def test_application_ends_with_its_processes(app: PlaygroundApp, playground: Playground) -> None:
     async with app.run_test(size=(80, 24)):
         await settled(app)
-        await playground.sidecar.kill()
+        playground.sidecar.kill()
         async with asyncio.timeout(20):
             while app.problem is None:
                 await asyncio.sleep(0.05)
