@@ -10,8 +10,6 @@ from typing import Any
 import httpx
 import orjson
 
-from playground.ratelimit import TokenBucket
-
 Object = dict[str, Any]
 
 
@@ -73,12 +71,11 @@ def readiness(endpoints: Mapping[str, Any]) -> dict[str, bool]:
 
 
 class ApiClient:
-    """Requests as `agent`, at the rate of `limiter` (client-go's --client-go-qps). Each raises Refused, or as httpx."""
+    """Requests with the User-Agent `agent`. Each raises Refused, or as httpx."""
 
-    def __init__(self, http: httpx.AsyncClient, agent: str, limiter: TokenBucket | None = None) -> None:
+    def __init__(self, http: httpx.AsyncClient, agent: str) -> None:
         self._http = http
         self._headers = {"User-Agent": agent}
-        self._limiter = limiter
 
     async def discover(self, api_version: str, plural: str) -> Kind:
         """Finds a resource by its plural name; LookupError if it is not served."""
@@ -110,7 +107,6 @@ class ApiClient:
 
     async def watch(self, path: str, revision: str, seconds: int = 300) -> AsyncIterator[Object]:
         """The events after `revision`, until the server ends the watch or stops responding."""
-        await self._wait_turn()
         params = {"watch": "true", "resourceVersion": revision, "allowWatchBookmarks": "true"}
         params["timeoutSeconds"] = str(seconds)
         timeout = httpx.Timeout(10, read=75)
@@ -131,7 +127,6 @@ class ApiClient:
         body: Any = None,
         content_type: str = "application/json",
     ) -> Object:
-        await self._wait_turn()
         content = None if body is None else orjson.dumps(body)
         headers = {**self._headers, "Content-Type": content_type}
         response = await self._http.request(method, path, params=params, content=content, headers=headers)
@@ -139,10 +134,6 @@ class ApiClient:
             raise _refused(response)
         answer: Object = orjson.loads(response.content)
         return answer
-
-    async def _wait_turn(self) -> None:
-        if self._limiter is not None:
-            await self._limiter.wait()
 
 
 def _refused(response: httpx.Response) -> Refused:

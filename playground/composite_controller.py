@@ -2,7 +2,7 @@
 
 It uses only HTTP, so that it runs against the playground's API and against a real kube-apiserver. Behaviour as read
 in Metacontroller 4.17.2 (pkg/controller/composite, pkg/controller/common); left out: finalize, customize, revisions,
-hook v1, ignoreStatusChanges, and update strategies other than InPlace.
+hook v1, ignoreStatusChanges, update strategies other than InPlace, and children of kinds that are not listed.
 """
 
 import asyncio
@@ -30,7 +30,6 @@ from playground.composite.events import EventRecorder
 from playground.composite.hook import HookFailed, TooManyRequests, call_hook, hook_request
 from playground.composite.informer import RETRY_SECONDS, Informer, place_of
 from playground.composite.workqueue import WorkQueue
-from playground.ratelimit import TokenBucket
 from playground.values import same
 
 Object = dict[str, Any]
@@ -57,7 +56,7 @@ class CompositeController:
     """`run()` until cancelled. `api` and `hook` are httpx clients with their base URLs; the caller closes both.
 
     `window` is how many seconds pass before the live GET of the parent and again before the PUT of its status, as when
-    both wait for the client's rate limit; `limiter` is that limit itself (--client-go-qps) on every call.
+    both wait for the client's rate limit.
     """
 
     def __init__(
@@ -67,15 +66,14 @@ class CompositeController:
         hook: httpx.AsyncClient,
         *,
         window: float = 0.0,
-        limiter: TokenBucket | None = None,
     ) -> None:
         self.config = config
         self.window = window
         self.counts = Counts()
         self.queue = WorkQueue()
-        self._client = ApiClient(api, AGENT, limiter)
+        self._client = ApiClient(api, AGENT)
         self._hook = hook
-        self._events = EventRecorder(ApiClient(api, AGENT), "metacontroller")
+        self._events = EventRecorder(self._client, "metacontroller")
         self._parents: Informer
         self._manager: ChildManager
 

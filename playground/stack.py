@@ -43,7 +43,7 @@ class Playground:
 
     def __init__(self) -> None:
         self.api = FakeApiServer(loopback=True)
-        self.api.knobs.status_policy = True
+        self.api.registry.status_policy = True
         self.backends = Backends(self.dial)
         self.dns = DnsServer()
         self.folder = Path()

@@ -2,11 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import Response
+
 from playground.apiserver import FakeApiServer
+from playground.apiserver.api import Api
 from playground.apiserver.errors import ApiError
+from playground.apiserver.request import RequestInfo
+from playground.apiserver.watch import Watch
 
 
 @dataclass(eq=False, slots=True)
@@ -83,16 +90,63 @@ class Faults:
         return any(fault.lose_answer for fault in matching)
 
 
+class Cut(Exception):
+    """Ends a watch by breaking its connection: `storage.interrupt(Cut())`."""
+
+
+class FaultyApi(Api):
+    """`tokens`: token to user name; None lets every client in. While `flowing` is cleared, watches send nothing."""
+
+    def __init__(self, server: "FaultyServer") -> None:
+        super().__init__(server.storage, server.registry)
+        self.tokens: dict[str, str] | None = None
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self._server = server
+
+    def actor(self, request: Request) -> str:
+        if self.tokens is None:
+            return super().actor(request)
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if token not in self.tokens:
+            raise ApiError(401, "Unauthorized", "Unauthorized")
+        return self.tokens[token]
+
+    async def respond(self, request: Request, info: RequestInfo, actor: str) -> tuple[Response, bool]:
+        lost = await self._server.faults.before(info.verb, info.resource.plural, actor)
+        answer = await super().respond(request, info, actor)
+        if lost:
+            self._hang_up_on(request)
+        return answer
+
+    async def stream(self, request: Request, watch: Watch) -> AsyncIterator[bytes]:
+        try:
+            async for line in super().stream(request, watch):
+                await self.flowing.wait()
+                yield line
+        except Cut:
+            self._hang_up_on(request)
+
+    def _hang_up_on(self, request: Request) -> None:
+        if request.client is not None:
+            self._server.drop_connections((request.client.host, request.client.port))
+
+
 class FaultyServer(FakeApiServer):
-    """`faults.add(...)` begins a fault, at any time; `stop` lifts all."""
+    """`faults.add(...)` begins a fault, at any time; `stop` ends all."""
+
+    api: FaultyApi
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
         self.faults = Faults()
-        self.api.before = self.faults.before
+        super().__init__(**options)
+
+    def make_api(self) -> FaultyApi:
+        return FaultyApi(self)
 
     async def stop(self) -> None:
-        """As the base; what is stalled goes on first."""
+        """Ends the faults first, so that stalled requests continue."""
+        self.api.flowing.set()
         self.faults.clear()
         await super().stop()
 

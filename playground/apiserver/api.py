@@ -1,9 +1,8 @@
 """The HTTP side: a Starlette application that responds as an API server does, from a Storage and a Registry."""
 
 import asyncio
-import base64
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +16,7 @@ from starlette.routing import Route
 
 from playground.apiserver import discovery, events, garbage, protobuf
 from playground.apiserver.audit import Audit, Audited
-from playground.apiserver.errors import ApiError, about, bad_request, expired, forbidden, invalid, required
+from playground.apiserver.errors import ApiError, about, bad_request, forbidden, invalid, required
 from playground.apiserver.patch import APPLY_PATCH, patched
 from playground.apiserver.registry import Registry, Write, Written
 from playground.apiserver.request import RequestInfo, request_info
@@ -25,7 +24,7 @@ from playground.apiserver.resources import SERVED, Resource
 from playground.apiserver.selectors import Matcher, field_selector, label_selector
 from playground.apiserver.storage import Storage
 from playground.apiserver.table import table
-from playground.apiserver.watch import Cut, Watch, start
+from playground.apiserver.watch import Watch, start
 
 Object = dict[str, Any]
 
@@ -40,11 +39,8 @@ WATCH_SECONDS = 1800
 class Api:
     """`app` is the ASGI application. The other public attributes may be changed while it serves.
 
-    `tokens`: token to user name; with None every client is let in, and is known by its User-Agent.
-    `gc_seconds`: how long dependents outlive their owner; None is a cluster without kube-controller-manager.
-    `before` is called before each request, with verb, resource and actor; if it returns true, the response is lost.
-    `bookmark_seconds`: how often an idle watch receives a bookmark. While `flowing` is cleared, watches stay open and
-    send nothing. `hang_up` breaks the connection of a client.
+    Every client is let in, and is known by its User-Agent. `gc_seconds`: how long dependents outlive their owner; None
+    is a cluster without kube-controller-manager. `bookmark_seconds`: how often an idle watch receives a bookmark.
     """
 
     def __init__(self, storage: Storage, registry: Registry) -> None:
@@ -52,15 +48,9 @@ class Api:
         self.storage = storage
         self.registry = registry
         self.audit = Audit()
-        self.before: Callable[[str, str, str], Awaitable[bool]] = _nothing
-        self.tokens: dict[str, str] | None = None
         self.gc_seconds: float | None = 0.05
         self.bookmark_seconds = 60.0
-        self.flowing = asyncio.Event()
-        self.flowing.set()
-        self.hang_up: Callable[[tuple[str, int] | None], int] | None = None
         self._documents = discovery.documents(SERVED)
-        self._continues: dict[str, tuple[int, list[Object]]] = {}
         self._timers: set[asyncio.TimerHandle] = set()
 
     def close(self) -> None:
@@ -71,7 +61,7 @@ class Api:
     async def _endpoint(self, request: Request) -> Response:
         path = request.url.path
         try:
-            actor = self._actor(request)
+            actor = self.actor(request)
             if path in HEALTH:
                 return Response("ok", media_type="text/plain")
             if path == OPENAPI_V2:  # empty: kubectl asks for kinds that are not in v3
@@ -86,10 +76,7 @@ class Api:
     async def _audited(self, request: Request, info: RequestInfo, actor: str) -> Response:
         resource, changed = info.resource, False
         try:
-            lost = await self.before(info.verb, resource.plural, actor)
-            response, changed = await self._answer(request, info)
-            if lost:
-                self._hang_up_on(request)
+            response, changed = await self.respond(request, info, actor)
         except ApiError as refusal:
             response = _refused(refusal)
         except ClientDisconnect:
@@ -98,15 +85,12 @@ class Api:
         self.audit.add(Audited(time.time(), actor, info.verb, *place, response.status_code, changed))
         return response
 
-    def _actor(self, request: Request) -> str:
-        if self.tokens is None:
-            return _agent(request)
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if token not in self.tokens:
-            raise ApiError(401, "Unauthorized", "Unauthorized")
-        return self.tokens[token]
+    def actor(self, request: Request) -> str:
+        """The user or program that sent a request; ApiError 401 for an unknown one."""
+        return request.headers.get("user-agent", "").split("/")[0].split(" ")[0] or "unknown"
 
-    async def _answer(self, request: Request, info: RequestInfo) -> tuple[Response, bool]:
+    async def respond(self, request: Request, info: RequestInfo, _actor: str) -> tuple[Response, bool]:
+        """The response, and whether anything was changed."""
         match info.verb:
             case "get":
                 obj = self.registry.read(info.resource, info.namespace, info.name)
@@ -122,44 +106,21 @@ class Api:
                 return _written(request, info, written), written.changed
 
     def _list(self, request: Request, info: RequestInfo) -> Response:
+        """All objects at once: a server may ignore `limit`."""
         query, resource = request.query_params, info.resource
-        revision, items = self._page(query.get("continue", "")) or self._snapshot(query, info)
-        limit = int(query.get("limit") or 0)
-        meta: Object = {"resourceVersion": str(revision)}
-        if limit and len(items) > limit:
-            meta |= {"continue": self._remember(revision, items[limit:]), "remainingItemCount": len(items) - limit}
-            items = items[:limit]
+        wanted, revision = query.get("resourceVersion", ""), self.storage.revision
+        if wanted.isdigit() and int(wanted) > revision:
+            text = f"Too large resource version: {wanted}, current: {revision}"
+            details = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]}
+            raise ApiError(504, "Timeout", text, details=details, retry_after=1)
+        matches = _matcher(query, resource)
+        items = [obj for obj in self.storage.items(resource.key, info.namespace) if matches(obj)]
         if _wants_table(request):
             body = _table(request, resource, items)
         else:
             body = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
             body["items"] = [events.shown(resource, obj) for obj in items]
-        return _json(body | {"metadata": meta}, warnings=_warning(resource))
-
-    def _snapshot(self, query: Mapping[str, str], info: RequestInfo) -> tuple[int, list[Object]]:
-        wanted = query.get("resourceVersion", "")
-        if wanted.isdigit() and int(wanted) > self.storage.revision:
-            text = f"Too large resource version: {wanted}, current: {self.storage.revision}"
-            details = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]}
-            raise ApiError(504, "Timeout", text, details=details, retry_after=1)
-        matches = _matcher(query, info.resource)
-        items = self.storage.items(info.resource.key, info.namespace)
-        return self.storage.revision, [obj for obj in items if matches(obj)]
-
-    def _page(self, token: str) -> tuple[int, list[Object]] | None:
-        """The rest of a list by its continue token; 410 once its revision is compacted."""
-        if not token:
-            return None
-        found = self._continues.pop(token, None)
-        if found is None or found[0] < self.storage.compacted:
-            text = "The provided continue parameter is too old to display a consistent list result."
-            raise expired(text + " You can start a new list without the continue parameter.")
-        return found
-
-    def _remember(self, revision: int, items: list[Object]) -> str:
-        token = base64.urlsafe_b64encode(f"{revision}:{len(self._continues)}:{len(items)}".encode()).decode()
-        self._continues[token] = (revision, items)
-        return token
+        return _json(body | {"metadata": {"resourceVersion": str(revision)}}, warnings=_warning(resource))
 
     def _watch(self, request: Request, info: RequestInfo) -> Response:
         query, resource = request.query_params, info.resource
@@ -174,19 +135,12 @@ class Api:
             self.bookmark_seconds if query.get("allowWatchBookmarks") == "true" else None,
         )
         headers = _headers(_warning(resource))
-        return StreamingResponse(self._flow(request, watch), media_type="application/json", headers=headers)
+        lines = self.stream(request, watch)
+        return StreamingResponse(lines, media_type="application/json", headers=headers)
 
-    async def _flow(self, request: Request, watch: Watch) -> AsyncIterator[bytes]:
-        try:
-            async for line in watch.lines():
-                await self.flowing.wait()
-                yield line
-        except Cut:
-            self._hang_up_on(request)
-
-    def _hang_up_on(self, request: Request) -> None:
-        if request.client is not None and self.hang_up is not None:
-            self.hang_up((request.client.host, request.client.port))
+    def stream(self, _request: Request, watch: Watch) -> AsyncIterator[bytes]:
+        """The body of a watch."""
+        return watch.lines()
 
     def _write(self, request: Request, info: RequestInfo, body: Any) -> Written:
         query = request.query_params
@@ -198,7 +152,7 @@ class Api:
             info.subresource,
             dry_run=query.get("dryRun", "") == "All",
             field_validation=query.get("fieldValidation", "Ignore"),
-            manager=query.get("fieldManager") or _agent(request),
+            manager=query.get("fieldManager") or self.actor(request),
             force=query.get("force", "") == "true",
         )
         match info.verb:
@@ -234,14 +188,6 @@ class Api:
             self._timers = {one for one in self._timers if not one.cancelled()} | {timer}
 
 
-async def _nothing(_verb: str, _resource: str, _actor: str) -> bool:
-    return False
-
-
-def _agent(request: Request) -> str:
-    return request.headers.get("user-agent", "").split("/")[0].split(" ")[0] or "unknown"
-
-
 async def _body(request: Request) -> Any:
     raw = await request.body()
     if len(raw) > BODY_LIMIT:
@@ -260,7 +206,7 @@ async def _body(request: Request) -> Any:
 
 def _matcher(query: Mapping[str, str], resource: Resource) -> Matcher:
     labels = label_selector(query.get("labelSelector", ""))
-    fields = field_selector(query.get("fieldSelector", ""), resource.fields)
+    fields = field_selector(query.get("fieldSelector", ""), resource)
     return lambda obj: labels(obj) and fields(obj)
 
 

@@ -90,16 +90,6 @@ def bad_request(message: str) -> ApiError:
     return ApiError(400, "BadRequest", message)
 
 
-def unpatchable() -> ApiError:
-    """422 for a JSON Patch that does not apply: a failed `test` and a missing parent have the same text."""
-    return ApiError(422, "Invalid", "the server rejected our request due to an error in our request")
-
-
-def expired(message: str) -> ApiError:
-    """410: the requested revision is compacted."""
-    return ApiError(410, "Expired", message)
-
-
 def required(field: str, detail: str) -> Cause:
     """A missing field."""
     return Cause(field, "FieldValueRequired", f"Required value: {detail}")

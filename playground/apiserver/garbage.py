@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-from playground.apiserver.registry import FOREGROUND
 from playground.apiserver.resources import NAMESPACES
 from playground.apiserver.storage import Key, Storage
 
@@ -17,18 +16,11 @@ def collect(storage: Storage) -> None:
 
 def _doomed(storage: Storage) -> Iterable[tuple[Key, dict[str, Any]]]:
     everything = list(storage.everything())
-    living = {obj["metadata"]["uid"]: obj for _, obj in everything}
-    waiting = {uid for uid, obj in living.items() if FOREGROUND in (obj["metadata"].get("finalizers") or ())}
-    owned: set[str] = set()
+    living = {obj["metadata"]["uid"] for _, obj in everything}
     spaces = {obj["metadata"]["name"] for obj in storage.items(NAMESPACES.key)}
     for resource, obj in everything:
-        if obj["metadata"].get("namespace") not in (None, *spaces):
-            yield resource, obj
-            continue
-        owners = {reference["uid"] for reference in obj["metadata"].get("ownerReferences") or ()}
-        if owners and not (owners & living.keys()) - waiting and not obj["metadata"].get("finalizers"):
-            yield resource, obj
-        owned |= owners
-    for resource, obj in everything:
-        if obj["metadata"]["uid"] in waiting - owned and obj["metadata"]["finalizers"] == [FOREGROUND]:
+        meta = obj["metadata"]
+        owners = {reference["uid"] for reference in meta.get("ownerReferences") or ()}
+        orphaned = owners and not owners & living and not meta.get("finalizers")
+        if orphaned or meta.get("namespace") not in (None, *spaces):
             yield resource, obj

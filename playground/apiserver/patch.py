@@ -10,7 +10,7 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
-from playground.apiserver.errors import ApiError, bad_request, unpatchable
+from playground.apiserver.errors import ApiError, bad_request
 
 Object = dict[str, Any]
 
@@ -46,10 +46,10 @@ def _json_patched(obj: Mapping[str, Any], patch: Any) -> Object:
         result = jsonpatch.JsonPatch(patch).apply(obj)
     except (jsonpatch.InvalidJsonPatch, TypeError, KeyError, ValueError) as problem:
         raise bad_request(f"error decoding patch: {problem}") from problem
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as problem:
-        raise unpatchable() from problem
-    if not isinstance(result, dict):
-        raise unpatchable()
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException):
+        result = None
+    if not isinstance(result, dict):  # a failed `test` and a missing parent have the same text
+        raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request")
     return result
 
 

@@ -26,7 +26,7 @@ from playground.values import same
 
 Object = dict[str, Any]
 
-FOREGROUND = "foregroundDeletion"
+BACKGROUND = "Background"
 SYSTEM_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 
@@ -60,25 +60,19 @@ class Written:
     code: int = 200
 
 
-@dataclass(slots=True)
-class Knobs:
-    """`guard` off is a CRD without its transition rule for the status. `loopback` lets loopback addresses pass.
+class Registry:
+    """Creates, replaces and deletes objects in a Storage. `now` returns the time as RFC 3339.
 
+    `loopback` lets loopback addresses pass. `guard` off is a CRD without its transition rule for the status.
     `status_policy` is the MutatingAdmissionPolicy of components/status-policy, as in Kubernetes 1.36 and newer.
     """
 
-    guard: bool = True
-    loopback: bool = False
-    status_policy: bool = False
-
-
-class Registry:
-    """Creates, replaces and deletes objects in a Storage. `now` returns the time as RFC 3339."""
-
-    def __init__(self, storage: Storage, now: Callable[[], str], knobs: Knobs) -> None:
+    def __init__(self, storage: Storage, now: Callable[[], str], *, loopback: bool = False) -> None:
+        self.guard = True
+        self.status_policy = False
         self._storage = storage
         self._now = now
-        self._knobs = knobs
+        self._loopback = loopback
         self._cluster_ips = 0
 
     def read(self, resource: Resource, namespace: str, name: str) -> Object:
@@ -147,26 +141,26 @@ class Registry:
         return self._replaced(write, there, obj, warnings)
 
     def delete(self, write: Write) -> Written:
-        """Deletes an object, or marks it while it has finalizers. Preconditions on uid and resourceVersion hold."""
+        """Deletes an object, or marks it while it has finalizers. Preconditions on uid and resourceVersion hold.
+
+        Its dependents follow in the background (`garbage`); 422 for another propagationPolicy.
+        """
         resource, body = write.resource, write.body
         old = self.read(resource, write.namespace, write.name)
+        if (policy := body.get("propagationPolicy") or BACKGROUND) != BACKGROUND:
+            cause = invalid_value("propagationPolicy", policy, "the playground deletes in the background only")
+            raise invalid("DeleteOptions", "meta.k8s.io", "", cause)
         for condition, wanted in (body.get("preconditions") or {}).items():
             if wanted and (has := old["metadata"].get(condition)) != wanted:
                 why = f"Precondition failed: {condition} in precondition: {wanted}, in object meta: {has}"
                 raise conflict(resource, write.name, why)
         if write.dry_run:
             return Written(old, True)
-        finalizers = list(old["metadata"].get("finalizers") or ())
-        if body.get("propagationPolicy") == "Foreground" and FOREGROUND not in finalizers:
-            finalizers.append(FOREGROUND)
-        elif body.get("propagationPolicy") == "Orphan":
-            self._orphan(old["metadata"]["uid"])
-        if not finalizers:
+        if not old["metadata"].get("finalizers"):
             return Written(self._storage.remove(resource.key, write.namespace, write.name), True)
         if old["metadata"].get("deletionTimestamp"):
             return Written(old, False)
-        marks = {"finalizers": finalizers, "deletionTimestamp": self._now(), "deletionGracePeriodSeconds": 0}
-        meta = old["metadata"] | marks
+        meta = old["metadata"] | {"deletionTimestamp": self._now(), "deletionGracePeriodSeconds": 0}
         if resource.generation:
             meta["generation"] += 1
         return Written(self._storage.put(resource.key, {**old, "metadata": meta}), True)
@@ -195,14 +189,6 @@ class Registry:
             return Written(self._storage.remove(write.resource.key, write.namespace, write.name), True, warnings)
         return Written(self._storage.put(write.resource.key, obj), True, warnings)
 
-    def _orphan(self, owner: str) -> None:
-        for key, obj in self._storage.everything():
-            references = obj["metadata"].get("ownerReferences") or []
-            kept = [reference for reference in references if reference["uid"] != owner]
-            if len(kept) != len(references):
-                meta = {name: value for name, value in obj["metadata"].items() if name != "ownerReferences"}
-                self._storage.put(key, {**obj, "metadata": meta | ({"ownerReferences": kept} if kept else {})})
-
     def _check_place(self, resource: Resource, namespace: str, name: str) -> None:
         if not name:
             cause = required("metadata.name", "name or generateName is required")
@@ -220,14 +206,14 @@ class Registry:
         if not resource.custom:
             builtin.fill(resource, obj, self._next_cluster_ip)
             return obj, (*warnings, *builtin.warnings(resource, obj, validated=write.field_validation != "Ignore"))
-        if old is not None and self._knobs.status_policy:
+        if old is not None and self.status_policy:
             obj = rules.without_stale_status(old, obj)
         obj, unknown = schema.prune(obj, resource.schema)
         warnings += _unknown_fields(write, unknown)
         schema.default(obj, resource.schema)
-        problems = rules.problems(old, obj, loopback=self._knobs.loopback)
+        problems = rules.problems(old, obj, loopback=self._loopback)
         if old is not None and not problems:
-            stale = rules.stale_status(old, obj) if self._knobs.guard else None
+            stale = rules.stale_status(old, obj) if self.guard else None
             problems = list(filter(None, (rules.moved_cluster_ip(old, obj), stale)))
         if problems:
             raise invalid(resource.kind, resource.group, obj["metadata"]["name"], *problems)

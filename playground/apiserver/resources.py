@@ -6,22 +6,6 @@ from typing import Any
 
 from external_service.crd import custom_resource_definition
 
-METADATA_FIELDS = frozenset({"metadata.name", "metadata.namespace"})
-EVENT_FIELDS = METADATA_FIELDS | {
-    "involvedObject.kind",
-    "involvedObject.namespace",
-    "involvedObject.name",
-    "involvedObject.uid",
-    "involvedObject.apiVersion",
-    "involvedObject.resourceVersion",
-    "involvedObject.fieldPath",
-    "reason",
-    "type",
-    "source",
-    "reportingComponent",
-}
-"""The field selectors of Events; `kubectl describe` uses them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -39,7 +23,6 @@ class Resource:
     namespaced: bool = True
     status: bool = False
     generation: bool = False
-    fields: frozenset[str] = METADATA_FIELDS
     warning: str = ""
     storage: tuple[str, str] | None = None
     schema: Mapping[str, Any] = field(default_factory=dict, compare=False)
@@ -93,7 +76,7 @@ NAMESPACES = Resource("", "v1", "namespaces", "Namespace", ("ns",), namespaced=F
 SERVICES = Resource("", "v1", "services", "Service", ("svc",), status=True)
 DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", ("ep",), warning=DEPRECATED)
-EVENTS = Resource("", "v1", "events", "Event", ("ev",), fields=EVENT_FIELDS)
+EVENTS = Resource("", "v1", "events", "Event", ("ev",))
 NEW_EVENTS = Resource("events.k8s.io", "v1", "events", "Event", ("ev",), storage=EVENTS.key)
 INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", ("ing",), status=True, generation=True)
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", generation=True)

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from playground.apiserver.errors import bad_request
+from playground.apiserver.resources import EVENTS, Resource
 
 Matcher = Callable[[Mapping[str, Any]], bool]
 
+METADATA_FIELDS = ("metadata.name", "metadata.namespace")
 _SET = re.compile(r"^\s*([^\s,=!()]+)\s+(in|notin)\s+\(([^()]*)\)\s*$")
 _EQUALITY = re.compile(r"^\s*([^\s,=!()]+)\s*(==|=|!=)\s*([^\s,=!()]*)\s*$")
 _EXISTS = re.compile(r"^\s*(!?)\s*([^\s,=!()]+)\s*$")
@@ -26,15 +28,15 @@ def label_selector(text: str) -> Matcher:
     return matches
 
 
-def field_selector(text: str, allowed: frozenset[str]) -> Matcher:
-    """A predicate over whole objects for `path=value,path!=value`; 400 for a path outside `allowed`."""
+def field_selector(text: str, resource: Resource) -> Matcher:
+    """A predicate over whole objects for `path=value,path!=value`; 400 for a path that the resource does not have."""
     terms: list[tuple[list[str], str, bool]] = []
     for part in filter(None, text.split(",")):
         found = _FIELD.match(part)
         if found is None:
             raise bad_request(f"invalid field selector: {part!r}; write path=value")
         path, operator, value = found.groups()
-        if path not in allowed:
+        if path not in METADATA_FIELDS and resource is not EVENTS:
             raise bad_request(f'field label not supported: "{path}"')
         terms.append((path.split("."), value, operator != "!="))
     return lambda obj: all((_at(obj, path) == value) is wanted for path, value, wanted in terms)

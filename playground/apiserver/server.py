@@ -10,7 +10,7 @@ from typing import Any, Self
 import yaml
 
 from playground.apiserver.api import Api
-from playground.apiserver.registry import Knobs, Registry, Write
+from playground.apiserver.registry import Registry, Write
 from playground.apiserver.resources import SERVED, Resource
 from playground.apiserver.storage import Storage
 from playground.serving import LoopbackServer
@@ -23,18 +23,15 @@ NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 class FakeApiServer:
     """`async with FakeApiServer() as server: server.url`. Everything runs in the event loop that entered it.
 
-    `knobs`, `audit`, `storage` and the attributes of `api` may be used at any time from that loop. `loopback` lets
-    ExternalServices have addresses of 127.0.0.0/8.
+    Its parts may be used at any time from that loop. `loopback` lets ExternalServices have loopback addresses.
     """
 
     def __init__(self, *, loopback: bool = False) -> None:
-        self.knobs = Knobs(loopback=loopback)
         self.storage = Storage()
-        self.registry = Registry(self.storage, _now, self.knobs)
-        self.api = Api(self.storage, self.registry)
+        self.registry = Registry(self.storage, _now, loopback=loopback)
+        self.api = self.make_api()
         self.audit = self.api.audit
         self._server = LoopbackServer(self.api.app)
-        self.api.hang_up = self._server.hang_up
         for name in NAMESPACES:
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
@@ -64,12 +61,15 @@ class FakeApiServer:
 
     async def stop(self) -> None:
         """Refuses connections from now on and breaks the open ones; what is stored stays."""
-        self.api.flowing.set()
         await self._server.stop()
 
-    def drop_connections(self) -> int:
-        """Breaks every open connection; returns how many."""
-        return self._server.hang_up()
+    def make_api(self) -> Api:
+        """The API that is served; a subclass may serve another."""
+        return Api(self.storage, self.registry)
+
+    def drop_connections(self, client: tuple[str, int] | None = None) -> int:
+        """Breaks the connection of a client, or all; returns how many."""
+        return self._server.hang_up(client)
 
     def resource(self, kind: str) -> Resource:
         """The resource of a kind or plural name."""

@@ -84,7 +84,7 @@ class Storage:
         return [change for change in self._log if change.revision > revision and change.resource == resource]
 
     def compact(self) -> None:
-        """Drops the log: a watch or continue token of before gets 410."""
+        """Drops the log: a watch from an earlier revision gets 410."""
         self.compacted = self.revision
         self._log.clear()
 

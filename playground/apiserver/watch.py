@@ -11,16 +11,12 @@ from typing import Any
 
 import orjson
 
-from playground.apiserver.errors import ApiError, expired, forbidden, invalid
+from playground.apiserver.errors import ApiError, forbidden, invalid
 from playground.apiserver.resources import Resource
 from playground.apiserver.selectors import Matcher
 from playground.apiserver.storage import Change, Storage, Subscription
 
 Object = dict[str, Any]
-
-
-class Cut(Exception):
-    """The connection is to break in the middle of the stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +37,7 @@ class Watch:
     bookmark_seconds: float | None
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """JSON lines, one event each. Ends when the time is up or the server ends it; raises Cut to break off."""
+        """JSON lines, one event each. Ends when the time is up or the storage ends it."""
         subscription = self.storage.subscribe(self.resource.key)
         try:
             for line in self._backlog():
@@ -59,7 +55,8 @@ class Watch:
             there = self.storage.items(self.resource.key, self.namespace)
             return [_line("ADDED", self.render(obj)) for obj in there if self.matches(obj)]
         if self.revision < self.storage.compacted:
-            raise expired(f"too old resource version: {self.revision} ({self.storage.revision})")
+            text = f"too old resource version: {self.revision} ({self.storage.revision})"
+            raise ApiError(410, "Expired", text)
         changes = self.storage.changes_after(self.resource.key, self.revision)
         return [line for change in changes if (line := self._event(change))]
 

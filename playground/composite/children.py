@@ -7,7 +7,7 @@ import copy
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from playground.client import ApiClient, Kind, Refused, prefix
+from playground.client import ApiClient, Kind, Refused
 from playground.composite import dynamic_apply
 from playground.composite.informer import Informer, Place, place_of
 from playground.values import same
@@ -119,33 +119,24 @@ class ChildManager:
             for name, child in found.items():
                 if name not in wanted and "deletionTimestamp" not in child["metadata"]:
                     problems += await self._attempt(self._delete(kind, child))
-        known = {(kind.api_version, kind.kind): kind for kind in observed}
+        listed = {(kind.api_version, kind.kind): kind for kind in observed}
         for place, wanted in sorted(desired.items(), key=lambda one: _order(*one[0])):
-            there = observed[known[place]] if place in known else {}
+            if place not in listed:
+                problems.append(f"{' '.join(place)} is not one of the childResources")
+                continue
+            kind = listed[place]
             for name, child in wanted.items():
-                problems += await self._attempt(self._apply(known.get(place), parent, there.get(name), child))
+                there = observed[kind].get(name)
+                work = self._create(kind, parent, child) if there is None else self._update(kind, there, child)
+                problems += await self._attempt(work)
         return problems
 
     async def _attempt(self, work: Coroutine[Any, Any, None]) -> list[str]:
         try:
             await work
-        except (Refused, TypeError, LookupError) as problem:
+        except (Refused, TypeError) as problem:
             return [str(problem)]
         return []
-
-    async def _apply(self, kind: Kind | None, parent: Object, there: Object | None, child: Object) -> None:
-        """`kind` is None for a kind that childResources does not list: it is created, and never updated or deleted."""
-        if kind is not None and there is not None:
-            await self._update(kind, there, child)
-        else:
-            await self._create(kind or await self._unlisted(child), parent, child)
-
-    async def _unlisted(self, child: Object) -> Kind:
-        found = await self._client.get(prefix(child["apiVersion"]))
-        for entry in found["resources"]:
-            if entry["kind"] == child["kind"] and "/" not in entry["name"]:
-                return Kind(child["apiVersion"], entry["name"], child["kind"], entry["namespaced"])
-        raise LookupError(f"{child['kind']} of {child['apiVersion']} is not served")
 
     async def _delete(self, kind: Kind, child: Object) -> None:
         options = {"preconditions": {"uid": child["metadata"]["uid"]}, "propagationPolicy": "Background"}

@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 
 from playground.client import EVENTS, ApiClient, Refused
-from playground.ratelimit import TokenBucket
+from playground.composite.workqueue import TokenBucket
 
 Object = dict[str, Any]
 

@@ -1,12 +1,35 @@
-"""A rate-limited work queue as in client-go: a key is queued once, and handled by one worker at a time."""
+"""The rate-limited work queue of client-go: a key is queued once, and handled by one worker at a time."""
 
 import asyncio
+import time
 from collections import deque
-
-from playground.ratelimit import TokenBucket
 
 BASE_SECONDS = 0.005  # DefaultTypedControllerRateLimiter: 5 ms doubling to 1000 s, beside a bucket of 10/s, burst 100
 MOST_SECONDS = 1000.0
+
+
+class TokenBucket:
+    """`burst` tokens at most, `qps` new ones a second. The clock is time.monotonic."""
+
+    def __init__(self, qps: float, burst: int) -> None:
+        self._qps = qps
+        self._burst = float(burst)
+        self._tokens = float(burst)
+        self._last = time.monotonic()
+
+    def reserve(self) -> float:
+        """Takes a token, perhaps a future one, and returns the seconds until it is available."""
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._last) * self._qps) - 1
+        self._last = now
+        return max(0.0, -self._tokens / self._qps)
+
+    def take(self) -> bool:
+        """Takes a token if one is available now."""
+        wait = self.reserve()
+        if wait:
+            self._tokens += 1
+        return not wait
 
 
 class WorkQueue:

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import httpx
 
-from playground.apiserver import FakeApiServer
 from tests.e2e import accounts
+from tests.faults import FaultyServer
 
 Object = dict[str, Any]
 READS = frozenset({"get", "list", "watch"})
@@ -114,7 +114,7 @@ class StandInApi:
     kind = "playground"
     ours = True
 
-    def __init__(self, server: FakeApiServer, directory: Path) -> None:
+    def __init__(self, server: FaultyServer, directory: Path) -> None:
         self.server = server
         self._directory = directory
         names = {account: accounts.username(account) for account in accounts.ACCOUNTS}
@@ -158,7 +158,7 @@ class StandInApi:
 
     def use_status_policy(self, wanted: bool) -> bool:
         """A knob."""
-        self.server.knobs.status_policy = wanted
+        self.server.registry.status_policy = wanted
         return wanted
 
     async def stop(self) -> None:

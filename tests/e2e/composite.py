@@ -14,8 +14,8 @@ import httpx
 import yaml
 
 from playground.composite.config import composite_config
+from playground.composite.workqueue import TokenBucket
 from playground.composite_controller import CompositeController
-from playground.ratelimit import TokenBucket
 
 
 class TokenFile(httpx.Auth):
@@ -29,8 +29,13 @@ class TokenFile(httpx.Auth):
         yield request
 
 
-def api_client(kubeconfig: Path) -> httpx.AsyncClient:
-    """For a kubeconfig as `tests.e2e.api.write_kubeconfig` makes it."""
+def api_client(kubeconfig: Path, bucket: TokenBucket) -> httpx.AsyncClient:
+    """For a kubeconfig of `tests.e2e.api.write_kubeconfig`. Each request takes a token, but for Events."""
+
+    async def limit(request: httpx.Request) -> None:
+        if "/events" not in request.url.path:
+            await asyncio.sleep(bucket.reserve())
+
     config = yaml.safe_load(kubeconfig.read_text())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
     trust = ssl.create_default_context(cafile=cluster.get("certificate-authority"))
@@ -42,6 +47,7 @@ def api_client(kubeconfig: Path) -> httpx.AsyncClient:
         limits=limits,
         trust_env=False,
         timeout=30,
+        event_hooks={"request": [limit]},
     )
 
 
@@ -59,13 +65,13 @@ async def run(arguments: argparse.Namespace) -> None:
     """Until it is ended."""
     manifest = yaml.safe_load(arguments.manifest.read_text())
     config = composite_config(manifest)
-    limiter = TokenBucket(arguments.qps, arguments.burst)
+    bucket = TokenBucket(arguments.qps, arguments.burst)
     async with (
-        api_client(arguments.kubeconfig) as api,
+        api_client(arguments.kubeconfig, bucket) as api,
         httpx.AsyncClient(base_url=arguments.hook, trust_env=False) as hook,
     ):
         hook.headers.update(await authorization(api, manifest["spec"]["hooks"]["sync"]["webhook"]))
-        await CompositeController(config, api, hook, window=arguments.window, limiter=limiter).run()
+        await CompositeController(config, api, hook, window=arguments.window).run()
 
 
 def main() -> int:

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 
-from playground.apiserver import FakeApiServer
 from tests.e2e import accounts, namespace
 from tests.e2e.api import Missing, StandInApi, Unsupported
 from tests.e2e.controlplane.build import Binaries, GoMissing, build
@@ -23,6 +22,7 @@ from tests.e2e.reader import Reader
 from tests.e2e.real_api import RealApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import STRATEGIES, Setup, World, real_metacontroller
+from tests.faults import FaultyServer
 from tests.scenarios.report import Report
 
 HERE = Path(__file__).resolve().parent
@@ -128,7 +128,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     setup = Setup(**(marker.kwargs if marker else {}))
     if request.param == "playground":
         hosts: Hosts = request.getfixturevalue("loopback_hosts")
-        async with FakeApiServer() as server, World(StandInApi(server, tmp_path), hosts, tmp_path, setup) as found:
+        async with FaultyServer() as server, World(StandInApi(server, tmp_path), hosts, tmp_path, setup) as found:
             yield found
     else:
         api: RealApi = request.getfixturevalue("real_api")

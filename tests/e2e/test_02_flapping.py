@@ -57,7 +57,7 @@ async def test_flapping_without_the_guard_is_detected(world: World) -> None:
     """The window is longer than the sidecar waits for Metacontroller to settle (status.publisher.SETTLE)."""
     if not isinstance(world.api, StandInApi):
         raise Unsupported("the guard is part of the CRD of a real API server")
-    world.api.server.knobs.guard = False
+    world.api.server.registry.guard = False
     report = await flap(world, Flapping(transitions=60, addresses=10, longest=0.1, window=0.9, settle=10))
     assert "older results stored again" in [check.name for check in report.checks if not check.passed]
 

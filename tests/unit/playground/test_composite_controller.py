@@ -24,7 +24,6 @@ from playground.client import SERVICES, ApiClient
 from playground.composite.config import composite_config
 from playground.composite.dynamic_apply import LAST_APPLIED
 from playground.composite_controller import CompositeController
-from playground.ratelimit import TokenBucket
 from tests.until import until
 
 Object = dict[str, Any]
@@ -293,23 +292,9 @@ async def test_labelled_orphan_is_adopted_unlabelled_released(
         await until(lambda: not service(server)["metadata"].get("ownerReferences"))
 
 
-async def test_unlisted_kind_is_created_once(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
-    web(server)
-    rule = {"http": {"paths": [{"pathType": "Prefix", "path": "/", "backend": {"service": {"name": "web"}}}]}}
-    ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"}}
-    hook.children = [SERVICE, {**ingress, "spec": {"rules": [{"host": "a.example", **rule}]}}]
-    async with running(server, hook) as controller:
-        await until(lambda: server.get("Ingress", "default", "web") is not None)
-        hook.children = [SERVICE]
-        await client.patch(WEB, {"spec": {"port": 81}})
-        await until(lambda: (status(server) or {}).get("observedGeneration") == 2)
-        await settled(controller)
-    assert server.get("Ingress", "default", "web") is not None
-
-
 async def test_stale_status_overwrites_without_the_guard(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
     """The whole point of the guard: a sync that began before a write of the sidecar ends after it."""
-    server.knobs.guard = False
+    server.registry.guard = False
     web(server)
     async with running(server, hook) as controller:
         await until(lambda: status(server) is not None)
@@ -349,7 +334,7 @@ async def test_guard_refuses_stale_status_and_next_sync_is_quiet(
 
 
 async def test_stale_status_under_the_policy_is_retried(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
-    server.knobs.status_policy = True
+    server.registry.status_policy = True
     web(server)
     async with running(server, hook) as controller:
         await until(lambda: status(server) is not None)
@@ -388,7 +373,7 @@ async def test_conflict_is_retried_with_the_current_object(
 async def test_response_without_status_sets_only_the_generation(
     server: FakeApiServer, hook: Hook, client: ApiClient
 ) -> None:
-    server.knobs.guard = False
+    server.registry.guard = False
     web(server)
     await client.patch(STATUS, {"status": {"revision": 1, "ready": "1/1"}})
     hook.answer = lambda request: {"status": None, "children": []}
@@ -445,15 +430,3 @@ async def test_controller_survives_an_api_server_outage(server: FakeApiServer, h
         async with httpx.AsyncClient(base_url=server.url) as http:
             await ApiClient(http, "me").patch(WEB, {"spec": {"port": 81}})
         await until(lambda: (status(server) or {}).get("observedGeneration") == 2)
-
-
-async def test_rate_limit_delays_syncs(server: FakeApiServer, hook: Hook) -> None:
-    for number in range(4):
-        spec = {"port": 80}
-        meta = {"name": f"web-{number}", "namespace": "default"}
-        server.create({"apiVersion": ES.api_version, "kind": ES.kind, "metadata": meta, "spec": spec})
-    hook.children = []
-    async with running(server, hook, limiter=TokenBucket(20, 8)) as controller:
-        started = asyncio.get_running_loop().time()
-        await until(lambda: controller.counts.status_writes == 4)
-        assert asyncio.get_running_loop().time() - started > 0.2

@@ -92,7 +92,7 @@ async def sidecar_knows(sidecar: Sidecar, addresses: int) -> None:
 
 
 async def test_overwritten_status_is_written_again(server: FaultyServer) -> None:
-    server.knobs.guard = False
+    server.registry.guard = False
     async with backend("127.0.0.2") as port, running(server):
         create(server, external_service(port, "127.0.0.2"))
         await until(server, lambda status: states(status) == {"127.0.0.2": UP})

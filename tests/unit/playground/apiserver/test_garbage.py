@@ -3,9 +3,11 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from playground.apiserver import FakeApiServer
 from playground.client import EXTERNAL_SERVICES as ES
-from playground.client import ApiClient
+from playground.client import ApiClient, Refused
 from tests.until import until
 
 
@@ -39,21 +41,11 @@ async def test_child_stays_without_a_collector(server: FakeApiServer, client: Ap
     assert server.get("Endpoints", "default", "web") is not None
 
 
-async def test_orphan_deletion_removes_the_owner_reference(server: FakeApiServer, client: ApiClient) -> None:
+@pytest.mark.parametrize("policy", ["Orphan", "Foreground"])
+async def test_other_propagation_policies_are_refused(server: FakeApiServer, client: ApiClient, policy: str) -> None:
     parent_and_child(server)
-    await client.delete(ES.path("default", "web"), {"propagationPolicy": "Orphan"})
-    await asyncio.sleep(0.1)
-    child = server.get("Endpoints", "default", "web")
-    assert child is not None
-    assert "ownerReferences" not in child["metadata"]
-
-
-async def test_foreground_deletion_waits_for_children(server: FakeApiServer, client: ApiClient) -> None:
-    parent_and_child(server)
-    waiting = await client.delete(ES.path("default", "web"), {"propagationPolicy": "Foreground"})
-    assert waiting["metadata"]["finalizers"] == ["foregroundDeletion"]
-    await until(lambda: server.get("ExternalService", "default", "web") is None)
-    assert server.get("Endpoints", "default", "web") is None
+    with pytest.raises(Refused, match="deletes in the background only"):
+        await client.delete(ES.path("default", "web"), {"propagationPolicy": policy})
 
 
 async def test_namespace_deletion_deletes_its_objects(server: FakeApiServer, client: ApiClient) -> None:

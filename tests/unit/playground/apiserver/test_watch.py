@@ -9,10 +9,9 @@ import httpx
 import orjson
 import pytest
 
-from playground.apiserver.watch import Cut
 from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import ApiClient
-from tests.faults import Fault, FaultyServer
+from tests.faults import Cut, Fault, FaultyServer
 
 ALL = ES.path()
 DEADLINE = 5
@@ -136,22 +135,6 @@ async def test_object_leaving_the_selector_is_a_deletion(server: FaultyServer, h
             patch = {"metadata": {"labels": {"tier": tier}}}
             await ApiClient(http, "tester").patch(ES.path("default", name), patch)
         assert await following(events, 2) == [("ADDED", "b"), ("DELETED", "a")]
-
-
-async def test_paged_list_is_a_snapshot_with_expiring_token(server: FaultyServer, http: httpx.AsyncClient) -> None:
-    for name in "abc":
-        server.create(web(name))
-    first = (await http.get(ALL, params={"limit": "2"})).json()
-    assert first["metadata"]["remainingItemCount"] == 1
-    server.create(web("bb"))
-    rest = (await http.get(ALL, params={"limit": "2", "continue": first["metadata"]["continue"]})).json()
-    assert [one["metadata"]["name"] for one in first["items"] + rest["items"]] == ["a", "b", "c"]
-    assert rest["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
-    again = (await http.get(ALL, params={"limit": "2"})).json()["metadata"]["continue"]
-    server.storage.compact()
-    server.create(web("d"))
-    server.storage.compact()
-    assert (await http.get(ALL, params={"continue": again})).status_code == 410
 
 
 @pytest.mark.parametrize("abruptly", [pytest.param(False, id="at its end"), pytest.param(True, id="in the middle")])
