@@ -1,4 +1,4 @@
-"""Who the processes are: the ServiceAccounts that metacontroller/ ships, the roles beside, their names in reports."""
+"""The accounts of the processes: the shipped ServiceAccounts, their rights, and their names in reports."""
 
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,23 @@ ROLES = {SIDECAR_ACCOUNT: SIDECAR, CONTROLLER_ACCOUNT: CONTROLLER}
 
 
 def username(account: tuple[str, str]) -> str:
-    """As the API server's audit log has it."""
+    """The user name in the audit log of the API server."""
     return "system:serviceaccount:" + ":".join(account)
 
 
 def role(user: str) -> str:
-    """The name that scenarios know: SIDECAR, CONTROLLER, or the user itself."""
+    """SIDECAR, CONTROLLER, or the user name."""
     return next((name for account, name in ROLES.items() if username(account) == user), user)
 
 
 def shipped() -> list[dict[str, Any]]:
-    """What of metacontroller/ is installed unchanged: namespace, CRD, RBAC."""
+    """The manifests of metacontroller/ that are installed unchanged: namespace, CRD, RBAC."""
     names = ("namespace", "crd", "rbac")
     return [one for name in names for one in yaml.safe_load_all((SHIPPED / f"{name}.yaml").read_text())]
 
 
 def metacontroller() -> list[dict[str, Any]]:
-    """What Metacontroller brings itself: its account, and rights on its own kinds only; those on ours are shipped."""
+    """The account of Metacontroller, with the rights of its own installation; those for our kinds are shipped."""
     namespace, name = CONTROLLER_ACCOUNT
     meta = {"name": "e2e-metacontroller-itself"}
     rules = [

@@ -1,4 +1,4 @@
-"""The API server of a world: what all three kinds of it can do, and the stand-in's. The real ones are in real_api."""
+"""The API server of a world: its interface, and the stand-in. The real ones are in real_api."""
 
 import itertools
 import json
@@ -20,16 +20,16 @@ _numbers = itertools.count(1)
 
 
 class Unsupported(Exception):
-    """This world cannot be made to do that; the text says why. A test that meets it is skipped."""
+    """This world does not support that; the text says why. The test is skipped."""
 
 
 class Missing(Unsupported):
-    """Only a program of the machine is missing; the text says what to install. With E2E_REQUIRED that is a failure."""
+    """A program is missing; the text says what to install. With E2E_REQUIRED the test fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One answered request, from an audit log. `user` is a role of `accounts` where it is one of ours."""
+    """One request in an audit log. `user` is a role of `accounts` if it is one of ours."""
 
     user: str
     verb: str
@@ -47,7 +47,7 @@ class Entry:
 
 
 class Api(Protocol):
-    """One API server with our CRD, the accounts and their rights. `start`ed before the first world."""
+    """One running API server with our CRD, the accounts and their rights."""
 
     kind: str
     kubectl: Path | None
@@ -56,31 +56,31 @@ class Api(Protocol):
 
     @property
     def ours(self) -> bool:
-        """Whether its processes may be stopped: not those of a cluster that we were given."""
+        """Whether its processes may be stopped: not those of a given cluster."""
         ...
 
     def http(self) -> httpx.AsyncClient:
-        """An administrator's client, the caller's to close."""
+        """An administrator's client; the caller closes it."""
         ...
 
     def kubeconfig(self, account: tuple[str, str], holder: str = "") -> Path:
-        """A file for a process, with the account's token in a file. `holder` has both for itself: a replica's Pod."""
+        """A kubeconfig with the account's token in a file. `holder` is a replica's Pod with files of its own."""
         ...
 
     def give_token(self, account: tuple[str, str], *, expired: bool) -> None:
-        """Another token in the account's file, as the kubelet rotates it: a good one, or one that is refused."""
+        """Replaces the token in the account's file, as the kubelet does, by a valid one or one that is refused."""
         ...
 
     def mark(self) -> int:
-        """Where the audit log ends now."""
+        """The end of the audit log."""
         ...
 
     def entries(self, mark: int) -> Iterable[Entry]:
-        """What was answered since a mark, the oldest first."""
+        """The requests since a mark, the oldest first."""
         ...
 
     def use_status_policy(self, wanted: bool) -> bool:
-        """Installs or removes the policy for stale statuses; whether it works now: older API servers have none."""
+        """Installs or removes the policy for stale statuses; returns whether it is in force (not on older ones)."""
         ...
 
     async def stop(self) -> None:
@@ -92,7 +92,7 @@ class Api(Protocol):
         ...
 
     async def revive(self) -> None:
-        """Starts whatever a test that has failed left stopped."""
+        """Starts what a failed test left stopped."""
         ...
 
     async def kill_storage(self) -> None:
@@ -136,7 +136,7 @@ class StandInApi:
         return write_kubeconfig(self._directory, cluster, account, self._tokens[account], holder)
 
     def give_token(self, account: tuple[str, str], *, expired: bool) -> None:
-        """A good one replaces those before; to the stand-in, one that has expired is one that it does not know."""
+        """A valid one replaces the earlier ones; an expired token is an unknown one for the stand-in."""
         token = f"token-of-{account[1]}-{next(_numbers)}"
         if not expired:
             self.server.api.tokens = {
@@ -147,17 +147,17 @@ class StandInApi:
         replace_token(self._directory, account, token)
 
     def mark(self) -> int:
-        """Where the audit log ends now."""
+        """The end of the audit log."""
         return self.server.audit.total
 
     def entries(self, mark: int) -> Iterable[Entry]:
-        """What was answered since a mark."""
+        """The requests since a mark."""
         for one in self.server.audit.since(mark):
             place = (one.resource, one.subresource, one.namespace, one.name)
             yield Entry(accounts.role(one.actor), one.verb, *place, one.code, one.group)
 
     def use_status_policy(self, wanted: bool) -> bool:
-        """A knob."""
+        """An attribute of the stand-in."""
         self.server.registry.status_policy = wanted
         return wanted
 
@@ -170,16 +170,16 @@ class StandInApi:
         await self.server.start()
 
     async def revive(self) -> None:
-        """Serves again, if a test that has failed left it stopped."""
+        """Serves again, if a failed test left it stopped."""
         if not self.server.running:
             await self.server.start()
 
     async def kill_storage(self) -> None:
-        """There is none to kill."""
+        """Unsupported: there is no etcd."""
         raise Unsupported("the stand-in's storage is part of its API server")
 
     async def start_storage(self) -> None:
-        """There is none to start."""
+        """Unsupported: there is no etcd."""
         raise Unsupported("the stand-in's storage is part of its API server")
 
     async def forget_history(self) -> None:
@@ -210,7 +210,7 @@ def write_kubeconfig(
 
 
 def replace_token(directory: Path, account: tuple[str, str], token: str) -> None:
-    """At once, as the kubelet does: no reader ever sees half of it."""
+    """Replaces the file atomically, as the kubelet does."""
     file = _token_file(directory, account)
     fresh = file.with_suffix(".fresh")
     fresh.touch(mode=0o600)

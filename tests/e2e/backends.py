@@ -1,7 +1,7 @@
-"""`python -m tests.e2e.backends SOCKET [--shift N] [--dns SERVER]`: the servers outside the cluster, and their switch.
+"""`python -m tests.e2e.backends SOCKET [--shift N] [--dns SERVER]`: the servers outside the cluster, and their control.
 
-Each line is a JSON order, each answer a JSON line: see `_obey`. One process serves any number of addresses and ports;
-with --shift each is on the loopback address that represents it in the playground (`playground.addresses.dial`).
+Requests and responses are JSON lines: see `_obey`. One process serves any number of addresses and ports; with --shift
+each is on the loopback address that it is mapped to in the playground (`playground.addresses.dial`).
 """
 
 import argparse
@@ -34,11 +34,11 @@ from tests.e2e.namespace import FAR, drop, undrop
 IP_FREEBIND, IPV6_FREEBIND = 15, 78  # linux/in.h, linux/in6.h: also while the address is silenced
 ORDER_LIMIT = 8 * 1024 * 1024
 REMEMBERED = 10_000
-"""Requests of one backend of which it is known when they came."""
+"""The most requests of one backend whose times are kept."""
 
 
 class Mode(StrEnum):
-    """`500`: the application's own failure (gRPC: NOT_SERVING). `drop`: packets to the whole address vanish."""
+    """`500`: failure of the application (gRPC: NOT_SERVING). `drop`: packets to the whole address are dropped."""
 
     HEALTHY = "healthy"
     REFUSE = "refuse"
@@ -49,18 +49,18 @@ class Mode(StrEnum):
 
 
 DNS_SERVER = "10.0.64.53:5353"
-"""The test host that is asked for names, unless a test says otherwise: never a real one."""
+"""The DNS server, a test host, unless a test names another."""
 DNS_SERVER_IPV6 = f"[{FAR[1]}]:5353"
 
 Place = Spot
-"""Where a backend listens, and what it speaks there."""
+"""The address, port and protocol of a backend."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """What it does there. `host`, if not empty, is the only Host and SNI known; `status` and `body` are what it answers
-    when healthy, compressed with gzip if there is an `encoding`, which is its name. `header`, if not empty,
-    is the line without which a request gets a 401; it comes back in each part of the response. `client_ca` (PEM): only
+    """The behaviour of a backend. `host`, if not empty, is the only accepted Host and SNI. `status` and `body` are the
+    response in mode HEALTHY, compressed with gzip if there is an `encoding`, which is its name. `header`, if not empty,
+    is the line without which a request gets a 401; it is repeated in each part of the response. `client_ca` (PEM): only
     clients with a certificate of it are served.
     """
 
@@ -74,7 +74,7 @@ class Conduct:
 
 
 class Backend(PlaygroundBackend):
-    """The playground's, with a `conduct` more various than its modes; `times` are those of its latest requests."""
+    """The playground's backend with a `conduct`; `times` are those of its latest requests."""
 
     def __init__(self, place: Place, address: str) -> None:
         super().__init__(place, address)
@@ -83,7 +83,7 @@ class Backend(PlaygroundBackend):
         self._tls = self._context()
 
     async def behave(self, conduct: Conduct) -> None:
-        """From now on; connections that hang are broken. OSError if the port cannot be had."""
+        """Changes the behaviour and breaks open connections. OSError if it cannot listen on the port."""
         before, self.conduct = self.conduct, conduct
         if conduct.client_ca != before.client_ca:
             await self._close()
@@ -117,7 +117,7 @@ class Backend(PlaygroundBackend):
         return _http_answer(status, conduct.body.encode())
 
     def _status(self, host: str) -> int:
-        """What virtual hosting answers: 404 to a name that is not served here."""
+        """The status by virtual hosting: 404 for another name."""
         if self.conduct.mode is Mode.ERROR:
             return 500 if self.conduct.status < 400 else self.conduct.status
         return self.conduct.status if self.conduct.host in ("", host) else 404
@@ -128,7 +128,7 @@ class Backend(PlaygroundBackend):
 
 
 class Backends:
-    """All of them, by place."""
+    """All backends, by place."""
 
     def __init__(self, shift: int | None, dns: str) -> None:
         self._shift = shift
@@ -138,14 +138,14 @@ class Backends:
         self._dns = DnsServer()
 
     async def set(self, place: Place, conduct: Conduct) -> None:
-        """Makes the backend if need be."""
+        """Changes the behaviour of a backend, which is created if it is new."""
         self._silence(place.ip, conduct.mode is Mode.DROP)
         if place not in self._found:
             self._found[place] = Backend(place, self._dial(place.ip))
         await self._found[place].behave(conduct)
 
     async def switch(self, ip: str, change: dict[str, Any]) -> None:
-        """Changes what all backends of an address do; LookupError if there is none."""
+        """Changes the behaviour of all backends of an address; LookupError if there is none."""
         there = [(place, backend) for place, backend in self._found.items() if place.ip == ip]
         if not there:
             raise LookupError(f"there is no backend at {ip}")
@@ -153,7 +153,7 @@ class Backends:
             await self.set(place, dataclasses.replace(backend.conduct, **change))
 
     async def know(self, records: dict[str, Any] | None) -> None:
-        """Puts names into the DNS server, beside those it knows; None ends it."""
+        """Adds records to the DNS server; None stops it."""
         if records is None:
             await self._dns.stop()
             self._dns = DnsServer()
@@ -167,7 +167,7 @@ class Backends:
         return ip if self._shift is None else dial(ip, self._shift)
 
     async def close(self) -> None:
-        """Refuses everywhere, and forgets."""
+        """Refuses connections everywhere, and forgets all backends."""
         for place in list(self._found):
             await self.set(place, Conduct(Mode.REFUSE))
         self._found.clear()
@@ -180,7 +180,7 @@ class Backends:
         return counted
 
     def times(self, ip: str) -> list[float]:
-        """When the requests of an address came: monotonic seconds, the same in every process."""
+        """The times of the requests of an address: monotonic seconds, the same in every process."""
         return sorted(at for place, backend in self._found.items() if place.ip == ip for at in backend.times)
 
     def _silence(self, ip: str, silent: bool) -> None:
@@ -225,10 +225,8 @@ def _listener(address: str, port: int) -> socket.socket:
 
 
 async def _obey(backends: Backends, order: dict[str, Any]) -> Any:
-    """`{set: [{place, conduct}]}`, `{switch: {ip: change}}`, `{close: true}`, `{dns: {name: record}}` (null: no DNS
-    server there any more); the answer is `{ip: requests}`.
-
-    To `{times: [ip]}` it is `{ip: [seconds]}`.
+    """`{set: [{place, conduct}]}`, `{switch: {ip: change}}`, `{close: true}`, `{dns: {name: record}}` (null stops the
+    DNS server): the response is `{ip: requests}`. `{times: [ip]}`: it is `{ip: [seconds]}`.
     """
     if "times" in order:
         return {ip: backends.times(ip) for ip in order["times"]}
@@ -270,7 +268,7 @@ async def _serve(path: Path, shift: int | None, dns: str) -> None:
 
 
 def main() -> int:
-    """Serves until it is ended."""
+    """Serves until it is interrupted."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.backends", description=__doc__)
     parser.add_argument("socket", type=Path)
     parser.add_argument("--shift", type=int)

@@ -1,4 +1,4 @@
-"""A client of a Service, as applications are: it resolves the name, and asks one of the addresses."""
+"""A client of a Service, as applications are: it resolves the name and sends a request to one of the addresses."""
 
 import asyncio
 import itertools
@@ -16,7 +16,7 @@ REQUEST_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Begun when its answer came. `to` is empty without an address; `served`: with 200."""
+    """One request. `to` is empty without an address; `served`: with 200."""
 
     answer: Answer
     to: str
@@ -34,7 +34,7 @@ class Client:
     requests: list[Request] = field(default_factory=list)
 
     async def run(self) -> None:
-        """Until it is cancelled; a name server that fails, or does not respond, ends it with an error."""
+        """Runs until cancelled; a failing name server ends it with an error."""
         begun = time.monotonic()
         async with httpx.AsyncClient(trust_env=False, timeout=REQUEST_SECONDS) as http, asyncio.TaskGroup() as group:
             for turn in itertools.count():
@@ -49,12 +49,12 @@ class Client:
 
     @property
     def rate(self) -> float:
-        """Requests a second, as they came to be asked."""
+        """The rate that was reached, in requests a second."""
         return (len(self.requests) - 1) / (self.requests[-1].answer.asked - self.requests[0].answer.asked)
 
     @property
     def failed(self) -> list[Request]:
-        """Requests that reached an address and failed."""
+        """The requests that reached an address and failed."""
         return [one for one in self.requests if one.to and not one.served]
 
     def named(self) -> frozenset[str]:
@@ -62,7 +62,7 @@ class Client:
         return self.requests[-1].answer.addresses if self.requests else frozenset()
 
     def since(self, at: float) -> list[Request]:
-        """Those that began after a moment."""
+        """The requests that began after a moment."""
         return [one for one in self.requests if one.answer.answered > at]
 
     async def _served(self, http: httpx.AsyncClient, ip: str) -> bool:

@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.composite`: the composite controller's stand-in as a process, over HTTP to any API server."""
+"""`python -m tests.e2e.composite`: the stand-in for Metacontroller as a process, for any API server."""
 
 import argparse
 import asyncio
@@ -62,7 +62,7 @@ async def authorization(api: httpx.AsyncClient, webhook: Mapping[str, Any]) -> d
 
 
 async def run(arguments: argparse.Namespace) -> None:
-    """Until it is ended."""
+    """Runs until it is interrupted."""
     manifest = yaml.safe_load(arguments.manifest.read_text())
     config = composite_config(manifest)
     bucket = TokenBucket(arguments.qps, arguments.burst)

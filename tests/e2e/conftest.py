@@ -1,7 +1,7 @@
-"""The worlds that scenarios run in, and what they report at the end.
+"""The worlds of the tests, and the figures at the end.
 
-E2E_REQUIRED=1 turns "cannot run here" into a failure (CI); KUBECONFIG_E2E names a cluster to use instead of a control
-plane of our own; METACONTROLLER_BIN and METACONTROLLER_CRDS bring the real Metacontroller. See docs/testing.md.
+With E2E_REQUIRED=1 a test that cannot run fails (CI); KUBECONFIG_E2E names a cluster to use instead of a control plane
+of our own; METACONTROLLER_BIN and METACONTROLLER_CRDS are the real Metacontroller. See docs/testing.md.
 """
 
 import os
@@ -39,7 +39,7 @@ _figures = pytest.StashKey[Figures]()
 
 
 def cannot_run(why: object) -> NoReturn:
-    """Skips, saying why; in CI that is a failure."""
+    """Skips with the reason; in CI the test fails."""
     if os.environ.get("E2E_REQUIRED"):
         pytest.fail(f"E2E_REQUIRED is set, and this cannot run: {why}", pytrace=False)
     pytest.skip(str(why))
@@ -111,7 +111,7 @@ def real_hosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def loopback_hosts(tmp_path: Path) -> Iterator[Hosts]:
-    """Test hosts on the loopback addresses that stand in for theirs; new for each test, in its network."""
+    """Test hosts on loopback addresses, new for each test."""
     yield from _running(Hosts(tmp_path, apart=False))
 
 
@@ -149,7 +149,7 @@ def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 @pytest.fixture
 def terminal(world: World, tmp_path: Path) -> Terminal:
-    """A reader's, who stands in an empty folder beside a checkout."""
+    """The terminal of a reader, in an empty folder beside a checkout."""
     folder = tmp_path / "reader"
     folder.mkdir()
     return Terminal(world, folder)
@@ -157,7 +157,7 @@ def terminal(world: World, tmp_path: Path) -> Terminal:
 
 @pytest.fixture
 def reader(request: pytest.FixtureRequest) -> Reader:
-    """Of the page that the test is marked with; what it has not taken when it ends well makes it fail."""
+    """A reader of the page of the marker; the test fails if commands of the page are not typed."""
     (marker,) = request.node.iter_markers("types")
     return Reader(*marker.args, **marker.kwargs)
 
@@ -184,9 +184,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With the real Metacontroller, of the tests that need a control plane only those that it takes part in.
+    """With the real Metacontroller, of the tests that need a control plane only those with Metacontroller run.
 
-    Those of the sidecars' faults meet it once, by its default strategy.
+    Those of the sidecars' faults run with its default strategy only.
     """
     real = real_metacontroller()
     if real is None:
@@ -207,7 +207,7 @@ def _meets_metacontroller(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """A test that asks of its world what it cannot do is skipped, with the world's own words.
+    """A test that needs what its world does not support is skipped with the reason.
 
     One that types a page types all of it.
     """

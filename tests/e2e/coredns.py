@@ -1,4 +1,4 @@
-"""The cluster's DNS: the real CoreDNS with the zone of an API server, and its answers without any cache between."""
+"""The DNS of a cluster: the real CoreDNS with the zone of an API server, queried without a cache."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ COREFILE = """{zone}:{port} {{
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a name resolved to, of both families; `asked` and `answered` are time.monotonic."""
+    """The addresses of a name, of both families; `asked` and `answered` are time.monotonic."""
 
     asked: float
     answered: float
@@ -41,7 +41,7 @@ class Answer:
 
 
 class CoreDns(Process):
-    """Ready when it answers from what it has read: its own page says so before its UDP socket is open."""
+    """Ready when it responds with the zone: its own page is ready before its UDP socket is open."""
 
     def __init__(self, binary: Path, kubeconfig: Path, directory: Path) -> None:
         (self._port,) = free_ports(1)
@@ -51,7 +51,7 @@ class CoreDns(Process):
         super().__init__(Component("coredns", command, log=directory / "coredns.log", ready=self._answers))
 
     async def resolve(self, service: str, namespace: str) -> Answer:
-        """A and AAAA of a Service, as getaddrinfo asks for them. RuntimeError unless DNS names some, or none."""
+        """A and AAAA of a Service, as by getaddrinfo. RuntimeError for a failure of DNS."""
         name, asked = f"{service}.{namespace}.svc.{ZONE}", time.monotonic()
         found = await asyncio.gather(*(self._ask(name, kind) for kind in KINDS))
         return Answer(asked, time.monotonic(), frozenset[str]().union(*found))

@@ -1,4 +1,4 @@
-"""What the scenarios measured, and one line per promise: printed at the end of the run, and written to a file."""
+"""The measured figures and one line per promise, printed at the end of the run and written to a file."""
 
 import json
 from collections import defaultdict
@@ -33,7 +33,7 @@ class Promise:
 
 
 class Figures:
-    """Everything of one run of pytest. A plugin, so that it receives the reports of all workers."""
+    """All results of one run of pytest. A plugin, so that it receives the reports of all workers."""
 
     def __init__(self) -> None:
         self.promises: dict[str, Promise] = {}
@@ -56,7 +56,7 @@ class Figures:
                     promise.figures.setdefault(test, {}).update(values)
 
     def lines(self) -> Iterable[str]:
-        """For people."""
+        """As text."""
         for one in self.promises.values():
             counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(one.outcomes.items()))
             yield f"{one.verdict:4} {one.file}: {one.words} ({counted}; {one.seconds:.1f} s)"

@@ -1,4 +1,4 @@
-"""A fleet: many small ExternalServices, all that is published of them, and when their addresses were probed."""
+"""A fleet: many small ExternalServices, what is published of them, and the times of their probes."""
 
 import asyncio
 import time
@@ -58,7 +58,7 @@ class Fleet:
 
     @property
     def period(self) -> float:
-        """Seconds from probe to probe of one address."""
+        """The period of the probes of an address, in seconds."""
         return float(self._probe.get("periodSeconds", 1))
 
     async def __aenter__(self) -> Self:
@@ -75,7 +75,7 @@ class Fleet:
         await self._stack.aclose()
 
     def kill(self, ips: Iterable[str], mode: Mode = Mode.ERROR) -> float:
-        """Their backends fail from now on (and go on counting, if they answer at all); returns the moment."""
+        """Makes their backends fail; returns the moment. Backends that respond continue to count."""
         self.world.hosts.switch(list(ips), mode)
         return time.monotonic()
 
@@ -89,7 +89,7 @@ class Fleet:
         return await until(lambda: states.items() <= self.published().items(), what, seconds=seconds, every=0.02)
 
     def flips(self, since: float, *, but: Iterable[str] = ()) -> list[Change]:
-        """What has changed since a moment of all addresses but these."""
+        """The changes since a moment, but for those of these addresses."""
         left_out = set(but)
         return [change for change in self.changes if change.at > since and change.ip not in left_out]
 
@@ -99,10 +99,10 @@ class Fleet:
         return {ip: min(later) - since for ip in self.ips if (later := [at for at in times[ip] if at > since])}
 
     def wrong_pace(self, begin: float, end: float) -> dict[str, int]:
-        """The addresses that were probed too often for one prober of each between two moments, or not at all.
+        """The addresses that were probed between two moments more often than by one prober, or not at all.
 
-        A second prober doubles the count; a single one may make a probe more, by its phase or by a late start, and any
-        number less on a machine that stood still.
+        A second prober doubles the count. A single one may make one probe more, by its phase or a late start, and fewer
+        on a busy machine.
         """
         times, due = self.world.hosts.times(self.ips), (end - begin) / self.period
         counts = {ip: sum(begin < at <= end for at in times[ip]) for ip in self.ips}

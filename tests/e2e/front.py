@@ -1,4 +1,4 @@
-"""A front: an HTTP server on loopback that hands every request on, until a test tells it to misbehave."""
+"""A front: an HTTP proxy on loopback whose faults a test controls."""
 
 import asyncio
 import json
@@ -20,12 +20,12 @@ from probe_sidecar.kube.kubeconfig import kubeconfig
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 BY_THE_WAY = {b"host", b"connection", b"content-length", b"transfer-encoding"}
-"""Headers of one connection, not of the message: each side writes its own."""
+"""Headers of a connection, which are not forwarded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered instead of handing on."""
+    """The response instead of a forwarded one."""
 
     code: int
     body: bytes = b""
@@ -33,12 +33,11 @@ class Answer:
 
 
 class Front:
-    """`start` it, set `answer` or `delay` (seconds before handing on), `hang_up`, `stop` and `start` again.
+    """`answer` is the response instead of forwarding, `delay` the seconds before forwarding.
 
-    `answer` and `delay` are for the requests that it is `at`: all of them, at first.
-    While `flowing` is clear, watches stay open and say nothing. `answered` counts the answers of its own by code,
-    `delayed` the requests that had to wait. A request without credentials gets those of the kubeconfig: client-go keeps
-    its token to itself where there is no TLS.
+    Both are for the requests that match `at`, by default all. While `flowing` is cleared, watches stay open and send
+    nothing. `answered` counts the front's own responses by code, `delayed` the requests with a delay. A request without
+    credentials gets those of the kubeconfig, because client-go sends no token without TLS.
     """
 
     def __init__(self, upstream: httpx.AsyncClient, auth: httpx.Auth | None = None) -> None:
@@ -57,17 +56,17 @@ class Front:
 
     @classmethod
     def of_hook(cls, url: str) -> Self:
-        """Before a server that asks for no credentials."""
+        """In front of a server without authentication."""
         return cls(_client(base_url=url))
 
     @classmethod
     def of_api_server(cls, file: Path) -> Self:
-        """Before the API server of a kubeconfig."""
+        """In front of the API server of a kubeconfig."""
         access = kubeconfig(file)
         return cls(_client(base_url=access.server, verify=access.tls), access.auth)
 
     def kubeconfig(self, file: Path, directory: Path) -> Path:
-        """The same as `file`, but through here."""
+        """A copy of `file` with the URL of the front."""
         config = json.loads(file.read_text())
         config["clusters"][0]["cluster"] = {"server": self.url}
         fronted = directory / f"{file.stem}-front.kubeconfig"
@@ -75,20 +74,20 @@ class Front:
         return fronted
 
     async def start(self) -> None:
-        """Listens, at the same port as before."""
+        """Listens, on the same port as before."""
         await self._server.start()
 
     async def stop(self) -> None:
-        """Refuses connections, and breaks those there are."""
+        """Refuses connections, and breaks the open ones."""
         await self._server.stop()
 
     async def close(self) -> None:
-        """For good."""
+        """Stops for good, and closes the client."""
         await self.stop()
         await self._upstream.aclose()
 
     def hang_up(self) -> int:
-        """Breaks every connection without a word; returns how many."""
+        """Breaks every connection; returns how many."""
         return self._server.hang_up()
 
     async def _endpoint(self, request: Request) -> Response:

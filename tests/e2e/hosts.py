@@ -1,4 +1,4 @@
-"""The test hosts as a test sees them: one process of backends, on loopback or in a network namespace of its own."""
+"""The test hosts: one process with all backends, on loopback or in a network namespace of its own."""
 
 import json
 import socket
@@ -20,7 +20,7 @@ ORDER_SECONDS = 30.0
 
 
 class Hosts:
-    """Start it, switch it, stop it. With `apart` the addresses are real ones, in a namespace behind a veth pair."""
+    """With `apart` the addresses are real ones, in a namespace behind a veth pair; else they are mapped to loopback."""
 
     def __init__(self, directory: Path, *, apart: bool, dns: str = DNS_SERVER) -> None:
         self.apart = apart
@@ -40,11 +40,11 @@ class Hosts:
         )
 
     def dial(self, ip: str) -> str:
-        """Where an address really is."""
+        """The address that a client connects to."""
         return ip if self.apart else dial(ip, self.shift)
 
     def start(self) -> None:
-        """Returns when it takes orders."""
+        """Returns when the process is ready."""
         self.process.start()
         if self.apart:
             try:
@@ -54,7 +54,7 @@ class Hosts:
                 raise
 
     def stop(self) -> None:
-        """Ends all of it: namespace, interfaces and routes too."""
+        """Ends the process, and with it namespace, interfaces and routes."""
         self.process.stop()
         self._socket.unlink(missing_ok=True)
         if self._mark is not None:
@@ -63,7 +63,7 @@ class Hosts:
             namespace.detach()
 
     def set(self, places: Iterable[Place], conduct: Conduct = Conduct()) -> None:  # noqa: B008 - frozen
-        """Backends at these places, made if need be."""
+        """Sets the behaviour of the backends at these places; new ones are created."""
         self._check(conduct.mode)
         self._order({"set": [{"place": asdict(place), "conduct": asdict(conduct)} for place in places]})
 
@@ -86,15 +86,15 @@ class Hosts:
         return found
 
     def know(self, records: Mapping[str, Record]) -> None:
-        """Puts names into the DNS server, which is started if need be."""
+        """Adds records to the DNS server, which is started first if it does not run."""
         self._order({"dns": {name: asdict(record) for name, record in records.items()}})
 
     def know_nothing(self) -> None:
-        """Ends the DNS server."""
+        """Stops the DNS server."""
         self._order({"dns": None})
 
     def clear(self) -> None:
-        """No backends and no DNS server any more."""
+        """Removes all backends, and stops the DNS server."""
         self._order({"close": True, "dns": None})
 
     def _check(self, mode: Mode) -> None:

@@ -1,7 +1,7 @@
-"""A process's own network: it reaches the API server and the test hosts, until the way to the API server is cut.
+"""A network for one process, with routes to the API server and the test hosts; that to the API server can be cut.
 
-A namespace behind a veth pair, beside that of the hosts; what it sends to them we forward. The API server listens on
-our loopback only, so a relay stands before it on our end of the pair. Cut means no response: packets vanish.
+A namespace behind a veth pair, beside that of the hosts; packets to them are forwarded. The API server listens on
+loopback only, so a relay listens on our end of the pair. While the route is cut, packets are dropped.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Island:
     """
 
     host = FAR[0]
-    """Where the pages of a process in there are."""
+    """The address of the pages of a process in the namespace."""
 
     def __init__(self, directory: Path, hosts: Hosts, kubeconfig: Path) -> None:
         packets.require()
@@ -40,7 +40,7 @@ class Island:
         cluster = self._given["clusters"][0]["cluster"]
         self._server = urlsplit(cluster["server"])
         self.kubeconfig = directory / f"{kubeconfig.stem}-island.kubeconfig"
-        # It stands still for as long as the namespace is to be there.
+        # it keeps the namespace open
         self._inhabitant = Component(
             "island",
             ["unshare", "--net", "--", "sleep", "infinity"],
@@ -57,7 +57,7 @@ class Island:
 
     @property
     def under(self) -> list[str]:
-        """The command that becomes one in there."""
+        """The prefix of a command that runs it in the namespace."""
         return ["nsenter", f"--net=/proc/{self.pid}/ns/net"]
 
     async def __aenter__(self) -> Self:
@@ -87,7 +87,7 @@ class Island:
         namespace.remove(LINK)
 
     def cut(self) -> AbstractContextManager[Callable[[], int]]:
-        """Nothing of what is sent to the API server arrives while this lasts."""
+        """Drops all packets to the API server meanwhile."""
         return packets.lost(LINK, "--protocol", "tcp", "--dport", self._port)
 
     def _apart(self) -> bool:

@@ -1,6 +1,6 @@
-"""Judges what was published of each address against what its backend did. Pure; times are seconds of one clock.
+"""Compares the published state of each address with the state of its backend. Pure; times are seconds of one clock.
 
-It knows the rules of the game and nothing of those who play it. Addresses stand in one ExternalService each, once.
+Each address is in one ExternalService, once.
 """
 
 from bisect import bisect_right
@@ -19,7 +19,7 @@ class Span(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """From `at` on a backend answers probes well, or it does not."""
+    """From `at` on probes of a backend succeed, or fail."""
 
     at: float
     healthy: bool
@@ -33,7 +33,7 @@ class Shown(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What must not be: of which address, when, and what."""
+    """A violation: the address, the time, and a description."""
 
     at: float
     ip: str
@@ -41,7 +41,7 @@ class Fault(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """An address was published as what its backend was not. `undisturbed`: less the time of the faults we made."""
+    """A period of a wrong publication. `undisturbed`: without the time of injected faults."""
 
     ip: str
     begin: float
@@ -51,10 +51,10 @@ class Wrong(NamedTuple):
 
 @dataclass(slots=True)
 class Record:
-    """What happened, by address, each in order of time.
+    """The record, by address, each in order of time.
 
-    `wanted`: when a spec names it. `outages`: when what has been found out could not be published (API server, hook,
-    composite controller). `absences`: when an owner could not probe, until another must have taken over.
+    `wanted`: when a spec names the address. `outages`: when results could not be published (API server, hook, composite
+    controller). `absences`: when the owner could not probe, until another must have taken over.
     """
 
     truth: dict[str, list[Turn]] = field(default_factory=dict)
@@ -65,10 +65,10 @@ class Record:
 
 
 def faults(record: Record, evidence: float) -> list[Fault]:
-    """Every change of a publication without a real cause in the last `evidence` seconds in which it could be reported.
+    """Every change of a publication without a cause in the last `evidence` seconds without an outage.
 
-    An address that is taken out (or let in) though its backend was healthy (or not) all the while, and one that
-    vanishes though the spec named it all the while.
+    An address that becomes not ready (ready) although its backend was healthy (or not) during that time, or that is
+    removed although the spec named it.
     """
     outages = merged(record.outages)
     found = []
@@ -82,7 +82,7 @@ def faults(record: Record, evidence: float) -> list[Fault]:
 
 
 def lost(record: Record, at: float) -> list[Fault]:
-    """The addresses whose publication at that moment is not the truth."""
+    """The addresses whose publication at that moment is wrong."""
     found = []
     for ip in record.wanted.keys() | record.shown.keys():
         span = record.wanted.get(ip, Span(inf, inf))
@@ -94,7 +94,7 @@ def lost(record: Record, at: float) -> list[Fault]:
 
 
 def wrongs(record: Record, until: float) -> list[Wrong]:
-    """Every time that an address was published as what its backend was not, while a spec named it."""
+    """Every period in which the publication of an address was wrong, while a spec named it."""
     disturbed = merged([*record.outages, *record.absences])
     found = []
     for ip, shown in record.shown.items():
@@ -107,21 +107,21 @@ def wrongs(record: Record, until: float) -> list[Wrong]:
 
 
 def healthy(record: Record, ip: str, at: float) -> bool:
-    """What its backend was at a moment."""
+    """The state of its backend at a moment."""
     turns = record.truth[ip]
     place = bisect_right(turns, at, key=lambda turn: turn.at)
     return turns[max(place - 1, 0)].healthy
 
 
 def constantly(record: Record, ip: str, begin: float, end: float) -> bool | None:
-    """What its backend was all the time between two moments; None if it turned."""
+    """The state of its backend between two moments; None if it changed."""
     state = healthy(record, ip, begin)
     turned = any(turn.healthy is not state for turn in record.truth[ip] if begin < turn.at <= end)
     return None if turned else state
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
-    """The same time in spans that do not touch, in order."""
+    """The same time in spans that do not overlap, in order."""
     found: list[Span] = []
     for span in sorted(spans):
         if found and span.begin <= found[-1].end:
@@ -181,7 +181,7 @@ def _published(record: Record, ip: str, at: float) -> bool | None:
 
 
 def _wrong_spans(record: Record, ip: str, shown: Sequence[Shown], until: float) -> Iterator[Span]:
-    """Where what is shown and what is true differ: both are steps, so only their edges matter."""
+    """The spans in which published and true states differ; both change in steps."""
     edges = sorted({one.at for one in shown} | {turn.at for turn in record.truth[ip]} | {until})
     begun: float | None = None
     for edge in [edge for edge in edges if edge <= until]:

@@ -29,7 +29,7 @@ USER = "system:kube-proxy"
 HEALTH_PORT, METRICS_PORT = 10256, 10249
 CONNECTIONS_A_SECOND = 50
 CONNECTION_SECONDS = 3.0
-"""Long enough for a SYN that is sent again: a busy machine may lose the first."""
+"""Long enough for a repeated SYN: a busy machine may lose the first."""
 SOURCE_PORTS = itertools.cycle(range(11_000, 32_000))
 """Shared by all clients, so that a port is used again after 210 s at the earliest, by two clients at a time.
 
@@ -45,7 +45,7 @@ RESPONSE_BYTES = 65_536
 
 
 class KubeProxy(Process):
-    """Runs in nftables mode with its defaults, but leaves the kernel's limits for connection tracking alone."""
+    """Runs in nftables mode with its defaults, but does not change the kernel's limits for connection tracking."""
 
     def __init__(self, binary: Path, node: Island, directory: Path) -> None:
         options = {
@@ -90,7 +90,7 @@ def _control_plane(world: World) -> ControlPlane:
 
 @contextlib.asynccontextmanager
 async def _registered(client: ApiClient) -> AsyncIterator[None]:
-    """A Node object: kube-proxy reads from it which addresses the machine has."""
+    """A Node object, with the addresses of the machine for kube-proxy."""
     addresses = [{"type": "InternalIP", "address": address} for address in island.FAR]
     await client.create(NODES.path(), {"metadata": {"name": NODE}, "status": {"addresses": addresses}})
     try:
@@ -124,7 +124,7 @@ class Client:
     connections: list[Connection] = field(default_factory=list)
 
     async def run(self, count: int | None = None) -> None:
-        """Makes `count` connections, or goes on until it is cancelled."""
+        """Makes `count` connections, or continues until cancelled."""
         begun = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for turn in itertools.count() if count is None else range(count):

@@ -1,4 +1,4 @@
-"""ExternalServices as the scenarios need them: probed once a second, so that tests are short."""
+"""ExternalServices for tests: probed once a second, so that tests are short."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,12 +37,12 @@ def sample(name: str) -> Object:
 
 
 def samples() -> list[str]:
-    """Their names."""
+    """The names of metacontroller/samples."""
     return sorted(path.stem for path in SAMPLES.glob("*.yaml"))
 
 
 def metacontroller_definition() -> Object:
-    """A definition of the kind CompositeController that takes whatever is in it: where Metacontroller's own is not."""
+    """A definition of the kind CompositeController without a schema, where Metacontroller's own is not installed."""
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     names = {"kind": "CompositeController", "plural": "compositecontrollers", "singular": "compositecontroller"}
     schema = {"openAPIV3Schema": anything | {"properties": {"spec": anything, "status": anything}}}

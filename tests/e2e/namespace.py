@@ -1,7 +1,6 @@
-"""Network namespaces: the tests move into one that has no way out, and test hosts live in another behind a veth pair.
+"""Network namespaces: the tests move into one without a route out, and test hosts are in another behind a veth pair.
 
-Nothing is left to clean up by name: a namespace, its veth pair and the routes through it end with the processes in it,
-however those end.
+No clean-up is needed: a namespace, its veth pair and the routes through it end with the processes in it.
 """
 
 import ctypes
@@ -16,20 +15,20 @@ CLONE_NEWNET = 0x40000000
 LINK, PEER = "test-hosts", "cluster"
 NEAR, FAR = ("198.18.0.1", "fd00:e50::1"), ("198.18.0.2", "fd00:e50::2")  # RFC 2544 and RFC 4193: never routed
 HOST_RANGES = ("10.0.64.0/18", "10.20.0.0/16", "10.30.0.0/16", "fd00:e51::/64", "2001:db8::/64")
-"""Where test hosts are: those of the samples, of the playground's scenarios, and some beside."""
+"""The addresses of test hosts: those of the samples, of the playground, and others."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class NamespacesMissing(Exception):
-    """This machine gives us no network namespaces; the text says what is missing."""
+    """Network namespaces cannot be used here; the text says what is missing."""
 
 
 @contextmanager
 def sealed() -> Iterator[None]:
-    """The calling thread, and every process and thread it starts, in a network of its own: a loopback interface.
+    """Moves the calling thread, and what it starts, into a network of its own with only a loopback interface.
 
-    There is no other interface and no route, so no packet can leave the machine. Afterwards the thread is back.
+    There is no other interface and no route, so no packet can leave the machine. Afterwards the thread moves back.
     """
     require()
     with _back_afterwards():
@@ -40,7 +39,7 @@ def sealed() -> Iterator[None]:
 
 @contextmanager
 def entered(pid: int) -> Iterator[None]:
-    """The calling thread in the network of process `pid`. A socket that is made here stays there; never await here."""
+    """Moves the calling thread into the network of process `pid`. Sockets made there stay there; do not await there."""
     there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     try:
         with _back_afterwards():
@@ -61,7 +60,7 @@ def _back_afterwards() -> Iterator[None]:
 
 
 def require() -> None:
-    """Raises NamespacesMissing unless this process may make network namespaces."""
+    """Raises NamespacesMissing unless this process may create network namespaces."""
     if shutil.which("ip") is None:
         raise NamespacesMissing("iproute2 is needed for network namespaces: no `ip` in PATH")
     if os.geteuid() != 0:
@@ -95,12 +94,12 @@ def remove(link: str) -> None:
 
 
 def drop(address: str) -> None:
-    """From inside the namespace of the hosts: what is sent to `address` vanishes, until `undrop`."""
+    """From inside the namespace of the hosts: drops packets to `address`, until `undrop`."""
     ip("route", "replace", "blackhole", address, "table", "local")
 
 
 def undrop(address: str) -> None:
-    """From inside the namespace of the hosts: `address` is there again."""
+    """From inside the namespace of the hosts: accepts packets to `address` again."""
     ip("route", "delete", "blackhole", address, "table", "local")
 
 

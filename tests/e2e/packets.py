@@ -1,4 +1,4 @@
-"""Packets that vanish by a rule: all of a kind, or a part of them, while a block lasts."""
+"""Drops packets by a rule, all or a random share of them, while a block lasts."""
 
 import shutil
 import subprocess
@@ -16,9 +16,9 @@ def require() -> None:
 
 @contextmanager
 def lost(link: str, *match: str, part: float = 1.0, pid: int | None = None) -> Iterator[Callable[[], int]]:
-    """What comes in by an interface (of the namespace of process `pid`) and matches is lost, or at random this part.
+    """Drops incoming packets of an interface (in the namespace of process `pid`) that match, or a random share of them.
 
-    `match` is as iptables has it. What is given tells how many packets that were so far.
+    `match` are arguments of iptables. Yields a function that returns the number of dropped packets.
     """
     require()
     rule = ["INPUT", "--in-interface", link, *match]

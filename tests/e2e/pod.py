@@ -1,8 +1,8 @@
-"""The containers of a Pod as processes: its commands, environment, mounts and probes, as the API server has them.
+"""The containers of a Pod as processes, with its commands, environment, mounts and probes.
 
-There is no kubelet here, so this is what it would do of a Pod: ConfigMaps, Secrets and the ServiceAccount's token are
-read from the API server and lie where the Pod mounts them, in a mount namespace of the process. Not done: the image
-(the code is this checkout), the user, the read-only root, limits. The network is the test's; `names` represent DNS.
+This does what a kubelet would do: ConfigMaps, Secrets and the ServiceAccount's token are read from the API server and
+mounted where the Pod mounts them, in a mount namespace of the process. Not done: the image (the code is this checkout),
+the user, the read-only root, limits. The network is that of the test; `names` are in place of DNS.
 """
 
 import base64
@@ -41,7 +41,7 @@ class Pod:
         self.components = {one["name"]: self._component(one) for one in spec["containers"]}
 
     def start(self) -> None:
-        """Returns when each says at its readiness probe that it is ready."""
+        """Returns when the readiness probe of each succeeds."""
         for component in self.components.values():
             component.start()
 
@@ -51,7 +51,7 @@ class Pod:
             component.stop()
 
     def once(self, container: str) -> str:
-        """What a container prints that ends by itself; CalledProcessError holds what went wrong."""
+        """The output of a container that ends by itself; CalledProcessError has its errors."""
         (found,) = (one for one in self._spec["containers"] if one["name"] == container)
         done = subprocess.run(
             self._mounted(found),
@@ -74,7 +74,7 @@ class Pod:
         )
 
     def _environment(self, container: Object) -> dict[str, str]:
-        """As the kubelet makes it: envFrom, above it env; where the API server is; `python` is that of the image."""
+        """The environment as by the kubelet: envFrom, overridden by env; the API server; `python` of the image."""
         host, port = httpx.URL(self._plane.url).host, httpx.URL(self._plane.url).port
         made = {
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
@@ -94,7 +94,7 @@ class Pod:
         return {"metadata.name": self._name, "metadata.namespace": self._namespace}[field]
 
     def _mounted(self, container: Object) -> list[str]:
-        """A command that sees its volumes: a copy of /etc and an empty /run make room for the places."""
+        """The command with its volumes mounted; a copy of /etc and an empty /run have the mount points."""
         room = self._directory / f"{self._name}-{container['name']}"
         for top in ("etc", "run", "volumes"):
             (room / top).mkdir(parents=True, exist_ok=True)

@@ -20,10 +20,10 @@ HOST = "127.0.0.1"
 ASK_SECONDS = 2.0
 LEVELS = {"ESO_LOG_LEVEL": "info"}
 COMPLAINT = re.compile(r'^(\S+ \S+ )?(WARNING|ERROR|CRITICAL) |"level": "(warning|error|critical)"|^Traceback ')
-"""In the product's text (with the time before it), in the playground's, and in JSON."""
+"""A log line of the product (with a time before it), of the playground, or in JSON."""
 
 SHARD = "eso.example.com/shard"
-"""The label that tells installations of one cluster apart."""
+"""The label that distinguishes installations in one cluster."""
 
 Object = dict[str, Any]
 
@@ -58,7 +58,7 @@ class Process:
         await self.start()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing is answered."""
+        """SIGSTOP: connections stay open without a response."""
         self.component.pause()
 
     def resume(self) -> None:
@@ -66,7 +66,7 @@ class Process:
         self.component.resume()
 
     def log(self) -> str:
-        """All it has written, over restarts."""
+        """All that it has written, over restarts."""
         log = self.component.log
         return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
 
@@ -142,7 +142,7 @@ class Sidecar(Process):
             return await client.get(path)
 
     async def shown(self) -> Object:
-        """What /status tells: `replica`, `probes`, and `addresses`, one entry each."""
+        """The page /status: `replica`, `probes`, and `addresses`, one entry each."""
         found: Object = (await self.page("/status")).json()
         return found
 
@@ -157,7 +157,7 @@ class Sidecar(Process):
 
 
 def plain_client(url: str, seconds: float) -> httpx.AsyncClient:
-    """Without TLS, and so without 20 ms of CPU for each to read a trust store that it has no use for."""
+    """A client without TLS, which saves 20 ms of CPU for reading a trust store."""
     return httpx.AsyncClient(base_url=url, trust_env=False, timeout=seconds, verify=NO_TLS)
 
 
@@ -184,10 +184,7 @@ def metacontroller(
     target: str = "",
     host: str = HOST,
 ) -> Process:
-    """The real one; what it is to do it reads from the CompositeControllers in the cluster.
-
-    `target` is a label selector, for those of them that it works for.
-    """
+    """The real Metacontroller. `target` is a label selector for the CompositeControllers that it runs."""
     metrics, health = free_ports(2, host)
     options = {
         "kubeconfig": kubeconfig,
@@ -231,7 +228,7 @@ def controller_manifest(
 
 
 def gateway_patches() -> dict[str, Object]:
-    """What metacontroller/components/gateway-api adds, by the kind that it is added to."""
+    """The additions of metacontroller/components/gateway-api, by the kind of the patched object."""
     overlay = yaml.safe_load(
         (ROOT / "metacontroller" / "components" / "gateway-api" / "kustomization.yaml").read_text()
     )

@@ -6,7 +6,7 @@ from tests.docs.commands import ROOT, for_a_cluster
 
 
 class Reader:
-    """Takes each command of a page once, in their order; the test ends well only when none is left.
+    """Returns each command of a page once, in order; the test fails if any is left.
 
     `page` is a path below the checkout. `helm`: those of helm; else all others that are for a cluster.
     """
@@ -17,7 +17,7 @@ class Reader:
 
     @property
     def left(self) -> int:
-        """How many there are."""
+        """The number of commands."""
         return len(self._left)
 
     def take(self, beginning: str = "") -> str:
@@ -27,7 +27,7 @@ class Reader:
         return self._left.pop(0)
 
     def until(self, beginning: str) -> Iterator[str]:
-        """All before the first that begins with these words; AssertionError if there is none."""
+        """All before the first that begins with these words; AssertionError without one."""
         while not (self._left and self._left[0].startswith(beginning)):
             yield self.take()
 

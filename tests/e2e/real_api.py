@@ -26,7 +26,7 @@ CUSTOM_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 class RealApi:
-    """Installs what metacontroller/ ships, once. `control_plane` is None on a given cluster."""
+    """Installs the manifests of metacontroller/, once. `control_plane` is None on a given cluster."""
 
     kind = "real"
 
@@ -45,7 +45,7 @@ class RealApi:
         return self.control_plane is not None
 
     def install(self, *more: Object) -> None:
-        """Our CRD, namespaces, accounts and roles, and `more`; returns when all of it works."""
+        """Installs our CRD, namespaces, accounts and roles, and `more`; returns when all of it works."""
         with httpx.Client(**self._options()) as admin:
             for manifest in (*accounts.metacontroller(), *accounts.shipped(), *more):
                 apply(admin, manifest)
@@ -67,17 +67,17 @@ class RealApi:
         return write_kubeconfig(self._directory, self._cluster, account, self._token(account), holder)
 
     def give_token(self, account: tuple[str, str], *, expired: bool) -> None:
-        """A new one; or one signed with the cluster's own key, past its time."""
+        """A new token, or an expired one, signed with the cluster's own key."""
         late = self._own(NO_KEY).short_lived_token(*account, seconds=-60) if expired else None
         token = late or self._token(account)
         replace_token(self._directory, account, token)
 
     def mark(self) -> int:
-        """Where the audit log ends now."""
+        """The end of the audit log."""
         return self._own(NO_AUDIT).audit_position()
 
     def entries(self, mark: int) -> Iterable[Entry]:
-        """What was answered since a mark; a request's entry follows its answer by a moment."""
+        """The requests since a mark; an entry is written shortly after the response."""
         for event in self._own(NO_AUDIT).audit_events(mark):
             if event["stage"] != "ResponseComplete" or "objectRef" not in event:
                 continue
@@ -102,7 +102,7 @@ class RealApi:
         await asyncio.to_thread(self._own(NO_PROCESS).api_server.start)
 
     async def revive(self) -> None:
-        """Starts whatever a test that has failed left stopped; a given cluster looks after itself."""
+        """Starts what a failed test left stopped; nothing on a given cluster."""
         if self.control_plane is not None:
             await asyncio.to_thread(self.control_plane.revive)
 
@@ -117,7 +117,7 @@ class RealApi:
         await asyncio.to_thread(plane.api_server.wait_ready)
 
     async def forget_history(self) -> None:
-        """Compacts etcd, and starts the API server again: its watch cache would go on serving what it holds."""
+        """Compacts etcd, and restarts the API server, which would otherwise serve its watch cache."""
         plane = self._own(NO_PROCESS)
         await asyncio.to_thread(plane.compact)
         plane.api_server.kill()
@@ -149,7 +149,7 @@ class RealApi:
 
 
 def _cluster(file: Path) -> Object:
-    """The cluster of a kubeconfig's current context, with paths that hold from anywhere."""
+    """The cluster of a kubeconfig's current context, with absolute paths."""
     config = yaml.safe_load(file.read_text())
     context = _named(config["contexts"], config["current-context"])["context"]
     cluster: Object = dict(_named(config["clusters"], context["cluster"])["cluster"])
@@ -175,7 +175,7 @@ PLURALS = {
 
 
 def apply(admin: httpx.Client, manifest: Object) -> None:
-    """Server-side, so that what is there already is no error."""
+    """Server-side apply, so that existing objects are no error."""
     answer = admin.patch(
         path(manifest),
         params={"fieldManager": "e2e", "force": "true"},
@@ -187,7 +187,7 @@ def apply(admin: httpx.Client, manifest: Object) -> None:
 
 
 def path(manifest: Object) -> str:
-    """Where the API server has it."""
+    """The URL path of an object."""
     base, plural = PLURALS[manifest["kind"]]
     namespace, name = manifest["metadata"].get("namespace"), manifest["metadata"]["name"]
     place = f"/namespaces/{namespace}" if namespace else ""

@@ -1,4 +1,4 @@
-"""The EndpointSlices of a Service as its consumers see them: ours, mirrored ones, all together."""
+"""The EndpointSlices of a Service for its consumers: ours and mirrored ones together."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ Triple = tuple[bool, bool, bool]
 OURS = "external-service-operator.eso.crowdfox.com"
 MIRROR = "endpointslicemirroring-controller.k8s.io"
 MANAGERS = {"Endpoints": {MIRROR}, "EndpointSlice": {OURS}, "Both": {OURS}}
-"""Who makes the slices in each form of ESO_ENDPOINTS."""
+"""The manager of the slices for each value of ESO_ENDPOINTS."""
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -44,9 +44,9 @@ def _triple(endpoint: Object) -> tuple[str, Triple]:
 
 @dataclass(slots=True)
 class Consumer:
-    """Watches all slices of a Service, whatever manages them, and records each change of the addresses in use.
+    """Watches all slices of a Service and records each change of the addresses in use.
 
-    `changes`: those that are ready. `served`: those that Traefik sends traffic to, for it reads `serving` alone.
+    `changes`: the ready ones. `served`: those that Traefik sends traffic to, since it reads only `serving`.
     """
 
     client: ApiClient
@@ -72,7 +72,7 @@ class Consumer:
         return [endpoint["addresses"][0] for endpoint in self._endpoints()]
 
     def managers(self) -> set[str]:
-        """Who manages the slices that there are."""
+        """The managers of the existing slices."""
         return {one["metadata"]["labels"].get(MANAGED_BY, "") for one in self._of_service()}
 
     def _changed(self, _old: Object | None, _new: Object | None) -> None:

@@ -27,7 +27,7 @@ def served(admin: httpx.Client) -> bool:
 
 
 def use(admin: httpx.Client, wanted: bool) -> bool:
-    """Installs the policy or removes it, and waits until the API server acts so; whether there is one now."""
+    """Installs or removes the policy, and waits until this has an effect; returns whether there is one now."""
     if not served(admin):
         return False
     made = {_path(one): one for one in yaml.safe_load_all((COMPONENT / "policy.yaml").read_text())}

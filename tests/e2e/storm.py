@@ -1,7 +1,7 @@
-"""A storm of random faults over a world, from a seed, with a record of what was true and of what was disturbed.
+"""A storm of random faults in a world, from a seed, with a record of true states and faults.
 
-Backends die and return; sidecars, hook, composite controller, API server and etcd are killed, frozen and cut off;
-watches break; ExternalServices come, change and go. It judges nothing: that is `judge`.
+Backends die and return; sidecars, hook, composite controller, API server and etcd are killed, stopped and cut off;
+watches break; ExternalServices are created, changed and deleted. `judge` evaluates the record.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ SETTLING = 5.0
 
 @dataclass(slots=True)
 class Service:
-    """One ExternalService, and its addresses: none is ever used twice."""
+    """One ExternalService, and its addresses, which are never used again."""
 
     name: str
     number: int
@@ -62,8 +62,8 @@ class Service:
 class Storm:
     """`async with Storm(...)` follows what is published; `blow` for some seconds, as often as wanted.
 
-    `deeds` counts the faults by name, `lease` is the replicas' in seconds. What is between two storms is calm: all
-    processes run, and nothing is in the way of any. Replica "a" is never ended, so that a leak would show.
+    `deeds` counts the faults by name, `lease` is the seconds of the replicas' Leases. Between two storms all processes
+    run without faults. Replica "a" is never ended, so that a leak would show.
     """
 
     world: World
@@ -90,16 +90,16 @@ class Storm:
 
     @property
     def ips(self) -> list[str]:
-        """What the specs name now."""
+        """The addresses in the specs now."""
         return [ip for service in self.services.values() for ip in service.ips]
 
     @property
     def steadily_counted(self) -> list[str]:
-        """Those whose backends see every probe: neither dropped nor refused."""
+        """The addresses whose backends receive every probe: neither dropped nor refused."""
         return [ip for ip in self.ips if self._modes.get(ip) not in (Mode.REFUSE, Mode.DROP)]
 
     async def populate(self, count: int) -> None:
-        """So many ExternalServices of five addresses on an average."""
+        """Creates ExternalServices with five addresses on average."""
         for _ in range(count):
             await self._create()
         self.deeds.clear()
@@ -120,10 +120,10 @@ class Storm:
             self.deeds[name] += 1
 
     def _deeds(self) -> dict[str, tuple[int, Callable[[], Awaitable[bool]]]]:
-        """By name: how often, and what; it answers False when there was nothing to do it to.
+        """By name: how often, and the action, which returns False without an object to act on.
 
-        So many that several come together, and so few that some of the time nothing of ours is in the way: only then
-        is it known how long the product itself takes.
+        Often enough that several coincide, and rarely enough that there is time without faults, which shows how long
+        the product itself takes.
         """
         found: dict[str, tuple[int, Callable[[], Awaitable[bool]]]] = {
             "backend turned": (80, self._turn),
@@ -147,7 +147,7 @@ class Storm:
             found["etcd killed"] = (1, lambda: self._control_plane(self._etcd_down))
         return found
 
-    # -- what is true -------------------------------------------------------------------------------------------------
+    # -- true states -------------------------------------------------------------------------------------------------
 
     async def _turn(self) -> bool:
         """Some addresses of one ExternalService, or a single one, as a host or a rack dies."""
@@ -242,7 +242,7 @@ class Storm:
             self.record.wanted[ip] = Span(self.record.wanted[ip].begin, now)
 
     async def _insist(self, ask: Callable[[], Awaitable[object]], calm: str = "") -> None:
-        """Asks until the API server has taken it: it may be down, or have taken it without being able to say so."""
+        """Repeats a request until it is accepted: the API server may be down, or its response lost."""
         while True:
             try:
                 await ask()
@@ -267,10 +267,10 @@ class Storm:
             if before.get(ip) is not after.get(ip):
                 self.record.shown.setdefault(ip, []).append(Shown(now, after.get(ip)))
 
-    # -- what is in the way -------------------------------------------------------------------------------------------
+    # -- faults ---------------------------------------------------------------------------------------------------
 
     async def _replica(self, deed: Callable[[str], Awaitable[None]], *spared: str) -> bool:
-        """To one of those that nothing is being done to; a share is taken over when the Lease has run out."""
+        """A fault for a replica without one; its share is taken over when the Lease expires."""
         free = [letter for letter in self.world.replicas if letter not in self._busy and letter not in spared]
         if not free or CONTROL_PLANE in self._busy:
             return False

@@ -36,7 +36,7 @@ class Terminal:
         }
 
     async def type(self, command: str) -> str:
-        """What it prints; AssertionError if it fails. A variable that it sets is kept."""
+        """Runs a command and returns its output; AssertionError if it fails. Variables that it sets are kept."""
         script = "\n".join((*self._variables, command))
         if ASSIGNMENT.fullmatch(command):
             self._variables.append(command)

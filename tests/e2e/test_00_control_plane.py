@@ -1,4 +1,4 @@
-"""The control plane is of the pinned release, talks to loopback only, and dies with the tests."""
+"""The control plane has the pinned release, uses loopback only, and ends with the tests."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ def test_binaries_have_the_release_of_go_mod(control_plane: ControlPlane) -> Non
 
 
 def test_processes_talk_to_loopback_only(control_plane: ControlPlane) -> None:
-    loopback, anywhere = "0100007F", "00000000"  # as the kernel prints them; the far end of a listener is the latter
+    loopback, anywhere = "0100007F", "00000000"  # as the kernel prints them; a listener has the second as its peer
     pairs = {pair for part in control_plane.components for pair in sockets(part.pid)}
     assert pairs == {(loopback, loopback), (loopback, anywhere)}
 
@@ -46,7 +46,7 @@ def sockets(pid: int) -> list[tuple[str, str]]:
     """Local and remote address of each internet socket of a process, in hexadecimal."""
     inodes = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed since
+        with contextlib.suppress(FileNotFoundError):  # closed in the meantime
             inodes.add(str(descriptor.readlink()).removeprefix("socket:[").rstrip("]"))
     rows = [
         line.split()

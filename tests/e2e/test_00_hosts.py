@@ -1,4 +1,4 @@
-"""No packet of the test hosts can leave the machine, and nothing of them outlives the tests."""
+"""No packet of the test hosts can leave the machine, and nothing of them remains after the tests."""
 
 import json
 import os
@@ -36,8 +36,7 @@ def ask(ip: str, port: int = 80, host: str = "any", timeout: float = 1.0) -> str
 
 @pytest.mark.e2e
 def test_packets_cannot_leave_the_machine(hosts: Hosts) -> None:
-    """Two namespaces and one cable between them: neither has another interface, and whatever else is asked for has
-    no route, on either side."""
+    """Two namespaces with one veth pair between them: neither has another interface, nor a route to anything else."""
     inside = hosts.process.pid
     here = json.loads(namespace.ip("-json", "link", "show"))
     there = json.loads(namespace.inside(inside, "-json", "link", "show"))
@@ -64,7 +63,7 @@ def test_killed_test_process_leaves_no_namespaces(sealed_network: None, tmp_path
     with subprocess.Popen((sys.executable, "-c", script, tmp_path), stdout=subprocess.PIPE, cwd=ROOT) as tests:
         assert tests.stdout is not None
         tests.stdout.readline()
-        network = os.open(f"/proc/{tests.pid}/ns/net", os.O_RDONLY)  # keeps it, to look into it afterwards
+        network = os.open(f"/proc/{tests.pid}/ns/net", os.O_RDONLY)  # keeps it open for the check below
         assert {"lo", namespace.LINK} == links(network)
         tests.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + SECONDS

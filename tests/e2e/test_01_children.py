@@ -34,19 +34,19 @@ STORED_SECONDS = 30.0
 METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "ownerReferences")
 """Metadata that only a stored object has."""
 ALLOCATED = ("clusterIP", "clusterIPs", "ipFamilyPolicy")
-"""What a Service with `clusterIP: Auto` gets from the cluster, as no hook can know it."""
+"""Fields of a Service with `clusterIP: Auto` that the cluster sets."""
 FORMS: dict[EndpointsForm, set[str]] = {
     "Endpoints": {"Service", "Endpoints"},
     "Both": {"Service", "Endpoints", "EndpointSlice"},
 }
 FOREIGN = {"gateway"}
-"""Samples that need kinds which are not Kubernetes' own: see test_32_http_route."""
+"""Samples with kinds that Kubernetes itself does not have: see test_32_http_route."""
 UNTRUSTED = {"grpc-tls", "https-verified", "probe-secrets"}
-"""Samples whose probe refuses the certificates that the test hosts make for themselves, or lacks its Secrets."""
+"""Samples whose probe refuses the self-signed certificates of the test hosts, or whose Secrets do not exist."""
 
 
 def as_rendered(stored: Object) -> Object:
-    """A stored child without what Metacontroller and the API server add to it."""
+    """A stored child without the fields that Metacontroller and the API server add."""
     found = copy.deepcopy(stored)
     found.pop("status", None)
     meta = found["metadata"]
@@ -91,7 +91,7 @@ async def test_stored_children_equal_the_rendered_sample(world: World, figures: 
 
 
 async def until_stored_as_rendered(world: World, parent: Object, form: EndpointsForm) -> None:
-    """Each child that `render` prints of the parent is there, as it is printed."""
+    """Each child that `render` prints for the parent is stored as printed."""
     meta = parent["metadata"]
     live = await world.get(meta["name"], namespace=meta["namespace"])
     options = SyncOptions(uncopied_annotations=TOOL_ANNOTATIONS, form=form)
@@ -104,7 +104,7 @@ async def until_stored_as_rendered(world: World, parent: Object, form: Endpoints
         stored[:] = [as_rendered(child) if child else None for child in found]
         return stored == printed
 
-    with contextlib.suppress(Late):  # the comparison says what differs
+    with contextlib.suppress(Late):  # for the difference in the message
         await until(same, f"{meta['name']} stored as rendered", seconds=STORED_SECONDS, every=0.1)
     assert stored == printed
     assert {child["kind"] for child in printed} == FORMS[form] | ({"Ingress"} if parent["spec"].get("hosts") else set())
@@ -112,7 +112,7 @@ async def until_stored_as_rendered(world: World, parent: Object, form: Endpoints
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How an address fails, and what the status then says of it; `probe` instead of the HTTP one; `six`: IPv6."""
+    """A failure of an address, and its message in the status. `probe` replaces the HTTP probe; `six`: IPv6."""
 
     name: str
     change: dict[str, Any]
@@ -190,7 +190,7 @@ class Case:
         self.timeline: Timeline
 
     async def run(self) -> tuple[float, float, str]:
-        """Seconds until it has left, seconds until it is back, and what the status said in between."""
+        """Seconds until it has left, seconds until it is back, and its message in the status in between."""
         await self.world.apply(self.manifest)
         self.world.behave(self.manifest, host="www.mydomain.com")
         await until(lambda: self.timeline.ready == ready(self.ips), f"{self.failure.name} ready", seconds=30)

@@ -1,4 +1,4 @@
-"""Flapping, mass outages and stale writers lose nothing: no result lost, none wrong, none published again."""
+"""After flapping, mass outages and stale writes no result is lost or wrong, and none is published again."""
 
 import asyncio
 import time
@@ -22,11 +22,11 @@ Object = dict[str, Any]
 DEFAULT_LIMITS: dict[str, Any] = {"qps": 5.0, "burst": 10}
 """Metacontroller's own --client-go-qps and --client-go-burst."""
 KNOWN_ERRORS = ("stale status refused", "context canceled")
-"""The guard at work; and the end of Metacontroller itself, where `World.limit` starts it again."""
+"""The refusals of the guard, and requests that end with Metacontroller where `World.limit` restarts it."""
 CALM_SECONDS = 3.0
 SETTLE_SECONDS = 120.0
 SWITCHED_SECONDS = 6.0
-"""Within 3 s, by the clock of a machine that has the time."""
+"""3 s on an idle machine."""
 
 
 @pytest.mark.kubernetes("loop")
@@ -39,7 +39,7 @@ async def test_flapping_publishes_every_last_state(world: World, figures: Callab
 async def test_flapping_at_default_limits_publishes_every_last_state(
     world: World, figures: Callable[..., None]
 ) -> None:
-    """Where the window between Metacontroller's read and its write is seconds long."""
+    """With seconds between Metacontroller's read and its write."""
     await _flap(world, figures)
 
 
@@ -65,7 +65,7 @@ async def test_flapping_without_the_guard_is_detected(world: World) -> None:
 @pytest.mark.kubernetes("loop")
 @pytest.mark.world(qps=200.0, burst=400)
 async def test_mass_outage_at_default_limits_is_published(world: World, figures: Callable[..., None]) -> None:
-    """30 ExternalServices with 150 addresses, all failing within 3 s; a sidecar that writes once left 17 wrong."""
+    """30 ExternalServices with 150 addresses, all failing within 3 s: a sidecar that wrote only once left 17 wrong."""
     parents = _parents(30, 5)
     await _all_ready(world, parents)
     await world.limit(**DEFAULT_LIMITS)
@@ -151,9 +151,9 @@ async def _calm(world: World) -> None:
 
 
 async def _told(world: World) -> dict[str, int]:
-    """All refusals since the first creation, the SyncError Events that users see of them, and what these count.
+    """The refused writes since the first creation, the SyncError Events about them, and the counts of these Events.
 
-    There are none of another cause. client-go counts equal ones on one Event, and writes 25 about one object at most.
+    No Event has another cause. client-go counts equal Events on one object, and writes at most 25 about one object.
     """
     events = await world.sync_errors()
     messages = [event["message"] for event in events]

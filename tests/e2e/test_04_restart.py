@@ -1,4 +1,4 @@
-"""Whatever is killed while an address fails: no wrong transition, all converges, no child is deleted."""
+"""A process killed while an address fails causes no wrong transition and no deleted child, and all converges."""
 
 import asyncio
 import itertools
@@ -22,7 +22,7 @@ CONVERGED_SECONDS = 60.0
 
 
 async def kill_and_start(world: World, what: str) -> None:
-    """SIGKILL (the stand-in's API server just stops), some seconds of absence, and back."""
+    """SIGKILL (the stand-in's API server is stopped), and started again after some seconds."""
     processes = {"sidecar": world.sidecar, "hook": world.hook, "composite": world.composite}
     if what in processes:
         await processes[what].kill()
@@ -53,7 +53,7 @@ async def test_sidecar_killed_during_a_failure_changes_no_readiness(
     async with Follower(world.client, world.namespace, "web") as timeline:
         began = time.monotonic()
         world.hosts.switch(FAILING, Mode.ERROR)
-        await asyncio.sleep(1.5 * PERIOD)  # it has failed, though not often enough
+        await asyncio.sleep(1.5 * PERIOD)  # it has failed, but not failureThreshold times
         await kill_and_start(world, what)
         started = time.monotonic()
         gone, all_up = {**before, FAILING: False}, dict.fromkeys(before, True)
@@ -67,18 +67,18 @@ async def test_sidecar_killed_during_a_failure_changes_no_readiness(
     assert flips(shown, FAILING) == [False, True]
     assert flips(shown, DEAD, since=False) == [True]
     first_out = next(moment.at for moment in shown if not moment.ready[FAILING])
-    evidence = started if what == "sidecar" else began  # a new sidecar has seen nothing of it yet
+    evidence = started if what == "sidecar" else began  # a new sidecar has no result yet
     assert first_out - evidence > (FAILURES - 1) * PERIOD - 0.1, "it left before it had failed often enough"
     assert await uids(world) == children
 
 
 def flips(shown: list[Moment], ip: str, *, since: bool = True) -> list[bool]:
-    """Each change of an address that was `since` at first."""
+    """The transitions of an address that was in state `since` at first."""
     states = [since, *(moment.ready[ip] for moment in shown)]
     return [after for before, after in itertools.pairwise(states) if before is not after]
 
 
 async def uids(world: World) -> dict[str, Any]:
-    """The identity of each child: one that was deleted and created again has another."""
+    """The uid of each child: one that was deleted and created again has another."""
     found = {kind.kind: await world.get("web", kind=kind) for kind in (SERVICES, ENDPOINTS, INGRESSES)}
     return {kind: child["metadata"]["uid"] if child else None for kind, child in found.items()}

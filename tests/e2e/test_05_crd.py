@@ -1,4 +1,4 @@
-"""The real API server takes the CRD, judges the corpus of tests/contract/crs as the models do, guards the status."""
+"""The real API server accepts the CRD, agrees with the models about tests/contract/crs, and guards the status."""
 
 import copy
 import json
@@ -29,7 +29,7 @@ GROUP = "eso.crowdfox.com"
 OTHER_GROUPS = ("before.example", "older.example", "fresh.example")
 NAMESPACE = "crd-check"
 SAMPLES_NAMESPACE = "external-service"
-UNCHECKED = "<nil>"  # where the API server adds that it left rules unchecked because of the errors named beside
+UNCHECKED = "<nil>"  # where the API server adds that it skipped rules because of other errors
 SECONDS = 60.0
 MERGE = {"Content-Type": "application/merge-patch+json"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
@@ -53,7 +53,7 @@ def custom_resource(name: str, spec: Any, group: str = GROUP) -> dict[str, Any]:
 
 
 def causes(answer: httpx.Response) -> list[tuple[str, str]]:
-    """(field, message) of each reason for a refusal."""
+    """(field, message) of each cause of a refusal."""
     assert answer.status_code == 422, answer.text
     return [
         (cause["field"], as_newest(cause["message"]))
@@ -69,7 +69,7 @@ def as_newest(message: str) -> str:
 
 
 def serve(admin: httpx.Client, definition: dict[str, Any]) -> None:
-    """Create or replace the definition; return once it is served as it is now."""
+    """Creates or replaces the definition, and returns when the API server serves it."""
     name, group = definition["metadata"]["name"], definition["spec"]["group"]
     stored = admin.get(f"{DEFINITIONS}/{name}")
     if stored.is_success:
@@ -87,7 +87,7 @@ def serve(admin: httpx.Client, definition: dict[str, Any]) -> None:
 
 
 def definition_of(group: str) -> dict[str, Any]:
-    """Our definition in another group, to be there beside it."""
+    """Our definition in another group, beside the installed one."""
     definition = copy.deepcopy(custom_resource_definition())
     definition["metadata"]["name"] = f"externalservices.{group}"
     definition["spec"]["group"] = group
@@ -107,7 +107,7 @@ def admin(control_plane: ControlPlane) -> Iterator[httpx.Client]:
 
 
 def clear(admin: httpx.Client) -> None:
-    """The control plane is the whole run's: what is left here, the sidecars of all later tests would probe."""
+    """All tests of the run share the control plane: the sidecars of later tests would probe what remains here."""
     for group in OTHER_GROUPS:
         admin.delete(f"{DEFINITIONS}/externalservices.{group}")
     for one in left(admin):
@@ -124,7 +124,7 @@ def left(admin: httpx.Client) -> list[dict[str, Any]]:
 
 
 class Stored:
-    """One ExternalService in the API server, to be written to as its two authors write."""
+    """One stored ExternalService, written to by Metacontroller and by the sidecar."""
 
     def __init__(self, admin: httpx.Client, name: str, spec: dict[str, Any]) -> None:
         self.admin, self.path = admin, path_of(GROUP, name)
@@ -157,7 +157,7 @@ THOUSAND = [str(ip_address("10.0.0.1") + index) for index in range(1_000)]
 
 @pytest.fixture
 def seven(admin: httpx.Client) -> Iterator[Stored]:
-    """One whose status stands at revision 7, both addresses ready."""
+    """One with revision 7 in its status, and both addresses ready."""
     stored = Stored(admin, "guarded", {"port": 80, "ips": [A, B]})
     stored.replace_status({"revision": 7, "ready": "2/2", "addresses": UP}).raise_for_status()
     yield stored
@@ -227,7 +227,7 @@ def test_lists_longer_than_the_maximum_are_refused(
 
 @pytest.mark.kubernetes("good objects")
 def test_longest_lists_stay_within_the_cel_cost_budget(admin: httpx.Client) -> None:
-    """The rules' estimated cost was legal when the CRD was taken; this is the cost as they run."""
+    """The API server accepted the estimated cost of the rules with the CRD; this is the cost when they run."""
     host = "a." * 120 + "example"
     ips = [str(ip_address("2001:db8:1111:1111:1111:1111:1111:1") + index) for index in range(1_000)]
     spec = {
@@ -302,9 +302,9 @@ def test_stale_status_changes_nothing_under_the_policy(
 
 
 def without_managed_fields(stored: dict[str, Any]) -> dict[str, Any]:
-    """An object without what a write changes that changes nothing else: which fields its client sent last.
+    """An object without what a no-op changes: its managedFields.
 
-    The API server notes these before it asks the policy.
+    The API server updates these before it evaluates the policy.
     """
     metadata = {k: v for k, v in stored["metadata"].items() if k not in ("managedFields", "resourceVersion")}
     return {**stored, "metadata": metadata}
@@ -359,9 +359,9 @@ def test_cluster_ip_is_immutable(admin: httpx.Client) -> None:
 
 @pytest.mark.kubernetes("CRD")
 def test_objects_older_than_the_rules_can_be_changed(admin: httpx.Client) -> None:
-    """An ExternalService of the predecessor may hold anything; its status must be able to say what is wrong with it.
+    """An invalid ExternalService of the predecessor can have a status, which reports what is wrong.
 
-    API servers before 1.33 apply the rules of unchanged fields to a write of the status, and to no other write.
+    API servers before 1.33 evaluate the rules of unchanged fields for a write of the status, and for no other write.
     """
     group = OTHER_GROUPS[0]
     definition = definition_of(group)
@@ -402,7 +402,7 @@ def minor(admin: httpx.Client) -> int:
 def test_predecessor_manifests_apply_unchanged(
     control_plane: ControlPlane, admin: httpx.Client, case: dict[str, Any]
 ) -> None:
-    """By `kubectl apply`, whose strict validation refuses what the schema does not know; again, it changes nothing."""
+    """By `kubectl apply`, whose strict validation refuses unknown fields; a second one changes nothing."""
     admin.post("/api/v1/namespaces", json={"metadata": {"name": SAMPLES_NAMESPACE}})
     manifest = case["manifest"]
     name, text = manifest["metadata"]["name"], yaml.safe_dump(manifest)
@@ -418,7 +418,7 @@ def test_predecessor_manifests_apply_unchanged(
 
 
 def without_defaults(stored: Any, written: Any) -> Any:
-    """`stored` without the fields of a probe that `written` leaves out; whatever else is more stays, to be seen."""
+    """`stored` without the fields of a probe that `written` leaves out; other additional fields stay."""
     if not isinstance(written, dict):
         return stored
     defaulted = (
@@ -445,7 +445,7 @@ YOUNGER_FIELDS = frozenset(
 
 
 def older(schema: Any) -> Any:
-    """Our schema as it may have been: without rules, enums, limits and the younger fields."""
+    """Our schema as an earlier release may have had it: without rules, enums, limits and the newer fields."""
     if isinstance(schema, list):
         return [older(one) for one in schema]
     if not isinstance(schema, dict):
@@ -459,7 +459,7 @@ def older(schema: Any) -> Any:
 
 @pytest.mark.kubernetes("CRD")
 def test_crd_upgrade_keeps_stored_objects(admin: httpx.Client) -> None:
-    """Still readable, younger defaults beside it; its status as it was, writable by the sidecar's patch; guarded."""
+    """Readable with the newer defaults; its status is unchanged, can be patched by the sidecar, and is guarded."""
     group = OTHER_GROUPS[1]
     definition = definition_of(group)
     serve(admin, older(definition))
@@ -536,7 +536,7 @@ def test_kubectl_explain_describes_the_fields(control_plane: ControlPlane, admin
 def test_manifests_apply_and_pods_meet_the_restricted_standard(
     control_plane: ControlPlane, admin: httpx.Client
 ) -> None:
-    """All but the CompositeController, whose definition is Metacontroller's."""
+    """All manifests but the CompositeController, whose definition Metacontroller brings."""
     made = yaml.safe_load_all(control_plane.kubectl("kustomize", str(ROOT / "metacontroller")))
     ours = [item for item in made if item["kind"] not in ("CompositeController", "CustomResourceDefinition")]
     control_plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(ours))
@@ -579,7 +579,7 @@ def test_sidecar_permissions(
             "resourceAttributes": attributes,
         }
     }
-    deadline = time.monotonic() + SECONDS  # the authorizer learns of new roles by a watch of its own
+    deadline = time.monotonic() + SECONDS  # the authorizer gets new roles by a watch
     path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
     while (got := admin.post(path, json=review).raise_for_status().json()["status"]["allowed"]) is not allowed:
         assert time.monotonic() < deadline, (verb, subresource, got)

@@ -37,7 +37,7 @@ Right = tuple[str, str, str]
 
 
 def granted(name: str) -> set[Right]:
-    """By the shipped ClusterRole of that name, and by the Role, if there is one."""
+    """Granted by the shipped ClusterRole of that name, and by the Role, if there is one."""
     roles = [one for one in accounts.shipped() if one["kind"] in ROLES and one["metadata"]["name"] == name]
     return {
         (group, resource, verb)
@@ -55,7 +55,7 @@ CONTROLLER_RIGHTS = granted("external-service-operator-metacontroller")
 ITS_OWN = re.compile(
     r"metacontroller\.k8s\.io/.*|apiextensions\.k8s\.io/customresourcedefinitions|(events\.k8s\.io)?/events"
 )
-"""What Metacontroller needs wherever it runs, and brings itself: its kinds, and Events."""
+"""Rights that Metacontroller always needs, and its own installation grants: for its kinds, and Events."""
 
 
 FOREVER_WANTED = "a Service is wanted for as long as its parent is there; for an updateStrategy of your own, Recreate"
@@ -71,13 +71,13 @@ UNPROVOKED: dict[Right, str] = {
     ("discovery.k8s.io", "endpointslices", "delete"): HANDED_OVER,
     ("eso.crowdfox.com", "externalservices/finalizers", "update"): OF_ADMISSION,
 }
-"""Shipped rights that this run does not use, and why they are shipped all the same."""
+"""Shipped rights that this run does not use, and the reasons why they are shipped."""
 
 CHILDREN = {(group, resource) for group, resource, verb in CONTROLLER_RIGHTS if verb == "create"}
 
 
 def unprovoked(world: World) -> dict[Right, str]:
-    """Beside UNPROVOKED, what this world's composite controller has no use for."""
+    """UNPROVOKED, and the rights that the composite controller of this world does not use."""
     real = world.metacontroller
     if real is None:
         return UNPROVOKED | {(*child, "patch"): OTHER_STRATEGY for child in CHILDREN}
@@ -89,7 +89,7 @@ def unprovoked(world: World) -> dict[Right, str]:
 
 
 def used(world: World, role: str) -> set[Right]:
-    """What one of ours asked for since the world began, whatever the answer."""
+    """The rights that a request of one of our accounts needed since the world began, also if it was refused."""
     return {
         (one.group, f"{one.resource}/{one.subresource}" if one.subresource else one.resource, one.verb)
         for one in world.api.entries(world.began)
@@ -98,12 +98,12 @@ def used(world: World, role: str) -> set[Right]:
 
 
 def everything_told(world: World, of_the_controller: set[Right]) -> bool:
-    """An entry follows its answer by a moment."""
+    """An entry is written shortly after the response."""
     return used(world, SIDECAR) >= SIDECAR_RIGHTS and used(world, CONTROLLER) >= of_the_controller
 
 
 async def both_forms(world: World) -> None:
-    """The whole life of a parent with every child, so that each is created, updated and deleted."""
+    """A parent with every child, so that each is created, updated and deleted."""
     await world.apply(external_service("web", IPS, hosts=[{"host": "web.example"}]))
     await world.until_published("web", ready(IPS))
     for mode, states in ((Mode.REFUSE, ready(IPS, but=[FAILING])), (Mode.HEALTHY, ready(IPS))) * 2:
@@ -112,9 +112,9 @@ async def both_forms(world: World) -> None:
 
 
 async def behind_the_times(world: World) -> None:
-    """Another client writes to the parent unseen by the sidecar: its next write is refused, and it reads.
+    """Another client writes to the parent while the sidecar gets no events: its next write is refused, and it reads.
 
-    It sees no change of its Lease either, and would stop when two thirds of that are over.
+    It gets no events about its Lease either, and would stop after two thirds of its duration.
     """
     world.fronts[REPLICA].flowing.clear()
     status = await world.status("web")
@@ -137,7 +137,7 @@ async def overtaken(world: World) -> None:
 
 
 async def every_child(world: World) -> None:
-    """An update of each kind of child, an orphan to adopt, and the deletion of what is no longer wanted."""
+    """An update of each kind of child, an orphan to adopt, and the deletion of unwanted children."""
     await world.patch("web", {"metadata": {"labels": {"team": "a"}}, "spec": {"port": 81}})
     (slice_name,) = await our_slices(world, "web")
     for kind, name in ((SERVICES, "web"), (ENDPOINTS, "web"), (INGRESSES, "web"), (ENDPOINT_SLICES, slice_name)):
@@ -157,7 +157,7 @@ async def every_child(world: World) -> None:
 
 
 async def ended(world: World) -> None:
-    """A watch stands in the audit log when it ends."""
+    """A watch is in the audit log when it has ended."""
     await world.sidecar.stop()
     await world.composite.stop()
 
@@ -170,7 +170,7 @@ async def test_rbac_equals_the_requests_made(world: World, figures: Callable[...
     await every_child(world)
     await ended(world)
     wanted = CONTROLLER_RIGHTS - unprovoked(world).keys()
-    with contextlib.suppress(Late):  # the comparisons tell what is missing
+    with contextlib.suppress(Late):  # for the difference in the message
         await until(lambda: everything_told(world, wanted), "in the audit log", seconds=TOLD_SECONDS, every=0.1)
     assert used(world, SIDECAR) == SIDECAR_RIGHTS
     asked = {right for right in used(world, CONTROLLER) if not ITS_OWN.fullmatch("/".join(right[:2]))}
@@ -182,7 +182,7 @@ async def test_rbac_equals_the_requests_made(world: World, figures: Callable[...
 
 
 async def refused_tokens(world: World) -> int:
-    """How many of the sidecar's requests were answered 401."""
+    """The number of the sidecar's requests with response 401."""
     lines = (await world.sidecar.page("/metrics")).text.splitlines()
     counts = [
         line.rpartition(" ")[2] for line in lines if line.startswith("eso_api_requests_total{") and '"401"' in line
@@ -204,7 +204,7 @@ async def test_rotated_tokens_are_used(world: World, figures: Callable[..., None
         world.api.give_token(accounts.SIDECAR_ACCOUNT, expired=True)
         shown = len(timeline.published)
         world.hosts.switch(FAILING, Mode.HEALTHY)
-        world.fronts[SIDECAR].hang_up()  # its watch must be opened again as well
+        world.fronts[SIDECAR].hang_up()  # its watch must be opened again, too
 
         async def tried() -> bool:
             return await refused_tokens(world) >= 4  # the watch and the write
@@ -216,7 +216,7 @@ async def test_rotated_tokens_are_used(world: World, figures: Callable[..., None
         world.api.give_token(accounts.SIDECAR_ACCOUNT, expired=False)
         seconds = await until(lambda: timeline.ready == ready(IPS), "in again", seconds=SECONDS)
         assert world.sidecar.component.pid == process
-        await world.delete("web")  # and its watch is there again: it stops probing
+        await world.delete("web")  # and its watch is open again: it stops probing
 
         async def quiet() -> bool:
             return not await probed(world)
@@ -227,6 +227,6 @@ async def test_rotated_tokens_are_used(world: World, figures: Callable[..., None
 
 
 async def probed(world: World) -> list[dict[str, Any]]:
-    """The addresses that the sidecar says it probes."""
+    """The probed addresses, by the sidecar's page."""
     found: list[dict[str, Any]] = (await world.sidecar.shown())["addresses"]
     return found

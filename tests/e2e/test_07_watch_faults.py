@@ -1,4 +1,4 @@
-"""Whatever happens to a watch or to the API server's answers: no wrong transition, and all converges."""
+"""Broken watches and failing responses of the API server cause no wrong transition, and all converges."""
 
 import asyncio
 import itertools
@@ -36,12 +36,12 @@ REFUSALS = (
 
 
 def at_the_api_server(world: World) -> list[Front]:
-    """The proxy before the API server."""
+    """The proxies in front of the API server."""
     return [world.fronts[SIDECAR], world.fronts[CONTROLLER]]
 
 
 def flips(timeline: Timeline, ip: str, begun: int) -> list[bool]:
-    """Each change of an address that was ready before the first `begun` moments were over; a gap counts as one."""
+    """The transitions of an address that was ready in the first `begun` moments; an absence counts as one."""
     states = [True, *(moment.ready.get(ip, False) for moment in timeline.published[begun:])]
     return [after for before, after in itertools.pairwise(states) if before is not after]
 
@@ -59,7 +59,7 @@ async def probed(world: World) -> set[str]:
 
 
 async def turnover(world: World) -> None:
-    """While no component of ours is notified: one is deleted, one created, one created and deleted again."""
+    """One is deleted, one created, one created and deleted again, while our processes get no events."""
     await world.delete("gone")
     await world.apply(external_service("born", ["10.0.100.13"]))
     await world.apply(external_service("brief", ["10.0.100.14"]))
@@ -79,7 +79,7 @@ async def turned_over(world: World) -> None:
 
 @pytest.mark.world(fronts=True)
 async def test_objects_replaced_during_a_watch_outage_are_noticed(world: World, figures: Callable[..., None]) -> None:
-    """The API server cannot be reached meanwhile; when it can, the revision to go on from has been compacted: 410."""
+    """The API server is unreachable for a while; then the revision to continue from is compacted: 410."""
     await world.apply(external_service("web", IPS))
     await world.apply(external_service("gone", ["10.0.100.12"]))
     await world.until_published("gone", {"10.0.100.12": True})
@@ -126,7 +126,7 @@ async def test_watch_cut_every_second_loses_nothing(world: World, figures: Calla
 
 @pytest.mark.world(fronts=True)
 async def test_refused_watch_recovers(world: World, figures: Callable[..., None]) -> None:
-    """429, then 500, then a proxy's 503, while an address dies; and a sidecar that is started in the midst of it."""
+    """429, then 500, then a proxy's 503, while an address dies and a sidecar is started."""
     await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))
     async with Follower(world.client, world.namespace, "web") as timeline:
@@ -135,7 +135,7 @@ async def test_refused_watch_recovers(world: World, figures: Callable[..., None]
         for answer in REFUSALS:
             for front in at_the_api_server(world):
                 front.answer = answer
-                front.hang_up()  # what is answered already, a watch, is to be requested again
+                front.hang_up()  # an open watch must be requested again
             await asyncio.sleep(FAULT_SECONDS)
             await until(partial(refused, world, answer.code), f"{answer.code} met", seconds=CONVERGED_SECONDS)
         assert world.sidecar.running, "ended by an error"
@@ -153,12 +153,12 @@ async def test_refused_watch_recovers(world: World, figures: Callable[..., None]
 
 
 def refused(world: World, code: int) -> bool:
-    """By the next stage it may pause for longer than this one lasts: whether it has asked in this one."""
+    """Whether it has sent a request in this stage: its pauses may be longer than a stage."""
     return world.fronts[SIDECAR].answered[code] > 0
 
 
 async def started_unready(world: World) -> asyncio.Task[None]:
-    """A new sidecar that has no list yet: not ready, but alive, for a restart would not help."""
+    """A new sidecar without a list yet: not ready, but alive, since a restart would not help."""
     await world.kill_sidecar()
     starting = asyncio.create_task(world.start_sidecar())
 

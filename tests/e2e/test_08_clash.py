@@ -1,4 +1,4 @@
-"""A child name taken by another owner is reported, not seized, and used once it is free."""
+"""A child name that another owner has taken is reported, left alone, and used once it is free."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ WITH_A_SHORT_RESYNC = pytest.mark.parametrize(
     "world",
     [
         pytest.param("playground", marks=pytest.mark.world(resync=2)),
-        pytest.param("real", marks=pytest.mark.e2e),  # as shipped: half a minute, by the hook's own wish
+        pytest.param("real", marks=pytest.mark.e2e),  # as shipped: half a minute, by resyncAfterSeconds
     ],
     indirect=True,
 )
@@ -51,14 +51,14 @@ def shown(status: Object) -> tuple[str, str, str]:
 
 
 def expected(kind: Kind) -> tuple[str, str, str]:
-    """An Ingress that is missing stops no traffic inside the cluster."""
+    """A missing Ingress does not affect traffic inside the cluster."""
     if kind == INGRESSES:
         return "Ingress is missing", "True", "AllAddressesReady"
     return f"{kind.kind} name is taken", "False", "ChildMissing"
 
 
 async def stranger(world: World, kind: Kind, name: str = NAME) -> Object:
-    """An object of that name with another owner, as stored; Unsupported where Metacontroller would seize it."""
+    """An object of that name with another owner, as stored; Unsupported where Metacontroller would take it over."""
     if world.metacontroller is not None and world.metacontroller.strategy == "server-side-apply":
         raise Unsupported("with server-side apply Metacontroller forces its fields into whatever has the name")
     body = {"metadata": {"name": name, "labels": {"team": "strangers"}}} | STRANGERS[kind]
@@ -71,7 +71,7 @@ async def told(world: World, name: str = NAME) -> list[Object]:
 
 
 async def owned(world: World, parent: Object) -> list[Kind]:
-    """The kinds whose object of that name is there and this very ExternalService's."""
+    """The kinds with an object of that name that this ExternalService owns."""
     name, uid = parent["metadata"]["name"], parent["metadata"]["uid"]
     found = {kind: await world.get(name, kind=kind) for kind in CHILDREN}
     owners = {kind: child["metadata"].get("ownerReferences", []) for kind, child in found.items() if child}
@@ -96,7 +96,7 @@ async def until_in_our_slices(world: World, name: str) -> None:
 
 @WITH_A_SHORT_RESYNC
 async def test_child_name_taken_by_another_owner_is_reported(world: World, figures: Callable[..., None]) -> None:
-    """One of each kind, each with a foreign object of that name; in `kubectl get -o wide` as well."""
+    """For each kind a foreign object of that name; also in `kubectl get -o wide`."""
     names = {kind: f"web-{kind.kind.lower()}" for kind in CHILDREN}
     before = {kind: await stranger(world, kind, name) for kind, name in names.items()}
     parents = {kind: await world.apply(external_service(name, IPS, hosts=HOSTS)) for kind, name in names.items()}
@@ -133,7 +133,7 @@ async def test_child_name_taken_by_another_owner_is_reported(world: World, figur
 
 
 async def test_foreign_object_survives_deletion(world: World) -> None:
-    """Shown in `kubectl get -o wide`; deleting the ExternalService deletes nothing that only has its name."""
+    """Shown in `kubectl get -o wide`; deleting the ExternalService deletes no foreign object."""
     before = [await stranger(world, kind) for kind in CHILDREN]
     await world.apply(external_service(NAME, IPS, hosts=HOSTS))
     reports = [report(kind) for kind in CHILDREN]
@@ -143,7 +143,7 @@ async def test_foreign_object_survives_deletion(world: World) -> None:
 
     await until(reported, "three foreign objects reported", seconds=TOLD_SECONDS, every=0.05)
     assert await our_slices(world, NAME) == {}
-    with contextlib.suppress(Unsupported):  # where there is no kubectl, the rest counts all the same
+    with contextlib.suppress(Unsupported):  # without kubectl the other assertions hold
         wide = await world.kubectl("get", "externalservice", NAME, "-n", world.namespace, "-o", "wide")
         header, row = wide.stdout.splitlines()
         assert row[header.index("STATUS") : header.index("HOSTS")].strip() == "Service name is taken"
@@ -153,12 +153,12 @@ async def test_foreign_object_survives_deletion(world: World) -> None:
         return await world.get(NAME) is None
 
     await until(gone, "the ExternalService gone", seconds=TOLD_SECONDS)
-    await asyncio.sleep(1)  # what a collector that errs would need
+    await asyncio.sleep(1)  # time for a wrong garbage collection
     assert [await world.get(NAME, kind=kind) for kind in CHILDREN] == before
 
 
 async def test_object_deleted_and_recreated_gets_new_children(world: World, figures: Callable[..., None]) -> None:
-    """The old children are still there then, and not the new one's: the garbage collector takes them when it can."""
+    """The children of the old object still exist then; the garbage collector deletes them later."""
     names = {"probed": True, "unprobed": False}
     for last in range(10, 14):
         if last > 10:

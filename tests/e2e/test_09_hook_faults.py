@@ -1,4 +1,4 @@
-"""The hook down, too slow or answering nonsense: the children stay as they are, and all goes on without help."""
+"""With the hook down, too slow or sending invalid responses the children stay unchanged, and all recovers by itself."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ HEALTHY, FAILING = "10.0.100.10", "10.0.100.11"
 IPS = (HEALTHY, FAILING)
 FAULT_SECONDS = 3.0
 RECOVERED_SECONDS = 60.0
-"""Metacontroller doubles its pauses from 5 ms on: what was out for some seconds is asked again within as many more."""
+"""Metacontroller doubles its pauses from 5 ms on: after a fault of some seconds it retries within as many seconds."""
 
 
 JSON = {"Content-Type": "application/json"}
@@ -36,7 +36,7 @@ ANSWERS = {
 
 
 async def stored(world: World) -> dict[str, Any]:
-    """The children, whole: their resourceVersion reports any write."""
+    """The whole children: any write changes their resourceVersion."""
     return {kind.kind: await world.get("web", kind=kind) for kind in (SERVICES, ENDPOINTS, INGRESSES)}
 
 
@@ -53,7 +53,7 @@ async def calm(world: World) -> dict[str, Any]:
 
 
 async def dies_unpublished(world: World, before: dict[str, Any]) -> None:
-    """An address dies: its status tells, and the children do not move for as long as the fault lasts."""
+    """An address dies: the status reports it, and the children do not change while the fault lasts."""
     world.hosts.switch(FAILING, Mode.REFUSE)
 
     async def reported() -> bool:
@@ -69,7 +69,7 @@ async def dies_unpublished(world: World, before: dict[str, Any]) -> None:
 
 
 async def recovers(world: World, before: dict[str, Any]) -> float:
-    """Seconds until the death is published; nothing was created again."""
+    """Seconds until the failure is published; nothing was created again."""
     seconds = await world.until_published("web", ready(IPS, but=[FAILING]), seconds=RECOVERED_SECONDS)
     after = await stored(world)
     assert {kind: child["metadata"]["uid"] for kind, child in after.items()} == {
@@ -95,7 +95,7 @@ async def test_hook_down_changes_nothing(world: World, figures: Callable[..., No
 
 @pytest.mark.world(fronts=True, hook_timeout="2s")
 async def test_hook_slow_changes_nothing(world: World, figures: Callable[..., None]) -> None:
-    """30 s for an answer, and Metacontroller waits 2: shorter than shipped, so that the test is."""
+    """A response takes 30 s, and Metacontroller waits 2 s, less than shipped to keep the test short."""
     before = await calm(world)
     front = world.fronts[HOOK]
     front.delay = 30.0
@@ -113,13 +113,13 @@ async def test_hook_invalid_response_changes_nothing(world: World, figures: Call
     await dies_unpublished(world, before)
     for number, (name, answer) in enumerate(ANSWERS.items(), 2):
         front.answer, asked = answer, sum(front.answered.values())
-        await world.patch("web", {"spec": {"readinessProbe": {"notReadyPeriodSeconds": number}}})  # so it is asked
+        await world.patch("web", {"spec": {"readinessProbe": {"notReadyPeriodSeconds": number}}})  # so it is called
 
         def again(asked: int = asked) -> bool:
             return sum(front.answered.values()) > asked
 
         await until(again, f"asked again, to answer {name}", seconds=RECOVERED_SECONDS)
-        await asyncio.sleep(0.3)  # for a write that would follow
+        await asyncio.sleep(0.3)  # time for a wrong write
         assert await stored(world) == before, name
     front.answer = None
     figures(**{"published after it answers right, seconds": await recovers(world, before)})

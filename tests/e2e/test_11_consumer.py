@@ -1,8 +1,8 @@
-"""CoreDNS names exactly the ready addresses within a second, and a client that asks it sends nothing to a dead one.
+"""CoreDNS returns exactly the ready addresses within a second, and its clients send nothing to a dead one.
 
-A transition counts from when a watch of the status shows it, before the work of the hook. DNS has followed with
-the first right answer after the last wrong one. Between a backend's death and that moment a client may still meet it;
-a later client may not.
+A transition is the moment at which a watch shows it in the status, before the work of the hook. DNS has followed with
+the first right response after the last wrong one. Between the failure of a backend and that moment a client may still
+get its address, later it may not.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ FIRST, SECOND, SIX = "10.20.50.10", "10.20.50.11", "2001:db8::50"
 IPS = frozenset({FIRST, SECOND, SIX})
 PORT = 8080
 DEAD = (frozenset({FIRST}), frozenset[str](), frozenset({SECOND, SIX}), IPS, frozenset[str]())
-"""Who is dead, one step after another."""
+"""The dead addresses of each step."""
 DEPARTURES = 4
 FOLLOWED_SECONDS = 1.0
 CALM_SECONDS = 1.5
@@ -48,7 +48,7 @@ class Shown:
 
 @pytest.fixture
 async def dns(world: World, binaries: Binaries, tmp_path: Path) -> AsyncIterator[CoreDns]:
-    """The cluster's DNS, of the world's API server."""
+    """CoreDNS on the API server of the world."""
     server = CoreDns(binaries.coredns, world.api.admin_kubeconfig, tmp_path)
     try:
         await server.start()
@@ -122,7 +122,7 @@ def _told(timeline: Timeline) -> list[Shown]:
 
 
 def _published(timeline: Timeline, consumer: Consumer, form: str) -> list[Shown]:
-    """By the Endpoints that are mirrored, or by our own slices."""
+    """With mirrored Endpoints, or with our own slices."""
     if form != "Endpoints":
         return _changes(consumer.changes)
     return _changes((one.at, frozenset(ip for ip in one.ready if one.ready[ip])) for one in timeline.published)
@@ -135,24 +135,24 @@ def _changes(states: Iterable[tuple[float, frozenset[str]]]) -> list[Shown]:
 
 
 def _within(shown: Shown, requests: Sequence[Request]) -> list[Answer]:
-    """What was asked and answered while this was so."""
+    """The queries and responses of this period."""
     answers = (one.answer for one in requests)
     return [answer for answer in answers if shown.at <= answer.asked and answer.answered < shown.end]
 
 
 def _allowed(at: float, machine: Machine) -> float:
-    """Seconds that the name may take to follow: one, beside those that the machine withheld."""
+    """Seconds that DNS may take to follow: one, and the lateness of the machine."""
     return FOLLOWED_SECONDS + machine.withheld(at, at + FOLLOWED_SECONDS)
 
 
 def _wrong_late(shown: Shown, requests: Sequence[Request], allowed: float) -> list[Answer]:
-    """Wrong responses to clients that asked when the name had to be right."""
+    """Wrong responses to queries at times when DNS had to be right."""
     late = (answer for answer in _within(shown, requests) if answer.asked > shown.at + allowed)
     return [answer for answer in late if answer.addresses != shown.ready]
 
 
 def _lag(shown: Shown, requests: Sequence[Request]) -> float:
-    """Seconds to the first right answer after the last wrong one."""
+    """Seconds to the first right response after the last wrong one."""
     within = _within(shown, requests)
     wrong = max((one.asked for one in within if one.addresses != shown.ready), default=shown.at)
     right = (one.answered for one in within if one.asked >= wrong and one.addresses == shown.ready)
@@ -160,14 +160,14 @@ def _lag(shown: Shown, requests: Sequence[Request]) -> float:
 
 
 def _lags(source: str, states: Sequence[Shown], requests: Sequence[Request]) -> dict[str, float]:
-    """Of the states that stood for longer than the name may take."""
+    """For the states that lasted longer than DNS may take."""
     lags = [_lag(shown, requests) for shown in states[1:] if shown.end - shown.at > FOLLOWED_SECONDS]
     kinds = {"p50": statistics.median(lags), "max": max(lags), "of": len(lags)}
     return {f"{source} to answer, {kind}": value for kind, value in kinds.items()}
 
 
 def _gone(reported: Sequence[Shown]) -> list[tuple[str, Shown]]:
-    """Each address that leaves, and from when to when it is away."""
+    """Each address that leaves, and the period of its absence."""
     found = []
     for number, (before, after) in enumerate(itertools.pairwise(reported), start=1):
         for ip in before.ready - after.ready:
@@ -182,14 +182,14 @@ def _to_it(ip: str, away: Shown, requests: Sequence[Request]) -> list[Request]:
 
 
 def _met(gone: Sequence[tuple[str, Shown]], client: Client) -> dict[str, float]:
-    """What the client went through: most failures are from before a probe had found the death out."""
+    """The results of the client: most failures are from before a probe detected the failure."""
     reported = sum(len(_to_it(*departure, client.requests)) for departure in gone)
     counted = {"requests": len(client.requests), "failed": len(client.failed), "after the status reported": reported}
     return {**counted, "requests a second": client.rate}
 
 
 def _strays(ip: str, away: Shown, requests: Sequence[Request], allowed: float) -> list[Request]:
-    """Of those the ones that began when DNS had been without it once, or had to be, after the status."""
+    """Those of them that began after DNS had, or should have, left it out."""
     without = (one.answered for one in _within(away, requests) if ip not in one.addresses)
     transition = min((away.at + allowed, *without))
     return [one for one in _to_it(ip, away, requests) if one.answer.asked > transition]

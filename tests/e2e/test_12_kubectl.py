@@ -22,7 +22,7 @@ SECONDS = 60.0
 
 
 def compare(name: str, text: str) -> None:
-    """With what a user has seen before, whatever the trailing blanks."""
+    """Compares with the golden file, without trailing blanks."""
     shown = "".join(f"{line.rstrip()}\n" for line in text.strip("\n").splitlines())
     file = GOLDEN / f"{name}.txt"
     if os.environ.get("ESO_WRITE_GOLDEN"):
@@ -37,7 +37,7 @@ async def kubectl(world: World, *arguments: str) -> str:
 
 
 def timeless(text: str) -> str:
-    """Without what differs from one run to the next; the width of an age stays."""
+    """Without what differs between runs; the width of an age stays."""
     text = re.sub(r"(?<= )(\d\ds|\ds )(?= |$)", "9s ", text, flags=re.MULTILINE)
     text = re.sub(r"(?<= )\ds$", "9s", text, flags=re.MULTILINE)
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "2026-01-01T00:00:00Z", text)
@@ -52,7 +52,7 @@ def squeezed(text: str) -> str:
 
 
 async def three_of_a_kind(world: World) -> None:
-    """One with all that a screen can show, one that needs no probe, one whose name is taken."""
+    """One with everything that can be shown, one without a probe, one with a taken name."""
     hosts = [{"host": "static1.mydomain.com"}, {"host": "static2.mydomain.com", "path": "/shop"}]
     busy = external_service("static", [HEALTHY, DEAD, DRAINED], hosts=hosts, disabledIPs=[DRAINED], minReady=1)
     await world.client.create(

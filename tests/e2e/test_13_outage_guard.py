@@ -1,6 +1,6 @@
-"""A prober whose own network fails takes nothing out, says so and heals; a true outage gets through in its stated time.
+"""A prober whose own network fails removes no address, reports it and recovers; a real outage is published in time.
 
-A missing response is delayed for ESO_OUTAGE_HOLD_SECONDS (docs/operations.md), what is refused not at all.
+Without a response a transition is delayed for ESO_OUTAGE_HOLD_SECONDS (docs/operations.md), with a refusal it is not.
 """
 
 import asyncio
@@ -27,17 +27,17 @@ EVENTS = Kind("events.k8s.io/v1", "events", "Event", namespaced=True)
 CANARY = Place("10.20.61.1", 5353, Protocol.TCP)
 HOLD = 6
 LONG_HOLD = 20
-"""Longer than a cut and the failures after it. The condition stays for as long once more."""
+"""Longer than a cut and the failures after it; the condition stays for the same time again."""
 
 CUT_SECONDS = 8.0
-"""Six probes of each address, where two failures would be enough."""
+"""Six probes of each address, with a failureThreshold of two."""
 
 Fleet = dict[str, Timeline]
 Cut = Callable[[], AbstractContextManager[object]]
 
 
 async def fleet(world: World, stack: AsyncExitStack) -> Fleet:
-    """Two ExternalServices with five addresses, all ready, and what becomes of each."""
+    """Two ExternalServices with five addresses, all ready, and their transitions."""
     for name, ips in FLEET.items():
         await world.apply(external_service(name, ips))
     for name, ips in FLEET.items():
@@ -46,7 +46,7 @@ async def fleet(world: World, stack: AsyncExitStack) -> Fleet:
 
 
 def bound() -> float:
-    """Within so many seconds an address that dies must have left."""
+    """Seconds within which a dead address must have left."""
     return bounds_of(external_service("any", EVERYBODY)["spec"]["readinessProbe"]).leaves
 
 
@@ -68,13 +68,13 @@ async def metric(world: World, name: str) -> float:
 
 
 async def notes(world: World, reason: str) -> list[tuple[str, str]]:
-    """On whom, and of what type."""
+    """Name of the object and type of each Event."""
     items: list[dict[str, Any]] = (await world.client.get(EVENTS.path(world.namespace)))["items"]
     return sorted((one["regarding"]["name"], one["type"]) for one in items if one["reason"] == reason)
 
 
 def losses(timelines: Fleet, since: float) -> dict[str, float]:
-    """Who was published as not ready since a moment, and when first."""
+    """The addresses published as not ready since a moment, and when first."""
     found: dict[str, float] = {}
     for timeline in timelines.values():
         for moment in timeline.since(since):
@@ -86,7 +86,7 @@ def losses(timelines: Fleet, since: float) -> dict[str, float]:
 
 @contextmanager
 def without_a_route() -> Iterator[None]:
-    """The way to the addresses is known to lead nowhere: each attempt fails at once."""
+    """There is no route to the addresses: each attempt fails at once."""
     place = "10.20.60.0/24"
     namespace.ip("route", "add", "unreachable", place)
     try:
@@ -195,7 +195,7 @@ async def test_responding_canary_delays_nothing(world: World, figures: Callable[
 
 @pytest.mark.world(settings={"ESO_CANARY": f"http://{CANARY.ip}:8080/any", "ESO_OUTAGE_HOLD_SECONDS": str(HOLD)})
 async def test_canary_protects_a_single_address(world: World, figures: Callable[..., None]) -> None:
-    """It refuses all the time, which is an answer too, until the network is cut."""
+    """It refuses connections, which is a response, until the network is cut."""
     async with AsyncExitStack() as stack:
         await world.apply(external_service("web", FLEET["web"][:1]))
         await world.until_published("web", ready(FLEET["web"][:1]))

@@ -1,4 +1,4 @@
-"""A drained address is still probed, gets traffic as a last resort only, and is back at once when enabled again."""
+"""A drained address is still probed, gets traffic only as a last resort, and returns at once when enabled again."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ DRAINED = IPS[2]
 HEALTHY, UNHEALTHY = (True, True, False), (False, False, False)
 LAST_RESORT, DRAINED_AND_DEAD = (False, True, True), (False, False, True)
 LONG = 120
-"""Seconds between two probes: what happens meanwhile is no probe's doing."""
+"""Seconds between two probes: changes in this time are not caused by a probe."""
 
 
 async def told(world: World, name: str = "web") -> dict[str, tuple[bool, bool | None, str]]:
@@ -40,7 +40,7 @@ async def until_triples(world: World, wanted: Mapping[str, Triple], name: str = 
 
 
 async def drain(world: World, *ips: str) -> None:
-    """These alone are drained from now on."""
+    """Drains exactly these."""
     await world.patch("web", {"spec": {"disabledIPs": list(ips)}})
 
 
@@ -79,7 +79,7 @@ async def test_drained_address_is_a_last_resort_and_still_probed(world: World) -
 
 
 def patient() -> dict[str, Any]:
-    """Whose next probe comes after the test."""
+    """With its next probe after the end of the test."""
     parent = external_service("web", IPS)
     parent["spec"]["readinessProbe"] |= {"periodSeconds": LONG, "failureThreshold": 1}
     return parent

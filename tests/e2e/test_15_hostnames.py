@@ -1,4 +1,4 @@
-"""Endpoints follow a name, never without a ready address; a DNS that fails or forgets changes nothing."""
+"""Endpoints follow a hostname, never without a ready address; failures of DNS and empty responses change nothing."""
 
 import asyncio
 import time
@@ -22,15 +22,15 @@ Object = dict[str, Any]
 
 NAME = "db.example.com"
 FIRST = stand_ins(NAME)
-"""Two IPv4 addresses and one of IPv6: what a world lets the name come to."""
+"""The addresses of the name in a world: two of IPv4 and one of IPv6."""
 OTHERS = ("10.0.103.10", "10.0.103.11", "2001:db8::103:10")
 TTL = 5
 EVENTS = Kind("events.k8s.io/v1", "events", "Event", namespaced=True)
 FOLLOWED_SECONDS = 1.05 * TTL + 3.0
-"""The TTL and the 5% that a lookup may come later; then a lookup, a probe, a status write and a sync."""
+"""The TTL and 5% of jitter; then a lookup, a probe, a status write and a sync."""
 
 FAILED_SECONDS = 45.0
-"""Three lookups of 5 s, and the pauses between."""
+"""Three lookups of 5 s, and the pauses between them."""
 
 
 def named(*ips: str, **spec: Any) -> Object:
@@ -42,7 +42,7 @@ def serve(world: World, ips: Sequence[str]) -> None:
 
 
 async def resolved(world: World) -> tuple[str, ...]:
-    """Status, reason and message of the condition; empty while it is not there."""
+    """Status, reason and message of the condition; empty without one."""
     found = (await world.status("web")).get("conditions", ())
     return next(
         ((one["status"], one["reason"], one["message"]) for one in found if one["type"] == "Resolved"), ("",) * 3
@@ -60,7 +60,7 @@ async def until_resolved(world: World, status: str, reason: str, seconds: float 
 
 
 async def version(world: World) -> str:
-    """Of the Endpoints: another one is a write."""
+    """The resourceVersion of the Endpoints."""
     found = await world.get("web", kind=ENDPOINTS)
     assert found is not None
     return str(found["metadata"]["resourceVersion"])
@@ -149,7 +149,7 @@ async def test_removed_hostname_removes_addresses_without_sidecar(world: World) 
 
 
 async def test_resolved_addresses_are_limited_and_filtered(world: World) -> None:
-    """Without a probe: what is resolved is published as ready."""
+    """Without a probe the resolved addresses are published as ready."""
     many = tuple(f"10.0.104.{number}" for number in range(100))
     parent = named()
     del parent["spec"]["readinessProbe"]

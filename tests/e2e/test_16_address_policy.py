@@ -29,7 +29,7 @@ SECONDS = 60.0
 
 @pytest.fixture(scope="module")
 def admin(control_plane: ControlPlane) -> Iterator[httpx.Client]:
-    """With the policy in force; the other tests of the run must not meet it, so it is removed at the end."""
+    """With the policy installed; it is removed at the end, because other tests use the same API server."""
     client = control_plane.admin
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(DEFINITION))
     for namespace in (NAMESPACE, OPERATOR):
@@ -46,7 +46,7 @@ def admin(control_plane: ControlPlane) -> Iterator[httpx.Client]:
 
 
 def until(admin: httpx.Client, ip: str, status: int) -> None:
-    """Waits until an ExternalService with this address gets this answer."""
+    """Waits until an ExternalService with this address gets this response."""
     deadline = time.monotonic() + SECONDS
     while (answer := apply(admin, ip)).status_code != status:
         assert time.monotonic() < deadline, answer.text

@@ -1,4 +1,4 @@
-"""A Service that was edited by hand is put back, or `status.children` reports the command that puts it back."""
+"""A Service that was edited by hand is reverted, or `status.children` has the command that reverts it."""
 
 import asyncio
 import contextlib
@@ -68,14 +68,14 @@ EDITS = [
 
 
 async def service(world: World, name: str) -> Object:
-    """What of the Service is the user's business."""
+    """The fields of the Service that matter to a user."""
     found = await world.get(name, kind=SERVICES)
     assert found is not None
     return {"labels": found["metadata"].get("labels"), "spec": found["spec"]}
 
 
 async def created(world: World) -> dict[str, Object]:
-    """A headless Service and one with a cluster IP, both as their ExternalServices want them."""
+    """A headless Service and one with a cluster IP, both as desired."""
     await world.apply(external_service("web", IPS))
     await world.apply(external_service("front", IPS, service={"clusterIP": "Auto"}))
     for name in ("web", "front"):
@@ -84,14 +84,14 @@ async def created(world: World) -> dict[str, Object]:
 
 
 async def edit(world: World, name: str, change: Object) -> None:
-    """As an administrator with kubectl."""
+    """Runs kubectl as an administrator."""
     patch = json.dumps(change)
     done = await world.kubectl("patch", "service", name, "-n", world.namespace, "--type=merge", "-p", patch)
     assert done.returncode == 0, done.stderr
 
 
 async def settled(world: World) -> None:
-    """Nothing is written any more."""
+    """Whether nothing is being written."""
 
     async def quiet() -> bool:
         mark = world.mark()
@@ -122,7 +122,7 @@ async def test_edited_service_is_reverted(world: World, figures: Callable[..., N
 
 @contextlib.asynccontextmanager
 async def running_pod(world: World, labels: Object) -> AsyncIterator[None]:
-    """A Pod that is ready, and its Node: there is no kubelet, so we write their statuses."""
+    """A ready Pod and its Node, with statuses written by the test: there is no kubelet."""
     if not isinstance(world.api, RealApi):
         raise Unsupported("the playground has no endpoint-slice controller")
     await world.client.create(NODES.path(), {"metadata": {"name": NODE}})
@@ -160,7 +160,7 @@ async def test_pods_selected_by_an_edit_lose_traffic(world: World, name: str, fi
 
 @pytest.mark.world(resync=2)
 async def test_edited_ports_are_reverted_or_reported(world: World, figures: Callable[..., None]) -> None:
-    """Server-side apply keeps a port of another field manager: there the report holds the command that removes it."""
+    """Server-side apply keeps a port of another field manager: then the report has the command that removes it."""
     before = await created(world)
 
     async def decided() -> bool:

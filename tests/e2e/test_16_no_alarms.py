@@ -1,4 +1,4 @@
-"""The ordinary life of an ExternalService brings no Warning Event: no status write of Metacontroller is refused."""
+"""Ordinary changes of an ExternalService cause no Warning Event: no status write of Metacontroller is refused."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ FIVE = [f"10.0.110.{last}" for last in range(1, 6)]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What one case came to. `warnings` are SyncErrors, as counted on their Events."""
+    """The result of one case. `warnings` are SyncErrors, by the counts of their Events."""
 
     case: str
     changes: int
@@ -34,7 +34,7 @@ class Counts:
 
 
 class Counter:
-    """Runs cases one after another in a world, each from rest to rest."""
+    """Runs cases in a world, one after another, each until nothing is written."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -55,7 +55,7 @@ class Counter:
         return sum(event.get("count") or 1 for event in await self.world.sync_errors())
 
     async def calm(self) -> None:
-        """Returns when nothing has been written for a while."""
+        """Waits until nothing has been written for a while."""
 
         async def holds() -> bool:
             mark = self.world.mark()
@@ -66,7 +66,7 @@ class Counter:
 
 
 async def _create(world: World, names: list[str]) -> None:
-    """At once; each is published as ready in the end."""
+    """All at once; each is published as ready at the end."""
     made = [external_service(name, [f"10.30.{number}.1"]) for number, name in enumerate(names)]
     await asyncio.gather(*(world.apply(one) for one in made))
     for one in made:
@@ -80,7 +80,7 @@ async def _create_singly(world: World, count: int, pause: float) -> None:
 
 
 async def _switch(world: World, victims: list[str], times: int) -> None:
-    """Down and up again, each as soon as the last is published."""
+    """Down and up again, each as soon as the one before is published."""
     for _ in range(times):
         for mode in (Mode.REFUSE, Mode.HEALTHY):
             world.hosts.switch(victims, mode)
@@ -138,7 +138,7 @@ async def _create_all(world: World, parents: list[Object]) -> None:
 
 
 def _assert_few(found: list[Counts], *, policy: bool) -> None:
-    """With the policy none at all; without it at most 1 in 10 creations and 1 in 40 transitions."""
+    """With the policy no warning; without it at most 1 in 10 creations and 1 in 40 transitions."""
     for creations, share in ((True, 10), (False, 40)):
         cases = [one for one in found if one.case.startswith("created") is creations]
         allowed = 0 if policy else max(1, sum(one.changes for one in cases) // share)

@@ -1,7 +1,8 @@
-"""The real kube-proxy connects a cluster IP to the ready addresses alone; to a drained one only when nothing is ready.
+"""The real kube-proxy connects a cluster IP to ready addresses only; to a drained one only when none is ready.
 
-A transition is the moment at which a watch shows it in the status. A connection counts by when it began. From
-FOLLOWED_SECONDS after the transition, connections must have the new outcome: kube-proxy gathers changes for up to 1 s.
+A transition is the moment at which a watch shows it in the status. A connection belongs to the moment at which it
+began. From FOLLOWED_SECONDS after the transition, connections must have the new outcome: kube-proxy gathers changes
+for up to 1 s.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ PORT = 8080
 COUNT = 200
 FOLLOWED_SECONDS = 1.5
 JUDGED_SECONDS = 1.0
-"""At the least, for some 50 connections."""
+"""The minimum, for some 50 connections."""
 SPANS = (0.2, 2.5)
 """Failures are counted in three spans: until so many seconds after the transition, and in the rest of the step."""
 NONE_READY = "ConnectionRefusedError"
@@ -46,14 +47,14 @@ LONG = [pytest.mark.nightly, pytest.mark.any_metacontroller]
 
 
 def service(*ips: str) -> dict[str, Any]:
-    """Has a cluster IP. One failed probe makes an address not ready."""
+    """With a cluster IP, and a failureThreshold of one."""
     parent = external_service("web", ips, port=PORT, service={"clusterIP": "Auto"})
     parent["spec"]["readinessProbe"] |= {"failureThreshold": 1}
     return parent
 
 
 async def create(world: World, parent: dict[str, Any]) -> None:
-    """With backends that answer with their address."""
+    """With backends that respond with their address."""
     await world.apply(parent)
     for place in world.places(parent):
         world.hosts.set([place], Conduct(body=place.ip))
@@ -81,7 +82,7 @@ async def test_connections_reach_ready_addresses_only(
 
 
 async def spread(client: Client, ready: Sequence[str], figures: Callable[..., None]) -> None:
-    """Connections reach these addresses about evenly, and no other."""
+    """Connections reach these addresses about equally often, and no other."""
     await until_reached(client, ready)
     client.connections.clear()
     await client.run(COUNT)
@@ -131,7 +132,7 @@ def spec(mode: Mode, *ips: str, **fields: Any) -> Callable[[World], Awaitable[No
 
 
 def steps(form: str) -> Iterator[Step]:
-    """Each step begins in the state that the one before leaves."""
+    """Each step begins in the state after the one before."""
     everyone = frozenset(IPS)
     last_resort = NONE_READY if form == "Endpoints" else C
     for name, mode in (("refused", Mode.REFUSE), ("dropped", Mode.DROP), ("HTTP 500", Mode.ERROR)):
@@ -148,7 +149,7 @@ def steps(form: str) -> Iterator[Step]:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """When a step began, had its transition, was judged from, and ended (time.monotonic)."""
+    """Begin, transition, begin of the assertion, and end of a step (time.monotonic)."""
 
     step: Step
     begun: float

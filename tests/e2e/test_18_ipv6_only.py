@@ -24,7 +24,7 @@ LOOPBACK = "::1"
 
 @pytest.fixture
 def hosts(binaries: Binaries, tmp_path: Path) -> Iterator[Hosts]:
-    """Test hosts, and this thread in a network without IPv4."""
+    """Test hosts, with this thread in a network without IPv4."""
     with namespace.sealed():
         found = Hosts(tmp_path / "hosts", apart=True, dns=DNS_SERVER_IPV6)
         (tmp_path / "hosts").mkdir()
@@ -39,7 +39,7 @@ def hosts(binaries: Binaries, tmp_path: Path) -> Iterator[Hosts]:
 
 @pytest.fixture
 async def world(binaries: Binaries, hosts: Hosts, tmp_path: Path) -> AsyncIterator[World]:
-    """The world on such a control plane."""
+    """A world on that control plane."""
     audited = [account[0] for account in accounts.ACCOUNTS]
     with ControlPlane(binaries, tmp_path / "plane", audited_namespaces=audited, address=LOOPBACK) as plane:
         api = RealApi(plane.admin_kubeconfig, tmp_path, plane)

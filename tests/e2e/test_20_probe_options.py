@@ -1,4 +1,4 @@
-"""Statuses, redirects, a text in the body, quicker looks while not ready; failures below the threshold that show."""
+"""Expected statuses, redirects, a text in the body, a shorter period while not ready, failures below the threshold."""
 
 import time
 from collections.abc import Callable
@@ -68,7 +68,7 @@ async def test_redirects_follow_or_fail(world: World) -> None:
     await world.until_published("web", ready(IPS))
     world.hosts.switch(IPS[0], status=302)
     world.hosts.switch(IPS[1], status=404)
-    await world.until_published("web", ready(IPS[:1], but=IPS[1:]))  # the one that redirects stays, probed as the other
+    await world.until_published("web", ready(IPS[:1], but=IPS[1:]))  # both are still probed
     await world.patch("web", {"spec": {"readinessProbe": {"httpGet": {"redirects": "Fail"}}}})
     await world.until_published("web", ready((), but=IPS))
     assert await message(world, "web", IPS[0]) == f"HTTP 302, {NO_REDIRECT}"
@@ -95,7 +95,7 @@ async def test_failures_below_the_threshold_show_without_a_write(world: World) -
     await world.until_published("web", ready(IPS))
 
     async def settled() -> bool:
-        """Metacontroller writes what it has observed once, after the children."""
+        """Metacontroller writes observedGeneration once, after the children."""
         return bool((await world.status("web")).get("observedGeneration") == parent["metadata"]["generation"])
 
     await until(settled, "Metacontroller's own write", seconds=30)

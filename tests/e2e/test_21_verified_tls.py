@@ -26,13 +26,13 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces"
 
 
 async def certificates(world: World) -> str:
-    """What the backends show, each a self-signed one of its own."""
+    """The certificates of the backends, each self-signed."""
     hosts = [world.hosts.dial(ip) for ip in IPS]
     return "".join([await asyncio.to_thread(ssl.get_server_certificate, (host, PORT)) for host in hosts])
 
 
 async def allow_reading(world: World, kind: str = "configmaps") -> None:
-    """The Role and its binding, as they are shipped, for this namespace, and for that kind."""
+    """The shipped Role and its binding, for this namespace and kind."""
     for manifest in yaml.safe_load_all((SHIPPED / "optional" / "ca-reader.yaml").read_text()):
         manifest["metadata"]["namespace"] = world.namespace
         for rule in manifest.get("rules", ()):
@@ -76,7 +76,7 @@ async def test_certificate_is_verified_with_a_ca_of_a_config_map(world: World) -
 
 
 def verified(source: str) -> dict[str, Any]:
-    """An ExternalService that takes its CA from there."""
+    """An ExternalService with its CA from there."""
     manifest = external_service("web", IPS)
     tls = {source: {"name": "corp-ca"}, "serverName": NAME}
     manifest["spec"]["readinessProbe"]["httpGet"] |= {"port": PORT, "scheme": "HTTPS", "tls": tls}
@@ -101,7 +101,7 @@ async def test_ca_secret_is_used_where_allowed(world: World) -> None:
 
 
 async def test_expiry_of_each_certificate_is_a_metric(world: World) -> None:
-    """Also where nothing is verified."""
+    """Also without verification."""
     manifest = external_service("web", IPS)
     manifest["spec"]["readinessProbe"]["httpGet"] |= {"port": PORT, "scheme": "HTTPS"}
     await world.apply(manifest)

@@ -1,4 +1,4 @@
-"""With fewer healthy addresses than minReady all are published as ready, loudly; back when enough recover."""
+"""With fewer healthy addresses than minReady all are published as ready and this is reported, until enough recover."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ async def conditions(world: World) -> dict[str, tuple[str, str]]:
 
 
 async def reasons(world: World) -> list[tuple[str, str]]:
-    """Of the Events about failing open: type and note."""
+    """Type and note of the Events about failing open."""
     items: list[dict[str, Any]] = (await world.client.get(EVENTS.path(world.namespace)))["items"]
     return [(event["type"], event["note"]) for event in items if event["reason"] == "FailOpen"]
 
@@ -42,7 +42,7 @@ async def test_min_ready_fails_open_and_recovers(world: World) -> None:
 
     await until(closed, "closed at first", seconds=60)
     await world.set_backend(IPS[0], Mode.REFUSE)
-    await world.until_published("web", ready(IPS, but=IPS[:1]))  # one of two is still the half
+    await world.until_published("web", ready(IPS, but=IPS[:1]))  # one of two is 50 %
 
     await world.set_backend(IPS[1], Mode.REFUSE)
     await world.until_published("web", ready(IPS))

@@ -1,4 +1,4 @@
-"""A Service of type NodePort or LoadBalancer keeps what the cluster allocates, is put back, and can change its type."""
+"""A Service of type NodePort or LoadBalancer keeps what the cluster allocates, is reverted, and can change its type."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ async def test_allocated_node_ports_stay_and_edits_are_reverted(world: World) ->
 
 
 async def put_back_but_for_the_node_port(world: World, before: Object) -> Object:
-    """An edit of the type gives the port back: the cluster then allocates another one."""
+    """An edit of the type releases the port: the cluster then allocates another one."""
 
     async def holds() -> bool:
         found = await service(world, "front")

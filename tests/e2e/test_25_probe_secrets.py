@@ -38,7 +38,7 @@ def mutual() -> dict[str, Any]:
 
 
 async def allow_reading(world: World) -> None:
-    """The rule that components/probe-secrets adds, for this namespace."""
+    """The rule of components/probe-secrets, for this namespace."""
     component = yaml.safe_load((SHIPPED / "components" / "probe-secrets" / "kustomization.yaml").read_text())
     (operation,) = yaml.safe_load(component["patches"][0]["patch"])
     reader = yaml.safe_load_all((SHIPPED / "optional" / "ca-reader.yaml").read_text())
@@ -59,7 +59,7 @@ async def store(world: World, name: str, **data: bytes) -> None:
 
 
 async def until_accepted(world: World, reason: str, name: str = "web", *, words: str = "") -> str:
-    """Waits for the condition Accepted with this reason and these words, returns its message."""
+    """Waits for the condition Accepted with this reason and text, and returns its message."""
     found: list[str] = []
 
     async def told() -> bool:
@@ -71,7 +71,7 @@ async def until_accepted(world: World, reason: str, name: str = "web", *, words:
 
 
 async def shown(world: World, *, check: bool) -> str:
-    """All that our processes wrote, show or say: logs, pages, objects of the namespace but the Secrets, `check`."""
+    """All output of our processes: logs, pages, objects of the namespace but the Secrets, `check`."""
     pages = ("/", "/overview", "/status", "/status.txt", "/metrics")
     texts = [world.sidecar.log(), world.hook.log(), *[(await world.sidecar.page(page)).text for page in pages]]
     listed = await world.client.get(EVENTS.path(world.namespace))

@@ -1,4 +1,4 @@
-"""EndpointSlices of our own follow the health in full, every address keeps its slice, and nothing dead is mirrored."""
+"""Our EndpointSlices have all conditions of each address, which keeps its slice; no dead address is mirrored."""
 
 from collections.abc import Callable
 
@@ -122,7 +122,7 @@ async def test_changed_addresses_leave_other_slices_unchanged(world: World) -> N
 
 
 async def comes_to_rest(world: World) -> None:
-    """Three syncs pass without a write, soon: what was under way may end first."""
+    """Waits until three syncs have passed without a write."""
     for _ in range(5):
         mark = world.mark()
         await more_syncs(world, 3)

@@ -1,4 +1,4 @@
-"""Switching the form of the endpoints on a live system: no ready address leaves the slices, no dead one is served."""
+"""While the form of the endpoints is switched, no ready address leaves the slices and no dead one is served."""
 
 import itertools
 from collections.abc import Callable
@@ -20,7 +20,7 @@ FORMS = ("Endpoints", "Both", "EndpointSlice", "Endpoints", "EndpointSlice", "Bo
 
 @pytest.mark.world(resync=1, endpoints="Endpoints")
 async def test_switching_endpoints_form_keeps_ready_addresses(world: World, figures: Callable[..., None]) -> None:
-    """The stand-in's API has no mirroring controller. A switch from Endpoints begins with those of an earlier hook."""
+    """The stand-in has no mirroring controller. A switch from Endpoints begins with those of an earlier hook."""
     await world.apply(external_service("web", [*IPS, DEAD, DRAINED], disabledIPs=[DRAINED]))
     world.hosts.switch(DEAD, Mode.REFUSE)
     await world.until_published("web", ready(IPS))
@@ -51,7 +51,7 @@ async def test_switching_endpoints_form_keeps_ready_addresses(world: World, figu
 
 
 async def made_by_an_earlier_hook(world: World) -> None:
-    """Mirrored Endpoints with the addresses that are not ready, as they were made before this was found to do harm."""
+    """Mirrored Endpoints with addresses that are not ready, as an earlier hook made them."""
     made = await world.get("web", kind=ENDPOINTS)
     assert made is not None
     (subset,) = made["subsets"]

@@ -1,4 +1,4 @@
-"""The Ingress is complete, follows the spec, merges the paths of a host in their order, and goes with the last host."""
+"""The Ingress is complete, follows the spec, merges the paths of a host in order, and is deleted with the last host."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def paths(rule: dict[str, Any]) -> list[tuple[str | None, str]]:
 
 
 async def until_ingress(world: World, holds: Any, words: str, name: str = "web", namespace: str = "") -> dict[str, Any]:
-    """The Ingress as soon as it is so."""
+    """The Ingress as soon as the condition holds."""
     found: dict[str, Any] = {}
 
     async def so() -> bool:

@@ -1,4 +1,4 @@
-"""The others take over the addresses of a killed replica: no readiness changes, no result is lost."""
+"""Other replicas take over the addresses of a killed one: no readiness changes, no result is lost."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ async def test_killed_replica_is_replaced_and_failures_are_found(world: World, f
 
         killed = time.monotonic()
         await world.replicas["b"].kill()
-        fleet.kill(dying)  # two of them have no replica that would notice
+        fleet.kill(dying)  # two of them are of the killed replica
         taken = await world.until_shared(fleet.names, "a", "c", seconds=LEASE + 10)
         await fleet.until_told(dict.fromkeys(dying, False), seconds=LEASE + 15)
         settled = time.monotonic()

@@ -1,4 +1,4 @@
-"""A replica that is frozen for longer than its Lease, and continues, changes no readiness and loses nothing."""
+"""A replica that is stopped for longer than its Lease, and continues, changes no readiness and loses no result."""
 
 import asyncio
 import time
@@ -27,12 +27,12 @@ async def of_one(world: World, letter: str) -> list[str]:
 
 @pytest.mark.world(replicas=2, lease=LEASE)
 async def test_frozen_replica_is_replaced_and_returns(world: World, figures: Callable[..., None]) -> None:
-    """Some of its addresses die just before, one while it stands still; one of those is alive again when it goes on."""
+    """Some of its addresses die just before, one while it is stopped; one is healthy again when it continues."""
     async with Fleet(world, COUNT) as fleet:
         await world.until_shared(fleet.names, "a", "b")
         first, second, third = (fleet.addresses[name][0] for name in (await of_one(world, "b"))[:3])
         begun = fleet.kill([first, second])
-        await asyncio.sleep(fleet.period)  # seen by it once, which is not enough
+        await asyncio.sleep(fleet.period)  # one failed probe, below the threshold
         world.replicas["b"].pause()
         stopped = time.monotonic()
         taken = await world.until_shared(fleet.names, "a", seconds=LEASE + 10)
@@ -55,8 +55,8 @@ async def test_frozen_replica_is_replaced_and_returns(world: World, figures: Cal
 
 @pytest.mark.world(replicas=2, lease=LEASE, fronts=True)
 async def test_late_write_of_a_frozen_replica_changes_nothing(world: World, figures: Callable[..., None]) -> None:
-    """Two owners at once: the former one's "not ready" is held up on the network while it stands still; meanwhile the
-    new one has found the address dead, and alive again. The lock refuses the old result."""
+    """Two owners at once: the request of the former one with "not ready" is delayed while it is stopped; meanwhile the
+    new one has found the address dead, and healthy again. The lock refuses the old result."""
 
     def of_status(request: Request) -> bool:
         return request.method == "PATCH" and request.url.path.endswith("/status")

@@ -1,4 +1,4 @@
-"""From one replica to five to two: each address is probed by exactly one, and a rollout says goodbye without a word."""
+"""From one replica to five to two: each address is probed by exactly one, and a rollout changes no readiness."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ LEASE = 5
 COUNT = 40
 STEADY_SECONDS = 5.0
 HANDED_OVER_SECONDS = 1.0
-"""And what a busy machine withholds. Without a word it would take LEASE - 1 at least."""
+"""Beside the lateness of the machine. Without releasing the Lease it would take LEASE - 1 at least."""
 
 DRAIN_SECONDS = 2
 EVERY = 0.02

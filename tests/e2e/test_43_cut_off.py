@@ -1,4 +1,4 @@
-"""A replica that loses the API server stops before others begin, and comes back to what they have found meanwhile."""
+"""A replica that loses the API server stops before others begin, and later continues from their results."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ STEADY_SECONDS = 5.0
 async def test_replica_without_api_server_stops_and_is_replaced(
     world: World, tmp_path: Path, figures: Callable[..., None]
 ) -> None:
-    """Its packets to the API server vanish, in a network of its own; to the addresses its way is free."""
+    """Its packets to the API server are dropped, in a network of its own; those to the addresses are not."""
     async with Island(tmp_path, world.hosts, world.credentials("b")) as island, Fleet(world, COUNT) as fleet:
         lonely = world.replica("b", under=island.under, host=island.host, kubeconfig=island.kubeconfig)
         await lonely.start()

@@ -1,4 +1,4 @@
-"""Replicas whose clocks are hours apart share, fail over and publish as if they were not: no time is compared."""
+"""Replicas with clocks hours apart share, fail over and publish as usual: no times are compared."""
 
 import asyncio
 import shutil
@@ -20,14 +20,14 @@ LEASE = 3
 COUNT = 18
 STEADY_SECONDS = 4.0
 HOURS = {"b": "+6h", "c": "-4m"}
-"""Ahead, and behind by less than the certificates of the control plane are older than the test."""
+"""Hours ahead, and behind: less than the age of the certificates of the control plane."""
 
 LIBRARY = "libfaketime.so.1"
 PLACES = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/local/lib/faketime")
 
 
 def shifted(by: str) -> dict[str, str]:
-    """The wall clock of a process, and nothing but that; Missing without libfaketime (Debian: faketime)."""
+    """Shifts the wall clock of a process only; Missing without libfaketime (Debian: faketime)."""
     found = [file for place in PLACES for file in sorted(Path("/").glob(f"{place[1:]}/{LIBRARY}"))]
     if not found or shutil.which("faketime") is None:
         raise Missing(f"clocks are shifted by {LIBRARY}: apt-get install faketime")
@@ -35,14 +35,14 @@ def shifted(by: str) -> dict[str, str]:
 
 
 async def written(world: World, mark: int) -> int:
-    """How many statuses the sidecars have written since a mark."""
+    """The number of statuses that the sidecars wrote since a mark."""
     await asyncio.sleep(STEADY_SECONDS)
     return sum(write.user == SIDECAR and write.subresource == "status" for write in world.writes(mark))
 
 
 @pytest.mark.world(replicas=1, lease=LEASE)
 async def test_clock_differences_of_hours_change_nothing(world: World, figures: Callable[..., None]) -> None:
-    """One takes over what another's clock has dated in its past or future, and has nothing to write."""
+    """A replica takes over a status with times in its past or future, and writes nothing."""
     for letter, by in HOURS.items():
         world.replica(letter, settings=shifted(by))
     async with Fleet(world, COUNT) as fleet:

@@ -18,7 +18,7 @@ CONVERGED_SECONDS = 60.0
 
 
 async def down_and_up(world: World, what: str, seconds: float) -> None:
-    """SIGKILL, so many seconds, and back."""
+    """SIGKILL, and started again after some seconds."""
     down, up = {
         "apiserver": (world.api.stop, world.api.start),
         "etcd": (world.api.kill_storage, world.api.start_storage),
@@ -31,7 +31,7 @@ async def down_and_up(world: World, what: str, seconds: float) -> None:
 @pytest.mark.parametrize("what", ["apiserver", "etcd"])
 @pytest.mark.world(replicas=3, lease=LEASE)
 async def test_api_server_outage_during_a_failover(world: World, what: str, figures: Callable[..., None]) -> None:
-    """For longer than the Lease: when it is back, every Lease has expired, and one is not renewed by any replica."""
+    """For longer than the Lease: then every Lease has expired, and one is not renewed by any replica."""
     async with Fleet(world, COUNT) as fleet:
         await world.until_shared(fleet.names, *"abc")
         orphans = [name for name, owners in (await world.owners()).items() if owners == ["b"]]

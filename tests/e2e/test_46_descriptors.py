@@ -23,7 +23,7 @@ EXHAUSTED_SECONDS = 5.0
 
 
 async def delayed(world: World, names: list[str]) -> dict[str, str]:
-    """The reason of the condition ProbesDelayed of those of whom it is True."""
+    """The reason of the condition ProbesDelayed, where it is True."""
     found: dict[str, str] = {}
     for name in names:
         conditions = {one["type"]: one for one in (await world.status(name)).get("conditions", ())}
@@ -71,7 +71,7 @@ async def test_stalled_addresses_beyond_the_probe_limit(world: World, figures: C
 
 @pytest.mark.world(replicas=1)
 async def test_exhausted_file_descriptors_change_no_readiness(world: World, figures: Callable[..., None]) -> None:
-    """None for a single probe, while an address dies: it is found when there are some again."""
+    """Without a descriptor for any probe an address dies: this is found when there are some again."""
     async with Fleet(world, 10) as fleet:
         prober = world.replicas["a"]
         dead = fleet.ips[0]
@@ -94,8 +94,8 @@ async def test_exhausted_file_descriptors_change_no_readiness(world: World, figu
 
 @contextmanager
 def exhausted(pid: int) -> Iterator[None]:
-    """Leaves a process the descriptors that it keeps open, and not one more."""
-    lowest = min(_lowest_free(pid) for _ in range(200))  # a probe under way has some for a moment
+    """Limits a process to the descriptors that it keeps open."""
+    lowest = min(_lowest_free(pid) for _ in range(200))  # a running probe has some for a moment
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, hard))
     yield

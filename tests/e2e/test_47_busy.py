@@ -19,18 +19,18 @@ pytestmark = [pytest.mark.nightly, pytest.mark.any_metacontroller]
 
 HOGS = 16
 HOG_SECONDS = 40
-"""They end by themselves."""
+"""They end after these seconds."""
 
 BUSY_SECONDS = 12.0
 NICE, NICER = 5, 19
-"""Of the hogs, and of the prober: by the scheduler's weights (335 and 15) it is left a 350th of the core."""
+"""Of the hogs, and of the prober: with the scheduler's weights (335 and 15) it gets a 350th of the core."""
 
 HOG = f"import time\nend = time.monotonic() + {HOG_SECONDS}\nwhile time.monotonic() < end: pass"
 
 
 @asynccontextmanager
 async def hogs(core: str, directory: Path) -> AsyncIterator[None]:
-    """Processes that want a core for themselves."""
+    """Processes that use all CPU time of a core."""
     command = ["nice", f"-n{NICE}", "taskset", "-c", core, sys.executable, "-c", HOG]
     greedy = [
         Component(f"hog-{number}", command, log=directory / f"hog-{number}.log", ready=lambda: True)
@@ -47,7 +47,7 @@ async def hogs(core: str, directory: Path) -> AsyncIterator[None]:
 
 
 def weigh(pid: int, nice: int) -> None:
-    """Where every session is one of equals to the scheduler (sched_autogroup), a nice value counts within it only."""
+    """Sets the nice value; with sched_autogroup it would count within a session only, so also that of the session."""
     group = Path(f"/proc/{pid}/autogroup")
     if group.exists():
         group.write_text(str(nice))
@@ -55,7 +55,7 @@ def weigh(pid: int, nice: int) -> None:
 
 @pytest.mark.world(replicas=1, lease=15)
 async def test_busy_core_changes_no_readiness(world: World, tmp_path: Path, figures: Callable[..., None]) -> None:
-    """A single failed probe would be reported, without any evidence."""
+    """With a failureThreshold of one, a probe that fails without evidence would be reported."""
     core = str(max(os.sched_getaffinity(0)))
     await world.replicas["a"].stop()
     prober = world.replica("a", under=["nice", f"-n{NICER}", "taskset", "-c", core])

@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.nightly, pytest.mark.any_metacontroller]
 PART = 0.1
 LOSSY_SECONDS = 20.0
 PROBE = {"periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3}
-"""A lost SYN is sent again after a second, within the time-out. A probe then fails once in a hundred times (two SYNs
-lost), an address changes wrongly once in a million probes; of these there are about 600 here."""
+"""A lost SYN is sent again after a second, within the time-out. So one probe in a hundred fails (two lost SYNs), and
+one in a million causes a wrong transition; there are about 600 probes here."""
 
 
 @pytest.mark.world(replicas=1)

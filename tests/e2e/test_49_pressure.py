@@ -1,4 +1,4 @@
-"""500 ExternalServices fail at once and are written as fast as the API server takes it; no Lease is late by that."""
+"""500 ExternalServices fail at once and are written as fast as the API server allows; no Lease is late."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ EVENTS_AT_ONCE, EVENTS_A_SECOND = 50, 5  # docs/status.md
 
 
 class Seen:
-    """When each Lease was renewed, each status written, and each Event of a sidecar, as a watch shows it."""
+    """The times at which Leases were renewed, statuses written, and Events of a sidecar created, by watches."""
 
     def __init__(self) -> None:
         self.renewed: dict[str, list[float]] = defaultdict(list)
@@ -49,17 +49,17 @@ class Seen:
             self.renewed[new["metadata"]["name"]].append(time.monotonic())
 
     def parent(self, old: Object | None, new: Object | None) -> None:
-        """A revision that went up is a write of a sidecar's."""
+        """A higher revision is a write of a sidecar."""
         if old is not None and new is not None and _revision(old) < _revision(new):
             self.told[new["metadata"]["name"]].append(time.monotonic())
 
     def event(self, old: Object | None, new: Object | None) -> None:
-        """A new one of ours."""
+        """A new Event of ours."""
         if old is None and new is not None and new.get("reportingController") == REPORTER:
             self.events.append(time.monotonic())
 
     def longest_gap(self, name: str, begin: float, end: float) -> float:
-        """Between two renewals of a Lease."""
+        """The times between two renewals of a Lease."""
         inside = [begin, *(at for at in self.renewed[name] if begin < at < end), end]
         return max(later - sooner for sooner, later in pairwise(inside))
 
@@ -139,12 +139,12 @@ async def test_lease_priority_precedes_status_writes(world: World) -> None:
 
 
 async def flows(admin: httpx.AsyncClient, *paths: str) -> list[str]:
-    """The uid of the FlowSchema that a sidecar's request is of, for each path."""
+    """The uid of the FlowSchema of a sidecar's request, for each path."""
     sidecar = {"Impersonate-User": accounts.username(accounts.SIDECAR_ACCOUNT)}
     answers = [await admin.get(path, headers=sidecar) for path in paths]
     return [answer.raise_for_status().headers["X-Kubernetes-PF-FlowSchema-UID"] for answer in answers]
 
 
 def allowed(seconds: float) -> float:
-    """Events that two replicas may have written after so many seconds."""
+    """The most Events that two replicas may have written after some seconds."""
     return 2 * (EVENTS_AT_ONCE + EVENTS_A_SECOND * (seconds + 1))

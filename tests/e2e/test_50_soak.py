@@ -39,22 +39,22 @@ EVIDENCE_SECONDS = 8.0
 """A result is published within the timeout of the last probe, a write, a sync, and the delay of a busy machine."""
 
 UNNOTICED_SECONDS = 25.0
-"""The longest that a wrong publication may stand without a fault of ours in the way: three probes with their time-outs,
-one period until a new owner's first, and a busy machine. Nothing stays wrong: the calm at the end shows that."""
+"""The longest time that a wrong publication may last without an injected fault: three probes with their time-outs, one
+period until the first probe of a new owner, and a busy machine. At the end nothing may be wrong."""
 
 GROWTH_MEGABYTES = 5.0
-"""From the second fifth to the last. A former leak at takeovers (ADR 3) came to 7 MB in 300 s."""
+"""From the second fifth to the last. An earlier leak at takeovers (ADR 3) was 7 MB in 300 s."""
 
 
 class Memory:
-    """Resident megabytes of each process, by name and pid, sampled while it lasts."""
+    """Resident megabytes of each process, by name and pid, sampled once a second."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.samples: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
 
     async def follow(self) -> None:
-        """Until cancelled."""
+        """Samples until cancelled."""
         while True:
             for name, process in self._processes():
                 try:
@@ -65,11 +65,11 @@ class Memory:
             await asyncio.sleep(1)
 
     def longest(self, name: str) -> list[tuple[float, float]]:
-        """Of the process of that name that lived longest."""
+        """The samples of the process of that name that lived longest."""
         return max((samples for (one, _), samples in self.samples.items() if one == name), key=len, default=[])
 
     def largest(self) -> float:
-        """Of any sidecar, ever."""
+        """The highest of any sidecar."""
         sidecars = (samples for (name, _), samples in self.samples.items() if name.startswith("sidecar"))
         return max(megabytes for samples in sidecars for _, megabytes in samples)
 
@@ -79,13 +79,13 @@ class Memory:
 
 
 def growth(samples: list[tuple[float, float]]) -> float:
-    """Megabytes, from the second fifth (when it is warm) to the last."""
+    """Growth in megabytes, from the second fifth of the samples to the last."""
     fifth = len(samples) // 5
     return median(size for _, size in samples[-fifth:]) - median(size for _, size in samples[fifth : 2 * fifth])
 
 
 async def calm(storm: Storm) -> float:
-    """Waits until what is published is the truth; returns the seconds, AssertionError with what is not."""
+    """Waits until the true state is published; returns the seconds, or raises AssertionError with the difference."""
 
     def right() -> bool:
         return not lost(storm.record, time.monotonic())
@@ -99,7 +99,7 @@ async def calm(storm: Storm) -> float:
 
 
 async def objects(world: World, ips: set[str]) -> str:
-    """What the API server says of these addresses: whose Endpoints have them, and which of their owners are there."""
+    """The objects of these addresses in the API server: the Endpoints that have them, and their owners."""
     parents = (await world.client.get(EXTERNAL_SERVICES.path(world.namespace)))["items"]
     alive = {parent["metadata"]["uid"]: parent["metadata"].get("deletionTimestamp", "there") for parent in parents}
     lines = []
@@ -121,7 +121,7 @@ async def probed_by_one(storm: Storm) -> dict[str, int]:
 
 
 def told(record: Record, found: list[Fault]) -> str:
-    """Each with what was true and what was shown of its address last, in seconds from it."""
+    """Each with the true and the published states of its address around it, in seconds from it."""
 
     def lately(fault: Fault, steps: Iterable[tuple[float, bool | None]]) -> str:
         return ", ".join([f"{at - fault.at:.1f} {state}" for at, state in steps if at < fault.at + 5][-6:])
@@ -140,7 +140,7 @@ def keep(record: Record, file: Path) -> None:
 
 
 def durations(found: list[Wrong]) -> dict[str, float]:
-    """Figures: of all wrong publications, and without the time in which a fault of ours was in the way."""
+    """Figures of all wrong publications, with and without the time of injected faults."""
     middle, longest = quantiles(one.end - one.begin for one in found)
     _, undisturbed = quantiles(one.undisturbed for one in found)
     return {"wrong, seconds, p50": middle, "max": longest, "max without disturbances": undisturbed}

@@ -1,4 +1,4 @@
-"""Installations share a cluster by selectors and hand over without a flap; a list of namespaces needs Roles only."""
+"""Installations share a cluster by selectors and hand over without a transition; listed namespaces need only Roles."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -107,7 +107,7 @@ async def grant(world: World, account: tuple[str, str], namespaces: tuple[str, .
 
 
 async def refused(world: World) -> list[str]:
-    """What the Events say of the syncs that the hook refused, in any namespace."""
+    """The messages of the Events about syncs that the hook refused, in any namespace."""
     events = await world.client.get("/api/v1/events")
     return [one.get("message", "") for one in events["items"] if one["reason"] == "SyncError"]
 

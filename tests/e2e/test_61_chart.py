@@ -1,4 +1,4 @@
-"""The chart installs, upgrades and leaves as it says; its Deployment, run for real, publishes healthy endpoints."""
+"""The chart installs, upgrades and uninstalls as documented; its Deployment publishes healthy endpoints."""
 
 import os
 import shlex
@@ -40,10 +40,10 @@ SECONDS = 60.0
 API_VERSION = "metacontroller.k8s.io/v1alpha1/CompositeController"
 PREVIOUS = "0.0.1"
 LATER_FIELD = "minReady"
-"""A field of the spec that the CRD of the previous chart, made up here, does not have yet."""
+"""A field of the spec that the CRD of an invented previous chart does not have."""
 
 NAMES = {"localhost": "127.0.0.1", f"{NAME}.{NAME}": "127.0.0.1"}
-"""There is no cluster DNS: the hook's Service is this machine."""
+"""There is no cluster DNS: the hook's Service resolves to this machine."""
 
 Object = dict[str, Any]
 
@@ -52,7 +52,7 @@ FOREIGN = {
     "cert-manager.io": ("v1", ("Issuer", "Certificate")),
     "metacontroller.k8s.io": ("v1alpha1", ("CompositeController",)),
 }
-"""Kinds of others that the chart makes objects of. Stand-ins take anything; Metacontroller's own are used if given."""
+"""Foreign kinds in the chart. Their stand-ins accept any object; Metacontroller's own are used if given."""
 CLUSTER_SCOPED = ("CompositeController",)
 
 
@@ -90,7 +90,7 @@ def foreign_definitions() -> list[Object]:
 
 
 class Cluster:
-    """The control plane with the kinds of others, and helm and kubectl on it."""
+    """The control plane with the foreign kinds, helm and kubectl."""
 
     def __init__(self, plane: ControlPlane, helm_binary: Path, home: Path) -> None:
         self.plane = plane
@@ -101,7 +101,7 @@ class Cluster:
             (self._tools / name).symlink_to(path)
 
     def shell(self, script: str) -> str:
-        """What a script prints, where helm and kubectl are this cluster's; what went wrong is the failure's text."""
+        """The output of a script with helm and kubectl for this cluster; a failure has its stderr."""
         environment = {
             "PATH": f"{self._tools}:/usr/bin:/bin",
             "HOME": str(self._home),
@@ -151,7 +151,7 @@ def until(found: Callable[[], object], what: str, seconds: float = SECONDS) -> f
 
 
 def served(cluster: Cluster, namespace: str) -> bool:
-    """Whether the API server knows ExternalServices by now; it says 404, then 429, for a moment."""
+    """Whether the API server serves ExternalServices; for a moment it responds with 404, then 429."""
     path = f"/apis/eso.crowdfox.com/v1alpha1/namespaces/{namespace}/externalservices"
     return cluster.plane.admin.get(path).is_success
 
@@ -160,7 +160,7 @@ def served(cluster: Cluster, namespace: str) -> bool:
 def cluster(
     binaries: Binaries, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Cluster]:
-    """A control plane for each test: here the chart alone brings our CRD, and none meets what another left."""
+    """A control plane for each test: the chart installs our CRD, and nothing of another test remains."""
     try:
         binary = helm()
     except Missing as why:
@@ -194,7 +194,7 @@ def installed(cluster: Cluster) -> Iterator[Callable[..., None]]:
     cluster.shell(
         "crd=externalservices.eso.crowdfox.com\n"
         "kubectl delete crd $crd --ignore-not-found --timeout=60s || {\n"
-        "  kubectl get crd $crd -o jsonpath='{.status.conditions}'\n"  # it waits for its objects: which, and for whom?
+        "  kubectl get crd $crd -o jsonpath='{.status.conditions}'\n"  # which objects does it wait for?
         "  kubectl get externalservices --all-namespaces -o jsonpath='{.items[*].metadata}'; exit 1; }\n"
         f"kubectl delete namespace {NAME}"
     )
@@ -202,7 +202,7 @@ def installed(cluster: Cluster) -> Iterator[Callable[..., None]]:
 
 @pytest.mark.parametrize("file", [None, *VARIANTS], ids=lambda path: path.stem if path else "defaults")
 def test_api_server_accepts_every_chart_variant(cluster: Cluster, file: Path | None) -> None:
-    """Every field of every object is one that its kind has, and has a value that it takes."""
+    """Every field of every object exists in its kind and has a valid value."""
     values = f"--values={file}" if file else ""
     checked = cluster.shell(
         f"helm template eso {CHART} --namespace infra {values} --api-versions {API_VERSION} "
@@ -212,7 +212,7 @@ def test_api_server_accepts_every_chart_variant(cluster: Cluster, file: Path | N
 
 
 def previous_chart(directory: Path) -> Path:
-    """The package of a version before this one. None has been released yet, so it is this one with an older CRD."""
+    """The package of an earlier version: none is released yet, so it is this one with an older CRD."""
     chart = directory / NAME
     shutil.copytree(CHART, chart)
     about = yaml.safe_load((chart / "Chart.yaml").read_text())
@@ -274,7 +274,7 @@ def test_upgrade_and_uninstall_keep_crd_and_token(
     left = [f"customresourcedefinition.apiextensions.k8s.io/{newer['metadata']['name']}"]
     until(lambda: cluster.labelled(NAME) == left, "nothing left but the definition")
     assert cluster.get("/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/kept") is not None
-    cluster.shell(reader.take("helm install"))  # over the CRD that was left
+    cluster.shell(reader.take("helm install"))  # with the CRD that remained
     cluster.plane.kubectl("delete", "externalservice", "kept", "--namespace=shop")
 
 
@@ -291,7 +291,7 @@ def test_documented_upgrade_and_uninstall_keep_the_crd(
 
 
 def test_existing_crd_is_adopted_with_take_ownership(cluster: Cluster, installed: Callable[..., None]) -> None:
-    """As docs/migration.md has it, after the words that replaced the predecessor's."""
+    """As in docs/migration.md, after the commands that replace the predecessor."""
     crd = "metacontroller/crd.yaml"
     established = f"kubectl wait --for=condition=Established --timeout=30s -f {crd}"  # until then its status is written
     cluster.shell(f"kubectl create -f {crd} && {established} && kubectl replace -f {crd}")
@@ -317,14 +317,14 @@ ADDRESSES = (
 
 
 def verdict(cluster: Cluster, ips: Sequence[str], name: str = "judged") -> httpx.Response:
-    """What the API server says to an ExternalService with these addresses; nothing is stored."""
+    """The response to an ExternalService with these addresses, as a dry run."""
     made = external_service(name, ips)
     path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices"
     return cluster.plane.admin.post(path, params={"dryRun": "All"}, json=made)
 
 
 def policies() -> Iterator[tuple[str, str, AddressPolicy]]:
-    """Values of the chart, and the policy that hook and sidecar have by them."""
+    """Values of the chart, and the policy of hook and sidecar with them."""
     denied, allowed = ("{" + ",".join(ranges) + "}" for ranges in (DENIED, ALLOWED))
     networks = tuple(ip_network(one) for one in DENIED)
     metadata = PRESETS["metadata"]
@@ -395,13 +395,13 @@ def test_admission_policy_blocks_no_other_change(cluster: Cluster, installed: Ca
 
 @pytest.fixture
 def hosts(real_hosts: Hosts) -> Iterator[Hosts]:
-    """Those of the whole session, for a network can hold one set only; without backends afterwards."""
+    """The hosts of the session, since a network can have one set only; without backends afterwards."""
     yield real_hosts
     real_hosts.clear()
 
 
 def composite_controller(cluster: Cluster, directory: Path, url: str) -> Component:
-    """The real Metacontroller with what the chart grants it, or its stand-in; the hook is at NAME.NAMESPACE."""
+    """The real Metacontroller with the rights of the chart, or its stand-in; the hook is at NAME.NAMESPACE."""
     namespace, name = accounts.CONTROLLER_ACCOUNT
     token = cluster.plane.service_account_token(namespace, name, 3_600)
     access = {"server": cluster.plane.url, "certificate-authority": str(cluster.plane.ca_file)}
@@ -434,9 +434,9 @@ def test_chart_readme_leads_to_a_healthy_endpoint(
     reader: Reader,
     figures: Callable[..., None],
 ) -> None:
-    """With the chart's token; with the real Metacontroller by TLS too, which its stand-in does not know.
+    """With the chart's token; with the real Metacontroller also by TLS, which its stand-in does not have.
 
-    The Service's port is the container's, since no kube-proxy leads from one to the other.
+    The Service's port is the container's, since there is no kube-proxy.
     """
     real = real_metacontroller() is not None
     tls = "webhook.tls.mode=secret,webhook.tls.secretName=hook-tls," if real else ""
@@ -491,6 +491,6 @@ def tls_secret(directory: Path) -> Object:
 
 
 def helm_test(cluster: Cluster, directory: Path) -> str:
-    """What the Pod of `helm test` prints, run as its manifest says."""
+    """The output of the Pod of `helm test`, run as in its manifest."""
     made = yaml.safe_load(cluster.shell(f"helm get hooks {NAME} --namespace {NAME}"))
     return Pod(cluster.plane, made["metadata"], made["spec"], directory, NAMES).once("ask")

@@ -1,7 +1,7 @@
-"""The words of README.md, install.md and operations.md lead from a bare cluster to a healthy endpoint, and away again.
+"""The commands of README.md, install.md and operations.md lead from an empty cluster to a healthy endpoint, and back.
 
-Each command is typed as written. There is no kubelet, so hook and sidecars are the world's own processes; the
-Deployment is looked at, not run.
+Each command is typed as written. There is no kubelet, so hook and sidecars are the processes of the world; the
+Deployment is compared, not run.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ NAME, NAMESPACE, IPS = SAMPLE["metadata"]["name"], SAMPLE["metadata"]["namespace
 
 @pytest.fixture
 async def bare(world: World, terminal: Terminal) -> AsyncIterator[None]:
-    """Metacontroller's kind is known and the backends are healthy; in the end all is as it was."""
+    """With Metacontroller's kind and healthy backends; at the end all is as before."""
     if world.metacontroller is not None:
         pytest.skip("the shipped CompositeController names a Service, behind which nothing runs here")
     definition = yaml.safe_dump(metacontroller_definition())
@@ -46,7 +46,7 @@ async def bare(world: World, terminal: Terminal) -> AsyncIterator[None]:
 async def test_readme_commands_lead_to_a_healthy_endpoint(
     world: World, terminal: Terminal, bare: None, reader: Reader, figures: Callable[..., None]
 ) -> None:
-    show = reader.take("kubectl get extsvc")  # at the top of the page, as the result of what follows
+    show = reader.take("kubectl get extsvc")  # at the top of the page, as the result of the following commands
     while reader.left:
         await terminal.type(reader.take())
     figures(seconds=await world.until_published(NAME, ready(IPS), namespace=NAMESPACE, seconds=60))
@@ -57,7 +57,7 @@ async def test_readme_commands_lead_to_a_healthy_endpoint(
 
 
 async def test_kubectl_commands_in_sentences_work(world: World, terminal: Terminal, bare: None) -> None:
-    """In a sentence instead of a block, of an ExternalService that is called NAME there."""
+    """A command in a sentence, about an ExternalService that is called NAME there."""
     await world.apply({**SAMPLE, "metadata": {"name": NAME}})
     await world.until_published(NAME, ready(IPS), seconds=60)
     for command in mentioned():
@@ -76,7 +76,7 @@ async def test_install_page_installs_and_uninstalls(
     path = "{.items[*].spec.template.spec.containers[*].image}"
     named = f"kubectl -n external-service-operator get deployment -o jsonpath='{path}'"
     assert set((await terminal.type(named)).split()) == {image.removeprefix("IMAGE=")}
-    for command in reader.until("kubectl delete"):  # the upgrade applies the same overlay once more
+    for command in reader.until("kubectl delete"):  # the upgrade applies the same overlay again
         await terminal.type(command)
     assert set((await terminal.type(named)).split()) == {image.removeprefix("IMAGE=")}
     assert "networkpolicy" in await terminal.type("kubectl -n external-service-operator get networkpolicy -o name")

@@ -1,7 +1,7 @@
-"""The commands of migration.md hand the predecessor's children over: none is deleted or created again.
+"""The commands of migration.md hand over the predecessor's children: none is deleted or created again.
 
-The predecessor itself runs on no supported cluster; its ExternalService, its children, its definition and its
-Deployment are written here as it wrote them, but for the Ingress, whose version is gone.
+The predecessor runs on no supported cluster; its ExternalService, children, definition and Deployment are written here
+as it wrote them, but for the Ingress, whose API version no longer exists.
 """
 
 import json
@@ -87,7 +87,7 @@ async def definition(world: World) -> dict[str, Any]:
 
 
 def write_as_v1beta1_left_it(plane: ControlPlane) -> None:
-    """Into etcd: that its objects are not pruned, then the default. It stays so, but no API server takes it today."""
+    """Writes to etcd that its objects are not pruned, then the default; no API server accepts this today."""
     key = b64encode(f"/registry/apiextensions.k8s.io/{DEFINITIONS.plural}/{DEFINITION_NAME}".encode()).decode()
     (found,) = plane.admin.post(f"{plane.etcd_url}/v3/kv/range", json={"key": key}).raise_for_status().json()["kvs"]
     stored = json.loads(b64decode(found["value"]))
@@ -97,7 +97,7 @@ def write_as_v1beta1_left_it(plane: ControlPlane) -> None:
 
 
 async def defined_by_the_predecessor(world: World, terminal: Terminal, folder: Path) -> None:
-    """Its definition instead of ours."""
+    """The predecessor's definition instead of ours."""
     (folder / "definition.yaml").write_text(DEFINITION)
     await terminal.type("kubectl replace -f definition.yaml")
     assert isinstance(world.api, RealApi)
@@ -111,7 +111,7 @@ async def defined_by_the_predecessor(world: World, terminal: Terminal, folder: P
 
 
 async def left_by_the_predecessor(world: World, terminal: Terminal, folder: Path) -> None:
-    """Its ExternalService, the children that it owns, its Deployment."""
+    """The predecessor's ExternalService, the owned children, and its Deployment."""
     world.hosts.set(world.places(SAMPLE))
     (folder / "deployment.yaml").write_text(PREDECESSOR)
     (folder / "parent.yaml").write_text(yaml.safe_dump(SAMPLE))

@@ -1,6 +1,6 @@
-"""The live view of a sidecar is read through the API server, by the words of status.md.
+"""The live view of a sidecar is read through the API server, with the commands of status.md.
 
-No kubelet is needed: the API server connects to the Pod's address, so here is a Pod whose address a sidecar listens on.
+No kubelet is needed: the API server connects to the address of the Pod, on which a sidecar listens here.
 """
 
 import re
@@ -30,7 +30,7 @@ EXAMPLE = next(
 
 
 async def pod_of(world: World, letter: str) -> None:
-    """The Pod of a replica in a cluster, as the Deployment has it and as a kubelet would run it."""
+    """The Pod of a replica, as of the Deployment, with the status that a kubelet would write."""
     name, template = world.pod(letter), DEPLOYMENT["spec"]["template"]
     metadata = {"name": name, "namespace": accounts.NAMESPACE, "labels": template["metadata"]["labels"]}
     await world.client.create(PODS.path(accounts.NAMESPACE), {"metadata": metadata, "spec": template["spec"]})

@@ -1,4 +1,4 @@
-"""The files that we read are read by kubectl in the same way: `kubectl create --dry-run=client` on each."""
+"""kubectl reads files in the same way as we do: `kubectl create --dry-run=client` on each."""
 
 import asyncio
 import json

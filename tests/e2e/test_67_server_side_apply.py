@@ -1,6 +1,6 @@
-"""Server-side apply of an ExternalService: field managers, conflicts, force, fields that are given up.
+"""Server-side apply of an ExternalService: field managers, conflicts, force, fields that are no longer applied.
 
-The stand-in gives the answers of the real API server.
+The stand-in responds as the real API server.
 """
 
 from typing import Any

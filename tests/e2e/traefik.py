@@ -198,7 +198,7 @@ class Client:
     _sent: list[tuple[float, asyncio.Task[Response]]] = field(default_factory=list)
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Runs until cancelled."""
         begun = time.monotonic()
         try:
             for turn in itertools.count(1):

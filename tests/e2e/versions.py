@@ -1,4 +1,4 @@
-"""What works on which Kubernetes release: `python -m tests.e2e.versions [--loop] [--write] [RELEASE...]`.
+"""Tests on each Kubernetes release: `python -m tests.e2e.versions [--loop] [--write] [RELEASE...]`.
 
 Runs the tests with the marker `kubernetes(part)` once for each release (default: all of RELEASES), on an API server of
 that release. With --loop the part "loop", the whole loop with hook and sidecar, runs on the oldest and newest of them.
@@ -58,7 +58,7 @@ def pytest_sessionfinish() -> None:
 
 
 def part_of(item: pytest.Item) -> str | None:
-    """What the test contributes to: the argument of its marker."""
+    """The part that a test belongs to: the argument of its marker."""
     marker = item.get_closest_marker("kubernetes")
     return None if marker is None else str(marker.args[0])
 
@@ -81,7 +81,7 @@ def run(release: str, *, loop: bool) -> tuple[int, Results]:
 
 
 def chosen(wanted: Sequence[str]) -> list[str]:
-    """The releases as RELEASES has them, the oldest first; BuildFailed for one that it has not."""
+    """The releases in RELEASES, the oldest first; BuildFailed for another one."""
     named = {release_of(one).removeprefix("v") for one in wanted}
     return [release for release in RELEASES if release in named or not named]
 

@@ -103,7 +103,7 @@ class Metacontroller:
 
 
 def real_metacontroller() -> Metacontroller | None:
-    """None: the stand-in takes its part. ValueError for a strategy that it does not know."""
+    """None: the stand-in is used. ValueError for an unknown strategy."""
     binary = os.environ.get("METACONTROLLER_BIN")
     if not binary:
         return None
@@ -138,7 +138,7 @@ class World:
         self._selector = {"ESO_LABEL_SELECTOR": f"{process.SHARD}={setup.shard}"} if setup.shard else {}
         self._directory = directory
         self.replicas: dict[str, process.Sidecar] = {}
-        """The sidecars that share the work, by the letters that they are called by here; also those that have ended."""
+        """The sidecars that share the work, by letter; also those that have ended."""
         for letter in ascii_lowercase[: setup.replicas]:
             self.replica(letter, kubeconfig=self._fronted(letter) if setup.fronts else None)
         self.sidecar = self.replicas["a"] if setup.replicas else self._sidecar()
@@ -163,7 +163,7 @@ class World:
             await self._ensure_namespace(self.namespace)
             if self.metacontroller is not None:
                 await self._install_controller()
-            with contextlib.suppress(Unsupported):  # a given cluster has no audit log for us
+            with contextlib.suppress(Unsupported):  # a given cluster has no audit log
                 self.began = self.api.mark()
             await _all(self.hook.start(), self.composite.start(), self._start_sidecars())
         except BaseException:
@@ -205,15 +205,15 @@ class World:
         self.hosts.switch(ip, Mode(mode.value))
 
     async def requests(self, ip: str) -> int:
-        """Requests that the backends of an address have seen."""
+        """The number of requests to the backends of an address."""
         return self.hosts.requests().get(ip, 0)
 
     async def probes(self) -> int:
-        """Requests that have reached any backend since the sidecar was started."""
+        """The number of requests to all backends since the sidecar was started."""
         return sum((Counter(self.hosts.requests()) - Counter(self._probed)).values())
 
     async def inject(self, uid: str, results: Sequence[Object]) -> float:
-        """Hands results to the sidecar as its prober does. Returns when, by the clock that all processes share."""
+        """Injects results into the sidecar as from its prober. Returns the time by the monotonic clock."""
         async with process.plain_client(self.sidecar.control_url, INJECT_SECONDS) as control:
             answer = await control.post("/results", json={"uid": uid, "addresses": list(results)})
         return float(answer.raise_for_status().json()["takenAt"])
@@ -245,11 +245,11 @@ class World:
         return [entry for entry in written if entry.resource != EVENTS.plural]
 
     def refused(self, mark: int) -> int:
-        """Stale status writes of the composite controller that the API server has refused since a mark."""
+        """The number of stale status writes of the composite controller that were refused since a mark."""
         return sum(_stale(entry) for entry in self.api.entries(mark))
 
     def syncs(self) -> int:
-        """Syncs so far: each reads the parent live, once."""
+        """The number of syncs so far: each has one live GET of the parent."""
         return sum(
             entry.user == CONTROLLER and entry.verb == "get" and entry.resource == EXTERNAL_SERVICES.plural
             for entry in self.api.entries(self.began)
@@ -259,7 +259,7 @@ class World:
 
     @property
     def id(self) -> str:
-        """Which composite controller on which API server, for figures."""
+        """API server and composite controller, for figures."""
         if self.metacontroller is None:
             return f"{self.api.kind}, stand-in"
         return f"{self.api.kind}, Metacontroller {self.metacontroller.strategy}"
@@ -316,7 +316,7 @@ class World:
         return [event for event in found["items"] if event["reason"] == "SyncError"]
 
     async def kubectl(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """As an administrator; what it came to, whatever its exit status. Unsupported where there is no kubectl."""
+        """The result of kubectl as an administrator, with any exit status. Unsupported without kubectl."""
         if self.api.kubectl is None:
             raise Unsupported("no `kubectl` in PATH")
         command = (str(self.api.kubectl), f"--kubeconfig={self.api.admin_kubeconfig}", *arguments)
@@ -335,9 +335,9 @@ class World:
         host: str = "",
         kubeconfig: Path | None = None,
     ) -> process.Sidecar:
-        """One more that shares the work, with a token of its own; not started. See `process.Sidecar`.
+        """Adds a replica with a token of its own; it is not started. See `process.Sidecar`.
 
-        In the place of one of that name that has ended, it is the same Pod with another container.
+        In place of an ended one with the same letter, it is the same Pod with another container.
         """
         access = kubeconfig or self.credentials(letter)
         shared = {
@@ -355,7 +355,7 @@ class World:
         return self.api.kubeconfig(accounts.SIDECAR_ACCOUNT, self.pod(letter))
 
     def pod(self, letter: str) -> str:
-        """What the Pod of a replica is called."""
+        """The name of the Pod of a replica."""
         return f"{self.namespace}-{letter}"
 
     async def lease(self, letter: str) -> Object | None:
@@ -363,7 +363,7 @@ class World:
         return await self.get(lease_name(self.pod(letter)), kind=LEASES, namespace=accounts.NAMESPACE)
 
     async def owners(self, *letters: str) -> dict[str, list[str]]:
-        """For each ExternalService of the world, which of these replicas (all that run) say that they probe it."""
+        """For each ExternalService of the world the replicas (of these, or all running ones) that probe it."""
         found: dict[str, list[str]] = {}
         for letter in letters or [letter for letter, replica in self.replicas.items() if replica.running]:
             for name in await self._probed_by(self.replicas[letter]):
@@ -431,7 +431,7 @@ class World:
         )
 
     def _made_fronts(self, directory: Path) -> dict[str, Front]:
-        """By whom they stand before: SIDECAR and CONTROLLER at the API server, HOOK at the hook."""
+        """The fronts by client: SIDECAR and CONTROLLER in front of the API server, HOOK in front of the hook."""
         fronts = {HOOK: Front.of_hook(self.hook.url)}
         for account, file in self._kubeconfigs.items():
             fronts[accounts.ROLES[account]] = front = Front.of_api_server(file)
@@ -439,7 +439,7 @@ class World:
         return fronts
 
     async def _expect_no_strangers(self) -> None:
-        """RuntimeError: there are ExternalServices already. Our sidecars would probe them too."""
+        """RuntimeError if there are ExternalServices already: our sidecars would probe them too."""
         found = (await self.client.get(EXTERNAL_SERVICES.path()))["items"]
         if names := [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in found]:
             raise RuntimeError(f"delete these before a world begins (an earlier test left them?): {', '.join(names)}")
@@ -511,7 +511,7 @@ class World:
 
 
 async def _all(*work: Awaitable[None]) -> None:
-    """Side by side, each to its end; then the first failure, if there was one."""
+    """Runs all concurrently to their ends, then raises the first failure, if any."""
     for result in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result

@@ -1,7 +1,7 @@
 """flap: many transitions while Metacontroller overwrites the status; none is lost, no older state is published again.
 
-Results are injected where the prober records its own, since real probes run once a second at most. Each carries its
-number in its message, so that the stored status shows which result it holds.
+Results are injected where the prober records its own, since real probes run at most once a second. The message of each
+has its number, so that the stored status identifies the result.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ CALM_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Flapping:
-    """Parameters: gaps in seconds, all random choices from `seed`.
+    """How to flap: gaps in seconds, all random choices from `seed`.
 
-    `window` is Metacontroller's, which calm must outlast; `settle` is how long calm may take to come.
+    `window` is Metacontroller's, and shorter than a period without writes; `settle` is how long that may take to begin.
     """
 
     transitions: int = 300
@@ -51,7 +51,7 @@ class Result:
 
 
 def manifest(addresses: int) -> Object:
-    """An ExternalService whose own probes never run within any test."""
+    """An ExternalService whose own probes do not run within a test."""
     ips = [f"10.30.0.{last}" for last in range(1, addresses + 1)]
     spec = {"port": 80, "ips": ips, "readinessProbe": IDLE_PROBE}
     meta = {"name": "flap"}
@@ -59,7 +59,7 @@ def manifest(addresses: int) -> Object:
 
 
 async def flap(world: World, how: Flapping) -> Report:
-    """Runs it and checks what is stored and published when no more is written."""
+    """Runs it, and checks what is stored and published at the end."""
     report = Report("flap")
     parent = await world.apply(manifest(how.addresses))
     meta, ips = parent["metadata"], parent["spec"]["ips"]
@@ -102,7 +102,7 @@ def _address(ip: str, ready: bool, number: int) -> Object:
 
 
 async def _settle(world: World, timeline: Timeline, wanted: Mapping[str, bool], how: Flapping) -> float | None:
-    """Waits until what is wanted is stored and published and stays so; None if that does not happen."""
+    """Waits until the wanted state is stored and published and stays so; None if that does not happen."""
 
     async def right() -> bool:
         if not _right(timeline, wanted):
@@ -118,7 +118,7 @@ async def _settle(world: World, timeline: Timeline, wanted: Mapping[str, bool], 
 
 
 async def _calm(world: World, how: Flapping) -> bool:
-    """False if it never comes: without the guard two stale states can overwrite each other without end."""
+    """Whether writes end: without the guard two stale states can overwrite each other permanently."""
     try:
         await until(lambda: _is_calm(world, how.window), "calm", seconds=how.settle)
     except Late:
@@ -142,7 +142,7 @@ def _right(timeline: Timeline, wanted: Mapping[str, bool]) -> bool:
 
 
 def check(report: Report, timeline: Timeline, results: Sequence[Result]) -> None:
-    """Checks the four promises, from what the watches have shown."""
+    """Checks the four promises, from the recorded watches."""
     latest = {result.ip: result for result in results}
     lost = [one.ip for one in latest.values() if timeline.status.get(one.ip) != (one.ready, f"result {one.number}")]
     wrong = [one.ip for one in latest.values() if timeline.ready.get(one.ip) is not one.ready]
@@ -153,7 +153,7 @@ def check(report: Report, timeline: Timeline, results: Sequence[Result]) -> None
 
 
 def stored_again(statuses: Sequence[StatusMoment]) -> int:
-    """Number of statuses with an older result of an address than a status before them."""
+    """The number of times that a status had an older result of an address than an earlier status."""
     newest: dict[str, int] = {}
     again = 0
     for status in statuses:
@@ -165,17 +165,17 @@ def stored_again(statuses: Sequence[StatusMoment]) -> int:
 
 
 def published_again(published: Sequence[Moment], statuses: Sequence[StatusMoment]) -> int:
-    """Number of changes of published addresses because of an older result than the one shown.
+    """The number of times that the published state of an address changed to an older result.
 
-    The states of all addresses together identify the status from which they were made: the first that fits and is not
-    older than the one before, else the last that fits at all.
+    The states of all addresses identify the status from which they were published: the first matching one that is not
+    older than the one before, else the last matching one.
     """
     again = place = 0
     shown: dict[str, tuple[bool, int]] = {}
     for moment in published:
         fitting = [number for number, status in enumerate(statuses) if _made_from(moment, status)]
         if not fitting:
-            again += 1  # made from no status there ever was
+            again += 1  # published from no recorded status
             continue
         place = next((number for number in fitting if number >= place), fitting[-1])
         for ip, ready in moment.ready.items():

@@ -25,14 +25,14 @@ class Machine:
         return sum(seconds for at, seconds in self.late if begin < at <= end)
 
     def withheld_since(self, seconds: float) -> float:
-        """Of the latest seconds."""
+        """Seconds of lateness within the latest seconds."""
         now = time.monotonic()
         return self.withheld(now - seconds, now)
 
 
 @contextlib.asynccontextmanager
 async def watched() -> AsyncIterator[Machine]:
-    """Its lateness while this lasts."""
+    """Records the lateness meanwhile."""
     machine = Machine()
     task = asyncio.create_task(_watch(machine))
     try:

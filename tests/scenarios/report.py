@@ -1,4 +1,4 @@
-"""Result of a scenario: checks with the measured and the allowed value, and figures beside them."""
+"""The result of a scenario: checks with measured values and bounds, and other figures."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ class Check:
 
 @dataclass(slots=True)
 class Report:
-    """All checks of one run; it has passed when there are some and each has."""
+    """All checks of one run, which has passed if there are checks and each has passed."""
 
     scenario: str
     checks: list[Check] = field(default_factory=list)

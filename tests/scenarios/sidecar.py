@@ -1,6 +1,6 @@
 """`python -m tests.scenarios.sidecar`: the product's sidecar with a control port, for tests.
 
-A test POSTs probe results to `/results` on the control port; they enter where the prober records its own.
+A test POSTs probe results to `/results` on the control port; they are recorded like those of the prober.
 """
 
 import asyncio

@@ -31,23 +31,23 @@ class StatusMoment:
 
 @dataclass(slots=True)
 class Timeline:
-    """`async with timeline_of(...)` fills it while it lasts."""
+    """The recorded states; `Follower` fills it."""
 
     published: list[Moment] = field(default_factory=list)
     statuses: list[StatusMoment] = field(default_factory=list)
 
     @property
     def ready(self) -> Mapping[str, bool]:
-        """Addresses published now; empty while there are no Endpoints."""
+        """The published addresses now; empty without Endpoints."""
         return self.published[-1].ready if self.published else {}
 
     @property
     def status(self) -> Mapping[str, tuple[bool, str]]:
-        """Addresses in the status now."""
+        """The addresses of the status now."""
         return self.statuses[-1].addresses if self.statuses else {}
 
     def since(self, at: float) -> list[Moment]:
-        """Addresses published after a moment."""
+        """The states published after a moment."""
         return [moment for moment in self.published if moment.at > at]
 
 
