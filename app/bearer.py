@@ -5,8 +5,8 @@ own only once). The file is checked for changes with each request: rotation need
 """
 
 import hmac
-import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import HTTPException, Request, Security
 from fastapi.security import HTTPBearer
 
-from app.files import Stamp, stamp
+from app.files import Reloaded, UnusableFile
 
 SHORTEST = 16
 """Characters. A shorter token could be guessed."""
@@ -22,41 +22,21 @@ SHORTEST = 16
 
 _SCHEME = HTTPBearer(auto_error=False, description="One of the tokens in ESO_TOKEN_FILE.")
 
-logger = logging.getLogger(__name__)
-
-
-class UnusableTokens(Exception):
-    """The file holds no token that could be used; the text says why."""
-
 
 class Tokens:
     """The tokens of a file. The tokens read last stay valid while the file is missing or unusable."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamp: Stamp = stamp([path])
-        self._digests = _read(path)
+        self._digests = Reloaded("bearer tokens", [path], partial(_read, path))
 
     def accept(self, authorization: bytes) -> bool:
         """Whether this Authorization header carries one of them. Takes equally long whatever is wrong with it."""
-        self._refresh()
         scheme, _, token = authorization.partition(b" ")
         digest = sha256(token.strip()).digest()
         found = False
-        for known in self._digests:
-            found |= hmac.compare_digest(digest, known)
+        for accepted in self._digests.value:
+            found |= hmac.compare_digest(digest, accepted)
         return found and scheme.lower() == b"bearer"
-
-    def _refresh(self) -> None:
-        now = stamp([self._path])
-        if now == self._stamp:
-            return
-        self._stamp = now
-        try:
-            self._digests = _read(self._path)
-            logger.info("the tokens have been read again")
-        except UnusableTokens as problem:
-            logger.warning("the tokens are unchanged: %s", problem)
 
 
 def bearer(tokens: Tokens) -> Callable[..., Awaitable[None]]:
@@ -75,9 +55,9 @@ def _read(path: Path) -> tuple[bytes, ...]:
     try:
         lines = path.read_bytes().split()
     except OSError as error:
-        raise UnusableTokens(f"{path}: {error.strerror}") from None
+        raise UnusableFile(f"{path}: {error.strerror}") from None
     if not lines:
-        raise UnusableTokens(f"{path}: there is no token in it: write one or more, each on a line of its own")
+        raise UnusableFile(f"{path}: there is no token in it: write one or more, each on a line of its own")
     if min(map(len, lines)) < SHORTEST:
-        raise UnusableTokens(f"{path}: a token is shorter than {SHORTEST} characters: write a longer random one")
+        raise UnusableFile(f"{path}: a token is shorter than {SHORTEST} characters: write a longer random one")
     return tuple(sha256(line).digest() for line in lines)

@@ -10,12 +10,13 @@ from typing import Literal
 import click
 import uvloop
 
-from app.bearer import Tokens, UnusableTokens
+from app.bearer import Tokens
+from app.files import UnusableFile
 from app.hook import InvalidRequest
 from app.metrics import SyncMetrics
 from app.server import create_app, create_pages, sync_options
 from app.settings import Settings
-from app.tls import ServerTls, UnusableCertificate
+from app.tls import ServerTls
 from runtime.commands import FILE, Failure, manifests, warn
 from runtime.http_server import STOP_SIGNALS, Binding, CannotListen, listen, serve_until_signal, url
 from runtime.logs import configure
@@ -129,7 +130,7 @@ def _serve(settings: Settings) -> int:
             bindings.append(Binding(create_pages(metrics), listener))
     except CannotListen as problem:
         raise Failure(1, str(problem)) from None
-    except (UnusableTokens, UnusableCertificate) as problem:
+    except UnusableFile as problem:
         raise Failure(2, str(problem)) from None
     _spare_the_collector()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # kept for the event loop: an exit inside it is a crash

@@ -4,7 +4,6 @@ The files are looked at with each handshake. Unusable files (a key that does not
 they are read again when they change.
 """
 
-import logging
 import re
 import ssl
 from collections.abc import Iterator
@@ -14,19 +13,12 @@ from math import nan
 from pathlib import Path
 from typing import Final
 
-from app.files import Stamp, stamp
-
-logger = logging.getLogger(__name__)
-
+from app.files import Reloaded, UnusableFile
 
 PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 VERSION_TAG: Final = 0xA0
 UTC_TIME_TAG: Final = 0x17
-
-
-class UnusableCertificate(Exception):
-    """The files cannot be used; the text says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +39,17 @@ class ServerTls:
     """`context` serves the newest certificate that could be read; open connections keep their certificate."""
 
     def __init__(self, files: TlsFiles) -> None:
-        self._files = files
-        self._stamp: Stamp = stamp(files.paths)
-        self._newest = _context(files)
+        self._newest = Reloaded("certificate", files.paths, lambda: (_context(files), _expiry(files.certificate)))
         self.context = _context(files)
         self.context.sni_callback = self._choose
-        self._expiry = _expiry(files.certificate)
 
     def expiry(self) -> float:
         """When the newest certificate that could be read expires, as a Unix time in seconds."""
-        self._refresh()
-        return self._expiry
+        return self._newest.value[1]
 
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
         """Called with each handshake, also by clients that send no name."""
-        self._refresh()
-        connection.context = self._newest
-
-    def _refresh(self) -> None:
-        now = stamp(self._files.paths)
-        if now == self._stamp:
-            return
-        self._stamp = now
-        try:
-            self._newest = _context(self._files)
-            self._expiry = _expiry(self._files.certificate)
-            logger.info("the certificate has been read again")
-        except UnusableCertificate as problem:
-            logger.warning("the certificate is unchanged: %s", problem)
+        connection.context = self._newest.value[0]
 
 
 def _context(files: TlsFiles) -> ssl.SSLContext:
@@ -85,12 +60,12 @@ def _context(files: TlsFiles) -> ssl.SSLContext:
     try:
         context.load_cert_chain(files.certificate, files.key, password=lambda: "")
     except (OSError, ValueError) as error:
-        raise UnusableCertificate(f"{files.certificate} with {files.key}: {_reason(error)}") from None
+        raise UnusableFile(f"{files.certificate} with {files.key}: {_reason(error)}") from None
     if files.client_ca is not None:
         try:
             context.load_verify_locations(files.client_ca)
         except (OSError, ValueError) as error:
-            raise UnusableCertificate(f"{files.client_ca}: {_reason(error)}") from None
+            raise UnusableFile(f"{files.client_ca}: {_reason(error)}") from None
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 

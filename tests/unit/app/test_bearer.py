@@ -6,7 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.bearer import Tokens, UnusableTokens
+from app.bearer import Tokens
+from app.files import UnusableFile
 from app.metrics import SyncMetrics
 from app.server import create_app
 from app.settings import Settings
@@ -88,7 +89,7 @@ def test_unusable_token_file_at_start_is_an_error(tmp_path: Path, content: str |
     path = tmp_path / "token"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(UnusableTokens, match=words):
+    with pytest.raises(UnusableFile, match=words):
         Tokens(path)
 
 

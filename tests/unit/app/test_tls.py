@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from app.files import UnusableFile
 from app.metrics import SyncMetrics
-from app.tls import ServerTls, TlsFiles, UnusableCertificate
+from app.tls import ServerTls, TlsFiles
 from tests.e2e.controlplane.pki import Pki
 
 PATIENCE = 10.0
@@ -113,7 +114,7 @@ async def test_mismatched_pair_is_ignored_until_it_matches(site: Site, caplog: p
         for _ in range(3):
             assert await echoed(port, client(site.one)) == b"hello\n"
         assert len(caplog.messages) == 1
-        assert "the certificate is unchanged" in caplog.text
+        assert "certificate: unchanged" in caplog.text
         shutil.copy(key, site.files.key)
         assert await echoed(port, client(site.two)) == b"hello\n"
 
@@ -159,7 +160,7 @@ def test_unusable_files_are_named_at_start(site: Site, break_it: str, words: str
         shutil.copy(site.two.issue("other", common_name="other")[1], files.key)
     else:
         (site.folder / "ca.crt").write_text("words")
-    with pytest.raises(UnusableCertificate, match=words):
+    with pytest.raises(UnusableFile, match=words):
         ServerTls(files)
 
 
