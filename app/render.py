@@ -9,7 +9,7 @@ import yaml
 
 from app.children.metadata import Manifest
 from app.sync import SyncOptions, desired_children
-from external_service.manifest import Document, Manifests, external_services
+from external_service.manifest import Document, Manifests
 from external_service.policy import AddressPolicy
 from external_service.readiness import resolved_by
 
@@ -22,14 +22,6 @@ class Rendered:
 
     children: list[Manifest]
     warnings: tuple[str, ...]
-
-
-def render(source: str, options: SyncOptions) -> Rendered:
-    """The children of every ExternalService in `source` (YAML or JSON, several documents allowed).
-
-    Raises InvalidInput for anything that the API server would not take.
-    """
-    return children(external_services(source), options)
 
 
 def children(manifests: Manifests, options: SyncOptions) -> Rendered:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from app.render import render
+from app.render import children
 from app.settings import Settings as HookSettings
 from app.sync import SyncOptions
 from cli.__main__ import COMMANDS, PROGRAM, external_service
 from external_service import kind
 from external_service.invalid import admission_problems, unknown_fields
+from external_service.manifest import external_services
 from probe_sidecar.replicas.lease import LEASES
 from probe_sidecar.settings import Settings as SidecarSettings
 from runtime.commands import run
@@ -99,7 +100,7 @@ def container(pod: dict[str, Any], name: str) -> dict[str, Any]:
 def children_of_the_samples() -> set[tuple[str, str]]:
     """(apiVersion, plural) of all that the hook makes of the samples, in any form."""
     options = SyncOptions(form="Both")
-    made = (child for path in SAMPLES for child in render(path.read_text(), options).children)
+    made = (child for path in SAMPLES for child in children(external_services(path.read_text()), options).children)
     return {(child["apiVersion"], (PLURALS | OFFERED_APART)[child["kind"]]) for child in made}
 
 

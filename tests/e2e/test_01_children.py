@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from app.render import render
+from app.render import children
 from app.settings import TOOL_ANNOTATIONS
 from app.sync import SyncOptions
 from external_service.kind import EndpointsForm
+from external_service.manifest import external_services
 from playground.addresses import resolved
 from playground.client import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from playground.composite.dynamic_apply import LAST_APPLIED
@@ -95,7 +96,7 @@ async def until_stored_as_rendered(world: World, parent: Object, form: Endpoints
     meta = parent["metadata"]
     live = await world.get(meta["name"], namespace=meta["namespace"])
     options = SyncOptions(uncopied_annotations=TOOL_ANNOTATIONS, form=form)
-    printed = render(yaml.safe_dump(live), options).children
+    printed = children(external_services(yaml.safe_dump(live)), options).children
     stored: list[Object | None] = []
 
     async def same() -> bool:

@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from app.children import http_route
-from app.render import render
+from app.render import children
 from app.settings import TOOL_ANNOTATIONS
 from app.sync import UNLISTED, SyncOptions
+from external_service.manifest import external_services
 from playground.client import EXTERNAL_SERVICES, INGRESSES, Kind, Refused
 from tests.e2e.manifests import external_service, sample
 from tests.e2e.process import gateway_patches
@@ -144,7 +145,7 @@ async def stored_as_rendered(world: World, parent: dict[str, Any]) -> None:
     meta = parent["metadata"]
     live = await world.apply(parent)
     options = SyncOptions(uncopied_annotations=TOOL_ANNOTATIONS)
-    printed = render(yaml.safe_dump(live), options).children
+    printed = children(external_services(yaml.safe_dump(live)), options).children
     (route,) = [one for one in printed if one["kind"] == http_route.KIND]
 
     async def there() -> bool:

@@ -6,12 +6,12 @@ from ipaddress import ip_network
 import pytest
 import yaml
 
-from app.render import Rendered, render, text
+from app.render import Rendered, children, text
 from app.sync import SyncOptions
 from external_service.admission import duplicate
 from external_service.core import PORT_NUMBER
 from external_service.invalid import admission_problems, unknown_fields
-from external_service.manifest import NOTHING, InvalidInput
+from external_service.manifest import NOTHING, InvalidInput, external_services
 from external_service.policy import AddressPolicy
 
 OPTIONS = SyncOptions()
@@ -30,6 +30,10 @@ status:
   addresses:
   - {ip: 10.0.0.1, ready: true, reason: ProbeSucceeded, lastTransitionTime: 2026-01-01T00:00:00Z}
 """
+
+
+def render(source: str, options: SyncOptions) -> Rendered:
+    return children(external_services(source), options)
 
 
 def kinds(rendered: Rendered) -> list[tuple[str, str]]:
