@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 ASSETS = Path(__file__).parent / "swagger_ui"
 SAMPLES = Path(__file__).parent / "samples" / "sync"
-ANSWER = ".answer.json"
+RECORDED = ".answer.json"
 
 SHOWN = ("favicon-32x32.png", "initialize.js", "swagger-ui-bundle.js", "swagger-ui.css")
 HEADERS = {
@@ -31,12 +31,12 @@ class Sample(NamedTuple):
 
     name: str
     request: dict[str, Any]
-    answer: dict[str, Any]
+    response: dict[str, Any]
 
     @property
     def status(self) -> int:
         """Of the response."""
-        return 422 if "error" in self.answer else 200
+        return 422 if "error" in self.response else 200
 
 
 class DescribedHook(FastAPI):
@@ -53,9 +53,9 @@ class DescribedHook(FastAPI):
 def samples() -> Iterator[Sample]:
     """By name."""
     for path in sorted(SAMPLES.glob("*.json")):
-        if not path.name.endswith(ANSWER):
-            answer = json.loads(path.with_name(path.stem + ANSWER).read_text(encoding="utf-8"))
-            yield Sample(path.stem, json.loads(path.read_text(encoding="utf-8")), answer)
+        if not path.name.endswith(RECORDED):
+            response = json.loads(path.with_name(path.stem + RECORDED).read_text(encoding="utf-8"))
+            yield Sample(path.stem, json.loads(path.read_text(encoding="utf-8")), response)
 
 
 def add_docs(app: FastAPI) -> None:
@@ -79,9 +79,9 @@ def add_docs(app: FastAPI) -> None:
 def _describe(operation: dict[str, Any]) -> None:
     from external_service.crd import parent_schema  # noqa: PLC0415 - YAML and the schema, for readers of /docs only
 
-    body, known = operation["requestBody"]["content"]["application/json"], list(samples())
+    body, every = operation["requestBody"]["content"]["application/json"], list(samples())
     body["schema"]["properties"]["parent"] = parent_schema()
-    body["examples"] = {one.name: {"summary": one.name.replace("-", " "), "value": one.request} for one in known}
-    for one in known:
+    body["examples"] = {one.name: {"summary": one.name.replace("-", " "), "value": one.request} for one in every}
+    for one in every:
         content = operation["responses"][str(one.status)]["content"]["application/json"]
-        content.setdefault("examples", {})[one.name] = {"value": one.answer}
+        content.setdefault("examples", {})[one.name] = {"value": one.response}

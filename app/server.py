@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.routing import APIRoute
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
@@ -30,7 +31,6 @@ from app.sync import SyncOptions, sync
 from external_service.invalid import unknown_fields
 from runtime.http_server import LAST
 from runtime.logs import about
-from runtime.metrics import CONTENT_TYPE
 from runtime.version import VERSION
 
 MAX_PROBLEMS = 20
@@ -92,19 +92,19 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
         """Answers Metacontroller's CompositeController sync hook."""
         who = _who(request.parent)
         try:
-            response = sync(request, options, datetime.now(UTC))
-            answer = _answer(response)
+            synced = sync(request, options, datetime.now(UTC))
+            response = _response(synced)
         except InvalidRequest as invalid:
             logger.warning("sync of %s refused: %s", ascii(who), _text(invalid), extra=about(who))
             raise
         if unknown := unknown_fields(request.parent)[:MAX_PROBLEMS]:
             logger.warning("sync of %s: %s", ascii(who), _line("; ".join(unknown)), extra=about(who))
             for field in unknown:
-                answer.headers.append("warning", _warning(field))
+                response.headers.append("warning", _warning(field))
         if logger.isEnabledFor(logging.DEBUG):
-            said = summary(request.parent, response, options.policy)
+            said = summary(request.parent, synced, options.policy)
             logger.debug("sync of %s: %s", ascii(who), _line(said), extra=about(who))
-        return answer
+        return response
 
     app.router.add_api_route(
         "/sync",
@@ -177,7 +177,7 @@ def create_pages(metrics: SyncMetrics) -> FastAPI:
 
     @pages.get("/metrics")
     async def scraped() -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE)
+        return Response(metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return pages
 
@@ -249,10 +249,10 @@ class Bodies:
         return HTTPException(413, text)
 
 
-def _answer(response: CompositeHookResponse) -> Response:
+def _response(content: CompositeHookResponse) -> Response:
     """Raises InvalidRequest for a status that no API server stores: it is nested too deeply to be returned."""
     try:
-        return _json(200, response)
+        return _json(200, content)
     except TypeError:
         raise InvalidRequest("parent: it is nested more than 250 levels deep") from None
 

@@ -16,8 +16,8 @@ MOST = 20
 def summary(raw: Mapping[str, Any], response: CompositeHookResponse, policy: AddressPolicy) -> str:
     """One line for a completed sync. `raw` is the parent of the request."""
     parent = ExternalService.model_validate(raw)
-    spec, known = parent.spec, {one.ip: one for one in parent.status.addresses}
-    found = publication(spec, known, policy, resolved_by(spec, parent.status.addresses))
+    spec, states = parent.spec, {one.ip: one for one in parent.status.addresses}
+    found = publication(spec, states, policy, resolved_by(spec, parent.status.addresses))
     why = {one.ip: f"{one.reason}: {one.message}" if one.message else one.reason for one in parent.status.addresses}
     refused = ((ip, policy.refusal(ip)) for ip in dict.fromkeys(spec.ips))
     left_out = [f"{ip} ({reason})" for ip, reason in refused if reason is not None]

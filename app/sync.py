@@ -117,8 +117,8 @@ def desired_children(parent: ExternalService, options: SyncOptions, observed: Ob
         problems += snippet_problems(annotations, parent)
     if problems:
         raise InvalidRequest(*problems)
-    spec, known = parent.spec, {address.ip: address for address in parent.status.addresses}
-    addresses = publication(spec, known, options.policy, resolved_by(spec, parent.status.addresses)).addresses
+    spec, states = parent.spec, {address.ip: address for address in parent.status.addresses}
+    addresses = publication(spec, states, options.policy, resolved_by(spec, parent.status.addresses)).addresses
     endpoints_of = publish(parent, addresses, options.form, observed)
     routes = http_route.desired(parent)
     if len(routes) > MAX_ROUTES:

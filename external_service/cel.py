@@ -35,8 +35,8 @@ def rules(*given: dict[str, Any]) -> Extra:
     """A `json_schema_extra` that adds `given`, which speak in place of `pattern` and `minLength`."""
 
     def add(schema: dict[str, Any]) -> None:
-        for silent in ("pattern", "minLength"):
-            schema.pop(silent, None)
+        for keyword in ("pattern", "minLength"):
+            schema.pop(keyword, None)
         schema["x-kubernetes-validations"] = [*given]
 
     return add

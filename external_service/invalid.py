@@ -109,16 +109,16 @@ def _got(path: str, detail: ErrorDetails) -> str:
     return "" if SECRET.search(path) else f" (got {shown(detail['input'])})"
 
 
-def _unknown(value: object, known: Fields, path: str) -> Iterator[str]:
+def _unknown(value: object, fields: Fields, path: str) -> Iterator[str]:
     if isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _unknown(item, known, f"{path}[{index}]")
+            yield from _unknown(item, fields, f"{path}[{index}]")
     elif isinstance(value, Mapping):
         for name, inner in value.items():
-            if name not in known:
+            if name not in fields:
                 short = str(name)[:LONGEST_FIELD]
-                near = get_close_matches(short, known, n=1)
+                near = get_close_matches(short, fields, n=1)
                 hint = f" (did you mean {near[0]}?)" if near else ""
                 yield f"{join(path, short)}: no such field, it is ignored{hint}"
-            elif below := known[name]:
+            elif below := fields[name]:
                 yield from _unknown(inner, below, join(path, name))

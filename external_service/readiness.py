@@ -2,30 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from math import ceil
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from external_service.kind import family_of
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 
-
-class Known(Protocol):
-    """Interface of an AddressStatus, also of one not stored yet."""
-
-    @property
-    def ready(self) -> bool:
-        """Result of the probe, except for a drained address."""
-        ...
-
-    @property
-    def serving(self) -> bool | None:
-        """Result of the probe of a drained address."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """Machine-readable reason of the status."""
-        ...
+States = Mapping[str, AddressStatus]
+"""What the status says of each address."""
 
 
 class PublishedAddress(NamedTuple):
@@ -48,9 +32,9 @@ class Publication(NamedTuple):
 
 
 def publication(
-    spec: ExternalServiceSpec, known: Mapping[str, Known], policy: AddressPolicy, resolved: Iterable[str] = ()
+    spec: ExternalServiceSpec, states: States, policy: AddressPolicy, resolved: Iterable[str] = ()
 ) -> Publication:
-    """Publication of the addresses. No probe: all ready. An address not in `known` has not been probed yet: not ready.
+    """Publication of the addresses. No probe: all ready. An address not in `states` has not been probed yet: not ready.
 
     `resolved` are the addresses of spec.hostnames, in their order; how they are known differs: see `resolved_by`.
 
@@ -59,9 +43,9 @@ def publication(
     """
     ips = [ip for ip in dict.fromkeys((*spec.ips, *resolved)) if policy.refusal(ip) is None]
     disabled = frozenset(spec.disabledIPs)
-    healthy = frozenset(ips) if spec.readinessProbe is None else _healthy(known)
+    healthy = frozenset(ips) if spec.readinessProbe is None else _healthy(states)
     enabled = [ip for ip in ips if ip not in disabled] if disabled else ips
-    failing_open = _failing_open(spec.minReady, enabled, healthy, known)
+    failing_open = _failing_open(spec.minReady, enabled, healthy, states)
     addresses = [
         PublishedAddress(ip, False, ip in healthy, True)
         if ip in disabled
@@ -87,15 +71,15 @@ def resolved_by(spec: ExternalServiceSpec, addresses: Iterable[AddressStatus]) -
     }
 
 
-def _healthy(known: Mapping[str, Known]) -> Set[str]:
+def _healthy(states: States) -> Set[str]:
     """The addresses whose probe succeeds."""
-    return {ip for ip, state in known.items() if (state.ready if state.serving is None else state.serving)}
+    return {ip for ip, state in states.items() if state.healthy}
 
 
-def _failing_open(min_ready: int | str, enabled: Sequence[str], healthy: Set[str], known: Mapping[str, Known]) -> bool:
+def _failing_open(min_ready: int | str, enabled: Sequence[str], healthy: Set[str], states: States) -> bool:
     if not (least := least_ready(min_ready, len(enabled))):
         return False
-    settled = sum(1 for ip in enabled if ip not in healthy and not _pending(ip, known))
+    settled = sum(1 for ip in enabled if ip not in healthy and not _pending(ip, states))
     return len(enabled) - settled < least
 
 
@@ -108,6 +92,6 @@ def least_ready(min_ready: int | str, enabled: int) -> int:
     return min(min_ready, enabled)
 
 
-def _pending(ip: str, known: Mapping[str, Known]) -> bool:
-    state = known.get(ip)
+def _pending(ip: str, states: States) -> bool:
+    state = states.get(ip)
     return state is None or state.reason == "Pending"

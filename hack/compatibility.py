@@ -86,8 +86,8 @@ def _pinned(name: str, pattern: str) -> str:
 
 def store(release: str, results: Mapping[str, Any]) -> None:
     """Adds the results of one release to the file, in place of earlier ones, and writes the page."""
-    known = {**stored(), release: results}
-    RESULTS.write_text(json.dumps(dict(sorted(known.items(), key=lambda entry: _order(entry[0]))), indent=2) + "\n")
+    merged = {**stored(), release: results}
+    RESULTS.write_text(json.dumps(dict(sorted(merged.items(), key=lambda entry: _order(entry[0]))), indent=2) + "\n")
     main()
 
 

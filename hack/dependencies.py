@@ -42,8 +42,8 @@ def license_of(package: Distribution) -> str:
     if "License-Expression" in metadata:
         return metadata["License-Expression"]
     classifiers = (one.split(" :: ")[-1] for one in metadata.get_all("Classifier") or [] if one.startswith("License"))
-    known = [CLASSIFIERS.get(one, one) for one in classifiers if one != "OSI Approved"]
-    return " OR ".join(f'"{one}"' if " " in one else one for one in known) or NAMED_IN_A_FILE.get(_name(package), "")
+    names = [CLASSIFIERS.get(one, one) for one in classifiers if one != "OSI Approved"]
+    return " OR ".join(f'"{one}"' if " " in one else one for one in names) or NAMED_IN_A_FILE.get(_name(package), "")
 
 
 def permitted(expression: str) -> bool:

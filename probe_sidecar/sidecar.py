@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
 from external_service.kind import GROUP, KIND, PLURAL, VERSION
 from probe_sidecar.events.note import Note
 from probe_sidecar.events.recorder import EventRecorder
@@ -37,7 +39,6 @@ from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status_page import rows, status_page
 from probe_sidecar.web import Page, PageServer, Query, Turns, health, page_files
 from runtime.logs import about
-from runtime.metrics import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
 
@@ -316,7 +317,7 @@ class Sidecar:
         return shown
 
     def _metrics(self, _query: Query) -> Page:
-        return Page(200, exposition(self._registry.collect()), CONTENT_TYPE)
+        return Page(200, exposition(self._registry.collect()), CONTENT_TYPE_PLAIN_0_0_4)
 
     def _stalled(self) -> str | None:
         behind = self.prober.overdue()

@@ -14,10 +14,9 @@ import uvicorn
 
 from external_service.kind import host_port
 from runtime.connections import LAST, Acceptor, Binding, Connection, Limits
+from runtime.settings import EVERY_ADDRESS
 
 __all__ = ["LAST", "Binding", "CannotListen", "HttpServer", "Limits", "listen", "serve_until_signal", "url"]
-
-from runtime.settings import EVERY_ADDRESS
 
 SHUTDOWN_SECONDS: Final = 10
 

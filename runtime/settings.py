@@ -4,9 +4,8 @@ Both must judge addresses by the same policy, so it has one source.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -14,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from external_service.admission import Features
 from external_service.kind import NAMESPACE
-from external_service.policy import PRESETS, AddressPolicy
+from external_service.policy import PRESETS, AddressPolicy, Network
 from external_service.scope import SELECTOR_WISH, Scope, canonical
 from runtime.logs import LogFormat
 
@@ -40,7 +39,6 @@ def _parts(value: object) -> object:
 COMMAS = (NoDecode, BeforeValidator(_parts))
 """Of a list: its text has commas between the parts."""
 
-Network = IPv4Network | IPv6Network
 Networks = Annotated[tuple[Network, ...], *COMMAS]
 NamespaceName = Annotated[str, Field(max_length=63, pattern=f"^{NAMESPACE}$")]
 
@@ -155,7 +153,7 @@ def hints(settings: type[CommonSettings]) -> dict[str, str]:
 
 def load(settings: type[S], **given: str | int | None) -> S:
     """`settings` from the environment; what is `given` and not None wins. Raises InvalidSettings."""
-    if misspelt := "; ".join(_misspelt([variable(name) for name in settings.model_fields])):
+    if misspelt := "; ".join(_misspelt(settings)):
         raise InvalidSettings(misspelt)
     try:
         return settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
@@ -181,10 +179,10 @@ def _problems(settings: type[CommonSettings], error: ValidationError) -> Iterato
             yield detail["msg"].removeprefix("Value error, ")
 
 
-def _misspelt(known: Iterable[str]) -> Iterator[str]:
+def _misspelt(settings: type[CommonSettings]) -> Iterator[str]:
     """A misspelt list of denied networks would otherwise be ignored without a word."""
-    known = list(known)
+    variables = [variable(name) for name in settings.model_fields]
     for name in os.environ:
-        if name.startswith(PREFIX) and name not in known:
-            for meant in get_close_matches(name, known, 1, ALIKE):
+        if name.startswith(PREFIX) and name not in variables:
+            for meant in get_close_matches(name, variables, 1, ALIKE):
                 yield f"{name}: there is no such setting, write {meant}"

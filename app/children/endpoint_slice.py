@@ -19,13 +19,13 @@ MAX_ENDPOINTS = 100
 MANAGER = "external-service-operator.eso.crowdfox.com"
 """Manager of these slices: the controllers of Kubernetes only change those with their own name."""
 
-Observed = Mapping[str, Mapping[str, Any]]  # name -> object, as Metacontroller shows it
+Slices = Mapping[str, Mapping[str, Any]]  # name -> object, as Metacontroller shows it
 
 
 def desired(
     parent: ExternalService,
     addresses: Iterable[PublishedAddress],
-    observed: Observed,
+    observed: Slices,
     annotations: Mapping[str, str] | None = None,
 ) -> list[Manifest]:
     """The slices as the API server stores them, IPv4 first. Without addresses there are none.
@@ -72,7 +72,7 @@ def place(ips: Collection[str], observed: Mapping[int, Collection[str]]) -> dict
     return {number: sorted(slot) for number, slot in slots.items()}
 
 
-def _held(observed: Observed, prefix: str) -> dict[int, list[str]]:
+def _held(observed: Slices, prefix: str) -> dict[int, list[str]]:
     """Endpoints of each slice with this prefix, by its number; one that is being deleted counts as empty."""
     held = {}
     for name, one in observed.items():

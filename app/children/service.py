@@ -134,9 +134,9 @@ def _merged(wanted: Manifest, metadata: Mapping[str, Any], spec: Mapping[str, An
         return _taken_over(wanted, metadata, spec, foreign, proxied)
     if len({port["port"] for port in spec.get("ports", ())}) < len(spec.get("ports", ())):
         return wanted, _edited(wanted)  # dynamic apply tells ports apart by number alone, and duplicates the last one
-    known = applied.get("spec") or {}
+    before = applied.get("spec") or {}
     new = proxied is not None and PROXY_NAME not in (applied["metadata"].get("labels") or {})
-    if new or any(field not in known for field in foreign) or _new_in_ports(wanted, spec, known):
+    if new or any(field not in before for field in foreign) or _new_in_ports(wanted, spec, before):
         return _as_observed(wanted, spec, proxied), ""
     return wanted, ""
 
@@ -156,10 +156,10 @@ def _last_applied(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _new_in_ports(wanted: Manifest, spec: Mapping[str, Any], applied: Mapping[str, Any]) -> bool:
     """Whether there is a port, or a field of one, that is neither wanted nor in our previous response."""
     ours = {port["port"] for port in wanted["spec"]["ports"]}
-    known = {port["port"]: port for port in applied.get("ports", ())}
+    before = {port["port"]: port for port in applied.get("ports", ())}
     return any(
-        (port["port"] not in ours and port["port"] not in known)
-        or any(field in port and field not in known.get(port["port"], port) for field in NOT_OURS_IN_PORTS)
+        (port["port"] not in ours and port["port"] not in before)
+        or any(field in port and field not in before.get(port["port"], port) for field in NOT_OURS_IN_PORTS)
         for port in spec.get("ports", ())
     )
 
@@ -188,12 +188,12 @@ def _taken_over(
         ports = spec["ports"]
     else:
         ports = [_nulls(NOT_OURS_IN_PORTS, observed.get(key, {})) | port for key, port in ours.items()]
-    answer = {
+    service = {
         **wanted,
         "metadata": {**wanted["metadata"], "labels": labels},
         "spec": {**wanted["spec"], "ports": ports, **dict.fromkeys(foreign)},
     }
-    return answer, _edited(wanted) if added else ""
+    return service, _edited(wanted) if added else ""
 
 
 def _has_another_manager(metadata: Mapping[str, Any], port: tuple[int, str]) -> bool:

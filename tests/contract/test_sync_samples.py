@@ -23,13 +23,15 @@ def hook() -> httpx.AsyncClient:
 async def test_sample_request_has_the_recorded_response(sample: Sample) -> None:
     async with hook() as client:
         answer = await client.post("/sync", json=sample.request)
-    assert (answer.status_code, answer.json()) == (sample.status, sample.answer)
+    assert (answer.status_code, answer.json()) == (sample.status, sample.response)
 
 
 def test_sync_samples_cover_the_states_of_an_object() -> None:
     ready = {
         one.name: [
-            len(subset.get("addresses", ())) for child in one.answer["children"] for subset in child.get("subsets", ())
+            len(subset.get("addresses", ()))
+            for child in one.response["children"]
+            for subset in child.get("subsets", ())
         ]
         for one in SAMPLES
         if one.status == 200
@@ -55,7 +57,7 @@ async def test_openapi_request_has_the_crd_schema_and_samples() -> None:
     assert {name: one["value"] for name, one in body["examples"].items()} == {one.name: one.request for one in SAMPLES}
     for one in SAMPLES:
         answers = operation["responses"][str(one.status)]["content"]["application/json"]["examples"]
-        assert answers[one.name] == {"value": one.answer}
+        assert answers[one.name] == {"value": one.response}
         assert Draft202012Validator(body["schema"]).is_valid(one.request)  # what the CEL rules refuse included
     wrong = SAMPLES[0].request["parent"] | {"spec": {"ips": "10.0.0.1"}}
     assert not Draft202012Validator(body["schema"]).is_valid({"parent": wrong})
