@@ -24,7 +24,7 @@ from external_service.v1alpha1 import ExternalService
 
 ABSENT = "not there: another {kind} has this name (rename or delete it), or creation was refused (see the events)"
 
-UNLISTED = "not made: add {kind} ({version}) to the CompositeController's childResources (see docs/routing.md)"
+UNLISTED = "not made: add {kind} ({api_version}) to the CompositeController's childResources (see docs/routing.md)"
 
 UNCOVERED = (
     "metadata.namespace: this installation works in {namespaces} only: nothing is made or changed here "
@@ -166,8 +166,8 @@ def _report(kind: str, name: str, reason: ChildReason, problem: str) -> dict[str
 
 
 def _unlisted(key: str, name: str) -> dict[str, str]:
-    kind, _, version = key.partition(".")
-    return _report(kind, name, "NotListed", UNLISTED.format(kind=kind, version=version))
+    kind, _, api_version = key.partition(".")
+    return _report(kind, name, "NotListed", UNLISTED.format(kind=kind, api_version=api_version))
 
 
 def _absent(request: CompositeHookRequest, children: Sequence[Manifest]) -> list[dict[str, str]]:
