@@ -9,7 +9,7 @@ from typing import (
     Required,  # pydantic needs them in Python 3.11
 )
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from external_service.core import Texts
@@ -17,32 +17,25 @@ from external_service.core import Texts
 KINDS = ("Service.v1", "Endpoints.v1", "EndpointSlice.discovery.k8s.io/v1")
 """Kinds whose content is read; of others only the names are."""
 
-_OPEN = with_config(ConfigDict(extra="allow"))
 
-
-@_OPEN
 class _Metadata(TypedDict, total=False):
     labels: Texts | None
     annotations: Texts | None
 
 
-@_OPEN
 class _Port(TypedDict, total=False):
     port: Required[int]
     protocol: str
 
 
-@_OPEN
 class _Spec(TypedDict, total=False):
     ports: Annotated[list[_Port], Field(fail_fast=True)]
 
 
-@_OPEN
 class _Endpoint(TypedDict, total=False):
     addresses: Required[Annotated[list[str], Field(fail_fast=True)]]
 
 
-@_OPEN
 class _Child(TypedDict, total=False):
     metadata: Required[_Metadata]
     spec: _Spec | None
