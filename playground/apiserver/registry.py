@@ -154,8 +154,8 @@ class Registry:
             if wanted and (has := old["metadata"].get(condition)) != wanted:
                 why = f"Precondition failed: {condition} in precondition: {wanted}, in object meta: {has}"
                 raise conflict(resource, write.name, why)
-        if write.dry_run:
-            return Written(old, True)
+        if write.dry_run or body.get("dryRun"):
+            return Written(old, False)
         if not old["metadata"].get("finalizers"):
             return Written(self._storage.remove(resource.key, write.namespace, write.name), True)
         if old["metadata"].get("deletionTimestamp"):

@@ -220,6 +220,10 @@ async def test_uid_precondition_protects_a_recreated_object(client: ApiClient) -
 
 
 async def test_dry_run_stores_nothing(client: ApiClient, server: FakeApiServer) -> None:
-    before = server.storage.revision
-    await client.create(f"{ES.path('default')}?dryRun=All", web())
+    await client.create(ES.path("default"), web())
+    before, path = server.storage.revision, ES.path("default", "web")
+    await client.create(f"{ES.path('default')}?dryRun=All", {**web(), "metadata": {"name": "other"}})
+    await client.patch(f"{path}?dryRun=All", {"spec": {"port": 81}})
+    await client.delete(f"{path}?dryRun=All")
+    await client.delete(path, {"dryRun": ["All"]})  # as kubectl does
     assert server.storage.revision == before
