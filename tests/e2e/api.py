@@ -1,4 +1,4 @@
-"""The API server of a world: its interface, and the stand-in. The real ones are in real_api."""
+"""The API server of a world: the stand-in. The real ones, with the same methods, are in real_api."""
 
 import itertools
 import json
@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
@@ -46,70 +46,11 @@ class Entry:
         return self.verb not in READS and self.code < 400
 
 
-class Api(Protocol):
-    """One running API server with our CRD, the accounts and their rights."""
-
-    kind: str
-    kubectl: Path | None
-    """The program, where there is one."""
-    admin_kubeconfig: Path
-
-    @property
-    def ours(self) -> bool:
-        """Whether its processes may be stopped: not those of a given cluster."""
-        ...
-
-    def http(self) -> httpx.AsyncClient:
-        """An administrator's client; the caller closes it."""
-        ...
-
-    def kubeconfig(self, account: tuple[str, str], holder: str = "") -> Path:
-        """A kubeconfig with the account's token in a file. `holder` is a replica's Pod with files of its own."""
-        ...
-
-    def give_token(self, account: tuple[str, str], *, expired: bool) -> None:
-        """Replaces the token in the account's file, as the kubelet does, by a valid one or one that is refused."""
-        ...
-
-    def mark(self) -> int:
-        """The end of the audit log."""
-        ...
-
-    def entries(self, mark: int) -> Iterable[Entry]:
-        """The requests since a mark, the oldest first."""
-        ...
-
-    def use_status_policy(self, wanted: bool) -> bool:
-        """Installs or removes the policy for stale statuses; returns whether it is in force (not on older ones)."""
-        ...
-
-    async def stop(self) -> None:
-        """Refuses connections until `start`; what is stored stays."""
-        ...
-
-    async def start(self) -> None:
-        """Serves again."""
-        ...
-
-    async def revive(self) -> None:
-        """Starts what a failed test left stopped."""
-        ...
-
-    async def kill_storage(self) -> None:
-        """SIGKILL to etcd."""
-        ...
-
-    async def start_storage(self) -> None:
-        """Starts etcd, and waits until the API server serves again."""
-        ...
-
-    async def forget_history(self) -> None:
-        """A client that resumes a watch from before this gets 410; open connections break."""
-        ...
-
-
 class StandInApi:
-    """The playground's API server, in the event loop of the test; accounts and their tokens are as in a cluster."""
+    """The playground's API server, in the event loop of the test; accounts and their tokens are as in a cluster.
+
+    `ours`: its processes may be stopped, unlike those of a given cluster. `kubectl` is None where it is not installed.
+    """
 
     kind = "playground"
     ours = True
@@ -126,17 +67,17 @@ class StandInApi:
         self.admin_kubeconfig = write_kubeconfig(directory, {"server": server.url}, ("e2e", "admin"), "token-of-admin")
 
     def http(self) -> httpx.AsyncClient:
-        """An administrator's client."""
+        """An administrator's client; the caller closes it."""
         bearer = {"Authorization": "Bearer token-of-admin"}
         return httpx.AsyncClient(base_url=self.server.url, headers=bearer, trust_env=False, timeout=30)
 
     def kubeconfig(self, account: tuple[str, str], holder: str = "") -> Path:
-        """A file for a process, with the account's token in a file."""
+        """A kubeconfig with the account's token in a file. `holder` is a replica's Pod with files of its own."""
         cluster = {"server": self.server.url}
         return write_kubeconfig(self._directory, cluster, account, self._tokens[account], holder)
 
     def give_token(self, account: tuple[str, str], *, expired: bool) -> None:
-        """A valid one replaces the earlier ones; an expired token is an unknown one for the stand-in."""
+        """Replaces the token in the account's file, by a valid one or one that is refused."""
         token = f"token-of-{account[1]}-{next(_numbers)}"
         if not expired:
             self.server.api.tokens = {
@@ -157,12 +98,12 @@ class StandInApi:
             yield Entry(accounts.role(one.actor), one.verb, *place, one.code, one.group)
 
     def use_status_policy(self, wanted: bool) -> bool:
-        """An attribute of the stand-in."""
+        """Installs or removes the policy for stale statuses; returns whether it is in force."""
         self.server.registry.status_policy = wanted
         return wanted
 
     async def stop(self) -> None:
-        """Refuses connections until `start`."""
+        """Refuses connections until `start`; what is stored stays."""
         await self.server.stop()
 
     async def start(self) -> None:
@@ -183,7 +124,7 @@ class StandInApi:
         raise Unsupported("the stand-in's storage is part of its API server")
 
     async def forget_history(self) -> None:
-        """Compacts the log, and breaks every connection."""
+        """Makes a client that resumes a watch from before get 410; open connections break."""
         self.server.storage.compact()
         self.server.drop_connections()
 

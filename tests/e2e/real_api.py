@@ -41,7 +41,7 @@ class RealApi:
 
     @property
     def ours(self) -> bool:
-        """See Api."""
+        """Whether its processes may be stopped: not those of a given cluster."""
         return self.control_plane is not None
 
     def install(self, *more: Object) -> None:

@@ -39,10 +39,11 @@ from playground.client import (
 from playground.manifests import spots
 from probe_sidecar.replicas.lease import lease_name
 from tests.e2e import accounts, process
-from tests.e2e.api import Api, Entry, Unsupported
+from tests.e2e.api import Entry, StandInApi, Unsupported
 from tests.e2e.backends import Conduct, Mode, Place
 from tests.e2e.front import Front
 from tests.e2e.hosts import Hosts
+from tests.e2e.real_api import RealApi
 from tests.until import until
 
 Object = dict[str, Any]
@@ -117,7 +118,12 @@ class World:
     """`async with World(...)`: all three processes run. `namespace` is its own; `client` is an administrator's."""
 
     def __init__(
-        self, api: Api, hosts: Hosts, directory: Path, setup: Setup, metacontroller: Metacontroller | None = None
+        self,
+        api: StandInApi | RealApi,
+        hosts: Hosts,
+        directory: Path,
+        setup: Setup,
+        metacontroller: Metacontroller | None = None,
     ) -> None:
         self.api = api
         self.hosts = hosts
