@@ -28,8 +28,13 @@ def _port_schema(message: str) -> WithJsonSchema:
 PORT_NUMBER = "write a port number from 1 to 65535, without quotes"
 PROBE_PORT_NUMBER = f"{PORT_NUMBER}: named ports belong to containers, and there are none"
 
-Port = Annotated[int, Field(strict=True, ge=1, le=65535), _port_schema(PORT_NUMBER)]
-ProbePort = Annotated[int, Field(strict=True, ge=1, le=65535), _port_schema(PROBE_PORT_NUMBER)]
+PortNumber = Annotated[int, Field(strict=True, ge=1, le=65_535)]
+Port = Annotated[PortNumber, _port_schema(PORT_NUMBER)]
+ProbePort = Annotated[
+    PortNumber,
+    Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port."),
+    _port_schema(PROBE_PORT_NUMBER),
+]
 WHOLE_SECONDS = (
     "write whole seconds from 1 to 86400: more than one probe a second would be a load on the address, not a check of "
     "it (the kubelet's least is 1, too)"
@@ -49,19 +54,21 @@ Period = Annotated[
     ),
 ]
 Threshold = Annotated[int, Field(strict=True, ge=1, le=1_000)]
+
+
+def matching(pattern: str, max_length: int, message: str) -> Any:
+    """For a string that must match `pattern` from end to end, in the models as in the CRD."""
+    extra = rules(rule(f"self.matches({quoted(pattern)})", message))
+    return Field(max_length=max_length, pattern=f"^{pattern}$", json_schema_extra=extra)
+
+
 HostHeader = Annotated[
     str,
-    Field(
-        max_length=253,
-        pattern=f"^{HOST_HEADER}$",
-        json_schema_extra=rules(
-            rule(
-                f"self.matches({quoted(HOST_HEADER)})",
-                "write a host name only, such as www.example.com: no scheme, path, space or line break",
-            )
-        ),
-    ),
+    matching(HOST_HEADER, 253, "write a host name only, such as www.example.com: no scheme, path, space or line break"),
 ]
+NO_OBJECT_NAME = "write the name of an object: lower case letters, digits, - and ."
+ObjectName = Annotated[str, matching(DNS_NAME, 253, NO_OBJECT_NAME)]
+DataKey = Annotated[str, matching(DATA_KEY, 253, "write a key: letters, digits, -, _ and . only")]
 
 
 BAD_STATUS = 'write a status such as 200, or a range such as "200-299", from 200 to 599, the lower one first'
@@ -136,32 +143,16 @@ Texts = Annotated[dict[str, str], BeforeValidator(_texts)]
 at all."""
 
 
-OBJECT_NAME = Field(
-    max_length=253,
-    pattern=f"^{DNS_NAME}$",
-    description="Name of the object.",
-    json_schema_extra=rules(
-        rule(f"self.matches({quoted(DNS_NAME)})", "write the name of an object: lower case letters, digits, - and .")
-    ),
-)
-OBJECT_KEY = Field(
-    max_length=253,
-    pattern=f"^{DATA_KEY}$",
-    description="Key in it.",
-    json_schema_extra=rules(rule(f"self.matches({quoted(DATA_KEY)})", "write a key: letters, digits, -, _ and . only")),
-)
-
-
 class SecretSource(Model):
     """A Secret in the namespace of the ExternalService."""
 
-    name: Annotated[str, OBJECT_NAME]
+    name: ObjectName = Field(description="Name of the object.")
 
 
 class SecretKey(SecretSource):
     """A key of a Secret in the namespace of the ExternalService."""
 
-    key: Annotated[str, OBJECT_KEY]
+    key: DataKey = Field(description="Key in it.")
 
 
 class HeaderSource(Model):
@@ -187,30 +178,17 @@ class HTTPHeader(Model):
         )
     )
 
-    name: str = Field(
-        min_length=1,
-        max_length=256,
-        pattern=f"^{HEADER_NAME}$",
-        description="Name of the header, such as X-Forwarded-Proto.",
-        json_schema_extra=rules(
-            rule(
-                f"self.matches({quoted(HEADER_NAME)})",
-                "write a header name such as X-Forwarded-Proto: letters, digits and !#$%&'*+-.^_`|~ only",
-            )
+    name: Annotated[
+        str,
+        matching(
+            HEADER_NAME,
+            256,
+            "write a header name such as X-Forwarded-Proto: letters, digits and !#$%&'*+-.^_`|~ only",
         ),
-    )
-    value: str = Field(
-        default="",
-        max_length=8_192,
-        pattern=f"^{HEADER_VALUE}$",
-        description="Value of the header, sent unchanged.",
-        json_schema_extra=rules(
-            rule(
-                f"self.matches({quoted(HEADER_VALUE)})",
-                "write the value in one line: CR, LF and NUL would end the header",
-            )
-        ),
-    )
+    ] = Field(description="Name of the header, such as X-Forwarded-Proto.")
+    value: Annotated[
+        str, matching(HEADER_VALUE, 8_192, "write the value in one line: CR, LF and NUL would end the header")
+    ] = Field(default="", description="Value of the header, sent unchanged.")
     valueFrom: HeaderSource | None = Field(
         default=None,
         description="Source of the value, instead of value. It is not sent to another port or scheme that the server "
@@ -229,7 +207,7 @@ class HTTPHeader(Model):
 class CASource(SecretSource):
     """A key of a ConfigMap or Secret, in the namespace of the ExternalService, that holds CA certificates as PEM."""
 
-    key: Annotated[str, OBJECT_KEY] = "ca.crt"
+    key: DataKey = Field(default="ca.crt", description="Key in it.")
 
 
 BOTH_CAS = "write only one of caConfigMap and caSecret"
@@ -258,15 +236,12 @@ class TLSOptions(Model):
         description="Present the certificate in this Secret of type kubernetes.io/tls (tls.crt, tls.key) to servers "
         "that ask for one. The operator of the cluster must allow it (ESO_PROBE_SECRETS).",
     )
-    serverName: str = Field(
+    serverName: Annotated[
+        str, matching(f"({DNS_NAME})?", 253, "write a DNS name in lower case, such as www.example.com")
+    ] = Field(
         default="",
-        max_length=253,
-        pattern=f"^({DNS_NAME})?$",
         description="Server name to send (SNI) and to verify. Defaults to the name of the Host header (httpGet), "
         "else the address.",
-        json_schema_extra=rules(
-            rule(f"self.matches({quoted(f'({DNS_NAME})?')})", "write a DNS name in lower case, such as www.example.com")
-        ),
     )
 
     @model_validator(mode="after")
@@ -297,7 +272,7 @@ class HTTPGetAction(Model):
         )
     )
 
-    port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
+    port: ProbePort
     path: str = Field(default="/", max_length=4_096, description="Path and query of the request.")
     host: HostHeader = Field(
         default="",
@@ -356,7 +331,7 @@ class HTTPGetAction(Model):
 class TCPSocketAction(Model):
     """Succeeds when the address accepts a connection; nothing is sent."""
 
-    port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
+    port: ProbePort
     host: HostHeader = Field(
         default="", description="Ignored, and kept for compatibility: the connection always goes to the address itself."
     )
@@ -365,7 +340,7 @@ class TCPSocketAction(Model):
 class GRPCAction(Model):
     """Calls grpc.health.v1.Health/Check, in plaintext unless `tls` is given; SERVING is a success."""
 
-    port: ProbePort = Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port.")
+    port: ProbePort
     service: str = Field(
         default="",
         max_length=1_024,

@@ -8,7 +8,19 @@ from ipaddress import ip_address
 
 from external_service.cel import DNS_NAME
 from external_service.kind import SERVICE_NAME
-from external_service.v1alpha1 import IPV4_LIKE, ROUTE_PATH, UNRESOLVED_PATH
+from external_service.v1alpha1 import (
+    ADDRESS_AMONG_HOSTNAMES,
+    IPV4_LIKE,
+    LABEL_TOO_LONG,
+    NO_ADDRESS,
+    NO_DNS_NAME,
+    NO_HOSTNAME,
+    NO_PATH,
+    NO_ROUTE_PATH,
+    NO_SERVICE_NAME,
+    ROUTE_PATH,
+    UNRESOLVED_PATH,
+)
 
 _SUBDOMAIN = re.compile(DNS_NAME)
 _SERVICE_NAME = re.compile(SERVICE_NAME)
@@ -22,33 +34,33 @@ def service_name_problem(name: str) -> str | None:
     """A DNS-1035 label; newer API servers also take a digit in front, the oldest supported (1.31) does not."""
     if len(name) <= 63 and _SERVICE_NAME.fullmatch(name):
         return None
-    return "the Service takes this name: write a letter, then lower case letters, digits and -; 63 at most"
+    return NO_SERVICE_NAME
 
 
 def host_problem(host: str) -> str | None:
     """The host of an Ingress: a DNS-1123 subdomain, `*.` allowed before it, that does not read as an address."""
     if _IPV4_LIKE.fullmatch(host):
-        return "write a DNS name, not an IP address: an Ingress cannot route by address"
+        return NO_ADDRESS
     if len(host) <= 253 and _SUBDOMAIN.fullmatch(host.removeprefix("*.")):
         return None
-    return "write a DNS name in lower case, such as www.example.com or *.example.com: no scheme, port or path"
+    return NO_DNS_NAME
 
 
 def hostname_problem(name: str) -> str | None:
     """A name to resolve: a DNS-1123 subdomain that DNS can carry and that does not read as an address."""
     if _IPV4_LIKE.fullmatch(name) or _is_ip(name):
-        return "an IP address: write it in spec.ips"
+        return ADDRESS_AMONG_HOSTNAMES
     if len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
-        return "write a DNS name in lower case, such as db.example.com: no wildcard, port or final dot"
+        return NO_HOSTNAME
     if _LONG_LABEL.search(name):
-        return "a part between dots is longer than 63: DNS knows no such name"
+        return LABEL_TOO_LONG
     return None
 
 
 def path_problem(path: str, path_type: str) -> str | None:
     """The path of an Ingress rule. Only ImplementationSpecific may go without, and is not looked into further."""
     if path and not path.startswith("/"):
-        return 'write a path that begins with "/", or an empty one for every path'
+        return NO_PATH
     if path_type == "ImplementationSpecific":
         return None
     if not path:
@@ -62,10 +74,7 @@ def route_path_problem(path: str) -> str | None:
     """The path of an HTTPRoute match, of type Exact or PathPrefix (HTTPPathMatch in the CRD of the Gateway API)."""
     if _ROUTE_PATH.fullmatch(path) and not _UNRESOLVED.search(path):
         return None
-    return (
-        'an HTTPRoute takes letters, digits and URL characters in a path, no "//", "/./", "/../" or "%2F": '
-        "write it so, or leave spec.httpRoute out"
-    )
+    return NO_ROUTE_PATH
 
 
 def _is_ip(text: str) -> bool:

@@ -7,13 +7,23 @@ the guard at the root lets health go forward only (design R1).
 
 from functools import cached_property
 from ipaddress import IPv4Network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, FailFast, Field, StrictBool, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
 from external_service.cel import DNS_NAME, quoted, rule, rules
-from external_service.core import Model, ObjectMeta, Port, Probe, without_nulls
+from external_service.core import (
+    NO_OBJECT_NAME,
+    Model,
+    ObjectMeta,
+    ObjectName,
+    Port,
+    PortNumber,
+    Probe,
+    matching,
+    without_nulls,
+)
 from external_service.kind import (
     FAMILIES,
     KEY,
@@ -92,20 +102,27 @@ IP = Annotated[
         ),
     ),
 ]
+NO_SERVICE_NAME = "the Service takes this name: write a letter, then lower case letters, digits and -; 63 at most"
+NO_DNS_NAME = "write a DNS name in lower case, such as www.example.com or *.example.com: no scheme, port or path"
+NO_ADDRESS = "write a DNS name, not an IP address: an Ingress cannot route by address"
+NO_HOSTNAME = "write a DNS name in lower case, such as db.example.com: no wildcard, port or final dot"
+ADDRESS_AMONG_HOSTNAMES = "an IP address: write it in spec.ips"
+LABEL_TOO_LONG = "a part between dots is longer than 63: DNS knows no such name"
+NO_PATH = 'write a path that begins with "/", or an empty one for every path'
+NO_ROUTE_PATH = (
+    'an HTTPRoute takes letters, digits and URL characters in a path, no "//", "/./", "/../" or "%2F": write it so, '
+    "or leave spec.httpRoute out"
+)
+"""Messages of the CRD's rules, which `syntax` uses, too."""
+
 IPV4_LIKE = "[0-9]+([.][0-9]+){3}"
 DNSName = Annotated[
     str,
     Field(
         max_length=253,
         json_schema_extra=rules(
-            rule(
-                f"self.matches({quoted(r'([*][.])?' + DNS_NAME)})",
-                "write a DNS name in lower case, such as www.example.com or *.example.com: no scheme, port or path",
-            ),
-            rule(
-                f"!self.matches({quoted(IPV4_LIKE)})",
-                "write a DNS name, not an IP address: an Ingress cannot route by address",
-            ),
+            rule(f"self.matches({quoted(r'([*][.])?' + DNS_NAME)})", NO_DNS_NAME),
+            rule(f"!self.matches({quoted(IPV4_LIKE)})", NO_ADDRESS),
         ),
     ),
 ]
@@ -114,32 +131,18 @@ Hostname = Annotated[
     Field(
         max_length=253,
         json_schema_extra=rules(
-            rule(
-                f"isIP(self) || self.matches({quoted(DNS_NAME)})",
-                "write a DNS name in lower case, such as db.example.com: no wildcard, port or final dot",
-            ),
-            rule(
-                f"!isIP(self) && !self.matches({quoted(IPV4_LIKE)})",
-                "an IP address: write it in spec.ips",
-            ),
-            rule("!self.matches('[^.]{64}')", "a part between dots is longer than 63: DNS knows no such name"),
+            rule(f"isIP(self) || self.matches({quoted(DNS_NAME)})", NO_HOSTNAME),
+            rule(f"!isIP(self) && !self.matches({quoted(IPV4_LIKE)})", ADDRESS_AMONG_HOSTNAMES),
+            rule("!self.matches('[^.]{64}')", LABEL_TOO_LONG),
         ),
     ),
 ]
 
 
-def _pattern(pattern: str, max_length: int, message: str) -> Any:
-    """For a string that must match `pattern` from end to end, in the models as in the CRD."""
-    said = rules(rule(f"self.matches({quoted(pattern)})", message))
-    return Field(max_length=max_length, pattern=f"^{pattern}$", json_schema_extra=said)
-
-
-NO_OBJECT_NAME = "write the name of an object: lower case letters, digits, - and ."
-ObjectName = Annotated[str, _pattern(DNS_NAME, 253, NO_OBJECT_NAME)]
-OptionalObjectName = Annotated[str, _pattern(f"({DNS_NAME})?", 253, NO_OBJECT_NAME)]
+OptionalObjectName = Annotated[str, matching(f"({DNS_NAME})?", 253, NO_OBJECT_NAME)]
 Key = Annotated[str, Field(pattern=f"^{KEY}$")]
 LabelValue = Annotated[
-    str, _pattern(f"({NAME})?", 63, "write letters, digits, -, _ and ., with a letter or digit first and last")
+    str, matching(f"({NAME})?", 63, "write letters, digits, -, _ and ., with a letter or digit first and last")
 ]
 _KEYS = rule(
     f"self.all(key, key.matches({quoted(KEY)}))",
@@ -223,17 +226,15 @@ Protocol = Literal["TCP", "UDP", "SCTP"]
 class ServicePort(Model):
     """One port of the Service, and the port of the addresses that it leads to."""
 
-    name: Annotated[str, _pattern(LABEL, 63, "write a name such as http: lower case letters, digits and -")] = Field(
+    name: Annotated[str, matching(LABEL, 63, "write a name such as http: lower case letters, digits and -")] = Field(
         description="Name of the port, unique among the ports."
     )
-    port: Annotated[int, Field(strict=True, ge=1, le=65_535)] = Field(
-        description="Port of the Service, a number from 1 to 65535, unique among the ports."
-    )
-    targetPort: Annotated[int, Field(strict=True, ge=1, le=65_535)] | None = Field(
+    port: PortNumber = Field(description="Port of the Service, a number from 1 to 65535, unique among the ports.")
+    targetPort: PortNumber | None = Field(
         default=None, description="Port of the addresses, unique among the ports. Defaults to port."
     )
     protocol: Protocol = Field(default="TCP", description="TCP, UDP or SCTP. Defaults to TCP.")
-    appProtocol: Annotated[str, _pattern(KEY, 253, "write a protocol such as http or kubernetes.io/h2c")] | None = (
+    appProtocol: Annotated[str, matching(KEY, 253, "write a protocol such as http or kubernetes.io/h2c")] | None = (
         Field(default=None, description="Application protocol, a hint for consumers, such as kubernetes.io/h2c.")
     )
 
@@ -253,7 +254,7 @@ ONE_OF_PORTS = "write exactly one of port and ports"
 SAME_PORT = "Metacontroller merges ports by number: use each one once, or write a second ExternalService"
 NO_SUCH_PORT = "write the name or the number of one of spec.ports, with protocol TCP"
 PORT_OF_HOST = Annotated[
-    Annotated[int, Field(strict=True, ge=1, le=65_535)] | Annotated[str, Field(max_length=63)],
+    PortNumber | Annotated[str, Field(max_length=63)],
     WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 63}),
 ]
 _HOST_PORT = (
@@ -287,12 +288,7 @@ class Host(Model):
         default="",
         max_length=1_024,
         description='Path that the rule is for: empty for every path, else it begins with "/".',
-        json_schema_extra=rules(
-            rule(
-                "self == '' || self.startsWith('/')",
-                'write a path that begins with "/", or an empty one for every path',
-            )
-        ),
+        json_schema_extra=rules(rule("self == '' || self.startsWith('/')", NO_PATH)),
     )
     pathType: PathType = Field(
         default="ImplementationSpecific",
@@ -340,18 +336,18 @@ class IngressOptions(Model):
 class ParentReference(Model):
     """Parent of an HTTPRoute: a Gateway, or one listener of it."""
 
-    group: Annotated[str, _pattern(DNS_NAME, 253, "write an API group such as gateway.networking.k8s.io")] = Field(
+    group: Annotated[str, matching(DNS_NAME, 253, "write an API group such as gateway.networking.k8s.io")] = Field(
         default="gateway.networking.k8s.io",
         description="API group of the parent. Defaults to gateway.networking.k8s.io.",
     )
-    kind: Annotated[str, _pattern(OWNER_KIND, 63, "write a kind such as Gateway")] = Field(
+    kind: Annotated[str, matching(OWNER_KIND, 63, "write a kind such as Gateway")] = Field(
         default="Gateway", description="Kind of the parent. Defaults to Gateway."
     )
     name: ObjectName = Field(description="Its name.")
     namespace: (
         Annotated[
             str,
-            _pattern(NAMESPACE, 63, "write the name of a namespace: lower case letters, digits and -"),
+            matching(NAMESPACE, 63, "write the name of a namespace: lower case letters, digits and -"),
         ]
         | None
     ) = Field(
@@ -419,8 +415,7 @@ class ExternalServiceSpec(Model):
             rule(_HOST_PORT, NO_SUCH_PORT, field=".hosts"),
             rule(
                 f"!has(self.httpRoute) || !has(self.hosts) || self.hosts.all(h, {_ROUTABLE})",
-                'an HTTPRoute takes letters, digits and URL characters in a path, no "//", "/./", "/../" or "%2F": '
-                "write it so, or leave spec.httpRoute out",
+                NO_ROUTE_PATH,
                 field=".hosts",
             ),
             rule(
@@ -637,7 +632,7 @@ class ExternalService(Model):
         json_schema_extra=rules(
             rule(
                 f"(self.metadata.name.size() <= 63 && self.metadata.name.matches({quoted(SERVICE_NAME)}))",
-                "the Service takes this name: write a letter, then lower case letters, digits and -; 63 at most",
+                NO_SERVICE_NAME,
                 field=".metadata.name",
                 at_creation_only=True,
             ),
