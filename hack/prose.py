@@ -40,10 +40,11 @@ AVOID = {
     r"turned over|turns? over": "change",
     r"verdicts?": "result",
     r"suspects? itself|doubts? (?:itself|its)": "suspected outage",
+    r"¶ (?:What|Who|Whose|Whoever|Whatever|That which)": "the noun that the docstring describes, as its subject",
 }
-"""Patterns, without regard to case, and what to write instead."""
+"""Patterns, without regard to case, and what to write instead. `¶` is the beginning of a docstring."""
 
-FOUND = re.compile("|".join(rf"(\b(?:{pattern})\b)" for pattern in AVOID), re.IGNORECASE)
+FOUND = re.compile("|".join(rf"((?<!\w)(?:{pattern})\b)" for pattern in AVOID), re.IGNORECASE)
 COMMENT = re.compile(r"(?:^|\s)(?:#|//|\*) .*")
 CODE = re.compile(r"^( *)```.*?^\1```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 
@@ -67,6 +68,8 @@ def python(text: str) -> str:
         if token.type == tokenize.COMMENT:
             lines[token.start[0] - 1] += token.string
     for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines[node.lineno - 1] += " ¶"
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
             lines[node.lineno - 1] += node.name.replace("_", " ")
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and not node.value.isidentifier():
