@@ -15,7 +15,7 @@ class UnusableFile(Exception):
 
 
 class Reloaded(Generic[T]):
-    """What `read` makes of `paths`, made again when they change. `read` raises UnusableFile.
+    """Value that `read` returns for `paths`, read again when they change. `read` raises UnusableFile.
 
     Files that become unusable (missing, half-written, a key that does not fit) change nothing, and are read again when
     they change again. `name` is for the log.

@@ -9,7 +9,7 @@ from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 
 States = Mapping[str, AddressStatus]
-"""What the status says of each address."""
+"""State of each address in the status."""
 
 
 class PublishedAddress(NamedTuple):

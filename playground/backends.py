@@ -24,7 +24,7 @@ STOP_SECONDS = 2.0
 
 
 class Mode(StrEnum):
-    """What a backend does with a request. For TCP, where a connection is enough, only `healthy` and `refuse` differ."""
+    """Behaviour of a backend. For TCP, where a connection is enough, only `healthy` and `refuse` differ."""
 
     HEALTHY = "healthy"
     REFUSE = "refuse"

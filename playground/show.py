@@ -1,4 +1,4 @@
-"""What the command shows: a terminal application, plain lines as things happen, or one JSON object at the end."""
+"""Output of the command: a terminal application, plain lines as things happen, or one JSON object at the end."""
 
 import asyncio
 import contextlib

@@ -43,7 +43,7 @@ def fill(resource: Resource, obj: Object, allocate: Callable[[], str]) -> None:
 
 
 def warnings(resource: Resource, obj: Object, *, validated: bool) -> Iterator[str]:
-    """What a real API server or its controllers would also do. `validated`: the client asked to check the fields."""
+    """Changes of a real API server or its controllers. `validated`: the client asked to check the fields."""
     if validated and resource.warning != STORED:
         yield "the playground does not check the fields of this kind"
     if resource is ENDPOINTS and SKIP_MIRROR not in (obj["metadata"].get("labels") or {}):

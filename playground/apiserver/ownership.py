@@ -28,7 +28,7 @@ OWNED_METADATA = ("labels", "annotations", "ownerReferences", "finalizers")
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Who writes: the field manager, with which operation, to which subresource, when."""
+    """One writer: field manager, operation, subresource, time."""
 
     manager: str
     operation: str
@@ -126,7 +126,7 @@ def _walk(value: Any, schema: Schema, path: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _items(value: Any, schema: Schema) -> Iterator[tuple[str, Any, Schema]]:
-    """What is inside a value that is merged part by part, with the key of each; none of what is atomic."""
+    """Parts of a value that is merged part by part, with the key of each; an atomic value has none."""
     if isinstance(value, Mapping) and schema.get("x-kubernetes-map-type") != "atomic":
         known, rest = schema.get("properties", {}), schema.get("additionalProperties")
         for name, item in value.items():

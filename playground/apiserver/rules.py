@@ -18,7 +18,7 @@ SOME_SPEC = {"port": 80}
 
 
 def problems(old: Object | None, new: Object, *, loopback: bool) -> list[Cause]:
-    """What is refused in an ExternalService, the comparison with its old state excepted.
+    """Errors for which an ExternalService is refused, except rules that compare with its old state.
 
     An unchanged spec is not evaluated again. `loopback` lets loopback addresses pass.
     """
@@ -29,7 +29,7 @@ def problems(old: Object | None, new: Object, *, loopback: bool) -> list[Cause]:
 
 
 def without_stale_status(old: Object, new: dict[str, Any]) -> dict[str, Any]:
-    """What our MutatingAdmissionPolicy makes of an update: with an older revision or none, the stored status stays."""
+    """Result of our MutatingAdmissionPolicy for an update: with an older revision or none, the stored status stays."""
     seen = (old.get("status") or {}).get("revision")
     given = (new.get("status") or {}).get("revision")
     if seen is not None and (given is None or given < seen):

@@ -21,7 +21,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What one client asked for.
+    """One watch of a client.
 
     `revision` is None for "from the state of now". `seconds` ends the watch, `bookmark_seconds` is the time between
     bookmarks (None: none are sent). `render` makes of an object what is sent.
@@ -50,7 +50,7 @@ class Watch:
             self.storage.unsubscribe(subscription)
 
     def _backlog(self) -> Iterable[bytes]:
-        """What was before the subscription: all objects as ADDED in the order of names, or the log since a revision."""
+        """Events before the subscription: all objects as ADDED in the order of names, or the log since a revision."""
         if self.revision is None:
             there = self.storage.items(self.resource.key, self.namespace)
             return [_line("ADDED", self.render(obj)) for obj in there if self.matches(obj)]

@@ -29,7 +29,7 @@ class TooManyRequests(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HookResponse:
-    """What the hook wants; without a status it is empty."""
+    """Response of the hook; an absent status is empty."""
 
     status: Object
     children: tuple[Object, ...]

@@ -129,7 +129,7 @@ class Front:
             await answer.aclose()
 
     def _break(self, request: Request) -> None:
-        """What is broken behind is broken before."""
+        """A broken connection behind the proxy breaks the one before it."""
         if request.client is not None:
             self._server.hang_up((request.client.host, request.client.port))
 

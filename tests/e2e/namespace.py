@@ -104,7 +104,7 @@ def undrop(address: str) -> None:
 
 
 def ip(*arguments: str) -> str:
-    """What `ip` prints, of the address family that an address among the arguments has; CalledProcessError else."""
+    """Output of `ip`, for the address family of an address among the arguments; raises CalledProcessError."""
     return _run(("ip", *_family(arguments), *arguments))
 
 

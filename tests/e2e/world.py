@@ -64,7 +64,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a test may ask of its world, by `@pytest.mark.world(...)`.
+    """Options of a test's world, by `@pytest.mark.world(...)`.
 
     resync: seconds, instead of the shipped CompositeController's. control: the sidecar has a control port. qps, burst:
     Metacontroller's --client-go-* (its own default is 5 and 10). window: the stand-in's seconds from GET to PUT.

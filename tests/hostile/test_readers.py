@@ -280,7 +280,7 @@ def in_file(name: str, meaning: Callable[[Path], object]) -> Callable[[Ground], 
 
 
 def dns_servers(file: Path) -> object:
-    """What resolv.conf names."""
+    """Servers in resolv.conf."""
     servers = Resolver(conf=file)._servers
     assert len(servers) <= MAX_SERVERS
     return servers

@@ -101,7 +101,7 @@ class ControlPlane:
         self.admin.close()
 
     def kubectl(self, *arguments: str, kubeconfig: Path | None = None, stdin: str = "") -> str:
-        """What kubectl prints, as cluster-admin or by `kubeconfig`; CalledProcessError holds its stderr."""
+        """Output of kubectl, as cluster-admin or by `kubeconfig`; CalledProcessError has its stderr."""
         done = subprocess.run(
             (self.binaries.kubectl, f"--kubeconfig={kubeconfig or self.admin_kubeconfig}", *arguments),
             input=stdin,

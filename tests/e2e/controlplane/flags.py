@@ -109,7 +109,7 @@ def audit_policy_file(log: Path) -> Path:
 
 
 def audit_policy(namespaces: Sequence[str]) -> dict[str, Any]:
-    """Who wrote what, by any client; who read what, by the ServiceAccounts of `namespaces`. No bodies."""
+    """Audit rules: writes by any client, reads by the ServiceAccounts of `namespaces`. No bodies."""
     ours = [f"system:serviceaccounts:{namespace}" for namespace in namespaces]
     return {
         "apiVersion": "audit.k8s.io/v1",

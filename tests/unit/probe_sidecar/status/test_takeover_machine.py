@@ -103,7 +103,7 @@ class Engine:
 
 
 class Replica:
-    """What `probe_sidecar.sidecar` wires together, for one object; `holder` says whose it is, at any moment."""
+    """The parts that `probe_sidecar.sidecar` connects, for one object; `holder` says whose it is, at any moment."""
 
     def __init__(self, name: str, world: "Takeover") -> None:
         self.name = name
