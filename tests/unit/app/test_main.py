@@ -26,6 +26,7 @@ from external_service.v1alpha1 import NUMBER_OR_SHARE
 from runtime.http_server import STOP_SIGNALS
 from runtime.settings import hints
 from tests.e2e.controlplane.pki import Pki
+from tests.parents import raw_parent
 
 HUGE = b" " * 50_000_000
 PAGES = {"ESO_METRICS_LISTEN_HOST": "127.0.0.1", "ESO_METRICS_LISTEN_PORT": "0"}
@@ -35,12 +36,7 @@ kind: ExternalService
 metadata: {name: api, namespace: shop}
 spec: {port: 80, ips: [127.0.0.1]}
 """
-PARENT = {
-    "apiVersion": "eso.crowdfox.com/v1alpha1",
-    "kind": "ExternalService",
-    "metadata": {"name": "api", "namespace": "shop"},
-    "spec": {"port": 80, "ips": ["10.0.0.1"]},
-}
+PARENT = raw_parent(ips=["10.0.0.1"])
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -188,24 +184,38 @@ def test_tls_and_token_are_required_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "line"),
+    ("variables", "status", "line"),
     [
         pytest.param(
+            {"ESO_LISTEN_HOST": "192.0.2.1"},
+            1,
+            "cannot listen on 192.0.2.1 port 0: Cannot assign requested address",
+            id="foreign address",
+        ),
+        pytest.param(
+            {"ESO_DENIED_CIDRS": "words"},
+            2,
+            f'ESO_DENIED_CIDRS: write {hints(Settings)["denied_cidrs"]} (got "words")',
+            id="invalid setting",
+        ),
+        pytest.param(
             {"ESO_TLS_CERT_FILE": "a.crt"},
+            2,
             "ESO_TLS_CERT_FILE and ESO_TLS_KEY_FILE: write both, or none of the ESO_TLS_ ones",
             id="half of TLS",
         ),
-        pytest.param({"ESO_TOKEN_FILE": "nowhere"}, "nowhere: No such file or directory", id="no tokens"),
+        pytest.param({"ESO_TOKEN_FILE": "nowhere"}, 2, "nowhere: No such file or directory", id="no tokens"),
         pytest.param(
             {"ESO_TLS_CERT_FILE": "a.crt", "ESO_TLS_KEY_FILE": "a.key"},
+            2,
             "a.crt with a.key: No such file or directory",
             id="no certificate",
         ),
     ],
 )
-def test_unusable_credentials_are_one_line_and_status_2(variables: dict[str, str], line: str) -> None:
-    done = run("--host", "127.0.0.1", "--port", "0", **variables)
-    assert (done.returncode, done.stderr) == (2, f"python -m app: {line}\n")
+def test_unusable_setting_is_one_line(variables: dict[str, str], status: int, line: str) -> None:
+    done = run(**{"ESO_LISTEN_HOST": "127.0.0.1", "ESO_LISTEN_PORT": "0", **variables})
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", f"python -m app: {line}\n")
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
@@ -270,20 +280,6 @@ def test_port_in_use_is_one_line_and_status_1() -> None:
         done = run("--host", "127.0.0.1", "--port", str(port))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"python -m app: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
-
-
-def test_foreign_listen_address_is_one_line_and_status_1() -> None:
-    done = run("--host", "192.0.2.1", "--port", "0")
-    assert (done.returncode, done.stderr) == (
-        1,
-        "python -m app: cannot listen on 192.0.2.1 port 0: Cannot assign requested address\n",
-    )
-
-
-def test_invalid_setting_is_one_line_and_status_2() -> None:
-    done = run(ESO_DENIED_CIDRS="words")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (f'python -m app: ESO_DENIED_CIDRS: write {hints(Settings)["denied_cidrs"]} (got "words")\n')
 
 
 def test_hook_does_not_import_the_sidecar() -> None:

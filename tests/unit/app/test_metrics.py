@@ -9,13 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.metrics import OUTCOMES, SyncMetrics
 from app.server import create_app, create_pages
 from app.settings import Settings
+from tests.parents import raw_parent
 
-PARENT = {
-    "apiVersion": "eso.crowdfox.com/v1alpha1",
-    "kind": "ExternalService",
-    "metadata": {"name": "api", "namespace": "shop", "annotations": {"a": "b"}},
-    "spec": {"port": 80, "ips": ["10.0.0.1"], "hosts": [{"host": "a.io"}]},
-}
+PARENT = raw_parent(metadata={"annotations": {"a": "b"}}, ips=["10.0.0.1"], hosts=[{"host": "a.io"}])
 NOT_TEXT: Any = (1,)
 BROKEN = Settings().model_copy(update={"uncopied_annotations": NOT_TEXT})
 

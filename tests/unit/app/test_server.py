@@ -12,15 +12,11 @@ from app.hook import NOT_AN_OBJECT, TO_WRAP
 from app.server import AS_JSON, create_app
 from app.settings import Settings
 from external_service.v1alpha1 import ONE_OF_PORTS
+from tests.parents import raw_parent
 
 JSON = {"content-type": "application/json"}
 ROUTES = "this hook answers POST /sync, GET /healthz, GET /readyz, GET /docs, GET /openapi.json"
-PARENT = {
-    "apiVersion": "eso.crowdfox.com/v1alpha1",
-    "kind": "ExternalService",
-    "metadata": {"name": "api", "namespace": "shop", "annotations": {"a": "b"}},
-    "spec": {"port": 80, "ips": ["10.0.0.1"], "hosts": [{"host": "a.io"}]},
-}
+PARENT = raw_parent(metadata={"annotations": {"a": "b"}}, ips=["10.0.0.1"], hosts=[{"host": "a.io"}])
 
 
 def client(settings: Settings | None = None) -> httpx.AsyncClient:

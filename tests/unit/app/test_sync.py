@@ -15,6 +15,7 @@ from external_service.policy import AddressPolicy
 from external_service.schema import hint
 from external_service.scope import Scope
 from external_service.syntax import host_problem
+from tests.parents import raw_parent
 
 OPTIONS = SyncOptions()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,13 +43,8 @@ PLAIN = {"Endpoints.v1": {"shop/api": {"metadata": {"name": "api"}}}}
 
 
 def parent(*, status: Any = None, metadata: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    raw = {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": {"name": "api", "namespace": "shop", "generation": 2, **(metadata or {})},
-        "spec": {"port": 80, "ips": ["10.0.0.2", "10.0.0.1"], **spec},
-    }
-    return raw if status is None else {**raw, "status": status}
+    ips = ["10.0.0.2", "10.0.0.1"]
+    return raw_parent(status=status, metadata={"generation": 2, **(metadata or {})}, **{"ips": ips, **spec})
 
 
 def address(ip: str, ready: bool) -> dict[str, Any]:

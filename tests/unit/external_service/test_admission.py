@@ -14,17 +14,11 @@ from external_service.syntax import (
     service_name_problem,
 )
 from external_service.v1alpha1 import ExternalService
+from tests import parents
 
 
 def parent(name: str = "api", annotations: dict[str, str] | None = None, **spec: Any) -> ExternalService:
-    return ExternalService.model_validate(
-        {
-            "apiVersion": "eso.crowdfox.com/v1alpha1",
-            "kind": "ExternalService",
-            "metadata": {"name": name, "annotations": annotations or {}},
-            "spec": {"port": 80, **spec},
-        }
-    )
+    return parents.parent(metadata={"name": name, "annotations": annotations or {}}, **spec)
 
 
 def test_valid_object_has_no_problems() -> None:

@@ -10,6 +10,7 @@ from external_service.invalid import MAX_UNKNOWN, admission_problems, unknown_fi
 from external_service.policy import AddressPolicy
 from external_service.schema import hint, locate
 from external_service.syntax import host_problem, path_problem
+from tests.parents import raw_parent as raw
 
 HTTP = {"httpGet": {"port": 80}}
 PORT = "write a port number from 1 to 65535, without quotes"
@@ -18,15 +19,6 @@ SECONDS = hint(locate(("spec", "readinessProbe", "timeoutSeconds"))[1])
 HOST = host_problem("")
 MIN_READY = 'write a number of addresses such as 1, or a share from "0%" to "100%"'
 PROBE_PORT = f"{PORT}: named ports belong to containers, and there are none"
-
-
-def raw(**spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": {"name": "api"},
-        "spec": {"port": 80, **spec},
-    }
 
 
 @pytest.mark.parametrize(

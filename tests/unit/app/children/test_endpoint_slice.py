@@ -11,17 +11,10 @@ from hypothesis import strategies as st
 from app.children.endpoint_slice import MAX_ENDPOINTS, desired, place
 from app.children.metadata import own_labels
 from external_service.readiness import PublishedAddress
-from external_service.v1alpha1 import ExternalService
 from tests.examples import examples
+from tests.parents import parent
 
-PARENT = ExternalService.model_validate(
-    {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": {"name": "api", "namespace": "shop", "annotations": {"of": "the parent"}},
-        "spec": {"port": 8080},
-    }
-)
+PARENT = parent(metadata={"annotations": {"of": "the parent"}}, port=8080)
 
 
 def up(ip: str) -> PublishedAddress:

@@ -5,16 +5,10 @@ import pytest
 from app.children.endpoints import SKIP_MIRROR, desired
 from app.children.metadata import own_labels
 from external_service.readiness import PublishedAddress
-from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
+from external_service.v1alpha1 import ExternalServiceSpec
+from tests.parents import parent
 
-PARENT = ExternalService.model_validate(
-    {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": {"name": "api", "namespace": "shop", "annotations": {"of": "the parent"}},
-        "spec": {"port": 8080},
-    }
-)
+PARENT = parent(metadata={"annotations": {"of": "the parent"}}, port=8080)
 PORTS = [{"port": 8080, "protocol": "TCP"}]
 
 

@@ -7,19 +7,15 @@ import pytest
 from app.children.http_route import desired
 from app.children.metadata import own_labels
 from external_service.v1alpha1 import ExternalService, ServicePort
+from tests.parents import parent as service_parent
 
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public"}
 
 
 def parent(*hosts: dict[str, str], parents: Any = ({"name": "public"},), **options: Any) -> ExternalService:
-    return ExternalService.model_validate(
-        {
-            "apiVersion": "eso.crowdfox.com/v1alpha1",
-            "kind": "ExternalService",
-            "metadata": {"name": "api", "namespace": "shop", "annotations": {"of": "the parent"}},
-            "spec": {"port": 8080, "hosts": hosts, "httpRoute": {"parentRefs": parents, **options}},
-        }
-    )
+    annotations = {"of": "the parent"}
+    route = {"parentRefs": parents, **options}
+    return service_parent(metadata={"annotations": annotations}, port=8080, hosts=hosts, httpRoute=route)
 
 
 def rules(*paths: tuple[str, str]) -> list[dict[str, Any]]:

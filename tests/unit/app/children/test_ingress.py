@@ -7,20 +7,14 @@ import pytest
 from app.children.ingress import annotations, desired, wanted
 from app.children.metadata import own_labels
 from external_service.v1alpha1 import ExternalService
+from tests import parents
 
 BACKEND = {"service": {"name": "api", "port": {"number": 8080}}}
 UNCOPIED = ("kubectl.kubernetes.io/", "argocd.argoproj.io/")
 
 
-def parent(annotations: dict[str, str] | None = None, **spec: Any) -> ExternalService:
-    return ExternalService.model_validate(
-        {
-            "apiVersion": "eso.crowdfox.com/v1alpha1",
-            "kind": "ExternalService",
-            "metadata": {"name": "api", "namespace": "shop", "annotations": annotations or {}},
-            "spec": {"port": 8080, **spec},
-        }
-    )
+def parent(of_object: dict[str, str] | None = None, **spec: Any) -> ExternalService:
+    return parents.parent(metadata={"annotations": of_object or {}}, **{"port": 8080, **spec})
 
 
 @pytest.mark.parametrize(

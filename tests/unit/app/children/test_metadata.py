@@ -1,16 +1,10 @@
 """Names, namespace and labels pass from the ExternalService to each child."""
 
 from app.children.metadata import object_meta, own_labels
-from external_service.v1alpha1 import RESERVED_LABELS, ExternalService
+from external_service.v1alpha1 import RESERVED_LABELS
+from tests.parents import parent
 
-PARENT = ExternalService.model_validate(
-    {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": {"name": "api", "namespace": "shop", "uid": "1", "labels": {"team": "a"}},
-        "spec": {"port": 80},
-    }
-)
+PARENT = parent(metadata={"uid": "1", "labels": {"team": "a"}})
 
 
 def test_child_has_name_namespace_and_labels_of_its_parent() -> None:

@@ -16,17 +16,10 @@ from app.children import endpoint_slice, endpoints
 from app.children.publishing import HANDOVER, RETIRING, Observed, publish
 from external_service.kind import EndpointsForm
 from external_service.readiness import PublishedAddress
-from external_service.v1alpha1 import ExternalService
 from tests.examples import examples
+from tests.parents import parent
 
-PARENT = ExternalService.model_validate(
-    {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": {"name": "api", "namespace": "shop"},
-        "spec": {"port": 80},
-    }
-)
+PARENT = parent()
 READY, DEAD, DRAINED = frozenset({"10.0.0.1", "10.0.0.2", "2001:db8::1"}), "10.0.0.3", "10.0.0.4"
 ADDRESSES = (
     *(PublishedAddress(ip, True, True, False) for ip in sorted(READY)),

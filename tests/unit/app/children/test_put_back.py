@@ -8,18 +8,11 @@ import pytest
 
 from app.children import service
 from app.children.service import LAST_APPLIED, PutBack, desired
-from external_service.v1alpha1 import ExternalService
+from tests.parents import parent
 
 Object = dict[str, Any]
 
-PARENT = ExternalService.model_validate(
-    {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": {"name": "web", "namespace": "shop"},
-        "spec": {"port": 80, "service": {"clusterIP": "Auto"}},
-    }
-)
+PARENT = parent(metadata={"name": "web"}, service={"clusterIP": "Auto"})
 WANTED = desired(PARENT)
 PORT = {"port": 80, "protocol": "TCP", "targetPort": 80}
 OTHER = {"port": 99, "protocol": "TCP", "targetPort": 99}
