@@ -140,9 +140,9 @@ BOUNDED = settings(max_examples=examples(100), deadline=None, derandomize=True, 
 @BOUNDED
 @given(body=broken_requests())
 def test_mutated_request_is_refused_or_answered_completely(hook: httpx.ASGITransport, body: Any) -> None:
-    answer = ask(hook, json.dumps(body).encode())
-    if answer.status_code == 200:
-        kinds = [child["kind"] for child in answer.json()["children"]]
+    response = ask(hook, json.dumps(body).encode())
+    if response.status_code == 200:
+        kinds = [child["kind"] for child in response.json()["children"]]
         assert kinds[0] == "Service"
         if body["children"] == CHILDREN:  # what the CompositeController does not list is left out on purpose
             assert kinds[1] == "Endpoints"
@@ -150,16 +150,16 @@ def test_mutated_request_is_refused_or_answered_completely(hook: httpx.ASGITrans
             wanted = (spec.get("ingress") or {}).get("enabled") is not False
             assert ("Ingress" in kinds) is (wanted and bool(spec.get("hosts")))
     else:
-        assert answer.status_code in REFUSALS
-        assert answer.json()["error"]
+        assert response.status_code in REFUSALS
+        assert response.json()["error"]
 
 
 @BOUNDED
 @given(body=st.binary(max_size=200) | VALUES.map(lambda value: json.dumps(value).encode()))
 def test_arbitrary_json_is_refused_with_a_message(hook: httpx.ASGITransport, body: bytes) -> None:
-    answer = ask(hook, body)
-    assert answer.status_code in REFUSALS
-    assert answer.json()["error"]
+    response = ask(hook, body)
+    assert response.status_code in REFUSALS
+    assert response.json()["error"]
 
 
 @pytest.fixture

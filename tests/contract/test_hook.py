@@ -201,8 +201,8 @@ async def hook() -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.mark.parametrize("children", [pytest.param(V2, id="v2"), pytest.param(V1, id="v1")])
 async def test_hook_settled_object(hook: httpx.AsyncClient, children: dict[str, Any]) -> None:
-    answer = await hook.post("/sync", json=request(PARENT, children))
-    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": CHILDREN})
+    response = await hook.post("/sync", json=request(PARENT, children))
+    assert (response.status_code, response.json()) == (200, {"status": STATUS, "children": CHILDREN})
 
 
 async def test_hook_new_object(hook: httpx.AsyncClient) -> None:
@@ -210,8 +210,8 @@ async def test_hook_new_object(hook: httpx.AsyncClient) -> None:
     nothing_known = [{"ip": "10.0.100.10"}, {"ip": "10.0.100.11"}]
     subset = {"notReadyAddresses": nothing_known, "ports": [{"port": 80, "protocol": "TCP"}]}
     made = [SERVICE, {**ENDPOINTS, "subsets": [subset]}, INGRESS]
-    answer = await hook.post("/sync", json=request(parent, NONE))
-    assert (answer.status_code, answer.json()) == (200, {"status": {}, "children": made})
+    response = await hook.post("/sync", json=request(parent, NONE))
+    assert (response.status_code, response.json()) == (200, {"status": {}, "children": made})
 
 
 @pytest.mark.parametrize(
@@ -229,34 +229,34 @@ async def test_hook_ingress_name_taken_by_another_owner(hook: httpx.AsyncClient,
         "or creation was refused (see the events)",
         "reason": "Absent",
     }
-    answer = await hook.post("/sync", json=request(PARENT, children))
-    assert (answer.status_code, answer.json()) == (
+    response = await hook.post("/sync", json=request(PARENT, children))
+    assert (response.status_code, response.json()) == (
         200,
         {"status": {**STATUS, "children": [report]}, "children": CHILDREN, "resyncAfterSeconds": 30.0},
     )
 
 
 async def test_hook_hosts_removed(hook: httpx.AsyncClient) -> None:
-    answer = await hook.post("/sync", json=request(with_spec(hosts=[]), V2))
-    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": [SERVICE, ENDPOINTS, SLICE]})
+    response = await hook.post("/sync", json=request(with_spec(hosts=[]), V2))
+    assert (response.status_code, response.json()) == (200, {"status": STATUS, "children": [SERVICE, ENDPOINTS, SLICE]})
 
 
 async def test_hook_object_without_addresses(hook: httpx.AsyncClient) -> None:
-    answer = await hook.post("/sync", json=request(with_spec(ips=[]), V2))
+    response = await hook.post("/sync", json=request(with_spec(ips=[]), V2))
     bare = {name: value for name, value in ENDPOINTS.items() if name != "subsets"}
     children = [SERVICE, bare, {**SLICE, "endpoints": []}, INGRESS]
-    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": children})
+    assert (response.status_code, response.json()) == (200, {"status": STATUS, "children": children})
 
 
 async def test_hook_invalid_addresses_do_not_affect_valid_ones(hook: httpx.AsyncClient) -> None:
     ips = ["10.0.100.10", "10.0.100.300", "::ffff:10.0.0.1", "10.0.100.10", "127.0.0.1", "10.0.100.11"]
-    answer = await hook.post("/sync", json=request(with_spec(ips=ips), V2))
-    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": CHILDREN})
+    response = await hook.post("/sync", json=request(with_spec(ips=ips), V2))
+    assert (response.status_code, response.json()) == (200, {"status": STATUS, "children": CHILDREN})
 
 
 async def test_hook_unknown_field_changes_nothing(hook: httpx.AsyncClient) -> None:
-    answer = await hook.post("/sync", json=request(with_spec(readinesProbe={}), V2))
-    assert (answer.status_code, answer.json()) == (200, {"status": STATUS, "children": CHILDREN})
+    response = await hook.post("/sync", json=request(with_spec(readinesProbe={}), V2))
+    assert (response.status_code, response.json()) == (200, {"status": STATUS, "children": CHILDREN})
 
 
 def probe(**fields: Any) -> dict[str, Any]:
@@ -313,6 +313,6 @@ async def test_hook_invalid_input_is_an_error_without_children(
     problem, *addresses = admission_problems(parent)
     assert problem.startswith(f"{field}: ")
     assert all(one.startswith("spec.ips[") for one in addresses)
-    answer = await hook.post("/sync", json=request(parent, V2))
+    response = await hook.post("/sync", json=request(parent, V2))
     error = f"{problem}; {REWRITTEN}" if field.startswith("status") else problem
-    assert (answer.status_code, answer.json()) == (422, {"error": error})
+    assert (response.status_code, response.json()) == (422, {"error": error})

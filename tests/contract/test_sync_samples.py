@@ -1,6 +1,6 @@
 """The hook answers each request of app/samples/sync as the file beside it says; `/docs` shows the same files.
 
-To change an answer: send the request with curl (docs/hook.md), check the answer, and write it to the file.
+To change an response: send the request with curl (docs/hook.md), check the response, and write it to the file.
 """
 
 import httpx
@@ -22,8 +22,8 @@ def hook() -> httpx.AsyncClient:
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 async def test_sample_request_has_the_recorded_response(sample: Sample) -> None:
     async with hook() as client:
-        answer = await client.post("/sync", json=sample.request)
-    assert (answer.status_code, answer.json()) == (sample.status, sample.response)
+        response = await client.post("/sync", json=sample.request)
+    assert (response.status_code, response.json()) == (sample.status, sample.response)
 
 
 def test_sync_samples_cover_the_states_of_an_object() -> None:
@@ -43,9 +43,9 @@ def test_sync_samples_cover_the_states_of_an_object() -> None:
 async def test_unknown_field_is_a_warning_header() -> None:
     (sample,) = (one for one in SAMPLES if one.name == "unknown-field")
     async with hook() as client:
-        answer = await client.post("/sync", json=sample.request)
+        response = await client.post("/sync", json=sample.request)
     (text,) = unknown_fields(sample.request["parent"])
-    assert answer.headers.get_list("warning") == [f'299 - "{text}"']
+    assert response.headers.get_list("warning") == [f'299 - "{text}"']
 
 
 async def test_openapi_request_has_the_crd_schema_and_samples() -> None:

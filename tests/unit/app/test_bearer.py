@@ -99,9 +99,9 @@ async def test_routes_without_a_token_have_the_same_401(file: Path) -> None:
     asked = [("POST", "/sync"), *(("GET", path) for path in ("/healthz", "/readyz", "/docs", "/openapi.json"))]
     async with httpx.AsyncClient(transport=transport, base_url="http://hook") as stranger:
         answers = {
-            (answer.status_code, answer.text, tuple(answer.headers.multi_items()))
+            (response.status_code, response.text, tuple(response.headers.multi_items()))
             for method, path in asked
-            for answer in [await stranger.request(method, path, content=b"{}", headers={"Authorization": "Bearer x"})]
+            for response in [await stranger.request(method, path, content=b"{}", headers={"Authorization": "Bearer x"})]
         }
     assert answers == {
         (

@@ -35,9 +35,9 @@ async def test_docs_serves_no_other_file(name: str) -> None:
 @pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui.css", "/openapi.json"])
 async def test_docs_switched_off_is_not_found(path: str) -> None:
     async with client(docs=False) as hook:
-        answer = await hook.get(path)
+        response = await hook.get(path)
     text = f"no such path: this hook answers {ROUTES}"
-    assert (answer.status_code, answer.json()) == (404, {"error": text})
+    assert (response.status_code, response.json()) == (404, {"error": text})
 
 
 def test_assets_keep_their_licences() -> None:

@@ -95,10 +95,10 @@ def test_hook_keeps_connections_and_ends_on_sigterm() -> None:
         sockets = set()
         for _ in range(3):
             connection.request("POST", "/sync", body, headers)
-            answer = connection.getresponse()
-            kinds = [child["kind"] for child in json.loads(answer.read())["children"]]
+            response = connection.getresponse()
+            kinds = [child["kind"] for child in json.loads(response.read())["children"]]
             assert kinds == ["Service", "Endpoints", "EndpointSlice"]
-            assert (answer.status, answer.getheader("server")) == (200, None)
+            assert (response.status, response.getheader("server")) == (200, None)
             sockets.add(connection.sock)
         assert len(sockets) == 1
         process.send_signal(signal.SIGTERM)
@@ -113,8 +113,8 @@ def test_oversized_body_gets_a_readable_413_and_is_not_kept() -> None:
         for body in (HUGE, (HUGE[:100_000] for _ in range(500))):  # with a declared length, and in chunks
             with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
                 connection.request("POST", "/sync", body)
-                answer = connection.getresponse()
-                assert (answer.status, json.loads(answer.read())) == (
+                response = connection.getresponse()
+                assert (response.status, json.loads(response.read())) == (
                     413,
                     {"error": too_large(3_145_728)},
                 )
@@ -164,11 +164,11 @@ def test_tls_and_token_are_required_together(tmp_path: Path) -> None:
             http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=trusting)
         ) as connection:
             connection.request("POST", "/sync", body, {"Authorization": authorization})
-            answer = connection.getresponse()
-            assert {name.lower() for name, _ in answer.getheaders()} <= {
+            response = connection.getresponse()
+            assert {name.lower() for name, _ in response.getheaders()} <= {
                 "content-type", "content-length", "www-authenticate",
             }  # fmt: skip
-            return answer.status
+            return response.status
 
     with serving_both(**{name: str(path) for name, path in files.items()}) as (_, port, pages):
         assert ask(port, "Bearer 0123456789abcdef0123") == 200
@@ -246,17 +246,17 @@ def test_rollout_fails_no_request() -> None:
         contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as after,
     ):
         before.request("POST", "/sync", body, headers)
-        answer = before.getresponse()
-        assert (answer.status, answer.getheader("connection"), bool(answer.read())) == (200, None, True)
+        response = before.getresponse()
+        assert (response.status, response.getheader("connection"), bool(response.read())) == (200, None, True)
         start = time.monotonic()
         process.send_signal(signal.SIGTERM)
         for connection in (before, after):
             closing = None
             while closing is None:  # the signal may come in after the first request
                 connection.request("POST", "/sync", body, headers)
-                answer = connection.getresponse()
-                closing = answer.getheader("connection")
-                assert (answer.status, bool(answer.read())) == (200, True)
+                response = connection.getresponse()
+                closing = response.getheader("connection")
+                assert (response.status, bool(response.read())) == (200, True)
             assert closing == "close"
         assert process.wait(timeout=10) == 0
         assert 1 <= time.monotonic() - start < 5

@@ -44,8 +44,8 @@ def test_request_adds_what_the_api_server_adds() -> None:
 async def test_request_is_answered_with_every_child() -> None:
     transport = httpx.ASGITransport(create_app(Settings()))
     async with httpx.AsyncClient(transport=transport, base_url="http://hook") as hook:
-        answer = await hook.post("/sync", content=request(read(ONE)))
-    assert [child["kind"] for child in answer.json()["children"]] == ["Service", "Endpoints", "EndpointSlice"]
+        response = await hook.post("/sync", content=request(read(ONE)))
+    assert [child["kind"] for child in response.json()["children"]] == ["Service", "Endpoints", "EndpointSlice"]
 
 
 @pytest.mark.parametrize("name", ["db", "shop/db"])

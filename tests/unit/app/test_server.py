@@ -27,9 +27,9 @@ def client(settings: Settings | None = None) -> httpx.AsyncClient:
 
 async def test_sync_request_gets_a_response() -> None:
     async with client() as hook:
-        answer = await hook.post("/sync", json={"parent": PARENT})
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert [child["kind"] for child in answer.json()["children"]] == [
+        response = await hook.post("/sync", json={"parent": PARENT})
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    assert [child["kind"] for child in response.json()["children"]] == [
         "Service",
         "Endpoints",
         "EndpointSlice",
@@ -91,9 +91,9 @@ async def test_invalid_sync_request_is_refused_with_a_message(
     method: str, path: str, body: bytes | None, status: int, error: str
 ) -> None:
     async with client() as hook:
-        answer = await hook.request(method, path, content=body, headers=JSON)
-    assert (answer.status_code, answer.json()) == (status, {"error": error})
-    assert answer.headers["content-type"] == "application/json"
+        response = await hook.request(method, path, content=body, headers=JSON)
+    assert (response.status_code, response.json()) == (status, {"error": error})
+    assert response.headers["content-type"] == "application/json"
 
 
 async def test_method_not_allowed_names_the_allowed_one() -> None:
@@ -111,8 +111,8 @@ async def test_streamed_body_is_read_up_to_the_limit() -> None:
             yield b" " * 600
 
     async with client() as hook:
-        answer = await hook.post("/sync", content=endless())
-    assert answer.status_code == 413
+        response = await hook.post("/sync", content=endless())
+    assert response.status_code == 413
     assert sent == 1200
 
 
@@ -125,8 +125,8 @@ async def test_declared_length_above_the_limit_is_refused_unread() -> None:
         yield b"{}"
 
     async with client() as hook:
-        answer = await hook.post("/sync", content=small(), headers={"content-length": "50000000"})
-    assert (answer.status_code, read) == (413, False)
+        response = await hook.post("/sync", content=small(), headers={"content-length": "50000000"})
+    assert (response.status_code, read) == (413, False)
 
 
 async def test_body_of_exactly_the_limit_is_accepted() -> None:
@@ -137,16 +137,16 @@ async def test_body_of_exactly_the_limit_is_accepted() -> None:
 async def test_number_of_reported_problems_is_bounded() -> None:
     hosts = [{"host": f"-{number}"} for number in range(30)]
     async with client(Settings()) as hook:
-        answer = await hook.post("/sync", json={"parent": {**PARENT, "spec": {"port": 80, "hosts": hosts}}})
-    problems = answer.json()["error"].split("; ")
+        response = await hook.post("/sync", json={"parent": {**PARENT, "spec": {"port": 80, "hosts": hosts}}})
+    problems = response.json()["error"].split("; ")
     assert (len(problems), problems[-1]) == (21, "and 10 more")
 
 
 async def test_exception_is_a_500_without_children() -> None:
     broken: Any = (1,)
     async with client(Settings().model_copy(update={"uncopied_annotations": broken})) as hook:
-        answer = await hook.post("/sync", json={"parent": PARENT})
-    assert (answer.status_code, answer.json()) == (
+        response = await hook.post("/sync", json={"parent": PARENT})
+    assert (response.status_code, response.json()) == (
         500,
         {"error": "the hook failed on this request (TypeError): see its log"},
     )
@@ -177,9 +177,9 @@ async def test_unknown_fields_in_log_and_headers_are_bounded(caplog: pytest.LogC
     caplog.set_level(logging.INFO, logger="app")
     spec = {"port": 80} | {f"x\r\n\x7f{number}" + "y" * 10_000: 1 for number in range(300)}
     async with client(Settings()) as hook:
-        answer = await hook.post("/sync", json={"parent": {**PARENT, "spec": spec}})
-    warnings = answer.headers.get_list("warning")
-    assert (answer.status_code, len(warnings)) == (200, 20)
+        response = await hook.post("/sync", json={"parent": {**PARENT, "spec": spec}})
+    warnings = response.headers.get_list("warning")
+    assert (response.status_code, len(warnings)) == (200, 20)
     assert all(re.fullmatch(r'299 - "[ -~]{1,500}"', one) for one in warnings)
     (line,) = (record.message for record in caplog.records if record.name.startswith("app"))
     assert "\n" not in line
@@ -197,8 +197,8 @@ async def test_object_name_cannot_forge_a_log_line(caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 async def test_health_is_served_on_the_hook_port(path: str) -> None:
     async with client() as hook:
-        answer = await hook.get(path)
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        response = await hook.get(path)
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
 async def test_openapi_describes_the_sync_route() -> None:

@@ -106,5 +106,5 @@ def test_connection_without_a_token_is_closed(tmp_path: Path) -> None:
     with listen("127.0.0.1", 0) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         app = create_app(Settings(), tokens=Tokens(tokens))
         answers = set(runner.run(answered(Binding(app, listener), asked)))
-    assert {answer.split(b" ", 2)[1] for answer in answers} == {b"401", b"404", b"405"}
-    assert not any(name in answer.lower() for answer in answers for name in (b"server:", b"uvicorn", b"date:"))
+    assert {response.split(b" ", 2)[1] for response in answers} == {b"401", b"404", b"405"}
+    assert not any(name in response.lower() for response in answers for name in (b"server:", b"uvicorn", b"date:"))

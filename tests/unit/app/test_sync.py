@@ -52,21 +52,21 @@ def address(ip: str, ready: bool) -> dict[str, Any]:
     return {"ip": ip, "ready": ready, "reason": reason, "lastTransitionTime": "2026-01-01T00:00:00Z"}
 
 
-def answer(raw: dict[str, Any], children: dict[str, Any] | None = None, options: SyncOptions = OPTIONS) -> Any:
+def synced(raw: dict[str, Any], children: dict[str, Any] | None = None, options: SyncOptions = OPTIONS) -> Any:
     return sync(CompositeHookRequest(parent=raw, children=children or {}), options, NOW)
 
 
 def subsets(raw: dict[str, Any], options: SyncOptions = OPTIONS) -> Any:
-    (endpoints,) = (child for child in answer(raw, options=options)["children"] if child["kind"] == "Endpoints")
+    (endpoints,) = (child for child in synced(raw, options=options)["children"] if child["kind"] == "Endpoints")
     return endpoints.get("subsets")
 
 
 def test_response_contains_children_and_status() -> None:
-    given = answer(parent(hosts=[{"host": "a.io"}]), ALL_OWNED)
+    given = synced(parent(hosts=[{"host": "a.io"}]), ALL_OWNED)
     assert kinds(given) == ["Service", "Endpoints", "EndpointSlice", "Ingress"]
     assert given["status"] == {}
     assert set(given) == {"status", "children"}
-    assert kinds(answer(parent())) == ["Service", "Endpoints", "EndpointSlice"]
+    assert kinds(synced(parent())) == ["Service", "Endpoints", "EndpointSlice"]
 
 
 def test_addresses_are_published_by_status() -> None:
@@ -125,12 +125,12 @@ def test_status_is_returned_unchanged() -> None:
     }
     raw = parent(status=status)
     before = copy.deepcopy(raw)
-    assert answer(raw, ALL_OWNED)["status"] == status
+    assert synced(raw, ALL_OWNED)["status"] == status
     assert raw == before
 
 
 def test_null_status_is_returned_as_empty() -> None:
-    assert answer({**parent(), "status": None})["status"] == {}
+    assert synced({**parent(), "status": None})["status"] == {}
 
 
 REPORTS = [
@@ -141,19 +141,19 @@ HOSTS = [{"host": "a.io"}]
 
 
 def test_missing_children_are_reported_after_a_full_sync() -> None:
-    given = answer(parent(hosts=HOSTS, status={"revision": 3, "observedGeneration": 2}), NOTHING_OWNED)
+    given = synced(parent(hosts=HOSTS, status={"revision": 3, "observedGeneration": 2}), NOTHING_OWNED)
     assert given["status"] == {"revision": 3, "observedGeneration": 2, "children": REPORTS}
     assert given["resyncAfterSeconds"] == 30.0
     assert kinds(given) == ["Service", "Endpoints", "Ingress"]
 
 
 def test_unchanged_report_keeps_the_status() -> None:
-    first = answer(parent(hosts=HOSTS, status={"observedGeneration": 2}), NOTHING_OWNED)["status"]
-    assert answer(parent(hosts=HOSTS, status=first), NOTHING_OWNED)["status"] == first
+    first = synced(parent(hosts=HOSTS, status={"observedGeneration": 2}), NOTHING_OWNED)["status"]
+    assert synced(parent(hosts=HOSTS, status=first), NOTHING_OWNED)["status"] == first
 
 
 def test_report_is_removed_when_the_child_exists() -> None:
-    given = answer(parent(hosts=HOSTS, status={"observedGeneration": 2, "children": REPORTS}), ALL_OWNED)
+    given = synced(parent(hosts=HOSTS, status={"observedGeneration": 2, "children": REPORTS}), ALL_OWNED)
     assert given["status"] == {"observedGeneration": 2}
     assert "resyncAfterSeconds" not in given
 
@@ -174,7 +174,7 @@ SETTLED = {"observedGeneration": 2}
     ],
 )
 def test_expected_absence_is_not_reported(raw: dict[str, Any], children: dict[str, Any]) -> None:
-    given = answer({**raw, "status": {**raw.get("status", {}), "children": REPORTS[:1]}}, children)
+    given = synced({**raw, "status": {**raw.get("status", {}), "children": REPORTS[:1]}}, children)
     assert "children" not in given["status"]
     assert "resyncAfterSeconds" not in given
 
@@ -204,7 +204,7 @@ def test_expected_absence_is_not_reported(raw: dict[str, Any], children: dict[st
 )
 def test_incomplete_response_is_an_error(raw: dict[str, Any], problems: tuple[str, ...]) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        answer(raw)
+        synced(raw)
     assert caught.value.problems == problems
 
 
@@ -217,21 +217,21 @@ def kinds(answered: Any) -> list[str]:
 
 
 def test_endpoints_setting_selects_the_children() -> None:
-    assert kinds(answer(parent(), ONLY_SERVICE_OWNED, ENDPOINTS_ALONE)) == ["Service", "Endpoints"]
-    assert kinds(answer(parent(), ONLY_SERVICE_OWNED, SLICES_ALONE)) == ["Service", "EndpointSlice"]
-    assert kinds(answer(parent(), ONLY_SERVICE_OWNED)) == ["Service", "Endpoints", "EndpointSlice"]
+    assert kinds(synced(parent(), ONLY_SERVICE_OWNED, ENDPOINTS_ALONE)) == ["Service", "Endpoints"]
+    assert kinds(synced(parent(), ONLY_SERVICE_OWNED, SLICES_ALONE)) == ["Service", "EndpointSlice"]
+    assert kinds(synced(parent(), ONLY_SERVICE_OWNED)) == ["Service", "Endpoints", "EndpointSlice"]
 
 
 @pytest.mark.parametrize("options", [OPTIONS, SLICES_ALONE], ids=["Both", "EndpointSlice"])
 def test_new_slices_wait_until_the_service_is_owned(options: SyncOptions) -> None:
     """A slice joins the Service that it names: it must never be that of another owner."""
-    given = answer(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {}, SLICES_KIND: {}}, options)
+    given = synced(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {}, SLICES_KIND: {}}, options)
     assert "EndpointSlice" not in kinds(given)
     assert given["status"]["children"] == REPORTS[:1]
 
 
 def test_slices_stay_when_the_service_is_deleted() -> None:
-    given = answer(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {}})
+    given = synced(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {}})
     assert kinds(given) == ["Service", "Endpoints", "EndpointSlice"]
 
 
@@ -240,7 +240,7 @@ def test_first_slices_are_not_reported_missing(seconds: int, reported: list[str]
     """They are wanted for the first time in the sync that observes the Service."""
     created = (NOW - timedelta(seconds=seconds)).isoformat()
     service = {"metadata": {"name": "api", "creationTimestamp": created}}
-    given = answer(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {"shop/api": service}, SLICES_KIND: {}})
+    given = synced(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {"shop/api": service}, SLICES_KIND: {}})
     assert kinds(given) == ["Service", "Endpoints", "EndpointSlice"]
     assert [one["name"] for one in given["status"].get("children", [])] == reported
 
@@ -248,14 +248,14 @@ def test_first_slices_are_not_reported_missing(seconds: int, reported: list[str]
 @pytest.mark.parametrize("key", [pytest.param("shop/api-ipv4-3", id="v2"), pytest.param("api-ipv4-3", id="v1")])
 def test_address_stays_in_its_observed_slice(key: str) -> None:
     shown = {"metadata": {"name": "api-ipv4-3"}, "endpoints": [{"addresses": ["10.0.0.1"]}]}
-    given = answer(parent(), NOTHING_OWNED | {SLICES_KIND: {key: shown}})
+    given = synced(parent(), NOTHING_OWNED | {SLICES_KIND: {key: shown}})
     assert [child["metadata"]["name"] for child in given["children"]] == ["api", "api", "api-ipv4-3"]
 
 
 def test_retiring_slices_request_a_resync() -> None:
-    given = answer(parent(), ALL_OWNED | PLAIN, ENDPOINTS_ALONE)
+    given = synced(parent(), ALL_OWNED | PLAIN, ENDPOINTS_ALONE)
     assert (kinds(given), given["resyncAfterSeconds"]) == (["Service", "Endpoints", "EndpointSlice"], 60.0)
-    strange = answer(parent(status=SETTLED), ALL_OWNED | PLAIN | {"Service.v1": {}}, ENDPOINTS_ALONE)
+    strange = synced(parent(status=SETTLED), ALL_OWNED | PLAIN | {"Service.v1": {}}, ENDPOINTS_ALONE)
     assert strange["resyncAfterSeconds"] == 30.0
 
 
@@ -297,7 +297,7 @@ ROUTED = parent(hosts=HOSTS, httpRoute={"parentRefs": [{"name": "public"}, {"nam
 def test_unlisted_kind_is_reported_and_not_created(
     raw: dict[str, Any], listed: dict[str, Any], made: list[str], reports: list[Any]
 ) -> None:
-    given = answer(raw, listed)
+    given = synced(raw, listed)
     assert (kinds(given), given["status"]) == (made, {"children": reports})
     assert "resyncAfterSeconds" not in given
     labelled = {child["kind"] for child in given["children"] if SKIP_MIRROR in child["metadata"]["labels"]}
@@ -305,14 +305,14 @@ def test_unlisted_kind_is_reported_and_not_created(
 
 
 def test_listed_kind_is_created() -> None:
-    given = answer(ROUTED, ALL_OWNED | {"HTTPRoute.gateway.networking.k8s.io/v1": {}})
+    given = synced(ROUTED, ALL_OWNED | {"HTTPRoute.gateway.networking.k8s.io/v1": {}})
     assert kinds(given) == ["Service", "Endpoints", "EndpointSlice", "Ingress", "HTTPRoute", "HTTPRoute"]
     assert given["status"] == {}
 
 
 def test_taken_slice_names_are_reported() -> None:
     shown = ALL_OWNED | {"Endpoints.v1": {}, SLICES_KIND: {}}
-    given = answer(parent(status=SETTLED), shown, SLICES_ALONE)
+    given = synced(parent(status=SETTLED), shown, SLICES_ALONE)
     problem = ABSENT.format(kind="EndpointSlice")
     report = {"kind": "EndpointSlice", "name": "api-ipv4-0", "problem": problem, "reason": "Absent"}
     assert given["status"]["children"] == [report]
@@ -320,9 +320,9 @@ def test_taken_slice_names_are_reported() -> None:
 
 def test_object_outside_the_scope_is_refused() -> None:
     ours = SyncOptions(scope=Scope(("bank", "shop")))
-    assert answer(parent(), options=ours) == answer(parent())
+    assert synced(parent(), options=ours) == synced(parent())
     with pytest.raises(InvalidRequest) as refused:
-        answer(parent(), ALL_OWNED, SyncOptions(scope=Scope(("bank", "till"))))
+        synced(parent(), ALL_OWNED, SyncOptions(scope=Scope(("bank", "till"))))
     assert refused.value.problems == (
         "metadata.namespace: this installation works in bank, till only: nothing is made or changed here "
         "(name the namespace in ESO_NAMESPACES, or write the ExternalService in one of them)",
@@ -345,9 +345,9 @@ SNIPPET = "nginx.ingress.kubernetes.io/configuration-snippet"
 )
 def test_snippet_annotation_is_refused_unless_allowed(raw: dict[str, Any], at: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        answer(raw)
+        synced(raw)
     assert refused.value.problems == (f'{at}["{SNIPPET}"]: {NO_SNIPPET}',)
-    allowed = answer(raw, options=SyncOptions(snippet_annotations=True))
+    allowed = synced(raw, options=SyncOptions(snippet_annotations=True))
     (ingress,) = (child for child in allowed["children"] if child["kind"] == "Ingress")
     assert ingress["metadata"]["annotations"] == {SNIPPET: "x"}
 
@@ -357,11 +357,11 @@ def test_snippet_annotation_is_refused_unless_allowed(raw: dict[str, Any], at: s
 )
 def test_every_snippet_annotation_is_refused(key: str) -> None:
     with pytest.raises(InvalidRequest):
-        answer(parent(hosts=HOSTS, ingress={"annotations": {key: "x"}}))
+        synced(parent(hosts=HOSTS, ingress={"annotations": {key: "x"}}))
 
 
 def test_snippet_annotation_without_an_ingress_is_ignored() -> None:
-    assert kinds(answer(parent(metadata={"annotations": {SNIPPET: "x"}})))[0] == "Service"
+    assert kinds(synced(parent(metadata={"annotations": {SNIPPET: "x"}})))[0] == "Service"
 
 
 AT = f"spec.readinessProbe.{{}}: {NO_SECRETS}"
@@ -386,20 +386,20 @@ TOKEN = {"name": "X-Token", "valueFrom": {"secretKeyRef": {"name": "a", "key": "
 def test_disabled_field_is_refused(probe: dict[str, Any], problems: tuple[str, ...]) -> None:
     raw = parent(readinessProbe=probe)
     with pytest.raises(InvalidRequest) as refused:
-        answer(raw, options=SyncOptions(features=Features(body_contains=False)))
+        synced(raw, options=SyncOptions(features=Features(body_contains=False)))
     assert refused.value.problems == problems
-    assert kinds(answer(raw, options=SyncOptions(features=Features(probe_secrets=True))))[0] == "Service"
+    assert kinds(synced(raw, options=SyncOptions(features=Features(probe_secrets=True))))[0] == "Service"
 
 
 def test_too_many_http_routes_are_refused() -> None:
     listeners = [{"name": "gateway", "sectionName": f"l{number}"} for number in range(2)]
     hosts = [{"host": f"h{number}.io", "path": f"/{number}"} for number in range(129)]
     with pytest.raises(InvalidRequest, match=r"^spec\.httpRoute: it takes 258 HTTPRoutes, "):
-        answer(parent(hosts=hosts, httpRoute={"parentRefs": listeners}))
+        synced(parent(hosts=hosts, httpRoute={"parentRefs": listeners}))
 
 
 def test_too_large_annotations_are_refused() -> None:
     hosts = [{"host": f"h{number}.io", "path": f"/{number}"} for number in range(256)]
     annotations = {f"a{number}": "x" * 4_000 for number in range(8)}
     with pytest.raises(InvalidRequest, match=r"^spec\.httpRoute: labels and annotations of 256 HTTPRoutes "):
-        answer(parent(hosts=hosts, httpRoute={"parentRefs": [{"name": "gateway"}], "annotations": annotations}))
+        synced(parent(hosts=hosts, httpRoute={"parentRefs": [{"name": "gateway"}], "annotations": annotations}))
