@@ -16,6 +16,7 @@ from h2.exceptions import ProtocolError
 
 from playground.addresses import dial
 from playground.grpc_health import NOT_SERVING, SERVING, Http2Server
+from runtime.http_server import cannot_listen
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
 ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\nConnection: close\r\n\r\nerror\n"
@@ -179,9 +180,7 @@ class Backends:
         try:
             await backend.start()
         except OSError as problem:
-            self.problems[spot] = (
-                f"cannot listen on {backend.address} port {spot.port}: {os.strerror(problem.errno or 0)}"
-            )
+            self.problems[spot] = cannot_listen(backend.address, spot.port, os.strerror(problem.errno or 0))
         else:
             self.found[spot] = backend
 

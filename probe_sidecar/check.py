@@ -36,6 +36,7 @@ from probe_sidecar.probes.message import (
     TLS_HANDSHAKE,
     WAITING,
     certificate_refused,
+    grpc_status,
     handshake_failed,
     tls_failed,
 )
@@ -78,7 +79,7 @@ EXPLANATIONS = {
     handshake_failed("connection closed"): "the server, or a proxy, closed the connection in the handshake: "
     "no TLS is spoken there, or not for the name that httpGet.host sends",
     handshake_failed(""): "no TLS is spoken there (scheme: HTTP), or not for the name that httpGet.host sends",
-    "gRPC status UNIMPLEMENTED": "the server does not offer grpc.health.v1.Health",
+    grpc_status("UNIMPLEMENTED"): "the server does not offer grpc.health.v1.Health",
     "SERVICE_UNKNOWN": "the server does not know the service that grpc.service names",
     certificate_refused("EE certificate key too weak"): "the server's certificate has a short key: RSA needs 2048 bits",
     certificate_refused("CA certificate key too weak"): "the CA's certificate has a short key: RSA needs 2048 bits",

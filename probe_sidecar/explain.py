@@ -10,6 +10,7 @@ from tabulate import tabulate
 from external_service.v1alpha1 import AddressStatus, Condition, ExternalService
 from probe_sidecar.check import explanation
 from probe_sidecar.live_view import LiveView
+from probe_sidecar.probes.message import MORE_PROBES
 
 MOST_ROWS = 100
 MAX_CELL = 120
@@ -30,13 +31,14 @@ ADVICE = {
     "CAUnavailable": "create the ConfigMap or Secret, correct its name, or give the prober the right to read it",
     "SecretUnavailable": "create the Secret, correct its name or content, or give the prober the right to read it",
     "InvalidSpec": "correct the field that the message names",
-    "NoPlaceLeft": "raise the prober's limit of open files, ESO_CONCURRENT_PROBES, or the number of replicas",
+    "NoPlaceLeft": MORE_PROBES,
     "ProberFault": "look at the prober's log",
     "NoResponse": "look at the network of the prober's Pod",
 }
 """Advice by the reason of an address or a condition (docs/status.md)."""
 
 
+NO_LIVE_VIEW = "No live view"
 NO_STATUS = "The prober has not written a status. Is the operator running, and does its scope cover this object?"
 
 
@@ -95,7 +97,7 @@ def _conditions(conditions: Iterable[Condition], now: datetime) -> str:
 
 def _live(view: LiveView) -> str:
     if view.page is None:
-        return click.style(f"No live view: {_clean(view.problem)}", dim=True)
+        return click.style(f"{NO_LIVE_VIEW}: {_clean(view.problem)}", dim=True)
     rows = [_live_row(one) for one in view.page["addresses"] if isinstance(one, dict)]
     return f"Live, from {_clean(view.pod)}:\n" + _table(
         rows, ("ADDRESS", "READY", "RUN", "LAST", "SECONDS", "AGE", "NEXT")

@@ -38,7 +38,12 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=1024, dualstack_ipv6=both)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]  # Python repeats the address there
-        raise CannotListen(f"cannot listen on {host} port {port}: {reason}") from None
+        raise CannotListen(cannot_listen(host, port, reason)) from None
+
+
+def cannot_listen(host: str, port: int, reason: str) -> str:
+    """`reason` is the system's."""
+    return f"cannot listen on {host} port {port}: {reason}"
 
 
 def url(listener: socket.socket, scheme: str = "http") -> str:

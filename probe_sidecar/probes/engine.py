@@ -272,10 +272,10 @@ class ProbeEngine:
         if now - self._complained_at >= COMPLAINT_SECONDS:
             self._complained_at = now
             _log.warning(
-                "the limit of %d concurrent probes is reached, %d probes had to wait: raise the limit of open files, "
-                "or ESO_CONCURRENT_PROBES, or the number of replicas",
+                "the limit of %d concurrent probes is reached, %d probes had to wait: %s",
                 self._limit,
                 self.delayed,
+                message.MORE_PROBES,
             )
 
     def _open(self, handle: ProbeHandle) -> bool:

@@ -66,7 +66,7 @@ class StreamReset(Broken):
     """RST_STREAM with an error `code`."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(f"HTTP/2 stream reset: {_error(code)}")
+        super().__init__(message.stream_reset(_error(code)))
         self.code = code
 
 
@@ -74,7 +74,7 @@ class ConnectionEnded(Broken):
     """GOAWAY with an error `code`; the server has not processed the request."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(f"HTTP/2 connection ended: {_error(code)}")
+        super().__init__(message.connection_ended(_error(code)))
         self.code = code
 
 

@@ -95,7 +95,7 @@ class GrpcExchange:
         if not codes or not all(_CODE.fullmatch(code) for code in codes):
             return _fail(message.MALFORMED_GRPC)
         if code := int(codes[-1]):
-            return _fail(f"gRPC status {_CODES[code] if 0 < code < len(_CODES) else code}")
+            return _fail(message.grpc_status(_CODES[code] if 0 < code < len(_CODES) else code))
         health = health_status(self._message)
         if health is None:
             return _fail(message.MALFORMED_GRPC)

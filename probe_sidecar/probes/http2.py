@@ -68,7 +68,7 @@ class Http2Exchange:
 
     def _begin_body(self, event: frames.Headers | frames.Data) -> Answer:
         if isinstance(event, frames.Data):
-            raise frames.Broken(message.malformed_http2("data before headers"))
+            raise frames.Broken(message.malformed_http2(message.DATA_FIRST))
         self._plan = plan = self._read_head(event)
         if plan is None:
             return None

@@ -62,7 +62,11 @@ RESPONSE_TOO_LARGE = "response over 256 KiB"
 UNREADABLE = "response cannot be read"
 
 BODY_TOO_LONG = "longer than its content-length"
-"""The part that is malformed in HTTP/2."""
+DATA_FIRST = "data before headers"
+"""Parts of HTTP/2 that are malformed."""
+
+MORE_PROBES = "raise the prober's limit of open files, ESO_CONCURRENT_PROBES, or the number of replicas"
+"""Advice for a prober at its limit of concurrent probes."""
 
 NO_REDIRECT = "no redirect is accepted"
 UNREADABLE_LOCATION = "unreadable Location"
@@ -113,6 +117,21 @@ def tls_failed(reason: str) -> str:
 def certificate_refused(reason: str) -> str:
     """The server's certificate is not valid; `reason` is OpenSSL's, such as "certificate has expired"."""
     return f"certificate refused: {reason}"
+
+
+def stream_reset(code: int | str) -> str:
+    """`code` is HTTP/2's, by its name if it has one."""
+    return f"HTTP/2 stream reset: {code}"
+
+
+def connection_ended(code: int | str) -> str:
+    """`code` is HTTP/2's, by its name if it has one."""
+    return f"HTTP/2 connection ended: {code}"
+
+
+def grpc_status(code: int | str) -> str:
+    """`code` is gRPC's, by its name if it has one."""
+    return f"gRPC status {code}"
 
 
 def compressed(coding: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from external_service.kind import MAX_CONDITIONS
 from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec
+from probe_sidecar.probes.message import MORE_PROBES
 from probe_sidecar.status.stored import StoredStatus
 
 Object = dict[str, Any]
@@ -27,7 +28,7 @@ NO_RESOLVED = "spec.ips and spec.hostnames give no address, or every address is 
 
 DELAYED = {
     "NoPlaceLeft": "the limit of concurrent probes is reached, so addresses are probed less often than periodSeconds: "
-    "raise the prober's limit of open files, ESO_CONCURRENT_PROBES, or the number of replicas",
+    f"{MORE_PROBES}",
     "ProberFault": "probes fail in the prober itself, so the addresses keep their state; the prober's log has the "
     "cause",
 }

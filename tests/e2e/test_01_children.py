@@ -20,6 +20,7 @@ from external_service.manifest import external_services
 from playground.addresses import resolved
 from playground.client import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from playground.composite.dynamic_apply import LAST_APPLIED
+from probe_sidecar.probes.message import timed_out
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service, sample, samples
 from tests.e2e.world import World, ready
@@ -124,21 +125,22 @@ class Failure:
 
 WEB = {"port": 8080, "path": "/healthcheck", "host": "www.mydomain.com"}
 TLS = {**WEB, "port": 8443, "scheme": "HTTPS"}
+TIMED_OUT = timed_out(1, "").removesuffix(" ()")
 FAILURES = (
     Failure("refuse", {"mode": Mode.REFUSE}, "connection refused"),
     Failure("error", {"mode": Mode.ERROR}, "HTTP 500"),
-    Failure("stall", {"mode": Mode.STALL}, "timed out after 1 s"),
-    Failure("slow", {"mode": Mode.SLOW}, "timed out after 1 s"),
+    Failure("stall", {"mode": Mode.STALL}, TIMED_OUT),
+    Failure("slow", {"mode": Mode.SLOW}, TIMED_OUT),
     Failure("wrong-host", {"host": "other.mydomain.com"}, "HTTP 404"),
     Failure("wrong-sni", {"host": "other.mydomain.com"}, "TLS", {"httpGet": TLS}),
     Failure("tls-refused", {"mode": Mode.REFUSE}, "connection refused", {"httpGet": TLS}),
     Failure("tcp", {"mode": Mode.REFUSE}, "connection refused", {"tcpSocket": {"port": 5432}}),
     Failure("grpc", {"mode": Mode.ERROR}, "NOT_SERVING", {"grpc": {"port": 9000, "service": "shop.Cart"}}),
-    Failure("grpc-stall", {"mode": Mode.STALL}, "timed out after 1 s", {"grpc": {"port": 9000}}),
+    Failure("grpc-stall", {"mode": Mode.STALL}, TIMED_OUT, {"grpc": {"port": 9000}}),
 )
 APART = (
-    Failure("drop", {"mode": Mode.DROP}, "timed out after 1 s"),
-    Failure("drop-v6", {"mode": Mode.DROP}, "timed out after 1 s", six=True),
+    Failure("drop", {"mode": Mode.DROP}, TIMED_OUT),
+    Failure("drop-v6", {"mode": Mode.DROP}, TIMED_OUT, six=True),
     Failure("refuse-v6", {"mode": Mode.REFUSE}, "connection refused", six=True),
     Failure("wrong-sni-v6", {"host": "other.mydomain.com"}, "TLS", {"httpGet": TLS}, six=True),
     Failure("grpc-v6", {"mode": Mode.ERROR}, "NOT_SERVING", {"grpc": {"port": 9000}}, six=True),

@@ -21,7 +21,7 @@ Object = dict[str, Any]
 
 DEFAULT_LIMITS: dict[str, Any] = {"qps": 5.0, "burst": 10}
 """Metacontroller's own --client-go-qps and --client-go-burst."""
-KNOWN_ERRORS = ("stale status refused", "context canceled")
+KNOWN_ERRORS = (STALE_STATUS, "context canceled")
 """The refusals of the guard, and requests that end with Metacontroller where `World.limit` restarts it."""
 CALM_SECONDS = 3.0
 SETTLE_SECONDS = 120.0

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from app.sync import ABSENT
+from external_service.v1alpha1 import ChildProblem
 from playground.client import ENDPOINTS, INGRESSES, SERVICES, Kind
+from probe_sidecar.status.summary import child_summary
 from tests.e2e.api import Unsupported
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import our_endpoints, our_slices
@@ -52,9 +54,12 @@ def shown(status: Object) -> tuple[str, str, str]:
 
 def expected(kind: Kind) -> tuple[str, str, str]:
     """A missing Ingress does not affect traffic inside the cluster."""
-    if kind == INGRESSES:
-        return "Ingress is missing", "True", "AllAddressesReady"
-    return f"{kind.kind} name is taken", "False", "ChildMissing"
+    condition = ("True", "AllAddressesReady") if kind == INGRESSES else ("False", "ChildMissing")
+    return (summary(kind), *condition)
+
+
+def summary(kind: Kind) -> str:
+    return child_summary(ChildProblem(kind=kind.kind, name=NAME, problem="", reason="Absent"))
 
 
 async def stranger(world: World, kind: Kind, name: str = NAME) -> Object:
@@ -139,14 +144,14 @@ async def test_foreign_object_survives_deletion(world: World) -> None:
     reports = [report(kind) for kind in CHILDREN]
 
     async def reported() -> bool:
-        return await told(world) == reports and shown(await world.status(NAME))[0] == "Service name is taken"
+        return await told(world) == reports and shown(await world.status(NAME))[0] == summary(SERVICES)
 
     await until(reported, "three foreign objects reported", seconds=TOLD_SECONDS, every=0.05)
     assert await our_slices(world, NAME) == {}
     with contextlib.suppress(Unsupported):  # without kubectl the other assertions hold
         wide = await world.kubectl("get", "externalservice", NAME, "-n", world.namespace, "-o", "wide")
         header, row = wide.stdout.splitlines()
-        assert row[header.index("STATUS") : header.index("HOSTS")].strip() == "Service name is taken"
+        assert row[header.index("STATUS") : header.index("HOSTS")].strip() == summary(SERVICES)
     await world.delete(NAME)
 
     async def gone() -> bool:

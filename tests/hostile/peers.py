@@ -37,6 +37,7 @@ from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
     CLOSED_IN_HEADERS,
     CLOSED_WITHOUT_RESPONSE,
+    DATA_FIRST,
     FIELDS_TOO_LARGE,
     HEADERS_TOO_LARGE,
     IMPOSSIBLE_PORT,
@@ -57,9 +58,11 @@ from probe_sidecar.probes.message import (
     UNREADABLE_LOCATION,
     WAITING,
     WITHOUT_TEXT,
+    grpc_status,
     handshake_failed,
     malformed_http,
     malformed_http2,
+    stream_reset,
     timed_out,
 )
 from tests.unit.probe_sidecar.probes.servers import server_context
@@ -129,6 +132,7 @@ def http1(
     return Peer(f"http1 {name}", probe, pieces, message, end, **rest)
 
 
+TIMED_OUT = timed_out(1, "").removesuffix(" ()")
 HTTP1 = (
     http1("endless status line", flood(b"HTTP/1.1 200 ", b"x"), HEADERS_TOO_LARGE),
     http1("endless header value", flood(HEAD + b"A: ", b"x"), HEADERS_TOO_LARGE),
@@ -153,13 +157,13 @@ HTTP1 = (
     http1(
         "head byte by byte",
         drip(HEAD + b"A: " + b"x" * 40_000),
-        "timed out after 1 s",
+        TIMED_OUT,
         timeout=1.0,
     ),
     http1(
         "body byte by byte",
         drip(HEAD + b"Content-Length: 9000\r\n\r\n" + b"x" * 8_000),
-        "timed out after 1 s",
+        TIMED_OUT,
         timeout=1.0,
         gap=0.001,
     ),
@@ -360,16 +364,16 @@ HTTP2: tuple[tuple[str, Pieces, str], ...] = (
     ("indexed fields", of(START + headers(b"\x88" * 16_000)), FIELDS),
     ("a long Huffman text", of(START + headers(HUFFMAN_12K)), malformed_http2("header compression")),
     ("a frame beyond the limit", of(START + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01"), malformed_http2("frame size")),
-    ("a frame that never ends", of(START + frame(DATA, 0, 1, bytes(9))[:12]), "timed out after 1 s"),
-    ("frames byte by byte", drip(START + frame(77, 0, 0, bytes(16_000))), "timed out after 1 s"),
-    ("silence", of(), "timed out after 1 s"),
-    ("no response after SETTINGS", of(START), "timed out after 1 s"),
+    ("a frame that never ends", of(START + frame(DATA, 0, 1, bytes(9))[:12]), TIMED_OUT),
+    ("frames byte by byte", drip(START + frame(77, 0, 0, bytes(16_000))), TIMED_OUT),
+    ("silence", of(), TIMED_OUT),
+    ("no response after SETTINGS", of(START), TIMED_OUT),
     ("no SETTINGS", of(headers(OK_200)), NOT_HTTP2),
     ("HTTP/1", of(HEAD + b"\r\n"), NOT_HTTP2),
     ("SETTINGS of 5 bytes", of(frame(SETTINGS, 0, 0, bytes(5))), malformed_http2("settings")),
     ("PING of a byte", of(START + frame(PING, 0, 0, b"x")), malformed_http2("ping")),
     ("a short reset", of(START + frame(RST_STREAM, 0, 1, b"x")), malformed_http2("frame size")),
-    ("a reset of an unknown code", of(START + frame(RST_STREAM, 0, 1, b"\xff" * 4)), "HTTP/2 stream reset: 4294967295"),
+    ("a reset of an unknown code", of(START + frame(RST_STREAM, 0, 1, b"\xff" * 4)), stream_reset(4294967295)),
     ("a short GOAWAY", of(START + frame(GOAWAY, 0, 0, b"x")), malformed_http2("goaway")),
     ("a push", of(START + frame(PUSH_PROMISE, 4, 1, bytes(4) + OK_200)), malformed_http2("stream")),
     ("other streams", flood(START, frame(HEADERS, 4, 3, OK_200)), FRAMES),
@@ -393,7 +397,7 @@ HTTP2_ONLY: tuple[tuple[str, Pieces, str], ...] = (
         flood(START + headers(OK_200), frame(DATA, PADDED, 1, b"\x40" + bytes(64))),
         FRAMES,
     ),
-    ("DATA first", of(START + frame(DATA, 0, 1, b"x")), malformed_http2("data before headers")),
+    ("DATA first", of(START + frame(DATA, 0, 1, b"x")), malformed_http2(DATA_FIRST)),
     ("status of many digits", of(START + headers(block((":status", "2" * 5_000)))), malformed_http2("status")),
     ("no status", of(START + headers(block(("a", "b")))), malformed_http2("status")),
     ("status of letters", of(START + headers(block((":status", "abc")))), malformed_http2("status")),
@@ -447,7 +451,7 @@ GRPC_ONLY: tuple[tuple[str, Pieces, str], ...] = (
         MALFORMED_GRPC,
     ),
     (
-        "gRPC status 99",
+        grpc_status(99),
         of(
             START
             + headers(
@@ -455,7 +459,7 @@ GRPC_ONLY: tuple[tuple[str, Pieces, str], ...] = (
                 END_HEADERS | END_STREAM,
             )
         ),
-        "gRPC status 99",
+        grpc_status(99),
     ),
     (
         "a number without end",

@@ -36,8 +36,8 @@ async def test_docs_serves_no_other_file(name: str) -> None:
 async def test_docs_switched_off_is_not_found(path: str) -> None:
     async with client(docs=False) as hook:
         response = await hook.get(path)
-    text = f"no such path: this hook answers {ROUTES}"
-    assert (response.status_code, response.json()) == (404, {"error": text})
+    assert response.status_code == 404
+    assert response.json()["error"].endswith(f" {ROUTES}")
 
 
 def test_assets_keep_their_licences() -> None:

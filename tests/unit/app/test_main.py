@@ -23,7 +23,7 @@ from external_service.core import PORT_NUMBER
 from external_service.invalid import unknown_fields
 from external_service.manifest import NOTHING
 from external_service.v1alpha1 import NUMBER_OR_SHARE
-from runtime.http_server import STOP_SIGNALS
+from runtime.http_server import STOP_SIGNALS, cannot_listen
 from runtime.settings import hints
 from tests.e2e.controlplane.pki import Pki
 from tests.parents import raw_parent
@@ -189,7 +189,7 @@ def test_tls_and_token_are_required_together(tmp_path: Path) -> None:
         pytest.param(
             {"ESO_LISTEN_HOST": "192.0.2.1"},
             1,
-            "cannot listen on 192.0.2.1 port 0: Cannot assign requested address",
+            cannot_listen("192.0.2.1", 0, "Cannot assign requested address"),
             id="foreign address",
         ),
         pytest.param(
@@ -279,7 +279,7 @@ def test_port_in_use_is_one_line_and_status_1() -> None:
         port = taken.getsockname()[1]
         done = run("--host", "127.0.0.1", "--port", str(port))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"python -m app: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+    assert done.stderr == f"python -m app: {cannot_listen('127.0.0.1', port, 'Address already in use')}\n"
 
 
 def test_hook_does_not_import_the_sidecar() -> None:

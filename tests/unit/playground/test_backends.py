@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from playground.addresses import dial
 from playground.backends import Backend, Backends, Mode, Protocol, Spot
+from runtime.http_server import cannot_listen
 from tests.until import until
 
 HTTP = Spot("10.0.0.1", 18080, Protocol.HTTP)
@@ -92,7 +93,7 @@ async def test_refusing_closes_open_connections(backends: Backends) -> None:
 async def test_taken_port_is_reported(backends: Backends) -> None:
     clash = Spot(HTTP.ip, HTTP.port, Protocol.TCP)
     await backends.ensure(clash)
-    assert backends.problems == {clash: "cannot listen on 127.128.0.1 port 18080: Address already in use"}
+    assert backends.problems == {clash: cannot_listen("127.128.0.1", 18080, "Address already in use")}
     with pytest.raises(LookupError, match=r"there is no backend for 10\.9\.9\.9"):
         await backends.set("10.9.9.9", Mode.REFUSE)
 

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from external_service.v1alpha1 import STALE_STATUS
 from playground.apiserver import FakeApiServer
 from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import SERVICES, ApiClient
@@ -279,7 +280,7 @@ async def test_guard_refuses_stale_status_and_next_sync_is_quiet(
         await until(lambda: bool(server.storage.items(("", "events"))))
     message = server.storage.items(("", "events"))[0]["message"]
     assert message.startswith("Sync error: can't update status for ExternalService default/web: ExternalService.eso")
-    assert "stale status refused" in message
+    assert STALE_STATUS in message
 
 
 async def test_stale_status_under_the_policy_is_retried(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from external_service.policy import AddressPolicy
+from external_service.v1alpha1 import STALE_STATUS
 from playground.apiserver import FakeApiServer
 from playground.manifests import FOLDER
 from tests.until import until
@@ -90,12 +92,15 @@ async def test_kubectl_patch_of_the_status_subresource(kubectl: Run) -> None:
     await kubectl(*status, '{"status":{"revision":3,"ready":"1/2","summary":"OK"}}')
     assert (await kubectl("get", "extsvc", "web")).splitlines()[1].split()[1:3] == ["1/2", "OK"]
     refused = await kubectl(*status, '{"status":{"revision":2}}', fails=True)
-    assert "stale status refused" in refused
+    assert STALE_STATUS in refused
 
 
 async def test_invalid_object_is_refused_with_the_message(kubectl: Run) -> None:
     loopback = await kubectl("apply", "-f", "-", stdin=WEB.replace("10.0.0.1", "127.0.0.1"), fails=True)
-    assert 'The ExternalService "web" is invalid: spec.ips[0]: Invalid value: 127.0.0.1 is a loopback' in loopback
+    assert (
+        f'The ExternalService "web" is invalid: spec.ips[0]: Invalid value: {AddressPolicy().refusal("127.0.0.1")}'
+        in loopback
+    )
     unknown = await kubectl("apply", "-f", "-", stdin=WEB.replace("ips:", "IPs:"), fails=True)
     assert 'strict decoding error: unknown field "spec.IPs"' in unknown
 

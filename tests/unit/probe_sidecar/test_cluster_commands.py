@@ -13,7 +13,7 @@ import pytest
 from playground.apiserver import FakeApiServer
 from probe_sidecar.__main__ import main
 from probe_sidecar.check import NO_PROBE
-from probe_sidecar.explain import NO_STATUS
+from probe_sidecar.explain import NO_LIVE_VIEW, NO_STATUS
 from tests.unit.probe_sidecar.probes.servers import server_context
 
 OBJECT: dict[str, Any] = {
@@ -91,7 +91,7 @@ async def test_status_without_one_says_so_and_is_status_1(
     assert await typed("status", "static", "-n", "external-service", "--server", api.url) == 1
     shown = capsys.readouterr().out
     assert NO_STATUS in shown
-    assert "No live view: " in shown
+    assert f"{NO_LIVE_VIEW}: " in shown
 
 
 async def test_status_as_json_has_the_object(api: FakeApiServer, capsys: pytest.CaptureFixture[str]) -> None:

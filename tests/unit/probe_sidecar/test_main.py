@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from probe_sidecar.kube.kubeconfig import UNREADABLE
-from runtime.http_server import STOP_SIGNALS
+from runtime.http_server import STOP_SIGNALS, cannot_listen
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 20.0
@@ -70,7 +70,7 @@ def test_taken_port_is_one_line() -> None:
         )
     assert (status, lines) == (
         1,
-        [f"python -m probe_sidecar: cannot listen on 127.0.0.1 port {port}: Address already in use"],
+        [f"python -m probe_sidecar: {cannot_listen('127.0.0.1', int(port), 'Address already in use')}"],
     )
 
 

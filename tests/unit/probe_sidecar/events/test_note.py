@@ -124,18 +124,18 @@ def test_long_message_leaves_room_for_the_count() -> None:
         pytest.param([], [("Accepted", "True", "Accepted", "m")], [], id="accepted from the start"),
         pytest.param(
             [("Ready", "True", "AllAddressesReady", "1 of 1")],
-            [("Ready", "False", "ChildMissing", "Service name is taken")],
-            [Note("ChildMissing", "Publishing", "Service name is taken", warning=True)],
+            [("Ready", "False", "ChildMissing", "taken")],
+            [Note("ChildMissing", "Publishing", "taken", warning=True)],
             id="the Service has another owner",
         ),
         pytest.param(
-            [("Ready", "False", "ChildMissing", "Service name is taken")],
-            [("Ready", "False", "ChildMissing", "Service name is taken")],
+            [("Ready", "False", "ChildMissing", "taken")],
+            [("Ready", "False", "ChildMissing", "taken")],
             [],
             id="the Service still has another owner",
         ),
         pytest.param(
-            [("Ready", "False", "ChildMissing", "Service name is taken")],
+            [("Ready", "False", "ChildMissing", "taken")],
             [("Ready", "False", "NoAddressReady", "0 of 1")],
             [
                 Note(

@@ -16,6 +16,7 @@ from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.prober.canary import PERIOD, Canary
 from probe_sidecar.prober.outage import REPORT_SECONDS, OutageGuard, Unanswered
 from probe_sidecar.prober.prober import Prober
+from probe_sidecar.probes.message import CONNECTING, timed_out
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.settings import Settings
 from tests.examples import examples
@@ -144,7 +145,7 @@ class Network:
         silent = self._down(began) or self._down(began + ROUND_TRIP) or began >= self.dead.get(ip, float("inf"))
         outcome, seconds = OK, ROUND_TRIP
         if silent:
-            said = f"timed out after {probe.timeout:g} s (connecting)"
+            said = timed_out(probe.timeout, CONNECTING)
             outcome, seconds = Outcome(Result.FAILURE, said, no_response=True), probe.timeout
         elif began >= self.refusing.get(ip, float("inf")):
             outcome = REFUSED
@@ -412,7 +413,7 @@ def test_canary_is_probed_twice_a_second(caplog: pytest.LogCaptureFixture) -> No
     world.run(100)
     assert [record.getMessage() for record in caplog.records] == [
         "the canary 10.9.9.9 responds: connected",
-        "the canary 10.9.9.9 (ESO_CANARY) does not respond: timed out after 1 s (connecting)",
+        f"the canary 10.9.9.9 (ESO_CANARY) does not respond: {timed_out(1, CONNECTING)}",
         "the canary 10.9.9.9 responds: connected",
     ]
 

@@ -432,11 +432,11 @@ def test_longer_not_ready_period_keeps_the_planned_probe(rig: Rig) -> None:
 
 
 def test_missing_ca_keeps_the_state_and_stops_probing(rig: Rig) -> None:
-    rig.service.referenced = "Secret shop/ca: not read yet"
+    rig.service.referenced = "because"
     rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded"))
     assert [rig.advance(10) for _ in range(5)] == [[]] * 5
     assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", NOT_PROBED)}
-    assert {target.problem for target in rig.targets} == {"Secret shop/ca: not read yet"}
+    assert {target.problem for target in rig.targets} == {"because"}
     rig.advance(3)
     rig.service.referenced = Referenced(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     rig.targets.renew()

@@ -33,6 +33,7 @@ from probe_sidecar.probes.message import (
     CLOSED_WITHOUT_RESPONSE,
     CONNECTING,
     HEADERS_TOO_LARGE,
+    MORE_PROBES,
     NOT_HTTP,
     OTHER_HOST,
     READING_BODY,
@@ -41,6 +42,7 @@ from probe_sidecar.probes.message import (
     TOO_MANY_REDIRECTS,
     UNREADABLE,
     WAITING,
+    connection_ended,
     timed_out,
 )
 from probe_sidecar.probes.outcome import Outcome, Result
@@ -159,7 +161,7 @@ async def test_http_results(judge: Judge, serve: Serve, script: Script, outcome:
 )
 async def test_line_7_stalled_response_is_a_failure(judge: Judge, serve: Serve, script: Script, where: str) -> None:
     server = serve(script)
-    assert await judge(http(server.port, timeout=0.3)) == failure(f"timed out after 0.3 s ({where})")
+    assert await judge(http(server.port, timeout=0.3)) == failure(timed_out(0.3, where))
     assert server.connections == 1, "line-21-d1-a-stalled-body-is-not-asked-again"
 
 
@@ -355,7 +357,7 @@ async def test_http2_pings_are_answered(judge: Judge, serve: Serve) -> None:
         connection.sendall(frame(7, 0, 0, bytes(8)))
         return received
 
-    assert await judge(grpc(serve(asks_first).port)) == failure("HTTP/2 connection ended: NO_ERROR")
+    assert await judge(grpc(serve(asks_first).port)) == failure(connection_ended("NO_ERROR"))
 
 
 # Our own faults are no evidence against an address.
@@ -583,8 +585,7 @@ async def test_waiting_probes_are_logged_once(serve: Serve, caplog: pytest.LogCa
     engine.close()
     assert engine.delayed == 4
     assert [record.getMessage() for record in caplog.records] == [
-        "the limit of 1 concurrent probes is reached, 1 probes had to wait: raise the limit of open files, or "
-        "ESO_CONCURRENT_PROBES, or the number of replicas"
+        f"the limit of 1 concurrent probes is reached, 1 probes had to wait: {MORE_PROBES}"
     ]
 
 

@@ -10,7 +10,9 @@ from probe_sidecar.probes.message import (
     CLOSED_WITHOUT_RESPONSE,
     FIELDS_TOO_LARGE,
     NOT_HTTP2,
+    connection_ended,
     malformed_http2,
+    stream_reset,
 )
 
 SETTINGS = frame(frames.SETTINGS, 0, 0)
@@ -121,17 +123,17 @@ def test_any_split_gives_the_same_events(data: st.DataObject) -> None:
         pytest.param(SETTINGS + frame(frames.GOAWAY, 0, 0, b"x"), malformed_http2("goaway"), id="short-goaway"),
         pytest.param(
             SETTINGS + frame(frames.RST_STREAM, 0, 1, bytes.fromhex("00000007")),
-            "HTTP/2 stream reset: REFUSED_STREAM",
+            stream_reset("REFUSED_STREAM"),
             id="reset",
         ),
         pytest.param(
             SETTINGS + frame(frames.GOAWAY, 0, 0, bytes.fromhex("00000000 0000000b")),
-            "HTTP/2 connection ended: ENHANCE_YOUR_CALM",
+            connection_ended("ENHANCE_YOUR_CALM"),
             id="goaway",
         ),
         pytest.param(
             SETTINGS + frame(frames.GOAWAY, 0, 0, bytes.fromhex("00000000 000000ff")),
-            "HTTP/2 connection ended: 255",
+            connection_ended("255"),
             id="code",
         ),
         pytest.param(

@@ -7,7 +7,7 @@ from probe_sidecar.probes import frames, grpc
 from probe_sidecar.probes.exchange import Answer, Hop
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.grpc import GrpcExchange
-from probe_sidecar.probes.message import MALFORMED_GRPC, NOT_GRPC
+from probe_sidecar.probes.message import MALFORMED_GRPC, NOT_GRPC, grpc_status, stream_reset
 from probe_sidecar.probes.outcome import Outcome, Result
 
 SETTINGS = frame(frames.SETTINGS, 0, 0)
@@ -50,15 +50,15 @@ TRAILERS = head(("grpc-status", "0"), end=END)
         ),
         pytest.param(
             head((":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "12"), end=END),
-            failure("gRPC status UNIMPLEMENTED"),
+            failure(grpc_status("UNIMPLEMENTED")),
             id="line-18-unimplemented",
         ),
         pytest.param(
             GRPC_HEAD + head(("grpc-status", "5"), ("grpc-message", "secret"), end=END),
-            failure("gRPC status NOT_FOUND"),
+            failure(grpc_status("NOT_FOUND")),
             id="line-18-not-found",
         ),
-        pytest.param(GRPC_HEAD + head(("grpc-status", "99"), end=END), failure("gRPC status 99"), id="unknown-code"),
+        pytest.param(GRPC_HEAD + head(("grpc-status", "99"), end=END), failure(grpc_status(99)), id="unknown-code"),
         pytest.param(
             GRPC_HEAD + body(b"\x08\x01") + head(("x", "y"), end=END),
             failure(MALFORMED_GRPC),
@@ -95,7 +95,7 @@ TRAILERS = head(("grpc-status", "0"), end=END)
         ),
         pytest.param(
             GRPC_HEAD + frame(frames.RST_STREAM, 0, 1, bytes.fromhex("00000007")),
-            failure("HTTP/2 stream reset: REFUSED_STREAM"),
+            failure(stream_reset("REFUSED_STREAM")),
             id="line-18-any-rpc-error",
         ),
         pytest.param(GRPC_HEAD, frame(frames.SETTINGS, frames.ACK, 0), id="waits-and-acknowledges"),

@@ -8,7 +8,7 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from external_service.core import GRPCAction, Probe
-from probe_sidecar.probes.message import CLOSED_WITHOUT_RESPONSE, NOT_HTTP2
+from probe_sidecar.probes.message import CLOSED_WITHOUT_RESPONSE, NOT_HTTP2, grpc_status
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
@@ -48,7 +48,7 @@ def probe(port: int, service: str = "") -> PreparedProbe:
         pytest.param("", Outcome(Result.SUCCESS, "SERVING"), id="line-18-serving"),
         pytest.param("down", Outcome(Result.FAILURE, "NOT_SERVING"), id="line-18-not-serving"),
         pytest.param("odd", Outcome(Result.FAILURE, "UNKNOWN"), id="line-18-unknown"),
-        pytest.param("none", Outcome(Result.FAILURE, "gRPC status NOT_FOUND"), id="line-18-not-found"),
+        pytest.param("none", Outcome(Result.FAILURE, grpc_status("NOT_FOUND")), id="line-18-not-found"),
     ],
 )
 async def test_grpc_health_results(judge: Judge, port: int, service: str, outcome: Outcome) -> None:
@@ -56,7 +56,7 @@ async def test_grpc_health_results(judge: Judge, port: int, service: str, outcom
 
 
 async def test_line_18_server_without_the_health_service(judge: Judge, bare_port: int) -> None:
-    assert await judge(probe(bare_port)) == Outcome(Result.FAILURE, "gRPC status UNIMPLEMENTED")
+    assert await judge(probe(bare_port)) == Outcome(Result.FAILURE, grpc_status("UNIMPLEMENTED"))
 
 
 async def test_line_19_http1_port_fails_at_once(judge: Judge, serve: Serve) -> None:

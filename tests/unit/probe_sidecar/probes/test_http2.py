@@ -9,11 +9,13 @@ from probe_sidecar.probes.http2 import Http2Exchange
 from probe_sidecar.probes.message import (
     BODY_TOO_LONG,
     CLOSED_IN_BODY,
+    DATA_FIRST,
     READING_BODY,
     WAITING,
     WITHOUT_TEXT,
     compressed,
     malformed_http2,
+    stream_reset,
 )
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, first_request
@@ -75,12 +77,12 @@ def failure(message: str) -> Outcome:
         ),
         pytest.param(
             head((":status", "200")) + frame(frames.RST_STREAM, 0, 1, bytes(4)),
-            failure("HTTP/2 stream reset: NO_ERROR"),
+            failure(stream_reset("NO_ERROR")),
             id="line-14-d1-reset-body",
         ),
         pytest.param(head((":status", "200")) + body(b"ok") + head(("t", "x"), end=END), success(200), id="trailers"),
         pytest.param(head((":status", "302"), end=END), Outcome(Result.WARNING, "HTTP 302"), id="line-10-no-location"),
-        pytest.param(body(b"ok"), failure(malformed_http2("data before headers")), id="data-first"),
+        pytest.param(body(b"ok"), failure(malformed_http2(DATA_FIRST)), id="data-first"),
         pytest.param(head(("a", "b")), failure(malformed_http2("status")), id="no-status"),
         pytest.param(head((":status", "100"), end=END), failure(malformed_http2("status")), id="ends-interim"),
     ],

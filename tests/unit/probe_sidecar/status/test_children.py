@@ -3,8 +3,10 @@
 import asyncio
 from typing import Any
 
+from external_service.v1alpha1 import ChildProblem
 from probe_sidecar.status.children import HOLD_SECONDS, ChildReports
 from probe_sidecar.status.stored import StoredStatus
+from probe_sidecar.status.summary import child_summary
 from tests.virtual_time import virtually
 
 SERVICE = {"kind": "Service", "name": "web", "problem": "taken", "reason": "Absent"}
@@ -56,7 +58,7 @@ def test_short_report_changes_nothing() -> None:
 
 def test_report_in_the_stored_summary_is_used_at_once() -> None:
     async def scenario() -> None:
-        assert Watched().kinds(SERVICE, summary="Service name is taken") == ["Service"]
+        assert Watched().kinds(SERVICE, summary=child_summary(ChildProblem.model_validate(SERVICE))) == ["Service"]
         assert Watched().kinds(SERVICE, summary="OK") == []
 
     virtually(scenario())

@@ -9,7 +9,7 @@ from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServi
 from probe_sidecar.status.conditions import Finding, Problems, ReferenceProblem
 from probe_sidecar.status.desired import desired_status, rejected_status
 from probe_sidecar.status.stored import StoredStatus
-from probe_sidecar.status.summary import SUSPECTED_OUTAGE
+from probe_sidecar.status.summary import SUSPECTED_OUTAGE, child_summary
 
 T0, T1, T2 = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z", "2026-01-01T00:02:00Z"
 PROBE = {"tcpSocket": {"port": 80}}
@@ -558,12 +558,13 @@ def test_invalid_spec_keeps_the_hostnames() -> None:
 
 def test_missing_service_makes_ready_false() -> None:
     taken = [ChildProblem(kind="Service", name="web", problem="taken")]
+    problem = child_summary(taken[0])
     verdicts = results(up(A), down(B))
     told = desired_status(parent(ONE_OF_TWO), spec(A, B), verdicts, POLICY, T1, problems=Problems(children=taken))
-    message = "Service name is taken: no traffic reaches the addresses, see status.children"
+    message = f"{problem}: no traffic reaches the addresses, see status.children"
     assert told == ONE_OF_TWO | {
         "revision": 2,
-        "summary": "Service name is taken",
+        "summary": problem,
         "conditions": [condition("Ready", "False", "ChildMissing", message, T1), ACCEPTED],
     }
     assert desired_status(parent(told), spec(A, B), verdicts, POLICY, T2, problems=Problems(children=taken)) == told
