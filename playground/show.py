@@ -11,7 +11,7 @@ from typing import Any
 from playground.addresses import hostnames, resolved, shared, stand_ins
 from playground.journal import Journal
 from playground.snapshot import snapshot
-from playground.stack import NoBackend, Playground
+from playground.stack import Playground
 
 Object = dict[str, Any]
 
@@ -39,8 +39,7 @@ async def show(
             for line in introduction(playground, manifests):
                 print(line, flush=True)
         for manifest in manifests:
-            with contextlib.suppress(NoBackend):  # shown beside the addresses
-                await playground.apply(manifest)
+            await playground.apply(manifest)
         if output == "live":
             return await _live(playground, journal, url, duration)
         end = time.monotonic() + duration if duration is not None else float("inf")

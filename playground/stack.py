@@ -31,11 +31,6 @@ WINDOW = 0.005  # seconds of the composite controller between GET and PUT of a s
 SAMPLES_NAMESPACE = "external-service"
 ADMINISTRATOR = "playground"
 SIDECAR_AGENT = "external-service-prober"
-PROBES = "eso_probe_total{"
-
-
-class NoBackend(Exception):
-    """An ExternalService was created, but some of its addresses cannot have a backend."""
 
 
 class Playground:
@@ -58,7 +53,7 @@ class Playground:
         self._stack = contextlib.AsyncExitStack()
         self._pages: httpx.AsyncClient | None = None
         self._restarting = asyncio.Lock()
-        self._client: ApiClient
+        self.client: ApiClient
         self._parents: Informer
         self._tasks: list[asyncio.Task[None]] = []
         self._ensuring: set[asyncio.Task[None]] = set()
@@ -76,7 +71,7 @@ class Playground:
             self.api.kubeconfig(self.kubeconfig, SAMPLES_NAMESPACE)
             self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SAMPLES_NAMESPACE}})
             http = await stack.enter_async_context(_plain_client(self.api.url, seconds=30))
-            self._client = ApiClient(http, f"{ADMINISTRATOR}/1")
+            self.client = ApiClient(http, f"{ADMINISTRATOR}/1")
             stack.push_async_callback(self._cancel_tasks)
             await self._follow_parents()
             self._make_processes()
@@ -117,7 +112,7 @@ class Playground:
                 self._ensuring.add(task)
                 task.add_done_callback(self._ensuring.discard)
 
-        self._parents = Informer(self._client, EXTERNAL_SERVICES, changed)
+        self._parents = Informer(self.client, EXTERNAL_SERVICES, changed)
         self._tasks.append(asyncio.create_task(self._parents.run(), name="backends follow"))
         await self._parents.synced.wait()
 
@@ -140,11 +135,6 @@ class Playground:
         """The file for kubectl."""
         return self.folder / "kubeconfig"
 
-    @property
-    def client(self) -> ApiClient:
-        """An administrator's client."""
-        return self._client
-
     def parents(self) -> list[Object]:
         """All ExternalServices, by namespace and name."""
         return [self._parents.objects[place] for place in sorted(self._parents.objects)]
@@ -159,7 +149,7 @@ class Playground:
                 raise RuntimeError(f"the {process.name} has ended: {process.tail()}")
 
     async def apply(self, manifest: Object) -> None:
-        """Creates an ExternalService, with its namespace and backends; NoBackend if a port cannot be opened."""
+        """Creates an ExternalService, with its namespace and backends (`backends.problems` has their failures)."""
         meta = {"namespace": SAMPLES_NAMESPACE} | manifest["metadata"]
         if self.api.get("Namespace", "", meta["namespace"]) is None:
             self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": meta["namespace"]}})
@@ -167,10 +157,7 @@ class Playground:
         self.dns.records |= records([body])
         for spot in spots(body):
             await self.backends.ensure(spot)
-        await self._client.create(EXTERNAL_SERVICES.path(meta["namespace"]), body)
-        problems = [self.backends.problems[spot] for spot in spots(body) if spot in self.backends.problems]
-        if problems:
-            raise NoBackend("; ".join(problems))
+        await self.client.create(EXTERNAL_SERVICES.path(meta["namespace"]), body)
 
     async def read_page(self, path: str, query: str = "") -> httpx.Response:
         """One of the sidecar's pages; httpx.TransportError while it is down."""
@@ -187,12 +174,12 @@ class Playground:
         return list(answer.raise_for_status().json()["addresses"])
 
     async def probes(self) -> int:
-        """Probes that the sidecar has finished since it was started; 0 while it is down."""
+        """The number of probes since the sidecar was started; 0 while it is down."""
         try:
             lines = (await self.read_page("/metrics")).text.splitlines()
         except httpx.TransportError:
             return 0
-        return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith(PROBES))
+        return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith("eso_probe_total{"))
 
     async def restart_sidecar(self) -> bool:
         """SIGKILL, and started again; False if that is already under way."""
