@@ -112,7 +112,7 @@ class FaultyApi(Api):
             raise ApiError(401, "Unauthorized", "Unauthorized")
         return self.tokens[token]
 
-    async def respond(self, request: Request, info: RequestInfo, actor: str) -> tuple[Response, bool]:
+    async def respond(self, request: Request, info: RequestInfo, actor: str) -> Response:
         lost = await self._server.faults.before(info.verb, info.resource.plural, actor)
         answer = await super().respond(request, info, actor)
         if lost:

@@ -74,36 +74,36 @@ class Api:
         return await self._audited(request, info, actor)
 
     async def _audited(self, request: Request, info: RequestInfo, actor: str) -> Response:
-        resource, changed = info.resource, False
+        resource = info.resource
         try:
-            response, changed = await self.respond(request, info, actor)
+            response = await self.respond(request, info, actor)
         except ApiError as refusal:
             response = _refused(refusal)
         except ClientDisconnect:
             response = Response(status_code=499)
         place = (resource.group, resource.plural, info.subresource, info.namespace, info.name)
-        self.audit.add(Audited(time.time(), actor, info.verb, *place, response.status_code, changed))
+        self.audit.add(Audited(time.time(), actor, info.verb, *place, response.status_code))
         return response
 
     def actor(self, request: Request) -> str:
         """The user or program that sent a request; ApiError 401 for an unknown one."""
         return request.headers.get("user-agent", "").split("/")[0].split(" ")[0] or "unknown"
 
-    async def respond(self, request: Request, info: RequestInfo, _actor: str) -> tuple[Response, bool]:
-        """The response, and whether anything was changed."""
+    async def respond(self, request: Request, info: RequestInfo, _actor: str) -> Response:
+        """The response to a request for a resource."""
         match info.verb:
             case "get":
                 obj = self.registry.read(info.resource, info.namespace, info.name)
-                return _json(_shown(request, info.resource, obj), warnings=_warning(info.resource)), False
+                return _json(_shown(request, info.resource, obj), warnings=_warning(info.resource))
             case "list":
-                return self._list(request, info), False
+                return self._list(request, info)
             case "watch":
-                return self._watch(request, info), False
+                return self._watch(request, info)
             case _:
                 written = self._write(request, info, await _body(request))
                 if written.changed:
                     self._collect_soon()
-                return _written(request, info, written), written.changed
+                return _written(request, info, written)
 
     def _list(self, request: Request, info: RequestInfo) -> Response:
         """All objects at once: a server may ignore `limit`."""

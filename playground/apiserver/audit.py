@@ -9,7 +9,7 @@ WRITES = frozenset({"create", "update", "patch", "delete"})
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """One request and its result. `at` is Unix time in seconds; `changed` is false for reads, no-ops and refusals."""
+    """One request and its result. `at` is Unix time in seconds."""
 
     at: float
     actor: str
@@ -20,7 +20,6 @@ class Audited:
     namespace: str
     name: str
     code: int
-    changed: bool
 
     @property
     def write(self) -> bool:
