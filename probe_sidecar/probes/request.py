@@ -96,17 +96,18 @@ def first_request(action: HTTPGetAction, ip: str, dial: str, secrets: Secrets = 
         raise CannotSend(f"httpGet.path: {problem}") from None
     host = next((value for name, value in named if name == "Host"), "") or _host_of(action)
     headers = _with_defaults(named)
+    secret = frozenset(_canonical(header.name) for header in action.httpHeaders if header.valueFrom is not None)
     name = action.tls.serverName if action.tls is not None else ""
     return HttpRequest(
         dial=dial,
         url=target,
         host=host,
-        headers=headers,
+        headers=headers if secret else _shared(headers),
         expects=expectation(action),
         tls_name=name,
         method=action.method,
         http2=action.protocol == "HTTP2",
-        secret=frozenset(_canonical(header.name) for header in action.httpHeaders if header.valueFrom is not None),
+        secret=secret,
     )
 
 
@@ -134,10 +135,10 @@ def http1(request: HttpRequest) -> bytes:
 def http1_parts(request: HttpRequest) -> tuple[bytes, bytes]:
     """Request line and Host of one address, and the headers, which thousands of targets share."""
     first = f"{request.method} {request.url.request_target} HTTP/1.1\r\nHost: {request.authority}\r\n"
-    return first.encode("latin-1"), _header_lines(request.headers, request.url.user)
+    header_lines = _header_lines if request.secret else _shared_header_lines
+    return first.encode("latin-1"), header_lines(request.headers, request.url.user)
 
 
-@lru_cache(maxsize=256)
 def _header_lines(headers: Fields, user: str | None) -> bytes:
     lines = []
     agent = _first(headers, "User-Agent").strip(_SPACE)
@@ -147,6 +148,10 @@ def _header_lines(headers: Fields, user: str | None) -> bytes:
     if not _says_close(headers) and not _switches_protocol(headers):
         lines.append("Connection: close")
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+_shared_header_lines = lru_cache(maxsize=256)(_header_lines)
+"""Equal headers once, not for each of thousands of targets; never values from Secrets, which would outlive their probe."""
 
 
 def http2(request: HttpRequest) -> list[tuple[bytes, bytes]]:
@@ -200,12 +205,12 @@ def _with_defaults(named: Iterable[tuple[str, str]]) -> Fields:
         headers.append(("Accept", "*/*"))
     elif not _first(headers, "Accept"):
         headers = [field for field in headers if field[0] != "Accept"]
-    return _shared(tuple(headers))
+    return tuple(headers)
 
 
 @lru_cache(maxsize=256)
 def _shared(headers: Fields) -> Fields:
-    """Equal headers once, not for each of thousands of targets."""
+    """As `_shared_header_lines`."""
     return headers
 
 

@@ -1,3 +1,4 @@
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -205,6 +206,19 @@ def test_line_6_http2_field_names_are_lower_case() -> None:
         (b"x-a", b"1"),
         (b"user-agent", b"kube-probe/1.36"),
     ]
+
+
+class Value(str):
+    """A text to which weak references are possible."""
+
+
+def test_value_from_a_secret_ends_with_its_request() -> None:
+    value = Value("s3cret")
+    action = HTTPGetAction.model_validate({"port": 80, "httpHeaders": [FROM_SECRET]})
+    sent = http1(first_request(action, "10.0.0.1", "10.0.0.1", {("tokens", "web"): value}))
+    kept = weakref.ref(value)
+    del value
+    assert (b"X-Token: s3cret\r\n" in sent, kept()) == (True, None)
 
 
 FROM_SECRET = {"name": "x-token", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "web"}}}
