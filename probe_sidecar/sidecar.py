@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import blake2b
 from typing import Any
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -211,7 +212,7 @@ class Sidecar:
                 self._work_for(uid, raw)
 
     def _report_unreadable(self) -> None:
-        """One Event for each generation of an object that cannot be read, by the replica that owns it."""
+        """One Event for each generation of an object that cannot be read, whichever replica owns it."""
         mine = [one for one in self.reflectors.unreadable if self.replicas.owns(one.identity["uid"])]
         before, self._reported = self._reported, {one.name: one.generation for one in mine}
         for one in mine:
@@ -219,7 +220,9 @@ class Sidecar:
                 used = one.identity["uid"] in self.services
                 kept = "its last readable version is used" if used else "its addresses are not probed"
                 about = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": one.identity}
-                self.events.tell(about, [Note("Unreadable", "Reading", f"{one.problem}; {kept}", warning=True)])
+                once = blake2b(f"{one.identity['uid']}/{one.generation}".encode(), digest_size=8).hexdigest()
+                note = Note("Unreadable", "Reading", f"{one.problem}; {kept}", warning=True, once=once)
+                self.events.tell(about, [note])
 
     def _work_for(self, uid: str, raw: Object, spread_since: float | None = None) -> None:
         """One object that nothing here foresaw must not end the work for the others (R8)."""

@@ -12,12 +12,16 @@ _ROOM: Final = LONGEST - len("; and 1000 more")
 
 
 class Note(NamedTuple):
-    """One thing to tell. `reason` is a CamelCase word, `action` what the prober was doing, `text` the evidence."""
+    """One Event. `reason` is a CamelCase word, `action` what the prober was doing, `text` the evidence.
+
+    `once` becomes part of the Event's name, so that another replica does not write the same one again.
+    """
 
     reason: str
     action: str
     text: str
     warning: bool = False
+    once: str = ""
 
 
 ENDED: Final = {

@@ -121,6 +121,8 @@ class EventRecorder:
             await self._client.create(EVENTS, namespace, self._manifest(event))
             self.counters.written += 1
         except ApiError as error:
+            if error.status == 409 and event.note.once:
+                return
             self.counters.failed += 1
             log.debug("an Event for %s/%s was dropped: %s", namespace, event.regarding["name"], error)
             if error.retry_after is not None:
@@ -131,7 +133,7 @@ class EventRecorder:
             "apiVersion": f"{EVENTS.group}/{EVENTS.version}",
             "kind": "Event",
             "metadata": {
-                "name": f"{event.regarding['name'][:200]}.{self._identity()}",
+                "name": f"{event.regarding['name'][:200]}.{event.note.once or self._identity()}",
                 "namespace": event.regarding["namespace"],
             },
             "eventTime": event.at,

@@ -109,6 +109,16 @@ async def test_repeated_event_is_written_again(rig: Rig) -> None:
     assert [event["note"] for event in rig.events()] == [DOWN.text, DOWN.text]
 
 
+async def test_event_of_another_replica_is_not_written_again(rig: Rig) -> None:
+    once = DOWN._replace(once="id0")
+    rig.recorder.tell(WEB, [once])
+    await rig.written(1)
+    rig.recorder.tell(WEB, [once._replace(text="in other words"), UP])
+    await rig.written(2)
+    assert [event["note"] for event in rig.events()] == [DOWN.text, UP.text]
+    assert rig.recorder.counters.failed == 0
+
+
 async def test_different_note_is_another_event(rig: Rig) -> None:
     rig.recorder.tell(WEB, [DOWN, UP, DOWN._replace(text="10.0.0.2: timed out")])
     await rig.written(3)
