@@ -133,7 +133,7 @@ def entry(row: AddressRow, now: float) -> dict[str, Any]:
     target = row.target
     if target is None:
         return {**named, "ready": row.reason == "NoProbe", "reason": row.reason or "Pending"}
-    state, run, probe = target.state, target.streak, target.probe
+    state, probe = target.state, target.probe
     drained = {"serving": state.ready} if row.reason == "Disabled" else {}
     return {
         **named,
@@ -142,7 +142,7 @@ def entry(row: AddressRow, now: float) -> dict[str, Any]:
         "reason": row.reason or state.reason,
         "message": state.message,
         "lastTransitionTime": state.lastTransitionTime,
-        "consecutiveSuccesses": run.length if run.success else 0,
+        "consecutiveSuccesses": target.successes,
         "successThreshold": probe.successThreshold,
         "consecutiveFailures": target.failures,
         "failureThreshold": probe.failureThreshold,
@@ -212,13 +212,13 @@ def _run(target: Target) -> str:
 
     "14 pending": they would have, but no address responds, so that it may be our own network.
     """
-    run, probe = target.streak, target.probe
-    if not run.length:
+    length, probe = abs(target.streak), target.probe
+    if not length:
         return "-"
-    word, threshold = ("ok", probe.successThreshold) if run.success else ("failed", probe.failureThreshold)
+    word, threshold = ("ok", probe.successThreshold) if target.successes else ("failed", probe.failureThreshold)
     if target.pending:
         word = "pending"
-    return f"{run.length}/{threshold} {word}" if run.length < threshold else f"{run.length} {word}"
+    return f"{length}/{threshold} {word}" if length < threshold else f"{length} {word}"
 
 
 def _rounded(seconds: float) -> float:

@@ -163,23 +163,24 @@ class Prober:
         target.handle = None
         if target.retired:
             return
-        faulty = target.last is not None and target.last.result is UNKNOWN
+        if target.owner.counters is not None:
+            target.owner.counters.note(outcome, seconds)
         now, result = self._loop.time(), outcome.result
+        if result is UNKNOWN:
+            self._note_fault(target, outcome)
         target.last, target.last_seconds, target.last_at = outcome, seconds, now
         target.history = appended(target.history, result, seconds)
-        if result is UNKNOWN:
-            self._note_fault(target, outcome, again=faulty)
         out_of_turn, target.out_of_turn = target.out_of_turn, False
-        verdict = None
+        ready = None
         if not out_of_turn:
-            target.streak, verdict = record(target.streak, outcome, target.probe)
+            target.streak, ready = record(target.streak, outcome, target.probe)
         if outcome.no_response:
             if not out_of_turn:
-                self.outage.no_response(target, now - seconds, verdict)
+                self.outage.no_response(target, now - seconds, ready)
                 self.arm()
         else:
-            if verdict is not None:
-                target.owner.transition(target, verdict, outcome.message)
+            if ready is not None:
+                target.owner.transition(target, ready, outcome.message)
             if result is not UNKNOWN:
                 self.outage.response(target, now - seconds, now)
         if target.held_tick:
@@ -219,9 +220,9 @@ class Prober:
         if self._engine.waited(handle) > target.period / 2:  # a tick after time away may come soon after the last
             target.owner.delayed(NO_PLACE)
 
-    def _note_fault(self, target: Target, outcome: Outcome, *, again: bool) -> None:
+    def _note_fault(self, target: Target, outcome: Outcome) -> None:
         self.stats.unknown += 1
-        if again:
+        if target.last is not None and target.last.result is UNKNOWN:
             target.owner.delayed(FAULT)
         else:  # one line for a time of trouble, not one a probe
             name = target.owner.name

@@ -94,8 +94,8 @@ class SuspectedOutage:
         if target.unanswered is not None:
             target.response_before = self.guard.response_at
 
-    def no_response(self, target: Target, began: float, verdict: bool | None) -> None:
-        """A probe of `target` that began then got no response; `verdict` is what the thresholds say (None: nothing).
+    def no_response(self, target: Target, began: float, ready: bool | None) -> None:
+        """A probe of `target` that began then got no response; `ready` is what the thresholds say (None: nothing).
 
         Publishes the transition, or keeps it pending.
         """
@@ -107,7 +107,7 @@ class SuspectedOutage:
         guarded = target.state.ready and self.guard.hold > 0 and self._comparable()
         if guarded and not self.guard.response_since(began):
             self._probe_out_of_turn()
-        if verdict is None:
+        if ready is None:
             return
         if not guarded or self.guard.admits(target, unanswered, self._loop.time()):
             self._publish((target,))

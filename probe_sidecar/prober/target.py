@@ -1,14 +1,13 @@
 """One probed address: its place in the schedule, its streak of results, its state."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from external_service.core import Probe
 from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.counters import ProbeCounters
 from probe_sidecar.prober.outage import Unanswered
-from probe_sidecar.prober.threshold import Streak
 from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.outcome import UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import PreparedProbe
@@ -40,8 +39,10 @@ class Owner(Protocol):
     name: str
     counters: ProbeCounters | None
 
-    def finished(self, target: "Target", outcome: Outcome, seconds: float) -> None:
-        """A probe of `target` has ended."""
+    @property
+    def finished(self) -> Callable[["Target", Outcome, float], None]:
+        """To be called when a probe of a target has ended."""
+        ...
 
     def transition(self, target: "Target", ready: bool, message: str) -> None:
         """A threshold is met: `target` is ready or not."""
@@ -63,7 +64,8 @@ class Target:
     results has met a threshold yet (R6). `due` and `last_at` are seconds of the prober's clock. `unanswered` are its
     latest probes if none of them got a response, and `response_before` the guard's `response_at` when the next one
     began; `pending` means that its transition waits for proof that the address is the cause (ADR 11); `out_of_turn`
-    that the running probe is only evidence of our own network. `history` are its latest results (history.py).
+    that the running probe is only evidence of our own network. `streak` is that of threshold.py,
+    `history` are its latest results (history.py).
     `prepared` is made for its first probe. With a `problem` (a CA that is not there) it cannot be probed: it keeps its
     state.
     """
@@ -73,7 +75,7 @@ class Target:
     probe: Probe
     state: AddressStatus
     prepared: PreparedProbe | None = None
-    streak: Streak = field(default_factory=Streak)
+    streak: int = 0
     handle: ProbeHandle | None = None
     due: float = 0.0
     problem: str = ""
@@ -99,9 +101,14 @@ class Target:
         return self.probe.period(ready=self.state.ready)
 
     @property
+    def successes(self) -> int:
+        """Number of consecutive successes up to now."""
+        return max(self.streak, 0)
+
+    @property
     def failures(self) -> int:
         """Number of consecutive failures up to now."""
-        return 0 if self.streak.success else self.streak.length
+        return max(-self.streak, 0)
 
     @property
     def responded_last(self) -> bool:

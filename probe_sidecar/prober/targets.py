@@ -15,8 +15,6 @@ from probe_sidecar.prober.counters import ProbeCounters
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.schedule import delayed, within
 from probe_sidecar.prober.target import Target
-from probe_sidecar.prober.threshold import Streak
-from probe_sidecar.probes.outcome import Outcome
 from probe_sidecar.probes.prepare import PreparedProbe, Referenced, prepare
 from runtime.logs import about
 
@@ -84,6 +82,7 @@ class Targets(Collection[Target]):
         self.transitions: tuple[Transition, ...] = ()
         self._surroundings = surroundings
         self._prober = surroundings.prober
+        self.finished = surroundings.prober.finished
         self._subject = subject
         self._spec: ExternalServiceSpec | None = None
         self._hostnames = NO_HOSTNAMES
@@ -170,7 +169,7 @@ class Targets(Collection[Target]):
         for target in self._targets.values():
             found = stored.get(target.ip)
             if found is not None and found.ready is not target.state.ready:
-                target.inherited, target.streak, target.state = True, Streak(), _adopted(found)
+                target.inherited, target.streak, target.state = True, 0, _adopted(found)
 
     def close(self) -> None:
         """Stop probing: it is gone, or owned by another replica."""
@@ -183,13 +182,7 @@ class Targets(Collection[Target]):
         """Whether no spec was applied since the start or `close`."""
         return self._spec is None
 
-    # What a target and the prober report.
-
-    def finished(self, target: Target, outcome: Outcome, seconds: float) -> None:
-        """A probe of `target` has ended."""
-        if not target.retired and self.counters is not None:
-            self.counters.note(outcome, seconds)
-        self._prober.finished(target, outcome, seconds)
+    # What the prober reports and asks.
 
     def transition(self, target: Target, ready: bool, message: str) -> None:
         """A threshold is met: `target` is ready or not."""

@@ -203,7 +203,7 @@ class ProbeEngine:
         if probe.hop is None:
             handle.started = monotonic()
             self._loop.call_soon(self._deliver, handle, probe.refusal or _fault("nothing to probe"))
-        elif self._has_place(probe.group[0]):
+        elif not self._waiting.waits(probe.group[0]) and self._may_take(probe.group[0]):
             self._take_place(handle)
         else:
             self._delay(handle)
@@ -239,7 +239,6 @@ class ProbeEngine:
         self._waiting.discard(handle)
         if handle in self._started:
             self._started.remove(handle)
-        self._give_place_back(handle)
         self._release(handle)
         self._refill()
 
@@ -520,7 +519,6 @@ class ProbeEngine:
 
     def _finish(self, handle: ProbeHandle, outcome: Outcome) -> None:
         self._release(handle)
-        self._give_place_back(handle)
         if outcome.result is SUCCESS:
             self._deliver(handle, outcome)
         else:
@@ -566,14 +564,11 @@ class ProbeEngine:
 
     # Places. A namespace with half of them leaves a quarter free for the others, so that none can take all (R10).
 
-    def _has_place(self, namespace: str) -> bool:
-        in_flight = len(self._flights) + len(self._started)
-        if in_flight < self._unreserved and not self._waiting:
-            return True
-        return in_flight < self._limit and not self._waiting.waits(namespace) and self._may_take(namespace)
-
     def _may_take(self, namespace: str) -> bool:
-        return not namespace or self.in_flight < self._unreserved or self._held.get(namespace, 0) < self._half
+        in_flight = len(self._flights) + len(self._started)
+        if in_flight < self._unreserved:
+            return True
+        return in_flight < self._limit and (not namespace or self._held.get(namespace, 0) < self._half)
 
     def _take_place(self, handle: ProbeHandle) -> None:
         namespace = handle.probe.group[0]
@@ -581,7 +576,13 @@ class ProbeEngine:
         handle.placed = True
         self._enter(handle)
 
-    def _give_place_back(self, handle: ProbeHandle) -> None:
+    def _release(self, handle: ProbeHandle) -> None:
+        """It has ended: it is not timed any more, and its connection and its place are given back."""
+        if handle.deadlines is not None:
+            del handle.deadlines[handle]
+            handle.deadlines = None
+        if handle.sock is not None:
+            self._drop(handle, handle.sock)
         if handle.placed:
             handle.placed = False
             namespace = handle.probe.group[0]
@@ -590,14 +591,6 @@ class ProbeEngine:
                 self._held[namespace] = left
             else:
                 del self._held[namespace]
-
-    def _release(self, handle: ProbeHandle) -> None:
-        """It has ended: it is not timed any more, and its connection is given back."""
-        if handle.deadlines is not None:
-            del handle.deadlines[handle]
-            handle.deadlines = None
-        if handle.sock is not None:
-            self._drop(handle, handle.sock)
 
     def _drop(self, handle: ProbeHandle, sock: socket.SocketType) -> None:
         handle.sock = None

@@ -12,6 +12,8 @@ class Result(Enum):
     FAILURE = "failure"
     UNKNOWN = "unknown"
 
+    __hash__ = object.__hash__  # Enum's own is a function in Python, and each probe's result is a key
+
 
 SUCCESS, WARNING, FAILURE, UNKNOWN = Result
 """The same by themselves, for what is done for every probe: an enum's class looks its members up by a function."""

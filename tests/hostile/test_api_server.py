@@ -210,7 +210,11 @@ async def test_unreadable_object_has_one_event_a_generation(probe: str, problem:
                 "resourceVersion": version,
             },
         )
-        for name, version in (("deep.033b244b878809f1", "5"), ("deep.06f33d7632d46d89", "12"), ("deep.14c365bd36c9e91d", "14"))
+        for name, version in (
+            ("deep.033b244b878809f1", "5"),
+            ("deep.06f33d7632d46d89", "12"),
+            ("deep.14c365bd36c9e91d", "14"),
+        )
     ]
     assert {one["note"].startswith(problem) and one["note"].endswith("are not probed") for one in events} == {True}
     assert [(one["namespace"], one["name"]) for one in shown] == [("shop", "deep")]

@@ -229,7 +229,7 @@ async def test_replica_without_lease_stops_and_returns_from_the_status(
     leases.lift()
     writes.lift()
     await until(world.shared, "the work to be taken up again")
-    await until(lambda: probes(sidecar) > 0 and all(t.streak.length >= 3 for t in targets(sidecar)))
+    await until(lambda: probes(sidecar) > 0 and all(abs(t.streak) >= 3 for t in targets(sidecar)))
     assert {name: world.status(name) for name in NAMES} == before
 
 

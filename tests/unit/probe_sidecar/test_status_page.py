@@ -11,7 +11,6 @@ from external_service.kind import Reason
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.target import Target
-from probe_sidecar.prober.threshold import Streak
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.service import Service
 from probe_sidecar.status_page import MOST_LINES, PIECE, AddressRow, status_page
@@ -50,7 +49,7 @@ def plain() -> Service:
     return service("plain", "10.0.0.5", probe=None)
 
 
-def probed(owner: Service, ip: str, *, ready: bool, streak: Streak, last: Outcome | None = None) -> Target:
+def probed(owner: Service, ip: str, *, ready: bool, streak: int, last: Outcome | None = None) -> Target:
     """The target of an address, as its probes have left it."""
     target = owner.targets.get(ip)
     assert target is not None
@@ -68,8 +67,8 @@ REFUSED = Outcome(Result.FAILURE, "connection refused")
 
 def shop() -> list[AddressRow]:
     one = web()
-    probed(one, "10.0.0.2", ready=True, streak=Streak(False, 2), last=REFUSED)
-    probed(one, "10.0.0.1", ready=True, streak=Streak(True, 14), last=Outcome(Result.SUCCESS, "connected"))
+    probed(one, "10.0.0.2", ready=True, streak=-2, last=REFUSED)
+    probed(one, "10.0.0.1", ready=True, streak=14, last=Outcome(Result.SUCCESS, "connected"))
     return rows([one, plain()], POLICY)
 
 
@@ -119,7 +118,7 @@ def test_drained_denied_and_unprobed_addresses_are_marked() -> None:
 
 def test_unprobed_address_has_no_last_probe() -> None:
     one = web()
-    probed(one, "10.0.0.2", ready=False, streak=Streak())
+    probed(one, "10.0.0.2", ready=False, streak=0)
     found = rows([plain(), one], POLICY)
     assert addresses({"ip": "10.0.0.2"}, found)[0]["lastProbe"] is None
     line = page(found, {"format": "text", "ip": "10.0.0.2"})[1].splitlines()[1]
@@ -181,7 +180,7 @@ def test_invalid_query_says_what_to_write(query: dict[str, str], problem: str) -
 
 def test_reason_for_not_probing_is_shown() -> None:
     one = web()
-    waiting = probed(one, "10.0.0.2", ready=True, streak=Streak())
+    waiting = probed(one, "10.0.0.2", ready=True, streak=0)
     waiting.prepared, waiting.problem = None, "because"
     found = rows([one], POLICY)
     assert addresses({"ip": "10.0.0.2"}, found)[0]["problem"] == waiting.problem
@@ -190,7 +189,7 @@ def test_reason_for_not_probing_is_shown() -> None:
 
 def test_pending_transition_and_its_reason_are_shown() -> None:
     one, no_response = web(), Outcome(Result.FAILURE, "m", no_response=True)
-    probed(one, "10.0.0.2", ready=True, streak=Streak(False, 14), last=no_response).pending = True
+    probed(one, "10.0.0.2", ready=True, streak=-14, last=no_response).pending = True
     found = rows([one], POLICY)
     assert addresses({"ip": "10.0.0.2"}, found)[0]["pending"] is True
     said = {"outage": {"suspected": True, "message": "no response"}}
@@ -204,7 +203,7 @@ def test_resolved_addresses_show_their_hostname() -> None:
     one.hostnames.addresses = {"10.0.0.2": "a.io", "10.0.0.7": "db.io", "10.9.0.2": "db.io"}
     assert one.spec is not None
     one.targets.apply(one.spec, {}, one.hostnames.addresses)
-    probed(one, "10.0.0.7", ready=True, streak=Streak(True, 2))
+    probed(one, "10.0.0.7", ready=True, streak=2)
     found = rows([one, plain()], POLICY)
     shown = [(one["ip"], one.get("hostname"), one["reason"]) for one in addresses({"name": "web"}, found)]
     assert shown == [

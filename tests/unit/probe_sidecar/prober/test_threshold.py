@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import Probe, TCPSocketAction
-from probe_sidecar.prober.threshold import Streak, record
+from probe_sidecar.prober.threshold import record
 from probe_sidecar.probes.outcome import Outcome, Result
 
 LETTERS = {"S": Result.SUCCESS, "W": Result.WARNING, "F": Result.FAILURE, "E": Result.UNKNOWN}
@@ -17,7 +17,7 @@ def probe(success: int, failure: int) -> Probe:
 
 def states(trace: str, success: int, failure: int) -> str:
     """The state after each result of `trace`, R for ready and n for not; the kubelet starts not ready."""
-    run, ready, seen = Streak(), False, ""
+    run, ready, seen = 0, False, ""
     for letter in trace:
         run, verdict = record(run, Outcome(LETTERS[letter], ""), probe(success, failure))
         ready = ready if verdict is None else verdict
@@ -43,13 +43,13 @@ def test_streak_transitions(trace: str, success: int, failure: int, expected: st
 
 
 def test_streak_below_the_threshold_has_no_result() -> None:
-    assert record(Streak(), Outcome(Result.FAILURE, "connection refused"), probe(1, 3)) == (Streak(False, 1), None)
+    assert record(0, Outcome(Result.FAILURE, "connection refused"), probe(1, 3)) == (-1, None)
 
 
 @given(st.text(alphabet="SWFE", max_size=60), st.integers(1, 5), st.integers(1, 5))
 def test_transition_needs_consecutive_equal_results(trace: str, success: int, failure: int) -> None:
     evidence = ["S" if letter in "SW" else "F" for letter in trace if letter != "E"]
-    run = Streak()
+    run = 0
     seen = 0
     for letter in trace:
         run, verdict = record(run, Outcome(LETTERS[letter], ""), probe(success, failure))
