@@ -163,8 +163,8 @@ async def measure(options: argparse.Namespace, ips: list[str]) -> dict[str, Any]
     targets = [prepare(model, ip) for ip in ips]
     began, before = monotonic(), cpu()
     until = began + options.duration
-    if options.once:  # under valgrind a step takes so long that each would end the engine's turn
-        vars(engine_module).update(TURN_SECONDS=inf, HEAVY_SECONDS=inf)
+    if options.once:  # under valgrind a step takes so long that each would end the engine's turn, and be a heartbeat
+        vars(engine_module).update(TURN_SECONDS=inf, HEAVY_SECONDS=inf, HEARTBEAT=inf)
     if options.managed:
         tally = await managed(engine, json.loads(options.probe), ips, options.laps)
     elif options.once:

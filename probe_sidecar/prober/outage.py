@@ -116,8 +116,7 @@ class OutageGuard(Generic[Item]):
 
     def response(self, began: float, now: float) -> Sequence[Item]:
         """A probe that began then got a response. Returns those whose transition is thereby proven and due."""
-        if began > self.response_at:
-            self.response_at = began
+        self.response_at = max(self.response_at, began)
         if self.outage is not None and began >= self.outage.probe_began:
             self.end(now)
         if not self._pending and not self._unproven:

@@ -151,7 +151,7 @@ def _header_lines(headers: Fields, user: str | None) -> bytes:
 
 
 _shared_header_lines = lru_cache(maxsize=256)(_header_lines)
-"""Equal headers once, not for each of thousands of targets; never values from Secrets, which would outlive their probe."""
+"""Equal headers once, not for each of thousands of targets. Values from Secrets would outlive their ExternalService."""
 
 
 def http2(request: HttpRequest) -> list[tuple[bytes, bytes]]:
