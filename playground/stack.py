@@ -17,8 +17,8 @@ from playground.apiserver import FakeApiServer
 from playground.backends import Backends
 from playground.client import EXTERNAL_SERVICES, ApiClient
 from playground.composite.config import composite_config
+from playground.composite.controller import CompositeController
 from playground.composite.informer import Informer
-from playground.composite_controller import CompositeController
 from playground.dns_server import DnsServer
 from playground.manifests import composite_controller, spots
 from playground.processes import NO_TLS, Component, answers, free_ports

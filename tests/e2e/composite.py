@@ -14,8 +14,8 @@ import httpx
 import yaml
 
 from playground.composite.config import composite_config
+from playground.composite.controller import CompositeController
 from playground.composite.workqueue import TokenBucket
-from playground.composite_controller import CompositeController
 
 
 class TokenFile(httpx.Auth):

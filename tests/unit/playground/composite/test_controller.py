@@ -22,7 +22,7 @@ from playground.apiserver import FakeApiServer
 from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import SERVICES, ApiClient
 from playground.composite.config import composite_config
-from playground.composite_controller import CompositeController
+from playground.composite.controller import CompositeController
 from tests.until import until
 
 Object = dict[str, Any]
