@@ -6,13 +6,11 @@ The API server's Pod proxy reaches that page: GET .../pods/POD:PORT/proxy/status
 import asyncio
 from typing import Any, NamedTuple
 
-from external_service.kind import GROUP, PLURAL, VERSION
 from external_service.v1alpha1 import ExternalService
-from probe_sidecar.kube.client import KubeClient, Object, Request, Resource, Selection
+from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient, Object, Request, Resource, Selection
 from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.replicas.lease import GROUP_LABEL, LEASES, NAME_PREFIX
 
-SERVICES = Resource(GROUP, VERSION, PLURAL)
 PODS = Resource("", "v1", "pods")
 MOST_REPLICAS = 32
 
@@ -28,7 +26,7 @@ class LiveView(NamedTuple):
 async def fetch(client: KubeClient, namespace: str, name: str) -> Object:
     """The object as stored. Raises ApiError; closes `client`."""
     try:
-        return await client.get(SERVICES, namespace, name)
+        return await client.get(EXTERNAL_SERVICES, namespace, name)
     finally:
         await client.close()
 

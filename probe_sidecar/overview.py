@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from external_service.policy import AddressPolicy
 from probe_sidecar.prober.targets import Transition
 from probe_sidecar.service import Service
-from probe_sidecar.status_page import entry, rows
+from probe_sidecar.status_page import by_name, entry, rows
 
 Object = dict[str, Any]
 
@@ -59,9 +59,7 @@ async def overview(
     `process` is what it says of the prober itself.
     """
     search, opened = query.get("search", "").strip().lower(), frozenset(query.get("open", "").split(","))
-    found = sorted(
-        (one for one in services if _matches(one, search)), key=lambda service: (service.namespace, service.name)
-    )
+    found = sorted((one for one in services if _matches(one, search)), key=by_name)
     head = {"time": moment.at, **process, "transitions": list(_transitions(found, moment.at))}
     yield json.dumps(head)[:-1] + ', "externalServices": ['
     left, separator = MOST_ADDRESSES, ""

@@ -37,7 +37,7 @@ DELAY_SECONDS: Final = 300.0
 """So long all has to go well before ProbesDelayed ends: a prober at its limit then costs two writes of a status in that
 time, not one a probe (R3)."""
 
-UNREAD: Final = object()
+NO_GENERATION: Final = object()
 """No generation yet."""
 
 
@@ -78,7 +78,7 @@ class Service:
         )
         self.targets = Targets(shared.surroundings, self, f"{self.namespace}/{self.name}")
         self._shared = shared
-        self._generation: object = UNREAD
+        self._generation: object = NO_GENERATION
         self.referenced: Referenced | str = Referenced()
         self._references: tuple[Reference, ...] = ()
         self._children = ChildReports(shared.loop, self.wake)

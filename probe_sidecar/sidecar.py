@@ -16,13 +16,13 @@ from typing import Any
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from external_service.kind import GROUP, KIND, PLURAL, VERSION
+from external_service.kind import GROUP, KIND, VERSION
 from probe_sidecar.events.note import Note
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.exposition import exposition
 from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.cache import Families, Lookup, NameCache
-from probe_sidecar.kube.client import KubeClient, Resource
+from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient
 from probe_sidecar.kube.reflectors import Reflectors
 from probe_sidecar.metrics import MetricSources, registry
 from probe_sidecar.overview import Moment, overview, problem
@@ -44,8 +44,6 @@ from runtime.logs import about
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
-
-EXTERNAL_SERVICES = Resource(GROUP, VERSION, PLURAL)
 
 TAKEN_AT_ONCE = 5
 """ExternalServices of the first LIST, or of a takeover, that are started in one turn of the loop: each takes some
@@ -174,21 +172,22 @@ class Sidecar:
         try:
             async with asyncio.TaskGroup() as group:
                 publishing = group.create_task(self.publisher.run(), name="publisher")
-                watching = group.create_task(self.reflectors.run(), name="reflectors")
-                telling = group.create_task(self.events.run(), name="events") if self.events else None
-                reading = group.create_task(self.references.run(), name="references")
-                naming = group.create_task(self.names.run(), name="names")
-                belonging = group.create_task(self.replicas.run(), name="leases")
+                inputs = [
+                    group.create_task(self.reflectors.run(), name="reflectors"),
+                    group.create_task(self.references.run(), name="references"),
+                    group.create_task(self.names.run(), name="names"),
+                ]
+                needed_to_publish = [group.create_task(self.replicas.run(), name="leases")]
+                if self.events is not None:
+                    needed_to_publish.append(group.create_task(self.events.run(), name="events"))
                 await stop.wait()
-                watching.cancel()
-                reading.cancel()
-                naming.cancel()
+                for task in inputs:
+                    task.cancel()
                 self.prober.close()
                 await self.publisher.close(CLOSING_SECONDS)
                 await publishing
-                belonging.cancel()
-                if telling is not None:
-                    telling.cancel()
+                for task in needed_to_publish:
+                    task.cancel()
         finally:
             self.prober.close()
             self.engine.close()
@@ -198,7 +197,7 @@ class Sidecar:
             await self._client.close()
             await self._leases.close()
 
-    def _observe(self, objects: Mapping[str, Object], changed: frozenset[str], first: bool = False) -> None:
+    def _observe(self, objects: Mapping[str, Object], changed: frozenset[str], first: bool) -> None:
         self._report_unreadable()
         if first:
             self._gained.extend(changed)

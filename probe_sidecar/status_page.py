@@ -42,9 +42,14 @@ class AddressRow(NamedTuple):
     hostname: str = ""
 
 
+def by_name(service: Service) -> tuple[str, str]:
+    """The order of ExternalServices on every page."""
+    return service.namespace, service.name
+
+
 def rows(services: Iterable[Service], policy: AddressPolicy) -> Iterator[AddressRow]:
     """Every address of `services`: by namespace and name, then as in the status."""
-    for service in sorted(services, key=lambda service: (service.namespace, service.name)):
+    for service in sorted(services, key=by_name):
         yield from _rows(service, policy)
 
 

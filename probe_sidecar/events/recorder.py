@@ -9,13 +9,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import uuid4
 
 from probe_sidecar.events.note import Note
 from probe_sidecar.fair_queue import FairQueue
-from probe_sidecar.kube.client import ApiError, KubeClient, Object, Resource
+from probe_sidecar.kube.client import ApiError, KubeClient, Object, Resource, micro_time
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +45,6 @@ class _Event(NamedTuple):
     regarding: Object
     note: Note
     at: str
-
-
-def micro_time() -> str:
-    """The wall clock as meta/v1 MicroTime."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class EventRecorder:

@@ -10,12 +10,14 @@ import os
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import orjson
 
+from external_service.kind import GROUP, PLURAL, VERSION
 from probe_sidecar.kube.backoff import Backoff
 from probe_sidecar.kube.credentials import Access
 from probe_sidecar.kube.documents import Listing, Object, Unreadable, is_large, listing, single
@@ -74,6 +76,14 @@ class Resource:
             parts += ["namespaces", namespace]
         parts += [part for part in (self.plural, name, subresource) if part is not None]
         return "/" + "/".join(quote(part, safe=":") for part in parts)
+
+
+EXTERNAL_SERVICES = Resource(GROUP, VERSION, PLURAL)
+
+
+def micro_time() -> str:
+    """The wall clock as a meta/v1 MicroTime: RFC 3339 in UTC with six digits after the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclass(frozen=True, slots=True)

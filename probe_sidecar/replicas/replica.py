@@ -10,13 +10,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from math import inf
 from random import random as uniform
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Selection
+from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Selection, micro_time
 from probe_sidecar.kube.reflector import Patience, Reflector
 from probe_sidecar.replicas.lease import (
     LEASES,
@@ -60,11 +59,6 @@ def boot_clock() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def microtime() -> str:
-    """The wall clock as a MicroTime. It is never compared with another clock."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 class LeaseOptions(NamedTuple):
     """Which Lease a replica keeps: `pod` names it, in a namespace, for `seconds` at a time.
 
@@ -100,7 +94,7 @@ class Replica:
         on_change: Callable[[], None],
         *,
         clock: Callable[[], float] = boot_clock,
-        wall: Callable[[], str] = microtime,
+        wall: Callable[[], str] = micro_time,
         random: Callable[[], float] = uniform,
     ) -> None:
         pod, namespace, group, seconds = options
@@ -354,4 +348,4 @@ class Replica:
                     if error.status not in (404, 409):
                         log.warning("stale Lease %s not deleted: %s", dead.name, error)
                     return
-                log.info("stale stale Lease %s deleted: its Pod has been gone for more than a minute", dead.name)
+                log.info("stale Lease %s deleted: its Pod has been gone for more than a minute", dead.name)

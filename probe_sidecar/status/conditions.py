@@ -26,11 +26,24 @@ ALLOWED = "every address is allowed"
 NO_ADDRESSES = "spec.ips is empty, or every entry is denied or disabled"
 NO_RESOLVED = "spec.ips and spec.hostnames give no address, or every address is denied or disabled"
 
+
+class Delay(NamedTuple):
+    """A reason of ProbesDelayed, as the column STATUS and as the condition name it."""
+
+    summary: str
+    message: str
+
+
 DELAYED = {
-    "NoPlaceLeft": "the limit of concurrent probes is reached, so addresses are probed less often than periodSeconds: "
-    f"{MORE_PROBES}",
-    "ProberFault": "probes fail in the prober itself, so the addresses keep their state; the prober's log has the "
-    "cause",
+    "NoPlaceLeft": Delay(
+        "probes delayed",
+        "the limit of concurrent probes is reached, so addresses are probed less often than periodSeconds: "
+        f"{MORE_PROBES}",
+    ),
+    "ProberFault": Delay(
+        "probes delayed: prober fault",
+        "probes fail in the prober itself, so the addresses keep their state; the prober's log has the cause",
+    ),
 }
 """By the reason. No figure in it: it would move, and each move would be a write."""
 
@@ -190,7 +203,7 @@ def too_few_ready(healthy: int, least: int | str) -> str:
 
 
 def _delay(reason: str) -> Finding | None:
-    return Finding("ProbesDelayed", True, reason, DELAYED[reason]) if reason in DELAYED else None
+    return Finding("ProbesDelayed", True, reason, DELAYED[reason].message) if reason in DELAYED else None
 
 
 def _outage(message: str) -> Finding | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from external_service.kind import MAX_SUMMARY, NOT_PROBED
 from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec
-from probe_sidecar.status.conditions import Finding, Problems
+from probe_sidecar.status.conditions import DELAYED, Finding, Problems
 
 SHOWN_IPS = 3
 """Addresses that the column IPS names; the rest is a number."""
@@ -17,8 +17,6 @@ BACKING = ("Service", "Endpoints", "EndpointSlice")
 """Kinds without which no traffic reaches the addresses."""
 
 SUSPECTED_OUTAGE = "suspected outage: no probed address responds"
-DELAYED = {"NoPlaceLeft": "probes delayed", "ProberFault": "probes delayed: prober fault"}
-"""By the reason of the condition ProbesDelayed."""
 
 
 def summary(
@@ -45,7 +43,7 @@ def summary(
         or unresolved
         or _denied(addresses)
         or _first(problems.children)
-        or (DELAYED.get(problems.delay, "") if probed else "")
+        or (DELAYED[problems.delay].summary if probed and problems.delay in DELAYED else "")
         or _ok(spec, addresses)
     )
     return _line(found)

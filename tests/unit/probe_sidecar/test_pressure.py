@@ -7,10 +7,9 @@ import httpx
 import pytest
 
 from playground.apiserver.server import FakeApiServer
-from probe_sidecar.kube.client import REQUEST_SECONDS, KubeClient, Object
+from probe_sidecar.kube.client import EXTERNAL_SERVICES, REQUEST_SECONDS, KubeClient, Object
 from probe_sidecar.replicas.replica import RENEWALS, LeaseOptions, Replica
 from probe_sidecar.settings import Settings
-from probe_sidecar.sidecar import EXTERNAL_SERVICES
 from probe_sidecar.status.publisher import StatusPublisher
 from tests.link import Link, application
 from tests.unit.probe_sidecar.status.writers import Writers

@@ -113,7 +113,7 @@ async def test_invalid_spec_is_reported_and_keeps_its_addresses(server: FaultySe
         assert stored is not None
         broken = stored | {"spec": stored["spec"] | {"port": "80"}}
         broken["metadata"] = broken["metadata"] | {"generation": 2}
-        sidecar._observe({broken["metadata"]["uid"]: broken}, frozenset({broken["metadata"]["uid"]}))
+        sidecar._observe({broken["metadata"]["uid"]: broken}, frozenset({broken["metadata"]["uid"]}), first=False)
         wanted = sidecar.services[broken["metadata"]["uid"]].wanted(broken)
         assert wanted is not None
         assert states(wanted) == {"127.0.0.2": UP}
