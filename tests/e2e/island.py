@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -31,6 +31,8 @@ class Island:
     """
 
     host = FAR[0]
+    pages = MappingProxyType({"ESO_HEALTH_LISTEN_PORT": "8081"})
+    """Settings of a sidecar in there; outside of it no port of that network can be tried."""
     """The address of the pages of a process in the namespace."""
 
     def __init__(self, directory: Path, hosts: Hosts, kubeconfig: Path) -> None:

@@ -27,7 +27,9 @@ async def test_replica_without_api_server_stops_and_is_replaced(
 ) -> None:
     """Its packets to the API server are dropped, in a network of its own; those to the addresses are not."""
     async with Island(tmp_path, world.hosts, world.credentials("b")) as island, Fleet(world, COUNT) as fleet:
-        lonely = world.replica("b", under=island.under, host=island.host, kubeconfig=island.kubeconfig)
+        lonely = world.replica(
+            "b", settings=island.pages, under=island.under, host=island.host, kubeconfig=island.kubeconfig
+        )
         await lonely.start()
         await world.until_shared(fleet.names, "a", "b")
         names = [name for name, owners in (await world.owners()).items() if owners == ["b"]]

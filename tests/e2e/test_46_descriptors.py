@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from playground.client import SIDECAR
+from probe_sidecar.probes.message import MORE_PROBES
 from tests.e2e.backends import Mode
 from tests.e2e.fleet import Fleet
 from tests.e2e.world import World
@@ -65,7 +66,7 @@ async def test_stalled_addresses_beyond_the_probe_limit(world: World, figures: C
         writes = [one.name for one in world.writes(mark) if one.user == SIDECAR and one.subresource == "status"]
         assert max(map(writes.count, healthy)) <= 1, "the condition came and went"
         assert await limited.metric("eso_prober_faults_total") == 0
-    assert any(f"all {PLACES} places for probes are taken" in line for line in limited.complaints())
+    assert any(MORE_PROBES in line for line in limited.complaints())
     figures(**{"all stalling ones found after": found, "said to be delayed": len(reasons), "by the metric": counted})
 
 
