@@ -157,7 +157,7 @@ class Service:
     def written(self, before: Object, after: Object) -> None:
         """A status with new content was written."""
         if self._shared.events is not None:
-            self._shared.events.tell(after, notes(before.get("status"), after.get("status")))
+            self._shared.events.record(after, notes(before.get("status"), after.get("status")))
 
     def superseded(self, raw: Object) -> None:
         """Another writer has written a newer status than all seen by this one."""
@@ -209,7 +209,7 @@ class Service:
 
     def _work(self, spec: ExternalServiceSpec, stored: StoredStatus, spread_since: float | None) -> None:
         self._refer_to(references(self.namespace, spec.readinessProbe))
-        self.hostnames.follow(spec, stored.hostnames, hurry=spread_since is None)
+        self.hostnames.apply(spec, stored.hostnames, hurry=spread_since is None)
         if self.targets.idle and stored.delay:  # by the owner before, or by us before a restart
             self.delay.note(stored.delay)
         probed = stored.probed()

@@ -221,7 +221,7 @@ class Sidecar:
                 about = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": one.identity}
                 once = blake2b(f"{one.identity['uid']}/{one.generation}".encode(), digest_size=8).hexdigest()
                 note = Note("Unreadable", "Reading", f"{one.problem}; {kept}", warning=True, once=once)
-                self.events.tell(about, [note])
+                self.events.record(about, [note])
 
     def _work_for(self, uid: str, raw: Object, spread_since: float | None = None) -> None:
         """One object that nothing here foresaw must not end the work for the others (R8)."""

@@ -73,11 +73,11 @@ class EventRecorder:
         self._budget_at = clock()
         self.counters = Counters()
 
-    def tell(self, about: Object, notes: Iterable[Note]) -> None:
+    def record(self, about: Object, notes: Iterable[Note]) -> None:
         """Write these about an object, as soon as there is room. Never blocks, never fails."""
         regarding = _reference(about)  # many may wait, and whole objects would take kilobytes each
         for note in notes:
-            self._tell(regarding, note)
+            self._enqueue(regarding, note)
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -89,7 +89,7 @@ class EventRecorder:
                     await self._write(self._waiting.pop(key))
             self._something.clear()
 
-    def _tell(self, regarding: Object, note: Note) -> None:
+    def _enqueue(self, regarding: Object, note: Note) -> None:
         key = (regarding["uid"], note.reason, note.text)
         if key in self._waiting:
             return

@@ -14,7 +14,7 @@ class Hostnames:
     """`addresses` are address -> name, in the order of the names and then numerically; those in spec.ips too.
 
     `serves(ip)` says whether an address is published as ready. `on_change` is called when there are other addresses, or
-    there is something else to report of the names; never inside a call of `follow` or `readiness_changed`.
+    there is something else to report of the names; never inside a call of `apply` or `readiness_changed`.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Hostnames:
         self._review_soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def follow(self, spec: ExternalServiceSpec, stored: Mapping[str, str], *, hurry: bool) -> None:
+    def apply(self, spec: ExternalServiceSpec, stored: Mapping[str, str], *, hurry: bool) -> None:
         """Resolve the hostnames of `spec` from now on. `stored` (address -> name) is what the status says of them.
 
         It counts for the first spec, and for names without a result yet (R6).

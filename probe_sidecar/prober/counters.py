@@ -53,7 +53,7 @@ class ProbeCounters:
             self.successful += 1
         self.durations.note(seconds)
 
-    def turned(self, ready: bool) -> None:
+    def note_transition(self, ready: bool) -> None:
         """Count one transition."""
         if ready:
             self.became_ready += 1

@@ -202,7 +202,7 @@ class Targets(Collection[Target]):
             transition = Transition(target.state.lastTransitionTime, target.ip, ready, message)
             self.transitions = (*self.transitions[1 - TRANSITIONS :], transition)
             if self.counters is not None:
-                self.counters.turned(ready)
+                self.counters.note_transition(ready)
         what = "ready" if ready else "not ready"
         log.info("%s: %s is %s: %s", self.name, target.ip, what, message, extra=about(self.name, target.ip))
         self._subject.changed()

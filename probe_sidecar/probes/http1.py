@@ -116,7 +116,7 @@ class Asked(Protocol):
         """Request from which `wire` was made."""
         ...
 
-    def follow(self, request: HttpRequest) -> Hop:
+    def next_hop(self, request: HttpRequest) -> Hop:
         """The next hop, by the request of a redirect."""
         ...
 
@@ -181,7 +181,7 @@ class Http1Exchange:
 
     def _done(self, plan: Plan) -> Answer:
         then = plan.end(found=self._search.found)
-        return then if isinstance(then, Outcome) else self._asked.follow(then)
+        return then if isinstance(then, Outcome) else self._asked.next_hop(then)
 
 
 @dataclass(frozen=True, slots=True)

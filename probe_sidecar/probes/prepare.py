@@ -136,7 +136,7 @@ class First:
         """Request from which `wire` was made."""
         return first_request(self._action, self._ip, self._dial)
 
-    def follow(self, request: HttpRequest) -> Hop:
+    def next_hop(self, request: HttpRequest) -> Hop:
         """To wherever a redirect leads."""
         return http_hop(None, request)
 
@@ -165,7 +165,7 @@ class Parsed:
         """Request from which `wire` was made."""
         return self._request
 
-    def follow(self, request: HttpRequest) -> Hop:
+    def next_hop(self, request: HttpRequest) -> Hop:
         """To wherever a redirect leads."""
         return http_hop(self._context, request, self._certificate)
 
@@ -180,7 +180,7 @@ def http_hop(context: ssl.SSLContext | None, request: HttpRequest, certificate: 
         return bare
     from probe_sidecar.probes.http2 import Http2Exchange  # noqa: PLC0415 - as above
 
-    two = partial(Http2Exchange, request, asked.follow)
+    two = partial(Http2Exchange, request, asked.next_hop)
     if request.url.scheme == "http":
         return Hop(address, two)
     # Without a name it is the address that a verified certificate must be for; an address is never sent as SNI.

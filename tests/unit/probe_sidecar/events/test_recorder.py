@@ -76,7 +76,7 @@ async def rig() -> AsyncIterator[Rig]:
 
 
 async def test_event_manifest(rig: Rig) -> None:
-    rig.recorder.tell(WEB, [DOWN])
+    rig.recorder.record(WEB, [DOWN])
     await rig.written(1)
     assert rig.events() == [
         {
@@ -104,23 +104,23 @@ async def test_event_manifest(rig: Rig) -> None:
 
 async def test_repeated_event_is_written_again(rig: Rig) -> None:
     for number in (1, 2):
-        rig.recorder.tell(WEB, [DOWN])
+        rig.recorder.record(WEB, [DOWN])
         await rig.written(number)
     assert [event["note"] for event in rig.events()] == [DOWN.text, DOWN.text]
 
 
 async def test_event_of_another_replica_is_not_written_again(rig: Rig) -> None:
     once = DOWN._replace(once="id0")
-    rig.recorder.tell(WEB, [once])
+    rig.recorder.record(WEB, [once])
     await rig.written(1)
-    rig.recorder.tell(WEB, [once._replace(text="in other words"), UP])
+    rig.recorder.record(WEB, [once._replace(text="in other words"), UP])
     await rig.written(2)
     assert [event["note"] for event in rig.events()] == [DOWN.text, UP.text]
     assert rig.recorder.counters.failed == 0
 
 
 async def test_different_note_is_another_event(rig: Rig) -> None:
-    rig.recorder.tell(WEB, [DOWN, UP, DOWN._replace(text="10.0.0.2: timed out")])
+    rig.recorder.record(WEB, [DOWN, UP, DOWN._replace(text="10.0.0.2: timed out")])
     await rig.written(3)
     assert [(event["reason"], event["type"]) for event in rig.events()] == [
         ("AddressNotReady", "Warning"),
@@ -131,14 +131,14 @@ async def test_different_note_is_another_event(rig: Rig) -> None:
 
 async def test_queued_event_is_written_once(rig: Rig) -> None:
     for _ in range(4):
-        rig.recorder.tell(WEB, [DOWN])
+        rig.recorder.record(WEB, [DOWN])
     await rig.written(1)
     (event,) = rig.events()
     assert event["note"] == DOWN.text
 
 
 async def test_many_events_are_limited_and_dropped_ones_counted(rig: Rig) -> None:
-    rig.recorder.tell(WEB, [DOWN._replace(text=str(number)) for number in range(MOST_WAITING + 7)])
+    rig.recorder.record(WEB, [DOWN._replace(text=str(number)) for number in range(MOST_WAITING + 7)])
     assert rig.recorder.counters.dropped == 7
     await rig.written(BURST + 20)
     assert rig.slept[:3] == [pytest.approx(0.2)] * 3
@@ -146,8 +146,8 @@ async def test_many_events_are_limited_and_dropped_ones_counted(rig: Rig) -> Non
 
 async def test_events_of_one_namespace_do_not_delay_another(rig: Rig) -> None:
     hostile = {**WEB, "metadata": {**WEB["metadata"], "namespace": "default"}}
-    rig.recorder.tell(hostile, [DOWN._replace(text=str(number)) for number in range(MOST_WAITING + 7)])
-    rig.recorder.tell(WEB, [DOWN])
+    rig.recorder.record(hostile, [DOWN._replace(text=str(number)) for number in range(MOST_WAITING + 7)])
+    rig.recorder.record(WEB, [DOWN])
     await rig.written(2)
     assert [event["note"] for event in rig.events()] == [DOWN.text]
     assert rig.recorder.counters.dropped == 8
@@ -155,9 +155,9 @@ async def test_events_of_one_namespace_do_not_delay_another(rig: Rig) -> None:
 
 async def test_refused_event_is_counted_and_not_retried(rig: Rig) -> None:
     refuse = rig.server.faults.add(Fault(code=403))
-    rig.recorder.tell(WEB, [DOWN])
+    rig.recorder.record(WEB, [DOWN])
     await until(lambda: rig.recorder.counters.failed == 1)
     refuse.lift()
-    rig.recorder.tell(WEB, [UP])
+    rig.recorder.record(WEB, [UP])
     await rig.written(1)
     assert [event["reason"] for event in rig.events()] == ["AddressReady"]

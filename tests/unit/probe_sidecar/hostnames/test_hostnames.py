@@ -69,7 +69,7 @@ def with_rig(scenario: Callable[[Rig], Coroutine[Any, Any, None]]) -> Callable[[
 @with_rig
 async def test_addresses_are_added_with_the_response(rig: Rig) -> None:
     rig.replies[DB] = ok(B, A), ok(V6)
-    rig.of("u1").follow(spec(DB), {}, hurry=True)
+    rig.of("u1").apply(spec(DB), {}, hurry=True)
     assert (rig.names(), rig.of("u1").report()) == ([], None)
     await asyncio.sleep(1)
     assert rig.names() == [(A, DB), (B, DB), (V6, DB)]
@@ -80,7 +80,7 @@ async def test_addresses_are_added_with_the_response(rig: Rig) -> None:
 @with_rig
 async def test_addresses_of_the_status_stay_while_dns_fails(rig: Rig) -> None:
     rig.replies[DB] = FAILED, FAILED
-    rig.of("u1").follow(spec(DB), {A: DB, V6: DB, B: "left.io"}, hurry=False)
+    rig.of("u1").apply(spec(DB), {A: DB, V6: DB, B: "left.io"}, hurry=False)
     assert rig.names() == [(A, DB), (V6, DB)]
     await asyncio.sleep(600)
     assert rig.names() == [(A, DB), (V6, DB)]
@@ -93,20 +93,20 @@ async def test_addresses_of_the_status_stay_while_dns_fails(rig: Rig) -> None:
 @with_rig
 async def test_newer_status_is_used_until_dns_responds(rig: Rig) -> None:
     rig.replies[DB] = ok(A), NOTHING
-    rig.of("u1").follow(spec(DB), {A: DB}, hurry=False)
-    rig.of("u1").follow(spec(DB), {A: DB, B: DB}, hurry=False)
+    rig.of("u1").apply(spec(DB), {A: DB}, hurry=False)
+    rig.of("u1").apply(spec(DB), {A: DB, B: DB}, hurry=False)
     assert rig.names() == [(A, DB), (B, DB)]
     await asyncio.sleep(1)
-    rig.of("u1").follow(spec(DB), {A: DB, B: DB}, hurry=False)
+    rig.of("u1").apply(spec(DB), {A: DB, B: DB}, hurry=False)
     assert rig.names() == [(A, DB)]
 
 
 @with_rig
 async def test_takeover_with_a_cached_result_keeps_ready_addresses(rig: Rig) -> None:
     rig.replies[DB] = ok(B), NOTHING
-    rig.of("u1").follow(spec(DB), {}, hurry=True)
+    rig.of("u1").apply(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
-    rig.of("u2").follow(spec(DB), {A: DB}, hurry=False)
+    rig.of("u2").apply(spec(DB), {A: DB}, hurry=False)
     assert rig.names("u2") == [(A, DB)], "what is known of it is not with the prober yet"
     rig.serving.add(A)
     await asyncio.sleep(1)
@@ -117,7 +117,7 @@ async def test_takeover_with_a_cached_result_keeps_ready_addresses(rig: Rig) -> 
 @with_rig
 async def test_old_address_leaves_when_the_new_one_is_ready(rig: Rig) -> None:
     rig.replies[DB] = ok(A), NOTHING
-    rig.of("u1").follow(spec(DB), {}, hurry=True)
+    rig.of("u1").apply(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
     rig.serving.add(A)
     rig.replies[DB] = ok(B), NOTHING
@@ -137,7 +137,7 @@ async def test_old_address_leaves_when_the_new_one_is_ready(rig: Rig) -> None:
 @with_rig
 async def test_old_address_leaves_after_the_grace_period(rig: Rig) -> None:
     rig.replies[DB] = ok(A, ttl=300), NOTHING
-    rig.of("u1").follow(spec(DB), {}, hurry=True)
+    rig.of("u1").apply(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
     rig.serving.add(A)
     rig.replies[DB] = ok(B, ttl=300), NOTHING
@@ -152,18 +152,18 @@ async def test_old_address_leaves_after_the_grace_period(rig: Rig) -> None:
 @with_rig
 async def test_hostnames_follow_the_spec(rig: Rig) -> None:
     rig.replies = {DB: (ok(A), NOTHING), LB: (ok(B), NOTHING)}
-    rig.of("u1").follow(spec(DB), {}, hurry=True)
-    rig.of("u2").follow(spec(DB), {}, hurry=True)
+    rig.of("u1").apply(spec(DB), {}, hurry=True)
+    rig.of("u2").apply(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
-    rig.of("u1").follow(spec(LB, DB), {A: DB}, hurry=True)
+    rig.of("u1").apply(spec(LB, DB), {A: DB}, hurry=True)
     await asyncio.sleep(1)
     assert rig.names() == [(B, LB), (A, DB)]
     rig.serving.add(A)
-    rig.of("u1").follow(spec(LB), {}, hurry=True)
+    rig.of("u1").apply(spec(LB), {}, hurry=True)
     assert rig.names() == [(B, LB)]
     rig.of("u2").close()
     assert [name for name, _ in rig.cache.entries] == [LB]
-    rig.of("u1").follow(spec(), {}, hurry=True)
+    rig.of("u1").apply(spec(), {}, hurry=True)
     assert (rig.names(), rig.of("u1").report(), [*rig.cache.entries]) == ([], None, [])
 
 
@@ -173,7 +173,7 @@ async def test_total_number_of_addresses_is_limited(rig: Rig) -> None:
     for number, name in enumerate(names):
         rig.replies[name] = ok(*(f"10.1.{number}.{last}" for last in range(64))), NOTHING
     ips = ("10.1.0.0", *(f"10.2.0.{last}" for last in range(99)))
-    rig.of("u1").follow(spec(*names, ips=ips), {}, hurry=True)
+    rig.of("u1").apply(spec(*names, ips=ips), {}, hurry=True)
     await asyncio.sleep(1)
     shown = rig.of("u1").addresses
     assert len({*ips, *shown}) == 1_000
@@ -188,7 +188,7 @@ async def test_name_with_many_users_does_not_delay_probes(rig: Rig) -> None:
     rig.replies[DB] = ok(A), NOTHING
     uids = [f"u{number}" for number in range(2 * NOTIFIED_AT_ONCE + 1)]
     for uid in uids:
-        rig.of(uid).follow(spec(DB), {}, hurry=True)
+        rig.of(uid).apply(spec(DB), {}, hurry=True)
     rig.of("u7").close()
     turns: list[int] = []
     while len(rig.changes) < len(uids) - 1:
@@ -204,16 +204,16 @@ async def test_only_the_families_of_the_spec_are_resolved(rig: Rig) -> None:
     both = spec(DB)
     ipv4, ipv6 = (both.model_copy(update={"addressFamilies": (family,)}) for family in ("IPv4", "IPv6"))
     rig.replies[DB] = (ok(A), ok(V6))
-    rig.of("u1").follow(ipv4, {A: DB, V6: DB}, hurry=True)
-    rig.of("u2").follow(ipv6, {}, hurry=True)
-    rig.of("u3").follow(both, {}, hurry=True)
+    rig.of("u1").apply(ipv4, {A: DB, V6: DB}, hurry=True)
+    rig.of("u2").apply(ipv6, {}, hurry=True)
+    rig.of("u3").apply(both, {}, hurry=True)
     assert rig.names() == [(A, DB)]
     await asyncio.sleep(1)
     assert [rig.names(uid) for uid in ("u1", "u2", "u3")] == [[(A, DB)], [(V6, DB)], [(A, DB), (V6, DB)]]
-    rig.of("u1").follow(both, {}, hurry=True)
+    rig.of("u1").apply(both, {}, hurry=True)
     await asyncio.sleep(1)
     assert rig.names() == [(A, DB), (V6, DB)]
-    rig.of("u3").follow(ipv4, {}, hurry=True)
+    rig.of("u3").apply(ipv4, {}, hurry=True)
     assert rig.names("u3") == [(A, DB)]
 
 
@@ -221,7 +221,7 @@ async def test_only_the_families_of_the_spec_are_resolved(rig: Rig) -> None:
 async def test_excluded_family_is_no_failure(rig: Rig) -> None:
     rig.replies[DB] = (ok(A), FAILED)
     wanted = spec(DB).model_copy(update={"addressFamilies": ("IPv4",)})
-    rig.of("u1").follow(wanted, {}, hurry=True)
+    rig.of("u1").apply(wanted, {}, hurry=True)
     await asyncio.sleep(60)
     assert rig.of("u1").report() == Report(True, "Resolved", RESOLVED)
     rig.replies[DB] = (NOTHING, ok(V6))

@@ -31,5 +31,5 @@ def test_each_probe_is_counted_once(result: Result, counts: tuple[int, int, int]
 def test_transitions_are_counted_by_direction() -> None:
     tally = ProbeCounters("tcp")
     for ready in (True, False, True):
-        tally.turned(ready)
+        tally.note_transition(ready)
     assert (tally.became_ready, tally.became_not_ready) == (2, 1)

@@ -44,7 +44,7 @@ class Asking:
     def request(self) -> HttpRequest:
         return REQUEST
 
-    def follow(self, request: HttpRequest) -> Hop:
+    def next_hop(self, request: HttpRequest) -> Hop:
         return hop(request)
 
 
