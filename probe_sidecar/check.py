@@ -281,9 +281,9 @@ async def _outcomes(
 
 
 async def _one(engine: ProbeEngine, prepared: PreparedProbe) -> tuple[Outcome, float]:
-    answer: asyncio.Future[tuple[Outcome, float]] = asyncio.get_running_loop().create_future()
-    engine.start(prepared, lambda outcome, seconds: answer.set_result((outcome, seconds)))
-    return await answer
+    result: asyncio.Future[tuple[Outcome, float]] = asyncio.get_running_loop().create_future()
+    engine.start(prepared, lambda outcome, seconds: result.set_result((outcome, seconds)))
+    return await result
 
 
 def _json(row: Checked) -> dict[str, object]:

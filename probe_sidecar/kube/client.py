@@ -320,7 +320,7 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
     """The body as it arrives. A compressed one, which was not requested, could become a thousand times as long."""
     coding = response.headers.get("content-encoding", "identity").lower()
     if coding != "identity":
-        raise ApiError(response.status_code, GARBAGE, f"the answer is compressed: {coding}")
+        raise ApiError(response.status_code, GARBAGE, f"the response is compressed: {coding}")
     async for piece in response.aiter_bytes():
         yield piece
 
@@ -330,7 +330,7 @@ async def _read(response: httpx.Response, most: int) -> bytes:
     async for chunk in _pieces(response):
         content += chunk
         if len(content) > most:
-            raise ApiError(response.status_code, TOO_LARGE, f"the answer has more than {most} bytes")
+            raise ApiError(response.status_code, TOO_LARGE, f"the response has more than {most} bytes")
     return bytes(content)
 
 
@@ -339,7 +339,7 @@ async def _read_listing(content: bytes) -> Listing:
     try:
         return await asyncio.to_thread(listing, content) if is_large(content) else listing(content)
     except ValueError as error:
-        raise ApiError(200, GARBAGE, f"the answer is not a list: {error}") from error
+        raise ApiError(200, GARBAGE, f"the response is not a list: {error}") from error
 
 
 def _kept(found: Listing, keep: Callable[[Object], Object], unreadable: Callable[[Unreadable], None]) -> Objects:
@@ -392,10 +392,10 @@ def _version_and_continue(document: Object) -> tuple[str, str | None]:
     metadata = document.get("metadata")
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
     if not isinstance(metadata, dict) or not isinstance(version, str) or not version:
-        raise ApiError(200, GARBAGE, "the answer is not a list with a resourceVersion")
+        raise ApiError(200, GARBAGE, "the response is not a list with a resourceVersion")
     following = metadata.get("continue") or None
     if not isinstance(following, str | None):
-        raise ApiError(200, GARBAGE, "the answer is a list whose continue token is no text")
+        raise ApiError(200, GARBAGE, "the response is a list whose continue token is no text")
     return version, following
 
 

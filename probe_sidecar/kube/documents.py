@@ -105,7 +105,7 @@ def single(text: bytes) -> Any:
 
 def _decoded(document: Any) -> Listing:
     if not isinstance(document, dict):
-        raise ValueError("the answer is not an object")
+        raise ValueError("the response is not an object")
     items = document.pop("items", None)
     if items is None:
         items = []  # an empty list of Go is null
@@ -184,7 +184,7 @@ def _bad_field(text: bytes) -> tuple[str, bytes] | None:
 def _start(text: bytes) -> int:
     at = len(text) - len(text.lstrip())
     if text[at : at + 1] != b"{":
-        raise ValueError("the answer is not an object")
+        raise ValueError("the response is not an object")
     return at
 
 

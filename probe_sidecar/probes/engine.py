@@ -18,7 +18,7 @@ from typing import Final
 
 from probe_sidecar.fair_queue import FairQueue
 from probe_sidecar.probes import message
-from probe_sidecar.probes.exchange import Answer, Exchange, FastPath, Hop
+from probe_sidecar.probes.exchange import Exchange, FastPath, Hop, Step
 from probe_sidecar.probes.outcome import FAILURE, SUCCESS, UNKNOWN, Outcome
 from probe_sidecar.probes.poller import ERR, HUP, IN, RDHUP, Dispatch, Poller, best_poller
 from probe_sidecar.probes.prepare import PreparedProbe
@@ -29,7 +29,7 @@ RETRY_DELAY: Final = 0.05
 HEARTBEAT: Final = 0.05
 """Seconds between two looks at the clock while probes are in flight; what a look is late, the process was away."""
 RECEIVE: Final = 16_384
-ANSWER_LIMIT: Final = 1 << 18
+RESPONSE_LIMIT: Final = 1 << 18
 """Bytes that one conversation may receive; every protocol is done long before, unless the peer floods it."""
 TURN_SECONDS: Final = 0.005
 """After so long the other work of the loop gets its turn; what is left of the events, time-outs or connects follows."""
@@ -474,7 +474,7 @@ class ProbeEngine:
                 return
             handle.received += len(data)
             handle.reads += 1
-            if handle.received > ANSWER_LIMIT:
+            if handle.received > RESPONSE_LIMIT:
                 self._finish(handle, Outcome(FAILURE, message.RESPONSE_TOO_LARGE))
             elif handle.slow or handle.reads > FREE_READS:
                 self._slow_down(handle)
@@ -482,19 +482,19 @@ class ProbeEngine:
                 continue
             return
 
-    def _obey(self, handle: ProbeHandle, answer: Answer | Exchange) -> bool:
+    def _obey(self, handle: ProbeHandle, step: Step | Exchange) -> bool:
         """Perform the action that the exchange returned. True if this connection is done with."""
-        if isinstance(answer, Outcome):
-            self._finish(handle, answer)
+        if isinstance(step, Outcome):
+            self._finish(handle, step)
             return True
-        if isinstance(answer, bytes):
+        if isinstance(step, bytes):
             assert handle.sock is not None  # noqa: S101 - as above
-            self._send(handle, handle.sock, handle.pending + answer if handle.pending else answer)
-        elif isinstance(answer, Hop):
-            self._follow(handle, answer)
+            self._send(handle, handle.sock, handle.pending + step if handle.pending else step)
+        elif isinstance(step, Hop):
+            self._follow(handle, step)
             return True
-        elif answer is not None:
-            handle.exchange = answer
+        elif step is not None:
+            handle.exchange = step
         return False
 
     def _follow(self, handle: ProbeHandle, hop: Hop) -> None:

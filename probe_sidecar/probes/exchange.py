@@ -22,10 +22,10 @@ class Exchange(Protocol):
     def phase(self) -> str:
         """Current phase, one of those in `message`, for the message of a timeout."""
 
-    def begin(self) -> "Answer":
+    def begin(self) -> "Step":
         """The connection is established."""
 
-    def feed(self, data: bytes) -> "Answer":
+    def feed(self, data: bytes) -> "Step":
         """Bytes from the peer; empty once it has finished sending. Not called again after an Outcome or a Hop."""
 
 
@@ -40,10 +40,10 @@ class FastPath(Protocol):
     def phase(self) -> str:
         """See Exchange."""
 
-    def begin(self) -> "Answer":
+    def begin(self) -> "Step":
         """See Exchange."""
 
-    def feed(self, data: bytes) -> "Answer | Exchange":
+    def feed(self, data: bytes) -> "Step | Exchange":
         """See Exchange; called once, and then no more."""
 
 
@@ -67,7 +67,7 @@ class Hop:
     """Seconds within which the conversation's TLS handshake must be done; the same for every hop that has one."""
 
 
-Answer = bytes | None | Outcome | Hop
+Step = bytes | None | Outcome | Hop
 
 
 def socket_address(ip: str, port: int) -> SocketAddress:

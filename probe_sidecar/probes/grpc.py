@@ -14,7 +14,7 @@ from external_service.core import GRPCAction
 from external_service.kind import host_port
 from probe_sidecar.probes import frames, message, tls
 from probe_sidecar.probes.certificate import Certificate
-from probe_sidecar.probes.exchange import Answer, Hop, socket_address
+from probe_sidecar.probes.exchange import Hop, Step, socket_address
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import USER_AGENT
 
@@ -63,7 +63,7 @@ class GrpcExchange:
         """The whole call."""
         return self._opening
 
-    def feed(self, data: bytes) -> Answer:
+    def feed(self, data: bytes) -> Step:
         """None until the trailers, unless a reply is due."""
         try:
             for event in self._connection.receive(data):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from probe_sidecar.probes import message
-from probe_sidecar.probes.exchange import Answer, Hop
+from probe_sidecar.probes.exchange import Hop, Step
 from probe_sidecar.probes.expectation import Search
 from probe_sidecar.probes.http import BODY_LIMIT, Plan, judge
 from probe_sidecar.probes.outcome import Outcome, Result
@@ -138,13 +138,13 @@ class Http1Exchange:
         """The whole request."""
         return self._asked.wire
 
-    def feed(self, data: bytes) -> Answer:
+    def feed(self, data: bytes) -> Step:
         """None until the head and as much of the body as counts have arrived."""
         if self._head is None and self._asked.plain and (settled := quick(data)):
             return settled
         return self.read(data)
 
-    def read(self, data: bytes) -> Answer:
+    def read(self, data: bytes) -> Step:
         """The same by the strict reader alone, for a first piece at which `quick` has looked already."""
         if self._head is None:
             self._head = HeadReader()
@@ -153,7 +153,7 @@ class Http1Exchange:
         except Malformed as problem:
             return Outcome(Result.FAILURE, str(problem))
 
-    def _read(self, reader: "HeadReader", data: bytes) -> Answer:
+    def _read(self, reader: "HeadReader", data: bytes) -> Step:
         if self._plan is None:
             head = reader.feed(data)
             if head is None:
@@ -169,7 +169,7 @@ class Http1Exchange:
                 return None
         return self._read_body(self._plan, data)
 
-    def _read_body(self, plan: Plan, data: bytes) -> Answer:
+    def _read_body(self, plan: Plan, data: bytes) -> Step:
         assert self._body is not None  # noqa: S101 - set together with the plan
         try:
             complete = self._body.complete or self._body.feed(data)
@@ -179,7 +179,7 @@ class Http1Exchange:
             complete = True
         return self._done(plan) if complete else None
 
-    def _done(self, plan: Plan) -> Answer:
+    def _done(self, plan: Plan) -> Step:
         then = plan.end(found=self._search.found)
         return then if isinstance(then, Outcome) else self._asked.next_hop(then)
 

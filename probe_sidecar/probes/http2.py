@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from probe_sidecar.probes import frames, message
-from probe_sidecar.probes.exchange import Answer, Hop
+from probe_sidecar.probes.exchange import Hop, Step
 from probe_sidecar.probes.expectation import Search
 from probe_sidecar.probes.http import Plan, judge
 from probe_sidecar.probes.outcome import Outcome, Result
@@ -40,13 +40,13 @@ class Http2Exchange:
         """Preface, settings and request in one piece, as RFC 9113 3.4 allows."""
         return frames.opening(http2(self._request))
 
-    def feed(self, data: bytes) -> Answer:
+    def feed(self, data: bytes) -> Step:
         """None until the head and as much of the body as counts have arrived, unless a reply is due."""
         try:
             for event in self._connection.receive(data):
-                answer = self._take(event)
-                if answer is not None:
-                    return answer
+                step = self._take(event)
+                if step is not None:
+                    return step
         except frames.Broken as problem:
             if self._plan is not None and self._plan.lenient:
                 return self._done(self._plan)
@@ -56,7 +56,7 @@ class Http2Exchange:
         replies, self._connection.replies = self._connection.replies, b""
         return replies or None
 
-    def _take(self, event: frames.Headers | frames.Data) -> Answer:
+    def _take(self, event: frames.Headers | frames.Data) -> Step:
         if self._plan is None:
             return self._begin_body(event)
         if isinstance(event, frames.Data):
@@ -66,7 +66,7 @@ class Http2Exchange:
             raise frames.Broken(message.malformed_http2("trailers"))
         return self._progress(self._plan, end=event.end)
 
-    def _begin_body(self, event: frames.Headers | frames.Data) -> Answer:
+    def _begin_body(self, event: frames.Headers | frames.Data) -> Step:
         if isinstance(event, frames.Data):
             raise frames.Broken(message.malformed_http2(message.DATA_FIRST))
         self._plan = plan = self._read_head(event)
@@ -79,7 +79,7 @@ class Http2Exchange:
             return self._done(plan)
         return self._progress(plan, end=event.end)
 
-    def _progress(self, plan: Plan, *, end: bool) -> Answer:
+    def _progress(self, plan: Plan, *, end: bool) -> Step:
         if end and self._missing > 0 and self._left:
             raise frames.Broken(message.CLOSED_IN_BODY)
         return self._done(plan) if end or self._missing <= 0 else None
@@ -108,7 +108,7 @@ class Http2Exchange:
             if self._left < 0:
                 raise frames.Broken(message.malformed_http2(message.BODY_TOO_LONG))
 
-    def _done(self, plan: Plan) -> Answer:
+    def _done(self, plan: Plan) -> Step:
         then = plan.end(found=self._search.found)
         return then if isinstance(then, Outcome) else self._hop(then)
 

@@ -10,7 +10,7 @@ from external_service.kind import LONGEST_TIMEOUT
 from probe_sidecar.fair_queue import NOBODY, Group
 from probe_sidecar.probes import message, tcp, tls
 from probe_sidecar.probes.certificate import Certificate
-from probe_sidecar.probes.exchange import Answer, Exchange, Hop, SocketAddress, socket_address
+from probe_sidecar.probes.exchange import Exchange, Hop, SocketAddress, Step, socket_address
 from probe_sidecar.probes.http1 import Http1Exchange, quick
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import NO_SECRETS, CannotSend, HttpRequest, Secrets, first_request, http1_parts
@@ -123,14 +123,14 @@ class First:
         """The same, for an exchange of its own."""
         return self.begin()
 
-    def feed(self, data: bytes) -> Answer | Exchange:
+    def feed(self, data: bytes) -> Step | Exchange:
         """See FastPath."""
         return quick(data) or self._go_on(data)
 
-    def _go_on(self, data: bytes) -> Answer | Exchange:
+    def _go_on(self, data: bytes) -> Step | Exchange:
         exchange = Http1Exchange(self)
-        answer = exchange.read(data)
-        return exchange if answer is None else answer
+        step = exchange.read(data)
+        return exchange if step is None else step
 
     def request(self) -> HttpRequest:
         """Request from which `wire` was made."""

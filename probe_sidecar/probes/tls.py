@@ -16,7 +16,7 @@ from typing import Final
 
 from probe_sidecar.probes import message
 from probe_sidecar.probes.certificate import Certificate, not_after
-from probe_sidecar.probes.exchange import Answer, Exchange, Hop
+from probe_sidecar.probes.exchange import Exchange, Hop, Step
 from probe_sidecar.probes.outcome import Outcome, Result
 
 HANDSHAKE_CAP: Final = 10.0
@@ -155,11 +155,11 @@ class TlsExchange:
         """The handshake, or whatever the conversation inside waits for."""
         return message.TLS_HANDSHAKE if self._inner is None else self._inner.phase
 
-    def begin(self) -> Answer:
+    def begin(self) -> Step:
         """The ClientHello."""
         return self._shake_hands()
 
-    def feed(self, data: bytes) -> Answer:
+    def feed(self, data: bytes) -> Step:
         """Records in; records out, or the result of the inner exchange."""
         if data:
             self._incoming.write(data)
@@ -170,7 +170,7 @@ class TlsExchange:
         except ssl.SSLError as error:  # of sending: the peer has closed its side, or wants another handshake
             return _failed(error)
 
-    def _shake_hands(self) -> Answer:
+    def _shake_hands(self) -> Step:
         try:
             self._object.do_handshake()
         except ssl.SSLWantReadError:
@@ -186,15 +186,15 @@ class TlsExchange:
         self._inner = inner
         return self._pass(inner, inner.begin())
 
-    def _pass(self, inner: Exchange, answer: Answer) -> Answer:
-        if not isinstance(answer, bytes):
-            return answer
-        self._object.write(answer)
+    def _pass(self, inner: Exchange, step: Step) -> Step:
+        if not isinstance(step, bytes):
+            return step
+        self._object.write(step)
         if self._incoming.pending or self._incoming.eof:
             return self._read(inner)
         return self._outgoing.read()  # nothing to decrypt yet, and an exception that says so is slow
 
-    def _read(self, inner: Exchange) -> Answer:
+    def _read(self, inner: Exchange) -> Step:
         """Feed what has been decrypted until that runs dry; a peer that leaves without close_notify has finished."""
         while True:
             try:
@@ -205,13 +205,13 @@ class TlsExchange:
                 data = b""
             except ssl.SSLError as error:
                 return _failed(error)
-            answer = inner.feed(data)
-            if isinstance(answer, bytes):
-                self._object.write(answer)
-            elif answer is not None:
-                return answer
+            step = inner.feed(data)
+            if isinstance(step, bytes):
+                self._object.write(step)
+            elif step is not None:
+                return step
             elif not data:
-                raise AssertionError("an exchange must answer the end of its input")
+                raise AssertionError("an exchange must end at the end of its input")
 
 
 def hop(

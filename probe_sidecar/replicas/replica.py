@@ -285,11 +285,11 @@ class Replica:
         self._sent = {one: sent for one, sent in self._sent.items() if sent > now - self._seconds} | {stamp: now}
         wanted = spec(self.identity, self._seconds, stamp, self._acquired or stamp)
         if stored is None:
-            answer = await self._client.create(LEASES, self._namespace, body(self.name, self._labels, wanted))
+            response = await self._client.create(LEASES, self._namespace, body(self.name, self._labels, wanted))
         else:
             changes = renewal(stored.version, self._labels, wanted)
-            answer = await self._client.patch(LEASES, self._namespace, self.name, changes)
-        self._stored = read(answer)
+            response = await self._client.patch(LEASES, self._namespace, self.name, changes)
+        self._stored = read(response)
         self._acquired = self._acquired or stamp
         self.renewals += 1
 

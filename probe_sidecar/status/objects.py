@@ -9,14 +9,14 @@ from probe_sidecar.kube.client import GARBAGE, ApiError, Object
 from probe_sidecar.kube.documents import trimmed
 
 
-def whole(answer: Object) -> Object:
-    """`answer`, trimmed, if it is a stored object; ApiError if a proxy responded instead."""
-    metadata = answer.get("metadata")
+def whole(stored: Object) -> Object:
+    """`stored`, trimmed, if it is a stored object; ApiError if a proxy responded instead."""
+    metadata = stored.get("metadata")
     fields = ("uid", "resourceVersion", "name", "namespace")
     if not isinstance(metadata, dict) or not all(isinstance(metadata.get(field), str) for field in fields):
-        raise ApiError(200, GARBAGE, "the answer is not an object with uid, resourceVersion, name and namespace")
-    answer["metadata"] = trimmed(metadata)
-    return answer
+        raise ApiError(200, GARBAGE, "the response is not an object with uid, resourceVersion, name and namespace")
+    stored["metadata"] = trimmed(metadata)
+    return stored
 
 
 def version(raw: Object) -> str:

@@ -252,21 +252,21 @@ class StatusWriter:
         namespace, name = place(before)
         request = self._publisher.client.patch_status(self._publisher.resource, namespace, name, operations)
         try:
-            answer = whole(await self._publisher.timed(request))
+            stored = whole(await self._publisher.timed(request))
         except ApiError as error:
             if error.status != 409:
                 raise
             await self._lost_race(before)
         else:
-            self._written(before, answer, content)
+            self._written(before, stored, content)
 
-    def _written(self, before: Object, answer: Object, content: bytes) -> None:
+    def _written(self, before: Object, stored: Object, content: bytes) -> None:
         self._publisher.counters.writes += 1
         self._differs_since, self._settle = None, SETTLE[0]
         self._errors.reset()
         new = content != self._written_hash
         self._written_hash = content
-        kept = content_hash(answer.get("status"))
+        kept = content_hash(stored.get("status"))
         self._stored_hash = None if kept == content else kept
         if self._stored_hash is not None:
             owner = "/".join(place(before))
@@ -275,9 +275,9 @@ class StatusWriter:
                 owner,
                 extra=about(owner),
             )
-        self._take(before, answer)
+        self._take(before, stored)
         if new:
-            self._subject.written(before, answer)
+            self._subject.written(before, stored)
 
     async def _lost_race(self, before: Object) -> None:
         """After a 409: another client was faster. The first retry goes out at once."""

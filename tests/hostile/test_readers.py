@@ -32,8 +32,8 @@ from probe_sidecar.kube.client import ApiError, KubeClient, Selection
 from probe_sidecar.kube.credentials import CredentialsError
 from probe_sidecar.kube.kubeconfig import kubeconfig, namespace
 from probe_sidecar.kube.reflector import EVENTS, Reflector
-from probe_sidecar.probes.engine import ANSWER_LIMIT, RECEIVE
-from probe_sidecar.probes.exchange import Answer, Exchange, FastPath, Hop
+from probe_sidecar.probes.engine import RECEIVE, RESPONSE_LIMIT
+from probe_sidecar.probes.exchange import Exchange, FastPath, Hop, Step
 from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import prepare
 from tests.examples import FACTOR, examples
@@ -78,22 +78,22 @@ class Conversation:
         self.received = self.sent = 0
         self.opening = self.obey(self.exchange.begin())
 
-    def obey(self, answer: Answer | Exchange) -> bytes:
+    def obey(self, step: Step | Exchange) -> bytes:
         """Bytes to send."""
-        if isinstance(answer, bytes):
-            self.sent += len(answer)
-            return answer
-        if isinstance(answer, Outcome | Hop):
-            self.result = answer
-        elif answer is not None:
-            self.exchange = answer
+        if isinstance(step, bytes):
+            self.sent += len(step)
+            return step
+        if isinstance(step, Outcome | Hop):
+            self.result = step
+        elif step is not None:
+            self.exchange = step
         return b""
 
     def feed(self, data: bytes) -> bytes:
         """Bytes to send for the bytes received."""
         replies = b""
         for at in range(0, len(data), RECEIVE):
-            if self.result is None and self.received <= ANSWER_LIMIT:
+            if self.result is None and self.received <= RESPONSE_LIMIT:
                 piece = data[at : at + RECEIVE]
                 self.received += len(piece)
                 replies += self.obey(self.exchange.feed(piece))
@@ -101,7 +101,7 @@ class Conversation:
 
     def end(self) -> object:
         """Result: an outcome, the next hop, or nothing within the engine's limit."""
-        if self.result is None and self.received > ANSWER_LIMIT:
+        if self.result is None and self.received > RESPONSE_LIMIT:
             return None
         if self.result is None:
             self.obey(self.exchange.feed(b""))

@@ -4,7 +4,7 @@ from hpack import Decoder, Encoder
 
 from external_service.core import GRPCAction
 from probe_sidecar.probes import frames, grpc
-from probe_sidecar.probes.exchange import Answer, Hop
+from probe_sidecar.probes.exchange import Hop, Step
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.grpc import GrpcExchange
 from probe_sidecar.probes.message import MALFORMED_GRPC, NOT_GRPC, grpc_status, stream_reset
@@ -101,7 +101,7 @@ TRAILERS = head(("grpc-status", "0"), end=END)
         pytest.param(GRPC_HEAD, frame(frames.SETTINGS, frames.ACK, 0), id="waits-and-acknowledges"),
     ],
 )
-def test_grpc_responses(answer: bytes, expected: Answer) -> None:
+def test_grpc_responses(answer: bytes, expected: Step) -> None:
     assert GrpcExchange(b"").feed(SETTINGS + answer) == expected
 
 

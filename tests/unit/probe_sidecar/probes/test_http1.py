@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import HTTPGetAction, Probe
-from probe_sidecar.probes.exchange import Answer, Hop
+from probe_sidecar.probes.exchange import Hop, Step
 from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Http1Exchange, _shapes, quick
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
@@ -59,10 +59,10 @@ def malformed(part: str) -> Outcome:
     return failure(malformed_http(part))
 
 
-def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Answer:
+def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Step:
     """Result of the exchange for these pieces and then, if `ended`, for the end of the connection."""
     exchange = Http1Exchange(Asking())
-    answer: Answer = None
+    answer: Step = None
     for piece in pieces:
         answer = exchange.feed(piece)
         if answer is not None:
@@ -70,7 +70,7 @@ def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Answer:
     return exchange.feed(b"") if ended else None
 
 
-def followed(answer: Answer) -> Answer:
+def followed(answer: Step) -> Step:
     """A hop is a fresh value each time; its address says which."""
     return dataclasses.replace(answer, open=FOLLOWED.open) if isinstance(answer, Hop) else answer
 
@@ -210,17 +210,17 @@ OPEN = [
 
 
 @pytest.mark.parametrize(("answer", "expected"), CLOSED)
-def test_response_then_closed_connection(answer: bytes, expected: Answer) -> None:
+def test_response_then_closed_connection(answer: bytes, expected: Step) -> None:
     assert followed(judged([answer])) == expected
 
 
 @pytest.mark.parametrize(("answer", "expected"), OPEN)
-def test_response_on_an_open_connection(answer: bytes, expected: Answer) -> None:
+def test_response_on_an_open_connection(answer: bytes, expected: Step) -> None:
     assert followed(judged([answer], ended=False)) == expected
 
 
 @pytest.mark.parametrize(("answer", "expected"), CLOSED)
-def test_response_byte_by_byte_gives_the_same_result(answer: bytes, expected: Answer) -> None:
+def test_response_byte_by_byte_gives_the_same_result(answer: bytes, expected: Step) -> None:
     pieces = [answer[at : at + 1] for at in range(min(len(answer), 300))] + [answer[300:]] * (len(answer) > 300)
     assert followed(judged(pieces)) == expected
 
@@ -338,7 +338,7 @@ FILL = b"x" * 10_236
 def test_body_contains_results(answer: bytes, expected: Outcome, size: int) -> None:
     action = HTTPGetAction(port=80, bodyContains="good")
     exchange = Http1Exchange(Parsed(first_request(action, "10.0.0.1", "10.0.0.1"), None))
-    found: Answer = None
+    found: Step = None
     for at in range(0, len(answer), size):
         found = exchange.feed(answer[at : at + size])
         if found is not None:

@@ -3,7 +3,7 @@ from hpack import Encoder
 
 from external_service.core import HTTPGetAction
 from probe_sidecar.probes import frames
-from probe_sidecar.probes.exchange import Answer, Hop
+from probe_sidecar.probes.exchange import Hop, Step
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.http2 import Http2Exchange
 from probe_sidecar.probes.message import (
@@ -87,7 +87,7 @@ def failure(message: str) -> Outcome:
         pytest.param(head((":status", "100"), end=END), failure(malformed_http2("status")), id="ends-interim"),
     ],
 )
-def test_http2_responses(answer: bytes, expected: Answer) -> None:
+def test_http2_responses(answer: bytes, expected: Step) -> None:
     assert Http2Exchange(REQUEST, hop).feed(SETTINGS + answer) == expected
 
 
