@@ -1,7 +1,8 @@
-"""`python -m tests.e2e.controlplane COMMAND...`: a control plane of its own for as long as a command runs.
+"""`python -m tests.e2e.controlplane COMMAND...`: runs a command with a control plane of its own.
 
 The command finds its administrator's kubeconfig in KUBECONFIG and in KUBECONFIG_E2E, so that `pytest -m e2e tests/e2e`
-takes it for a cluster that it is given, and kubectl works. All of it runs in a network of its own, without a way out.
+takes it for a cluster that it is given, and kubectl works. All of it runs in a separate network without a route to
+others.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Build the control plane, its consumers and kubectl: `python -m tests.e2e.controlplane.build [RELEASE...]`.
 
-All is of the release in go.mod. RELEASE is another one whose API server is built too; ESO_E2E_KUBERNETES selects one.
-Built once: the binaries lie in a cache directory named by what they are made of, so a changed go.mod builds again
-and nothing else does. Never touches the network itself: Go fetches the modules.
+The release is that of go.mod. The API server of each further RELEASE is built too; ESO_E2E_KUBERNETES selects one.
+Built once: the cache directory of the binaries is named by a digest of their sources, so only a changed go.mod builds
+again. Never touches the network itself: Go fetches the modules.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class GoMissing(Exception):
 
 
 class BuildFailed(Exception):
-    """Go is there, the build went wrong; the text holds what Go said."""
+    """The build failed; the text has Go's output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def _traefik(cache: Path) -> Path:
 
 
 def _downloaded(module: Path, required: str) -> Path:
-    """Where Go keeps the files of a module that another requires, in the version required; fetched if need be."""
+    """Directory of a module that another requires, in the required version; fetched if it is missing."""
     command = ("go", "mod", "download", "-json", required)
     done = subprocess.run(command, check=False, cwd=module, env=_go_env(), capture_output=True, text=True)
     if done.returncode:
@@ -151,7 +151,7 @@ def version_flags(release: str) -> str:
 
 
 def key(module: Path, linker_flags: str) -> str:
-    """Names all that a module's binaries are made of: its files, the Go release and the flags."""
+    """Digest of a module's files, the Go release and the flags."""
     digest = hashlib.sha256(" ".join((_go_version(module), *GO_BUILD, *PINNED, linker_flags)).encode())
     sources = (*sorted(module.glob("*.go")), *sorted(module.glob("stand-ins/**/*.go")))
     for source in (*sources, module / "go.mod", module / "go.sum"):
@@ -172,7 +172,7 @@ def _go_version(module: Path) -> str:
 
 
 def _go_env() -> dict[str, str]:
-    """No C compiler needed, no go.work of a bystander, and the Go release that a module asks for."""
+    """Environment of Go: no C compiler, no foreign go.work, and the Go release that a module requires."""
     return {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "auto"}
 
 

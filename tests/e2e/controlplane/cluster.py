@@ -44,7 +44,7 @@ class ControlPlane:
         """Nothing runs yet.
 
         directory: empty, or not there yet.
-        audited_namespaces: the reads of their ServiceAccounts are in the audit log; the writes of everybody always are.
+        audited_namespaces: the reads of their ServiceAccounts are in the audit log; all writes always are.
         address: where all of it listens; with an IPv6 address, Services have IPv6 addresses only.
         """
         directory.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ class ControlPlane:
         self.api_server.wait_ready()
 
     def stop(self) -> None:
-        """End all three, the last started first, for good."""
+        """End all three permanently, in reverse order of their start."""
         for component in reversed(self.components):
             component.stop()
         self.admin.close()
@@ -114,7 +114,7 @@ class ControlPlane:
         return done.stdout
 
     def audit_position(self) -> int:
-        """Where the audit log ends now, for `audit_events`."""
+        """Present end of the audit log, for `audit_events`."""
         return self.audit_log.stat().st_size if self.audit_log.exists() else 0
 
     def audit_events(self, position: int = 0) -> Iterator[dict[str, Any]]:
@@ -178,7 +178,7 @@ class ControlPlane:
     def compact(self) -> int:
         """Make etcd forget every older revision now; returns the one that is left.
 
-        What the API server's watch cache holds it goes on serving until it is restarted, so a test of 410 does both.
+        The API server continues to serve its watch cache until a restart, so a test of 410 does both.
         """
         nothing = {"key": "AA=="}
         header = self.admin.post(f"{self.etcd_url}/v3/kv/range", json=nothing).raise_for_status().json()["header"]

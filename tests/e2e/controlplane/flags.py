@@ -1,6 +1,6 @@
-"""The command lines of the three processes, and the audit policy: here is all that differs from a stock cluster.
+"""The command lines of the three processes, and the audit policy: all differences from a stock cluster are here.
 
-Stricter than that: an owner reference that blocks a deletion asks for a right to the owner's finalizers. Laxer:
+Stricter than that: an owner reference that blocks a deletion requires a right to the owner's finalizers. Laxer:
 loopback only, no TLS between the API server and etcd, no fsync (a killed process loses nothing by that, only a
 lost machine would), no leader election, only CONTROLLERS, no Endpoints for the Service `kubernetes` (the address it
 would have to name is a loopback one, which Endpoints refuse).
@@ -13,7 +13,7 @@ from typing import Any
 LOOPBACK = "127.0.0.1"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 SERVICE_RANGES = ("10.96.0.0/16", "fd00:e53::/112")
-"""Dual-stack, unless the control plane is on IPv6 alone; IPv4 is what a Service has that asks for nothing."""
+"""Dual-stack, unless the control plane is on IPv6 alone; a Service without ipFamilies has IPv4."""
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "endpoints-controller",
@@ -27,7 +27,7 @@ CONTROLLERS = (
     "serviceaccount-token-controller",
     "validatingadmissionpolicy-status-controller",
 )
-"""All that matters where no Pod runs. With the default set, at its 20 requests/s, the last one starts 4 s later."""
+"""The controllers that matter without Pods. Of the default set, at its 20 requests/s, the last one starts 4 s later."""
 WRITES = ["create", "update", "patch", "delete", "deletecollection"]
 
 

@@ -51,7 +51,7 @@ def published(release: str, modules: list[str]) -> dict[str, str]:
 
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON documents of a text that holds one after the other."""
+    """The JSON documents of a text, one after the other."""
     decoder, rest = json.JSONDecoder(), text.lstrip()
     while rest:
         document, end = decoder.raw_decode(rest)
@@ -97,7 +97,7 @@ def _go_mod(release: str, parsed: dict[str, Any], tools: list[str], more: list[s
 
 
 def _go(*arguments: str) -> str:
-    """Run Go away from any go.work or go.mod of a bystander; its stderr goes to ours."""
+    """Run Go outside of any foreign go.work or go.mod; its stderr goes to ours."""
     environment = {**os.environ, "GOWORK": "off", "GOTOOLCHAIN": "auto"}
     done = subprocess.run(("go", *arguments), cwd=HERE, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
