@@ -150,7 +150,8 @@ async def test_interrupt_while_starting_prints_one_line(line: str) -> None:
     assert_ends_cleanly(problems)
 
 
-async def test_killed_playground_leaves_no_processes() -> None:
+async def test_killed_playground_leaves_no_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # it cannot remove its folder
     async with playing("--output", "plain") as process:
         assert process.stdout is not None
         async with asyncio.timeout(SECONDS):
