@@ -34,6 +34,8 @@ OPENAPI_V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 BODY_LIMIT = 3 * 1024 * 1024  # k8s.io/apiserver MaxRequestBodyBytes
 WATCH_SECONDS = 1800
+MOST_PAGES = 64
+"""Rests of lists that clients have not requested yet; the oldest goes first."""
 
 
 class Api:
@@ -51,6 +53,7 @@ class Api:
         self.gc_seconds: float | None = 0.05
         self.bookmark_seconds = 60.0
         self._documents = discovery.documents(SERVED)
+        self._pages: dict[str, tuple[int, Sequence[Object]]] = {}
         self._timers: set[asyncio.TimerHandle] = set()
 
     def close(self) -> None:
@@ -106,21 +109,37 @@ class Api:
                 return _written(request, info, written)
 
     def _list(self, request: Request, info: RequestInfo) -> Response:
-        """All objects at once: a server may ignore `limit`."""
         query, resource = request.query_params, info.resource
-        wanted, revision = query.get("resourceVersion", ""), self.storage.revision
-        if wanted.isdigit() and int(wanted) > revision:
-            text = f"Too large resource version: {wanted}, current: {revision}"
-            details = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]}
-            raise ApiError(504, "Timeout", text, details=details, retry_after=1)
-        matches = _matcher(query, resource)
-        items = [obj for obj in self.storage.items(resource.key, info.namespace) if matches(obj)]
+        revision, items = self._page(query["continue"]) if query.get("continue") else self._snapshot(query, info)
+        limit, meta = int(query.get("limit") or 0), {"resourceVersion": str(revision)}
+        if limit and len(items) > limit:
+            meta["continue"] = f"{revision}-{len(self._pages)}-{len(items)}"
+            self._pages[meta["continue"]] = revision, items[limit:]
+            if len(self._pages) > MOST_PAGES:
+                del self._pages[next(iter(self._pages))]
+            items = items[:limit]
         if _wants_table(request):
             body = _table(request, resource, items)
         else:
             body = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
             body["items"] = [events.shown(resource, obj) for obj in items]
-        return _json(body | {"metadata": {"resourceVersion": str(revision)}}, warnings=_warning(resource))
+        return _json(body | {"metadata": meta}, warnings=_warning(resource))
+
+    def _snapshot(self, query: Mapping[str, str], info: RequestInfo) -> tuple[int, Sequence[Object]]:
+        wanted, revision = query.get("resourceVersion", ""), self.storage.revision
+        if wanted.isdigit() and int(wanted) > revision:
+            text = f"Too large resource version: {wanted}, current: {revision}"
+            details = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]}
+            raise ApiError(504, "Timeout", text, details=details, retry_after=1)
+        matches = _matcher(query, info.resource)
+        return revision, [obj for obj in self.storage.items(info.resource.key, info.namespace) if matches(obj)]
+
+    def _page(self, token: str) -> tuple[int, Sequence[Object]]:
+        """The rest of a list; 410 for a token that is unknown or used."""
+        found = self._pages.pop(token, None)
+        if found is None:
+            raise ApiError(410, "Expired", "The provided continue parameter is too old: start a new list without it.")
+        return found
 
     def _watch(self, request: Request, info: RequestInfo) -> Response:
         query, resource = request.query_params, info.resource

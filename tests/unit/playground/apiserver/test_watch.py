@@ -137,6 +137,18 @@ async def test_object_leaving_the_selector_is_a_deletion(server: FaultyServer, h
         assert await following(events, 2) == [("ADDED", "b"), ("DELETED", "a")]
 
 
+async def test_paged_list_is_a_snapshot(server: FaultyServer, http: httpx.AsyncClient) -> None:
+    for name in "abc":
+        server.create(web(name))
+    first = (await http.get(ALL, params={"limit": "2"})).json()
+    server.create(web("bb"))
+    following = {"limit": "2", "continue": first["metadata"]["continue"]}
+    rest = (await http.get(ALL, params=following)).json()
+    assert [one["metadata"]["name"] for one in first["items"] + rest["items"]] == ["a", "b", "c"]
+    assert rest["metadata"] == {"resourceVersion": first["metadata"]["resourceVersion"]}
+    assert (await http.get(ALL, params=following)).status_code == 410
+
+
 @pytest.mark.parametrize("abruptly", [pytest.param(False, id="at its end"), pytest.param(True, id="in the middle")])
 async def test_watches_can_be_closed(server: FaultyServer, http: httpx.AsyncClient, abruptly: bool) -> None:
     async with watching(http, resourceVersion=str(server.storage.revision)) as events:
