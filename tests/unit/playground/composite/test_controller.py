@@ -127,6 +127,16 @@ async def settled(controller: CompositeController) -> None:
     await until(idle, "a calm queue", every=0.01)
 
 
+@asynccontextmanager
+async def synced(server: FakeApiServer, hook: Hook) -> AsyncIterator[CompositeController]:
+    """A controller that has made the children of a new `web`, and rests."""
+    web(server)
+    async with running(server, hook) as controller:
+        await until(lambda: status(server) is not None)
+        await settled(controller)
+        yield controller
+
+
 async def test_children_are_created_by_group_version_kind(server: FakeApiServer, hook: Hook) -> None:
     """Neither the order of childResources counts nor that of the answer."""
     meta = {"name": "web"}
@@ -168,10 +178,7 @@ async def test_request_has_the_owned_children_of_every_kind(server: FakeApiServe
 async def test_failed_hook_changes_nothing_and_is_an_event(
     server: FakeApiServer, hook: Hook, client: ApiClient
 ) -> None:
-    web(server)
-    async with running(server, hook) as controller:
-        await until(lambda: status(server) is not None)
-        await settled(controller)
+    async with synced(server, hook) as controller:
         before, old = service(server), status(server)
         hook.answer = lambda request: Response("spec.port: write a number", 422)
         await client.patch(WEB, {"spec": {"port": 81}})
@@ -239,10 +246,7 @@ async def test_deleted_or_edited_child_is_reverted(server: FakeApiServer, hook: 
 async def test_taken_name_is_skipped(server: FakeApiServer, hook: Hook) -> None:
     stranger = {"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 1}]}}
     foreign = server.create({**stranger, "metadata": {"name": "web", "namespace": "default"}})
-    web(server)
-    async with running(server, hook) as controller:
-        await until(lambda: status(server) is not None)
-        await settled(controller)
+    async with synced(server, hook) as controller:
         assert controller.counts.errors == 0
     assert service(server) == foreign
     assert hook.requests[-1]["children"]["Service.v1"] == {}
@@ -264,10 +268,7 @@ async def test_labelled_orphan_is_adopted_unlabelled_released(
 async def test_guard_refuses_stale_status_and_next_sync_is_quiet(
     server: FakeApiServer, hook: Hook, client: ApiClient
 ) -> None:
-    web(server)
-    async with running(server, hook) as controller:
-        await until(lambda: status(server) is not None)
-        await settled(controller)
+    async with synced(server, hook) as controller:
         hook.open.clear()
         await client.patch(STATUS, {"status": {"revision": 1}})
         await until(lambda: hook.requests[-1]["parent"]["status"].get("revision") == 1)
@@ -285,10 +286,7 @@ async def test_guard_refuses_stale_status_and_next_sync_is_quiet(
 
 async def test_stale_status_under_the_policy_is_retried(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
     server.registry.status_policy = True
-    web(server)
-    async with running(server, hook) as controller:
-        await until(lambda: status(server) is not None)
-        await settled(controller)
+    async with synced(server, hook) as controller:
         await client.patch(WEB, {"spec": {"port": 82}})
         await until(lambda: (status(server) or {}).get("observedGeneration") == 2)
         await settled(controller)
@@ -354,10 +352,7 @@ async def test_children_of_a_deleting_parent_are_not_changed(server: FakeApiServ
 
 
 async def test_controller_survives_an_api_server_outage(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
-    web(server)
-    async with running(server, hook) as controller:
-        await until(lambda: status(server) is not None)
-        await settled(controller)
+    async with synced(server, hook):
         await server.stop()
         await server.start()
         server.storage.compact()
