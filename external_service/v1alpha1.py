@@ -534,8 +534,8 @@ class AddressStatus:
     """State of one address. It changes on transitions only, not on each probe (R3).
 
     `message` is the evidence at the last transition. `serving` is set only with reason Disabled: the result of the
-    probe of a drained address, which is never `ready`. A dataclass takes half the time and
-    a third of the memory of a Model.
+    probe of a drained address, which is never `ready`. A dataclass takes half the time and a third of the memory of a
+    Model.
     """
 
     ip: str = Field(max_length=64, description="The address, as written in spec.ips or as its name resolves.")

@@ -1,6 +1,6 @@
 """Starts the probes of all addresses when they are due, and counts what they come to. One for the whole process.
 
-Knows no socket, no API server and no clock but that of the loop it is given.
+It uses no socket, no API server and no clock but that of the given loop.
 """
 
 import asyncio
