@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
+from tests.required import cannot_run
+
 ROOT = Path(__file__).resolve().parents[2]
 
 PATIENCE = 30.0
@@ -27,10 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def browser() -> AsyncIterator[Browser]:
     found = shutil.which("chromium")
     if found is None:
-        problem = "chromium is not installed: apt-get install chromium"
-        if os.environ.get("BROWSER_REQUIRED"):
-            pytest.fail(f"BROWSER_REQUIRED is set, and this cannot run: {problem}", pytrace=False)
-        pytest.skip(problem)
+        cannot_run("chromium is not installed: apt-get install chromium", "BROWSER_REQUIRED")
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=found, args=options)

@@ -92,3 +92,20 @@ def render(
         home=home,
     )
     return Rendered(tuple(one for one in yaml.safe_load_all(text) if one))
+
+
+def identity(manifest: Object) -> tuple[str, str, str]:
+    """Kind, name and namespace."""
+    metadata = manifest["metadata"]
+    return manifest["kind"], metadata["name"], metadata.get("namespace", "")
+
+
+def rights(role: Object) -> set[tuple[str, str, str]]:
+    """Group, resource and verb of each right, whichever way they are put together in rules."""
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }

@@ -1,17 +1,14 @@
 """Alerts and dashboard: promtool reads and tests them, they ask for metrics that exist, and each alert is explained."""
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import pytest
 import yaml
 
 from hack.values_table import CHART
-from tests.chart.binaries import Missing, promtool
 
 ROOT = CHART.parents[1]
 ALERTS = CHART / "files" / "alerts.yaml"
@@ -19,20 +16,6 @@ DASHBOARD = CHART / "files" / "dashboard.json"
 UNIT_TESTS = ROOT / "tests" / "chart" / "alerts.test.yaml"
 METRIC = re.compile(r"\b(?:eso|process)_[a-z_]+\b")
 OF_A_HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
-
-
-def cannot_run(why: object) -> NoReturn:
-    if os.environ.get("E2E_REQUIRED"):
-        pytest.fail(f"E2E_REQUIRED is set, and this cannot run: {why}", pytrace=False)
-    pytest.skip(str(why))
-
-
-@pytest.fixture(scope="session")
-def promtool_binary() -> Path:
-    try:
-        return promtool()
-    except Missing as why:
-        cannot_run(why)
 
 
 def rules() -> list[dict[str, Any]]:
@@ -57,11 +40,11 @@ def ask(tool: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_alerts_fire_only_on_their_condition(promtool_binary: Path, tmp_path: Path) -> None:
-    ask(promtool_binary, "check", "rules", str(ALERTS))
+def test_alerts_fire_only_on_their_condition(promtool: Path, tmp_path: Path) -> None:
+    ask(promtool, "check", "rules", str(ALERTS))
     tests = tmp_path / "alerts.test.yaml"
     tests.write_text(UNIT_TESTS.read_text().replace("[ALERTS]", f"[{ALERTS}]"))
-    assert "SUCCESS" in ask(promtool_binary, "test", "rules", str(tests))
+    assert "SUCCESS" in ask(promtool, "test", "rules", str(tests))
 
 
 def test_each_alert_has_a_firing_and_a_quiet_case() -> None:
@@ -89,13 +72,13 @@ def test_alerts_and_dashboard_use_existing_metrics() -> None:
     assert asked - told == set()
 
 
-def test_dashboard_queries_are_valid_promql(promtool_binary: Path, tmp_path: Path) -> None:
+def test_dashboard_queries_are_valid_promql(promtool: Path, tmp_path: Path) -> None:
     asked = expressions(dashboard())
     assert len(asked) > 30
     recorded = [{"record": f"panel:{place}", "expr": text} for place, text in enumerate(asked)]
     file = tmp_path / "dashboard.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": recorded}]}))
-    ask(promtool_binary, "check", "rules", str(file))
+    ask(promtool, "check", "rules", str(file))
 
 
 def test_dashboard_has_the_fields_that_grafana_requires() -> None:
@@ -144,13 +127,8 @@ def test_dashboard_panels_have_one_unit_and_a_description() -> None:
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
         rates = {"rate(" in target["expr"] for target in panel["targets"]}
         assert len(rates) == 1, panel["title"]
-        units = [
-            one
-            for override in panel["fieldConfig"]["overrides"]
-            for one in override["properties"]
-            if one["id"] == "unit"
-        ]
-        assert units == [], panel["title"]
+        overridden = [override["properties"] for override in panel["fieldConfig"]["overrides"]]
+        assert "unit" not in [one["id"] for properties in overridden for one in properties], panel["title"]
 
 
 MEANINGS = {
@@ -185,21 +163,3 @@ def test_dashboard_counters_are_rates_over_the_scrape_interval() -> None:
             assert set(counters) <= {"$__rate_interval"}, text
             assert len(counters) == len(re.findall(r"_(?:total|bucket|count|sum)\{", text)), text
             assert panel["type"] in ("table", "stat") or all(one["legendFormat"] for one in panel["targets"])
-
-
-def test_dashboard_limits_are_lines() -> None:
-    lines = {
-        panel["title"]: [
-            step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"] if step["value"]
-        ]
-        for panel in dashboard()["panels"]
-        if panel["type"] == "timeseries" and "thresholdsStyle" in panel["fieldConfig"]["defaults"]["custom"]
-    }
-    assert lines == {
-        "Lateness of the schedule": [1],
-        "Time away": [0.05],
-        "Age of DNS answers": [360],
-        "Time since the last watch message": [90],
-        "Certificates of addresses": [604800],
-        "Certificate of the hook": [604800],
-    }

@@ -1,13 +1,12 @@
-"""The Helm chart renders what metacontroller/ holds, takes every setting, and refuses what it cannot take."""
+"""The Helm chart takes every setting and the usual values, and refuses what it cannot take."""
 
 import base64
 import json
-import os
 import re
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 import yaml
@@ -19,11 +18,19 @@ from hack.values_table import CHART, README, explained, renewed
 from probe_sidecar.settings import Settings as SidecarSettings
 from runtime.settings import hints
 from runtime.version import VERSION
-from tests.chart.binaries import Missing, helm
-from tests.chart.rendering import API, MUTATING_POLICIES, NAME, VARIANTS, Object, Refused, Rendered, render, run
-
-ROOT = CHART.parents[1]
-MANIFESTS = ROOT / "metacontroller"
+from tests.chart.rendering import (
+    API,
+    MUTATING_POLICIES,
+    NAME,
+    VARIANTS,
+    Object,
+    Refused,
+    Rendered,
+    identity,
+    render,
+    rights,
+    run,
+)
 
 TEST_POD = {"app.kubernetes.io/name": f"{NAME}-test", "app.kubernetes.io/instance": NAME}
 
@@ -57,122 +64,13 @@ DERIVED: dict[str, tuple[dict[str, Any], str]] = {
 }
 """Settings that the chart writes from other values: those values, and what comes of them."""
 
-OPEN: Object = {"networkPolicy": {"enabled": False}, "webhook": {"token": {"mode": "none"}}}
-"""Switches off what restricts access to the hook: in metacontroller/ these are components."""
-
 GIVEN = {"ESO_POD_NAME", "ESO_LEASE_NAMESPACE"}
 """Settings that the Deployment takes from the Pod."""
 
 
-def cannot_run(why: object) -> NoReturn:
-    if os.environ.get("E2E_REQUIRED"):
-        pytest.fail(f"E2E_REQUIRED is set, and this cannot run: {why}", pytrace=False)
-    pytest.skip(str(why))
-
-
-@pytest.fixture(scope="session")
-def helm_binary() -> Path:
-    try:
-        return helm()
-    except Missing as why:
-        cannot_run(why)
-
-
 @pytest.fixture
-def rendered(helm_binary: Path, tmp_path: Path) -> Render:
-    return lambda values=None, **options: render(helm_binary, tmp_path, values, **options)
-
-
-def shipped() -> list[Object]:
-    """All that metacontroller/ applies, without its components."""
-    (kustomization,) = yaml.safe_load_all((MANIFESTS / "kustomization.yaml").read_text())
-    return [
-        one for name in kustomization["resources"] for one in yaml.safe_load_all((MANIFESTS / name).read_text()) if one
-    ]
-
-
-def rights(role: Object) -> set[tuple[str, str, str]]:
-    """Each rule in its parts, whichever way they are put together."""
-    return {
-        (group, resource, verb)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-
-
-def plain(value: Any) -> Any:
-    """Selectors as metacontroller/ has them, without the name of the release."""
-    if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items() if key != "app.kubernetes.io/instance"}
-    return [plain(one) for one in value] if isinstance(value, list) else value
-
-
-def identity(manifest: Object) -> tuple[str, str, str]:
-    metadata = manifest["metadata"]
-    return manifest["kind"], metadata["name"], metadata.get("namespace", "")
-
-
-def test_chart_renders_the_objects_of_the_manifests_and_a_test(rendered: Render) -> None:
-    theirs = {identity(one) for one in shipped() if one["kind"] != "Namespace"}
-    ours = {identity(one) for one in rendered(OPEN).manifests}
-    assert ours - theirs == {("Pod", f"{NAME}-test", NAME)}
-    assert theirs - ours == set()
-
-
-def test_chart_rbac_equals_the_manifests(rendered: Render) -> None:
-    chart = rendered(OPEN)
-    roles = [one for one in shipped() if one["kind"] in ("Role", "ClusterRole")]
-    assert len(roles) == 3
-    for role in roles:
-        name = role["metadata"]["name"]
-        assert rights(chart.one(role["kind"], name)) == rights(role), name
-    for binding in (one for one in shipped() if one["kind"].endswith("Binding")):
-        made = chart.one(binding["kind"], binding["metadata"]["name"])
-        assert (made["roleRef"], made["subjects"]) == (binding["roleRef"], binding["subjects"])
-
-
-@pytest.mark.parametrize(
-    "kind", ["Service", "PodDisruptionBudget", "CompositeController", "ConfigMap", "CustomResourceDefinition"]
-)
-def test_other_chart_objects_equal_the_manifests(rendered: Render, kind: str) -> None:
-    (theirs,) = (one for one in shipped() if one["kind"] == kind)
-    made = rendered(OPEN).one(kind, theirs["metadata"]["name"])
-    for part in ("spec", "data"):
-        assert plain(made.get(part)) == without_default(theirs.get(part))
-
-
-def without_default(part: Any) -> Any:
-    """A Service's type stands in the chart and not in metacontroller/."""
-    return part | {"type": "ClusterIP"} if isinstance(part, dict) and "ports" in part else part
-
-
-def test_chart_deployment_equals_the_manifest(rendered: Render) -> None:
-    (theirs,) = (one["spec"] for one in shipped() if one["kind"] == "Deployment")
-    made = plain(rendered(OPEN).one("Deployment")["spec"])
-    assert set(made["template"].pop("metadata")["annotations"]) == {"checksum/settings"}
-    theirs["template"].pop("metadata")
-    for container in made["template"]["spec"]["containers"]:
-        assert container.pop("imagePullPolicy") == "IfNotPresent"
-        assert container.pop("image") == f"{NAME}:{VERSION}"
-    for container in theirs["template"]["spec"]["containers"]:
-        container.pop("image")
-        container["command"] = container["command"][:2]  # host and port stand in the settings of the chart
-    assert made == theirs
-
-
-def test_gateway_api_value_equals_the_component(rendered: Render) -> None:
-    (component,) = yaml.safe_load_all((MANIFESTS / "components/gateway-api/kustomization.yaml").read_text())
-    patches = {patch["target"]["kind"]: yaml.safe_load(patch["patch"])[0]["value"] for patch in component["patches"]}
-    chart = rendered({"compositeController": {"gatewayAPI": True}})
-    listed = chart.one("CompositeController")["spec"]["childResources"]
-    assert [one for one in listed if one not in rendered().one("CompositeController")["spec"]["childResources"]] == [
-        patches["CompositeController"]
-    ]
-    role = f"{NAME}-metacontroller"
-    more = rights(chart.one("ClusterRole", role)) - rights(rendered().one("ClusterRole", role))
-    assert more == rights({"rules": [patches["ClusterRole"]]})
+def rendered(helm: Path, tmp_path: Path) -> Render:
+    return lambda values=None, **options: render(helm, tmp_path, values, **options)
 
 
 def test_config_null_removes_a_default(rendered: Render) -> None:
@@ -431,8 +329,8 @@ def test_bad_values_are_refused(rendered: Render, values: Object, complaint: str
 
 
 @pytest.mark.parametrize("file", VARIANTS, ids=[path.stem for path in VARIANTS])
-def test_variants_are_linted_and_render(helm_binary: Path, rendered: Render, tmp_path: Path, file: Path) -> None:
-    run(helm_binary, "lint", "--strict", "--quiet", str(CHART), f"--values={file}", home=tmp_path)
+def test_variants_are_linted_and_render(helm: Path, rendered: Render, tmp_path: Path, file: Path) -> None:
+    run(helm, "lint", "--strict", "--quiet", str(CHART), f"--values={file}", home=tmp_path)
     manifests = rendered(file=file, release="eso", namespace="infra").manifests
     assert len({identity(one) for one in manifests}) == len(manifests)
     assert {one["metadata"]["labels"]["app.kubernetes.io/instance"] for one in manifests if labelled(one)} == {"eso"}

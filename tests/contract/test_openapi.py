@@ -5,7 +5,6 @@ Needs `make tools`; skipped without. TOOLS_REQUIRED=1 turns that into a failure 
 
 import copy
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from app.server import create_app
 from app.settings import Settings
 from external_service.crd import custom_resource_definition
 from playground.processes import Component, answers, free_ports
+from tests.required import cannot_run
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMATHESIS = ROOT / ".cache" / "tools" / "bin" / "st"
@@ -37,8 +37,7 @@ Object = dict[str, Any]
 @pytest.fixture
 def schemathesis() -> Path:
     if not SCHEMATHESIS.exists():
-        why = f"{SCHEMATHESIS.relative_to(ROOT)} is not there: make tools"
-        pytest.fail(why) if os.environ.get("TOOLS_REQUIRED") else pytest.skip(why)
+        cannot_run(f"{SCHEMATHESIS.relative_to(ROOT)} is not there: make tools", "TOOLS_REQUIRED")
     return SCHEMATHESIS
 
 

@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,12 @@ import pytest
 
 from probe_sidecar.probes import frames
 from tests.contract.scripted_answers import every
-from tests.contract.test_probe_parity import ORACLE, needs_oracle, our_outcome
+from tests.contract.test_probe_parity import kubelet_result, needs_oracle, our_result
 from tests.unit.probe_sidecar.probes.servers import Script, Server, hold, read_head, server_context
 
 PROBES = Path(__file__).parents[2] / "docs" / "probes.md"
 GOLDEN = Path(__file__).parent / "golden" / "scripted_answers.json"
 TOGETHER = 8
-HANGS = "hangs"
-"""The kubelet's probe does not end with its timeout."""
 KINDS = ("grpc", "http1", "http2")
 
 
@@ -91,26 +89,6 @@ async def verdicts(names: Iterable[str], context: ssl.SSLContext, ask: Ask) -> d
     return dict(await asyncio.gather(*map(one, names)))
 
 
-async def ours(probe: dict[str, Any]) -> str:
-    return (await our_outcome(probe)).result.value
-
-
-async def kubelets(probe: dict[str, Any]) -> str:
-    assert ORACLE is not None
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(ORACLE, "oracle", stdin=pipe, stdout=pipe)
-    question = json.dumps({"ip": "127.0.0.1", "probe": probe}).encode()
-    try:
-        output, _ = await asyncio.wait_for(process.communicate(question), 5)
-    except TimeoutError:
-        return HANGS
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-    result: str = json.loads(output)["result"]
-    return result
-
-
 @pytest.fixture
 def context(tmp_path: Path) -> ssl.SSLContext:
     made = server_context(tmp_path, "a.example")
@@ -130,7 +108,7 @@ def of_kind(kind: str) -> list[str]:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_our_results_are_as_recorded(kind: str, context: ssl.SSLContext) -> None:
     recorded = golden(1)
-    assert await verdicts(of_kind(kind), context, ours) == {name: recorded[name] for name in of_kind(kind)}
+    assert await verdicts(of_kind(kind), context, our_result) == {name: recorded[name] for name in of_kind(kind)}
 
 
 def test_each_deviation_is_documented() -> None:
@@ -144,4 +122,4 @@ def test_each_deviation_is_documented() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_kubelet_results_are_as_recorded(kind: str, context: ssl.SSLContext) -> None:
     recorded = golden(0)
-    assert await verdicts(of_kind(kind), context, kubelets) == {name: recorded[name] for name in of_kind(kind)}
+    assert await verdicts(of_kind(kind), context, kubelet_result) == {name: recorded[name] for name in of_kind(kind)}

@@ -1,6 +1,6 @@
 """The hook answers each request of app/samples/sync as the file beside it says; `/docs` shows the same files.
 
-To change an response: send the request with curl (docs/hook.md), check the response, and write it to the file.
+To change a response: send the request with curl (docs/hook.md), check the response, and write it to the file.
 """
 
 import httpx
@@ -23,6 +23,18 @@ def hook() -> httpx.AsyncClient:
 async def test_sample_request_has_the_recorded_response(sample: Sample) -> None:
     async with hook() as client:
         response = await client.post("/sync", json=sample.request)
+    assert (response.status_code, response.json()) == (sample.status, sample.response)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+async def test_hook_version_v1_has_the_same_response(sample: Sample) -> None:
+    """There the keys of the children have no namespace."""
+    children = {
+        kind: {key.rpartition("/")[2]: child for key, child in observed.items()}
+        for kind, observed in sample.request["children"].items()
+    }
+    async with hook() as client:
+        response = await client.post("/sync", json=sample.request | {"children": children})
     assert (response.status_code, response.json()) == (sample.status, sample.response)
 
 

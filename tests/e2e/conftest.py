@@ -7,7 +7,7 @@ of our own; METACONTROLLER_BIN and METACONTROLLER_CRDS are the real Metacontroll
 import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 import yaml
@@ -23,6 +23,7 @@ from tests.e2e.real_api import RealApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import STRATEGIES, Setup, World, real_metacontroller
 from tests.faults import FaultyServer
+from tests.required import cannot_run
 from tests.scenarios.report import Report
 
 HERE = Path(__file__).resolve().parent
@@ -36,13 +37,6 @@ TYPES = "types(page, helm=False): it types all commands of a page that are for a
 KUBERNETES = "kubernetes(part): it runs on each supported Kubernetes release too, see tests.e2e.versions"
 
 _figures = pytest.StashKey[Figures]()
-
-
-def cannot_run(why: object) -> NoReturn:
-    """Skips with the reason; in CI the test fails."""
-    if os.environ.get("E2E_REQUIRED"):
-        pytest.fail(f"E2E_REQUIRED is set, and this cannot run: {why}", pytrace=False)
-    pytest.skip(str(why))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,6 @@ from tests.chart.rendering import NAME, VARIANTS
 from tests.e2e import accounts, process
 from tests.e2e.api import write_kubeconfig
 from tests.e2e.backends import Mode, Place
-from tests.e2e.conftest import cannot_run
 from tests.e2e.controlplane.build import Binaries
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.controlplane.pki import Pki
@@ -32,6 +31,7 @@ from tests.e2e.manifests import external_service, sample
 from tests.e2e.pod import Pod, of_deployment
 from tests.e2e.reader import Reader
 from tests.e2e.world import real_metacontroller
+from tests.required import cannot_run
 
 pytestmark = pytest.mark.e2e
 

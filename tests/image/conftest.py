@@ -1,6 +1,5 @@
 """The image that was built last. IMAGE_REQUIRED=1 turns "there is none" into a failure (CI)."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from tests.image.build import Built, CannotBuild, built, require
 from tests.image.bundle import Container, without_tools
+from tests.required import cannot_run
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +18,7 @@ def image() -> Built:
         require()
         return built()
     except CannotBuild as problem:
-        if os.environ.get("IMAGE_REQUIRED"):
-            pytest.fail(f"IMAGE_REQUIRED is set, and this cannot run: {problem}", pytrace=False)
-        pytest.skip(str(problem))
+        cannot_run(problem, "IMAGE_REQUIRED")
 
 
 @pytest.fixture(scope="session")
