@@ -8,13 +8,14 @@ import resource
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import click
 
 from external_service.kind import NAMESPACE, SERVICE_NAME
-from probe_sidecar.collector import Freezer
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import SERVICE_ACCOUNT, Access, CredentialsError, in_cluster, plain_url
 from probe_sidecar.kube.errors import ApiError
@@ -36,6 +37,8 @@ NO_CLUSTER = (
 OBJECT = re.compile(rf"(?:(?P<namespace>{NAMESPACE})/)?(?P<name>{SERVICE_NAME})")
 SWITCH_SECONDS = 0.0005
 OPERATOR_NAMESPACE = "external-service-operator"
+REST_SECONDS: Final = 60.0
+"""At least so long between two freezes, for each walks all that there is."""
 
 
 class Cluster(NamedTuple):
@@ -308,3 +311,24 @@ async def _until_stopped(access: Access, settings: Settings) -> None:
     gc.collect()
     gc.freeze()
     await run(sidecar, stop)
+
+
+class Freezer:
+    """Freezes long-lived objects (gc.freeze), because garbage collection would block the event loop (ADR 3)."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._at = -inf
+
+    def freeze(self) -> None:
+        """Exclude all reachable objects from later collections; does nothing within REST_SECONDS of the last call.
+
+        Objects frozen earlier are thawed and collected first. Otherwise cycles that became garbage after a freeze would
+        leak, and replicas that come and go cause many freezes.
+        """
+        now = self._clock()
+        if now - self._at >= REST_SECONDS:
+            self._at = now
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()

@@ -24,8 +24,7 @@ from probe_sidecar.prober.counters import Durations, ProbeCounters
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.probes.engine import ProbeEngine
-from probe_sidecar.replicas.alone import Alone
-from probe_sidecar.replicas.replica import Replica
+from probe_sidecar.replicas.replica import Alone, Replica
 from probe_sidecar.service import Service
 from probe_sidecar.status.publisher import StatusPublisher
 from runtime.logs import DROPPED_HELP, dropped_lines

@@ -23,17 +23,15 @@ from probe_sidecar.exposition import exposition
 from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.cache import Families, Lookup, NameCache
 from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient
-from probe_sidecar.kube.reflectors import Reflectors
+from probe_sidecar.kube.reflector import Reflectors
 from probe_sidecar.metrics import MetricSources, registry
 from probe_sidecar.overview import Moment, overview, problem
-from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.prober import Prober
-from probe_sidecar.prober.suspected_outage import SuspectedOutage
+from probe_sidecar.prober.suspected_outage import Canary, SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings
 from probe_sidecar.probes.engine import TURN_SECONDS, ProbeEngine, default_limit
 from probe_sidecar.references import References
-from probe_sidecar.replicas.alone import Alone
-from probe_sidecar.replicas.replica import LeaseOptions, Replica
+from probe_sidecar.replicas.replica import Alone, LeaseOptions, Replica
 from probe_sidecar.service import Service, Shared
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.publisher import StatusPublisher

@@ -18,10 +18,9 @@ import httpx
 import orjson
 
 from external_service.kind import GROUP, PLURAL, VERSION
-from probe_sidecar.kube.backoff import Backoff
 from probe_sidecar.kube.credentials import Access
 from probe_sidecar.kube.documents import Listing, Object, Unreadable, is_large, listing, single
-from probe_sidecar.kube.errors import GARBAGE, TIMEOUT, TOO_LARGE, UNREACHABLE, ApiError, from_response
+from probe_sidecar.kube.errors import GARBAGE, TIMEOUT, TOO_LARGE, UNREACHABLE, ApiError, Backoff, from_response
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
-"""The one exception for failed requests to the API server."""
+"""The one exception for failed requests to the API server, and the back-off after it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -21,6 +21,10 @@ TOO_LARGE = "TooLarge"
 REASON_LENGTH = 100
 MESSAGE_LENGTH = 1_000
 """Characters of a message that are kept: it goes into logs and conditions."""
+
+
+LONGEST_RETRY_AFTER = 60.0
+"""Seconds that a server's Retry-After is honoured for at most: a wrong one must not stop us."""
 
 
 class ApiError(Exception):
@@ -74,3 +78,25 @@ def _seconds(value: object) -> float | None:
     """Whole seconds, the only form that the API server sends (Retry-After, retryAfterSeconds)."""
     text = str(value).strip() if isinstance(value, str | int) else ""
     return float(text) if len(text) <= 5 and text.isascii() and text.isdigit() and 0 < int(text) <= 86_400 else None
+
+
+class Backoff:
+    """Exponential back-off with jitter: the n-th pause in a row lies in [b/2, b] seconds, where
+    b = min(cap, base * 2**n); `random` gives [0, 1).
+    """
+
+    def __init__(self, base: float, cap: float, random: Callable[[], float]) -> None:
+        self._base = base
+        self._cap = cap
+        self._random = random
+        self.attempts = 0
+
+    def pause(self, retry_after: float | None = None) -> float:
+        """The next pause in seconds, never shorter than the server's Retry-After."""
+        longest = min(self._cap, self._base * 2.0 ** min(self.attempts, 60))
+        self.attempts += 1
+        return max(longest * (1 + self._random()) / 2, min(retry_after or 0.0, LONGEST_RETRY_AFTER))
+
+    def reset(self) -> None:
+        """All is well again: the next pause is a short one."""
+        self.attempts = 0

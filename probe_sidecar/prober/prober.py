@@ -11,12 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 
-from probe_sidecar.prober.counters import LATENESS_BOUNDS, Durations
-from probe_sidecar.prober.history import appended
+from probe_sidecar.prober.counters import LATENESS_BOUNDS, Durations, appended
 from probe_sidecar.prober.schedule import Schedule, following, spread
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
-from probe_sidecar.prober.target import Engine, Target
-from probe_sidecar.prober.threshold import record
+from probe_sidecar.prober.target import Engine, Target, record
 from probe_sidecar.probes.engine import TOGETHER, ProbeHandle
 from probe_sidecar.probes.outcome import UNKNOWN, Outcome
 from runtime.logs import about

@@ -9,7 +9,7 @@ from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.counters import ProbeCounters
 from probe_sidecar.prober.outage import Unanswered
 from probe_sidecar.probes.engine import ProbeHandle
-from probe_sidecar.probes.outcome import UNKNOWN, Outcome
+from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import PreparedProbe
 
 
@@ -64,8 +64,8 @@ class Target:
     results has met a threshold yet (R6). `due` and `last_at` are seconds of the prober's clock. `unanswered` are its
     latest probes if none of them got a response, and `response_before` the guard's `response_at` when the next one
     began; `pending` means that its transition waits for proof that the address is the cause (ADR 11); `out_of_turn`
-    that the running probe is only evidence of our own network. `streak` is that of threshold.py,
-    `history` are its latest results (history.py).
+    that the running probe is only evidence of our own network. `streak` is that of `record`,
+    `history` are its latest results (counters.py).
     `prepared` is made for its first probe. With a `problem` (a CA that is not there) it cannot be probed: it keeps its
     state.
     """
@@ -116,3 +116,20 @@ class Target:
         if self.handle is not None or self.prepared is None or self.prepared.refusal is not None:
             return False
         return self.last is not None and self.last.result is not UNKNOWN and not self.last.no_response
+
+
+def record(streak: int, outcome: Outcome, probe: Probe) -> tuple[int, bool | None]:
+    """The streak after `outcome`, and the new readiness if a threshold is met, else None: the kubelet's threshold rule
+    (kubernetes:pkg/kubelet/prober/worker.go).
+
+    A streak is how often in a row the latest result came: positive for successes, negative for failures, 0 before the
+    first. A result of UNKNOWN changes nothing.
+    """
+    result = outcome.result
+    if result is UNKNOWN:
+        return streak, None
+    if result is FAILURE:
+        streak = streak - 1 if streak < 0 else -1
+        return streak, False if -streak >= probe.failureThreshold else None
+    streak = streak + 1 if streak > 0 else 1
+    return streak, True if streak >= probe.successThreshold else None

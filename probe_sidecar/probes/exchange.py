@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from probe_sidecar.probes.outcome import Outcome
+from probe_sidecar.probes import message
+from probe_sidecar.probes.outcome import Outcome, Result
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
@@ -73,3 +74,32 @@ Step = bytes | None | Outcome | Hop
 def socket_address(ip: str, port: int) -> SocketAddress:
     """The address tuple as the socket module wants it; an IPv6 address without flow and scope."""
     return (ip, port, 0, 0) if ":" in ip else (ip, port)
+
+
+_CONNECTED = Outcome(Result.SUCCESS, message.CONNECTED)
+
+
+class TcpExchange:
+    """The TCP probe: connect and close; nothing is sent or read (docs/conformance.md, line 16).
+
+    It holds nothing, so one instance serves every probe.
+    """
+
+    phase = message.CONNECTING
+
+    def begin(self) -> Outcome:
+        """Connected: that was all."""
+        return _CONNECTED
+
+    def feed(self, data: bytes) -> Outcome:
+        """Never needed; a peer that speaks first was connected all the same."""
+        del data
+        return _CONNECTED
+
+
+_TCP = TcpExchange()
+
+
+def tcp_hop(dial: str, port: int) -> Hop:
+    """The hop of a TCP probe. `tcpSocket.host` has no part in it (deviation D8)."""
+    return Hop(socket_address(dial, port), shared=_TCP, speaks=False)

@@ -13,10 +13,10 @@ from typing import Final
 from external_service.core import GRPCAction
 from external_service.kind import host_port
 from probe_sidecar.probes import frames, message, tls
-from probe_sidecar.probes.certificate import Certificate
 from probe_sidecar.probes.exchange import Hop, Step, socket_address
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import USER_AGENT
+from probe_sidecar.probes.tls import Certificate
 
 MESSAGE_LIMIT: Final = 4_096
 """Bytes of the response's message; a health response has two."""

@@ -8,12 +8,12 @@ from types import MethodType
 from external_service.core import GRPCAction, HTTPGetAction, Probe
 from external_service.kind import LONGEST_TIMEOUT
 from probe_sidecar.fair_queue import NOBODY, Group
-from probe_sidecar.probes import message, tcp, tls
-from probe_sidecar.probes.certificate import Certificate
-from probe_sidecar.probes.exchange import Exchange, Hop, SocketAddress, Step, socket_address
+from probe_sidecar.probes import message, tls
+from probe_sidecar.probes.exchange import Exchange, Hop, SocketAddress, Step, socket_address, tcp_hop
 from probe_sidecar.probes.http1 import Http1Exchange, quick
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import NO_SECRETS, CannotSend, HttpRequest, Secrets, first_request, http1_parts
+from probe_sidecar.probes.tls import Certificate
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -78,7 +78,7 @@ def prepare(
         call = grpc.hop(action, ip, dial, probe.timeoutSeconds, context=context, certificate=certificate)
         return PreparedProbe(call, timeout, certificate=certificate)
     if not isinstance(action, HTTPGetAction):
-        return PreparedProbe(tcp.hop(dial, action.port), timeout)
+        return PreparedProbe(tcp_hop(dial, action.port), timeout)
     try:
         request = first_request(action, ip, dial, headers)
     except CannotSend as problem:

@@ -11,11 +11,11 @@ import ssl
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from tempfile import NamedTemporaryFile
 from typing import Final
 
 from probe_sidecar.probes import message
-from probe_sidecar.probes.certificate import Certificate, not_after
 from probe_sidecar.probes.exchange import Exchange, Hop, Step
 from probe_sidecar.probes.outcome import Outcome, Result
 
@@ -30,6 +30,20 @@ _ANY_KEY_SIZE: Final = ":@SECLEVEL=1"
 _RECORD: Final = 16_384
 
 OpenInner = Callable[[], Exchange]
+
+_SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
+_FORMATS: Final = {_UTC_TIME: "%y%m%d%H%M%SZ", _GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}
+_BEFORE_VALIDITY: Final = 3
+"""serialNumber, signature and issuer."""
+
+
+class Certificate:
+    """Certificate of one target; `expires` is in Unix seconds, None before the first one."""
+
+    __slots__ = ("expires",)
+
+    def __init__(self) -> None:
+        self.expires: float | None = None
 
 
 @functools.cache
@@ -245,3 +259,40 @@ def _verdict(error: ssl.SSLCertVerificationError) -> str:
 def _reason(error: ssl.SSLError) -> str:
     """OpenSSL's own words for it ("WRONG_VERSION_NUMBER"); they hold nothing of what the peer sent."""
     return (error.reason or "unknown reason").lower().replace("_", " ")
+
+
+@functools.lru_cache(maxsize=256)
+def not_after(der: bytes) -> float | None:
+    """The end of a certificate's validity in Unix seconds, from its DER (RFC 5280, 4.1); None for what is none.
+
+    Python's ssl reads verified ones only.
+    """
+    try:
+        body = _enter(_enter(der, _SEQUENCE), _SEQUENCE)
+        if body[0] == _VERSION:
+            body = _element(body)[2]
+        for _ in range(_BEFORE_VALIDITY):
+            body = _element(body)[2]
+        _, _, rest = _element(_enter(body, _SEQUENCE))
+        tag, text, _ = _element(rest)
+        return datetime.strptime(text.decode("ascii"), _FORMATS[tag]).replace(tzinfo=UTC).timestamp()
+    except (ValueError, IndexError, KeyError):
+        return None
+
+
+def _enter(data: bytes, wanted: int) -> bytes:
+    tag, content, _ = _element(data)
+    if tag != wanted:
+        raise ValueError
+    return content
+
+
+def _element(data: bytes) -> tuple[int, bytes, bytes]:
+    """Tag, content and what follows. Raises ValueError or IndexError for what is cut short."""
+    start, length = 2, data[1]
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(data[2:start], "big")
+    if start + length > len(data):
+        raise ValueError
+    return data[0], data[start : start + length], data[start + length :]

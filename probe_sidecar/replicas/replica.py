@@ -8,8 +8,9 @@ and never acts on a view of the others that is older than that; one proof for bo
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from hashlib import blake2b
 from math import inf
 from random import random as uniform
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from probe_sidecar.kube.reflector import Patience, Reflector
 from probe_sidecar.replicas.lease import (
     LEASES,
     Lease,
+    LeaseView,
     body,
     group_labels,
     group_selector,
@@ -28,8 +30,6 @@ from probe_sidecar.replicas.lease import (
     renewal,
     spec,
 )
-from probe_sidecar.replicas.lease_view import LeaseView
-from probe_sidecar.replicas.ownership import owner, weights
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,30 @@ RESOLUTION = 0.001
 RELEASE_SECONDS = 0.3
 GARBAGE_SECONDS = 60.0
 """A Lease that ended this long ago is no restart under way: its Pod is gone. Also the pause after a failed removal."""
+
+PRIME = 2**61 - 1
+"""Products modulo a prime scatter evenly, and cost a tenth of a hash for each pair of key and replica."""
+
+
+def weights(replicas: Iterable[str]) -> dict[str, int]:
+    """The weight of each replica, to be computed once for many calls of `owner`."""
+    return {replica: _weight(replica) for replica in replicas}
+
+
+def owner(key: str, replicas: Mapping[str, int]) -> str:
+    """The replica that owns `key`; `replicas` are at least one with their weights, in any order.
+
+    Rendezvous hashing (Thaler and Ravishankar, 1998), the same on every machine: each replica ranks each key by a hash
+    of both, and the highest rank wins. A replica that leaves hands over only its own keys, and one that joins takes
+    only the keys that it wins. ADR 10 says how much the shares vary.
+    """
+    weight = _weight(key)
+    return max(replicas, key=lambda replica: (weight * replicas[replica] % PRIME, replica))
+
+
+def _weight(name: str) -> int:
+    """1 to PRIME - 1; the same on any machine and in any Python (`hash` is not)."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) % (PRIME - 1) + 1
 
 
 def boot_clock() -> float:
@@ -349,3 +373,31 @@ class Replica:
                         log.warning("stale Lease %s not deleted: %s", dead.name, error)
                     return
                 log.info("stale Lease %s deleted: its Pod has been gone for more than a minute", dead.name)
+
+
+class Alone:
+    """The only replica, without Leases, where no Pod name is given: owns everything, always."""
+
+    joined = True
+    problem: str | None = None
+    replicas = 1
+    renewals = 0
+    failures = 0
+
+    def owns(self, key: str) -> bool:
+        """Always."""
+        return bool(key)
+
+    def check(self) -> None:
+        """Nothing depends on time."""
+
+    async def run(self) -> None:
+        """Nothing to do until cancelled."""
+        await asyncio.Event().wait()
+
+    async def release(self) -> None:
+        """No other replica waits for it."""
+
+    def shown(self) -> dict[str, Any]:
+        """For the status page."""
+        return {"working": True}

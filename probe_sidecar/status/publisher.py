@@ -8,16 +8,15 @@ Namespaces take turns, and so do the ExternalServices of a namespace (design R10
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from itertools import islice
 from math import inf
 from random import random as uniform
-from typing import Protocol
+from typing import Final, Protocol
 
 from probe_sidecar.fair_queue import FairQueue, Group
 from probe_sidecar.kube.client import GARBAGE, ApiError, KubeClient, Object, Resource
-from probe_sidecar.status.concurrency_limit import ConcurrencyLimit
-from probe_sidecar.status.pending_syncs import PendingSyncs
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +25,19 @@ FAULT_SECONDS = 60.0
 
 RESOLUTION = 0.001
 """Seconds: no wait is shorter. Otherwise the rounding error of a wait would be waited for again and again."""
+
+
+INITIAL_STATUS_DELAY: Final = (2.0, 10.0)
+"""Longest wait (s) after a creation or a change of the spec: before any write of Metacontroller's has been seen, and
+after that. At its default limit of 5 requests a second, five new objects take it 4 to 7 s."""
+
+WORKERS: Final = 5
+"""Metacontroller's default --workers: how many objects it syncs at a time, in the order of their changes."""
+
+WAITING_SECONDS: Final = 0.5
+"""Seconds by which a response may be slower than that of a single write. A renewal that waits behind our writes for so
+long is still in time.
+"""
 
 
 @dataclass(slots=True)
@@ -37,6 +49,71 @@ class Counters:
     reasserts: int = 0  # writes of what had been written before and was overwritten
     vanished: int = 0  # 404: deleted while we wrote
     errors: int = 0
+
+
+class PendingSyncs:
+    """The ExternalServices that Metacontroller has not synced yet, the longest first, and how long our first write
+    waits for it (ADR 2): before Metacontroller's (`observedGeneration`) it makes Metacontroller's stale.
+
+    Times are in seconds of one monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[Hashable, float] = {}
+        self._longest = INITIAL_STATUS_DELAY[0]
+
+    def begin(self, item: Hashable, now: float) -> None:
+        """`item` has a new spec. An object that waits already continues to wait."""
+        self._since.setdefault(item, now)
+
+    def end(self, item: Hashable) -> float | None:
+        """`item` has been synced, or is gone: since when it has waited; None if it did not."""
+        return self._since.pop(item, None)
+
+    def elapse(self, now: float) -> None:
+        """Forget those that have waited for too long."""
+        while self._since and now >= next(iter(self._since.values())) + self._longest:
+            del self._since[next(iter(self._since))]
+
+    def seen(self) -> None:
+        """Metacontroller has written the status of some object: it runs, so more time is worth waiting."""
+        self._longest = INITIAL_STATUS_DELAY[1]
+
+    def wait_until(self, item: Hashable) -> float:
+        """Until when `item` waits; -inf: not at all, because Metacontroller is at work on others."""
+        return self._since[item] + self._longest if item in islice(self._since, WORKERS) else -inf
+
+
+class ConcurrencyLimit:
+    """Status writes that may be in flight: as many as the API server handles without a queue (ADR 9), 1 to `most`.
+
+    Writes queued there delay the renewals of the Leases too, on any connection. The limit grows while a response comes
+    as fast as for a single write, and is halved otherwise.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = 1.0
+        self._alone = inf  # seconds of a response while no other request of ours was in flight
+        self._halved_at = -inf
+
+    @property
+    def size(self) -> int:
+        """At least 1."""
+        return int(self._size)
+
+    def answered(self, began: float, now: float, *, alone: bool) -> None:
+        """A request that began then has ended, however; `alone`: no other of ours was in flight when it began."""
+        seconds = now - began
+        self._alone = seconds if alone else min(self._alone, seconds)
+        if seconds <= self._alone + WAITING_SECONDS:
+            self._size = min(self._size + 1 / self._size, float(self._most))
+        elif began >= self._halved_at:  # what was in flight as it was halved only says the same again
+            self._size, self._halved_at = max(self._size / 2, 1.0), now
+
+    def rest(self) -> None:
+        """Nothing is in flight and nothing waits: by the next time the API server may be slower."""
+        self._size = 1.0
 
 
 class Writer(Protocol):

@@ -10,8 +10,7 @@ from math import inf
 from typing import Final, Protocol
 
 from probe_sidecar.kube.client import ApiError, Backoff, Object
-from probe_sidecar.status.objects import content_hash, older, place, version, whole
-from probe_sidecar.status.patch import patch
+from probe_sidecar.status.patch import content_hash, older, patch, place, version, whole
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status.stored import stored_revision, stored_status
 from runtime.logs import about

@@ -11,7 +11,7 @@ from playground.addresses import stand_ins
 from playground.backends import Protocol
 from playground.client import ENDPOINTS, Kind
 from playground.dns_server import Record
-from probe_sidecar.hostnames.report import LAST_KEPT, NONE_KNOWN, not_found, too_many_addresses
+from probe_sidecar.hostnames.hostnames import LAST_KEPT, NONE_KNOWN, not_found, too_many_addresses
 from tests.e2e.backends import Mode, Place
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready

@@ -7,7 +7,7 @@ from external_service.policy import AddressPolicy
 from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.cache import Families, NameCache
 from probe_sidecar.kube.client import KubeClient, Resource
-from probe_sidecar.prober.canary import Canary
+from probe_sidecar.prober.suspected_outage import Canary
 from probe_sidecar.prober.target import Engine, Target
 from probe_sidecar.probes.outcome import Outcome
 from probe_sidecar.references import References

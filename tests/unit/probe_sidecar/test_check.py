@@ -26,7 +26,7 @@ from external_service.policy import AddressPolicy, form_refusal
 from playground.dns_server import DnsServer, Record
 from probe_sidecar.__main__ import main
 from probe_sidecar.check import explanation
-from probe_sidecar.hostnames.report import CREATE_RECORD
+from probe_sidecar.hostnames.hostnames import CREATE_RECORD
 from probe_sidecar.hostnames.resolver import responded_with
 from probe_sidecar.probes.message import (
     CONNECTING,

@@ -6,7 +6,7 @@ from weakref import ref
 
 import pytest
 
-from probe_sidecar.collector import REST_SECONDS, Freezer
+from probe_sidecar.commands import REST_SECONDS, Freezer
 
 
 @pytest.fixture(autouse=True)

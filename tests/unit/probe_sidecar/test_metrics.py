@@ -18,13 +18,12 @@ from probe_sidecar.kube.client import KubeClient, Selection, connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.metrics import MetricSources, registry
-from probe_sidecar.prober.canary import Canary
 from probe_sidecar.prober.prober import NO_PLACE
+from probe_sidecar.prober.suspected_outage import Canary
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.message import CONNECTING, timed_out
 from probe_sidecar.probes.outcome import Outcome, Result
-from probe_sidecar.replicas.alone import Alone
-from probe_sidecar.replicas.replica import LeaseOptions, Replica
+from probe_sidecar.replicas.replica import Alone, LeaseOptions, Replica
 from tests.unit.probe_sidecar.services import RESOURCE, Services, no_dns
 
 A, B = "10.0.100.10", "10.0.100.11"

@@ -8,7 +8,7 @@ import pytest
 
 from external_service.policy import AddressPolicy
 from probe_sidecar.overview import MOST_ADDRESSES, Moment, overview, problem
-from probe_sidecar.prober.history import decoded
+from probe_sidecar.prober.counters import decoded
 from probe_sidecar.prober.targets import TRANSITIONS
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.service import Service

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from playground.dns_server import DnsServer, Record
-from probe_sidecar.hostnames.report import NONE_KNOWN, not_found
+from probe_sidecar.hostnames.hostnames import NONE_KNOWN, not_found
 from probe_sidecar.settings import Settings
 from tests.faults import FaultyServer
 from tests.unit.probe_sidecar.sidecars import (

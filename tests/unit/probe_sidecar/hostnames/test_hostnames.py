@@ -6,11 +6,9 @@ from functools import partial
 from typing import Any
 
 from external_service.v1alpha1 import ExternalServiceSpec
-from probe_sidecar.hostnames.answer import Reply
+from probe_sidecar.hostnames.answer import GRACE_SECONDS, Reply
 from probe_sidecar.hostnames.cache import NOTIFIED_AT_ONCE, Families, NameCache
-from probe_sidecar.hostnames.hostnames import Hostnames
-from probe_sidecar.hostnames.report import LAST_KEPT, RESOLVED, Report, no_records
-from probe_sidecar.hostnames.resolution import GRACE_SECONDS
+from probe_sidecar.hostnames.hostnames import LAST_KEPT, RESOLVED, Hostnames, Report, no_records
 from tests.virtual_time import virtually
 
 A, B, C, V6 = "10.0.100.10", "10.0.100.11", "10.0.100.12", "2001:db8::10"

@@ -4,7 +4,7 @@ import pytest
 
 from probe_sidecar.hostnames.answer import Answer
 from probe_sidecar.hostnames.cache import Entry
-from probe_sidecar.hostnames.report import Report, report
+from probe_sidecar.hostnames.hostnames import Report, report
 
 GOOD = Entry(reported="ok", answer=Answer(("10.0.0.1",), ()))
 FAILING = Entry(reported="failed", problem="SERVFAIL")

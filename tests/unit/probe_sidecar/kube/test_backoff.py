@@ -1,6 +1,6 @@
 import pytest
 
-from probe_sidecar.kube.backoff import Backoff
+from probe_sidecar.kube.errors import Backoff
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from probe_sidecar.prober.history import LENGTH, appended, decoded
+from probe_sidecar.prober.counters import LENGTH, appended, decoded
 from probe_sidecar.probes.outcome import Result
 
 

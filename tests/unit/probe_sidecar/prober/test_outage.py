@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
-from probe_sidecar.prober.canary import PERIOD, Canary
 from probe_sidecar.prober.outage import REPORT_SECONDS, OutageGuard, Unanswered
 from probe_sidecar.prober.prober import Prober
+from probe_sidecar.prober.suspected_outage import PERIOD, Canary
 from probe_sidecar.probes.message import CONNECTING, timed_out
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.settings import Settings

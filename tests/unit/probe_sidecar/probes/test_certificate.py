@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import Probe
-from probe_sidecar.probes.certificate import not_after
 from probe_sidecar.probes.prepare import prepare
+from probe_sidecar.probes.tls import not_after
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.servers import says, server_context
 

@@ -26,7 +26,7 @@ from probe_sidecar.probes.engine import (
     default_limit,
     network_outcome,
 )
-from probe_sidecar.probes.exchange import Exchange, Hop
+from probe_sidecar.probes.exchange import Exchange, Hop, TcpExchange
 from probe_sidecar.probes.frames import PING, SETTINGS, frame
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
@@ -48,7 +48,6 @@ from probe_sidecar.probes.message import (
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.poller import LoopPoller
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
-from probe_sidecar.probes.tcp import TcpExchange
 from tests.e2e.namespace import NamespacesMissing, require, sealed
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.servers import (

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import HTTPGetAction, Probe
-from probe_sidecar.probes.exchange import Hop, Step
+from probe_sidecar.probes.exchange import Hop, Step, TcpExchange
 from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Http1Exchange, _shapes, quick
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
@@ -25,7 +25,6 @@ from probe_sidecar.probes.message import (
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import Parsed, prepare
 from probe_sidecar.probes.request import HttpRequest, first_request
-from probe_sidecar.probes.tcp import TcpExchange
 
 REQUEST = first_request(HTTPGetAction(port=80), "10.0.0.1", "10.0.0.1")
 OK = Outcome(Result.SUCCESS, "HTTP 200")

@@ -3,7 +3,7 @@ from hpack import Encoder
 
 from external_service.core import HTTPGetAction
 from probe_sidecar.probes import frames
-from probe_sidecar.probes.exchange import Hop, Step
+from probe_sidecar.probes.exchange import Hop, Step, TcpExchange
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.http2 import Http2Exchange
 from probe_sidecar.probes.message import (
@@ -19,7 +19,6 @@ from probe_sidecar.probes.message import (
 )
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, first_request
-from probe_sidecar.probes.tcp import TcpExchange
 
 REQUEST = first_request(HTTPGetAction(port=443, scheme="HTTPS", path="/a"), "10.0.0.1", "10.0.0.1")
 SETTINGS = frame(frames.SETTINGS, 0, 0)

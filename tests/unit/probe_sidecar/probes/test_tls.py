@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from external_service.core import Probe
 from probe_sidecar.probes import tls
-from probe_sidecar.probes.exchange import Hop
+from probe_sidecar.probes.exchange import Hop, TcpExchange
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
     CLOSED_WITHOUT_RESPONSE,
@@ -29,7 +29,6 @@ from probe_sidecar.probes.message import (
 )
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
-from probe_sidecar.probes.tcp import TcpExchange
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.servers import hold, read_head, says, server_context, silent
 

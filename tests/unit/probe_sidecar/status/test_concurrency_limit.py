@@ -1,6 +1,6 @@
 import pytest
 
-from probe_sidecar.status.concurrency_limit import WAITING_SECONDS, ConcurrencyLimit
+from probe_sidecar.status.publisher import WAITING_SECONDS, ConcurrencyLimit
 
 
 def answers(window: ConcurrencyLimit, *seconds: float, began: float = 0.0) -> list[int]:

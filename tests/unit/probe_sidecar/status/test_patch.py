@@ -11,8 +11,7 @@ from external_service.kind import Reason
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
 from probe_sidecar.status.desired import desired_status
-from probe_sidecar.status.objects import content_hash
-from probe_sidecar.status.patch import patch, same
+from probe_sidecar.status.patch import content_hash, patch, same
 from probe_sidecar.status.stored import StoredStatus
 
 LOCK = {"op": "replace", "path": "/metadata/resourceVersion", "value": "41"}
