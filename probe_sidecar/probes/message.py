@@ -1,37 +1,8 @@
 """Every line that a probe can say about an address. They go into `.status`, so they are short, stable and free of what
 the server sent: never a body, never a header's value, never a Location.
 
-success
-    `HTTP 200` (any 2xx) · `HTTP 200 after 1 redirect` · `HTTP 200 after 2 redirects` · `connected` · `SERVING`
-warning, which counts as success
-    `HTTP 304` (a 3xx with nothing to follow) · `HTTP 302, redirect to another host not followed`
-failure, the response
-    `HTTP 503` (101, 4xx and above; also `after 1 redirect`) · `HTTP 302, unreadable Location` ·
-    `HTTP 302, redirect to an unsupported scheme` · `HTTP 302, redirect to an impossible port` ·
-    `HTTP 302, stopped after 10 redirects` · `HTTP 302, no redirect is accepted` ·
-    `HTTP 404, not among expectedStatuses` · `HTTP 200, without the text of bodyContains` ·
-    `HTTP 200, without the text of bodyContains (the body is compressed: gzip)` ·
-    `NOT_SERVING`, `UNKNOWN`, `SERVICE_UNKNOWN`, `health status 9` · `gRPC status UNIMPLEMENTED` ·
-    `HTTP 404 instead of a gRPC response` · `not a gRPC response` · `malformed gRPC response` ·
-    `the TLS server does not offer HTTP/2` ·
-    `not an HTTP response` · `malformed HTTP response: P` with P one of status line, header, Content-Length,
-    Transfer-Encoding, chunk, trailer · `response headers over 64 KiB` · `response headers over 16 KiB in HTTP/2` ·
-    `more than 256 response headers` · `more than 5 interim responses` · `more than 1000 chunks` ·
-    `too many HTTP/2 frames` · `response over 256 KiB` ·
-    `response cannot be read` (a fault of its reader, in the log) ·
-    `not an HTTP/2 response` · `malformed HTTP/2 response: frame size` (and other parts) ·
-    `HTTP/2 stream reset: REFUSED_STREAM` · `HTTP/2 connection ended: NO_ERROR` ·
-    `closed without a response` · `closed within the headers` · `closed within the body`
-failure, the way there
-    `timed out after 2 s (W)` with W one of connecting, TLS handshake, sending the request, waiting for the response,
-    reading the body · `connection refused` · `connection reset` · `no route to host` · `network is unreachable` ·
-    any other network error in the system's words · `TLS handshake failed: wrong version number` (OpenSSL's words) ·
-    `TLS failed: decryption failed or bad record mac` · `certificate refused: certificate has expired`
-failure, a request that cannot be sent
-    `httpHeaders "X-A": control character in the value` · `httpHeaders: a name is empty or ...` ·
-    `httpGet.host: not a host name; ...` · `httpGet.path: ...`
-unknown, never counted against the address
-    `prober fault: too many open files` · `prober fault: away for 3.2 s` · `prober fault: KeyError`
+Not declared here: the health statuses of gRPC (`SERVING`), the refusals of a request that cannot be sent (request.py),
+and the words of the system and of OpenSSL.
 """
 
 import errno

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from external_service.core import HTTPGetAction, Probe
 from probe_sidecar.probes.exchange import Hop, Step, TcpExchange
-from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Http1Exchange, _shapes, quick
+from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Asked, Http1Exchange, _shapes, quick
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
     CLOSED_IN_HEADERS,
@@ -23,7 +23,7 @@ from probe_sidecar.probes.message import (
     malformed_http,
 )
 from probe_sidecar.probes.outcome import Outcome, Result
-from probe_sidecar.probes.prepare import Parsed, prepare
+from probe_sidecar.probes.prepare import http_hop, prepare
 from probe_sidecar.probes.request import HttpRequest, first_request
 
 REQUEST = first_request(HTTPGetAction(port=80), "10.0.0.1", "10.0.0.1")
@@ -32,19 +32,6 @@ OK = Outcome(Result.SUCCESS, "HTTP 200")
 
 def hop(request: HttpRequest) -> Hop:
     return Hop((str(request.url), request.port), TcpExchange)
-
-
-class Asking:
-    """One plain request, whose redirects lead to a hop that distinguishes them."""
-
-    wire = b"GET"
-    plain = True
-
-    def request(self) -> HttpRequest:
-        return REQUEST
-
-    def next_hop(self, request: HttpRequest) -> Hop:
-        return hop(request)
 
 
 FOLLOWED = dataclasses.replace(hop(REQUEST), address=("http://10.0.0.1:80/x", 80))
@@ -60,7 +47,7 @@ def malformed(part: str) -> Outcome:
 
 def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Step:
     """Result of the exchange for these pieces and then, if `ended`, for the end of the connection."""
-    exchange = Http1Exchange(Asking())
+    exchange = Http1Exchange(Asked(REQUEST, hop))
     answer: Step = None
     for piece in pieces:
         answer = exchange.feed(piece)
@@ -302,8 +289,8 @@ def test_fast_path_handles_plain_responses_only(answer: bytes, settled: Outcome 
 
 
 def test_phases_name_what_is_awaited() -> None:
-    exchange = Http1Exchange(Asking())
-    assert exchange.begin() == b"GET"
+    exchange = Http1Exchange(Asked(REQUEST, hop))
+    assert exchange.begin().startswith(b"GET ")
     assert exchange.phase == WAITING
     assert exchange.feed(HEAD + b"Content-Length: 2\r\n\r\n") is None
     assert exchange.phase == READING_BODY
@@ -336,7 +323,7 @@ FILL = b"x" * 10_236
 @pytest.mark.parametrize("size", [1, 3, 100_000], ids=["byte-by-byte", "by-three", "at-once"])
 def test_body_contains_results(answer: bytes, expected: Outcome, size: int) -> None:
     action = HTTPGetAction(port=80, bodyContains="good")
-    exchange = Http1Exchange(Parsed(first_request(action, "10.0.0.1", "10.0.0.1"), None))
+    exchange = http_hop(None, None, first_request(action, "10.0.0.1", "10.0.0.1")).open()
     found: Step = None
     for at in range(0, len(answer), size):
         found = exchange.feed(answer[at : at + size])
