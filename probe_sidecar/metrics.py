@@ -5,10 +5,10 @@ Series of an ExternalService end with it, or with its ownership; all others live
 
 import platform
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import accumulate, islice
-from typing import Final, TypeVar
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -20,7 +20,7 @@ from probe_sidecar.hostnames.answer import RESULTS
 from probe_sidecar.hostnames.cache import NameCache
 from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.reflector import Reflector
-from probe_sidecar.prober.counters import Durations, ProbeCounters
+from probe_sidecar.prober.counters import Durations
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.probes.engine import ProbeEngine
@@ -29,10 +29,6 @@ from probe_sidecar.service import Service
 from probe_sidecar.status.publisher import StatusPublisher
 from runtime.logs import DROPPED_HELP, dropped_lines
 from runtime.version import VERSION
-
-T = TypeVar("T")
-
-OF_SERVICE = ("namespace", "name")
 
 PIECE: Final = 100
 """ExternalServices of a family that are counted in one go: with ten addresses each, about a millisecond."""
@@ -68,168 +64,168 @@ class _Sidecar(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One family after the other, the long ones in pieces, to be written out bit by bit."""
-        services = [service for service in self._sources.services if service.spec is not None]
-        yield _build()
+        sources, services = self._sources, [one for one in self._sources.services if one.spec is not None]
+        build = GaugeMetricFamily(
+            "eso_build_info", "Version of the process; always 1.", labels=("component", "version", "python")
+        )
+        build.add_metric(("sidecar", VERSION, platform.python_version()), 1)
+        yield build
         yield CounterMetricFamily("eso_log_lines_dropped", DROPPED_HELP, dropped_lines())
-        yield from _of_probes(services)
-        yield from _of_services(services)
-        yield _of_fail_open(services)
-        if self._addresses:
-            yield from _of_addresses(services)
-        yield from _of_schedule(self._sources.prober)
-        yield from _of_outages(self._sources.prober.outage)
-        yield from _of_engine(self._sources.engine, self._sources.prober)
+        yield GaugeMetricFamily("eso_external_services", "ExternalServices that this process probes.", len(services))
+        for name, kind, text, lines in OF_SERVICES + (OF_ADDRESSES if self._addresses else ()):
+            yield from _written(name, kind, text, lines, services)
         yield GaugeMetricFamily(
             "eso_external_services_delayed",
             "ExternalServices that are probed less often than periodSeconds because of the prober.",
             sum(bool(service.delay.text) for service in services),
         )
-        yield from _of_status(self._sources.publisher)
-        if self._sources.events is not None:
-            yield _of_events(self._sources.events)
-        yield from _of_replicas(self._sources.replicas)
-        yield from _of_hostnames(self._sources.names, each=self._addresses)
-        yield from _of_api(self._sources.clients, self._sources.reflectors)
+        yield from _of_probes(sources.engine, sources.prober)
+        yield from _of_outages(sources.prober.outage)
+        yield from _of_publishing(sources)
+        yield from _of_hostnames(sources.names, each=self._addresses)
+        yield from _of_api(sources.clients, sources.reflectors)
 
 
-def _build() -> Metric:
-    family = GaugeMetricFamily(
-        "eso_build_info", "Version of the process; always 1.", labels=("component", "version", "python")
-    )
-    family.add_metric(("sidecar", VERSION, platform.python_version()), 1)
-    return family
+def _labelled(
+    family: type[CounterMetricFamily | GaugeMetricFamily], name: str, text: str, label: str, **values: float
+) -> Metric:
+    """A family with a series for each of `values`, by the value of its label."""
+    made = family(name, text, labels=(label,))
+    for label_value, value in values.items():
+        made.add_metric((label_value,), value)
+    return made
 
 
-def _of_probes(services: Iterable[Service]) -> Iterator[Metric]:
-    counted = [
-        (service.namespace, service.name, service.targets.counters)
-        for service in services
-        if service.targets.counters is not None
-    ]
-    yield from map(_results, _pieces(counted))
-    yield from map(_durations, _pieces(counted))
-    yield from map(_transitions, _pieces(counted))
+Line = tuple[str, str, float | str]
+"""One line of a series: what follows the name of the family, the labels beside namespace and name, the value."""
 
 
-def _results(counted: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
-    def lines() -> Iterator[str]:
-        for namespace, name, counters in counted:
-            whose = labels(namespace=namespace, name=name, probe_type=counters.probe_type)
-            yield f'eso_probe_total{{{whose},result="successful"}} {counters.successful}\n'
-            yield f'eso_probe_total{{{whose},result="failed"}} {counters.failed}\n'
-            yield f'eso_probe_total{{{whose},result="unknown"}} {counters.unknown}\n'
+def _written(
+    name: str, kind: str, text: str, lines: Callable[[Service], Iterator[Line]], services: Iterable[Service]
+) -> Iterator[Metric]:
+    """PIECE ExternalServices at a time; one empty piece of nothing, for a family without series still says its name."""
+    left = iter(services)
+    piece = list(islice(left, PIECE))
+    while True:
+        written = (
+            f"{name}{suffix}{{{labels(namespace=one.namespace, name=one.name)}{more}}} {value}\n"
+            for one in piece
+            for suffix, more, value in lines(one)
+        )
+        yield Written(name, text, kind, written)
+        if not (piece := list(islice(left, PIECE))):
+            return
 
-    return Written(
+
+def _results(service: Service) -> Iterator[Line]:
+    if (counters := service.targets.counters) is not None:
+        probe_type = f',probe_type="{counters.probe_type}"'
+        yield "_total", f'{probe_type},result="successful"', counters.successful
+        yield "_total", f'{probe_type},result="failed"', counters.failed
+        yield "_total", f'{probe_type},result="unknown"', counters.unknown
+
+
+def _durations(service: Service) -> Iterator[Line]:
+    if (counters := service.targets.counters) is not None:
+        probe_type, durations = f',probe_type="{counters.probe_type}"', counters.durations
+        for bound, count in _buckets(durations):
+            yield "_bucket", f'{probe_type},le="{bound}"', count
+        yield "_count", probe_type, sum(durations.counts)
+        yield "_sum", probe_type, durations.total
+
+
+def _transitions(service: Service) -> Iterator[Line]:
+    if (counters := service.targets.counters) is not None:
+        yield "_total", ',to="ready"', counters.became_ready
+        yield "_total", ',to="not_ready"', counters.became_not_ready
+
+
+def _probed(service: Service) -> Iterator[Line]:
+    if service.targets.counters is not None:
+        yield "", "", len(service.targets)
+
+
+def _ready(service: Service) -> Iterator[Line]:
+    if service.targets.counters is not None:
+        yield "", "", sum(target.state.ready for target in service.targets)
+
+
+def _fail_open(service: Service) -> Iterator[Line]:
+    if service.targets.counters is not None and service.spec is not None and service.spec.minReady != 0:
+        yield "", "", int(service.failing_open)
+
+
+def _readiness(service: Service) -> Iterator[Line]:
+    for target in service.targets:
+        yield "", f',address="{target.ip}"', int(target.state.ready)
+
+
+def _expiry(service: Service) -> Iterator[Line]:
+    for target in service.targets:
+        certificate = target.prepared.certificate if target.prepared is not None else None
+        if certificate is not None and certificate.expires is not None:
+            yield "", f',address="{target.ip}"', f"{certificate.expires:.0f}"
+
+
+OF_SERVICES = (
+    (
         "eso_probe",
-        "Probes of an ExternalService's addresses by result: successful, failed, or unknown (a fault of the prober).",
         "counter",
-        lines(),
-    )
-
-
-def _durations(counted: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
-    name_of = "eso_probe_duration_seconds"
-
-    def lines() -> Iterator[str]:
-        for namespace, name, counters in counted:
-            whose, durations = (
-                labels(namespace=namespace, name=name, probe_type=counters.probe_type),
-                counters.durations,
-            )
-            for bound, count in _buckets(durations):
-                yield f'{name_of}_bucket{{{whose},le="{bound}"}} {count}\n'
-            yield f"{name_of}_count{{{whose}}} {sum(durations.counts)}\n"
-            yield f"{name_of}_sum{{{whose}}} {durations.total}\n"
-
-    return Written(name_of, "How long probes took, the failed ones too.", "histogram", lines())
-
-
-def _transitions(counted: Iterable[tuple[str, str, ProbeCounters]]) -> Metric:
-    family = CounterMetricFamily(
+        "Probes of an ExternalService's addresses by result: successful, failed, or unknown (a fault of the prober).",
+        _results,
+    ),
+    ("eso_probe_duration_seconds", "histogram", "How long probes took, the failed ones too.", _durations),
+    (
         "eso_address_transitions",
+        "counter",
         "How often an address of an ExternalService became ready or not ready.",
-        labels=(*OF_SERVICE, "to"),
-    )
-    for namespace, name, counters in counted:
-        family.add_metric((namespace, name, "ready"), counters.became_ready)
-        family.add_metric((namespace, name, "not_ready"), counters.became_not_ready)
-    return family
-
-
-def _of_services(services: Sequence[Service]) -> Iterator[Metric]:
-    yield GaugeMetricFamily("eso_external_services", "ExternalServices that this process probes.", len(services))
-    probed = GaugeMetricFamily("eso_addresses", "Addresses of an ExternalService that are probed.", labels=OF_SERVICE)
-    ready = GaugeMetricFamily("eso_addresses_ready", "Probed addresses that are ready.", labels=OF_SERVICE)
-    for service in services:
-        if service.targets.counters is not None:
-            labels = (service.namespace, service.name)
-            probed.add_metric(labels, len(service.targets))
-            ready.add_metric(labels, sum(target.state.ready for target in service.targets))
-    yield probed
-    yield ready
-
-
-def _of_fail_open(services: Iterable[Service]) -> Metric:
-    family = GaugeMetricFamily(
+        _transitions,
+    ),
+    ("eso_addresses", "gauge", "Addresses of an ExternalService that are probed.", _probed),
+    ("eso_addresses_ready", "gauge", "Probed addresses that are ready.", _ready),
+    (
         "eso_fail_open",
+        "gauge",
         "Whether all addresses are published as ready because fewer than spec.minReady are (1) or not (0).",
-        labels=OF_SERVICE,
-    )
-    for service in services:
-        if service.targets.counters is not None and service.spec is not None and service.spec.minReady != 0:
-            family.add_metric((service.namespace, service.name), service.failing_open)
-    return family
+        _fail_open,
+    ),
+)
+"""Families with series for each ExternalService: name, type, help, and lines of one ExternalService."""
+
+OF_ADDRESSES = (
+    ("eso_address_ready", "gauge", "Whether a probed address is ready (1) or not (0).", _readiness),
+    (
+        "eso_probe_ssl_earliest_cert_expiry",
+        "gauge",
+        "When the certificate of a probed address expires, in Unix seconds.",
+        _expiry,
+    ),
+)
+"""The same with a series for each address."""
 
 
-def _of_addresses(services: Iterable[Service]) -> Iterator[Metric]:
-    yield from map(_readiness, _pieces(services))
-    yield from map(_expiry, _pieces(services))
-
-
-def _readiness(services: Iterable[Service]) -> Metric:
-    def lines() -> Iterator[str]:
-        for service in services:
-            whose = labels(namespace=service.namespace, name=service.name)
-            for target in service.targets:
-                yield f'eso_address_ready{{{whose},address="{target.ip}"}} {target.state.ready:d}\n'
-
-    return Written("eso_address_ready", "Whether a probed address is ready (1) or not (0).", "gauge", lines())
-
-
-def _expiry(services: Iterable[Service]) -> Metric:
-    name_of = "eso_probe_ssl_earliest_cert_expiry"
-
-    def lines() -> Iterator[str]:
-        for service in services:
-            whose = labels(namespace=service.namespace, name=service.name)
-            for target in service.targets:
-                certificate = target.prepared.certificate if target.prepared is not None else None
-                if certificate is not None and certificate.expires is not None:
-                    yield f'{name_of}{{{whose},address="{target.ip}"}} {certificate.expires:.0f}\n'
-
-    return Written(name_of, "When the certificate of a probed address expires, in Unix seconds.", "gauge", lines())
-
-
-def _pieces(things: Iterable[T]) -> Iterator[list[T]]:
-    """A hundred at a time; one empty piece of nothing, for a family without series still says its name."""
-    left = iter(things)
-    yield list(islice(left, PIECE))
-    while piece := list(islice(left, PIECE)):
-        yield piece
-
-
-def _of_schedule(prober: Prober) -> Iterator[Metric]:
+def _of_probes(engine: ProbeEngine, prober: Prober) -> Iterator[Metric]:
     lateness = prober.stats.lateness
     yield HistogramMetricFamily(
-        "eso_schedule_lateness_seconds",
-        "How late probes were started.",
-        buckets=_buckets(lateness),
-        sum_value=lateness.total,
+        "eso_schedule_lateness_seconds", "How late probes were started.", _buckets(lateness), lateness.total
     )
     yield CounterMetricFamily(
         "eso_schedule_collapsed_ticks",
         "Probes skipped because the previous one was still running.",
         prober.stats.collapsed_ticks,
+    )
+    yield GaugeMetricFamily("eso_probes_in_flight", "Probes in flight.", engine.in_flight)
+    yield GaugeMetricFamily("eso_probes_waiting", "Probes that wait because the limit is reached.", engine.waiting)
+    yield CounterMetricFamily(
+        "eso_probes_delayed", "Probes that had to wait because the limit was reached.", engine.delayed
+    )
+    yield GaugeMetricFamily("eso_probes_limit", "Most probes that can be in flight.", engine.limit)
+    yield CounterMetricFamily(
+        "eso_prober_faults", "Probes that failed in the prober itself; their results do not count.",
+        prober.stats.unknown,
+    )  # fmt: skip
+    yield CounterMetricFamily(
+        "eso_prober_away_seconds", "Time in which this process did not run while probes were in flight.", engine.away
     )
 
 
@@ -255,91 +251,63 @@ def _of_outages(outage: SuspectedOutage) -> Iterator[Metric]:
         )
 
 
-def _of_engine(engine: ProbeEngine, prober: Prober) -> Iterator[Metric]:
-    yield GaugeMetricFamily("eso_probes_in_flight", "Probes in flight.", engine.in_flight)
-    yield GaugeMetricFamily("eso_probes_waiting", "Probes that wait because the limit is reached.", engine.waiting)
-    yield CounterMetricFamily(
-        "eso_probes_delayed", "Probes that had to wait because the limit was reached.", engine.delayed
-    )
-    yield GaugeMetricFamily("eso_probes_limit", "Most probes that can be in flight.", engine.limit)
-    yield CounterMetricFamily(
-        "eso_prober_faults", "Probes that failed in the prober itself; their results do not count.",
-        prober.stats.unknown,
-    )  # fmt: skip
-    yield CounterMetricFamily(
-        "eso_prober_away_seconds", "Time in which this process did not run while probes were in flight.",
-        engine.away,
-    )  # fmt: skip
-
-
-def _of_status(publisher: StatusPublisher) -> Iterator[Metric]:
-    counts = publisher.counters
-    family = CounterMetricFamily(
+def _of_publishing(sources: MetricSources) -> Iterator[Metric]:
+    counts, events, replicas = sources.publisher.counters, sources.events, sources.replicas
+    yield _labelled(
+        CounterMetricFamily,
         "eso_status_writes",
         "Writes of a status: ok, conflict (another client was faster), vanished (it was just deleted), error.",
-        labels=("outcome",),
+        "outcome",
+        ok=counts.writes,
+        conflict=counts.conflicts,
+        vanished=counts.vanished,
+        error=counts.errors,
     )
-    for outcome, count in (
-        ("ok", counts.writes),
-        ("conflict", counts.conflicts),
-        ("vanished", counts.vanished),
-        ("error", counts.errors),
-    ):
-        family.add_metric((outcome,), count)
-    yield family
     yield CounterMetricFamily(
         "eso_status_reasserts",
         "Status writes that were repeated after another client had overwritten the status.",
         counts.reasserts,
     )
-
-
-def _of_events(recorder: EventRecorder) -> Metric:
-    counts = recorder.counters
-    family = CounterMetricFamily(
-        "eso_events",
-        "Events: written, dropped (no room to wait), failed (the API server refused).",
-        labels=("outcome",),
-    )
-    for outcome, count in (("written", counts.written), ("dropped", counts.dropped), ("failed", counts.failed)):
-        family.add_metric((outcome,), count)
-    return family
-
-
-def _of_replicas(replicas: Alone | Replica) -> Iterator[Metric]:
+    if events is not None:
+        yield _labelled(
+            CounterMetricFamily,
+            "eso_events",
+            "Events: written, dropped (no room to wait), failed (the API server refused).",
+            "outcome",
+            **asdict(events.counters),
+        )
     yield GaugeMetricFamily(
-        "eso_working", "1: this replica may probe and publish. 0: its Lease could not be renewed.",
+        "eso_working",
+        "1: this replica may probe and publish. 0: its Lease could not be renewed.",
         replicas.problem is None,
-    )  # fmt: skip
+    )
     yield GaugeMetricFamily("eso_replicas", "Replicas that share the work, as seen by this one.", replicas.replicas)
-    family = CounterMetricFamily("eso_lease_renewals", "Renewals of the own Lease: ok, failed.", labels=("outcome",))
-    family.add_metric(("ok",), replicas.renewals)
-    family.add_metric(("failed",), replicas.failures)
-    yield family
+    yield _labelled(
+        CounterMetricFamily, "eso_lease_renewals", "Renewals of the own Lease: ok, failed.", "outcome",
+        ok=replicas.renewals, failed=replicas.failures,
+    )  # fmt: skip
 
 
 def _of_hostnames(names: NameCache, *, each: bool) -> Iterator[Metric]:
-    family = CounterMetricFamily(
+    yield _labelled(
+        CounterMetricFamily,
         "eso_dns_lookups",
         "Lookups of a name, IPv4 and IPv6 together: ok, no_data (no addresses), nxdomain (no such name), failed.",
-        labels=("result",),
+        "result",
+        **{result: names.lookups[result] for result in RESULTS},
     )
-    for result in RESULTS:
-        family.add_metric((result,), names.lookups[result])
-    yield family
     yield GaugeMetricFamily("eso_dns_names", "Names that are resolved.", len(names.entries))
     yield GaugeMetricFamily(
-        "eso_dns_names_failing",
-        "Hostnames whose last lookup failed or found no such name.",
-        names.failing,
+        "eso_dns_names_failing", "Hostnames whose last lookup failed or found no such name.", names.failing
     )
     if each:
-        ages = GaugeMetricFamily(
-            "eso_dns_answer_age_seconds", "Time since the last DNS response with addresses.", labels=("hostname",)
+        yield _labelled(
+            GaugeMetricFamily,
+            "eso_dns_answer_age_seconds",
+            "Time since the last DNS response with addresses.",
+            "hostname",
+            **dict(names.ages()),
         )
-        for name, age in names.ages():
-            ages.add_metric((name,), age)
-        yield ages
 
 
 def _of_api(clients: Sequence[KubeClient], reflectors: Sequence[Reflector]) -> Iterator[Metric]:
