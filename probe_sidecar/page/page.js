@@ -4,7 +4,7 @@
 
 const POLL_MS = 1000; // between two requests; longer where a response takes long, see `refresh`
 const SLOT = 4; // px of one result in the picture of the last 60
-const RESULTS = ["success", "warning", "failure", "unknown"]; // in the order of prober/history.py
+const RESULTS = ["success", "warning", "failure", "unknown"]; // in the order of prober/counters.py
 const MOST_SHOWN = 200; // ExternalServices in the document
 const MOST_OPENED = 20; // ExternalServices whose addresses are shown
 const FEW = 60; // addresses: all are shown at first
