@@ -233,7 +233,7 @@ def _decoded(write: Write) -> Object:
     if given != (resource.api_version, resource.kind):
         wanted = f"{resource.kind} of {resource.api_version}"
         raise bad_request(f"the object provided is {given[1]} of {given[0]}, this path takes {wanted}")
-    obj: Object = _integral(copy.deepcopy(dict(body)))
+    obj: Object = _integral(dict(body))
     obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
     meta = obj["metadata"] = {name: value for name, value in obj.get("metadata", {}).items() if value is not None}
     for name in ("labels", "annotations"):
@@ -277,8 +277,8 @@ def _desired(obj: Mapping[str, Any]) -> Object:
 
 
 def _status_only(obj: Object, old: Object) -> Object:
-    result = copy.deepcopy(old)
-    result.pop("status", None)
+    result = {name: value for name, value in old.items() if name != "status"}
+    result["metadata"] = dict(old["metadata"])
     return result | ({"status": obj["status"]} if "status" in obj else {})
 
 

@@ -13,7 +13,7 @@ ROOT_FIELDS = frozenset({"apiVersion", "kind", "metadata"})
 
 
 def prune(value: Any, schema: Schema, path: str = "") -> tuple[Any, list[str]]:
-    """A copy without the fields that the schema does not have, and the paths of those."""
+    """A copy without the fields that the schema does not have (metadata is not copied), and the paths of those."""
     if isinstance(value, Mapping) and not schema.get("x-kubernetes-preserve-unknown-fields"):
         return _prune_object(value, schema, path)
     if isinstance(value, list) and "items" in schema:
@@ -29,7 +29,7 @@ def _prune_object(value: Mapping[str, Any], schema: Schema, path: str) -> tuple[
         below = f"{path}.{name}" if path else name
         inner = schema.get("properties", {}).get(name, schema.get("additionalProperties"))
         if not path and name in ROOT_FIELDS:
-            kept[name] = copy.deepcopy(item)
+            kept[name] = item
         elif inner is None:
             unknown.append(below)
         else:
