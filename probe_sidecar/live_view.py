@@ -7,7 +7,8 @@ import asyncio
 from typing import Any, NamedTuple
 
 from external_service.v1alpha1 import ExternalService
-from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient, Object, Request, Resource, Selection
+from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient, Resource, Selection
+from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.replicas.lease import GROUP_LABEL, LEASES, NAME_PREFIX
 
@@ -51,8 +52,8 @@ async def live_view(client: KubeClient, parent: ExternalService, namespace: str,
 
 
 async def _page(client: KubeClient, parent: ExternalService, namespace: str, pod: str) -> Object | ApiError:
-    query = (("namespace", parent.metadata.namespace), ("name", parent.metadata.name))
+    query = ("namespace", parent.metadata.namespace), ("name", parent.metadata.name)
     try:
-        return await client.send(Request("GET", f"{PODS.path(namespace, pod)}/proxy/status", query))
+        return await client.send("GET", f"{PODS.path(namespace, pod)}/proxy/status", query=query)
     except ApiError as error:
         return error

@@ -14,11 +14,10 @@ from heapq import nlargest
 from typing import Any, NamedTuple
 
 from external_service.policy import AddressPolicy
+from probe_sidecar.kube.documents import Object
 from probe_sidecar.prober.targets import Transition
 from probe_sidecar.service import Service
 from probe_sidecar.status_page import by_name, entry, rows
-
-Object = dict[str, Any]
 
 PARAMETERS = ("search", "open")
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -16,6 +16,7 @@ from probe_sidecar.events.note import notes
 from probe_sidecar.events.recorder import EventRecorder
 from probe_sidecar.hostnames.cache import NameCache
 from probe_sidecar.hostnames.hostnames import Hostnames
+from probe_sidecar.kube.documents import Object
 from probe_sidecar.prober.sticky import StickyReason
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings, Targets
@@ -30,8 +31,6 @@ from probe_sidecar.status.writer import StatusWriter
 from runtime.logs import about
 
 log = logging.getLogger(__name__)
-
-Object = dict[str, Any]
 
 DELAY_SECONDS: Final = 300.0
 """So long all has to go well before ProbesDelayed ends: a prober at its limit then costs two writes of a status in that

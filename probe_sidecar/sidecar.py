@@ -12,7 +12,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
-from typing import Any
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
@@ -23,6 +22,7 @@ from probe_sidecar.exposition import exposition
 from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.cache import Families, Lookup, NameCache
 from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient
+from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.reflector import Reflectors
 from probe_sidecar.metrics import MetricSources, registry
 from probe_sidecar.overview import Moment, overview, problem
@@ -40,8 +40,6 @@ from probe_sidecar.web import Page, PageServer, Query, Turns, health, page_files
 from runtime.logs import about
 
 log = logging.getLogger(__name__)
-
-Object = dict[str, Any]
 
 TAKEN_AT_ONCE = 5
 """ExternalServices of the first LIST, or of a takeover, that are started in one turn of the loop: each takes some

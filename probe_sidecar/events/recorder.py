@@ -14,7 +14,9 @@ from uuid import uuid4
 
 from probe_sidecar.events.note import Note
 from probe_sidecar.fair_queue import FairQueue
-from probe_sidecar.kube.client import ApiError, KubeClient, Object, Resource, micro_time
+from probe_sidecar.kube.client import KubeClient, Resource, micro_time
+from probe_sidecar.kube.documents import Object
+from probe_sidecar.kube.errors import ApiError
 
 log = logging.getLogger(__name__)
 

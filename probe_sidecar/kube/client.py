@@ -1,4 +1,4 @@
-"""The only door to the API server, and all that other rooms see of it: a request is a value first, then one send.
+"""The only client of the API server.
 
 Plain dicts in and out. Only this module, `credentials` and `kubeconfig` use httpx. No retries here: the caller decides
 what a failure means. The one exception is a 401 with a rotating token (`credentials.FileToken`).
@@ -9,9 +9,9 @@ import logging
 import os
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -20,21 +20,9 @@ import orjson
 from external_service.kind import GROUP, PLURAL, VERSION
 from probe_sidecar.kube.credentials import Access
 from probe_sidecar.kube.documents import Listing, Object, Unreadable, is_large, listing, single
-from probe_sidecar.kube.errors import GARBAGE, TIMEOUT, TOO_LARGE, UNREACHABLE, ApiError, Backoff, from_response
+from probe_sidecar.kube.errors import GARBAGE, TIMEOUT, TOO_LARGE, UNREACHABLE, ApiError, from_response
 
 log = logging.getLogger(__name__)
-
-__all__ = [
-    "GARBAGE",
-    "TIMEOUT",
-    "UNREACHABLE",
-    "ApiError",
-    "Backoff",
-    "KubeClient",
-    "Object",
-    "Resource",
-    "connect",
-]
 
 Objects = list[Object]
 
@@ -57,7 +45,8 @@ MOST_CAUSES = 8
 """Causes of an error that are followed; httpx, httpcore and anyio each add one or two."""
 
 JSON = "application/json"
-JSON_PATCH = "application/json-patch+json"
+
+Query = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,46 +88,9 @@ class Selection:
         return self.resource.path(self.namespace)
 
     @property
-    def query(self) -> tuple[tuple[str, str], ...]:
+    def query(self) -> Query:
         """The label selector, if there is one."""
         return (("labelSelector", self.labels),) if self.labels else ()
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request before it is sent; `query` is in the order it is written."""
-
-    method: str
-    path: str
-    query: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
-    content_type: str = JSON
-
-
-def patch_request(
-    resource: Resource, namespace: str | None, name: str, ops: Sequence[Object], subresource: str | None = None
-) -> Request:
-    """A JSON Patch (RFC 6902) of an object or of its subresource."""
-    return Request("PATCH", resource.path(namespace, name, subresource), (), orjson.dumps(ops), JSON_PATCH)
-
-
-def list_request(selection: Selection, page: str | None = None, limit: int | None = PAGE) -> Request:
-    """One page of a LIST. Without resourceVersion: the newest state, so never older than what was seen before."""
-    query = [*selection.query]
-    if limit is not None:
-        query.append(("limit", str(limit)))
-    if page is not None:
-        query.append(("continue", page))
-    return Request("GET", selection.path, tuple(query))
-
-
-def watch_request(selection: Selection, version: str, seconds: int) -> Request:
-    """A watch from `version` on that the server ends after `seconds`; always with a version, always with bookmarks.
-
-    Without a version the server would begin with synthetic ADDED events whose versions do not ascend.
-    """
-    query = ("watch", "true"), ("resourceVersion", version), ("allowWatchBookmarks", "true")
-    return Request("GET", selection.path, (*selection.query, *query, ("timeoutSeconds", str(seconds))))
 
 
 def connect(access: Access, deadline: float = REQUEST_SECONDS) -> "KubeClient":
@@ -172,6 +124,7 @@ class KubeClient:
     def __init__(
         self, http: httpx.AsyncClient, server_name: str | None = None, deadline: float = REQUEST_SECONDS
     ) -> None:
+        http.headers.update({"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "external-service-prober"})
         self._http = http
         self._deadline = deadline
         self._extensions = {"sni_hostname": server_name} if server_name else {}
@@ -182,26 +135,25 @@ class KubeClient:
         """Close all connections."""
         await self._http.aclose()
 
-    async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """One object as it is now."""
-        return await self.send(Request("GET", resource.path(namespace, name)))
+        return await self.send("GET", resource.path(namespace, name))
 
-    async def create(self, resource: Resource, namespace: str | None, body: Object) -> Object:
+    async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
         """Create an object (Events, Leases); ApiError 409 when the name is taken."""
-        return await self.send(Request("POST", resource.path(namespace), (), orjson.dumps(body)))
+        return await self.send("POST", resource.path(namespace), body=body)
 
-    async def patch(self, resource: Resource, namespace: str | None, name: str, ops: Sequence[Object]) -> Object:
-        """JSON Patch of an object (Leases, Events); returns it as stored."""
-        return await self.send(patch_request(resource, namespace, name, ops))
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, ops: Sequence[Object], subresource: str | None = None
+    ) -> Object:
+        """JSON Patch (RFC 6902) of an object or of its subresource; returns the whole object as stored."""
+        path = resource.path(namespace, name, subresource)
+        return await self.send("PATCH", path, body=ops, content_type="application/json-patch+json")
 
-    async def delete(self, resource: Resource, namespace: str | None, name: str, version: str | None = None) -> None:
+    async def delete(self, resource: Resource, namespace: str, name: str, version: str) -> None:
         """Delete an object; ApiError 404 when it is gone already, 409 when `version` is not its version any more."""
-        body = None if version is None else orjson.dumps({"preconditions": {"resourceVersion": version}})
-        await self.send(Request("DELETE", resource.path(namespace, name), (), body))
-
-    async def patch_status(self, resource: Resource, namespace: str | None, name: str, ops: Sequence[Object]) -> Object:
-        """JSON Patch of the status subresource; returns the whole object as stored."""
-        return await self.send(patch_request(resource, namespace, name, ops, "status"))
+        body = {"preconditions": {"resourceVersion": version}}
+        await self.send("DELETE", resource.path(namespace, name), body=body)
 
     async def list(
         self,
@@ -209,7 +161,8 @@ class KubeClient:
         keep: Callable[[Object], Object] = lambda item: item,
         unreadable: Callable[[Unreadable], None] = _warn,
     ) -> tuple[Objects, str]:
-        """The selected objects and the resourceVersion of the set, page by page.
+        """The selected objects and the resourceVersion of the set, page by page. Without resourceVersion: the newest
+        state, so never older than what was seen before.
 
         `keep` reduces each object to the kept part before the next page is requested; it raises Unreadable for one that
         cannot be read. Those are handed to `unreadable` and left out.
@@ -220,8 +173,8 @@ class KubeClient:
         except ApiError as error:
             if error.status != 410:
                 raise
-        whole = list_request(selection, limit=None)
-        found = await _read_listing(await self._content(whole, LIST_SECONDS, WHOLE_LIST_BYTES))
+        stream = self._stream("GET", selection.path, LIST_SECONDS, selection.query)
+        found = await _read_listing(await self._content("GET", stream, LIST_SECONDS, WHOLE_LIST_BYTES))
         version, _ = _version_and_continue(found.document)
         return _kept(found, keep, unreadable), version
 
@@ -235,9 +188,10 @@ class KubeClient:
         page: str | None = None
         limit = PAGE
         for _ in range(MAX_PAGES):
-            request = list_request(selection, page, limit)
+            query = (*selection.query, ("limit", str(limit)), *((("continue", page),) if page else ()))
+            stream = self._stream("GET", selection.path, LIST_SECONDS, query)
             try:
-                content = await self._content(request, LIST_SECONDS)
+                content = await self._content("GET", stream, LIST_SECONDS)
             except ApiError as error:
                 if error.reason != TOO_LARGE or limit == 1:
                     raise
@@ -254,16 +208,17 @@ class KubeClient:
     async def watch(
         self, selection: Selection, version: str, *, seconds: int, idle: float
     ) -> AsyncGenerator[bytes, None]:
-        """The lines of a watch, until the server ends it.
+        """The lines of a watch from `version` on, with bookmarks, which the server ends after `seconds`.
 
+        Without a version the server would begin with synthetic ADDED events whose versions do not ascend.
         Raises ApiError: the server's own; TIMEOUT after `idle` seconds without a byte; UNREACHABLE when cut.
         A line without its end was cut, and is dropped.
         """
-        request = watch_request(selection, version, seconds)
-        timeout = httpx.Timeout(CONNECT_SECONDS, read=idle)
+        watched = ("watch", "true"), ("resourceVersion", version), ("allowWatchBookmarks", "true")
+        query = (*selection.query, *watched, ("timeoutSeconds", str(seconds)))
         answered = False
         try:
-            async with self._http.stream(**self._arguments(request), timeout=timeout) as response:
+            async with self._stream("GET", selection.path, idle, query) as response:
                 self.requests["GET", response.status_code] += 1
                 answered = True
                 if response.status_code != 200:
@@ -276,17 +231,21 @@ class KubeClient:
             self.requests["GET", 0] += not answered
             raise _translated(error) from error
 
-    async def send(self, request: Request, deadline: float | None = None) -> Object:
-        """Send one request and return the object of the response; `deadline` seconds span the whole exchange."""
-        return await _read_object(await self._content(request, self._deadline if deadline is None else deadline))
+    async def send(
+        self, method: str, path: str, *, query: Query = (), body: object = None, content_type: str = JSON
+    ) -> Object:
+        """Send one request and return the object of the response; `query` is in the order it is written."""
+        stream = self._stream(method, path, self._deadline, query, body=body, content_type=content_type)
+        return await _read_object(await self._content(method, stream, self._deadline))
 
-    async def _content(self, request: Request, deadline: float, most: int = MOST_BYTES) -> bytes:
-        """Body of a successful response; any other result raises ApiError."""
-        timeout = httpx.Timeout(CONNECT_SECONDS, read=deadline)
+    async def _content(
+        self, method: str, stream: AbstractAsyncContextManager[httpx.Response], deadline: float, most: int = MOST_BYTES
+    ) -> bytes:
+        """Body of a successful response within `deadline` seconds; any other result raises ApiError."""
         status = 0
         try:
             async with asyncio.timeout(deadline):
-                async with self._http.stream(**self._arguments(request), timeout=timeout) as response:
+                async with stream as response:
                     content = await _read(response, most)
                     status = response.status_code
         except ApiError:
@@ -296,23 +255,24 @@ class KubeClient:
         except Exception as error:
             raise _translated(error) from error
         finally:
-            self.requests[request.method, status] += 1
+            self.requests[method, status] += 1
         if not response.is_success:
             raise from_response(status, response.headers, content)
         return content
 
-    def _arguments(self, request: Request) -> dict[str, Any]:
-        headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "external-service-prober"}
-        if request.body is not None:
-            headers["Content-Type"] = request.content_type
-        return {
-            "method": request.method,
-            "url": request.path,
-            "params": request.query or None,
-            "content": request.body,
-            "headers": headers,
-            "extensions": dict(self._extensions),
-        }
+    def _stream(
+        self, method: str, path: str, read: float, query: Query = (), *, body: object = None, content_type: str = JSON
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        """The response to one request, whose pieces are at most `read` seconds apart."""
+        return self._http.stream(
+            method,
+            path,
+            params=query or None,
+            content=None if body is None else orjson.dumps(body),
+            headers=None if body is None else {"Content-Type": content_type},
+            extensions=dict(self._extensions),
+            timeout=httpx.Timeout(CONNECT_SECONDS, read=read),
+        )
 
 
 async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -14,8 +14,8 @@ from itertools import chain
 from random import random as uniform
 from typing import Any, NamedTuple
 
-from probe_sidecar.kube.client import KubeClient, Object, Resource, Selection
-from probe_sidecar.kube.documents import IDENTITY, NAME_LENGTH, NO_NAME, Unreadable, event, is_large, trimmed
+from probe_sidecar.kube.client import KubeClient, Resource, Selection
+from probe_sidecar.kube.documents import IDENTITY, NAME_LENGTH, NO_NAME, Object, Unreadable, event, is_large, trimmed
 from probe_sidecar.kube.errors import GARBAGE, UNREACHABLE, ApiError, Backoff, from_status
 
 log = logging.getLogger(__name__)

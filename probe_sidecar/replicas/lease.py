@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from probe_sidecar.kube.client import GARBAGE, ApiError, Object, Resource
+from probe_sidecar.kube.client import Resource
+from probe_sidecar.kube.errors import GARBAGE, ApiError
 
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 
@@ -28,43 +29,6 @@ class Lease:
 def lease_name(pod: str) -> str:
     """The name of a Pod's Lease."""
     return f"{NAME_PREFIX}{pod}"
-
-
-def group_labels(group: str) -> dict[str, str]:
-    """The labels of the replicas of one group."""
-    return {"app.kubernetes.io/name": "external-service-operator", GROUP_LABEL: group}
-
-
-def group_selector(group: str) -> str:
-    """The label selector that finds them."""
-    return f"{GROUP_LABEL}={group}"
-
-
-def spec(holder: str, seconds: int, renewed: str, acquired: str) -> Object:
-    """`renewed` and `acquired` are MicroTimes: RFC 3339 in UTC with six digits after the second."""
-    return {"holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": renewed, "acquireTime": acquired}
-
-
-def body(name: str, labels: Mapping[str, str], wanted: Object) -> Object:
-    """A Lease to create."""
-    return {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": name, "labels": dict(labels)},
-        "spec": wanted,
-    }
-
-
-def renewal(version: str, labels: Mapping[str, str], wanted: Object) -> list[Object]:
-    """The JSON Patch that writes it again, refused with 409 for any other version and 404 where it is gone.
-
-    A PUT would not do: the API server creates the Lease that a late one finds missing.
-    """
-    return [
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
-        {"op": "add", "path": "/metadata/labels", "value": dict(labels)},
-        {"op": "add", "path": "/spec", "value": wanted},
-    ]
 
 
 def read(raw: Mapping[str, Any]) -> Lease:

@@ -16,20 +16,11 @@ from random import random as uniform
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from probe_sidecar.kube.client import ApiError, Backoff, KubeClient, Object, Selection, micro_time
+from probe_sidecar.kube.client import KubeClient, Selection, micro_time
+from probe_sidecar.kube.documents import Object
+from probe_sidecar.kube.errors import ApiError, Backoff
 from probe_sidecar.kube.reflector import Patience, Reflector
-from probe_sidecar.replicas.lease import (
-    LEASES,
-    Lease,
-    LeaseView,
-    body,
-    group_labels,
-    group_selector,
-    lease_name,
-    read,
-    renewal,
-    spec,
-)
+from probe_sidecar.replicas.lease import GROUP_LABEL, LEASES, Lease, LeaseView, lease_name, read
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +117,7 @@ class Replica:
         self.identity = f"{pod}_{uuid4().hex[:8]}"
         self._client = client
         self._namespace = namespace
-        self._labels = group_labels(group)
+        self._labels = {"app.kubernetes.io/name": "external-service-operator", GROUP_LABEL: group}
         self._seconds = seconds
         self._clock = clock
         self._wall = wall
@@ -135,7 +126,7 @@ class Replica:
         self._leases = LeaseView()
         self._reflector = Reflector(
             client,
-            Selection(LEASES, namespace, group_selector(group)),
+            Selection(LEASES, namespace, f"{GROUP_LABEL}={group}"),
             self._observe,
             Patience(idle=seconds * SILENCE, longest_pause=seconds * PAUSE),
             random=random,
@@ -307,11 +298,23 @@ class Replica:
             return
         stamp, now = self._wall(), self._clock()
         self._sent = {one: sent for one, sent in self._sent.items() if sent > now - self._seconds} | {stamp: now}
-        wanted = spec(self.identity, self._seconds, stamp, self._acquired or stamp)
+        spec: Object = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": self._seconds,
+            "renewTime": stamp,
+            "acquireTime": self._acquired or stamp,
+        }
         if stored is None:
-            response = await self._client.create(LEASES, self._namespace, body(self.name, self._labels, wanted))
+            metadata = {"name": self.name, "labels": self._labels}
+            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+            response = await self._client.create(LEASES, self._namespace, lease)
         else:
-            changes = renewal(stored.version, self._labels, wanted)
+            # A PUT would not do: the API server creates the Lease that a late one finds missing.
+            changes: list[Object] = [
+                {"op": "replace", "path": "/metadata/resourceVersion", "value": stored.version},
+                {"op": "add", "path": "/metadata/labels", "value": self._labels},
+                {"op": "add", "path": "/spec", "value": spec},
+            ]
             response = await self._client.patch(LEASES, self._namespace, self.name, changes)
         self._stored = read(response)
         self._acquired = self._acquired or stamp

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from external_service.kind import NOT_PROBED
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
-
-Object = dict[str, Any]
+from probe_sidecar.kube.documents import Object
 
 NO_PROBE = "no readinessProbe: always ready"
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from external_service.kind import MAX_CONDITIONS
 from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec
+from probe_sidecar.kube.documents import Object
 from probe_sidecar.probes.message import MORE_PROBES
 from probe_sidecar.status.stored import StoredStatus
-
-Object = dict[str, Any]
 
 OURS = ("Ready", "Accepted", "FailOpen", "Resolved", "ProbesDelayed", "SuspectedOutage")
 MOST_NAMED = 8

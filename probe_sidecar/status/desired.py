@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from external_service.policy import AddressPolicy
 from external_service.readiness import publication
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec, ExternalServiceStatus
+from probe_sidecar.kube.documents import Object
 from probe_sidecar.status.addresses import raw_address, wanted_addresses
 from probe_sidecar.status.conditions import (
     NO_PROBLEMS,
@@ -21,8 +22,6 @@ from probe_sidecar.status.conditions import (
 from probe_sidecar.status.patch import same
 from probe_sidecar.status.stored import StoredStatus
 from probe_sidecar.status.summary import hosts_text, invalid, ips_text, missing_children, summary
-
-Object = dict[str, Any]
 
 MODELLED = frozenset(ExternalServiceStatus.model_fields) - {"addresses", "conditions"}
 """Fields of which a wrong shape is dropped, by any author. Unknown fields stay: other writers own them."""

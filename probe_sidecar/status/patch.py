@@ -10,8 +10,8 @@ import jsonpatch
 import orjson
 from jsonpointer import JsonPointer
 
-from probe_sidecar.kube.client import GARBAGE, ApiError, Object
-from probe_sidecar.kube.documents import trimmed
+from probe_sidecar.kube.documents import Object, trimmed
+from probe_sidecar.kube.errors import GARBAGE, ApiError
 
 
 def patch(seen: Mapping[str, Any], desired: Object) -> list[Object]:

@@ -16,7 +16,9 @@ from random import random as uniform
 from typing import Final, Protocol
 
 from probe_sidecar.fair_queue import FairQueue, Group
-from probe_sidecar.kube.client import GARBAGE, ApiError, KubeClient, Object, Resource
+from probe_sidecar.kube.client import KubeClient, Resource
+from probe_sidecar.kube.documents import Object
+from probe_sidecar.kube.errors import GARBAGE, ApiError
 
 log = logging.getLogger(__name__)
 

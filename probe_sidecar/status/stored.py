@@ -10,8 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from external_service.kind import Reason
 from external_service.v1alpha1 import AddressStatus, ChildProblem, Condition
+from probe_sidecar.kube.documents import Object
 
-Object = dict[str, Any]
 T = TypeVar("T")
 
 _ADDRESS, _CONDITION = TypeAdapter(AddressStatus), TypeAdapter(Condition)

@@ -9,7 +9,8 @@ from functools import partial
 from math import inf
 from typing import Final, Protocol
 
-from probe_sidecar.kube.client import ApiError, Backoff, Object
+from probe_sidecar.kube.documents import Object
+from probe_sidecar.kube.errors import ApiError, Backoff
 from probe_sidecar.status.patch import content_hash, older, patch, place, version, whole
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status.stored import stored_revision, stored_status
@@ -249,7 +250,7 @@ class StatusWriter:
     async def _write(self, content: bytes, operations: list[Object]) -> None:
         before = self._stored
         namespace, name = place(before)
-        request = self._publisher.client.patch_status(self._publisher.resource, namespace, name, operations)
+        request = self._publisher.client.patch(self._publisher.resource, namespace, name, operations, "status")
         try:
             stored = whole(await self._publisher.timed(request))
         except ApiError as error:

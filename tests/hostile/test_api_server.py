@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe_sidecar.kube import documents
-from probe_sidecar.kube.client import MOST_BYTES, PAGE_BYTES, ApiError, KubeClient, Resource, Selection
+from probe_sidecar.kube.client import MOST_BYTES, PAGE_BYTES, KubeClient, Resource, Selection
+from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.sidecar import Sidecar, run
 from tests.unit.probe_sidecar.sidecars import SETTINGS

@@ -28,8 +28,9 @@ from hypothesis import strategies as st
 
 from external_service.core import Probe
 from probe_sidecar.hostnames.resolver import MAX_SERVERS, Resolver
-from probe_sidecar.kube.client import ApiError, KubeClient, Selection
+from probe_sidecar.kube.client import KubeClient, Selection
 from probe_sidecar.kube.credentials import CredentialsError
+from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.kube.kubeconfig import kubeconfig, namespace
 from probe_sidecar.kube.reflector import EVENTS, Reflector
 from probe_sidecar.probes.engine import RECEIVE, RESPONSE_LIMIT

@@ -12,13 +12,9 @@ import pytest
 
 from probe_sidecar.kube.client import (
     KubeClient,
-    Request,
     Resource,
     Selection,
     connect,
-    list_request,
-    patch_request,
-    watch_request,
 )
 from probe_sidecar.kube.credentials import Access, FixedToken, plain_url, tls_context
 from probe_sidecar.kube.errors import ApiError
@@ -26,48 +22,6 @@ from probe_sidecar.kube.errors import ApiError
 CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 COLLECTION = "/apis/eso.crowdfox.com/v1alpha1/externalservices"
 ONE = {"metadata": {"name": "web", "uid": "1", "resourceVersion": "7"}}
-
-
-@pytest.mark.parametrize(
-    ("request_", "expected"),
-    [
-        pytest.param(
-            list_request(Selection(CRS)), Request("GET", COLLECTION, (("limit", "100"),)), id="first page of a list"
-        ),
-        pytest.param(
-            list_request(Selection(Resource("", "v1", "events"), "shop"), "token"),
-            Request("GET", "/api/v1/namespaces/shop/events", (("limit", "100"), ("continue", "token"))),
-            id="next page, core group, one namespace",
-        ),
-        pytest.param(
-            watch_request(Selection(CRS, "shop"), "41", 290),
-            Request(
-                "GET",
-                "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices",
-                (
-                    ("watch", "true"),
-                    ("resourceVersion", "41"),
-                    ("allowWatchBookmarks", "true"),
-                    ("timeoutSeconds", "290"),
-                ),
-            ),
-            id="a watch has a version and asks for bookmarks",
-        ),
-        pytest.param(
-            patch_request(CRS, "shop", "web", [{"op": "remove", "path": "/status"}], "status"),
-            Request(
-                "PATCH",
-                "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web/status",
-                (),
-                b'[{"op":"remove","path":"/status"}]',
-                "application/json-patch+json",
-            ),
-            id="JSON Patch of the status",
-        ),
-    ],
-)
-def test_request_is_a_value(request_: Request, expected: Request) -> None:
-    assert request_ == expected
 
 
 def scripted(*answers: httpx.Response | Exception) -> tuple[KubeClient, list[httpx.Request]]:
@@ -103,6 +57,15 @@ async def test_list_is_read_page_by_page() -> None:
         f"/front{COLLECTION}?limit=100&continue=t1",
         f"/front{COLLECTION}?limit=100&continue=t2",
     ]
+
+
+async def test_watch_has_a_version_and_asks_for_bookmarks() -> None:
+    client, requests = scripted(httpx.Response(200, content=b"{}\n"))
+    assert [line async for line in client.watch(Selection(CRS, "shop"), "41", seconds=290, idle=1.0)] == [b"{}"]
+    assert requests[0].url.raw_path.decode() == (
+        "/front/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices"
+        "?watch=true&resourceVersion=41&allowWatchBookmarks=true&timeoutSeconds=290"
+    )
 
 
 async def test_expired_continue_token_restarts_with_a_full_list() -> None:
@@ -158,24 +121,21 @@ async def test_failures_are_api_errors(fault: httpx.Response | Exception, expect
 
 
 async def test_get_create_patch_and_delete() -> None:
-    client, requests = scripted(*[httpx.Response(200, json=ONE) for _ in range(5)])
+    client, requests = scripted(*[httpx.Response(200, json=ONE) for _ in range(4)])
     assert await client.create(CRS, "shop", ONE) == ONE
     assert await client.patch(CRS, "shop", "web", []) == ONE
-    await client.delete(CRS, "shop", "web")
     await client.delete(CRS, "shop", "web", "7")
-    assert await client.patch_status(CRS, "shop", "web", []) == ONE
+    assert await client.patch(CRS, "shop", "web", [], "status") == ONE
     path = "/front/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices"
     assert [(request.method, request.url.path, request.headers.get("content-type")) for request in requests] == [
         ("POST", path, "application/json"),
         ("PATCH", f"{path}/web", "application/json-patch+json"),
-        ("DELETE", f"{path}/web", None),
         ("DELETE", f"{path}/web", "application/json"),
         ("PATCH", f"{path}/web/status", "application/json-patch+json"),
     ]
     assert [json.loads(request.content or b"null") for request in requests] == [
         ONE,
         [],
-        None,
         {"preconditions": {"resourceVersion": "7"}},
         [],
     ]
@@ -253,7 +213,7 @@ async def test_request_on_the_wire(serve: Callable[..., Any], monkeypatch: pytes
     async with serve(exchange) as url:
         client = connect(Access(url, tls_context(), FixedToken("secret")))
         for _ in range(2):
-            await client.patch_status(CRS, "shop", "web", [{"op": "remove", "path": "/status"}])
+            await client.patch(CRS, "shop", "web", [{"op": "remove", "path": "/status"}], "status")
         await client.close()
     lines = seen[0].decode().split("\r\n")
     host = lines[1]
@@ -316,9 +276,9 @@ async def test_deadline_includes_a_slow_response(serve: Callable[..., Any]) -> N
             await asyncio.sleep(0.01)
 
     async with serve(exchange) as url:
-        client = connect(plain_url(url))
+        client = connect(plain_url(url), 0.2)
         with pytest.raises(ApiError) as raised:
-            await client.send(Request("GET", "/"), deadline=0.2)
+            await client.get(CRS, "shop", "web")
         await client.close()
     assert (raised.value.status, raised.value.reason) == (0, "Timeout")
 
@@ -353,7 +313,7 @@ async def test_watches_do_not_block_requests(serve: Callable[..., Any]) -> None:
         watches = [client.watch(Selection(CRS, f"n{number}"), "7", seconds=60, idle=60.0) for number in range(150)]
         async with asyncio.timeout(30):  # a pool that is full says so long before
             assert await asyncio.gather(*(anext(lines) for lines in watches)) == [b'{"a":1}'] * 150
-            assert await client.patch_status(CRS, "n1", "web", []) == {}
+            assert await client.patch(CRS, "n1", "web", [], "status") == {}
         for lines in watches:
             await lines.aclose()
         await client.close()

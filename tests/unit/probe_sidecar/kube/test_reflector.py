@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from probe_sidecar.kube.client import KubeClient, Object, Resource, Selection, connect
+from probe_sidecar.kube.client import KubeClient, Resource, Selection, connect
 from probe_sidecar.kube.credentials import plain_url
+from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.reflector import Reflector
 
 CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from probe_sidecar.kube.client import KubeClient, Object, Resource
+from probe_sidecar.kube.client import KubeClient, Resource
+from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.reflector import Reflectors
 
 CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")

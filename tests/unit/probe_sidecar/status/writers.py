@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from probe_sidecar.kube.client import Object
+from probe_sidecar.kube.documents import Object
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status.writer import StatusWriter
 
