@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 from tabulate import tabulate
@@ -11,6 +10,7 @@ from external_service.v1alpha1 import AddressStatus, Condition, ExternalService
 from probe_sidecar.check import explanation
 from probe_sidecar.live_view import LiveView
 from probe_sidecar.probes.message import MORE_PROBES
+from probe_sidecar.status_page import cells
 
 MOST_ROWS = 100
 MAX_CELL = 120
@@ -98,27 +98,10 @@ def _conditions(conditions: Iterable[Condition], now: datetime) -> str:
 def _live(view: LiveView) -> str:
     if view.page is None:
         return click.style(f"{NO_LIVE_VIEW}: {_clean(view.problem)}", dim=True)
-    rows = [_live_row(one) for one in view.page["addresses"] if isinstance(one, dict)]
+    shown = [one for one in view.page["addresses"] if isinstance(one, dict)]
+    rows = [tuple(map(_clean, (one.get("ip"), *cells(one)))) for one in shown]
     return f"Live, from {_clean(view.pod)}:\n" + _table(
         rows, ("ADDRESS", "READY", "RUN", "LAST", "SECONDS", "AGE", "NEXT")
-    )
-
-
-def _live_row(one: dict[str, Any]) -> tuple[str, ...]:
-    last = one.get("lastProbe") or {}
-    failed = int(_number(one.get("consecutiveFailures")))
-    least = _number(one.get("failureThreshold"))
-    run = f"{one.get('consecutiveSuccesses', 0)} ok"
-    if failed:
-        run = f"{failed}/{least:.0f} failed" if failed < least else f"{failed} failed"
-    return (
-        _clean(one.get("ip")),
-        "yes" if one.get("ready") else "no",
-        run if last else "-",
-        _clean(one.get("problem") or last.get("message") or "-"),
-        f"{_number(last.get('durationSeconds')):.3f}" if last else "-",
-        f"{_number(last.get('ageSeconds')):.0f}s" if last else "-",
-        "running" if one.get("running") else f"{_number(one.get('nextProbeInSeconds')):.0f}s",
     )
 
 
@@ -130,10 +113,6 @@ def _table(rows: Sequence[tuple[str, ...]], headers: tuple[str, ...]) -> str:
     lines = tabulate(rows[:MOST_ROWS], headers, tablefmt="plain", disable_numparse=True)
     more = len(rows) - MOST_ROWS
     return f"{lines}\n... and {more} more: -o json shows all" if more > 0 else lines
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _age(time: str, now: datetime) -> str:

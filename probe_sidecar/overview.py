@@ -11,15 +11,16 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from heapq import nlargest
-from typing import Any, NamedTuple
+from typing import Any
 
 from external_service.policy import AddressPolicy
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.prober.targets import Transition
 from probe_sidecar.service import Service
-from probe_sidecar.status_page import by_name, entry, rows
+from probe_sidecar.status_page import Moment, by_name, entries
 
 PARAMETERS = ("search", "open")
+"""Of the query string."""
 
 MOST_ADDRESSES = 500
 """In one response. Of more the page says how many there are."""
@@ -30,19 +31,6 @@ DAY = timedelta(days=1)
 
 TOGETHER = 20
 """ExternalServices that are described before others get their turn."""
-
-
-class Moment(NamedTuple):
-    """The wall clock (RFC 3339) and the loop's clock (seconds) at the same time."""
-
-    at: str
-    now: float
-
-
-def problem(query: Mapping[str, str]) -> str | None:
-    """Error in the query string, if there is one."""
-    unknown = next((name for name in query if name not in PARAMETERS), None)
-    return None if unknown is None else f'no such parameter "{unknown}": write {" or ".join(PARAMETERS)}'
 
 
 async def overview(
@@ -118,10 +106,10 @@ def _summary(service: Service) -> Object:
 def _addresses(service: Service, search: str, policy: AddressPolicy, now: float) -> Iterator[Object]:
     """The addresses that match; all of them where the name of the ExternalService does."""
     wanted = None if search in f"{service.namespace}/{service.name}" else set(_found(service, search))
-    for row in rows([service], policy):
-        if wanted is None or row.ip in wanted:
-            history = row.target.history if row.target is not None else b""
-            yield {**entry(row, now), "history": b64encode(history).decode("ascii")}
+    for one in entries(service, policy, now):
+        if wanted is None or one["ip"] in wanted:
+            target = service.targets.get(one["ip"])
+            yield {**one, "history": b64encode(target.history if target is not None else b"").decode("ascii")}
 
 
 def _transitions(services: Iterable[Service], at: str) -> Iterator[Object]:

@@ -25,7 +25,7 @@ from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.reflector import Reflectors
 from probe_sidecar.metrics import MetricSources, registry
-from probe_sidecar.overview import Moment, overview, problem
+from probe_sidecar.overview import PARAMETERS, overview
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import Canary, SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings
@@ -35,7 +35,7 @@ from probe_sidecar.replicas.replica import Alone, LeaseOptions, Replica
 from probe_sidecar.service import Service, Shared
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.publisher import StatusPublisher
-from probe_sidecar.status_page import rows, status_page
+from probe_sidecar.status_page import Moment, status_page, unknown_parameter
 from probe_sidecar.web import Page, PageServer, Query, Turns, health, page_files
 from runtime.logs import about
 
@@ -269,18 +269,19 @@ class Sidecar:
             service.wake()
 
     def _status(self, query: Query) -> Page:
-        shown = rows(list(self.services.values()), self._policy)
         status, pieces, content_type = status_page(
-            shown, query, at=rfc3339(), now=self._loop.time(), process=self._process()
+            list(self.services.values()), query, self._policy, self._moment(), self._process()
         )
         return Page(status, self._turns.body(pieces), content_type)
 
     def _overview(self, query: Query) -> Page:
-        if refusal := problem(query):
+        if refusal := unknown_parameter(query, PARAMETERS, " or ".join(PARAMETERS)):
             return Page(400, f"{refusal}\n")
-        moment = Moment(rfc3339(), self._loop.time())
-        document = overview(list(self.services.values()), query, self._policy, moment, self._process())
+        document = overview(list(self.services.values()), query, self._policy, self._moment(), self._process())
         return Page(200, document, "application/json")
+
+    def _moment(self) -> Moment:
+        return Moment(rfc3339(), self._loop.time())
 
     def _process(self) -> Object:
         """State of the prober for the pages."""

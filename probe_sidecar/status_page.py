@@ -5,13 +5,14 @@ here and never written into the status of an ExternalService (design R3).
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 from external_service.kind import Reason
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import ExternalServiceSpec
+from probe_sidecar.kube.documents import Object
 from probe_sidecar.prober.target import Target
 from probe_sidecar.service import Service
 
@@ -19,7 +20,7 @@ MOST_LINES = 1_000
 """Of the table: laying out more would keep the probes waiting. The JSON has them all."""
 
 PIECE = 20
-"""Rows. The JSON of one takes some 30 us."""
+"""Addresses. The JSON of one takes some 30 us."""
 
 FORMATS = ("json", "text")
 FILTERS = ("namespace", "name", "ip", "hostname")
@@ -27,19 +28,11 @@ FILTERS = ("namespace", "name", "ip", "hostname")
 HEADERS = ("NAMESPACE", "NAME", "IP", "READY", "REASON", "RUN", "LAST", "SECONDS", "AGE", "NEXT")
 
 
-class AddressRow(NamedTuple):
-    """One address of one ExternalService; `target` is None where it is not probed.
+class Moment(NamedTuple):
+    """The wall clock (RFC 3339) and the loop's clock (seconds) at the same time."""
 
-    `reason` is NoProbe, Denied or Disabled, or None where the probe alone decides. `hostname` is what it is resolved
-    from, if it is.
-    """
-
-    namespace: str
-    name: str
-    ip: str
-    target: Target | None
-    reason: Reason | None
-    hostname: str = ""
+    at: str
+    now: float
 
 
 def by_name(service: Service) -> tuple[str, str]:
@@ -47,73 +40,95 @@ def by_name(service: Service) -> tuple[str, str]:
     return service.namespace, service.name
 
 
-def rows(services: Iterable[Service], policy: AddressPolicy) -> Iterator[AddressRow]:
-    """Every address of `services`: by namespace and name, then as in the status."""
-    for service in sorted(services, key=by_name):
-        yield from _rows(service, policy)
+def unknown_parameter(query: Mapping[str, str], known: Sequence[str], written: str) -> str | None:
+    """Error for a parameter that a page does not have; `written` are those that it has, for people."""
+    unknown = next((name for name in query if name not in known), None)
+    return None if unknown is None else f'no such parameter "{unknown}": write {written}'
 
 
 def status_page(
-    found: Iterable[AddressRow], query: Mapping[str, str], *, at: str, now: float, process: Mapping[str, Any]
+    services: Iterable[Service],
+    query: Mapping[str, str],
+    policy: AddressPolicy,
+    moment: Moment,
+    process: Mapping[str, Any],
 ) -> tuple[int, Iterator[str], str]:
-    """HTTP status, body and content type. `query`: format, and namespace, name, ip to narrow it down.
+    """HTTP status, body and content type. `query`: format, and namespace, name, ip, hostname to narrow it down.
 
-    The body comes in pieces of at most PIECE rows, and `found` is read as they are made, so that the event loop can do
-    other work in between. Some pieces are empty.
-
-    `at` is the wall clock (RFC 3339) and `now` the loop's clock (seconds), at the same moment. `process` is what the
-    JSON says of the prober itself.
+    The body comes in pieces of at most PIECE addresses, which are read as they are made, so that the event loop can do
+    other work in between. `process` is what the JSON says of the prober itself.
     """
     if problem := _bad(query):
         return 400, iter([f"{problem}\n"]), "text/plain; charset=utf-8"
     wanted = {field: query[field] for field in FILTERS if field in query}
-    shown = _shown(found, wanted)
+    shown = (one for service in sorted(services, key=by_name) for one in entries(service, policy, moment.now, wanted))
+    pieces = iter(lambda: list(islice(shown, PIECE)), [])
     if query.get("format") == "text":
-        return 200, _text(shown, now, _warning(process)), "text/plain; charset=utf-8"
-    return 200, _document(shown, now, {"time": at, **process}), "application/json"
+        return 200, _text(pieces, _warning(process)), "text/plain; charset=utf-8"
+    return 200, _document(pieces, {"time": moment.at, **process}), "application/json"
 
 
-def _shown(found: Iterable[AddressRow], wanted: Mapping[str, str]) -> Iterator[list[AddressRow]]:
-    """The rows that are wanted, in lists of those among PIECE rows."""
-    left = iter(found)
-    while piece := list(islice(left, PIECE)):
-        yield [row for row in piece if all(getattr(row, field) == value for field, value in wanted.items())]
+def entries(
+    service: Service, policy: AddressPolicy, now: float, wanted: Mapping[str, str] | None = None
+) -> Iterator[Object]:
+    """Each address of `service` in JSON, in the order of the status. `now` is the loop's clock.
+
+    `wanted` are the values that FILTERS must have.
+    """
+    spec, hostnames = service.spec, service.hostnames.addresses
+    for ip in () if spec is None else dict.fromkeys((*spec.ips, *hostnames)):
+        named = {"namespace": service.namespace, "name": service.name, "ip": ip}
+        if ip in hostnames:
+            named["hostname"] = hostnames[ip]
+        if spec is not None and all(named.get(field) == value for field, value in (wanted or {}).items()):
+            reason, target = _reason(spec, ip, policy), service.targets.get(ip)
+            if target is None:
+                yield {**named, "ready": reason == "NoProbe", "reason": reason or "Pending"}
+            else:
+                yield {**named, **_probed(target, reason, now)}
 
 
-def _document(shown: Iterable[list[AddressRow]], now: float, process: Mapping[str, Any]) -> Iterator[str]:
+def cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """READY, RUN, LAST, SECONDS, AGE and NEXT of an address in JSON, which another process may have written."""
+    ready, last = "yes" if entry.get("ready") else "no", entry.get("lastProbe") or {}
+    if "nextProbeInSeconds" not in entry:
+        return (ready, *"-----")
+    return (
+        ready,
+        _run(entry),
+        str(entry.get("problem") or last.get("message") or "-"),
+        f"{_number(last, 'durationSeconds'):.3f}" if last else "-",
+        f"{_number(last, 'ageSeconds'):.0f}s" if last else "-",
+        "running" if entry.get("running") else f"{_number(entry, 'nextProbeInSeconds'):.0f}s",
+    )
+
+
+def _document(pieces: Iterable[list[Object]], process: Mapping[str, Any]) -> Iterator[str]:
     """As json.dumps(indent=2) writes it."""
     yield f'{json.dumps(process, indent=2)[:-2]},\n  "addresses": ['
     before, end = "\n    ", "]\n}\n"
-    for piece in shown:
+    for piece in pieces:
         texts = []
-        for row in piece:
-            texts.append(before + json.dumps(entry(row, now), indent=2).replace("\n", "\n    "))
+        for entry in piece:
+            texts.append(before + json.dumps(entry, indent=2).replace("\n", "\n    "))
             before, end = ",\n    ", "\n  ]\n}\n"
         yield "".join(texts)
     yield end
 
 
-def _text(shown: Iterable[list[AddressRow]], now: float, warning: str) -> Iterator[str]:
-    collected: list[AddressRow] = []
+def _text(pieces: Iterable[list[Object]], warning: str) -> Iterator[str]:
+    collected: list[Object] = []
     more = 0
-    for piece in shown:
+    for piece in pieces:
         room = MOST_LINES - len(collected)
         collected += piece[:room]
         more += len(piece[room:])
         yield ""
-    yield warning + _table(collected, more, now)
-
-
-def _rows(service: Service, policy: AddressPolicy) -> Iterator[AddressRow]:
-    spec, hostnames = service.spec, service.hostnames.addresses
-    if spec is None:
-        return
-    for ip in dict.fromkeys((*spec.ips, *hostnames)):
-        target, reason = service.targets.get(ip), _reason(spec, ip, policy)
-        yield AddressRow(service.namespace, service.name, ip, target, reason, hostnames.get(ip, ""))
+    yield warning + _table(collected, more)
 
 
 def _reason(spec: ExternalServiceSpec, ip: str, policy: AddressPolicy) -> Reason | None:
+    """None where the probe alone decides."""
     if policy.refusal(ip) is not None:
         return "Denied"
     if ip in spec.disabledIPs:
@@ -122,29 +137,19 @@ def _reason(spec: ExternalServiceSpec, ip: str, policy: AddressPolicy) -> Reason
 
 
 def _bad(query: Mapping[str, str]) -> str | None:
-    for name in query:
-        if name != "format" and name not in FILTERS:
-            return f'no such parameter "{name}": write format, {", ".join(FILTERS)}'
+    if problem := unknown_parameter(query, ("format", *FILTERS), f"format, {', '.join(FILTERS)}"):
+        return problem
     if query.get("format", "json") not in FORMATS:
         return f'no such format "{query["format"]}": write {" or ".join(FORMATS)}'
     return None
 
 
-def entry(row: AddressRow, now: float) -> dict[str, Any]:
-    """One address in JSON. `now` is the loop's clock."""
-    named: dict[str, Any] = {"namespace": row.namespace, "name": row.name, "ip": row.ip}
-    if row.hostname:
-        named["hostname"] = row.hostname
-    target = row.target
-    if target is None:
-        return {**named, "ready": row.reason == "NoProbe", "reason": row.reason or "Pending"}
+def _probed(target: Target, reason: Reason | None, now: float) -> Object:
     state, probe = target.state, target.probe
-    drained = {"serving": state.ready} if row.reason == "Disabled" else {}
     return {
-        **named,
-        "ready": state.ready and row.reason is None,
-        **drained,
-        "reason": row.reason or state.reason,
+        "ready": state.ready and reason is None,
+        **({"serving": state.ready} if reason == "Disabled" else {}),
+        "reason": reason or state.reason,
         "message": state.message,
         "lastTransitionTime": state.lastTransitionTime,
         "consecutiveSuccesses": target.successes,
@@ -159,7 +164,7 @@ def entry(row: AddressRow, now: float) -> dict[str, Any]:
     }
 
 
-def _last(target: Target, now: float) -> dict[str, Any] | None:
+def _last(target: Target, now: float) -> Object | None:
     if target.last is None:
         return None
     return {
@@ -179,51 +184,41 @@ def _warning(process: Mapping[str, Any]) -> str:
     return "".join((*lines, "\n")) if lines else ""
 
 
-def _table(shown: list[AddressRow], more: int, now: float) -> str:
+def _table(shown: list[Object], more: int) -> str:
     if not shown:
         return "no addresses\n"
     from tabulate import tabulate  # noqa: PLC0415 - a megabyte, needed for tables only
 
-    named = any(row.hostname for row in shown)
-    cells = [(*_cells(row, now), row.hostname) if named else _cells(row, now) for row in shown]
-    lines = tabulate(cells, (*HEADERS, "HOSTNAME") if named else HEADERS, tablefmt="plain", disable_numparse=True)
+    headers = (*HEADERS, "HOSTNAME") if any("hostname" in one for one in shown) else HEADERS
+    rows = []
+    for one in shown:
+        ready, *others = cells(one)
+        row = (one["namespace"], one["name"], one["ip"], ready, one["reason"], *others, one.get("hostname", ""))
+        rows.append(row[: len(headers)])
+    lines = tabulate(rows, headers, tablefmt="plain", disable_numparse=True)
     if more:
         lines += f"\n... and {more} more: narrow it with ?namespace=, &name=, &ip=, or ask for json"
     return lines + "\n"
 
 
-def _cells(row: AddressRow, now: float) -> tuple[str, ...]:
-    target = row.target
-    if target is None:
-        ready = "yes" if row.reason == "NoProbe" else "no"
-        return (row.namespace, row.name, row.ip, ready, row.reason or "Pending", *"-----")
-    last = target.last
-    return (
-        row.namespace,
-        row.name,
-        row.ip,
-        "yes" if target.state.ready and row.reason is None else "no",
-        row.reason or target.state.reason,
-        _run(target),
-        target.problem or (last.message if last else "-"),
-        f"{target.last_seconds:.3f}" if last else "-",
-        f"{now - target.last_at:.0f}s" if last else "-",
-        "running" if target.handle is not None else f"{max(0.0, target.due - now):.0f}s",
-    )
-
-
-def _run(target: Target) -> str:
+def _run(entry: Mapping[str, Any]) -> str:
     """Progress of the latest results to a change of the state: "2/3 failed"; "14 failed" once they have.
 
     "14 pending": they would have, but no address responds, so that it may be our own network.
     """
-    length, probe = abs(target.streak), target.probe
+    length, threshold, word = _number(entry, "consecutiveSuccesses"), _number(entry, "successThreshold"), "ok"
+    if not length:
+        length, threshold, word = _number(entry, "consecutiveFailures"), _number(entry, "failureThreshold"), "failed"
     if not length:
         return "-"
-    word, threshold = ("ok", probe.successThreshold) if target.successes else ("failed", probe.failureThreshold)
-    if target.pending:
+    if entry.get("pending"):
         word = "pending"
-    return f"{length}/{threshold} {word}" if length < threshold else f"{length} {word}"
+    return f"{length:.0f}/{threshold:.0f} {word}" if length < threshold else f"{length:.0f} {word}"
+
+
+def _number(values: Mapping[str, Any], field: str) -> float:
+    value = values.get(field)
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _rounded(seconds: float) -> float:

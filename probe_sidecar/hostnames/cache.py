@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from random import random
@@ -91,6 +91,7 @@ class Entry:
 class NameCache:
     """Needs `run` running. The users of a name are notified when its result or its report has changed.
 
+    `entries` are all names that are needed, with the families that are: each combination is looked up by itself.
     `lookup` gives the replies for IPv4 and IPv6; `random` gives [0, 1); `clock` is monotonic, in seconds.
     """
 
@@ -104,7 +105,7 @@ class NameCache:
         self._lookup = lookup
         self._clock = clock
         self._random = random
-        self._entries: dict[tuple[str, Families], Entry] = {}
+        self.entries: dict[tuple[str, Families], Entry] = {}
         self._to_notify: dict[User, None] = {}  # those to be notified, in order
         self._proven = FairPlaces(CONCURRENT_LOOKUPS)
         self._unproven = FairPlaces(UNPROVEN_LOOKUPS)
@@ -112,20 +113,15 @@ class NameCache:
         self.lookups: Counter[Result] = Counter()
 
     @property
-    def entries(self) -> Mapping[tuple[str, Families], Entry]:
-        """Every name that is needed, with the families that are: each combination is looked up by itself."""
-        return self._entries
-
-    @property
     def failing(self) -> int:
         """Names without addresses in the last lookup."""
-        return sum(entry.last not in (None, "ok") for entry in self._entries.values())
+        return sum(entry.last not in (None, "ok") for entry in self.entries.values())
 
     def ages(self) -> Iterator[tuple[str, float]]:
         """Seconds since the last addresses of each name that ever had any, of any family."""
         now = self._clock()
         answered: dict[str, float] = {}
-        for (name, _), entry in self._entries.items():
+        for (name, _), entry in self.entries.items():
             if entry.answered_at is not None:
                 answered[name] = max(answered.get(name, entry.answered_at), entry.answered_at)
         for name, at in answered.items():
@@ -133,32 +129,32 @@ class NameCache:
 
     def want(self, name: str, user: User, *, hurry: bool, families: Families = FAMILIES) -> None:
         """Ask for this name from now on: at once, or without `hurry` within SPREAD_SECONDS."""
-        entry = self._entries.get((name, families))
+        entry = self.entries.get((name, families))
         if entry is None:
-            entry = self._entries[name, families] = Entry(hurry=hurry)
+            entry = self.entries[name, families] = Entry(hurry=hurry)
             self._called.set()
         entry.users[user] = None
 
     def drop(self, name: str, user: User, *, families: Families = FAMILIES) -> None:
         """`user` does not need the name any more. With its last user it is forgotten."""
-        entry = self._entries.get((name, families))
+        entry = self.entries.get((name, families))
         if entry is None:
             return
         entry.users.pop(user, None)
         if not entry.users:
-            del self._entries[name, families]
+            del self.entries[name, families]
             if entry.task is not None:
                 entry.task.cancel()
 
     def entry(self, name: str, families: Families = FAMILIES) -> Entry:
         """State of `name`."""
-        return self._entries.get((name, families)) or Entry()
+        return self.entries.get((name, families)) or Entry()
 
     async def run(self) -> None:
         """Ask for what is wanted, when it is due, until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
-                for (name, families), entry in self._entries.items():
+                for (name, families), entry in self.entries.items():
                     if entry.task is None:
                         entry.task = group.create_task(self._keep(name, families, entry), name=f"name {name}")
                 await self._called.wait()

@@ -55,7 +55,7 @@ class Reflector:
     """Calls `on_change(objects by uid, uids that came, changed or vanished)` after every change.
 
     The first call comes with the first LIST, also when that is empty. The mapping is the live copy: read it during the
-    call, don't keep it; `objects` is always the present one. An exception of `on_change` ends `run`. `clock` is
+    call, don't keep it; `objects` is always the present one, by uid. An exception of `on_change` ends `run`. `clock` is
     monotonic, in seconds. `synced` says that a LIST has come through, `last_contact` when the API server last sent
     data; `lists`, `watches` and `failures` count. `unreadable` has, by namespace/name, the objects that cannot be read;
     `on_change` is also called when they change. `list_problem` is the error of the last LIST if the API server refused
@@ -81,7 +81,7 @@ class Reflector:
         self._sleep = sleep
         self._random = random
         self._backoff = Backoff(FIRST_PAUSE, patience.longest_pause, random)
-        self._objects: dict[str, Object] = {}
+        self.objects: dict[str, Object] = {}
         self._version: str | None = None  # where to watch from; None: only a LIST can tell
         self.synced = False
         self.last_contact: float | None = None
@@ -96,11 +96,6 @@ class Reflector:
     def silence(self) -> float:
         """Seconds since the API server last sent data; since the start, if it never did."""
         return self._clock() - (self._born if self.last_contact is None else self.last_contact)
-
-    @property
-    def objects(self) -> Mapping[str, Object]:
-        """Objects as last seen, by uid."""
-        return self._objects
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -131,14 +126,14 @@ class Reflector:
         before, self.unreadable = self.unreadable, {}
         for problem in unreadable:
             self._note_unreadable(problem, before)
-        kept = {uid: item for uid, item in self._objects.items() if _name(item) in self.unreadable}
+        kept = {uid: item for uid, item in self.objects.items() if _name(item) in self.unreadable}
         fresh = kept | {item["metadata"]["uid"]: item for item in found}
-        changed = {uid for uid, item in fresh.items() if self._differs(uid, item)} | (self._objects.keys() - fresh)
+        changed = {uid for uid, item in fresh.items() if self._differs(uid, item)} | (self.objects.keys() - fresh)
         first, self.synced = not self.synced, True
         self.list_problem = ""
-        self._objects = fresh
+        self.objects = fresh
         if changed or first or unreadable:
-            self._on_change(self._objects, frozenset(changed))
+            self._on_change(self.objects, frozenset(changed))
         return version
 
     async def _watch(self, version: str) -> None:
@@ -168,15 +163,15 @@ class Reflector:
                 self._forget(problem.name)
             else:
                 self._note_unreadable(problem, self.unreadable)
-                self._on_change(self._objects, frozenset())
+                self._on_change(self.objects, frozenset())
 
     def _forget(self, name: str) -> None:
         """An object has gone of which only the name can be read."""
-        gone = [uid for uid, item in self._objects.items() if _name(item) == name]
+        gone = [uid for uid, item in self.objects.items() if _name(item) == name]
         for uid in gone:
-            del self._objects[uid]
+            del self.objects[uid]
         self.unreadable.pop(name, None)
-        self._on_change(self._objects, frozenset(gone))
+        self._on_change(self.objects, frozenset(gone))
 
     def _note_unreadable(self, problem: Unreadable, before: Mapping[str, Unreadable]) -> None:
         """Its last readable version is kept, or it is left out; no other object is affected. Raises ApiError for what
@@ -199,13 +194,13 @@ class Reflector:
         self._version = _metadata(item, "resourceVersion")
         self.unreadable.pop(_name(item), None)
         if kind == "DELETED":
-            if self._objects.pop(uid, None) is None:
+            if self.objects.pop(uid, None) is None:
                 return
         elif not self._differs(uid, item):
             return
         else:
-            self._objects[uid] = item
-        self._on_change(self._objects, frozenset((uid,)))
+            self.objects[uid] = item
+        self._on_change(self.objects, frozenset((uid,)))
 
     def _failed(self, error: ApiError, opened: float | None) -> float:
         """A watch that failed or was cut continues at its version; after anything else only a LIST tells."""
@@ -227,7 +222,7 @@ class Reflector:
         return True
 
     def _differs(self, uid: str, item: Object) -> bool:
-        held = self._objects.get(uid)
+        held = self.objects.get(uid)
         return held is None or _metadata(held, "resourceVersion") != _metadata(item, "resourceVersion")
 
     def _touch(self) -> None:

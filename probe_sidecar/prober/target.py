@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from external_service.core import Probe
 from external_service.v1alpha1 import AddressStatus
-from probe_sidecar.prober.counters import ProbeCounters
 from probe_sidecar.prober.outage import Unanswered
 from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import PreparedProbe
+
+if TYPE_CHECKING:
+    from probe_sidecar.prober.targets import Targets
 
 
 class Engine(Protocol):
@@ -33,28 +35,6 @@ class Engine(Protocol):
         ...
 
 
-class Owner(Protocol):
-    """The addresses of one ExternalService, of which a target is one."""
-
-    name: str
-    counters: ProbeCounters | None
-
-    @property
-    def finished(self) -> Callable[["Target", Outcome, float], None]:
-        """To be called when a probe of a target has ended."""
-        ...
-
-    def transition(self, target: "Target", ready: bool, message: str) -> None:
-        """A threshold is met: `target` is ready or not."""
-
-    def prepare(self, target: "Target") -> PreparedProbe | None:
-        """Set `prepared` and return it; or `problem`, and None."""
-        ...
-
-    def delayed(self, reason: str) -> None:
-        """A probe was not made when it was due, for a reason of the prober's own."""
-
-
 @dataclass(slots=True, eq=False)
 class Target:
     """Lives as long as its address has the same probe in the spec; `state` outlives a probe edit (D7).
@@ -70,7 +50,7 @@ class Target:
     state.
     """
 
-    owner: Owner
+    owner: "Targets"
     ip: str
     probe: Probe
     state: AddressStatus

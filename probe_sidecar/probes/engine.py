@@ -136,7 +136,8 @@ class ProbeHandle:
 class ProbeEngine:
     """Runs probes. `limit` bounds those in flight (default: what RLIMIT_NOFILE leaves); the others wait.
 
-    `delayed` counts those that had to. Waiting is no evidence: a probe's time-out begins when it connects (R7).
+    `delayed` counts those that had to. Waiting is no evidence: a probe's time-out begins when it connects (R7). `away`
+    are the seconds in which this process was not running although probes were in flight (R7).
     """
 
     def __init__(
@@ -147,18 +148,18 @@ class ProbeEngine:
         poller: Callable[[asyncio.AbstractEventLoop, Dispatch], Poller] = best_poller,
     ) -> None:
         self._loop = loop
-        self._limit = default_limit() if limit is None else limit
+        self.limit = default_limit() if limit is None else limit
         self._poller = poller(loop, self._dispatch)
         self._edges = self._poller.edges
         self._flights: dict[int, ProbeHandle] = {}  # by descriptor
         self._waiting: FairQueue[ProbeHandle] = FairQueue()
         self._held: dict[str, int] = {}  # places by namespace
-        self._half = max(1, self._limit // 2)
-        self._unreserved = self._limit - self._limit // 4
+        self._half = max(1, self.limit // 2)
+        self._unreserved = self.limit - self.limit // 4
         self._started: deque[ProbeHandle] = deque()  # they have a place, and are to be connected next
         self._deadlines: dict[float, dict[ProbeHandle, float]] = {}  # by time-out: each in order, for free
         self._handshakes: dict[ProbeHandle, float] = {}
-        self._away = 0.0
+        self.away = 0.0
         self._beat: asyncio.TimerHandle | None = None
         self._beat_due = 0.0
         self._dispatching = False  # events are being handled, or wait in `_late`
@@ -169,11 +170,6 @@ class ProbeEngine:
         self._closed = False
         self._complained_at = float("-inf")
         self.delayed = 0
-
-    @property
-    def limit(self) -> int:
-        """Most probes that can be in flight."""
-        return self._limit
 
     @property
     def in_flight(self) -> int:
@@ -188,11 +184,6 @@ class ProbeEngine:
     def waited(self, handle: ProbeHandle) -> float:
         """Seconds for which a probe has been waiting for a place; 0 if it is not waiting."""
         return monotonic() - handle.started if handle in self._waiting else 0.0
-
-    @property
-    def away(self) -> float:
-        """Seconds in which this process was not running although probes were in flight (R7)."""
-        return self._away
 
     def start(self, probe: PreparedProbe, done: Done) -> ProbeHandle:
         """Begin a probe soon: with the next `launch`, which comes by itself.
@@ -272,7 +263,7 @@ class ProbeEngine:
             self._complained_at = now
             _log.warning(
                 "the limit of %d concurrent probes is reached, %d probes had to wait: %s",
-                self._limit,
+                self.limit,
                 self.delayed,
                 message.MORE_PROBES,
             )
@@ -331,7 +322,7 @@ class ProbeEngine:
         if handle.probe.heavy:
             handle.probe.heavy -= 1
             handle.slow = True
-        handle.away = away = self._away
+        handle.away = away = self.away
         timeout = handle.probe.timeout
         deadlines = self._deadlines.get(timeout)
         if deadlines is None:
@@ -439,7 +430,7 @@ class ProbeEngine:
                 return
         handle.reached = True
         if hop.handshake is not None and handle.probe.timeout > hop.handshake:
-            self._handshakes[handle] = monotonic() - self._away + hop.handshake
+            self._handshakes[handle] = monotonic() - self.away + hop.handshake
         handle.exchange = exchange = hop.shared or hop.open()
         if self._obey(handle, exchange.begin()):
             return
@@ -528,7 +519,7 @@ class ProbeEngine:
 
     def _weigh(self, handle: ProbeHandle, outcome: Outcome) -> None:
         """Hold against the address only what it has done; what was our own fault is tried again."""
-        away = self._away - handle.away
+        away = self.away - handle.away
         if away >= handle.probe.timeout and outcome.result is FAILURE:
             outcome = _fault(f"away for {away:.1f} s")
         if outcome.no_response and handle.reached:
@@ -556,7 +547,7 @@ class ProbeEngine:
 
     def _refill(self) -> None:
         """Waiting probes, by turns for each namespace and each of its ExternalServices."""
-        while self._waiting and self.in_flight < self._limit:
+        while self._waiting and self.in_flight < self.limit:
             handle = self._waiting.pop(self._may_take)
             if handle is None:
                 return
@@ -568,7 +559,7 @@ class ProbeEngine:
         in_flight = len(self._flights) + len(self._started)
         if in_flight < self._unreserved:
             return True
-        return in_flight < self._limit and (not namespace or self._held.get(namespace, 0) < self._half)
+        return in_flight < self.limit and (not namespace or self._held.get(namespace, 0) < self._half)
 
     def _take_place(self, handle: ProbeHandle) -> None:
         namespace = handle.probe.group[0]
@@ -618,7 +609,7 @@ class ProbeEngine:
     def _note_absence(self, now: float) -> None:
         """Called before anything is judged, if `now` is later than the heartbeat: by so much this process was away."""
         if self._flights and self._beat is not None:
-            self._away += now - self._beat_due
+            self.away += now - self._beat_due
             self._beat_due = now
 
     def _on_beat(self) -> None:
@@ -628,13 +619,13 @@ class ProbeEngine:
         self._beat = None
         for timeout in [timeout for timeout, queue in self._deadlines.items() if not queue]:
             del self._deadlines[timeout]
-        if self._next_deadline() <= now - self._away:
+        if self._next_deadline() <= now - self.away:
             self._poller.drain()  # what has arrived in time but was not read yet counts
             if not self._late:
-                self._expire(now - self._away)
+                self._expire(now - self.away)
         if self._beat is None and self._deadlines:
             now = monotonic()
-            self._arm(now, max(0.0, min(HEARTBEAT, self._next_deadline() - (now - self._away))))
+            self._arm(now, max(0.0, min(HEARTBEAT, self._next_deadline() - (now - self.away))))
 
     def _next_deadline(self) -> float:
         queues = [*self._deadlines.values(), self._handshakes]

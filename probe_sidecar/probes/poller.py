@@ -7,7 +7,7 @@ import asyncio
 import select
 import sys
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Final
 
 IN: Final = 0x001
 OUT: Final = 0x004
@@ -23,31 +23,69 @@ BATCH: Final = 256
 Dispatch = Callable[[Iterable[tuple[int, int]]], None]
 
 
-class Poller(Protocol):
-    """Watches descriptors of connecting sockets from `add` until `remove`.
+class LoopPoller:
+    """Watches descriptors of connecting sockets from `add` until `remove`, by the event loop's own readers and writers.
 
-    `edges`: both directions are watched from the start, and `want` need not be called.
+    Level-triggered: for systems without epoll (macOS). `edges`: both directions are watched from the start, and `want`
+    need not be called.
     """
 
-    edges: bool
+    edges = False
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
+        self._loop = loop
+        self._dispatch = dispatch
+        self._watched: dict[int, int] = {}
 
     def add(self, descriptor: int) -> None:
         """A socket that has begun to connect."""
+        self._watched[descriptor] = OUT
+        self._loop.add_writer(descriptor, self._on_writable, descriptor)
 
     def want(self, descriptor: int, *, write: bool) -> None:
         """Connected: from now on it waits to read, and to write too if `write`."""
+        before = self._watched[descriptor]
+        if before == _PAUSED:
+            return
+        after = IN | (OUT if write else 0)
+        self._watched[descriptor] = after
+        if not before & IN:
+            self._loop.add_reader(descriptor, self._on_readable, descriptor)
+        if before & OUT and not write:
+            self._loop.remove_writer(descriptor)
+        elif write and not before & OUT:
+            self._loop.add_writer(descriptor, self._on_writable, descriptor)
 
     def pause(self, descriptor: int) -> None:
         """Stop its events: it is read without events from now on."""
+        self._watched[descriptor] = _PAUSED
+        self._loop.remove_reader(descriptor)
+        self._loop.remove_writer(descriptor)
 
     def remove(self, descriptor: int) -> None:
         """Just before it is closed."""
+        if self._watched.pop(descriptor, None) is not None:
+            self._loop.remove_reader(descriptor)
+            self._loop.remove_writer(descriptor)
 
     def drain(self) -> None:
         """Deliver the events that the kernel has now."""
+        poll = select.poll()
+        for descriptor, mask in self._watched.items():
+            poll.register(descriptor, mask)
+        self._dispatch(poll.poll(0))
 
     def close(self) -> None:
         """Watch nothing any more."""
+        for descriptor in list(self._watched):
+            self.remove(descriptor)
+
+    def _on_readable(self, descriptor: int) -> None:
+        self._dispatch([(descriptor, IN)])
+
+    def _on_writable(self, descriptor: int) -> None:
+        # Which kind of readiness it is the loop does not say, so the engine must ask the socket.
+        self._dispatch([(descriptor, OUT | ERR)])
 
 
 if sys.platform == "linux":
@@ -64,21 +102,21 @@ if sys.platform == "linux":
             loop.add_reader(self._epoll.fileno(), self._on_ready)
 
         def add(self, descriptor: int) -> None:
-            """See Poller."""
+            """See LoopPoller."""
             self._epoll.register(descriptor, _BOTH_WAYS)
 
         def want(self, descriptor: int, *, write: bool) -> None:
             """Nothing to do: the edges of both directions are registered from the start."""
 
         def pause(self, descriptor: int) -> None:
-            """See Poller."""
+            """See LoopPoller."""
             self._epoll.modify(descriptor, EDGE)
 
         def remove(self, descriptor: int) -> None:
             """Nothing to do: close(2) takes it out."""
 
         def drain(self) -> None:
-            """See Poller."""
+            """See LoopPoller."""
             while True:
                 events = self._epoll.poll(0, BATCH)
                 self._dispatch(events)
@@ -86,75 +124,15 @@ if sys.platform == "linux":
                     return
 
         def close(self) -> None:
-            """See Poller."""
+            """See LoopPoller."""
             self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
 
         def _on_ready(self) -> None:
             self._dispatch(self._epoll.poll(0, BATCH))
 
-
-class LoopPoller:
-    """The event loop's own readers and writers, level-triggered: for systems without epoll (macOS)."""
-
-    edges = False
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
-        self._loop = loop
-        self._dispatch = dispatch
-        self._watched: dict[int, int] = {}
-
-    def add(self, descriptor: int) -> None:
-        """See Poller."""
-        self._watched[descriptor] = OUT
-        self._loop.add_writer(descriptor, self._on_writable, descriptor)
-
-    def want(self, descriptor: int, *, write: bool) -> None:
-        """See Poller."""
-        before = self._watched[descriptor]
-        if before == _PAUSED:
-            return
-        after = IN | (OUT if write else 0)
-        self._watched[descriptor] = after
-        if not before & IN:
-            self._loop.add_reader(descriptor, self._on_readable, descriptor)
-        if before & OUT and not write:
-            self._loop.remove_writer(descriptor)
-        elif write and not before & OUT:
-            self._loop.add_writer(descriptor, self._on_writable, descriptor)
-
-    def pause(self, descriptor: int) -> None:
-        """See Poller."""
-        self._watched[descriptor] = _PAUSED
-        self._loop.remove_reader(descriptor)
-        self._loop.remove_writer(descriptor)
-
-    def remove(self, descriptor: int) -> None:
-        """See Poller."""
-        if self._watched.pop(descriptor, None) is not None:
-            self._loop.remove_reader(descriptor)
-            self._loop.remove_writer(descriptor)
-
-    def drain(self) -> None:
-        """See Poller."""
-        poll = select.poll()
-        for descriptor, mask in self._watched.items():
-            poll.register(descriptor, mask)
-        self._dispatch(poll.poll(0))
-
-    def close(self) -> None:
-        """See Poller."""
-        for descriptor in list(self._watched):
-            self.remove(descriptor)
-
-    def _on_readable(self, descriptor: int) -> None:
-        self._dispatch([(descriptor, IN)])
-
-    def _on_writable(self, descriptor: int) -> None:
-        # Which kind of readiness it is the loop does not say, so the engine must ask the socket.
-        self._dispatch([(descriptor, OUT | ERR)])
-
-
-def best_poller(loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> Poller:
-    """epoll where the system has it."""
-    return EpollPoller(loop, dispatch) if sys.platform == "linux" else LoopPoller(loop, dispatch)
+    Poller = EpollPoller | LoopPoller
+    best_poller: Callable[[asyncio.AbstractEventLoop, Dispatch], Poller] = EpollPoller
+else:
+    Poller = LoopPoller
+    best_poller = LoopPoller

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from itertools import islice
 from math import inf
 from random import random as uniform
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from probe_sidecar.fair_queue import FairQueue, Group
+from probe_sidecar.fair_queue import FairQueue
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.errors import GARBAGE, ApiError
+
+if TYPE_CHECKING:
+    from probe_sidecar.status.writer import StatusWriter
 
 log = logging.getLogger(__name__)
 
@@ -118,31 +121,6 @@ class ConcurrencyLimit:
         self._size = 1.0
 
 
-class Writer(Protocol):
-    """Interface of the writer of one ExternalService."""
-
-    @property
-    def group(self) -> Group:
-        """Namespace and name, for fair turns."""
-        ...
-
-    def consider(self) -> None:
-        """Send what is due, or arm the timer for it. Does not wait."""
-        ...
-
-    def mark(self) -> None:
-        """Be considered soon."""
-        ...
-
-    def ended(self) -> None:
-        """The request of this writer has ended, with or without an error."""
-        ...
-
-    def failed(self, error: ApiError) -> None:
-        """The request of this writer failed."""
-        ...
-
-
 class StatusPublisher:
     """Needs `run` running. All other methods are called from the loop's thread and never block.
 
@@ -170,8 +148,8 @@ class StatusPublisher:
         self.closing = False
         self._limit = ConcurrencyLimit(limit)
         self._sleep = sleep
-        self._ready: FairQueue[Writer] = FairQueue()  # to be considered
-        self._timers: dict[Writer, tuple[float, asyncio.Task[None]]] = {}
+        self._ready: FairQueue[StatusWriter] = FairQueue()  # to be considered
+        self._timers: dict[StatusWriter, tuple[float, asyncio.Task[None]]] = {}
         self._requests: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
         self._changed = asyncio.Event()
@@ -220,14 +198,14 @@ class StatusPublisher:
                 request.cancel()
             await self._finished.wait()
 
-    def enqueue(self, writer: Writer) -> None:
+    def enqueue(self, writer: "StatusWriter") -> None:
         """Consider `writer` when its turn comes."""
         if self._stopped:
             return
         self._ready.push(writer, writer.group)
         self._changed.set()
 
-    def wake_at(self, writer: Writer, due: float) -> None:
+    def wake_at(self, writer: "StatusWriter", due: float) -> None:
         """Consider `writer` at `due`. One timer a writer, the earliest: a writer that is early waits again."""
         if self.closing or self._timers.get(writer, (inf, None))[0] <= due:
             return
@@ -235,18 +213,18 @@ class StatusPublisher:
         seconds = max(due - self.clock(), RESOLUTION)
         self._timers[writer] = due, self._group.create_task(self._later(writer, seconds))
 
-    def stop_timer(self, writer: Writer) -> None:
+    def stop_timer(self, writer: "StatusWriter") -> None:
         """Cancel `wake_at`."""
         _, timer = self._timers.pop(writer, (inf, None))
         if timer is not None:
             timer.cancel()
 
-    def forget(self, writer: Writer) -> None:
+    def forget(self, writer: "StatusWriter") -> None:
         """Never consider `writer` again. A request of it that is in flight ends by itself."""
         self._ready.discard(writer)
         self.stop_timer(writer)
 
-    def send(self, writer: Writer, request: Callable[[], Awaitable[None]]) -> None:
+    def send(self, writer: "StatusWriter", request: Callable[[], Awaitable[None]]) -> None:
         """Begin the one request of `writer`; its methods `failed` and `ended` report the end."""
         self.stop_timer(writer)
         task = self._group.create_task(self._guarded(writer, request))
@@ -261,19 +239,19 @@ class StatusPublisher:
         finally:
             self._limit.answered(began, self.clock(), alone=alone)
 
-    def _consider(self, writer: Writer) -> None:
+    def _consider(self, writer: "StatusWriter") -> None:
         try:
             writer.consider()
         except Exception:  # one object must not end the writes of all others (R8)
             log.exception("internal error: a status cannot be computed; retrying in %.0f s", FAULT_SECONDS)
             self.wake_at(writer, self.clock() + FAULT_SECONDS)
 
-    async def _later(self, writer: Writer, seconds: float) -> None:
+    async def _later(self, writer: "StatusWriter", seconds: float) -> None:
         await self._sleep(seconds)
         del self._timers[writer]
         writer.mark()
 
-    async def _guarded(self, writer: Writer, request: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(self, writer: "StatusWriter", request: Callable[[], Awaitable[None]]) -> None:
         try:
             await request()
         except ApiError as error:
@@ -282,7 +260,7 @@ class StatusPublisher:
             log.exception("internal error in a status write")
             writer.failed(ApiError(0, GARBAGE, type(error).__name__))
 
-    def _ended(self, writer: Writer, task: asyncio.Task[None]) -> None:
+    def _ended(self, writer: "StatusWriter", task: asyncio.Task[None]) -> None:
         self._requests.discard(task)
         self._changed.set()
         writer.ended()

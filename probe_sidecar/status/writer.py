@@ -66,19 +66,19 @@ class Subject(Protocol):
 
 
 class StatusWriter:
-    """Writes for one ExternalService. `observe`, `mark` and `close` never block."""
+    """Writes for one ExternalService; `stored` is it as last seen. `observe`, `mark` and `close` never block."""
 
     def __init__(self, publisher: StatusPublisher, subject: Subject, raw: Object) -> None:
         self._publisher = publisher
         self._subject = subject
-        self._stored = raw  # as last seen
+        self.stored = raw
         self.group = place(raw)  # whose turn it takes in the publisher
         self._contests = Backoff(*CONTEST, publisher.random)
         self._errors = Backoff(*ERROR, publisher.random)
         self._busy = False  # a request of ours is in flight
         self._dirty = False  # something came up meanwhile
         self._closed = False
-        self._ahead = False  # `_stored` is a response that the watch has not shown yet
+        self._ahead = False  # `stored` is a response that the watch has not shown yet
         self._reread_at: float | None = None  # when to read again if the watch still has not caught up
         self._differs_since: float | None = None  # when the wanted status was first found to differ from the stored one
         self._changed_at = -inf  # when another version of it was last seen
@@ -92,20 +92,15 @@ class StatusWriter:
         self._sent_hash: bytes | None = None  # the content_hash of the last write, whatever its result
         self._note_sync()
 
-    @property
-    def stored(self) -> Object:
-        """The object as last seen."""
-        return self._stored
-
     def observe(self, raw: Object) -> None:
         """The watch shows this version of the object."""
-        if self._ahead and older(raw, self._stored):
+        if self._ahead and older(raw, self.stored):
             # The watch replays what came before our own write; should it never catch up, we read again.
             if self._reread_at is None:
                 self._reread_at = self._publisher.clock() + REREAD_SECONDS
                 self._publisher.wake_at(self, self._reread_at)
             return
-        changed = version(raw) != version(self._stored)
+        changed = version(raw) != version(self.stored)
         self._see(raw)
         self._ahead, self._reread_at = False, None
         if changed:
@@ -136,22 +131,22 @@ class StatusWriter:
             self._publisher.wake_at(self, paused_until)
         elif self._reread_at is not None and now >= self._reread_at:
             self._busy, self._dirty = True, False
-            self._publisher.send(self, partial(self._read, self._stored))
+            self._publisher.send(self, partial(self._read, self.stored))
         else:
             self._compare(now)
             if self._reread_at is not None:
                 self._publisher.wake_at(self, self._reread_at)
 
     def _compare(self, now: float) -> None:
-        desired = self._subject.wanted(self._stored)
-        operations = [] if desired is None else patch(self._stored, desired)
+        desired = self._subject.wanted(self.stored)
+        operations = [] if desired is None else patch(self.stored, desired)
         if desired is None or not operations:
             self._reassert_at = self._differs_since = None
             return
         content = content_hash(desired)
         overwritten = content == self._written_hash
         kept = self._stored_hash
-        if overwritten and kept is not None and content_hash(self._stored.get("status")) == kept:
+        if overwritten and kept is not None and content_hash(self.stored.get("status")) == kept:
             return  # the API server stores our status differently, and has done so again: see _written
         if not (self._may_reassert(now) if overwritten else self._may_write(now)):
             return
@@ -188,8 +183,8 @@ class StatusWriter:
     def _note_sync(self) -> None:
         """An object waits for Metacontroller once for each generation, and not for longer than the delay."""
         now, pending = self._publisher.clock(), self._publisher.pending_syncs
-        generation = self._stored["metadata"].get("generation")
-        observed = stored_status(self._stored).get("observedGeneration")
+        generation = self.stored["metadata"].get("generation")
+        observed = stored_status(self.stored).get("observedGeneration")
         if observed is not None:
             pending.seen()
         pending.elapse(now)
@@ -239,7 +234,7 @@ class StatusWriter:
             self._publisher.counters.vanished += 1
         else:
             self._publisher.counters.errors += 1
-            owner = "/".join(place(self._stored))
+            owner = "/".join(place(self.stored))
             log.warning("%s: status not written: %s; retrying in %.1f s", owner, error, pause, extra=about(owner))
         now = self._publisher.clock()
         self._paused_until = now + pause
@@ -248,7 +243,7 @@ class StatusWriter:
         self._dirty = True
 
     async def _write(self, content: bytes, operations: list[Object]) -> None:
-        before = self._stored
+        before = self.stored
         namespace, name = place(before)
         request = self._publisher.client.patch(self._publisher.resource, namespace, name, operations, "status")
         try:
@@ -292,7 +287,7 @@ class StatusWriter:
     async def _read(self, before: Object) -> None:
         fresh = await self._fresh(before)
         self._ahead, self._reread_at = False, None
-        if self._stored is before:
+        if self.stored is before:
             self._see(fresh)
         self._dirty = True
 
@@ -307,16 +302,16 @@ class StatusWriter:
 
     def _take(self, before: Object, fresh: Object) -> None:
         """A response is newer than the object of the watch, unless the watch was faster."""
-        if self._stored is before or older(self._stored, fresh):
+        if self.stored is before or older(self.stored, fresh):
             self._see(fresh)
             self._ahead, self._reread_at = True, None
 
     def _see(self, fresh: Object) -> None:
         """A newer status of another client is reported before the next write over it is decided."""
-        newer = (stored_revision(fresh) or 0) > (stored_revision(self._stored) or 0)
-        if version(fresh) != version(self._stored):
+        newer = (stored_revision(fresh) or 0) > (stored_revision(self.stored) or 0)
+        if version(fresh) != version(self.stored):
             self._changed_at = self._publisher.clock()
-        self._stored = fresh
+        self.stored = fresh
         if self._closed:
             return
         self._note_sync()

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from external_service.policy import AddressPolicy
-from probe_sidecar.overview import MOST_ADDRESSES, Moment, overview, problem
+from probe_sidecar.overview import MOST_ADDRESSES, overview
 from probe_sidecar.prober.counters import decoded
 from probe_sidecar.prober.targets import TRANSITIONS
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.service import Service
+from probe_sidecar.status_page import Moment
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import NOW, Services
 
@@ -116,8 +117,3 @@ async def test_transitions_are_bounded_and_of_the_last_day() -> None:
     assert len(document["transitions"]) == TRANSITIONS
     assert (await read(services, at="2026-01-02T00:00:00Z"))["transitions"] == document["transitions"]
     assert (await read(services, at="2026-01-02T00:00:01Z"))["transitions"] == []
-
-
-def test_unknown_parameter_is_refused() -> None:
-    assert problem({"search": "a", "open": "*"}) is None
-    assert problem({"serach": "a"}) == 'no such parameter "serach": write search or open'

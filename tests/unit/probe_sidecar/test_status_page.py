@@ -1,7 +1,6 @@
 """`GET /status`, from ExternalServices whose last probes are given."""
 
 import json
-from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import Any
 
@@ -13,8 +12,7 @@ from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.target import Target
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.service import Service
-from probe_sidecar.status_page import MOST_LINES, PIECE, AddressRow, status_page
-from probe_sidecar.status_page import rows as status_page_rows
+from probe_sidecar.status_page import MOST_LINES, PIECE, Moment, status_page
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import Services
 
@@ -25,15 +23,10 @@ PROBE = {"tcpSocket": {"port": 80}, "failureThreshold": 3, "successThreshold": 2
 PROCESS = {"replica": {"working": True}}
 
 
-def page(found: Iterable[AddressRow], query: dict[str, str], process: dict[str, Any] = PROCESS) -> tuple[int, str, str]:
+def page(services: list[Service], query: dict[str, str], process: dict[str, Any] = PROCESS) -> tuple[int, str, str]:
     """The page, its pieces joined."""
-    status, pieces, content_type = status_page(found, query, at=AT, now=NOW, process=process)
+    status, pieces, content_type = status_page(services, query, POLICY, Moment(AT, NOW), process)
     return status, "".join(pieces), content_type
-
-
-def rows(services: Iterable[Service], policy: AddressPolicy) -> list[AddressRow]:
-    """The rows, to be read more than once."""
-    return list(status_page_rows(services, policy))
 
 
 def service(name: str, *ips: str, probe: Any = PROBE, **spec: Any) -> Service:
@@ -65,14 +58,14 @@ def probed(owner: Service, ip: str, *, ready: bool, streak: int, last: Outcome |
 REFUSED = Outcome(Result.FAILURE, "connection refused")
 
 
-def shop() -> list[AddressRow]:
+def shop() -> list[Service]:
     one = web()
     probed(one, "10.0.0.2", ready=True, streak=-2, last=REFUSED)
     probed(one, "10.0.0.1", ready=True, streak=14, last=Outcome(Result.SUCCESS, "connected"))
-    return rows([one, plain()], POLICY)
+    return [one, plain()]
 
 
-def addresses(query: dict[str, str], found: list[AddressRow]) -> list[dict[str, Any]]:
+def addresses(query: dict[str, str], found: list[Service]) -> list[dict[str, Any]]:
     status, body, kind = page(found, query)
     assert (status, kind) == (200, "application/json")
     document = json.loads(body)
@@ -119,7 +112,7 @@ def test_drained_denied_and_unprobed_addresses_are_marked() -> None:
 def test_unprobed_address_has_no_last_probe() -> None:
     one = web()
     probed(one, "10.0.0.2", ready=False, streak=0)
-    found = rows([plain(), one], POLICY)
+    found = [plain(), one]
     assert addresses({"ip": "10.0.0.2"}, found)[0]["lastProbe"] is None
     line = page(found, {"format": "text", "ip": "10.0.0.2"})[1].splitlines()[1]
     assert line.split() == ["shop", "web", "10.0.0.2", "no", "ProbeFailed", "-", "-", "-", "-", "7s"]
@@ -140,10 +133,10 @@ def test_status_table() -> None:
 
 def test_long_table_is_cut_with_a_hint() -> None:
     many = service("many", *(f"10.1.{number // 250}.{number % 250 + 1}" for number in range(MOST_LINES)), probe=None)
-    lines = page(rows([many, plain()], POLICY), {"format": "text"})[1].splitlines()
+    lines = page([many, plain()], {"format": "text"})[1].splitlines()
     assert len(lines) == 1 + MOST_LINES + 1
     assert lines[-1] == "... and 1 more: narrow it with ?namespace=, &name=, &ip=, or ask for json"
-    assert len(addresses({}, rows([many, plain()], POLICY))) == MOST_LINES + 1
+    assert len(addresses({}, [many, plain()])) == MOST_LINES + 1
 
 
 @pytest.mark.parametrize(
@@ -182,7 +175,7 @@ def test_reason_for_not_probing_is_shown() -> None:
     one = web()
     waiting = probed(one, "10.0.0.2", ready=True, streak=0)
     waiting.prepared, waiting.problem = None, "because"
-    found = rows([one], POLICY)
+    found = [one]
     assert addresses({"ip": "10.0.0.2"}, found)[0]["problem"] == waiting.problem
     assert waiting.problem in page(found, {"format": "text"})[1]
 
@@ -190,7 +183,7 @@ def test_reason_for_not_probing_is_shown() -> None:
 def test_pending_transition_and_its_reason_are_shown() -> None:
     one, no_response = web(), Outcome(Result.FAILURE, "m", no_response=True)
     probed(one, "10.0.0.2", ready=True, streak=-14, last=no_response).pending = True
-    found = rows([one], POLICY)
+    found = [one]
     assert addresses({"ip": "10.0.0.2"}, found)[0]["pending"] is True
     said = {"outage": {"suspected": True, "message": "no response"}}
     lines = page(found, {"format": "text", "ip": "10.0.0.2"}, said)[1].splitlines()
@@ -204,7 +197,7 @@ def test_resolved_addresses_show_their_hostname() -> None:
     assert one.spec is not None
     one.targets.apply(one.spec, {}, one.hostnames.addresses)
     probed(one, "10.0.0.7", ready=True, streak=2)
-    found = rows([one, plain()], POLICY)
+    found = [one, plain()]
     shown = [(one["ip"], one.get("hostname"), one["reason"]) for one in addresses({"name": "web"}, found)]
     assert shown == [
         ("10.0.0.2", "a.io", "Pending"),
@@ -221,7 +214,7 @@ def test_resolved_addresses_show_their_hostname() -> None:
 
 def test_json_in_pieces_is_one_document() -> None:
     many = service("many", *(f"10.1.{number // 250}.{number % 250 + 1}" for number in range(990)), probe=None)
-    status, pieces, _ = status_page(rows([many], POLICY), {}, at=AT, now=NOW, process=PROCESS)
+    status, pieces, _ = status_page([many], {}, POLICY, Moment(AT, NOW), PROCESS)
     each = list(pieces)
     assert status == 200
     assert max(piece.count('"ip"') for piece in each) == PIECE
