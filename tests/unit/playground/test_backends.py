@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from playground.addresses import dial
 from playground.backends import Backend, Backends, Mode, Protocol, Spot
 from runtime.http_server import cannot_listen
+from tests.cases import cases
 from tests.until import until
 
 HTTP = Spot("10.0.0.1", 18080, Protocol.HTTP)
@@ -37,7 +38,11 @@ async def ask(spot: Spot, read: float = 5) -> int:
         return (await client.get(f"{scheme}://{dial(spot.ip)}:{spot.port}/healthcheck")).status_code
 
 
-@pytest.mark.parametrize("spot", [pytest.param(HTTP, id="http"), pytest.param(HTTPS, id="https")])
+@cases(
+    "spot",
+    ("http", HTTP),
+    ("https", HTTPS),
+)
 async def test_web_backend_modes(backends: Backends, spot: Spot) -> None:
     assert await ask(spot) == 200
     await backends.set(spot.ip, Mode.ERROR)

@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from external_service.v1alpha1 import ONE_OF_PORTS
+from tests.cases import cases
 from tests.until import until
 
 SECONDS = 60
@@ -112,7 +113,11 @@ async def test_plain_output_lists_addresses_and_events() -> None:
     assert "API writes so far: sidecar" in output
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "terminal closed"])
+@cases(
+    "signal_number",
+    ("Ctrl-C", signal.SIGINT),
+    ("terminal closed", signal.SIGHUP),
+)
 async def test_interrupt_leaves_no_processes(signal_number: signal.Signals) -> None:
     async with playing("--output", "plain") as process:
         assert process.stdout is not None
@@ -186,9 +191,10 @@ class Screen:
         os.write(self._descriptor, key.encode())
 
 
-@pytest.mark.parametrize(
-    ("end", "status"),
-    [pytest.param("q", 0, id="q", marks=pytest.mark.nightly), pytest.param("\x03", 130, id="Ctrl-C")],
+@cases(
+    "end status",
+    pytest.param("q", 0, id="q", marks=pytest.mark.nightly),
+    ("Ctrl-C", "\x03", 130),
 )
 async def test_terminal_is_restored_after_the_application(end: str, status: int) -> None:
     ours, theirs = open_terminal(120, 50)

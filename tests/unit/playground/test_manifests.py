@@ -8,6 +8,7 @@ import pytest
 from playground.addresses import records
 from playground.backends import Protocol, Spot
 from playground.manifests import FOLDER, BadInput, complex_example, composite_controller, read_files, spots
+from tests.cases import cases
 
 
 def test_every_sample_can_run_in_the_playground() -> None:
@@ -21,15 +22,13 @@ def test_default_example_is_the_predecessors() -> None:
     assert composite_controller()["kind"] == "CompositeController"
 
 
-@pytest.mark.parametrize(
-    ("probe", "found"),
-    [
-        pytest.param(None, [], id="no probe"),
-        pytest.param({"httpGet": {"port": 1}}, [Spot("10.0.0.1", 1, Protocol.HTTP)], id="http"),
-        pytest.param({"httpGet": {"port": 1, "scheme": "HTTPS"}}, [Spot("10.0.0.1", 1, Protocol.HTTPS)], id="https"),
-        pytest.param({"tcpSocket": {"port": 1}}, [Spot("10.0.0.1", 1, Protocol.TCP)], id="tcp"),
-        pytest.param({"grpc": {"port": 1}}, [Spot("10.0.0.1", 1, Protocol.GRPC)], id="grpc"),
-    ],
+@cases(
+    "probe found",
+    ("no probe", None, []),
+    ("http", {"httpGet": {"port": 1}}, [Spot("10.0.0.1", 1, Protocol.HTTP)]),
+    ("https", {"httpGet": {"port": 1, "scheme": "HTTPS"}}, [Spot("10.0.0.1", 1, Protocol.HTTPS)]),
+    ("tcp", {"tcpSocket": {"port": 1}}, [Spot("10.0.0.1", 1, Protocol.TCP)]),
+    ("grpc", {"grpc": {"port": 1}}, [Spot("10.0.0.1", 1, Protocol.GRPC)]),
 )
 def test_places_of_a_manifest(probe: dict[str, Any] | None, found: list[Spot]) -> None:
     spec: dict[str, Any] = {"port": 80, "ips": ["10.0.0.1", "10.0.0.1"]} | ({"readinessProbe": probe} if probe else {})

@@ -10,6 +10,7 @@ from playground.journal import Journal
 from playground.page import application
 from playground.processes import free_ports
 from playground.stack import Playground
+from tests.cases import cases
 
 JSON = {"content-type": "application/json"}
 
@@ -32,17 +33,15 @@ async def post(playground: Playground, body: str, headers: dict[str, str], host:
 KILL = '{"ip": "127.0.0.1", "mode": "refuse"}'
 
 
-@pytest.mark.parametrize(
-    ("status", "request_"),
-    [
-        pytest.param(200, (KILL, JSON), id="its own script"),
-        pytest.param(415, (KILL, {"content-type": "text/plain"}), id="a form of another site"),
-        pytest.param(400, (KILL, JSON, "rebound.example:1"), id="a name of another site"),
-        pytest.param(409, ('{"ip": "10.9.9.9", "mode": "refuse"}', JSON), id="no such backend"),
-        pytest.param(422, ('{"ip": "127.0.0.1", "mode": "explode"}', JSON), id="no such mode"),
-        pytest.param(422, ('{"ip": "127.0.0.1", "mode": "slow", "seconds": 61}', JSON), id="too slow"),
-        pytest.param(422, ("[" * 10_000, JSON), id="no JSON"),
-    ],
+@cases(
+    "status request_",
+    ("its own script", 200, (KILL, JSON)),
+    ("a form of another site", 415, (KILL, {"content-type": "text/plain"})),
+    ("a name of another site", 400, (KILL, JSON, "rebound.example:1")),
+    ("no such backend", 409, ('{"ip": "10.9.9.9", "mode": "refuse"}', JSON)),
+    ("no such mode", 422, ('{"ip": "127.0.0.1", "mode": "explode"}', JSON)),
+    ("too slow", 422, ('{"ip": "127.0.0.1", "mode": "slow", "seconds": 61}', JSON)),
+    ("no JSON", 422, ("[" * 10_000, JSON)),
 )
 async def test_backend_is_switched_by_valid_requests_only(status: int, request_: Any, playground: Playground) -> None:
     assert await post(playground, *request_) == status

@@ -39,6 +39,7 @@ from probe_sidecar.probes.message import (
 )
 from probe_sidecar.probes.tls import NO_CA_CERTIFICATES
 from probe_sidecar.settings import DNS_SERVERS
+from tests.cases import cases
 from tests.unit.probe_sidecar.probes.servers import server_context
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -186,26 +187,20 @@ def test_every_document_is_checked(closed_port: int, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        pytest.param("", f"-: {NOTHING}", id="empty"),
-        pytest.param(
-            manifest(["10.0.0.256"], None),
-            f"-: spec.ips[0]: {form_refusal('10.0.0.256')}",
-            id="bad-ip",
-        ),
-        pytest.param(
-            manifest(["10.0.0.1"], {"httpGet": {"port": "http"}}),
-            f'-: spec.readinessProbe.httpGet.port: {PROBE_PORT_NUMBER} (got "http")',
-            id="named-port",
-        ),
-        pytest.param(
-            manifest(["10.0.0.1"], {"tcpSocket": {"port": 1}, "grpc": {"port": 1}}),
-            f"-: spec.readinessProbe: {ONE_HANDLER} (found tcpSocket and grpc)",
-            id="two-handlers",
-        ),
-    ],
+@cases(
+    "text line",
+    ("empty", "", f"-: {NOTHING}"),
+    ("bad-ip", manifest(["10.0.0.256"], None), f"-: spec.ips[0]: {form_refusal('10.0.0.256')}"),
+    (
+        "named-port",
+        manifest(["10.0.0.1"], {"httpGet": {"port": "http"}}),
+        f'-: spec.readinessProbe.httpGet.port: {PROBE_PORT_NUMBER} (got "http")',
+    ),
+    (
+        "two-handlers",
+        manifest(["10.0.0.1"], {"tcpSocket": {"port": 1}, "grpc": {"port": 1}}),
+        f"-: spec.readinessProbe: {ONE_HANDLER} (found tcpSocket and grpc)",
+    ),
 )
 def test_invalid_input_is_refused_with_a_message(text: str, line: str) -> None:
     done = check("-", text=text)
@@ -228,26 +223,20 @@ def test_unknown_field_is_a_warning() -> None:
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("message", "beginning"),
-    [
-        pytest.param(
-            "connection refused",
-            "the host is there, nothing listens on the port (or a firewall rejects it)",
-            id="refused",
-        ),
-        pytest.param(timed_out(2, CONNECTING), "no response to the connection", id="black-hole"),
-        pytest.param(timed_out(2, WAITING), "connected, but slower", id="slow"),
-        pytest.param("HTTP 404 after 1 redirect", "the path, or the Host header", id="not-found"),
-        pytest.param(handshake_failed("wrong version number"), "no TLS is spoken there", id="no-tls"),
-        pytest.param(NOT_HTTP2, "no HTTP/2 is spoken there", id="h2-not-spoken"),
-        pytest.param(handshake_failed("tlsv1 alert protocol version"), "the server speaks only TLS", id="tls-1.1"),
-        pytest.param(tls_failed("tlsv13 alert certificate required"), "the server demands a client", id="mtls-1.3"),
-        pytest.param(tls_failed("tlsv1 alert unknown ca"), "the server does not trust the CA", id="mtls-other-ca"),
-        pytest.param(handshake_failed("sslv3 alert handshake failure"), "the server demands a client", id="mtls-1.2"),
-        pytest.param(certificate_refused("certificate has expired"), "renew the server's", id="expired"),
-        pytest.param("HTTP 503", "", id="says-it-all"),
-    ],
+@cases(
+    "message beginning",
+    ("refused", "connection refused", "the host is there, nothing listens on the port (or a firewall rejects it)"),
+    ("black-hole", timed_out(2, CONNECTING), "no response to the connection"),
+    ("slow", timed_out(2, WAITING), "connected, but slower"),
+    ("not-found", "HTTP 404 after 1 redirect", "the path, or the Host header"),
+    ("no-tls", handshake_failed("wrong version number"), "no TLS is spoken there"),
+    ("h2-not-spoken", NOT_HTTP2, "no HTTP/2 is spoken there"),
+    ("tls-1.1", handshake_failed("tlsv1 alert protocol version"), "the server speaks only TLS"),
+    ("mtls-1.3", tls_failed("tlsv13 alert certificate required"), "the server demands a client"),
+    ("mtls-other-ca", tls_failed("tlsv1 alert unknown ca"), "the server does not trust the CA"),
+    ("mtls-1.2", handshake_failed("sslv3 alert handshake failure"), "the server demands a client"),
+    ("expired", certificate_refused("certificate has expired"), "renew the server's"),
+    ("says-it-all", "HTTP 503", ""),
 )
 def test_explanation_of_a_failure(message: str, beginning: str) -> None:
     assert explanation(message).startswith(beginning)
@@ -269,13 +258,11 @@ def test_verified_probe_needs_a_cluster_or_a_ca_file(tmp_path: Path) -> None:
     assert done.stderr.endswith("; or give the CA with --ca-file PATH\n")
 
 
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        pytest.param(None, "No such file or directory", id="missing"),
-        pytest.param(b"nothing", NO_CA_CERTIFICATES, id="no-pem"),
-        pytest.param(b"\xff", NO_CA_CERTIFICATES, id="no-text"),
-    ],
+@cases(
+    "content problem",
+    ("missing", None, "No such file or directory"),
+    ("no-pem", b"nothing", NO_CA_CERTIFICATES),
+    ("no-text", b"\xff", NO_CA_CERTIFICATES),
 )
 def test_invalid_ca_file_is_refused(content: bytes | None, problem: str, tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 import httpx
-import pytest
 
 from external_service.v1alpha1 import ExternalService
 from probe_sidecar.check import explanation
 from probe_sidecar.explain import ADVICE, explain, ready
 from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.live_view import LiveView, live_view
+from tests.cases import cases
 
 NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
 NONE = LiveView("", None, "switched off")
@@ -148,15 +148,11 @@ async def test_live_view_comes_from_the_owning_replica() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("answers", "words"),
-    [
-        pytest.param(
-            {LEASES: httpx.Response(403, json={"reason": "Forbidden", "message": "no"})}, "Leases", id="rights"
-        ),
-        pytest.param({LEASES: leases()}, "--operator-namespace", id="no replica"),
-        pytest.param({LEASES: leases("eso-a")}, "eso-a: 403", id="no right to pods/proxy"),
-    ],
+@cases(
+    "answers words",
+    ("rights", {LEASES: httpx.Response(403, json={"reason": "Forbidden", "message": "no"})}, "Leases"),
+    ("no replica", {LEASES: leases()}, "--operator-namespace"),
+    ("no right to pods/proxy", {LEASES: leases("eso-a")}, "eso-a: 403"),
 )
 async def test_unavailable_live_view_says_why(answers: dict[str, httpx.Response], words: str) -> None:
     refused = httpx.Response(403, content=json.dumps({"reason": "Forbidden", "message": "pods/proxy is forbidden"}))

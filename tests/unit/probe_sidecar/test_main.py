@@ -12,6 +12,7 @@ import pytest
 
 from probe_sidecar.kube.kubeconfig import UNREADABLE
 from runtime.http_server import STOP_SIGNALS, cannot_listen
+from tests.cases import cases
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 20.0
@@ -40,23 +41,21 @@ def test_missing_cluster_configuration_says_what_to_set() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environment", "line"),
-    [
-        pytest.param(
-            ("--kubeconfig", "no/such/config"),
-            {},
-            f"no/such/config: {UNREADABLE}: No such file or directory",
-            id="no-kubeconfig",
-        ),
-        pytest.param(
-            ("--server", "http://127.0.0.1:1"),
-            {"ESO_TICK_MILLISECONDS": "fast"},
-            "ESO_TICK_MILLISECONDS: write milliseconds from 0 to 1000 (probes start at multiples of them; 0: anywhere) "
-            '(got "fast")',
-            id="bad-setting",
-        ),
-    ],
+@cases(
+    "arguments environment line",
+    (
+        "no-kubeconfig",
+        ("--kubeconfig", "no/such/config"),
+        {},
+        f"no/such/config: {UNREADABLE}: No such file or directory",
+    ),
+    (
+        "bad-setting",
+        ("--server", "http://127.0.0.1:1"),
+        {"ESO_TICK_MILLISECONDS": "fast"},
+        "ESO_TICK_MILLISECONDS: write milliseconds from 0 to 1000 (probes start at multiples of them; 0: anywhere) "
+        '(got "fast")',
+    ),
 )
 def test_unusable_configuration_is_named(arguments: tuple[str, ...], environment: dict[str, str], line: str) -> None:
     assert refused(*arguments, **environment) == (2, [f"python -m probe_sidecar: {line}"])

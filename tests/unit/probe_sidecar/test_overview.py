@@ -4,15 +4,13 @@ import json
 from base64 import b64decode
 from typing import Any
 
-import pytest
-
 from external_service.policy import AddressPolicy
 from probe_sidecar.overview import MOST_ADDRESSES, overview
 from probe_sidecar.prober.counters import decoded
 from probe_sidecar.prober.targets import TRANSITIONS
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.service import Service
-from probe_sidecar.status_page import Moment
+from tests.cases import cases
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import NOW, Services
 
@@ -79,15 +77,13 @@ async def test_addresses_are_shown_on_request() -> None:
     assert [result for result, _ in kept] == [Result.SUCCESS, Result.FAILURE]
 
 
-@pytest.mark.parametrize(
-    ("search", "found", "shown"),
-    [
-        pytest.param("SHOP/W", ["web"], ["10.0.0.1", "10.0.0.2", "10.0.0.3"], id="name"),
-        pytest.param("10.0.0.2", ["web"], ["10.0.0.2"], id="address"),
-        pytest.param("10.0.1", ["plain"], ["10.0.1.1"], id="part of an address"),
-        pytest.param("db.io", ["web"], ["10.0.0.2"], id="hostname"),
-        pytest.param("nowhere", [], [], id="nothing"),
-    ],
+@cases(
+    "search found shown",
+    ("name", "SHOP/W", ["web"], ["10.0.0.1", "10.0.0.2", "10.0.0.3"]),
+    ("address", "10.0.0.2", ["web"], ["10.0.0.2"]),
+    ("part of an address", "10.0.1", ["plain"], ["10.0.1.1"]),
+    ("hostname", "db.io", ["web"], ["10.0.0.2"]),
+    ("nothing", "nowhere", [], []),
 )
 async def test_search_narrows_services_and_addresses(search: str, found: list[str], shown: list[str]) -> None:
     services = shop()

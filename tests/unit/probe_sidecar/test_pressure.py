@@ -4,7 +4,6 @@ import asyncio
 from random import Random
 
 import httpx
-import pytest
 
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.kube.client import EXTERNAL_SERVICES, REQUEST_SECONDS, KubeClient
@@ -12,6 +11,7 @@ from probe_sidecar.kube.documents import Object
 from probe_sidecar.replicas.replica import RENEWALS, LeaseOptions, Replica
 from probe_sidecar.settings import Settings
 from probe_sidecar.status.publisher import StatusPublisher
+from tests.cases import cases
 from tests.link import Link, application
 from tests.unit.probe_sidecar.status.writers import Writers
 from tests.virtual_time import virtually
@@ -95,19 +95,17 @@ def wanted(raw: Object) -> Object | None:
     return {"ready": "0/1", "revision": 1}
 
 
-@pytest.mark.parametrize(
-    ("names", "places", "seconds", "all_within"),
-    [
-        pytest.param("a", 1, 0.015, 2.0, id="fast, one replica"),
-        pytest.param("ab", 1, 0.015, 2.0, id="fast, two replicas"),
-        pytest.param("a", 100, 1.5, 31.0, id="slow, and no queue"),
-        pytest.param("ab", 100, 1.5, 20.0, id="slow, and no queue, two replicas"),
-        pytest.param("a", 2, 1.0, 90.0, id="two a second"),
-        pytest.param("a", 4, 1.0, 40.0, id="four a second"),
-        pytest.param("ab", 4, 1.0, 40.0, id="four a second, two replicas"),
-        pytest.param("ab", 3, 1.0, 55.0, id="three a second, two replicas"),
-        pytest.param("ab", 2, 0.5, 38.0, id="four a second of half a second, two replicas"),
-    ],
+@cases(
+    "names places seconds all_within",
+    ("fast, one replica", "a", 1, 0.015, 2.0),
+    ("fast, two replicas", "ab", 1, 0.015, 2.0),
+    ("slow, and no queue", "a", 100, 1.5, 31.0),
+    ("slow, and no queue, two replicas", "ab", 100, 1.5, 20.0),
+    ("two a second", "a", 2, 1.0, 90.0),
+    ("four a second", "a", 4, 1.0, 40.0),
+    ("four a second, two replicas", "ab", 4, 1.0, 40.0),
+    ("three a second, two replicas", "ab", 3, 1.0, 55.0),
+    ("four a second of half a second, two replicas", "ab", 2, 0.5, 38.0),
 )
 def test_outage_of_all_is_written_without_delaying_leases(
     names: str, places: int, seconds: float, all_within: float

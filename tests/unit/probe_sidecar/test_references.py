@@ -21,6 +21,7 @@ from probe_sidecar.probes.request import HttpRequest
 from probe_sidecar.probes.tls import NO_CA_CERTIFICATES
 from probe_sidecar.probes.url import Url
 from probe_sidecar.references import Content, Reference, References, Unusable, content, references
+from tests.cases import cases
 from tests.faults import Fault, FaultyServer
 from tests.unit.probe_sidecar.probes.servers import server_context
 
@@ -150,36 +151,35 @@ async def running(server: FaultyServer, *wanted: Reference, refresh: float = 0.0
 TOKEN = {"name": "X-Token", "valueFrom": {"secretKeyRef": {"name": "ca", "key": "token"}}}
 
 
-@pytest.mark.parametrize(
-    ("asked", "found"),
-    [
-        pytest.param(None, (), id="no-probe"),
-        pytest.param({"tcpSocket": {"port": 1}}, (), id="tcp"),
-        pytest.param({"httpGet": {"port": 1}}, (), id="no-tls"),
-        pytest.param({"grpc": {"port": 1, "tls": {"serverName": "a.example"}}}, (), id="a-name-alone"),
-        pytest.param({"grpc": {"port": 1, "tls": {"caSecret": {"name": "ca"}}}}, (SECRET,), id="secret"),
-        pytest.param({"grpc": {"port": 1, "tls": {"caConfigMap": {"name": "ca"}}}}, (CONFIG_MAP,), id="config-map"),
-        pytest.param(
-            {
-                "httpGet": {
-                    "port": 1,
-                    "scheme": "HTTPS",
-                    "tls": {"caSecret": {"name": "b", "key": "k"}, "clientCertificateSecret": {"name": "ca"}},
-                    "httpHeaders": [{"name": "X-A", "value": "a"}, TOKEN, TOKEN],
-                }
-            },
-            (SECRET._replace(name="b", keys=("k",)), CLIENT, HEADER),
-            id="all-of-them-once",
-        ),
-    ],
+@cases(
+    "asked found",
+    ("no-probe", None, ()),
+    ("tcp", {"tcpSocket": {"port": 1}}, ()),
+    ("no-tls", {"httpGet": {"port": 1}}, ()),
+    ("a-name-alone", {"grpc": {"port": 1, "tls": {"serverName": "a.example"}}}, ()),
+    ("secret", {"grpc": {"port": 1, "tls": {"caSecret": {"name": "ca"}}}}, (SECRET,)),
+    ("config-map", {"grpc": {"port": 1, "tls": {"caConfigMap": {"name": "ca"}}}}, (CONFIG_MAP,)),
+    (
+        "all-of-them-once",
+        {
+            "httpGet": {
+                "port": 1,
+                "scheme": "HTTPS",
+                "tls": {"caSecret": {"name": "b", "key": "k"}, "clientCertificateSecret": {"name": "ca"}},
+                "httpHeaders": [{"name": "X-A", "value": "a"}, TOKEN, TOKEN],
+            }
+        },
+        (SECRET._replace(name="b", keys=("k",)), CLIENT, HEADER),
+    ),
 )
 def test_references_of_a_probe(asked: Any, found: tuple[Reference, ...]) -> None:
     assert references("shop", Probe.model_validate(asked) if asked else None) == found
 
 
-@pytest.mark.parametrize(
-    ("asked", "wanted"),
-    [pytest.param(FROM_SECRET, SECRET, id="secret"), pytest.param(FROM_CONFIG_MAP, CONFIG_MAP, id="config-map")],
+@cases(
+    "asked wanted",
+    ("secret", FROM_SECRET, SECRET),
+    ("config-map", FROM_CONFIG_MAP, CONFIG_MAP),
 )
 async def test_ca_is_read_and_reported_once(server: FaultyServer, pem: str, asked: Probe, wanted: Reference) -> None:
     server.create(secret(pem))
@@ -204,14 +204,12 @@ async def test_new_ca_replaces_the_old_one(server: FaultyServer, pem: str, tmp_p
         assert watched.changes == 2
 
 
-@pytest.mark.parametrize(
-    ("body", "problem"),
-    [
-        pytest.param(None, "not found: create it, or correct the name", id="missing"),
-        pytest.param(secret("x", "tls.crt"), "has no key ca.crt: add it, or correct the probe", id="another key"),
-        pytest.param(secret("nothing"), NO_CA, id="no PEM"),
-        pytest.param(secret(b"\xff"), NO_CA, id="no text"),
-    ],
+@cases(
+    "body problem",
+    ("missing", None, "not found: create it, or correct the name"),
+    ("another key", secret("x", "tls.crt"), "has no key ca.crt: add it, or correct the probe"),
+    ("no PEM", secret("nothing"), NO_CA),
+    ("no text", secret(b"\xff"), NO_CA),
 )
 async def test_invalid_ca_is_reported_and_the_last_one_kept(
     server: FaultyServer, pem: str, body: dict[str, Any] | None, problem: str
@@ -290,18 +288,16 @@ HTTP = Probe.model_validate({"httpGet": {"port": 80, "httpHeaders": [TOKEN]}})
 BAD_HEADER = "has no valid header value in key token: write one line of 1 to 8192 bytes without control characters"
 
 
-@pytest.mark.parametrize(
-    ("value", "sent"),
-    [
-        pytest.param(b"s3cret", "s3cret", id="text"),
-        pytest.param(b" s3cret\r\n", "s3cret", id="line break at its end"),
-        pytest.param("ü".encode(), "\xc3\xbc", id="bytes as they are"),
-        pytest.param(b"x" * 8_192, "x" * 8_192, id="longest"),
-        pytest.param(b"x" * 8_193, None, id="longer"),
-        pytest.param(b"\n", None, id="empty"),
-        pytest.param(b"a\r\nX-Evil: b", None, id="two headers"),
-        pytest.param(b"a\0b", None, id="NUL"),
-    ],
+@cases(
+    "value sent",
+    ("text", b"s3cret", "s3cret"),
+    ("line break at its end", b" s3cret\r\n", "s3cret"),
+    ("bytes as they are", "ü".encode(), "\xc3\xbc"),
+    ("longest", b"x" * 8_192, "x" * 8_192),
+    ("longer", b"x" * 8_193, None),
+    ("empty", b"\n", None),
+    ("two headers", b"a\r\nX-Evil: b", None),
+    ("NUL", b"a\0b", None),
 )
 async def test_header_from_a_secret(server: FaultyServer, value: bytes, sent: str | None) -> None:
     server.create(secret(value, "token"))

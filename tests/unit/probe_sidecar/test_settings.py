@@ -9,6 +9,7 @@ from external_service.policy import PRESETS, AddressPolicy
 from external_service.scope import Scope
 from probe_sidecar.settings import Settings
 from runtime.settings import LISTEN_PORT, InvalidSettings, load
+from tests.cases import cases
 
 CANARY = "an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz"
 
@@ -112,19 +113,17 @@ def test_namespaces_and_selector_form_the_scope(monkeypatch: pytest.MonkeyPatch)
     assert load(Settings).scope == Scope(("bank", "shop"), "shard=a,tier in (gold,silver)")
 
 
-@pytest.mark.parametrize(
-    ("text", "ip", "probe"),
-    [
-        pytest.param("10.0.0.1:443", "10.0.0.1", {"tcpSocket": {"port": 443}}, id="v4"),
-        pytest.param("[2001:db8::1]:53", "2001:db8::1", {"tcpSocket": {"port": 53}}, id="v6"),
-        pytest.param("http://10.0.0.1", "10.0.0.1", {"httpGet": {"port": 80, "path": "/"}}, id="url"),
-        pytest.param(
-            "https://[2001:db8::1]:8443/live?full=1",
-            "2001:db8::1",
-            {"httpGet": {"port": 8443, "path": "/live?full=1", "scheme": "HTTPS"}},
-            id="url-in-full",
-        ),
-    ],
+@cases(
+    "text ip probe",
+    ("v4", "10.0.0.1:443", "10.0.0.1", {"tcpSocket": {"port": 443}}),
+    ("v6", "[2001:db8::1]:53", "2001:db8::1", {"tcpSocket": {"port": 53}}),
+    ("url", "http://10.0.0.1", "10.0.0.1", {"httpGet": {"port": 80, "path": "/"}}),
+    (
+        "url-in-full",
+        "https://[2001:db8::1]:8443/live?full=1",
+        "2001:db8::1",
+        {"httpGet": {"port": 8443, "path": "/live?full=1", "scheme": "HTTPS"}},
+    ),
 )
 def test_canary_is_parsed_into_address_and_probe(
     monkeypatch: pytest.MonkeyPatch, text: str, ip: str, probe: dict[str, object]

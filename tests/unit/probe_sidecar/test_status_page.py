@@ -4,15 +4,15 @@ import json
 from ipaddress import ip_network
 from typing import Any
 
-import pytest
-
 from external_service.kind import Reason
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.target import Target
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.service import Service
-from probe_sidecar.status_page import MOST_LINES, PIECE, Moment, status_page
+from probe_sidecar.status_page import MOST_LINES, PIECE, AddressRow, status_page
+from probe_sidecar.status_page import rows as status_page_rows
+from tests.cases import cases
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import Services
 
@@ -139,13 +139,11 @@ def test_long_table_is_cut_with_a_hint() -> None:
     assert len(addresses({}, [many, plain()])) == MOST_LINES + 1
 
 
-@pytest.mark.parametrize(
-    ("query", "ips"),
-    [
-        pytest.param({"name": "plain"}, ["10.0.0.5"], id="name"),
-        pytest.param({"namespace": "shop", "ip": "10.0.0.1"}, ["10.0.0.1"], id="both must match"),
-        pytest.param({"namespace": "elsewhere"}, [], id="nothing matches"),
-    ],
+@cases(
+    "query ips",
+    ("name", {"name": "plain"}, ["10.0.0.5"]),
+    ("both must match", {"namespace": "shop", "ip": "10.0.0.1"}, ["10.0.0.1"]),
+    ("nothing matches", {"namespace": "elsewhere"}, []),
 )
 def test_status_filters(query: dict[str, str], ips: list[str]) -> None:
     assert [one["ip"] for one in addresses(query, shop())] == ips
@@ -156,16 +154,10 @@ def test_status_without_addresses() -> None:
     assert addresses({}, []) == []
 
 
-@pytest.mark.parametrize(
-    ("query", "problem"),
-    [
-        pytest.param({"format": "yaml"}, 'no such format "yaml": write json or text\n', id="format"),
-        pytest.param(
-            {"nmae": "web"},
-            'no such parameter "nmae": write format, namespace, name, ip, hostname\n',
-            id="misspelt filter",
-        ),
-    ],
+@cases(
+    "query problem",
+    ("format", {"format": "yaml"}, 'no such format "yaml": write json or text\n'),
+    ("misspelt filter", {"nmae": "web"}, 'no such parameter "nmae": write format, namespace, name, ip, hostname\n'),
 )
 def test_invalid_query_says_what_to_write(query: dict[str, str], problem: str) -> None:
     assert page(shop(), query) == (400, problem, "text/plain; charset=utf-8")

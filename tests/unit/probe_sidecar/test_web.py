@@ -8,6 +8,7 @@ import pytest
 
 from probe_sidecar.web import LIMITS, Page, PageServer, health, page_files
 from runtime.http_server import CannotListen
+from tests.cases import cases
 
 PATIENCE = 10.0
 
@@ -58,14 +59,12 @@ async def test_other_page_keeps_its_content_type(base_url: str) -> None:
     assert await get(f"{base_url}/status") == (200, "{}", "application/json")
 
 
-@pytest.mark.parametrize(
-    ("asked", "read"),
-    [
-        pytest.param("", "{}", id="none"),
-        pytest.param("?name=a%20b&ip=2001:db8::1&name=c", "{'name': 'c', 'ip': '2001:db8::1'}", id="the last one wins"),
-        pytest.param("?x&y=", "{'x': '', 'y': ''}", id="empty values"),
-        pytest.param("?a=%ff&=%zz", "{'a': '\ufffd', '': '%zz'}", id="bytes that are no text"),
-    ],
+@cases(
+    "asked read",
+    ("none", "", "{}"),
+    ("the last one wins", "?name=a%20b&ip=2001:db8::1&name=c", "{'name': 'c', 'ip': '2001:db8::1'}"),
+    ("empty values", "?x&y=", "{'x': '', 'y': ''}"),
+    ("bytes that are no text", "?a=%ff&=%zz", "{'a': '\ufffd', '': '%zz'}"),
 )
 async def test_page_gets_the_query(base_url: str, asked: str, read: str) -> None:
     assert (await get(f"{base_url}/echo{asked}"))[:2] == (200, read)
@@ -128,7 +127,11 @@ async def test_endless_request_header_is_cut_off(base_url: str) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET /readyz HTTP/1.1\r\n"], ids=["nothing", "half a head"])
+@cases(
+    "sent",
+    ("nothing", b""),
+    ("half a head", b"GET /readyz HTTP/1.1\r\n"),
+)
 async def test_slow_client_is_cut_off(sent: bytes) -> None:
     hasty = LIMITS._replace(head_seconds=0.3)
     server = PageServer({"/readyz": health(lambda: None)}, host="127.0.0.1", port=0, limits=hasty)

@@ -1,7 +1,6 @@
 """Detection of lost and returning results in the watches of the flap scenario."""
 
-import pytest
-
+from tests.cases import cases
 from tests.scenarios.flap import Result, check, published_again, stored_again
 from tests.scenarios.report import Report
 from tests.scenarios.timeline import Moment, StatusMoment, Timeline
@@ -23,36 +22,30 @@ UP = status(2, a=(True, 1), b=(False, 0))
 DOWN = status(3, a=(False, 2), b=(False, 0))
 
 
-@pytest.mark.parametrize(
-    ("sequence", "again"),
-    [
-        pytest.param([START, UP, DOWN], 0, id="forward"),
-        pytest.param([START, DOWN], 0, id="one left out"),
-        pytest.param([START, UP, DOWN, UP], 1, id="back once"),
-        pytest.param([START, UP, DOWN, UP, UP], 2, id="back and stays back"),
-    ],
+@cases(
+    "sequence again",
+    ("forward", [START, UP, DOWN], 0),
+    ("one left out", [START, DOWN], 0),
+    ("back once", [START, UP, DOWN, UP], 1),
+    ("back and stays back", [START, UP, DOWN, UP, UP], 2),
 )
 def test_older_results_stored_again_are_found(sequence: list[StatusMoment], again: int) -> None:
     assert stored_again(sequence) == again
 
 
-@pytest.mark.parametrize(
-    ("published", "statuses", "again"),
-    [
-        pytest.param([shown(False), shown(True), shown(False)], [START, UP, DOWN], 0, id="each in its turn"),
-        pytest.param([shown(False), shown(True)], [START, UP, DOWN], 0, id="late, not older"),
-        pytest.param([shown(False), shown(True), shown(False), shown(True)], [START, UP, DOWN], 1, id="from the past"),
-        pytest.param(
-            [shown(False), shown(True), shown(False), shown(True)], [START, UP, DOWN, UP], 1, id="from a stale status"
-        ),
-        pytest.param([shown(False), shown(True, True)], [START, UP, DOWN], 1, id="from no status at all"),
-        pytest.param(
-            [shown(False), shown(True), shown(False)],
-            [START, UP, status(3, a=(True, 1), b=(True, 2)), status(4, a=(False, 3), b=(False, 4))],
-            0,
-            id="back to the same picture by newer results",
-        ),
-    ],
+@cases(
+    "published statuses again",
+    ("each in its turn", [shown(False), shown(True), shown(False)], [START, UP, DOWN], 0),
+    ("late, not older", [shown(False), shown(True)], [START, UP, DOWN], 0),
+    ("from the past", [shown(False), shown(True), shown(False), shown(True)], [START, UP, DOWN], 1),
+    ("from a stale status", [shown(False), shown(True), shown(False), shown(True)], [START, UP, DOWN, UP], 1),
+    ("from no status at all", [shown(False), shown(True, True)], [START, UP, DOWN], 1),
+    (
+        "back to the same picture by newer results",
+        [shown(False), shown(True), shown(False)],
+        [START, UP, status(3, a=(True, 1), b=(True, 2)), status(4, a=(False, 3), b=(False, 4))],
+        0,
+    ),
 )
 def test_older_states_published_again(published: list[Moment], statuses: list[StatusMoment], again: int) -> None:
     assert published_again(published, statuses) == again

@@ -8,6 +8,7 @@ from external_service.policy import AddressPolicy
 from playground.apiserver import FakeApiServer
 from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import SERVICES, ApiClient, Refused
+from tests.cases import cases
 
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -64,14 +65,10 @@ async def test_spec_and_status_writes_are_separate(client: ApiClient) -> None:
     assert (by_spec["spec"]["port"], by_spec["status"]) == (82, {"revision": 1})
 
 
-@pytest.mark.parametrize(
-    ("patch", "kind"),
-    [
-        pytest.param(
-            [{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}], JSON_PATCH, id="json patch"
-        ),
-        pytest.param({"metadata": {"resourceVersion": "1"}}, "application/merge-patch+json", id="merge patch"),
-    ],
+@cases(
+    "patch kind",
+    ("json patch", [{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}], JSON_PATCH),
+    ("merge patch", {"metadata": {"resourceVersion": "1"}}, "application/merge-patch+json"),
 )
 async def test_stale_resource_version_is_a_conflict(client: ApiClient, patch: Any, kind: str) -> None:
     await client.create(ES.path("default"), web())
@@ -80,13 +77,11 @@ async def test_stale_resource_version_is_a_conflict(client: ApiClient, patch: An
     assert text.startswith('Operation cannot be fulfilled on externalservices.eso.crowdfox.com "web": the object has')
 
 
-@pytest.mark.parametrize(
+@cases(
     "op",
-    [
-        pytest.param({"op": "test", "path": "/spec/port", "value": 1}, id="failed test"),
-        pytest.param({"op": "add", "path": "/status/ready", "value": "1/1"}, id="missing parent"),
-        pytest.param({"op": "remove", "path": "/spec/hosts"}, id="missing field"),
-    ],
+    ("failed test", {"op": "test", "path": "/spec/port", "value": 1}),
+    ("missing parent", {"op": "add", "path": "/status/ready", "value": "1/1"}),
+    ("missing field", {"op": "remove", "path": "/spec/hosts"}),
 )
 async def test_json_patch_that_fails_is_422(client: ApiClient, op: dict[str, Any]) -> None:
     await client.create(ES.path("default"), web())
@@ -104,16 +99,10 @@ async def test_put_needs_resource_version_and_same_uid(client: ApiClient) -> Non
     assert await client.replace(path, created) == created
 
 
-@pytest.mark.parametrize(
-    ("spec", "text"),
-    [
-        pytest.param({"port": 0}, "spec.port: Invalid value: ", id="a value"),
-        pytest.param(
-            {"ips": ["127.0.0.1"]},
-            f"spec.ips[0]: Invalid value: {AddressPolicy().refusal('127.0.0.1')}",
-            id="a CEL rule",
-        ),
-    ],
+@cases(
+    "spec text",
+    ("a value", {"port": 0}, "spec.port: Invalid value: "),
+    ("a CEL rule", {"ips": ["127.0.0.1"]}, f"spec.ips[0]: Invalid value: {AddressPolicy().refusal('127.0.0.1')}"),
 )
 async def test_invalid_external_service_names_the_field(client: ApiClient, spec: dict[str, Any], text: str) -> None:
     code, reason, message = await refused(client.create(ES.path("default"), web(**spec)))
@@ -193,7 +182,11 @@ async def test_strategic_merge_without_lists_is_a_merge(client: ApiClient) -> No
     assert changed["metadata"]["labels"] == {"a": "b"}
 
 
-@pytest.mark.parametrize("patch", [{"spec": {"ports": []}}, {"spec": {"$patch": "replace"}}], ids=["list", "directive"])
+@cases(
+    "patch",
+    ("list", {"spec": {"ports": []}}),
+    ("directive", {"spec": {"$patch": "replace"}}),
+)
 async def test_strategic_merge_with_lists_is_refused(client: ApiClient, patch: dict[str, Any]) -> None:
     body: dict[str, Any] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
     await client.create(SERVICES.path("default"), body | {"spec": {"ports": [{"name": "a", "port": 80}]}})

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from playground.apiserver.schema import default, prune
+from tests.cases import cases
 
 SCHEMA: dict[str, Any] = {
     "properties": {
@@ -36,13 +35,11 @@ def test_unknown_fields_are_pruned_and_named() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("spec", "filled"),
-    [
-        pytest.param({}, {"scheme": "HTTP"}, id="absent"),
-        pytest.param({"scheme": None}, {"scheme": "HTTP"}, id="null gives way to the default"),
-        pytest.param({"scheme": "HTTPS"}, {"scheme": "HTTPS"}, id="given"),
-    ],
+@cases(
+    "spec filled",
+    ("absent", {}, {"scheme": "HTTP"}),
+    ("null gives way to the default", {"scheme": None}, {"scheme": "HTTP"}),
+    ("given", {"scheme": "HTTPS"}, {"scheme": "HTTPS"}),
 )
 def test_schema_defaults(spec: dict[str, Any], filled: dict[str, Any]) -> None:
     value = {"spec": spec}

@@ -3,66 +3,61 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from playground.apiserver.resources import ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, Resource
 from playground.apiserver.table import human_duration, table
+from tests.cases import cases
 
 NOW = datetime(2026, 1, 1, 1, tzinfo=UTC)
 META = {"name": "web", "creationTimestamp": "2026-01-01T00:00:00Z"}
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        pytest.param(-5, "<invalid>", id="from the future"),
-        pytest.param(-0.5, "0s", id="clocks differ a little"),
-        pytest.param(119, "119s", id="seconds"),
-        pytest.param(120, "2m", id="whole minutes"),
-        pytest.param(125, "2m5s", id="minutes and seconds"),
-        pytest.param(3 * 3600 + 60, "3h1m", id="hours and minutes"),
-        pytest.param(30 * 3600, "30h", id="hours"),
-        pytest.param(3 * 86400 + 3600, "3d1h", id="days and hours"),
-        pytest.param(400 * 86400, "400d", id="days"),
-        pytest.param(3 * 365 * 86400 + 86400, "3y1d", id="years and days"),
-        pytest.param(9 * 365 * 86400, "9y", id="years"),
-    ],
+@cases(
+    "seconds text",
+    ("from the future", -5, "<invalid>"),
+    ("clocks differ a little", -0.5, "0s"),
+    ("seconds", 119, "119s"),
+    ("whole minutes", 120, "2m"),
+    ("minutes and seconds", 125, "2m5s"),
+    ("hours and minutes", 3 * 3600 + 60, "3h1m"),
+    ("hours", 30 * 3600, "30h"),
+    ("days and hours", 3 * 86400 + 3600, "3d1h"),
+    ("days", 400 * 86400, "400d"),
+    ("years and days", 3 * 365 * 86400 + 86400, "3y1d"),
+    ("years", 9 * 365 * 86400, "9y"),
 )
 def test_table_ages(seconds: float, text: str) -> None:
     assert human_duration(seconds) == text
 
 
-@pytest.mark.parametrize(
-    ("resource", "item", "cells"),
-    [
-        pytest.param(
-            SERVICES,
-            {"spec": {"type": "ClusterIP", "clusterIPs": ["None"], "ports": [{"port": 80, "protocol": "TCP"}]}},
-            ["web", "ClusterIP", "None", "<none>", "80/TCP", "60m", "<none>"],
-            id="service",
-        ),
-        pytest.param(
-            ENDPOINTS,
-            {
-                "subsets": [
-                    {
-                        "addresses": [{"ip": ip} for ip in ("10.0.0.1", "2001:db8::1", "10.0.0.2", "10.0.0.3")],
-                        "notReadyAddresses": [{"ip": "10.0.0.9"}],
-                        "ports": [{"port": 80}],
-                    }
-                ]
-            },
-            ["web", "10.0.0.1:80,[2001:db8::1]:80,10.0.0.2:80 + 1 more...", "60m"],
-            id="endpoints",
-        ),
-        pytest.param(ENDPOINTS, {}, ["web", "<none>", "60m"], id="no endpoints"),
-        pytest.param(
-            INGRESSES,
-            {"spec": {"rules": [{"host": "a"}, {"host": "b"}], "tls": [{}]}},
-            ["web", "<none>", "a,b", "", "80, 443", "60m"],
-            id="ingress",
-        ),
-    ],
+@cases(
+    "resource item cells",
+    (
+        "service",
+        SERVICES,
+        {"spec": {"type": "ClusterIP", "clusterIPs": ["None"], "ports": [{"port": 80, "protocol": "TCP"}]}},
+        ["web", "ClusterIP", "None", "<none>", "80/TCP", "60m", "<none>"],
+    ),
+    (
+        "endpoints",
+        ENDPOINTS,
+        {
+            "subsets": [
+                {
+                    "addresses": [{"ip": ip} for ip in ("10.0.0.1", "2001:db8::1", "10.0.0.2", "10.0.0.3")],
+                    "notReadyAddresses": [{"ip": "10.0.0.9"}],
+                    "ports": [{"port": 80}],
+                }
+            ]
+        },
+        ["web", "10.0.0.1:80,[2001:db8::1]:80,10.0.0.2:80 + 1 more...", "60m"],
+    ),
+    ("no endpoints", ENDPOINTS, {}, ["web", "<none>", "60m"]),
+    (
+        "ingress",
+        INGRESSES,
+        {"spec": {"rules": [{"host": "a"}, {"host": "b"}], "tls": [{}]}},
+        ["web", "<none>", "a,b", "", "80, 443", "60m"],
+    ),
 )
 def test_table_of_built_in_kinds(resource: Resource, item: dict[str, Any], cells: list[Any]) -> None:
     shown = table(resource, [{"metadata": META, **item}], now=NOW, include="None")

@@ -11,6 +11,7 @@ import pytest
 
 from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import ApiClient
+from tests.cases import cases
 from tests.faults import Cut, Fault, FaultyServer
 
 ALL = ES.path()
@@ -149,7 +150,11 @@ async def test_paged_list_is_a_snapshot(server: FaultyServer, http: httpx.AsyncC
     assert (await http.get(ALL, params=following)).status_code == 410
 
 
-@pytest.mark.parametrize("abruptly", [pytest.param(False, id="at its end"), pytest.param(True, id="in the middle")])
+@cases(
+    "abruptly",
+    ("at its end", False),
+    ("in the middle", True),
+)
 async def test_watches_can_be_closed(server: FaultyServer, http: httpx.AsyncClient, abruptly: bool) -> None:
     async with watching(http, resourceVersion=str(server.storage.revision)) as events:
         server.create(web("a"))

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from playground.composite.config import composite_config
+from tests.cases import cases
 
 
 def manifest(**spec: Any) -> dict[str, Any]:
@@ -19,15 +18,13 @@ def test_composite_controller_defaults() -> None:
     assert (config.resync_seconds, config.generate_selector) == (None, False)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        pytest.param("2s", 2, id="seconds"),
-        pytest.param("250ms", 0.25, id="milliseconds"),
-        pytest.param("1m", 60, id="minutes"),
-        pytest.param("0s", 10, id="zero is the default"),
-        pytest.param(None, 10, id="none is the default"),
-    ],
+@cases(
+    "text seconds",
+    ("seconds", "2s", 2),
+    ("milliseconds", "250ms", 0.25),
+    ("minutes", "1m", 60),
+    ("zero is the default", "0s", 10),
+    ("none is the default", None, 10),
 )
 def test_webhook_timeout_is_parsed(text: str | None, seconds: float) -> None:
     webhook = {"path": "/sync", "timeout": text}

@@ -23,6 +23,7 @@ from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import SERVICES, ApiClient
 from playground.composite.config import composite_config
 from playground.composite.controller import CompositeController
+from tests.cases import cases
 from tests.until import until
 
 Object = dict[str, Any]
@@ -192,13 +193,11 @@ async def test_failed_hook_changes_nothing_and_is_an_event(
         await until(lambda: controller.counts.errors > errors + 2, "retries")
 
 
-@pytest.mark.parametrize(
-    ("answer", "text"),
-    [
-        pytest.param({"status": {}, "children": [], "colour": "red"}, "unknown field 'colour'", id="unknown field"),
-        pytest.param(Response("<html>"), "can't unmarshal webhookResponse", id="no JSON"),
-        pytest.param({"children": [{"kind": "Service"}]}, "children a list of named objects", id="nameless child"),
-    ],
+@cases(
+    "answer text",
+    ("unknown field", {"status": {}, "children": [], "colour": "red"}, "unknown field 'colour'"),
+    ("no JSON", Response("<html>"), "can't unmarshal webhookResponse"),
+    ("nameless child", {"children": [{"kind": "Service"}]}, "children a list of named objects"),
 )
 async def test_v2_response_is_parsed_strictly(server: FakeApiServer, hook: Hook, answer: Any, text: str) -> None:
     web(server)

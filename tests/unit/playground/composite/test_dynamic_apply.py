@@ -5,33 +5,32 @@ from typing import Any
 import pytest
 
 from playground.composite.dynamic_apply import LAST_APPLIED, merge, merge_key, to_create, to_update
+from tests.cases import cases
 
 OWNER = {"apiVersion": "x/v1", "kind": "P", "name": "p", "uid": "u", "controller": True, "blockOwnerDeletion": True}
 
 
-@pytest.mark.parametrize(
-    ("observed", "applied", "desired", "result"),
-    [
-        pytest.param({"a": 1, "b": 2}, None, {"a": 3}, {"a": 3, "b": 2}, id="what others set stays"),
-        pytest.param({"a": 1, "b": 2}, {"b": 2}, {"a": 1}, {"a": 1}, id="what was applied and is no more, goes"),
-        pytest.param({"a": 1}, None, {"a": None}, {"a": None}, id="null is a value"),
-        pytest.param({}, None, {"a": []}, {"a": []}, id="an empty list is a value"),
-        pytest.param({"a": [1, 2]}, {"a": [1, 2]}, {"a": [2]}, {"a": [2]}, id="a plain list is replaced"),
-        pytest.param(
-            {"a": [{"name": "x", "v": 1}, {"name": "y"}]},
-            {"a": [{"name": "x"}]},
-            {"a": [{"name": "z"}, {"name": "y", "v": 2}]},
-            {"a": [{"name": "y", "v": 2}, {"name": "z"}]},
-            id="a keyed list merges, in the order of what is there",
-        ),
-        pytest.param(
-            {"subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80, "protocol": "TCP"}]}]},
-            None,
-            {"subsets": [{"addresses": [{"ip": "10.0.0.2"}], "ports": [{"port": 80}]}]},
-            {"subsets": [{"addresses": [{"ip": "10.0.0.2"}], "ports": [{"port": 80}]}]},
-            id="subsets have no key: replaced whole, defaults lost",
-        ),
-    ],
+@cases(
+    "observed applied desired result",
+    ("what others set stays", {"a": 1, "b": 2}, None, {"a": 3}, {"a": 3, "b": 2}),
+    ("what was applied and is no more, goes", {"a": 1, "b": 2}, {"b": 2}, {"a": 1}, {"a": 1}),
+    ("null is a value", {"a": 1}, None, {"a": None}, {"a": None}),
+    ("an empty list is a value", {}, None, {"a": []}, {"a": []}),
+    ("a plain list is replaced", {"a": [1, 2]}, {"a": [1, 2]}, {"a": [2]}, {"a": [2]}),
+    (
+        "a keyed list merges, in the order of what is there",
+        {"a": [{"name": "x", "v": 1}, {"name": "y"}]},
+        {"a": [{"name": "x"}]},
+        {"a": [{"name": "z"}, {"name": "y", "v": 2}]},
+        {"a": [{"name": "y", "v": 2}, {"name": "z"}]},
+    ),
+    (
+        "subsets have no key: replaced whole, defaults lost",
+        {"subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80, "protocol": "TCP"}]}]},
+        None,
+        {"subsets": [{"addresses": [{"ip": "10.0.0.2"}], "ports": [{"port": 80}]}]},
+        {"subsets": [{"addresses": [{"ip": "10.0.0.2"}], "ports": [{"port": 80}]}]},
+    ),
 )
 def test_three_way_merge(observed: Any, applied: Any, desired: Any, result: Any) -> None:
     assert merge(observed, applied, desired) == result
@@ -42,15 +41,13 @@ def test_type_conflict_is_an_error() -> None:
         merge({"a": [1]}, None, {"a": {"b": 1}})
 
 
-@pytest.mark.parametrize(
-    ("items", "key"),
-    [
-        pytest.param([{"ip": "1", "port": 2}, {"ip": "1", "port": 3}], "port", id="the first of the known names"),
-        pytest.param([{"ip": "1"}, {"port": 3}], None, id="no common name"),
-        pytest.param([{"host": "a"}], None, id="no known name"),
-        pytest.param(["a"], None, id="no objects"),
-        pytest.param([], None, id="nothing"),
-    ],
+@cases(
+    "items key",
+    ("the first of the known names", [{"ip": "1", "port": 2}, {"ip": "1", "port": 3}], "port"),
+    ("no common name", [{"ip": "1"}, {"port": 3}], None),
+    ("no known name", [{"host": "a"}], None),
+    ("no objects", ["a"], None),
+    ("nothing", [], None),
 )
 def test_list_merge_key(items: list[Any], key: str | None) -> None:
     assert merge_key(items) == key

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from probe_sidecar.events.note import LONGEST, Note, notes
+from tests.cases import cases
 
 STATES = {
     "up": (True, "ProbeSucceeded", "HTTP 200"),
@@ -32,22 +33,20 @@ UP = Note("AddressReady", "Probing", "10.0.0.a: HTTP 200")
 DOWN = Note("AddressNotReady", "Probing", "10.0.0.a: connection refused", warning=True)
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "told"),
-    [
-        pytest.param("new", "up", [UP], id="first success"),
-        pytest.param("new", "down", [DOWN], id="first result of a dead one"),
-        pytest.param("up", "down", [DOWN], id="it dies"),
-        pytest.param("down", "up", [UP], id="it recovers"),
-        pytest.param("edited", "up", [], id="it was ready all the while"),
-        pytest.param("drained", "up", [UP], id="back from a drain"),
-        pytest.param("up", "up", [], id="nothing happened"),
-        pytest.param("down", "down", [], id="still down"),
-        pytest.param("up", "edited", [], id="a probe edit"),
-        pytest.param("up", "drained", [], id="a drain is the user's own doing"),
-        pytest.param("up", "denied", [], id="the Accepted condition reports denied ones"),
-        pytest.param("new", "unprobed", [], id="without a probe there is no news"),
-    ],
+@cases(
+    "before after told",
+    ("first success", "new", "up", [UP]),
+    ("first result of a dead one", "new", "down", [DOWN]),
+    ("it dies", "up", "down", [DOWN]),
+    ("it recovers", "down", "up", [UP]),
+    ("it was ready all the while", "edited", "up", []),
+    ("back from a drain", "drained", "up", [UP]),
+    ("nothing happened", "up", "up", []),
+    ("still down", "down", "down", []),
+    ("a probe edit", "up", "edited", []),
+    ("a drain is the user's own doing", "up", "drained", []),
+    ("the Accepted condition reports denied ones", "up", "denied", []),
+    ("without a probe there is no news", "new", "unprobed", []),
 )
 def test_event_note_of_one_address(before: str, after: str, told: list[Note]) -> None:
     assert notes(status(a=before), status(a=after)) == told
@@ -82,125 +81,119 @@ def test_long_message_leaves_room_for_the_count() -> None:
     assert notes({}, after)[0].text == "1 addresses, see status.addresses"
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "told"),
-    [
-        pytest.param(
-            [("FailOpen", "False", "EnoughReady", "m")],
-            [("FailOpen", "True", "TooFewReady", "few")],
-            [Note("FailOpen", "Publishing", "few", warning=True)],
-            id="fails open",
-        ),
-        pytest.param(
-            [("FailOpen", "True", "TooFewReady", "m")],
-            [("FailOpen", "False", "EnoughReady", "m")],
-            [Note("FailOpenEnded", "Publishing", "only healthy addresses are published as ready again")],
-            id="enough again",
-        ),
-        pytest.param(
-            [("FailOpen", "True", "TooFewReady", "1")], [("FailOpen", "True", "TooFewReady", "0")], [], id="still open"
-        ),
-        pytest.param(
-            [],
-            [("Accepted", "False", "AddressDenied", "10.0.0.1 lies in a denied range")],
-            [Note("AddressDenied", "Accepting", "10.0.0.1 lies in a denied range", warning=True)],
-            id="denied",
-        ),
-        pytest.param(
-            [("Accepted", "False", "AddressDenied", "one")],
-            [("Accepted", "False", "InvalidSpec", "two")],
-            [Note("InvalidSpec", "Accepting", "two", warning=True)],
-            id="another problem",
-        ),
-        pytest.param(
-            [("Accepted", "False", "AddressDenied", "m")], [("Accepted", "False", "AddressDenied", "m")], [], id="same"
-        ),
-        pytest.param(
-            [("Accepted", "False", "AddressDenied", "m")],
-            [("Accepted", "True", "Accepted", "n")],
-            [Note("Accepted", "Accepting", "n")],
-            id="mended",
-        ),
-        pytest.param([], [("Accepted", "True", "Accepted", "m")], [], id="accepted from the start"),
-        pytest.param(
-            [("Ready", "True", "AllAddressesReady", "1 of 1")],
-            [("Ready", "False", "ChildMissing", "taken")],
-            [Note("ChildMissing", "Publishing", "taken", warning=True)],
-            id="the Service has another owner",
-        ),
-        pytest.param(
-            [("Ready", "False", "ChildMissing", "taken")],
-            [("Ready", "False", "ChildMissing", "taken")],
-            [],
-            id="the Service still has another owner",
-        ),
-        pytest.param(
-            [("Ready", "False", "ChildMissing", "taken")],
-            [("Ready", "False", "NoAddressReady", "0 of 1")],
-            [
-                Note(
-                    "ChildRecovered",
-                    "Publishing",
-                    "the Service and its endpoints are owned by this ExternalService",
-                )
-            ],
-            id="the Service is ours again",
-        ),
-        pytest.param(
-            [("Ready", "True", "AllAddressesReady", "1 of 1")],
-            [("Ready", "False", "NoAddressReady", "0 of 1")],
-            [],
-            id="addresses have Events of their own",
-        ),
-        pytest.param(
-            [],
-            [("ProbesDelayed", "True", "NoPlaceLeft", "all places are taken")],
-            [Note("ProbesDelayed", "Probing", "all places are taken", warning=True)],
-            id="prober at its limit",
-        ),
-        pytest.param(
-            [("ProbesDelayed", "True", "NoPlaceLeft", "m")],
-            [("ProbesDelayed", "True", "ProberFault", "n")],
-            [],
-            id="still in trouble",
-        ),
-        pytest.param(
-            [("ProbesDelayed", "True", "NoPlaceLeft", "m")],
-            [("ProbesDelayed", "False", "ProbesInTime", "m")],
-            [Note("ProbesInTime", "Probing", "probes run on time again")],
-            id="prober well again",
-        ),
-        pytest.param(
-            [("ProbesDelayed", "False", "ProbesInTime", "m")],
-            [("ProbesDelayed", "False", "ProbesInTime", "m")],
-            [],
-            id="well as before",
-        ),
-        pytest.param(
-            [],
-            [("SuspectedOutage", "True", "NoResponse", "no response")],
-            [Note("SuspectedOutage", "Probing", "no response", warning=True)],
-            id="the prober suspects an outage",
-        ),
-        pytest.param(
-            [("SuspectedOutage", "True", "NoResponse", "no response")],
-            [("SuspectedOutage", "False", "ResponseReceived", "m")],
-            [Note("SuspectedOutageEnded", "Probing", "probed addresses respond again")],
-            id="and no longer",
-        ),
-        pytest.param(
-            [("Resolved", "True", "Resolved", "m")],
-            [("Resolved", "False", "NameNotFound", "n")],
-            [Note("NameNotFound", "Resolving", "n", warning=True)],
-            id="a name is gone",
-        ),
-        pytest.param(
-            [("Resolved", "False", "NameNotFound", "m")],
-            [("Resolved", "True", "Resolved", "n")],
-            [Note("Resolved", "Resolving", "n")],
-            id="a name is back",
-        ),
-    ],
+@cases(
+    "before after told",
+    (
+        "fails open",
+        [("FailOpen", "False", "EnoughReady", "m")],
+        [("FailOpen", "True", "TooFewReady", "few")],
+        [Note("FailOpen", "Publishing", "few", warning=True)],
+    ),
+    (
+        "enough again",
+        [("FailOpen", "True", "TooFewReady", "m")],
+        [("FailOpen", "False", "EnoughReady", "m")],
+        [Note("FailOpenEnded", "Publishing", "only healthy addresses are published as ready again")],
+    ),
+    ("still open", [("FailOpen", "True", "TooFewReady", "1")], [("FailOpen", "True", "TooFewReady", "0")], []),
+    (
+        "denied",
+        [],
+        [("Accepted", "False", "AddressDenied", "10.0.0.1 lies in a denied range")],
+        [Note("AddressDenied", "Accepting", "10.0.0.1 lies in a denied range", warning=True)],
+    ),
+    (
+        "another problem",
+        [("Accepted", "False", "AddressDenied", "one")],
+        [("Accepted", "False", "InvalidSpec", "two")],
+        [Note("InvalidSpec", "Accepting", "two", warning=True)],
+    ),
+    ("same", [("Accepted", "False", "AddressDenied", "m")], [("Accepted", "False", "AddressDenied", "m")], []),
+    (
+        "mended",
+        [("Accepted", "False", "AddressDenied", "m")],
+        [("Accepted", "True", "Accepted", "n")],
+        [Note("Accepted", "Accepting", "n")],
+    ),
+    ("accepted from the start", [], [("Accepted", "True", "Accepted", "m")], []),
+    (
+        "the Service has another owner",
+        [("Ready", "True", "AllAddressesReady", "1 of 1")],
+        [("Ready", "False", "ChildMissing", "taken")],
+        [Note("ChildMissing", "Publishing", "taken", warning=True)],
+    ),
+    (
+        "the Service still has another owner",
+        [("Ready", "False", "ChildMissing", "taken")],
+        [("Ready", "False", "ChildMissing", "taken")],
+        [],
+    ),
+    (
+        "the Service is ours again",
+        [("Ready", "False", "ChildMissing", "taken")],
+        [("Ready", "False", "NoAddressReady", "0 of 1")],
+        [
+            Note(
+                "ChildRecovered",
+                "Publishing",
+                "the Service and its endpoints are owned by this ExternalService",
+            )
+        ],
+    ),
+    (
+        "addresses have Events of their own",
+        [("Ready", "True", "AllAddressesReady", "1 of 1")],
+        [("Ready", "False", "NoAddressReady", "0 of 1")],
+        [],
+    ),
+    (
+        "prober at its limit",
+        [],
+        [("ProbesDelayed", "True", "NoPlaceLeft", "all places are taken")],
+        [Note("ProbesDelayed", "Probing", "all places are taken", warning=True)],
+    ),
+    (
+        "still in trouble",
+        [("ProbesDelayed", "True", "NoPlaceLeft", "m")],
+        [("ProbesDelayed", "True", "ProberFault", "n")],
+        [],
+    ),
+    (
+        "prober well again",
+        [("ProbesDelayed", "True", "NoPlaceLeft", "m")],
+        [("ProbesDelayed", "False", "ProbesInTime", "m")],
+        [Note("ProbesInTime", "Probing", "probes run on time again")],
+    ),
+    (
+        "well as before",
+        [("ProbesDelayed", "False", "ProbesInTime", "m")],
+        [("ProbesDelayed", "False", "ProbesInTime", "m")],
+        [],
+    ),
+    (
+        "the prober suspects an outage",
+        [],
+        [("SuspectedOutage", "True", "NoResponse", "no response")],
+        [Note("SuspectedOutage", "Probing", "no response", warning=True)],
+    ),
+    (
+        "and no longer",
+        [("SuspectedOutage", "True", "NoResponse", "no response")],
+        [("SuspectedOutage", "False", "ResponseReceived", "m")],
+        [Note("SuspectedOutageEnded", "Probing", "probed addresses respond again")],
+    ),
+    (
+        "a name is gone",
+        [("Resolved", "True", "Resolved", "m")],
+        [("Resolved", "False", "NameNotFound", "n")],
+        [Note("NameNotFound", "Resolving", "n", warning=True)],
+    ),
+    (
+        "a name is back",
+        [("Resolved", "False", "NameNotFound", "m")],
+        [("Resolved", "True", "Resolved", "n")],
+        [Note("Resolved", "Resolving", "n")],
+    ),
 )
 def test_event_notes_of_conditions(before: Any, after: Any, told: list[Note]) -> None:
     assert notes(status(*before), status(*after)) == told
@@ -226,20 +219,18 @@ def named(**addresses: str) -> dict[str, Any]:
     return {"addresses": entries}
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "told"),
-    [
-        pytest.param(named(a="db.io"), named(a="db.io"), [], id="nothing"),
-        pytest.param(named(), named(a="db.io"), [], id="a name that is new"),
-        pytest.param(named(a="db.io", b="lb.io"), named(b="lb.io"), [], id="a name that is gone"),
-        pytest.param(named(a=""), named(a="db.io"), [], id="an address that gets a name"),
-        pytest.param(
-            named(a="db.io", b="lb.io", c="lb.io"),
-            named(d="db.io", c="lb.io"),
-            ["db.io: +10.0.0.d -10.0.0.a; lb.io: -10.0.0.b"],
-            id="other addresses",
-        ),
-    ],
+@cases(
+    "before after told",
+    ("nothing", named(a="db.io"), named(a="db.io"), []),
+    ("a name that is new", named(), named(a="db.io"), []),
+    ("a name that is gone", named(a="db.io", b="lb.io"), named(b="lb.io"), []),
+    ("an address that gets a name", named(a=""), named(a="db.io"), []),
+    (
+        "other addresses",
+        named(a="db.io", b="lb.io", c="lb.io"),
+        named(d="db.io", c="lb.io"),
+        ["db.io: +10.0.0.d -10.0.0.a; lb.io: -10.0.0.b"],
+    ),
 )
 def test_changed_addresses_of_a_hostname_are_noted(before: Any, after: Any, told: list[str]) -> None:
     found = [note.text for note in notes(before, after) if note.reason == "AddressesChanged"]

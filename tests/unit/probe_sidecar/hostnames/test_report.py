@@ -1,10 +1,9 @@
 """Condition Resolved."""
 
-import pytest
-
 from probe_sidecar.hostnames.answer import Answer
 from probe_sidecar.hostnames.cache import Entry
-from probe_sidecar.hostnames.hostnames import Report, report
+from probe_sidecar.hostnames.report import Report, report
+from tests.cases import cases
 
 GOOD = Entry(reported="ok", answer=Answer(("10.0.0.1",), ()))
 FAILING = Entry(reported="failed", problem="SERVFAIL")
@@ -13,30 +12,26 @@ EMPTY = "lb.io: DNS has no A or AAAA record of it; its last addresses are kept: 
 MANY = Entry(reported="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)), ()))
 
 
-@pytest.mark.parametrize(
-    ("entries", "told"),
-    [
-        pytest.param({"db.io": GOOD, "lb.io": GOOD}, Report(True, "Resolved", "every name is resolved"), id="fine"),
-        pytest.param({"db.io": GOOD, "lb.io": Entry()}, None, id="one not known yet"),
-        pytest.param(
-            {"db.io": Entry(reported="nxdomain"), "x": Entry()}, Report(False, "NameNotFound", GONE), id="gone"
+@cases(
+    "entries told",
+    ("fine", {"db.io": GOOD, "lb.io": GOOD}, Report(True, "Resolved", "every name is resolved")),
+    ("one not known yet", {"db.io": GOOD, "lb.io": Entry()}, None),
+    ("gone", {"db.io": Entry(reported="nxdomain"), "x": Entry()}, Report(False, "NameNotFound", GONE)),
+    ("empty", {"lb.io": Entry(reported="no_data")}, Report(False, "NoAddresses", EMPTY)),
+    (
+        "two problems",
+        {"db.io": FAILING, "lb.io": Entry(reported="no_data")},
+        Report(
+            False,
+            "LookupFailed",
+            f"db.io: SERVFAIL; it has no addresses: see to the DNS servers, or to ESO_DNS_SERVERS; {EMPTY}",
         ),
-        pytest.param({"lb.io": Entry(reported="no_data")}, Report(False, "NoAddresses", EMPTY), id="empty"),
-        pytest.param(
-            {"db.io": FAILING, "lb.io": Entry(reported="no_data")},
-            Report(
-                False,
-                "LookupFailed",
-                f"db.io: SERVFAIL; it has no addresses: see to the DNS servers, or to ESO_DNS_SERVERS; {EMPTY}",
-            ),
-            id="two problems",
-        ),
-        pytest.param(
-            {"db.io": MANY},
-            Report(False, "TooManyAddresses", "db.io: more than 64 addresses: only the lowest 64 are used"),
-            id="a flood",
-        ),
-    ],
+    ),
+    (
+        "a flood",
+        {"db.io": MANY},
+        Report(False, "TooManyAddresses", "db.io: more than 64 addresses: only the lowest 64 are used"),
+    ),
 )
 def test_resolved_condition(entries: dict[str, Entry], told: Report | None) -> None:
     assert report(entries, ["lb.io"], crowded=False) == told

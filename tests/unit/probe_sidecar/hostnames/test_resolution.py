@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe_sidecar.hostnames.answer import GRACE_SECONDS, MOST_ADDRESSES, UNKNOWN, Answer, next_review, resolve
-from probe_sidecar.hostnames.answer import ResolvedAddress as Resolved
+from probe_sidecar.hostnames.answer import MOST_ADDRESSES, UNKNOWN, Answer
+from probe_sidecar.hostnames.resolution import GRACE_SECONDS, next_review, resolve
+from probe_sidecar.hostnames.resolution import ResolvedAddress as Resolved
+from tests.cases import cases
 
 A, B, C, V6 = "10.0.100.9", "10.0.100.10", "10.0.100.11", "2001:db8::10"
 DB, LB = "db.io", "lb.io"
@@ -82,13 +83,11 @@ def test_lowest_addresses_are_kept_over_the_limit() -> None:
     assert list(found({DB: Answer(many, (V6,)), LB: Answer((A,), ())}, {})) == [*many[:MOST_ADDRESSES], A]
 
 
-@pytest.mark.parametrize(
-    ("lefts", "due"),
-    [
-        pytest.param([], None, id="none"),
-        pytest.param([None], None, id="none has left"),
-        pytest.param([None, NOW + 5, NOW], NOW + GRACE_SECONDS, id="the first"),
-    ],
+@cases(
+    "lefts due",
+    ("none", [], None),
+    ("none has left", [None], None),
+    ("the first", [None, NOW + 5, NOW], NOW + GRACE_SECONDS),
 )
 def test_next_evaluation_time(lefts: list[float | None], due: float | None) -> None:
     assert next_review(Resolved(DB, left) for left in lefts) == due

@@ -12,6 +12,7 @@ from playground.dns_server import NO_RESPONSE, DnsServer, Record
 from probe_sidecar.hostnames import resolver
 from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.resolver import CNAME_LOOP, CNAMES_TOO_LONG, NO_SERVERS, Resolver
+from tests.cases import cases
 
 A, B, V6 = "10.0.100.10", "10.0.100.11", "2001:db8::10"
 NAME = "db.example.com"
@@ -68,7 +69,11 @@ async def test_cname_to_a_name_that_does_not_exist(server: DnsServer) -> None:
     assert await lookup(server) == (Reply("nxdomain"), Reply("nxdomain"))
 
 
-@pytest.mark.parametrize("alone", [False, True], ids=["one-response", "several-responses"])
+@cases(
+    "alone",
+    ("one-response", False),
+    ("several-responses", True),
+)
 @pytest.mark.parametrize("length", [1, 2, 3])
 async def test_cname_loop_is_named(server: DnsServer, length: int, *, alone: bool) -> None:
     names = [NAME, "b.example.net", "c.example.net"][:length]
@@ -77,7 +82,11 @@ async def test_cname_loop_is_named(server: DnsServer, length: int, *, alone: boo
     assert await lookup(server) == (Reply("failed", problem=CNAME_LOOP),) * 2
 
 
-@pytest.mark.parametrize("alone", [False, True], ids=["one-response", "several-responses"])
+@cases(
+    "alone",
+    ("one-response", False),
+    ("several-responses", True),
+)
 async def test_long_cname_chain_is_named(server: DnsServer, *, alone: bool) -> None:
     names = [NAME, *(f"n{number}.example.net" for number in range(17))]
     for name, target in itertools.pairwise(names):
@@ -143,7 +152,11 @@ class Garbage(asyncio.DatagramProtocol):
         self.transport.sendto(b"\x00\x01garbage", addr)
 
 
-@pytest.mark.parametrize("text", [None, "search example.com\n"], ids=["no-file", "no-servers-in-it"])
+@cases(
+    "text",
+    ("no-file", None),
+    ("no-servers-in-it", "search example.com\n"),
+)
 async def test_missing_servers_are_reported(tmp_path: Path, text: str | None) -> None:
     conf = tmp_path / "resolv.conf"
     if text is not None:

@@ -1,14 +1,11 @@
-import pytest
+from probe_sidecar.kube.backoff import Backoff
+from tests.cases import cases
 
-from probe_sidecar.kube.errors import Backoff
 
-
-@pytest.mark.parametrize(
-    ("random", "pauses"),
-    [
-        pytest.param(0.0, [0.5, 1.0, 2.0, 4.0, 5.0, 5.0], id="the short end is half"),
-        pytest.param(1.0, [1.0, 2.0, 4.0, 8.0, 10.0, 10.0], id="the long end doubles up to the cap"),
-    ],
+@cases(
+    "random pauses",
+    ("the short end is half", 0.0, [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]),
+    ("the long end doubles up to the cap", 1.0, [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]),
 )
 def test_back_off_doubles_up_to_the_maximum(random: float, pauses: list[float]) -> None:
     backoff = Backoff(1.0, 10.0, lambda: random)

@@ -18,10 +18,49 @@ from probe_sidecar.kube.client import (
 )
 from probe_sidecar.kube.credentials import Access, FixedToken, plain_url, tls_context
 from probe_sidecar.kube.errors import ApiError
+from tests.cases import cases
 
 CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 COLLECTION = "/apis/eso.crowdfox.com/v1alpha1/externalservices"
 ONE = {"metadata": {"name": "web", "uid": "1", "resourceVersion": "7"}}
+
+
+@cases(
+    "request_ expected",
+    ("first page of a list", list_request(Selection(CRS)), Request("GET", COLLECTION, (("limit", "100"),))),
+    (
+        "next page, core group, one namespace",
+        list_request(Selection(Resource("", "v1", "events"), "shop"), "token"),
+        Request("GET", "/api/v1/namespaces/shop/events", (("limit", "100"), ("continue", "token"))),
+    ),
+    (
+        "a watch has a version and asks for bookmarks",
+        watch_request(Selection(CRS, "shop"), "41", 290),
+        Request(
+            "GET",
+            "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices",
+            (
+                ("watch", "true"),
+                ("resourceVersion", "41"),
+                ("allowWatchBookmarks", "true"),
+                ("timeoutSeconds", "290"),
+            ),
+        ),
+    ),
+    (
+        "JSON Patch of the status",
+        patch_request(CRS, "shop", "web", [{"op": "remove", "path": "/status"}], "status"),
+        Request(
+            "PATCH",
+            "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web/status",
+            (),
+            b'[{"op":"remove","path":"/status"}]',
+            "application/json-patch+json",
+        ),
+    ),
+)
+def test_request_is_a_value(request_: Request, expected: Request) -> None:
+    assert request_ == expected
 
 
 def scripted(*answers: httpx.Response | Exception) -> tuple[KubeClient, list[httpx.Request]]:
@@ -80,17 +119,13 @@ async def test_null_items_are_an_empty_list() -> None:
     assert await client.list(Selection(CRS)) == ([], "9")
 
 
-@pytest.mark.parametrize(
+@cases(
     "answer",
-    [
-        pytest.param(httpx.Response(200, text="<html>log in</html>"), id="html with 200"),
-        pytest.param(httpx.Response(200, json=[]), id="no object"),
-        pytest.param(httpx.Response(200, json={"items": []}), id="no metadata"),
-        pytest.param(httpx.Response(200, json={"items": [], "metadata": {}}), id="no version to watch from"),
-        pytest.param(
-            httpx.Response(200, json={"items": {}, "metadata": {"resourceVersion": "9"}}), id="items are a map"
-        ),
-    ],
+    ("html with 200", httpx.Response(200, text="<html>log in</html>")),
+    ("no object", httpx.Response(200, json=[])),
+    ("no metadata", httpx.Response(200, json={"items": []})),
+    ("no version to watch from", httpx.Response(200, json={"items": [], "metadata": {}})),
+    ("items are a map", httpx.Response(200, json={"items": {}, "metadata": {"resourceVersion": "9"}})),
 )
 async def test_malformed_list_is_an_error(answer: httpx.Response) -> None:
     client, _ = scripted(answer)
@@ -99,18 +134,14 @@ async def test_malformed_list_is_an_error(answer: httpx.Response) -> None:
     assert (raised.value.status, raised.value.reason) == (200, "Garbage")
 
 
-@pytest.mark.parametrize(
-    ("fault", "expected"),
-    [
-        pytest.param(status(409, "Conflict"), (409, "Conflict", "why"), id="409"),
-        pytest.param(
-            httpx.Response(302, headers={"location": "http://other"}), (302, "Garbage", "empty body"), id="302"
-        ),
-        pytest.param(httpx.ConnectError("refused"), (0, "Unreachable", "ConnectError: refused"), id="refused"),
-        pytest.param(httpx.ConnectTimeout(""), (0, "Unreachable", "ConnectTimeout"), id="no connection in time"),
-        pytest.param(httpx.RemoteProtocolError("cut"), (0, "Unreachable", "RemoteProtocolError: cut"), id="cut short"),
-        pytest.param(httpx.ReadTimeout(""), (0, "Timeout", "the API server stopped responding"), id="silence"),
-    ],
+@cases(
+    "fault expected",
+    ("409", status(409, "Conflict"), (409, "Conflict", "why")),
+    ("302", httpx.Response(302, headers={"location": "http://other"}), (302, "Garbage", "empty body")),
+    ("refused", httpx.ConnectError("refused"), (0, "Unreachable", "ConnectError: refused")),
+    ("no connection in time", httpx.ConnectTimeout(""), (0, "Unreachable", "ConnectTimeout")),
+    ("cut short", httpx.RemoteProtocolError("cut"), (0, "Unreachable", "RemoteProtocolError: cut")),
+    ("silence", httpx.ReadTimeout(""), (0, "Timeout", "the API server stopped responding")),
 )
 async def test_failures_are_api_errors(fault: httpx.Response | Exception, expected: Any) -> None:
     client, requests = scripted(fault)
@@ -177,13 +208,11 @@ async def test_endless_watch_line_is_refused() -> None:
         await watched(client)
 
 
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        pytest.param(status(403, "Forbidden"), "Forbidden", id="forbidden"),
-        pytest.param(httpx.Response(200, stream=Chunks(b"", httpx.ReadTimeout(""))), "Timeout", id="silence"),
-        pytest.param(httpx.Response(200, stream=Chunks(b"", httpx.ReadError("reset"))), "Unreachable", id="reset"),
-    ],
+@cases(
+    "answer reason",
+    ("forbidden", status(403, "Forbidden"), "Forbidden"),
+    ("silence", httpx.Response(200, stream=Chunks(b"", httpx.ReadTimeout(""))), "Timeout"),
+    ("reset", httpx.Response(200, stream=Chunks(b"", httpx.ReadError("reset"))), "Unreachable"),
 )
 async def test_watch_failures(answer: httpx.Response, reason: str) -> None:
     client, _ = scripted(answer)
@@ -233,15 +262,13 @@ async def test_request_on_the_wire(serve: Callable[..., Any], monkeypatch: pytes
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        pytest.param(b"", "Unreachable", id="closed without a word"),
-        pytest.param(OK + b"Content-Length: 99\r\n\r\n{", "Unreachable", id="cut within the body"),
-        pytest.param(b"SSH-2.0-OpenSSH\r\n\r\n", "Unreachable", id="another protocol"),
-        pytest.param(body(b"{"), "Garbage", id="half a document"),
-        pytest.param(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"{}"), "Garbage", id="compressed unasked"),
-    ],
+@cases(
+    "answer reason",
+    ("closed without a word", b"", "Unreachable"),
+    ("cut within the body", OK + b"Content-Length: 99\r\n\r\n{", "Unreachable"),
+    ("another protocol", b"SSH-2.0-OpenSSH\r\n\r\n", "Unreachable"),
+    ("half a document", body(b"{"), "Garbage"),
+    ("compressed unasked", OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"{}"), "Garbage"),
 )
 async def test_server_error_is_an_api_error(serve: Callable[..., Any], answer: bytes, reason: str) -> None:
     async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
@@ -336,14 +363,12 @@ async def test_watch_reset_by_peer_is_an_api_error(serve: Callable[..., Any]) ->
     assert raised.value.reason == "Unreachable"
 
 
-@pytest.mark.parametrize(
+@cases(
     "case",
-    [
-        pytest.param((None, True, True), id="the address is on the certificate"),
-        pytest.param(("api.test", True, True), id="tls-server-name is on the certificate"),
-        pytest.param(("other.test", True, False), id="tls-server-name is not on the certificate"),
-        pytest.param((None, False, False), id="an authority we don't know"),
-    ],
+    ("the address is on the certificate", (None, True, True)),
+    ("tls-server-name is on the certificate", ("api.test", True, True)),
+    ("tls-server-name is not on the certificate", ("other.test", True, False)),
+    ("an authority we don't know", (None, False, False)),
 )
 async def test_server_certificate_is_verified(
     serve: Callable[..., Any], tls_server: ssl.SSLContext, certificate: str, case: tuple[str | None, bool, bool]

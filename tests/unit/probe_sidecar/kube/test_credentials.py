@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from probe_sidecar.kube.credentials import CredentialsError, FileToken, in_cluster, plain_url
+from tests.cases import cases
 
 
 def asked_with(auth: httpx.Auth, *statuses: int) -> list[str]:
@@ -61,7 +62,11 @@ def test_other_errors_are_not_retried(tmp_path: Path) -> None:
     assert asked_with(FileToken(file), 403) == ["Bearer one"]
 
 
-@pytest.mark.parametrize("content", [pytest.param(None, id="gone"), pytest.param("", id="empty")])
+@cases(
+    "content",
+    ("gone", None),
+    ("empty", ""),
+)
 def test_unreadable_token_file_keeps_the_last_token(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "token"
     file.write_text("one")
@@ -78,12 +83,10 @@ def test_missing_token_file_at_start_is_an_error(tmp_path: Path) -> None:
         FileToken(tmp_path / "token")
 
 
-@pytest.mark.parametrize(
-    ("host", "server"),
-    [
-        pytest.param("10.96.0.1", "https://10.96.0.1:443", id="IPv4"),
-        pytest.param("fd00::1", "https://[fd00::1]:443", id="IPv6"),
-    ],
+@cases(
+    "host server",
+    ("IPv4", "10.96.0.1", "https://10.96.0.1:443"),
+    ("IPv6", "fd00::1", "https://[fd00::1]:443"),
 )
 def test_configuration_in_a_pod(tmp_path: Path, host: str, server: str, certificate: str) -> None:
     (tmp_path / "token").write_text("one")
@@ -95,7 +98,11 @@ def test_configuration_in_a_pod(tmp_path: Path, host: str, server: str, certific
     assert asked_with(access.auth, 200) == ["Bearer one"]
 
 
-@pytest.mark.parametrize("content", [pytest.param(None, id="missing"), pytest.param("no PEM", id="no PEM")])
+@cases(
+    "content",
+    ("missing", None),
+    ("no PEM", "no PEM"),
+)
 def test_configuration_in_a_pod_without_a_ca(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "ca.crt").write_text(content)

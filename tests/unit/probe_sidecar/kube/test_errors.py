@@ -1,40 +1,33 @@
 from typing import Any
 
-import pytest
-
 from probe_sidecar.kube.errors import from_response, from_status
+from tests.cases import cases
 
 STATUS = b'{"kind":"Status","reason":"Conflict","message":"the object has been modified","code":409}'
 
 
-@pytest.mark.parametrize(
-    ("status", "headers", "body", "expected"),
-    [
-        pytest.param(409, {}, STATUS, (409, "Conflict", "the object has been modified", None), id="a Status"),
-        pytest.param(
-            429,
-            {"retry-after": "1"},
-            b'{"reason":"TooManyRequests","message":"storage is (re)initializing"}',
-            (429, "TooManyRequests", "storage is (re)initializing", 1.0),
-            id="a starting API server",
-        ),
-        pytest.param(
-            504,
-            {},
-            b'{"reason":"Timeout","message":"Too large resource version","details":{"retryAfterSeconds":2}}',
-            (504, "Timeout", "Too large resource version", 2.0),
-            id="details say when to retry",
-        ),
-        pytest.param(503, {"retry-after": "soon"}, b"{}", (503, "Unknown", "no message", None), id="odd Retry-After"),
-        pytest.param(
-            503, {"retry-after": "-1"}, b"{}", (503, "Unknown", "no message", None), id="negative Retry-After"
-        ),
-        pytest.param(
-            502, {}, b"<html>bad gateway</html>", (502, "Garbage", "<html>bad gateway</html>", None), id="html"
-        ),
-        pytest.param(502, {}, b"", (502, "Garbage", "empty body", None), id="empty"),
-        pytest.param(500, {}, b"[1]", (500, "Garbage", "[1]", None), id="JSON that is no object"),
-    ],
+@cases(
+    "status headers body expected",
+    ("a Status", 409, {}, STATUS, (409, "Conflict", "the object has been modified", None)),
+    (
+        "a starting API server",
+        429,
+        {"retry-after": "1"},
+        b'{"reason":"TooManyRequests","message":"storage is (re)initializing"}',
+        (429, "TooManyRequests", "storage is (re)initializing", 1.0),
+    ),
+    (
+        "details say when to retry",
+        504,
+        {},
+        b'{"reason":"Timeout","message":"Too large resource version","details":{"retryAfterSeconds":2}}',
+        (504, "Timeout", "Too large resource version", 2.0),
+    ),
+    ("odd Retry-After", 503, {"retry-after": "soon"}, b"{}", (503, "Unknown", "no message", None)),
+    ("negative Retry-After", 503, {"retry-after": "-1"}, b"{}", (503, "Unknown", "no message", None)),
+    ("html", 502, {}, b"<html>bad gateway</html>", (502, "Garbage", "<html>bad gateway</html>", None)),
+    ("empty", 502, {}, b"", (502, "Garbage", "empty body", None)),
+    ("JSON that is no object", 500, {}, b"[1]", (500, "Garbage", "[1]", None)),
 )
 def test_error_from_a_response(status: int, headers: dict[str, str], body: bytes, expected: Any) -> None:
     error = from_response(status, headers, body)

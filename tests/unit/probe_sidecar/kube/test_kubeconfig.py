@@ -10,6 +10,7 @@ import yaml
 
 from probe_sidecar.kube.credentials import CredentialsError, not_a_url
 from probe_sidecar.kube.kubeconfig import PROXY_HINT, kubeconfig
+from tests.cases import cases
 
 Object = dict[str, Any]
 Write = Callable[[Object, Object], Path]
@@ -54,14 +55,12 @@ def authorization(auth: httpx.Auth | None) -> str | None:
     return request.headers["Authorization"]
 
 
-@pytest.mark.parametrize(
-    ("user", "expected"),
-    [
-        pytest.param({}, None, id="nobody"),
-        pytest.param({"token": "secret"}, "Bearer secret", id="token"),
-        pytest.param({"tokenFile": "token"}, "Bearer from-the-file", id="token file beside the kubeconfig"),
-        pytest.param({"token": "secret", "tokenFile": "token"}, "Bearer from-the-file", id="the file wins"),
-    ],
+@cases(
+    "user expected",
+    ("nobody", {}, None),
+    ("token", {"token": "secret"}, "Bearer secret"),
+    ("token file beside the kubeconfig", {"tokenFile": "token"}, "Bearer from-the-file"),
+    ("the file wins", {"token": "secret", "tokenFile": "token"}, "Bearer from-the-file"),
 )
 def test_kubeconfig_token(write: Write, user: Object, expected: str | None) -> None:
     access = kubeconfig(write({}, user))
@@ -69,32 +68,28 @@ def test_kubeconfig_token(write: Write, user: Object, expected: str | None) -> N
     assert "secret" not in repr(access)
 
 
-@pytest.mark.parametrize(
+@cases(
     "user",
-    [
-        pytest.param({"client-certificate": "tls.crt", "client-key": "tls.key"}, id="files"),
-        pytest.param({"client-certificate-data": CERTIFICATE, "client-key-data": KEY}, id="data in the file"),
-        pytest.param(
-            {
-                "client-certificate": "missing",
-                "client-certificate-data": CERTIFICATE,
-                "client-key-data": KEY,
-            },
-            id="data wins over a file",
-        ),
-    ],
+    ("files", {"client-certificate": "tls.crt", "client-key": "tls.key"}),
+    ("data in the file", {"client-certificate-data": CERTIFICATE, "client-key-data": KEY}),
+    (
+        "data wins over a file",
+        {
+            "client-certificate": "missing",
+            "client-certificate-data": CERTIFICATE,
+            "client-key-data": KEY,
+        },
+    ),
 )
 def test_kubeconfig_client_certificate(write: Write, user: Object) -> None:
     assert kubeconfig(write({}, user)).auth is None
 
 
-@pytest.mark.parametrize(
-    ("cluster", "verified"),
-    [
-        pytest.param({"certificate-authority": "tls.crt"}, True, id="authority in a file"),
-        pytest.param({"certificate-authority-data": CERTIFICATE}, True, id="authority as data"),
-        pytest.param({"insecure-skip-tls-verify": True}, False, id="not verified"),
-    ],
+@cases(
+    "cluster verified",
+    ("authority in a file", {"certificate-authority": "tls.crt"}, True),
+    ("authority as data", {"certificate-authority-data": CERTIFICATE}, True),
+    ("not verified", {"insecure-skip-tls-verify": True}, False),
 )
 def test_kubeconfig_ca(write: Write, cluster: Object, verified: bool) -> None:
     tls = kubeconfig(write(cluster, {})).tls
@@ -109,88 +104,77 @@ def test_kubeconfig_server_and_tls_name(write: Write) -> None:
     assert (access.server, access.server_name) == ("https://front.door/k8s/clusters/c-1", "api")
 
 
-@pytest.mark.parametrize(
-    ("cluster", "user", "message"),
-    [
-        pytest.param(
-            {}, {"exec": {"command": "aws"}}, f"users[me].user.exec: not supported here: {PROXY_HINT}", id="exec"
-        ),
-        pytest.param(
-            {},
-            {"auth-provider": {"name": "gcp"}},
-            f"users[me].user.auth-provider: not supported here: {PROXY_HINT}",
-            id="auth provider",
-        ),
-        pytest.param(
-            {}, {"username": "me"}, f"users[me].user.username: not supported here: {PROXY_HINT}", id="basic auth"
-        ),
-        pytest.param({}, {"as": "root"}, f"users[me].user.as: not supported here: {PROXY_HINT}", id="impersonation"),
-        pytest.param(
-            {"proxy-url": "http://proxy"},
-            {},
-            f"clusters[here].cluster.proxy-url: not supported here: {PROXY_HINT}",
-            id="proxy",
-        ),
-        pytest.param({"server": ""}, {}, "clusters[here].cluster.server: missing", id="no server"),
-        pytest.param(
-            {"server": "10.0.0.1:6443"},
-            {},
-            f"clusters[here].cluster.server: {not_a_url('10.0.0.1:6443')}",
-            id="a server without a scheme",
-        ),
-        pytest.param({"server": 7}, {}, "clusters[here].cluster.server: must be a string, not int", id="a number"),
-        pytest.param(
-            {"certificate-authority": "missing"},
-            {},
-            "clusters[here].cluster.certificate-authority: cannot read",
-            id="authority file missing",
-        ),
-        pytest.param(
-            {"certificate-authority-data": "%%%"},
-            {},
-            "clusters[here].cluster.certificate-authority-data: not base64",
-            id="authority not base64",
-        ),
-        pytest.param(
-            {"certificate-authority-data": encoded("no PEM")},
-            {},
-            "clusters[here].cluster.certificate-authority: no PEM certificate",
-            id="authority not PEM",
-        ),
-        pytest.param(
-            {"certificate-authority": "tls.crt", "insecure-skip-tls-verify": True},
-            {},
-            "clusters[here].cluster.insecure-skip-tls-verify: cannot be true beside a certificate-authority: drop one",
-            id="insecure with an authority",
-        ),
-        pytest.param(
-            {"insecure-skip-tls-verify": "yes please"},
-            {},
-            "clusters[here].cluster.insecure-skip-tls-verify: must be true or false",
-            id="insecure is a text",
-        ),
-        pytest.param({}, {"token": "two words"}, "users[me].user.token: not a bearer token", id="a token with a space"),
-        pytest.param({}, {"tokenFile": "missing"}, "users[me].user.tokenFile: ", id="token file missing"),
-        pytest.param({}, {"tokenFile": "empty"}, "users[me].user.tokenFile: ", id="token file empty"),
-        pytest.param(
-            {},
-            {"client-certificate": "tls.crt"},
-            "users[me].user.client-key: missing: a client certificate needs both",
-            id="certificate without key",
-        ),
-        pytest.param(
-            {},
-            {"client-key": "tls.key"},
-            "users[me].user.client-certificate: missing: a client certificate needs both",
-            id="key without certificate",
-        ),
-        pytest.param(
-            {},
-            {"client-certificate": "tls.crt", "client-key-data": OTHER_KEY},
-            "users[me].user.client-certificate: not a PEM certificate with its key",
-            id="another certificate's key",
-        ),
-    ],
+@cases(
+    "cluster user message",
+    ("exec", {}, {"exec": {"command": "aws"}}, f"users[me].user.exec: not supported here: {PROXY_HINT}"),
+    (
+        "auth provider",
+        {},
+        {"auth-provider": {"name": "gcp"}},
+        f"users[me].user.auth-provider: not supported here: {PROXY_HINT}",
+    ),
+    ("basic auth", {}, {"username": "me"}, f"users[me].user.username: not supported here: {PROXY_HINT}"),
+    ("impersonation", {}, {"as": "root"}, f"users[me].user.as: not supported here: {PROXY_HINT}"),
+    ("proxy", {"proxy-url": "http://proxy"}, {}, f"clusters[here].cluster.proxy-url: not supported here: {PROXY_HINT}"),
+    ("no server", {"server": ""}, {}, "clusters[here].cluster.server: missing"),
+    (
+        "a server without a scheme",
+        {"server": "10.0.0.1:6443"},
+        {},
+        f"clusters[here].cluster.server: {not_a_url('10.0.0.1:6443')}",
+    ),
+    ("a number", {"server": 7}, {}, "clusters[here].cluster.server: must be a string, not int"),
+    (
+        "authority file missing",
+        {"certificate-authority": "missing"},
+        {},
+        "clusters[here].cluster.certificate-authority: cannot read",
+    ),
+    (
+        "authority not base64",
+        {"certificate-authority-data": "%%%"},
+        {},
+        "clusters[here].cluster.certificate-authority-data: not base64",
+    ),
+    (
+        "authority not PEM",
+        {"certificate-authority-data": encoded("no PEM")},
+        {},
+        "clusters[here].cluster.certificate-authority: no PEM certificate",
+    ),
+    (
+        "insecure with an authority",
+        {"certificate-authority": "tls.crt", "insecure-skip-tls-verify": True},
+        {},
+        "clusters[here].cluster.insecure-skip-tls-verify: cannot be true beside a certificate-authority: drop one",
+    ),
+    (
+        "insecure is a text",
+        {"insecure-skip-tls-verify": "yes please"},
+        {},
+        "clusters[here].cluster.insecure-skip-tls-verify: must be true or false",
+    ),
+    ("a token with a space", {}, {"token": "two words"}, "users[me].user.token: not a bearer token"),
+    ("token file missing", {}, {"tokenFile": "missing"}, "users[me].user.tokenFile: "),
+    ("token file empty", {}, {"tokenFile": "empty"}, "users[me].user.tokenFile: "),
+    (
+        "certificate without key",
+        {},
+        {"client-certificate": "tls.crt"},
+        "users[me].user.client-key: missing: a client certificate needs both",
+    ),
+    (
+        "key without certificate",
+        {},
+        {"client-key": "tls.key"},
+        "users[me].user.client-certificate: missing: a client certificate needs both",
+    ),
+    (
+        "another certificate's key",
+        {},
+        {"client-certificate": "tls.crt", "client-key-data": OTHER_KEY},
+        "users[me].user.client-certificate: not a PEM certificate with its key",
+    ),
 )
 def test_unsupported_kubeconfig_field_is_named(write: Write, cluster: Object, user: Object, message: str) -> None:
     file = write(cluster, user)
@@ -200,30 +184,28 @@ def test_unsupported_kubeconfig_field_is_named(write: Write, cluster: Object, us
     assert "two words" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        pytest.param("a: [", "not a kubeconfig: ", id="not YAML"),
-        pytest.param("just a text", "not a kubeconfig: the top level must be a mapping", id="not a mapping"),
-        pytest.param("{}", "current-context: missing", id="no current context"),
-        pytest.param("{current-context: dev}", 'contexts: no entry named "dev"', id="the context is not there"),
-        pytest.param("{current-context: dev, contexts: 7}", "contexts: must be a list, not int", id="not a list"),
-        pytest.param(
-            "{current-context: dev, contexts: [{name: dev, context: 7}]}",
-            "contexts[dev].context: must be a mapping, not int",
-            id="not a context",
-        ),
-        pytest.param(
-            "{current-context: dev, contexts: [{name: dev, context: {}}]}",
-            "contexts[dev].context.cluster: missing",
-            id="no cluster",
-        ),
-        pytest.param(
-            "{current-context: dev, contexts: [{name: dev, context: {cluster: here}}]}",
-            'clusters: no entry named "here"',
-            id="the cluster is not there",
-        ),
-    ],
+@cases(
+    "text message",
+    ("not YAML", "a: [", "not a kubeconfig: "),
+    ("not a mapping", "just a text", "not a kubeconfig: the top level must be a mapping"),
+    ("no current context", "{}", "current-context: missing"),
+    ("the context is not there", "{current-context: dev}", 'contexts: no entry named "dev"'),
+    ("not a list", "{current-context: dev, contexts: 7}", "contexts: must be a list, not int"),
+    (
+        "not a context",
+        "{current-context: dev, contexts: [{name: dev, context: 7}]}",
+        "contexts[dev].context: must be a mapping, not int",
+    ),
+    (
+        "no cluster",
+        "{current-context: dev, contexts: [{name: dev, context: {}}]}",
+        "contexts[dev].context.cluster: missing",
+    ),
+    (
+        "the cluster is not there",
+        "{current-context: dev, contexts: [{name: dev, context: {cluster: here}}]}",
+        'clusters: no entry named "here"',
+    ),
 )
 def test_malformed_kubeconfig_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "config"

@@ -15,6 +15,7 @@ from probe_sidecar.kube.client import KubeClient, Resource, Selection, connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.reflector import Reflector
+from tests.cases import cases
 
 CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 
@@ -199,12 +200,10 @@ async def test_watches_that_end_at_once_back_off() -> None:
     assert world.pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
 
 
-@pytest.mark.parametrize(
+@cases(
     "cut",
-    [
-        pytest.param(httpx.ReadError("reset"), id="reset by its peer"),
-        pytest.param(httpx.RemoteProtocolError("incomplete chunked read"), id="closed in the middle"),
-    ],
+    ("reset by its peer", httpx.ReadError("reset")),
+    ("closed in the middle", httpx.RemoteProtocolError("incomplete chunked read")),
 )
 async def test_dropped_connection_resumes_at_the_last_version(cut: Exception) -> None:
     world = World(
@@ -298,24 +297,17 @@ async def test_start_during_an_outage_delivers_nothing() -> None:
     assert world.changes == [({}, frozenset())]
 
 
-@pytest.mark.parametrize(
-    ("answer", "resumed"),
-    [
-        pytest.param(
-            httpx.Response(429, json=error(429, "TooManyRequests"), headers={"Retry-After": "3"}), True,
-            id="429 storage is (re)initializing",
-        ),
-        pytest.param(
-            httpx.Response(503, json=error(503, "ServiceUnavailable", retryAfterSeconds=3)), True, id="503 with details"
-        ),
-        pytest.param(
-            (event("ERROR", error(429, "TooManyRequests", retryAfterSeconds=3)),), True, id="429 in the stream"
-        ),
-        pytest.param(
-            httpx.Response(504, json=error(504, "Timeout", retryAfterSeconds=3)), False, id="504 too large version"
-        ),
-    ],
-)  # fmt: skip
+@cases(
+    "answer resumed",
+    (
+        "429 storage is (re)initializing",
+        httpx.Response(429, json=error(429, "TooManyRequests"), headers={"Retry-After": "3"}),
+        True,
+    ),
+    ("503 with details", httpx.Response(503, json=error(503, "ServiceUnavailable", retryAfterSeconds=3)), True),
+    ("429 in the stream", (event("ERROR", error(429, "TooManyRequests", retryAfterSeconds=3)),), True),
+    ("504 too large version", httpx.Response(504, json=error(504, "Timeout", retryAfterSeconds=3)), False),
+)
 async def test_retry_after_is_honoured(answer: Any, resumed: bool) -> None:
     world = World(listing(10), answer, *([] if resumed else [listing(20)]), (LASTED,))
     await world.play()
@@ -323,24 +315,20 @@ async def test_retry_after_is_honoured(answer: Any, resumed: bool) -> None:
     assert world.requests[2] == ("watch from 10" if resumed else "list")
 
 
-@pytest.mark.parametrize(
+@cases(
     "answer",
-    [
-        pytest.param(
-            httpx.Response(500, json=error(500, "InternalError")), id="500, as for a version that is no number"
-        ),
-        pytest.param(httpx.Response(401, json=error(401, "Unauthorized")), id="401 after the token's own retry"),
-        pytest.param(httpx.Response(403, json=error(403, "Forbidden")), id="403"),
-        pytest.param(httpx.Response(404, json=error(404, "NotFound")), id="404: the CRD is gone"),
-        pytest.param((b"<html>log in</html>\n",), id="a line that is not JSON"),
-        pytest.param((b"[1]\n",), id="a line that is no event"),
-        pytest.param((event("RENAMED", cr("a", 11)),), id="an unknown event"),
-        pytest.param((b'{"type":"ADDED","object":"a"}\n',), id="an event without an object"),
-        pytest.param((event("ADDED", {"metadata": {"resourceVersion": "11"}}),), id="an object without a name"),
-        pytest.param((event("ADDED", {"metadata": {"name": "a", "uid": "a"}}),), id="an object without a version"),
-        pytest.param((event("BOOKMARK", {"metadata": {}}),), id="a bookmark without a version"),
-        pytest.param((event("ERROR", {"kind": "odd"}),), id="an error without a code"),
-    ],
+    ("500, as for a version that is no number", httpx.Response(500, json=error(500, "InternalError"))),
+    ("401 after the token's own retry", httpx.Response(401, json=error(401, "Unauthorized"))),
+    ("403", httpx.Response(403, json=error(403, "Forbidden"))),
+    ("404: the CRD is gone", httpx.Response(404, json=error(404, "NotFound"))),
+    ("a line that is not JSON", (b"<html>log in</html>\n",)),
+    ("a line that is no event", (b"[1]\n",)),
+    ("an unknown event", (event("RENAMED", cr("a", 11)),)),
+    ("an event without an object", (b'{"type":"ADDED","object":"a"}\n',)),
+    ("an object without a name", (event("ADDED", {"metadata": {"resourceVersion": "11"}}),)),
+    ("an object without a version", (event("ADDED", {"metadata": {"name": "a", "uid": "a"}}),)),
+    ("a bookmark without a version", (event("BOOKMARK", {"metadata": {}}),)),
+    ("an error without a code", (event("ERROR", {"kind": "odd"}),)),
 )
 async def test_malformed_event_causes_a_relist(answer: Any) -> None:
     world = World(listing(10, cr("a", 5)), answer, listing(20, cr("a", 5)), (LASTED,))
@@ -350,18 +338,14 @@ async def test_malformed_event_causes_a_relist(answer: Any) -> None:
     assert world.changes == [({"a": "5"}, frozenset({"a"}))], "nothing vanished, nothing came"
 
 
-@pytest.mark.parametrize(
+@cases(
     "answer",
-    [
-        pytest.param(httpx.Response(410, json=error(410, "Expired")), id="410"),
-        pytest.param(httpx.Response(504, json=error(504, "Timeout")), id="504 ResourceVersionTooLarge"),
-        pytest.param(httpx.Response(401, json=error(401, "Unauthorized")), id="401"),
-        pytest.param(httpx.Response(200, json={"items": []}), id="a list without a version"),
-        pytest.param(
-            httpx.Response(200, json={"metadata": {"resourceVersion": "9"}, "items": [7]}), id="no objects in it"
-        ),
-        pytest.param(httpx.Response(200, text="<html>"), id="a page of a proxy"),
-    ],
+    ("410", httpx.Response(410, json=error(410, "Expired"))),
+    ("504 ResourceVersionTooLarge", httpx.Response(504, json=error(504, "Timeout"))),
+    ("401", httpx.Response(401, json=error(401, "Unauthorized"))),
+    ("a list without a version", httpx.Response(200, json={"items": []})),
+    ("no objects in it", httpx.Response(200, json={"metadata": {"resourceVersion": "9"}, "items": [7]})),
+    ("a page of a proxy", httpx.Response(200, text="<html>")),
 )
 async def test_failed_list_keeps_the_set(answer: httpx.Response) -> None:
     # The client answers a 410 by one more request: a whole list in one page.

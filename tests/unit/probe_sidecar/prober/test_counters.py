@@ -2,6 +2,7 @@ import pytest
 
 from probe_sidecar.prober.counters import Durations, ProbeCounters
 from probe_sidecar.probes.outcome import Outcome, Result
+from tests.cases import cases
 
 
 def test_durations_are_in_the_right_bucket() -> None:
@@ -12,14 +13,12 @@ def test_durations_are_in_the_right_bucket() -> None:
     assert durations.total == pytest.approx(62.22)
 
 
-@pytest.mark.parametrize(
-    ("result", "counts", "timed"),
-    [
-        pytest.param(Result.SUCCESS, (1, 0, 0), 1, id="success"),
-        pytest.param(Result.WARNING, (1, 0, 0), 1, id="a warning is a success"),
-        pytest.param(Result.FAILURE, (0, 1, 0), 1, id="failures take time too"),
-        pytest.param(Result.UNKNOWN, (0, 0, 1), 0, id="our own fault says nothing of the address"),
-    ],
+@cases(
+    "result counts timed",
+    ("success", Result.SUCCESS, (1, 0, 0), 1),
+    ("a warning is a success", Result.WARNING, (1, 0, 0), 1),
+    ("failures take time too", Result.FAILURE, (0, 1, 0), 1),
+    ("our own fault says nothing of the address", Result.UNKNOWN, (0, 0, 1), 0),
 )
 def test_each_probe_is_counted_once(result: Result, counts: tuple[int, int, int], timed: int) -> None:
     tally = ProbeCounters("http")

@@ -19,6 +19,7 @@ from probe_sidecar.prober.suspected_outage import PERIOD, Canary
 from probe_sidecar.probes.message import CONNECTING, timed_out
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.settings import Settings
+from tests.cases import cases
 from tests.examples import examples
 from tests.unit.probe_sidecar.prober.rig import HandLoop, Subject, surroundings_of
 
@@ -42,15 +43,13 @@ def silent(first: float, last: float, heard: float = -1.0) -> tuple[Address, Una
 # The guard
 
 
-@pytest.mark.parametrize(
-    ("silence", "heard_at", "admitted"),
-    [
-        pytest.param(Unanswered(10, 10), 5, False, id="first-none-since"),
-        pytest.param(Unanswered(10, 10), 10, True, id="first-one-since"),
-        pytest.param(Unanswered(10, 30, response_at=9), 40, False, id="repeated-none-between"),
-        pytest.param(Unanswered(10, 30, response_at=20), 20, False, id="repeated-none-since"),
-        pytest.param(Unanswered(10, 30, response_at=20), 30, True, id="repeated-proven-on-both-sides"),
-    ],
+@cases(
+    "silence heard_at admitted",
+    ("first-none-since", Unanswered(10, 10), 5, False),
+    ("first-one-since", Unanswered(10, 10), 10, True),
+    ("repeated-none-between", Unanswered(10, 30, response_at=9), 40, False),
+    ("repeated-none-since", Unanswered(10, 30, response_at=20), 20, False),
+    ("repeated-proven-on-both-sides", Unanswered(10, 30, response_at=20), 30, True),
 )
 def test_failure_counts_if_another_address_responds(silence: Unanswered, heard_at: float, admitted: bool) -> None:
     guard: OutageGuard[Address] = OutageGuard(HOLD)
@@ -360,9 +359,10 @@ def test_addresses_dead_after_recovery_are_published() -> None:
     assert [told for _, told in world.told] == [True, False]
 
 
-@pytest.mark.parametrize(
-    ("names", "each"),
-    [pytest.param(("web",), 5, id="one-service"), pytest.param(("web", "api"), 1, id="two-addresses")],
+@cases(
+    "names each",
+    ("one-service", ("web",), 5),
+    ("two-addresses", ("web", "api"), 1),
 )
 def test_too_few_addresses_count_every_missing_response(names: tuple[str, ...], each: int) -> None:
     world = World()

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe_sidecar.prober.schedule import Schedule, delayed, following, spread, within
+from tests.cases import cases
 
 
 def test_due_items_are_returned_once_in_order() -> None:
@@ -43,16 +44,14 @@ def test_empty_schedule_has_nothing_due() -> None:
     assert Schedule[str]().next_due() is None
 
 
-@pytest.mark.parametrize(
-    ("due", "now", "expected"),
-    [
-        pytest.param(100.0, 100.0, 110.0, id="on-time"),
-        pytest.param(100.0, 100.4, 110.0, id="late-without-drift"),
-        pytest.param(100.0, 109.999, 110.0, id="nearly-a-period-late"),
-        pytest.param(100.0, 110.0, 120.0, id="a-period-late-loses-a-tick"),
-        pytest.param(100.0, 145.0, 150.0, id="line-30-late-ticks-collapse"),
-        pytest.param(100.0, 99.9, 110.0, id="clock-a-little-early"),
-    ],
+@cases(
+    "due now expected",
+    ("on-time", 100.0, 100.0, 110.0),
+    ("late-without-drift", 100.0, 100.4, 110.0),
+    ("nearly-a-period-late", 100.0, 109.999, 110.0),
+    ("a-period-late-loses-a-tick", 100.0, 110.0, 120.0),
+    ("line-30-late-ticks-collapse", 100.0, 145.0, 150.0),
+    ("clock-a-little-early", 100.0, 99.9, 110.0),
 )
 def test_next_due_time(due: float, now: float, expected: float) -> None:
     assert following(due, 10, now) == pytest.approx(expected)
@@ -73,30 +72,26 @@ def test_first_probes_are_spread_evenly(count: int) -> None:
     assert max(gaps) <= 2.0 * 10.0 / count
 
 
-@pytest.mark.parametrize(
-    ("now", "expected"),
-    [
-        pytest.param(100.0, 10.0, id="the-first-have-all-of-it"),
-        pytest.param(102.0, 8.0, id="later-ones-the-rest"),
-        pytest.param(105.0, 5.0, id="down-to-half"),
-        pytest.param(105.1, 10.0, id="then-a-period-of-their-own"),
-        pytest.param(500.0, 10.0, id="however-late"),
-    ],
+@cases(
+    "now expected",
+    ("the-first-have-all-of-it", 100.0, 10.0),
+    ("later-ones-the-rest", 102.0, 8.0),
+    ("down-to-half", 105.0, 5.0),
+    ("then-a-period-of-their-own", 105.1, 10.0),
+    ("however-late", 500.0, 10.0),
 )
 def test_late_additions_are_spread_over_the_remaining_period(now: float, expected: float) -> None:
     assert within(100.0, 10.0, now) == expected
 
 
-@pytest.mark.parametrize(
-    ("first", "delay", "expected"),
-    [
-        pytest.param(100.0, 0, 100.0, id="no-delay-probes-at-once"),
-        pytest.param(100.0, 5, 110.0, id="line-31-first-tick-after-the-delay"),
-        pytest.param(100.0, 10, 110.0, id="line-31-tick-at-the-delay"),
-        pytest.param(104.0, 10, 114.0, id="line-31-delay-counts-from-the-start-not-from-the-first-tick"),
-        pytest.param(104.0, 4, 104.0, id="line-31-delay-over-before-the-first-tick"),
-        pytest.param(100.0, 25, 130.0, id="line-31-longer-than-two-periods"),
-    ],
+@cases(
+    "first delay expected",
+    ("no-delay-probes-at-once", 100.0, 0, 100.0),
+    ("line-31-first-tick-after-the-delay", 100.0, 5, 110.0),
+    ("line-31-tick-at-the-delay", 100.0, 10, 110.0),
+    ("line-31-delay-counts-from-the-start-not-from-the-first-tick", 104.0, 10, 114.0),
+    ("line-31-delay-over-before-the-first-tick", 104.0, 4, 104.0),
+    ("line-31-longer-than-two-periods", 100.0, 25, 130.0),
 )
 def test_initial_delay(first: float, delay: int, expected: float) -> None:
     assert delayed(100.0, first, delay, 10) == pytest.approx(expected)

@@ -15,6 +15,7 @@ from probe_sidecar.prober.prober import MOST_PREPARED
 from probe_sidecar.probes.engine import TOGETHER
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import Referenced
+from tests.cases import cases
 from tests.unit.probe_sidecar.prober.rig import HandLoop, Subject, surroundings_of
 
 OK = Outcome(Result.SUCCESS, "connected")
@@ -173,19 +174,15 @@ def test_first_failure_of_a_pending_address_is_reported_once(rig: Rig) -> None:
     assert rig.service.changes == changes + 1
 
 
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        pytest.param(known(A, True, "ProbeSucceeded"), (True, "ProbeSucceeded", "m"), id="ready"),
-        pytest.param(known(A, False, "ProbeFailed"), (False, "ProbeFailed", "m"), id="failed"),
-        pytest.param(known(A, False, "Pending"), (False, "Pending", "m"), id="pending"),
-        pytest.param(
-            known(A, False, "Disabled", serving=True), (True, "ProbeSucceeded", "m"), id="drained-though-healthy"
-        ),
-        pytest.param(known(A, False, "Disabled", serving=False), (False, "ProbeFailed", "m"), id="drained-and-dead"),
-        pytest.param(known(A, True, "NoProbe"), (True, "Pending", NOT_PROBED), id="was-not-probed-before"),
-        pytest.param(known(A, False, "Denied"), (False, "Pending", NOT_PROBED), id="was-denied-before"),
-    ],
+@cases(
+    "status expected",
+    ("ready", known(A, True, "ProbeSucceeded"), (True, "ProbeSucceeded", "m")),
+    ("failed", known(A, False, "ProbeFailed"), (False, "ProbeFailed", "m")),
+    ("pending", known(A, False, "Pending"), (False, "Pending", "m")),
+    ("drained-though-healthy", known(A, False, "Disabled", serving=True), (True, "ProbeSucceeded", "m")),
+    ("drained-and-dead", known(A, False, "Disabled", serving=False), (False, "ProbeFailed", "m")),
+    ("was-not-probed-before", known(A, True, "NoProbe"), (True, "Pending", NOT_PROBED)),
+    ("was-denied-before", known(A, False, "Denied"), (False, "Pending", NOT_PROBED)),
 )
 def test_restart_takes_readiness_from_the_status(
     rig: Rig, status: dict[str, AddressStatus], expected: tuple[bool, str, str]

@@ -1,12 +1,12 @@
 """The kubelet's thresholds (docs/conformance.md, lines 22 and 24 to 27)."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import Probe, TCPSocketAction
 from probe_sidecar.prober.target import record
 from probe_sidecar.probes.outcome import Outcome, Result
+from tests.cases import cases
 
 LETTERS = {"S": Result.SUCCESS, "W": Result.WARNING, "F": Result.FAILURE, "E": Result.UNKNOWN}
 
@@ -25,18 +25,16 @@ def states(trace: str, success: int, failure: int) -> str:
     return seen
 
 
-@pytest.mark.parametrize(
-    ("trace", "success", "failure", "expected"),
-    [
-        pytest.param("SSFFEFWWFFSFFWF", 2, 3, "nRRRRnnRRRRRRRR", id="line-26-trace-of-the-kubelet"),
-        pytest.param("S", 1, 3, "R", id="line-24-one-success-is-enough-by-default"),
-        pytest.param("SFFFS", 1, 3, "RRRnR", id="line-24-three-failures-then-one-success"),
-        pytest.param("SSFFSFF", 2, 3, "nRRRRRR", id="line-25-a-success-below-its-threshold-restarts-the-failure-run"),
-        pytest.param("SSFFFFF", 2, 3, "nRRRnnn", id="line-25-acting-again-changes-nothing"),
-        pytest.param("WW", 2, 1, "nR", id="line-22-a-warning-is-a-success"),
-        pytest.param("SSFEFEEF", 2, 3, "nRRRRRRn", id="line-26-a-prober-error-leaves-the-run-as-it-was"),
-        pytest.param("EEEE", 1, 1, "nnnn", id="line-26-prober-errors-alone-decide-nothing"),
-    ],
+@cases(
+    "trace success failure expected",
+    ("line-26-trace-of-the-kubelet", "SSFFEFWWFFSFFWF", 2, 3, "nRRRRnnRRRRRRRR"),
+    ("line-24-one-success-is-enough-by-default", "S", 1, 3, "R"),
+    ("line-24-three-failures-then-one-success", "SFFFS", 1, 3, "RRRnR"),
+    ("line-25-a-success-below-its-threshold-restarts-the-failure-run", "SSFFSFF", 2, 3, "nRRRRRR"),
+    ("line-25-acting-again-changes-nothing", "SSFFFFF", 2, 3, "nRRRnnn"),
+    ("line-22-a-warning-is-a-success", "WW", 2, 1, "nR"),
+    ("line-26-a-prober-error-leaves-the-run-as-it-was", "SSFEFEEF", 2, 3, "nRRRRRRn"),
+    ("line-26-prober-errors-alone-decide-nothing", "EEEE", 1, 1, "nnnn"),
 )
 def test_streak_transitions(trace: str, success: int, failure: int, expected: str) -> None:
     assert states(trace, success, failure) == expected

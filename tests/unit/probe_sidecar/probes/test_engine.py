@@ -48,6 +48,8 @@ from probe_sidecar.probes.message import (
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.poller import LoopPoller
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from probe_sidecar.probes.tcp import TcpExchange
+from tests.cases import cases
 from tests.e2e.namespace import NamespacesMissing, require, sealed
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.servers import (
@@ -111,33 +113,21 @@ def deaf_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.mark.parametrize(
-    ("script", "outcome"),
-    [
-        pytest.param(says(OK), SUCCESS, id="line-8-success"),
-        pytest.param(says(OK, stay=True), SUCCESS, id="success-without-waiting-for-the-end"),
-        pytest.param(says(*[OK[at : at + 5] for at in range(0, len(OK), 5)], gap=0.01), SUCCESS, id="slow-drip"),
-        pytest.param(half_closes, SUCCESS, id="half-close"),
-        pytest.param(says(b"HTTP/1.0 200 OK\r\n\r\nok"), SUCCESS, id="http-1.0"),
-        pytest.param(says(b"HTTP/1.1 100 Continue\r\n\r\n", OK, gap=0.01), SUCCESS, id="100-continue"),
-        pytest.param(
-            says(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 20_000, stay=True), SUCCESS, id="line-12-body-read-at-most-10240"
-        ),
-        pytest.param(says(b"HTTP/1.1 503 No\r\n\r\n", stay=True), failure("HTTP 503"), id="line-8-503"),
-        pytest.param(says(b""), failure(CLOSED_WITHOUT_RESPONSE), id="line-13-empty-reply"),
-        pytest.param(says(b"SSH-2.0-x\r\n"), failure(NOT_HTTP), id="line-13-non-http"),
-        pytest.param(resets, failure("connection reset"), id="line-13-reset"),
-        pytest.param(
-            says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"),
-            failure(CLOSED_IN_BODY),
-            id="line-14-d1-cut-body",
-        ),
-        pytest.param(
-            says(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000, stay=True),
-            failure(HEADERS_TOO_LARGE),
-            id="d9-huge-headers",
-        ),
-    ],
+@cases(
+    "script outcome",
+    ("line-8-success", says(OK), SUCCESS),
+    ("success-without-waiting-for-the-end", says(OK, stay=True), SUCCESS),
+    ("slow-drip", says(*[OK[at : at + 5] for at in range(0, len(OK), 5)], gap=0.01), SUCCESS),
+    ("half-close", half_closes, SUCCESS),
+    ("http-1.0", says(b"HTTP/1.0 200 OK\r\n\r\nok"), SUCCESS),
+    ("100-continue", says(b"HTTP/1.1 100 Continue\r\n\r\n", OK, gap=0.01), SUCCESS),
+    ("line-12-body-read-at-most-10240", says(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 20_000, stay=True), SUCCESS),
+    ("line-8-503", says(b"HTTP/1.1 503 No\r\n\r\n", stay=True), failure("HTTP 503")),
+    ("line-13-empty-reply", says(b""), failure(CLOSED_WITHOUT_RESPONSE)),
+    ("line-13-non-http", says(b"SSH-2.0-x\r\n"), failure(NOT_HTTP)),
+    ("line-13-reset", resets, failure("connection reset")),
+    ("line-14-d1-cut-body", says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"), failure(CLOSED_IN_BODY)),
+    ("d9-huge-headers", says(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000, stay=True), failure(HEADERS_TOO_LARGE)),
 )
 async def test_http_results(judge: Judge, serve: Serve, script: Script, outcome: Outcome) -> None:
     server = serve(script)
@@ -145,18 +135,12 @@ async def test_http_results(judge: Judge, serve: Serve, script: Script, outcome:
     assert server.connections == 1, "line-21-neither-success-nor-failure-is-retried"
 
 
-@pytest.mark.parametrize(
-    ("script", "where"),
-    [
-        pytest.param(silent, WAITING, id="line-13-no-answer"),
-        pytest.param(says(b"HTTP/1.1 200 OK\r\n", stay=True), WAITING, id="line-13-stalled-headers"),
-        pytest.param(
-            says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", stay=True),
-            READING_BODY,
-            id="line-14-d1-stalled-body",
-        ),
-        pytest.param(says(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 400, gap=0.02), READING_BODY, id="drip-past-the-end"),
-    ],
+@cases(
+    "script where",
+    ("line-13-no-answer", silent, WAITING),
+    ("line-13-stalled-headers", says(b"HTTP/1.1 200 OK\r\n", stay=True), WAITING),
+    ("line-14-d1-stalled-body", says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", stay=True), READING_BODY),
+    ("drip-past-the-end", says(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 400, gap=0.02), READING_BODY),
 )
 async def test_line_7_stalled_response_is_a_failure(judge: Judge, serve: Serve, script: Script, where: str) -> None:
     server = serve(script)
@@ -181,16 +165,14 @@ async def test_line_16_dropped_packets_time_out(
     assert outcome == Outcome(Result.FAILURE, timed_out(0.2, CONNECTING), no_response=True)
 
 
-@pytest.mark.parametrize(
-    ("code", "no_response"),
-    [
-        pytest.param(errno.ECONNREFUSED, False, id="refused"),
-        pytest.param(errno.ECONNRESET, False, id="reset"),
-        pytest.param(errno.EHOSTUNREACH, True, id="no-route-to-host"),
-        pytest.param(errno.ENETUNREACH, True, id="network-unreachable"),
-        pytest.param(errno.ETIMEDOUT, True, id="given-up-by-the-kernel"),
-        pytest.param(errno.ENETDOWN, True, id="our-interface-is-down"),
-    ],
+@cases(
+    "code no_response",
+    ("refused", errno.ECONNREFUSED, False),
+    ("reset", errno.ECONNRESET, False),
+    ("no-route-to-host", errno.EHOSTUNREACH, True),
+    ("network-unreachable", errno.ENETUNREACH, True),
+    ("given-up-by-the-kernel", errno.ETIMEDOUT, True),
+    ("our-interface-is-down", errno.ENETDOWN, True),
 )
 def test_only_actions_of_the_address_are_a_response(code: int, no_response: bool) -> None:
     outcome = network_outcome(code)
@@ -215,12 +197,10 @@ async def test_accepted_connection_is_a_response(judge: Judge, serve: Serve) -> 
     assert await judge(http(server.port, timeout=0.2)) == failure(timed_out(0.2, WAITING))
 
 
-@pytest.mark.parametrize(
+@cases(
     "script",
-    [
-        pytest.param(silent, id="line-16-nothing-is-read"),
-        pytest.param(resets_at_once, id="line-16-success-is-the-handshake-even-if-a-reset-follows"),
-    ],
+    ("line-16-nothing-is-read", silent),
+    ("line-16-success-is-the-handshake-even-if-a-reset-follows", resets_at_once),
 )
 async def test_line_16_tcp_results(judge: Judge, serve: Serve, script: Script) -> None:
     server = serve(script)
@@ -313,12 +293,10 @@ async def test_line_9_redirect_to_the_virtual_host_is_not_followed(judge: Judge,
     assert outcome.success
 
 
-@pytest.mark.parametrize(
-    ("redirects", "outcome"),
-    [
-        pytest.param(9, Outcome(Result.SUCCESS, "HTTP 200 after 9 redirects"), id="line-10-nine-pass"),
-        pytest.param(10, failure(f"HTTP 302, {TOO_MANY_REDIRECTS}"), id="line-10-the-tenth-fails"),
-    ],
+@cases(
+    "redirects outcome",
+    ("line-10-nine-pass", 9, Outcome(Result.SUCCESS, "HTTP 200 after 9 redirects")),
+    ("line-10-the-tenth-fails", 10, failure(f"HTTP 302, {TOO_MANY_REDIRECTS}")),
 )
 async def test_line_10_redirect_limit(judge: Judge, serve: Serve, redirects: int, outcome: Outcome) -> None:
     assert await judge(http(serve(*[redirect("/")] * redirects, says(OK)).port)) == outcome
@@ -491,19 +469,17 @@ asyncio.run(main(int(sys.argv[1])))
 """
 
 
-@pytest.mark.parametrize(
-    ("scripts", "said", "connections"),
-    [
-        pytest.param([says(OK, stay=True)], "success HTTP 200", 1, id="answered-meanwhile"),
-        pytest.param([says(b""), says(OK)], "success HTTP 200", 2, id="given-up-meanwhile"),
-        pytest.param(
-            [silent],
-            f"failure {timed_out(0.3, WAITING)}",
-            2,
-            id="dead",
-            marks=pytest.mark.nightly,
-        ),
-    ],
+@cases(
+    "scripts said connections",
+    ("answered-meanwhile", [says(OK, stay=True)], "success HTTP 200", 1),
+    ("given-up-meanwhile", [says(b""), says(OK)], "success HTTP 200", 2),
+    pytest.param(
+        [silent],
+        f"failure {timed_out(0.3, WAITING)}",
+        2,
+        id="dead",
+        marks=pytest.mark.nightly,
+    ),
 )
 async def test_r7_stopped_process(serve: Serve, scripts: list[Script], said: str, connections: int) -> None:
     """SIGSTOP while the request is under way, for longer than the time-out."""

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from external_service.core import HTTPGetAction
 from probe_sidecar.probes.expectation import KUBELET, Expectation, Search, expectation
+from tests.cases import cases
 
 
 def test_default_expectation_is_the_kubelets() -> None:
@@ -20,12 +21,10 @@ def test_expectation_options() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     "options",
-    [
-        pytest.param(Expectation(statuses=((200, 200),)), id="statuses"),
-        pytest.param(Expectation(text=b"ok"), id="text"),
-    ],
+    ("statuses", Expectation(statuses=((200, 200),))),
+    ("text", Expectation(text=b"ok")),
 )
 def test_restrictive_options_are_not_plain(options: Expectation) -> None:
     assert not options.plain

@@ -14,6 +14,7 @@ from probe_sidecar.probes.message import (
     malformed_http2,
     stream_reset,
 )
+from tests.cases import cases
 
 SETTINGS = frame(frames.SETTINGS, 0, 0)
 BLOCK = Encoder().encode([(b":status", b"200")])
@@ -93,55 +94,37 @@ def test_any_split_gives_the_same_events(data: st.DataObject) -> None:
     assert connection.replies == bytes.fromhex("000000040100000000 000008060100000000") + b"12345678"
 
 
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", NOT_HTTP2, id="http-1"),
-        pytest.param(b"HTTP/", NOT_HTTP2, id="begins-like-http-1"),
-        pytest.param(b"\x15\x03\x01\x00\x02\x02\x16", NOT_HTTP2, id="tls-alert"),
-        pytest.param(b"SSH-2.0", NOT_HTTP2, id="ssh"),
-        pytest.param(HEADERS, NOT_HTTP2, id="headers-before-settings"),
-        pytest.param(b"", CLOSED_WITHOUT_RESPONSE, id="closed"),
-        pytest.param(SETTINGS + b"\xff\xff\xff" + bytes(6), malformed_http2("frame size"), id="huge-frame"),
-        pytest.param(
-            SETTINGS + frame(frames.HEADERS, 4, 1, b"\xff\xff"),
-            malformed_http2("header compression"),
-            id="hpack",
-        ),
-        pytest.param(SETTINGS + frame(frames.DATA, 0, 3, b"x"), malformed_http2("stream"), id="data-of-an-idle-stream"),
-        pytest.param(SETTINGS + frame(frames.PUSH_PROMISE, 4, 1, bytes(4)), malformed_http2("stream"), id="push"),
-        pytest.param(SETTINGS + frame(frames.CONTINUATION, 4, 1), malformed_http2("stream"), id="lone-continuation"),
-        pytest.param(
-            SETTINGS + frame(frames.HEADERS, 0, 1) + DATA,
-            malformed_http2("headers interrupted"),
-            id="interrupted",
-        ),
-        pytest.param(SETTINGS + frame(frames.DATA, 8, 1, b"\x05ok"), malformed_http2("padding"), id="padding"),
-        pytest.param(SETTINGS + frame(frames.SETTINGS, 0, 0, b"x"), malformed_http2("settings"), id="settings"),
-        pytest.param(SETTINGS + frame(frames.PING, 0, 0, b"x"), malformed_http2("ping"), id="ping"),
-        pytest.param(SETTINGS + frame(frames.RST_STREAM, 0, 1, b"x"), malformed_http2("frame size"), id="short-reset"),
-        pytest.param(SETTINGS + frame(frames.GOAWAY, 0, 0, b"x"), malformed_http2("goaway"), id="short-goaway"),
-        pytest.param(
-            SETTINGS + frame(frames.RST_STREAM, 0, 1, bytes.fromhex("00000007")),
-            stream_reset("REFUSED_STREAM"),
-            id="reset",
-        ),
-        pytest.param(
-            SETTINGS + frame(frames.GOAWAY, 0, 0, bytes.fromhex("00000000 0000000b")),
-            connection_ended("ENHANCE_YOUR_CALM"),
-            id="goaway",
-        ),
-        pytest.param(
-            SETTINGS + frame(frames.GOAWAY, 0, 0, bytes.fromhex("00000000 000000ff")),
-            connection_ended("255"),
-            id="code",
-        ),
-        pytest.param(
-            SETTINGS + frame(frames.HEADERS, 0, 1) + frame(frames.CONTINUATION, 0, 1, bytes(16_000)) * 5,
-            FIELDS_TOO_LARGE,
-            id="d9-endless-headers",
-        ),
-    ],
+@cases(
+    "answer message",
+    ("http-1", b"HTTP/1.1 400 Bad Request\r\n\r\n", NOT_HTTP2),
+    ("begins-like-http-1", b"HTTP/", NOT_HTTP2),
+    ("tls-alert", b"\x15\x03\x01\x00\x02\x02\x16", NOT_HTTP2),
+    ("ssh", b"SSH-2.0", NOT_HTTP2),
+    ("headers-before-settings", HEADERS, NOT_HTTP2),
+    ("closed", b"", CLOSED_WITHOUT_RESPONSE),
+    ("huge-frame", SETTINGS + b"\xff\xff\xff" + bytes(6), malformed_http2("frame size")),
+    ("hpack", SETTINGS + frame(frames.HEADERS, 4, 1, b"\xff\xff"), malformed_http2("header compression")),
+    ("data-of-an-idle-stream", SETTINGS + frame(frames.DATA, 0, 3, b"x"), malformed_http2("stream")),
+    ("push", SETTINGS + frame(frames.PUSH_PROMISE, 4, 1, bytes(4)), malformed_http2("stream")),
+    ("lone-continuation", SETTINGS + frame(frames.CONTINUATION, 4, 1), malformed_http2("stream")),
+    ("interrupted", SETTINGS + frame(frames.HEADERS, 0, 1) + DATA, malformed_http2("headers interrupted")),
+    ("padding", SETTINGS + frame(frames.DATA, 8, 1, b"\x05ok"), malformed_http2("padding")),
+    ("settings", SETTINGS + frame(frames.SETTINGS, 0, 0, b"x"), malformed_http2("settings")),
+    ("ping", SETTINGS + frame(frames.PING, 0, 0, b"x"), malformed_http2("ping")),
+    ("short-reset", SETTINGS + frame(frames.RST_STREAM, 0, 1, b"x"), malformed_http2("frame size")),
+    ("short-goaway", SETTINGS + frame(frames.GOAWAY, 0, 0, b"x"), malformed_http2("goaway")),
+    ("reset", SETTINGS + frame(frames.RST_STREAM, 0, 1, bytes.fromhex("00000007")), stream_reset("REFUSED_STREAM")),
+    (
+        "goaway",
+        SETTINGS + frame(frames.GOAWAY, 0, 0, bytes.fromhex("00000000 0000000b")),
+        connection_ended("ENHANCE_YOUR_CALM"),
+    ),
+    ("code", SETTINGS + frame(frames.GOAWAY, 0, 0, bytes.fromhex("00000000 000000ff")), connection_ended("255")),
+    (
+        "d9-endless-headers",
+        SETTINGS + frame(frames.HEADERS, 0, 1) + frame(frames.CONTINUATION, 0, 1, bytes(16_000)) * 5,
+        FIELDS_TOO_LARGE,
+    ),
 )
 def test_connection_errors(answer: bytes, message: str) -> None:
     with pytest.raises(Broken) as caught:

@@ -9,6 +9,7 @@ from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.grpc import GrpcExchange
 from probe_sidecar.probes.message import MALFORMED_GRPC, NOT_GRPC, grpc_status, stream_reset
 from probe_sidecar.probes.outcome import Outcome, Result
+from tests.cases import cases
 
 SETTINGS = frame(frames.SETTINGS, 0, 0)
 END = frames.END_STREAM
@@ -34,83 +35,65 @@ GRPC_HEAD = head((":status", "200"), ("content-type", "application/grpc"))
 TRAILERS = head(("grpc-status", "0"), end=END)
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        pytest.param(
-            GRPC_HEAD + body(b"\x08\x01") + TRAILERS, Outcome(Result.SUCCESS, "SERVING"), id="line-18-serving"
-        ),
-        pytest.param(GRPC_HEAD + body(b"\x08\x02") + TRAILERS, failure("NOT_SERVING"), id="line-18-not-serving"),
-        pytest.param(GRPC_HEAD + body(b"") + TRAILERS, failure("UNKNOWN"), id="line-18-unknown"),
-        pytest.param(
-            GRPC_HEAD + body(b"\x08\x03") + TRAILERS, failure("SERVICE_UNKNOWN"), id="line-18-service-unknown"
-        ),
-        pytest.param(
-            GRPC_HEAD + body(b"\x08\x09") + TRAILERS, failure("health status 9"), id="line-18-from-the-future"
-        ),
-        pytest.param(
-            head((":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "12"), end=END),
-            failure(grpc_status("UNIMPLEMENTED")),
-            id="line-18-unimplemented",
-        ),
-        pytest.param(
-            GRPC_HEAD + head(("grpc-status", "5"), ("grpc-message", "secret"), end=END),
-            failure(grpc_status("NOT_FOUND")),
-            id="line-18-not-found",
-        ),
-        pytest.param(GRPC_HEAD + head(("grpc-status", "99"), end=END), failure(grpc_status(99)), id="unknown-code"),
-        pytest.param(
-            GRPC_HEAD + body(b"\x08\x01") + head(("x", "y"), end=END),
-            failure(MALFORMED_GRPC),
-            id="no-grpc-status",
-        ),
-        pytest.param(GRPC_HEAD + body(b"\x08\x01", END), failure(MALFORMED_GRPC), id="no-trailers"),
-        pytest.param(GRPC_HEAD + TRAILERS, failure(MALFORMED_GRPC), id="no-message"),
-        pytest.param(
-            GRPC_HEAD + frame(frames.DATA, 0, 1, b"\x01" + framed(b"\x08\x01")[1:]) + TRAILERS,
-            failure(MALFORMED_GRPC),
-            id="compressed",
-        ),
-        pytest.param(GRPC_HEAD + body(b"x" * 5_000), failure(MALFORMED_GRPC), id="message-too-long"),
-        pytest.param(body(b""), failure(MALFORMED_GRPC), id="message-before-head"),
-        pytest.param(
-            head((":status", "404"), ("content-type", "text/plain"), end=END),
-            failure("HTTP 404 instead of a gRPC response"),
-            id="line-18-another-http2-server",
-        ),
-        pytest.param(
-            head((":status", "200"), ("content-type", "text/html")),
-            failure(NOT_GRPC),
-            id="another-content-type",
-        ),
-        pytest.param(
-            head((":status", "200"), ("content-type", "application/grpc+proto")) + body(b"\x08\x01") + TRAILERS,
-            Outcome(Result.SUCCESS, "SERVING"),
-            id="content-type-with-format",
-        ),
-        pytest.param(
-            head((":status", "103")) + GRPC_HEAD + body(b"\x08\x01") + TRAILERS,
-            Outcome(Result.SUCCESS, "SERVING"),
-            id="interim-head-skipped",
-        ),
-        pytest.param(
-            GRPC_HEAD + frame(frames.RST_STREAM, 0, 1, bytes.fromhex("00000007")),
-            failure(stream_reset("REFUSED_STREAM")),
-            id="line-18-any-rpc-error",
-        ),
-        pytest.param(GRPC_HEAD, frame(frames.SETTINGS, frames.ACK, 0), id="waits-and-acknowledges"),
-    ],
+@cases(
+    "answer expected",
+    ("line-18-serving", GRPC_HEAD + body(b"\x08\x01") + TRAILERS, Outcome(Result.SUCCESS, "SERVING")),
+    ("line-18-not-serving", GRPC_HEAD + body(b"\x08\x02") + TRAILERS, failure("NOT_SERVING")),
+    ("line-18-unknown", GRPC_HEAD + body(b"") + TRAILERS, failure("UNKNOWN")),
+    ("line-18-service-unknown", GRPC_HEAD + body(b"\x08\x03") + TRAILERS, failure("SERVICE_UNKNOWN")),
+    ("line-18-from-the-future", GRPC_HEAD + body(b"\x08\x09") + TRAILERS, failure("health status 9")),
+    (
+        "line-18-unimplemented",
+        head((":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "12"), end=END),
+        failure(grpc_status("UNIMPLEMENTED")),
+    ),
+    (
+        "line-18-not-found",
+        GRPC_HEAD + head(("grpc-status", "5"), ("grpc-message", "secret"), end=END),
+        failure(grpc_status("NOT_FOUND")),
+    ),
+    ("unknown-code", GRPC_HEAD + head(("grpc-status", "99"), end=END), failure(grpc_status(99))),
+    ("no-grpc-status", GRPC_HEAD + body(b"\x08\x01") + head(("x", "y"), end=END), failure(MALFORMED_GRPC)),
+    ("no-trailers", GRPC_HEAD + body(b"\x08\x01", END), failure(MALFORMED_GRPC)),
+    ("no-message", GRPC_HEAD + TRAILERS, failure(MALFORMED_GRPC)),
+    (
+        "compressed",
+        GRPC_HEAD + frame(frames.DATA, 0, 1, b"\x01" + framed(b"\x08\x01")[1:]) + TRAILERS,
+        failure(MALFORMED_GRPC),
+    ),
+    ("message-too-long", GRPC_HEAD + body(b"x" * 5_000), failure(MALFORMED_GRPC)),
+    ("message-before-head", body(b""), failure(MALFORMED_GRPC)),
+    (
+        "line-18-another-http2-server",
+        head((":status", "404"), ("content-type", "text/plain"), end=END),
+        failure("HTTP 404 instead of a gRPC response"),
+    ),
+    ("another-content-type", head((":status", "200"), ("content-type", "text/html")), failure(NOT_GRPC)),
+    (
+        "content-type-with-format",
+        head((":status", "200"), ("content-type", "application/grpc+proto")) + body(b"\x08\x01") + TRAILERS,
+        Outcome(Result.SUCCESS, "SERVING"),
+    ),
+    (
+        "interim-head-skipped",
+        head((":status", "103")) + GRPC_HEAD + body(b"\x08\x01") + TRAILERS,
+        Outcome(Result.SUCCESS, "SERVING"),
+    ),
+    (
+        "line-18-any-rpc-error",
+        GRPC_HEAD + frame(frames.RST_STREAM, 0, 1, bytes.fromhex("00000007")),
+        failure(stream_reset("REFUSED_STREAM")),
+    ),
+    ("waits-and-acknowledges", GRPC_HEAD, frame(frames.SETTINGS, frames.ACK, 0)),
 )
 def test_grpc_responses(answer: bytes, expected: Step) -> None:
     assert GrpcExchange(b"").feed(SETTINGS + answer) == expected
 
 
-@pytest.mark.parametrize(
+@cases(
     "refusal",
-    [
-        pytest.param(frame(frames.RST_STREAM, 0, 1, (7).to_bytes(4, "big")), id="refused-stream"),
-        pytest.param(frame(frames.GOAWAY, 0, 0, bytes(8)), id="goaway"),
-    ],
+    ("refused-stream", frame(frames.RST_STREAM, 0, 1, (7).to_bytes(4, "big"))),
+    ("goaway", frame(frames.GOAWAY, 0, 0, bytes(8))),
 )
 def test_unprocessed_call_is_repeated_once(refusal: bytes) -> None:
     first = grpc.hop(GRPCAction(port=50051), "10.0.0.1", "10.0.0.1", 1)
@@ -150,14 +133,12 @@ def test_health_status_is_parsed_as_protobuf_does() -> None:
     assert grpc.health_status(framed(unknown_fields)) == HealthCheckResponse.FromString(unknown_fields).status == 1
 
 
-@pytest.mark.parametrize(
+@cases(
     "message",
-    [
-        pytest.param(b"\x08", id="value-missing"),
-        pytest.param(b"\x1a\x05x", id="length-beyond-the-end"),
-        pytest.param(b"\x0b", id="group"),
-        pytest.param(b"\x08" + b"\xff" * 11, id="endless-varint"),
-    ],
+    ("value-missing", b"\x08"),
+    ("length-beyond-the-end", b"\x1a\x05x"),
+    ("group", b"\x0b"),
+    ("endless-varint", b"\x08" + b"\xff" * 11),
 )
 def test_malformed_message_has_no_status(message: bytes) -> None:
     assert grpc.health_status(framed(message)) is None

@@ -11,6 +11,7 @@ from external_service.core import GRPCAction, Probe
 from probe_sidecar.probes.message import CLOSED_WITHOUT_RESPONSE, NOT_HTTP2, grpc_status
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from tests.cases import cases
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 
 Status = health_pb2.HealthCheckResponse
@@ -42,14 +43,12 @@ def probe(port: int, service: str = "") -> PreparedProbe:
     return prepare(Probe(grpc=GRPCAction(port=port, service=service), timeoutSeconds=5), "127.0.0.1")
 
 
-@pytest.mark.parametrize(
-    ("service", "outcome"),
-    [
-        pytest.param("", Outcome(Result.SUCCESS, "SERVING"), id="line-18-serving"),
-        pytest.param("down", Outcome(Result.FAILURE, "NOT_SERVING"), id="line-18-not-serving"),
-        pytest.param("odd", Outcome(Result.FAILURE, "UNKNOWN"), id="line-18-unknown"),
-        pytest.param("none", Outcome(Result.FAILURE, grpc_status("NOT_FOUND")), id="line-18-not-found"),
-    ],
+@cases(
+    "service outcome",
+    ("line-18-serving", "", Outcome(Result.SUCCESS, "SERVING")),
+    ("line-18-not-serving", "down", Outcome(Result.FAILURE, "NOT_SERVING")),
+    ("line-18-unknown", "odd", Outcome(Result.FAILURE, "UNKNOWN")),
+    ("line-18-not-found", "none", Outcome(Result.FAILURE, grpc_status("NOT_FOUND"))),
 )
 async def test_grpc_health_results(judge: Judge, port: int, service: str, outcome: Outcome) -> None:
     assert await judge(probe(port, service)) == outcome

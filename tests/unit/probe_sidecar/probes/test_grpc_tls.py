@@ -13,6 +13,7 @@ from probe_sidecar.probes import tls
 from probe_sidecar.probes.message import NO_ALPN, certificate_refused, handshake_failed
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
+from tests.cases import cases
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.servers import server_context
 from tests.unit.probe_sidecar.probes.test_tls import bundle
@@ -49,21 +50,19 @@ async def test_certificate_is_not_verified_without_a_ca(judge: Judge, serve: Ser
     assert await judged(judge, serve(health, context=context).port) == OK
 
 
-@pytest.mark.parametrize(
-    ("name", "outcome"),
-    [
-        pytest.param("a.example", OK, id="name-of-the-certificate"),
-        pytest.param(
-            "b.example",
-            failure(certificate_refused("hostname mismatch, certificate is not valid for 'b.example'")),
-            id="another-name",
-        ),
-        pytest.param(
-            "",
-            failure(certificate_refused("IP address mismatch, certificate is not valid for '127.0.0.1'")),
-            id="no-name-is-the-address",
-        ),
-    ],
+@cases(
+    "name outcome",
+    ("name-of-the-certificate", "a.example", OK),
+    (
+        "another-name",
+        "b.example",
+        failure(certificate_refused("hostname mismatch, certificate is not valid for 'b.example'")),
+    ),
+    (
+        "no-name-is-the-address",
+        "",
+        failure(certificate_refused("IP address mismatch, certificate is not valid for '127.0.0.1'")),
+    ),
 )
 async def test_certificate_must_be_for_the_name(
     judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path, name: str, outcome: Outcome

@@ -25,6 +25,8 @@ from probe_sidecar.probes.message import (
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import http_hop, prepare
 from probe_sidecar.probes.request import HttpRequest, first_request
+from probe_sidecar.probes.tcp import TcpExchange
+from tests.cases import cases
 
 REQUEST = first_request(HTTPGetAction(port=80), "10.0.0.1", "10.0.0.1")
 OK = Outcome(Result.SUCCESS, "HTTP 200")
@@ -271,18 +273,16 @@ def test_fast_path_memory_is_bounded() -> None:
     assert len(_shapes) == kept
 
 
-@pytest.mark.parametrize(
-    ("answer", "settled"),
-    [
-        pytest.param(HEAD + b"Server: x\r\ncontent-LENGTH:  2 \r\nDate: y\r\n\r\nok", OK, id="plain"),
-        pytest.param(HEAD + b"Content-Length: 99999\r\n\r\n" + b"x" * 10_240, OK, id="long"),
-        pytest.param(HEAD + b"X-Content-Length: 2\r\n\r\nok", None, id="another-header"),
-        pytest.param(HEAD + b"Content-Length: 2\r\nX-Content-Length: 2\r\n\r\nok", None, id="doubtful"),
-        pytest.param(HEAD + b"Content-Length: 3\r\n\r\nok", None, id="short"),
-        pytest.param(HEAD + b"A:\r\n" * 256 + b"Content-Length: 2\r\n\r\nok", None, id="more headers than are read"),
-        pytest.param(b"HTTP/1.1 204 X\r\nContent-Length: 3\r\n\r\nabc", None, id="no-body-allowed"),
-        pytest.param(b"HTTP/1.1 302 X\r\nContent-Length: 0\r\n\r\n", None, id="redirect"),
-    ],
+@cases(
+    "answer settled",
+    ("plain", HEAD + b"Server: x\r\ncontent-LENGTH:  2 \r\nDate: y\r\n\r\nok", OK),
+    ("long", HEAD + b"Content-Length: 99999\r\n\r\n" + b"x" * 10_240, OK),
+    ("another-header", HEAD + b"X-Content-Length: 2\r\n\r\nok", None),
+    ("doubtful", HEAD + b"Content-Length: 2\r\nX-Content-Length: 2\r\n\r\nok", None),
+    ("short", HEAD + b"Content-Length: 3\r\n\r\nok", None),
+    ("more headers than are read", HEAD + b"A:\r\n" * 256 + b"Content-Length: 2\r\n\r\nok", None),
+    ("no-body-allowed", b"HTTP/1.1 204 X\r\nContent-Length: 3\r\n\r\nabc", None),
+    ("redirect", b"HTTP/1.1 302 X\r\nContent-Length: 0\r\n\r\n", None),
 )
 def test_fast_path_handles_plain_responses_only(answer: bytes, settled: Outcome | None) -> None:
     assert quick(answer) == settled
@@ -300,27 +300,28 @@ MISSING = failure(f"HTTP 200, {WITHOUT_TEXT}")
 FILL = b"x" * 10_236
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        pytest.param(HEAD + b"Content-Length: 8\r\n\r\nall good", OK, id="found"),
-        pytest.param(HEAD + b"Content-Length: 7\r\n\r\nall bad", MISSING, id="missing"),
-        pytest.param(HEAD + b"Content-Length: 0\r\n\r\n", MISSING, id="empty"),
-        pytest.param(HEAD + b"Content-Length: 3\r\n\r\nall good", MISSING, id="behind-the-end-of-the-body"),
-        pytest.param(b"HTTP/1.1 200 good\r\nX: good\r\nContent-Length: 1\r\n\r\nx", MISSING, id="only-in-the-head"),
-        pytest.param(HEAD + b"\r\n" + b"all good", OK, id="until-the-end"),
-        pytest.param(CHUNKED + b"2\r\ngo\r\n2\r\nod\r\n0\r\n\r\n", OK, id="across-chunks"),
-        pytest.param(CHUNKED + b"4;good\r\nxxxx\r\n0\r\nT: good\r\n\r\n", MISSING, id="only-in-the-framing"),
-        pytest.param(HEAD + b"\r\n" + FILL + b"good", OK, id="at-the-very-end-of-10240"),
-        pytest.param(HEAD + b"\r\n" + FILL + b"xgood", MISSING, id="one-byte-too-late"),
-        pytest.param(CHUNKED + b"2801\r\n" + FILL + b"xgood\r\n", MISSING, id="one-byte-too-late-in-a-chunk"),
-        pytest.param(HEAD + b"Content-Length: 9\r\n\r\ngood", failure(CLOSED_IN_BODY), id="d1-found-but-cut"),
-        pytest.param(
-            b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\ngood", failure("HTTP 503"), id="no-text-saves-a-bad-status"
-        ),
-    ],
+@cases(
+    "answer expected",
+    ("found", HEAD + b"Content-Length: 8\r\n\r\nall good", OK),
+    ("missing", HEAD + b"Content-Length: 7\r\n\r\nall bad", MISSING),
+    ("empty", HEAD + b"Content-Length: 0\r\n\r\n", MISSING),
+    ("behind-the-end-of-the-body", HEAD + b"Content-Length: 3\r\n\r\nall good", MISSING),
+    ("only-in-the-head", b"HTTP/1.1 200 good\r\nX: good\r\nContent-Length: 1\r\n\r\nx", MISSING),
+    ("until-the-end", HEAD + b"\r\n" + b"all good", OK),
+    ("across-chunks", CHUNKED + b"2\r\ngo\r\n2\r\nod\r\n0\r\n\r\n", OK),
+    ("only-in-the-framing", CHUNKED + b"4;good\r\nxxxx\r\n0\r\nT: good\r\n\r\n", MISSING),
+    ("at-the-very-end-of-10240", HEAD + b"\r\n" + FILL + b"good", OK),
+    ("one-byte-too-late", HEAD + b"\r\n" + FILL + b"xgood", MISSING),
+    ("one-byte-too-late-in-a-chunk", CHUNKED + b"2801\r\n" + FILL + b"xgood\r\n", MISSING),
+    ("d1-found-but-cut", HEAD + b"Content-Length: 9\r\n\r\ngood", failure(CLOSED_IN_BODY)),
+    ("no-text-saves-a-bad-status", b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\ngood", failure("HTTP 503")),
 )
-@pytest.mark.parametrize("size", [1, 3, 100_000], ids=["byte-by-byte", "by-three", "at-once"])
+@cases(
+    "size",
+    ("byte-by-byte", 1),
+    ("by-three", 3),
+    ("at-once", 100_000),
+)
 def test_body_contains_results(answer: bytes, expected: Outcome, size: int) -> None:
     action = HTTPGetAction(port=80, bodyContains="good")
     exchange = http_hop(None, None, first_request(action, "10.0.0.1", "10.0.0.1")).open()

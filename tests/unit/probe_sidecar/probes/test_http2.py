@@ -19,6 +19,8 @@ from probe_sidecar.probes.message import (
 )
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, first_request
+from probe_sidecar.probes.tcp import TcpExchange
+from tests.cases import cases
 
 REQUEST = first_request(HTTPGetAction(port=443, scheme="HTTPS", path="/a"), "10.0.0.1", "10.0.0.1")
 SETTINGS = frame(frames.SETTINGS, 0, 0)
@@ -46,57 +48,49 @@ def failure(message: str) -> Outcome:
     return Outcome(Result.FAILURE, message)
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        pytest.param(head((":status", "200")) + body(b"ok", END), success(200), id="line-6-h2-success"),
-        pytest.param(head((":status", "204"), end=END), success(204), id="no-body"),
-        pytest.param(
-            head((":status", "200"), ("content-length", "5"), end=END),
-            failure(CLOSED_IN_BODY),
-            id="line-14-d1-length-without-body",
-        ),
-        pytest.param(
-            head((":status", "103")) + head((":status", "200")) + body(b"", END), success(200), id="line-8-1xx-skipped"
-        ),
-        pytest.param(head((":status", "503")), failure("HTTP 503"), id="line-8-failing-status-at-once"),
-        pytest.param(
-            head((":status", "200")) + body(b"x" * 10_240), success(200), id="line-12-body-read-at-most-10240"
-        ),
-        pytest.param(head((":status", "200")) + body(b"x" * 10_239), SETTINGS_ACK, id="line-14-stalled-body-waits"),
-        pytest.param(
-            head((":status", "200"), ("content-length", "5")) + body(b"ok", END),
-            failure(CLOSED_IN_BODY),
-            id="line-14-d1-cut-body",
-        ),
-        pytest.param(
-            head((":status", "200"), ("content-length", "1")) + body(b"ok", END),
-            failure(malformed_http2(BODY_TOO_LONG)),
-            id="longer-than-said",
-        ),
-        pytest.param(
-            head((":status", "200")) + frame(frames.RST_STREAM, 0, 1, bytes(4)),
-            failure(stream_reset("NO_ERROR")),
-            id="line-14-d1-reset-body",
-        ),
-        pytest.param(head((":status", "200")) + body(b"ok") + head(("t", "x"), end=END), success(200), id="trailers"),
-        pytest.param(head((":status", "302"), end=END), Outcome(Result.WARNING, "HTTP 302"), id="line-10-no-location"),
-        pytest.param(body(b"ok"), failure(malformed_http2(DATA_FIRST)), id="data-first"),
-        pytest.param(head(("a", "b")), failure(malformed_http2("status")), id="no-status"),
-        pytest.param(head((":status", "100"), end=END), failure(malformed_http2("status")), id="ends-interim"),
-    ],
+@cases(
+    "answer expected",
+    ("line-6-h2-success", head((":status", "200")) + body(b"ok", END), success(200)),
+    ("no-body", head((":status", "204"), end=END), success(204)),
+    (
+        "line-14-d1-length-without-body",
+        head((":status", "200"), ("content-length", "5"), end=END),
+        failure(CLOSED_IN_BODY),
+    ),
+    ("line-8-1xx-skipped", head((":status", "103")) + head((":status", "200")) + body(b"", END), success(200)),
+    ("line-8-failing-status-at-once", head((":status", "503")), failure("HTTP 503")),
+    ("line-12-body-read-at-most-10240", head((":status", "200")) + body(b"x" * 10_240), success(200)),
+    ("line-14-stalled-body-waits", head((":status", "200")) + body(b"x" * 10_239), SETTINGS_ACK),
+    (
+        "line-14-d1-cut-body",
+        head((":status", "200"), ("content-length", "5")) + body(b"ok", END),
+        failure(CLOSED_IN_BODY),
+    ),
+    (
+        "longer-than-said",
+        head((":status", "200"), ("content-length", "1")) + body(b"ok", END),
+        failure(malformed_http2(BODY_TOO_LONG)),
+    ),
+    (
+        "line-14-d1-reset-body",
+        head((":status", "200")) + frame(frames.RST_STREAM, 0, 1, bytes(4)),
+        failure(stream_reset("NO_ERROR")),
+    ),
+    ("trailers", head((":status", "200")) + body(b"ok") + head(("t", "x"), end=END), success(200)),
+    ("line-10-no-location", head((":status", "302"), end=END), Outcome(Result.WARNING, "HTTP 302")),
+    ("data-first", body(b"ok"), failure(malformed_http2(DATA_FIRST))),
+    ("no-status", head(("a", "b")), failure(malformed_http2("status"))),
+    ("ends-interim", head((":status", "100"), end=END), failure(malformed_http2("status"))),
 )
 def test_http2_responses(answer: bytes, expected: Step) -> None:
     assert Http2Exchange(REQUEST, hop).feed(SETTINGS + answer) == expected
 
 
-@pytest.mark.parametrize(
+@cases(
     "rest",
-    [
-        pytest.param(b"", id="without-body"),
-        pytest.param(body(b"x" * 2_048), id="long-body-is-not-awaited"),
-        pytest.param(frame(frames.RST_STREAM, 0, 1, bytes(4)), id="a-cut-body-does-not-matter"),
-    ],
+    ("without-body", b""),
+    ("long-body-is-not-awaited", body(b"x" * 2_048)),
+    ("a-cut-body-does-not-matter", frame(frames.RST_STREAM, 0, 1, bytes(4))),
 )
 def test_line_9_http2_redirect_is_followed(rest: bytes) -> None:
     answer = head((":status", "302"), ("location", "http://10.0.0.1:80/x"), end=0 if rest else END)
@@ -105,12 +99,10 @@ def test_line_9_http2_redirect_is_followed(rest: bytes) -> None:
     assert found.address == ("http://10.0.0.1:80/x", 80)
 
 
-@pytest.mark.parametrize(
+@cases(
     "refusal",
-    [
-        pytest.param(frame(frames.RST_STREAM, 0, 1, (7).to_bytes(4, "big")), id="refused-stream"),
-        pytest.param(frame(frames.GOAWAY, 0, 0, bytes(8)), id="goaway"),
-    ],
+    ("refused-stream", frame(frames.RST_STREAM, 0, 1, (7).to_bytes(4, "big"))),
+    ("goaway", frame(frames.GOAWAY, 0, 0, bytes(8))),
 )
 def test_unprocessed_request_is_retried_five_times(refusal: bytes) -> None:
     requests = [REQUEST]
@@ -149,16 +141,14 @@ def test_http2_connection_opens_with_the_request() -> None:
 MISSING = failure(f"HTTP 200, {WITHOUT_TEXT}")
 
 
-@pytest.mark.parametrize(
-    ("rest", "expected"),
-    [
-        pytest.param(body(b"all good", END), success(200), id="found"),
-        pytest.param(body(b"all go") + body(b"od", END), success(200), id="across-frames"),
-        pytest.param(body(b"all bad", END), MISSING, id="missing"),
-        pytest.param(body(b"x" * 10_236 + b"good"), success(200), id="at-the-very-end-of-10240"),
-        pytest.param(body(b"x" * 10_237 + b"good"), MISSING, id="one-byte-too-late"),
-        pytest.param(body(b"all") + head(("t", "good"), end=END), MISSING, id="only-in-the-trailers"),
-    ],
+@cases(
+    "rest expected",
+    ("found", body(b"all good", END), success(200)),
+    ("across-frames", body(b"all go") + body(b"od", END), success(200)),
+    ("missing", body(b"all bad", END), MISSING),
+    ("at-the-very-end-of-10240", body(b"x" * 10_236 + b"good"), success(200)),
+    ("one-byte-too-late", body(b"x" * 10_237 + b"good"), MISSING),
+    ("only-in-the-trailers", body(b"all") + head(("t", "good"), end=END), MISSING),
 )
 def test_http2_body_contains_results(rest: bytes, expected: Outcome) -> None:
     action = HTTPGetAction(port=443, scheme="HTTPS", bodyContains="good")

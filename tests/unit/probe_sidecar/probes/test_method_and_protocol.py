@@ -10,6 +10,7 @@ from playground.grpc_health import Http2Server
 from probe_sidecar.probes.message import NOT_HTTP2
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
+from tests.cases import cases
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.servers import Script, hold, says
 
@@ -23,16 +24,12 @@ async def judged(judge: Judge, port: int, **action: Any) -> Outcome:
     return await judge(prepare(probe, "127.0.0.1"))
 
 
-@pytest.mark.parametrize(
-    ("head", "expected"),
-    [
-        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", (Result.SUCCESS, "HTTP 200"), id="length"),
-        pytest.param(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", (Result.SUCCESS, "HTTP 200"), id="chunked"
-        ),
-        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", (Result.SUCCESS, "HTTP 200"), id="neither"),
-        pytest.param(b"HTTP/1.1 405 X\r\nContent-Length: 9\r\n\r\n", (Result.FAILURE, "HTTP 405"), id="not-allowed"),
-    ],
+@cases(
+    "head expected",
+    ("length", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", (Result.SUCCESS, "HTTP 200")),
+    ("chunked", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", (Result.SUCCESS, "HTTP 200")),
+    ("neither", b"HTTP/1.1 200 OK\r\n\r\n", (Result.SUCCESS, "HTTP 200")),
+    ("not-allowed", b"HTTP/1.1 405 X\r\nContent-Length: 9\r\n\r\n", (Result.FAILURE, "HTTP 405")),
 )
 async def test_head_response_ends_with_its_header(
     judge: Judge, serve: Serve, head: bytes, expected: tuple[Result, str]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from probe_sidecar.probes.poller import IN, OUT, LoopPoller, Poller, best_poller
+from tests.cases import cases
 
 
 @pytest.fixture
@@ -16,7 +17,11 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     theirs.close()
 
 
-@pytest.mark.parametrize("make", [pytest.param(best_poller, id="epoll"), pytest.param(LoopPoller, id="loop")])
+@cases(
+    "make",
+    ("epoll", best_poller),
+    ("loop", LoopPoller),
+)
 async def test_readiness_events_until_unregistered(
     make: Callable[..., Poller], pair: tuple[socket.socket, socket.socket]
 ) -> None:

@@ -5,36 +5,31 @@ from probe_sidecar.probes.exchange import SocketAddress
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
 from probe_sidecar.probes.request import control_character
+from tests.cases import cases
 
 
-@pytest.mark.parametrize(
-    ("probe", "ip", "dial", "address"),
-    [
-        pytest.param(Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", None, ("10.0.0.1", 80), id="http"),
-        pytest.param(Probe(httpGet=HTTPGetAction(port=80)), "::1", None, ("::1", 80, 0, 0), id="ipv6"),
-        pytest.param(
-            Probe(httpGet=HTTPGetAction(port=80, host="elsewhere.example")),
-            "10.0.0.1",
-            None,
-            ("10.0.0.1", 80),
-            id="d8-http-host-is-not-connected-to",
-        ),
-        pytest.param(
-            Probe(tcpSocket=TCPSocketAction(port=5432, host="elsewhere.example")),
-            "10.0.0.1",
-            None,
-            ("10.0.0.1", 5432),
-            id="d8-tcp-host-is-ignored",
-        ),
-        pytest.param(Probe(grpc=GRPCAction(port=50051)), "10.0.0.1", None, ("10.0.0.1", 50051), id="grpc"),
-        pytest.param(
-            Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80), id="dialled-http"
-        ),
-        pytest.param(
-            Probe(tcpSocket=TCPSocketAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80), id="dialled-tcp"
-        ),
-        pytest.param(Probe(grpc=GRPCAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80), id="dialled-grpc"),
-    ],
+@cases(
+    "probe ip dial address",
+    ("http", Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", None, ("10.0.0.1", 80)),
+    ("ipv6", Probe(httpGet=HTTPGetAction(port=80)), "::1", None, ("::1", 80, 0, 0)),
+    (
+        "d8-http-host-is-not-connected-to",
+        Probe(httpGet=HTTPGetAction(port=80, host="elsewhere.example")),
+        "10.0.0.1",
+        None,
+        ("10.0.0.1", 80),
+    ),
+    (
+        "d8-tcp-host-is-ignored",
+        Probe(tcpSocket=TCPSocketAction(port=5432, host="elsewhere.example")),
+        "10.0.0.1",
+        None,
+        ("10.0.0.1", 5432),
+    ),
+    ("grpc", Probe(grpc=GRPCAction(port=50051)), "10.0.0.1", None, ("10.0.0.1", 50051)),
+    ("dialled-http", Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80)),
+    ("dialled-tcp", Probe(tcpSocket=TCPSocketAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80)),
+    ("dialled-grpc", Probe(grpc=GRPCAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80)),
 )
 def test_probe_destination(probe: Probe, ip: str, dial: str | None, address: SocketAddress) -> None:
     prepared = prepare(probe, ip, dial)

@@ -7,6 +7,7 @@ import pytest
 from external_service.core import HTTPGetAction, HTTPHeader
 from probe_sidecar.probes import url
 from probe_sidecar.probes.request import CannotSend, HttpRequest, first_request, http1, http2, redirected
+from tests.cases import cases
 
 
 def request(*headers: tuple[str, str], ip: str = "10.0.0.1", **action: object) -> HttpRequest:
@@ -33,91 +34,73 @@ def test_line_4_complete_request() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        pytest.param(
-            [("x-a", "1"), ("X-A", "2"), ("A-B", " 3\t")],
-            ["Host: 10.0.0.1:80", AGENT, "A-B: 3", "Accept: */*", "X-A: 1", "X-A: 2", "Connection: close"],
-            id="line-3-canonical-names-repeats-kept",
-        ),
-        pytest.param(
-            [("host", "a.example"), ("Host", "b.example")],
-            ["Host: a.example", AGENT, "Accept: */*", "Connection: close"],
-            id="line-3-first-host-entry-wins-and-is-sent-once",
-        ),
-        pytest.param(
-            [("Host", "")],
-            ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: close"],
-            id="line-3-empty-host-entry-is-the-urls-host",
-        ),
-        pytest.param(
-            [("Host", "no host")],
-            ["Host: ", AGENT, "Accept: */*", "Connection: close"],
-            id="line-3-invalid-host-goes-empty",
-        ),
-        pytest.param(
-            [("User-Agent", "me"), ("User-Agent", "you")],
-            ["Host: 10.0.0.1:80", "User-Agent: me", "Accept: */*", "Connection: close"],
-            id="line-4-own-user-agent",
-        ),
-        pytest.param(
-            [("User-Agent", "")],
-            ["Host: 10.0.0.1:80", "Accept: */*", "Connection: close"],
-            id="line-4-empty-user-agent-absent",
-        ),
-        pytest.param(
-            [("Accept", "text/html")],
-            ["Host: 10.0.0.1:80", AGENT, "Accept: text/html", "Connection: close"],
-            id="line-4-own-accept",
-        ),
-        pytest.param(
-            [("Accept", "")], ["Host: 10.0.0.1:80", AGENT, "Connection: close"], id="line-4-empty-accept-absent"
-        ),
-        pytest.param(
-            [("Content-Length", "9"), ("Transfer-Encoding", "chunked"), ("Trailer", "x")],
-            ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: close"],
-            id="line-4-framing-entries-dropped",
-        ),
-        pytest.param(
-            [("Connection", "keep-alive")],
-            ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: keep-alive", "Connection: close"],
-            id="line-4-own-connection-beside-ours",
-        ),
-        pytest.param(
-            [("Connection", "x, Close")],
-            ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: x, Close"],
-            id="line-4-own-connection-close-suffices",
-        ),
-        pytest.param(
-            [("Connection", "Upgrade"), ("Upgrade", "websocket")],
-            ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: Upgrade", "Upgrade: websocket"],
-            id="line-4-an-upgrade-is-not-closed",
-        ),
-    ],
+@cases(
+    "headers expected",
+    (
+        "line-3-canonical-names-repeats-kept",
+        [("x-a", "1"), ("X-A", "2"), ("A-B", " 3\t")],
+        ["Host: 10.0.0.1:80", AGENT, "A-B: 3", "Accept: */*", "X-A: 1", "X-A: 2", "Connection: close"],
+    ),
+    (
+        "line-3-first-host-entry-wins-and-is-sent-once",
+        [("host", "a.example"), ("Host", "b.example")],
+        ["Host: a.example", AGENT, "Accept: */*", "Connection: close"],
+    ),
+    (
+        "line-3-empty-host-entry-is-the-urls-host",
+        [("Host", "")],
+        ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: close"],
+    ),
+    ("line-3-invalid-host-goes-empty", [("Host", "no host")], ["Host: ", AGENT, "Accept: */*", "Connection: close"]),
+    (
+        "line-4-own-user-agent",
+        [("User-Agent", "me"), ("User-Agent", "you")],
+        ["Host: 10.0.0.1:80", "User-Agent: me", "Accept: */*", "Connection: close"],
+    ),
+    ("line-4-empty-user-agent-absent", [("User-Agent", "")], ["Host: 10.0.0.1:80", "Accept: */*", "Connection: close"]),
+    (
+        "line-4-own-accept",
+        [("Accept", "text/html")],
+        ["Host: 10.0.0.1:80", AGENT, "Accept: text/html", "Connection: close"],
+    ),
+    ("line-4-empty-accept-absent", [("Accept", "")], ["Host: 10.0.0.1:80", AGENT, "Connection: close"]),
+    (
+        "line-4-framing-entries-dropped",
+        [("Content-Length", "9"), ("Transfer-Encoding", "chunked"), ("Trailer", "x")],
+        ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: close"],
+    ),
+    (
+        "line-4-own-connection-beside-ours",
+        [("Connection", "keep-alive")],
+        ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: keep-alive", "Connection: close"],
+    ),
+    (
+        "line-4-own-connection-close-suffices",
+        [("Connection", "x, Close")],
+        ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: x, Close"],
+    ),
+    (
+        "line-4-an-upgrade-is-not-closed",
+        [("Connection", "Upgrade"), ("Upgrade", "websocket")],
+        ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: Upgrade", "Upgrade: websocket"],
+    ),
 )
 def test_request_headers(headers: list[tuple[str, str]], expected: list[str]) -> None:
     assert lines(*headers)[1:] == expected
 
 
-@pytest.mark.parametrize(
-    ("action", "headers", "authority", "server_name"),
-    [
-        pytest.param({}, [], "10.0.0.1:80", None, id="address-has-no-sni"),
-        pytest.param({"host": "shop.example"}, [], "shop.example", "shop.example", id="d8-host-is-the-host-header"),
-        pytest.param(
-            {"host": "shop.example"}, [("Host", "b.example:8")], "b.example:8", "b.example", id="d8-host-entry-wins"
-        ),
-        pytest.param(
-            {"host": "shop.example"}, [("Host", "")], "shop.example", "shop.example", id="d8-empty-host-entry-yields"
-        ),
-        pytest.param({"host": "10.9.9.9"}, [], "10.9.9.9", None, id="d3-no-sni-for-an-address"),
-        pytest.param({"host": "::2"}, [], "[::2]", None, id="d3-no-sni-for-ipv6"),
-        pytest.param({"host": "bücher.example"}, [], "xn--bcher-kva.example", "xn--bcher-kva.example", id="idna"),
-        pytest.param({}, [("Host", "a.example.")], "a.example.", "a.example", id="d3-trailing-dot-is-not-sent"),
-        pytest.param({}, [("Host", "a..b")], "a..b", None, id="d3-no-sni-for-what-is-no-name"),
-        pytest.param({}, [("Host", "x" * 64 + ".example")], "x" * 64 + ".example", None, id="d3-label-too-long"),
-    ],
+@cases(
+    "action headers authority server_name",
+    ("address-has-no-sni", {}, [], "10.0.0.1:80", None),
+    ("d8-host-is-the-host-header", {"host": "shop.example"}, [], "shop.example", "shop.example"),
+    ("d8-host-entry-wins", {"host": "shop.example"}, [("Host", "b.example:8")], "b.example:8", "b.example"),
+    ("d8-empty-host-entry-yields", {"host": "shop.example"}, [("Host", "")], "shop.example", "shop.example"),
+    ("d3-no-sni-for-an-address", {"host": "10.9.9.9"}, [], "10.9.9.9", None),
+    ("d3-no-sni-for-ipv6", {"host": "::2"}, [], "[::2]", None),
+    ("idna", {"host": "bücher.example"}, [], "xn--bcher-kva.example", "xn--bcher-kva.example"),
+    ("d3-trailing-dot-is-not-sent", {}, [("Host", "a.example.")], "a.example.", "a.example"),
+    ("d3-no-sni-for-what-is-no-name", {}, [("Host", "a..b")], "a..b", None),
+    ("d3-label-too-long", {}, [("Host", "x" * 64 + ".example")], "x" * 64 + ".example", None),
 )
 def test_host_header_and_sni(
     action: dict[str, object], headers: list[tuple[str, str]], authority: str, server_name: str | None
@@ -130,22 +113,13 @@ def test_line_1_ipv6_is_bracketed() -> None:
     assert request(ip="2001:db8::1").authority == "[2001:db8::1]:80"
 
 
-@pytest.mark.parametrize(
-    ("headers", "action", "message"),
-    [
-        pytest.param(
-            [("X-Secret", "s3cret\r\nX: y")],
-            {},
-            'httpHeaders "X-Secret": control character in the value',
-            id="line-4-crlf",
-        ),
-        pytest.param([("X", "a\x7f")], {}, 'httpHeaders "X": control character in the value', id="delete"),
-        pytest.param(
-            [("X Y", "a")], {}, "httpHeaders: a name is empty or has a character that no", id="name-not-a-token"
-        ),
-        pytest.param([], {"path": "x:y"}, "httpGet.path: ", id="opaque-path"),
-        pytest.param([], {"host": "http://x"}, "httpGet.host: not a host name; write", id="host-with-scheme"),
-    ],
+@cases(
+    "headers action message",
+    ("line-4-crlf", [("X-Secret", "s3cret\r\nX: y")], {}, 'httpHeaders "X-Secret": control character in the value'),
+    ("delete", [("X", "a\x7f")], {}, 'httpHeaders "X": control character in the value'),
+    ("name-not-a-token", [("X Y", "a")], {}, "httpHeaders: a name is empty or has a character that no"),
+    ("opaque-path", [], {"path": "x:y"}, "httpGet.path: "),
+    ("host-with-scheme", [], {"host": "http://x"}, "httpGet.host: not a host name; write"),
 )
 def test_unsendable_request_is_refused(headers: list[tuple[str, str]], action: dict[str, object], message: str) -> None:
     with pytest.raises(CannotSend) as caught:
@@ -159,13 +133,11 @@ def test_user_in_the_url_becomes_basic_authorization() -> None:
     assert "Authorization: mine" in lines(("Authorization", "mine"), path="http://me@x/")
 
 
-@pytest.mark.parametrize(
-    ("location", "host_lines", "referer"),
-    [
-        pytest.param("/x", "shop.example", "http://10.0.0.1:80/a?b", id="line-11-relative-keeps-host"),
-        pytest.param("//10.0.0.1:81/x", "shop.example", "http://10.0.0.1:80/a?b", id="line-11-no-scheme-keeps-host"),
-        pytest.param("http://10.0.0.1:81/x", "10.0.0.1:81", "http://10.0.0.1:80/a?b", id="line-11-absolute-drops-host"),
-    ],
+@cases(
+    "location host_lines referer",
+    ("line-11-relative-keeps-host", "/x", "shop.example", "http://10.0.0.1:80/a?b"),
+    ("line-11-no-scheme-keeps-host", "//10.0.0.1:81/x", "shop.example", "http://10.0.0.1:80/a?b"),
+    ("line-11-absolute-drops-host", "http://10.0.0.1:81/x", "10.0.0.1:81", "http://10.0.0.1:80/a?b"),
 )
 def test_line_11_host_and_referer_of_a_redirect(location: str, host_lines: str, referer: str) -> None:
     first = request(("Host", "shop.example"), ("Authorization", "secret"), path="/a?b")
@@ -224,16 +196,14 @@ def test_value_from_a_secret_ends_with_its_request() -> None:
 FROM_SECRET = {"name": "x-token", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "web"}}}
 
 
-@pytest.mark.parametrize(
-    ("location", "sent"),
-    [
-        pytest.param("/next", True, id="relative"),
-        pytest.param("http://10.0.0.1:8080/next", True, id="same port"),
-        pytest.param("//10.0.0.1:8080", True, id="same port, without a scheme"),
-        pytest.param("http://10.0.0.1:8081/next", False, id="another port"),
-        pytest.param("http://10.0.0.1/next", False, id="the scheme's port"),
-        pytest.param("https://10.0.0.1:8080/next", False, id="another scheme"),
-    ],
+@cases(
+    "location sent",
+    ("relative", "/next", True),
+    ("same port", "http://10.0.0.1:8080/next", True),
+    ("same port, without a scheme", "//10.0.0.1:8080", True),
+    ("another port", "http://10.0.0.1:8081/next", False),
+    ("the scheme's port", "http://10.0.0.1/next", False),
+    ("another scheme", "https://10.0.0.1:8080/next", False),
 )
 def test_d15_header_from_a_secret_after_a_redirect(location: str, sent: bool) -> None:
     probe = {"port": 8080, "httpHeaders": [FROM_SECRET, {"name": "X-Plain", "value": "a"}]}

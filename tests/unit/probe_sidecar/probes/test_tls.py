@@ -29,6 +29,8 @@ from probe_sidecar.probes.message import (
 )
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from probe_sidecar.probes.tcp import TcpExchange
+from tests.cases import cases
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.servers import hold, read_head, says, server_context, silent
 
@@ -55,17 +57,11 @@ async def test_line_6_expired_self_signed_certificate_passes(judge: Judge, serve
     assert await judge(https(serve(says(OK), context=expired).port)) == SUCCESS
 
 
-@pytest.mark.parametrize(
-    ("version", "outcome"),
-    [
-        pytest.param(ssl.TLSVersion.TLSv1_3, SUCCESS, id="line-6-tls-1.3"),
-        pytest.param(ssl.TLSVersion.TLSv1_2, SUCCESS, id="line-6-tls-1.2"),
-        pytest.param(
-            ssl.TLSVersion.TLSv1_1,
-            failure(handshake_failed("tlsv1 alert protocol version")),
-            id="line-6-tls-1.1-refused",
-        ),
-    ],
+@cases(
+    "version outcome",
+    ("line-6-tls-1.3", ssl.TLSVersion.TLSv1_3, SUCCESS),
+    ("line-6-tls-1.2", ssl.TLSVersion.TLSv1_2, SUCCESS),
+    ("line-6-tls-1.1-refused", ssl.TLSVersion.TLSv1_1, failure(handshake_failed("tlsv1 alert protocol version"))),
 )
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
 async def test_line_6_tls_versions(
@@ -83,18 +79,12 @@ async def test_line_6_cbc_suites_are_offered(judge: Judge, serve: Serve, context
     assert await judge(https(serve(says(OK), context=context).port)) == SUCCESS
 
 
-@pytest.mark.parametrize(
-    ("action", "seen"),
-    [
-        pytest.param({}, None, id="d3-none-for-the-address"),
-        pytest.param({"host": "a.example"}, "a.example", id="d3-host"),
-        pytest.param(
-            {"host": "a.example", "httpHeaders": [{"name": "Host", "value": "b.example:99"}]},
-            "b.example",
-            id="d3-host-header",
-        ),
-        pytest.param({"host": "10.9.9.9"}, None, id="d3-none-for-a-host-that-is-an-address"),
-    ],
+@cases(
+    "action seen",
+    ("d3-none-for-the-address", {}, None),
+    ("d3-host", {"host": "a.example"}, "a.example"),
+    ("d3-host-header", {"host": "a.example", "httpHeaders": [{"name": "Host", "value": "b.example:99"}]}, "b.example"),
+    ("d3-none-for-a-host-that-is-an-address", {"host": "10.9.9.9"}, None),
 )
 async def test_d3_server_name(
     judge: Judge, serve: Serve, context: ssl.SSLContext, action: dict[str, Any], seen: str | None
@@ -205,18 +195,12 @@ async def test_line_7_stall_after_the_handshake(judge: Judge, serve: Serve, cont
     assert await judge(https(server.port, timeout=0.3)) == failure(timed_out(0.3, WAITING))
 
 
-@pytest.mark.parametrize(
-    ("answer", "outcome"),
-    [
-        pytest.param(b"HTTP/1.1 200 OK\r\n\r\nok", SUCCESS, id="body-until-the-end-without-close-notify"),
-        pytest.param(
-            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
-            failure(CLOSED_IN_BODY),
-            id="line-14-d1-cut-body",
-        ),
-        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000, SUCCESS, id="line-12-many-records"),
-        pytest.param(b"", failure(CLOSED_WITHOUT_RESPONSE), id="line-13-empty-reply"),
-    ],
+@cases(
+    "answer outcome",
+    ("body-until-the-end-without-close-notify", b"HTTP/1.1 200 OK\r\n\r\nok", SUCCESS),
+    ("line-14-d1-cut-body", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", failure(CLOSED_IN_BODY)),
+    ("line-12-many-records", b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000, SUCCESS),
+    ("line-13-empty-reply", b"", failure(CLOSED_WITHOUT_RESPONSE)),
 )
 async def test_tls_connection_end(
     judge: Judge, serve: Serve, context: ssl.SSLContext, answer: bytes, outcome: Outcome
@@ -243,19 +227,17 @@ VERIFY = {"caConfigMap": {"name": "corp-ca"}}
 WRONG_NAME = certificate_refused("hostname mismatch, certificate is not valid for 'b.example'")
 
 
-@pytest.mark.parametrize(
-    ("action", "outcome"),
-    [
-        pytest.param({"host": "a.example"}, SUCCESS, id="name-of-the-host-header"),
-        pytest.param({"tls": VERIFY | {"serverName": "a.example"}}, SUCCESS, id="server-name"),
-        pytest.param({"host": "b.example", "tls": VERIFY | {"serverName": "a.example"}}, SUCCESS, id="it-wins"),
-        pytest.param({"host": "b.example"}, failure(WRONG_NAME), id="another-name"),
-        pytest.param(
-            {},
-            failure(certificate_refused("IP address mismatch, certificate is not valid for '127.0.0.1'")),
-            id="no-name-is-the-address",
-        ),
-    ],
+@cases(
+    "action outcome",
+    ("name-of-the-host-header", {"host": "a.example"}, SUCCESS),
+    ("server-name", {"tls": VERIFY | {"serverName": "a.example"}}, SUCCESS),
+    ("it-wins", {"host": "b.example", "tls": VERIFY | {"serverName": "a.example"}}, SUCCESS),
+    ("another-name", {"host": "b.example"}, failure(WRONG_NAME)),
+    (
+        "no-name-is-the-address",
+        {},
+        failure(certificate_refused("IP address mismatch, certificate is not valid for '127.0.0.1'")),
+    ),
 )
 async def test_certificate_must_match_the_name(
     judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path, action: dict[str, Any], outcome: Outcome
@@ -293,14 +275,12 @@ def test_ca_bundle_comments_are_ignored(context: ssl.SSLContext, tmp_path: Path)
     assert trusted.cert_store_stats()["x509"] == 1
 
 
-@pytest.mark.parametrize(
+@cases(
     "text",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("not PEM", id="text"),
-        pytest.param("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n", id="a-key"),
-        pytest.param("h\u00e9", id="beyond-ascii"),
-    ],
+    ("empty", ""),
+    ("text", "not PEM"),
+    ("a-key", "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"),
+    ("beyond-ascii", "h\u00e9"),
 )
 def test_invalid_ca_bundle_is_refused(text: str) -> None:
     with pytest.raises(tls.BadCertificates, match="holds no CA certificates in PEM form"):
@@ -310,14 +290,12 @@ def test_invalid_ca_bundle_is_refused(text: str) -> None:
 BAD = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
-@pytest.mark.parametrize(
-    ("bad", "problem"),
-    [
-        pytest.param(BAD, "cannot be read", id="no-certificate-inside"),
-        pytest.param(BAD.replace("AAAA", "***"), "cannot be read", id="no-base64"),
-        pytest.param(BAD.replace("AAAA", "\u00e9"), "cannot be read", id="beyond-ascii"),
-        pytest.param(BAD.replace("-----END CERTIFICATE-----", ""), "has no end", id="no-end"),
-    ],
+@cases(
+    "bad problem",
+    ("no-certificate-inside", BAD, "cannot be read"),
+    ("no-base64", BAD.replace("AAAA", "***"), "cannot be read"),
+    ("beyond-ascii", BAD.replace("AAAA", "\u00e9"), "cannot be read"),
+    ("no-end", BAD.replace("-----END CERTIFICATE-----", ""), "has no end"),
 )
 def test_invalid_block_of_a_ca_bundle_is_named(context: ssl.SSLContext, tmp_path: Path, bad: str, problem: str) -> None:
     good = bundle(tmp_path, "a.example")

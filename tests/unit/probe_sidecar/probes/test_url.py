@@ -2,37 +2,36 @@ import pytest
 
 from probe_sidecar.probes import url
 from probe_sidecar.probes.url import BadUrl, Url
+from tests.cases import cases
 
 
-@pytest.mark.parametrize(
-    ("path", "target"),
-    [
-        pytest.param("/", "/", id="line-2-root"),
-        pytest.param("", "/", id="line-2-empty"),
-        pytest.param("healthz", "/healthz", id="line-2-missing-slash-added"),
-        pytest.param("/a?q=1&r=2", "/a?q=1&r=2", id="line-2-query-kept"),
-        pytest.param("/a?", "/a?", id="line-2-empty-query-kept"),
-        pytest.param("?q=1", "/?q=1", id="line-2-query-only"),
-        pytest.param("/a#part", "/a", id="line-2-fragment-dropped"),
-        pytest.param("/a?q#part?x", "/a?q", id="line-2-fragment-after-query-dropped"),
-        pytest.param("http://x/abs?q=1", "/abs?q=1", id="line-2-scheme-and-host-overwritten"),
-        pytest.param("//x/y", "/y", id="line-2-host-overwritten"),
-        pytest.param("https://x", "/", id="line-2-host-without-path"),
-        pytest.param("http:///y", "/y", id="line-2-empty-host"),
-        pytest.param("/%zz", "/%25zz", id="line-2-unparsable-taken-literally"),
-        pytest.param("/%zz?a=b", "/%25zz%3Fa=b", id="line-2-unparsable-with-query-taken-literally"),
-        pytest.param("/a\nb", "/a%0Ab", id="line-2-control-character-escaped"),
-        pytest.param("1:b", "/1:b", id="line-2-colon-in-first-segment-taken-literally"),
-        pytest.param("/a?q=a b", "/a?q=a b", id="line-2-space-in-query-goes-out-raw"),
-        pytest.param("/a b", "/a%20b", id="space-in-path-escaped"),
-        pytest.param("/a%2Fb%20c", "/a%2Fb%20c", id="escapes-kept"),
-        pytest.param("/a!b(c)*[d]", "/a!b(c)*[d]", id="sub-delimiters-kept"),
-        pytest.param("/a!b c", "/a%21b%20c", id="sub-delimiters-escaped-once-anything-is"),
-        pytest.param("/ä", "/%C3%A4", id="letters-beyond-ascii-as-utf-8"),
-        pytest.param("*", "/*", id="asterisk"),
-        pytest.param("///x", "///x", id="three-slashes-are-a-path"),
-        pytest.param("/a//b/../c", "/a//b/../c", id="dots-are-not-resolved"),
-    ],
+@cases(
+    "path target",
+    ("line-2-root", "/", "/"),
+    ("line-2-empty", "", "/"),
+    ("line-2-missing-slash-added", "healthz", "/healthz"),
+    ("line-2-query-kept", "/a?q=1&r=2", "/a?q=1&r=2"),
+    ("line-2-empty-query-kept", "/a?", "/a?"),
+    ("line-2-query-only", "?q=1", "/?q=1"),
+    ("line-2-fragment-dropped", "/a#part", "/a"),
+    ("line-2-fragment-after-query-dropped", "/a?q#part?x", "/a?q"),
+    ("line-2-scheme-and-host-overwritten", "http://x/abs?q=1", "/abs?q=1"),
+    ("line-2-host-overwritten", "//x/y", "/y"),
+    ("line-2-host-without-path", "https://x", "/"),
+    ("line-2-empty-host", "http:///y", "/y"),
+    ("line-2-unparsable-taken-literally", "/%zz", "/%25zz"),
+    ("line-2-unparsable-with-query-taken-literally", "/%zz?a=b", "/%25zz%3Fa=b"),
+    ("line-2-control-character-escaped", "/a\nb", "/a%0Ab"),
+    ("line-2-colon-in-first-segment-taken-literally", "1:b", "/1:b"),
+    ("line-2-space-in-query-goes-out-raw", "/a?q=a b", "/a?q=a b"),
+    ("space-in-path-escaped", "/a b", "/a%20b"),
+    ("escapes-kept", "/a%2Fb%20c", "/a%2Fb%20c"),
+    ("sub-delimiters-kept", "/a!b(c)*[d]", "/a!b(c)*[d]"),
+    ("sub-delimiters-escaped-once-anything-is", "/a!b c", "/a%21b%20c"),
+    ("letters-beyond-ascii-as-utf-8", "/ä", "/%C3%A4"),
+    ("asterisk", "*", "/*"),
+    ("three-slashes-are-a-path", "///x", "///x"),
+    ("dots-are-not-resolved", "/a//b/../c", "/a//b/../c"),
 )
 def test_probe_path(path: str, target: str) -> None:
     found = url.of_probe("http", "10.0.0.1:80", path)
@@ -52,60 +51,54 @@ def test_path_that_looks_like_a_scheme_is_refused(path: str) -> None:
 BASE = Url(scheme="http", host="10.0.0.1:8080", path="/a/b", query="q=1")
 
 
-@pytest.mark.parametrize(
-    ("location", "target"),
-    [
-        pytest.param("/x", "http://10.0.0.1:8080/x", id="absolute-path"),
-        pytest.param("x", "http://10.0.0.1:8080/a/x", id="relative-path"),
-        pytest.param("../x?y", "http://10.0.0.1:8080/x?y", id="dots-resolved"),
-        pytest.param("../../../x/.", "http://10.0.0.1:8080/x/", id="dots-beyond-the-root"),
-        pytest.param("?z", "http://10.0.0.1:8080/a/b?z", id="query-only"),
-        pytest.param("?", "http://10.0.0.1:8080/a/b?", id="empty-query"),
-        pytest.param("#top", "http://10.0.0.1:8080/a/b?q=1", id="fragment-only"),
-        pytest.param("//10.0.0.1/x", "http://10.0.0.1/x", id="host-without-scheme"),
-        pytest.param("https://10.0.0.1/x", "https://10.0.0.1/x", id="absolute"),
-        pytest.param("HTTPS://10.0.0.1", "https://10.0.0.1", id="scheme-in-capitals"),
-        pytest.param("https://user:pw@10.0.0.1:99/./x", "https://10.0.0.1:99/x", id="user-is-not-shown"),
-        pytest.param("/a b", "http://10.0.0.1:8080/a%20b", id="space-escaped"),
-        pytest.param("http://[::1]:80/x", "http://[::1]:80/x", id="ipv6"),
-    ],
+@cases(
+    "location target",
+    ("absolute-path", "/x", "http://10.0.0.1:8080/x"),
+    ("relative-path", "x", "http://10.0.0.1:8080/a/x"),
+    ("dots-resolved", "../x?y", "http://10.0.0.1:8080/x?y"),
+    ("dots-beyond-the-root", "../../../x/.", "http://10.0.0.1:8080/x/"),
+    ("query-only", "?z", "http://10.0.0.1:8080/a/b?z"),
+    ("empty-query", "?", "http://10.0.0.1:8080/a/b?"),
+    ("fragment-only", "#top", "http://10.0.0.1:8080/a/b?q=1"),
+    ("host-without-scheme", "//10.0.0.1/x", "http://10.0.0.1/x"),
+    ("absolute", "https://10.0.0.1/x", "https://10.0.0.1/x"),
+    ("scheme-in-capitals", "HTTPS://10.0.0.1", "https://10.0.0.1"),
+    ("user-is-not-shown", "https://user:pw@10.0.0.1:99/./x", "https://10.0.0.1:99/x"),
+    ("space-escaped", "/a b", "http://10.0.0.1:8080/a%20b"),
+    ("ipv6", "http://[::1]:80/x", "http://[::1]:80/x"),
 )
 def test_location_is_resolved(location: str, target: str) -> None:
     assert str(url.resolve(BASE, url.parse(location))) == target
 
 
-@pytest.mark.parametrize(
+@cases(
     "location",
-    [
-        pytest.param("http://x:port/", id="port-not-a-number"),
-        pytest.param("http://x:1:2/", id="two-ports"),
-        pytest.param("http://[::1/", id="bracket-open"),
-        pytest.param("http://[1.2.3.4]/", id="ipv4-in-brackets"),
-        pytest.param("http://a b/", id="space-in-host"),
-        pytest.param("http://a%20b/", id="escape-in-host"),
-        pytest.param("/%zz", id="bad-escape"),
-        pytest.param("/a#%zz", id="bad-escape-in-fragment"),
-        pytest.param(":x", id="missing-scheme"),
-        pytest.param("1a:b", id="colon-in-first-segment"),
-        pytest.param("/\x01", id="control-character"),
-        pytest.param("http://a b@x/", id="space-in-user"),
-    ],
+    ("port-not-a-number", "http://x:port/"),
+    ("two-ports", "http://x:1:2/"),
+    ("bracket-open", "http://[::1/"),
+    ("ipv4-in-brackets", "http://[1.2.3.4]/"),
+    ("space-in-host", "http://a b/"),
+    ("escape-in-host", "http://a%20b/"),
+    ("bad-escape", "/%zz"),
+    ("bad-escape-in-fragment", "/a#%zz"),
+    ("missing-scheme", ":x"),
+    ("colon-in-first-segment", "1a:b"),
+    ("control-character", "/\x01"),
+    ("space-in-user", "http://a b@x/"),
 )
 def test_invalid_location_is_refused(location: str) -> None:
     with pytest.raises(BadUrl):
         url.parse(location)
 
 
-@pytest.mark.parametrize(
-    ("host", "parts"),
-    [
-        pytest.param("a.b", ("a.b", ""), id="name"),
-        pytest.param("a.b:80", ("a.b", "80"), id="name-and-port"),
-        pytest.param("a.b:", ("a.b", ""), id="empty-port"),
-        pytest.param("[::1]:80", ("::1", "80"), id="ipv6-and-port"),
-        pytest.param("[::1]", ("::1", ""), id="ipv6"),
-        pytest.param("", ("", ""), id="nothing"),
-    ],
+@cases(
+    "host parts",
+    ("name", "a.b", ("a.b", "")),
+    ("name-and-port", "a.b:80", ("a.b", "80")),
+    ("empty-port", "a.b:", ("a.b", "")),
+    ("ipv6-and-port", "[::1]:80", ("::1", "80")),
+    ("ipv6", "[::1]", ("::1", "")),
+    ("nothing", "", ("", "")),
 )
 def test_host_and_port_are_split(host: str, parts: tuple[str, str]) -> None:
     assert url.split_host(host) == parts

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from probe_sidecar.kube.errors import ApiError
-from probe_sidecar.replicas.lease import Lease, LeaseView, read
+from probe_sidecar.kube.client import ApiError
+from probe_sidecar.replicas.lease import Lease, read
+from probe_sidecar.replicas.lease_view import LeaseView
+from tests.cases import cases
 
 
 def lease(name: str, version: int, **spec: Any) -> dict[str, Any]:
@@ -42,14 +44,12 @@ def test_any_change_is_a_renewal() -> None:
     assert members.live(124.9) == {"a"}
 
 
-@pytest.mark.parametrize(
+@cases(
     "spec",
-    [
-        pytest.param({"holderIdentity": ""}, id="given back as client-go does"),
-        pytest.param({"leaseDurationSeconds": None}, id="emptied by hand"),
-        pytest.param({"leaseDurationSeconds": "15"}, id="not a number"),
-        pytest.param({"leaseDurationSeconds": -1}, id="no time at all"),
-    ],
+    ("given back as client-go does", {"holderIdentity": ""}),
+    ("emptied by hand", {"leaseDurationSeconds": None}),
+    ("not a number", {"leaseDurationSeconds": "15"}),
+    ("no time at all", {"leaseDurationSeconds": -1}),
 )
 def test_lease_without_a_holder_is_not_alive(spec: dict[str, Any]) -> None:
     members = LeaseView()

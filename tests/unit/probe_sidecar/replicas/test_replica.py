@@ -13,6 +13,7 @@ import pytest
 
 from probe_sidecar.replicas.lease import NAME_PREFIX
 from probe_sidecar.replicas.replica import RENEWALS, LeaseOptions, Replica
+from tests.cases import cases
 from tests.examples import examples
 from tests.faults import Fault, FaultyServer
 from tests.link import LATENCY, Link, application, client
@@ -218,7 +219,11 @@ async def test_killed_replica_is_replaced_when_its_lease_expires(world: World) -
 
 
 @pytest.mark.parametrize("fault", ["cut", "hush"])
-@pytest.mark.parametrize(("fast", "slow"), [(1.0, 1.0), (1.2, 0.85)], ids=["true clocks", "clocks that differ"])
+@cases(
+    "fast slow",
+    ("true clocks", 1.0, 1.0),
+    ("clocks that differ", 1.2, 0.85),
+)
 def test_isolated_replica_stops_before_others_take_over(fault: str, fast: float, slow: float) -> None:
     @scenario
     async def test(world: World) -> None:

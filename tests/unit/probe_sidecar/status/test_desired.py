@@ -10,6 +10,7 @@ from probe_sidecar.status.conditions import Finding, Problems, ReferenceProblem
 from probe_sidecar.status.desired import desired_status, rejected_status
 from probe_sidecar.status.stored import StoredStatus
 from probe_sidecar.status.summary import SUSPECTED_OUTAGE, child_summary
+from tests.cases import cases
 
 T0, T1, T2 = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z", "2026-01-01T00:02:00Z"
 PROBE = {"tcpSocket": {"port": 80}}
@@ -108,70 +109,69 @@ def test_lost_transition_keeps_its_original_time() -> None:
     assert told["addresses"][1] == entry(B, True, "ProbeSucceeded", "connected", T1)
 
 
-@pytest.mark.parametrize(
-    ("wish", "verdicts", "address", "column"),
-    [
-        pytest.param({}, (), entry(A, False, "Pending", "not probed yet", T1), "0/1", id="unknown starts not ready"),
-        pytest.param(
-            {"readinessProbe": None},
-            (),
-            entry(A, True, "NoProbe", "no readinessProbe: always ready", T1),
-            "1/1",
-            id="without a probe it is ready",
-        ),
-        pytest.param(
-            {"readinessProbe": None},
-            (down(A),),
-            entry(A, True, "NoProbe", "no readinessProbe: always ready", T1),
-            "1/1",
-            id="a result of a probe that is gone counts no more",
-        ),
-        pytest.param(
-            {"disabledIPs": (A,)},
-            (up(A),),
-            entry(A, False, "Disabled", "connected", T1, serving=True),
-            "0/0",
-            id="drained while healthy",
-        ),
-        pytest.param(
-            {"disabledIPs": (A,)},
-            (down(A),),
-            entry(A, False, "Disabled", "connection refused", T1, serving=False),
-            "0/0",
-            id="drained while dead",
-        ),
-        pytest.param(
-            {"disabledIPs": (A,)},
-            (),
-            entry(A, False, "Disabled", "not probed yet", T1),
-            "0/0",
-            id="drained before its first result",
-        ),
-        pytest.param(
-            {"disabledIPs": (A,), "readinessProbe": None},
-            (),
-            entry(A, False, "Disabled", "no readinessProbe: always ready", T1, serving=True),
-            "0/0",
-            id="drained without a probe",
-        ),
-        pytest.param(
-            {},
-            (AddressStatus(ip=A, ready=True, reason="NoProbe", lastTransitionTime=T0),),
-            entry(A, True, "Pending", "not probed yet", T1),
-            "1/1",
-            id="a probe was added: ready until there is evidence",
-        ),
-    ],
+@cases(
+    "wish verdicts address column",
+    ("unknown starts not ready", {}, (), entry(A, False, "Pending", "not probed yet", T1), "0/1"),
+    (
+        "without a probe it is ready",
+        {"readinessProbe": None},
+        (),
+        entry(A, True, "NoProbe", "no readinessProbe: always ready", T1),
+        "1/1",
+    ),
+    (
+        "a result of a probe that is gone counts no more",
+        {"readinessProbe": None},
+        (down(A),),
+        entry(A, True, "NoProbe", "no readinessProbe: always ready", T1),
+        "1/1",
+    ),
+    (
+        "drained while healthy",
+        {"disabledIPs": (A,)},
+        (up(A),),
+        entry(A, False, "Disabled", "connected", T1, serving=True),
+        "0/0",
+    ),
+    (
+        "drained while dead",
+        {"disabledIPs": (A,)},
+        (down(A),),
+        entry(A, False, "Disabled", "connection refused", T1, serving=False),
+        "0/0",
+    ),
+    (
+        "drained before its first result",
+        {"disabledIPs": (A,)},
+        (),
+        entry(A, False, "Disabled", "not probed yet", T1),
+        "0/0",
+    ),
+    (
+        "drained without a probe",
+        {"disabledIPs": (A,), "readinessProbe": None},
+        (),
+        entry(A, False, "Disabled", "no readinessProbe: always ready", T1, serving=True),
+        "0/0",
+    ),
+    (
+        "a probe was added: ready until there is evidence",
+        {},
+        (AddressStatus(ip=A, ready=True, reason="NoProbe", lastTransitionTime=T0),),
+        entry(A, True, "Pending", "not probed yet", T1),
+        "1/1",
+    ),
 )
 def test_status_of_one_address(wish: Object, verdicts: tuple[AddressStatus, ...], address: Object, column: str) -> None:
     told = desired_status(parent(), spec(A, **wish), results(*verdicts), POLICY, T1)
     assert (told["addresses"], told["ready"]) == ([address], column)
 
 
-@pytest.mark.parametrize(
-    ("ip", "policy"),
-    [("127.0.0.1", POLICY), ("010.0.0.1", POLICY), ("10.1.0.1", AddressPolicy(deny=(ip_network("10.1.0.0/16"),)))],
-    ids=["loopback", "not canonical", "denied by the operator"],
+@cases(
+    "ip policy",
+    ("loopback", "127.0.0.1", POLICY),
+    ("not canonical", "010.0.0.1", POLICY),
+    ("denied by the operator", "10.1.0.1", AddressPolicy(deny=(ip_network("10.1.0.0/16"),))),
 )
 def test_denied_address_is_reported_and_affects_no_other(ip: str, policy: AddressPolicy) -> None:
     message = policy.refusal(ip)
@@ -205,60 +205,58 @@ def test_addresses_have_the_order_of_the_spec() -> None:
     assert told["ready"] == "2/2"
 
 
-@pytest.mark.parametrize(
-    ("wish", "verdicts", "ready", "fail_open"),
-    [
-        pytest.param(
-            spec(A, B, minReady=1),
-            (up(A), down(B)),
-            ("True", "SomeAddressesReady", "1 of 2 enabled addresses are ready"),
-            ("False", "EnoughReady", "1 ready, minReady is 1"),
-            id="enough",
+@cases(
+    "wish verdicts ready fail_open",
+    (
+        "enough",
+        spec(A, B, minReady=1),
+        (up(A), down(B)),
+        ("True", "SomeAddressesReady", "1 of 2 enabled addresses are ready"),
+        ("False", "EnoughReady", "1 ready, minReady is 1"),
+    ),
+    (
+        "too few by a share",
+        spec(A, B, minReady="100%"),
+        (up(A), down(B)),
+        (
+            "True",
+            "FailingOpen",
+            "1 of 2 enabled addresses are ready: all are published as ready because of minReady",
         ),
-        pytest.param(
-            spec(A, B, minReady="100%"),
-            (up(A), down(B)),
-            (
-                "True",
-                "FailingOpen",
-                "1 of 2 enabled addresses are ready: all are published as ready because of minReady",
-            ),
-            ("True", "TooFewReady", "1 ready, fewer than minReady 100%: all enabled addresses are published as ready"),
-            id="too few by a share",
+        ("True", "TooFewReady", "1 ready, fewer than minReady 100%: all enabled addresses are published as ready"),
+    ),
+    (
+        "none left",
+        spec(A, B, minReady=1),
+        (down(A), down(B)),
+        (
+            "True",
+            "FailingOpen",
+            "0 of 2 enabled addresses are ready: all are published as ready because of minReady",
         ),
-        pytest.param(
-            spec(A, B, minReady=1),
-            (down(A), down(B)),
-            (
-                "True",
-                "FailingOpen",
-                "0 of 2 enabled addresses are ready: all are published as ready because of minReady",
-            ),
-            ("True", "TooFewReady", "0 ready, fewer than minReady 1: all enabled addresses are published as ready"),
-            id="none left",
-        ),
-        pytest.param(
-            spec(A, B),
-            (up(A), up(B)),
-            ("True", "AllAddressesReady", "2 of 2 enabled addresses are ready"),
-            None,
-            id="all ready, minReady not set",
-        ),
-        pytest.param(
-            spec(A, disabledIPs=(A,)),
-            (up(A),),
-            ("False", "NoAddresses", "spec.ips is empty, or every entry is denied or disabled"),
-            None,
-            id="all drained",
-        ),
-        pytest.param(
-            spec(),
-            (),
-            ("False", "NoAddresses", "spec.ips is empty, or every entry is denied or disabled"),
-            None,
-            id="no addresses",
-        ),
-    ],
+        ("True", "TooFewReady", "0 ready, fewer than minReady 1: all enabled addresses are published as ready"),
+    ),
+    (
+        "all ready, minReady not set",
+        spec(A, B),
+        (up(A), up(B)),
+        ("True", "AllAddressesReady", "2 of 2 enabled addresses are ready"),
+        None,
+    ),
+    (
+        "all drained",
+        spec(A, disabledIPs=(A,)),
+        (up(A),),
+        ("False", "NoAddresses", "spec.ips is empty, or every entry is denied or disabled"),
+        None,
+    ),
+    (
+        "no addresses",
+        spec(),
+        (),
+        ("False", "NoAddresses", "spec.ips is empty, or every entry is denied or disabled"),
+        None,
+    ),
 )
 def test_conditions(wish: ExternalServiceSpec, verdicts: tuple[AddressStatus, ...], ready: Any, fail_open: Any) -> None:
     told = desired_status(parent(), wish, results(*verdicts), POLICY, T0)
@@ -440,16 +438,14 @@ def test_unavailable_ca_is_reported_and_keeps_readiness() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@cases(
     "change",
-    [
-        pytest.param({"ready": 0}, id="0 is no false"),
-        pytest.param({"serving": None}, id="a null"),
-        pytest.param({"zone": "a"}, id="an unknown field"),
-        pytest.param({"message": "timed out"}, id="another message"),
-        pytest.param({"lastTransitionTime": "0"}, id="a time that is none"),
-        pytest.param({"lastTransitionTime": T2}, id="a time in the future"),
-    ],
+    ("0 is no false", {"ready": 0}),
+    ("a null", {"serving": None}),
+    ("an unknown field", {"zone": "a"}),
+    ("another message", {"message": "timed out"}),
+    ("a time that is none", {"lastTransitionTime": "0"}),
+    ("a time in the future", {"lastTransitionTime": T2}),
 )
 def test_differing_address_entry_is_rewritten(change: Object) -> None:
     seen = deepcopy(ONE_OF_TWO)

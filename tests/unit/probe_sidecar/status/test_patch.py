@@ -3,7 +3,6 @@ from itertools import count
 from typing import Any
 
 import jsonpatch
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec, Extern
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.patch import content_hash, patch, same
 from probe_sidecar.status.stored import StoredStatus
+from tests.cases import cases
 
 LOCK = {"op": "replace", "path": "/metadata/resourceVersion", "value": "41"}
 WHOLE = [{"op": "add", "path": "/status", "value": {"revision": 1}}]
@@ -24,37 +24,35 @@ def address(ip: str, ready: bool) -> dict[str, Any]:
     return {"ip": ip, "ready": ready, "reason": "ProbeSucceeded" if ready else "ProbeFailed", "message": "m"}
 
 
-@pytest.mark.parametrize(
-    ("seen", "desired", "operations"),
-    [
-        pytest.param({}, {"revision": 1}, WHOLE, id="no status"),
-        pytest.param({"status": None}, {"revision": 1}, WHOLE, id="null"),
-        pytest.param({"status": ["a"]}, {"revision": 1}, WHOLE, id="a list"),
-        pytest.param({"status": {}}, {"a": 1}, [{"op": "add", "path": "/status/a", "value": 1}], id="empty"),
-        pytest.param(
-            {"status": {"revision": 1, "ready": "2/2", "addresses": [address("a", True), address("b", True)]}},
-            {"revision": 2, "ready": "2/2", "addresses": [address("a", True), address("b", False)]},
-            [
-                {"op": "add", "path": "/status/revision", "value": 2},
-                {"op": "add", "path": "/status/addresses", "value": [address("a", True), address("b", False)]},
-            ],
-            id="whole fields that differ",
-        ),
-        pytest.param(
-            {"status": {"revision": 1, "children": []}},
-            {"revision": 2},
-            [{"op": "add", "path": "/status", "value": {"revision": 2}}],
-            id="a field that has to go",
-        ),
-        pytest.param(
-            {"status": {"ready": 1}}, {"ready": True}, [{"op": "add", "path": "/status/ready", "value": True}],
-            id="a number is no truth value",
-        ),
-        pytest.param(
-            {"status": {}}, {"a/b~c": 1}, [{"op": "add", "path": "/status/a~1b~0c", "value": 1}], id="an odd name"
-        ),
-    ],
-)  # fmt: skip
+@cases(
+    "seen desired operations",
+    ("no status", {}, {"revision": 1}, WHOLE),
+    ("null", {"status": None}, {"revision": 1}, WHOLE),
+    ("a list", {"status": ["a"]}, {"revision": 1}, WHOLE),
+    ("empty", {"status": {}}, {"a": 1}, [{"op": "add", "path": "/status/a", "value": 1}]),
+    (
+        "whole fields that differ",
+        {"status": {"revision": 1, "ready": "2/2", "addresses": [address("a", True), address("b", True)]}},
+        {"revision": 2, "ready": "2/2", "addresses": [address("a", True), address("b", False)]},
+        [
+            {"op": "add", "path": "/status/revision", "value": 2},
+            {"op": "add", "path": "/status/addresses", "value": [address("a", True), address("b", False)]},
+        ],
+    ),
+    (
+        "a field that has to go",
+        {"status": {"revision": 1, "children": []}},
+        {"revision": 2},
+        [{"op": "add", "path": "/status", "value": {"revision": 2}}],
+    ),
+    (
+        "a number is no truth value",
+        {"status": {"ready": 1}},
+        {"ready": True},
+        [{"op": "add", "path": "/status/ready", "value": True}],
+    ),
+    ("an odd name", {"status": {}}, {"a/b~c": 1}, [{"op": "add", "path": "/status/a~1b~0c", "value": 1}]),
+)
 def test_patch_operations(seen: dict[str, Any], desired: dict[str, Any], operations: list[dict[str, Any]]) -> None:
     assert patch(seen | {"metadata": META}, desired) == [LOCK, *operations]
 
@@ -63,16 +61,14 @@ def test_equal_statuses_have_no_patch() -> None:
     assert patch({"metadata": META, "status": {"revision": 1}}, {"revision": 1}) == []
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        pytest.param(True, 1, id="true and 1"),
-        pytest.param(1, 1.0, id="1 and 1.0"),
-        pytest.param({"a": None}, {}, id="null and absent"),
-        pytest.param([1, 2], [1], id="a shorter list"),
-        pytest.param([[0]], [[False]], id="nested"),
-        pytest.param({"a": {"b": 1}}, {"a": {"b": 2}}, id="nested maps"),
-    ],
+@cases(
+    "one other",
+    ("true and 1", True, 1),
+    ("1 and 1.0", 1, 1.0),
+    ("null and absent", {"a": None}, {}),
+    ("a shorter list", [1, 2], [1]),
+    ("nested", [[0]], [[False]]),
+    ("nested maps", {"a": {"b": 1}}, {"a": {"b": 2}}),
 )
 def test_json_differences(one: Any, other: Any) -> None:
     assert not same(one, other)

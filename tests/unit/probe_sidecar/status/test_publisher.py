@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.status.publisher import FAULT_SECONDS, StatusPublisher
+from tests.cases import cases
 from tests.examples import examples
 from tests.unit.probe_sidecar.status.writers import Writers
 from tests.virtual_time import virtually
@@ -163,7 +164,7 @@ def scenario(**options: Any) -> Callable[[Callable[[World], Awaitable[None]]], C
 
 
 @scenario()
-async def _first_write(world: World) -> None:
+async def test_difference_at_start_is_written_at_once(world: World) -> None:
     world.wanted["web"] = "1/1"
     world.put("web", None)
     await world.settle()
@@ -172,12 +173,8 @@ async def _first_write(world: World) -> None:
     assert world.publisher.counters.writes == 1
 
 
-def test_difference_at_start_is_written_at_once() -> None:
-    _first_write()
-
-
 @scenario()
-async def _nothing(world: World) -> None:
+async def test_equal_status_causes_no_request(world: World) -> None:
     world.wanted["web"] = "1/1"
     world.put("web", {"ready": "1/1", "revision": 4})
     world.put("strange", {"ready": "0/1"})
@@ -189,12 +186,8 @@ async def _nothing(world: World) -> None:
     assert world.sent == []
 
 
-def test_equal_status_causes_no_request() -> None:
-    _nothing()
-
-
 @scenario(latency=0.5)
-async def _coalesce(world: World) -> None:
+async def test_changes_during_a_write_are_one_write(world: World) -> None:
     world.wanted["web"] = "0/9"
     world.put("web", None)
     await world.settle(0.1)
@@ -205,12 +198,8 @@ async def _coalesce(world: World) -> None:
     assert world.patches() == [0.002, 1.002], "the second when the syncs after the first are over"
 
 
-def test_changes_during_a_write_are_one_write() -> None:
-    _coalesce()
-
-
 @scenario()
-async def _initial_delay(world: World) -> None:
+async def test_first_write_follows_metacontrollers_own(world: World) -> None:
     world.wanted["web"] = "0/1"
     world.put("web", None, generation=1)
     await world.settle(0.3)
@@ -221,12 +210,8 @@ async def _initial_delay(world: World) -> None:
     assert world.patches() == [0.802], "half a second after Metacontroller's write"
 
 
-def test_first_write_follows_metacontrollers_own() -> None:
-    _initial_delay()
-
-
 @scenario()
-async def _no_metacontroller(world: World) -> None:
+async def test_first_write_without_metacontroller_waits_2_seconds(world: World) -> None:
     world.wanted["web"] = "1/1"
     world.put("web", None, generation=1)
     await world.settle()
@@ -234,12 +219,8 @@ async def _no_metacontroller(world: World) -> None:
     assert world.patches() == [2.002]
 
 
-def test_first_write_without_metacontroller_waits_2_seconds() -> None:
-    _no_metacontroller()
-
-
 @scenario()
-async def _stopped_metacontroller(world: World) -> None:
+async def test_first_write_waits_10_seconds_for_a_known_metacontroller(world: World) -> None:
     world.put("old", {"observedGeneration": 1}, generation=1)
     world.wanted["web"] = "1/1"
     world.put("web", None, generation=1)
@@ -247,12 +228,9 @@ async def _stopped_metacontroller(world: World) -> None:
     assert world.patches() == [10.002]
 
 
-def test_first_write_waits_10_seconds_for_a_known_metacontroller() -> None:
-    _stopped_metacontroller()
-
-
 @scenario()
-async def _crowd(world: World) -> None:
+async def test_only_recently_changed_objects_wait_for_metacontroller(world: World) -> None:
+    """It syncs five at a time in the order of their changes, and reads the others later."""
     world.put("old", {"observedGeneration": 1}, generation=1)
     await world.settle(1)
     names = [f"web{number}" for number in range(8)]
@@ -268,13 +246,8 @@ async def _crowd(world: World) -> None:
     assert world.status("web0")["revision"] == 1
 
 
-def test_only_recently_changed_objects_wait_for_metacontroller() -> None:
-    """It syncs five at a time in the order of their changes, and reads the others later."""
-    _crowd()
-
-
 @scenario()
-async def _slow_metacontroller(world: World) -> None:
+async def test_slow_metacontroller_extends_the_wait(world: World) -> None:
     world.wanted["web"] = "1/1"
     world.put("web", None, generation=1)
     await world.settle(1.5)
@@ -287,12 +260,8 @@ async def _slow_metacontroller(world: World) -> None:
     assert world.patches() == [1.502 + 1.5, 11.5, 12.01], "once as long as Metacontroller took, then half a second"
 
 
-def test_slow_metacontroller_extends_the_wait() -> None:
-    _slow_metacontroller()
-
-
 @scenario()
-async def _never_synced(world: World) -> None:
+async def test_unsynced_objects_do_not_affect_a_new_one(world: World) -> None:
     for number in range(5):
         world.put(f"refused{number}", None, generation=1)
     await world.settle(20)
@@ -304,12 +273,8 @@ async def _never_synced(world: World) -> None:
     assert world.patches() == [20.802]
 
 
-def test_unsynced_objects_do_not_affect_a_new_one() -> None:
-    _never_synced()
-
-
 @scenario()
-async def _new_spec(world: World) -> None:
+async def test_new_spec_waits_for_metacontroller(world: World) -> None:
     world.wanted["web"] = "1/1"
     world.put("web", {"ready": "1/1", "revision": 3, "observedGeneration": 1}, generation=1)
     await world.settle(10)
@@ -321,12 +286,8 @@ async def _new_spec(world: World) -> None:
     assert world.patches() == [10.702]
 
 
-def test_new_spec_waits_for_metacontroller() -> None:
-    _new_spec()
-
-
 @scenario()
-async def _settling(world: World) -> None:
+async def test_first_transition_is_written_at_once_the_next_waits(world: World) -> None:
     world.put("web", {"ready": "2/2", "revision": 3})
     await world.settle(10)
     world.turn("web", "1/2")
@@ -336,12 +297,8 @@ async def _settling(world: World) -> None:
     assert world.patches() == [10.0, 10.51], "the first at once, the second when the syncs after the first are over"
 
 
-def test_first_transition_is_written_at_once_the_next_waits() -> None:
-    _settling()
-
-
 @scenario()
-async def _restless(world: World) -> None:
+async def test_object_that_never_settles_is_written_after_2_seconds(world: World) -> None:
     world.put("web", {"ready": "1/1", "revision": 3})
     await world.settle(10)
     for number in range(60):
@@ -352,12 +309,8 @@ async def _restless(world: World) -> None:
     assert world.patches()[0] == pytest.approx(11.0 + 2, abs=0.11)
 
 
-def test_object_that_never_settles_is_written_after_2_seconds() -> None:
-    _restless()
-
-
 @scenario()
-async def _gather(world: World) -> None:
+async def test_transition_waits_for_probes_in_flight(world: World) -> None:
     world.put("web", {"ready": "3/3", "revision": 3})
     await world.settle(10)
     world.probing.add("web")
@@ -371,22 +324,14 @@ async def _gather(world: World) -> None:
     assert world.patches() == [10.02]
 
 
-def test_transition_waits_for_probes_in_flight() -> None:
-    _gather()
-
-
 @scenario()
-async def _slow_probe(world: World) -> None:
+async def test_transition_waits_for_slow_probes_50_ms_at_most(world: World) -> None:
     world.put("web", {"ready": "3/3", "revision": 3})
     await world.settle(10)
     world.probing.add("web")
     world.turn("web", "2/3")
     await world.settle()
     assert world.patches() == [10.05]
-
-
-def test_transition_waits_for_slow_probes_50_ms_at_most() -> None:
-    _slow_probe()
 
 
 def test_close_writes_pending_changes() -> None:
@@ -408,7 +353,7 @@ def test_close_writes_pending_changes() -> None:
 
 
 @scenario(limit=4, latency=1.0)
-async def _limit(world: World) -> None:
+async def test_writes_in_flight_reach_and_keep_the_limit(world: World) -> None:
     names = [f"cr-{number}" for number in range(20)]
     for name in names:
         world.wanted[name] = "1/1"
@@ -419,12 +364,8 @@ async def _limit(world: World) -> None:
     assert world.patches() == sorted([0.002, *[1.002, 2.002] * 2, *[3.002] * 3, *[4.002, 5.002, 6.002] * 4])
 
 
-def test_writes_in_flight_reach_and_keep_the_limit() -> None:
-    _limit()
-
-
 @scenario(limit=1, latency=1.0)
-async def _fair(world: World) -> None:
+async def test_writes_of_one_namespace_do_not_delay_another(world: World) -> None:
     for number in range(100):
         world.wanted[f"cr-{number}"] = "1/1"
         world.put(f"cr-{number}", None, namespace="hostile")
@@ -434,12 +375,8 @@ async def _fair(world: World) -> None:
     assert [name for _, _, name in world.sent[:2]] == ["cr-0", "web"]
 
 
-def test_writes_of_one_namespace_do_not_delay_another() -> None:
-    _fair()
-
-
 @scenario()
-async def _conflict(world: World) -> None:
+async def test_conflict_is_resolved_from_the_watch(world: World) -> None:
     world.put("web", {"revision": 3})
     await world.settle(1)
     world.watching = False
@@ -451,12 +388,8 @@ async def _conflict(world: World) -> None:
     assert (world.publisher.counters.conflicts, world.publisher.counters.errors) == (1, 0)
 
 
-def test_conflict_is_resolved_from_the_watch() -> None:
-    _conflict()
-
-
 @scenario()
-async def _conflicts(world: World) -> None:
+async def test_repeated_conflicts_back_off(world: World) -> None:
     world.put("web", {"revision": 3})
     await world.settle(1)
     stale = [lambda request: refusal(409, "Conflict"), lambda request: None]
@@ -468,12 +401,8 @@ async def _conflicts(world: World) -> None:
     assert world.status() == {"revision": 4, "ready": "1/1"}
 
 
-def test_repeated_conflicts_back_off() -> None:
-    _conflicts()
-
-
 @scenario()
-async def _invalid(world: World) -> None:
+async def test_422_is_retried_with_back_off(world: World) -> None:
     world.put("web", {"revision": 3})
     await world.settle(1)
     world.answers = [lambda request: refusal(422, "Invalid") if request.method == "PATCH" else None] * 1_000
@@ -485,10 +414,6 @@ async def _invalid(world: World) -> None:
     world.answers = []
     await world.settle(31)
     assert world.status() == {"revision": 4, "ready": "1/1"}
-
-
-def test_422_is_retried_with_back_off() -> None:
-    _invalid()
 
 
 def overwriting(world: World, stale: Object, times: int) -> None:
@@ -505,7 +430,7 @@ def overwriting(world: World, stale: Object, times: int) -> None:
 
 
 @scenario()
-async def _reassert(world: World) -> None:
+async def test_overwritten_status_is_rewritten_with_back_off(world: World) -> None:
     world.put("web", {"ready": "0/1", "revision": 3})
     await world.settle(1)
     overwriting(world, {"ready": "0/1", "revision": 3}, times=4)
@@ -518,12 +443,8 @@ async def _reassert(world: World) -> None:
     assert (world.publisher.counters.reasserts, world.publisher.counters.writes) == (4, 5)
 
 
-def test_overwritten_status_is_rewritten_with_back_off() -> None:
-    _reassert()
-
-
 @scenario(random=lambda: 0.999_999)
-async def _jitter(world: World) -> None:
+async def test_back_off_is_jittered_by_half(world: World) -> None:
     world.put("web", {"ready": "0/1", "revision": 3})
     await world.settle(1)
     overwriting(world, {"ready": "0/1", "revision": 3}, times=2)
@@ -534,12 +455,8 @@ async def _jitter(world: World) -> None:
     assert pauses == [0.05, 0.1]
 
 
-def test_back_off_is_jittered_by_half() -> None:
-    _jitter()
-
-
 @scenario()
-async def _new_content(world: World) -> None:
+async def test_new_transition_does_not_wait_for_the_back_off(world: World) -> None:
     world.put("web", {"ready": "0/1", "revision": 3})
     await world.settle(1)
     overwriting(world, {"ready": "0/1", "revision": 3}, times=12)
@@ -553,12 +470,8 @@ async def _new_content(world: World) -> None:
     assert world.patches()[before:] == [pytest.approx(now)]
 
 
-def test_new_transition_does_not_wait_for_the_back_off() -> None:
-    _new_content()
-
-
 @scenario()
-async def _quiet(world: World) -> None:
+async def test_quiet_time_resets_the_back_off(world: World) -> None:
     world.put("web", {"ready": "0/1", "revision": 3})
     await world.settle(1)
     overwriting(world, {"ready": "0/1", "revision": 3}, times=6)
@@ -572,12 +485,8 @@ async def _quiet(world: World) -> None:
     assert second - first == pytest.approx(0.017 + 0.025)
 
 
-def test_quiet_time_resets_the_back_off() -> None:
-    _quiet()
-
-
 @scenario()
-async def _echo(world: World) -> None:
+async def test_older_watch_events_are_no_overwrite(world: World) -> None:
     old = world.put("web", {"ready": "0/1", "revision": 3})
     await world.settle(1)
     world.turn("web", "1/1")
@@ -589,12 +498,9 @@ async def _echo(world: World) -> None:
     assert world.sent == [(1.0, "PATCH", "web")]
 
 
-def test_older_watch_events_are_no_overwrite() -> None:
-    _echo()
-
-
 @scenario()
-async def _restored(world: World) -> None:
+async def test_lagging_watch_is_ignored_for_a_limited_time(world: World) -> None:
+    """etcd was restored from a backup: the versions went back, and our own write was lost with the newer ones."""
     world.put("web", {"ready": "0/1", "revision": 3})
     await world.settle(1)
     world.watching = False
@@ -608,13 +514,8 @@ async def _restored(world: World) -> None:
     assert [entry for entry in world.sent if entry[1] == "GET"] == [(32.0, "GET", "web")]
 
 
-def test_lagging_watch_is_ignored_for_a_limited_time() -> None:
-    """etcd was restored from a backup: the versions went back, and our own write was lost with the newer ones."""
-    _restored()
-
-
 @scenario()
-async def _vanished(world: World) -> None:
+async def test_deleted_object_is_forgotten_without_an_error(world: World) -> None:
     world.put("web", {"revision": 3})
     await world.settle(1)
     del world.store["web"]
@@ -627,12 +528,8 @@ async def _vanished(world: World) -> None:
     assert (counters.vanished, counters.errors) == (1, 0)
 
 
-def test_deleted_object_is_forgotten_without_an_error() -> None:
-    _vanished()
-
-
 @scenario()
-async def _recreated(world: World) -> None:
+async def test_recreated_object_never_gets_the_old_status(world: World) -> None:
     world.put("web", {"revision": 3})
     await world.settle(1)
     world.watching = False
@@ -646,24 +543,18 @@ async def _recreated(world: World) -> None:
     assert world.status() == {"revision": 2, "ready": "1/1"}
 
 
-def test_recreated_object_never_gets_the_old_status() -> None:
-    _recreated()
-
-
 def refused_connection(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("refused")
 
 
-@pytest.mark.parametrize(
+@cases(
     "fault",
-    [
-        pytest.param(lambda request: refusal(500, "InternalError"), id="500"),
-        pytest.param(lambda request: refusal(403, "Forbidden"), id="403"),
-        pytest.param(lambda request: httpx.Response(502, text="<html>bad gateway"), id="a proxy's page"),
-        pytest.param(lambda request: httpx.Response(200, text="<html>log in"), id="200 that is no object"),
-        pytest.param(lambda request: httpx.Response(200, json={"kind": "Status"}), id="200 without metadata"),
-        pytest.param(refused_connection, id="connection refused"),
-    ],
+    ("500", lambda request: refusal(500, "InternalError")),
+    ("403", lambda request: refusal(403, "Forbidden")),
+    ("a proxy's page", lambda request: httpx.Response(502, text="<html>bad gateway")),
+    ("200 that is no object", lambda request: httpx.Response(200, text="<html>log in")),
+    ("200 without metadata", lambda request: httpx.Response(200, json={"kind": "Status"})),
+    ("connection refused", refused_connection),
 )
 def test_failing_api_server_causes_back_off(fault: Any) -> None:
     @scenario()
@@ -685,7 +576,7 @@ def test_failing_api_server_causes_back_off(fault: Any) -> None:
 
 
 @scenario()
-async def _retry_after(world: World) -> None:
+async def test_retry_after_delays_every_write(world: World) -> None:
     for name in ("web", "db"):
         world.put(name, {"revision": 3})
     await world.settle(1)
@@ -697,12 +588,8 @@ async def _retry_after(world: World) -> None:
     assert world.sent == [(1.0, "PATCH", "web"), (8.01, "PATCH", "web"), (8.02, "PATCH", "db")]
 
 
-def test_retry_after_delays_every_write() -> None:
-    _retry_after()
-
-
 @scenario()
-async def _applied_after_all(world: World) -> None:
+async def test_write_with_a_lost_response_is_not_repeated(world: World) -> None:
     world.put("web", {"revision": 3})
     await world.settle(1)
 
@@ -717,12 +604,8 @@ async def _applied_after_all(world: World) -> None:
     assert len(world.patches()) == 1
 
 
-def test_write_with_a_lost_response_is_not_repeated() -> None:
-    _applied_after_all()
-
-
 @scenario()
-async def _pruned(world: World) -> None:
+async def test_normalized_status_is_not_rewritten_endlessly(world: World) -> None:
     world.put("web", {"revision": 3})
     await world.settle(1)
 
@@ -740,12 +623,8 @@ async def _pruned(world: World) -> None:
     assert len(world.patches()) == 2
 
 
-def test_normalized_status_is_not_rewritten_endlessly() -> None:
-    _pruned()
-
-
 @scenario(latency=0.4)
-async def _close(world: World) -> None:
+async def test_close_finishes_writes_in_flight(world: World) -> None:
     for name in ("flight", "ready", "held"):
         world.put(name, {"revision": 3})
     await world.settle(1)
@@ -765,12 +644,8 @@ async def _close(world: World) -> None:
     assert world.status("ready") == {"revision": 3}
 
 
-def test_close_finishes_writes_in_flight() -> None:
-    _close()
-
-
 @scenario(latency=60.0)
-async def _bounded_close(world: World) -> None:
+async def test_close_is_bounded_in_time(world: World) -> None:
     for name in ("one", "two"):
         world.wanted[name] = "1/1"
         world.put(name, None)
@@ -780,10 +655,6 @@ async def _bounded_close(world: World) -> None:
     await world.publisher.close(within=0.5)
     assert world.loop.time() - began == pytest.approx(0.5)
     assert world.sent == [(0.002, "PATCH", "one")]
-
-
-def test_close_is_bounded_in_time() -> None:
-    _bounded_close()
 
 
 @scenario()
@@ -860,7 +731,7 @@ def happen(world: World, what: str, name: str, number: int, generations: dict[st
 
 
 @scenario()
-async def _rivals(world: World) -> None:
+async def test_newer_foreign_status_is_reported_before_evaluation(world: World) -> None:
     world.wanted["web"] = "2/2"
     world.put("web", {"ready": "2/2", "revision": 4})
     await world.settle(1)
@@ -874,12 +745,8 @@ async def _rivals(world: World) -> None:
     assert world.status()["ready"] == "2/2"
 
 
-def test_newer_foreign_status_is_reported_before_evaluation() -> None:
-    _rivals()
-
-
 @scenario()
-async def _met_in_a_conflict(world: World) -> None:
+async def test_foreign_status_found_in_a_conflict_is_reported(world: World) -> None:
     world.wanted["web"] = "2/2"
     world.put("web", {"ready": "2/2", "revision": 4})
     await world.settle(1)
@@ -890,12 +757,8 @@ async def _met_in_a_conflict(world: World) -> None:
     assert world.rivals == ["1/2"]
 
 
-def test_foreign_status_found_in_a_conflict_is_reported() -> None:
-    _met_in_a_conflict()
-
-
 @scenario()
-async def _own(world: World) -> None:
+async def test_own_write_with_a_lost_response_is_not_foreign(world: World) -> None:
     def stored_but_not_heard(request: httpx.Request) -> httpx.Response | None:
         world.serve(request, "web")
         raise httpx.ReadError("cut")
@@ -912,7 +775,3 @@ async def _own(world: World) -> None:
     await world.settle()
     assert world.status()["ready"] == "2/2"
     assert world.rivals == []
-
-
-def test_own_write_with_a_lost_response_is_not_foreign() -> None:
-    _own()

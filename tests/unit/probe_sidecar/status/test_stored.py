@@ -5,6 +5,7 @@ import pytest
 from external_service.kind import Reason
 from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.status.stored import StoredStatus
+from tests.cases import cases
 
 T0 = "2026-01-01T00:00:00Z"
 
@@ -17,68 +18,54 @@ def state(ready: bool, reason: Reason, message: str = "HTTP 200") -> AddressStat
     return AddressStatus(ip="10.0.0.1", ready=ready, reason=reason, message=message, lastTransitionTime=T0)
 
 
-@pytest.mark.parametrize(
-    ("seen", "expected"),
-    [
-        pytest.param(
-            entry(ready=True, reason="ProbeSucceeded"), state(True, "ProbeSucceeded"), id="a ready address stays ready"
-        ),
-        pytest.param(
-            entry(ready=False, reason="ProbeFailed"), state(False, "ProbeFailed"), id="a failed address stays failed"
-        ),
-        pytest.param(entry(ready=True, reason="NoProbe"), state(True, "NoProbe"), id="an unprobed address stays ready"),
-        pytest.param(
-            entry(ready=True, reason="Pending"), state(True, "Pending"), id="ready while its new probe has no result"
-        ),
-        pytest.param(entry(ready=False, reason="Pending"), None, id="a pending address is new"),
-        pytest.param(entry(ready=False, reason="Denied"), None, id="a denied address was never probed"),
-        pytest.param(
-            entry(ready=False, reason="Disabled", serving=True),
-            state(True, "ProbeSucceeded"),
-            id="a drained healthy address is known as healthy",
-        ),
-        pytest.param(
-            entry(ready=False, reason="Disabled", serving=False),
-            state(False, "ProbeFailed"),
-            id="a drained dead address is known as dead",
-        ),
-        pytest.param(entry(ready=False, reason="Disabled"), None, id="a drained address without a result is new"),
-        pytest.param(entry(ready=True, reason="Disabled", serving=True), None, id="drained and ready contradict"),
-        pytest.param(entry(ready=True, reason="ProbeFailed"), None, id="failed and ready contradict"),
-        pytest.param(entry(ready=False, reason="ProbeSucceeded"), None, id="succeeded and not ready contradict"),
-        pytest.param(
-            entry(ready=True, reason="ProbeSucceeded", serving=False), None, id="serving without being drained"
-        ),
-        pytest.param(entry(ready="yes", reason="ProbeSucceeded"), None, id="ready is a text"),
-        pytest.param(entry(ready=1, reason="ProbeSucceeded"), None, id="ready is a number"),
-        pytest.param(entry(ready=True, reason="Splendid"), None, id="an unknown reason"),
-        pytest.param(
-            entry(ready=True, reason="ProbeSucceeded", lastTransitionTime="yesterday"), None, id="a time that is none"
-        ),
-        pytest.param({"ip": "10.0.0.1"}, None, id="fields missing"),
-        pytest.param("10.0.0.1", None, id="a text for an entry"),
-        pytest.param(None, None, id="null for an entry"),
-    ],
+@cases(
+    "seen expected",
+    ("a ready address stays ready", entry(ready=True, reason="ProbeSucceeded"), state(True, "ProbeSucceeded")),
+    ("a failed address stays failed", entry(ready=False, reason="ProbeFailed"), state(False, "ProbeFailed")),
+    ("an unprobed address stays ready", entry(ready=True, reason="NoProbe"), state(True, "NoProbe")),
+    ("ready while its new probe has no result", entry(ready=True, reason="Pending"), state(True, "Pending")),
+    ("a pending address is new", entry(ready=False, reason="Pending"), None),
+    ("a denied address was never probed", entry(ready=False, reason="Denied"), None),
+    (
+        "a drained healthy address is known as healthy",
+        entry(ready=False, reason="Disabled", serving=True),
+        state(True, "ProbeSucceeded"),
+    ),
+    (
+        "a drained dead address is known as dead",
+        entry(ready=False, reason="Disabled", serving=False),
+        state(False, "ProbeFailed"),
+    ),
+    ("a drained address without a result is new", entry(ready=False, reason="Disabled"), None),
+    ("drained and ready contradict", entry(ready=True, reason="Disabled", serving=True), None),
+    ("failed and ready contradict", entry(ready=True, reason="ProbeFailed"), None),
+    ("succeeded and not ready contradict", entry(ready=False, reason="ProbeSucceeded"), None),
+    ("serving without being drained", entry(ready=True, reason="ProbeSucceeded", serving=False), None),
+    ("ready is a text", entry(ready="yes", reason="ProbeSucceeded"), None),
+    ("ready is a number", entry(ready=1, reason="ProbeSucceeded"), None),
+    ("an unknown reason", entry(ready=True, reason="Splendid"), None),
+    ("a time that is none", entry(ready=True, reason="ProbeSucceeded", lastTransitionTime="yesterday"), None),
+    ("fields missing", {"ip": "10.0.0.1"}, None),
+    ("a text for an entry", "10.0.0.1", None),
+    ("null for an entry", None, None),
 )
 def test_stored_results_are_read(seen: Any, expected: AddressStatus | None) -> None:
     known = StoredStatus.read({"status": {"addresses": [seen]}}).probed()
     assert known == ({} if expected is None else {"10.0.0.1": expected})
 
 
-@pytest.mark.parametrize(
+@cases(
     "parent",
-    [
-        pytest.param({}, id="no status"),
-        pytest.param({"status": None}, id="null"),
-        pytest.param({"status": []}, id="a list"),
-        pytest.param({"status": "ready"}, id="a text"),
-        pytest.param({"status": {"addresses": "10.0.0.1"}}, id="addresses are a text"),
-        pytest.param({"status": {"addresses": {"10.0.0.1": True}}}, id="addresses are a map"),
-        pytest.param({"status": {"conditions": 7, "revision": "7"}}, id="conditions are a number"),
-        pytest.param({"status": {"conditions": [{"type": "Ready"}], "revision": True}}, id="half a condition"),
-        pytest.param({"status": {"revision": -1}}, id="a revision below zero"),
-        pytest.param({"status": {"revision": 1.0}}, id="a revision with a point"),
-    ],
+    ("no status", {}),
+    ("null", {"status": None}),
+    ("a list", {"status": []}),
+    ("a text", {"status": "ready"}),
+    ("addresses are a text", {"status": {"addresses": "10.0.0.1"}}),
+    ("addresses are a map", {"status": {"addresses": {"10.0.0.1": True}}}),
+    ("conditions are a number", {"status": {"conditions": 7, "revision": "7"}}),
+    ("half a condition", {"status": {"conditions": [{"type": "Ready"}], "revision": True}}),
+    ("a revision below zero", {"status": {"revision": -1}}),
+    ("a revision with a point", {"status": {"revision": 1.0}}),
 )
 def test_malformed_status_is_empty(parent: dict[str, Any]) -> None:
     stored = StoredStatus.read(parent)

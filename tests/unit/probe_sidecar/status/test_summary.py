@@ -6,6 +6,7 @@ from external_service.kind import MAX_SUMMARY, NOT_PROBED, Reason
 from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec
 from probe_sidecar.status.conditions import Finding, Problems, ReferenceProblem
 from probe_sidecar.status.summary import hosts_text, invalid, ips_text, missing_children, summary
+from tests.cases import cases
 
 A, B, C, D, E = (f"10.0.0.{last}" for last in range(1, 6))
 
@@ -113,31 +114,27 @@ def test_invalid_spec_summary() -> None:
     assert invalid("spec.port: write a number\nspec.ips: x") == "invalid: spec.port: write a number spec.ips: x"
 
 
-@pytest.mark.parametrize(
-    ("children", "text"),
-    [
-        pytest.param([], "", id="none"),
-        pytest.param([child("Ingress"), child("Service", "Edited")], "", id="traffic flows without"),
-        pytest.param([child("EndpointSlice", "NotListed")], "", id="Endpoints are published instead"),
-        pytest.param([child("Service", "NotListed")], "Service is not in childResources", id="Service not listed"),
-        pytest.param(
-            [child("Service"), child("EndpointSlice"), child("EndpointSlice")],
-            "Service name is taken, EndpointSlice name is taken",
-            id="several",
-        ),
-    ],
+@cases(
+    "children text",
+    ("none", [], ""),
+    ("traffic flows without", [child("Ingress"), child("Service", "Edited")], ""),
+    ("Endpoints are published instead", [child("EndpointSlice", "NotListed")], ""),
+    ("Service not listed", [child("Service", "NotListed")], "Service is not in childResources"),
+    (
+        "several",
+        [child("Service"), child("EndpointSlice"), child("EndpointSlice")],
+        "Service name is taken, EndpointSlice name is taken",
+    ),
 )
 def test_summary_of_missing_children(children: list[ChildProblem], text: str) -> None:
     assert missing_children(children) == text
 
 
-@pytest.mark.parametrize(
-    ("hosts", "text"),
-    [
-        pytest.param([], "", id="none"),
-        pytest.param(["a.io"], "a.io", id="one"),
-        pytest.param(["a.io", "b.io", "a.io", "c.io"], "a.io +2", id="one of them twice"),
-    ],
+@cases(
+    "hosts text",
+    ("none", [], ""),
+    ("one", ["a.io"], "a.io"),
+    ("one of them twice", ["a.io", "b.io", "a.io", "c.io"], "a.io +2"),
 )
 def test_hosts_text(hosts: list[str], text: str) -> None:
     assert hosts_text(spec(hosts=[{"host": host} for host in hosts])) == text
