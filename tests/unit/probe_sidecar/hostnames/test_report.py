@@ -2,7 +2,7 @@
 
 from probe_sidecar.hostnames.answer import Answer
 from probe_sidecar.hostnames.cache import Entry
-from probe_sidecar.hostnames.report import Report, report
+from probe_sidecar.hostnames.hostnames import Report, report
 from tests.cases import cases
 
 GOOD = Entry(reported="ok", answer=Answer(("10.0.0.1",), ()))

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe_sidecar.hostnames.answer import MOST_ADDRESSES, UNKNOWN, Answer
-from probe_sidecar.hostnames.resolution import GRACE_SECONDS, next_review, resolve
-from probe_sidecar.hostnames.resolution import ResolvedAddress as Resolved
+from probe_sidecar.hostnames.answer import GRACE_SECONDS, MOST_ADDRESSES, UNKNOWN, Answer, next_review, resolve
+from probe_sidecar.hostnames.answer import ResolvedAddress as Resolved
 from tests.cases import cases
 
 A, B, C, V6 = "10.0.100.9", "10.0.100.10", "10.0.100.11", "2001:db8::10"

@@ -1,4 +1,4 @@
-from probe_sidecar.kube.backoff import Backoff
+from probe_sidecar.kube.errors import Backoff
 from tests.cases import cases
 
 

@@ -121,12 +121,6 @@ def half_closes(connection: socket.socket) -> bytes:
     return head
 
 
-def hangs_up(connection: socket.socket) -> bytes:
-    """Close at once."""
-    del connection
-    return b""
-
-
 def resets(connection: socket.socket) -> bytes:
     """Read the request, then RST."""
     head = read_head(connection)

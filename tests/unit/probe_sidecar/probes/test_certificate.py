@@ -35,11 +35,6 @@ def test_certificate_expiry_is_read(year: int) -> None:
 DER = certificate(datetime(2030, 1, 1, tzinfo=UTC))
 
 
-@given(st.binary(max_size=200))
-def test_missing_certificate_has_no_expiry(data: bytes) -> None:
-    assert not_after(data) is None
-
-
 @given(st.integers(0, 150), st.binary(max_size=3))
 def test_damaged_certificate_raises_nothing(at: int, damage: bytes) -> None:
     not_after(DER[:at] + damage + DER[at + len(damage) :])

@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 
 from external_service.core import HTTPGetAction
 from probe_sidecar.probes.expectation import KUBELET, Expectation, Search, expectation
-from tests.cases import cases
 
 
 def test_default_expectation_is_the_kubelets() -> None:
@@ -21,29 +20,11 @@ def test_expectation_options() -> None:
     )
 
 
-@cases(
-    "options",
-    ("statuses", Expectation(statuses=((200, 200),))),
-    ("text", Expectation(text=b"ok")),
-)
-def test_restrictive_options_are_not_plain(options: Expectation) -> None:
-    assert not options.plain
-
-
 @pytest.mark.parametrize(
     ("status", "listed"), [(199, False), (200, True), (250, True), (299, True), (300, False), (401, True), (402, False)]
 )
 def test_range_includes_its_ends(status: int, listed: bool) -> None:
     assert Expectation(statuses=((200, 299), (401, 401))).lists(status) is listed
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 7], ids="in pieces of {}".format)
-@pytest.mark.parametrize("text", ["a", "ab", "aab", "abaab", "xxabaabxx"])
-def test_text_split_across_pieces_is_found(text: str, size: int) -> None:
-    body, search = b"xxabaabxx", Search(text.encode())
-    for at in range(0, len(body), size):
-        search.feed(body[at : at + size])
-    assert search.found
 
 
 @given(body=st.text("ab", max_size=30), text=st.text("ab", max_size=5), cuts=st.lists(st.integers(0, 30), max_size=6))

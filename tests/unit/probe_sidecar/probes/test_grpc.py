@@ -7,7 +7,7 @@ from probe_sidecar.probes import frames, grpc
 from probe_sidecar.probes.exchange import Hop, Step
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.grpc import GrpcExchange
-from probe_sidecar.probes.message import MALFORMED_GRPC, NOT_GRPC, grpc_status, stream_reset
+from probe_sidecar.probes.message import MALFORMED_GRPC, grpc_status, stream_reset
 from probe_sidecar.probes.outcome import Outcome, Result
 from tests.cases import cases
 
@@ -52,7 +52,6 @@ TRAILERS = head(("grpc-status", "0"), end=END)
         GRPC_HEAD + head(("grpc-status", "5"), ("grpc-message", "secret"), end=END),
         failure(grpc_status("NOT_FOUND")),
     ),
-    ("unknown-code", GRPC_HEAD + head(("grpc-status", "99"), end=END), failure(grpc_status(99))),
     ("no-grpc-status", GRPC_HEAD + body(b"\x08\x01") + head(("x", "y"), end=END), failure(MALFORMED_GRPC)),
     ("no-trailers", GRPC_HEAD + body(b"\x08\x01", END), failure(MALFORMED_GRPC)),
     ("no-message", GRPC_HEAD + TRAILERS, failure(MALFORMED_GRPC)),
@@ -61,14 +60,12 @@ TRAILERS = head(("grpc-status", "0"), end=END)
         GRPC_HEAD + frame(frames.DATA, 0, 1, b"\x01" + framed(b"\x08\x01")[1:]) + TRAILERS,
         failure(MALFORMED_GRPC),
     ),
-    ("message-too-long", GRPC_HEAD + body(b"x" * 5_000), failure(MALFORMED_GRPC)),
     ("message-before-head", body(b""), failure(MALFORMED_GRPC)),
     (
         "line-18-another-http2-server",
         head((":status", "404"), ("content-type", "text/plain"), end=END),
         failure("HTTP 404 instead of a gRPC response"),
     ),
-    ("another-content-type", head((":status", "200"), ("content-type", "text/html")), failure(NOT_GRPC)),
     (
         "content-type-with-format",
         head((":status", "200"), ("content-type", "application/grpc+proto")) + body(b"\x08\x01") + TRAILERS,

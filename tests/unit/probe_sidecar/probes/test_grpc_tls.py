@@ -10,7 +10,7 @@ import pytest
 from external_service.core import Probe
 from playground.grpc_health import SERVING, Http2Server
 from probe_sidecar.probes import tls
-from probe_sidecar.probes.message import NO_ALPN, certificate_refused, handshake_failed
+from probe_sidecar.probes.message import NO_ALPN, certificate_refused
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
 from tests.cases import cases
@@ -79,8 +79,3 @@ async def test_server_must_negotiate_http2(judge: Judge, serve: Serve, tmp_path:
         context.set_alpn_protocols(protocols)
     port = serve(health, context=context).port
     assert await judged(judge, port) == failure(NO_ALPN)
-
-
-async def test_plaintext_server_fails_the_handshake(judge: Judge, serve: Serve) -> None:
-    server = serve(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n") or b"")
-    assert await judged(judge, server.port) == failure(handshake_failed("wrong version number"))

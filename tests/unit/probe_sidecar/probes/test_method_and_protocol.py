@@ -7,7 +7,6 @@ import pytest
 
 from external_service.core import Probe
 from playground.grpc_health import Http2Server
-from probe_sidecar.probes.message import NOT_HTTP2
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
 from tests.cases import cases
@@ -68,14 +67,3 @@ async def test_http2_with_prior_knowledge(
 ) -> None:
     server = serve(http2(status))
     assert await judged(judge, server.port, method=method, protocol="HTTP2") == outcome(*expected)
-
-
-async def test_http1_server_fails_an_http2_probe(judge: Judge, serve: Serve) -> None:
-    def answers(connection: socket.socket) -> bytes:
-        received = connection.recv(24)
-        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        hold(connection)
-        return received
-
-    server = serve(answers)
-    assert await judged(judge, server.port, protocol="HTTP2") == outcome(Result.FAILURE, NOT_HTTP2)

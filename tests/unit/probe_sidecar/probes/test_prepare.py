@@ -64,8 +64,3 @@ def test_line_7_handshake_limit_applies_to_https_only(scheme: str, handshake: fl
     prepared = prepare(Probe.model_validate({"httpGet": {"port": 80, "scheme": scheme}}), "10.0.0.1")
     assert prepared.hop is not None
     assert prepared.hop.handshake == handshake
-
-
-def test_prepared_probes_are_compared_by_identity() -> None:
-    probe = Probe(tcpSocket=TCPSocketAction(port=1))
-    assert prepare(probe, "10.0.0.1") != prepare(probe, "10.0.0.1")

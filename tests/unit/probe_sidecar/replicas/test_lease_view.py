@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from probe_sidecar.kube.client import ApiError
-from probe_sidecar.replicas.lease import Lease, read
-from probe_sidecar.replicas.lease_view import LeaseView
+from probe_sidecar.replicas.lease import Lease, LeaseView, read
 from tests.cases import cases
 
 

@@ -1,7 +1,5 @@
 from typing import Any
 
-import pytest
-
 from external_service.kind import MAX_SUMMARY, NOT_PROBED, Reason
 from external_service.v1alpha1 import AddressStatus, ChildProblem, ExternalServiceSpec
 from probe_sidecar.status.conditions import Finding, Problems, ReferenceProblem
@@ -38,70 +36,59 @@ def child(kind: str, reason: str = "Absent") -> ChildProblem:
     return ChildProblem.model_validate({"kind": kind, "name": "web", "problem": "see docs", "reason": reason})
 
 
-STATES = [
-    pytest.param({A: UP, B: UP}, {}, "OK", id="all ready"),
-    pytest.param({A: NO_PROBE}, {"spec": spec(readinessProbe=None)}, "OK", id="no probe"),
-    pytest.param({A: KEPT}, {}, "OK", id="a new probe on a ready address"),
-    pytest.param({A: UP, B: DOWN}, {}, "10.0.0.2: HTTP 500", id="one not ready"),
-    pytest.param({A: UP, B: DOWN, C: DOWN, D: UP, E: UP}, {}, "2 of 5 not ready", id="several not ready"),
-    pytest.param({A: DOWN, B: PENDING}, {}, "2 of 2 not ready", id="not ready and pending"),
-    pytest.param({A: PENDING}, {}, "10.0.0.1: new", id="one pending"),
-    pytest.param({A: PENDING, B: PENDING, C: UP}, {}, f"2 of 3 {NOT_PROBED}", id="pending"),
-    pytest.param(
-        {A: DOWN, B: DOWN, C: DOWN}, {"failing_open": True}, "failing open: 0 of 3 healthy", id="failing open"
-    ),
-    pytest.param({A: DENIED, B: UP}, {}, "denied: 10.0.0.1", id="one denied"),
-    pytest.param({A: DENIED, B: DENIED, C: DENIED}, {}, "denied: 10.0.0.1 +2", id="all denied"),
-    pytest.param({A: DENIED, B: DOWN}, {}, "2 of 2 not ready", id="denied and not ready"),
-    pytest.param({}, {}, "no addresses", id="no addresses"),
-    pytest.param({}, {"spec": spec(hostnames=["db.io"])}, "hostnames not resolved yet", id="before the first lookup"),
-    pytest.param(
-        {},
-        {"spec": spec(hostnames=["db.io"]), "resolution": NOT_FOUND},
-        "db.io: gone",
-        id="not resolved",
-    ),
-    pytest.param({A: UP}, {"resolution": NOT_FOUND}, "db.io: gone", id="one hostname not resolved"),
-    pytest.param({A: DOWN, B: UP}, {"resolution": NOT_FOUND}, "10.0.0.1: HTTP 500", id="not ready and not resolved"),
-    pytest.param({A: UP}, {"resolution": RESOLVED}, "OK", id="resolved"),
-    pytest.param({A: DRAINED}, {"spec": spec(disabledIPs=[A])}, "all addresses are drained", id="all drained"),
-    pytest.param({A: DRAINED, B: UP}, {"spec": spec(disabledIPs=[A])}, "OK, 1 drained", id="one drained"),
-    pytest.param({A: DRAINED, B: DOWN}, {"spec": spec(disabledIPs=[A])}, "10.0.0.2: HTTP 500", id="drained, not ready"),
-    pytest.param({A: PENDING}, {"reference": NO_CA}, "CA shop/corp-ca not found", id="no CA"),
-    pytest.param({A: UP}, {"outage": "no response"}, "suspected outage: no probed address responds", id="outage"),
-    pytest.param(
-        {A: NO_PROBE}, {"spec": spec(readinessProbe=None), "outage": "no response"}, "OK", id="outage, no probe"
-    ),
-    pytest.param({A: UP}, {"delay": "NoPlaceLeft"}, "probes delayed", id="probes delayed"),
-    pytest.param({A: UP}, {"delay": "ProberFault"}, "probes delayed: prober fault", id="prober fault"),
-    pytest.param({A: DOWN}, {"delay": "NoPlaceLeft"}, "10.0.0.1: HTTP 500", id="not ready and delayed"),
-    pytest.param({A: DOWN}, {"children": [child("Service")]}, "Service name is taken", id="Service"),
-    pytest.param({A: UP}, {"children": [child("EndpointSlice")]}, "EndpointSlice name is taken", id="EndpointSlice"),
-    pytest.param({A: UP}, {"children": [child("Service", "Edited")]}, "Service was edited", id="Service edited"),
-    pytest.param(
+@cases(
+    "addresses facts text",
+    ("all ready", {A: UP, B: UP}, {}, "OK"),
+    ("no probe", {A: NO_PROBE}, {"spec": spec(readinessProbe=None)}, "OK"),
+    ("a new probe on a ready address", {A: KEPT}, {}, "OK"),
+    ("one not ready", {A: UP, B: DOWN}, {}, "10.0.0.2: HTTP 500"),
+    ("several not ready", {A: UP, B: DOWN, C: DOWN, D: UP, E: UP}, {}, "2 of 5 not ready"),
+    ("not ready and pending", {A: DOWN, B: PENDING}, {}, "2 of 2 not ready"),
+    ("one pending", {A: PENDING}, {}, "10.0.0.1: new"),
+    ("pending", {A: PENDING, B: PENDING, C: UP}, {}, f"2 of 3 {NOT_PROBED}"),
+    ("failing open", {A: DOWN, B: DOWN, C: DOWN}, {"failing_open": True}, "failing open: 0 of 3 healthy"),
+    ("one denied", {A: DENIED, B: UP}, {}, "denied: 10.0.0.1"),
+    ("all denied", {A: DENIED, B: DENIED, C: DENIED}, {}, "denied: 10.0.0.1 +2"),
+    ("denied and not ready", {A: DENIED, B: DOWN}, {}, "2 of 2 not ready"),
+    ("no addresses", {}, {}, "no addresses"),
+    ("before the first lookup", {}, {"spec": spec(hostnames=["db.io"])}, "hostnames not resolved yet"),
+    ("not resolved", {}, {"spec": spec(hostnames=["db.io"]), "resolution": NOT_FOUND}, "db.io: gone"),
+    ("one hostname not resolved", {A: UP}, {"resolution": NOT_FOUND}, "db.io: gone"),
+    ("not ready and not resolved", {A: DOWN, B: UP}, {"resolution": NOT_FOUND}, "10.0.0.1: HTTP 500"),
+    ("resolved", {A: UP}, {"resolution": RESOLVED}, "OK"),
+    ("all drained", {A: DRAINED}, {"spec": spec(disabledIPs=[A])}, "all addresses are drained"),
+    ("one drained", {A: DRAINED, B: UP}, {"spec": spec(disabledIPs=[A])}, "OK, 1 drained"),
+    ("drained, not ready", {A: DRAINED, B: DOWN}, {"spec": spec(disabledIPs=[A])}, "10.0.0.2: HTTP 500"),
+    ("no CA", {A: PENDING}, {"reference": NO_CA}, "CA shop/corp-ca not found"),
+    ("outage", {A: UP}, {"outage": "no response"}, "suspected outage: no probed address responds"),
+    ("outage, no probe", {A: NO_PROBE}, {"spec": spec(readinessProbe=None), "outage": "no response"}, "OK"),
+    ("probes delayed", {A: UP}, {"delay": "NoPlaceLeft"}, "probes delayed"),
+    ("prober fault", {A: UP}, {"delay": "ProberFault"}, "probes delayed: prober fault"),
+    ("not ready and delayed", {A: DOWN}, {"delay": "NoPlaceLeft"}, "10.0.0.1: HTTP 500"),
+    ("Service", {A: DOWN}, {"children": [child("Service")]}, "Service name is taken"),
+    ("EndpointSlice", {A: UP}, {"children": [child("EndpointSlice")]}, "EndpointSlice name is taken"),
+    ("Service edited", {A: UP}, {"children": [child("Service", "Edited")]}, "Service was edited"),
+    (
+        "Endpoints not listed",
         {A: UP},
         {"children": [child("Endpoints", "NotListed")]},
         "Endpoints is not in childResources",
-        id="Endpoints not listed",
     ),
-    pytest.param({A: UP}, {"children": [child("Ingress")]}, "Ingress is missing", id="Ingress"),
-    pytest.param({A: DOWN}, {"children": [child("Ingress")]}, "10.0.0.1: HTTP 500", id="Ingress and not ready"),
-    pytest.param(
+    ("Ingress", {A: UP}, {"children": [child("Ingress")]}, "Ingress is missing"),
+    ("Ingress and not ready", {A: DOWN}, {"children": [child("Ingress")]}, "10.0.0.1: HTTP 500"),
+    (
+        "Service before Ingress and CA",
         {A: UP},
         {"children": [child("Ingress"), child("Service")], "reference": NO_CA},
         "Service name is taken",
-        id="Service before Ingress and CA",
     ),
-    pytest.param(
+    (
+        "a long message with control characters",
         {A: address(False, None, "ProbeFailed", "\x1b[31m" + "x" * 200)},
         {},
         "10.0.0.1:  [31m" + "x" * 81 + " ...",
-        id="a long message with control characters",
     ),
-]
-
-
-@pytest.mark.parametrize(("addresses", "facts", "text"), STATES)
+)
 def test_summary_texts(addresses: dict[str, AddressStatus], facts: dict[str, Any], text: str) -> None:
     given: dict[str, Any] = {"spec": spec(), "failing_open": False} | facts
     wish, failing_open = given.pop("spec"), given.pop("failing_open")
