@@ -34,7 +34,7 @@ DOWN = Note("AddressNotReady", "Probing", "10.0.0.a: connection refused", warnin
 
 
 @cases(
-    "before after told",
+    "before after noted",
     ("first success", "new", "up", [UP]),
     ("first result of a dead one", "new", "down", [DOWN]),
     ("it dies", "up", "down", [DOWN]),
@@ -48,8 +48,8 @@ DOWN = Note("AddressNotReady", "Probing", "10.0.0.a: connection refused", warnin
     ("the Accepted condition reports denied ones", "up", "denied", []),
     ("without a probe there is no news", "new", "unprobed", []),
 )
-def test_event_note_of_one_address(before: str, after: str, told: list[Note]) -> None:
-    assert notes(status(a=before), status(a=after)) == told
+def test_event_note_of_one_address(before: str, after: str, noted: list[Note]) -> None:
+    assert notes(status(a=before), status(a=after)) == noted
 
 
 def test_event_note_of_a_new_address() -> None:
@@ -82,7 +82,7 @@ def test_long_message_leaves_room_for_the_count() -> None:
 
 
 @cases(
-    "before after told",
+    "before after noted",
     (
         "fails open",
         [("FailOpen", "False", "EnoughReady", "m")],
@@ -195,8 +195,8 @@ def test_long_message_leaves_room_for_the_count() -> None:
         [Note("Resolved", "Resolving", "n")],
     ),
 )
-def test_event_notes_of_conditions(before: Any, after: Any, told: list[Note]) -> None:
-    assert notes(status(*before), status(*after)) == told
+def test_event_notes_of_conditions(before: Any, after: Any, noted: list[Note]) -> None:
+    assert notes(status(*before), status(*after)) == noted
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def named(**addresses: str) -> dict[str, Any]:
 
 
 @cases(
-    "before after told",
+    "before after noted",
     ("nothing", named(a="db.io"), named(a="db.io"), []),
     ("a name that is new", named(), named(a="db.io"), []),
     ("a name that is gone", named(a="db.io", b="lb.io"), named(b="lb.io"), []),
@@ -232,6 +232,6 @@ def named(**addresses: str) -> dict[str, Any]:
         ["db.io: +10.0.0.d -10.0.0.a; lb.io: -10.0.0.b"],
     ),
 )
-def test_changed_addresses_of_a_hostname_are_noted(before: Any, after: Any, told: list[str]) -> None:
+def test_changed_addresses_of_a_hostname_are_noted(before: Any, after: Any, noted: list[str]) -> None:
     found = [note.text for note in notes(before, after) if note.reason == "AddressesChanged"]
-    assert found == told
+    assert found == noted

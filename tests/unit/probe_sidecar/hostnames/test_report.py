@@ -13,7 +13,7 @@ MANY = Entry(reported="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)
 
 
 @cases(
-    "entries told",
+    "entries expected",
     ("fine", {"db.io": GOOD, "lb.io": GOOD}, Report(True, "Resolved", "every name is resolved")),
     ("one not known yet", {"db.io": GOOD, "lb.io": Entry()}, None),
     ("gone", {"db.io": Entry(reported="nxdomain"), "x": Entry()}, Report(False, "NameNotFound", GONE)),
@@ -33,8 +33,8 @@ MANY = Entry(reported="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)
         Report(False, "TooManyAddresses", "db.io: more than 64 addresses: only the lowest 64 are used"),
     ),
 )
-def test_resolved_condition(entries: dict[str, Entry], told: Report | None) -> None:
-    assert report(entries, ["lb.io"], crowded=False) == told
+def test_resolved_condition(entries: dict[str, Entry], expected: Report | None) -> None:
+    assert report(entries, ["lb.io"], crowded=False) == expected
 
 
 def test_resolved_condition_with_too_many_addresses() -> None:

@@ -44,17 +44,17 @@ def silent(first: float, last: float, heard: float = -1.0) -> tuple[Address, Una
 
 
 @cases(
-    "silence heard_at admitted",
+    "unanswered heard_at admitted",
     ("first-none-since", Unanswered(10, 10), 5, False),
     ("first-one-since", Unanswered(10, 10), 10, True),
     ("repeated-none-between", Unanswered(10, 30, response_at=9), 40, False),
     ("repeated-none-since", Unanswered(10, 30, response_at=20), 20, False),
     ("repeated-proven-on-both-sides", Unanswered(10, 30, response_at=20), 30, True),
 )
-def test_failure_counts_if_another_address_responds(silence: Unanswered, heard_at: float, admitted: bool) -> None:
+def test_failure_counts_if_another_address_responds(unanswered: Unanswered, heard_at: float, admitted: bool) -> None:
     guard: OutageGuard[Address] = OutageGuard(HOLD)
     guard.response(heard_at, heard_at)
-    assert guard.admits(Address(silence), silence, 41) is admitted
+    assert guard.admits(Address(unanswered), unanswered, 41) is admitted
     assert guard.pending == (not admitted)
 
 

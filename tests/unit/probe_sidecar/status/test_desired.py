@@ -38,8 +38,8 @@ def down(ip: str, since: str = T0, message: str = "connection refused") -> Addre
     return AddressStatus(ip=ip, ready=False, reason="ProbeFailed", message=message, lastTransitionTime=since)
 
 
-def results(*verdicts: AddressStatus) -> dict[str, AddressStatus]:
-    return {verdict.ip: verdict for verdict in verdicts}
+def results(*known: AddressStatus) -> dict[str, AddressStatus]:
+    return {one.ip: one for one in known}
 
 
 def entry(ip: str, ready: bool, reason: str, message: str, since: str = T0, **more: Any) -> Object:
@@ -110,7 +110,7 @@ def test_lost_transition_keeps_its_original_time() -> None:
 
 
 @cases(
-    "wish verdicts address column",
+    "wish known address column",
     ("unknown starts not ready", {}, (), entry(A, False, "Pending", "not probed yet", T1), "0/1"),
     (
         "without a probe it is ready",
@@ -162,8 +162,8 @@ def test_lost_transition_keeps_its_original_time() -> None:
         "1/1",
     ),
 )
-def test_status_of_one_address(wish: Object, verdicts: tuple[AddressStatus, ...], address: Object, column: str) -> None:
-    told = desired_status(parent(), spec(A, **wish), results(*verdicts), POLICY, T1)
+def test_status_of_one_address(wish: Object, known: tuple[AddressStatus, ...], address: Object, column: str) -> None:
+    told = desired_status(parent(), spec(A, **wish), results(*known), POLICY, T1)
     assert (told["addresses"], told["ready"]) == ([address], column)
 
 
@@ -206,7 +206,7 @@ def test_addresses_have_the_order_of_the_spec() -> None:
 
 
 @cases(
-    "wish verdicts ready fail_open",
+    "wish known ready fail_open",
     (
         "enough",
         spec(A, B, minReady=1),
@@ -258,8 +258,8 @@ def test_addresses_have_the_order_of_the_spec() -> None:
         None,
     ),
 )
-def test_conditions(wish: ExternalServiceSpec, verdicts: tuple[AddressStatus, ...], ready: Any, fail_open: Any) -> None:
-    told = desired_status(parent(), wish, results(*verdicts), POLICY, T0)
+def test_conditions(wish: ExternalServiceSpec, known: tuple[AddressStatus, ...], ready: Any, fail_open: Any) -> None:
+    told = desired_status(parent(), wish, results(*known), POLICY, T0)
     expected = [condition("Ready", *ready), ACCEPTED]
     assert told["conditions"] == expected + ([condition("FailOpen", *fail_open)] if fail_open else [])
 
@@ -280,16 +280,16 @@ TAKEN = (
 
 def test_probes_delayed_condition_begins_and_ends() -> None:
     """And the same once more is no write; who never was late has no such condition."""
-    verdicts = results(up(A), down(B))
-    late = desired_status(parent(ONE_OF_TWO), spec(A, B), verdicts, POLICY, T1, problems=CROWDED)
+    known = results(up(A), down(B))
+    late = desired_status(parent(ONE_OF_TWO), spec(A, B), known, POLICY, T1, problems=CROWDED)
     told = condition("ProbesDelayed", "True", "NoPlaceLeft", TAKEN) | {"lastTransitionTime": T1}
     assert late == ONE_OF_TWO | {"revision": 2, "conditions": [*ONE_OF_TWO["conditions"], told]}
-    assert desired_status(parent(late), spec(A, B), verdicts, POLICY, T2, problems=CROWDED) == late
-    over = desired_status(parent(late), spec(A, B), verdicts, POLICY, T2)
+    assert desired_status(parent(late), spec(A, B), known, POLICY, T2, problems=CROWDED) == late
+    over = desired_status(parent(late), spec(A, B), known, POLICY, T2)
     ended = condition("ProbesDelayed", "False", "ProbesInTime", "probes run on time")
     ended |= {"lastTransitionTime": T2}
     assert over == ONE_OF_TWO | {"revision": 3, "conditions": [*ONE_OF_TWO["conditions"], ended]}
-    assert desired_status(parent(over), spec(A, B), verdicts, POLICY, T2) == over
+    assert desired_status(parent(over), spec(A, B), known, POLICY, T2) == over
 
 
 def test_probes_delayed_is_absent_without_a_probe() -> None:
@@ -310,20 +310,20 @@ def test_clock_behind_the_status_writes_nothing(probed: bool) -> None:
 
 
 def test_suspected_outage_condition_begins_and_ends() -> None:
-    verdicts = results(up(A), down(B))
-    doubting = desired_status(parent(ONE_OF_TWO), spec(A, B), verdicts, POLICY, T1, problems=OUTAGE)
+    known = results(up(A), down(B))
+    doubting = desired_status(parent(ONE_OF_TWO), spec(A, B), known, POLICY, T1, problems=OUTAGE)
     degraded = condition("SuspectedOutage", "True", "NoResponse", "no response", T1)
     assert doubting == ONE_OF_TWO | {
         "revision": 2,
         "summary": SUSPECTED_OUTAGE,
         "conditions": [*ONE_OF_TWO["conditions"], degraded],
     }
-    again = desired_status(parent(doubting), spec(A, B), verdicts, POLICY, T2, problems=OUTAGE)
+    again = desired_status(parent(doubting), spec(A, B), known, POLICY, T2, problems=OUTAGE)
     assert again == doubting
-    over = desired_status(parent(doubting), spec(A, B), verdicts, POLICY, T2)
+    over = desired_status(parent(doubting), spec(A, B), known, POLICY, T2)
     answered = condition("SuspectedOutage", "False", "ResponseReceived", "probed addresses respond", T2)
     assert over == ONE_OF_TWO | {"revision": 3, "conditions": [*ONE_OF_TWO["conditions"], answered]}
-    assert desired_status(parent(over), spec(A, B), verdicts, POLICY, T2) == over
+    assert desired_status(parent(over), spec(A, B), known, POLICY, T2) == over
 
 
 def test_suspected_outage_is_absent_without_a_probe() -> None:
@@ -334,14 +334,14 @@ def test_suspected_outage_is_absent_without_a_probe() -> None:
 
 
 def test_draining_and_undraining_change_the_time_once() -> None:
-    verdicts = results(up(A, T0))
-    ready = desired_status(parent(), spec(A), verdicts, POLICY, T0)
-    drained = desired_status(parent(ready), spec(A, disabledIPs=(A,)), verdicts, POLICY, T1)
+    known = results(up(A, T0))
+    ready = desired_status(parent(), spec(A), known, POLICY, T0)
+    drained = desired_status(parent(ready), spec(A, disabledIPs=(A,)), known, POLICY, T1)
     assert drained["addresses"] == [entry(A, False, "Disabled", "connected", T1, serving=True)]
-    assert desired_status(parent(drained), spec(A, disabledIPs=(A,)), verdicts, POLICY, T2) == drained
-    back = desired_status(parent(drained), spec(A), verdicts, POLICY, T2)
+    assert desired_status(parent(drained), spec(A, disabledIPs=(A,)), known, POLICY, T2) == drained
+    back = desired_status(parent(drained), spec(A), known, POLICY, T2)
     assert back["addresses"] == [entry(A, True, "ProbeSucceeded", "connected", T2)]
-    assert desired_status(parent(back), spec(A), verdicts, POLICY, T2) == back
+    assert desired_status(parent(back), spec(A), known, POLICY, T2) == back
 
 
 def test_new_generation_changes_only_the_conditions() -> None:
@@ -555,16 +555,16 @@ def test_invalid_spec_keeps_the_hostnames() -> None:
 def test_missing_service_makes_ready_false() -> None:
     taken = [ChildProblem(kind="Service", name="web", problem="taken")]
     problem = child_summary(taken[0])
-    verdicts = results(up(A), down(B))
-    told = desired_status(parent(ONE_OF_TWO), spec(A, B), verdicts, POLICY, T1, problems=Problems(children=taken))
+    known = results(up(A), down(B))
+    told = desired_status(parent(ONE_OF_TWO), spec(A, B), known, POLICY, T1, problems=Problems(children=taken))
     message = f"{problem}: no traffic reaches the addresses, see status.children"
     assert told == ONE_OF_TWO | {
         "revision": 2,
         "summary": problem,
         "conditions": [condition("Ready", "False", "ChildMissing", message, T1), ACCEPTED],
     }
-    assert desired_status(parent(told), spec(A, B), verdicts, POLICY, T2, problems=Problems(children=taken)) == told
-    back = desired_status(parent(told), spec(A, B), verdicts, POLICY, T2)
+    assert desired_status(parent(told), spec(A, B), known, POLICY, T2, problems=Problems(children=taken)) == told
+    back = desired_status(parent(told), spec(A, B), known, POLICY, T2)
     ready = ONE_OF_TWO["conditions"][0] | {"lastTransitionTime": T2}
     assert back == ONE_OF_TWO | {"revision": 3, "conditions": [ready, ACCEPTED]}
 
