@@ -10,8 +10,7 @@ from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.target import Target
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.service import Service
-from probe_sidecar.status_page import MOST_LINES, PIECE, AddressRow, status_page
-from probe_sidecar.status_page import rows as status_page_rows
+from probe_sidecar.status_page import MOST_LINES, PIECE, Moment, status_page
 from tests.cases import cases
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import Services

@@ -25,44 +25,6 @@ COLLECTION = "/apis/eso.crowdfox.com/v1alpha1/externalservices"
 ONE = {"metadata": {"name": "web", "uid": "1", "resourceVersion": "7"}}
 
 
-@cases(
-    "request_ expected",
-    ("first page of a list", list_request(Selection(CRS)), Request("GET", COLLECTION, (("limit", "100"),))),
-    (
-        "next page, core group, one namespace",
-        list_request(Selection(Resource("", "v1", "events"), "shop"), "token"),
-        Request("GET", "/api/v1/namespaces/shop/events", (("limit", "100"), ("continue", "token"))),
-    ),
-    (
-        "a watch has a version and asks for bookmarks",
-        watch_request(Selection(CRS, "shop"), "41", 290),
-        Request(
-            "GET",
-            "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices",
-            (
-                ("watch", "true"),
-                ("resourceVersion", "41"),
-                ("allowWatchBookmarks", "true"),
-                ("timeoutSeconds", "290"),
-            ),
-        ),
-    ),
-    (
-        "JSON Patch of the status",
-        patch_request(CRS, "shop", "web", [{"op": "remove", "path": "/status"}], "status"),
-        Request(
-            "PATCH",
-            "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web/status",
-            (),
-            b'[{"op":"remove","path":"/status"}]',
-            "application/json-patch+json",
-        ),
-    ),
-)
-def test_request_is_a_value(request_: Request, expected: Request) -> None:
-    assert request_ == expected
-
-
 def scripted(*answers: httpx.Response | Exception) -> tuple[KubeClient, list[httpx.Request]]:
     """A client whose requests are answered one after the other, and the requests."""
     requests: list[httpx.Request] = []

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from probe_sidecar.kube.client import ApiError
+from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.replicas.lease import Lease, LeaseView, read
 from tests.cases import cases
 
