@@ -241,14 +241,6 @@ async def test_connection_faults_are_retried(error: Exception) -> None:
     assert (api.seen, api.client.requests["GET", 0] >= 1) == ({"good"}, True)
 
 
-@pytest.mark.parametrize("part", ["a/b", "a?b", "a#b", "a%2fb", "a\nb", "..", "ä"])
-async def test_path_segments_are_escaped(part: str) -> None:
-    path = CRS.path(part, part, "status")
-    url = httpx.URL(f"http://api{path}")
-    assert path.count("/") == 8
-    assert (url.query, url.fragment) == (b"", "")
-
-
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),

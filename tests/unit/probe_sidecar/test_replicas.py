@@ -143,15 +143,6 @@ async def all_ready(world: World) -> None:
     await until(lambda: all(world.ready(name) for name in NAMES), "every address to be ready", seconds=20)
 
 
-async def test_third_replica_takes_its_share(world: World) -> None:
-    world.start("a")
-    world.start("b")
-    await until(lambda: world.working("a", "b"), "the work to be shared")
-    await all_ready(world)
-    world.start("c")
-    await until(lambda: world.working("c"), "the third to have its share")
-
-
 async def test_each_address_is_probed_by_one_replica(world: World) -> None:
     """The backends count: a second prober of an address would double its rate of one a second."""
     for pod in "abc":
@@ -183,15 +174,6 @@ async def test_rollout_changes_writes_and_logs_nothing(world: World, caplog: pyt
     await until(lambda: all(world.backends[n].connections > probed[n] + 2 for n in NAMES), "probes by the new ones")
     assert {name: world.status(name) for name in NAMES} == before
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
-
-
-async def test_stop_is_quick_and_deletes_the_lease(world: World) -> None:
-    world.start("a")
-    await until(world.shared, "the work to be done")
-    start = asyncio.get_running_loop().time()
-    await world.stop("a")
-    assert asyncio.get_running_loop().time() - start < 1.0
-    assert world.server.get("Lease", NAMESPACE, "probe-sidecar-a") is None
 
 
 async def test_pending_transition_is_written_before_the_release(world: World) -> None:
@@ -262,29 +244,6 @@ async def test_last_write_of_the_former_owner_is_kept(world: World) -> None:
     await until(lambda: any(t.state.message == "connection refused" for t in targets(sidecar)), "b to see it")
     await until(lambda: world.status("web-calm")["conditions"][0]["reason"] == "NoAddressReady", "the rest to follow")
     assert world.status("web-calm")["addresses"] == [late]
-
-
-async def test_new_object_is_probed_at_once_takeover_is_spread(world: World) -> None:
-    sidecar = world.start("a")
-    await until(world.shared, "the takeover")
-    assert len({target.due for target in targets(sidecar)}) > len(NAMES) * 3 // 4, "two may be due together"
-    world.backends["late"] = late = Backend("127.0.2.1")
-    await late.start()
-    try:
-        late_probe = {"tcpSocket": {"port": late.port}, "periodSeconds": 300}
-        world.create("late", readinessProbe=late_probe)
-        await until(lambda: late.connections > 0, "the first probe of a new address", seconds=2)
-    finally:
-        await late.stop()
-
-
-async def test_deleted_object_is_dropped_by_its_owner(world: World) -> None:
-    world.start("a")
-    world.start("b")
-    await until(world.shared, "the work to be shared")
-    key = world.server.resource("ExternalService").key
-    world.server.storage.remove(key, "shop", NAMES[0])
-    await until(lambda: f"shop/{NAMES[0]}" not in world.probers(), "it to be dropped")
 
 
 async def test_created_and_deleted_objects_move_no_others(world: World) -> None:

@@ -12,7 +12,7 @@ import pytest
 from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import ApiClient
 from tests.cases import cases
-from tests.faults import Cut, Fault, FaultyServer
+from tests.faults import Cut, FaultyServer
 
 ALL = ES.path()
 DEADLINE = 5
@@ -177,53 +177,3 @@ async def test_black_hole_fault_keeps_watches_open(server: FaultyServer, http: h
         assert not waiting.done()
         server.api.flowing.set()
         assert (await asyncio.wait_for(waiting, DEADLINE))["object"]["metadata"]["name"] == "a"
-
-
-class TestFaults:
-    async def test_error_status_fault_with_retry_after(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
-        fault = server.faults.add(Fault(code=429, retry_after=3, verbs=frozenset({"list"}), times=2))
-        answers = [await http.get(ALL) for _ in range(3)]
-        assert [answer.status_code for answer in answers] == [429, 429, 200]
-        assert answers[0].headers["Retry-After"] == "3"
-        assert answers[0].json()["message"] == "storage is (re)initializing"
-        assert fault.hits == 2
-
-    async def test_fault_affects_only_matching_requests(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
-        server.faults.add(Fault(code=500, resources=frozenset({"services"}), actors=frozenset({"tester"})))
-        assert (await http.get("/api/v1/services")).status_code == 500
-        assert (await http.get(ALL)).status_code == 200
-        assert (await http.get("/api/v1/services", headers={"User-Agent": "other/1"})).status_code == 200
-
-    async def test_lost_response_fault_executes_the_request(
-        self, server: FaultyServer, http: httpx.AsyncClient
-    ) -> None:
-        server.faults.add(Fault(lose_answer=True, times=1))
-        with pytest.raises(httpx.HTTPError):
-            await http.post(ES.path("default"), json=web("a"))
-        assert server.get("ExternalService", "default", "a") is not None
-
-    async def test_stall_fault_lasts_until_removed(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
-        fault = server.faults.add(Fault(stall=True))
-        waiting = asyncio.ensure_future(http.get(ALL))
-        await asyncio.sleep(0.1)
-        assert not waiting.done()
-        fault.lift()
-        assert (await asyncio.wait_for(waiting, DEADLINE)).status_code == 200
-
-    async def test_stopped_server_keeps_its_objects(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
-        server.create(web("a"))
-        url = server.url
-        await server.stop()
-        with pytest.raises(httpx.ConnectError):
-            await http.get(ALL)
-        await server.start()
-        assert server.url == url
-        assert (await http.get(ES.path("default", "a"))).status_code == 200
-
-    async def test_unknown_token_is_401(self, server: FaultyServer, http: httpx.AsyncClient) -> None:
-        server.api.tokens = {"secret": "sidecar"}
-        assert (await http.get(ALL)).status_code == 401
-        assert (await http.get(ALL, headers={"Authorization": "Bearer secret"})).status_code == 200
-        server.api.tokens = {"rotated": "sidecar"}
-        assert (await http.get(ALL, headers={"Authorization": "Bearer secret"})).status_code == 401
-        assert [one.actor for one in server.audit.requests] == ["sidecar"]

@@ -60,23 +60,6 @@ def test_returning_record_has_no_grace_period() -> None:
     assert found({DB: Answer((A,), ())}, left, A) == {A: Resolved(DB)}
 
 
-def test_other_names_addresses_are_no_replacement() -> None:
-    moved = {DB: Answer((B,), ()), LB: Answer((C,), ())}
-    assert A in found(moved, {A: Resolved(DB)}, A, C)
-
-
-def test_address_that_moves_between_names_stays() -> None:
-    moved = {DB: Answer((B,), ()), LB: Answer((A,), ())}
-    assert found(moved, {A: Resolved(DB), B: Resolved(DB)}, A) == {
-        B: Resolved(DB),
-        A: Resolved(LB),
-    }
-
-
-def test_removed_name_has_no_grace_period() -> None:
-    assert found({LB: Answer((B,), ())}, {A: Resolved(DB)}, A) == {B: Resolved(LB)}
-
-
 def test_lowest_addresses_are_kept_over_the_limit() -> None:
     many = tuple(f"10.0.0.{number}" for number in range(100))
     assert list(found({DB: Answer(many, (V6,)), LB: Answer((A,), ())}, {})) == [*many[:MOST_ADDRESSES], A]

@@ -308,23 +308,6 @@ async def test_watches_do_not_block_requests(serve: Callable[..., Any]) -> None:
         await client.close()
 
 
-async def test_watch_reset_by_peer_is_an_api_error(serve: Callable[..., Any]) -> None:
-    async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(OK + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"a":1}\n\r\n')
-        await writer.drain()
-        writer.transport.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0" + bytes(4)
-        )
-        writer.transport.abort()
-
-    async with serve(exchange) as url:
-        client = connect(plain_url(url))
-        with pytest.raises(ApiError) as raised:
-            await watched(client)
-        await client.close()
-    assert raised.value.reason == "Unreachable"
-
-
 @cases(
     "case",
     ("the address is on the certificate", (None, True, True)),

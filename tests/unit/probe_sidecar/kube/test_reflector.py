@@ -11,8 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from probe_sidecar.kube.client import KubeClient, Resource, Selection, connect
-from probe_sidecar.kube.credentials import plain_url
+from probe_sidecar.kube.client import KubeClient, Resource, Selection
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.reflector import Reflector
 from tests.cases import cases
@@ -158,34 +157,6 @@ async def test_metadata_that_is_never_read_is_dropped() -> None:
     assert dict(world.reflector.objects) == {"a": kept[0], "b": kept[1]}
 
 
-async def test_equal_strings_are_stored_once() -> None:
-    def probed(uid: str, version: int) -> Object:
-        verdicts = [{"ip": ip, "ready": True, "reason": "ProbeSucceeded"} for ip in ("10.0.0.1", "10.0.0.2")]
-        return cr(uid, version) | {"spec": {"ips": ["10.0.0.1", "10.0.0.2"]}, "status": {"addresses": verdicts}}
-
-    world = World(listing(10, probed("a", 5), probed("b", 6)), (event("ADDED", probed("c", 11)), LASTED))
-    await world.play()
-    assert dict(world.reflector.objects) == {"a": probed("a", 5), "b": probed("b", 6), "c": probed("c", 11)}
-    a, b, c = (world.reflector.objects[uid] for uid in "abc")
-    for one, other in ((a, a), (a, b), (c, c)):
-        assert one["spec"]["ips"][0] is other["status"]["addresses"][0]["ip"]
-        assert one["status"]["addresses"][0]["reason"] is other["status"]["addresses"][1]["reason"]
-
-
-async def test_empty_set_is_delivered() -> None:
-    world = World(listing(10), (bookmark(11), LASTED))
-    assert not world.reflector.synced
-    await world.play()
-    assert world.changes == [({}, frozenset())]
-    assert world.reflector.synced
-
-
-async def test_watch_starts_at_the_list_version() -> None:
-    world = World(listing(40, cr("b", 39), cr("a", 7)), (LASTED,))
-    await world.play()
-    assert world.requests == ["list", "watch from 40"]
-
-
 async def test_ended_watch_resumes_immediately() -> None:
     world = World(listing(10), (event("ADDED", cr("a", 11)), LASTED), (LASTED, bookmark(50)), (LASTED,))
     await world.play()
@@ -232,24 +203,6 @@ async def test_unchanged_list_delivers_nothing() -> None:
     world = World(listing(10, cr("a", 5)), (EXPIRED,), listing(90, cr("a", 5)), (LASTED,))
     await world.play()
     assert world.changes == [({"a": "5"}, frozenset({"a"}))]
-
-
-async def test_deletions_between_watches_are_noticed() -> None:
-    world = World(listing(10, cr("a", 5), cr("b", 6)), (EXPIRED,), listing(90), (LASTED,))
-    await world.play()
-    assert world.changes[-1] == ({}, frozenset({"a", "b"}))
-
-
-async def test_repeatedly_expired_versions_back_off() -> None:
-    world = World(*[listing(10, cr("a", 5)), (EXPIRED,)] * 8)
-    await world.play()
-    assert world.pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
-
-
-async def test_expired_version_response_relists() -> None:
-    world = World(listing(10), httpx.Response(410, json=error(410, "Gone")), listing(90), (LASTED,))
-    await world.play()
-    assert world.requests == ["list", "watch from 10", "list", "watch from 90"]
 
 
 async def test_idle_watch_times_out_and_relists() -> None:
@@ -389,77 +342,9 @@ async def test_long_watch_resets_the_back_off() -> None:
     assert world.pauses == [0.05, 0.1, 0.2, 0.05, 0.1]
 
 
-async def test_short_watch_with_events_does_not_back_off() -> None:
-    cut = httpx.ReadError("reset")
-    world = World(listing(10), (cut,), (cut,), (bookmark(11), cut), (event("ADDED", cr("a", 12)), cut), (cut,))
-    await world.play()
-    assert world.pauses == [0.05, 0.1, 0.05, 0.05, 0.1]
-
-
-async def test_reflector_metrics() -> None:
-    world = World(listing(10), (EXPIRED,), listing(20), (LASTED,), (LASTED,))
-    await world.play()
-    reflector = world.reflector
-    assert (reflector.lists, reflector.watches, reflector.failures) == (2, 4, 1)
-
-
 async def test_exception_in_the_listener_ends_the_reflector() -> None:
     def bug(objects: Mapping[str, Object], changed: frozenset[str]) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await World(listing(10), on_change=bug).play()
-
-
-async def test_real_connection_survives_cut_and_expired_version(serve: Callable[..., Any]) -> None:
-    """One server that lists, cuts the first watch in the middle of a line, expires the second, and goes on."""
-    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    watches = [
-        [event("ADDED", cr("b", 11)), b'{"type":"MOD'],
-        [EXPIRED],
-        [event("MODIFIED", cr("c", 31))],
-    ]
-    listings = [listing(10, cr("a", 5)), listing(30, cr("a", 5), cr("c", 29))]
-    asked: list[str] = []
-
-    async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
-        target = request.split(b" ")[1].decode()
-        asked.append(target.partition("?")[2])
-        if "watch=true" not in target:
-            content = listings.pop(0).content
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content))
-            return
-        writer.write(head)
-        for part in watches.pop(0):
-            writer.write(b"%x\r\n%s\r\n" % (len(part), part))
-        await writer.drain()
-        if watches:
-            writer.close()
-        else:
-            await asyncio.sleep(60)
-
-    changes: list[Change] = []
-    arrived = asyncio.Event()
-
-    def on_change(objects: Mapping[str, Object], changed: frozenset[str]) -> None:
-        changes.append(({uid: raw["metadata"]["resourceVersion"] for uid, raw in objects.items()}, changed))
-        if objects.get("c", {}).get("metadata", {}).get("resourceVersion") == "31":
-            arrived.set()
-
-    async with serve(exchange) as url:
-        client = connect(plain_url(url))
-        running = asyncio.create_task(Reflector(client, Selection(CRS), on_change, random=lambda: 0.0).run())
-        async with asyncio.timeout(10):
-            await arrived.wait()
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        await client.close()
-    assert changes == [
-        ({"a": "5"}, frozenset({"a"})),
-        ({"a": "5", "b": "11"}, frozenset({"b"})),
-        ({"a": "5", "c": "29"}, frozenset({"b", "c"})),
-        ({"a": "5", "c": "31"}, frozenset({"c"})),
-    ]
-    watch = "watch=true&resourceVersion={}&allowWatchBookmarks=true&timeoutSeconds=240"
-    assert asked == ["limit=100", watch.format(10), watch.format(11), "limit=100", watch.format(30)]

@@ -24,11 +24,6 @@ def test_every_replica_computes_the_same_owner() -> None:
     assert "".join(owner(uid, weights(replicas))[-1] for uid in uids) == "acaababbab"
 
 
-@given(uid=names, replicas=groups)
-def test_order_of_replicas_does_not_matter(uid: str, replicas: set[str]) -> None:
-    assert owner(uid, weights(sorted(replicas))) == owner(uid, weights(sorted(replicas, reverse=True))) in replicas
-
-
 @given(uids=st.lists(names, max_size=50), replicas=groups, data=st.data())
 def test_leaving_replica_moves_only_its_own_share(uids: list[str], replicas: set[str], data: st.DataObject) -> None:
     leaver = data.draw(st.sampled_from(sorted(replicas)))
@@ -45,16 +40,6 @@ def test_joining_replica_moves_only_its_new_share(uids: list[str], replicas: set
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 16])
-def test_shares_are_within_the_documented_range(count: int) -> None:
-    """Within 15 % with 20,000 objects, whatever the number of replicas: no name is favoured."""
-    of_count = weights(MEMBERS[:count])
-    shares = Counter(owner(uid, of_count) for uid in UIDS)
-    mean = len(UIDS) / count
-    assert {name: share for name, share in shares.items() if abs(share / mean - 1) > 0.15} == {}
-    assert len(shares) == count
-
-
-@pytest.mark.parametrize("count", [2, 3, 7, 16])
 def test_shares_of_1000_have_the_expected_spread(count: int) -> None:
     """Shares are binomially distributed (ADR 10)."""
     of_count = weights(MEMBERS[:count])
@@ -62,12 +47,3 @@ def test_shares_of_1000_have_the_expected_spread(count: int) -> None:
     share = 1 / count
     deviation = sqrt(1_000 * share * (1 - share))
     assert max(abs(shares[name] - 1_000 * share) for name in MEMBERS[:count]) < 4 * deviation
-
-
-@pytest.mark.parametrize("count", [2, 6, 15])
-def test_joining_replica_takes_from_all_replicas(count: int) -> None:
-    few, more = weights(MEMBERS[:count]), weights(MEMBERS[: count + 1])
-    moved = [uid for uid in UIDS if owner(uid, few) != owner(uid, more)]
-    assert len(moved) == pytest.approx(len(UIDS) / (count + 1), rel=0.1)
-    lost = Counter(owner(uid, few) for uid in moved)
-    assert all(lost[name] == pytest.approx(len(moved) / count, rel=0.3) for name in MEMBERS[:count])
