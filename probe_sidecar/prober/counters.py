@@ -84,9 +84,3 @@ def appended(history: bytes, result: Result, seconds: float) -> bytes:
     means 0.1 ms * 1.22**n, which reaches 27 s, within 11 percent. Sixty results take 96 bytes of memory an address.
     """
     return history[1 - LENGTH :] + _BYTES[_CODES[result] | bisect_left(_BOUNDS, seconds)]
-
-
-def decoded(history: bytes) -> list[tuple[Result, float]]:
-    """Each result with its seconds, oldest first."""
-    results = list(Result)
-    return [(results[one >> 6], SHORTEST * STEP ** (one & MOST)) for one in history]

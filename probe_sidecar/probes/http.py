@@ -22,6 +22,24 @@ LOCATION_LIMIT: Final = 8_192
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
+class Search:
+    """Looks for a text in a body that comes in pieces, and keeps no more of it than the text is long."""
+
+    __slots__ = ("_tail", "_text", "found")
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._tail = b""
+        self.found = not text
+
+    def feed(self, data: bytes) -> None:
+        """The next piece."""
+        if not self.found:
+            window = self._tail + data
+            self.found = self._text in window
+            self._tail = window[-(len(self._text) - 1) :] if len(self._text) > 1 else b""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Result of a response's head, to apply after its body was read up to `limit` bytes.

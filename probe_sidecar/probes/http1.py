@@ -12,8 +12,7 @@ from typing import Final
 from external_service.core import HTTPGetAction
 from probe_sidecar.probes import message
 from probe_sidecar.probes.exchange import Exchange, Hop, Step
-from probe_sidecar.probes.expectation import Search
-from probe_sidecar.probes.http import BODY_LIMIT, Plan, judge
+from probe_sidecar.probes.http import BODY_LIMIT, Plan, Search, judge
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, first_request, http1_parts
 

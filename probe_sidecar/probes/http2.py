@@ -10,8 +10,7 @@ from typing import Final
 
 from probe_sidecar.probes import frames, message
 from probe_sidecar.probes.exchange import Hop, Step
-from probe_sidecar.probes.expectation import Search
-from probe_sidecar.probes.http import Plan, judge
+from probe_sidecar.probes.http import Plan, Search, judge
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, http2
 

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from external_service.core import HTTPGetAction, HTTPHeader
 from external_service.kind import host_port
 from probe_sidecar.probes import url
-from probe_sidecar.probes.expectation import KUBELET, Expectation, expectation
 from probe_sidecar.probes.url import Url
 
 USER_AGENT = "kube-probe/1.36"
@@ -32,6 +31,37 @@ CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HOST_HEADER = re.compile(r"[!$%&'()*+,\-.:;=\[\]_~0-9A-Za-z]*")
 _DNS_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_\-]{1,63}(?:\.[A-Za-z0-9_\-]{1,63})*")
 _SPACE = " \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """The options of `httpGet` by which a response is a success. Without statuses the kubelet's rule holds: 200 to 399.
+
+    `statuses` are inclusive ranges, `text` is what the body must contain (empty: anything), `follow` the redirects.
+    """
+
+    statuses: tuple[tuple[int, int], ...] = ()
+    text: bytes = b""
+    follow: bool = True
+
+    @property
+    def plain(self) -> bool:
+        """Whether every 2xx response is a success."""
+        return not self.statuses and not self.text
+
+    def lists(self, status: int) -> bool:
+        """Whether `status` is an expected one."""
+        return any(low <= status <= high for low, high in self.statuses)
+
+
+KUBELET = Expectation()
+
+
+def expectation(action: HTTPGetAction) -> Expectation:
+    """The options of `action`, read once a target."""
+    ranges = tuple(_range(status) for status in action.expectedStatuses)
+    asked = Expectation(ranges, action.bodyContains.encode(), action.redirects == "Follow")
+    return KUBELET if asked == KUBELET else asked  # one for thousands of targets
 
 
 class CannotSend(ValueError):
@@ -261,3 +291,8 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _range(status: int | str) -> tuple[int, int]:
+    low, _, high = str(status).partition("-")
+    return int(low), int(high or low)

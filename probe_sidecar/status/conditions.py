@@ -56,10 +56,6 @@ class Finding(NamedTuple):
     message: str
 
 
-PROBES_IN_TIME = Finding("ProbesDelayed", False, "ProbesInTime", "probes run on time")
-NO_OUTAGE = Finding("SuspectedOutage", False, "ResponseReceived", "probed addresses respond")
-
-
 class ReferenceProblem(NamedTuple):
     """A CA or a Secret that cannot be used: which, what is wrong in a few words, and all of it with advice.
 
@@ -108,12 +104,17 @@ def wanted_conditions(
     `missing` names the children without which no traffic reaches the addresses, if any are missing. With nothing new
     to report of the hostnames, the stored condition stays: a restart changes nothing (R6).
     """
-    seen = stored.conditions
+    seen, lacking = stored.conditions, problems.reference
     findings = [
-        *_findings(spec, addresses, problems, missing, failing_open=failing_open),
-        *_sticky(spec, seen, _delay(problems.delay), PROBES_IN_TIME),
-        *_sticky(spec, seen, _outage(problems.outage), NO_OUTAGE),
+        _ready(spec, addresses, missing, failing_open=failing_open),
+        Finding("Accepted", False, lacking.reason, lacking.message) if lacking else _accepted(addresses, problems),
     ]
+    if spec.minReady != 0:
+        findings.append(_fail_open(spec, addresses, failing_open=failing_open))
+    if problems.resolution is not None:
+        findings.append(problems.resolution)
+    if spec.readinessProbe is not None:
+        findings += _of_the_prober(seen, problems)
     ours = [_condition(finding, seen.get(finding.type), stored.generation, now) for finding in findings]
     if spec.hostnames and problems.resolution is None and "Resolved" in seen:
         ours.append(seen["Resolved"])
@@ -143,29 +144,13 @@ def ready_column(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatu
     return f"{_healthy(addresses.values())}/{len(_enabled(spec, addresses))}"
 
 
-def _findings(
-    spec: ExternalServiceSpec,
-    addresses: Mapping[str, AddressStatus],
-    problems: Problems,
-    missing: str,
-    *,
-    failing_open: bool,
-) -> Iterator[Finding]:
+def _ready(
+    spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus], missing: str, *, failing_open: bool
+) -> Finding:
     if missing:
-        yield Finding(
-            "Ready", False, CHILD_MISSING, f"{missing}: no traffic reaches the addresses, see status.children"
-        )
-    else:
-        yield _ready(spec, _enabled(spec, addresses), failing_open=failing_open)
-    lacking = problems.reference
-    yield Finding("Accepted", False, lacking.reason, lacking.message) if lacking else _accepted(addresses, problems)
-    if spec.minReady != 0:
-        yield _fail_open(spec, addresses, failing_open=failing_open)
-    if problems.resolution is not None:
-        yield problems.resolution
-
-
-def _ready(spec: ExternalServiceSpec, enabled: Sequence[AddressStatus], *, failing_open: bool) -> Finding:
+        text = f"{missing}: no traffic reaches the addresses, see status.children"
+        return Finding("Ready", False, CHILD_MISSING, text)
+    enabled = _enabled(spec, addresses)
     healthy = _healthy(enabled)
     text = f"{healthy} of {len(enabled)} enabled addresses are ready"
     if all(address.reason == "Denied" for address in enabled):
@@ -201,24 +186,16 @@ def too_few_ready(healthy: int, least: int | str) -> str:
     return f"{healthy} ready, fewer than minReady {least}: all enabled addresses are published as ready"
 
 
-def _delay(reason: str) -> Finding | None:
-    return Finding("ProbesDelayed", True, reason, DELAYED[reason].message) if reason in DELAYED else None
-
-
-def _outage(message: str) -> Finding | None:
-    return Finding("SuspectedOutage", True, "NoResponse", message) if message else None
-
-
-def _sticky(
-    spec: ExternalServiceSpec, seen: Mapping[str, Object], found: Finding | None, over: Finding
-) -> Iterator[Finding]:
-    """Absent until it is true for the first time, because most clusters never see it; then it stays."""
-    if spec.readinessProbe is None:
-        return
-    if found is not None:
-        yield found
-    elif over.type in seen:
-        yield over
+def _of_the_prober(seen: Mapping[str, Object], problems: Problems) -> Iterator[Finding]:
+    """Absent until they are true for the first time, because most clusters never see them; then they stay."""
+    if problems.delay in DELAYED:
+        yield Finding("ProbesDelayed", True, problems.delay, DELAYED[problems.delay].message)
+    elif "ProbesDelayed" in seen:
+        yield Finding("ProbesDelayed", False, "ProbesInTime", "probes run on time")
+    if problems.outage:
+        yield Finding("SuspectedOutage", True, "NoResponse", problems.outage)
+    elif "SuspectedOutage" in seen:
+        yield Finding("SuspectedOutage", False, "ResponseReceived", "probed addresses respond")
 
 
 def _healthy(addresses: Iterable[AddressStatus]) -> int:

@@ -6,12 +6,12 @@ from typing import Any
 
 from external_service.policy import AddressPolicy
 from probe_sidecar.overview import MOST_ADDRESSES, overview
-from probe_sidecar.prober.counters import decoded
 from probe_sidecar.prober.targets import TRANSITIONS
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.service import Service
 from probe_sidecar.status_page import Moment
 from tests.cases import cases
+from tests.unit.probe_sidecar.prober.rig import decoded
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import NOW, Services
 

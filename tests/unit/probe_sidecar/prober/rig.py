@@ -6,10 +6,12 @@ from typing import Any, cast
 
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
+from probe_sidecar.prober.counters import MOST, SHORTEST, STEP
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import Canary, Probed, SuspectedOutage
 from probe_sidecar.prober.target import Engine
 from probe_sidecar.prober.targets import NO_HOSTNAMES, Surroundings, Targets
+from probe_sidecar.probes.outcome import Result
 from probe_sidecar.probes.prepare import Referenced
 
 
@@ -101,3 +103,9 @@ def surroundings_of(
     outage = SuspectedOutage(loop.loop, engine, services, hold=hold, canary=canary, now=now, on_change=lambda: None)
     prober = Prober(loop.loop, engine, outage, grid=grid, phase=phase)
     return Surroundings(prober, loop.time, now, policy or AddressPolicy())
+
+
+def decoded(history: bytes) -> list[tuple[Result, float]]:
+    """Each result with its seconds, oldest first."""
+    results = list(Result)
+    return [(results[one >> 6], SHORTEST * STEP ** (one & MOST)) for one in history]

@@ -2,8 +2,9 @@
 
 import pytest
 
-from probe_sidecar.prober.counters import LENGTH, appended, decoded
+from probe_sidecar.prober.counters import LENGTH, appended
 from probe_sidecar.probes.outcome import Result
+from tests.unit.probe_sidecar.prober.rig import decoded
 
 
 def test_history_keeps_the_newest_results() -> None:

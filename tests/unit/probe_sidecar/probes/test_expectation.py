@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import HTTPGetAction
-from probe_sidecar.probes.expectation import KUBELET, Expectation, Search, expectation
+from probe_sidecar.probes.http import Search
+from probe_sidecar.probes.request import KUBELET, Expectation, expectation
 
 
 def test_default_expectation_is_the_kubelets() -> None:
