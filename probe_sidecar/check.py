@@ -6,8 +6,9 @@ is read only for the ConfigMaps and Secrets that a probe names.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -40,7 +41,7 @@ from probe_sidecar.probes.message import (
     tls_failed,
 )
 from probe_sidecar.probes.outcome import Outcome
-from probe_sidecar.probes.prepare import PreparedProbe, Referenced, prepare
+from probe_sidecar.probes.prepare import Referenced, prepare
 from probe_sidecar.probes.tls import BadCertificates, verified
 from probe_sidecar.references import Content, Unusable, assembled, content, read, references
 
@@ -262,27 +263,22 @@ def _name(parent: ExternalService) -> str:
 
 async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int, found: Referenced) -> Checked:
     prepared = prepare(probe, ip, context=found.context, headers=found.headers)
-    outcomes = [result async for result in _outcomes(engine, probe, prepared, count)]
+    outcomes = []
+    for number in range(count):
+        if number:
+            await asyncio.sleep(min(probe.periodSeconds, LONGEST_PAUSE))
+        ended: asyncio.Future[tuple[Outcome, float]] = asyncio.get_running_loop().create_future()
+        engine.start(prepared, partial(_end, ended))
+        outcomes.append(await ended)
     outcome, seconds = outcomes[-1]
-    passed = sum(result.success for result, _ in outcomes)
+    passed = sum(one.success for one, _ in outcomes)
     reason: Reason = "ProbeSucceeded" if outcome.success else "ProbeFailed"
     expires = prepared.certificate.expires if prepared.certificate is not None else None
     return Checked(ip, outcome.success, reason, outcome.message, seconds, passed, count, expires=expires)
 
 
-async def _outcomes(
-    engine: ProbeEngine, probe: Probe, prepared: PreparedProbe, count: int
-) -> AsyncIterator[tuple[Outcome, float]]:
-    for number in range(count):
-        if number:
-            await asyncio.sleep(min(probe.periodSeconds, LONGEST_PAUSE))
-        yield await _one(engine, prepared)
-
-
-async def _one(engine: ProbeEngine, prepared: PreparedProbe) -> tuple[Outcome, float]:
-    result: asyncio.Future[tuple[Outcome, float]] = asyncio.get_running_loop().create_future()
-    engine.start(prepared, lambda outcome, seconds: result.set_result((outcome, seconds)))
-    return await result
+def _end(ended: asyncio.Future[tuple[Outcome, float]], outcome: Outcome, seconds: float) -> None:
+    ended.set_result((outcome, seconds))
 
 
 def _json(row: Checked) -> dict[str, object]:
@@ -306,31 +302,17 @@ def table(parent: ExternalService, rows: Sequence[Checked]) -> str:
     title = f"{_name(parent)}: {_described(parent.spec.readinessProbe)}"
     if not rows:
         return f"{title}\nspec.ips is empty: nothing to probe"
-    named = any(row.hostname for row in rows)
-    dated = any(row.expires is not None for row in rows)
-    cells = [
-        (
-            row.ip or "-",
-            *((row.hostname,) if named else ()),
-            f"{row.passed}/{row.probes}" if row.probes else "-",
-            f"{row.seconds:.3f}",
-            *((_time(row.expires) if row.expires is not None else "-",) if dated else ()),
-            click.style(row.message, fg="green" if row.success else "red"),
-            "" if row.success else explanation(row.message, parent.spec.readinessProbe),
-        )
-        for row in rows
-    ]
-    meaning = "WHAT IT MEANS" if any(cell[-1] for cell in cells) else ""
-    headers = (
-        "IP",
-        *(("HOSTNAME",) if named else ()),
-        "PASSED",
-        "SECONDS",
-        *(("CERTIFICATE EXPIRES",) if dated else ()),
-        "MESSAGE",
-        meaning,
-    )
-    return f"{title}\n{tabulate(cells, headers, tablefmt='plain', disable_numparse=True)}"
+    columns = {"IP": [row.ip or "-" for row in rows]}
+    if any(row.hostname for row in rows):
+        columns["HOSTNAME"] = [row.hostname for row in rows]
+    columns["PASSED"] = [f"{row.passed}/{row.probes}" if row.probes else "-" for row in rows]
+    columns["SECONDS"] = [f"{row.seconds:.3f}" for row in rows]
+    if any(row.expires is not None for row in rows):
+        columns["CERTIFICATE EXPIRES"] = [_time(row.expires) if row.expires is not None else "-" for row in rows]
+    columns["MESSAGE"] = [click.style(row.message, fg="green" if row.success else "red") for row in rows]
+    meanings = ["" if row.success else explanation(row.message, parent.spec.readinessProbe) for row in rows]
+    columns["WHAT IT MEANS" if any(meanings) else ""] = meanings
+    return f"{title}\n{tabulate(columns, 'keys', tablefmt='plain', disable_numparse=True)}"
 
 
 def _described(probe: Probe | None) -> str:

@@ -168,12 +168,9 @@ def _load_client_certificate(tls: ssl.SSLContext, user: Section) -> None:
         missing = "client-certificate" if certificate is None else "client-key"
         raise user.error(missing, "missing: a client certificate needs both client-certificate and client-key")
     # The ssl module loads a certificate from files only.
-    with tempfile.TemporaryDirectory() as directory:
-        pair = Path(directory, "tls.crt"), Path(directory, "tls.key")
-        for path, content in zip(pair, (certificate, key), strict=True):
-            path.touch(mode=0o600)
-            path.write_bytes(content)
+    with tempfile.NamedTemporaryFile(buffering=0) as pair:
+        pair.write(certificate + b"\n" + key)
         try:
-            tls.load_cert_chain(*pair, password=lambda: "")
+            tls.load_cert_chain(pair.name, password=lambda: "")
         except (ssl.SSLError, ValueError) as error:
             raise user.error("client-certificate", f"not a PEM certificate with its key: {error}") from error

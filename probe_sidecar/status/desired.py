@@ -1,7 +1,7 @@
 """The whole wanted `.status` of one ExternalService: pure. `patch` turns it into a write, `publisher` sends that."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -26,6 +26,8 @@ from probe_sidecar.status.summary import hosts_text, invalid, ips_text, missing_
 
 MODELLED = frozenset(ExternalServiceStatus.model_fields) - {"addresses", "conditions"}
 """Fields of which a wrong shape is dropped, by any author. Unknown fields stay: other writers own them."""
+
+ADDRESS_FIELDS = tuple(field.name for field in fields(AddressStatus))
 
 NO_PROBE = "no readinessProbe: always ready"
 
@@ -106,18 +108,7 @@ def wanted_addresses(
 
 def raw_address(address: AddressStatus) -> Object:
     """The entry as it is written: without the fields that do not apply."""
-    entry: Object = {
-        "ip": address.ip,
-        "ready": address.ready,
-        "reason": address.reason,
-        "message": address.message,
-        "lastTransitionTime": address.lastTransitionTime,
-    }
-    if address.serving is not None:
-        entry["serving"] = address.serving
-    if address.hostname is not None:
-        entry["hostname"] = address.hostname
-    return entry
+    return {field: value for field in ADDRESS_FIELDS if (value := getattr(address, field)) is not None}
 
 
 def _probed(spec: ExternalServiceSpec, ip: str, state: AddressStatus | None) -> AddressStatus:
