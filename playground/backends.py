@@ -12,16 +12,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived, StreamEnded
 from h2.exceptions import ProtocolError
 
 from playground.addresses import dial
-from playground.grpc_health import NOT_SERVING, SERVING, Http2Server
 from runtime.http_server import cannot_listen
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
 ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\nConnection: close\r\n\r\nerror\n"
 HEAD_LIMIT = 64 * 1024
 STOP_SECONDS = 2.0
+SERVING, NOT_SERVING = 1, 2
 
 
 class Mode(StrEnum):
@@ -54,6 +57,40 @@ class Spot:
     ip: str
     port: int
     protocol: Protocol
+
+
+class Http2Server:
+    """One HTTP/2 connection without IO: bytes in, streams with requests, bytes out."""
+
+    def __init__(self) -> None:
+        self._connection = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        self._connection.initiate_connection()
+
+    def feed(self, data: bytes) -> list[int]:
+        """Reads received bytes; returns the streams with a complete request. Raises h2's ProtocolError."""
+        asking = []
+        for event in self._connection.receive_data(data):
+            if isinstance(event, DataReceived) and event.stream_id is not None:
+                self._connection.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id)
+            if isinstance(event, StreamEnded) and event.stream_id is not None:
+                asking.append(event.stream_id)
+        return asking
+
+    def answer_http(self, stream: int, status: int) -> None:
+        """Responds on one stream with an HTTP status and no body."""
+        self._connection.send_headers(stream, [(":status", str(status))], end_stream=True)
+
+    def answer_health(self, stream: int, status: int) -> None:
+        """Responds on one stream with a HealthCheckResponse, for any service."""
+        message = bytes((0x08, status))
+        connection = self._connection
+        connection.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+        connection.send_data(stream, b"\x00" + len(message).to_bytes(4, "big") + message)
+        connection.send_headers(stream, [("grpc-status", "0")], end_stream=True)
+
+    def to_send(self) -> bytes:
+        """The bytes to send now."""
+        return self._connection.data_to_send()
 
 
 class Backend:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import orjson
 
-Object = dict[str, Any]
+from playground.values import Object
 
 
 class Refused(Exception):

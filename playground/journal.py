@@ -9,8 +9,7 @@ from typing import Any
 
 from playground.client import ENDPOINTS, EVENTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, ApiClient, Kind, readiness
 from playground.composite.informer import Informer
-
-Object = dict[str, Any]
+from playground.values import Object
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ from external_service.kind import API_VERSION, KIND
 from external_service.manifest import InvalidInput, external_services
 from playground.addresses import resolved
 from playground.backends import Protocol, Spot
-
-Object = dict[str, Any]
+from playground.values import Object
 
 FOLDER = Path(__file__).resolve().parent / "metacontroller"
 """Has composite-controller.yaml and the samples: in a checkout a link, in the wheel a copy."""

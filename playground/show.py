@@ -6,14 +6,12 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from playground.addresses import hostnames, resolved, shared, stand_ins
 from playground.journal import Journal
 from playground.snapshot import snapshot
 from playground.stack import Playground
-
-Object = dict[str, Any]
+from playground.values import Object
 
 CHECK_SECONDS = 0.25
 SUMMARY_SECONDS = 30.0

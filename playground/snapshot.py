@@ -7,8 +7,7 @@ from typing import Any
 
 from playground.client import CONTROLLER, SIDECAR, readiness
 from playground.stack import ADMINISTRATOR, SIDECAR_AGENT, Playground
-
-Object = dict[str, Any]
+from playground.values import Object
 
 CHILDREN = ("Service", "Endpoints", "Ingress")
 

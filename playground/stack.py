@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
@@ -22,8 +22,7 @@ from playground.composite.informer import Informer
 from playground.dns_server import DnsServer
 from playground.manifests import composite_controller, spots
 from playground.processes import NO_TLS, Component, answers, free_ports
-
-Object = dict[str, Any]
+from playground.values import Object
 
 HOST = "127.0.0.1"
 ENVIRONMENT = {"ESO_ALLOW_LOOPBACK": "true", "ESO_METRICS_LISTEN_HOST": HOST, "ESO_HEALTH_LISTEN_HOST": HOST}

@@ -1,8 +1,10 @@
-"""JSON values compared and read as the API machinery does it. Pure."""
+"""JSON values: objects, and their equality as the API machinery sees it. Pure."""
 
 from typing import Any
 
 import orjson
+
+Object = dict[str, Any]
 
 
 def same(left: Any, right: Any) -> bool:

@@ -14,19 +14,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from playground.apiserver import discovery, events, garbage, protobuf
-from playground.apiserver.audit import Audit, Audited
+from playground.apiserver import builtin, discovery
 from playground.apiserver.errors import ApiError, about, bad_request, forbidden, invalid, required
 from playground.apiserver.patch import APPLY_PATCH, patched
 from playground.apiserver.registry import Registry, Write, Written
-from playground.apiserver.request import RequestInfo, request_info
+from playground.apiserver.request import PROTOBUF, RequestInfo, named_object, request_info
 from playground.apiserver.resources import SERVED, Resource
 from playground.apiserver.selectors import Matcher, field_selector, label_selector
-from playground.apiserver.storage import Storage
+from playground.apiserver.storage import Audit, Audited, Storage
 from playground.apiserver.table import table
 from playground.apiserver.watch import Watch, start
-
-Object = dict[str, Any]
+from playground.values import Object
 
 HEALTH = ("/healthz", "/livez", "/readyz")
 OPENAPI_V2 = "/openapi/v2"
@@ -122,7 +120,7 @@ class Api:
             body = _table(request, resource, items)
         else:
             body = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
-            body["items"] = [events.shown(resource, obj) for obj in items]
+            body["items"] = [builtin.shown(resource, obj) for obj in items]
         return _json(body | {"metadata": meta}, warnings=_warning(resource))
 
     def _snapshot(self, query: Mapping[str, str], info: RequestInfo) -> tuple[int, Sequence[Object]]:
@@ -192,7 +190,7 @@ class Api:
                 cause = forbidden("force", "may not be specified for non-apply patch")
                 raise invalid("PatchOptions", "meta.k8s.io", "", cause)
             old = self.registry.read(resource, write.namespace, write.name)
-            new = patched(events.shown(resource, old), write.body, content_type, custom=resource.custom)
+            new = patched(builtin.shown(resource, old), write.body, content_type, custom=resource.custom)
             return self.registry.update(replace(write, body=new))
         if not resource.custom:
             text = "the playground has server-side apply for ExternalServices only: leave --server-side out"
@@ -203,7 +201,7 @@ class Api:
 
     def _collect_soon(self) -> None:
         if self.gc_seconds is not None:
-            timer = asyncio.get_running_loop().call_later(self.gc_seconds, garbage.collect, self.storage)
+            timer = asyncio.get_running_loop().call_later(self.gc_seconds, self.storage.collect_garbage)
             self._timers = {one for one in self._timers if not one.cancelled()} | {timer}
 
 
@@ -214,8 +212,8 @@ async def _body(request: Request) -> Any:
     if not raw:
         return {}
     try:
-        if raw.startswith(protobuf.MAGIC):
-            return protobuf.named_object(raw)
+        if raw.startswith(PROTOBUF):
+            return named_object(raw)
         if "yaml" in request.headers.get("content-type", ""):
             return yaml.safe_load(raw)
         return orjson.loads(raw)
@@ -239,7 +237,7 @@ def _table(request: Request, resource: Resource, items: Sequence[Object]) -> Obj
 
 def _shown(request: Request, resource: Resource, obj: Object) -> Object:
     """One object as the client wants it: itself, or a Table with one row."""
-    return _table(request, resource, [obj]) if _wants_table(request) else events.shown(resource, obj)
+    return _table(request, resource, [obj]) if _wants_table(request) else builtin.shown(resource, obj)
 
 
 def _written(request: Request, info: RequestInfo, written: Written) -> Response:

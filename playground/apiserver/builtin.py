@@ -4,7 +4,7 @@ After kubernetes:pkg/apis/{core,networking,discovery} defaults.go at 1.36. Pure.
 server refuses is tested on a real one (tests/e2e).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from playground.apiserver.resources import (
@@ -12,14 +12,27 @@ from playground.apiserver.resources import (
     ENDPOINTS,
     INGRESSES,
     NAMESPACES,
+    NEW_EVENTS,
     SERVICES,
     STORED,
     Resource,
 )
-
-Object = dict[str, Any]
+from playground.values import Object
 
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
+
+CORE_NAMES = {
+    "regarding": "involvedObject",
+    "note": "message",
+    "reportingController": "reportingComponent",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+}
+NEW_NAMES = {core: new for new, core in CORE_NAMES.items()}
+CORE_ALWAYS: Object = {"source": {}, "firstTimestamp": None, "lastTimestamp": None}
+"""Fields that core/v1 shows of an Event even if they were not set."""
 
 
 def fill(resource: Resource, obj: Object, allocate: Callable[[], str]) -> None:
@@ -64,3 +77,24 @@ def _fill_service(obj: Object, allocate: Callable[[], str]) -> None:
     spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if dual else ["IPv4"])
     spec.setdefault("ipFamilyPolicy", "RequireDualStack" if dual else "SingleStack")
     obj.setdefault("status", {"loadBalancer": {}})
+
+
+def stored(resource: Resource, obj: Mapping[str, Any]) -> Object:
+    """The object as it is stored. Events are stored as in core/v1, and served by events.k8s.io/v1 too
+    (kubernetes:pkg/apis/events/v1/conversion.go).
+    """
+    if resource is not NEW_EVENTS:
+        return dict(obj)
+    return {**CORE_ALWAYS, **_renamed(obj, CORE_NAMES), "apiVersion": "v1"}
+
+
+def shown(resource: Resource, obj: Object) -> Object:
+    """A stored object as the resource serves it."""
+    if resource is not NEW_EVENTS:
+        return obj
+    set_fields = {name: value for name, value in obj.items() if name not in CORE_ALWAYS or value}
+    return _renamed(set_fields, NEW_NAMES) | {"apiVersion": NEW_EVENTS.api_version}
+
+
+def _renamed(obj: Mapping[str, Any], names: Mapping[str, str]) -> Object:
+    return {names.get(name, name): value for name, value in obj.items()}

@@ -12,9 +12,8 @@ from typing import Any
 
 from playground.apiserver.errors import ApiError
 from playground.apiserver.resources import Resource
-from playground.values import same
+from playground.values import Object, same
 
-Object = dict[str, Any]
 Path = tuple[str, ...]
 Schema = Mapping[str, Any]
 

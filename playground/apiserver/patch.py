@@ -11,8 +11,7 @@ import jsonpatch
 import jsonpointer
 
 from playground.apiserver.errors import ApiError, bad_request
-
-Object = dict[str, Any]
+from playground.values import Object
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
-from playground.apiserver import builtin, events, ownership, rules, schema
+from playground.apiserver import builtin, ownership, schema
 from playground.apiserver.errors import (
     already_exists,
     bad_request,
@@ -22,9 +22,7 @@ from playground.apiserver.errors import (
 )
 from playground.apiserver.resources import NAMESPACES, Resource
 from playground.apiserver.storage import Storage
-from playground.values import same
-
-Object = dict[str, Any]
+from playground.values import Object, same
 
 BACKGROUND = "Background"
 SYSTEM_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
@@ -207,14 +205,14 @@ class Registry:
             builtin.fill(resource, obj, self._next_cluster_ip)
             return obj, (*warnings, *builtin.warnings(resource, obj, validated=write.field_validation != "Ignore"))
         if old is not None and self.status_policy:
-            obj = rules.without_stale_status(old, obj)
+            obj = schema.without_stale_status(old, obj)
         obj, unknown = schema.prune(obj, resource.schema)
         warnings += _unknown_fields(write, unknown)
         schema.default(obj, resource.schema)
-        problems = rules.problems(old, obj, loopback=self._loopback)
+        problems = schema.problems(old, obj, loopback=self._loopback)
         if old is not None and not problems:
-            stale = rules.stale_status(old, obj) if self.guard else None
-            problems = list(filter(None, (rules.moved_cluster_ip(old, obj), stale)))
+            stale = schema.stale_status(old, obj) if self.guard else None
+            problems = list(filter(None, (schema.moved_cluster_ip(old, obj), stale)))
         if problems:
             raise invalid(resource.kind, resource.group, obj["metadata"]["name"], *problems)
         return obj, warnings
@@ -244,7 +242,7 @@ def _decoded(write: Write) -> Object:
         meta.pop("namespace", None)
     elif meta.setdefault("namespace", write.namespace) != write.namespace:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-    return events.stored(resource, obj)
+    return builtin.stored(resource, obj)
 
 
 def _integral(value: Any) -> Any:

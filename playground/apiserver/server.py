@@ -14,8 +14,7 @@ from playground.apiserver.registry import Registry, Write
 from playground.apiserver.resources import SERVED, Resource
 from playground.apiserver.storage import Storage
 from playground.serving import LoopbackServer
-
-Object = dict[str, Any]
+from playground.values import Object
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 

@@ -1,16 +1,22 @@
-"""The storage of an API server, as etcd and the watch cache: objects, one increasing revision, a log of changes.
+"""The storage of an API server, as etcd and the watch cache: objects, one increasing revision, a log of changes; and
+its audit log.
 
 Stored objects are never changed in place, so readers may keep them. One event loop owns a Storage; there are no locks.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-Object = dict[str, Any]
+from playground.apiserver.resources import NAMESPACES
+from playground.values import Object
+
 Key = tuple[str, str]
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
+
+WRITES = frozenset({"create", "update", "patch", "delete"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +110,70 @@ class Storage:
             subscription.queue.put_nowait(last)
         return len(self.watchers)
 
+    def collect_garbage(self) -> None:
+        """Deletes what kube-controller-manager would: each object whose owners or namespace are gone, until none is
+        left.
+        """
+        while doomed := list(self._doomed()):
+            for resource, obj in doomed:
+                self.remove(resource, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+
+    def _doomed(self) -> Iterator[tuple[Key, Object]]:
+        everything = list(self.everything())
+        living = {obj["metadata"]["uid"] for _, obj in everything}
+        spaces = {obj["metadata"]["name"] for obj in self.items(NAMESPACES.key)}
+        for resource, obj in everything:
+            meta = obj["metadata"]
+            owners = {reference["uid"] for reference in meta.get("ownerReferences") or ()}
+            orphaned = owners and not owners & living and not meta.get("finalizers")
+            if orphaned or meta.get("namespace") not in (None, *spaces):
+                yield resource, obj
+
     def _commit(self, change: Change) -> None:
         self._log.append(change)
         for subscription in self.watchers:
             if subscription.resource == change.resource:
                 subscription.queue.put_nowait(change)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """One request and its result. `at` is Unix time in seconds."""
+
+    at: float
+    actor: str
+    verb: str
+    group: str
+    resource: str
+    subresource: str
+    namespace: str
+    name: str
+    code: int
+
+    @property
+    def write(self) -> bool:
+        """Whether it asked for a change and was not refused."""
+        return self.verb in WRITES and self.code < 400
+
+
+class Audit:
+    """The last requests (`most` of them) with their results, and the number of all so far."""
+
+    def __init__(self, most: int = 200_000) -> None:
+        self.requests: deque[Audited] = deque(maxlen=most)
+        self.total = 0
+
+    def add(self, request: Audited) -> None:
+        """Appends one."""
+        self.requests.append(request)
+        self.total += 1
+
+    def since(self, mark: int) -> list[Audited]:
+        """The requests after the first `mark` (an earlier `total`)."""
+        fresh = self.total - mark
+        return list(self.requests)[-fresh:] if fresh > 0 else []
+
+    def writes(self, mark: int = 0, *, ignore: Iterable[str] = ()) -> list[Audited]:
+        """The accepted writes since `mark`, no-ops included, but for those of the actors to `ignore`."""
+        ignored = frozenset(ignore)
+        return [request for request in self.since(mark) if request.write and request.actor not in ignored]

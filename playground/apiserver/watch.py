@@ -7,7 +7,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
@@ -15,8 +14,7 @@ from playground.apiserver.errors import ApiError, forbidden, invalid
 from playground.apiserver.resources import Resource
 from playground.apiserver.selectors import Matcher
 from playground.apiserver.storage import Change, Storage, Subscription
-
-Object = dict[str, Any]
+from playground.values import Object
 
 
 @dataclass(frozen=True, slots=True)

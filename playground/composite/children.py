@@ -10,9 +10,8 @@ from typing import Any
 from playground.client import ApiClient, Kind, Refused
 from playground.composite import dynamic_apply
 from playground.composite.informer import Informer, Place, place_of
-from playground.values import same
+from playground.values import Object, same
 
-Object = dict[str, Any]
 Observed = dict[Kind, dict[str, Object]]  # kind -> namespace/name -> child
 Desired = dict[tuple[str, str], dict[str, Object]]  # apiVersion and kind -> namespace/name -> child
 

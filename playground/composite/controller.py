@@ -10,7 +10,6 @@ import contextlib
 import logging
 import random
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
@@ -30,9 +29,7 @@ from playground.composite.events import EventRecorder
 from playground.composite.hook import HookFailed, TooManyRequests, call_hook, hook_request
 from playground.composite.informer import RETRY_SECONDS, Informer, place_of
 from playground.composite.workqueue import WorkQueue
-from playground.values import same
-
-Object = dict[str, Any]
+from playground.values import Object, same
 
 AGENT = "metacontroller/4.17.2 (stand-in)"
 CONFLICT_TRIES = 4  # client-go retry.DefaultBackoff: 10 ms, factor 5, jitter 0.1

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-Object = dict[str, Any]
+from playground.values import Object
 
 LAST_APPLIED = "metacontroller.k8s.io/last-applied-configuration"
 MERGE_KEYS = ("containerPort", "port", "mountPath", "name", "uid", "ip", "path")

@@ -5,15 +5,13 @@ The budget is Metacontroller's default: 25 at once, then one in five minutes.
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
 import httpx
 
 from playground.client import EVENTS, ApiClient, Refused
 from playground.composite.workqueue import TokenBucket
-
-Object = dict[str, Any]
+from playground.values import Object
 
 BUDGET = (1 / 300, 25)
 MOST_MESSAGE = 1024

@@ -8,8 +8,8 @@ import httpx
 import orjson
 
 from playground.client import Kind
+from playground.values import Object
 
-Object = dict[str, Any]
 Observed = Mapping[Kind, Mapping[str, Object]]  # kind -> namespace/name -> child
 
 FIELDS = {"status", "children", "resyncAfterSeconds", "finalized"}

@@ -3,13 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 
 from playground.client import ApiClient, Kind, Refused
+from playground.values import Object
 
-Object = dict[str, Any]
 Place = tuple[str, str]
 OnChange = Callable[[Object | None, Object | None], None]
 

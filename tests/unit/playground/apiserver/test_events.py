@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from playground.apiserver.events import shown, stored
+from playground.apiserver.builtin import shown, stored
 from playground.apiserver.resources import EVENTS, NEW_EVENTS, SERVICES
 
 META = {"name": "web.1", "namespace": "default"}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from external_service.v1alpha1 import STALE_STATUS
-from playground.apiserver.rules import moved_cluster_ip, stale_status, without_stale_status
+from playground.apiserver.schema import moved_cluster_ip, stale_status, without_stale_status
 from tests.cases import cases
 
 UP = [{"ip": "10.0.0.1", "ready": True}]

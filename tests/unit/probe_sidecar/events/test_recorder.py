@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from playground.apiserver.events import shown
+from playground.apiserver.builtin import shown
 from playground.apiserver.resources import NEW_EVENTS
 from probe_sidecar.events.note import Note
 from probe_sidecar.events.recorder import BURST, MOST_WAITING, EventRecorder

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from external_service.core import Probe
-from playground.grpc_health import SERVING, Http2Server
+from playground.backends import SERVING, Http2Server
 from probe_sidecar.probes import tls
 from probe_sidecar.probes.message import NO_ALPN, certificate_refused
 from probe_sidecar.probes.outcome import Outcome, Result

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from external_service.core import Probe
-from playground.grpc_health import Http2Server
+from playground.backends import Http2Server
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
 from tests.cases import cases

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import jsonpatch
 
-from playground.apiserver.rules import stale_status, without_stale_status
+from playground.apiserver.schema import stale_status, without_stale_status
 from playground.values import same
 
 Object = dict[str, Any]
