@@ -18,6 +18,7 @@ from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.sidecar import Sidecar, run
 from tests.unit.probe_sidecar.sidecars import SETTINGS
+from tests.until import until
 
 CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 
@@ -85,9 +86,7 @@ class Api:
     async def listed(self) -> None:
         """Run until a LIST has come through."""
         task = asyncio.create_task(self.reflector.run())
-        async with asyncio.timeout(20):
-            while not self.reflector.synced:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.reflector.synced)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

@@ -1,6 +1,5 @@
 """The terminal application, with a whole playground behind it."""
 
-import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
@@ -158,8 +157,6 @@ async def test_application_ends_with_its_processes(app: PlaygroundApp, playgroun
     async with app.run_test(size=(80, 24)):
         await settled(app)
         playground.sidecar.kill()
-        async with asyncio.timeout(20):
-            while app.problem is None:
-                await asyncio.sleep(0.05)
+        await until(lambda: app.problem is not None)
     assert app.return_value == 1
     assert str(app.problem).startswith("the sidecar has ended")

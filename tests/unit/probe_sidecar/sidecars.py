@@ -12,6 +12,7 @@ from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.prober.target import Target
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar, run
+from tests.until import until
 
 Object = dict[str, Any]
 
@@ -63,19 +64,22 @@ def create(server: FakeApiServer, obj: Object) -> None:
     server.registry.update(Write(resource, meta["namespace"], meta["name"], created, "status"))
 
 
-async def until(server: FakeApiServer, found: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
+async def status_when(server: FakeApiServer, found: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
     """The status of shop/web as soon as it is as looked for."""
-    status: Mapping[str, Any] = {}
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            status = (server.get("ExternalService", "shop", "web") or {}).get("status", {})
-            if found(status):
-                return status
-            await asyncio.sleep(0.01)
+
+    def status() -> Mapping[str, Any]:
+        return dict((server.get("ExternalService", "shop", "web") or {}).get("status", {}))
+
+    await until(lambda: found(status()), "the status")
+    return status()
 
 
 def states(status: Mapping[str, Any]) -> dict[str, tuple[bool, str, str]]:
     return {entry["ip"]: (entry["ready"], entry["reason"], entry["message"]) for entry in status.get("addresses", ())}
+
+
+async def states_become(server: FakeApiServer, wanted: Mapping[str, tuple[bool, str, str]]) -> Mapping[str, Any]:
+    return await status_when(server, lambda status: states(status) == wanted)
 
 
 UP = (True, "ProbeSucceeded", "connected")

@@ -24,6 +24,7 @@ from probe_sidecar.references import Content, Reference, References, Unusable, c
 from tests.cases import cases
 from tests.faults import Fault, FaultyServer
 from tests.unit.probe_sidecar.probes.servers import server_context
+from tests.until import until
 
 PATIENCE = 10.0
 SECRET = Reference("CA", "Secret", "shop", "ca", ("ca.crt",))
@@ -110,15 +111,11 @@ class Watched:
 
     async def problem(self, asked: Probe, text: str) -> None:
         """Wait until that is the problem."""
-        async with asyncio.timeout(PATIENCE):
-            while self.message(asked) != text:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.message(asked) == text)
 
     async def problem_of(self, one: Reference) -> None:
         """Wait until there is one."""
-        async with asyncio.timeout(PATIENCE):
-            while self.store.problem([one]) is None:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.store.problem([one]) is not None)
 
     async def context(self, asked: Probe, other_than: object = None) -> SSLContext:
         """Wait for a context."""
@@ -252,9 +249,7 @@ async def test_api_server_outage_keeps_a_known_ca(server: FaultyServer, pem: str
 async def test_api_server_outage_without_a_ca_is_reported(server: FaultyServer) -> None:
     server.faults.add(Fault(verbs=frozenset({"get"}), code=503))
     async with running(server, SECRET) as watched:
-        async with asyncio.timeout(PATIENCE):
-            while not watched.changes:
-                await asyncio.sleep(0.01)
+        await until(lambda: watched.changes > 0)
         assert watched.message(FROM_SECRET).startswith(
             "Secret shop/ca: not read: the API server returned ServiceUnavailable; "
         )
@@ -262,16 +257,11 @@ async def test_api_server_outage_without_a_ca_is_reported(server: FaultyServer) 
 
 async def test_ca_requested_later_is_read_at_once(server: FaultyServer, pem: str) -> None:
     server.create(secret(pem))
-    client = connect(plain_url(server.url))
-    watched = Watched(References(client, refresh=86_400))
-    task = asyncio.create_task(watched.store.run())
-    await asyncio.sleep(0.05)
-    watched.store.use(SECRET, watched)
-    assert watched.referenced(FROM_SECRET) == "Secret shop/ca: not read yet"
-    await watched.context(FROM_SECRET)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    await client.close()
+    async with running(server, refresh=86_400) as watched:
+        await asyncio.sleep(0.05)
+        watched.store.use(SECRET, watched)
+        assert watched.referenced(FROM_SECRET) == "Secret shop/ca: not read yet"
+        await watched.context(FROM_SECRET)
 
 
 async def test_every_namespace_has_its_turn(server: FaultyServer, pem: str) -> None:

@@ -22,15 +22,17 @@ from tests.unit.probe_sidecar.sidecars import (
     probes,
     running,
     states,
+    states_become,
+    status_when,
     targets,
-    until,
 )
+from tests.until import until
 
 
 async def test_addresses_are_probed_and_reported(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port, running(server):
         create(server, external_service(port, "127.0.0.2", "127.0.0.3"))
-        status = await until(server, lambda status: states(status) == {"127.0.0.2": UP, "127.0.0.3": DOWN})
+        status = await states_become(server, {"127.0.0.2": UP, "127.0.0.3": DOWN})
     assert status["ready"] == "1/2"
     assert [(one["type"], one["status"], one["reason"]) for one in status["conditions"]] == [
         ("Ready", "True", "SomeAddressesReady"),
@@ -42,21 +44,19 @@ async def test_failed_backend_leaves_and_recovered_one_returns(server: FaultySer
     async with running(server):
         async with backend("127.0.0.2") as port:
             create(server, external_service(port, "127.0.0.2"))
-            await until(server, lambda status: states(status) == {"127.0.0.2": UP})
-        await until(server, lambda status: states(status) == {"127.0.0.2": DOWN})
+            await states_become(server, {"127.0.0.2": UP})
+        await states_become(server, {"127.0.0.2": DOWN})
         async with backend("127.0.0.2", port):
-            await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+            await states_become(server, {"127.0.0.2": UP})
 
 
 async def test_restart_changes_and_writes_nothing(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port:
         async with running(server):
             create(server, external_service(port, "127.0.0.2"))
-            before = await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+            before = await states_become(server, {"127.0.0.2": UP})
         async with running(server) as sidecar:
-            async with asyncio.timeout(PATIENCE):
-                while probes(sidecar) < 3:
-                    await asyncio.sleep(0.01)
+            await until(lambda: probes(sidecar) >= 3)
             assert sidecar.publisher.counters.writes == 0
     assert (server.get("ExternalService", "shop", "web") or {})["status"] == before
 
@@ -74,8 +74,10 @@ async def test_probes_delayed_is_kept_by_the_next_owner(server: FaultyServer) ->
         probe = {"httpGet": {"port": port}, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1}
         async with running(server, SETTINGS.model_copy(update={"concurrent_probes": 1})) as limited:
             create(server, external_service(port, *ips, readinessProbe=probe))
-            await until(server, late)
-            await until(server, lambda status: [one["reason"] for one in status["addresses"]] == ["ProbeFailed"] * 3)
+            await status_when(server, late)
+            await status_when(
+                server, lambda status: [one["reason"] for one in status["addresses"]] == ["ProbeFailed"] * 3
+            )
             assert [bool(one.delay.text) for one in limited.services.values()] == [True]
         before = server.get("ExternalService", "shop", "web")
         async with running(server) as sidecar:
@@ -86,29 +88,27 @@ async def test_probes_delayed_is_kept_by_the_next_owner(server: FaultyServer) ->
 
 async def sidecar_knows(sidecar: Sidecar, addresses: int) -> None:
     """Until so many have failed twice by this process."""
-    async with asyncio.timeout(PATIENCE):
-        while sum(target.failures >= 2 for target in targets(sidecar)) < addresses:
-            await asyncio.sleep(0.01)
+    await until(lambda: sum(target.failures >= 2 for target in targets(sidecar)) >= addresses)
 
 
 async def test_overwritten_status_is_written_again(server: FaultyServer) -> None:
     server.registry.guard = False
     async with backend("127.0.0.2") as port, running(server):
         create(server, external_service(port, "127.0.0.2"))
-        await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        await states_become(server, {"127.0.0.2": UP})
         async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
             path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
             stale = (await client.get(path)).json() | {"status": {"observedGeneration": 1}}
             written = await client.put(f"{path}/status", json=stale)
             assert written.status_code == 200, written.text
-        status = await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        status = await states_become(server, {"127.0.0.2": UP})
     assert status["observedGeneration"] == 1
 
 
 async def test_invalid_spec_is_reported_and_keeps_its_addresses(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port, running(server) as sidecar:
         create(server, external_service(port, "127.0.0.2"))
-        await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        await states_become(server, {"127.0.0.2": UP})
         stored = server.storage.get(server.resource("ExternalService").key, "shop", "web")
         assert stored is not None
         broken = stored | {"spec": stored["spec"] | {"port": "80"}}
@@ -125,34 +125,30 @@ async def test_invalid_spec_is_reported_and_keeps_its_addresses(server: FaultySe
 async def test_deleted_object_is_not_probed(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port, running(server) as sidecar:
         create(server, external_service(port, "127.0.0.2"))
-        await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        await states_become(server, {"127.0.0.2": UP})
         async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
             path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
             (await client.delete(path)).raise_for_status()
-        async with asyncio.timeout(PATIENCE):
-            while sidecar.services:
-                await asyncio.sleep(0.01)
+        await until(lambda: not sidecar.services)
 
 
 async def test_api_server_outage_changes_nothing_and_ends(server: FaultyServer) -> None:
     async with running(server):
         async with backend("127.0.0.2") as port:
             create(server, external_service(port, "127.0.0.2"))
-            await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+            await states_become(server, {"127.0.0.2": UP})
             refuse = server.faults.add(Fault(code=503))
             server.drop_connections()
         await asyncio.sleep(0.2)
         assert states((server.get("ExternalService", "shop", "web") or {})["status"]) == {"127.0.0.2": UP}
         refuse.lift()
-        await until(server, lambda status: states(status) == {"127.0.0.2": DOWN})
+        await states_become(server, {"127.0.0.2": DOWN})
 
 
 async def test_health_pages_follow_the_state(server: FaultyServer) -> None:
     stall = server.faults.add(Fault(verbs=frozenset({"list"}), stall=True))
     async with running(server) as sidecar, httpx.AsyncClient(trust_env=False) as client:
-        async with asyncio.timeout(PATIENCE):
-            while sidecar.pages.port == 0:
-                await asyncio.sleep(0.01)
+        await until(lambda: sidecar.pages.port != 0)
         base = f"http://127.0.0.1:{sidecar.pages.port}"
         assert (await client.get(f"{base}/healthz")).text == "ok\n"
         unready = await client.get(f"{base}/readyz")
@@ -169,7 +165,7 @@ async def test_live_view_shows_streaks_without_a_write(server: FaultyServer) -> 
         async with backend("127.0.0.2") as port:
             probe = {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 1_000}
             create(server, external_service(port, "127.0.0.2", readinessProbe=probe))
-            before = await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+            before = await states_become(server, {"127.0.0.2": UP})
         base = f"http://127.0.0.1:{sidecar.pages.port}"
         async with asyncio.timeout(PATIENCE):
             while (shown := (await client.get(f"{base}/status")).json()["addresses"][0])["consecutiveFailures"] < 2:
@@ -194,7 +190,7 @@ async def test_new_object_waits_for_metacontroller(server: FaultyServer) -> None
         first = created | {"status": {"observedGeneration": 1}}
         (await client.put(f"{path}/status", json=first)).raise_for_status()
         pending = (False, "Pending", NOT_PROBED)
-        status = await until(server, lambda status: states(status) == {"127.0.0.2": pending})
+        status = await states_become(server, {"127.0.0.2": pending})
     assert (status["revision"], status["observedGeneration"]) == (1, 1)
 
 
@@ -202,7 +198,7 @@ async def test_new_object_without_metacontroller_gets_its_status(server: FaultyS
     slow = {"initialDelaySeconds": 60, "tcpSocket": {"port": 1}}
     async with running(server):
         server.create(external_service(1, "127.0.0.2", readinessProbe=slow))
-        status = await until(server, lambda status: status.get("revision") == 1)
+        status = await status_when(server, lambda status: status.get("revision") == 1)
     assert states(status) == {"127.0.0.2": (False, "Pending", NOT_PROBED)}
 
 
@@ -210,11 +206,9 @@ async def test_object_created_later_is_probed_at_once(server: FaultyServer) -> N
     """Only objects of the first list are spread over a period: the prober may have been away from it."""
     patient = {"periodSeconds": 3600, "tcpSocket": {"port": 1}, "failureThreshold": 1}
     async with running(server) as sidecar:
-        async with asyncio.timeout(PATIENCE):
-            while sidecar.reflectors.unlisted:
-                await asyncio.sleep(0.01)
+        await until(lambda: not sidecar.reflectors.unlisted)
         create(server, external_service(1, "127.0.0.2", readinessProbe=patient))
-        await until(server, lambda status: states(status) == {"127.0.0.2": DOWN})
+        await states_become(server, {"127.0.0.2": DOWN})
 
 
 async def test_only_objects_in_scope_are_probed(server: FaultyServer) -> None:
@@ -227,15 +221,13 @@ async def test_only_objects_in_scope_are_probed(server: FaultyServer) -> None:
         unlabelled = made | {"metadata": {"name": "other", "namespace": "shop"}}
         for one in (elsewhere, unlabelled, made | {"metadata": made["metadata"] | {"labels": {"shard": "a"}}}):
             create(server, one)
-        await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        await states_become(server, {"127.0.0.2": UP})
         assert [one.name for one in sidecar.services.values()] == ["web"]
         change = {"metadata": {"labels": {"shard": "b"}}}
         merge = {"Content-Type": "application/merge-patch+json"}
         async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
             (await client.patch(path, json=change, headers=merge)).raise_for_status()
-        async with asyncio.timeout(PATIENCE):
-            while sidecar.services:
-                await asyncio.sleep(0.01)
+        await until(lambda: not sidecar.services)
         assert states((server.get("ExternalService", "shop", "web") or {})["status"]) == {"127.0.0.2": UP}
     left = server.get("ExternalService", "till", "web") or {}
     assert left["status"] == {"observedGeneration": 1}, "as Metacontroller wrote it"

@@ -1,6 +1,5 @@
 """Names in `spec.hostnames`, with the whole sidecar and a DNS server."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,7 +13,6 @@ from probe_sidecar.settings import Settings
 from tests.faults import FaultyServer
 from tests.unit.probe_sidecar.sidecars import (
     DOWN,
-    PATIENCE,
     SETTINGS,
     UP,
     backend,
@@ -23,8 +21,10 @@ from tests.unit.probe_sidecar.sidecars import (
     probes,
     running,
     states,
-    until,
+    states_become,
+    status_when,
 )
+from tests.until import until
 
 
 @asynccontextmanager
@@ -49,7 +49,7 @@ async def test_hostnames_are_resolved_and_probed(server: FaultyServer) -> None:
     three = ("127.0.0.2", "127.0.0.3", "169.254.1.1")
     async with dns(db=Record(three)) as known, backend("127.0.0.2") as port, running(server, asking(known)):
         create(server, external_service(port, hostnames=["db.example"]))
-        status = await until(server, lambda status: states(status).get("127.0.0.3") == DOWN)
+        status = await status_when(server, lambda status: states(status).get("127.0.0.3") == DOWN)
     assert states(status)["127.0.0.2"] == UP
     assert states(status)["169.254.1.1"][1] == "Denied"
     assert names(status) == dict.fromkeys(three, "db.example")
@@ -62,11 +62,9 @@ async def test_restart_without_dns_keeps_addresses_and_readiness(server: FaultyS
             settings = asking(names_)
             async with running(server, settings):
                 create(server, external_service(port, hostnames=["db.example"]))
-                before = await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+                before = await states_become(server, {"127.0.0.2": UP})
         async with running(server, settings) as sidecar:
-            async with asyncio.timeout(PATIENCE):
-                while probes(sidecar) < 3:
-                    await asyncio.sleep(0.01)
+            await until(lambda: probes(sidecar) >= 3)
     after = (server.get("ExternalService", "shop", "web") or {})["status"]
     assert after["addresses"] == before["addresses"]
     assert after["conditions"][:2] == before["conditions"][:2], "Resolved may say by now that the lookup failed"
@@ -77,18 +75,18 @@ async def test_moved_name_always_has_a_ready_address(server: FaultyServer) -> No
     first = Record(("127.0.0.2",), ttl=1)
     async with dns(db=first) as known, backend("127.0.0.2") as port, running(server, asking(known)):
         create(server, external_service(port, hostnames=["db.example"]))
-        await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        await states_become(server, {"127.0.0.2": UP})
         known.records["db.example"] = Record(("127.0.0.3",), ttl=1)
-        both = await until(server, lambda status: states(status) == {"127.0.0.2": UP, "127.0.0.3": DOWN})
+        both = await states_become(server, {"127.0.0.2": UP, "127.0.0.3": DOWN})
         async with backend("127.0.0.3", port):
-            alone = await until(server, lambda status: states(status) == {"127.0.0.3": UP})
+            alone = await states_become(server, {"127.0.0.3": UP})
     assert alone["revision"] == both["revision"] + 1, "one write for who comes and who goes"
 
 
 async def test_unknown_name_is_reported(server: FaultyServer) -> None:
     async with dns() as names_, running(server, asking(names_)):
         create(server, external_service(80, hostnames=["db.example"]))
-        status = await until(server, lambda status: len(status.get("conditions", ())) == 3)
+        status = await status_when(server, lambda status: len(status.get("conditions", ())) == 3)
     told = {one["type"]: (one["status"], one["reason"], one["message"]) for one in status["conditions"]}
     assert told["Resolved"] == ("False", "NameNotFound", not_found("db.example", NONE_KNOWN))
 
@@ -100,9 +98,9 @@ async def test_removed_hostname_removes_its_addresses(server: FaultyServer) -> N
     record = Record(("127.0.0.2",))
     async with dns(db=record) as known, backend("127.0.0.2") as port, running(server, asking(known)) as sidecar:
         server.create(external_service(port, hostnames=["db.example"]))
-        await until(server, lambda status: states(status) == {"127.0.0.2": UP})
+        await states_become(server, {"127.0.0.2": UP})
         async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
             (await client.patch(path, json={"spec": {"hostnames": None}}, headers=merge)).raise_for_status()
-        status = await until(server, lambda status: not status["addresses"])
+        status = await status_when(server, lambda status: not status["addresses"])
         assert [one["type"] for one in status["conditions"]] == ["Ready", "Accepted"]
         assert not sidecar.names.entries

@@ -17,9 +17,10 @@ from tests.unit.probe_sidecar.sidecars import (
     create,
     external_service,
     running,
+    status_when,
     targets,
-    until,
 )
+from tests.until import until
 
 
 class DeafableBackend:
@@ -98,9 +99,7 @@ def holding(server: FaultyServer, seconds: int) -> AbstractAsyncContextManager[S
 
 
 async def until_suspected(sidecar: Sidecar) -> None:
-    async with asyncio.timeout(2 * PATIENCE):
-        while not sidecar.outage.suspected:
-            await asyncio.sleep(0.01)
+    await until(lambda: sidecar.outage.suspected)
 
 
 async def until_all_respond(sidecar: Sidecar) -> None:
@@ -149,7 +148,7 @@ async def test_unstable_network_is_reported_once(server: FaultyServer) -> None:
                 one.hear()
             await until_all_respond(sidecar)
         create(server, external_service(backends[0].port, backends[0].listener.getsockname()[0]))
-        late = await until(server, lambda status: status.get("ready") == "1/1")
+        late = await status_when(server, lambda status: status.get("ready") == "1/1")
         assert outage(late) is None, "it has never been true of it"
         statuses = await all_of(server, lambda _: True)
         assert {outage(status) for status in statuses} == {("True", "NoResponse")}
@@ -171,9 +170,7 @@ async def test_outage_state_is_kept_without_the_api_server(server: FaultyServer)
         (watching,) = sidecar.reflectors.each
         watches = watching.watches
         refuse.lift()
-        async with asyncio.timeout(2 * PATIENCE):
-            while watching.watches == watches:
-                await asyncio.sleep(0.01)
+        await until(lambda: watching.watches != watches)
         assert await all_of(server, lambda status: True) == before, "nothing was reported"
 
 

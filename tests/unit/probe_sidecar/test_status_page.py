@@ -212,7 +212,3 @@ def test_json_in_pieces_is_one_document() -> None:
     document = json.loads("".join(each))
     assert len(document["addresses"]) == 990
     assert json.dumps(document, indent=2) + "\n" == "".join(each)
-
-
-def test_json_without_addresses_is_one_document() -> None:
-    assert json.loads(page([], {})[1])["addresses"] == []

@@ -13,7 +13,14 @@ import httpx
 import pytest
 
 from tests.faults import FaultyServer
-from tests.unit.probe_sidecar.sidecars import DOWN, UP, backend, create, external_service, states, until
+from tests.unit.probe_sidecar.sidecars import (
+    DOWN,
+    UP,
+    backend,
+    create,
+    external_service,
+    states_become,
+)
 
 pytestmark = pytest.mark.nightly
 
@@ -146,5 +153,5 @@ async def test_sidecar_without_a_log_reader_probes_and_ends(sink: Sink) -> None:
                 create(server, external_service(port, "127.0.0.2"))
                 await healthy(client, pages)
                 await until_lost(client, pages, change)
-                await until(server, lambda status: states(status) == {"127.0.0.2": UP})
-            await until(server, lambda status: states(status) == {"127.0.0.2": DOWN})
+                await states_become(server, {"127.0.0.2": UP})
+            await states_become(server, {"127.0.0.2": DOWN})

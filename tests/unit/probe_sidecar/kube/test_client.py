@@ -1,5 +1,4 @@
 import asyncio
-import gzip
 import json
 import socket
 import ssl
@@ -222,27 +221,6 @@ async def test_request_on_the_wire(serve: Callable[..., Any], monkeypatch: pytes
         '[{"op":"remove","path":"/status"}]',
     ]
     assert len(seen) == 2
-
-
-@cases(
-    "answer reason",
-    ("closed without a word", b"", "Unreachable"),
-    ("cut within the body", OK + b"Content-Length: 99\r\n\r\n{", "Unreachable"),
-    ("another protocol", b"SSH-2.0-OpenSSH\r\n\r\n", "Unreachable"),
-    ("half a document", body(b"{"), "Garbage"),
-    ("compressed unasked", OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"{}"), "Garbage"),
-)
-async def test_server_error_is_an_api_error(serve: Callable[..., Any], answer: bytes, reason: str) -> None:
-    async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(answer)
-        writer.close()
-
-    async with serve(exchange) as url:
-        client = connect(plain_url(url))
-        with pytest.raises(ApiError) as raised:
-            await client.get(CRS, "shop", "web")
-        await client.close()
-    assert raised.value.reason == reason
 
 
 async def test_refused_connection_is_an_api_error() -> None:

@@ -54,6 +54,7 @@ from tests.unit.probe_sidecar.probes.servers import (
     says_at_once,
     silent,
 )
+from tests.until import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SUCCESS = Outcome(Result.SUCCESS, "HTTP 200")
@@ -75,12 +76,6 @@ def grpc(port: int, *, timeout: float = 5.0) -> PreparedProbe:
 
 def failure(message: str) -> Outcome:
     return Outcome(Result.FAILURE, message)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
