@@ -25,8 +25,8 @@ from probe_sidecar.status.conditions import ReferenceProblem
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["ConfigMap", "Secret"]
-RESOURCES: Mapping[Kind, Resource] = {
+HolderKind = Literal["ConfigMap", "Secret"]
+RESOURCES: Mapping[HolderKind, Resource] = {
     "ConfigMap": Resource("", "v1", "configmaps"),
     "Secret": Resource("", "v1", "secrets"),
 }
@@ -45,7 +45,7 @@ class Reference(NamedTuple):
     """Stored values that a probe needs: `keys` of one object, all of them required."""
 
     use: Literal["CA", "client certificate", "header"]
-    kind: Kind
+    kind: HolderKind
     namespace: str
     name: str
     keys: tuple[str, ...]
@@ -68,7 +68,7 @@ def references(namespace: str, probe: Probe | None) -> tuple[Reference, ...]:
 
 
 def _references(namespace: str, probe: Probe) -> Iterator[Reference]:
-    def ca(kind: Kind, source: CASource) -> Reference:
+    def ca(kind: HolderKind, source: CASource) -> Reference:
         return Reference("CA", kind, namespace, source.name, (source.key,))
 
     if (tls := probe.tls) is not None:

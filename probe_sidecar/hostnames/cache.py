@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from random import random
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from external_service.kind import FAMILIES, Family
 from probe_sidecar.fair_queue import FairPlaces
@@ -23,6 +23,9 @@ from probe_sidecar.hostnames.answer import (
     lasting,
     result,
 )
+
+if TYPE_CHECKING:
+    from probe_sidecar.hostnames.hostnames import Hostnames
 
 log = logging.getLogger(__name__)
 
@@ -48,18 +51,6 @@ LATE_SHARE = 0.05
 """Part of its TTL by which a lookup may be late, so that names with one TTL are not looked up together."""
 
 
-class User(Protocol):
-    """An ExternalService that needs a name."""
-
-    @property
-    def namespace(self) -> str:
-        """The namespace whose share of the lookups it uses."""
-        ...
-
-    def answered(self) -> None:
-        """The result for one of its names, or its report, has changed."""
-
-
 Families = tuple[Family, ...]
 Lookup = Callable[[str, Families], Awaitable[tuple[Reply, Reply]]]
 
@@ -79,7 +70,7 @@ class Entry:
     failures: int = 0
     answered_at: float | None = None
     hurry: bool = True
-    users: dict[User, None] = field(default_factory=dict)
+    users: dict["Hostnames", None] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
 
     @property
@@ -106,7 +97,7 @@ class NameCache:
         self._clock = clock
         self._random = random
         self.entries: dict[tuple[str, Families], Entry] = {}
-        self._to_notify: dict[User, None] = {}  # those to be notified, in order
+        self._to_notify: dict[Hostnames, None] = {}  # those to be notified, in order
         self._proven = FairPlaces(CONCURRENT_LOOKUPS)
         self._unproven = FairPlaces(UNPROVEN_LOOKUPS)
         self._called = asyncio.Event()
@@ -127,7 +118,7 @@ class NameCache:
         for name, at in answered.items():
             yield name, now - at
 
-    def want(self, name: str, user: User, *, hurry: bool, families: Families = FAMILIES) -> None:
+    def want(self, name: str, user: "Hostnames", *, hurry: bool, families: Families = FAMILIES) -> None:
         """Ask for this name from now on: at once, or without `hurry` within SPREAD_SECONDS."""
         entry = self.entries.get((name, families))
         if entry is None:
@@ -135,7 +126,7 @@ class NameCache:
             self._called.set()
         entry.users[user] = None
 
-    def drop(self, name: str, user: User, *, families: Families = FAMILIES) -> None:
+    def drop(self, name: str, user: "Hostnames", *, families: Families = FAMILIES) -> None:
         """`user` does not need the name any more. With its last user it is forgotten."""
         entry = self.entries.get((name, families))
         if entry is None:

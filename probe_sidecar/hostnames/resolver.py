@@ -70,7 +70,7 @@ class Resolver:
         if not self._servers:
             return Reply("failed", problem=NO_SERVERS)
         try:
-            return await self._follow(dns.name.from_text(name), kind)
+            return await self._through_cnames(dns.name.from_text(name), kind)
         except dns.resolver.NXDOMAIN:
             return Reply("nxdomain")
         except dns.exception.DNSException as error:
@@ -79,7 +79,7 @@ class Resolver:
             log.exception("the lookup of %s failed in the prober", name)
             return Reply("failed", problem=type(error).__name__)
 
-    async def _follow(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Reply:
+    async def _through_cnames(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Reply:
         """Ask for `name`, then for the target of a CNAME that the response leaves without addresses."""
         resolver = dns.asyncresolver.Resolver(configure=False)
         asked = [BoundedServer(host, port) for host, port in self._servers]

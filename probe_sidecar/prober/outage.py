@@ -5,10 +5,13 @@ proves nothing by itself: it counts against an address only if another one respo
 long.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from probe_sidecar.prober.target import Target
 
 REPORT_SECONDS: Final = 2.0
 """A suspected outage is reported after so long. Before that, the addresses probed out of turn usually have responded.
@@ -32,15 +35,6 @@ class Unanswered(NamedTuple):
         return self.last > self.first
 
 
-class Probed(Hashable, Protocol):
-    """An address; `unanswered` is None once it has responded."""
-
-    unanswered: Unanswered | None
-
-
-Item = TypeVar("Item", bound=Probed)
-
-
 @dataclass(slots=True)
 class Outage:
     """An unbroken time without any response.
@@ -53,7 +47,7 @@ class Outage:
     reported: bool = False
 
 
-class OutageGuard(Generic[Item]):
+class OutageGuard:
     """Delays transitions that missing responses caused. `hold` is for how many seconds a transition waits for proof
     while no address responds; 0: never.
 
@@ -67,8 +61,8 @@ class OutageGuard(Generic[Item]):
         self.outage: Outage | None = None
         self.outages = 0
         self._seconds = 0.0
-        self._pending: dict[Item, float] = {}  # until when, earliest first: no response since
-        self._unproven: dict[Item, None] = {}  # there was a response since, and their own next probe decides
+        self._pending: dict[Target, float] = {}  # until when, earliest first: no response since
+        self._unproven: dict[Target, None] = {}  # there was a response since, and their own next probe decides
 
     @property
     def suspected(self) -> bool:
@@ -95,7 +89,7 @@ class OutageGuard(Generic[Item]):
         """
         return unanswered.response_at >= unanswered.first and self.response_since(unanswered.last)
 
-    def admits(self, item: Item, unanswered: Unanswered, now: float) -> bool:
+    def admits(self, item: "Target", unanswered: Unanswered, now: float) -> bool:
         """Whether the transition may be published at once; if not, it is pending.
 
         For a single unanswered probe (failureThreshold 1) a response since then is enough, unless it was pending.
@@ -114,7 +108,7 @@ class OutageGuard(Generic[Item]):
                 self.outage = Outage(unanswered.last, now)
         return False
 
-    def response(self, began: float, now: float) -> Sequence[Item]:
+    def response(self, began: float, now: float) -> "Sequence[Target]":
         """A probe that began then got a response. Returns those whose transition is thereby proven and due."""
         self.response_at = max(self.response_at, began)
         if self.outage is not None and began >= self.outage.probe_began:
@@ -133,7 +127,7 @@ class OutageGuard(Generic[Item]):
         self._unproven.update(dict.fromkeys(self._pending))
         self._pending.clear()
 
-    def forget(self, item: Item) -> None:
+    def forget(self, item: "Target") -> None:
         """It has responded, or is not probed any more."""
         self._pending.pop(item, None)
         self._unproven.pop(item, None)
@@ -145,7 +139,7 @@ class OutageGuard(Generic[Item]):
             report = self.outage.since + REPORT_SECONDS
         return min(report, next(iter(self._pending.values()), inf))
 
-    def elapse(self, now: float) -> Sequence[Item]:
+    def elapse(self, now: float) -> "Sequence[Target]":
         """Report the outage if it is time. Returns those that have been pending for too long: they are due."""
         if now < self.next_due():
             return ()
@@ -157,5 +151,5 @@ class OutageGuard(Generic[Item]):
             self.forget(item)
         return over
 
-    def _is_pending(self, item: Item) -> bool:
+    def _is_pending(self, item: "Target") -> bool:
         return item in self._pending or item in self._unproven

@@ -14,8 +14,8 @@ from math import inf
 from probe_sidecar.prober.counters import LATENESS_BOUNDS, Durations, appended
 from probe_sidecar.prober.schedule import Schedule, following, spread
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
-from probe_sidecar.prober.target import Engine, Target, record
-from probe_sidecar.probes.engine import TOGETHER, ProbeHandle
+from probe_sidecar.prober.target import Target, record
+from probe_sidecar.probes.engine import TOGETHER, ProbeEngine, ProbeHandle
 from probe_sidecar.probes.outcome import UNKNOWN, Outcome
 from runtime.logs import about
 
@@ -54,7 +54,7 @@ class Prober:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        engine: Engine,
+        engine: ProbeEngine,
         outage: SuspectedOutage,
         *,
         grid: float = 0.0,

@@ -11,7 +11,8 @@ from typing import Final, Protocol
 from external_service.core import Probe
 from probe_sidecar.prober.outage import OutageGuard, Unanswered
 from probe_sidecar.prober.sticky import StickyReason
-from probe_sidecar.prober.target import Engine, Target
+from probe_sidecar.prober.target import Target
+from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.outcome import UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import prepare
 
@@ -45,7 +46,7 @@ class Canary:
         self._prepared = prepare(probe, ip, dial)
         self._running = False
 
-    def tick(self, engine: Engine, now: float, on_result: Callable[[Outcome, float], None]) -> None:
+    def tick(self, engine: ProbeEngine, now: float, on_result: Callable[[Outcome, float], None]) -> None:
         """Probe it if it is time, one probe after the other; `on_result` gets the outcome and the seconds it took."""
         if now < self.due:
             return
@@ -89,7 +90,7 @@ class SuspectedOutage:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        engine: Engine,
+        engine: ProbeEngine,
         services: Collection[Probed],
         *,
         hold: float,
@@ -97,7 +98,7 @@ class SuspectedOutage:
         now: Callable[[], str],
         on_change: Callable[[], None],
     ) -> None:
-        self.guard: OutageGuard[Target] = OutageGuard(hold)
+        self.guard = OutageGuard(hold)
         self.canary = canary
         self._loop = loop
         self._engine = engine

@@ -1,8 +1,7 @@
 """One probed address: its place in the schedule, its streak of results, its state."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from external_service.core import Probe
 from external_service.v1alpha1 import AddressStatus
@@ -13,26 +12,6 @@ from probe_sidecar.probes.prepare import PreparedProbe
 
 if TYPE_CHECKING:
     from probe_sidecar.prober.targets import Targets
-
-
-class Engine(Protocol):
-    """Interface of the probe engine: `done` is called once, later, unless the probe is cancelled."""
-
-    def start(self, probe: PreparedProbe, done: Callable[[Outcome, float], None]) -> ProbeHandle:
-        """Begin one probe soon."""
-        ...
-
-    def launch(self) -> None:
-        """Begin now what was started."""
-        ...
-
-    def cancel(self, handle: ProbeHandle) -> None:
-        """End it without a result."""
-        ...
-
-    def waited(self, handle: ProbeHandle) -> float:
-        """Seconds for which it has been waiting to be started; 0 if it is under way."""
-        ...
 
 
 @dataclass(slots=True, eq=False)

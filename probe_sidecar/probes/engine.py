@@ -12,6 +12,7 @@ import resource
 import socket
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from ssl import SSLError
 from time import monotonic
 from typing import Final
@@ -92,45 +93,26 @@ _FAULTS: Final = frozenset(
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True, eq=False)
 class ProbeHandle:
     """One started probe: what `cancel` takes. Its fields are the engine's."""
 
-    __slots__ = (
-        "away",
-        "broken",
-        "deadlines",
-        "done",
-        "exchange",
-        "hop",
-        "pending",
-        "placed",
-        "probe",
-        "reached",
-        "reads",
-        "received",
-        "slow",
-        "sock",
-        "started",
-        "tries",
-    )
-
-    def __init__(self, probe: PreparedProbe, done: Done) -> None:
-        self.probe = probe
-        self.done: Done | None = done  # None once delivered or cancelled
-        self.hop = probe.hop
-        self.sock: socket.SocketType | None = None
-        self.exchange: FastPath | None = None  # None while connecting
-        self.reached = False  # a connection was accepted once, so the network between us works
-        self.pending = b""  # what the peer has not taken yet
-        self.broken = 0  # errno of a failed send, reported only if the peer has sent no response
-        self.received = 0
-        self.reads = 0
-        self.placed = False  # it counts among the places of its namespace
-        self.slow = False  # read in the slow lane, not at its events
-        self.deadlines: dict[ProbeHandle, float] | None = None
-        self.started = 0.0  # monotonic
-        self.away = 0.0  # the engine's `away` when this try began
-        self.tries = 0
+    probe: PreparedProbe
+    done: Done | None  # None once delivered or cancelled
+    hop: Hop | None
+    sock: socket.SocketType | None = None
+    exchange: FastPath | None = None  # None while connecting
+    reached: bool = False  # a connection was accepted once, so the network between us works
+    pending: bytes = b""  # what the peer has not taken yet
+    broken: int = 0  # errno of a failed send, reported only if the peer has sent no response
+    received: int = 0
+    reads: int = 0
+    placed: bool = False  # it counts among the places of its namespace
+    slow: bool = False  # read in the slow lane, not at its events
+    deadlines: "dict[ProbeHandle, float] | None" = None
+    started: float = 0.0  # monotonic
+    away: float = 0.0  # the engine's `away` when this try began
+    tries: int = 0
 
 
 class ProbeEngine:
@@ -190,7 +172,7 @@ class ProbeEngine:
 
         `done(outcome, seconds)` is called once, later, on the loop's thread, unless cancelled.
         """
-        handle = ProbeHandle(probe, done)
+        handle = ProbeHandle(probe, done, probe.hop)
         if probe.hop is None:
             handle.started = monotonic()
             self._loop.call_soon(self._deliver, handle, probe.refusal or _fault("nothing to probe"))
@@ -482,13 +464,13 @@ class ProbeEngine:
             assert handle.sock is not None  # noqa: S101 - as above
             self._send(handle, handle.sock, handle.pending + step if handle.pending else step)
         elif isinstance(step, Hop):
-            self._follow(handle, step)
+            self._change_hop(handle, step)
             return True
         elif step is not None:
             handle.exchange = step
         return False
 
-    def _follow(self, handle: ProbeHandle, hop: Hop) -> None:
+    def _change_hop(self, handle: ProbeHandle, hop: Hop) -> None:
         if handle.sock is not None:
             self._drop(handle, handle.sock)
         _forget_connection(handle, hop)

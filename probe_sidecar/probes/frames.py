@@ -6,6 +6,7 @@ those of Go's client (docs/conformance.md, line 6).
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
@@ -115,34 +116,22 @@ def opening(fields: Iterable[Field], body: bytes | None = None) -> bytes:
     return b"".join(frames)
 
 
+@dataclass(slots=True, eq=False)
 class Connection:
     """Reads the server's half. `replies` gathers what courtesy owes it (acknowledged settings and pings)."""
 
-    __slots__ = (
-        "_at",
-        "_block",
-        "_buffer",
-        "_decoder",
-        "_end",
-        "_frames",
-        "_header_bytes",
-        "_idle_frames",
-        "_interim",
-        "_settled",
-        "_stream",
-        "replies",
-    )
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._at = 0  # where in the buffer the next frame begins
-        self._decoder = Decoder(max_header_list_size=HEADER_LIMIT)
-        self._block: bytes | None = None
-        self._stream = 0  # of `_block`
-        self._end = False
-        self._settled = False
-        self._frames = self._idle_frames = self._interim = self._header_bytes = 0
-        self.replies = b""
+    replies: bytes = b""
+    _buffer: bytes = b""
+    _at: int = 0  # where in the buffer the next frame begins
+    _decoder: Decoder = field(default_factory=lambda: Decoder(max_header_list_size=HEADER_LIMIT))
+    _block: bytes | None = None
+    _stream: int = 0  # of `_block`
+    _end: bool = False
+    _settled: bool = False
+    _frames: int = 0
+    _idle_frames: int = 0
+    _interim: int = 0
+    _header_bytes: int = 0
 
     def receive(self, data: bytes) -> Iterator[Headers | Data]:
         """Events of stream 1, in order. Raises Broken in its turn, also when the connection ends (empty data)."""

@@ -88,7 +88,7 @@ def _plan(request: HttpRequest, status: int, location: str, encoding: str) -> Pl
     if status in _REDIRECTS and not expects.follow:
         return _fail(f"{said}, {message.NO_REDIRECT}")
     if status in _REDIRECTS and location:
-        return _follow(request, status, location)
+        return _redirect(request, status, location)
     if expects.statuses:
         return _fail(f"{said}, {message.UNEXPECTED_STATUS}")
     if not 200 <= status < 400:
@@ -97,7 +97,7 @@ def _plan(request: HttpRequest, status: int, location: str, encoding: str) -> Pl
     return Plan(Outcome(result, said), text=expects.text, encoding=coding)
 
 
-def _follow(request: HttpRequest, status: int, location: str) -> Plan:
+def _redirect(request: HttpRequest, status: int, location: str) -> Plan:
     said = message.http(status, request.redirects)
     try:
         if len(location) > LOCATION_LIMIT:

@@ -6,7 +6,7 @@ deviation D1 (a body that stalls or ends short is a failure) and D9 (headers abo
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from external_service.core import HTTPGetAction
@@ -218,18 +218,16 @@ class Head:
         return ChunkedBody(limit, keep) if self.chunked else PlainBody(self.length, limit, keep)
 
 
+@dataclass(slots=True, eq=False)
 class HeadReader:
     """Collects the head, skipping interim 1xx responses; `rest` is what came behind it."""
 
-    __slots__ = ("_buffer", "_interim", "_read", "_searched", "_status_line", "rest")
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._read = 0
-        self._interim = 0
-        self._status_line = 0  # where it ends; 0 until it has been read
-        self._searched = 0  # no blank line begins before here
-        self.rest = b""
+    rest: bytes = b""
+    _buffer: bytearray = field(default_factory=bytearray)
+    _read: int = 0
+    _interim: int = 0
+    _status_line: int = 0  # where it ends; 0 until it has been read
+    _searched: int = 0  # no blank line begins before here
 
     def feed(self, data: bytes) -> Head | None:
         """None until the head is whole. Raises Malformed, also for an end that comes too soon."""

@@ -26,6 +26,7 @@ class Referenced:
     headers: Secrets = field(default_factory=dict)
 
 
+@dataclass(slots=True, eq=False)
 class PreparedProbe:
     """One target, ready to be started again and again; compared by identity. `timeout` spans a whole probe, in seconds.
 
@@ -35,22 +36,12 @@ class PreparedProbe:
     the response to one took much time.
     """
 
-    __slots__ = ("certificate", "group", "heavy", "hop", "refusal", "timeout")
-
-    def __init__(
-        self,
-        hop: Hop | None,
-        timeout: float,
-        refusal: Outcome | None = None,
-        certificate: Certificate | None = None,
-        group: Group = NOBODY,
-    ) -> None:
-        self.hop = hop
-        self.timeout = timeout
-        self.refusal = refusal
-        self.certificate = certificate
-        self.heavy = 0
-        self.group = group
+    hop: Hop | None
+    timeout: float
+    refusal: Outcome | None = None
+    certificate: Certificate | None = None
+    group: Group = NOBODY
+    heavy: int = 0
 
 
 def prepare(

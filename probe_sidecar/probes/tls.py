@@ -11,6 +11,7 @@ import ssl
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from tempfile import NamedTemporaryFile
 from typing import Final
@@ -37,13 +38,11 @@ _BEFORE_VALIDITY: Final = 3
 """serialNumber, signature and issuer."""
 
 
+@dataclass(slots=True, eq=False)
 class Certificate:
     """Certificate of one target; `expires` is in Unix seconds, None before the first one."""
 
-    __slots__ = ("expires",)
-
-    def __init__(self) -> None:
-        self.expires: float | None = None
+    expires: float | None = None
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.cache import Families, NameCache
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.prober.suspected_outage import Canary
-from probe_sidecar.prober.target import Engine, Target
+from probe_sidecar.prober.target import Target
 from probe_sidecar.probes.outcome import Outcome
 from probe_sidecar.references import References
 from probe_sidecar.service import Service, Shared
@@ -38,7 +38,7 @@ class Services:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Any,
         *,
         client: KubeClient | None = None,
         policy: AddressPolicy | None = None,

@@ -50,7 +50,8 @@ class Rig:
         self.events = EventRecorder(client, "prober-1")
         self.replica = Replica(client, LeaseOptions("a", "operator", "All"), lambda: None, clock=lambda: self.now)
         self.names = NameCache(no_dns, clock=lambda: self.now)
-        self.names.want("db.example.com", User(), hurry=True)
+        user: Any = User()
+        self.names.want("db.example.com", user, hurry=True)
         self.names.entry("db.example.com").answered_at = 90.0
         self.sources = MetricSources(
             services=self.all.services.values(),

@@ -48,7 +48,7 @@ class Rig:
         self.began = self.loop.time()
         self.replies: dict[str, tuple[Reply, Reply]] = {}
         self.asked: dict[str, list[float]] = {}
-        self.users: dict[str, User] = {}
+        self.users: dict[str, Any] = {}
         self.changes: list[tuple[float, str]] = []
         self.seconds = seconds
         self.flying = self.most = 0

@@ -9,7 +9,6 @@ from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.prober.counters import MOST, SHORTEST, STEP
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import Canary, Probed, SuspectedOutage
-from probe_sidecar.prober.target import Engine
 from probe_sidecar.prober.targets import NO_HOSTNAMES, Surroundings, Targets
 from probe_sidecar.probes.outcome import Result
 from probe_sidecar.probes.prepare import Referenced
@@ -88,7 +87,7 @@ class Subject:
 
 def surroundings_of(
     loop: HandLoop,
-    engine: Engine,
+    engine: Any,
     services: Collection[Probed],
     *,
     policy: AddressPolicy | None = None,

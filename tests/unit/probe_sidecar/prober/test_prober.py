@@ -14,10 +14,11 @@ from tests.unit.probe_sidecar.prober.test_targets import OK, ScriptedEngine
 class Rig:
     def __init__(self) -> None:
         self.loop, self.engine, self.looked = HandLoop(now=0.0), ScriptedEngine(), list[int]()
+        engine: Any = self.engine
         outage = SuspectedOutage(
-            self.loop.loop, self.engine, [], hold=0, canary=None, now=lambda: "now", on_change=lambda: None
+            self.loop.loop, engine, [], hold=0, canary=None, now=lambda: "now", on_change=lambda: None
         )
-        self.prober = Prober(self.loop.loop, self.engine, outage, phase=0.0, before_tick=self.look)
+        self.prober = Prober(self.loop.loop, engine, outage, phase=0.0, before_tick=self.look)
 
     def look(self) -> None:
         self.looked.append(len(self.engine.started))

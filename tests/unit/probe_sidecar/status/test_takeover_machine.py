@@ -112,7 +112,8 @@ class Replica:
         self.awake.set()
         self.watch: deque[Object] = world.api.watch()
         self.seen: Object | None = None
-        engine, services = Engine(world.loop, world.truth), list[Any]()
+        engine: Any = Engine(world.loop, world.truth)
+        services = list[Any]()
         outage = SuspectedOutage(
             world.loop, engine, services, hold=0, canary=None, now=self.now, on_change=lambda: None
         )
