@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import os
 import re
 import resource
@@ -11,14 +12,18 @@ from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import click
+from pydantic import ValidationError
 
+from external_service import invalid
 from external_service.kind import NAMESPACE, SERVICE_NAME
+from external_service.v1alpha1 import ExternalService
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import SERVICE_ACCOUNT, Access, CredentialsError, in_cluster, plain_url
 from probe_sidecar.kube.errors import ApiError
+from probe_sidecar.live_view import LiveView, fetch, live_view
 from probe_sidecar.replicas.replica import RENEWALS
 from probe_sidecar.settings import DNS_SERVERS, DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar, run
@@ -26,9 +31,6 @@ from runtime.commands import FILE, Failure, manifests, warn
 from runtime.http_server import STOP_SIGNALS, CannotListen
 from runtime.logs import configure
 from runtime.settings import CommonSettings, InvalidSettings, load
-
-if TYPE_CHECKING:
-    from external_service.v1alpha1 import ExternalService
 
 NO_CLUSTER = (
     "not inside a cluster (KUBERNETES_SERVICE_HOST is not set): name a kubeconfig with --kubeconfig PATH, "
@@ -227,7 +229,6 @@ def status(  # noqa: PLR0917 - click passes them by name
       kubectl extsvc status shop/static -o json
     """
     from probe_sidecar.explain import explain, ready  # noqa: PLC0415 - tables
-    from probe_sidecar.live_view import LiveView, live_view  # noqa: PLC0415 - for people only
 
     cluster = Cluster(kubeconfig, context, server)
     raw = _fetched(cluster, target, namespace)
@@ -237,8 +238,6 @@ def status(  # noqa: PLR0917 - click passes them by name
         access, _ = _of_the_user(cluster)
         view = asyncio.run(live_view(connect(access, 10.0), parent, operator_namespace, operator_port))
     if output == "json":
-        import json  # noqa: PLC0415 - the servers use orjson
-
         click.echo(json.dumps({"object": raw, "live": view.page, "liveProblem": view.problem}, indent=2))
     else:
         click.echo(explain(parent, view, datetime.now(UTC)))
@@ -266,8 +265,6 @@ def _of_the_user(cluster: Cluster) -> tuple[Access, str]:
 
 
 def _fetched(cluster: Cluster, target: str, namespace: str | None) -> dict[str, Any]:
-    from probe_sidecar.live_view import fetch  # noqa: PLC0415 - for people only
-
     found = OBJECT.fullmatch(target)
     if found is None:
         raise Failure(2, f"{target}: write NAMESPACE/NAME or NAME")
@@ -279,16 +276,11 @@ def _fetched(cluster: Cluster, target: str, namespace: str | None) -> dict[str, 
         raise Failure(2, f"{place}/{found['name']}: {error}") from None
 
 
-def _parent(raw: dict[str, Any]) -> "ExternalService":
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    from external_service.invalid import explain  # noqa: PLC0415 - for people only
-    from external_service.v1alpha1 import ExternalService  # noqa: PLC0415
-
+def _parent(raw: dict[str, Any]) -> ExternalService:
     try:
         return ExternalService.model_validate(raw)
     except ValidationError as error:
-        raise Failure(2, *explain(error)) from None
+        raise Failure(2, *invalid.explain(error)) from None
 
 
 def _raise_descriptor_limit() -> None:

@@ -2,34 +2,35 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 
 
+@dataclass(eq=False)
 class StickyReason:
     """`text` is the reason, empty for none. It stays unchanged until `seconds` after its end; a new text is a write.
 
     `on_change` is called whenever the text may have to be reported, or not any more.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, on_change: Callable[[], None]) -> None:
-        self.text = ""
-        self._loop = loop
-        self._seconds = seconds
-        self._on_change = on_change
-        self._until = -inf
-        self._timer: asyncio.TimerHandle | None = None
+    loop: asyncio.AbstractEventLoop
+    seconds: float
+    on_change: Callable[[], None]
+    text: str = ""
+    _until: float = -inf
+    _timer: asyncio.TimerHandle | None = None
 
     def begin(self, text: str) -> None:
         """It is so from now on. A text that is there stays."""
         self.text = self.text or text
         self._until = inf
-        self._on_change()
+        self.on_change()
 
     def end(self) -> None:
         """It is not so any more."""
-        self._until = self._loop.time() + self._seconds
+        self._until = self.loop.time() + self.seconds
         if self._timer is None:
-            self._timer = self._loop.call_at(self._until, self._look)
+            self._timer = self.loop.call_at(self._until, self._look)
 
     def note(self, text: str) -> None:
         """It was so just now. A text that is there stays."""
@@ -48,8 +49,8 @@ class StickyReason:
         self._timer = None
         if self._until == inf:
             return
-        if self._until > self._loop.time():
-            self._timer = self._loop.call_at(self._until, self._look)
+        if self._until > self.loop.time():
+            self._timer = self.loop.call_at(self._until, self._look)
         else:
             self.text = ""
-            self._on_change()
+            self.on_change()

@@ -6,7 +6,7 @@ HTTP/2 fails at once, where the kubelet's client keeps trying until the time-out
 
 import re
 import ssl
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -46,18 +46,16 @@ _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 _SERVING = 1
 
 
+@dataclass(slots=True, eq=False)
 class GrpcExchange:
     """One unary call on stream 1; the result comes with its trailers. `again` is where to repeat it, if anywhere."""
 
-    __slots__ = ("_again", "_connection", "_head", "_message", "_opening", "phase")
-
-    def __init__(self, opening: bytes, again: Hop | None = None) -> None:
-        self._opening = opening
-        self._again = again
-        self._connection = frames.Connection()
-        self._head = False
-        self._message = b""
-        self.phase = message.WAITING
+    _opening: bytes
+    _again: Hop | None = None
+    phase: str = message.WAITING
+    _connection: frames.Connection = field(default_factory=frames.Connection)
+    _head: bool = False
+    _message: bytes = b""
 
     def begin(self) -> bytes:
         """The whole call."""

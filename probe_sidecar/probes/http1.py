@@ -140,18 +140,16 @@ class Asked:
         return first_request(*self._request) if isinstance(self._request, tuple) else self._request
 
 
+@dataclass(slots=True, eq=False)
 class Http1Exchange:
     """Sends the request and evaluates the response."""
 
-    __slots__ = ("_asked", "_body", "_head", "_plan", "_search", "phase")
-
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
-        self._head: HeadReader | None = None
-        self._plan: Plan | None = None
-        self._body: PlainBody | ChunkedBody | None = None
-        self._search = _NOTHING  # a plain response, as most are, is never searched
-        self.phase = message.WAITING
+    _asked: Asked
+    _head: "HeadReader | None" = None
+    _plan: Plan | None = None
+    _body: "PlainBody | ChunkedBody | None" = None
+    _search: Search = _NOTHING  # a plain response, as most are, is never searched
+    phase: str = message.WAITING
 
     def begin(self) -> bytes:
         """The whole request."""

@@ -5,7 +5,7 @@ The rules are those of HTTP/1.
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from probe_sidecar.probes import frames, message
@@ -20,20 +20,18 @@ MAX_RETRIES: Final = 5
 _STATUS = re.compile(rb"\+?[0-9]{1,9}")  # strconv.Atoi
 
 
+@dataclass(slots=True, eq=False)
 class Http2Exchange:
     """One request on stream 1. Deviation D1 holds here too: a body that stalls or is cut short is a failure."""
 
-    __slots__ = ("_connection", "_hop", "_left", "_missing", "_plan", "_request", "_search", "phase")
-
-    def __init__(self, request: HttpRequest, hop: Callable[[HttpRequest], Hop]) -> None:
-        self._request = request
-        self._hop = hop
-        self._connection = frames.Connection()
-        self._plan: Plan | None = None
-        self._search = Search(b"")
-        self._missing = 0
-        self._left: int | None = None
-        self.phase = message.WAITING
+    _request: HttpRequest
+    _hop: Callable[[HttpRequest], Hop]
+    phase: str = message.WAITING
+    _connection: frames.Connection = field(default_factory=frames.Connection)
+    _plan: Plan | None = None
+    _search: Search = field(default_factory=lambda: Search(b""))
+    _missing: int = 0
+    _left: int | None = None
 
     def begin(self) -> bytes:
         """Preface, settings and request in one piece, as RFC 9113 3.4 allows."""

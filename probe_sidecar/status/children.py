@@ -6,6 +6,7 @@ be absent from those for a moment. A report that ends by itself within HOLD_SECO
 
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from external_service.v1alpha1 import ChildProblem
 from probe_sidecar.status.stored import StoredStatus
@@ -16,15 +17,15 @@ HOLD_SECONDS = 2.0
 Reports = tuple[ChildProblem, ...]
 
 
+@dataclass(eq=False)
 class ChildReports:
     """The reports on one ExternalService. `wake` is called when a report has lasted long enough."""
 
-    def __init__(self, loop: AbstractEventLoop, wake: Callable[[], None]) -> None:
-        self._loop = loop
-        self._wake = wake
-        self._lasting: Reports = ()
-        self._pending: Reports = ()
-        self._timer: TimerHandle | None = None
+    loop: AbstractEventLoop
+    wake: Callable[[], None]
+    _lasting: Reports = ()
+    _pending: Reports = ()
+    _timer: TimerHandle | None = None
 
     def lasting(self, stored: StoredStatus) -> Reports:
         """The reports to act on for this status as read.
@@ -38,7 +39,7 @@ class ChildReports:
             self._lasting = reports
         elif not self._pending:
             self._pending = reports
-            self._timer = self._loop.call_later(HOLD_SECONDS, self._hold_over)
+            self._timer = self.loop.call_later(HOLD_SECONDS, self._hold_over)
         return self._lasting
 
     def close(self) -> None:
@@ -50,4 +51,4 @@ class ChildReports:
 
     def _hold_over(self) -> None:
         self._lasting, self._pending, self._timer = self._pending, (), None
-        self._wake()
+        self.wake()
