@@ -3,8 +3,7 @@
 `prometheus_client.generate_latest` says the same, slower and in one go. Imports no other package of the project.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from prometheus_client import Metric
@@ -30,16 +29,14 @@ def labels(**texts: str) -> str:
     return ",".join([f'{name}="{_escaped(text)}"' for name, text in texts.items()])
 
 
-async def exposition(families: Iterable[Metric]) -> AsyncIterator[str]:
+def exposition(families: Iterable[Metric]) -> Iterator[str]:
     """The page for a scrape, bit by bit. A family may come in several pieces, one after the other."""
     name = ""
     for family in families:
         if family.name != name:
             name = family.name
             yield _head(family)
-        for part in _parts(family):
-            yield part
-            await asyncio.sleep(0)
+        yield from _parts(family)
 
 
 def _head(family: Metric) -> str:

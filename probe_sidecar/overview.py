@@ -5,10 +5,9 @@ The page reads it every few seconds. So it has no line for each address of 10,00
 them the probes get their turn.
 """
 
-import asyncio
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from heapq import nlargest
 from typing import Any
@@ -33,13 +32,13 @@ TOGETHER = 20
 """ExternalServices that are described before others get their turn."""
 
 
-async def overview(
+def overview(
     services: Iterable[Service],
     query: Mapping[str, str],
     policy: AddressPolicy,
     moment: Moment,
     process: Mapping[str, Any],
-) -> AsyncIterator[str]:
+) -> Iterator[str]:
     """The JSON document in pieces. `query`: `search`, a part of namespace/name, address or hostname; `open`, the
     ExternalServices (namespace/name, separated by commas) whose addresses are wanted, "*" for all.
 
@@ -60,7 +59,6 @@ async def overview(
             lines.append(json.dumps(line))
         yield separator + ",\n".join(lines)
         separator = ",\n"
-        await asyncio.sleep(0)
     yield "]}\n"
 
 

@@ -36,7 +36,7 @@ from probe_sidecar.service import Service, Shared
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status_page import Moment, status_page, unknown_parameter
-from probe_sidecar.web import Page, PageServer, Query, Turns, health, page_files
+from probe_sidecar.web import Page, PageServer, Query, health, page_files
 from runtime.logs import about
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,6 @@ class Sidecar:
         )
         self.names = NameCache(late_lookup(settings.dns_servers), clock=loop.time)
         self.references = References(client, refresh=settings.refresh_seconds)
-        self._turns = Turns()
         self.events = EventRecorder(client, platform.node()) if settings.events else None
         self.publisher = StatusPublisher(client, EXTERNAL_SERVICES, limit=settings.concurrent_writes)
         self._shared = Shared(
@@ -269,10 +268,8 @@ class Sidecar:
             service.wake()
 
     def _status(self, query: Query) -> Page:
-        status, pieces, content_type = status_page(
-            list(self.services.values()), query, self._policy, self._moment(), self._process()
-        )
-        return Page(status, self._turns.body(pieces), content_type)
+        services = list(self.services.values())
+        return Page(*status_page(services, query, self._policy, self._moment(), self._process()))
 
     def _overview(self, query: Query) -> Page:
         if refusal := unknown_parameter(query, PARAMETERS, " or ".join(PARAMETERS)):

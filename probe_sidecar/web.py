@@ -36,28 +36,11 @@ FILES: Final = {
 
 
 class Page(NamedTuple):
-    """One response. A body that comes in pieces is sent as they come, so that other work is done in between."""
+    """One response. Of a body in pieces, one piece of all responses together is made in each turn of the event loop."""
 
     status: int
-    body: str | AsyncIterator[str]
+    body: str | Iterator[str]
     content_type: str = "text/plain; charset=utf-8"
-
-
-class Turns:
-    """Makes bodies of pieces, one piece of all responses together in each turn of the event loop."""
-
-    def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-
-    async def body(self, pieces: Iterator[str]) -> AsyncIterator[str]:
-        """The pieces as they are made."""
-        while True:
-            async with self._turn:
-                piece = next(pieces, None)
-                await asyncio.sleep(0)
-            if piece is None:
-                return
-            yield piece
 
 
 Query = Mapping[str, str]
@@ -96,14 +79,26 @@ def application(pages: Mapping[str, MakePage]) -> Starlette:
         texts = {404: f"no such page: there are {names}", 405: "wrong method: write GET or HEAD"}
         return PlainTextResponse(texts[error.status_code] + "\n", error.status_code, error.headers)
 
-    routes = [Route(path, partial(_respond, page)) for path, page in pages.items()]
+    turn = asyncio.Lock()
+    routes = [Route(path, partial(_respond, page, turn)) for path, page in pages.items()]
     return Starlette(routes=routes, exception_handlers={HTTPException: refuse})
 
 
-async def _respond(page: MakePage, request: Request) -> Response:
+async def _respond(page: MakePage, turn: asyncio.Lock, request: Request) -> Response:
     made = page(dict(request.query_params))
-    respond = Response if isinstance(made.body, str) else StreamingResponse
-    return respond(made.body, made.status, HEADERS, made.content_type)
+    if isinstance(made.body, str):
+        return Response(made.body, made.status, HEADERS, made.content_type)
+    return StreamingResponse(_in_turns(made.body, turn), made.status, HEADERS, made.content_type)
+
+
+async def _in_turns(pieces: Iterator[str], turn: asyncio.Lock) -> AsyncIterator[str]:
+    while True:
+        async with turn:
+            piece = next(pieces, None)
+            await asyncio.sleep(0)
+        if piece is None:
+            return
+        yield piece
 
 
 class PageServer:

@@ -33,18 +33,17 @@ def shop() -> Services:
     return services
 
 
-async def read(services: Services, at: str = NOW, **query: str) -> Object:
+def read(services: Services, at: str = NOW, **query: str) -> Object:
     each: list[Service] = list(services.services.values())
-    pieces = [piece async for piece in overview(each, query, AddressPolicy(), Moment(at, 0.0), {"outage": {}})]
-    return dict(json.loads("".join(pieces)))
+    return dict(json.loads("".join(overview(each, query, AddressPolicy(), Moment(at, 0.0), {"outage": {}}))))
 
 
 def names(document: Object) -> list[str]:
     return [one["name"] for one in document["externalServices"]]
 
 
-async def test_overview_lists_external_services() -> None:
-    document = await read(shop())
+def test_overview_lists_external_services() -> None:
+    document = read(shop())
     problem = document["externalServices"][0].pop("problem")
     assert problem.startswith("spec.port: ")
     transition = {"at": NOW, "namespace": "shop", "name": "web", "ready": True, "message": "connected"}
@@ -65,8 +64,8 @@ def line(name: str, **given: Any) -> Object:
     return {"namespace": "shop", "name": name, "summary": "", **counts, "failingOpen": False, **given}
 
 
-async def test_addresses_are_shown_on_request() -> None:
-    document = await read(shop(), open="shop/web,shop/gone")
+def test_addresses_are_shown_on_request() -> None:
+    document = read(shop(), open="shop/web,shop/gone")
     plain, web = document["externalServices"][1:]
     assert "shown" not in plain
     assert [(one["ip"], one["ready"], one["reason"]) for one in web["shown"]] == [
@@ -86,31 +85,31 @@ async def test_addresses_are_shown_on_request() -> None:
     ("hostname", "db.io", ["web"], ["10.0.0.2"]),
     ("nothing", "nowhere", [], []),
 )
-async def test_search_narrows_services_and_addresses(search: str, found: list[str], shown: list[str]) -> None:
+def test_search_narrows_services_and_addresses(search: str, found: list[str], shown: list[str]) -> None:
     services = shop()
     services.services["web"].hostnames.addresses = {"10.0.0.2": "db.io"}
-    document = await read(services, search=search, open="*")
+    document = read(services, search=search, open="*")
     assert names(document) == found
     assert [one["ip"] for service in document["externalServices"] for one in service["shown"]] == shown
 
 
-async def test_addresses_of_one_response_are_bounded() -> None:
+def test_addresses_of_one_response_are_bounded() -> None:
     services = Services(ScriptedEngine())
     for name in ("a", "b"):
         ips = [f"10.1.{number // 250}.{number % 250 + 1}" for number in range(400)]
         services.apply(name, {"port": 80, "ips": ips, "readinessProbe": PROBE})
-    document = await read(services, open="*")
+    document = read(services, open="*")
     assert [len(one["shown"]) for one in document["externalServices"]] == [400, MOST_ADDRESSES - 400]
     assert [one["addresses"] for one in document["externalServices"]] == [400, 400]
 
 
-async def test_transitions_are_bounded_and_of_the_last_day() -> None:
+def test_transitions_are_bounded_and_of_the_last_day() -> None:
     services = shop()
     for _ in range(TRANSITIONS):
         for outcome in (DOWN, DOWN, UP):
             services.finish("10.0.0.2", outcome, 0.01)
-    document = await read(services)
+    document = read(services)
     assert {one["ip"] for one in document["transitions"]} == {"10.0.0.2"}
     assert len(document["transitions"]) == TRANSITIONS
-    assert (await read(services, at="2026-01-02T00:00:00Z"))["transitions"] == document["transitions"]
-    assert (await read(services, at="2026-01-02T00:00:01Z"))["transitions"] == []
+    assert (read(services, at="2026-01-02T00:00:00Z"))["transitions"] == document["transitions"]
+    assert (read(services, at="2026-01-02T00:00:01Z"))["transitions"] == []
