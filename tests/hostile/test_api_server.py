@@ -3,16 +3,13 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from probe_sidecar.kube import documents
 from probe_sidecar.kube.client import MOST_BYTES, PAGE_BYTES, KubeClient, Resource, Selection
 from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.kube.reflector import Reflector
@@ -238,30 +235,6 @@ async def test_connection_faults_are_retried(error: Exception) -> None:
     api = Api(error, page(GOOD))
     await api.listed()
     assert (api.seen, api.client.requests["GET", 0] >= 1) == ({"good"}, True)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@given(st.lists(JSON, max_size=4), JSON)
-def test_list_items_are_parsed_one_by_one(items: list[Any], other: Any) -> None:
-    text = json.dumps({"items": items, "other": other}, indent=1).encode()
-    found = documents._item_by_item(text)
-    assert (found.document, found.items, found.unreadable) == ({"other": other}, items, [])
-
-
-@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_arbitrary_bytes_raise_api_errors_only(text: bytes) -> None:
-    readers: Iterable[Callable[[bytes], object]] = (documents.listing, documents.event, documents._item_by_item)
-    for read in readers:
-        with suppress(ValueError):
-            read(text)
-        with suppress(ValueError):
-            read(b'{"items":[' + text + b"]}")
 
 
 async def test_endless_response_is_refused() -> None:

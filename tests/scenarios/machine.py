@@ -24,11 +24,6 @@ class Machine:
         """
         return sum(seconds for at, seconds in self.late if begin < at <= end)
 
-    def withheld_since(self, seconds: float) -> float:
-        """Seconds of lateness within the latest seconds."""
-        now = time.monotonic()
-        return self.withheld(now - seconds, now)
-
 
 @contextlib.asynccontextmanager
 async def watched() -> AsyncIterator[Machine]:

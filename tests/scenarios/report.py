@@ -31,10 +31,6 @@ class Report:
         """A promise that a number stays at or below its bound."""
         self.checks.append(Check(name, measured <= bound, _short(measured), _short(bound)))
 
-    def at_least(self, name: str, measured: float, bound: float) -> None:
-        """A promise that a number reaches its bound."""
-        self.checks.append(Check(name, measured >= bound, _short(measured), _short(bound)))
-
     def equal(self, name: str, measured: Any, wanted: Any) -> None:
         """A promise of one value."""
         self.checks.append(Check(name, measured == wanted, measured, wanted))

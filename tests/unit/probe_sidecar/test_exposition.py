@@ -43,14 +43,6 @@ def test_exposition_equals_the_librarys() -> None:
     assert len(ours) == 4
 
 
-def test_family_text() -> None:
-    family = CounterMetricFamily("eso_things", "Things.", labels=("name",))
-    family.add_metric(('a"b',), 2)
-    assert written([family]) == (
-        '# HELP eso_things_total Things.\n# TYPE eso_things_total counter\neso_things_total{name="a\\"b"} 2.0\n'
-    )
-
-
 def test_family_in_pieces_is_one_family() -> None:
     pieces = [CounterMetricFamily("eso_things", "Things.", labels=("name",)) for _ in range(3)]
     for number, piece in enumerate(pieces[1:]):

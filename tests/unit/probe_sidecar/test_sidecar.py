@@ -40,16 +40,6 @@ async def test_addresses_are_probed_and_reported(server: FaultyServer) -> None:
     ]
 
 
-async def test_failed_backend_leaves_and_recovered_one_returns(server: FaultyServer) -> None:
-    async with running(server):
-        async with backend("127.0.0.2") as port:
-            create(server, external_service(port, "127.0.0.2"))
-            await states_become(server, {"127.0.0.2": UP})
-        await states_become(server, {"127.0.0.2": DOWN})
-        async with backend("127.0.0.2", port):
-            await states_become(server, {"127.0.0.2": UP})
-
-
 async def test_restart_changes_and_writes_nothing(server: FaultyServer) -> None:
     async with backend("127.0.0.2") as port:
         async with running(server):
@@ -122,16 +112,6 @@ async def test_invalid_spec_is_reported_and_keeps_its_addresses(server: FaultySe
         assert accepted["message"].startswith(f"spec.port: {PORT_NUMBER}")
 
 
-async def test_deleted_object_is_not_probed(server: FaultyServer) -> None:
-    async with backend("127.0.0.2") as port, running(server) as sidecar:
-        create(server, external_service(port, "127.0.0.2"))
-        await states_become(server, {"127.0.0.2": UP})
-        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
-            path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
-            (await client.delete(path)).raise_for_status()
-        await until(lambda: not sidecar.services)
-
-
 async def test_api_server_outage_changes_nothing_and_ends(server: FaultyServer) -> None:
     async with running(server):
         async with backend("127.0.0.2") as port:
@@ -192,14 +172,6 @@ async def test_new_object_waits_for_metacontroller(server: FaultyServer) -> None
         pending = (False, "Pending", NOT_PROBED)
         status = await states_become(server, {"127.0.0.2": pending})
     assert (status["revision"], status["observedGeneration"]) == (1, 1)
-
-
-async def test_new_object_without_metacontroller_gets_its_status(server: FaultyServer) -> None:
-    slow = {"initialDelaySeconds": 60, "tcpSocket": {"port": 1}}
-    async with running(server):
-        server.create(external_service(1, "127.0.0.2", readinessProbe=slow))
-        status = await status_when(server, lambda status: status.get("revision") == 1)
-    assert states(status) == {"127.0.0.2": (False, "Pending", NOT_PROBED)}
 
 
 async def test_object_created_later_is_probed_at_once(server: FaultyServer) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
-from probe_sidecar.web import LIMITS, Page, PageServer, health, page_files
+from probe_sidecar.web import Page, PageServer, health, page_files
 from runtime.http_server import CannotListen
 from tests.cases import cases
 
@@ -99,57 +99,6 @@ async def test_other_methods_are_refused(base_url: str) -> None:
 async def test_taken_port_is_an_error_at_start(base_url: str) -> None:
     with pytest.raises(CannotListen, match="in use"):
         PageServer({}, host="127.0.0.1", port=int(base_url.rsplit(":", 1)[1])).start()
-
-
-async def said(reader: asyncio.StreamReader) -> bytes:
-    """All that comes until the server ends the connection."""
-    async with asyncio.timeout(PATIENCE):
-        try:
-            return await reader.read()
-        except ConnectionResetError:
-            return b""
-
-
-def place(url: str) -> tuple[str, int]:
-    parsed = httpx.URL(url)
-    return parsed.host, parsed.port or 0
-
-
-async def test_idle_connections_do_not_block_health_checks(base_url: str) -> None:
-    held = [await asyncio.open_connection(*place(base_url)) for _ in range(2 * LIMITS.connections)]
-    assert (await get(f"{base_url}/readyz"))[0] == 200
-    for _, writer in held:
-        writer.close()
-
-
-async def test_endless_request_header_is_cut_off(base_url: str) -> None:
-    reader, writer = await asyncio.open_connection(*place(base_url))
-    writer.write(b"GET /readyz HTTP/1.1\r\nX: " + b"x" * 2 * LIMITS.head_bytes)
-    assert (await said(reader)).startswith(b"HTTP/1.1 431 ")
-    writer.close()
-
-
-@cases(
-    "sent",
-    ("nothing", b""),
-    ("half a head", b"GET /readyz HTTP/1.1\r\n"),
-)
-async def test_slow_client_is_cut_off(sent: bytes) -> None:
-    hasty = LIMITS._replace(head_seconds=0.3)
-    server = PageServer({"/readyz": health(lambda: None)}, host="127.0.0.1", port=0, limits=hasty)
-    server.start()
-    returning = await asyncio.open_connection("127.0.0.1", server.port)
-    for _ in range(3):
-        returning[1].write(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
-        async with asyncio.timeout(PATIENCE):
-            assert await returning[0].readuntil(b"ok\n")
-        await asyncio.sleep(hasty.head_seconds / 2)
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(sent)
-    assert await said(reader) == b""
-    for one in (writer, returning[1]):
-        one.close()
-    await server.stop()
 
 
 async def test_page_files_have_a_content_security_policy() -> None:

@@ -1,6 +1,5 @@
 """Dependents follow their owner, as kube-controller-manager sees to it."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -31,14 +30,6 @@ async def test_child_is_deleted_after_its_owner(server: FakeApiServer, client: A
     await client.delete(ES.path("default", "web"))
     assert server.get("Endpoints", "default", "web") is not None
     await until(lambda: server.get("Endpoints", "default", "web") is None)
-
-
-async def test_child_stays_without_a_collector(server: FakeApiServer, client: ApiClient) -> None:
-    parent_and_child(server)
-    server.api.gc_seconds = None
-    await client.delete(ES.path("default", "web"))
-    await asyncio.sleep(0.1)
-    assert server.get("Endpoints", "default", "web") is not None
 
 
 @pytest.mark.parametrize("policy", ["Orphan", "Foreground"])

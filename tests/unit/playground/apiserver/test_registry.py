@@ -56,15 +56,6 @@ async def test_generation_increases_with_spec_changes_only(client: ApiClient) ->
     assert moved["metadata"]["generation"] == 2
 
 
-async def test_spec_and_status_writes_are_separate(client: ApiClient) -> None:
-    await client.create(ES.path("default"), web())
-    both = {"spec": {"port": 81}, "status": {"revision": 1}}
-    by_status = await client.patch(ES.path("default", "web", "status"), both)
-    assert (by_status["spec"]["port"], by_status["status"]) == (80, {"revision": 1})
-    by_spec = await client.patch(ES.path("default", "web"), {"spec": {"port": 82}, "status": {"revision": 5}})
-    assert (by_spec["spec"]["port"], by_spec["status"]) == (82, {"revision": 1})
-
-
 @cases(
     "patch kind",
     ("json patch", [{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}], JSON_PATCH),
@@ -131,20 +122,6 @@ async def test_nulls_are_stored_as_by_a_real_api_server(client: ApiClient) -> No
     assert (code, "spec.ips[0]" in message) == (422, True)
 
 
-async def test_crd_defaults_are_applied(client: ApiClient) -> None:
-    created = await client.create(ES.path("default"), web(readinessProbe={"httpGet": {"port": 8080}}))
-    probe = created["spec"]["readinessProbe"]
-    wanted = {"periodSeconds": 10, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3}
-    assert {name: probe.get(name) for name in wanted} == wanted
-    assert (probe["httpGet"]["path"], probe["httpGet"]["scheme"]) == ("/", "HTTP")
-
-
-async def test_integral_float_is_stored_as_an_integer(client: ApiClient) -> None:
-    await client.create(ES.path("default"), web())
-    told = await client.patch(ES.path("default", "web", "status"), {"status": {"revision": 1.0}})
-    assert repr(told["status"]["revision"]) == "1"
-
-
 async def test_names_and_namespaces_are_validated(client: ApiClient) -> None:
     assert (await refused(client.create(ES.path("nowhere"), web())))[2] == 'namespaces "nowhere" not found'
     bad = {**web(), "metadata": {"name": "Web_1"}}
@@ -192,11 +169,6 @@ async def test_strategic_merge_with_lists_is_refused(client: ApiClient, patch: d
     await client.create(SERVICES.path("default"), body | {"spec": {"ports": [{"name": "a", "port": 80}]}})
     code, _, text = await refused(client.patch(SERVICES.path("default", "web"), patch, STRATEGIC))
     assert (code, "--type=merge" in text) == (415, True)
-
-
-async def test_strategic_merge_of_a_custom_resource_is_refused(client: ApiClient) -> None:
-    await client.create(ES.path("default"), web())
-    assert (await refused(client.patch(ES.path("default", "web"), {}, STRATEGIC)))[0] == 415
 
 
 async def test_finalizer_delays_deletion(client: ApiClient) -> None:

@@ -56,17 +56,6 @@ async def test_watch_continues_from_the_list_revision(server: FaultyServer, http
         assert await following(events, 4) == [("ADDED", "b"), ("ADDED", "c"), ("MODIFIED", "a"), ("DELETED", "b")]
 
 
-async def test_deletion_has_its_own_revision(server: FaultyServer, http: httpx.AsyncClient) -> None:
-    async with watching(http, resourceVersion=str(server.storage.revision)) as events:
-        for name in "abcdefgh":
-            server.create(web(name))
-        await ApiClient(http, "tester").delete(ES.path("default", "a"))
-        async with asyncio.timeout(DEADLINE):
-            seen = [int((await anext(events))["object"]["metadata"]["resourceVersion"]) for _ in range(9)]
-    assert seen == sorted(set(seen))
-    assert [str(one) for one in seen] != sorted(str(one) for one in seen)
-
-
 async def test_watch_without_revision_adds_all_in_name_order(server: FaultyServer, http: httpx.AsyncClient) -> None:
     for name in ("b", "a"):
         server.create(web(name))
@@ -95,30 +84,11 @@ async def test_future_revision_waits_and_its_list_is_504(server: FaultyServer, h
     assert answer.json()["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
 
 
-async def test_non_numeric_revision_is_500(http: httpx.AsyncClient) -> None:
-    assert (await http.get(ALL, params={"watch": "true", "resourceVersion": "abc"})).status_code == 500
-
-
 async def test_timeout_ends_the_watch_with_a_bookmark(server: FaultyServer, http: httpx.AsyncClient) -> None:
     params = {"resourceVersion": str(server.storage.revision), "timeoutSeconds": "1", "allowWatchBookmarks": "true"}
     async with watching(http, **params) as events, asyncio.timeout(DEADLINE):
         kinds = [(event["type"], event["object"]["metadata"]["resourceVersion"]) async for event in events]
     assert kinds == [("BOOKMARK", str(server.storage.revision))]
-
-
-async def test_idle_watch_gets_bookmarks_if_requested(server: FaultyServer, http: httpx.AsyncClient) -> None:
-    server.api.bookmark_seconds = 0.05
-    revision = str(server.storage.revision)
-    async with watching(http, resourceVersion=revision, allowWatchBookmarks="true") as events:
-        assert await following(events, 2) == [("BOOKMARK", ""), ("BOOKMARK", "")]
-    async with watching(http, resourceVersion=revision, timeoutSeconds="1") as events:
-        assert [event async for event in events] == []
-
-
-async def test_streaming_list_is_refused(http: httpx.AsyncClient) -> None:
-    answer = await http.get(ALL, params={"watch": "true", "sendInitialEvents": "true"})
-    assert answer.status_code == 422
-    assert "unless the WatchList feature gate is enabled" in answer.json()["message"]
 
 
 async def test_object_leaving_the_selector_is_a_deletion(server: FaultyServer, http: httpx.AsyncClient) -> None:
@@ -166,14 +136,3 @@ async def test_watches_can_be_closed(server: FaultyServer, http: httpx.AsyncClie
         else:
             assert [event async for event in events] == []
     assert not server.storage.watchers
-
-
-async def test_black_hole_fault_keeps_watches_open(server: FaultyServer, http: httpx.AsyncClient) -> None:
-    async with watching(http, resourceVersion=str(server.storage.revision)) as events:
-        server.api.flowing.clear()
-        server.create(web("a"))
-        waiting = asyncio.ensure_future(anext(events))
-        await asyncio.sleep(0.1)
-        assert not waiting.done()
-        server.api.flowing.set()
-        assert (await asyncio.wait_for(waiting, DEADLINE))["object"]["metadata"]["name"] == "a"

@@ -317,25 +317,6 @@ async def test_conflict_is_retried_with_the_current_object(
     assert controller.counts.errors == 0
 
 
-async def test_response_without_status_sets_only_the_generation(
-    server: FakeApiServer, hook: Hook, client: ApiClient
-) -> None:
-    server.registry.guard = False
-    web(server)
-    await client.patch(STATUS, {"status": {"revision": 1, "ready": "1/1"}})
-    hook.answer = lambda request: {"status": None, "children": []}
-    async with running(server, hook):
-        await until(lambda: status(server) == {"observedGeneration": 1})
-
-
-async def test_float_and_integer_differ(server: FakeApiServer, hook: Hook) -> None:
-    web(server)
-    hook.answer = lambda request: Response(b'{"status": {"revision": 1.0}, "children": []}')
-    async with running(server, hook, spec={"resyncPeriodSeconds": 1}) as controller:
-        await until(lambda: controller.counts.status_writes >= 2, "a second, needless write", seconds=5)
-    assert status(server) == {"revision": 1, "observedGeneration": 1}
-
-
 async def test_children_of_a_deleting_parent_are_not_changed(server: FakeApiServer, hook: Hook) -> None:
     web(server, finalizers=["example.com/wait"])
     async with running(server, hook) as controller:

@@ -106,16 +106,6 @@ def test_kubeconfig_server_and_tls_name(write: Write) -> None:
 
 @cases(
     "cluster user message",
-    ("exec", {}, {"exec": {"command": "aws"}}, f"users[me].user.exec: not supported here: {PROXY_HINT}"),
-    (
-        "auth provider",
-        {},
-        {"auth-provider": {"name": "gcp"}},
-        f"users[me].user.auth-provider: not supported here: {PROXY_HINT}",
-    ),
-    ("basic auth", {}, {"username": "me"}, f"users[me].user.username: not supported here: {PROXY_HINT}"),
-    ("impersonation", {}, {"as": "root"}, f"users[me].user.as: not supported here: {PROXY_HINT}"),
-    ("proxy", {"proxy-url": "http://proxy"}, {}, f"clusters[here].cluster.proxy-url: not supported here: {PROXY_HINT}"),
     ("no server", {"server": ""}, {}, "clusters[here].cluster.server: missing"),
     (
         "a server without a scheme",
@@ -182,6 +172,14 @@ def test_unsupported_kubeconfig_field_is_named(write: Write, cluster: Object, us
         kubeconfig(file)
     assert str(raised.value).startswith(f"{file}: {message}")
     assert "two words" not in str(raised.value)
+
+
+@pytest.mark.parametrize("field", ["exec", "auth-provider", "username", "as", "proxy-url"])
+def test_unsupported_feature_of_a_kubeconfig_is_named(write: Write, field: str) -> None:
+    place = "clusters[here].cluster" if field == "proxy-url" else "users[me].user"
+    with pytest.raises(CredentialsError) as raised:
+        kubeconfig(write({field: "x"} if field == "proxy-url" else {}, {field: "x"}))
+    assert f"{place}.{field}: not supported here: {PROXY_HINT}" in str(raised.value)
 
 
 @cases(

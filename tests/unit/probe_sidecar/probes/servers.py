@@ -75,32 +75,19 @@ def hold(connection: socket.socket) -> None:
         pass
 
 
-def says(*pieces: bytes, gap: float = 0.0, stay: bool = False) -> Script:
-    """Read a request, send the pieces with `gap` seconds between, then close, or `stay` until the client leaves."""
+def says(*pieces: bytes, gap: float = 0.0, stay: bool = False, at_once: bool = False) -> Script:
+    """Read a request, or `at_once` what is sent first, send the pieces with `gap` seconds between, then close or `stay`
+    until the client leaves.
+    """
 
     def script(connection: socket.socket) -> bytes:
-        head = read_head(connection)
+        head = connection.recv(65_536) if at_once else read_head(connection)
         for number, piece in enumerate(pieces):
             time.sleep(gap if number else 0)
             connection.sendall(piece)
         if stay:
             hold(connection)
         return head
-
-    return script
-
-
-def says_at_once(*pieces: bytes, gap: float = 0.0, stay: bool = False) -> Script:
-    """The same, for whatever is read first."""
-
-    def script(connection: socket.socket) -> bytes:
-        read = connection.recv(65_536)
-        for number, piece in enumerate(pieces):
-            time.sleep(gap if number else 0)
-            connection.sendall(piece)
-        if stay:
-            hold(connection)
-        return read
 
     return script
 

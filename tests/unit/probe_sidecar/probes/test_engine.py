@@ -51,7 +51,6 @@ from tests.unit.probe_sidecar.probes.servers import (
     resets,
     resets_at_once,
     says,
-    says_at_once,
     silent,
 )
 from tests.until import until
@@ -693,7 +692,7 @@ async def test_unparsable_response_is_a_failure(judge: Judge, serve: Serve) -> N
         def feed(self, data: bytes) -> Outcome:
             raise RecursionError
 
-    server = serve(says_at_once(b"x"))
+    server = serve(says(b"x", at_once=True))
     probe = PreparedProbe(Hop(("127.0.0.1", server.port), Fails), 5.0)
     assert await judge(probe) == failure(UNREADABLE)
 
@@ -711,7 +710,7 @@ async def test_events_beyond_the_time_limit_wait_for_the_next_turn(serve: Serve)
             time.sleep(0.02)
             return SUCCESS
 
-    server, outcomes, seen = serve(says_at_once(b"x", stay=True)), list[Outcome](), [0]
+    server, outcomes, seen = serve(says(b"x", stay=True, at_once=True)), list[Outcome](), [0]
     for _ in range(8):
         probe = PreparedProbe(Hop(("127.0.0.1", server.port), Slow), 5.0)
         engine.start(probe, lambda outcome, _: outcomes.append(outcome))

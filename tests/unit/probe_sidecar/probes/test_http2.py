@@ -118,6 +118,13 @@ def test_http2_connection_opens_with_the_request() -> None:
     )
 
 
+def test_long_field_section_uses_continuation() -> None:
+    sent = frames.opening([(b"x", b"x" * 20_000)])[len(frames.PREFACE) + 21 :]
+    length = int.from_bytes(sent[:3], "big")
+    assert (length, sent[3], sent[4]) == (16_384, frames.HEADERS, frames.END_STREAM)
+    assert (sent[9 + length + 3], sent[9 + length + 4]) == (frames.CONTINUATION, frames.END_HEADERS)
+
+
 MISSING = failure(f"HTTP 200, {WITHOUT_TEXT}")
 
 

@@ -237,33 +237,6 @@ async def test_only_recently_changed_objects_wait_for_metacontroller(world: Worl
 
 
 @scenario()
-async def test_slow_metacontroller_extends_the_wait(world: World) -> None:
-    world.wanted["web"] = "1/1"
-    world.put("web", None, generation=1)
-    await world.settle(1.5)
-    world.put("web", {"observedGeneration": 1})
-    await world.settle(10)
-    world.turn("web", "0/1")
-    await world.settle(0.1)
-    world.turn("web", "1/1")
-    await world.settle()
-    assert world.patches() == [1.502 + 1.5, 11.5, 12.01], "once as long as Metacontroller took, then half a second"
-
-
-@scenario()
-async def test_new_spec_waits_for_metacontroller(world: World) -> None:
-    world.wanted["web"] = "1/1"
-    world.put("web", {"ready": "1/1", "revision": 3, "observedGeneration": 1}, generation=1)
-    await world.settle(10)
-    world.put("web", {"ready": "1/1", "revision": 3, "observedGeneration": 1}, generation=2)
-    await world.settle(0.2)
-    world.turn("web", "1/2")
-    world.put("web", {"ready": "1/1", "revision": 3, "observedGeneration": 2})
-    await world.settle()
-    assert world.patches() == [10.702]
-
-
-@scenario()
 async def test_first_transition_is_written_at_once_the_next_waits(world: World) -> None:
     world.put("web", {"ready": "2/2", "revision": 3})
     await world.settle(10)
@@ -418,21 +391,6 @@ async def test_new_transition_does_not_wait_for_the_back_off(world: World) -> No
 
 
 @scenario()
-async def test_quiet_time_resets_the_back_off(world: World) -> None:
-    world.put("web", {"ready": "0/1", "revision": 3})
-    await world.settle(1)
-    overwriting(world, {"ready": "0/1", "revision": 3}, times=6)
-    world.turn("web", "1/1")
-    await world.settle(200)
-    count = len(world.patches())
-    overwriting(world, {"ready": "1/1", "revision": 3}, times=1)
-    world.turn("web", "2/1")
-    await world.settle(200)
-    first, second = world.patches()[count:]
-    assert second - first == pytest.approx(0.017 + 0.025)
-
-
-@scenario()
 async def test_older_watch_events_are_no_overwrite(world: World) -> None:
     old = world.put("web", {"ready": "0/1", "revision": 3})
     await world.settle(1)
@@ -459,20 +417,6 @@ async def test_lagging_watch_is_ignored_for_a_limited_time(world: World) -> None
     await world.settle()
     assert world.status() == {"ready": "1/1", "revision": 4}
     assert [entry for entry in world.sent if entry[1] == "GET"] == [(32.0, "GET", "web")]
-
-
-@scenario()
-async def test_deleted_object_is_forgotten_without_an_error(world: World) -> None:
-    world.put("web", {"revision": 3})
-    await world.settle(1)
-    del world.store["web"]
-    world.turn("web", "1/1")
-    await world.settle(0.05)
-    world.writers.observe("web", None)
-    await world.settle()
-    assert world.sent == [(1.0, "PATCH", "web")]
-    counters = world.publisher.counters
-    assert (counters.vanished, counters.errors) == (1, 0)
 
 
 @scenario()
