@@ -20,11 +20,10 @@ import orjson
 import uvloop
 
 from bench import build
-from bench.report import Run
+from bench.report import Run, cpu_seconds
 from runtime.http_server import Binding, listen, serve_until_signal
 
 ROOT = Path(__file__).resolve().parents[1]
-TICKS = os.sysconf("SC_CLK_TCK")
 NOW = "2026-01-01T00:00:00Z"
 KINDS = ("Service.v1", "Endpoints.v1", "EndpointSlice.discovery.k8s.io/v1", "Ingress.networking.k8s.io/v1")
 """Metacontroller sends every kind of the CompositeController's childResources, those without an object too."""
@@ -134,19 +133,14 @@ class Server:
                 raise SystemExit(f"{arguments[0]} did not start")
         self.client = Client(int(line.partition("listening on http://127.0.0.1:")[2].split('"')[0]))
 
-    def cpu(self) -> float:
-        """Seconds of user and system time so far."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
     def measure(self, bodies: list[bytes], seconds: float) -> tuple[float, int, float]:
         """CPU a request, requests, seconds."""
-        began, before, count = monotonic(), self.cpu(), 0
+        began, before, count = monotonic(), cpu_seconds(self._process.pid), 0
         while monotonic() - began < seconds:
             for body in bodies:
                 self.client.post(body)
             count += len(bodies)
-        return (self.cpu() - before) / count, count, monotonic() - began
+        return (cpu_seconds(self._process.pid) - before) / count, count, monotonic() - began
 
     def stop(self) -> None:
         """End it."""

@@ -3,6 +3,7 @@
     python -m bench.loop transition          from a result of the sidecar to stored Endpoints, beside a status PATCH
     python -m bench.loop outage --qps 5 20   how long Metacontroller takes to publish that 200 ExternalServices are down
                                           (--forms: values of ESO_ENDPOINTS)
+    python -m bench.loop sync                CPU time of hook and Metacontroller for the same syncs
     (each with --json)
 
 It runs where `make e2e` does (Go, root), in a network of its own, and takes the control plane from ESO_E2E_CACHE.
@@ -17,13 +18,14 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, get_args
 
 from tabulate import tabulate
 
-from bench.report import machine
+from bench.report import cpu_seconds, machine
 from external_service.kind import EndpointsForm
 from playground.client import ENDPOINT_SLICES, ENDPOINTS, EXTERNAL_SERVICES, Kind, readiness
 from tests.e2e import accounts, namespace
@@ -42,6 +44,7 @@ Figures = list[dict[str, Any]]
 
 CALM: dict[str, Any] = {"qps": 200.0, "burst": 400}
 WARM_UP = 5
+SYNC_SECONDS = 20.0
 A, B = "10.0.100.10", "10.0.100.11"
 
 
@@ -158,6 +161,40 @@ async def _outages(made: World, hosts: Hosts, options: argparse.Namespace) -> As
         await _ready_in(made, kinds, options.crs)
 
 
+SYNCED = ((10, 50), (1_000, 2))
+"""Addresses of an ExternalService, and how many of these, each synced once a second."""
+
+
+async def sync(api: RealApi, hosts: Hosts, directory: Path, options: argparse.Namespace) -> Figures:
+    """CPU milliseconds (user and system) for one sync in which nothing changes."""
+    figures = []
+    async with world(api, hosts, directory, resync=1) as made:
+        for size, count in SYNCED:
+            ips = [f"10.20.{n // 250}.{n % 250 + 1}" for n in range(size)]
+            for number in range(count):
+                await made.apply(external_service(f"synced-{number}", ips))
+            await until(partial(_all_ready, made, size, count), f"{size} ready", seconds=120, every=1)
+            figures += [await _cpu_of_syncs(made, size) for _ in range(options.repeat)]
+            for number in range(count):
+                await made.delete(f"synced-{number}")
+    return figures
+
+
+async def _all_ready(made: World, size: int, count: int) -> bool:
+    found = (await made.client.get(EXTERNAL_SERVICES.path(made.namespace)))["items"]
+    return [one.get("status", {}).get("ready") for one in found] == [f"{size}/{size}"] * count
+
+
+async def _cpu_of_syncs(made: World, size: int) -> dict[str, Any]:
+    pids = [one.component.pid for one in (made.hook, made.composite)]
+    before, syncs = [cpu_seconds(pid) for pid in pids], made.syncs()
+    await asyncio.sleep(SYNC_SECONDS)
+    count = made.syncs() - syncs
+    hook, composite = ((cpu_seconds(pid) - first) / count * 1e3 for pid, first in zip(pids, before, strict=True))
+    costs = {"hook ms": round(hook, 2), "Metacontroller ms": round(composite, 2)}
+    return {"addresses": size, "syncs": count, **costs, "ratio": round(hook / composite, 2)}
+
+
 async def _clocked(began: float, what: Awaitable[None]) -> float:
     await what
     return round(monotonic() - began, 1)
@@ -198,15 +235,15 @@ def _quantiles(values: list[float]) -> dict[str, Any]:
 def main() -> int:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("transition", "outage"))
-    parser.add_argument("--repeat", type=int, default=40, help="transitions")
+    parser.add_argument("what", choices=("transition", "outage", "sync"))
+    parser.add_argument("--repeat", type=int, default=40, help="transitions, or windows of syncs")
     parser.add_argument("--qps", type=int, nargs="+", default=[5, 20, 50, 100])
     parser.add_argument("--forms", nargs="+", default=list(get_args(EndpointsForm)), help="values of ESO_ENDPOINTS")
     parser.add_argument("--crs", type=int, default=200, help="ExternalServices of the outage, 250 at most")
     parser.add_argument("--calm", type=float, default=5.0, help="seconds of rest before each outage")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    work = {"transition": transition, "outage": outage}[options.what]
+    work = {"transition": transition, "outage": outage, "sync": sync}[options.what]
     with tempfile.TemporaryDirectory(prefix="eso-") as directory, real_cluster(Path(directory)) as (api, hosts):
         figures = asyncio.run(work(api, hosts, Path(directory), options))
     if options.json:

@@ -22,7 +22,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench import build, targets
-from bench.report import Run
+from bench.report import Run, cpu_seconds
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalService
 from playground.apiserver.server import FakeApiServer
@@ -30,7 +30,6 @@ from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.stored import StoredStatus
 
 ROOT = Path(__file__).resolve().parents[1]
-TICKS = os.sysconf("SC_CLK_TCK")
 LONG_AGO = "2026-01-01T00:00:00Z"
 
 
@@ -163,18 +162,13 @@ class Process:
         while line := await log.readline():
             self.leases_lost += b"could not be renewed in time" in line
 
-    def cpu(self) -> float:
-        """Seconds of user and system time, all threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
     def megabytes(self, field: str) -> float:
         """VmRSS or VmHWM."""
         return int(Path(f"/proc/{self.pid}/status").read_text().split(f"{field}:")[1].split()[0]) / 1024
 
     async def sample(self, *, cpu: float | None = None) -> Sample:
         """A scrape."""
-        cpu, at = self.cpu() if cpu is None else cpu, monotonic()
+        cpu, at = cpu_seconds(self.pid) if cpu is None else cpu, monotonic()
         text = (await self._client.get("/metrics")).text
         values, lateness = {}, {}
         for family in text_string_to_metric_families(text):
@@ -273,7 +267,7 @@ async def _first_lap(process: Process, plan: Plan) -> dict[str, Any]:
     mean = wanted / plan.period
     ended = counts[-1][0]
     return {
-        "cpuMicroseconds": process.cpu() / counts[-1][1] * 1e6,
+        "cpuMicroseconds": cpu_seconds(process.pid) / counts[-1][1] * 1e6,
         "probes": counts[-1][1],
         "probesPerSecond": mean,
         "megabytes": process.megabytes("VmHWM"),
