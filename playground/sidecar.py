@@ -17,7 +17,7 @@ from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.kubeconfig import kubeconfig
 from probe_sidecar.replicas.replica import RENEWALS
 from probe_sidecar.settings import Settings
-from probe_sidecar.sidecar import Sidecar, run
+from probe_sidecar.sidecar import Sidecar
 from runtime.settings import load
 
 
@@ -55,7 +55,8 @@ def build(access: Path, place: Callable[[str], str]) -> tuple[Sidecar, asyncio.E
 
 
 async def _probe(access: Path, place: Callable[[str], str]) -> None:
-    await run(*build(access, place))
+    sidecar, stop = build(access, place)
+    await sidecar.run(stop)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.live_view import LiveView, fetch, live_view
 from probe_sidecar.replicas.replica import RENEWALS
 from probe_sidecar.settings import DNS_SERVERS, DNSServer, Settings, dns_server
-from probe_sidecar.sidecar import Sidecar, run
+from probe_sidecar.sidecar import Sidecar
 from runtime.commands import FILE, Failure, manifests, warn
 from runtime.http_server import STOP_SIGNALS, CannotListen
 from runtime.logs import configure
@@ -302,7 +302,7 @@ async def _until_stopped(access: Access, settings: Settings) -> None:
     gc.set_threshold(10_000, 5, 20)
     gc.collect()
     gc.freeze()
-    await run(sidecar, stop)
+    await sidecar.run(stop)
 
 
 class Freezer:

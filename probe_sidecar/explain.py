@@ -68,13 +68,7 @@ def _parts(parent: ExternalService, view: LiveView, now: datetime) -> Iterator[s
 
 def _addresses(addresses: Iterable[AddressStatus], now: datetime) -> str:
     rows = [
-        (
-            one.ip,
-            click.style("yes", fg="green") if one.ready else click.style("no", fg="red"),
-            _age(one.lastTransitionTime, now),
-            _clean(f"{one.reason}: {one.message}" if one.message else one.reason),
-            ADVICE.get(one.reason, "") or ("" if one.ready else explanation(one.message)),
-        )
+        _row(one.ip, "yes" if one.ready else "no", one, now, "" if one.ready else explanation(one.message))
         for one in addresses
     ]
     return _table(rows, ("ADDRESS", "READY", "SINCE", "WHY", "WHAT TO DO"))
@@ -82,17 +76,17 @@ def _addresses(addresses: Iterable[AddressStatus], now: datetime) -> str:
 
 def _conditions(conditions: Iterable[Condition], now: datetime) -> str:
     rows = [
-        (
-            one.type,
-            click.style(one.status, fg="red"),
-            _age(one.lastTransitionTime, now),
-            _clean(f"{one.reason}: {one.message}" if one.message else one.reason),
-            ADVICE.get(one.reason, ""),
-        )
+        _row(one.type, one.status, one, now)
         for one in conditions
         if one.status != HEALTHY.get(one.type, "False") or one.reason == "FailingOpen"
     ]
     return _table(rows, ("CONDITION", "STATUS", "SINCE", "WHY", "WHAT TO DO"))
+
+
+def _row(name: str, state: str, one: AddressStatus | Condition, now: datetime, advice: str = "") -> tuple[str, ...]:
+    why = _clean(f"{one.reason}: {one.message}" if one.message else one.reason)
+    shown = click.style(state, fg="green" if state == "yes" else "red")
+    return (name, shown, _age(one.lastTransitionTime, now), why, ADVICE.get(one.reason, advice))
 
 
 def _live(view: LiveView) -> str:

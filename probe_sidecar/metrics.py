@@ -205,14 +205,14 @@ OF_ADDRESSES = (
 
 
 def _of_probes(engine: ProbeEngine, prober: Prober) -> Iterator[Metric]:
-    lateness = prober.stats.lateness
+    lateness = prober.lateness
     yield HistogramMetricFamily(
         "eso_schedule_lateness_seconds", "How late probes were started.", _buckets(lateness), lateness.total
     )
     yield CounterMetricFamily(
         "eso_schedule_collapsed_ticks",
         "Probes skipped because the previous one was still running.",
-        prober.stats.collapsed_ticks,
+        prober.collapsed_ticks,
     )
     yield GaugeMetricFamily("eso_probes_in_flight", "Probes in flight.", engine.in_flight)
     yield GaugeMetricFamily("eso_probes_waiting", "Probes that wait because the limit is reached.", engine.waiting)
@@ -222,7 +222,7 @@ def _of_probes(engine: ProbeEngine, prober: Prober) -> Iterator[Metric]:
     yield GaugeMetricFamily("eso_probes_limit", "Most probes that can be in flight.", engine.limit)
     yield CounterMetricFamily(
         "eso_prober_faults", "Probes that failed in the prober itself; their results do not count.",
-        prober.stats.unknown,
+        prober.faults,
     )  # fmt: skip
     yield CounterMetricFamily(
         "eso_prober_away_seconds", "Time in which this process did not run while probes were in flight.", engine.away

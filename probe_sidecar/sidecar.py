@@ -8,7 +8,6 @@ import logging
 import platform
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
@@ -183,6 +182,8 @@ class Sidecar:
                 await publishing
                 for task in needed_to_publish:
                     task.cancel()
+        except asyncio.CancelledError:
+            pass  # of the stopped watch
         finally:
             self.prober.close()
             self.engine.close()
@@ -360,9 +361,3 @@ def canary(settings: Settings, dial: Callable[[str], str], now: float) -> Canary
         return None
     ip, probe = settings.canary_probe
     return Canary(probe, ip, dial(ip), now)
-
-
-async def run(sidecar: Sidecar, stop: asyncio.Event) -> None:
-    """`Sidecar.run`, with the cancellation of the stopped watch kept inside."""
-    with suppress(asyncio.CancelledError):
-        await sidecar.run(stop)

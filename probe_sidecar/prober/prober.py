@@ -8,7 +8,6 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from math import inf
 
 from probe_sidecar.prober.counters import LATENESS_BOUNDS, Durations, appended
@@ -34,21 +33,13 @@ FAULT = "ProberFault"
 given up."""
 
 
-@dataclass(slots=True)
-class Stats:
-    """Counts since the process started. `lateness` is actual minus due of each start."""
-
-    unknown: int = 0
-    collapsed_ticks: int = 0
-    lateness: Durations = field(default_factory=lambda: Durations(LATENESS_BOUNDS))
-
-
 class Prober:
     """The schedule of all targets and its one timer.
 
     Probes are due on multiples of `grid` seconds (0: anywhere): one wake for all that share one. `phase` in [0, 1)
     says where in their period the first probes of a start are (default: random). `before_tick` is called before probes
-    are started, because timers may be late.
+    are started, because timers may be late. `faults` and `collapsed_ticks` count since the process started, `lateness`
+    is actual minus due of each start.
     """
 
     def __init__(
@@ -61,7 +52,8 @@ class Prober:
         phase: float | None = None,
         before_tick: Callable[[], None] | None = None,
     ) -> None:
-        self.stats = Stats()
+        self.faults = self.collapsed_ticks = 0
+        self.lateness = Durations(LATENESS_BOUNDS)
         self.outage = outage
         self._loop = loop
         self._engine = engine
@@ -206,20 +198,20 @@ class Prober:
     def _launch(self, dues: list[float]) -> None:
         """The lateness of a probe lasts until all that were started with it are connecting."""
         self._engine.launch()
-        now, stats = self._loop.time(), self.stats
+        now = self._loop.time()
         for due in dues:
-            stats.lateness.note(now - due)
+            self.lateness.note(now - due)
         dues.clear()
 
     def _collapse(self, target: Target, handle: ProbeHandle) -> None:
         """It is due, and the probe before it is not over: one tick is held until then, more are left out."""
-        self.stats.collapsed_ticks += target.held_tick
+        self.collapsed_ticks += target.held_tick
         target.held_tick = True
         if self._engine.waited(handle) > target.period / 2:  # a tick after time away may come soon after the last
             target.owner.delayed(NO_PLACE)
 
     def _note_fault(self, target: Target, outcome: Outcome) -> None:
-        self.stats.unknown += 1
+        self.faults += 1
         if target.last is not None and target.last.result is UNKNOWN:
             target.owner.delayed(FAULT)
         else:  # one line for a time of trouble, not one a probe

@@ -157,13 +157,10 @@ def redirected(request: HttpRequest, target: Url, *, relative: bool) -> HttpRequ
     return replace(request, url=target, host=host, headers=headers, redirects=request.redirects + 1)
 
 
-def http1(request: HttpRequest) -> bytes:
-    """The request on a connection of HTTP/1.1: Host, User-Agent, the others sorted by name, Connection: close."""
-    return b"".join(http1_parts(request))
-
-
 def http1_parts(request: HttpRequest) -> tuple[bytes, bytes]:
-    """Request line and Host of one address, and the headers, which thousands of targets share."""
+    """The request on a connection of HTTP/1.1: request line and Host, which are one address's, and the headers, which
+    thousands of targets share: User-Agent, the others sorted by name, Connection: close.
+    """
     first = f"{request.method} {request.url.request_target} HTTP/1.1\r\nHost: {request.authority}\r\n"
     header_lines = _header_lines if request.secret else _shared_header_lines
     return first.encode("latin-1"), header_lines(request.headers, request.url.user)

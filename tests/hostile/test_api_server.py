@@ -13,7 +13,7 @@ import pytest
 from probe_sidecar.kube.client import MOST_BYTES, PAGE_BYTES, KubeClient, Resource, Selection
 from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.kube.reflector import Reflector
-from probe_sidecar.sidecar import Sidecar, run
+from probe_sidecar.sidecar import Sidecar
 from tests.unit.probe_sidecar.sidecars import SETTINGS
 from tests.until import until
 
@@ -186,7 +186,7 @@ async def test_unreadable_object_has_one_event_a_generation(probe: str, problem:
     sidecar = Sidecar(
         KubeClient(httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://api")), SETTINGS
     )
-    task = asyncio.create_task(run(sidecar, stop))
+    task = asyncio.create_task(sidecar.run(stop))
     async with asyncio.timeout(20):
         while len(events) < 3 or not sidecar.services or sidecar.reflectors.each[0].watches <= len(versions):
             await asyncio.sleep(0.01)

@@ -20,7 +20,7 @@ from external_service.v1alpha1 import AddressStatus
 from playground.addresses import dial
 from playground.serving import LoopbackServer
 from playground.sidecar import build, parser
-from probe_sidecar.sidecar import Sidecar, run
+from probe_sidecar.sidecar import Sidecar
 
 
 def main() -> int:
@@ -39,7 +39,7 @@ async def _probe(access: Path, place: Callable[[str], str]) -> None:
     server = LoopbackServer(_control(sidecar))
     await server.start()
     print(f"control {server.url}", flush=True)
-    await run(sidecar, stop)
+    await sidecar.run(stop)
     await server.stop()
 
 

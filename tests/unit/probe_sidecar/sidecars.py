@@ -11,7 +11,7 @@ from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.prober.target import Target
 from probe_sidecar.settings import Settings
-from probe_sidecar.sidecar import Sidecar, run
+from probe_sidecar.sidecar import Sidecar
 from tests.until import until
 
 Object = dict[str, Any]
@@ -24,7 +24,7 @@ SETTINGS = Settings(allow_loopback=True, health_listen_host="127.0.0.1", health_
 async def running(server: FakeApiServer, settings: Settings = SETTINGS) -> AsyncIterator[Sidecar]:
     stop = asyncio.Event()
     sidecar = Sidecar(connect(plain_url(server.url)), settings)
-    task = asyncio.create_task(run(sidecar, stop))
+    task = asyncio.create_task(sidecar.run(stop))
     try:
         yield sidecar
     finally:

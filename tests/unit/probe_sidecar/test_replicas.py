@@ -14,7 +14,7 @@ from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.replicas.replica import STOPPED, not_acquired, not_renewed
 from probe_sidecar.settings import Settings
-from probe_sidecar.sidecar import Sidecar, run
+from probe_sidecar.sidecar import Sidecar
 from tests.faults import Fault, FaultyServer
 from tests.unit.probe_sidecar.sidecars import probes, targets
 from tests.until import until
@@ -77,7 +77,7 @@ class World:
         sidecar = Sidecar(connect(access), settings(pod, **more), leases=connect(access, LEASE_SECONDS / 5))
         self.stops[pod] = asyncio.Event()
         self.sidecars[pod] = sidecar
-        self.tasks[pod] = asyncio.create_task(run(sidecar, self.stops[pod]))
+        self.tasks[pod] = asyncio.create_task(sidecar.run(self.stops[pod]))
         return sidecar
 
     async def stop(self, pod: str) -> None:

@@ -6,8 +6,12 @@ import pytest
 
 from external_service.core import HTTPGetAction, HTTPHeader
 from probe_sidecar.probes import url
-from probe_sidecar.probes.request import CannotSend, HttpRequest, first_request, http1, http2, redirected
+from probe_sidecar.probes.request import CannotSend, HttpRequest, first_request, http1_parts, http2, redirected
 from tests.cases import cases
+
+
+def http1(request: HttpRequest) -> bytes:
+    return b"".join(http1_parts(request))
 
 
 def request(*headers: tuple[str, str], ip: str = "10.0.0.1", **action: object) -> HttpRequest:
