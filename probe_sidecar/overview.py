@@ -53,7 +53,7 @@ def overview(
         lines = []
         for service in found[start : start + TOGETHER]:
             line = _summary(service)
-            if "*" in opened or f"{service.namespace}/{service.name}" in opened:
+            if "*" in opened or service.full_name in opened:
                 line["shown"] = list(_addresses(service, search, policy, moment.now))[:left]
                 left -= len(line["shown"])
             lines.append(json.dumps(line))
@@ -63,7 +63,7 @@ def overview(
 
 
 def _matches(service: Service, search: str) -> bool:
-    return search in f"{service.namespace}/{service.name}" or any(_found(service, search))
+    return search in service.full_name or any(_found(service, search))
 
 
 def _found(service: Service, search: str) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _summary(service: Service) -> Object:
 
 def _addresses(service: Service, search: str, policy: AddressPolicy, now: float) -> Iterator[Object]:
     """The addresses that match; all of them where the name of the ExternalService does."""
-    wanted = None if search in f"{service.namespace}/{service.name}" else set(_found(service, search))
+    wanted = None if search in service.full_name else set(_found(service, search))
     for one in entries(service, policy, now):
         if wanted is None or one["ip"] in wanted:
             target = service.targets.get(one["ip"])

@@ -69,13 +69,14 @@ class Service:
         self.uid: str = metadata["uid"]
         self.namespace: str = metadata["namespace"]
         self.name: str = metadata["name"]
+        self.full_name = f"{self.namespace}/{self.name}"
         self.spec: ExternalServiceSpec | None = None
         self.problem = ""
         self.delay = StickyReason(shared.loop, DELAY_SECONDS, self.wake)
         self.hostnames = Hostnames(
             shared.loop, shared.names, self._serves, self._hostnames_changed, namespace=self.namespace
         )
-        self.targets = Targets(shared.surroundings, self, f"{self.namespace}/{self.name}")
+        self.targets = Targets(shared.surroundings, self, self.full_name)
         self._shared = shared
         self._generation: object = NO_GENERATION
         self.referenced: Referenced | str = Referenced()
@@ -203,8 +204,7 @@ class Service:
             problems = explain(error)
         self.spec, self.problem = None if problems else spec, "; ".join(problems)
         if problems:
-            owner = self.targets.name
-            log.warning("%s: not probed: %s", owner, self.problem, extra=about(owner))
+            log.warning("%s: not probed: %s", self.full_name, self.problem, extra=about(self.full_name))
 
     def _work(self, spec: ExternalServiceSpec, stored: StoredStatus, spread_since: float | None) -> None:
         self._refer_to(references(self.namespace, spec.readinessProbe))
