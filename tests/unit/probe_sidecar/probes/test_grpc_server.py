@@ -8,11 +8,11 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from external_service.core import GRPCAction, Probe
-from probe_sidecar.probes.message import CLOSED_WITHOUT_RESPONSE, NOT_HTTP2, grpc_status
+from probe_sidecar.probes.message import grpc_status
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from tests.cases import cases
-from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
+from tests.unit.probe_sidecar.probes.conftest import Judge
 
 Status = health_pb2.HealthCheckResponse
 
@@ -56,14 +56,3 @@ async def test_grpc_health_results(judge: Judge, port: int, service: str, outcom
 
 async def test_line_18_server_without_the_health_service(judge: Judge, bare_port: int) -> None:
     assert await judge(probe(bare_port)) == Outcome(Result.FAILURE, grpc_status("UNIMPLEMENTED"))
-
-
-async def test_line_19_http1_port_fails_at_once(judge: Judge, serve: Serve) -> None:
-    server = serve(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n") or b"")
-    assert await judge(probe(server.port)) == Outcome(Result.FAILURE, NOT_HTTP2)
-
-
-async def test_line_19_closed_connection_fails_at_once(judge: Judge, serve: Serve) -> None:
-    assert await judge(probe(serve(lambda connection: connection.recv(65_536)).port)) == Outcome(
-        Result.FAILURE, CLOSED_WITHOUT_RESPONSE
-    )

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,11 +12,17 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from external_service.core import Probe
+from playground.backends import SERVING, Http2Server
 from probe_sidecar.probes import tls
 from probe_sidecar.probes.message import (
+    NO_ALPN,
     TLS_HANDSHAKE,
     certificate_refused,
     handshake_failed,
@@ -24,6 +31,7 @@ from probe_sidecar.probes.message import (
 )
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from probe_sidecar.probes.tls import not_after
 from tests.cases import cases
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.servers import hold, read_head, says, server_context, silent
@@ -44,27 +52,6 @@ def failure(message: str) -> Outcome:
 @pytest.fixture
 def context(tmp_path: Path) -> ssl.SSLContext:
     return server_context(tmp_path, "a.example")
-
-
-async def test_line_6_expired_self_signed_certificate_passes(judge: Judge, serve: Serve, tmp_path: Path) -> None:
-    expired = server_context(tmp_path, "old.example", expired=True)
-    assert await judge(https(serve(says(OK), context=expired).port)) == SUCCESS
-
-
-@cases(
-    "version outcome",
-    ("line-6-tls-1.3", ssl.TLSVersion.TLSv1_3, SUCCESS),
-    ("line-6-tls-1.2", ssl.TLSVersion.TLSv1_2, SUCCESS),
-    ("line-6-tls-1.1-refused", ssl.TLSVersion.TLSv1_1, failure(handshake_failed("tlsv1 alert protocol version"))),
-)
-@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
-async def test_line_6_tls_versions(
-    judge: Judge, serve: Serve, context: ssl.SSLContext, version: ssl.TLSVersion, outcome: Outcome
-) -> None:
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    context.minimum_version = version if version < ssl.TLSVersion.TLSv1_2 else ssl.TLSVersion.TLSv1_2
-    context.maximum_version = version
-    assert await judge(https(serve(says(OK), context=context).port)) == outcome
 
 
 async def test_line_6_cbc_suites_are_offered(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
@@ -116,11 +103,6 @@ async def test_line_6_http2_only_server(judge: Judge, serve: Serve, context: ssl
     while not server.requests:
         await asyncio.sleep(0.005)
     assert server.requests == [b"GET https a.example /x?y"]
-
-
-async def test_line_6_http1_by_alpn(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
-    context.set_alpn_protocols(["http/1.1"])
-    assert await judge(https(serve(says(OK), context=context).port)) == SUCCESS
 
 
 @pytest.mark.parametrize(
@@ -304,3 +286,88 @@ async def test_client_certificate_is_presented(
     assert await judge(https(server.port, context=both, host="a.example")) == SUCCESS
     assert (await judge(https(server.port, context=both, host="b.example"))).message.startswith(certificate_refused(""))
     assert not (await judge(https(server.port))).success
+
+
+def certificate(end: datetime) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "x" * 60)] * 3)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    built = builder.not_valid_before(datetime(1990, 1, 1, tzinfo=UTC)).not_valid_after(end).sign(key, hashes.SHA256())
+    return built.public_bytes(serialization.Encoding.DER)
+
+
+@pytest.mark.parametrize("year", [1999, 2026, 2049, 2050, 9999])
+def test_certificate_expiry_is_read(year: int) -> None:
+    end = datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC)
+    assert not_after(certificate(end)) == end.timestamp()
+
+
+DER = certificate(datetime(2030, 1, 1, tzinfo=UTC))
+
+
+@given(st.integers(0, 150), st.binary(max_size=3))
+def test_damaged_certificate_raises_nothing(at: int, damage: bytes) -> None:
+    not_after(DER[:at] + damage + DER[at + len(damage) :])
+
+
+@pytest.mark.parametrize("expired", [False, True])
+async def test_expiry_of_an_unverified_certificate_is_recorded(
+    judge: Judge, serve: Serve, tmp_path: Path, *, expired: bool
+) -> None:
+    context: ssl.SSLContext = server_context(tmp_path, "a.example", expired=expired)
+    server = serve(says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), context=context)
+    prepared = prepare(Probe.model_validate({"httpGet": {"port": server.port, "scheme": "HTTPS"}}), "127.0.0.1")
+    assert prepared.certificate is not None
+    assert prepared.certificate.expires is None
+    assert (await judge(prepared)).success
+    expected = datetime.now(UTC) + timedelta(days=-1 if expired else 1)
+    assert prepared.certificate.expires == pytest.approx(expected.timestamp(), abs=60)
+
+
+SERVING_OUTCOME = Outcome(Result.SUCCESS, "SERVING")
+
+
+def health(connection: socket.socket) -> bytes:
+    server = Http2Server()
+    while data := connection.recv(65_536):
+        for stream in server.feed(data):
+            server.answer_health(stream, SERVING)
+        connection.sendall(server.to_send())
+    return b""
+
+
+@pytest.fixture
+def h2_context(tmp_path: Path) -> ssl.SSLContext:
+    made = server_context(tmp_path, "a.example")
+    made.set_alpn_protocols(["h2"])
+    return made
+
+
+async def grpc_outcome(judge: Judge, port: int, verified: ssl.SSLContext | None = None, **options: Any) -> Outcome:
+    probe = Probe.model_validate({"grpc": {"port": port, "tls": options}, "timeoutSeconds": 2})
+    return await judge(prepare(probe, "127.0.0.1", context=verified))
+
+
+async def test_grpc_certificate_is_not_verified_without_a_ca(
+    judge: Judge, serve: Serve, h2_context: ssl.SSLContext
+) -> None:
+    assert await grpc_outcome(judge, serve(health, context=h2_context).port) == SERVING_OUTCOME
+
+
+async def test_grpc_certificate_must_be_for_the_name(
+    judge: Judge, serve: Serve, h2_context: ssl.SSLContext, tmp_path: Path
+) -> None:
+    port, verified = serve(health, context=h2_context).port, tls.verified(bundle(tmp_path, "a.example"))
+    for name, outcome in (("a.example", SERVING_OUTCOME), ("b.example", failure(WRONG_NAME))):
+        options = {"caConfigMap": {"name": "corp-ca"}, "serverName": name}
+        assert await grpc_outcome(judge, port, verified, **options) == outcome
+
+
+@pytest.mark.parametrize("protocols", [[], ["http/1.1"]])
+async def test_grpc_server_must_negotiate_http2(
+    judge: Judge, serve: Serve, tmp_path: Path, protocols: list[str]
+) -> None:
+    context = server_context(tmp_path, "a.example")
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    assert await grpc_outcome(judge, serve(health, context=context).port) == failure(NO_ALPN)
