@@ -244,12 +244,6 @@ class ServicePort(Model):
         return self.targetPort or self.port
 
 
-class OnlyPort(ServicePort):
-    """`spec.port`."""
-
-    name: Literal[""] = ""
-
-
 ONE_OF_PORTS = "write exactly one of port and ports"
 SAME_PORT = "Metacontroller merges ports by number: use each one once, or write a second ExternalService"
 NO_SUCH_PORT = "write the name or the number of one of spec.ports, with protocol TCP"
@@ -520,7 +514,7 @@ class ExternalServiceSpec(Model):
         """`ports`, or `port` as one without a name."""
         if self.ports is not None:
             return self.ports
-        return () if self.port is None else (OnlyPort(port=self.port),)
+        return () if self.port is None else (ServicePort.model_construct(name="", port=self.port),)
 
     def port_of(self, host: Host) -> ServicePort | None:
         """The port that a host is routed to; None if there is none of protocol TCP."""
