@@ -79,27 +79,28 @@ def socket_address(ip: str, port: int) -> SocketAddress:
 _CONNECTED = Outcome(Result.SUCCESS, message.CONNECTED)
 
 
-class TcpExchange:
-    """The TCP probe: connect and close; nothing is sent or read (docs/conformance.md, line 16).
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A conversation whose outcome is certain as soon as the connection is established; nothing is sent or read.
 
-    It holds nothing, so one instance serves every probe.
+    It holds nothing of a probe, so one instance serves all.
     """
 
-    phase = message.CONNECTING
+    outcome: Outcome = _CONNECTED
+    phase: str = message.CONNECTING
 
     def begin(self) -> Outcome:
-        """Connected: that was all."""
-        return _CONNECTED
+        """See Exchange."""
+        return self.outcome
 
-    def feed(self, data: bytes) -> Outcome:
+    def feed(self, _data: bytes) -> Outcome:
         """Never needed; a peer that speaks first was connected all the same."""
-        del data
-        return _CONNECTED
+        return self.outcome
 
 
-_TCP = TcpExchange()
+_TCP = Settled()
 
 
 def tcp_hop(dial: str, port: int) -> Hop:
-    """The hop of a TCP probe. `tcpSocket.host` has no part in it (deviation D8)."""
+    """The TCP probe: connect and close (docs/conformance.md, line 16). `tcpSocket.host` has no part in it (D8)."""
     return Hop(socket_address(dial, port), shared=_TCP, speaks=False)

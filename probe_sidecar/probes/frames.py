@@ -171,18 +171,12 @@ class Connection:
         if self._frames > MOST_FRAMES or self._idle_frames > MOST_IDLE_FRAMES:
             raise Broken(message.TOO_MANY_FRAMES)
 
-    @classmethod
-    def _expect_http2(cls, begin: bytes) -> None:
-        """`begin` is what there is of the first frame's head."""
-        if begin.startswith(b"HTTP/"):
-            raise Broken(message.NOT_HTTP2)
-        if len(begin) >= 4 and not begin.startswith(b"HTTP/"[: len(begin)]):
-            cls._expect_settings(begin)
-
     @staticmethod
-    def _expect_settings(buffer: bytes) -> None:
-        """A server speaks HTTP/2 from its first frame on: SETTINGS, of multiples of six bytes (RFC 9113 3.4)."""
-        if buffer[3] != SETTINGS or int.from_bytes(buffer[:3], "big") > FRAME_LIMIT:
+    def _expect_http2(begin: bytes) -> None:
+        """`begin` is what there is of the first frame's head. A server speaks HTTP/2 from its first frame on: SETTINGS,
+        of multiples of six bytes (RFC 9113 3.4).
+        """
+        if len(begin) >= 4 and (begin[3] != SETTINGS or int.from_bytes(begin[:3], "big") > FRAME_LIMIT):
             raise Broken(message.NOT_HTTP2)
 
     def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> Headers | Data | None:

@@ -13,7 +13,7 @@ from typing import Final
 from external_service.core import GRPCAction
 from external_service.kind import host_port
 from probe_sidecar.probes import frames, message, tls
-from probe_sidecar.probes.exchange import Hop, Step, socket_address
+from probe_sidecar.probes.exchange import Hop, Settled, Step, socket_address
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import USER_AGENT
 from probe_sidecar.probes.tls import Certificate
@@ -101,21 +101,6 @@ class GrpcExchange:
         return Outcome(Result.SUCCESS if health == _SERVING else Result.FAILURE, said)
 
 
-class NoHttp2:
-    """A TLS server that has not chosen HTTP/2: gRPC demands it."""
-
-    phase = message.WAITING
-
-    def begin(self) -> Outcome:
-        """See Exchange."""
-        return _fail(message.NO_ALPN)
-
-    def feed(self, data: bytes) -> Outcome:
-        """See Exchange; never needed."""
-        del data
-        return _fail(message.NO_ALPN)
-
-
 def hop(
     action: GRPCAction,
     ip: str,
@@ -139,7 +124,8 @@ def hop(
         if action.tls is None:
             return replace(bare, open=exchange)
         name = action.tls.serverName or (ip if context is not None else None)
-        protocols: dict[str, tls.OpenInner] = {"h2": exchange, "http/1.1": NoHttp2, "": NoHttp2}
+        no_http2 = partial(Settled, _fail(message.NO_ALPN))
+        protocols: dict[str, tls.OpenInner] = {"h2": exchange, "http/1.1": no_http2, "": no_http2}
         return tls.hop(bare, context or tls.unverified(), name, protocols, certificate)
 
     return opened(opened(None))

@@ -25,7 +25,7 @@ from probe_sidecar.probes.engine import (
     default_limit,
     network_outcome,
 )
-from probe_sidecar.probes.exchange import Exchange, Hop, TcpExchange
+from probe_sidecar.probes.exchange import Exchange, Hop, Settled
 from probe_sidecar.probes.frames import PING, SETTINGS, frame
 from probe_sidecar.probes.message import (
     CLOSED_WITHOUT_RESPONSE,
@@ -513,7 +513,7 @@ async def test_cancelled_probe_reports_nothing(engine: ProbeEngine, serve: Serve
 
 
 def impossible() -> PreparedProbe:
-    return PreparedProbe(Hop(("127.0.0.1", 70_000), shared=TcpExchange()), 5.0)
+    return PreparedProbe(Hop(("127.0.0.1", 70_000), shared=Settled()), 5.0)
 
 
 async def test_failed_launch_affects_no_other_probe(engine: ProbeEngine, serve: Serve) -> None:

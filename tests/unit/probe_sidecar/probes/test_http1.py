@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import HTTPGetAction, Probe
-from probe_sidecar.probes.exchange import Hop, Step, TcpExchange
+from probe_sidecar.probes.exchange import Hop, Settled, Step
 from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Asked, Http1Exchange, _shapes, quick
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
@@ -26,7 +26,7 @@ OK = Outcome(Result.SUCCESS, "HTTP 200")
 
 
 def hop(request: HttpRequest) -> Hop:
-    return Hop((str(request.url), request.port), TcpExchange)
+    return Hop((str(request.url), request.port), Settled)
 
 
 FOLLOWED = dataclasses.replace(hop(REQUEST), address=("http://10.0.0.1:80/x", 80))

@@ -3,7 +3,7 @@ from hpack import Encoder
 
 from external_service.core import HTTPGetAction
 from probe_sidecar.probes import frames
-from probe_sidecar.probes.exchange import Hop, Step, TcpExchange
+from probe_sidecar.probes.exchange import Hop, Settled, Step
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.http2 import Http2Exchange
 from probe_sidecar.probes.message import (
@@ -34,7 +34,7 @@ def body(data: bytes, end: int = 0) -> bytes:
 
 
 def hop(request: HttpRequest) -> Hop:
-    return Hop((str(request.url), request.port), TcpExchange)
+    return Hop((str(request.url), request.port), Settled)
 
 
 def success(status: int) -> Outcome:
