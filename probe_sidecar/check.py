@@ -167,8 +167,8 @@ def explanation(message: str, probe: Probe | None = None) -> str:
     """Explanation of a failure and advice; empty if the message is sufficient."""
     if message.startswith("timed out"):
         return next((text for phase, text in PHASES.items() if f"({phase})" in message), "")
-    known = EXPLANATIONS | (GRPC_EXPLANATIONS if probe is not None and probe.grpc is not None else {})
-    return next((text for start, text in known.items() if message.startswith(start)), "")
+    texts = EXPLANATIONS | (GRPC_EXPLANATIONS if probe is not None and probe.grpc is not None else {})
+    return next((text for start, text in texts.items() if message.startswith(start)), "")
 
 
 async def check(

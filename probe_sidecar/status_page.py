@@ -40,9 +40,9 @@ def by_name(service: Service) -> tuple[str, str]:
     return service.namespace, service.name
 
 
-def unknown_parameter(query: Mapping[str, str], known: Sequence[str], written: str) -> str | None:
+def unknown_parameter(query: Mapping[str, str], parameters: Sequence[str], written: str) -> str | None:
     """Error for a parameter that a page does not have; `written` are those that it has, for people."""
-    unknown = next((name for name in query if name not in known), None)
+    unknown = next((name for name in query if name not in parameters), None)
     return None if unknown is None else f'no such parameter "{unknown}": write {written}'
 
 

@@ -127,9 +127,9 @@ def _walk(value: Any, schema: Schema, path: Path) -> Iterator[tuple[Path, Any]]:
 def _items(value: Any, schema: Schema) -> Iterator[tuple[str, Any, Schema]]:
     """Parts of a value that is merged part by part, with the key of each; an atomic value has none."""
     if isinstance(value, Mapping) and schema.get("x-kubernetes-map-type") != "atomic":
-        known, rest = schema.get("properties", {}), schema.get("additionalProperties")
+        fields, rest = schema.get("properties", {}), schema.get("additionalProperties")
         for name, item in value.items():
-            yield f"f:{name}", item, known.get(name) or (rest if isinstance(rest, Mapping) else {})
+            yield f"f:{name}", item, fields.get(name) or (rest if isinstance(rest, Mapping) else {})
     elif isinstance(value, list) and schema.get(LIST_TYPE) == "set":
         yield from ((f"v:{_json(item)}", item, {}) for item in value)
     elif isinstance(value, list) and schema.get(LIST_TYPE) == "map":

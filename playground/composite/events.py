@@ -24,7 +24,7 @@ class EventRecorder:
         self._client = client
         self._component = component
         self._budgets: dict[str, TokenBucket] = {}
-        self._known: dict[tuple[str, str, str], Object] = {}
+        self._written: dict[tuple[str, str, str], Object] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def warn(self, about: Object, reason: str, message: str) -> None:
@@ -44,15 +44,15 @@ class EventRecorder:
         key = (about["metadata"]["uid"], reason, message)
         namespace, now = about["metadata"]["namespace"], datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            if known := self._known.get(key):
-                update = {"count": known["count"] + 1, "lastTimestamp": now}
-                path = EVENTS.path(namespace, known["metadata"]["name"])
-                self._known[key] = await self._client.patch(path, update)
+            if written := self._written.get(key):
+                update = {"count": written["count"] + 1, "lastTimestamp": now}
+                path = EVENTS.path(namespace, written["metadata"]["name"])
+                self._written[key] = await self._client.patch(path, update)
             else:
                 event = self._event(about, reason, message, now)
-                self._known[key] = await self._client.create(EVENTS.path(namespace), event)
+                self._written[key] = await self._client.create(EVENTS.path(namespace), event)
         except (Refused, httpx.HTTPError):
-            self._known.pop(key, None)
+            self._written.pop(key, None)
 
     def _event(self, about: Object, reason: str, message: str, now: str) -> Object:
         meta = about["metadata"]

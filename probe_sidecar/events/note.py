@@ -42,11 +42,11 @@ def notes(before: object, after: object) -> list[Note]:
 def _of_addresses(old: Mapping[str, Status], new: Mapping[str, Status]) -> Iterator[Note]:
     risen, fallen = [], []
     for ip, state in new.items():
-        known = old.get(ip, {})
+        was = old.get(ip, {})
         line = f"{ip}: {state.get('message')}"
-        if state.get("reason") == "ProbeSucceeded" and known.get("ready") is not True:
+        if state.get("reason") == "ProbeSucceeded" and was.get("ready") is not True:
             risen.append(line)
-        elif state.get("reason") == "ProbeFailed" and known.get("reason") != "ProbeFailed":
+        elif state.get("reason") == "ProbeFailed" and was.get("reason") != "ProbeFailed":
             fallen.append(line)
     if fallen:
         yield Note("AddressNotReady", "Probing", _joined(fallen), warning=True)

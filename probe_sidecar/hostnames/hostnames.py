@@ -116,9 +116,9 @@ class Hostnames:
         inherited = {
             ip: ResolvedAddress(name) for ip, name in stored.items() if before is None or self._unanswered(name)
         }
-        known = inherited | dict(self._resolved)
+        merged = inherited | dict(self._resolved)
         self._resolved = {
-            ip: one for ip, one in known.items() if one.hostname in spec.hostnames and family_of(ip) in spec.families
+            ip: one for ip, one in merged.items() if one.hostname in spec.hostnames and family_of(ip) in spec.families
         }
         if before is None:
             self.addresses = _within_limits(spec, self._resolved)

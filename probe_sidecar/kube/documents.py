@@ -43,9 +43,9 @@ class Unreadable(ValueError):
     """
 
     def __init__(self, metadata: object, problem: str) -> None:
-        known = metadata if isinstance(metadata, dict) else {}
-        self.identity = {field: str(known.get(field) or NO_NAME)[:NAME_LENGTH] for field in IDENTITY}
-        self.generation = known.get("generation") if isinstance(known.get("generation"), int) else None
+        stated = metadata if isinstance(metadata, dict) else {}
+        self.identity = {field: str(stated.get(field) or NO_NAME)[:NAME_LENGTH] for field in IDENTITY}
+        self.generation = stated.get("generation") if isinstance(stated.get("generation"), int) else None
         self.name = f"{self.identity['namespace']}/{self.identity['name']}"
         self.problem = problem
         super().__init__(f"{self.name}: {problem}")

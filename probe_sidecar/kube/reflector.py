@@ -332,8 +332,8 @@ def _once(value: Any, texts: dict[str, str], levels: int) -> Any:
 
 def _name(item: Any) -> str:
     """namespace/name, as far as they can be read."""
-    known = _stated(item)
-    return "/".join(str(known.get(field, NO_NAME))[:NAME_LENGTH] for field in ("namespace", "name"))
+    stated = _stated(item)
+    return "/".join(str(stated.get(field, NO_NAME))[:NAME_LENGTH] for field in ("namespace", "name"))
 
 
 def _stated(item: Any) -> Object:

@@ -225,8 +225,8 @@ class Connection:
         if self._stream != 1:
             return None
         for place, (name, value) in enumerate(fields):
-            known = _NAME.fullmatch(name) or (place == 0 and name == _RESPONSE_PSEUDO_FIELD)
-            if not known or not _VALUE.fullmatch(value):
+            valid = _NAME.fullmatch(name) or (place == 0 and name == _RESPONSE_PSEUDO_FIELD)
+            if not valid or not _VALUE.fullmatch(value):
                 raise Broken(message.malformed_http2("header"))
         self._interim += bool(fields) and fields[0][0] == _RESPONSE_PSEUDO_FIELD and fields[0][1].startswith(b"1")
         if self._interim > MOST_INTERIM:
