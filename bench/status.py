@@ -120,7 +120,7 @@ class Outage:
         self.seen: dict[str, Object] = {}
         self.held = 0.0
         self.probing = False
-        self.publisher = StatusPublisher(client, RESOURCE)
+        self.publisher = StatusPublisher(asyncio.get_running_loop(), client, RESOURCE)
         self.writers: dict[str, StatusWriter] = {}
         self.reflector = Reflector(client, Selection(RESOURCE), self.observe)
 

@@ -118,7 +118,7 @@ class Sidecar:
         self.names = NameCache(late_lookup(settings.dns_servers), clock=loop.time)
         self.references = References(client, refresh=settings.refresh_seconds)
         self.events = EventRecorder(client, platform.node()) if settings.events else None
-        self.publisher = StatusPublisher(client, EXTERNAL_SERVICES, limit=settings.concurrent_writes)
+        self.publisher = StatusPublisher(loop, client, EXTERNAL_SERVICES, limit=settings.concurrent_writes)
         self._shared = Shared(
             loop=loop,
             surroundings=Surroundings(

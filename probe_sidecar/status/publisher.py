@@ -7,7 +7,6 @@ Namespaces take turns, and so do the ExternalServices of a namespace (design R10
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from itertools import islice
@@ -125,31 +124,30 @@ class StatusPublisher:
     """Needs `run` running. All other methods are called from the loop's thread and never block.
 
     `limit` bounds the requests in flight over all writers, one at most for each, and an API server that is slow gets
-    fewer (ADR 9). `clock` is monotonic, in seconds.
+    fewer (ADR 9). `clock` is the loop's, in seconds.
     """
 
     def __init__(
         self,
+        loop: asyncio.AbstractEventLoop,
         client: KubeClient,
         resource: Resource,
         *,
         limit: int = 32,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = uniform,
     ) -> None:
         self.client = client
         self.resource = resource
-        self.clock = clock
+        self.clock = loop.time
         self.random = random
         self.counters = Counters()
         self.pending_syncs = PendingSyncs()
         self.paused_until = 0.0  # the API server sent Retry-After to all writers
         self.closing = False
         self._limit = ConcurrencyLimit(limit)
-        self._sleep = sleep
+        self._loop = loop
         self._ready: FairQueue[StatusWriter] = FairQueue()  # to be considered
-        self._timers: dict[StatusWriter, tuple[float, asyncio.Task[None]]] = {}
+        self._timers: dict[StatusWriter, asyncio.TimerHandle] = {}
         self._requests: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
         self._changed = asyncio.Event()
@@ -207,16 +205,14 @@ class StatusPublisher:
 
     def wake_at(self, writer: "StatusWriter", due: float) -> None:
         """Consider `writer` at `due`. One timer a writer, the earliest: a writer that is early waits again."""
-        if self.closing or self._timers.get(writer, (inf, None))[0] <= due:
-            return
-        self.stop_timer(writer)
-        seconds = max(due - self.clock(), RESOLUTION)
-        self._timers[writer] = due, self._group.create_task(self._later(writer, seconds))
+        due, timer = max(due, self.clock() + RESOLUTION), self._timers.get(writer)
+        if not self.closing and (timer is None or timer.when() > due):
+            self.stop_timer(writer)
+            self._timers[writer] = self._loop.call_at(due, self._wake, writer)
 
     def stop_timer(self, writer: "StatusWriter") -> None:
         """Cancel `wake_at`."""
-        _, timer = self._timers.pop(writer, (inf, None))
-        if timer is not None:
+        if (timer := self._timers.pop(writer, None)) is not None:
             timer.cancel()
 
     def forget(self, writer: "StatusWriter") -> None:
@@ -246,8 +242,7 @@ class StatusPublisher:
             log.exception("internal error: a status cannot be computed; retrying in %.0f s", FAULT_SECONDS)
             self.wake_at(writer, self.clock() + FAULT_SECONDS)
 
-    async def _later(self, writer: "StatusWriter", seconds: float) -> None:
-        await self._sleep(seconds)
+    def _wake(self, writer: "StatusWriter") -> None:
         del self._timers[writer]
         writer.mark()
 

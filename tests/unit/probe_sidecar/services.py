@@ -56,7 +56,7 @@ class Services:
         )
         self.prober, self.outage = surroundings.prober, surroundings.prober.outage
         self.names = NameCache(no_dns, clock=self.loop.time)
-        self.publisher = StatusPublisher(no_client, RESOURCE, clock=self.loop.time)
+        self.publisher = StatusPublisher(self.loop.loop, no_client, RESOURCE)
         self.shared = Shared(
             loop=self.loop.loop,
             surroundings=surroundings,

@@ -56,7 +56,7 @@ class World:
         clock = asyncio.get_running_loop().time
         client, leases = self._client(REQUEST_SECONDS), self._client(LEASE_SECONDS / RENEWALS)
         limit = Settings().concurrent_writes
-        self.publishers.append(StatusPublisher(client, EXTERNAL_SERVICES, limit=limit, clock=clock))
+        self.publishers.append(StatusPublisher(asyncio.get_running_loop(), client, EXTERNAL_SERVICES, limit=limit))
         self.writers.append(Writers(self.publishers[-1], wanted))
         self.replicas.append(
             Replica(

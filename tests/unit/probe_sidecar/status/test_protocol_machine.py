@@ -51,7 +51,7 @@ class Protocol(RuleBasedStateMachine):
         self.turns = 0
         self.hands = 0
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.api.answer), base_url="http://api")
-        self.publisher = StatusPublisher(KubeClient(http), RESOURCE, clock=self.loop.time, random=lambda: random)
+        self.publisher = StatusPublisher(self.loop, KubeClient(http), RESOURCE, random=lambda: random)
         self.writers = Writers(self.publisher, self.wanted)
         self.running = self.loop.create_task(self.publisher.run())
         self.show()

@@ -49,10 +49,10 @@ class World:
         self.rivals: list[Any] = []
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.handle), base_url="http://api")
         self.publisher = StatusPublisher(
+            self.loop,
             KubeClient(http),
             RESOURCE,
             limit=limit,
-            clock=self.loop.time,
             random=random,
         )
         self.writers = Writers(

@@ -7,7 +7,7 @@ handed over because the replicas have changed. Beside them Metacontroller with i
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -123,7 +123,7 @@ class Replica:
         self.targets = Targets(self.surroundings, self, "shop/web")
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.ask), base_url="http://api")
         self.publisher = StatusPublisher(
-            KubeClient(http), RESOURCE, clock=world.loop.time, sleep=self.sleep, random=lambda: 0.5
+            cast(asyncio.AbstractEventLoop, self), KubeClient(http), RESOURCE, random=lambda: 0.5
         )
         self.writers = Writers(
             self.publisher,
@@ -148,9 +148,20 @@ class Replica:
         finally:
             await self.awake.wait()
 
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self.awake.wait()
+    def time(self) -> float:
+        """As the loop of its publisher."""
+        return self.world.loop.time()
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        """As the loop of its publisher: a timer waits while the replica is stopped."""
+
+        async def fire() -> None:
+            await self.awake.wait()
+            if not timer.cancelled():
+                callback(*args)
+
+        timer = self.world.loop.call_at(when, lambda: self.world.loop.create_task(fire()))
+        return timer
 
     def show(self) -> None:
         """One version more of its watch."""
