@@ -128,7 +128,7 @@ class Outage:
         """Wanted status, all objects having equal addresses."""
         return desired_status(StoredStatus.read(raw), self.wish, self.results, POLICY, AFTER)
 
-    def observe(self, objects: Mapping[str, Object], changed: frozenset[str]) -> None:
+    def observe(self, objects: Mapping[str, Object], changed: frozenset[str], _first: bool) -> None:
         """As the sidecar does."""
         for uid in changed:
             self.seen[uid] = objects[uid]

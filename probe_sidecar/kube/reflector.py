@@ -20,7 +20,7 @@ from probe_sidecar.kube.errors import GARBAGE, UNREACHABLE, ApiError, Backoff, f
 
 log = logging.getLogger(__name__)
 
-OnChange = Callable[[Mapping[str, Object], frozenset[str]], None]
+OnChange = Callable[[Mapping[str, Object], frozenset[str], bool], None]
 
 WATCH_SECONDS = 240
 """The server ends a watch after this plus up to a quarter: replicas that started together drift apart."""
@@ -52,14 +52,14 @@ PATIENT = Patience()
 
 
 class Reflector:
-    """Calls `on_change(objects by uid, uids that came, changed or vanished)` after every change.
+    """Calls `on_change(objects by uid, uids that came, changed or vanished, first)` after every change.
 
-    The first call comes with the first LIST, also when that is empty. The mapping is the live copy: read it during the
-    call, don't keep it; `objects` is always the present one, by uid. An exception of `on_change` ends `run`. `clock` is
-    monotonic, in seconds. `synced` says that a LIST has come through, `last_contact` when the API server last sent
-    data; `lists`, `watches` and `failures` count. `unreadable` has, by namespace/name, the objects that cannot be read;
-    `on_change` is also called when they change. `list_problem` is the error of the last LIST if the API server refused
-    it, empty otherwise.
+    The `first` call comes with the first LIST, also when that is empty. The mapping is the live copy: read it during
+    the call, don't keep it; `objects` is always the present one, by uid. An exception of `on_change` ends `run`.
+    `clock` is monotonic, in seconds. `synced` says that a LIST has come through, `last_contact` when the API server
+    last sent data, or when the Reflector was made; `lists`, `watches` and `failures` count. `unreadable` has, by
+    namespace/name, the objects that cannot be read; `on_change` is also called when they change. `list_problem` is the
+    error of the last LIST if the API server refused it, empty otherwise.
     """
 
     def __init__(
@@ -84,8 +84,7 @@ class Reflector:
         self.objects: dict[str, Object] = {}
         self._version: str | None = None  # where to watch from; None: only a LIST can tell
         self.synced = False
-        self.last_contact: float | None = None
-        self._born = clock()
+        self.last_contact = clock()
         self.lists = 0
         self.watches = 0
         self.failures = 0
@@ -95,7 +94,7 @@ class Reflector:
     @property
     def silence(self) -> float:
         """Seconds since the API server last sent data; since the start, if it never did."""
-        return self._clock() - (self._born if self.last_contact is None else self.last_contact)
+        return self._clock() - self.last_contact
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -133,7 +132,7 @@ class Reflector:
         self.list_problem = ""
         self.objects = fresh
         if changed or first or unreadable:
-            self._on_change(self.objects, frozenset(changed))
+            self._on_change(self.objects, frozenset(changed), first)
         return version
 
     async def _watch(self, version: str) -> None:
@@ -163,7 +162,7 @@ class Reflector:
                 self._forget(problem.name)
             else:
                 self._note_unreadable(problem, self.unreadable)
-                self._on_change(self.objects, frozenset())
+                self._on_change(self.objects, frozenset(), False)
 
     def _forget(self, name: str) -> None:
         """An object has gone of which only the name can be read."""
@@ -171,7 +170,7 @@ class Reflector:
         for uid in gone:
             del self.objects[uid]
         self.unreadable.pop(name, None)
-        self._on_change(self.objects, frozenset(gone))
+        self._on_change(self.objects, frozenset(gone), False)
 
     def _note_unreadable(self, problem: Unreadable, before: Mapping[str, Unreadable]) -> None:
         """Its last readable version is kept, or it is left out; no other object is affected. Raises ApiError for what
@@ -200,7 +199,7 @@ class Reflector:
             return
         else:
             self.objects[uid] = item
-        self._on_change(self.objects, frozenset((uid,)))
+        self._on_change(self.objects, frozenset((uid,)), False)
 
     def _failed(self, error: ApiError, opened: float | None) -> float:
         """A watch that failed or was cut continues at its version; after anything else only a LIST tells."""
@@ -233,9 +232,7 @@ class Reflectors:
     """One copy of all objects of a resource in some namespaces, or in all: a Reflector for each, seen as one. Rights by
     Roles allow no LIST across namespaces, so each namespace is listed and watched by itself.
 
-    Calls `on_change(objects by uid, uids that came, changed or vanished, first)` after every change in a namespace.
-
-    `objects` are those of that namespace, `first` is true for its first LIST. No `namespaces` means all of them, with
+    Calls `on_change` as the Reflector of the namespace with the change does. No `namespaces` means all of them, with
     one watch. `labels` is a label selector. `each` is for those who count.
     """
 
@@ -243,18 +240,13 @@ class Reflectors:
         self,
         client: KubeClient,
         resource: Resource,
-        on_change: Callable[[Mapping[str, Object], frozenset[str], bool], None],
+        on_change: OnChange,
         *,
         namespaces: Sequence[str] = (),
         labels: str = "",
     ) -> None:
-        self._on_change = on_change
-        self._listed: set[str | None] = set()
         self._places: Sequence[str | None] = tuple(namespaces) or (None,)
-        self.each = tuple(
-            Reflector(client, Selection(resource, place, labels), partial(self._changed, place))
-            for place in self._places
-        )
+        self.each = tuple(Reflector(client, Selection(resource, place, labels), on_change) for place in self._places)
 
     def get(self, uid: str) -> Object | None:
         """An object as last seen."""
@@ -286,11 +278,6 @@ class Reflectors:
         async with asyncio.TaskGroup() as group:
             for one in self.each:
                 group.create_task(one.run())
-
-    def _changed(self, place: str | None, objects: Mapping[str, Object], changed: frozenset[str]) -> None:
-        first = place not in self._listed
-        self._listed.add(place)
-        self._on_change(objects, changed, first)
 
 
 def _kept(item: Any, texts: dict[str, str]) -> Object:

@@ -207,7 +207,7 @@ class Replica:
 
     # -- what is seen -------------------------------------------------------------------------------------------------
 
-    def _observe(self, leases: Mapping[str, Object], changed: frozenset[str]) -> None:
+    def _observe(self, leases: Mapping[str, Object], changed: frozenset[str], _first: bool) -> None:
         now = self._clock()
         self._leases.observe(leases, changed, now)
         mine = self._leases.named(self.name)

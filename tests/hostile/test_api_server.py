@@ -68,7 +68,7 @@ class Api:
         self.client = KubeClient(http)
         self.seen: set[str] = set()
         self.reflector = Reflector(
-            self.client, Selection(CRS), lambda objects, _: self.seen.update(objects), random=lambda: 0.0
+            self.client, Selection(CRS), lambda objects, *_: self.seen.update(objects), random=lambda: 0.0
         )
 
     def handle(self, request: httpx.Request) -> httpx.Response:
