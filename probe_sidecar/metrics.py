@@ -234,7 +234,7 @@ def _of_outages(outage: SuspectedOutage) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "eso_suspected_outage",
         "Whether no probed address responds, so that the prober's own network may be down (1), or not (0).",
-        outage.suspected,
+        outage.guard.suspected,
     )
     yield CounterMetricFamily("eso_suspected_outages", "Suspected outages of the prober's own network.", guard.outages)
     yield CounterMetricFamily(

@@ -146,7 +146,7 @@ class Service:
             children=self._children.lasting(stored),
             reference=shared.references.problem(self._references),
             delay=self.delay.text,
-            outage=shared.outage.text if shared.outage.suspected or stored.suspected_outage else "",
+            outage=shared.outage.text if shared.outage.guard.suspected or stored.suspected_outage else "",
             resolution=None if found is None else Finding("Resolved", *found),
         )
         hostnames = self.hostnames.addresses

@@ -303,11 +303,11 @@ class Sidecar:
     def _outage(self) -> Object:
         outage, canary = self.outage, self.outage.canary
         shown: Object = {
-            "suspected": outage.suspected,
+            "suspected": outage.guard.suspected,
             "pendingTransitions": outage.guard.pending,
             "holdSeconds": outage.guard.hold,
         }
-        if outage.suspected:
+        if outage.guard.suspected:
             shown["message"] = outage.text
         if canary is not None:
             shown["canary"] = {"ip": canary.ip, "responds": canary.responds, "message": canary.message}

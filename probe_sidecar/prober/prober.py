@@ -106,7 +106,7 @@ class Prober:
     def retire(self, target: Target) -> None:
         """Do not probe it any more."""
         target.retired = True
-        self.outage.forget(target)
+        self.outage.guard.forget(target)
         self._cancel(target)
 
     def hasten(self, target: Target, *, probed_every: int) -> None:
@@ -208,12 +208,12 @@ class Prober:
         self.collapsed_ticks += target.held_tick
         target.held_tick = True
         if self._engine.waited(handle) > target.period / 2:  # a tick after time away may come soon after the last
-            target.owner.delayed(NO_PLACE)
+            target.owner.subject.delayed(NO_PLACE)
 
     def _note_fault(self, target: Target, outcome: Outcome) -> None:
         self.faults += 1
         if target.last is not None and target.last.result is UNKNOWN:
-            target.owner.delayed(FAULT)
+            target.owner.subject.delayed(FAULT)
         else:  # one line for a time of trouble, not one a probe
             name = target.owner.name
             log.warning(

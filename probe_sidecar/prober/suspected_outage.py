@@ -113,11 +113,6 @@ class SuspectedOutage:
         """Reported message; empty if there is none. It stays unchanged for the hold time after the end of an outage."""
         return self._reason.text
 
-    @property
-    def suspected(self) -> bool:
-        """Whether an outage is suspected now."""
-        return self.guard.suspected
-
     def seconds(self) -> float:
         """Total seconds of suspected outages."""
         return self.guard.seconds(self._loop.time())
@@ -166,10 +161,6 @@ class SuspectedOutage:
             self.guard.forget(target)
         if target.prepared is None or target.prepared.refusal is None:
             self._response(began, now)
-
-    def forget(self, target: Target) -> None:
-        """It is not probed any more."""
-        self.guard.forget(target)
 
     def end_if_idle(self) -> None:
         """Without any ExternalService there is nothing left that could respond."""

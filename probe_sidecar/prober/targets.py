@@ -71,7 +71,8 @@ class Subject(Protocol):
 class Targets(Collection[Target]):
     """The probed addresses of one ExternalService (`name` is namespace/name); a collection of its targets.
 
-    `counters` is None while nothing is probed. `transitions` are the latest of its addresses, oldest first.
+    `subject` is the ExternalService, `counters` is None while nothing is probed. `transitions` are the latest of its
+    addresses, oldest first.
     """
 
     def __init__(self, surroundings: Surroundings, subject: Subject, name: str) -> None:
@@ -83,7 +84,7 @@ class Targets(Collection[Target]):
         self._surroundings = surroundings
         self._prober = surroundings.prober
         self.finished = surroundings.prober.finished
-        self._subject = subject
+        self.subject = subject
         self._spec: ExternalServiceSpec | None = None
         self._hostnames = NO_HOSTNAMES
         self._targets: dict[str, Target] = {}
@@ -143,7 +144,7 @@ class Targets(Collection[Target]):
         for ip, target in before.items():
             if self._targets.get(ip) is not target:
                 self._prober.retire(target)
-        self._subject.changed()
+        self.subject.changed()
         self._prober.arm()
 
     def renew(self) -> None:
@@ -205,7 +206,7 @@ class Targets(Collection[Target]):
                 self.counters.note_transition(ready)
         what = "ready" if ready else "not ready"
         log.info("%s: %s is %s: %s", self.name, target.ip, what, message, extra=about(self.name, target.ip))
-        self._subject.changed()
+        self.subject.changed()
 
     def prepare(self, target: Target) -> PreparedProbe | None:
         """Set `prepared` and return it; or `problem`, and None."""
@@ -222,10 +223,6 @@ class Targets(Collection[Target]):
             )
             target.prepared.group = self._group
         return target.prepared
-
-    def delayed(self, reason: str) -> None:
-        """A probe was not made when it was due, for a reason of the prober's own."""
-        self._subject.delayed(reason)
 
     def _probed(self, spec: ExternalServiceSpec, hostnames: Mapping[str, str], probe: Probe | None) -> Iterator[str]:
         if probe is not None:
@@ -255,7 +252,7 @@ class Targets(Collection[Target]):
 
     def _check(self, target: Target) -> Referenced | None:
         """Whether it can be probed, and with what."""
-        found = self._subject.referenced
+        found = self.subject.referenced
         target.prepared, target.problem = None, found if isinstance(found, str) else ""
         return None if isinstance(found, str) else found
 

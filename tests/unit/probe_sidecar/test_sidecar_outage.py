@@ -70,7 +70,7 @@ async def fleet(server: FaultyServer, sidecar: Sidecar) -> AsyncIterator[list[De
             parent["metadata"]["name"] = f"web-{number}"
             create(server, parent)
         await all_of(server, lambda status: status.get("ready") == "1/1")
-        assert sidecar.outage.suspected is False
+        assert sidecar.outage.guard.suspected is False
         yield backends
     finally:
         for one in backends:
@@ -99,13 +99,13 @@ def holding(server: FaultyServer, seconds: int) -> AbstractAsyncContextManager[S
 
 
 async def until_suspected(sidecar: Sidecar) -> None:
-    await until(lambda: sidecar.outage.suspected)
+    await until(lambda: sidecar.outage.guard.suspected)
 
 
 async def until_all_respond(sidecar: Sidecar) -> None:
     """All of them, since they stopped responding."""
     async with asyncio.timeout(2 * PATIENCE):
-        while sidecar.outage.suspected or any(target.unanswered for target in targets(sidecar)):
+        while sidecar.outage.guard.suspected or any(target.unanswered for target in targets(sidecar)):
             await asyncio.sleep(0.01)
 
 

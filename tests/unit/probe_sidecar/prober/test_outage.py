@@ -192,7 +192,7 @@ class World:
         return [(ip, at) for at, ip in self.losses() if at >= since]
 
     def _watch(self) -> None:
-        if (suspected := self.outage.suspected) is not (bool(self.told) and self.told[-1][1]):
+        if (suspected := self.outage.guard.suspected) is not (bool(self.told) and self.told[-1][1]):
             self.told.append((self.network.now, suspected))
 
     def _note(self, uid: str, states: Mapping[str, AddressStatus]) -> None:
