@@ -129,7 +129,7 @@ class FaultyApi(Api):
 
     def _hang_up_on(self, request: Request) -> None:
         if request.client is not None:
-            self._server.drop_connections((request.client.host, request.client.port))
+            self._server.hang_up((request.client.host, request.client.port))
 
 
 class FaultyServer(FakeApiServer):

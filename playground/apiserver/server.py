@@ -1,4 +1,4 @@
-"""The life of one API server: started, stopped, and started again with what it stored."""
+"""One API server: started, stopped, and started again with what it stored."""
 
 import copy
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from playground.values import Object
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
-class FakeApiServer:
+class FakeApiServer(LoopbackServer):
     """`async with FakeApiServer() as server: server.url`. Everything runs in the event loop that entered it.
 
     Its parts may be used at any time from that loop. `loopback` lets ExternalServices have loopback addresses.
@@ -30,19 +30,9 @@ class FakeApiServer:
         self.registry = Registry(self.storage, _now, loopback=loopback)
         self.api = self.make_api()
         self.audit = self.api.audit
-        self._server = LoopbackServer(self.api.app)
+        super().__init__(self.api.app)
         for name in NAMESPACES:
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-
-    @property
-    def url(self) -> str:
-        """The base URL, without a slash at its end; it stays the same over stop and start."""
-        return self._server.url
-
-    @property
-    def running(self) -> bool:
-        """Whether it has been started and not stopped since."""
-        return self._server.running
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -54,21 +44,9 @@ class FakeApiServer:
         await self.stop()
         self.api.close()
 
-    async def start(self) -> None:
-        """Listens on a free port, after `stop` on the same one again."""
-        await self._server.start()
-
-    async def stop(self) -> None:
-        """Refuses connections from now on and breaks the open ones; what is stored stays."""
-        await self._server.stop()
-
     def make_api(self) -> Api:
         """The API that is served; a subclass may serve another."""
         return Api(self.storage, self.registry)
-
-    def drop_connections(self, client: tuple[str, int] | None = None) -> int:
-        """Breaks the connection of a client, or all; returns how many."""
-        return self._server.hang_up(client)
 
     def resource(self, kind: str) -> Resource:
         """The resource of a kind or plural name."""

@@ -29,9 +29,6 @@ class Schedule(Generic[Item]):
         self._heap: list[float] = []  # each due time once: with ten thousand items on a grid, a tenth of them
         self._items: dict[float, list[Item]] = {}
 
-    def __len__(self) -> int:
-        return sum(map(len, self._items.values()))
-
     def add(self, item: Item, due: float) -> float:
         """Let `item` come up at `due`, or at the next point of the grid: when that is."""
         if self._grid:

@@ -126,7 +126,7 @@ class StandInApi:
     async def forget_history(self) -> None:
         """Makes a client that resumes a watch from before get 410; open connections break."""
         self.server.storage.compact()
-        self.server.drop_connections()
+        self.server.hang_up()
 
 
 def write_kubeconfig(

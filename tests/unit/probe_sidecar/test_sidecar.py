@@ -118,7 +118,7 @@ async def test_api_server_outage_changes_nothing_and_ends(server: FaultyServer) 
             create(server, external_service(port, "127.0.0.2"))
             await states_become(server, {"127.0.0.2": UP})
             refuse = server.faults.add(Fault(code=503))
-            server.drop_connections()
+            server.hang_up()
         await asyncio.sleep(0.2)
         assert states((server.get("ExternalService", "shop", "web") or {})["status"]) == {"127.0.0.2": UP}
         refuse.lift()

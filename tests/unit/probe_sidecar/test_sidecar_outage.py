@@ -160,7 +160,7 @@ async def test_outage_state_is_kept_without_the_api_server(server: FaultyServer)
     async with running(server) as sidecar, fleet(server, sidecar) as backends:
         before = await all_of(server, lambda status: True)
         refuse = server.faults.add(Fault(code=503))
-        server.drop_connections()
+        server.hang_up()
         for one in backends:
             await one.deafen()
         await until_suspected(sidecar)
