@@ -88,14 +88,15 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
         """Answers Metacontroller's CompositeController sync hook."""
         # FastAPI's own body parameter has no limit, and refuses the Content-Type of `curl -d`.
         request = read(bodies.decoded(await bodies.receive(sent)))
-        who = _who(request.parent)
+        who, unknown = _who(request.parent), unknown_fields(request.parent)[:MAX_PROBLEMS]
         try:
             synced = sync(request, options, datetime.now(UTC))
             response = _response(synced)
         except InvalidRequest as invalid:
-            logger.warning("sync of %s refused: %s", ascii(who), _text(invalid), extra=about(who))
-            raise
-        if unknown := unknown_fields(request.parent)[:MAX_PROBLEMS]:
+            refused = InvalidRequest(*invalid.problems, *unknown)  # a misspelt field is often the cause
+            logger.warning("sync of %s refused: %s", ascii(who), _text(refused), extra=about(who))
+            raise refused from None
+        if unknown:
             logger.warning("sync of %s: %s", ascii(who), _line("; ".join(unknown)), extra=about(who))
             for field in unknown:
                 response.headers.append("warning", _warning(field))

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from external_service.admission import address_problems, child_problems, shown
+from external_service.kind import KIND
 from external_service.schema import Schema, hint, join, locate, properties, resolve, root
 from external_service.v1alpha1 import ExternalService
 
@@ -69,11 +70,13 @@ def admission_problems(raw: object, *, loopback: bool = False) -> list[str]:
     return [*child_problems(parent), *address_problems(parent.spec, loopback=loopback)]
 
 
-def unknown_fields(raw: Mapping[str, Any]) -> list[str]:
+def unknown_fields(raw: object) -> list[str]:
     """The fields that the API server would drop, most often misspelt ones; at most MAX_UNKNOWN of them.
 
-    The status is not looked at.
+    The status is not looked at, nor an object of another kind.
     """
+    if not isinstance(raw, Mapping) or raw.get("kind") != KIND:
+        return []
     return list(islice(_unknown(raw, _written_by_users(), ""), MAX_UNKNOWN))
 
 

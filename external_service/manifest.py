@@ -49,7 +49,7 @@ def external_services(source: str, *, required: bool = True) -> Manifests:
         if (other := _other_kind(raw)) is not None:
             passed_over.append(f"{where}passed over: {other}")
         elif refused := admission_problems(raw, loopback=True):
-            problems += [f"{where}{line}" for line in refused]
+            problems += [f"{where}{line}" for line in (*refused, *unknown_fields(raw))]
         else:
             warnings = tuple(f"{where}{line}" for line in unknown_fields(raw))
             found.append(Document(where, ExternalService.model_validate(raw), raw, warnings))

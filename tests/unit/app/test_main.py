@@ -21,6 +21,7 @@ from app.server import too_large
 from app.settings import Settings
 from external_service.core import PORT_NUMBER
 from external_service.invalid import unknown_fields
+from external_service.kind import KIND
 from external_service.manifest import NOTHING
 from external_service.v1alpha1 import NUMBER_OR_SHARE
 from runtime.http_server import STOP_SIGNALS, cannot_listen
@@ -339,6 +340,6 @@ def test_render_warns_of_unknown_fields(tmp_path: Path, capsys: pytest.CaptureFi
     file.write_text(CR.replace("port: 80", "port: 80, prot: 81"))
     assert main(["render", str(file)]) == 0
     captured = capsys.readouterr()
-    (line,) = unknown_fields({"spec": {"prot": 81}})
+    (line,) = unknown_fields({"kind": KIND, "spec": {"prot": 81}})
     assert captured.err == f"warning: {file}: {line}\n"
     assert captured.out.startswith("apiVersion: v1\nkind: Service\n")

@@ -157,9 +157,11 @@ async def test_refused_sync_is_one_log_line_and_a_good_one_none(caplog: pytest.L
     async with client() as hook:
         await hook.post("/sync", json={"parent": PARENT})
         assert [record.message for record in caplog.records if record.name.startswith("app")] == []
-        await hook.post("/sync", json={"parent": {**PARENT, "spec": {}}})
+        response = await hook.post("/sync", json={"parent": {**PARENT, "spec": {"prt": 80}}})
+    misspelt = "spec.prt: no such field, it is ignored (did you mean port?)"
+    assert response.json() == {"error": f"spec.port: {ONE_OF_PORTS}; {misspelt}"}
     assert [record.message for record in caplog.records if record.name.startswith("app")] == [
-        f"sync of 'shop/api' refused: spec.port: {ONE_OF_PORTS}"
+        f"sync of 'shop/api' refused: spec.port: {ONE_OF_PORTS}; {misspelt}"
     ]
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from external_service.core import PORT_NUMBER
 from external_service.manifest import InvalidInput, external_services
+from external_service.v1alpha1 import ONE_OF_PORTS
 
 ONE = """\
 apiVersion: eso.crowdfox.com/v1alpha1
@@ -91,6 +92,11 @@ def test_objects_of_other_groups_are_skipped() -> None:
             ONE + "---\n" + ONE.replace("80", "0"),
             (f"document 2: spec.port: {PORT_NUMBER} (got 0)",),
             id="the-second-is-bad",
+        ),
+        pytest.param(
+            ONE.replace("port", "prt"),
+            (f"spec.port: {ONE_OF_PORTS}", "spec.prt: no such field, it is ignored (did you mean port?)"),
+            id="a-misspelt-field-is-the-cause",
         ),
     ],
 )
