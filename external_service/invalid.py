@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from itertools import islice
-from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
