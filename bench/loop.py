@@ -78,7 +78,7 @@ async def transition(api: RealApi, hosts: Hosts, directory: Path, options: argpa
         await made.until_published("web", {A: True, B: True})
         await asyncio.sleep(2)
         loop = [await _turn(made, created["metadata"]["uid"], ready) for ready in _flips(options.repeat)]
-        await made.kill_sidecar()
+        await made.sidecar.kill()
         await made.composite.stop()
         patches = [await _patch(made, ready) for ready in _flips(options.repeat)]
     alone = statistics.median(patches[WARM_UP:])

@@ -1,7 +1,6 @@
 """The API server of the playground with faults: refusals, errors, slowness, missing and lost responses."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ from playground.apiserver.watch import Watch
 
 @dataclass(eq=False, slots=True)
 class Fault:
-    """One order. Empty sets match everything; `times` and `until` (time.monotonic) end it, `lift()` ends it by hand.
+    """One order. Empty sets match everything; `times` ends it, `lift()` ends it by hand.
 
     `code`: refused with that HTTP status before anything is done. `seconds`: waits before anything is done.
     `stall`: no answer until lifted. `lose_answer`: done, but the connection breaks before the answer.
@@ -33,7 +32,6 @@ class Fault:
     stall: bool = False
     lose_answer: bool = False
     times: int | None = None
-    until: float | None = None
     hits: int = 0
     _lifted: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -45,8 +43,7 @@ class Fault:
     def over(self) -> bool:
         """Whether it matches no longer."""
         spent = self.times is not None and self.hits >= self.times
-        late = self.until is not None and time.monotonic() >= self.until
-        return spent or late or self._lifted.is_set()
+        return spent or self._lifted.is_set()
 
     def matches(self, verb: str, resource: str, actor: str) -> bool:
         """Whether it is meant for this request."""

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, with a deadline: the only wait that tests and scenarios know."""
+"""Waiting for something to become true, with a deadline: the only waits of tests and scenarios."""
 
 import asyncio
 import inspect
@@ -26,3 +26,30 @@ async def until(
         if time.monotonic() - start > seconds:
             raise Late(f"{what}: not within {seconds:g} s")
         await asyncio.sleep(every)
+
+
+async def until_equal(
+    read: Callable[[], Awaitable[object]], wanted: object, *, seconds: float = 60, every: float = 0.05
+) -> float:
+    """`until` a value that is read is this one; AssertionError with the last one and the wanted one after `seconds`."""
+    found: list[object] = []
+
+    async def holds() -> bool:
+        found[:] = [await read()]
+        return found == [wanted]
+
+    try:
+        return await until(holds, seconds=seconds, every=every)
+    except Late:
+        assert found == [wanted], f"after {seconds:g} s"
+        raise
+
+
+def wait(holds: Callable[[], object], what: str, *, seconds: float = 60, every: float = 0.1) -> float:
+    """`until` without an event loop."""
+    start = time.monotonic()
+    while not holds():
+        if time.monotonic() - start > seconds:
+            raise Late(f"{what}: not within {seconds:g} s")
+        time.sleep(every)
+    return time.monotonic() - start

@@ -4,7 +4,6 @@ import base64
 import json
 import re
 from collections.abc import Callable
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 import yaml
 
 from app.settings import Settings as HookSettings
-from external_service.policy import IN_DENIED_RANGE, OUTSIDE_ALLOWED_RANGES, PRESETS
 from external_service.scope import canonical
 from hack.values_table import CHART, README, explained, renewed
 from probe_sidecar.settings import Settings as SidecarSettings
@@ -40,12 +38,12 @@ DERIVED: dict[str, tuple[dict[str, Any], str]] = {
     "ESO_DENIED_CIDRS": (
         {
             "addressPolicy": {
-                "podCIDRs": ["10.244.0.0/16"],
-                "serviceCIDRs": ["10.96.0.0/12", "fd00::/108"],
+                "podCIDRs": ["10.0.0.0/16"],
+                "serviceCIDRs": ["fd00::/108"],
                 "deniedCIDRs": ["192.0.2.0/24"],
             }
         },
-        "10.244.0.0/16,10.96.0.0/12,fd00::/108,192.0.2.0/24",
+        "10.0.0.0/16,fd00::/108,192.0.2.0/24",
     ),
     "ESO_LOG_LEVEL": ({"log": {"level": "debug"}}, "debug"),
     "ESO_LOG_FORMAT": ({"log": {"format": "text"}}, "text"),
@@ -238,73 +236,52 @@ def test_chart_renders_without_a_cluster(rendered: Render) -> None:
     assert not rendered({"compositeController": {"enabled": False}}, api="").all("CompositeController")
 
 
-def images(found: Rendered) -> set[str]:
-    return {one["image"] for one in found.one("Deployment")["spec"]["template"]["spec"]["containers"]}
+POD = "spec.template.spec"
+IMAGE = f"{POD}.containers.0.image"
+PROBE = {"tcpSocket": {"port": 8080}, "periodSeconds": 3}
+DNS = {"nameservers": ["10.0.0.53"], "options": [{"name": "ndots", "value": "1"}]}
+DIGEST = f"sha256:{'0' * 64}"
+INLINE = {"tls": {"mode": "secret", "secretName": "s", "caBundle": "c"}}
+PORT = "spec.ports.0.port"
+ANNOTATIONS = {"reloader.example.com/auto": "true"}
+HONOR = "spec.endpoints.0.honorLabels"
 
 
 @pytest.mark.parametrize(
-    ("image", "name"),
+    ("values", "kind", "path", "expected"),
     [
-        ({"registry": "mirror.example.com:5000"}, f"mirror.example.com:5000/{NAME}:{VERSION}"),
-        ({"registry": "mirror.example.com/", "repository": "a/b", "tag": "1"}, "mirror.example.com/a/b:1"),
-        ({"registry": "m.example.com", "digest": f"sha256:{'0' * 64}"}, f"m.example.com/{NAME}@sha256:{'0' * 64}"),
-        ({"repository": "r.example.com/a"}, f"r.example.com/a:{VERSION}"),
+        ({"image": {"registry": "m.example.com:50"}}, "Deployment", IMAGE, f"m.example.com:50/{NAME}:{VERSION}"),
+        ({"image": {"registry": "m.io/", "repository": "a/b", "tag": "1"}}, "Deployment", IMAGE, "m.io/a/b:1"),
+        ({"image": {"registry": "m.io", "digest": DIGEST}}, "Deployment", IMAGE, f"m.io/{NAME}@{DIGEST}"),
+        ({"image": {"repository": "r.example.com/a"}}, "Deployment", IMAGE, f"r.example.com/a:{VERSION}"),
+        ({"hook": {"readinessProbe": PROBE}}, "Deployment", f"{POD}.containers.0.readinessProbe", PROBE),
+        ({"sidecar": {"livenessProbe": PROBE}}, "Deployment", f"{POD}.containers.1.livenessProbe", PROBE),
+        (
+            {"hook": {"livenessProbe": {"periodSeconds": 3}}},
+            "Deployment",
+            f"{POD}.containers.0.livenessProbe.periodSeconds",
+            3,
+        ),
+        ({"deploymentAnnotations": ANNOTATIONS}, "Deployment", "metadata.annotations", ANNOTATIONS),
+        ({}, "Deployment", "metadata.annotations", None),
+        ({"revisionHistoryLimit": 0}, "Deployment", "spec.revisionHistoryLimit", 0),
+        ({"dnsConfig": DNS}, "Deployment", f"{POD}.dnsConfig", DNS),
+        ({"dnsPolicy": "None"}, "Deployment", f"{POD}.dnsPolicy", "None"),
+        ({}, "Deployment", f"{POD}.dnsPolicy", None),
+        ({}, "Service", PORT, 80),
+        ({"webhook": INLINE}, "Service", PORT, 443),
+        ({"service": {"port": 8443}}, "Service", PORT, 8443),
+        ({"serviceMonitor": {"enabled": True, "honorLabels": True}}, "ServiceMonitor", HONOR, True),
+        ({"serviceMonitor": {"enabled": True, "honorLabels": False}}, "ServiceMonitor", HONOR, False),
     ],
+    ids=lambda value: str(value)[:40],
 )
-def test_image_has_registry_and_repository(rendered: Render, image: Object, name: str) -> None:
-    assert images(rendered({"image": image})) == {name}
-
-
-@pytest.mark.parametrize("container", ["hook", "sidecar"])
-@pytest.mark.parametrize("probe", ["readinessProbe", "livenessProbe"])
-def test_probe_with_a_handler_replaces_ours(rendered: Render, container: str, probe: str) -> None:
-    def of(given: Object) -> Object:
-        pod = rendered({container: {probe: given}}).one("Deployment")["spec"]["template"]["spec"]
-        (made,) = (one[probe] for one in pod["containers"] if one["name"] == container)
-        return dict(made)
-
-    whole = {"tcpSocket": {"port": 8080}, "periodSeconds": 3}
-    assert of(whole) == whole
-    assert of({"periodSeconds": 3}) == {**of({}), "periodSeconds": 3}
-
-
-def test_deployment_takes_the_usual_values(rendered: Render) -> None:
-    dns = {"nameservers": ["10.0.0.53"], "options": [{"name": "ndots", "value": "1"}]}
-    values = {
-        "deploymentAnnotations": {"reloader.example.com/auto": "true"},
-        "revisionHistoryLimit": 0,
-        "dnsConfig": dns,
-        "dnsPolicy": "None",
-    }
-    plain, given = (rendered(one).one("Deployment") for one in ({}, values))
-    assert given["metadata"]["annotations"] == values["deploymentAnnotations"]
-    pod = given["spec"]["template"]["spec"]
-    assert (given["spec"]["revisionHistoryLimit"], pod["dnsConfig"], pod["dnsPolicy"]) == (0, dns, "None")
-    assert "annotations" not in plain["metadata"]
-    assert {"revisionHistoryLimit", "dnsConfig", "dnsPolicy"}.isdisjoint(
-        {*plain["spec"], *plain["spec"]["template"]["spec"]}
-    )
-
-
-@pytest.mark.parametrize(
-    ("values", "port"),
-    [
-        ({}, 80),
-        ({"webhook": {"tls": {"mode": "secret", "secretName": "s", "caBundle": "c"}}}, 443),
-        ({"service": {"port": 8443}}, 8443),
-    ],
-)
-def test_service_port_defaults_by_tls_mode(rendered: Render, values: Object, port: int) -> None:
-    assert [one["port"] for one in rendered(values).one("Service")["spec"]["ports"]] == [port]
-
-
-@pytest.mark.parametrize("keep", [True, False])
-def test_service_monitor_honor_labels_is_configurable(rendered: Render, keep: bool) -> None:
-    found = rendered({"serviceMonitor": {"enabled": True, "honorLabels": keep}})
-    endpoints = found.one("ServiceMonitor")["spec"]["endpoints"]
-    assert [(one["port"], one["honorLabels"]) for one in endpoints] == [("hook-metrics", keep), ("metrics", keep)]
-    ports = {one["name"]: one["targetPort"] for one in found.one("Service", f"{NAME}-metrics")["spec"]["ports"]}
-    assert ports == {"hook-metrics": "hook-metrics", "metrics": "health"}
+def test_value_is_rendered(rendered: Render, values: Object, kind: str, path: str, expected: object) -> None:
+    """The value at a path of the object of this kind; None without one."""
+    found: Any = rendered(values).one(kind)
+    for part in path.split("."):
+        found = found[int(part)] if part.isdigit() else (found or {}).get(part)
+    assert found == expected
 
 
 @pytest.mark.parametrize(
@@ -339,16 +316,6 @@ def test_variants_are_linted_and_render(helm: Path, rendered: Render, tmp_path: 
 def labelled(manifest: Object) -> bool:
     """All but the objects of one's own."""
     return not manifest["metadata"]["name"].endswith("-extra")
-
-
-def test_admission_policy_has_the_hooks_messages_and_metadata_addresses() -> None:
-    policy = yaml.safe_load((CHART / "files" / "address-policy.yaml").read_text())["spec"]
-    (preset,) = (one["expression"] for one in policy["variables"] if one["name"] == "metadata")
-    written = {ip_network(one) for one in re.findall(r"'([0-9a-f.:]+/\d+)'", preset)}
-    assert written == set(PRESETS["metadata"])
-    _, denied, outside = policy["validations"]
-    assert IN_DENIED_RANGE in denied["messageExpression"]
-    assert OUTSIDE_ALLOWED_RANGES in outside["messageExpression"]
 
 
 def test_readme_describes_every_value() -> None:

@@ -27,7 +27,6 @@ PLURALS = {
     "EndpointSlice": "endpointslices",
     "Ingress": "ingresses",
 }
-OFFERED_APART = {"HTTPRoute": "httproutes"}
 OUR_NAME = "external-service-operator"
 
 PREDECESSOR = Path(__file__).parent / "crs" / "predecessor.yaml"
@@ -60,33 +59,13 @@ def container(pod: dict[str, Any], name: str) -> dict[str, Any]:
     return result
 
 
-def children_of_the_samples() -> set[tuple[str, str]]:
-    """(apiVersion, plural) of all that the hook makes of the samples, in any form."""
-    options = SyncOptions(form="Both")
-    made = (child for path in SAMPLES for child in children(external_services(path.read_text()), options).children)
-    return {(child["apiVersion"], (PLURALS | OFFERED_APART)[child["kind"]]) for child in made}
-
-
 def test_composite_controller_lists_exactly_the_hooks_kinds(composite: dict[str, Any]) -> None:
+    """HTTPRoutes are in a component: a kind that the cluster does not know would stop the whole CompositeController."""
+    options = SyncOptions(form="Both")
+    made = [child for path in SAMPLES for child in children(external_services(path.read_text()), options).children]
+    wanted = {(child["apiVersion"], child["kind"]) for child in made if child["kind"] != "HTTPRoute"}
     managed = {(rule["apiVersion"], rule["resource"]) for rule in composite["childResources"]}
-    assert managed == {made for made in children_of_the_samples() if made[1] not in OFFERED_APART.values()}
-
-
-def test_gateway_component_adds_http_routes_and_their_rbac(composite: dict[str, Any]) -> None:
-    """It stands apart since a kind that the cluster does not know would stop the whole CompositeController."""
-    (component,) = documents("components/gateway-api/kustomization.yaml")
-    patches = {patch["target"]["kind"]: yaml.safe_load(patch["patch"]) for patch in component["patches"]}
-    (added,) = patches["CompositeController"]
-    assert added["path"] == "/spec/childResources/-"
-    rules = [*composite["childResources"], added["value"]]
-    assert {(rule["apiVersion"], rule["resource"]) for rule in rules} == children_of_the_samples()
-    assert added["value"]["updateStrategy"] == {"method": "InPlace"}
-    (granted,) = patches["ClusterRole"]
-    assert granted["value"] == {
-        "apiGroups": [added["value"]["apiVersion"].partition("/")[0]],
-        "resources": [added["value"]["resource"]],
-        "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
-    }
+    assert managed == {(version, PLURALS[kind]) for version, kind in wanted}
 
 
 def test_children_are_updated_in_place(composite: dict[str, Any]) -> None:
@@ -196,14 +175,6 @@ def test_kustomization_lists_every_file() -> None:
     (kustomization,) = documents("kustomization.yaml")
     there = {path.name for path in MANIFESTS.glob("*.yaml")} - {"kustomization.yaml"}
     assert set(kustomization["resources"]) == there
-
-
-def test_objects_share_one_namespace() -> None:
-    names = [path.name for path in MANIFESTS.glob("*.yaml") if path.name != "kustomization.yaml"]
-    used = {
-        item["metadata"]["namespace"] for name in names for item in documents(name) if "namespace" in item["metadata"]
-    }
-    assert used == {one("namespace.yaml", "Namespace")["metadata"]["name"]}
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)

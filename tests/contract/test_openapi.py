@@ -14,17 +14,18 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 
+from app.request import request
 from app.server import create_app
 from app.settings import Settings
 from external_service.crd import custom_resource_definition
+from external_service.manifest import external_services
 from playground.processes import Component, answers, free_ports
 from tests.required import cannot_run
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMATHESIS = ROOT / ".cache" / "tools" / "bin" / "st"
-SAMPLES = ROOT / "metacontroller" / "samples"
+SAMPLES = sorted((ROOT / "metacontroller" / "samples").glob("*.yaml"))
 EXAMPLES = 60
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,unsupported_method"
@@ -72,7 +73,9 @@ def document() -> Object:
     body = api["paths"]["/sync"]["post"]["requestBody"]["content"]["application/json"]
     body["schema"]["properties"] |= {"parent": parent_schema(), "finalizing": {"const": False}}
     body["schema"]["required"] = ["parent", "children", "finalizing"]
-    body["examples"] = {one["metadata"]["name"]: {"value": request(one)} for one in samples()}
+    body["examples"] = {
+        path.stem: {"value": json.loads(request(external_services(path.read_text()).documents))} for path in SAMPLES
+    }
     return api
 
 
@@ -99,22 +102,6 @@ def parent_schema() -> Object:
     return schema
 
 
-def samples() -> list[Object]:
-    documents = [one for path in sorted(SAMPLES.glob("*.yaml")) for one in yaml.safe_load_all(path.read_text())]
-    return [one for one in documents if one["kind"] == "ExternalService"]
-
-
-def request(parent: Object) -> Object:
-    metadata = parent["metadata"] | {"uid": "u", "generation": 1, "resourceVersion": "1"}
-    children: Object = {
-        "Service.v1": {},
-        "Endpoints.v1": {},
-        "EndpointSlice.discovery.k8s.io/v1": {},
-        "Ingress.networking.k8s.io/v1": {},
-    }
-    return {"parent": parent | {"metadata": metadata}, "children": children, "finalizing": False}
-
-
 @pytest.mark.nightly
 def test_requests_generated_from_openapi_cause_no_500(
     schemathesis: Path, hook: tuple[str, str], tmp_path: Path
@@ -133,5 +120,5 @@ def test_requests_generated_from_openapi_cause_no_500(
     assert done.returncode == 0, done.stdout + done.stderr
     counted = dict(re.findall(r'eso_syncs_total\{outcome="(\w+)"\} (\d+)', httpx.get(metrics, trust_env=False).text))
     assert counted["failed"] == counted["unauthorized"] == "0"
-    assert int(counted["ok"]) >= len(samples())  # it has been deeper than the first refusal
+    assert int(counted["ok"]) >= len(SAMPLES)  # it has been deeper than the first refusal
     assert int(counted["refused"]) >= EXAMPLES

@@ -225,57 +225,36 @@ def headers(*fields: tuple[str, str]) -> dict[str, Any]:
 
 # PORT represents the server's.
 AGENT, ACCEPT, CLOSE = "User-Agent: kube-probe/1.36", "Accept: */*", "Connection: close"
-PLAIN = ["Host: 127.0.0.1:PORT", AGENT, ACCEPT, CLOSE]
+LOCAL = "Host: 127.0.0.1:PORT"
+OWN = headers(("User-Agent", "me"), ("Accept", "a"), ("Content-Length", "3"), ("Transfer-Encoding", "chunked"))
+REPEATED = headers(("x-a", "1"), ("Host", "h.example"), ("X-A", " 2 "), ("Host", "i.example"), ("B", ""))
+UPGRADE = headers(("Connection", "Upgrade"), ("Upgrade", "websocket"))
+BASIC = "Authorization: Basic bWU6cHc="
 
-REQUESTS = [
-    pytest.param({}, ["GET / HTTP/1.1", *PLAIN], id="line-4-default"),
-    pytest.param({"path": "/a?q=b c"}, ["GET /a?q=b c HTTP/1.1", *PLAIN], id="line-2-space-in-query"),
-    pytest.param({"path": "/a b#c"}, ["GET /a%20b HTTP/1.1", *PLAIN], id="line-2-fragment"),
-    pytest.param({"path": "http://x/abs?q=1"}, ["GET /abs?q=1 HTTP/1.1", *PLAIN], id="line-2-absolute"),
-    pytest.param({"path": "//x/y"}, ["GET /y HTTP/1.1", *PLAIN], id="line-2-two-slashes"),
-    pytest.param({"path": "/%zz"}, ["GET /%25zz HTTP/1.1", *PLAIN], id="line-2-unparsable"),
-    pytest.param({"path": "a"}, ["GET /a HTTP/1.1", *PLAIN], id="line-2-no-slash"),
-    pytest.param({"path": "/ä"}, ["GET /%C3%A4 HTTP/1.1", *PLAIN], id="line-2-beyond-ascii"),
-    pytest.param(
-        headers(("x-a", "1"), ("Host", "h.example"), ("X-A", " 2 "), ("Host", "i.example"), ("B", "")),
-        ["GET / HTTP/1.1", "Host: h.example", AGENT, ACCEPT, "B: ", "X-A: 1", "X-A: 2", CLOSE],
-        id="line-3",
-    ),
-    pytest.param(headers(("Host", "")), ["GET / HTTP/1.1", *PLAIN], id="line-3-empty-host"),
-    pytest.param(
-        headers(("Host", "a b")), ["GET / HTTP/1.1", "Host: ", AGENT, ACCEPT, CLOSE], id="line-3-invalid-host"
-    ),
-    pytest.param(
-        headers(("Host", "bücher.example")),
-        ["GET / HTTP/1.1", "Host: xn--bcher-kva.example", AGENT, ACCEPT, CLOSE],
-        id="line-3-idna",
-    ),
-    pytest.param(
-        headers(("User-Agent", ""), ("Accept", "")),
-        ["GET / HTTP/1.1", "Host: 127.0.0.1:PORT", CLOSE],
-        id="line-4-absent",
-    ),
-    pytest.param(
-        headers(("User-Agent", "me"), ("Accept", "a"), ("Content-Length", "3"), ("Transfer-Encoding", "chunked")),
-        ["GET / HTTP/1.1", "Host: 127.0.0.1:PORT", "User-Agent: me", "Accept: a", CLOSE],
-        id="line-4-own",
-    ),
-    pytest.param(
+REQUESTS: dict[str, tuple[dict[str, Any], str, list[str]]] = {
+    "line-4-default": ({}, "/", [LOCAL, AGENT, ACCEPT, CLOSE]),
+    "line-2-space-in-query": ({"path": "/a?q=b c"}, "/a?q=b c", [LOCAL, AGENT, ACCEPT, CLOSE]),
+    "line-2-fragment": ({"path": "/a b#c"}, "/a%20b", [LOCAL, AGENT, ACCEPT, CLOSE]),
+    "line-2-absolute": ({"path": "http://x/abs?q=1"}, "/abs?q=1", [LOCAL, AGENT, ACCEPT, CLOSE]),
+    "line-2-two-slashes": ({"path": "//x/y"}, "/y", [LOCAL, AGENT, ACCEPT, CLOSE]),
+    "line-2-unparsable": ({"path": "/%zz"}, "/%25zz", [LOCAL, AGENT, ACCEPT, CLOSE]),
+    "line-2-no-slash": ({"path": "a"}, "/a", [LOCAL, AGENT, ACCEPT, CLOSE]),
+    "line-2-beyond-ascii": ({"path": "/ä"}, "/%C3%A4", [LOCAL, AGENT, ACCEPT, CLOSE]),
+    "line-3": (REPEATED, "/", ["Host: h.example", AGENT, ACCEPT, "B: ", "X-A: 1", "X-A: 2", CLOSE]),
+    "line-3-empty-host": (headers(("Host", "")), "/", [LOCAL, AGENT, ACCEPT, CLOSE]),
+    "line-3-invalid-host": (headers(("Host", "a b")), "/", ["Host: ", AGENT, ACCEPT, CLOSE]),
+    "line-3-idna": (headers(("Host", "bücher.io")), "/", ["Host: xn--bcher-kva.io", AGENT, ACCEPT, CLOSE]),
+    "line-4-absent": (headers(("User-Agent", ""), ("Accept", "")), "/", [LOCAL, CLOSE]),
+    "line-4-own": (OWN, "/", [LOCAL, "User-Agent: me", "Accept: a", CLOSE]),
+    "line-4-connection": (
         headers(("Connection", "keep-alive")),
-        ["GET / HTTP/1.1", "Host: 127.0.0.1:PORT", AGENT, ACCEPT, "Connection: keep-alive", CLOSE],
-        id="line-4-connection",
+        "/",
+        [LOCAL, AGENT, ACCEPT, "Connection: keep-alive", CLOSE],
     ),
-    pytest.param(
-        headers(("Connection", "Upgrade"), ("Upgrade", "websocket")),
-        ["GET / HTTP/1.1", "Host: 127.0.0.1:PORT", AGENT, ACCEPT, "Connection: Upgrade", "Upgrade: websocket"],
-        id="line-4-upgrade",
-    ),
-    pytest.param(
-        {"path": "http://me:pw@x/"},
-        ["GET / HTTP/1.1", "Host: 127.0.0.1:PORT", AGENT, ACCEPT, "Authorization: Basic bWU6cHc=", CLOSE],
-        id="user-in-the-path",
-    ),
-]
+    "line-4-upgrade": (UPGRADE, "/", [LOCAL, AGENT, ACCEPT, "Connection: Upgrade", "Upgrade: websocket"]),
+    "user-in-the-path": ({"path": "http://me:pw@x/"}, "/", [LOCAL, AGENT, ACCEPT, BASIC, CLOSE]),
+}
+"""The action, the path that is sent, and the header lines."""
 
 
 def received(server: Server, before: Sequence[bytes] = ()) -> list[str]:
@@ -290,15 +269,14 @@ ASKERS = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.parametrize(("action", "expected"), REQUESTS)
+@pytest.mark.parametrize("name", REQUESTS)
 @ASKERS
-async def test_request_equals_the_kubelets(
-    asker: Callable[[dict[str, Any]], Any], action: dict[str, Any], expected: list[str]
-) -> None:
+async def test_request_equals_the_kubelets(asker: Callable[[dict[str, Any]], Any], name: str) -> None:
+    action, path, lines = REQUESTS[name]
     with closing(Server(says(OK))) as server:
         await asker({"httpGet": {"port": server.port, **action}})
         await until(lambda: bool(server.requests), "a request", seconds=20)
-        assert received(server) == expected
+        assert received(server) == [f"GET {path} HTTP/1.1", *lines]
 
 
 @ASKERS

@@ -1,11 +1,12 @@
-"""The accounts of the processes: the shipped ServiceAccounts, their rights, and their names in reports."""
+"""Manifests that a cluster has before a world, the shipped ones and Metacontroller's, and the names of the accounts."""
 
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
-from playground.client import CONTROLLER, SIDECAR
+from playground.client import CONTROLLER, SIDECAR, Kind
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "metacontroller"
@@ -36,8 +37,6 @@ def shipped() -> list[dict[str, Any]]:
 
 def metacontroller() -> list[dict[str, Any]]:
     """The account of Metacontroller, with the rights of its own installation; those for our kinds are shipped."""
-    namespace, name = CONTROLLER_ACCOUNT
-    meta = {"name": "e2e-metacontroller-itself"}
     rules = [
         {"apiGroups": ["metacontroller.k8s.io"], "resources": ["*"], "verbs": ["*"]},
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
@@ -47,17 +46,47 @@ def metacontroller() -> list[dict[str, Any]]:
             "verbs": ["get", "list", "watch"],
         },
     ]
-    rbac = "rbac.authorization.k8s.io/v1"
-    binding = {
-        "apiVersion": rbac,
-        "kind": "ClusterRoleBinding",
-        "metadata": meta,
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": meta["name"]},
-        "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": name}],
-    }
+    role = {"metadata": {"name": "e2e-metacontroller-itself"}, "rules": rules}
+    return with_roles(CONTROLLER_ACCOUNT, role)
+
+
+def with_roles(account: tuple[str, str], *roles: dict[str, Any]) -> list[dict[str, Any]]:
+    """An account in a namespace of its own, with these ClusterRoles and nothing else."""
+    namespace, name = account
+    group = "rbac.authorization.k8s.io"
+    bindings = [
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": role["metadata"],
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role["metadata"]["name"]},
+            "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": name}],
+        }
+        for role in roles
+    ]
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}},
-        {"apiVersion": rbac, "kind": "ClusterRole", "metadata": meta, "rules": rules},
-        binding,
+        *({"apiVersion": f"{group}/v1", "kind": "ClusterRole", **role} for role in roles),
+        *bindings,
     ]
+
+
+def apply(admin: httpx.Client, manifest: dict[str, Any]) -> None:
+    """Server-side apply, so that existing objects are no error."""
+    response = admin.patch(
+        path(manifest),
+        params={"fieldManager": "e2e", "force": "true"},
+        content=yaml.safe_dump(manifest),
+        headers={"Content-Type": "application/apply-patch+yaml"},
+    )
+    if not response.is_success:
+        raise RuntimeError(f"{manifest['kind']} {manifest['metadata']['name']}: {response.text}")
+
+
+def path(manifest: dict[str, Any]) -> str:
+    """The URL path of an object."""
+    kind, metadata = manifest["kind"], manifest["metadata"]
+    plural = kind[:-1].lower() + "ies" if kind.endswith("y") else f"{kind.lower()}s"
+    namespace = metadata.get("namespace", "")
+    return Kind(manifest["apiVersion"], plural, kind, bool(namespace)).path(namespace, metadata["name"])

@@ -3,15 +3,26 @@
 import asyncio
 import itertools
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
 from external_service.kind import host_port
 from tests.e2e.coredns import Answer, CoreDns
 
-REQUESTS_A_SECOND = 50
+A_SECOND = 50
 REQUEST_SECONDS = 1.0
+
+
+async def paced(once: Callable[[int], Coroutine[Any, Any, None]], count: int | None = None) -> None:
+    """Calls `once(turn)` 50 times a second, whether or not earlier calls have ended; forever without a count."""
+    begun = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for turn in itertools.count() if count is None else range(count):
+            group.create_task(once(turn))
+            await asyncio.sleep(max(0.0, begun + (turn + 1) / A_SECOND - time.monotonic()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +36,7 @@ class Request:
 
 @dataclass(slots=True)
 class Client:
-    """Resolves the name again for each request, 50 times a second, whether or not earlier requests have ended."""
+    """Resolves the name again for each request."""
 
     dns: CoreDns
     service: str
@@ -35,17 +46,15 @@ class Client:
 
     async def run(self) -> None:
         """Runs until cancelled; a failing name server ends it with an error."""
-        begun = time.monotonic()
-        async with httpx.AsyncClient(trust_env=False, timeout=REQUEST_SECONDS) as http, asyncio.TaskGroup() as group:
-            for turn in itertools.count():
-                group.create_task(self._request(http, turn))
-                await asyncio.sleep(max(0.0, begun + (turn + 1) / REQUESTS_A_SECOND - time.monotonic()))
+        async with httpx.AsyncClient(trust_env=False, timeout=REQUEST_SECONDS) as http:
 
-    async def _request(self, http: httpx.AsyncClient, turn: int) -> None:
-        answer = await self.dns.resolve(self.service, self.namespace)
-        named = sorted(answer.addresses)
-        to = named[turn % len(named)] if named else ""
-        self.requests.append(Request(answer, to, bool(to) and await self._served(http, to)))
+            async def once(turn: int) -> None:
+                answer = await self.dns.resolve(self.service, self.namespace)
+                named = sorted(answer.addresses)
+                to = named[turn % len(named)] if named else ""
+                self.requests.append(Request(answer, to, bool(to) and await self._served(http, to)))
+
+            await paced(once)
 
     @property
     def rate(self) -> float:

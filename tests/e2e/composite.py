@@ -71,7 +71,7 @@ async def run(arguments: argparse.Namespace) -> None:
         httpx.AsyncClient(base_url=arguments.hook, trust_env=False) as hook,
     ):
         hook.headers.update(await authorization(api, manifest["spec"]["hooks"]["sync"]["webhook"]))
-        await CompositeController(config, api, hook, window=arguments.window).run()
+        await CompositeController(config, api, hook).run()
 
 
 def main() -> int:
@@ -82,7 +82,6 @@ def main() -> int:
     parser.add_argument("--manifest", type=Path, required=True, help="the CompositeController")
     parser.add_argument("--client-go-qps", dest="qps", type=float, default=5)
     parser.add_argument("--client-go-burst", dest="burst", type=int, default=10)
-    parser.add_argument("--window", type=float, default=0.0, help="seconds from GET to PUT")
     logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     asyncio.run(run(parser.parse_args()))

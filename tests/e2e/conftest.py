@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.chart import binaries as chart_tools
 from tests.e2e import accounts, namespace
-from tests.e2e.api import Missing, StandInApi, Unsupported
+from tests.e2e.api import Missing, Unsupported
 from tests.e2e.controlplane.build import Binaries, GoMissing, build
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.figures import FIGURES, PROMISE, Figures
 from tests.e2e.hosts import Hosts
 from tests.e2e.reader import Reader
 from tests.e2e.real_api import RealApi
+from tests.e2e.stand_in_api import StandInApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import STRATEGIES, Setup, World, real_metacontroller
 from tests.faults import FaultyServer
@@ -37,6 +39,14 @@ TYPES = "types(page, helm=False): it types all commands of a page that are for a
 KUBERNETES = "kubernetes(part): it runs on each supported Kubernetes release too, see tests.e2e.versions"
 
 _figures = pytest.StashKey[Figures]()
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    try:
+        return chart_tools.helm()
+    except chart_tools.Missing as why:
+        cannot_run(why)
 
 
 @pytest.fixture(scope="session")

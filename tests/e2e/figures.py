@@ -1,7 +1,7 @@
 """The measured figures and one line per promise, printed at the end of the run and written to a file."""
 
 import json
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,23 +13,20 @@ PROMISE = "promise"  # user properties of a report, which pytest-xdist carries f
 FIGURES = "figures"
 
 
-@dataclass(slots=True)
+@dataclass
 class Promise:
-    """One file of tests. `words` is the first line of its docstring."""
+    """The results of one file of tests. `promise` is the first line of its docstring."""
 
-    file: str
-    words: str
-    outcomes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    promise: str
+    outcomes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     skips: list[str] = field(default_factory=list)
 
     @property
-    def verdict(self) -> str:
+    def result(self) -> str:
         """FAIL if any failed; SKIP if none ran."""
-        if self.outcomes.get("failed"):
-            return "FAIL"
-        return "ok" if self.outcomes.get("passed") else "SKIP"
+        return "FAIL" if self.outcomes["failed"] else "ok" if self.outcomes["passed"] else "SKIP"
 
 
 class Figures:
@@ -37,48 +34,38 @@ class Figures:
 
     def __init__(self) -> None:
         self.promises: dict[str, Promise] = {}
+        """By file name."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Adds a report that has the user property PROMISE: the first line of its file's docstring."""
+        """Adds a report that has the user property PROMISE."""
         words = next((str(value) for name, value in report.user_properties if name == PROMISE), None)
         if words is None:
             return
         path, _, test = report.location
-        promise = self.promises.setdefault(path, Promise(Path(path).name, words))
+        promise = self.promises.setdefault(Path(path).name, Promise(words))
         promise.seconds += report.duration
         if report.when == "call" or report.outcome != "passed":
             promise.outcomes[report.outcome] += 1
         if report.skipped and isinstance(report.longrepr, tuple):
             promise.skips.append(report.longrepr[2].removeprefix("Skipped: "))
-        if report.when == "call":
-            for name, values in report.user_properties:
-                if name == FIGURES and isinstance(values, dict):
-                    promise.figures.setdefault(test, {}).update(values)
+        for name, values in report.user_properties if report.when == "call" else ():
+            if name == FIGURES and isinstance(values, dict):
+                promise.figures.setdefault(test, {}).update(values)
 
     def lines(self) -> Iterable[str]:
         """As text."""
-        for one in self.promises.values():
+        for file, one in self.promises.items():
             counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(one.outcomes.items()))
-            yield f"{one.verdict:4} {one.file}: {one.words} ({counted}; {one.seconds:.1f} s)"
+            yield f"{one.result:4} {file}: {one.promise} ({counted}; {one.seconds:.1f} s)"
             for reason in dict.fromkeys(one.skips):
                 yield f"     skipped: {reason}"
             for test, values in one.figures.items():
                 yield f"     {test}: " + ", ".join(f"{name} {_short(value)}" for name, value in values.items())
 
     def write(self, path: Path) -> None:
-        """As JSON: file -> result, words, outcomes, seconds, figures by test."""
+        """As JSON: by file, the fields of Promise and its result."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = {
-            one.file: {
-                "verdict": one.verdict,
-                "promise": one.words,
-                "outcomes": one.outcomes,
-                "seconds": round(one.seconds, 1),
-                "figures": one.figures,
-                "skips": one.skips,
-            }
-            for one in self.promises.values()
-        }
+        content = {file: {"result": one.result, **vars(one)} for file, one in self.promises.items()}
         path.write_text(json.dumps(content, indent=2) + "\n")
 
 

@@ -3,9 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
 from math import ceil
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from playground.client import ENDPOINTS, readiness
@@ -17,9 +15,6 @@ from tests.until import until
 
 Object = dict[str, Any]
 
-READY_SECONDS = 60.0
-TOLD_SECONDS = 30.0
-
 
 class Change(NamedTuple):
     """One address was published in another state than before: when (time.monotonic), and in which."""
@@ -30,68 +25,41 @@ class Change(NamedTuple):
 
 
 class Fleet:
-    """`async with Fleet(world, 12)`: 12 ExternalServices, probed once a second, out after two failures, all ready.
+    """`async with Fleet(world, 12)`: 12 ExternalServices with one address each, probed once a second, out after two
+    failures, all ready. What is published of any of them is followed until the end."""
 
-    Each has one address and `more` beside; `probe` changes their probes. What is published of any of them is followed
-    until the end.
-    """
+    period = 1.0
 
-    def __init__(self, world: World, count: int, *, more: int = 0, probe: Object | None = None) -> None:
+    def __init__(self, world: World, count: int) -> None:
         self.world = world
-        self.addresses = {
-            f"web-{number}": [f"10.20.{number // 25}.{number % 25 * 10 + last}" for last in range(1, more + 2)]
-            for number in range(count)
-        }
+        self.addresses = {f"web-{number}": f"10.20.{number // 25}.{number % 25 * 10 + 1}" for number in range(count)}
+        self.names, self.ips = [*self.addresses], [*self.addresses.values()]
         self.changes: list[Change] = []
-        self._probe = probe or {}
-        self._published: dict[str, dict[str, bool]] = {}
+        self._published: dict[str, bool] = {}
         self._informer = Informer(world.client, ENDPOINTS, self._observe)
-        self._stack = AsyncExitStack()
-
-    @property
-    def names(self) -> list[str]:
-        return list(self.addresses)
-
-    @property
-    def ips(self) -> list[str]:
-        return [ip for ips in self.addresses.values() for ip in ips]
-
-    @property
-    def period(self) -> float:
-        """The period of the probes of an address, in seconds."""
-        return float(self._probe.get("periodSeconds", 1))
 
     async def __aenter__(self) -> Self:
-        following = asyncio.create_task(self._informer.run())
-        self._stack.callback(following.cancel)
+        self._following = asyncio.create_task(self._informer.run())
         await self._informer.synced.wait()
-        await asyncio.gather(*(self.world.apply(self._manifest(name)) for name in self.addresses))
-        await self.until_told(dict.fromkeys(self.ips, True), seconds=READY_SECONDS)
+        await asyncio.gather(*(self.world.apply(external_service(name, [ip])) for name, ip in self.addresses.items()))
+        await self.until_told(dict.fromkeys(self.ips, True), seconds=60)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
+    async def __aexit__(self, *_: object) -> None:
+        self._following.cancel()
 
-    def kill(self, ips: Iterable[str], mode: Mode = Mode.ERROR) -> float:
-        """Makes their backends fail; returns the moment. Backends that respond continue to count."""
-        self.world.hosts.switch(list(ips), mode)
-        return time.monotonic()
+    def kill(self, ips: Iterable[str]) -> None:
+        """Makes their backends respond with an error; they continue to count."""
+        self.world.hosts.switch(list(ips), Mode.ERROR)
 
-    def published(self) -> dict[str, bool]:
-        """By address: whether it is published as ready."""
-        return {ip: ready for states in self._published.values() for ip, ready in states.items()}
-
-    async def until_told(self, states: dict[str, bool], *, seconds: float = TOLD_SECONDS) -> float:
+    async def until_told(self, states: dict[str, bool], *, seconds: float = 30) -> float:
         """Waits until these addresses are published so; returns the seconds, Late if that does not come about."""
         what = f"{len(states)} addresses published as they are"
-        return await until(lambda: states.items() <= self.published().items(), what, seconds=seconds, every=0.02)
+        return await until(lambda: states.items() <= self._published.items(), what, seconds=seconds, every=0.02)
 
-    def flips(self, since: float, *, but: Iterable[str] = ()) -> list[Change]:
-        """The changes since a moment, but for those of these addresses."""
-        left_out = set(but)
-        return [change for change in self.changes if change.at > since and change.ip not in left_out]
+    def flips(self, since: float) -> list[Change]:
+        """The changes since a moment."""
+        return [change for change in self.changes if change.at > since]
 
     def first(self, since: float) -> dict[str, float]:
         """By address: the seconds from a moment to its next probe; those not probed since are missing."""
@@ -108,21 +76,14 @@ class Fleet:
         counts = {ip: sum(begin < at <= end for at in times[ip]) for ip in self.ips}
         return {ip: count for ip, count in counts.items() if not 1 <= count <= ceil(due) + 1}
 
-    def _manifest(self, name: str) -> Object:
-        manifest = external_service(name, self.addresses[name])
-        manifest["spec"]["readinessProbe"] |= self._probe
-        return manifest
-
     def _observe(self, old: Object | None, new: Object | None) -> None:
         endpoints = new or old
         if endpoints is None or endpoints["metadata"]["namespace"] != self.world.namespace:
             return
-        name = endpoints["metadata"]["name"]
-        before = self._published.get(name, {})
-        after = readiness(endpoints) if new is not None else {}
-        self._published[name] = after
+        before, after = (readiness(one) if one else {} for one in (old, new))
         now = time.monotonic()
         for ip in before.keys() | after.keys():
+            self._published[ip] = after.get(ip, False)
             if ip in before and before[ip] != after.get(ip, False):
                 self.changes.append(Change(now, ip, after.get(ip, False)))
 

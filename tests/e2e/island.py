@@ -1,21 +1,19 @@
-"""A network for one process, with routes to the API server and the test hosts; that to the API server can be cut.
+"""A network for one process, with routes to the API server and the test hosts.
 
 A namespace behind a veth pair, beside that of the hosts; packets to them are forwarded. The API server listens on
-loopback only, so a relay listens on our end of the pair. While the route is cut, packets are dropped.
+loopback only, so a relay listens on our end of the pair.
 """
 
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 from playground.processes import Component
-from tests.e2e import namespace, packets
+from tests.e2e import namespace
 from tests.e2e.hosts import Hosts
 
 LINK, PEER = "island", "mainland"
@@ -25,18 +23,15 @@ FORWARDING = (Path("/proc/sys/net/ipv4/ip_forward"), Path("/proc/sys/net/ipv6/co
 
 
 class Island:
-    """`async with Island(directory, hosts, kubeconfig)`: `under` puts a process there, `with cut():` cuts it off.
+    """`async with Island(directory, hosts, kubeconfig)`: `under` puts a process there.
 
-    `kubeconfig` is one that works there, made from the one given. Raises Missing without iptables.
+    `kubeconfig` is one that works there, made from the one given.
     """
 
     host = FAR[0]
-    pages = MappingProxyType({"ESO_HEALTH_LISTEN_PORT": "8081"})
-    """Settings of a sidecar in there; outside of it no port of that network can be tried."""
-    """The address of the pages of a process in the namespace."""
+    """The address of a process in there."""
 
     def __init__(self, directory: Path, hosts: Hosts, kubeconfig: Path) -> None:
-        packets.require()
         self._hosts = hosts
         self._given = json.loads(kubeconfig.read_text())
         cluster = self._given["clusters"][0]["cluster"]
@@ -74,7 +69,6 @@ class Island:
         cluster = self._given["clusters"][0]["cluster"]
         cluster |= {"server": f"{self._server.scheme}://{NEAR[0]}:{port}", "tls-server-name": self._server.hostname}
         self.kubeconfig.write_text(json.dumps(self._given))
-        self._port = str(port)
         return self
 
     async def __aexit__(
@@ -87,10 +81,6 @@ class Island:
         self._inhabitant.kill()
         _forward(yes=False)
         namespace.remove(LINK)
-
-    def cut(self) -> AbstractContextManager[Callable[[], int]]:
-        """Drops all packets to the API server meanwhile."""
-        return packets.lost(LINK, "--protocol", "tcp", "--dport", self._port)
 
     def _apart(self) -> bool:
         """`unshare` has unshared."""

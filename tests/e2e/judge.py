@@ -150,15 +150,6 @@ def undisturbed_before(at: float, seconds: float, disturbed: Sequence[Span]) -> 
     return now - left
 
 
-def slope(samples: Sequence[tuple[float, float]]) -> float:
-    """Of the straight line through (seconds, value), by least squares: value per second. 0 for fewer than two."""
-    if len(samples) < 2:
-        return 0.0
-    mean_x, mean_y = (sum(values) / len(samples) for values in zip(*samples, strict=True))
-    spread = sum((x - mean_x) ** 2 for x, _ in samples)
-    return sum((x - mean_x) * (y - mean_y) for x, y in samples) / spread if spread else 0.0
-
-
 def _complaint(record: Record, ip: str, before: bool | None, after: Shown, since: float) -> str | None:
     span = record.wanted.get(ip)
     if after.ready is None:

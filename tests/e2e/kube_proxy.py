@@ -15,11 +15,11 @@ from playground.client import ApiClient, Kind
 from playground.processes import Component, answers
 from tests.e2e import island, namespace
 from tests.e2e.api import Missing, Unsupported
+from tests.e2e.client import paced
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.controlplane.flags import SERVICE_RANGES
 from tests.e2e.island import Island
 from tests.e2e.process import Process
-from tests.e2e.real_api import RealApi
 from tests.e2e.world import World
 
 NODES = Kind("v1", "nodes", "Node", namespaced=False)
@@ -27,7 +27,6 @@ NODE = "kube-proxy"
 USER = "system:kube-proxy"
 """Kubernetes binds the ClusterRole system:node-proxier to this user, and no other role."""
 HEALTH_PORT, METRICS_PORT = 10256, 10249
-CONNECTIONS_A_SECOND = 50
 CONNECTION_SECONDS = 3.0
 """Long enough for a repeated SYN: a busy machine may lose the first."""
 SOURCE_PORTS = itertools.cycle(range(11_000, 32_000))
@@ -83,7 +82,7 @@ async def node(world: World, directory: Path) -> AsyncIterator[Island]:
 
 
 def _control_plane(world: World) -> ControlPlane:
-    if not isinstance(world.api, RealApi) or world.api.control_plane is None:
+    if world.api.control_plane is None:
         raise Unsupported("kube-proxy is run beside a control plane of our own only: unset KUBECONFIG_E2E")
     return world.api.control_plane
 
@@ -113,10 +112,7 @@ class Connection:
 
 @dataclass(slots=True)
 class Client:
-    """Connects from the network of process `pid` to a cluster IP, CONNECTIONS_A_SECOND times a second.
-
-    A connection begins when it is due, whether or not earlier ones have ended. Backends answer with their address.
-    """
+    """Connects from the network of process `pid` to a cluster IP, as `paced`. Backends answer with their address."""
 
     pid: int
     address: str
@@ -125,17 +121,13 @@ class Client:
 
     async def run(self, count: int | None = None) -> None:
         """Makes `count` connections, or continues until cancelled."""
-        begun = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for turn in itertools.count() if count is None else range(count):
-                group.create_task(self._connect())
-                await asyncio.sleep(max(0.0, begun + (turn + 1) / CONNECTIONS_A_SECOND - time.monotonic()))
+        await paced(self._connect, count)
 
     def between(self, begin: float, end: float) -> list[Connection]:
         """The connections that began in this span and have ended."""
         return [one for one in self.connections if begin <= one.begun < end]
 
-    async def _connect(self) -> None:
+    async def _connect(self, _turn: int) -> None:
         begun = time.monotonic()
         try:
             async with asyncio.timeout(CONNECTION_SECONDS):

@@ -41,18 +41,28 @@ def samples() -> list[str]:
     return sorted(path.stem for path in SAMPLES.glob("*.yaml"))
 
 
-def metacontroller_definition() -> Object:
-    """A definition of the kind CompositeController without a schema, where Metacontroller's own is not installed."""
+def definition(group: str, version: str, kind: str, *, namespaced: bool = True) -> Object:
+    """A CustomResourceDefinition that accepts any object, in place of one that is not installed."""
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    names = {"kind": "CompositeController", "plural": "compositecontrollers", "singular": "compositecontroller"}
+    plural = f"{kind.lower()}s"
     schema = {"openAPIV3Schema": anything | {"properties": {"spec": anything, "status": anything}}}
-    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": schema, "subresources": {"status": {}}}
+    served = {"name": version, "served": True, "storage": True, "schema": schema, "subresources": {"status": {}}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
-            "name": "compositecontrollers.metacontroller.k8s.io",
+            "name": f"{plural}.{group}",
             "annotations": {"api-approved.kubernetes.io": "unapproved, a stand-in for tests"},
         },
-        "spec": {"group": "metacontroller.k8s.io", "scope": "Cluster", "names": names, "versions": [version]},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced" if namespaced else "Cluster",
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+            "versions": [served],
+        },
     }
+
+
+def metacontroller_definition() -> Object:
+    """The kind CompositeController, where Metacontroller's own is not installed."""
+    return definition("metacontroller.k8s.io", "v1alpha1", "CompositeController", namespaced=False)

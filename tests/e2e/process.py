@@ -52,11 +52,6 @@ class Process:
         """SIGKILL."""
         await asyncio.to_thread(self.component.kill)
 
-    async def restart(self) -> None:
-        """SIGKILL, and started again."""
-        await self.kill()
-        await self.start()
-
     def pause(self) -> None:
         """SIGSTOP: connections stay open without a response."""
         self.component.pause()
@@ -146,6 +141,10 @@ class Sidecar(Process):
         found: Object = (await self.page("/status")).json()
         return found
 
+    async def probed(self, namespace: str) -> set[str]:
+        """The names of the ExternalServices of a namespace that it probes."""
+        return {row["name"] for row in (await self.shown())["addresses"] if row["namespace"] == namespace}
+
     async def metrics(self) -> dict[str, float]:
         """The values of /metrics by series: `name_total{label="value"}`."""
         lines = [line.rpartition(" ") for line in (await self.page("/metrics")).text.splitlines()]
@@ -161,13 +160,11 @@ def plain_client(url: str, seconds: float) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=url, trust_env=False, timeout=seconds, verify=NO_TLS)
 
 
-def stand_in(
-    directory: Path, kubeconfig: Path, hook: str, manifest: Object, *, qps: float, burst: int, window: float
-) -> Process:
+def stand_in(directory: Path, kubeconfig: Path, hook: str, manifest: Object, *, qps: float, burst: int) -> Process:
     """The composite controller's stand-in."""
     file = directory / "composite-controller.yaml"
     file.write_text(yaml.safe_dump(manifest))
-    options = {"kubeconfig": kubeconfig, "hook": hook, "manifest": file, "window": window}
+    options = {"kubeconfig": kubeconfig, "hook": hook, "manifest": file}
     options |= {"client-go-qps": qps, "client-go-burst": burst}
     command = [sys.executable, "-m", "tests.e2e.composite", *(f"--{name}={value}" for name, value in options.items())]
     return Process(_python("composite", command, directory, None))

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,25 +9,22 @@ from typing import Any
 import httpx
 import yaml
 
+from playground.client import EXTERNAL_SERVICES
 from probe_sidecar.kube.kubeconfig import kubeconfig
 from tests.e2e import accounts, status_policy
-from tests.e2e.api import Entry, Unsupported, replace_token, write_kubeconfig
+from tests.e2e.api import Entry, Unsupported, write_kubeconfig
 from tests.e2e.controlplane.cluster import ControlPlane
+from tests.until import wait
 
 Object = dict[str, Any]
 
 TOKEN_SECONDS = 7_200
-SECONDS = 60.0
 NO_AUDIT = "a given cluster's audit log cannot be read: unset KUBECONFIG_E2E to run this on a control plane of its own"
-NO_KEY = "a given cluster signs no token that has expired: unset KUBECONFIG_E2E to run this"
 NO_PROCESS = "a given cluster's API server is not ours to stop: unset KUBECONFIG_E2E to run this"
-CUSTOM_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 class RealApi:
     """Installs the manifests of metacontroller/, once. `control_plane` is None on a given cluster."""
-
-    kind = "real"
 
     def __init__(self, admin_kubeconfig: Path, directory: Path, control_plane: ControlPlane | None) -> None:
         self.control_plane = control_plane
@@ -48,8 +44,8 @@ class RealApi:
         """Installs our CRD, namespaces, accounts and roles, and `more`; returns when all of it works."""
         with httpx.Client(**self._options()) as admin:
             for manifest in (*accounts.metacontroller(), *accounts.shipped(), *more):
-                apply(admin, manifest)
-            _until_served(admin)
+                accounts.apply(admin, manifest)
+            wait(lambda: admin.get(EXTERNAL_SERVICES.path()).is_success, "ExternalServices are served")
         if self.control_plane is not None:
             self.control_plane.controller_manager.restart()  # else its garbage collector learns of our kind 30 s later
 
@@ -65,12 +61,6 @@ class RealApi:
     def kubeconfig(self, account: tuple[str, str], holder: str = "") -> Path:
         """A file for a process, with a token of the account, from the TokenRequest API, in a file."""
         return write_kubeconfig(self._directory, self._cluster, account, self._token(account), holder)
-
-    def give_token(self, account: tuple[str, str], *, expired: bool) -> None:
-        """A new token, or an expired one, signed with the cluster's own key."""
-        late = self._own(NO_KEY).short_lived_token(*account, seconds=-60) if expired else None
-        token = late or self._token(account)
-        replace_token(self._directory, account, token)
 
     def mark(self) -> int:
         """The end of the audit log."""
@@ -160,44 +150,3 @@ def _cluster(file: Path) -> Object:
 
 def _named(entries: Sequence[Object], name: str) -> Object:
     return next(entry for entry in entries if entry["name"] == name)
-
-
-PLURALS = {
-    "Namespace": ("/api/v1", "namespaces"),
-    "ServiceAccount": ("/api/v1", "serviceaccounts"),
-    "ClusterRole": ("/apis/rbac.authorization.k8s.io/v1", "clusterroles"),
-    "ClusterRoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings"),
-    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
-    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
-    "CustomResourceDefinition": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
-    "CompositeController": ("/apis/metacontroller.k8s.io/v1alpha1", "compositecontrollers"),
-}
-
-
-def apply(admin: httpx.Client, manifest: Object) -> None:
-    """Server-side apply, so that existing objects are no error."""
-    answer = admin.patch(
-        path(manifest),
-        params={"fieldManager": "e2e", "force": "true"},
-        content=yaml.safe_dump(manifest),
-        headers={"Content-Type": "application/apply-patch+yaml"},
-    )
-    if not answer.is_success:
-        raise RuntimeError(f"{manifest['kind']} {manifest['metadata']['name']}: {answer.text}")
-
-
-def path(manifest: Object) -> str:
-    """The URL path of an object."""
-    base, plural = PLURALS[manifest["kind"]]
-    namespace, name = manifest["metadata"].get("namespace"), manifest["metadata"]["name"]
-    place = f"/namespaces/{namespace}" if namespace else ""
-    return f"{base}{place}/{plural}/{name}"
-
-
-def _until_served(admin: httpx.Client) -> None:
-    deadline = time.monotonic() + SECONDS
-    path = "/apis/eso.crowdfox.com/v1alpha1/externalservices"
-    while not admin.get(path, params={"limit": "1"}).is_success:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"ExternalServices are not served after {SECONDS:.0f} s")
-        time.sleep(0.1)

@@ -5,10 +5,10 @@ watches break; ExternalServices are created, changed and deleted. `judge` evalua
 """
 
 import asyncio
+import inspect
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -21,10 +21,11 @@ from tests.e2e.backends import Mode
 from tests.e2e.front import Answer, Front
 from tests.e2e.judge import Record, Shown, Span, Turn
 from tests.e2e.manifests import external_service
-from tests.e2e.process import Process
 from tests.e2e.world import HOOK, World
 
 Object = dict[str, Any]
+Step = Callable[[], object]
+"""It may return an awaitable."""
 
 PERIOD, TIMEOUT = 2, 2
 PROBES: tuple[Object, ...] = (
@@ -41,14 +42,23 @@ SETTLING = 5.0
 """Seconds after a fault in which its consequences may still delay what is published: retries, lists, back-offs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`begin` and `end` of a fault, which lasts up to `longest` seconds."""
+
+    begin: Step
+    end: Step = bool
+    longest: float = 4.0
+
+
 @dataclass(slots=True)
 class Service:
     """One ExternalService, and its addresses, which are never used again."""
 
     name: str
     number: int
-    ips: list[str]
     probe: Object
+    ips: list[str] = field(default_factory=list)
     born: int = 0
     busy: bool = False
 
@@ -89,14 +99,10 @@ class Storm:
         await asyncio.gather(self._following, return_exceptions=True)
 
     @property
-    def ips(self) -> list[str]:
-        """The addresses in the specs now."""
-        return [ip for service in self.services.values() for ip in service.ips]
-
-    @property
     def steadily_counted(self) -> list[str]:
-        """The addresses whose backends receive every probe: neither dropped nor refused."""
-        return [ip for ip in self.ips if self._modes.get(ip) not in (Mode.REFUSE, Mode.DROP)]
+        """The addresses in the specs whose backends receive every probe: neither dropped nor refused."""
+        ips = [ip for service in self.services.values() for ip in service.ips]
+        return [ip for ip in ips if self._modes.get(ip) not in (Mode.REFUSE, Mode.DROP)]
 
     async def populate(self, count: int) -> None:
         """Creates ExternalServices with five addresses on average."""
@@ -105,8 +111,19 @@ class Storm:
         self.deeds.clear()
 
     async def blow(self, seconds: float) -> None:
-        """Faults at random moments, several at a time; returns when all of them are over."""
-        deeds = self._deeds()
+        """Faults at random moments, several at a time; returns when all of them are over.
+
+        Often enough that several coincide, and rarely enough that there is time without faults, which shows how long
+        the product itself takes.
+        """
+        deeds: dict[str, tuple[int, Callable[[], Awaitable[bool]]]] = {
+            "backend turned": (80, self._turn),
+            "ExternalService created": (3, self._create),
+            "ExternalService deleted": (3, self._delete),
+            "ExternalService edited": (6, self._edit),
+            **{name: (1, lambda name=name: self._replica(name)) for name in self._of_replica("a")},  # type: ignore[misc] # it is a str
+            **{name: (1, lambda name=name: self._other(name)) for name in self._of_others()},  # type: ignore[misc] # it is a str
+        }
         names, weights = list(deeds), [weight for weight, _ in deeds.values()]
         end = time.monotonic() + seconds
         async with asyncio.TaskGroup() as group:
@@ -116,36 +133,9 @@ class Storm:
                 await asyncio.sleep(self.random.uniform(0.1, 1.2))
 
     async def _do(self, name: str, deed: Callable[[], Awaitable[bool]]) -> None:
+        """Counts a deed, which returns False without an object to act on."""
         if await deed():
             self.deeds[name] += 1
-
-    def _deeds(self) -> dict[str, tuple[int, Callable[[], Awaitable[bool]]]]:
-        """By name: how often, and the action, which returns False without an object to act on.
-
-        Often enough that several coincide, and rarely enough that there is time without faults, which shows how long
-        the product itself takes.
-        """
-        found: dict[str, tuple[int, Callable[[], Awaitable[bool]]]] = {
-            "backend turned": (80, self._turn),
-            "ExternalService created": (3, self._create),
-            "ExternalService deleted": (3, self._delete),
-            "ExternalService edited": (6, self._edit),
-            "sidecar killed": (1, lambda: self._replica(self._killed, "a")),
-            "sidecar stopped": (1, lambda: self._replica(self._stopped, "a")),
-            "sidecar frozen": (1, lambda: self._replica(self._frozen)),
-            "sidecar cut off": (1, lambda: self._replica(self._cut_off)),
-            "sidecar refused": (1, lambda: self._replica(self._refused)),
-            "watches of a sidecar cut": (1, lambda: self._replica(self._hung_up)),
-            "hook killed": (1, lambda: self._told(HOOK, self._hook_down)),
-            "hook answers an error": (1, lambda: self._told(HOOK, self._refusing_hook)),
-            "composite controller killed": (1, lambda: self._told(CONTROLLER, self._composite_down)),
-            "watches of the composite controller cut": (1, lambda: self._told(CONTROLLER, self._composite_cut)),
-        }
-        if self.world.api.ours:
-            found["API server killed"] = (1, lambda: self._control_plane(self._api_down))
-        if self.world.api.ours and self.world.api.kind == "real":
-            found["etcd killed"] = (1, lambda: self._control_plane(self._etcd_down))
-        return found
 
     # -- true states -------------------------------------------------------------------------------------------------
 
@@ -157,20 +147,17 @@ class Storm:
         ips = [self.random.choice(service.ips)] if self.random.random() < 0.8 else list(service.ips)
         for ip in ips:
             dead = self._modes.get(ip, Mode.HEALTHY) is not Mode.HEALTHY
-            mode = Mode.HEALTHY if dead else self.random.choice([mode for mode in DEAD if self._can(mode)])
+            mode = Mode.HEALTHY if dead else self.random.choice(DEAD)
             self.record.truth[ip].append(Turn(time.monotonic(), mode is Mode.HEALTHY))
             self.world.hosts.switch(ip, mode)
             self._modes[ip] = mode
         return True
 
-    def _can(self, mode: Mode) -> bool:
-        return mode is not Mode.DROP or self.world.hosts.apart
-
     async def _create(self) -> bool:
         if len(self.services) >= MOST:
             return False
         self._made += 1
-        service = Service(f"web-{self._made}", self._made, [], PROBES[self._made % len(PROBES)], busy=True)
+        service = Service(f"web-{self._made}", self._made, PROBES[self._made % len(PROBES)], busy=True)
         service.ips = [service.more() for _ in range(self.random.randint(3, 7))]
         self.services[service.name] = service
         self._name(service.ips)
@@ -195,40 +182,29 @@ class Storm:
         service = self._any()
         if service is None:
             return False
-        with self._held(service):
-            what = self.random.choice(["more", "less", "probe"])
-            if what == "more" and len(service.ips) < 12:
-                fresh = service.more()
-                self._name([fresh])
-                self.world.hosts.set(self.world.places(self._manifest(service, [fresh])))
-                service.ips.append(fresh)
-            elif what == "less" and len(service.ips) > 2:
-                self._unname([service.ips.pop(self.random.randrange(len(service.ips)))])
-            else:
-                service.probe = {**service.probe, "failureThreshold": self.random.choice([1, 2, 3])}
-            spec = {"ips": list(service.ips), "readinessProbe": self._probe(service)}
-            await self._insist(lambda: self.world.patch(service.name, {"spec": spec}))
+        service.busy = True
+        what = self.random.choice(["more", "less", "probe"])
+        if what == "more" and len(service.ips) < 12:
+            fresh = service.more()
+            self._name([fresh])
+            self.world.hosts.set(self.world.places(self._manifest(service, [fresh])))
+            service.ips.append(fresh)
+        elif what == "less" and len(service.ips) > 2:
+            self._unname([service.ips.pop(self.random.randrange(len(service.ips)))])
+        else:
+            service.probe = {**service.probe, "failureThreshold": self.random.choice([1, 2, 3])}
+        spec = self._manifest(service, service.ips)["spec"]
+        await self._insist(lambda: self.world.patch(service.name, {"spec": spec}))
+        service.busy = False
         return True
 
     def _any(self) -> Service | None:
         free = [service for service in self.services.values() if not service.busy]
         return self.random.choice(free) if free else None
 
-    @contextmanager
-    def _held(self, service: Service) -> Iterator[None]:
-        service.busy = True
-        try:
-            yield
-        finally:
-            service.busy = False
-
     def _manifest(self, service: Service, ips: list[str]) -> Object:
-        manifest = external_service(service.name, ips)
-        manifest["spec"]["readinessProbe"] = self._probe(service)
-        return manifest
-
-    def _probe(self, service: Service) -> Object:
-        return {"periodSeconds": PERIOD, "timeoutSeconds": TIMEOUT, "failureThreshold": 2, **service.probe}
+        probe = {"periodSeconds": PERIOD, "timeoutSeconds": TIMEOUT, "failureThreshold": 2, **service.probe}
+        return external_service(service.name, ips, readinessProbe=probe)
 
     def _name(self, ips: list[str]) -> None:
         now = time.monotonic()
@@ -269,113 +245,71 @@ class Storm:
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
-    async def _replica(self, deed: Callable[[str], Awaitable[None]], *spared: str) -> bool:
+    def _of_replica(self, letter: str) -> dict[str, Fault]:
+        replica, front, long = self.world.replicas[letter], self.world.fronts[letter], 2.0 * self.lease
+        return {
+            "sidecar killed": Fault(replica.kill, replica.start),
+            "sidecar stopped": Fault(replica.stop, replica.start),
+            "sidecar frozen": Fault(replica.pause, replica.resume, long),
+            "sidecar cut off": Fault(front.stop, front.start, long),
+            "sidecar refused": self._refusing(front, long),
+            "watches of a sidecar cut": Fault(front.hang_up),
+        }
+
+    def _of_others(self) -> dict[str, tuple[str, Fault]]:
+        """Process and fault by name."""
+        world = self.world
+        found = {
+            "hook killed": (HOOK, Fault(world.hook.kill, world.hook.start)),
+            "hook stopped": (HOOK, Fault(world.hook.stop, world.hook.start)),
+            "hook answers an error": (HOOK, self._refusing(world.fronts[HOOK])),
+            "composite controller killed": (CONTROLLER, Fault(world.composite.kill, world.composite.start)),
+            "watches of the composite controller cut": (CONTROLLER, Fault(world.fronts[CONTROLLER].hang_up)),
+        }
+        if world.api.ours:
+            found["API server killed"] = (CONTROL_PLANE, Fault(world.api.stop, world.api.start))
+            found["etcd killed"] = (CONTROL_PLANE, Fault(world.api.kill_storage, world.api.start_storage))
+        return found
+
+    def _refusing(self, front: Front, longest: float = 4.0) -> Fault:
+        def begin() -> None:
+            front.answer = self.random.choice(REFUSALS)
+            front.hang_up()
+
+        return Fault(begin, lambda: setattr(front, "answer", None), longest)
+
+    async def _replica(self, name: str) -> bool:
         """A fault for a replica without one; its share is taken over when the Lease expires."""
-        free = [letter for letter in self.world.replicas if letter not in self._busy and letter not in spared]
+        spared = {"a"} if name in ("sidecar killed", "sidecar stopped") else set()
+        free = [letter for letter in self.world.replicas if letter not in self._busy | spared]
         if not free or CONTROL_PLANE in self._busy:
             return False
         letter = self.random.choice(free)
-        async with self._disturbing(letter, self.record.absences, self.lease + SETTLING):
-            await deed(letter)
+        await self._disturb(letter, self._of_replica(letter)[name], self.record.absences, self.lease + SETTLING)
         return True
 
-    async def _told(self, who: str, deed: Callable[[], Awaitable[None]]) -> bool:
-        if who in self._busy or CONTROL_PLANE in self._busy:
+    async def _other(self, name: str) -> bool:
+        """Without the control plane nothing starts, so nothing is being restarted while it is down."""
+        who, fault = self._of_others()[name]
+        if self._busy if who == CONTROL_PLANE else self._busy & {who, CONTROL_PLANE}:
             return False
-        async with self._disturbing(who, self.record.outages, SETTLING):
-            await deed()
+        after = self.lease + 2 * SETTLING if who == CONTROL_PLANE else SETTLING
+        await self._disturb(who, fault, self.record.outages, after)
         return True
 
-    async def _control_plane(self, deed: Callable[[], Awaitable[None]]) -> bool:
-        """Nothing starts without it, so nothing is being restarted meanwhile."""
-        if self._busy:
-            return False
-        async with self._disturbing(CONTROL_PLANE, self.record.outages, self.lease + 2 * SETTLING):
-            await deed()
-        return True
-
-    @asynccontextmanager
-    async def _disturbing(self, who: str, spans: list[Span], after: float) -> AsyncIterator[None]:
+    async def _disturb(self, who: str, fault: Fault, spans: list[Span], after: float) -> None:
         self._busy.add(who)
         begin = time.monotonic()
         try:
-            yield
+            await _step(fault.begin)
+            await asyncio.sleep(self.random.uniform(0.2, fault.longest))
+            await _step(fault.end)
         finally:
             spans.append(Span(begin, time.monotonic() + after))
             self._busy.discard(who)
 
-    async def _some(self, least: float, most: float) -> None:
-        await asyncio.sleep(self.random.uniform(least, most))
 
-    async def _killed(self, letter: str) -> None:
-        await self._down(self.world.replicas[letter], graceful=False)
-
-    async def _stopped(self, letter: str) -> None:
-        await self._down(self.world.replicas[letter], graceful=True)
-
-    async def _down(self, process: Process, *, graceful: bool) -> None:
-        await (process.stop() if graceful else process.kill())
-        await self._some(0.2, 4)
-        await process.start()
-
-    async def _frozen(self, letter: str) -> None:
-        replica = self.world.replicas[letter]
-        replica.pause()
-        await self._some(1, 2 * self.lease)
-        replica.resume()
-
-    async def _cut_off(self, letter: str) -> None:
-        async with _closed(self.world.fronts[letter]):
-            await self._some(1, 2 * self.lease)
-
-    async def _refused(self, letter: str) -> None:
-        async with self._answering(self.world.fronts[letter]):
-            await self._some(1, 2 * self.lease)
-
-    async def _hung_up(self, letter: str) -> None:
-        self.world.fronts[letter].hang_up()
-
-    async def _hook_down(self) -> None:
-        await self._down(self.world.hook, graceful=self.random.random() < 0.5)
-
-    async def _refusing_hook(self) -> None:
-        async with self._answering(self.world.fronts[HOOK]):
-            await self._some(1, 4)
-
-    async def _composite_down(self) -> None:
-        await self._down(self.world.composite, graceful=False)
-
-    async def _composite_cut(self) -> None:
-        self.world.fronts[CONTROLLER].hang_up()
-
-    async def _api_down(self) -> None:
-        await self.world.api.stop()
-        await self._some(0.2, 4)
-        await self.world.api.start()
-
-    async def _etcd_down(self) -> None:
-        await self.world.api.kill_storage()
-        await self._some(0.2, 4)
-        await self.world.api.start_storage()
-
-    def _answering(self, front: Front) -> AbstractAsyncContextManager[None]:
-        return _answering(front, self.random.choice(REFUSALS))
-
-
-@asynccontextmanager
-async def _answering(front: Front, answer: Answer) -> AsyncIterator[None]:
-    front.answer = answer
-    front.hang_up()
-    try:
-        yield
-    finally:
-        front.answer = None
-
-
-@asynccontextmanager
-async def _closed(front: Front) -> AsyncIterator[None]:
-    await front.stop()
-    try:
-        yield
-    finally:
-        await front.start()
+async def _step(step: Step) -> None:
+    result = step()
+    if inspect.isawaitable(result):
+        await result

@@ -1,59 +1,41 @@
-"""The control plane has the pinned release, uses loopback only, and ends with the tests."""
+"""The control plane has the pinned release, its packets cannot leave the machine, and it ends with the tests."""
 
-import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.controlplane.build import GoMissing, build
+from tests.e2e import namespace
 from tests.e2e.controlplane.cluster import ControlPlane
+from tests.e2e.hosts import ROOT, Hosts
+from tests.until import wait
 
 pytestmark = pytest.mark.e2e
 
-SECONDS = 60.0
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"still not so after {SECONDS:.0f} s"
-        time.sleep(0.05)
-
 
 def test_binaries_have_the_release_of_go_mod(control_plane: ControlPlane) -> None:
-    version = control_plane.admin.get("/version").json()
-    major, minor = control_plane.binaries.release[1:].split(".")[:2]
-    assert (version["gitVersion"], version["major"], version["minor"]) == (control_plane.binaries.release, major, minor)
-    assert control_plane.kubectl("version").splitlines()[0] == f"Client Version: {control_plane.binaries.release}"
-    assert subprocess.check_output((control_plane.binaries.kube_proxy, "--version"), text=True) == (
-        f"Kubernetes {control_plane.binaries.release}\n"
-    )
+    release = control_plane.binaries.release
+    assert control_plane.admin.get("/version").json()["gitVersion"] == release
+    assert control_plane.kubectl("version").splitlines()[0] == f"Client Version: {release}"
+    shown = subprocess.check_output((control_plane.binaries.kube_proxy, "--version"), text=True)
+    assert shown == f"Kubernetes {release}\n"
 
 
-def test_processes_talk_to_loopback_only(control_plane: ControlPlane) -> None:
-    loopback, anywhere = "0100007F", "00000000"  # as the kernel prints them; a listener has the second as its peer
-    pairs = {pair for part in control_plane.components for pair in sockets(part.pid)}
-    assert pairs == {(loopback, loopback), (loopback, anywhere)}
-
-
-def sockets(pid: int) -> list[tuple[str, str]]:
-    """Local and remote address of each internet socket of a process, in hexadecimal."""
-    inodes = set()
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed in the meantime
-            inodes.add(str(descriptor.readlink()).removeprefix("socket:[").rstrip("]"))
-    rows = [
-        line.split()
-        for table in ("tcp", "tcp6", "udp", "udp6")
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
-    ]
-    return [(row[1].partition(":")[0], row[2].partition(":")[0]) for row in rows if row[9] in inodes]
+def test_packets_cannot_leave_the_machine(real_hosts: Hosts) -> None:
+    """Two namespaces with one veth pair between them: neither has another interface, nor a route to anything else."""
+    inside = real_hosts.process.pid
+    both = [namespace.ip("-json", "link", "show"), namespace.inside(inside, "-json", "link", "show")]
+    working = [{link["ifname"] for link in json.loads(links) if "UP" in link["flags"]} for links in both]
+    assert working == [{"lo", namespace.LINK}, {"lo", namespace.PEER}]
+    for address in ("192.0.2.1", "8.8.8.8", "10.0.63.1", "10.0.128.1", "169.254.169.254", "2001:db8:1::1"):
+        with pytest.raises(subprocess.CalledProcessError):
+            namespace.ip("route", "get", address)
+        with pytest.raises(subprocess.CalledProcessError):
+            namespace.inside(inside, "route", "get", address)
 
 
 def test_components_end_when_the_test_process_is_killed(tmp_path: Path) -> None:
@@ -62,17 +44,11 @@ def test_components_end_when_the_test_process_is_killed(tmp_path: Path) -> None:
         "c = Component('sleep', ['sleep', '1000'], log=Path(sys.argv[1]), ready=lambda: True); c.start();"
         "print(c.pid, flush=True); time.sleep(1000)"
     )
-    with subprocess.Popen(
-        (sys.executable, "-c", script, tmp_path / "log"), stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
-    ) as tests:
+    command = (sys.executable, "-c", script, tmp_path / "log")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as tests:
         assert tests.stdout is not None
         pid = int(tests.stdout.readline())
         os.kill(pid, 0)
         tests.send_signal(signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{pid}").exists() or "zombie" in Path(f"/proc/{pid}/status").read_text())
-
-
-def test_missing_go_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(GoMissing, match=r"Go 1\.\S+ or newer is needed .*: no `go` in PATH"):
-        build(cache=tmp_path)
+    status = Path(f"/proc/{pid}/status")
+    wait(lambda: not status.exists() or "zombie" in status.read_text(), "the component ends")

@@ -1,11 +1,9 @@
 """Children are stored as `render` prints them, and each kind of failure leaves and returns within the bound."""
 
 import asyncio
-import contextlib
 import copy
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +19,13 @@ from playground.addresses import resolved
 from playground.client import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from playground.composite.dynamic_apply import LAST_APPLIED
 from probe_sidecar.probes.message import timed_out
-from tests.e2e.backends import Mode
+from tests.e2e.backends import Conduct, Mode
 from tests.e2e.manifests import external_service, sample, samples
 from tests.e2e.world import World, ready
 from tests.scenarios.bounds import bounds_of
 from tests.scenarios.machine import Machine, watched
 from tests.scenarios.timeline import Follower, Timeline
-from tests.until import Late, until
+from tests.until import until, until_equal
 
 Object = dict[str, Any]
 
@@ -73,7 +71,7 @@ async def test_stored_children_equal_the_rendered_sample(world: World, figures: 
     created = [await world.apply(sample(name)) for name in samples() if name not in FOREIGN]
     for one in created:
         if text := (one["spec"].get("readinessProbe") or {}).get("httpGet", {}).get("bodyContains"):
-            world.behave(one, body=text)
+            world.hosts.set(world.places(one), Conduct(body=text))
     start = time.monotonic()
     for one in created:
         meta = one["metadata"]
@@ -98,17 +96,13 @@ async def until_stored_as_rendered(world: World, parent: Object, form: Endpoints
     live = await world.get(meta["name"], namespace=meta["namespace"])
     options = SyncOptions(uncopied_annotations=TOOL_ANNOTATIONS, form=form)
     printed = children(external_services(yaml.safe_dump(live)), options).children
-    stored: list[Object | None] = []
 
-    async def same() -> bool:
+    async def stored() -> list[Object | None]:
         places = [(child["metadata"]["name"], KINDS[child["kind"]]) for child in printed]
         found = [await world.get(name, kind=kind, namespace=meta["namespace"]) for name, kind in places]
-        stored[:] = [as_rendered(child) if child else None for child in found]
-        return stored == printed
+        return [as_rendered(child) if child else None for child in found]
 
-    with contextlib.suppress(Late):  # for the difference in the message
-        await until(same, f"{meta['name']} stored as rendered", seconds=STORED_SECONDS, every=0.1)
-    assert stored == printed
+    await until_equal(stored, [*printed], seconds=STORED_SECONDS, every=0.1)
     assert {child["kind"] for child in printed} == FORMS[form] | ({"Ingress"} if parent["spec"].get("hosts") else set())
 
 
@@ -153,63 +147,53 @@ HEALTHY = {"mode": Mode.HEALTHY, "host": "www.mydomain.com"}
 @pytest.mark.stand_in
 async def test_failed_address_leaves_and_returns_in_time(world: World, figures: Callable[..., None]) -> None:
     failures = (*FAILURES, *APART) if world.hosts.apart else FAILURES
-    async with AsyncExitStack() as stack:
-        machine = await stack.enter_async_context(watched())
-        cases = []
-        for number, failure in enumerate(failures):
-            case = Case(world, machine, failure, number)
-            case.timeline = await stack.enter_async_context(case.follower)
-            cases.append(case)
-        measured = dict(
-            zip([one.name for one in failures], await asyncio.gather(*(one.run() for one in cases)), strict=True)
-        )
-    bounds = cases[0].bounds
+    async with watched() as machine:
+        cases = [Case(world, machine, failure, number) for number, failure in enumerate(failures)]
+        await asyncio.gather(*(one.run() for one in cases))
     figures(
-        **{"slowest leaves after seconds": max(left for left, _, _ in measured.values()), "allowed": bounds.leaves},
-        **{"slowest returns after seconds": max(back for _, back, _ in measured.values())},
-        **{"allowed to return": bounds.returns, "withheld by the machine": max(case.withheld for case in cases)},
+        **{"slowest leaves after seconds": max(case.left for case in cases), "allowed": BOUNDS.leaves},
+        **{"slowest returns after seconds": max(case.back for case in cases), "allowed to return": BOUNDS.returns},
+        **{"withheld by the machine": max(case.withheld for case in cases)},
     )
     assert {case.failure.name: case.late for case in cases if case.late} == {}
-    assert {one.name: message for one in failures if one.evidence not in (message := measured[one.name][2])} == {}
+    assert {one.failure.name: one.message for one in cases if one.failure.evidence not in one.message} == {}
+
+
+TIMES = {"periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 2, "successThreshold": 2}
+BOUNDS = bounds_of(TIMES)
 
 
 class Case:
     """One ExternalService with two addresses, of which the second fails and recovers."""
 
     def __init__(self, world: World, machine: Machine, failure: Failure, number: int) -> None:
-        self.failure = failure
-        self.machine = machine
-        self.withheld = 0.0
-        self.late: list[float] = []
+        self.world, self.machine, self.failure = world, machine, failure
         network = "2001:db8::" if failure.six else "10.0.101."
         self.ips = [f"{network}{2 * number + 10}", f"{network}{2 * number + 11}"]
         self.manifest = external_service(failure.name, self.ips)
-        handler = failure.probe or {"httpGet": WEB}
-        times = {"periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 2, "successThreshold": 2}
-        self.manifest["spec"]["readinessProbe"] = handler | times
-        self.bounds = bounds_of(times)
-        self.world = world
-        self.follower = Follower(world.client, world.namespace, failure.name)
-        self.timeline: Timeline
+        self.manifest["spec"]["readinessProbe"] = (failure.probe or {"httpGet": WEB}) | TIMES
+        self.late: list[float] = []
+        self.withheld = self.left = self.back = 0.0
+        """Seconds until the second address has left, and until it is back."""
+        self.message = ""
+        """Of the second address in the status meanwhile."""
 
-    async def run(self) -> tuple[float, float, str]:
-        """Seconds until it has left, seconds until it is back, and its message in the status in between."""
-        await self.world.apply(self.manifest)
-        self.world.behave(self.manifest, host="www.mydomain.com")
-        await until(lambda: self.timeline.ready == ready(self.ips), f"{self.failure.name} ready", seconds=30)
-        left = await self._switched(self.failure.change, published=False, within=self.bounds.leaves)
-        message = self.timeline.status[self.ips[1]][1]
-        back = await self._switched(HEALTHY, published=True, within=self.bounds.returns)
-        assert all(moment.ready[self.ips[0]] for moment in self.timeline.published[-2:]), "its neighbour moved"
-        return left, back, message
+    async def run(self) -> None:
+        async with Follower(self.world.client, self.world.namespace, self.failure.name) as timeline:
+            await self.world.apply(self.manifest)
+            self.world.hosts.set(self.world.places(self.manifest), Conduct(host="www.mydomain.com"))
+            await until(lambda: timeline.ready == ready(self.ips), f"{self.failure.name} ready", seconds=30)
+            self.left = await self._switched(timeline, self.failure.change, published=False, within=BOUNDS.leaves)
+            self.message = timeline.status[self.ips[1]][1]
+            self.back = await self._switched(timeline, HEALTHY, published=True, within=BOUNDS.returns)
+            assert all(moment.ready[self.ips[0]] for moment in timeline.published[-2:]), "its neighbour moved"
 
-    async def _switched(self, change: dict[str, Any], *, published: bool, within: float) -> float:
-        victim = self.ips[1]
-        start = time.monotonic()
+    async def _switched(self, timeline: Timeline, change: Object, *, published: bool, within: float) -> float:
+        victim, start = self.ips[1], time.monotonic()
         self.world.hosts.switch(victim, **change)
         words = f"{self.failure.name}: {victim} {'back' if published else 'out'}"
-        await until(lambda: self.timeline.ready.get(victim) is published, words, seconds=30, every=0.05)
-        seen = next(moment.at for moment in self.timeline.since(start) if moment.ready[victim] is published)
+        await until(lambda: timeline.ready.get(victim) is published, words, seconds=30, every=0.05)
+        seen = next(moment.at for moment in timeline.since(start) if moment.ready[victim] is published)
         withheld = self.machine.withheld(start, seen)
         self.withheld = max(self.withheld, withheld)
         if seen - start > within + withheld:

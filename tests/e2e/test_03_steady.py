@@ -9,10 +9,8 @@ import pytest
 
 from tests.e2e.manifests import external_service
 from tests.e2e.world import OURS, World, ready
-from tests.until import until
 
 PARENTS, ADDRESSES = 50, 4
-CALM_SECONDS = 2.0
 LATER_SECONDS = 5.0
 """After the measurement, when the Events about the first results have been written: no more Events either."""
 
@@ -26,7 +24,7 @@ async def test_resyncs_write_nothing(world: World, seconds: float, figures: Call
         await world.apply(parent)
     for parent in parents:
         await world.until_published(parent["metadata"]["name"], ready(parent["spec"]["ips"]))
-    await until(lambda: _calm(world), "calm", seconds=60)
+    await world.until_calm()
     mark, probes, syncs = world.mark(), await world.probes(), world.syncs()
     await asyncio.sleep(seconds)
     writes, probes, syncs = world.writes(mark), await world.probes() - probes, world.syncs() - syncs
@@ -42,9 +40,3 @@ async def test_resyncs_write_nothing(world: World, seconds: float, figures: Call
 def _manifest(number: int) -> dict[str, Any]:
     name, ips = f"steady-{number}", [f"10.20.{number}.{last}" for last in range(1, ADDRESSES + 1)]
     return external_service(name, ips, hosts=[{"host": f"{name}.example.com", "path": ""}])
-
-
-async def _calm(world: World) -> bool:
-    mark = world.mark()
-    await asyncio.sleep(CALM_SECONDS)
-    return not world.writes(mark)

@@ -22,20 +22,17 @@ CONVERGED_SECONDS = 60.0
 
 
 async def kill_and_start(world: World, what: str) -> None:
-    """SIGKILL (the stand-in's API server is stopped), and started again after some seconds."""
-    processes = {"sidecar": world.sidecar, "hook": world.hook, "composite": world.composite}
-    if what in processes:
-        await processes[what].kill()
-        await asyncio.sleep(DOWN_SECONDS)
-        await processes[what].start()
-    elif what == "etcd":
-        await world.api.kill_storage()
-        await asyncio.sleep(DOWN_SECONDS)
-        await world.api.start_storage()
-    else:
-        await world.api.stop()
-        await asyncio.sleep(DOWN_SECONDS)
-        await world.api.start()
+    """SIGKILL, and started again after some seconds."""
+    down, up = {
+        "sidecar": (world.sidecar.kill, world.sidecar.start),
+        "hook": (world.hook.kill, world.hook.start),
+        "composite": (world.composite.kill, world.composite.start),
+        "apiserver": (world.api.stop, world.api.start),
+        "etcd": (world.api.kill_storage, world.api.start_storage),
+    }[what]
+    await down()
+    await asyncio.sleep(DOWN_SECONDS)
+    await up()
 
 
 @pytest.mark.parametrize("what", ["sidecar", "hook", "composite", "apiserver", "etcd"])

@@ -1,9 +1,8 @@
-"""Every right that metacontroller/rbac.yaml grants is used, and no other; tokens may rotate and expire."""
+"""Every right that metacontroller/rbac.yaml grants is used, and no other."""
 
 import contextlib
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -22,8 +21,7 @@ from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.slices import our_slices
 from tests.e2e.world import LEASES, World, ready
-from tests.scenarios.timeline import Follower
-from tests.until import Late, until
+from tests.until import Late, until, until_equal
 
 HEALTHY, FAILING = "10.0.100.10", "10.0.100.11"
 IPS = (HEALTHY, FAILING)
@@ -58,34 +56,30 @@ ITS_OWN = re.compile(
 """Rights that Metacontroller always needs, and its own installation grants: for its kinds, and Events."""
 
 
-FOREVER_WANTED = "a Service is wanted for as long as its parent is there; for an updateStrategy of your own, Recreate"
-HANDED_OVER = "after the minutes of a handover from one form of endpoints to another: test_31_switching"
-OF_ADMISSION = "asked of the authorizer by admission: without it no child could be made here, see flags.py"
-STREAMED = "lists come as watches from an API server that streams them"
-ADOPTS_BY_APPLYING = "an apply may come before the adoption, and adopts"
-OTHER_STRATEGY = "of the other --apply-strategy"
-
 UNPROVOKED: dict[Right, str] = {
-    ("", "services", "delete"): FOREVER_WANTED,
-    ("", "endpoints", "delete"): HANDED_OVER,
-    ("discovery.k8s.io", "endpointslices", "delete"): HANDED_OVER,
-    ("eso.crowdfox.com", "externalservices/finalizers", "update"): OF_ADMISSION,
+    (
+        "",
+        "services",
+        "delete",
+    ): "wanted for as long as its parent is there; for an updateStrategy of your own, Recreate",
+    ("", "endpoints", "delete"): "after the minutes of a handover between forms of endpoints: test_31_switching",
+    ("discovery.k8s.io", "endpointslices", "delete"): "as for endpoints",
+    ("eso.crowdfox.com", "externalservices/finalizers", "update"): "asked by admission, or no child could be made",
 }
 """Shipped rights that this run does not use, and the reasons why they are shipped."""
 
 CHILDREN = {(group, resource) for group, resource, verb in CONTROLLER_RIGHTS if verb == "create"}
 
 
-def unprovoked(world: World) -> dict[Right, str]:
+def unprovoked(world: World) -> set[Right]:
     """UNPROVOKED, and the rights that the composite controller of this world does not use."""
     real = world.metacontroller
     if real is None:
-        return UNPROVOKED | {(*child, "patch"): OTHER_STRATEGY for child in CHILDREN}
-    lists = {right: STREAMED for right in CONTROLLER_RIGHTS if right[2] == "list"}
-    if real.strategy == "server-side-apply":
-        lists |= {(*child, "get"): ADOPTS_BY_APPLYING for child in CHILDREN}
-    other = ("patch",) if real.strategy == "dynamic-apply" else ("create", "update")
-    return UNPROVOKED | lists | {(*child, verb): OTHER_STRATEGY for child in CHILDREN for verb in other}
+        return UNPROVOKED.keys() | {(*child, "patch") for child in CHILDREN}
+    found = UNPROVOKED.keys() | {right for right in CONTROLLER_RIGHTS if right[2] == "list"}  # streamed as watches
+    if real.strategy == "server-side-apply":  # an apply may come before the adoption, and adopts
+        return found | {(*child, verb) for child in CHILDREN for verb in ("get", "create", "update")}
+    return found | {(*child, "patch") for child in CHILDREN}
 
 
 def used(world: World, role: str) -> set[Right]:
@@ -95,11 +89,6 @@ def used(world: World, role: str) -> set[Right]:
         for one in world.api.entries(world.began)
         if one.user == role
     }
-
-
-def everything_told(world: World, of_the_controller: set[Right]) -> bool:
-    """An entry is written shortly after the response."""
-    return used(world, SIDECAR) >= SIDECAR_RIGHTS and used(world, CONTROLLER) >= of_the_controller
 
 
 async def both_forms(world: World) -> None:
@@ -149,17 +138,7 @@ async def every_child(world: World) -> None:
 
         await until(adopted, f"{kind.kind} adopted", seconds=SECONDS)
     await world.patch("web", {"spec": {"hosts": []}})
-
-    async def without() -> bool:
-        return await world.get("web", kind=INGRESSES) is None
-
-    await until(without, "no Ingress", seconds=SECONDS)
-
-
-async def ended(world: World) -> None:
-    """A watch is in the audit log when it has ended."""
-    await world.sidecar.stop()
-    await world.composite.stop()
+    await until_equal(lambda: world.has("web", INGRESSES), wanted=False)
 
 
 @pytest.mark.world(fronts=True, endpoints="Both", replicas=1, lease=30)
@@ -168,10 +147,11 @@ async def test_rbac_equals_the_requests_made(world: World, figures: Callable[...
     await behind_the_times(world)
     await overtaken(world)
     await every_child(world)
-    await ended(world)
-    wanted = CONTROLLER_RIGHTS - unprovoked(world).keys()
+    await world.sidecar.stop()  # a watch is in the audit log when it has ended
+    await world.composite.stop()
+    wanted = CONTROLLER_RIGHTS - unprovoked(world)
     with contextlib.suppress(Late):  # for the difference in the message
-        await until(lambda: everything_told(world, wanted), "in the audit log", seconds=TOLD_SECONDS, every=0.1)
+        await until(lambda: used(world, CONTROLLER) >= wanted, "in the audit log", seconds=TOLD_SECONDS, every=0.1)
     assert used(world, SIDECAR) == SIDECAR_RIGHTS
     asked = {right for right in used(world, CONTROLLER) if not ITS_OWN.fullmatch("/".join(right[:2]))}
     assert asked - CONTROLLER_RIGHTS == set(), "asked for without a right"
@@ -179,54 +159,3 @@ async def test_rbac_equals_the_requests_made(world: World, figures: Callable[...
     ours = [entry for entry in world.api.entries(world.began) if entry.user in (SIDECAR, CONTROLLER)]
     assert [entry for entry in ours if entry.code in (401, 403)] == []
     figures(**{"rights of the sidecar": len(SIDECAR_RIGHTS), "rights of the controller": len(CONTROLLER_RIGHTS)})
-
-
-async def refused_tokens(world: World) -> int:
-    """The number of the sidecar's requests with response 401."""
-    lines = (await world.sidecar.page("/metrics")).text.splitlines()
-    counts = [
-        line.rpartition(" ")[2] for line in lines if line.startswith("eso_api_requests_total{") and '"401"' in line
-    ]
-    return sum(int(float(count)) for count in counts)
-
-
-@pytest.mark.world(fronts=True)
-async def test_rotated_tokens_are_used(world: World, figures: Callable[..., None]) -> None:
-    await world.apply(external_service("web", IPS))
-    await world.until_published("web", ready(IPS))
-    process = world.sidecar.component.pid
-    async with Follower(world.client, world.namespace, "web") as timeline:
-        world.api.give_token(accounts.SIDECAR_ACCOUNT, expired=False)
-        world.hosts.switch(FAILING, Mode.REFUSE)
-        await until(lambda: timeline.ready == ready(IPS, but=[FAILING]), "out by the new token", seconds=SECONDS)
-        assert await refused_tokens(world) == 0, "the old token was still in use"
-
-        world.api.give_token(accounts.SIDECAR_ACCOUNT, expired=True)
-        shown = len(timeline.published)
-        world.hosts.switch(FAILING, Mode.HEALTHY)
-        world.fronts[SIDECAR].hang_up()  # its watch must be opened again, too
-
-        async def tried() -> bool:
-            return await refused_tokens(world) >= 4  # the watch and the write
-
-        await until(tried, "tried again and again", seconds=SECONDS, every=0.1)
-        assert world.sidecar.component.pid == process
-        assert timeline.published[shown:] == [], "published without a right to write"
-
-        world.api.give_token(accounts.SIDECAR_ACCOUNT, expired=False)
-        seconds = await until(lambda: timeline.ready == ready(IPS), "in again", seconds=SECONDS)
-        assert world.sidecar.component.pid == process
-        await world.delete("web")  # and its watch is open again: it stops probing
-
-        async def quiet() -> bool:
-            return not await probed(world)
-
-        await until(quiet, "probed no more", seconds=SECONDS, every=0.1)
-    assert HEALTHY not in {ip for moment in timeline.published for ip, state in moment.ready.items() if not state}
-    figures(**{"in again after a good token, seconds": seconds})
-
-
-async def probed(world: World) -> list[dict[str, Any]]:
-    """The probed addresses, by the sidecar's page."""
-    found: list[dict[str, Any]] = (await world.sidecar.shown())["addresses"]
-    return found

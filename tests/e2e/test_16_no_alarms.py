@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -11,20 +10,15 @@ from playground.client import EXTERNAL_SERVICES
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
-from tests.until import until
-
-Object = dict[str, Any]
 
 DEFAULT_LIMITS: dict[str, Any] = {"qps": 5.0, "burst": 10}
 """Metacontroller's own --client-go-qps and --client-go-burst."""
-CALM_SECONDS = 3.0
 SECONDS = 240.0
-FIVE = [f"10.0.110.{last}" for last in range(1, 6)]
+IPS = [f"10.0.110.{last}" for last in range(1, 6)]
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """The result of one case. `warnings` are SyncErrors, by the counts of their Events."""
+class Counts(NamedTuple):
+    """One case: objects created or transitions, and SyncErrors by the counts of their Events."""
 
     case: str
     changes: int
@@ -33,144 +27,101 @@ class Counts:
     warnings: int
 
 
-class Counter:
-    """Runs cases in a world, one after another, each until nothing is written."""
+async def count(world: World, case: str, changes: int, work: Awaitable[None]) -> Counts:
+    """The counts of one case, until nothing is written."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.found: list[Counts] = []
+    async def warnings() -> int:
+        return sum(event.get("count") or 1 for event in await world.sync_errors())
 
-    async def count(self, case: str, changes: int, work: Awaitable[None]) -> None:
-        """`changes`: objects created, or transitions of an ExternalService."""
-        mark, warned = self.world.mark(), await self._warnings()
-        await work
-        await self.calm()
-        writes = self.world.writes(mark)
-        patches = sum(write.user == "sidecar" for write in writes)
-        refused, warnings = self.world.refused(mark), await self._warnings() - warned
-        self.found.append(Counts(case, changes, patches, refused, warnings))
-        print(self.world.id, f"policy {self.world.status_policy}", self.found[-1], flush=True)
-
-    async def _warnings(self) -> int:
-        return sum(event.get("count") or 1 for event in await self.world.sync_errors())
-
-    async def calm(self) -> None:
-        """Waits until nothing has been written for a while."""
-
-        async def holds() -> bool:
-            mark = self.world.mark()
-            await asyncio.sleep(CALM_SECONDS)
-            return not self.world.writes(mark)
-
-        await until(holds, "calm", seconds=SECONDS)
+    mark, warned = world.mark(), await warnings()
+    await work
+    await world.until_calm()
+    patches = sum(write.user == "sidecar" for write in world.writes(mark))
+    return Counts(case, changes, patches, world.refused(mark), await warnings() - warned)
 
 
-async def _create(world: World, names: list[str]) -> None:
-    """All at once; each is published as ready at the end."""
-    made = [external_service(name, [f"10.30.{number}.1"]) for number, name in enumerate(names)]
-    await asyncio.gather(*(world.apply(one) for one in made))
-    for one in made:
-        await world.until_published(one["metadata"]["name"], ready(one["spec"]["ips"]), seconds=SECONDS)
+async def create(world: World, names: list[str], size: int = 1, pause: float | None = None) -> None:
+    """All at once, or one after the other with a pause; each is published as ready at the end."""
+    made = [external_service(name, [f"10.30.{n}.{last + 1}" for last in range(size)]) for n, name in enumerate(names)]
+    for batch in [made] if pause is None else [[one] for one in made]:
+        await asyncio.gather(*(world.apply(one) for one in batch))
+        for one in batch:
+            await world.until_published(one["metadata"]["name"], ready(one["spec"]["ips"]), seconds=SECONDS)
+        await asyncio.sleep(pause or 0)
 
 
-async def _create_singly(world: World, count: int, pause: float) -> None:
-    for number in range(count):
-        await _create(world, [f"single-{pause:g}-{number}".replace(".", "-")])
-        await asyncio.sleep(pause)
-
-
-async def _switch(world: World, victims: list[str], times: int) -> None:
+async def switch(world: World, victims: list[str], times: int) -> None:
     """Down and up again, each as soon as the one before is published."""
-    for _ in range(times):
-        for mode in (Mode.REFUSE, Mode.HEALTHY):
-            world.hosts.switch(victims, mode)
-            down = victims if mode is Mode.REFUSE else ()
-            await world.until_published("five", ready(FIVE, but=down), seconds=SECONDS)
+    for mode in (Mode.REFUSE, Mode.HEALTHY) * times:
+        world.hosts.switch(victims, mode)
+        await world.until_published("five", ready(IPS, but=victims if mode is Mode.REFUSE else ()), seconds=SECONDS)
 
 
-async def _outage(world: World, parents: list[Object], mode: Mode) -> None:
+async def outage(world: World, count: int, mode: Mode) -> None:
     """All addresses of an ExternalService at once, one ExternalService after another, all within 3 s."""
-    for parent in parents:
-        world.hosts.switch(parent["spec"]["ips"], mode)
-        await asyncio.sleep(3 / len(parents) / 2)
-    for parent in parents:
-        ips = parent["spec"]["ips"]
-        down = ips if mode is Mode.REFUSE else ()
-        await world.until_published(parent["metadata"]["name"], ready(ips, but=down), seconds=SECONDS)
+    ips = {f"crowd-{n}": [f"10.30.{n}.{last}" for last in range(1, 6)] for n in range(count)}
+    for one in ips.values():
+        world.hosts.switch(one, mode)
+        await asyncio.sleep(3 / count / 2)
+    for name, one in ips.items():
+        await world.until_published(name, ready(one, but=one if mode is Mode.REFUSE else ()), seconds=SECONDS)
 
 
-async def _clear(world: World) -> None:
+async def clear(world: World) -> None:
     for one in (await world.client.get(EXTERNAL_SERVICES.path(world.namespace)))["items"]:
         await world.delete(one["metadata"]["name"])
+    await world.until_calm()
 
 
-async def _counts(world: World, *, singly: int, five: int, crowd: int) -> list[Counts]:
+async def counts(world: World, *, singly: int, five: int, crowd: int) -> list[Counts]:
     """`singly`: objects created one by one, by either pace; `five`: times down and up; `crowd`: objects at once."""
-    counter = Counter(world)
-    await counter.calm()
-    await counter.count("created: 1", 1, _create(world, ["one"]))
-    await counter.count("created: 3 at once", 3, _create(world, ["three-a", "three-b", "three-c"]))
-    for pause in (0.0, 3.0):
-        case = f"created: {singly} singly, {pause:g} s after the last"
-        await counter.count(case, singly, _create_singly(world, singly, pause))
-    await _clear(world)
-    await world.apply(external_service("five", FIVE))
-    await world.until_published("five", ready(FIVE), seconds=SECONDS)
-    await counter.calm()
-    await counter.count("one of five, down and up", 2 * five, _switch(world, FIVE[:1], five))
-    await counter.count("all five, down and up", five, _switch(world, FIVE, five // 2))
-    await _clear(world)
-    await counter.calm()
+    await world.until_calm()
+    found = [
+        await count(world, "created: 1", 1, create(world, ["one"])),
+        await count(world, "created: 3 at once", 3, create(world, ["three-a", "three-b", "three-c"])),
+    ]
+    for pause in (0, 3):
+        work = create(world, [f"single-{pause}-{number}" for number in range(singly)], pause=pause)
+        found.append(await count(world, f"created: {singly} singly, {pause} s after the last", singly, work))
+    await clear(world)
+    await world.apply(external_service("five", IPS))
+    await world.until_published("five", ready(IPS), seconds=SECONDS)
+    await world.until_calm()
+    found.append(await count(world, "one of five, down and up", 2 * five, switch(world, IPS[:1], five)))
+    found.append(await count(world, "all five, down and up", five, switch(world, IPS, five // 2)))
+    await clear(world)
     if crowd:
-        parents = [
-            external_service(f"crowd-{n}", [f"10.30.{100 + n}.{last}" for last in range(1, 6)]) for n in range(crowd)
-        ]
-        await counter.count(f"created: {crowd} at once", crowd, _create_all(world, parents))
+        names = [f"crowd-{n}" for n in range(crowd)]
+        found.append(await count(world, f"created: {crowd} at once", crowd, create(world, names, size=5)))
         for words, mode in (("down", Mode.REFUSE), ("up", Mode.HEALTHY)):
-            await counter.count(f"{crowd} x 5 {words} within 3 s", crowd, _outage(world, parents, mode))
-    return counter.found
+            found.append(await count(world, f"{crowd} x 5 {words} within 3 s", crowd, outage(world, crowd, mode)))
+    return found
 
 
-async def _create_all(world: World, parents: list[Object]) -> None:
-    await asyncio.gather(*(world.apply(parent) for parent in parents))
-    for parent in parents:
-        await world.until_published(parent["metadata"]["name"], ready(parent["spec"]["ips"]), seconds=SECONDS)
+FEW = {"singly": 2, "five": 4, "crowd": 0}
+MANY = {"singly": 20, "five": 20, "crowd": 30}
 
 
-def _assert_few(found: list[Counts], *, policy: bool) -> None:
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param(FEW, id="few", marks=pytest.mark.world(**DEFAULT_LIMITS)),
+        pytest.param(MANY, id="many", marks=[pytest.mark.nightly, pytest.mark.world(**DEFAULT_LIMITS)]),
+        pytest.param(
+            MANY,
+            id="many-without-the-policy",
+            marks=[pytest.mark.nightly, pytest.mark.world(status_policy=False, **DEFAULT_LIMITS)],
+        ),
+    ],
+)
+async def test_few_or_no_writes_are_refused(world: World, sizes: dict[str, int], figures: Callable[..., None]) -> None:
     """With the policy no warning; without it at most 1 in 10 creations and 1 in 40 transitions."""
+    if world.setup.status_policy and not world.status_policy:
+        pytest.skip("this API server does not serve MutatingAdmissionPolicies: Kubernetes 1.36 does")
+    found = await counts(world, **sizes)
+    figures(**{one.case: f"{one.refused} refused, {one.warnings} warnings, {one.patches} patches" for one in found})
     for creations, share in ((True, 10), (False, 40)):
         cases = [one for one in found if one.case.startswith("created") is creations]
-        allowed = 0 if policy else max(1, sum(one.changes for one in cases) // share)
+        allowed = 0 if world.status_policy else max(1, sum(one.changes for one in cases) // share)
         assert sum(one.refused for one in cases) <= allowed, cases
         assert sum(one.warnings for one in cases) <= allowed, cases
-
-
-SHORT = {"singly": 2, "five": 4, "crowd": 0}
-LONG = {"singly": 20, "five": 20, "crowd": 30}
-SIZES = pytest.mark.parametrize(
-    "sizes", [pytest.param(SHORT, id="few"), pytest.param(LONG, id="many", marks=pytest.mark.nightly)]
-)
-
-
-@SIZES
-@pytest.mark.world(status_policy=True, **DEFAULT_LIMITS)
-async def test_status_policy_prevents_refused_writes(
-    world: World, sizes: dict[str, int], figures: Callable[..., None]
-) -> None:
-    if not world.status_policy:
-        pytest.skip("this API server does not serve MutatingAdmissionPolicies: Kubernetes 1.36 does")
-    await _hold(world, sizes, figures)
-
-
-@pytest.mark.nightly
-@pytest.mark.world(status_policy=False, **DEFAULT_LIMITS)
-async def test_few_writes_are_refused_without_the_policy(world: World, figures: Callable[..., None]) -> None:
-    """A share needs many changes."""
-    await _hold(world, LONG, figures)
-
-
-async def _hold(world: World, sizes: dict[str, int], figures: Callable[..., None]) -> None:
-    found = await _counts(world, **sizes)
-    figures(**{one.case: f"{one.refused} refused, {one.warnings} warnings, {one.patches} patches" for one in found})
-    _assert_few(found, policy=world.status_policy)

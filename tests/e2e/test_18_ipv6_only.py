@@ -15,7 +15,7 @@ from tests.e2e.hosts import Hosts
 from tests.e2e.manifests import external_service
 from tests.e2e.real_api import RealApi
 from tests.e2e.world import Setup, World, ready, real_metacontroller
-from tests.until import until
+from tests.until import until_equal
 
 IPS = ("fd00:e51::10", "fd00:e51::11")
 NAME = "db.example.com"
@@ -69,10 +69,10 @@ async def test_loop_works_without_ipv4(world: World) -> None:
     slices = (await world.client.get(ENDPOINT_SLICES.path(world.namespace)))["items"]
     assert {one["addressType"] for one in slices} == {"IPv6"}
 
-    async def resolved() -> bool:
-        return (await world.status("named")).get("summary") == "OK"
+    async def summary() -> object:
+        return (await world.status("named")).get("summary")
 
-    await until(resolved, "the name resolved to IPv6 addresses", seconds=60)
+    await until_equal(summary, "OK")
     assert f"listening on http://[{LOOPBACK}]:" in world.hook.log()
     assert world.sidecar.url.startswith(f"http://[{LOOPBACK}]:")
     assert (await world.sidecar.page("/")).is_success

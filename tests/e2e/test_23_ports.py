@@ -4,14 +4,12 @@ from typing import Any
 
 from playground.client import ENDPOINT_SLICES, ENDPOINTS, INGRESSES, SERVICES
 from tests.e2e.manifests import external_service
-from tests.e2e.test_16_edited_service import settled
 from tests.e2e.world import World
-from tests.until import until
+from tests.until import until_equal
 
 Object = dict[str, Any]
 
 IPS = ("10.0.100.10",)
-SECONDS = 30.0
 KEYS = ("port", "targetPort", "protocol")
 HTTP = {"name": "http", "port": 80, "targetPort": 8080}
 ADMIN = {"name": "admin", "port": 9000, "appProtocol": "kubernetes.io/h2c"}
@@ -50,23 +48,13 @@ def _shown(port: Object) -> list[Any]:
     return [port.get("name") or "", port["port"], port["protocol"], port.get("appProtocol") or ""]
 
 
-async def until_stored(world: World, wanted: Object) -> None:
-    async def holds() -> bool:
-        return await stored(world) == wanted
-
-    try:
-        await until(holds, "the ports", seconds=SECONDS, every=0.05)
-    except TimeoutError:
-        assert await stored(world) == wanted
-
-
 async def test_ports_of_all_children_follow_the_spec(world: World) -> None:
     await world.apply(parent(HTTP, ADMIN, DNS))
     await world.patch("web", {"spec": {"hosts": HOSTS}})
     await world.until_published("web", dict.fromkeys(IPS, True))
     targets = [["admin", 9000, "TCP", "kubernetes.io/h2c"], ["dns", 53, "UDP", ""], ["http", 8080, "TCP", ""]]
-    await until_stored(
-        world,
+    await until_equal(
+        lambda: stored(world),
         {
             "service": [["http", 80, 8080, "TCP"], ["admin", 9000, 9000, "TCP"], ["dns", 53, 53, "UDP"]],
             "endpoints": targets,
@@ -74,12 +62,12 @@ async def test_ports_of_all_children_follow_the_spec(world: World) -> None:
             "hosts": {"a.example.com": 80, "b.example.com": 9000, "c.example.com": 80},
         },
     )
-    await settled(world)
+    await world.until_calm()
 
     renamed = {**HTTP, "name": "web", "targetPort": 8081}
     await world.patch("web", {"spec": {"ports": [renamed], "hosts": HOSTS[:1]}})
-    await until_stored(
-        world,
+    await until_equal(
+        lambda: stored(world),
         {
             "service": [["web", 80, 8081, "TCP"]],
             "endpoints": [["web", 8081, "TCP", ""]],
@@ -89,8 +77,8 @@ async def test_ports_of_all_children_follow_the_spec(world: World) -> None:
     )
 
     await world.patch("web", {"spec": {"ports": None, "port": 80}})
-    await until_stored(
-        world,
+    await until_equal(
+        lambda: stored(world),
         {
             "service": [[None, 80, 80, "TCP"]],
             "endpoints": [["", 80, "TCP", ""]],
@@ -98,4 +86,4 @@ async def test_ports_of_all_children_follow_the_spec(world: World) -> None:
             "hosts": {"a.example.com": 80},
         },
     )
-    await settled(world)
+    await world.until_calm()

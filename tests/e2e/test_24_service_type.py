@@ -6,9 +6,9 @@ import pytest
 
 from playground.client import SERVICES
 from tests.e2e.manifests import external_service
-from tests.e2e.test_16_edited_service import edit, service, settled
+from tests.e2e.test_16_edited_service import edit, service
 from tests.e2e.world import World
-from tests.until import until
+from tests.until import until, until_equal
 
 Object = dict[str, Any]
 
@@ -38,7 +38,7 @@ async def test_allocated_node_ports_stay_and_edits_are_reverted(world: World) ->
     for kind in KINDS:
         await world.patch("front", {"spec": {"service": {"type": kind}}})
         (port,) = (await until_type(world, kind))["ports"]
-        await settled(world)
+        await world.until_calm()
         before = await service(world, "front")
         assert before["spec"]["ports"] == [port]
         assert port["nodePort"] == (allocated or port["nodePort"])
@@ -51,18 +51,19 @@ async def test_allocated_node_ports_stay_and_edits_are_reverted(world: World) ->
     await world.patch("front", {"spec": {"service": {"type": "ClusterIP"}}})
     (port,) = (await until_type(world, "ClusterIP"))["ports"]
     assert "nodePort" not in port
-    await settled(world)
+    await world.until_calm()
     assert not (await world.status("front")).get("children")
 
 
 async def put_back_but_for_the_node_port(world: World, before: Object) -> Object:
     """An edit of the type releases the port: the cluster then allocates another one."""
+    (port,) = before["spec"]["ports"]
 
-    async def holds() -> bool:
+    async def without_it() -> Object:
         found = await service(world, "front")
         for one in found["spec"]["ports"]:
-            one["nodePort"] = before["spec"]["ports"][0]["nodePort"]
-        return found == before
+            one["nodePort"] = port["nodePort"]
+        return found
 
-    await until(holds, "the Service as before", seconds=SECONDS, every=0.05)
+    await until_equal(without_it, before)
     return await service(world, "front")

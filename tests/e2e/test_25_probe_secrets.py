@@ -2,23 +2,24 @@
 
 import asyncio
 import base64
+import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
 import yaml
 
 from playground.certificate import pair
-from playground.client import EVENTS, SIDECAR, Kind
+from playground.client import EVENTS, SIDECAR
 from tests.e2e.accounts import SHIPPED
 from tests.e2e.manifests import external_service
-from tests.e2e.test_21_verified_tls import RBAC, accepted
+from tests.e2e.test_21_verified_tls import accepted, allow_reading
 from tests.e2e.world import SECRETS, World, ready
 from tests.until import until
 
 IPS = ("10.0.105.10", "10.0.105.11")
 PORT = 8443
-ROLES = Kind("rbac.authorization.k8s.io/v1", "roles", "Role", namespaced=True)
 VALUES = ("first-s3cret-value", "second-s3cret-value")
 ON = {"ESO_PROBE_SECRETS": "true", "ESO_REFRESH_SECONDS": "1", "ESO_LOG_LEVEL": "debug"}
 GRPC = {"port": 50051, "tls": {"clientCertificateSecret": {"name": "client"}}}
@@ -37,18 +38,6 @@ def mutual() -> dict[str, Any]:
     return probed("web", httpGet={**http, "httpHeaders": [{"name": "X-Token", "valueFrom": token}]})
 
 
-async def allow_reading(world: World) -> None:
-    """The rule of components/probe-secrets, for this namespace."""
-    component = yaml.safe_load((SHIPPED / "components" / "probe-secrets" / "kustomization.yaml").read_text())
-    (operation,) = yaml.safe_load(component["patches"][0]["patch"])
-    reader = yaml.safe_load_all((SHIPPED / "optional" / "ca-reader.yaml").read_text())
-    for manifest in reader:
-        manifest["metadata"]["namespace"] = world.namespace
-        if manifest["kind"] == "Role":
-            manifest["rules"] = [operation["value"]]
-        await world.client.create(f"{RBAC}/{world.namespace}/{manifest['kind'].lower()}s", manifest)
-
-
 async def store(world: World, name: str, **data: bytes) -> None:
     """Creates the Secret, or replaces its data."""
     body = {"data": {key.replace("_", "."): base64.b64encode(value).decode() for key, value in data.items()}}
@@ -62,11 +51,11 @@ async def until_accepted(world: World, reason: str, name: str = "web", *, words:
     """Waits for the condition Accepted with this reason and text, and returns its message."""
     found: list[str] = []
 
-    async def told() -> bool:
+    async def reported() -> bool:
         found[:] = await accepted(world, name)
         return found[0] == reason and words in found[1]
 
-    await until(told, f"Accepted with reason {reason} and {words!r}", seconds=60)
+    await until(reported, f"Accepted with reason {reason} and {words!r}", seconds=60)
     return found[1]
 
 
@@ -76,18 +65,13 @@ async def shown(world: World, *, check: bool) -> str:
     texts = [world.sidecar.log(), world.hook.log(), *[(await world.sidecar.page(page)).text for page in pages]]
     listed = await world.client.get(EVENTS.path(world.namespace))
     texts += [str(await world.get(name)) for name in ("web", "rpc")] + [str(listed)]
-    if check and world.hosts.apart:
-        command = (sys.executable, "-m", "probe_sidecar", "check", f"{world.namespace}/web", f"{world.namespace}/rpc")
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            f"--kubeconfig={world.api.admin_kubeconfig}",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        async with asyncio.timeout(60):
-            out, _ = await process.communicate()
-        assert b"HTTP " in out, out.decode()
-        texts.append(out.decode())
+    if check:
+        names = (f"{world.namespace}/web", f"{world.namespace}/rpc")
+        command = (sys.executable, "-m", "probe_sidecar", "check", f"--kubeconfig={world.api.admin_kubeconfig}", *names)
+        run = partial(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+        done = await asyncio.to_thread(run)
+        assert "HTTP " in done.stdout, done.stderr
+        texts += [done.stdout, done.stderr]
     return "".join(texts)
 
 
@@ -98,13 +82,14 @@ async def test_secrets_are_used_renewed_and_never_shown(world: World) -> None:
     await world.apply(mutual())
     await world.apply(probed("rpc", grpc=GRPC))
     world.hosts.switch(IPS, header=f"X-Token: {VALUES[0]}", client_ca=certificate.decode())
-    if world.api.kind == "real":
-        await until_accepted(world, "SecretUnavailable", words="not readable")
-        await allow_reading(world)
+    await until_accepted(world, "SecretUnavailable", words="not readable")
+    component = yaml.safe_load((SHIPPED / "components" / "probe-secrets" / "kustomization.yaml").read_text())
+    (operation,) = yaml.safe_load(component["patches"][0]["patch"])
+    await allow_reading(world, operation["value"])
     message = await until_accepted(world, "SecretUnavailable", "rpc")
     assert message.startswith(f"Secret {world.namespace}/client: not ")
-    assert {one["reason"] for one in (await world.status("web"))["addresses"]} == {"Pending"}
-    assert await world.requests(IPS[0]) == 0
+    assert {one["reason"] for one in (await world.addresses("web")).values()} == {"Pending"}
+    assert world.hosts.requests()[IPS[0]] == 0
 
     await store(world, "client", tls_crt=certificate, tls_key=key)
     await store(world, "token", web=VALUES[0].encode() + b"\n")

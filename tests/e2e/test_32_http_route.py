@@ -1,28 +1,29 @@
 """HTTPRoutes are made where the CompositeController lists them, stored as rendered, and reported where it does not."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import yaml
 
 from app.children import http_route
-from app.render import children
+from app.render import children as rendered
 from app.settings import TOOL_ANNOTATIONS
 from app.sync import UNLISTED, SyncOptions
 from external_service.manifest import external_services
-from playground.client import EXTERNAL_SERVICES, INGRESSES, Kind, Refused
+from playground.client import INGRESSES, Kind
+from tests.e2e.controlplane.build import Binaries
+from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.manifests import external_service, sample
 from tests.e2e.process import gateway_patches
+from tests.e2e.real_api import RealApi
 from tests.e2e.test_01_children import as_rendered
-from tests.e2e.test_30_endpoint_slices import comes_to_rest
 from tests.e2e.world import World
-from tests.until import until
+from tests.until import until_equal
 
 IPS = ("10.20.50.10",)
 HTTP_ROUTES = Kind("gateway.networking.k8s.io/v1", "httproutes", "HTTPRoute", namespaced=True)
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/external-service-operator-metacontroller"
 HOSTS = [{"host": "a.example.com"}, {"host": "b.example.com", "path": "/x", "pathType": "Exact"}]
 PARENTS = [{"name": "public", "sectionName": "http"}, {"name": "public", "sectionName": "https"}]
@@ -32,62 +33,21 @@ def routed(**spec: Any) -> dict[str, Any]:
     return external_service("web", IPS, hosts=HOSTS, httpRoute={"parentRefs": PARENTS}, **spec)
 
 
-def text(default: str | None = None) -> dict[str, Any]:
-    return {"type": "string"} if default is None else {"type": "string", "default": default}
-
-
-def items(properties: dict[str, Any], default: Any = None) -> dict[str, Any]:
-    node = {"type": "array", "items": {"type": "object", "properties": properties}}
-    return node if default is None else node | {"default": default}
-
-
-def definition() -> dict[str, Any]:
-    """HTTPRoute as far as an ExternalService goes, with the defaults of the Gateway API's own definition (1.5)."""
-    path = {"type": "object", "properties": {"type": text("PathPrefix"), "value": text("/")}}
-    number = {"type": "integer", "default": 1}
-    backend = {"group": text(""), "kind": text("Service"), "name": text(), "port": {"type": "integer"}}
-    anything = [{"path": {"type": "PathPrefix", "value": "/"}}]
-    parent = {"group": text("gateway.networking.k8s.io"), "kind": text("Gateway"), "name": text()}
-    spec = {
-        "hostnames": {"type": "array", "items": text(), "maxItems": 16},
-        "parentRefs": items({**parent, "namespace": text(), "sectionName": text()}),
-        "rules": items(
-            {"backendRefs": items({**backend, "weight": number}), "matches": items({"path": path}, anything)}
-        ),
-    }
-    root = {"type": "object", "properties": {"spec": {"type": "object", "properties": spec}}}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": root}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": "httproutes.gateway.networking.k8s.io",
-            "annotations": {"api-approved.kubernetes.io": "unapproved, a test's own"},
-        },
-        "spec": {
-            "group": "gateway.networking.k8s.io",
-            "names": {
-                "kind": "HTTPRoute",
-                "listKind": "HTTPRouteList",
-                "plural": "httproutes",
-                "singular": "httproute",
-            },
-            "scope": "Namespaced",
-            "versions": [version],
-        },
-    }
+@contextlib.contextmanager
+def gateway_definitions(plane: ControlPlane | None, binaries: Binaries) -> Iterator[None]:
+    """With the CRDs that the Gateway API publishes, before a world begins."""
+    if plane is None:
+        pytest.skip("this test needs a control plane of its own: unset KUBECONFIG_E2E to run it")
+    file = str(binaries.traefik.with_name("gateway-api.yaml"))
+    plane.kubectl("apply", "--server-side", "-f", file)
+    plane.kubectl("wait", "--for=condition=Established", "-f", file)
+    yield
+    plane.kubectl("delete", "-f", file)
 
 
 @contextlib.asynccontextmanager
-async def gateway_api(world: World) -> AsyncIterator[None]:
-    """With HTTPRoutes in the cluster, its own or ours, and the right that components/gateway-api grants."""
-    created = True
-    try:
-        await world.client.create(DEFINITIONS, definition())
-    except Refused as refusal:
-        if refusal.reason != "AlreadyExists":
-            raise
-        created = False
+async def granted(world: World) -> AsyncIterator[None]:
+    """With the right that components/gateway-api grants."""
     grant = [{"op": "add", "path": "/rules/-", "value": gateway_patches()["ClusterRole"]}]
     rules = (await world.client.get(ROLE))["rules"]
     await world.client.patch(ROLE, grant, "application/json-patch+json")
@@ -95,91 +55,63 @@ async def gateway_api(world: World) -> AsyncIterator[None]:
         yield
     finally:
         await world.client.patch(ROLE, {"rules": rules})
-        if created:
-            await world.client.delete(f"{DEFINITIONS}/httproutes.gateway.networking.k8s.io")
+
+
+@pytest.fixture(scope="module")
+def gateway_api(real_api: RealApi, binaries: Binaries) -> Iterator[None]:
+    with gateway_definitions(real_api.control_plane, binaries):
+        yield
 
 
 @pytest.mark.world(gateway=True, resync=1)
-async def test_http_routes_are_stored_as_rendered(world: World) -> None:
-    async with gateway_api(world):
+async def test_http_routes_are_stored_as_rendered(gateway_api: None, world: World) -> None:
+    async def hosts() -> dict[str, Any]:
+        found = await world.client.get(HTTP_ROUTES.path(world.namespace))
+        return {one["metadata"]["name"]: one["spec"]["hostnames"] for one in found["items"]}
+
+    async with granted(world):
         await stored_as_rendered(world, sample("gateway"))
         await world.apply(routed(ingress={"enabled": False}))
-
-        async def hosts() -> dict[str, Any]:
-            try:
-                found = await world.client.get(HTTP_ROUTES.path(world.namespace))
-            except Refused:
-                return {}
-            return {one["metadata"]["name"]: one["spec"]["hostnames"] for one in found["items"]}
-
-        async def four() -> bool:
-            a, b = ["a.example.com"], ["b.example.com"]
-            return await hosts() == {"web": a, "web.1": a, "web.2": b, "web.3": b}
-
-        await until(four, "a route for each path and listener", seconds=60, every=0.1)
-        assert await world.get("web", kind=INGRESSES) is None
+        a, b = ["a.example.com"], ["b.example.com"]
+        await until_equal(hosts, {"web": a, "web.1": a, "web.2": b, "web.3": b}, every=0.1)
+        assert not await world.has("web", INGRESSES)
         assert "children" not in await world.status("web")
-        await settled(world)
-        await comes_to_rest(world)
+        await world.until_calm()
+        await world.until_synced()
         references = [{"name": "public"}, {"name": "private", "sectionName": "https"}]
         change = {"hosts": [{"host": "c.example.com"}], "httpRoute": {"parentRefs": references}}
         await world.patch("web", {"spec": change})
-
-        async def one() -> bool:
-            return await hosts() == {"web": ["c.example.com"]}
-
-        await until(one, "one route left", seconds=60, every=0.1)
+        await until_equal(hosts, {"web": ["c.example.com"]}, every=0.1)
         stored = (await world.get("web", kind=HTTP_ROUTES) or {})["spec"]["parentRefs"]
         assert [reference["name"] for reference in stored] == ["public", "private"]
-        await settled(world)
-        await comes_to_rest(world)
+        await world.until_calm()
+        await world.until_synced()
         await world.patch("web", {"spec": {"httpRoute": None}})
-
-        async def none() -> bool:
-            return await hosts() == {}
-
-        await until(none, "no route left", seconds=60, every=0.1)
+        await until_equal(hosts, {}, every=0.1)
 
 
 async def stored_as_rendered(world: World, parent: dict[str, Any]) -> None:
     meta = parent["metadata"]
     live = await world.apply(parent)
     options = SyncOptions(uncopied_annotations=TOOL_ANNOTATIONS)
-    printed = children(external_services(yaml.safe_dump(live)), options).children
+    printed = rendered(external_services(yaml.safe_dump(live)), options).children
     (route,) = [one for one in printed if one["kind"] == http_route.KIND]
 
-    async def there() -> bool:
-        return await world.get(meta["name"], kind=HTTP_ROUTES, namespace=meta["namespace"]) is not None
+    async def stored() -> object:
+        found = await world.get(meta["name"], kind=HTTP_ROUTES, namespace=meta["namespace"])
+        return found and as_rendered(found)
 
-    await until(there, "the sample's route", seconds=60, every=0.1)
-    stored = await world.get(meta["name"], kind=HTTP_ROUTES, namespace=meta["namespace"])
-    assert stored is not None
-    assert as_rendered(stored) == route
+    await until_equal(stored, route, every=0.1)
     await world.delete(meta["name"], namespace=meta["namespace"])
-
-
-async def settled(world: World) -> None:
-    async def ready() -> bool:
-        status = await world.status("web")
-        return bool(status.get("ready") == "1/1" and status.get("observedGeneration"))
-
-    await until(ready, "ready", seconds=60, every=0.1)
 
 
 async def test_unlisted_http_route_is_reported(world: World) -> None:
     await world.apply(routed())
 
-    async def reported() -> bool:
-        return (await world.status("web")).get("children") == [
-            {
-                "kind": http_route.KIND,
-                "name": "web",
-                "problem": UNLISTED.format(kind=http_route.KIND, api_version=http_route.API_VERSION),
-                "reason": "NotListed",
-            }
-        ]
+    problem = UNLISTED.format(kind=http_route.KIND, api_version=http_route.API_VERSION)
 
-    await until(reported, "the report", seconds=60, every=0.1)
+    async def children() -> object:
+        return (await world.status("web")).get("children")
+
+    await until_equal(children, [{"kind": http_route.KIND, "name": "web", "problem": problem, "reason": "NotListed"}])
     assert await world.get("web", kind=INGRESSES) is not None
-    shown = await world.client.get(EXTERNAL_SERVICES.path(world.namespace, "web"))
-    assert shown["spec"]["httpRoute"]["parentRefs"] == PARENTS

@@ -8,18 +8,15 @@ from typing import Any
 import pytest
 
 from app.sync import UNCOVERED
-from playground.client import ENDPOINTS, EXTERNAL_SERVICES, NAMESPACES, SERVICES, Kind
+from playground.client import ENDPOINTS, EVENTS, EXTERNAL_SERVICES, NAMESPACES, SERVICES, Kind
 from tests.e2e import accounts, process
-from tests.e2e.api import Unsupported
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
-from tests.e2e.real_api import RealApi
 from tests.e2e.world import Setup, World, ready
 from tests.scenarios.timeline import Follower
 from tests.until import until
 
 LEFT, RIGHT, NOBODYS = ("10.0.100.10", "10.0.100.11"), ("10.0.100.20", "10.0.100.21"), ("10.0.100.30",)
-SECONDS = 45.0
 RBAC = "rbac.authorization.k8s.io/v1"
 ROLES = Kind(RBAC, "roles", "Role", namespaced=True)
 ROLE_BINDINGS = Kind(RBAC, "rolebindings", "RoleBinding", namespaced=True)
@@ -43,8 +40,8 @@ def of_shard(name: str, ips: tuple[str, ...], shard: str) -> Object:
     return made
 
 
-async def probed_by(sidecar: process.Sidecar) -> set[str]:
-    return {entry["name"] for entry in (await sidecar.shown())["addresses"]}
+async def uid(world: World) -> str:
+    return str((await world.client.get(ENDPOINTS.path(world.namespace, "left")))["metadata"]["uid"])
 
 
 @pytest.mark.world(shard="a")
@@ -57,8 +54,8 @@ async def test_installations_by_label_hand_over_unchanged(
         await world.apply(external_service("nobodys", NOBODYS))
         await world.until_published("left", ready(LEFT))
         await world.until_published("right", ready(RIGHT))
-        assert await probed_by(world.sidecar) == {"left"}
-        assert await probed_by(other.sidecar) == {"right"}
+        assert await world.sidecar.probed(world.namespace) == {"left"}
+        assert await other.sidecar.probed(world.namespace) == {"right"}
         assert await world.get("nobodys", kind=SERVICES) is None
         assert "status" not in (await world.get("nobodys") or {})
 
@@ -67,73 +64,44 @@ async def test_installations_by_label_hand_over_unchanged(
         await world.until_published("right", ready(RIGHT, but=[RIGHT[1]]))
         assert await world.published("left") == ready(LEFT)
 
-        before = await world.get("left", kind=ENDPOINTS)
+        before = await uid(world)
         async with Follower(world.client, world.namespace, "left") as timeline:
             await world.patch("left", {"metadata": {"labels": {process.SHARD: "b"}}})
             seconds = await world.until_published("left", ready(LEFT, but=[LEFT[1]]))
         assert {ip for moment in timeline.published for ip, state in moment.ready.items() if not state} == {LEFT[1]}
-        assert await probed_by(other.sidecar) == {"left", "right"}
-        await world.start_sidecar()
-        assert await probed_by(world.sidecar) == set()
-        after = await world.get("left", kind=ENDPOINTS)
-        assert before is not None
-        assert after is not None
-        assert after["metadata"]["uid"] == before["metadata"]["uid"], "the children were created again"
+        assert await other.sidecar.probed(world.namespace) == {"left", "right"}
+        await world.sidecar.start()
+        assert await world.sidecar.probed(world.namespace) == set()
+        assert await uid(world) == before, "the children were created again"
         figures(**{"published by the other one, seconds after the label changed": seconds})
 
 
 async def grant(world: World, account: tuple[str, str], namespaces: tuple[str, ...]) -> None:
     """The shipped ClusterRole of the sidecar as a Role in each namespace, and nothing else."""
-    rules = next(
-        one["rules"]
-        for one in accounts.shipped()
-        if (one["kind"], one["metadata"]["name"]) == ("ClusterRole", "external-service-operator")
-    )
+    wanted = ("ClusterRole", "external-service-operator")
+    (shipped,) = (one for one in accounts.shipped() if (one["kind"], one["metadata"]["name"]) == wanted)
+    meta = {"name": account[1]}
     subject = {"kind": "ServiceAccount", "namespace": account[0], "name": account[1]}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account[1]}
-    await world.client.create(
-        SERVICE_ACCOUNTS.path(account[0]),
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account[1]}},
-    )
+    await world.client.create(SERVICE_ACCOUNTS.path(account[0]), {"metadata": meta})
     for namespace in namespaces:
-        meta = {"name": account[1]}
-        await world.client.create(
-            ROLES.path(namespace), {"apiVersion": RBAC, "kind": "Role", "metadata": meta, "rules": rules}
-        )
-        await world.client.create(
-            ROLE_BINDINGS.path(namespace),
-            {"apiVersion": RBAC, "kind": "RoleBinding", "metadata": meta, "roleRef": role, "subjects": [subject]},
-        )
-
-
-async def refused(world: World) -> list[str]:
-    """The messages of the Events about syncs that the hook refused, in any namespace."""
-    events = await world.client.get("/api/v1/events")
-    return [one.get("message", "") for one in events["items"] if one["reason"] == "SyncError"]
+        await world.client.create(ROLES.path(namespace), {"metadata": meta, "rules": shipped["rules"]})
+        binding = {"metadata": meta, "roleRef": role, "subjects": [subject]}
+        await world.client.create(ROLE_BINDINGS.path(namespace), binding)
 
 
 async def test_namespace_list_needs_roles_only(world: World, tmp_path: Path) -> None:
-    if not isinstance(world.api, RealApi):
-        raise Unsupported("the playground's API server knows no rights")
     second, third = f"{world.namespace}-second", f"{world.namespace}-third"
     account = (world.namespace, SCOPED)
     for name in (second, third):
         await world.client.create(NAMESPACES.path(), {"metadata": {"name": name}})
     await grant(world, account, (world.namespace, second))
     scope = {"ESO_NAMESPACES": f"{second},{world.namespace}"}
-    outside = UNCOVERED.format(namespaces=f"{world.namespace}, {second}")
     await world.sidecar.stop()
     await world.hook.restart_with(scope)
     directory = tmp_path / "scoped"
     directory.mkdir()
-    sidecar = process.Sidecar(
-        directory,
-        world.api.kubeconfig(account),
-        control=False,
-        mapped=not world.hosts.apart,
-        shift=world.hosts.shift,
-        settings=scope,
-    )
+    sidecar = process.Sidecar(directory, world.api.kubeconfig(account), control=False, mapped=False, settings=scope)
     mark = world.api.mark()
     await sidecar.start()
     try:
@@ -141,19 +109,19 @@ async def test_namespace_list_needs_roles_only(world: World, tmp_path: Path) -> 
             made = external_service("web", ips)
             made["metadata"]["namespace"] = name
             await world.apply(made)
-        await world.until_published("web", ready(LEFT))
-        await world.until_published("web", ready(RIGHT), namespace=second)
         world.hosts.switch((LEFT[1], RIGHT[1]), Mode.REFUSE)
         await world.until_published("web", ready(LEFT, but=[LEFT[1]]))
         await world.until_published("web", ready(RIGHT, but=[RIGHT[1]]), namespace=second)
+        outside = UNCOVERED.format(namespaces=f"{world.namespace}, {second}")
 
-        async def told() -> bool:
-            return any(outside in text for text in await refused(world))
+        async def refused() -> bool:
+            events = (await world.client.get(EVENTS.path(third)))["items"]
+            return any(outside in one.get("message", "") for one in events if one["reason"] == "SyncError")
 
-        await until(told, "an Event says who does not look after it", seconds=SECONDS)
-        assert await world.get("web", kind=SERVICES, namespace=third) is None
-        assert "status" not in (await world.get("web", namespace=third) or {})
-        assert await probed_by(sidecar) == {"web"}
+        await until(refused, "an Event says who does not look after it", seconds=45)
+        assert not await world.has("web", SERVICES, third)
+        assert await world.status("web", third) == {}
+        assert await sidecar.probed(third) == set()
         ours = [one for one in world.api.entries(mark) if one.user == accounts.username(account)]
         assert {one.namespace for one in ours} == {world.namespace, second}
         assert [one for one in ours if one.code in (401, 403)] == []

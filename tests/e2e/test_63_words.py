@@ -13,10 +13,9 @@ import yaml
 from tests.docs.commands import mentioned
 from tests.e2e.manifests import metacontroller_definition, sample
 from tests.e2e.reader import Reader
-from tests.e2e.real_api import RealApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import World, ready
-from tests.until import until
+from tests.until import until_equal
 
 pytestmark = pytest.mark.world(replicas=2)
 
@@ -37,7 +36,6 @@ async def bare(world: World, terminal: Terminal) -> AsyncIterator[None]:
     yield
     await terminal.type("kubectl delete --ignore-not-found -f definition.yaml")
     await terminal.type("kubectl -n external-service-operator delete --ignore-not-found secret hook-token")
-    assert isinstance(world.api, RealApi)
     await asyncio.to_thread(world.api.install)
     await terminal.type(f"kubectl delete --ignore-not-found namespace {NAMESPACE}")
 
@@ -83,10 +81,8 @@ async def test_install_page_installs_and_uninstalls(
     await world.until_published(NAME, ready(IPS), namespace=NAMESPACE, seconds=60)
     await terminal.type(reader.take("kubectl delete externalservices"))
 
-    async def gone() -> bool:
-        return not (await terminal.type(f"kubectl -n {NAMESPACE} get services,ingresses -o name")).strip()
-
-    await until(gone, "the children gone", seconds=60, every=0.5)
+    children = f"kubectl -n {NAMESPACE} get services,ingresses -o name"
+    await until_equal(lambda: terminal.type(children), "", every=0.5)
     await terminal.type(reader.take("kubectl delete crd"))
     await terminal.type(reader.take("kubectl delete --ignore-not-found -k"))
     left = await terminal.type("kubectl get crd,clusterrole,clusterrolebinding,flowschema,namespace -o name")

@@ -16,10 +16,9 @@ from playground.client import ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES,
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.manifests import sample
 from tests.e2e.reader import Reader
-from tests.e2e.real_api import RealApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import World, ready
-from tests.until import until
+from tests.until import until_equal
 
 SAMPLE = sample("complex-example")
 NAME, NAMESPACE, IPS = SAMPLE["metadata"]["name"], SAMPLE["metadata"]["namespace"], SAMPLE["spec"]["ips"]
@@ -76,13 +75,11 @@ spec:
 
 
 async def uids(world: World) -> list[str]:
-    found = [await world.get(NAME, kind=kind, namespace=NAMESPACE) for kind in KINDS]
-    return [one["metadata"]["uid"] if one else "gone" for one in found]
+    return [(await world.client.get(kind.path(NAMESPACE, NAME)))["metadata"]["uid"] for kind in KINDS]
 
 
 async def definition(world: World) -> dict[str, Any]:
-    found = await world.client.get(DEFINITIONS.path(name=DEFINITION_NAME))
-    spec: dict[str, Any] = found["spec"]
+    spec: dict[str, Any] = (await world.client.get(DEFINITIONS.path(name=DEFINITION_NAME)))["spec"]
     return spec
 
 
@@ -100,14 +97,13 @@ async def defined_by_the_predecessor(world: World, terminal: Terminal, folder: P
     """The predecessor's definition instead of ours."""
     (folder / "definition.yaml").write_text(DEFINITION)
     await terminal.type("kubectl replace -f definition.yaml")
-    assert isinstance(world.api, RealApi)
     if world.api.control_plane is not None:
         write_as_v1beta1_left_it(world.api.control_plane)
 
-        async def seen() -> bool:
-            return (await definition(world)).get("preserveUnknownFields") is True
+        async def unpruned() -> object:
+            return (await definition(world)).get("preserveUnknownFields")
 
-        await until(seen, "the API server sees what lies in etcd", seconds=30)
+        await until_equal(unpruned, wanted=True)
 
 
 async def left_by_the_predecessor(world: World, terminal: Terminal, folder: Path) -> None:
@@ -117,22 +113,11 @@ async def left_by_the_predecessor(world: World, terminal: Terminal, folder: Path
     (folder / "parent.yaml").write_text(yaml.safe_dump(SAMPLE))
     await terminal.type("kubectl create namespace operators && kubectl apply -f deployment.yaml")
     await terminal.type(f"kubectl create namespace {NAMESPACE} && kubectl apply -f parent.yaml")
-    parent = await world.get(NAME, namespace=NAMESPACE)
-    assert parent is not None
-    owner = {
-        "apiVersion": EXTERNAL_SERVICES.api_version,
-        "kind": EXTERNAL_SERVICES.kind,
-        "name": NAME,
-        "uid": parent["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-    meta = {
-        "name": NAME,
-        "namespace": NAMESPACE,
-        "labels": {"app": NAME, "serviceType": "external"},
-        "ownerReferences": [owner],
-    }
+    uid = (await world.client.get(EXTERNAL_SERVICES.path(NAMESPACE, NAME)))["metadata"]["uid"]
+    owner = {"apiVersion": EXTERNAL_SERVICES.api_version, "kind": EXTERNAL_SERVICES.kind, "name": NAME, "uid": uid}
+    owner |= {"controller": True, "blockOwnerDeletion": True}
+    labels = {"app": NAME, "serviceType": "external"}
+    meta = {"name": NAME, "namespace": NAMESPACE, "labels": labels, "ownerReferences": [owner]}
     children = [one | {"metadata": meta} for one in yaml.safe_load_all(CHILDREN)]
     (folder / "children.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": children}))
     await terminal.type("kubectl create -f children.json")
@@ -163,11 +148,10 @@ async def test_migration_page_hands_over_the_children(
         await world.composite.start()
         await world.until_published(NAME, ready(IPS), namespace=NAMESPACE, seconds=60)
 
-        async def whole() -> bool:
-            ingress = await world.get(NAME, kind=INGRESSES, namespace=NAMESPACE)
-            return ingress is not None and len(ingress["spec"]["rules"]) == len(SAMPLE["spec"]["hosts"])
+        async def rules() -> int:
+            return len((await world.client.get(INGRESSES.path(NAMESPACE, NAME)))["spec"]["rules"])
 
-        await until(whole, "the Ingress has the rules of all hosts", seconds=30)
+        await until_equal(rules, len(SAMPLE["spec"]["hosts"]))
         assert await uids(world) == before
         assert "children" not in await world.status(NAME, NAMESPACE)
         assert f"{NAMESPACE}" in await terminal.type(reader.take("kubectl get externalservices -A"))

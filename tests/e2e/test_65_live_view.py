@@ -14,7 +14,6 @@ from tests.e2e import accounts, namespace
 from tests.e2e.api import Unsupported
 from tests.e2e.backends import Mode
 from tests.e2e.reader import Reader
-from tests.e2e.real_api import RealApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import World, ready
 from tests.until import until
@@ -40,7 +39,7 @@ async def pod_of(world: World, letter: str) -> None:
 
 @pytest.mark.types("docs/status.md")
 async def test_live_view_equals_the_status_page(world: World, terminal: Terminal, reader: Reader) -> None:
-    if not isinstance(world.api, RealApi) or world.api.control_plane is None:
+    if world.api.control_plane is None:
         raise Unsupported("a given cluster's API server does not reach this machine: unset KUBECONFIG_E2E to run this")
     await world.sidecar.stop()
     replica = world.replica("a", host=HOST, settings={"ESO_HEALTH_LISTEN_PORT": "8081"})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from playground.apiserver import FakeApiServer
-from tests.contract.kubectl_files import FILES, File, essentials
+from tests.contract.test_kubectl_files import FILES, File, essentials
 from tests.e2e.controlplane.build import Binaries
 
 TOGETHER = 4

@@ -12,7 +12,7 @@ from tests.e2e.manifests import external_service
 from tests.e2e.world import World
 
 Object = dict[str, Any]
-APPLY = "application/apply-patch+yaml"
+APPLY, MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
 HOSTS = [{"host": "www.mydomain.com"}]
 
 
@@ -36,9 +36,9 @@ async def test_field_managers_conflict_and_share(world: World) -> None:
     async with world.api.http() as http:
 
         async def patch(body: Object, content_type: str = APPLY, **query: str) -> tuple[int, str, Object]:
-            answer = await http.patch(path, params=query, json=body, headers={"content-type": content_type})
-            found = answer.json()
-            return answer.status_code, found.get("message", ""), found
+            response = await http.patch(path, params=query, json=body, headers={"content-type": content_type})
+            found = response.json()
+            return response.status_code, found.get("message", ""), found
 
         ours = config(world, 80, "10.0.100.10", "10.0.100.11", hosts=HOSTS)
         code, _, made = await patch(ours, fieldManager="ours")
@@ -73,51 +73,29 @@ async def test_field_managers_conflict_and_share(world: World) -> None:
         assert owners(left) == {"ours": ["f:ips", "f:port"], "theirs": ["f:ips", "f:port"]}
 
 
+OPTIONS = 'PatchOptions.meta.k8s.io "" is invalid: '
+TYPED = "failed to create typed patch object ({namespace}/web; eso.crowdfox.com/v1alpha1, Kind=ExternalService): "
+OURS = {"fieldManager": "ours"}
+
+
 @pytest.mark.stand_in
 @pytest.mark.parametrize(
-    ("query", "content_type", "body", "code", "message"),
+    ("query", "content_type", "change", "code", "message"),
     [
-        pytest.param(
-            {},
-            APPLY,
-            {},
-            422,
-            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
-            id="no manager",
-        ),
-        pytest.param(
-            {"fieldManager": "ours"},
-            APPLY,
-            {"spec": {"IPs": ["10.0.100.10"]}},
-            500,
-            "failed to create typed patch object ({namespace}/web; eso.crowdfox.com/v1alpha1, Kind=ExternalService): "
-            ".spec.IPs: field not declared in schema",
-            id="unknown field",
-        ),
-        pytest.param(
-            {"fieldManager": "ours"},
-            APPLY,
-            {"metadata": {"managedFields": [{"manager": "ours"}]}},
-            400,
-            "metadata.managedFields must be nil",
-            id="managedFields",
-        ),
-        pytest.param(
-            {"force": "true"},
-            "application/merge-patch+json",
-            {},
-            422,
-            'PatchOptions.meta.k8s.io "" is invalid: force: Forbidden: may not be specified for non-apply patch',
-            id="force without apply",
-        ),
+        ({}, APPLY, {}, 422, f"{OPTIONS}fieldManager: Required value: is required for apply patch"),
+        (OURS, APPLY, {"spec": {"IPs": ["10.0.100.10"]}}, 500, f"{TYPED}.spec.IPs: field not declared in schema"),
+        (OURS, APPLY, {"managedFields": [{"manager": "ours"}]}, 400, "metadata.managedFields must be nil"),
+        ({"force": "true"}, MERGE, {}, 422, f"{OPTIONS}force: Forbidden: may not be specified for non-apply patch"),
     ],
+    ids=["no manager", "unknown field", "managedFields", "force without apply"],
 )
 async def test_apply_that_is_refused(
-    world: World, query: dict[str, str], content_type: str, body: Object, code: int, message: str
+    world: World, query: dict[str, str], content_type: str, change: Object, code: int, message: str
 ) -> None:
     made = config(world, 80, "10.0.100.10")
-    made |= {"metadata": made["metadata"] | body.get("metadata", {}), "spec": body.get("spec", made["spec"])}
+    made["spec"] = change.get("spec", made["spec"])
+    made["metadata"] |= {name: value for name, value in change.items() if name == "managedFields"}
     async with world.api.http() as http:
         path = EXTERNAL_SERVICES.path(world.namespace, "web")
-        answer = await http.patch(path, params=query, json=made, headers={"content-type": content_type})
-    assert (answer.status_code, answer.json()["message"]) == (code, message.format(namespace=world.namespace))
+        response = await http.patch(path, params=query, json=made, headers={"content-type": content_type})
+    assert (response.status_code, response.json()["message"]) == (code, message.format(namespace=world.namespace))

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import itertools
 import ssl
 import time
 from collections.abc import Iterable, Sequence
@@ -10,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 
 from playground.client import Kind
-from playground.processes import Component, free_ports
+from playground.processes import Component, answers, free_ports
+from tests.e2e.accounts import with_roles
+from tests.e2e.client import paced
 from tests.e2e.controlplane.pki import Pki
 from tests.e2e.process import HOST, Process
 from tests.e2e.world import SECRETS
@@ -28,9 +28,7 @@ GATEWAY_CLASSES = Kind("gateway.networking.k8s.io/v1", "gatewayclasses", "Gatewa
 GATEWAYS = Kind("gateway.networking.k8s.io/v1", "gateways", "Gateway", namespaced=True)
 INGRESS_CLASSES = Kind("networking.k8s.io/v1", "ingressclasses", "IngressClass", namespaced=False)
 
-REQUESTS_A_SECOND = 50
 RESPONSE_SECONDS = 5.0
-PING_SECONDS = 0.5
 
 Object = dict[str, Any]
 
@@ -67,7 +65,7 @@ class Traefik(Process):
                 "traefik",
                 command,
                 log=directory / "traefik.log",
-                ready=lambda: _pings(f"http://{HOST}:{ping}/ping"),
+                ready=lambda: answers(f"http://{HOST}:{ping}/ping"),
                 environment={"KUBECONFIG": str(kubeconfig)},
             )
         )
@@ -103,25 +101,8 @@ def _object(kind: Kind, metadata: Object, spec: Object) -> Object:
 
 def account(rbac: str) -> list[Object]:
     """ACCOUNT with exactly the ClusterRoles of Traefik's documentation; `rbac` is that documentation's YAML."""
-    namespace, name = ACCOUNT
     roles = [one for one in yaml.safe_load_all(rbac) if one and one["kind"] == "ClusterRole"]
-    group = "rbac.authorization.k8s.io"
-    bindings = [
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": role["metadata"],
-            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role["metadata"]["name"]},
-            "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": name}],
-        }
-        for role in roles
-    ]
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}},
-        *roles,
-        *bindings,
-    ]
+    return with_roles(ACCOUNT, *roles)
 
 
 def tls_secret(pki: Pki, name: str, hosts: Sequence[str], namespace: str) -> Object:
@@ -176,12 +157,12 @@ async def _ask(port: int, host: str, path: str, tls: ssl.SSLContext | None) -> R
     return Response(int(words[1]), body.decode().strip()) if len(words) > 1 else Response(0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """`sent` is time.monotonic; `response` is None until there is one."""
 
     sent: float
-    response: Response | None
+    response: Response | None = None
 
     @property
     def failed(self) -> bool:
@@ -191,49 +172,29 @@ class Request:
 
 @dataclass(slots=True)
 class Client:
-    """Sends 50 requests a second to one host, each over a new connection and independent of earlier ones."""
+    """Sends requests to one host, as `paced`, each over a new connection."""
 
     port: int
     host: str
-    _sent: list[tuple[float, asyncio.Task[Response]]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
 
     async def run(self) -> None:
         """Runs until cancelled."""
-        begun = time.monotonic()
-        try:
-            for turn in itertools.count(1):
-                self._sent.append((time.monotonic(), asyncio.create_task(ask(self.port, self.host))))
-                await asyncio.sleep(max(0.0, begun + turn / REQUESTS_A_SECOND - time.monotonic()))
-        finally:
-            for _, task in self._sent:
-                task.cancel()
-            await asyncio.gather(*(task for _, task in self._sent), return_exceptions=True)
+        await paced(self._send)
+
+    async def _send(self, _turn: int) -> None:
+        self.requests.append(request := Request(time.monotonic()))
+        request.response = await ask(self.port, self.host)
 
     def between(self, begin: float, end: float) -> list[Request]:
         """The requests sent in this period, with the responses received so far."""
-        return [Request(at, _response(task)) for at, task in self._sent if begin <= at < end]
+        return [one for one in self.requests if begin <= one.sent < end]
 
     def served_by(self, since: float) -> set[str]:
         """The bodies of the responses with status 200 to requests that were sent since then."""
         return {one.response.body for one in self.between(since, time.monotonic()) if one.response and not one.failed}
 
 
-def _response(task: asyncio.Task[Response]) -> Response | None:
-    return task.result() if task.done() and not task.cancelled() else None
-
-
-def count(requests: Sequence[Request]) -> str:
-    """`requests/failures`."""
-    return f"{len(requests)}/{len(failures(requests))}"
-
-
 def failures(requests: Iterable[Request]) -> list[Request]:
     """The requests that failed."""
     return [one for one in requests if one.failed]
-
-
-def _pings(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=PING_SECONDS, trust_env=False, verify=False).is_success
-    except httpx.TransportError:
-        return False

@@ -1,6 +1,6 @@
 """A world: one API server, hook, sidecar, composite controller and test hosts, and what a test may do with them.
 
-The processes have accounts of their own. The API server is a real one (id "real") or the stand-in (id "playground").
+The processes have accounts of their own. The API server is real (id "real") or that of the playground ("playground").
 """
 
 import asyncio
@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import os
 import subprocess
-from collections import Counter
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +19,6 @@ import httpx
 
 from external_service.kind import DEFAULT_ENDPOINTS_FORM
 from playground.addresses import records
-from playground.backends import Mode as PlaygroundMode
 from playground.client import (
     CONTROLLER,
     ENDPOINT_SLICES,
@@ -39,16 +37,17 @@ from playground.client import (
 from playground.manifests import spots
 from probe_sidecar.replicas.lease import lease_name
 from tests.e2e import accounts, process
-from tests.e2e.api import Entry, StandInApi, Unsupported
-from tests.e2e.backends import Conduct, Mode, Place
+from tests.e2e.api import Entry, Unsupported
+from tests.e2e.backends import Place
 from tests.e2e.front import Front
 from tests.e2e.hosts import Hosts
 from tests.e2e.real_api import RealApi
-from tests.until import until
+from tests.until import until, until_equal
 
 Object = dict[str, Any]
 
 LEASES = Kind("coordination.k8s.io/v1", "leases", "Lease", namespaced=True)
+PROBER_EVENTS = Kind("events.k8s.io/v1", "events", "Event", namespaced=True)
 SECRETS = Kind("v1", "secrets", "Secret", namespaced=True)
 COMPOSITE_CONTROLLERS = "/apis/metacontroller.k8s.io/v1alpha1/compositecontrollers"
 CHILDREN = (SERVICES, ENDPOINTS, ENDPOINT_SLICES, INGRESSES)
@@ -57,6 +56,7 @@ STRATEGIES = ("dynamic-apply", "server-side-apply")
 INJECT_SECONDS = 30.0
 GONE_SECONDS = 90.0
 PUBLISHED_SECONDS = 60.0
+CALM_SECONDS = 240.0
 HOOK = "hook"
 
 _numbers = itertools.count(1)
@@ -67,22 +67,20 @@ class Setup:
     """Options of a test's world, by `@pytest.mark.world(...)`.
 
     resync: seconds, instead of the shipped CompositeController's. control: the sidecar has a control port. qps, burst:
-    Metacontroller's --client-go-* (its own default is 5 and 10). window: the stand-in's seconds from GET to PUT.
-    endpoints: ESO_ENDPOINTS.
-    gateway: the CompositeController lists HTTPRoutes, as components/gateway-api has it. fronts: sidecar and
-    composite controller reach the API server, and the latter the hook, through `World.fronts`, which can be made to
-    misbehave; each replica through one by its letter. hook_timeout: a Go duration, instead of the shipped one.
-    replicas: so many sidecars share the work by Leases of `lease` seconds, named "a", "b", ... (0: one, without
-    Leases). settings: ESO_* for the hook and all sidecars. shard: the installation works for ExternalServices with this
-    value of the label process.SHARD alone, so that there may be several. status_policy: stale statuses are no-ops,
-    where the API server can do that; without it they are refused. host: where our processes listen.
+    Metacontroller's --client-go-* (its own default is 5 and 10). endpoints: ESO_ENDPOINTS. gateway: the
+    CompositeController lists HTTPRoutes, as components/gateway-api has it. fronts: sidecar and composite controller
+    reach the API server, and the latter the hook, through `World.fronts`, which can be made to misbehave; each replica
+    through one by its letter. hook_timeout: a Go duration, instead of the shipped one. replicas: so many sidecars share
+    the work by Leases of `lease` seconds, named "a", "b", ... (0: one, without Leases). settings: ESO_* for the hook
+    and all sidecars. shard: the installation works for ExternalServices with this value of the label process.SHARD
+    alone, so that there may be several. status_policy: stale statuses are no-ops, where the API server can do that;
+    without it they are refused. host: where our processes listen.
     """
 
     resync: float | None = None
     control: bool = False
     qps: float = 200.0
     burst: int = 400
-    window: float = 0.0
     endpoints: str = DEFAULT_ENDPOINTS_FORM
     gateway: bool = False
     fronts: bool = False
@@ -119,7 +117,7 @@ class World:
 
     def __init__(
         self,
-        api: StandInApi | RealApi,
+        api: RealApi,
         hosts: Hosts,
         directory: Path,
         setup: Setup,
@@ -151,7 +149,6 @@ class World:
         self.composite = self._composite(setup.qps, setup.burst)
         self.client: ApiClient
         self._http: httpx.AsyncClient
-        self._probed: Mapping[str, int] = {}
         self._made: set[tuple[str, str]] = set()
         self._spaces: set[str] = set()
         self.began = 0
@@ -171,7 +168,10 @@ class World:
                 await self._install_controller()
             with contextlib.suppress(Unsupported):  # a given cluster has no audit log
                 self.began = self.api.mark()
-            await _all(self.hook.start(), self.composite.start(), self._start_sidecars())
+            if self.replicas:
+                await self._ensure_namespace(accounts.NAMESPACE)
+            sidecars = self.replicas.values() or [self.sidecar]
+            await _all(*(one.start() for one in (self.hook, self.composite, *sidecars)))
         except BaseException:
             await self._stop_processes()
             await self._http.aclose()
@@ -206,40 +206,15 @@ class World:
         self._made.add((meta["namespace"], meta["name"]))
         return await self.client.create(EXTERNAL_SERVICES.path(meta["namespace"]), body)
 
-    async def set_backend(self, ip: str, mode: PlaygroundMode) -> None:
-        """Switches the backends of an address."""
-        self.hosts.switch(ip, Mode(mode.value))
-
-    async def requests(self, ip: str) -> int:
-        """The number of requests to the backends of an address."""
-        return self.hosts.requests().get(ip, 0)
-
     async def probes(self) -> int:
-        """The number of requests to all backends since the sidecar was started."""
-        return sum((Counter(self.hosts.requests()) - Counter(self._probed)).values())
+        """The number of requests to all backends."""
+        return sum(self.hosts.requests().values())
 
     async def inject(self, uid: str, results: Sequence[Object]) -> float:
         """Injects results into the sidecar as from its prober. Returns the time by the monotonic clock."""
         async with process.plain_client(self.sidecar.control_url, INJECT_SECONDS) as control:
             answer = await control.post("/results", json={"uid": uid, "addresses": list(results)})
         return float(answer.raise_for_status().json()["takenAt"])
-
-    async def kill_sidecar(self) -> None:
-        """SIGKILL."""
-        await self.sidecar.kill()
-
-    async def start_sidecar(self) -> None:
-        """Returns when it has its first list."""
-        self._probed = self.hosts.requests()
-        await self.sidecar.start()
-
-    async def _start_sidecars(self) -> None:
-        if self.replicas:
-            await self._ensure_namespace(accounts.NAMESPACE)
-            self._probed = self.hosts.requests()
-            await asyncio.gather(*(replica.start() for replica in self.replicas.values()))
-        else:
-            await self.start_sidecar()
 
     def mark(self) -> int:
         """A point in the audit log."""
@@ -261,23 +236,31 @@ class World:
             for entry in self.api.entries(self.began)
         )
 
-    # What else tests use
+    async def until_calm(self, seconds: float = 3.0) -> None:
+        """Waits until our processes have written nothing for some seconds."""
 
-    @property
-    def id(self) -> str:
-        """API server and composite controller, for figures."""
-        if self.metacontroller is None:
-            return f"{self.api.kind}, stand-in"
-        return f"{self.api.kind}, Metacontroller {self.metacontroller.strategy}"
+        async def calm() -> bool:
+            mark = self.mark()
+            await asyncio.sleep(seconds)
+            return not self.writes(mark)
+
+        await until(calm, f"{seconds:g} s without a write", seconds=CALM_SECONDS)
+
+    async def until_synced(self, times: int = 3) -> None:
+        """Waits until so many syncs in a row have written nothing."""
+        for _ in range(5):
+            mark, enough = self.mark(), self.syncs() + times
+            await until(lambda enough=enough: self.syncs() >= enough, f"{times} syncs", seconds=60, every=0.1)  # type: ignore[misc] # it is an int
+            if not (writes := self.writes(mark)):
+                return
+        raise AssertionError(f"each sync writes: {writes}")
+
+    # What else tests use
 
     @staticmethod
     def places(manifest: Object) -> list[Place]:
         """Where an ExternalService's probes go."""
         return list(spots(manifest))
-
-    def behave(self, manifest: Object, **conduct: Any) -> None:
-        """Sets what all backends of an ExternalService do: mode, status, host."""
-        self.hosts.set(self.places(manifest), Conduct(**conduct))
 
     async def patch(self, name: str, change: Object, *, kind: Kind = EXTERNAL_SERVICES, namespace: str = "") -> Object:
         """A merge patch."""
@@ -301,20 +284,37 @@ class World:
         found = await self.get(name, namespace=namespace) or {}
         return found.get("status") or {}
 
-    async def published(self, name: str, namespace: str = "") -> dict[str, bool]:
-        """The addresses in the Endpoints, ready or not; empty while there are no Endpoints."""
-        found = await self.get(name, kind=ENDPOINTS, namespace=namespace)
-        return readiness(found) if found else {}
+    async def condition(self, name: str, kind: str, namespace: str = "") -> tuple[str, str, str]:
+        """Status, reason and message of a condition; empty without one."""
+        for one in (await self.status(name, namespace)).get("conditions", ()):
+            if one["type"] == kind:
+                return one["status"], one["reason"], one["message"]
+        return "", "", ""
+
+    async def addresses(self, name: str) -> dict[str, Object]:
+        """The addresses of a status."""
+        return {one["ip"]: one for one in (await self.status(name)).get("addresses", ())}
+
+    async def events(self, reason: str) -> list[tuple[str, str, str]]:
+        """Name of the object, type and note of each Event with this reason, in order."""
+        items = (await self.client.get(PROBER_EVENTS.path(self.namespace)))["items"]
+        return sorted((one["regarding"]["name"], one["type"], one["note"]) for one in items if one["reason"] == reason)
+
+    async def has(self, name: str, kind: Kind = EXTERNAL_SERVICES, namespace: str = "") -> bool:
+        """Whether there is such an object."""
+        return await self.get(name, kind=kind, namespace=namespace) is not None
 
     async def until_published(
         self, name: str, wanted: Mapping[str, bool], *, seconds: float = PUBLISHED_SECONDS, namespace: str = ""
     ) -> float:
-        """Waits until the Endpoints show exactly this; returns the seconds, Late if that does not come about."""
+        """Waits until the Endpoints show exactly this; returns the seconds."""
 
-        async def holds() -> bool:
-            return await self.published(name, namespace) == wanted
+        return await until_equal(lambda: self.published(name, namespace), wanted, seconds=seconds, every=0.02)
 
-        return await until(holds, f"{name} published as {wanted}", seconds=seconds, every=0.02)
+    async def published(self, name: str, namespace: str = "") -> Mapping[str, bool]:
+        """The addresses in the Endpoints, ready or not; empty while there are no Endpoints."""
+        found = await self.get(name, kind=ENDPOINTS, namespace=namespace)
+        return readiness(found) if found else {}
 
     async def sync_errors(self) -> list[Object]:
         """The Events with reason SyncError in the world's namespace."""
@@ -372,7 +372,7 @@ class World:
         """For each ExternalService of the world the replicas (of these, or all running ones) that probe it."""
         found: dict[str, list[str]] = {}
         for letter in letters or [letter for letter, replica in self.replicas.items() if replica.running]:
-            for name in await self._probed_by(self.replicas[letter]):
+            for name in await self.replicas[letter].probed(self.namespace):
                 found.setdefault(name, []).append(letter)
         return found
 
@@ -385,10 +385,6 @@ class World:
             return owners.keys() == wanted and sorted({*map(tuple, owners.values())}) == [(one,) for one in letters]
 
         return await until(holds, f"{len(wanted)} shared by {letters}", seconds=seconds, every=0.05)
-
-    async def _probed_by(self, replica: process.Sidecar) -> set[str]:
-        rows = (await replica.shown())["addresses"]
-        return {row["name"] for row in rows if row["namespace"] == self.namespace}
 
     def _sidecar(
         self,
@@ -428,8 +424,7 @@ class World:
         directory, kubeconfig = self._directory, self._kubeconfigs[accounts.CONTROLLER_ACCOUNT]
         limits: dict[str, Any] = {"qps": qps, "burst": burst}
         if self.metacontroller is None:
-            window = self.setup.window
-            return process.stand_in(directory, kubeconfig, self._hook_url, self.manifest, window=window, **limits)
+            return process.stand_in(directory, kubeconfig, self._hook_url, self.manifest, **limits)
         real = self.metacontroller
         target = self._selector.get("ESO_LABEL_SELECTOR", "")
         return process.metacontroller(
@@ -468,14 +463,7 @@ class World:
             with contextlib.suppress(Refused):
                 await self.client.delete(NAMESPACES.path(name=name))
         for name in self._spaces - {self.namespace}:
-            await until(lambda name=name: self._lacks(name), f"namespace {name} is gone", seconds=60, every=0.1)  # type: ignore[misc] # it is a str
-
-    async def _lacks(self, namespace: str) -> bool:
-        try:
-            await self.client.get(NAMESPACES.path(name=namespace))
-        except Refused as refusal:
-            return refusal.code == 404
-        return False
+            await until_equal(partial(self.has, name, NAMESPACES), wanted=False, every=0.1)
 
     async def _delete_everything(self) -> None:
         """Every ExternalService that this world has made; its children go with it, out of the next test's way."""
@@ -486,10 +474,10 @@ class World:
                     with contextlib.suppress(Refused):  # the test itself may have deleted it just now
                         await self.delete(one["metadata"]["name"], namespace=space)
 
-        async def gone() -> bool:
-            return not any([await self._owned(kind, space) for kind in CHILDREN for space in spaces])
+        async def children() -> list[str]:
+            return [name for kind in CHILDREN for space in spaces for name in await self._owned(kind, space)]
 
-        await until(gone, "the children gone", seconds=GONE_SECONDS, every=0.1)
+        await until_equal(children, [], seconds=GONE_SECONDS, every=0.1)
         if self.metacontroller is not None:
             await self.client.delete(f"{COMPOSITE_CONTROLLERS}/{self.manifest['metadata']['name']}")
         await self.client.delete(NAMESPACES.path(name=self.namespace))

@@ -11,7 +11,6 @@ import ssl
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -20,7 +19,8 @@ from external_service.kind import host_port
 from playground.processes import Component, free_ports
 from tests.e2e.controlplane import flags
 from tests.e2e.controlplane.build import Binaries
-from tests.e2e.controlplane.pki import Pki, TokenSigner
+from tests.e2e.controlplane.kubeconfig import kubeconfig_file
+from tests.e2e.controlplane.pki import Pki
 
 READY_SECONDS = 2.0
 REQUEST_SECONDS = 30.0
@@ -54,7 +54,7 @@ class ControlPlane:
         self.audit_log = directory / "audit.log"
         flags.audit_policy_file(self.audit_log).write_text(json.dumps(flags.audit_policy(audited_namespaces)))
         self._pki = Pki(directory / "pki")
-        self._signer = TokenSigner(directory / "pki", flags.ISSUER)
+        self._tokens = self._pki.token_keys()
         self._server = self._pki.issue("server", common_name="e2e-server", addresses=[address])
         self.ca_file = self._pki.ca_file
         etcd_port, peer_port, port, controllers_port = free_ports(4, address)
@@ -68,22 +68,19 @@ class ControlPlane:
         self.controller_manager = self._controller_manager(controllers_port)
 
     def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Return when all three are ready (seconds); NotReady if one does not get there, and then none runs."""
+        """Returns when all three are ready (seconds); NotReady if one does not get there, and then none runs."""
         try:
             for component in self.components:
                 component.start()
         except BaseException:
-            self.stop()
+            self.__exit__()
             raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for component in reversed(self.components):
+            component.stop()
+        self.admin.close()
 
     def revive(self) -> None:
         """Start whichever of the three does not run, and wake whichever is paused; return when all are ready."""
@@ -94,16 +91,10 @@ class ControlPlane:
                 component.start()
         self.api_server.wait_ready()
 
-    def stop(self) -> None:
-        """End all three permanently, in reverse order of their start."""
-        for component in reversed(self.components):
-            component.stop()
-        self.admin.close()
-
-    def kubectl(self, *arguments: str, kubeconfig: Path | None = None, stdin: str = "") -> str:
-        """Output of kubectl, as cluster-admin or by `kubeconfig`; CalledProcessError has its stderr."""
+    def kubectl(self, *arguments: str, stdin: str = "") -> str:
+        """Output of kubectl, as cluster-admin; CalledProcessError has its stderr."""
         done = subprocess.run(
-            (self.binaries.kubectl, f"--kubeconfig={kubeconfig or self.admin_kubeconfig}", *arguments),
+            (self.binaries.kubectl, f"--kubeconfig={self.admin_kubeconfig}", *arguments),
             input=stdin,
             capture_output=True,
             text=True,
@@ -133,23 +124,10 @@ class ControlPlane:
 
     def service_account_token(self, namespace: str, name: str, seconds: int) -> str:
         """From the TokenRequest API, which grants no less than 600 s; HTTPStatusError if there is no such account."""
-        request = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"expirationSeconds": seconds},
-        }
+        request = {"spec": {"expirationSeconds": seconds}}
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
         token: str = self.admin.post(path, json=request).raise_for_status().json()["status"]["token"]
         return token
-
-    def short_lived_token(self, namespace: str, name: str, seconds: float) -> str:
-        """Signed with the cluster's key, for any lifetime; negative: it has expired already.
-
-        The API server remembers a token it has accepted for 10 s, whatever its expiry.
-        """
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}"
-        account = self.admin.get(path).raise_for_status().json()
-        return self._signer.sign(namespace, name, account["metadata"]["uid"], seconds)
 
     def client_certificate(self, user: str, groups: Sequence[str] = ()) -> dict[str, str]:
         """The user part of a kubeconfig for `user`, as a member of `groups`, by an own certificate."""
@@ -157,26 +135,12 @@ class ControlPlane:
         return {"client-certificate": str(certificate), "client-key": str(key)}
 
     def write_kubeconfig(self, name: str, user: Mapping[str, str]) -> Path:
-        """The file; `user` is {"token": ...}, {"tokenFile": ...} or what `client_certificate` returns."""
-        file = self.directory / f"{name}.kubeconfig"
-        content = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "e2e", "cluster": {"server": self.url, "certificate-authority": str(self.ca_file)}}],
-            "users": [{"name": name, "user": dict(user)}],
-            "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": name}}],
-            "current-context": "e2e",
-        }
-        file.touch(mode=0o600)
-        file.write_text(json.dumps(content, indent=2))
-        return file
+        """The file; `user` is what `client_certificate` returns."""
+        cluster = {"server": self.url, "certificate-authority": str(self.ca_file)}
+        return kubeconfig_file(self.directory / f"{name}.kubeconfig", cluster, user)
 
-    def trust(self) -> ssl.SSLContext:
-        """For a client of its own: trusts this cluster's CA and nothing else."""
-        return ssl.create_default_context(cafile=str(self.ca_file))
-
-    def compact(self) -> int:
-        """Make etcd forget every older revision now; returns the one that is left.
+    def compact(self) -> None:
+        """Makes etcd forget every older revision now.
 
         The API server continues to serve its watch cache until a restart, so a test of 410 does both.
         """
@@ -184,7 +148,6 @@ class ControlPlane:
         header = self.admin.post(f"{self.etcd_url}/v3/kv/range", json=nothing).raise_for_status().json()["header"]
         compaction = {"revision": header["revision"], "physical": True}
         self.admin.post(f"{self.etcd_url}/v3/kv/compaction", json=compaction).raise_for_status()
-        return int(header["revision"])
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -205,12 +168,12 @@ class ControlPlane:
         command = flags.api_server_command(
             self.binaries.kube_apiserver,
             self.address,
-            port,
-            etcd_url=self.etcd_url,
-            ca=self.ca_file,
             server=self._server,
-            tokens=(self._signer.private_key_file, self._signer.public_key_file),
+            tokens=self._tokens,
             audit=self.audit_log,
+            secure_port=port,
+            etcd_servers=self.etcd_url,
+            client_ca_file=self.ca_file,
         )
         return self._component("kube-apiserver", command, f"{self.url}/readyz")
 
@@ -219,11 +182,11 @@ class ControlPlane:
         command = flags.controller_manager_command(
             self.binaries.kube_controller_manager,
             self.address,
-            port,
             kubeconfig=self.write_kubeconfig("kube-controller-manager", user),
-            ca=self.ca_file,
             server=self._server,
-            token_key=self._signer.private_key_file,
+            secure_port=port,
+            root_ca_file=self.ca_file,
+            service_account_private_key_file=self._tokens[0],
         )
         url = f"https://{host_port(self.address, port)}/healthz"
         # It is healthy before its controllers run; the first to be missed is this account.
@@ -242,6 +205,6 @@ class ControlPlane:
         return Component(name, command, log=self.directory / f"{name}.log", ready=ready)
 
     def _client(self, user: Mapping[str, str]) -> httpx.Client:
-        trust = self.trust()
+        trust = ssl.create_default_context(cafile=str(self.ca_file))
         trust.load_cert_chain(user["client-certificate"], user["client-key"])
         return httpx.Client(base_url=self.url, verify=trust, trust_env=False, timeout=REQUEST_SECONDS)

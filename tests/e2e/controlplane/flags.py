@@ -31,77 +31,69 @@ CONTROLLERS = (
 WRITES = ["create", "update", "patch", "delete", "deletecollection"]
 
 
+def command(binary: Path, *switches: str, **options: object) -> list[str]:
+    """`--option-name=value` for each option, then the switches."""
+    return [str(binary), *(f"--{name.replace('_', '-')}={value}" for name, value in options.items()), *switches]
+
+
 def etcd_command(binary: Path, data: Path, *, client_url: str, peer_url: str) -> list[str]:
-    return [
-        str(binary),
-        f"--data-dir={data}",
-        f"--listen-client-urls={client_url}",
-        f"--advertise-client-urls={client_url}",
-        f"--listen-peer-urls={peer_url}",
-        f"--initial-advertise-peer-urls={peer_url}",
-        f"--initial-cluster=default={peer_url}",
-        "--log-level=warn",
+    return command(
+        binary,
         "--unsafe-no-fsync",
-    ]
+        data_dir=data,
+        listen_client_urls=client_url,
+        advertise_client_urls=client_url,
+        listen_peer_urls=peer_url,
+        initial_advertise_peer_urls=peer_url,
+        initial_cluster=f"default={peer_url}",
+        log_level="warn",
+    )
 
 
 def api_server_command(
-    binary: Path,
-    address: str,
-    port: int,
-    *,
-    etcd_url: str,
-    ca: Path,
-    server: tuple[Path, Path],
-    tokens: tuple[Path, Path],
-    audit: Path,
+    binary: Path, address: str, *, server: tuple[Path, Path], tokens: tuple[Path, Path], audit: Path, **more: object
 ) -> list[str]:
     """`server`: certificate and key files; `tokens`: private and public key files of the service accounts.
 
     Beside `audit`, where the log is written, lies the policy: see `audit_policy_file`.
     """
-    ranges = SERVICE_RANGES[1] if ":" in address else ",".join(SERVICE_RANGES)
-    return [
-        str(binary),
-        f"--etcd-servers={etcd_url}",
-        f"--bind-address={address}",
-        f"--advertise-address={address}",
-        f"--secure-port={port}",
-        "--endpoint-reconciler-type=none",
-        "--shutdown-watch-termination-grace-period=2s",  # else SIGTERM waits a minute for open watches
-        f"--client-ca-file={ca}",
-        f"--tls-cert-file={server[0]}",
-        f"--tls-private-key-file={server[1]}",
-        "--authorization-mode=RBAC",
-        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
-        f"--service-cluster-ip-range={ranges}",
-        f"--service-account-issuer={ISSUER}",
-        f"--service-account-signing-key-file={tokens[0]}",
-        f"--service-account-key-file={tokens[1]}",
-        f"--audit-policy-file={audit_policy_file(audit)}",
-        f"--audit-log-path={audit}",
-        "--audit-log-maxsize=4096",  # MB: never rotated, so that a reader may keep an offset
-    ]
+    return command(
+        binary,
+        bind_address=address,
+        advertise_address=address,
+        endpoint_reconciler_type="none",
+        shutdown_watch_termination_grace_period="2s",  # else SIGTERM waits a minute for open watches
+        tls_cert_file=server[0],
+        tls_private_key_file=server[1],
+        authorization_mode="RBAC",
+        enable_admission_plugins="OwnerReferencesPermissionEnforcement",
+        service_cluster_ip_range=SERVICE_RANGES[1] if ":" in address else ",".join(SERVICE_RANGES),
+        service_account_issuer=ISSUER,
+        service_account_signing_key_file=tokens[0],
+        service_account_key_file=tokens[1],
+        audit_policy_file=audit_policy_file(audit),
+        audit_log_path=audit,
+        audit_log_maxsize=4096,  # MB: never rotated, so that a reader may keep an offset
+        **more,
+    )
 
 
 def controller_manager_command(
-    binary: Path, address: str, port: int, *, kubeconfig: Path, ca: Path, server: tuple[Path, Path], token_key: Path
+    binary: Path, address: str, *, kubeconfig: Path, server: tuple[Path, Path], **more: object
 ) -> list[str]:
-    return [
-        str(binary),
-        f"--kubeconfig={kubeconfig}",
-        f"--authentication-kubeconfig={kubeconfig}",
-        f"--authorization-kubeconfig={kubeconfig}",
-        f"--bind-address={address}",
-        f"--secure-port={port}",
-        f"--tls-cert-file={server[0]}",
-        f"--tls-private-key-file={server[1]}",
-        f"--root-ca-file={ca}",
-        f"--service-account-private-key-file={token_key}",
-        f"--controllers={','.join(CONTROLLERS)}",
+    return command(
+        binary,
         "--use-service-account-credentials",
-        "--leader-elect=false",
-    ]
+        kubeconfig=kubeconfig,
+        authentication_kubeconfig=kubeconfig,
+        authorization_kubeconfig=kubeconfig,
+        bind_address=address,
+        tls_cert_file=server[0],
+        tls_private_key_file=server[1],
+        controllers=",".join(CONTROLLERS),
+        leader_elect="false",
+        **more,
+    )
 
 
 def audit_policy_file(log: Path) -> Path:

@@ -1,18 +1,13 @@
-"""The certificates and the token key of one test cluster: created again for each, valid for a day."""
+"""The certificates and the token keys of one test cluster: created again for each, valid for a day."""
 
-import base64
 import datetime
 import ipaddress
-import json
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME = datetime.timedelta(days=1)
@@ -62,6 +57,13 @@ class Pki:
         certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         return certificate_file, _write_key(key, self.directory / f"{name}.key")
 
+    def token_keys(self) -> tuple[Path, Path]:
+        """Private and public key files of the service accounts."""
+        key, public = ec.generate_private_key(ec.SECP256R1()), self.directory / "service-account.pub"
+        encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        public.write_bytes(key.public_key().public_bytes(encoding, form))
+        return _write_key(key, self.directory / "service-account.key"), public
+
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
@@ -75,45 +77,6 @@ class Pki:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
-
-
-class TokenSigner:
-    """The cluster's service-account key, and the tokens that TokenRequest refuses to make: shorter than ten minutes."""
-
-    def __init__(self, directory: Path, issuer: str) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._issuer = issuer
-        self.private_key_file = _write_key(self._key, directory / "service-account.key")
-        self.public_key_file = directory / "service-account.pub"
-        self.public_key_file.write_bytes(
-            self._key.public_key().public_bytes(
-                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
-        )
-
-    def sign(self, namespace: str, name: str, uid: str, lifetime: float) -> str:
-        """A service-account token (RFC 7519, ES256) that ends in `lifetime` seconds; negative: it has ended."""
-        now = int(time.time())
-        claims = {
-            "iss": self._issuer,
-            "aud": [self._issuer],
-            "sub": f"system:serviceaccount:{namespace}:{name}",
-            "iat": now - 3600,
-            "nbf": now - 3600,
-            "exp": now + int(lifetime),
-            "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}},
-        }
-        signed = f"{_segment({'alg': 'ES256', 'typ': 'JWT'})}.{_segment(claims)}"
-        r, s = decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
-        return f"{signed}.{_base64url(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
-
-
-def _segment(content: Mapping[str, Any]) -> str:
-    return _base64url(json.dumps(content).encode())
-
-
-def _base64url(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def _write_key(key: ec.EllipticCurvePrivateKey, file: Path) -> Path:
