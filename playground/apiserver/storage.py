@@ -95,14 +95,10 @@ class Storage:
         self._log.clear()
 
     def subscribe(self, resource: Key) -> Subscription:
-        """Begins to receive changes, until `unsubscribe`."""
+        """Begins to receive changes, until it is no longer among `watchers`."""
         subscription = Subscription(resource)
         self.watchers.add(subscription)
         return subscription
-
-    def unsubscribe(self, subscription: Subscription) -> None:
-        """Ends a subscription; a second call does nothing."""
-        self.watchers.discard(subscription)
 
     def interrupt(self, last: Exception | None = None) -> int:
         """Ends every subscription, with the exception `last` if given; returns how many there were."""

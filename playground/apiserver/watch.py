@@ -45,7 +45,7 @@ class Watch:
         except ApiError as refusal:
             yield _line("ERROR", refusal.status())
         finally:
-            self.storage.unsubscribe(subscription)
+            self.storage.watchers.discard(subscription)
 
     def _backlog(self) -> Iterable[bytes]:
         """Events before the subscription: all objects as ADDED in the order of names, or the log since a revision."""

@@ -1,4 +1,4 @@
-"""Kept of the results: counts for the metrics, and the latest results of each address.
+"""Counts of results for the metrics, and the latest results of each address.
 
 Plain numbers: the hot path only adds; sums and buckets are made when they are shown.
 """
@@ -14,6 +14,18 @@ PROBE_BOUNDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 LATENESS_BOUNDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 """Seconds. On ticks of 10 ms a start is up to so late; without them a millisecond is usual."""
+
+LENGTH: Final = 60
+"""Results that are kept of each address."""
+
+SHORTEST: Final = 0.0001
+STEP: Final = 1.22
+MOST: Final = 63
+
+_CODES: Final = {result: number << 6 for number, result in enumerate(Result)}
+_BOUNDS: Final = [SHORTEST * STEP ** (level + 0.5) for level in range(MOST)]
+"""Between each level and the next, halfway on the scale."""
+_BYTES: Final = [bytes((number,)) for number in range(256)]
 
 
 class Durations:
@@ -62,19 +74,6 @@ class ProbeCounters:
             self.became_ready += 1
         else:
             self.became_not_ready += 1
-
-
-LENGTH: Final = 60
-"""Results that are kept of each address."""
-
-SHORTEST: Final = 0.0001
-STEP: Final = 1.22
-MOST: Final = 63
-
-_CODES: Final = {result: number << 6 for number, result in enumerate(Result)}
-_BOUNDS: Final = [SHORTEST * STEP ** (level + 0.5) for level in range(MOST)]
-"""Between each level and the next, halfway on the scale."""
-_BYTES: Final = [bytes((number,)) for number in range(256)]
 
 
 def appended(history: bytes, result: Result, seconds: float) -> bytes:

@@ -27,7 +27,6 @@ MOST_OUT_OF_TURN = 3
 OUT_OF_TURN_SECONDS = 1.0
 """Between two such times."""
 
-
 PERIOD: Final = 0.5
 """Seconds. Between any two probes of an address, a second apart at least, it is thus probed once to the end."""
 

@@ -23,10 +23,9 @@ class Target:
     results has met a threshold yet (R6). `due` and `last_at` are seconds of the prober's clock. `unanswered` are its
     latest probes if none of them got a response, and `response_before` the guard's `response_at` when the next one
     began; `pending` means that its transition waits for proof that the address is the cause (ADR 11); `out_of_turn`
-    that the running probe is only evidence of our own network. `streak` is that of `record`,
-    `history` are its latest results (counters.py).
-    `prepared` is made for its first probe. With a `problem` (a CA that is not there) it cannot be probed: it keeps its
-    state.
+    that the running probe is only evidence of our own network. `streak` is that of `record`, `history` are its latest
+    results (counters.py). `prepared` is made for its first probe. With a `problem` (a CA that is not there) it cannot
+    be probed: it keeps its state.
     """
 
     owner: "Targets"

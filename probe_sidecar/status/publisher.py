@@ -30,7 +30,6 @@ FAULT_SECONDS = 60.0
 RESOLUTION = 0.001
 """Seconds: no wait is shorter. Otherwise the rounding error of a wait would be waited for again and again."""
 
-
 INITIAL_STATUS_DELAY: Final = (2.0, 10.0)
 """Longest wait (s) after a creation or a change of the spec: before any write of Metacontroller's has been seen, and
 after that. At its default limit of 5 requests a second, five new objects take it 4 to 7 s."""
