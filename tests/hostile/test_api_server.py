@@ -150,12 +150,6 @@ async def test_deleted_unreadable_object_is_removed(odd: str) -> None:
     assert api.reflector.unreadable == {}
 
 
-@pytest.mark.parametrize("odd", [row[0] for row in ROWS.values() if row[1] == {"deep"}])
-async def test_managed_fields_of_one_object_are_left_out(odd: str) -> None:
-    stored = await Api(odd.encode()).client.get(CRS, "shop", "deep")
-    assert stored == cr("deep") | {"metadata": cr("deep")["metadata"] | {"managedFields": None}}
-
-
 DEEP_SPEC = {
     "undecodable": (
         "[" * 1_100 + "]" * 1_100,

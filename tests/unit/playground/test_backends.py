@@ -86,15 +86,6 @@ async def test_grpc_backend_health_for_the_reference_client(backends: Backends) 
         assert status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-async def test_refusing_closes_open_connections(backends: Backends) -> None:
-    reader, writer = await asyncio.open_connection(dial(HTTP.ip), HTTP.port)
-    await asyncio.sleep(0.05)
-    await backends.set(HTTP.ip, Mode.REFUSE)
-    with contextlib.suppress(ConnectionResetError):
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-    writer.close()
-
-
 async def test_taken_port_is_reported(backends: Backends) -> None:
     clash = Spot(HTTP.ip, HTTP.port, Protocol.TCP)
     await backends.ensure(clash)
@@ -108,13 +99,6 @@ async def test_certificates_are_new_and_self_signed(backends: Backends) -> None:
         await asyncio.open_connection(
             dial(HTTPS.ip), HTTPS.port, ssl=ssl.create_default_context(), server_hostname="playground.invalid"
         )
-
-
-async def test_backend_can_be_stopped_twice() -> None:
-    backend = Backend(Spot("10.0.0.9", 18099, Protocol.HTTP), dial("10.0.0.9"))
-    await backend.start()
-    await backend.stop()
-    await backend.stop()
 
 
 @pytest.mark.parametrize("mode", [Mode.STALL, Mode.SLOW])

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 
-from external_service.core import PORT_NUMBER
 from external_service.kind import NOT_PROBED
 from probe_sidecar.sidecar import Sidecar
 from tests.faults import Fault, FaultyServer
@@ -81,37 +80,6 @@ async def sidecar_knows(sidecar: Sidecar, addresses: int) -> None:
     await until(lambda: sum(target.failures >= 2 for target in targets(sidecar)) >= addresses)
 
 
-async def test_overwritten_status_is_written_again(server: FaultyServer) -> None:
-    server.registry.guard = False
-    async with backend("127.0.0.2") as port, running(server):
-        create(server, external_service(port, "127.0.0.2"))
-        await states_become(server, {"127.0.0.2": UP})
-        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
-            path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
-            stale = (await client.get(path)).json() | {"status": {"observedGeneration": 1}}
-            written = await client.put(f"{path}/status", json=stale)
-            assert written.status_code == 200, written.text
-        status = await states_become(server, {"127.0.0.2": UP})
-    assert status["observedGeneration"] == 1
-
-
-async def test_invalid_spec_is_reported_and_keeps_its_addresses(server: FaultyServer) -> None:
-    async with backend("127.0.0.2") as port, running(server) as sidecar:
-        create(server, external_service(port, "127.0.0.2"))
-        await states_become(server, {"127.0.0.2": UP})
-        stored = server.storage.get(server.resource("ExternalService").key, "shop", "web")
-        assert stored is not None
-        broken = stored | {"spec": stored["spec"] | {"port": "80"}}
-        broken["metadata"] = broken["metadata"] | {"generation": 2}
-        sidecar._observe({broken["metadata"]["uid"]: broken}, frozenset({broken["metadata"]["uid"]}), first=False)
-        wanted = sidecar.services[broken["metadata"]["uid"]].wanted(broken)
-        assert wanted is not None
-        assert states(wanted) == {"127.0.0.2": UP}
-        accepted = next(one for one in wanted["conditions"] if one["type"] == "Accepted")
-        assert (accepted["status"], accepted["reason"]) == ("False", "InvalidSpec")
-        assert accepted["message"].startswith(f"spec.port: {PORT_NUMBER}")
-
-
 async def test_api_server_outage_changes_nothing_and_ends(server: FaultyServer) -> None:
     async with running(server):
         async with backend("127.0.0.2") as port:
@@ -172,15 +140,6 @@ async def test_new_object_waits_for_metacontroller(server: FaultyServer) -> None
         pending = (False, "Pending", NOT_PROBED)
         status = await states_become(server, {"127.0.0.2": pending})
     assert (status["revision"], status["observedGeneration"]) == (1, 1)
-
-
-async def test_object_created_later_is_probed_at_once(server: FaultyServer) -> None:
-    """Only objects of the first list are spread over a period: the prober may have been away from it."""
-    patient = {"periodSeconds": 3600, "tcpSocket": {"port": 1}, "failureThreshold": 1}
-    async with running(server) as sidecar:
-        await until(lambda: not sidecar.reflectors.unlisted)
-        create(server, external_service(1, "127.0.0.2", readinessProbe=patient))
-        await states_become(server, {"127.0.0.2": DOWN})
 
 
 async def test_only_objects_in_scope_are_probed(server: FaultyServer) -> None:

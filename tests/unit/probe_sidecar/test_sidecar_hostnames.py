@@ -4,9 +4,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
-import pytest
-
 from playground.dns_server import DnsServer, Record
 from probe_sidecar.hostnames.hostnames import NONE_KNOWN, not_found
 from probe_sidecar.settings import Settings
@@ -70,37 +67,9 @@ async def test_restart_without_dns_keeps_addresses_and_readiness(server: FaultyS
     assert after["conditions"][:2] == before["conditions"][:2], "Resolved may say by now that the lookup failed"
 
 
-@pytest.mark.nightly
-async def test_moved_name_always_has_a_ready_address(server: FaultyServer) -> None:
-    first = Record(("127.0.0.2",), ttl=1)
-    async with dns(db=first) as known, backend("127.0.0.2") as port, running(server, asking(known)):
-        create(server, external_service(port, hostnames=["db.example"]))
-        await states_become(server, {"127.0.0.2": UP})
-        known.records["db.example"] = Record(("127.0.0.3",), ttl=1)
-        both = await states_become(server, {"127.0.0.2": UP, "127.0.0.3": DOWN})
-        async with backend("127.0.0.3", port):
-            alone = await states_become(server, {"127.0.0.3": UP})
-    assert alone["revision"] == both["revision"] + 1, "one write for who comes and who goes"
-
-
 async def test_unknown_name_is_reported(server: FaultyServer) -> None:
     async with dns() as names_, running(server, asking(names_)):
         create(server, external_service(80, hostnames=["db.example"]))
         status = await status_when(server, lambda status: len(status.get("conditions", ())) == 3)
     told = {one["type"]: (one["status"], one["reason"], one["message"]) for one in status["conditions"]}
     assert told["Resolved"] == ("False", "NameNotFound", not_found("db.example", NONE_KNOWN))
-
-
-@pytest.mark.nightly
-async def test_removed_hostname_removes_its_addresses(server: FaultyServer) -> None:
-    path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
-    merge = {"Content-Type": "application/merge-patch+json"}
-    record = Record(("127.0.0.2",))
-    async with dns(db=record) as known, backend("127.0.0.2") as port, running(server, asking(known)) as sidecar:
-        server.create(external_service(port, hostnames=["db.example"]))
-        await states_become(server, {"127.0.0.2": UP})
-        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
-            (await client.patch(path, json={"spec": {"hostnames": None}}, headers=merge)).raise_for_status()
-        status = await status_when(server, lambda status: not status["addresses"])
-        assert [one["type"] for one in status["conditions"]] == ["Ready", "Accepted"]
-        assert not sidecar.names.entries

@@ -10,14 +10,13 @@ import httpx
 import pytest
 
 from probe_sidecar.sidecar import Sidecar
-from tests.faults import Fault, FaultyServer
+from tests.faults import FaultyServer
 from tests.unit.probe_sidecar.sidecars import (
     PATIENCE,
     SETTINGS,
     create,
     external_service,
     running,
-    status_when,
     targets,
 )
 from tests.until import until
@@ -132,46 +131,6 @@ async def test_outage_is_suspected_without_any_response(server: FaultyServer, ca
     said = [record.getMessage() for record in caplog.records]
     assert said.count(message) == 1
     assert [line for line in said if "is not ready:" in line] == []
-
-
-@pytest.mark.nightly
-async def test_unstable_network_is_reported_once(server: FaultyServer) -> None:
-    async with running(server) as sidecar, fleet(server, sidecar) as backends:
-        before = [status["revision"] for status in await all_of(server, lambda _: True)]
-        for number in (1, 2):
-            for one in backends:
-                await one.deafen()
-            await until_suspected(sidecar)
-            assert sidecar.outage.guard.outages == number
-            await all_of(server, lambda status: outage(status) == ("True", "NoResponse"))
-            for one in backends:
-                one.hear()
-            await until_all_respond(sidecar)
-        create(server, external_service(backends[0].port, backends[0].listener.getsockname()[0]))
-        late = await status_when(server, lambda status: status.get("ready") == "1/1")
-        assert outage(late) is None, "it has never been true of it"
-        statuses = await all_of(server, lambda _: True)
-        assert {outage(status) for status in statuses} == {("True", "NoResponse")}
-        assert [status["revision"] - one for status, one in zip(statuses, before, strict=True)] == [1, 1, 1]
-
-
-@pytest.mark.nightly
-async def test_outage_state_is_kept_without_the_api_server(server: FaultyServer) -> None:
-    async with running(server) as sidecar, fleet(server, sidecar) as backends:
-        before = await all_of(server, lambda status: True)
-        refuse = server.faults.add(Fault(code=503))
-        server.hang_up()
-        for one in backends:
-            await one.deafen()
-        await until_suspected(sidecar)
-        for one in backends:
-            one.hear()
-        await until_all_respond(sidecar)
-        (watching,) = sidecar.reflectors.each
-        watches = watching.watches
-        refuse.lift()
-        await until(lambda: watching.watches != watches)
-        assert await all_of(server, lambda status: True) == before, "nothing was reported"
 
 
 async def test_real_outage_is_published_after_the_hold(server: FaultyServer) -> None:

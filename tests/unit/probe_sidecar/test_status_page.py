@@ -148,11 +148,6 @@ def test_status_filters(query: dict[str, str], ips: list[str]) -> None:
     assert [one["ip"] for one in addresses(query, shop())] == ips
 
 
-def test_status_without_addresses() -> None:
-    assert page([], {"format": "text"}) == (200, "no addresses\n", "text/plain; charset=utf-8")
-    assert addresses({}, []) == []
-
-
 @cases(
     "query problem",
     ("format", {"format": "yaml"}, 'no such format "yaml": write json or text\n'),

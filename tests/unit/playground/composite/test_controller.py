@@ -300,23 +300,6 @@ async def test_stale_status_under_the_policy_is_retried(server: FakeApiServer, h
     assert not server.storage.items(("", "events"))
 
 
-async def test_conflict_is_retried_with_the_current_object(
-    server: FakeApiServer, hook: Hook, client: ApiClient
-) -> None:
-    web(server)
-    hook.answer = lambda request: {"status": {"ready": "0/1"}, "children": []}
-    async with running(server, hook, window=0.2) as controller:
-        await until(lambda: any(one.verb == "get" and one.actor == "metacontroller" for one in server.audit.requests))
-        hook.open.clear()  # so that no later sync can be what writes
-        await client.patch(WEB, {"metadata": {"labels": {"in": "the-window"}}})
-        await until(lambda: status(server) is not None)
-        hook.open.set()
-        await settled(controller)
-    codes = [one.code for one in server.audit.requests if one.verb == "update" and one.subresource == "status"]
-    assert codes[:2] == [409, 200]
-    assert controller.counts.errors == 0
-
-
 async def test_children_of_a_deleting_parent_are_not_changed(server: FakeApiServer, hook: Hook) -> None:
     web(server, finalizers=["example.com/wait"])
     async with running(server, hook) as controller:

@@ -102,13 +102,6 @@ async def test_event_manifest(rig: Rig) -> None:
     ]
 
 
-async def test_repeated_event_is_written_again(rig: Rig) -> None:
-    for number in (1, 2):
-        rig.recorder.record(WEB, [DOWN])
-        await rig.written(number)
-    assert [event["note"] for event in rig.events()] == [DOWN.text, DOWN.text]
-
-
 async def test_event_of_another_replica_is_not_written_again(rig: Rig) -> None:
     once = DOWN._replace(once="id0")
     rig.recorder.record(WEB, [once])
@@ -117,16 +110,6 @@ async def test_event_of_another_replica_is_not_written_again(rig: Rig) -> None:
     await rig.written(2)
     assert [event["note"] for event in rig.events()] == [DOWN.text, UP.text]
     assert rig.recorder.counters.failed == 0
-
-
-async def test_different_note_is_another_event(rig: Rig) -> None:
-    rig.recorder.record(WEB, [DOWN, UP, DOWN._replace(text="10.0.0.2: timed out")])
-    await rig.written(3)
-    assert [(event["reason"], event["type"]) for event in rig.events()] == [
-        ("AddressNotReady", "Warning"),
-        ("AddressReady", "Normal"),
-        ("AddressNotReady", "Warning"),
-    ]
 
 
 async def test_queued_event_is_written_once(rig: Rig) -> None:

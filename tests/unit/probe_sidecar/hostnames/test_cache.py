@@ -137,14 +137,6 @@ async def test_failed_lookup_backs_off_and_is_reported_if_it_lasts() -> None:
 
 
 @in_virtual_time
-async def test_partial_failure_is_retried_within_the_ttl() -> None:
-    async with asking(ok(A, ttl=5), FAILED) as rig:
-        await asyncio.sleep(60)
-    gaps = [after - before for before, after in zip(rig.asked["db.io"], rig.asked["db.io"][1:], strict=False)]
-    assert max(gaps) == 5
-
-
-@in_virtual_time
 async def test_missing_name_is_reported_and_retried() -> None:
     async with asking(NO_NAME, NO_NAME) as rig:
         await asyncio.sleep(45)

@@ -30,14 +30,6 @@ def test_addresses_are_sorted_by_name_then_numerically() -> None:
     ]
 
 
-def test_shared_address_belongs_to_the_first_name() -> None:
-    assert found({LB: Answer((A, B), ()), DB: Answer((B, C), ())}, {}) == {
-        A: Resolved(LB),
-        B: Resolved(LB),
-        C: Resolved(DB),
-    }
-
-
 def test_previous_addresses_stay_until_dns_responds() -> None:
     before = {A: Resolved(DB), V6: Resolved(DB), C: Resolved("left.io")}
     assert found({DB: UNKNOWN}, before) == {A: Resolved(DB), V6: Resolved(DB)}
@@ -53,11 +45,6 @@ def test_ready_address_outlives_its_record_until_replaced() -> None:
     assert found(moved, first, A, B, now=NOW + 30) == {B: Resolved(DB)}
     assert found(moved, first, now=NOW + 30) == {B: Resolved(DB)}, "it serves no more itself"
     assert found(moved, first, A, now=NOW + GRACE_SECONDS) == {B: Resolved(DB)}
-
-
-def test_returning_record_has_no_grace_period() -> None:
-    left = found({DB: Answer((B,), ())}, {A: Resolved(DB)}, A)
-    assert found({DB: Answer((A,), ())}, left, A) == {A: Resolved(DB)}
 
 
 def test_lowest_addresses_are_kept_over_the_limit() -> None:

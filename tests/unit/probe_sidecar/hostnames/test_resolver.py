@@ -156,8 +156,3 @@ async def test_only_nameservers_of_resolv_conf_are_used(
     server.records[NAME] = Record((A,))
     monkeypatch.setattr(resolver, "DNS_PORT", server.port)
     assert (await Resolver(conf=conf, seconds=1).lookup(NAME))[0] == Reply("ok", (A,), 60)
-
-
-@pytest.mark.parametrize("name", ["a..b", ".a", "a" * 64 + ".example", "x" * 300, "\udc80.example", "\u2024\u2024"])
-async def test_unencodable_name_is_a_failed_lookup(server: DnsServer, name: str) -> None:
-    assert {reply.result for reply in await lookup(server, name)} <= {"failed", "nxdomain"}

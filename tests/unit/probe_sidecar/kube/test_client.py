@@ -250,21 +250,6 @@ async def test_deadline_includes_a_slow_response(serve: Callable[..., Any]) -> N
     assert (raised.value.status, raised.value.reason) == (0, "Timeout")
 
 
-async def test_idle_watch_times_out(serve: Callable[..., Any]) -> None:
-    async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(OK + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"a":1}\n\r\n')
-        await asyncio.sleep(60)
-
-    async with serve(exchange) as url:
-        client = connect(plain_url(url))
-        lines = client.watch(Selection(CRS), "7", seconds=1, idle=0.2)
-        assert await anext(lines) == b'{"a":1}'
-        with pytest.raises(ApiError) as raised:
-            await anext(lines)
-        await client.close()
-    assert raised.value.reason == "Timeout"
-
-
 async def test_watches_do_not_block_requests(serve: Callable[..., Any]) -> None:
     """One for each of 150 namespaces, and a status to be written in one of them."""
 

@@ -113,13 +113,6 @@ def test_kubeconfig_server_and_tls_name(write: Write) -> None:
         {},
         f"clusters[here].cluster.server: {not_a_url('10.0.0.1:6443')}",
     ),
-    ("a number", {"server": 7}, {}, "clusters[here].cluster.server: must be a string, not int"),
-    (
-        "authority file missing",
-        {"certificate-authority": "missing"},
-        {},
-        "clusters[here].cluster.certificate-authority: cannot read",
-    ),
     (
         "authority not base64",
         {"certificate-authority-data": "%%%"},
@@ -138,26 +131,13 @@ def test_kubeconfig_server_and_tls_name(write: Write) -> None:
         {},
         "clusters[here].cluster.insecure-skip-tls-verify: cannot be true beside a certificate-authority: drop one",
     ),
-    (
-        "insecure is a text",
-        {"insecure-skip-tls-verify": "yes please"},
-        {},
-        "clusters[here].cluster.insecure-skip-tls-verify: must be true or false",
-    ),
     ("a token with a space", {}, {"token": "two words"}, "users[me].user.token: not a bearer token"),
     ("token file missing", {}, {"tokenFile": "missing"}, "users[me].user.tokenFile: "),
-    ("token file empty", {}, {"tokenFile": "empty"}, "users[me].user.tokenFile: "),
     (
         "certificate without key",
         {},
         {"client-certificate": "tls.crt"},
         "users[me].user.client-key: missing: a client certificate needs both",
-    ),
-    (
-        "key without certificate",
-        {},
-        {"client-key": "tls.key"},
-        "users[me].user.client-certificate: missing: a client certificate needs both",
     ),
     (
         "another certificate's key",
@@ -189,11 +169,6 @@ def test_unsupported_feature_of_a_kubeconfig_is_named(write: Write, field: str) 
     ("no current context", "{}", "current-context: missing"),
     ("the context is not there", "{current-context: dev}", 'contexts: no entry named "dev"'),
     ("not a list", "{current-context: dev, contexts: 7}", "contexts: must be a list, not int"),
-    (
-        "not a context",
-        "{current-context: dev, contexts: [{name: dev, context: 7}]}",
-        "contexts[dev].context: must be a mapping, not int",
-    ),
     (
         "no cluster",
         "{current-context: dev, contexts: [{name: dev, context: {}}]}",

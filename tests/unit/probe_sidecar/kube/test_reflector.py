@@ -199,12 +199,6 @@ async def test_expired_version_relists_and_shows_deletions() -> None:
     assert world.pauses == [0.05]
 
 
-async def test_unchanged_list_delivers_nothing() -> None:
-    world = World(listing(10, cr("a", 5)), (EXPIRED,), listing(90, cr("a", 5)), (LASTED,))
-    await world.play()
-    assert world.changes == [({"a": "5"}, frozenset({"a"}))]
-
-
 async def test_idle_watch_times_out_and_relists() -> None:
     """A dead connection, or a version from the future (etcd restored from a backup): 200, and no response for good."""
     world = World(listing(900, cr("a", 800)), (72.0, httpx.ReadTimeout("")), listing(50, cr("a", 40)), (LASTED,))
@@ -316,14 +310,6 @@ async def test_blank_lines_and_repeated_events_are_ignored() -> None:
     await world.play()
     assert (world.requests, world.next) == (["list", "watch from 10"], "watch from 12")
     assert world.changes == [({"a": "5"}, frozenset({"a"}))]
-
-
-async def test_recreated_object_has_another_identity() -> None:
-    again = cr("a", 12)
-    again["metadata"]["uid"] = "a2"
-    world = World(listing(10, cr("a", 5)), (event("DELETED", cr("a", 11)) + event("ADDED", again), LASTED))
-    await world.play()
-    assert world.changes[1:] == [({}, frozenset({"a"})), ({"a2": "12"}, frozenset({"a2"}))]
 
 
 async def test_last_contact_is_the_time_of_the_last_message() -> None:

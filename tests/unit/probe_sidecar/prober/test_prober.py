@@ -30,25 +30,6 @@ class Rig:
         Subject(surroundings).apply(ExternalServiceSpec.model_validate(fields), {}, spread_since=since)
 
 
-def test_timer_is_not_armed_without_targets() -> None:
-    rig = Rig()
-    rig.prober.arm()
-    assert rig.loop.armed() == []
-
-
-def test_timer_is_rearmed_for_earlier_probes_only() -> None:
-    rig = Rig()
-    rig.loop.now = 5.0
-    rig.probe("10.0.0.1", since=5.0)
-    rig.loop.fire()
-    assert rig.loop.armed() == [15.0]
-    rig.probe("10.0.0.2")
-    assert rig.loop.armed() == [5.0]
-    timers = len(rig.loop.timers)
-    rig.probe("10.0.0.3", since=5.0)
-    assert len(rig.loop.timers) == timers
-
-
 def test_timer_is_rearmed_after_the_lease_check() -> None:
     rig = Rig()
     rig.probe("10.0.0.1")
@@ -57,14 +38,6 @@ def test_timer_is_rearmed_after_the_lease_check() -> None:
     assert rig.loop.armed() == [10.0]
     rig.loop.fire()
     assert (rig.looked, rig.engine.started, rig.loop.armed()) == ([0, 1], ["10.0.0.1"] * 2, [20.0])
-
-
-def test_closed_prober_arms_no_timer() -> None:
-    rig = Rig()
-    rig.probe("10.0.0.1")
-    rig.prober.close()
-    rig.prober.arm()
-    assert rig.loop.armed() == []
 
 
 def test_overdue_is_the_delay_of_the_schedule() -> None:

@@ -137,18 +137,6 @@ def test_threshold_changes_the_state_with_its_message(rig: Rig) -> None:
     )
 
 
-def test_result_without_a_transition_is_not_reported(rig: Rig) -> None:
-    rig.apply(ips=(A,))
-    rig.advance(0)
-    rig.engine.finish(A, OK)
-    changes = rig.service.changes
-    for _ in range(50):
-        rig.advance(10)
-        rig.engine.finish(A, Outcome(Result.SUCCESS, "HTTP 204"))
-    assert rig.service.changes == changes
-    assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
-
-
 def test_first_failure_of_a_pending_address_is_reported_once(rig: Rig) -> None:
     rig.apply(ips=(A,))
     changes = rig.service.changes
@@ -354,17 +342,6 @@ def test_not_ready_period_applies_right_after_the_transition(rig: Rig) -> None:
     assert starts == [6, 9, 12, 15]  # and none at 10, where the tick of the longer period was planned
 
 
-def test_longer_not_ready_period_keeps_the_planned_probe(rig: Rig) -> None:
-    rig.apply(
-        ips=(A,), probe={"notReadyPeriodSeconds": 30, "failureThreshold": 1}, known=known(A, True, "ProbeSucceeded")
-    )
-    rig.advance(0)
-    rig.engine.finish(A, DEAD)
-    assert seconds_until_probed(rig) == 10
-    rig.engine.finish(A, DEAD)
-    assert seconds_until_probed(rig) == 30
-
-
 def test_missing_ca_keeps_the_state_and_stops_probing(rig: Rig) -> None:
     rig.service.referenced = "because"
     rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded"))
@@ -438,16 +415,6 @@ def test_probe_waiting_for_a_whole_period_is_reported(rig: Rig) -> None:
     assert rig.service.delays == ["NoPlaceLeft"]
 
 
-def test_short_wait_after_suspension_is_not_reported(rig: Rig) -> None:
-    """The process stood still, the first tick came late, and the next one soon after."""
-    rig.apply(probe={"periodSeconds": 10})
-    rig.advance(9)
-    rig.engine.waiting |= {A: 1.0, B: 1.0}
-    rig.advance(1)
-    assert rig.prober.collapsed_ticks == 0
-    assert rig.service.delays == []
-
-
 def test_second_consecutive_prober_fault_is_reported(rig: Rig) -> None:
     rig.apply()
     rig.advance(0)
@@ -469,12 +436,3 @@ def test_address_added_by_dns_is_probed_at_once(rig: Rig) -> None:
     assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", NOT_PROBED)}
     rig.apply(ips=(), names={B: "db.io"})
     assert rig.told() == {B: (False, "Pending", NOT_PROBED)}
-
-
-def test_address_moving_to_a_hostname_keeps_its_streak(rig: Rig) -> None:
-    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
-    rig.advance(0)
-    rig.engine.finish(A, DEAD)
-    rig.apply(ips=(), names={A: "db.io"})
-    (target,) = rig.targets
-    assert (target.failures, target.state.ready) == (1, True)

@@ -525,21 +525,6 @@ async def test_failed_launch_affects_no_other_probe(engine: ProbeEngine, serve: 
     assert sorted(one.message for one in outcomes) == ["HTTP 200", "HTTP 200", "prober fault: OverflowError"]
 
 
-async def test_loop_runs_between_launches(engine: ProbeEngine) -> None:
-    told: list[Outcome] = []
-
-    def again(outcome: Outcome, seconds: float) -> None:
-        told.append(outcome)
-        if len(told) < 50:
-            engine.start(impossible(), again).tries = MAX_TRIES - 1
-
-    engine.start(impossible(), again).tries = MAX_TRIES - 1
-    engine.launch()
-    assert len(told) == 1
-    await until(lambda: len(told) == 50)
-    assert engine.in_flight == 0
-
-
 async def test_unwatchable_socket_is_unknown_after_three_tries(closed_port: int) -> None:
     class Full(LoopPoller):
         def add(self, descriptor: int) -> None:
@@ -570,19 +555,6 @@ async def test_listener_can_cancel_probes_launched_together(engine: ProbeEngine,
     await until(lambda: bool(told))
     await asyncio.sleep(0.05)
     assert (told, engine.in_flight, descriptors()) == (["prober fault: OverflowError"], 0, before)
-
-
-async def test_waiting_probe_can_be_cancelled(serve: Serve) -> None:
-    server = serve(silent)
-    engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
-    _, first = counted(engine, http(server.port))
-    never, waiting = counted(engine, tcp(server.port))
-    outcomes, _ = counted(engine, tcp(server.port))
-    engine.cancel(waiting)
-    engine.cancel(first)  # makes room
-    await until(lambda: bool(outcomes))
-    engine.close()
-    assert (outcomes, never) == ([CONNECTED], [])
 
 
 async def test_listener_can_cancel_and_start_probes(engine: ProbeEngine, serve: Serve, deaf_port: int) -> None:

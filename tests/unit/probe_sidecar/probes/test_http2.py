@@ -101,19 +101,6 @@ def test_http2_connection_end() -> None:
     assert exchange.feed(b"") == failure(CLOSED_IN_BODY)
 
 
-def test_http2_connection_opens_with_the_request() -> None:
-    assert Http2Exchange(REQUEST, hop).begin() == frames.opening(
-        [
-            (b":authority", b"10.0.0.1:443"),
-            (b":method", b"GET"),
-            (b":path", b"/a"),
-            (b":scheme", b"https"),
-            (b"accept", b"*/*"),
-            (b"user-agent", b"kube-probe/1.36"),
-        ]
-    )
-
-
 def test_long_field_section_uses_continuation() -> None:
     sent = frames.opening([(b"x", b"x" * 20_000)])[len(frames.PREFACE) + 21 :]
     length = int.from_bytes(sent[:3], "big")
