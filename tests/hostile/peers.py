@@ -138,11 +138,7 @@ HTTP1 = (
     http1("endless header value", flood(HEAD + b"A: ", b"x"), HEADERS_TOO_LARGE),
     http1("endless headers", flood(HEAD, b"A: b\r\n"), HEADERS_TOO_LARGE),
     http1("many short headers", of(HEAD + b"A:\n" * 10_000 + b"\n"), TOO_MANY_HEADERS),
-    http1(
-        "many continuation lines",
-        of(HEAD + b"A: b\r\n" + b" c\r\n" * 9_000 + b"\r\n"),
-        TOO_MANY_HEADERS,
-    ),
+    http1("many continuation lines", of(HEAD + b"A: b\r\n" + b" c\r\n" * 9_000 + b"\r\n"), TOO_MANY_HEADERS),
     http1("interim responses", flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), TOO_MANY_INTERIM),
     http1(
         "interim responses, then a final one",
@@ -150,16 +146,9 @@ HTTP1 = (
         TOO_MANY_INTERIM,
     ),
     http1(
-        "interim with headers",
-        flood(b"", b"HTTP/1.1 103 X\r\nLink: " + b"x" * 9_000 + b"\r\n\r\n"),
-        TOO_MANY_INTERIM,
+        "interim with headers", flood(b"", b"HTTP/1.1 103 X\r\nLink: " + b"x" * 9_000 + b"\r\n\r\n"), TOO_MANY_INTERIM
     ),
-    http1(
-        "head byte by byte",
-        drip(HEAD + b"A: " + b"x" * 40_000),
-        TIMED_OUT,
-        timeout=1.0,
-    ),
+    http1("head byte by byte", drip(HEAD + b"A: " + b"x" * 40_000), TIMED_OUT, timeout=1.0),
     http1(
         "body byte by byte",
         drip(HEAD + b"Content-Length: 9000\r\n\r\n" + b"x" * 8_000),
@@ -170,10 +159,7 @@ HTTP1 = (
     http1("silence", of(), timed_out(1, WAITING), timeout=1.0),
     http1("no response within the head", of(HEAD), timed_out(1, WAITING), timeout=1.0),
     http1(
-        "no response within the body",
-        of(HEAD + b"Content-Length: 9\r\n\r\nx"),
-        timed_out(1, READING_BODY),
-        timeout=1.0,
+        "no response within the body", of(HEAD + b"Content-Length: 9\r\n\r\nx"), timed_out(1, READING_BODY), timeout=1.0
     ),
     http1("closes at once", of(), CLOSED_WITHOUT_RESPONSE, end="close"),
     http1("closes in the head", of(HEAD), CLOSED_IN_HEADERS, end="close"),
@@ -226,20 +212,11 @@ HTTP1 = (
     http1("chunk size of many digits", of(CHUNKED + b"f" * 5_000 + b"\r\n"), malformed_http("chunk")),
     http1("chunk size of 17 digits", of(CHUNKED + b"f" * 17 + b"\r\n"), malformed_http("chunk")),
     http1("negative chunk size", of(CHUNKED + b"-1\r\n"), malformed_http("chunk")),
-    http1(
-        "huge chunk, then no response",
-        of(CHUNKED + b"f" * 16 + b"\r\nx"),
-        timed_out(1, READING_BODY),
-        timeout=1.0,
-    ),
+    http1("huge chunk, then no response", of(CHUNKED + b"f" * 16 + b"\r\nx"), timed_out(1, READING_BODY), timeout=1.0),
     http1("endless chunk extension", flood(CHUNKED + b"1;", b"x"), malformed_http("chunk")),
     http1("chunk extensions", flood(CHUNKED, b"1;" + b"x" * 4_000 + b"\r\nx\r\n"), malformed_http("chunk")),
     http1("tiny chunks", flood(CHUNKED, b"1\r\nx\r\n"), TOO_MANY_CHUNKS),
-    http1(
-        "tiny chunks, byte by byte",
-        drip(CHUNKED + b"1\r\nx\r\n" * 5_000),
-        TOO_MANY_CHUNKS,
-    ),
+    http1("tiny chunks, byte by byte", drip(CHUNKED + b"1\r\nx\r\n" * 5_000), TOO_MANY_CHUNKS),
     http1("chunk without its end", of(CHUNKED + b"1\r\nxyz\r\n"), malformed_http("chunk")),
     http1("endless trailers", flood(CHUNKED + b"0\r\n", b"A: b\r\n"), malformed_http("trailer")),
     http1("malformed trailer", of(CHUNKED + b"0\r\nno colon\r\n\r\n"), malformed_http("trailer")),
@@ -248,12 +225,7 @@ HTTP1 = (
         of(HEAD + b"Trailer: Content-Length\r\nTransfer-Encoding: chunked\r\n\r\n"),
         malformed_http("trailer"),
     ),
-    http1(
-        "a body that never matches",
-        flood(HEAD + b"\r\n", b"needl"),
-        f"HTTP 200, {WITHOUT_TEXT}",
-        probe=BODY,
-    ),
+    http1("a body that never matches", flood(HEAD + b"\r\n", b"needl"), f"HTTP 200, {WITHOUT_TEXT}", probe=BODY),
     http1("101", of(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), "HTTP 101"),
     http1("redirect to itself", redirects(b"/"), f"HTTP 302, {TOO_MANY_REDIRECTS}", end="close"),
     http1(
@@ -291,15 +263,9 @@ HTTP1 = (
         f"HTTP 302, {OTHER_HOST}",
         probe={"httpGet": {"path": "/", "port": 0, "expectedStatuses": [200]}},
     ),
+    http1("redirect to another scheme", redirects(b"gopher://127.0.0.1:PORT/"), f"HTTP 302, {OTHER_SCHEME}"),
     http1(
-        "redirect to another scheme",
-        redirects(b"gopher://127.0.0.1:PORT/"),
-        f"HTTP 302, {OTHER_SCHEME}",
-    ),
-    http1(
-        "redirect to TLS that is none",
-        redirects(b"https://127.0.0.1:PORT/"),
-        handshake_failed("wrong version number"),
+        "redirect to TLS that is none", redirects(b"https://127.0.0.1:PORT/"), handshake_failed("wrong version number")
     ),
 )
 
@@ -323,8 +289,30 @@ def literal(name: bytes, value: bytes, value_length: int | None = None) -> bytes
     return b"\x00" + bytes((len(name),)) + name + bytes((len(value) if value_length is None else value_length,)) + value
 
 
+def sends(*frames: bytes) -> Pieces:
+    """SETTINGS and these frames."""
+    return of(START + b"".join(frames))
+
+
+def head(status: int, *fields: tuple[str, str], flags: int = END_HEADERS) -> bytes:
+    """A head with these fields behind the status."""
+    return headers(block((":status", str(status)), *fields), flags)
+
+
+def data(content: bytes, flags: int = 0) -> bytes:
+    """A DATA frame on the request's stream."""
+    return frame(DATA, flags, 1, content)
+
+
+def health(message: bytes) -> Pieces:
+    """A gRPC response with this message."""
+    return sends(headers(OK_GRPC), data(message), headers(block(("grpc-status", "0")), LAST))
+
+
+LAST = END_HEADERS | END_STREAM
+GRPC_TYPE = ("content-type", "application/grpc")
 OK_200 = block((":status", "200"))
-OK_GRPC = block((":status", "200"), ("content-type", "application/grpc"))
+OK_GRPC = block((":status", "200"), GRPC_TYPE)
 SIZE_UPDATE = b"\x20"
 LONG_INTEGER = b"\x3f" + b"\xff" * 12_000 + b"\x01"
 HUFFMAN_12K = b"\x00\x01a" + b"\xff\x80\x5d" + b"\x1c" * 12_415
@@ -348,43 +336,43 @@ HTTP2: tuple[tuple[str, Pieces, str], ...] = (
     ("CONTINUATION of a byte", flood(START + headers(b"", 0), frame(CONTINUATION, 0, 1, b"x")), FRAMES),
     ("large CONTINUATION", flood(START + headers(b"", 0), frame(CONTINUATION, 0, 1, b"x" * 16_384)), FIELDS),
     ("interim heads", flood(START, headers(block((":status", "103")))), INTERIM),
-    ("table size updates", of(START + headers(SIZE_UPDATE * 16_000)), malformed_http2("header compression")),
+    ("table size updates", sends(headers(SIZE_UPDATE * 16_000)), malformed_http2("header compression")),
     (
         "table size updates, then a head",
-        of(START + headers(SIZE_UPDATE * 3 + OK_200)),
+        sends(headers(SIZE_UPDATE * 3 + OK_200)),
         malformed_http2("header compression"),
     ),
-    ("a table of 4 GB", of(START + headers(b"\x3f\xe1\xff\xff\xff\x0f")), malformed_http2("header compression")),
-    ("an integer without end", of(START + headers(LONG_INTEGER)), malformed_http2("header compression")),
-    ("an index beyond the table", of(START + headers(b"\xff\xff\x7f")), malformed_http2("header compression")),
-    ("index 0", of(START + headers(b"\x80")), malformed_http2("header compression")),
-    ("a value that is cut", of(START + headers(literal(b"a", b"b", 100))), malformed_http2("header compression")),
-    ("many fields", of(START + headers(literal(b"a", b"") * 4_000)), FIELDS),
-    ("many fields of no letter", of(START + headers(b"\0\0\0" * 5_000)), FIELDS),
-    ("indexed fields", of(START + headers(b"\x88" * 16_000)), FIELDS),
-    ("a long Huffman text", of(START + headers(HUFFMAN_12K)), malformed_http2("header compression")),
-    ("a frame beyond the limit", of(START + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01"), malformed_http2("frame size")),
-    ("a frame that never ends", of(START + frame(DATA, 0, 1, bytes(9))[:12]), TIMED_OUT),
+    ("a table of 4 GB", sends(headers(b"\x3f\xe1\xff\xff\xff\x0f")), malformed_http2("header compression")),
+    ("an integer without end", sends(headers(LONG_INTEGER)), malformed_http2("header compression")),
+    ("an index beyond the table", sends(headers(b"\xff\xff\x7f")), malformed_http2("header compression")),
+    ("index 0", sends(headers(b"\x80")), malformed_http2("header compression")),
+    ("a value that is cut", sends(headers(literal(b"a", b"b", 100))), malformed_http2("header compression")),
+    ("many fields", sends(headers(literal(b"a", b"") * 4_000)), FIELDS),
+    ("many fields of no letter", sends(headers(b"\0\0\0" * 5_000)), FIELDS),
+    ("indexed fields", sends(headers(b"\x88" * 16_000)), FIELDS),
+    ("a long Huffman text", sends(headers(HUFFMAN_12K)), malformed_http2("header compression")),
+    ("a frame beyond the limit", sends(b"\xff\xff\xff\x00\x00\x00\x00\x00\x01"), malformed_http2("frame size")),
+    ("a frame that never ends", sends(frame(DATA, 0, 1, bytes(9))[:12]), TIMED_OUT),
     ("frames byte by byte", drip(START + frame(77, 0, 0, bytes(16_000))), TIMED_OUT),
     ("silence", of(), TIMED_OUT),
     ("no response after SETTINGS", of(START), TIMED_OUT),
     ("no SETTINGS", of(headers(OK_200)), NOT_HTTP2),
     ("HTTP/1", of(HEAD + b"\r\n"), NOT_HTTP2),
     ("SETTINGS of 5 bytes", of(frame(SETTINGS, 0, 0, bytes(5))), malformed_http2("settings")),
-    ("PING of a byte", of(START + frame(PING, 0, 0, b"x")), malformed_http2("ping")),
-    ("a short reset", of(START + frame(RST_STREAM, 0, 1, b"x")), malformed_http2("frame size")),
-    ("a reset of an unknown code", of(START + frame(RST_STREAM, 0, 1, b"\xff" * 4)), stream_reset(4294967295)),
-    ("a short GOAWAY", of(START + frame(GOAWAY, 0, 0, b"x")), malformed_http2("goaway")),
-    ("a push", of(START + frame(PUSH_PROMISE, 4, 1, bytes(4) + OK_200)), malformed_http2("stream")),
+    ("PING of a byte", sends(frame(PING, 0, 0, b"x")), malformed_http2("ping")),
+    ("a short reset", sends(frame(RST_STREAM, 0, 1, b"x")), malformed_http2("frame size")),
+    ("a reset of an unknown code", sends(frame(RST_STREAM, 0, 1, b"\xff" * 4)), stream_reset(4294967295)),
+    ("a short GOAWAY", sends(frame(GOAWAY, 0, 0, b"x")), malformed_http2("goaway")),
+    ("a push", sends(frame(PUSH_PROMISE, 4, 1, bytes(4) + OK_200)), malformed_http2("stream")),
     ("other streams", flood(START, frame(HEADERS, 4, 3, OK_200)), FRAMES),
-    ("a lone CONTINUATION", of(START + frame(CONTINUATION, 4, 1, OK_200)), malformed_http2("stream")),
-    ("an interrupted head", of(START + headers(b"", 0) + START), malformed_http2("headers interrupted")),
+    ("a lone CONTINUATION", sends(frame(CONTINUATION, 4, 1, OK_200)), malformed_http2("stream")),
+    ("an interrupted head", sends(headers(b"", 0) + START), malformed_http2("headers interrupted")),
     (
         "padding beyond the frame",
-        of(START + frame(HEADERS, END_HEADERS | PADDED, 1, b"\xff" + OK_200)),
+        sends(frame(HEADERS, END_HEADERS | PADDED, 1, b"\xff" + OK_200)),
         malformed_http2("padding"),
     ),
-    ("padding of nothing", of(START + frame(HEADERS, END_HEADERS | PADDED, 1)), malformed_http2("padding")),
+    ("padding of nothing", sends(frame(HEADERS, END_HEADERS | PADDED, 1)), malformed_http2("padding")),
     ("closes at once", of(), CLOSED_WITHOUT_RESPONSE),
     ("closes after SETTINGS", of(START), CLOSED_IN_BODY),
 )
@@ -392,105 +380,41 @@ HTTP2: tuple[tuple[str, Pieces, str], ...] = (
 HTTP2_ONLY: tuple[tuple[str, Pieces, str], ...] = (
     ("empty DATA", flood(START + headers(OK_200), frame(DATA, 0, 1)), FRAMES),
     ("DATA of a byte", flood(START + headers(OK_200), frame(DATA, 0, 1, b"x")), FRAMES),
-    (
-        "padded DATA",
-        flood(START + headers(OK_200), frame(DATA, PADDED, 1, b"\x40" + bytes(64))),
-        FRAMES,
-    ),
-    ("DATA first", of(START + frame(DATA, 0, 1, b"x")), malformed_http2(DATA_FIRST)),
-    ("status of many digits", of(START + headers(block((":status", "2" * 5_000)))), malformed_http2("status")),
-    ("no status", of(START + headers(block(("a", "b")))), malformed_http2("status")),
-    ("status of letters", of(START + headers(block((":status", "abc")))), malformed_http2("status")),
+    ("padded DATA", flood(START + headers(OK_200), frame(DATA, PADDED, 1, b"\x40" + bytes(64))), FRAMES),
+    ("DATA first", sends(frame(DATA, 0, 1, b"x")), malformed_http2(DATA_FIRST)),
+    ("status of many digits", sends(headers(block((":status", "2" * 5_000)))), malformed_http2("status")),
+    ("no status", sends(headers(block(("a", "b")))), malformed_http2("status")),
+    ("status of letters", sends(headers(block((":status", "abc")))), malformed_http2("status")),
     (
         "longer than its length",
-        of(START + headers(block((":status", "200"), ("content-length", "1"))) + frame(DATA, 1, 1, b"xx")),
+        sends(head(200, ("content-length", "1")), data(b"xx", END_STREAM)),
         malformed_http2(BODY_TOO_LONG),
     ),
-    (
-        "shorter than its length",
-        of(START + headers(block((":status", "200"), ("content-length", "9"))) + frame(DATA, 1, 1, b"xx")),
-        CLOSED_IN_BODY,
-    ),
+    ("shorter than its length", sends(head(200, ("content-length", "9")), data(b"xx", END_STREAM)), CLOSED_IN_BODY),
     (
         "redirect to a port of many digits",
-        of(
-            START
-            + headers(
-                block((":status", "302"), ("location", "https://127.0.0.1:" + "9" * 5_000)), END_HEADERS | END_STREAM
-            )
-        ),
+        sends(head(302, ("location", "https://127.0.0.1:" + "9" * 5_000), flags=LAST)),
         f"HTTP 302, {IMPOSSIBLE_PORT}",
     ),
-    (
-        "redirect to itself",
-        of(START + headers(block((":status", "302"), ("location", "/")), END_HEADERS | END_STREAM)),
-        f"HTTP 302, {TOO_MANY_REDIRECTS}",
-    ),
+    ("redirect to itself", sends(head(302, ("location", "/"), flags=LAST)), f"HTTP 302, {TOO_MANY_REDIRECTS}"),
 )
 
 GRPC_ONLY: tuple[tuple[str, Pieces, str], ...] = (
     ("empty DATA", flood(START + headers(OK_GRPC), frame(DATA, 0, 1)), FRAMES),
     ("DATA of a byte", flood(START + headers(OK_GRPC), frame(DATA, 0, 1, b"x")), FRAMES),
     ("a long message", flood(START + headers(OK_GRPC), frame(DATA, 0, 1, bytes(9_000))), MALFORMED_GRPC),
-    ("status of many digits", of(START + headers(block((":status", "2" * 5_000)))), MALFORMED_GRPC),
-    (
-        "status in other digits",
-        of(START + headers(literal(b":status", "²²²".encode("latin-1")))),
-        MALFORMED_GRPC,
-    ),
-    ("another type", of(START + headers(OK_200)), NOT_GRPC),
+    ("status of many digits", sends(headers(block((":status", "2" * 5_000)))), MALFORMED_GRPC),
+    ("status in other digits", sends(headers(literal(b":status", "²²²".encode("latin-1")))), MALFORMED_GRPC),
+    ("another type", sends(headers(OK_200)), NOT_GRPC),
     (
         "gRPC status of many digits",
-        of(
-            START
-            + headers(
-                block((":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "9" * 5_000)),
-                END_HEADERS | END_STREAM,
-            )
-        ),
+        sends(head(200, GRPC_TYPE, ("grpc-status", "9" * 5_000), flags=LAST)),
         MALFORMED_GRPC,
     ),
-    (
-        grpc_status(99),
-        of(
-            START
-            + headers(
-                block((":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "99")),
-                END_HEADERS | END_STREAM,
-            )
-        ),
-        grpc_status(99),
-    ),
-    (
-        "a number without end",
-        of(
-            START
-            + headers(OK_GRPC)
-            + frame(DATA, 0, 1, b"\0\0\0\0\x0c\x08" + b"\xff" * 11)
-            + headers(block(("grpc-status", "0")), END_HEADERS | END_STREAM)
-        ),
-        MALFORMED_GRPC,
-    ),
-    (
-        "a length of 4 GB",
-        of(
-            START
-            + headers(OK_GRPC)
-            + frame(DATA, 0, 1, b"\0\xff\xff\xff\xff\x08\x01")
-            + headers(block(("grpc-status", "0")), END_HEADERS | END_STREAM)
-        ),
-        MALFORMED_GRPC,
-    ),
-    (
-        "a field beyond the message",
-        of(
-            START
-            + headers(OK_GRPC)
-            + frame(DATA, 0, 1, b"\0\0\0\0\x06\x12\xff\xff\xff\xff\x0f")
-            + headers(block(("grpc-status", "0")), END_HEADERS | END_STREAM)
-        ),
-        MALFORMED_GRPC,
-    ),
+    (grpc_status(99), sends(head(200, GRPC_TYPE, ("grpc-status", "99"), flags=LAST)), grpc_status(99)),
+    ("a number without end", health(b"\0\0\0\0\x0c\x08" + b"\xff" * 11), MALFORMED_GRPC),
+    ("a length of 4 GB", health(b"\0\xff\xff\xff\xff\x08\x01"), MALFORMED_GRPC),
+    ("a field beyond the message", health(b"\0\0\0\0\x06\x12\xff\xff\xff\xff\x0f"), MALFORMED_GRPC),
 )
 
 
@@ -519,12 +443,7 @@ TLS = tuple(
         ("warnings without end", flood(b"", record(21, b"\x01\x00")), handshake_failed("connection closed"), {}),
         ("empty records", flood(b"", record(22, b"")), handshake_failed("record too small"), {}),
         ("a record beyond the limit", of(record(22, b"x", 0xFFFF)), handshake_failed("packet length too long"), {}),
-        (
-            "a record that never ends",
-            of(record(22, b"x", 16_000)),
-            timed_out(1, TLS_HANDSHAKE),
-            {"timeout": 1.0},
-        ),
+        ("a record that never ends", of(record(22, b"x", 16_000)), timed_out(1, TLS_HANDSHAKE), {"timeout": 1.0}),
         (
             "a message of 16 MB",
             of(record(22, b"\x02\xff\xff\xff" + bytes(100))),
@@ -542,12 +461,7 @@ TLS = tuple(
         ("HTTP/1 head", of(HEAD), CLOSED_IN_HEADERS, {"tls": (), "end": "close"}),
         ("endless headers", flood(HEAD, b"A: b\r\n"), HEADERS_TOO_LARGE, {"tls": ()}),
         ("tiny chunks", flood(CHUNKED, b"1\r\nx\r\n"), TOO_MANY_CHUNKS, {"tls": ()}),
-        (
-            "tiny records",
-            drip(HEAD + b"A: " + b"x" * 9_000),
-            timed_out(1, WAITING),
-            {"tls": (), "timeout": 1.0},
-        ),
+        ("tiny records", drip(HEAD + b"A: " + b"x" * 9_000), timed_out(1, WAITING), {"tls": (), "timeout": 1.0}),
         ("redirect to itself", redirects(b"/"), f"HTTP 302, {TOO_MANY_REDIRECTS}", {"tls": (), "end": "close"}),
     )
 )
