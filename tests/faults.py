@@ -1,4 +1,4 @@
-"""The API server of the playground with faults: refusals, errors, slowness, missing and lost responses."""
+"""The API server of the playground with faults: refusals, slowness, missing responses."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,52 +17,40 @@ from playground.apiserver.watch import Watch
 
 @dataclass(eq=False, slots=True)
 class Fault:
-    """One order. Empty sets match everything; `times` ends it, `lift()` ends it by hand.
+    """Applies to the requests with these verbs and resources (empty: all) until `lift()`.
 
-    `code`: refused with that HTTP status before anything is done. `seconds`: waits before anything is done.
-    `stall`: no answer until lifted. `lose_answer`: done, but the connection breaks before the answer.
+    It waits `seconds`, or with `stall` until it is lifted, and then, with a `code`, refuses with that HTTP status.
     """
 
     verbs: frozenset[str] = frozenset()
     resources: frozenset[str] = frozenset()
-    actors: frozenset[str] = frozenset()
     code: int = 0
-    retry_after: int | None = None
     seconds: float = 0.0
     stall: bool = False
-    lose_answer: bool = False
-    times: int | None = None
     hits: int = 0
-    _lifted: asyncio.Event = field(default_factory=asyncio.Event)
+    lifted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def lift(self) -> None:
         """Ends it; what it stalls goes on."""
-        self._lifted.set()
+        self.lifted.set()
 
-    @property
-    def over(self) -> bool:
-        """Whether it matches no longer."""
-        spent = self.times is not None and self.hits >= self.times
-        return spent or self._lifted.is_set()
-
-    def matches(self, verb: str, resource: str, actor: str) -> bool:
+    def matches(self, verb: str, resource: str) -> bool:
         """Whether it is meant for this request."""
-        wanted = ((self.verbs, verb), (self.resources, resource), (self.actors, actor))
-        return not self.over and all(not allowed or word in allowed for allowed, word in wanted)
+        wanted = ((self.verbs, verb), (self.resources, resource))
+        return not self.lifted.is_set() and all(not allowed or word in allowed for allowed, word in wanted)
 
     async def strike(self) -> None:
         """Waits, stalls or refuses."""
         self.hits += 1
-        if self.seconds:
-            await asyncio.sleep(self.seconds)
+        await asyncio.sleep(self.seconds)
         if self.stall:
-            await self._lifted.wait()
+            await self.lifted.wait()
         if self.code:
-            raise _refusal(self.code, self.retry_after)
+            raise ApiError(self.code, *_REASONS.get(self.code, ("Unknown", "a fault of the playground")))
 
 
 class Faults:
-    """The orders of one server."""
+    """The faults of one server."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -78,17 +66,10 @@ class Faults:
             fault.lift()
         self._faults.clear()
 
-    async def before(self, verb: str, resource: str, actor: str) -> bool:
-        """Strikes with what matches; raises its refusal. True if the answer is to be lost."""
-        self._faults = [fault for fault in self._faults if not fault.over]
-        matching = [fault for fault in self._faults if fault.matches(verb, resource, actor)]
-        for fault in matching:
+    async def before(self, verb: str, resource: str) -> None:
+        """Strikes with what matches; raises its refusal."""
+        for fault in [fault for fault in self._faults if fault.matches(verb, resource)]:
             await fault.strike()
-        return any(fault.lose_answer for fault in matching)
-
-
-class Cut(Exception):
-    """Ends a watch by breaking its connection: `storage.interrupt(Cut())`."""
 
 
 class FaultyApi(Api):
@@ -99,7 +80,7 @@ class FaultyApi(Api):
         self.tokens: dict[str, str] | None = None
         self.flowing = asyncio.Event()
         self.flowing.set()
-        self._server = server
+        self._faults = server.faults
 
     def actor(self, request: Request) -> str:
         if self.tokens is None:
@@ -110,23 +91,13 @@ class FaultyApi(Api):
         return self.tokens[token]
 
     async def respond(self, request: Request, info: RequestInfo, actor: str) -> Response:
-        lost = await self._server.faults.before(info.verb, info.resource.plural, actor)
-        answer = await super().respond(request, info, actor)
-        if lost:
-            self._hang_up_on(request)
-        return answer
+        await self._faults.before(info.verb, info.resource.plural)
+        return await super().respond(request, info, actor)
 
     async def stream(self, request: Request, watch: Watch) -> AsyncIterator[bytes]:
-        try:
-            async for line in super().stream(request, watch):
-                await self.flowing.wait()
-                yield line
-        except Cut:
-            self._hang_up_on(request)
-
-    def _hang_up_on(self, request: Request) -> None:
-        if request.client is not None:
-            self._server.hang_up((request.client.host, request.client.port))
+        async for line in super().stream(request, watch):
+            await self.flowing.wait()
+            yield line
 
 
 class FaultyServer(FakeApiServer):
@@ -149,15 +120,6 @@ class FaultyServer(FakeApiServer):
 
 
 _REASONS = {
-    401: ("Unauthorized", "Unauthorized"),
     403: ("Forbidden", "forbidden by a fault of the playground"),
-    429: ("TooManyRequests", "storage is (re)initializing"),
-    500: ("InternalError", "Internal error occurred: a fault of the playground"),
     503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
-    504: ("Timeout", "the request did not complete within the allowed time"),
 }
-
-
-def _refusal(code: int, retry_after: int | None) -> ApiError:
-    reason, text = _REASONS.get(code, ("Unknown", "a fault of the playground"))
-    return ApiError(code, reason, text, retry_after=retry_after)

@@ -264,21 +264,6 @@ async def test_counts_of_the_parts_are_metrics(rig: Rig) -> None:
     await other.close()
 
 
-async def test_metric_names_and_help_satisfy_promtool(rig: Rig) -> None:
-    rig.apply()
-    spec = {"port": 80, "ips": [A], "readinessProbe": {"tcpSocket": {"port": 80}}, "minReady": 1}
-    rig.all.apply("open", spec)
-    rig.sources.clients[0].requests["GET", 200] = 1
-    rig.present_certificates(2_000_000_000.0)
-    for family in rig.families().values():
-        assert family.documentation.endswith("."), family.name
-        assert family.samples, family.name
-        assert family.type in ("counter", "gauge", "histogram")
-        assert not family.name.endswith(("_total", "_count", "_sum", "_bucket")), family.name
-        if family.type == "histogram":
-            assert family.name.endswith("_seconds")
-
-
 async def test_every_metric_is_documented(rig: Rig) -> None:
     rig.apply()
     document = DOCUMENT.read_text()

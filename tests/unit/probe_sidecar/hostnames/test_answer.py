@@ -1,6 +1,25 @@
 """Evaluation of DNS replies."""
 
-from probe_sidecar.hostnames.answer import UNKNOWN, Answer, Reply, failure, following, lasting, numeric, result
+from collections.abc import Mapping
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe_sidecar.hostnames.answer import (
+    GRACE_SECONDS,
+    MOST_ADDRESSES,
+    UNKNOWN,
+    Answer,
+    Reply,
+    failure,
+    following,
+    lasting,
+    next_review,
+    numeric,
+    resolve,
+    result,
+)
+from probe_sidecar.hostnames.answer import ResolvedAddress as Resolved
 from tests.cases import cases
 
 A, B, C, V6 = "10.0.100.9", "10.0.100.10", "10.0.100.11", "2001:db8::10"
@@ -69,3 +88,80 @@ def test_lifetime_of_a_result(ipv4: Reply, ipv6: Reply, seconds: float | None) -
 
 def test_addresses_are_sorted_numerically() -> None:
     assert sorted([V6, "2001:db8::9", B, A], key=numeric) == [A, B, "2001:db8::9", V6]
+
+
+A, B, C, V6 = "10.0.100.9", "10.0.100.10", "10.0.100.11", "2001:db8::10"
+DB, LB = "db.io", "lb.io"
+NOW = 1_000.0
+
+
+def found(
+    answers: Mapping[str, Answer], before: Mapping[str, Resolved], *serving: str, now: float = NOW
+) -> dict[str, Resolved]:
+    return resolve(answers, answers, before, lambda ip: ip in serving, now)
+
+
+def test_addresses_are_sorted_by_name_then_numerically() -> None:
+    answers = {LB: Answer((B,), (V6,)), DB: Answer((A, C), ())}
+    assert list(found(answers, {}).items()) == [
+        (B, Resolved(LB)),
+        (V6, Resolved(LB)),
+        (A, Resolved(DB)),
+        (C, Resolved(DB)),
+    ]
+
+
+def test_previous_addresses_stay_until_dns_responds() -> None:
+    before = {A: Resolved(DB), V6: Resolved(DB), C: Resolved("left.io")}
+    assert found({DB: UNKNOWN}, before) == {A: Resolved(DB), V6: Resolved(DB)}
+    assert found({DB: Answer((B,), None)}, before) == {B: Resolved(DB), V6: Resolved(DB)}
+    assert found({DB: Answer(None, ())}, before) == {A: Resolved(DB)}
+
+
+def test_ready_address_outlives_its_record_until_replaced() -> None:
+    moved = {DB: Answer((B,), ())}
+    first = found(moved, {A: Resolved(DB)}, A)
+    assert first == {A: Resolved(DB, NOW), B: Resolved(DB)}
+    assert found(moved, first, A, now=NOW + 30) == first
+    assert found(moved, first, A, B, now=NOW + 30) == {B: Resolved(DB)}
+    assert found(moved, first, now=NOW + 30) == {B: Resolved(DB)}, "it serves no more itself"
+    assert found(moved, first, A, now=NOW + GRACE_SECONDS) == {B: Resolved(DB)}
+
+
+def test_lowest_addresses_are_kept_over_the_limit() -> None:
+    many = tuple(f"10.0.0.{number}" for number in range(100))
+    assert list(found({DB: Answer(many, (V6,)), LB: Answer((A,), ())}, {})) == [*many[:MOST_ADDRESSES], A]
+
+
+@cases(
+    "lefts due",
+    ("none", [], None),
+    ("none has left", [None], None),
+    ("the first", [None, NOW + 5, NOW], NOW + GRACE_SECONDS),
+)
+def test_next_evaluation_time(lefts: list[float | None], due: float | None) -> None:
+    assert next_review(Resolved(DB, left) for left in lefts) == due
+
+
+addresses = st.lists(st.sampled_from([A, B, C, V6, "2001:db8::11"]), unique=True)
+families = st.tuples(st.booleans(), st.booleans())
+
+
+def answer(ips: list[str], known: tuple[bool, bool]) -> Answer:
+    ipv4, ipv6 = ([ip for ip in ips if (":" in ip) is six] for six in (False, True))
+    return Answer(tuple(ipv4) if known[0] else None, tuple(ipv6) if known[1] else None)
+
+
+@given(
+    st.dictionaries(st.sampled_from([DB, LB]), st.builds(answer, addresses, families), min_size=1),
+    st.dictionaries(st.sampled_from([A, B, C, V6]), st.sampled_from([DB, LB, "left.io"]).map(Resolved)),
+    addresses,
+)
+def test_resolution_invariants(answers: dict[str, Answer], before: dict[str, Resolved], serving: list[str]) -> None:
+    result = found(answers, before, *serving)
+    said = {ip for one in answers.values() for ip in (*(one.ipv4 or ()), *(one.ipv6 or ()))}
+    assert said <= {ip for ip, member in result.items() if member.left is None}
+    assert {member.hostname for member in result.values()} <= answers.keys()
+    assert result.keys() <= said | before.keys()
+    if any(ip in serving and member.hostname in answers for ip, member in before.items()):
+        assert any(ip in serving for ip in result), "what was ready left, and nothing that is ready came"

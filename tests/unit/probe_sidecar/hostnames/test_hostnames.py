@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 from external_service.v1alpha1 import ExternalServiceSpec
-from probe_sidecar.hostnames.answer import GRACE_SECONDS, Reply
-from probe_sidecar.hostnames.cache import NOTIFIED_AT_ONCE, Families, NameCache
-from probe_sidecar.hostnames.hostnames import LAST_KEPT, RESOLVED, Hostnames, Report, no_records
+from probe_sidecar.hostnames.answer import GRACE_SECONDS, Answer, Reply
+from probe_sidecar.hostnames.cache import NOTIFIED_AT_ONCE, Entry, Families, NameCache
+from probe_sidecar.hostnames.hostnames import LAST_KEPT, RESOLVED, Hostnames, Report, no_records, report
+from tests.cases import cases
 from tests.virtual_time import virtually
 
 A, B, C, V6 = "10.0.100.10", "10.0.100.11", "10.0.100.12", "2001:db8::10"
@@ -225,3 +226,40 @@ async def test_excluded_family_is_no_failure(rig: Rig) -> None:
     rig.replies[DB] = (NOTHING, ok(V6))
     await asyncio.sleep(60)
     assert rig.of("u1").report() == Report(False, "NoAddresses", no_records("db.io", "A", LAST_KEPT))
+
+
+GOOD = Entry(reported="ok", answer=Answer(("10.0.0.1",), ()))
+FAILING = Entry(reported="failed", problem="SERVFAIL")
+GONE = "db.io: DNS knows no such name; it has no addresses: create the record, or correct spec.hostnames"
+EMPTY = "lb.io: DNS has no A or AAAA record of it; its last addresses are kept: create one"
+MANY = Entry(reported="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)), ()))
+
+
+@cases(
+    "entries expected",
+    ("fine", {"db.io": GOOD, "lb.io": GOOD}, Report(True, "Resolved", "every name is resolved")),
+    ("one not known yet", {"db.io": GOOD, "lb.io": Entry()}, None),
+    ("gone", {"db.io": Entry(reported="nxdomain"), "x": Entry()}, Report(False, "NameNotFound", GONE)),
+    ("empty", {"lb.io": Entry(reported="no_data")}, Report(False, "NoAddresses", EMPTY)),
+    (
+        "two problems",
+        {"db.io": FAILING, "lb.io": Entry(reported="no_data")},
+        Report(
+            False,
+            "LookupFailed",
+            f"db.io: SERVFAIL; it has no addresses: see to the DNS servers, or to ESO_DNS_SERVERS; {EMPTY}",
+        ),
+    ),
+    (
+        "a flood",
+        {"db.io": MANY},
+        Report(False, "TooManyAddresses", "db.io: more than 64 addresses: only the lowest 64 are used"),
+    ),
+)
+def test_resolved_condition(entries: dict[str, Entry], expected: Report | None) -> None:
+    assert report(entries, ["lb.io"], crowded=False) == expected
+
+
+def test_resolved_condition_with_too_many_addresses() -> None:
+    crowded = Report(False, "TooManyAddresses", "more than 1000 addresses in all: those beyond are left out")
+    assert report({"db.io": GOOD}, ["db.io"], crowded=True) == crowded

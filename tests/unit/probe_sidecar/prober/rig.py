@@ -91,7 +91,6 @@ def surroundings_of(
     services: Collection[Probed],
     *,
     policy: AddressPolicy | None = None,
-    grid: float = 0.0,
     phase: float = 0.0,
     hold: float = 0.0,
     canary: Canary | None = None,
@@ -100,7 +99,7 @@ def surroundings_of(
     """The parts that `sidecar` builds, with a wall clock that shows the loop's time."""
     now = wall or (lambda: f"t{loop.now:g}")
     outage = SuspectedOutage(loop.loop, engine, services, hold=hold, canary=canary, now=now, on_change=lambda: None)
-    prober = Prober(loop.loop, engine, outage, grid=grid, phase=phase)
+    prober = Prober(loop.loop, engine, outage, phase=phase)
     return Surroundings(prober, loop.time, now, policy or AddressPolicy())
 
 

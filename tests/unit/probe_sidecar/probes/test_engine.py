@@ -616,13 +616,6 @@ async def test_closed_engine_reports_nothing(serve: Serve, closed_port: int) -> 
     assert outcomes == [[]] * 12
 
 
-async def test_burst_larger_than_an_event_batch(engine: ProbeEngine, serve: Serve) -> None:
-    server = serve(says(OK))
-    outcomes = [counted(engine, http(server.port))[0] for _ in range(400)]
-    await until(lambda: all(outcomes))
-    assert outcomes == [[SUCCESS]] * 400
-
-
 def test_probe_limit_leaves_descriptors_for_other_uses() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, hard))
