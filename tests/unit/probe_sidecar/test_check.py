@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ from probe_sidecar.probes.message import (
 from probe_sidecar.probes.tls import NO_CA_CERTIFICATES
 from probe_sidecar.settings import DNS_SERVERS
 from tests.cases import cases
-from tests.unit.probe_sidecar.probes.servers import server_context
+from tests.unit.probe_sidecar.probes.servers import Script, Server, says, server_context
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -75,34 +74,14 @@ def manifest(ips: list[str], probe: dict[str, Any] | None, name: str = "web", **
     )
 
 
-class Answers(BaseHTTPRequestHandler):
-    """503 to every second request."""
-
-    requests = 0
-
-    def do_GET(self) -> None:
-        type(self).requests += 1
-        self.send_response(503 if type(self).requests % 2 == 0 else 200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None: ...
+OK, UNAVAILABLE = b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 503 No\r\n\r\n"
 
 
 @contextmanager
-def web_server(context: ssl.SSLContext | None = None) -> Iterator[int]:
-    Answers.requests = 0
-    server = ThreadingHTTPServer(("127.0.0.2", 0), Answers)
-    if context is not None:
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def web_server(*scripts: Script, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    server = Server(*(scripts or (says(OK),)), ip="127.0.0.2", context=context)
+    yield server.port
+    server.close()
 
 
 @pytest.fixture
@@ -128,7 +107,7 @@ def test_check_with_all_successes_is_status_0() -> None:
 
 
 def test_count_shows_the_last_result() -> None:
-    with web_server() as port:
+    with web_server(says(b"HTTP/1.1 200 OK\r\n\r\n"), says(b"HTTP/1.1 503 No\r\n\r\n")) as port:
         text = manifest(["127.0.0.2"], {"httpGet": {"port": port}, "periodSeconds": 1})
         done = check("-", "--count", "2", "--output", "json", text=text)
     (row,) = json.loads(done.stdout)
@@ -256,7 +235,7 @@ def test_invalid_ca_file_is_refused(content: bytes | None, problem: str, tmp_pat
 
 def test_ca_file_verifies_certificates(tmp_path: Path) -> None:
     context, file = server_context(tmp_path, "a.example"), tmp_path / "a.example.pem"
-    with web_server(context) as port:
+    with web_server(context=context) as port:
         probe = {"httpGet": {**VERIFYING["httpGet"], "port": port}}
         wrong = check("-", "--ca-file", str(file), text=manifest(["127.0.0.2"], probe))
         probe["httpGet"]["host"] = "a.example"

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import pytest
-
 from probe_sidecar.prober.sticky import StickyReason
 from tests.virtual_time import virtually
 
@@ -68,20 +66,5 @@ def test_noted_reason_ends_after_the_last_note() -> None:
         assert reason.text == "note 0"
         await asyncio.sleep(SECONDS * 0.02)
         assert (reported, reason.text) == (["note 0", ""], "")
-
-    scenario(body)
-
-
-@pytest.mark.parametrize("again", [False, True])
-def test_closed_reason_is_forgotten(again: bool) -> None:
-    async def body(reason: StickyReason, reported: list[str]) -> None:
-        reason.note("one")
-        await asyncio.sleep(SECONDS / 2)
-        reason.close()
-        assert reason.text == ""
-        if again:
-            reason.note("two")
-        await asyncio.sleep(SECONDS * 0.9)
-        assert (reason.text, reported) == (("two", ["one", "two"]) if again else ("", ["one"]))
 
     scenario(body)

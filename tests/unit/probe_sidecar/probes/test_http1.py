@@ -147,12 +147,8 @@ def test_fast_path_memory_is_bounded() -> None:
 @cases(
     "answer settled",
     ("plain", HEAD + b"Server: x\r\ncontent-LENGTH:  2 \r\nDate: y\r\n\r\nok", OK),
-    ("long", HEAD + b"Content-Length: 99999\r\n\r\n" + b"x" * 10_240, OK),
-    ("another-header", HEAD + b"X-Content-Length: 2\r\n\r\nok", None),
     ("doubtful", HEAD + b"Content-Length: 2\r\nX-Content-Length: 2\r\n\r\nok", None),
-    ("short", HEAD + b"Content-Length: 3\r\n\r\nok", None),
     ("more headers than are read", HEAD + b"A:\r\n" * 256 + b"Content-Length: 2\r\n\r\nok", None),
-    ("no-body-allowed", b"HTTP/1.1 204 X\r\nContent-Length: 3\r\n\r\nabc", None),
     ("redirect", b"HTTP/1.1 302 X\r\nContent-Length: 0\r\n\r\n", None),
 )
 def test_fast_path_handles_plain_responses_only(answer: bytes, settled: Outcome | None) -> None:
