@@ -17,13 +17,12 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from external_service.kind import GROUP, KIND, VERSION
 from probe_sidecar.events.note import Note
 from probe_sidecar.events.recorder import EventRecorder
-from probe_sidecar.exposition import exposition
 from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.cache import Families, Lookup, NameCache
 from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.reflector import Reflectors
-from probe_sidecar.metrics import MetricSources, registry
+from probe_sidecar.metrics import MetricSources, exposition, registry
 from probe_sidecar.overview import PARAMETERS, overview
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import Canary, SuspectedOutage

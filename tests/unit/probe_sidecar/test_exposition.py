@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from probe_sidecar.exposition import SLICE, Written, exposition, labels
+from probe_sidecar.metrics import SLICE, Written, exposition, labels
 
 
 class Families(Collector):

@@ -12,12 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from external_service.core import Probe, TCPSocketAction
 from probe_sidecar.events.recorder import EventRecorder
-from probe_sidecar.exposition import Written
 from probe_sidecar.hostnames.cache import NameCache
 from probe_sidecar.kube.client import KubeClient, Selection, connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.kube.reflector import Reflector
-from probe_sidecar.metrics import MetricSources, registry
+from probe_sidecar.metrics import MetricSources, Written, registry
 from probe_sidecar.prober.prober import NO_PLACE
 from probe_sidecar.prober.suspected_outage import Canary
 from probe_sidecar.probes.engine import ProbeEngine
