@@ -304,7 +304,7 @@ class ChunkedBody:
         self._missing = limit
         self._chunk = self._chunks = 0
         self._excess = 0
-        self._state = self._size_line
+        self._state = ChunkedBody._size_line
         self.complete = False
 
     def feed(self, data: bytes) -> bool:
@@ -312,7 +312,7 @@ class ChunkedBody:
         if not data:
             raise Malformed(message.CLOSED_IN_BODY)
         self._buffer += data
-        while not self.complete and self._state():
+        while not self.complete and self._state(self):
             pass
         return self.complete
 
@@ -332,7 +332,7 @@ class ChunkedBody:
         self._excess = max(0, self._excess + len(line) + 1 - 16 - 2 * self._chunk)
         if self._excess > 16_384:
             raise Malformed(message.malformed_http("chunk"))
-        self._state = self._data if self._chunk else self._trailers
+        self._state = ChunkedBody._data if self._chunk else ChunkedBody._trailers
         return True
 
     def _data(self) -> bool:
@@ -344,7 +344,7 @@ class ChunkedBody:
         self.complete = self._missing <= 0
         if self._chunk:
             return False
-        self._state = self._data_end
+        self._state = ChunkedBody._data_end
         return True
 
     def _data_end(self) -> bool:
@@ -353,7 +353,7 @@ class ChunkedBody:
         if not self._buffer.startswith(b"\r\n"):
             raise Malformed(message.malformed_http("chunk"))
         del self._buffer[:2]
-        self._state = self._size_line
+        self._state = ChunkedBody._size_line
         return True
 
     def _trailers(self) -> bool:
