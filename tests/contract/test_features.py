@@ -3,7 +3,7 @@
 import ast
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
@@ -21,62 +21,30 @@ SETTINGS = {f"ESO_{name.upper()}" for name in hints(HookSettings) | hints(Sideca
 SCHEMA = yaml.safe_load((ROOT / "metacontroller" / "crd.yaml").read_text())["spec"]["versions"][0]["schema"]
 
 
-class Row(NamedTuple):
-    """One feature; `elsewhere` is who lacks it, `proofs` are scenarios, all paths are from the root."""
-
-    feature: str
-    elsewhere: str
-    name: str
-    sample: str
-    proofs: tuple[str, ...]
+ROWS = [line.strip("|").split("|") for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
 
 
-def rows() -> list[Row]:
-    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
-    return [_row(*(cell.strip() for cell in line.strip("|").split("|"))) for line in lines]
+def paths(cell: str) -> list[Path]:
+    return [(PAGE.parent / link).resolve() for link in LINK.findall(cell)]
 
 
-def _row(feature: str, elsewhere: str, name: str, sample: str, proofs: str) -> Row:
-    (file,) = _paths(sample)
-    return Row(feature, elsewhere, name.strip("`"), file, _paths(proofs))
-
-
-def _paths(cell: str) -> tuple[str, ...]:
-    return tuple(str((PAGE.parent / link).resolve().relative_to(ROOT)) for link in LINK.findall(cell))
-
-
-ROWS = rows()
-NAMES = [f"{number}-{row.name}" for number, row in enumerate(ROWS)]
-
-
-@pytest.mark.parametrize("row", ROWS, ids=NAMES)
-def test_feature_row_names_an_existing_field_or_setting(row: Row) -> None:
-    if row.name.startswith("ESO_"):
-        assert row.name in SETTINGS
+@pytest.mark.parametrize("row", ROWS, ids=[f"{number}-{row[2].strip(' `')}" for number, row in enumerate(ROWS)])
+def test_feature_has_a_field_a_sample_and_a_scenario(row: list[str]) -> None:
+    _, _, cell, sample, proofs = row
+    name, (file,) = cell.strip(" `"), paths(sample)
+    manifest: Any = yaml.safe_load(file.read_text())
+    if name.startswith("ESO_"):
+        assert name in SETTINGS
+        assert name in manifest["data"]
     else:
+        ExternalService.model_validate(manifest)
         node: dict[str, Any] = SCHEMA["openAPIV3Schema"]
-        for field in row.name.split("."):
-            node = node["properties"][field]
-
-
-@pytest.mark.parametrize("row", ROWS, ids=NAMES)
-def test_feature_sample_uses_the_field(row: Row) -> None:
-    manifest: Any = yaml.safe_load((ROOT / row.sample).read_text())
-    if row.name.startswith("ESO_"):
-        assert row.name in manifest["data"]
-        return
-    ExternalService.model_validate(manifest)
-    for field in row.name.split("."):
-        assert field in manifest
-        manifest = manifest[field]
-
-
-@pytest.mark.parametrize("row", ROWS, ids=NAMES)
-def test_feature_has_an_e2e_scenario(row: Row) -> None:
-    assert row.proofs
-    for proof in row.proofs:
-        assert SCENARIO.fullmatch(proof)
-        assert _on_the_real_one(ROOT / proof), f"{proof} asks neither for a world nor for a control plane"
+        for field in name.split("."):
+            node, manifest = node["properties"][field], manifest[field]
+    assert paths(proofs)
+    for proof in paths(proofs):
+        assert SCENARIO.fullmatch(str(proof.relative_to(ROOT)))
+        assert _on_the_real_one(proof), f"{proof} asks neither for a world nor for a control plane"
 
 
 def _on_the_real_one(file: Path) -> bool:

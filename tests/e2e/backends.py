@@ -1,7 +1,8 @@
 """`python -m tests.e2e.backends SOCKET [--shift N] [--dns SERVER]`: the servers outside the cluster, and their control.
 
-Requests and responses are JSON lines: see `_obey`. One process serves any number of addresses and ports; with --shift
-each is on the loopback address that it is mapped to in the playground (`playground.addresses.dial`).
+A connection is a pickled call of a method of `Backends`, and its result or error. One process serves any number of
+addresses and ports; with --shift each is on the loopback address that it is mapped to in the playground
+(`playground.addresses.dial`).
 """
 
 import argparse
@@ -10,20 +11,21 @@ import contextlib
 import dataclasses
 import gzip
 import http
+import inspect
+import pickle
 import socket
 import ssl
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from playground.addresses import dial
-from playground.backends import SECURE, Protocol, Spot
+from playground.backends import SECURE, Spot
 from playground.backends import Backend as PlaygroundBackend
 from playground.backends import Mode as PlaygroundMode
 from playground.certificate import server_context
@@ -32,7 +34,6 @@ from probe_sidecar.settings import dns_server
 from tests.e2e.namespace import FAR, drop, undrop
 
 IP_FREEBIND, IPV6_FREEBIND = 15, 78  # linux/in.h, linux/in6.h: also while the address is silenced
-ORDER_LIMIT = 8 * 1024 * 1024
 REMEMBERED = 10_000
 """The most requests of one backend whose times are kept."""
 
@@ -137,40 +138,43 @@ class Backends:
         self._silent: set[str] = set()
         self._dns = DnsServer()
 
-    async def set(self, place: Place, conduct: Conduct) -> None:
-        """Changes the behaviour of a backend, which is created if it is new."""
-        self._silence(place.ip, conduct.mode is Mode.DROP)
-        if place not in self._found:
-            self._found[place] = Backend(place, self._dial(place.ip))
-        await self._found[place].behave(conduct)
+    async def set(self, places: Sequence[Place], conduct: Conduct) -> None:
+        """Changes the behaviour of backends, which are created if they are new."""
+        for place in places:
+            self._silence(place.ip, conduct.mode is Mode.DROP)
+            if place not in self._found:
+                self._found[place] = Backend(place, self._dial(place.ip))
+            await self._found[place].behave(conduct)
 
-    async def switch(self, ip: str, change: dict[str, Any]) -> None:
-        """Changes the behaviour of all backends of an address; LookupError if there is none."""
-        there = [(place, backend) for place, backend in self._found.items() if place.ip == ip]
-        if not there:
-            raise LookupError(f"there is no backend at {ip}")
-        for place, backend in there:
-            await self.set(place, dataclasses.replace(backend.conduct, **change))
+    async def switch(self, ips: Sequence[str], change: dict[str, Any]) -> None:
+        """Changes the behaviour of all backends of addresses; LookupError if there is none."""
+        for ip in ips:
+            there = [(place, backend) for place, backend in self._found.items() if place.ip == ip]
+            if not there:
+                raise LookupError(f"there is no backend at {ip}")
+            for place, backend in there:
+                await self.set([place], dataclasses.replace(backend.conduct, **change))
 
-    async def know(self, records: dict[str, Any] | None) -> None:
-        """Adds records to the DNS server; None stops it."""
-        if records is None:
-            await self._dns.stop()
-            self._dns = DnsServer()
-            return
+    async def know(self, records: Mapping[str, Record]) -> None:
+        """Adds records to the DNS server, which is started first if it does not run."""
         if not self._dns.port:
             host, port = self._dns_server
             await self._dns.start(self._dial(host), port)
-        self._dns.records |= {name: Record(**fields) for name, fields in records.items()}
+        self._dns.records |= records
+
+    async def know_nothing(self) -> None:
+        """Stops the DNS server."""
+        await self._dns.stop()
+        self._dns = DnsServer()
 
     def _dial(self, ip: str) -> str:
         return ip if self._shift is None else dial(ip, self._shift)
 
-    async def close(self) -> None:
-        """Refuses connections everywhere, and forgets all backends."""
-        for place in list(self._found):
-            await self.set(place, Conduct(Mode.REFUSE))
+    async def clear(self) -> None:
+        """Refuses connections everywhere, forgets all backends, and stops the DNS server."""
+        await self.set([*self._found], Conduct(Mode.REFUSE))
         self._found.clear()
+        await self.know_nothing()
 
     def requests(self) -> Counter[str]:
         """Requests so far (for TCP connections), by address."""
@@ -179,9 +183,10 @@ class Backends:
             counted[place.ip] += backend.requests
         return counted
 
-    def times(self, ip: str) -> list[float]:
-        """The times of the requests of an address: monotonic seconds, the same in every process."""
-        return sorted(at for place, backend in self._found.items() if place.ip == ip for at in backend.times)
+    def times(self, ips: Sequence[str]) -> dict[str, list[float]]:
+        """The times of the requests of addresses: monotonic seconds, the same in every process."""
+        found = self._found.items()
+        return {ip: sorted(at for place, one in found if place.ip == ip for at in one.times) for ip in ips}
 
     def _silence(self, ip: str, silent: bool) -> None:
         if silent and ip not in self._silent:
@@ -224,46 +229,22 @@ def _listener(address: str, port: int) -> socket.socket:
     return listener
 
 
-async def _obey(backends: Backends, order: dict[str, Any]) -> Any:
-    """`{set: [{place, conduct}]}`, `{switch: {ip: change}}`, `{close: true}`, `{dns: {name: record}}` (null stops the
-    DNS server): the response is `{ip: requests}`. `{times: [ip]}`: it is `{ip: [seconds]}`.
-    """
-    if "times" in order:
-        return {ip: backends.times(ip) for ip in order["times"]}
-    if "dns" in order:
-        await backends.know(order["dns"])
-    for one in order.get("set", ()):
-        await backends.set(_place(one["place"]), _conduct(one["conduct"]))
-    for ip, change in order.get("switch", {}).items():
-        await backends.switch(ip, change if "mode" not in change else {**change, "mode": Mode(change["mode"])})
-    if order.get("close"):
-        await backends.close()
-    return backends.requests()
-
-
-def _place(fields: dict[str, Any]) -> Place:
-    return Place(fields["ip"], fields["port"], Protocol(fields["protocol"]))
-
-
-def _conduct(fields: dict[str, Any]) -> Conduct:
-    return Conduct(**{**fields, "mode": Mode(fields["mode"])})
-
-
 async def _serve(path: Path, shift: int | None, dns: str) -> None:
     backends = Backends(shift, dns)
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            try:
-                answer: dict[str, Any] = {"answer": await _obey(backends, orjson.loads(line))}
-            except (OSError, LookupError, ValueError) as problem:
-                answer = {"problem": f"{type(problem).__name__}: {problem}"}
-            writer.write(orjson.dumps(answer) + b"\n")
-            await writer.drain()
+        name, *arguments = pickle.loads(await reader.read())
+        try:
+            result = getattr(backends, name)(*arguments)
+            answer = await result if inspect.isawaitable(result) else result
+        except (OSError, LookupError) as problem:
+            answer = problem
+        writer.write(pickle.dumps(answer))
+        writer.write_eof()
+        await writer.drain()
         writer.close()
 
-    server = await asyncio.start_unix_server(listen, path, limit=ORDER_LIMIT)
-    async with server:
+    async with await asyncio.start_unix_server(listen, path) as server:
         await server.serve_forever()
 
 
@@ -280,4 +261,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from tests.e2e import backends  # pickled objects are of this module, which is not __main__
+
+    sys.exit(backends.main())

@@ -30,13 +30,14 @@ from tests.scenarios.report import Report
 
 HERE = Path(__file__).resolve().parent
 FIGURES_FILE = HERE.parents[1] / ".cache" / "e2e" / "figures.json"
-SETUP = "world(resync, control, qps, burst, window, ...): what the test asks of its world, see tests.e2e.world.Setup"
-
-STAND_IN = "stand_in: quick; it runs on the playground's API server too, in `make test`"
-ANY = "any_metacontroller: about the sidecars alone; with the real Metacontroller by its default strategy only"
-TYPES = "types(page, helm=False): it types all commands of a page that are for a cluster, see tests.e2e.reader"
-
-KUBERNETES = "kubernetes(part): it runs on each supported Kubernetes release too, see tests.e2e.versions"
+MARKERS = (
+    "world(resync, control, qps, burst, ...): what the test asks of its world, see tests.e2e.world.Setup",
+    "stand_in: quick; it runs on the playground's API server too, in `make test`",
+    "any_metacontroller: about the sidecars alone; with the real Metacontroller by its default strategy only",
+    "types(page, helm=False): it types all commands of a page that are for a cluster, see tests.e2e.reader",
+    "kubernetes(part): it runs on each supported Kubernetes release too, see tests.e2e.versions",
+    "metacontroller: it takes part without a world; run with the real one too",
+)
 
 _figures = pytest.StashKey[Figures]()
 
@@ -177,12 +178,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", SETUP)
-    config.addinivalue_line("markers", STAND_IN)
-    config.addinivalue_line("markers", ANY)
-    config.addinivalue_line("markers", TYPES)
-    config.addinivalue_line("markers", KUBERNETES)
-    config.addinivalue_line("markers", "metacontroller: it takes part without a world; run with the real one too")
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     config.stash[_figures] = Figures()
     config.pluginmanager.register(config.stash[_figures])
 

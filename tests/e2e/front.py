@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -32,27 +32,25 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Front:
+class Front(LoopbackServer):
     """`answer` is the response instead of forwarding, `delay` the seconds before forwarding.
 
-    Both are for the requests that match `at`, by default all. While `flowing` is cleared, watches stay open and send
-    nothing. `answered` counts the front's own responses by code, `delayed` the requests with a delay. A request without
-    credentials gets those of the kubeconfig, because client-go sends no token without TLS.
+    While `flowing` is cleared, watches stay open and send nothing. `answered` counts the front's own responses by code,
+    `delayed` the requests with a delay. A request without credentials gets those of the kubeconfig, because client-go
+    sends no token without TLS.
     """
 
     def __init__(self, upstream: httpx.AsyncClient, auth: httpx.Auth | None = None) -> None:
+        (port,) = free_ports(1)
+        super().__init__(Starlette(routes=[Route("/{path:path}", self._endpoint, methods=METHODS)]), port)
         self.answer: Answer | None = None
         self.delay = 0.0
-        self.at: Callable[[Request], bool] = lambda _: True
         self.answered: Counter[int] = Counter()
         self.delayed = 0
         self.flowing = asyncio.Event()
         self.flowing.set()
         self._upstream = upstream
         self._auth = auth
-        (port,) = free_ports(1)
-        self._server = LoopbackServer(Starlette(routes=[Route("/{path:path}", self._endpoint, methods=METHODS)]), port)
-        self.url = self._server.url
 
     @classmethod
     def of_hook(cls, url: str) -> Self:
@@ -73,30 +71,17 @@ class Front:
         fronted.write_text(json.dumps(config))
         return fronted
 
-    async def start(self) -> None:
-        """Listens, on the same port as before."""
-        await self._server.start()
-
-    async def stop(self) -> None:
-        """Refuses connections, and breaks the open ones."""
-        await self._server.stop()
-
     async def close(self) -> None:
         """Stops for good, and closes the client."""
         await self.stop()
         await self._upstream.aclose()
 
-    def hang_up(self) -> int:
-        """Breaks every connection; returns how many."""
-        return self._server.hang_up()
-
     async def _endpoint(self, request: Request) -> Response:
         body = await request.body()
-        told = self.at(request)
-        if self.delay and told:
+        if self.delay:
             self.delayed += 1
             await asyncio.sleep(self.delay)
-        if self.answer is not None and told:
+        if self.answer is not None:
             self.answered[self.answer.code] += 1
             return Response(self.answer.body, self.answer.code, self.answer.headers)
         try:
@@ -131,7 +116,7 @@ class Front:
     def _break(self, request: Request) -> None:
         """A broken connection behind the proxy breaks the one before it."""
         if request.client is not None:
-            self._server.hang_up((request.client.host, request.client.port))
+            self.hang_up((request.client.host, request.client.port))
 
 
 def _whole(name: bytes) -> bool:

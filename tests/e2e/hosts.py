@@ -1,10 +1,9 @@
 """The test hosts: one process with all backends, on loopback or in a network namespace of its own."""
 
-import json
+import pickle
 import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from tests.e2e.api import Unsupported
 from tests.e2e.backends import DNS_SERVER, Conduct, Mode, Place
 
 ROOT = Path(__file__).resolve().parents[2]
-ORDER_SECONDS = 30.0
+CALL_SECONDS = 30.0
 
 
 class Hosts:
@@ -65,51 +64,51 @@ class Hosts:
     def set(self, places: Iterable[Place], conduct: Conduct = Conduct()) -> None:  # noqa: B008 - frozen
         """Sets the behaviour of the backends at these places; new ones are created."""
         self._check(conduct.mode)
-        self._order({"set": [{"place": asdict(place), "conduct": asdict(conduct)} for place in places]})
+        self._call("set", [*places], conduct)
 
     def switch(self, ips: str | Iterable[str], mode: Mode | None = None, **change: Any) -> None:
         """Changes mode, `status` or `host` of all backends of these addresses, at once."""
         if mode is not None:
             self._check(mode)
             change["mode"] = mode
-        addresses: Sequence[str] = [ips] if isinstance(ips, str) else list(ips)
-        self._order({"switch": dict.fromkeys(addresses, change)})
+        self._call("switch", [ips] if isinstance(ips, str) else [*ips], change)
 
     def requests(self) -> Mapping[str, int]:
         """Requests so far, by address."""
-        found: Mapping[str, int] = self._order({})
+        found: Mapping[str, int] = self._call("requests")
         return found
 
     def times(self, ips: Iterable[str]) -> Mapping[str, Sequence[float]]:
         """When the latest requests came, by address (time.monotonic)."""
-        found: Mapping[str, Sequence[float]] = self._order({"times": list(ips)})
+        found: Mapping[str, Sequence[float]] = self._call("times", [*ips])
         return found
 
     def know(self, records: Mapping[str, Record]) -> None:
         """Adds records to the DNS server, which is started first if it does not run."""
-        self._order({"dns": {name: asdict(record) for name, record in records.items()}})
+        self._call("know", records)
 
     def know_nothing(self) -> None:
         """Stops the DNS server."""
-        self._order({"dns": None})
+        self._call("know_nothing")
 
     def clear(self) -> None:
         """Removes all backends, and stops the DNS server."""
-        self._order({"close": True, "dns": None})
+        self._call("clear")
 
     def _check(self, mode: Mode) -> None:
         if mode is Mode.DROP and not self.apart:
             raise Unsupported("packets can be dropped only where hosts have a network namespace of their own")
 
-    def _order(self, order: Mapping[str, Any]) -> Any:
+    def _call(self, name: str, *arguments: object) -> Any:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(ORDER_SECONDS)
+            connection.settimeout(CALL_SECONDS)
             connection.connect(str(self._socket))
-            connection.sendall(json.dumps(order).encode() + b"\n")
+            connection.sendall(pickle.dumps((name, *arguments)))
+            connection.shutdown(socket.SHUT_WR)
             with connection.makefile("rb") as answers:
-                answer = json.loads(answers.readline())
-        if problem := answer.get("problem"):
-            if problem.startswith("PermissionError"):
-                raise Unsupported("root is needed for backends on ports below 1024")
-            raise RuntimeError(f"the hosts cannot do that: {problem}")
-        return answer["answer"]
+                answer = pickle.loads(answers.read())
+        if isinstance(answer, PermissionError):
+            raise Unsupported("root is needed for backends on ports below 1024")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer

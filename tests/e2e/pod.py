@@ -84,14 +84,11 @@ class Pod:
             "KUBERNETES_SERVICE_PORT": str(port),
         }
         for source in container.get("envFrom", ()):
-            made |= self._config_map(source["configMapRef"]["name"])
-        return made | {one["name"]: self._value(one) for one in container.get("env", ())}
-
-    def _value(self, variable: Object) -> str:
-        if "value" in variable:
-            return str(variable["value"])
-        field = variable["valueFrom"]["fieldRef"]["fieldPath"]
-        return {"metadata.name": self._name, "metadata.namespace": self._namespace}[field]
+            made |= self._read("configmaps", source["configMapRef"]["name"])["data"]
+        for one in container.get("env", ()):
+            field = one.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+            made[one["name"]] = self._field(field) if field else str(one["value"])
+        return made
 
     def _mounted(self, container: Object) -> list[str]:
         """The command with its volumes mounted; a copy of /etc and an empty /run have the mount points."""
@@ -117,16 +114,13 @@ class Pod:
 
     def _files(self, volume: Object) -> dict[str, bytes]:
         if "secret" in volume:
-            return self._secret(volume["secret"])
+            source = volume["secret"]
+            data = self._read("secrets", source["secretName"])["data"]
+            return {item["path"]: base64.b64decode(data[item["key"]]) for item in source["items"]}
         files: dict[str, bytes] = {}
         for source in volume["projected"]["sources"]:
             files |= self._projected(source)
         return files
-
-    def _secret(self, source: Object) -> dict[str, bytes]:
-        path = f"/api/v1/namespaces/{self._namespace}/secrets/{source['secretName']}"
-        data = self._read(path)["data"]
-        return {item["path"]: base64.b64decode(data[item["key"]]) for item in source["items"]}
 
     def _projected(self, source: Object) -> dict[str, bytes]:
         if token := source.get("serviceAccountToken"):
@@ -134,17 +128,16 @@ class Pod:
             made = self._plane.service_account_token(self._namespace, account, TOKEN_SECONDS)
             return {token["path"]: made.encode()}
         if given := source.get("configMap"):
-            data = self._config_map(given["name"])
+            data = self._read("configmaps", given["name"])["data"]
             return {item["path"]: data[item["key"]].encode() for item in given["items"]}
-        fields = {"metadata.namespace": self._namespace, "metadata.name": self._name}
         items = source["downwardAPI"]["items"]
-        return {item["path"]: fields[item["fieldRef"]["fieldPath"]].encode() for item in items}
+        return {item["path"]: self._field(item["fieldRef"]["fieldPath"]).encode() for item in items}
 
-    def _config_map(self, name: str) -> dict[str, str]:
-        data: dict[str, str] = self._read(f"/api/v1/namespaces/{self._namespace}/configmaps/{name}")["data"]
-        return data
+    def _field(self, path: str) -> str:
+        return {"metadata.name": self._name, "metadata.namespace": self._namespace}[path]
 
-    def _read(self, path: str) -> Object:
+    def _read(self, plural: str, name: str) -> Object:
+        path = f"/api/v1/namespaces/{self._namespace}/{plural}/{name}"
         found: Object = self._plane.admin.get(path).raise_for_status().json()
         return found
 

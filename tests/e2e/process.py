@@ -96,8 +96,7 @@ class Hook(Process):
 class Sidecar(Process):
     """The product, `python -m probe_sidecar`; with `control`, the same with a control port (`tests.scenarios.sidecar`).
 
-    `settings` are ESO_* variables, or others. `under` is a command that becomes this one: prlimit, taskset, nsenter.
-    `host` is where its pages are, on a free port if `settings` name none.
+    `settings` are ESO_* variables. `host` is where its pages are, on a free port if `settings` name none.
     """
 
     def __init__(
@@ -110,13 +109,12 @@ class Sidecar(Process):
         shift: int = 0,
         name: str = "sidecar",
         settings: Mapping[str, str] | None = None,
-        under: Sequence[str] = (),
         host: str = HOST,
     ) -> None:
         port = (settings or {}).get("ESO_HEALTH_LISTEN_PORT") or str(*free_ports(1, host))
         module = "tests.scenarios.sidecar" if control else "playground.sidecar" if mapped else "probe_sidecar"
         place = [f"--shift={shift}"] if mapped else ["--unmapped"] if control else []
-        command = [*under, sys.executable, "-m", module, "--kubeconfig", str(kubeconfig), *place]
+        command = [sys.executable, "-m", module, "--kubeconfig", str(kubeconfig), *place]
         self.name = name
         self.url = f"http://{host_port(host, port)}"
         pages = {"ESO_HEALTH_LISTEN_HOST": host, "ESO_HEALTH_LISTEN_PORT": port}

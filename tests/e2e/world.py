@@ -133,19 +133,16 @@ class World:
         self.fronts = self._made_fronts(directory) if setup.fronts else {}
         self._hook_url = self.fronts[HOOK].url if setup.fronts else self.hook.url
         self.manifest = process.controller_manifest(
-            self._hook_url,
-            setup.resync,
-            gateway=setup.gateway,
-            timeout=setup.hook_timeout,
-            shard=setup.shard,
+            self._hook_url, setup.resync, gateway=setup.gateway, timeout=setup.hook_timeout, shard=setup.shard
         )
         self._selector = {"ESO_LABEL_SELECTOR": f"{process.SHARD}={setup.shard}"} if setup.shard else {}
         self._directory = directory
         self.replicas: dict[str, process.Sidecar] = {}
         """The sidecars that share the work, by letter; also those that have ended."""
         for letter in ascii_lowercase[: setup.replicas]:
-            self.replica(letter, kubeconfig=self._fronted(letter) if setup.fronts else None)
-        self.sidecar = self.replicas["a"] if setup.replicas else self._sidecar()
+            self.replica(letter)
+        ours = self._kubeconfigs[accounts.SIDECAR_ACCOUNT]
+        self.sidecar = self.replicas["a"] if setup.replicas else self._sidecar(ours)
         self.composite = self._composite(setup.qps, setup.burst)
         self.client: ApiClient
         self._http: httpx.AsyncClient
@@ -165,7 +162,8 @@ class World:
             self.status_policy = await asyncio.to_thread(self.api.use_status_policy, self.setup.status_policy)
             await self._ensure_namespace(self.namespace)
             if self.metacontroller is not None:
-                await self._install_controller()
+                path = f"{COMPOSITE_CONTROLLERS}/{self.manifest['metadata']['name']}?fieldManager=e2e&force=true"
+                await self.client.patch(path, self.manifest, "application/apply-patch+yaml")
             with contextlib.suppress(Unsupported):  # a given cluster has no audit log
                 self.began = self.api.mark()
             if self.replicas:
@@ -332,33 +330,22 @@ class World:
 
     # Replicas
 
-    def replica(
-        self,
-        letter: str,
-        *,
-        settings: Mapping[str, str] | None = None,
-        under: Sequence[str] = (),
-        host: str = "",
-        kubeconfig: Path | None = None,
-    ) -> process.Sidecar:
+    def replica(self, letter: str, *, settings: Mapping[str, str] | None = None, host: str = "") -> process.Sidecar:
         """Adds a replica with a token of its own; it is not started. See `process.Sidecar`.
 
         In place of an ended one with the same letter, it is the same Pod with another container.
         """
-        access = kubeconfig or self.credentials(letter)
+        access = self.api.kubeconfig(accounts.SIDECAR_ACCOUNT, self.pod(letter))
+        if self.setup.fronts:
+            front = self.fronts[letter] = Front.of_api_server(access)
+            access = front.kubeconfig(access, self._directory)
         shared = {
             "ESO_POD_NAME": self.pod(letter),
             "ESO_LEASE_NAMESPACE": accounts.NAMESPACE,
             "ESO_LEASE_SECONDS": str(self.setup.lease),
         }
-        self.replicas[letter] = self._sidecar(
-            access, name=f"sidecar-{letter}", settings=shared | dict(settings or {}), under=under, host=host
-        )
+        self.replicas[letter] = self._sidecar(access, f"sidecar-{letter}", shared | dict(settings or {}), host)
         return self.replicas[letter]
-
-    def credentials(self, letter: str) -> Path:
-        """A kubeconfig with a token for this replica alone."""
-        return self.api.kubeconfig(accounts.SIDECAR_ACCOUNT, self.pod(letter))
 
     def pod(self, letter: str) -> str:
         """The name of the Pod of a replica."""
@@ -387,30 +374,18 @@ class World:
         return await until(holds, f"{len(wanted)} shared by {letters}", seconds=seconds, every=0.05)
 
     def _sidecar(
-        self,
-        access: Path | None = None,
-        *,
-        name: str = "sidecar",
-        settings: Mapping[str, str] | None = None,
-        under: Sequence[str] = (),
-        host: str = "",
+        self, access: Path, name: str = "sidecar", settings: Mapping[str, str] | None = None, host: str = ""
     ) -> process.Sidecar:
         return process.Sidecar(
             self._directory,
-            access or self._kubeconfigs[accounts.SIDECAR_ACCOUNT],
+            access,
             control=self.setup.control,
             mapped=not self.hosts.apart,
             shift=self.hosts.shift,
             name=name,
             settings={**self._selector, **self.setup.settings, **(settings or {})},
-            under=under,
             host=host or self.setup.host,
         )
-
-    def _fronted(self, letter: str) -> Path:
-        file = self.credentials(letter)
-        front = self.fronts[letter] = Front.of_api_server(file)
-        return front.kubeconfig(file, self._directory)
 
     # Life
 
@@ -445,10 +420,6 @@ class World:
         if names := [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in found]:
             raise RuntimeError(f"delete these before a world begins (an earlier test left them?): {', '.join(names)}")
 
-    async def _install_controller(self) -> None:
-        path = f"{COMPOSITE_CONTROLLERS}/{self.manifest['metadata']['name']}?fieldManager=e2e&force=true"
-        await self.client.patch(path, self.manifest, "application/apply-patch+yaml")
-
     async def _ensure_namespace(self, name: str) -> None:
         try:
             await self.client.create(NAMESPACES.path(), {"metadata": {"name": name}})
@@ -470,12 +441,15 @@ class World:
         spaces = {self.namespace, *(namespace for namespace, _ in self._made)}
         for space in spaces:
             for one in await self._items(EXTERNAL_SERVICES, space):
-                if (space, one["metadata"]["name"]) in self._made or space == self.namespace:
+                if self._ours(space, one):
                     with contextlib.suppress(Refused):  # the test itself may have deleted it just now
                         await self.delete(one["metadata"]["name"], namespace=space)
 
-        async def children() -> list[str]:
-            return [name for kind in CHILDREN for space in spaces for name in await self._owned(kind, space)]
+        async def children() -> list[Object]:
+            found = [
+                (space, await self._items(kind, space, "serviceType=external")) for kind in CHILDREN for space in spaces
+            ]
+            return [one for space, items in found for one in items if self._ours(space, one)]
 
         await until_equal(children, [], seconds=GONE_SECONDS, every=0.1)
         if self.metacontroller is not None:
@@ -488,10 +462,9 @@ class World:
             with contextlib.suppress(Refused):
                 await self.delete(lease_name(self.pod(letter)), kind=LEASES, namespace=accounts.NAMESPACE)
 
-    async def _owned(self, kind: Kind, namespace: str) -> list[str]:
-        """The children that are still there of the ExternalServices that this world has made."""
-        names = [one["metadata"]["name"] for one in await self._items(kind, namespace, "serviceType=external")]
-        return [name for name in names if (namespace, name) in self._made or namespace == self.namespace]
+    def _ours(self, space: str, one: Object) -> bool:
+        """Whether it is an ExternalService that this world has made, or a child of one."""
+        return (space, one["metadata"]["name"]) in self._made or space == self.namespace
 
     async def _items(self, kind: Kind, namespace: str, selector: str = "") -> Sequence[Object]:
         items: Sequence[Object] = (await self.client.get(kind.path(namespace), labelSelector=selector))["items"]
