@@ -103,8 +103,8 @@ def test_explain_escapes_control_characters() -> None:
     assert max(map(len, text.splitlines())) < 300
 
 
-def client(answer: Callable[[httpx.Request], httpx.Response]) -> KubeClient:
-    transport = httpx.MockTransport(answer)
+def client(response: Callable[[httpx.Request], httpx.Response]) -> KubeClient:
+    transport = httpx.MockTransport(response)
     return KubeClient(httpx.AsyncClient(transport=transport, base_url="http://api"))
 
 
@@ -130,14 +130,14 @@ LIVE = {
 async def test_live_view_comes_from_the_owning_replica() -> None:
     asked = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def response(request: httpx.Request) -> httpx.Response:
         if request.url.path == LEASES:
             assert request.url.params["labelSelector"] == "eso.crowdfox.com/prober-group"
             return leases("eso-a", "eso-b")
         asked.append(str(request.url))
         return page(LIVE) if "eso-b" in request.url.path else page()
 
-    view = await live_view(client(answer), parent(), "ops", 8081)
+    view = await live_view(client(response), parent(), "ops", 8081)
     where = "http://api/api/v1/namespaces/ops/pods/eso-{}:8081/proxy/status?namespace=shop&name=static"
     assert sorted(asked) == [where.format("a"), where.format("b")]
     assert view == LiveView("eso-b", {"addresses": [LIVE]}, "")
@@ -149,14 +149,14 @@ async def test_live_view_comes_from_the_owning_replica() -> None:
 
 
 @cases(
-    "answers words",
+    "responses words",
     ("rights", {LEASES: httpx.Response(403, json={"reason": "Forbidden", "message": "no"})}, "Leases"),
     ("no replica", {LEASES: leases()}, "--operator-namespace"),
     ("no right to pods/proxy", {LEASES: leases("eso-a")}, "eso-a: 403"),
 )
-async def test_unavailable_live_view_says_why(answers: dict[str, httpx.Response], words: str) -> None:
+async def test_unavailable_live_view_says_why(responses: dict[str, httpx.Response], words: str) -> None:
     refused = httpx.Response(403, content=json.dumps({"reason": "Forbidden", "message": "pods/proxy is forbidden"}))
-    view = await live_view(client(lambda request: answers.get(request.url.path, refused)), parent(), "ops", 8081)
+    view = await live_view(client(lambda request: responses.get(request.url.path, refused)), parent(), "ops", 8081)
     assert view.page is None
     assert words in view.problem
     assert words in shown(parent(), view)

@@ -88,8 +88,8 @@ def config_map(text: str) -> dict[str, Any]:
 async def replace(server: FaultyServer, body: dict[str, Any] | None, plural: str = "secrets") -> None:
     path = f"/api/v1/namespaces/shop/{plural}/ca"
     async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
-        answer = await (client.delete(path) if body is None else client.put(path, json=body))
-    answer.raise_for_status()
+        response = await (client.delete(path) if body is None else client.put(path, json=body))
+    response.raise_for_status()
 
 
 class Watched:

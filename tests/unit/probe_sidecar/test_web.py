@@ -40,8 +40,8 @@ async def base_url() -> AsyncIterator[str]:
 
 async def get(url: str, method: str = "GET") -> tuple[int, str, str]:
     async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.request(method, url)
-    return answer.status_code, answer.text, answer.headers["content-type"]
+        response = await client.request(method, url)
+    return response.status_code, response.text, response.headers["content-type"]
 
 
 async def test_healthz_of_a_healthy_process(base_url: str) -> None:
@@ -77,10 +77,10 @@ async def test_head_has_no_body(base_url: str) -> None:
 
 
 async def test_page_in_pieces_gives_the_loop_its_turn(base_url: str) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client, client.stream("GET", f"{base_url}/long") as answer:
-        assert answer.headers["transfer-encoding"] == "chunked"
-        assert "content-length" not in answer.headers
-        assert (await answer.aread()).decode() == "0 größer\n1 größer\n2 größer\n"
+    async with httpx.AsyncClient(trust_env=False) as client, client.stream("GET", f"{base_url}/long") as response:
+        assert response.headers["transfer-encoding"] == "chunked"
+        assert "content-length" not in response.headers
+        assert (await response.aread()).decode() == "0 größer\n1 größer\n2 größer\n"
     assert (await get(f"{base_url}/long", "HEAD"))[:2] == (200, "")
 
 
@@ -107,10 +107,10 @@ async def test_page_files_have_a_content_security_policy() -> None:
     policies = set()
     async with httpx.AsyncClient(trust_env=False, base_url=f"http://127.0.0.1:{server.port}") as client:
         for path, kind in (("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")):
-            answer = await client.get(path)
-            assert (answer.status_code, answer.headers["content-type"]) == (200, f"{kind}; charset=utf-8")
-            assert answer.headers["x-content-type-options"] == "nosniff"
-            policies.add(answer.headers["content-security-policy"])
+            response = await client.get(path)
+            assert (response.status_code, response.headers["content-type"]) == (200, f"{kind}; charset=utf-8")
+            assert response.headers["x-content-type-options"] == "nosniff"
+            policies.add(response.headers["content-security-policy"])
     await server.stop()
     assert policies == {
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "

@@ -76,8 +76,8 @@ async def test_stale_resource_version_is_a_conflict(client: ApiClient, patch: An
 )
 async def test_json_patch_that_fails_is_422(client: ApiClient, op: dict[str, Any]) -> None:
     await client.create(ES.path("default"), web())
-    answer = await refused(client.patch(ES.path("default", "web", "status"), [op], JSON_PATCH))
-    assert answer == (422, "Invalid", "the server rejected our request due to an error in our request")
+    response = await refused(client.patch(ES.path("default", "web", "status"), [op], JSON_PATCH))
+    assert response == (422, "Invalid", "the server rejected our request due to an error in our request")
 
 
 async def test_put_needs_resource_version_and_same_uid(client: ApiClient) -> None:

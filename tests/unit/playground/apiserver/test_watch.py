@@ -77,9 +77,9 @@ async def test_future_revision_waits_and_its_list_is_504(server: FaultyServer, h
     async with watching(http, **params) as events:
         server.create(web("a"))
         assert [event async for event in events] == []
-    answer = await http.get(ALL, params={"resourceVersion": future})
-    assert answer.status_code == 504
-    assert answer.json()["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+    response = await http.get(ALL, params={"resourceVersion": future})
+    assert response.status_code == 504
+    assert response.json()["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
 
 
 async def test_timeout_ends_the_watch_with_a_bookmark(server: FaultyServer, http: httpx.AsyncClient) -> None:

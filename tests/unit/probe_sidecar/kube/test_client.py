@@ -24,16 +24,16 @@ COLLECTION = "/apis/eso.crowdfox.com/v1alpha1/externalservices"
 ONE = {"metadata": {"name": "web", "uid": "1", "resourceVersion": "7"}}
 
 
-def scripted(*answers: httpx.Response | Exception) -> tuple[KubeClient, list[httpx.Request]]:
+def scripted(*responses: httpx.Response | Exception) -> tuple[KubeClient, list[httpx.Request]]:
     """A client whose requests are answered one after the other, and the requests."""
     requests: list[httpx.Request] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
         requests.append(request)
-        answer = answers[len(requests) - 1]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        response = responses[len(requests) - 1]
+        if isinstance(response, Exception):
+            raise response
+        return response
 
     return KubeClient(httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://api/front")), requests
 
@@ -81,15 +81,15 @@ async def test_null_items_are_an_empty_list() -> None:
 
 
 @cases(
-    "answer",
+    "response",
     ("html with 200", httpx.Response(200, text="<html>log in</html>")),
     ("no object", httpx.Response(200, json=[])),
     ("no metadata", httpx.Response(200, json={"items": []})),
     ("no version to watch from", httpx.Response(200, json={"items": [], "metadata": {}})),
     ("items are a map", httpx.Response(200, json={"items": {}, "metadata": {"resourceVersion": "9"}})),
 )
-async def test_malformed_list_is_an_error(answer: httpx.Response) -> None:
-    client, _ = scripted(answer)
+async def test_malformed_list_is_an_error(response: httpx.Response) -> None:
+    client, _ = scripted(response)
     with pytest.raises(ApiError) as raised:
         await client.list(Selection(CRS))
     assert (raised.value.status, raised.value.reason) == (200, "Garbage")
@@ -170,13 +170,13 @@ async def test_endless_watch_line_is_refused() -> None:
 
 
 @cases(
-    "answer reason",
+    "response reason",
     ("forbidden", status(403, "Forbidden"), "Forbidden"),
     ("silence", httpx.Response(200, stream=Chunks(b"", httpx.ReadTimeout(""))), "Timeout"),
     ("reset", httpx.Response(200, stream=Chunks(b"", httpx.ReadError("reset"))), "Unreachable"),
 )
-async def test_watch_failures(answer: httpx.Response, reason: str) -> None:
-    client, _ = scripted(answer)
+async def test_watch_failures(response: httpx.Response, reason: str) -> None:
+    client, _ = scripted(response)
     with pytest.raises(ApiError) as raised:
         await watched(client)
     assert raised.value.reason == reason

@@ -8,7 +8,7 @@ from tests.cases import cases
 
 
 def asked_with(auth: httpx.Auth, *statuses: int) -> list[str]:
-    """The Authorization headers that a server sees which answers with these statuses, one after the other."""
+    """The Authorization headers that a server sees which responds with these statuses in turn."""
     seen: list[str] = []
 
     def handle(request: httpx.Request) -> httpx.Response:

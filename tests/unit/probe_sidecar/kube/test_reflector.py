@@ -1,4 +1,4 @@
-"""The list/watch loop against scripted answers, in a time that only its own pauses move.
+"""The list/watch loop against scripted responses, in a time that only its own pauses move.
 
 Each fact about a real API server that the loop must respect (seen on 1.36.3) is a test here or in test_client.
 """
@@ -100,14 +100,14 @@ class World:
             self.done.set()
             await asyncio.Event().wait()
         self.requests.append(asked)
-        answer = self.script.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        if isinstance(answer, tuple):
+        response = self.script.pop(0)
+        if isinstance(response, Exception):
+            raise response
+        if isinstance(response, tuple):
             assert "watch" in query, "a list was asked for, the script has a watch"
-            return httpx.Response(200, stream=Stream(self, answer))
-        assert isinstance(answer, httpx.Response)
-        return answer
+            return httpx.Response(200, stream=Stream(self, response))
+        assert isinstance(response, httpx.Response)
+        return response
 
     async def play(self) -> None:
         running = asyncio.create_task(self.reflector.run())
@@ -245,7 +245,7 @@ async def test_start_during_an_outage_delivers_nothing() -> None:
 
 
 @cases(
-    "answer resumed",
+    "response resumed",
     (
         "429 storage is (re)initializing",
         httpx.Response(429, json=error(429, "TooManyRequests"), headers={"Retry-After": "3"}),
@@ -255,15 +255,15 @@ async def test_start_during_an_outage_delivers_nothing() -> None:
     ("429 in the stream", (event("ERROR", error(429, "TooManyRequests", retryAfterSeconds=3)),), True),
     ("504 too large version", httpx.Response(504, json=error(504, "Timeout", retryAfterSeconds=3)), False),
 )
-async def test_retry_after_is_honoured(answer: Any, resumed: bool) -> None:
-    world = World(listing(10), answer, *([] if resumed else [listing(20)]), (LASTED,))
+async def test_retry_after_is_honoured(response: Any, resumed: bool) -> None:
+    world = World(listing(10), response, *([] if resumed else [listing(20)]), (LASTED,))
     await world.play()
     assert world.pauses == [3.0]
     assert world.requests[2] == ("watch from 10" if resumed else "list")
 
 
 @cases(
-    "answer",
+    "response",
     ("500, as for a version that is no number", httpx.Response(500, json=error(500, "InternalError"))),
     ("401 after the token's own retry", httpx.Response(401, json=error(401, "Unauthorized"))),
     ("403", httpx.Response(403, json=error(403, "Forbidden"))),
@@ -277,8 +277,8 @@ async def test_retry_after_is_honoured(answer: Any, resumed: bool) -> None:
     ("a bookmark without a version", (event("BOOKMARK", {"metadata": {}}),)),
     ("an error without a code", (event("ERROR", {"kind": "odd"}),)),
 )
-async def test_malformed_event_causes_a_relist(answer: Any) -> None:
-    world = World(listing(10, cr("a", 5)), answer, listing(20, cr("a", 5)), (LASTED,))
+async def test_malformed_event_causes_a_relist(response: Any) -> None:
+    world = World(listing(10, cr("a", 5)), response, listing(20, cr("a", 5)), (LASTED,))
     await world.play()
     assert world.requests == ["list", "watch from 10", "list", "watch from 20"]
     assert world.pauses == [0.05]
@@ -286,7 +286,7 @@ async def test_malformed_event_causes_a_relist(answer: Any) -> None:
 
 
 @cases(
-    "answer",
+    "response",
     ("410", httpx.Response(410, json=error(410, "Expired"))),
     ("504 ResourceVersionTooLarge", httpx.Response(504, json=error(504, "Timeout"))),
     ("401", httpx.Response(401, json=error(401, "Unauthorized"))),
@@ -294,9 +294,9 @@ async def test_malformed_event_causes_a_relist(answer: Any) -> None:
     ("no objects in it", httpx.Response(200, json={"metadata": {"resourceVersion": "9"}, "items": [7]})),
     ("a page of a proxy", httpx.Response(200, text="<html>")),
 )
-async def test_failed_list_keeps_the_set(answer: httpx.Response) -> None:
-    # The client answers a 410 by one more request: a whole list in one page.
-    failures = [answer] * (2 if answer.status_code == 410 else 1)
+async def test_failed_list_keeps_the_set(response: httpx.Response) -> None:
+    # After a 410 the client sends one more request: a whole list in one page.
+    failures = [response] * (2 if response.status_code == 410 else 1)
     world = World(listing(10, cr("a", 5)), (EXPIRED,), *failures, listing(20, cr("a", 5)), (LASTED,))
     await world.play()
     assert world.changes == [({"a": "5"}, frozenset({"a"}))]
@@ -354,7 +354,7 @@ class Quiet(httpx.AsyncByteStream):
 
 
 class Cluster:
-    """Answers LISTs by namespace; a namespace without an answer is forbidden."""
+    """Answers LISTs by namespace; a namespace without a response is forbidden."""
 
     def __init__(self, listed: dict[str, list[Object]]) -> None:
         self.listed = listed

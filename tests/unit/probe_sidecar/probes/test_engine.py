@@ -110,7 +110,7 @@ async def test_http_results(judge: Judge, serve: Serve, script: Script, outcome:
 
 @cases(
     "script where",
-    ("line-13-no-answer", silent, WAITING),
+    ("line-13-no-response", silent, WAITING),
     ("line-13-stalled-headers", says(b"HTTP/1.1 200 OK\r\n", stay=True), WAITING),
     ("line-14-d1-stalled-body", says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", stay=True), READING_BODY),
     ("drip-past-the-end", says(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 400, gap=0.02), READING_BODY),
@@ -324,7 +324,7 @@ async def test_exception_in_a_listener_affects_no_other_probe(engine: ProbeEngin
 
 
 class LastMomentPoller(LoopPoller):
-    """Reports what can be read only when it is drained: an answer that came while the loop was at other things."""
+    """Reports what can be read only when it is drained: a response that came while the loop was busy."""
 
     def _on_readable(self, descriptor: int) -> None:
         pass

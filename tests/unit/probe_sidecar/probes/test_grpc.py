@@ -36,7 +36,7 @@ TRAILERS = head(("grpc-status", "0"), end=END)
 
 
 @cases(
-    "answer expected",
+    "response expected",
     ("line-18-unknown", GRPC_HEAD + body(b"") + TRAILERS, failure("UNKNOWN")),
     ("line-18-service-unknown", GRPC_HEAD + body(b"\x08\x03") + TRAILERS, failure("SERVICE_UNKNOWN")),
     ("line-18-from-the-future", GRPC_HEAD + body(b"\x08\x09") + TRAILERS, failure("health status 9")),
@@ -58,8 +58,8 @@ TRAILERS = head(("grpc-status", "0"), end=END)
     ),
     ("waits-and-acknowledges", GRPC_HEAD, frame(frames.SETTINGS, frames.ACK, 0)),
 )
-def test_grpc_responses(answer: bytes, expected: Step) -> None:
-    assert GrpcExchange(b"").feed(SETTINGS + answer) == expected
+def test_grpc_responses(response: bytes, expected: Step) -> None:
+    assert GrpcExchange(b"").feed(SETTINGS + response) == expected
 
 
 @cases(

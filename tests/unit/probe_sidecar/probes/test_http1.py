@@ -43,17 +43,17 @@ def malformed(part: str) -> Outcome:
 def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Step:
     """Result of the exchange for these pieces and then, if `ended`, for the end of the connection."""
     exchange = Http1Exchange(Asked(REQUEST, hop))
-    answer: Step = None
+    response: Step = None
     for piece in pieces:
-        answer = exchange.feed(piece)
-        if answer is not None:
-            return answer
+        response = exchange.feed(piece)
+        if response is not None:
+            return response
     return exchange.feed(b"") if ended else None
 
 
-def followed(answer: Step) -> Step:
+def followed(response: Step) -> Step:
     """A hop is a fresh value each time; its address says which."""
-    return dataclasses.replace(answer, open=FOLLOWED.open) if isinstance(answer, Hop) else answer
+    return dataclasses.replace(response, open=FOLLOWED.open) if isinstance(response, Hop) else response
 
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -62,7 +62,7 @@ REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /x\r\n"
 
 
 @cases(
-    "answer expected",
+    "response expected",
     ("line-8-http-1.0-knows-no-te", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok", OK),
     ("204-no-body", b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", OK._replace(message="HTTP 204")),
     ("line-15-only-the-status", b"HTTP/1.1 404 No\r\nX: secret\r\n\r\nsecret", failure("HTTP 404")),
@@ -79,12 +79,12 @@ REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /x\r\n"
         failure(CLOSED_IN_BODY),
     ),
 )
-def test_response_then_closed_connection(answer: bytes, expected: Step) -> None:
-    assert followed(judged([answer])) == expected
+def test_response_then_closed_connection(response: bytes, expected: Step) -> None:
+    assert followed(judged([response])) == expected
 
 
 @cases(
-    "answer expected",
+    "response expected",
     ("line-12-body-read-at-most-10240", HEAD + b"Content-Length: 20000\r\n\r\n" + b"x" * 10_240, OK),
     ("line-12-unbounded-body-read-at-most-10240", HEAD + b"\r\n" + b"x" * 10_240, OK),
     ("line-12-chunked-body-read-at-most-10240", CHUNKED + b"5000\r\n" + b"x" * 10_240, OK),
@@ -95,11 +95,11 @@ def test_response_then_closed_connection(answer: bytes, expected: Step) -> None:
     ("a-redirects-short-body-is", REDIRECT + b"Content-Length: 3\r\n\r\nx", None),
     ("a-redirects-unbounded-body-up-to-2048", REDIRECT + b"\r\n" + b"x" * 2_048, FOLLOWED),
 )
-def test_response_on_an_open_connection(answer: bytes, expected: Step) -> None:
-    assert followed(judged([answer], ended=False)) == expected
+def test_response_on_an_open_connection(response: bytes, expected: Step) -> None:
+    assert followed(judged([response], ended=False)) == expected
 
 
-# What heads are made of, good and bad, to find an answer that the quick look and the strict reader see differently.
+# Parts of good and bad heads, to find a response that the fast path and the strict parser read differently.
 FRAGMENTS = [
     b"HTTP/1.1 200 OK",
     b"HTTP/1.1 204 ",
@@ -128,10 +128,10 @@ def test_fast_path_equals_the_strict_parser(fragments: list[bytes], data: st.Dat
     first = HEAD + b"".join(fragments)
     digits = st.integers(0x30, 0x39)
     second = bytes(data.draw(digits) if 0x30 <= byte <= 0x39 else byte for byte in first)
-    for answer in (first, second):
-        settled = quick(answer)
+    for response in (first, second):
+        settled = quick(response)
         if settled is not None:
-            assert judged([answer[:1], answer[1:]], ended=False) == settled
+            assert judged([response[:1], response[1:]], ended=False) == settled
 
 
 def test_fast_path_memory_is_bounded() -> None:
@@ -145,14 +145,14 @@ def test_fast_path_memory_is_bounded() -> None:
 
 
 @cases(
-    "answer settled",
+    "response settled",
     ("plain", HEAD + b"Server: x\r\ncontent-LENGTH:  2 \r\nDate: y\r\n\r\nok", OK),
     ("doubtful", HEAD + b"Content-Length: 2\r\nX-Content-Length: 2\r\n\r\nok", None),
     ("more headers than are read", HEAD + b"A:\r\n" * 256 + b"Content-Length: 2\r\n\r\nok", None),
     ("redirect", b"HTTP/1.1 302 X\r\nContent-Length: 0\r\n\r\n", None),
 )
-def test_fast_path_handles_plain_responses_only(answer: bytes, settled: Outcome | None) -> None:
-    assert quick(answer) == settled
+def test_fast_path_handles_plain_responses_only(response: bytes, settled: Outcome | None) -> None:
+    assert quick(response) == settled
 
 
 def test_phases_name_what_is_awaited() -> None:
@@ -168,7 +168,7 @@ FILL = b"x" * 10_236
 
 
 @cases(
-    "answer expected",
+    "response expected",
     ("found", HEAD + b"Content-Length: 8\r\n\r\nall good", OK),
     ("missing", HEAD + b"Content-Length: 7\r\n\r\nall bad", MISSING),
     ("empty", HEAD + b"Content-Length: 0\r\n\r\n", MISSING),
@@ -189,12 +189,12 @@ FILL = b"x" * 10_236
     ("by-three", 3),
     ("at-once", 100_000),
 )
-def test_body_contains_results(answer: bytes, expected: Outcome, size: int) -> None:
+def test_body_contains_results(response: bytes, expected: Outcome, size: int) -> None:
     action = HTTPGetAction(port=80, bodyContains="good")
     exchange = http_hop(None, None, first_request(action, "10.0.0.1", "10.0.0.1")).open()
     found: Step = None
-    for at in range(0, len(answer), size):
-        found = exchange.feed(answer[at : at + size])
+    for at in range(0, len(response), size):
+        found = exchange.feed(response[at : at + size])
         if found is not None:
             break
     assert (exchange.feed(b"") if found is None else found) == expected
@@ -202,6 +202,6 @@ def test_body_contains_results(answer: bytes, expected: Outcome, size: int) -> N
 
 def test_expected_statuses_bypass_the_fast_path() -> None:
     prepared = prepare(Probe(httpGet=HTTPGetAction(port=80, expectedStatuses=(204,))), "10.0.0.1")
-    answer = HEAD + b"Content-Length: 2\r\n\r\nok"
+    response = HEAD + b"Content-Length: 2\r\n\r\nok"
     assert prepared.hop is not None
-    assert prepared.hop.open().feed(answer) == failure(f"HTTP 200, {UNEXPECTED_STATUS}")
+    assert prepared.hop.open().feed(response) == failure(f"HTTP 200, {UNEXPECTED_STATUS}")

@@ -46,7 +46,7 @@ def failure(message: str) -> Outcome:
 
 
 @cases(
-    "answer expected",
+    "response expected",
     ("line-6-h2-success", head((":status", "200")) + body(b"ok", END), success(200)),
     ("line-12-body-read-at-most-10240", head((":status", "200")) + body(b"x" * 10_240), success(200)),
     ("line-14-stalled-body-waits", head((":status", "200")) + body(b"x" * 10_239), SETTINGS_ACK),
@@ -58,8 +58,8 @@ def failure(message: str) -> Outcome:
     ("trailers", head((":status", "200")) + body(b"ok") + head(("t", "x"), end=END), success(200)),
     ("ends-interim", head((":status", "100"), end=END), failure(malformed_http2("status"))),
 )
-def test_http2_responses(answer: bytes, expected: Step) -> None:
-    assert Http2Exchange(REQUEST, hop).feed(SETTINGS + answer) == expected
+def test_http2_responses(response: bytes, expected: Step) -> None:
+    assert Http2Exchange(REQUEST, hop).feed(SETTINGS + response) == expected
 
 
 @cases(
@@ -69,8 +69,8 @@ def test_http2_responses(answer: bytes, expected: Step) -> None:
     ("a-cut-body-does-not-matter", frame(frames.RST_STREAM, 0, 1, bytes(4))),
 )
 def test_line_9_http2_redirect_is_followed(rest: bytes) -> None:
-    answer = head((":status", "302"), ("location", "http://10.0.0.1:80/x"), end=0 if rest else END)
-    found = Http2Exchange(REQUEST, hop).feed(SETTINGS + answer + rest)
+    response = head((":status", "302"), ("location", "http://10.0.0.1:80/x"), end=0 if rest else END)
+    found = Http2Exchange(REQUEST, hop).feed(SETTINGS + response + rest)
     assert isinstance(found, Hop)
     assert found.address == ("http://10.0.0.1:80/x", 80)
 
@@ -87,10 +87,10 @@ def test_unprocessed_request_is_retried_five_times(refusal: bytes) -> None:
         requests.append(request)
         return hop(request)
 
-    answers = [Http2Exchange(requests[-1], again).feed(SETTINGS + refusal) for _ in range(6)]
+    responses = [Http2Exchange(requests[-1], again).feed(SETTINGS + refusal) for _ in range(6)]
     assert [request.retries for request in requests] == [0, 1, 2, 3, 4, 5]
-    assert answers[:5] == [hop(REQUEST)] * 5
-    assert isinstance(answers[5], Outcome)
+    assert responses[:5] == [hop(REQUEST)] * 5
+    assert isinstance(responses[5], Outcome)
 
 
 def test_http2_connection_end() -> None:
@@ -133,8 +133,8 @@ def test_http2_body_contains_results(rest: bytes, expected: Outcome) -> None:
 def test_compressed_body_without_the_text_is_named(coding: str, said: str) -> None:
     action = HTTPGetAction(port=443, scheme="HTTPS", bodyContains="good")
     exchange = Http2Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), hop)
-    answer = head((":status", "200"), ("content-encoding", coding)) + body(b"\x1f\x8b", END)
-    assert exchange.feed(SETTINGS + answer) == failure(f"HTTP 200, {WITHOUT_TEXT}{said}")
+    response = head((":status", "200"), ("content-encoding", coding)) + body(b"\x1f\x8b", END)
+    assert exchange.feed(SETTINGS + response) == failure(f"HTTP 200, {WITHOUT_TEXT}{said}")
 
 
 def test_response_without_a_body_does_not_contain_the_text() -> None:

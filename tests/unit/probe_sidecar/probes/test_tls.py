@@ -133,14 +133,14 @@ async def test_line_7_handshake_has_its_own_limit(judge: Judge, serve: Serve, co
 
 
 @cases(
-    "answer outcome",
+    "response outcome",
     ("body-until-the-end-without-close-notify", b"HTTP/1.1 200 OK\r\n\r\nok", SUCCESS),
     ("line-12-many-records", b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000, SUCCESS),
 )
 async def test_tls_connection_end(
-    judge: Judge, serve: Serve, context: ssl.SSLContext, answer: bytes, outcome: Outcome
+    judge: Judge, serve: Serve, context: ssl.SSLContext, response: bytes, outcome: Outcome
 ) -> None:
-    assert await judge(https(serve(says(answer), context=context).port)) == outcome
+    assert await judge(https(serve(says(response), context=context).port)) == outcome
 
 
 async def test_line_9_redirect_from_http_to_https(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:

@@ -41,7 +41,7 @@ class World:
         self.wanted: dict[str, str] = {}
         self.broken: set[str] = set()
         self.sent: list[tuple[float, str, str]] = []  # when, method, name
-        self.answers: list[Callable[[httpx.Request], httpx.Response | None]] = []  # scripted, first come first served
+        self.responses: list[Callable[[httpx.Request], httpx.Response | None]] = []  # scripted, first come first served
         self.latency = latency
         self.in_flight = self.most_in_flight = 0
         self.watching = True
@@ -79,7 +79,7 @@ class World:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             await asyncio.sleep(self.latency)
-            scripted = self.answers.pop(0)(request) if self.answers else None
+            scripted = self.responses.pop(0)(request) if self.responses else None
             return scripted if scripted is not None else self.serve(request, name)
         finally:
             self.in_flight -= 1
@@ -309,13 +309,13 @@ async def test_conflict_is_resolved_from_the_watch(world: World) -> None:
 async def test_422_is_retried_with_back_off(world: World) -> None:
     world.put("web", {"revision": 3})
     await world.settle(1)
-    world.answers = [lambda request: refusal(422, "Invalid") if request.method == "PATCH" else None] * 1_000
+    world.responses = [lambda request: refusal(422, "Invalid") if request.method == "PATCH" else None] * 1_000
     world.turn("web", "1/1")
     await world.settle(3_600)
     counters = world.publisher.counters
     assert (counters.conflicts, counters.writes) == (0, 0)
     assert 220 < counters.errors < 250, "an hour at the longest pause of 15 to 30 s, here always the shorter half"
-    world.answers = []
+    world.responses = []
     await world.settle(31)
     assert world.status() == {"revision": 4, "ready": "1/1"}
 
@@ -324,13 +324,13 @@ def overwriting(world: World, stale: Object, times: int) -> None:
     """Another client writes back a whole stale status 5 ms after each write of ours, `times` times."""
     put = world.put
 
-    def answer(request: httpx.Request) -> None:
+    def response(request: httpx.Request) -> None:
         nonlocal times
         if request.method == "PATCH" and times:
             times -= 1
             world.loop.call_later(0.005, put, "web", stale)
 
-    world.answers = [answer] * 10_000
+    world.responses = [response] * 10_000
 
 
 @scenario()
@@ -424,7 +424,7 @@ def test_failing_api_server_causes_back_off(fault: Any) -> None:
     async def body(world: World) -> None:
         world.put("web", {"revision": 3})
         await world.settle(1)
-        world.answers = [fault] * 5
+        world.responses = [fault] * 5
         world.turn("web", "1/1")
         await world.settle(0.04)
         world.writers.wake("web")
@@ -443,7 +443,7 @@ async def test_retry_after_delays_every_write(world: World) -> None:
     for name in ("web", "db"):
         world.put(name, {"revision": 3})
     await world.settle(1)
-    world.answers = [lambda request: refusal(429, "TooManyRequests", **{"Retry-After": "7"})]
+    world.responses = [lambda request: refusal(429, "TooManyRequests", **{"Retry-After": "7"})]
     world.turn("web", "1/1")
     await world.settle(1)
     world.turn("db", "1/1")
@@ -460,7 +460,7 @@ async def test_write_with_a_lost_response_is_not_repeated(world: World) -> None:
         world.serve(request, "web")
         raise httpx.ReadError("cut")
 
-    world.answers = [stored_but_cut]
+    world.responses = [stored_but_cut]
     world.turn("web", "1/1")
     await world.settle()
     assert world.status() == {"revision": 4, "ready": "1/1"}
@@ -477,7 +477,7 @@ async def test_normalized_status_is_not_rewritten_endlessly(world: World) -> Non
             return None
         return httpx.Response(200, json=world.put("web", {"revision": world.status()["revision"] + 1}))
 
-    world.answers = [prunes] * 1_000
+    world.responses = [prunes] * 1_000
     world.turn("web", "1/1")
     await world.settle()
     assert len(world.patches()) == 1
@@ -491,7 +491,7 @@ async def test_close_finishes_writes_in_flight(world: World) -> None:
     for name in ("flight", "ready", "held"):
         world.put(name, {"revision": 3})
     await world.settle(1)
-    world.answers = [lambda request: refusal(500, "InternalError")] * 6
+    world.responses = [lambda request: refusal(500, "InternalError")] * 6
     world.turn("held", "1/1")
     await world.settle(4)  # 6 times 0.4 s, and the pauses between them: the next is due after 5.55 s
     world.turn("flight", "1/2")
@@ -554,7 +554,7 @@ def test_random_faults_end_with_every_desired_status(events: Any, random: float)
         for what, name, number, pause in events:
             happen(world, what, name, number, generations)
             await world.settle(pause)
-        world.answers = []
+        world.responses = []
         await world.relist()
         await world.settle()
         requests = len(world.sent)
@@ -584,11 +584,11 @@ def happen(world: World, what: str, name: str, number: int, generations: dict[st
     elif what == "hand" and exists:
         world.put(name, {"children": number, "revision": number})
     elif what == "error":
-        world.answers += [lambda request: refusal(500, "InternalError")] * number
+        world.responses += [lambda request: refusal(500, "InternalError")] * number
     elif what == "conflict":
-        world.answers += [lambda request: refusal(409, "Conflict"), lambda request: None]
+        world.responses += [lambda request: refusal(409, "Conflict"), lambda request: None]
     elif what == "lost":
-        world.answers += [refused_connection]
+        world.responses += [refused_connection]
     elif what in ("deaf", "hear"):
         world.watching = what == "hear"
 
@@ -619,7 +619,7 @@ async def test_own_write_with_a_lost_response_is_not_foreign(world: World) -> No
     await world.settle(1)
     world.turn("web", "1/2")
     await world.settle(1)
-    world.answers.append(stored_but_not_heard)
+    world.responses.append(stored_but_not_heard)
     world.turn("web", "0/2")
     await world.settle(1)
     world.turn("web", "2/2")
@@ -628,8 +628,8 @@ async def test_own_write_with_a_lost_response_is_not_foreign(world: World) -> No
     assert world.rivals == []
 
 
-def answers(window: ConcurrencyLimit, *seconds: float, began: float = 0.0) -> list[int]:
-    """The sizes after answers that took so long, all begun at once and not alone."""
+def responses(window: ConcurrencyLimit, *seconds: float, began: float = 0.0) -> list[int]:
+    """The sizes after responses that took so long, all begun at once and not alone."""
     sizes = []
     for each in seconds:
         window.answered(began, began + each, alone=False)
@@ -642,24 +642,24 @@ def test_limit_starts_at_1_and_grows_with_each_round() -> None:
     assert window.size == 1
     window.answered(0.0, 0.1, alone=True)
     assert window.size == 2
-    assert answers(window, *[0.1] * 12) == [2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4]
+    assert responses(window, *[0.1] * 12) == [2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4]
 
 
 def test_constant_latency_does_not_lower_the_limit() -> None:
     window = ConcurrencyLimit(8)
     window.answered(0.0, 3.0, alone=True)
-    assert answers(window, *[3.0 + WAITING_SECONDS] * 40)[-1] == 8
+    assert responses(window, *[3.0 + WAITING_SECONDS] * 40)[-1] == 8
 
 
 def test_growing_latency_halves_the_limit_once() -> None:
     window = ConcurrencyLimit(8)
     window.answered(0.0, 0.1, alone=True)
-    assert answers(window, *[0.1] * 40)[-1] == 8
+    assert responses(window, *[0.1] * 40)[-1] == 8
     late = 0.1 + WAITING_SECONDS * 1.01
-    assert answers(window, *[late] * 8, began=10.0) == [4] * 8
-    assert answers(window, late, began=11.0) == [2]
-    assert answers(window, late, began=12.0) == [1]
-    assert answers(window, late, began=13.0) == [1], "and one it is at least"
+    assert responses(window, *[late] * 8, began=10.0) == [4] * 8
+    assert responses(window, late, began=11.0) == [2]
+    assert responses(window, late, began=12.0) == [1]
+    assert responses(window, late, began=13.0) == [1], "and one it is at least"
 
 
 @pytest.mark.parametrize(("then", "size"), [(0.1, 1), (2.0, 2)])
