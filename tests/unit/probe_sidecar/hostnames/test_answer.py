@@ -165,3 +165,16 @@ def test_resolution_invariants(answers: dict[str, Answer], before: dict[str, Res
     assert result.keys() <= said | before.keys()
     if any(ip in serving and member.hostname in answers for ip, member in before.items()):
         assert any(ip in serving for ip in result), "what was ready left, and nothing that is ready came"
+
+
+def test_other_names_addresses_are_no_replacement() -> None:
+    moved = {DB: Answer((B,), ()), LB: Answer((C,), ())}
+    assert A in found(moved, {A: Resolved(DB)}, A, C)
+
+
+def test_shared_address_belongs_to_the_first_name() -> None:
+    assert found({LB: Answer((A, B), ()), DB: Answer((B, C), ())}, {}) == {
+        A: Resolved(LB),
+        B: Resolved(LB),
+        C: Resolved(DB),
+    }

@@ -413,3 +413,15 @@ async def test_forbidden_namespace_is_named_and_affects_no_other() -> None:
     reflectors = await cluster.run("a", "b", "c", until=1)
     assert cluster.calls == [(["a-x"], ["a-x"], True)]
     assert reflectors.unlisted == "b, c"
+
+
+async def test_unchanged_list_delivers_nothing() -> None:
+    world = World(listing(10, cr("a", 5)), (EXPIRED,), listing(90, cr("a", 5)), (LASTED,))
+    await world.play()
+    assert world.changes == [({"a": "5"}, frozenset({"a"}))]
+
+
+async def test_expired_version_response_relists() -> None:
+    world = World(listing(10), httpx.Response(410, json=error(410, "Gone")), listing(90), (LASTED,))
+    await world.play()
+    assert world.requests == ["list", "watch from 10", "list", "watch from 90"]

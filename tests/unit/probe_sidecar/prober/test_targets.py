@@ -436,3 +436,25 @@ def test_address_added_by_dns_is_probed_at_once(rig: Rig) -> None:
     assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", NOT_PROBED)}
     rig.apply(ips=(), names={B: "db.io"})
     assert rig.told() == {B: (False, "Pending", NOT_PROBED)}
+
+
+def test_result_without_a_transition_is_not_reported(rig: Rig) -> None:
+    rig.apply(ips=(A,))
+    rig.advance(0)
+    rig.engine.finish(A, OK)
+    changes = rig.service.changes
+    for _ in range(50):
+        rig.advance(10)
+        rig.engine.finish(A, Outcome(Result.SUCCESS, "HTTP 204"))
+    assert rig.service.changes == changes
+    assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
+
+
+def test_short_wait_after_suspension_is_not_reported(rig: Rig) -> None:
+    """The process stood still, the first tick came late, and the next one soon after."""
+    rig.apply(probe={"periodSeconds": 10})
+    rig.advance(9)
+    rig.engine.waiting |= {A: 1.0, B: 1.0}
+    rig.advance(1)
+    assert rig.prober.collapsed_ticks == 0
+    assert rig.service.delays == []

@@ -672,3 +672,44 @@ def test_minimum_latency_is_measured_again(then: float, size: int) -> None:
     window.rest()
     window.answered(20.0, 22.0, alone=False)
     assert window.size == size
+
+
+@scenario()
+async def test_only_recently_changed_objects_wait_for_metacontroller(world: World) -> None:
+    """It syncs five at a time in the order of their changes, and reads the others later."""
+    world.put("old", {"observedGeneration": 1}, generation=1)
+    await world.settle(1)
+    names = [f"web{number}" for number in range(8)]
+    for name in names:
+        world.wanted[name] = "1/1"
+        world.put(name, None, generation=1)
+        await world.settle(0.01)
+    await world.settle(3)
+    assert {name for name in names if world.status(name)} == {"web5", "web6", "web7"}
+    assert world.patches() == [1.552, 1.562, 1.572], "half a second after each was created"
+    world.put("web0", {"observedGeneration": 1})
+    await world.settle(2.1)
+    assert world.status("web0")["revision"] == 1
+
+
+@scenario()
+async def test_transition_waits_for_slow_probes_50_ms_at_most(world: World) -> None:
+    world.put("web", {"ready": "3/3", "revision": 3})
+    await world.settle(10)
+    world.probing.add("web")
+    world.turn("web", "2/3")
+    await world.settle()
+    assert world.patches() == [10.05]
+
+
+@scenario()
+async def test_new_spec_waits_for_metacontroller(world: World) -> None:
+    world.wanted["web"] = "1/1"
+    world.put("web", {"ready": "1/1", "revision": 3, "observedGeneration": 1}, generation=1)
+    await world.settle(10)
+    world.put("web", {"ready": "1/1", "revision": 3, "observedGeneration": 1}, generation=2)
+    await world.settle(0.2)
+    world.turn("web", "1/2")
+    world.put("web", {"ready": "1/1", "revision": 3, "observedGeneration": 2})
+    await world.settle()
+    assert world.patches() == [10.702]
