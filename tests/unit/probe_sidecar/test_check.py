@@ -179,7 +179,7 @@ def test_missing_file_is_named() -> None:
 
 def test_unknown_field_is_a_warning() -> None:
     done = check("-", text=manifest([], None) + "  prot: 80\n")
-    (line,) = unknown_fields({"spec": {"prot": 80}})
+    (line,) = unknown_fields({"kind": "ExternalService", "spec": {"prot": 80}})
     assert done.stderr == f"warning: -: {line}\n"
     assert done.returncode == 0
 
