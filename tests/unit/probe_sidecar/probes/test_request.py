@@ -29,6 +29,9 @@ AGENT = "User-Agent: kube-probe/1.36"
 
 @cases(
     "headers expected",
+    ("line-3-invalid-host-goes-empty", [("Host", "no host")], ["Host: ", AGENT, "Accept: */*", "Connection: close"]),
+    ("line-4-empty-user-agent-absent", [("User-Agent", "")], ["Host: 10.0.0.1:80", "Accept: */*", "Connection: close"]),
+    ("line-4-empty-accept-absent", [("Accept", "")], ["Host: 10.0.0.1:80", AGENT, "Connection: close"]),
     (
         "line-4-framing-entries-dropped",
         [("Content-Length", "9"), ("Transfer-Encoding", "chunked"), ("Trailer", "x")],
