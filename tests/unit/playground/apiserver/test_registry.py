@@ -197,3 +197,8 @@ async def test_dry_run_stores_nothing(client: ApiClient, server: FakeApiServer) 
     await client.delete(f"{path}?dryRun=All")
     await client.delete(path, {"dryRun": ["All"]})  # as kubectl does
     assert server.storage.revision == before
+
+
+async def test_strategic_merge_of_a_custom_resource_is_refused(client: ApiClient) -> None:
+    await client.create(ES.path("default"), web())
+    assert (await refused(client.patch(ES.path("default", "web"), {}, STRATEGIC)))[0] == 415

@@ -125,3 +125,22 @@ async def test_watches_can_be_closed(server: FaultyServer, http: httpx.AsyncClie
         assert server.storage.interrupt() == 1
         assert [event async for event in events] == []
     assert not server.storage.watchers
+
+
+async def test_streaming_list_is_refused(http: httpx.AsyncClient) -> None:
+    response = await http.get(ALL, params={"watch": "true", "sendInitialEvents": "true"})
+    assert response.status_code == 422
+    assert "unless the WatchList feature gate is enabled" in response.json()["message"]
+
+
+async def test_non_numeric_revision_is_500(http: httpx.AsyncClient) -> None:
+    assert (await http.get(ALL, params={"watch": "true", "resourceVersion": "abc"})).status_code == 500
+
+
+async def test_idle_watch_gets_bookmarks_if_requested(server: FaultyServer, http: httpx.AsyncClient) -> None:
+    server.api.bookmark_seconds = 0.05
+    revision = str(server.storage.revision)
+    async with watching(http, resourceVersion=revision, allowWatchBookmarks="true") as events:
+        assert await following(events, 2) == [("BOOKMARK", ""), ("BOOKMARK", "")]
+    async with watching(http, resourceVersion=revision, timeoutSeconds="1") as events:
+        assert [event async for event in events] == []

@@ -103,3 +103,14 @@ def test_health_status_is_parsed_as_protobuf_does() -> None:
         assert grpc.health_status(framed(encoded)) == status
     unknown_fields = bytes.fromhex("10 96 01 1a 02 6869 25 01020304 29 0102030405060708 08 01")
     assert grpc.health_status(framed(unknown_fields)) == HealthCheckResponse.FromString(unknown_fields).status == 1
+
+
+@cases(
+    "message",
+    ("value-missing", b"\x08"),
+    ("length-beyond-the-end", b"\x1a\x05x"),
+    ("group", b"\x0b"),
+    ("endless-varint", b"\x08" + b"\xff" * 11),
+)
+def test_malformed_message_has_no_status(message: bytes) -> None:
+    assert grpc.health_status(framed(message)) is None
