@@ -1,4 +1,4 @@
-"""helm and promtool, where they are on this machine."""
+"""Paths of helm and promtool; a test is skipped where they are not installed."""
 
 from pathlib import Path
 

@@ -28,7 +28,7 @@ Fields = Sequence[tuple[str | bytes, str | bytes]]
 
 
 def block(fields: Fields) -> bytes:
-    """A header block as it is given: no sorting, no lower case."""
+    """A header block with the fields in the given order and case."""
     return Encoder().encode([(_bytes(name), _bytes(value)) for name, value in fields])
 
 
@@ -37,7 +37,7 @@ def _bytes(text: str | bytes) -> bytes:
 
 
 def headers(*fields: tuple[str | bytes, str | bytes], end: int = 0, stream: int = 1) -> bytes:
-    """HEADERS with all of them, and CONTINUATION frames where one frame does not take them."""
+    """A HEADERS frame, followed by CONTINUATION frames if the fields do not fit into one."""
     whole = block(fields)
     pieces = [whole[at : at + frames.FRAME_LIMIT] for at in range(0, len(whole), frames.FRAME_LIMIT)] or [b""]
     kinds = [(frames.HEADERS, end), *[(frames.CONTINUATION, 0)] * (len(pieces) - 1)]

@@ -1,4 +1,4 @@
-"""Alerts and dashboard: promtool reads and tests them, they ask for metrics that exist, and each alert is explained."""
+"""Alerts and dashboard: promtool accepts them, they use existing metrics, and each alert is documented."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def expressions(board: dict[str, Any]) -> list[str]:
-    """All that the dashboard asks Prometheus, its variables filled in."""
+    """Every query of the dashboard, with its variables replaced."""
     asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
     asked += [one["expr"] for one in board["annotations"]["list"]]
     return [text.replace("$__rate_interval", "5m") for text in asked]
@@ -82,7 +82,7 @@ def test_dashboard_queries_are_valid_promql(promtool: Path, tmp_path: Path) -> N
 
 
 def test_dashboard_has_the_fields_that_grafana_requires() -> None:
-    """Any Prometheus by a variable, panels that do not overlap and have numbers of their own."""
+    """The data source is a variable; panels have unique ids and do not overlap."""
     board = dashboard()
     assert board["uid"] == "external-service-operator"
     assert "id" not in board
@@ -119,7 +119,7 @@ def test_dashboard_panels_use_the_variables() -> None:
 
 
 def test_dashboard_panels_have_one_unit_and_a_description() -> None:
-    """No rate beside a gauge, and nothing without a description."""
+    """No panel mixes rates and gauges."""
     for panel in dashboard()["panels"]:
         if panel["type"] not in ("timeseries", "stat"):
             continue
@@ -140,7 +140,7 @@ MEANINGS = {
 
 
 def test_dashboard_colours_have_one_meaning() -> None:
-    """Colours of results: the last rule that matches wins, the same in each panel."""
+    """A result has the same colour in each panel; the last rule that matches wins."""
     found = set()
     for panel in dashboard()["panels"]:
         rules_ = [

@@ -1,4 +1,4 @@
-"""The Helm chart takes every setting and the usual values, and refuses what it cannot take."""
+"""The Helm chart accepts every setting and the usual values, and refuses invalid ones."""
 
 import base64
 import json
@@ -314,7 +314,7 @@ def test_variants_are_linted_and_render(helm: Path, rendered: Render, tmp_path: 
 
 
 def labelled(manifest: Object) -> bool:
-    """All but the objects of one's own."""
+    """Labels that select the Pods of another component."""
     return not manifest["metadata"]["name"].endswith("-extra")
 
 

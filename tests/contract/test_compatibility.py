@@ -1,4 +1,4 @@
-"""The page of Kubernetes versions is made from the committed results, and the results are of supported releases."""
+"""docs/compatibility.md is generated from the committed results of supported Kubernetes releases."""
 
 from hack.compatibility import PAGE, document, stored
 from tests.e2e.controlplane.build import RELEASES

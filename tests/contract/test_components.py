@@ -1,4 +1,4 @@
-"""metacontroller/ and its kustomize components are what the chart renders with the same thing switched on."""
+"""metacontroller/ and its kustomize components equal what the chart renders with the same options."""
 
 import os
 import shutil
@@ -85,7 +85,7 @@ def test_each_component_has_an_equivalent_in_the_chart() -> None:
 
 
 def content(manifest: Object) -> Any:
-    """The content of an object without the parts of the chart alone: the name of the release, the image, a checksum."""
+    """The content of an object without what only the chart adds: release name, image, checksum."""
     said = plain({key: manifest.get(key) for key in ("spec", "data", "roleRef", "subjects")})
     if "rules" in manifest:
         said["rules"] = rights(manifest)

@@ -1,4 +1,4 @@
-"""The documents against the code: every link leads somewhere, every setting is explained as it is."""
+"""Documents against the code: links, anchors, tables, and the description of each setting."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_anchors_have_existing_headings() -> None:
 
 
 def test_table_rows_have_the_columns_of_their_header() -> None:
-    """A row that is cut off from its table by an empty line has no head, and is shown as text."""
+    """An empty line cuts a row off from its table: it is then shown as text."""
     bad = [(page.name, line) for page in PAGES for line in _broken_rows(page.read_text())]
     assert bad == []
 

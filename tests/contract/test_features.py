@@ -1,4 +1,6 @@
-"""docs/features.md against the code: fields, settings and samples are there, and proofs run on a real control plane."""
+"""docs/features.md against the code: its fields, settings and samples exist, and its tests run on a real control
+plane.
+"""
 
 import ast
 import re
@@ -48,7 +50,7 @@ def test_feature_has_a_field_a_sample_and_a_scenario(row: list[str]) -> None:
 
 
 def _on_the_real_one(file: Path) -> bool:
-    """Whether a test of it takes a fixture that is, or is also, the real control plane."""
+    """Whether one of its tests uses the real control plane."""
     functions = [
         one for one in ast.walk(ast.parse(file.read_text())) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
     ]

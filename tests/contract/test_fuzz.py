@@ -35,7 +35,7 @@ APPLIED = {"metadata": {"labels": {"app": "api"}}, "spec": {"ports": [{"port": 8
 
 
 def observed(parent: dict[str, Any], *, applied: Any) -> dict[str, Any]:
-    """Children as the API server stores them, edited by hand so that each part of them is read."""
+    """Children as the API server stores them, with edits that make the hook read every part of them."""
     key, name = (
         f"{parent['metadata'].get('namespace', 'default')}/{parent['metadata']['name']}",
         parent["metadata"]["name"],
@@ -119,7 +119,7 @@ def broken_requests(draw: st.DrawFn) -> Any:
 
 @pytest.fixture(scope="module")
 def hook() -> Iterator[httpx.ASGITransport]:
-    """Without its log: a refusal is a line."""
+    """The hook without its log: each refusal would be a line."""
     log = logging.getLogger("app")
     log.setLevel(logging.ERROR)
     yield httpx.ASGITransport(create_app(Settings()), raise_app_exceptions=True)

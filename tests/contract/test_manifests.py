@@ -1,4 +1,4 @@
-"""The manifests name and start what the code does. Their rights: tests/e2e/test_06_rights.py."""
+"""The manifests agree with the code; tests/e2e/test_06_rights.py tests their RBAC rules."""
 
 import tomllib
 from pathlib import Path

@@ -80,7 +80,7 @@ def document() -> Object:
 
 
 def parent_schema() -> Object:
-    """The CRD's, with what its CEL rules ask for said in words that generate it."""
+    """The schema of the CRD, with keywords that generate values for its CEL rules."""
     schema: Object = copy.deepcopy(custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
     spec = schema["properties"]["spec"]
     spec["required"] = ["port", "ips"]

@@ -88,7 +88,7 @@ MENTIONED_BY_NAME = frozenset(
 
 
 def commands(page: Path, heading: str = "") -> list[str]:
-    """In their order; `heading` is the text of the one section to look at."""
+    """In the order of the page; `heading` selects one section."""
     text = page.read_text()
     if heading:
         text = re.split(rf"^#+ {re.escape(heading)}\n", text, flags=re.MULTILINE)[1].split("\n## ")[0]
@@ -101,7 +101,7 @@ def for_a_cluster(page: Path, *, helm: bool = False) -> list[str]:
 
 
 def run_otherwise(command: str) -> bool:
-    """Whether it is known to be run without that."""
+    """Whether another test or step is known to run it."""
     return command in HERE or command in ELSEWHERE or PROMISE.search(command) is not None
 
 

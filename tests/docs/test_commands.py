@@ -82,7 +82,7 @@ def readme_block(text: str) -> str:
 
 @pytest.fixture
 async def kubeconfig(tmp_path: Path) -> AsyncIterator[Path]:
-    """Of a cluster with the sample and README's own ExternalService, for what a reader asks of his."""
+    """A kubeconfig of a cluster with the sample and README's own ExternalService."""
     async with FakeApiServer() as api:
         api.create(yaml.safe_load(SAMPLE.read_text()))
         api.create(yaml.safe_load(readme_block("kind: ExternalService")))
@@ -112,7 +112,9 @@ async def typed(command: str, folder: Path, *, until: str = "", **variables: str
 
 
 def typed_on_a_control_plane() -> set[tuple[str, bool]]:
-    """Pages, and whether it is about helm there, that a test types to the last command: its `reader` sees to that."""
+    """Pages of which a test runs every command (its `reader` checks that), each with whether these are the commands
+    of helm.
+    """
     tests = (file.read_text() for file in (ROOT / "tests" / "e2e").glob("test_*.py"))
     return {(page, bool(helm)) for text in tests for page, helm in MARK.findall(text)}
 
@@ -225,7 +227,7 @@ async def test_hook_page_commands_work(folder: Path) -> None:
 
 @pytest.mark.parametrize("page", [ROOT / name for name in ON_THE_STAND_IN], ids=_place)
 async def test_kubectl_commands_work_on_the_stand_in(page: Path, folder: Path) -> None:
-    """In their order, on a stand-in that begins as empty as a reader's cluster, or with the predecessor's objects."""
+    """In the order of the page, on a stand-in that is empty or holds the predecessor's objects."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed: what the documents tell it is untested")
     async with FakeApiServer() as api:

@@ -35,7 +35,7 @@ def repeated(part: str, size: int = SIZE) -> str:
 
 
 def _filled(field: str, value: str) -> bytes:
-    """A request with `value`, JSON, in status.addresses, status.unknown or spec.hosts."""
+    """A request with the JSON `value` in status.addresses, status.unknown or spec.hosts."""
     parent = _json(PARENT).decode()
     outer, _, inner = field.partition(".")
     if outer == "spec":
@@ -44,7 +44,7 @@ def _filled(field: str, value: str) -> bytes:
 
 
 def _routes() -> bytes:
-    """Small, but each of 256 paths and 16 listeners would be an HTTPRoute with 256 KiB of annotations."""
+    """A small body that asks for an HTTPRoute with 256 KiB of annotations for each of 256 paths and 16 listeners."""
     references = [{"name": "gateway", "sectionName": f"l{number}"} for number in range(16)]
     annotations = {f"a{number}": "x" * 4_000 for number in range(64)}
     hosts = [{"host": f"h{number}.io", "path": f"/{number}"} for number in range(256)]

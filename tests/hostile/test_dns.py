@@ -58,7 +58,7 @@ GOOD: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 class Server(asyncio.DatagramProtocol):
-    """Answers each query, on UDP and TCP, with what the row makes of it."""
+    """Sends the row's response to each query, over UDP and TCP."""
 
     def __init__(self, answer: Callable[[bytes], bytes]) -> None:
         self.answer = answer

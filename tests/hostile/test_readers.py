@@ -60,7 +60,7 @@ Read = Callable[[Sequence[bytes]], object]
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Surroundings of the readers."""
+    """Certificates, folders and sockets that the readers use."""
 
     folder: Path
     runner: asyncio.Runner
@@ -179,13 +179,13 @@ def handshakes(action: Mapping[str, Any], protocol: str, version: ssl.TLSVersion
 
 
 def change(byte: int, how: int | None) -> bytes:
-    """A byte as it is, without it, twice, with zeros behind it, or another one."""
+    """The byte unchanged, removed, doubled, followed by zeros, or replaced."""
     same = bytes((byte,))
     return same if how is None else (b"", same * 2, same + bytes(7), bytes((byte ^ how,)))[how % 4]
 
 
 def pieces_of(data: bytes, ends: Iterator[int]) -> list[bytes]:
-    """Pieces of at least one byte that end there, and what is left."""
+    """The content cut at these places into pieces of at least one byte."""
     pieces, begin = list[bytes](), 0
     for end in ends:
         if end > begin:
@@ -372,7 +372,7 @@ users: [{name: u, user: {token: t}}]
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A reader, and the material of its cases. Of a slow one a tenth of the cases is tried at night."""
+    """A reader and the material for its cases. A slow reader gets a tenth of the cases in nightly."""
 
     read: Callable[[Ground], Read]
     seeds: Sequence[bytes] = ()
@@ -421,7 +421,7 @@ def split(content: bytes, cuts: bytes) -> list[bytes]:
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Asserts that what is done inside takes little time and memory."""
+    """Asserts that the body takes little time and memory."""
     gc.disable()  # what hypothesis holds takes seconds to collect
     memory, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.thread_time()
     try:

@@ -27,7 +27,7 @@ CALM_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Flapping:
-    """How to flap: gaps in seconds, all random choices from `seed`.
+    """Parameters of the scenario: gaps in seconds, and a `seed` for all random choices.
 
     `window` is Metacontroller's, and shorter than a period without writes; `settle` is how long that may take to begin.
     """
@@ -59,7 +59,7 @@ def manifest(addresses: int) -> Object:
 
 
 async def flap(world: World, how: Flapping) -> Report:
-    """Runs it, and checks what is stored and published at the end."""
+    """Run the scenario, then check what is stored and published."""
     report = Report("flap")
     parent = await world.apply(manifest(how.addresses))
     meta, ips = parent["metadata"], parent["spec"]["ips"]

@@ -1,4 +1,4 @@
-"""Only who carries a token gets in; a file that changes is read again, one that breaks is not."""
+"""Requests need a token; a changed token file is read again, an unreadable one changes nothing."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`/docs`: complete without a foreign host, absent with ESO_DOCS=false."""
+"""`/docs` loads nothing from another host, and is absent with ESO_DOCS=false."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reading Metacontroller's request: what is there, what is missing, and a clear text for what is neither."""
+"""Parsing of Metacontroller's request, and the messages for invalid ones."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`python -m app` as a process: it listens, keeps connections, stops on request, and says in one line why it cannot."""
+"""`python -m app` as a process: listening, connections, stopping, and one line for each failure to start."""
 
 import contextlib
 import http.client
@@ -61,7 +61,7 @@ def serving(**variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 @contextlib.contextmanager
 def serving_both(**variables: str) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
-    """The process and its two ports, which it names itself in its two lines at the start."""
+    """The process and its two ports, from the two lines that it logs at the start."""
     command = [sys.executable, "-m", "app", "--host", "127.0.0.1", "--port", "0"]
     with subprocess.Popen(command, env=environment(**variables), stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -76,7 +76,7 @@ def serving_both(**variables: str) -> Iterator[tuple[subprocess.Popen[str], int,
 
 
 def peak_memory(pid: int) -> int:
-    """The most that the process ever held, in bytes."""
+    """Peak resident memory of the process in bytes."""
     (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(kilobytes) * 1024
 
@@ -239,7 +239,7 @@ def test_running_response_is_completed_before_exit() -> None:
 
 
 def test_rollout_fails_no_request() -> None:
-    """After SIGTERM a client's open connection is answered, and asked to reconnect, and so is a new one."""
+    """After SIGTERM requests on open and new connections get a response and are asked to reconnect."""
     body, headers = json.dumps({"parent": PARENT}), {"Content-Type": "application/json"}
     with (
         serving(ESO_DRAIN_SECONDS="1") as (process, port),

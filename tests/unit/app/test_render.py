@@ -1,4 +1,4 @@
-"""Files in, manifests out; a clear line for what is no ExternalService."""
+"""Files to manifests, and the messages for files that are no ExternalService."""
 
 import json
 from ipaddress import ip_network

@@ -1,4 +1,4 @@
-"""The hook over HTTP: what is no sync request is refused with a text, never answered with a 200."""
+"""The hook over HTTP: an invalid request gets an error with a message, never a 200."""
 
 import logging
 import re

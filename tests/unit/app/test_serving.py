@@ -1,4 +1,4 @@
-"""The hook as it is served; that it starts and stops is shown on the process itself (test_main)."""
+"""The served hook; test_main tests the start and the stop of the process."""
 
 import asyncio
 import socket
@@ -50,7 +50,7 @@ def test_without_ipv6_the_default_is_ipv4(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def answered(binding: Binding, parts: Iterable[bytes], limits: Limits | None = None) -> list[bytes]:
-    """All that comes back for each part, sent alone on a connection of its own, from a server with the hook's loop."""
+    """The response to each part, sent on a connection of its own, from a server with the hook's event loop."""
     server = HttpServer(binding, limits)
     task = asyncio.create_task(server.run_until_stopped())
     try:

@@ -1,4 +1,4 @@
-"""The environment: what it gives, what wins over it, and a clear line for what cannot be read."""
+"""Settings from the environment: defaults, precedence, and a message for each invalid value."""
 
 from ipaddress import ip_network
 

@@ -1,4 +1,4 @@
-"""One sync: every child or an error, the status as it was read, and reports of children that could not be had."""
+"""One sync: all children or an error, the status as it was read, and reports of missing children."""
 
 import copy
 from datetime import UTC, datetime, timedelta
@@ -224,7 +224,7 @@ def test_endpoints_setting_selects_the_children() -> None:
 
 @pytest.mark.parametrize("options", [OPTIONS, SLICES_ALONE], ids=["Both", "EndpointSlice"])
 def test_new_slices_wait_until_the_service_is_owned(options: SyncOptions) -> None:
-    """A slice joins the Service that it names: it must never be that of another owner."""
+    """A slice belongs to the Service that its label names, which may be another owner's."""
     given = synced(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {}, SLICES_KIND: {}}, options)
     assert "EndpointSlice" not in kinds(given)
     assert given["status"]["children"] == REPORTS[:1]

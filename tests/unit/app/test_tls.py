@@ -25,7 +25,7 @@ SOON = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 class Site:
-    """The server's files, and what clients hold."""
+    """The files of the server and of its clients."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -69,7 +69,7 @@ async def serving(files: TlsFiles) -> AsyncIterator[int]:
 
 
 async def echoed(port: int, context: ssl.SSLContext, server_hostname: str | None = None) -> bytes:
-    """Response; raises SSLError or ConnectionError if one of the two refuses the other."""
+    """The response; raises SSLError or ConnectionError if a side refuses the other."""
     async with asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=server_hostname)
         try:

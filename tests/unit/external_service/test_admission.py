@@ -1,4 +1,4 @@
-"""Values of children, and addresses, that the API server refuses."""
+"""Addresses and values of children that the API server refuses."""
 
 from typing import Any
 

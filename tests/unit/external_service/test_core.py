@@ -1,4 +1,4 @@
-"""The probe as the models read it: the kubelet's defaults and limits, and clear refusals."""
+"""Probe models: the kubelet's defaults and limits, and the messages for invalid values."""
 
 from typing import Any
 

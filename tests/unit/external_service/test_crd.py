@@ -1,4 +1,4 @@
-"""From models to a structural schema, one rule of the translation a test."""
+"""Translation of the models into a structural schema, one rule a test."""
 
 import subprocess
 import sys
@@ -153,7 +153,7 @@ def test_yaml_parses_to_the_crd() -> None:
 
 
 def test_crd_command_is_deterministic() -> None:
-    """In processes of their own: the order must not hang on hash seeds."""
+    """In separate processes, because the order must not depend on hash seeds."""
     command = [sys.executable, "-m", "external_service.crd"]
     first, second = (
         subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env={"PYTHONHASHSEED": seed}).stdout

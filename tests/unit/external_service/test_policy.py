@@ -1,4 +1,4 @@
-"""Which addresses may be published and probed, and what is said of those that may not."""
+"""Which addresses may be published and probed, and the messages for the others."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -164,7 +164,7 @@ def test_only_special_addresses_are_refused(address: IPv4Address | IPv6Address) 
 
 
 def _inner(address: IPv6Address) -> bool:
-    """Whether it carries an IPv4 address that is refused."""
+    """Whether the address carries a refused IPv4 address."""
     return any(ANYTHING.refusal(str(one)) is not None for one in embedded(address))
 
 

@@ -1,4 +1,4 @@
-"""Which ExternalServices an installation works for, and who shares that work."""
+"""Which ExternalServices an installation handles, and which installations share them."""
 
 import pytest
 

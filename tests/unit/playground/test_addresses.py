@@ -1,4 +1,4 @@
-"""Every address has a stand-in on loopback, the same in every process, away from where people's servers listen."""
+"""Each address maps to one on loopback, the same in every process, and apart from addresses that local servers use."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 

@@ -175,7 +175,7 @@ def open_terminal(columns: int, rows: int) -> tuple[int, int]:
 
 
 class Screen:
-    """All that a terminal was sent, without its control sequences."""
+    """The output of a terminal without control sequences."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -228,7 +228,7 @@ async def test_terminal_is_restored_after_the_application(end: str, status: int)
 
 @pytest.mark.nightly
 async def test_unread_terminal_blocks_nothing() -> None:
-    """As with Ctrl-S: the API is served meanwhile, and nothing is left when the terminal is closed."""
+    """As with Ctrl-S: the API is still served, and no process is left when the terminal is closed."""
     leader, follower = open_terminal(200, 50)
     os.set_blocking(leader, True)
     environment = os.environ | {"TERM": "xterm"}

@@ -42,7 +42,7 @@ async def app(playground: Playground) -> AsyncIterator[PlaygroundApp]:
 
 
 def picture(app: PlaygroundApp, name: str) -> None:
-    """Into the folder that SCREENSHOTS names, such as docs/img."""
+    """Save a screenshot in the folder that SCREENSHOTS names, such as docs/img."""
     if folder := os.environ.get("SCREENSHOTS"):
         drawn = app.export_screenshot(title="make playground")
         without_fonts = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)  # of another host

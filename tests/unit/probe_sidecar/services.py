@@ -1,4 +1,4 @@
-"""Real ExternalServices at work, with nothing around them that runs by itself."""
+"""Services with shared parts that do nothing by themselves."""
 
 from typing import Any, cast
 
@@ -34,7 +34,7 @@ def raw_object(name: str, spec: Object, status: Object | None = None, *, generat
 
 
 class Services:
-    """Several of them by name, on one loop whose time the test moves. `ours` is whether this process owns them."""
+    """Services by name, on one loop whose time the test moves. `ours`: this process owns them."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Services:
         )
 
     def apply(self, name: str, spec: Object, status: Object | None = None) -> Service:
-        """The watch shows it, with another generation each time."""
+        """Show the object as the watch does, with a new generation each time."""
         self._generation += 1
         raw = raw_object(name, spec, status, generation=self._generation)
         if name in self.services:

@@ -58,14 +58,14 @@ def external_service(port: int, *ips: str, **spec: Any) -> Object:
 
 
 def create(server: FakeApiServer, obj: Object) -> None:
-    """Stores it, with the status that Metacontroller writes first; without that the sidecar waits two seconds."""
+    """Store the object with Metacontroller's first status, without which the sidecar waits two seconds."""
     created = server.create(obj) | {"status": {"observedGeneration": 1}}
     resource, meta = server.resource(created["kind"]), created["metadata"]
     server.registry.update(Write(resource, meta["namespace"], meta["name"], created, "status"))
 
 
 async def status_when(server: FakeApiServer, found: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
-    """The status of shop/web as soon as it is as looked for."""
+    """The status of shop/web as soon as it meets the condition."""
 
     def status() -> Mapping[str, Any]:
         return dict((server.get("ExternalService", "shop", "web") or {}).get("status", {}))

@@ -1,4 +1,4 @@
-"""`status`: what a person reads of one ExternalService, and the live view through the API server's Pod proxy."""
+"""`status`: the text about one ExternalService, and the live view through the API server's Pod proxy."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The text says what the library's own says, and the event loop has its turn meanwhile."""
+"""The text equals the library's own, and the event loop runs between its pieces."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""`python -m probe_sidecar` as a process: how it starts, what it says when it cannot, how it ends."""
+"""`python -m probe_sidecar` as a process: its start, its errors, its end."""
 
 import os
 import signal

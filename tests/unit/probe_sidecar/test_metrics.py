@@ -96,7 +96,7 @@ class Rig:
 
 
 def read_back(family: Metric) -> Metric:
-    """One that is written already, with its samples."""
+    """A metric of the written page, with its samples."""
     if not isinstance(family, Written):
         return family
     name = family.name + ("_total" if family.type == "counter" else "")

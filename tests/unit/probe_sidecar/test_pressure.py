@@ -23,9 +23,8 @@ FIRST = 10.0
 
 
 class Desk(httpx.AsyncBaseTransport):
-    """An API server that works for `seconds` on each request, and on `places` of them at a time.
-
-    A later client waits, on any connection. Watches cost nothing, as with priority and fairness.
+    """An API server that takes `seconds` for each request and handles `places` of them at a time. Watches cost
+    nothing, as with priority and fairness.
     """
 
     def __init__(self, link: Link, places: asyncio.Semaphore, seconds: float) -> None:
@@ -73,7 +72,7 @@ class World:
         return KubeClient(httpx.AsyncClient(transport=desk, base_url="http://api"), deadline=deadline)
 
     def fail(self) -> None:
-        """All at once there is something to write of everything."""
+        """Every object has a new status at the same moment."""
         for number in range(COUNT):
             raw = self.server.create(
                 {

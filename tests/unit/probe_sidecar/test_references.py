@@ -93,7 +93,7 @@ async def replace(server: FaultyServer, body: dict[str, Any] | None, plural: str
 
 
 class Watched:
-    """A running store, and how often it has notified."""
+    """A running store that counts its notifications."""
 
     def __init__(self, store: References) -> None:
         self.store, self.changes = store, 0
@@ -110,11 +110,11 @@ class Watched:
         return self.store.referenced(references("shop", asked))
 
     async def problem(self, asked: Probe, text: str) -> None:
-        """Wait until that is the problem."""
+        """Wait for this problem."""
         await until(lambda: self.message(asked) == text)
 
     async def problem_of(self, one: Reference) -> None:
-        """Wait until there is one."""
+        """Wait for any problem."""
         await until(lambda: self.store.problem([one]) is not None)
 
     async def context(self, asked: Probe, other_than: object = None) -> SSLContext:

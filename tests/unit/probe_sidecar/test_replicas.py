@@ -114,7 +114,7 @@ class World:
         return self.probers() == {f"shop/{name}": 1 for name in NAMES}
 
     def working(self, *pods: str) -> bool:
-        """Whether all is shared, and each of these has a part."""
+        """Whether all ExternalServices have an owner, and each of these replicas owns some."""
         return self.shared() and all(self.share(pod) for pod in pods)
 
     def share(self, pod: str) -> set[str]:
@@ -144,7 +144,7 @@ async def all_ready(world: World) -> None:
 
 
 async def test_each_address_is_probed_by_one_replica(world: World) -> None:
-    """The backends count: a second prober of an address would double its rate of one a second."""
+    """The backends count requests: a second prober would double the rate of one a second."""
     for pod in "abc":
         world.start(pod)
     await all_ready(world)
@@ -194,7 +194,7 @@ async def test_pending_transition_is_written_before_the_release(world: World) ->
 async def test_replica_without_lease_stops_and_returns_from_the_status(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It must not come back with results of the time in which it was cut off (R6): they may be about its own line."""
+    """It must not use results of the time without connection (R6): they may concern its own network."""
     sidecar = world.start("a")
     await all_ready(world)
     before = {name: world.status(name) for name in NAMES}

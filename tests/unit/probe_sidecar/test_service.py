@@ -1,4 +1,4 @@
-"""One ExternalService at work: what it takes from the shared parts, and that it gives all of it back."""
+"""One ExternalService at work: what it takes from the shared parts, and that it returns all of it."""
 
 from typing import Any
 

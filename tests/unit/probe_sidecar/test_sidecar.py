@@ -51,7 +51,7 @@ async def test_restart_changes_and_writes_nothing(server: FaultyServer) -> None:
 
 
 async def test_probes_delayed_is_kept_by_the_next_owner(server: FaultyServer) -> None:
-    """One place, and three addresses that never answer; the one after it has places enough, and writes nothing."""
+    """One place and three addresses that never respond; the next owner has enough places and writes nothing."""
 
     def late(status: Mapping[str, Any]) -> bool:
         conditions = {one["type"]: (one["status"], one["reason"]) for one in status.get("conditions", ())}
@@ -76,7 +76,7 @@ async def test_probes_delayed_is_kept_by_the_next_owner(server: FaultyServer) ->
 
 
 async def sidecar_knows(sidecar: Sidecar, addresses: int) -> None:
-    """Until so many have failed twice by this process."""
+    """Wait until so many addresses have failed twice in this process."""
     await until(lambda: sum(target.failures >= 2 for target in targets(sidecar)) >= addresses)
 
 
@@ -143,7 +143,7 @@ async def test_new_object_waits_for_metacontroller(server: FaultyServer) -> None
 
 
 async def test_only_objects_in_scope_are_probed(server: FaultyServer) -> None:
-    """Objects that leave the scope stay unchanged: another installation may work for them now."""
+    """Objects that leave the scope stay unchanged: another installation may handle them."""
     scope = SETTINGS.model_copy(update={"namespaces": ("bank", "shop"), "label_selector": "shard=a"})
     path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
     async with backend("127.0.0.2") as port, running(server, scope) as sidecar:

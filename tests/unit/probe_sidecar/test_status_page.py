@@ -42,7 +42,7 @@ def plain() -> Service:
 
 
 def probed(owner: Service, ip: str, *, ready: bool, streak: int, last: Outcome | None = None) -> Target:
-    """The target of an address, as its probes have left it."""
+    """The target of an address after its probes."""
     target = owner.targets.get(ip)
     assert target is not None
     reason: Reason = "ProbeSucceeded" if ready else "ProbeFailed"

@@ -16,7 +16,7 @@ PROBLEM: list[str] = []
 
 
 def pieces() -> Iterator[str]:
-    """Each says how many turns the event loop has had since the first."""
+    """Pieces of a page, each with the number of turns of the event loop since the first."""
     turns = list[None]()
     for _ in range(3):
         asyncio.get_running_loop().call_soon(turns.append, None)

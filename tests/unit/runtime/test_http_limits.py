@@ -30,13 +30,13 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def hasty(scope: Any, receive: Any, send: Any) -> None:
-    """Answers before it has read anything."""
+    """Responds before it has read anything."""
     await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
 
 
 async def endless(scope: Any, receive: Any, send: Any) -> None:
-    """Answers more than any buffer holds."""
+    """Sends a response larger than any buffer."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     for _ in range(1_000):
         await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
@@ -55,7 +55,7 @@ async def serving(app: Any = echo, **limits: Any) -> AsyncIterator[int]:
 
 
 async def answers(port: int, *parts: bytes) -> bytes:
-    """All that comes back for these parts until the server closes the connection."""
+    """Everything that the server sends for these parts until it closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for part in parts:

@@ -1,4 +1,4 @@
-"""Hook and sidecar as processes whose output is not taken: they do their work, count lost lines, and end in time."""
+"""Hook and sidecar whose stderr is not read: they work on, count dropped lines, and end in time."""
 
 import asyncio
 import os
@@ -72,7 +72,7 @@ def free_ports() -> tuple[int, int]:
 
 @asynccontextmanager
 async def running(sink: Sink, *command: str, **variables: str) -> AsyncIterator[None]:
-    """The process, with everything that it writes going to the sink. It ends in time when it is asked to."""
+    """The process with its output going to the sink; it must end in time when asked to."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ESO_", "KUBERNETES_"))}
     with sink() as descriptor:
         process = await asyncio.create_subprocess_exec(

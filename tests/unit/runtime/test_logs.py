@@ -1,4 +1,4 @@
-"""The lines of the log, as a machine and as a person read them."""
+"""Log lines as text and as JSON."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Names, namespace and labels pass from the ExternalService to each child."""
+"""Each child has the name, namespace and labels of the ExternalService."""
 
 from app.children.metadata import object_meta, own_labels
 from external_service.v1alpha1 import RESERVED_LABELS

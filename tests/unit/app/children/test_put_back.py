@@ -1,4 +1,4 @@
-"""Edits of the Service by hand: which answer removes them with either of Metacontroller's apply strategies."""
+"""Manual edits of the Service: which response removes them, with each of Metacontroller's apply strategies."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ def put_back(wanted: Object, observed: Object | None, seconds: float = 0.0) -> P
 
 
 def observed(applied: Object | None, labels: Object | None = None, **spec: Any) -> Object:
-    """The Service after an edit; `applied` is our previous answer, None with server-side apply."""
+    """The Service after an edit; `applied` is our previous response, None with server-side apply."""
     metadata: Object = {"labels": {**WANTED["metadata"]["labels"], **(labels or {})}}
     if applied is not None:
         metadata["annotations"] = {LAST_APPLIED: json.dumps(applied)}
@@ -175,7 +175,7 @@ ITS_PORT: Object = {"f:spec": {"f:ports": {'k:{"port":99,"protocol":"TCP"}': {"f
 
 
 def test_port_owned_by_metacontroller_is_not_reported() -> None:
-    """With server-side apply: what an answer lacks is removed, unless another field manager owns it too."""
+    """With server-side apply a field that a response lacks is removed unless another field manager owns it."""
     given = observed(None, ports=[OTHER])
     given["metadata"] |= managed(("metacontroller", OUR_LABEL | ITS_PORT))
     assert put_back(WANTED, given) == PutBack(WANTED)

@@ -1,4 +1,4 @@
-"""Events as both of their groups show them."""
+"""Events in both of their API groups."""
 
 from typing import Any
 

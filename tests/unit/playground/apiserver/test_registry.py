@@ -1,4 +1,4 @@
-"""Writes: metadata, generations, conflicts, no-ops, subresources, finalizers, what is refused and with which words."""
+"""Writes: metadata, generations, conflicts, no-ops, subresources, finalizers, and refusals with their messages."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which transitions are reported, and in what words."""
+"""Which transitions are reported as Events, and their messages."""
 
 from functools import partial
 from typing import Any

@@ -25,7 +25,7 @@ WEB: dict[str, Any] = {
 
 
 class Rig:
-    """A recorder, its ends, and the hands of its clock."""
+    """A recorder with its API server and a clock that the test moves."""
 
     def __init__(self, client: KubeClient, server: FaultyServer) -> None:
         self.server = server

@@ -1,4 +1,4 @@
-"""Times of lookups, by a clock that jumps, and the entries made from the replies."""
+"""Times of lookups in virtual time, and the entries made from the replies."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -41,7 +41,7 @@ class User:
 
 
 class Rig:
-    """A cache with replies that are made up; `asked` has the seconds at which each name was asked for."""
+    """A cache with scripted replies; `asked` has the times (s) of the lookups of each name."""
 
     def __init__(self, *, random: float = 0.0, seconds: float = 0.0) -> None:
         self.loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The addresses of each ExternalService's names, as answers come and go."""
+"""The addresses of the hostnames of an ExternalService as DNS replies change."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

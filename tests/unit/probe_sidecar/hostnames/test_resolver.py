@@ -1,4 +1,4 @@
-"""Questions to a real DNS server on loopback."""
+"""Lookups at a real DNS server on loopback."""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -89,7 +89,7 @@ async def test_long_cname_chain_is_named(server: DnsServer, *, alone: bool) -> N
 
 
 async def test_search_domains_are_not_used(server: DnsServer) -> None:
-    """No search list: in a Pod it would make five names of each, one of them of the wrong namespace."""
+    """In a Pod the search list would make five names of each, one of them in the wrong namespace."""
     assert (await lookup(server, "db"))[0] == Reply("nxdomain")
     assert set(server.queries) == {("db", "A"), ("db", "AAAA")}
 

@@ -1,4 +1,4 @@
-"""Ends for the client to talk to: a certificate, and a loopback server that says what a test wrote, byte for byte."""
+"""A certificate, and a loopback server that sends the bytes that a test scripts."""
 
 import asyncio
 import ssl
@@ -43,7 +43,7 @@ def pair() -> tuple[str, str]:
 
 @pytest.fixture(scope="session")
 def other_key() -> str:
-    """The key of no certificate here."""
+    """A key that belongs to no certificate."""
     return ec.generate_private_key(ec.SECP256R1()).private_bytes(*PLAIN_PEM).decode()
 
 
@@ -64,7 +64,7 @@ def tls_server(tmp_path: Path, pair: tuple[str, str]) -> ssl.SSLContext:
 
 @pytest.fixture
 def serve() -> Serve:
-    """A server on loopback; each request (its head and body) is answered by `exchange`, which may cut the line."""
+    """A server on loopback; `exchange` responds to each request (head and body), or cuts the connection."""
 
     @asynccontextmanager
     async def server(exchange: Exchange, **options: object) -> AsyncIterator[str]:

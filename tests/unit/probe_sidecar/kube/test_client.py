@@ -25,7 +25,7 @@ ONE = {"metadata": {"name": "web", "uid": "1", "resourceVersion": "7"}}
 
 
 def scripted(*responses: httpx.Response | Exception) -> tuple[KubeClient, list[httpx.Request]]:
-    """A client whose requests are answered one after the other, and the requests."""
+    """A client with scripted responses, and its requests."""
     requests: list[httpx.Request] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -157,7 +157,7 @@ async def test_watch_lines_are_reassembled() -> None:
 
 
 async def test_watch_line_ends_at_newline_only() -> None:
-    """U+0085, U+2028 and their kin may stand raw in JSON; httpx's own lines would be cut there."""
+    """JSON may contain U+0085 and U+2028 unescaped; httpx's own line splitter would cut there."""
     line = '{"a":"x\x85y\u2028z\x1c"}'.encode()
     client, _ = scripted(httpx.Response(200, stream=Chunks(line + b"\n")))
     assert await watched(client) == [line]
@@ -251,7 +251,7 @@ async def test_deadline_includes_a_slow_response(serve: Callable[..., Any]) -> N
 
 
 async def test_watches_do_not_block_requests(serve: Callable[..., Any]) -> None:
-    """One for each of 150 namespaces, and a status to be written in one of them."""
+    """With a watch for each of 150 namespaces a status can still be written."""
 
     async def exchange(request: bytes, writer: asyncio.StreamWriter) -> None:
         if b"watch=true" not in request:

@@ -65,7 +65,7 @@ class Stream(httpx.AsyncByteStream):
 
 
 class World:
-    """Answers requests from a script, one after the other, and stops the reflector when the script is through."""
+    """Responds to requests from a script, and stops the reflector at its end."""
 
     def __init__(self, *script: Any, on_change: Callable[..., None] | None = None) -> None:
         self.script = list(script)
@@ -342,7 +342,7 @@ def in_namespace(namespace: str, name: str) -> Object:
 
 
 class Quiet(httpx.AsyncByteStream):
-    """A watch in which one object comes, and then nothing more happens."""
+    """A watch with one event and then none."""
 
     def __init__(self, *events: Object) -> None:
         self.events = events
@@ -378,7 +378,7 @@ class Cluster:
         self.calls.append((sorted(objects), sorted(changed), first))
 
     async def run(self, *namespaces: str, labels: str = "", until: int) -> Reflectors:
-        """Until so many changes have been shown, and a moment more."""
+        """Run until so many changes have been shown, and a moment longer."""
         reflectors = Reflectors(self.client, CRS, self.note, namespaces=namespaces, labels=labels)
         task = asyncio.create_task(reflectors.run())
         async with asyncio.timeout(5):

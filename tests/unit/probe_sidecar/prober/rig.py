@@ -23,7 +23,7 @@ class HandLoop:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Itself, as what it stands in for."""
+        """Returns itself as the loop."""
         return cast(asyncio.AbstractEventLoop, self)
 
     def time(self) -> float:
@@ -46,7 +46,7 @@ class HandLoop:
         """asyncio calls it."""
 
     def fire(self) -> None:
-        """Let the earliest timer come up."""
+        """Run the earliest timer."""
         timer = min((one for one in self.timers if not one.cancelled()), key=lambda one: one.when())
         self.timers.remove(timer)
         self.now = timer.when()
@@ -58,7 +58,7 @@ class HandLoop:
 
 
 class Subject:
-    """An ExternalService, as its targets see it."""
+    """The part of an ExternalService that its targets use."""
 
     def __init__(self, surroundings: Surroundings, name: str = "shop/web") -> None:
         self.referenced: Referenced | str = Referenced()

@@ -1,4 +1,4 @@
-"""The latest results of an address, a byte each."""
+"""The latest results of an address, one byte each."""
 
 import pytest
 

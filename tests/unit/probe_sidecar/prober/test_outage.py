@@ -1,4 +1,4 @@
-"""The guard by itself, and the prober with it in a network whose time is virtual: cut, healed, dead, refusing."""
+"""The outage guard alone, and with the prober in a network in virtual time."""
 
 import heapq
 import itertools
@@ -30,7 +30,7 @@ HOLD, ROUND_TRIP, START = 60.0, 0.002, 1_000.0
 
 @dataclass(eq=False)
 class Address:
-    """All that the guard knows of one."""
+    """An address as the guard knows it."""
 
     unanswered: Unanswered | None = None
 
@@ -60,7 +60,9 @@ def test_failure_counts_if_another_address_responds(unanswered: Unanswered, hear
 
 
 def test_recovery_does_not_confirm_a_pending_failure() -> None:
-    """failureThreshold 1: the whole fleet is held after one probe, and must not be published by the first answer."""
+    """With failureThreshold 1 all addresses are held after one probe; the first response must not publish their
+    failures.
+    """
     guard = OutageGuard(HOLD)
     one, silence = silent(20, 20)
     assert not guard.admits(one, silence, 21)
@@ -76,7 +78,7 @@ def test_recovery_does_not_confirm_a_pending_failure() -> None:
 
 @dataclass
 class Network:
-    """Virtual time, addresses, and an engine that probes them. An address answers, refuses, or does not respond."""
+    """Virtual time, addresses, and an engine that probes them. An address responds, refuses, or does not respond."""
 
     cuts: list[tuple[float, float]] = field(default_factory=list)
     dead: dict[str, float] = field(default_factory=dict)  # since when it does not respond
@@ -185,7 +187,7 @@ class World:
         return {ip: at for ip, (at, ready) in last.items() if not ready}
 
     def losses(self) -> list[tuple[float, str]]:
-        """Every turn from ready to not ready."""
+        """Each transition from ready to not ready."""
         return [(at, ip) for at, ip, ready in self.turned if not ready]
 
     def turned_not_ready(self, since: float) -> list[tuple[str, float]]:
@@ -268,7 +270,7 @@ def test_single_failure_is_not_delayed() -> None:
 
 
 def test_single_failure_with_slow_neighbours_is_not_delayed() -> None:
-    """They are probed when its missing responses begin and before they count."""
+    """The neighbours are probed early, before the missing responses count."""
     world = fleet()
     world.run(7)
     began = world.network.now

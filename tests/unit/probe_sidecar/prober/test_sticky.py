@@ -1,4 +1,4 @@
-"""A reason that is reported once and for as long as it lasts; on a loop whose time is virtual."""
+"""A reason that is reported once, for as long as it lasts; in virtual time."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

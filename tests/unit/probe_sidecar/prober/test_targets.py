@@ -24,7 +24,7 @@ A, B = "10.0.100.10", "10.0.100.11"
 
 
 class ScriptedEngine:
-    """Holds every probe until the test says what it came to."""
+    """Holds every probe until the test gives its outcome."""
 
     def __init__(self) -> None:
         self.running: dict[int, tuple[str, Callable[[Outcome, float], None]]] = {}
@@ -56,7 +56,7 @@ class ScriptedEngine:
 
 
 class Rig:
-    """One ExternalService with its targets, its ends, and the hands of its clock."""
+    """One ExternalService with its targets, and a clock that the test moves."""
 
     def __init__(self) -> None:
         self.loop, self.engine = HandLoop(), ScriptedEngine()
@@ -77,7 +77,7 @@ class Rig:
         self.service.apply(external_service(**spec).spec, known or {}, spread_since=spread_since, names=names)
 
     def advance(self, seconds: float) -> list[str]:
-        """Let time pass and tick; gives the addresses whose probes were started."""
+        """Advance the clock with its ticks; returns the addresses whose probes were started."""
         before = len(self.engine.started)
         self.loop.now += seconds
         self.prober.tick()
@@ -389,7 +389,7 @@ def test_address_added_later_is_not_inherited(rig: Rig) -> None:
 
 
 def test_yields_to_another_owner_until_the_threshold(rig: Rig) -> None:
-    """Two owners at once: the other one has written its result first (ADR 10)."""
+    """With two owners at once, the result that was written first holds (ADR 10)."""
     rig.apply(ips=(A, B), known=known(A, True, "ProbeSucceeded"), probe={"successThreshold": 2})
     rig.advance(0)
     for _ in range(2):
@@ -451,7 +451,7 @@ def test_result_without_a_transition_is_not_reported(rig: Rig) -> None:
 
 
 def test_short_wait_after_suspension_is_not_reported(rig: Rig) -> None:
-    """The process stood still, the first tick came late, and the next one soon after."""
+    """The process was stopped: the first tick came late, and the next one soon after."""
     rig.apply(probe={"periodSeconds": 10})
     rig.advance(9)
     rig.engine.waiting |= {A: 1.0, B: 1.0}

@@ -29,7 +29,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(params=[pytest.param(best_poller, id="epoll"), pytest.param(LoopPoller, id="loop")])
 async def engine(request: pytest.FixtureRequest) -> AsyncIterator[ProbeEngine]:
-    """The engine, on both of its ways to learn of readiness."""
+    """The engine, with each of its two pollers."""
     made = ProbeEngine(asyncio.get_running_loop(), poller=request.param)
     yield made
     made.close()

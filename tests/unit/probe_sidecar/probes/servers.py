@@ -19,7 +19,7 @@ Script = Callable[[socket.socket], bytes]
 
 
 class Server:
-    """Serves the first connection with the first script and so on, the last script serving all that follow."""
+    """Each connection gets the next script; the last script is used for all further ones."""
 
     def __init__(self, *scripts: Script, ip: str = "127.0.0.1", context: ssl.SSLContext | None = None) -> None:
         self._scripts = scripts
@@ -100,7 +100,7 @@ def silent(connection: socket.socket) -> bytes:
 
 
 def half_closes(connection: socket.socket) -> bytes:
-    """An answer whose end only the FIN tells, on a connection that stays half open."""
+    """A response that ends with FIN, on a connection that stays half open."""
     head = read_head(connection)
     connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nok")
     connection.shutdown(socket.SHUT_WR)

@@ -468,7 +468,7 @@ async def test_waiting_does_not_count_against_the_timeout(serve: Serve) -> None:
 
 
 async def test_restarted_probe_waits_behind_earlier_ones(serve: Serve) -> None:
-    """Else one slow address, whose next probe is due already, would keep the place forever."""
+    """Otherwise one slow address, whose next probe is already due, would keep its place forever."""
     slow, fast = serve(silent), serve(says(OK))
     engine = ProbeEngine(asyncio.get_running_loop(), limit=1)
     ends: list[str] = []
@@ -558,7 +558,7 @@ async def test_listener_can_cancel_probes_launched_together(engine: ProbeEngine,
 
 
 async def test_listener_can_cancel_and_start_probes(engine: ProbeEngine, serve: Serve, deaf_port: int) -> None:
-    """The descriptor of the one cancelled must not be reused while its events may still be queued."""
+    """The descriptor of a cancelled probe must not be reused while its events may be queued."""
     server = serve(silent)
     wrong: list[Outcome] = []
 

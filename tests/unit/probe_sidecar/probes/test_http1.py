@@ -52,7 +52,7 @@ def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Step:
 
 
 def followed(response: Step) -> Step:
-    """A hop is a fresh value each time; its address says which."""
+    """Compare hops by their address."""
     return dataclasses.replace(response, open=FOLLOWED.open) if isinstance(response, Hop) else response
 
 

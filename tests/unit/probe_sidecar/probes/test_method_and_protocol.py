@@ -44,7 +44,7 @@ async def test_redirect_is_followed_with_head(judge: Judge, serve: Serve) -> Non
 
 
 def http2(status: int) -> Script:
-    """Another implementation of HTTP/2, so that ours does not judge itself."""
+    """An independent implementation of HTTP/2."""
 
     def script(connection: socket.socket) -> bytes:
         server = Http2Server()

@@ -78,7 +78,7 @@ async def test_d3_server_name(
 
 
 def answers_h2(connection: socket.socket) -> bytes:
-    """Another implementation of HTTP/2, so that ours is not its own judge."""
+    """An independent implementation of HTTP/2."""
     assert isinstance(connection, ssl.SSLSocket)
     assert connection.selected_alpn_protocol() == "h2"
     server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
@@ -244,7 +244,7 @@ async def test_certificate_with_a_short_key_is_refused(judge: Judge, serve: Serv
 
 
 def test_data_with_the_end_of_the_handshake_is_read(context: ssl.SSLContext) -> None:
-    """A server of TLS 1.2 is the last to speak in the handshake, and may go on in the same packet."""
+    """A TLS 1.2 server sends the last message of the handshake, and may send data in the same packet."""
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = context.wrap_bio(received, sent, server_side=True)

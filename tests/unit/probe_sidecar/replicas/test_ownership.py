@@ -1,4 +1,4 @@
-"""Rendezvous hashing: who owns what, how evenly, and what moves when replicas come and go."""
+"""Rendezvous hashing: owners, their shares, and what moves when replicas change."""
 
 from collections import Counter
 from math import sqrt
@@ -18,7 +18,7 @@ groups = st.sets(names, min_size=2, max_size=16)
 
 
 def test_every_replica_computes_the_same_owner() -> None:
-    """A fixed answer: replicas of different versions must agree, or a rollout would leave objects without owner."""
+    """A fixed result, because replicas of different versions must agree during a rollout."""
     replicas = ["probe-sidecar-a", "probe-sidecar-b", "probe-sidecar-c"]
     uids = [f"00000000-0000-0000-0000-00000000000{digit}" for digit in range(10)]
     assert "".join(owner(uid, weights(replicas))[-1] for uid in uids) == "acaababbab"

@@ -1,4 +1,4 @@
-"""Replicas against the stand-in API server, in virtual time: each over a link of its own, with a clock of its own."""
+"""Replicas against the stand-in API server in virtual time, each with its own connection and clock."""
 
 import asyncio
 import logging
@@ -124,7 +124,7 @@ def scenario(body: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
 
 @contextmanager
 def logged() -> Iterator[list[str]]:
-    """The texts of what membership logs at WARNING and above."""
+    """Messages that the membership logs at WARNING and above."""
     texts: list[str] = []
 
     class Handler(logging.Handler):
@@ -238,7 +238,7 @@ def test_isolated_replica_stops_before_others_take_over(fault: str, fast: float,
 
 @scenario
 async def test_renewal_time_is_the_time_of_the_request(world: World) -> None:
-    """The others may have seen long ago what a slow watch shows now."""
+    """A slow watch may show a renewal long after the others have seen it."""
     world.start("victim")
     world.start("other")
     await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 2)
@@ -256,7 +256,7 @@ async def test_renewal_time_is_the_time_of_the_request(world: World) -> None:
 
 @scenario
 async def test_idle_watch_does_not_extend_the_lease(world: World) -> None:
-    """Its renewals arrive, but what the others do is hidden from it: it must not go by an old view."""
+    """Its renewals succeed, but it does not see the others: it must not act on an old view."""
     world.start("a")
     await world.until(world.shared)
     mark, start = world.server.audit.total, world.loop.time()
@@ -323,7 +323,7 @@ async def test_replicas_of_another_group_are_ignored(world: World) -> None:
 
 @scenario
 async def test_release_survives_a_lost_response(world: World) -> None:
-    """The last renewal arrived, its answer did not: the version we know is not the one to delete."""
+    """The response to the last renewal was lost, so the known version is not the stored one."""
     replica = world.start("a")
     await world.until(world.shared)
     renewed = world.server.storage.get(world.server.resource("Lease").key, NAMESPACE, "probe-sidecar-a")

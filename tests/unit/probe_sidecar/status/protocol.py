@@ -22,7 +22,7 @@ TRIES = 4
 
 
 class ApiServer:
-    """One object. `stored` holds every version of it, and the watches hold those that they have not shown."""
+    """One object. `stored` has all its versions, each watch those that it has not shown yet."""
 
     def __init__(
         self, *, guard: bool, policy: bool = False, alone: bool = True, clock: Callable[[], float] = lambda: 0.0
@@ -64,7 +64,7 @@ class ApiServer:
         return 200
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
-        """10 ms there, 10 ms back."""
+        """A response takes 10 ms in each direction."""
         self.requests += 1
         self.in_flight += 1
         assert self.in_flight == 1 or not self.alone, "one request in flight for one object"
@@ -93,7 +93,7 @@ class ApiServer:
 
 
 class Metacontroller:
-    """Stale cache, live GET, PUT of the cached parent's status as a whole: one step at a time."""
+    """Metacontroller in single steps: read the stale cache, GET, PUT the cached status."""
 
     def __init__(self, api: ApiServer) -> None:
         self.api = api
@@ -109,7 +109,7 @@ class Metacontroller:
         self.cached, self.queued = self.watch.popleft(), True
 
     def step(self) -> None:
-        """Begin a sync, GET, or PUT: whatever is next."""
+        """Do the next step: begin a sync, GET, or PUT."""
         if self.wanted is None:
             self.queued, self.tries = False, 0
             echo = deepcopy(self.cached.get("status") or {})

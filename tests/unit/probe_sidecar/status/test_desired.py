@@ -289,7 +289,7 @@ def test_condition_begins_and_ends_once(problems: Problems, begun: Object, ended
 
 @pytest.mark.parametrize("wish", [BOTH, UNPROBED], ids=["probed", "not probed"])
 def test_clock_behind_the_status_writes_nothing(wish: ExternalServiceSpec) -> None:
-    """Nor to date again what another has dated in its future: a takeover alone is no transition (R3)."""
+    """A time in the future, written by another replica, stays: a takeover alone is no transition (R3)."""
     states = up(A, T2), down(B, T2)
     ahead = desired(None, T2, *states, wish=wish)
     assert desired(ahead, T0, *states, wish=wish) == ahead

@@ -101,7 +101,7 @@ STEPS = st.lists(
 
 @given(HAND_MADE, STEPS)
 def test_patch_turns_any_status_into_the_desired_one(first: Any, steps: list[Any]) -> None:
-    """For any seen statuses, specs and results the patch makes the desired status, and a second patch is empty."""
+    """The patch makes the desired status of any stored status, spec and results, and a second patch is empty."""
     clock = count()
     spec, states = ExternalServiceSpec(port=1, ips=IPS[:2]), dict[str, AddressStatus]()
     raw: dict[str, Any] = {"metadata": META, "status": first}

@@ -64,7 +64,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(ip=st.sampled_from(IPS))
     def turn(self, ip: str) -> None:
-        """A probe shows a transition; the number of it stands in the message."""
+        """A probe finds a transition; its number is in the message."""
         self.turns += 1
         held = self.results.get(ip)
         ready = held is None or not held.ready
@@ -129,7 +129,7 @@ class Protocol(RuleBasedStateMachine):
             self.loop.close()
 
     def come_to_rest(self) -> None:
-        """Every watch shows all it has, and Metacontroller syncs, until nothing happens for two minutes."""
+        """Show all events and sync until nothing has happened for two minutes."""
         for _ in range(200):
             before = len(self.api.stored)
             while self.watch or self.metacontroller.watch or self.metacontroller.busy:
@@ -156,7 +156,7 @@ class Protocol(RuleBasedStateMachine):
                 self.judge_history([version.get("status") or {} for version in history])
 
     def judge_history(self, history: list[Object]) -> None:
-        """Of each address, only what a probe has shown was ever reported, and in the order it was shown."""
+        """Only results of probes were reported of each address, in their order."""
         assert [one.get("revision", 0) for one in history] == sorted(one.get("revision", 0) for one in history)
         for place in range(len(IPS)):
             told = [one["addresses"][place]["message"] for one in history if one.get("addresses")]
@@ -166,13 +166,13 @@ class Protocol(RuleBasedStateMachine):
 
 
 class WithPolicy(Protocol):
-    """Kubernetes 1.36 and newer: a stale write answers 200 and changes nothing."""
+    """Kubernetes 1.36 and newer: a stale write returns 200 and changes nothing."""
 
     policy = True
 
 
 class WithoutGuard(Protocol):
-    """An old CRD: health may go back for a while, and is right in the end all the same."""
+    """An old CRD: health may go back for a while, but is right in the end."""
 
     guard = False
 

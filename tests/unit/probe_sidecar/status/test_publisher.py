@@ -26,7 +26,7 @@ T0 = "2026-01-01T00:00:00Z"
 
 
 class World:
-    """One API server, one publisher, and what is wanted of each object: a `ready` column, for short."""
+    """One API server, one publisher, and the wanted status of each object: only `ready`, for brevity."""
 
     def __init__(
         self,
@@ -377,7 +377,7 @@ async def test_older_watch_events_are_no_overwrite(world: World) -> None:
 
 @scenario()
 async def test_lagging_watch_is_ignored_for_a_limited_time(world: World) -> None:
-    """etcd was restored from a backup: the versions went back, and our own write was lost with the newer ones."""
+    """After etcd is restored from a backup, versions go back, and our newer write is lost."""
     world.put("web", {"ready": "0/1", "revision": 3})
     await world.settle(1)
     world.watching = False
@@ -676,7 +676,7 @@ def test_minimum_latency_is_measured_again(then: float, size: int) -> None:
 
 @scenario()
 async def test_only_recently_changed_objects_wait_for_metacontroller(world: World) -> None:
-    """It syncs five at a time in the order of their changes, and reads the others later."""
+    """Metacontroller syncs five objects at a time, in the order of their changes."""
     world.put("old", {"observedGeneration": 1}, generation=1)
     await world.settle(1)
     names = [f"web{number}" for number in range(8)]

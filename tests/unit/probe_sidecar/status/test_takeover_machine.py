@@ -51,7 +51,7 @@ POLICY = AddressPolicy()
 
 
 class Truth:
-    """Of each address the number of its last turn, whether it is healthy since, and every turn that was ever true."""
+    """For each address the number of its last transition, whether it is healthy since, and all transitions."""
 
     def __init__(self) -> None:
         self.turns = 0
@@ -65,12 +65,12 @@ class Truth:
         self.ever.add((ip, *self.now[ip]))
 
     def last_shown(self, ip: str, up: bool, before: float) -> float:
-        """When a probe last came to that, before a moment."""
+        """The last time before a moment at which a probe had this result."""
         return max(at for at, one, state in self.probes if one == ip and state is up and at <= before)
 
 
 class Engine:
-    """Probes the truth, and says so a moment later. The message of an outcome is the number of the turn."""
+    """Probes the truth with a short delay. The message of an outcome is the number of the transition."""
 
     def __init__(self, loop: VirtualLoop, truth: Truth) -> None:
         self._loop = loop
@@ -88,7 +88,7 @@ class Engine:
         return handle  # type: ignore[return-value]  # opaque to its users
 
     def launch(self) -> None:
-        """A started replica has begun."""
+        """A started replica begins to work."""
 
     def cancel(self, handle: ProbeHandle) -> None:
         self._handles.pop(handle, None)
@@ -103,7 +103,7 @@ class Engine:
 
 
 class Replica:
-    """The parts that `probe_sidecar.sidecar` connects, for one object; `holder` says whose it is, at any moment."""
+    """The parts that `probe_sidecar.sidecar` connects, for one object; `holder` is its owner at any moment."""
 
     def __init__(self, name: str, world: "Takeover") -> None:
         self.name = name
@@ -140,9 +140,7 @@ class Replica:
         return self.world.holder == self.name or self.world.both
 
     async def ask(self, request: httpx.Request) -> httpx.Response:
-        """Requests that were sent arrive, also if the sender ends; a stopped one receives the response when it
-        continues.
-        """
+        """Sent requests arrive even if the sender ends; a stopped replica gets the response when it continues."""
         try:
             return await self.world.api.answer(request)
         finally:
@@ -224,7 +222,7 @@ class Takeover(RuleBasedStateMachine):
             replica.show()
 
     def pass_time(self, seconds: float) -> None:
-        """In steps of a period at most; a replica that is not stopped probes what is due."""
+        """Advance in steps of at most a period; running replicas probe what is due."""
         while seconds > 0:
             step = min(seconds, 1.0)
             self.loop.run_until_complete(asyncio.sleep(step))
@@ -260,7 +258,7 @@ class Takeover(RuleBasedStateMachine):
     @precondition(lambda self: self.holder is not None and self.replicas[self.holder].stopped)
     @rule()
     def run_out(self) -> None:
-        """The Lease of the stopped one."""
+        """Let the Lease of the stopped replica expire."""
         self.holder = None
 
     @precondition(lambda self: self.holder is None and self.awake())
@@ -274,14 +272,14 @@ class Takeover(RuleBasedStateMachine):
     @precondition(lambda self: len(self.awake()) < 2)
     @rule()
     def go_on(self) -> None:
-        """SIGCONT: it may find out much later that its Lease is gone, but for where it looks at it."""
+        """SIGCONT: unless it checks its Lease, it may notice much later that the Lease is lost."""
         for replica in self.replicas.values():
             replica.awake.set()
 
     @precondition(lambda self: self.holder is not None and len(self.awake()) == 2)
     @rule()
     def hand_over(self) -> None:
-        """The replicas or the objects have changed, so it belongs to the other one."""
+        """The owner changes because replicas or objects have changed."""
         assert self.holder is not None
         former, self.holder = self.holder, "b" if self.holder == "a" else "a"
         self.replicas[former].drop()
@@ -290,7 +288,7 @@ class Takeover(RuleBasedStateMachine):
     @precondition(lambda self: self.holder is not None and not self.both and len(self.awake()) == 2)
     @rule()
     def overlap(self) -> None:
-        """They see different replicas, or different objects: each believes that it is its own."""
+        """The replicas see different members or objects: each believes that it is the owner."""
         self.both = True
         for replica in self.replicas.values():
             replica.work()
@@ -298,7 +296,7 @@ class Takeover(RuleBasedStateMachine):
     @precondition(lambda self: self.both)
     @rule()
     def agree(self) -> None:
-        """And agree again."""
+        """The replicas see the same again."""
         self.both = False
         for replica in self.replicas.values():
             if not replica.owns():
@@ -366,7 +364,7 @@ class Takeover(RuleBasedStateMachine):
         self.judge_order()
 
     def judge_history(self, history: list[Object]) -> None:
-        """Of each address, only what a probe has shown was ever reported, and no older status after a newer one."""
+        """Only results of probes were reported of each address, and no older status after a newer one."""
         revisions = [status.get("revision", 0) for status in history]
         assert revisions == sorted(revisions)
         for place, ip in enumerate(IPS):
@@ -392,7 +390,7 @@ def test_takeover_between_two_sidecars() -> None:
 
 
 def test_suspended_replica_checks_its_lease_before_deciding() -> None:
-    """The model's counterexample without that look: its result, whose answer was lost, is old when it wakes up."""
+    """Counterexample of the model without the check: after the stop its result is old."""
     world = Takeover()
     world.start(guard=True)
     world.wait(2.5)

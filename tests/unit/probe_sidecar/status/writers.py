@@ -29,7 +29,7 @@ class Subject:
 
 
 class Writers:
-    """`wanted` speaks for all of them; `probing` are the uids with a probe in flight."""
+    """`wanted` gives the status of each; `probing` are the uids with a probe in flight."""
 
     def __init__(
         self,
@@ -59,6 +59,6 @@ class Writers:
             self._writers[uid].mark()
 
     def wake(self, uid: str) -> None:
-        """Something that `wanted` looks at has changed."""
+        """Something that `wanted` depends on has changed."""
         if uid in self._writers:
             self._writers[uid].mark()
