@@ -22,6 +22,8 @@ MOST_FRAMES: Final = 1_000
 """Frames of one connection. A body of BODY_LIMIT in pieces of ten bytes still fits."""
 MOST_IDLE_FRAMES: Final = 100
 """Frames of one connection without any part of the response: SETTINGS, PING, WINDOW_UPDATE, empty DATA and such."""
+MOST_SETTINGS: Final = 100
+"""Values of one SETTINGS frame: a handful are defined, and each takes time."""
 MOST_SIZE_UPDATES: Final = 2
 """Changes of the table size that a field section may begin with (RFC 7541 4.2)."""
 MOST_INTERIM: Final = 5
@@ -235,7 +237,8 @@ class Connection:
 
     def _handle_connection(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == SETTINGS:
-            if stream or len(payload) % 6 or (flags & ACK and payload) or _window(payload) >> 31:
+            odd = len(payload) % 6 or len(payload) > 6 * MOST_SETTINGS
+            if stream or odd or (flags & ACK and payload) or _window(payload) >> 31:
                 raise Broken(message.malformed_http2("settings"))
             self._settled = True
             if not flags & ACK:
