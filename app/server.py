@@ -93,9 +93,9 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
             synced = sync(request, options, datetime.now(UTC))
             response = _response(synced)
         except InvalidRequest as invalid:
-            refused = InvalidRequest(*invalid.problems, *unknown)  # a misspelt field is often the cause
-            logger.warning("sync of %s refused: %s", ascii(who), _text(refused), extra=about(who))
-            raise refused from None
+            invalid.problems += tuple(unknown)  # a misspelt field is often the cause
+            logger.warning("sync of %s refused: %s", ascii(who), _text(invalid), extra=about(who))
+            raise
         if unknown:
             logger.warning("sync of %s: %s", ascii(who), _line("; ".join(unknown)), extra=about(who))
             for field in unknown:
