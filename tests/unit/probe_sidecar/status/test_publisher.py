@@ -398,7 +398,7 @@ async def test_recreated_object_never_gets_the_old_status(world: World) -> None:
     world.watching = False
     world.put("web", {"revision": 1}, uid="another")
     world.turn("web", "1/1")
-    await world.settle(0.05)
+    await world.settle(5)
     assert world.status() == {"revision": 1}
     world.writers.observe("web", None)
     world.writers.observe("another", world.store["web"])
