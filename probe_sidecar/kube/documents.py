@@ -50,6 +50,11 @@ class Unreadable(ValueError):
         self.problem = problem
         super().__init__(f"{self.name}: {problem}")
 
+    def alone(self) -> "Unreadable":
+        """Itself without the frames that raised it, to be kept: they hold the text of the whole response."""
+        self.__context__ = None
+        return self.with_traceback(None)
+
 
 class Listing(NamedTuple):
     """A list without its items, its objects, and those that could not be read."""

@@ -180,7 +180,7 @@ class Reflector:
             raise ApiError(200, GARBAGE, problem.problem)
         if problem.name not in before or before[problem.name].problem != problem.problem:
             log.warning("%s: an object cannot be read and is skipped: %s", self._selection.resource.plural, problem)
-        self.unreadable[problem.name] = problem
+        self.unreadable[problem.name] = problem.alone()
 
     def _take(self, kind: str, item: Object) -> None:
         """One event, in the order the server sends them."""

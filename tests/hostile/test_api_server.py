@@ -1,8 +1,10 @@
 """Hostile API objects and responses: an object that cannot be read is named, and never hides another one."""
 
 import asyncio
+import gc
 import json
 import ssl
+import tracemalloc
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -116,6 +118,23 @@ async def test_invalid_event_does_not_end_the_watch(odd: str, read: set[str], un
     await api.listed()
     await api.reflector._receive(f'{{"type":"ADDED","object":{odd}}}'.encode())
     assert (api.seen, set(api.reflector.unreadable)) == (read, unreadable)
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["watch", "list"])
+async def test_unreadable_objects_do_not_keep_their_responses(watched: bool) -> None:
+    """Of 2 MB only what the messages say is kept."""
+    odd = [json.dumps(cr(f"odd-{number}", uid=None, labels={"a": "x" * 100_000})) for number in range(20)]
+    api = Api(page() if watched else page(*odd))
+    tracemalloc.start()
+    try:
+        await api.listed()
+        for one in odd if watched else ():
+            await api.reflector._receive(f'{{"type":"ADDED","object":{one}}}'.encode())
+        gc.collect()
+        assert len(api.reflector.unreadable) == 20
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_unreadable_object_keeps_its_state() -> None:
