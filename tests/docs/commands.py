@@ -117,6 +117,11 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
         yield kind, textwrap.dedent(block) if indent else block
 
 
+def readme_block(text: str) -> str:
+    """The first code block of README that contains `text`."""
+    return next(block for _, block in blocks((ROOT / "README.md").read_text()) if text in block)
+
+
 def _commands(kind: str, block: str) -> Iterator[str]:
     if kind == "sh":
         yield from _whole(block.splitlines())

@@ -23,7 +23,17 @@ import yaml
 from playground.apiserver import FakeApiServer
 from playground.processes import free_ports
 from runtime.version import VERSION
-from tests.docs.commands import ELSEWHERE, HERE, PAGES, PROMISE, ROOT, blocks, commands, for_a_cluster
+from tests.docs.commands import (
+    ELSEWHERE,
+    HERE,
+    PAGES,
+    PROMISE,
+    ROOT,
+    blocks,
+    commands,
+    for_a_cluster,
+    readme_block,
+)
 
 SAMPLE = ROOT / "metacontroller" / "samples" / "complex-example.yaml"
 SAMPLE_NAME, SAMPLE_NAMESPACE = "complex-example", "external-service"
@@ -73,11 +83,6 @@ def backend() -> Iterator[int]:
         yield server.server_port
         server.shutdown()
         thread.join()
-
-
-def readme_block(text: str) -> str:
-    """The first code block of README that contains `text`."""
-    return next(block for _, block in blocks((ROOT / "README.md").read_text()) if text in block)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import yaml
 
-from tests.docs.commands import mentioned
+from tests.docs.commands import mentioned, readme_block
 from tests.e2e.manifests import metacontroller_definition, sample
 from tests.e2e.reader import Reader
 from tests.e2e.terminal import Terminal
@@ -44,13 +44,16 @@ async def bare(world: World, terminal: Terminal) -> AsyncIterator[None]:
 async def test_readme_commands_lead_to_a_healthy_endpoint(
     world: World, terminal: Terminal, bare: None, reader: Reader, figures: Callable[..., None]
 ) -> None:
-    show = reader.take("kubectl get extsvc")  # at the top of the page, as the result of the following commands
+    show = reader.take("kubectl get extsvc")  # at the top of the page, of the object that the page begins with
     while reader.left:
         await terminal.type(reader.take())
     figures(seconds=await world.until_published(NAME, ready(IPS), namespace=NAMESPACE, seconds=60))
+    own = yaml.safe_load(readme_block("kind: ExternalService"))
+    await world.apply(own)
+    await world.until_published("static", ready(own["spec"]["ips"]), namespace="shop")
     header, row = (await terminal.type(show)).splitlines()
     assert header.split() == ["NAME", "READY", "STATUS", "HOSTS", "AGE"]
-    assert row.split()[:3] == [NAME, "2/2", "OK"]
+    assert row.split()[:3] == ["static", "2/2", "OK"]
     await terminal.type(f"kubectl -n {NAMESPACE} delete externalservice {NAME}")
 
 
