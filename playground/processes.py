@@ -157,10 +157,10 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     """Ports of this address on which nothing listens, below the range that the kernel takes for outgoing connections.
 
     A client that dials the port of a stopped server in that range can connect to itself, and then the server cannot
-    start again.
+    start again. Tests may seed `random`: two of them at the same time would then choose the same ports.
     """
     lowest_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="utf-8").split()[0])
-    candidates = random.sample(range(lowest_outgoing - 12000, lowest_outgoing), 1000)
+    candidates = random.SystemRandom().sample(range(lowest_outgoing - 12000, lowest_outgoing), 1000)
     found: list[int] = []
     for port in candidates:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
