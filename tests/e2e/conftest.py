@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart import binaries as chart_tools
 from tests.e2e import accounts, namespace
 from tests.e2e.api import Missing, Unsupported
 from tests.e2e.controlplane.build import Binaries, GoMissing, build
@@ -40,14 +39,6 @@ MARKERS = (
 )
 
 _figures = pytest.StashKey[Figures]()
-
-
-@pytest.fixture(scope="session")
-def helm() -> Path:
-    try:
-        return chart_tools.helm()
-    except chart_tools.Missing as why:
-        cannot_run(why)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from playground.backends import Http2Server
+
 Script = Callable[[socket.socket], bytes]
 """Serves one connection and returns what it read. The connection is closed behind it."""
 
@@ -73,6 +75,20 @@ def hold(connection: socket.socket) -> None:
     """Wait until the client leaves."""
     while connection.recv(65_536):
         pass
+
+
+def over_http2(answer: Callable[[Http2Server, int], None]) -> Script:
+    """HTTP/2 by an independent implementation; `answer` responds to one stream."""
+
+    def script(connection: socket.socket) -> bytes:
+        server = Http2Server()
+        while data := connection.recv(65_536):
+            for stream in server.feed(data):
+                answer(server, stream)
+            connection.sendall(server.to_send())
+        return b""
+
+    return script
 
 
 def says(*pieces: bytes, gap: float = 0.0, stay: bool = False, at_once: bool = False) -> Script:

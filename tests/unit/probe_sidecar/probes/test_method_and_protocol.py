@@ -1,17 +1,15 @@
 """HEAD, and HTTP/2 without TLS, against real sockets."""
 
-import socket
 from typing import Any
 
 import pytest
 
 from external_service.core import Probe
-from playground.backends import Http2Server
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
 from tests.cases import cases
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
-from tests.unit.probe_sidecar.probes.servers import Script, hold, says
+from tests.unit.probe_sidecar.probes.servers import over_http2, says
 
 
 def outcome(result: Result, message: str) -> Outcome:
@@ -43,21 +41,6 @@ async def test_redirect_is_followed_with_head(judge: Judge, serve: Serve) -> Non
     assert await judged(judge, server.port, method="HEAD") == outcome(Result.SUCCESS, "HTTP 200 after 1 redirect")
 
 
-def http2(status: int) -> Script:
-    """An independent implementation of HTTP/2."""
-
-    def script(connection: socket.socket) -> bytes:
-        server = Http2Server()
-        while data := connection.recv(65_536):
-            for stream in server.feed(data):
-                server.answer_http(stream, status)
-            connection.sendall(server.to_send())
-        hold(connection)
-        return b""
-
-    return script
-
-
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize(
     ("status", "expected"), [(204, (Result.SUCCESS, "HTTP 204")), (503, (Result.FAILURE, "HTTP 503"))]
@@ -65,5 +48,5 @@ def http2(status: int) -> Script:
 async def test_http2_with_prior_knowledge(
     judge: Judge, serve: Serve, method: str, status: int, expected: tuple[Result, str]
 ) -> None:
-    server = serve(http2(status))
+    server = serve(over_http2(lambda http2, stream: http2.answer_http(stream, status)))
     assert await judged(judge, server.port, method=method, protocol="HTTP2") == outcome(*expected)

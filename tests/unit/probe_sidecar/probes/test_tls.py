@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import Probe
-from playground.backends import SERVING, Http2Server
+from playground.backends import SERVING
 from probe_sidecar.probes import tls
 from probe_sidecar.probes.message import (
     NO_ALPN,
@@ -34,7 +34,7 @@ from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from probe_sidecar.probes.tls import not_after
 from tests.cases import cases
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
-from tests.unit.probe_sidecar.probes.servers import hold, read_head, says, server_context, silent
+from tests.unit.probe_sidecar.probes.servers import hold, over_http2, read_head, says, server_context, silent
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SUCCESS = Outcome(Result.SUCCESS, "HTTP 200")
@@ -327,13 +327,7 @@ async def test_expiry_of_an_unverified_certificate_is_recorded(
 SERVING_OUTCOME = Outcome(Result.SUCCESS, "SERVING")
 
 
-def health(connection: socket.socket) -> bytes:
-    server = Http2Server()
-    while data := connection.recv(65_536):
-        for stream in server.feed(data):
-            server.answer_health(stream, SERVING)
-        connection.sendall(server.to_send())
-    return b""
+health = over_http2(lambda server, stream: server.answer_health(stream, SERVING))
 
 
 @pytest.fixture
