@@ -51,6 +51,7 @@ def hook(tmp_path: Path) -> Iterator[tuple[str, str]]:
         "ESO_METRICS_LISTEN_HOST": "127.0.0.1",
         "ESO_METRICS_LISTEN_PORT": str(pages),
         "ESO_TOKEN_FILE": str(tmp_path / "token"),
+        "ESO_PROBE_SECRETS": "true",
         "ESO_LOG_LEVEL": "error",
     }
     url, metrics = f"http://127.0.0.1:{door}", f"http://127.0.0.1:{pages}/metrics"
@@ -86,7 +87,7 @@ def parent_schema() -> Object:
     spec["required"] = ["port", "ips"]
     spec["properties"]["ips"]["items"] |= {"format": "ipv4"}
     spec["properties"]["hosts"]["items"]["properties"]["host"] |= {"format": "hostname"}
-    text = {"type": "string", "minLength": 1, "maxLength": 20}
+    text = {"type": "string", "minLength": 1, "maxLength": 63}
     mapping = {"type": "object", "additionalProperties": {"type": "string"}}
     metadata = {"name": text, "namespace": text, "uid": text, "generation": {"type": "integer", "minimum": 1}}
     schema["properties"] |= {
