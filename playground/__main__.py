@@ -24,13 +24,10 @@ if __name__ == "__main__":  # before the imports below, which take half a second
 
 import argparse  # noqa: E402 - see above
 import asyncio  # noqa: E402
-import shutil  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Coroutine, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
-
-Object = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,22 +58,6 @@ class _Progress:
                 self._silent = True
 
 
-def _play(arguments: argparse.Namespace, say: _Progress) -> int:
-    # Imported after the first line is shown, because it takes a second.
-    from playground.manifests import BadInput, read_files  # noqa: PLC0415
-    from playground.processes import NotReady  # noqa: PLC0415
-
-    try:
-        manifests = read_files(arguments.files)
-        return asyncio.run(_interruptible(_run(arguments, manifests, say)))
-    except BadInput as problem:
-        print(problem, file=sys.stderr)
-        return 2
-    except (NotReady, OSError, RuntimeError) as problem:
-        print(f"python -m playground: {problem}", file=sys.stderr)
-        return 1
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m playground", description="The whole operator without a cluster.")
     parser.add_argument(
@@ -85,6 +66,21 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--duration", type=float, metavar="S", help="seconds (default: until Ctrl-C)")
     parser.add_argument("--output", choices=("live", "plain", "json"), help="(default: live on a terminal, else plain)")
     return parser.parse_args(argv)
+
+
+def _play(arguments: argparse.Namespace, say: _Progress) -> int:
+    from playground.show import FAILURES, BadInput, run  # noqa: PLC0415 - after the first line: it takes a second
+
+    terminal = sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    output = arguments.output or ("live" if terminal else "plain")
+    try:
+        return asyncio.run(_interruptible(run(arguments.files, output, arguments.duration, say)))
+    except BadInput as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    except FAILURES as problem:
+        print(f"python -m playground: {problem}", file=sys.stderr)
+        return 1
 
 
 async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
@@ -107,45 +103,6 @@ async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
         return INTERRUPTED
     finally:
         signal.alarm(0)
-
-
-async def _run(arguments: argparse.Namespace, manifests: list[Object], say: _Progress) -> int:
-    from playground.journal import Journal  # noqa: PLC0415 - see _play
-    from playground.manifests import complex_example, demo  # noqa: PLC0415
-    from playground.page import application  # noqa: PLC0415
-    from playground.processes import free_ports  # noqa: PLC0415
-    from playground.serving import LoopbackServer  # noqa: PLC0415
-    from playground.show import show  # noqa: PLC0415
-    from playground.stack import Playground  # noqa: PLC0415
-
-    terminal = sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    output = arguments.output or ("live" if terminal else "plain")
-    playground, journal = Playground(), Journal()
-    signal.signal(signal.SIGALRM, lambda *_: _give_up(playground.folder))
-    page = LoopbackServer(application(playground, journal), *free_ports(1))
-    await page.start()
-    try:
-        say(f"The page, with buttons for each address: {page.url}/")
-        say("Starting the API server, the hook and the sidecar")
-        async with playground:
-            say("Ready")
-            return await show(
-                playground,
-                journal,
-                manifests or [complex_example(), demo()],
-                output=output,
-                duration=arguments.duration,
-                url=f"{page.url}/",
-            )
-    finally:
-        await page.stop()
-
-
-def _give_up(folder: Path) -> None:
-    """Kills this process, and with it its children (`playground.processes`)."""
-    if folder.is_absolute():
-        shutil.rmtree(folder, ignore_errors=True)
-    os._exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from playground.client import ENDPOINTS, EVENTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, ApiClient, Kind, readiness
-from playground.composite.informer import Informer
+from playground.apiserver.resources import ENDPOINTS, EVENTS, EXTERNAL_SERVICES, INGRESSES, SERVICES
+from playground.apiserver.storage import Change
+from playground.client import readiness
 from playground.values import Object
 
 
@@ -41,51 +41,39 @@ class Journal:
         for listener in self.listeners:
             listener(entry)
 
-    def informers(self, client: ApiClient) -> list[Informer]:
-        """The informers that add entries while they run."""
-        children = [Informer(client, kind, self._child(kind)) for kind in (SERVICES, INGRESSES)]
-        return [
-            Informer(client, EXTERNAL_SERVICES, self._parent),
-            Informer(client, ENDPOINTS, self._endpoints),
-            Informer(client, EVENTS, self._event),
-            *children,
-        ]
+    def record(self, change: Change) -> None:
+        """Adds what a change in the cluster means to people."""
+        new, old = (None if change.type == "DELETED" else change.object), change.previous
+        meta = change.object["metadata"]
+        place = f"{meta.get('namespace')}/{meta['name']}"
+        word = "deleted" if new is None else "changed" if old else "created"
+        if change.resource in (SERVICES.key, INGRESSES.key):
+            self.add(f"{change.object['kind']} {place} {word}")
+        elif change.resource == EVENTS.key and new:
+            self.add(f"Event {new.get('reason')} on {new['involvedObject']['name']}: {new.get('message', '')}")
+        elif change.resource == ENDPOINTS.key:
+            self._endpoints(place, old or {}, new)
+        elif change.resource == EXTERNAL_SERVICES.key:
+            if new and old:
+                self._transitions(place, old, new)
+            else:
+                self.add(f"{place} {word}")
 
-    def _parent(self, old: Object | None, new: Object | None) -> None:
-        if new is None or old is None:
-            self.add(f"{_place(new or old)} {'created' if new else 'deleted'}")
-            return
+    def _transitions(self, place: str, old: Object, new: Object) -> None:
         before = {one["ip"]: one for one in (old.get("status") or {}).get("addresses") or ()}
         for one in (new.get("status") or {}).get("addresses") or ():
             was = before.get(one["ip"], {})
             if (was.get("ready"), was.get("reason")) != (one["ready"], one["reason"]):
                 word = "ready" if one["ready"] else "not ready"
-                self.add(f"{_place(new)}: {one['ip']} {word}: {one['reason']}, {one.get('message', '')}")
+                self.add(f"{place}: {one['ip']} {word}: {one['reason']}, {one.get('message', '')}")
 
-    def _endpoints(self, old: Object | None, new: Object | None) -> None:
+    def _endpoints(self, place: str, old: Object, new: Object | None) -> None:
         if new is None:
-            self.add(f"Endpoints {_place(old)} deleted")
+            self.add(f"Endpoints {place} deleted")
             return
-        before, after = readiness(old) if old else {}, readiness(new)
+        before, after = readiness(old), readiness(new)
         changed = {ip: ready for ip, ready in after.items() if before.get(ip) is not ready}
-        gone = before.keys() - after.keys()
         words = [f"{ip} {'ready' if ready else 'not ready'}" for ip, ready in changed.items()]
-        words += [f"{ip} gone" for ip in sorted(gone)]
+        words += [f"{ip} gone" for ip in sorted(before.keys() - after.keys())]
         if words:
-            self.add(f"Endpoints {_place(new)}: {', '.join(words)}")
-
-    def _child(self, kind: Kind) -> Callable[[Object | None, Object | None], None]:
-        def changed(old: Object | None, new: Object | None) -> None:
-            word = "created" if old is None else "deleted" if new is None else "changed"
-            self.add(f"{kind.kind} {_place(new or old)} {word}")
-
-        return changed
-
-    def _event(self, _old: Object | None, new: Object | None) -> None:
-        if new is not None:
-            self.add(f"Event {new.get('reason')} on {new['involvedObject']['name']}: {new.get('message', '')}")
-
-
-def _place(obj: Mapping[str, Any] | None) -> str:
-    meta = obj["metadata"] if obj else {}
-    return f"{meta.get('namespace')}/{meta.get('name')}"
+            self.add(f"Endpoints {place}: {', '.join(words)}")

@@ -14,7 +14,6 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from playground.backends import Mode
-from playground.journal import Journal
 from playground.stack import Playground
 from probe_sidecar.web import HEADERS, page_files
 
@@ -35,7 +34,7 @@ class Switch(BaseModel):
     seconds: Annotated[float, Field(gt=0, le=60)] | None = None
 
 
-def application(playground: Playground, journal: Journal) -> Starlette:
+def application(playground: Playground) -> Starlette:
     """The pages, only under the names of this machine, so that no other site's script can use the buttons."""
 
     async def forwarded(request: Request) -> Response:
@@ -57,7 +56,7 @@ def application(playground: Playground, journal: Journal) -> Starlette:
             return PlainTextResponse(f"{problem}\n", 422)
         except (LookupError, OSError) as problem:
             return PlainTextResponse(f"{problem}\n", 409)
-        journal.add(f"you made the backend of {asked.ip} {described(asked.mode, asked.seconds)}")
+        playground.journal.add(f"you made the backend of {asked.ip} {described(asked.mode, asked.seconds)}")
         return PlainTextResponse(f"{described(asked.mode, asked.seconds)}\n")
 
     files = [Route(path, _file(page({}).body, page({}).content_type)) for path, page in page_files().items()]

@@ -1,52 +1,77 @@
 """Output of the command: a terminal application, plain lines as things happen, or one JSON object at the end."""
 
 import asyncio
-import contextlib
 import json
+import os
+import shutil
+import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from playground.addresses import hostnames, resolved, shared, stand_ins
-from playground.journal import Journal
+from playground.manifests import BadInput, complex_example, demo, read_files
+from playground.page import application
+from playground.processes import NotReady, free_ports
+from playground.serving import LoopbackServer
 from playground.snapshot import snapshot
 from playground.stack import Playground
 from playground.values import Object
 
+__all__ = ["FAILURES", "BadInput", "run"]
+
 CHECK_SECONDS = 0.25
 SUMMARY_SECONDS = 30.0
 LEAVE_SECONDS = 5.0
+FAILURES = (NotReady, OSError, RuntimeError)
 
 
-async def show(
-    playground: Playground,
-    journal: Journal,
-    manifests: Sequence[Object],
-    *,
-    output: str,
-    duration: float | None,
-    url: str,
-) -> int:
-    """Applies the manifests and shows the results for `duration` seconds, or until stopped.
+async def run(files: Sequence[Path], output: str, duration: float | None, say: Callable[[str], None]) -> int:
+    """Runs the playground with the ExternalServices of `files` for `duration` seconds, or until cancelled.
 
-    Returns the exit status. `url` is the web page.
+    `output` is live, plain or json. Returns the exit status; raises BadInput or one of FAILURES.
     """
-    async with following(playground, journal):
-        if output == "plain":
-            journal.listeners.append(lambda entry: print(entry, flush=True))
-            for line in introduction(playground, manifests):
-                print(line, flush=True)
-        for manifest in manifests:
-            await playground.apply(manifest)
-        if output == "live":
-            return await _live(playground, journal, url, duration)
-        end = time.monotonic() + duration if duration is not None else float("inf")
-        if output == "plain":
-            await _plain(playground, end)
-        else:
-            await _wait(playground, end)
-            now = await snapshot(playground)
-            print(json.dumps(asdict(now) | {"events": [entry.as_json() for entry in journal.entries]}))
+    manifests = read_files(files) or [complex_example(), demo()]
+    playground = Playground()
+    signal.signal(signal.SIGALRM, lambda *_: _give_up(playground.folder))
+    page = LoopbackServer(application(playground), *free_ports(1))
+    await page.start()
+    try:
+        say(f"The page, with buttons for each address: {page.url}/")
+        say("Starting the API server, the hook and the sidecar")
+        async with playground:
+            say("Ready")
+            return await _show(playground, manifests, output, duration, f"{page.url}/")
+    finally:
+        await page.stop()
+
+
+def _give_up(folder: Path) -> None:
+    """Kills this process, and with it its children (`playground.processes`)."""
+    if folder.is_absolute():
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(128 + signal.SIGINT)
+
+
+async def _show(
+    playground: Playground, manifests: Sequence[Object], output: str, duration: float | None, url: str
+) -> int:
+    if output == "plain":
+        playground.journal.listeners.append(lambda entry: print(entry, flush=True))
+        for line in introduction(playground, manifests):
+            print(line, flush=True)
+    for manifest in manifests:
+        await playground.apply(manifest)
+    if output == "live":
+        return await _live(playground, url, duration)
+    end = time.monotonic() + duration if duration is not None else float("inf")
+    if output == "plain":
+        await _plain(playground, end)
+    else:
+        await _wait(playground, end)
+        now = await snapshot(playground)
+        print(json.dumps(asdict(now) | {"events": [entry.as_json() for entry in playground.journal.entries]}))
     return 0
 
 
@@ -58,18 +83,6 @@ def introduction(playground: Playground, manifests: Sequence[Object]) -> list[st
     lines += [f"{ip} is played by {playground.dial(ip)}" for ip in dict.fromkeys(ips) if playground.dial(ip) != ip]
     lines += [f"{', '.join(several)} have one backend, {there}" for there, several in shared(ips).items()]
     return [*lines, f"API server: {playground.api.url}", f"export KUBECONFIG={playground.kubeconfig}"]
-
-
-@contextlib.asynccontextmanager
-async def following(playground: Playground, journal: Journal) -> AsyncIterator[None]:
-    """Meanwhile the journal gets an entry for each change in the cluster."""
-    tasks = [asyncio.create_task(informer.run()) for informer in journal.informers(playground.client)]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _wait(playground: Playground, end: float) -> None:
@@ -85,10 +98,10 @@ async def _plain(playground: Playground, end: float) -> None:
             print(line, flush=True)
 
 
-async def _live(playground: Playground, journal: Journal, url: str, duration: float | None) -> int:
+async def _live(playground: Playground, url: str, duration: float | None) -> int:
     from playground.terminal import PlaygroundApp  # noqa: PLC0415 - 0.3 s, for a terminal only
 
-    app = PlaygroundApp(playground, journal, url, duration)
+    app = PlaygroundApp(playground, url, duration)
     running = asyncio.create_task(app.run_async())
     try:
         status = await asyncio.shield(running)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.client import CONTROLLER, SIDECAR, readiness
-from playground.stack import ADMINISTRATOR, SIDECAR_AGENT, Playground
+from playground.stack import SIDECAR_AGENT, Playground
 from playground.values import Object
 
 CHILDREN = ("Service", "Endpoints", "Ingress")
@@ -156,7 +156,7 @@ def _addresses(
 
 
 def _writes(playground: Playground) -> tuple[dict[str, int], float]:
-    found = playground.api.audit.writes(ignore={ADMINISTRATOR})
+    found = [request for request in playground.api.audit.requests if request.write]
     by_actor = {SIDECAR: 0, CONTROLLER: 0}
     for request in found:
         actor = SIDECAR if request.actor == SIDECAR_AGENT else request.actor

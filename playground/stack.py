@@ -14,13 +14,15 @@ import httpx
 
 from playground.addresses import claim, dial, records
 from playground.apiserver import FakeApiServer
+from playground.apiserver.errors import ApiError
+from playground.apiserver.resources import EXTERNAL_SERVICES
+from playground.apiserver.storage import Change
 from playground.backends import Backends
-from playground.client import EXTERNAL_SERVICES, ApiClient
 from playground.composite.config import composite_config
 from playground.composite.controller import CompositeController
-from playground.composite.informer import Informer
 from playground.dns_server import DnsServer
-from playground.manifests import composite_controller, spots
+from playground.journal import Journal
+from playground.manifests import BadInput, composite_controller, spots
 from playground.processes import NO_TLS, Component, answers, free_ports
 from playground.values import Object
 
@@ -28,7 +30,6 @@ HOST = "127.0.0.1"
 ENVIRONMENT = {"ESO_ALLOW_LOOPBACK": "true", "ESO_METRICS_LISTEN_HOST": HOST, "ESO_HEALTH_LISTEN_HOST": HOST}
 WINDOW = 0.005  # seconds of the composite controller between GET and PUT of a status
 SAMPLES_NAMESPACE = "external-service"
-ADMINISTRATOR = "playground"
 SIDECAR_AGENT = "external-service-prober"
 
 
@@ -36,8 +37,10 @@ class Playground:
     """`async with Playground() as playground:` everything runs. Nothing is left behind."""
 
     def __init__(self) -> None:
+        self.journal = Journal()
         self.api = FakeApiServer(loopback=True)
         self.api.registry.status_policy = True
+        self.api.storage.listeners += [self.journal.record, self._follow]
         self.backends = Backends(self.dial)
         self.dns = DnsServer()
         self.folder = Path()
@@ -52,10 +55,7 @@ class Playground:
         self._stack = contextlib.AsyncExitStack()
         self._pages: httpx.AsyncClient | None = None
         self._restarting = asyncio.Lock()
-        self.client: ApiClient
-        self._parents: Informer
-        self._tasks: list[asyncio.Task[None]] = []
-        self._ensuring: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
@@ -70,9 +70,7 @@ class Playground:
             self.api.kubeconfig(self.kubeconfig, SAMPLES_NAMESPACE)
             self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SAMPLES_NAMESPACE}})
             http = await stack.enter_async_context(_plain_client(self.api.url, seconds=30))
-            self.client = ApiClient(http, f"{ADMINISTRATOR}/1")
             stack.push_async_callback(self._cancel_tasks)
-            await self._follow_parents()
             self._make_processes()
             self._pages = await stack.enter_async_context(_plain_client(self._url("HEALTH")))
             hook = await stack.enter_async_context(_plain_client(f"http://{HOST}:{self._hook_port}"))
@@ -81,7 +79,7 @@ class Playground:
             await asyncio.gather(_start(self.hook), _start(self.sidecar))
             config = composite_config(composite_controller())
             self.controller = CompositeController(config, http, hook, window=WINDOW)
-            self._tasks.append(asyncio.create_task(self.controller.run(), name="composite controller"))
+            self._tasks.add(asyncio.create_task(self.controller.run(), name="composite controller"))
             self._stack = stack.pop_all()
         return self
 
@@ -101,24 +99,20 @@ class Playground:
     def _url(self, which: str) -> str:
         return f"http://{HOST}:{self._environment[f'ESO_{which}_LISTEN_PORT']}"
 
-    async def _follow_parents(self) -> None:
+    def _follow(self, change: Change) -> None:
         """Makes backends for the ExternalServices that are applied, also by kubectl."""
+        if change.resource == EXTERNAL_SERVICES.key and change.type != "DELETED":
+            self._tasks.add(asyncio.create_task(self._serve(change.object)))
 
-        def changed(_old: Object | None, new: Object | None) -> None:
-            self.dns.records |= records([new] if new else [])
-            for spot in spots(new) if new else ():
-                task = asyncio.create_task(self.backends.ensure(spot))
-                self._ensuring.add(task)
-                task.add_done_callback(self._ensuring.discard)
-
-        self._parents = Informer(self.client, EXTERNAL_SERVICES, changed)
-        self._tasks.append(asyncio.create_task(self._parents.run(), name="backends follow"))
-        await self._parents.synced.wait()
+    async def _serve(self, parent: Object) -> None:
+        self.dns.records |= records([parent])
+        for spot in spots(parent):
+            await self.backends.ensure(spot)
 
     async def _cancel_tasks(self) -> None:
-        for task in (*self._tasks, *self._ensuring):
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._ensuring, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
@@ -136,27 +130,25 @@ class Playground:
 
     def parents(self) -> list[Object]:
         """All ExternalServices, by namespace and name."""
-        return [self._parents.objects[place] for place in sorted(self._parents.objects)]
+        return self.api.storage.items(EXTERNAL_SERVICES.key)
 
     def check(self) -> None:
         """Raises the error that ended the controller, the hook or the sidecar, if one did."""
-        for task in self._tasks:
-            if task.done():
-                task.result()
+        for task in [task for task in self._tasks if task.done()]:
+            self._tasks.remove(task)
+            task.result()
         for process in (self.hook, self.sidecar):
             if not process.running and not self._restarting.locked():
                 raise RuntimeError(f"the {process.name} has ended: {process.tail()}")
 
     async def apply(self, manifest: Object) -> None:
         """Creates an ExternalService, with its namespace and backends (`backends.problems` has their failures)."""
-        meta = {"namespace": SAMPLES_NAMESPACE} | manifest["metadata"]
-        if self.api.get("Namespace", "", meta["namespace"]) is None:
-            self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": meta["namespace"]}})
-        body = {**manifest, "metadata": meta}
-        self.dns.records |= records([body])
-        for spot in spots(body):
-            await self.backends.ensure(spot)
-        await self.client.create(EXTERNAL_SERVICES.path(meta["namespace"]), body)
+        body = {**manifest, "metadata": {"namespace": SAMPLES_NAMESPACE} | manifest["metadata"]}
+        await self._serve(body)
+        try:
+            self.api.create(body)
+        except ApiError as refusal:
+            raise BadInput(refusal.message) from refusal
 
     async def read_page(self, path: str, query: str = "") -> httpx.Response:
         """One of the sidecar's pages; httpx.TransportError while it is down."""

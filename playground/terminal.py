@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Input, RichLog, Static
 
 from playground.backends import Mode
-from playground.journal import Entry, Journal
+from playground.journal import Entry
 from playground.page import described
 from playground.snapshot import AddressRow, ParentRow, Snapshot, snapshot
 from playground.stack import Playground
@@ -126,11 +126,11 @@ class PlaygroundApp(App[int]):
         Binding("ctrl+c", f"quit_with({INTERRUPTED})", "Quit", show=False, priority=True),
     ]
 
-    def __init__(self, playground: Playground, journal: Journal, url: str, duration: float | None = None) -> None:
+    def __init__(self, playground: Playground, url: str, duration: float | None = None) -> None:
         super().__init__(driver_class=Driver)
         self.problem: Exception | None = None
         self._playground = playground
-        self._journal = journal
+        self._journal = playground.journal
         self._url = url
         self._duration = duration
         self._rows: dict[str, Row] = {}

@@ -6,7 +6,7 @@ Stored objects are never changed in place, so readers may keep them. One event l
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -41,7 +41,7 @@ class Subscription:
 class Storage:
     """Revisions start at 90, so that a client that compares them as strings fails within ten writes.
 
-    `watchers` are the open subscriptions.
+    `watchers` are the open subscriptions. Each of `listeners` is called after a change.
     """
 
     def __init__(self) -> None:
@@ -50,6 +50,7 @@ class Storage:
         self._objects: dict[Key, dict[tuple[str, str], Object]] = {}
         self._log: list[Change] = []
         self.watchers: set[Subscription] = set()
+        self.listeners: list[Callable[[Change], None]] = []
 
     def get(self, resource: Key, namespace: str, name: str) -> Object | None:
         """The object as stored; it must not be changed."""
@@ -130,6 +131,8 @@ class Storage:
         for subscription in self.watchers:
             if subscription.resource == change.resource:
                 subscription.queue.put_nowait(change)
+        for listener in self.listeners:
+            listener(change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +171,3 @@ class Audit:
         """The requests after the first `mark` (an earlier `total`)."""
         fresh = self.total - mark
         return list(self.requests)[-fresh:] if fresh > 0 else []
-
-    def writes(self, mark: int = 0, *, ignore: Iterable[str] = ()) -> list[Audited]:
-        """The accepted writes since `mark`, no-ops included, but for those of the actors to `ignore`."""
-        ignored = frozenset(ignore)
-        return [request for request in self.since(mark) if request.write and request.actor not in ignored]

@@ -7,7 +7,6 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from playground.backends import Mode
-from playground.journal import Journal
 from playground.manifests import demo
 from playground.page import application
 from playground.serving import LoopbackServer
@@ -20,7 +19,7 @@ IP = "10.0.200.10"
 @pytest.fixture
 async def playground() -> AsyncIterator[tuple[Playground, str]]:
     playground = Playground()
-    server = LoopbackServer(application(playground, Journal()))
+    server = LoopbackServer(application(playground))
     await server.start()
     try:
         async with playground:

@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from playground.backends import Mode, Protocol, Spot
-from playground.journal import Journal
 from playground.page import application
 from playground.processes import free_ports
 from playground.stack import Playground
@@ -25,7 +24,7 @@ async def playground() -> Any:
 
 
 async def post(playground: Playground, body: str, headers: dict[str, str], host: str = "127.0.0.1:1") -> int:
-    transport = httpx.ASGITransport(application(playground, Journal()))
+    transport = httpx.ASGITransport(application(playground))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
         return (await client.post("/backends", content=body, headers=headers)).status_code
 
@@ -50,7 +49,7 @@ async def test_backend_is_switched_by_valid_requests_only(status: int, request_:
 
 
 async def test_pages_say_that_the_prober_is_starting() -> None:
-    transport = httpx.ASGITransport(application(Playground(), Journal()))
+    transport = httpx.ASGITransport(application(Playground()))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         assert (await client.get("/overview")).status_code == 503
         assert '<script src="controls.js" defer></script>' in (await client.get("/")).text

@@ -12,9 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Footer, Input, RichLog
 
 from playground.backends import Mode
-from playground.journal import Journal
 from playground.manifests import demo
-from playground.show import following
 from playground.snapshot import AddressRow
 from playground.stack import Playground
 from playground.terminal import Box, PlaygroundApp, Seconds
@@ -35,10 +33,8 @@ async def playground() -> AsyncIterator[Playground]:
 
 
 @pytest.fixture
-async def app(playground: Playground) -> AsyncIterator[PlaygroundApp]:
-    journal = Journal()
-    async with following(playground, journal):
-        yield PlaygroundApp(playground, journal, "http://127.0.0.1:20080/")
+def app(playground: Playground) -> PlaygroundApp:
+    return PlaygroundApp(playground, "http://127.0.0.1:20080/")
 
 
 def picture(app: PlaygroundApp, name: str) -> None:
