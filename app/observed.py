@@ -18,9 +18,19 @@ KINDS = ("Service.v1", "Endpoints.v1", "EndpointSlice.discovery.k8s.io/v1")
 """Kinds whose content is read; of others only the names are."""
 
 
+_ManagedLabels = TypedDict("_ManagedLabels", {"f:labels": dict[str, Any]}, total=False)
+_ManagedPorts = TypedDict("_ManagedPorts", {"f:ports": dict[str, Any]}, total=False)
+_Managed = TypedDict("_Managed", {"f:metadata": _ManagedLabels, "f:spec": _ManagedPorts}, total=False)
+
+
+class _Manager(TypedDict, total=False):
+    fieldsV1: _Managed | None
+
+
 class _Metadata(TypedDict, total=False):
     labels: Texts | None
     annotations: Texts | None
+    managedFields: Annotated[list[_Manager], Field(fail_fast=True)] | None
 
 
 class _Port(TypedDict, total=False):
@@ -30,6 +40,11 @@ class _Port(TypedDict, total=False):
 
 class _Spec(TypedDict, total=False):
     ports: Annotated[list[_Port], Field(fail_fast=True)]
+    selector: dict[str, str] | None
+
+
+class _Subset(TypedDict, total=False):
+    ports: list[dict[str, Any]] | None
 
 
 class _Endpoint(TypedDict, total=False):
@@ -39,6 +54,7 @@ class _Endpoint(TypedDict, total=False):
 class _Child(TypedDict, total=False):
     metadata: Required[_Metadata]
     spec: _Spec | None
+    subsets: Annotated[list[_Subset], Field(fail_fast=True)] | None
     endpoints: Annotated[list[_Endpoint], Field(fail_fast=True)] | None
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.hook import InvalidRequest, read
 from app.server import create_app
 from app.settings import Settings
+from app.sync import SyncOptions, sync
 from runtime.http_server import Binding, HttpServer, listen
 from tests.examples import examples
 
@@ -31,6 +34,18 @@ CHILDREN: dict[str, Any] = {
     "EndpointSlice.discovery.k8s.io/v1": {},
     "Ingress.networking.k8s.io/v1": {},
 }
+STATUS = {
+    "observedGeneration": 1,
+    "revision": 1,
+    "addresses": [
+        {
+            "ip": "10.0.100.10",
+            "ready": True,
+            "reason": "ProbeSucceeded",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+    ],
+}
 APPLIED = {"metadata": {"labels": {"app": "api"}}, "spec": {"ports": [{"port": 80, "protocol": "TCP"}]}}
 
 
@@ -46,11 +61,17 @@ def observed(parent: dict[str, Any], *, applied: Any) -> dict[str, Any]:
         "labels": {"app": name, "service.kubernetes.io/service-proxy-name": "x"},
         "annotations": annotations,
         "creationTimestamp": "2026-01-01T00:00:00Z",
+        "managedFields": [
+            {"manager": "metacontroller", "fieldsV1": {"f:metadata": {"f:labels": {"f:serviceType": {}}}}},
+            {"manager": "kubectl", "fieldsV1": {"f:spec": {"f:ports": {'k:{"port":81,"protocol":"UDP"}': {}}}}},
+        ],
     }
+    spec = {"externalName": "a.io", "selector": {"app": name, "eso.crowdfox.com/selects-no-pod-since": "1"}}
+    subset = {"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80, "protocol": "TCP"}]}
     ports = [{"port": 80, "protocol": "TCP", "name": "x"}, {"port": 81, "protocol": "UDP", "appProtocol": "h2c"}]
     return {
-        "Service.v1": {key: {"metadata": metadata, "spec": {"ports": ports, "externalName": "a.io"}}},
-        "Endpoints.v1": {key: {"metadata": {"labels": {}}, "subsets": [{"addresses": [{"ip": "10.0.0.1"}]}]}},
+        "Service.v1": {key: {"metadata": metadata, "spec": {"ports": ports, **spec}}},
+        "Endpoints.v1": {key: {"metadata": {"labels": {}}, "subsets": [subset]}},
         "EndpointSlice.discovery.k8s.io/v1": {
             f"{key}-ipv4-{number}": {
                 "metadata": {"annotations": {"eso.crowdfox.com/retiring-since": "2026-01-01T00:00:00+00:00"}},
@@ -63,6 +84,7 @@ def observed(parent: dict[str, Any], *, applied: Any) -> dict[str, Any]:
 
 
 REFUSALS = {400, 413, 422}
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 SCALARS = (
     st.none()
@@ -105,7 +127,7 @@ def broken_requests(draw: st.DrawFn) -> Any:
     """A sync request with one to three things wrong in it."""
     parent = json.loads(json.dumps(draw(st.sampled_from(PARENTS))))
     parent["metadata"] |= {"uid": "u", "generation": 1, "resourceVersion": "1"}
-    parent["status"] = {"observedGeneration": 1, "addresses": [{"ip": "10.0.0.1", "ready": True}]}
+    parent["status"] = STATUS
     if draw(st.booleans()):
         applied = draw(st.none() | st.just(APPLIED) | broken(APPLIED) | VALUES)
         children = observed(parent, applied=applied)
@@ -135,6 +157,29 @@ def ask(hook: httpx.ASGITransport, body: bytes) -> httpx.Response:
 
 
 BOUNDED = settings(max_examples=examples(100), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+OTHERS: tuple[Any, ...] = (None, True, -1, 1.5, "", "x", [], [None], [[]], [{}], {}, {"x": None}, {"x": {}})
+
+
+@pytest.mark.parametrize("applied", [None, APPLIED], ids=["server-side-apply", "dynamic-apply"])
+def test_any_other_value_in_any_field_is_refused_or_answered_completely(applied: Any) -> None:
+    parent = {
+        **next(one for one in PARENTS if one["metadata"]["name"] == "http"),
+        "metadata": {"name": "web", "namespace": "default", "uid": "u", "generation": 1},
+        "status": STATUS,
+    }
+    request = {"parent": parent, "children": observed(parent, applied=applied), "finalizing": False}
+    assert sync(read(request), SyncOptions(), NOW)
+    for at in set(paths(request)) - {("children",)}:  # without "Service.v1" in it no Service is made
+        for value in OTHERS:
+            try:
+                response = sync(read(replaced(request, at, value)), SyncOptions(), NOW)
+            except InvalidRequest:
+                continue
+            except Exception as error:
+                raise AssertionError(f"{value!r} at {at}") from error
+            assert response["children"][0]["kind"] == "Service"
 
 
 @BOUNDED
