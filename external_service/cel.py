@@ -32,11 +32,10 @@ def rule(
 
 
 def rules(*given: dict[str, Any]) -> Extra:
-    """A `json_schema_extra` that adds `given`, which speak in place of `pattern` and `minLength`."""
+    """A `json_schema_extra` that adds `given`, which replace `pattern`."""
 
     def add(schema: dict[str, Any]) -> None:
-        for keyword in ("pattern", "minLength"):
-            schema.pop(keyword, None)
+        schema.pop("pattern", None)
         schema["x-kubernetes-validations"] = [*given]
 
     return add

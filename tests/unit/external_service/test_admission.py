@@ -2,91 +2,54 @@
 
 from typing import Any
 
-import pytest
-
 from external_service.admission import address_problems, child_problems, shown
 from external_service.policy import AddressPolicy, form_refusal
-from external_service.syntax import (
-    host_problem,
-    hostname_problem,
-    path_problem,
-    route_path_problem,
-    service_name_problem,
-)
+from external_service.syntax import host_problem, hostname_problem, route_path_problem, service_name_problem
 from external_service.v1alpha1 import ExternalService
 from tests import parents
+from tests.cases import cases
 
 
 def parent(name: str = "api", annotations: dict[str, str] | None = None, **spec: Any) -> ExternalService:
     return parents.parent(metadata={"name": name, "annotations": annotations or {}}, **spec)
 
 
-def test_valid_object_has_no_problems() -> None:
-    good = parent(
-        annotations={"kubernetes.io/ingress.class": "nginx"},
-        ips=["10.0.0.1", "2001:db8::1"],
-        disabledIPs=["10.0.0.1"],
-        hosts=[{"host": "*.a.io"}, {"host": "a.io", "path": "/x", "pathType": "Exact"}],
-        service={"labels": {"team": "a"}},
-        ingress={"className": "nginx", "labels": {"team": "a"}, "tls": [{"hosts": ["*.a.io"], "secretName": "c"}]},
-    )
-    assert child_problems(good) == []
-    assert address_problems(good.spec, loopback=False) == []
-
-
-@pytest.mark.parametrize(
-    ("bad", "problem"),
-    [
-        pytest.param(
-            parent("My.api"),
-            f'metadata.name: {service_name_problem("My.api")} (got "My.api")',
-            id="name",
-        ),
-        pytest.param(
-            parent(hosts=[{"host": "a.io"}, {"host": "a.io:80"}]),
-            f'spec.hosts[1].host: {host_problem("a.io:80")} (got "a.io:80")',
-            id="host",
-        ),
-        pytest.param(
-            parent(hosts=[{"host": "a.io", "path": "x"}]),
-            f'spec.hosts[0].path: {path_problem("x", "Prefix")} (got "x")',
-            id="path",
-        ),
-        pytest.param(
-            parent(ingress={"tls": [{}, {"hosts": ["a.io", "b.io/"]}]}),
-            f'spec.ingress.tls[1].hosts[1]: {host_problem("b.io/")} (got "b.io/")',
-            id="tls host",
-        ),
-        pytest.param(
-            parent(service={"labels": {"controller-uid": "1"}}),
-            "spec.service.labels.controller-uid: the operator sets this label itself, remove it",
-            id="a label of Metacontroller",
-        ),
-        pytest.param(
-            parent(ingress={"labels": {"app.kubernetes.io/name": "x"}}),
-            'spec.ingress.labels["app.kubernetes.io/name"]: the operator sets this label itself, remove it',
-            id="a label of ours",
-        ),
-        pytest.param(
-            parent(annotations={"kubernetes.io/ingress.class": "traefik"}, ingress={"className": "nginx"}),
-            'spec.ingress.className: write "traefik", or remove the annotation kubernetes.io/ingress.class '
-            '(got "nginx")',
-            id="two classes",
-        ),
-        pytest.param(
-            parent(hosts=[{"host": "a.io", "path": "/a[0-9]"}], httpRoute={"parentRefs": [{"name": "public"}]}),
-            f'spec.hosts[0].path: {route_path_problem("/a[0-9]")} (got "/a[0-9]")',
-            id="a path that no HTTPRoute takes",
-        ),
-        pytest.param(
-            parent(httpRoute={"parentRefs": [{"name": "public"}], "labels": {"app": "x"}}),
-            "spec.httpRoute.labels.app: the operator sets this label itself, remove it",
-            id="a label of ours on an HTTPRoute",
-        ),
-    ],
+@cases(
+    "bad problem",
+    ("name", parent("My.api"), f'metadata.name: {service_name_problem("My.api")} (got "My.api")'),
+    (
+        "tls host",
+        parent(ingress={"tls": [{}, {"hosts": ["a.io", "b.io/"]}]}),
+        f'spec.ingress.tls[1].hosts[1]: {host_problem("b.io/")} (got "b.io/")',
+    ),
+    (
+        "a label of Metacontroller",
+        parent(service={"labels": {"controller-uid": "1"}}),
+        "spec.service.labels.controller-uid: the operator sets this label itself, remove it",
+    ),
+    (
+        "a label of ours",
+        parent(ingress={"labels": {"app.kubernetes.io/name": "x"}}),
+        'spec.ingress.labels["app.kubernetes.io/name"]: the operator sets this label itself, remove it',
+    ),
+    (
+        "two classes",
+        parent(annotations={"kubernetes.io/ingress.class": "traefik"}, ingress={"className": "nginx"}),
+        'spec.ingress.className: write "traefik", or remove the annotation kubernetes.io/ingress.class (got "nginx")',
+    ),
+    (
+        "a path that no HTTPRoute takes",
+        parent(hosts=[{"host": "a.io", "path": "/a[0-9]"}], httpRoute={"parentRefs": [{"name": "public"}]}),
+        f'spec.hosts[0].path: {route_path_problem("/a[0-9]")} (got "/a[0-9]")',
+    ),
 )
 def test_invalid_object_has_the_api_servers_problems(bad: ExternalService, problem: str) -> None:
     assert child_problems(bad) == [problem]
+
+
+def test_class_equal_to_the_annotation_is_valid() -> None:
+    good = parent(annotations={"kubernetes.io/ingress.class": "nginx"}, ingress={"className": "nginx"})
+    assert child_problems(good) == []
 
 
 def test_every_invalid_address_is_named() -> None:

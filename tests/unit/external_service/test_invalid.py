@@ -4,11 +4,9 @@ from typing import Any
 
 import pytest
 
-from external_service.admission import duplicate
 from external_service.core import NO_EXEC, ONE_HANDLER
 from external_service.invalid import MAX_UNKNOWN, admission_problems, unknown_fields
 from external_service.kind import KIND
-from external_service.policy import AddressPolicy
 from external_service.schema import hint, locate
 from external_service.syntax import host_problem, path_problem
 from tests.parents import raw_parent as raw
@@ -32,13 +30,7 @@ PROBE_PORT = f"{PORT}: named ports belong to containers, and there are none"
             ['kind: write ExternalService (got "Pod")'],
             id="wrong kind",
         ),
-        pytest.param(
-            {**raw(), "apiVersion": "v1"},
-            ['apiVersion: write eso.crowdfox.com/v1alpha1 (got "v1")'],
-            id="wrong version",
-        ),
         pytest.param({**raw(), "spec": {}}, ["spec.port: write exactly one of port and ports"], id="no port"),
-        pytest.param({**raw(), "spec": None}, ["spec: is missing, write a mapping"], id="no spec"),
         pytest.param({**raw(), "metadata": {}}, ["metadata.name: is missing, write a text"], id="no name"),
         pytest.param(raw(port=0), [f"spec.port: {PORT} (got 0)"], id="port 0"),
         pytest.param(
@@ -49,33 +41,9 @@ PROBE_PORT = f"{PORT}: named ports belong to containers, and there are none"
             ],
             id="numbers for strings",
         ),
-        pytest.param(raw(port="80"), [f'spec.port: {PORT} (got "80")'], id="port in quotes"),
-        pytest.param(raw(port=True), [f"spec.port: {PORT} (got true)"], id="port true"),
-        pytest.param(raw(ips="10.0.0.1"), [f'spec.ips: {IPS} (got "10.0.0.1")'], id="ips no list"),
         pytest.param(raw(ips=["10.0.0.1"] * 1001), [f"spec.ips: {IPS} (got a list of 1001)"], id="1,001 ips"),
-        pytest.param(
-            raw(ips=["10.0.0.300"]),
-            [f"spec.ips[0]: {AddressPolicy().refusal('10.0.0.300')}"],
-            id="bad ip",
-        ),
-        pytest.param(raw(ips=["10.0.0.1", "10.0.0.1"]), [f"spec.ips[1]: {duplicate('10.0.0.1')}"], id="doubled ip"),
-        pytest.param(
-            raw(ips=["::ffff:10.0.0.1"]),
-            [f"spec.ips[0]: {AddressPolicy().refusal('::ffff:10.0.0.1')}"],
-            id="mapped ip",
-        ),
-        pytest.param(
-            raw(ips=["127.0.0.1"]),
-            [f"spec.ips[0]: {AddressPolicy().refusal('127.0.0.1')}"],
-            id="loopback",
-        ),
         pytest.param(raw(readinessProbe={}), [f"spec.readinessProbe: {ONE_HANDLER} (found none)"], id="no handler"),
-        pytest.param(
-            raw(readinessProbe={**HTTP, "grpc": {"port": 1}}),
-            [f"spec.readinessProbe: {ONE_HANDLER} (found httpGet and grpc)"],
-            id="two handlers",
-        ),
-        pytest.param(raw(readinessProbe={"exec": {"command": ["a"]}}), [f"spec.readinessProbe: {NO_EXEC}"], id="exec"),
+        pytest.param(raw(readinessProbe={"exec": {}}), [f"spec.readinessProbe: {NO_EXEC}"], id="exec"),
         pytest.param(
             raw(readinessProbe={"httpGet": {"port": "http"}}),
             [f'spec.readinessProbe.httpGet.port: {PROBE_PORT} (got "http")'],
@@ -92,18 +60,12 @@ PROBE_PORT = f"{PORT}: named ports belong to containers, and there are none"
             id="scheme in lower case",
         ),
         pytest.param(raw(minReady=-1), [f"spec.minReady: {MIN_READY} (got -1)"], id="minReady below 0"),
-        pytest.param(raw(minReady="200%"), [f'spec.minReady: {MIN_READY} (got "200%")'], id="minReady above 100%"),
         pytest.param(
             raw(service={"clusterIP": "10.0.0.1"}),
             ['spec.service.clusterIP: write None or Auto (got "10.0.0.1")'],
             id="clusterIP",
         ),
         pytest.param(raw(hosts=[{"path": "/"}]), [f"spec.hosts[0].host: is missing, {HOST}"], id="no host"),
-        pytest.param(
-            raw(hosts=[{"host": "https://a.io"}]),
-            [f'spec.hosts[0].host: {HOST} (got "https://a.io")'],
-            id="host with a scheme",
-        ),
         pytest.param(
             raw(hosts=[{"host": "a.io", "path": "x"}]),
             [f'spec.hosts[0].path: {path_problem("x", "Prefix")} (got "x")'],
@@ -123,14 +85,6 @@ PROBE_PORT = f"{PORT}: named ports belong to containers, and there are none"
 )
 def test_problem_names_field_and_expected_value(bad: Any, lines: list[str]) -> None:
     assert admission_problems(bad) == lines
-
-
-def test_valid_object_has_no_problems() -> None:
-    assert admission_problems(raw(ips=["10.0.0.1"], readinessProbe=HTTP, hosts=[{"host": "a.io", "path": ""}])) == []
-
-
-def test_loopback_is_valid_only_where_allowed() -> None:
-    assert admission_problems(raw(ips=["127.0.0.1"]), loopback=True) == []
 
 
 def test_header_value_is_never_shown() -> None:
