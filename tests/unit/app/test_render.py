@@ -1,17 +1,10 @@
 """Files to manifests, and the messages for files that are no ExternalService."""
 
-import json
 from ipaddress import ip_network
 
-import pytest
-import yaml
-
-from app.render import Rendered, children, text
+from app.render import Rendered, children
 from app.sync import SyncOptions
-from external_service.admission import duplicate
-from external_service.core import PORT_NUMBER
-from external_service.invalid import admission_problems, unknown_fields
-from external_service.manifest import NOTHING, InvalidInput, external_services
+from external_service.manifest import external_services
 from external_service.policy import AddressPolicy
 
 OPTIONS = SyncOptions()
@@ -40,40 +33,9 @@ def kinds(rendered: Rendered) -> list[tuple[str, str]]:
     return [(one["kind"], one["metadata"]["name"]) for one in rendered.children]
 
 
-def test_yaml_and_json_render_the_same_children() -> None:
-    rendered = render(CR, OPTIONS)
-    assert list(yaml.safe_load_all(text(rendered.children, "yaml"))) == json.loads(text(rendered.children, "json"))
-    assert kinds(rendered) == API
-    assert rendered.warnings == ()
-
-
-def test_addresses_without_a_status_are_not_ready() -> None:
-    endpoints = render(CR, OPTIONS).children[1]
-    assert endpoints["subsets"] == [
-        {
-            "notReadyAddresses": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}],
-            "ports": [{"port": 80, "protocol": "TCP"}],
-        }
-    ]
-
-
 def test_status_in_the_file_is_used() -> None:
     endpoints = render(CR + STATUS, OPTIONS).children[1]
     assert endpoints["subsets"][0]["addresses"] == [{"ip": "10.0.0.1"}]
-
-
-def test_documents_and_lists_are_rendered() -> None:
-    listed = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [yaml.safe_load(CR.replace("api,", "b,"))]})
-    rendered = render(f"---\n{CR}\n---\n---\n{listed}", OPTIONS)
-    assert kinds(rendered) == [*API, ("Service", "b"), ("Endpoints", "b"), ("EndpointSlice", "b-ipv4-0")]
-
-
-def test_loopback_is_allowed() -> None:
-    source = CR.replace("10.0.0.2", "127.0.0.1")
-    assert render(source, OPTIONS).children[1]["subsets"][0]["notReadyAddresses"] == [
-        {"ip": "10.0.0.1"},
-        {"ip": "127.0.0.1"},
-    ]
 
 
 def test_denied_address_is_a_warning() -> None:
@@ -81,39 +43,6 @@ def test_denied_address_is_a_warning() -> None:
     rendered = render(CR, options)
     assert rendered.children[1]["subsets"][0]["notReadyAddresses"] == [{"ip": "10.0.0.1"}]
     assert rendered.warnings == (f"spec.ips[0]: left out: {options.policy.refusal('10.0.0.2')}",)
-
-
-def test_unknown_fields_are_warnings() -> None:
-    source = CR.replace("readinessProbe", "readinesProbe")
-    (line,) = unknown_fields(yaml.safe_load(source))
-    assert render(source, OPTIONS).warnings == (line,)
-
-
-@pytest.mark.parametrize(
-    ("source", "problems"),
-    [
-        pytest.param("", (NOTHING,), id="empty"),
-        pytest.param("# only\n---\n", (NOTHING,), id="comments only"),
-        pytest.param("just words", tuple(admission_problems("just words")), id="no mapping"),
-        pytest.param(
-            CR.replace("kind: ExternalService", "kind: Pod"),
-            ('kind: write ExternalService (got "Pod")',),
-            id="wrong kind",
-        ),
-        pytest.param(
-            CR + "---" + CR.replace("port: 80\n", "port: 0\n", 1) + "---" + CR.replace("10.0.0.1", "10.0.0.2"),
-            (
-                f"document 2: spec.port: {PORT_NUMBER} (got 0)",
-                f"document 3: spec.ips[1]: {duplicate('10.0.0.2')}",
-            ),
-            id="problems in two of three documents",
-        ),
-    ],
-)
-def test_unrenderable_input_is_named(source: str, problems: tuple[str, ...]) -> None:
-    with pytest.raises(InvalidInput) as caught:
-        render(source, OPTIONS)
-    assert caught.value.problems == problems
 
 
 NAMED = CR.replace("port: 80\n", "port: 80\n  hostnames: [db.io, lb.io]\n", 1)

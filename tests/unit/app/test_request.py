@@ -2,12 +2,9 @@
 
 import json
 
-import httpx
 import pytest
 
 from app.request import request
-from app.server import create_app
-from app.settings import Settings
 from external_service.manifest import Document, InvalidInput, external_services
 
 ONE = """\
@@ -39,13 +36,6 @@ def test_request_adds_what_the_api_server_adds() -> None:
         "children": {},
         "finalizing": False,
     }
-
-
-async def test_request_is_answered_with_every_child() -> None:
-    transport = httpx.ASGITransport(create_app(Settings()))
-    async with httpx.AsyncClient(transport=transport, base_url="http://hook") as hook:
-        response = await hook.post("/sync", content=request(read(ONE)))
-    assert [child["kind"] for child in response.json()["children"]] == ["Service", "Endpoints", "EndpointSlice"]
 
 
 @pytest.mark.parametrize("name", ["db", "shop/db"])

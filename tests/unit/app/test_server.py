@@ -27,18 +27,6 @@ def client(settings: Settings | None = None) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://hook")
 
 
-async def test_sync_request_gets_a_response() -> None:
-    async with client() as hook:
-        response = await hook.post("/sync", json={"parent": PARENT})
-    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
-    assert [child["kind"] for child in response.json()["children"]] == [
-        "Service",
-        "Endpoints",
-        "EndpointSlice",
-        "Ingress",
-    ]
-
-
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "error"),
     [
@@ -196,13 +184,6 @@ async def test_object_name_cannot_forge_a_log_line(caplog: pytest.LogCaptureFixt
         await hook.post("/sync", json={"parent": forged})
     (message,) = (record.getMessage() for record in caplog.records if record.name == "app.server")
     assert "\n" not in message
-
-
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-async def test_health_is_served_on_the_hook_port(path: str) -> None:
-    async with client() as hook:
-        response = await hook.get(path)
-    assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
 async def test_openapi_describes_the_sync_route() -> None:

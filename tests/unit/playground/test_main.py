@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -27,22 +28,14 @@ from tests.until import until
 SECONDS = 60
 UNREAD_SECONDS = 20
 """In these the terminal's buffer fills."""
-
-
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+PIPES = {"stdin": asyncio.subprocess.DEVNULL, "stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
 
 
 @asynccontextmanager
-async def playing(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "playground",
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+async def playing(*arguments: str, **options: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    command = (sys.executable, "-m", "playground", *arguments)
+    process = await asyncio.create_subprocess_exec(*command, **(options or PIPES))
     try:
         yield process
     finally:
@@ -57,27 +50,35 @@ async def said(process: asyncio.subprocess.Process) -> tuple[str, str]:
     return output.decode(), problems.decode()
 
 
-def children_of(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(entry.name))
-    return found
+async def line_with(words: str, stream: asyncio.StreamReader | None) -> str:
+    """Everything up to a line with these words."""
+    assert stream is not None
+    text = ""
+    async with asyncio.timeout(SECONDS):
+        while words not in (line := (await stream.readline()).decode()):
+            text += line
+    return text
 
 
-def there(path: str) -> bool:
-    return Path(path).exists()
+def children_of(pid: int) -> list[Path]:
+    return [Path(f"/proc/{child}") for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def left_in(folder: Path) -> list[Path]:
+    return [*folder.iterdir()]
 
 
 def server_of(kubeconfig: Path) -> str:
     return str(yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
 
 
-def runs(pid: int) -> bool:
+async def gone(processes: list[Path]) -> None:
+    await until(lambda: not any(map(runs, processes)), "the children gone")
+
+
+def runs(process: Path) -> bool:
     try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
@@ -91,13 +92,8 @@ async def test_json_output_is_one_object() -> None:
         "external-service/complex-example",
         "external-service/demo",
     ]
-    assert [row["ip"] for row in told["addresses"]] == [
-        "10.0.100.10",
-        "10.0.100.11",
-        "10.0.200.10",
-        "10.0.200.11",
-        "10.0.200.12",
-    ]
+    ips = ["10.0.100.10", "10.0.100.11", "10.0.200.10", "10.0.200.11", "10.0.200.12"]
+    assert [row["ip"] for row in told["addresses"]] == ips
     assert all(datetime.fromisoformat(event["time"]).tzinfo is not None for event in told["events"])
     assert isinstance(told["addresses"][2]["last_probe"]["durationSeconds"], float)
     assert all(row["connects_to"].startswith("127.") for row in told["addresses"])
@@ -113,31 +109,26 @@ async def test_plain_output_lists_addresses_and_events() -> None:
     assert "API writes so far: sidecar" in output
 
 
-@cases(
-    "signal_number",
-    ("Ctrl-C", signal.SIGINT),
-    ("terminal closed", signal.SIGHUP),
-)
-async def test_interrupt_leaves_no_processes(signal_number: signal.Signals) -> None:
+@cases("number", ("Ctrl-C", signal.SIGINT), ("terminal closed", signal.SIGHUP), ("killed", signal.SIGKILL))
+async def test_signal_leaves_no_processes(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     async with playing("--output", "plain") as process:
-        assert process.stdout is not None
-        folder = ""
-        async with asyncio.timeout(SECONDS):
-            while "created" not in (line := (await process.stdout.readline()).decode()):
-                folder = line.partition("KUBECONFIG=")[2].strip() or folder
+        assert str(tmp_path) in (await line_with("created", process.stdout)).partition("KUBECONFIG=")[2]
         children = children_of(process.pid)
         assert len(children) == 4, "hook and sidecar, and for each the process that kills it if this one is killed"
-        assert there(folder)
-        process.send_signal(signal_number)
+        assert len(left_in(tmp_path)) == 1
+        process.send_signal(number)
         _, problems = await said(process)
-    assert_ends_cleanly(problems)
+        await gone(children)
+    if number != signal.SIGKILL:  # then it cannot remove its folder
+        assert_ends_cleanly(process, problems)
+        assert left_in(tmp_path) == []
+
+
+def assert_ends_cleanly(process: asyncio.subprocess.Process, problems: str) -> None:
     assert process.returncode == 130
-    assert not there(folder)
-    assert not there(folder.removesuffix("/kubeconfig"))
-    assert not any(runs(child) for child in children)
-
-
-def assert_ends_cleanly(problems: str) -> None:
     assert "Traceback" not in problems
     assert problems.splitlines()[-1].endswith("Interrupted: everything is stopped, and nothing is left behind")
 
@@ -145,50 +136,37 @@ def assert_ends_cleanly(problems: str) -> None:
 @pytest.mark.parametrize("line", ["Starting the playground", "Starting the API server"])
 async def test_interrupt_while_starting_prints_one_line(line: str) -> None:
     async with playing("--output", "plain") as process:
-        assert process.stderr is not None
-        async with asyncio.timeout(SECONDS):
-            while line not in (await process.stderr.readline()).decode():
-                pass
+        await line_with(line, process.stderr)
         process.send_signal(signal.SIGINT)
         _, problems = await said(process)
-    assert process.returncode == 130
-    assert_ends_cleanly(problems)
+    assert_ends_cleanly(process, problems)
 
 
-async def test_killed_playground_leaves_no_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # it cannot remove its folder
-    async with playing("--output", "plain") as process:
-        assert process.stdout is not None
-        async with asyncio.timeout(SECONDS):
-            while b"created" not in await process.stdout.readline():
-                pass
-        children = children_of(process.pid)
-        process.kill()
-        await until(lambda: not any(runs(child) for child in children), "the children gone", seconds=10)
+class Terminal:
+    """A terminal; `text` is what it shows, without control sequences."""
 
-
-def open_terminal(columns: int, rows: int) -> tuple[int, int]:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    os.set_blocking(ours, False)
-    return ours, theirs
-
-
-class Screen:
-    """The output of a terminal without control sequences."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, columns: int, rows: int) -> None:
+        self.leader, self.follower = pty.openpty()
+        fcntl.ioctl(self.follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        os.set_blocking(self.leader, False)
         self.text = ""
 
-    def shows(self, words: str) -> bool:
-        with contextlib.suppress(OSError):
-            while chunk := os.read(self._descriptor, 65536):
-                self.text += ESCAPES.sub("", chunk.decode(errors="replace"))
-        return words in self.text
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of a process with this terminal."""
+        kept = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+        return dict.fromkeys(("stdin", "stdout", "stderr"), self.follower) | {"env": kept | {"TERM": "xterm"}}
+
+    async def shows(self, words: str) -> None:
+        def shown() -> bool:
+            with contextlib.suppress(OSError):
+                self.text += ESCAPES.sub("", os.read(self.leader, 1 << 20).decode(errors="replace"))
+            return words in self.text
+
+        await until(shown, words, seconds=SECONDS)
 
     def press(self, key: str) -> None:
-        os.write(self._descriptor, key.encode())
+        os.write(self.leader, key.encode())
 
 
 @cases(
@@ -197,66 +175,42 @@ class Screen:
     ("Ctrl-C", "\x03", 130),
 )
 async def test_terminal_is_restored_after_the_application(end: str, status: int) -> None:
-    ours, theirs = open_terminal(120, 50)
-    screen = Screen(ours)
-    before = termios.tcgetattr(theirs)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "playground",
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}} | {"TERM": "xterm"},
-    )
-    try:
+    terminal = Terminal(120, 50)
+    before = termios.tcgetattr(terminal.follower)
+    async with playing(**terminal.options) as process:
         for words in ("The page, with buttons", "10.0.100.10", "not ready", "API writes so far: sidecar"):
-            await until(lambda words=words: screen.shows(words), words, seconds=60)  # type: ignore[misc] # it is a str
-        screen.press("k")
-        await until(lambda: screen.shows("you made the backend of 10.0.100.10 refuse"), "the key acts", seconds=10)
-        screen.press(end)
-        async with asyncio.timeout(20):
+            await terminal.shows(words)
+        terminal.press("k")
+        await terminal.shows("you made the backend of 10.0.100.10 refuse")
+        terminal.press(end)
+        async with asyncio.timeout(SECONDS):
             assert await process.wait() == status
-        assert termios.tcgetattr(theirs) == before
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        os.close(ours)
-        os.close(theirs)
+    assert termios.tcgetattr(terminal.follower) == before
+    os.close(terminal.leader)
+    os.close(terminal.follower)
 
 
 @pytest.mark.nightly
 async def test_unread_terminal_blocks_nothing() -> None:
     """As with Ctrl-S: the API is still served, and no process is left when the terminal is closed."""
-    leader, follower = open_terminal(200, 50)
-    os.set_blocking(leader, True)
-    environment = os.environ | {"TERM": "xterm"}
-    command = (sys.executable, "-m", "playground")
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=follower, stdout=follower, stderr=follower, env=environment, start_new_session=True
-    )
-    os.close(follower)
-    try:
-        shown = b""
-        async with asyncio.timeout(SECONDS):
-            while not (found := re.search(rb"KUBECONFIG=(\S*?kubeconfig)", shown)):
-                shown += await asyncio.to_thread(os.read, leader, 65_536)
-        kubeconfig = Path(found[1].decode())
+    terminal = Terminal(200, 50)
+    async with playing(**terminal.options, start_new_session=True) as process:
+        os.close(terminal.follower)
+        await terminal.shows("/kubeconfig")
+        found = re.search(r"KUBECONFIG=(\S*?kubeconfig)", terminal.text)
+        assert found
+        kubeconfig = Path(found[1])
+        server = server_of(kubeconfig)
         children = children_of(process.pid)
         await asyncio.sleep(UNREAD_SECONDS)
         async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
-            assert (await client.get(f"{server_of(kubeconfig)}/readyz")).text == "ok"
-        os.close(leader)
+            assert (await client.get(f"{server}/readyz")).text == "ok"
+        os.close(terminal.leader)
         process.send_signal(signal.SIGHUP)
         async with asyncio.timeout(SECONDS):
             assert await process.wait() == 130
         assert not kubeconfig.parent.exists()
-        await until(lambda: not any(runs(child) for child in children), "the children gone", seconds=10)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await gone(children)
 
 
 async def test_invalid_input_is_status_2_and_names_the_field(tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
-"""HTTPRoutes: the whole object with the defaults of the Gateway API, and what is more than one route may hold."""
+"""HTTPRoutes with more than one may hold; the whole object is in tests/contract/golden/gateway.yaml."""
 
 from typing import Any
 
 import pytest
 
 from app.children.http_route import desired
-from app.children.metadata import own_labels
 from external_service.v1alpha1 import ExternalService, ServicePort
 from tests.parents import parent as service_parent
 
@@ -29,33 +28,6 @@ ANY = rules(("PathPrefix", "/"))
 def told(given: ExternalService) -> list[tuple[str, list[str], Any]]:
     """Name, hostnames and rules of each route."""
     return [(one["metadata"]["name"], one["spec"]["hostnames"], one["spec"]["rules"]) for one in desired(given)]
-
-
-def test_http_route_manifest() -> None:
-    given = parent(
-        {"host": "a.example.com"},
-        {"host": "*.example.com"},
-        parents=[{"name": "public", "namespace": "infra", "sectionName": "https"}],
-        annotations={"a": "b"},
-        labels={"tier": "edge"},
-    )
-    assert desired(given) == [
-        {
-            "apiVersion": "gateway.networking.k8s.io/v1",
-            "kind": "HTTPRoute",
-            "metadata": {
-                "name": "api",
-                "namespace": "shop",
-                "labels": {**own_labels("api"), "tier": "edge"},
-                "annotations": {"a": "b"},
-            },
-            "spec": {
-                "hostnames": ["a.example.com", "*.example.com"],
-                "parentRefs": [{**GATEWAY, "namespace": "infra", "sectionName": "https"}],
-                "rules": ANY,
-            },
-        }
-    ]
 
 
 def test_http_route_needs_hosts_and_parent_refs() -> None:

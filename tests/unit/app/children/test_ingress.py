@@ -1,15 +1,13 @@
-"""The Ingress: one rule a host, the annotations of the ExternalService, nothing without hosts."""
+"""Rules, TLS and annotations of the Ingress; the whole object is in tests/contract/golden/ingress.yaml."""
 
 from typing import Any
 
 import pytest
 
 from app.children.ingress import annotations, desired, wanted
-from app.children.metadata import own_labels
 from external_service.v1alpha1 import ExternalService
 from tests import parents
 
-BACKEND = {"service": {"name": "api", "port": {"number": 8080}}}
 UNCOPIED = ("kubectl.kubernetes.io/", "argocd.argoproj.io/")
 
 
@@ -22,46 +20,6 @@ def parent(of_object: dict[str, str] | None = None, **spec: Any) -> ExternalServ
 )
 def test_ingress_is_not_wanted(spec: dict[str, Any]) -> None:
     assert not wanted(parent(**spec))
-
-
-def test_ingress_manifest() -> None:
-    given = parent(
-        {"proxy/preserve-host": "true"},
-        hosts=[{"host": "a.example.com", "path": ""}, {"host": "*.example.com", "path": "/x", "pathType": "Prefix"}],
-        ingress={
-            "className": "nginx",
-            "tls": [{"hosts": ["a.example.com"], "secretName": "cert"}, {"secretName": "other"}],
-            "annotations": {"proxy/timeout": "5"},
-            "labels": {"tier": "edge"},
-        },
-    )
-    assert desired(given, annotations(given, UNCOPIED)) == {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "Ingress",
-        "metadata": {
-            "name": "api",
-            "namespace": "shop",
-            "labels": {**own_labels("api"), "tier": "edge"},
-            "annotations": {"proxy/preserve-host": "true", "proxy/timeout": "5"},
-        },
-        "spec": {
-            "ingressClassName": "nginx",
-            "rules": [
-                {
-                    "host": "a.example.com",
-                    "http": {"paths": [{"pathType": "ImplementationSpecific", "backend": BACKEND}]},
-                },
-                {
-                    "host": "*.example.com",
-                    "http": {"paths": [{"path": "/x", "pathType": "Prefix", "backend": BACKEND}]},
-                },
-            ],
-            "tls": [
-                {"hosts": ["a.example.com"], "secretName": "cert"},
-                {"hosts": ["*.example.com"], "secretName": "other"},
-            ],
-        },
-    }
 
 
 @pytest.mark.parametrize(
@@ -123,9 +81,3 @@ def test_tool_annotations_are_not_copied() -> None:
         "argocd.argoproj.io/sync-wave": "2",
     }
     assert annotations(parent(of_object, hosts=[{"host": "a.io"}]), ()) == of_object
-
-
-def test_unset_options_are_absent() -> None:
-    ingress = desired(parent(hosts=[{"host": "a.io"}], ingress={"tls": []}), {})
-    assert set(ingress["spec"]) == {"rules"}
-    assert "annotations" not in ingress["metadata"]

@@ -1,34 +1,23 @@
-"""Each child has the name, namespace and labels of the ExternalService."""
+"""Labels of the children. What else their metadata has is in the golden files of tests/contract."""
 
+from app.children import http_route, ingress, service
 from app.children.metadata import object_meta, own_labels
 from external_service.v1alpha1 import RESERVED_LABELS
 from tests.parents import parent
 
-PARENT = parent(metadata={"uid": "1", "labels": {"team": "a"}})
 
-
-def test_child_has_name_namespace_and_labels_of_its_parent() -> None:
-    assert object_meta(PARENT) == {
-        "name": "api",
-        "namespace": "shop",
-        "labels": {
-            "app": "api",
-            "app.kubernetes.io/component": "external-service",
-            "app.kubernetes.io/managed-by": "external-service-operator",
-            "app.kubernetes.io/name": "api",
-            "serviceType": "external",
-        },
-    }
+def test_labels_and_annotations_of_the_spec_are_on_the_child() -> None:
+    given = {"labels": {"tier": "db"}, "annotations": {"a": "b"}}
+    route = {"parentRefs": [{"name": "public"}], **given}
+    one = parent(service=given, hosts=[{"host": "a.io"}], ingress=given, httpRoute=route)
+    made = [service.desired(one), ingress.desired(one, given["annotations"]), *http_route.desired(one)]
+    expected = {"name": "api", "namespace": "shop", "labels": {**own_labels("api"), "tier": "db"}}
+    assert [child["metadata"] for child in made] == [expected | {"annotations": {"a": "b"}}] * 3
 
 
 def test_user_labels_do_not_override_operator_labels() -> None:
-    labels = object_meta(PARENT, {"tier": "db", "app": "other"})["labels"]
+    labels = object_meta(parent(), {"tier": "db", "app": "other"})["labels"]
     assert labels == {**own_labels("api"), "tier": "db"}
-
-
-def test_annotations_are_absent_if_empty() -> None:
-    assert object_meta(PARENT, {}, {"a": "b"})["annotations"] == {"a": "b"}
-    assert "annotations" not in object_meta(PARENT, {}, {})
 
 
 def test_operator_labels_are_refused_in_the_spec() -> None:

@@ -4,9 +4,6 @@ from typing import Any
 
 import httpx
 
-from playground.apiserver.builtin import shown, stored
-from playground.apiserver.resources import EVENTS, NEW_EVENTS, SERVICES
-
 META = {"name": "web.1", "namespace": "default"}
 ABOUT = {"apiVersion": "v1", "kind": "Service", "name": "web", "namespace": "default", "uid": "u"}
 SERIES = {"count": 3, "lastObservedTime": "2026-01-01T00:00:09.000000Z"}
@@ -41,29 +38,6 @@ CORE: dict[str, Any] = {
     "reportingComponent": "example.com/prober",
     "reportingInstance": "pod-1",
 }
-OLD: dict[str, Any] = CORE | {"source": {"component": "kubelet"}, "count": 2, "lastTimestamp": "2026-01-01T00:00:09Z"}
-
-
-def test_event_is_stored_as_core_and_returned_as_sent() -> None:
-    assert stored(NEW_EVENTS, NEW) == CORE
-    assert shown(NEW_EVENTS, CORE) == NEW
-    assert shown(EVENTS, CORE) == CORE
-
-
-def test_core_only_fields_are_shown_as_deprecated() -> None:
-    told = shown(NEW_EVENTS, OLD)
-    deprecated = {name: value for name, value in told.items() if name.startswith("deprecated")}
-    assert deprecated == {
-        "deprecatedSource": {"component": "kubelet"},
-        "deprecatedCount": 2,
-        "deprecatedLastTimestamp": "2026-01-01T00:00:09Z",
-    }
-    assert stored(NEW_EVENTS, told) == OLD
-
-
-def test_other_objects_are_not_converted() -> None:
-    service = {"kind": "Service", "note": "mine"}
-    assert (stored(SERVICES, service), shown(SERVICES, service)) == (service, service)
 
 
 async def test_event_is_served_in_both_groups(http: httpx.AsyncClient) -> None:
