@@ -1,5 +1,6 @@
 """Peers and targets, built from source into .cache/bench when they are first asked for, and again when that changes."""
 
+import compileall
 import hashlib
 import os
 import shutil
@@ -68,8 +69,11 @@ def _run(command: list[str], folder: Path, made: Path) -> Path:
 def runtime() -> str:
     """A Python with the locked runtime packages alone, as in the image: development packages cost memory.
 
-    It knows our version, but runs the modules of the working directory.
+    It knows our version, but runs the modules of the working directory. All has bytecode, as in the image: a process
+    that compiles takes some 4 MB more.
     """
+    for part in ("app", "cli", "external_service", "probe_sidecar", "runtime"):
+        compileall.compile_dir(ROOT / part, quiet=1)
     lock, project = ROOT / "requirements.lock", ROOT / "pyproject.toml"
     place = _place("runtime", [lock, project])
     python = place / "bin" / "python"
@@ -78,7 +82,7 @@ def runtime() -> str:
         install, wheels = [*uv, "pip", "install", "-q", "--python", str(python), "--no-deps"], str(place / "wheels")
         for command in (
             [sys.executable, "-m", "venv", "--without-pip", str(place)],
-            [*uv, "pip", "sync", "-q", "--python", str(python), "--require-hashes", str(lock)],
+            [*uv, "pip", "sync", "-q", "--compile-bytecode", "--python", str(python), "--require-hashes", str(lock)],
             [*uv, "build", "-q", "--wheel", "--offline", "--no-build-isolation", "-o", wheels, str(ROOT)],
             [*install, "--no-index", "--find-links", wheels, "external-service-operator"],
         ):

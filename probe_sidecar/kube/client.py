@@ -29,7 +29,7 @@ Objects = list[Object]
 CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 LIST_SECONDS = 60.0
-PAGE = 100
+PAGE = 50
 """Objects a page of a LIST, at most. Smaller pages leave less memory behind that has been used once."""
 PAGE_BYTES = 2 * 1024 * 1024
 """Size of the next page: as many objects as the size of the last page allows."""

@@ -53,9 +53,9 @@ async def test_list_is_read_page_by_page() -> None:
     assert [item["metadata"]["name"] for item in objects] == ["a", "b", "c", "d"]
     assert version == "9"
     assert [request.url.raw_path.decode() for request in requests] == [
-        f"/front{COLLECTION}?limit=100",
-        f"/front{COLLECTION}?limit=100&continue=t1",
-        f"/front{COLLECTION}?limit=100&continue=t2",
+        f"/front{COLLECTION}?limit=50",
+        f"/front{COLLECTION}?limit=50&continue=t1",
+        f"/front{COLLECTION}?limit=50&continue=t2",
     ]
 
 

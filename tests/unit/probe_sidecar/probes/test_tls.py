@@ -33,6 +33,7 @@ from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from probe_sidecar.probes.tls import not_after
 from tests.cases import cases
+from tests.hostile.peers import record_fault
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.servers import hold, over_http2, read_head, says, server_context, silent
 
@@ -268,7 +269,7 @@ async def test_malformed_data_after_the_handshake(judge: Judge, serve: Serve, co
         return head
 
     outcome = await judge(https(serve(garbles, context=context).port))
-    assert outcome == failure(tls_failed("decryption failed or bad record mac"))
+    assert outcome == failure(tls_failed(record_fault("decryption failed or bad record mac")))
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
