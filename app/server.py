@@ -112,7 +112,7 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
         route_class_override=measured_route(counted),
         response_model=CompositeHookResponse,
         response_description="The status to keep and every desired child.",
-        responses={status: {"model": Problem} for status in (400, 413, 422, 500, 503)},
+        responses={status: {"model": Problem} for status in (400, 401, 413, 422, 500, 503)},
         openapi_extra={"requestBody": _REQUEST_BODY},
     )
     _add_health(app)

@@ -9,15 +9,13 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
-import gzip
 import http
 import inspect
 import pickle
 import socket
 import ssl
 import sys
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,8 +32,6 @@ from probe_sidecar.settings import dns_server
 from tests.e2e.namespace import FAR, drop, undrop
 
 IP_FREEBIND, IPV6_FREEBIND = 15, 78  # linux/in.h, linux/in6.h: also while the address is silenced
-REMEMBERED = 10_000
-"""The most requests of one backend whose times are kept."""
 
 
 class Mode(StrEnum):
@@ -60,27 +56,24 @@ Place = Spot
 @dataclass(frozen=True, slots=True)
 class Conduct:
     """The behaviour of a backend. `host`, if not empty, is the only accepted Host and SNI. `status` and `body` are the
-    response in mode HEALTHY, compressed with gzip if there is an `encoding`, which is its name. `header`, if not empty,
-    is the line without which a request gets a 401; it is repeated in each part of the response. `client_ca` (PEM): only
-    clients with a certificate of it are served.
+    response in mode HEALTHY. `header`, if not empty, is the line without which a request gets a 401; it is repeated in
+    each part of the response. `client_ca` (PEM): only clients with a certificate of it are served.
     """
 
     mode: Mode = Mode.HEALTHY
     status: int = 200
     host: str = ""
     body: str = "ok\n"
-    encoding: str = ""
     header: str = ""
     client_ca: str = ""
 
 
 class Backend(PlaygroundBackend):
-    """The playground's backend with a `conduct`; `times` are those of its latest requests."""
+    """The playground's backend with a `conduct`."""
 
     def __init__(self, place: Place, address: str) -> None:
         super().__init__(place, address)
         self.conduct = Conduct(Mode.REFUSE)
-        self.times: deque[float] = deque(maxlen=REMEMBERED)
         self._tls = self._context()
 
     async def behave(self, conduct: Conduct) -> None:
@@ -112,9 +105,6 @@ class Backend(PlaygroundBackend):
         conduct, status = self.conduct, self._status(_host(head))
         if conduct.header:
             return _http_answer(status if conduct.header.encode() in head else 401, head, conduct.header)
-        if conduct.encoding:
-            body = gzip.compress(conduct.body.encode())
-            return _http_answer(status, body, headers=f"Content-Encoding: {conduct.encoding}\r\n")
         return _http_answer(status, conduct.body.encode())
 
     def _status(self, host: str) -> int:
@@ -122,10 +112,6 @@ class Backend(PlaygroundBackend):
         if self.conduct.mode is Mode.ERROR:
             return 500 if self.conduct.status < 400 else self.conduct.status
         return self.conduct.status if self.conduct.host in ("", host) else 404
-
-    def _count(self) -> None:
-        super()._count()
-        self.times.append(time.monotonic())
 
 
 class Backends:
@@ -183,11 +169,6 @@ class Backends:
             counted[place.ip] += backend.requests
         return counted
 
-    def times(self, ips: Sequence[str]) -> dict[str, list[float]]:
-        """The times of the requests of addresses: monotonic seconds, the same in every process."""
-        found = self._found.items()
-        return {ip: sorted(at for place, one in found if place.ip == ip for at in one.times) for ip in ips}
-
     def _silence(self, ip: str, silent: bool) -> None:
         if silent and ip not in self._silent:
             drop(ip)
@@ -205,12 +186,12 @@ def _host(head: bytes) -> str:
     return ""
 
 
-def _http_answer(status: int, body: bytes, echo: str = "", headers: str = "") -> bytes:
+def _http_answer(status: int, body: bytes, echo: str = "") -> bytes:
     try:
         phrase = http.HTTPStatus(status).phrase
     except ValueError:
         phrase = "Unheard Of"
-    more = f"{echo}\r\nLocation: http://elsewhere.example/{echo}\r\n" if echo else headers
+    more = f"{echo}\r\nLocation: http://elsewhere.example/{echo}\r\n" if echo else ""
     head = f"HTTP/1.1 {status} {echo or phrase}\r\nContent-Length: {len(body)}\r\n{more}Connection: close\r\n\r\n"
     return head.encode() + body
 

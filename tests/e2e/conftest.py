@@ -161,8 +161,7 @@ def reader(request: pytest.FixtureRequest) -> Reader:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A world is the real one; with the marker `stand_in` also the playground's, which `make test` runs."""
     definition = metafunc.definition
-    own = any("world" in marker.args[0] for marker in definition.iter_markers("parametrize"))
-    if "world" in metafunc.fixturenames and not own:
+    if "world" in metafunc.fixturenames:
         real = pytest.param("real", marks=pytest.mark.e2e)
         both = definition.get_closest_marker("stand_in") is not None
         metafunc.parametrize("world", ["playground", real] if both else [real], indirect=True)

@@ -3,7 +3,7 @@
 import pickle
 import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,6 @@ class Hosts:
     def requests(self) -> Mapping[str, int]:
         """Requests so far, by address."""
         found: Mapping[str, int] = self._call("requests")
-        return found
-
-    def times(self, ips: Iterable[str]) -> Mapping[str, Sequence[float]]:
-        """When the latest requests came, by address (time.monotonic)."""
-        found: Mapping[str, Sequence[float]] = self._call("times", [*ips])
         return found
 
     def know(self, records: Mapping[str, Record]) -> None:

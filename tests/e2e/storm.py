@@ -15,8 +15,7 @@ from typing import Any
 
 import httpx
 
-from playground.client import CONTROLLER, ENDPOINTS, Refused, readiness
-from playground.composite.informer import Informer
+from playground.client import CONTROLLER, Refused
 from tests.e2e.backends import Mode
 from tests.e2e.front import Answer, Front
 from tests.e2e.judge import Record, Shown, Span, Turn
@@ -70,7 +69,7 @@ class Service:
 
 @dataclass(slots=True)
 class Storm:
-    """`async with Storm(...)` follows what is published; `blow` for some seconds, as often as wanted.
+    """`blow` for some seconds, as often as wanted; `shown` is for what is published meanwhile.
 
     `deeds` counts the faults by name, `lease` is the seconds of the replicas' Leases. Between two storms all processes
     run without faults. Replica "a" is never ended, so that a leak would show.
@@ -85,18 +84,10 @@ class Storm:
     _modes: dict[str, Mode] = field(default_factory=dict)
     _made: int = 0
     _busy: set[str] = field(default_factory=set)
-    _following: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> "Storm":
-        informer = Informer(self.world.client, ENDPOINTS, self._observe)
-        self._following = asyncio.create_task(informer.run())
-        await informer.synced.wait()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._following is not None
-        self._following.cancel()
-        await asyncio.gather(self._following, return_exceptions=True)
+    def shown(self, ip: str, ready: bool | None) -> None:
+        """Records a change of what is published."""
+        self.record.shown.setdefault(ip, []).append(Shown(time.monotonic(), ready))
 
     @property
     def steadily_counted(self) -> list[str]:
@@ -232,16 +223,6 @@ class Storm:
             else:
                 return
             await asyncio.sleep(ASKED_AGAIN)
-
-    def _observe(self, old: Object | None, new: Object | None) -> None:
-        endpoints = new or old
-        if endpoints is None or endpoints["metadata"]["namespace"] != self.world.namespace:
-            return
-        now = time.monotonic()
-        before, after = (readiness(one) if one else {} for one in (old, new))
-        for ip in before.keys() | after.keys():
-            if before.get(ip) is not after.get(ip):
-                self.record.shown.setdefault(ip, []).append(Shown(now, after.get(ip)))
 
     # -- faults ---------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from app.sync import ABSENT
 from external_service.v1alpha1 import ChildProblem
 from playground.client import ENDPOINTS, INGRESSES, SERVICES, Kind
@@ -28,16 +26,6 @@ FOREIGN: dict[Kind, Object] = {
     INGRESSES: {"spec": {"rules": [{"host": "foreign.example"}]}},
 }
 HEALED_SECONDS = 90.0
-
-
-WITH_A_SHORT_RESYNC = pytest.mark.parametrize(
-    "world",
-    [
-        pytest.param("playground", marks=pytest.mark.world(resync=2)),
-        pytest.param("real", marks=pytest.mark.e2e),  # as shipped: half a minute, by resyncAfterSeconds
-    ],
-    indirect=True,
-)
 
 
 def report(kind: Kind, name: str = NAME) -> Object:
@@ -85,7 +73,6 @@ async def until_in_our_slices(world: World, name: str) -> None:
     await until_equal(addresses, {*IPS}, seconds=HEALED_SECONDS)
 
 
-@WITH_A_SHORT_RESYNC
 async def test_child_name_taken_by_another_owner_is_reported(world: World, figures: Callable[..., None]) -> None:
     """For each kind a foreign object of that name."""
     names = {kind: f"web-{kind.kind.lower()}" for kind in CHILDREN}

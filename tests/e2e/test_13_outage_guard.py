@@ -1,7 +1,6 @@
-"""A prober whose own network fails removes no address, reports it and recovers; a real outage is published in time.
+"""A prober whose own network fails removes no address, reports it and recovers.
 
-Without a response a transition is delayed for ESO_OUTAGE_HOLD_SECONDS (docs/operations.md). Refusals, a canary that
-responds, and combinations in time: tests/unit/probe_sidecar/prober/test_outage.py.
+Real outages, refusals, a canary that responds, combinations: tests/unit/probe_sidecar/prober/test_outage.py.
 """
 
 import asyncio
@@ -118,24 +117,6 @@ async def test_prober_network_failure_changes_no_readiness(
         **{"cut to reported": reported, "recovered to report ended": trusted, "writes of the sidecar": written},
         **{"healed to the one that died left": gone[dies_meanwhile] - healed},
     )
-
-
-@pytest.mark.world(settings={"ESO_OUTAGE_HOLD_SECONDS": str(HOLD)})
-async def test_outage_of_all_addresses_is_published_after_the_hold(world: World, figures: Callable[..., None]) -> None:
-    async with AsyncExitStack() as stack:
-        timelines = await fleet(world, stack)
-        began = time.monotonic()
-        world.hosts.switch(ALL, Mode.DROP)
-        for name, ips in FLEET.items():
-            await world.until_published(name, ready((), but=ips), seconds=BOUND + HOLD + 10)
-        seconds = sorted(at - began for at in losses(timelines, began).values())
-        figures(**{"first left": seconds[0], "last left": seconds[-1], "allowed": BOUND + HOLD, "hold": HOLD})
-        assert HOLD < seconds[0] <= seconds[-1] <= BOUND + HOLD
-        assert await outage(world) == {SUSPECTED}, "until an address responds"
-        world.hosts.switch(ALL, Mode.HEALTHY)
-        for name, ips in FLEET.items():
-            await world.until_published(name, ready(ips))
-        await until_equal(lambda: outage(world), {ENDED}, seconds=HOLD + 15)
 
 
 @pytest.mark.world(settings={"ESO_CANARY": "http://10.20.61.1:8080/any", "ESO_OUTAGE_HOLD_SECONDS": str(HOLD)})

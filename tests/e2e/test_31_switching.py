@@ -47,7 +47,11 @@ async def test_switching_endpoints_form_keeps_ready_addresses(world: World, figu
             if old != "Endpoints":
                 assert [sorted(shown) for _, shown in consumer.served[mark:] if DEAD in shown] == []
         assert [sorted(shown) for _, shown in consumer.changes[begun:] if shown != frozenset(IPS)] == []
-    assert await our_slices(world, "web") == {}
+        assert await our_slices(world, "web") == {}
+        world.hosts.switch([*IPS, DRAINED], Mode.REFUSE)
+        await until(lambda: consumer.serving() == frozenset(), "no address in any slice", seconds=60)
+    assert "subsets" not in (await world.get("web", kind=ENDPOINTS) or {"subsets": "no Endpoints"})
+    await world.until_synced()
 
 
 async def made_by_an_earlier_hook(world: World) -> None:

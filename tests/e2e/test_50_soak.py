@@ -17,9 +17,9 @@ from statistics import median
 
 import pytest
 
-from tests.e2e.fleet import quantiles
 from tests.e2e.judge import Fault, Record, faults, lost, wrongs
 from tests.e2e.process import Process
+from tests.e2e.published import following
 from tests.e2e.storm import PERIOD, Storm
 from tests.e2e.world import World
 from tests.until import Late, until
@@ -72,11 +72,10 @@ async def calm(storm: Storm) -> float:
 
 async def probed_by_one(storm: Storm) -> dict[str, int]:
     """The addresses that were probed too often or too seldom for one prober, in some steady seconds."""
-    begin = time.monotonic()
+    before, begin = storm.world.hosts.requests(), time.monotonic()
     await asyncio.sleep(STEADY_SECONDS)
-    end = time.monotonic()
-    times, due = storm.world.hosts.times(storm.steadily_counted), (end - begin) / PERIOD
-    counts = {ip: sum(begin < at <= end for at in found) for ip, found in times.items()}
+    after, due = storm.world.hosts.requests(), (time.monotonic() - begin) / PERIOD
+    counts = {ip: after[ip] - before[ip] for ip in storm.steadily_counted}
     return {ip: count for ip, count in counts.items() if not floor(due) - 1 <= count <= ceil(due) + 1}
 
 
@@ -103,8 +102,9 @@ async def test_random_faults_cause_no_wrong_publication(
     figures(seed=seed)
     memory: list[float] = []
     calms: list[float] = []
-    async with Storm(world, Random(seed), LEASE) as storm:
-        following = asyncio.create_task(follow_memory(world.replicas["a"], memory))
+    storm = Storm(world, Random(seed), LEASE)
+    async with following(world, storm.shown):
+        remembering = asyncio.create_task(follow_memory(world.replicas["a"], memory))
         try:
             await storm.populate(COUNT)
             await calm(storm)
@@ -116,16 +116,16 @@ async def test_random_faults_cause_no_wrong_publication(
                 log.info("round %d: calm after %.1f s; %s", len(calms), calms[-1], dict(storm.deeds))
                 assert await probed_by_one(storm) == {}, f"seed {seed}: not probed by exactly one"
         finally:
-            following.cancel()
+            remembering.cancel()
             (tmp_path / "soak.json").write_text(json.dumps(asdict(storm.record)))
         found, wrong = faults(storm.record, EVIDENCE_SECONDS), wrongs(storm.record, time.monotonic())
         turns = sum(len(turns) - 1 for turns in storm.record.truth.values())
-        middle, longest = quantiles(one.end - one.begin for one in wrong)
+        lasting = [one.end - one.begin for one in wrong]
         undisturbed = max(one.undisturbed for one in wrong)
         figures(
             **{"rounds": len(calms), "faults": storm.deeds.total(), "turns": turns, "calm after, max": max(calms)},
             **{"transitions without a cause": len(found), "lost": 0, "wrong publications": len(wrong)},
-            **{"wrong, seconds, p50": middle, "max": longest, "max without disturbances": undisturbed},
+            **{"wrong, seconds, p50": median(lasting), "max": max(lasting), "max without disturbances": undisturbed},
             **{"sidecar MB, max": max(memory), "growth MB": growth(memory), **storm.deeds},
         )
         assert turns > 10 * len(calms), "that was no storm"
