@@ -53,7 +53,7 @@ def real_cluster(directory: Path) -> Iterator[tuple[RealApi, Hosts]]:
     """A control plane and test hosts, sealed off."""
     binaries = build()
     audited = [account[0] for account in accounts.ACCOUNTS]
-    hosts = Hosts(directory, apart=True)
+    hosts = Hosts(directory)
     with namespace.sealed(), ControlPlane(binaries, directory / "plane", audited_namespaces=audited) as plane:
         api = RealApi(plane.admin_kubeconfig, directory, plane)
         api.install(*metacontroller_definitions())

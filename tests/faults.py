@@ -73,22 +73,13 @@ class Faults:
 
 
 class FaultyApi(Api):
-    """`tokens`: token to user name; None lets every client in. While `flowing` is cleared, watches send nothing."""
+    """While `flowing` is cleared, watches send nothing."""
 
     def __init__(self, server: "FaultyServer") -> None:
         super().__init__(server.storage, server.registry)
-        self.tokens: dict[str, str] | None = None
         self.flowing = asyncio.Event()
         self.flowing.set()
         self._faults = server.faults
-
-    def actor(self, request: Request) -> str:
-        if self.tokens is None:
-            return super().actor(request)
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if token not in self.tokens:
-            raise ApiError(401, "Unauthorized", "Unauthorized")
-        return self.tokens[token]
 
     async def respond(self, request: Request, info: RequestInfo, actor: str) -> Response:
         await self._faults.before(info.verb, info.resource.plural)

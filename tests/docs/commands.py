@@ -48,7 +48,7 @@ ELSEWHERE = {
     ".venv/bin/python -m bench.neighbour --check": (".ci/nightly", "-m bench.neighbour --check"),
     ".venv/bin/python -m bench.loop transition": (".ci/nightly", "-m bench.loop transition"),
     ".venv/bin/python -m tests.e2e.controlplane bash": (".ci/nightly", "-m tests.e2e.controlplane"),
-    ".venv/bin/python -m tests.e2e.controlplane .venv/bin/pytest -m e2e -k real tests/e2e/test_10_events.py": (
+    ".venv/bin/python -m tests.e2e.controlplane .venv/bin/pytest -m e2e tests/e2e/test_10_events.py": (
         ".ci/nightly",
         "-m tests.e2e.controlplane",
     ),

@@ -1,8 +1,7 @@
-"""`python -m tests.e2e.backends SOCKET [--shift N] [--dns SERVER]`: the servers outside the cluster, and their control.
+"""`python -m tests.e2e.backends SOCKET [--dns SERVER]`: the servers outside the cluster, and their control.
 
 A connection is a pickled call of a method of `Backends`, and its result or error. One process serves any number of
-addresses and ports; with --shift each is on the loopback address that it is mapped to in the playground
-(`playground.addresses.dial`).
+addresses and ports.
 """
 
 import argparse
@@ -22,7 +21,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from playground.addresses import dial
 from playground.backends import SECURE, Spot
 from playground.backends import Backend as PlaygroundBackend
 from playground.backends import Mode as PlaygroundMode
@@ -71,8 +69,8 @@ class Conduct:
 class Backend(PlaygroundBackend):
     """The playground's backend with a `conduct`."""
 
-    def __init__(self, place: Place, address: str) -> None:
-        super().__init__(place, address)
+    def __init__(self, place: Place) -> None:
+        super().__init__(place, place.ip)
         self.conduct = Conduct(Mode.REFUSE)
         self._tls = self._context()
 
@@ -117,8 +115,7 @@ class Backend(PlaygroundBackend):
 class Backends:
     """All backends, by place."""
 
-    def __init__(self, shift: int | None, dns: str) -> None:
-        self._shift = shift
+    def __init__(self, dns: str) -> None:
         self._dns_server = dns_server(dns)
         self._found: dict[Place, Backend] = {}
         self._silent: set[str] = set()
@@ -129,7 +126,7 @@ class Backends:
         for place in places:
             self._silence(place.ip, conduct.mode is Mode.DROP)
             if place not in self._found:
-                self._found[place] = Backend(place, self._dial(place.ip))
+                self._found[place] = Backend(place)
             await self._found[place].behave(conduct)
 
     async def switch(self, ips: Sequence[str], change: dict[str, Any]) -> None:
@@ -144,17 +141,13 @@ class Backends:
     async def know(self, records: Mapping[str, Record]) -> None:
         """Adds records to the DNS server, which is started first if it does not run."""
         if not self._dns.port:
-            host, port = self._dns_server
-            await self._dns.start(self._dial(host), port)
+            await self._dns.start(*self._dns_server)
         self._dns.records |= records
 
     async def know_nothing(self) -> None:
         """Stops the DNS server."""
         await self._dns.stop()
         self._dns = DnsServer()
-
-    def _dial(self, ip: str) -> str:
-        return ip if self._shift is None else dial(ip, self._shift)
 
     async def clear(self) -> None:
         """Refuses connections everywhere, forgets all backends, and stops the DNS server."""
@@ -210,8 +203,8 @@ def _listener(address: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(path: Path, shift: int | None, dns: str) -> None:
-    backends = Backends(shift, dns)
+async def _serve(path: Path, dns: str) -> None:
+    backends = Backends(dns)
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         name, *arguments = pickle.loads(await reader.read())
@@ -233,11 +226,10 @@ def main() -> int:
     """Serves until it is interrupted."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.backends", description=__doc__)
     parser.add_argument("socket", type=Path)
-    parser.add_argument("--shift", type=int)
     parser.add_argument("--dns", default=DNS_SERVER, help="where names are asked of")
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(arguments.socket, arguments.shift, arguments.dns))
+        asyncio.run(_serve(arguments.socket, arguments.dns))
     return 0
 
 

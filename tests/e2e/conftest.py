@@ -20,10 +20,8 @@ from tests.e2e.figures import FIGURES, PROMISE, Figures
 from tests.e2e.hosts import Hosts
 from tests.e2e.reader import Reader
 from tests.e2e.real_api import RealApi
-from tests.e2e.stand_in_api import StandInApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import STRATEGIES, Setup, World, real_metacontroller
-from tests.faults import FaultyServer
 from tests.required import cannot_run
 from tests.scenarios.report import Report
 
@@ -31,7 +29,6 @@ HERE = Path(__file__).resolve().parent
 FIGURES_FILE = HERE.parents[1] / ".cache" / "e2e" / "figures.json"
 MARKERS = (
     "world(resync, control, qps, burst, ...): what the test asks of its world, see tests.e2e.world.Setup",
-    "stand_in: quick; it runs on the playground's API server too, in `make test`",
     "any_metacontroller: about the sidecars alone; with the real Metacontroller by its default strategy only",
     "types(page, helm=False): it types all commands of a page that are for a cluster, see tests.e2e.reader",
     "kubernetes(part): it runs on each supported Kubernetes release too, see tests.e2e.versions",
@@ -102,34 +99,21 @@ def real_hosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             cannot_run(problem)
     else:
         request.getfixturevalue("sealed_network")
-    yield from _running(Hosts(tmp_path_factory.mktemp("hosts"), apart=True))
-
-
-@pytest.fixture
-def loopback_hosts(tmp_path: Path) -> Iterator[Hosts]:
-    """Test hosts on loopback addresses, new for each test."""
-    yield from _running(Hosts(tmp_path, apart=False))
-
-
-def _running(hosts: Hosts) -> Iterator[Hosts]:
+    hosts = Hosts(tmp_path_factory.mktemp("hosts"))
     hosts.start()
     yield hosts
     hosts.stop()
 
 
 @pytest.fixture
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    """Hook, sidecar and composite controller as processes, on the stand-in's API or a real one."""
+async def world(
+    request: pytest.FixtureRequest, real_api: RealApi, real_hosts: Hosts, tmp_path: Path
+) -> AsyncIterator[World]:
+    """Hook, sidecar and composite controller as processes."""
     marker = request.node.get_closest_marker("world")
     setup = Setup(**(marker.kwargs if marker else {}))
-    if request.param == "playground":
-        hosts: Hosts = request.getfixturevalue("loopback_hosts")
-        async with FaultyServer() as server, World(StandInApi(server, tmp_path), hosts, tmp_path, setup) as found:
-            yield found
-    else:
-        api: RealApi = request.getfixturevalue("real_api")
-        async with World(api, request.getfixturevalue("real_hosts"), tmp_path, setup, real_metacontroller()) as found:
-            yield found
+    async with World(real_api, real_hosts, tmp_path, setup, real_metacontroller()) as found:
+        yield found
 
 
 @pytest.fixture
@@ -158,15 +142,6 @@ def reader(request: pytest.FixtureRequest) -> Reader:
     return Reader(*marker.args, **marker.kwargs)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A world is the real one; with the marker `stand_in` also the playground's, which `make test` runs."""
-    definition = metafunc.definition
-    if "world" in metafunc.fixturenames:
-        real = pytest.param("real", marks=pytest.mark.e2e)
-        both = definition.get_closest_marker("stand_in") is not None
-        metafunc.parametrize("world", ["playground", real] if both else [real], indirect=True)
-
-
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
@@ -174,26 +149,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(config.stash[_figures])
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With the real Metacontroller, of the tests that need a control plane only those with Metacontroller run.
+    """What asks for a world is an e2e test. With the real Metacontroller, of the e2e tests only those with it run.
 
     Those of the sidecars' faults run with its default strategy only.
     """
-    real = real_metacontroller()
-    if real is None:
+    ours = [item for item in items if "world" in getattr(item, "fixturenames", ()) and HERE in item.path.parents]
+    for item in ours:
+        item.add_marker(pytest.mark.e2e)
+    if (real := real_metacontroller()) is None:
         return
-    left_out = [item for item in items if item.get_closest_marker("e2e") and not _meets_metacontroller(item)]
+    wanted = [*ours, *(item for item in items if item.get_closest_marker("metacontroller"))]
+    left_out = [item for item in items if item.get_closest_marker("e2e") and item not in wanted]
     if real.strategy != STRATEGIES[0]:
-        left_out += [item for item in items if item.get_closest_marker("any_metacontroller") and item not in left_out]
+        left_out += [item for item in ours if item.get_closest_marker("any_metacontroller")]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
-
-
-def _meets_metacontroller(item: pytest.Item) -> bool:
-    if item.get_closest_marker("metacontroller"):
-        return True
-    callspec = getattr(item, "callspec", None)
-    return callspec is not None and callspec.params.get("world") == "real"
 
 
 @pytest.hookimpl(wrapper=True)

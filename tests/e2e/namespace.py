@@ -83,11 +83,6 @@ def attach(pid: int) -> None:
         ip("route", "add", network, "via", FAR[":" in network])
 
 
-def detach() -> None:
-    """Removes the pair at once; the kernel would do so a moment after the process has ended."""
-    remove(LINK)
-
-
 def remove(link: str) -> None:
     """Removes an interface, and its peer; nothing if it is gone."""
     subprocess.run(("ip", "link", "delete", link), check=False, stderr=subprocess.DEVNULL)

@@ -105,16 +105,13 @@ class Sidecar(Process):
         kubeconfig: Path,
         *,
         control: bool,
-        mapped: bool,
-        shift: int = 0,
         name: str = "sidecar",
         settings: Mapping[str, str] | None = None,
         host: str = HOST,
     ) -> None:
         port = (settings or {}).get("ESO_HEALTH_LISTEN_PORT") or str(*free_ports(1, host))
-        module = "tests.scenarios.sidecar" if control else "playground.sidecar" if mapped else "probe_sidecar"
-        place = [f"--shift={shift}"] if mapped else ["--unmapped"] if control else []
-        command = [sys.executable, "-m", module, "--kubeconfig", str(kubeconfig), *place]
+        module = "tests.scenarios.sidecar" if control else "probe_sidecar"
+        command = [sys.executable, "-m", module, "--kubeconfig", str(kubeconfig)]
         self.name = name
         self.url = f"http://{host_port(host, port)}"
         pages = {"ESO_HEALTH_LISTEN_HOST": host, "ESO_HEALTH_LISTEN_PORT": port}

@@ -138,8 +138,6 @@ FAILURES = (
     Failure(
         "http2", {"mode": Mode.ERROR}, "HTTP 500", {"httpGet": {"port": 8081, "protocol": "HTTP2", "method": "HEAD"}}
     ),
-)
-APART = (
     Failure("drop", {"mode": Mode.DROP}, TIMED_OUT),
     Failure("drop-v6", {"mode": Mode.DROP}, TIMED_OUT, six=True),
     Failure("refuse-v6", {"mode": Mode.REFUSE}, "connection refused", six=True),
@@ -149,16 +147,13 @@ APART = (
         "sooner", {"mode": Mode.ERROR}, "HTTP 500", {"httpGet": WEB, "periodSeconds": 5, "notReadyPeriodSeconds": 1}
     ),
 )
-"""For hosts with a network of their own."""
 HEALTHY: dict[str, Any] = {"mode": Mode.HEALTHY, "status": 200, "body": "ok\n"}
 
 
 @pytest.mark.kubernetes("loop")
-@pytest.mark.stand_in
 async def test_failed_address_leaves_and_returns_in_time(world: World, figures: Callable[..., None]) -> None:
-    failures = (*FAILURES, *APART) if world.hosts.apart else FAILURES
     async with watched() as machine:
-        cases = [Case(world, machine, failure, number) for number, failure in enumerate(failures)]
+        cases = [Case(world, machine, failure, number) for number, failure in enumerate(FAILURES)]
         await asyncio.gather(*(one.run() for one in cases))
     figures(
         **{"leaves this long before it must, seconds": min(case.leaves - case.left for case in cases)},

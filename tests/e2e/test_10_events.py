@@ -1,7 +1,5 @@
 """A transition is reported in an Event on its ExternalService, which `kubectl describe` finds."""
 
-import pytest
-
 from playground.client import EVENTS
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
@@ -11,7 +9,6 @@ from tests.until import until_equal
 IPS = ("10.0.100.10", "10.0.100.11")
 
 
-@pytest.mark.stand_in
 async def test_events_report_a_failure(world: World) -> None:
     parent = await world.apply(external_service("web", IPS))
     await world.until_published("web", ready(IPS))

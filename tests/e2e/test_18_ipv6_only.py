@@ -26,7 +26,7 @@ LOOPBACK = "::1"
 def hosts(binaries: Binaries, tmp_path: Path) -> Iterator[Hosts]:
     """Test hosts, with this thread in a network without IPv4."""
     with namespace.sealed():
-        found = Hosts(tmp_path / "hosts", apart=True, dns=DNS_SERVER_IPV6)
+        found = Hosts(tmp_path / "hosts", dns=DNS_SERVER_IPV6)
         (tmp_path / "hosts").mkdir()
         found.start()
         try:

@@ -1,6 +1,6 @@
 """A world: one API server, hook, sidecar, composite controller and test hosts, and what a test may do with them.
 
-The processes have accounts of their own. The API server is real (id "real") or that of the playground ("playground").
+The processes have accounts of their own.
 """
 
 import asyncio
@@ -380,8 +380,6 @@ class World:
             self._directory,
             access,
             control=self.setup.control,
-            mapped=not self.hosts.apart,
-            shift=self.hosts.shift,
             name=name,
             settings={**self._selector, **self.setup.settings, **(settings or {})},
             host=host or self.setup.host,

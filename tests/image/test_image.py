@@ -148,7 +148,7 @@ async def test_hook_responds_and_ends_on_sigterm(container: Make) -> None:
 def hosts(tmp_path: Path) -> Iterator[Hosts]:
     """Addresses outside, in a network that this test and its containers have for themselves."""
     with namespace.sealed():
-        hosts = Hosts(tmp_path, apart=True)
+        hosts = Hosts(tmp_path)
         hosts.start()
         yield hosts
         hosts.stop()

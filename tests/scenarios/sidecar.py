@@ -6,8 +6,6 @@ A test POSTs probe results to `/results` on the control port; they are recorded 
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import orjson
@@ -17,7 +15,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from external_service.v1alpha1 import AddressStatus
-from playground.addresses import dial
 from playground.serving import LoopbackServer
 from playground.sidecar import build, parser
 from probe_sidecar.sidecar import Sidecar
@@ -25,16 +22,12 @@ from probe_sidecar.sidecar import Sidecar
 
 def main() -> int:
     """Runs until SIGTERM or SIGINT; prints the URL of the control port."""
-    options = parser(__doc__)
-    options.add_argument("--unmapped", action="store_true", help="connect to the addresses themselves (test networks)")
-    arguments = options.parse_args()
-    place = str if arguments.unmapped else partial(dial, shift=arguments.shift)
-    asyncio.run(_probe(arguments.kubeconfig, place))
+    asyncio.run(_probe(parser(__doc__).parse_args().kubeconfig))
     return 0
 
 
-async def _probe(access: Path, place: Callable[[str], str]) -> None:
-    sidecar, stop = build(access, place)
+async def _probe(access: Path) -> None:
+    sidecar, stop = build(access, str)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     server = LoopbackServer(_control(sidecar))
     await server.start()
