@@ -151,7 +151,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What asks for a world is an e2e test. With the real Metacontroller, of the e2e tests only those with it run.
+    """Tests that ask for a world are e2e tests. With the real Metacontroller, of the e2e tests only those with it run.
 
     Those of the sidecars' faults run with its default strategy only.
     """
