@@ -155,7 +155,7 @@ async def test_oversized_page_is_requested_with_a_lower_limit() -> None:
     )
     await api.listed()
     limits = [query.split("limit=")[1].split("&")[0] for query in api.requests[:4]]
-    assert limits == ["100", "10", str(10 * PAGE_BYTES // len(page(filler, last="t"))), "20"]
+    assert limits == ["50", "5", str(5 * PAGE_BYTES // len(page(filler, last="t"))), "10"]
     assert api.seen == {"filler", "good"}
 
 
