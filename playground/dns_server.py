@@ -1,11 +1,10 @@
-"""A DNS server with configurable records, on UDP and TCP of one port, for the playground and the tests."""
+"""A DNS server with configurable records, on UDP and TCP of one port."""
 
 import asyncio
 import itertools
 import socket
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import dns.exception
@@ -16,29 +15,22 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-NO_RESPONSE = "NO_RESPONSE"
 UDP_BYTES = 512
-MOST_ALIASES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The records of a name. `trouble`: by "A" or "AAAA" an rcode such as "SERVFAIL" instead of records, or
-    NO_RESPONSE. `alias` is a CNAME; with `alone` the response has only it, as from an authoritative server."""
+    """The addresses of a name, and for how many seconds they may be kept."""
 
     addresses: tuple[str, ...] = ()
     ttl: int = 60
-    alias: str = ""
-    alone: bool = False
-    trouble: Mapping[str, str] = field(default_factory=dict)
 
 
 class DnsServer:
-    """`records` by name may change at any time. `queries` counts by name and type."""
+    """`records` by name may change at any time."""
 
     def __init__(self, records: Mapping[str, Record] | None = None) -> None:
         self.records = dict(records or {})
-        self.queries: Counter[tuple[str, str]] = Counter()
         self.port = 0
         self._turn = itertools.count()
         self._udp: asyncio.DatagramTransport | None = None
@@ -69,9 +61,8 @@ class DnsServer:
             return None
         question = query.question[0]
         name, kind = question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
-        self.queries[name, kind] += 1
         response = dns.message.make_response(query)
-        if not self._fill(response, name, kind):
+        if not self.fill(response, name, kind):
             return None
         try:
             return response.to_wire(max_size=limit)
@@ -80,25 +71,12 @@ class DnsServer:
             short.flags |= dns.flags.TC
             return short.to_wire()
 
-    def _fill(self, response: dns.message.Message, name: str, kind: str) -> bool:
-        for _ in range(MOST_ALIASES):
-            record = self.records.get(name)
-            trouble = record.trouble.get(kind) if record is not None else "NXDOMAIN"
-            if trouble == NO_RESPONSE:
-                return False
-            if record is None or trouble:
-                response.set_rcode(dns.rcode.from_text(trouble or "NXDOMAIN"))
-                return True
-            if not record.alias:
-                break
-            response.answer.append(dns.rrset.from_text(f"{name}.", record.ttl, "IN", "CNAME", f"{record.alias}."))
-            name = record.alias
-            if record.alone:
-                return True
-        else:
-            return True
-        addresses = [ip for ip in record.addresses if (":" in ip) == (kind == "AAAA")]
-        if addresses:
+    def fill(self, response: dns.message.Message, name: str, kind: str) -> bool:
+        """Adds the records of a name, or why there are none; False for no response."""
+        record = self.records.get(name)
+        if record is None:
+            response.set_rcode(dns.rcode.NXDOMAIN)
+        elif addresses := [ip for ip in record.addresses if (":" in ip) == (kind == "AAAA")]:
             first = next(self._turn) % len(addresses)
             turned = addresses[first:] + addresses[:first]
             response.answer.append(dns.rrset.from_text(f"{name}.", record.ttl, "IN", kind, *turned))

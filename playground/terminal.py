@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from rich.text import Text
+from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -129,10 +130,8 @@ class PlaygroundApp(App[int]):
     def __init__(self, playground: Playground, url: str, duration: float | None = None) -> None:
         super().__init__(driver_class=Driver)
         self.problem: Exception | None = None
-        self._playground = playground
-        self._journal = playground.journal
-        self._url = url
-        self._duration = duration
+        self._playground, self._journal = playground, playground.journal
+        self._url, self._duration = url, duration
         self._rows: dict[str, Row] = {}
         self._now: Snapshot | None = None
 
@@ -151,8 +150,8 @@ class PlaygroundApp(App[int]):
         for entry in self._journal.entries:
             self._write_entry(entry)
         self._journal.listeners.append(self._write_entry)
-        self.set_interval(REFRESH_SECONDS, self._read_soon)
-        self._read_soon()
+        self.set_interval(REFRESH_SECONDS, self._read)
+        self._read()
         if self._duration is not None:
             self.set_timer(self._duration, lambda: self.exit(0))
 
@@ -166,9 +165,7 @@ class PlaygroundApp(App[int]):
     def _write_entry(self, entry: Entry) -> None:
         self.query_one("#log", RichLog).write(Text(str(entry)), expand=True)
 
-    def _read_soon(self) -> None:
-        self.run_worker(self._read(), exclusive=True, group="look", exit_on_error=False)
-
+    @work(exclusive=True, group="look", exit_on_error=False)
     async def _read(self) -> None:
         try:
             self._playground.check()
@@ -187,10 +184,7 @@ class PlaygroundApp(App[int]):
             table.clear()
             for key, row in rows.items():
                 table.add_row(*_cells(row), key=key)
-            if kept in rows:
-                table.move_cursor(row=table.get_row_index(kept))
-            elif len(rows) > 1:
-                table.move_cursor(row=1)
+            table.move_cursor(row=list(rows).index(kept) if kept in rows else 1)
         else:
             for key, row in rows.items():
                 for column, cell in zip(COLUMNS, _cells(row), strict=True):
@@ -215,19 +209,14 @@ class PlaygroundApp(App[int]):
 
     def action_switch(self, mode: str) -> None:
         if row := self._address():
-            self.run_worker(self._switch(row.ip, Mode(mode)), group="switch", exit_on_error=False)
+            self._switch(row.ip, Mode(mode))
 
-    def action_slow(self) -> None:
-        row = self._address()
-        if row is None:
-            return
+    @work(exit_on_error=False)
+    async def action_slow(self) -> None:
+        if (row := self._address()) and (seconds := await self.push_screen_wait(Seconds())):
+            self._switch(row.ip, Mode.SLOW, seconds)
 
-        def chosen(seconds: float | None) -> None:
-            if seconds is not None:
-                self.run_worker(self._switch(row.ip, Mode.SLOW, seconds), group="switch", exit_on_error=False)
-
-        self.push_screen(Seconds(), chosen)
-
+    @work(exit_on_error=False)
     async def _switch(self, ip: str, mode: Mode, seconds: float | None = None) -> None:
         try:
             await self._playground.backends.set(ip, mode, seconds)
@@ -236,10 +225,8 @@ class PlaygroundApp(App[int]):
         else:
             self._journal.add(f"you made the backend of {ip} {described(mode, seconds)}")
 
-    def action_restart(self) -> None:
-        self.run_worker(self._restart(), group="restart", exit_on_error=False)
-
-    async def _restart(self) -> None:
+    @work(exit_on_error=False)
+    async def action_restart(self) -> None:
         self._journal.add("you kill the sidecar")
         if await self._playground.restart_sidecar():
             self._journal.add("the sidecar is ready again")

@@ -32,32 +32,28 @@ OPENAPI_V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 BODY_LIMIT = 3 * 1024 * 1024  # k8s.io/apiserver MaxRequestBodyBytes
 WATCH_SECONDS = 1800
+GC_SECONDS = 0.05
+"""How long dependents outlive their owner."""
 MOST_PAGES = 64
 """Rests of lists that clients have not requested yet; the oldest goes first."""
 
 
 class Api:
-    """`app` is the ASGI application. The other public attributes may be changed while it serves.
-
-    Every client is let in, and is known by its User-Agent. `gc_seconds`: how long dependents outlive their owner; None
-    is a cluster without kube-controller-manager. `bookmark_seconds`: how often an idle watch receives a bookmark.
-    """
+    """`app` is the ASGI application. Every client is let in, and is known by its User-Agent."""
 
     def __init__(self, storage: Storage, registry: Registry) -> None:
         self.app = Starlette(routes=[Route("/{path:path}", self._endpoint, methods=METHODS)])
         self.storage = storage
         self.registry = registry
         self.audit = Audit()
-        self.gc_seconds: float | None = 0.05
-        self.bookmark_seconds = 60.0
         self._documents = discovery.documents(SERVED)
         self._pages: dict[str, tuple[int, Sequence[Object]]] = {}
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._collecting: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
-        """Cancels pending garbage collections."""
-        for timer in self._timers:
-            timer.cancel()
+        """Cancels a pending garbage collection."""
+        if self._collecting is not None:
+            self._collecting.cancel()
 
     async def _endpoint(self, request: Request) -> Response:
         path = request.url.path
@@ -149,7 +145,7 @@ class Api:
             lambda obj: _shown(request, resource, obj),
             start(query, resource),
             float(query.get("timeoutSeconds") or WATCH_SECONDS),
-            self.bookmark_seconds if query.get("allowWatchBookmarks") == "true" else None,
+            query.get("allowWatchBookmarks") == "true",
         )
         headers = _headers(_warning(resource))
         lines = self.stream(request, watch)
@@ -200,9 +196,12 @@ class Api:
         return self.registry.apply(write)
 
     def _collect_soon(self) -> None:
-        if self.gc_seconds is not None:
-            timer = asyncio.get_running_loop().call_later(self.gc_seconds, self.storage.collect_garbage)
-            self._timers = {one for one in self._timers if not one.cancelled()} | {timer}
+        if self._collecting is None:
+            self._collecting = asyncio.get_running_loop().call_later(GC_SECONDS, self._collect)
+
+    def _collect(self) -> None:
+        self._collecting = None
+        self.storage.collect_garbage()
 
 
 async def _body(request: Request) -> Any:

@@ -61,12 +61,11 @@ class Written:
 class Registry:
     """Creates, replaces and deletes objects in a Storage. `now` returns the time as RFC 3339.
 
-    `loopback` lets loopback addresses pass. `guard` off is a CRD without its transition rule for the status.
-    `status_policy` is the MutatingAdmissionPolicy of components/status-policy, as in Kubernetes 1.36 and newer.
+    `loopback` lets loopback addresses pass. `status_policy` is the MutatingAdmissionPolicy of
+    components/status-policy, as in Kubernetes 1.36 and newer.
     """
 
     def __init__(self, storage: Storage, now: Callable[[], str], *, loopback: bool = False) -> None:
-        self.guard = True
         self.status_policy = False
         self._storage = storage
         self._now = now
@@ -211,8 +210,7 @@ class Registry:
         schema.default(obj, resource.schema)
         problems = schema.problems(old, obj, loopback=self._loopback)
         if old is not None and not problems:
-            stale = schema.stale_status(old, obj) if self.guard else None
-            problems = list(filter(None, (schema.moved_cluster_ip(old, obj), stale)))
+            problems = list(filter(None, (schema.moved_cluster_ip(old, obj), schema.stale_status(old, obj))))
         if problems:
             raise invalid(resource.kind, resource.group, obj["metadata"]["name"], *problems)
         return obj, warnings

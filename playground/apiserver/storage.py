@@ -32,10 +32,10 @@ class Change:
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """The changes of one resource from now on; None ends it, an exception breaks it."""
+    """The changes of one resource from now on."""
 
     resource: Key
-    queue: "asyncio.Queue[Change | Exception | None]" = field(default_factory=asyncio.Queue)
+    queue: "asyncio.Queue[Change]" = field(default_factory=asyncio.Queue)
 
 
 class Storage:
@@ -46,7 +46,6 @@ class Storage:
 
     def __init__(self) -> None:
         self.revision = 90
-        self.compacted = 0
         self._objects: dict[Key, dict[tuple[str, str], Object]] = {}
         self._log: list[Change] = []
         self.watchers: set[Subscription] = set()
@@ -60,12 +59,6 @@ class Storage:
         """All objects of a resource, of one namespace if given, in the order of namespace and name."""
         found = self._objects.get(resource, {})
         return [found[place] for place in sorted(found) if not namespace or place[0] == namespace]
-
-    def everything(self) -> Iterator[tuple[Key, Object]]:
-        """All objects of all resources."""
-        for resource, found in list(self._objects.items()):
-            for obj in list(found.values()):
-                yield resource, obj
 
     def put(self, resource: Key, obj: Object) -> Object:
         """Commits a new or changed object under the next revision and returns it as stored."""
@@ -90,22 +83,11 @@ class Storage:
         """The changes of a resource after a revision, as far as the log has them."""
         return [change for change in self._log if change.revision > revision and change.resource == resource]
 
-    def compact(self) -> None:
-        """Drops the log: a watch from an earlier revision gets 410."""
-        self.compacted = self.revision
-        self._log.clear()
-
     def subscribe(self, resource: Key) -> Subscription:
         """Begins to receive changes, until it is no longer among `watchers`."""
         subscription = Subscription(resource)
         self.watchers.add(subscription)
         return subscription
-
-    def interrupt(self, last: Exception | None = None) -> int:
-        """Ends every subscription, with the exception `last` if given; returns how many there were."""
-        for subscription in self.watchers:
-            subscription.queue.put_nowait(last)
-        return len(self.watchers)
 
     def collect_garbage(self) -> None:
         """Deletes what kube-controller-manager would: each object whose owners or namespace are gone, until none is
@@ -116,7 +98,7 @@ class Storage:
                 self.remove(resource, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
 
     def _doomed(self) -> Iterator[tuple[Key, Object]]:
-        everything = list(self.everything())
+        everything = [(resource, obj) for resource, found in self._objects.items() for obj in found.values()]
         living = {obj["metadata"]["uid"] for _, obj in everything}
         spaces = {obj["metadata"]["name"] for obj in self.items(NAMESPACES.key)}
         for resource, obj in everything:

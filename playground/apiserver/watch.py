@@ -16,13 +16,15 @@ from playground.apiserver.selectors import Matcher
 from playground.apiserver.storage import Change, Storage, Subscription
 from playground.values import Object
 
+BOOKMARK_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
     """One watch of a client.
 
-    `revision` is None for "from the state of now". `seconds` ends the watch, `bookmark_seconds` is the time between
-    bookmarks (None: none are sent). `render` makes of an object what is sent.
+    `revision` is None for "from the state of now". `seconds` ends the watch; the client of an idle one gets
+    `bookmarks` if it wants them. `render` makes of an object what is sent.
     """
 
     storage: Storage
@@ -32,18 +34,16 @@ class Watch:
     render: Callable[[Object], Object]
     revision: int | None
     seconds: float
-    bookmark_seconds: float | None
+    bookmarks: bool
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """JSON lines, one event each. Ends when the time is up or the storage ends it."""
+        """JSON lines, one event each. Ends when the time is up."""
         subscription = self.storage.subscribe(self.resource.key)
         try:
             for line in self._backlog():
                 yield line
             async for line in self._live(subscription):
                 yield line
-        except ApiError as refusal:
-            yield _line("ERROR", refusal.status())
         finally:
             self.storage.watchers.discard(subscription)
 
@@ -52,30 +52,21 @@ class Watch:
         if self.revision is None:
             there = self.storage.items(self.resource.key, self.namespace)
             return [_line("ADDED", self.render(obj)) for obj in there if self.matches(obj)]
-        if self.revision < self.storage.compacted:
-            text = f"too old resource version: {self.revision} ({self.storage.revision})"
-            raise ApiError(410, "Expired", text)
         changes = self.storage.changes_after(self.resource.key, self.revision)
         return [line for change in changes if (line := self._event(change))]
 
     async def _live(self, subscription: Subscription) -> AsyncIterator[bytes]:
         """Changes as they come. A client that asked from a future revision receives nothing until then."""
-        future, pause = self.revision or 0, self.bookmark_seconds or self.seconds
+        future = self.revision or 0
         deadline = time.monotonic() + self.seconds
-        bookmark = time.monotonic() + pause
         while (now := time.monotonic()) < deadline:
             try:
-                async with asyncio.timeout(max(0.0, min(deadline, bookmark) - now)):
+                async with asyncio.timeout(min(deadline - now, BOOKMARK_SECONDS)):
                     change = await subscription.queue.get()
             except TimeoutError:
-                if self.bookmark_seconds is not None and self.storage.revision >= future:
+                if self.bookmarks and self.storage.revision >= future:
                     yield self._bookmark()
-                bookmark = time.monotonic() + pause
                 continue
-            if change is None:
-                return
-            if isinstance(change, Exception):
-                raise change
             if change.revision > future and (line := self._event(change)):
                 yield line
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from playground.client import ApiClient, Kind, Refused
 from playground.composite import dynamic_apply
+from playground.composite.hook import Observed
 from playground.composite.informer import Informer, Place, place_of
 from playground.values import Object, same
 
-Observed = dict[Kind, dict[str, Object]]  # kind -> namespace/name -> child
 Desired = dict[tuple[str, str], dict[str, Object]]  # apiVersion and kind -> namespace/name -> child
 
 Change = Callable[[list[Object]], list[Object]]  # of owner references

@@ -6,7 +6,6 @@ hook v1, ignoreStatusChanges, update strategies other than InPlace, and children
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 from dataclasses import dataclass
@@ -45,7 +44,6 @@ class Counts:
 
     syncs: int = 0
     errors: int = 0
-    status_writes: int = 0
     stale: int = 0
 
 
@@ -178,28 +176,22 @@ class CompositeController:
         for attempt in range(CONFLICT_TRIES):
             if attempt:
                 await asyncio.sleep(CONFLICT_SECONDS * 5 ** (attempt - 1) * random.uniform(1, 1.1))
-            with contextlib.suppress(_Conflict):
-                return await self._put_status(parent, wanted)
-        return None
+            if not await self._conflicts(parent, wanted):
+                return
 
-    async def _put_status(self, parent: Object, wanted: Object) -> None:
+    async def _conflicts(self, parent: Object, wanted: Object) -> bool:
+        """One try; whether the object changed between GET and PUT."""
         place = place_of(parent)
         try:
             await asyncio.sleep(self.window)
             live = await self._client.get(self._parents.kind.path(*place))
             if live["metadata"]["uid"] != parent["metadata"]["uid"] or same(live.get("status"), wanted):
-                return
+                return False
             await asyncio.sleep(self.window)
             await self._client.replace(self._parents.kind.path(*place, "status"), {**live, "status": wanted})
-            self.counts.status_writes += 1
         except Refused as refusal:
-            if refusal.code == CONFLICT:
-                raise _Conflict from refusal
-            if refusal.code == NOT_FOUND:
-                return
+            if refusal.code in (CONFLICT, NOT_FOUND):
+                return refusal.code == CONFLICT
             self.counts.stale += refusal.reason == "Invalid"
             raise SyncError(f"can't update status for {described(parent)}: {refusal}") from refusal
-
-
-class _Conflict(Exception):
-    """The object changed between GET and PUT."""
+        return False

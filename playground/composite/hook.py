@@ -10,7 +10,8 @@ import orjson
 from playground.client import Kind
 from playground.values import Object
 
-Observed = Mapping[Kind, Mapping[str, Object]]  # kind -> namespace/name -> child
+Observed = dict[Kind, dict[str, Object]]
+"""Kind -> namespace/name -> child."""
 
 FIELDS = {"status", "children", "resyncAfterSeconds", "finalized"}
 

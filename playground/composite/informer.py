@@ -44,7 +44,8 @@ class Informer:
     async def _list_and_watch(self) -> None:
         answer = await self._client.get(self.kind.path())
         revision = answer["metadata"]["resourceVersion"]
-        fresh = {place_of(obj): self._typed(obj) for obj in answer["items"]}
+        typed = {"apiVersion": self.kind.api_version, "kind": self.kind.kind}  # no items of a real server have these
+        fresh = {place_of(obj): {**obj, **typed} for obj in answer["items"]}
         for place in self.objects.keys() - fresh.keys():
             self._on_change(self.objects.pop(place), None)
         for obj in fresh.values():
@@ -52,21 +53,15 @@ class Informer:
         self.synced.set()
         while True:
             async for event in self._client.watch(self.kind.path(), revision):
+                obj = event["object"]
                 if event["type"] == "ERROR":
-                    raise Refused(event["object"]["code"], event["object"]["reason"], event["object"]["message"])
-                revision = event["object"]["metadata"]["resourceVersion"]
-                self._take(event["type"], event["object"])
-
-    def _typed(self, obj: Object) -> Object:
-        """With kind and apiVersion, which the items of a list do not have on a real server."""
-        return {**obj, "apiVersion": self.kind.api_version, "kind": self.kind.kind}
-
-    def _take(self, type_: str, obj: Object) -> None:
-        if type_ == "DELETED":
-            self.objects.pop(place_of(obj), None)
-            self._on_change(obj, None)
-        elif type_ != "BOOKMARK":
-            self._store(obj)
+                    raise Refused(obj["code"], obj["reason"], obj["message"])
+                revision = obj["metadata"]["resourceVersion"]
+                if event["type"] == "DELETED":
+                    self.objects.pop(place_of(obj), None)
+                    self._on_change(obj, None)
+                elif event["type"] != "BOOKMARK":
+                    self._store(obj)
 
     def _store(self, obj: Object) -> None:
         old = self.objects.get(place_of(obj))

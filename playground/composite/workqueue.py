@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import deque
 
 BASE_SECONDS = 0.005  # DefaultTypedControllerRateLimiter: 5 ms doubling to 1000 s, beside a bucket of 10/s, burst 100
 MOST_SECONDS = 1000.0
@@ -36,12 +35,11 @@ class WorkQueue:
     """Keys to handle. A key that is added while it is being handled is queued again after `done`."""
 
     def __init__(self) -> None:
-        self._ready: deque[str] = deque()
+        self._ready: asyncio.Queue[str] = asyncio.Queue()
         self._dirty: set[str] = set()
         self._active: set[str] = set()
         self._failures: dict[str, int] = {}
         self._bucket = TokenBucket(10, 100)
-        self._wake = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
 
     def add(self, key: str) -> None:
@@ -50,8 +48,7 @@ class WorkQueue:
             return
         self._dirty.add(key)
         if key not in self._active:
-            self._ready.append(key)
-            self._wake.set()
+            self._ready.put_nowait(key)
 
     def add_after(self, key: str, seconds: float) -> None:
         """Queues a key after some seconds."""
@@ -75,10 +72,7 @@ class WorkQueue:
 
     async def get(self) -> str:
         """The next key; `done` must follow."""
-        while not self._ready:
-            self._wake.clear()
-            await self._wake.wait()
-        key = self._ready.popleft()
+        key = await self._ready.get()
         self._dirty.discard(key)
         self._active.add(key)
         return key
@@ -87,8 +81,7 @@ class WorkQueue:
         """Ends the handling of a key."""
         self._active.discard(key)
         if key in self._dirty:
-            self._ready.append(key)
-            self._wake.set()
+            self._ready.put_nowait(key)
 
     @property
     def idle(self) -> bool:

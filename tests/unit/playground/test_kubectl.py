@@ -111,7 +111,6 @@ async def test_kubectl_get_watch_shows_changed_columns(kubectl: Run, server: Fak
     await until(lambda: bool(server.storage.watchers), "kubectl watches")
     status = '{"status":{"revision":1,"ready":"1/2"}}'
     await kubectl("patch", "extsvc", "web", "--subresource=status", "--type=merge", "-p", status)
-    server.storage.interrupt()
     rows = [line.split()[:2] for line in (await following).splitlines()]
     assert [row[0] for row in rows] == ["NAME", "web", "web"]
     assert (rows[0][1], rows[2][1]) == ("READY", "1/2")

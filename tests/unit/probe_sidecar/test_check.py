@@ -22,7 +22,6 @@ from external_service.core import ONE_HANDLER, PROBE_PORT_NUMBER, Probe
 from external_service.invalid import unknown_fields
 from external_service.manifest import NOTHING
 from external_service.policy import AddressPolicy, form_refusal
-from playground.dns_server import DnsServer, Record
 from probe_sidecar.__main__ import main
 from probe_sidecar.check import explanation
 from probe_sidecar.hostnames.resolver import responded_with
@@ -38,6 +37,7 @@ from probe_sidecar.probes.message import (
 from probe_sidecar.probes.tls import NO_CA_CERTIFICATES
 from probe_sidecar.settings import DNS_SERVERS
 from tests.cases import cases
+from tests.dns import DnsServer, Record
 from tests.unit.probe_sidecar.probes.servers import Script, Server, says, server_context
 
 ROOT = Path(__file__).resolve().parents[3]

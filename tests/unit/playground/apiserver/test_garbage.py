@@ -26,7 +26,6 @@ def parent_and_child(server: FakeApiServer) -> dict[str, Any]:
 
 async def test_child_is_deleted_after_its_owner(server: FakeApiServer, client: ApiClient) -> None:
     parent_and_child(server)
-    server.api.gc_seconds = 0.05
     await client.delete(ES.path("default", "web"))
     assert server.get("Endpoints", "default", "web") is not None
     await until(lambda: server.get("Endpoints", "default", "web") is None)

@@ -318,7 +318,6 @@ async def test_controller_survives_an_api_server_outage(server: FakeApiServer, h
     async with synced(server, hook):
         await server.stop()
         await server.start()
-        server.storage.compact()
         async with httpx.AsyncClient(base_url=server.url) as http:
             await ApiClient(http, "me").patch(WEB, {"spec": {"port": 81}})
         await until(lambda: (status(server) or {}).get("observedGeneration") == 2)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from playground.dns_server import NO_RESPONSE, DnsServer, Record
 from probe_sidecar.hostnames import resolver
 from probe_sidecar.hostnames.answer import Reply
 from probe_sidecar.hostnames.resolver import CNAME_LOOP, CNAMES_TOO_LONG, NO_SERVERS, Resolver
 from tests.cases import cases
+from tests.dns import NO_RESPONSE, DnsServer, Record
 
 A, B, V6 = "10.0.100.10", "10.0.100.11", "2001:db8::10"
 NAME = "db.example.com"
