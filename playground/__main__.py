@@ -22,65 +22,59 @@ if __name__ == "__main__":  # before the imports below, which take half a second
     for stop_signal in STOP_SIGNALS:
         signal.signal(stop_signal, _end_at_once)
 
-import argparse  # noqa: E402 - see above
-import asyncio  # noqa: E402
+import asyncio  # noqa: E402 - see above
+import contextlib  # noqa: E402
 import time  # noqa: E402
-from collections.abc import Coroutine, Sequence  # noqa: E402
-from pathlib import Path  # noqa: E402
+from collections.abc import Callable, Coroutine, Sequence  # noqa: E402
 from typing import Any  # noqa: E402
+
+import click  # noqa: E402
+
+from runtime.commands import FILE, run  # noqa: E402
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 failed or could not start, 2 bad input, 130 interrupted."""
-    arguments = _arguments(argv)
-    say = _Progress(silent=arguments.output == "json")
+    return run(play, "python -m playground", sys.argv[1:] if argv is None else argv)
+
+
+@click.command
+@click.argument("files", type=FILE, metavar="[PATH]...", nargs=-1)
+@click.option("--duration", type=float, metavar="S", help="Seconds (default: until Ctrl-C).")
+@click.option(
+    "--output", type=click.Choice(["live", "plain", "json"]), help="(default: live on a terminal, else plain)"
+)
+def play(files: tuple[str, ...], duration: float | None, output: str | None) -> int:
+    """Run the whole operator on this machine, without a cluster.
+
+    PATH is a file with ExternalServices, a folder, or "-" for the standard input (default: the complex example, and a
+    quick one).
+    """
+    say = _progress(silent=output == "json")
     say("Starting the playground (Ctrl-C ends it)")
-    status = _play(arguments, say)
-    for number in STOP_SIGNALS:  # a second one would only add a traceback
-        signal.signal(number, signal.SIG_IGN)
+    from playground.show import show  # noqa: PLC0415 - after the first line: it takes a second
+
+    terminal = sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    try:
+        status = asyncio.run(_interruptible(show(files, output or ("live" if terminal else "plain"), duration, say)))
+    finally:
+        for number in STOP_SIGNALS:  # a second one would only add a traceback
+            signal.signal(number, signal.SIG_IGN)
     if status == INTERRUPTED:
         say(NOTHING_LEFT)
     return status
 
 
-class _Progress:
+def _progress(*, silent: bool) -> Callable[[str], None]:
     """Prints what is being done on stderr, with the seconds since the start."""
+    began = time.monotonic()
 
-    def __init__(self, *, silent: bool) -> None:
-        self._silent = silent
-        self._began = time.monotonic()
+    def say(line: str) -> None:
+        with contextlib.suppress(OSError):  # the terminal is gone
+            if not silent:
+                print(f"{time.monotonic() - began:4.1f} s  {line}", file=sys.stderr, flush=True)
 
-    def __call__(self, line: str) -> None:
-        if not self._silent:
-            try:
-                print(f"{time.monotonic() - self._began:4.1f} s  {line}", file=sys.stderr, flush=True)
-            except OSError:  # the terminal is gone
-                self._silent = True
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m playground", description="The whole operator without a cluster.")
-    parser.add_argument(
-        "files", nargs="*", type=Path, metavar="CR.yaml", help="(default: the complex example, and a quick one)"
-    )
-    parser.add_argument("--duration", type=float, metavar="S", help="seconds (default: until Ctrl-C)")
-    parser.add_argument("--output", choices=("live", "plain", "json"), help="(default: live on a terminal, else plain)")
-    return parser.parse_args(argv)
-
-
-def _play(arguments: argparse.Namespace, say: _Progress) -> int:
-    from playground.show import FAILURES, BadInput, run  # noqa: PLC0415 - after the first line: it takes a second
-
-    terminal = sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    output = arguments.output or ("live" if terminal else "plain")
-    try:
-        return asyncio.run(_interruptible(run(arguments.files, output, arguments.duration, say)))
-    except BadInput as problem:
-        print(problem, file=sys.stderr)
-        return 2
-    except FAILURES as problem:
-        print(f"python -m playground: {problem}", file=sys.stderr)
-        return 1
+    return say
 
 
 async def _interruptible(work: Coroutine[Any, Any, int]) -> int:

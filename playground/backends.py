@@ -18,6 +18,7 @@ from h2.events import DataReceived, StreamEnded
 from h2.exceptions import ProtocolError
 
 from playground.addresses import dial
+from playground.certificate import server_context
 from runtime.http_server import cannot_listen
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
@@ -119,10 +120,6 @@ class Backend:
         elif self._server is None:
             self._server = await asyncio.start_server(self._serve, ssl=self._tls, limit=HEAD_LIMIT, **self._place())
 
-    async def start(self) -> None:
-        """Listens, in mode HEALTHY."""
-        await self.set(Mode.HEALTHY)
-
     async def stop(self) -> None:
         """Closes the socket and every connection, and waits for the requests being served."""
         self._drop()
@@ -143,8 +140,11 @@ class Backend:
 
     async def _close(self) -> None:
         if self._server is not None:
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            for listener in server.sockets:  # asyncio would lose a connection that it accepted just before `close`
+                asyncio.get_running_loop().remove_reader(listener)
+            await asyncio.sleep(0)
+            server.close()
 
     def _drop(self) -> None:
         self._dropped.set()
@@ -207,15 +207,15 @@ class Backends:
         self.dial = dial
         self.found: dict[Spot, Backend] = {}
         self.problems: dict[Spot, str] = {}
-        self._tls: dict[Protocol, ssl.SSLContext] = {}
 
     async def ensure(self, spot: Spot, *, slow_seconds: float = 5.0) -> None:
         """Starts a backend unless there is one; a failure goes into `problems`."""
         if spot in self.found or spot in self.problems:
             return
-        backend = Backend(spot, self.dial(spot.ip), slow_seconds=slow_seconds, tls=self._context(spot.protocol))
+        tls = server_context(*SECURE[spot.protocol]) if spot.protocol in SECURE else None
+        backend = Backend(spot, self.dial(spot.ip), slow_seconds=slow_seconds, tls=tls)
         try:
-            await backend.start()
+            await backend.set(Mode.HEALTHY)
         except OSError as problem:
             self.problems[spot] = cannot_listen(backend.address, spot.port, os.strerror(problem.errno or 0))
         else:
@@ -237,12 +237,3 @@ class Backends:
         """Stops all of them."""
         for backend in self.found.values():
             await backend.stop()
-
-    def _context(self, protocol: Protocol) -> ssl.SSLContext | None:
-        if protocol not in SECURE:
-            return None
-        if protocol not in self._tls:
-            from playground.certificate import server_context  # noqa: PLC0415 - needs a package that only TLS needs
-
-            self._tls[protocol] = server_context(*SECURE[protocol])
-        return self._tls[protocol]

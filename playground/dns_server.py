@@ -1,8 +1,7 @@
-"""A DNS server with configurable records, on UDP and TCP of one port."""
+"""A DNS server with configurable records, on UDP."""
 
 import asyncio
 import itertools
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -26,7 +25,7 @@ class Record:
     ttl: int = 60
 
 
-class DnsServer:
+class DnsServer(asyncio.DatagramProtocol):
     """`records` by name may change at any time."""
 
     def __init__(self, records: Mapping[str, Record] | None = None) -> None:
@@ -34,24 +33,25 @@ class DnsServer:
         self.port = 0
         self._turn = itertools.count()
         self._udp: asyncio.DatagramTransport | None = None
-        self._tcp: asyncio.Server | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listens on UDP and TCP; port 0 takes a free one."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._tcp = await asyncio.start_server(self._serve, host, port, family=family)
-        self.port = self._tcp.sockets[0].getsockname()[1]
+        """Listens on UDP; port 0 takes a free one."""
         loop = asyncio.get_running_loop()
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=(host, self.port))
+        udp, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(host, port))
+        self.port = udp.get_extra_info("sockname")[1]
 
     async def stop(self) -> None:
-        """Closes both sockets."""
+        """Closes the socket."""
         if self._udp is not None:
             self._udp.close()
-        if self._tcp is not None:
-            self._tcp.close()
-            await self._tcp.wait_closed()
-        self._udp = self._tcp = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._udp = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        answer = self.answer(data, limit=UDP_BYTES)
+        if answer is not None and self._udp is not None:
+            self._udp.sendto(answer, addr)
 
     def answer(self, wire: bytes, *, limit: int = 65_535) -> bytes | None:
         """The response to a query, or None for no response. The order of addresses rotates with each response."""
@@ -66,7 +66,7 @@ class DnsServer:
             return None
         try:
             return response.to_wire(max_size=limit)
-        except dns.exception.TooBig:
+        except dns.exception.TooBig:  # the client asks again over TCP
             short = dns.message.make_response(query)
             short.flags |= dns.flags.TC
             return short.to_wire()
@@ -81,29 +81,3 @@ class DnsServer:
             turned = addresses[first:] + addresses[:first]
             response.answer.append(dns.rrset.from_text(f"{name}.", record.ttl, "IN", kind, *turned))
         return True
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                size = int.from_bytes(await reader.readexactly(2))
-                answer = self.answer(await reader.readexactly(size))
-                if answer is not None:
-                    writer.write(len(answer).to_bytes(2) + answer)
-                    await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # the client closed the connection
-        finally:
-            writer.close()
-
-
-class _Udp(asyncio.DatagramProtocol):
-    def __init__(self, server: DnsServer) -> None:
-        self._server = server
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        answer = self._server.answer(data, limit=UDP_BYTES)
-        if answer is not None:
-            self._transport.sendto(answer, addr)

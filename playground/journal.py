@@ -50,7 +50,8 @@ class Journal:
         if change.resource in (SERVICES.key, INGRESSES.key):
             self.add(f"{change.object['kind']} {place} {word}")
         elif change.resource == EVENTS.key and new:
-            self.add(f"Event {new.get('reason')} on {new['involvedObject']['name']}: {new.get('message', '')}")
+            about = new.get("involvedObject") or {}
+            self.add(f"Event {new.get('reason')} on {about.get('name')}: {new.get('message', '')}")
         elif change.resource == ENDPOINTS.key:
             self._endpoints(place, old or {}, new)
         elif change.resource == EXTERNAL_SERVICES.key:

@@ -1,13 +1,12 @@
-"""ExternalServices from files, and the manifests of this project that the playground uses."""
+"""The manifests of this project that the playground uses, and where the probes of an ExternalService go."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from external_service.kind import API_VERSION, KIND
-from external_service.manifest import InvalidInput, external_services
 from playground.addresses import resolved
 from playground.backends import Protocol, Spot
 from playground.values import Object
@@ -16,19 +15,14 @@ FOLDER = Path(__file__).resolve().parent / "metacontroller"
 """Has composite-controller.yaml and the samples: in a checkout a link, in the wheel a copy."""
 
 
-class BadInput(Exception):
-    """A file that cannot be used; the text has file and field, and what to write instead."""
-
-
 def composite_controller() -> Object:
     """metacontroller/composite-controller.yaml."""
-    manifest: Object = yaml.safe_load((FOLDER / "composite-controller.yaml").read_text(encoding="utf-8"))
-    return manifest
+    return _read("composite-controller.yaml")
 
 
 def complex_example() -> Object:
     """The example from the README of the predecessor, unchanged."""
-    return read_files([FOLDER / "samples" / "complex-example.yaml"])[0]
+    return _read("samples/complex-example.yaml")
 
 
 def demo() -> Object:
@@ -43,23 +37,9 @@ def demo() -> Object:
     }
 
 
-def read_files(paths: Iterable[Path]) -> list[Object]:
-    """All ExternalServices of some YAML files, in order; BadInput has the problems of all files."""
-    found, problems = [], []
-    for path in paths:
-        try:
-            manifests = external_services(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            problems.append(f"{path}: {error.strerror}")
-        except UnicodeDecodeError:
-            problems.append(f"{path}: this is not text in UTF-8")
-        except InvalidInput as invalid:
-            problems += [f"{path}: {line}" for line in invalid.problems]
-        else:
-            found += [document.raw for document in manifests.documents]
-    if problems:
-        raise BadInput("\n".join(problems))
-    return found
+def _read(name: str) -> Object:
+    manifest: Object = yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
+    return manifest
 
 
 def spots(parent: Mapping[str, Any]) -> list[Spot]:

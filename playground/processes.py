@@ -108,11 +108,6 @@ class Component:
         self._end(signal.SIGKILL)
         self._dismiss_reaper()
 
-    def restart(self) -> None:
-        """`stop`, then `start` and wait until ready."""
-        self.stop()
-        self.start()
-
     def pause(self) -> None:
         """SIGSTOP, and return when all its threads are stopped: connections stay open without a response."""
         pid = self.pid

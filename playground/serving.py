@@ -28,11 +28,6 @@ class LoopbackServer:
         """The base URL, without a slash at its end."""
         return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def running(self) -> bool:
-        """Whether it has been started and not stopped since."""
-        return self._server is not None
-
     async def start(self) -> None:
         """Listens; OSError if the port is taken."""
         listener = socket.socket()
@@ -54,9 +49,10 @@ class LoopbackServer:
             await self._task
         self._server = self._task = None
 
-    def hang_up(self, client: tuple[str, int] | None = None) -> int:
-        """Breaks the connection of a client, or all; returns how many."""
-        return self._server.hang_up(client) if self._server else 0
+    def hang_up(self, client: tuple[str, int] | None = None) -> None:
+        """Breaks the connection of a client, or all."""
+        if self._server is not None:
+            self._server.hang_up(client)
 
 
 class _Server(uvicorn.Server):
@@ -85,9 +81,7 @@ class _Server(uvicorn.Server):
         if tasks := set(self.server_state.tasks):
             await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
 
-    def hang_up(self, client: tuple[str, int] | None = None) -> int:
-        transports = [connection.transport for connection in list(self.server_state.connections)]
-        there = [one for one in transports if client in (None, one.get_extra_info("peername"))]
-        for transport in there:
-            transport.abort()
-        return len(there)
+    def hang_up(self, client: tuple[str, int] | None = None) -> None:
+        for transport in [connection.transport for connection in self.server_state.connections]:
+            if client in (None, transport.get_extra_info("peername")):
+                transport.abort()

@@ -11,28 +11,26 @@ from dataclasses import asdict
 from pathlib import Path
 
 from playground.addresses import hostnames, resolved, shared, stand_ins
-from playground.manifests import BadInput, complex_example, demo, read_files
+from playground.manifests import complex_example, demo
 from playground.page import application
 from playground.processes import NotReady, free_ports
 from playground.serving import LoopbackServer
 from playground.snapshot import snapshot
 from playground.stack import Playground
 from playground.values import Object
-
-__all__ = ["FAILURES", "BadInput", "run"]
+from runtime.commands import Failure, manifests
 
 CHECK_SECONDS = 0.25
 SUMMARY_SECONDS = 30.0
 LEAVE_SECONDS = 5.0
-FAILURES = (NotReady, OSError, RuntimeError)
 
 
-async def run(files: Sequence[Path], output: str, duration: float | None, say: Callable[[str], None]) -> int:
+async def show(files: Sequence[str], output: str, duration: float | None, say: Callable[[str], None]) -> int:
     """Runs the playground with the ExternalServices of `files` for `duration` seconds, or until cancelled.
 
-    `output` is live, plain or json. Returns the exit status; raises BadInput or one of FAILURES.
+    `output` is live, plain or json. Returns the exit status, or raises Failure.
     """
-    manifests = read_files(files) or [complex_example(), demo()]
+    given = [document.raw for _, found in manifests(files) for document in found.documents]
     playground = Playground()
     signal.signal(signal.SIGALRM, lambda *_: _give_up(playground.folder))
     page = LoopbackServer(application(playground), *free_ports(1))
@@ -42,7 +40,9 @@ async def run(files: Sequence[Path], output: str, duration: float | None, say: C
         say("Starting the API server, the hook and the sidecar")
         async with playground:
             say("Ready")
-            return await _show(playground, manifests, output, duration, f"{page.url}/")
+            return await _show(playground, given or [complex_example(), demo()], output, duration, f"{page.url}/")
+    except (NotReady, OSError, RuntimeError) as problem:
+        raise Failure(1, str(problem)) from problem
     finally:
         await page.stop()
 
@@ -55,14 +55,14 @@ def _give_up(folder: Path) -> None:
 
 
 async def _show(
-    playground: Playground, manifests: Sequence[Object], output: str, duration: float | None, url: str
+    playground: Playground, parents: Sequence[Object], output: str, duration: float | None, url: str
 ) -> int:
     if output == "plain":
         playground.journal.listeners.append(lambda entry: print(entry, flush=True))
-        for line in introduction(playground, manifests):
+        for line in introduction(playground, parents):
             print(line, flush=True)
-    for manifest in manifests:
-        await playground.apply(manifest)
+    for parent in parents:
+        await playground.apply(parent)
     if output == "live":
         return await _live(playground, url, duration)
     end = time.monotonic() + duration if duration is not None else float("inf")
@@ -75,11 +75,11 @@ async def _show(
     return 0
 
 
-def introduction(playground: Playground, manifests: Sequence[Object]) -> list[str]:
+def introduction(playground: Playground, parents: Sequence[Object]) -> list[str]:
     """Where everything is, and what to type."""
-    ips = [ip for manifest in manifests for ip in manifest["spec"].get("ips") or ()]
-    ips += [ip for one in manifests for ip in resolved(one["spec"])]
-    lines = [f"{name} resolves to {', '.join(stand_ins(name))}" for name in hostnames(manifests)]
+    ips = [ip for parent in parents for ip in parent["spec"].get("ips") or ()]
+    ips += [ip for parent in parents for ip in resolved(parent["spec"])]
+    lines = [f"{name} resolves to {', '.join(stand_ins(name))}" for name in hostnames(parents)]
     lines += [f"{ip} is played by {playground.dial(ip)}" for ip in dict.fromkeys(ips) if playground.dial(ip) != ip]
     lines += [f"{', '.join(several)} have one backend, {there}" for there, several in shared(ips).items()]
     return [*lines, f"API server: {playground.api.url}", f"export KUBECONFIG={playground.kubeconfig}"]

@@ -5,7 +5,6 @@ Only `dial` differs from the product: a probe of an address goes to `playground.
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from probe_sidecar.kube.kubeconfig import kubeconfig
 from probe_sidecar.replicas.replica import RENEWALS
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar
+from runtime.logs import configure
 from runtime.settings import load
 
 
@@ -42,10 +42,7 @@ def build(access: Path, place: Callable[[str], str]) -> tuple[Sidecar, asyncio.E
     settings = settings.model_copy(
         update={"dns_servers": tuple((place(ip), port) for ip, port in settings.dns_servers)}
     )
-    logging.basicConfig(
-        stream=sys.stderr, level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    configure(settings.log_level, settings.log_format)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

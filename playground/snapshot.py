@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from playground.apiserver.resources import EXTERNAL_SERVICES
 from playground.client import CONTROLLER, SIDECAR, readiness
 from playground.stack import SIDECAR_AGENT, Playground
 from playground.values import Object
@@ -92,7 +93,7 @@ class Snapshot:
 async def snapshot(playground: Playground) -> Snapshot:
     """Reads all of it; while the sidecar is down, without its results."""
     probed = {(one["namespace"], one["name"], one["ip"]): one for one in await playground.addresses()}
-    parents = playground.parents()
+    parents = playground.api.storage.items(EXTERNAL_SERVICES.key)
     writes, last = _writes(playground)
     return Snapshot(
         tuple(_parent(playground, parent) for parent in parents),

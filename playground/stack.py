@@ -7,7 +7,6 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import httpx
@@ -22,9 +21,10 @@ from playground.composite.config import composite_config
 from playground.composite.controller import CompositeController
 from playground.dns_server import DnsServer
 from playground.journal import Journal
-from playground.manifests import BadInput, composite_controller, spots
+from playground.manifests import composite_controller, spots
 from playground.processes import NO_TLS, Component, answers, free_ports
 from playground.values import Object
+from runtime.commands import Failure
 
 HOST = "127.0.0.1"
 ENVIRONMENT = {"ESO_ALLOW_LOOPBACK": "true", "ESO_METRICS_LISTEN_HOST": HOST, "ESO_HEALTH_LISTEN_HOST": HOST}
@@ -48,10 +48,7 @@ class Playground:
         self.hook: Component
         self.controller: CompositeController
         self._shift = 0
-        self._hook_port, metrics, pages = free_ports(3)
-        ports = {"ESO_METRICS_LISTEN_PORT": str(metrics), "ESO_HEALTH_LISTEN_PORT": str(pages)}
-        code = {"PYTHONPATH": os.pathsep.join(sys.path)}
-        self._environment = {**os.environ, **code, **ENVIRONMENT, **ports}
+        self._hook_port, self._metrics_port, self._pages_port = free_ports(3)
         self._stack = contextlib.AsyncExitStack()
         self._pages: httpx.AsyncClient | None = None
         self._restarting = asyncio.Lock()
@@ -71,8 +68,11 @@ class Playground:
             self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SAMPLES_NAMESPACE}})
             http = await stack.enter_async_context(_plain_client(self.api.url, seconds=30))
             stack.push_async_callback(self._cancel_tasks)
-            self._make_processes()
-            self._pages = await stack.enter_async_context(_plain_client(self._url("HEALTH")))
+            hook_command = ("app", "--host", HOST, "--port", str(self._hook_port))
+            sidecar_command = ("playground.sidecar", "--kubeconfig", str(self.kubeconfig), "--shift", str(self._shift))
+            self.hook = self._process("hook", hook_command, self._metrics_port)
+            self.sidecar = self._process("sidecar", sidecar_command, self._pages_port)
+            self._pages = await stack.enter_async_context(_plain_client(f"http://{HOST}:{self._pages_port}"))
             hook = await stack.enter_async_context(_plain_client(f"http://{HOST}:{self._hook_port}"))
             for process in (self.hook, self.sidecar):
                 stack.push_async_callback(asyncio.to_thread, process.stop)
@@ -83,21 +83,21 @@ class Playground:
             self._stack = stack.pop_all()
         return self
 
-    def _make_processes(self) -> None:
-        self._environment["ESO_DNS_SERVERS"] = f"{HOST}:{self.dns.port}"
-        hook = ("app", "--host", HOST, "--port", str(self._hook_port))
-        sidecar = ("playground.sidecar", "--kubeconfig", str(self.kubeconfig), "--shift", str(self._shift))
-        self.hook = self._process("hook", hook, self._url("METRICS"))
-        self.sidecar = self._process("sidecar", sidecar, self._url("HEALTH"))
-
-    def _process(self, name: str, arguments: tuple[str, ...], pages: str) -> Component:
-        command, log = (sys.executable, "-m", *arguments), self.folder / f"{name}.log"
+    def _process(self, name: str, arguments: tuple[str, ...], port: int) -> Component:
+        """A process of the product; `port` is that of its pages."""
+        own = {
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "ESO_METRICS_LISTEN_PORT": str(self._metrics_port),
+            "ESO_HEALTH_LISTEN_PORT": str(self._pages_port),
+            "ESO_DNS_SERVERS": f"{HOST}:{self.dns.port}",
+        }
         return Component(
-            name, command, log=log, ready=lambda: answers(f"{pages}/readyz"), environment=self._environment
+            name,
+            (sys.executable, "-m", *arguments),
+            log=self.folder / f"{name}.log",
+            ready=lambda: answers(f"http://{HOST}:{port}/readyz"),
+            environment={**os.environ, **ENVIRONMENT, **own},
         )
-
-    def _url(self, which: str) -> str:
-        return f"http://{HOST}:{self._environment[f'ESO_{which}_LISTEN_PORT']}"
 
     def _follow(self, change: Change) -> None:
         """Makes backends for the ExternalServices that are applied, also by kubectl."""
@@ -114,9 +114,7 @@ class Playground:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     def dial(self, ip: str) -> str:
@@ -127,10 +125,6 @@ class Playground:
     def kubeconfig(self) -> Path:
         """The file for kubectl."""
         return self.folder / "kubeconfig"
-
-    def parents(self) -> list[Object]:
-        """All ExternalServices, by namespace and name."""
-        return self.api.storage.items(EXTERNAL_SERVICES.key)
 
     def check(self) -> None:
         """Raises the error that ended the controller, the hook or the sidecar, if one did."""
@@ -148,7 +142,7 @@ class Playground:
         try:
             self.api.create(body)
         except ApiError as refusal:
-            raise BadInput(refusal.message) from refusal
+            raise Failure(2, refusal.message) from refusal
 
     async def read_page(self, path: str, query: str = "") -> httpx.Response:
         """One of the sidecar's pages; httpx.TransportError while it is down."""

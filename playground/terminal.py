@@ -163,7 +163,8 @@ class PlaygroundApp(App[int]):
         return self.query_one("#addresses", DataTable)
 
     def _write_entry(self, entry: Entry) -> None:
-        self.query_one("#log", RichLog).write(Text(str(entry)), expand=True)
+        for log in self.query("#log").results(RichLog):  # it is gone when the application ends
+            log.write(Text(str(entry)), expand=True)
 
     @work(exclusive=True, group="look", exit_on_error=False)
     async def _read(self) -> None:

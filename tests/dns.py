@@ -1,5 +1,6 @@
-"""The DNS server of the playground with CNAMEs and faults."""
+"""The DNS server of the playground with TCP, CNAMEs and faults."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,28 @@ class DnsServer(dns_server.DnsServer):
     def __init__(self, records: Mapping[str, Record] | None = None) -> None:
         super().__init__(records)
         self.queries: Counter[tuple[str, str]] = Counter()
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._tcp = await asyncio.start_server(self._serve, host, port)
+        await super().start(host, self._tcp.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        await super().stop()
+        self._tcp.close()
+        await self._tcp.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                size = int.from_bytes(await reader.readexactly(2))
+                answer = self.answer(await reader.readexactly(size))
+                if answer is not None:
+                    writer.write(len(answer).to_bytes(2) + answer)
+                    await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the client closed the connection
+        finally:
+            writer.close()
 
     def fill(self, response: dns.message.Message, name: str, kind: str) -> bool:
         self.queries[name, kind] += 1

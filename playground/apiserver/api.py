@@ -91,7 +91,7 @@ class Api:
         match info.verb:
             case "get":
                 obj = self.registry.read(info.resource, info.namespace, info.name)
-                return _json(_shown(request, info.resource, obj), warnings=_warning(info.resource))
+                return _json(_shown(request, info.resource, obj), warnings=info.resource.warnings)
             case "list":
                 return self._list(request, info)
             case "watch":
@@ -117,7 +117,7 @@ class Api:
         else:
             body = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
             body["items"] = [builtin.shown(resource, obj) for obj in items]
-        return _json(body | {"metadata": meta}, warnings=_warning(resource))
+        return _json(body | {"metadata": meta}, warnings=resource.warnings)
 
     def _snapshot(self, query: Mapping[str, str], info: RequestInfo) -> tuple[int, Sequence[Object]]:
         wanted, revision = query.get("resourceVersion", ""), self.storage.revision
@@ -147,7 +147,7 @@ class Api:
             float(query.get("timeoutSeconds") or WATCH_SECONDS),
             query.get("allowWatchBookmarks") == "true",
         )
-        headers = _headers(_warning(resource))
+        headers = _headers(resource.warnings)
         lines = self.stream(request, watch)
         return StreamingResponse(lines, media_type="application/json", headers=headers)
 
@@ -246,10 +246,6 @@ def _written(request: Request, info: RequestInfo, written: Written) -> Response:
     details = about(info.resource, info.name) | {"uid": meta["uid"]}
     body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
     return _json(body, warnings=written.warnings)
-
-
-def _warning(resource: Resource) -> tuple[str, ...]:
-    return (resource.warning,) if resource.warning else ()
 
 
 def _headers(warnings: tuple[str, ...]) -> dict[str, str]:

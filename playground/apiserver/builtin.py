@@ -57,7 +57,7 @@ def fill(resource: Resource, obj: Object, allocate: Callable[[], str]) -> None:
 
 def warnings(resource: Resource, obj: Object, *, validated: bool) -> Iterator[str]:
     """Changes of a real API server or its controllers. `validated`: the client asked to check the fields."""
-    if validated and resource.warning != STORED:
+    if validated and STORED not in resource.warnings:
         yield "the playground does not check the fields of this kind"
     if resource is ENDPOINTS and SKIP_MIRROR not in (obj["metadata"].get("labels") or {}):
         yield "the playground does not mirror Endpoints into EndpointSlices"

@@ -199,7 +199,7 @@ class Registry:
     def _admitted(self, write: Write, old: Object | None, obj: Object) -> tuple[Object, tuple[str, ...]]:
         """The object pruned, with defaults, and valid; and the warnings about it."""
         resource = write.resource
-        warnings: tuple[str, ...] = (resource.warning,) if resource.warning else ()
+        warnings = resource.warnings
         if not resource.custom:
             builtin.fill(resource, obj, self._next_cluster_ip)
             return obj, (*warnings, *builtin.warnings(resource, obj, validated=write.field_validation != "Ignore"))

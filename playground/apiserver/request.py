@@ -1,5 +1,6 @@
 """Which verb a request is, and on which object. Pure (k8s.io/apiserver pkg/endpoints/request RequestInfo)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,10 @@ from playground.apiserver.resources import SERVED, Resource
 
 PROTOBUF = b"k8s\x00"
 _BY_PLACE = {(one.group, one.version, one.plural): one for one in SERVED}
+# Of messages, each field has a tag and its size, of one byte or two. apiVersion and kind, then metadata, then its name.
+_PROTOBUF_OBJECT = re.compile(
+    PROTOBUF + rb"\n.\n.[\w./]+\x12.(?P<kind>\w+)(\x12.{1,2}\n.{1,2}\n(?P<size>.))?", re.DOTALL
+)
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -59,36 +64,9 @@ def named_object(body: bytes) -> dict[str, Any]:
     """The one protobuf body that is read, that of `kubectl create namespace`: a v1 Namespace, of which only the name is
     read. 415 for any other kind.
     """
-    try:
-        envelope = _fields(body.removeprefix(PROTOBUF))
-        kind = _fields(envelope[1])[2].decode()
-        if kind == "Namespace":
-            return {"kind": kind, "metadata": {"name": _fields(_fields(envelope[2])[1])[1].decode()}}
-    except (KeyError, IndexError, UnicodeDecodeError):
-        kind = "this"
+    found = _PROTOBUF_OBJECT.match(body)
+    kind = found["kind"].decode() if found else "this"
+    if found and kind == "Namespace" and found["size"]:
+        return {"kind": kind, "metadata": {"name": body[found.end() : found.end() + ord(found["size"])].decode()}}
     text = f"the playground's API takes JSON and YAML, and {kind} came as protobuf: write it to a file and apply that"
     raise ApiError(415, "UnsupportedMediaType", text)
-
-
-def _fields(message: bytes) -> dict[int, bytes]:
-    """The length-delimited fields of a message; others are skipped."""
-    found: dict[int, bytes] = {}
-    position = 0
-    while position < len(message):
-        tag, position = _varint(message, position)
-        length, position = _varint(message, position)
-        if tag & 7 == 2:
-            found[tag >> 3] = message[position : position + length]
-            position += length
-    return found
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, position

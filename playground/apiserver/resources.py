@@ -12,7 +12,7 @@ class Resource:
     """One served resource. `generation`: metadata.generation exists and increases with every change outside status.
 
     `schema` and `columns` (additionalPrinterColumns) are those of a CustomResourceDefinition. `storage` is the key of
-    another resource that the objects are stored as. `warning` is sent with every response.
+    another resource that the objects are stored as. `warnings` are sent with every response.
     """
 
     group: str
@@ -23,7 +23,7 @@ class Resource:
     namespaced: bool = True
     status: bool = False
     generation: bool = False
-    warning: str = ""
+    warnings: tuple[str, ...] = ()
     storage: tuple[str, str] | None = None
     schema: Mapping[str, Any] = field(default_factory=dict, compare=False)
     columns: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
@@ -75,7 +75,7 @@ EXTERNAL_SERVICES = _defined(custom_resource_definition())
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", ("ns",), namespaced=False, status=True)
 SERVICES = Resource("", "v1", "services", "Service", ("svc",), status=True)
 DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
-ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", ("ep",), warning=DEPRECATED)
+ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", ("ep",), warnings=(DEPRECATED,))
 EVENTS = Resource("", "v1", "events", "Event", ("ev",))
 NEW_EVENTS = Resource("events.k8s.io", "v1", "events", "Event", ("ev",), storage=EVENTS.key)
 INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", ("ing",), status=True, generation=True)
@@ -90,7 +90,9 @@ STORED = "the playground stores this object and does nothing with it"
 def _stored(group: str, kind: str, *short_names: str, version: str = "v1", namespaced: bool = True) -> Resource:
     """A kind that only `kubectl apply -k metacontroller` and its components bring: kept and shown, never acted upon."""
     plural = f"{kind.lower().removesuffix('y')}{'ies' if kind.endswith('y') else 's'}"
-    return Resource(group, version, plural, kind, short_names, namespaced=namespaced, generation=True, warning=STORED)
+    return Resource(
+        group, version, plural, kind, short_names, namespaced=namespaced, generation=True, warnings=(STORED,)
+    )
 
 
 _RBAC, _ADMISSION = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"

@@ -11,7 +11,7 @@ from typing import Any
 from external_service.invalid import admission_problems
 from external_service.v1alpha1 import STALE_STATUS
 from playground.apiserver.errors import Cause, invalid_value
-from playground.values import same
+from playground.values import Object, same
 
 Schema = Mapping[str, Any]
 
@@ -64,8 +64,6 @@ def default(value: Any, schema: Schema) -> None:
             default(item, schema["items"])
 
 
-Object = Mapping[str, Any]
-
 SOME_SPEC = {"port": 80}
 
 
@@ -80,7 +78,7 @@ def problems(old: Object | None, new: Object, *, loopback: bool) -> list[Cause]:
     return [Cause(field, "FieldValueInvalid", f"Invalid value: {text}") for field, _, text in lines]
 
 
-def without_stale_status(old: Object, new: dict[str, Any]) -> dict[str, Any]:
+def without_stale_status(old: Object, new: Object) -> Object:
     """Result of our MutatingAdmissionPolicy for an update: with an older revision or none, the stored status stays."""
     seen = (old.get("status") or {}).get("revision")
     given = (new.get("status") or {}).get("revision")

@@ -1,5 +1,6 @@
 """A CompositeController manifest (metacontroller.k8s.io/v1alpha1), as far as the stand-in implements it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,5 @@ def _path(webhook: Mapping[str, Any]) -> str:
 
 def _seconds(duration: str) -> float:
     """A Go duration with one unit; zero and anything else are the default."""
-    for unit, factor in UNITS.items():
-        if duration.endswith(unit) and duration.removesuffix(unit).replace(".", "", 1).isdigit():
-            return float(duration.removesuffix(unit)) * factor or DEFAULT_TIMEOUT_SECONDS
-    return DEFAULT_TIMEOUT_SECONDS
+    found = re.fullmatch(r"(\d+)(ms|s|m)", duration)
+    return float(found[1]) * UNITS[found[2]] if found and int(found[1]) else DEFAULT_TIMEOUT_SECONDS

@@ -1,7 +1,6 @@
 """A small informer: a cache of the objects of one kind, and a call for every change."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 import httpx
@@ -13,8 +12,6 @@ Place = tuple[str, str]
 OnChange = Callable[[Object | None, Object | None], None]
 
 RETRY_SECONDS = 0.2
-
-log = logging.getLogger(__name__)
 
 
 def place_of(obj: Object) -> Place:
@@ -37,8 +34,7 @@ class Informer:
         while True:
             try:
                 await self._list_and_watch()
-            except (httpx.HTTPError, Refused) as problem:
-                log.debug("%s: %s", self.kind.plural, problem)
+            except (httpx.HTTPError, Refused):
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _list_and_watch(self) -> None:

@@ -47,7 +47,8 @@ class RealApi:
                 accounts.apply(admin, manifest)
             wait(lambda: admin.get(EXTERNAL_SERVICES.path()).is_success, "ExternalServices are served")
         if self.control_plane is not None:
-            self.control_plane.controller_manager.restart()  # else its garbage collector learns of our kind 30 s later
+            self.control_plane.controller_manager.stop()
+            self.control_plane.controller_manager.start()  # else its garbage collector learns of our kind 30 s later
 
     def use_status_policy(self, wanted: bool) -> bool:
         """Installs or removes components/status-policy, and waits until the API server acts accordingly."""

@@ -104,7 +104,6 @@ async def test_certificates_are_new_and_self_signed(backends: Backends) -> None:
 @pytest.mark.parametrize("mode", [Mode.STALL, Mode.SLOW])
 async def test_stop_ends_delayed_responses(mode: Mode) -> None:
     backend = Backend(HTTP, dial(HTTP.ip), slow_seconds=600)
-    await backend.start()
     await backend.set(mode)
     _, writer = await asyncio.open_connection(backend.address, HTTP.port)
     writer.write(b"GET / HTTP/1.1\r\n\r\n")

@@ -219,4 +219,4 @@ async def test_invalid_input_is_status_2_and_names_the_field(tmp_path: Path) -> 
     async with playing(str(file)) as process:
         _, problems = await said(process)
     assert process.returncode == 2
-    assert problems.splitlines()[-1].startswith(f"{file}: spec.port: {ONE_OF_PORTS}")
+    assert problems.splitlines()[-1].startswith(f"python -m playground: {file}: spec.port: {ONE_OF_PORTS}")

@@ -1,20 +1,19 @@
-"""ExternalServices from files, and where their probes go."""
+"""Where the probes of ExternalServices go."""
 
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from playground.addresses import records
 from playground.backends import Protocol, Spot
-from playground.manifests import FOLDER, BadInput, complex_example, composite_controller, read_files, spots
+from playground.manifests import FOLDER, complex_example, composite_controller, spots
+from runtime.commands import manifests
 from tests.cases import cases
 
 
 def test_every_sample_can_run_in_the_playground() -> None:
-    samples = sorted((FOLDER / "samples").glob("*.yaml"))
-    assert len(samples) >= 8
-    assert len(read_files(samples)) >= len(samples)
+    found = manifests([str(FOLDER / "samples")])
+    assert len(found) >= 8
+    documents = [document for _, one in found for document in one.documents]
+    assert all(spots(one.raw) for one in documents if one.parent.spec.readinessProbe)
 
 
 def test_default_example_is_the_predecessors() -> None:
@@ -40,15 +39,3 @@ def test_places_of_hostnames_come_from_dns() -> None:
     found = [spot.ip for spot in spots({"spec": spec})]
     assert found == ["10.0.0.1", *records([{"spec": spec}])["db.io"].addresses]
     assert len(set(found)) == 4
-
-
-def test_all_problems_are_reported_together(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("kind: Foo\napiVersion: eso.crowdfox.com/v1alpha1\n")
-    (tmp_path / "b.yaml").write_text("a: [1")
-    (tmp_path / "c.yaml").write_text("---\n")
-    with pytest.raises(BadInput) as caught:
-        read_files([tmp_path / name for name in ("a.yaml", "b.yaml", "c.yaml", "d.yaml")])
-    lines = str(caught.value).splitlines()
-    assert [line.partition(":")[0].rpartition("/")[2] for line in lines] == ["a.yaml", "b.yaml", "c.yaml", "d.yaml"]
-    assert 'kind: write ExternalService (got "Foo")' in lines[0]
-    assert lines[3].endswith("No such file or directory")

@@ -75,6 +75,7 @@ OTHER = {"name": "other", "port": 53, "protocol": "UDP"}
     ("same order", [HTTP, DNS], [HTTP, DNS]),
     ("order by hash of older API servers", [DNS, HTTP], [DNS, HTTP]),
     ("fewer", [DNS], [HTTP, DNS]),
+    ("one more", [DNS, HTTP, OTHER], [HTTP, DNS]),
     ("another name", [HTTP, OTHER], [HTTP, DNS]),
 )
 def test_named_ports_have_the_stored_order(stored: list[object] | None, ports: list[object]) -> None:

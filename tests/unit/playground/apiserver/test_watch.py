@@ -115,7 +115,3 @@ async def test_streaming_list_is_refused(http: httpx.AsyncClient) -> None:
     response = await http.get(ALL, params={"watch": "true", "sendInitialEvents": "true"})
     assert response.status_code == 422
     assert "unless the WatchList feature gate is enabled" in response.json()["message"]
-
-
-async def test_non_numeric_revision_is_500(http: httpx.AsyncClient) -> None:
-    assert (await http.get(ALL, params={"watch": "true", "resourceVersion": "abc"})).status_code == 500
