@@ -190,4 +190,4 @@ async def test_openapi_describes_the_sync_route() -> None:
     async with client() as hook:
         described = (await hook.get("/openapi.json")).json()
     assert {path: sorted(methods) for path, methods in described["paths"].items()} == {"/sync": ["post"]}
-    assert sorted(described["paths"]["/sync"]["post"]["responses"]) == ["200", "400", "413", "422", "500", "503"]
+    assert sorted(described["paths"]["/sync"]["post"]["responses"]) == ["200", "400", "401", "413", "422", "500", "503"]
