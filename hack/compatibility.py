@@ -30,7 +30,7 @@ HEAD = """\
 | Kubernetes | 1.31 or newer: the rules of the CRD need `isIP` | {kubernetes}, see below | anything newer |
 | Metacontroller | 4.16 or newer (4.15 without a token) | {metacontroller}, both apply strategies | all others |
 | Helm | 3.8 or newer (3.17 for `--take-ownership`) | {helm} | all others |
-| Python, for the commands and the playground | 3.11 or newer | {tried}; the workflow `tests` runs {python} | all others |
+| Python, for commands and playground | 3.11 or newer | {tried}; the workflow `tests` runs {python} | all others |
 
 ## Kubernetes
 
