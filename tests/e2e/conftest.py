@@ -23,7 +23,6 @@ from tests.e2e.real_api import RealApi
 from tests.e2e.terminal import Terminal
 from tests.e2e.world import STRATEGIES, Setup, World, real_metacontroller
 from tests.required import cannot_run
-from tests.scenarios.report import Report
 
 HERE = Path(__file__).resolve().parent
 FIGURES_FILE = HERE.parents[1] / ".cache" / "e2e" / "figures.json"
@@ -118,11 +117,10 @@ async def world(
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """`figures(words=value, ...)` or `figures(report)`: reported at the end, beside the promise."""
+    """`figures(words=value, ...)`: reported at the end, beside the promise."""
 
-    def tell(report: Report | None = None, **values: Any) -> None:
-        told = {} if report is None else {check.name: check.measured for check in report.checks} | report.figures
-        request.node.user_properties.append((FIGURES, told | values))
+    def tell(**values: Any) -> None:
+        request.node.user_properties.append((FIGURES, values))
 
     return tell
 
