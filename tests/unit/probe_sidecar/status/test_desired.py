@@ -321,6 +321,7 @@ BROKEN: dict[str, tuple[Any, int]] = {
     "revision is a text": ({"revision": "seven"}, 1),
     "revision is a truth value": ({"revision": True}, 1),
     "revision has a point": ({"revision": 7.0}, 1),
+    "revision is below zero": ({"revision": -1}, 1),
     "revision is null": (ONE_OF_TWO | {"revision": None}, 1),
     "all but the revision is gone": ({"revision": 7}, 8),
     "addresses are a text": (seventh(addresses=f"{A} {B}"), 8),

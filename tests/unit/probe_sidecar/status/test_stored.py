@@ -54,24 +54,6 @@ def test_stored_results_are_read(seen: Any, expected: AddressStatus | None) -> N
     assert known == ({} if expected is None else {"10.0.0.1": expected})
 
 
-@cases(
-    "parent",
-    ("no status", {}),
-    ("null", {"status": None}),
-    ("a list", {"status": []}),
-    ("a text", {"status": "ready"}),
-    ("addresses are a text", {"status": {"addresses": "10.0.0.1"}}),
-    ("addresses are a map", {"status": {"addresses": {"10.0.0.1": True}}}),
-    ("conditions are a number", {"status": {"conditions": 7, "revision": "7"}}),
-    ("half a condition", {"status": {"conditions": [{"type": "Ready"}], "revision": True}}),
-    ("a revision below zero", {"status": {"revision": -1}}),
-    ("a revision with a point", {"status": {"revision": 1.0}}),
-)
-def test_malformed_status_is_empty(parent: dict[str, Any]) -> None:
-    stored = StoredStatus.read(parent)
-    assert (stored.probed(), stored.addresses, stored.conditions, stored.revision) == ({}, {}, {}, None)
-
-
 def test_malformed_entry_affects_no_other() -> None:
     good = entry(ready=True, reason="ProbeSucceeded")
     parent = {"status": {"addresses": [7, {"ip": "10.0.0.2"}, good, good | {"ready": False}], "revision": 0}}

@@ -2,14 +2,18 @@
 
 One is stopped at any moment (SIGSTOP), its Lease runs out, the other takes over, the first wakes up; or a share is
 handed over because the replicas have changed. Beside them Metacontroller with its stale cache, and lost answers.
+Real are StatusPublisher, the prober, the desired status, the JSON Patch, the guard and the policy of the stand-in.
 """
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, cast
 
 import httpx
+import jsonpatch
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -18,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from external_service.kind import NOT_PROBED
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import ExternalService
+from playground.apiserver.schema import stale_status, without_stale_status
 from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.prober.prober import Prober
@@ -30,7 +35,6 @@ from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status.stored import StoredStatus
 from tests.examples import examples
-from tests.unit.probe_sidecar.status.protocol import ApiServer, Metacontroller, stamp
 from tests.unit.probe_sidecar.status.writers import Writers
 from tests.virtual_time import VirtualLoop
 
@@ -48,6 +52,112 @@ PARENT = ExternalService.model_validate(
 )
 RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 POLICY = AddressPolicy()
+TRIES = 4
+
+
+class ApiServer:
+    """One object. `stored` has all its versions, each watch those that it has not shown yet."""
+
+    def __init__(self, *, guard: bool, policy: bool, clock: Callable[[], float]) -> None:
+        self.guard = guard
+        self.policy = policy
+        self.clock = clock
+        self.watches: list[deque[Object]] = []
+        meta = {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1", "generation": 1}
+        self.stored: list[Object] = [{"metadata": meta}]
+        self.stored_at = [clock()]
+        self.lost_answers = 0
+
+    @property
+    def live(self) -> Object:
+        return self.stored[-1]
+
+    def watch(self) -> deque[Object]:
+        self.watches.append(deque([deepcopy(self.live)]))
+        return self.watches[-1]
+
+    def put(self, status: Any, version: str) -> int:
+        """Replaces the status as of that version: 200 (under the policy a stale one changes nothing), 409, 422."""
+        meta = self.live["metadata"]
+        if version != meta["resourceVersion"]:
+            return 409
+        fresh = {"metadata": meta | {"resourceVersion": str(int(version) + 1)}, "status": deepcopy(status)}
+        if self.policy:
+            fresh = without_stale_status(self.live, fresh)
+        if self.guard and stale_status(self.live, fresh):
+            return 422
+        if not same(fresh["status"], self.live.get("status")):
+            self.stored.append(fresh)
+            self.stored_at.append(self.clock())
+            for watch in self.watches:
+                watch.append(deepcopy(fresh))
+        return 200
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        """A response takes 10 ms in each direction."""
+        await asyncio.sleep(0.01)
+        response = self.serve(request)
+        await asyncio.sleep(0.01)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise httpx.ReadError("cut")
+        return response
+
+    def serve(self, request: httpx.Request) -> httpx.Response:
+        code = 200
+        if request.method == "PATCH":
+            lock, *operations = json.loads(request.content)
+            patched = jsonpatch.apply_patch(self.live, operations) if lock["value"] == self.version else self.live
+            code = self.put(patched.get("status"), lock["value"])
+        return httpx.Response(code, json=self.live if code == 200 else {"kind": "Status", "reason": "no"})
+
+    @property
+    def version(self) -> str:
+        return str(self.live["metadata"]["resourceVersion"])
+
+
+class Metacontroller:
+    """Metacontroller in single steps: read the stale cache, GET, PUT the cached status."""
+
+    def __init__(self, api: ApiServer) -> None:
+        self.api = api
+        self.watch = api.watch()
+        self.cached: Object = self.watch.popleft()
+        self.queued = True
+        self.wanted: Object | None = None
+        self.read: str | None = None
+        self.tries = 0
+        self.children: list[Object] = []
+
+    def hear(self) -> None:
+        self.cached, self.queued = self.watch.popleft(), True
+
+    def step(self) -> None:
+        """Do the next step: begin a sync, GET, or PUT."""
+        if self.wanted is None:
+            self.queued, self.tries = False, 0
+            echo = deepcopy(self.cached.get("status") or {})
+            self.children.append(echo)
+            self.wanted = echo | {"observedGeneration": 1}
+        elif self.read is None:
+            if same(self.api.live.get("status"), self.wanted):
+                self.wanted = None
+            else:
+                self.read = self.api.version
+        else:
+            code, self.read = self.api.put(self.wanted, self.read), None
+            self.tries += 1
+            if code != 409 or self.tries == TRIES:
+                self.wanted = None
+            self.queued |= code == 422
+
+    @property
+    def busy(self) -> bool:
+        return self.queued or self.wanted is not None
+
+
+def stamp(turn: int) -> str:
+    return f"2026-01-01T{turn // 3_600:02}:{turn // 60 % 60:02}:{turn % 60:02}Z"
 
 
 class Truth:
@@ -208,11 +318,11 @@ class Replica:
 class Takeover(RuleBasedStateMachine):
     """`holder` is whose Lease has not run out, by that one's own clock: it ends there before another's work begins."""
 
-    @initialize(guard=st.booleans())
-    def start(self, guard: bool) -> None:
+    @initialize(guard=st.booleans(), policy=st.booleans())
+    def start(self, guard: bool, policy: bool = False) -> None:
         self.loop = VirtualLoop()
         self.guard = guard
-        self.api = ApiServer(guard=guard, alone=False, clock=self.loop.time)
+        self.api = ApiServer(guard=guard, policy=policy and guard, clock=self.loop.time)
         self.truth = Truth()
         self.metacontroller = Metacontroller(self.api) if guard else None
         self.holder: str | None = "a"
