@@ -284,6 +284,7 @@ async def test_request_equals_the_kubelets(asker: Callable[[dict[str, Any]], Any
     ("location", "host"),
     [
         pytest.param("/next", "shop.example", id="line-11-relative-keeps-the-host"),
+        pytest.param("//127.0.0.1:PORT/next", "shop.example", id="line-11-no-scheme-keeps-the-host"),
         pytest.param("http://127.0.0.1:PORT/next", "127.0.0.1:PORT", id="line-11-absolute-does-not"),
     ],
 )

@@ -37,6 +37,7 @@ from probe_sidecar.probes.engine import RECEIVE, RESPONSE_LIMIT
 from probe_sidecar.probes.exchange import Exchange, FastPath, Hop, Step
 from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import prepare
+from tests.contract.scripted_answers import every
 from tests.examples import FACTOR, examples
 from tests.hostile import test_api_server as api
 from tests.hostile import test_dns as dns
@@ -295,9 +296,10 @@ KEY = rsa.generate_private_key(65_537, 2_048)  # its signatures have one length
 
 
 def sent_by(protocol: str) -> tuple[bytes, ...]:
-    """First bytes of the hostile peers of a protocol."""
-    rows = (peer for peer in PEERS if peer.name.startswith(protocol))
-    return tuple({b"".join(islice(peer.pieces(PORT), 40))[:2_000]: None for peer in rows})
+    """First bytes of the hostile peers of a protocol, and of the answers that are compared with the kubelet's."""
+    rows = [b"".join(islice(peer.pieces(PORT), 40)) for peer in PEERS if peer.name.startswith(protocol)]
+    answers = [b"".join(one.connections) for one in every().values() if one.kind == protocol]
+    return tuple({row[:2_000]: None for row in (*rows, *answers)})
 
 
 PARTS = (b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b";", b"0", b"9", b"f", b"\xff", b"\0", b"x" * 1_000)

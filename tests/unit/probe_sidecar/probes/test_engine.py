@@ -4,10 +4,7 @@ import asyncio
 import contextlib
 import errno
 import resource
-import signal
 import socket
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -28,10 +25,8 @@ from probe_sidecar.probes.engine import (
 from probe_sidecar.probes.exchange import Exchange, Hop, Settled
 from probe_sidecar.probes.frames import PING, SETTINGS, frame
 from probe_sidecar.probes.message import (
-    CLOSED_WITHOUT_RESPONSE,
     CONNECTING,
     MORE_PROBES,
-    READING_BODY,
     SENDING,
     UNREADABLE,
     WAITING,
@@ -100,25 +95,11 @@ def deaf_port() -> Iterator[int]:
     "script outcome",
     ("success-without-waiting-for-the-end", says(OK, stay=True), SUCCESS),
     ("slow-drip", says(*[OK[at : at + 5] for at in range(0, len(OK), 5)], gap=0.01), SUCCESS),
-    ("line-13-empty-reply", says(b""), failure(CLOSED_WITHOUT_RESPONSE)),
 )
 async def test_http_results(judge: Judge, serve: Serve, script: Script, outcome: Outcome) -> None:
     server = serve(script)
     assert await judge(http(server.port)) == outcome
     assert server.connections == 1, "line-21-neither-success-nor-failure-is-retried"
-
-
-@cases(
-    "script where",
-    ("line-13-no-response", silent, WAITING),
-    ("line-13-stalled-headers", says(b"HTTP/1.1 200 OK\r\n", stay=True), WAITING),
-    ("line-14-d1-stalled-body", says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", stay=True), READING_BODY),
-    ("drip-past-the-end", says(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 400, gap=0.02), READING_BODY),
-)
-async def test_line_7_stalled_response_is_a_failure(judge: Judge, serve: Serve, script: Script, where: str) -> None:
-    server = serve(script)
-    assert await judge(http(server.port, timeout=0.3)) == failure(timed_out(0.3, where))
-    assert server.connections == 1, "line-21-d1-a-stalled-body-is-not-asked-again"
 
 
 @pytest.mark.parametrize("make", [http, tcp, grpc])
@@ -182,13 +163,6 @@ async def test_line_5_each_probe_opens_a_connection(judge: Judge, serve: Serve) 
     assert server.connections == 3
 
 
-async def test_line_5_proxy_variables_are_ignored(
-    judge: Judge, serve: Serve, closed_port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port}")
-    assert await judge(http(serve(says(OK)).port)) == SUCCESS
-
-
 async def test_line_1_ipv6_address(judge: Judge, serve: Serve) -> None:
     server = serve(says(OK), ip="::1")
     assert await judge(http(server.port, ip="::1")) == SUCCESS
@@ -231,19 +205,6 @@ def counted(engine: ProbeEngine, probe: PreparedProbe) -> tuple[list[Outcome], P
 
 def redirect(location: str) -> Script:
     return says(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode())
-
-
-async def test_line_9_redirects_are_followed_on_the_same_address(judge: Judge, serve: Serve) -> None:
-    last = serve(says(OK))
-    first = serve(redirect("/second"), redirect(f"http://127.0.0.1:{last.port}/third?x"))
-    outcome = await judge(http(first.port, path="/first", host="shop.example"))
-    assert outcome == Outcome(Result.SUCCESS, "HTTP 200 after 2 redirects")
-    await until(lambda: len(first.requests) == 2 and len(last.requests) == 1)
-    assert [request.split(b"\r\n")[:2] for request in [*first.requests, *last.requests]] == [
-        [b"GET /first HTTP/1.1", b"Host: shop.example"],
-        [b"GET /second HTTP/1.1", b"Host: shop.example"],
-        [b"GET /third?x HTTP/1.1", f"Host: 127.0.0.1:{last.port}".encode()],
-    ], "line-11"
 
 
 async def test_line_7_timeout_includes_redirects(judge: Judge, serve: Serve) -> None:
@@ -348,45 +309,6 @@ async def test_r7_blocked_loop_does_not_shorten_the_timeout(engine: ProbeEngine,
     assert engine.away > 0.3
 
 
-STOPPED = """
-import asyncio, sys
-from tests.unit.probe_sidecar.probes.test_engine import ProbeEngine, http
-
-async def main(port):
-    engine = ProbeEngine(asyncio.get_running_loop())
-    ended = asyncio.Event()
-    def done(outcome, seconds):
-        print(outcome.result.value, outcome.message, flush=True)
-        ended.set()
-    engine.start(http(port, timeout=0.3), done)
-    await ended.wait()
-    engine.close()
-
-asyncio.run(main(int(sys.argv[1])))
-"""
-
-
-async def test_r7_stopped_process(serve: Serve) -> None:
-    """SIGSTOP while the request is under way, for longer than the time-out."""
-    resume = threading.Event()
-
-    def held_back(connection: socket.socket) -> bytes:
-        resume.wait(20)
-        return says(OK, stay=True)(connection)
-
-    server = serve(held_back)
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", STOPPED, str(server.port), stdout=asyncio.subprocess.PIPE
-    )
-    await until(lambda: server.connections == 1)
-    child.send_signal(signal.SIGSTOP)
-    resume.set()
-    await asyncio.sleep(0.8)
-    child.send_signal(signal.SIGCONT)
-    output, _ = await asyncio.wait_for(child.communicate(), 20)
-    assert (output.decode().strip(), server.connections) == ("success HTTP 200", 1)
-
-
 async def test_r7_failure_after_suspension_is_retried(engine: ProbeEngine, serve: Serve) -> None:
     server = serve(lambda _connection: b"", says(OK, stay=True))
     outcomes, _ = counted(engine, http(server.port, timeout=0.2))
@@ -417,13 +339,6 @@ async def test_done_is_never_called_from_inside_start(engine: ProbeEngine, close
     await until(lambda: len(called) == 3)
     assert (False, refusal) in called
     assert {was_inside for was_inside, _ in called} == {False}
-
-
-async def test_duration_is_in_seconds(engine: ProbeEngine, serve: Serve) -> None:
-    durations: list[float] = []
-    engine.start(http(serve(silent).port, timeout=0.2), lambda outcome, seconds: durations.append(seconds))
-    await until(lambda: bool(durations))
-    assert durations[0] >= 0.2
 
 
 async def test_probes_in_flight_are_limited_and_none_is_lost(serve: Serve) -> None:

@@ -30,15 +30,6 @@ def port() -> Iterator[int]:
     server.stop(None).wait()
 
 
-@pytest.fixture(scope="module")
-def bare_port() -> Iterator[int]:
-    server = grpc.server(ThreadPoolExecutor(1))
-    found = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield found
-    server.stop(None).wait()
-
-
 def probe(port: int, service: str = "") -> PreparedProbe:
     return prepare(Probe(grpc=GRPCAction(port=port, service=service), timeoutSeconds=5), "127.0.0.1")
 
@@ -52,7 +43,3 @@ def probe(port: int, service: str = "") -> PreparedProbe:
 )
 async def test_grpc_health_results(judge: Judge, port: int, service: str, outcome: Outcome) -> None:
     assert await judge(probe(port, service)) == outcome
-
-
-async def test_line_18_server_without_the_health_service(judge: Judge, bare_port: int) -> None:
-    assert await judge(probe(bare_port)) == Outcome(Result.FAILURE, grpc_status("UNIMPLEMENTED"))

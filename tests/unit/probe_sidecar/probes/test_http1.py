@@ -9,7 +9,6 @@ from probe_sidecar.probes.exchange import Hop, Settled, Step
 from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Asked, Http1Exchange, _shapes, quick
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
-    CLOSED_IN_HEADERS,
     READING_BODY,
     UNEXPECTED_STATUS,
     WAITING,
@@ -64,13 +63,7 @@ REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /x\r\n"
 @cases(
     "response expected",
     ("line-8-http-1.0-knows-no-te", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok", OK),
-    ("204-no-body", b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", OK._replace(message="HTTP 204")),
     ("line-15-only-the-status", b"HTTP/1.1 404 No\r\nX: secret\r\n\r\nsecret", failure("HTTP 404")),
-    ("chunked-extension-and-trailer", CHUNKED + b"2;a=b \r\nok\r\n00\r\nT: x\r\n\r\n", OK),
-    ("chunked-beats-length", HEAD + b"Transfer-Encoding: Chunked\r\nContent-Length: 9\r\n\r\n0\r\n\r\n", OK),
-    ("line-14-d1-cut-before-trailers", CHUNKED + b"2\r\nok\r\n0\r\n", failure(CLOSED_IN_BODY)),
-    ("line-13-only-interim", b"HTTP/1.1 100 Continue\r\n\r\n", failure(CLOSED_IN_HEADERS)),
-    ("line-9-followed", REDIRECT + b"\r\n", FOLLOWED),
     ("a-redirects-cut-body-does-not-matter", REDIRECT + b"Content-Length: 9\r\n\r\nshort", FOLLOWED),
     ("nor-does-a-malformed-one", REDIRECT + b"Transfer-Encoding: chunked\r\n\r\n?", FOLLOWED),
     (
@@ -85,11 +78,8 @@ def test_response_then_closed_connection(response: bytes, expected: Step) -> Non
 
 @cases(
     "response expected",
-    ("line-12-body-read-at-most-10240", HEAD + b"Content-Length: 20000\r\n\r\n" + b"x" * 10_240, OK),
-    ("line-12-unbounded-body-read-at-most-10240", HEAD + b"\r\n" + b"x" * 10_240, OK),
     ("line-12-chunked-body-read-at-most-10240", CHUNKED + b"5000\r\n" + b"x" * 10_240, OK),
     ("line-12-one-byte-less-waits", HEAD + b"Content-Length: 20000\r\n\r\n" + b"x" * 10_239, None),
-    ("line-14-stalled-body-waits", HEAD + b"\r\nok", None),
     ("d1-stalled-503-fails-at-once", b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n", failure("HTTP 503")),
     ("a-redirects-long-body-is-not-awaited", REDIRECT + b"Content-Length: 3000\r\n\r\n", FOLLOWED),
     ("a-redirects-short-body-is", REDIRECT + b"Content-Length: 3\r\n\r\nx", None),

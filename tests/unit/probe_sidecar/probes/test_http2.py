@@ -12,8 +12,6 @@ from probe_sidecar.probes.message import (
     WAITING,
     WITHOUT_TEXT,
     compressed,
-    malformed_http2,
-    stream_reset,
 )
 from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, first_request
@@ -47,16 +45,8 @@ def failure(message: str) -> Outcome:
 
 @cases(
     "response expected",
-    ("line-6-h2-success", head((":status", "200")) + body(b"ok", END), success(200)),
     ("line-12-body-read-at-most-10240", head((":status", "200")) + body(b"x" * 10_240), success(200)),
     ("line-14-stalled-body-waits", head((":status", "200")) + body(b"x" * 10_239), SETTINGS_ACK),
-    (
-        "line-14-d1-reset-body",
-        head((":status", "200")) + frame(frames.RST_STREAM, 0, 1, bytes(4)),
-        failure(stream_reset("NO_ERROR")),
-    ),
-    ("trailers", head((":status", "200")) + body(b"ok") + head(("t", "x"), end=END), success(200)),
-    ("ends-interim", head((":status", "100"), end=END), failure(malformed_http2("status"))),
 )
 def test_http2_responses(response: bytes, expected: Step) -> None:
     assert Http2Exchange(REQUEST, hop).feed(SETTINGS + response) == expected

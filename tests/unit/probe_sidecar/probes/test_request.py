@@ -28,26 +28,6 @@ AGENT = "User-Agent: kube-probe/1.36"
 
 
 @cases(
-    "headers expected",
-    ("line-3-invalid-host-goes-empty", [("Host", "no host")], ["Host: ", AGENT, "Accept: */*", "Connection: close"]),
-    ("line-4-empty-user-agent-absent", [("User-Agent", "")], ["Host: 10.0.0.1:80", "Accept: */*", "Connection: close"]),
-    ("line-4-empty-accept-absent", [("Accept", "")], ["Host: 10.0.0.1:80", AGENT, "Connection: close"]),
-    (
-        "line-4-framing-entries-dropped",
-        [("Content-Length", "9"), ("Transfer-Encoding", "chunked"), ("Trailer", "x")],
-        ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: close"],
-    ),
-    (
-        "line-4-own-connection-close-suffices",
-        [("Connection", "x, Close")],
-        ["Host: 10.0.0.1:80", AGENT, "Accept: */*", "Connection: x, Close"],
-    ),
-)
-def test_request_headers(headers: list[tuple[str, str]], expected: list[str]) -> None:
-    assert lines(*headers)[1:] == expected
-
-
-@cases(
     "action headers authority server_name",
     ("address-has-no-sni", {}, [], "10.0.0.1:80", None),
     ("d8-host-is-the-host-header", {"host": "shop.example"}, [], "shop.example", "shop.example"),
@@ -89,28 +69,6 @@ def test_unsendable_request_is_refused(headers: list[tuple[str, str]], action: d
 def test_user_in_the_url_becomes_basic_authorization() -> None:
     assert "Authorization: Basic bWU6" in lines(path="http://me@x/")
     assert "Authorization: mine" in lines(("Authorization", "mine"), path="http://me@x/")
-
-
-@cases(
-    "location host_lines referer",
-    ("line-11-no-scheme-keeps-host", "//10.0.0.1:81/x", "shop.example", "http://10.0.0.1:80/a?b"),
-)
-def test_line_11_host_and_referer_of_a_redirect(location: str, host_lines: str, referer: str) -> None:
-    first = request(("Host", "shop.example"), ("Authorization", "secret"), path="/a?b")
-    reference = url.parse(location)
-    second = redirected(first, url.resolve(first.url, reference), relative=not reference.scheme)
-    assert http1(second).decode().split("\r\n") == [
-        "GET /x HTTP/1.1",
-        f"Host: {host_lines}",
-        AGENT,
-        "Accept: */*",
-        "Authorization: secret",
-        f"Referer: {referer}",
-        "Connection: close",
-        "",
-        "",
-    ]
-    assert second.redirects == 1
 
 
 def test_line_11_referer_is_not_sent_from_https_to_http() -> None:

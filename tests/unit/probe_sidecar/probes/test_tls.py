@@ -1,6 +1,5 @@
 """TLS against real servers; their certificates are made here."""
 
-import asyncio
 import socket
 import ssl
 from dataclasses import replace
@@ -8,9 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-import h2.config
-import h2.connection
-import h2.events
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -76,34 +72,6 @@ async def test_d3_server_name(
     context.sni_callback = lambda sock, name, _: names.append(name)
     assert await judge(https(serve(says(OK), context=context).port, **action)) == SUCCESS
     assert names == [seen]
-
-
-def answers_h2(connection: socket.socket) -> bytes:
-    """An independent implementation of HTTP/2."""
-    assert isinstance(connection, ssl.SSLSocket)
-    assert connection.selected_alpn_protocol() == "h2"
-    server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-    server.initiate_connection()
-    connection.sendall(server.data_to_send())
-    while True:
-        for event in server.receive_data(connection.recv(65_536)):
-            if isinstance(event, h2.events.RequestReceived):
-                fields = dict(event.headers)
-            if isinstance(event, h2.events.StreamEnded):
-                server.send_headers(1, [(":status", "200"), ("content-type", "text/plain")])
-                server.send_data(1, b"ok", end_stream=True)
-                connection.sendall(server.data_to_send())
-                hold(connection)
-                return b" ".join(fields[name] for name in (b":method", b":scheme", b":authority", b":path"))
-
-
-async def test_line_6_http2_only_server(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
-    context.set_alpn_protocols(["h2"])
-    server = serve(answers_h2, context=context)
-    assert await judge(https(server.port, host="a.example", path="/x?y")) == SUCCESS
-    while not server.requests:
-        await asyncio.sleep(0.005)
-    assert server.requests == [b"GET https a.example /x?y"]
 
 
 @pytest.mark.parametrize(
@@ -190,13 +158,6 @@ async def test_certificate_must_be_issued_by_the_ca(
     trusted = tls.verified(bundle(tmp_path, "other.example"))
     outcome = await judge(https(serve(says(OK), context=context).port, context=trusted, host="a.example"))
     assert outcome == failure(certificate_refused("self-signed certificate"))
-
-
-async def test_expired_certificate_is_a_failure(judge: Judge, serve: Serve, tmp_path: Path) -> None:
-    expired = server_context(tmp_path, "old.example", expired=True)
-    trusted = tls.verified(bundle(tmp_path, "old.example"))
-    outcome = await judge(https(serve(says(OK), context=expired).port, context=trusted, host="old.example"))
-    assert outcome == failure(certificate_refused("certificate has expired"))
 
 
 @cases(
@@ -331,38 +292,21 @@ SERVING_OUTCOME = Outcome(Result.SUCCESS, "SERVING")
 health = over_http2(lambda server, stream: server.answer_health(stream, SERVING))
 
 
-@pytest.fixture
-def h2_context(tmp_path: Path) -> ssl.SSLContext:
-    made = server_context(tmp_path, "a.example")
-    made.set_alpn_protocols(["h2"])
-    return made
-
-
-async def grpc_outcome(judge: Judge, port: int, verified: ssl.SSLContext | None = None, **options: Any) -> Outcome:
-    probe = Probe.model_validate({"grpc": {"port": port, "tls": options}, "timeoutSeconds": 2})
-    return await judge(prepare(probe, "127.0.0.1", context=verified))
-
-
-async def test_grpc_certificate_is_not_verified_without_a_ca(
-    judge: Judge, serve: Serve, h2_context: ssl.SSLContext
-) -> None:
-    assert await grpc_outcome(judge, serve(health, context=h2_context).port) == SERVING_OUTCOME
-
-
-async def test_grpc_certificate_must_be_for_the_name(
-    judge: Judge, serve: Serve, h2_context: ssl.SSLContext, tmp_path: Path
-) -> None:
-    port, verified = serve(health, context=h2_context).port, tls.verified(bundle(tmp_path, "a.example"))
-    for name, outcome in (("a.example", SERVING_OUTCOME), ("b.example", failure(WRONG_NAME))):
-        options = {"caConfigMap": {"name": "corp-ca"}, "serverName": name}
-        assert await grpc_outcome(judge, port, verified, **options) == outcome
-
-
-@pytest.mark.parametrize("protocols", [[], ["http/1.1"]])
-async def test_grpc_server_must_negotiate_http2(
-    judge: Judge, serve: Serve, tmp_path: Path, protocols: list[str]
+@cases(
+    "protocols name outcome",
+    ("not-verified-without-a-ca", ["h2"], None, SERVING_OUTCOME),
+    ("name", ["h2"], "a.example", SERVING_OUTCOME),
+    ("another-name", ["h2"], "b.example", failure(WRONG_NAME)),
+    ("http/1.1", ["http/1.1"], None, failure(NO_ALPN)),
+    ("no-alpn", [], None, failure(NO_ALPN)),
+)
+async def test_grpc_over_tls(
+    judge: Judge, serve: Serve, tmp_path: Path, protocols: list[str], name: str | None, outcome: Outcome
 ) -> None:
     context = server_context(tmp_path, "a.example")
     if protocols:
         context.set_alpn_protocols(protocols)
-    assert await grpc_outcome(judge, serve(health, context=context).port) == failure(NO_ALPN)
+    verify = VERIFY | {"serverName": name} if name else {}
+    probe = Probe.model_validate({"grpc": {"port": serve(health, context=context).port, "tls": verify}})
+    trusted = tls.verified(bundle(tmp_path, "a.example")) if name else None
+    assert await judge(prepare(probe, "127.0.0.1", context=trusted)) == outcome
