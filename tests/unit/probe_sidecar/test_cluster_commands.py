@@ -102,13 +102,3 @@ async def test_status_as_json_has_the_object(api: FakeApiServer, capsys: pytest.
 async def test_object_that_does_not_exist_is_status_2(api: FakeApiServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert await typed("status", "external-service/other", "--server", api.url) == 2
     assert "external-service/other: 404 NotFound" in capsys.readouterr().err
-
-
-async def test_missing_cluster_configuration_says_what_to_set(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
-        monkeypatch.delenv(name, raising=False)
-    assert await typed("status", "shop/static") == 2
-    assert "--kubeconfig PATH" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from probe_sidecar.replicas.replica import STOPPED, not_acquired, not_renewed
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar
 from tests.faults import Fault, FaultyServer
-from tests.unit.probe_sidecar.sidecars import probes, targets
+from tests.unit.probe_sidecar.sidecars import external_service, probes, targets
 from tests.until import until
 
 Object = dict[str, Any]
@@ -88,15 +88,8 @@ class World:
 
     def create(self, name: str, **spec: Any) -> None:
         backend = self.backends.get(name, self.backends[NAMES[0]])
-        probe = {"tcpSocket": {"port": backend.port}, "periodSeconds": 1, "failureThreshold": 2}
-        self.server.create(
-            {
-                "apiVersion": "eso.crowdfox.com/v1alpha1",
-                "kind": "ExternalService",
-                "metadata": {"name": name, "namespace": "shop"},
-                "spec": {"port": 80, "ips": [backend.ip], "readinessProbe": probe} | spec,
-            }
-        )
+        made = external_service(backend.port, backend.ip, **spec)
+        self.server.create(made | {"metadata": made["metadata"] | {"name": name}})
 
     def status(self, name: str) -> Object:
         found: Object = (self.server.get("ExternalService", "shop", name) or {}).get("status", {})
@@ -141,20 +134,6 @@ async def world() -> AsyncIterator[World]:
 
 async def all_ready(world: World) -> None:
     await until(lambda: all(world.ready(name) for name in NAMES), "every address to be ready", seconds=20)
-
-
-async def test_each_address_is_probed_by_one_replica(world: World) -> None:
-    """The backends count requests: a second prober would double the rate of one a second."""
-    for pod in "abc":
-        world.start(pod)
-    await all_ready(world)
-    await until(lambda: world.working(*"abc"), "the work to be shared")
-    loop = asyncio.get_running_loop()
-    before, start = {name: backend.connections for name, backend in world.backends.items()}, loop.time()
-    await until(lambda: min(world.backends[name].connections - before[name] for name in NAMES) >= 4, "four probes")
-    seen = {name: world.backends[name].connections - before[name] for name in NAMES}
-    assert max(seen.values()) <= loop.time() - start + 2
-    assert world.shared(), "and what the status brings does not make others begin"
 
 
 async def test_rollout_changes_writes_and_logs_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -34,62 +34,37 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "wish"),
-    [
-        pytest.param("ESO_HEALTH_LISTEN_PORT", "http", LISTEN_PORT, id="port-by-name"),
-        pytest.param("ESO_CONCURRENT_PROBES", "0", "a number, 1 or more", id="no-probes-at-all"),
-        pytest.param("ESO_LEASE_SECONDS", "1", "seconds from 3 to 300", id="a-lease-too-short"),
-        pytest.param(
-            "ESO_POD_NAME",
-            "pod-1",
-            "the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there",
-            id="a-name-without-a-namespace",
-        ),
-        pytest.param(
-            "ESO_POD_NAME",
-            "Pod_1",
-            "the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there",
-            id="no-name-for-a-lease",
-        ),
-        *(
-            pytest.param("ESO_CANARY", value, CANARY, id=f"canary-{name}")
-            for name, value in {
-                "a-name": "gateway.example.com:80",
-                "a-name-in-a-url": "http://gateway.example.com/",
-                "no-port": "10.0.0.1",
-                "no-such-port": "10.0.0.1:70000",
-                "port-0": "10.0.0.1:0",
-                "more-than-an-address": "10.0.0.1:80/path",
-                "bare-v6": "2001:db8::1",
-                "another-scheme": "ftp://10.0.0.1/",
-                "a-user": "http://me:secret@10.0.0.1/",
-            }.items()
-        ),
-        pytest.param("ESO_OUTAGE_HOLD_SECONDS", "-1", "seconds from 0 (no guard) to 3600", id="a-negative-hold"),
-        pytest.param("ESO_LEASE_NAMESPACE", "a.b", "the namespace of the Leases, its own", id="no-namespace"),
-        pytest.param(
-            "ESO_NAMESPACES",
-            "shop,Bank",
-            "the namespaces to work in, with commas between, or nothing for all of them",
-            id="no-name-of-a-namespace",
-        ),
-        pytest.param(
-            "ESO_LABEL_SELECTOR",
-            "shard=a,tier in gold",
-            "a label selector such as eso.example.com/shard=a or tier in (gold,silver),!legacy; nothing: all",
-            id="no-selector",
-        ),
-        *(
-            pytest.param(
-                "ESO_DNS_SERVERS",
-                text,
-                "addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between; none: resolv.conf",
-                id=f"dns {text}",
-            )
-            for text in ("dns.example.com", "10.0.0.53:0", "10.0.0.53:dns", "10.0.0.53:65536", "[10.0.0.53")
-        ),
-    ],
+POD_NAME = "the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there"
+NAMESPACES = "the namespaces to work in, with commas between, or nothing for all of them"
+SELECTOR = "a label selector such as eso.example.com/shard=a or tier in (gold,silver),!legacy; nothing: all"
+SERVERS = "addresses such as 10.0.0.53 or [fd00::53]:5353, with commas between; none: resolv.conf"
+
+
+@cases(
+    "name value wish",
+    ("port-by-name", "ESO_HEALTH_LISTEN_PORT", "http", LISTEN_PORT),
+    ("no-probes-at-all", "ESO_CONCURRENT_PROBES", "0", "a number, 1 or more"),
+    ("a-lease-too-short", "ESO_LEASE_SECONDS", "1", "seconds from 3 to 300"),
+    ("a-name-without-a-namespace", "ESO_POD_NAME", "pod-1", POD_NAME),
+    ("no-name-for-a-lease", "ESO_POD_NAME", "Pod_1", POD_NAME),
+    ("canary-a-name", "ESO_CANARY", "gateway.example.com:80", CANARY),
+    ("canary-a-name-in-a-url", "ESO_CANARY", "http://gateway.example.com/", CANARY),
+    ("canary-no-port", "ESO_CANARY", "10.0.0.1", CANARY),
+    ("canary-no-such-port", "ESO_CANARY", "10.0.0.1:70000", CANARY),
+    ("canary-port-0", "ESO_CANARY", "10.0.0.1:0", CANARY),
+    ("canary-more-than-an-address", "ESO_CANARY", "10.0.0.1:80/path", CANARY),
+    ("canary-bare-v6", "ESO_CANARY", "2001:db8::1", CANARY),
+    ("canary-another-scheme", "ESO_CANARY", "ftp://10.0.0.1/", CANARY),
+    ("canary-a-user", "ESO_CANARY", "http://me:secret@10.0.0.1/", CANARY),
+    ("a-negative-hold", "ESO_OUTAGE_HOLD_SECONDS", "-1", "seconds from 0 (no guard) to 3600"),
+    ("no-namespace", "ESO_LEASE_NAMESPACE", "a.b", "the namespace of the Leases, its own"),
+    ("no-name-of-a-namespace", "ESO_NAMESPACES", "shop,Bank", NAMESPACES),
+    ("no-selector", "ESO_LABEL_SELECTOR", "shard=a,tier in gold", SELECTOR),
+    ("dns-a-name", "ESO_DNS_SERVERS", "dns.example.com", SERVERS),
+    ("dns-port-0", "ESO_DNS_SERVERS", "10.0.0.53:0", SERVERS),
+    ("dns-port-by-name", "ESO_DNS_SERVERS", "10.0.0.53:dns", SERVERS),
+    ("dns-port-too-high", "ESO_DNS_SERVERS", "10.0.0.53:65536", SERVERS),
+    ("dns-open-bracket", "ESO_DNS_SERVERS", "[10.0.0.53", SERVERS),
 )
 def test_invalid_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, wish: str) -> None:
     monkeypatch.setenv(name, value)

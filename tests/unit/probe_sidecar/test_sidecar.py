@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 
-from external_service.kind import NOT_PROBED
 from probe_sidecar.sidecar import Sidecar
 from tests.faults import Fault, FaultyServer
 from tests.unit.probe_sidecar.sidecars import (
@@ -124,22 +123,6 @@ async def test_live_view_shows_streaks_without_a_write(server: FaultyServer) -> 
         assert table[0].split()[:4] == ["NAMESPACE", "NAME", "IP", "READY"]
         assert "/1000 failed" in table[1]
         assert (await client.get(f"{base}/status?name=other")).json()["addresses"] == []
-
-
-async def test_new_object_waits_for_metacontroller(server: FaultyServer) -> None:
-    slow = {"initialDelaySeconds": 60, "tcpSocket": {"port": 1}}
-    async with running(server) as sidecar, httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
-        created = server.create(external_service(1, "127.0.0.2", readinessProbe=slow))
-        async with asyncio.timeout(PATIENCE):
-            while created["metadata"]["uid"] not in sidecar.services:
-                await asyncio.sleep(0.01)
-        assert "status" not in (server.get("ExternalService", "shop", "web") or {})
-        path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
-        first = created | {"status": {"observedGeneration": 1}}
-        (await client.put(f"{path}/status", json=first)).raise_for_status()
-        pending = (False, "Pending", NOT_PROBED)
-        status = await states_become(server, {"127.0.0.2": pending})
-    assert (status["revision"], status["observedGeneration"]) == (1, 1)
 
 
 async def test_only_objects_in_scope_are_probed(server: FaultyServer) -> None:

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from playground.dns_server import DnsServer, Record
-from probe_sidecar.hostnames.hostnames import NONE_KNOWN, not_found
 from probe_sidecar.settings import Settings
 from tests.faults import FaultyServer
 from tests.unit.probe_sidecar.sidecars import (
@@ -65,11 +64,3 @@ async def test_restart_without_dns_keeps_addresses_and_readiness(server: FaultyS
     after = (server.get("ExternalService", "shop", "web") or {})["status"]
     assert after["addresses"] == before["addresses"]
     assert after["conditions"][:2] == before["conditions"][:2], "Resolved may say by now that the lookup failed"
-
-
-async def test_unknown_name_is_reported(server: FaultyServer) -> None:
-    async with dns() as names_, running(server, asking(names_)):
-        create(server, external_service(80, hostnames=["db.example"]))
-        status = await status_when(server, lambda status: len(status.get("conditions", ())) == 3)
-    told = {one["type"]: (one["status"], one["reason"], one["message"]) for one in status["conditions"]}
-    assert told["Resolved"] == ("False", "NameNotFound", not_found("db.example", NONE_KNOWN))

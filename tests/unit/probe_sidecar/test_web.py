@@ -13,6 +13,7 @@ from tests.cases import cases
 PATIENCE = 10.0
 
 PROBLEM: list[str] = []
+TEXT = "text/plain; charset=utf-8"
 
 
 def pieces() -> Iterator[str]:
@@ -44,21 +45,16 @@ async def get(url: str, method: str = "GET") -> tuple[int, str, str]:
     return response.status_code, response.text, response.headers["content-type"]
 
 
-async def test_healthz_of_a_healthy_process(base_url: str) -> None:
-    assert await get(f"{base_url}/readyz") == (200, "ok\n", "text/plain; charset=utf-8")
-
-
-async def test_healthz_of_an_unhealthy_process_says_why(base_url: str) -> None:
-    PROBLEM.append("because")
-    assert await get(f"{base_url}/readyz") == (
-        503,
-        "because\n",
-        "text/plain; charset=utf-8",
-    )
-
-
-async def test_other_page_keeps_its_content_type(base_url: str) -> None:
-    assert await get(f"{base_url}/status") == (200, "{}", "application/json")
+@cases(
+    "path problem expected",
+    ("a healthy process", "/readyz", "", (200, "ok\n", TEXT)),
+    ("an unhealthy process says why", "/readyz", "because", (503, "because\n", TEXT)),
+    ("another content type", "/status", "", (200, "{}", "application/json")),
+    ("unknown", "/metricz", "", (404, "no such page: there are /echo, /long, /readyz, /status\n", TEXT)),
+)
+async def test_pages(base_url: str, path: str, problem: str, expected: tuple[int, str, str]) -> None:
+    PROBLEM.extend([problem] if problem else [])
+    assert await get(f"{base_url}{path}") == expected
 
 
 @cases(
@@ -82,14 +78,6 @@ async def test_page_in_pieces_gives_the_loop_its_turn(base_url: str) -> None:
         assert "content-length" not in response.headers
         assert (await response.aread()).decode() == "0 größer\n1 größer\n2 größer\n"
     assert (await get(f"{base_url}/long", "HEAD"))[:2] == (200, "")
-
-
-async def test_unknown_page_lists_the_pages(base_url: str) -> None:
-    assert await get(f"{base_url}/metricz") == (
-        404,
-        "no such page: there are /echo, /long, /readyz, /status\n",
-        "text/plain; charset=utf-8",
-    )
 
 
 async def test_other_methods_are_refused(base_url: str) -> None:

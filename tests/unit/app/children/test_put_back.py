@@ -8,7 +8,6 @@ import pytest
 
 from app.children import service
 from app.children.service import LAST_APPLIED, PutBack, desired
-from tests.cases import cases
 from tests.parents import parent
 
 Object = dict[str, Any]
@@ -48,13 +47,15 @@ def wanted(labels: Object | None = None, **spec: Any) -> Object:
 
 
 @pytest.mark.parametrize("applied", [WANTED, None], ids=["dynamic", "server-side"])
-@cases(
+@pytest.mark.parametrize(
     "edit",
-    ("nothing", {}),
-    ("type", {"type": "NodePort", "externalTrafficPolicy": "Cluster"}),
-    ("a field of ours", {"internalTrafficPolicy": "Local"}),
-    ("a field of our port", {"ports": [{**PORT, "targetPort": 81, "nodePort": 30080}]}),
-    ("no ports", {"ports": []}),
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"type": "NodePort", "externalTrafficPolicy": "Cluster"}, id="type"),
+        pytest.param({"internalTrafficPolicy": "Local"}, id="a field of ours"),
+        pytest.param({"ports": [{**PORT, "targetPort": 81, "nodePort": 30080}]}, id="a field of our port"),
+        pytest.param({"ports": []}, id="no ports"),
+    ],
 )
 def test_operator_fields_need_no_special_handling(applied: Object | None, edit: Object) -> None:
     assert put_back(WANTED, observed(applied, **edit)) == PutBack(WANTED)
@@ -127,10 +128,12 @@ def test_other_edits_are_reverted_before_the_selector() -> None:
     assert put_back(WANTED, observed(None, **edit)) == PutBack(wanted(selector=EMPTY, externalIPs=None), again=10.0)
 
 
-@cases(
+@pytest.mark.parametrize(
     "ports",
-    ("another port", [OTHER]),
-    ("a port more", [{**PORT, "name": "a"}, {**OTHER, "name": "b"}]),
+    [
+        pytest.param([OTHER], id="another port"),
+        pytest.param([{**PORT, "name": "a"}, {**OTHER, "name": "b"}], id="a port more"),
+    ],
 )
 def test_foreign_ports_are_removed_or_reported(ports: list[Object]) -> None:
     first = wanted(ports=ports)

@@ -14,8 +14,6 @@ from probe_sidecar.hostnames.answer import (
     failure,
     following,
     lasting,
-    next_review,
-    numeric,
     resolve,
     result,
 )
@@ -86,11 +84,6 @@ def test_lifetime_of_a_result(ipv4: Reply, ipv6: Reply, seconds: float | None) -
     assert lasting(ipv4, ipv6) == seconds
 
 
-def test_addresses_are_sorted_numerically() -> None:
-    assert sorted([V6, "2001:db8::9", B, A], key=numeric) == [A, B, "2001:db8::9", V6]
-
-
-A, B, C, V6 = "10.0.100.9", "10.0.100.10", "10.0.100.11", "2001:db8::10"
 DB, LB = "db.io", "lb.io"
 NOW = 1_000.0
 
@@ -99,16 +92,6 @@ def found(
     answers: Mapping[str, Answer], before: Mapping[str, Resolved], *serving: str, now: float = NOW
 ) -> dict[str, Resolved]:
     return resolve(answers, answers, before, lambda ip: ip in serving, now)
-
-
-def test_addresses_are_sorted_by_name_then_numerically() -> None:
-    answers = {LB: Answer((B,), (V6,)), DB: Answer((A, C), ())}
-    assert list(found(answers, {}).items()) == [
-        (B, Resolved(LB)),
-        (V6, Resolved(LB)),
-        (A, Resolved(DB)),
-        (C, Resolved(DB)),
-    ]
 
 
 def test_previous_addresses_stay_until_dns_responds() -> None:
@@ -131,16 +114,6 @@ def test_ready_address_outlives_its_record_until_replaced() -> None:
 def test_lowest_addresses_are_kept_over_the_limit() -> None:
     many = tuple(f"10.0.0.{number}" for number in range(100))
     assert list(found({DB: Answer(many, (V6,)), LB: Answer((A,), ())}, {})) == [*many[:MOST_ADDRESSES], A]
-
-
-@cases(
-    "lefts due",
-    ("none", [], None),
-    ("none has left", [None], None),
-    ("the first", [None, NOW + 5, NOW], NOW + GRACE_SECONDS),
-)
-def test_next_evaluation_time(lefts: list[float | None], due: float | None) -> None:
-    assert next_review(Resolved(DB, left) for left in lefts) == due
 
 
 addresses = st.lists(st.sampled_from([A, B, C, V6, "2001:db8::11"]), unique=True)

@@ -11,12 +11,13 @@ import yaml
 from probe_sidecar.kube.credentials import CredentialsError, not_a_url
 from probe_sidecar.kube.kubeconfig import PROXY_HINT, kubeconfig
 from tests.cases import cases
+from tests.e2e.controlplane.pki import Pki
 
 Object = dict[str, Any]
 Write = Callable[[Object, Object], Path]
 
 
-CERTIFICATE, KEY, OTHER_KEY = "the certificate", "its key", "another key"
+AUTHORITY, CERTIFICATE, KEY, OTHER_KEY = "the authority", "the certificate", "its key", "another key"
 """Stand in the tables for what the fixture makes; as data they are base64 of the PEM."""
 
 
@@ -25,11 +26,19 @@ def encoded(text: str) -> str:
 
 
 @pytest.fixture
-def write(tmp_path: Path, pair: tuple[str, str], other_key: str) -> Write:
+def write(tmp_path: Path, pki: Pki, issued: tuple[Path, Path], certificate: str) -> Write:
     """A kubeconfig with one cluster and one user, of the given fields, and the files they may name beside it."""
+    pair = [file.read_text() for file in issued]
+    _, other = pki.issue("other", common_name="other")
+    (tmp_path / "ca.crt").write_text(certificate)
     for name, content in {"tls.crt": pair[0], "tls.key": pair[1], "token": "from-the-file\n", "empty": ""}.items():
         (tmp_path / name).write_text(content)
-    data = {CERTIFICATE: encoded(pair[0]), KEY: encoded(pair[1]), OTHER_KEY: encoded(other_key)}
+    data = {
+        AUTHORITY: encoded(certificate),
+        CERTIFICATE: encoded(pair[0]),
+        KEY: encoded(pair[1]),
+        OTHER_KEY: encoded(other.read_text()),
+    }
 
     def filled(fields: Object) -> Object:
         return {key: data.get(str(value), value) for key, value in fields.items()}
@@ -87,8 +96,8 @@ def test_kubeconfig_client_certificate(write: Write, user: Object) -> None:
 
 @cases(
     "cluster verified",
-    ("authority in a file", {"certificate-authority": "tls.crt"}, True),
-    ("authority as data", {"certificate-authority-data": CERTIFICATE}, True),
+    ("authority in a file", {"certificate-authority": "ca.crt"}, True),
+    ("authority as data", {"certificate-authority-data": AUTHORITY}, True),
     ("not verified", {"insecure-skip-tls-verify": True}, False),
 )
 def test_kubeconfig_ca(write: Write, cluster: Object, verified: bool) -> None:

@@ -264,6 +264,7 @@ async def test_retry_after_is_honoured(response: Any, resumed: bool) -> None:
 
 @cases(
     "response",
+    ("410", httpx.Response(410, json=error(410, "Gone"))),
     ("500, as for a version that is no number", httpx.Response(500, json=error(500, "InternalError"))),
     ("401 after the token's own retry", httpx.Response(401, json=error(401, "Unauthorized"))),
     ("403", httpx.Response(403, json=error(403, "Forbidden"))),
@@ -290,7 +291,9 @@ async def test_malformed_event_causes_a_relist(response: Any) -> None:
     ("410", httpx.Response(410, json=error(410, "Expired"))),
     ("504 ResourceVersionTooLarge", httpx.Response(504, json=error(504, "Timeout"))),
     ("401", httpx.Response(401, json=error(401, "Unauthorized"))),
-    ("a list without a version", httpx.Response(200, json={"items": []})),
+    ("a list without metadata", httpx.Response(200, json={"items": []})),
+    ("a list without a version", httpx.Response(200, json={"items": [], "metadata": {}})),
+    ("items that are a map", httpx.Response(200, json={"items": {}, "metadata": {"resourceVersion": "9"}})),
     ("no objects in it", httpx.Response(200, json={"metadata": {"resourceVersion": "9"}, "items": [7]})),
     ("a page of a proxy", httpx.Response(200, text="<html>")),
 )
@@ -389,14 +392,6 @@ class Cluster:
         return reflectors
 
 
-async def test_all_namespaces_use_one_list() -> None:
-    cluster = Cluster({"": [in_namespace("a", "x"), in_namespace("b", "y")]})
-    reflectors = await cluster.run(until=1)
-    assert cluster.calls == [(["a-x", "b-y"], ["a-x", "b-y"], True)]
-    assert cluster.asked[0] == ("", None)
-    assert (reflectors.unlisted, sorted(reflectors.uids())) == (None, ["a-x", "b-y"])
-
-
 async def test_each_namespace_is_listed_and_watched() -> None:
     cluster = Cluster({"namespaces/a/": [in_namespace("a", "x")], "namespaces/b/": []})
     cluster.watched["namespaces/b/"] = ({"type": "ADDED", "object": in_namespace("b", "y")},)
@@ -413,15 +408,3 @@ async def test_forbidden_namespace_is_named_and_affects_no_other() -> None:
     reflectors = await cluster.run("a", "b", "c", until=1)
     assert cluster.calls == [(["a-x"], ["a-x"], True)]
     assert reflectors.unlisted == "b, c"
-
-
-async def test_unchanged_list_delivers_nothing() -> None:
-    world = World(listing(10, cr("a", 5)), (EXPIRED,), listing(90, cr("a", 5)), (LASTED,))
-    await world.play()
-    assert world.changes == [({"a": "5"}, frozenset({"a"}))]
-
-
-async def test_expired_version_response_relists() -> None:
-    world = World(listing(10), httpx.Response(410, json=error(410, "Gone")), listing(90), (LASTED,))
-    await world.play()
-    assert world.requests == ["list", "watch from 10", "list", "watch from 90"]

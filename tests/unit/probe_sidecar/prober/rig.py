@@ -95,11 +95,12 @@ def surroundings_of(
     hold: float = 0.0,
     canary: Canary | None = None,
     wall: Callable[[], str] | None = None,
+    before_tick: Callable[[], None] = lambda: None,
 ) -> Surroundings:
     """The parts that `sidecar` builds, with a wall clock that shows the loop's time."""
     now = wall or (lambda: f"t{loop.now:g}")
     outage = SuspectedOutage(loop.loop, engine, services, hold=hold, canary=canary, now=now, on_change=lambda: None)
-    prober = Prober(loop.loop, engine, outage, phase=phase)
+    prober = Prober(loop.loop, engine, outage, phase=phase, before_tick=before_tick)
     return Surroundings(prober, loop.time, now, policy or AddressPolicy())
 
 

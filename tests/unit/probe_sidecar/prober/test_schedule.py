@@ -4,18 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe_sidecar.prober.schedule import Schedule, delayed, following, spread, within
+from probe_sidecar.prober.schedule import Schedule, delayed, following, within
 from tests.cases import cases
-
-
-def test_due_items_are_returned_once_in_order() -> None:
-    schedule: Schedule[str] = Schedule()
-    for item, due in (("later", 3.0), ("first", 1.0), ("second", 2.0)):
-        schedule.add(item, due)
-    assert list(schedule.pop_due(2.5)) == [(1.0, "first"), (2.0, "second")]
-    assert list(schedule.pop_due(2.5)) == []
-    assert schedule.next_due() == 3.0
-    assert list(schedule.pop_due(3.0)) == [(3.0, "later")]
 
 
 @given(st.integers(0, 10**9), st.integers(1, 3600), st.integers(0, 1_000))
@@ -32,14 +22,6 @@ def test_next_tick_is_in_the_future_on_the_grid(due: float, period: int, late: f
     tick = following(due, period, due + late)
     assert due + late - 1e-6 <= tick <= due + late + period + 1e-6
     assert (tick - due) / period == pytest.approx(round((tick - due) / period), abs=1e-6)
-
-
-@pytest.mark.parametrize("count", [2, 10, 1_000])
-def test_first_probes_are_spread_evenly(count: int) -> None:
-    starts = sorted(spread(index, 10.0, 0.3) for index in range(count))
-    gaps = [b - a for a, b in zip(starts, [*starts[1:], starts[0] + 10.0], strict=True)]
-    assert all(0 <= start < 10.0 for start in starts)
-    assert max(gaps) <= 2.0 * 10.0 / count
 
 
 @cases(

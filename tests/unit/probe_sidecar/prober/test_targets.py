@@ -61,7 +61,10 @@ class Rig:
     def __init__(self) -> None:
         self.loop, self.engine = HandLoop(), ScriptedEngine()
         services: list[Subject] = []
-        surroundings = surroundings_of(self.loop, self.engine, services)
+        self.looked: list[int] = []  # how many probes were started as the Lease was checked
+        surroundings = surroundings_of(
+            self.loop, self.engine, services, before_tick=lambda: self.looked.append(len(self.engine.started))
+        )
         self.prober, self.service = surroundings.prober, Subject(surroundings)
         services.append(self.service)
         self.targets = self.service.targets
@@ -82,6 +85,15 @@ class Rig:
         self.loop.now += seconds
         self.prober.tick()
         return self.engine.started[before:]
+
+    def probe(self, *outcomes: Outcome) -> list[bool]:
+        """Probe A every ten seconds with these outcomes; returns whether it is ready after each."""
+        ready = []
+        for outcome in outcomes:
+            self.advance(10)
+            self.engine.finish(A, outcome)
+            ready.append(self.told()[A][0])
+        return ready
 
     def told(self) -> dict[str, tuple[bool, str, str]]:
         return {ip: (state.ready, state.reason, state.message) for ip, state in self.targets.states.items()}
@@ -126,12 +138,9 @@ def test_threshold_changes_the_state_with_its_message(rig: Rig) -> None:
     rig.advance(0)
     rig.engine.finish(A, OK)
     assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
-    for _ in range(2):
-        rig.advance(10)
-        rig.engine.finish(A, DEAD)
-        assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
-    rig.advance(10)
-    rig.engine.finish(A, DEAD)
+    rig.probe(DEAD, DEAD)
+    assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
+    rig.probe(DEAD)
     assert rig.targets.states[A] == AddressStatus(
         ip=A, ready=False, reason="ProbeFailed", message="connection refused", lastTransitionTime="t1030"
     )
@@ -140,9 +149,7 @@ def test_threshold_changes_the_state_with_its_message(rig: Rig) -> None:
 def test_first_failure_of_a_pending_address_is_reported_once(rig: Rig) -> None:
     rig.apply(ips=(A,))
     changes = rig.service.changes
-    for _ in range(6):
-        rig.advance(10)
-        rig.engine.finish(A, DEAD)
+    rig.probe(*[DEAD] * 6)
     assert rig.targets.states[A] == AddressStatus(
         ip=A, ready=False, reason="ProbeFailed", message="connection refused", lastTransitionTime="t1000"
     )
@@ -168,12 +175,7 @@ def test_restart_takes_readiness_from_the_status(
 
 def test_adopted_state_needs_the_full_threshold(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"), spread_since=1_000.0)
-    seen = []
-    for _ in range(3):
-        rig.advance(10)
-        rig.engine.finish(A, DEAD)
-        seen.append(rig.told()[A][0])
-    assert seen == [True, True, False]
+    assert rig.probe(DEAD, DEAD, DEAD) == [True, True, False]
 
 
 def test_first_probes_after_a_restart_are_spread_over_one_period(rig: Rig) -> None:
@@ -196,16 +198,10 @@ def test_first_probes_of_many_addresses_take_several_turns(rig: Rig) -> None:
 
 def test_changed_probe_keeps_the_state_and_resets_the_streak(rig: Rig) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
-    for _ in range(2):
-        rig.advance(10)
-        rig.engine.finish(A, DEAD)
+    rig.probe(DEAD, DEAD)
     rig.apply(ips=(A,), probe={"tcpSocket": {"port": 81}})
-    seen = [rig.told()[A][0]]
-    for _ in range(3):
-        rig.advance(10)
-        rig.engine.finish(A, DEAD)
-        seen.append(rig.told()[A][0])
-    assert seen == [True, True, True, False]
+    assert rig.told()[A][0]
+    assert rig.probe(DEAD, DEAD, DEAD) == [True, True, False]
 
 
 def test_other_edits_keep_streaks_and_running_probes(rig: Rig) -> None:
@@ -266,9 +262,7 @@ def test_probes_of_one_address_never_overlap(rig: Rig) -> None:
 def test_prober_fault_is_not_counted_and_is_logged(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"))
     with caplog.at_level(logging.INFO):
-        for _ in range(10):
-            rig.advance(10)
-            rig.engine.finish(A, BROKEN)
+        rig.probe(*[BROKEN] * 10)
     assert rig.told() == {A: (True, "ProbeSucceeded", "m")}
     assert rig.prober.faults == 10
     assert caplog.messages == [f"shop/web: probing {A} failed in the prober itself: too many open files"]
@@ -277,9 +271,7 @@ def test_prober_fault_is_not_counted_and_is_logged(rig: Rig, caplog: pytest.LogC
 def test_transition_is_one_log_line_and_steady_state_none(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         rig.apply(ips=(A,))
-        for outcome in (OK, OK, OK, DEAD, DEAD, DEAD, DEAD):
-            rig.advance(10)
-            rig.engine.finish(A, outcome)
+        rig.probe(OK, OK, OK, DEAD, DEAD, DEAD, DEAD)
     assert caplog.messages == [
         f"shop/web: {A} is ready: connected",
         f"shop/web: {A} is not ready: connection refused",
@@ -443,9 +435,7 @@ def test_result_without_a_transition_is_not_reported(rig: Rig) -> None:
     rig.advance(0)
     rig.engine.finish(A, OK)
     changes = rig.service.changes
-    for _ in range(50):
-        rig.advance(10)
-        rig.engine.finish(A, Outcome(Result.SUCCESS, "HTTP 204"))
+    rig.probe(*[Outcome(Result.SUCCESS, "HTTP 204")] * 50)
     assert rig.service.changes == changes
     assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
 
@@ -458,3 +448,20 @@ def test_short_wait_after_suspension_is_not_reported(rig: Rig) -> None:
     rig.advance(1)
     assert rig.prober.collapsed_ticks == 0
     assert rig.service.delays == []
+
+
+def test_timer_is_rearmed_after_the_lease_check(rig: Rig) -> None:
+    rig.apply(ips=(A,))
+    rig.loop.fire()
+    rig.engine.finish(A, OK)
+    assert rig.loop.armed() == [1_010.0]
+    rig.loop.fire()
+    assert (rig.looked, rig.engine.started, rig.loop.armed()) == ([0, 1], [A, A], [1_020.0])
+
+
+def test_overdue_is_the_delay_of_the_schedule(rig: Rig) -> None:
+    assert rig.prober.overdue() == 0.0
+    rig.apply(ips=(A,))
+    assert rig.prober.overdue() == 0.0
+    rig.loop.now += 30.0
+    assert rig.prober.overdue() == 30.0

@@ -40,10 +40,6 @@ def test_streak_transitions(trace: str, success: int, failure: int, expected: st
     assert states(trace, success, failure) == expected
 
 
-def test_streak_below_the_threshold_has_no_result() -> None:
-    assert record(0, Outcome(Result.FAILURE, "connection refused"), probe(1, 3)) == (-1, None)
-
-
 @given(st.text(alphabet="SWFE", max_size=60), st.integers(1, 5), st.integers(1, 5))
 def test_transition_needs_consecutive_equal_results(trace: str, success: int, failure: int) -> None:
     evidence = ["S" if letter in "SW" else "F" for letter in trace if letter != "E"]

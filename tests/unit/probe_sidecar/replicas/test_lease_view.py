@@ -19,15 +19,6 @@ def watched(members: LeaseView, now: float, *leases: dict[str, Any], gone: str =
     members.observe(there, frozenset(there) | ({gone} if gone else set()), now)
 
 
-def test_lease_expires_by_the_local_clock() -> None:
-    members = LeaseView()
-    watched(members, 100.0, lease("a", 1))
-    assert members.live(114.9) == {"a"}
-    assert members.next_expiry(100.0) == 115.0
-    assert members.live(115.0) == set()
-    assert members.next_expiry(115.0) is None
-
-
 @pytest.mark.parametrize("renewed", ["1970-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z", "noon", None])
 def test_remote_clock_is_ignored(renewed: str | None) -> None:
     members = LeaseView()
@@ -47,21 +38,6 @@ def test_lease_without_a_holder_is_not_alive(spec: dict[str, Any]) -> None:
     members = LeaseView()
     watched(members, 100.0, lease("a", 1, **spec))
     assert members.live(100.0) == set()
-
-
-def test_deleted_lease_is_removed_at_once() -> None:
-    members = LeaseView()
-    watched(members, 100.0, lease("a", 1), lease("b", 2))
-    watched(members, 101.0, gone="uid-a")
-    assert members.live(101.0) == {"b"}
-    assert members.named("a") is None
-
-
-def test_stale_leases_are_those_unchanged_for_long() -> None:
-    members = LeaseView()
-    watched(members, 100.0, lease("a", 1))
-    assert members.dead(174.9, 60.0) == []
-    assert [one.name for one in members.dead(175.0, 60.0)] == ["a"]
 
 
 def test_malformed_lease_is_an_error() -> None:

@@ -57,6 +57,12 @@ class World:
         self.running[name] = asyncio.create_task(replica.run())
         return replica
 
+    async def share(self, *names: str, **rates: float) -> None:
+        """Start replicas, some with the rates of their clocks, and wait until each owns some keys."""
+        for name, rate in (dict.fromkeys(names, 1.0) | rates).items():
+            self.start(name, rate=rate)
+        await self.until(lambda: self.shared() and self.working() == {*names, *rates})
+
     async def kill(self, name: str) -> None:
         """As SIGKILL: no other replica is notified."""
         task = self.running.pop(name)
@@ -74,6 +80,9 @@ class World:
 
     def owners(self, key: str) -> set[str]:
         return {name for name, replica in self.replicas.items() if replica.owns(key)}
+
+    def working(self) -> set[str]:
+        return {name for key in KEYS for name in self.owners(key)}
 
     def shared(self) -> bool:
         """Whether each key has exactly one owner."""
@@ -180,14 +189,12 @@ async def test_joining_replica_takes_its_share_quickly(world: World) -> None:
     world.start("b")
     await world.until(lambda: world.replicas["b"].problem is None)
     assert await world.until(world.shared) < MOMENT
-    assert {name for key in KEYS for name in world.owners(key)} == {"a", "b"}
+    assert world.working() == {"a", "b"}
 
 
 @scenario
 async def test_stopped_replica_hands_over_at_once(world: World) -> None:
-    for name in "abc":
-        world.start(name)
-    await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 3)
+    await world.share(*"abc")
     with logged() as texts:
         await world.stop("b")
         assert await world.until(world.shared) < MOMENT
@@ -197,9 +204,7 @@ async def test_stopped_replica_hands_over_at_once(world: World) -> None:
 
 @scenario
 async def test_killed_replica_is_replaced_when_its_lease_expires(world: World) -> None:
-    for name in "abc":
-        world.start(name)
-    await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 3)
+    await world.share(*"abc")
     await world.kill("c")
     taken = await world.until(world.shared)
     assert SECONDS * (1 - 1.1 / RENEWALS) - MOMENT < taken < SECONDS + MOMENT
@@ -214,9 +219,7 @@ async def test_killed_replica_is_replaced_when_its_lease_expires(world: World) -
 def test_isolated_replica_stops_before_others_take_over(fault: str, fast: float, slow: float) -> None:
     @scenario
     async def test(world: World) -> None:
-        world.start("victim", rate=slow)
-        world.start("other", rate=fast)
-        await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 2)
+        await world.share(victim=slow, other=fast)
         await asyncio.sleep(1)
         world.doubles.clear()
         with logged() as texts:
@@ -231,7 +234,7 @@ def test_isolated_replica_stops_before_others_take_over(fault: str, fast: float,
         world.links["victim"].heal()
         await world.until(lambda: world.replicas["victim"].problem is None)
         assert await world.until(world.shared) < MOMENT
-        assert {name for key in KEYS for name in world.owners(key)} == {"victim", "other"}
+        assert world.working() == {"victim", "other"}
 
     test()
 
@@ -239,9 +242,7 @@ def test_isolated_replica_stops_before_others_take_over(fault: str, fast: float,
 @scenario
 async def test_renewal_time_is_the_time_of_the_request(world: World) -> None:
     """A slow watch may show a renewal long after the others have seen it."""
-    world.start("victim")
-    world.start("other")
-    await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 2)
+    await world.share("victim", "other")
     for lag in range(1, 7):  # slowly, or its watch would be idle for too long
         world.links["victim"].lag = lag
         await asyncio.sleep(2 * SECONDS / RENEWALS)
@@ -288,13 +289,13 @@ async def test_later_replica_of_the_same_name_works(world: World) -> None:
         world.start("second", pod="a")
         await world.until(lambda: world.replicas["second"].problem is None)
         await asyncio.sleep(120)
-    assert {name for key in KEYS for name in world.owners(key)} == {"second"}
+    assert world.working() == {"second"}
     holder = world.replicas["second"].identity
     assert f"Lease probe-sidecar-a is held by {holder}: each replica needs an ESO_POD_NAME of its own" in texts
     world.doubles.clear()
     await world.kill("second")
     await world.until(world.shared)
-    assert {name for key in KEYS for name in world.owners(key)} == {"first"}
+    assert world.working() == {"first"}
     assert world.doubles == []
 
 
@@ -386,9 +387,7 @@ def test_random_faults_leave_exactly_one_owner(seed: int) -> None:
 
 @scenario
 async def test_api_server_outage_stops_all_until_it_ends(world: World) -> None:
-    for name in "ab":
-        world.start(name)
-    await world.until(lambda: world.shared() and len({n for key in KEYS for n in world.owners(key)}) == 2)
+    await world.share(*"ab")
     for link in world.links.values():
         link.cut()
     await asyncio.sleep(TRUSTED + MOMENT)
@@ -397,5 +396,5 @@ async def test_api_server_outage_stops_all_until_it_ends(world: World) -> None:
     for link in world.links.values():
         link.heal()
     assert await world.until(world.shared) < SECONDS / RENEWALS + MOMENT
-    assert await world.until(lambda: len({n for key in KEYS for n in world.owners(key)}) == 2) < SECONDS
+    assert await world.until(lambda: len(world.working()) == 2) < SECONDS
     assert world.replicas["a"].joined, "readiness outlives an outage"
