@@ -75,69 +75,44 @@ CONNECTION = {
     "settings-ack": frame(frames.SETTINGS, frames.ACK, 0),
     "settings-ack-with-payload": frame(frames.SETTINGS, frames.ACK, 0, bytes(6)),
     "settings-on-a-stream": frame(frames.SETTINGS, 0, 1),
-    "settings-length-5": frame(frames.SETTINGS, 0, 0, bytes(5)),
     "settings-unknown": setting(0x99, 7),
-    "settings-push-0": setting(2, 0),
-    "settings-push-1": setting(2, 1),
     "settings-push-2": setting(2, 2),
     "settings-window-0": setting(4, 0),
     "settings-window-max": setting(4, 2**31 - 1),
     "settings-window-too-large": setting(4, 2**31),
     "settings-frame-size-too-small": setting(5, 16_383),
-    "settings-frame-size-max": setting(5, 2**24 - 1),
     "settings-frame-size-too-large": setting(5, 2**24),
     "settings-streams-0": setting(3, 0),
-    "settings-streams-1": setting(3, 1),
-    "settings-table-0": setting(1, 0),
-    "settings-header-list-1": setting(6, 1),
-    "settings-connect-protocol-1": setting(8, 1),
     "settings-connect-protocol-2": setting(8, 2),
-    "settings-twice": SETTINGS * 2,
     "ping": frame(frames.PING, 0, 0, bytes(8)),
     "ping-ack": frame(frames.PING, frames.ACK, 0, bytes(8)),
     "ping-length-7": frame(frames.PING, 0, 0, bytes(7)),
-    "ping-on-a-stream": frame(frames.PING, 0, 1, bytes(8)),
     "window-update": frame(frames.WINDOW_UPDATE, 0, 0, (9).to_bytes(4, "big")),
-    "window-update-of-the-stream": frame(frames.WINDOW_UPDATE, 0, 1, (9).to_bytes(4, "big")),
-    "window-update-of-a-foreign-stream": frame(frames.WINDOW_UPDATE, 0, 3, (9).to_bytes(4, "big")),
     "window-update-0": frame(frames.WINDOW_UPDATE, 0, 0, bytes(4)),
     "window-update-0-of-the-stream": frame(frames.WINDOW_UPDATE, 0, 1, bytes(4)),
     "window-update-0-of-a-foreign-stream": frame(frames.WINDOW_UPDATE, 0, 3, bytes(4)),
-    "window-update-length-3": frame(frames.WINDOW_UPDATE, 0, 0, bytes(3)),
     "window-update-overflow": frame(frames.WINDOW_UPDATE, 0, 0, (2**31 - 1).to_bytes(4, "big")),
     "window-update-overflow-of-the-stream": frame(frames.WINDOW_UPDATE, 0, 1, (2**31 - 1).to_bytes(4, "big")),
     "priority": frame(frames.PRIORITY, 0, 1, bytes(5)),
     "priority-length-4": frame(frames.PRIORITY, 0, 1, bytes(4)),
     "priority-on-0": frame(frames.PRIORITY, 0, 0, bytes(5)),
     "unknown-frame": frame(0x42, 0xFF, 0, b"anything"),
-    "unknown-frame-on-the-stream": frame(0x42, 0xFF, 1, b"anything"),
-    "altsvc": frame(0xA, 0, 0, b"\x00\x00h2=:8"),
     "push-promise": frame(frames.PUSH_PROMISE, DONE, 1, (2).to_bytes(4, "big") + block([S200])),
-    "push-promise-on-0": frame(frames.PUSH_PROMISE, DONE, 0, (2).to_bytes(4, "big") + block([S200])),
     "continuation-alone": frame(frames.CONTINUATION, DONE, 1, block([S200])),
     "foreign-headers": headers(S200, stream=3),
-    "foreign-headers-even": headers(S200, stream=2),
-    "foreign-headers-bad": headers(("A", "b"), stream=3),
     "foreign-headers-end": headers(S200, end=END, stream=3),
     "foreign-data": data(b"x", stream=3),
-    "foreign-data-even": data(b"x", stream=2),
     "foreign-reset": reset(2, stream=3),
-    "foreign-reset-even": reset(2, stream=2),
     "headers-on-0": headers(S200, stream=0),
     "data-on-0": data(b"x", stream=0),
     "reset-on-0": reset(2, stream=0),
     "reset-length-3": frame(frames.RST_STREAM, 0, 1, bytes(3)),
-    "reset-length-5": frame(frames.RST_STREAM, 0, 1, bytes(5)),
     "goaway-last-1": goaway(1),
-    "goaway-last-max": goaway(2**31 - 1),
     "goaway-last-1-error": goaway(1, 2),
-    "goaway-with-debug-data": goaway(1, 0, b"bye"),
     "goaway-length-7": frame(frames.GOAWAY, 0, 0, bytes(7)),
     "goaway-on-a-stream": frame(frames.GOAWAY, 0, 1, bytes(8)),
-    "goaway-twice": goaway(2**31 - 1) + goaway(1),
     "frame-too-large": (2**20).to_bytes(3, "big") + bytes((0x42, 0)) + bytes(4) + bytes(2**20),
     "reserved-bit": frame(frames.SETTINGS, 0, 2**31),
-    "settings-with-unknown-flags": frame(frames.SETTINGS, 0xFE, 0),
 }
 
 STAYING = ("reset", "goaway")
@@ -149,13 +124,9 @@ FIRST_CONNECTIONS = {
     "reset-99": SETTINGS + reset(99),
     "reset-refused-after-interim": SETTINGS + headers((":status", "103")) + reset(7),
     "reset-refused-after-head": SETTINGS + headers(S200) + reset(7),
-    "reset-refused-before-settings": reset(7),
     **{f"goaway-0-{code}": SETTINGS + goaway(0, code) for code in range(14)},
-    "goaway-0-before-settings": goaway(0),
     "goaway-0-after-head": SETTINGS + headers(S200) + goaway(0),
     "goaway-1": SETTINGS + goaway(1),
-    "goaway-1-then-0": SETTINGS + goaway(1) + goaway(0),
-    "goaway-max-then-0": SETTINGS + goaway(2**31 - 1) + goaway(0),
     "settings-only": SETTINGS,
     "nothing": b"",
 }
@@ -164,41 +135,23 @@ FIRST_CONNECTIONS = {
 # Additional fields of a head, good and bad.
 FIELDS: dict[str, Fields] = {
     "capital-in-name": [("X-A", "b")],
-    "space-in-name": [("x a", "b")],
     "colon-in-name": [("x:a", "b")],
     "empty-name": [("", "b")],
-    "line-feed-in-name": [("x\na", "b")],
-    "delete-in-name": [("x\x7fa", "b")],
-    "beyond-ascii-in-name": [("x\xe9", "b")],
-    "underscore-in-name": [("x_a", "b")],
     "line-feed-in-value": [("x", "a\nb")],
-    "carriage-return-in-value": [("x", "a\rb")],
     "nul-in-value": [("x", "a\x00b")],
-    "control-in-value": [("x", "a\x01b")],
     "delete-in-value": [("x", "a\x7fb")],
-    "tab-in-value": [("x", "a\tb")],
-    "space-around-value": [("x", " a ")],
-    "empty-value": [("x", "")],
     "beyond-ascii-in-value": [("x", "\xe9")],
     "not-utf-8-in-value": [("x", b"\xff\xfe")],
     "pseudo-last": [("x", "a"), (":x", "b")],
     "pseudo-unknown": [(":x", "b")],
-    "pseudo-of-requests": [(":method", "GET")],
-    "pseudo-path": [(":path", "/")],
     "pseudo-empty": [(":", "b")],
     "status-twice": [(":status", "200")],
-    "status-twice-other": [(":status", "500")],
     "status-last": [("x", "a"), (":status", "200")],
     "connection": [("connection", "close")],
-    "keep-alive": [("keep-alive", "x")],
     "transfer-encoding": [("transfer-encoding", "chunked")],
-    "upgrade": [("upgrade", "x")],
     "te": [("te", "trailers")],
-    "trailer": [("trailer", "x")],
-    "cookie-twice": [("set-cookie", "a=b"), ("set-cookie", "c=d")],
     "many": [(f"x-{number}", "y") for number in range(500)],
     "large": [("x", "y" * 20_000)],
-    "very-large": [("x", "y" * 70_000)],
 }
 
 
@@ -220,7 +173,6 @@ def http2() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
         yield f"head-{name}", one(headers(S200, *more), data(b"ok", END))
         yield f"trailers-{name}", one(headers(S200), data(b"ok"), headers(*more, end=END))
         yield f"interim-{name}", one(headers((":status", "103"), *more), OK)
-    yield "retry-refused-twice", Answers("http2", (*[SETTINGS + reset(7)] * 2, SETTINGS + OK), stay=True)
     yield "retry-goaway-twice", Answers("http2", (*[SETTINGS + goaway(0)] * 2, SETTINGS + OK), stay=True)
     yield (
         "retry-refused-then-goaway",
@@ -235,7 +187,6 @@ def http2() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
     for status in (101, 199, 200, 204, 205, 206, 226, 299, 300, 301, 302, 304, 307, 399, 400, 404, 421, 500, 503, 599):
         yield f"status-of-{status}", one(headers((":status", str(status)), end=END))
         yield f"status-of-{status}-with-body", one(headers((":status", str(status))), data(b"ok", END))
-    yield "no-status", one(headers(("x", "a"), end=END))
     yield "no-fields", one(headers(end=END))
     lengths = ("0", "1", "2", "3", "02", "+2", "-1", "x", "", " 2", "2 ", "9" * 18, "9" * 19, "9" * 25, "0x2", "2,2")
     for text in lengths:
@@ -253,45 +204,29 @@ def http2() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
     yield "length-then-trailers", one(headers(S200, ("content-length", "5")), data(b"ok"), headers(("x", "a"), end=END))
     yield "second-head", one(headers(S200), headers((":status", "500"), end=END))
     yield "second-head-same", one(headers(S200), headers(S200, end=END))
-    yield "second-head-after-body", one(headers(S200), data(b"ok"), headers((":status", "500"), end=END))
     yield "trailers", one(headers(S200), data(b"ok"), headers(("x", "a"), end=END))
-    yield "trailers-alone", one(headers(S200), headers(("x", "a"), end=END))
-    yield "trailers-empty", one(headers(S200), data(b"ok"), headers(end=END))
     yield "trailers-without-end", one(headers(S200), data(b"ok"), headers(("x", "a")), data(b"", END))
-    yield "trailers-twice", one(headers(S200), headers(("x", "a")), headers(("x", "a"), end=END))
     yield "data-first", one(data(b"ok", END))
-    yield "data-after-interim", one(headers((":status", "103")), data(b"ok", END))
     yield "interim-with-end", one(headers((":status", "103"), end=END))
     yield "interim-many", one(headers((":status", "103")) * 20, OK)
-    yield "interim-large", one(headers((":status", "103"), ("x", "y" * 9_000)) * 20, OK)
-    yield "interim-100", one(headers((":status", "100")), OK)
     yield "interim-199", one(headers((":status", "199")), OK)
-    yield "after-end-headers", one(NO_BODY, headers(S200, end=END))
     yield "after-end-data", one(NO_BODY, data(b"x", END))
     yield "after-end-reset-0", one(OK, reset(0))
-    yield "after-end-goaway", one(OK, goaway(1))
     yield "body-then-reset-0", one(headers(S200), data(b"ok"), reset(0))
-    yield "body-then-reset-8", one(headers(S200), data(b"ok"), reset(8))
     yield "body-then-goaway-and-end", one(headers(S200), data(b"ok"), goaway(1), data(b"", END))
     yield "body-then-close", one(headers(S200), data(b"ok"))
     yield "body-stalls", one(headers(S200), data(b"ok"), stay=True)
     yield "head-stalls", one(stay=True)
-    yield "body-10240-then-close", one(headers(S200), data(b"x" * 10_240))
     yield "body-10241-then-close", one(headers(S200), data(b"x" * 10_241))
     yield "body-20000", one(headers(S200), data(b"x" * 16_000), data(b"x" * 4_000, END))
     yield "body-in-bytes", one(headers(S200), *[data(b"x")] * 200, data(b"", END))
-    yield "body-empty-frames", one(headers(S200), *[data()] * 50, data(b"ok", END))
     padded = frame(frames.DATA, frames.PADDED | END, 1, b"\x03ok" + bytes(3))
     yield "padded", one(headers(S200), padded)
-    yield "padded-all", one(headers(S200), frame(frames.DATA, frames.PADDED | END, 1, b"\x03" + bytes(3)))
     yield "padded-too-much", one(headers(S200), frame(frames.DATA, frames.PADDED | END, 1, b"\x04" + bytes(3)))
-    yield "padded-without-length", one(headers(S200), frame(frames.DATA, frames.PADDED | END, 1))
     good = block([S200])
     flags = DONE | END
-    yield "head-padded", one(frame(frames.HEADERS, flags | frames.PADDED, 1, b"\x02" + good + bytes(2)))
     yield "head-padded-too-much", one(frame(frames.HEADERS, flags | frames.PADDED, 1, b"\x22" + good))
     yield "head-priority", one(frame(frames.HEADERS, flags | frames.HAS_PRIORITY, 1, bytes(5) + good))
-    yield "head-priority-short", one(frame(frames.HEADERS, flags | frames.HAS_PRIORITY, 1, bytes(4)))
     both = flags | frames.PADDED | frames.HAS_PRIORITY
     yield "head-padded-priority", one(frame(frames.HEADERS, both, 1, b"\x01" + bytes(5) + good + bytes(1)))
     parted = block([S200, ("x-name", "a-value")])
@@ -302,20 +237,14 @@ def http2() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
     ]
     yield "continuation", one(*cut)
     yield "continuation-interrupted", one(cut[0], frame(frames.PING, 0, 0, bytes(8)), *cut[1:])
-    yield "continuation-of-a-foreign-stream", one(cut[0], frame(frames.CONTINUATION, DONE, 3, parted[4:]))
-    yield "continuation-empty", one(cut[0], frame(frames.CONTINUATION, 0, 1), *cut[1:])
     yield "continuation-missing", one(cut[0])
     yield "continuation-after-end-headers", one(headers(S200), frame(frames.CONTINUATION, DONE, 1), data(b"ok", END))
     yield "hpack-bad-index", one(frame(frames.HEADERS, flags, 1, b"\xff\xff\x03"))
-    yield "hpack-index-0", one(frame(frames.HEADERS, flags, 1, b"\x80"))
     yield "hpack-truncated", one(frame(frames.HEADERS, flags, 1, good + b"\x40\x05ab"))
-    yield "hpack-table-update", one(frame(frames.HEADERS, flags, 1, b"\x20" + good))
     yield "hpack-table-update-too-large", one(frame(frames.HEADERS, flags, 1, b"\x3f\xe1\xff\x7f" + good))
     yield "hpack-table-update-late", one(frame(frames.HEADERS, flags, 1, good + b"\x20"))
-    yield "hpack-bad-huffman", one(frame(frames.HEADERS, flags, 1, good + b"\x40\x81a\x84\xff\xff\xff\xff"))
     yield "no-settings", Answers("http2", (OK,))
     yield "http-1-in-h2", Answers("http2", (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",))
-    yield "garbage-in-h2", Answers("http2", (b"\x00\x01\x02\x03garbage",))
     redirect = headers((":status", "302"), ("location", "/x"), end=END)
     yield "redirect", Answers("http2", (SETTINGS + redirect, SETTINGS + OK))
     yield (
@@ -335,7 +264,7 @@ GRPC_HEAD = (S200, ("content-type", "application/grpc"))
 SERVING = grpc_message()
 
 
-def grpc() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
+def grpc() -> Iterator[tuple[str, Answers]]:
     """gRPC in plaintext."""
 
     def one(*pieces: bytes, stay: bool = False) -> Answers:
@@ -362,17 +291,11 @@ def grpc() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
         both = headers(("grpc-status", first), ("grpc-status", second), end=END)
         yield f"grpc-status-{first}-then-{second}", one(head, message, both)
     yield "grpc-status-in-the-head", one(headers(*GRPC_HEAD, ("grpc-status", "0")), message, trailers)
-    yield "grpc-status-14-in-the-head", one(headers(*GRPC_HEAD, ("grpc-status", "14")), message, trailers)
     yield "trailers-only-14", one(headers(*GRPC_HEAD, ("grpc-status", "14"), end=END))
-    yield "trailers-only-0", one(headers(*GRPC_HEAD, ("grpc-status", "0"), end=END))
     yield "trailers-without-status", one(head, message, headers(("x", "a"), end=END))
-    yield "trailers-empty", one(head, message, headers(end=END))
     yield "trailers-with-http-200", one(head, message, headers(S200, ("grpc-status", "0"), end=END))
-    yield "trailers-with-http-500", one(head, message, headers((":status", "500"), ("grpc-status", "0"), end=END))
     yield "trailers-without-end", one(head, message, headers(("grpc-status", "0")))
-    yield "trailers-then-more", one(head, message, headers(("x", "a")), trailers)
     yield "end-by-data", one(head, data(SERVING, END))
-    yield "end-by-empty-data", one(head, message, data(b"", END))
     types = (
         "application/grpc",
         "application/grpc+proto",
@@ -386,43 +309,27 @@ def grpc() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
         yield f"type-{text or 'empty'}", one(headers(S200, kind), message, trailers)
     yield "type-missing", one(headers(S200), message, trailers)
     yield "type-twice", one(headers(*GRPC_HEAD, ("content-type", "text/html")), message, trailers)
-    yield "type-twice-other", one(headers(S200, ("content-type", "text/html"), GRPC_HEAD[1]), message, trailers)
     for text in ("100", "103", "199", "201", "204", "302", "400", "404", "500", "503", "", "x", "+200", "0200"):
         yield f"http-{text or 'empty'}", one(headers((":status", text), GRPC_HEAD[1]), message, trailers)
-    yield "http-missing", one(headers(GRPC_HEAD[1]), message, trailers)
     yield "interim", one(headers((":status", "103")), good)
-    yield "interim-twice", one(headers((":status", "103")) * 2, good)
     yield "interim-with-end", one(headers((":status", "103"), end=END))
     for number in range(6):
         yield f"health-{number}", one(head, data(grpc_message(number)), trailers)
     messages = {
         "none": b"",
-        "empty": grpc_message(None),
-        "twice": SERVING * 2,
         "compressed": b"\x01" + SERVING[1:],
-        "flag-2": b"\x02" + SERVING[1:],
-        "flag-128": b"\x80" + SERVING[1:],
         "short": SERVING[:-1],
-        "prefix-only": SERVING[:4],
         "long": SERVING + b"x",
         "status-then-status": b"\x00\x00\x00\x00\x04\x08\x02\x08\x01",
         "status-then-other": b"\x00\x00\x00\x00\x04\x08\x01\x08\x02",
         "unknown-varint": b"\x00\x00\x00\x00\x04\x08\x01\x10\x05",
         "unknown-bytes": b"\x00\x00\x00\x00\x06\x08\x01\x12\x02ab",
         "unknown-bytes-short": b"\x00\x00\x00\x00\x05\x08\x01\x12\x02a",
-        "unknown-fixed32": b"\x00\x00\x00\x00\x07\x08\x01\x15abcd",
         "unknown-fixed64": b"\x00\x00\x00\x00\x0b\x08\x01\x11abcdefgh",
-        "unknown-group": b"\x00\x00\x00\x00\x04\x08\x01\x13\x14",
-        "group-open": b"\x00\x00\x00\x00\x03\x08\x01\x13",
-        "group-end-alone": b"\x00\x00\x00\x00\x03\x08\x01\x14",
         "wire-type-6": b"\x00\x00\x00\x00\x03\x08\x01\x16",
         "field-0": b"\x00\x00\x00\x00\x04\x08\x01\x00\x01",
-        "status-as-bytes": b"\x00\x00\x00\x00\x03\x0a\x01\x01",
         "long-varint": b"\x00\x00\x00\x00\x03\x08\x81\x00",
-        "negative": b"\x00\x00\x00\x00\x0b\x08" + b"\xff" * 9 + b"\x01",
         "over-64-bits": b"\x00\x00\x00\x00\x0b\x08" + b"\xff" * 9 + b"\x02",
-        "varint-11-bytes": b"\x00\x00\x00\x00\x0c\x08" + b"\x81" * 10 + b"\x00",
-        "33-bits": b"\x00\x00\x00\x00\x06\x08\x81\x80\x80\x80\x10",
         "4096": b"\x00\x00\x00\x10\x00\x08\x01\x12\xfb\x1f" + bytes(4_091),
         "large": b"\x00\x00\x00\x20\x00\x08\x01\x12\xfb\x3f" + bytes(8_187),
     }
@@ -430,18 +337,13 @@ def grpc() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
         yield f"message-{name}", one(head, data(payload), trailers)
     yield "message-in-pieces", one(head, *[data(SERVING[at : at + 1]) for at in range(len(SERVING))], trailers)
     yield "message-padded", one(head, frame(frames.DATA, frames.PADDED, 1, b"\x02" + SERVING + bytes(2)), trailers)
-    yield "encoding-identity", one(headers(*GRPC_HEAD, ("grpc-encoding", "identity")), message, trailers)
     yield "encoding-gzip", one(headers(*GRPC_HEAD, ("grpc-encoding", "gzip")), message, trailers)
     yield "length-short", one(headers(*GRPC_HEAD, ("content-length", "5")), message, trailers)
-    yield "length-long", one(headers(*GRPC_HEAD, ("content-length", "99")), message, trailers)
     yield "data-first", one(data(SERVING), trailers)
     yield "stalls", one(head, stay=True)
-    yield "stalls-after-settings", one(stay=True)
-    yield "close-after-head", one(head)
     yield "close-after-message", one(head, message)
     yield "reset-0-after-message", one(head, message, reset(0))
     yield "no-settings", Answers("grpc", (good,))
-    yield "garbage", Answers("grpc", (b"\x00\x01\x02\x03garbage",))
     yield "tls-alert", Answers("grpc", (b"\x15\x03\x03\x00\x02\x02\x28",))
 
 
@@ -456,24 +358,16 @@ def http1() -> Iterator[tuple[str, Answers]]:
         "no-reason": b"HTTP/1.1 200\r\n",
         "no-reason-space": b"HTTP/1.1 200 \r\n",
         "two-spaces": b"HTTP/1.1  200 OK\r\n",
-        "tab": b"HTTP/1.1\t200 OK\r\n",
         "lower-case": b"http/1.1 200 OK\r\n",
         "http-2": b"HTTP/2.0 200 OK\r\n",
-        "http-2-short": b"HTTP/2 200 OK\r\n",
-        "http-0.9": b"HTTP/0.9 200 OK\r\n",
         "http-1.2": b"HTTP/1.2 200 OK\r\n",
-        "http-1.10": b"HTTP/1.10 200 OK\r\n",
         "status-20": b"HTTP/1.1 20 OK\r\n",
         "status-2000": b"HTTP/1.1 2000 OK\r\n",
         "status-plus": b"HTTP/1.1 +20 OK\r\n",
-        "status-minus": b"HTTP/1.1 -20 OK\r\n",
-        "status-0": b"HTTP/1.1 000 OK\r\n",
         "status-99": b"HTTP/1.1 099 OK\r\n",
         "status-text": b"HTTP/1.1 abc OK\r\n",
         "icy": b"ICY 200 OK\r\n",
         "leading-blank": b"\r\nHTTP/1.1 200 OK\r\n",
-        "long-reason": b"HTTP/1.1 200 " + b"x" * 5_000 + b"\r\n",
-        "nul-in-reason": b"HTTP/1.1 200 a\x00b\r\n",
     }
     for name, line in lines.items():
         yield f"line-{name}", one(line, end)
@@ -481,28 +375,16 @@ def http1() -> Iterator[tuple[str, Answers]]:
         "space-before-colon": b"A : b\r\n",
         "no-name": b": b\r\n",
         "no-colon": b"A\r\n",
-        "no-value": b"A:\r\n",
         "continued": b"A: b\r\n c\r\n",
         "continued-first": b" c\r\n",
         "nul": b"A: a\x00b\r\n",
         "control": b"A: a\x01b\r\n",
-        "delete": b"A: a\x7fb\r\n",
-        "beyond-ascii": b"A: \xe9\r\n",
-        "beyond-ascii-name": b"\xe9: a\r\n",
         "bare-carriage-return": b"A: a\rb\r\n",
         "bare-line-feed": b"A: b\n",
         "lengths-equal": b"Content-Length: 2\r\n",
         "lengths-differ": b"Content-Length: 3\r\n",
         "chunked-and-length": b"Transfer-Encoding: chunked\r\n",
         "gzip-encoding": b"Transfer-Encoding: gzip\r\n",
-        "identity": b"Transfer-Encoding: identity\r\n",
-        "chunked-twice": b"Transfer-Encoding: chunked, chunked\r\n",
-        "content-encoding": b"Content-Encoding: gzip\r\n",
-        "connection-close": b"Connection: close\r\n",
-        "upgrade": b"Connection: Upgrade\r\nUpgrade: x\r\n",
-        "trailer": b"Trailer: X\r\n",
-        "cookies": b"Set-Cookie: a=b\r\n" * 50,
-        "quote-in-name": b'"A": b\r\n',
     }
     for name, field in fields.items():
         yield f"field-{name}", one(ok, field, end)
@@ -512,22 +394,13 @@ def http1() -> Iterator[tuple[str, Answers]]:
     chunks = {
         "ok": b"2\r\nok\r\n0\r\n\r\n",
         "extension": b"2;x=y\r\nok\r\n0\r\n\r\n",
-        "space": b"2 \r\nok\r\n0\r\n\r\n",
-        "leading-space": b" 2\r\nok\r\n0\r\n\r\n",
         "upper-hex": b"A\r\n0123456789\r\n0\r\n\r\n",
-        "prefix": b"0x2\r\nok\r\n0\r\n\r\n",
         "plus": b"+2\r\nok\r\n0\r\n\r\n",
-        "negative": b"-2\r\nok\r\n0\r\n\r\n",
         "long-size": b"0" * 16 + b"2\r\nok\r\n0\r\n\r\n",
-        "size-16": b"0" * 15 + b"2\r\nok\r\n0\r\n\r\n",
-        "empty-size": b"\r\nok\r\n0\r\n\r\n",
         "no-data-end": b"2\r\nokxx0\r\n\r\n",
         "bare-line-feeds": b"2\nok\n0\n\n",
         "no-last": b"2\r\nok\r\n",
-        "no-final-line": b"2\r\nok\r\n0\r\n",
         "trailer": b"2\r\nok\r\n0\r\nX: y\r\n\r\n",
-        "bad-trailer": b"2\r\nok\r\n0\r\nno colon\r\n\r\n",
-        "only-last": b"0\r\n\r\n",
         "many": b"1\r\nx\r\n" * 300 + b"0\r\n\r\n",
     }
     for name, body in chunks.items():
@@ -535,8 +408,6 @@ def http1() -> Iterator[tuple[str, Answers]]:
     for status in (*range(200, 209), 226, *range(300, 309), 400, 404, 418, 429, 500, 503, 600):
         yield f"status-{status}", one(b"HTTP/1.1 %d X\r\n" % status, end)
     yield "no-head-end", one(ok)
-    yield "204-with-body", one(b"HTTP/1.1 204 X\r\n", end)
-    yield "interim-then-close", one(b"HTTP/1.1 103 X\r\n\r\n")
     yield "interim-many", one(b"HTTP/1.1 103 X\r\n\r\n" * 10, ok, end)
     yield "garbage-after", one(ok, end, b"garbage")
 
