@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from tests.e2e import accounts, namespace
-from tests.e2e.api import Missing, Unsupported
 from tests.e2e.controlplane.build import Binaries, GoMissing, build
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.figures import FIGURES, PROMISE, Figures
@@ -118,11 +117,7 @@ async def world(
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
     """`figures(words=value, ...)`: reported at the end, beside the promise."""
-
-    def tell(**values: Any) -> None:
-        request.node.user_properties.append((FIGURES, values))
-
-    return tell
+    return lambda **values: request.node.user_properties.append((FIGURES, values))
 
 
 @pytest.fixture
@@ -168,16 +163,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """A test that needs what its world does not support is skipped with the reason.
-
-    One that types a page types all of it.
-    """
-    try:
-        done = yield
-    except Missing as why:
-        cannot_run(why)
-    except Unsupported as why:
-        pytest.skip(str(why))
+    """A test that types a page types all of it."""
+    done = yield
     if isinstance(reader := pyfuncitem.funcargs.get("reader"), Reader):
         reader.finish()
     return done

@@ -1,8 +1,6 @@
 """The DNS of a cluster: the real CoreDNS with the zone of an API server, queried without a cache."""
 
 import asyncio
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import dns.asyncquery
@@ -31,15 +29,6 @@ COREFILE = """{zone}:{port} {{
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The addresses of a name, of both families; `asked` and `answered` are time.monotonic."""
-
-    asked: float
-    answered: float
-    addresses: frozenset[str]
-
-
 class CoreDns(Process):
     """Ready when it responds with the zone: its own page is ready before its UDP socket is open."""
 
@@ -50,11 +39,11 @@ class CoreDns(Process):
         command = [str(binary), "-conf", str(corefile)]
         super().__init__(Component("coredns", command, log=directory / "coredns.log", ready=self._answers))
 
-    async def resolve(self, service: str, namespace: str) -> Answer:
+    async def resolve(self, service: str, namespace: str) -> frozenset[str]:
         """A and AAAA of a Service, as by getaddrinfo. RuntimeError for a failure of DNS."""
-        name, asked = f"{service}.{namespace}.svc.{ZONE}", time.monotonic()
+        name = f"{service}.{namespace}.svc.{ZONE}"
         found = await asyncio.gather(*(self._ask(name, kind) for kind in KINDS))
-        return Answer(asked, time.monotonic(), frozenset[str]().union(*found))
+        return frozenset[str]().union(*found)
 
     async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> frozenset[str]:
         query = dns.message.make_query(name, kind)

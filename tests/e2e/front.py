@@ -33,20 +33,17 @@ class Answer:
 
 
 class Front(LoopbackServer):
-    """`answer` is the response instead of forwarding, `delay` the seconds before forwarding.
+    """`answer` is the response instead of forwarding; `answered` counts those by code.
 
-    While `flowing` is cleared, watches stay open and send nothing. `answered` counts the front's own responses by code,
-    `delayed` the requests with a delay. A request without credentials gets those of the kubeconfig, because client-go
-    sends no token without TLS.
+    While `flowing` is cleared, watches stay open and send nothing. A request without credentials gets those of the
+    kubeconfig, because client-go sends no token without TLS.
     """
 
     def __init__(self, upstream: httpx.AsyncClient, auth: httpx.Auth | None = None) -> None:
         (port,) = free_ports(1)
         super().__init__(Starlette(routes=[Route("/{path:path}", self._endpoint, methods=METHODS)]), port)
         self.answer: Answer | None = None
-        self.delay = 0.0
         self.answered: Counter[int] = Counter()
-        self.delayed = 0
         self.flowing = asyncio.Event()
         self.flowing.set()
         self._upstream = upstream
@@ -78,9 +75,6 @@ class Front(LoopbackServer):
 
     async def _endpoint(self, request: Request) -> Response:
         body = await request.body()
-        if self.delay:
-            self.delayed += 1
-            await asyncio.sleep(self.delay)
         if self.answer is not None:
             self.answered[self.answer.code] += 1
             return Response(self.answer.body, self.answer.code, self.answer.headers)

@@ -4,7 +4,7 @@ Each address is in one ExternalService, once.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
@@ -40,28 +40,18 @@ class Fault(NamedTuple):
     what: str
 
 
-class Wrong(NamedTuple):
-    """A period of a wrong publication. `undisturbed`: without the time of injected faults."""
-
-    ip: str
-    begin: float
-    end: float
-    undisturbed: float
-
-
 @dataclass(slots=True)
 class Record:
     """The record, by address, each in order of time.
 
     `wanted`: when a spec names the address. `outages`: when results could not be published (API server, hook, composite
-    controller). `absences`: when the owner could not probe, until another must have taken over.
+    controller).
     """
 
     truth: dict[str, list[Turn]] = field(default_factory=dict)
     wanted: dict[str, Span] = field(default_factory=dict)
     shown: dict[str, list[Shown]] = field(default_factory=dict)
     outages: list[Span] = field(default_factory=list)
-    absences: list[Span] = field(default_factory=list)
 
 
 def faults(record: Record, evidence: float) -> list[Fault]:
@@ -93,19 +83,6 @@ def lost(record: Record, at: float) -> list[Fault]:
     return sorted(found)
 
 
-def wrongs(record: Record, until: float) -> list[Wrong]:
-    """Every period in which the publication of an address was wrong, while a spec named it."""
-    disturbed = merged([*record.outages, *record.absences])
-    found = []
-    for ip, shown in record.shown.items():
-        span = record.wanted.get(ip)
-        if span is None:
-            continue
-        for begin, end in _wrong_spans(record, ip, shown, min(span.end, until)):
-            found.append(Wrong(ip, begin, end, undisturbed(begin, end, disturbed)))
-    return sorted(found, key=lambda one: one.begin)
-
-
 def healthy(record: Record, ip: str, at: float) -> bool:
     """The state of its backend at a moment."""
     turns = record.truth[ip]
@@ -129,11 +106,6 @@ def merged(spans: Iterable[Span]) -> list[Span]:
         else:
             found.append(span)
     return found
-
-
-def undisturbed(begin: float, end: float, disturbed: Sequence[Span]) -> float:
-    """The seconds between two moments that lie in none of the merged spans."""
-    return (end - begin) - sum(max(0.0, min(end, span.end) - max(begin, span.begin)) for span in disturbed)
 
 
 def undisturbed_before(at: float, seconds: float, disturbed: Sequence[Span]) -> float:
@@ -169,20 +141,6 @@ def _published(record: Record, ip: str, at: float) -> bool | None:
     shown = record.shown.get(ip, [])
     place = bisect_right(shown, at, key=lambda one: one.at)
     return shown[place - 1].ready if place else None
-
-
-def _wrong_spans(record: Record, ip: str, shown: Sequence[Shown], until: float) -> Iterator[Span]:
-    """The spans in which published and true states differ; both change in steps."""
-    edges = sorted({one.at for one in shown} | {turn.at for turn in record.truth[ip]} | {until})
-    begun: float | None = None
-    for edge in [edge for edge in edges if edge <= until]:
-        published = _published(record, ip, edge)
-        wrong = edge < until and published is not None and published is not healthy(record, ip, edge)
-        if wrong and begun is None:
-            begun = edge
-        elif not wrong and begun is not None:
-            yield Span(begun, edge)
-            begun = None
 
 
 def _words(ready: bool | None) -> str:

@@ -11,16 +11,18 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from playground.client import ApiClient, Kind
 from playground.processes import Component, answers
 from tests.e2e import island, namespace
-from tests.e2e.api import Missing, Unsupported
-from tests.e2e.client import paced
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.controlplane.flags import SERVICE_RANGES
 from tests.e2e.island import Island
+from tests.e2e.paced import paced
 from tests.e2e.process import Process
 from tests.e2e.world import World
+from tests.required import cannot_run
 
 NODES = Kind("v1", "nodes", "Node", namespaced=False)
 NODE = "kube-proxy"
@@ -65,10 +67,10 @@ class KubeProxy(Process):
 
 @contextlib.asynccontextmanager
 async def node(world: World, directory: Path) -> AsyncIterator[Island]:
-    """A network in which kube-proxy serves the cluster IPs, and its Node. Raises Missing without nft."""
+    """A network in which kube-proxy serves the cluster IPs, and its Node. Skips the test without nft."""
     plane = _control_plane(world)
     if shutil.which("nft") is None:
-        raise Missing("nft is needed for kube-proxy: apt-get install nftables")
+        cannot_run("nft is needed for kube-proxy: apt-get install nftables")
     access = plane.write_kubeconfig(NODE, plane.client_certificate(USER))
     async with Island(directory, world.hosts, access) as network, _registered(world.client):
         for services in SERVICE_RANGES:  # the kernel looks for a route before kube-proxy's rules apply
@@ -83,7 +85,7 @@ async def node(world: World, directory: Path) -> AsyncIterator[Island]:
 
 def _control_plane(world: World) -> ControlPlane:
     if world.api.control_plane is None:
-        raise Unsupported("kube-proxy is run beside a control plane of our own only: unset KUBECONFIG_E2E")
+        pytest.skip("kube-proxy is run beside a control plane of our own only: unset KUBECONFIG_E2E")
     return world.api.control_plane
 
 

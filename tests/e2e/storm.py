@@ -266,7 +266,7 @@ class Storm:
         if not free or CONTROL_PLANE in self._busy:
             return False
         letter = self.random.choice(free)
-        await self._disturb(letter, self._of_replica(letter)[name], self.record.absences, self.lease + SETTLING)
+        await self._disturb(letter, self._of_replica(letter)[name])
         return True
 
     async def _other(self, name: str) -> bool:
@@ -274,19 +274,20 @@ class Storm:
         who, fault = self._of_others()[name]
         if self._busy if who == CONTROL_PLANE else self._busy & {who, CONTROL_PLANE}:
             return False
-        after = self.lease + 2 * SETTLING if who == CONTROL_PLANE else SETTLING
-        await self._disturb(who, fault, self.record.outages, after)
+        begin, after = time.monotonic(), self.lease + 2 * SETTLING if who == CONTROL_PLANE else SETTLING
+        try:
+            await self._disturb(who, fault)
+        finally:
+            self.record.outages.append(Span(begin, time.monotonic() + after))
         return True
 
-    async def _disturb(self, who: str, fault: Fault, spans: list[Span], after: float) -> None:
+    async def _disturb(self, who: str, fault: Fault) -> None:
         self._busy.add(who)
-        begin = time.monotonic()
         try:
             await _step(fault.begin)
             await asyncio.sleep(self.random.uniform(0.2, fault.longest))
             await _step(fault.end)
         finally:
-            spans.append(Span(begin, time.monotonic() + after))
             self._busy.discard(who)
 
 

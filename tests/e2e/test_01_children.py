@@ -192,6 +192,7 @@ class Case:
             self.world.hosts.set(self.world.places(self.manifest), Conduct(**self.healthy))
             await until(lambda: timeline.ready == ready(self.ips), f"{self.failure.name} ready", seconds=30)
             self.left = await self._switched(timeline, self.failure.change, published=False, within=self.leaves)
+            await until(lambda: not timeline.status[self.ips[1]][0], "the status, by another watch", seconds=30)
             self.message = timeline.status[self.ips[1]][1]
             self.back = await self._switched(timeline, self.healthy, published=True, within=RETURNS)
             assert all(moment.ready[self.ips[0]] for moment in timeline.published[-2:]), "its neighbour moved"

@@ -1,18 +1,20 @@
 """After flapping and mass outages no result is lost or wrong, and none is published again."""
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
 from typing import Any
 
 import pytest
 
 from external_service.v1alpha1 import STALE_STATUS
-from playground.client import EXTERNAL_SERVICES, readiness
+from playground.client import EXTERNAL_SERVICES, SIDECAR, readiness
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World
-from tests.scenarios.flap import flap
+from tests.scenarios.timeline import Follower
 from tests.until import until_equal
 
 Object = dict[str, Any]
@@ -21,21 +23,50 @@ DEFAULT_LIMITS: dict[str, Any] = {"qps": 5.0, "burst": 10}
 """Metacontroller's own --client-go-qps and --client-go-burst: seconds between its read and its write."""
 KNOWN_ERRORS = (STALE_STATUS, "context canceled")
 """The refusals of the guard, and requests that end with Metacontroller where `World.limit` restarts it."""
+TURNS = 300
 STEPS = 25
 SWITCHED_SECONDS = 6.0
 """3 s on an idle machine."""
 
 
 @pytest.mark.kubernetes("loop")
-@pytest.mark.parametrize(
-    "limits",
-    [
-        pytest.param("raised", marks=pytest.mark.world(control=True)),
-        pytest.param("default", marks=pytest.mark.world(control=True, **DEFAULT_LIMITS)),
-    ],
-)
+@pytest.mark.parametrize("limits", ["raised", pytest.param("default", marks=pytest.mark.world(**DEFAULT_LIMITS))])
 async def test_flapping_publishes_every_last_state(world: World, limits: str, figures: Callable[..., None]) -> None:
-    figures(**await flap(world), **await _errors(world))
+    """Some 10 backends a second turn; what turns faster than it is probed is seen in its last state."""
+    dice, up = Random(1), dict.fromkeys((f"10.30.0.{last}" for last in range(1, 21)), True)
+    parent = external_service("web", [*up])
+    parent["spec"]["readinessProbe"] |= {"failureThreshold": 1}
+    async with Follower(world.client, world.namespace, "web") as timeline:
+        await world.apply(parent)
+        await world.until_published("web", up)
+        await world.until_calm()
+        mark, begun = world.mark(), time.monotonic()
+        for _ in range(TURNS):
+            ip = dice.choice([*up])
+            up[ip] = not up[ip]
+            world.hosts.switch(ip, Mode.HEALTHY if up[ip] else Mode.REFUSE)
+            await asyncio.sleep(dice.uniform(0, 0.2))
+        settled = await world.until_published("web", up, seconds=120)
+        await world.until_calm()
+        stored = [
+            {ip: state for ip, (state, _) in one.addresses.items()} for one in timeline.statuses if one.at > begun
+        ]
+        shown = [moment.ready for moment in timeline.since(begun)]
+    changed = {ip: (flips(stored, ip), flips(shown, ip)) for ip in up}
+    writes = sum(one.user == SIDECAR for one in world.writes(mark))
+    figures(**{"transitions": sum(in_status for in_status, _ in changed.values()), "writes of the sidecar": writes})
+    figures(**{"settled after seconds": settled, **await _errors(world)})
+    assert (stored[-1], shown[-1]) == (up, up)
+    revisions = [one.revision for one in timeline.statuses]
+    assert revisions == sorted(revisions), "an older status was stored again"
+    assert [ip for ip, (in_status, published) in changed.items() if published > in_status] == [], "published again"
+    assert writes <= sum(in_status for in_status, _ in changed.values()), "a write without a transition"
+
+
+def flips(states: Sequence[Mapping[str, bool]], ip: str) -> int:
+    """The number of changes of an address that was ready at first."""
+    each = [True, *(state[ip] for state in states)]
+    return sum(before is not after for before, after in itertools.pairwise(each))
 
 
 @pytest.mark.parametrize(

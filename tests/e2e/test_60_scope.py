@@ -101,7 +101,7 @@ async def test_namespace_list_needs_roles_only(world: World, tmp_path: Path) -> 
     await world.hook.restart_with(scope)
     directory = tmp_path / "scoped"
     directory.mkdir()
-    sidecar = process.Sidecar(directory, world.api.kubeconfig(account), control=False, settings=scope)
+    sidecar = process.Sidecar(directory, world.api.kubeconfig(account), settings=scope)
     mark = world.api.mark()
     await sidecar.start()
     try:

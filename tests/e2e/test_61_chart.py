@@ -17,7 +17,6 @@ from playground.manifests import spots
 from playground.processes import Component
 from tests.chart.rendering import NAME, VARIANTS
 from tests.e2e import accounts, process
-from tests.e2e.api import write_kubeconfig
 from tests.e2e.backends import Mode, Place
 from tests.e2e.conftest import metacontroller_definitions
 from tests.e2e.controlplane.build import Binaries
@@ -27,6 +26,7 @@ from tests.e2e.hosts import Hosts
 from tests.e2e.manifests import definition, external_service, metacontroller_definition, sample
 from tests.e2e.pod import Pod, of_deployment
 from tests.e2e.reader import Reader
+from tests.e2e.real_api import write_kubeconfig
 from tests.e2e.world import real_metacontroller
 from tests.until import wait
 

@@ -11,7 +11,6 @@ import yaml
 from playground.client import Kind
 from tests.docs.commands import ROOT, blocks
 from tests.e2e import accounts, namespace
-from tests.e2e.api import Unsupported
 from tests.e2e.backends import Mode
 from tests.e2e.reader import Reader
 from tests.e2e.terminal import Terminal
@@ -40,7 +39,7 @@ async def pod_of(world: World, letter: str) -> None:
 @pytest.mark.types("docs/status.md")
 async def test_live_view_equals_the_status_page(world: World, terminal: Terminal, reader: Reader) -> None:
     if world.api.control_plane is None:
-        raise Unsupported("a given cluster's API server does not reach this machine: unset KUBECONFIG_E2E to run this")
+        pytest.skip("a given cluster's API server does not reach this machine: unset KUBECONFIG_E2E to run this")
     await world.sidecar.stop()
     replica = world.replica("a", host=HOST, settings={"ESO_HEALTH_LISTEN_PORT": "8081"})
     await replica.start()

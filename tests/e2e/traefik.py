@@ -14,8 +14,8 @@ import yaml
 from playground.client import Kind
 from playground.processes import Component, answers, free_ports
 from tests.e2e.accounts import with_roles
-from tests.e2e.client import paced
 from tests.e2e.controlplane.pki import Pki
+from tests.e2e.paced import paced
 from tests.e2e.process import HOST, Process
 from tests.e2e.world import SECRETS
 
