@@ -102,6 +102,7 @@ CONNECTION = {
     "foreign-headers": headers(S200, stream=3),
     "foreign-headers-end": headers(S200, end=END, stream=3),
     "foreign-data": data(b"x", stream=3),
+    "foreign-data-even": data(b"x", stream=2),
     "foreign-reset": reset(2, stream=3),
     "headers-on-0": headers(S200, stream=0),
     "data-on-0": data(b"x", stream=0),
@@ -241,6 +242,7 @@ def http2() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
     yield "continuation-after-end-headers", one(headers(S200), frame(frames.CONTINUATION, DONE, 1), data(b"ok", END))
     yield "hpack-bad-index", one(frame(frames.HEADERS, flags, 1, b"\xff\xff\x03"))
     yield "hpack-truncated", one(frame(frames.HEADERS, flags, 1, good + b"\x40\x05ab"))
+    yield "hpack-table-update", one(frame(frames.HEADERS, flags, 1, b"\x20" + good))
     yield "hpack-table-update-too-large", one(frame(frames.HEADERS, flags, 1, b"\x3f\xe1\xff\x7f" + good))
     yield "hpack-table-update-late", one(frame(frames.HEADERS, flags, 1, good + b"\x20"))
     yield "no-settings", Answers("http2", (OK,))
@@ -385,6 +387,7 @@ def http1() -> Iterator[tuple[str, Answers]]:
         "lengths-differ": b"Content-Length: 3\r\n",
         "chunked-and-length": b"Transfer-Encoding: chunked\r\n",
         "gzip-encoding": b"Transfer-Encoding: gzip\r\n",
+        "connection-close": b"Connection: close\r\n",
     }
     for name, field in fields.items():
         yield f"field-{name}", one(ok, field, end)
