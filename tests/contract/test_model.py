@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import cases
+
 MODEL = Path(__file__).resolve().parents[2] / "docs" / "protocol" / "status.pml"
 TOOLS = ("spin", "cc")
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -68,19 +70,17 @@ def verdict(verifier: Path, promise: str) -> str:
 
 
 @pytest.mark.parametrize("promise", BOTH)
-@pytest.mark.parametrize(
+@cases(
     "switches",
-    [
-        pytest.param((), id="one sidecar and Metacontroller"),
-        pytest.param(("FAULTS=1", "RESYNCS=1", "TRANSITIONS=1"), id="with a lost answer and a resync"),
-        pytest.param(("HANDS=1", "TRANSITIONS=1"), id="with an edit by hand"),
-        pytest.param(("POLICY",), id="stale writes are no-ops"),
-        pytest.param(("POLICY", "FAULTS=1", "RESYNCS=1", "TRANSITIONS=1"), id="no-ops, a lost answer and a resync"),
-        pytest.param(("POLICY", "SIDECARS=2", "TRANSITIONS=1", "LAG=1"), id="no-ops and a takeover"),
-        pytest.param(TWO, id="takeover by a second sidecar"),
-        pytest.param(("SIDECARS=2", "TRANSITIONS=1", "LAG=1"), id="takeover under Metacontroller"),
-        pytest.param((*TWO, "OVERLAP", "STOPS=0"), id="two owners at once"),
-    ],
+    ("one sidecar and Metacontroller", ()),
+    ("with a lost answer and a resync", ("FAULTS=1", "RESYNCS=1", "TRANSITIONS=1")),
+    ("with an edit by hand", ("HANDS=1", "TRANSITIONS=1")),
+    ("stale writes are no-ops", ("POLICY",)),
+    ("no-ops, a lost answer and a resync", ("POLICY", "FAULTS=1", "RESYNCS=1", "TRANSITIONS=1")),
+    ("no-ops and a takeover", ("POLICY", "SIDECARS=2", "TRANSITIONS=1", "LAG=1")),
+    ("takeover by a second sidecar", TWO),
+    ("takeover under Metacontroller", ("SIDECARS=2", "TRANSITIONS=1", "LAG=1")),
+    ("two owners at once", (*TWO, "OVERLAP", "STOPS=0")),
 )
 def test_model_publishes_every_result_and_reverts_none(
     switches: tuple[str, ...], promise: str, search: Callable[..., str]
@@ -88,39 +88,29 @@ def test_model_publishes_every_result_and_reverts_none(
     assert search(switches, promise) == HOLDS
 
 
-@pytest.mark.parametrize(
-    ("switches", "promise", "expected"),
-    [
-        pytest.param(("NO_GUARD",), PUBLISHED, GOES_BACK, id="no guard: health goes back"),
-        pytest.param(
-            ("NO_GUARD", "MAY_GO_BACK"), SILENT, FOR_EVER, id="no guard: Metacontroller chases its own late watch"
-        ),
-        pytest.param(UNGUARDED, PUBLISHED, HOLDS, id="no guard, a prompt watch: published all the same"),
-        pytest.param(UNGUARDED, SILENT, HOLDS, id="no guard, a prompt watch: still no transition"),
-        pytest.param((*UNGUARDED, "NO_REASSERT"), PUBLISHED, FOR_EVER, id="no guard, no re-assert: lost for good"),
-        pytest.param((*UNGUARDED, "NO_REASSERT"), SILENT, HOLDS, id="no guard, no re-assert: nothing happens"),
-        pytest.param((*UNGUARDED, "NO_BACKOFF"), SILENT, FOR_EVER, id="no guard, no back-off: they write forever"),
-        pytest.param(("NO_REASSERT",), PUBLISHED, HOLDS, id="no re-assert: the guard suffices against Metacontroller"),
-        pytest.param(
-            ("NO_REASSERT", "HANDS=1", "TRANSITIONS=1"), PUBLISHED, FOR_EVER, id="no re-assert: a hand's edit stays"
-        ),
-        pytest.param(("NO_BACKOFF",), SILENT, HOLDS, id="no back-off: the guard suffices"),
-        pytest.param(("POLICY", "NO_GUARD"), PUBLISHED, HOLDS, id="no guard: the policy suffices"),
-        pytest.param(("TOO_WIDE",), PUBLISHED, FOR_EVER, id="a policy for equal revisions: a write is lost for good"),
-        pytest.param((*TWO, "NO_FENCE"), PUBLISHED, HOLDS, id="no look at the own Lease: giving way suffices"),
-        pytest.param(
-            (*TWO, "NO_FENCE", "NO_YIELD"), PUBLISHED, GOES_BACK, id="no look at the own Lease, no giving way"
-        ),
-        pytest.param((*TWO, "NO_YIELD"), PUBLISHED, HOLDS, id="no giving way: one owner at a time suffices"),
-        pytest.param((*TWO, "NO_ADOPTION"), PUBLISHED, GOES_BACK, id="a takeover that insists on what it first saw"),
-        pytest.param(
-            (*TWO, "OVERLAP", "STOPS=0", "NO_YIELD"), PUBLISHED, GOES_BACK, id="two owners, each insisting on its own"
-        ),
-        pytest.param((*TWO, "NO_LOCK"), PUBLISHED, HOLDS, id="no lock: the guard suffices"),
-        pytest.param((*TWO, "NO_GUARD"), PUBLISHED, HOLDS, id="no guard: the lock suffices between sidecars"),
-        pytest.param((*TWO, "NO_GUARD", "NO_LOCK"), PUBLISHED, GOES_BACK, id="no guard and no lock"),
-        pytest.param((*TWO, "GUESS"), PUBLISHED, INVENTED, id="a result before any probe"),
-    ],
+@cases(
+    "switches promise expected",
+    ("no guard: health goes back", ("NO_GUARD",), PUBLISHED, GOES_BACK),
+    ("no guard: Metacontroller chases its own late watch", ("NO_GUARD", "MAY_GO_BACK"), SILENT, FOR_EVER),
+    ("no guard, a prompt watch: published all the same", UNGUARDED, PUBLISHED, HOLDS),
+    ("no guard, a prompt watch: still no transition", UNGUARDED, SILENT, HOLDS),
+    ("no guard, no re-assert: lost for good", (*UNGUARDED, "NO_REASSERT"), PUBLISHED, FOR_EVER),
+    ("no guard, no re-assert: nothing happens", (*UNGUARDED, "NO_REASSERT"), SILENT, HOLDS),
+    ("no guard, no back-off: they write forever", (*UNGUARDED, "NO_BACKOFF"), SILENT, FOR_EVER),
+    ("no re-assert: the guard suffices against Metacontroller", ("NO_REASSERT",), PUBLISHED, HOLDS),
+    ("no re-assert: a hand's edit stays", ("NO_REASSERT", "HANDS=1", "TRANSITIONS=1"), PUBLISHED, FOR_EVER),
+    ("no back-off: the guard suffices", ("NO_BACKOFF",), SILENT, HOLDS),
+    ("no guard: the policy suffices", ("POLICY", "NO_GUARD"), PUBLISHED, HOLDS),
+    ("a policy for equal revisions: a write is lost for good", ("TOO_WIDE",), PUBLISHED, FOR_EVER),
+    ("no look at the own Lease: giving way suffices", (*TWO, "NO_FENCE"), PUBLISHED, HOLDS),
+    ("no look at the own Lease, no giving way", (*TWO, "NO_FENCE", "NO_YIELD"), PUBLISHED, GOES_BACK),
+    ("no giving way: one owner at a time suffices", (*TWO, "NO_YIELD"), PUBLISHED, HOLDS),
+    ("a takeover that insists on what it first saw", (*TWO, "NO_ADOPTION"), PUBLISHED, GOES_BACK),
+    ("two owners, each insisting on its own", (*TWO, "OVERLAP", "STOPS=0", "NO_YIELD"), PUBLISHED, GOES_BACK),
+    ("no lock: the guard suffices", (*TWO, "NO_LOCK"), PUBLISHED, HOLDS),
+    ("no guard: the lock suffices between sidecars", (*TWO, "NO_GUARD"), PUBLISHED, HOLDS),
+    ("no guard and no lock", (*TWO, "NO_GUARD", "NO_LOCK"), PUBLISHED, GOES_BACK),
+    ("a result before any probe", (*TWO, "GUESS"), PUBLISHED, INVENTED),
 )
 def test_model_without_a_part_has_a_counterexample(
     switches: tuple[str, ...], promise: str, expected: str, search: Callable[..., str]

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import base64
 import logging
-import ssl
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,35 +15,22 @@ import yaml
 from playground.composite.config import composite_config
 from playground.composite.controller import CompositeController
 from playground.composite.workqueue import TokenBucket
+from probe_sidecar.kube.kubeconfig import kubeconfig
 
 
-class TokenFile(httpx.Auth):
-    """Reads the token for each request, as it may have been rotated."""
-
-    def __init__(self, path: str) -> None:
-        self._path = Path(path)
-
-    def auth_flow(self, request: httpx.Request) -> Any:
-        request.headers["Authorization"] = f"Bearer {self._path.read_text().strip()}"
-        yield request
-
-
-def api_client(kubeconfig: Path, bucket: TokenBucket) -> httpx.AsyncClient:
-    """For a kubeconfig of `tests.e2e.api.write_kubeconfig`. Each request takes a token, but for Events."""
+def api_client(file: Path, bucket: TokenBucket) -> httpx.AsyncClient:
+    """For a kubeconfig. Each request takes a token of the bucket, but for Events."""
 
     async def limit(request: httpx.Request) -> None:
         if "/events" not in request.url.path:
             await asyncio.sleep(bucket.reserve())
 
-    config = yaml.safe_load(kubeconfig.read_text())
-    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    trust = ssl.create_default_context(cafile=cluster.get("certificate-authority"))
-    limits = httpx.Limits(max_connections=50, max_keepalive_connections=50)
+    access = kubeconfig(file)
     return httpx.AsyncClient(
-        base_url=cluster["server"],
-        verify=trust,
-        auth=TokenFile(user["tokenFile"]),
-        limits=limits,
+        base_url=access.server,
+        verify=access.tls,
+        auth=access.auth,
+        limits=httpx.Limits(max_connections=50, max_keepalive_connections=50),
         trust_env=False,
         timeout=30,
         event_hooks={"request": [limit]},

@@ -104,6 +104,8 @@ async def test_mass_outage_is_published(world: World, count: int, period: int, f
         **{"writes of the sidecar": sum(one.user == "sidecar" for one in writes), "writes by all": len(writes)},
         **{"stale status writes refused": world.refused(mark), **await _errors(world)},
     )
+    if world.status_policy:
+        assert world.refused(world.began) == 0
     assert switched < SWITCHED_SECONDS, "too slow to be one outage"
 
 

@@ -40,9 +40,9 @@ async def count(world: World, case: str, changes: int, work: Awaitable[None]) ->
     return Counts(case, changes, patches, world.refused(mark), await warnings() - warned)
 
 
-async def create(world: World, names: list[str], size: int = 1, pause: float | None = None) -> None:
+async def create(world: World, names: list[str], pause: float | None = None) -> None:
     """All at once, or one after the other with a pause; each is published as ready at the end."""
-    made = [external_service(name, [f"10.30.{n}.{last + 1}" for last in range(size)]) for n, name in enumerate(names)]
+    made = [external_service(name, [f"10.30.{n}.1"]) for n, name in enumerate(names)]
     for batch in [made] if pause is None else [[one] for one in made]:
         await asyncio.gather(*(world.apply(one) for one in batch))
         for one in batch:
@@ -57,24 +57,14 @@ async def switch(world: World, victims: list[str], times: int) -> None:
         await world.until_published("five", ready(IPS, but=victims if mode is Mode.REFUSE else ()), seconds=SECONDS)
 
 
-async def outage(world: World, count: int, mode: Mode) -> None:
-    """All addresses of an ExternalService at once, one ExternalService after another, all within 3 s."""
-    ips = {f"crowd-{n}": [f"10.30.{n}.{last}" for last in range(1, 6)] for n in range(count)}
-    for one in ips.values():
-        world.hosts.switch(one, mode)
-        await asyncio.sleep(3 / count / 2)
-    for name, one in ips.items():
-        await world.until_published(name, ready(one, but=one if mode is Mode.REFUSE else ()), seconds=SECONDS)
-
-
 async def clear(world: World) -> None:
     for one in (await world.client.get(EXTERNAL_SERVICES.path(world.namespace)))["items"]:
         await world.delete(one["metadata"]["name"])
     await world.until_calm()
 
 
-async def counts(world: World, *, singly: int, five: int, crowd: int) -> list[Counts]:
-    """`singly`: objects created one by one, by either pace; `five`: times down and up; `crowd`: objects at once."""
+async def counts(world: World, *, singly: int, five: int) -> list[Counts]:
+    """`singly`: objects created one by one, by either pace; `five`: times down and up."""
     await world.until_calm()
     found = [
         await count(world, "created: 1", 1, create(world, ["one"])),
@@ -89,17 +79,11 @@ async def counts(world: World, *, singly: int, five: int, crowd: int) -> list[Co
     await world.until_calm()
     found.append(await count(world, "one of five, down and up", 2 * five, switch(world, IPS[:1], five)))
     found.append(await count(world, "all five, down and up", five, switch(world, IPS, five // 2)))
-    await clear(world)
-    if crowd:
-        names = [f"crowd-{n}" for n in range(crowd)]
-        found.append(await count(world, f"created: {crowd} at once", crowd, create(world, names, size=5)))
-        for words, mode in (("down", Mode.REFUSE), ("up", Mode.HEALTHY)):
-            found.append(await count(world, f"{crowd} x 5 {words} within 3 s", crowd, outage(world, crowd, mode)))
     return found
 
 
-FEW = {"singly": 2, "five": 4, "crowd": 0}
-MANY = {"singly": 20, "five": 20, "crowd": 30}
+FEW = {"singly": 2, "five": 4}
+MANY = {"singly": 20, "five": 20}
 
 
 @pytest.mark.parametrize(

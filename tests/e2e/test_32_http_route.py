@@ -1,4 +1,7 @@
-"""HTTPRoutes are made where the CompositeController lists them, stored as rendered, and reported where it does not."""
+"""HTTPRoutes are made where the CompositeController lists them, and stored as rendered.
+
+Where it does not, this is reported: tests/unit/app/test_sync.py.
+"""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +13,7 @@ import yaml
 from app.children import http_route
 from app.render import children as rendered
 from app.settings import TOOL_ANNOTATIONS
-from app.sync import UNLISTED, SyncOptions
+from app.sync import SyncOptions
 from external_service.manifest import external_services
 from playground.client import INGRESSES, Kind
 from tests.e2e.controlplane.build import Binaries
@@ -103,15 +106,3 @@ async def stored_as_rendered(world: World, parent: dict[str, Any]) -> None:
 
     await until_equal(stored, route, every=0.1)
     await world.delete(meta["name"], namespace=meta["namespace"])
-
-
-async def test_unlisted_http_route_is_reported(world: World) -> None:
-    await world.apply(routed())
-
-    problem = UNLISTED.format(kind=http_route.KIND, api_version=http_route.API_VERSION)
-
-    async def children() -> object:
-        return (await world.status("web")).get("children")
-
-    await until_equal(children, [{"kind": http_route.KIND, "name": "web", "problem": problem, "reason": "NotListed"}])
-    assert await world.get("web", kind=INGRESSES) is not None
