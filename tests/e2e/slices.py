@@ -12,6 +12,7 @@ from playground.composite.informer import Informer
 from tests.e2e.world import World
 
 Object = dict[str, Any]
+Triple = tuple[bool, bool, bool]
 
 OURS = "external-service-operator.eso.crowdfox.com"
 MIRROR = "endpointslicemirroring-controller.k8s.io"
@@ -21,15 +22,24 @@ MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 SERVICE_NAME = "kubernetes.io/service-name"
 
 
-async def our_slices(world: World, service: str) -> dict[str, list[str]]:
-    """Name -> addresses."""
+async def our_slices(world: World, service: str) -> dict[str, dict[str, Triple]]:
+    """Name -> address -> (ready, serving, terminating)."""
     found = await world.client.get(
         ENDPOINT_SLICES.path(world.namespace), labelSelector=f"{SERVICE_NAME}={service},{MANAGED_BY}={OURS}"
     )
-    return {
-        one["metadata"]["name"]: [ip for each in one["endpoints"] or () for ip in each["addresses"]]
-        for one in found["items"]
-    }
+    return {one["metadata"]["name"]: dict(map(_triple, one["endpoints"] or ())) for one in found["items"]}
+
+
+async def our_endpoints(world: World, service: str) -> dict[str, Triple]:
+    """The addresses of all of our slices."""
+    slices = await our_slices(world, service)
+    return {ip: triple for held in slices.values() for ip, triple in held.items()}
+
+
+def _triple(endpoint: Object) -> tuple[str, Triple]:
+    conditions = endpoint["conditions"]
+    (ip,) = endpoint["addresses"]
+    return ip, (conditions["ready"], conditions["serving"], conditions["terminating"])
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from external_service.v1alpha1 import ChildProblem
 from playground.client import ENDPOINTS, INGRESSES, SERVICES, Kind
 from probe_sidecar.status.summary import child_summary
 from tests.e2e.manifests import external_service
-from tests.e2e.slices import our_slices
+from tests.e2e.slices import our_endpoints, our_slices
 from tests.e2e.world import World, ready
 from tests.until import until, until_equal
 
@@ -69,7 +69,7 @@ async def until_all_owned(world: World, *parents: Object) -> float:
 
 async def until_in_our_slices(world: World, name: str) -> None:
     async def addresses() -> set[str]:
-        return {ip for ips in (await our_slices(world, name)).values() for ip in ips}
+        return {*await our_endpoints(world, name)}
 
     await until_equal(addresses, {*IPS}, seconds=HEALED_SECONDS)
 
