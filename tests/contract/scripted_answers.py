@@ -75,6 +75,7 @@ CONNECTION = {
     "settings-ack": frame(frames.SETTINGS, frames.ACK, 0),
     "settings-ack-with-payload": frame(frames.SETTINGS, frames.ACK, 0, bytes(6)),
     "settings-on-a-stream": frame(frames.SETTINGS, 0, 1),
+    "settings-length-5": frame(frames.SETTINGS, 0, 0, bytes(5)),
     "settings-unknown": setting(0x99, 7),
     "settings-push-2": setting(2, 2),
     "settings-window-0": setting(4, 0),
@@ -87,10 +88,12 @@ CONNECTION = {
     "ping": frame(frames.PING, 0, 0, bytes(8)),
     "ping-ack": frame(frames.PING, frames.ACK, 0, bytes(8)),
     "ping-length-7": frame(frames.PING, 0, 0, bytes(7)),
+    "ping-on-a-stream": frame(frames.PING, 0, 1, bytes(8)),
     "window-update": frame(frames.WINDOW_UPDATE, 0, 0, (9).to_bytes(4, "big")),
     "window-update-0": frame(frames.WINDOW_UPDATE, 0, 0, bytes(4)),
     "window-update-0-of-the-stream": frame(frames.WINDOW_UPDATE, 0, 1, bytes(4)),
     "window-update-0-of-a-foreign-stream": frame(frames.WINDOW_UPDATE, 0, 3, bytes(4)),
+    "window-update-length-3": frame(frames.WINDOW_UPDATE, 0, 0, bytes(3)),
     "window-update-overflow": frame(frames.WINDOW_UPDATE, 0, 0, (2**31 - 1).to_bytes(4, "big")),
     "window-update-overflow-of-the-stream": frame(frames.WINDOW_UPDATE, 0, 1, (2**31 - 1).to_bytes(4, "big")),
     "priority": frame(frames.PRIORITY, 0, 1, bytes(5)),
@@ -98,6 +101,7 @@ CONNECTION = {
     "priority-on-0": frame(frames.PRIORITY, 0, 0, bytes(5)),
     "unknown-frame": frame(0x42, 0xFF, 0, b"anything"),
     "push-promise": frame(frames.PUSH_PROMISE, DONE, 1, (2).to_bytes(4, "big") + block([S200])),
+    "push-promise-on-0": frame(frames.PUSH_PROMISE, DONE, 0, (2).to_bytes(4, "big") + block([S200])),
     "continuation-alone": frame(frames.CONTINUATION, DONE, 1, block([S200])),
     "foreign-headers": headers(S200, stream=3),
     "foreign-headers-end": headers(S200, end=END, stream=3),
@@ -136,10 +140,13 @@ FIRST_CONNECTIONS = {
 # Additional fields of a head, good and bad.
 FIELDS: dict[str, Fields] = {
     "capital-in-name": [("X-A", "b")],
+    "space-in-name": [("x a", "b")],
     "colon-in-name": [("x:a", "b")],
     "empty-name": [("", "b")],
+    "line-feed-in-name": [("x\na", "b")],
     "line-feed-in-value": [("x", "a\nb")],
     "nul-in-value": [("x", "a\x00b")],
+    "control-in-value": [("x", "a\x01b")],
     "delete-in-value": [("x", "a\x7fb")],
     "beyond-ascii-in-value": [("x", "\xe9")],
     "not-utf-8-in-value": [("x", b"\xff\xfe")],
@@ -188,6 +195,7 @@ def http2() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
     for status in (101, 199, 200, 204, 205, 206, 226, 299, 300, 301, 302, 304, 307, 399, 400, 404, 421, 500, 503, 599):
         yield f"status-of-{status}", one(headers((":status", str(status)), end=END))
         yield f"status-of-{status}-with-body", one(headers((":status", str(status))), data(b"ok", END))
+    yield "no-status", one(headers(("x", "a"), end=END))
     yield "no-fields", one(headers(end=END))
     lengths = ("0", "1", "2", "3", "02", "+2", "-1", "x", "", " 2", "2 ", "9" * 18, "9" * 19, "9" * 25, "0x2", "2,2")
     for text in lengths:
@@ -218,16 +226,19 @@ def http2() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
     yield "body-then-close", one(headers(S200), data(b"ok"))
     yield "body-stalls", one(headers(S200), data(b"ok"), stay=True)
     yield "head-stalls", one(stay=True)
+    yield "body-10240-then-close", one(headers(S200), data(b"x" * 10_240))
     yield "body-10241-then-close", one(headers(S200), data(b"x" * 10_241))
     yield "body-20000", one(headers(S200), data(b"x" * 16_000), data(b"x" * 4_000, END))
     yield "body-in-bytes", one(headers(S200), *[data(b"x")] * 200, data(b"", END))
     padded = frame(frames.DATA, frames.PADDED | END, 1, b"\x03ok" + bytes(3))
     yield "padded", one(headers(S200), padded)
     yield "padded-too-much", one(headers(S200), frame(frames.DATA, frames.PADDED | END, 1, b"\x04" + bytes(3)))
+    yield "padded-without-length", one(headers(S200), frame(frames.DATA, frames.PADDED | END, 1))
     good = block([S200])
     flags = DONE | END
     yield "head-padded-too-much", one(frame(frames.HEADERS, flags | frames.PADDED, 1, b"\x22" + good))
     yield "head-priority", one(frame(frames.HEADERS, flags | frames.HAS_PRIORITY, 1, bytes(5) + good))
+    yield "head-priority-short", one(frame(frames.HEADERS, flags | frames.HAS_PRIORITY, 1, bytes(4)))
     both = flags | frames.PADDED | frames.HAS_PRIORITY
     yield "head-padded-priority", one(frame(frames.HEADERS, both, 1, b"\x01" + bytes(5) + good + bytes(1)))
     parted = block([S200, ("x-name", "a-value")])
@@ -241,6 +252,7 @@ def http2() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
     yield "continuation-missing", one(cut[0])
     yield "continuation-after-end-headers", one(headers(S200), frame(frames.CONTINUATION, DONE, 1), data(b"ok", END))
     yield "hpack-bad-index", one(frame(frames.HEADERS, flags, 1, b"\xff\xff\x03"))
+    yield "hpack-index-0", one(frame(frames.HEADERS, flags, 1, b"\x80"))
     yield "hpack-truncated", one(frame(frames.HEADERS, flags, 1, good + b"\x40\x05ab"))
     yield "hpack-table-update", one(frame(frames.HEADERS, flags, 1, b"\x20" + good))
     yield "hpack-table-update-too-large", one(frame(frames.HEADERS, flags, 1, b"\x3f\xe1\xff\x7f" + good))
@@ -321,6 +333,7 @@ def grpc() -> Iterator[tuple[str, Answers]]:
         "none": b"",
         "compressed": b"\x01" + SERVING[1:],
         "short": SERVING[:-1],
+        "prefix-only": SERVING[:4],
         "long": SERVING + b"x",
         "status-then-status": b"\x00\x00\x00\x00\x04\x08\x02\x08\x01",
         "status-then-other": b"\x00\x00\x00\x00\x04\x08\x01\x08\x02",
@@ -332,6 +345,7 @@ def grpc() -> Iterator[tuple[str, Answers]]:
         "field-0": b"\x00\x00\x00\x00\x04\x08\x01\x00\x01",
         "long-varint": b"\x00\x00\x00\x00\x03\x08\x81\x00",
         "over-64-bits": b"\x00\x00\x00\x00\x0b\x08" + b"\xff" * 9 + b"\x02",
+        "varint-11-bytes": b"\x00\x00\x00\x00\x0c\x08" + b"\x81" * 10 + b"\x00",
         "4096": b"\x00\x00\x00\x10\x00\x08\x01\x12\xfb\x1f" + bytes(4_091),
         "large": b"\x00\x00\x00\x20\x00\x08\x01\x12\xfb\x3f" + bytes(8_187),
     }
@@ -366,6 +380,8 @@ def http1() -> Iterator[tuple[str, Answers]]:
         "status-20": b"HTTP/1.1 20 OK\r\n",
         "status-2000": b"HTTP/1.1 2000 OK\r\n",
         "status-plus": b"HTTP/1.1 +20 OK\r\n",
+        "status-minus": b"HTTP/1.1 -20 OK\r\n",
+        "status-0": b"HTTP/1.1 000 OK\r\n",
         "status-99": b"HTTP/1.1 099 OK\r\n",
         "status-text": b"HTTP/1.1 abc OK\r\n",
         "icy": b"ICY 200 OK\r\n",
@@ -381,13 +397,16 @@ def http1() -> Iterator[tuple[str, Answers]]:
         "continued-first": b" c\r\n",
         "nul": b"A: a\x00b\r\n",
         "control": b"A: a\x01b\r\n",
+        "beyond-ascii-name": b"\xe9: a\r\n",
         "bare-carriage-return": b"A: a\rb\r\n",
         "bare-line-feed": b"A: b\n",
         "lengths-equal": b"Content-Length: 2\r\n",
         "lengths-differ": b"Content-Length: 3\r\n",
         "chunked-and-length": b"Transfer-Encoding: chunked\r\n",
         "gzip-encoding": b"Transfer-Encoding: gzip\r\n",
+        "chunked-twice": b"Transfer-Encoding: chunked, chunked\r\n",
         "connection-close": b"Connection: close\r\n",
+        "quote-in-name": b'"A": b\r\n',
     }
     for name, field in fields.items():
         yield f"field-{name}", one(ok, field, end)
@@ -397,13 +416,18 @@ def http1() -> Iterator[tuple[str, Answers]]:
     chunks = {
         "ok": b"2\r\nok\r\n0\r\n\r\n",
         "extension": b"2;x=y\r\nok\r\n0\r\n\r\n",
+        "space": b"2 \r\nok\r\n0\r\n\r\n",
         "upper-hex": b"A\r\n0123456789\r\n0\r\n\r\n",
+        "prefix": b"0x2\r\nok\r\n0\r\n\r\n",
         "plus": b"+2\r\nok\r\n0\r\n\r\n",
+        "negative": b"-2\r\nok\r\n0\r\n\r\n",
         "long-size": b"0" * 16 + b"2\r\nok\r\n0\r\n\r\n",
+        "empty-size": b"\r\nok\r\n0\r\n\r\n",
         "no-data-end": b"2\r\nokxx0\r\n\r\n",
         "bare-line-feeds": b"2\nok\n0\n\n",
         "no-last": b"2\r\nok\r\n",
         "trailer": b"2\r\nok\r\n0\r\nX: y\r\n\r\n",
+        "bad-trailer": b"2\r\nok\r\n0\r\nno colon\r\n\r\n",
         "many": b"1\r\nx\r\n" * 300 + b"0\r\n\r\n",
     }
     for name, body in chunks.items():
