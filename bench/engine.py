@@ -26,7 +26,7 @@ from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings, Targets
 from probe_sidecar.probes import engine as engine_module
 from probe_sidecar.probes.engine import ProbeEngine
-from probe_sidecar.probes.outcome import SUCCESS, Outcome
+from probe_sidecar.probes.exchange import SUCCESS, Outcome
 from probe_sidecar.probes.poller import LoopPoller, best_poller
 from probe_sidecar.probes.prepare import PreparedProbe, Referenced, prepare
 

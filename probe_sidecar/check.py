@@ -27,6 +27,7 @@ from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.credentials import CredentialsError
 from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.probes.engine import ProbeEngine
+from probe_sidecar.probes.exchange import Outcome
 from probe_sidecar.probes.message import (
     CONNECTING,
     NOT_HTTP,
@@ -40,7 +41,6 @@ from probe_sidecar.probes.message import (
     handshake_failed,
     tls_failed,
 )
-from probe_sidecar.probes.outcome import Outcome
 from probe_sidecar.probes.prepare import Referenced, prepare
 from probe_sidecar.probes.tls import BadCertificates, verified
 from probe_sidecar.references import Content, Unusable, assembled, content, read, references

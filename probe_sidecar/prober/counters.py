@@ -7,7 +7,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Final
 
-from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome, Result
+from probe_sidecar.probes.exchange import FAILURE, UNKNOWN, Outcome, Result
 
 PROBE_BOUNDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Seconds. Eight, for each ExternalService has them: near and far addresses, the default time-out, and longer ones."""

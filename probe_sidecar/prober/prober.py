@@ -15,7 +15,7 @@ from probe_sidecar.prober.schedule import Schedule, following, spread
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.target import Target, record
 from probe_sidecar.probes.engine import TOGETHER, ProbeEngine, ProbeHandle
-from probe_sidecar.probes.outcome import UNKNOWN, Outcome
+from probe_sidecar.probes.exchange import UNKNOWN, Outcome
 from runtime.logs import about
 
 log = logging.getLogger(__name__)

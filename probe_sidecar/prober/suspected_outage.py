@@ -13,7 +13,7 @@ from probe_sidecar.prober.outage import OutageGuard, Unanswered
 from probe_sidecar.prober.sticky import StickyReason
 from probe_sidecar.prober.target import Target
 from probe_sidecar.probes.engine import ProbeEngine
-from probe_sidecar.probes.outcome import UNKNOWN, Outcome
+from probe_sidecar.probes.exchange import UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import prepare
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from external_service.core import Probe
 from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.outage import Unanswered
 from probe_sidecar.probes.engine import ProbeHandle
-from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
+from probe_sidecar.probes.exchange import FAILURE, UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import PreparedProbe
 
 if TYPE_CHECKING:

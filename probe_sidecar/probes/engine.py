@@ -19,8 +19,7 @@ from typing import Final
 
 from probe_sidecar.fair_queue import FairQueue
 from probe_sidecar.probes import message
-from probe_sidecar.probes.exchange import Exchange, FastPath, Hop, Step
-from probe_sidecar.probes.outcome import FAILURE, SUCCESS, UNKNOWN, Outcome
+from probe_sidecar.probes.exchange import FAILURE, SUCCESS, UNKNOWN, Exchange, FastPath, Hop, Outcome, Step
 from probe_sidecar.probes.poller import ERR, HUP, IN, RDHUP, Dispatch, Poller, best_poller
 from probe_sidecar.probes.prepare import PreparedProbe
 
@@ -101,7 +100,7 @@ class ProbeHandle:
     done: Done | None  # None once delivered or cancelled
     hop: Hop | None
     sock: socket.SocketType | None = None
-    exchange: FastPath | None = None  # None while connecting
+    exchange: FastPath | Exchange | None = None  # None while connecting
     reached: bool = False  # a connection was accepted once, so the network between us works
     pending: bytes = b""  # what the peer has not taken yet
     broken: int = 0  # errno of a failed send, reported only if the peer has sent no response
@@ -132,7 +131,6 @@ class ProbeEngine:
         self._loop = loop
         self.limit = default_limit() if limit is None else limit
         self._poller = poller(loop, self._dispatch)
-        self._edges = self._poller.edges
         self._flights: dict[int, ProbeHandle] = {}  # by descriptor
         self._waiting: FairQueue[ProbeHandle] = FairQueue()
         self._held: dict[str, int] = {}  # places by namespace
@@ -413,7 +411,7 @@ class ProbeEngine:
         handle.reached = True
         if hop.handshake is not None and handle.probe.timeout > hop.handshake:
             self._handshakes[handle] = monotonic() - self.away + hop.handshake
-        handle.exchange = exchange = hop.shared or hop.open()
+        handle.exchange = exchange = hop.shared or hop.start()
         if self._obey(handle, exchange.begin()):
             return
         if handle.slow:
@@ -487,8 +485,8 @@ class ProbeEngine:
             # The peer may have sent a response before it closed, so read first.
             handle.broken, sent = error.errno or 0, len(data)
         handle.pending = b"" if sent == len(data) else data[sent:]
-        if not self._edges:
-            self._poller.want(sock.fileno(), write=bool(handle.pending))
+        if handle.pending:
+            self._poller.want_write(sock.fileno())
 
     def _finish(self, handle: ProbeHandle, outcome: Outcome) -> None:
         self._release(handle)
@@ -573,8 +571,7 @@ class ProbeEngine:
             self._lane.pop(handle, None)
         descriptor = sock.fileno()
         del self._flights[descriptor]
-        if not self._edges:
-            self._poller.remove(descriptor)
+        self._poller.remove(descriptor)
         if not self._dispatching:
             sock.close()
             return

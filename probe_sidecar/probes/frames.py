@@ -5,13 +5,14 @@ those of Go's client (docs/conformance.md, line 6).
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
 
 from probe_sidecar.probes import message
+from probe_sidecar.probes.exchange import Malformed, Reading
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME_LIMIT: Final = 16_384
@@ -61,11 +62,7 @@ _ERRORS = (
 Field = tuple[bytes, bytes]
 
 
-class Broken(Exception):
-    """The connection or the stream cannot deliver a response any more; the text is what the user reads."""
-
-
-class StreamReset(Broken):
+class StreamReset(Malformed):
     """RST_STREAM with an error `code`."""
 
     def __init__(self, code: int) -> None:
@@ -73,7 +70,7 @@ class StreamReset(Broken):
         self.code = code
 
 
-class ConnectionEnded(Broken):
+class ConnectionEnded(Malformed):
     """GOAWAY with an error `code`; the server has not processed the request."""
 
     def __init__(self, code: int) -> None:
@@ -120,9 +117,9 @@ def opening(fields: Iterable[Field], body: bytes | None = None) -> bytes:
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """Reads the server's half. `replies` gathers what courtesy owes it (acknowledged settings and pings)."""
+    """Sends `opening`, and reads the server's half."""
 
-    replies: bytes = b""
+    _sending: bytes  # `opening`, then what the server is owed: acknowledged settings and pings
     _buffer: bytes = b""
     _at: int = 0  # where in the buffer the next frame begins
     _decoder: Decoder = field(default_factory=lambda: Decoder(max_header_list_size=HEADER_LIMIT))
@@ -135,18 +132,18 @@ class Connection:
     _interim: int = 0
     _header_bytes: int = 0
 
-    def receive(self, data: bytes) -> Iterator[Headers | Data]:
-        """Events of stream 1, in order. Raises Broken in its turn, also when the connection ends (empty data)."""
-        if not data:
-            raise Broken(message.CLOSED_IN_BODY if self._settled else message.CLOSED_WITHOUT_RESPONSE)
-        self._buffer = self._buffer[self._at :] + data
-        self._at = 0
-        while (found := self._next_frame()) is not None:
-            event = self._handle(*found)
-            if event is not None:
-                yield event
-                if event.end:
-                    return
+    def event(self, phase: str) -> Reading[Headers | Data]:
+        """The next event of stream 1. Raises Malformed, also when the connection ends."""
+        while True:
+            while (found := self._next_frame()) is None:
+                sending, self._sending = self._sending, b""
+                data = yield phase, sending
+                if not data:
+                    raise Malformed(message.CLOSED_IN_BODY if self._settled else message.CLOSED_WITHOUT_RESPONSE)
+                self._buffer = self._buffer[self._at :] + data
+                self._at = 0
+            if (event := self._handle(*found)) is not None:
+                return event
 
     def _next_frame(self) -> tuple[int, int, int, bytes] | None:
         buffer, at = self._buffer, self._at
@@ -157,7 +154,7 @@ class Connection:
             return None
         length = int.from_bytes(buffer[at : at + 3], "big")
         if length > FRAME_LIMIT:
-            raise Broken(message.malformed_http2("frame size"))
+            raise Malformed(message.malformed_http2("frame size"))
         if len(buffer) < body + length:
             return None
         self._at = body + length
@@ -171,7 +168,7 @@ class Connection:
         self._frames += 1
         self._idle_frames += idle
         if self._frames > MOST_FRAMES or self._idle_frames > MOST_IDLE_FRAMES:
-            raise Broken(message.TOO_MANY_FRAMES)
+            raise Malformed(message.TOO_MANY_FRAMES)
 
     @staticmethod
     def _expect_http2(begin: bytes) -> None:
@@ -179,16 +176,16 @@ class Connection:
         of multiples of six bytes (RFC 9113 3.4).
         """
         if len(begin) >= 4 and (begin[3] != SETTINGS or int.from_bytes(begin[:3], "big") > FRAME_LIMIT):
-            raise Broken(message.NOT_HTTP2)
+            raise Malformed(message.NOT_HTTP2)
 
     def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> Headers | Data | None:
         if self._block is not None and (kind != CONTINUATION or stream != self._stream):
-            raise Broken(message.malformed_http2("headers interrupted"))
+            raise Malformed(message.malformed_http2("headers interrupted"))
         if kind in (HEADERS, CONTINUATION):
             return self._handle_headers(kind, flags, stream, payload)
         if kind == DATA:
             if stream == 0 or stream > 2:  # never opened
-                raise Broken(message.malformed_http2("stream"))
+                raise Malformed(message.malformed_http2("stream"))
             unpadded = _unpadded(flags, payload)
             return Data(unpadded, bool(flags & END_STREAM)) if stream == 1 else None
         if kind in (RST_STREAM, PRIORITY, PUSH_PROMISE, WINDOW_UPDATE):
@@ -199,15 +196,15 @@ class Connection:
 
     def _handle_headers(self, kind: int, flags: int, stream: int, payload: bytes) -> Headers | None:
         if stream == 0 or (kind == CONTINUATION and self._block is None):
-            raise Broken(message.malformed_http2("stream"))
+            raise Malformed(message.malformed_http2("stream"))
         self._header_bytes += len(payload)
         if self._header_bytes > HEADER_LIMIT:
-            raise Broken(message.FIELDS_TOO_LARGE)
+            raise Malformed(message.FIELDS_TOO_LARGE)
         if kind == HEADERS:
             payload = _unpadded(flags, payload)
             if flags & HAS_PRIORITY:
                 if len(payload) < 5:
-                    raise Broken(message.malformed_http2("frame size"))
+                    raise Malformed(message.malformed_http2("frame size"))
                 payload = payload[5:]
             self._block, self._stream, self._end = b"", stream, bool(flags & END_STREAM)
         self._block = (self._block or b"") + payload
@@ -217,54 +214,54 @@ class Connection:
         """Those of other streams are decoded too: all share one compression table."""
         self._block = None
         if _size_updates(block) > MOST_SIZE_UPDATES:
-            raise Broken(message.malformed_http2("header compression"))
+            raise Malformed(message.malformed_http2("header compression"))
         try:
             fields = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
         except OversizedHeaderListError:
-            raise Broken(message.FIELDS_TOO_LARGE) from None
+            raise Malformed(message.FIELDS_TOO_LARGE) from None
         except HPACKError:
-            raise Broken(message.malformed_http2("header compression")) from None
+            raise Malformed(message.malformed_http2("header compression")) from None
         if self._stream != 1:
             return None
         for place, (name, value) in enumerate(fields):
             valid = _NAME.fullmatch(name) or (place == 0 and name == _RESPONSE_PSEUDO_FIELD)
             if not valid or not _VALUE.fullmatch(value):
-                raise Broken(message.malformed_http2("header"))
+                raise Malformed(message.malformed_http2("header"))
         self._interim += bool(fields) and fields[0][0] == _RESPONSE_PSEUDO_FIELD and fields[0][1].startswith(b"1")
         if self._interim > MOST_INTERIM:
-            raise Broken(message.TOO_MANY_INTERIM)
+            raise Malformed(message.TOO_MANY_INTERIM)
         return Headers(fields, self._end)
 
     def _handle_connection(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == SETTINGS:
             odd = len(payload) % 6 or len(payload) > 6 * MOST_SETTINGS
             if stream or odd or (flags & ACK and payload) or _window(payload) >> 31:
-                raise Broken(message.malformed_http2("settings"))
+                raise Malformed(message.malformed_http2("settings"))
             self._settled = True
             if not flags & ACK:
-                self.replies += frame(SETTINGS, ACK, 0)
+                self._sending += frame(SETTINGS, ACK, 0)
         elif kind == PING:
             if stream or len(payload) != 8:
-                raise Broken(message.malformed_http2("ping"))
+                raise Malformed(message.malformed_http2("ping"))
             if not flags & ACK:
-                self.replies += frame(PING, ACK, 0, payload)
+                self._sending += frame(PING, ACK, 0, payload)
         elif kind == GOAWAY:
             if stream or len(payload) < 8:
-                raise Broken(message.malformed_http2("goaway"))
+                raise Malformed(message.malformed_http2("goaway"))
             if int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF < 1:
                 raise ConnectionEnded(int.from_bytes(payload[4:8], "big"))
 
 
 def _check_stream_frame(kind: int, stream: int, payload: bytes) -> None:
-    """Raises Broken for a frame without content for us that ends the exchange. Those of other streams do not."""
+    """Raises Malformed for a frame without content for us that ends the exchange. Those of other streams do not."""
     if kind == PUSH_PROMISE or (stream == 0 and kind != WINDOW_UPDATE):
-        raise Broken(message.malformed_http2("stream"))
+        raise Malformed(message.malformed_http2("stream"))
     if len(payload) != (5 if kind == PRIORITY else 4):
-        raise Broken(message.malformed_http2("frame size"))
+        raise Malformed(message.malformed_http2("frame size"))
     if kind == RST_STREAM and stream == 1:
         raise StreamReset(int.from_bytes(payload, "big"))
     if kind == WINDOW_UPDATE and stream < 2 and not int.from_bytes(payload, "big") & 0x7FFF_FFFF:
-        raise Broken(message.malformed_http2("window update"))
+        raise Malformed(message.malformed_http2("window update"))
 
 
 def _window(settings: bytes) -> int:
@@ -278,7 +275,7 @@ def _unpadded(flags: int, payload: bytes) -> bytes:
     if not flags & PADDED:
         return payload
     if not payload or payload[0] >= len(payload):
-        raise Broken(message.malformed_http2("padding"))
+        raise Malformed(message.malformed_http2("padding"))
     return payload[1 : len(payload) - payload[0]]
 
 

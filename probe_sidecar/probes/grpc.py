@@ -6,15 +6,13 @@ HTTP/2 fails at once, where the kubelet's client keeps trying until the time-out
 
 import re
 import ssl
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
 from external_service.core import GRPCAction
 from external_service.kind import host_port
 from probe_sidecar.probes import frames, message, tls
-from probe_sidecar.probes.exchange import Hop, Settled, Step, socket_address
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import FAILURE, SUCCESS, Hop, Malformed, Outcome, Reading, Step, socket_address
 from probe_sidecar.probes.request import USER_AGENT
 from probe_sidecar.probes.tls import Certificate
 
@@ -46,59 +44,54 @@ _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 _SERVING = 1
 
 
-@dataclass(slots=True, eq=False)
-class GrpcExchange:
+def read(opening: bytes, again: Hop | None = None) -> Reading[Step]:
     """One unary call on stream 1; the result comes with its trailers. `again` is where to repeat it, if anywhere."""
+    connection = frames.Connection(opening)
+    try:
+        last = yield from _head(connection)
+    except Malformed as problem:
+        if again is None or not _unprocessed(problem):
+            raise
+        return again
+    response = b""
+    while not last.end:
+        event = yield from connection.event(message.WAITING)
+        if isinstance(event, frames.Headers):
+            last = event
+        else:
+            response += event.payload
+        if event.end == isinstance(event, frames.Data) or len(response) > MESSAGE_LIMIT:
+            raise Malformed(message.MALFORMED_GRPC)
+    return _judge(last.fields, response)
 
-    _opening: bytes
-    _again: Hop | None = None
-    phase: str = message.WAITING
-    _connection: frames.Connection = field(default_factory=frames.Connection)
-    _head: bool = False
-    _message: bytes = b""
 
-    def begin(self) -> bytes:
-        """The whole call."""
-        return self._opening
+def _head(connection: frames.Connection) -> Reading[frames.Headers]:
+    """The head of the final response. With gRPC's content type, gRPC takes any HTTP status."""
+    while True:
+        head = yield from connection.event(message.WAITING)
+        if isinstance(head, frames.Data):
+            raise Malformed(message.MALFORMED_GRPC)
+        if any(name == b"content-type" and _CONTENT_TYPE.fullmatch(value) for name, value in head.fields):
+            return head
+        status = next((value for name, value in head.fields if name == b":status"), b"")
+        if not status.isdigit() or len(status) != 3 or (status.startswith(b"1") and head.end):
+            raise Malformed(message.MALFORMED_GRPC)
+        if not status.startswith(b"1"):
+            other = f"HTTP {int(status)} instead of a gRPC response"
+            raise Malformed(message.NOT_GRPC if status == b"200" else other)
 
-    def feed(self, data: bytes) -> Step:
-        """None until the trailers, unless a reply is due."""
-        try:
-            for event in self._connection.receive(data):
-                outcome = self._take(event)
-                if outcome is not None:
-                    return outcome
-        except frames.Broken as problem:
-            if self._again is not None and not self._head and _unprocessed(problem):
-                return self._again
-            return _fail(str(problem))
-        replies, self._connection.replies = self._connection.replies, b""
-        return replies or None
 
-    def _take(self, event: frames.Headers | frames.Data) -> Outcome | None:
-        if isinstance(event, frames.Data):
-            self._message += event.payload
-            if not self._head or event.end or len(self._message) > MESSAGE_LIMIT:
-                return _fail(message.MALFORMED_GRPC)
-            return None
-        if self._head:
-            return self._judge(event) if event.end else _fail(message.MALFORMED_GRPC)
-        if not any(name == b"content-type" and _CONTENT_TYPE.fullmatch(value) for name, value in event.fields):
-            return _no_grpc(event)
-        self._head = True
-        return self._judge(event) if event.end else None
-
-    def _judge(self, trailers: frames.Headers) -> Outcome:
-        codes = [value for name, value in trailers.fields if name == b"grpc-status"]
-        if not codes or not all(_CODE.fullmatch(code) for code in codes):
-            return _fail(message.MALFORMED_GRPC)
-        if code := int(codes[-1]):
-            return _fail(message.grpc_status(_CODES[code] if 0 < code < len(_CODES) else code))
-        health = health_status(self._message)
-        if health is None:
-            return _fail(message.MALFORMED_GRPC)
-        said = _HEALTH[health] if 0 <= health < len(_HEALTH) else f"health status {health}"
-        return Outcome(Result.SUCCESS if health == _SERVING else Result.FAILURE, said)
+def _judge(trailers: list[frames.Field], response: bytes) -> Outcome:
+    codes = [value for name, value in trailers if name == b"grpc-status"]
+    if not codes or not all(_CODE.fullmatch(code) for code in codes):
+        raise Malformed(message.MALFORMED_GRPC)
+    if code := int(codes[-1]):
+        raise Malformed(message.grpc_status(_CODES[code] if 0 < code < len(_CODES) else code))
+    health = health_status(response)
+    if health is None:
+        raise Malformed(message.MALFORMED_GRPC)
+    said = _HEALTH[health] if 0 <= health < len(_HEALTH) else f"health status {health}"
+    return Outcome(SUCCESS if health == _SERVING else FAILURE, said)
 
 
 def hop(
@@ -117,16 +110,14 @@ def hop(
     scheme = b"http" if action.tls is None else b"https"
     fields = _fields(scheme, host_port(ip, action.port), timeout)
     opening = frames.opening(fields, health_request(action.service))
-    bare = Hop(socket_address(dial, action.port))
+    address = socket_address(dial, action.port)
 
     def opened(again: Hop | None) -> Hop:
-        exchange = partial(GrpcExchange, opening, again)
+        conversation = partial(read, opening, again)
         if action.tls is None:
-            return replace(bare, open=exchange)
+            return Hop(address, conversation)
         name = action.tls.serverName or (ip if context is not None else None)
-        no_http2 = partial(Settled, _fail(message.NO_ALPN))
-        protocols: dict[str, tls.OpenInner] = {"h2": exchange, "http/1.1": no_http2, "": no_http2}
-        return tls.hop(bare, context or tls.unverified(), name, protocols, certificate)
+        return tls.hop(address, context or tls.unverified(), name, {"h2": conversation}, certificate)
 
     return opened(opened(None))
 
@@ -208,22 +199,8 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
             raise IndexError
 
 
-def _unprocessed(problem: frames.Broken) -> bool:
+def _unprocessed(problem: Malformed) -> bool:
     """Whether gRPC repeats the call: the server has not started to process it."""
     if isinstance(problem, frames.StreamReset):
         return problem.code == frames.REFUSED_STREAM
     return isinstance(problem, frames.ConnectionEnded)
-
-
-def _no_grpc(head: frames.Headers) -> Outcome | None:
-    """A head without gRPC's content type: None for an interim one. With it, gRPC takes any HTTP status."""
-    status = next((value for name, value in head.fields if name == b":status"), b"")
-    if not status.isdigit() or len(status) != 3:
-        return _fail(message.MALFORMED_GRPC)
-    if status.startswith(b"1"):
-        return _fail(message.MALFORMED_GRPC) if head.end else None
-    return _fail(message.NOT_GRPC if status == b"200" else f"HTTP {int(status)} instead of a gRPC response")
-
-
-def _fail(text: str) -> Outcome:
-    return Outcome(Result.FAILURE, text)

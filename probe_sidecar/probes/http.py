@@ -4,11 +4,12 @@ The connection always goes to the probed address (deviation D8): the URL's host 
 header, so only a redirect to the address itself or a relative one is followed, over any port and scheme (ADR 4).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from probe_sidecar.probes import message, url
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Hop, Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, redirected
 
 BODY_LIMIT: Final = 10_240
@@ -54,9 +55,11 @@ class Plan:
     text: bytes = b""
     encoding: str = ""
 
-    def end(self, *, found: bool) -> Outcome | HttpRequest:
-        """Result after the body was read; `found` says whether it contained the text."""
-        if found or not isinstance(self.then, Outcome):
+    def end(self, hop: Callable[[HttpRequest], Hop], *, found: bool) -> Outcome | Hop:
+        """Result after the body was read; `found` says whether it contained the text, `hop` leads to a redirect."""
+        if not isinstance(self.then, Outcome):
+            return hop(self.then)
+        if found:
             return self.then
         coded = message.compressed(self.encoding) if self.encoding else ""
         return Outcome(Result.FAILURE, f"{self.then.message}, {message.WITHOUT_TEXT}{coded}")

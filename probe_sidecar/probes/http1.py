@@ -6,14 +6,12 @@ deviation D1 (a body that stalls or ends short is a failure) and D9 (headers abo
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from external_service.core import HTTPGetAction
 from probe_sidecar.probes import message
-from probe_sidecar.probes.exchange import Exchange, Hop, Step
-from probe_sidecar.probes.http import BODY_LIMIT, Plan, Search, judge
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Exchange, Hop, Malformed, Outcome, Reading, Result, Step
+from probe_sidecar.probes.http import BODY_LIMIT, Search, judge
 from probe_sidecar.probes.request import HttpRequest, first_request, http1_parts
 
 HEAD_LIMIT: Final = 65_536
@@ -42,10 +40,6 @@ _SUCCESS = {
 }
 _SHAPE_BEGINS: Final = len(b"HTTP/1.1 200")
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
-
-
-class Malformed(Exception):
-    """The response violates the grammar; the text is what the user reads."""
 
 
 def quick(data: bytes) -> Outcome | None:
@@ -96,9 +90,6 @@ def _plain_length(shape: bytes) -> slice | None:
     return slice(before + length.start(1), before + length.end(1))
 
 
-_NOTHING = Search(b"")
-
-
 Again = tuple[HTTPGetAction, str, str]
 """Arguments of `first_request`."""
 
@@ -131,78 +122,44 @@ class Asked:
         return quick(data) or self._go_on(data)
 
     def _go_on(self, data: bytes) -> "Step | Exchange":
-        exchange = Http1Exchange(self)
-        step = exchange.read(data)
+        exchange = Exchange(_response(self, data))
+        step = exchange.begin()
         return exchange if step is None else step
+
+    def read(self) -> Reading[Step]:
+        """The conversation where the FastPath will not do: over TLS, or with expectations of the response."""
+        data = yield message.WAITING, self.begin()
+        return (self.plain and quick(data)) or (yield from _response(self, data))
 
     def request(self) -> HttpRequest:
         """Request from which the bytes were made."""
         return first_request(*self._request) if isinstance(self._request, tuple) else self._request
 
 
-@dataclass(slots=True, eq=False)
-class Http1Exchange:
-    """Sends the request and evaluates the response."""
-
-    _asked: Asked
-    _head: "HeadReader | None" = None
-    _plan: Plan | None = None
-    _body: "PlainBody | ChunkedBody | None" = None
-    _search: Search = _NOTHING  # a plain response, as most are, is never searched
-    phase: str = message.WAITING
-
-    def begin(self) -> bytes:
-        """The whole request."""
-        return self._asked.begin()
-
-    def feed(self, data: bytes) -> Step:
-        """None until the head and as much of the body as counts have arrived."""
-        if self._head is None and self._asked.plain and (settled := quick(data)):
-            return settled
-        return self.read(data)
-
-    def read(self, data: bytes) -> Step:
-        """The same by the strict reader alone, for a first piece at which `quick` has looked already."""
-        if self._head is None:
-            self._head = HeadReader()
-        try:
-            return self._read(self._head, data)
-        except Malformed as problem:
-            return Outcome(Result.FAILURE, str(problem))
-
-    def _read(self, reader: "HeadReader", data: bytes) -> Step:
-        if self._plan is None:
-            head = reader.feed(data)
-            if head is None:
-                return None
-            self._plan = judge(self._asked.request(), head.status, head.location, head.encoding)
-            if self._plan.limit == 0 or (self._plan.lenient and (head.length or 0) > self._plan.limit):
-                return self._done(self._plan)
-            self._search = Search(self._plan.text)
-            self._body = head.body(self._plan.limit, self._search.feed)
-            self.phase = message.READING_BODY
-            data = reader.rest
-            if not data and not self._body.complete:
-                return None
-        return self._read_body(self._plan, data)
-
-    def _read_body(self, plan: Plan, data: bytes) -> Step:
-        assert self._body is not None  # noqa: S101 - set together with the plan
-        try:
-            complete = self._body.complete or self._body.feed(data)
-        except Malformed:
-            if not plan.lenient:
-                raise
-            complete = True
-        return self._done(plan) if complete else None
-
-    def _done(self, plan: Plan) -> Step:
-        then = plan.end(found=self._search.found)
-        return then if isinstance(then, Outcome) else self._asked.hop(then)
+def _response(asked: Asked, data: bytes) -> Reading[Step]:
+    """The strict reader: evaluates the response that begins with `data`, and as much of its body as counts."""
+    if not data:
+        raise Malformed(message.CLOSED_WITHOUT_RESPONSE)
+    buffer = bytearray(data)
+    head = yield from _final_head(buffer)
+    plan = judge(asked.request(), head.status, head.location, head.encoding)
+    search = Search(plan.text)
+    if plan.limit == 0 or (plan.lenient and (head.length or 0) > plan.limit):
+        return plan.end(asked.hop, found=True)
+    body = (
+        _chunked_body(buffer, plan.limit, search)
+        if head.chunked
+        else _plain_body(buffer, plan.limit, head.length, search)
+    )
+    try:
+        yield from body
+    except Malformed:
+        if not plan.lenient:
+            raise
+    return plan.end(asked.hop, found=search.found)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Head of a final response. `length` is None where the body runs to the end of the connection or is chunked."""
 
     status: int
@@ -211,163 +168,112 @@ class Head:
     length: int | None
     chunked: bool
 
-    def body(self, limit: int, keep: "Keep") -> "PlainBody | ChunkedBody":
-        """The reader of the body that follows."""
-        return ChunkedBody(limit, keep) if self.chunked else PlainBody(self.length, limit, keep)
+
+def _final_head(buffer: bytearray) -> Reading[Head]:
+    """Takes the head off `buffer`, and the interim responses (1xx) before it."""
+    taken = 0
+    for _ in range(MOST_INTERIM + 1):
+        end, begin = yield from _blank_line(buffer, taken)
+        head = _parse_head(bytes(buffer[:end]))
+        del buffer[:begin]
+        taken += begin
+        if not 100 <= head.status < 200 or head.status == 101:
+            return head
+    raise Malformed(message.TOO_MANY_INTERIM)
 
 
-@dataclass(slots=True, eq=False)
-class HeadReader:
-    """Collects the head, skipping interim 1xx responses; `rest` is what came behind it."""
-
-    rest: bytes = b""
-    _buffer: bytearray = field(default_factory=bytearray)
-    _read: int = 0
-    _interim: int = 0
-    _status_line: int = 0  # where it ends; 0 until it has been read
-    _searched: int = 0  # no blank line begins before here
-
-    def feed(self, data: bytes) -> Head | None:
-        """None until the head is whole. Raises Malformed, also for an end that comes too soon."""
-        if not data:
-            raise Malformed(self._ended())
-        self._buffer += data
-        while (end := self._end_of_head()) is not None:
-            block, self._read = bytes(self._buffer[: end[0]]), self._read + end[1]
-            del self._buffer[: end[1]]
-            self._status_line = self._searched = 0
-            head = _parse_head(block)
-            if not 100 <= head.status < 200 or head.status == 101:
-                self.rest = bytes(self._buffer)
-                return head
-            self._interim += 1
-            if self._interim > MOST_INTERIM:
-                raise Malformed(message.TOO_MANY_INTERIM)
-        return None
-
-    def _end_of_head(self) -> tuple[int, int] | None:
-        """End of the head and of the blank line after it. Bytes searched before are not searched again."""
-        buffer = self._buffer
+def _blank_line(buffer: bytearray, taken: int) -> Reading[tuple[int, int]]:
+    """Begin and end of the blank line behind a head. Bytes searched before are not searched again."""
+    searched = status_line = 0
+    while True:
         if not buffer[:5] == b"HTTP/"[: len(buffer)]:
             raise Malformed(message.NOT_HTTP)
-        if not self._status_line:
-            self._status_line = buffer.find(b"\n", self._searched) + 1
-            if self._status_line:
-                _parse_status_line(bytes(buffer[: self._status_line - 1]))
-        found = _BLANK_LINE.search(buffer, self._searched)
-        if self._read + (found.end() if found else len(buffer)) > HEAD_LIMIT:
+        if not status_line and (status_line := buffer.find(b"\n", searched) + 1):
+            _parse_status_line(bytes(buffer[: status_line - 1]))
+        found = _BLANK_LINE.search(buffer, searched)
+        if taken + (found.end() if found else len(buffer)) > HEAD_LIMIT:
             raise Malformed(message.HEADERS_TOO_LARGE)
         if found:
             return found.span()
-        self._searched = max(0, len(buffer) - _LONGEST_BLANK_LINE + 1)
-        return None
-
-    def _ended(self) -> str:
-        return message.CLOSED_IN_HEADERS if self._buffer or self._read else message.CLOSED_WITHOUT_RESPONSE
+        searched = max(0, len(buffer) - _LONGEST_BLANK_LINE + 1)
+        yield from _more(buffer, message.WAITING, message.CLOSED_IN_HEADERS)
 
 
-Keep = Callable[[bytes], None]
+def _more(buffer: bytearray, phase: str = message.READING_BODY, ended: str = message.CLOSED_IN_BODY) -> Reading[None]:
+    data = yield phase, b""
+    if not data:
+        raise Malformed(ended)
+    buffer += data
 
 
-class PlainBody:
-    """A body of known length, or one that runs until the connection ends.
-
-    It counts the bytes up to a limit and shows them to `keep`; `complete` once nothing more is awaited.
-    """
-
-    __slots__ = ("_ends_with_connection", "_keep", "_missing", "complete")
-
-    def __init__(self, length: int | None, limit: int, keep: Keep) -> None:
-        self._keep = keep
-        self._ends_with_connection = length is None
-        self._missing = limit if length is None else min(length, limit)
-        self.complete = self._missing == 0
-
-    def feed(self, data: bytes) -> bool:
-        """Take more (empty: the peer has finished), return `complete`. Raises Malformed."""
-        if not data and not self._ends_with_connection:
-            raise Malformed(message.CLOSED_IN_BODY)
-        self._keep(data[: self._missing])
-        self._missing -= len(data)
-        self.complete = self._missing <= 0 or not data
-        return self.complete
-
-
-class ChunkedBody:
-    """As PlainBody, with Transfer-Encoding: chunked, and Go's limits on lines and on overhead."""
-
-    __slots__ = ("_buffer", "_chunk", "_chunks", "_excess", "_keep", "_missing", "_state", "complete")
-
-    def __init__(self, limit: int, keep: Keep) -> None:
-        self._keep = keep
-        self._buffer = bytearray()
-        self._missing = limit
-        self._chunk = self._chunks = 0
-        self._excess = 0
-        self._state = ChunkedBody._size_line
-        self.complete = False
-
-    def feed(self, data: bytes) -> bool:
-        """See PlainBody."""
+def _plain_body(buffer: bytearray, limit: int, length: int | None, search: Search) -> Reading[None]:
+    """A body of known length, or one that runs until the connection ends."""
+    missing = limit if length is None else min(length, limit)
+    data = bytes(buffer)
+    while True:
+        search.feed(data[:missing])
+        missing -= len(data)
+        if missing <= 0:
+            return
+        data = yield message.READING_BODY, b""
+        if not data and length is None:
+            return
         if not data:
             raise Malformed(message.CLOSED_IN_BODY)
-        self._buffer += data
-        while not self.complete and self._state(self):
-            pass
-        return self.complete
 
-    def _size_line(self) -> bool:
-        end = self._buffer.find(b"\n")
-        if end > LINE_LIMIT or (end < 0 and len(self._buffer) > LINE_LIMIT):
-            raise Malformed(message.malformed_http("chunk"))
-        if end < 0:
-            return False
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        self._chunk = _chunk_size(line)
-        self._chunks += 1
-        if self._chunks > MOST_CHUNKS:
-            raise Malformed(message.TOO_MANY_CHUNKS)
+
+def _chunked_body(buffer: bytearray, limit: int, search: Search) -> Reading[None]:
+    """A body with Transfer-Encoding: chunked, and Go's limits on lines and on overhead."""
+    excess = 0
+    for _ in range(MOST_CHUNKS):
+        line = yield from _until(buffer, b"\n", "chunk")
+        size = _chunk_size(line)
         # As in Go: 16 bytes of overhead a chunk and twice its data are free, more than 16 KiB beyond that is abuse.
-        self._excess = max(0, self._excess + len(line) + 1 - 16 - 2 * self._chunk)
-        if self._excess > 16_384:
+        excess = max(0, excess + len(line) + 1 - 16 - 2 * size)
+        if excess > 16_384:
             raise Malformed(message.malformed_http("chunk"))
-        self._state = ChunkedBody._data if self._chunk else ChunkedBody._trailers
-        return True
-
-    def _data(self) -> bool:
-        taken = min(len(self._buffer), self._chunk)
-        self._keep(bytes(self._buffer[: min(taken, self._missing)]))
-        del self._buffer[:taken]
-        self._chunk -= taken
-        self._missing -= taken
-        self.complete = self._missing <= 0
-        if self._chunk:
-            return False
-        self._state = ChunkedBody._data_end
-        return True
-
-    def _data_end(self) -> bool:
-        if len(self._buffer) < 2:
-            return False
-        if not self._buffer.startswith(b"\r\n"):
+        if not size:
+            yield from _trailers(buffer)
+            return
+        while size:
+            piece = bytes(buffer[:size])
+            del buffer[:size]
+            search.feed(piece[:limit])
+            size -= len(piece)
+            limit -= len(piece)
+            if limit <= 0:
+                return
+            if size:
+                yield from _more(buffer)
+        if not (yield from _takes_line_end(buffer)):
             raise Malformed(message.malformed_http("chunk"))
-        del self._buffer[:2]
-        self._state = ChunkedBody._size_line
-        return True
+    raise Malformed(message.TOO_MANY_CHUNKS)
 
-    def _trailers(self) -> bool:
-        if len(self._buffer) < 2:
-            return False
-        if not self._buffer.startswith(b"\r\n"):
-            end = self._buffer.find(b"\r\n\r\n")
-            if end > LINE_LIMIT or (end < 0 and len(self._buffer) > LINE_LIMIT):
-                raise Malformed(message.malformed_http("trailer"))
-            if end < 0:
-                return False
-            _parse_fields(bytes(self._buffer[:end]), "trailer")
-        self.complete = True
-        return True
+
+def _trailers(buffer: bytearray) -> Reading[None]:
+    if not (yield from _takes_line_end(buffer)):
+        _parse_fields((yield from _until(buffer, b"\r\n\r\n", "trailer")), "trailer")
+
+
+def _takes_line_end(buffer: bytearray) -> Reading[bool]:
+    """Whether `buffer` begins with a line end, which is taken off."""
+    while len(buffer) < 2:
+        yield from _more(buffer)
+    found = buffer.startswith(b"\r\n")
+    if found:
+        del buffer[:2]
+    return found
+
+
+def _until(buffer: bytearray, end: bytes, part: str) -> Reading[bytes]:
+    """Takes what comes before `end` off `buffer`, and `end` with it."""
+    while (found := buffer.find(end)) < 0 and len(buffer) <= LINE_LIMIT:
+        yield from _more(buffer)
+    if not 0 <= found <= LINE_LIMIT:
+        raise Malformed(message.malformed_http(part))
+    line = bytes(buffer[:found])
+    del buffer[: found + len(end)]
+    return line
 
 
 def _parse_head(block: bytes) -> Head:

@@ -15,7 +15,6 @@ ERR: Final = 0x008
 HUP: Final = 0x010
 RDHUP: Final = 0x2000
 EDGE: Final = 1 << 31
-_PAUSED: Final = 0
 _BOTH_WAYS: Final = IN | OUT | RDHUP | EDGE
 BATCH: Final = 256
 """Events taken at a time, so that the loop's other work has its turn in a burst."""
@@ -26,53 +25,37 @@ Dispatch = Callable[[Iterable[tuple[int, int]]], None]
 class LoopPoller:
     """Watches descriptors of connecting sockets from `add` until `remove`, by the event loop's own readers and writers.
 
-    Level-triggered: for systems without epoll (macOS). `edges`: both directions are watched from the start, and `want`
-    need not be called.
+    Level-triggered: for systems without epoll (macOS).
     """
-
-    edges = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
         self._loop = loop
         self._dispatch = dispatch
-        self._watched: dict[int, int] = {}
+        self._watched: set[int] = set()
 
     def add(self, descriptor: int) -> None:
         """A socket that has begun to connect."""
-        self._watched[descriptor] = OUT
+        self._watched.add(descriptor)
         self._loop.add_writer(descriptor, self._on_writable, descriptor)
 
-    def want(self, descriptor: int, *, write: bool) -> None:
-        """Connected: from now on it waits to read, and to write too if `write`."""
-        before = self._watched[descriptor]
-        if before == _PAUSED:
-            return
-        after = IN | (OUT if write else 0)
-        self._watched[descriptor] = after
-        if not before & IN:
-            self._loop.add_reader(descriptor, self._on_readable, descriptor)
-        if before & OUT and not write:
-            self._loop.remove_writer(descriptor)
-        elif write and not before & OUT:
+    def want_write(self, descriptor: int) -> None:
+        """Bytes are left that the kernel has not taken."""
+        if descriptor in self._watched:
             self._loop.add_writer(descriptor, self._on_writable, descriptor)
 
-    def pause(self, descriptor: int) -> None:
-        """Stop its events: it is read without events from now on."""
-        self._watched[descriptor] = _PAUSED
+    def remove(self, descriptor: int) -> None:
+        """Stop its events: it is about to be closed, or read without events from now on."""
+        self._watched.discard(descriptor)
         self._loop.remove_reader(descriptor)
         self._loop.remove_writer(descriptor)
 
-    def remove(self, descriptor: int) -> None:
-        """Just before it is closed."""
-        if self._watched.pop(descriptor, None) is not None:
-            self._loop.remove_reader(descriptor)
-            self._loop.remove_writer(descriptor)
+    pause = remove
 
     def drain(self) -> None:
         """Deliver the events that the kernel has now."""
         poll = select.poll()
-        for descriptor, mask in self._watched.items():
-            poll.register(descriptor, mask)
+        for descriptor in self._watched:
+            poll.register(descriptor, IN | OUT)
         self._dispatch(poll.poll(0))
 
     def close(self) -> None:
@@ -84,6 +67,8 @@ class LoopPoller:
         self._dispatch([(descriptor, IN)])
 
     def _on_writable(self, descriptor: int) -> None:
+        self._loop.remove_writer(descriptor)
+        self._loop.add_reader(descriptor, self._on_readable, descriptor)
         # Which kind of readiness it is the loop does not say, so the engine must ask the socket.
         self._dispatch([(descriptor, OUT | ERR)])
 
@@ -92,8 +77,6 @@ if sys.platform == "linux":
 
     class EpollPoller:
         """One edge-triggered registration a connection; closing a socket ends it. The loop sees a single descriptor."""
-
-        edges = True
 
         def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
             self._loop = loop
@@ -105,7 +88,7 @@ if sys.platform == "linux":
             """See LoopPoller."""
             self._epoll.register(descriptor, _BOTH_WAYS)
 
-        def want(self, descriptor: int, *, write: bool) -> None:
+        def want_write(self, descriptor: int) -> None:
             """Nothing to do: the edges of both directions are registered from the start."""
 
         def pause(self, descriptor: int) -> None:

@@ -3,15 +3,13 @@
 import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from types import MethodType
 
 from external_service.core import GRPCAction, HTTPGetAction, Probe
 from external_service.kind import LONGEST_TIMEOUT
 from probe_sidecar.fair_queue import NOBODY, Group
 from probe_sidecar.probes import tls
-from probe_sidecar.probes.exchange import Hop, socket_address, tcp_hop
-from probe_sidecar.probes.http1 import Again, Asked, Http1Exchange
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Hop, Outcome, Result, socket_address, tcp_hop
+from probe_sidecar.probes.http1 import Again, Asked
 from probe_sidecar.probes.request import NO_SECRETS, CannotSend, HttpRequest, Secrets, first_request
 from probe_sidecar.probes.tls import Certificate
 
@@ -85,20 +83,19 @@ def http_hop(
     """Plain or over TLS, by the URL's scheme; a redirect's hop is made in the same way. `again`: see `Asked`."""
     hop = _plain_hop if context is None and certificate is None else partial(http_hop, context, certificate)
     asked = Asked(request, hop, again)
-    # The class bound to its one argument, as a method is to its object: a third of what a partial takes.
-    one = MethodType(Http1Exchange, asked)
     address = socket_address(request.dial, request.port)
-    bare = Hop(address, one)
+    one = Hop(address, shared=asked) if asked.plain else Hop(address, asked.read)
     if request.url.scheme == "http" and not request.http2:
-        return Hop(address, shared=asked) if asked.plain else bare
-    from probe_sidecar.probes.http2 import Http2Exchange  # noqa: PLC0415 - as above
+        return one
+    from probe_sidecar.probes import http2  # noqa: PLC0415 - as above
 
-    two = partial(Http2Exchange, request, hop)
+    two = partial(http2.read, request, hop)
     if request.url.scheme == "http":
         return Hop(address, two)
     # Without a name it is the address that a verified certificate must be for; an address is never sent as SNI.
     name = request.server_name or (request.url.hostname if context is not None else None)
-    return tls.hop(bare, context or tls.unverified(), name, {"": one, "http/1.1": one, "h2": two}, certificate)
+    protocols: dict[str, tls.OpenInner] = {"": asked.read, "http/1.1": asked.read, "h2": two}
+    return tls.hop(address, context or tls.unverified(), name, protocols, certificate)
 
 
 _plain_hop = partial(http_hop, None, None)

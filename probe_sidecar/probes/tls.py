@@ -17,8 +17,7 @@ from tempfile import NamedTemporaryFile
 from typing import Final
 
 from probe_sidecar.probes import message
-from probe_sidecar.probes.exchange import Exchange, Hop, Step
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Hop, Malformed, Reading, SocketAddress, Step
 
 HANDSHAKE_CAP: Final = 10.0
 """Seconds; the kubelet's transport gives up a handshake then, however long the probe's time-out (line 7)."""
@@ -30,7 +29,7 @@ _ANY_KEY_SIZE: Final = ":@SECLEVEL=1"
 
 _RECORD: Final = 16_384
 
-OpenInner = Callable[[], Exchange]
+OpenInner = Callable[[], Reading[Step]]
 
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 _FORMATS: Final = {_UTC_TIME: "%y%m%d%H%M%SZ", _GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}
@@ -144,106 +143,91 @@ def _certificates(bundle: str) -> Iterator[tuple[int, str]]:
         yield line, f"{begin[0]}\n{body}\n-----END {begin[1]}-----\n"
 
 
-class TlsExchange:
+def _read(
+    context: ssl.SSLContext,
+    server_name: str | None,
+    protocols: Mapping[str, OpenInner],
+    certificate: Certificate,
+) -> Reading[Step]:
     """Shakes hands, opens the conversation of the protocol that the server chose, and carries its bytes."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    connection = context.wrap_bio(incoming, outgoing, server_hostname=server_name)
+    while (wrong := _shake_hands(connection)) is None:
+        _write(incoming, (yield message.TLS_HANDSHAKE, outgoing.read()))
+    if wrong:
+        raise Malformed(wrong)
+    certificate.expires = not_after(connection.getpeercert(binary_form=True) or b"")
+    inner = protocols.get(connection.selected_alpn_protocol() or "")
+    if inner is None:
+        raise Malformed(message.NO_ALPN)
+    try:
+        return (yield from _carry(inner(), connection, incoming, outgoing))
+    except ssl.SSLError as error:
+        raise Malformed(message.tls_failed(_reason(error))) from None
 
-    __slots__ = ("_certificate", "_incoming", "_inner", "_object", "_outgoing", "_protocols")
 
-    def __init__(
-        self,
-        context: ssl.SSLContext,
-        server_name: str | None,
-        protocols: Mapping[str, OpenInner],
-        certificate: Certificate,
-    ) -> None:
-        self._certificate = certificate
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
-        self._protocols = protocols
-        self._inner: Exchange | None = None
+def _shake_hands(connection: ssl.SSLObject) -> str | None:
+    """Problem of the handshake, empty once it is done; None: the peer has to continue."""
+    try:
+        connection.do_handshake()
+    except ssl.SSLWantReadError:
+        return None
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        return message.handshake_failed("connection closed")
+    except ssl.SSLCertVerificationError as error:
+        return message.certificate_refused(_verdict(error))
+    except ssl.SSLError as error:
+        return message.handshake_failed(_reason(error))
+    return ""
 
-    @property
-    def phase(self) -> str:
-        """The handshake, or whatever the conversation inside waits for."""
-        return message.TLS_HANDSHAKE if self._inner is None else self._inner.phase
 
-    def begin(self) -> Step:
-        """The ClientHello."""
-        return self._shake_hands()
-
-    def feed(self, data: bytes) -> Step:
-        """Records in; records out, or the result of the inner exchange."""
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
-        try:
-            return self._shake_hands() if self._inner is None else self._read(self._inner)
-        except ssl.SSLError as error:  # of sending: the peer has closed its side, or wants another handshake
-            return _failed(error)
-
-    def _shake_hands(self) -> Step:
-        try:
-            self._object.do_handshake()
-        except ssl.SSLWantReadError:
-            return self._outgoing.read() or None
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            return Outcome(Result.FAILURE, message.handshake_failed("connection closed"))
-        except ssl.SSLCertVerificationError as error:
-            return Outcome(Result.FAILURE, message.certificate_refused(_verdict(error)))
-        except ssl.SSLError as error:
-            return Outcome(Result.FAILURE, message.handshake_failed(_reason(error)))
-        self._certificate.expires = not_after(self._object.getpeercert(binary_form=True) or b"")
-        inner = self._protocols[self._object.selected_alpn_protocol() or ""]()
-        self._inner = inner
-        return self._pass(inner, inner.begin())
-
-    def _pass(self, inner: Exchange, step: Step) -> Step:
-        if not isinstance(step, bytes):
-            return step
-        self._object.write(step)
-        if self._incoming.pending or self._incoming.eof:
-            return self._read(inner)
-        return self._outgoing.read()  # nothing to decrypt yet, and an exception that says so is slow
-
-    def _read(self, inner: Exchange) -> Step:
-        """Feed what has been decrypted until that runs dry; a peer that leaves without close_notify has finished."""
+def _carry(
+    inner: Reading[Step], connection: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
+) -> Reading[Step]:
+    """The conversation inside. Raises SSLError: the peer has closed its side, or wants another handshake."""
+    try:
+        phase, sending = next(inner)
         while True:
-            try:
-                data = self._object.read(_RECORD)
-            except ssl.SSLWantReadError:
-                return self._outgoing.read() or None
-            except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-                data = b""
-            except ssl.SSLError as error:
-                return _failed(error)
-            step = inner.feed(data)
-            if isinstance(step, bytes):
-                self._object.write(step)
-            elif step is not None:
-                return step
-            elif not data:
-                raise AssertionError("an exchange must end at the end of its input")
+            if sending:
+                connection.write(sending)
+            while (data := _decrypted(connection)) is None:
+                _write(incoming, (yield phase, outgoing.read()))
+            phase, sending = inner.send(data)
+    except StopIteration as end:
+        step: Step = end.value
+        return step
+
+
+def _decrypted(connection: ssl.SSLObject) -> bytes | None:
+    """Bytes from the peer, empty once it has finished, with close_notify or without; None: nothing yet."""
+    try:
+        return connection.read(_RECORD)
+    except ssl.SSLWantReadError:
+        return None
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        return b""
+
+
+def _write(incoming: ssl.MemoryBIO, data: bytes) -> None:
+    if data:
+        incoming.write(data)
+    else:
+        incoming.write_eof()
 
 
 def hop(
-    inner: Hop,
+    address: SocketAddress,
     context: ssl.SSLContext,
     server_name: str | None,
     protocols: Mapping[str, OpenInner],
     certificate: Certificate | None = None,
 ) -> Hop:
-    """`inner`'s address, with TLS. `protocols` maps each ALPN name, and "" for none chosen, to its conversation.
+    """`address`, with TLS. `protocols` maps each ALPN name that will do, and "" for none chosen, to its conversation.
 
     `certificate` receives the server's certificate, also an expired one if nothing is verified.
     """
-    opened = functools.partial(TlsExchange, context, server_name, protocols, certificate or Certificate())
-    return Hop(inner.address, opened, handshake=HANDSHAKE_CAP)
-
-
-def _failed(error: ssl.SSLError) -> Outcome:
-    return Outcome(Result.FAILURE, message.tls_failed(_reason(error)))
+    opened = functools.partial(_read, context, server_name, protocols, certificate or Certificate())
+    return Hop(address, opened, handshake=HANDSHAKE_CAP)
 
 
 def _verdict(error: ssl.SSLCertVerificationError) -> str:

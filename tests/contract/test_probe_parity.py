@@ -22,7 +22,7 @@ import pytest
 
 from external_service.core import Probe
 from probe_sidecar.probes.engine import ProbeEngine
-from probe_sidecar.probes.outcome import Outcome
+from probe_sidecar.probes.exchange import Outcome
 from probe_sidecar.probes.prepare import prepare
 from tests.unit.probe_sidecar.probes.servers import (
     Script,

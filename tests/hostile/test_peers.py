@@ -10,7 +10,7 @@ import pytest
 
 from external_service.core import Probe
 from probe_sidecar.probes.engine import ProbeEngine
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from tests.hostile.peers import PEERS, Peer, Peers
 

@@ -34,8 +34,7 @@ from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.kube.kubeconfig import kubeconfig, namespace
 from probe_sidecar.kube.reflector import EVENTS, Reflector
 from probe_sidecar.probes.engine import RECEIVE, RESPONSE_LIMIT
-from probe_sidecar.probes.exchange import Exchange, FastPath, Hop, Step
-from probe_sidecar.probes.outcome import FAILURE, UNKNOWN, Outcome
+from probe_sidecar.probes.exchange import FAILURE, UNKNOWN, Exchange, FastPath, Hop, Outcome, Step
 from probe_sidecar.probes.prepare import prepare
 from tests.contract.scripted_answers import every
 from tests.examples import FACTOR, examples
@@ -75,7 +74,7 @@ class Conversation:
     """The conversation of one probe. `result` is None until it has ended, `sent` counts bytes."""
 
     def __init__(self, hop: Hop) -> None:
-        self.exchange: FastPath | Exchange = hop.shared or hop.open()
+        self.exchange: FastPath | Exchange = hop.start()
         self.result: Outcome | Hop | None = None
         self.received = self.sent = 0
         self.opening = self.obey(self.exchange.begin())

@@ -9,7 +9,7 @@ from probe_sidecar.hostnames.cache import Families, NameCache
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.prober.suspected_outage import Canary
 from probe_sidecar.prober.target import Target
-from probe_sidecar.probes.outcome import Outcome
+from probe_sidecar.probes.exchange import Outcome
 from probe_sidecar.references import References
 from probe_sidecar.service import Service, Shared
 from probe_sidecar.status.publisher import StatusPublisher

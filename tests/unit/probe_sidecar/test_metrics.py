@@ -20,8 +20,8 @@ from probe_sidecar.metrics import MetricSources, Written, registry
 from probe_sidecar.prober.prober import NO_PLACE
 from probe_sidecar.prober.suspected_outage import Canary
 from probe_sidecar.probes.engine import ProbeEngine
+from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.message import CONNECTING, timed_out
-from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.replicas.replica import Alone, LeaseOptions, Replica
 from tests.unit.probe_sidecar.services import RESOURCE, Services, no_dns
 

@@ -7,7 +7,7 @@ from typing import Any
 from external_service.policy import AddressPolicy
 from probe_sidecar.overview import MOST_ADDRESSES, overview
 from probe_sidecar.prober.targets import TRANSITIONS
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.service import Service
 from probe_sidecar.status_page import Moment
 from tests.cases import cases

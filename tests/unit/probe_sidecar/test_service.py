@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from external_service.admission import NO_BODY_CONTAINS, Features
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.status.conditions import ALLOWED
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import Services, raw_object

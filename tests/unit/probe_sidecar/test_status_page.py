@@ -8,7 +8,7 @@ from external_service.kind import Reason
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.target import Target
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.service import Service
 from probe_sidecar.status_page import MOST_LINES, PIECE, Moment, status_page
 from tests.cases import cases

@@ -3,7 +3,7 @@
 import pytest
 
 from probe_sidecar.prober.counters import LENGTH, appended
-from probe_sidecar.probes.outcome import Result
+from probe_sidecar.probes.exchange import Result
 from tests.unit.probe_sidecar.prober.rig import decoded
 
 

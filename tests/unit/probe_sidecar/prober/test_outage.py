@@ -16,8 +16,8 @@ from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.prober.outage import REPORT_SECONDS, OutageGuard, Unanswered
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import PERIOD, Canary
+from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.message import CONNECTING, timed_out
-from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.settings import Settings
 from tests.cases import cases
 from tests.examples import examples

@@ -11,7 +11,7 @@ import pytest
 from external_service.kind import NOT_PROBED
 from external_service.v1alpha1 import AddressStatus, ExternalService
 from probe_sidecar.prober.prober import MOST_PREPARED
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.prepare import Referenced
 from tests.cases import cases
 from tests.unit.probe_sidecar.prober.rig import HandLoop, Subject, surroundings_of

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from external_service.core import Probe, TCPSocketAction
 from probe_sidecar.prober.target import record
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Outcome, Result
 from tests.cases import cases
 
 LETTERS = {"S": Result.SUCCESS, "W": Result.WARNING, "F": Result.FAILURE, "E": Result.UNKNOWN}

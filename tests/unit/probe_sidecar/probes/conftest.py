@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 
 from probe_sidecar.probes.engine import ProbeEngine
-from probe_sidecar.probes.outcome import Outcome
+from probe_sidecar.probes.exchange import Outcome
 from probe_sidecar.probes.poller import LoopPoller, best_poller
 from probe_sidecar.probes.prepare import PreparedProbe
 from tests.unit.probe_sidecar.probes.servers import Script, Server

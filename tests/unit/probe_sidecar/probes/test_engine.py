@@ -22,7 +22,7 @@ from probe_sidecar.probes.engine import (
     default_limit,
     network_outcome,
 )
-from probe_sidecar.probes.exchange import Exchange, Hop, Settled
+from probe_sidecar.probes.exchange import Hop, Outcome, Reading, Result, Step, tcp_hop
 from probe_sidecar.probes.frames import PING, SETTINGS, frame
 from probe_sidecar.probes.message import (
     CONNECTING,
@@ -33,7 +33,6 @@ from probe_sidecar.probes.message import (
     connection_ended,
     timed_out,
 )
-from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.poller import LoopPoller
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from tests.cases import cases
@@ -260,7 +259,7 @@ async def test_line_21_exception_is_unknown_after_three_tries(
 ) -> None:
     server = serve(silent)
 
-    def broken() -> Exchange:
+    def broken() -> Reading[Step]:
         raise TypeError("a bug")
 
     outcome = await judge(PreparedProbe(Hop(("127.0.0.1", server.port), broken), 5.0))
@@ -428,7 +427,7 @@ async def test_cancelled_probe_reports_nothing(engine: ProbeEngine, serve: Serve
 
 
 def impossible() -> PreparedProbe:
-    return PreparedProbe(Hop(("127.0.0.1", 70_000), shared=Settled()), 5.0)
+    return PreparedProbe(tcp_hop("127.0.0.1", 70_000), 5.0)
 
 
 async def test_failed_launch_affects_no_other_probe(engine: ProbeEngine, serve: Serve) -> None:
@@ -562,36 +561,26 @@ def test_engine_works_on_uvloop(serve: Serve, closed_port: int) -> None:
 
 
 async def test_unparsable_response_is_a_failure(judge: Judge, serve: Serve) -> None:
-    class Fails:
-        phase = "failing"
-
-        def begin(self) -> bytes:
-            return b"?"
-
-        def feed(self, data: bytes) -> Outcome:
-            raise RecursionError
+    def fails() -> Reading[Step]:
+        yield "failing", b"?"
+        raise RecursionError
 
     server = serve(says(b"x", at_once=True))
-    probe = PreparedProbe(Hop(("127.0.0.1", server.port), Fails), 5.0)
+    probe = PreparedProbe(Hop(("127.0.0.1", server.port), fails), 5.0)
     assert await judge(probe) == failure(UNREADABLE)
 
 
 async def test_events_beyond_the_time_limit_wait_for_the_next_turn(serve: Serve) -> None:
     engine = ProbeEngine(asyncio.get_running_loop())
 
-    class Slow:
-        phase = "computing"
-
-        def begin(self) -> bytes:
-            return b"?"
-
-        def feed(self, data: bytes) -> Outcome:
-            time.sleep(0.02)
-            return SUCCESS
+    def slow() -> Reading[Step]:
+        yield "computing", b"?"
+        time.sleep(0.02)
+        return SUCCESS
 
     server, outcomes, seen = serve(says(b"x", stay=True, at_once=True)), list[Outcome](), [0]
     for _ in range(8):
-        probe = PreparedProbe(Hop(("127.0.0.1", server.port), Slow), 5.0)
+        probe = PreparedProbe(Hop(("127.0.0.1", server.port), slow), 5.0)
         engine.start(probe, lambda outcome, _: outcomes.append(outcome))
     async with asyncio.timeout(10):
         while seen[-1] < 8:

@@ -4,11 +4,9 @@ from hpack import Decoder, Encoder
 
 from external_service.core import GRPCAction
 from probe_sidecar.probes import frames, grpc
-from probe_sidecar.probes.exchange import Step
+from probe_sidecar.probes.exchange import Exchange, Outcome, Result, Step
 from probe_sidecar.probes.frames import frame
-from probe_sidecar.probes.grpc import GrpcExchange
 from probe_sidecar.probes.message import grpc_status, stream_reset
-from probe_sidecar.probes.outcome import Outcome, Result
 from tests.cases import cases
 
 SETTINGS = frame(frames.SETTINGS, 0, 0)
@@ -55,14 +53,14 @@ TRAILERS = head(("grpc-status", "0"), end=END)
     ),
 )
 def test_grpc_responses(response: bytes, expected: Step) -> None:
-    assert GrpcExchange(b"").feed(SETTINGS + response) == expected
+    assert Exchange(grpc.read(b"")).feed(SETTINGS + response) == expected
 
 
 @pytest.mark.parametrize("service", ["", "shop", "ä" * 200])
 def test_line_17_grpc_call(service: str) -> None:
     hop = grpc.hop(GRPCAction(port=50051, service=service), "2001:db8::1", "::1", 7)
     assert hop.address == ("::1", 50051, 0, 0)
-    sent = hop.open().begin()
+    sent = hop.start().begin()
     assert isinstance(sent, bytes)
     rest = sent[len(frames.PREFACE) + 21 :]
     length = int.from_bytes(rest[:3], "big")

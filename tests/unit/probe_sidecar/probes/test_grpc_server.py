@@ -8,8 +8,8 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from external_service.core import GRPCAction, Probe
+from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.message import grpc_status
-from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from tests.cases import cases
 from tests.unit.probe_sidecar.probes.conftest import Judge

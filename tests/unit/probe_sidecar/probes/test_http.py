@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import HTTPGetAction
+from probe_sidecar.probes.exchange import Hop, Outcome, Result
 from probe_sidecar.probes.http import BODY_LIMIT, SLURP_LIMIT, Plan, Search, judge
 from probe_sidecar.probes.message import (
     NO_REDIRECT,
@@ -13,11 +14,14 @@ from probe_sidecar.probes.message import (
     UNEXPECTED_STATUS,
     WITHOUT_TEXT,
 )
-from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, first_request
 from tests.cases import cases
 
 REQUEST = first_request(HTTPGetAction(port=8080, path="/a", host="shop.example"), "10.0.0.1", "10.0.0.1")
+
+
+def hop(request: HttpRequest) -> Hop:
+    return Hop((str(request.url), request.port))
 
 
 @cases(
@@ -116,8 +120,8 @@ def test_body_contains_applies_to_successful_statuses(status: int, location: str
 
 def test_body_without_the_text_is_a_failure() -> None:
     plan = judge(options(bodyContains="secret"), 200, "")
-    assert plan.end(found=True) == Outcome(Result.SUCCESS, "HTTP 200")
-    assert plan.end(found=False) == Outcome(Result.FAILURE, f"HTTP 200, {WITHOUT_TEXT}")
+    assert plan.end(hop, found=True) == Outcome(Result.SUCCESS, "HTTP 200")
+    assert plan.end(hop, found=False) == Outcome(Result.FAILURE, f"HTTP 200, {WITHOUT_TEXT}")
 
 
 @given(body=st.text("ab", max_size=30), text=st.text("ab", max_size=5), cuts=st.lists(st.integers(0, 30), max_size=6))

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import HTTPGetAction, Probe
-from probe_sidecar.probes.exchange import Hop, Settled, Step
-from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Asked, Http1Exchange, _shapes, quick
+from probe_sidecar.probes.exchange import Exchange, Hop, Outcome, Result, Step
+from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Asked, _shapes, quick
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
     READING_BODY,
@@ -15,7 +15,6 @@ from probe_sidecar.probes.message import (
     WITHOUT_TEXT,
     malformed_http,
 )
-from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import http_hop, prepare
 from probe_sidecar.probes.request import HttpRequest, first_request
 from tests.cases import cases
@@ -25,7 +24,7 @@ OK = Outcome(Result.SUCCESS, "HTTP 200")
 
 
 def hop(request: HttpRequest) -> Hop:
-    return Hop((str(request.url), request.port), Settled)
+    return Hop((str(request.url), request.port))
 
 
 FOLLOWED = dataclasses.replace(hop(REQUEST), address=("http://10.0.0.1:80/x", 80))
@@ -41,7 +40,7 @@ def malformed(part: str) -> Outcome:
 
 def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Step:
     """Result of the exchange for these pieces and then, if `ended`, for the end of the connection."""
-    exchange = Http1Exchange(Asked(REQUEST, hop))
+    exchange = Exchange(Asked(REQUEST, hop).read())
     response: Step = None
     for piece in pieces:
         response = exchange.feed(piece)
@@ -146,8 +145,9 @@ def test_fast_path_handles_plain_responses_only(response: bytes, settled: Outcom
 
 
 def test_phases_name_what_is_awaited() -> None:
-    exchange = Http1Exchange(Asked(REQUEST, hop))
-    assert exchange.begin().startswith(b"GET ")
+    exchange = Exchange(Asked(REQUEST, hop).read())
+    assert isinstance(opening := exchange.begin(), bytes)
+    assert opening.startswith(b"GET ")
     assert exchange.phase == WAITING
     assert exchange.feed(HEAD + b"Content-Length: 2\r\n\r\n") is None
     assert exchange.phase == READING_BODY
@@ -181,8 +181,8 @@ FILL = b"x" * 10_236
 )
 def test_body_contains_results(response: bytes, expected: Outcome, size: int) -> None:
     action = HTTPGetAction(port=80, bodyContains="good")
-    exchange = http_hop(None, None, first_request(action, "10.0.0.1", "10.0.0.1")).open()
-    found: Step = None
+    exchange = http_hop(None, None, first_request(action, "10.0.0.1", "10.0.0.1")).start()
+    found: Step | Exchange = None
     for at in range(0, len(response), size):
         found = exchange.feed(response[at : at + size])
         if found is not None:
@@ -194,4 +194,4 @@ def test_expected_statuses_bypass_the_fast_path() -> None:
     prepared = prepare(Probe(httpGet=HTTPGetAction(port=80, expectedStatuses=(204,))), "10.0.0.1")
     response = HEAD + b"Content-Length: 2\r\n\r\nok"
     assert prepared.hop is not None
-    assert prepared.hop.open().feed(response) == failure(f"HTTP 200, {UNEXPECTED_STATUS}")
+    assert prepared.hop.start().feed(response) == failure(f"HTTP 200, {UNEXPECTED_STATUS}")

@@ -2,10 +2,9 @@ import pytest
 from hpack import Encoder
 
 from external_service.core import HTTPGetAction
-from probe_sidecar.probes import frames
-from probe_sidecar.probes.exchange import Hop, Settled, Step
+from probe_sidecar.probes import frames, http2
+from probe_sidecar.probes.exchange import Exchange, Hop, Outcome, Result, Step
 from probe_sidecar.probes.frames import frame
-from probe_sidecar.probes.http2 import Http2Exchange
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
     READING_BODY,
@@ -13,7 +12,6 @@ from probe_sidecar.probes.message import (
     WITHOUT_TEXT,
     compressed,
 )
-from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.request import HttpRequest, first_request
 from tests.cases import cases
 
@@ -32,7 +30,7 @@ def body(data: bytes, end: int = 0) -> bytes:
 
 
 def hop(request: HttpRequest) -> Hop:
-    return Hop((str(request.url), request.port), Settled)
+    return Hop((str(request.url), request.port))
 
 
 def success(status: int) -> Outcome:
@@ -49,7 +47,7 @@ def failure(message: str) -> Outcome:
     ("line-14-stalled-body-waits", head((":status", "200")) + body(b"x" * 10_239), SETTINGS_ACK),
 )
 def test_http2_responses(response: bytes, expected: Step) -> None:
-    assert Http2Exchange(REQUEST, hop).feed(SETTINGS + response) == expected
+    assert Exchange(http2.read(REQUEST, hop)).feed(SETTINGS + response) == expected
 
 
 @cases(
@@ -60,7 +58,7 @@ def test_http2_responses(response: bytes, expected: Step) -> None:
 )
 def test_line_9_http2_redirect_is_followed(rest: bytes) -> None:
     response = head((":status", "302"), ("location", "http://10.0.0.1:80/x"), end=0 if rest else END)
-    found = Http2Exchange(REQUEST, hop).feed(SETTINGS + response + rest)
+    found = Exchange(http2.read(REQUEST, hop)).feed(SETTINGS + response + rest)
     assert isinstance(found, Hop)
     assert found.address == ("http://10.0.0.1:80/x", 80)
 
@@ -77,14 +75,14 @@ def test_unprocessed_request_is_retried_five_times(refusal: bytes) -> None:
         requests.append(request)
         return hop(request)
 
-    responses = [Http2Exchange(requests[-1], again).feed(SETTINGS + refusal) for _ in range(6)]
+    responses = [Exchange(http2.read(requests[-1], again)).feed(SETTINGS + refusal) for _ in range(6)]
     assert [request.retries for request in requests] == [0, 1, 2, 3, 4, 5]
     assert responses[:5] == [hop(REQUEST)] * 5
     assert isinstance(responses[5], Outcome)
 
 
 def test_http2_connection_end() -> None:
-    exchange = Http2Exchange(REQUEST, hop)
+    exchange = Exchange(http2.read(REQUEST, hop))
     assert exchange.phase == WAITING
     assert exchange.feed(SETTINGS + head((":status", "200"))) == SETTINGS_ACK
     assert exchange.phase == READING_BODY
@@ -112,7 +110,7 @@ MISSING = failure(f"HTTP 200, {WITHOUT_TEXT}")
 )
 def test_http2_body_contains_results(rest: bytes, expected: Outcome) -> None:
     action = HTTPGetAction(port=443, scheme="HTTPS", bodyContains="good")
-    exchange = Http2Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), hop)
+    exchange = Exchange(http2.read(first_request(action, "10.0.0.1", "10.0.0.1"), hop))
     assert exchange.feed(SETTINGS + head((":status", "200")) + rest) == expected
 
 
@@ -122,12 +120,12 @@ def test_http2_body_contains_results(rest: bytes, expected: Outcome) -> None:
 )
 def test_compressed_body_without_the_text_is_named(coding: str, said: str) -> None:
     action = HTTPGetAction(port=443, scheme="HTTPS", bodyContains="good")
-    exchange = Http2Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), hop)
+    exchange = Exchange(http2.read(first_request(action, "10.0.0.1", "10.0.0.1"), hop))
     response = head((":status", "200"), ("content-encoding", coding)) + body(b"\x1f\x8b", END)
     assert exchange.feed(SETTINGS + response) == failure(f"HTTP 200, {WITHOUT_TEXT}{said}")
 
 
 def test_response_without_a_body_does_not_contain_the_text() -> None:
     action = HTTPGetAction(port=443, scheme="HTTPS", bodyContains="good")
-    exchange = Http2Exchange(first_request(action, "10.0.0.1", "10.0.0.1"), hop)
+    exchange = Exchange(http2.read(first_request(action, "10.0.0.1", "10.0.0.1"), hop))
     assert exchange.feed(SETTINGS + head((":status", "200"), end=END)) == MISSING

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from external_service.core import Probe
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.prepare import prepare
 from tests.cases import cases
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve

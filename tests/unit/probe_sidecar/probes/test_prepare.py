@@ -1,8 +1,7 @@
 import pytest
 
 from external_service.core import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
-from probe_sidecar.probes.exchange import SocketAddress
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Outcome, Result, SocketAddress
 from probe_sidecar.probes.prepare import prepare
 from probe_sidecar.probes.request import control_character
 from tests.cases import cases

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from external_service.core import Probe
 from playground.backends import SERVING
 from probe_sidecar.probes import tls
+from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.message import (
     NO_ALPN,
     TLS_HANDSHAKE,
@@ -25,7 +26,6 @@ from probe_sidecar.probes.message import (
     timed_out,
     tls_failed,
 )
-from probe_sidecar.probes.outcome import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from probe_sidecar.probes.tls import not_after
 from tests.cases import cases
@@ -210,7 +210,7 @@ def test_data_with_the_end_of_the_handshake_is_read(context: ssl.SSLContext) -> 
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = context.wrap_bio(received, sent, server_side=True)
-    exchange = https(443).hop.open()  # type: ignore[union-attr]  # an HTTPS probe has one
+    exchange = https(443).hop.start()  # type: ignore[union-attr]  # an HTTPS probe has one
     received.write(cast("bytes", exchange.begin()))
     with pytest.raises(ssl.SSLWantReadError):
         server.do_handshake()

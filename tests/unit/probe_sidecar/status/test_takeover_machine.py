@@ -29,7 +29,7 @@ from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings, Targets
 from probe_sidecar.probes.engine import ProbeHandle
-from probe_sidecar.probes.outcome import Outcome, Result
+from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.prepare import PreparedProbe, Referenced
 from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.publisher import StatusPublisher
