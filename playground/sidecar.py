@@ -14,7 +14,7 @@ from pathlib import Path
 from playground.addresses import dial
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.kubeconfig import kubeconfig
-from probe_sidecar.replicas.replica import RENEWALS
+from probe_sidecar.replicas import RENEWALS
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar
 from runtime.logs import configure

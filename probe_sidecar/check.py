@@ -20,7 +20,7 @@ from external_service.core import Probe
 from external_service.kind import Reason
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
-from probe_sidecar.hostnames.answer import UNKNOWN, failure, following, resolve, result
+from probe_sidecar.hostnames.cache import UNKNOWN, failure, following, resolve, result
 from probe_sidecar.hostnames.hostnames import CREATE_RECORD
 from probe_sidecar.hostnames.resolver import Resolver, Server
 from probe_sidecar.kube.client import KubeClient

@@ -24,7 +24,7 @@ from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import SERVICE_ACCOUNT, Access, CredentialsError, in_cluster, plain_url
 from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.live_view import LiveView, fetch, live_view
-from probe_sidecar.replicas.replica import RENEWALS
+from probe_sidecar.replicas import RENEWALS
 from probe_sidecar.settings import DNS_SERVERS, DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar
 from runtime.commands import FILE, Failure, manifests, warn

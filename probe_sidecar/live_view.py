@@ -10,7 +10,7 @@ from external_service.v1alpha1 import ExternalService
 from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient, Resource, Selection
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.errors import ApiError
-from probe_sidecar.replicas.lease import GROUP_LABEL, LEASES, NAME_PREFIX
+from probe_sidecar.replicas import GROUP_LABEL, LEASES, NAME_PREFIX
 
 PODS = Resource("", "v1", "pods")
 MOST_REPLICAS = 32

@@ -15,16 +15,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from probe_sidecar.events.recorder import EventRecorder
-from probe_sidecar.hostnames.answer import RESULTS
-from probe_sidecar.hostnames.cache import NameCache
+from probe_sidecar.events import EventRecorder
+from probe_sidecar.hostnames.cache import RESULTS, NameCache
 from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.prober.counters import Durations
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.probes.engine import ProbeEngine
-from probe_sidecar.replicas.replica import Alone, Replica
+from probe_sidecar.replicas import Alone, Replica
 from probe_sidecar.service import Service
 from probe_sidecar.status.publisher import StatusPublisher
 from runtime.logs import DROPPED_HELP, dropped_lines

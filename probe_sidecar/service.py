@@ -12,8 +12,7 @@ from external_service.admission import Features, switched_off
 from external_service.invalid import explain
 from external_service.readiness import publication
 from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
-from probe_sidecar.events.note import notes
-from probe_sidecar.events.recorder import EventRecorder
+from probe_sidecar.events import EventRecorder, notes
 from probe_sidecar.hostnames.cache import NameCache
 from probe_sidecar.hostnames.hostnames import Hostnames
 from probe_sidecar.kube.documents import Object

@@ -15,10 +15,8 @@ from hashlib import blake2b
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from external_service.kind import GROUP, KIND, VERSION
-from probe_sidecar.events.note import Note
-from probe_sidecar.events.recorder import EventRecorder
-from probe_sidecar.hostnames.answer import Reply
-from probe_sidecar.hostnames.cache import Families, Lookup, NameCache
+from probe_sidecar.events import EventRecorder, Note
+from probe_sidecar.hostnames.cache import Families, Lookup, NameCache, Reply
 from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.reflector import Reflectors
@@ -29,7 +27,7 @@ from probe_sidecar.prober.suspected_outage import Canary, SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings
 from probe_sidecar.probes.engine import TURN_SECONDS, ProbeEngine, default_limit
 from probe_sidecar.references import References
-from probe_sidecar.replicas.replica import Alone, LeaseOptions, Replica
+from probe_sidecar.replicas import Alone, LeaseOptions, Replica
 from probe_sidecar.service import Service, Shared
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.publisher import StatusPublisher

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from external_service.kind import FAMILIES, MAX_ADDRESSES, family_of
 from external_service.v1alpha1 import ExternalServiceSpec
-from probe_sidecar.hostnames.answer import MOST_ADDRESSES, ResolvedAddress, next_review, resolve
-from probe_sidecar.hostnames.cache import Entry, NameCache
+from probe_sidecar.hostnames.cache import MOST_ADDRESSES, Entry, NameCache, ResolvedAddress, next_review, resolve
 
 RESOLVED = "every name is resolved"
 LAST_KEPT = "its last addresses are kept"

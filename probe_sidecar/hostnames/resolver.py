@@ -20,7 +20,7 @@ import dns.rdatatype
 import dns.resolver
 
 from external_service.kind import FAMILIES, Family
-from probe_sidecar.hostnames.answer import NOT_ASKED, Reply
+from probe_sidecar.hostnames.cache import NOT_ASKED, Reply
 
 log = logging.getLogger(__name__)
 

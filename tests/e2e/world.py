@@ -36,7 +36,7 @@ from playground.client import (
     readiness,
 )
 from playground.manifests import spots
-from probe_sidecar.replicas.lease import lease_name
+from probe_sidecar.replicas import lease_name
 from tests.e2e import accounts, process
 from tests.e2e.backends import Place
 from tests.e2e.front import Front

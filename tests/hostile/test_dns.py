@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from probe_sidecar.hostnames.answer import Reply
+from probe_sidecar.hostnames.cache import Reply
 from probe_sidecar.hostnames.resolver import TOO_LARGE, UNREADABLE, Resolver, no_response, responded_with
 
 QUESTION = b"\x02db\x07example\x03com\x00"

@@ -4,8 +4,7 @@ from typing import Any, cast
 
 from external_service.admission import Features
 from external_service.policy import AddressPolicy
-from probe_sidecar.hostnames.answer import Reply
-from probe_sidecar.hostnames.cache import Families, NameCache
+from probe_sidecar.hostnames.cache import Families, NameCache, Reply
 from probe_sidecar.kube.client import KubeClient, Resource
 from probe_sidecar.prober.suspected_outage import Canary
 from probe_sidecar.prober.target import Target

@@ -11,7 +11,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from external_service.core import Probe, TCPSocketAction
-from probe_sidecar.events.recorder import EventRecorder
+from probe_sidecar.events import EventRecorder
 from probe_sidecar.hostnames.cache import NameCache
 from probe_sidecar.kube.client import KubeClient, Selection, connect
 from probe_sidecar.kube.credentials import plain_url
@@ -22,7 +22,7 @@ from probe_sidecar.prober.suspected_outage import Canary
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.message import CONNECTING, timed_out
-from probe_sidecar.replicas.replica import Alone, LeaseOptions, Replica
+from probe_sidecar.replicas import Alone, LeaseOptions, Replica
 from tests.unit.probe_sidecar.services import RESOURCE, Services, no_dns
 
 A, B = "10.0.100.10", "10.0.100.11"

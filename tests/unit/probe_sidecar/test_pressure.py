@@ -8,7 +8,7 @@ import httpx
 from playground.apiserver.server import FakeApiServer
 from probe_sidecar.kube.client import EXTERNAL_SERVICES, REQUEST_SECONDS, KubeClient
 from probe_sidecar.kube.documents import Object
-from probe_sidecar.replicas.replica import RENEWALS, LeaseOptions, Replica
+from probe_sidecar.replicas import RENEWALS, LeaseOptions, Replica
 from probe_sidecar.settings import Settings
 from probe_sidecar.status.publisher import StatusPublisher
 from tests.cases import cases

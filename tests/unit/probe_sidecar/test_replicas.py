@@ -12,7 +12,7 @@ import pytest
 
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
-from probe_sidecar.replicas.replica import STOPPED, not_acquired, not_renewed
+from probe_sidecar.replicas import STOPPED, not_acquired, not_renewed
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar
 from tests.faults import Fault, FaultyServer

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from probe_sidecar.events.note import LONGEST, Note, notes
+from probe_sidecar.events import LONGEST, Note, notes
 from tests.cases import cases
 
 STATES = {

@@ -8,8 +8,7 @@ import pytest
 
 from playground.apiserver.builtin import shown
 from playground.apiserver.resources import NEW_EVENTS
-from probe_sidecar.events.note import Note
-from probe_sidecar.events.recorder import BURST, MOST_WAITING, EventRecorder
+from probe_sidecar.events import BURST, MOST_WAITING, EventRecorder, Note
 from probe_sidecar.kube.client import KubeClient, connect
 from probe_sidecar.kube.credentials import plain_url
 from tests.faults import Fault, FaultyServer

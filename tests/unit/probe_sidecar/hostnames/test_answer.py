@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe_sidecar.hostnames.answer import (
+from probe_sidecar.hostnames.cache import (
     GRACE_SECONDS,
     MOST_ADDRESSES,
     UNKNOWN,
@@ -17,7 +17,7 @@ from probe_sidecar.hostnames.answer import (
     resolve,
     result,
 )
-from probe_sidecar.hostnames.answer import ResolvedAddress as Resolved
+from probe_sidecar.hostnames.cache import ResolvedAddress as Resolved
 from tests.cases import cases
 
 A, B, C, V6 = "10.0.100.9", "10.0.100.10", "10.0.100.11", "2001:db8::10"

@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
-from probe_sidecar.hostnames.answer import Answer, Reply
 from probe_sidecar.hostnames.cache import (
     CONCURRENT_LOOKUPS,
     SPREAD_SECONDS,
     UNPROVEN_LOOKUPS,
+    Answer,
     Families,
     NameCache,
+    Reply,
 )
 from tests.virtual_time import virtually
 

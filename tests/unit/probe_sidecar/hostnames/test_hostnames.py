@@ -6,8 +6,7 @@ from functools import partial
 from typing import Any
 
 from external_service.v1alpha1 import ExternalServiceSpec
-from probe_sidecar.hostnames.answer import GRACE_SECONDS, Answer, Reply
-from probe_sidecar.hostnames.cache import NOTIFIED_AT_ONCE, Entry, Families, NameCache
+from probe_sidecar.hostnames.cache import GRACE_SECONDS, NOTIFIED_AT_ONCE, Answer, Entry, Families, NameCache, Reply
 from probe_sidecar.hostnames.hostnames import LAST_KEPT, RESOLVED, Hostnames, Report, no_records, report
 from tests.cases import cases
 from tests.virtual_time import virtually

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from probe_sidecar.hostnames import resolver
-from probe_sidecar.hostnames.answer import Reply
+from probe_sidecar.hostnames.cache import Reply
 from probe_sidecar.hostnames.resolver import CNAME_LOOP, CNAMES_TOO_LONG, NO_SERVERS, Resolver
 from tests.cases import cases
 from tests.dns import NO_RESPONSE, DnsServer, Record

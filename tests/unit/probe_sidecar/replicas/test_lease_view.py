@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from probe_sidecar.kube.errors import ApiError
-from probe_sidecar.replicas.lease import LeaseView, read
+from probe_sidecar.replicas import LeaseView, read
 from tests.cases import cases
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe_sidecar.replicas.replica import owner, weights
+from probe_sidecar.replicas import owner, weights
 
 MEMBERS = [f"probe-sidecar-external-service-operator-5d8c9f7b6-{number:05x}" for number in range(16)]
 UIDS = [str(UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128)) for number in range(20_000)]

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from probe_sidecar.replicas.lease import NAME_PREFIX
-from probe_sidecar.replicas.replica import RENEWALS, LeaseOptions, Replica
+from probe_sidecar.replicas import NAME_PREFIX, RENEWALS, LeaseOptions, Replica
 from tests.cases import cases
 from tests.examples import examples
 from tests.faults import FaultyServer
