@@ -19,7 +19,7 @@ import orjson
 
 from external_service.kind import GROUP, PLURAL, VERSION
 from probe_sidecar.kube.credentials import Access
-from probe_sidecar.kube.documents import Listing, Object, Unreadable, is_large, listing, single
+from probe_sidecar.kube.documents import Object, Unreadable, parsed
 from probe_sidecar.kube.errors import GARBAGE, TIMEOUT, TOO_LARGE, UNREACHABLE, ApiError, from_response
 
 log = logging.getLogger(__name__)
@@ -174,9 +174,8 @@ class KubeClient:
             if error.status != 410:
                 raise
         stream = self._stream("GET", selection.path, LIST_SECONDS, selection.query)
-        found = await _read_listing(await self._content("GET", stream, LIST_SECONDS, WHOLE_LIST_BYTES))
-        version, _ = _version_and_continue(found.document)
-        return _kept(found, keep, unreadable), version
+        page = await _document(await self._content("GET", stream, LIST_SECONDS, WHOLE_LIST_BYTES), "items")
+        return _kept(page, keep, unreadable), _version_and_continue(page)[0]
 
     async def _pages(
         self,
@@ -197,9 +196,9 @@ class KubeClient:
                     raise
                 limit = max(1, limit // 10)
                 continue
-            found = await _read_listing(content)
+            found = await _document(content, "items")
             limit = max(1, min(PAGE, limit * PAGE_BYTES // max(1, len(content))))
-            version, page = _version_and_continue(found.document)
+            version, page = _version_and_continue(found)
             objects += _kept(found, keep, unreadable)
             if page is None:
                 return objects, version
@@ -236,7 +235,7 @@ class KubeClient:
     ) -> Object:
         """Send one request and return the object of the response; `query` is in the order it is written."""
         stream = self._stream(method, path, self._deadline, query, body=body, content_type=content_type)
-        return await _read_object(await self._content(method, stream, self._deadline))
+        return await _document(await self._content(method, stream, self._deadline))
 
     async def _content(
         self, method: str, stream: AbstractAsyncContextManager[httpx.Response], deadline: float, most: int = MOST_BYTES
@@ -293,20 +292,28 @@ async def _read(response: httpx.Response, most: int) -> bytes:
     return bytes(content)
 
 
-async def _read_listing(content: bytes) -> Listing:
-    """Beside the event loop where it takes long."""
+async def _document(content: bytes, inner: str = "") -> Object:
+    """See `parsed`."""
     try:
-        return await asyncio.to_thread(listing, content) if is_large(content) else listing(content)
+        found = await parsed(content, inner)
     except ValueError as error:
-        raise ApiError(200, GARBAGE, f"the response is not a list: {error}") from error
+        raise ApiError(200, GARBAGE, f"the response is not JSON: {error}") from error
+    if isinstance(found, Unreadable):
+        raise ApiError(200, GARBAGE, f"the object cannot be read: {found.problem}")
+    if not isinstance(found, dict):
+        raise ApiError(200, GARBAGE, "the response is not an object")
+    return found
 
 
-def _kept(found: Listing, keep: Callable[[Object], Object], unreadable: Callable[[Unreadable], None]) -> Objects:
+def _kept(page: Object, keep: Callable[[Object], Object], unreadable: Callable[[Unreadable], None]) -> Objects:
     objects: Objects = []
-    for problem in found.unreadable:
-        unreadable(problem)
-    for item in found.items:
+    items = page.get("items")
+    if not isinstance(items, list | None):
+        raise ApiError(200, GARBAGE, "the response is not a list")
+    for item in items or ():  # an empty list of Go is null
         try:
+            if isinstance(item, Unreadable):
+                raise item
             objects.append(keep(item))
         except Unreadable as problem:
             unreadable(problem)
@@ -331,19 +338,6 @@ def _system_error(error: BaseException | None) -> str:
             return os.strerror(error.errno)
         error = error and (error.__cause__ or error.__context__)
     return ""
-
-
-async def _read_object(content: bytes) -> Object:
-    """Beside the event loop where it takes long."""
-    try:
-        found = await asyncio.to_thread(single, content) if is_large(content) else single(content)
-    except Unreadable as error:
-        raise ApiError(200, GARBAGE, f"the object cannot be read: {error.problem}") from error
-    except ValueError as error:
-        raise ApiError(200, GARBAGE, f"the response is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ApiError(200, GARBAGE, "the response is not an object")
-    return found
 
 
 def _version_and_continue(document: Object) -> tuple[str, str | None]:

@@ -1,14 +1,15 @@
-"""Reads the JSON that the API server sends. Pure.
+"""Reads the JSON that the API server sends.
 
 An author of an object may fill its `metadata.managedFields` with a megabyte, or nest them deeper than a decoder
 goes. So a document that is large or cannot be decoded is read object by object: managedFields are cut out before, and
 an object that cannot be decoded is left out and named. The others are read.
 """
 
+import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
@@ -56,14 +57,6 @@ class Unreadable(ValueError):
         return self.with_traceback(None)
 
 
-class Listing(NamedTuple):
-    """A list without its items, its objects, and those that could not be read."""
-
-    document: Object
-    items: list[Any]
-    unreadable: list[Unreadable]
-
-
 def is_large(text: bytes) -> bool:
     """Whether reading it takes long: do it beside the event loop."""
     return len(text) > LARGE and b'"managedFields"' in text
@@ -74,74 +67,42 @@ def trimmed(metadata: Object) -> Object:
     return {field: metadata[field] for field in READ if field in metadata}
 
 
-def listing(text: bytes) -> Listing:
-    """A list as the API server writes it. Raises ValueError where that is no list, or no JSON at all."""
-    if is_large(text):
-        text = _without_managed_fields(text)
-    try:
-        return _decoded(orjson.loads(text))
-    except orjson.JSONDecodeError:
-        return _item_by_item(text)
+async def parsed(text: bytes, inner: str = "") -> Any:
+    """The document, read beside the event loop where it takes long. Raises ValueError for what is no JSON.
+
+    An object that cannot be decoded becomes an Unreadable: one in the field `inner`, or else the whole document.
+    """
+    return await asyncio.to_thread(_parsed, text, inner) if is_large(text) else _parsed(text, inner)
 
 
-def event(text: bytes) -> tuple[Any, Any]:
-    """Type and object (or Unreadable) of a line of a watch. Raises ValueError for what is no event."""
-    if is_large(text):
-        text = _without_managed_fields(text)
-    with suppress(orjson.JSONDecodeError):
-        document = orjson.loads(text)
-        return (document.get("type"), document.get("object")) if isinstance(document, dict) else (None, None)
-    fields = _fields(text, _start(text))
-    kind, item = fields.get(b'"type"', b"null"), fields.get(b'"object"', b"null")
-    try:
-        return orjson.loads(kind), _object(item)
-    except Unreadable as problem:
-        return orjson.loads(kind), problem
-
-
-def single(text: bytes) -> Any:
-    """One object. Raises Unreadable, or ValueError for what is no JSON."""
+def _parsed(text: bytes, inner: str) -> Any:
     if is_large(text):
         text = _without_managed_fields(text)
     with suppress(orjson.JSONDecodeError):
         return orjson.loads(text)
-    return _object(text[_start(text) :])
-
-
-def _decoded(document: Any) -> Listing:
-    if not isinstance(document, dict):
-        raise ValueError("the response is not an object")
-    items = document.pop("items", None)
-    if items is None:
-        items = []  # an empty list of Go is null
-    if not isinstance(items, list):
-        raise ValueError("its items are not a list")
-    return Listing(document, items, [])
-
-
-def _item_by_item(text: bytes) -> Listing:
-    document, items, unreadable = Object(), list[Any](), list[Unreadable]()
-    for key, begin, end in _members(text, _start(text)):
-        value = text[begin:end]
-        if key != b'"items"':
-            document[orjson.loads(key)] = orjson.loads(value)
-            continue
-        for item in _elements(value) if value.startswith(b"[") else ():
-            try:
-                items.append(_object(item))
-            except Unreadable as error:
-                unreadable.append(error)
-    return Listing(document, items, unreadable)
+    begin = _start(text)
+    if not inner:
+        return _object(text[begin:])
+    found = Object()
+    for key, value in _fields(text, begin).items():
+        name = orjson.loads(key)
+        if name != inner:
+            found[name] = orjson.loads(value)
+        elif value.startswith(b"["):
+            found[name] = [_object(item) for item in _elements(value)]
+        else:
+            found[name] = _object(value)
+    return found
 
 
 def _object(text: bytes) -> Any:
-    """One object without its managedFields. Raises Unreadable."""
+    """One object without its managedFields, or Unreadable."""
     try:
         text = _without_managed_fields(text)
         return orjson.loads(text)
     except ValueError as error:
         problem = error.msg if isinstance(error, orjson.JSONDecodeError) else str(error)  # without its place
-        raise Unreadable(_metadata(text), f"{_undecodable(text)} cannot be decoded ({problem}): replace it") from None
+        return Unreadable(_metadata(text), f"{_undecodable(text)} cannot be decoded ({problem}): replace it")
 
 
 def _without_managed_fields(text: bytes) -> bytes:
@@ -195,19 +156,15 @@ def _start(text: bytes) -> int:
 
 def _fields(text: bytes, at: int) -> dict[bytes, bytes]:
     """The object that begins at `at`: its keys, with their quotes, and its values, as they are written."""
-    return {key: text[begin:end] for key, begin, end in _members(text, at)}
-
-
-def _members(text: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
-    """For each field of the object that begins at `at`: its key, and where its value begins and ends."""
+    fields = dict[bytes, bytes]()
     at += 1
     while not _END.match(text, at):
         key = _KEY.match(text, at)
         if key is None:
             raise ValueError("not JSON")
-        end = _end(text, key.end())
-        yield key[1], key.end(), end
-        at = end
+        at = _end(text, key.end())
+        fields[key[1]] = text[key.end() : at]
+    return fields
 
 
 def _elements(text: bytes) -> Iterator[bytes]:

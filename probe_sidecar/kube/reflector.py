@@ -15,7 +15,7 @@ from random import random as uniform
 from typing import Any, NamedTuple
 
 from probe_sidecar.kube.client import KubeClient, Resource, Selection
-from probe_sidecar.kube.documents import IDENTITY, NAME_LENGTH, NO_NAME, Object, Unreadable, event, is_large, trimmed
+from probe_sidecar.kube.documents import IDENTITY, NAME_LENGTH, NO_NAME, Object, Unreadable, parsed, trimmed
 from probe_sidecar.kube.errors import GARBAGE, UNREACHABLE, ApiError, Backoff, from_status
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ FAILING_SECONDS = 60.0
 DEEPEST = 64
 """Levels of an object, twice what the CRD allows; the encoder of what is written goes 254 deep."""
 
-EVENTS = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"})
+EVENTS = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR")
 
 
 class Patience(NamedTuple):
@@ -148,9 +148,10 @@ class Reflector:
 
     async def _receive(self, line: bytes) -> None:
         try:
-            kind, item = await asyncio.to_thread(event, line) if is_large(line) else event(line)
+            event = await parsed(line, "object")
         except ValueError as error:
             raise ApiError(200, GARBAGE, f"a line of the watch is not JSON: {error}") from error
+        kind, item = (event.get("type"), event.get("object")) if isinstance(event, dict) else (None, None)
         if kind not in EVENTS or not isinstance(item, dict | Unreadable):
             raise ApiError(200, GARBAGE, "a line of the watch is not an event")
         try:
