@@ -75,7 +75,7 @@ def judge(request: HttpRequest, status: int, location: str, encoding: str = "") 
     A response to HEAD has no body, whatever its header says.
     """
     plan = _plan(request, status, location, encoding)
-    return replace(plan, limit=0) if request.method == "HEAD" else plan
+    return replace(plan, limit=0) if request.action.method == "HEAD" else plan
 
 
 def _plan(request: HttpRequest, status: int, location: str, encoding: str) -> Plan:
@@ -83,21 +83,22 @@ def _plan(request: HttpRequest, status: int, location: str, encoding: str) -> Pl
 
     A failing status has limit 0: with deviation D1 no body can turn it into a success, so none is awaited.
     """
-    expects, said = request.expects, message.http(status, request.redirects)
+    action, said = request.action, message.http(status, request.redirects)
+    text = action.bodyContains.encode()
     coding = encoding.rpartition(",")[2].strip().lower()
     coding = coding if coding in ENCODINGS else ""
-    if expects.lists(status):
-        return Plan(Outcome(Result.SUCCESS, said), text=expects.text, encoding=coding)
-    if status in _REDIRECTS and not expects.follow:
+    if any(low <= status <= high for low, high in map(_range, action.expectedStatuses)):
+        return Plan(Outcome(Result.SUCCESS, said), text=text, encoding=coding)
+    if status in _REDIRECTS and action.redirects != "Follow":
         return _fail(f"{said}, {message.NO_REDIRECT}")
     if status in _REDIRECTS and location:
         return _redirect(request, status, location)
-    if expects.statuses:
+    if action.expectedStatuses:
         return _fail(f"{said}, {message.UNEXPECTED_STATUS}")
     if not 200 <= status < 400:
         return _fail(said)
     result = Result.SUCCESS if status < 300 else Result.WARNING
-    return Plan(Outcome(result, said), text=expects.text, encoding=coding)
+    return Plan(Outcome(result, said), text=text, encoding=coding)
 
 
 def _redirect(request: HttpRequest, status: int, location: str) -> Plan:
@@ -111,11 +112,8 @@ def _redirect(request: HttpRequest, status: int, location: str) -> Plan:
     target = url.resolve(request.url, reference)
     if target.hostname != request.url.hostname:
         there = f"{said}, {message.OTHER_HOST}"
-        return (
-            _fail(there)
-            if request.expects.statuses
-            else Plan(Outcome(Result.WARNING, there), text=request.expects.text)
-        )
+        found = Plan(Outcome(Result.WARNING, there), text=request.action.bodyContains.encode())
+        return _fail(there) if request.action.expectedStatuses else found
     if request.redirects >= MAX_REDIRECTS:
         return _fail(f"HTTP {status}, {message.TOO_MANY_REDIRECTS}")
     if target.scheme not in ("http", "https"):
@@ -128,3 +126,9 @@ def _redirect(request: HttpRequest, status: int, location: str) -> Plan:
 
 def _fail(text: str) -> Plan:
     return Plan(Outcome(Result.FAILURE, text), limit=0)
+
+
+def _range(status: int | str) -> tuple[int, int]:
+    """The lowest and the highest one."""
+    low, _, high = str(status).partition("-")
+    return int(low), int(high or low)

@@ -110,7 +110,8 @@ class Asked:
         self._parts = http1_parts(request)
         self._request = again or request
         self.hop = hop
-        self.plain = request.expects.plain and not request.redirects
+        expects = request.action.expectedStatuses or request.action.bodyContains
+        self.plain = not expects and not request.redirects
 
     def begin(self) -> bytes:
         """The whole request."""

@@ -85,7 +85,7 @@ def http_hop(
     asked = Asked(request, hop, again)
     address = socket_address(request.dial, request.port)
     one = Hop(address, shared=asked) if asked.plain else Hop(address, asked.read)
-    if request.url.scheme == "http" and not request.http2:
+    if request.url.scheme == "http" and request.action.protocol != "HTTP2":
         return one
     from probe_sidecar.probes import http2  # noqa: PLC0415 - as above
 

@@ -25,43 +25,11 @@ NO_SECRETS: Secrets = MappingProxyType({})
 
 _DROPPED = frozenset({"Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer"})
 _DROPPED_IN_HTTP2 = frozenset({"connection", "proxy-connection", "transfer-encoding", "upgrade", "keep-alive"})
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """Characters that no header value may contain."""
 _HOST_HEADER = re.compile(r"[!$%&'()*+,\-.:;=\[\]_~0-9A-Za-z]*")
 _DNS_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_\-]{1,63}(?:\.[A-Za-z0-9_\-]{1,63})*")
 _SPACE = " \t\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """The options of `httpGet` by which a response is a success. Without statuses the kubelet's rule holds: 200 to 399.
-
-    `statuses` are inclusive ranges, `text` is what the body must contain (empty: anything), `follow` the redirects.
-    """
-
-    statuses: tuple[tuple[int, int], ...] = ()
-    text: bytes = b""
-    follow: bool = True
-
-    @property
-    def plain(self) -> bool:
-        """Whether every 2xx response is a success."""
-        return not self.statuses and not self.text
-
-    def lists(self, status: int) -> bool:
-        """Whether `status` is an expected one."""
-        return any(low <= status <= high for low, high in self.statuses)
-
-
-KUBELET = Expectation()
-
-
-def expectation(action: HTTPGetAction) -> Expectation:
-    """The options of `action`, read once a target."""
-    ranges = tuple(_range(status) for status in action.expectedStatuses)
-    asked = Expectation(ranges, action.bodyContains.encode(), action.redirects == "Follow")
-    return KUBELET if asked == KUBELET else asked  # one for thousands of targets
 
 
 class CannotSend(ValueError):
@@ -75,6 +43,7 @@ class HttpRequest:
     `host` is what the Host header says instead of the URL's host, empty where they are the same.
     """
 
+    action: HTTPGetAction = field(repr=False)
     dial: str
     url: Url
     host: str
@@ -83,14 +52,11 @@ class HttpRequest:
     redirects: int = 0
     retries: int = 0
     """Connections on which the server did not process a request of this probe (HTTP/2)."""
-    expects: Expectation = KUBELET
-    tls_name: str = ""
-    """The name for SNI in place of the Host header's."""
-    method: str = "GET"
-    http2: bool = False
-    """HTTP/2 without TLS, by prior knowledge."""
-    secret: frozenset[str] = frozenset()
-    """Names of the headers whose values are from Secrets."""
+
+    @property
+    def secret(self) -> frozenset[str]:
+        """Names of the headers whose values are from Secrets."""
+        return frozenset(_canonical(one.name) for one in self.action.httpHeaders if one.valueFrom is not None)
 
     @property
     def authority(self) -> str:
@@ -100,9 +66,9 @@ class HttpRequest:
 
     @property
     def server_name(self) -> str | None:
-        """The name for SNI: that of the Host header, none if it is an address (deviation D3)."""
-        if self.tls_name:
-            return self.tls_name
+        """The name for SNI: the probe's, else that of the Host header, none if it is an address (deviation D3)."""
+        if self.action.tls is not None and self.action.tls.serverName:
+            return self.action.tls.serverName
         name = url.split_host(self.authority)[0].removesuffix(".")
         return name if _DNS_NAME.fullmatch(name) and not _is_address(name) else None
 
@@ -118,7 +84,8 @@ class HttpRequest:
 def first_request(action: HTTPGetAction, ip: str, dial: str, secrets: Secrets = NO_SECRETS) -> HttpRequest:
     """The request that opens a probe. `secrets` has all that its headers name. Raises CannotSend."""
     for header in action.httpHeaders:
-        _check_header(header.name, header.value)
+        if CONTROL.search(header.value):
+            raise CannotSend(control_character(header.name))
     named = [(_canonical(header.name), _value(header, secrets)) for header in action.httpHeaders]
     try:
         target = url.of_probe(action.scheme.lower(), host_port(ip, action.port), action.path)
@@ -126,19 +93,8 @@ def first_request(action: HTTPGetAction, ip: str, dial: str, secrets: Secrets = 
         raise CannotSend(f"httpGet.path: {problem}") from None
     host = next((value for name, value in named if name == "Host"), "") or _host_of(action)
     headers = _with_defaults(named)
-    secret = frozenset(_canonical(header.name) for header in action.httpHeaders if header.valueFrom is not None)
-    name = action.tls.serverName if action.tls is not None else ""
-    return HttpRequest(
-        dial=dial,
-        url=target,
-        host=host,
-        headers=headers if secret else _shared(headers),
-        expects=expectation(action),
-        tls_name=name,
-        method=action.method,
-        http2=action.protocol == "HTTP2",
-        secret=secret,
-    )
+    request = HttpRequest(action, dial, target, host, headers)
+    return request if request.secret else replace(request, headers=_shared(headers))
 
 
 def redirected(request: HttpRequest, target: Url, *, relative: bool) -> HttpRequest:
@@ -147,10 +103,9 @@ def redirected(request: HttpRequest, target: Url, *, relative: bool) -> HttpRequ
     Values from Secrets go to no other port and no other scheme (deviation D15).
     """
     headers = request.headers
-    if request.secret:
-        there = replace(request, url=target)
-        if (there.url.scheme, there.port) != (request.url.scheme, request.port):
-            headers = tuple(one for one in headers if one[0] not in request.secret)
+    there = replace(request, url=target)
+    if (there.url.scheme, there.port) != (request.url.scheme, request.port):
+        headers = tuple(one for one in headers if one[0] not in request.secret)
     if not (request.url.scheme == "https" and target.scheme == "http") and not _first(headers, "Referer"):
         headers = (*(field for field in headers if field[0] != "Referer"), ("Referer", str(request.url)))
     host = request.host if relative else ""
@@ -161,7 +116,7 @@ def http1_parts(request: HttpRequest) -> tuple[bytes, bytes]:
     """The request on a connection of HTTP/1.1: request line and Host, which are one address's, and the headers, which
     thousands of targets share: User-Agent, the others sorted by name, Connection: close.
     """
-    first = f"{request.method} {request.url.request_target} HTTP/1.1\r\nHost: {request.authority}\r\n"
+    first = f"{request.action.method} {request.url.request_target} HTTP/1.1\r\nHost: {request.authority}\r\n"
     header_lines = _header_lines if request.secret else _shared_header_lines
     return first.encode("latin-1"), header_lines(request.headers, request.url.user)
 
@@ -185,7 +140,7 @@ def http2(request: HttpRequest) -> list[tuple[bytes, bytes]]:
     """The same as a field section of HTTP/2, which has no connection-specific fields (RFC 9113 8.2.2)."""
     fields = [
         (":authority", request.authority),
-        (":method", request.method),
+        (":method", request.action.method),
         (":path", request.url.request_target),
         (":scheme", request.url.scheme),
     ]
@@ -206,13 +161,6 @@ def _value(header: HTTPHeader, secrets: Secrets) -> str:
 def control_character(name: str) -> str:
     """`name` is that of the header whose value has one."""
     return f'httpHeaders "{name}": control character in the value'
-
-
-def _check_header(name: str, value: str) -> None:
-    if not _TOKEN.fullmatch(name):
-        raise CannotSend("httpHeaders: a name is empty or has a character that no header name may have")
-    if CONTROL.search(value):
-        raise CannotSend(control_character(name))
 
 
 def _host_of(action: HTTPGetAction) -> str:
@@ -288,8 +236,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _range(status: int | str) -> tuple[int, int]:
-    low, _, high = str(status).partition("-")
-    return int(low), int(high or low)

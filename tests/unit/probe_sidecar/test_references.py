@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from external_service.core import Probe
+from external_service.core import HTTPGetAction, Probe
 from probe_sidecar.kube.client import connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.probes.prepare import Referenced
@@ -318,4 +318,4 @@ def test_client_certificate(tmp_path: Path) -> None:
 def test_contents_are_in_no_text() -> None:
     held = Content((b"s3cret",), None)
     assert "s3cret" not in f"{held!r}{Referenced(None, {('a', 'b'): 's3cret'})!r}"
-    assert "headers" not in repr(HttpRequest("127.0.0.1", Url(), "", (("X-Token", "s3cret"),)))
+    assert "headers" not in repr(HttpRequest(HTTPGetAction(port=80), "127.0.0.1", Url(), "", (("X-Token", "s3cret"),)))
