@@ -35,8 +35,6 @@ PAGE_BYTES = 2 * 1024 * 1024
 """Size of the next page: as many objects as the size of the last page allows."""
 MOST_BYTES = 8 * 1024 * 1024
 """Of one response. A larger page is requested again with fewer objects; etcd stores 1.5 MB an object."""
-WHOLE_LIST_BYTES = 256 * 1024 * 1024
-
 MAX_PAGES = 10_000
 MAX_LINE = 8 * 1024 * 1024
 """Bytes of one watch event; etcd stores objects of 1.5 MB at most."""
@@ -166,23 +164,7 @@ class KubeClient:
 
         `keep` reduces each object to the kept part before the next page is requested; it raises Unreadable for one that
         cannot be read. Those are handed to `unreadable` and left out.
-        When a continue token expires under way (410), one LIST in a single page follows, as in client-go's pager.
         """
-        try:
-            return await self._pages(selection, keep, unreadable)
-        except ApiError as error:
-            if error.status != 410:
-                raise
-        stream = self._stream("GET", selection.path, LIST_SECONDS, selection.query)
-        page = await _document(await self._content("GET", stream, LIST_SECONDS, WHOLE_LIST_BYTES), "items")
-        return _kept(page, keep, unreadable), _version_and_continue(page)[0]
-
-    async def _pages(
-        self,
-        selection: Selection,
-        keep: Callable[[Object], Object],
-        unreadable: Callable[[Unreadable], None],
-    ) -> tuple[Objects, str]:
         objects: Objects = []
         page: str | None = None
         limit = PAGE
@@ -221,7 +203,7 @@ class KubeClient:
                 self.requests["GET", response.status_code] += 1
                 answered = True
                 if response.status_code != 200:
-                    raise from_response(response.status_code, response.headers, await _read(response, MOST_BYTES))
+                    raise from_response(response.status_code, response.headers, await _read(response))
                 async for line in _lines(_pieces(response)):
                     yield line
         except ApiError:
@@ -238,14 +220,14 @@ class KubeClient:
         return await _document(await self._content(method, stream, self._deadline))
 
     async def _content(
-        self, method: str, stream: AbstractAsyncContextManager[httpx.Response], deadline: float, most: int = MOST_BYTES
+        self, method: str, stream: AbstractAsyncContextManager[httpx.Response], deadline: float
     ) -> bytes:
         """Body of a successful response within `deadline` seconds; any other result raises ApiError."""
         status = 0
         try:
             async with asyncio.timeout(deadline):
                 async with stream as response:
-                    content = await _read(response, most)
+                    content = await _read(response)
                     status = response.status_code
         except ApiError:
             raise
@@ -283,12 +265,12 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _read(response: httpx.Response, most: int) -> bytes:
+async def _read(response: httpx.Response) -> bytes:
     content = bytearray()
     async for chunk in _pieces(response):
         content += chunk
-        if len(content) > most:
-            raise ApiError(response.status_code, TOO_LARGE, f"the response has more than {most} bytes")
+        if len(content) > MOST_BYTES:
+            raise ApiError(response.status_code, TOO_LARGE, f"the response has more than {MOST_BYTES} bytes")
     return bytes(content)
 
 

@@ -67,13 +67,6 @@ async def test_watch_has_a_version_and_asks_for_bookmarks() -> None:
     )
 
 
-async def test_expired_continue_token_restarts_with_a_full_list() -> None:
-    client, requests = scripted(page("a", more="old"), status(410, "Expired"), page("a", "b", "c", version="12"))
-    objects, version = await client.list(Selection(CRS))
-    assert ([item["metadata"]["name"] for item in objects], version) == (["a", "b", "c"], "12")
-    assert requests[-1].url.query == b""
-
-
 async def test_null_items_are_an_empty_list() -> None:
     client, _ = scripted(httpx.Response(200, json={"metadata": {"resourceVersion": "9"}, "items": None}))
     assert await client.list(Selection(CRS)) == ([], "9")
