@@ -1,7 +1,7 @@
 """The only client of the API server.
 
 Plain dicts in and out. Only this module, `credentials` and `kubeconfig` use httpx. No retries here: the caller decides
-what a failure means. The one exception is a 401 with a rotating token (`credentials.FileToken`).
+what a failure means.
 """
 
 import asyncio

@@ -5,6 +5,7 @@ Nothing here reads the environment or opens a connection.
 
 import ssl
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class FixedToken(httpx.Auth):
 
 
 class FileToken(httpx.Auth):
-    """A bearer token in a file that rotates: read again when the file changes, and once more after a 401.
+    """A bearer token in a file that rotates: read for each request.
 
     A file that cannot be read for a moment (the kubelet swaps a symbolic link) leaves the last token in use.
     """
@@ -40,31 +41,15 @@ class FileToken(httpx.Auth):
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._stamp = self._stat()
             self._header = self._read()
         except OSError as error:
             raise CredentialsError(f"{path}: cannot read the token: {error.strerror}") from error
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        self._refresh(always=False)
+        with suppress(OSError, CredentialsError):
+            self._header = self._read()
         request.headers["Authorization"] = self._header
-        response = yield request
-        if response.status_code == 401:
-            self._refresh(always=True)
-            request.headers["Authorization"] = self._header
-            yield request
-
-    def _refresh(self, *, always: bool) -> None:
-        try:
-            stamp = self._stat()
-            if always or stamp != self._stamp:
-                self._header, self._stamp = self._read(), stamp
-        except (OSError, CredentialsError):
-            return
-
-    def _stat(self) -> tuple[int, int, int]:
-        found = self._path.stat()
-        return found.st_mtime_ns, found.st_ino, found.st_size
+        yield request
 
     def _read(self) -> str:
         return bearer(self._path.read_text(encoding="utf-8", errors="replace"), str(self._path))

@@ -266,7 +266,7 @@ async def test_retry_after_is_honoured(response: Any, resumed: bool) -> None:
     "response",
     ("410", httpx.Response(410, json=error(410, "Gone"))),
     ("500, as for a version that is no number", httpx.Response(500, json=error(500, "InternalError"))),
-    ("401 after the token's own retry", httpx.Response(401, json=error(401, "Unauthorized"))),
+    ("401", httpx.Response(401, json=error(401, "Unauthorized"))),
     ("403", httpx.Response(403, json=error(403, "Forbidden"))),
     ("404: the CRD is gone", httpx.Response(404, json=error(404, "NotFound"))),
     ("a line that is not JSON", (b"<html>log in</html>\n",)),
