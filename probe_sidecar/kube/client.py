@@ -9,7 +9,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -170,9 +170,8 @@ class KubeClient:
         limit = PAGE
         for _ in range(MAX_PAGES):
             query = (*selection.query, ("limit", str(limit)), *((("continue", page),) if page else ()))
-            stream = self._stream("GET", selection.path, LIST_SECONDS, query)
             try:
-                content = await self._content("GET", stream, LIST_SECONDS)
+                content = await self._content("GET", selection.path, LIST_SECONDS, query)
             except ApiError as error:
                 if error.reason != TOO_LARGE or limit == 1:
                     raise
@@ -197,63 +196,59 @@ class KubeClient:
         """
         watched = ("watch", "true"), ("resourceVersion", version), ("allowWatchBookmarks", "true")
         query = (*selection.query, *watched, ("timeoutSeconds", str(seconds)))
-        answered = False
-        try:
-            async with self._stream("GET", selection.path, idle, query) as response:
-                self.requests["GET", response.status_code] += 1
-                answered = True
-                if response.status_code != 200:
-                    raise from_response(response.status_code, response.headers, await _read(response))
-                async for line in _lines(_pieces(response)):
-                    yield line
-        except ApiError:
-            raise
-        except Exception as error:
-            self.requests["GET", 0] += not answered
-            raise _translated(error) from error
+        async with self._response("GET", selection.path, idle, query) as response:
+            async for line in _lines(_pieces(response)):
+                yield line
 
     async def send(
         self, method: str, path: str, *, query: Query = (), body: object = None, content_type: str = JSON
     ) -> Object:
         """Send one request and return the object of the response; `query` is in the order it is written."""
-        stream = self._stream(method, path, self._deadline, query, body=body, content_type=content_type)
-        return await _document(await self._content(method, stream, self._deadline))
+        return await _document(
+            await self._content(method, path, self._deadline, query, body=body, content_type=content_type)
+        )
 
     async def _content(
-        self, method: str, stream: AbstractAsyncContextManager[httpx.Response], deadline: float
+        self, method: str, path: str, deadline: float, query: Query, *, body: object = None, content_type: str = JSON
     ) -> bytes:
         """Body of a successful response within `deadline` seconds; any other result raises ApiError."""
-        status = 0
         try:
-            async with asyncio.timeout(deadline):
-                async with stream as response:
-                    content = await _read(response)
-                    status = response.status_code
-        except ApiError:
-            raise
+            async with (
+                asyncio.timeout(deadline),
+                self._response(method, path, deadline, query, body=body, content_type=content_type) as response,
+            ):
+                return await _read(response)
         except TimeoutError as error:
             raise ApiError(0, TIMEOUT, f"no complete response within {deadline:g} s") from error
+
+    @asynccontextmanager
+    async def _response(
+        self, method: str, path: str, read: float, query: Query, *, body: object = None, content_type: str = JSON
+    ) -> AsyncIterator[httpx.Response]:
+        """A successful response, whose pieces are at most `read` seconds apart; any other result raises ApiError."""
+        status = 0
+        try:
+            async with self._http.stream(
+                method,
+                path,
+                params=query or None,
+                content=None if body is None else orjson.dumps(body),
+                headers=None if body is None else {"Content-Type": content_type},
+                extensions=dict(self._extensions),
+                timeout=httpx.Timeout(CONNECT_SECONDS, read=read),
+            ) as response:
+                status = response.status_code
+                self.requests[method, status] += 1
+                if not response.is_success:
+                    raise from_response(status, response.headers, await _read(response))
+                yield response
+        except ApiError:
+            raise
         except Exception as error:
             raise _translated(error) from error
         finally:
-            self.requests[method, status] += 1
-        if not response.is_success:
-            raise from_response(status, response.headers, content)
-        return content
-
-    def _stream(
-        self, method: str, path: str, read: float, query: Query = (), *, body: object = None, content_type: str = JSON
-    ) -> AbstractAsyncContextManager[httpx.Response]:
-        """The response to one request, whose pieces are at most `read` seconds apart."""
-        return self._http.stream(
-            method,
-            path,
-            params=query or None,
-            content=None if body is None else orjson.dumps(body),
-            headers=None if body is None else {"Content-Type": content_type},
-            extensions=dict(self._extensions),
-            timeout=httpx.Timeout(CONNECT_SECONDS, read=read),
-        )
+            if not status:
+                self.requests[method, 0] += 1
 
 
 async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
