@@ -131,6 +131,7 @@ class ProbeEngine:
         self._loop = loop
         self.limit = default_limit() if limit is None else limit
         self._poller = poller(loop, self._dispatch)
+        self._edges = self._poller.edges
         self._flights: dict[int, ProbeHandle] = {}  # by descriptor
         self._waiting: FairQueue[ProbeHandle] = FairQueue()
         self._held: dict[str, int] = {}  # places by namespace
@@ -571,7 +572,8 @@ class ProbeEngine:
             self._lane.pop(handle, None)
         descriptor = sock.fileno()
         del self._flights[descriptor]
-        self._poller.remove(descriptor)
+        if not self._edges:
+            self._poller.remove(descriptor)
         if not self._dispatching:
             sock.close()
             return

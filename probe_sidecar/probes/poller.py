@@ -25,8 +25,10 @@ Dispatch = Callable[[Iterable[tuple[int, int]]], None]
 class LoopPoller:
     """Watches descriptors of connecting sockets from `add` until `remove`, by the event loop's own readers and writers.
 
-    Level-triggered: for systems without epoll (macOS).
+    Level-triggered: for systems without epoll (macOS). `edges`: closing a socket ends its events, without `remove`.
     """
+
+    edges = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
         self._loop = loop
@@ -77,6 +79,8 @@ if sys.platform == "linux":
 
     class EpollPoller:
         """One edge-triggered registration a connection; closing a socket ends it. The loop sees a single descriptor."""
+
+        edges = True
 
         def __init__(self, loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
             self._loop = loop
