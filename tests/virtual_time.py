@@ -2,7 +2,7 @@
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 
@@ -33,3 +33,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 def virtually(scenario: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(scenario)
+
+
+def in_virtual_time(scenario: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """The scenario as a test."""
+
+    def test() -> None:
+        virtually(scenario())
+
+    test.__doc__ = scenario.__doc__
+    return test

@@ -119,9 +119,9 @@ class Watched:
 
     async def context(self, asked: Probe, other_than: object = None) -> SSLContext:
         """Wait for a context."""
-        async with asyncio.timeout(PATIENCE):
-            while (found := self.held(asked)) is None or found is other_than:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.held(asked) not in (None, other_than))
+        found = self.held(asked)
+        assert found is not None
         return found
 
     def held(self, asked: Probe) -> SSLContext | None:
@@ -295,10 +295,7 @@ async def test_header_from_a_secret(server: FaultyServer, value: bytes, sent: st
         if sent is None:
             await watched.problem(HTTP, f"Secret shop/ca: {BAD_HEADER}; {LOST}")
             return
-        async with asyncio.timeout(PATIENCE):
-            while isinstance(found := watched.referenced(HTTP), str):
-                await asyncio.sleep(0.01)
-        assert found.headers == {("ca", "token"): sent}
+        await until(lambda: watched.referenced(HTTP) == Referenced(None, {("ca", "token"): sent}))
 
 
 def test_client_certificate(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Times of lookups in virtual time, and the entries made from the replies."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,7 @@ from probe_sidecar.hostnames.cache import (
     NameCache,
     Reply,
 )
-from tests.virtual_time import virtually
+from tests.virtual_time import in_virtual_time
 
 A, B = "10.0.100.10", "10.0.100.11"
 NOTHING, NO_NAME = Reply("no_data"), Reply("nxdomain")
@@ -92,14 +92,6 @@ async def asking(a: Reply, aaaa: Reply = NOTHING, *, hurry: bool = True, **rig: 
     async with made.running():
         made.want("db.io", hurry=hurry)
         yield made
-
-
-def in_virtual_time(scenario: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    def test() -> None:
-        virtually(scenario())
-
-    test.__doc__ = scenario.__doc__
-    return test
 
 
 @in_virtual_time

@@ -38,6 +38,7 @@ from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from tests.cases import cases
 from tests.e2e.namespace import NamespacesMissing, require, sealed
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
+from tests.unit.probe_sidecar.probes.parts import OK, SUCCESS, failure
 from tests.unit.probe_sidecar.probes.servers import (
     Script,
     read_head,
@@ -48,8 +49,6 @@ from tests.unit.probe_sidecar.probes.servers import (
 )
 from tests.until import until
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-SUCCESS = Outcome(Result.SUCCESS, "HTTP 200")
 CONNECTED = Outcome(Result.SUCCESS, "connected")
 
 
@@ -64,10 +63,6 @@ def tcp(port: int, *, timeout: float = 5.0) -> PreparedProbe:
 
 def grpc(port: int, *, timeout: float = 5.0) -> PreparedProbe:
     return PreparedProbe(prepare(Probe(grpc=GRPCAction(port=port)), "127.0.0.1").hop, timeout)
-
-
-def failure(message: str) -> Outcome:
-    return Outcome(Result.FAILURE, message)
 
 
 @pytest.fixture

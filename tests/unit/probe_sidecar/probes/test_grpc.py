@@ -1,32 +1,18 @@
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
-from hpack import Decoder, Encoder
+from hpack import Decoder
 
 from external_service.core import GRPCAction
 from probe_sidecar.probes import frames, grpc
-from probe_sidecar.probes.exchange import Exchange, Outcome, Result, Step
+from probe_sidecar.probes.exchange import Exchange, Step
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.message import grpc_status, stream_reset
 from tests.cases import cases
-
-SETTINGS = frame(frames.SETTINGS, 0, 0)
-END = frames.END_STREAM
-
-
-def head(*fields: tuple[str, str], end: int = 0) -> bytes:
-    return frame(frames.HEADERS, frames.END_HEADERS | end, 1, Encoder().encode(fields))
+from tests.unit.probe_sidecar.probes.parts import END, SETTINGS, body, failure, head
 
 
 def framed(message: bytes) -> bytes:
     return b"\0" + len(message).to_bytes(4, "big") + message
-
-
-def body(message: bytes, end: int = 0) -> bytes:
-    return frame(frames.DATA, end, 1, framed(message))
-
-
-def failure(message: str) -> Outcome:
-    return Outcome(Result.FAILURE, message)
 
 
 GRPC_HEAD = head((":status", "200"), ("content-type", "application/grpc"))
@@ -35,7 +21,7 @@ TRAILERS = head(("grpc-status", "0"), end=END)
 
 @cases(
     "response expected",
-    ("line-18-from-the-future", GRPC_HEAD + body(b"\x08\x09") + TRAILERS, failure("health status 9")),
+    ("line-18-from-the-future", GRPC_HEAD + body(framed(b"\x08\x09")) + TRAILERS, failure("health status 9")),
     (
         "line-18-unimplemented",
         head((":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "12"), end=END),

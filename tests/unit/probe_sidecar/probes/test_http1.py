@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import HTTPGetAction, Probe
-from probe_sidecar.probes.exchange import Exchange, Hop, Outcome, Result, Step
+from probe_sidecar.probes.exchange import Exchange, Hop, Outcome, Step
 from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Asked, _shapes, quick
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
@@ -16,22 +16,14 @@ from probe_sidecar.probes.message import (
     malformed_http,
 )
 from probe_sidecar.probes.prepare import http_hop, prepare
-from probe_sidecar.probes.request import HttpRequest, first_request
+from probe_sidecar.probes.request import first_request
 from tests.cases import cases
+from tests.unit.probe_sidecar.probes.parts import HEAD, SUCCESS, failure, hop
 
 REQUEST = first_request(HTTPGetAction(port=80), "10.0.0.1", "10.0.0.1")
-OK = Outcome(Result.SUCCESS, "HTTP 200")
-
-
-def hop(request: HttpRequest) -> Hop:
-    return Hop((str(request.url), request.port))
 
 
 FOLLOWED = dataclasses.replace(hop(REQUEST), address=("http://10.0.0.1:80/x", 80))
-
-
-def failure(message: str) -> Outcome:
-    return Outcome(Result.FAILURE, message)
 
 
 def malformed(part: str) -> Outcome:
@@ -54,14 +46,13 @@ def followed(response: Step) -> Step:
     return dataclasses.replace(response, open=FOLLOWED.open) if isinstance(response, Hop) else response
 
 
-HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /x\r\n"
 
 
 @cases(
     "response expected",
-    ("line-8-http-1.0-knows-no-te", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok", OK),
+    ("line-8-http-1.0-knows-no-te", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok", SUCCESS),
     ("line-15-only-the-status", b"HTTP/1.1 404 No\r\nX: secret\r\n\r\nsecret", failure("HTTP 404")),
     ("a-redirects-cut-body-does-not-matter", REDIRECT + b"Content-Length: 9\r\n\r\nshort", FOLLOWED),
     ("nor-does-a-malformed-one", REDIRECT + b"Transfer-Encoding: chunked\r\n\r\n?", FOLLOWED),
@@ -77,7 +68,7 @@ def test_response_then_closed_connection(response: bytes, expected: Step) -> Non
 
 @cases(
     "response expected",
-    ("line-12-chunked-body-read-at-most-10240", CHUNKED + b"5000\r\n" + b"x" * 10_240, OK),
+    ("line-12-chunked-body-read-at-most-10240", CHUNKED + b"5000\r\n" + b"x" * 10_240, SUCCESS),
     ("line-12-one-byte-less-waits", HEAD + b"Content-Length: 20000\r\n\r\n" + b"x" * 10_239, None),
     ("d1-stalled-503-fails-at-once", b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n", failure("HTTP 503")),
     ("a-redirects-long-body-is-not-awaited", REDIRECT + b"Content-Length: 3000\r\n\r\n", FOLLOWED),
@@ -126,16 +117,16 @@ def test_fast_path_equals_the_strict_parser(fragments: list[bytes], data: st.Dat
 def test_fast_path_memory_is_bounded() -> None:
     for number in range(3 * MOST_SHAPES):
         name = bytes(0x61 + int(digit) for digit in str(number))
-        assert quick(HEAD + b"X-%s: y\r\nContent-Length: 2\r\n\r\nok" % name) == OK
+        assert quick(HEAD + b"X-%s: y\r\nContent-Length: 2\r\n\r\nok" % name) == SUCCESS
         assert len(_shapes) <= MOST_SHAPES
     kept = len(_shapes)
-    assert quick(HEAD + b"X: %s\r\nContent-Length: 2\r\n\r\nok" % (b"y" * LONGEST_SHAPE)) == OK
+    assert quick(HEAD + b"X: %s\r\nContent-Length: 2\r\n\r\nok" % (b"y" * LONGEST_SHAPE)) == SUCCESS
     assert len(_shapes) == kept
 
 
 @cases(
     "response settled",
-    ("plain", HEAD + b"Server: x\r\ncontent-LENGTH:  2 \r\nDate: y\r\n\r\nok", OK),
+    ("plain", HEAD + b"Server: x\r\ncontent-LENGTH:  2 \r\nDate: y\r\n\r\nok", SUCCESS),
     ("doubtful", HEAD + b"Content-Length: 2\r\nX-Content-Length: 2\r\n\r\nok", None),
     ("more headers than are read", HEAD + b"A:\r\n" * 256 + b"Content-Length: 2\r\n\r\nok", None),
     ("redirect", b"HTTP/1.1 302 X\r\nContent-Length: 0\r\n\r\n", None),
@@ -159,15 +150,15 @@ FILL = b"x" * 10_236
 
 @cases(
     "response expected",
-    ("found", HEAD + b"Content-Length: 8\r\n\r\nall good", OK),
+    ("found", HEAD + b"Content-Length: 8\r\n\r\nall good", SUCCESS),
     ("missing", HEAD + b"Content-Length: 7\r\n\r\nall bad", MISSING),
     ("empty", HEAD + b"Content-Length: 0\r\n\r\n", MISSING),
     ("behind-the-end-of-the-body", HEAD + b"Content-Length: 3\r\n\r\nall good", MISSING),
     ("only-in-the-head", b"HTTP/1.1 200 good\r\nX: good\r\nContent-Length: 1\r\n\r\nx", MISSING),
-    ("until-the-end", HEAD + b"\r\n" + b"all good", OK),
-    ("across-chunks", CHUNKED + b"2\r\ngo\r\n2\r\nod\r\n0\r\n\r\n", OK),
+    ("until-the-end", HEAD + b"\r\n" + b"all good", SUCCESS),
+    ("across-chunks", CHUNKED + b"2\r\ngo\r\n2\r\nod\r\n0\r\n\r\n", SUCCESS),
     ("only-in-the-framing", CHUNKED + b"4;good\r\nxxxx\r\n0\r\nT: good\r\n\r\n", MISSING),
-    ("at-the-very-end-of-10240", HEAD + b"\r\n" + FILL + b"good", OK),
+    ("at-the-very-end-of-10240", HEAD + b"\r\n" + FILL + b"good", SUCCESS),
     ("one-byte-too-late", HEAD + b"\r\n" + FILL + b"xgood", MISSING),
     ("one-byte-too-late-in-a-chunk", CHUNKED + b"2801\r\n" + FILL + b"xgood\r\n", MISSING),
     ("d1-found-but-cut", HEAD + b"Content-Length: 9\r\n\r\ngood", failure(CLOSED_IN_BODY)),

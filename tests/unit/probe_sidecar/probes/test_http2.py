@@ -1,9 +1,8 @@
 import pytest
-from hpack import Encoder
 
 from external_service.core import HTTPGetAction
 from probe_sidecar.probes import frames, http2
-from probe_sidecar.probes.exchange import Exchange, Hop, Outcome, Result, Step
+from probe_sidecar.probes.exchange import Exchange, Hop, Outcome, Step
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
@@ -14,36 +13,15 @@ from probe_sidecar.probes.message import (
 )
 from probe_sidecar.probes.request import HttpRequest, first_request
 from tests.cases import cases
+from tests.unit.probe_sidecar.probes.parts import END, SETTINGS, SUCCESS, body, failure, head, hop
 
 REQUEST = first_request(HTTPGetAction(port=443, scheme="HTTPS", path="/a"), "10.0.0.1", "10.0.0.1")
-SETTINGS = frame(frames.SETTINGS, 0, 0)
 SETTINGS_ACK = frame(frames.SETTINGS, frames.ACK, 0)
-END = frames.END_STREAM
-
-
-def head(*fields: tuple[str, str], end: int = 0) -> bytes:
-    return frame(frames.HEADERS, frames.END_HEADERS | end, 1, Encoder().encode(fields))
-
-
-def body(data: bytes, end: int = 0) -> bytes:
-    return frame(frames.DATA, end, 1, data)
-
-
-def hop(request: HttpRequest) -> Hop:
-    return Hop((str(request.url), request.port))
-
-
-def success(status: int) -> Outcome:
-    return Outcome(Result.SUCCESS, f"HTTP {status}")
-
-
-def failure(message: str) -> Outcome:
-    return Outcome(Result.FAILURE, message)
 
 
 @cases(
     "response expected",
-    ("line-12-body-read-at-most-10240", head((":status", "200")) + body(b"x" * 10_240), success(200)),
+    ("line-12-body-read-at-most-10240", head((":status", "200")) + body(b"x" * 10_240), SUCCESS),
     ("line-14-stalled-body-waits", head((":status", "200")) + body(b"x" * 10_239), SETTINGS_ACK),
 )
 def test_http2_responses(response: bytes, expected: Step) -> None:
@@ -101,10 +79,10 @@ MISSING = failure(f"HTTP 200, {WITHOUT_TEXT}")
 
 @cases(
     "rest expected",
-    ("found", body(b"all good", END), success(200)),
-    ("across-frames", body(b"all go") + body(b"od", END), success(200)),
+    ("found", body(b"all good", END), SUCCESS),
+    ("across-frames", body(b"all go") + body(b"od", END), SUCCESS),
     ("missing", body(b"all bad", END), MISSING),
-    ("at-the-very-end-of-10240", body(b"x" * 10_236 + b"good"), success(200)),
+    ("at-the-very-end-of-10240", body(b"x" * 10_236 + b"good"), SUCCESS),
     ("one-byte-too-late", body(b"x" * 10_237 + b"good"), MISSING),
     ("only-in-the-trailers", body(b"all") + head(("t", "good"), end=END), MISSING),
 )

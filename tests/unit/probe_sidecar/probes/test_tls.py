@@ -31,19 +31,13 @@ from probe_sidecar.probes.tls import not_after
 from tests.cases import cases
 from tests.hostile.peers import record_fault
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
+from tests.unit.probe_sidecar.probes.parts import OK, SUCCESS, failure
 from tests.unit.probe_sidecar.probes.servers import hold, over_http2, read_head, says, server_context, silent
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-SUCCESS = Outcome(Result.SUCCESS, "HTTP 200")
 
 
 def https(port: int, *, timeout: float = 5.0, context: ssl.SSLContext | None = None, **action: Any) -> PreparedProbe:
     probe = Probe.model_validate({"httpGet": {"port": port, "scheme": "HTTPS", **action}})
     return PreparedProbe(prepare(probe, "127.0.0.1", context=context).hop, timeout)
-
-
-def failure(message: str) -> Outcome:
-    return Outcome(Result.FAILURE, message)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from external_service.v1alpha1 import ChildProblem
 from probe_sidecar.status.children import HOLD_SECONDS, ChildReports
 from probe_sidecar.status.stored import StoredStatus
 from probe_sidecar.status.summary import child_summary
-from tests.virtual_time import virtually
+from tests.virtual_time import in_virtual_time
 
 SERVICE = {"kind": "Service", "name": "web", "problem": "taken", "reason": "Absent"}
 INGRESS = {"kind": "Ingress", "name": "web", "problem": "taken"}
@@ -28,37 +28,31 @@ class Watched:
         return [one.kind for one in self.reports.lasting(StoredStatus.read(raw))]
 
 
-def test_lasting_report_is_used_until_it_ends() -> None:
-    async def scenario() -> None:
-        watched = Watched()
-        assert watched.kinds(SERVICE) == []
-        await asyncio.sleep(HOLD_SECONDS / 2)
-        assert watched.kinds(SERVICE) == []
-        await asyncio.sleep(HOLD_SECONDS)
-        assert watched.woken == 1
-        assert watched.kinds(SERVICE) == ["Service"]
-        assert watched.kinds(SERVICE, INGRESS) == ["Service"], "the new one has not lasted yet"
-        assert watched.kinds() == []
-        assert watched.kinds(SERVICE) == [], "it is a new one"
-
-    virtually(scenario())
+@in_virtual_time
+async def test_lasting_report_is_used_until_it_ends() -> None:
+    watched = Watched()
+    assert watched.kinds(SERVICE) == []
+    await asyncio.sleep(HOLD_SECONDS / 2)
+    assert watched.kinds(SERVICE) == []
+    await asyncio.sleep(HOLD_SECONDS)
+    assert watched.woken == 1
+    assert watched.kinds(SERVICE) == ["Service"]
+    assert watched.kinds(SERVICE, INGRESS) == ["Service"], "the new one has not lasted yet"
+    assert watched.kinds() == []
+    assert watched.kinds(SERVICE) == [], "it is a new one"
 
 
-def test_short_report_changes_nothing() -> None:
-    async def scenario() -> None:
-        watched = Watched()
-        assert (watched.kinds(SERVICE), watched.kinds()) == ([], [])
-        assert watched.kinds(INGRESS, "no report") == []
-        watched.reports.close()
-        await asyncio.sleep(2 * HOLD_SECONDS)
-        assert watched.woken == 0
-
-    virtually(scenario())
+@in_virtual_time
+async def test_short_report_changes_nothing() -> None:
+    watched = Watched()
+    assert (watched.kinds(SERVICE), watched.kinds()) == ([], [])
+    assert watched.kinds(INGRESS, "no report") == []
+    watched.reports.close()
+    await asyncio.sleep(2 * HOLD_SECONDS)
+    assert watched.woken == 0
 
 
-def test_report_in_the_stored_summary_is_used_at_once() -> None:
-    async def scenario() -> None:
-        assert Watched().kinds(SERVICE, summary=child_summary(ChildProblem.model_validate(SERVICE))) == ["Service"]
-        assert Watched().kinds(SERVICE, summary="OK") == []
-
-    virtually(scenario())
+@in_virtual_time
+async def test_report_in_the_stored_summary_is_used_at_once() -> None:
+    assert Watched().kinds(SERVICE, summary=child_summary(ChildProblem.model_validate(SERVICE))) == ["Service"]
+    assert Watched().kinds(SERVICE, summary="OK") == []
