@@ -19,8 +19,6 @@ ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 ASK_SECONDS = 2.0
 LEVELS = {"ESO_LOG_LEVEL": "info"}
-COMPLAINT = re.compile(r'^(\S+ \S+ )?(WARNING|ERROR|CRITICAL) |"level": "(warning|error|critical)"|^Traceback ')
-"""A log line of the product (with a time before it), of the playground, or in JSON."""
 
 SHARD = "eso.example.com/shard"
 """The label that distinguishes installations in one cluster."""
@@ -64,10 +62,6 @@ class Process:
         """All that it has written, over restarts."""
         log = self.component.log
         return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-
-    def complaints(self) -> list[str]:
-        """The lines that it logged as a warning or worse."""
-        return [line for line in self.log().splitlines() if COMPLAINT.search(line)]
 
 
 class Hook(Process):
