@@ -1,26 +1,24 @@
 """Every command in README and docs is run, and none is run by nothing: see tests/docs/commands.py.
 
-This module types what needs no cluster, and the commands of kubectl on the playground's API server, which finds most
-mistakes without Go or root. On the real control plane they are typed by the tests that are marked with the page.
+This module types what needs no cluster. What needs one is typed on a real control plane by the tests of tests/e2e that
+are marked with the page.
 """
 
 import asyncio
-import http.server
 import importlib.util
 import os
 import re
 import shutil
 import signal
 import sys
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from playground.apiserver import FakeApiServer
+from playground.backends import Backend, Mode, Protocol, Spot
 from playground.processes import free_ports
 from runtime.version import VERSION
 from tests.docs.commands import (
@@ -36,24 +34,10 @@ from tests.docs.commands import (
 )
 
 SAMPLE = ROOT / "metacontroller" / "samples" / "complex-example.yaml"
-SAMPLE_NAME, SAMPLE_NAMESPACE = "complex-example", "external-service"
-CHILDREN = ("Service", "Endpoints", "Ingress")
 SECONDS = 60.0
 MARK = re.compile(r'^@pytest\.mark\.types\("([^"]+)"(, helm=True)?\)\n(?:@.+\n)*(?:async )?def test_', re.MULTILINE)
 MENTION = re.compile(r"`(?:[A-Z_0-9]+=\S+ )*(?:\.venv/bin/)?(make|python -m) ([\w.-]+)")
 
-# What is done with kinds that the stand-in does not have; all else of these pages is typed to the stand-in.
-NOT_OF_THE_STAND_IN = (
-    "kubectl apply -k metacontroller",
-    "kubectl -n external-service-operator create secret generic hook-token "
-    '--from-literal=token="$(openssl rand -hex 32)"',
-    "kubectl apply -k overlay",
-    "kubectl delete --ignore-not-found -k overlay",
-    "kubectl delete crd externalservices.eso.crowdfox.com",
-    "kubectl replace -f metacontroller/crd.yaml",
-    "kubectl -n operators scale deployment external-service-operator --replicas=0",
-)
-ON_THE_STAND_IN = ("README.md", "docs/install.md", "docs/operations.md", "docs/migration.md")
 PACKAGES = ("app", "cli", "external_service", "playground", "probe_sidecar", "runtime")
 
 
@@ -69,20 +53,6 @@ def folder(tmp_path: Path) -> Path:
     for name in ("requirements-dev.lock", "requirements-uv.lock"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
-
-
-@pytest.fixture
-def backend() -> Iterator[int]:
-    class Healthy(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """No output."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -187,14 +157,18 @@ async def test_playground_duration_prints_one_json_object(folder: Path) -> None:
     assert (status, shown[:1], shown.count("\n")) == (0, "{", 1)
 
 
-async def test_render_and_check_commands_work(folder: Path, backend: int) -> None:
-    text = SAMPLE.read_text().replace("port: 8080", f"port: {backend}").replace("/healthcheck", "/")
+async def test_render_and_check_commands_work(folder: Path) -> None:
+    (port,) = free_ports(1)
+    backend = Backend(Spot("127.0.0.1", port, Protocol.HTTP), "127.0.0.1")
+    await backend.set(Mode.HEALTHY)
+    text = SAMPLE.read_text().replace("port: 8080", f"port: {port}")
     (folder / "CR.yaml").write_text(text.replace("10.0.100.10", "127.0.0.1").replace("  - 10.0.100.11\n", ""))
     status, shown = await typed("external-service render CR.yaml", folder)
     assert status == 0
     assert [one["kind"] for one in yaml.safe_load_all(shown)] == ["Service", "Endpoints", "EndpointSlice", "Ingress"]
     status, shown = await typed("external-service check CR.yaml", folder)
     assert (status, "HTTP 200" in shown) == (0, True), shown
+    await backend.stop()
 
 
 async def test_hook_page_commands_work(folder: Path) -> None:
@@ -228,51 +202,6 @@ async def test_hook_page_commands_work(folder: Path) -> None:
     for name, words in expected.items():
         (text,) = (text for command, (_, text) in shown.items() if name in command)
         assert words in text
-
-
-@pytest.mark.parametrize("page", [ROOT / name for name in ON_THE_STAND_IN], ids=_place)
-async def test_kubectl_commands_work_on_the_stand_in(page: Path, folder: Path) -> None:
-    """In the order of the page, on a stand-in that is empty or holds the predecessor's objects."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not installed: what the documents tell it is untested")
-    async with FakeApiServer() as api:
-        if page.name == "migration.md":
-            for one in left_by_the_predecessor():
-                api.create(one)
-        config = str(api.kubeconfig(folder / "kubeconfig", SAMPLE_NAMESPACE))
-        for command in for_a_cluster(page):
-            if command not in NOT_OF_THE_STAND_IN and not command.startswith("kubectl kustomize"):
-                status, shown = await typed(command, folder, KUBECONFIG=config)
-                assert status == 0, f"$ {command}\n{shown}"
-        if page.name == "migration.md":
-            found = {kind: api.get(kind, SAMPLE_NAMESPACE, SAMPLE_NAME) for kind in CHILDREN}
-            parent = api.get("ExternalService", SAMPLE_NAMESPACE, SAMPLE_NAME)
-            assert parent is not None
-            labels = {
-                kind: one and one["metadata"].get("labels", {}).get("controller-uid") for kind, one in found.items()
-            }
-            assert labels == dict.fromkeys(CHILDREN, parent["metadata"]["uid"])
-
-
-def left_by_the_predecessor() -> list[dict[str, Any]]:
-    """Its ExternalService, and the children that it made of it."""
-    meta = {
-        "name": SAMPLE_NAME,
-        "namespace": SAMPLE_NAMESPACE,
-        "labels": {"app": SAMPLE_NAME, "serviceType": "external"},
-    }
-    service = {"clusterIP": "None", "ports": [{"port": 80}]}
-    return [
-        yaml.safe_load(SAMPLE.read_text()),
-        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": service},
-        {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": []},
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "Ingress",
-            "metadata": meta,
-            "spec": {"rules": [{"host": "a.io"}]},
-        },
-    ]
 
 
 async def test_kubectl_get_columns_equal_the_readme(folder: Path, kubeconfig: Path) -> None:

@@ -11,6 +11,7 @@ from app.files import UnusableFile
 from app.metrics import SyncMetrics
 from app.server import create_app
 from app.settings import Settings
+from tests.cases import cases
 
 OLD, NEW = "old-0123456789abcdef", "new-0123456789abcdef"
 
@@ -22,20 +23,18 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("header", "accepted"),
-    [
-        pytest.param(f"Bearer {OLD}", True, id="the token"),
-        pytest.param(f"bearer  {OLD} ", True, id="the scheme's case and spaces around do not matter (RFC 7235)"),
-        pytest.param(OLD, False, id="without a scheme"),
-        pytest.param(f"Basic {OLD}", False, id="another scheme"),
-        pytest.param(f"Bearer {OLD[:-1]}", False, id="a character short"),
-        pytest.param(f"Bearer {OLD}x", False, id="a character more"),
-        pytest.param(f"Bearer {OLD} {OLD}", False, id="twice"),
-        pytest.param("Bearer", False, id="no token"),
-        pytest.param("Bearer ", False, id="an empty token"),
-        pytest.param("", False, id="nothing"),
-    ],
+@cases(
+    "header accepted",
+    ("the token", f"Bearer {OLD}", True),
+    ("the scheme's case and spaces around do not matter (RFC 7235)", f"bearer  {OLD} ", True),
+    ("without a scheme", OLD, False),
+    ("another scheme", f"Basic {OLD}", False),
+    ("a character short", f"Bearer {OLD[:-1]}", False),
+    ("a character more", f"Bearer {OLD}x", False),
+    ("twice", f"Bearer {OLD} {OLD}", False),
+    ("no token", "Bearer", False),
+    ("an empty token", "Bearer ", False),
+    ("nothing", "", False),
 )
 def test_token_comparison(file: Path, header: str, accepted: bool) -> None:
     assert Tokens(file).accept(header.encode()) is accepted
@@ -77,13 +76,11 @@ def test_broken_token_file_keeps_the_last_tokens(
     assert OLD not in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        pytest.param("", "there is no token in it", id="empty"),
-        pytest.param("short", "shorter than 16 characters", id="too short"),
-        pytest.param(None, "No such file", id="not there"),
-    ],
+@cases(
+    "content words",
+    ("empty", "", "there is no token in it"),
+    ("too short", "short", "shorter than 16 characters"),
+    ("not there", None, "No such file"),
 )
 def test_unusable_token_file_at_start_is_an_error(tmp_path: Path, content: str | None, words: str) -> None:
     path = tmp_path / "token"

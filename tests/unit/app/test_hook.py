@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.hook import CompositeHookRequest, InvalidRequest, read
+from tests.cases import cases
 
 INGRESS = {
     "apiVersion": "networking.k8s.io/v1",
@@ -20,42 +21,36 @@ def test_request_is_parsed() -> None:
     assert read({"parent": {}, "children": None}) == CompositeHookRequest(parent={})
 
 
-@pytest.mark.parametrize(
-    ("children", "lacks"),
-    [
-        pytest.param({"Ingress.networking.k8s.io/v1": {}}, True, id="kind shown, nothing owned"),
-        pytest.param({"Ingress.networking.k8s.io/v1": {"shop/api": {}}}, False, id="owned, keyed as in v2"),
-        pytest.param({"Ingress.networking.k8s.io/v1": {"api": {}}}, False, id="owned, keyed as in v1"),
-        pytest.param({"Ingress.networking.k8s.io/v1": {"shop/other": {}, "other/api": {}}}, True, id="others only"),
-        pytest.param({"Ingress.extensions/v1beta1": {}}, False, id="another version is shown"),
-        pytest.param({}, False, id="nothing is shown"),
-    ],
+@cases(
+    "children lacks",
+    ("kind shown, nothing owned", {"Ingress.networking.k8s.io/v1": {}}, True),
+    ("owned, keyed as in v2", {"Ingress.networking.k8s.io/v1": {"shop/api": {}}}, False),
+    ("owned, keyed as in v1", {"Ingress.networking.k8s.io/v1": {"api": {}}}, False),
+    ("others only", {"Ingress.networking.k8s.io/v1": {"shop/other": {}, "other/api": {}}}, True),
+    ("another version is shown", {"Ingress.extensions/v1beta1": {}}, False),
+    ("nothing is shown", {}, False),
 )
 def test_missing_child_is_recognized(children: dict[str, Any], lacks: bool) -> None:
     assert CompositeHookRequest(parent={}, children=children).lacks(INGRESS) is lacks
 
 
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        pytest.param([], "the body must be one JSON object: a Metacontroller sync request", id="not an object"),
-        pytest.param(
-            {"object": {}},
-            "parent: write the ExternalService object: this is a Metacontroller sync request",
-            id="no parent",
-        ),
-        pytest.param(
-            {"parent": {}, "finalizing": True},
+@cases(
+    "body text",
+    ("not an object", [], "the body must be one JSON object: a Metacontroller sync request"),
+    ("no parent", {"object": {}}, "parent: write the ExternalService object: this is a Metacontroller sync request"),
+    (
+        "finalizing",
+        {"parent": {}, "finalizing": True},
+        (
             "finalizing: this hook has nothing to finalize, the garbage collector removes the children: "
-            "remove hooks.finalize from the CompositeController",
-            id="finalizing",
+            "remove hooks.finalize from the CompositeController"
         ),
-        pytest.param(
-            {"parent": {}, "children": {"Service.v1": []}},
-            'children: write a mapping such as {"Service.v1": {"namespace/name": {...}}}',
-            id="children of the wrong shape",
-        ),
-    ],
+    ),
+    (
+        "children of the wrong shape",
+        {"parent": {}, "children": {"Service.v1": []}},
+        'children: write a mapping such as {"Service.v1": {"namespace/name": {...}}}',
+    ),
 )
 def test_request_with_invalid_fields_names_them(body: object, text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:

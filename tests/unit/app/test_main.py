@@ -25,6 +25,7 @@ from external_service.manifest import NOTHING
 from external_service.v1alpha1 import NUMBER_OR_SHARE
 from runtime.http_server import STOP_SIGNALS, cannot_listen
 from runtime.settings import hints
+from tests.cases import cases
 from tests.e2e.controlplane.pki import Pki
 from tests.parents import raw_parent
 
@@ -144,35 +145,33 @@ def test_tls_and_token_are_required_together(tmp_path: Path) -> None:
         assert health(pages) == 200
 
 
-@pytest.mark.parametrize(
-    ("variables", "status", "line"),
-    [
-        pytest.param(
-            {"ESO_LISTEN_HOST": "192.0.2.1"},
-            1,
-            cannot_listen("192.0.2.1", 0, "Cannot assign requested address"),
-            id="foreign address",
-        ),
-        pytest.param(
-            {"ESO_DENIED_CIDRS": "words"},
-            2,
-            f'ESO_DENIED_CIDRS: write {hints(Settings)["denied_cidrs"]} (got "words")',
-            id="invalid setting",
-        ),
-        pytest.param(
-            {"ESO_TLS_CERT_FILE": "a.crt"},
-            2,
-            "ESO_TLS_CERT_FILE and ESO_TLS_KEY_FILE: write both, or none of the ESO_TLS_ ones",
-            id="half of TLS",
-        ),
-        pytest.param({"ESO_TOKEN_FILE": "nowhere"}, 2, "nowhere: No such file or directory", id="no tokens"),
-        pytest.param(
-            {"ESO_TLS_CERT_FILE": "a.crt", "ESO_TLS_KEY_FILE": "a.key"},
-            2,
-            "a.crt with a.key: No such file or directory",
-            id="no certificate",
-        ),
-    ],
+@cases(
+    "variables status line",
+    (
+        "foreign address",
+        {"ESO_LISTEN_HOST": "192.0.2.1"},
+        1,
+        cannot_listen("192.0.2.1", 0, "Cannot assign requested address"),
+    ),
+    (
+        "invalid setting",
+        {"ESO_DENIED_CIDRS": "words"},
+        2,
+        f'ESO_DENIED_CIDRS: write {hints(Settings)["denied_cidrs"]} (got "words")',
+    ),
+    (
+        "half of TLS",
+        {"ESO_TLS_CERT_FILE": "a.crt"},
+        2,
+        "ESO_TLS_CERT_FILE and ESO_TLS_KEY_FILE: write both, or none of the ESO_TLS_ ones",
+    ),
+    ("no tokens", {"ESO_TOKEN_FILE": "nowhere"}, 2, "nowhere: No such file or directory"),
+    (
+        "no certificate",
+        {"ESO_TLS_CERT_FILE": "a.crt", "ESO_TLS_KEY_FILE": "a.key"},
+        2,
+        "a.crt with a.key: No such file or directory",
+    ),
 )
 def test_unusable_setting_is_one_line(variables: dict[str, str], status: int, line: str) -> None:
     done = run(**{"ESO_LISTEN_HOST": "127.0.0.1", "ESO_LISTEN_PORT": "0", **variables})
@@ -249,21 +248,16 @@ def test_render_reads_a_file_or_stdin(tmp_path: Path) -> None:
     assert from_stdin.stdout == from_file.stdout
 
 
-@pytest.mark.parametrize(
-    ("content", "lines"),
-    [
-        pytest.param(None, ["{file}: No such file or directory"], id="no such file"),
-        pytest.param(b"\xff\xfe", ["{file}: this is not text in UTF-8"], id="no text"),
-        pytest.param(b"", [f"{{file}}: {NOTHING}"], id="empty"),
-        pytest.param(
-            CR.replace("port: 80", 'port: "80", minReady: -1').encode(),
-            [
-                f'{{file}}: spec.port: {PORT_NUMBER} (got "80")',
-                f"{{file}}: spec.minReady: {NUMBER_OR_SHARE} (got -1)",
-            ],
-            id="two bad fields",
-        ),
-    ],
+@cases(
+    "content lines",
+    ("no such file", None, ["{file}: No such file or directory"]),
+    ("no text", b"\xff\xfe", ["{file}: this is not text in UTF-8"]),
+    ("empty", b"", [f"{{file}}: {NOTHING}"]),
+    (
+        "two bad fields",
+        CR.replace("port: 80", 'port: "80", minReady: -1').encode(),
+        [f'{{file}}: spec.port: {PORT_NUMBER} (got "80")', f"{{file}}: spec.minReady: {NUMBER_OR_SHARE} (got -1)"],
+    ),
 )
 def test_unrenderable_input_is_status_2_and_a_line_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, lines: list[str]

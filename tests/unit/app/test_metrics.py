@@ -3,12 +3,12 @@
 from typing import Any
 
 import httpx
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.metrics import OUTCOMES, SyncMetrics
 from app.server import create_app, create_pages
 from app.settings import Settings
+from tests.cases import cases
 from tests.parents import raw_parent
 
 PARENT = raw_parent(metadata={"annotations": {"a": "b"}}, ips=["10.0.0.1"], hosts=[{"host": "a.io"}])
@@ -36,13 +36,11 @@ def test_outcome_series_exist_from_the_start() -> None:
     assert values(SyncMetrics(), "eso_syncs_total") == dict.fromkeys(OUTCOMES, 0.0)
 
 
-@pytest.mark.parametrize(
-    ("body", "settings", "outcome"),
-    [
-        pytest.param({"parent": PARENT}, Settings(), "ok", id="answered"),
-        pytest.param({"parent": {**PARENT, "spec": {}}}, Settings(), "refused", id="refused with a text"),
-        pytest.param({"parent": PARENT}, BROKEN, "failed", id="a bug"),
-    ],
+@cases(
+    "body settings outcome",
+    ("answered", {"parent": PARENT}, Settings(), "ok"),
+    ("refused with a text", {"parent": {**PARENT, "spec": {}}}, Settings(), "refused"),
+    ("a bug", {"parent": PARENT}, BROKEN, "failed"),
 )
 async def test_each_sync_is_counted_once_by_outcome(body: object, settings: Settings, outcome: str) -> None:
     metrics = SyncMetrics()

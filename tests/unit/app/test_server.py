@@ -14,6 +14,7 @@ from app.settings import Settings
 from external_service.invalid import unknown_fields
 from external_service.kind import KIND
 from external_service.v1alpha1 import ONE_OF_PORTS
+from tests.cases import cases
 from tests.parents import raw_parent
 
 JSON = {"content-type": "application/json"}
@@ -27,55 +28,51 @@ def client(settings: Settings | None = None) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://hook")
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status", "error"),
-    [
-        pytest.param(
-            "POST", "/sync", b"", 400, "the body is empty: send a Metacontroller sync request as JSON", id="empty"
-        ),
-        pytest.param(
-            "POST",
-            "/sync",
-            b"port=80",
-            400,
-            "the body is not JSON: unexpected character, expected a JSON value: line 1 column 1 (char 0)",
-            id="not JSON",
-        ),
-        pytest.param("POST", "/sync", b"# mine\nspec: {port: 80}", 400, AS_JSON, id="YAML"),
-        pytest.param("POST", "/sync", b"--- apiVersion: v1kind: Pod", 400, AS_JSON, id="YAML by curl -d, on one line"),
-        pytest.param(
-            "POST",
-            "/sync",
-            b'"\xff"',
-            400,
-            "the body is not JSON: str is not valid UTF-8: surrogates not allowed: line 1 column 1 (char 0)",
-            id="not UTF-8",
-        ),
-        pytest.param("POST", "/sync", b"[]", 422, NOT_AN_OBJECT, id="a list"),
-        pytest.param(
-            "POST",
-            "/sync",
-            b'{"parent": {"kind": "Pod", "apiVersion": "eso.crowdfox.com/v1alpha1"}}',
-            422,
-            'kind: write ExternalService (got "Pod")',
-            id="wrong kind",
-        ),
-        pytest.param("GET", "/sync", None, 405, f"wrong method: {ROUTES}", id="wrong method"),
-        pytest.param("POST", "/healthz", b"{}", 405, f"wrong method: {ROUTES}", id="health is asked with GET"),
-        pytest.param("GET", "/metrics", None, 404, f"no such path: {ROUTES}", id="metrics have another port"),
-        pytest.param("GET", "/", None, 404, f"no such path: {ROUTES}", id="unknown path"),
-        pytest.param("POST", "/sync/", b"{}", 404, f"no such path: {ROUTES}", id="no redirect"),
-        pytest.param("GET", "/docs/..", None, 404, f"no such path: {ROUTES}", id="not a file of the page"),
-        pytest.param("POST", "/sync", b'{"kind": "ExternalService", "spec": {}}', 422, TO_WRAP, id="a bare object"),
-        pytest.param(
-            "POST",
-            "/sync",
-            b" " * 1025,
-            413,
-            "the body is larger than 1024 bytes: raise ESO_MAX_BODY_BYTES if the ExternalService is that large",
-            id="too large",
-        ),
-    ],
+@cases(
+    "method path body status error",
+    ("empty", "POST", "/sync", b"", 400, "the body is empty: send a Metacontroller sync request as JSON"),
+    (
+        "not JSON",
+        "POST",
+        "/sync",
+        b"port=80",
+        400,
+        "the body is not JSON: unexpected character, expected a JSON value: line 1 column 1 (char 0)",
+    ),
+    ("YAML", "POST", "/sync", b"# mine\nspec: {port: 80}", 400, AS_JSON),
+    ("YAML by curl -d, on one line", "POST", "/sync", b"--- apiVersion: v1kind: Pod", 400, AS_JSON),
+    (
+        "not UTF-8",
+        "POST",
+        "/sync",
+        b'"\xff"',
+        400,
+        "the body is not JSON: str is not valid UTF-8: surrogates not allowed: line 1 column 1 (char 0)",
+    ),
+    ("a list", "POST", "/sync", b"[]", 422, NOT_AN_OBJECT),
+    (
+        "wrong kind",
+        "POST",
+        "/sync",
+        b'{"parent": {"kind": "Pod", "apiVersion": "eso.crowdfox.com/v1alpha1"}}',
+        422,
+        'kind: write ExternalService (got "Pod")',
+    ),
+    ("wrong method", "GET", "/sync", None, 405, f"wrong method: {ROUTES}"),
+    ("health is asked with GET", "POST", "/healthz", b"{}", 405, f"wrong method: {ROUTES}"),
+    ("metrics have another port", "GET", "/metrics", None, 404, f"no such path: {ROUTES}"),
+    ("unknown path", "GET", "/", None, 404, f"no such path: {ROUTES}"),
+    ("no redirect", "POST", "/sync/", b"{}", 404, f"no such path: {ROUTES}"),
+    ("not a file of the page", "GET", "/docs/..", None, 404, f"no such path: {ROUTES}"),
+    ("a bare object", "POST", "/sync", b'{"kind": "ExternalService", "spec": {}}', 422, TO_WRAP),
+    (
+        "too large",
+        "POST",
+        "/sync",
+        b" " * 1025,
+        413,
+        "the body is larger than 1024 bytes: raise ESO_MAX_BODY_BYTES if the ExternalService is that large",
+    ),
 )
 async def test_invalid_sync_request_is_refused_with_a_message(
     method: str, path: str, body: bytes | None, status: int, error: str

@@ -78,30 +78,14 @@ def test_stalled_handshake_is_closed(tmp_path: Path) -> None:
         assert runner.run(answered(binding, [b"", half_a_hello], Limits(head_seconds=0.3))) == [b"", b""]
 
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "M-SEARCH")
-TARGETS = (
-    "/",
-    "/sync",
-    "/sync/",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/docs",
-    "/%2e%2e/etc",
-    "*",
-    "//a",
-)
-AUTHORIZATIONS = ("", "Authorization: Basic YTpi\r\n", "Authorization: Bearer x\r\n", "Authorization: Bearer \r\n")
-
-
 def test_connection_without_a_token_is_closed(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text("0123456789abcdef0123456789abcdef")
     asked = [
         f"{method} {target} HTTP/1.1\r\nHost: hook\r\n{authorization}Content-Length: 2\r\n\r\n{{}}".encode()
-        for method in METHODS
-        for target in TARGETS
-        for authorization in AUTHORIZATIONS
+        for method in ("GET", "HEAD", "POST", "OPTIONS", "CONNECT", "PROPFIND")
+        for target in ("/", "/sync", "/healthz", "/metrics", "/docs", "*")
+        for authorization in ("", "Authorization: Basic YTpi\r\n", "Authorization: Bearer x\r\n")
     ]
     with listen("127.0.0.1", 0) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         app = create_app(Settings(), tokens=Tokens(tokens))

@@ -8,6 +8,7 @@ from app.settings import Settings
 from external_service.policy import AddressPolicy
 from probe_sidecar.settings import Settings as Sidecar
 from runtime.settings import CommonSettings, InvalidSettings, hints, load
+from tests.cases import cases
 
 
 @pytest.fixture(autouse=True)
@@ -76,8 +77,10 @@ def test_misspelt_variable_names_the_similar_one(monkeypatch: pytest.MonkeyPatch
     assert str(found.value) == "ESO_DENIED_CIDR: there is no such setting, write ESO_DENIED_CIDRS"
 
 
-@pytest.mark.parametrize(
-    ("settings", "others"), [pytest.param(Settings, Sidecar, id="hook"), pytest.param(Sidecar, Settings, id="sidecar")]
+@cases(
+    "settings others",
+    ("hook", Settings, Sidecar),
+    ("sidecar", Sidecar, Settings),
 )
 def test_settings_of_the_other_process_are_ignored(
     settings: type[CommonSettings], others: type[CommonSettings], monkeypatch: pytest.MonkeyPatch
@@ -92,50 +95,42 @@ def test_kubernetes_service_variables_are_ignored(monkeypatch: pytest.MonkeyPatc
     assert load(Settings).listen_port == 8080
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "line"),
-    [
-        pytest.param(
-            "ESO_LISTEN_PORT",
-            "http",
-            'ESO_LISTEN_PORT: write a port number from 0 to 65535 (0: any free one) (got "http")',
-            id="port",
-        ),
-        pytest.param(
-            "ESO_DENIED_CIDRS",
-            "10.0.0.0/8,words",
-            'ESO_DENIED_CIDRS: write networks such as 10.96.0.0/12, with commas between (got "words")',
-            id="network",
-        ),
-        pytest.param(
-            "ESO_ALLOWED_CIDRS",
-            "10.0.0.1/8",
-            'ESO_ALLOWED_CIDRS: write networks such as 10.0.0.0/8, with commas between (got "10.0.0.1/8")',
-            id="network with host bits",
-        ),
-        pytest.param(
-            "ESO_ALLOW_LOOPBACK", "perhaps", 'ESO_ALLOW_LOOPBACK: write true or false (got "perhaps")', id="bool"
-        ),
-        pytest.param(
-            "ESO_LOG_LEVEL", "loud", 'ESO_LOG_LEVEL: write debug, info, warning or error (got "loud")', id="log level"
-        ),
-        pytest.param(
-            "ESO_MAX_BODY_BYTES", "1", 'ESO_MAX_BODY_BYTES: write a number of bytes, 1024 or more (got "1")', id="body"
-        ),
-        pytest.param(
-            "ESO_ENDPOINTS",
-            "slices",
-            'ESO_ENDPOINTS: write Endpoints, EndpointSlice or Both (got "slices")',
-            id="form of the endpoints",
-        ),
-        pytest.param(
-            "ESO_DENIED_PRESETS",
-            "metadata,pods",
-            'ESO_DENIED_PRESETS: write metadata, or nothing to deny no ranges by name (got "pods")',
-            id="preset",
-        ),
-        pytest.param("ESO_LISTEN_HOST", "", 'ESO_LISTEN_HOST: write an address of this machine (got "")', id="host"),
-    ],
+@cases(
+    "name value line",
+    (
+        "port",
+        "ESO_LISTEN_PORT",
+        "http",
+        'ESO_LISTEN_PORT: write a port number from 0 to 65535 (0: any free one) (got "http")',
+    ),
+    (
+        "network",
+        "ESO_DENIED_CIDRS",
+        "10.0.0.0/8,words",
+        'ESO_DENIED_CIDRS: write networks such as 10.96.0.0/12, with commas between (got "words")',
+    ),
+    (
+        "network with host bits",
+        "ESO_ALLOWED_CIDRS",
+        "10.0.0.1/8",
+        'ESO_ALLOWED_CIDRS: write networks such as 10.0.0.0/8, with commas between (got "10.0.0.1/8")',
+    ),
+    ("bool", "ESO_ALLOW_LOOPBACK", "perhaps", 'ESO_ALLOW_LOOPBACK: write true or false (got "perhaps")'),
+    ("log level", "ESO_LOG_LEVEL", "loud", 'ESO_LOG_LEVEL: write debug, info, warning or error (got "loud")'),
+    ("body", "ESO_MAX_BODY_BYTES", "1", 'ESO_MAX_BODY_BYTES: write a number of bytes, 1024 or more (got "1")'),
+    (
+        "form of the endpoints",
+        "ESO_ENDPOINTS",
+        "slices",
+        'ESO_ENDPOINTS: write Endpoints, EndpointSlice or Both (got "slices")',
+    ),
+    (
+        "preset",
+        "ESO_DENIED_PRESETS",
+        "metadata,pods",
+        'ESO_DENIED_PRESETS: write metadata, or nothing to deny no ranges by name (got "pods")',
+    ),
+    ("host", "ESO_LISTEN_HOST", "", 'ESO_LISTEN_HOST: write an address of this machine (got "")'),
 )
 def test_invalid_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str) -> None:
     monkeypatch.setenv(name, value)

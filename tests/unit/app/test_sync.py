@@ -15,6 +15,7 @@ from external_service.policy import AddressPolicy
 from external_service.schema import hint
 from external_service.scope import Scope
 from external_service.syntax import host_problem
+from tests.cases import cases
 from tests.parents import raw_parent
 
 OPTIONS = SyncOptions()
@@ -163,15 +164,13 @@ DELETED = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 SETTLED = {"observedGeneration": 2}
 
 
-@pytest.mark.parametrize(
-    ("raw", "children"),
-    [
-        pytest.param(parent(), NOTHING_OWNED, id="first sync: not created yet"),
-        pytest.param(parent(hosts=HOSTS, status={"observedGeneration": 1}), NO_INGRESS_OWNED, id="hosts just added"),
-        pytest.param(parent(status=SETTLED), NO_INGRESS_OWNED, id="no Ingress wanted"),
-        pytest.param(parent(status=SETTLED, metadata=DELETED), NOTHING_OWNED, id="being deleted"),
-        pytest.param(parent(status=SETTLED), {}, id="kinds not shown"),
-    ],
+@cases(
+    "raw children",
+    ("first sync: not created yet", parent(), NOTHING_OWNED),
+    ("hosts just added", parent(hosts=HOSTS, status={"observedGeneration": 1}), NO_INGRESS_OWNED),
+    ("no Ingress wanted", parent(status=SETTLED), NO_INGRESS_OWNED),
+    ("being deleted", parent(status=SETTLED, metadata=DELETED), NOTHING_OWNED),
+    ("kinds not shown", parent(status=SETTLED), {}),
 )
 def test_expected_absence_is_not_reported(raw: dict[str, Any], children: dict[str, Any]) -> None:
     given = synced({**raw, "status": {**raw.get("status", {}), "children": REPORTS[:1]}}, children)
@@ -179,28 +178,22 @@ def test_expected_absence_is_not_reported(raw: dict[str, Any], children: dict[st
     assert "resyncAfterSeconds" not in given
 
 
-@pytest.mark.parametrize(
-    ("raw", "problems"),
-    [
-        pytest.param(
-            parent(port="80"),
-            (f'spec.port: {PORT_NUMBER} (got "80")',),
-            id="bad spec",
+@cases(
+    "raw problems",
+    ("bad spec", parent(port="80"), (f'spec.port: {PORT_NUMBER} (got "80")',)),
+    (
+        "a hand edited the status",
+        parent(status={"addresses": [{**address("10.0.0.1", True), "ready": "maybe"}]}),
+        (
+            f'status.addresses[0].ready: {hint({"type": "boolean"})} (got "maybe"); '
+            "the sidecar rewrites such a status by itself",
         ),
-        pytest.param(
-            parent(status={"addresses": [{**address("10.0.0.1", True), "ready": "maybe"}]}),
-            (
-                f'status.addresses[0].ready: {hint({"type": "boolean"})} (got "maybe"); '
-                "the sidecar rewrites such a status by itself",
-            ),
-            id="a hand edited the status",
-        ),
-        pytest.param(
-            parent(hosts=[{"host": "https://a.io"}]),
-            (f'spec.hosts[0].host: {host_problem("https://a.io")} (got "https://a.io")',),
-            id="a host that the API server refuses",
-        ),
-    ],
+    ),
+    (
+        "a host that the API server refuses",
+        parent(hosts=[{"host": "https://a.io"}]),
+        (f'spec.hosts[0].host: {host_problem("https://a.io")} (got "https://a.io")',),
+    ),
 )
 def test_incomplete_response_is_an_error(raw: dict[str, Any], problems: tuple[str, ...]) -> None:
     with pytest.raises(InvalidRequest) as caught:
@@ -245,7 +238,11 @@ def test_first_slices_are_not_reported_missing(seconds: int, reported: list[str]
     assert [one["name"] for one in given["status"].get("children", [])] == reported
 
 
-@pytest.mark.parametrize("key", [pytest.param("shop/api-ipv4-3", id="v2"), pytest.param("api-ipv4-3", id="v1")])
+@cases(
+    "key",
+    ("v2", "shop/api-ipv4-3"),
+    ("v1", "api-ipv4-3"),
+)
 def test_address_stays_in_its_observed_slice(key: str) -> None:
     shown = {"metadata": {"name": "api-ipv4-3"}, "endpoints": [{"addresses": ["10.0.0.1"]}]}
     given = synced(parent(), NOTHING_OWNED | {SLICES_KIND: {key: shown}})
@@ -268,31 +265,29 @@ WITHOUT_SLICES = {name: owned for name, owned in (ALL_OWNED | PLAIN).items() if 
 ROUTED = parent(hosts=HOSTS, httpRoute={"parentRefs": [{"name": "public"}, {"name": "public", "sectionName": "x"}]})
 
 
-@pytest.mark.parametrize(
-    ("raw", "listed", "made", "reports"),
-    [
-        pytest.param(
-            ROUTED,
-            ALL_OWNED,
-            ["Service", "Endpoints", "EndpointSlice", "Ingress"],
-            [unlisted("HTTPRoute", "gateway.networking.k8s.io/v1")],
-            id="HTTPRoute",
-        ),
-        pytest.param(
-            parent(),
-            WITHOUT_SLICES,
-            ["Service", "Endpoints"],
-            [unlisted("EndpointSlice", "discovery.k8s.io/v1")],
-            id="EndpointSlice: Endpoints alone, to be mirrored",
-        ),
-        pytest.param(
-            parent(),
-            {"Service.v1": {"shop/api": {"metadata": {}}}, SLICES_KIND: {}},
-            ["Service", "EndpointSlice"],
-            [unlisted("Endpoints", "v1")],
-            id="Endpoints",
-        ),
-    ],
+@cases(
+    "raw listed made reports",
+    (
+        "HTTPRoute",
+        ROUTED,
+        ALL_OWNED,
+        ["Service", "Endpoints", "EndpointSlice", "Ingress"],
+        [unlisted("HTTPRoute", "gateway.networking.k8s.io/v1")],
+    ),
+    (
+        "EndpointSlice: Endpoints alone, to be mirrored",
+        parent(),
+        WITHOUT_SLICES,
+        ["Service", "Endpoints"],
+        [unlisted("EndpointSlice", "discovery.k8s.io/v1")],
+    ),
+    (
+        "Endpoints",
+        parent(),
+        {"Service.v1": {"shop/api": {"metadata": {}}}, SLICES_KIND: {}},
+        ["Service", "EndpointSlice"],
+        [unlisted("Endpoints", "v1")],
+    ),
 )
 def test_unlisted_kind_is_reported_and_not_created(
     raw: dict[str, Any], listed: dict[str, Any], made: list[str], reports: list[Any]
@@ -332,16 +327,10 @@ def test_object_outside_the_scope_is_refused() -> None:
 SNIPPET = "nginx.ingress.kubernetes.io/configuration-snippet"
 
 
-@pytest.mark.parametrize(
-    ("raw", "at"),
-    [
-        pytest.param(
-            parent(hosts=HOSTS, ingress={"annotations": {SNIPPET: "x"}}), "spec.ingress.annotations", id="of the spec"
-        ),
-        pytest.param(
-            parent(metadata={"annotations": {SNIPPET: "x"}}, hosts=HOSTS), "metadata.annotations", id="copied"
-        ),
-    ],
+@cases(
+    "raw at",
+    ("of the spec", parent(hosts=HOSTS, ingress={"annotations": {SNIPPET: "x"}}), "spec.ingress.annotations"),
+    ("copied", parent(metadata={"annotations": {SNIPPET: "x"}}, hosts=HOSTS), "metadata.annotations"),
 )
 def test_snippet_annotation_is_refused_unless_allowed(raw: dict[str, Any], at: str) -> None:
     with pytest.raises(InvalidRequest) as refused:

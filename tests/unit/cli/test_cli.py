@@ -74,14 +74,14 @@ def test_render_accepts_files_and_folders(tmp_path: Path, capsys: pytest.Capture
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"
     inner = folder(tmp_path / "inner", b=CR.replace("NAME", "b"), a=CR.replace("NAME", "a"), other=pod)
     (inner / "notes.txt").write_text("no manifest")
-    single = folder(tmp_path, c=CR.replace("NAME", "c")) / "c.yaml"
+    single = folder(tmp_path, c=f"{CR.replace('NAME', 'c')}---\n{CR.replace('NAME', 'd')}") / "c.yaml"
     assert call("render", str(single), str(inner)) == 0
     captured = capsys.readouterr()
     services = [one["metadata"]["name"] for one in yaml.safe_load_all(captured.out) if one["kind"] == "Service"]
-    assert services == ["c", "a", "b"]
+    assert services == ["c", "d", "a", "b"]
     assert captured.err == f"warning: {inner}/other.yaml: passed over: Pod (v1)\n"
     assert call("render", str(single), str(inner), "-o", "json") == 0
-    assert len([one for one in json.loads(capsys.readouterr().out) if one["kind"] == "Service"]) == 3
+    assert len([one for one in json.loads(capsys.readouterr().out) if one["kind"] == "Service"]) == 4
 
 
 def test_render_names_the_problems_of_all_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import pytest
-
 from external_service.core import NO_EXEC, ONE_HANDLER
 from external_service.invalid import MAX_UNKNOWN, admission_problems, unknown_fields
 from external_service.kind import KIND
 from external_service.schema import hint, locate
 from external_service.syntax import host_problem, path_problem
+from tests.cases import cases
 from tests.parents import raw_parent as raw
 
 HTTP = {"httpGet": {"port": 80}}
@@ -20,68 +19,62 @@ MIN_READY = 'write a number of addresses such as 1, or a share from "0%" to "100
 PROBE_PORT = f"{PORT}: named ports belong to containers, and there are none"
 
 
-@pytest.mark.parametrize(
-    ("bad", "lines"),
-    [
-        pytest.param(None, ["write one ExternalService (got null)"], id="nothing"),
-        pytest.param([1], ["write one ExternalService (got a list of 1)"], id="a list"),
-        pytest.param(
-            {"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "Pod"},
-            ['kind: write ExternalService (got "Pod")'],
-            id="wrong kind",
-        ),
-        pytest.param({**raw(), "spec": {}}, ["spec.port: write exactly one of port and ports"], id="no port"),
-        pytest.param({**raw(), "metadata": {}}, ["metadata.name: is missing, write a text"], id="no name"),
-        pytest.param(raw(port=0), [f"spec.port: {PORT} (got 0)"], id="port 0"),
-        pytest.param(
-            raw(readinessProbe={"httpGet": {"port": 9, "httpHeaders": [{"name": 1, "value": 5}]}}),
-            [
-                "spec.readinessProbe.httpGet.httpHeaders[0].name: must be a string: put it in quotes (got 1)",
-                "spec.readinessProbe.httpGet.httpHeaders[0].value: must be a string: put it in quotes",
-            ],
-            id="numbers for strings",
-        ),
-        pytest.param(raw(ips=["10.0.0.1"] * 1001), [f"spec.ips: {IPS} (got a list of 1001)"], id="1,001 ips"),
-        pytest.param(raw(readinessProbe={}), [f"spec.readinessProbe: {ONE_HANDLER} (found none)"], id="no handler"),
-        pytest.param(raw(readinessProbe={"exec": {}}), [f"spec.readinessProbe: {NO_EXEC}"], id="exec"),
-        pytest.param(
-            raw(readinessProbe={"httpGet": {"port": "http"}}),
-            [f'spec.readinessProbe.httpGet.port: {PROBE_PORT} (got "http")'],
-            id="named probe port",
-        ),
-        pytest.param(
-            raw(readinessProbe={**HTTP, "timeoutSeconds": 0}),
-            [f"spec.readinessProbe.timeoutSeconds: {SECONDS} (got 0)"],
-            id="timeout 0",
-        ),
-        pytest.param(
-            raw(readinessProbe={"httpGet": {"port": 80, "scheme": "http"}}),
-            ['spec.readinessProbe.httpGet.scheme: write HTTP or HTTPS (got "http")'],
-            id="scheme in lower case",
-        ),
-        pytest.param(raw(minReady=-1), [f"spec.minReady: {MIN_READY} (got -1)"], id="minReady below 0"),
-        pytest.param(
-            raw(service={"clusterIP": "10.0.0.1"}),
-            ['spec.service.clusterIP: write None or Auto (got "10.0.0.1")'],
-            id="clusterIP",
-        ),
-        pytest.param(raw(hosts=[{"path": "/"}]), [f"spec.hosts[0].host: is missing, {HOST}"], id="no host"),
-        pytest.param(
-            raw(hosts=[{"host": "a.io", "path": "x"}]),
-            [f'spec.hosts[0].path: {path_problem("x", "Prefix")} (got "x")'],
-            id="path without a slash",
-        ),
-        pytest.param(
-            {**raw(), "status": {"addresses": {}}},
-            [f"status.addresses: {IPS} (got a mapping)"],
-            id="status edited by hand",
-        ),
-        pytest.param(
-            raw(port=0, minReady=-1, ips=3),
-            [f"spec.port: {PORT} (got 0)", f"spec.ips: {IPS} (got 3)", f"spec.minReady: {MIN_READY} (got -1)"],
-            id="several at once",
-        ),
-    ],
+@cases(
+    "bad lines",
+    ("nothing", None, ["write one ExternalService (got null)"]),
+    ("a list", [1], ["write one ExternalService (got a list of 1)"]),
+    (
+        "wrong kind",
+        {"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "Pod"},
+        ['kind: write ExternalService (got "Pod")'],
+    ),
+    ("no port", {**raw(), "spec": {}}, ["spec.port: write exactly one of port and ports"]),
+    ("no name", {**raw(), "metadata": {}}, ["metadata.name: is missing, write a text"]),
+    ("port 0", raw(port=0), [f"spec.port: {PORT} (got 0)"]),
+    (
+        "numbers for strings",
+        raw(readinessProbe={"httpGet": {"port": 9, "httpHeaders": [{"name": 1, "value": 5}]}}),
+        [
+            "spec.readinessProbe.httpGet.httpHeaders[0].name: must be a string: put it in quotes (got 1)",
+            "spec.readinessProbe.httpGet.httpHeaders[0].value: must be a string: put it in quotes",
+        ],
+    ),
+    ("1,001 ips", raw(ips=["10.0.0.1"] * 1001), [f"spec.ips: {IPS} (got a list of 1001)"]),
+    ("no handler", raw(readinessProbe={}), [f"spec.readinessProbe: {ONE_HANDLER} (found none)"]),
+    ("exec", raw(readinessProbe={"exec": {}}), [f"spec.readinessProbe: {NO_EXEC}"]),
+    (
+        "named probe port",
+        raw(readinessProbe={"httpGet": {"port": "http"}}),
+        [f'spec.readinessProbe.httpGet.port: {PROBE_PORT} (got "http")'],
+    ),
+    (
+        "timeout 0",
+        raw(readinessProbe={**HTTP, "timeoutSeconds": 0}),
+        [f"spec.readinessProbe.timeoutSeconds: {SECONDS} (got 0)"],
+    ),
+    (
+        "scheme in lower case",
+        raw(readinessProbe={"httpGet": {"port": 80, "scheme": "http"}}),
+        ['spec.readinessProbe.httpGet.scheme: write HTTP or HTTPS (got "http")'],
+    ),
+    ("minReady below 0", raw(minReady=-1), [f"spec.minReady: {MIN_READY} (got -1)"]),
+    (
+        "clusterIP",
+        raw(service={"clusterIP": "10.0.0.1"}),
+        ['spec.service.clusterIP: write None or Auto (got "10.0.0.1")'],
+    ),
+    ("no host", raw(hosts=[{"path": "/"}]), [f"spec.hosts[0].host: is missing, {HOST}"]),
+    (
+        "path without a slash",
+        raw(hosts=[{"host": "a.io", "path": "x"}]),
+        [f'spec.hosts[0].path: {path_problem("x", "Prefix")} (got "x")'],
+    ),
+    ("status edited by hand", {**raw(), "status": {"addresses": {}}}, [f"status.addresses: {IPS} (got a mapping)"]),
+    (
+        "several at once",
+        raw(port=0, minReady=-1, ips=3),
+        [f"spec.port: {PORT} (got 0)", f"spec.ips: {IPS} (got 3)", f"spec.minReady: {MIN_READY} (got -1)"],
+    ),
 )
 def test_problem_names_field_and_expected_value(bad: Any, lines: list[str]) -> None:
     assert admission_problems(bad) == lines

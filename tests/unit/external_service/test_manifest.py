@@ -7,6 +7,7 @@ from external_service.invalid import unknown_fields
 from external_service.kind import KIND
 from external_service.manifest import InvalidInput, external_services
 from external_service.v1alpha1 import ONE_OF_PORTS
+from tests.cases import cases
 
 ONE = """\
 apiVersion: eso.crowdfox.com/v1alpha1
@@ -20,23 +21,19 @@ def names(source: str) -> list[tuple[str, str]]:
     return [(document.where, document.parent.metadata.name) for document in external_services(source).documents]
 
 
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        pytest.param(ONE, [("", "web")], id="one"),
-        pytest.param(f"---\n{ONE}---\n", [("", "web")], id="empty-documents-do-not-count"),
-        pytest.param(
-            ONE + "---\n" + ONE.replace("web", "api"), [("document 1: ", "web"), ("document 2: ", "api")], id="two"
-        ),
-        pytest.param("kind: List\nitems:\n- " + ONE.replace("\n", "\n  "), [("", "web")], id="the-items-of-a-list"),
-        pytest.param(
-            '{"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "ExternalService", '
-            '"metadata": {"name": "web"}, "spec": {"port": 80}}',
-            [("", "web")],
-            id="json",
-        ),
-        pytest.param(ONE.replace("10.0.100.10", "127.0.0.1"), [("", "web")], id="loopback-on-one's-own-machine"),
-    ],
+@cases(
+    "source expected",
+    ("one", ONE, [("", "web")]),
+    ("empty-documents-do-not-count", f"---\n{ONE}---\n", [("", "web")]),
+    ("two", ONE + "---\n" + ONE.replace("web", "api"), [("document 1: ", "web"), ("document 2: ", "api")]),
+    ("the-items-of-a-list", "kind: List\nitems:\n- " + ONE.replace("\n", "\n  "), [("", "web")]),
+    (
+        "json",
+        '{"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "ExternalService", '
+        '"metadata": {"name": "web"}, "spec": {"port": 80}}',
+        [("", "web")],
+    ),
+    ("loopback-on-one's-own-machine", ONE.replace("10.0.100.10", "127.0.0.1"), [("", "web")]),
 )
 def test_manifest_is_parsed(source: str, expected: list[tuple[str, str]]) -> None:
     assert names(source) == expected
@@ -57,50 +54,30 @@ def test_objects_of_other_groups_are_skipped() -> None:
     assert read.passed_over == ("document 1: passed over: Namespace (v1)",)
 
 
-@pytest.mark.parametrize(
-    ("source", "problems"),
-    [
-        pytest.param("", ("there is no ExternalService in it: write one",), id="empty"),
-        pytest.param("kind: List\nitems: 1\n", ("there is no ExternalService in it: write one",), id="odd-list"),
-        pytest.param(
-            "a: [", ("line 1: this is not YAML: expected the node content, but found '<stream end>'",), id="cut-off"
+@cases(
+    "source problems",
+    ("empty", "", ("there is no ExternalService in it: write one",)),
+    ("odd-list", "kind: List\nitems: 1\n", ("there is no ExternalService in it: write one",)),
+    ("cut-off", "a: [", ("line 1: this is not YAML: expected the node content, but found '<stream end>'",)),
+    ("a-key-twice", ONE + "kind: Service\n", ('line 5: this is not YAML: the key "kind" is there twice',)),
+    ("bin", "a: \x01", ("this is not YAML: unacceptable character #x0001: special characters are not allowed",)),
+    ("a-tag", "!!int [1]", ("line 1: this is not YAML: expected a scalar node, but found sequence",)),
+    ("bottomless", "[" * 10_000, ("this is not YAML: maximum recursion depth exceeded",)),
+    ("another-kind", NAMESPACE, ("passed over: Namespace (v1)", "there is no ExternalService in it: write one")),
+    (
+        "helm-template",
+        ONE.replace("{name: web}", "{name: {{ .Release.Name }}}"),
+        (
+            "line 3: this is not YAML: a mapping as a key: write a text "
+            "(a Helm template? Render it first, with helm template)",
         ),
-        pytest.param(
-            ONE + "kind: Service\n", ('line 5: this is not YAML: the key "kind" is there twice',), id="a-key-twice"
-        ),
-        pytest.param(
-            "a: \x01",
-            ("this is not YAML: unacceptable character #x0001: special characters are not allowed",),
-            id="bin",
-        ),
-        pytest.param(
-            "!!int [1]", ("line 1: this is not YAML: expected a scalar node, but found sequence",), id="a-tag"
-        ),
-        pytest.param("[" * 10_000, ("this is not YAML: maximum recursion depth exceeded",), id="bottomless"),
-        pytest.param(
-            NAMESPACE,
-            ("passed over: Namespace (v1)", "there is no ExternalService in it: write one"),
-            id="another-kind",
-        ),
-        pytest.param(
-            ONE.replace("{name: web}", "{name: {{ .Release.Name }}}"),
-            (
-                "line 3: this is not YAML: a mapping as a key: write a text "
-                "(a Helm template? Render it first, with helm template)",
-            ),
-            id="helm-template",
-        ),
-        pytest.param(
-            ONE + "---\n" + ONE.replace("80", "0"),
-            (f"document 2: spec.port: {PORT_NUMBER} (got 0)",),
-            id="the-second-is-bad",
-        ),
-        pytest.param(
-            ONE.replace("port", "prt"),
-            (f"spec.port: {ONE_OF_PORTS}", *unknown_fields({"kind": KIND, "spec": {"prt": 80}})),
-            id="a-misspelt-field-is-the-cause",
-        ),
-    ],
+    ),
+    ("the-second-is-bad", ONE + "---\n" + ONE.replace("80", "0"), (f"document 2: spec.port: {PORT_NUMBER} (got 0)",)),
+    (
+        "a-misspelt-field-is-the-cause",
+        ONE.replace("port", "prt"),
+        (f"spec.port: {ONE_OF_PORTS}", *unknown_fields({"kind": KIND, "spec": {"prt": 80}})),
+    ),
 )
 def test_unusable_input_is_reported_with_its_position(source: str, problems: tuple[str, ...]) -> None:
     with pytest.raises(InvalidInput) as refused:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from external_service.kind import Reason
 from external_service.policy import AddressPolicy
 from external_service.readiness import Publication, PublishedAddress, least_ready, publication, resolved_by
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
+from tests.cases import cases
 
 TIME = "2026-01-01T00:00:00Z"
 PROBE = Probe(tcpSocket=TCPSocketAction(port=80))
@@ -58,104 +58,80 @@ def drained(ip: str, *, serving: bool) -> PublishedAddress:
     return PublishedAddress(ip, False, serving, True)
 
 
-@pytest.mark.parametrize(
-    ("wish", "states", "addresses", "failing_open"),
-    [
-        pytest.param(spec(), (), (), False, id="no addresses"),
-        pytest.param(spec(A, B, probe=None), (), (healthy(A), healthy(B)), False, id="no probe: all ready"),
-        pytest.param(
-            spec(A, probe=None), (down(A),), (healthy(A),), False, id="no probe: an old result counts no more"
-        ),
-        pytest.param(spec(A, B), (), (unhealthy(A), unhealthy(B)), False, id="nothing known yet: not ready"),
-        pytest.param(spec(A, B), (up(A), down(B)), (healthy(A), unhealthy(B)), False, id="as the probe says"),
-        pytest.param(spec(B, A), (up(A), down(B)), (unhealthy(B), healthy(A)), False, id="in the order of the spec"),
-        pytest.param(spec(A, B, A), (up(A), up(B)), (healthy(A), healthy(B)), False, id="a duplicate once"),
-        pytest.param(spec(A, "127.0.0.1", "x"), (up(A),), (healthy(A),), False, id="refused ones are left out"),
-        pytest.param(spec(A), (up(A), up(C)), (healthy(A),), False, id="a result of another address is ignored"),
-        pytest.param(
-            spec(A, B, disabled=(B,)),
-            (up(A), known(B, ready=False, reason="Disabled", serving=True)),
-            (healthy(A), drained(B, serving=True)),
-            False,
-            id="drained and healthy: a last resort",
-        ),
-        pytest.param(
-            spec(A, B, disabled=(B,)),
-            (up(A), known(B, ready=False, reason="Disabled", serving=False)),
-            (healthy(A), drained(B, serving=False)),
-            False,
-            id="drained and dead: none",
-        ),
-        pytest.param(
-            spec(A, B, disabled=(B,)),
-            (up(A), up(B)),
-            (healthy(A), drained(B, serving=True)),
-            False,
-            id="drained just now",
-        ),
-        pytest.param(
-            spec(A, disabled=(A,), probe=None), (), (drained(A, serving=True),), False, id="drained without a probe"
-        ),
-        pytest.param(
-            spec(A),
-            (known(A, ready=False, reason="Disabled", serving=True),),
-            (healthy(A),),
-            False,
-            id="enabled again: its health counts at once",
-        ),
-        pytest.param(spec(A, B), (down(A), down(B)), (unhealthy(A), unhealthy(B)), False, id="by default fail closed"),
-        pytest.param(
-            spec(A, B, min_ready=1),
-            (down(A), down(B)),
-            (healthy(A), healthy(B)),
-            True,
-            id="fewer than asked: fail open",
-        ),
-        pytest.param(
-            spec(A, B, min_ready=1), (up(A), down(B)), (healthy(A), unhealthy(B)), False, id="as many as asked"
-        ),
-        pytest.param(
-            spec(A, B, min_ready="51%"), (up(A), down(B)), (healthy(A), healthy(B)), True, id="a share, rounded up"
-        ),
-        pytest.param(
-            spec(A, B, min_ready=2),
-            (up(A), pending(B)),
-            (healthy(A), unhealthy(B)),
-            False,
-            id="one without a result does not open the gate",
-        ),
-        pytest.param(
-            spec(A, B, min_ready=2), (up(A),), (healthy(A), unhealthy(B)), False, id="nor does one without a result"
-        ),
-        pytest.param(
-            spec(A, B, C, min_ready=2),
-            (down(A), down(B), pending(C)),
-            (healthy(A), healthy(B), healthy(C)),
-            True,
-            id="nor does it close it",
-        ),
-        pytest.param(
-            spec(A, B, C, disabled=(C,), min_ready=3),
-            (up(A), up(B), known(C, ready=False, reason="Disabled", serving=True)),
-            (healthy(A), healthy(B), drained(C, serving=True)),
-            False,
-            id="more than there are enabled asks for all of these",
-        ),
-        pytest.param(
-            spec(A, B, disabled=(B,), min_ready=1),
-            (down(A), known(B, ready=False, reason="Disabled", serving=True)),
-            (healthy(A), drained(B, serving=True)),
-            True,
-            id="failing open leaves drained ones drained",
-        ),
-        pytest.param(
-            spec(A, disabled=(A,), min_ready=1),
-            (known(A, ready=False, reason="Disabled", serving=True),),
-            (drained(A, serving=True),),
-            False,
-            id="all drained: nothing to open",
-        ),
-    ],
+@cases(
+    "wish states addresses failing_open",
+    ("no addresses", spec(), (), (), False),
+    ("no probe: all ready", spec(A, B, probe=None), (), (healthy(A), healthy(B)), False),
+    ("no probe: an old result counts no more", spec(A, probe=None), (down(A),), (healthy(A),), False),
+    ("nothing known yet: not ready", spec(A, B), (), (unhealthy(A), unhealthy(B)), False),
+    ("as the probe says", spec(A, B), (up(A), down(B)), (healthy(A), unhealthy(B)), False),
+    ("in the order of the spec", spec(B, A), (up(A), down(B)), (unhealthy(B), healthy(A)), False),
+    ("a duplicate once", spec(A, B, A), (up(A), up(B)), (healthy(A), healthy(B)), False),
+    ("refused ones are left out", spec(A, "127.0.0.1", "x"), (up(A),), (healthy(A),), False),
+    ("a result of another address is ignored", spec(A), (up(A), up(C)), (healthy(A),), False),
+    (
+        "drained and healthy: a last resort",
+        spec(A, B, disabled=(B,)),
+        (up(A), known(B, ready=False, reason="Disabled", serving=True)),
+        (healthy(A), drained(B, serving=True)),
+        False,
+    ),
+    (
+        "drained and dead: none",
+        spec(A, B, disabled=(B,)),
+        (up(A), known(B, ready=False, reason="Disabled", serving=False)),
+        (healthy(A), drained(B, serving=False)),
+        False,
+    ),
+    ("drained just now", spec(A, B, disabled=(B,)), (up(A), up(B)), (healthy(A), drained(B, serving=True)), False),
+    ("drained without a probe", spec(A, disabled=(A,), probe=None), (), (drained(A, serving=True),), False),
+    (
+        "enabled again: its health counts at once",
+        spec(A),
+        (known(A, ready=False, reason="Disabled", serving=True),),
+        (healthy(A),),
+        False,
+    ),
+    ("by default fail closed", spec(A, B), (down(A), down(B)), (unhealthy(A), unhealthy(B)), False),
+    ("fewer than asked: fail open", spec(A, B, min_ready=1), (down(A), down(B)), (healthy(A), healthy(B)), True),
+    ("as many as asked", spec(A, B, min_ready=1), (up(A), down(B)), (healthy(A), unhealthy(B)), False),
+    ("a share, rounded up", spec(A, B, min_ready="51%"), (up(A), down(B)), (healthy(A), healthy(B)), True),
+    (
+        "one without a result does not open the gate",
+        spec(A, B, min_ready=2),
+        (up(A), pending(B)),
+        (healthy(A), unhealthy(B)),
+        False,
+    ),
+    ("nor does one without a result", spec(A, B, min_ready=2), (up(A),), (healthy(A), unhealthy(B)), False),
+    (
+        "nor does it close it",
+        spec(A, B, C, min_ready=2),
+        (down(A), down(B), pending(C)),
+        (healthy(A), healthy(B), healthy(C)),
+        True,
+    ),
+    (
+        "more than there are enabled asks for all of these",
+        spec(A, B, C, disabled=(C,), min_ready=3),
+        (up(A), up(B), known(C, ready=False, reason="Disabled", serving=True)),
+        (healthy(A), healthy(B), drained(C, serving=True)),
+        False,
+    ),
+    (
+        "failing open leaves drained ones drained",
+        spec(A, B, disabled=(B,), min_ready=1),
+        (down(A), known(B, ready=False, reason="Disabled", serving=True)),
+        (healthy(A), drained(B, serving=True)),
+        True,
+    ),
+    (
+        "all drained: nothing to open",
+        spec(A, disabled=(A,), min_ready=1),
+        (known(A, ready=False, reason="Disabled", serving=True),),
+        (drained(A, serving=True),),
+        False,
+    ),
 )
 def test_published_addresses(
     wish: ExternalServiceSpec,
@@ -193,19 +169,17 @@ def test_addresses_of_excluded_families_are_omitted() -> None:
     assert resolved_by(wanted, told) == {"2001:db8::1": "db.io"}
 
 
-@pytest.mark.parametrize(
-    ("min_ready", "enabled", "least"),
-    [
-        pytest.param(0, 4, 0, id="none"),
-        pytest.param(3, 4, 3, id="a number"),
-        pytest.param(9, 4, 4, id="never more than there are"),
-        pytest.param("0%", 4, 0, id="zero percent"),
-        pytest.param("50%", 4, 2, id="half of an even number"),
-        pytest.param("50%", 5, 3, id="half of an odd number is rounded up"),
-        pytest.param("1%", 1000, 10, id="no rounding where none is due"),
-        pytest.param("100%", 7, 7, id="all"),
-        pytest.param("100%", 0, 0, id="all of none"),
-    ],
+@cases(
+    "min_ready enabled least",
+    ("none", 0, 4, 0),
+    ("a number", 3, 4, 3),
+    ("never more than there are", 9, 4, 4),
+    ("zero percent", "0%", 4, 0),
+    ("half of an even number", "50%", 4, 2),
+    ("half of an odd number is rounded up", "50%", 5, 3),
+    ("no rounding where none is due", "1%", 1000, 10),
+    ("all", "100%", 7, 7),
+    ("all of none", "100%", 0, 0),
 )
 def test_min_ready_numbers_and_percentages(min_ready: int | str, enabled: int, least: int) -> None:
     assert least_ready(min_ready, enabled) == least

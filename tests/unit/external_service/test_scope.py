@@ -4,23 +4,22 @@ import pytest
 
 from external_service.scope import Scope, canonical
 from playground.apiserver.selectors import label_selector
+from tests.cases import cases
 
 
-@pytest.mark.parametrize(
-    ("written", "read"),
-    [
-        pytest.param("", "", id="everything"),
-        pytest.param("  ", "", id="blanks"),
-        pytest.param("shard=a", "shard=a", id="equal"),
-        pytest.param("shard == a", "shard=a", id="equal-twice"),
-        pytest.param("shard!=a", "shard!=a", id="unequal"),
-        pytest.param("shard=", "shard=", id="an-empty-value"),
-        pytest.param("example.com/shard", "example.com/shard", id="there"),
-        pytest.param("! shard", "!shard", id="not-there"),
-        pytest.param("b=2, a in (y,x , x)", "a in (x,y),b=2", id="order-does-not-matter"),
-        pytest.param("a notin ( x, ),b", "a notin (,x),b", id="not-in"),
-        pytest.param("a=1,a=1", "a=1", id="twice-the-same"),
-    ],
+@cases(
+    "written read",
+    ("everything", "", ""),
+    ("blanks", ("  "), ""),
+    ("equal", "shard=a", "shard=a"),
+    ("equal-twice", "shard == a", "shard=a"),
+    ("unequal", "shard!=a", "shard!=a"),
+    ("an-empty-value", "shard=", "shard="),
+    ("there", "example.com/shard", "example.com/shard"),
+    ("not-there", "! shard", "!shard"),
+    ("order-does-not-matter", "b=2, a in (y,x , x)", "a in (x,y),b=2"),
+    ("not-in", "a notin ( x, ),b", "a notin (,x),b"),
+    ("twice-the-same", "a=1,a=1", "a=1"),
 )
 def test_selector_has_a_canonical_form(written: str, read: str) -> None:
     assert canonical(written) == read

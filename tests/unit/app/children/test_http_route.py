@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import pytest
-
 from app.children.http_route import desired
 from external_service.v1alpha1 import ExternalService, ServicePort
+from tests.cases import cases
 from tests.parents import parent as service_parent
 
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public"}
@@ -37,34 +36,32 @@ def test_http_route_needs_hosts_and_parent_refs() -> None:
     assert desired(ExternalService.model_validate(silent)) == []
 
 
-@pytest.mark.parametrize(
-    ("hosts", "routes"),
-    [
-        pytest.param(
-            [
-                {"host": "a.io", "path": "/x", "pathType": "Exact"},
-                {"host": "b.io"},
-                {"host": "a.io", "path": "/y", "pathType": "Prefix"},
-                {"host": "c.io"},
-                {"host": "a.io", "path": "/y"},
-            ],
-            [("api", ["a.io"], rules(("Exact", "/x"), ("PathPrefix", "/y"))), ("api.1", ["b.io", "c.io"], ANY)],
-            id="hosts with the same paths share a route",
-        ),
-        pytest.param(
-            [{"host": f"h{number}.io"} for number in range(17)],
-            [("api", [f"h{number}.io" for number in range(16)], ANY), ("api.1", ["h16.io"], ANY)],
-            id="16 hostnames a route",
-        ),
-        pytest.param(
-            [{"host": "a.io", "path": f"/{number}"} for number in range(65)],
-            [
-                ("api", ["a.io"], rules(*(("PathPrefix", f"/{number}") for number in range(64)))),
-                ("api.1", ["a.io"], rules(("PathPrefix", "/64"))),
-            ],
-            id="64 matches a rule",
-        ),
-    ],
+@cases(
+    "hosts routes",
+    (
+        "hosts with the same paths share a route",
+        [
+            {"host": "a.io", "path": "/x", "pathType": "Exact"},
+            {"host": "b.io"},
+            {"host": "a.io", "path": "/y", "pathType": "Prefix"},
+            {"host": "c.io"},
+            {"host": "a.io", "path": "/y"},
+        ],
+        [("api", ["a.io"], rules(("Exact", "/x"), ("PathPrefix", "/y"))), ("api.1", ["b.io", "c.io"], ANY)],
+    ),
+    (
+        "16 hostnames a route",
+        [{"host": f"h{number}.io"} for number in range(17)],
+        [("api", [f"h{number}.io" for number in range(16)], ANY), ("api.1", ["h16.io"], ANY)],
+    ),
+    (
+        "64 matches a rule",
+        [{"host": "a.io", "path": f"/{number}"} for number in range(65)],
+        [
+            ("api", ["a.io"], rules(*(("PathPrefix", f"/{number}") for number in range(64)))),
+            ("api.1", ["a.io"], rules(("PathPrefix", "/64"))),
+        ],
+    ),
 )
 def test_hosts_and_paths_have_the_order_of_the_spec(hosts: list[dict[str, str]], routes: list[Any]) -> None:
     assert told(parent(*hosts)) == routes

@@ -7,6 +7,7 @@ import pytest
 from app.children.ingress import annotations, desired, wanted
 from external_service.v1alpha1 import ExternalService
 from tests import parents
+from tests.cases import cases
 
 UNCOPIED = ("kubectl.kubernetes.io/", "argocd.argoproj.io/")
 
@@ -22,22 +23,20 @@ def test_ingress_is_not_wanted(spec: dict[str, Any]) -> None:
     assert not wanted(parent(**spec))
 
 
-@pytest.mark.parametrize(
-    ("tls", "stored"),
-    [
-        pytest.param([{"secretName": "x"}], [{"hosts": ["b.io", "a.io"], "secretName": "x"}], id="all hosts"),
-        pytest.param(
-            [{"hosts": ["b.io"], "secretName": "y"}, {"secretName": "x"}],
-            [{"hosts": ["b.io"], "secretName": "y"}, {"hosts": ["a.io"], "secretName": "x"}],
-            id="those that no other entry names",
-        ),
-        pytest.param(
-            [{"hosts": ["b.io", "a.io"]}, {"secretName": "x"}],
-            [{"hosts": ["b.io", "a.io"]}, {"secretName": "x"}],
-            id="none is left",
-        ),
-        pytest.param([{"hosts": ["*.io"]}, {}], [{"hosts": ["*.io"]}, {"hosts": ["b.io", "a.io"]}], id="no secret"),
-    ],
+@cases(
+    "tls stored",
+    ("all hosts", [{"secretName": "x"}], [{"hosts": ["b.io", "a.io"], "secretName": "x"}]),
+    (
+        "those that no other entry names",
+        [{"hosts": ["b.io"], "secretName": "y"}, {"secretName": "x"}],
+        [{"hosts": ["b.io"], "secretName": "y"}, {"hosts": ["a.io"], "secretName": "x"}],
+    ),
+    (
+        "none is left",
+        [{"hosts": ["b.io", "a.io"]}, {"secretName": "x"}],
+        [{"hosts": ["b.io", "a.io"]}, {"secretName": "x"}],
+    ),
+    ("no secret", [{"hosts": ["*.io"]}, {}], [{"hosts": ["*.io"]}, {"hosts": ["b.io", "a.io"]}]),
 )
 def test_tls_entry_without_hosts_covers_the_remaining_hosts(tls: Any, stored: Any) -> None:
     hosts = [{"host": "b.io", "path": "/1"}, {"host": "a.io"}, {"host": "b.io", "path": "/2"}]

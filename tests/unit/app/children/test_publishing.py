@@ -8,7 +8,6 @@ from itertools import pairwise
 from random import Random
 from typing import Any, get_args
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from app.children import endpoint_slice, endpoints
 from app.children.publishing import HANDOVER, RETIRING, Observed, publish
 from external_service.kind import EndpointsForm
 from external_service.readiness import PublishedAddress
+from tests.cases import cases
 from tests.examples import examples
 from tests.parents import parent
 
@@ -46,28 +46,26 @@ def stamped(since: str, slices: Mapping[str, Any] = ALL_SLICES) -> dict[str, Any
     }
 
 
-@pytest.mark.parametrize(
-    ("form", "shown", "slices", "children"),
-    [
-        pytest.param("Endpoints", None, {}, [PLAIN], id="Endpoints, new"),
-        pytest.param("EndpointSlice", None, {}, SLICES, id="EndpointSlice, new"),
-        pytest.param("Both", None, {}, [UNMIRRORED, *SLICES], id="Both, new: never mirrored"),
-        pytest.param("Endpoints", PLAIN, {}, [PLAIN], id="Endpoints, settled"),
-        pytest.param("Endpoints", EARLIER, {}, [PLAIN], id="earlier Endpoints: not-ready addresses leave"),
-        pytest.param("Both", EARLIER, {}, [PLAIN, *SLICES], id="earlier Endpoints, to Both"),
-        pytest.param("EndpointSlice", None, ALL_SLICES, SLICES, id="EndpointSlice, settled"),
-        pytest.param("Both", UNMIRRORED, ALL_SLICES, [UNMIRRORED, *SLICES], id="Both, settled"),
-        pytest.param("EndpointSlice", PLAIN, {}, [PLAIN, *SLICES], id="to EndpointSlice: Endpoints stay"),
-        pytest.param("EndpointSlice", PLAIN, ONE_SLICE, [PLAIN, *SLICES], id="until each slice is seen"),
-        pytest.param("EndpointSlice", PLAIN, ALL_SLICES, SLICES, id="and go then"),
-        pytest.param("Both", PLAIN, ONE_SLICE, [PLAIN, *SLICES], id="to Both: mirrored until each slice is seen"),
-        pytest.param("Both", PLAIN, ALL_SLICES, [UNMIRRORED, *SLICES], id="and no longer then"),
-        pytest.param("Both", UNMIRRORED, ONE_SLICE, [UNMIRRORED, *SLICES], id="one more slice does not mirror again"),
-        pytest.param("EndpointSlice", UNMIRRORED, ONE_SLICE, SLICES, id="from Both to EndpointSlice at once"),
-        pytest.param("Endpoints", UNMIRRORED, ALL_SLICES, [PLAIN, *SLICES], id="from Both: slices stay"),
-        pytest.param("Endpoints", None, ALL_SLICES, [PLAIN, *SLICES], id="from EndpointSlice: slices stay"),
-        pytest.param("Endpoints", UNMIRRORED, ONE_SLICE, [PLAIN, SLICES[0]], id="but no new ones are made"),
-    ],
+@cases(
+    "form shown slices children",
+    ("Endpoints, new", "Endpoints", None, {}, [PLAIN]),
+    ("EndpointSlice, new", "EndpointSlice", None, {}, SLICES),
+    ("Both, new: never mirrored", "Both", None, {}, [UNMIRRORED, *SLICES]),
+    ("Endpoints, settled", "Endpoints", PLAIN, {}, [PLAIN]),
+    ("earlier Endpoints: not-ready addresses leave", "Endpoints", EARLIER, {}, [PLAIN]),
+    ("earlier Endpoints, to Both", "Both", EARLIER, {}, [PLAIN, *SLICES]),
+    ("EndpointSlice, settled", "EndpointSlice", None, ALL_SLICES, SLICES),
+    ("Both, settled", "Both", UNMIRRORED, ALL_SLICES, [UNMIRRORED, *SLICES]),
+    ("to EndpointSlice: Endpoints stay", "EndpointSlice", PLAIN, {}, [PLAIN, *SLICES]),
+    ("until each slice is seen", "EndpointSlice", PLAIN, ONE_SLICE, [PLAIN, *SLICES]),
+    ("and go then", "EndpointSlice", PLAIN, ALL_SLICES, SLICES),
+    ("to Both: mirrored until each slice is seen", "Both", PLAIN, ONE_SLICE, [PLAIN, *SLICES]),
+    ("and no longer then", "Both", PLAIN, ALL_SLICES, [UNMIRRORED, *SLICES]),
+    ("one more slice does not mirror again", "Both", UNMIRRORED, ONE_SLICE, [UNMIRRORED, *SLICES]),
+    ("from Both to EndpointSlice at once", "EndpointSlice", UNMIRRORED, ONE_SLICE, SLICES),
+    ("from Both: slices stay", "Endpoints", UNMIRRORED, ALL_SLICES, [PLAIN, *SLICES]),
+    ("from EndpointSlice: slices stay", "Endpoints", None, ALL_SLICES, [PLAIN, *SLICES]),
+    ("but no new ones are made", "Endpoints", UNMIRRORED, ONE_SLICE, [PLAIN, SLICES[0]]),
 )
 def test_endpoints_form_and_observed_children_decide(
     form: EndpointsForm, shown: Any, slices: Any, children: list[Any]
@@ -75,14 +73,12 @@ def test_endpoints_form_and_observed_children_decide(
     assert publish(PARENT, ADDRESSES, form, observed(shown, slices)) == (children, None)
 
 
-@pytest.mark.parametrize(
-    ("form", "shown", "slices", "children"),
-    [
-        pytest.param("EndpointSlice", None, {}, [], id="no slice"),
-        pytest.param("Both", None, {}, [UNMIRRORED], id="Endpoints alone"),
-        pytest.param("Both", PLAIN, {}, [PLAIN], id="and they stay mirrored"),
-        pytest.param("Both", UNMIRRORED, ONE_SLICE, [UNMIRRORED, SLICES[0]], id="a slice that exists stays"),
-    ],
+@cases(
+    "form shown slices children",
+    ("no slice", "EndpointSlice", None, {}, []),
+    ("Endpoints alone", "Both", None, {}, [UNMIRRORED]),
+    ("and they stay mirrored", "Both", PLAIN, {}, [PLAIN]),
+    ("a slice that exists stays", "Both", UNMIRRORED, ONE_SLICE, [UNMIRRORED, SLICES[0]]),
 )
 def test_slices_are_not_created_without_a_service(
     form: EndpointsForm, shown: Any, slices: Any, children: list[Any]
@@ -94,16 +90,14 @@ def test_slices_are_not_created_without_a_service(
 SINCE = NOW.isoformat()
 
 
-@pytest.mark.parametrize(
-    ("slices", "seconds", "since", "again"),
-    [
-        pytest.param(ALL_SLICES, 0, SINCE, 60.0, id="the time begins to run"),
-        pytest.param(stamped(SINCE), 10, SINCE, 50.0, id="it runs"),
-        pytest.param(stamped(SINCE, ONE_SLICE) | {"api-ipv6-0": SLICES[1]}, 10, None, 60.0, id="the youngest counts"),
-        pytest.param(stamped("soon"), 10, None, 60.0, id="a hand wrote no time"),
-        pytest.param(stamped("2026-01-01T12:00:00"), 10, None, 60.0, id="a hand wrote a time without a zone"),
-        pytest.param(stamped("2099-01-01T00:00:00+00:00"), 10, None, 60.0, id="a hand wrote a time to come"),
-    ],
+@cases(
+    "slices seconds since again",
+    ("the time begins to run", ALL_SLICES, 0, SINCE, 60.0),
+    ("it runs", stamped(SINCE), 10, SINCE, 50.0),
+    ("the youngest counts", stamped(SINCE, ONE_SLICE) | {"api-ipv6-0": SLICES[1]}, 10, None, 60.0),
+    ("a hand wrote no time", stamped("soon"), 10, None, 60.0),
+    ("a hand wrote a time without a zone", stamped("2026-01-01T12:00:00"), 10, None, 60.0),
+    ("a hand wrote a time to come", stamped("2099-01-01T00:00:00+00:00"), 10, None, 60.0),
 )
 def test_slices_remain_after_the_switch_to_endpoints(
     slices: Any, seconds: int, since: str | None, again: float

@@ -8,6 +8,7 @@ import pytest
 
 from app.children import service
 from app.children.service import LAST_APPLIED, PutBack, desired
+from tests.cases import cases
 from tests.parents import parent
 
 Object = dict[str, Any]
@@ -47,15 +48,13 @@ def wanted(labels: Object | None = None, **spec: Any) -> Object:
 
 
 @pytest.mark.parametrize("applied", [WANTED, None], ids=["dynamic", "server-side"])
-@pytest.mark.parametrize(
+@cases(
     "edit",
-    [
-        pytest.param({}, id="nothing"),
-        pytest.param({"type": "NodePort", "externalTrafficPolicy": "Cluster"}, id="type"),
-        pytest.param({"internalTrafficPolicy": "Local"}, id="a field of ours"),
-        pytest.param({"ports": [{**PORT, "targetPort": 81, "nodePort": 30080}]}, id="a field of our port"),
-        pytest.param({"ports": []}, id="no ports"),
-    ],
+    ("nothing", {}),
+    ("type", {"type": "NodePort", "externalTrafficPolicy": "Cluster"}),
+    ("a field of ours", {"internalTrafficPolicy": "Local"}),
+    ("a field of our port", {"ports": [{**PORT, "targetPort": 81, "nodePort": 30080}]}),
+    ("no ports", {"ports": []}),
 )
 def test_operator_fields_need_no_special_handling(applied: Object | None, edit: Object) -> None:
     assert put_back(WANTED, observed(applied, **edit)) == PutBack(WANTED)
@@ -128,12 +127,10 @@ def test_other_edits_are_reverted_before_the_selector() -> None:
     assert put_back(WANTED, observed(None, **edit)) == PutBack(wanted(selector=EMPTY, externalIPs=None), again=10.0)
 
 
-@pytest.mark.parametrize(
+@cases(
     "ports",
-    [
-        pytest.param([OTHER], id="another port"),
-        pytest.param([{**PORT, "name": "a"}, {**OTHER, "name": "b"}], id="a port more"),
-    ],
+    ("another port", [OTHER]),
+    ("a port more", [{**PORT, "name": "a"}, {**OTHER, "name": "b"}]),
 )
 def test_foreign_ports_are_removed_or_reported(ports: list[Object]) -> None:
     first = wanted(ports=ports)
