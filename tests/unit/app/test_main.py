@@ -16,13 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from app.__main__ import main
 from app.settings import Settings
-from external_service.core import PORT_NUMBER
-from external_service.invalid import unknown_fields
-from external_service.kind import KIND
-from external_service.manifest import NOTHING
-from external_service.v1alpha1 import NUMBER_OR_SHARE
 from runtime.http_server import STOP_SIGNALS, cannot_listen
 from runtime.settings import hints
 from tests.cases import cases
@@ -30,12 +24,6 @@ from tests.e2e.controlplane.pki import Pki
 from tests.parents import raw_parent
 
 PAGES = {"ESO_METRICS_LISTEN_HOST": "127.0.0.1", "ESO_METRICS_LISTEN_PORT": "0"}
-CR = """\
-apiVersion: eso.crowdfox.com/v1alpha1
-kind: ExternalService
-metadata: {name: api, namespace: shop}
-spec: {port: 80, ips: [127.0.0.1]}
-"""
 PARENT = raw_parent(ips=["10.0.0.1"])
 
 
@@ -52,14 +40,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def serving(**variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The process and the hook's port."""
-    with serving_both(**variables) as (process, port, _pages):
-        yield process, port
-
-
-@contextlib.contextmanager
-def serving_both(**variables: str) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
+def serving(**variables: str) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
     """The process and its two ports, from the two lines that it logs at the start."""
     command = [sys.executable, "-m", "app", "--host", "127.0.0.1", "--port", "0"]
     with subprocess.Popen(command, env=environment(**variables), stderr=subprocess.PIPE, text=True) as process:
@@ -83,7 +64,7 @@ def health(port: int) -> int:
 def test_hook_keeps_connections_and_ends_on_sigterm() -> None:
     body, headers = json.dumps({"parent": PARENT}), {"Content-Type": "application/json"}
     with (
-        serving() as (process, port),
+        serving() as (process, port, _pages),
         contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection,
     ):
         sockets = set()
@@ -99,17 +80,6 @@ def test_hook_keeps_connections_and_ends_on_sigterm() -> None:
         assert process.wait(timeout=10) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""  # three good syncs and a stop: nothing to say
-
-
-def test_disconnected_client_leaves_no_log_line() -> None:
-    with serving_both() as (process, port, pages):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as leaving:
-            leaving.sendall(b"POST /sync HTTP/1.1\r\nHost: hook\r\nContent-Length: 100\r\n\r\n{")
-        assert health(pages) == 200
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-        assert process.stderr is not None
-        assert process.stderr.read() == ""
 
 
 def test_tls_and_token_are_required_together(tmp_path: Path) -> None:
@@ -132,7 +102,7 @@ def test_tls_and_token_are_required_together(tmp_path: Path) -> None:
             }  # fmt: skip
             return response.status
 
-    with serving_both(**{name: str(path) for name, path in files.items()}) as (_, port, pages):
+    with serving(**{name: str(path) for name, path in files.items()}) as (_, port, pages):
         assert ask(port, "Bearer 0123456789abcdef0123") == 200
         assert ask(port) == ask(port, "Bearer 0123456789abcdef0124") == 401
         pki.issue("hook", common_name="renewed", addresses=["127.0.0.1"])
@@ -180,14 +150,14 @@ def test_unusable_setting_is_one_line(variables: dict[str, str], status: int, li
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_signal_ends_the_process(number: signal.Signals) -> None:
-    with serving() as (process, _):
+    with serving() as (process, _port, _pages):
         process.send_signal(number)
         assert process.wait(timeout=10) == (130 if number == signal.SIGINT else 0)
 
 
 def test_running_response_is_completed_before_exit() -> None:
     body = json.dumps({"parent": PARENT}).encode()
-    with serving_both() as (process, port, pages), socket.create_connection(("127.0.0.1", port), timeout=10) as asking:
+    with serving() as (process, port, pages), socket.create_connection(("127.0.0.1", port), timeout=10) as asking:
         asking.sendall(b"POST /sync HTTP/1.1\r\nHost: hook\r\nContent-Length: %d\r\n\r\n" % len(body))
         asking.sendall(body[:10])
         assert health(pages) == 200  # answered in turn, so the request above has been taken up
@@ -201,7 +171,7 @@ def test_rollout_fails_no_request() -> None:
     """After SIGTERM requests on open and new connections get a response and are asked to reconnect."""
     body, headers = json.dumps({"parent": PARENT}), {"Content-Type": "application/json"}
     with (
-        serving(ESO_DRAIN_SECONDS="1") as (process, port),
+        serving(ESO_DRAIN_SECONDS="1") as (process, port, _pages),
         contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as before,
         contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as after,
     ):
@@ -225,57 +195,10 @@ def test_rollout_fails_no_request() -> None:
 
 
 def test_second_sigterm_ends_draining() -> None:
-    with serving_both(ESO_DRAIN_SECONDS="60") as (process, _, pages):
+    with serving(ESO_DRAIN_SECONDS="60") as (process, _, pages):
         assert health(pages) == 200  # from here on signals are the event loop's
         process.send_signal(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=0.5)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
-
-
-def test_render_reads_a_file_or_stdin(tmp_path: Path) -> None:
-    file = tmp_path / "cr.yaml"
-    file.write_text(CR)
-    from_file = run("render", str(file), "--output", "json")
-    command = [sys.executable, "-m", "app", "render", "-", "--output", "json"]
-    from_stdin = subprocess.run(
-        command, env=environment(), input=CR, capture_output=True, text=True, timeout=30, check=False
-    )
-    assert (from_file.returncode, from_file.stderr) == (0, "")
-    assert [child["kind"] for child in json.loads(from_file.stdout)] == ["Service", "Endpoints", "EndpointSlice"]
-    assert json.loads(from_file.stdout)[1]["subsets"][0]["addresses"] == [{"ip": "127.0.0.1"}]
-    assert from_stdin.stdout == from_file.stdout
-
-
-@cases(
-    "content lines",
-    ("no such file", None, ["{file}: No such file or directory"]),
-    ("no text", b"\xff\xfe", ["{file}: this is not text in UTF-8"]),
-    ("empty", b"", [f"{{file}}: {NOTHING}"]),
-    (
-        "two bad fields",
-        CR.replace("port: 80", 'port: "80", minReady: -1').encode(),
-        [f'{{file}}: spec.port: {PORT_NUMBER} (got "80")', f"{{file}}: spec.minReady: {NUMBER_OR_SHARE} (got -1)"],
-    ),
-)
-def test_unrenderable_input_is_status_2_and_a_line_each(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, lines: list[str]
-) -> None:
-    file = tmp_path / "cr.yaml"
-    if content is not None:
-        file.write_bytes(content)
-    assert main(["render", str(file)]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.splitlines() == [f"python -m app render: {line.format(file=file)}" for line in lines]
-
-
-def test_render_warns_of_unknown_fields(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "cr.yaml"
-    file.write_text(CR.replace("port: 80", "port: 80, prot: 81"))
-    assert main(["render", str(file)]) == 0
-    captured = capsys.readouterr()
-    (line,) = unknown_fields({"kind": KIND, "spec": {"prot": 81}})
-    assert captured.err == f"warning: {file}: {line}\n"
-    assert captured.out.startswith("apiVersion: v1\nkind: Service\n")

@@ -62,29 +62,6 @@ def subsets(raw: dict[str, Any], options: SyncOptions = OPTIONS) -> Any:
     return endpoints.get("subsets")
 
 
-def test_response_contains_children_and_status() -> None:
-    given = synced(parent(hosts=[{"host": "a.io"}]), ALL_OWNED)
-    assert kinds(given) == ["Service", "Endpoints", "EndpointSlice", "Ingress"]
-    assert given["status"] == {}
-    assert set(given) == {"status", "children"}
-    assert kinds(synced(parent())) == ["Service", "Endpoints", "EndpointSlice"]
-
-
-def test_addresses_are_published_by_status() -> None:
-    raw = parent(
-        readinessProbe={"tcpSocket": {"port": 80}},
-        ips=["10.0.0.3", "10.0.0.2", "10.0.0.1"],
-        status={"addresses": [address("10.0.0.1", True), address("10.0.0.2", False)]},
-    )
-    assert subsets(raw) == [
-        {
-            "addresses": [{"ip": "10.0.0.1"}],
-            "notReadyAddresses": [{"ip": "10.0.0.2"}, {"ip": "10.0.0.3"}],
-            "ports": [{"port": 80, "protocol": "TCP"}],
-        }
-    ]
-
-
 def test_resolved_addresses_are_published_while_in_the_spec() -> None:
     told = [
         address("10.0.0.1", True) | {"hostname": "db.io"},

@@ -1,5 +1,6 @@
 """`external-service` and `kubectl extsvc`: help, completion, exit status, and what each command reads."""
 
+import io
 import json
 import os
 import pty
@@ -11,6 +12,11 @@ import pytest
 import yaml
 
 from cli.__main__ import COMMANDS, complete_for_kubectl, external_service
+from external_service.core import PORT_NUMBER
+from external_service.invalid import unknown_fields
+from external_service.kind import KIND
+from external_service.manifest import NOTHING
+from external_service.v1alpha1 import NUMBER_OR_SHARE
 from runtime.commands import run
 from runtime.version import VERSION
 
@@ -62,11 +68,7 @@ def test_bad_usage_is_status_2_and_text_on_stderr(
     assert call(*arguments) == 2
     captured = capsys.readouterr()
     assert (captured.out, bool(captured.err)) == ("", True)
-
-
-def test_misspelt_command_names_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("chek") == 2
-    assert "Did you mean check?" in capsys.readouterr().err
+    assert ("Did you mean check?" in captured.err) is (arguments == ("chekc",))
 
 
 def test_render_accepts_files_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,15 +86,33 @@ def test_render_accepts_files_and_folders(tmp_path: Path, capsys: pytest.Capture
     assert len([one for one in json.loads(capsys.readouterr().out) if one["kind"] == "Service"]) == 4
 
 
+def test_render_reads_the_standard_input_and_warns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = CR.replace("port: 80", "port: 80, prot: 81").replace("10.0.0.1", "127.0.0.1")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(given.replace("NAME", "a")))
+    assert call("render", "-", "-o", "json") == 0
+    captured = capsys.readouterr()
+    (line,) = unknown_fields({"kind": KIND, "spec": {"prot": 81}})
+    assert captured.err == f"warning: -: {line}\n"
+    assert json.loads(captured.out)[1]["subsets"][0]["addresses"] == [{"ip": "127.0.0.1"}]
+
+
 def test_render_names_the_problems_of_all_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bad = CR.replace("NAME", "a").replace("port: 80", "port: 0")
-    assert call("render", str(folder(tmp_path, a=bad, b=bad)), str(tmp_path / "none.yaml")) == 2
+    bad = CR.replace("NAME", "a").replace("port: 80", "port: 0, minReady: -1")
+    folder(tmp_path, a=bad, b="").joinpath("c.json").write_bytes(b"\xff\xfe")
+    assert call("render", str(tmp_path), str(tmp_path / "b.yaml"), str(tmp_path / "none.yaml")) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert [line.split(": ")[1] for line in captured.err.splitlines()] == [
-        f"{tmp_path}/a.yaml",
-        f"{tmp_path}/b.yaml",
-        f"{tmp_path}/none.yaml",
+    assert captured.err.splitlines() == [
+        f"external-service render: {tmp_path}/{line}"
+        for line in (
+            f"a.yaml: spec.port: {PORT_NUMBER} (got 0)",
+            f"a.yaml: spec.minReady: {NUMBER_OR_SHARE} (got -1)",
+            "c.json: this is not text in UTF-8",
+            f"b.yaml: {NOTHING}",
+            "none.yaml: No such file or directory",
+        )
     ]
 
 

@@ -53,23 +53,20 @@ def test_mapped_loopback_is_always_refused() -> None:
     assert AddressPolicy(loopback=True).refusal("::ffff:127.0.0.1") is not None
 
 
-def test_denied_range_is_refused() -> None:
-    policy = AddressPolicy(deny=(ip_network("10.96.0.0/12"), ip_network("fd00::/8")))
-    assert policy.refusal("10.96.0.1") == "10.96.0.1 lies in a range that this cluster's operator denies"
-    assert policy.refusal("fd00::1") == "fd00::1 lies in a range that this cluster's operator denies"
-    assert policy.refusal("10.112.0.0") is None
+TEN, CLUSTER, LOCAL = ip_network("10.0.0.0/8"), ip_network("10.96.0.0/12"), ip_network("fd00::/8")
+DENIED = "lies in a range that this cluster's operator denies"
+OUTSIDE = "lies outside the ranges that this cluster's operator allows"
 
 
-def test_allowed_ranges_exclude_all_others() -> None:
-    policy = AddressPolicy(allow=(ip_network("10.0.100.0/24"),))
-    assert policy.refusal("10.0.100.255") is None
-    assert policy.refusal("10.0.101.0") == "10.0.101.0 lies outside the ranges that this cluster's operator allows"
-    assert policy.refusal("2001:db8::1") == "2001:db8::1 lies outside the ranges that this cluster's operator allows"
-
-
-def test_denied_range_has_precedence() -> None:
-    policy = AddressPolicy(allow=(ip_network("10.0.0.0/8"),), deny=(ip_network("10.96.0.0/12"),))
-    assert policy.refusal("10.96.0.1") == "10.96.0.1 lies in a range that this cluster's operator denies"
+@cases(
+    "policy refused accepted",
+    ("denied", AddressPolicy(deny=(CLUSTER, LOCAL)), {"10.96.0.1": DENIED, "fd00::1": DENIED}, "10.112.0.0"),
+    ("allowed", AddressPolicy(allow=(TEN,)), {"11.0.0.0": OUTSIDE, "2001:db8::1": OUTSIDE}, "10.255.255.255"),
+    ("both", AddressPolicy(allow=(TEN,), deny=(CLUSTER,)), {"10.96.0.1": DENIED}, "10.0.0.1"),
+)
+def test_policy_denies_before_it_allows(policy: AddressPolicy, refused: dict[str, str], accepted: str) -> None:
+    assert {ip: policy.refusal(ip) for ip in refused} == {ip: f"{ip} {text}" for ip, text in refused.items()}
+    assert policy.refusal(accepted) is None
 
 
 def test_special_addresses_in_an_allowed_range_are_refused() -> None:

@@ -157,13 +157,10 @@ def test_resolved_addresses_follow_those_of_the_spec() -> None:
     assert publication(spec(probe=None), {}, POLICY, (B, "127.0.0.1")).addresses == (healthy(B),)
 
 
-def test_removed_hostname_removes_its_addresses() -> None:
+def test_removed_hostname_or_family_removes_its_addresses() -> None:
     told = [up(A), replace(up(B), hostname="old.example"), replace(up(C), hostname="db.io")]
     assert resolved_by(spec(A).model_copy(update={"hostnames": ("db.io",)}), told) == {C: "db.io"}
     assert resolved_by(spec(A), told) == {}
-
-
-def test_addresses_of_excluded_families_are_omitted() -> None:
     told = [replace(up(one), hostname="db.io") for one in (A, "2001:db8::1")]
     wanted = spec().model_copy(update={"hostnames": ("db.io",), "addressFamilies": ("IPv6",)})
     assert resolved_by(wanted, told) == {"2001:db8::1": "db.io"}

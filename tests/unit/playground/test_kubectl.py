@@ -68,17 +68,13 @@ async def test_kubectl_apply_get_and_delete(kubectl: Run, server: FakeApiServer)
     assert row.split()[0] == "web"
     assert "80" in (await kubectl("get", "extsvc", "-o", "wide")).splitlines()[1].split()
     assert "failureThreshold: 3" in await kubectl("get", "extsvc", "web", "-o", "yaml")
-    assert (await kubectl("delete", "extsvc", "web")).startswith('externalservice.eso.crowdfox.com "web" deleted')
-    assert server.get("ExternalService", "default", "web") is None
-
-
-async def test_kubectl_apply_twice_updates_the_object(kubectl: Run, server: FakeApiServer) -> None:
-    await kubectl("apply", "-f", "-", stdin=WEB)
     changed = WEB.replace("port: 80\n", "port: 81\n")
     assert await kubectl("apply", "-f", "-", stdin=changed) == "externalservice.eso.crowdfox.com/web configured\n"
     web = server.get("ExternalService", "default", "web")
     assert web is not None
     assert (web["spec"]["port"], web["metadata"]["generation"]) == (81, 2)
+    assert (await kubectl("delete", "extsvc", "web")).startswith('externalservice.eso.crowdfox.com "web" deleted')
+    assert server.get("ExternalService", "default", "web") is None
 
 
 async def test_kubectl_patch_of_the_status_subresource(kubectl: Run) -> None:
@@ -137,12 +133,8 @@ async def test_kubectl_describe_shows_events(kubectl: Run, server: FakeApiServer
     assert web is not None
     await kubectl("create", "-f", "-", stdin=EVENT.replace("UID", web["metadata"]["uid"]))
     shown = (await kubectl("describe", "extsvc", "web")).splitlines()[-1].split(maxsplit=4)
-    assert (shown[0], shown[1], shown[3], shown[4]) == (
-        "Warning",
-        "AddressNotReady",
-        "eso.crowdfox.com/prober",
-        "10.0.0.1: connection refused",
-    )
+    assert shown[:2] == ["Warning", "AddressNotReady"]
+    assert shown[3:] == ["eso.crowdfox.com/prober", "10.0.0.1: connection refused"]
 
 
 async def test_kubectl_explain_and_built_in_kinds(kubectl: Run) -> None:
@@ -170,8 +162,5 @@ async def test_apply_of_the_shipped_manifests_stores_all(kubectl: Run, server: F
     assert "the playground stores this object and does nothing with it" in shown
     assert server.get("CompositeController", "", "external-service-operator") is not None
     assert "created" not in await kubectl("apply", "-k", str(FOLDER))
-
-
-async def test_apply_of_a_kind_not_served_names_the_kind(kubectl: Run) -> None:
     job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\nspec: {}\n"
     assert 'no matches for kind "Job" in version "batch/v1"' in await kubectl("apply", "-f", "-", stdin=job, fails=True)

@@ -88,10 +88,8 @@ async def test_json_output_is_one_object() -> None:
         output, problems = await said(process)
     assert (process.returncode, problems) == (0, "")
     told = json.loads(output)
-    assert [parent["name"] for parent in told["parents"]] == [
-        "external-service/complex-example",
-        "external-service/demo",
-    ]
+    names = ["external-service/complex-example", "external-service/demo"]
+    assert [parent["name"] for parent in told["parents"]] == names
     ips = ["10.0.100.10", "10.0.100.11", "10.0.200.10", "10.0.200.11", "10.0.200.12"]
     assert [row["ip"] for row in told["addresses"]] == ips
     assert all(datetime.fromisoformat(event["time"]).tzinfo is not None for event in told["events"])

@@ -7,18 +7,13 @@ import pytest
 from playground.apiserver import FakeApiServer
 from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import ApiClient, Refused
+from tests.parents import raw_parent
 from tests.until import until
 
 
 def parent_and_child(server: FakeApiServer) -> dict[str, Any]:
-    body = {"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "ExternalService", "spec": {"port": 80}}
-    parent = server.create({**body, "metadata": {"name": "web", "namespace": "default"}})
-    owner = {
-        "apiVersion": parent["apiVersion"],
-        "kind": parent["kind"],
-        "name": "web",
-        "uid": parent["metadata"]["uid"],
-    }
+    parent = server.create(raw_parent(metadata={"name": "web", "namespace": "default"}))
+    owner = {"apiVersion": ES.api_version, "kind": ES.kind, "name": "web", "uid": parent["metadata"]["uid"]}
     meta = {"name": "web", "namespace": "default", "ownerReferences": [owner]}
     server.create({"apiVersion": "v1", "kind": "Endpoints", "metadata": meta})
     return parent
@@ -39,9 +34,6 @@ async def test_other_propagation_policies_are_refused(server: FakeApiServer, cli
 
 
 async def test_namespace_deletion_deletes_its_objects(server: FakeApiServer, client: ApiClient) -> None:
-    server.create(
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "namespace": "shop"}, "spec": {"ports": []}}
-        | {"spec": {"clusterIP": "None"}}
-    )
+    server.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "namespace": "shop"}})
     await client.delete("/api/v1/namespaces/shop")
     await until(lambda: server.get("Service", "shop", "a") is None)

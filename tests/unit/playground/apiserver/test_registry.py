@@ -9,18 +9,14 @@ from playground.apiserver import FakeApiServer
 from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import SERVICES, ApiClient, Refused
 from tests.cases import cases
+from tests.parents import raw_parent
 
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 
 
 def web(**spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": {"name": "web"},
-        "spec": {"port": 80, "ips": ["10.0.0.1"]} | spec,
-    }
+    return raw_parent(metadata={"name": "web", "namespace": "default"}, **{"ips": ["10.0.0.1"]} | spec)
 
 
 async def refused(work: Any) -> tuple[int, str, str]:
@@ -123,7 +119,9 @@ async def test_nulls_are_stored_as_by_a_real_api_server(client: ApiClient) -> No
 
 
 async def test_names_and_namespaces_are_validated(client: ApiClient) -> None:
-    assert (await refused(client.create(ES.path("nowhere"), web())))[2] == 'namespaces "nowhere" not found'
+    assert (await refused(client.create(ES.path("nowhere"), {**web(), "metadata": {"name": "web"}})))[
+        2
+    ] == 'namespaces "nowhere" not found'
     bad = {**web(), "metadata": {"name": "Web_1"}}
     assert (await refused(client.create(ES.path("default"), bad)))[0] == 422
     await client.create(ES.path("default"), web())

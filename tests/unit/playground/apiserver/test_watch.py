@@ -11,18 +11,14 @@ import orjson
 from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import ApiClient
 from tests.faults import FaultyServer
+from tests.parents import raw_parent
 
 ALL = ES.path()
 DEADLINE = 5
 
 
 def web(name: str, **labels: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": {"name": name, "namespace": "default", "labels": labels},
-        "spec": {"port": 80},
-    }
+    return raw_parent(metadata={"name": name, "namespace": "default", "labels": labels})
 
 
 @asynccontextmanager

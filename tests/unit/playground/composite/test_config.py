@@ -16,6 +16,8 @@ def test_composite_controller_defaults() -> None:
     config = composite_config(manifest())
     assert (config.hook_path, config.hook_timeout) == ("/sync/it", 10)
     assert (config.resync_seconds, config.generate_selector) == (None, False)
+    assert composite_config(manifest(resyncPeriodSeconds=0)).resync_seconds == 1
+    assert config.selects({"metadata": {}})
 
 
 @cases(
@@ -31,14 +33,9 @@ def test_webhook_timeout_is_parsed(text: str | None, seconds: float) -> None:
     assert composite_config(manifest(hooks={"sync": {"webhook": webhook}})).hook_timeout == seconds
 
 
-def test_resync_period_is_at_least_a_second() -> None:
-    assert composite_config(manifest(resyncPeriodSeconds=0)).resync_seconds == 1
-
-
 def test_label_selector_filters_parents() -> None:
     parent = {"apiVersion": "example.com/v1", "resource": "things", "labelSelector": {"matchLabels": {"shard": "a"}}}
     config = composite_config(manifest(parentResource=parent))
     assert config.selects({"metadata": {"labels": {"shard": "a", "team": "b"}}})
     assert not config.selects({"metadata": {"labels": {"shard": "b"}}})
     assert not config.selects({"metadata": {}})
-    assert composite_config(manifest()).selects({"metadata": {}})

@@ -24,6 +24,7 @@ from playground.client import SERVICES, ApiClient
 from playground.composite.config import composite_config
 from playground.composite.controller import CompositeController
 from tests.cases import cases
+from tests.parents import raw_parent
 from tests.until import until
 
 Object = dict[str, Any]
@@ -101,8 +102,7 @@ async def running(server: FakeApiServer, hook: Hook, **options: Any) -> AsyncIte
 
 def web(server: FakeApiServer, **metadata: Any) -> Object:
     meta = {"name": "web", "namespace": "default"} | metadata
-    spec = {"port": 80, "ips": ["10.0.0.1"]}
-    return server.create({"apiVersion": ES.api_version, "kind": ES.kind, "metadata": meta, "spec": spec})
+    return server.create(raw_parent(metadata=meta, ips=["10.0.0.1"]))
 
 
 def service(server: FakeApiServer) -> Object:
@@ -151,11 +151,8 @@ async def test_children_are_created_by_group_version_kind(server: FakeApiServer,
     async with running(server, hook, spec={"childResources": [slices, *CHILD_RESOURCES]}):
         await until(lambda: status(server) is not None)
     made = {kind: server.get(kind, "default", "web") or {} for kind in ("EndpointSlice", "Service", "Endpoints")}
-    assert sorted(made, key=lambda kind: int(made[kind]["metadata"]["resourceVersion"])) == [
-        "Endpoints",
-        "Service",
-        "EndpointSlice",
-    ]
+    order = sorted(made, key=lambda kind: int(made[kind]["metadata"]["resourceVersion"]))
+    assert order == ["Endpoints", "Service", "EndpointSlice"]
 
 
 async def test_request_has_the_owned_children_of_every_kind(server: FakeApiServer, hook: Hook) -> None:
@@ -221,16 +218,7 @@ async def test_429_is_retried_after_retry_after(server: FakeApiServer, hook: Hoo
     assert server.storage.items(("", "events")) == []
 
 
-async def test_child_missing_from_the_response_is_deleted(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
-    web(server)
-    async with running(server, hook):
-        await until(lambda: server.get("Service", "default", "web") is not None)
-        hook.children = []
-        await client.patch(WEB, {"spec": {"port": 81}})
-        await until(lambda: server.get("Service", "default", "web") is None)
-
-
-async def test_deleted_or_edited_child_is_reverted(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
+async def test_child_is_reverted_until_it_is_unwanted(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
     web(server)
     async with running(server, hook) as controller:
         await until(lambda: server.get("Service", "default", "web") is not None)
@@ -240,6 +228,9 @@ async def test_deleted_or_edited_child_is_reverted(server: FakeApiServer, hook: 
         assert service(server)["metadata"]["labels"]["own"] == "1"
         await client.delete(SERVICES.path("default", "web"))
         await until(lambda: server.get("Service", "default", "web") is not None)
+        hook.children = []
+        await client.patch(WEB, {"spec": {"port": 81}})
+        await until(lambda: server.get("Service", "default", "web") is None)
 
 
 async def test_taken_name_is_skipped(server: FakeApiServer, hook: Hook) -> None:
