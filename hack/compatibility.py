@@ -21,6 +21,7 @@ PARTS = {
     "status guard": "A stale write of `.status` is refused, a newer one is accepted.",
     "loop": "Hook, sidecar and composite controller: children, transitions, flapping, no write in the steady state.",
 }
+TRIED = "3.11, with OpenSSL 3.0; on 2026-11-29 `make unit` with 3.13 (OpenSSL 3.5, as in the image) and 3.14 (3.6)"
 HEAD = """\
 # Compatibility
 
@@ -29,7 +30,7 @@ HEAD = """\
 | Kubernetes | 1.31 or newer: the rules of the CRD need `isIP` | {kubernetes}, see below | anything newer |
 | Metacontroller | 4.16 or newer (4.15 without a token) | {metacontroller}, both apply strategies | all others |
 | Helm | 3.8 or newer (3.17 for `--take-ownership`) | {helm} | all others |
-| Python, for the commands and the playground | 3.11 or newer | 3.11; the workflow `tests` runs {python} | all others |
+| Python, for commands and playground | 3.11 or newer | {tried}; the workflow `tests` runs {python} | all others |
 
 ## Kubernetes
 
@@ -74,6 +75,7 @@ def head(results: Mapping[str, Any]) -> str:
         kubernetes=f"{releases[0]} to {releases[-1]}" if releases else "none",
         metacontroller=_pinned("hack/kind/up", r"manifests/production\?ref=v([\d.]+)"),
         helm=_pinned("tests/chart/helm/go.mod", r"helm\.sh/helm/v\d+ v([\d.]+)"),
+        tried=TRIED,
         python=f"{python[0]} to {python[-1]}",
     )
 
