@@ -52,18 +52,18 @@ class World:
             self._start(name)
 
     def _start(self, name: str) -> None:
-        clock = asyncio.get_running_loop().time
+        loop, random = asyncio.get_running_loop(), self._random.random
         client, leases = self._client(REQUEST_SECONDS), self._client(LEASE_SECONDS / RENEWALS)
         limit = Settings().concurrent_writes
-        self.publishers.append(StatusPublisher(asyncio.get_running_loop(), client, EXTERNAL_SERVICES, limit=limit))
+        self.publishers.append(StatusPublisher(loop, client, EXTERNAL_SERVICES, limit=limit, random=random))
         self.writers.append(Writers(self.publishers[-1], wanted))
         self.replicas.append(
             Replica(
                 leases,
                 LeaseOptions(name, NAMESPACE, "All", LEASE_SECONDS),
                 lambda: None,
-                clock=clock,
-                random=self._random.random,
+                clock=loop.time,
+                random=random,
             )
         )
 

@@ -6,9 +6,10 @@ import pytest
 
 from external_service.admission import NO_BODY_CONTAINS, Features
 from probe_sidecar.probes.exchange import Outcome, Result
+from probe_sidecar.service import Service
 from probe_sidecar.status.conditions import ALLOWED
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
-from tests.unit.probe_sidecar.services import Services, raw_object
+from tests.unit.probe_sidecar.services import Object, Services, raw_object
 
 A, B = "10.0.100.10", "10.0.100.11"
 TCP = {"tcpSocket": {"port": 80}, "failureThreshold": 1}
@@ -23,6 +24,13 @@ def engine() -> ScriptedEngine:
 @pytest.fixture
 def services(engine: ScriptedEngine) -> Services:
     return Services(engine, hold=60)
+
+
+def wanted(service: Service, status: Object | None = None, *, generation: int = 1) -> Object:
+    """The wanted status of an object that is ours."""
+    found = service.wanted(raw_object("web", {}, status, generation=generation))
+    assert found is not None
+    return found
 
 
 async def test_closed_service_leaves_no_state_in_shared_parts(services: Services, engine: ScriptedEngine) -> None:
@@ -47,12 +55,10 @@ async def test_closed_service_leaves_no_state_in_shared_parts(services: Services
 async def test_unreadable_spec_stops_the_probes_and_keeps_the_status(services: Services) -> None:
     service = services.apply("web", {"port": 80, "ips": [A], "readinessProbe": TCP})
     services.finish(A, UP, 0.1)
-    status = service.wanted(raw_object("web", {}, generation=1))
-    assert status is not None
+    status = wanted(service)
     assert [entry["ready"] for entry in status["addresses"]] == [True]
     services.apply("web", {"port": "80", "ips": [A]}, status)
-    rejected = service.wanted(raw_object("web", {}, status, generation=2))
-    assert rejected is not None
+    rejected = wanted(service, status, generation=2)
     assert (rejected["addresses"], len(service.targets)) == (status["addresses"], 0)
     assert rejected["summary"].startswith("invalid: spec.port: ")
     services.apply("web", {"port": 80, "ips": [A], "readinessProbe": TCP}, status)
@@ -62,8 +68,7 @@ async def test_unreadable_spec_stops_the_probes_and_keeps_the_status(services: S
 async def test_newer_status_of_another_owner_holds_until_a_threshold(services: Services) -> None:
     service = services.apply("web", {"port": 80, "ips": [A], "readinessProbe": TCP})
     services.finish(A, UP, 0.1)
-    status = service.wanted(raw_object("web", {}, generation=1))
-    assert status is not None
+    status = wanted(service)
     theirs = status | {"addresses": [status["addresses"][0] | {"ready": False, "reason": "ProbeFailed"}]}
     service.superseded(raw_object("web", {}, theirs, generation=1))
     assert not service.targets.states[A].ready
@@ -76,8 +81,7 @@ async def test_disabled_body_contains_is_not_probed(engine: ScriptedEngine) -> N
     probe = {"httpGet": {"port": 80, "bodyContains": "OK"}}
     service = services.apply("web", {"port": 80, "ips": [A], "readinessProbe": probe})
     services.prober.tick()
-    status = service.wanted(raw_object("web", {}, generation=1))
-    assert status is not None
+    status = wanted(service)
     (accepted,) = (one for one in status["conditions"] if one["type"] == "Accepted")
     assert (accepted["status"], accepted["reason"], accepted["message"]) == ("False", "InvalidSpec", NO_BODY_CONTAINS)
     assert engine.started == []
@@ -95,9 +99,7 @@ async def test_long_timeout_is_shortened_and_reported(
 ) -> None:
     service = services.apply("web", {"port": 80, "ips": [A], "readinessProbe": {**TCP, "timeoutSeconds": seconds}})
     services.prober.tick()
-    status = service.wanted(raw_object("web", {}, generation=1))
-    target = service.targets.get(A)
-    assert status is not None
+    status, target = wanted(service), service.targets.get(A)
     assert target is not None
     assert target.prepared is not None
     assert target.prepared.timeout == counted

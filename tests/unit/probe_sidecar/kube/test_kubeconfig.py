@@ -115,51 +115,41 @@ def test_kubeconfig_server_and_tls_name(write: Write) -> None:
 
 @cases(
     "cluster user message",
-    ("no server", {"server": ""}, {}, "clusters[here].cluster.server: missing"),
-    (
-        "a server without a scheme",
-        {"server": "10.0.0.1:6443"},
-        {},
-        f"clusters[here].cluster.server: {not_a_url('10.0.0.1:6443')}",
-    ),
-    (
-        "authority not base64",
-        {"certificate-authority-data": "%%%"},
-        {},
-        "clusters[here].cluster.certificate-authority-data: not base64",
-    ),
+    ("no server", {"server": ""}, {}, "server: missing"),
+    ("a server without a scheme", {"server": "10.0.0.1:6443"}, {}, f"server: {not_a_url('10.0.0.1:6443')}"),
+    ("authority not base64", {"certificate-authority-data": "%%%"}, {}, "certificate-authority-data: not base64"),
     (
         "authority not PEM",
         {"certificate-authority-data": encoded("no PEM")},
         {},
-        "clusters[here].cluster.certificate-authority: no PEM certificate",
+        "certificate-authority: no PEM certificate",
     ),
     (
         "insecure with an authority",
         {"certificate-authority": "tls.crt", "insecure-skip-tls-verify": True},
         {},
-        "clusters[here].cluster.insecure-skip-tls-verify: cannot be true beside a certificate-authority: drop one",
+        "insecure-skip-tls-verify: cannot be true beside a certificate-authority: drop one",
     ),
-    ("a token with a space", {}, {"token": "two words"}, "users[me].user.token: not a bearer token"),
-    ("token file missing", {}, {"tokenFile": "missing"}, "users[me].user.tokenFile: "),
+    ("a token with a space", {}, {"token": "two words"}, "token: not a bearer token"),
+    ("token file missing", {}, {"tokenFile": "missing"}, "tokenFile: "),
     (
         "certificate without key",
         {},
         {"client-certificate": "tls.crt"},
-        "users[me].user.client-key: missing: a client certificate needs both",
+        "client-key: missing: a client certificate needs both",
     ),
     (
         "another certificate's key",
         {},
         {"client-certificate": "tls.crt", "client-key-data": OTHER_KEY},
-        "users[me].user.client-certificate: not a PEM certificate with its key",
+        "client-certificate: not a PEM certificate with its key",
     ),
 )
 def test_unsupported_kubeconfig_field_is_named(write: Write, cluster: Object, user: Object, message: str) -> None:
-    file = write(cluster, user)
+    file, place = write(cluster, user), "clusters[here].cluster" if cluster else "users[me].user"
     with pytest.raises(CredentialsError) as raised:
         kubeconfig(file)
-    assert str(raised.value).startswith(f"{file}: {message}")
+    assert str(raised.value).startswith(f"{file}: {place}.{message}")
     assert "two words" not in str(raised.value)
 
 

@@ -124,39 +124,25 @@ def test_transition_changes_its_time_conditions_and_revision() -> None:
 NO_PROBE = "no readinessProbe: always ready"
 
 
+DRAIN: Object = {"disabledIPs": (A,)}
+UNASKED: Object = {"readinessProbe": None}
+
+
 @cases(
     "fields states address column",
     ("unknown starts not ready", {}, (), entry(A, False, "Pending", "not probed yet", T1), "0/1"),
-    ("without a probe", {"readinessProbe": None}, (), entry(A, True, "NoProbe", NO_PROBE, T1), "1/1"),
-    ("its probe is gone", {"readinessProbe": None}, (down(A),), entry(A, True, "NoProbe", NO_PROBE, T1), "1/1"),
-    (
-        "drained while healthy",
-        {"disabledIPs": (A,)},
-        (up(A),),
-        entry(A, False, "Disabled", "connected", T1, serving=True),
-        "0/0",
-    ),
+    ("without a probe", UNASKED, (), entry(A, True, "NoProbe", NO_PROBE, T1), "1/1"),
+    ("its probe is gone", UNASKED, (down(A),), entry(A, True, "NoProbe", NO_PROBE, T1), "1/1"),
+    ("drained while healthy", DRAIN, (up(A),), entry(A, False, "Disabled", "connected", T1, serving=True), "0/0"),
     (
         "drained while dead",
-        {"disabledIPs": (A,)},
+        DRAIN,
         (down(A),),
         entry(A, False, "Disabled", "connection refused", T1, serving=False),
         "0/0",
     ),
-    (
-        "drained before its first result",
-        {"disabledIPs": (A,)},
-        (),
-        entry(A, False, "Disabled", "not probed yet", T1),
-        "0/0",
-    ),
-    (
-        "drained without a probe",
-        {"disabledIPs": (A,), "readinessProbe": None},
-        (),
-        entry(A, False, "Disabled", NO_PROBE, T1, serving=True),
-        "0/0",
-    ),
+    ("drained before its first result", DRAIN, (), entry(A, False, "Disabled", "not probed yet", T1), "0/0"),
+    ("drained without a probe", DRAIN | UNASKED, (), entry(A, False, "Disabled", NO_PROBE, T1, serving=True), "0/0"),
     (
         "a probe was added: ready until there is evidence",
         {},
