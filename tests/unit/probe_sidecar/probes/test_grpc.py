@@ -6,7 +6,7 @@ from external_service.core import GRPCAction
 from probe_sidecar.probes import frames, grpc
 from probe_sidecar.probes.exchange import Exchange, Step
 from probe_sidecar.probes.frames import frame
-from probe_sidecar.probes.message import grpc_status, stream_reset
+from probe_sidecar.probes.message import MALFORMED_GRPC, grpc_status, stream_reset
 from tests.cases import cases
 from tests.unit.probe_sidecar.probes.parts import END, SETTINGS, body, failure, head
 
@@ -32,6 +32,7 @@ TRAILERS = head(("grpc-status", "0"), end=END)
         head((":status", "404"), ("content-type", "text/plain"), end=END),
         failure("HTTP 404 instead of a gRPC response"),
     ),
+    ("no-trailers", GRPC_HEAD + body(b"\x08\x01", END), failure(MALFORMED_GRPC)),
     (
         "line-18-any-rpc-error",
         GRPC_HEAD + frame(frames.RST_STREAM, 0, 1, bytes.fromhex("00000007")),

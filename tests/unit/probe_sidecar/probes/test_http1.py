@@ -9,6 +9,7 @@ from probe_sidecar.probes.exchange import Exchange, Hop, Outcome, Step
 from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Asked, _shapes, quick
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
+    HEADERS_TOO_LARGE,
     READING_BODY,
     UNEXPECTED_STATUS,
     WAITING,
@@ -55,6 +56,12 @@ REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /x\r\n"
     ("line-8-http-1.0-knows-no-te", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok", SUCCESS),
     ("line-15-only-the-status", b"HTTP/1.1 404 No\r\nX: secret\r\n\r\nsecret", failure("HTTP 404")),
     ("a-redirects-cut-body-does-not-matter", REDIRECT + b"Content-Length: 9\r\n\r\nshort", FOLLOWED),
+    (
+        "d9-interim-heads-over-64-kib-together",
+        b"HTTP/1.1 100 Continue\r\nX: %s\r\n\r\n" % (b"x" * 30_000) * 3,
+        failure(HEADERS_TOO_LARGE),
+    ),
+    ("chunk-line-over-4096", CHUNKED + b"2;" + b"a" * 4_096 + b"\r\nok\r\n0\r\n\r\n", malformed("chunk")),
     ("nor-does-a-malformed-one", REDIRECT + b"Transfer-Encoding: chunked\r\n\r\n?", FOLLOWED),
     (
         "line-14-d1-cut-body-of-a-redirect-not-followed",
