@@ -3,7 +3,6 @@
 import ssl
 import tempfile
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 
 from cryptography import x509
@@ -34,9 +33,8 @@ def pair() -> tuple[bytes, bytes]:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), certificate.public_bytes(Encoding.PEM)
 
 
-@cache
 def server_context(*protocols: str) -> ssl.SSLContext:
-    """A TLS server context with a self-signed certificate, a new one in each process. `protocols` are for ALPN."""
+    """A TLS server context with a new self-signed certificate. `protocols` are for ALPN."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "server.pem"
