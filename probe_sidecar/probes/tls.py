@@ -190,7 +190,7 @@ def _carry(
         while True:
             if sending:
                 connection.write(sending)
-            while (data := _decrypted(connection)) is None:
+            while (data := _decrypted(connection, incoming)) is None:
                 _write(incoming, (yield phase, outgoing.read()))
             phase, sending = inner.send(data)
     except StopIteration as end:
@@ -198,8 +198,13 @@ def _carry(
         return step
 
 
-def _decrypted(connection: ssl.SSLObject) -> bytes | None:
-    """Bytes from the peer, empty once it has finished, with close_notify or without; None: nothing yet."""
+def _decrypted(connection: ssl.SSLObject, incoming: ssl.MemoryBIO) -> bytes | None:
+    """Bytes from the peer, empty once it has finished, with close_notify or without; None: nothing yet.
+
+    A read takes a whole record, so nothing is left of it where `incoming` is empty.
+    """
+    if not incoming.pending and not incoming.eof:
+        return None  # the exception that says so is slow
     try:
         return connection.read(_RECORD)
     except ssl.SSLWantReadError:
