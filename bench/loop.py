@@ -74,7 +74,9 @@ async def world(api: RealApi, hosts: Hosts, directory: Path, **setup: Any) -> As
 async def transition(api: RealApi, hosts: Hosts, directory: Path, options: argparse.Namespace) -> Figures:
     """Milliseconds from a result to the Endpoints, by a watch; then of a status PATCH, with nothing else at work."""
     async with world(api, hosts, directory, control=True) as made:
-        created = await made.apply(external_service("web", [A, B]))
+        parent = external_service("web", [A, B])
+        parent["spec"]["readinessProbe"]["periodSeconds"] = 3_600  # no probe may take back what is injected
+        created = await made.apply(parent)
         await made.until_published("web", {A: True, B: True})
         await asyncio.sleep(2)
         loop = [await _turn(made, created["metadata"]["uid"], ready) for ready in _flips(options.repeat)]
