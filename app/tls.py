@@ -6,19 +6,15 @@ they are read again when they change.
 
 import re
 import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import nan
 from pathlib import Path
 from typing import Final
 
 from app.files import Reloaded, UnusableFile
+from runtime.certificates import not_after
 
 PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
-
-VERSION_TAG: Final = 0xA0
-UTC_TIME_TAG: Final = 0x17
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,31 +73,13 @@ def _reason(error: Exception) -> str:
 
 
 def _expiry(certificate: Path) -> float:
-    """When the first certificate of a PEM file expires (`notAfter`, RFC 5280 section 4.1.2.5), as a Unix time.
+    """When the first certificate of a PEM file expires, as a Unix time.
 
     NaN if that cannot be read: it is shown, and no reason to refuse a certificate that OpenSSL takes.
     """
     try:
         found = PEM.search(certificate.read_text(encoding="latin-1"))
-        if found is None:
-            return nan
-        _, signed = next(_elements(ssl.PEM_cert_to_DER_cert(found[0])))
-        _, body = next(_elements(signed))
-        serial_to_validity = [value for tag, value in _elements(body) if tag != VERSION_TAG][:4]
-        _, (tag, time) = _elements(serial_to_validity[3])
-        years = "%y" if tag == UTC_TIME_TAG else "%Y"
-        return datetime.strptime(time.decode("ascii"), f"{years}%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
-    except (OSError, ValueError, IndexError, StopIteration):
+        expiry = None if found is None else not_after(ssl.PEM_cert_to_DER_cert(found[0]))
+    except (OSError, ValueError):
         return nan
-
-
-def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
-    """Tag and content of each DER element."""
-    at = 0
-    while at < len(der):
-        tag, length, at = der[at], der[at + 1], at + 2
-        if length & 0x80:
-            end = at + (length & 0x7F)
-            length, at = int.from_bytes(der[at:end], "big"), end
-        yield tag, der[at : at + length]
-        at += length
+    return nan if expiry is None else expiry

@@ -3,6 +3,7 @@
 Declared once, for the models, the CRD, the hook and the prober.
 """
 
+from ipaddress import ip_address
 from typing import Literal
 
 from external_service.cel import DNS_NAME
@@ -62,6 +63,15 @@ LONGEST_TIMEOUT = 60
 def family_of(ip: str) -> Family:
     """Of an address as it is written."""
     return "IPv6" if ":" in ip else "IPv4"
+
+
+def is_ip(text: str) -> bool:
+    """Whether it is an IP address, in any form."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def host_port(host: str, port: int | str) -> str:

@@ -4,10 +4,9 @@ Sources: kubernetes:staging/src/k8s.io/apimachinery/pkg/util/validation and pkg/
 """
 
 import re
-from ipaddress import ip_address
 
 from external_service.cel import DNS_NAME
-from external_service.kind import SERVICE_NAME
+from external_service.kind import SERVICE_NAME, is_ip
 from external_service.v1alpha1 import (
     ADDRESS_AMONG_HOSTNAMES,
     IPV4_LIKE,
@@ -48,7 +47,7 @@ def host_problem(host: str) -> str | None:
 
 def hostname_problem(name: str) -> str | None:
     """A name to resolve: a DNS-1123 subdomain that DNS can carry and that does not read as an address."""
-    if _IPV4_LIKE.fullmatch(name) or _is_ip(name):
+    if _IPV4_LIKE.fullmatch(name) or is_ip(name):
         return ADDRESS_AMONG_HOSTNAMES
     if len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
         return NO_HOSTNAME
@@ -75,11 +74,3 @@ def route_path_problem(path: str) -> str | None:
     if _ROUTE_PATH.fullmatch(path) and not _UNRESOLVED.search(path):
         return None
     return NO_ROUTE_PATH
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

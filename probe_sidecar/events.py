@@ -19,6 +19,8 @@ from probe_sidecar.kube.client import KubeClient, Resource, micro_time
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.errors import ApiError
 
+log = logging.getLogger(__name__)
+
 Status = Mapping[str, Any]
 
 LONGEST: Final = 1_024
@@ -155,8 +157,6 @@ def _by(status: Status, field: str, key: str) -> dict[str, Status]:
         return {}
     return {str(entry.get(key)): entry for entry in entries if isinstance(entry, dict)}
 
-
-log = logging.getLogger(__name__)
 
 EVENTS: Final = Resource("events.k8s.io", "v1", "events")
 CONTROLLER: Final = "eso.crowdfox.com/prober"

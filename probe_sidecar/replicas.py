@@ -22,6 +22,8 @@ from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.errors import GARBAGE, ApiError, Backoff
 from probe_sidecar.kube.reflector import Patience, Reflector
 
+log = logging.getLogger(__name__)
+
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 
 NAME_PREFIX = "probe-sidecar-"
@@ -105,8 +107,6 @@ class LeaseView:
 def _end(lease: Lease, since: float) -> float:
     return since + lease.seconds
 
-
-log = logging.getLogger(__name__)
 
 STOPPED = "probing and publishing stop until it is renewed"
 """The log of a replica, behind its problem."""

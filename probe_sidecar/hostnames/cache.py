@@ -20,6 +20,8 @@ from probe_sidecar.fair_queue import FairPlaces
 if TYPE_CHECKING:
     from probe_sidecar.hostnames.hostnames import Hostnames
 
+log = logging.getLogger(__name__)
+
 MOST_ADDRESSES = 64
 """Of one name: those beyond are left out, which is reported."""
 
@@ -155,8 +157,6 @@ def _current(answer: Answer, before: list[str]) -> list[str]:
 def _of(name: str, before: Mapping[str, ResolvedAddress]) -> list[str]:
     return [ip for ip, one in before.items() if one.hostname == name]
 
-
-log = logging.getLogger(__name__)
 
 NOTIFIED_AT_ONCE = 5
 """ExternalServices that are notified of a result in one turn of the loop, so that probes get theirs. One with 10 new

@@ -19,7 +19,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.resolver
 
-from external_service.kind import FAMILIES, Family
+from external_service.kind import FAMILIES, Family, is_ip
 from probe_sidecar.hostnames.cache import NOT_ASKED, Reply
 
 log = logging.getLogger(__name__)
@@ -227,16 +227,8 @@ def _servers_in(conf: Path) -> list[Server]:
     except OSError:
         return []
     words = (line.split() for line in lines)
-    hosts = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver" and _is_address(line[1])]
+    hosts = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver" and is_ip(line[1])]
     return [(host, DNS_PORT) for host in hosts[:MAX_SERVERS]]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def no_response(seconds: float) -> str:

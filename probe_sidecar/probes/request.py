@@ -1,7 +1,6 @@
 """The request of an HTTP probe, byte for byte the kubelet's (docs/conformance.md, lines 1 to 5; deviation D8)."""
 
 import base64
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +8,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from external_service.core import HTTPGetAction, HTTPHeader
-from external_service.kind import host_port
+from external_service.kind import host_port, is_ip
 from probe_sidecar.probes import url
 from probe_sidecar.probes.url import Url
 
@@ -70,7 +69,7 @@ class HttpRequest:
         if self.action.tls is not None and self.action.tls.serverName:
             return self.action.tls.serverName
         name = url.split_host(self.authority)[0].removesuffix(".")
-        return name if _DNS_NAME.fullmatch(name) and not _is_address(name) else None
+        return name if _DNS_NAME.fullmatch(name) and not is_ip(name) else None
 
     @property
     def port(self) -> int:
@@ -228,11 +227,3 @@ def _ascii_host(host: str) -> str:
         return name.encode("idna").decode() + colon + port
     except UnicodeError:
         return host
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -12,12 +12,12 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from tempfile import NamedTemporaryFile
 from typing import Final
 
 from probe_sidecar.probes import message
 from probe_sidecar.probes.exchange import Hop, Malformed, Reading, SocketAddress, Step
+from runtime.certificates import not_after
 
 HANDSHAKE_CAP: Final = 10.0
 """Seconds; the kubelet's transport gives up a handshake then, however long the probe's time-out (line 7)."""
@@ -31,10 +31,7 @@ _RECORD: Final = 16_384
 
 OpenInner = Callable[[], Reading[Step]]
 
-_SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
-_FORMATS: Final = {_UTC_TIME: "%y%m%d%H%M%SZ", _GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}
-_BEFORE_VALIDITY: Final = 3
-"""serialNumber, signature and issuer."""
+_not_after = functools.lru_cache(maxsize=256)(not_after)
 
 
 @dataclass(slots=True, eq=False)
@@ -156,7 +153,7 @@ def _read(
         _write(incoming, (yield message.TLS_HANDSHAKE, outgoing.read()))
     if wrong:
         raise Malformed(wrong)
-    certificate.expires = not_after(connection.getpeercert(binary_form=True) or b"")
+    certificate.expires = _not_after(connection.getpeercert(binary_form=True) or b"")
     inner = protocols.get(connection.selected_alpn_protocol() or "")
     if inner is None:
         raise Malformed(message.NO_ALPN)
@@ -247,40 +244,3 @@ def _verdict(error: ssl.SSLCertVerificationError) -> str:
 def _reason(error: ssl.SSLError) -> str:
     """OpenSSL's own words for it ("WRONG_VERSION_NUMBER"); they hold nothing of what the peer sent."""
     return (error.reason or "unknown reason").lower().replace("_", " ")
-
-
-@functools.lru_cache(maxsize=256)
-def not_after(der: bytes) -> float | None:
-    """The end of a certificate's validity in Unix seconds, from its DER (RFC 5280, 4.1); None for what is none.
-
-    Python's ssl reads verified ones only.
-    """
-    try:
-        body = _enter(_enter(der, _SEQUENCE), _SEQUENCE)
-        if body[0] == _VERSION:
-            body = _element(body)[2]
-        for _ in range(_BEFORE_VALIDITY):
-            body = _element(body)[2]
-        _, _, rest = _element(_enter(body, _SEQUENCE))
-        tag, text, _ = _element(rest)
-        return datetime.strptime(text.decode("ascii"), _FORMATS[tag]).replace(tzinfo=UTC).timestamp()
-    except (ValueError, IndexError, KeyError):
-        return None
-
-
-def _enter(data: bytes, wanted: int) -> bytes:
-    tag, content, _ = _element(data)
-    if tag != wanted:
-        raise ValueError
-    return content
-
-
-def _element(data: bytes) -> tuple[int, bytes, bytes]:
-    """Tag, content and what follows. Raises ValueError or IndexError for what is cut short."""
-    start, length = 2, data[1]
-    if length & 0x80:
-        start += length & 0x7F
-        length = int.from_bytes(data[2:start], "big")
-    if start + length > len(data):
-        raise ValueError
-    return data[0], data[start : start + length], data[start + length :]

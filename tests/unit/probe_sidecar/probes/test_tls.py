@@ -27,7 +27,7 @@ from probe_sidecar.probes.message import (
     tls_failed,
 )
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
-from probe_sidecar.probes.tls import not_after
+from runtime.certificates import not_after
 from tests.cases import cases
 from tests.hostile.peers import record_fault
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
