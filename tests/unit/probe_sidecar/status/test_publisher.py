@@ -302,6 +302,29 @@ async def test_422_is_retried_with_back_off(world: World) -> None:
     assert world.status() == {"revision": 4, "ready": "1/1"}
 
 
+@cases("version relisted", ("relisted meanwhile", "{}", True), ("versions that are no numbers", "v{}", False))
+def test_response_replaces_the_object_that_was_written(version: str, relisted: bool) -> None:
+    @scenario()
+    async def body(world: World) -> None:
+        world.watching = False
+        stored = world.put("web", {"ready": "0/1", "revision": 3})
+        stored["metadata"]["resourceVersion"] = version.format(7)
+        world.writers.observe("web", deepcopy(stored))
+        world.responses = [lambda _: httpx.Response(200, json=written)]
+        written = deepcopy(stored) | {"status": {"ready": "1/1", "revision": 4}}
+        written["metadata"]["resourceVersion"] = version.format(8)
+        world.turn("web", "1/1")
+        await world.settle(0.005)
+        if relisted:
+            world.writers.observe("web", deepcopy(stored))
+        await world.settle(1)
+        world.writers.wake("web")
+        await world.settle()
+        assert world.sent == [(0.0, "PATCH", "web")]
+
+    body()
+
+
 def overwriting(world: World, stale: Object, times: int) -> None:
     """Another client writes back a whole stale status 5 ms after each write of ours, `times` times."""
     put = world.put
