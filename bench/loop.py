@@ -44,6 +44,8 @@ Figures = list[dict[str, Any]]
 
 CALM: dict[str, Any] = {"qps": 200.0, "burst": 400}
 WARM_UP = 5
+CALM_SECONDS = 1.0
+"""Before each transition: after a change of the object, the prober waits for the syncs that follow (ADR 2)."""
 SYNC_SECONDS = 20.0
 A, B = "10.0.100.10", "10.0.100.11"
 
@@ -72,7 +74,7 @@ async def world(api: RealApi, hosts: Hosts, directory: Path, **setup: Any) -> As
 
 
 async def transition(api: RealApi, hosts: Hosts, directory: Path, options: argparse.Namespace) -> Figures:
-    """Milliseconds from a result to the Endpoints, by a watch; then of a status PATCH, with nothing else at work."""
+    """Milliseconds from a result of an object at rest to the Endpoints, by a watch; then of a status PATCH alone."""
     async with world(api, hosts, directory, control=True) as made:
         parent = external_service("web", [A, B])
         parent["spec"]["readinessProbe"]["periodSeconds"] = 3_600  # no probe may take back what is injected
@@ -99,7 +101,7 @@ async def _turn(made: World, uid: str, ready: bool) -> float:
     path = ENDPOINTS.path(made.namespace)
     listed = await made.client.get(path)
     seen = asyncio.create_task(_stored(made, path, listed["metadata"]["resourceVersion"], ready))
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(CALM_SECONDS)
     result = {
         "ip": A,
         "ready": ready,
