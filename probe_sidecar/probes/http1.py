@@ -343,7 +343,7 @@ def _content_length(values: list[bytes]) -> int | None:
 
 
 def _chunk_size(line: bytes) -> int:
-    size = line.removesuffix(b"\r").partition(b";")[0].rstrip(b" \t")
+    size = line.removesuffix(b"\r").rstrip(b" \t").partition(b";")[0]
     if not line.endswith(b"\r") or b"\r" in line[:-1] or not re.fullmatch(rb"[0-9A-Fa-f]{1,16}", size):
         raise Malformed(message.malformed_http("chunk"))
     return int(size, 16)

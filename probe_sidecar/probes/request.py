@@ -27,6 +27,8 @@ _DROPPED_IN_HTTP2 = frozenset({"connection", "proxy-connection", "transfer-encod
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """Characters that no header value may contain."""
 _HOST_HEADER = re.compile(r"[!$%&'()*+,\-.:;=\[\]_~0-9A-Za-z]*")
+_ZONE = re.compile(r"(\A\[[^%\]]*)%[^\]]*")
+_LONGEST_NAME = 253
 _DNS_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_\-]{1,63}(?:\.[A-Za-z0-9_\-]{1,63})*")
 _SPACE = " \t\r\n"
 
@@ -218,12 +220,16 @@ def _canonical(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
+@lru_cache(maxsize=64)
 def _ascii_host(host: str) -> str:
-    """A name with letters beyond ASCII in its IDNA form; one that has none stays as it is, and is then refused."""
+    """Without the zone of an address, and with Punycode for letters beyond ASCII: as Go, without mapping any.
+
+    A name that DNS takes for too long stays as it is, and is then refused: the time for Punycode is quadratic.
+    """
     if host.isascii():
-        return host
+        return _ZONE.sub(r"\1", host)
     name, colon, port = host.encode("latin-1").decode(errors="replace").partition(":")
-    try:
-        return name.encode("idna").decode() + colon + port
-    except UnicodeError:
+    if len(name) > _LONGEST_NAME:
         return host
+    labels = [label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in name.split(".")]
+    return ".".join(labels) + colon + port

@@ -15,7 +15,7 @@ _OPTIONAL_PORT = re.compile(r"(?::[0-9]*)?")
 _PATH_AS_IT_IS = re.compile(r"[A-Za-z0-9\-._~/!$&'()*+,;=:@\[\]%]*")
 _ESCAPED_IN_PATH = re.compile(r"[^A-Za-z0-9\-._~/$&+,;=:@]")
 _NOT_IN_HOST = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,;=:\[\]<>\"\x80-\xff%]")
-_ESCAPED_ASCII = re.compile(r"%[0-7]")
+_ESCAPED_ASCII = re.compile(r"%(?!25)[0-7]")
 _USERINFO = re.compile(r"[A-Za-z0-9\-._:~!$&'()*+,;=%@]*")
 
 
@@ -150,7 +150,7 @@ def _check_host(scheme: str, host: str) -> None:
     if host.startswith("["):
         name, bracket, port = host.rpartition("]")
         try:
-            ipaddress.IPv6Address(name[1:] if bracket else "")
+            ipaddress.IPv6Address(_unescape(name[1:]) if bracket else "")
         except ValueError:
             raise BadUrl("host in brackets") from None
     else:

@@ -61,6 +61,7 @@ REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /x\r\n"
         b"HTTP/1.1 100 Continue\r\nX: %s\r\n\r\n" % (b"x" * 30_000) * 3,
         failure(HEADERS_TOO_LARGE),
     ),
+    ("space-before-a-chunk-extension", CHUNKED + b"2 ;x\r\nok\r\n0\r\n\r\n", malformed("chunk")),
     ("chunk-line-over-4096", CHUNKED + b"2;" + b"a" * 4_096 + b"\r\nok\r\n0\r\n\r\n", malformed("chunk")),
     ("nor-does-a-malformed-one", REDIRECT + b"Transfer-Encoding: chunked\r\n\r\n?", FOLLOWED),
     (

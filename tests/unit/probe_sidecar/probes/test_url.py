@@ -55,6 +55,7 @@ BASE = Url(scheme="http", host="10.0.0.1:8080", path="/a/b", query="q=1")
     ("user-is-not-shown", "https://user:pw@10.0.0.1:99/./x", "https://10.0.0.1:99/x"),
     ("space-escaped", "/a b", "http://10.0.0.1:8080/a%20b"),
     ("ipv6", "http://[::1]:80/x", "http://[::1]:80/x"),
+    ("ipv6-with-zone", "http://[fe80::1%25eth0]:80/x", "http://[fe80::1%eth0]:80/x"),
 )
 def test_location_is_resolved(location: str, target: str) -> None:
     assert str(url.resolve(BASE, url.parse(location))) == target
@@ -66,6 +67,7 @@ def test_location_is_resolved(location: str, target: str) -> None:
     ("two-ports", "http://x:1:2/"),
     ("bracket-open", "http://[::1/"),
     ("ipv4-in-brackets", "http://[1.2.3.4]/"),
+    ("empty-zone", "http://[::1%25]/"),
     ("space-in-host", "http://a b/"),
     ("escape-in-host", "http://a%20b/"),
     ("bad-escape", "/%zz"),
