@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from external_service.core import GRPCAction, HTTPGetAction, Probe, TCPSocketAction
-from external_service.kind import LONGEST_TIMEOUT, NOT_PROBED, Reason
+from external_service.kind import LONGEST_TIMEOUT, NOT_PROBED
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.prober.counters import ProbeCounters
@@ -122,7 +122,7 @@ class Targets(Collection[Target]):
     ) -> None:
         """Probe the addresses of `spec` from now on, and no others.
 
-        `stored` is what the status says; it counts only for the first spec (R6). With `spread_since` (when a process
+        `stored` is `StoredStatus.probed`; it counts only for the first spec (R6). With `spread_since` (when a process
         start or a takeover began) the first probes are spread over one period from then. `hostnames` are the addresses
         of spec.hostnames, each with its name: they are probed like those of spec.ips.
         """
@@ -163,14 +163,14 @@ class Targets(Collection[Target]):
         for target in self._targets.values():
             found = stored.get(target.ip) if target.inherited else None
             if found is not None:
-                target.state = _adopted(found)
+                target.state = found
 
     def yield_to(self, stored: Mapping[str, AddressStatus]) -> None:
         """A newer status of another writer holds until our own probes, from now on, meet a threshold (R6)."""
         for target in self._targets.values():
             found = stored.get(target.ip)
             if found is not None and found.ready is not target.state.ready:
-                target.inherited, target.streak, target.state = True, 0, _adopted(found)
+                target.inherited, target.streak, target.state = True, 0, found
 
     def close(self) -> None:
         """Stop probing: it is gone, or owned by another replica."""
@@ -237,7 +237,7 @@ class Targets(Collection[Target]):
         wanted, now, before = (*spec.ips, *hostnames), self._surroundings.now(), self._spec
         pending = partial(AddressStatus, reason="Pending", message=NOT_PROBED, lastTransitionTime=now)
         if before is None:
-            return {ip: _adopted(stored[ip]) if ip in stored else pending(ip=ip, ready=False) for ip in wanted}
+            return {ip: stored.get(ip) or pending(ip=ip, ready=False) for ip in wanted}
         unprobed = (*before.ips, *self._hostnames) if before.readinessProbe is None else ()
         return {
             ip: target.state if (target := self._targets.get(ip)) else pending(ip=ip, ready=ip in unprobed)
@@ -272,13 +272,3 @@ def _counters(probe: Probe | None, before: ProbeCounters | None) -> ProbeCounter
         return None
     probe_type = PROBE_TYPES[type(probe.handler)]
     return before if before is not None and before.probe_type == probe_type else ProbeCounters(probe_type)
-
-
-def _adopted(stored: AddressStatus) -> AddressStatus:
-    """The state that the status hands to a prober without results of its own (R6): readiness is kept."""
-    if stored.reason in {"ProbeSucceeded", "ProbeFailed", "Pending"}:
-        return stored
-    if stored.reason == "Disabled":
-        reason: Reason = "ProbeSucceeded" if stored.healthy else "ProbeFailed"
-        return replace(stored, ready=stored.healthy, serving=None, reason=reason)
-    return replace(stored, reason="Pending", message=NOT_PROBED)

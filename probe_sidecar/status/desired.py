@@ -118,7 +118,7 @@ def _probed(spec: ExternalServiceSpec, ip: str, state: AddressStatus | None) -> 
     if state is not None and state.reason in ("ProbeSucceeded", "ProbeFailed"):
         return state
     # Ready without evidence: a probe was just added, and a changed probe changes no readiness (R6).
-    ready = state is not None and state.healthy and state.reason != "Denied"
+    ready = state is not None and state.ready
     return AddressStatus(ip=ip, ready=ready, reason="Pending", message=NOT_PROBED, lastTransitionTime="")
 
 

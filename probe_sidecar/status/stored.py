@@ -8,7 +8,7 @@ from typing import Any, Self, TypeGuard, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from external_service.kind import Reason
+from external_service.kind import NOT_PROBED, Reason
 from external_service.v1alpha1 import AddressStatus, ChildProblem, Condition
 from probe_sidecar.kube.documents import Object
 
@@ -142,6 +142,7 @@ def _probed(stored: AddressStatus) -> AddressStatus | None:
             return None
         reason: Reason = "ProbeSucceeded" if stored.serving else "ProbeFailed"
         return replace(stored, ready=stored.serving, reason=reason, serving=None)
-    # A probe that was added to a CR leaves its addresses ready (NoProbe, then Pending) until there is evidence (R6).
+    if stored.reason == "NoProbe":  # a probe that was added leaves the addresses ready until there is evidence (R6)
+        stored = replace(stored, reason="Pending", message=NOT_PROBED)
     ready = stored.reason != "ProbeFailed"
     return stored if stored.serving is None and stored.ready is ready and stored.reason != "Denied" else None

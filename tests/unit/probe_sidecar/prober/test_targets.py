@@ -160,11 +160,7 @@ def test_first_failure_of_a_pending_address_is_reported_once(rig: Rig) -> None:
     "status expected",
     ("ready", known(A, True, "ProbeSucceeded"), (True, "ProbeSucceeded", "m")),
     ("failed", known(A, False, "ProbeFailed"), (False, "ProbeFailed", "m")),
-    ("pending", known(A, False, "Pending"), (False, "Pending", "m")),
-    ("drained-though-healthy", known(A, False, "Disabled", serving=True), (True, "ProbeSucceeded", "m")),
-    ("drained-and-dead", known(A, False, "Disabled", serving=False), (False, "ProbeFailed", "m")),
-    ("was-not-probed-before", known(A, True, "NoProbe"), (True, "Pending", NOT_PROBED)),
-    ("was-denied-before", known(A, False, "Denied"), (False, "Pending", NOT_PROBED)),
+    ("unknown", {}, (False, "Pending", NOT_PROBED)),
 )
 def test_restart_takes_readiness_from_the_status(
     rig: Rig, status: dict[str, AddressStatus], expected: tuple[bool, str, str]

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from external_service.kind import Reason
+from external_service.kind import NOT_PROBED, Reason
 from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.status.stored import StoredStatus
 from tests.cases import cases
@@ -22,7 +22,7 @@ def state(ready: bool, reason: Reason, message: str = "HTTP 200") -> AddressStat
     "seen expected",
     ("a ready address stays ready", entry(ready=True, reason="ProbeSucceeded"), state(True, "ProbeSucceeded")),
     ("a failed address stays failed", entry(ready=False, reason="ProbeFailed"), state(False, "ProbeFailed")),
-    ("an unprobed address stays ready", entry(ready=True, reason="NoProbe"), state(True, "NoProbe")),
+    ("an unprobed address stays ready", entry(ready=True, reason="NoProbe"), state(True, "Pending", NOT_PROBED)),
     ("ready while its new probe has no result", entry(ready=True, reason="Pending"), state(True, "Pending")),
     ("a pending address is new", entry(ready=False, reason="Pending"), None),
     ("a denied address was never probed", entry(ready=False, reason="Denied"), None),
