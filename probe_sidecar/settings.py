@@ -5,7 +5,8 @@ from ipaddress import ip_address
 from typing import Annotated, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import NoDecode
 
 from external_service.core import Probe
 from external_service.kind import LONGEST_TIMEOUT, NAMESPACE
@@ -29,14 +30,37 @@ def dns_server(text: str) -> DNSServer:
     return str(ip_address(host)), port
 
 
-def _canary_or_none(text: str) -> str:
-    if text:
-        _canary(text)
-    return text
-
-
 def _server_of(value: object) -> object:
     return dns_server(value) if isinstance(value, str) else value
+
+
+def _canary(text: str) -> tuple[str, Probe] | None:
+    """Address and probe, None for an empty text. ValueError for what is neither ADDRESS:PORT nor a URL."""
+    if not text:
+        return None
+    if "://" not in text:
+        parts = urlsplit(f"tcp://{text}")
+        if parts.port is None or parts.netloc != text or parts.username is not None:
+            raise ValueError
+        return _ip(parts), _probe({"tcpSocket": {"port": parts.port}})
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or parts.fragment or parts.username is not None:
+        raise ValueError
+    path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+    port = parts.port if parts.port is not None else {"http": 80, "https": 443}[parts.scheme]
+    action = {"path": path, "port": port, "scheme": parts.scheme.upper()}
+    return _ip(parts), _probe({"httpGet": action})
+
+
+def _probe(given: object) -> Probe:
+    try:
+        return Probe.model_validate(given)
+    except ValidationError as problem:
+        raise ValueError from problem
+
+
+def _ip(parts: SplitResult) -> str:
+    return str(ip_address(parts.hostname or ""))
 
 
 POD_NAME = "the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there"
@@ -154,8 +178,8 @@ class Settings(CommonSettings):
             "all addresses later; 0 disables the guard."
         ),
     )
-    canary: Annotated[str, AfterValidator(_canary_or_none)] = Field(
-        "",
+    canary: Annotated[tuple[str, Probe] | None, NoDecode, BeforeValidator(_canary)] = Field(
+        None,
         title="an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz",
         description=(
             "Address that always responds, such as a gateway. While it responds, no outage is suspected; with it "
@@ -180,35 +204,3 @@ class Settings(CommonSettings):
         if bool(self.pod_name) is not bool(self.lease_namespace):
             raise ValueError(f'ESO_POD_NAME: write {POD_NAME} (got "{self.pod_name}")')
         return self
-
-    @property
-    def canary_probe(self) -> tuple[str, Probe] | None:
-        """The address of the canary and its probe; None: there is none."""
-        return _canary(self.canary) if self.canary else None
-
-
-def _canary(text: str) -> tuple[str, Probe]:
-    """ValueError for what is neither ADDRESS:PORT nor a URL of http or https."""
-    if "://" not in text:
-        parts = urlsplit(f"tcp://{text}")
-        if parts.port is None or parts.netloc != text or parts.username is not None:
-            raise ValueError
-        return _ip(parts), _probe({"tcpSocket": {"port": parts.port}})
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or parts.fragment or parts.username is not None:
-        raise ValueError
-    path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-    port = parts.port if parts.port is not None else {"http": 80, "https": 443}[parts.scheme]
-    action = {"path": path, "port": port, "scheme": parts.scheme.upper()}
-    return _ip(parts), _probe({"httpGet": action})
-
-
-def _probe(given: object) -> Probe:
-    try:
-        return Probe.model_validate(given)
-    except ValidationError as problem:
-        raise ValueError from problem
-
-
-def _ip(parts: SplitResult) -> str:
-    return str(ip_address(parts.hostname or ""))

@@ -354,7 +354,7 @@ def late_lookup(servers: Sequence[DNSServer]) -> Lookup:
 
 def canary(settings: Settings, dial: Callable[[str], str], now: float) -> Canary | None:
     """The canary of ESO_CANARY. The address policy does not apply to it: the operator of the cluster chose it."""
-    if settings.canary_probe is None:
+    if settings.canary is None:
         return None
-    ip, probe = settings.canary_probe
+    ip, probe = settings.canary
     return Canary(probe, ip, dial(ip), now)

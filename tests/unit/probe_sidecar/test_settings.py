@@ -20,7 +20,7 @@ def test_default_settings() -> None:
     assert (settings.health_listen_host, settings.health_listen_port) == ("::", 8081)
     assert (settings.tick_milliseconds, settings.concurrent_probes, settings.scope) == (10, None, Scope())
     assert (settings.pod_name, settings.lease_namespace, settings.lease_seconds) == ("", "", 15)
-    assert (settings.outage_hold_seconds, settings.canary_probe) == (60, None)
+    assert (settings.outage_hold_seconds, settings.canary) == (60, None)
 
 
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_canary_is_parsed_into_address_and_probe(
     monkeypatch: pytest.MonkeyPatch, text: str, ip: str, probe: dict[str, object]
 ) -> None:
     monkeypatch.setenv("ESO_CANARY", text)
-    assert load(Settings).canary_probe == (ip, Probe.model_validate(probe))
+    assert load(Settings).canary == (ip, Probe.model_validate(probe))
 
 
 def test_dns_servers_can_have_ports(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,7 @@ class World:
         self.network = Network()
         self.told: list[tuple[float, bool]] = []
         self.turned: list[tuple[float, str, bool]] = []
-        named = Settings(canary=canary).canary_probe
+        named = Settings(canary=canary).canary
         self.services: dict[str, Subject] = {}
         self._surroundings = surroundings_of(
             self.network.loop,
