@@ -13,6 +13,7 @@ METACONTROLLER_BIN and METACONTROLLER_CRDS bring the real Metacontroller; withou
 import argparse
 import asyncio
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -35,6 +36,7 @@ from tests.e2e.controlplane.build import build
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.hosts import Hosts
 from tests.e2e.manifests import external_service
+from tests.e2e.process import Sidecar, plain_client
 from tests.e2e.real_api import RealApi
 from tests.e2e.world import Setup, World, real_metacontroller
 from tests.until import until
@@ -43,6 +45,7 @@ Object = dict[str, Any]
 Figures = list[dict[str, Any]]
 
 CALM: dict[str, Any] = {"qps": 200.0, "burst": 400}
+INJECT_SECONDS = 30.0
 WARM_UP = 5
 CALM_SECONDS = 1.0
 """Before each transition: after a change of the object, the prober waits for the syncs that follow (ADR 2)."""
@@ -73,16 +76,29 @@ async def world(api: RealApi, hosts: Hosts, directory: Path, **setup: Any) -> As
         yield made
 
 
+@asynccontextmanager
+async def controlled(made: World, directory: Path) -> AsyncIterator[Sidecar]:
+    """A sidecar with a control port in place of that of the world."""
+    await made.sidecar.stop()
+    access = made.api.kubeconfig(accounts.SIDECAR_ACCOUNT)
+    sidecar = Sidecar(directory, access, module="bench.controlled", name="controlled")
+    await sidecar.start()
+    try:
+        yield sidecar
+    finally:
+        await sidecar.stop()
+
+
 async def transition(api: RealApi, hosts: Hosts, directory: Path, options: argparse.Namespace) -> Figures:
     """Milliseconds from a result of an object at rest to the Endpoints, by a watch; then of a status PATCH alone."""
-    async with world(api, hosts, directory, control=True) as made:
+    async with world(api, hosts, directory) as made, controlled(made, directory) as control:
         parent = external_service("web", [A, B])
         parent["spec"]["readinessProbe"]["periodSeconds"] = 3_600  # no probe may take back what is injected
         created = await made.apply(parent)
         await made.until_published("web", {A: True, B: True})
         await asyncio.sleep(2)
-        loop = [await _turn(made, created["metadata"]["uid"], ready) for ready in _flips(options.repeat)]
-        await made.sidecar.kill()
+        loop = [await _turn(made, control, created["metadata"]["uid"], ready) for ready in _flips(options.repeat)]
+        await control.kill()
         await made.composite.stop()
         patches = [await _patch(made, ready) for ready in _flips(options.repeat)]
     alone = statistics.median(patches[WARM_UP:])
@@ -97,7 +113,7 @@ def _flips(count: int) -> list[bool]:
     return [number % 2 == 1 for number in range(count + WARM_UP)]
 
 
-async def _turn(made: World, uid: str, ready: bool) -> float:
+async def _turn(made: World, control: Sidecar, uid: str, ready: bool) -> float:
     path = ENDPOINTS.path(made.namespace)
     listed = await made.client.get(path)
     seen = asyncio.create_task(_stored(made, path, listed["metadata"]["resourceVersion"], ready))
@@ -109,8 +125,16 @@ async def _turn(made: World, uid: str, ready: bool) -> float:
         "message": "told",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
-    began = await made.inject(uid, [result])
+    began = await _inject(control, uid, [result])
     return (await asyncio.wait_for(seen, 30) - began) * 1e3
+
+
+async def _inject(control: Sidecar, uid: str, results: list[Object]) -> float:
+    """Injects results as from the prober. Returns the time by the monotonic clock."""
+    url = re.findall(r"^control (http://\S+)$", control.log(), re.MULTILINE)[-1]
+    async with plain_client(url, INJECT_SECONDS) as client:
+        answer = await client.post("/results", json={"uid": uid, "addresses": results})
+    return float(answer.raise_for_status().json()["takenAt"])
 
 
 async def _stored(made: World, path: str, version: str, ready: bool) -> float:

@@ -1,7 +1,6 @@
 """The three processes of a world, each under its own account: hook, sidecar and composite controller."""
 
 import asyncio
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -88,7 +87,7 @@ class Hook(Process):
 
 
 class Sidecar(Process):
-    """The product, `python -m probe_sidecar`; with `control`, the same with a control port (`tests.scenarios.sidecar`).
+    """The product, `python -m probe_sidecar`, or another module that runs it.
 
     `settings` are ESO_* variables. `host` is where its pages are, on a free port if `settings` name none.
     """
@@ -98,24 +97,18 @@ class Sidecar(Process):
         directory: Path,
         kubeconfig: Path,
         *,
-        control: bool = False,
+        module: str = "probe_sidecar",
         name: str = "sidecar",
         settings: Mapping[str, str] | None = None,
         host: str = HOST,
     ) -> None:
         port = (settings or {}).get("ESO_HEALTH_LISTEN_PORT") or str(*free_ports(1, host))
-        module = "tests.scenarios.sidecar" if control else "probe_sidecar"
         command = [sys.executable, "-m", module, "--kubeconfig", str(kubeconfig)]
         self.name = name
         self.url = f"http://{host_port(host, port)}"
         pages = {"ESO_HEALTH_LISTEN_HOST": host, "ESO_HEALTH_LISTEN_PORT": port}
         environment = {"ESO_DNS_SERVERS": DNS_SERVER, **pages, **(settings or {})}
         super().__init__(_python(name, command, directory, f"{self.url}/readyz", environment))
-
-    @property
-    def control_url(self) -> str:
-        """Its control port; IndexError if it has none."""
-        return str(re.findall(r"^control (http://\S+)$", self.log(), re.MULTILINE)[-1])
 
     async def page(self, path: str) -> httpx.Response:
         """One of its pages."""

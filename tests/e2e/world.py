@@ -53,10 +53,11 @@ COMPOSITE_CONTROLLERS = "/apis/metacontroller.k8s.io/v1alpha1/compositecontrolle
 CHILDREN = (SERVICES, ENDPOINTS, ENDPOINT_SLICES, INGRESSES)
 OURS = frozenset({SIDECAR, CONTROLLER})
 STRATEGIES = ("dynamic-apply", "server-side-apply")
-INJECT_SECONDS = 30.0
 GONE_SECONDS = 90.0
 PUBLISHED_SECONDS = 60.0
 CALM_SECONDS = 240.0
+DEFAULT_QPS, DEFAULT_BURST = 5.0, 10
+"""Metacontroller's own --client-go-qps and --client-go-burst: seconds between its read and its write."""
 HOOK = "hook"
 
 _numbers = itertools.count(1)
@@ -66,19 +67,17 @@ _numbers = itertools.count(1)
 class Setup:
     """Options of a test's world, by `@pytest.mark.world(...)`.
 
-    resync: seconds, instead of the shipped CompositeController's. control: the sidecar has a control port (for
-    bench/loop.py). qps, burst: Metacontroller's --client-go-* (its own default is 5 and 10). endpoints: ESO_ENDPOINTS.
-    gateway: the CompositeController lists HTTPRoutes, as components/gateway-api has it. fronts: sidecar and composite
-    controller reach the API server, and the latter the hook, through `World.fronts`, which can be made to misbehave;
-    each replica through one by its letter. replicas: so many sidecars share the work by Leases of `lease` seconds,
-    named "a", "b", ... (0: one, without Leases). settings: ESO_* for the hook and all sidecars. shard: the installation
-    works for ExternalServices with this value of the label process.SHARD alone, so that there may be several.
-    status_policy: stale statuses are no-ops, where the API server can do that; without it they are refused. host: where
-    our processes listen.
+    resync: seconds, instead of the shipped CompositeController's. qps, burst: Metacontroller's --client-go-* (its own
+    default is 5 and 10). endpoints: ESO_ENDPOINTS. gateway: the CompositeController lists HTTPRoutes, as
+    components/gateway-api has it. fronts: sidecar and composite controller reach the API server, and the latter the
+    hook, through `World.fronts`, which can be made to misbehave; each replica through one by its letter. replicas: so
+    many sidecars share the work by Leases of `lease` seconds, named "a", "b", ... (0: one, without Leases). settings:
+    ESO_* for the hook and all sidecars. shard: the installation works for ExternalServices with this value of the label
+    process.SHARD alone, so that there may be several. status_policy: stale statuses are no-ops, where the API server
+    can do that; without it they are refused. host: where our processes listen.
     """
 
     resync: float | None = None
-    control: bool = False
     qps: float = 200.0
     burst: int = 400
     endpoints: str = DEFAULT_ENDPOINTS_FORM
@@ -203,12 +202,6 @@ class World:
     async def probes(self) -> int:
         """The number of requests to all backends."""
         return sum(self.hosts.requests().values())
-
-    async def inject(self, uid: str, results: Sequence[Object]) -> float:
-        """Injects results into the sidecar as from its prober. Returns the time by the monotonic clock."""
-        async with process.plain_client(self.sidecar.control_url, INJECT_SECONDS) as control:
-            answer = await control.post("/results", json={"uid": uid, "addresses": list(results)})
-        return float(answer.raise_for_status().json()["takenAt"])
 
     def mark(self) -> int:
         """A point in the audit log."""
@@ -373,7 +366,6 @@ class World:
         return process.Sidecar(
             self._directory,
             access,
-            control=self.setup.control,
             name=name,
             settings={**self._selector, **self.setup.settings, **(settings or {})},
             host=host or self.setup.host,

@@ -1,6 +1,6 @@
-"""`python -m tests.scenarios.sidecar`: the product's sidecar with a control port, for tests.
+"""`python -m bench.controlled`: the product's sidecar with a control port.
 
-A test POSTs probe results to `/results` on the control port; they are recorded like those of the prober.
+bench.loop POSTs probe results to `/results` on the control port; they are recorded like those of the prober.
 """
 
 import asyncio
