@@ -9,20 +9,15 @@ from typing import Any
 
 import pytest
 
-from external_service.v1alpha1 import STALE_STATUS
 from playground.client import EXTERNAL_SERVICES, SIDECAR, readiness
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
-from tests.e2e.world import World
+from tests.e2e.world import DEFAULT_BURST, DEFAULT_QPS, World
 from tests.scenarios.timeline import Follower
 from tests.until import until_equal
 
 Object = dict[str, Any]
 
-DEFAULT_LIMITS: dict[str, Any] = {"qps": 5.0, "burst": 10}
-"""Metacontroller's own --client-go-qps and --client-go-burst: seconds between its read and its write."""
-KNOWN_ERRORS = (STALE_STATUS, "context canceled")
-"""The refusals of the guard, and requests that end with Metacontroller where `World.limit` restarts it."""
 TURNS = 300
 STEPS = 25
 SWITCHED_SECONDS = 6.0
@@ -30,8 +25,8 @@ SWITCHED_SECONDS = 6.0
 
 
 @pytest.mark.kubernetes("loop")
-@pytest.mark.parametrize("limits", ["raised", pytest.param("default", marks=pytest.mark.world(**DEFAULT_LIMITS))])
-async def test_flapping_publishes_every_last_state(world: World, limits: str, figures: Callable[..., None]) -> None:
+@pytest.mark.world(qps=DEFAULT_QPS, burst=DEFAULT_BURST)
+async def test_flapping_publishes_every_last_state(world: World, figures: Callable[..., None]) -> None:
     """Some 10 backends a second turn; what turns faster than it is probed is seen in its last state."""
     dice, up = Random(1), dict.fromkeys((f"10.30.0.{last}" for last in range(1, 21)), True)
     parent = external_service("web", [*up])
@@ -54,13 +49,13 @@ async def test_flapping_publishes_every_last_state(world: World, limits: str, fi
         shown = [moment.ready for moment in timeline.since(begun)]
     changed = {ip: (flips(stored, ip), flips(shown, ip)) for ip in up}
     writes = sum(one.user == SIDECAR for one in world.writes(mark))
-    figures(**{"transitions": sum(in_status for in_status, _ in changed.values()), "writes of the sidecar": writes})
-    figures(**{"settled after seconds": settled, **await _errors(world)})
+    transitions = sum(in_status for in_status, _ in changed.values())
+    figures(**{"transitions": transitions, "writes of the sidecar": writes, "settled after seconds": settled})
     assert (stored[-1], shown[-1]) == (up, up)
     revisions = [one.revision for one in timeline.statuses]
     assert revisions == sorted(revisions), "an older status was stored again"
     assert [ip for ip, (in_status, published) in changed.items() if published > in_status] == [], "published again"
-    assert writes <= sum(in_status for in_status, _ in changed.values()), "a write without a transition"
+    assert writes <= transitions, "a write without a transition"
 
 
 def flips(states: Sequence[Mapping[str, bool]], ip: str) -> int:
@@ -84,7 +79,7 @@ async def test_mass_outage_is_published(world: World, count: int, period: int, f
     await asyncio.gather(*(world.apply(parent) for parent in parents))
     await until_equal(lambda: _wrong(world, parents, up=True), [], seconds=180, every=0.5)
     if count == 30:
-        await world.limit(**DEFAULT_LIMITS)
+        await world.limit(DEFAULT_QPS, DEFAULT_BURST)
     await world.until_calm()
 
     mark, start = world.mark(), time.monotonic()
@@ -98,11 +93,9 @@ async def test_mass_outage_is_published(world: World, count: int, period: int, f
     published = time.monotonic() - start
     await world.until_calm()
     assert await _wrong(world, parents, up=False) == []
-    writes = world.writes(mark)
     figures(
         **{"addresses": len(victims), "switched off within": switched, "published after seconds": published},
-        **{"writes of the sidecar": sum(one.user == "sidecar" for one in writes), "writes by all": len(writes)},
-        **{"stale status writes refused": world.refused(mark), **await _errors(world)},
+        **{"writes by all": len(world.writes(mark)), "stale status writes refused": world.refused(mark)},
     )
     if world.status_policy:
         assert world.refused(world.began) == 0
@@ -125,15 +118,3 @@ async def _wrong(world: World, parents: list[Object], *, up: bool) -> list[str]:
         for where in (published, reported)
         if where.get(parent["metadata"]["name"], {}).get(ip) is not up
     ]
-
-
-async def _errors(world: World) -> dict[str, int]:
-    """The refused writes since the first creation, the SyncError Events about them, and the counts of these Events.
-
-    No Event has another cause. client-go counts equal Events on one object, and writes at most 25 about one object.
-    """
-    events = await world.sync_errors()
-    messages = [event["message"] for event in events]
-    assert [message for message in messages if not any(known in message for known in KNOWN_ERRORS)] == []
-    counted = sum(event.get("count") or 1 for event in events)
-    return {"refused since creation": world.refused(world.began), "SyncError events": len(events), "counting": counted}

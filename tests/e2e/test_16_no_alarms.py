@@ -9,10 +9,9 @@ import pytest
 from playground.client import EXTERNAL_SERVICES
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
-from tests.e2e.world import World, ready
+from tests.e2e.world import DEFAULT_BURST, DEFAULT_QPS, World, ready
 
-DEFAULT_LIMITS: dict[str, Any] = {"qps": 5.0, "burst": 10}
-"""Metacontroller's own --client-go-qps and --client-go-burst."""
+DEFAULT_LIMITS: dict[str, Any] = {"qps": DEFAULT_QPS, "burst": DEFAULT_BURST}
 SECONDS = 240.0
 IPS = [f"10.0.110.{last}" for last in range(1, 6)]
 
