@@ -32,26 +32,27 @@ def ports(*ports: Object) -> Object:
     return {"spec": {"ports": list(ports)}}
 
 
-PORTS = [
-    pytest.param("web", ports({"port": 99}), id="another port"),
-    pytest.param("web", ports({"port": 80, "name": "a"}, {"port": 99, "name": "b"}), id="a port more"),
-    pytest.param("web", ports({"port": 80, "name": "a"}, {"port": 80, "name": "b", "protocol": "UDP"}), id="UDP too"),
-]
 EXTERNAL_NAME = {"type": "ExternalName", "externalName": "a.example", "clusterIP": None, "clusterIPs": None}
-EDITS = [
-    pytest.param("web", ports({"port": 80, "name": "a", "targetPort": 81, "appProtocol": "h2c"}), id="port options"),
-    pytest.param("web", {"spec": {"ports": None}}, id="no ports"),
-    pytest.param("web", {"spec": {"publishNotReadyAddresses": True}}, id="publishNotReadyAddresses"),
-    pytest.param("web", {"spec": {"sessionAffinity": "ClientIP"}}, id="sessionAffinity"),
-    pytest.param("web", {"spec": {"externalIPs": ["10.0.100.99"]}}, id="externalIPs"),
-    pytest.param("web", {"spec": EXTERNAL_NAME}, id="ExternalName"),
-    pytest.param("front", {"spec": {"selector": {"app": "a", "tier": "b"}}}, id="selector"),
-    pytest.param("front", {"spec": {"type": "NodePort"}}, id="NodePort"),
-    pytest.param("front", {"spec": {"type": "LoadBalancer"}}, id="LoadBalancer"),
-    pytest.param("front", {"spec": {"internalTrafficPolicy": "Local"}}, id="internalTrafficPolicy"),
-    pytest.param("front", {"metadata": {"labels": {PROXY_NAME: "a", "app": "b"}}}, id="labels"),
-    pytest.param("front", {"spec": {"selector": {"app": "a"}, "sessionAffinity": "ClientIP"}}, id="several fields"),
-]
+EDITS: dict[str, tuple[str, Object]] = {
+    "port options": ("web", ports({"port": 80, "name": "a", "targetPort": 81, "appProtocol": "h2c"})),
+    "no ports": ("web", {"spec": {"ports": None}}),
+    "publishNotReadyAddresses": ("web", {"spec": {"publishNotReadyAddresses": True}}),
+    "sessionAffinity": ("web", {"spec": {"sessionAffinity": "ClientIP"}}),
+    "externalIPs": ("web", {"spec": {"externalIPs": ["10.0.100.99"]}}),
+    "ExternalName": ("web", {"spec": EXTERNAL_NAME}),
+    "selector": ("front", {"spec": {"selector": {"app": "a", "tier": "b"}}}),
+    "NodePort": ("front", {"spec": {"type": "NodePort"}}),
+    "LoadBalancer": ("front", {"spec": {"type": "LoadBalancer"}}),
+    "internalTrafficPolicy": ("front", {"spec": {"internalTrafficPolicy": "Local"}}),
+    "labels": ("front", {"metadata": {"labels": {PROXY_NAME: "a", "app": "b"}}}),
+    "several fields": ("front", {"spec": {"selector": {"app": "a"}, "sessionAffinity": "ClientIP"}}),
+}
+PORTS: dict[str, tuple[str, Object]] = {
+    "another port": ("web", ports({"port": 99})),
+    "a port more": ("web", ports({"port": 80, "name": "a"}, {"port": 99, "name": "b"})),
+    "UDP too": ("web", ports({"port": 80, "name": "a"}, {"port": 80, "name": "b", "protocol": "UDP"})),
+}
+"""Server-side apply keeps a port of another field manager: the report then has the command that removes it."""
 
 
 async def service(world: World, name: str) -> Object:
@@ -85,14 +86,21 @@ async def put_back(world: World, name: str, before: Object) -> float:
 
 
 @pytest.mark.world(resync=2)
-async def test_edited_service_is_reverted(world: World, figures: Callable[..., None]) -> None:
+async def test_edited_service_is_reverted_or_reported(world: World, figures: Callable[..., None]) -> None:
     before = await created(world)
-    for one in EDITS:
-        name, change = one.values
-        assert isinstance(name, str)
-        assert isinstance(change, dict)
+    for what, (name, change) in (EDITS | PORTS).items():
+
+        async def decided(name: str = name) -> bool:
+            return bool((await world.status(name)).get("children")) or await service(world, name) == before[name]
+
         await edit(world, name, change)
-        figures(**{f"{one.id}, seconds": await put_back(world, name, before[name])})
+        figures(**{f"{what}, seconds": await until(decided, what, seconds=SECONDS, every=0.05)})
+        if what in PORTS and (reported := (await world.status(name)).get("children")):
+            assert (reported[0]["kind"], reported[0]["reason"]) == ("Service", "Edited")
+            _, _, command = reported[0]["problem"].partition("Run: kubectl ")
+            done = await world.kubectl(*shlex.split(command))
+            assert done.returncode == 0, done.stderr
+        await put_back(world, name, before[name])
     await world.until_calm()
 
 
@@ -130,30 +138,6 @@ async def test_pods_selected_by_an_edit_lose_traffic(world: World, name: str, fi
         await world.until_calm()
         assert consumer.ready() == set(IPS)
         assert await world.published(name) == dict.fromkeys(IPS, True)
-
-
-@pytest.mark.world(resync=2)
-async def test_edited_ports_are_reverted_or_reported(world: World, figures: Callable[..., None]) -> None:
-    """Server-side apply keeps a port of another field manager: then the report has the command that removes it."""
-    before = await created(world)
-
-    async def decided() -> bool:
-        return bool((await world.status("web")).get("children")) or await service(world, "web") == before["web"]
-
-    for one in PORTS:
-        _, change = one.values
-        assert isinstance(change, dict)
-        await edit(world, "web", change)
-        seconds = await until(decided, "put back or reported", seconds=SECONDS, every=0.05)
-        reported = (await world.status("web")).get("children")
-        figures(**{f"{one.id}, seconds": seconds, f"{one.id}, reported": bool(reported)})
-        if reported:
-            assert (reported[0]["kind"], reported[0]["reason"]) == ("Service", "Edited")
-            _, _, command = reported[0]["problem"].partition("Run: kubectl ")
-            done = await world.kubectl(*shlex.split(command))
-            assert done.returncode == 0, done.stderr
-        await put_back(world, "web", before["web"])
-    await world.until_calm()
 
 
 async def until_type(world: World, kind: str) -> Object:
