@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = sorted((ROOT / "metacontroller" / "samples").glob("*.yaml"))
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 GROUP = "eso.crowdfox.com"
-OTHER_GROUPS = ("before.example", "older.example", "fresh.example")
+FRESH, UPGRADED = OTHER_GROUPS = ("fresh.example", "older.example")
 NAMESPACE = "crd-check"
 SAMPLES_NAMESPACE = "external-service"
 UNCHECKED = "<nil>"  # where the API server adds that it skipped rules because of other errors
@@ -111,10 +111,10 @@ def clear(admin: httpx.Client) -> None:
 class Stored:
     """One stored ExternalService, written to by Metacontroller and by the sidecar."""
 
-    def __init__(self, admin: httpx.Client, name: str, spec: dict[str, Any]) -> None:
-        self.admin, self.path = admin, path_of(GROUP, name)
+    def __init__(self, admin: httpx.Client, name: str, spec: dict[str, Any], group: str = GROUP) -> None:
+        self.admin, self.path = admin, path_of(group, name)
         admin.delete(self.path)
-        admin.post(path_of(GROUP), json=custom_resource(name, spec)).raise_for_status()
+        admin.post(path_of(group), json=custom_resource(name, spec, group)).raise_for_status()
 
     def replace_status(self, status: dict[str, Any] | None) -> httpx.Response:
         """GET, then PUT the whole status, as Metacontroller does."""
@@ -151,7 +151,7 @@ def seven(admin: httpx.Client) -> Iterator[Stored]:
 
 @pytest.mark.kubernetes("CRD")
 def test_crd_is_established_without_warnings(admin: httpx.Client) -> None:
-    definition = definition_of(OTHER_GROUPS[2])
+    definition = definition_of(FRESH)
     created = admin.post(DEFINITIONS, json=definition)
     assert created.status_code == 201, created.text
     assert created.headers.get_list("warning") == []
@@ -303,46 +303,6 @@ def test_cluster_ip_is_immutable(admin: httpx.Client) -> None:
     )
 
 
-@pytest.mark.kubernetes("CRD")
-def test_objects_older_than_the_rules_can_be_changed(admin: httpx.Client) -> None:
-    """An invalid ExternalService of the predecessor can have a status, which reports what is wrong.
-
-    API servers before 1.33 evaluate the rules of unchanged fields for a write of the status, and for no other write.
-    """
-    group = OTHER_GROUPS[0]
-    definition = definition_of(group)
-    lax = copy.deepcopy(definition)
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    lax["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = anything
-    serve(admin, lax)
-    old = {"port": 80, "ips": ["127.0.0.1", A, A], "hosts": [{"host": "https://x", "path": "y"}]}
-    path = path_of(group, "1.old")
-    admin.post(path_of(group), json=custom_resource("1.old", old, group)).raise_for_status()
-    serve(admin, definition)
-
-    def merge(part: dict[str, Any], subresource: str = "") -> httpx.Response:
-        return admin.patch(path + subresource, content=json.dumps(part), headers=MERGE)
-
-    status = {"status": {"revision": 1, "addresses": [result(A)]}}
-    response = merge(status, "/status")
-    if minor(admin) < 33:
-        assert {field for field, _ in causes(response)} == {"spec.hosts[0].host", "spec.hosts[0].path", "spec.ips[0]"}
-    else:
-        assert response.status_code == 200, response.text
-    other = merge({"spec": {"port": 81}})
-    assert other.status_code == 200, other.text
-    assert merge({"spec": {"ips": ["127.0.0.1", A, A, "127.0.0.2"]}}).status_code == 422
-    fixed = merge({"spec": {"ips": [A], "hosts": [{"host": "x.example", "path": "/y"}]}})
-    assert fixed.status_code == 200, fixed.text
-    response = merge(status, "/status")
-    assert response.status_code == 200, response.text
-
-
-def minor(admin: httpx.Client) -> int:
-    """The API server's minor version."""
-    return int(admin.get("/version").raise_for_status().json()["minor"])
-
-
 @pytest.mark.kubernetes("samples")
 @pytest.mark.parametrize("case", corpus("predecessor"))
 def test_predecessor_manifests_apply_unchanged(
@@ -375,39 +335,44 @@ def without_defaults(stored: Any, written: Any) -> Any:
     }
 
 
-def older(schema: Any) -> Any:
-    """Our schema as an earlier release may have had it: without rules, enums, limits and some fields."""
-    if isinstance(schema, list):
-        return [older(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    younger = {"redirects", "httpRoute", "serving", "x-kubernetes-validations", "enum", "maxItems", "maxLength"}
-    return {name: older(value) for name, value in schema.items() if name not in younger}
-
-
 @pytest.mark.kubernetes("CRD")
 def test_crd_upgrade_keeps_stored_objects(admin: httpx.Client) -> None:
-    """Readable with the newer defaults; its status is unchanged, and is guarded from now on."""
-    group = OTHER_GROUPS[1]
-    definition = definition_of(group)
-    serve(admin, older(definition))
+    """Each is readable with the new defaults; its status is unchanged, and is guarded from now on. An invalid one of
+    the predecessor can be changed, and have a status, which reports what is wrong.
+
+    API servers before 1.33 evaluate the rules of unchanged fields for a write of the status, and for no other write.
+    """
+    definition = definition_of(UPGRADED)
+    lax = copy.deepcopy(definition)
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    lax["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = anything
+    serve(admin, lax)
     probe = {"httpGet": {"port": 8080}, "periodSeconds": 5}
     spec = {"port": 80, "ips": [A, B], "hosts": [{"host": "a.example"}], "readinessProbe": probe}
-    admin.post(path_of(group), json=custom_resource("kept", spec, group)).raise_for_status()
-    path = path_of(group, "kept")
-    before = admin.get(path).json()
+    kept = Stored(admin, "kept", spec, UPGRADED)
     status = {"revision": 7, "ready": "1/2", "addresses": HALF, "observedGeneration": 1}
-    admin.put(f"{path}/status", json={**before, "status": status}).raise_for_status()
+    kept.replace_status(status).raise_for_status()
+    invalid = {"port": 80, "ips": ["127.0.0.1", A, A], "hosts": [{"host": "https://x", "path": "y"}]}
+    old = Stored(admin, "1.old", invalid, UPGRADED)
     serve(admin, definition)
-    after = admin.get(path).raise_for_status().json()
-    assert "redirects" not in before["spec"]["readinessProbe"]["httpGet"], "it is no older one"
-    before["spec"]["readinessProbe"]["httpGet"]["redirects"] = "Follow"
-    assert (after["spec"], after["status"]) == (before["spec"], status)
-    patch = {"op": "replace", "path": "/status/addresses/1/ready", "value": True}
-    newer = {"op": "replace", "path": "/status/revision", "value": 8}
-    stale = admin.patch(f"{path}/status", content=json.dumps([patch]), headers=JSON_PATCH)
-    assert [field for field, _ in causes(stale)] == ["status.revision"]
-    admin.patch(f"{path}/status", content=json.dumps([patch, newer]), headers=JSON_PATCH).raise_for_status()
+
+    after = admin.get(kept.path).raise_for_status().json()
+    assert after["spec"]["readinessProbe"]["httpGet"]["redirects"] == "Follow"
+    assert (without_defaults(after["spec"], spec), after["status"]) == (spec, status)
+    change = {"op": "replace", "path": "/status/addresses/1/ready", "value": True}
+    assert [field for field, _ in causes(kept.patch_status(change))] == ["status.revision"]
+    kept.patch_status(change, {"op": "replace", "path": "/status/revision", "value": 8}).raise_for_status()
+
+    first = {"revision": 1, "addresses": [result(A)]}
+    response = old.replace_status(first)
+    if int(admin.get("/version").raise_for_status().json()["minor"]) < 33:
+        assert {field for field, _ in causes(response)} == {"spec.hosts[0].host", "spec.hosts[0].path", "spec.ips[0]"}
+    else:
+        assert response.status_code == 200, response.text
+    old.merge({"spec": {"port": 81}}).raise_for_status()
+    assert old.merge({"spec": {"ips": ["127.0.0.1", A, A, "127.0.0.2"]}}).status_code == 422
+    old.merge({"spec": {"ips": [A], "hosts": [{"host": "x.example", "path": "/y"}]}}).raise_for_status()
+    old.replace_status(first).raise_for_status()
 
 
 @pytest.mark.kubernetes("samples")
@@ -416,20 +381,3 @@ def test_applying_samples_twice_changes_nothing(control_plane: ControlPlane, adm
     control_plane.kubectl("apply", *files)
     again = control_plane.kubectl("apply", *files).splitlines()
     assert [line.rpartition(" ")[2] for line in again] == ["unchanged"] * len(SAMPLES)
-
-
-def test_manifests_apply_and_pods_meet_the_restricted_standard(
-    control_plane: ControlPlane, admin: httpx.Client
-) -> None:
-    """All manifests but the CompositeController, whose definition Metacontroller brings."""
-    made = yaml.safe_load_all(control_plane.kubectl("kustomize", str(ROOT / "metacontroller")))
-    ours = [item for item in made if item["kind"] not in ("CompositeController", "CustomResourceDefinition")]
-    control_plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(ours))
-    (deployment,) = (item for item in ours if item["kind"] == "Deployment")
-    namespace = deployment["metadata"]["namespace"]
-    pod = {"metadata": {"name": "as-made"}, "spec": deployment["spec"]["template"]["spec"]}
-    response = admin.post(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", json=pod)
-    assert response.status_code == 201, response.text
-    lax = copy.deepcopy(pod)
-    del lax["spec"]["containers"][0]["securityContext"]
-    assert admin.post(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", json=lax).status_code == 403

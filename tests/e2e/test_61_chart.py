@@ -128,13 +128,9 @@ def cluster(
 
 
 @pytest.fixture
-def installed(cluster: Cluster) -> Iterator[Callable[..., None]]:
-    """`installed(*arguments)` is `helm install` in a namespace of the release's name; all is gone afterwards."""
-
-    def install(*arguments: str) -> None:
-        cluster.helm("install", NAME, str(CHART), f"--namespace={NAME}", "--create-namespace", *arguments)
-
-    yield install
+def cleared(cluster: Cluster) -> Iterator[None]:
+    """The release, its namespace and the CRD are gone afterwards."""
+    yield
     cluster.shell(f"helm uninstall {NAME} --namespace {NAME} --ignore-not-found --wait")
     cluster.shell(f"kubectl delete crd {DEFINITION} --ignore-not-found --timeout=60s; kubectl delete namespace {NAME}")
 
@@ -176,20 +172,19 @@ def secrets(cluster: Cluster) -> dict[str, Object]:
     return {one["metadata"]["name"]: one["data"] for one in items if one["type"] != "helm.sh/release.v1"}
 
 
-@pytest.mark.types("README.md", helm=True)
+@pytest.mark.types("docs/install.md", helm=True)
 def test_upgrade_and_uninstall_keep_crd_and_token(
-    cluster: Cluster, tmp_path: Path, installed: Callable[..., None], reader: Reader
+    cluster: Cluster, tmp_path: Path, cleared: None, reader: Reader
 ) -> None:
-    closed = ("--set=addressPolicy.admission.enabled=true",)
     cluster.helm("package", str(previous_chart(tmp_path)), f"--destination={tmp_path}")
     package = tmp_path / f"{NAME}-{PREVIOUS}.tgz"
-    where = (f"--namespace={NAME}", "--create-namespace")
-    notes = cluster.helm("install", NAME, str(package), *where, *closed)
+    options = ("--create-namespace", "--set=replicaCount=3", "--set=addressPolicy.admission.enabled=true")
+    notes = cluster.helm("install", NAME, str(package), f"--namespace={NAME}", *options)
     assert all(flag in notes for flag in ("--client-go-qps", "--apply-strategy", "--leader-election"))
+    assert "WARNING: a user who may write an ExternalService" in notes
     cluster.shell(f"helm get manifest {NAME} --namespace {NAME} | kubectl get --filename=- --output=name")
     before = secrets(cluster)
     assert set(before) == {f"{NAME}-token"}
-    assert "WARNING: a user who may write an ExternalService" in notes
     older = definition_of(cluster)
     assert LATER_FIELD not in spec_of(older)["properties"]
     users = external_service("kept", ["10.0.100.10"])
@@ -197,46 +192,38 @@ def test_upgrade_and_uninstall_keep_crd_and_token(
     wait(lambda: cluster.plane.admin.get(USERS).is_success, "ExternalServices served")
     cluster.apply(users)
 
-    notes = cluster.helm("upgrade", NAME, str(CHART), f"--namespace={NAME}", *closed, "--set=addressPolicy.open=true")
+    notes = cluster.shell(f"{reader.take('helm upgrade')} --set addressPolicy.open=true")
     assert "WARNING: a user" not in notes
     assert secrets(cluster) == before, "a new token, which Metacontroller would not notice"
     newer = definition_of(cluster)
     assert LATER_FIELD in spec_of(newer)["properties"]
     assert newer["metadata"]["uid"] == older["metadata"]["uid"]
     deployment = cluster.get(f"/apis/apps/v1/namespaces/{NAME}/deployments/{NAME}")
+    assert deployment["spec"]["replicas"] == 3
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
     assert deployment["metadata"]["labels"]["helm.sh/chart"] == f"{NAME}-{version}"
 
-    cluster.helm("uninstall", NAME, f"--namespace={NAME}", "--wait")
+    cluster.shell(reader.take("helm uninstall"))
     left = [f"customresourcedefinition.apiextensions.k8s.io/{newer['metadata']['name']}"]
     wait(lambda: cluster.labelled(NAME) == left, "nothing left but the definition")
     assert cluster.get(f"{USERS}/kept")
-    cluster.shell(reader.take("helm install"))  # with the CRD that remained
     cluster.plane.kubectl("delete", "externalservice", "kept", "--namespace=shop")
 
 
-@pytest.mark.types("docs/install.md", helm=True)
-def test_documented_upgrade_and_uninstall_keep_the_crd(
-    cluster: Cluster, installed: Callable[..., None], reader: Reader
-) -> None:
-    installed("--set=replicaCount=3")
-    cluster.shell(reader.take("helm upgrade"))
-    deployment = cluster.get(f"/apis/apps/v1/namespaces/{NAME}/deployments/{NAME}")
-    assert deployment["spec"]["replicas"] == 3
-    cluster.shell(reader.take("helm uninstall"))
-    assert definition_of(cluster)
-
-
-def test_existing_crd_is_adopted_with_take_ownership(cluster: Cluster, installed: Callable[..., None]) -> None:
+@pytest.mark.types("README.md", helm=True)
+def test_existing_crd_is_adopted_with_take_ownership(cluster: Cluster, cleared: None, reader: Reader) -> None:
     """As in docs/migration.md, after the commands that replace the predecessor."""
     crd = "metacontroller/crd.yaml"
     established = f"kubectl wait --for=condition=Established --timeout=30s -f {crd}"  # until then its status is written
     cluster.shell(f"kubectl create -f {crd} && {established} && kubectl replace -f {crd}")
+    install = reader.take("helm install")
     with pytest.raises(AssertionError, match="invalid ownership metadata"):
-        installed()
-    installed("--take-ownership")
+        cluster.shell(install)
+    cluster.shell(f"{install} --take-ownership")
     annotations = definition_of(cluster)["metadata"]["annotations"]
     assert annotations["meta.helm.sh/release-name"] == NAME
+    cluster.shell(f"helm uninstall {NAME} --namespace {NAME} --wait")
+    cluster.shell(install)  # with the CRD that remained
 
 
 @pytest.fixture
@@ -276,7 +263,7 @@ def test_chart_readme_leads_to_a_healthy_endpoint(
     cluster: Cluster,
     hosts: Hosts,
     tmp_path: Path,
-    installed: Callable[..., None],
+    cleared: None,
     reader: Reader,
     figures: Callable[..., None],
 ) -> None:
