@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from app.hook import InvalidRequest, read
 from app.server import create_app
 from app.settings import Settings
 from app.sync import SyncOptions, sync
-from runtime.http_server import Binding, HttpServer, listen
 from tests.examples import examples
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "metacontroller" / "samples").glob("*.yaml"))
@@ -205,58 +204,3 @@ def test_arbitrary_json_is_refused_with_a_message(hook: httpx.ASGITransport, bod
     response = ask(hook, body)
     assert response.status_code in REFUSALS
     assert response.json()["error"]
-
-
-@pytest.fixture
-async def port() -> AsyncIterator[int]:
-    binding = Binding(create_app(Settings()), listen("127.0.0.1", 0))
-    server = HttpServer(binding)
-    task = asyncio.create_task(server.run_until_stopped())
-    yield binding.listener.getsockname()[1]
-    server.should_exit = server.force_exit = True
-    await task
-
-
-LINES = [
-    b"GET / HTTP/1.1\r\n",
-    b"POST /sync HTTP/1.1\r\n",
-    b"POST /\xff\xfe HTTP/1.1\r\n",
-    b"GET http://a/%ff%zz HTTP/1.1\r\n",
-    b"OPTIONS * HTTP/1.1\r\n",
-    b"CONNECT a:1 HTTP/1.1\r\n",
-    b"GET //..//%00 HTTP/1.0\r\n",
-    b"PRI * HTTP/2.0\r\n",
-    b"\r\n",
-    b"Host: hook\r\n",
-    b"Content-Length: -1\r\n",
-    b"Content-Length: 99999999999999999999\r\n",
-    b"Content-Length: 2\r\n",
-    b"Transfer-Encoding: chunked\r\n",
-    b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
-    b"Expect: 100-continue\r\n",
-    b"X: \x00\r\n",
-    b"X: " + b"y" * 40_000 + b"\r\n",
-    b"X:\r\n" * 200,
-    b"Content-Length: " + b"0" * 5_000 + b"2\r\n",
-    b"Connection: close\r\n",
-    b"2;a=b\r\n{}\r\n",
-    b"GET /healthz HTTP/1.1\r\n\r\n" * 20,
-    b": \r\n",
-    b"{}",
-    b"0\r\n\r\n",
-    b"ffffffffffffffffff\r\n",
-    b"\x16\x03\x01\x02\x00\x01",
-]
-
-
-@settings(max_examples=examples(50), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(lines=st.lists(st.sampled_from(LINES) | st.binary(max_size=30), min_size=1, max_size=6))
-async def test_arbitrary_bytes_never_cause_a_500(port: int, lines: list[bytes]) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"".join(lines))
-    writer.write_eof()
-    async with asyncio.timeout(10):
-        got = await reader.read(65_536)
-    writer.close()
-    assert b"HTTP/1.1 5" not in got
-    assert b"Traceback" not in got

@@ -15,7 +15,6 @@ import yaml
 from tests.e2e import accounts, namespace
 from tests.e2e.controlplane.build import Binaries, GoMissing, build
 from tests.e2e.controlplane.cluster import ControlPlane
-from tests.e2e.figures import FIGURES, PROMISE, Figures
 from tests.e2e.hosts import Hosts
 from tests.e2e.reader import Reader
 from tests.e2e.real_api import RealApi
@@ -24,7 +23,6 @@ from tests.e2e.world import STRATEGIES, Setup, World, real_metacontroller
 from tests.required import cannot_run
 
 HERE = Path(__file__).resolve().parent
-FIGURES_FILE = HERE.parents[1] / ".cache" / "e2e" / "figures.json"
 MARKERS = (
     "world(resync, control, qps, burst, ...): what the test asks of its world, see tests.e2e.world.Setup",
     "any_metacontroller: about the sidecars alone; with the real Metacontroller by its default strategy only",
@@ -32,8 +30,6 @@ MARKERS = (
     "kubernetes(part): it runs on each supported Kubernetes release too, see tests.e2e.versions",
     "metacontroller: it takes part without a world; run with the real one too",
 )
-
-_figures = pytest.StashKey[Figures]()
 
 
 @pytest.fixture(scope="session")
@@ -116,8 +112,8 @@ async def world(
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """`figures(words=value, ...)`: reported at the end, beside the promise."""
-    return lambda **values: request.node.user_properties.append((FIGURES, values))
+    """`figures(words=value, ...)`: reported at the end."""
+    return lambda **values: request.node.user_properties.extend(values.items())
 
 
 @pytest.fixture
@@ -138,8 +134,6 @@ def reader(request: pytest.FixtureRequest) -> Reader:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    config.stash[_figures] = Figures()
-    config.pluginmanager.register(config.stash[_figures])
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
@@ -170,22 +164,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     return done
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if HERE in item.path.parents:
-        module = item.getparent(pytest.Module)
-        words = (module.obj.__doc__ if module else "") or ""
-        report.user_properties.append((PROMISE, words.partition("\n")[0]))
-    return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    figures = config.stash[_figures]
-    if figures.promises:
-        terminalreporter.section("promises")
-        for line in figures.lines():
-            terminalreporter.write_line(line)
-        figures.write(FIGURES_FILE)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures of each test, which pytest-xdist carries from a worker to the main process."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    measured = [report for report in reports if report.user_properties]
+    if measured:
+        terminalreporter.section("figures")
+    for report in measured:
+        values = [(name, f"{one:.3g}" if isinstance(one, float) else one) for name, one in report.user_properties]
+        terminalreporter.write_line(f"{report.nodeid}: " + ", ".join(f"{name} {text}" for name, text in values))
