@@ -131,30 +131,6 @@ def test_dashboard_panels_have_one_unit_and_a_description() -> None:
         assert "unit" not in [one["id"] for properties in overridden for one in properties], panel["title"]
 
 
-MEANINGS = {
-    "ok": "green", "written": "green", "to ready": "green", "http successful": "green",
-    "failed": "red", "to not_ready": "red", "tcp failed": "red", "nxdomain": "red", "pod-a faults": "red",
-    "GET 503": "red", "conflict": "orange", "dropped": "orange", "refused": "orange", "GET 429": "red",
-    "http unknown": "gray",
-}  # fmt: skip
-
-
-def test_dashboard_colours_have_one_meaning() -> None:
-    """A result has the same colour in each panel; the last rule that matches wins."""
-    found = set()
-    for panel in dashboard()["panels"]:
-        rules_ = [
-            one for one in panel.get("fieldConfig", {}).get("overrides", ()) if one["matcher"]["id"] == "byRegexp"
-        ]
-        if len(rules_) < len(set(MEANINGS.values())):
-            continue
-        found.add(panel["title"])
-        for series, colour in MEANINGS.items():
-            matching = [one for one in rules_ if re.search(one["matcher"]["options"].strip("/"), series)]
-            assert matching[-1]["properties"][0]["value"]["fixedColor"] == colour, (panel["title"], series)
-    assert {"Transitions", "Probes a second", "DNS lookups", "Status writes a second", "Throttled requests"} <= found
-
-
 def test_dashboard_counters_are_rates_over_the_scrape_interval() -> None:
     """As grafana's dashboard-linter: no bare counter, no fixed range that a long scrape interval leaves empty."""
     for panel in dashboard()["panels"]:

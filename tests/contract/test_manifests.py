@@ -1,6 +1,5 @@
 """The manifests agree with the code; tests/e2e/test_06_rights.py tests their RBAC rules."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,10 @@ import yaml
 from app.render import children
 from app.settings import Settings as HookSettings
 from app.sync import SyncOptions
-from cli.__main__ import COMMANDS, PROGRAM, external_service
 from external_service import kind
 from external_service.invalid import admission_problems, unknown_fields
 from external_service.manifest import external_services
 from probe_sidecar.settings import Settings as SidecarSettings
-from runtime.commands import run
 from runtime.http_server import SHUTDOWN_SECONDS
 from runtime.settings import hints
 
@@ -148,17 +145,6 @@ def test_container_ports_and_probes_equal_the_settings(pod: dict[str, Any]) -> N
             "readinessProbe": {"path": "/readyz", "port": port},
             "livenessProbe": {"path": "/healthz", "port": port},
         }
-
-
-def test_hook_command_line_is_valid(pod: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    program, *arguments = container(pod, "hook")["command"]
-    assert run(external_service, program, [*arguments, "--help"]) == 0, capsys.readouterr().err
-
-
-def test_container_commands_exist(pod: dict[str, Any]) -> None:
-    assert [item["command"][:2] for item in pod["containers"]] == [[PROGRAM, "hook"], [PROGRAM, "prober"]]
-    assert {"hook", "prober"} < {*COMMANDS}
-    assert PROGRAM in tomllib.loads((MANIFESTS.parent / "pyproject.toml").read_text())["project"]["scripts"]
 
 
 def test_config_map_contains_only_known_settings() -> None:

@@ -6,7 +6,6 @@ To change one: `external-service render metacontroller/samples/NAME.yaml > tests
 from pathlib import Path
 
 import pytest
-import yaml
 
 from app.__main__ import main
 from app.render import unresolved
@@ -49,19 +48,3 @@ def test_sample_renders_to_its_golden_file(sample: Path, capsys: pytest.CaptureF
     rendered = capsys.readouterr()
     assert rendered.err.splitlines() == NOTES.get(sample.stem, [])
     assert rendered.out == (GOLDEN / sample.name).read_text()
-
-
-@pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.yaml")), ids=lambda golden: golden.stem)
-def test_rendered_children_have_no_null_or_empty_values(golden: Path) -> None:
-    """An empty list or a null always differs from the stored object, where the field is absent: a write each sync."""
-
-    def empty(value: object) -> bool:
-        if isinstance(value, dict):
-            stored = {"group"} if value.get("kind") == "Service" else set()  # "" in a backendRef
-            stored |= {"name"} if value.keys() == {"name", "port", "protocol"} else set()  # "" in a slice's port
-            return not value or any(empty(inner) for name, inner in value.items() if name not in stored)
-        if isinstance(value, list):
-            return not value or any(empty(inner) for inner in value)
-        return value is None or value == ""
-
-    assert not any(empty(child) for child in yaml.safe_load_all(golden.read_text()))
