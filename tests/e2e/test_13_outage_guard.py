@@ -1,12 +1,13 @@
 """A prober whose own network fails removes no address, reports it and recovers.
 
 Real outages, refusals, a canary that responds, combinations: tests/unit/probe_sidecar/prober/test_outage.py.
+No route to the addresses: tests/unit/probe_sidecar/probes/test_engine.py.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -63,33 +64,13 @@ def losses(timelines: Fleet, since: float) -> dict[str, float]:
     return found
 
 
-@contextmanager
-def without_a_route() -> Iterator[None]:
-    """There is no route to the addresses: each attempt fails at once."""
-    place = "10.20.60.0/24"
-    namespace.ip("route", "add", "unreachable", place)
-    try:
-        yield
-    finally:
-        namespace.ip("route", "delete", "unreachable", place)
-
-
 @pytest.mark.world(settings={"ESO_OUTAGE_HOLD_SECONDS": str(LONG_HOLD)})
-@pytest.mark.parametrize(
-    "cut",
-    [
-        pytest.param(lambda: packets.lost(namespace.LINK), id="packets-vanish"),
-        pytest.param(without_a_route, id="no-route", marks=pytest.mark.nightly),
-    ],
-)
-async def test_prober_network_failure_changes_no_readiness(
-    world: World, cut: Callable[[], AbstractContextManager[object]], figures: Callable[..., None]
-) -> None:
+async def test_prober_network_failure_changes_no_readiness(world: World, figures: Callable[..., None]) -> None:
     async with AsyncExitStack() as stack:
         timelines = await fleet(world, stack)
         dies_meanwhile = FLEET["api"][-1]
         mark, began = world.mark(), time.monotonic()
-        with cut():
+        with packets.lost(namespace.LINK):
             reported = await until_equal(lambda: outage(world), {SUSPECTED}, seconds=15)
             world.hosts.switch(dies_meanwhile, Mode.REFUSE)
             await asyncio.sleep(max(0.0, began + CUT_SECONDS - time.monotonic()))

@@ -182,9 +182,7 @@ async def test_traefik_routes_hosts_paths_and_certificates(world: World, routed:
 
 
 @pytest.mark.world(gateway=True)
-async def test_traefik_follows_drain_min_ready_and_annotations(
-    world: World, routed: Served, figures: Callable[..., None]
-) -> None:
+async def test_traefik_follows_drain_and_min_ready(world: World, routed: Served, figures: Callable[..., None]) -> None:
     await world.apply(parent(IPS, (ANY, "", "ImplementationSpecific")))
     serve(world, IPS)
     await until_served_by(routed, ANY, set(IPS))
@@ -206,18 +204,6 @@ async def test_traefik_follows_drain_min_ready_and_annotations(
         figures(**{f"{provider} without a ready address": (await routed.ask(provider, ANY)).status})
     await world.patch("web", {"spec": {"minReady": "50%"}})
     await until_served_by(routed, ANY, set(IPS))
-
-    for ip in IPS:  # the Host header is passed unless the annotation says otherwise
-        world.hosts.set([Place(ip, 80, Protocol.HTTP)], Conduct(body=ip, host=ANY))
-    await until_served_by(routed, ANY, set(IPS))
-    annotation = {"traefik.ingress.kubernetes.io/service.passhostheader": "false"}
-    await world.patch("web", {"spec": {"service": {"annotations": annotation}}})
-
-    async def replaced() -> bool:
-        response = await routed.ask("Ingress", ANY)
-        return response.status == 404 and response.body in IPS
-
-    await until_equal(replaced, wanted=True, every=0.1)
 
 
 def complex_example() -> Object:
