@@ -89,12 +89,6 @@ class Storm:
         """Records a change of what is published."""
         self.record.shown.setdefault(ip, []).append(Shown(time.monotonic(), ready))
 
-    @property
-    def steadily_counted(self) -> list[str]:
-        """The addresses in the specs whose backends receive every probe: neither dropped nor refused."""
-        ips = [ip for service in self.services.values() for ip in service.ips]
-        return [ip for ip in ips if self._modes.get(ip) not in (Mode.REFUSE, Mode.DROP)]
-
     async def populate(self, count: int) -> None:
         """Creates ExternalServices with five addresses on average."""
         for _ in range(count):
