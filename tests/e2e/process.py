@@ -64,15 +64,15 @@ class Process:
 
 
 class Hook(Process):
-    """`python -m app`, without any right: it never calls the API server."""
+    """`python -m app`, without any right: it never calls the API server. `port`, and that of its `pages`."""
 
     def __init__(self, directory: Path, settings: dict[str, str], host: str = HOST) -> None:
-        port, pages = free_ports(2, host)
-        self.url = f"http://{host_port(host, port)}"
+        self.port, self.pages = free_ports(2, host)
+        self.url = f"http://{host_port(host, self.port)}"
         self._directory = directory
-        self._command = [sys.executable, "-m", "app", "--host", host, "--port", str(port)]
-        self._ready = f"http://{host_port(host, pages)}/readyz"
-        self._settings = {"ESO_METRICS_LISTEN_HOST": host, "ESO_METRICS_LISTEN_PORT": str(pages), **settings}
+        self._command = [sys.executable, "-m", "app", "--host", host, "--port", str(self.port)]
+        self._ready = f"http://{host_port(host, self.pages)}/readyz"
+        self._settings = {"ESO_METRICS_LISTEN_HOST": host, "ESO_METRICS_LISTEN_PORT": str(self.pages), **settings}
         super().__init__(self._component())
 
     async def restart_with(self, settings: dict[str, str]) -> None:

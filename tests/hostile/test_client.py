@@ -6,12 +6,8 @@ After each of them the process answers a health check and a sync, has logged no 
 
 import asyncio
 import json
-import os
 import re
 import ssl
-import subprocess
-import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -19,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.e2e import process
 from tests.e2e.controlplane.pki import Pki
 from tests.hostile.client_bodies import PARENT, plain, sync, worst
 
@@ -28,54 +25,36 @@ CLOSED = 0
 """For a connection that ends without a response."""
 
 
-class Hook:
-    """A process of the hook and what it has logged."""
+class Hook(process.Hook):
+    """A process of the hook. `tls` is for its clients."""
 
-    def __init__(self, process: subprocess.Popen[str], tls: ssl.SSLContext | None) -> None:
-        assert process.stderr is not None
-        lines = [process.stderr.readline(), process.stderr.readline()]
-        ports = [
-            int(found[1]) for found in (re.search(r"on https?://127\.0\.0\.1:(\d+)", line) for line in lines) if found
-        ]
-        assert len(ports) == 2, lines
-        self.process = process
-        self.port, self.pages = ports
+    def __init__(self, directory: Path, tls: ssl.SSLContext | None = None, **settings: str) -> None:
+        super().__init__(directory, settings)
         self.tls = tls
-        self.log: list[str] = []
-        threading.Thread(target=self._read, daemon=True).start()
+        self.component.start()
         self.idle = self.memory("VmRSS")
 
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.log.extend(iter(self.process.stderr.readline, ""))
-
     def memory(self, name: str) -> int:
-        (kilobytes,) = re.findall(rf"{name}:\s+(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text())
+        (kilobytes,) = re.findall(rf"{name}:\s+(\d+) kB", Path(f"/proc/{self.component.pid}/status").read_text())
         return int(kilobytes) * 1024
 
 
-def started(tls: ssl.SSLContext | None = None, **variables: str) -> Iterator[Hook]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ESO_")}
-    pages = {"ESO_METRICS_LISTEN_HOST": "127.0.0.1", "ESO_METRICS_LISTEN_PORT": "0"}
-    command = [sys.executable, "-m", "app", "--host", "127.0.0.1", "--port", "0"]
-    with subprocess.Popen(command, env=kept | pages | variables, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield Hook(process, tls)
-        finally:
-            process.kill()
-
-
 @pytest.fixture(scope="module")
-def hook() -> Iterator[Hook]:
-    yield from started()
+def hook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hook]:
+    started = Hook(tmp_path_factory.mktemp("hook"))
+    yield started
+    started.component.kill()
 
 
 @pytest.fixture(scope="module")
 def tls_hook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hook]:
-    pki = Pki(tmp_path_factory.mktemp("pki"))
+    directory = tmp_path_factory.mktemp("tls-hook")
+    pki = Pki(directory / "pki")
     certificate, key = pki.issue("server", common_name="hook", addresses=["127.0.0.1"])
     context = ssl.create_default_context(cafile=str(pki.ca_file))
-    yield from started(context, ESO_TLS_CERT_FILE=str(certificate), ESO_TLS_KEY_FILE=str(key))
+    started = Hook(directory, context, ESO_TLS_CERT_FILE=str(certificate), ESO_TLS_KEY_FILE=str(key))
+    yield started
+    started.component.kill()
 
 
 @asynccontextmanager
@@ -119,8 +98,8 @@ async def healthy(hook: Hook) -> None:
         length = int(re.findall(rb"content-length: (\d+)", head)[0])
         kinds = [child["kind"] for child in json.loads(await reader.readexactly(length))["children"]]
     assert kinds == ["Service", "Endpoints", "EndpointSlice"]
-    assert hook.process.poll() is None
-    assert not any("Traceback" in line or "Exception" in line for line in hook.log)
+    assert hook.running
+    assert not re.search("Traceback|Exception", hook.log())
     assert hook.memory("VmHWM") - hook.idle < MOST_MEMORY
 
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import accumulate, cycle, islice
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,7 @@ from hypothesis import strategies as st
 from external_service.core import Probe
 from probe_sidecar.hostnames.resolver import MAX_SERVERS, Resolver
 from probe_sidecar.kube.client import KubeClient, Selection
-from probe_sidecar.kube.credentials import CredentialsError
 from probe_sidecar.kube.errors import ApiError
-from probe_sidecar.kube.kubeconfig import kubeconfig, namespace
 from probe_sidecar.kube.reflector import EVENTS, Reflector
 from probe_sidecar.probes.engine import RECEIVE, RESPONSE_LIMIT
 from probe_sidecar.probes.exchange import FAILURE, UNKNOWN, Exchange, FastPath, Hop, Outcome, Step
@@ -264,27 +261,17 @@ def dns_response(ground: Ground) -> Read:
     return read
 
 
-# Files
+def resolv_conf(ground: Ground) -> Read:
+    """The reader of a resolv.conf."""
+    file = ground.folder / "resolv.conf"
 
+    def read(pieces: Sequence[bytes]) -> object:
+        file.write_bytes(b"".join(pieces))
+        servers = Resolver(conf=file)._servers
+        assert len(servers) <= MAX_SERVERS
+        return servers
 
-def in_file(name: str, meaning: Callable[[Path], object]) -> Callable[[Ground], Read]:
-    """The reader of a file."""
-
-    def read(file: Path, pieces: Sequence[bytes]) -> object:
-        file.write_bytes(b"".join(pieces)[:4_000])  # reading YAML is slow
-        try:
-            return meaning(file)
-        except CredentialsError as error:
-            return str(error)
-
-    return lambda ground: partial(read, ground.folder / name)
-
-
-def dns_servers(file: Path) -> object:
-    """Servers in resolv.conf."""
-    servers = Resolver(conf=file)._servers
-    assert len(servers) <= MAX_SERVERS
-    return servers
+    return read
 
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -342,33 +329,6 @@ DNS = tuple(
     for make in (*(row[0] for row in dns.ROWS.values()), *dns.GOOD.values())
 )
 RESOLV = (b"nameserver ", b"127.0.0.1", b"::1", b"fe80::1%lo", b"1.1.1.1\n", b"search a\n", b"options ndots:5\n", b"#")
-KUBECONFIG = (
-    b"""
-apiVersion: v1
-current-context: c
-contexts: [{name: c, context: {cluster: c, user: u, namespace: n}}]
-clusters: [{name: c, cluster: {server: "https://127.0.0.1:6443", insecure-skip-tls-verify: true}}]
-users: [{name: u, user: {token: t}}]
-""",
-    *(
-        b"- ",
-        b"? ",
-        b"&a ",
-        b"*a",
-        b"<<: ",
-        b"{",
-        b"[",
-        b"}",
-        b"]",
-        b"'",
-        b'"',
-        b"|",
-        b"!!int ",
-        b"!!timestamp ",
-        b"!x ",
-    ),
-    *(b"2026-99-99", b"0x", b"1:2", b".nan", b"\\x00", b"certificate-authority-data: ", b"tokenFile: "),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,8 +351,7 @@ READERS = {
     "API objects": Reader(api_object, (*API, *HEADERS)),
     "API lists": Reader(api_set(None), (*API, *HEADERS)),
     "API watches": Reader(api_set("1"), (*API, *HEADERS)),
-    "resolv.conf": Reader(in_file("resolv.conf", dns_servers), RESOLV),
-    "kubeconfig": Reader(in_file("config", lambda file: (kubeconfig(file).server, namespace(file))), KUBECONFIG),
+    "resolv.conf": Reader(resolv_conf, RESOLV),
 }
 
 
