@@ -253,7 +253,7 @@ def _kubeconfig() -> Path | None:
     named = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     if named:
         return next((file for file in named if file.exists()), named[0])
-    usual = Path.home() / ".kube" / "config"
+    usual = Path(os.environ.get("HOME") or "/") / ".kube" / "config"
     return usual if usual.exists() else None
 
 

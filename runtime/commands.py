@@ -50,6 +50,10 @@ def run(command: click.Command, program: str, arguments: Sequence[str], complete
         return problem.exit_code
     except click.Abort:
         return 130
+    except OSError as problem:
+        name = "" if problem.filename is None else f"{problem.filename}: "
+        click.echo(f"{program}: {name}{problem.strerror or problem}", err=True)
+        return 2 if name else 1
     return status if isinstance(status, int) else 0
 
 
@@ -98,6 +102,8 @@ def manifests(paths: Sequence[str]) -> "list[tuple[str, Manifests]]":
 
 
 def _files(path: str) -> Iterator[str]:
+    if not path:
+        raise Failure(2, "write the name of a file or folder, not an empty text")
     if path == "-" or not Path(path).is_dir():
         yield path
     else:

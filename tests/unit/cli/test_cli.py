@@ -60,7 +60,16 @@ def test_version_command_prints_the_version(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("chekc",), ("render",), ("check", "--count", "0", "x.yaml"), ("status", "a/b/c"), ("hook", "--port", "x")],
+    [
+        ("chekc",),
+        ("render",),
+        ("render", ""),
+        ("render", "a" * 300),
+        ("check", "--count", "0", "x.yaml"),
+        ("check", "a" * 300),
+        ("status", "a/b/c"),
+        ("hook", "--port", "x"),
+    ],
 )
 def test_bad_usage_is_status_2_and_text_on_stderr(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
