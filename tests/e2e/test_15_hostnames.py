@@ -1,6 +1,6 @@
 """Endpoints follow a hostname, never without a ready address; failures of DNS change nothing.
 
-Missing names, limits, families, unresponsive servers: tests/unit/probe_sidecar/test_sidecar_hostnames.py, hostnames/.
+Missing names, limits, families, unresponsive servers: tests/unit/probe_sidecar/hostnames/.
 """
 
 import time

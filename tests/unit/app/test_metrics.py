@@ -32,10 +32,6 @@ def hook(metrics: SyncMetrics, settings: Settings | None = None) -> httpx.AsyncC
     return httpx.AsyncClient(transport=transport, base_url="http://hook")
 
 
-def test_outcome_series_exist_from_the_start() -> None:
-    assert values(SyncMetrics(), "eso_syncs_total") == dict.fromkeys(OUTCOMES, 0.0)
-
-
 @cases(
     "body settings outcome",
     ("answered", {"parent": PARENT}, Settings(), "ok"),

@@ -33,11 +33,6 @@ def kinds(rendered: Rendered) -> list[tuple[str, str]]:
     return [(one["kind"], one["metadata"]["name"]) for one in rendered.children]
 
 
-def test_status_in_the_file_is_used() -> None:
-    endpoints = render(CR + STATUS, OPTIONS).children[1]
-    assert endpoints["subsets"][0]["addresses"] == [{"ip": "10.0.0.1"}]
-
-
 def test_denied_address_is_a_warning() -> None:
     options = SyncOptions(policy=AddressPolicy(deny=(ip_network("10.0.0.2/32"),)))
     rendered = render(CR, options)

@@ -17,40 +17,6 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"ESO_{name.upper()}", raising=False)
 
 
-def test_default_settings() -> None:
-    assert load(Settings).model_dump() == {
-        "listen_host": "::",
-        "listen_port": 8080,
-        "metrics_listen_host": "::",
-        "metrics_listen_port": None,
-        "docs": True,
-        "drain_seconds": 0.0,
-        "token_file": None,
-        "tls_cert_file": None,
-        "tls_key_file": None,
-        "tls_client_ca_file": None,
-        "endpoints": "Both",
-        "max_body_bytes": 3_145_728,
-        "namespaces": (),
-        "label_selector": "",
-        "allowed_cidrs": (),
-        "denied_cidrs": (),
-        "denied_presets": ("metadata",),
-        "allow_loopback": False,
-        "snippet_annotations": False,
-        "body_contains": True,
-        "probe_secrets": False,
-        "uncopied_annotations": (
-            "kubectl.kubernetes.io/",
-            "metacontroller.k8s.io/",
-            "argocd.argoproj.io/",
-            "meta.helm.sh/",
-        ),
-        "log_level": "info",
-        "log_format": "text",
-    }
-
-
 def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_DENIED_CIDRS", "10.96.0.0/12, fd00::/8,")
     monkeypatch.setenv("ESO_DENIED_PRESETS", "")

@@ -83,12 +83,6 @@ def test_resolved_addresses_are_published_while_in_the_spec() -> None:
     assert subsets(parent(ips=[], hostnames=["db.io"])) is None
 
 
-def test_invalid_address_does_not_affect_others() -> None:
-    ips = ["10.0.0.1", "127.0.0.1", "words", "10.0.0.1", "::ffff:10.0.0.9", "10.0.0.2"]
-    assert subsets(parent(ips=ips))[0]["addresses"] == [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]
-    assert subsets(parent(ips=["127.0.0.1"])) is None
-
-
 def test_address_policy_is_applied() -> None:
     options = SyncOptions(policy=AddressPolicy(loopback=True))
     assert subsets(parent(ips=["127.0.0.1"]), options)[0]["addresses"] == [{"ip": "127.0.0.1"}]
@@ -186,23 +180,12 @@ def kinds(answered: Any) -> list[str]:
     return [child["kind"] for child in answered["children"]]
 
 
-def test_endpoints_setting_selects_the_children() -> None:
-    assert kinds(synced(parent(), ONLY_SERVICE_OWNED, ENDPOINTS_ALONE)) == ["Service", "Endpoints"]
-    assert kinds(synced(parent(), ONLY_SERVICE_OWNED, SLICES_ALONE)) == ["Service", "EndpointSlice"]
-    assert kinds(synced(parent(), ONLY_SERVICE_OWNED)) == ["Service", "Endpoints", "EndpointSlice"]
-
-
 @pytest.mark.parametrize("options", [OPTIONS, SLICES_ALONE], ids=["Both", "EndpointSlice"])
 def test_new_slices_wait_until_the_service_is_owned(options: SyncOptions) -> None:
     """A slice belongs to the Service that its label names, which may be another owner's."""
     given = synced(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {}, SLICES_KIND: {}}, options)
     assert "EndpointSlice" not in kinds(given)
     assert given["status"]["children"] == REPORTS[:1]
-
-
-def test_slices_stay_when_the_service_is_deleted() -> None:
-    given = synced(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {}})
-    assert kinds(given) == ["Service", "Endpoints", "EndpointSlice"]
 
 
 @pytest.mark.parametrize(("seconds", "reported"), [(29, []), (30, ["api-ipv4-0"])])

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import ip_network
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,11 +139,6 @@ def test_published_addresses(
     failing_open: bool,
 ) -> None:
     assert published(wish, *states) == Publication(addresses, failing_open)
-
-
-def test_denied_address_is_not_published() -> None:
-    policy = AddressPolicy(deny=(ip_network("10.0.100.11/32"),))
-    assert publication(spec(A, B), {A: up(A), B: up(B)}, policy).addresses == (healthy(A),)
 
 
 def test_resolved_addresses_follow_those_of_the_spec() -> None:

@@ -1,7 +1,7 @@
 """Finding a field in the schema, and saying what may be written there."""
 
 from external_service.core import PORT_NUMBER
-from external_service.schema import hint, join, locate
+from external_service.schema import hint, locate
 from external_service.v1alpha1 import NUMBER_OR_SHARE
 from tests.cases import cases
 
@@ -44,9 +44,3 @@ from tests.cases import cases
 def test_error_path_and_expected_value(loc: tuple[int | str, ...], path: str, wanted: str) -> None:
     found, schema = locate(loc)
     assert (found, hint(schema)) == (path, wanted)
-
-
-def test_unusual_keys_are_in_brackets() -> None:
-    assert join("", "spec") == "spec"
-    assert join("spec", "port") == "spec.port"
-    assert join("metadata.labels", "a.b/c") == 'metadata.labels["a.b/c"]'

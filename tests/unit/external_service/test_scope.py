@@ -50,12 +50,6 @@ def test_invalid_selector_is_refused(written: str) -> None:
         canonical(written)
 
 
-def test_namespaces_limit_the_scope() -> None:
-    assert Scope().covers("shop")
-    assert Scope(("bank", "shop")).covers("shop")
-    assert not Scope(("bank",)).covers("shop")
-
-
 def test_replica_group_depends_on_the_scope() -> None:
     scopes = [
         Scope(),

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from external_service.policy import AddressPolicy
-from external_service.v1alpha1 import STALE_STATUS
 from playground.apiserver import FakeApiServer
 from playground.manifests import FOLDER
 from tests.until import until
@@ -77,30 +75,6 @@ async def test_kubectl_apply_get_and_delete(kubectl: Run, server: FakeApiServer)
     assert server.get("ExternalService", "default", "web") is None
 
 
-async def test_kubectl_patch_of_the_status_subresource(kubectl: Run) -> None:
-    await kubectl("apply", "-f", "-", stdin=WEB)
-    await kubectl("patch", "extsvc", "web", "--type=merge", "-p", '{"spec":{"port":82}}')
-    await kubectl(
-        "patch", "extsvc", "web", "--type=json", "-p", '[{"op":"add","path":"/metadata/labels","value":{"a":"b"}}]'
-    )
-    assert "web" in await kubectl("get", "extsvc", "-l", "a=b")
-    status = ("patch", "extsvc", "web", "--subresource=status", "--type=merge", "-p")
-    await kubectl(*status, '{"status":{"revision":3,"ready":"1/2","summary":"OK"}}')
-    assert (await kubectl("get", "extsvc", "web")).splitlines()[1].split()[1:3] == ["1/2", "OK"]
-    refused = await kubectl(*status, '{"status":{"revision":2}}', fails=True)
-    assert STALE_STATUS in refused
-
-
-async def test_invalid_object_is_refused_with_the_message(kubectl: Run) -> None:
-    loopback = await kubectl("apply", "-f", "-", stdin=WEB.replace("10.0.0.1", "127.0.0.1"), fails=True)
-    assert (
-        f'The ExternalService "web" is invalid: spec.ips[0]: Invalid value: {AddressPolicy().refusal("127.0.0.1")}'
-        in loopback
-    )
-    unknown = await kubectl("apply", "-f", "-", stdin=WEB.replace("ips:", "IPs:"), fails=True)
-    assert 'strict decoding error: unknown field "spec.IPs"' in unknown
-
-
 async def test_kubectl_get_watch_shows_changed_columns(kubectl: Run, server: FakeApiServer) -> None:
     await kubectl("apply", "-f", "-", stdin=WEB)
     following = asyncio.ensure_future(kubectl("get", "extsvc", "-w", "--request-timeout=4s"))
@@ -110,31 +84,6 @@ async def test_kubectl_get_watch_shows_changed_columns(kubectl: Run, server: Fak
     rows = [line.split()[:2] for line in (await following).splitlines()]
     assert [row[0] for row in rows] == ["NAME", "web", "web"]
     assert (rows[0][1], rows[2][1]) == ("READY", "1/2")
-
-
-EVENT = """
-apiVersion: events.k8s.io/v1
-kind: Event
-metadata: {name: web.1, namespace: default}
-eventTime: "2026-01-01T00:00:00.000000Z"
-reportingController: eso.crowdfox.com/prober
-reportingInstance: prober-1
-action: Probing
-reason: AddressNotReady
-regarding: {apiVersion: eso.crowdfox.com/v1alpha1, kind: ExternalService, name: web, namespace: default, uid: UID}
-note: "10.0.0.1: connection refused"
-type: Warning
-"""
-
-
-async def test_kubectl_describe_shows_events(kubectl: Run, server: FakeApiServer) -> None:
-    await kubectl("apply", "-f", "-", stdin=WEB)
-    web = server.get("ExternalService", "default", "web")
-    assert web is not None
-    await kubectl("create", "-f", "-", stdin=EVENT.replace("UID", web["metadata"]["uid"]))
-    shown = (await kubectl("describe", "extsvc", "web")).splitlines()[-1].split(maxsplit=4)
-    assert shown[:2] == ["Warning", "AddressNotReady"]
-    assert shown[3:] == ["eso.crowdfox.com/prober", "10.0.0.1: connection refused"]
 
 
 async def test_kubectl_explain_and_built_in_kinds(kubectl: Run) -> None:

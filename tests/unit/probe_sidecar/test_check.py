@@ -19,7 +19,6 @@ import yaml
 
 from external_service.admission import NO_BODY_CONTAINS
 from external_service.core import ONE_HANDLER, PROBE_PORT_NUMBER, Probe
-from external_service.invalid import unknown_fields
 from external_service.manifest import NOTHING
 from external_service.policy import AddressPolicy, form_refusal
 from probe_sidecar.__main__ import main
@@ -167,21 +166,6 @@ def test_invalid_input_is_refused_with_a_message(text: str, line: str) -> None:
     done = check("-", text=text)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [f"python -m probe_sidecar check: {line}"]
-
-
-def test_missing_file_is_named() -> None:
-    done = check("no/such/file.yaml")
-    assert (done.returncode, done.stderr) == (
-        2,
-        "python -m probe_sidecar check: no/such/file.yaml: No such file or directory\n",
-    )
-
-
-def test_unknown_field_is_a_warning() -> None:
-    done = check("-", text=manifest([], None) + "  prot: 80\n")
-    (line,) = unknown_fields({"kind": "ExternalService", "spec": {"prot": 80}})
-    assert done.stderr == f"warning: -: {line}\n"
-    assert done.returncode == 0
 
 
 @cases(

@@ -202,24 +202,3 @@ async def test_readyz_waits_for_the_first_lease(world: World) -> None:
     assert list(targets(sidecar)) == []
     no_leases.lift()
     await until(lambda: sidecar._unready() is None, "it to be ready")
-
-
-async def test_last_write_of_the_former_owner_is_kept(world: World) -> None:
-    """The new owner has seen an older status and has no evidence of its own yet: what came in since stands (R6)."""
-    world.start("a")
-    await until(world.shared, "a to work: what is new then is probed at once")
-    world.create("web-calm", readinessProbe={"tcpSocket": {"port": world.backends["web0"].port}, "periodSeconds": 300})
-    await until(lambda: world.ready("web-calm") is True, "it to be ready")
-    await world.stop("a")
-    sidecar = world.start("b")
-    await until(lambda: "web-calm" in world.share("b"), "the takeover")
-    key = world.server.resource("ExternalService").key
-    stored = world.server.storage.get(key, "shop", "web-calm")
-    assert stored is not None
-    (address,) = stored["status"]["addresses"]
-    late = {**address, "ready": False, "reason": "ProbeFailed", "message": "connection refused"}
-    status = {**stored["status"], "addresses": [late], "ready": "0/1", "revision": stored["status"]["revision"] + 1}
-    world.server.storage.put(key, {**stored, "status": status})
-    await until(lambda: any(t.state.message == "connection refused" for t in targets(sidecar)), "b to see it")
-    await until(lambda: world.status("web-calm")["conditions"][0]["reason"] == "NoAddressReady", "the rest to follow")
-    assert world.status("web-calm")["addresses"] == [late]

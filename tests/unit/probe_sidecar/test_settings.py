@@ -1,37 +1,14 @@
 """Settings of the sidecar from the environment."""
 
-from ipaddress import ip_network
-
 import pytest
 
 from external_service.core import Probe
-from external_service.policy import PRESETS, AddressPolicy
 from external_service.scope import Scope
 from probe_sidecar.settings import Settings
 from runtime.settings import LISTEN_PORT, InvalidSettings, load
 from tests.cases import cases
 
 CANARY = "an address to ask, without names: 10.0.0.1:443, [2001:db8::1]:443 or http://10.0.0.1:8080/healthz"
-
-
-def test_default_settings() -> None:
-    settings = load(Settings)
-    assert settings.policy == AddressPolicy(deny=PRESETS["metadata"])
-    assert (settings.health_listen_host, settings.health_listen_port) == ("::", 8081)
-    assert (settings.tick_milliseconds, settings.concurrent_probes, settings.scope) == (10, None, Scope())
-    assert (settings.pod_name, settings.lease_namespace, settings.lease_seconds) == ("", "", 15)
-    assert (settings.outage_hold_seconds, settings.canary) == (60, None)
-
-
-def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ESO_DENIED_CIDRS", "10.96.0.0/12, fd00::/8")
-    monkeypatch.setenv("ESO_ALLOWED_CIDRS", "10.0.0.0/8")
-    monkeypatch.setenv("ESO_ALLOW_LOOPBACK", "true")
-    assert load(Settings).policy == AddressPolicy(
-        allow=(ip_network("10.0.0.0/8"),),
-        deny=(ip_network("10.96.0.0/12"), ip_network("fd00::/8"), *PRESETS["metadata"]),
-        loopback=True,
-    )
 
 
 POD_NAME = "the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there"

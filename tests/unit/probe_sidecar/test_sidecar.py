@@ -17,7 +17,6 @@ from tests.unit.probe_sidecar.sidecars import (
     backend,
     create,
     external_service,
-    probes,
     running,
     states,
     states_become,
@@ -36,17 +35,6 @@ async def test_addresses_are_probed_and_reported(server: FaultyServer) -> None:
         ("Ready", "True", "SomeAddressesReady"),
         ("Accepted", "True", "Accepted"),
     ]
-
-
-async def test_restart_changes_and_writes_nothing(server: FaultyServer) -> None:
-    async with backend("127.0.0.2") as port:
-        async with running(server):
-            create(server, external_service(port, "127.0.0.2"))
-            before = await states_become(server, {"127.0.0.2": UP})
-        async with running(server) as sidecar:
-            await until(lambda: probes(sidecar) >= 3)
-            assert sidecar.publisher.counters.writes == 0
-    assert (server.get("ExternalService", "shop", "web") or {})["status"] == before
 
 
 async def test_probes_delayed_is_kept_by_the_next_owner(server: FaultyServer) -> None:
@@ -123,25 +111,3 @@ async def test_live_view_shows_streaks_without_a_write(server: FaultyServer) -> 
         assert table[0].split()[:4] == ["NAMESPACE", "NAME", "IP", "READY"]
         assert "/1000 failed" in table[1]
         assert (await client.get(f"{base}/status?name=other")).json()["addresses"] == []
-
-
-async def test_only_objects_in_scope_are_probed(server: FaultyServer) -> None:
-    """Objects that leave the scope stay unchanged: another installation may handle them."""
-    scope = SETTINGS.model_copy(update={"namespaces": ("bank", "shop"), "label_selector": "shard=a"})
-    path = "/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices/web"
-    async with backend("127.0.0.2") as port, running(server, scope) as sidecar:
-        made = external_service(port, "127.0.0.2")
-        elsewhere = made | {"metadata": {"name": "web", "namespace": "till", "labels": {"shard": "a"}}}
-        unlabelled = made | {"metadata": {"name": "other", "namespace": "shop"}}
-        for one in (elsewhere, unlabelled, made | {"metadata": made["metadata"] | {"labels": {"shard": "a"}}}):
-            create(server, one)
-        await states_become(server, {"127.0.0.2": UP})
-        assert [one.name for one in sidecar.services.values()] == ["web"]
-        change = {"metadata": {"labels": {"shard": "b"}}}
-        merge = {"Content-Type": "application/merge-patch+json"}
-        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
-            (await client.patch(path, json=change, headers=merge)).raise_for_status()
-        await until(lambda: not sidecar.services)
-        assert states((server.get("ExternalService", "shop", "web") or {})["status"]) == {"127.0.0.2": UP}
-    left = server.get("ExternalService", "till", "web") or {}
-    assert left["status"] == {"observedGeneration": 1}, "as Metacontroller wrote it"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from playground.composite.dynamic_apply import LAST_APPLIED, merge, merge_key, to_create, to_update
+from playground.composite.dynamic_apply import LAST_APPLIED, merge, to_create, to_update
 from tests.cases import cases
 
 OWNER = {"apiVersion": "x/v1", "kind": "P", "name": "p", "uid": "u", "controller": True, "blockOwnerDeletion": True}
@@ -39,18 +39,6 @@ def test_three_way_merge(observed: Any, applied: Any, desired: Any, result: Any)
 def test_type_conflict_is_an_error() -> None:
     with pytest.raises(TypeError, match="expecting list, got dict"):
         merge({"a": [1]}, None, {"a": {"b": 1}})
-
-
-@cases(
-    "items key",
-    ("the first of the known names", [{"ip": "1", "port": 2}, {"ip": "1", "port": 3}], "port"),
-    ("no common name", [{"ip": "1"}, {"port": 3}], None),
-    ("no known name", [{"host": "a"}], None),
-    ("no objects", ["a"], None),
-    ("nothing", [], None),
-)
-def test_list_merge_key(items: list[Any], key: str | None) -> None:
-    assert merge_key(items) == key
 
 
 def test_child_has_last_applied_and_owner_reference() -> None:

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from playground.composite.workqueue import WorkQueue
-from tests.until import until
 
 
 async def test_keys_added_during_processing_are_queued_once() -> None:
@@ -15,6 +14,7 @@ async def test_keys_added_during_processing_are_queued_once() -> None:
     assert await queue.get() == "a"
     for _ in range(5):
         queue.add("a")
+    assert not queue.idle
     nobody = asyncio.ensure_future(queue.get())
     await asyncio.sleep(0.02)
     assert not nobody.done(), "handled by two workers at once"
@@ -34,11 +34,3 @@ async def test_back_off_doubles_until_forgotten() -> None:
     queue.forget("a")
     assert queue.add_rate_limited("a") == pytest.approx(0.005)
     queue.close()
-
-
-async def test_key_can_be_added_after_a_delay() -> None:
-    queue = WorkQueue()
-    queue.add_after("a", 0.02)
-    assert queue.idle
-    await until(lambda: not queue.idle)
-    assert await queue.get() == "a"

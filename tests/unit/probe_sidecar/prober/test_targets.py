@@ -169,11 +169,6 @@ def test_restart_takes_readiness_from_the_status(
     assert rig.told() == {A: expected}
 
 
-def test_adopted_state_needs_the_full_threshold(rig: Rig) -> None:
-    rig.apply(ips=(A,), known=known(A, True, "ProbeSucceeded"), spread_since=1_000.0)
-    assert rig.probe(DEAD, DEAD, DEAD) == [True, True, False]
-
-
 def test_first_probes_after_a_restart_are_spread_over_one_period(rig: Rig) -> None:
     ips = tuple(f"10.0.101.{number}" for number in range(100))
     rig.apply(ips=ips, spread_since=1_000.0)
@@ -424,16 +419,6 @@ def test_address_added_by_dns_is_probed_at_once(rig: Rig) -> None:
     assert rig.told() == {A: (True, "ProbeSucceeded", "m"), B: (False, "Pending", NOT_PROBED)}
     rig.apply(ips=(), names={B: "db.io"})
     assert rig.told() == {B: (False, "Pending", NOT_PROBED)}
-
-
-def test_result_without_a_transition_is_not_reported(rig: Rig) -> None:
-    rig.apply(ips=(A,))
-    rig.advance(0)
-    rig.engine.finish(A, OK)
-    changes = rig.service.changes
-    rig.probe(*[Outcome(Result.SUCCESS, "HTTP 204")] * 50)
-    assert rig.service.changes == changes
-    assert rig.told() == {A: (True, "ProbeSucceeded", "connected")}
 
 
 def test_short_wait_after_suspension_is_not_reported(rig: Rig) -> None:

@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from external_service.core import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
 from probe_sidecar.probes.engine import (
@@ -240,15 +239,6 @@ async def test_line_21_no_descriptor_is_unknown_after_three_tries(judge: Judge, 
     assert server.connections == 0
 
 
-async def test_line_21_second_try_can_succeed(engine: ProbeEngine, serve: Serve) -> None:
-    server = serve(silent)
-    with no_descriptors_left():
-        outcomes, _ = counted(engine, tcp(server.port))
-        await asyncio.sleep(0)
-    await until(lambda: bool(outcomes))
-    assert outcomes == [CONNECTED]
-
-
 async def test_line_21_exception_is_unknown_after_three_tries(
     judge: Judge, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -333,25 +323,6 @@ async def test_done_is_never_called_from_inside_start(engine: ProbeEngine, close
     await until(lambda: len(called) == 3)
     assert (False, refusal) in called
     assert {was_inside for was_inside, _ in called} == {False}
-
-
-async def test_probes_in_flight_are_limited_and_none_is_lost(serve: Serve) -> None:
-    server = serve(says(OK))
-    engine = ProbeEngine(asyncio.get_running_loop(), limit=2)
-    outcomes: list[Outcome] = []
-    seen: set[int] = set()
-
-    def done(outcome: Outcome, seconds: float) -> None:
-        outcomes.append(outcome)
-        seen.add(engine.in_flight)
-
-    for _ in range(20):
-        engine.start(http(server.port), done)
-    assert (engine.in_flight, engine.waiting) == (2, 18)
-    await until(lambda: len(outcomes) == 20)
-    engine.close()
-    assert outcomes == [SUCCESS] * 20
-    assert max(seen) <= 2
 
 
 async def test_waiting_probes_are_logged_once(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
@@ -534,25 +505,6 @@ def test_probe_limit_leaves_descriptors_for_other_uses() -> None:
         assert default_limit(watches=2_000) == 1
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def test_engine_works_on_uvloop(serve: Serve, closed_port: int) -> None:
-    server = serve(says(OK))
-
-    async def probe() -> list[Outcome]:
-        engine = ProbeEngine(asyncio.get_running_loop())
-        outcomes = [counted(engine, http(port, timeout=1))[0] for port in (server.port, closed_port)]
-        outcomes.append(counted(engine, http(serve(silent).port, timeout=0.2))[0])
-        await until(lambda: all(outcomes))
-        engine.close()
-        return [outcome[0] for outcome in outcomes]
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        assert runner.run(probe()) == [
-            SUCCESS,
-            failure("connection refused"),
-            failure(timed_out(0.2, WAITING)),
-        ]
 
 
 async def test_unparsable_response_is_a_failure(judge: Judge, serve: Serve) -> None:

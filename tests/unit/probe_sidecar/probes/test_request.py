@@ -50,10 +50,6 @@ def test_host_header_and_sni(
     assert (made.url.host, made.authority, made.server_name) == ("10.0.0.1:80", authority, server_name)
 
 
-def test_line_1_ipv6_is_bracketed() -> None:
-    assert request(ip="2001:db8::1").authority == "[2001:db8::1]:80"
-
-
 @cases(
     "headers action message",
     ("line-4-crlf", [("X-Secret", "s3cret\r\nX: y")], {}, 'httpHeaders "X-Secret": control character in the value'),
