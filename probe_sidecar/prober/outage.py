@@ -34,6 +34,11 @@ class Unanswered(NamedTuple):
         """Whether there was more than one."""
         return self.last > self.first
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether another address responded between the first and the latest of them."""
+        return self.response_at >= self.first
+
 
 @dataclass(slots=True)
 class Outage:
@@ -63,6 +68,7 @@ class OutageGuard:
         self._seconds = 0.0
         self._pending: dict[Target, float] = {}  # until when, earliest first: no response since
         self._unproven: dict[Target, None] = {}  # there was a response since, and their own next probe decides
+        self._provable: dict[Target, None] = {}  # of both, those that the next response may prove
 
     @property
     def suspected(self) -> bool:
@@ -87,7 +93,7 @@ class OutageGuard:
 
         So the latest one began while the network worked, and no single outage of the prober's network covers them all.
         """
-        return unanswered.response_at >= unanswered.first and self.response_since(unanswered.last)
+        return unanswered.interrupted and self.response_since(unanswered.last)
 
     def admits(self, item: "Target", unanswered: Unanswered, now: float) -> bool:
         """Whether the transition may be published at once; if not, it is pending.
@@ -98,6 +104,10 @@ class OutageGuard:
         if self.hold <= 0 or (self.response_since(unanswered.last) if fresh else self.proven(unanswered)):
             self.forget(item)
             return True
+        if unanswered.interrupted:
+            self._provable[item] = None
+        else:
+            self._provable.pop(item, None)
         if self.response_since(unanswered.last):
             if not self._is_pending(item):
                 self._unproven[item] = None
@@ -113,10 +123,9 @@ class OutageGuard:
         self.response_at = max(self.response_at, began)
         if self.outage is not None and began >= self.outage.probe_began:
             self.end(now)
-        if not self._pending and not self._unproven:
+        if not self._provable:
             return ()
-        waiting = (*self._pending, *self._unproven)
-        found = [item for item in waiting if item.unanswered is not None and self.proven(item.unanswered)]
+        found = [item for item in self._provable if item.unanswered is not None and self.proven(item.unanswered)]
         for item in found:
             self.forget(item)
         return found
@@ -131,6 +140,7 @@ class OutageGuard:
         """It has responded, or is not probed any more."""
         self._pending.pop(item, None)
         self._unproven.pop(item, None)
+        self._provable.pop(item, None)
 
     def next_due(self) -> float:
         """When `elapse` has something to do; inf for never."""

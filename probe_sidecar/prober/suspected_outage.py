@@ -27,6 +27,9 @@ MOST_OUT_OF_TURN = 3
 OUT_OF_TURN_SECONDS = 1.0
 """Between two such times."""
 
+COMPARED_SECONDS = 1.0
+"""For which the comparison is kept: a thousand ExternalServices may have one address, and each probe asks."""
+
 PERIOD: Final = 0.5
 """Seconds. Between any two probes of an address, a second apart at least, it is thus probed once to the end."""
 
@@ -106,6 +109,7 @@ class SuspectedOutage:
         self._reason = StickyReason(loop, hold, on_change)
         self._reported = False
         self._out_of_turn_at = -inf
+        self._compared = (-inf, 0, False)  # when, among how many ExternalServices, with what result
 
     @property
     def text(self) -> str:
@@ -200,6 +204,13 @@ class SuspectedOutage:
         """Whether there are enough others to compare with, or a canary."""
         if self.canary is not None:
             return True
+        at, among, found = self._compared
+        if self._loop.time() - at >= COMPARED_SECONDS or among != len(self._services):
+            found = self._compare()
+            self._compared = self._loop.time(), len(self._services), found
+        return found
+
+    def _compare(self) -> bool:
         services, ips = 0, set[str]()
         for service in self._services:
             services += bool(service.targets)

@@ -3,10 +3,11 @@
 import heapq
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.prober.outage import REPORT_SECONDS, OutageGuard, Unanswered
 from probe_sidecar.prober.prober import Prober
-from probe_sidecar.prober.suspected_outage import PERIOD, Canary
+from probe_sidecar.prober.suspected_outage import PERIOD, Canary, Probed, SuspectedOutage
 from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.message import CONNECTING, timed_out
 from probe_sidecar.settings import Settings
@@ -71,6 +72,38 @@ def test_recovery_does_not_confirm_a_pending_failure() -> None:
     one.unanswered = Unanswered(20, 30, response_at=25)
     guard.response(30, 30)
     assert guard.admits(one, one.unanswered, 31)
+
+
+def test_response_looks_at_no_address_that_it_cannot_prove() -> None:
+    """After an outage thousands wait for their own next probe: a look at each with each response takes seconds."""
+    guard, opaque = OutageGuard(HOLD), [cast(Any, object()) for _ in range(3)]
+    assert [guard.admits(one, Unanswered(20, 30), 31) for one in opaque] == [False] * 3
+    assert list(guard.response(40, 41)) == []
+    assert guard.pending == 3
+
+
+class Walked(list[Probed]):
+    walks = 0
+
+    def __iter__(self) -> Iterator[Probed]:
+        self.walks += 1
+        return super().__iter__()
+
+
+def test_one_address_in_many_services_is_compared_once_a_second() -> None:
+    loop, services = HandLoop(START), Walked([cast(Any, SimpleNamespace(targets=[SimpleNamespace(ip="10.0.0.1")]))])
+    engine: Any = None
+    outage = SuspectedOutage(
+        loop.loop, engine, services, hold=HOLD, canary=None, now=lambda: "", on_change=lambda: None
+    )
+    target: Any = SimpleNamespace(unanswered=None, state=SimpleNamespace(ready=True), response_before=0.0)
+    walks = []
+    for now, added in ((0.0, 0), (0.5, 0), (0.5, 1), (1.4, 0), (1.5, 0)):
+        loop.now = START + now
+        services += services[:added]
+        outage.no_response(target, loop.now, None)
+        walks.append(services.walks)
+    assert walks == [1, 1, 2, 2, 3], "one that comes is noticed at once"
 
 
 # The prober with a guard, in a network
