@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from external_service.documents import documents
 from hack.values_table import CHART
 
 Object = dict[str, Any]
@@ -75,7 +74,7 @@ def render(
     namespace: str = NAME,
     api: str = API,
 ) -> Rendered:
-    """`helm template`, with values from a file and above them `values`."""
+    """`helm template`, with values from a file and above them `values`. No key may occur twice in a mapping."""
     given = home / "values.json"
     given.write_text(json.dumps(values or {}))
     files = [f"--values={file}"] if file else []
@@ -91,7 +90,7 @@ def render(
         f"--values={given}",
         home=home,
     )
-    return Rendered(tuple(one for one in yaml.safe_load_all(text) if one))
+    return Rendered(tuple(documents(text)))
 
 
 def identity(manifest: Object) -> tuple[str, str, str]:

@@ -244,6 +244,15 @@ DIGEST = f"sha256:{'0' * 64}"
 INLINE = {"tls": {"mode": "secret", "secretName": "s", "caBundle": "c"}}
 PORT = "spec.ports.0.port"
 ANNOTATIONS = {"reloader.example.com/auto": "true"}
+GIVEN_LABELS = {"app.kubernetes.io/name": "x", "app.kubernetes.io/managed-by": "x", "app.kubernetes.io/part-of": "shop"}
+LABELS = {
+    "app.kubernetes.io/instance": NAME,
+    "app.kubernetes.io/managed-by": "Helm",
+    "app.kubernetes.io/name": NAME,
+    "app.kubernetes.io/part-of": "shop",
+    "app.kubernetes.io/version": VERSION,
+    "helm.sh/chart": f"{NAME}-{VERSION}",
+}
 HONOR = "spec.endpoints.0.honorLabels"
 
 
@@ -264,6 +273,8 @@ HONOR = "spec.endpoints.0.honorLabels"
         ),
         ({"deploymentAnnotations": ANNOTATIONS}, "Deployment", "metadata.annotations", ANNOTATIONS),
         ({}, "Deployment", "metadata.annotations", None),
+        ({"commonLabels": GIVEN_LABELS}, "Deployment", "metadata.labels", LABELS),
+        ({"podLabels": GIVEN_LABELS}, "Deployment", "spec.template.metadata.labels", LABELS),
         ({"revisionHistoryLimit": 0}, "Deployment", "spec.revisionHistoryLimit", 0),
         ({"dnsConfig": DNS}, "Deployment", f"{POD}.dnsConfig", DNS),
         ({"dnsPolicy": "None"}, "Deployment", f"{POD}.dnsPolicy", "None"),
@@ -303,6 +314,15 @@ def test_bad_values_are_refused(rendered: Render, values: Object, complaint: str
     with pytest.raises(Refused) as refused:
         rendered(values)
     assert complaint in str(refused.value)
+
+
+def test_names_of_digits_stay_text(rendered: Render) -> None:
+    values = {"fullnameOverride": "eso", "serviceAccount": {"name": "3"}, "global": {"imagePullSecrets": [{"name": "4"}]}}
+    made = rendered(values, release="1", namespace="2")
+    assert {one["metadata"].get("namespace", "2") for one in made.manifests} == {"2"}
+    assert {one["metadata"]["labels"]["app.kubernetes.io/instance"] for one in made.manifests} == {"1"}
+    for spec in (made.one("Pod", "eso-test")["spec"], made.one("Deployment", "eso")["spec"]["template"]["spec"]):
+        assert (spec.get("serviceAccountName", "3"), spec["imagePullSecrets"]) == ("3", [{"name": "4"}])
 
 
 @pytest.mark.parametrize("file", VARIANTS, ids=[path.stem for path in VARIANTS])

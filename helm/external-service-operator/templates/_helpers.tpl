@@ -27,19 +27,21 @@
 {{- end }}
 
 {{- define "eso.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "eso.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "eso.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{/* Of every object, and more. Those with which Helm and selectors find it are never replaced. */}}
+{{- define "eso.labelsAnd" -}}
+{{- $root := index . 0 }}
+{{- $fixed := set (include "eso.selectorLabels" $root | fromYaml) "app.kubernetes.io/managed-by" $root.Release.Service }}
+{{- $chart := printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- $ours := dict "helm.sh/chart" $chart "app.kubernetes.io/version" $root.Chart.AppVersion "app.kubernetes.io/part-of" "external-service-operator" }}
+{{- toYaml (merge $fixed (deepCopy (index . 1 | default dict)) (deepCopy $root.Values.commonLabels) $ours) }}
 {{- end }}
 
 {{- define "eso.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "eso.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: external-service-operator
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "eso.labelsAnd" (list . dict) }}
 {{- end }}
 
 {{- define "eso.image" -}}
