@@ -317,7 +317,11 @@ def test_bad_values_are_refused(rendered: Render, values: Object, complaint: str
 
 
 def test_names_of_digits_stay_text(rendered: Render) -> None:
-    values = {"fullnameOverride": "eso", "serviceAccount": {"name": "3"}, "global": {"imagePullSecrets": [{"name": "4"}]}}
+    values = {
+        "fullnameOverride": "eso",
+        "serviceAccount": {"name": "3"},
+        "global": {"imagePullSecrets": [{"name": "4"}]},
+    }
     made = rendered(values, release="1", namespace="2")
     assert {one["metadata"].get("namespace", "2") for one in made.manifests} == {"2"}
     assert {one["metadata"]["labels"]["app.kubernetes.io/instance"] for one in made.manifests} == {"1"}
