@@ -83,11 +83,6 @@ async def test_invalid_sync_request_is_refused_with_a_message(
     assert response.headers["content-type"] == "application/json"
 
 
-async def test_method_not_allowed_names_the_allowed_one() -> None:
-    async with client() as hook:
-        assert (await hook.get("/sync")).headers["allow"] == "POST"
-
-
 async def test_streamed_body_is_read_up_to_the_limit() -> None:
     sent = 0
 

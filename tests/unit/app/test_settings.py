@@ -64,12 +64,6 @@ def test_kubernetes_service_variables_are_ignored(monkeypatch: pytest.MonkeyPatc
 @cases(
     "name value line",
     (
-        "port",
-        "ESO_LISTEN_PORT",
-        "http",
-        'ESO_LISTEN_PORT: write a port number from 0 to 65535 (0: any free one) (got "http")',
-    ),
-    (
         "network",
         "ESO_DENIED_CIDRS",
         "10.0.0.0/8,words",
@@ -83,13 +77,6 @@ def test_kubernetes_service_variables_are_ignored(monkeypatch: pytest.MonkeyPatc
     ),
     ("bool", "ESO_ALLOW_LOOPBACK", "perhaps", 'ESO_ALLOW_LOOPBACK: write true or false (got "perhaps")'),
     ("log level", "ESO_LOG_LEVEL", "loud", 'ESO_LOG_LEVEL: write debug, info, warning or error (got "loud")'),
-    ("body", "ESO_MAX_BODY_BYTES", "1", 'ESO_MAX_BODY_BYTES: write a number of bytes, 1024 or more (got "1")'),
-    (
-        "form of the endpoints",
-        "ESO_ENDPOINTS",
-        "slices",
-        'ESO_ENDPOINTS: write Endpoints, EndpointSlice or Both (got "slices")',
-    ),
     (
         "preset",
         "ESO_DENIED_PRESETS",

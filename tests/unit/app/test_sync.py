@@ -39,7 +39,6 @@ ALL_OWNED: dict[str, Any] = {
     SLICES_KIND: {"shop/api-ipv4-0": SLICE},
     "Ingress.networking.k8s.io/v1": {"shop/api": {"metadata": {"name": "api"}}},
 }
-ONLY_SERVICE_OWNED = NOTHING_OWNED | {"Service.v1": ALL_OWNED["Service.v1"]}
 PLAIN = {"Endpoints.v1": {"shop/api": {"metadata": {"name": "api"}}}}
 
 
@@ -101,10 +100,6 @@ def test_status_is_returned_unchanged() -> None:
     assert raw == before
 
 
-def test_null_status_is_returned_as_empty() -> None:
-    assert synced({**parent(), "status": None})["status"] == {}
-
-
 REPORTS = [
     {"kind": kind, "name": name, "problem": ABSENT.format(kind=kind), "reason": "Absent"}
     for kind, name in (("Service", "api"), ("Endpoints", "api"), ("Ingress", "api"))
@@ -117,17 +112,6 @@ def test_missing_children_are_reported_after_a_full_sync() -> None:
     assert given["status"] == {"revision": 3, "observedGeneration": 2, "children": REPORTS}
     assert given["resyncAfterSeconds"] == 30.0
     assert kinds(given) == ["Service", "Endpoints", "Ingress"]
-
-
-def test_unchanged_report_keeps_the_status() -> None:
-    first = synced(parent(hosts=HOSTS, status={"observedGeneration": 2}), NOTHING_OWNED)["status"]
-    assert synced(parent(hosts=HOSTS, status=first), NOTHING_OWNED)["status"] == first
-
-
-def test_report_is_removed_when_the_child_exists() -> None:
-    given = synced(parent(hosts=HOSTS, status={"observedGeneration": 2, "children": REPORTS}), ALL_OWNED)
-    assert given["status"] == {"observedGeneration": 2}
-    assert "resyncAfterSeconds" not in given
 
 
 NO_INGRESS_OWNED = ALL_OWNED | {"Ingress.networking.k8s.io/v1": {}}
@@ -196,17 +180,6 @@ def test_first_slices_are_not_reported_missing(seconds: int, reported: list[str]
     given = synced(parent(status=SETTLED), ALL_OWNED | {"Service.v1": {"shop/api": service}, SLICES_KIND: {}})
     assert kinds(given) == ["Service", "Endpoints", "EndpointSlice"]
     assert [one["name"] for one in given["status"].get("children", [])] == reported
-
-
-@cases(
-    "key",
-    ("v2", "shop/api-ipv4-3"),
-    ("v1", "api-ipv4-3"),
-)
-def test_address_stays_in_its_observed_slice(key: str) -> None:
-    shown = {"metadata": {"name": "api-ipv4-3"}, "endpoints": [{"addresses": ["10.0.0.1"]}]}
-    given = synced(parent(), NOTHING_OWNED | {SLICES_KIND: {key: shown}})
-    assert [child["metadata"]["name"] for child in given["children"]] == ["api", "api", "api-ipv4-3"]
 
 
 def test_retiring_slices_request_a_resync() -> None:
@@ -307,10 +280,6 @@ def test_snippet_annotation_is_refused_unless_allowed(raw: dict[str, Any], at: s
 def test_every_snippet_annotation_is_refused(key: str) -> None:
     with pytest.raises(InvalidRequest):
         synced(parent(hosts=HOSTS, ingress={"annotations": {key: "x"}}))
-
-
-def test_snippet_annotation_without_an_ingress_is_ignored() -> None:
-    assert kinds(synced(parent(metadata={"annotations": {SNIPPET: "x"}})))[0] == "Service"
 
 
 AT = f"spec.readinessProbe.{{}}: {NO_SECRETS}"

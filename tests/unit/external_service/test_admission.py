@@ -28,11 +28,6 @@ def parent(name: str = "api", annotations: dict[str, str] | None = None, **spec:
         "spec.service.labels.controller-uid: the operator sets this label itself, remove it",
     ),
     (
-        "a label of ours",
-        parent(ingress={"labels": {"app.kubernetes.io/name": "x"}}),
-        'spec.ingress.labels["app.kubernetes.io/name"]: the operator sets this label itself, remove it',
-    ),
-    (
         "two classes",
         parent(annotations={"kubernetes.io/ingress.class": "traefik"}, ingress={"className": "nginx"}),
         'spec.ingress.className: write "traefik", or remove the annotation kubernetes.io/ingress.class (got "nginx")',

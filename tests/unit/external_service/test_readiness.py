@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from external_service.core import Probe, TCPSocketAction
 from external_service.kind import Reason
 from external_service.policy import AddressPolicy
-from external_service.readiness import Publication, PublishedAddress, least_ready, publication, resolved_by
+from external_service.readiness import Publication, PublishedAddress, publication, resolved_by
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from tests.cases import cases
 
@@ -67,7 +67,6 @@ def drained(ip: str, *, serving: bool) -> PublishedAddress:
     ("in the order of the spec", spec(B, A), (up(A), down(B)), (unhealthy(B), healthy(A)), False),
     ("a duplicate once", spec(A, B, A), (up(A), up(B)), (healthy(A), healthy(B)), False),
     ("refused ones are left out", spec(A, "127.0.0.1", "x"), (up(A),), (healthy(A),), False),
-    ("a result of another address is ignored", spec(A), (up(A), up(C)), (healthy(A),), False),
     (
         "drained and healthy: a last resort",
         spec(A, B, disabled=(B,)),
@@ -102,7 +101,6 @@ def drained(ip: str, *, serving: bool) -> PublishedAddress:
         (healthy(A), unhealthy(B)),
         False,
     ),
-    ("nor does one without a result", spec(A, B, min_ready=2), (up(A),), (healthy(A), unhealthy(B)), False),
     (
         "nor does it close it",
         spec(A, B, C, min_ready=2),
@@ -158,22 +156,6 @@ def test_removed_hostname_or_family_removes_its_addresses() -> None:
     told = [replace(up(one), hostname="db.io") for one in (A, "2001:db8::1")]
     wanted = spec().model_copy(update={"hostnames": ("db.io",), "addressFamilies": ("IPv6",)})
     assert resolved_by(wanted, told) == {"2001:db8::1": "db.io"}
-
-
-@cases(
-    "min_ready enabled least",
-    ("none", 0, 4, 0),
-    ("a number", 3, 4, 3),
-    ("never more than there are", 9, 4, 4),
-    ("zero percent", "0%", 4, 0),
-    ("half of an even number", "50%", 4, 2),
-    ("half of an odd number is rounded up", "50%", 5, 3),
-    ("no rounding where none is due", "1%", 1000, 10),
-    ("all", "100%", 7, 7),
-    ("all of none", "100%", 0, 0),
-)
-def test_min_ready_numbers_and_percentages(min_ready: int | str, enabled: int, least: int) -> None:
-    assert least_ready(min_ready, enabled) == least
 
 
 ips = st.sampled_from([A, B, C, "2001:db8::10", "127.0.0.1", "no address"])

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator
 
 import grpc
@@ -92,13 +91,6 @@ async def test_taken_port_is_reported(backends: Backends) -> None:
     assert backends.problems == {clash: cannot_listen("127.128.0.1", 18080, "Address already in use")}
     with pytest.raises(LookupError, match=r"there is no backend for 10\.9\.9\.9"):
         await backends.set("10.9.9.9", Mode.REFUSE)
-
-
-async def test_certificates_are_new_and_self_signed(backends: Backends) -> None:
-    with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
-        await asyncio.open_connection(
-            dial(HTTPS.ip), HTTPS.port, ssl=ssl.create_default_context(), server_hostname="playground.invalid"
-        )
 
 
 @pytest.mark.parametrize("mode", [Mode.STALL, Mode.SLOW])

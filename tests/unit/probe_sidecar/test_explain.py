@@ -88,12 +88,6 @@ def test_explain_shows_only_conditions_with_a_problem() -> None:
     assert not ready(told)
 
 
-def test_explain_without_a_status_names_the_operator() -> None:
-    assert shown(parent()).splitlines()[2] == (
-        "The prober has not written a status. Is the operator running, and does its scope cover this object?"
-    )
-
-
 def test_explain_escapes_control_characters() -> None:
     hostile = address("10.0.100.11", ready=False, message="\x1b[2J\r\nHTTP " + "x" * 400)
     text = explain(parent(summary="\x1b]0;x\x07", addresses=[hostile], observedGeneration=3), NONE, NOW)

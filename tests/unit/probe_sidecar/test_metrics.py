@@ -22,7 +22,7 @@ from probe_sidecar.prober.suspected_outage import Canary
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.message import CONNECTING, timed_out
-from probe_sidecar.replicas import Alone, LeaseOptions, Replica
+from probe_sidecar.replicas import LeaseOptions, Replica
 from tests.unit.probe_sidecar.services import RESOURCE, Services, no_dns
 
 A, B = "10.0.100.10", "10.0.100.11"
@@ -200,19 +200,6 @@ async def test_certificate_expiry_series_for_tls_targets(rig: Rig) -> None:
     assert rig.values("eso_probe_ssl_earliest_cert_expiry") == {("shop", "tls", A): 2_000_000_000}
 
 
-async def test_series_end_with_their_external_service(rig: Rig) -> None:
-    rig.apply("web")
-    rig.apply("other")
-    rig.all.drop("web")
-    told = {
-        sample.labels["name"]
-        for family in rig.families().values()
-        for sample in family.samples
-        if "name" in sample.labels
-    }
-    assert told == {"other"}
-
-
 async def test_counters_survive_edits_of_the_same_probe_kind(rig: Rig) -> None:
     rig.apply()
     rig.finish(A, UP, 0.1)
@@ -220,12 +207,6 @@ async def test_counters_survive_edits_of_the_same_probe_kind(rig: Rig) -> None:
     assert rig.values("eso_probe_total", result="successful") == {("shop", "web", "tcp", "successful"): 1}
     rig.apply("web", {"grpc": {"port": 81}})
     assert rig.values("eso_probe_total", result="successful") == {("shop", "web", "grpc", "successful"): 0}
-
-
-async def test_objects_without_a_probe_are_not_counted(rig: Rig) -> None:
-    rig.all.apply("web", {"port": 80, "ips": [A]})
-    assert rig.values("eso_external_services") == {(): 1}
-    assert rig.values("eso_addresses") == rig.values("eso_address_ready") == rig.values("eso_probe_total") == {}
 
 
 async def test_counts_of_the_parts_are_metrics(rig: Rig) -> None:
@@ -289,9 +270,3 @@ async def test_fail_open_series_only_with_min_ready(rig: Rig) -> None:
         targets[ip].done(Outcome(result, "said"), 0.001)
         seen.append(rig.values("eso_fail_open"))
     assert seen == [{("shop", "open"): told} for told in (0, 0, 1, 0)]
-
-
-async def test_single_replica_is_always_working(rig: Rig) -> None:
-    rig.sources = replace(rig.sources, replicas=Alone())
-    assert rig.values("eso_working") == {(): 1}
-    assert rig.values("eso_replicas") == {(): 1}

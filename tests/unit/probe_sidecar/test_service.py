@@ -65,17 +65,6 @@ async def test_unreadable_spec_stops_the_probes_and_keeps_the_status(services: S
     assert service.targets.states[A].ready, "readiness comes back from the status (R6)"
 
 
-async def test_newer_status_of_another_owner_holds_until_a_threshold(services: Services) -> None:
-    service = services.apply("web", {"port": 80, "ips": [A], "readinessProbe": TCP})
-    services.finish(A, UP, 0.1)
-    status = wanted(service)
-    theirs = status | {"addresses": [status["addresses"][0] | {"ready": False, "reason": "ProbeFailed"}]}
-    service.superseded(raw_object("web", {}, theirs, generation=1))
-    assert not service.targets.states[A].ready
-    services.finish(A, UP, 0.1)
-    assert service.targets.states[A].ready
-
-
 async def test_disabled_body_contains_is_not_probed(engine: ScriptedEngine) -> None:
     services = Services(engine, hold=60, features=Features(body_contains=False))
     probe = {"httpGet": {"port": 80, "bodyContains": "OK"}}

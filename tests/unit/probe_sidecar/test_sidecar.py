@@ -26,17 +26,6 @@ from tests.unit.probe_sidecar.sidecars import (
 from tests.until import until
 
 
-async def test_addresses_are_probed_and_reported(server: FaultyServer) -> None:
-    async with backend("127.0.0.2") as port, running(server):
-        create(server, external_service(port, "127.0.0.2", "127.0.0.3"))
-        status = await states_become(server, {"127.0.0.2": UP, "127.0.0.3": DOWN})
-    assert status["ready"] == "1/2"
-    assert [(one["type"], one["status"], one["reason"]) for one in status["conditions"]] == [
-        ("Ready", "True", "SomeAddressesReady"),
-        ("Accepted", "True", "Accepted"),
-    ]
-
-
 async def test_probes_delayed_is_kept_by_the_next_owner(server: FaultyServer) -> None:
     """One place and three addresses that never respond; the next owner has enough places and writes nothing."""
 
@@ -93,21 +82,3 @@ async def test_health_pages_follow_the_state(server: FaultyServer) -> None:
         async with asyncio.timeout(PATIENCE):
             while (await client.get(f"{base}/readyz")).status_code != 200:
                 await asyncio.sleep(0.01)
-
-
-async def test_live_view_shows_streaks_without_a_write(server: FaultyServer) -> None:
-    async with running(server) as sidecar, httpx.AsyncClient(trust_env=False) as client:
-        async with backend("127.0.0.2") as port:
-            probe = {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 1_000}
-            create(server, external_service(port, "127.0.0.2", readinessProbe=probe))
-            before = await states_become(server, {"127.0.0.2": UP})
-        base = f"http://127.0.0.1:{sidecar.pages.port}"
-        async with asyncio.timeout(PATIENCE):
-            while (shown := (await client.get(f"{base}/status")).json()["addresses"][0])["consecutiveFailures"] < 2:
-                await asyncio.sleep(0.05)
-        assert (shown["ip"], shown["ready"], shown["lastProbe"]["message"]) == ("127.0.0.2", True, "connection refused")
-        assert (server.get("ExternalService", "shop", "web") or {})["status"] == before
-        table = (await client.get(f"{base}/status.txt")).text.splitlines()
-        assert table[0].split()[:4] == ["NAMESPACE", "NAME", "IP", "READY"]
-        assert "/1000 failed" in table[1]
-        assert (await client.get(f"{base}/status?name=other")).json()["addresses"] == []

@@ -139,16 +139,6 @@ def test_long_table_is_cut_with_a_hint() -> None:
 
 
 @cases(
-    "query ips",
-    ("name", {"name": "plain"}, ["10.0.0.5"]),
-    ("both must match", {"namespace": "shop", "ip": "10.0.0.1"}, ["10.0.0.1"]),
-    ("nothing matches", {"namespace": "elsewhere"}, []),
-)
-def test_status_filters(query: dict[str, str], ips: list[str]) -> None:
-    assert [one["ip"] for one in addresses(query, shop())] == ips
-
-
-@cases(
     "query problem",
     ("format", {"format": "yaml"}, 'no such format "yaml": write json or text\n'),
     ("misspelt filter", {"nmae": "web"}, 'no such parameter "nmae": write format, namespace, name, ip, hostname\n'),

@@ -67,10 +67,6 @@ async def test_page_gets_the_query(base_url: str, asked: str, read: str) -> None
     assert (await get(f"{base_url}/echo{asked}"))[:2] == (200, read)
 
 
-async def test_head_has_no_body(base_url: str) -> None:
-    assert await get(f"{base_url}/status", "HEAD") == (200, "", "application/json")
-
-
 async def test_page_in_pieces_gives_the_loop_its_turn(base_url: str) -> None:
     async with httpx.AsyncClient(trust_env=False) as client, client.stream("GET", f"{base_url}/long") as response:
         assert response.headers["transfer-encoding"] == "chunked"

@@ -62,10 +62,6 @@ def test_slices_of_two_families() -> None:
     ]
 
 
-def test_slices_are_absent_without_addresses() -> None:
-    assert desired(PARENT, [], {}) == []
-
-
 def test_annotations_are_on_every_slice() -> None:
     (one,) = desired(PARENT, [up("10.0.0.1")], {}, {"a": "b"})
     assert one["metadata"]["annotations"] == {"a": "b"}
@@ -125,14 +121,6 @@ def test_replaced_addresses_do_not_move_others(seed: int, kept: int) -> None:
         assert sorted(ip for held in after.values() for ip in held) == sorted(wanted)
         assert all(held == sorted(held) and len(held) <= MAX_ENDPOINTS for held in after.values())
         before = after
-
-
-@given(gone=st.sampled_from(THOUSAND), come=st.integers(1_000, 2_000))
-def test_replaced_address_rewrites_one_slice(gone: str, come: int) -> None:
-    before = place(THOUSAND, {})
-    after = place([*(ip for ip in THOUSAND if ip != gone), *ips(come)], before)
-    assert sum(before[number] != after[number] for number in before) == 1
-    assert after.keys() == before.keys()
 
 
 class LaggingController:

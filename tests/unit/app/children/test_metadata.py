@@ -1,7 +1,7 @@
 """Labels of the children. What else their metadata has is in the golden files of tests/contract."""
 
 from app.children import http_route, ingress, service
-from app.children.metadata import object_meta, own_labels
+from app.children.metadata import own_labels
 from external_service.v1alpha1 import RESERVED_LABELS
 from tests.parents import parent
 
@@ -15,14 +15,5 @@ def test_labels_and_annotations_of_the_spec_are_on_the_child() -> None:
     assert [child["metadata"] for child in made] == [expected | {"annotations": {"a": "b"}}] * 3
 
 
-def test_user_labels_do_not_override_operator_labels() -> None:
-    labels = object_meta(parent(), {"tier": "db", "app": "other"})["labels"]
-    assert labels == {**own_labels("api"), "tier": "db"}
-
-
 def test_operator_labels_are_refused_in_the_spec() -> None:
     assert set(own_labels("api")) <= set(RESERVED_LABELS)
-
-
-def test_argo_cd_tracking_label_is_not_copied() -> None:
-    assert "app.kubernetes.io/instance" not in own_labels("api")

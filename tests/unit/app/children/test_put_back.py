@@ -60,10 +60,6 @@ def test_operator_fields_need_no_special_handling(applied: Object | None, edit: 
     assert put_back(WANTED, observed(applied, **edit)) == PutBack(WANTED)
 
 
-def test_absent_service_is_created_as_wanted() -> None:
-    assert put_back(WANTED, None) == PutBack(WANTED)
-
-
 EDITS = [
     pytest.param({"publishNotReadyAddresses": True}, {"publishNotReadyAddresses": None}, id="publishNotReadyAddresses"),
     pytest.param({"externalIPs": ["10.0.0.9"]}, {"externalIPs": None}, id="externalIPs"),
@@ -112,11 +108,6 @@ def test_foreign_selector_stays_until_slices_are_empty(applied: Object | None) -
 def test_foreign_selector_is_removed_once_slices_are_empty() -> None:
     assert put_back(WANTED, observed(wanted(selector=EMPTY), selector=EMPTY), 10.0) == PutBack(WANTED)
     assert put_back(WANTED, observed(None, selector=EMPTY), 10.0) == PutBack(wanted(selector=None))
-
-
-def test_future_timestamp_is_replaced() -> None:
-    future = EMPTY | {"eso.crowdfox.com/selects-no-pod-since": "1767225601"}
-    assert put_back(WANTED, observed(None, selector=future)) == PutBack(wanted(selector=EMPTY), again=10.0)
 
 
 def test_other_edits_are_reverted_before_the_selector() -> None:

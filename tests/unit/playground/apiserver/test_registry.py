@@ -25,19 +25,6 @@ async def refused(work: Any) -> tuple[int, str, str]:
     return caught.value.code, caught.value.reason, caught.value.message
 
 
-async def test_create_adds_server_fields_and_drops_status(client: ApiClient) -> None:
-    created = await client.create(ES.path("default"), {**web(), "status": {"revision": 9}})
-    meta = created.pop("metadata")
-    assert created == {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "spec": {"port": 80, "ips": ["10.0.0.1"]},
-    }
-    assert (meta["name"], meta["namespace"], meta["generation"]) == ("web", "default", 1)
-    system = {"uid", "creationTimestamp", "resourceVersion", "managedFields"}
-    assert meta.keys() == {"name", "namespace", "generation"} | system
-
-
 async def test_generation_increases_with_spec_changes_only(client: ApiClient) -> None:
     first = await client.create(ES.path("default"), web())
     path = ES.path("default", "web")
@@ -150,13 +137,6 @@ async def test_headless_service_defaults(client: ApiClient) -> None:
     assert "generation" not in created["metadata"]
 
 
-async def test_strategic_merge_without_lists_is_a_merge(client: ApiClient) -> None:
-    body: dict[str, Any] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
-    await client.create(SERVICES.path("default"), body | {"spec": {"ports": [{"name": "a", "port": 80}]}})
-    changed = await client.patch(SERVICES.path("default", "web"), {"metadata": {"labels": {"a": "b"}}}, STRATEGIC)
-    assert changed["metadata"]["labels"] == {"a": "b"}
-
-
 @cases(
     "patch",
     ("list", {"spec": {"ports": []}}),
@@ -180,13 +160,6 @@ async def test_finalizer_delays_deletion(client: ApiClient) -> None:
     assert held["metadata"]["generation"] == 2
     await client.patch(ES.path("default", "web"), {"metadata": {"finalizers": None}})
     assert (await refused(client.get(ES.path("default", "web"))))[0] == 404
-
-
-async def test_uid_precondition_protects_a_recreated_object(client: ApiClient) -> None:
-    await client.create(ES.path("default"), web())
-    options = {"preconditions": {"uid": "that-of-its-predecessor"}}
-    assert (await refused(client.delete(ES.path("default", "web"), options)))[:2] == (409, "Conflict")
-    assert (await client.get(ES.path("default", "web")))["metadata"]["name"] == "web"
 
 
 async def test_dry_run_stores_nothing(client: ApiClient, server: FakeApiServer) -> None:

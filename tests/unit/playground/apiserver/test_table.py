@@ -14,9 +14,7 @@ META = {"name": "web", "creationTimestamp": "2026-01-01T00:00:00Z"}
 @cases(
     "seconds text",
     ("from the future", -5, "<invalid>"),
-    ("clocks differ a little", -0.5, "0s"),
     ("seconds", 119, "119s"),
-    ("whole minutes", 120, "2m"),
     ("minutes and seconds", 125, "2m5s"),
     ("hours and minutes", 3 * 3600 + 60, "3h1m"),
     ("hours", 30 * 3600, "30h"),

@@ -39,17 +39,6 @@ async def following(events: AsyncIterator[dict[str, Any]], count: int) -> list[t
     return [(event["type"], event["object"]["metadata"].get("name", "")) for event in found]
 
 
-async def test_watch_continues_from_the_list_revision(server: FaultyServer, http: httpx.AsyncClient) -> None:
-    server.create(web("a"))
-    revision = (await http.get(ALL)).json()["metadata"]["resourceVersion"]
-    server.create(web("b"))
-    async with watching(http, resourceVersion=revision) as events:
-        server.create(web("c"))
-        await ApiClient(http, "tester").patch(ES.path("default", "a"), {"spec": {"port": 81}})
-        await ApiClient(http, "tester").delete(ES.path("default", "b"))
-        assert await following(events, 4) == [("ADDED", "b"), ("ADDED", "c"), ("MODIFIED", "a"), ("DELETED", "b")]
-
-
 async def test_watch_without_revision_adds_all_in_name_order(server: FaultyServer, http: httpx.AsyncClient) -> None:
     for name in ("b", "a"):
         server.create(web(name))

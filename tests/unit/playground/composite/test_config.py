@@ -31,11 +31,3 @@ def test_composite_controller_defaults() -> None:
 def test_webhook_timeout_is_parsed(text: str | None, seconds: float) -> None:
     webhook = {"path": "/sync", "timeout": text}
     assert composite_config(manifest(hooks={"sync": {"webhook": webhook}})).hook_timeout == seconds
-
-
-def test_label_selector_filters_parents() -> None:
-    parent = {"apiVersion": "example.com/v1", "resource": "things", "labelSelector": {"matchLabels": {"shard": "a"}}}
-    config = composite_config(manifest(parentResource=parent))
-    assert config.selects({"metadata": {"labels": {"shard": "a", "team": "b"}}})
-    assert not config.selects({"metadata": {"labels": {"shard": "b"}}})
-    assert not config.selects({"metadata": {}})

@@ -155,24 +155,6 @@ async def test_children_are_created_by_group_version_kind(server: FakeApiServer,
     assert order == ["Endpoints", "Service", "EndpointSlice"]
 
 
-async def test_request_has_the_owned_children_of_every_kind(server: FakeApiServer, hook: Hook) -> None:
-    parent = web(server)
-    async with running(server, hook) as controller:
-        await until(lambda: len(hook.requests) > 1)
-        await settled(controller)
-    last, meta = hook.requests[-1], service(server)["metadata"]
-    assert {name: last[name] for name in ("controller", "children", "related", "finalizing")} == {
-        "controller": MANIFEST,
-        "children": {"Service.v1": {"default/web": service(server)}, "Endpoints.v1": {}},
-        "related": {},
-        "finalizing": False,
-    }
-    assert last["parent"]["metadata"]["name"] == "web"
-    assert meta["labels"] == {"app": "web", "controller-uid": parent["metadata"]["uid"]}
-    assert [owner["uid"] for owner in meta["ownerReferences"]] == [parent["metadata"]["uid"]]
-    assert status(server) == {"observedGeneration": 1}
-
-
 async def test_failed_hook_changes_nothing_and_is_an_event(
     server: FakeApiServer, hook: Hook, client: ApiClient
 ) -> None:
@@ -289,20 +271,6 @@ async def test_stale_status_under_the_policy_is_retried(server: FakeApiServer, h
         assert status(server) == {"revision": 2, "observedGeneration": 3}
     assert (controller.counts.stale, controller.counts.errors) == (0, 0)
     assert not server.storage.items(("", "events"))
-
-
-async def test_children_of_a_deleting_parent_are_not_changed(server: FakeApiServer, hook: Hook) -> None:
-    web(server, finalizers=["example.com/wait"])
-    async with running(server, hook) as controller:
-        await until(lambda: server.get("Service", "default", "web") is not None)
-        await settled(controller)
-        calls = len(hook.requests)
-        hook.children = []
-        async with httpx.AsyncClient(base_url=server.url) as http:
-            await http.delete(WEB)
-        await until(lambda: len(hook.requests) > calls)
-        await settled(controller)
-    assert server.get("Service", "default", "web") is not None
 
 
 async def test_controller_survives_an_api_server_outage(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from playground.composite.dynamic_apply import LAST_APPLIED, merge, to_create, to_update
+from playground.composite.dynamic_apply import merge, to_create, to_update
 from tests.cases import cases
 
 OWNER = {"apiVersion": "x/v1", "kind": "P", "name": "p", "uid": "u", "controller": True, "blockOwnerDeletion": True}
@@ -39,22 +39,6 @@ def test_three_way_merge(observed: Any, applied: Any, desired: Any, result: Any)
 def test_type_conflict_is_an_error() -> None:
     with pytest.raises(TypeError, match="expecting list, got dict"):
         merge({"a": [1]}, None, {"a": {"b": 1}})
-
-
-def test_child_has_last_applied_and_owner_reference() -> None:
-    desired = {"kind": "Service", "metadata": {"name": "a", "labels": {"l": "1"}}, "spec": {"x": 1}}
-    assert to_create(desired, OWNER) == {
-        "kind": "Service",
-        "metadata": {
-            "name": "a",
-            "labels": {"l": "1"},
-            "annotations": {
-                LAST_APPLIED: '{"kind":"Service","metadata":{"labels":{"l":"1"},"name":"a"},"spec":{"x":1}}'
-            },
-            "ownerReferences": [OWNER],
-        },
-        "spec": {"x": 1},
-    }
 
 
 def test_server_defaults_are_no_difference() -> None:

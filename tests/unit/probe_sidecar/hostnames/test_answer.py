@@ -6,12 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe_sidecar.hostnames.cache import (
-    GRACE_SECONDS,
     MOST_ADDRESSES,
     UNKNOWN,
     Answer,
     Reply,
-    failure,
     following,
     lasting,
     resolve,
@@ -65,14 +63,6 @@ def test_lookup_result(ipv4: Reply, ipv6: Reply, whole: str) -> None:
     assert result(ipv4, ipv6) == whole
 
 
-def test_failures_that_differ_name_the_family() -> None:
-    silent = Reply("failed", problem="no response")
-    assert failure(FAILED, FAILED) == "SERVFAIL"
-    assert failure(ok(A), FAILED) == "AAAA: SERVFAIL"
-    assert failure(FAILED, silent) == "A: SERVFAIL, AAAA: no response"
-    assert failure(ok(A), NOTHING) == ""
-
-
 @cases(
     "ipv4 ipv6 seconds",
     ("the shorter one", ok(A, ttl=30), ok(V6, ttl=20), 20),
@@ -92,23 +82,6 @@ def found(
     answers: Mapping[str, Answer], before: Mapping[str, Resolved], *serving: str, now: float = NOW
 ) -> dict[str, Resolved]:
     return resolve(answers, answers, before, lambda ip: ip in serving, now)
-
-
-def test_previous_addresses_stay_until_dns_responds() -> None:
-    before = {A: Resolved(DB), V6: Resolved(DB), C: Resolved("left.io")}
-    assert found({DB: UNKNOWN}, before) == {A: Resolved(DB), V6: Resolved(DB)}
-    assert found({DB: Answer((B,), None)}, before) == {B: Resolved(DB), V6: Resolved(DB)}
-    assert found({DB: Answer(None, ())}, before) == {A: Resolved(DB)}
-
-
-def test_ready_address_outlives_its_record_until_replaced() -> None:
-    moved = {DB: Answer((B,), ())}
-    first = found(moved, {A: Resolved(DB)}, A)
-    assert first == {A: Resolved(DB, NOW), B: Resolved(DB)}
-    assert found(moved, first, A, now=NOW + 30) == first
-    assert found(moved, first, A, B, now=NOW + 30) == {B: Resolved(DB)}
-    assert found(moved, first, now=NOW + 30) == {B: Resolved(DB)}, "it serves no more itself"
-    assert found(moved, first, A, now=NOW + GRACE_SECONDS) == {B: Resolved(DB)}
 
 
 def test_lowest_addresses_are_kept_over_the_limit() -> None:

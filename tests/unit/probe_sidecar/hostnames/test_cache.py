@@ -104,16 +104,6 @@ async def test_name_is_looked_up_after_its_ttl() -> None:
 
 
 @in_virtual_time
-async def test_name_is_looked_up_once_for_all_users() -> None:
-    async with asking(ok(A)) as rig:
-        for _ in range(2):
-            await asyncio.sleep(1)
-            rig.want("db.io", hurry=True)
-        await asyncio.sleep(1)
-    assert rig.asked == {"db.io": [0]}
-
-
-@in_virtual_time
 async def test_failed_lookup_backs_off_and_is_reported_if_it_lasts() -> None:
     async with asking(ok(A, ttl=5), random=1.0) as rig:
         await asyncio.sleep(1)

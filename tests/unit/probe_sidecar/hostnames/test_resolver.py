@@ -57,11 +57,6 @@ async def test_cname_without_its_target_is_followed(server: DnsServer) -> None:
     assert await lookup(server) == (Reply("ok", (A,), 7), Reply("no_data"))
 
 
-async def test_cname_to_a_name_that_does_not_exist(server: DnsServer) -> None:
-    server.records[NAME] = Record(alias="lb.example.net", alone=True)
-    assert await lookup(server) == (Reply("nxdomain"), Reply("nxdomain"))
-
-
 @cases(
     "alone",
     ("one-response", False),
@@ -92,11 +87,6 @@ async def test_search_domains_are_not_used(server: DnsServer) -> None:
     """In a Pod the search list would make five names of each, one of them in the wrong namespace."""
     assert (await lookup(server, "db"))[0] == Reply("nxdomain")
     assert set(server.queries) == {("db", "A"), ("db", "AAAA")}
-
-
-async def test_one_family_may_fail_alone(server: DnsServer) -> None:
-    server.records[NAME] = Record((A, V6), trouble={"AAAA": "SERVFAIL"})
-    assert await lookup(server) == (Reply("ok", (A,), 60), Reply("failed", problem=FAILED))
 
 
 async def test_lookup_without_response_times_out(server: DnsServer) -> None:

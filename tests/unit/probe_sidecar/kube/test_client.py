@@ -58,15 +58,6 @@ async def test_list_is_read_page_by_page() -> None:
     ]
 
 
-async def test_watch_has_a_version_and_asks_for_bookmarks() -> None:
-    client, requests = scripted(httpx.Response(200, content=b"{}\n"))
-    assert [line async for line in client.watch(Selection(CRS, "shop"), "41", seconds=290, idle=1.0)] == [b"{}"]
-    assert requests[0].url.raw_path.decode() == (
-        "/front/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices"
-        "?watch=true&resourceVersion=41&allowWatchBookmarks=true&timeoutSeconds=290"
-    )
-
-
 async def test_null_items_are_an_empty_list() -> None:
     client, _ = scripted(httpx.Response(200, json={"metadata": {"resourceVersion": "9"}, "items": None}))
     assert await client.list(Selection(CRS)) == ([], "9")
@@ -87,27 +78,6 @@ async def test_failures_are_api_errors(fault: httpx.Response | Exception, expect
         await client.get(CRS, "shop", "web")
     assert (raised.value.status, raised.value.reason, raised.value.message) == expected
     assert len(requests) == 1, "no retry in here"
-
-
-async def test_get_create_patch_and_delete() -> None:
-    client, requests = scripted(*[httpx.Response(200, json=ONE) for _ in range(4)])
-    assert await client.create(CRS, "shop", ONE) == ONE
-    assert await client.patch(CRS, "shop", "web", []) == ONE
-    await client.delete(CRS, "shop", "web", "7")
-    assert await client.patch(CRS, "shop", "web", [], "status") == ONE
-    path = "/front/apis/eso.crowdfox.com/v1alpha1/namespaces/shop/externalservices"
-    assert [(request.method, request.url.path, request.headers.get("content-type")) for request in requests] == [
-        ("POST", path, "application/json"),
-        ("PATCH", f"{path}/web", "application/json-patch+json"),
-        ("DELETE", f"{path}/web", "application/json"),
-        ("PATCH", f"{path}/web/status", "application/json-patch+json"),
-    ]
-    assert [json.loads(request.content or b"null") for request in requests] == [
-        ONE,
-        [],
-        {"preconditions": {"resourceVersion": "7"}},
-        [],
-    ]
 
 
 class Chunks(httpx.AsyncByteStream):

@@ -29,17 +29,6 @@ def test_changed_token_file_is_read_again(tmp_path: Path) -> None:
     assert asked_with(auth) == ["Bearer two-longer"]
 
 
-def test_swapped_token_symlink_is_read_again(tmp_path: Path) -> None:
-    for version in ("one", "two"):
-        (tmp_path / version).mkdir()
-        (tmp_path / version / "token").write_text(version)
-    (tmp_path / "data").symlink_to("one")
-    auth = FileToken(tmp_path / "data" / "token")
-    (tmp_path / "new").symlink_to("two")
-    (tmp_path / "new").rename(tmp_path / "data")
-    assert asked_with(auth) == ["Bearer two"]
-
-
 @cases(
     "content",
     ("gone", None),

@@ -1,6 +1,6 @@
 from typing import Any
 
-from probe_sidecar.kube.errors import Backoff, from_response, from_status
+from probe_sidecar.kube.errors import Backoff, from_response
 from tests.cases import cases
 
 STATUS = b'{"kind":"Status","reason":"Conflict","message":"the object has been modified","code":409}'
@@ -32,12 +32,6 @@ STATUS = b'{"kind":"Status","reason":"Conflict","message":"the object has been m
 def test_error_from_a_response(status: int, headers: dict[str, str], body: bytes, expected: Any) -> None:
     error = from_response(status, headers, body)
     assert (error.status, error.reason, error.message, error.retry_after) == expected
-
-
-def test_error_from_a_watch_event() -> None:
-    error = from_status({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"})
-    assert str(error) == "410 Expired: too old resource version"
-    assert str(from_status({"code": "odd"})) == "no response Unknown: no message"
 
 
 @cases(

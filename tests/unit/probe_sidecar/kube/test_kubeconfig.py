@@ -187,11 +187,6 @@ def test_malformed_kubeconfig_is_an_error(tmp_path: Path, text: str, message: st
     assert str(raised.value).startswith(f"{file}: {message}")
 
 
-def test_missing_kubeconfig_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CredentialsError, match="config: cannot read the kubeconfig: No such file or directory"):
-        kubeconfig(tmp_path / "config")
-
-
 def test_kubeconfig_context_can_be_selected(write: Write) -> None:
     file = write({}, {"token": "secret"})
     document = yaml.safe_load(file.read_text())

@@ -473,11 +473,3 @@ def test_real_outage_is_published_in_the_documented_time(
     left = world.left()
     assert set(left) == set(bounds)
     assert {ip: at - began for ip, at in left.items() if at - began > bounds[ip]} == {}
-
-
-def test_response_to_an_earlier_probe_does_not_end_the_outage() -> None:
-    guard: OutageGuard = OutageGuard(HOLD)
-    assert not guard.admits(*silent(10, 20), 21)
-    guard.elapse(23)
-    guard.response(19, 30)
-    assert guard.suspected

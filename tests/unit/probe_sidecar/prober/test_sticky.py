@@ -37,20 +37,6 @@ async def test_reason_is_reported_at_once_and_stays_after_its_end() -> None:
 
 
 @in_virtual_time
-async def test_intermittent_reason_is_reported_once() -> None:
-    watched = Watched()
-    reason, reported = watched.reason, watched.reported
-    for number in range(50):
-        reason.begin(f"since {number}")
-        await asyncio.sleep(3)
-        reason.end()
-        await asyncio.sleep(SECONDS * 0.9)
-    assert reported == ["since 0"]
-    await asyncio.sleep(SECONDS)
-    assert reported == ["since 0", ""]
-
-
-@in_virtual_time
 async def test_noted_reason_ends_after_the_last_note() -> None:
     watched = Watched()
     reason, reported = watched.reason, watched.reported

@@ -396,15 +396,6 @@ def impossible() -> PreparedProbe:
     return PreparedProbe(tcp_hop("127.0.0.1", 70_000), 5.0)
 
 
-async def test_failed_launch_affects_no_other_probe(engine: ProbeEngine, serve: Serve) -> None:
-    server = serve(says(OK))
-    outcomes: list[Outcome] = []
-    for probe in (http(server.port), impossible(), http(server.port)):
-        engine.start(probe, lambda outcome, _: outcomes.append(outcome))
-    await until(lambda: len(outcomes) == 3)
-    assert sorted(one.message for one in outcomes) == ["HTTP 200", "HTTP 200", "prober fault: OverflowError"]
-
-
 async def test_unwatchable_socket_is_unknown_after_three_tries(closed_port: int) -> None:
     class Full(LoopPoller):
         def add(self, descriptor: int) -> None:
@@ -553,10 +544,3 @@ async def test_one_namespace_leaves_places_for_the_others(serve: Serve) -> None:
     await until(lambda: len(outcomes) == 20)
     assert (set(outcomes), engine.in_flight, engine.waiting) == ({SUCCESS}, 6, 14)
     engine.close()
-
-
-async def test_burst_larger_than_an_event_batch(engine: ProbeEngine, serve: Serve) -> None:
-    server = serve(says(OK))
-    outcomes = [counted(engine, http(server.port))[0] for _ in range(400)]
-    await until(lambda: all(outcomes))
-    assert outcomes == [[SUCCESS]] * 400

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from external_service.core import HTTPGetAction
 from probe_sidecar.probes.exchange import Hop, Outcome, Result
-from probe_sidecar.probes.http import BODY_LIMIT, SLURP_LIMIT, Plan, Search, judge
+from probe_sidecar.probes.http import SLURP_LIMIT, Search, judge
 from probe_sidecar.probes.message import (
     NO_REDIRECT,
     OTHER_HOST,
@@ -21,17 +21,6 @@ REQUEST = first_request(HTTPGetAction(port=8080, path="/a", host="shop.example")
 
 def hop(request: HttpRequest) -> Hop:
     return Hop((str(request.url), request.port))
-
-
-@cases(
-    "status location result message",
-    ("line-8-below-100", 42, "", Result.FAILURE, "HTTP 42"),
-    ("line-15-code-only", 503, "/x", Result.FAILURE, "HTTP 503"),
-    ("line-9-compared-as-written", 302, "http://10.0.0.1.:80/", Result.WARNING, f"HTTP 302, {OTHER_HOST}"),
-)
-def test_result_of_a_status(status: int, location: str, result: Result, message: str) -> None:
-    limit = 0 if result is Result.FAILURE else BODY_LIMIT
-    assert judge(REQUEST, status, location) == Plan(Outcome(result, message), limit)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -71,23 +60,14 @@ def options(**given: Any) -> HttpRequest:
 @cases(
     "given status location outcome",
     ("listed", {"expectedStatuses": ["200-299", 401]}, 401, "", (Result.SUCCESS, "HTTP 401")),
-    ("listed-error", {"expectedStatuses": ["503"]}, 503, "", (Result.SUCCESS, "HTTP 503")),
     ("range-begins", {"expectedStatuses": ["200-299"]}, 200, "", (Result.SUCCESS, "HTTP 200")),
     ("before-a-range", {"expectedStatuses": ["200-299"]}, 199, "", (Result.FAILURE, f"HTTP 199, {UNEXPECTED_STATUS}")),
     ("range-ends", {"expectedStatuses": ["200-299"]}, 299, "", (Result.SUCCESS, "HTTP 299")),
     ("behind-a-range", {"expectedStatuses": ["200-299"]}, 300, "", (Result.FAILURE, f"HTTP 300, {UNEXPECTED_STATUS}")),
     ("unlisted", {"expectedStatuses": [401]}, 200, "", (Result.FAILURE, f"HTTP 200, {UNEXPECTED_STATUS}")),
-    ("unlisted-304", {"expectedStatuses": [200]}, 304, "", (Result.FAILURE, f"HTTP 304, {UNEXPECTED_STATUS}")),
     ("a-listed-redirect-is-not-followed", {"expectedStatuses": [302]}, 302, "/x", (Result.SUCCESS, "HTTP 302")),
     ("unlisted-other-host", {"expectedStatuses": [200]}, 302, "http://shop.example/", (Result.FAILURE, SAID)),
     ("fail-relative", {"redirects": "Fail"}, 302, "/x", (Result.FAILURE, f"HTTP 302, {NO_REDIRECT}")),
-    (
-        "fail-other-host",
-        {"redirects": "Fail"},
-        301,
-        "http://shop.example/",
-        (Result.FAILURE, f"HTTP 301, {NO_REDIRECT}"),
-    ),
     ("fail-no-location", {"redirects": "Fail"}, 308, "", (Result.FAILURE, f"HTTP 308, {NO_REDIRECT}")),
     ("fail-304-is-no-redirect", {"redirects": "Fail"}, 304, "", (Result.WARNING, "HTTP 304")),
     ("fail-but-listed", {"redirects": "Fail", "expectedStatuses": [302]}, 302, "/x", (Result.SUCCESS, "HTTP 302")),

@@ -2,7 +2,7 @@ import pytest
 
 from external_service.core import HTTPGetAction
 from probe_sidecar.probes import frames, http2
-from probe_sidecar.probes.exchange import Exchange, Hop, Outcome, Step
+from probe_sidecar.probes.exchange import Exchange, Hop, Outcome
 from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
@@ -17,15 +17,6 @@ from tests.unit.probe_sidecar.probes.parts import END, SETTINGS, SUCCESS, body, 
 
 REQUEST = first_request(HTTPGetAction(port=443, scheme="HTTPS", path="/a"), "10.0.0.1", "10.0.0.1")
 SETTINGS_ACK = frame(frames.SETTINGS, frames.ACK, 0)
-
-
-@cases(
-    "response expected",
-    ("line-12-body-read-at-most-10240", head((":status", "200")) + body(b"x" * 10_240), SUCCESS),
-    ("line-14-stalled-body-waits", head((":status", "200")) + body(b"x" * 10_239), SETTINGS_ACK),
-)
-def test_http2_responses(response: bytes, expected: Step) -> None:
-    assert Exchange(http2.read(REQUEST, hop)).feed(SETTINGS + response) == expected
 
 
 @cases(

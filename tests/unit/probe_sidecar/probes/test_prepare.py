@@ -10,7 +10,6 @@ from tests.cases import cases
 @cases(
     "probe ip dial address",
     ("http", Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", None, ("10.0.0.1", 80)),
-    ("ipv6", Probe(httpGet=HTTPGetAction(port=80)), "::1", None, ("::1", 80, 0, 0)),
     (
         "d8-http-host-is-not-connected-to",
         Probe(httpGet=HTTPGetAction(port=80, host="elsewhere.example")),
@@ -27,7 +26,6 @@ from tests.cases import cases
     ),
     ("grpc", Probe(grpc=GRPCAction(port=50051)), "10.0.0.1", None, ("10.0.0.1", 50051)),
     ("dialled-http", Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80)),
-    ("dialled-tcp", Probe(tcpSocket=TCPSocketAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80)),
     ("dialled-grpc", Probe(grpc=GRPCAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80)),
 )
 def test_probe_destination(probe: Probe, ip: str, dial: str | None, address: SocketAddress) -> None:

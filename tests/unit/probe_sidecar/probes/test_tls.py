@@ -54,10 +54,7 @@ async def test_line_6_cbc_suites_are_offered(judge: Judge, serve: Serve, context
 @cases(
     "action seen",
     ("d3-none-for-the-address", {}, None),
-    ("d3-host", {"host": "a.example"}, "a.example"),
-    ("d3-host-header", {"host": "a.example", "httpHeaders": [{"name": "Host", "value": "b.example:99"}]}, "b.example"),
     ("d3-server-name-without-verification", {"tls": {"serverName": "b.example"}}, "b.example"),
-    ("d3-none-for-a-host-that-is-an-address", {"host": "10.9.9.9"}, None),
 )
 async def test_d3_server_name(
     judge: Judge, serve: Serve, context: ssl.SSLContext, action: dict[str, Any], seen: str | None

@@ -382,18 +382,3 @@ def test_random_faults_leave_exactly_one_owner(seed: int) -> None:
         assert late == []
 
     test()
-
-
-@scenario
-async def test_api_server_outage_stops_all_until_it_ends(world: World) -> None:
-    await world.share(*"ab")
-    for link in world.links.values():
-        link.cut()
-    await asyncio.sleep(TRUSTED + MOMENT)
-    assert not any(world.owners(key) for key in KEYS)
-    await asyncio.sleep(600)
-    for link in world.links.values():
-        link.heal()
-    assert await world.until(world.shared) < SECONDS / RENEWALS + MOMENT
-    assert await world.until(lambda: len(world.working()) == 2) < SECONDS
-    assert world.replicas["a"].joined, "readiness outlives an outage"
