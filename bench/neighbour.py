@@ -27,6 +27,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Any, Final
 
+import certifi
 from tabulate import tabulate
 
 from bench import targets
@@ -185,6 +186,18 @@ def large(peer: Peer) -> Row:
     return Row((peer,), alone(peer, each=10).objects, fill)
 
 
+def authorities(peer: Peer) -> Row:
+    """An ExternalService for each address, each with all CAs of a browser in a ConfigMap of its own."""
+
+    def fill(server: FakeApiServer, second: int) -> None:
+        for number in range(len(server.storage.items(server.resource("ExternalService").key, "a")) * (second == 0)):
+            metadata = {"namespace": "a", "name": f"ca-{number}"}
+            data = {"k": f"{number}\n{certifi.contents()}"}
+            server.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+
+    return Row((peer,), alone(peer, each=1, ca=True).objects, fill)
+
+
 def named(dns: str) -> Row:
     """As many hostnames as the count says, 16 an ExternalService, resolved by a hostile DNS server."""
     row = Peer(f"dns {dns}", HTTP, of(HEAD), "")
@@ -224,6 +237,7 @@ ROWS: dict[str, Row] = {
     "flaps in one object": alone(FLAPS, each=1_000),
     "long time-outs": alone(SILENT, each=10, timeout=86_400),
     "CA references": alone(VERIFIED, each=1, ca=True),
+    "large CAs": authorities(VERIFIED),
     "edits": edited(HEALTHY),
     "large objects": large(HEALTHY),
     **{name: named(name.removeprefix("dns ")) for name in DNS},

@@ -43,7 +43,7 @@ from probe_sidecar.probes.message import (
 )
 from probe_sidecar.probes.prepare import Referenced, prepare
 from probe_sidecar.probes.tls import BadCertificates, verified
-from probe_sidecar.references import Content, Unusable, assembled, content, read, references
+from probe_sidecar.references import Unusable, Values, assembled, content, read, references
 
 LONGEST_PAUSE = 1.0
 """Seconds between two probes of one address, at most: a person waits for the result."""
@@ -216,12 +216,13 @@ class CannotCheck(Exception):
     """An ExternalService cannot be checked; the text says why."""
 
 
-def _ca(file: Path | None) -> Content | None:
+def _ca(file: Path | None) -> bytes | None:
     if file is None:
         return None
     try:
         pem = file.read_bytes()
-        return Content((pem,), verified(pem.decode("latin-1")))
+        verified(pem.decode("latin-1"))
+        return pem
     except (OSError, BadCertificates) as problem:
         raise CannotCheck(f"{file}: {getattr(problem, 'strerror', None) or problem}") from None
 
@@ -229,7 +230,7 @@ def _ca(file: Path | None) -> Content | None:
 async def _check_all(
     parents: Iterable[ExternalService],
     count: int,
-    ca: Content | None,
+    ca: bytes | None,
     dns_servers: Sequence[Server],
     cluster: Callable[[], KubeClient],
 ) -> list[list[Checked]]:
@@ -237,23 +238,26 @@ async def _check_all(
     return [await check(parent, count, one, dns_servers) for parent, one in zip(parents, found, strict=True)]
 
 
-async def _referenced(parent: ExternalService, ca: Content | None, cluster: Callable[[], KubeClient]) -> Referenced:
+async def _referenced(parent: ExternalService, ca: bytes | None, cluster: Callable[[], KubeClient]) -> Referenced:
     needed = references(parent.metadata.namespace, parent.spec.readinessProbe)
-    contents = {one: ca for one in needed if one.use == "CA" and ca is not None}
-    lacking = [one for one in needed if one not in contents]
-    if not lacking:
-        return assembled(contents)
+    client, contents = None, {}
     try:
-        client = cluster()
-        try:
-            for one in lacking:
-                contents[one] = content(one, await read(client, one))
-        finally:
-            await client.close()
+        for parts in needed:
+            values = list[Values]()
+            for one in parts:
+                if one.use == "CA" and ca is not None:
+                    values.append((ca,))
+                else:
+                    client = client or cluster()
+                    values.append(await read(client, one))
+            contents[parts] = await content(parts, values)
     except (CredentialsError, ApiError, Unusable) as problem:
-        one = next(one for one in lacking if one not in contents)
+        one = getattr(problem, "one", one)
         instead = "; or give the CA with --ca-file PATH" if one.use == "CA" else ""
         raise CannotCheck(f"{_name(parent)} needs the {one.use} in {one}: {problem}{instead}") from None
+    finally:
+        if client is not None:
+            await client.close()
     return assembled(contents)
 
 

@@ -20,7 +20,7 @@ from probe_sidecar.prober.sticky import StickyReason
 from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings, Targets
 from probe_sidecar.probes.prepare import Referenced
-from probe_sidecar.references import Reference, References, references
+from probe_sidecar.references import Parts, References, references
 from probe_sidecar.status.children import ChildReports
 from probe_sidecar.status.conditions import Finding, Problems
 from probe_sidecar.status.desired import desired_status, rejected_status
@@ -79,7 +79,7 @@ class Service:
         self._shared = shared
         self._generation: object = NO_GENERATION
         self.referenced: Referenced | str = Referenced()
-        self._references: tuple[Reference, ...] = ()
+        self._references: tuple[Parts, ...] = ()
         self._children = ChildReports(shared.loop, self.wake)
         self._writer = StatusWriter(shared.publisher, self, raw)
         self.observe(raw, spread_since=spread_since)
@@ -214,7 +214,7 @@ class Service:
         self.targets.inherit(probed)
         self.targets.apply(spec, probed, self.hostnames.addresses, spread_since=spread_since)
 
-    def _refer_to(self, wanted: tuple[Reference, ...]) -> None:
+    def _refer_to(self, wanted: tuple[Parts, ...]) -> None:
         before, self._references = self._references, wanted
         if before == wanted:
             return

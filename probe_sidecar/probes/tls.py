@@ -87,13 +87,13 @@ def verified(bundle: str) -> ssl.SSLContext:
     return context
 
 
-def presenting(chain: bytes, key: bytes, *, bundle: str | None = None) -> ssl.SSLContext:
-    """A context with a client certificate (PEM), for servers that request one. Raises BadCertificates.
+def presenting(chain: bytes, key: bytes, context: ssl.SSLContext | None = None) -> ssl.SSLContext:
+    """`context` with a client certificate (PEM), for servers that request one. Raises BadCertificates.
 
-    With a `bundle` it verifies the server as `verified` does, without one not at all. Client certificates do not depend
-    on that: short keys are refused in either case.
+    Without a context it is one that verifies nothing. Client certificates do not depend on that: short keys are refused
+    in either case.
     """
-    context = _unverified() if bundle is None else verified(bundle)
+    context = context or _unverified()
     for one in (_context(_CIPHERS), context):
         try:
             with _file(chain) as certificate, _file(key) as private:

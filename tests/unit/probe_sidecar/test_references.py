@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from ssl import SSLContext
+from ssl import CERT_REQUIRED, SSLContext
 from typing import Any
 
 import httpx
@@ -20,7 +20,18 @@ from probe_sidecar.probes.prepare import Referenced
 from probe_sidecar.probes.request import HttpRequest
 from probe_sidecar.probes.tls import NO_CA_CERTIFICATES
 from probe_sidecar.probes.url import Url
-from probe_sidecar.references import Content, Reference, References, Unusable, content, references
+from probe_sidecar.references import (
+    LARGEST,
+    MOST_OF_A_NAMESPACE,
+    SMALL,
+    Content,
+    Parts,
+    Reference,
+    References,
+    Unusable,
+    content,
+    references,
+)
 from tests.cases import cases
 from tests.faults import Fault, FaultyServer
 from tests.unit.probe_sidecar.probes.servers import server_context
@@ -115,7 +126,7 @@ class Watched:
 
     async def problem_of(self, one: Reference) -> None:
         """Wait for any problem."""
-        await until(lambda: self.store.problem([one]) is not None)
+        await until(lambda: self.store.problem([(one,)]) is not None)
 
     async def context(self, asked: Probe, other_than: object = None) -> SSLContext:
         """Wait for a context."""
@@ -130,12 +141,14 @@ class Watched:
 
 
 @asynccontextmanager
-async def running(server: FaultyServer, *wanted: Reference, refresh: float = 0.05) -> AsyncIterator[Watched]:
+async def running(
+    server: FaultyServer, *wanted: Reference, refresh: float = 0.05, room: int = MOST_OF_A_NAMESPACE
+) -> AsyncIterator[Watched]:
     client = connect(plain_url(server.url))
-    store = References(client, refresh=refresh)
+    store = References(client, refresh=refresh, room=room)
     watched = Watched(store)
     for one in wanted:
-        store.use(one, watched)
+        store.use((one,), watched)
     task = asyncio.create_task(store.run())
     try:
         yield watched
@@ -152,8 +165,8 @@ TOKEN = {"name": "X-Token", "valueFrom": {"secretKeyRef": {"name": "ca", "key": 
     "asked found",
     ("no-probe", None, ()),
     ("no-tls", {"httpGet": {"port": 1}}, ()),
-    ("secret", {"grpc": {"port": 1, "tls": {"caSecret": {"name": "ca"}}}}, (SECRET,)),
-    ("config-map", {"grpc": {"port": 1, "tls": {"caConfigMap": {"name": "ca"}}}}, (CONFIG_MAP,)),
+    ("secret", {"grpc": {"port": 1, "tls": {"caSecret": {"name": "ca"}}}}, ((SECRET,),)),
+    ("config-map", {"grpc": {"port": 1, "tls": {"caConfigMap": {"name": "ca"}}}}, ((CONFIG_MAP,),)),
     (
         "all-of-them-once",
         {
@@ -164,10 +177,10 @@ TOKEN = {"name": "X-Token", "valueFrom": {"secretKeyRef": {"name": "ca", "key": 
                 "httpHeaders": [{"name": "X-A", "value": "a"}, TOKEN, TOKEN],
             }
         },
-        (SECRET._replace(name="b", keys=("k",)), CLIENT, HEADER),
+        ((SECRET._replace(name="b", keys=("k",)), CLIENT), (HEADER,)),
     ),
 )
-def test_references_of_a_probe(asked: Any, found: tuple[Reference, ...]) -> None:
+def test_references_of_a_probe(asked: Any, found: tuple[Parts, ...]) -> None:
     assert references("shop", Probe.model_validate(asked) if asked else None) == found
 
 
@@ -247,7 +260,7 @@ async def test_ca_requested_later_is_read_at_once(server: FaultyServer, pem: str
     server.create(secret(pem))
     async with running(server, refresh=86_400) as watched:
         await asyncio.sleep(0.05)
-        watched.store.use(SECRET, watched)
+        watched.store.use((SECRET,), watched)
         assert watched.referenced(FROM_SECRET) == "Secret shop/ca: not read yet"
         await watched.context(FROM_SECRET)
 
@@ -257,9 +270,42 @@ async def test_every_namespace_has_its_turn(server: FaultyServer, pem: str) -> N
     server.create(secret(pem))
     async with running(server, *many, refresh=86_400) as watched:
         await watched.problem_of(many[0])
-        watched.store.use(SECRET, watched)
+        watched.store.use((SECRET,), watched)
         await watched.context(FROM_SECRET)
-        assert watched.store.problem([many[100]]) is None, "not read yet"
+        assert watched.store.problem([(many[100],)]) is None, "not read yet"
+
+
+async def test_large_bundles_are_bounded_each_and_by_namespace(server: FaultyServer, pem: str) -> None:
+    bundle = pem * 20
+    assert len(bundle) > SMALL
+    server.create(secret(bundle))
+    server.create(config_map("-"))
+    async with running(server, SECRET, room=len(bundle)) as watched:
+        context = await watched.context(FROM_SECRET)
+        watched.store.use((CONFIG_MAP,), watched)
+        text = f"finds no room: all that the probes of a namespace name may have {len(bundle)} bytes together"
+        await watched.problem(FROM_CONFIG_MAP, f"ConfigMap shop/ca: {text}; {LOST}")
+        assert watched.held(FROM_SECRET) is context
+    await replace(server, secret("-" * (LARGEST + 1)))
+    async with running(server, SECRET) as watched:
+        text = f"has more than {LARGEST} bytes: leave out what the probe does not need"
+        await watched.problem(FROM_SECRET, f"Secret shop/ca: {text}; {LOST}")
+
+
+async def test_ca_and_client_certificate_are_one_context(server: FaultyServer, tmp_path: Path) -> None:
+    key, chain = pair(tmp_path, "one.example")
+    both = (CONFIG_MAP, CLIENT)
+    asked = probe(caConfigMap={"name": "ca"}, clientCertificateSecret={"name": "ca"})
+    server.create(config_map(chain.decode()))
+    async with running(server) as watched:
+        watched.store.use(both, watched)
+        await watched.problem(asked, f"Secret shop/ca: not found: create it, or correct the name; {LOST}")
+        whole = secret(chain, "tls.crt")
+        whole["data"]["tls.key"] = b64encode(key).decode()
+        server.create(whole)
+        context = await watched.context(asked)
+        assert (context.verify_mode, context.cert_store_stats()["x509"]) == (CERT_REQUIRED, 1)
+        assert watched.changes == 2
 
 
 HTTP = Probe.model_validate({"httpGet": {"port": 80, "httpHeaders": [TOKEN]}})
@@ -286,21 +332,21 @@ async def test_header_from_a_secret(server: FaultyServer, value: bytes, sent: st
         await until(lambda: watched.referenced(HTTP) == Referenced(None, {("ca", "token"): sent}))
 
 
-def test_client_certificate(tmp_path: Path) -> None:
+async def test_client_certificate(tmp_path: Path) -> None:
     key, chain = pair(tmp_path, "client.example")
     other, _ = pair(tmp_path, "other.example")
-    found = content(CLIENT, (chain, key))
+    found = await content((CLIENT,), [(chain, key)])
     assert found.context is not None
     assert found.context.check_hostname is False
     assert sealed(key) != key
     for values in ((chain, other), (chain, sealed(key)), (b"", key), (chain, b""), (key, chain), (chain, weak())):
         with pytest.raises(Unusable) as refused:
-            content(CLIENT, values)
+            await content((CLIENT,), [values])
         assert str(refused.value).startswith("has no valid client certificate: tls.crt and tls.key are not ")
         assert not any(line in str(refused.value) for part in values for line in part.decode().split("\n") if line)
 
 
 def test_contents_are_in_no_text() -> None:
-    held = Content((b"s3cret",), None)
+    held = Content(b"s3cret", 6, header="s3cret")
     assert "s3cret" not in f"{held!r}{Referenced(None, {('a', 'b'): 's3cret'})!r}"
     assert "headers" not in repr(HttpRequest(HTTPGetAction(port=80), "127.0.0.1", Url(), "", (("X-Token", "s3cret"),)))

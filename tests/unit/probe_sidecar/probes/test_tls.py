@@ -235,7 +235,7 @@ async def test_client_certificate_is_presented(
     context.load_verify_locations(cadata=pem[pem.index(b"-----BEGIN CERTIFICATE") :].decode())
     server = serve(says(OK), context=context)
     assert await judge(https(server.port, context=tls.presenting(pem, pem))) == SUCCESS
-    both = tls.presenting(pem, pem, bundle=pem.decode())
+    both = tls.presenting(pem, pem, tls.verified(pem.decode()))
     assert await judge(https(server.port, context=both, host="a.example")) == SUCCESS
     assert (await judge(https(server.port, context=both, host="b.example"))).message.startswith(certificate_refused(""))
     assert not (await judge(https(server.port))).success
