@@ -113,7 +113,7 @@ def _age(time: str, now: datetime) -> str:
     """As kubectl writes ages: 12s, 5m, 3h, 9d."""
     try:
         seconds = int((now - datetime.fromisoformat(time).astimezone(UTC)).total_seconds())
-    except ValueError:
+    except (ValueError, OverflowError):
         return "-"
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
         if seconds >= 2 * size:

@@ -118,7 +118,7 @@ def _emptying(selector: Mapping[str, str], now: datetime) -> tuple[Mapping[str, 
         return {}, None
     try:
         age = now.timestamp() - int(selector.get(SELECTS_NO_POD, ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         age = -1.0
     if age < 0:
         return {**selector, SELECTS_NO_POD: str(int(now.timestamp()))}, EMPTYING_SECONDS

@@ -88,6 +88,12 @@ def test_explain_shows_only_conditions_with_a_problem() -> None:
     assert not ready(told)
 
 
+@cases("at", ("no-time", "x"), ("before-year-1-in-utc", "0001-01-01T00:00:00+14:00"))
+def test_explain_shows_a_dash_for_a_time_that_is_none(at: str) -> None:
+    told = parent(addresses=[address("10.0.100.10", ready=True, message="HTTP 200", at=at)], observedGeneration=3)
+    assert next(line.split()[2] for line in shown(told).splitlines() if line.startswith("10.0.100.10")) == "-"
+
+
 def test_explain_escapes_control_characters() -> None:
     hostile = address("10.0.100.11", ready=False, message="\x1b[2J\r\nHTTP " + "x" * 400)
     text = explain(parent(summary="\x1b]0;x\x07", addresses=[hostile], observedGeneration=3), NONE, NOW)

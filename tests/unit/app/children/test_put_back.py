@@ -93,7 +93,10 @@ def test_server_side_apply_reverts_with_null(edit: Object, nulls: Object) -> Non
     assert put_back(WANTED, observed(None, **edit)) == PutBack(wanted(**nulls))
 
 
-@pytest.mark.parametrize("selector", [{"app": "a"}, EMPTY | {"eso.crowdfox.com/selects-no-pod-since": "x"}])
+@pytest.mark.parametrize(
+    "selector",
+    [{"app": "a"}, *({**EMPTY, "eso.crowdfox.com/selects-no-pod-since": since} for since in ("x", "9" * 400))],
+)
 @pytest.mark.parametrize("applied", [WANTED, None], ids=["dynamic", "server-side"])
 def test_foreign_selector_is_first_made_to_match_no_pod(applied: Object | None, selector: Object) -> None:
     assert put_back(WANTED, observed(applied, selector=selector)) == PutBack(wanted(selector=EMPTY), again=10.0)
