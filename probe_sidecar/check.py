@@ -158,9 +158,10 @@ def check_all(
     return asyncio.run(_check_all(parents, count, _ca(ca_file), dns_servers, cluster))
 
 
-def as_json(rows: Iterable[Checked]) -> str:
-    """One array of JSON."""
-    return json.dumps([_json(row) for row in rows], indent=2)
+def as_json(parents: Iterable[ExternalService], checked: Iterable[Iterable[Checked]]) -> str:
+    """One array of JSON with the results of all `parents`."""
+    pairs = zip(parents, checked, strict=True)
+    return json.dumps([_json(parent, row) for parent, rows in pairs for row in rows], indent=2)
 
 
 def explanation(message: str, probe: Probe | None = None) -> str:
@@ -285,14 +286,17 @@ def _end(ended: asyncio.Future[tuple[Outcome, float]], outcome: Outcome, seconds
     ended.set_result((outcome, seconds))
 
 
-def _json(row: Checked) -> dict[str, object]:
+def _json(parent: ExternalService, row: Checked) -> dict[str, object]:
     return {
+        "externalService": _name(parent),
         "ip": row.ip or None,
         **({"hostname": row.hostname} if row.hostname else {}),
         "success": row.success,
         "reason": row.reason,
         "message": row.message,
         "durationSeconds": round(row.seconds, 6),
+        "passed": row.passed,
+        "probes": row.probes,
         **({"certificateExpires": _time(row.expires)} if row.expires is not None else {}),
     }
 

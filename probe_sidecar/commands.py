@@ -186,7 +186,7 @@ def check(  # noqa: PLR0917 - click passes them by name
     except (CannotCheck, InvalidSettings) as problem:
         raise Failure(2, str(problem)) from None
     if output == "json":
-        click.echo(as_json(row for rows in checked for row in rows))
+        click.echo(as_json(parents, checked))
     else:
         click.echo("\n\n".join(table(parent, rows) for parent, rows in zip(parents, checked, strict=True)))
     return 0 if all(row.success for rows in checked for row in rows) else 1

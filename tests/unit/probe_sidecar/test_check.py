@@ -101,7 +101,15 @@ def test_check_with_all_successes_is_status_0() -> None:
         done = check_as_a_process("-", "--output", "json", text=manifest(["127.0.0.2"], {"httpGet": {"port": port}}))
     (row,) = json.loads(done.stdout)
     assert 0 < row.pop("durationSeconds") < 1
-    assert row == {"ip": "127.0.0.2", "success": True, "reason": "ProbeSucceeded", "message": "HTTP 200"}
+    assert row == {
+        "externalService": "shop/web",
+        "ip": "127.0.0.2",
+        "success": True,
+        "reason": "ProbeSucceeded",
+        "message": "HTTP 200",
+        "passed": 1,
+        "probes": 1,
+    }
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -110,7 +118,8 @@ def test_count_shows_the_last_result() -> None:
         text = manifest(["127.0.0.2"], {"httpGet": {"port": port}, "periodSeconds": 1})
         done = check("-", "--count", "2", "--output", "json", text=text)
     (row,) = json.loads(done.stdout)
-    assert (row["success"], row["message"], done.returncode) == (False, "HTTP 503", 1)
+    assert (row["success"], row["message"], row["passed"], row["probes"]) == (False, "HTTP 503", 1, 2)
+    assert done.returncode == 1
 
 
 def test_table_explains_results(closed_port: int) -> None:
@@ -126,11 +135,14 @@ def test_object_without_a_probe_is_not_probed() -> None:
     done = check("-", "--output", "json", text=manifest(["10.0.100.10"], None))
     assert json.loads(done.stdout) == [
         {
+            "externalService": "shop/web",
             "ip": "10.0.100.10",
             "success": True,
             "reason": "NoProbe",
             "message": "no readinessProbe: published as ready without being asked",
             "durationSeconds": 0.0,
+            "passed": 0,
+            "probes": 0,
         }
     ]
     assert done.returncode == 0
