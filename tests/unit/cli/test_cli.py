@@ -162,16 +162,6 @@ def test_kubectl_plugin_help_shows_its_own_name() -> None:
     assert installed("kubectl-extsvc", "--help").stdout.startswith("Usage: kubectl extsvc ")
 
 
-def test_completion_of_a_shell_offers_the_commands() -> None:
-    done = installed(
-        "external-service",
-        _EXTERNAL_SERVICE_COMPLETE="bash_complete",
-        COMP_WORDS="external-service re",
-        COMP_CWORD="1",
-    )
-    assert done.stdout.split() == ["plain,render", "plain,request"]
-
-
 @pytest.mark.parametrize(
     ("words", "offered"),
     [

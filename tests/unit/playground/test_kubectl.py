@@ -10,7 +10,6 @@ import pytest
 
 from playground.apiserver import FakeApiServer
 from playground.manifests import FOLDER
-from tests.until import until
 
 KUBECTL = shutil.which("kubectl")
 pytestmark = pytest.mark.skipif(
@@ -73,17 +72,6 @@ async def test_kubectl_apply_get_and_delete(kubectl: Run, server: FakeApiServer)
     assert (web["spec"]["port"], web["metadata"]["generation"]) == (81, 2)
     assert (await kubectl("delete", "extsvc", "web")).startswith('externalservice.eso.crowdfox.com "web" deleted')
     assert server.get("ExternalService", "default", "web") is None
-
-
-async def test_kubectl_get_watch_shows_changed_columns(kubectl: Run, server: FakeApiServer) -> None:
-    await kubectl("apply", "-f", "-", stdin=WEB)
-    following = asyncio.ensure_future(kubectl("get", "extsvc", "-w", "--request-timeout=4s"))
-    await until(lambda: bool(server.storage.watchers), "kubectl watches")
-    status = '{"status":{"revision":1,"ready":"1/2"}}'
-    await kubectl("patch", "extsvc", "web", "--subresource=status", "--type=merge", "-p", status)
-    rows = [line.split()[:2] for line in (await following).splitlines()]
-    assert [row[0] for row in rows] == ["NAME", "web", "web"]
-    assert (rows[0][1], rows[2][1]) == ("READY", "1/2")
 
 
 async def test_kubectl_explain_and_built_in_kinds(kubectl: Run) -> None:

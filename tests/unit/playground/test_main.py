@@ -98,15 +98,6 @@ async def test_json_output_is_one_object() -> None:
     assert set(told["writes"]) == {"sidecar", "metacontroller"}
 
 
-async def test_plain_output_lists_addresses_and_events() -> None:
-    async with playing("--duration", "2") as process:
-        output, _ = await said(process)
-    assert "10.0.100.10 is played by 127." in output
-    assert "export KUBECONFIG=" in output
-    assert "external-service/complex-example created" in output
-    assert "API writes so far: sidecar" in output
-
-
 @cases("number", ("Ctrl-C", signal.SIGINT), ("terminal closed", signal.SIGHUP), ("killed", signal.SIGKILL))
 async def test_signal_leaves_no_processes(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

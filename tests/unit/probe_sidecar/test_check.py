@@ -18,7 +18,6 @@ import pytest
 import yaml
 
 from external_service.admission import NO_BODY_CONTAINS
-from external_service.core import Probe
 from external_service.manifest import NOTHING
 from external_service.policy import AddressPolicy, form_refusal
 from probe_sidecar.__main__ import main
@@ -148,17 +147,6 @@ def test_object_without_a_probe_is_not_probed() -> None:
     assert done.returncode == 0
 
 
-def test_every_document_is_checked(closed_port: int, tmp_path: Path) -> None:
-    file = tmp_path / "two.yaml"
-    probe = {"tcpSocket": {"port": closed_port}}
-    file.write_text(manifest(["127.0.0.3"], probe) + "---\n" + manifest(["127.0.0.3"], None, name="other"))
-    done = check(str(file))
-    assert [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("shop/")] == [
-        "shop/web",
-        "shop/other",
-    ]
-
-
 @cases(
     "text line",
     ("empty", "", f"-: {NOTHING}"),
@@ -193,11 +181,6 @@ def test_object_without_addresses_is_a_success() -> None:
 def test_explanation_of_a_failure(message: str, beginning: str) -> None:
     assert explanation(message).startswith(beginning)
     assert bool(explanation(message)) is bool(beginning)
-
-
-def test_explanation_of_a_grpc_failure() -> None:
-    probe = Probe.model_validate({"grpc": {"port": 1}})
-    assert explanation(NOT_HTTP2, probe).startswith("no gRPC server")
 
 
 VERIFYING: dict[str, Any] = {"httpGet": {"port": 443, "scheme": "HTTPS", "tls": {"caConfigMap": {"name": "corp-ca"}}}}

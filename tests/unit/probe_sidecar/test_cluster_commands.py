@@ -1,7 +1,6 @@
 """`check NAMESPACE/NAME` and `status NAMESPACE/NAME`, against the playground's API server."""
 
 import asyncio
-import json
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -92,11 +91,6 @@ async def test_status_without_one_says_so_and_is_status_1(
     shown = capsys.readouterr().out
     assert NO_STATUS in shown
     assert f"{NO_LIVE_VIEW}: " in shown
-
-
-async def test_status_as_json_has_the_object(api: FakeApiServer, capsys: pytest.CaptureFixture[str]) -> None:
-    await typed("status", "external-service/static", "--server", api.url, "-o", "json", "--no-live")
-    assert json.loads(capsys.readouterr().out)["object"]["spec"] == OBJECT["spec"]
 
 
 async def test_object_that_does_not_exist_is_status_2(api: FakeApiServer, capsys: pytest.CaptureFixture[str]) -> None:

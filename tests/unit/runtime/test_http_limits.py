@@ -125,8 +125,6 @@ async def test_unread_response_is_cut_off() -> None:
 @cases(
     "head",
     ("one large header", HEAD + b"X-A: " + b"a" * MOST_HEAD + b"\r\n\r\n"),
-    ("many small ones", HEAD + b"X-A: b\r\n" * (MOST_HEAD // 7) + b"\r\n"),
-    ("a long path", b"GET /" + b"a" * MOST_HEAD + b" HTTP/1.1\r\nHost: hook\r\n\r\n"),
     ("many headers", HEAD + b"X: y\r\n" * 200 + b"\r\n"),
     ("one that never ends", HEAD + b"X-A: " + b"a" * 2 * MOST_HEAD),
 )
@@ -301,9 +299,7 @@ async def test_body_after_the_response_is_bounded() -> None:
 @cases(
     "sent",
     ("TLS", b"\x16\x03\x01\x02\x00\x01\x00"),
-    ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     ("unknown version", b"GET / HTTP/9.9\r\n\r\n"),
-    ("negative length", HEAD + b"Content-Length: -1\r\n\r\n"),
 )
 async def test_non_http_bytes_get_no_details_and_no_log_line(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async with serving() as port:

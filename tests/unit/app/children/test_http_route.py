@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.children.http_route import desired
-from external_service.v1alpha1 import ExternalService, ServicePort
+from external_service.v1alpha1 import ExternalService
 from tests.cases import cases
 from tests.parents import parent as service_parent
 
@@ -82,15 +82,4 @@ def test_parent_refs_of_one_name_get_separate_routes() -> None:
         ("api", [{**GATEWAY, "sectionName": "http"}, private]),
         ("api.1", [{**GATEWAY, "sectionName": "https"}]),
         ("api.2", [{**GATEWAY, "namespace": "infra"}]),
-    ]
-
-
-def test_hosts_with_different_ports_get_separate_routes() -> None:
-    given = parent({"host": "a.example.com"}, {"host": "b.example.com", "port": "admin"}, {"host": "c.example.com"})
-    ports = [{"name": "http", "port": 8080}, {"name": "admin", "port": 9000}]
-    spec = given.spec.model_copy(update={"port": None, "ports": tuple(map(ServicePort.model_validate, ports))})
-    admin = [{**ANY[0], "backendRefs": [{**ANY[0]["backendRefs"][0], "port": 9000}]}]
-    assert told(given.model_copy(update={"spec": spec})) == [
-        ("api", ["a.example.com", "c.example.com"], ANY),
-        ("api.1", ["b.example.com"], admin),
     ]

@@ -65,17 +65,6 @@ def with_rig(scenario: Callable[[Rig], Coroutine[Any, Any, None]]) -> Callable[[
 
 
 @with_rig
-async def test_addresses_are_added_with_the_response(rig: Rig) -> None:
-    rig.replies[DB] = ok(B, A), ok(V6)
-    rig.of("u1").apply(spec(DB), {}, hurry=True)
-    assert (rig.names(), rig.of("u1").report()) == ([], None)
-    await asyncio.sleep(1)
-    assert rig.names() == [(A, DB), (B, DB), (V6, DB)]
-    assert rig.of("u1").report() == Report(True, "Resolved", RESOLVED)
-    assert rig.changes == ["u1"]
-
-
-@with_rig
 async def test_addresses_of_the_status_stay_while_dns_fails(rig: Rig) -> None:
     rig.replies[DB] = FAILED, FAILED
     rig.of("u1").apply(spec(DB), {A: DB, V6: DB, B: "left.io"}, hurry=False)

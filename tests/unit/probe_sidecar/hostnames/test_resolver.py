@@ -44,12 +44,6 @@ async def test_excluded_family_is_not_queried(server: DnsServer) -> None:
     assert server.queries == {(NAME, "AAAA"): 1}
 
 
-async def test_shortest_ttl_of_a_cname_chain_is_used(server: DnsServer) -> None:
-    server.records[NAME] = Record(alias="lb.example.net", ttl=7)
-    server.records["lb.example.net"] = Record((A,), ttl=3_600)
-    assert (await lookup(server))[0] == Reply("ok", (A,), 7)
-
-
 async def test_cname_without_its_target_is_followed(server: DnsServer) -> None:
     server.records[NAME] = Record(alias="lb.example.net", ttl=7, alone=True)
     server.records["lb.example.net"] = Record(alias="node.example.net", alone=True)
@@ -87,6 +81,11 @@ async def test_search_domains_are_not_used(server: DnsServer) -> None:
     """In a Pod the search list would make five names of each, one of them in the wrong namespace."""
     assert (await lookup(server, "db"))[0] == Reply("nxdomain")
     assert set(server.queries) == {("db", "A"), ("db", "AAAA")}
+
+
+async def test_one_family_may_fail_alone(server: DnsServer) -> None:
+    server.records[NAME] = Record((A, V6), trouble={"AAAA": "SERVFAIL"})
+    assert await lookup(server) == (Reply("ok", (A,), 60), Reply("failed", problem=FAILED))
 
 
 async def test_lookup_without_response_times_out(server: DnsServer) -> None:

@@ -327,16 +327,6 @@ def test_too_few_addresses_count_every_missing_response(names: tuple[str, ...], 
     assert len(world.losses()) == len(names) * each
 
 
-def test_canary_guards_a_single_address() -> None:
-    world = World(canary="10.9.9.9:53")
-    world.apply("web", ["10.0.0.1"])
-    world.run(100)
-    world.cut(50)
-    world.run(200)
-    assert world.losses() == []
-    assert [told for _, told in world.told] == [True, False]
-
-
 @pytest.mark.parametrize("threshold", [1, 2, 3])
 @pytest.mark.parametrize("period", [1, 10])
 def test_responding_canary_delays_nothing(threshold: int, period: int) -> None:

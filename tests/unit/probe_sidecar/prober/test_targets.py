@@ -255,11 +255,6 @@ def test_denied_address_is_not_probed_and_others_are(rig: Rig) -> None:
     assert set(rig.told()) == {A}
 
 
-def test_disabled_address_is_still_probed(rig: Rig) -> None:
-    rig.apply(disabledIPs=[A])
-    assert rig.advance(0) == [A, B]
-
-
 def test_initial_delay_applies_to_new_addresses_only(rig: Rig) -> None:
     rig.apply(probe={"initialDelaySeconds": 15}, known=known(B, True, "ProbeSucceeded"))
     assert rig.advance(0) == [B]

@@ -544,3 +544,10 @@ async def test_one_namespace_leaves_places_for_the_others(serve: Serve) -> None:
     await until(lambda: len(outcomes) == 20)
     assert (set(outcomes), engine.in_flight, engine.waiting) == ({SUCCESS}, 6, 14)
     engine.close()
+
+
+async def test_burst_larger_than_an_event_batch(engine: ProbeEngine, serve: Serve) -> None:
+    server = serve(says(OK))
+    outcomes = [counted(engine, http(server.port))[0] for _ in range(400)]
+    await until(lambda: all(outcomes))
+    assert outcomes == [[SUCCESS]] * 400

@@ -32,13 +32,6 @@ def test_leaving_replica_moves_only_its_own_share(uids: list[str], replicas: set
     assert {uid for uid in uids if before[uid] != after[uid]} == {uid for uid in uids if before[uid] == leaver}
 
 
-@given(uids=st.lists(names, max_size=50), replicas=groups, joiner=names)
-def test_joining_replica_moves_only_its_new_share(uids: list[str], replicas: set[str], joiner: str) -> None:
-    before = {uid: owner(uid, weights(replicas)) for uid in uids}
-    after = {uid: owner(uid, weights(replicas | {joiner})) for uid in uids}
-    assert {uid for uid in uids if before[uid] != after[uid]} <= {uid for uid in uids if after[uid] == joiner}
-
-
 @pytest.mark.parametrize("count", [2, 3, 7, 16])
 def test_shares_of_1000_have_the_expected_spread(count: int) -> None:
     """Shares are binomially distributed (ADR 10)."""

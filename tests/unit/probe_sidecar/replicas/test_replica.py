@@ -182,16 +182,6 @@ async def test_renewals_are_on_time_and_the_only_writes(world: World) -> None:
 
 
 @scenario
-async def test_joining_replica_takes_its_share_quickly(world: World) -> None:
-    world.start("a")
-    await world.until(world.shared)
-    world.start("b")
-    await world.until(lambda: world.replicas["b"].problem is None)
-    assert await world.until(world.shared) < MOMENT
-    assert world.working() == {"a", "b"}
-
-
-@scenario
 async def test_stopped_replica_hands_over_at_once(world: World) -> None:
     await world.share(*"abc")
     with logged() as texts:
@@ -309,16 +299,6 @@ async def test_stale_leases_are_deleted(world: World) -> None:
     await asyncio.sleep(10)
     assert world.lease("c") is None
     assert [one.name for one in world.server.audit.since(0) if one.verb == "delete"] == ["probe-sidecar-c"]
-
-
-@scenario
-async def test_replicas_of_another_group_are_ignored(world: World) -> None:
-    world.start("a")
-    world.start("b", group="shop")
-    await world.until(lambda: all(replica.problem is None for replica in world.replicas.values()))
-    await asyncio.sleep(1)
-    assert all(world.owners(key) == {"a", "b"} for key in KEYS)
-    assert world.lease("b")["metadata"]["labels"]["eso.crowdfox.com/prober-group"] == "shop"
 
 
 @scenario
