@@ -5,7 +5,6 @@ Cut and refused watches: tests/unit/probe_sidecar/kube/test_reflector.py, and th
 
 import asyncio
 import itertools
-from collections.abc import Callable
 
 import pytest
 
@@ -22,7 +21,7 @@ SETTLED = ({"web": True, "born": True, "gone": False, "brief": False}, {"web", "
 
 
 @pytest.mark.world(fronts=True)
-async def test_objects_replaced_during_a_watch_outage_are_noticed(world: World, figures: Callable[..., None]) -> None:
+async def test_objects_replaced_during_a_watch_outage_are_noticed(world: World) -> None:
     """The API server is unreachable for a while; then the revision to continue from is compacted: 410."""
     fronts = [world.fronts[SIDECAR], world.fronts[CONTROLLER]]
     await world.apply(external_service("web", IPS))
@@ -49,7 +48,7 @@ async def test_objects_replaced_during_a_watch_outage_are_noticed(world: World, 
         for front in fronts:
             await front.start()
         wanted = ready(IPS, but=[FAILING])
-        seconds = await until(lambda: timeline.ready == wanted, f"{FAILING} out", seconds=60, every=0.02)
+        await until(lambda: timeline.ready == wanted, f"{FAILING} out", seconds=60, every=0.02)
         await world.until_published("born", {"10.0.100.13": True})
         await until_equal(settled, SETTLED, every=0.1)
         states = [ready(IPS), *(moment.ready for moment in timeline.published[begun:])]
@@ -57,4 +56,3 @@ async def test_objects_replaced_during_a_watch_outage_are_noticed(world: World, 
         assert changes == [wanted]
     assert "410 Expired" in world.sidecar.log(), "it was to meet a 410"
     assert world.sidecar.running
-    figures(**{"converged, seconds": seconds})

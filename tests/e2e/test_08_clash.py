@@ -1,7 +1,6 @@
 """A child name that another owner has taken is reported, left alone, and used once it is free."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -59,12 +58,12 @@ async def owned(world: World, parent: Object) -> list[Kind]:
     return [kind for kind, references in owners.items() if [one["uid"] for one in references] == [uid]]
 
 
-async def until_all_owned(world: World, *parents: Object) -> float:
+async def until_all_owned(world: World, *parents: Object) -> None:
     async def holds() -> bool:
         ours = [await owned(world, parent) == [*CHILDREN] for parent in parents]
         return all(ours) and not any([(await shown(world, one["metadata"]["name"]))[0] for one in parents])
 
-    return await until(holds, "all children ours, nothing reported", seconds=HEALED_SECONDS, every=0.05)
+    await until(holds, "all children ours, nothing reported", seconds=HEALED_SECONDS, every=0.05)
 
 
 async def until_in_our_slices(world: World, name: str) -> None:
@@ -74,16 +73,15 @@ async def until_in_our_slices(world: World, name: str) -> None:
     await until_equal(addresses, {*IPS}, seconds=HEALED_SECONDS)
 
 
-async def test_child_name_taken_by_another_owner_is_reported(world: World, figures: Callable[..., None]) -> None:
+async def test_child_name_taken_by_another_owner_is_reported(world: World) -> None:
     """For each kind a foreign object of that name."""
     names = {kind: f"web-{kind.kind.lower()}" for kind in CHILDREN}
     before = {kind: await foreign(world, kind, name) for kind, name in names.items()}
     parents = {kind: await world.apply(external_service(name, IPS, hosts=HOSTS)) for kind, name in names.items()}
-    seconds = 0.0
     for kind, name in names.items():  # a missing Ingress does not affect traffic inside the cluster
         condition = ("True", "AllAddressesReady") if kind == INGRESSES else ("False", "ChildMissing")
         wanted = ([report(kind, name)], summary(kind), condition)
-        seconds = max(seconds, await until_equal(lambda name=name: shown(world, name), wanted))  # type: ignore[misc] # it is a str
+        await until_equal(lambda name=name: shown(world, name), wanted)  # type: ignore[misc] # it is a str
     for kind, name in names.items():
         others = [other for other in CHILDREN if other != kind]
         assert await owned(world, parents[kind]) == others, f"the other children wait for the {kind.kind}"
@@ -93,13 +91,12 @@ async def test_child_name_taken_by_another_owner_is_reported(world: World, figur
         else:
             await until_in_our_slices(world, name)
         await world.delete(name, kind=kind)
-    healed = await until_all_owned(world, *parents.values())
+    await until_all_owned(world, *parents.values())
     for name in names.values():
         ready_again: Any = ([], "OK", ("True", "AllAddressesReady"))
         await until_equal(lambda name=name: shown(world, name), ready_again, seconds=HEALED_SECONDS)  # type: ignore[misc] # it is a str
         await world.until_published(name, ready(IPS))
         await until_in_our_slices(world, name)
-    figures(**{"reported, seconds": seconds, "ours after they went, seconds": healed})
 
 
 async def test_foreign_object_survives_deletion(world: World) -> None:
@@ -117,7 +114,7 @@ async def test_foreign_object_survives_deletion(world: World) -> None:
     assert [await world.get(NAME, kind=kind) for kind in CHILDREN] == before
 
 
-async def test_object_deleted_and_recreated_gets_new_children(world: World, figures: Callable[..., None]) -> None:
+async def test_object_deleted_and_recreated_gets_new_children(world: World) -> None:
     """The children of the old object still exist then; the garbage collector deletes them later."""
     names = {"probed": True, "unprobed": False}
     for last in range(10, 14):
@@ -127,7 +124,7 @@ async def test_object_deleted_and_recreated_gets_new_children(world: World, figu
         made = [await world.apply(external(name, f"10.0.100.{last}", probed)) for name, probed in names.items()]
         if last == 10:
             await until_all_owned(world, *made)
-    figures(seconds=await until_all_owned(world, *made))
+    await until_all_owned(world, *made)
     for name in names:
         await world.until_published(name, {"10.0.100.13": True})
 

@@ -6,7 +6,7 @@ A transition is the moment at which a watch shows it in the status, before the w
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -42,9 +42,7 @@ async def dns(world: World, binaries: Binaries, tmp_path: Path) -> AsyncIterator
 
 
 @pytest.mark.parametrize("form", [pytest.param(form, marks=pytest.mark.world(endpoints=form)) for form in MANAGERS])
-async def test_cluster_dns_follows_readiness(
-    world: World, dns: CoreDns, form: str, figures: Callable[..., None]
-) -> None:
+async def test_cluster_dns_follows_readiness(world: World, dns: CoreDns, form: str) -> None:
     parent = external_service("web", sorted(IPS))
     parent["spec"]["readinessProbe"] |= {"failureThreshold": 1}
     await world.apply(parent)
@@ -65,7 +63,6 @@ async def test_cluster_dns_follows_readiness(
             await asyncio.sleep(CALM_SECONDS)
             assert await dns.resolve("web", world.namespace) == wanted
     assert consumer.managers() == MANAGERS[form]
-    figures(**{"followed after seconds, max": max(late.values())})
     assert {step: seconds for step, seconds in late.items() if seconds > FOLLOWED_SECONDS} == {}
 
 

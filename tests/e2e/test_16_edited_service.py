@@ -6,7 +6,7 @@ What the cluster allocates to one of type NodePort or LoadBalancer stays.
 import contextlib
 import json
 import shlex
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -78,15 +78,15 @@ async def edit(world: World, name: str, change: Object) -> None:
     assert done.returncode == 0, done.stderr
 
 
-async def put_back(world: World, name: str, before: Object) -> float:
+async def put_back(world: World, name: str, before: Object) -> None:
     async def shown() -> tuple[Object, object]:
         return await service(world, name), (await world.status(name)).get("children")
 
-    return await until_equal(shown, (before, None))
+    await until_equal(shown, (before, None))
 
 
 @pytest.mark.world(resync=2)
-async def test_edited_service_is_reverted_or_reported(world: World, figures: Callable[..., None]) -> None:
+async def test_edited_service_is_reverted_or_reported(world: World) -> None:
     before = await created(world)
     for what, (name, change) in (EDITS | PORTS).items():
 
@@ -94,7 +94,7 @@ async def test_edited_service_is_reverted_or_reported(world: World, figures: Cal
             return bool((await world.status(name)).get("children")) or await service(world, name) == before[name]
 
         await edit(world, name, change)
-        figures(**{f"{what}, seconds": await until(decided, what, seconds=SECONDS, every=0.05)})
+        await until(decided, what, seconds=SECONDS, every=0.05)
         if what in PORTS and (reported := (await world.status(name)).get("children")):
             assert (reported[0]["kind"], reported[0]["reason"]) == ("Service", "Edited")
             _, _, command = reported[0]["problem"].partition("Run: kubectl ")
@@ -125,7 +125,7 @@ async def running_pod(world: World, labels: Object) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize("name", ["web", "front"])
 @pytest.mark.world(resync=2)
-async def test_pods_selected_by_an_edit_lose_traffic(world: World, name: str, figures: Callable[..., None]) -> None:
+async def test_pods_selected_by_an_edit_lose_traffic(world: World, name: str) -> None:
     """The composite controller is stopped until the endpoint-slice controller has published the Pod."""
     before = await created(world)
     async with running_pod(world, {"app": "a"}), consuming(world, name) as consumer:
@@ -133,8 +133,8 @@ async def test_pods_selected_by_an_edit_lose_traffic(world: World, name: str, fi
         await edit(world, name, {"spec": {"selector": {"app": "a"}}})
         await until(lambda: consumer.ready() == {*IPS, POD_IP}, "the Pod is published", seconds=SECONDS)
         await world.composite.start()
-        seconds = await until(lambda: consumer.ready() == set(IPS), "the Pod is not published", seconds=SECONDS)
-        figures(pod_gone_seconds=seconds, put_back_seconds=await put_back(world, name, before[name]))
+        await until(lambda: consumer.ready() == set(IPS), "the Pod is not published", seconds=SECONDS)
+        await put_back(world, name, before[name])
         await world.until_calm()
         assert consumer.ready() == set(IPS)
         assert await world.published(name) == dict.fromkeys(IPS, True)

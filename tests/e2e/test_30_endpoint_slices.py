@@ -1,7 +1,5 @@
 """Each address keeps its EndpointSlice: a transition rewrites one, and changed addresses move no others."""
 
-from collections.abc import Callable
-
 import pytest
 
 from playground.client import ENDPOINT_SLICES
@@ -16,7 +14,7 @@ MANY = [f"10.20.31.{number}" for number in range(1, 121)]
 
 
 @pytest.mark.world(endpoints="EndpointSlice", resync=1)
-async def test_each_address_keeps_its_slice(world: World, figures: Callable[..., None]) -> None:
+async def test_each_address_keeps_its_slice(world: World) -> None:
     await world.apply(external_service("web", MANY))
     await until_equal(lambda: our_endpoints(world, "web"), dict.fromkeys(MANY, HEALTHY), every=0.1)
     place = {ip: name for name, held in (await our_slices(world, "web")).items() for ip in held}
@@ -29,7 +27,6 @@ async def test_each_address_keeps_its_slice(world: World, figures: Callable[...,
         return [write.name for write in world.writes(mark) if write.resource == ENDPOINT_SLICES.plural]
 
     await until(lambda: len(rewritten()) > 0, "its entry in the audit log", seconds=60)
-    figures(slices_rewritten=len(rewritten()))
     assert rewritten() == [place[MANY[7]]]
 
     left = [ip for ip in MANY if place[ip] == "web-ipv4-1"]

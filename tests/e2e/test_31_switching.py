@@ -1,7 +1,6 @@
 """While the form of the endpoints is switched, no ready address leaves the slices and no dead one is served."""
 
 import itertools
-from collections.abc import Callable
 
 import pytest
 
@@ -19,7 +18,7 @@ FORMS = ("Endpoints", "Both", "EndpointSlice", "Endpoints", "EndpointSlice", "Bo
 
 
 @pytest.mark.world(resync=1, endpoints="Endpoints")
-async def test_switching_endpoints_form_keeps_ready_addresses(world: World, figures: Callable[..., None]) -> None:
+async def test_switching_endpoints_form_keeps_ready_addresses(world: World) -> None:
     """The stand-in has no mirroring controller. A switch from Endpoints begins with those of an earlier hook."""
     await world.apply(external_service("web", [*IPS, DEAD, DRAINED], disabledIPs=[DRAINED]))
     world.hosts.switch(DEAD, Mode.REFUSE)
@@ -41,8 +40,7 @@ async def test_switching_endpoints_form_keeps_ready_addresses(world: World, figu
                 return consumer.managers() == MANAGERS[form] and there is (form != "EndpointSlice")
 
             seconds = HANDOVER.total_seconds() + 60
-            took = await until(switched, f"from {old} to {form}", seconds=seconds, every=0.1)
-            figures(**{f"{old}_to_{form}_seconds": round(took, 1)})
+            await until(switched, f"from {old} to {form}", seconds=seconds, every=0.1)
             assert consumer.serving() - {DRAINED} == frozenset(IPS)
             if old != "Endpoints":
                 assert [sorted(shown) for _, shown in consumer.served[mark:] if DEAD in shown] == []

@@ -182,7 +182,7 @@ async def test_traefik_routes_hosts_paths_and_certificates(world: World, routed:
 
 
 @pytest.mark.world(gateway=True)
-async def test_traefik_follows_drain_and_min_ready(world: World, routed: Served, figures: Callable[..., None]) -> None:
+async def test_traefik_follows_drain_and_min_ready(world: World, routed: Served) -> None:
     await world.apply(parent(IPS, (ANY, "", "ImplementationSpecific")))
     serve(world, IPS)
     await until_served_by(routed, ANY, set(IPS))
@@ -201,7 +201,6 @@ async def test_traefik_follows_drain_and_min_ready(world: World, routed: Served,
             return (await routed.ask(provider, ANY)).body in IPS
 
         await until_equal(used, wanted=False, every=0.1)
-        figures(**{f"{provider} without a ready address": (await routed.ask(provider, ANY)).status})
     await world.patch("web", {"spec": {"minReady": "50%"}})
     await until_served_by(routed, ANY, set(IPS))
 

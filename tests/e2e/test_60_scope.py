@@ -1,6 +1,6 @@
 """Installations share a cluster by selectors and hand over without a transition; listed namespaces need only Roles."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,7 @@ async def uid(world: World) -> str:
 
 
 @pytest.mark.world(shard="a")
-async def test_installations_by_label_hand_over_unchanged(
-    world: World, tmp_path: Path, figures: Callable[..., None]
-) -> None:
+async def test_installations_by_label_hand_over_unchanged(world: World, tmp_path: Path) -> None:
     async with beside(world, tmp_path / "b", "b") as other:
         await world.apply(of_shard("left", LEFT, "a"))
         await world.apply(of_shard("right", RIGHT, "b"))
@@ -67,13 +65,12 @@ async def test_installations_by_label_hand_over_unchanged(
         before = await uid(world)
         async with Follower(world.client, world.namespace, "left") as timeline:
             await world.patch("left", {"metadata": {"labels": {process.SHARD: "b"}}})
-            seconds = await world.until_published("left", ready(LEFT, but=[LEFT[1]]))
+            await world.until_published("left", ready(LEFT, but=[LEFT[1]]))
         assert {ip for moment in timeline.published for ip, state in moment.ready.items() if not state} == {LEFT[1]}
         assert await other.sidecar.probed(world.namespace) == {"left", "right"}
         await world.sidecar.start()
         assert await world.sidecar.probed(world.namespace) == set()
         assert await uid(world) == before, "the children were created again"
-        figures(**{"published by the other one, seconds after the label changed": seconds})
 
 
 async def grant(world: World, account: tuple[str, str], namespaces: tuple[str, ...]) -> None:

@@ -3,8 +3,7 @@
 import shlex
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -265,7 +264,6 @@ def test_chart_readme_leads_to_a_healthy_endpoint(
     tmp_path: Path,
     cleared: None,
     reader: Reader,
-    figures: Callable[..., None],
 ) -> None:
     """With the chart's token; with the real Metacontroller also by TLS, which its stand-in does not have.
 
@@ -273,7 +271,6 @@ def test_chart_readme_leads_to_a_healthy_endpoint(
     """
     real = real_metacontroller() is not None
     tls = "webhook.tls.mode=secret,webhook.tls.secretName=hook-tls," if real else ""
-    began = time.monotonic()
     cluster.shell(f"{reader.take('helm install')} --set {tls}service.port=8080")
     cluster.apply(tls_secret(tmp_path))
     wait(lambda: cluster.get(f"/api/v1/namespaces/{NAME}/configmaps/kube-root-ca.crt"), "the cluster's CA published")
@@ -290,7 +287,6 @@ def test_chart_readme_leads_to_a_healthy_endpoint(
         wait(
             lambda: published(cluster, namespace, name) == set(example["spec"]["ips"]), "healthy endpoints", seconds=90
         )
-        figures(**{"helm install to all endpoints healthy, seconds": time.monotonic() - began})
 
         lost, left = example["spec"]["ips"]
         hosts.switch(lost, Mode.REFUSE)

@@ -5,7 +5,7 @@ Deployment is compared, not run.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 import yaml
@@ -42,12 +42,12 @@ async def bare(world: World, terminal: Terminal) -> AsyncIterator[None]:
 
 @pytest.mark.types("README.md")
 async def test_readme_commands_lead_to_a_healthy_endpoint(
-    world: World, terminal: Terminal, bare: None, reader: Reader, figures: Callable[..., None]
+    world: World, terminal: Terminal, bare: None, reader: Reader
 ) -> None:
     show = reader.take("kubectl get extsvc")  # at the top of the page, of the object that the page begins with
     while reader.left:
         await terminal.type(reader.take())
-    figures(seconds=await world.until_published(NAME, ready(IPS), namespace=NAMESPACE, seconds=60))
+    await world.until_published(NAME, ready(IPS), namespace=NAMESPACE, seconds=60)
     own = yaml.safe_load(readme_block("kind: ExternalService"))
     await world.apply(own)
     await world.until_published("static", ready(own["spec"]["ips"]), namespace="shop")
