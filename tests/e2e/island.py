@@ -1,14 +1,11 @@
 """A network for one process, with routes to the API server and the test hosts.
 
-A namespace behind a veth pair, beside that of the hosts; packets to them are forwarded. The API server listens on
-loopback only, so a relay listens on our end of the pair.
+A namespace behind a veth pair, beside that of the hosts; packets to them are forwarded. The API server listens on our
+end of the pair too.
 """
 
-import asyncio
-import contextlib
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -23,7 +20,7 @@ FORWARDING = (Path("/proc/sys/net/ipv4/ip_forward"), Path("/proc/sys/net/ipv6/co
 
 
 class Island:
-    """`async with Island(directory, hosts, kubeconfig)`: `under` puts a process there.
+    """`with Island(directory, hosts, kubeconfig)`: `under` puts a process there.
 
     `kubeconfig` is one that works there, made from the one given.
     """
@@ -33,10 +30,12 @@ class Island:
 
     def __init__(self, directory: Path, hosts: Hosts, kubeconfig: Path) -> None:
         self._hosts = hosts
-        self._given = json.loads(kubeconfig.read_text())
-        cluster = self._given["clusters"][0]["cluster"]
-        self._server = urlsplit(cluster["server"])
+        given = json.loads(kubeconfig.read_text())
+        server = urlsplit(given["clusters"][0]["cluster"]["server"])
+        near = {"server": f"{server.scheme}://{NEAR[0]}:{server.port}", "tls-server-name": server.hostname}
+        given["clusters"][0]["cluster"] |= near
         self.kubeconfig = directory / f"{kubeconfig.stem}-island.kubeconfig"
+        self.kubeconfig.write_text(json.dumps(given))
         # it keeps the namespace open
         self._inhabitant = Component(
             "island",
@@ -44,8 +43,6 @@ class Island:
             log=directory / "island.log",
             ready=self._apart,
         )
-        self._relay: asyncio.Server | None = None
-        self._streams: set[asyncio.StreamWriter] = set()
 
     @property
     def pid(self) -> int:
@@ -57,27 +54,16 @@ class Island:
         """The prefix of a command that runs it in the namespace."""
         return ["nsenter", f"--net=/proc/{self.pid}/ns/net"]
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         self._inhabitant.start()
         try:
             self._connect(self._inhabitant.pid)
-            self._relay = await asyncio.start_server(self._hand_on, NEAR[0], 0)
         except BaseException:
             self._inhabitant.stop()
             raise
-        port = self._relay.sockets[0].getsockname()[1]
-        cluster = self._given["clusters"][0]["cluster"]
-        cluster |= {"server": f"{self._server.scheme}://{NEAR[0]}:{port}", "tls-server-name": self._server.hostname}
-        self.kubeconfig.write_text(json.dumps(self._given))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._relay is not None:
-            self._relay.close()
-        for stream in self._streams:
-            stream.transport.abort()
+    def __exit__(self, *_: object) -> None:
         self._inhabitant.kill()
         _forward(yes=False)
         namespace.remove(LINK)
@@ -99,27 +85,7 @@ class Island:
             gateway = namespace.NEAR[":" in network]
             namespace.inside(self._hosts.process.pid, "route", "replace", network, "via", gateway)
 
-    async def _hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            beyond, answer = await asyncio.open_connection(self._server.hostname, self._server.port)
-        except OSError:
-            writer.transport.abort()
-            return
-        self._streams |= {writer, answer}
-        async with asyncio.TaskGroup() as both:
-            both.create_task(_pump(reader, answer))
-            both.create_task(_pump(beyond, writer))
-        self._streams -= {writer, answer}
-
 
 def _forward(*, yes: bool) -> None:
     for setting in FORWARDING:
         setting.write_text("1" if yes else "0")
-
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await source.read(65_536):
-            sink.write(data)
-            await sink.drain()
-    sink.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.client import ApiClient, Kind
+from playground.client import Kind
 from playground.processes import Component, answers
 from tests.e2e import island, namespace
 from tests.e2e.controlplane.cluster import ControlPlane
@@ -72,32 +72,24 @@ async def node(world: World, directory: Path) -> AsyncIterator[Island]:
     if shutil.which("nft") is None:
         cannot_run("nft is needed for kube-proxy: apt-get install nftables")
     access = plane.write_kubeconfig(NODE, plane.client_certificate(USER))
-    async with Island(directory, world.hosts, access) as network, _registered(world.client):
+    with Island(directory, world.hosts, access) as network:
         for services in SERVICE_RANGES:  # the kernel looks for a route before kube-proxy's rules apply
             namespace.inside(network.pid, "route", "add", services, "via", island.NEAR[":" in services])
+        addresses = [{"type": "InternalIP", "address": address} for address in island.FAR]
+        await world.client.create(NODES.path(), {"metadata": {"name": NODE}, "status": {"addresses": addresses}})
         proxy = KubeProxy(plane.binaries.kube_proxy, network, directory)
-        await proxy.start()
         try:
+            await proxy.start()
             yield network
         finally:
             await proxy.stop()
+            await world.client.delete(NODES.path(name=NODE))
 
 
 def _control_plane(world: World) -> ControlPlane:
     if world.api.control_plane is None:
         pytest.skip("kube-proxy is run beside a control plane of our own only: unset KUBECONFIG_E2E")
     return world.api.control_plane
-
-
-@contextlib.asynccontextmanager
-async def _registered(client: ApiClient) -> AsyncIterator[None]:
-    """A Node object, with the addresses of the machine for kube-proxy."""
-    addresses = [{"type": "InternalIP", "address": address} for address in island.FAR]
-    await client.create(NODES.path(), {"metadata": {"name": NODE}, "status": {"addresses": addresses}})
-    try:
-        yield
-    finally:
-        await client.delete(NODES.path(name=NODE))
 
 
 @dataclass(frozen=True, slots=True)

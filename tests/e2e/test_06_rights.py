@@ -55,17 +55,13 @@ ITS_OWN = re.compile(
 """Rights that Metacontroller always needs, and its own installation grants: for its kinds, and Events."""
 
 
-UNPROVOKED: dict[Right, str] = {
-    (
-        "",
-        "services",
-        "delete",
-    ): "wanted for as long as its parent is there; for an updateStrategy of your own, Recreate",
-    ("", "endpoints", "delete"): "after the minutes of a handover between forms of endpoints: test_31_switching",
-    ("discovery.k8s.io", "endpointslices", "delete"): "as for endpoints",
-    ("eso.crowdfox.com", "externalservices/finalizers", "update"): "asked by admission, or no child could be made",
+UNPROVOKED: set[Right] = {
+    ("", "services", "delete"),  # for an updateStrategy of your own, Recreate
+    ("", "endpoints", "delete"),  # after the minutes of a handover between forms of endpoints: test_31_switching
+    ("discovery.k8s.io", "endpointslices", "delete"),  # the same
+    ("eso.crowdfox.com", "externalservices/finalizers", "update"),  # asked by admission, or no child could be made
 }
-"""Shipped rights that this run does not use, and the reasons why they are shipped."""
+"""Shipped rights that this run does not use."""
 
 CHILDREN = {(group, resource) for group, resource, verb in CONTROLLER_RIGHTS if verb == "create"}
 
@@ -74,8 +70,8 @@ def unprovoked(world: World) -> set[Right]:
     """UNPROVOKED, and the rights that the composite controller of this world does not use."""
     real = world.metacontroller
     if real is None:
-        return UNPROVOKED.keys() | {(*child, "patch") for child in CHILDREN}
-    found = UNPROVOKED.keys() | {right for right in CONTROLLER_RIGHTS if right[2] == "list"}  # streamed as watches
+        return UNPROVOKED | {(*child, "patch") for child in CHILDREN}
+    found = UNPROVOKED | {right for right in CONTROLLER_RIGHTS if right[2] == "list"}  # streamed as watches
     if real.strategy == "server-side-apply":  # an apply may come before the adoption, and adopts
         return found | {(*child, verb) for child in CHILDREN for verb in ("get", "create", "update")}
     return found | {(*child, "patch") for child in CHILDREN}

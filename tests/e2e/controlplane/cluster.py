@@ -1,4 +1,4 @@
-"""A Kubernetes control plane for tests: the real etcd, kube-apiserver and kube-controller-manager, on loopback only.
+"""A Kubernetes control plane for tests: the real etcd, kube-apiserver and kube-controller-manager, in a sealed network.
 
 RBAC and ValidatingAdmissionPolicy are on; `flags.CONTROLLERS` are the controllers that run, each under its own account.
 There is no kubelet or scheduler: Pods never run. The cluster IP of a Service works in the network of a kube-proxy only

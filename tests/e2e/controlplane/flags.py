@@ -1,7 +1,7 @@
 """The command lines of the three processes, and the audit policy: all differences from a stock cluster are here.
 
 Stricter than that: an owner reference that blocks a deletion requires a right to the owner's finalizers. Laxer:
-loopback only, no TLS between the API server and etcd, no fsync (a killed process loses nothing by that, only a
+no TLS between the API server and etcd, no fsync (a killed process loses nothing by that, only a
 lost machine would), no leader election, only CONTROLLERS, no Endpoints for the Service `kubernetes` (the address it
 would have to name is a loopback one, which Endpoints refuse).
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = ("0.0.0.0", "::")
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 SERVICE_RANGES = ("10.96.0.0/16", "fd00:e53::/112")
 """Dual-stack, unless the control plane is on IPv6 alone; a Service without ipFamilies has IPv4."""
@@ -59,7 +60,7 @@ def api_server_command(
     """
     return command(
         binary,
-        bind_address=address,
+        bind_address=EVERYWHERE[":" in address],  # the network is sealed; a node in another one reaches it
         advertise_address=address,
         endpoint_reconciler_type="none",
         shutdown_watch_termination_grace_period="2s",  # else SIGTERM waits a minute for open watches
