@@ -1,9 +1,11 @@
-"""Waiting for something to become true, with a deadline: the only waits of tests and scenarios."""
+"""Waiting for something to become true, with a deadline, the only waits of tests and scenarios; and work meanwhile."""
 
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
 
 
 class Late(Exception):
@@ -53,3 +55,15 @@ def wait(holds: Callable[[], object], what: str, *, seconds: float = 60, every: 
             raise Late(f"{what}: not within {seconds:g} s")
         time.sleep(every)
     return time.monotonic() - start
+
+
+@asynccontextmanager
+async def beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs these while the block lasts, then cancels them."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,6 +1,5 @@
 """Each change of what is published in the namespace of a world."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from playground.client import ENDPOINTS, readiness
 from playground.composite.informer import Informer
 from tests.e2e.world import World
+from tests.until import beside
 
 Object = dict[str, Any]
 
@@ -25,10 +25,6 @@ async def following(world: World, tell: Callable[[str, bool | None], None]) -> A
                 tell(ip, after.get(ip))
 
     informer = Informer(world.client, ENDPOINTS, observe)
-    task = asyncio.create_task(informer.run())
-    try:
+    async with beside(informer.run()):
         await informer.synced.wait()
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -1,6 +1,5 @@
 """The EndpointSlices of a Service for its consumers: ours and mirrored ones together."""
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -10,6 +9,7 @@ from typing import Any
 from playground.client import ENDPOINT_SLICES, ApiClient
 from playground.composite.informer import Informer
 from tests.e2e.world import World
+from tests.until import beside
 
 Object = dict[str, Any]
 Triple = tuple[bool, bool, bool]
@@ -102,10 +102,6 @@ class Consumer:
 async def consuming(world: World, service: str, namespace: str = "") -> AsyncIterator[Consumer]:
     """A Consumer of a Service, in the world's namespace if none is given, while it lasts."""
     consumer = Consumer(world.client, namespace or world.namespace, service)
-    task = asyncio.create_task(consumer.informer.run())
-    try:
+    async with beside(consumer.informer.run()):
         await consumer.informer.synced.wait()
         yield consumer
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

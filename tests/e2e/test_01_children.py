@@ -23,7 +23,7 @@ from tests.e2e.manifests import external_service, sample, samples
 from tests.e2e.world import World, ready
 from tests.scenarios.bounds import bounds_of
 from tests.scenarios.machine import Machine, watched
-from tests.scenarios.timeline import Follower, Timeline
+from tests.scenarios.timeline import Timeline, followed
 from tests.until import until, until_equal
 
 Object = dict[str, Any]
@@ -178,7 +178,7 @@ class Case:
         """Of the second address in the status meanwhile."""
 
     async def run(self) -> None:
-        async with Follower(self.world.client, self.world.namespace, self.failure.name) as timeline:
+        async with followed(self.world.client, self.world.namespace, self.failure.name) as timeline:
             await self.world.apply(self.manifest)
             self.world.hosts.set(self.world.places(self.manifest), Conduct(**self.healthy))
             await until(lambda: timeline.ready == ready(self.ips), f"{self.failure.name} ready", seconds=30)

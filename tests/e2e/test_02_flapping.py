@@ -13,7 +13,7 @@ from playground.client import EXTERNAL_SERVICES, SIDECAR, readiness
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import DEFAULT_BURST, DEFAULT_QPS, World
-from tests.scenarios.timeline import Follower
+from tests.scenarios.timeline import followed
 from tests.until import until_equal
 
 Object = dict[str, Any]
@@ -31,7 +31,7 @@ async def test_flapping_publishes_every_last_state(world: World, figures: Callab
     dice, up = Random(1), dict.fromkeys((f"10.30.0.{last}" for last in range(1, 21)), True)
     parent = external_service("web", [*up])
     parent["spec"]["readinessProbe"] |= {"failureThreshold": 1}
-    async with Follower(world.client, world.namespace, "web") as timeline:
+    async with followed(world.client, world.namespace, "web") as timeline:
         await world.apply(parent)
         await world.until_published("web", up)
         await world.until_calm()

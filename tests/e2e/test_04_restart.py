@@ -11,7 +11,7 @@ from playground.client import ENDPOINTS, INGRESSES, SERVICES
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World
-from tests.scenarios.timeline import Follower, Moment
+from tests.scenarios.timeline import Moment, followed
 from tests.until import until
 
 HEALTHY, FAILING, DEAD = "10.0.100.10", "10.0.100.11", "10.0.100.12"
@@ -44,7 +44,7 @@ async def test_sidecar_killed_during_a_failure_changes_no_readiness(world: World
     before = {HEALTHY: True, FAILING: True, DEAD: False}
     await world.until_published("web", before)
     children = await uids(world)
-    async with Follower(world.client, world.namespace, "web") as timeline:
+    async with followed(world.client, world.namespace, "web") as timeline:
         began = time.monotonic()
         world.hosts.switch(FAILING, Mode.ERROR)
         await asyncio.sleep(1.5 * PERIOD)  # it has failed, but not failureThreshold times

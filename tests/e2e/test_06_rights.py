@@ -15,6 +15,7 @@ from playground.client import (
     SIDECAR,
     Kind,
 )
+from tests.chart.rendering import rights
 from tests.e2e import accounts
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
@@ -36,14 +37,7 @@ Right = tuple[str, str, str]
 def granted(name: str) -> set[Right]:
     """Granted by the shipped ClusterRole of that name, and by the Role, if there is one."""
     roles = [one for one in accounts.shipped() if one["kind"] in ROLES and one["metadata"]["name"] == name]
-    return {
-        (group, resource, verb)
-        for role in roles
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
+    return set[Right]().union(*map(rights, roles))
 
 
 SIDECAR_RIGHTS = granted("external-service-operator")

@@ -12,7 +12,7 @@ from playground.client import CONTROLLER, SERVICES, SIDECAR
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
-from tests.scenarios.timeline import Follower
+from tests.scenarios.timeline import followed
 from tests.until import until, until_equal
 
 HEALTHY, FAILING = IPS = ("10.0.100.10", "10.0.100.11")
@@ -34,7 +34,7 @@ async def test_objects_replaced_during_a_watch_outage_are_noticed(world: World) 
             world.namespace
         )
 
-    async with Follower(world.client, world.namespace, "web") as timeline:
+    async with followed(world.client, world.namespace, "web") as timeline:
         begun = len(timeline.published)
         for front in fronts:
             await front.stop()

@@ -18,7 +18,7 @@ from tests.e2e.manifests import external_service
 from tests.e2e.slices import MANAGERS, consuming
 from tests.e2e.world import World
 from tests.scenarios.machine import watched
-from tests.scenarios.timeline import Follower, StatusMoment
+from tests.scenarios.timeline import StatusMoment, followed
 from tests.until import until, until_equal
 
 FIRST, SECOND, SIX = "10.20.50.10", "10.20.50.11", "2001:db8::50"
@@ -49,7 +49,7 @@ async def test_cluster_dns_follows_readiness(world: World, dns: CoreDns, form: s
     late: dict[str, float] = {}
     async with (
         watched() as machine,
-        Follower(world.client, world.namespace, "web") as timeline,
+        followed(world.client, world.namespace, "web") as timeline,
         consuming(world, "web") as consumer,
     ):
         for before, dead in itertools.pairwise((NONE, *DEAD)):

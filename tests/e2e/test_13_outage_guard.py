@@ -16,7 +16,7 @@ from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
 from tests.scenarios.bounds import bounds_of
-from tests.scenarios.timeline import Follower, Timeline
+from tests.scenarios.timeline import Timeline, followed
 from tests.until import until_equal
 
 FLEET = {"web": ("10.20.60.1", "10.20.60.2"), "api": ("10.20.60.3", "10.20.60.4", "10.20.60.5")}
@@ -39,7 +39,7 @@ async def fleet(world: World, stack: AsyncExitStack) -> Fleet:
         await world.apply(external_service(name, ips))
     for name, ips in FLEET.items():
         await world.until_published(name, ready(ips))
-    return {name: await stack.enter_async_context(Follower(world.client, world.namespace, name)) for name in FLEET}
+    return {name: await stack.enter_async_context(followed(world.client, world.namespace, name)) for name in FLEET}
 
 
 async def outage(world: World, *names: str) -> set[tuple[str, ...]]:
@@ -100,7 +100,7 @@ async def test_canary_protects_a_single_address(world: World) -> None:
     web = FLEET["web"][:1]
     await world.apply(external_service("web", web))
     await world.until_published("web", ready(web))
-    async with Follower(world.client, world.namespace, "web") as timeline:
+    async with followed(world.client, world.namespace, "web") as timeline:
         began = time.monotonic()
         assert await metrics(world, "canary_responds") == [1]
         with packets.lost(namespace.LINK):

@@ -13,7 +13,7 @@ from playground.dns_server import Record
 from tests.e2e.backends import Place
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
-from tests.scenarios.timeline import Follower
+from tests.scenarios.timeline import followed
 from tests.until import until, until_equal
 
 NAME = "db.example.com"
@@ -43,13 +43,13 @@ async def test_endpoints_follow_the_name_and_outlive_dns(world: World) -> None:
     assert found == dict.fromkeys(FIRST, (NAME, "ProbeSucceeded"))
     assert await resolved(world) == ("True", "Resolved")
     world.hosts.set([Place(ip, 8080, Protocol.HTTP) for ip in OTHERS])
-    async with Follower(world.client, world.namespace, "web") as timeline:
+    async with followed(world.client, world.namespace, "web") as timeline:
         began = time.monotonic()
         world.hosts.know({NAME: Record(OTHERS, ttl=TTL)})
         await until(lambda: timeline.ready == ready(OTHERS), "the other addresses alone", seconds=30, every=0.02)
-        followed = time.monotonic() - began
+        took = time.monotonic() - began
     assert [moment.ready for moment in timeline.published if not any(moment.ready.values())] == []
-    assert followed < FOLLOWED_SECONDS
+    assert took < FOLLOWED_SECONDS
 
     before = await shown(world)
     world.hosts.know_nothing()

@@ -21,7 +21,7 @@ from tests.e2e.manifests import external_service
 from tests.e2e.slices import MANAGERS, consuming
 from tests.e2e.world import World
 from tests.scenarios.machine import Machine, watched
-from tests.scenarios.timeline import Follower, Timeline
+from tests.scenarios.timeline import Timeline, followed
 from tests.until import until, until_equal
 
 A, B, C = IPS = ("10.20.90.10", "10.20.90.11", "10.20.90.12")
@@ -148,7 +148,7 @@ async def test_kube_proxy_follows_each_transition(
     wrong: dict[str, set[str]] = {}
     async with (
         watched() as machine,
-        Follower(world.client, world.namespace, "web") as timeline,
+        followed(world.client, world.namespace, "web") as timeline,
         node(world, tmp_path) as network,
     ):
         (address,) = await cluster_ips(world)

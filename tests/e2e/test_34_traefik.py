@@ -25,7 +25,7 @@ from tests.e2e.test_32_http_route import gateway_definitions, granted
 from tests.e2e.traefik import Client, Request, Response, Traefik, ask, failures
 from tests.e2e.world import SECRETS, World
 from tests.scenarios.machine import Machine, watched
-from tests.until import until, until_equal
+from tests.until import beside, until, until_equal
 
 PROVIDERS = ("Ingress", "Gateway")
 IPS = ("10.20.60.1", "10.20.60.2", "10.20.60.3")
@@ -261,13 +261,8 @@ async def test_no_request_fails_after_the_transition(
 async def clients(served: Served, host: str) -> AsyncIterator[dict[str, Client]]:
     """One client for each provider. They send requests until the block ends."""
     made = {provider: Client(served.traefik.port(provider), host) for provider in PROVIDERS}
-    tasks = [asyncio.create_task(client.run()) for client in made.values()]
-    try:
+    async with beside(*(client.run() for client in made.values())):
         yield made
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _fault(

@@ -21,7 +21,7 @@ from tests.e2e.process import Process
 from tests.e2e.published import following
 from tests.e2e.storm import Storm
 from tests.e2e.world import World
-from tests.until import Late, until
+from tests.until import Late, beside, until
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +91,7 @@ async def test_random_faults_cause_no_wrong_publication(
     memory: list[float] = []
     calms: list[float] = []
     storm = Storm(world, Random(seed), LEASE)
-    async with following(world, storm.shown):
-        remembering = asyncio.create_task(follow_memory(world.replicas["a"], memory))
+    async with following(world, storm.shown), beside(follow_memory(world.replicas["a"], memory)):
         try:
             await storm.populate(COUNT)
             await calm(storm)
@@ -103,7 +102,6 @@ async def test_random_faults_cause_no_wrong_publication(
                 await world.until_shared(storm.services, *world.replicas)
                 log.info("round %d: calm after %.1f s; %s", len(calms), calms[-1], dict(storm.deeds))
         finally:
-            remembering.cancel()
             (tmp_path / "soak.json").write_text(json.dumps(asdict(storm.record)))
         found = faults(storm.record, EVIDENCE_SECONDS)
         turns = sum(len(turns) - 1 for turns in storm.record.truth.values())

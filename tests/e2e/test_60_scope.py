@@ -13,7 +13,7 @@ from tests.e2e import accounts, process
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import Setup, World, ready
-from tests.scenarios.timeline import Follower
+from tests.scenarios.timeline import followed
 from tests.until import until
 
 LEFT, RIGHT, NOBODYS = ("10.0.100.10", "10.0.100.11"), ("10.0.100.20", "10.0.100.21"), ("10.0.100.30",)
@@ -63,7 +63,7 @@ async def test_installations_by_label_hand_over_unchanged(world: World, tmp_path
         assert await world.published("left") == ready(LEFT)
 
         before = await uid(world)
-        async with Follower(world.client, world.namespace, "left") as timeline:
+        async with followed(world.client, world.namespace, "left") as timeline:
             await world.patch("left", {"metadata": {"labels": {process.SHARD: "b"}}})
             await world.until_published("left", ready(LEFT, but=[LEFT[1]]))
         assert {ip for moment in timeline.published for ip, state in moment.ready.items() if not state} == {LEFT[1]}

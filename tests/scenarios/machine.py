@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from tests.until import beside
+
 TICK_SECONDS = 0.01
 NEGLIGIBLE_SECONDS = 0.005
 
@@ -29,12 +31,8 @@ class Machine:
 async def watched() -> AsyncIterator[Machine]:
     """Records the lateness meanwhile."""
     machine = Machine()
-    task = asyncio.create_task(_watch(machine))
-    try:
+    async with beside(_watch(machine)):
         yield machine
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _watch(machine: Machine) -> None:

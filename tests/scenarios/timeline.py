@@ -1,13 +1,14 @@
 """Every state of an Endpoints object and of a status, in the order in which a watch showed them, with its time."""
 
-import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from playground.client import ENDPOINTS, EXTERNAL_SERVICES, ApiClient, readiness
 from playground.composite.informer import Informer
+from tests.until import beside
 
 Object = dict[str, Any]
 
@@ -31,7 +32,7 @@ class StatusMoment:
 
 @dataclass(slots=True)
 class Timeline:
-    """The recorded states; `Follower` fills it."""
+    """The recorded states; `followed` fills it."""
 
     published: list[Moment] = field(default_factory=list)
     statuses: list[StatusMoment] = field(default_factory=list)
@@ -51,38 +52,26 @@ class Timeline:
         return [moment for moment in self.published if moment.at > at]
 
 
-class Follower:
-    """Watches the Endpoints and the status of one ExternalService into a Timeline until it is left."""
+@asynccontextmanager
+async def followed(client: ApiClient, namespace: str, name: str) -> AsyncIterator[Timeline]:
+    """Watches the Endpoints and the status of one ExternalService into a Timeline while the block lasts."""
+    timeline = Timeline()
 
-    def __init__(self, client: ApiClient, namespace: str, name: str) -> None:
-        self._place = (namespace, name)
-        self._timeline = Timeline()
-        self._informers = [
-            Informer(client, ENDPOINTS, self._endpoints_changed),
-            Informer(client, EXTERNAL_SERVICES, self._parent_changed),
-        ]
-        self._tasks: list[asyncio.Task[None]] = []
+    def is_it(obj: Object) -> bool:
+        return (obj["metadata"]["namespace"], obj["metadata"]["name"]) == (namespace, name)
 
-    async def __aenter__(self) -> Timeline:
-        self._tasks = [asyncio.create_task(informer.run()) for informer in self._informers]
-        for informer in self._informers:
-            await informer.synced.wait()
-        return self._timeline
+    def endpoints_changed(_old: Object | None, new: Object | None) -> None:
+        if new is not None and is_it(new):
+            timeline.published.append(Moment(time.monotonic(), readiness(new)))
 
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _ours(self, obj: Object | None) -> bool:
-        return obj is not None and (obj["metadata"]["namespace"], obj["metadata"]["name"]) == self._place
-
-    def _endpoints_changed(self, _old: Object | None, new: Object | None) -> None:
-        if new is not None and self._ours(new):
-            self._timeline.published.append(Moment(time.monotonic(), readiness(new)))
-
-    def _parent_changed(self, _old: Object | None, new: Object | None) -> None:
-        if new is not None and self._ours(new):
+    def parent_changed(_old: Object | None, new: Object | None) -> None:
+        if new is not None and is_it(new):
             status = new.get("status") or {}
             addresses = {one["ip"]: (one["ready"], one.get("message", "")) for one in status.get("addresses") or ()}
-            self._timeline.statuses.append(StatusMoment(time.monotonic(), status.get("revision", 0), addresses))
+            timeline.statuses.append(StatusMoment(time.monotonic(), status.get("revision", 0), addresses))
+
+    informers = Informer(client, ENDPOINTS, endpoints_changed), Informer(client, EXTERNAL_SERVICES, parent_changed)
+    async with beside(*(informer.run() for informer in informers)):
+        for informer in informers:
+            await informer.synced.wait()
+        yield timeline
