@@ -1,7 +1,6 @@
 """The licenses of the locked packages are permitted, and one that is not is found."""
 
-from email.message import Message
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import PathDistribution, distributions
 from pathlib import Path
 
 import pytest
@@ -29,33 +28,21 @@ def test_license_expression_is_permitted_if_satisfiable(expression: str, expecte
     assert permitted(expression) is expected
 
 
-class Described(Distribution):
-    """A package with nothing but these headers."""
-
-    def __init__(self, name: str, *headers: tuple[str, str]) -> None:
-        self._message = Message()
-        for key, value in (("Name", name), ("Version", "1.0"), *headers):
-            self._message[key] = value
-
-    def read_text(self, filename: str) -> str | None:
-        return self._message.as_string() if filename == "METADATA" else None
-
-    def locate_file(self, path: object) -> Path:
-        raise FileNotFoundError(path)
+PACKAGES = {
+    "good": "License-Expression: MIT",
+    "older": "Classifier: License :: OSI Approved :: Apache Software License",
+    "copyleft": "Classifier: License :: OSI Approved :: GNU General Public License v3 (GPLv3)",
+    "strict": "License-Expression: AGPL-3.0-only",
+    "nameless": "",
+}
+"""The headers about its license of each package."""
 
 
-def classifier(text: str) -> tuple[str, str]:
-    return "Classifier", f"License :: OSI Approved :: {text}"
-
-
-def test_unlisted_license_is_refused() -> None:
-    packages = [
-        Described("good", ("License-Expression", "MIT")),
-        Described("older", classifier("Apache Software License"), classifier("MIT License")),
-        Described("copyleft", classifier("GNU General Public License v3 (GPLv3)")),
-        Described("strict", ("License-Expression", "AGPL-3.0-only")),
-        Described("nameless"),
-    ]
+def test_unlisted_license_is_refused(tmp_path: Path) -> None:
+    for name, license_headers in PACKAGES.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "METADATA").write_text(f"Name: {name}\nVersion: 1.0\n{license_headers}\n")
+    packages = [PathDistribution(tmp_path / name) for name in PACKAGES]
     assert [line.split()[0] for line in refused(packages)] == ["copyleft", "strict", "nameless"]
 
 

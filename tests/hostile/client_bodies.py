@@ -43,18 +43,12 @@ def _filled(field: str, value: str) -> bytes:
     return f'{{"parent":{parent[:-1]},"{outer}":{{"{inner}":{value}}}}}}}'.encode()
 
 
-def _routes() -> bytes:
-    """A small body that asks for an HTTPRoute with 256 KiB of annotations for each of 256 paths and 16 listeners."""
-    references = [{"name": "gateway", "sectionName": f"l{number}"} for number in range(16)]
+def _routes(listeners: int) -> bytes:
+    """A small body that asks for HTTPRoutes with 256 KiB of annotations each, for 256 paths and these listeners."""
+    references = [{"name": "gateway", "sectionName": f"l{number}"} for number in range(listeners)]
     annotations = {f"a{number}": "x" * 4_000 for number in range(64)}
     hosts = [{"host": f"h{number}.io", "path": f"/{number}"} for number in range(256)]
     return plain(hosts=hosts, httpRoute={"parentRefs": references, "annotations": annotations})
-
-
-def _one_listener() -> bytes:
-    annotations = {f"a{number}": "x" * 4_000 for number in range(64)}
-    hosts = [{"host": f"h{number}.io", "path": f"/{number}"} for number in range(256)]
-    return plain(hosts=hosts, httpRoute={"parentRefs": [{"name": "gateway"}], "annotations": annotations})
 
 
 def _entries(wrong: Any) -> dict[str, Any]:
@@ -124,8 +118,8 @@ def worst() -> dict[str, Callable[[], bytes]]:
         "kinds without children": lambda: plain(children={name: {} for name in NAMES[:90_000]}),
         "one text of 3 MB": lambda: sync(metadata={**PARENT["metadata"], "name": "x" * SIZE}),
         "one key of 3 MB": lambda: sync(metadata={**PARENT["metadata"], "annotations": {"x" * SIZE: 1}}),
-        "4,096 HTTPRoutes": _routes,
-        "256 HTTPRoutes with 256 KiB each": _one_listener,
+        "4,096 HTTPRoutes": lambda: _routes(16),
+        "256 HTTPRoutes with 256 KiB each": lambda: _routes(1),
         "escapes in one text": lambda: b'"' + b"\\u00e9" * (SIZE // 6) + b'"',
         "no JSON, 3 MB": lambda: b"[" + b" " * SIZE,
     }
