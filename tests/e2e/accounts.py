@@ -15,7 +15,7 @@ NAMESPACE = "external-service-operator"
 SIDECAR_ACCOUNT = (NAMESPACE, "external-service-operator")
 CONTROLLER_ACCOUNT = ("metacontroller", "metacontroller")
 ACCOUNTS = (SIDECAR_ACCOUNT, CONTROLLER_ACCOUNT)
-ADMIN = "admin"
+TOKEN_SECONDS = 7_200
 ROLES = {SIDECAR_ACCOUNT: SIDECAR, CONTROLLER_ACCOUNT: CONTROLLER}
 
 
@@ -82,6 +82,14 @@ def apply(admin: httpx.Client, manifest: dict[str, Any]) -> None:
     )
     if not response.is_success:
         raise RuntimeError(f"{manifest['kind']} {manifest['metadata']['name']}: {response.text}")
+
+
+def token(admin: httpx.Client, account: tuple[str, str]) -> str:
+    """From the TokenRequest API; HTTPStatusError if there is no such account."""
+    namespace, name = account
+    request = {"spec": {"expirationSeconds": TOKEN_SECONDS}}
+    response = admin.post(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", json=request)
+    return str(response.raise_for_status().json()["status"]["token"])
 
 
 def path(manifest: dict[str, Any]) -> str:

@@ -16,11 +16,11 @@ from typing import Any
 import httpx
 
 from playground.processes import Component, answers
+from tests.e2e import accounts
 from tests.e2e.controlplane.cluster import ControlPlane
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
-TOKEN_SECONDS = 3_600
 ONCE_SECONDS = 60
 
 Object = dict[str, Any]
@@ -125,8 +125,7 @@ class Pod:
     def _projected(self, source: Object) -> dict[str, bytes]:
         if token := source.get("serviceAccountToken"):
             account = self._spec["serviceAccountName"]
-            made = self._plane.service_account_token(self._namespace, account, TOKEN_SECONDS)
-            return {token["path"]: made.encode()}
+            return {token["path"]: accounts.token(self._plane.admin, (self._namespace, account)).encode()}
         if given := source.get("configMap"):
             data = self._read("configmaps", given["name"])["data"]
             return {item["path"]: data[item["key"]].encode() for item in given["items"]}

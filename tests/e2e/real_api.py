@@ -20,7 +20,6 @@ from tests.until import wait
 
 Object = dict[str, Any]
 
-TOKEN_SECONDS = 7_200
 READS = frozenset({"get", "list", "watch"})
 NO_AUDIT = "a given cluster's audit log cannot be read: unset KUBECONFIG_E2E to run this on a control plane of its own"
 NO_PROCESS = "a given cluster's API server is not ours to stop: unset KUBECONFIG_E2E to run this"
@@ -83,7 +82,8 @@ class RealApi:
 
     def kubeconfig(self, account: tuple[str, str], holder: str = "") -> Path:
         """A file for a process, with a token of the account, from the TokenRequest API, in a file."""
-        return write_kubeconfig(self._directory, self._cluster, account, self._token(account), holder)
+        with httpx.Client(**self._options()) as admin:
+            return write_kubeconfig(self._directory, self._cluster, account, accounts.token(admin, account), holder)
 
     def mark(self) -> int:
         """The end of the audit log."""
@@ -135,14 +135,6 @@ class RealApi:
         await asyncio.to_thread(plane.compact)
         plane.api_server.kill()
         await asyncio.to_thread(plane.api_server.start)
-
-    def _token(self, account: tuple[str, str]) -> str:
-        namespace, name = account
-        request = {"spec": {"expirationSeconds": TOKEN_SECONDS}}
-        with httpx.Client(**self._options()) as admin:
-            path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
-            token: str = admin.post(path, json=request).raise_for_status().json()["status"]["token"]
-        return token
 
     def _own(self, otherwise: str) -> ControlPlane:
         if self.control_plane is None:

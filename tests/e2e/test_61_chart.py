@@ -234,8 +234,7 @@ def hosts(real_hosts: Hosts) -> Iterator[Hosts]:
 
 def composite_controller(cluster: Cluster, directory: Path, url: str) -> Component:
     """The real Metacontroller with the rights of the chart, or its stand-in; the hook is at NAME.NAMESPACE."""
-    namespace, name = accounts.CONTROLLER_ACCOUNT
-    token = cluster.plane.service_account_token(namespace, name, 3_600)
+    token = accounts.token(cluster.plane.admin, accounts.CONTROLLER_ACCOUNT)
     access = {"server": cluster.plane.url, "certificate-authority": str(cluster.plane.ca_file)}
     kubeconfig = write_kubeconfig(directory, access, accounts.CONTROLLER_ACCOUNT, token)
     real = real_metacontroller()

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from playground.client import Kind
-from playground.processes import Component, answers, free_ports
+from playground.processes import NO_TLS, Component, answers, free_ports
 from tests.e2e.accounts import with_roles
 from tests.e2e.controlplane.pki import Pki
 from tests.e2e.paced import paced
@@ -132,29 +133,14 @@ async def ask(port: int, host: str, path: str = "/", *, tls: ssl.SSLContext | No
     Without a response after RESPONSE_SECONDS it has failed: Traefik waits up to 30 s for an address that drops packets,
     and a revival within that time would let the request succeed.
     """
-    try:
-        async with asyncio.timeout(RESPONSE_SECONDS):
-            return await _ask(port, host, path, tls)
-    except TimeoutError:
-        return Response(0)
-
-
-async def _ask(port: int, host: str, path: str, tls: ssl.SSLContext | None) -> Response:
-    name = host if tls is not None else None
-    try:
-        reader, writer = await asyncio.open_connection(HOST, port, ssl=tls, server_hostname=name)
-    except (OSError, ssl.SSLError):
-        return Response(0)
-    try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-        await writer.drain()
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    except OSError:
-        return Response(0)
-    finally:
-        writer.transport.abort()
-    words = head.split(maxsplit=2)
-    return Response(int(words[1]), body.decode().strip()) if len(words) > 1 else Response(0)
+    url, name = f"http{'s' if tls else ''}://{HOST}:{port}{path}", {"sni_hostname": host}
+    async with httpx.AsyncClient(verify=tls or NO_TLS, trust_env=False, timeout=RESPONSE_SECONDS) as client:
+        try:
+            async with asyncio.timeout(RESPONSE_SECONDS):
+                response = await client.get(url, headers={"Host": host}, extensions=name)
+        except (httpx.TransportError, TimeoutError):
+            return Response(0)
+    return Response(response.status_code, response.text.strip())
 
 
 @dataclass(slots=True)

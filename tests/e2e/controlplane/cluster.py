@@ -122,13 +122,6 @@ class ControlPlane:
                 if line.endswith(b"\n"):  # else it is being written
                     yield json.loads(line)
 
-    def service_account_token(self, namespace: str, name: str, seconds: int) -> str:
-        """From the TokenRequest API, which grants no less than 600 s; HTTPStatusError if there is no such account."""
-        request = {"spec": {"expirationSeconds": seconds}}
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
-        token: str = self.admin.post(path, json=request).raise_for_status().json()["status"]["token"]
-        return token
-
     def client_certificate(self, user: str, groups: Sequence[str] = ()) -> dict[str, str]:
         """The user part of a kubeconfig for `user`, as a member of `groups`, by an own certificate."""
         certificate, key = self._pki.issue(user.replace(":", "-"), common_name=user, groups=groups)
