@@ -1,7 +1,8 @@
-"""Scripted answers for the comparison with the kubelet (`test_probe_parity.py`): HTTP/1, HTTP/2 over TLS, and gRPC.
+"""Scripted answers for the comparison with the kubelet (`test_scripted_answers.py`): HTTP/1, HTTP/2 over TLS, and gRPC.
 
 Each is a list of connections, and each connection the bytes that the server writes after it has read the request; the
-last serves all that follow. Nothing here says what they are worth: `golden/probe_parity.json` does.
+last serves all that follow. `golden/scripted_answers.json` has the results. Each row or loop notices a change of the
+readers that no other does, or is a kind of deviation from the kubelet.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,13 +38,8 @@ def _bytes(text: str | bytes) -> bytes:
 
 
 def headers(*fields: tuple[str | bytes, str | bytes], end: int = 0, stream: int = 1) -> bytes:
-    """A HEADERS frame, followed by CONTINUATION frames if the fields do not fit into one."""
-    whole = block(fields)
-    pieces = [whole[at : at + frames.FRAME_LIMIT] for at in range(0, len(whole), frames.FRAME_LIMIT)] or [b""]
-    kinds = [(frames.HEADERS, end), *[(frames.CONTINUATION, 0)] * (len(pieces) - 1)]
-    lasts = [*[0] * (len(pieces) - 1), DONE]
-    parts = zip(kinds, lasts, pieces, strict=True)
-    return b"".join(frame(kind, flags | last, stream, piece) for (kind, flags), last, piece in parts)
+    """A HEADERS frame."""
+    return frame(frames.HEADERS, DONE | end, stream, block(fields))
 
 
 def data(payload: bytes = b"", end: int = 0, stream: int = 1) -> bytes:
@@ -56,9 +52,9 @@ def reset(code: int, stream: int = 1) -> bytes:
     return frame(frames.RST_STREAM, 0, stream, code.to_bytes(4, "big"))
 
 
-def goaway(last: int, code: int = 0, more: bytes = b"") -> bytes:
+def goaway(last: int, code: int = 0) -> bytes:
     """GOAWAY."""
-    return frame(frames.GOAWAY, 0, 0, last.to_bytes(4, "big") + code.to_bytes(4, "big") + more)
+    return frame(frames.GOAWAY, 0, 0, last.to_bytes(4, "big") + code.to_bytes(4, "big"))
 
 
 def setting(name: int, value: int) -> bytes:
@@ -68,32 +64,20 @@ def setting(name: int, value: int) -> bytes:
 
 S200 = (":status", "200")
 OK = headers(S200) + data(b"ok", END)
-NO_BODY = headers(S200, end=END)
 
-# What surrounds a good response, the same for HTTP and gRPC. {name: (before the answer, behind its head)}.
+# What surrounds a good response, the same for HTTP and gRPC: before it, or behind its head.
 CONNECTION = {
     "settings-ack": frame(frames.SETTINGS, frames.ACK, 0),
     "settings-ack-with-payload": frame(frames.SETTINGS, frames.ACK, 0, bytes(6)),
     "settings-on-a-stream": frame(frames.SETTINGS, 0, 1),
     "settings-length-5": frame(frames.SETTINGS, 0, 0, bytes(5)),
-    "settings-unknown": setting(0x99, 7),
-    "settings-push-2": setting(2, 2),
-    "settings-window-0": setting(4, 0),
     "settings-window-max": setting(4, 2**31 - 1),
     "settings-window-too-large": setting(4, 2**31),
-    "settings-frame-size-too-small": setting(5, 16_383),
-    "settings-frame-size-too-large": setting(5, 2**24),
-    "settings-streams-0": setting(3, 0),
-    "settings-connect-protocol-2": setting(8, 2),
     "ping": frame(frames.PING, 0, 0, bytes(8)),
-    "ping-ack": frame(frames.PING, frames.ACK, 0, bytes(8)),
-    "ping-length-7": frame(frames.PING, 0, 0, bytes(7)),
     "ping-on-a-stream": frame(frames.PING, 0, 1, bytes(8)),
-    "window-update": frame(frames.WINDOW_UPDATE, 0, 0, (9).to_bytes(4, "big")),
-    "window-update-0": frame(frames.WINDOW_UPDATE, 0, 0, bytes(4)),
+    "ping-length-7": frame(frames.PING, 0, 0, bytes(7)),
     "window-update-0-of-the-stream": frame(frames.WINDOW_UPDATE, 0, 1, bytes(4)),
     "window-update-0-of-a-foreign-stream": frame(frames.WINDOW_UPDATE, 0, 3, bytes(4)),
-    "window-update-length-3": frame(frames.WINDOW_UPDATE, 0, 0, bytes(3)),
     "window-update-overflow": frame(frames.WINDOW_UPDATE, 0, 0, (2**31 - 1).to_bytes(4, "big")),
     "window-update-overflow-of-the-stream": frame(frames.WINDOW_UPDATE, 0, 1, (2**31 - 1).to_bytes(4, "big")),
     "priority": frame(frames.PRIORITY, 0, 1, bytes(5)),
@@ -103,21 +87,14 @@ CONNECTION = {
     "push-promise": frame(frames.PUSH_PROMISE, DONE, 1, (2).to_bytes(4, "big") + block([S200])),
     "push-promise-on-0": frame(frames.PUSH_PROMISE, DONE, 0, (2).to_bytes(4, "big") + block([S200])),
     "continuation-alone": frame(frames.CONTINUATION, DONE, 1, block([S200])),
-    "foreign-headers": headers(S200, stream=3),
     "foreign-headers-end": headers(S200, end=END, stream=3),
     "foreign-data": data(b"x", stream=3),
     "foreign-data-even": data(b"x", stream=2),
     "foreign-reset": reset(2, stream=3),
     "headers-on-0": headers(S200, stream=0),
     "data-on-0": data(b"x", stream=0),
-    "reset-on-0": reset(2, stream=0),
-    "reset-length-3": frame(frames.RST_STREAM, 0, 1, bytes(3)),
-    "goaway-last-1": goaway(1),
     "goaway-last-1-error": goaway(1, 2),
-    "goaway-length-7": frame(frames.GOAWAY, 0, 0, bytes(7)),
-    "goaway-on-a-stream": frame(frames.GOAWAY, 0, 1, bytes(8)),
     "frame-too-large": (2**20).to_bytes(3, "big") + bytes((0x42, 0)) + bytes(4) + bytes(2**20),
-    "reserved-bit": frame(frames.SETTINGS, 0, 2**31),
 }
 
 STAYING = ("reset", "goaway")
@@ -127,13 +104,9 @@ STAYING = ("reset", "goaway")
 FIRST_CONNECTIONS = {
     **{f"reset-{code}": SETTINGS + reset(code) for code in range(14)},
     "reset-99": SETTINGS + reset(99),
-    "reset-refused-after-interim": SETTINGS + headers((":status", "103")) + reset(7),
     "reset-refused-after-head": SETTINGS + headers(S200) + reset(7),
     **{f"goaway-0-{code}": SETTINGS + goaway(0, code) for code in range(14)},
-    "goaway-0-after-head": SETTINGS + headers(S200) + goaway(0),
     "goaway-1": SETTINGS + goaway(1),
-    "settings-only": SETTINGS,
-    "nothing": b"",
 }
 
 
@@ -141,29 +114,18 @@ FIRST_CONNECTIONS = {
 FIELDS: dict[str, Fields] = {
     "capital-in-name": [("X-A", "b")],
     "space-in-name": [("x a", "b")],
-    "colon-in-name": [("x:a", "b")],
-    "empty-name": [("", "b")],
-    "line-feed-in-name": [("x\na", "b")],
     "line-feed-in-value": [("x", "a\nb")],
-    "nul-in-value": [("x", "a\x00b")],
-    "control-in-value": [("x", "a\x01b")],
     "delete-in-value": [("x", "a\x7fb")],
-    "beyond-ascii-in-value": [("x", "\xe9")],
     "not-utf-8-in-value": [("x", b"\xff\xfe")],
     "pseudo-last": [("x", "a"), (":x", "b")],
-    "pseudo-unknown": [(":x", "b")],
-    "pseudo-empty": [(":", "b")],
     "status-twice": [(":status", "200")],
     "status-last": [("x", "a"), (":status", "200")],
     "connection": [("connection", "close")],
-    "transfer-encoding": [("transfer-encoding", "chunked")],
-    "te": [("te", "trailers")],
     "many": [(f"x-{number}", "y") for number in range(500)],
-    "large": [("x", "y" * 20_000)],
 }
 
 
-def http2() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
+def http2() -> Iterator[tuple[str, Answers]]:
     """HTTP/2 over TLS, method GET."""
 
     def one(*pieces: bytes, stay: bool = False) -> Answers:
@@ -181,64 +143,34 @@ def http2() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
         yield f"head-{name}", one(headers(S200, *more), data(b"ok", END))
         yield f"trailers-{name}", one(headers(S200), data(b"ok"), headers(*more, end=END))
         yield f"interim-{name}", one(headers((":status", "103"), *more), OK)
-    yield "retry-goaway-twice", Answers("http2", (*[SETTINGS + goaway(0)] * 2, SETTINGS + OK), stay=True)
-    yield (
-        "retry-refused-then-goaway",
-        Answers("http2", (SETTINGS + reset(7), SETTINGS + goaway(0), SETTINGS + OK), stay=True),
-    )
     yield "retry-refused-8-times", Answers("http2", (*[SETTINGS + reset(7)] * 8, SETTINGS + OK), stay=True)
     yield "retry-refused-always", Answers("http2", (SETTINGS + reset(7),), stay=True)
-    yield "retry-goaway-always", Answers("http2", (SETTINGS + goaway(0),), stay=True)
     others = ("2", "20", "2000", "0200", "+200", "-200", "abc", " 200", "099", "99", "600", "999", "1000", "20x")
     for text in ("", *others):
         yield f"status-{text or 'empty'}", one(headers((":status", text), end=END))
     for status in (101, 199, 200, 204, 205, 206, 226, 299, 300, 301, 302, 304, 307, 399, 400, 404, 421, 500, 503, 599):
         yield f"status-of-{status}", one(headers((":status", str(status)), end=END))
         yield f"status-of-{status}-with-body", one(headers((":status", str(status))), data(b"ok", END))
-    yield "no-status", one(headers(("x", "a"), end=END))
     yield "no-fields", one(headers(end=END))
     lengths = ("0", "1", "2", "3", "02", "+2", "-1", "x", "", " 2", "2 ", "9" * 18, "9" * 19, "9" * 25, "0x2", "2,2")
     for text in lengths:
         yield f"length-{text or 'empty'}", one(headers(S200, ("content-length", text)), data(b"ok", END))
         yield f"length-{text or 'empty'}-without-body", one(headers(S200, ("content-length", text), end=END))
         yield f"length-{text or 'empty'}-empty-data", one(headers(S200, ("content-length", text)), data(b"", END))
-    for first, second in (("2", "2"), ("2", "5"), ("5", "2"), ("5", "5")):
-        fields = [S200, ("content-length", first), ("content-length", second)]
-        yield f"lengths-{first}-{second}", one(headers(*fields), data(b"ok", END))
-        yield f"lengths-{first}-{second}-without-body", one(headers(*fields, end=END))
     for bodiless in ("204", "304", "404", "301"):
         fields = [(":status", bodiless), ("content-length", "5")]
         yield f"length-of-{bodiless}-without-body", one(headers(*fields, end=END))
         yield f"length-of-{bodiless}-short", one(headers(*fields), data(b"ok", END))
-    yield "length-then-trailers", one(headers(S200, ("content-length", "5")), data(b"ok"), headers(("x", "a"), end=END))
-    yield "second-head", one(headers(S200), headers((":status", "500"), end=END))
-    yield "second-head-same", one(headers(S200), headers(S200, end=END))
-    yield "trailers", one(headers(S200), data(b"ok"), headers(("x", "a"), end=END))
     yield "trailers-without-end", one(headers(S200), data(b"ok"), headers(("x", "a")), data(b"", END))
-    yield "data-first", one(data(b"ok", END))
-    yield "interim-with-end", one(headers((":status", "103"), end=END))
     yield "interim-many", one(headers((":status", "103")) * 20, OK)
     yield "interim-199", one(headers((":status", "199")), OK)
-    yield "after-end-data", one(NO_BODY, data(b"x", END))
-    yield "after-end-reset-0", one(OK, reset(0))
-    yield "body-then-reset-0", one(headers(S200), data(b"ok"), reset(0))
-    yield "body-then-goaway-and-end", one(headers(S200), data(b"ok"), goaway(1), data(b"", END))
-    yield "body-then-close", one(headers(S200), data(b"ok"))
-    yield "body-stalls", one(headers(S200), data(b"ok"), stay=True)
-    yield "head-stalls", one(stay=True)
     yield "body-10240-then-close", one(headers(S200), data(b"x" * 10_240))
-    yield "body-10241-then-close", one(headers(S200), data(b"x" * 10_241))
-    yield "body-20000", one(headers(S200), data(b"x" * 16_000), data(b"x" * 4_000, END))
     yield "body-in-bytes", one(headers(S200), *[data(b"x")] * 200, data(b"", END))
-    padded = frame(frames.DATA, frames.PADDED | END, 1, b"\x03ok" + bytes(3))
-    yield "padded", one(headers(S200), padded)
+    yield "padded", one(headers(S200), frame(frames.DATA, frames.PADDED | END, 1, b"\x03ok" + bytes(3)))
     yield "padded-too-much", one(headers(S200), frame(frames.DATA, frames.PADDED | END, 1, b"\x04" + bytes(3)))
     yield "padded-without-length", one(headers(S200), frame(frames.DATA, frames.PADDED | END, 1))
     good = block([S200])
     flags = DONE | END
-    yield "head-padded-too-much", one(frame(frames.HEADERS, flags | frames.PADDED, 1, b"\x22" + good))
-    yield "head-priority", one(frame(frames.HEADERS, flags | frames.HAS_PRIORITY, 1, bytes(5) + good))
-    yield "head-priority-short", one(frame(frames.HEADERS, flags | frames.HAS_PRIORITY, 1, bytes(4)))
     both = flags | frames.PADDED | frames.HAS_PRIORITY
     yield "head-padded-priority", one(frame(frames.HEADERS, both, 1, b"\x01" + bytes(5) + good + bytes(1)))
     parted = block([S200, ("x-name", "a-value")])
@@ -249,22 +181,12 @@ def http2() -> Iterator[tuple[str, Answers]]:  # noqa: PLR0915 - a table
     ]
     yield "continuation", one(*cut)
     yield "continuation-interrupted", one(cut[0], frame(frames.PING, 0, 0, bytes(8)), *cut[1:])
-    yield "continuation-missing", one(cut[0])
-    yield "continuation-after-end-headers", one(headers(S200), frame(frames.CONTINUATION, DONE, 1), data(b"ok", END))
-    yield "hpack-bad-index", one(frame(frames.HEADERS, flags, 1, b"\xff\xff\x03"))
-    yield "hpack-index-0", one(frame(frames.HEADERS, flags, 1, b"\x80"))
-    yield "hpack-truncated", one(frame(frames.HEADERS, flags, 1, good + b"\x40\x05ab"))
     yield "hpack-table-update", one(frame(frames.HEADERS, flags, 1, b"\x20" + good))
     yield "hpack-table-update-too-large", one(frame(frames.HEADERS, flags, 1, b"\x3f\xe1\xff\x7f" + good))
     yield "hpack-table-update-late", one(frame(frames.HEADERS, flags, 1, good + b"\x20"))
     yield "no-settings", Answers("http2", (OK,))
-    yield "http-1-in-h2", Answers("http2", (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",))
     redirect = headers((":status", "302"), ("location", "/x"), end=END)
     yield "redirect", Answers("http2", (SETTINGS + redirect, SETTINGS + OK))
-    yield (
-        "redirect-then-refused",
-        Answers("http2", (SETTINGS + redirect, SETTINGS + reset(7), SETTINGS + OK), stay=True),
-    )
     yield "redirect-always", Answers("http2", (SETTINGS + redirect,))
 
 
@@ -292,10 +214,9 @@ def grpc() -> Iterator[tuple[str, Answers]]:
         yield f"before-{name}", one(extra, good)
         yield f"within-{name}", one(head, extra, message, trailers)
     for name, connection in FIRST_CONNECTIONS.items():
-        if "after-head" in name or "after-interim" in name or name == "goaway-1":
-            continue  # those heads are no gRPC answers; the last ends with the timeout alone
+        if "after-head" in name or name == "goaway-1":
+            continue  # that head is no gRPC response; the other ends with the timeout alone
         yield f"retry-{name}", Answers("grpc", (connection, SETTINGS + good), stay=name.startswith(STAYING))
-    yield "retry-goaway-twice", Answers("grpc", (*[SETTINGS + goaway(0)] * 2, SETTINGS + good), stay=True)
     for name, more in FIELDS.items():
         yield f"head-{name}", one(headers(*GRPC_HEAD, *more), message, trailers)
         yield f"trailers-{name}", one(head, message, headers(("grpc-status", "0"), *more, end=END))
@@ -304,63 +225,33 @@ def grpc() -> Iterator[tuple[str, Answers]]:
     for first, second in (("0", "14"), ("14", "0"), ("0", "0"), ("x", "0"), ("0", "x")):
         both = headers(("grpc-status", first), ("grpc-status", second), end=END)
         yield f"grpc-status-{first}-then-{second}", one(head, message, both)
-    yield "grpc-status-in-the-head", one(headers(*GRPC_HEAD, ("grpc-status", "0")), message, trailers)
     yield "trailers-only-14", one(headers(*GRPC_HEAD, ("grpc-status", "14"), end=END))
     yield "trailers-without-status", one(head, message, headers(("x", "a"), end=END))
-    yield "trailers-with-http-200", one(head, message, headers(S200, ("grpc-status", "0"), end=END))
-    yield "trailers-without-end", one(head, message, headers(("grpc-status", "0")))
-    yield "end-by-data", one(head, data(SERVING, END))
-    types = (
-        "application/grpc",
-        "application/grpc+proto",
-        "application/grpc;x",
-        "application/grpc+",
-        "APPLICATION/GRPC",
-    )
-    others = ("application/grpcx", "text/html", "", " application/grpc", "application/grpc ", "application/json")
-    for text in (*types, *others):
-        kind = ("content-type", text)
-        yield f"type-{text or 'empty'}", one(headers(S200, kind), message, trailers)
-    yield "type-missing", one(headers(S200), message, trailers)
-    yield "type-twice", one(headers(*GRPC_HEAD, ("content-type", "text/html")), message, trailers)
-    for text in ("100", "103", "199", "201", "204", "302", "400", "404", "500", "503", "", "x", "+200", "0200"):
-        yield f"http-{text or 'empty'}", one(headers((":status", text), GRPC_HEAD[1]), message, trailers)
+    types = ("application/grpc", "application/grpc+proto", "application/grpc;x", "APPLICATION/GRPC", "text/html", "")
+    for text in (*types, "application/grpcx", " application/grpc", "application/grpc "):
+        yield f"type-{text or 'empty'}", one(headers(S200, ("content-type", text)), message, trailers)
     yield "interim", one(headers((":status", "103")), good)
-    yield "interim-with-end", one(headers((":status", "103"), end=END))
     for number in range(6):
         yield f"health-{number}", one(head, data(grpc_message(number)), trailers)
     messages = {
         "none": b"",
         "compressed": b"\x01" + SERVING[1:],
-        "short": SERVING[:-1],
-        "prefix-only": SERVING[:4],
+        "wire-type-6": b"\x00\x00\x00\x00\x03\x08\x01\x16",
         "long": SERVING + b"x",
-        "status-then-status": b"\x00\x00\x00\x00\x04\x08\x02\x08\x01",
-        "status-then-other": b"\x00\x00\x00\x00\x04\x08\x01\x08\x02",
         "unknown-varint": b"\x00\x00\x00\x00\x04\x08\x01\x10\x05",
         "unknown-bytes": b"\x00\x00\x00\x00\x06\x08\x01\x12\x02ab",
         "unknown-bytes-short": b"\x00\x00\x00\x00\x05\x08\x01\x12\x02a",
         "unknown-fixed64": b"\x00\x00\x00\x00\x0b\x08\x01\x11abcdefgh",
-        "wire-type-6": b"\x00\x00\x00\x00\x03\x08\x01\x16",
         "field-0": b"\x00\x00\x00\x00\x04\x08\x01\x00\x01",
         "long-varint": b"\x00\x00\x00\x00\x03\x08\x81\x00",
-        "over-64-bits": b"\x00\x00\x00\x00\x0b\x08" + b"\xff" * 9 + b"\x02",
-        "varint-11-bytes": b"\x00\x00\x00\x00\x0c\x08" + b"\x81" * 10 + b"\x00",
-        "4096": b"\x00\x00\x00\x10\x00\x08\x01\x12\xfb\x1f" + bytes(4_091),
         "large": b"\x00\x00\x00\x20\x00\x08\x01\x12\xfb\x3f" + bytes(8_187),
     }
     for name, payload in messages.items():
         yield f"message-{name}", one(head, data(payload), trailers)
-    yield "message-in-pieces", one(head, *[data(SERVING[at : at + 1]) for at in range(len(SERVING))], trailers)
-    yield "message-padded", one(head, frame(frames.DATA, frames.PADDED, 1, b"\x02" + SERVING + bytes(2)), trailers)
     yield "encoding-gzip", one(headers(*GRPC_HEAD, ("grpc-encoding", "gzip")), message, trailers)
-    yield "length-short", one(headers(*GRPC_HEAD, ("content-length", "5")), message, trailers)
     yield "data-first", one(data(SERVING), trailers)
     yield "stalls", one(head, stay=True)
     yield "close-after-message", one(head, message)
-    yield "reset-0-after-message", one(head, message, reset(0))
-    yield "no-settings", Answers("grpc", (good,))
-    yield "tls-alert", Answers("grpc", (b"\x15\x03\x03\x00\x02\x02\x28",))
 
 
 def http1() -> Iterator[tuple[str, Answers]]:
@@ -372,19 +263,13 @@ def http1() -> Iterator[tuple[str, Answers]]:
     ok, end = b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n\r\nok"
     lines = {
         "no-reason": b"HTTP/1.1 200\r\n",
-        "no-reason-space": b"HTTP/1.1 200 \r\n",
         "two-spaces": b"HTTP/1.1  200 OK\r\n",
         "lower-case": b"http/1.1 200 OK\r\n",
         "http-2": b"HTTP/2.0 200 OK\r\n",
         "http-1.2": b"HTTP/1.2 200 OK\r\n",
         "status-20": b"HTTP/1.1 20 OK\r\n",
         "status-2000": b"HTTP/1.1 2000 OK\r\n",
-        "status-plus": b"HTTP/1.1 +20 OK\r\n",
-        "status-minus": b"HTTP/1.1 -20 OK\r\n",
-        "status-0": b"HTTP/1.1 000 OK\r\n",
-        "status-99": b"HTTP/1.1 099 OK\r\n",
         "status-text": b"HTTP/1.1 abc OK\r\n",
-        "icy": b"ICY 200 OK\r\n",
         "leading-blank": b"\r\nHTTP/1.1 200 OK\r\n",
     }
     for name, line in lines.items():
@@ -396,15 +281,12 @@ def http1() -> Iterator[tuple[str, Answers]]:
         "continued": b"A: b\r\n c\r\n",
         "continued-first": b" c\r\n",
         "nul": b"A: a\x00b\r\n",
-        "control": b"A: a\x01b\r\n",
         "beyond-ascii-name": b"\xe9: a\r\n",
         "bare-carriage-return": b"A: a\rb\r\n",
         "bare-line-feed": b"A: b\n",
-        "lengths-equal": b"Content-Length: 2\r\n",
         "lengths-differ": b"Content-Length: 3\r\n",
         "chunked-and-length": b"Transfer-Encoding: chunked\r\n",
         "gzip-encoding": b"Transfer-Encoding: gzip\r\n",
-        "chunked-twice": b"Transfer-Encoding: chunked, chunked\r\n",
         "connection-close": b"Connection: close\r\n",
         "quote-in-name": b'"A": b\r\n',
     }
@@ -417,10 +299,8 @@ def http1() -> Iterator[tuple[str, Answers]]:
         "ok": b"2\r\nok\r\n0\r\n\r\n",
         "extension": b"2;x=y\r\nok\r\n0\r\n\r\n",
         "space": b"2 \r\nok\r\n0\r\n\r\n",
-        "upper-hex": b"A\r\n0123456789\r\n0\r\n\r\n",
         "prefix": b"0x2\r\nok\r\n0\r\n\r\n",
         "plus": b"+2\r\nok\r\n0\r\n\r\n",
-        "negative": b"-2\r\nok\r\n0\r\n\r\n",
         "long-size": b"0" * 16 + b"2\r\nok\r\n0\r\n\r\n",
         "empty-size": b"\r\nok\r\n0\r\n\r\n",
         "no-data-end": b"2\r\nokxx0\r\n\r\n",
@@ -428,7 +308,6 @@ def http1() -> Iterator[tuple[str, Answers]]:
         "no-last": b"2\r\nok\r\n",
         "trailer": b"2\r\nok\r\n0\r\nX: y\r\n\r\n",
         "bad-trailer": b"2\r\nok\r\n0\r\nno colon\r\n\r\n",
-        "many": b"1\r\nx\r\n" * 300 + b"0\r\n\r\n",
     }
     for name, body in chunks.items():
         yield f"chunks-{name}", one(chunked, body)
@@ -436,7 +315,6 @@ def http1() -> Iterator[tuple[str, Answers]]:
         yield f"status-{status}", one(b"HTTP/1.1 %d X\r\n" % status, end)
     yield "no-head-end", one(ok)
     yield "interim-many", one(b"HTTP/1.1 103 X\r\n\r\n" * 10, ok, end)
-    yield "garbage-after", one(ok, end, b"garbage")
 
 
 @cache
