@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import httpx
 from starlette.applications import Starlette
@@ -23,42 +20,28 @@ BY_THE_WAY = {b"host", b"connection", b"content-length", b"transfer-encoding"}
 """Headers of a connection, which are not forwarded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The response instead of a forwarded one."""
-
-    code: int
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-
-
 class Front(LoopbackServer):
-    """`answer` is the response instead of forwarding; `answered` counts those by code.
+    """It can be stopped, and started again. While `flowing` is cleared, watches stay open and send nothing.
 
-    While `flowing` is cleared, watches stay open and send nothing. A request without credentials gets those of the
-    kubeconfig, because client-go sends no token without TLS.
+    A request without credentials gets those of the kubeconfig, because client-go sends no token without TLS.
     """
 
-    def __init__(self, upstream: httpx.AsyncClient, auth: httpx.Auth | None = None) -> None:
+    def __init__(self, file: Path) -> None:
+        """In front of the API server of a kubeconfig."""
         (port,) = free_ports(1)
         super().__init__(Starlette(routes=[Route("/{path:path}", self._endpoint, methods=METHODS)]), port)
-        self.answer: Answer | None = None
-        self.answered: Counter[int] = Counter()
         self.flowing = asyncio.Event()
         self.flowing.set()
-        self._upstream = upstream
-        self._auth = auth
-
-    @classmethod
-    def of_hook(cls, url: str) -> Self:
-        """In front of a server without authentication."""
-        return cls(_client(base_url=url))
-
-    @classmethod
-    def of_api_server(cls, file: Path) -> Self:
-        """In front of the API server of a kubeconfig."""
         access = kubeconfig(file)
-        return cls(_client(base_url=access.server, verify=access.tls), access.auth)
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+        self._auth = access.auth
+        self._upstream = httpx.AsyncClient(
+            base_url=access.server,
+            verify=access.tls,
+            limits=limits,
+            timeout=httpx.Timeout(30, read=None),
+            trust_env=False,
+        )
 
     def kubeconfig(self, file: Path, directory: Path) -> Path:
         """A copy of `file` with the URL of the front."""
@@ -75,9 +58,6 @@ class Front(LoopbackServer):
 
     async def _endpoint(self, request: Request) -> Response:
         body = await request.body()
-        if self.answer is not None:
-            self.answered[self.answer.code] += 1
-            return Response(self.answer.body, self.answer.code, self.answer.headers)
         try:
             answer = await self._upstream.send(
                 self._request(request, body),
@@ -115,8 +95,3 @@ class Front(LoopbackServer):
 
 def _whole(name: bytes) -> bool:
     return name.lower() not in BY_THE_WAY
-
-
-def _client(**options: object) -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
-    return httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(30, read=None), limits=limits, **options)  # type: ignore[arg-type]  # base_url, verify

@@ -17,10 +17,9 @@ import httpx
 
 from playground.client import CONTROLLER, Refused
 from tests.e2e.backends import Mode
-from tests.e2e.front import Answer, Front
 from tests.e2e.judge import Record, Shown, Span, Turn
 from tests.e2e.manifests import external_service
-from tests.e2e.world import HOOK, World
+from tests.e2e.world import World
 
 Object = dict[str, Any]
 Step = Callable[[], object]
@@ -33,9 +32,8 @@ PROBES: tuple[Object, ...] = (
     {"grpc": {"port": 9090}},
 )
 DEAD = (Mode.REFUSE, Mode.DROP, Mode.ERROR, Mode.SLOW)
-REFUSALS = (Answer(500), Answer(503, b"no backend"), Answer(429, headers={"Retry-After": "1"}))
 FEWEST, MOST = 30, 50
-CONTROL_PLANE = "control plane"
+CONTROL_PLANE, HOOK = "control plane", "hook"
 ASKED_AGAIN = 0.2
 SETTLING = 5.0
 """Seconds after a fault in which its consequences may still delay what is published: retries, lists, back-offs."""
@@ -227,7 +225,6 @@ class Storm:
             "sidecar stopped": Fault(replica.stop, replica.start),
             "sidecar frozen": Fault(replica.pause, replica.resume, long),
             "sidecar cut off": Fault(front.stop, front.start, long),
-            "sidecar refused": self._refusing(front, long),
             "watches of a sidecar cut": Fault(front.hang_up),
         }
 
@@ -237,7 +234,6 @@ class Storm:
         found = {
             "hook killed": (HOOK, Fault(world.hook.kill, world.hook.start)),
             "hook stopped": (HOOK, Fault(world.hook.stop, world.hook.start)),
-            "hook answers an error": (HOOK, self._refusing(world.fronts[HOOK])),
             "composite controller killed": (CONTROLLER, Fault(world.composite.kill, world.composite.start)),
             "watches of the composite controller cut": (CONTROLLER, Fault(world.fronts[CONTROLLER].hang_up)),
         }
@@ -245,13 +241,6 @@ class Storm:
             found["API server killed"] = (CONTROL_PLANE, Fault(world.api.stop, world.api.start))
             found["etcd killed"] = (CONTROL_PLANE, Fault(world.api.kill_storage, world.api.start_storage))
         return found
-
-    def _refusing(self, front: Front, longest: float = 4.0) -> Fault:
-        def begin() -> None:
-            front.answer = self.random.choice(REFUSALS)
-            front.hang_up()
-
-        return Fault(begin, lambda: setattr(front, "answer", None), longest)
 
     async def _replica(self, name: str) -> bool:
         """A fault for a replica without one; its share is taken over when the Lease expires."""

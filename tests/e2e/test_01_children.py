@@ -21,7 +21,7 @@ from probe_sidecar.probes.message import timed_out
 from tests.e2e.backends import Conduct, Mode
 from tests.e2e.manifests import external_service, sample, samples
 from tests.e2e.world import World, ready
-from tests.scenarios.bounds import bounds_of
+from tests.scenarios import bounds
 from tests.scenarios.machine import Machine, watched
 from tests.scenarios.timeline import Timeline, followed
 from tests.until import until, until_equal
@@ -149,15 +149,16 @@ HEALTHY: dict[str, Any] = {"mode": Mode.HEALTHY, "status": 200, "body": "ok\n"}
 
 @pytest.mark.kubernetes("loop")
 async def test_failed_address_leaves_and_returns_in_time(world: World) -> None:
-    async with watched() as machine:
+    async with watched() as machine, asyncio.TaskGroup() as group:
         cases = [Case(world, machine, failure, number) for number, failure in enumerate(FAILURES)]
-        await asyncio.gather(*(one.run() for one in cases))
+        for one in cases:
+            group.create_task(one.run())
     assert {case.failure.name: case.late for case in cases if case.late} == {}
     assert {one.failure.name: one.message for one in cases if one.failure.evidence not in one.message} == {}
 
 
 TIMES = {"periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 2, "successThreshold": 2}
-RETURNS = bounds_of(TIMES).returns
+RETURNS = bounds.returns(TIMES)
 """Each is probed once a second while it is not ready."""
 
 
@@ -170,7 +171,7 @@ class Case:
         self.ips = [f"{network}{2 * number + 10}", f"{network}{2 * number + 11}"]
         self.manifest = external_service(failure.name, self.ips)
         self.manifest["spec"]["readinessProbe"] = probe = TIMES | (failure.probe or {"httpGet": WEB})
-        self.leaves = bounds_of(probe).leaves
+        self.leaves = bounds.leaves(probe)
         self.healthy = HEALTHY | {"host": "" if "grpc" in probe else WEB["host"]}
         self.late: list[float] = []
         """Seconds until the second address has left, or is back, where that is too many."""
@@ -183,7 +184,9 @@ class Case:
             self.world.hosts.set(self.world.places(self.manifest), Conduct(**self.healthy))
             await until(lambda: timeline.ready == ready(self.ips), f"{self.failure.name} ready", seconds=30)
             await self._switched(timeline, self.failure.change, published=False, within=self.leaves)
-            await until(lambda: not timeline.status[self.ips[1]][0], "the status, by another watch", seconds=30)
+            await until(
+                lambda: not timeline.status.get(self.ips[1], (True, ""))[0], "the status, by another watch", seconds=30
+            )
             self.message = timeline.status[self.ips[1]][1]
             await self._switched(timeline, self.healthy, published=True, within=RETURNS)
             assert all(moment.ready[self.ips[0]] for moment in timeline.published[-2:]), "its neighbour moved"

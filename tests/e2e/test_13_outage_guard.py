@@ -15,7 +15,7 @@ from tests.e2e import namespace, packets
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
-from tests.scenarios.bounds import bounds_of
+from tests.scenarios import bounds
 from tests.scenarios.timeline import Timeline, followed
 from tests.until import until_equal
 
@@ -26,7 +26,7 @@ LONG_HOLD = 20
 """Longer than a cut and the failures after it; the condition stays for the same time again."""
 CUT_SECONDS = 8.0
 """Six probes of each address, with a failureThreshold of two."""
-BOUND = bounds_of(external_service("any", ALL)["spec"]["readinessProbe"]).leaves
+BOUND = bounds.leaves(external_service("any", ALL)["spec"]["readinessProbe"])
 """Seconds within which a dead address must have left."""
 SUSPECTED, ENDED = ("True", "NoResponse"), ("False", "ResponseReceived")
 

@@ -58,7 +58,6 @@ PUBLISHED_SECONDS = 60.0
 CALM_SECONDS = 240.0
 DEFAULT_QPS, DEFAULT_BURST = 5.0, 10
 """Metacontroller's own --client-go-qps and --client-go-burst: seconds between its read and its write."""
-HOOK = "hook"
 
 _numbers = itertools.count(1)
 
@@ -69,12 +68,12 @@ class Setup:
 
     resync: seconds, instead of the shipped CompositeController's. qps, burst: Metacontroller's --client-go-* (its own
     default is 5 and 10). endpoints: ESO_ENDPOINTS. gateway: the CompositeController lists HTTPRoutes, as
-    components/gateway-api has it. fronts: sidecar and composite controller reach the API server, and the latter the
-    hook, through `World.fronts`, which can be made to misbehave; each replica through one by its letter. replicas: so
-    many sidecars share the work by Leases of `lease` seconds, named "a", "b", ... (0: one, without Leases). settings:
-    ESO_* for the hook and all sidecars. shard: the installation works for ExternalServices with this value of the label
-    process.SHARD alone, so that there may be several. status_policy: stale statuses are no-ops, where the API server
-    can do that; without it they are refused. host: where our processes listen.
+    components/gateway-api has it. fronts: sidecar and composite controller reach the API server through `World.fronts`,
+    which can be made to misbehave; each replica through one by its letter. replicas: so many sidecars share the work by
+    Leases of `lease` seconds, named "a", "b", ... (0: one, without Leases). settings: ESO_* for the hook and all
+    sidecars. shard: the installation works for ExternalServices with this value of the label process.SHARD alone, so
+    that there may be several. status_policy: stale statuses are no-ops, where the API server can do that; without it
+    they are refused. host: where our processes listen.
     """
 
     resync: float | None = None
@@ -129,9 +128,8 @@ class World:
         self.hook = process.Hook(directory, {"ESO_ENDPOINTS": setup.endpoints, **setup.settings}, setup.host)
         self._kubeconfigs = {account: api.kubeconfig(account) for account in accounts.ACCOUNTS}
         self.fronts = self._made_fronts(directory) if setup.fronts else {}
-        self._hook_url = self.fronts[HOOK].url if setup.fronts else self.hook.url
         self.manifest = process.controller_manifest(
-            self._hook_url, setup.resync, gateway=setup.gateway, shard=setup.shard
+            self.hook.url, setup.resync, gateway=setup.gateway, shard=setup.shard
         )
         self._selector = {"ESO_LABEL_SELECTOR": f"{process.SHARD}={setup.shard}"} if setup.shard else {}
         self._directory = directory
@@ -324,7 +322,7 @@ class World:
         """
         access = self.api.kubeconfig(accounts.SIDECAR_ACCOUNT, self.pod(letter))
         if self.setup.fronts:
-            front = self.fronts[letter] = Front.of_api_server(access)
+            front = self.fronts[letter] = Front(access)
             access = front.kubeconfig(access, self._directory)
         shared = {
             "ESO_POD_NAME": self.pod(letter),
@@ -383,7 +381,7 @@ class World:
         directory, kubeconfig = self._directory, self._kubeconfigs[accounts.CONTROLLER_ACCOUNT]
         limits: dict[str, Any] = {"qps": qps, "burst": burst}
         if self.metacontroller is None:
-            return process.stand_in(directory, kubeconfig, self._hook_url, self.manifest, **limits)
+            return process.stand_in(directory, kubeconfig, self.hook.url, self.manifest, **limits)
         real = self.metacontroller
         target = self._selector.get("ESO_LABEL_SELECTOR", "")
         return process.metacontroller(
@@ -391,10 +389,10 @@ class World:
         )
 
     def _made_fronts(self, directory: Path) -> dict[str, Front]:
-        """The fronts by client: SIDECAR and CONTROLLER in front of the API server, HOOK in front of the hook."""
-        fronts = {HOOK: Front.of_hook(self.hook.url)}
+        """The fronts by client: SIDECAR and CONTROLLER."""
+        fronts: dict[str, Front] = {}
         for account, file in self._kubeconfigs.items():
-            fronts[accounts.ROLES[account]] = front = Front.of_api_server(file)
+            fronts[accounts.ROLES[account]] = front = Front(file)
             self._kubeconfigs[account] = front.kubeconfig(file, directory)
         return fronts
 
