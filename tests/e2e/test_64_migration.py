@@ -1,7 +1,7 @@
 """The commands of migration.md hand over the predecessor's children: none is deleted or created again.
 
-The predecessor runs on no supported cluster; its ExternalService, children, definition and Deployment are written here
-as it wrote them, but for the Ingress, whose API version no longer exists.
+The predecessor runs on no supported cluster; its definition, children and Deployment (predecessor/) and ExternalService
+are as it wrote them, but for the Ingress, whose API version no longer exists.
 """
 
 import json
@@ -24,54 +24,8 @@ SAMPLE = sample("complex-example")
 NAME, NAMESPACE, IPS = SAMPLE["metadata"]["name"], SAMPLE["metadata"]["namespace"], SAMPLE["spec"]["ips"]
 KINDS = (SERVICES, ENDPOINTS, INGRESSES)
 DEFINITIONS = Kind("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
+PREDECESSOR = Path(__file__).resolve().parent / "predecessor"
 DEFINITION_NAME = "externalservices.eso.crowdfox.com"
-
-DEFINITION = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: externalservices.eso.crowdfox.com}
-spec:
-  group: eso.crowdfox.com
-  names: {kind: ExternalService, listKind: ExternalServiceList, plural: externalservices, singular: externalservice}
-  scope: Namespaced
-  versions:
-  - name: v1alpha1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-"""
-
-PREDECESSOR = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: external-service-operator, namespace: operators}
-spec:
-  selector: {matchLabels: {name: external-service-operator}}
-  template:
-    metadata: {labels: {name: external-service-operator}}
-    spec: {containers: [{name: operator, image: predecessor}]}
-"""
-
-CHILDREN = """
-apiVersion: v1
-kind: Service
-spec: {clusterIP: None, ports: [{port: 80, protocol: TCP, targetPort: 80}], type: ClusterIP}
----
-apiVersion: v1
-kind: Endpoints
-subsets:
-- addresses: [{ip: 10.0.100.11}]
-  notReadyAddresses: [{ip: 10.0.100.10}]
-  ports: [{port: 80, protocol: TCP}]
----
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-spec:
-  rules:
-  - host: www.mydomain.com
-    http:
-      paths: [{pathType: ImplementationSpecific, backend: {service: {name: complex-example, port: {number: 80}}}}]
-"""
 
 
 async def uids(world: World) -> list[str]:
@@ -95,8 +49,8 @@ def write_as_v1beta1_left_it(plane: ControlPlane) -> None:
 
 async def defined_by_the_predecessor(world: World, terminal: Terminal, folder: Path) -> None:
     """The predecessor's definition instead of ours."""
-    (folder / "definition.yaml").write_text(DEFINITION)
-    await terminal.type("kubectl replace -f definition.yaml")
+    (folder / "predecessor").symlink_to(PREDECESSOR)
+    await terminal.type("kubectl replace -f predecessor/definition.yaml")
     if world.api.control_plane is not None:
         write_as_v1beta1_left_it(world.api.control_plane)
 
@@ -109,16 +63,15 @@ async def defined_by_the_predecessor(world: World, terminal: Terminal, folder: P
 async def left_by_the_predecessor(world: World, terminal: Terminal, folder: Path) -> None:
     """The predecessor's ExternalService, the owned children, and its Deployment."""
     world.hosts.set(world.places(SAMPLE))
-    (folder / "deployment.yaml").write_text(PREDECESSOR)
     (folder / "parent.yaml").write_text(yaml.safe_dump(SAMPLE))
-    await terminal.type("kubectl create namespace operators && kubectl apply -f deployment.yaml")
+    await terminal.type("kubectl create namespace operators && kubectl apply -f predecessor/deployment.yaml")
     await terminal.type(f"kubectl create namespace {NAMESPACE} && kubectl apply -f parent.yaml")
     uid = (await world.client.get(EXTERNAL_SERVICES.path(NAMESPACE, NAME)))["metadata"]["uid"]
     owner = {"apiVersion": EXTERNAL_SERVICES.api_version, "kind": EXTERNAL_SERVICES.kind, "name": NAME, "uid": uid}
     owner |= {"controller": True, "blockOwnerDeletion": True}
     labels = {"app": NAME, "serviceType": "external"}
     meta = {"name": NAME, "namespace": NAMESPACE, "labels": labels, "ownerReferences": [owner]}
-    children = [one | {"metadata": meta} for one in yaml.safe_load_all(CHILDREN)]
+    children = [one | {"metadata": meta} for one in yaml.safe_load_all((PREDECESSOR / "children.yaml").read_text())]
     (folder / "children.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": children}))
     await terminal.type("kubectl create -f children.json")
 
