@@ -30,14 +30,9 @@ class Rendered:
 
     manifests: tuple[Object, ...]
 
-    def one(self, kind: str, name: str = NAME, namespace: str | None = None) -> Object:
+    def one(self, kind: str, name: str = NAME) -> Object:
         """The only one of that kind and name."""
-        (found,) = (
-            one
-            for one in self.manifests
-            if (one["kind"], one["metadata"]["name"]) == (kind, name)
-            and namespace in (None, one["metadata"].get("namespace"))
-        )
+        (found,) = (one for one in self.manifests if (one["kind"], one["metadata"]["name"]) == (kind, name))
         return found
 
     def all(self, *kinds: str) -> list[Object]:

@@ -87,12 +87,9 @@ MENTIONED_BY_NAME = frozenset(
 """Which command is meant, but not what to type; and one that never ends."""
 
 
-def commands(page: Path, heading: str = "") -> list[str]:
-    """In the order of the page; `heading` selects one section."""
-    text = page.read_text()
-    if heading:
-        text = re.split(rf"^#+ {re.escape(heading)}\n", text, flags=re.MULTILINE)[1].split("\n## ")[0]
-    return [command for kind, block in blocks(text) for command in _commands(kind, block)]
+def commands(page: Path) -> list[str]:
+    """In the order of the page."""
+    return [command for kind, block in blocks(page.read_text()) for command in _commands(kind, block)]
 
 
 def for_a_cluster(page: Path, *, helm: bool = False) -> list[str]:

@@ -221,21 +221,21 @@ class World:
             for entry in self.api.entries(self.began)
         )
 
-    async def until_calm(self, seconds: float = 3.0) -> None:
-        """Waits until our processes have written nothing for some seconds."""
+    async def until_calm(self) -> None:
+        """Waits until our processes have written nothing for three seconds."""
 
         async def calm() -> bool:
             mark = self.mark()
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(3)
             return not self.writes(mark)
 
-        await until(calm, f"{seconds:g} s without a write", seconds=CALM_SECONDS)
+        await until(calm, "3 s without a write", seconds=CALM_SECONDS)
 
-    async def until_synced(self, times: int = 3) -> None:
-        """Waits until so many syncs in a row have written nothing."""
+    async def until_synced(self) -> None:
+        """Waits until three syncs in a row have written nothing."""
         for _ in range(5):
-            mark, enough = self.mark(), self.syncs() + times
-            await until(lambda enough=enough: self.syncs() >= enough, f"{times} syncs", seconds=60, every=0.1)  # type: ignore[misc] # it is an int
+            mark, enough = self.mark(), self.syncs() + 3
+            await until(lambda enough=enough: self.syncs() >= enough, "3 syncs", seconds=60, every=0.1)  # type: ignore[misc] # it is an int
             if not (writes := self.writes(mark)):
                 return
         raise AssertionError(f"each sync writes: {writes}")

@@ -1,6 +1,6 @@
 """Hostile peers of a probe as a table: a new behaviour is a new row. Used by the tests and by bench/neighbour.py.
 
-Each row is a server that waits for the request (or does not), sends its pieces and then holds, closes or resets.
+Each row is a server that waits for the request, sends its pieces and then holds, closes or resets.
 """
 
 import asyncio
@@ -83,7 +83,6 @@ class Peer:
     pieces: Pieces
     message: str
     end: End = "hold"
-    waits: bool = True
     gap: float = 0.0
     tls: tuple[str, ...] | None = None
     timeout: float = 20.0
@@ -100,9 +99,9 @@ def flood(first: bytes, piece: bytes, times: int = 100_000) -> Pieces:
     return lambda _: chain((first,), repeat(piece * each, max(1, times // each)))
 
 
-def drip(data: bytes, size: int = 1) -> Pieces:
-    """`data` in small pieces."""
-    return lambda _: (data[at : at + size] for at in range(0, len(data), size))
+def drip(data: bytes) -> Pieces:
+    """`data` byte by byte."""
+    return lambda _: (data[at : at + 1] for at in range(len(data)))
 
 
 HTTP: Mapping[str, Any] = {"httpGet": {"path": "/", "port": 0}}
@@ -241,9 +240,9 @@ def headers(content: bytes, flags: int = END_HEADERS) -> bytes:
     return frame(HEADERS, flags, 1, content)
 
 
-def literal(name: bytes, value: bytes, value_length: int | None = None) -> bytes:
+def literal(name: bytes, value: bytes) -> bytes:
     """A field that is not put into the table, plain; short names and values."""
-    return b"\x00" + bytes((len(name),)) + name + bytes((len(value) if value_length is None else value_length,)) + value
+    return b"\x00" + bytes((len(name),)) + name + bytes((len(value),)) + value
 
 
 def sends(*frames: bytes) -> Pieces:
@@ -446,8 +445,7 @@ class _Serving:
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = self.peer
         with suppress(OSError, ssl.SSLError):
-            if peer.waits:
-                await reader.read(65_536)
+            await reader.read(65_536)
             for piece in peer.pieces(writer.get_extra_info("sockname")[1]):
                 writer.write(piece)
                 await writer.drain()

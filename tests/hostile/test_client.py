@@ -59,10 +59,10 @@ def tls_hook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hook]:
 
 @asynccontextmanager
 async def connection(
-    port: int, source: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    port: int, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     async with asyncio.timeout(PATIENCE):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0), ssl=tls)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
     try:
         yield reader, writer
     finally:
