@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 LOOPBACK = "127.0.0.1"
-EVERYWHERE = ("0.0.0.0", "::")
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 SERVICE_RANGES = ("10.96.0.0/16", "fd00:e53::/112")
 """Dual-stack, unless the control plane is on IPv6 alone; a Service without ipFamilies has IPv4."""
@@ -60,7 +59,7 @@ def api_server_command(
     """
     return command(
         binary,
-        bind_address=EVERYWHERE[":" in address],  # the network is sealed; a node in another one reaches it
+        bind_address=address if ":" in address else "0.0.0.0",  # in a sealed network, for the node of a kube-proxy
         advertise_address=address,
         endpoint_reconciler_type="none",
         shutdown_watch_termination_grace_period="2s",  # else SIGTERM waits a minute for open watches
