@@ -42,13 +42,12 @@ def publication(
     Addresses without a result yet do not count: they neither start nor end failing open.
     """
     ips = [ip for ip in dict.fromkeys((*spec.ips, *resolved)) if policy.refusal(ip) is None]
-    disabled = frozenset(spec.disabledIPs)
     healthy = frozenset(ips) if spec.readinessProbe is None else _healthy(states)
-    enabled = [ip for ip in ips if ip not in disabled] if disabled else ips
+    enabled = [ip for ip in ips if ip not in spec.disabled]
     failing_open = _failing_open(spec.minReady, enabled, healthy, states)
     addresses = [
         PublishedAddress(ip, False, ip in healthy, True)
-        if ip in disabled
+        if ip in spec.disabled
         else PublishedAddress(ip, up := failing_open or ip in healthy, up, False)
         for ip in ips
     ]

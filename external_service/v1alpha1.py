@@ -510,6 +510,11 @@ class ExternalServiceSpec(Model):
         return tuple(family for family in FAMILIES if family in (self.addressFamilies or FAMILIES))
 
     @cached_property
+    def disabled(self) -> frozenset[str]:
+        """`disabledIPs`."""
+        return frozenset(self.disabledIPs)
+
+    @cached_property
     def service_ports(self) -> tuple[ServicePort, ...]:
         """`ports`, or `port` as one without a name."""
         if self.ports is not None:

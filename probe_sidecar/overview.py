@@ -82,7 +82,7 @@ def _ips(service: Service) -> dict[str, None]:
 def _summary(service: Service) -> Object:
     """One line: how many addresses are ready, are not, are drained, or are ready but failed their latest probe."""
     spec, ips = service.spec, _ips(service)
-    drained = set() if spec is None else ips.keys() & set(spec.disabledIPs)
+    drained = set() if spec is None else ips.keys() & spec.disabled
     probed = [target for target in service.targets if target.ip not in drained]
     ready = sum(target.state.ready for target in probed)
     if spec is not None and spec.readinessProbe is None:

@@ -187,7 +187,7 @@ class Service:
     def _serves(self, ip: str) -> bool:
         """Whether an address is published as ready, fail open aside."""
         spec = self.spec
-        if spec is None or ip in spec.disabledIPs or self._shared.surroundings.policy.refusal(ip) is not None:
+        if spec is None or ip in spec.disabled or self._shared.surroundings.policy.refusal(ip) is not None:
             return False
         target = self.targets.get(ip)
         return spec.readinessProbe is None or (target is not None and target.state.healthy)

@@ -18,7 +18,7 @@ from external_service.kind import GROUP, KIND, VERSION
 from probe_sidecar.events import EventRecorder, Note
 from probe_sidecar.hostnames.cache import Families, Lookup, NameCache, Reply
 from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient
-from probe_sidecar.kube.documents import Object
+from probe_sidecar.kube.documents import Object, Unreadable
 from probe_sidecar.kube.reflector import Reflectors
 from probe_sidecar.metrics import MetricSources, exposition, registry
 from probe_sidecar.overview import PARAMETERS, overview
@@ -80,6 +80,7 @@ class Sidecar:
         self._client = client
         self._leases = leases or client
         self._gained: deque[str] = deque()
+        self._unreadable: list[Unreadable] = []
         self._reported: dict[str, object] = {}  # the generation of unreadable objects that have an Event, by name
         self._taking = False
         self._taking_since = 0.0
@@ -205,7 +206,10 @@ class Sidecar:
 
     def _report_unreadable(self) -> None:
         """One Event for each generation of an object that cannot be read, whichever replica owns it."""
-        mine = [one for one in self.reflectors.unreadable if self.replicas.owns(one.identity["uid"])]
+        if self._unreadable == (unreadable := self.reflectors.unreadable):
+            return
+        self._unreadable = unreadable
+        mine = [one for one in unreadable if self.replicas.owns(one.identity["uid"])]
         before, self._reported = self._reported, {one.name: one.generation for one in mine}
         for one in mine:
             if self.events is not None and (one.name not in before or before[one.name] != one.generation):
@@ -231,6 +235,7 @@ class Sidecar:
         """`owns` may have changed: drop at once the ExternalServices of other replicas, start the new ones in steps."""
         for uid in [uid for uid in self.services if not self.replicas.owns(uid)]:
             self._drop(uid)
+        self._unreadable = []
         self._report_unreadable()
         self._gained = deque(uid for uid in self.reflectors.uids() if uid not in self.services)
         self._take_over_soon()

@@ -131,7 +131,7 @@ def _reason(spec: ExternalServiceSpec, ip: str, policy: AddressPolicy) -> Reason
     """None where the probe alone decides."""
     if policy.refusal(ip) is not None:
         return "Denied"
-    if ip in spec.disabledIPs:
+    if ip in spec.disabled:
         return "Disabled"
     return "NoProbe" if spec.readinessProbe is None else None
 

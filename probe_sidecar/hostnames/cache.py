@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from ipaddress import ip_address
 from itertools import islice
 from random import random
@@ -71,6 +72,7 @@ def following(last: Answer, ipv4: Reply, ipv6: Reply) -> Answer:
     return Answer(_family(last.ipv4, ipv4, ipv6), _family(last.ipv6, ipv6, ipv4))
 
 
+@lru_cache(maxsize=4_096)
 def numeric(ip: str) -> tuple[int, int]:
     """The order of addresses: IPv4 first, then as numbers."""
     address = ip_address(ip)
@@ -132,11 +134,12 @@ def resolve(
     """
     names = list(dict.fromkeys(hostnames))
     current = {name: _current(answers[name], _of(name, before)) for name in names}
+    served = cache(lambda name: any(map(serves, current[name])))
     placed = {ip: ResolvedAddress(name) for name in reversed(names) for ip in current[name]}
     for ip, one in before.items():
         if ip not in placed and one.hostname in current and serves(ip):
             left = now if one.left is None else one.left
-            if now - left < GRACE_SECONDS and not any(map(serves, current[one.hostname])):
+            if now - left < GRACE_SECONDS and not served(one.hostname):
                 placed[ip] = ResolvedAddress(one.hostname, left)
     order = {name: place for place, name in enumerate(names)}
     ranked = sorted(placed, key=lambda ip: (order[placed[ip].hostname], numeric(ip)))

@@ -216,6 +216,7 @@ def _tokens(value: str) -> set[str]:
     return {token.strip(_SPACE).lower() for token in value.split(",")}
 
 
+@lru_cache(maxsize=256)
 def _canonical(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))
 

@@ -203,8 +203,7 @@ def _healthy(addresses: Iterable[AddressStatus]) -> int:
 
 
 def _enabled(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus]) -> list[AddressStatus]:
-    disabled = frozenset(spec.disabledIPs)
-    return [address for ip, address in addresses.items() if ip not in disabled]
+    return [address for ip, address in addresses.items() if ip not in spec.disabled]
 
 
 def _condition(finding: Finding, seen: Object | None, generation: int, now: str) -> Object:

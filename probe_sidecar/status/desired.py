@@ -89,7 +89,6 @@ def wanted_addresses(
 
     `states` are the results of the probes, `stored` is the status as read, `now` is RFC 3339 in UTC.
     """
-    disabled = frozenset(spec.disabledIPs)
     found: dict[str, AddressStatus] = {}
     for ip in dict.fromkeys((*spec.ips, *hostnames)):
         refused = policy.refusal(ip)
@@ -97,7 +96,7 @@ def wanted_addresses(
             wanted = AddressStatus(ip=ip, ready=False, reason="Denied", message=refused, lastTransitionTime="")
         else:
             wanted = _probed(spec, ip, states.get(ip))
-            if ip in disabled:
+            if ip in spec.disabled:
                 wanted = _drained(wanted)
         since, hostname = _since(wanted, stored.get(ip), now), hostnames.get(ip)
         if (wanted.lastTransitionTime, wanted.hostname) != (since, hostname):

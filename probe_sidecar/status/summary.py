@@ -100,8 +100,7 @@ def _without_addresses(spec: ExternalServiceSpec, addresses: Mapping[str, Addres
 
 def _not_ready(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus], *, failing_open: bool) -> str:
     """Nothing while only denied addresses are not ready: that is another problem."""
-    disabled = frozenset(spec.disabledIPs)
-    enabled = {ip: one for ip, one in addresses.items() if ip not in disabled}
+    enabled = {ip: one for ip, one in addresses.items() if ip not in spec.disabled}
     lacking = {ip: one for ip, one in enabled.items() if not one.ready}
     if failing_open:
         return f"failing open: {len(enabled) - len(lacking)} of {len(enabled)} healthy"
@@ -125,7 +124,7 @@ def _denied(addresses: Mapping[str, AddressStatus]) -> str:
 
 
 def _ok(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus]) -> str:
-    drained = len(addresses.keys() & frozenset(spec.disabledIPs))
+    drained = len(addresses.keys() & spec.disabled)
     return f"OK, {drained} drained" if drained else "OK"
 
 

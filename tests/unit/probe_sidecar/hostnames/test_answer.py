@@ -86,6 +86,19 @@ def test_lowest_addresses_are_kept_over_the_limit() -> None:
     assert list(found({DB: Answer(many, (V6,)), LB: Answer((A,), ())}, {})) == [*many[:MOST_ADDRESSES], A]
 
 
+def test_readiness_of_each_address_is_asked_once() -> None:
+    """A zone may replace all addresses at once: 1,024 of them, and as many that are not ready yet."""
+    asked: list[str] = []
+    old, new = [f"10.0.0.{number}" for number in range(9)], tuple(f"10.0.1.{number}" for number in range(9))
+
+    def serves(ip: str) -> bool:
+        asked.append(ip)
+        return ip in old
+
+    assert len(resolve([DB], {DB: Answer(new, ())}, {ip: Resolved(DB) for ip in old}, serves, NOW)) == 18
+    assert sorted(asked) == [*old, *new]
+
+
 def test_other_names_addresses_are_no_replacement() -> None:
     moved = {DB: Answer((B,), ()), LB: Answer((C,), ())}
     assert A in found(moved, {A: Resolved(DB)}, A, C)

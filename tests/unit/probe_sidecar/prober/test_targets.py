@@ -11,6 +11,7 @@ import pytest
 from external_service.kind import NOT_PROBED
 from external_service.v1alpha1 import AddressStatus, ExternalService
 from probe_sidecar.prober.prober import MOST_PREPARED
+from probe_sidecar.probes.engine import TURN_SECONDS
 from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.prepare import Referenced
 from tests.cases import cases
@@ -175,6 +176,19 @@ def test_first_probes_of_many_addresses_take_several_turns(rig: Rig) -> None:
         rig.prober.tick()
         begun.append(len(rig.engine.started))
     assert begun == [MOST_PREPARED, 2 * MOST_PREPARED, len(ips)]
+
+
+def test_first_probes_that_take_long_take_more_turns(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = rig.engine.start
+
+    def slowly(*arguments: Any) -> Any:
+        rig.loop.now += 0.6 * TURN_SECONDS
+        return start(*arguments)
+
+    rig.apply(ips=(A, B, "10.0.100.12", "10.0.100.13"))
+    monkeypatch.setattr(rig.engine, "start", slowly)
+    rig.prober.tick()
+    assert len(rig.engine.started) == 2
 
 
 def test_changed_probe_keeps_the_state_and_resets_the_streak(rig: Rig) -> None:
