@@ -1,6 +1,6 @@
 """EndpointSlices: the whole object, and places that stay whatever comes and goes, however old the view of them is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any
 
@@ -121,3 +121,88 @@ def test_replaced_addresses_do_not_move_others(seed: int, kept: int) -> None:
         assert sorted(ip for held in after.values() for ip in held) == sorted(wanted)
         assert all(held == sorted(held) and len(held) <= MAX_ENDPOINTS for held in after.values())
         before = after
+
+
+class LaggingController:
+    """Metacontroller as far as it matters: it decides by a cache that is behind, updates are locked, deletions are not.
+
+    `store` is number -> (identity, version, addresses). The cache is one of the earlier states of the store, never
+    older than the one before: all slices come by one watch. `safe` are the addresses that may not be gone for a moment:
+    those wanted ever since a state that the cache has reached. (One that is taken out and put back within the lag may
+    be gone until the cache has caught up: hypothesis found how.)
+    """
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.store: dict[int, tuple[int, int, tuple[str, ...]]] = {}
+        self.history = [dict(self.store)]
+        self.seen = 0
+        self.clock = 0
+        self.safe: set[str] = set()
+        self.wanted_since: dict[str, int] = {}
+
+    def want(self, wanted: set[str]) -> None:
+        self.wanted_since = {ip: self.wanted_since.get(ip, len(self.history) - 1) for ip in sorted(wanted)}
+        self.safe &= wanted
+
+    def sync(self, *, fresh: bool = False) -> int:
+        """One sync by the cache; returns how many writes were accepted."""
+        last = len(self.history) - 1
+        self.seen = last if fresh else self.random.randint(self.seen, last)
+        cache = self.history[self.seen]
+        desired = place(self.wanted_since, {number: held for number, (_, _, held) in cache.items()})
+        writes = sum(self.delete(number, cache) for number in self.shuffled(cache.keys() - desired.keys()))
+        writes += sum(self.write(number, tuple(desired[number]), cache) for number in self.shuffled(desired))
+        self.safe = {ip for ip in self.published() if self.wanted_since.get(ip, self.clock + 1) <= self.seen}
+        return writes
+
+    def shuffled(self, numbers: Iterable[int]) -> list[int]:
+        return self.random.sample(sorted(numbers), len(list(numbers)))
+
+    def delete(self, number: int, cache: Mapping[int, Any]) -> bool:
+        if number not in self.store or self.store[number][0] != cache[number][0]:
+            return False
+        del self.store[number]
+        return self.accepted()
+
+    def write(self, number: int, held: tuple[str, ...], cache: Mapping[int, Any]) -> bool:
+        assert len(held) <= MAX_ENDPOINTS
+        if number not in cache:
+            if number in self.store:  # already exists: skipped without a message
+                return False
+            self.store[number] = (self.clock, self.clock, held)
+            return self.accepted()
+        identity, version, before = cache[number]
+        if before == held or self.store.get(number, (None, None))[:2] != (identity, version):
+            return False
+        self.store[number] = (identity, self.clock, held)
+        return self.accepted()
+
+    def accepted(self) -> bool:
+        self.clock += 1
+        self.history.append(dict(self.store))
+        assert self.safe <= self.published(), "an address that was not removed is gone"
+        return True
+
+    def published(self) -> set[str]:
+        return {ip for _, _, held in self.store.values() for ip in held}
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=examples(25), deadline=None)
+def test_stale_observation_loses_no_address(seed: int) -> None:
+    random = Random(seed)
+    pool = THOUSAND[: random.choice([3, 110, 330])]
+    controller = LaggingController(random)
+    wanted: set[str] = set()
+    for _ in range(60):
+        if random.random() < 0.4:
+            change = set(random.sample(pool, random.choice([1, len(pool) // 3, len(pool)])))
+            wanted = random.choice([wanted | change, wanted - change, wanted ^ change])
+            controller.want(wanted)
+        controller.sync()
+    for _ in range(4):
+        controller.sync(fresh=True)
+    assert controller.sync(fresh=True) == 0
+    assert sorted(ip for _, _, held in controller.store.values() for ip in held) == sorted(wanted)
+    assert all(held for _, _, held in controller.store.values()), "an empty slice is left"

@@ -1,15 +1,22 @@
 """Endpoints, EndpointSlices or both: the children of each form; no switch leaves a gap or revives a dead address."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import pairwise
+from random import Random
+from typing import Any, get_args
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.children import endpoint_slice, endpoints
 from app.children.publishing import HANDOVER, RETIRING, Observed, publish
 from external_service.kind import EndpointsForm
 from external_service.readiness import PublishedAddress
 from tests.cases import cases
+from tests.examples import examples
 from tests.parents import parent
 
 PARENT = parent()
@@ -103,3 +110,136 @@ def test_slices_remain_after_the_switch_to_endpoints(
 def test_slices_are_removed_after_the_retirement_time() -> None:
     later = observed(PLAIN, stamped(SINCE), NOW + HANDOVER)
     assert publish(PARENT, ADDRESSES, "Endpoints", later) == ([PLAIN], None)
+
+
+class Cluster:
+    """The store, Metacontroller's two caches that lag apart, and a mirroring controller that takes its time."""
+
+    def __init__(self, random: Random, form: EndpointsForm) -> None:
+        self.random = random
+        self.now = NOW
+        self.store: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+        self.history = [dict(self.store)]
+        self.seen = {"Endpoints": 0, "EndpointSlice": 0}
+        self.mirrored: dict[str, bool] = {}
+        """Address -> ready, of the slices that the mirroring controller made."""
+        self.begun = False
+        self.settle(form)
+        self.begun = True
+
+    def with_earlier_endpoints(self) -> None:
+        """Replaces the Endpoints by those of an earlier hook, and mirrors them."""
+        version, _ = self.store["Endpoints", "api"]
+        self.store["Endpoints", "api"] = (version, EARLIER)
+        self.history[-1] = dict(self.store)
+        self.mirrored = self.copied()
+
+    def settle(self, form: EndpointsForm) -> None:
+        """Syncs until nothing is left to do."""
+        while self.fresh_sync(form) or self.mirror():
+            pass
+        self.now += HANDOVER
+        while self.fresh_sync(form) or self.mirror():
+            pass
+
+    def fresh_sync(self, form: EndpointsForm) -> int:
+        self.seen = dict.fromkeys(self.seen, len(self.history) - 1)
+        return self.sync(form)
+
+    def sync(self, form: EndpointsForm) -> int:
+        """One sync by the caches: deletions first, then the rest in any order; updates are locked."""
+        caches = {kind: self.history[self.look(kind)] for kind in self.seen}
+        cache = {key: caches[key[0]][key] for kind in caches for key in caches[kind] if key[0] == kind}
+        shown = {kind: {key[1]: one for key, (_, one) in cache.items() if key[0] == kind} for kind in caches}
+        there = Observed(shown["Endpoints"], shown["EndpointSlice"], self.now)
+        children = publish(PARENT, ADDRESSES, form, there).children
+        desired = {(child["kind"], child["metadata"]["name"]): child for child in children}
+        writes = sum(self.delete(key) for key in self.shuffled(cache.keys() - desired.keys()))
+        return writes + sum(self.write(key, desired[key], cache) for key in self.shuffled(desired.keys()))
+
+    def shuffled(self, keys: Any) -> list[tuple[str, str]]:
+        return self.random.sample(sorted(keys), len(keys))
+
+    def look(self, kind: str) -> int:
+        self.seen[kind] = self.random.randint(self.seen[kind], len(self.history) - 1)
+        return self.seen[kind]
+
+    def delete(self, key: tuple[str, str]) -> bool:
+        return self.store.pop(key, None) is not None and self.accepted()
+
+    def write(self, key: tuple[str, str], child: dict[str, Any], cache: Mapping[tuple[str, str], Any]) -> bool:
+        there, known = self.store.get(key), cache.get(key)
+        if known == there and (known is None or known[1] != child):
+            self.store[key] = (len(self.history), json.loads(json.dumps(child)))
+            return self.accepted()
+        return False
+
+    def accepted(self) -> bool:
+        self.history.append(dict(self.store))
+        if self.random.random() < 0.5:
+            self.mirror()
+        self.check()
+        return True
+
+    def mirror(self) -> bool:
+        before, self.mirrored = self.mirrored, self.copied()
+        self.check()
+        return before != self.mirrored
+
+    def copied(self) -> dict[str, bool]:
+        """Slices of the mirroring controller for the Endpoints: ready or not, and nothing else."""
+        _, one = self.store.get(("Endpoints", "api"), (0, None))
+        if one is None or endpoints.SKIP_MIRROR in one["metadata"]["labels"]:
+            return {}
+        lists = ((subset.get(name, ()), name == "addresses") for subset in one.get("subsets", ()) for name in LISTS)
+        return {address["ip"]: is_ready for addresses, is_ready in lists for address in addresses}
+
+    def ours(self, condition: str) -> set[str]:
+        """The addresses of our slices with this condition."""
+        slices = [one for (kind, _), (_, one) in self.store.items() if kind == "EndpointSlice"]
+        found = [endpoint for one in slices for endpoint in one["endpoints"] if endpoint["conditions"][condition]]
+        return {ip for endpoint in found for ip in endpoint["addresses"]}
+
+    def check(self) -> None:
+        mirrored = {ip for ip, is_ready in self.mirrored.items() if is_ready}
+        assert not self.begun or self.ours("ready") | mirrored == READY, "a ready address is in no slice"
+
+    def served_by_traefik(self) -> set[str]:
+        """Traefik reads `serving` alone, and its absence as true."""
+        return self.ours("serving") | {*self.mirrored}
+
+
+LISTS = ("addresses", "notReadyAddresses")
+FORMS: tuple[EndpointsForm, ...] = get_args(EndpointsForm)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    forms=st.lists(st.sampled_from(FORMS), min_size=2, max_size=5),
+    upgraded=st.booleans(),
+)
+@settings(max_examples=examples(100), deadline=None)
+def test_switching_always_publishes_ready_addresses(seed: int, forms: list[EndpointsForm], upgraded: bool) -> None:
+    """While a rollout lasts, hooks of both settings answer; the mirroring controller is up to 59 s behind.
+
+    `upgraded`: an earlier hook made the first Endpoints.
+    """
+    random = Random(seed)
+    cluster = Cluster(random, forms[0])
+    if upgraded and forms[0] == "Endpoints":
+        cluster.with_earlier_endpoints()
+        assert DEAD in cluster.served_by_traefik()
+    for old, new in pairwise(forms):
+        for _ in range(random.randint(0, 12)):
+            cluster.sync(random.choice([old, new]))
+            cluster.now += timedelta(seconds=random.random())
+        for _ in range(random.randint(1, 12)):
+            cluster.sync(new)
+            cluster.now += timedelta(seconds=random.choice([0.01, 3]))
+        cluster.mirror()
+        assert DEAD not in cluster.served_by_traefik(), "a dead address is served after the first syncs"
+        cluster.settle(new)
+        assert DEAD not in cluster.served_by_traefik()
+    kinds = {"Endpoints": {"Endpoints"}, "EndpointSlice": {"EndpointSlice"}, "Both": {"Endpoints", "EndpointSlice"}}
+    assert {kind for kind, _ in cluster.store} == kinds[forms[-1]]
+    assert not cluster.fresh_sync(forms[-1])

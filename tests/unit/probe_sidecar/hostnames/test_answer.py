@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from probe_sidecar.hostnames.cache import (
     MOST_ADDRESSES,
     UNKNOWN,
@@ -97,6 +100,30 @@ def test_readiness_of_each_address_is_asked_once() -> None:
 
     assert len(resolve([DB], {DB: Answer(new, ())}, {ip: Resolved(DB) for ip in old}, serves, NOW)) == 18
     assert sorted(asked) == [*old, *new]
+
+
+addresses = st.lists(st.sampled_from([A, B, C, V6, "2001:db8::11"]), unique=True)
+families = st.tuples(st.booleans(), st.booleans())
+
+
+def answer(ips: list[str], known: tuple[bool, bool]) -> Answer:
+    ipv4, ipv6 = ([ip for ip in ips if (":" in ip) is six] for six in (False, True))
+    return Answer(tuple(ipv4) if known[0] else None, tuple(ipv6) if known[1] else None)
+
+
+@given(
+    st.dictionaries(st.sampled_from([DB, LB]), st.builds(answer, addresses, families), min_size=1),
+    st.dictionaries(st.sampled_from([A, B, C, V6]), st.sampled_from([DB, LB, "left.io"]).map(Resolved)),
+    addresses,
+)
+def test_resolution_invariants(answers: dict[str, Answer], before: dict[str, Resolved], serving: list[str]) -> None:
+    result = found(answers, before, *serving)
+    said = {ip for one in answers.values() for ip in (*(one.ipv4 or ()), *(one.ipv6 or ()))}
+    assert said <= {ip for ip, member in result.items() if member.left is None}
+    assert {member.hostname for member in result.values()} <= answers.keys()
+    assert result.keys() <= said | before.keys()
+    if any(ip in serving and member.hostname in answers for ip, member in before.items()):
+        assert any(ip in serving for ip in result), "what was ready left, and nothing that is ready came"
 
 
 def test_other_names_addresses_are_no_replacement() -> None:
