@@ -29,11 +29,8 @@ from probe_sidecar.status.publisher import StatusPublisher
 from runtime.logs import DROPPED_HELP, dropped_lines
 from runtime.version import VERSION
 
-PIECE: Final = 100
-"""ExternalServices of a family that are counted in one go: with ten addresses each, about a millisecond."""
-
 SLICE: Final = 500
-"""Samples written before the event loop has its turn: about a millisecond."""
+"""Samples or lines that are made before the event loop has its turn: about a millisecond."""
 
 _NAMES: Final = {"counter": ("_total", "counter"), "info": ("_info", "gauge"), "unknown": ("", "untyped")}
 """Suffix and type in the text format of OpenMetrics families that differ there."""
@@ -161,17 +158,16 @@ Line = tuple[str, str, float | str]
 def _written(
     name: str, kind: str, text: str, lines: Callable[[Service], Iterator[Line]], services: Iterable[Service]
 ) -> Iterator[Metric]:
-    """PIECE ExternalServices at a time; one empty piece of nothing, for a family without series still says its name."""
-    left = iter(services)
-    piece = list(islice(left, PIECE))
+    """SLICE lines at a time; one empty piece of nothing, for a family without series still says its name."""
+    left = (
+        f"{name}{suffix}{{{labels(namespace=one.namespace, name=one.name)}{more}}} {value}\n"
+        for one in services
+        for suffix, more, value in lines(one)
+    )
     while True:
-        written = (
-            f"{name}{suffix}{{{labels(namespace=one.namespace, name=one.name)}{more}}} {value}\n"
-            for one in piece
-            for suffix, more, value in lines(one)
-        )
-        yield Written(name, text, kind, written)
-        if not (piece := list(islice(left, PIECE))):
+        piece = list(islice(left, SLICE))
+        yield Written(name, text, kind, piece)
+        if len(piece) < SLICE:
             return
 
 
@@ -214,12 +210,12 @@ def _fail_open(service: Service) -> Iterator[Line]:
 
 
 def _readiness(service: Service) -> Iterator[Line]:
-    for target in service.targets:
+    for target in list(service.targets):
         yield "", f',address="{target.ip}"', int(target.state.ready)
 
 
 def _expiry(service: Service) -> Iterator[Line]:
-    for target in service.targets:
+    for target in list(service.targets):
         certificate = target.prepared.certificate if target.prepared is not None else None
         if certificate is not None and certificate.expires is not None:
             yield "", f',address="{target.ip}"', f"{certificate.expires:.0f}"
@@ -259,7 +255,7 @@ OF_ADDRESSES = (
         _expiry,
     ),
 )
-"""The same with a series for each address."""
+"""The same with a series for each address. Their lines are made bit by bit, and addresses may leave meanwhile."""
 
 
 def _of_probes(engine: ProbeEngine, prober: Prober) -> Iterator[Metric]:

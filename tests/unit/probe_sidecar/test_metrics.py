@@ -16,7 +16,7 @@ from probe_sidecar.hostnames.cache import NameCache
 from probe_sidecar.kube.client import KubeClient, Selection, connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.kube.reflector import Reflector
-from probe_sidecar.metrics import MetricSources, Written, registry
+from probe_sidecar.metrics import SLICE, MetricSources, Written, registry
 from probe_sidecar.prober.prober import NO_PLACE
 from probe_sidecar.prober.suspected_outage import Canary
 from probe_sidecar.probes.engine import ProbeEngine
@@ -117,6 +117,17 @@ async def rig() -> AsyncIterator[Rig]:
 UP = Outcome(Result.SUCCESS, "connected")
 DOWN = Outcome(Result.FAILURE, "connection refused")
 OURS = Outcome(Result.UNKNOWN, "too many open files")
+
+
+async def test_addresses_of_one_service_come_in_pieces_and_may_leave_between_them(rig: Rig) -> None:
+    rig.apply("web", None, *(f"10.0.{number // 250}.{number % 250 + 1}" for number in range(2 * SLICE)))
+    pieces = (one for one in registry(rig.sources, addresses=True).collect() if one.name == "eso_address_ready")
+    counts = []
+    for piece in pieces:
+        assert isinstance(piece, Written)
+        counts.append(piece.text.count("\n"))
+        rig.apply()
+    assert counts == [SLICE, SLICE, 0]
 
 
 async def test_probes_are_counted_by_external_service_kind_and_result(rig: Rig) -> None:
