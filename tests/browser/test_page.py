@@ -153,21 +153,14 @@ def report(services: int, each: int, text: str = "") -> Object:
     address |= {"lastProbe": {"result": "failure", "message": text, "durationSeconds": 0.1, "ageSeconds": 1}}
     line = {"namespace": "shop", "summary": text, "problem": text, "addresses": each, "drained": 0, "ready": each}
     line |= {"notReady": 0, "failing": 1, "failingOpen": False}
+    transition = {"at": "2026-01-01T00:00:00Z", "namespace": "shop", "name": "web", "ip": text, "ready": False}
+    transition["message"] = text
     return {
         "time": "2026-01-01T00:00:00Z",
         "replica": {"working": True, "name": text, "replicas": [text, "b"]},
         "probes": {"limit": 100, "inFlight": 0, "waiting": 0, "delayed": 0},
         "outage": {"suspected": True, "message": text},
-        "transitions": [
-            {
-                "at": "2026-01-01T00:00:00Z",
-                "namespace": "shop",
-                "name": "web",
-                "ip": text,
-                "ready": False,
-                "message": text,
-            }
-        ],
+        "transitions": [transition],
         "externalServices": [
             {**line, "name": f"{text}{one}", "shown": [{**address, "ip": f"10.0.{one % 250}.{n}"} for n in range(each)]}
             for one in range(services)

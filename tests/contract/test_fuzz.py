@@ -27,39 +27,24 @@ PARENTS = [
     for document in yaml.safe_load_all(path.read_text())
     if document["kind"] == "ExternalService"
 ]
-CHILDREN: dict[str, Any] = {
-    "Service.v1": {},
-    "Endpoints.v1": {},
-    "EndpointSlice.discovery.k8s.io/v1": {},
-    "Ingress.networking.k8s.io/v1": {},
-}
-STATUS = {
-    "observedGeneration": 1,
-    "revision": 1,
-    "addresses": [
-        {
-            "ip": "10.0.100.10",
-            "ready": True,
-            "reason": "ProbeSucceeded",
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        }
-    ],
-}
+KINDS = ("Service.v1", "Endpoints.v1", "EndpointSlice.discovery.k8s.io/v1", "Ingress.networking.k8s.io/v1")
+CHILDREN: dict[str, Any] = {kind: {} for kind in KINDS}
+THEN = "2026-01-01T00:00:00Z"
+RESULT = {"ip": "10.0.100.10", "ready": True, "reason": "ProbeSucceeded", "lastTransitionTime": THEN}
+STATUS = {"observedGeneration": 1, "revision": 1, "addresses": [RESULT]}
 APPLIED = {"metadata": {"labels": {"app": "api"}}, "spec": {"ports": [{"port": 80, "protocol": "TCP"}]}}
 
 
 def observed(parent: dict[str, Any], *, applied: Any) -> dict[str, Any]:
     """Children as the API server stores them, with edits that make the hook read every part of them."""
-    key, name = (
-        f"{parent['metadata'].get('namespace', 'default')}/{parent['metadata']['name']}",
-        parent["metadata"]["name"],
-    )
+    name = parent["metadata"]["name"]
+    key = f"{parent['metadata'].get('namespace', 'default')}/{name}"
     annotations = {} if applied is None else {"metacontroller.k8s.io/last-applied-configuration": json.dumps(applied)}
     metadata = {
         "name": name,
         "labels": {"app": name, "service.kubernetes.io/service-proxy-name": "x"},
         "annotations": annotations,
-        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "creationTimestamp": THEN,
         "managedFields": [
             {"manager": "metacontroller", "fieldsV1": {"f:metadata": {"f:labels": {"f:serviceType": {}}}}},
             {"manager": "kubectl", "fieldsV1": {"f:spec": {"f:ports": {'k:{"port":81,"protocol":"UDP"}': {}}}}},
@@ -116,19 +101,13 @@ def replaced(document: Any, at: tuple[Any, ...], value: Any) -> Any:
 
 
 @st.composite
-def broken(draw: st.DrawFn, document: Any) -> Any:
-    """The document with another value at one place."""
-    return replaced(document, draw(st.sampled_from(paths(document))), draw(VALUES))
-
-
-@st.composite
 def broken_requests(draw: st.DrawFn) -> Any:
     """A sync request with one to three things wrong in it."""
     parent = json.loads(json.dumps(draw(st.sampled_from(PARENTS))))
     parent["metadata"] |= {"uid": "u", "generation": 1, "resourceVersion": "1"}
     parent["status"] = STATUS
     if draw(st.booleans()):
-        applied = draw(st.none() | st.just(APPLIED) | broken(APPLIED) | VALUES)
+        applied = draw(st.none() | st.just(APPLIED) | VALUES)
         children = observed(parent, applied=applied)
     else:
         children = CHILDREN
@@ -196,11 +175,3 @@ def test_mutated_request_is_refused_or_answered_completely(hook: httpx.ASGITrans
     else:
         assert response.status_code in REFUSALS
         assert response.json()["error"]
-
-
-@BOUNDED
-@given(body=st.binary(max_size=200) | VALUES.map(lambda value: json.dumps(value).encode()))
-def test_arbitrary_json_is_refused_with_a_message(hook: httpx.ASGITransport, body: bytes) -> None:
-    response = ask(hook, body)
-    assert response.status_code in REFUSALS
-    assert response.json()["error"]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import shutil
 import socket
 import time
@@ -10,15 +11,17 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 
 import pytest
 
 from playground.client import Kind
 from playground.processes import Component, answers
-from tests.e2e import island, namespace
+from tests.e2e import namespace
 from tests.e2e.controlplane.cluster import ControlPlane
 from tests.e2e.controlplane.flags import SERVICE_RANGES
-from tests.e2e.island import Island
+from tests.e2e.hosts import Hosts
 from tests.e2e.paced import paced
 from tests.e2e.process import Process
 from tests.e2e.world import World
@@ -41,8 +44,85 @@ A connection must not meet what an earlier one from its port left behind, even o
 - For 120 s after a SYN that got no answer, the kernel sends a SYN from the same port to the same address, whatever
   kube-proxy's rules say by then (nf_conntrack_tcp_timeout_syn_sent).
 """
+LINK, PEER = "island", "mainland"
+NEAR, FAR = ("198.18.1.1", "fd00:e52::1"), ("198.18.1.2", "fd00:e52::2")  # RFC 2544 and RFC 4193, as the hosts have
+NETWORKS = ("198.18.1.0/30", "fd00:e52::/64")
+FORWARDING = (Path("/proc/sys/net/ipv4/ip_forward"), Path("/proc/sys/net/ipv6/conf/all/forwarding"))
 REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 RESPONSE_BYTES = 65_536
+
+
+class Island:
+    """A network for one process, with routes to the API server and the test hosts: `under` puts a process there.
+
+    A namespace behind a veth pair, beside that of the hosts; packets to them are forwarded. The API server listens on
+    our end of the pair too. `kubeconfig` is one that works there, made from the one given.
+    """
+
+    host = FAR[0]
+    """The address of a process in there."""
+
+    def __init__(self, directory: Path, hosts: Hosts, kubeconfig: Path) -> None:
+        self._hosts = hosts
+        given = json.loads(kubeconfig.read_text())
+        server = urlsplit(given["clusters"][0]["cluster"]["server"])
+        near = {"server": f"{server.scheme}://{NEAR[0]}:{server.port}", "tls-server-name": server.hostname}
+        given["clusters"][0]["cluster"] |= near
+        self.kubeconfig = directory / f"{kubeconfig.stem}-island.kubeconfig"
+        self.kubeconfig.write_text(json.dumps(given))
+        # it keeps the namespace open
+        self._inhabitant = Component(
+            "island",
+            ["unshare", "--net", "--", "sleep", "infinity"],
+            log=directory / "island.log",
+            ready=self._apart,
+        )
+
+    @property
+    def pid(self) -> int:
+        """Of a process in there."""
+        return self._inhabitant.pid
+
+    @property
+    def under(self) -> list[str]:
+        """The prefix of a command that runs it in the namespace."""
+        return ["nsenter", f"--net=/proc/{self.pid}/ns/net"]
+
+    def __enter__(self) -> Self:
+        self._inhabitant.start()
+        try:
+            self._connect(self._inhabitant.pid)
+        except BaseException:
+            self._inhabitant.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._inhabitant.kill()
+        _forward(yes=False)
+        namespace.remove(LINK)
+
+    def _apart(self) -> bool:
+        """`unshare` has unshared."""
+        ours = Path("/proc/thread-self/ns/net").readlink()
+        return Path(f"/proc/{self._inhabitant.pid}/ns/net").readlink() != ours
+
+    def _connect(self, pid: int) -> None:
+        namespace.ip("link", "add", LINK, "type", "veth", "peer", "name", PEER, "netns", str(pid))
+        namespace.configure(LINK, NEAR)
+        namespace.inside(pid, "link", "set", "lo", "up")
+        namespace.configure(PEER, FAR, pid)
+        for network in namespace.HOST_RANGES:
+            namespace.inside(pid, "route", "add", network, "via", NEAR[":" in network])
+        _forward(yes=True)
+        for network in NETWORKS:
+            gateway = namespace.NEAR[":" in network]
+            namespace.inside(self._hosts.process.pid, "route", "replace", network, "via", gateway)
+
+
+def _forward(*, yes: bool) -> None:
+    for setting in FORWARDING:
+        setting.write_text("1" if yes else "0")
 
 
 class KubeProxy(Process):
@@ -74,8 +154,8 @@ async def node(world: World, directory: Path) -> AsyncIterator[Island]:
     access = plane.write_kubeconfig(NODE, plane.client_certificate(USER))
     with Island(directory, world.hosts, access) as network:
         for services in SERVICE_RANGES:  # the kernel looks for a route before kube-proxy's rules apply
-            namespace.inside(network.pid, "route", "add", services, "via", island.NEAR[":" in services])
-        addresses = [{"type": "InternalIP", "address": address} for address in island.FAR]
+            namespace.inside(network.pid, "route", "add", services, "via", NEAR[":" in services])
+        addresses = [{"type": "InternalIP", "address": address} for address in FAR]
         await world.client.create(NODES.path(), {"metadata": {"name": NODE}, "status": {"addresses": addresses}})
         proxy = KubeProxy(plane.binaries.kube_proxy, network, directory)
         try:
@@ -145,7 +225,7 @@ class Client:
     def _socket(self) -> socket.socket:
         with namespace.entered(self.pid):
             made = socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET)
-        made.bind((island.FAR[":" in self.address], next(SOURCE_PORTS)))
+        made.bind((FAR[":" in self.address], next(SOURCE_PORTS)))
         made.setblocking(False)
         return made
 

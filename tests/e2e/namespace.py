@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.required import cannot_run
+
 CLONE_NEWNET = 0x40000000
 LINK, PEER = "test-hosts", "cluster"
 NEAR, FAR = ("198.18.0.1", "fd00:e50::1"), ("198.18.0.2", "fd00:e50::2")  # RFC 2544 and RFC 4193: never routed
@@ -96,6 +98,19 @@ def drop(address: str) -> None:
 def undrop(address: str) -> None:
     """From inside the namespace of the hosts: accepts packets to `address` again."""
     ip("route", "delete", "blackhole", address, "table", "local")
+
+
+@contextmanager
+def lost(link: str) -> Iterator[None]:
+    """Drops the incoming packets of an interface. The test is skipped without iptables."""
+    if shutil.which("iptables") is None:
+        cannot_run("iptables is needed to lose packets: apt-get install iptables")
+    rule = ("INPUT", "--in-interface", link, "--jump", "DROP")
+    subprocess.run(("iptables", "--wait", "--append", *rule), check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(("iptables", "--wait", "--delete", *rule), check=True, capture_output=True)
 
 
 def ip(*arguments: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from playground.client import SIDECAR
-from tests.e2e import namespace, packets
+from tests.e2e import namespace
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
 from tests.e2e.world import World, ready
@@ -69,7 +69,7 @@ async def test_prober_network_failure_changes_no_readiness(world: World) -> None
         timelines = await fleet(world, stack)
         dies_meanwhile = FLEET["api"][-1]
         mark, began = world.mark(), time.monotonic()
-        with packets.lost(namespace.LINK):
+        with namespace.lost(namespace.LINK):
             await until_equal(lambda: outage(world), {SUSPECTED}, seconds=15)
             world.hosts.switch(dies_meanwhile, Mode.REFUSE)
             await asyncio.sleep(max(0.0, began + CUT_SECONDS - time.monotonic()))
@@ -103,7 +103,7 @@ async def test_canary_protects_a_single_address(world: World) -> None:
     async with followed(world.client, world.namespace, "web") as timeline:
         began = time.monotonic()
         assert await metrics(world, "canary_responds") == [1]
-        with packets.lost(namespace.LINK):
+        with namespace.lost(namespace.LINK):
             await until_equal(lambda: outage(world, "web"), {SUSPECTED}, seconds=15)
             assert await metrics(world, "canary_responds") == [0]
         await until_equal(lambda: outage(world, "web"), {ENDED}, seconds=HOLD + 15)

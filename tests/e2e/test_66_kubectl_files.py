@@ -1,7 +1,6 @@
 """kubectl reads files in the same way as we do: `kubectl create --dry-run=client` on each."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from playground.apiserver import FakeApiServer
 from tests.contract.test_kubectl_files import FILES, File, essentials
 from tests.e2e.controlplane.build import Binaries
+from tests.e2e.controlplane.pin import documents
 
 TOGETHER = 4
 SECONDS = 60.0
@@ -33,17 +33,9 @@ async def test_kubectl_parses_files_as_recorded(binaries: Binaries, tmp_path: Pa
                     binaries.kubectl, *options, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
                 )
                 output, _ = await kubectl.communicate(file.source.encode())
-                return file.name, None if kubectl.returncode else [essentials(one) for one in _stream(output.decode())]
+                return file.name, None if kubectl.returncode else [
+                    essentials(one) for one in documents(output.decode())
+                ]
 
         found = dict(await asyncio.gather(*map(read, FILES)))
     assert found == {file.name: file.objects for file in FILES}
-
-
-def _stream(text: str) -> list[dict[str, Any]]:
-    """JSON objects one after the other."""
-    found, at = [], 0
-    while at < len(text.rstrip()):
-        one, end = json.JSONDecoder().raw_decode(text, at)
-        found.append(one)
-        at = end + len(text[end:]) - len(text[end:].lstrip())
-    return found

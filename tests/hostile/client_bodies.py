@@ -58,19 +58,10 @@ def _entries(wrong: Any) -> dict[str, Any]:
 def _largest() -> bytes:
     """Largest real ExternalService: 1,000 addresses, long messages, all children observed."""
     ips = [f"10.0.{number // 250}.{number % 250 + 1}" for number in range(1_000)]
-    addresses = [
-        {
-            "ip": ip,
-            "ready": True,
-            "reason": "ProbeSucceeded",
-            "message": "m" * 512,
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        }
-        for ip in ips
-    ]
-    endpoints = [
-        {"addresses": [ip], "conditions": {"ready": True, "serving": True, "terminating": False}} for ip in ips
-    ]
+    result = {"ready": True, "reason": "ProbeSucceeded", "message": "m" * 512}
+    addresses = [{"ip": ip, **result, "lastTransitionTime": "2026-01-01T00:00:00Z"} for ip in ips]
+    conditions = {"ready": True, "serving": True, "terminating": False}
+    endpoints = [{"addresses": [ip], "conditions": conditions} for ip in ips]
     slices = {
         f"shop/api-ipv4-{number}": {
             "metadata": {"name": f"api-ipv4-{number}", "annotations": {"last": json.dumps(endpoints[:100])}},
@@ -79,20 +70,11 @@ def _largest() -> bytes:
         for number in range(10)
     }
     managed: dict[str, Any] = {"managedFields": [{"fieldsV1": {"f:spec": {"f:ips": {f'v:"{ip}"': {} for ip in ips}}}}]}
-    parent = {
-        **PARENT,
-        "metadata": {**PARENT["metadata"], **managed},
-        "spec": {"port": 80, "ips": ips},
-        "status": {"addresses": addresses},
-    }
-    children = {
-        "Service.v1": {},
-        "Endpoints.v1": {
-            "shop/api": {"metadata": {"labels": {}}, "subsets": [{"addresses": [{"ip": i} for i in ips]}]}
-        },
-        "EndpointSlice.discovery.k8s.io/v1": slices,
-    }
-    return _json({"parent": parent, "children": children})
+    parent = {**PARENT, "metadata": {**PARENT["metadata"], **managed}, "spec": {"port": 80, "ips": ips}}
+    stored = {"metadata": {"labels": {}}, "subsets": [{"addresses": [{"ip": ip} for ip in ips]}]}
+    children = {"Endpoints.v1": {"shop/api": stored}, "EndpointSlice.discovery.k8s.io/v1": slices}
+    status = {"addresses": addresses}
+    return _json({"parent": {**parent, "status": status}, "children": {"Service.v1": {}, **children}})
 
 
 def worst() -> dict[str, Callable[[], bytes]]:

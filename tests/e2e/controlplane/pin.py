@@ -44,13 +44,13 @@ def published(release: str, modules: list[str]) -> dict[str, str]:
         if not missing:
             return versions
         listed = _go("list", "-m", "-e", "-json", *(f"{module}@{minor}.{candidate}" for module in missing))
-        versions |= {one["Path"]: one["Version"] for one in _documents(listed) if "GoMod" in one}
+        versions |= {one["Path"]: one["Version"] for one in documents(listed) if "GoMod" in one}
     if missing := [module for module in modules if module not in versions]:
         raise LookupError(f"the module proxy serves no {minor} of {', '.join(missing)}")
     return versions
 
 
-def _documents(text: str) -> Iterator[dict[str, Any]]:
+def documents(text: str) -> Iterator[dict[str, Any]]:
     """The JSON documents of a text, one after the other."""
     decoder, rest = json.JSONDecoder(), text.lstrip()
     while rest:
