@@ -14,8 +14,7 @@ import yaml
 from playground.client import EXTERNAL_SERVICES
 from probe_sidecar.kube.kubeconfig import kubeconfig
 from tests.e2e import accounts, status_policy
-from tests.e2e.controlplane.cluster import ControlPlane
-from tests.e2e.controlplane.kubeconfig import kubeconfig_file
+from tests.e2e.controlplane.cluster import ControlPlane, kubeconfig_file
 from tests.until import wait
 
 Object = dict[str, Any]

@@ -12,9 +12,9 @@ import pytest
 
 from tests.e2e.backends import Mode
 from tests.e2e.manifests import external_service
-from tests.e2e.published import following
 from tests.e2e.world import World, ready
 from tests.scenarios.machine import watched
+from tests.scenarios.timeline import following
 from tests.until import until
 
 IPS = {f"web-{number}": f"10.20.0.{number + 1}" for number in range(18)}
@@ -29,7 +29,7 @@ STEADY_SECONDS = 4.0
 async def test_killed_replica_is_replaced_and_returns(world: World, figures: Callable[..., None]) -> None:
     """Meanwhile an address of it dies, one recovers, and an address of another replica dies."""
     changes: list[tuple[str, bool | None]] = []
-    async with watched() as machine, following(world, lambda *change: changes.append(change)):
+    async with watched() as machine, following(world.client, world.namespace, lambda *change: changes.append(change)):
         await asyncio.gather(*(world.apply(external_service(name, [ip])) for name, ip in IPS.items()))
         await until(lambda: dict(changes) == ready(IPS.values()), "all ready", seconds=60)
         await world.until_shared(IPS, *"abc")

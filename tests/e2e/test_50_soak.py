@@ -18,9 +18,9 @@ import pytest
 
 from tests.e2e.judge import Fault, Record, faults, lost
 from tests.e2e.process import Process
-from tests.e2e.published import following
 from tests.e2e.storm import Storm
 from tests.e2e.world import World
+from tests.scenarios.timeline import following
 from tests.until import Late, beside, until
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,10 @@ async def test_random_faults_cause_no_wrong_publication(
     memory: list[float] = []
     calms: list[float] = []
     storm = Storm(world, Random(seed), LEASE)
-    async with following(world, storm.shown), beside(follow_memory(world.replicas["a"], memory)):
+    async with (
+        following(world.client, world.namespace, storm.shown),
+        beside(follow_memory(world.replicas["a"], memory)),
+    ):
         try:
             await storm.populate(COUNT)
             await calm(storm)

@@ -1,7 +1,7 @@
 """Every state of an Endpoints object and of a status, in the order in which a watch showed them, with its time."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,3 +75,21 @@ async def followed(client: ApiClient, namespace: str, name: str) -> AsyncIterato
         for informer in informers:
             await informer.synced.wait()
         yield timeline
+
+
+@asynccontextmanager
+async def following(client: ApiClient, namespace: str, tell: Callable[[str, bool | None], None]) -> AsyncIterator[None]:
+    """Calls `tell(ip, ready)` for each change of an address in Endpoints of a namespace; None: it is gone."""
+
+    def observe(old: Object | None, new: Object | None) -> None:
+        if (new or old or {})["metadata"]["namespace"] != namespace:
+            return
+        before, after = (readiness(one) if one else {} for one in (old, new))
+        for ip in before.keys() | after.keys():
+            if before.get(ip) is not after.get(ip):
+                tell(ip, after.get(ip))
+
+    informer = Informer(client, ENDPOINTS, observe)
+    async with beside(informer.run()):
+        await informer.synced.wait()
+        yield

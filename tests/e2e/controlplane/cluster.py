@@ -19,7 +19,6 @@ from external_service.kind import host_port
 from playground.processes import Component, free_ports
 from tests.e2e.controlplane import flags
 from tests.e2e.controlplane.build import Binaries
-from tests.e2e.controlplane.kubeconfig import kubeconfig_file
 from tests.e2e.controlplane.pki import Pki
 
 READY_SECONDS = 2.0
@@ -201,3 +200,18 @@ class ControlPlane:
         trust = ssl.create_default_context(cafile=str(self.ca_file))
         trust.load_cert_chain(user["client-certificate"], user["client-key"])
         return httpx.Client(base_url=self.url, verify=trust, trust_env=False, timeout=REQUEST_SECONDS)
+
+
+def kubeconfig_file(file: Path, cluster: Mapping[str, Any], user: Mapping[str, str]) -> Path:
+    """Writes the file, which only its owner can read; `cluster` and `user` are those sections."""
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "e2e", "cluster": dict(cluster)}],
+        "users": [{"name": "e2e", "user": dict(user)}],
+        "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "e2e"}}],
+        "current-context": "e2e",
+    }
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(content, indent=2))
+    return file
