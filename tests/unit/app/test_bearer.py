@@ -45,18 +45,6 @@ def test_token_file_has_lines_and_is_read_again(file: Path) -> None:
     assert [tokens.accept(f"Bearer {one}".encode()) for one in (OLD, NEW)] == [False, True]
 
 
-def test_swapped_symlink_is_used_immediately(tmp_path: Path) -> None:
-    for name, token in (("one", OLD), ("two", NEW)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "token").write_text(token)
-    link = tmp_path / "data"
-    link.symlink_to("one")
-    tokens = Tokens(link / "token")
-    (tmp_path / "tmp").symlink_to("two")
-    (tmp_path / "tmp").rename(link)  # as the kubelet swaps a mounted Secret
-    assert [tokens.accept(f"Bearer {one}".encode()) for one in (OLD, NEW)] == [False, True]
-
-
 @pytest.mark.parametrize("content", [None, "", "short"], ids=["gone", "empty", "too short"])
 def test_broken_token_file_keeps_the_last_tokens(
     file: Path, content: str | None, caplog: pytest.LogCaptureFixture

@@ -59,27 +59,6 @@ def health(port: int) -> int:
         return connection.getresponse().status
 
 
-def test_hook_keeps_connections_and_ends_on_sigterm() -> None:
-    body, headers = json.dumps({"parent": PARENT}), {"Content-Type": "application/json"}
-    with (
-        serving() as (process, port, _pages),
-        contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection,
-    ):
-        sockets = set()
-        for _ in range(3):
-            connection.request("POST", "/sync", body, headers)
-            response = connection.getresponse()
-            kinds = [child["kind"] for child in json.loads(response.read())["children"]]
-            assert kinds == ["Service", "Endpoints", "EndpointSlice"]
-            assert (response.status, response.getheader("server")) == (200, None)
-            sockets.add(connection.sock)
-        assert len(sockets) == 1
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-        assert process.stderr is not None
-        assert process.stderr.read() == ""  # three good syncs and a stop: nothing to say
-
-
 def test_tls_and_token_are_required_together(tmp_path: Path) -> None:
     pki = Pki(tmp_path / "pki")
     certificate, key = pki.issue("hook", common_name="hook", addresses=["127.0.0.1"])

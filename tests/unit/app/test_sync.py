@@ -232,12 +232,6 @@ def test_unlisted_kind_is_reported_and_not_created(
     assert labelled == ({"Endpoints"} if {"Endpoints", "EndpointSlice"} <= {*made} else set())
 
 
-def test_listed_kind_is_created() -> None:
-    given = synced(ROUTED, ALL_OWNED | {"HTTPRoute.gateway.networking.k8s.io/v1": {}})
-    assert kinds(given) == ["Service", "Endpoints", "EndpointSlice", "Ingress", "HTTPRoute", "HTTPRoute"]
-    assert given["status"] == {}
-
-
 def test_taken_slice_names_are_reported() -> None:
     shown = ALL_OWNED | {"Endpoints.v1": {}, SLICES_KIND: {}}
     given = synced(parent(status=SETTLED), shown, SLICES_ALONE)

@@ -48,12 +48,6 @@ def test_dates_are_text() -> None:
 NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
 
 
-def test_objects_of_other_groups_are_skipped() -> None:
-    read = external_services(f"{NAMESPACE}---\n{ONE}")
-    assert [document.parent.metadata.name for document in read.documents] == ["web"]
-    assert read.passed_over == ("document 1: passed over: Namespace (v1)",)
-
-
 @cases(
     "source problems",
     ("empty", "", ("there is no ExternalService in it: write one",)),

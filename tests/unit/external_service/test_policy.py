@@ -37,10 +37,6 @@ def test_refused_address_has_a_message(ips: list[str], text: str) -> None:
         assert ANYTHING.refusal(ip) == (f'"{ip}" {text}' if text is NO_ADDRESS else f"{ip} {text}")
 
 
-def test_mapped_loopback_is_always_refused() -> None:
-    assert AddressPolicy(loopback=True).refusal("::ffff:127.0.0.1") is not None
-
-
 TEN, CLUSTER, LOCAL = ip_network("10.0.0.0/8"), ip_network("10.96.0.0/12"), ip_network("fd00::/8")
 DENIED = "lies in a range that this cluster's operator denies"
 OUTSIDE = "lies outside the ranges that this cluster's operator allows"

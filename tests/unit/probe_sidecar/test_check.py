@@ -7,7 +7,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
@@ -222,39 +221,21 @@ def test_ca_file_verifies_certificates(tmp_path: Path) -> None:
     assert "made for another name" in " ".join(wrong.stdout.split())
 
 
-@contextmanager
-def dns(**records: Record) -> Iterator[str]:
-    """A DNS server in a thread of its own; gives what to write for --dns-servers."""
-    server = DnsServer({f"{name}.example": record for name, record in records.items()})
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(server.start())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.port}"
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.run_until_complete(server.stop())
-        loop.close()
-
-
-def test_hostnames_are_resolved_and_each_address_probed() -> None:
-    known = {"db": Record(("127.0.0.2", "169.254.0.9")), "half": Record(("127.0.0.4",), trouble={"AAAA": "SERVFAIL"})}
-    names = ("db.example", "half.example", "gone.example")
-    with web_server() as port, dns(**known) as servers:
-        text = manifest(["127.0.0.3"], {"tcpSocket": {"port": port}}, hostnames=list(names))
-        done = check("-", "--output", "json", "--dns-servers", servers, text=text)
+async def test_hostnames_are_resolved_and_each_address_probed() -> None:
+    half = Record(("127.0.0.4",), trouble={"AAAA": "SERVFAIL"})
+    dns = DnsServer({"db.example": Record(("127.0.0.2", "169.254.0.9")), "half.example": half})
+    await dns.start()
+    with web_server() as port:
+        names = ["db.example", "half.example", "gone.example"]
+        text = manifest(["127.0.0.3"], {"tcpSocket": {"port": port}}, hostnames=names)
+        servers = f"127.0.0.1:{dns.port}"
+        done = await asyncio.to_thread(check, "-", "--output", "json", "--dns-servers", servers, text=text)
+    await dns.stop()
     rows = [(row["ip"], row.get("hostname"), row["reason"], row["message"]) for row in json.loads(done.stdout)]
     assert rows == [
         ("127.0.0.3", None, "ProbeFailed", "connection refused"),
         ("127.0.0.2", "db.example", "ProbeSucceeded", "connected"),
-        (
-            "169.254.0.9",
-            "db.example",
-            "Denied",
-            AddressPolicy().refusal("169.254.0.9"),
-        ),
+        ("169.254.0.9", "db.example", "Denied", AddressPolicy().refusal("169.254.0.9")),
         ("127.0.0.4", "half.example", "ProbeFailed", "connection refused"),
         (None, "half.example", "Unresolved", "AAAA: " + responded_with("SERVFAIL")),
         (None, "gone.example", "Unresolved", "no such name"),

@@ -20,6 +20,12 @@ def test_namespace_at_its_limit_is_skipped() -> None:
     assert (len(queue), "a" in queue, queue.waits("a"), queue.waits("b")) == (1, True, True, False)
 
 
+def test_discarded_item_is_not_queued() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push("a", ("a", "1"))
+    assert [queue.discard("a"), queue.discard("a"), queue.pop()] == [True, False, None]
+
+
 async def test_places_are_assigned_in_turn() -> None:
     places, order = FairPlaces(1), list[str]()
     await places.acquire(("a", ""))

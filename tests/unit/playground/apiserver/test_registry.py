@@ -25,20 +25,6 @@ async def refused(work: Any) -> tuple[int, str, str]:
     return caught.value.code, caught.value.reason, caught.value.message
 
 
-async def test_generation_increases_with_spec_changes_only(client: ApiClient) -> None:
-    first = await client.create(ES.path("default"), web())
-    path = ES.path("default", "web")
-    labelled = await client.patch(path, {"metadata": {"labels": {"a": "b"}}})
-    told = await client.patch(ES.path("default", "web", "status"), {"status": {"revision": 1}})
-    again = await client.patch(path, {"spec": {"port": 80}})
-    moved = await client.patch(path, {"spec": {"port": 81}})
-    seen = [(one["metadata"]["generation"], int(one["metadata"]["resourceVersion"])) for one in (first, labelled, told)]
-    assert [generation for generation, _ in seen] == [1, 1, 1]
-    assert seen[0][1] < seen[1][1] < seen[2][1]
-    assert again == told
-    assert moved["metadata"]["generation"] == 2
-
-
 @cases(
     "patch kind",
     ("json patch", [{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}], JSON_PATCH),

@@ -1,15 +1,13 @@
 """The addresses of the hostnames of an ExternalService as DNS replies change."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
 
 from external_service.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.hostnames.cache import GRACE_SECONDS, NOTIFIED_AT_ONCE, Answer, Entry, Families, NameCache, Reply
 from probe_sidecar.hostnames.hostnames import LAST_KEPT, RESOLVED, Hostnames, Report, no_records, report
 from tests.cases import cases
-from tests.virtual_time import virtually
+from tests.virtual_time import in_virtual_time
 
 A, B, C, V6 = "10.0.100.10", "10.0.100.11", "10.0.100.12", "2001:db8::10"
 DB, LB = "db.io", "lb.io"
@@ -33,7 +31,7 @@ class Rig:
         self.changes: list[str] = []
         self.cache = NameCache(self.lookup, clock=self.loop.time, random=lambda: 0.0)
         self.services: dict[str, Hostnames] = {}
-        self.task = asyncio.create_task(self.cache.run())
+        self.task = asyncio.create_task(self.cache.run())  # the end of the loop cancels it
 
     async def lookup(self, name: str, families: Families) -> tuple[Reply, Reply]:
         ipv4, ipv6 = self.replies[name]
@@ -49,23 +47,9 @@ class Rig:
         return self.services[uid]
 
 
-def with_rig(scenario: Callable[[Rig], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    async def run() -> None:
-        rig = Rig()
-        try:
-            await scenario(rig)
-        finally:
-            rig.task.cancel()
-
-    def test() -> None:
-        virtually(run())
-
-    test.__doc__ = scenario.__doc__
-    return test
-
-
-@with_rig
-async def test_addresses_of_the_status_stay_while_dns_fails(rig: Rig) -> None:
+@in_virtual_time
+async def test_addresses_of_the_status_stay_while_dns_fails() -> None:
+    rig = Rig()
     rig.replies[DB] = FAILED, FAILED
     rig.of("u1").apply(spec(DB), {A: DB, V6: DB, B: "left.io"}, hurry=False)
     assert rig.names() == [(A, DB), (V6, DB)]
@@ -77,8 +61,9 @@ async def test_addresses_of_the_status_stay_while_dns_fails(rig: Rig) -> None:
     assert rig.names() == [(B, DB)]
 
 
-@with_rig
-async def test_newer_status_is_used_until_dns_responds(rig: Rig) -> None:
+@in_virtual_time
+async def test_newer_status_is_used_until_dns_responds() -> None:
+    rig = Rig()
     rig.replies[DB] = ok(A), NOTHING
     rig.of("u1").apply(spec(DB), {A: DB}, hurry=False)
     rig.of("u1").apply(spec(DB), {A: DB, B: DB}, hurry=False)
@@ -88,8 +73,9 @@ async def test_newer_status_is_used_until_dns_responds(rig: Rig) -> None:
     assert rig.names() == [(A, DB)]
 
 
-@with_rig
-async def test_takeover_with_a_cached_result_keeps_ready_addresses(rig: Rig) -> None:
+@in_virtual_time
+async def test_takeover_with_a_cached_result_keeps_ready_addresses() -> None:
+    rig = Rig()
     rig.replies[DB] = ok(B), NOTHING
     rig.of("u1").apply(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
@@ -101,8 +87,9 @@ async def test_takeover_with_a_cached_result_keeps_ready_addresses(rig: Rig) -> 
     assert rig.changes == ["u1", "u2"]
 
 
-@with_rig
-async def test_old_address_leaves_when_the_new_one_is_ready(rig: Rig) -> None:
+@in_virtual_time
+async def test_old_address_leaves_when_the_new_one_is_ready() -> None:
+    rig = Rig()
     rig.replies[DB] = ok(A), NOTHING
     rig.of("u1").apply(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
@@ -121,8 +108,9 @@ async def test_old_address_leaves_when_the_new_one_is_ready(rig: Rig) -> None:
     assert rig.changes == ["u1", "u1", "u1"]
 
 
-@with_rig
-async def test_old_address_leaves_after_the_grace_period(rig: Rig) -> None:
+@in_virtual_time
+async def test_old_address_leaves_after_the_grace_period() -> None:
+    rig = Rig()
     rig.replies[DB] = ok(A, ttl=300), NOTHING
     rig.of("u1").apply(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
@@ -136,8 +124,9 @@ async def test_old_address_leaves_after_the_grace_period(rig: Rig) -> None:
     assert rig.names() == [(B, DB)]
 
 
-@with_rig
-async def test_hostnames_follow_the_spec(rig: Rig) -> None:
+@in_virtual_time
+async def test_hostnames_follow_the_spec() -> None:
+    rig = Rig()
     rig.replies = {DB: (ok(A), NOTHING), LB: (ok(B), NOTHING)}
     rig.of("u1").apply(spec(DB), {}, hurry=True)
     rig.of("u2").apply(spec(DB), {}, hurry=True)
@@ -154,8 +143,9 @@ async def test_hostnames_follow_the_spec(rig: Rig) -> None:
     assert (rig.names(), rig.of("u1").report(), [*rig.cache.entries]) == ([], None, [])
 
 
-@with_rig
-async def test_total_number_of_addresses_is_limited(rig: Rig) -> None:
+@in_virtual_time
+async def test_total_number_of_addresses_is_limited() -> None:
+    rig = Rig()
     names = [f"h{number}.io" for number in range(16)]
     for number, name in enumerate(names):
         rig.replies[name] = ok(*(f"10.1.{number}.{last}" for last in range(64))), NOTHING
@@ -170,8 +160,9 @@ async def test_total_number_of_addresses_is_limited(rig: Rig) -> None:
     assert report.reason == "TooManyAddresses"
 
 
-@with_rig
-async def test_name_with_many_users_does_not_delay_probes(rig: Rig) -> None:
+@in_virtual_time
+async def test_name_with_many_users_does_not_delay_probes() -> None:
+    rig = Rig()
     rig.replies[DB] = ok(A), NOTHING
     uids = [f"u{number}" for number in range(2 * NOTIFIED_AT_ONCE + 1)]
     for uid in uids:
@@ -186,8 +177,9 @@ async def test_name_with_many_users_does_not_delay_probes(rig: Rig) -> None:
     assert [uid for uid in uids if rig.names(uid) != [(A, DB)]] == ["u7"]
 
 
-@with_rig
-async def test_only_the_families_of_the_spec_are_resolved(rig: Rig) -> None:
+@in_virtual_time
+async def test_only_the_families_of_the_spec_are_resolved() -> None:
+    rig = Rig()
     both = spec(DB)
     ipv4, ipv6 = (both.model_copy(update={"addressFamilies": (family,)}) for family in ("IPv4", "IPv6"))
     rig.replies[DB] = (ok(A), ok(V6))
@@ -204,8 +196,9 @@ async def test_only_the_families_of_the_spec_are_resolved(rig: Rig) -> None:
     assert rig.names("u3") == [(A, DB)]
 
 
-@with_rig
-async def test_excluded_family_is_no_failure(rig: Rig) -> None:
+@in_virtual_time
+async def test_excluded_family_is_no_failure() -> None:
+    rig = Rig()
     rig.replies[DB] = (ok(A), FAILED)
     wanted = spec(DB).model_copy(update={"addressFamilies": ("IPv4",)})
     rig.of("u1").apply(wanted, {}, hurry=True)

@@ -296,14 +296,6 @@ async def test_last_contact_is_the_time_of_the_last_message() -> None:
     assert world.reflector.last_contact == 190.0
 
 
-async def test_exception_in_the_listener_ends_the_reflector() -> None:
-    def bug(*_: object) -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        await World(listing(10), on_change=bug).play()
-
-
 def in_namespace(namespace: str, name: str) -> Object:
     uid = f"{namespace}-{name}"
     return {"metadata": {"name": name, "namespace": namespace, "uid": uid, "resourceVersion": "1"}}

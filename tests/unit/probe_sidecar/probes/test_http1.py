@@ -10,9 +10,7 @@ from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Asked, _shape
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
     HEADERS_TOO_LARGE,
-    READING_BODY,
     UNEXPECTED_STATUS,
-    WAITING,
     WITHOUT_TEXT,
     malformed_http,
 )
@@ -141,15 +139,6 @@ def test_fast_path_memory_is_bounded() -> None:
 )
 def test_fast_path_handles_plain_responses_only(response: bytes, settled: Outcome | None) -> None:
     assert quick(response) == settled
-
-
-def test_phases_name_what_is_awaited() -> None:
-    exchange = Exchange(Asked(REQUEST, hop).read())
-    assert isinstance(opening := exchange.begin(), bytes)
-    assert opening.startswith(b"GET ")
-    assert exchange.phase == WAITING
-    assert exchange.feed(HEAD + b"Content-Length: 2\r\n\r\n") is None
-    assert exchange.phase == READING_BODY
 
 
 MISSING = failure(f"HTTP 200, {WITHOUT_TEXT}")

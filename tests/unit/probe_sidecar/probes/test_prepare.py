@@ -10,6 +10,7 @@ from tests.cases import cases
 @cases(
     "probe ip dial address",
     ("http", Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", None, ("10.0.0.1", 80)),
+    ("ipv6", Probe(httpGet=HTTPGetAction(port=80)), "::1", None, ("::1", 80, 0, 0)),
     (
         "d8-http-host-is-not-connected-to",
         Probe(httpGet=HTTPGetAction(port=80, host="elsewhere.example")),
