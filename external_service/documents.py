@@ -153,6 +153,20 @@ class _Loader(yaml.SafeLoader):
         None: [(f"{_TAG}plain", re.compile(""))],
     }
 
+    def scan_to_next_token(self) -> None:
+        """Tabs, too, where libyaml skips them: not in the indentation of a block."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
+            self.forward()
+            super().scan_to_next_token()
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """An anchor may be given again: an alias means the last one."""
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        if not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(getattr(event, "anchor", None), None)
+        return super().compose_node(parent, index)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: ARG002 - PyYAML's signature
         own = [key for key, _ in node.value if key.tag != f"{_TAG}merge"]
         seen: set[str] = set()
