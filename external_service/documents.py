@@ -175,8 +175,12 @@ class _Loader(yaml.SafeLoader):
             if name in seen:
                 raise yaml.MarkedYAMLError(problem=f'the key "{name}" is there twice', problem_mark=key.start_mark)
             seen.add(name)
-        self.flatten_mapping(node)
-        return {self._key(key): self.construct_object(value, deep=True) for key, value in node.value}
+        made: dict[Any, Any] = {}
+        for pair in node.value:
+            one = yaml.MappingNode(node.tag, [pair])
+            self.flatten_mapping(one)  # where it stands: it replaces the keys before it
+            made |= {self._key(key): self.construct_object(value, deep=True) for key, value in one.value}
+        return made
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         value = super().construct_scalar(node)
