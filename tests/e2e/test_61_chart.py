@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hack.values_table import CHART
 from playground.manifests import spots
 from playground.processes import Component
 from tests.chart.rendering import NAME, VARIANTS
-from tests.e2e import accounts, process
+from tests.e2e import accounts, process, traefik
 from tests.e2e.backends import Mode, Place
 from tests.e2e.conftest import metacontroller_definitions
 from tests.e2e.controlplane.build import Binaries
@@ -306,18 +307,9 @@ def test_chart_readme_leads_to_a_healthy_endpoint(
 def tls_secret(directory: Path) -> Object:
     """A certificate for the name that Metacontroller connects to, with its CA."""
     pki = Pki(directory / "pki")
-    certificate, key = pki.issue("hook", common_name=NAME, hosts=[f"{NAME}.{NAME}"])
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "hook-tls", "namespace": NAME},
-        "type": "kubernetes.io/tls",
-        "stringData": {
-            "ca.crt": pki.ca_file.read_text(),
-            "tls.crt": certificate.read_text(),
-            "tls.key": key.read_text(),
-        },
-    }
+    secret = traefik.tls_secret(pki, "hook-tls", [f"{NAME}.{NAME}"], NAME)
+    secret["data"]["ca.crt"] = b64encode(pki.ca_file.read_bytes()).decode()
+    return secret
 
 
 def helm_test(cluster: Cluster, directory: Path) -> str:
