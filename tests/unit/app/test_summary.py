@@ -30,11 +30,6 @@ def test_summary_of_one_dead_address() -> None:
     )
 
 
-def test_summary_of_fail_open() -> None:
-    given = sample("fail-open")
-    assert line(given["parent"], given["children"]).endswith("ready: 10.0.100.10, 10.0.100.11; failing open")
-
-
 def test_summary_names_omitted_children_with_reason() -> None:
     parent = {**sample("new-object")["parent"]}
     parent["spec"] = {**parent["spec"], "ips": ["127.0.0.1", "10.0.0.1"]}

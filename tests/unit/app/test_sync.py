@@ -182,13 +182,6 @@ def test_first_slices_are_not_reported_missing(seconds: int, reported: list[str]
     assert [one["name"] for one in given["status"].get("children", [])] == reported
 
 
-def test_retiring_slices_request_a_resync() -> None:
-    given = synced(parent(), ALL_OWNED | PLAIN, ENDPOINTS_ALONE)
-    assert (kinds(given), given["resyncAfterSeconds"]) == (["Service", "Endpoints", "EndpointSlice"], 60.0)
-    strange = synced(parent(status=SETTLED), ALL_OWNED | PLAIN | {"Service.v1": {}}, ENDPOINTS_ALONE)
-    assert strange["resyncAfterSeconds"] == 30.0
-
-
 def unlisted(kind: str, api_version: str) -> dict[str, str]:
     text = f"not made: add {kind} ({api_version}) to the CompositeController's childResources (see docs/routing.md)"
     return {"kind": kind, "name": "api", "problem": text, "reason": "NotListed"}

@@ -130,14 +130,6 @@ def test_render_of_an_empty_folder_is_status_2(tmp_path: Path, capsys: pytest.Ca
     assert str(tmp_path) in capsys.readouterr().err
 
 
-def test_request_prints_one_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = folder(tmp_path, a=CR.replace("NAME", "a")) / "a.yaml"
-    assert call("request", str(file)) == 0
-    shown = capsys.readouterr().out
-    assert shown.count("\n") == 1
-    assert json.loads(shown)["parent"]["metadata"]["name"] == "a"
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("completion", shell) == 0

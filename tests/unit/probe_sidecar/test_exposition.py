@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from probe_sidecar.metrics import SLICE, exposition
+from probe_sidecar.metrics import SLICE, Written, exposition, labels
 
 
 class Families(Collector):
@@ -51,6 +51,17 @@ def test_family_in_pieces_is_one_family() -> None:
         "# HELP eso_things_total Things.\n# TYPE eso_things_total counter\n"
         'eso_things_total{name="0"} 0.0\neso_things_total{name="1"} 1.0\n'
         "# HELP eso_up Up.\n# TYPE eso_up gauge\neso_up 1.0\n"
+    )
+
+
+def test_raw_lines_are_unchanged() -> None:
+    whose = labels(name='say "hi"', path="a\\b")
+    piece = Written(
+        "eso_things", "Things.", "counter", (f"eso_things_total{{{whose}}} {number}\n" for number in (1, 2))
+    )
+    assert written([piece]) == (
+        "# HELP eso_things_total Things.\n# TYPE eso_things_total counter\n"
+        'eso_things_total{name="say \\"hi\\"",path="a\\\\b"} 1\neso_things_total{name="say \\"hi\\"",path="a\\\\b"} 2\n'
     )
 
 

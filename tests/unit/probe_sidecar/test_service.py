@@ -65,6 +65,17 @@ async def test_unreadable_spec_stops_the_probes_and_keeps_the_status(services: S
     assert service.targets.states[A].ready, "readiness comes back from the status (R6)"
 
 
+async def test_newer_status_of_another_owner_holds_until_a_threshold(services: Services) -> None:
+    service = services.apply("web", {"port": 80, "ips": [A], "readinessProbe": TCP})
+    services.finish(A, UP, 0.1)
+    status = wanted(service)
+    theirs = status | {"addresses": [status["addresses"][0] | {"ready": False, "reason": "ProbeFailed"}]}
+    service.superseded(raw_object("web", {}, theirs, generation=1))
+    assert not service.targets.states[A].ready
+    services.finish(A, UP, 0.1)
+    assert service.targets.states[A].ready
+
+
 async def test_disabled_body_contains_is_not_probed(engine: ScriptedEngine) -> None:
     services = Services(engine, hold=60, features=Features(body_contains=False))
     probe = {"httpGet": {"port": 80, "bodyContains": "OK"}}
@@ -103,15 +114,3 @@ async def test_status_is_not_written_for(services: Services, change: dict[str, A
     service = services.apply("web", {"port": 80, "ips": [A]})
     services.ours = change.get("ours", True)
     assert service.wanted(raw_object("web", {}, generation=change.get("generation", 1))) is None, reason
-
-
-async def test_resolved_addresses_count_for_fail_open(services: Services) -> None:
-    spec = {"port": 80, "ips": [A], "minReady": 2, "hostnames": ["db.io"], "readinessProbe": TCP}
-    service = services.apply("web", spec)
-    service.hostnames.addresses = {B: "db.io"}
-    assert service.spec is not None
-    service.targets.apply(service.spec, {}, service.hostnames.addresses)
-    services.finish(A, UP, 0.1)
-    assert not service.failing_open, "one of them has no result yet"
-    services.finish(B, DOWN, 0.1)
-    assert service.failing_open

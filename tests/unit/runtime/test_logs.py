@@ -97,15 +97,6 @@ def test_logs_configured_as_json(pipe: tuple[int, int]) -> None:
     assert json.loads(line)["externalService"] == "shop/web"
 
 
-def test_logs_configured_as_text(pipe: tuple[int, int]) -> None:
-    configure("warning", "text", pipe[1])
-    log.warning("hello")
-    log.info("not shown")
-    log.warning("end")
-    line, _ = read(pipe[0], until=b"end")
-    assert line.endswith(" WARNING app.test: hello")
-
-
 def test_full_pipe_drops_lines_and_reports_them(pipe: tuple[int, int]) -> None:
     handler = configure("info", "text", pipe[1])
     lines = 0

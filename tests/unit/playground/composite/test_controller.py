@@ -187,19 +187,6 @@ async def test_v2_response_is_parsed_strictly(server: FakeApiServer, hook: Hook,
     assert status(server) is None
 
 
-async def test_429_is_retried_after_retry_after(server: FakeApiServer, hook: Hook) -> None:
-    web(server)
-    hook.answer = lambda request: Response(status_code=429, headers={"Retry-After": "1"})
-    async with running(server, hook) as controller:
-        await until(lambda: bool(hook.requests))
-        await asyncio.sleep(0.3)
-        assert len(hook.requests) == 1
-        hook.answer = hook.echo
-        await until(lambda: status(server) is not None)
-        assert controller.counts.errors == 0
-    assert server.storage.items(("", "events")) == []
-
-
 async def test_child_is_reverted_until_it_is_unwanted(server: FakeApiServer, hook: Hook, client: ApiClient) -> None:
     web(server)
     async with running(server, hook) as controller:

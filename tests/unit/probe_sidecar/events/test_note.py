@@ -47,14 +47,6 @@ def test_event_note_of_one_address(before: str, after: str, noted: list[Note]) -
     assert notes(status(a=before), status(a=after)) == noted
 
 
-def test_transitions_together_are_one_note_per_direction() -> None:
-    before, after = status(a="up", b="up", c="down"), status(a="down", b="down", c="up")
-    assert notes(before, after) == [
-        DOWN._replace(text="10.0.0.a: connection refused; 10.0.0.b: connection refused"),
-        UP._replace(text="10.0.0.c: HTTP 200"),
-    ]
-
-
 @pytest.mark.parametrize("count", [29, 30, 31, 1_000])
 def test_note_of_1000_addresses_fits(count: int) -> None:
     after = status(**{str(number): "down" for number in range(count)})

@@ -95,15 +95,6 @@ async def asking(a: Reply, aaaa: Reply = NOTHING, *, hurry: bool = True, **rig: 
 
 
 @in_virtual_time
-async def test_name_is_looked_up_after_its_ttl() -> None:
-    async with asking(ok(A, ttl=30)) as rig:
-        await asyncio.sleep(100)
-    assert rig.asked == {"db.io": [0, 30, 60, 90]}
-    assert rig.changes == [(0, "db.io")], "the same answer is no news"
-    assert rig.cache.entry("db.io").answer == Answer((A,), ())
-
-
-@in_virtual_time
 async def test_failed_lookup_backs_off_and_is_reported_if_it_lasts() -> None:
     async with asking(ok(A, ttl=5), random=1.0) as rig:
         await asyncio.sleep(1)
