@@ -311,7 +311,7 @@ class IngressTLS(Model):
 class IngressOptions(Model):
     """Options of the Ingress beside the hosts and the annotations copied from the ExternalService."""
 
-    enabled: bool = Field(default=True, description="false: no Ingress is created.")
+    enabled: StrictBool = Field(default=True, description="false: no Ingress is created.")
     className: ObjectName | None = Field(
         default=None, description="Name of the IngressClass. Defaults to the default class of the cluster."
     )
