@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from heapq import nlargest
+from itertools import islice
 from typing import Any
 
 from external_service.policy import AddressPolicy
@@ -28,8 +29,8 @@ MOST_TRANSITIONS = 100
 
 DAY = timedelta(days=1)
 
-TOGETHER = 20
-"""ExternalServices that are described before others get their turn."""
+TOGETHER = 200
+"""Addresses that are counted before others get their turn, in whole ExternalServices."""
 
 
 def overview(
@@ -47,19 +48,20 @@ def overview(
     search, opened = query.get("search", "").strip().lower(), frozenset(query.get("open", "").split(","))
     found = sorted((one for one in services if _matches(one, search)), key=by_name)
     head = {"time": moment.at, **process, "transitions": list(_transitions(found, moment.at))}
-    yield json.dumps(head)[:-1] + ', "externalServices": ['
+    text = json.dumps(head)[:-1] + ', "externalServices": ['
     left, separator = MOST_ADDRESSES, ""
-    for start in range(0, len(found), TOGETHER):
-        lines = []
-        for service in found[start : start + TOGETHER]:
-            line = _summary(service)
-            if "*" in opened or service.full_name in opened:
-                line["shown"] = list(_addresses(service, search, policy, moment.now))[:left]
-                left -= len(line["shown"])
-            lines.append(json.dumps(line))
-        yield separator + ",\n".join(lines)
-        separator = ",\n"
-    yield "]}\n"
+    counted = 0
+    for service in found:
+        line = _summary(service)
+        if "*" in opened or service.full_name in opened:
+            line["shown"] = list(islice(_addresses(service, search, policy, moment.now), left))
+            left -= len(line["shown"])
+        text += separator + json.dumps(line)
+        separator, counted = ",\n", counted + 1 + line["addresses"]
+        if counted >= TOGETHER:
+            yield text
+            text, counted = "", 0
+    yield text + "]}\n"
 
 
 def _matches(service: Service, search: str) -> bool:
