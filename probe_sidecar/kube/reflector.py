@@ -145,6 +145,7 @@ class Reflector:
                 if line.strip():
                     await self._receive(line)
                     self._backoff.reset()
+                    await asyncio.sleep(0)  # many lines may have come together
 
     async def _receive(self, line: bytes) -> None:
         try:

@@ -2,12 +2,14 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
-from probe_sidecar.sidecar import Sidecar
+from probe_sidecar.probes.engine import TURN_SECONDS
+from probe_sidecar.sidecar import REST_SHARE, Sidecar
 from tests.faults import Fault, FaultyServer
 from tests.unit.probe_sidecar.sidecars import (
     DOWN,
@@ -82,3 +84,23 @@ async def test_health_pages_follow_the_state(server: FaultyServer) -> None:
         async with asyncio.timeout(PATIENCE):
             while (await client.get(f"{base}/readyz")).status_code != 200:
                 await asyncio.sleep(0.01)
+
+
+async def test_many_changed_objects_are_taken_in_a_tenth_of_the_time(server: FaultyServer) -> None:
+    """As after a LIST that follows an outage, or written again and again by an author."""
+    for number in range(8):
+        server.create(external_service(1) | {"metadata": {"name": f"web-{number}", "namespace": "shop"}})
+    async with running(server) as sidecar:
+        await until(lambda: len(sidecar.services) == 8)
+        taken: list[float] = []
+
+        def work(_uid: str, _raw: Any) -> None:
+            time.sleep(TURN_SECONDS)
+            taken.append(asyncio.get_running_loop().time())
+
+        sidecar._work_for = work  # type: ignore[method-assign, assignment]
+        objects = sidecar.reflectors.each[0].objects
+        sidecar._observe(objects, frozenset(objects), False)
+        assert len(taken) <= 1, "the loop is not blocked by all of them"
+        await until(lambda: len(taken) == 8)
+        assert taken[-1] - taken[0] >= 7 * REST_SHARE * TURN_SECONDS
