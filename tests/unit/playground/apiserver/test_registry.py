@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from external_service.policy import AddressPolicy
+from playground.apiserver import FakeApiServer
 from playground.client import EXTERNAL_SERVICES as ES
 from playground.client import SERVICES, ApiClient, Refused
 from tests.cases import cases
@@ -22,6 +23,32 @@ async def refused(work: Any) -> tuple[int, str, str]:
     with pytest.raises(Refused) as caught:
         await work
     return caught.value.code, caught.value.reason, caught.value.message
+
+
+async def test_generation_increases_with_spec_changes_only(client: ApiClient) -> None:
+    first = await client.create(ES.path("default"), web())
+    path = ES.path("default", "web")
+    labelled = await client.patch(path, {"metadata": {"labels": {"a": "b"}}})
+    told = await client.patch(ES.path("default", "web", "status"), {"status": {"revision": 1}})
+    again = await client.patch(path, {"spec": {"port": 80}})
+    moved = await client.patch(path, {"spec": {"port": 81}})
+    seen = [(one["metadata"]["generation"], int(one["metadata"]["resourceVersion"])) for one in (first, labelled, told)]
+    assert [generation for generation, _ in seen] == [1, 1, 1]
+    assert seen[0][1] < seen[1][1] < seen[2][1]
+    assert again == told
+    assert moved["metadata"]["generation"] == 2
+
+
+@cases(
+    "patch kind",
+    ("json patch", [{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}], JSON_PATCH),
+    ("merge patch", {"metadata": {"resourceVersion": "1"}}, "application/merge-patch+json"),
+)
+async def test_stale_resource_version_is_a_conflict(client: ApiClient, patch: Any, kind: str) -> None:
+    await client.create(ES.path("default"), web())
+    code, reason, text = await refused(client.patch(ES.path("default", "web", "status"), patch, kind))
+    assert (code, reason) == (409, "Conflict")
+    assert text.startswith('Operation cannot be fulfilled on externalservices.eso.crowdfox.com "web": the object has')
 
 
 @cases(
@@ -133,3 +160,13 @@ async def test_finalizer_delays_deletion(client: ApiClient) -> None:
     assert held["metadata"]["generation"] == 2
     await client.patch(ES.path("default", "web"), {"metadata": {"finalizers": None}})
     assert (await refused(client.get(ES.path("default", "web"))))[0] == 404
+
+
+async def test_dry_run_stores_nothing(client: ApiClient, server: FakeApiServer) -> None:
+    await client.create(ES.path("default"), web())
+    before, path = server.storage.revision, ES.path("default", "web")
+    await client.create(f"{ES.path('default')}?dryRun=All", {**web(), "metadata": {"name": "other"}})
+    await client.patch(f"{path}?dryRun=All", {"spec": {"port": 81}})
+    await client.delete(f"{path}?dryRun=All")
+    await client.delete(path, {"dryRun": ["All"]})  # as kubectl does
+    assert server.storage.revision == before

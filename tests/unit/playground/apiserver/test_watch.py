@@ -94,3 +94,9 @@ async def test_paged_list_is_a_snapshot(server: FaultyServer, http: httpx.AsyncC
     assert [one["metadata"]["name"] for one in first["items"] + rest["items"]] == ["a", "b", "c"]
     assert rest["metadata"] == {"resourceVersion": first["metadata"]["resourceVersion"]}
     assert (await http.get(ALL, params=following)).status_code == 410
+
+
+async def test_streaming_list_is_refused(http: httpx.AsyncClient) -> None:
+    response = await http.get(ALL, params={"watch": "true", "sendInitialEvents": "true"})
+    assert response.status_code == 422
+    assert "unless the WatchList feature gate is enabled" in response.json()["message"]
