@@ -22,6 +22,7 @@ _BOOLEANS = {
     **dict.fromkeys(("n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE"), False),
 }
 _NOT_FINITE = re.compile(_SIGN + r"\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+MOST_VALUES = 1_000_000
 _LARGEST_EXACT = 1e21
 """From here on Go writes an exponent."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -45,6 +46,8 @@ def documents(source: str) -> list[Any]:
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             reason = str(error).partition("\n")[0]
             raise Unreadable(f"this is not YAML: {reason}{_template(source)}") from None
+    if _values(found, {}) > MOST_VALUES:
+        raise Unreadable(f"it has more than {MOST_VALUES} values, those of its aliases included")
     return [document for document in found if document is not None]
 
 
@@ -61,6 +64,16 @@ def _parts(source: str) -> Iterator[tuple[int, str]]:
         yield first, "\n".join(part)
         part, first = [], number + 1
     yield first, "\n".join(part)
+
+
+def _values(value: Any, known: dict[int, int]) -> int:
+    """Number of values in it: a few lines of aliases may be billions. `known` is of those counted, by id."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_values(one, known) for one in inner)
+    return known[id(value)]
 
 
 def _template(source: str) -> str:

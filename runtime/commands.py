@@ -3,8 +3,10 @@
 Exit status: 0 done, 1 it failed or something is not healthy, 2 bad usage, input or settings, 130 interrupted.
 """
 
+import errno
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 HELP = ["-h", "--help"]
 SUFFIXES = (".yaml", ".yml", ".json")
+LARGEST_FILE = 32 * 1024 * 1024
 FILE = click.Path(allow_dash=True)
 """An argument that may name a file; a shell completes it."""
 
@@ -111,4 +114,8 @@ def _files(path: str) -> Iterator[str]:
 
 
 def _text(file: str) -> str:
-    return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    with nullcontext(sys.stdin) if file == "-" else Path(file).open(encoding="utf-8") as opened:
+        text: str = opened.read(LARGEST_FILE + 1)
+    if len(text) > LARGEST_FILE:
+        raise OSError(errno.EFBIG, f"it has more than {LARGEST_FILE} characters")
+    return text

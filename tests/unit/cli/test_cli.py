@@ -17,7 +17,7 @@ from external_service.invalid import unknown_fields
 from external_service.kind import KIND
 from external_service.manifest import NOTHING
 from external_service.v1alpha1 import NUMBER_OR_SHARE
-from runtime.commands import run
+from runtime.commands import LARGEST_FILE, run
 from runtime.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -110,6 +110,8 @@ def test_render_reads_the_standard_input_and_warns(
 def test_render_names_the_problems_of_all_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = CR.replace("NAME", "a").replace("port: 80", "port: 0, minReady: -1")
     folder(tmp_path, a=bad, b="").joinpath("c.json").write_bytes(b"\xff\xfe")
+    with (tmp_path / "d.yaml").open("wb") as large:
+        large.truncate(LARGEST_FILE + 1)
     assert call("render", str(tmp_path), str(tmp_path / "b.yaml"), str(tmp_path / "none.yaml")) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -119,6 +121,7 @@ def test_render_names_the_problems_of_all_files(tmp_path: Path, capsys: pytest.C
             f"a.yaml: spec.port: {PORT_NUMBER} (got 0)",
             f"a.yaml: spec.minReady: {NUMBER_OR_SHARE} (got -1)",
             "c.json: this is not text in UTF-8",
+            "d.yaml: it has more than 33554432 characters",
             f"b.yaml: {NOTHING}",
             "none.yaml: No such file or directory",
         )

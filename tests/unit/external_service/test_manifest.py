@@ -57,6 +57,11 @@ NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
     ("bin", "a: \x01", ("this is not YAML: unacceptable character #x0001: special characters are not allowed",)),
     ("a-tag", "!!int [1]", ("line 1: this is not YAML: expected a scalar node, but found sequence",)),
     ("bottomless", "[" * 10_000, ("this is not YAML: maximum recursion depth exceeded",)),
+    (
+        "aliases",
+        "a: &0 [x, x]\n" + "".join(f"a{n}: &{n} [{', '.join([f'*{n - 1}'] * 10)}]\n" for n in range(1, 7)),
+        ("it has more than 1000000 values, those of its aliases included",),
+    ),
     ("another-kind", NAMESPACE, ("passed over: Namespace (v1)", "there is no ExternalService in it: write one")),
     (
         "helm-template",
