@@ -1,6 +1,10 @@
 """Which addresses are published, and how."""
 
+from collections.abc import Callable
 from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from external_service.core import Probe, TCPSocketAction
 from external_service.kind import Reason
@@ -152,3 +156,26 @@ def test_removed_hostname_or_family_removes_its_addresses() -> None:
     told = [replace(up(one), hostname="db.io") for one in (A, "2001:db8::1")]
     wanted = spec().model_copy(update={"hostnames": ("db.io",), "addressFamilies": ("IPv6",)})
     assert resolved_by(wanted, told) == {"2001:db8::1": "db.io"}
+
+
+ips = st.sampled_from([A, B, C, "2001:db8::10", "127.0.0.1", "no address"])
+verdicts = st.dictionaries(ips, st.sampled_from([up, down, pending]))
+shares = st.one_of(st.integers(0, 6), st.integers(0, 100).map(lambda share: f"{share}%"))
+
+
+@given(st.lists(ips), st.lists(ips), shares, verdicts)
+def test_publication_invariants(
+    wanted: list[str], disabled: list[str], min_ready: int | str, told: dict[str, Callable[[str], AddressStatus]]
+) -> None:
+    states = {ip: verdict(ip) for ip, verdict in told.items()}
+    wish = spec(*wanted, disabled=tuple(disabled), min_ready=min_ready)
+    result = publication(wish, states, POLICY)
+    names = [address.ip for address in result.addresses]
+    assert names == [ip for ip in dict.fromkeys(wanted) if ip not in ("127.0.0.1", "no address")]
+    for address in result.addresses:
+        well = address.ip in states and states[address.ip].ready
+        if address.ip in disabled:
+            assert address == drained(address.ip, serving=well)
+        else:
+            assert address == (healthy(address.ip) if well or result.failing_open else unhealthy(address.ip))
+    assert not (result.failing_open and min_ready in (0, "0%"))

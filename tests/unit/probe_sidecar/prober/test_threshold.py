@@ -1,5 +1,8 @@
 """The kubelet's thresholds (docs/conformance.md, lines 22 and 24 to 27)."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from external_service.core import Probe, TCPSocketAction
 from probe_sidecar.prober.target import record
 from probe_sidecar.probes.exchange import Outcome, Result
@@ -35,3 +38,16 @@ def states(trace: str, success: int, failure: int) -> str:
 )
 def test_streak_transitions(trace: str, success: int, failure: int, expected: str) -> None:
     assert states(trace, success, failure) == expected
+
+
+@given(st.text(alphabet="SWFE", max_size=60), st.integers(1, 5), st.integers(1, 5))
+def test_transition_needs_consecutive_equal_results(trace: str, success: int, failure: int) -> None:
+    evidence = ["S" if letter in "SW" else "F" for letter in trace if letter != "E"]
+    run = 0
+    seen = 0
+    for letter in trace:
+        run, verdict = record(run, Outcome(LETTERS[letter], ""), probe(success, failure))
+        seen += letter != "E"
+        needed = success if verdict else failure
+        if verdict is not None:
+            assert evidence[seen - needed : seen] == ["S" if verdict else "F"] * needed
