@@ -45,7 +45,7 @@ LONGEST_HEADER = 8_192
 LARGEST = 512 * 1024
 """Bytes of the values that are used together. The CAs of a browser are 230 KB, and 4 KB of memory for each certificate.
 """
-MOST_OF_A_NAMESPACE = 4 * 1024 * 1024
+MOST_OF_A_NAMESPACE = 3 * 1024 * 1024
 """Bytes of all values that the probes of a namespace name."""
 SMALL = 8_192
 """Bytes that are made into a TLS context at once; a certificate takes 0.3 ms."""
