@@ -190,7 +190,9 @@ def authorities(peer: Peer) -> Row:
     """An ExternalService for each address, each with all CAs of a browser in a ConfigMap of its own."""
 
     def fill(server: FakeApiServer, second: int) -> None:
-        for number in range(len(server.storage.items(server.resource("ExternalService").key, "a")) * (second == 0)):
+        if second:
+            return
+        for number, _ in enumerate(server.storage.items(server.resource("ExternalService").key, "a")):
             metadata = {"namespace": "a", "name": f"ca-{number}"}
             data = {"k": f"{number}\n{certifi.contents()}"}
             server.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})

@@ -253,7 +253,7 @@ async def _referenced(parent: ExternalService, ca: bytes | None, cluster: Callab
                     values.append(await read(client, one))
             contents[parts] = await content(parts, values)
     except (CredentialsError, ApiError, Unusable) as problem:
-        one = getattr(problem, "one", one)
+        one = problem.one if isinstance(problem, Unusable) else one
         instead = "; or give the CA with --ca-file PATH" if one.use == "CA" else ""
         raise CannotCheck(f"{_name(parent)} needs the {one.use} in {one}: {problem}{instead}") from None
     finally:

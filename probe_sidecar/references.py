@@ -12,7 +12,7 @@ import logging
 import ssl
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
 from math import inf
@@ -129,26 +129,27 @@ async def read(client: KubeClient, one: Reference) -> Values:
 
 async def content(parts: Parts, values: Sequence[Values]) -> Content:
     """The content made from the values of each part. Raises Unusable."""
-    size = sum(map(len, chain.from_iterable(values)))
+    size = _size(values)
     if size > LARGEST:
         raise Unusable(parts[0], f"has more than {LARGEST} bytes: leave out what the probe does not need")
-    made = _content(parts, values) if size <= SMALL else await asyncio.to_thread(_content, parts, values)
-    return replace(made, digest=_digest(values), size=size)
+    made = _made(parts, values) if size <= SMALL else await asyncio.to_thread(_made, parts, values)
+    return Content(_digest(values), size, *made)
 
 
-def _content(parts: Parts, values: Sequence[Values]) -> Content:
+def _made(parts: Parts, values: Sequence[Values]) -> tuple[ssl.SSLContext | None, str]:
+    """The TLS context, or the value of a header. Raises Unusable."""
     context: ssl.SSLContext | None = None
     for one, given in zip(parts, values, strict=True):
         try:
             if one.use == "header":
-                return Content(b"", 0, header=_header(one, given[0]))
+                return None, _header(one, given[0])
             context = (
                 verified(given[0].decode("latin-1")) if one.use == "CA" else presenting(given[0], given[1], context)
             )
         except BadCertificates as problem:
             what = f"CA in key {one.keys[0]}" if one.use == "CA" else "client certificate"
             raise Unusable(one, f"has no valid {what}: {problem}") from None
-    return Content(b"", 0, context)
+    return context, ""
 
 
 def assembled(contents: Mapping[Parts, Content]) -> Referenced:
@@ -287,7 +288,7 @@ class References:
     def _check_room(self, parts: Parts, held: _Held, values: Sequence[Values]) -> None:
         namespace = parts[0].namespace
         others = (one for (first, *_), one in self._held.items() if first.namespace == namespace and one is not held)
-        size = sum(map(len, chain.from_iterable(values))) + sum(one.content.size for one in others if one.content)
+        size = _size(values) + sum(one.content.size for one in others if one.content)
         if size > self._room:
             raise Unusable(
                 parts[0],
@@ -308,6 +309,10 @@ class Unusable(Exception):
     def __init__(self, one: Reference, problem: str) -> None:
         super().__init__(problem)
         self.one = one
+
+
+def _size(values: Sequence[Values]) -> int:
+    return sum(map(len, chain.from_iterable(values)))
 
 
 def _digest(values: Sequence[Values]) -> bytes:

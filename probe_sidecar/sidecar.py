@@ -87,7 +87,7 @@ class Sidecar:
         self._leases = leases or client
         self._gained: deque[str] = deque()
         self._changed: FairQueue[str] = FairQueue()  # uids of objects whose newest version is to be taken in
-        self._taking_in: asyncio.TimerHandle | None = None
+        self._intake: asyncio.TimerHandle | None = None
         self._rest_until = 0.0
         self._unreadable: list[Unreadable] = []
         self._reported: dict[str, object] = {}  # the generation of unreadable objects that have an Event, by name
@@ -214,11 +214,11 @@ class Sidecar:
                 self._drop(uid)
             else:
                 self._changed.push(uid, place(raw))
-        if self._changed and self._taking_in is None:
+        if self._changed and self._intake is None:
             if self._loop.time() >= self._rest_until:
                 self._take_in()
             else:
-                self._taking_in = self._loop.call_at(self._rest_until, self._take_in)
+                self._intake = self._loop.call_at(self._rest_until, self._take_in)
 
     def _take_in(self) -> None:
         """Newest versions of objects, in turn, for TURN_SECONDS; then a pause."""
@@ -229,7 +229,7 @@ class Sidecar:
                 self._work_for(uid, raw)
             now = self._loop.time()
         self._rest_until = now + REST_SHARE * (now - began)
-        self._taking_in = self._loop.call_at(self._rest_until, self._take_in) if self._changed else None
+        self._intake = self._loop.call_at(self._rest_until, self._take_in) if self._changed else None
 
     def _report_unreadable(self) -> None:
         """One Event for each generation of an object that cannot be read, whichever replica owns it."""

@@ -1,6 +1,7 @@
 """The end of a certificate's validity, read from its DER (RFC 5280, 4.1), which Python does for verified ones only."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
@@ -9,6 +10,7 @@ _BEFORE_VALIDITY: Final = 3
 """serialNumber, signature and issuer."""
 
 
+@lru_cache(maxsize=256)
 def not_after(der: bytes) -> float | None:
     """`notAfter` in Unix seconds; None for what is no certificate."""
     try:

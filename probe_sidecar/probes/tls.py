@@ -31,8 +31,6 @@ _RECORD: Final = 16_384
 
 OpenInner = Callable[[], Reading[Step]]
 
-_not_after = functools.lru_cache(maxsize=256)(not_after)
-
 
 @dataclass(slots=True, eq=False)
 class Certificate:
@@ -153,7 +151,7 @@ def _read(
         _write(incoming, (yield message.TLS_HANDSHAKE, outgoing.read()))
     if wrong:
         raise Malformed(wrong)
-    certificate.expires = _not_after(connection.getpeercert(binary_form=True) or b"")
+    certificate.expires = not_after(connection.getpeercert(binary_form=True) or b"")
     inner = protocols.get(connection.selected_alpn_protocol() or "")
     if inner is None:
         raise Malformed(message.NO_ALPN)
