@@ -1,6 +1,7 @@
 """The playground on a terminal: addresses by ExternalService, keys that switch their backends, and a log."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import ClassVar
 
 from rich.text import Text
@@ -88,12 +89,20 @@ class Seconds(ModalScreen[float | None]):
 
 
 class Driver(LinuxDriver):
-    """Queues output without a limit: a terminal that does not read (Ctrl-S) does not block the event loop."""
+    """Queues output without a limit: a terminal that does not read (Ctrl-S) does not block the event loop.
+
+    Drops input that is not UTF-8, such as a letter of a terminal with another encoding.
+    """
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]
         if self._writer_thread is not None:
             self._writer_thread._queue.maxsize = 0
+
+    def run_input_thread(self) -> None:
+        while not self.exit_event.is_set():
+            with suppress(UnicodeDecodeError):
+                super().run_input_thread()
 
 
 class PlaygroundApp(App[int]):

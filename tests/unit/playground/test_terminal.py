@@ -1,13 +1,18 @@
 """The terminal application, with a whole playground behind it."""
 
+import asyncio
 import os
 import re
+import select
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.app import App
+from textual.events import Key
+from textual.message import Message
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Footer, Input, RichLog
 
@@ -15,7 +20,7 @@ from playground.backends import Mode
 from playground.manifests import demo
 from playground.snapshot import AddressRow
 from playground.stack import Playground
-from playground.terminal import Box, PlaygroundApp, Seconds
+from playground.terminal import Box, Driver, PlaygroundApp, Seconds
 from tests.until import until
 
 TINY = (20, 5)
@@ -136,6 +141,23 @@ async def test_slow_key_asks_for_seconds(app: PlaygroundApp, playground: Playgro
         backend = playground.backends.at("10.0.200.10")[0]
         await until(lambda: backend.mode is Mode.SLOW, "it is slow", seconds=5)
         assert backend.slow_seconds == 0.25
+
+
+async def test_input_that_is_not_utf8_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, terminals = socket.socketpair()
+    seen: list[Message] = []
+    with ours, terminals:
+        driver = Driver(App[int]())
+        monkeypatch.setattr(driver, "fileno", terminals.fileno())
+        monkeypatch.setattr(driver, "process_message", seen.append)
+        reader = asyncio.create_task(asyncio.to_thread(driver.run_input_thread))
+        ours.send("ü".encode("latin-1"))
+        await until(lambda: not select.select([terminals], [], [], 0)[0], "it is read", seconds=5)
+        ours.send(b"k")
+        await until(lambda: len(seen) > 0, "a key is read", seconds=5)
+        driver.exit_event.set()
+        await asyncio.wait_for(reader, 5)
+    assert [message.key for message in seen if isinstance(message, Key)] == ["k"]
 
 
 async def test_filter_narrows_the_table(app: PlaygroundApp) -> None:
