@@ -1,24 +1,35 @@
 """Values of an ExternalService, or of one of its children, that the API server refuses, beyond the schema. Pure.
 
 The CRD's CEL rules say the same at the door; this is for what comes past them (an older CRD) and for work without a
-cluster.
+cluster. Sources: kubernetes:staging/src/k8s.io/apimachinery/pkg/util/validation and pkg/apis/networking/validation.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from external_service import syntax
 from external_service.core import Probe
+from external_service.kind import DNS_NAME, SERVICE_NAME, is_ip
 from external_service.policy import AddressPolicy, form_refusal
-from external_service.schema import join
 from external_service.v1alpha1 import (
+    ADDRESS_AMONG_HOSTNAMES,
+    IPV4_LIKE,
+    LABEL_TOO_LONG,
     NEEDS_CLUSTER_IP,
+    NO_ADDRESS,
+    NO_DNS_NAME,
+    NO_HOSTNAME,
+    NO_PATH,
+    NO_ROUTE_PATH,
+    NO_SERVICE_NAME,
     NO_SUCH_PORT,
     ONE_OF_PORTS,
     RESERVED_LABELS,
+    ROUTE_PATH,
     SAME_PORT,
+    UNRESOLVED_PATH,
     ExternalService,
     ExternalServiceSpec,
     IngressOptions,
@@ -27,19 +38,19 @@ from external_service.v1alpha1 import (
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 SNIPPETS = ("-snippet", "-snippets")
 
+_SUBDOMAIN = re.compile(DNS_NAME)
+_SERVICE_NAME = re.compile(SERVICE_NAME)
+_IPV4_LIKE = re.compile(IPV4_LIKE)
+_LONG_LABEL = re.compile("[^.]{64}")
+_UNRESOLVED = re.compile(UNRESOLVED_PATH)
+_ROUTE_PATH = re.compile(ROUTE_PATH)
 
-def child_problems(parent: ExternalService) -> list[str]:
-    """Values for which the API server refuses a child, except addresses, which are judged one by one (design R8)."""
-    return list(_child_problems(parent))
 
-
-def address_problems(spec: ExternalServiceSpec, *, loopback: bool) -> list[str]:
+def address_problems(spec: ExternalServiceSpec, *, loopback: bool) -> Iterator[str]:
     """Addresses and names that cannot be published, are duplicates, or are drained without being in the spec."""
-    return [
-        *_list_problems("ips", spec.ips, AddressPolicy(loopback=loopback).refusal),
-        *_list_problems("hostnames", spec.hostnames, syntax.hostname_problem),
-        *_list_problems("disabledIPs", spec.disabledIPs, partial(_not_among, spec=spec)),
-    ]
+    yield from _list_problems("ips", spec.ips, AddressPolicy(loopback=loopback).refusal)
+    yield from _list_problems("hostnames", spec.hostnames, hostname_problem)
+    yield from _list_problems("disabledIPs", spec.disabledIPs, partial(_not_among, spec=spec))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,13 @@ def snippet_problems(annotations: Mapping[str, str], parent: ExternalService) ->
     ]
 
 
+def join(path: str, part: str) -> str:
+    """`path` with one more field; a key with a dot or a slash is in brackets."""
+    if "." in part or "/" in part:
+        return f'{path}["{part}"]'
+    return f"{path}.{part}" if path else part
+
+
 def shown(value: object) -> str:
     """The value as the user wrote it, if short; of a list or mapping no more than what it is."""
     if isinstance(value, Mapping):
@@ -109,15 +127,10 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{len(str(value))} characters"
 
 
-def duplicate(entry: str) -> str:
-    """For an entry that is in its list already."""
-    return f"Duplicate value: {entry}: remove one"
-
-
 def _list_problems(name: str, entries: Sequence[str], problem_of: Callable[[str], str | None]) -> Iterator[str]:
     seen: set[str] = set()
     for index, entry in enumerate(entries):
-        problem = duplicate(entry) if entry in seen else problem_of(entry)
+        problem = f"Duplicate value: {entry}: remove one" if entry in seen else problem_of(entry)
         if problem is not None:
             yield f"spec.{name}[{index}]: {problem}"
         seen.add(entry)
@@ -132,16 +145,17 @@ def _not_among(ip: str, spec: ExternalServiceSpec) -> str | None:
     return form_refusal(ip)
 
 
-def _child_problems(parent: ExternalService) -> Iterator[str]:
+def child_problems(parent: ExternalService) -> Iterator[str]:
+    """Values for which the API server refuses a child, except addresses, which are judged one by one (design R8)."""
     name = parent.metadata.name
-    yield from _judged("metadata.name", syntax.service_name_problem(name), name)
+    yield from _judged("metadata.name", service_name_problem(name), name)
     yield from _port_problems(parent.spec)
     for index, host in enumerate(parent.spec.hosts):
         at = f"spec.hosts[{index}]"
-        yield from _judged(f"{at}.host", syntax.host_problem(host.host), host.host)
-        problem = syntax.path_problem(host.path, host.pathType)
+        yield from _judged(f"{at}.host", host_problem(host.host), host.host)
+        problem = path_problem(host.path, host.pathType)
         if parent.spec.httpRoute is not None:
-            problem = problem or syntax.route_path_problem(host.path)
+            problem = problem or route_path_problem(host.path)
         yield from _judged(f"{at}.path", problem, host.path)
     if (service := parent.spec.service) is not None:
         yield from _reserved("spec.service.labels", service.labels)
@@ -179,7 +193,7 @@ def _ingress_problems(options: IngressOptions, inherited: Mapping[str, str]) -> 
         yield from _judged("spec.ingress.className", better, options.className)
     for index, tls in enumerate(options.tls):
         for number, host in enumerate(tls.hosts):
-            yield from _judged(f"spec.ingress.tls[{index}].hosts[{number}]", syntax.host_problem(host), host)
+            yield from _judged(f"spec.ingress.tls[{index}].hosts[{number}]", host_problem(host), host)
 
 
 def _reserved(at: str, labels: Mapping[str, str]) -> Iterator[str]:
@@ -191,3 +205,50 @@ def _reserved(at: str, labels: Mapping[str, str]) -> Iterator[str]:
 def _judged(path: str, problem: str | None, value: object) -> Iterator[str]:
     if problem is not None:
         yield f"{path}: {problem} (got {shown(value)})"
+
+
+def service_name_problem(name: str) -> str | None:
+    """A DNS-1035 label; newer API servers also take a digit in front, the oldest supported (1.31) does not."""
+    if len(name) <= 63 and _SERVICE_NAME.fullmatch(name):
+        return None
+    return NO_SERVICE_NAME
+
+
+def host_problem(host: str) -> str | None:
+    """The host of an Ingress: a DNS-1123 subdomain, `*.` allowed before it, that does not read as an address."""
+    if _IPV4_LIKE.fullmatch(host):
+        return NO_ADDRESS
+    if len(host) <= 253 and _SUBDOMAIN.fullmatch(host.removeprefix("*.")):
+        return None
+    return NO_DNS_NAME
+
+
+def hostname_problem(name: str) -> str | None:
+    """A name to resolve: a DNS-1123 subdomain that DNS can carry and that does not read as an address."""
+    if _IPV4_LIKE.fullmatch(name) or is_ip(name):
+        return ADDRESS_AMONG_HOSTNAMES
+    if len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
+        return NO_HOSTNAME
+    if _LONG_LABEL.search(name):
+        return LABEL_TOO_LONG
+    return None
+
+
+def path_problem(path: str, path_type: str) -> str | None:
+    """The path of an Ingress rule. Only ImplementationSpecific may go without, and is not looked into further."""
+    if path and not path.startswith("/"):
+        return NO_PATH
+    if path_type == "ImplementationSpecific":
+        return None
+    if not path:
+        return f'pathType {path_type} needs a path: write "/" for every path'
+    if _UNRESOLVED.search(path):
+        return f'pathType {path_type} takes no "//", "/./", "/../" or "%2F" in the path: write it resolved'
+    return None
+
+
+def route_path_problem(path: str) -> str | None:
+    """The path of an HTTPRoute match, of type Exact or PathPrefix (HTTPPathMatch in the CRD of the Gateway API)."""
+    if _ROUTE_PATH.fullmatch(path) and not _UNRESOLVED.search(path):
+        return None
+    return NO_ROUTE_PATH

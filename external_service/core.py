@@ -1,15 +1,65 @@
 """The part of core/v1 and meta/v1 that an ExternalService uses, with the API server's own field names and defaults.
 
 Defaults and limits follow kubernetes:pkg/apis/core/v1/defaults.go and pkg/apis/core/validation. Descriptions and CEL
-rules are here because the CRD is made from these models (`crd.py`): users read them in `kubectl explain`.
+rules are here because the CRD is made from these models (`crd.py`): users read them in `kubectl explain`. A rule is for
+what JSON Schema cannot say, or can say only in words that no user should have to read: its message says what to write.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from external_service.cel import DNS_NAME, quoted, rule, rules
-from external_service.kind import DATA_KEY, HEADER_NAME, HEADER_VALUE, HOST_HEADER, STATUS_RANGE
+from external_service.kind import DNS_NAME
+
+
+def rule(
+    expression: str, message: str, *, shown: str = "", field: str = "", at_creation_only: bool = False
+) -> dict[str, Any]:
+    """One entry of x-kubernetes-validations.
+
+    shown: a CEL expression for the message; where it fails to evaluate the API server falls back on `message`.
+    field: the path below this node that the error names, such as ".path".
+    at_creation_only: for what may not lock an object that was stored before the rule existed: `oldSelf` is optional.
+    """
+    entry: dict[str, Any] = {"rule": expression, "message": message}
+    if shown:
+        entry["messageExpression"] = shown
+    if field:
+        entry["fieldPath"] = field
+    if at_creation_only:
+        entry["rule"] = f"oldSelf.hasValue() || {expression}"
+        entry["optionalOldSelf"] = True
+    return entry
+
+
+def rules(*given: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    """A `json_schema_extra` that adds `given`, which replace `pattern`."""
+
+    def add(schema: dict[str, Any]) -> None:
+        schema.pop("pattern", None)
+        schema["x-kubernetes-validations"] = [*given]
+
+    return add
+
+
+def quoted(pattern: str) -> str:
+    """A regular expression as a CEL string literal that matches from end to end."""
+    escaped = f"^{pattern}$".replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def matching(pattern: str, max_length: int, message: str) -> Any:
+    """For a string that must match `pattern` from end to end, in the models as in the CRD."""
+    extra = rules(rule(f"self.matches({quoted(pattern)})", message))
+    return Field(max_length=max_length, pattern=f"^{pattern}$", json_schema_extra=extra)
+
+
+def int_or_string(max_length: int, *given: dict[str, Any]) -> WithJsonSchema:
+    """The schema of a field of either type, with the rules `given`."""
+    checked = {"x-kubernetes-validations": [*given]} if given else {}
+    return WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": max_length, **checked})
+
 
 HANDLERS = ("httpGet", "tcpSocket", "grpc")
 ONE_HANDLER = f"write exactly one of {', '.join(HANDLERS)}"
@@ -18,22 +68,17 @@ NO_EXEC = (
     "write httpGet, tcpSocket or grpc"
 )
 
-
-def _port_schema(message: str) -> WithJsonSchema:
-    """int-or-string, for `type: integer` would refuse a named port with a message that does not say what to write."""
-    checked = rule("type(self) == int && self >= 1 && self <= 65535", message)
-    return WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 64, "x-kubernetes-validations": [checked]})
-
-
+# Ports are int-or-string: `type: integer` would refuse a named port with a message that does not say what to write.
+_IS_PORT = "type(self) == int && self >= 1 && self <= 65535"
 PORT_NUMBER = "write a port number from 1 to 65535, without quotes"
 PROBE_PORT_NUMBER = f"{PORT_NUMBER}: named ports belong to containers, and there are none"
 
 PortNumber = Annotated[int, Field(strict=True, ge=1, le=65_535)]
-Port = Annotated[PortNumber, _port_schema(PORT_NUMBER)]
+Port = Annotated[PortNumber, int_or_string(64, rule(_IS_PORT, PORT_NUMBER))]
 ProbePort = Annotated[
     PortNumber,
     Field(description="Port to connect to, a number from 1 to 65535; it may differ from spec.port."),
-    _port_schema(PROBE_PORT_NUMBER),
+    int_or_string(64, rule(_IS_PORT, PROBE_PORT_NUMBER)),
 ]
 WHOLE_SECONDS = (
     "write whole seconds from 1 to 86400: more than one probe a second would be a load on the address, not a check of "
@@ -55,22 +100,17 @@ Period = Annotated[
 ]
 Threshold = Annotated[int, Field(strict=True, ge=1, le=1_000)]
 
-
-def matching(pattern: str, max_length: int, message: str) -> Any:
-    """For a string that must match `pattern` from end to end, in the models as in the CRD."""
-    extra = rules(rule(f"self.matches({quoted(pattern)})", message))
-    return Field(max_length=max_length, pattern=f"^{pattern}$", json_schema_extra=extra)
-
-
+HOST_HEADER = r"[!-.0-~]*"
 HostHeader = Annotated[
     str,
     matching(HOST_HEADER, 253, "write a host name only, such as www.example.com: no scheme, path, space or line break"),
 ]
 NO_OBJECT_NAME = "write the name of an object: lower case letters, digits, - and ."
 ObjectName = Annotated[str, matching(DNS_NAME, 253, NO_OBJECT_NAME)]
-DataKey = Annotated[str, matching(DATA_KEY, 253, "write a key: letters, digits, -, _ and . only")]
+DataKey = Annotated[str, matching("[-._a-zA-Z0-9]+", 253, "write a key: letters, digits, -, _ and . only")]
 
 
+STATUS_RANGE = "[2-5][0-9][0-9](-[2-5][0-9][0-9])?"
 BAD_STATUS = 'write a status such as 200, or a range such as "200-299", from 200 to 599, the lower one first'
 
 
@@ -99,13 +139,7 @@ STATUS_RULE = (
 ExpectedStatus = Annotated[
     Annotated[int, Field(strict=True, ge=200, le=599)] | Annotated[str, Field(pattern=f"^{STATUS_RANGE}$")],
     AfterValidator(_ascending),
-    WithJsonSchema(
-        {
-            "x-kubernetes-int-or-string": True,
-            "maxLength": 16,
-            "x-kubernetes-validations": [rule(STATUS_RULE, BAD_STATUS)],
-        }
-    ),
+    int_or_string(16, rule(STATUS_RULE, BAD_STATUS)),
 ]
 
 
@@ -181,13 +215,13 @@ class HTTPHeader(Model):
     name: Annotated[
         str,
         matching(
-            HEADER_NAME,
+            r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+",
             256,
             "write a header name such as X-Forwarded-Proto: letters, digits and !#$%&'*+-.^_`|~ only",
         ),
     ] = Field(description="Name of the header, such as X-Forwarded-Proto.")
     value: Annotated[
-        str, matching(HEADER_VALUE, 8_192, "write the value in one line: CR, LF and NUL would end the header")
+        str, matching(r"[^\r\n\x00]*", 8_192, "write the value in one line: CR, LF and NUL would end the header")
     ] = Field(default="", description="Value of the header, sent unchanged.")
     valueFrom: HeaderSource | None = Field(
         default=None,

@@ -1,12 +1,10 @@
-"""The CustomResourceDefinition, made from the models: `python -m external_service.crd` prints it.
+"""The schema of an ExternalService as the API server requires it (structural, apiextensions/v1), made from the models.
 
-Pure but for the printing. It has the API server's rules for a schema (structural, apiextensions/v1), and nothing
-specific to an ExternalService. The hook imports it only for the first request of `/openapi.json`.
+`python -m external_service.crd` prints the CustomResourceDefinition. Pure but for the printing.
 """
 
+from functools import cache
 from typing import Any
-
-import yaml
 
 from external_service import kind, v1alpha1
 
@@ -37,8 +35,8 @@ def custom_resource_definition() -> Schema:
         "kind": kind.KIND,
         "listKind": f"{kind.KIND}List",
         "plural": kind.PLURAL,
-        "singular": kind.SINGULAR,
-        "shortNames": [kind.SHORT_NAME],
+        "singular": "externalservice",
+        "shortNames": ["extsvc"],
     }
     version = {
         "name": kind.VERSION,
@@ -46,7 +44,7 @@ def custom_resource_definition() -> Schema:
         "storage": True,
         "subresources": {"status": {}},
         "additionalPrinterColumns": [_column(*column) for column in COLUMNS],
-        "schema": {"openAPIV3Schema": _root(v1alpha1.ExternalService.model_json_schema())},
+        "schema": {"openAPIV3Schema": _root()},
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -79,6 +77,8 @@ def parent_schema() -> Schema:
 
 def to_yaml(definition: Schema) -> str:
     """`definition` as a file: same definition, same bytes."""
+    import yaml  # noqa: PLC0415 - no server needs it
+
     return HEADER + yaml.safe_dump(definition, sort_keys=False, width=120, allow_unicode=True)
 
 
@@ -87,22 +87,25 @@ def _column(name: str, kind: str, path: str, description: str, priority: int) ->
     return {**column, "priority": priority} if priority else column
 
 
-def _root(schema: Schema) -> Schema:
+@cache
+def root() -> Schema:
+    """The whole object, with the metadata that the models read, without defaults."""
+    schema = v1alpha1.ExternalService.model_json_schema()
+    return _node(schema, schema["$defs"], defaults=False)
+
+
+def _root() -> Schema:
     """apiVersion, kind and metadata are the API server's own; `status` keeps no default.
 
     Metacontroller compares the stored status with the hook's response: a value that the schema fills in and the hook's
     echo does not carry would differ at each sync, permanently, and each difference is a write.
     """
-    definitions = schema["$defs"]
-    own = schema["properties"]
+    schema = v1alpha1.ExternalService.model_json_schema()
+    spec = _node(schema["properties"]["spec"], schema["$defs"], defaults=True)
     return {
-        **_node({name: value for name, value in schema.items() if name != "properties"}, definitions, defaults=True),
+        **root(),
         "required": ["spec"],
-        "properties": {
-            **ROOT_PROPERTIES,
-            "spec": _node(own["spec"], definitions, defaults=True),
-            "status": _node(own["status"], definitions, defaults=False),
-        },
+        "properties": {**ROOT_PROPERTIES, "spec": spec, "status": root()["properties"]["status"]},
     }
 
 

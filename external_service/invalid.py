@@ -12,9 +12,9 @@ from itertools import islice
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from external_service.admission import address_problems, child_problems, shown
+from external_service.admission import address_problems, child_problems, join, shown
+from external_service.crd import Schema, root
 from external_service.kind import KIND
-from external_service.schema import Schema, hint, join, locate, properties, resolve, root
 from external_service.v1alpha1 import ExternalService
 
 SECRET = re.compile(r"\.httpHeaders\[[0-9]+\]\.(value|valueFrom)$")
@@ -87,10 +87,56 @@ def _written_by_users() -> Fields:
 
 def _fields(schema: Schema) -> Fields:
     """The fields of an object, or of the objects in a list."""
-    schema = resolve(schema)
-    if "items" in schema:
-        return _fields(schema["items"])
-    return {name: _fields(inner) for name, inner in properties(schema).items()}
+    fields = schema.get("items", schema).get("properties", {})
+    return {name: _fields(inner) for name, inner in fields.items()}
+
+
+def locate(loc: tuple[int | str, ...]) -> tuple[str, Schema]:
+    """The path of a pydantic error as users write it, and its schema. A part that names no field (a union's tag) ends
+    it.
+    """
+    path, schema = "", root()
+    for part in loc[:-2] if loc[-1:] == ("[key]",) else loc:  # of a bad key the mapping tells what to write
+        if isinstance(part, int):
+            path, schema = f"{path}[{part}]", schema.get("items", {})
+            continue
+        inner = schema.get("properties", {}).get(part) or schema.get("additionalProperties")
+        if inner is None:
+            break
+        path, schema = join(path, part), inner
+    return path, schema
+
+
+def hint(schema: Schema) -> str:
+    """Text that says what to write in a field of this schema. It is the message of a CEL rule if there is one, so that
+    all validators use the same text; those of an object or a list are about several of its parts.
+    """
+    if "properties" not in schema and "items" not in schema and (rules := schema.get("x-kubernetes-validations")):
+        message: str = rules[0]["message"]
+        return message
+    if "enum" in schema:
+        *others, last = schema["enum"]
+        return f"write {', '.join(others)} or {last}" if others else f"write {last}"
+    return _KINDS[schema.get("type")].format(**_limits(schema))
+
+
+_KINDS = {
+    None: "write a number or a text{atMost}",  # int-or-string
+    "array": "write a list{atMost}",
+    "boolean": "write true or false",
+    "integer": "write a number{range}",
+    "object": "write a mapping",
+    "string": "write a text{atMost}",
+}
+
+
+def _limits(schema: Schema) -> dict[str, str]:
+    least, most = schema.get("minimum"), schema.get("maximum")
+    between = f" from {least} to {most}" if most is not None else f", {least} or more" if least is not None else ""
+    length = schema.get("maxItems") or schema.get("maxLength")
+    unit = "items" if "maxItems" in schema else "characters"
+    up_to = f"{schema['minItems']} to" if "minItems" in schema else "at most"
+    return {"range": between, "atMost": f" of {up_to} {length} {unit}" if length else ""}
 
 
 def _line(path: str, schema: Schema, detail: ErrorDetails) -> str:

@@ -1,51 +1,24 @@
-"""Names of the kind, maximum lengths of its parts, and patterns of its texts.
-
-Declared once, for the models, the CRD, the hook and the prober.
-"""
+"""Names of the kind, and what the models share with the CRD, the hook and the prober: limits, patterns, enums."""
 
 from ipaddress import ip_address
 from typing import Literal
-
-from external_service.cel import DNS_NAME
 
 GROUP = "eso.crowdfox.com"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "ExternalService"
 PLURAL = "externalservices"
-SINGULAR = "externalservice"
-SHORT_NAME = "extsvc"
 
 MAX_ADDRESSES = 1_000
-MAX_DISABLED = 250
-MAX_HOSTNAMES = 16
-MAX_HOSTS = 256
-MAX_TLS = 16
-MAX_PORTS = 16
-MAX_PARENTS = 16
-MAX_ENTRIES = 64
-MAX_MESSAGE = 512
 MAX_SUMMARY = 100
-MAX_COLUMN = 320
-MAX_CHILD_PROBLEMS = 64
 MAX_CONDITIONS = 16
 
 SERVICE_NAME = r"[a-z]([-a-z0-9]*[a-z0-9])?"
-LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-NAMESPACE = LABEL
-NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-KEY = f"({DNS_NAME}/)?{NAME}"
-DATA_KEY = "[-._a-zA-Z0-9]+"
-OWNER_KIND = "[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?"
-HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-HEADER_VALUE = r"[^\r\n\x00]*"
-HOST_HEADER = r"[!-.0-~]*"
-STATUS_RANGE = "[2-5][0-9][0-9](-[2-5][0-9][0-9])?"
-SHARE = "(100|[0-9]{1,2})%"
+LABEL = NAMESPACE = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 
 Family = Literal["IPv4", "IPv6"]
 FAMILIES: tuple[Family, ...] = ("IPv4", "IPv6")
-PathType = Literal["Exact", "Prefix", "ImplementationSpecific"]
 Reason = Literal["ProbeSucceeded", "ProbeFailed", "Pending", "NoProbe", "Disabled", "Denied"]
 NOT_PROBED = "not probed yet"
 """Message of an address with the reason Pending."""

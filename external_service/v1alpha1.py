@@ -9,10 +9,9 @@ from functools import cached_property
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, FailFast, Field, StrictBool, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, FailFast, Field, StrictBool
 from pydantic.dataclasses import dataclass
 
-from external_service.cel import DNS_NAME, quoted, rule, rules
 from external_service.core import (
     NO_OBJECT_NAME,
     Model,
@@ -21,34 +20,24 @@ from external_service.core import (
     Port,
     PortNumber,
     Probe,
+    int_or_string,
     matching,
+    quoted,
+    rule,
+    rules,
     without_nulls,
 )
 from external_service.kind import (
+    DNS_NAME,
     FAMILIES,
-    KEY,
     LABEL,
     MAX_ADDRESSES,
-    MAX_CHILD_PROBLEMS,
-    MAX_COLUMN,
     MAX_CONDITIONS,
-    MAX_DISABLED,
-    MAX_ENTRIES,
-    MAX_HOSTNAMES,
-    MAX_HOSTS,
-    MAX_MESSAGE,
-    MAX_PARENTS,
-    MAX_PORTS,
     MAX_SUMMARY,
-    MAX_TLS,
-    NAME,
     NAMESPACE,
-    OWNER_KIND,
     SERVICE_NAME,
-    SHARE,
     ChildReason,
     Family,
-    PathType,
     Reason,
 )
 from external_service.policy import EMBEDDING, SITE_LOCAL, SPECIAL_IPV4, embedding
@@ -113,7 +102,7 @@ NO_ROUTE_PATH = (
     'an HTTPRoute takes letters, digits and URL characters in a path, no "//", "/./", "/../" or "%2F": write it so, '
     "or leave spec.httpRoute out"
 )
-"""Messages of the CRD's rules, which `syntax` uses, too."""
+"""Messages of the CRD's rules, which `admission` uses, too."""
 
 IPV4_LIKE = "[0-9]+([.][0-9]+){3}"
 DNSName = Annotated[
@@ -139,6 +128,9 @@ Hostname = Annotated[
 ]
 
 
+NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+KEY = f"({DNS_NAME}/)?{NAME}"
+MAX_ENTRIES = 64
 OptionalObjectName = Annotated[str, matching(f"({DNS_NAME})?", 253, NO_OBJECT_NAME)]
 Key = Annotated[str, Field(pattern=f"^{KEY}$")]
 LabelValue = Annotated[
@@ -177,20 +169,13 @@ Labels = Annotated[
     ),
     BeforeValidator(_few),
 ]
+SHARE = "(100|[0-9]{1,2})%"
 NUMBER_OR_SHARE = 'write a number of addresses such as 1, or a share from "0%" to "100%"'
 MinReady = Annotated[
     Annotated[int, Field(strict=True, ge=0)] | Annotated[str, Field(pattern=f"^{SHARE}$")],
-    WithJsonSchema(
-        {
-            "x-kubernetes-int-or-string": True,
-            "maxLength": 64,
-            "x-kubernetes-validations": [
-                rule(
-                    f"type(self) == int ? self >= 0 : type(self) == string && self.matches({quoted(SHARE)})",
-                    NUMBER_OR_SHARE,
-                )
-            ],
-        }
+    int_or_string(
+        64,
+        rule(f"type(self) == int ? self >= 0 : type(self) == string && self.matches({quoted(SHARE)})", NUMBER_OR_SHARE),
     ),
 ]
 
@@ -203,6 +188,7 @@ def _revision(which: str) -> str:
     return f"(has({which}.status) && has({which}.status.revision) ? {which}.status.revision : 0)"
 
 
+AS_SET = Field(json_schema_extra={"x-kubernetes-list-type": "set"})
 STALE_STATUS = (
     "stale status refused: status.revision must be higher than the stored one; read the object again and retry "
     "(a controller does so by itself)"
@@ -249,7 +235,7 @@ SAME_PORT = "Metacontroller merges ports by number: use each one once, or write 
 NO_SUCH_PORT = "write the name or the number of one of spec.ports, with protocol TCP"
 PORT_OF_HOST = Annotated[
     PortNumber | Annotated[str, Field(max_length=63)],
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 63}),
+    int_or_string(63),
 ]
 _HOST_PORT = (
     "!has(self.hosts) || self.hosts.all(h, has(h.port) "
@@ -284,7 +270,7 @@ class Host(Model):
         description='Path that the rule is for: empty for every path, else it begins with "/".',
         json_schema_extra=rules(rule("self == '' || self.startsWith('/')", NO_PATH)),
     )
-    pathType: PathType = Field(
+    pathType: Literal["Exact", "Prefix", "ImplementationSpecific"] = Field(
         default="ImplementationSpecific",
         description="How the path is matched: Exact, Prefix, or as the ingress controller decides "
         "(ImplementationSpecific, the default).",
@@ -316,7 +302,7 @@ class IngressOptions(Model):
         default=None, description="Name of the IngressClass. Defaults to the default class of the cluster."
     )
     tls: tuple[IngressTLS, ...] = Field(
-        default=(), max_length=MAX_TLS, description="Certificates for the hosts. If omitted, plain HTTP."
+        default=(), max_length=16, description="Certificates for the hosts. If omitted, plain HTTP."
     )
     annotations: Annotations = Field(
         default_factory=dict,
@@ -334,7 +320,7 @@ class ParentReference(Model):
         default="gateway.networking.k8s.io",
         description="API group of the parent. Defaults to gateway.networking.k8s.io.",
     )
-    kind: Annotated[str, matching(OWNER_KIND, 63, "write a kind such as Gateway")] = Field(
+    kind: Annotated[str, matching("[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?", 63, "write a kind such as Gateway")] = Field(
         default="Gateway", description="Kind of the parent. Defaults to Gateway."
     )
     name: ObjectName = Field(description="Its name.")
@@ -357,7 +343,7 @@ class HTTPRouteOptions(Model):
     """An HTTPRoute for the hosts, beside the Ingress or, with `ingress.enabled: false`, instead of it."""
 
     parentRefs: tuple[ParentReference, ...] = Field(
-        min_length=1, max_length=MAX_PARENTS, description="Gateways that route the hosts; at least one."
+        min_length=1, max_length=16, description="Gateways that route the hosts; at least one."
     )
     annotations: Annotations = Field(
         default_factory=dict, description="Annotations for the HTTPRoute; those of this object are not copied."
@@ -455,21 +441,21 @@ class ExternalServiceSpec(Model):
     ) = Field(
         default=None,
         min_length=1,
-        max_length=MAX_PORTS,
+        max_length=16,
         description="Named ports of the Service and the ports of every address that they lead to; 16 at most.",
     )
-    ips: Annotated[tuple[IP, ...], FailFast(), Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
+    ips: Annotated[tuple[IP, ...], FailFast(), AS_SET] = Field(
         default=(),
         max_length=MAX_ADDRESSES,
         description="Addresses outside the cluster, IPv4 or IPv6, in canonical form, without duplicates; 1000 at most.",
     )
-    hostnames: Annotated[tuple[Hostname, ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
+    hostnames: Annotated[tuple[Hostname, ...], AS_SET] = Field(
         default=(),
-        max_length=MAX_HOSTNAMES,
+        max_length=16,
         description="DNS names outside the cluster: the addresses they resolve to are probed and published in "
         "addition to ips; 16 names at most, of each the first 64 addresses.",
     )
-    addressFamilies: Annotated[tuple[Family, ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
+    addressFamilies: Annotated[tuple[Family, ...], AS_SET] = Field(
         default=(),
         max_length=2,
         description="Of spec.hostnames: the families that are looked up, probed and published, IPv4, IPv6 or both; "
@@ -477,7 +463,7 @@ class ExternalServiceSpec(Model):
     )
     hosts: Annotated[tuple[Host, ...], FailFast()] = Field(
         default=(),
-        max_length=MAX_HOSTS,
+        max_length=256,
         description="Hosts to route from outside the cluster. If omitted, neither an Ingress nor an "
         "HTTPRoute is created.",
     )
@@ -492,10 +478,10 @@ class ExternalServiceSpec(Model):
     disabledIPs: Annotated[
         tuple[Annotated[str, Field(max_length=64)], ...],
         FailFast(),
-        Field(json_schema_extra={"x-kubernetes-list-type": "set"}),
+        AS_SET,
     ] = Field(
         default=(),
-        max_length=MAX_DISABLED,
+        max_length=250,
         description="Addresses to drain: still probed, not ready, used only if no other address is ready; 250 at most.",
     )
     minReady: MinReady = Field(
@@ -543,7 +529,7 @@ class AddressStatus:
         description="Why it is ready or not: ProbeSucceeded, ProbeFailed, Pending, NoProbe, Disabled or Denied."
     )
     message: str = Field(
-        default="", max_length=MAX_MESSAGE, description="Result of the probe at the last transition, such as HTTP 200."
+        default="", max_length=512, description="Result of the probe at the last transition, such as HTTP 200."
     )
     lastTransitionTime: str = Field(max_length=64, description="When it last changed, RFC 3339 in UTC.")
     serving: StrictBool | None = Field(
@@ -602,10 +588,8 @@ class ExternalServiceStatus(Model):
         max_length=MAX_SUMMARY,
         description="The most important problem in a few words; OK if there is none.",
     )
-    hosts: str = Field(
-        default="", max_length=MAX_COLUMN, description="The first of spec.hosts, and how many more there are."
-    )
-    ips: str = Field(default="", max_length=MAX_COLUMN, description="The first addresses, and how many more there are.")
+    hosts: str = Field(default="", max_length=320, description="The first of spec.hosts, and how many more there are.")
+    ips: str = Field(default="", max_length=320, description="The first addresses, and how many more there are.")
     addresses: Annotated[tuple[AddressStatus, ...], FailFast()] = Field(
         default=(),
         max_length=MAX_ADDRESSES,
@@ -618,7 +602,7 @@ class ExternalServiceStatus(Model):
     )
     children: tuple[ChildProblem, ...] = Field(
         default=(),
-        max_length=MAX_CHILD_PROBLEMS,
+        max_length=64,
         description="Children that differ from the desired state; absent if there are none.",
     )
     observedGeneration: int = Field(default=0, description="metadata.generation that the children correspond to.")

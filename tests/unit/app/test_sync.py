@@ -9,12 +9,11 @@ import pytest
 from app.children.endpoints import SKIP_MIRROR
 from app.hook import CompositeHookRequest, InvalidRequest
 from app.sync import ABSENT, SyncOptions, sync
-from external_service.admission import NO_BODY_CONTAINS, NO_SECRETS, NO_SNIPPET, Features
+from external_service.admission import NO_BODY_CONTAINS, NO_SECRETS, NO_SNIPPET, Features, host_problem
 from external_service.core import PORT_NUMBER
+from external_service.invalid import hint
 from external_service.policy import AddressPolicy
-from external_service.schema import hint
 from external_service.scope import Scope
-from external_service.syntax import host_problem
 from tests.cases import cases
 from tests.parents import raw_parent
 

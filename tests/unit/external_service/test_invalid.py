@@ -2,20 +2,18 @@
 
 from typing import Any
 
-from external_service.core import NO_EXEC, ONE_HANDLER
-from external_service.invalid import MAX_UNKNOWN, admission_problems, unknown_fields
+from external_service.admission import host_problem, path_problem
+from external_service.core import NO_EXEC, ONE_HANDLER, PORT_NUMBER
+from external_service.invalid import MAX_UNKNOWN, admission_problems, hint, locate, unknown_fields
 from external_service.kind import KIND
-from external_service.schema import hint, locate
-from external_service.syntax import host_problem, path_problem
+from external_service.v1alpha1 import NUMBER_OR_SHARE
 from tests.cases import cases
 from tests.parents import raw_parent as raw
 
 HTTP = {"httpGet": {"port": 80}}
-PORT = "write a port number from 1 to 65535, without quotes"
 IPS = hint(locate(("spec", "ips"))[1])
 HOST = host_problem("")
-MIN_READY = 'write a number of addresses such as 1, or a share from "0%" to "100%"'
-PROBE_PORT = f"{PORT}: named ports belong to containers, and there are none"
+PROBE_PORT = f"{PORT_NUMBER}: named ports belong to containers, and there are none"
 
 
 @cases(
@@ -54,7 +52,7 @@ PROBE_PORT = f"{PORT}: named ports belong to containers, and there are none"
     (
         "several at once",
         raw(port=0, minReady=-1, ips=3),
-        [f"spec.port: {PORT} (got 0)", f"spec.ips: {IPS} (got 3)", f"spec.minReady: {MIN_READY} (got -1)"],
+        [f"spec.port: {PORT_NUMBER} (got 0)", f"spec.ips: {IPS} (got 3)", f"spec.minReady: {NUMBER_OR_SHARE} (got -1)"],
     ),
 )
 def test_problem_names_field_and_expected_value(bad: Any, lines: list[str]) -> None:
@@ -100,3 +98,50 @@ def test_unknown_field_reports_are_bounded() -> None:
     found = unknown_fields({"kind": KIND} | {f"{number}{'x' * 10_000}": 1 for number in range(2 * MAX_UNKNOWN)})
     assert len(found) == MAX_UNKNOWN
     assert max(map(len, found)) < 200
+
+
+@cases(
+    "loc path wanted",
+    ("a rule's words", ("spec", "port"), "spec.port", PORT_NUMBER),
+    (
+        "a range, behind a reference and null",
+        ("spec", "readinessProbe", "timeoutSeconds"),
+        "spec.readinessProbe.timeoutSeconds",
+        "write a number from 1 to 86400",
+    ),
+    ("one end", ("status", "revision"), "status.revision", "write a number, 0 or more"),
+    (
+        "an enum in a list",
+        ("spec", "hosts", 3, "pathType"),
+        "spec.hosts[3].pathType",
+        "write Exact, Prefix or ImplementationSpecific",
+    ),
+    ("a constant", ("kind",), "kind", "write ExternalService"),
+    ("a list", ("spec", "ips"), "spec.ips", "write a list of at most 1000 items"),
+    ("an object", ("spec",), "spec", "write a mapping"),
+    ("a list with rules, not empty", ("spec", "ports"), "spec.ports", "write a list of 1 to 16 items"),
+    (
+        "a number or text",
+        ("spec", "hosts", 0, "port"),
+        "spec.hosts[0].port",
+        "write a number or a text of at most 63 characters",
+    ),
+    ("a text", ("status", "ready"), "status.ready", "write a text of at most 32 characters"),
+    ("bool", ("status", "addresses", 0, "ready"), "status.addresses[0].ready", "write true or false"),
+    ("the tag of a union is no field", ("spec", "minReady", "constrained-int"), "spec.minReady", NUMBER_OR_SHARE),
+    (
+        "the value of a mapping",
+        ("spec", "service", "annotations", "a.b/c"),
+        'spec.service.annotations["a.b/c"]',
+        "write a text of at most 4096 characters",
+    ),
+    (
+        "the key of a mapping",
+        ("spec", "service", "labels", "a b", "[key]"),
+        "spec.service.labels",
+        "write keys such as team or example.com/team: one / at most, then up to 63 letters, digits, -, _ and .",
+    ),
+)
+def test_error_path_and_expected_value(loc: tuple[int | str, ...], path: str, wanted: str) -> None:
+    found, schema = locate(loc)
+    assert (found, hint(schema)) == (path, wanted)
