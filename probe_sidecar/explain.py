@@ -10,7 +10,7 @@ from external_service.v1alpha1 import AddressStatus, Condition, ExternalService
 from probe_sidecar.check import explanation
 from probe_sidecar.live_view import LiveView
 from probe_sidecar.probes.message import MORE_PROBES
-from probe_sidecar.status_page import cells
+from probe_sidecar.status_pages import cells
 
 MOST_ROWS = 100
 MAX_CELL = 120

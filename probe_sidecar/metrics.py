@@ -5,15 +5,13 @@ Series of an ExternalService end with it, or with its ownership; all others live
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate, islice
-from typing import Final
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Metric, ProcessCollector
+from prometheus_client import Metric, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
 from probe_sidecar.events import EventRecorder
 from probe_sidecar.hostnames.cache import RESULTS, NameCache
@@ -29,69 +27,12 @@ from probe_sidecar.status.publisher import StatusPublisher
 from runtime.logs import DROPPED_HELP, dropped_lines
 from runtime.version import VERSION
 
-SLICE: Final = 500
-"""Samples or lines that are made before the event loop has its turn: about a millisecond."""
-
-_NAMES: Final = {"counter": ("_total", "counter"), "info": ("_info", "gauge"), "unknown": ("", "untyped")}
-"""Suffix and type in the text format of OpenMetrics families that differ there."""
-
-
-class Written(Metric):
-    """A piece of a long family whose samples are lines already, each with its end: far cheaper than samples."""
-
-    def __init__(self, name: str, documentation: str, kind: str, lines: Iterable[str]) -> None:
-        super().__init__(name, documentation, kind)
-        self.text = "".join(lines)
-
-
-def labels(**texts: str) -> str:
-    """The labels of a line, without braces."""
-    return ",".join([f'{name}="{_escaped(text)}"' for name, text in texts.items()])
-
-
-def exposition(families: Iterable[Metric]) -> Iterator[str]:
-    """The page for a scrape in Prometheus' text format, a slice at a time: ten thousand addresses must not keep the
-    probes waiting. `prometheus_client.generate_latest` says the same, slower and in one go.
-
-    A family may come in several pieces, one after the other.
-    """
-    name = ""
-    for family in families:
-        if family.name != name:
-            name = family.name
-            yield _head(family)
-        yield from _parts(family)
-
-
-def _head(family: Metric) -> str:
-    suffix, kind = _NAMES.get(family.type, ("", family.type))
-    name = family.name + suffix
-    text = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
-    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
-
-
-def _parts(family: Metric) -> Iterator[str]:
-    if isinstance(family, Written):
-        yield family.text
-        return
-    for start in range(0, len(family.samples), SLICE):
-        yield "".join(map(_line, family.samples[start : start + SLICE]))
-
-
-def _line(sample: Sample) -> str:
-    value = repr(float(sample.value))  # Prometheus reads numbers as Go does: any such form will do
-    if not sample.labels:
-        return f"{sample.name} {value}\n"
-    return f"{sample.name}{{{labels(**sample.labels)}}} {value}\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
 
 @dataclass(frozen=True, slots=True)
-class MetricSources:
-    """The sources of the sidecar that count. `services` is the live collection of what it works for."""
+class Metrics(Collector):
+    """All metrics of the process, from the parts that count. `services` is the live collection of what it works for;
+    `addresses` off leaves out the series of each address and hostname.
+    """
 
     services: Collection[Service]
     clients: Sequence[KubeClient]
@@ -102,24 +43,32 @@ class MetricSources:
     events: EventRecorder | None
     replicas: Alone | Replica
     names: NameCache
+    addresses: bool = True
 
+    def exposition(self) -> Iterator[str]:
+        """The page for a scrape in Prometheus' text format, piece by piece: ten thousand addresses must not keep the
+        probes waiting.
 
-def registry(sources: MetricSources, *, addresses: bool) -> CollectorRegistry:
-    """All metrics of the process. `addresses` off leaves out the one that has a series for each address."""
-    made = CollectorRegistry()
-    ProcessCollector(registry=made)
-    made.register(_Sidecar(sources, addresses=addresses))
-    return made
-
-
-class _Sidecar(Collector):
-    def __init__(self, sources: MetricSources, *, addresses: bool) -> None:
-        self._sources = sources
-        self._addresses = addresses
+        `generate_latest` writes what has few series. All others are lines at once, each far cheaper than a Sample.
+        """
+        yield generate_latest(self).decode()
+        services = self._probed()
+        for name, kind, text, lines in OF_SERVICES + (OF_ADDRESSES if self.addresses else ()):
+            yield _head(name, kind, text)
+            for service in services:
+                whose = _labels(namespace=service.namespace, name=service.name)
+                for suffix, more, value in lines(service):
+                    yield f"{name}{suffix}{{{whose}{more}}} {value}\n"
+        if self.addresses:
+            name = "eso_dns_answer_age_seconds"
+            yield _head(name, "gauge", "Time since the last DNS response with addresses.")
+            for hostname, age in self.names.ages():
+                yield f"{name}{{{_labels(hostname=hostname)}}} {age}\n"
 
     def collect(self) -> Iterator[Metric]:
-        """One family after the other, the long ones in pieces, to be written out bit by bit."""
-        sources, services = self._sources, [one for one in self._sources.services if one.spec is not None]
+        """The families without a series for each ExternalService, address or hostname."""
+        services = self._probed()
+        yield from ProcessCollector(registry=None).collect()
         build = GaugeMetricFamily(
             "eso_build_info", "Version of the process; always 1.", labels=("component", "version", "python")
         )
@@ -127,18 +76,32 @@ class _Sidecar(Collector):
         yield build
         yield CounterMetricFamily("eso_log_lines_dropped", DROPPED_HELP, dropped_lines())
         yield GaugeMetricFamily("eso_external_services", "ExternalServices that this process probes.", len(services))
-        for name, kind, text, lines in OF_SERVICES + (OF_ADDRESSES if self._addresses else ()):
-            yield from _written(name, kind, text, lines, services)
         yield GaugeMetricFamily(
             "eso_external_services_delayed",
             "ExternalServices that are probed less often than periodSeconds because of the prober.",
             sum(bool(service.delay.text) for service in services),
         )
-        yield from _of_probes(sources.engine, sources.prober)
-        yield from _of_outages(sources.prober.outage)
-        yield from _of_publishing(sources)
-        yield from _of_hostnames(sources.names, each=self._addresses)
-        yield from _of_api(sources.clients, sources.reflectors)
+        yield from _of_probes(self.engine, self.prober)
+        yield from _of_outages(self.prober.outage)
+        yield from _of_publishing(self)
+        yield from _of_hostnames(self.names)
+        yield from _of_api(self.clients, self.reflectors)
+
+    def _probed(self) -> list[Service]:
+        return [one for one in self.services if one.spec is not None]
+
+
+def _head(name: str, kind: str, text: str) -> str:
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+
+
+def _labels(**texts: str) -> str:
+    """The labels of a line, without braces."""
+    return ",".join([f'{name}="{_escaped(text)}"' for name, text in texts.items()])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 def _labelled(
@@ -155,28 +118,12 @@ Line = tuple[str, str, float | str]
 """One line of a series: what follows the name of the family, the labels beside namespace and name, the value."""
 
 
-def _written(
-    name: str, kind: str, text: str, lines: Callable[[Service], Iterator[Line]], services: Iterable[Service]
-) -> Iterator[Metric]:
-    """SLICE lines at a time; one empty piece of nothing, for a family without series still says its name."""
-    left = (
-        f"{name}{suffix}{{{labels(namespace=one.namespace, name=one.name)}{more}}} {value}\n"
-        for one in services
-        for suffix, more, value in lines(one)
-    )
-    while True:
-        piece = list(islice(left, SLICE))
-        yield Written(name, text, kind, piece)
-        if len(piece) < SLICE:
-            return
-
-
 def _results(service: Service) -> Iterator[Line]:
     if (counters := service.targets.counters) is not None:
         probe_type = f',probe_type="{counters.probe_type}"'
-        yield "_total", f'{probe_type},result="successful"', counters.successful
-        yield "_total", f'{probe_type},result="failed"', counters.failed
-        yield "_total", f'{probe_type},result="unknown"', counters.unknown
+        yield "", f'{probe_type},result="successful"', counters.successful
+        yield "", f'{probe_type},result="failed"', counters.failed
+        yield "", f'{probe_type},result="unknown"', counters.unknown
 
 
 def _durations(service: Service) -> Iterator[Line]:
@@ -190,8 +137,8 @@ def _durations(service: Service) -> Iterator[Line]:
 
 def _transitions(service: Service) -> Iterator[Line]:
     if (counters := service.targets.counters) is not None:
-        yield "_total", ',to="ready"', counters.became_ready
-        yield "_total", ',to="not_ready"', counters.became_not_ready
+        yield "", ',to="ready"', counters.became_ready
+        yield "", ',to="not_ready"', counters.became_not_ready
 
 
 def _probed(service: Service) -> Iterator[Line]:
@@ -223,14 +170,14 @@ def _expiry(service: Service) -> Iterator[Line]:
 
 OF_SERVICES = (
     (
-        "eso_probe",
+        "eso_probe_total",
         "counter",
         "Probes of an ExternalService's addresses by result: successful, failed, or unknown (a fault of the prober).",
         _results,
     ),
     ("eso_probe_duration_seconds", "histogram", "How long probes took, the failed ones too.", _durations),
     (
-        "eso_address_transitions",
+        "eso_address_transitions_total",
         "counter",
         "How often an address of an ExternalService became ready or not ready.",
         _transitions,
@@ -255,7 +202,7 @@ OF_ADDRESSES = (
         _expiry,
     ),
 )
-"""The same with a series for each address. Their lines are made bit by bit, and addresses may leave meanwhile."""
+"""The same with a series for each address. Addresses may leave while their lines are made."""
 
 
 def _of_probes(engine: ProbeEngine, prober: Prober) -> Iterator[Metric]:
@@ -305,7 +252,7 @@ def _of_outages(outage: SuspectedOutage) -> Iterator[Metric]:
         )
 
 
-def _of_publishing(sources: MetricSources) -> Iterator[Metric]:
+def _of_publishing(sources: Metrics) -> Iterator[Metric]:
     counts, events, replicas = sources.publisher.counters, sources.events, sources.replicas
     yield _labelled(
         CounterMetricFamily,
@@ -342,7 +289,7 @@ def _of_publishing(sources: MetricSources) -> Iterator[Metric]:
     )  # fmt: skip
 
 
-def _of_hostnames(names: NameCache, *, each: bool) -> Iterator[Metric]:
+def _of_hostnames(names: NameCache) -> Iterator[Metric]:
     yield _labelled(
         CounterMetricFamily,
         "eso_dns_lookups",
@@ -354,14 +301,6 @@ def _of_hostnames(names: NameCache, *, each: bool) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "eso_dns_names_failing", "Hostnames whose last lookup failed or found no such name.", names.failing
     )
-    if each:
-        yield _labelled(
-            GaugeMetricFamily,
-            "eso_dns_answer_age_seconds",
-            "Time since the last DNS response with addresses.",
-            "hostname",
-            **dict(names.ages()),
-        )
 
 
 def _of_api(clients: Sequence[KubeClient], reflectors: Sequence[Reflector]) -> Iterator[Metric]:

@@ -21,8 +21,7 @@ from probe_sidecar.hostnames.cache import Families, Lookup, NameCache, Reply
 from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient
 from probe_sidecar.kube.documents import Object, Unreadable
 from probe_sidecar.kube.reflector import Reflectors
-from probe_sidecar.metrics import MetricSources, exposition, registry
-from probe_sidecar.overview import PARAMETERS, overview
+from probe_sidecar.metrics import Metrics
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.prober.suspected_outage import Canary, SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings
@@ -33,7 +32,7 @@ from probe_sidecar.service import Service, Shared
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.patch import place
 from probe_sidecar.status.publisher import StatusPublisher
-from probe_sidecar.status_page import Moment, status_page, unknown_parameter
+from probe_sidecar.status_pages import Moment, overview, status_page
 from probe_sidecar.web import Page, PageServer, Query, health, page_files
 from runtime.logs import about
 
@@ -139,7 +138,7 @@ class Sidecar:
             owns=self.replicas.owns,
             features=settings.features,
         )
-        sources = MetricSources(
+        metrics = Metrics(
             services=self.services.values(),
             clients=(client,) if leases is None else (client, leases),
             reflectors=self.reflectors.each,
@@ -149,15 +148,15 @@ class Sidecar:
             events=self.events,
             replicas=self.replicas,
             names=self.names,
+            addresses=settings.address_metrics,
         )
-        self._registry = registry(sources, addresses=settings.address_metrics)
         self.pages = PageServer(
             {
                 **page_files(),
                 "/overview": self._overview,
                 "/healthz": health(self._stalled),
                 "/readyz": health(self._unready),
-                "/metrics": self._metrics,
+                "/metrics": lambda _query: Page(200, metrics.exposition(), CONTENT_TYPE_PLAIN_0_0_4),
                 "/status": self._status,
                 "/status.txt": self._status_text,
             },
@@ -298,14 +297,10 @@ class Sidecar:
             service.wake()
 
     def _status(self, query: Query) -> Page:
-        services = list(self.services.values())
-        return Page(*status_page(services, query, self._policy, self._moment(), self._process()))
+        return status_page(self.services.values(), query, self._policy, self._moment(), self._process())
 
     def _overview(self, query: Query) -> Page:
-        if refusal := unknown_parameter(query, PARAMETERS, " or ".join(PARAMETERS)):
-            return Page(400, f"{refusal}\n")
-        document = overview(list(self.services.values()), query, self._policy, self._moment(), self._process())
-        return Page(200, document, "application/json")
+        return overview(self.services.values(), query, self._policy, self._moment(), self._process())
 
     def _moment(self) -> Moment:
         return Moment(rfc3339(), self._loop.time())
@@ -341,9 +336,6 @@ class Sidecar:
         if canary is not None:
             shown["canary"] = {"ip": canary.ip, "responds": canary.responds, "message": canary.message}
         return shown
-
-    def _metrics(self, _query: Query) -> Page:
-        return Page(200, exposition(self._registry.collect()), CONTENT_TYPE_PLAIN_0_0_4)
 
     def _stalled(self) -> str | None:
         behind = self.prober.overdue()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Final, NamedTuple
 
 from starlette.applications import Starlette
@@ -17,6 +18,9 @@ from runtime.http_server import Binding, HttpServer, Limits, listen
 LIMITS: Final = Limits(connections=64, peer_connections=32, request_seconds=30.0, idle_seconds=30)
 """Files that clients hold open are files that probes lack: 128 are kept for all that is not a probe."""
 
+SLICE_SECONDS: Final = 0.001
+"""For which pieces of a body are made in one turn of the event loop: ten thousand addresses must not delay the probes.
+"""
 
 HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -36,7 +40,9 @@ FILES: Final = {
 
 
 class Page(NamedTuple):
-    """One response. Of a body in pieces, one piece of all responses together is made in each turn of the event loop."""
+    """One response. A body in pieces, each of which takes little time, is made in turns of SLICE_SECONDS, of all
+    responses together.
+    """
 
     status: int
     body: str | Iterator[str]
@@ -92,13 +98,18 @@ async def _respond(page: MakePage, turn: asyncio.Lock, request: Request) -> Resp
 
 
 async def _in_turns(pieces: Iterator[str], turn: asyncio.Lock) -> AsyncIterator[str]:
+    """As many pieces together as are made in SLICE_SECONDS; then the other work of the event loop has its turn."""
     while True:
         async with turn:
-            piece = next(pieces, None)
+            made, ends = list[str](), monotonic() + SLICE_SECONDS
+            for piece in pieces:
+                made.append(piece)
+                if monotonic() >= ends:
+                    break
             await asyncio.sleep(0)
-        if piece is None:
+        if not made:
             return
-        yield piece
+        yield "".join(made)
 
 
 class PageServer:

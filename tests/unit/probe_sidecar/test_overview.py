@@ -5,11 +5,10 @@ from base64 import b64decode
 from typing import Any
 
 from external_service.policy import AddressPolicy
-from probe_sidecar.overview import MOST_ADDRESSES, overview
 from probe_sidecar.prober.targets import TRANSITIONS
 from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.service import Service
-from probe_sidecar.status_page import Moment
+from probe_sidecar.status_pages import MOST_ADDRESSES, Moment, overview
 from tests.cases import cases
 from tests.unit.probe_sidecar.prober.rig import decoded
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
@@ -35,7 +34,8 @@ def shop() -> Services:
 
 def read(services: Services, at: str = NOW, **query: str) -> Object:
     each: list[Service] = list(services.services.values())
-    return dict(json.loads("".join(overview(each, query, AddressPolicy(), Moment(at, 0.0), {"outage": {}}))))
+    made = overview(each, query, AddressPolicy(), Moment(at, 0.0), {"outage": {}})
+    return dict(json.loads("".join(made.body)))
 
 
 def names(document: Object) -> list[str]:

@@ -1,12 +1,13 @@
 """The prober's pages, over a real socket."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 
-from probe_sidecar.web import Page, PageServer, health, page_files
+from probe_sidecar.web import SLICE_SECONDS, Page, PageServer, health, page_files
 from tests.cases import cases
 
 PATIENCE = 10.0
@@ -20,6 +21,7 @@ def pieces() -> Iterator[str]:
     turns = list[None]()
     for _ in range(3):
         asyncio.get_running_loop().call_soon(turns.append, None)
+        time.sleep(SLICE_SECONDS)
         yield f"{len(turns)} größer\n"
 
 

@@ -1,11 +1,16 @@
-"""`GET /status`: the present state of each address, in JSON or as a table. Pure.
+"""`GET /status`: the present state of each address, in JSON or as a table. `GET /overview`: the data of the page for
+people, one line for each ExternalService, and the addresses of the requested ones. Pure.
 
 Consecutive results below the threshold, the last result and the next probe change with every probe, so they are shown
-here and never written into the status of an ExternalService (design R3).
+here and never written into the status of an ExternalService (design R3). Bodies come in pieces, and addresses are read
+as theirs is made, so that the event loop can do other work in between.
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from heapq import nlargest
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -14,18 +19,24 @@ from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.prober.target import Target
+from probe_sidecar.prober.targets import Transition
 from probe_sidecar.service import Service
+from probe_sidecar.web import Page
 
 MOST_LINES = 1_000
 """Of the table: laying out more would keep the probes waiting. The JSON has them all."""
-
-PIECE = 20
-"""Addresses. The JSON of one takes some 30 us."""
 
 FORMATS = ("json", "text")
 FILTERS = ("namespace", "name", "ip", "hostname")
 
 HEADERS = ("NAMESPACE", "NAME", "IP", "READY", "REASON", "RUN", "LAST", "SECONDS", "AGE", "NEXT")
+
+MOST_ADDRESSES = 500
+"""In one overview. Of more the page says how many there are."""
+
+MOST_TRANSITIONS = 100
+
+DAY = timedelta(days=1)
 
 
 class Moment(NamedTuple):
@@ -35,40 +46,55 @@ class Moment(NamedTuple):
     now: float
 
 
-def by_name(service: Service) -> tuple[str, str]:
-    """The order of ExternalServices on every page."""
-    return service.namespace, service.name
-
-
-def unknown_parameter(query: Mapping[str, str], parameters: Sequence[str], written: str) -> str | None:
-    """Error for a parameter that a page does not have; `written` are those that it has, for people."""
-    unknown = next((name for name in query if name not in parameters), None)
-    return None if unknown is None else f'no such parameter "{unknown}": write {written}'
-
-
 def status_page(
     services: Iterable[Service],
     query: Mapping[str, str],
     policy: AddressPolicy,
     moment: Moment,
     process: Mapping[str, Any],
-) -> tuple[int, Iterator[str], str]:
-    """HTTP status, body and content type. `query`: format, and namespace, name, ip, hostname to narrow it down.
-
-    The body comes in pieces of at most PIECE addresses, which are read as they are made, so that the event loop can do
-    other work in between. `process` is what the JSON says of the prober itself.
-    """
-    if problem := _bad(query):
-        return 400, iter([f"{problem}\n"]), "text/plain; charset=utf-8"
+) -> Page:
+    """`query`: format, and namespace, name, ip, hostname to narrow it down. `process` is the prober itself."""
+    if problem := _unknown(query, ("format", *FILTERS), f"format, {', '.join(FILTERS)}"):
+        return problem
+    if query.get("format", "json") not in FORMATS:
+        return Page(400, f'no such format "{query["format"]}": write {" or ".join(FORMATS)}\n')
     wanted = {field: query[field] for field in FILTERS if field in query}
-    shown = (one for service in sorted(services, key=by_name) for one in entries(service, policy, moment.now, wanted))
-    pieces = iter(lambda: list(islice(shown, PIECE)), [])
+    ordered = sorted(services, key=_by_name)
+    shown = (one for service in ordered for one in _entries(service, policy, moment.now, wanted))
     if query.get("format") == "text":
-        return 200, _text(pieces, _warning(process)), "text/plain; charset=utf-8"
-    return 200, _document(pieces, {"time": moment.at, **process}), "application/json"
+        return Page(200, _text(shown, _warning(process)))
+    return _document({"time": moment.at, **process}, "addresses", shown)
 
 
-def entries(
+def overview(
+    services: Iterable[Service],
+    query: Mapping[str, str],
+    policy: AddressPolicy,
+    moment: Moment,
+    process: Mapping[str, Any],
+) -> Page:
+    """`query`: `search`, a part of namespace/name, address or hostname; `open`, the ExternalServices (namespace/name,
+    separated by commas) whose addresses are wanted, "*" for all. `process` is the prober itself.
+    """
+    if problem := _unknown(query, ("search", "open"), "search or open"):
+        return problem
+    search, opened = query.get("search", "").strip().lower(), frozenset(query.get("open", "").split(","))
+    found = sorted((one for one in services if _matches(one, search)), key=_by_name)
+
+    def lines() -> Iterator[Object]:
+        left = MOST_ADDRESSES
+        for service in found:
+            line = _summary(service)
+            if "*" in opened or service.full_name in opened:
+                line["shown"] = list(islice(_addresses(service, search, policy, moment.now), left))
+                left -= len(line["shown"])
+            yield line
+
+    head = {"time": moment.at, **process, "transitions": list(_transitions(found, moment.at))}
+    return _document(head, "externalServices", lines())
+
+
+def _entries(
     service: Service, policy: AddressPolicy, now: float, wanted: Mapping[str, str] | None = None
 ) -> Iterator[Object]:
     """Each address of `service` in JSON, in the order of the status. `now` is the loop's clock.
@@ -103,28 +129,40 @@ def cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _document(pieces: Iterable[list[Object]], process: Mapping[str, Any]) -> Iterator[str]:
-    """As json.dumps(indent=2) writes it."""
-    yield f'{json.dumps(process, indent=2)[:-2]},\n  "addresses": ['
-    before, end = "\n    ", "]\n}\n"
-    for piece in pieces:
-        texts = []
-        for entry in piece:
-            texts.append(before + json.dumps(entry, indent=2).replace("\n", "\n    "))
-            before, end = ",\n    ", "\n  ]\n}\n"
-        yield "".join(texts)
-    yield end
+def _by_name(service: Service) -> tuple[str, str]:
+    return service.namespace, service.name
 
 
-def _text(pieces: Iterable[list[Object]], warning: str) -> Iterator[str]:
-    collected: list[Object] = []
+def _unknown(query: Mapping[str, str], parameters: Sequence[str], written: str) -> Page | None:
+    """An error for a parameter that a page does not have; `written` are those that it has, for people."""
+    unknown = next((name for name in query if name not in parameters), None)
+    return None if unknown is None else Page(400, f'no such parameter "{unknown}": write {written}\n')
+
+
+def _document(head: Object, field: str, entries: Iterable[Object]) -> Page:
+    """`head` in JSON with one field more, an entry of it a line."""
+
+    def pieces() -> Iterator[str]:
+        yield f'{json.dumps(head)[:-1]}, "{field}": ['
+        separator = "\n"
+        for entry in entries:
+            yield separator + json.dumps(entry)
+            separator = ",\n"
+        yield "\n]}\n"
+
+    return Page(200, pieces(), "application/json")
+
+
+def _text(entries: Iterable[Object], warning: str) -> Iterator[str]:
+    shown: list[Object] = []
     more = 0
-    for piece in pieces:
-        room = MOST_LINES - len(collected)
-        collected += piece[:room]
-        more += len(piece[room:])
+    for entry in entries:
+        if len(shown) < MOST_LINES:
+            shown.append(entry)
+        else:
+            more += 1
         yield ""
-    yield warning + _table(collected, more)
+    yield warning + _table(shown, more)
 
 
 def _reason(spec: ExternalServiceSpec, ip: str, policy: AddressPolicy) -> Reason | None:
@@ -134,14 +172,6 @@ def _reason(spec: ExternalServiceSpec, ip: str, policy: AddressPolicy) -> Reason
     if ip in spec.disabled:
         return "Disabled"
     return "NoProbe" if spec.readinessProbe is None else None
-
-
-def _bad(query: Mapping[str, str]) -> str | None:
-    if problem := unknown_parameter(query, ("format", *FILTERS), f"format, {', '.join(FILTERS)}"):
-        return problem
-    if query.get("format", "json") not in FORMATS:
-        return f'no such format "{query["format"]}": write {" or ".join(FORMATS)}'
-    return None
 
 
 def _probed(target: Target, reason: Reason | None, now: float) -> Object:
@@ -223,3 +253,61 @@ def _number(values: Mapping[str, Any], field: str) -> float:
 
 def _rounded(seconds: float) -> float:
     return round(max(0.0, seconds), 3)
+
+
+def _matches(service: Service, search: str) -> bool:
+    return search in service.full_name or any(_found(service, search))
+
+
+def _found(service: Service, search: str) -> Iterator[str]:
+    """The addresses of a service that the search is for, itself or by their hostname."""
+    hostnames = service.hostnames.addresses
+    for ip in _ips(service):
+        if search in ip or search in hostnames.get(ip, ""):
+            yield ip
+
+
+def _ips(service: Service) -> dict[str, None]:
+    spec = service.spec
+    return {} if spec is None else dict.fromkeys((*spec.ips, *service.hostnames.addresses))
+
+
+def _summary(service: Service) -> Object:
+    """One line: how many addresses are ready, are not, are drained, or are ready but failed their latest probe."""
+    spec, ips = service.spec, _ips(service)
+    drained = set() if spec is None else ips.keys() & spec.disabled
+    probed = [target for target in service.targets if target.ip not in drained]
+    ready = sum(target.state.ready for target in probed)
+    if spec is not None and spec.readinessProbe is None:
+        ready = len(ips) - len(drained)
+    return {
+        "namespace": service.namespace,
+        "name": service.name,
+        "summary": service.summary,
+        "problem": service.problem,
+        "addresses": len(ips),
+        "drained": len(drained),
+        "ready": ready,
+        "notReady": sum(not target.state.ready for target in probed),
+        "failing": sum(target.state.ready and target.failures > 0 for target in probed),
+        "failingOpen": service.failing_open,
+    }
+
+
+def _addresses(service: Service, search: str, policy: AddressPolicy, now: float) -> Iterator[Object]:
+    """The addresses that match; all of them where the name of the ExternalService does."""
+    wanted = None if search in service.full_name else set(_found(service, search))
+    for one in _entries(service, policy, now):
+        if wanted is None or one["ip"] in wanted:
+            target = service.targets.get(one["ip"])
+            yield {**one, "history": b64encode(target.history if target is not None else b"").decode("ascii")}
+
+
+def _transitions(services: Iterable[Service], at: str) -> Iterator[Object]:
+    """Of the last day, the newest first."""
+    since = (datetime.fromisoformat(at) - DAY).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found: list[tuple[Transition, Service]] = [
+        (one, service) for service in services for one in service.targets.transitions if one.at >= since
+    ]
+    for one, service in nlargest(MOST_TRANSITIONS, found, key=lambda pair: pair[0].at):
+        yield {"namespace": service.namespace, "name": service.name, **one._asdict()}
