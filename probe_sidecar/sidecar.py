@@ -6,8 +6,7 @@ Reads no environment and no command line; that is `__main__`.
 import asyncio
 import logging
 import platform
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
@@ -37,10 +36,6 @@ from probe_sidecar.web import Page, PageServer, Query, health, page_files
 from runtime.logs import about
 
 log = logging.getLogger(__name__)
-
-TAKEN_AT_ONCE = 5
-"""ExternalServices of the first LIST, or of a takeover, that are started in one turn of the loop: each takes some
-0.7 ms with ten addresses. After TURN_SECONDS it is fewer."""
 
 REST_SHARE = 9
 """Times the time that took: the pause after versions of objects were taken in, which is thus a tenth of the time. One
@@ -84,14 +79,13 @@ class Sidecar:
         self._loop = loop
         self._client = client
         self._leases = leases or client
-        self._gained: deque[str] = deque()
-        self._changed: FairQueue[str] = FairQueue()  # uids of objects whose newest version is to be taken in
+        self._incoming: FairQueue[str] = FairQueue()  # uids of objects whose newest version is to be taken in
+        self._gained = set[str]()  # those among them that the first LIST or a takeover has brought ...
+        self._gained_since = 0.0  # ... which began then
         self._intake: asyncio.TimerHandle | None = None
         self._rest_until = 0.0
         self._unreadable: list[Unreadable] = []
         self._reported: dict[str, object] = {}  # the generation of unreadable objects that have an Event, by name
-        self._taking = False
-        self._taking_since = 0.0
         self._on_settled = on_settled
         self._policy = settings.policy
         self.replicas = replica_of(self._leases, settings, self._reassign)
@@ -183,7 +177,7 @@ class Sidecar:
                 await stop.wait()
                 for task in inputs:
                     task.cancel()
-                self._changed.clear()
+                self._incoming.clear()
                 self.prober.close()
                 await self.publisher.close(CLOSING_SECONDS)
                 await publishing
@@ -203,32 +197,43 @@ class Sidecar:
     def _observe(self, objects: Mapping[str, Object], changed: frozenset[str], first: bool) -> None:
         self._report_unreadable()
         if first:
-            self._gained.extend(changed)
-            self._take_over_soon()
-            return
-        for uid in changed:
+            self._start_all(changed)
+        for uid in () if first else changed:
             raw = objects.get(uid)
             if raw is None or not self.replicas.owns(uid):
-                self._changed.discard(uid)
                 self._drop(uid)
             else:
-                self._changed.push(uid, place(raw))
-        if self._changed and self._intake is None:
-            if self._loop.time() >= self._rest_until:
-                self._take_in()
-            else:
-                self._intake = self._loop.call_at(self._rest_until, self._take_in)
+                self._incoming.push(uid, place(raw))
+        self._take_in_soon()
+
+    def _start_all(self, uids: Iterable[str]) -> None:
+        """Of the first LIST, or of a takeover."""
+        if not self._gained:
+            self._gained_since = self._loop.time()
+        for uid in uids:
+            if uid not in self.services and (raw := self.reflectors.get(uid)) is not None:
+                self._gained.add(uid)
+                self._incoming.push(uid, place(raw))
+
+    def _take_in_soon(self) -> None:
+        if self._incoming and self._intake is None:
+            self._intake = self._loop.call_at(self._rest_until, self._take_in)
 
     def _take_in(self) -> None:
-        """Newest versions of objects, in turn, for TURN_SECONDS; then a pause."""
+        """Newest versions of objects, in turn, for TURN_SECONDS; then a pause, if only changed ones are left."""
         began = now = self._loop.time()
-        while now < began + TURN_SECONDS and (uid := self._changed.pop()) is not None:
-            raw = self.reflectors.get(uid)
+        starting = bool(self._gained)
+        while now < began + TURN_SECONDS and (uid := self._incoming.pop()) is not None:
+            raw, since = self.reflectors.get(uid), self._gained_since if uid in self._gained else None
+            self._gained.discard(uid)
             if raw is not None and self.replicas.owns(uid):
-                self._work_for(uid, raw)
+                self._work_for(uid, raw, since)
             now = self._loop.time()
-        self._rest_until = now + REST_SHARE * (now - began)
-        self._intake = self._loop.call_at(self._rest_until, self._take_in) if self._changed else None
+        self._rest_until = now if self._gained else now + REST_SHARE * (now - began)
+        self._intake = None
+        self._take_in_soon()
+        if starting and not self._gained:
+            self._on_settled()
 
     def _report_unreadable(self) -> None:
         """One Event for each generation of an object that cannot be read, whichever replica owns it."""
@@ -246,7 +251,7 @@ class Sidecar:
                 note = Note("Unreadable", "Reading", f"{one.problem}; {kept}", warning=True, once=once)
                 self.events.record(about, [note])
 
-    def _work_for(self, uid: str, raw: Object, spread_since: float | None = None) -> None:
+    def _work_for(self, uid: str, raw: Object, spread_since: float | None) -> None:
         """One object that nothing here foresaw must not end the work for the others (R8)."""
         try:
             if uid in self.services:
@@ -263,28 +268,8 @@ class Sidecar:
             self._drop(uid)
         self._unreadable = []
         self._report_unreadable()
-        self._gained = deque(uid for uid in self.reflectors.uids() if uid not in self.services)
-        self._take_over_soon()
-
-    def _take_over_soon(self) -> None:
-        if self._gained and not self._taking:
-            self._taking, self._taking_since = True, self._loop.time()
-            self._take_over()
-
-    def _take_over(self) -> None:
-        ends = self._loop.time() + TURN_SECONDS
-        for _ in range(min(TAKEN_AT_ONCE, len(self._gained))):
-            uid = self._gained.popleft()
-            raw = self.reflectors.get(uid)
-            if raw is not None and uid not in self.services and self.replicas.owns(uid):
-                self._work_for(uid, raw, self._taking_since)
-            if self._loop.time() > ends:
-                break
-        self._taking = bool(self._gained)
-        if self._taking:
-            self._loop.call_soon(self._take_over)
-        else:
-            self._on_settled()
+        self._start_all(self.reflectors.uids())
+        self._take_in_soon()
 
     def _drop(self, uid: str) -> None:
         service = self.services.pop(uid, None)

@@ -94,7 +94,7 @@ async def test_many_changed_objects_are_taken_in_a_tenth_of_the_time(server: Fau
         await until(lambda: len(sidecar.services) == 8)
         taken: list[float] = []
 
-        def work(_uid: str, _raw: Any) -> None:
+        def work(_uid: str, _raw: Any, _since: float | None) -> None:
             time.sleep(TURN_SECONDS)
             taken.append(asyncio.get_running_loop().time())
 
