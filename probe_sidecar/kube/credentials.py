@@ -4,7 +4,7 @@ Nothing here reads the environment or opens a connection.
 """
 
 import ssl
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,38 +21,28 @@ class CredentialsError(Exception):
     """Credentials that cannot be used; the text names the file, the field, and what to write instead."""
 
 
-class FixedToken(httpx.Auth):
-    """A bearer token that never changes."""
-
-    def __init__(self, token: str) -> None:
-        self._header = bearer(token, "token")
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = self._header
-        yield request
-
-
-class FileToken(httpx.Auth):
-    """A bearer token in a file that rotates: read for each request.
-
-    A file that cannot be read for a moment (the kubelet swaps a symbolic link) leaves the last token in use.
+class Token(httpx.Auth):
+    """A bearer token. `header` makes the Authorization header, again for each request, because tokens in files rotate;
+    one that cannot be read for a moment (the kubelet swaps a symbolic link) leaves the last one in use.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._header = self._read()
-        except OSError as error:
-            raise CredentialsError(f"{path}: cannot read the token: {error.strerror}") from error
+    def __init__(self, header: Callable[[], str]) -> None:
+        self._make = header
+        self._header = header()
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         with suppress(OSError, CredentialsError):
-            self._header = self._read()
+            self._header = self._make()
         request.headers["Authorization"] = self._header
         yield request
 
-    def _read(self) -> str:
-        return bearer(self._path.read_text(encoding="utf-8", errors="replace"), str(self._path))
+
+def token_file(path: Path) -> Token:
+    """A token in a file. Raises CredentialsError."""
+    try:
+        return Token(lambda: bearer(path.read_text(encoding="utf-8", errors="replace"), str(path)))
+    except OSError as error:
+        raise CredentialsError(f"{path}: cannot read the token: {error.strerror}") from error
 
 
 def bearer(token: str, source: str) -> str:
@@ -80,7 +70,7 @@ def in_cluster(host: str, port: str, directory: Path = SERVICE_ACCOUNT) -> Acces
         tls = tls_context(authority=certificate.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CredentialsError(f"{certificate}: cannot use the API server's certificate authority: {error}") from error
-    return Access(f"https://{host_port(host, port)}", tls, FileToken(directory / "token"))
+    return Access(f"https://{host_port(host, port)}", tls, token_file(directory / "token"))
 
 
 def plain_url(url: str) -> Access:

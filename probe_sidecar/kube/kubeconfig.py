@@ -17,11 +17,11 @@ from external_service.documents import Unreadable, documents
 from probe_sidecar.kube.credentials import (
     Access,
     CredentialsError,
-    FileToken,
-    FixedToken,
+    Token,
     bearer,
     server_url,
     tls_context,
+    token_file,
 )
 
 UNREADABLE = "cannot read the kubeconfig"
@@ -135,14 +135,13 @@ def _auth(user: Section) -> httpx.Auth | None:
     file = user.path("tokenFile")
     if file is not None:
         try:
-            return FileToken(file)
+            return token_file(file)
         except CredentialsError as error:
             raise user.error("tokenFile", str(error)) from error
     token = user.text("token")
     if token is None:
         return None
-    bearer(token, f"{user.file}: {user.place}token")
-    return FixedToken(token)
+    return Token(lambda: bearer(token, f"{user.file}: {user.place}token"))
 
 
 def _tls(cluster: Section, user: Section) -> ssl.SSLContext:

@@ -14,7 +14,7 @@ from probe_sidecar.kube.client import (
     Selection,
     connect,
 )
-from probe_sidecar.kube.credentials import Access, FixedToken, plain_url, tls_context
+from probe_sidecar.kube.credentials import Access, Token, bearer, plain_url, tls_context
 from probe_sidecar.kube.errors import ApiError
 from tests.cases import cases
 
@@ -148,7 +148,7 @@ async def test_request_on_the_wire(serve: Callable[..., Any], monkeypatch: pytes
         writer.write(body(b'{"metadata":{}}'))
 
     async with serve(exchange) as url:
-        client = connect(Access(url, tls_context(), FixedToken("secret")))
+        client = connect(Access(url, tls_context(), Token(lambda: bearer("secret", "test"))))
         for _ in range(2):
             await client.patch(CRS, "shop", "web", [{"op": "remove", "path": "/status"}], "status")
         await client.close()

@@ -3,7 +3,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from probe_sidecar.kube.credentials import CredentialsError, FileToken, in_cluster, plain_url
+from probe_sidecar.kube.credentials import CredentialsError, in_cluster, plain_url, token_file
 from tests.cases import cases
 
 
@@ -23,7 +23,7 @@ def asked_with(auth: httpx.Auth, status: int = 200) -> list[str]:
 def test_changed_token_file_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("one\n")
-    auth = FileToken(file)
+    auth = token_file(file)
     assert asked_with(auth) == ["Bearer one"]
     file.write_text("two, longer".replace(", ", "-"))
     assert asked_with(auth) == ["Bearer two-longer"]
@@ -37,7 +37,7 @@ def test_changed_token_file_is_read_again(tmp_path: Path) -> None:
 def test_unreadable_token_file_keeps_the_last_token(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "token"
     file.write_text("one")
-    auth = FileToken(file)
+    auth = token_file(file)
     if content is None:
         file.unlink()
     else:
@@ -47,7 +47,7 @@ def test_unreadable_token_file_keeps_the_last_token(tmp_path: Path, content: str
 
 def test_missing_token_file_at_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="token: cannot read the token: No such file or directory"):
-        FileToken(tmp_path / "token")
+        token_file(tmp_path / "token")
 
 
 @cases(
