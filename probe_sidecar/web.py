@@ -1,7 +1,7 @@
 """The prober's own pages: a Starlette application of health, metrics and status. Takes callables, imports no part."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -115,27 +115,22 @@ async def _in_turns(pieces: Iterator[str], turn: asyncio.Lock) -> AsyncIterator[
 class PageServer:
     """Serves pages inside the running event loop until it is stopped."""
 
-    def __init__(self, pages: Mapping[str, MakePage], *, host: str, port: int, limits: Limits = LIMITS) -> None:
+    def __init__(self, pages: Mapping[str, MakePage], *, host: str, port: int) -> None:
         self._application = application(pages)
-        self._address = (host, port)
-        self._limits = limits
-        self._stop: Callable[[], Awaitable[None]] | None = None
+        self._host = host
+        self._running: tuple[HttpServer, asyncio.Task[None]] | None = None
         self.port = port
 
     def start(self) -> None:
         """Listen; `port` is then the real one, if it was 0. Raises CannotListen."""
-        listener = listen(*self._address)
+        listener = listen(self._host, self.port)
         self.port = listener.getsockname()[1]
-        server = HttpServer(Binding(self._application, listener), self._limits)
-        task = asyncio.create_task(server.run_until_stopped(), name="pages")
-
-        async def stop() -> None:
-            server.should_exit = True
-            await task
-
-        self._stop = stop
+        server = HttpServer(Binding(self._application, listener), LIMITS)
+        self._running = server, asyncio.create_task(server.run_until_stopped(), name="pages")
 
     async def stop(self) -> None:
         """Stop listening and let responses under way end."""
-        if self._stop is not None:
-            await self._stop()
+        if self._running is not None:
+            server, task = self._running
+            server.should_exit = True
+            await task

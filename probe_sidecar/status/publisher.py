@@ -150,27 +150,22 @@ class StatusPublisher:
         self._requests: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
         self._changed = asyncio.Event()
-        self._finished = asyncio.Event()
-        self._running = False
+        self._running: asyncio.Task[None] | None = None
         self._stopped = False  # nothing is sent any more
 
     async def run(self) -> None:
         """Publish until closed or cancelled. A fault of one writer delays that writer alone."""
-        self._running = True
-        try:
-            async with self._group:
-                while not (self.closing and not self._ready and not self._requests):
-                    await self._changed.wait()
-                    self._changed.clear()
-                    while len(self._requests) < self._limit.size and (writer := self._ready.pop()) is not None:
-                        self._consider(writer)
-                        await asyncio.sleep(0)  # a thousand addresses take milliseconds: let the probes in between
-                    if not self._ready and not self._requests:
-                        self._limit.rest()
-                self._stop_timers()
-        finally:
-            self._running = False
-            self._finished.set()
+        self._running = asyncio.current_task()
+        async with self._group:
+            while not (self.closing and not self._ready and not self._requests):
+                await self._changed.wait()
+                self._changed.clear()
+                while len(self._requests) < self._limit.size and (writer := self._ready.pop()) is not None:
+                    self._consider(writer)
+                    await asyncio.sleep(0)  # a thousand addresses take milliseconds: let the probes in between
+                if not self._ready and not self._requests:
+                    self._limit.rest()
+            self._stop_timers()
 
     async def close(self, within: float = 1.0) -> None:
         """Send what is wanted by now, finish what is in flight, within that many seconds; then `run` returns.
@@ -181,19 +176,17 @@ class StatusPublisher:
         for writer in list(self._timers):
             writer.mark()
         self._changed.set()
-        if not self._running:
+        if self._running is None:
             return
-        try:
-            async with asyncio.timeout(within):
-                await self._finished.wait()
-        except TimeoutError:
+        _, unfinished = await asyncio.wait([self._running], timeout=within)
+        if unfinished:
             log.warning("stopping with %d status writes unfinished", len(self._requests) + len(self._ready))
             self._stopped = True
             self._ready.clear()
             self._stop_timers()
             for request in self._requests:
                 request.cancel()
-            await self._finished.wait()
+            await asyncio.wait(unfinished)
 
     def enqueue(self, writer: "StatusWriter") -> None:
         """Consider `writer` when its turn comes."""
