@@ -20,7 +20,7 @@ from uuid import uuid4
 from probe_sidecar.kube.client import KubeClient, Resource, Selection, micro_time
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.errors import GARBAGE, ApiError, Backoff
-from probe_sidecar.kube.reflector import Patience, Reflector
+from probe_sidecar.kube.reflector import Reflector
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +212,8 @@ class Replica:
             client,
             Selection(LEASES, namespace, f"{GROUP_LABEL}={group}"),
             self._observe,
-            Patience(idle=seconds * SILENCE, longest_pause=seconds * PAUSE),
+            idle=seconds * SILENCE,
+            longest_pause=seconds * PAUSE,
             random=random,
         )
         self._stored: Lease | None = None  # our Lease in the last response

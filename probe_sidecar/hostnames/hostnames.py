@@ -50,28 +50,14 @@ def _problems(entries: Mapping[str, Entry], standing: Collection[str], records: 
     for name, entry in entries.items():
         outlook = LAST_KEPT if name in standing else NONE_KNOWN
         if entry.reported == "nxdomain":
-            yield "NameNotFound", not_found(name, outlook)
+            yield "NameNotFound", f"{name}: DNS knows no such name; {outlook}: {CREATE_RECORD}"
         elif entry.reported == "no_data":
-            yield "NoAddresses", no_records(name, records, outlook)
+            yield "NoAddresses", f"{name}: DNS has no {records} record of it; {outlook}: create one"
         elif entry.reported == "failed":
             yield "LookupFailed", f"{name}: {entry.problem}; {outlook}: see to the DNS servers, or to ESO_DNS_SERVERS"
         elif entry.excessive:
-            yield "TooManyAddresses", too_many_addresses(name)
-
-
-def not_found(name: str, outlook: str) -> str:
-    """`outlook` is LAST_KEPT or NONE_KNOWN."""
-    return f"{name}: DNS knows no such name; {outlook}: {CREATE_RECORD}"
-
-
-def no_records(name: str, records: str, outlook: str) -> str:
-    """`records` are those looked for, such as "A or AAAA"."""
-    return f"{name}: DNS has no {records} record of it; {outlook}: create one"
-
-
-def too_many_addresses(name: str) -> str:
-    """`name` has more addresses than are used."""
-    return f"{name}: more than {MOST_ADDRESSES} addresses: only the lowest {MOST_ADDRESSES} are used"
+            few = f"only the lowest {MOST_ADDRESSES} are used"
+            yield "TooManyAddresses", f"{name}: more than {MOST_ADDRESSES} addresses: {few}"
 
 
 class Hostnames:

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from functools import partial
 from itertools import chain
 from random import random as uniform
-from typing import Any, NamedTuple
+from typing import Any
 
 from probe_sidecar.kube.client import KubeClient, Resource, Selection
 from probe_sidecar.kube.documents import IDENTITY, NAME_LENGTH, NO_NAME, Object, Unreadable, parsed, trimmed
@@ -31,7 +31,7 @@ IDLE_SECONDS = 72.0
 HEALTHY_SECONDS = 10.0
 """A watch that lasted this long (more than it takes to give up connecting) shows that the server works."""
 
-FIRST_PAUSE = 0.1
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 
 FAILING_SECONDS = 60.0
 
@@ -39,16 +39,6 @@ DEEPEST = 64
 """Levels of an object, twice what the CRD allows; the encoder of what is written goes 254 deep."""
 
 EVENTS = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR")
-
-
-class Patience(NamedTuple):
-    """In seconds: without data for `idle` a watch is dead; `longest_pause` is the most between two attempts."""
-
-    idle: float = IDLE_SECONDS
-    longest_pause: float = 10.0
-
-
-PATIENT = Patience()
 
 
 class Reflector:
@@ -59,7 +49,8 @@ class Reflector:
     `clock` is monotonic, in seconds. `synced` says that a LIST has come through, `last_contact` when the API server
     last sent data, or when the Reflector was made; `lists`, `watches` and `failures` count. `unreadable` has, by
     namespace/name, the objects that cannot be read; `on_change` is also called when they change. `list_problem` is the
-    error of the last LIST if the API server refused it, empty otherwise.
+    error of the last LIST if the API server refused it, empty otherwise. A watch without data for `idle` seconds is
+    dead.
     """
 
     def __init__(
@@ -67,8 +58,9 @@ class Reflector:
         client: KubeClient,
         selection: Selection,
         on_change: OnChange,
-        patience: Patience = PATIENT,
         *,
+        idle: float = IDLE_SECONDS,
+        longest_pause: float = LONGEST_PAUSE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = uniform,
@@ -76,11 +68,11 @@ class Reflector:
         self._client = client
         self._selection = selection
         self._on_change = on_change
-        self._idle = patience.idle
+        self._idle = idle
         self._clock = clock
         self._sleep = sleep
         self._random = random
-        self._backoff = Backoff(FIRST_PAUSE, patience.longest_pause, random)
+        self._backoff = Backoff(FIRST_PAUSE, longest_pause, random)
         self.objects: dict[str, Object] = {}
         self._version: str | None = None  # where to watch from; None: only a LIST can tell
         self.synced = False

@@ -193,7 +193,11 @@ class SuspectedOutage:
             return
         self._reported = self.guard.suspected
         if self._reported:
-            text = outage_text(platform.node(), self._now(), self.guard.hold)
+            text = (  # it stays the same while the condition is True, because a new one is a write (R3)
+                f"No probed address has responded since {self._now()}: the prober's own network may be down "
+                f"(Pod {platform.node()}). Ready addresses are kept for up to {self.guard.hold:g} s "
+                "(ESO_OUTAGE_HOLD_SECONDS)."
+            )
             log.warning("%s", text)
             self._reason.begin(text)
         else:
@@ -231,13 +235,3 @@ class SuspectedOutage:
             target.out_of_turn = True
             self.before(target)
             target.handle = self._engine.start(target.prepared, target.done)
-
-
-def outage_text(prober: str, since: str, hold: float) -> str:
-    """Message of the condition SuspectedOutage; it stays the same while the condition is True, because a new one is a
-    write (R3).
-    """
-    return (
-        f"No probed address has responded since {since}: the prober's own network may be down (Pod {prober}). "
-        f"Ready addresses are kept for up to {hold:g} s (ESO_OUTAGE_HOLD_SECONDS)."
-    )

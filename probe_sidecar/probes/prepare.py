@@ -2,7 +2,7 @@
 
 import ssl
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 
 from external_service.core import GRPCAction, HTTPGetAction, Probe
 from external_service.kind import LONGEST_TIMEOUT
@@ -58,7 +58,7 @@ def prepare(
     that the probe takes from Secrets. `longest_timeout` is in seconds.
     """
     dial = dial or ip
-    timeout = _seconds(min(probe.timeoutSeconds, longest_timeout))
+    timeout = min(probe.timeoutSeconds, longest_timeout)
     action = probe.handler
     if isinstance(action, GRPCAction):
         from probe_sidecar.probes import grpc  # noqa: PLC0415 - HTTP/2 takes 2 MB, for those who speak it
@@ -99,9 +99,3 @@ def http_hop(
 
 
 _plain_hop = partial(http_hop, None, None)
-
-
-@lru_cache(maxsize=64)
-def _seconds(whole: int) -> float:
-    """One number for all targets with the same time-out."""
-    return float(whole)

@@ -177,13 +177,9 @@ def _accepted(addresses: Mapping[str, AddressStatus], problems: Problems) -> Fin
 def _fail_open(spec: ExternalServiceSpec, addresses: Mapping[str, AddressStatus], *, failing_open: bool) -> Finding:
     healthy = _healthy(addresses.values())
     if failing_open:
-        return Finding("FailOpen", True, "TooFewReady", too_few_ready(healthy, spec.minReady))
+        text = f"{healthy} ready, fewer than minReady {spec.minReady}: all enabled addresses are published as ready"
+        return Finding("FailOpen", True, "TooFewReady", text)
     return Finding("FailOpen", False, "EnoughReady", f"{healthy} ready, minReady is {spec.minReady}")
-
-
-def too_few_ready(healthy: int, least: int | str) -> str:
-    """`least` is spec.minReady: a number, or a share such as "50%"."""
-    return f"{healthy} ready, fewer than minReady {least}: all enabled addresses are published as ready"
 
 
 def _of_the_prober(seen: Mapping[str, Object], problems: Problems) -> Iterator[Finding]:
