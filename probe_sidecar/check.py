@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -41,7 +40,7 @@ from probe_sidecar.probes.message import (
     handshake_failed,
     tls_failed,
 )
-from probe_sidecar.probes.prepare import Referenced, prepare
+from probe_sidecar.probes.prepare import PreparedProbe, Referenced, prepare
 from probe_sidecar.probes.tls import BadCertificates, verified
 from probe_sidecar.references import Unusable, Values, assembled, content, read, references
 
@@ -272,9 +271,7 @@ async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int, found: 
     for number in range(count):
         if number:
             await asyncio.sleep(min(probe.periodSeconds, LONGEST_PAUSE))
-        ended: asyncio.Future[tuple[Outcome, float]] = asyncio.get_running_loop().create_future()
-        engine.start(prepared, partial(_end, ended))
-        outcomes.append(await ended)
+        outcomes.append(await _end(engine, prepared))
     outcome, seconds = outcomes[-1]
     passed = sum(one.success for one, _ in outcomes)
     reason: Reason = "ProbeSucceeded" if outcome.success else "ProbeFailed"
@@ -282,8 +279,11 @@ async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int, found: 
     return Checked(ip, outcome.success, reason, outcome.message, seconds, passed, count, expires=expires)
 
 
-def _end(ended: asyncio.Future[tuple[Outcome, float]], outcome: Outcome, seconds: float) -> None:
-    ended.set_result((outcome, seconds))
+async def _end(engine: ProbeEngine, prepared: PreparedProbe) -> tuple[Outcome, float]:
+    """Outcome of one probe, and its seconds."""
+    ended: asyncio.Future[tuple[Outcome, float]] = asyncio.get_running_loop().create_future()
+    engine.start(prepared, lambda outcome, seconds: ended.set_result((outcome, seconds)))
+    return await ended
 
 
 def _json(parent: ExternalService, row: Checked) -> dict[str, object]:

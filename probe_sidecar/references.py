@@ -11,18 +11,19 @@ import binascii
 import logging
 import ssl
 from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
 from math import inf
+from random import random
 from time import monotonic
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from external_service.core import CASource, Probe, TLSOptions
-from probe_sidecar.fair_queue import FairQueue
+from probe_sidecar.fair_queue import FairQueue, each_in_turn
 from probe_sidecar.kube.client import KubeClient, Resource
-from probe_sidecar.kube.errors import ApiError
+from probe_sidecar.kube.errors import ApiError, Backoff
 from probe_sidecar.probes.prepare import Referenced
 from probe_sidecar.probes.request import CONTROL
 from probe_sidecar.probes.tls import BadCertificates, presenting, verified
@@ -36,7 +37,7 @@ RESOURCES: Mapping[HolderKind, Resource] = {
     "Secret": Resource("", "v1", "secrets"),
 }
 RETRY_SECONDS = 10.0
-"""Seconds until an unreadable object is read again; doubled each time, up to the refresh interval."""
+"""Seconds until an unreadable object is read again, at most; doubled each time, up to the refresh interval."""
 
 READ_SECONDS = 0.05
 """From one read to the next: at most 20 a second, however many references there are, in turn for each namespace."""
@@ -51,8 +52,6 @@ SMALL = 8_192
 """Bytes that are made into a TLS context at once; a certificate takes 0.3 ms."""
 WORK_SHARE = 10
 """Times the time that took: the least pause after it."""
-NOTIFIED_AT_ONCE = 5
-"""Users that are notified in one turn of the loop."""
 
 UNREAD = "not read yet"
 NOT_FOUND = "not found: create it, or correct the name"
@@ -75,6 +74,8 @@ Parts = tuple[Reference, ...]
 """References of which one thing is made: the TLS context (a CA, a client certificate), or the value of a header."""
 
 Values = tuple[bytes, ...]
+
+OnChange = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -159,30 +160,23 @@ def assembled(contents: Mapping[Parts, Content]) -> Referenced:
     return Referenced(context, headers)
 
 
-class User(Protocol):
-    """An ExternalService whose probe names something."""
-
-    def reference_changed(self) -> None:
-        """The content, or what is wrong with it, has changed."""
-
-
 @dataclass(slots=True)
 class _Held:
     """State of some Parts; `content` stays if a later read fails. `timer` is for the next one.
 
-    `problem` is that of `one` of them.
+    `problem` is that of `one` of them. `users` are called when it has changed, or the content.
     """
 
     one: Reference
-    users: dict[User, None] = field(default_factory=dict)
+    retries: Backoff
+    users: dict[OnChange, None] = field(default_factory=dict)
     content: Content | None = None
     problem: str = UNREAD
-    failures: int = 0
     timer: asyncio.TimerHandle | None = None
 
 
 class References:
-    """Needs `run` running. The users of a reference are notified when its content, or its problem, has changed.
+    """Needs `run` running. The users of a reference are called when its content, or its problem, has changed.
 
     `refresh` are the seconds after which each is read again, `room` the bytes that a namespace may have in all.
     """
@@ -195,14 +189,14 @@ class References:
         self._due: FairQueue[Parts] = FairQueue()
         self._called = asyncio.Event()
 
-    def use(self, parts: Parts, user: User) -> None:
+    def use(self, parts: Parts, user: OnChange) -> None:
         """Read them from now on."""
         if parts not in self._held:
-            self._held[parts] = _Held(parts[0])
+            self._held[parts] = _Held(parts[0], Backoff(RETRY_SECONDS, self._refresh, random))
             self._read_soon(parts)
         self._held[parts].users[user] = None
 
-    def drop(self, parts: Parts, user: User) -> None:
+    def drop(self, parts: Parts, user: OnChange) -> None:
         """`user` does not need them any more. With their last user they are forgotten."""
         held = self._held.get(parts)
         if held is not None:
@@ -217,7 +211,7 @@ class References:
         """Values for a probe, or the reason why it cannot be made."""
         found: dict[Parts, Content] = {}
         for parts in needed:
-            held = self._held.get(parts) or _Held(parts[0])
+            held = self._held[parts]
             if held.content is None:
                 return f"{held.one}: {held.problem}"
             found[parts] = held.content
@@ -226,8 +220,8 @@ class References:
     def problem(self, needed: Sequence[Parts]) -> ReferenceProblem | None:
         """Problem of the first of them that has one; None if none has, or before the first read."""
         for parts in needed:
-            held = self._held.get(parts)
-            if held is not None and held.problem not in {"", UNREAD}:
+            held = self._held[parts]
+            if held.problem not in {"", UNREAD}:
                 one = held.one
                 outlook = (
                     "the last good one is still used"
@@ -259,8 +253,10 @@ class References:
 
     def _pause(self, held: _Held) -> float:
         """Seconds until it is read again."""
-        held.failures = held.failures + 1 if held.problem else 0
-        return min(RETRY_SECONDS * 2.0 ** min(held.failures - 1, 20), self._refresh) if held.problem else self._refresh
+        if held.problem:
+            return held.retries.pause()
+        held.retries.reset()
+        return self._refresh
 
     async def _read(self, parts: Parts, held: _Held) -> float:
         """Seconds that it took to make the content, beside reading it."""
@@ -282,7 +278,7 @@ class References:
         seconds = max(0.0, monotonic() - began)
         if before != (held.content, held.problem):
             log.info("%s: %s", held.one, held.problem or "read")
-            await _notify(list(held.users))
+            await each_in_turn(list(held.users))
         return seconds
 
     def _check_room(self, parts: Parts, held: _Held, values: Sequence[Values]) -> None:
@@ -294,13 +290,6 @@ class References:
                 parts[0],
                 f"finds no room: all that the probes of a namespace name may have {self._room} bytes together",
             )
-
-
-async def _notify(users: Sequence[User]) -> None:
-    for number, user in enumerate(users):
-        if number and number % NOTIFIED_AT_ONCE == 0:
-            await asyncio.sleep(0)
-        user.reference_changed()
 
 
 class Unusable(Exception):

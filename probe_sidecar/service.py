@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from external_service.admission import Features, switched_off
 from external_service.invalid import explain
 from external_service.readiness import publication
-from external_service.v1alpha1 import ExternalService, ExternalServiceSpec
+from external_service.v1alpha1 import ChildProblem, ExternalService, ExternalServiceSpec
 from probe_sidecar.events import EventRecorder, notes
 from probe_sidecar.hostnames.cache import NameCache
 from probe_sidecar.hostnames.hostnames import Hostnames
@@ -21,11 +21,11 @@ from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings, Targets
 from probe_sidecar.probes.prepare import Referenced
 from probe_sidecar.references import Parts, References, references
-from probe_sidecar.status.children import ChildReports
 from probe_sidecar.status.conditions import Finding, Problems
 from probe_sidecar.status.desired import desired_status, rejected_status
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status.stored import StoredStatus, stored_status
+from probe_sidecar.status.summary import child_summary
 from probe_sidecar.status.writer import StatusWriter
 from runtime.logs import about
 
@@ -35,8 +35,15 @@ DELAY_SECONDS: Final = 300.0
 """So long all has to go well before ProbesDelayed ends: a prober at its limit then costs two writes of a status in that
 time, not one a probe (R3)."""
 
+CHILD_SECONDS: Final = 2.0
+"""A report of the hook's in `.status.children` that ends within this time changes nothing: the hook compares what it
+wants with Metacontroller's caches, where a child that was just created or is being replaced can be absent for a moment.
+"""
+
 NO_GENERATION: Final = object()
 """No generation yet."""
+
+Reports = tuple[ChildProblem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,43 @@ class Shared:
     events: EventRecorder | None
     owns: Callable[[str], bool]
     features: Features
+
+
+@dataclass(eq=False)
+class ChildReports:
+    """The reports on one ExternalService. `wake` is called when a report has lasted long enough."""
+
+    loop: asyncio.AbstractEventLoop
+    wake: Callable[[], None]
+    _lasting: Reports = ()
+    _pending: Reports = ()
+    _timer: asyncio.TimerHandle | None = None
+
+    def lasting(self, stored: StoredStatus) -> Reports:
+        """The reports to act on for this status as read.
+
+        A report that the stored summary names already has lasted: a restart changes nothing (R6).
+        """
+        reports = stored.children
+        if reports != self._pending:
+            self.close()
+        if not reports or reports == self._lasting or stored.summary == child_summary(reports[0]):
+            self._lasting = reports
+        elif not self._pending:
+            self._pending = reports
+            self._timer = self.loop.call_later(CHILD_SECONDS, self._hold_over)
+        return self._lasting
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        self._pending = ()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _hold_over(self) -> None:
+        self._lasting, self._pending, self._timer = self._pending, (), None
+        self.wake()
 
 
 class Service:
@@ -219,10 +263,10 @@ class Service:
         if before == wanted:
             return
         for one in wanted:
-            self._shared.references.use(one, self)
+            self._shared.references.use(one, self.reference_changed)
         for one in before:
             if one not in wanted:
-                self._shared.references.drop(one, self)
+                self._shared.references.drop(one, self.reference_changed)
         self.referenced = self._shared.references.referenced(wanted)
 
     def _stop(self) -> None:

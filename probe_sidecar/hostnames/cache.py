@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from ipaddress import ip_address
-from itertools import islice
 from random import random
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from external_service.kind import FAMILIES, Family, family_of
-from probe_sidecar.fair_queue import FairPlaces
+from probe_sidecar.fair_queue import FairPlaces, each_in_turn
+from probe_sidecar.kube.errors import Backoff
 
 if TYPE_CHECKING:
     from probe_sidecar.hostnames.hostnames import Hostnames
@@ -161,11 +161,6 @@ def _of(name: str, before: Mapping[str, ResolvedAddress]) -> list[str]:
     return [ip for ip, one in before.items() if one.hostname == name]
 
 
-NOTIFIED_AT_ONCE = 5
-"""ExternalServices that are notified of a result in one turn of the loop, so that probes get theirs. One with 10 new
-addresses takes half a millisecond of CPU: 1,000 of them at once would delay the probes by half a second.
-"""
-
 CONCURRENT_LOOKUPS = 16
 """Of names with a result."""
 
@@ -175,7 +170,9 @@ UNPROVEN_LOOKUPS = 8
 SPREAD_SECONDS = 5.0
 """Over which the first lookups of a start or a takeover are spread: their last addresses are in the status."""
 
-FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
+RETRY_SECONDS = (1.0, 60.0)
+"""First and longest pause after a lookup that failed."""
+
 REPORTED_AFTER = 3
 """Failures in a row that are reported: one lost packet is not."""
 
@@ -189,7 +186,7 @@ Lookup = Callable[[str, Families], Awaitable[tuple[Reply, Reply]]]
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """State of one name: `last` is the result of the last lookup, `failures` the number of consecutive failures;
+    """State of one name: `last` is the result of the last lookup, `retries` counts consecutive failures;
     `answered_at` is in seconds of the clock.
 
     `reported` is what to report of it (None: nothing certain yet), and `problem` how a reported failure began.
@@ -199,7 +196,7 @@ class Entry:
     last: Result | None = None
     reported: Result | None = None
     problem: str = ""
-    failures: int = 0
+    retries: Backoff = field(default_factory=lambda: Backoff(*RETRY_SECONDS, random))
     answered_at: float | None = None
     hurry: bool = True
     users: dict["Hostnames", None] = field(default_factory=dict)
@@ -229,7 +226,7 @@ class NameCache:
         self._clock = clock
         self._random = random
         self.entries: dict[tuple[str, Families], Entry] = {}
-        self._to_notify: dict[Hostnames, None] = {}  # those to be notified, in order
+        self._notifying = asyncio.Lock()
         self._proven = FairPlaces(CONCURRENT_LOOKUPS)
         self._unproven = FairPlaces(UNPROVEN_LOOKUPS)
         self._called = asyncio.Event()
@@ -254,7 +251,7 @@ class NameCache:
         """Ask for this name from now on: at once, or without `hurry` within SPREAD_SECONDS."""
         entry = self.entries.get((name, families))
         if entry is None:
-            entry = self.entries[name, families] = Entry(hurry=hurry)
+            entry = self.entries[name, families] = Entry(hurry=hurry, retries=Backoff(*RETRY_SECONDS, self._random))
             self._called.set()
         entry.users[user] = None
 
@@ -287,6 +284,7 @@ class NameCache:
         if not entry.hurry:
             await asyncio.sleep(self._random() * SPREAD_SECONDS)
         while True:
+            before = entry.answer, entry.reported
             places = self._unproven if entry.last in (None, "failed") else self._proven
             await places.acquire((next((user.namespace for user in entry.users), ""), name))
             try:
@@ -296,42 +294,28 @@ class NameCache:
                 ipv4 = ipv6 = Reply("failed", problem=type(error).__name__)
             finally:
                 places.release()
-            await asyncio.sleep(self._take(name, entry, ipv4, ipv6))
+            pause = self._take(entry, ipv4, ipv6)
+            if before != (entry.answer, entry.reported):
+                log.info("%s: %s", name, _described(entry))
+                async with self._notifying:
+                    await each_in_turn([user.answered for user in entry.users])
+            await asyncio.sleep(pause)
 
-    def _take(self, name: str, entry: Entry, ipv4: Reply, ipv6: Reply) -> float:
+    def _take(self, entry: Entry, ipv4: Reply, ipv6: Reply) -> float:
         """Note what came; the seconds until the next lookup."""
-        before, outcome = (entry.answer, entry.reported), result(ipv4, ipv6)
+        outcome, ttl = result(ipv4, ipv6), lasting(ipv4, ipv6)
+        pauses = [] if ttl is None else [ttl * (1 + LATE_SHARE * self._random())]
         self.lookups[outcome] += 1
         entry.last = outcome
         entry.answer = following(entry.answer, ipv4, ipv6)
-        entry.failures = entry.failures + 1 if outcome == "failed" else 0
+        if outcome == "failed":
+            pauses.append(entry.retries.pause())
+        else:
+            entry.retries.reset()
         if "ok" in (ipv4.result, ipv6.result):
             entry.answered_at = self._clock()
-        if outcome != entry.reported and (outcome != "failed" or entry.failures >= REPORTED_AFTER):
+        if outcome != entry.reported and (outcome != "failed" or entry.retries.attempts >= REPORTED_AFTER):
             entry.reported, entry.problem = outcome, failure(ipv4, ipv6)
-        if before != (entry.answer, entry.reported):
-            log.info("%s: %s", name, _described(entry))
-            self._notify(entry)
-        return self._pause(entry, lasting(ipv4, ipv6))
-
-    def _notify(self, entry: Entry) -> None:
-        idle = not self._to_notify
-        self._to_notify |= entry.users
-        if idle:
-            self._notify_some()
-
-    def _notify_some(self) -> None:
-        for user in list(islice(self._to_notify, NOTIFIED_AT_ONCE)):
-            del self._to_notify[user]
-            user.answered()
-        if self._to_notify:
-            asyncio.get_running_loop().call_soon(self._notify_some)
-
-    def _pause(self, entry: Entry, seconds: float | None) -> float:
-        pauses = [] if seconds is None else [seconds * (1 + LATE_SHARE * self._random())]
-        if entry.failures:
-            longest = min(FIRST_RETRY_SECONDS * 2.0 ** min(entry.failures - 1, 60), LONGEST_RETRY_SECONDS)
-            pauses.append(longest * (1 + self._random()) / 2)
         return min(pauses, default=NEGATIVE_SECONDS)
 
 

@@ -155,7 +155,7 @@ def _revised(stored: StoredStatus, ours: Object) -> Object:
     A field of `ours` that is None is removed.
     """
     kept = {field: value for field, value in stored.raw.items() if field not in MODELLED or _sound(field, value)}
-    revision = stored.revision or 0
+    revision = stored.revision
     merged = kept | ours | {"revision": revision}
     wanted = {field: value for field, value in merged.items() if field not in ours or value is not None}
     if not same(stored.raw, wanted):

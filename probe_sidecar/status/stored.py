@@ -41,9 +41,9 @@ class StoredStatus:
         return cls(generation if type(generation) is int else 0, raw, _addresses(raw), _conditions(raw), _children(raw))
 
     @property
-    def revision(self) -> int | None:
-        """`.status.revision` if it is one: an integer of 0 or more."""
-        return _revision(self.raw)
+    def revision(self) -> int:
+        """See `revision`."""
+        return revision(self.raw)
 
     @property
     def summary(self) -> object:
@@ -82,19 +82,15 @@ def stored_status(parent: Mapping[str, Any]) -> Object:
     return status if isinstance(status, dict) else {}
 
 
-def stored_revision(parent: Mapping[str, Any]) -> int | None:
-    """`.status.revision` if it is one: an integer of 0 or more."""
-    return _revision(stored_status(parent))
-
-
 def is_time(value: Any) -> TypeGuard[str]:
     """Whether it is a time as we write it: RFC 3339 in UTC, whole seconds."""
     return isinstance(value, str) and _RFC3339.fullmatch(value) is not None
 
 
-def _revision(raw: Object) -> int | None:
-    revision = raw.get("revision")
-    return revision if type(revision) is int and revision >= 0 else None
+def revision(status: Object) -> int:
+    """`.status.revision` if it is one, an integer of 0 or more; else 0."""
+    found = status.get("revision")
+    return found if type(found) is int and found >= 0 else 0
 
 
 def _addresses(raw: Object) -> dict[str, AddressStatus]:

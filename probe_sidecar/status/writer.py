@@ -13,7 +13,7 @@ from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.errors import ApiError, Backoff
 from probe_sidecar.status.patch import content_hash, older, patch, place, version, whole
 from probe_sidecar.status.publisher import StatusPublisher
-from probe_sidecar.status.stored import stored_revision, stored_status
+from probe_sidecar.status.stored import revision, stored_status
 from runtime.logs import about
 
 log = logging.getLogger(__name__)
@@ -308,7 +308,7 @@ class StatusWriter:
 
     def _see(self, fresh: Object) -> None:
         """A newer status of another client is reported before the next write over it is decided."""
-        newer = (stored_revision(fresh) or 0) > (stored_revision(self.stored) or 0)
+        newer = revision(stored_status(fresh)) > revision(stored_status(self.stored))
         if version(fresh) != version(self.stored):
             self._changed_at = self._publisher.clock()
         self.stored = fresh

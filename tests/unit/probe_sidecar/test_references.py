@@ -148,7 +148,7 @@ async def running(
     store = References(client, refresh=refresh, room=room)
     watched = Watched(store)
     for one in wanted:
-        store.use((one,), watched)
+        store.use((one,), watched.reference_changed)
     task = asyncio.create_task(store.run())
     try:
         yield watched
@@ -260,7 +260,7 @@ async def test_ca_requested_later_is_read_at_once(server: FaultyServer, pem: str
     server.create(secret(pem))
     async with running(server, refresh=86_400) as watched:
         await asyncio.sleep(0.05)
-        watched.store.use((SECRET,), watched)
+        watched.store.use((SECRET,), watched.reference_changed)
         assert watched.referenced(FROM_SECRET) == "Secret shop/ca: not read yet"
         await watched.context(FROM_SECRET)
 
@@ -270,7 +270,7 @@ async def test_every_namespace_has_its_turn(server: FaultyServer, pem: str) -> N
     server.create(secret(pem))
     async with running(server, *many, refresh=86_400) as watched:
         await watched.problem_of(many[0])
-        watched.store.use((SECRET,), watched)
+        watched.store.use((SECRET,), watched.reference_changed)
         await watched.context(FROM_SECRET)
         assert watched.store.problem([(many[100],)]) is None, "not read yet"
 
@@ -282,7 +282,7 @@ async def test_large_bundles_are_bounded_each_and_by_namespace(server: FaultySer
     server.create(config_map("-"))
     async with running(server, SECRET, room=len(bundle)) as watched:
         context = await watched.context(FROM_SECRET)
-        watched.store.use((CONFIG_MAP,), watched)
+        watched.store.use((CONFIG_MAP,), watched.reference_changed)
         text = f"finds no room: all that the probes of a namespace name may have {len(bundle)} bytes together"
         await watched.problem(FROM_CONFIG_MAP, f"ConfigMap shop/ca: {text}; {LOST}")
         assert watched.held(FROM_SECRET) is context
@@ -298,7 +298,7 @@ async def test_ca_and_client_certificate_are_one_context(server: FaultyServer, t
     asked = probe(caConfigMap={"name": "ca"}, clientCertificateSecret={"name": "ca"})
     server.create(config_map(chain.decode()))
     async with running(server) as watched:
-        watched.store.use(both, watched)
+        watched.store.use(both, watched.reference_changed)
         await watched.problem(asked, f"Secret shop/ca: not found: create it, or correct the name; {LOST}")
         whole = secret(chain, "tls.crt")
         whole["data"]["tls.key"] = b64encode(key).decode()

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from external_service.v1alpha1 import ChildProblem
-from probe_sidecar.status.children import HOLD_SECONDS, ChildReports
+from probe_sidecar.service import CHILD_SECONDS, ChildReports
 from probe_sidecar.status.stored import StoredStatus
 from probe_sidecar.status.summary import child_summary
 from tests.virtual_time import in_virtual_time
@@ -32,9 +32,9 @@ class Watched:
 async def test_lasting_report_is_used_until_it_ends() -> None:
     watched = Watched()
     assert watched.kinds(SERVICE) == []
-    await asyncio.sleep(HOLD_SECONDS / 2)
+    await asyncio.sleep(CHILD_SECONDS / 2)
     assert watched.kinds(SERVICE) == []
-    await asyncio.sleep(HOLD_SECONDS)
+    await asyncio.sleep(CHILD_SECONDS)
     assert watched.woken == 1
     assert watched.kinds(SERVICE) == ["Service"]
     assert watched.kinds(SERVICE, INGRESS) == ["Service"], "the new one has not lasted yet"
@@ -48,7 +48,7 @@ async def test_short_report_changes_nothing() -> None:
     assert (watched.kinds(SERVICE), watched.kinds()) == ([], [])
     assert watched.kinds(INGRESS, "no report") == []
     watched.reports.close()
-    await asyncio.sleep(2 * HOLD_SECONDS)
+    await asyncio.sleep(2 * CHILD_SECONDS)
     assert watched.woken == 0
 
 
