@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import struct
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -99,16 +100,16 @@ class BoundedServer(dns.nameserver.Do53Nameserver):
         return response
 
     async def _udp(self, request: dns.message.Message) -> bytes:
-        loop = asyncio.get_running_loop()
-        received: asyncio.Future[bytes] = loop.create_future()
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(request.id, received), remote_addr=(self.address, self.port)
-        )
-        try:
-            transport.sendto(request.to_wire())
-            return await received
-        finally:
-            transport.close()
+        """The first datagram with the query's number; all others are passed over."""
+        loop, wire = asyncio.get_running_loop(), request.to_wire()
+        with socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.connect((self.address, self.port))
+            await loop.sock_sendall(sock, wire)
+            while True:
+                response = await loop.sock_recv(sock, MOST_BYTES + 1)
+                if response[:2] == wire[:2]:
+                    return response
 
     async def _tcp(self, request: dns.message.Message) -> bytes:
         reader, writer = await asyncio.open_connection(self.address, self.port, limit=MOST_BYTES)
@@ -136,25 +137,6 @@ class BoundedServer(dns.nameserver.Do53Nameserver):
                 return await asyncio.to_thread(dns.message.from_wire, wire, raise_on_truncation=True)
         finally:
             self.seconds += monotonic() - began
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    """Waits for the first datagram with the query's number; all others are passed over."""
-
-    def __init__(self, number: int, received: asyncio.Future[bytes]) -> None:
-        self._number = number.to_bytes(2)
-        self._received = received
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        """A response, or something else."""
-        del addr
-        if data[:2] == self._number and not self._received.done():
-            self._received.set_result(data)
-
-    def error_received(self, exc: Exception) -> None:
-        """The server's port is closed, say."""
-        if not self._received.done():
-            self._received.set_exception(exc)
 
 
 class Resolver:
