@@ -137,7 +137,7 @@ class Checked(NamedTuple):
     expires: float | None = None
 
 
-def check_all(
+async def check_all(
     parents: Sequence[ExternalService],
     *,
     count: int,
@@ -154,7 +154,9 @@ def check_all(
     for parent in parents:
         for problem in switched_off(parent.spec, Features(body_contains, probe_secrets=True)):
             raise CannotCheck(f"{_name(parent)}: {problem}")
-    return asyncio.run(_check_all(parents, count, _ca(ca_file), dns_servers, cluster))
+    ca = _ca(ca_file)
+    found = [await _referenced(parent, ca, cluster) for parent in parents]
+    return [await check(parent, count, one, dns_servers) for parent, one in zip(parents, found, strict=True)]
 
 
 def as_json(parents: Iterable[ExternalService], checked: Iterable[Iterable[Checked]]) -> str:
@@ -225,17 +227,6 @@ def _ca(file: Path | None) -> bytes | None:
         return pem
     except (OSError, BadCertificates) as problem:
         raise CannotCheck(f"{file}: {getattr(problem, 'strerror', None) or problem}") from None
-
-
-async def _check_all(
-    parents: Iterable[ExternalService],
-    count: int,
-    ca: bytes | None,
-    dns_servers: Sequence[Server],
-    cluster: Callable[[], KubeClient],
-) -> list[list[Checked]]:
-    found = [await _referenced(parent, ca, cluster) for parent in parents]
-    return [await check(parent, count, one, dns_servers) for parent, one in zip(parents, found, strict=True)]
 
 
 async def _referenced(parent: ExternalService, ca: bytes | None, cluster: Callable[[], KubeClient]) -> Referenced:

@@ -9,6 +9,7 @@ import resource
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import wraps
 from math import inf
 from pathlib import Path
 from time import monotonic
@@ -20,10 +21,10 @@ from pydantic import ValidationError
 from external_service import invalid
 from external_service.kind import NAMESPACE, SERVICE_NAME
 from external_service.v1alpha1 import ExternalService
-from probe_sidecar.kube.client import connect
+from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient, connect
 from probe_sidecar.kube.credentials import SERVICE_ACCOUNT, Access, CredentialsError, in_cluster, plain_url
+from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.errors import ApiError
-from probe_sidecar.live_view import LiveView, fetch, live_view
 from probe_sidecar.replicas import RENEWALS
 from probe_sidecar.settings import DNS_SERVERS, DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar
@@ -85,18 +86,23 @@ class _Servers(click.ParamType["list[DNSServer]"]):
 
 
 def _of_a_cluster(command: Callable[..., int]) -> Callable[..., int]:
+    @wraps(command)
+    def with_cluster(kubeconfig: Path | None, context: str | None, server: str | None, **options: Any) -> int:
+        return command(cluster=Cluster(kubeconfig, context, server), **options)
+
+    wrapped: Callable[..., int] = with_cluster
     for option in (
         click.option("--server", metavar="URL", help="An API server without credentials, such as `kubectl proxy`."),
         click.option("--context", metavar="NAME", help="A context of the kubeconfig (default: its current one)."),
         click.option("--kubeconfig", type=click.Path(path_type=Path), metavar="PATH", help="How to reach the cluster."),
     ):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
 
 
 @click.command
 @_of_a_cluster
-def prober(kubeconfig: Path | None, context: str | None, server: str | None) -> int:
+def prober(cluster: Cluster) -> int:
     """Probe all addresses and write their status.
 
     In a Pod it uses the Pod's service account. Its settings are ESO_* variables (docs/configuration.md).
@@ -108,7 +114,7 @@ def prober(kubeconfig: Path | None, context: str | None, server: str | None) -> 
     """
     try:
         settings = load(Settings)
-        access = Cluster(kubeconfig, context, server).of_the_pod()
+        access = cluster.of_the_pod()
     except (InvalidSettings, CredentialsError) as problem:
         raise Failure(2, str(problem)) from None
     configure(settings.log_level, settings.log_format)
@@ -147,9 +153,7 @@ def check(  # noqa: PLR0917 - click passes them by name
     ca_file: Path | None,
     dns_servers: list[DNSServer] | None,
     namespace: str | None,
-    kubeconfig: Path | None,
-    context: str | None,
-    server: str | None,
+    cluster: Cluster,
 ) -> int:
     """Probe each address once, from here.
 
@@ -165,7 +169,7 @@ def check(  # noqa: PLR0917 - click passes them by name
     """
     from probe_sidecar.check import CannotCheck, as_json, check_all, table  # noqa: PLC0415 - tables and DNS
 
-    cluster, parents = Cluster(kubeconfig, context, server), []
+    parents = []
     for target in targets:
         if _is_a_path(target):
             for file, found in manifests([target]):
@@ -175,7 +179,7 @@ def check(  # noqa: PLR0917 - click passes them by name
         else:
             parents.append(_parent(_fetched(cluster, target, namespace)))
     try:
-        checked = check_all(
+        checks = check_all(
             parents,
             count=count,
             ca_file=ca_file,
@@ -183,6 +187,7 @@ def check(  # noqa: PLR0917 - click passes them by name
             body_contains=load(CommonSettings).body_contains,
             cluster=lambda: connect(cluster.of_the_user()[0]),
         )
+        checked = asyncio.run(checks)
     except (CannotCheck, InvalidSettings) as problem:
         raise Failure(2, str(problem)) from None
     if output == "json":
@@ -212,9 +217,7 @@ def status(  # noqa: PLR0917 - click passes them by name
     live: bool,
     operator_namespace: str,
     operator_port: int,
-    kubeconfig: Path | None,
-    context: str | None,
-    server: str | None,
+    cluster: Cluster,
 ) -> int:
     """Show which addresses are ready, and why.
 
@@ -228,9 +231,8 @@ def status(  # noqa: PLR0917 - click passes them by name
       external-service status static -n shop --no-live
       kubectl extsvc status shop/static -o json
     """
-    from probe_sidecar.explain import explain, ready  # noqa: PLC0415 - tables
+    from probe_sidecar.explain import LiveView, explain, live_view, ready  # noqa: PLC0415 - tables
 
-    cluster = Cluster(kubeconfig, context, server)
     raw = _fetched(cluster, target, namespace)
     parent = _parent(raw)
     view = LiveView("", None, "switched off")
@@ -264,19 +266,26 @@ def _of_the_user(cluster: Cluster) -> tuple[Access, str]:
         raise Failure(2, str(problem)) from None
 
 
-def _fetched(cluster: Cluster, target: str, namespace: str | None) -> dict[str, Any]:
+def _fetched(cluster: Cluster, target: str, namespace: str | None) -> Object:
     found = OBJECT.fullmatch(target)
     if found is None:
         raise Failure(2, f"{target}: write NAMESPACE/NAME or NAME")
     access, usual = _of_the_user(cluster)
     place = found["namespace"] or namespace or usual
     try:
-        return asyncio.run(fetch(connect(access), place, found["name"]))
+        return asyncio.run(_get(connect(access), place, found["name"]))
     except ApiError as error:
         raise Failure(2, f"{place}/{found['name']}: {error}") from None
 
 
-def _parent(raw: dict[str, Any]) -> ExternalService:
+async def _get(client: KubeClient, namespace: str, name: str) -> Object:
+    try:
+        return await client.get(EXTERNAL_SERVICES, namespace, name)
+    finally:
+        await client.close()
+
+
+def _parent(raw: Object) -> ExternalService:
     try:
         return ExternalService.model_validate(raw)
     except ValidationError as error:

@@ -1,17 +1,28 @@
-"""The state of one ExternalService as text for a person: what, since when, why, what to do. Pure."""
+"""The state of one ExternalService as text for a person: what, since when, why, what to do.
 
+Its newest results come from the page of the replica that owns it, through the API server's Pod proxy:
+GET .../pods/POD:PORT/proxy/status (kubernetes:pkg/registry/core/pod).
+"""
+
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import click
 from tabulate import tabulate
 
 from external_service.v1alpha1 import AddressStatus, Condition, ExternalService
 from probe_sidecar.check import explanation
-from probe_sidecar.live_view import LiveView
+from probe_sidecar.kube.client import KubeClient, Resource, Selection
+from probe_sidecar.kube.documents import Object
+from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.probes.message import MORE_PROBES
+from probe_sidecar.replicas import GROUP_LABEL, LEASES, NAME_PREFIX
 from probe_sidecar.status_pages import cells
 
+PODS = Resource("", "v1", "pods")
+MOST_REPLICAS = 32
 MOST_ROWS = 100
 MAX_CELL = 120
 
@@ -40,6 +51,41 @@ ADVICE = {
 
 NO_LIVE_VIEW = "No live view"
 NO_STATUS = "The prober has not written a status. Is the operator running, and does its scope cover this object?"
+
+
+class LiveView(NamedTuple):
+    """`page` is the response of the replica in `pod` to /status for the object; without one `problem` says why."""
+
+    pod: str
+    page: dict[str, Any] | None
+    problem: str
+
+
+async def live_view(client: KubeClient, parent: ExternalService, namespace: str, port: int) -> LiveView:
+    """Ask each replica in `namespace` for `parent`: only the one that owns it has addresses. Closes `client`."""
+    try:
+        leases, _ = await client.list(Selection(LEASES, namespace, GROUP_LABEL))
+        pods = [lease["metadata"]["name"].removeprefix(NAME_PREFIX) for lease in leases][:MOST_REPLICAS]
+        pages = await asyncio.gather(*(_page(client, parent, namespace, f"{pod}:{port}") for pod in pods))
+    except ApiError as error:
+        return LiveView("", None, f"the Leases in namespace {namespace} cannot be listed: {error}")
+    finally:
+        await client.close()
+    if not pods:
+        return LiveView("", None, f"no prober has a Lease in namespace {namespace}: name it with --operator-namespace")
+    for pod, page in zip(pods, pages, strict=True):
+        if not isinstance(page, ApiError) and page.get("addresses"):
+            return LiveView(pod, page, "")
+    problems = [f"{pod}: {page}" for pod, page in zip(pods, pages, strict=True) if isinstance(page, ApiError)]
+    return LiveView("", None, "; ".join(problems[:3]) or "no prober probes it")
+
+
+async def _page(client: KubeClient, parent: ExternalService, namespace: str, pod: str) -> Object | ApiError:
+    query = ("namespace", parent.metadata.namespace), ("name", parent.metadata.name)
+    try:
+        return await client.send("GET", f"{PODS.path(namespace, pod)}/proxy/status", query=query)
+    except ApiError as error:
+        return error
 
 
 def ready(parent: ExternalService) -> bool:

@@ -152,7 +152,7 @@ class Sidecar:
                 "/readyz": health(self._unready),
                 "/metrics": lambda _query: Page(200, metrics.exposition(), CONTENT_TYPE_PLAIN_0_0_4),
                 "/status": self._status,
-                "/status.txt": self._status_text,
+                "/status.txt": lambda query: self._status({"format": "text", **query}),
             },
             host=settings.health_listen_host,
             port=settings.health_listen_port,
@@ -305,9 +305,6 @@ class Sidecar:
             "outage": self._outage(),
             "unreadable": unreadable,
         }
-
-    def _status_text(self, query: Query) -> Page:
-        return self._status({"format": "text", **query})
 
     def _outage(self) -> Object:
         outage, canary = self.outage, self.outage.canary

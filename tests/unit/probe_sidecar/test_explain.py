@@ -10,9 +10,8 @@ import httpx
 
 from external_service.v1alpha1 import ExternalService
 from probe_sidecar.check import explanation
-from probe_sidecar.explain import ADVICE, explain, ready
+from probe_sidecar.explain import ADVICE, LiveView, explain, live_view, ready
 from probe_sidecar.kube.client import KubeClient
-from probe_sidecar.live_view import LiveView, live_view
 from tests.cases import cases
 
 NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
