@@ -21,8 +21,8 @@ from typing import Any, cast
 from external_service.core import Probe
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import ExternalServiceSpec
+from probe_sidecar.prober.outage import SuspectedOutage
 from probe_sidecar.prober.prober import Prober
-from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings, Targets
 from probe_sidecar.probes import engine as engine_module
 from probe_sidecar.probes.engine import ProbeEngine

@@ -18,8 +18,8 @@ from probe_sidecar.hostnames.cache import RESULTS, NameCache
 from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.prober.counters import Durations
+from probe_sidecar.prober.outage import SuspectedOutage
 from probe_sidecar.prober.prober import Prober
-from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.replicas import Alone, Replica
 from probe_sidecar.service import Service

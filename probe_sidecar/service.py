@@ -16,8 +16,8 @@ from probe_sidecar.events import EventRecorder, notes
 from probe_sidecar.hostnames.cache import NameCache
 from probe_sidecar.hostnames.hostnames import Hostnames
 from probe_sidecar.kube.documents import Object
+from probe_sidecar.prober.outage import SuspectedOutage
 from probe_sidecar.prober.sticky import StickyReason
-from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings, Targets
 from probe_sidecar.probes.prepare import Referenced
 from probe_sidecar.references import Parts, References, references

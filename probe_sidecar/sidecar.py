@@ -21,8 +21,8 @@ from probe_sidecar.kube.client import EXTERNAL_SERVICES, KubeClient
 from probe_sidecar.kube.documents import Object, Unreadable
 from probe_sidecar.kube.reflector import Reflectors
 from probe_sidecar.metrics import Metrics
+from probe_sidecar.prober.outage import Canary, SuspectedOutage
 from probe_sidecar.prober.prober import Prober
-from probe_sidecar.prober.suspected_outage import Canary, SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings
 from probe_sidecar.probes.engine import TURN_SECONDS, ProbeEngine, default_limit
 from probe_sidecar.references import References

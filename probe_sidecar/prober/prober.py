@@ -11,8 +11,8 @@ from collections.abc import Callable
 from math import inf
 
 from probe_sidecar.prober.counters import LATENESS_BOUNDS, Durations, appended
+from probe_sidecar.prober.outage import SuspectedOutage
 from probe_sidecar.prober.schedule import Schedule, following, spread
-from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.target import Target, record
 from probe_sidecar.probes.engine import TOGETHER, TURN_SECONDS, ProbeEngine, ProbeHandle
 from probe_sidecar.probes.exchange import UNKNOWN, Outcome

@@ -6,7 +6,7 @@ from external_service.admission import Features
 from external_service.policy import AddressPolicy
 from probe_sidecar.hostnames.cache import Families, NameCache, Reply
 from probe_sidecar.kube.client import KubeClient, Resource
-from probe_sidecar.prober.suspected_outage import Canary
+from probe_sidecar.prober.outage import Canary
 from probe_sidecar.prober.target import Target
 from probe_sidecar.probes.exchange import Outcome
 from probe_sidecar.references import References

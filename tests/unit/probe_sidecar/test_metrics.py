@@ -17,8 +17,8 @@ from probe_sidecar.kube.client import KubeClient, Selection, connect
 from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.metrics import Metrics
+from probe_sidecar.prober.outage import Canary
 from probe_sidecar.prober.prober import NO_PLACE
-from probe_sidecar.prober.suspected_outage import Canary
 from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.message import CONNECTING, timed_out

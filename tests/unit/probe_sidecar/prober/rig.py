@@ -7,8 +7,8 @@ from typing import Any, cast
 from external_service.policy import AddressPolicy
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
 from probe_sidecar.prober.counters import MOST, SHORTEST, STEP
+from probe_sidecar.prober.outage import Canary, Probed, SuspectedOutage
 from probe_sidecar.prober.prober import Prober
-from probe_sidecar.prober.suspected_outage import Canary, Probed, SuspectedOutage
 from probe_sidecar.prober.targets import NO_HOSTNAMES, Surroundings, Targets
 from probe_sidecar.probes.exchange import Result
 from probe_sidecar.probes.prepare import Referenced

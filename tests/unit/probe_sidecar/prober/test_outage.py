@@ -14,9 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from external_service.v1alpha1 import AddressStatus, ExternalServiceSpec
-from probe_sidecar.prober.outage import REPORT_SECONDS, OutageGuard, Unanswered
+from probe_sidecar.prober.outage import PERIOD, REPORT_SECONDS, Canary, OutageGuard, Probed, SuspectedOutage, Unanswered
 from probe_sidecar.prober.prober import Prober
-from probe_sidecar.prober.suspected_outage import PERIOD, Canary, Probed, SuspectedOutage
 from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.message import CONNECTING, timed_out
 from probe_sidecar.settings import Settings
@@ -342,7 +341,7 @@ def test_responding_canary_delays_nothing(threshold: int, period: int) -> None:
 
 
 def test_canary_is_probed_twice_a_second(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "probe_sidecar.prober.suspected_outage")
+    caplog.set_level(logging.INFO, "probe_sidecar.prober.outage")
     world = World(canary="10.9.9.9:53")
     world.run(10)
     asked = [at for at, ip in world.network.probes if ip == "10.9.9.9"]

@@ -25,8 +25,8 @@ from external_service.v1alpha1 import ExternalService
 from playground.apiserver.schema import stale_status, without_stale_status
 from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
+from probe_sidecar.prober.outage import SuspectedOutage
 from probe_sidecar.prober.prober import Prober
-from probe_sidecar.prober.suspected_outage import SuspectedOutage
 from probe_sidecar.prober.targets import Surroundings, Targets
 from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.exchange import Outcome, Result
