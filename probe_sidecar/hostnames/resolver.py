@@ -110,6 +110,7 @@ class BoundedServer(dns.nameserver.Do53Nameserver):
                 response = await loop.sock_recv(sock, MOST_BYTES + 1)
                 if response[:2] == wire[:2]:
                     return response
+                await asyncio.sleep(0)  # what waits already is read at once, and there may be much of it
 
     async def _tcp(self, request: dns.message.Message) -> bytes:
         reader, writer = await asyncio.open_connection(self.address, self.port, limit=MOST_BYTES)

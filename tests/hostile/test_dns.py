@@ -58,10 +58,11 @@ GOOD: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 class Server(asyncio.DatagramProtocol):
-    """Sends the row's response to each query, over UDP and TCP."""
+    """Sends the row's response to each query, over UDP and TCP; over UDP after so many with another number."""
 
-    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+    def __init__(self, answer: Callable[[bytes], bytes], before: int = 0) -> None:
         self.answer = answer
+        self.before = before
         self.transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,9 +71,9 @@ class Server(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """A query."""
-        answer = self.answer(data)
-        if self.transport is not None and answer:
-            self.transport.sendto(answer, addr)
+        for answer in (*[b"\0\0"] * self.before, self.answer(data)):
+            if self.transport is not None and answer:
+                self.transport.sendto(answer, addr)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Queries on a connection."""
@@ -82,12 +83,12 @@ class Server(asyncio.DatagramProtocol):
         writer.close()
 
 
-async def asked(answer: Callable[[bytes], bytes], *, tcp: bool) -> Reply:
+async def asked(answer: Callable[[bytes], bytes], *, tcp: bool, before: int = 0) -> Reply:
     """Result of a lookup."""
     made = Server(answer)
     listening = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
-    udp = Server(response(b"", 0, flags=0x8380) if tcp else answer)
+    udp = Server(response(b"", 0, flags=0x8380) if tcp else answer, before)
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: udp, local_addr=("127.0.0.1", port)
     )
@@ -114,3 +115,18 @@ async def test_invalid_response_is_a_failed_lookup(answer: Callable[[bytes], byt
 async def test_response_within_the_bounds_is_accepted(answer: Callable[[bytes], bytes], tcp: bool) -> None:
     reply = await asked(answer, tcp=tcp)
     assert (reply.result, reply.addresses) == ("ok", ("0.0.0.1",))
+
+
+async def test_wrong_datagrams_leave_the_loop_its_turns() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    reply = await asked(response(a(1), 1), tcp=False, before=50)
+    counting.cancel()
+    assert (reply.result, turns > 50) == ("ok", True)
