@@ -59,11 +59,15 @@ def wait(holds: Callable[[], object], what: str, *, seconds: float = 60, every: 
 
 @asynccontextmanager
 async def beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Runs these while the block lasts, then cancels them."""
-    tasks = [asyncio.create_task(one) for one in work]
+    """Runs these while the block lasts, then cancels them. One that fails cancels the block, which raises its error."""
+    failed: BaseExceptionGroup[BaseException] | None = None
     try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+            yield
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as failures:
+        failed = failures
+    if failed is not None:  # here, where it keeps its own context
+        raise failed if len(failed.exceptions) > 1 else failed.exceptions[0]

@@ -6,7 +6,6 @@ import json
 import ssl
 import tracemalloc
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -17,7 +16,7 @@ from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.sidecar import Sidecar
 from tests.unit.probe_sidecar.sidecars import SETTINGS
-from tests.until import until
+from tests.until import beside, until
 
 CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 
@@ -84,11 +83,8 @@ class Api:
 
     async def listed(self) -> None:
         """Run until a LIST has come through."""
-        task = asyncio.create_task(self.reflector.run())
-        await until(lambda: self.reflector.synced)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        async with beside(self.reflector.run()):
+            await until(lambda: self.reflector.synced)
 
 
 def page(*items: str, last: str = "") -> bytes:
@@ -199,13 +195,13 @@ async def test_unreadable_object_has_one_event_a_generation(probe: str, problem:
     sidecar = Sidecar(
         KubeClient(httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://api")), SETTINGS
     )
-    task = asyncio.create_task(sidecar.run(stop))
-    async with asyncio.timeout(20):
-        while len(events) < 3 or not sidecar.services or sidecar.reflectors.each[0].watches <= len(versions):
-            await asyncio.sleep(0.01)
-    shown = sidecar._process()["unreadable"]
-    stop.set()
-    await task
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sidecar.run(stop))
+        await until(
+            lambda: len(events) > 2 and bool(sidecar.services) and sidecar.reflectors.each[0].watches > len(versions)
+        )
+        shown = sidecar._process()["unreadable"]
+        stop.set()
     regarding = [one["regarding"] for one in events]
     assert [(one["namespace"], one["name"], one["resourceVersion"]) for one in regarding] == [
         ("shop", "deep", version) for version in ("5", "12", "14")

@@ -13,20 +13,18 @@ from playground.apiserver import FakeApiServer
 from probe_sidecar.__main__ import main
 from probe_sidecar.check import NO_PROBE
 from probe_sidecar.explain import NO_LIVE_VIEW, NO_STATUS
-from tests.unit.probe_sidecar.probes.servers import server_context
+from tests.parents import raw_parent
+from tests.unit.probe_sidecar.probes.servers import bundle, server_context
 
-OBJECT: dict[str, Any] = {
-    "apiVersion": "eso.crowdfox.com/v1alpha1",
-    "kind": "ExternalService",
-    "metadata": {"name": "static", "namespace": "external-service"},
-    "spec": {"port": 80, "ips": ["10.0.0.1"]},
-}
+
+def static(name: str = "static", **spec: Any) -> dict[str, Any]:
+    return raw_parent(metadata={"name": name, "namespace": "external-service"}, **spec)
 
 
 @pytest.fixture
 async def api() -> AsyncIterator[FakeApiServer]:
     async with FakeApiServer(loopback=True) as server:
-        server.create(OBJECT)
+        server.create(static(ips=["10.0.0.1"]))
         yield server
 
 
@@ -46,7 +44,7 @@ async def test_check_reads_the_secrets_of_the_probe(
     context = server_context(tmp_path, "a.example")
     pem = (tmp_path / "a.example.pem").read_bytes()
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cadata=pem[pem.index(b"-----BEGIN CERTIFICATE") :].decode())
+    context.load_verify_locations(cadata=bundle(tmp_path, "a.example"))
     seen = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,8 +60,7 @@ async def test_check_reads_the_secrets_of_the_probe(
         port = server.sockets[0].getsockname()[1]
         tls = {"clientCertificateSecret": {"name": "probe"}}
         http = {"port": port, "scheme": "HTTPS", "tls": tls, "httpHeaders": [header]}
-        spec = {"port": 80, "ips": ["127.0.0.1"], "readinessProbe": {"httpGet": http}}
-        api.create({**OBJECT, "metadata": {**OBJECT["metadata"], "name": "secret"}, "spec": spec})
+        api.create(static("secret", ips=["127.0.0.1"], readinessProbe={"httpGet": http}))
         command = ("check", "external-service/secret", "--server", api.url)
         assert await typed(*command) == 2
         lacking = capsys.readouterr().err

@@ -13,7 +13,9 @@ from probe_sidecar.settings import Settings
 from probe_sidecar.status.publisher import StatusPublisher
 from tests.cases import cases
 from tests.link import Link, application
+from tests.parents import raw_parent
 from tests.unit.probe_sidecar.status.writers import Writers
+from tests.until import beside
 from tests.virtual_time import virtually
 
 NAMESPACE = "operator"
@@ -74,14 +76,8 @@ class World:
     def fail(self) -> None:
         """Every object has a new status at the same moment."""
         for number in range(COUNT):
-            raw = self.server.create(
-                {
-                    "apiVersion": "eso.crowdfox.com/v1alpha1",
-                    "kind": "ExternalService",
-                    "metadata": {"name": f"web{number}", "namespace": "default"},
-                    "spec": {"port": 80, "ips": ["10.0.0.1"]},
-                }
-            )
+            named = {"name": f"web{number}", "namespace": "default"}
+            raw = self.server.create(raw_parent(metadata=named, ips=["10.0.0.1"]))
             raw["status"] = {"observedGeneration": raw["metadata"]["generation"]}  # Metacontroller has written before
             self.writers[number % len(self.writers)].observe(raw["metadata"]["uid"], raw)
 
@@ -107,9 +103,7 @@ def test_outage_of_all_is_written_without_delaying_leases(
 ) -> None:
     async def body() -> None:
         world, loop = World(names, places, seconds), asyncio.get_running_loop()
-        running = [asyncio.create_task(one.run()) for one in world.replicas]
-        running += [asyncio.create_task(one.run()) for one in world.publishers]
-        try:
+        async with beside(*(one.run() for one in world.replicas), *(one.run() for one in world.publishers)):
             async with asyncio.timeout(60.0):
                 while not all(replica.replicas == len(names) for replica in world.replicas):
                     await asyncio.sleep(FIRST)
@@ -119,10 +113,6 @@ def test_outage_of_all_is_written_without_delaying_leases(
                 await asyncio.sleep(0.1)
                 assert [replica.problem for replica in world.replicas] == [None] * len(names), "a Lease was lost"
                 assert loop.time() - begun < all_within, f"only {world.written} written"
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-            world.server.api.close()
+        world.server.api.close()
 
     virtually(body())

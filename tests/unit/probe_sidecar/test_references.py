@@ -34,8 +34,8 @@ from probe_sidecar.references import (
 )
 from tests.cases import cases
 from tests.faults import Fault, FaultyServer
-from tests.unit.probe_sidecar.probes.servers import server_context
-from tests.until import until
+from tests.unit.probe_sidecar.probes.servers import bundle, server_context
+from tests.until import beside, until
 
 PATIENCE = 10.0
 SECRET = Reference("CA", "Secret", "shop", "ca", ("ca.crt",))
@@ -56,13 +56,8 @@ FROM_SECRET, FROM_CONFIG_MAP = probe(caSecret={"name": "ca"}), probe(caConfigMap
 
 @pytest.fixture
 def pem(tmp_path: Path) -> str:
-    return made(tmp_path, "one.example")
-
-
-def made(folder: Path, name: str) -> str:
-    server_context(folder, name)
-    text = (folder / f"{name}.pem").read_text()
-    return text[text.index("-----BEGIN CERTIFICATE") :]
+    server_context(tmp_path, "one.example")
+    return bundle(tmp_path, "one.example")
 
 
 def pair(folder: Path, name: str) -> tuple[bytes, bytes]:
@@ -149,12 +144,10 @@ async def running(
     watched = Watched(store)
     for one in wanted:
         store.use((one,), watched.reference_changed)
-    task = asyncio.create_task(store.run())
     try:
-        yield watched
+        async with beside(store.run()):
+            yield watched
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         await client.close()
 
 

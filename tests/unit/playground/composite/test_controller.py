@@ -4,7 +4,6 @@ The hook is a small ASGI application whose response the test sets; the API serve
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,7 +24,7 @@ from playground.composite.config import composite_config
 from playground.composite.controller import CompositeController
 from tests.cases import cases
 from tests.parents import raw_parent
-from tests.until import until
+from tests.until import beside, until
 
 Object = dict[str, Any]
 
@@ -91,13 +90,8 @@ async def running(server: FakeApiServer, hook: Hook, **options: Any) -> AsyncIte
         httpx.AsyncClient(transport=httpx.ASGITransport(hook.app), base_url="http://hook") as to_hook,
     ):
         controller = CompositeController(composite_config({**MANIFEST, "spec": spec}), api, to_hook, **options)
-        task = asyncio.create_task(controller.run())
-        try:
+        async with beside(controller.run()):
             yield controller
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
 
 def web(server: FakeApiServer, **metadata: Any) -> Object:

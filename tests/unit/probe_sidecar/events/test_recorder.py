@@ -12,15 +12,12 @@ from probe_sidecar.events import BURST, MOST_WAITING, EventRecorder, Note
 from probe_sidecar.kube.client import KubeClient, connect
 from probe_sidecar.kube.credentials import plain_url
 from tests.faults import Fault, FaultyServer
-from tests.until import until
+from tests.parents import raw_parent
+from tests.until import beside, until
 
 DOWN = Note("AddressNotReady", "Probing", "10.0.0.1: connection refused", warning=True)
 UP = Note("AddressReady", "Probing", "10.0.0.1: HTTP 200")
-WEB: dict[str, Any] = {
-    "apiVersion": "eso.crowdfox.com/v1alpha1",
-    "kind": "ExternalService",
-    "metadata": {"name": "web", "namespace": "shop", "uid": "uid-1", "resourceVersion": "7"},
-}
+WEB = raw_parent(metadata={"name": "web", "uid": "uid-1", "resourceVersion": "7"})
 
 
 class Rig:
@@ -67,10 +64,8 @@ async def rig() -> AsyncIterator[Rig]:
         server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
         client = connect(plain_url(server.url))
         rig = Rig(client, server)
-        task = asyncio.create_task(rig.recorder.run())
-        yield rig
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with beside(rig.recorder.run()):
+            yield rig
         await client.close()
 
 
@@ -89,14 +84,7 @@ async def test_event_manifest(rig: Rig) -> None:
             "reason": "AddressNotReady",
             "type": "Warning",
             "note": "10.0.0.1: connection refused",
-            "regarding": {
-                "apiVersion": "eso.crowdfox.com/v1alpha1",
-                "kind": "ExternalService",
-                "namespace": "shop",
-                "name": "web",
-                "uid": "uid-1",
-                "resourceVersion": "7",
-            },
+            "regarding": {"apiVersion": WEB["apiVersion"], "kind": WEB["kind"], **WEB["metadata"]},
         }
     ]
 

@@ -2,19 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
-from probe_sidecar.hostnames.cache import (
-    CONCURRENT_LOOKUPS,
-    SPREAD_SECONDS,
-    UNPROVEN_LOOKUPS,
-    Answer,
-    Families,
-    NameCache,
-    Reply,
-)
+from probe_sidecar.hostnames import cache
+from probe_sidecar.hostnames.cache import Families, Reply
+from tests.until import beside
 from tests.virtual_time import in_virtual_time
 
 A, B = "10.0.100.10", "10.0.100.11"
@@ -53,7 +47,7 @@ class Rig:
         self.changes: list[tuple[float, str]] = []
         self.seconds = seconds
         self.flying = self.most = 0
-        self.cache = NameCache(self.lookup, clock=self.loop.time, random=lambda: random)
+        self.cache = cache.NameCache(self.lookup, clock=self.loop.time, random=lambda: random)
 
     @property
     def now(self) -> float:
@@ -75,21 +69,13 @@ class Rig:
         self.flying -= 1
         return self.replies[name]
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.cache.run())
-        yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
 
 @asynccontextmanager
 async def asking(a: Reply, aaaa: Reply = NOTHING, *, hurry: bool = True, **rig: float) -> AsyncIterator[Rig]:
     """A cache that runs and of which "db.io" has just been wanted; `a` and `aaaa` are the replies."""
     made = Rig(**rig)
     made.replies["db.io"] = a, aaaa
-    async with made.running():
+    async with beside(made.cache.run()):
         made.want("db.io", hurry=hurry)
         yield made
 
@@ -101,7 +87,7 @@ async def test_failed_lookup_backs_off_and_is_reported_if_it_lasts() -> None:
         rig.replies["db.io"] = FAILED, FAILED
         await asyncio.sleep(150)
         entry = rig.cache.entry("db.io")
-        assert (entry.answer, entry.reported) == (Answer((A,), ()), "failed")
+        assert (entry.answer, entry.reported) == (cache.Answer((A,), ()), "failed")
         assert entry.problem == "SERVFAIL"
         rig.replies["db.io"] = ok(A, ttl=300), NOTHING
         await asyncio.sleep(100)
@@ -127,13 +113,13 @@ async def test_lookups_in_flight_are_limited() -> None:
     rig = Rig(seconds=1.0)
     names = [f"h{number}.io" for number in range(100)]
     rig.replies = dict.fromkeys(names, (ok(A), NOTHING))
-    async with rig.running():
+    async with beside(rig.cache.run()):
         rig.want(*names, hurry=True)
         await asyncio.sleep(14)
-        assert (rig.most, len(rig.asked)) == (UNPROVEN_LOOKUPS, 100)
+        assert (rig.most, len(rig.asked)) == (cache.UNPROVEN_LOOKUPS, 100)
         rig.seconds = 5.0
         await asyncio.sleep(60)
-    assert rig.most == CONCURRENT_LOOKUPS
+    assert rig.most == cache.CONCURRENT_LOOKUPS
 
 
 @in_virtual_time
@@ -141,7 +127,7 @@ async def test_unresponsive_names_do_not_delay_others() -> None:
     rig = Rig(seconds=5.0)
     names = [f"a-{number}.io" for number in range(1_000)]
     rig.replies = dict.fromkeys(names, (FAILED, FAILED)) | {"b-0.io": (ok(A, ttl=5), NOTHING)}
-    async with rig.running():
+    async with beside(rig.cache.run()):
         rig.want(*names, hurry=True)
         await asyncio.sleep(1)
         rig.want("b-0.io", hurry=True)
@@ -162,8 +148,8 @@ async def test_exception_in_a_lookup_is_a_failure() -> None:
 @in_virtual_time
 async def test_lookups_at_start_are_spread() -> None:
     async with asking(ok(A), hurry=False, random=0.5) as rig:
-        await asyncio.sleep(SPREAD_SECONDS)
-    assert rig.asked == {"db.io": [SPREAD_SECONDS / 2]}
+        await asyncio.sleep(cache.SPREAD_SECONDS)
+    assert rig.asked == {"db.io": [cache.SPREAD_SECONDS / 2]}
 
 
 @in_virtual_time

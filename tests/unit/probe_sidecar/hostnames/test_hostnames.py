@@ -1,12 +1,14 @@
 """The addresses of the hostnames of an ExternalService as DNS replies change."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from external_service.v1alpha1 import ExternalServiceSpec
 from probe_sidecar.hostnames.cache import GRACE_SECONDS, Answer, Entry, Families, NameCache, Reply
 from probe_sidecar.hostnames.hostnames import LAST_KEPT, RESOLVED, Hostnames, Report, report
 from tests.cases import cases
+from tests.until import beside
 from tests.virtual_time import in_virtual_time
 
 A, B, C, V6 = "10.0.100.10", "10.0.100.11", "10.0.100.12", "2001:db8::10"
@@ -31,7 +33,6 @@ class Rig:
         self.changes: list[str] = []
         self.cache = NameCache(self.lookup, clock=self.loop.time, random=lambda: 0.0)
         self.services: dict[str, Hostnames] = {}
-        self.task = asyncio.create_task(self.cache.run())  # the end of the loop cancels it
 
     async def lookup(self, name: str, families: Families) -> tuple[Reply, Reply]:
         ipv4, ipv6 = self.replies[name]
@@ -47,9 +48,20 @@ class Rig:
         return self.services[uid]
 
 
-@in_virtual_time
-async def test_addresses_of_the_status_stay_while_dns_fails() -> None:
-    rig = Rig()
+def scenario(body: Callable[[Rig], Awaitable[None]]) -> Callable[[], None]:
+    """The body as a test in virtual time, beside a cache that runs."""
+
+    @in_virtual_time
+    async def test() -> None:
+        rig = Rig()
+        async with beside(rig.cache.run()):
+            await body(rig)
+
+    return test
+
+
+@scenario
+async def test_addresses_of_the_status_stay_while_dns_fails(rig: Rig) -> None:
     rig.replies[DB] = FAILED, FAILED
     rig.of("u1").apply(spec(DB), {A: DB, V6: DB, B: "left.io"}, hurry=False)
     assert rig.names() == [(A, DB), (V6, DB)]
@@ -61,9 +73,8 @@ async def test_addresses_of_the_status_stay_while_dns_fails() -> None:
     assert rig.names() == [(B, DB)]
 
 
-@in_virtual_time
-async def test_newer_status_is_used_until_dns_responds() -> None:
-    rig = Rig()
+@scenario
+async def test_newer_status_is_used_until_dns_responds(rig: Rig) -> None:
     rig.replies[DB] = ok(A), NOTHING
     rig.of("u1").apply(spec(DB), {A: DB}, hurry=False)
     rig.of("u1").apply(spec(DB), {A: DB, B: DB}, hurry=False)
@@ -73,9 +84,8 @@ async def test_newer_status_is_used_until_dns_responds() -> None:
     assert rig.names() == [(A, DB)]
 
 
-@in_virtual_time
-async def test_takeover_with_a_cached_result_keeps_ready_addresses() -> None:
-    rig = Rig()
+@scenario
+async def test_takeover_with_a_cached_result_keeps_ready_addresses(rig: Rig) -> None:
     rig.replies[DB] = ok(B), NOTHING
     rig.of("u1").apply(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
@@ -87,9 +97,8 @@ async def test_takeover_with_a_cached_result_keeps_ready_addresses() -> None:
     assert rig.changes == ["u1", "u2"]
 
 
-@in_virtual_time
-async def test_old_address_leaves_when_the_new_one_is_ready() -> None:
-    rig = Rig()
+@scenario
+async def test_old_address_leaves_when_the_new_one_is_ready(rig: Rig) -> None:
     rig.replies[DB] = ok(A), NOTHING
     rig.of("u1").apply(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
@@ -108,9 +117,8 @@ async def test_old_address_leaves_when_the_new_one_is_ready() -> None:
     assert rig.changes == ["u1", "u1", "u1"]
 
 
-@in_virtual_time
-async def test_old_address_leaves_after_the_grace_period() -> None:
-    rig = Rig()
+@scenario
+async def test_old_address_leaves_after_the_grace_period(rig: Rig) -> None:
     rig.replies[DB] = ok(A, ttl=300), NOTHING
     rig.of("u1").apply(spec(DB), {}, hurry=True)
     await asyncio.sleep(1)
@@ -124,9 +132,8 @@ async def test_old_address_leaves_after_the_grace_period() -> None:
     assert rig.names() == [(B, DB)]
 
 
-@in_virtual_time
-async def test_hostnames_follow_the_spec() -> None:
-    rig = Rig()
+@scenario
+async def test_hostnames_follow_the_spec(rig: Rig) -> None:
     rig.replies = {DB: (ok(A), NOTHING), LB: (ok(B), NOTHING)}
     rig.of("u1").apply(spec(DB), {}, hurry=True)
     rig.of("u2").apply(spec(DB), {}, hurry=True)
@@ -143,9 +150,8 @@ async def test_hostnames_follow_the_spec() -> None:
     assert (rig.names(), rig.of("u1").report(), [*rig.cache.entries]) == ([], None, [])
 
 
-@in_virtual_time
-async def test_total_number_of_addresses_is_limited() -> None:
-    rig = Rig()
+@scenario
+async def test_total_number_of_addresses_is_limited(rig: Rig) -> None:
     names = [f"h{number}.io" for number in range(16)]
     for number, name in enumerate(names):
         rig.replies[name] = ok(*(f"10.1.{number}.{last}" for last in range(64))), NOTHING
@@ -160,9 +166,8 @@ async def test_total_number_of_addresses_is_limited() -> None:
     assert report.reason == "TooManyAddresses"
 
 
-@in_virtual_time
-async def test_name_with_many_users_does_not_delay_probes() -> None:
-    rig = Rig()
+@scenario
+async def test_name_with_many_users_does_not_delay_probes(rig: Rig) -> None:
     rig.replies[DB] = ok(A), NOTHING
     uids = [f"u{number}" for number in range(11)]
     for uid in uids:
@@ -177,9 +182,8 @@ async def test_name_with_many_users_does_not_delay_probes() -> None:
     assert [uid for uid in uids if rig.names(uid) != [(A, DB)]] == ["u7"]
 
 
-@in_virtual_time
-async def test_only_the_families_of_the_spec_are_resolved() -> None:
-    rig = Rig()
+@scenario
+async def test_only_the_families_of_the_spec_are_resolved(rig: Rig) -> None:
     both = spec(DB)
     ipv4, ipv6 = (both.model_copy(update={"addressFamilies": (family,)}) for family in ("IPv4", "IPv6"))
     rig.replies[DB] = (ok(A), ok(V6))
@@ -196,9 +200,8 @@ async def test_only_the_families_of_the_spec_are_resolved() -> None:
     assert rig.names("u3") == [(A, DB)]
 
 
-@in_virtual_time
-async def test_excluded_family_is_no_failure() -> None:
-    rig = Rig()
+@scenario
+async def test_excluded_family_is_no_failure(rig: Rig) -> None:
     rig.replies[DB] = (ok(A), FAILED)
     wanted = spec(DB).model_copy(update={"addressFamilies": ("IPv4",)})
     rig.of("u1").apply(wanted, {}, hurry=True)
@@ -211,8 +214,10 @@ async def test_excluded_family_is_no_failure() -> None:
 
 
 GOOD = Entry(reported="ok", answer=Answer(("10.0.0.1",), ()))
-FAILING = Entry(reported="failed", problem="SERVFAIL")
+FAILING, NO_DATA = Entry(reported="failed", problem="SERVFAIL"), Entry(reported="no_data")
 GONE = "db.io: DNS knows no such name; it has no addresses: create the record, or correct spec.hostnames"
+FAILED_TEXT = "db.io: SERVFAIL; it has no addresses: see to the DNS servers, or to ESO_DNS_SERVERS"
+FLOOD = "db.io: more than 64 addresses: only the lowest 64 are used"
 EMPTY = "lb.io: DNS has no A or AAAA record of it; its last addresses are kept: create one"
 MANY = Entry(reported="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)), ()))
 
@@ -222,21 +227,9 @@ MANY = Entry(reported="ok", answer=Answer(tuple(f"10.0.0.{n}" for n in range(65)
     ("fine", {"db.io": GOOD, "lb.io": GOOD}, Report(True, "Resolved", "every name is resolved")),
     ("one not known yet", {"db.io": GOOD, "lb.io": Entry()}, None),
     ("gone", {"db.io": Entry(reported="nxdomain"), "x": Entry()}, Report(False, "NameNotFound", GONE)),
-    ("empty", {"lb.io": Entry(reported="no_data")}, Report(False, "NoAddresses", EMPTY)),
-    (
-        "two problems",
-        {"db.io": FAILING, "lb.io": Entry(reported="no_data")},
-        Report(
-            False,
-            "LookupFailed",
-            f"db.io: SERVFAIL; it has no addresses: see to the DNS servers, or to ESO_DNS_SERVERS; {EMPTY}",
-        ),
-    ),
-    (
-        "a flood",
-        {"db.io": MANY},
-        Report(False, "TooManyAddresses", "db.io: more than 64 addresses: only the lowest 64 are used"),
-    ),
+    ("empty", {"lb.io": NO_DATA}, Report(False, "NoAddresses", EMPTY)),
+    ("two problems", {"db.io": FAILING, "lb.io": NO_DATA}, Report(False, "LookupFailed", f"{FAILED_TEXT}; {EMPTY}")),
+    ("a flood", {"db.io": MANY}, Report(False, "TooManyAddresses", FLOOD)),
 )
 def test_resolved_condition(entries: dict[str, Entry], expected: Report | None) -> None:
     assert report(entries, ["lb.io"], crowded=False) == expected

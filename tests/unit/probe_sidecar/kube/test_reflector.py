@@ -15,6 +15,7 @@ from probe_sidecar.kube.client import KubeClient, Resource, Selection
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.reflector import Reflector, Reflectors
 from tests.cases import cases
+from tests.until import beside, until
 
 CRS = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 
@@ -110,14 +111,8 @@ class World:
         return response
 
     async def play(self) -> None:
-        running = asyncio.create_task(self.reflector.run())
-        ended = asyncio.create_task(self.done.wait())
-        await asyncio.wait((running, ended), return_when=asyncio.FIRST_COMPLETED, timeout=10)
-        for task in (running, ended):
-            task.cancel()
-        assert self.script == [], "the reflector did not ask for all of it"
-        if running.done():
-            await running
+        async with beside(self.reflector.run()), asyncio.timeout(10):
+            await self.done.wait()
 
 
 LASTED = 240.0
@@ -222,13 +217,12 @@ async def test_outage_keeps_the_set_and_backs_off() -> None:
     assert world.changes == [({"a": "5"}, frozenset({"a"})), ({"a": "11"}, frozenset({"a"}))]
 
 
+INITIALIZING = httpx.Response(429, json=error(429, "TooManyRequests"), headers={"Retry-After": "3"})
+
+
 @cases(
     "response resumed",
-    (
-        "429 storage is (re)initializing",
-        httpx.Response(429, json=error(429, "TooManyRequests"), headers={"Retry-After": "3"}),
-        True,
-    ),
+    ("429 storage is (re)initializing", INITIALIZING, True),
     ("503 with details", httpx.Response(503, json=error(503, "ServiceUnavailable", retryAfterSeconds=3)), True),
     ("429 in the stream", (event("ERROR", error(429, "TooManyRequests", retryAfterSeconds=3)),), True),
     ("504 too large version", httpx.Response(504, json=error(504, "Timeout", retryAfterSeconds=3)), False),
@@ -337,22 +331,18 @@ class Cluster:
         assert isinstance(objects, dict)
         self.calls.append((sorted(objects), sorted(changed), first))
 
-    async def run(self, *namespaces: str, labels: str = "", until: int) -> Reflectors:
+    async def run(self, *namespaces: str, labels: str = "", count: int) -> Reflectors:
         """Run until so many changes have been shown, and a moment longer."""
         reflectors = Reflectors(self.client, CRS, self.note, namespaces=namespaces, labels=labels)
-        task = asyncio.create_task(reflectors.run())
-        async with asyncio.timeout(5):
-            while len(self.calls) < until:
-                await asyncio.sleep(0.001)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with beside(reflectors.run()):
+            await until(lambda: len(self.calls) >= count)
         return reflectors
 
 
 async def test_each_namespace_is_listed_and_watched() -> None:
     cluster = Cluster({"namespaces/a/": [in_namespace("a", "x")], "namespaces/b/": []})
     cluster.watched["namespaces/b/"] = ({"type": "ADDED", "object": in_namespace("b", "y")},)
-    reflectors = await cluster.run("a", "b", labels="shard=1", until=3)
+    reflectors = await cluster.run("a", "b", labels="shard=1", count=3)
     assert cluster.calls == [(["a-x"], ["a-x"], True), ([], [], True), (["b-y"], ["b-y"], False)]
     assert set(cluster.asked) == {("namespaces/a/", "shard=1"), ("namespaces/b/", "shard=1")}
     assert sorted(reflectors.uids()) == ["a-x", "b-y"]
@@ -362,6 +352,6 @@ async def test_each_namespace_is_listed_and_watched() -> None:
 
 async def test_forbidden_namespace_is_named_and_affects_no_other() -> None:
     cluster = Cluster({"namespaces/a/": [in_namespace("a", "x")]})
-    reflectors = await cluster.run("a", "b", "c", until=1)
+    reflectors = await cluster.run("a", "b", "c", count=1)
     assert cluster.calls == [(["a-x"], ["a-x"], True)]
     assert reflectors.unlisted == "b, c"

@@ -160,3 +160,9 @@ def server_context(
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.load_cert_chain(path)
     return context
+
+
+def bundle(folder: Path, name: str) -> str:
+    """The certificate that `server_context` has made for `name`."""
+    text = (folder / f"{name}.pem").read_text()
+    return text[text.index("-----BEGIN CERTIFICATE") :]

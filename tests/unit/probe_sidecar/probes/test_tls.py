@@ -16,23 +16,15 @@ from hypothesis import strategies as st
 
 from external_service.core import Probe
 from playground.backends import SERVING
-from probe_sidecar.probes import tls
+from probe_sidecar.probes import message, tls
 from probe_sidecar.probes.exchange import Outcome, Result
-from probe_sidecar.probes.message import (
-    NO_ALPN,
-    TLS_HANDSHAKE,
-    certificate_refused,
-    handshake_failed,
-    timed_out,
-    tls_failed,
-)
 from probe_sidecar.probes.prepare import PreparedProbe, prepare
 from runtime.certificates import not_after
 from tests.cases import cases
 from tests.hostile.peers import record_fault
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.parts import OK, SUCCESS, failure
-from tests.unit.probe_sidecar.probes.servers import hold, over_http2, read_head, says, server_context, silent
+from tests.unit.probe_sidecar.probes.servers import bundle, hold, over_http2, read_head, says, server_context, silent
 
 
 def https(port: int, *, timeout: float = 5.0, context: ssl.SSLContext | None = None, **action: Any) -> PreparedProbe:
@@ -66,19 +58,19 @@ async def test_d3_server_name(
 
 
 @pytest.mark.parametrize(
-    ("version", "message"),
+    ("version", "said"),
     [
-        (ssl.TLSVersion.TLSv1_2, handshake_failed("sslv3 alert handshake failure")),
-        (ssl.TLSVersion.TLSv1_3, tls_failed("tlsv13 alert certificate required")),
+        (ssl.TLSVersion.TLSv1_2, message.handshake_failed("sslv3 alert handshake failure")),
+        (ssl.TLSVersion.TLSv1_3, message.tls_failed("tlsv13 alert certificate required")),
     ],
 )
 async def test_missing_client_certificate_is_named(
-    judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path, version: ssl.TLSVersion, message: str
+    judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path, version: ssl.TLSVersion, said: str
 ) -> None:
     context.load_verify_locations(cadata=bundle(tmp_path, "a.example"))
     context.verify_mode = ssl.CERT_REQUIRED
     context.maximum_version = version
-    assert await judge(https(serve(says(OK), context=context).port)) == failure(message)
+    assert await judge(https(serve(says(OK), context=context).port)) == failure(said)
 
 
 async def test_line_7_handshake_has_its_own_limit(judge: Judge, serve: Serve, context: ssl.SSLContext) -> None:
@@ -87,7 +79,7 @@ async def test_line_7_handshake_has_its_own_limit(judge: Judge, serve: Serve, co
         assert probe.hop.handshake == 10.0
         return PreparedProbe(replace(probe.hop, handshake=0.2), 60)
 
-    assert await judge(capped(https(serve(silent).port))) == failure(timed_out(0.2, TLS_HANDSHAKE))
+    assert await judge(capped(https(serve(silent).port))) == failure(message.timed_out(0.2, message.TLS_HANDSHAKE))
     drip = says(b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n", b"\r\nok", gap=0.2)
     assert await judge(capped(https(serve(drip, context=context).port))) == SUCCESS
 
@@ -112,14 +104,9 @@ async def test_line_9_redirect_from_http_to_https(judge: Judge, serve: Serve, co
     assert outcome == Outcome(Result.SUCCESS, "HTTP 200 after 1 redirect")
 
 
-def bundle(folder: Path, name: str) -> str:
-    """The certificate that `server_context` has made for `name`."""
-    text = (folder / f"{name}.pem").read_text()
-    return text[text.index("-----BEGIN CERTIFICATE") :]
-
-
 VERIFY = {"caConfigMap": {"name": "corp-ca"}}
-WRONG_NAME = certificate_refused("hostname mismatch, certificate is not valid for 'b.example'")
+WRONG_ADDRESS = message.certificate_refused("IP address mismatch, certificate is not valid for '127.0.0.1'")
+WRONG_NAME = message.certificate_refused("hostname mismatch, certificate is not valid for 'b.example'")
 
 
 @cases(
@@ -128,11 +115,7 @@ WRONG_NAME = certificate_refused("hostname mismatch, certificate is not valid fo
     ("server-name", {"tls": VERIFY | {"serverName": "a.example"}}, SUCCESS),
     ("it-wins", {"host": "b.example", "tls": VERIFY | {"serverName": "a.example"}}, SUCCESS),
     ("another-name", {"host": "b.example"}, failure(WRONG_NAME)),
-    (
-        "no-name-is-the-address",
-        {},
-        failure(certificate_refused("IP address mismatch, certificate is not valid for '127.0.0.1'")),
-    ),
+    ("no-name-is-the-address", {}, failure(WRONG_ADDRESS)),
 )
 async def test_certificate_must_match_the_name(
     judge: Judge, serve: Serve, context: ssl.SSLContext, tmp_path: Path, action: dict[str, Any], outcome: Outcome
@@ -148,7 +131,7 @@ async def test_certificate_must_be_issued_by_the_ca(
     server_context(tmp_path, "other.example")
     trusted = tls.verified(bundle(tmp_path, "other.example"))
     outcome = await judge(https(serve(says(OK), context=context).port, context=trusted, host="a.example"))
-    assert outcome == failure(certificate_refused("self-signed certificate"))
+    assert outcome == failure(message.certificate_refused("self-signed certificate"))
 
 
 @cases(
@@ -193,7 +176,7 @@ async def test_certificate_with_a_short_key_is_refused(judge: Judge, serve: Serv
     short = server_context(tmp_path, "a.example", key=rsa.generate_private_key(65_537, 1_024))
     trusted = tls.verified(bundle(tmp_path, "a.example"))
     outcome = await judge(https(serve(says(OK), context=short).port, context=trusted, host="a.example"))
-    assert outcome == failure(certificate_refused("EE certificate key too weak"))
+    assert outcome == failure(message.certificate_refused("EE certificate key too weak"))
 
 
 def test_data_with_the_end_of_the_handshake_is_read(context: ssl.SSLContext) -> None:
@@ -221,7 +204,7 @@ async def test_malformed_data_after_the_handshake(judge: Judge, serve: Serve, co
         return head
 
     outcome = await judge(https(serve(garbles, context=context).port))
-    assert outcome == failure(tls_failed(record_fault("decryption failed or bad record mac")))
+    assert outcome == failure(message.tls_failed(record_fault("decryption failed or bad record mac")))
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -237,7 +220,8 @@ async def test_client_certificate_is_presented(
     assert await judge(https(server.port, context=tls.presenting(pem, pem))) == SUCCESS
     both = tls.presenting(pem, pem, tls.verified(pem.decode()))
     assert await judge(https(server.port, context=both, host="a.example")) == SUCCESS
-    assert (await judge(https(server.port, context=both, host="b.example"))).message.startswith(certificate_refused(""))
+    refused = await judge(https(server.port, context=both, host="b.example"))
+    assert refused.message.startswith(message.certificate_refused(""))
     assert not (await judge(https(server.port))).success
 
 
@@ -288,8 +272,8 @@ health = over_http2(lambda server, stream: server.answer_health(stream, SERVING)
     ("not-verified-without-a-ca", ["h2"], None, SERVING_OUTCOME),
     ("name", ["h2"], "a.example", SERVING_OUTCOME),
     ("another-name", ["h2"], "b.example", failure(WRONG_NAME)),
-    ("http/1.1", ["http/1.1"], None, failure(NO_ALPN)),
-    ("no-alpn", [], None, failure(NO_ALPN)),
+    ("http/1.1", ["http/1.1"], None, failure(message.NO_ALPN)),
+    ("no-alpn", [], None, failure(message.NO_ALPN)),
 )
 async def test_grpc_over_tls(
     judge: Judge, serve: Serve, tmp_path: Path, protocols: list[str], name: str | None, outcome: Outcome

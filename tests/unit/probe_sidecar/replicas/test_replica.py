@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from random import Random
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.cases import cases
 from tests.examples import examples
 from tests.faults import FaultyServer
 from tests.link import LATENCY, Link, application, client
+from tests.until import beside
 from tests.virtual_time import virtually
 
 NAMESPACE = "operator"
@@ -40,7 +41,6 @@ class World:
         self.doubles: list[float] = []
         self.began: list[float] = []  # when a replica began to work
         self._worked: set[str] = set()
-        self.watching = asyncio.create_task(self._watch())
 
     def start(self, name: str, *, rate: float = 1.0, **options: Any) -> Replica:
         self.links[name] = self.links.get(name) or Link(self.application)
@@ -66,10 +66,9 @@ class World:
         """As SIGKILL: no other replica is notified."""
         task = self.running.pop(name)
         del self.replicas[name]
-        if task.done():
-            task.result()  # it has crashed
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await task
 
     async def stop(self, name: str) -> None:
         """As SIGTERM."""
@@ -98,13 +97,11 @@ class World:
         return self.loop.time() - start
 
     async def close(self) -> None:
-        self.watching.cancel()
         for name in list(self.running):
             await self.kill(name)
-        await asyncio.gather(self.watching, return_exceptions=True)
         self.server.api.close()
 
-    async def _watch(self) -> None:
+    async def watch(self) -> None:
         while True:
             now = self.loop.time()
             working = {name for name, replica in self.replicas.items() if replica.problem is None}
@@ -119,7 +116,8 @@ def scenario(body: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
     async def run() -> None:
         world = World()
         try:
-            await body(world)
+            async with beside(world.watch()):
+                await body(world)
         finally:
             await world.close()
 
