@@ -15,6 +15,7 @@ from external_service.crd import custom_resource_definition, to_yaml
 from external_service.invalid import admission_problems
 from external_service.v1alpha1 import ExternalService
 from hack.reference import reference
+from tests.parents import raw_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = Path(__file__).parent / "crs"
@@ -27,12 +28,7 @@ def corpus(name: str) -> list[Any]:
 
 def custom_resource(case: dict[str, Any]) -> dict[str, Any]:
     metadata = {"name": case.get("name", "sample"), "namespace": "default", **case.get("metadata", {})}
-    return {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": metadata,
-        "spec": case["spec"],
-    }
+    return raw_parent(metadata=metadata) | {"spec": case["spec"]}
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,12 +4,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-PARENT: dict[str, Any] = {
-    "apiVersion": "eso.crowdfox.com/v1alpha1",
-    "kind": "ExternalService",
-    "metadata": {"name": "api", "namespace": "shop"},
-    "spec": {"port": 80, "ips": ["10.0.0.1"]},
-}
+from tests.parents import raw_parent
+
+PARENT = raw_parent(ips=["10.0.0.1"])
 SIZE = 3 * 1024 * 1024 - 10_000
 MANY = 250_000
 NAMES = [f"k{number}" for number in range(MANY)]

@@ -37,6 +37,7 @@ class Pki:
         groups: Sequence[str] = (),
         addresses: Sequence[str] = (),
         hosts: Sequence[str] = ("localhost",),
+        expires: datetime.datetime | None = None,
     ) -> tuple[Path, Path]:
         """Certificate and key files, for clients and servers; the API server reads the user from CN, groups from O."""
         key = ec.generate_private_key(ec.SECP256R1())
@@ -46,7 +47,7 @@ class Pki:
         names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         certificate = (
-            self._builder(x509.Name(subject), key.public_key())
+            self._builder(x509.Name(subject), key.public_key(), expires)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(certificate_authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
@@ -64,7 +65,9 @@ class Pki:
         public.write_bytes(key.public_key().public_bytes(encoding, form))
         return _write_key(key, self.directory / "service-account.key"), public
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, expires: datetime.datetime | None = None
+    ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder()
@@ -73,7 +76,7 @@ class Pki:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - CLOCK_SKEW)
-            .not_valid_after(now + LIFETIME)
+            .not_valid_after(expires or now + LIFETIME)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )

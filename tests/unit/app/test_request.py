@@ -6,6 +6,7 @@ import pytest
 
 from app.request import request
 from external_service.manifest import Document, InvalidInput, external_services
+from tests.parents import raw_parent
 
 ONE = """\
 apiVersion: eso.crowdfox.com/v1alpha1
@@ -21,21 +22,9 @@ def read(source: str) -> tuple[Document, ...]:
 
 
 def test_request_adds_what_the_api_server_adds() -> None:
-    assert json.loads(request(read(ONE))) == {
-        "parent": {
-            "apiVersion": "eso.crowdfox.com/v1alpha1",
-            "kind": "ExternalService",
-            "metadata": {
-                "namespace": "default",
-                "generation": 1,
-                "uid": "00000000-0000-4000-8000-000000000000",
-                "name": "web",
-            },
-            "spec": {"port": 80, "ips": ["10.0.0.1"]},
-        },
-        "children": {},
-        "finalizing": False,
-    }
+    metadata = {"namespace": "default", "generation": 1, "uid": "00000000-0000-4000-8000-000000000000", "name": "web"}
+    parent = raw_parent(metadata=metadata, ips=["10.0.0.1"])
+    assert json.loads(request(read(ONE))) == {"parent": parent, "children": {}, "finalizing": False}
 
 
 @pytest.mark.parametrize("name", ["db", "shop/db"])

@@ -12,12 +12,12 @@ from app.bearer import Tokens
 from app.server import create_app
 from app.settings import Settings
 from app.tls import ServerTls, TlsFiles
-from runtime.http_server import Binding, CannotListen, HttpServer, Limits, listen, url
+from runtime.http_server import Binding, CannotListen, Limits, listen, url
 from runtime.settings import EVERY_ADDRESS
 from tests.e2e.controlplane.pki import Pki
+from tests.unit.runtime.test_http_limits import answers, serving
 
 METACONTROLLER_IDLE_SECONDS = 90  # net/http DefaultTransport IdleConnTimeout
-PATIENCE = 10.0
 
 
 def test_keep_alive_is_longer_than_metacontrollers() -> None:
@@ -51,23 +51,8 @@ def test_without_ipv6_the_default_is_ipv4(monkeypatch: pytest.MonkeyPatch) -> No
 
 async def answered(binding: Binding, parts: Iterable[bytes], limits: Limits | None = None) -> list[bytes]:
     """The response to each part, sent on a connection of its own, from a server with the hook's event loop."""
-    server = HttpServer(binding, limits)
-    task = asyncio.create_task(server.run_until_stopped())
-    try:
-        async with asyncio.timeout(PATIENCE):
-            return [await _answer(binding.listener.getsockname()[1], part) for part in parts]
-    finally:
-        server.should_exit = server.force_exit = True
-        await task
-
-
-async def _answer(port: int, part: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(part)
-    try:
-        return await reader.read()
-    finally:
-        writer.close()
+    async with serving(binding, limits) as port:
+        return [await answers(port, part) for part in parts]
 
 
 def test_stalled_handshake_is_closed(tmp_path: Path) -> None:

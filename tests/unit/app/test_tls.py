@@ -9,10 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from app.files import UnusableFile
 from app.metrics import SyncMetrics
@@ -151,27 +147,17 @@ def test_unusable_files_are_named_at_start(site: Site, break_it: str, words: str
         ServerTls(files)
 
 
-def self_signed(folder: Path, expires: datetime) -> TlsFiles:
-    """A certificate with a chosen end: after 2049 it is encoded differently."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hook")])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    certificate = (
-        builder.not_valid_before(datetime(2020, 1, 1, tzinfo=UTC)).not_valid_after(expires).sign(key, hashes.SHA256())
-    )
-    files = TlsFiles(folder / "tls.crt", folder / "tls.key")
-    files.certificate.write_bytes(b"a comment\n" + certificate.public_bytes(serialization.Encoding.PEM))
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    files.key.write_bytes(key.private_bytes(*form))
-    return files
+def test_expiry_of_the_newest_certificate_is_reported(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
 
+    def install(expires: datetime) -> TlsFiles:
+        files = TlsFiles(*pki.issue("tls", common_name="hook", expires=expires))
+        files.certificate.write_bytes(b"a comment\n" + files.certificate.read_bytes())
+        return files
 
-@pytest.mark.parametrize("year", [2027, 2049, 2050, 2150])
-def test_expiry_of_the_newest_certificate_is_reported(year: int, tmp_path: Path) -> None:
-    served = ServerTls(self_signed(tmp_path, SOON))
-    metrics = SyncMetrics()
+    served, metrics = ServerTls(install(SOON)), SyncMetrics()
     metrics.certificate(served.expiry)
     assert b"\neso_certificate_expiry_timestamp_seconds 1.798761599e+09\n" in metrics.text()
-    expires = datetime(year, 2, 3, 4, 5, 6, tzinfo=UTC)
-    self_signed(tmp_path, expires)
-    assert served.expiry() == expires.timestamp()
+    later = datetime(2050, 2, 3, 4, 5, 6, tzinfo=UTC)
+    install(later)
+    assert served.expiry() == later.timestamp()

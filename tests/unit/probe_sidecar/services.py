@@ -12,6 +12,7 @@ from probe_sidecar.probes.exchange import Outcome
 from probe_sidecar.references import References
 from probe_sidecar.service import Service, Shared
 from probe_sidecar.status.publisher import StatusPublisher
+from tests.parents import raw_parent
 from tests.unit.probe_sidecar.prober.rig import HandLoop, surroundings_of
 
 Object = dict[str, Any]
@@ -26,10 +27,8 @@ async def no_dns(name: str, families: Families) -> tuple[Reply, Reply]:
 
 def raw_object(name: str, spec: Object, status: Object | None = None, *, generation: int = 1) -> Object:
     """An ExternalService as the watch shows it."""
-    names: Object = {"name": name, "namespace": "shop", "uid": f"uid-{name}"}
-    metadata = names | {"resourceVersion": str(generation), "generation": generation}
-    kind = {"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "ExternalService"}
-    return {**kind, "metadata": metadata, "spec": spec, **({} if status is None else {"status": status})}
+    versions = {"resourceVersion": str(generation), "generation": generation}
+    return raw_parent(metadata={"name": name, "uid": f"uid-{name}", **versions}, status=status) | {"spec": spec}
 
 
 class Services:

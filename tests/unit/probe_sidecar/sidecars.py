@@ -12,6 +12,7 @@ from probe_sidecar.kube.credentials import plain_url
 from probe_sidecar.prober.target import Target
 from probe_sidecar.settings import Settings
 from probe_sidecar.sidecar import Sidecar
+from tests.parents import raw_parent
 from tests.until import until
 
 Object = dict[str, Any]
@@ -49,12 +50,7 @@ async def backend(host: str, port: int = 0) -> AsyncIterator[int]:
 
 def external_service(port: int, *ips: str, **spec: Any) -> Object:
     probe = {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 2}
-    return {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": {"name": "web", "namespace": "shop"},
-        "spec": {"port": 80, "ips": list(ips), "readinessProbe": probe} | spec,
-    }
+    return raw_parent(metadata={"name": "web"}, **{"ips": list(ips), "readinessProbe": probe} | spec)
 
 
 def create(server: FakeApiServer, obj: Object) -> None:

@@ -12,6 +12,7 @@ from external_service.v1alpha1 import ExternalService
 from probe_sidecar.check import explanation
 from probe_sidecar.explain import ADVICE, LiveView, explain, live_view, ready
 from probe_sidecar.kube.client import KubeClient
+from tests import parents
 from tests.cases import cases
 
 NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
@@ -20,15 +21,8 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/ops/leases"
 
 
 def parent(**status: Any) -> ExternalService:
-    return ExternalService.model_validate(
-        {
-            "apiVersion": "eso.crowdfox.com/v1alpha1",
-            "kind": "ExternalService",
-            "metadata": {"name": "static", "namespace": "shop", "generation": 3},
-            "spec": {"port": 80, "ips": ["10.0.100.10", "10.0.100.11"], "readinessProbe": {"tcpSocket": {"port": 80}}},
-            "status": status,
-        }
-    )
+    spec = {"ips": ["10.0.100.10", "10.0.100.11"], "readinessProbe": {"tcpSocket": {"port": 80}}}
+    return parents.parent(metadata={"name": "static", "generation": 3}, status=status, **spec)
 
 
 def address(ip: str, *, ready: bool, message: str, at: str = "2026-01-02T09:00:00Z") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -44,15 +44,20 @@ async def endless(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def serving(app: Any = echo, **limits: Any) -> AsyncIterator[int]:
-    listener = listen("127.0.0.1", 0)
-    server = HttpServer(Binding(app, listener), Limits(**limits))
+async def serving(binding: Binding, limits: Limits | None = None) -> AsyncIterator[int]:
+    """Its port."""
+    server = HttpServer(binding, limits)
     task = asyncio.create_task(server.run_until_stopped())
     try:
-        yield listener.getsockname()[1]
+        yield binding.listener.getsockname()[1]
     finally:
         server.should_exit = server.force_exit = True
         await task
+
+
+def limited(app: Any = echo, **limits: Any) -> AbstractAsyncContextManager[int]:
+    """`serving` an application with these limits."""
+    return serving(Binding(app, listen("127.0.0.1", 0)), Limits(**limits))
 
 
 async def answers(port: int, *parts: bytes) -> bytes:
@@ -79,12 +84,12 @@ async def answers(port: int, *parts: bytes) -> bytes:
     ("in the middle of a header", (HEAD + b"X-A: ",)),
 )
 async def test_slow_headers_are_cut_off(parts: tuple[bytes, ...]) -> None:
-    async with serving(head_seconds=SOON, request_seconds=LATE) as port:
+    async with limited(head_seconds=SOON, request_seconds=LATE) as port:
         assert await answers(port, *parts) == b""
 
 
 async def test_dripping_headers_do_not_extend_the_deadline() -> None:
-    async with serving(head_seconds=SOON, request_seconds=LATE) as port:
+    async with limited(head_seconds=SOON, request_seconds=LATE) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(HEAD)
         async with asyncio.timeout(PATIENCE):
@@ -101,13 +106,13 @@ async def test_dripping_headers_do_not_extend_the_deadline() -> None:
 
 @pytest.mark.parametrize("app", [echo, hasty], ids=["awaited", "answered already"])
 async def test_slow_body_is_cut_off(app: Any) -> None:
-    async with serving(app, head_seconds=LATE, request_seconds=SOON) as port:
+    async with limited(app, head_seconds=LATE, request_seconds=SOON) as port:
         got = await answers(port, HEAD + b"Content-Length: 10\r\n\r\n12345")
     assert got.startswith(b"HTTP/1.1 401") if app is hasty else got == b""
 
 
 async def test_unread_response_is_cut_off() -> None:
-    async with serving(endless, head_seconds=LATE, request_seconds=SOON) as port:
+    async with limited(endless, head_seconds=LATE, request_seconds=SOON) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
         writer.write(b"GET / HTTP/1.1\r\nHost: hook\r\n\r\n")
         await writer.drain()
@@ -129,26 +134,26 @@ async def test_unread_response_is_cut_off() -> None:
     ("one that never ends", HEAD + b"X-A: " + b"a" * 2 * MOST_HEAD),
 )
 async def test_large_headers_are_refused(head: bytes) -> None:
-    async with serving() as port:
+    async with limited() as port:
         assert await answers(port, head) == b"HTTP/1.1 431 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 async def test_body_does_not_count_as_header() -> None:
     size = 4 * MOST_HEAD
-    async with serving() as port:
+    async with limited() as port:
         request = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % size + b"a" * size
         assert (await answers(port, request)).endswith(b"\r\n\r\n%d" % size)
 
 
 async def test_each_request_of_a_connection_has_its_own_deadline() -> None:
     one = HEAD + b"Content-Length: 3\r\n\r\nabc"
-    async with serving(head_seconds=LATE, request_seconds=LATE) as port:
+    async with limited(head_seconds=LATE, request_seconds=LATE) as port:
         got = await answers(port, one, one, one + one, HEAD + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc")
     assert got.count(b"HTTP/1.1 200 OK") == 5
 
 
 async def test_idle_keep_alive_connection_stays_open() -> None:
-    async with serving(head_seconds=SOON, request_seconds=SOON) as port:
+    async with limited(head_seconds=SOON, request_seconds=SOON) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(2):
             writer.write(HEAD + b"Content-Length: 3\r\n\r\nabc")
@@ -158,7 +163,7 @@ async def test_idle_keep_alive_connection_stays_open() -> None:
 
 
 async def test_body_after_the_response_keeps_the_connection() -> None:
-    async with serving(hasty, head_seconds=LATE, request_seconds=SOON) as port:
+    async with limited(hasty, head_seconds=LATE, request_seconds=SOON) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(2):
             writer.write(HEAD + b"Content-Length: 3\r\n\r\n")
@@ -206,7 +211,7 @@ async def gone(held: Held) -> bool:
 
 
 async def test_longest_idle_connection_is_closed_at_the_limit(opened: Open) -> None:
-    async with serving(connections=2) as port:
+    async with limited(connections=2) as port:
         first, second = await opened(port), await opened(port)
         for held in (first, second, first):
             await ask(held)
@@ -217,7 +222,7 @@ async def test_longest_idle_connection_is_closed_at_the_limit(opened: Open) -> N
 
 
 async def test_connection_without_a_response_is_closed_first(opened: Open) -> None:
-    async with serving(connections=2) as port:
+    async with limited(connections=2) as port:
         answered, slow = await opened(port), await opened(port)
         await ask(answered)
         slow[1].write(HEAD)
@@ -228,7 +233,7 @@ async def test_connection_without_a_response_is_closed_first(opened: Open) -> No
 
 
 async def test_client_at_its_share_closes_its_own_connection(opened: Open) -> None:
-    async with serving(peer_connections=2) as port:
+    async with limited(peer_connections=2) as port:
         other = await opened(port, source="127.0.0.2")
         mine = [await opened(port) for _ in range(3)]
         for held in (*mine[1:], other):
@@ -243,7 +248,7 @@ async def test_active_request_keeps_its_connection(opened: Open) -> None:
         await release.wait()
         await echo(scope, receive, send)
 
-    async with serving(patient, connections=1) as port:
+    async with limited(patient, connections=1) as port:
         held = await opened(port)
         held[1].write(ONE)
         await held[1].drain()
@@ -263,7 +268,7 @@ async def test_pipelined_requests_are_bounded() -> None:
         served += 1
         await hasty(scope, receive, send)
 
-    async with serving(counting) as port:
+    async with limited(counting) as port:
         await answers(port, b"GET / HTTP/1.1\r\nHost: hook\r\n\r\n" * 1000)
     assert served <= Limits().pipelined + 1
 
@@ -271,7 +276,7 @@ async def test_pipelined_requests_are_bounded() -> None:
 @pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
 async def test_response_before_the_body_is_read(close: bytes) -> None:
     size = 8 * 1024 * 1024
-    async with serving(hasty) as port:
+    async with limited(hasty) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(HEAD + close + b"Content-Length: %d\r\n\r\n" % size + b"a" * size)
         async with asyncio.timeout(PATIENCE):
@@ -283,7 +288,7 @@ async def test_response_before_the_body_is_read(close: bytes) -> None:
 
 
 async def test_body_after_the_response_is_bounded() -> None:
-    async with serving(hasty, head_seconds=LATE, request_seconds=LATE, drained_bytes=100_000) as port:
+    async with limited(hasty, head_seconds=LATE, request_seconds=LATE, drained_bytes=100_000) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(HEAD + b"Content-Length: 1000000000\r\n\r\n")
         with suppress(ConnectionError):
@@ -302,7 +307,7 @@ async def test_body_after_the_response_is_bounded() -> None:
     ("unknown version", b"GET / HTTP/9.9\r\n\r\n"),
 )
 async def test_non_http_bytes_get_no_details_and_no_log_line(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    async with serving() as port:
+    async with limited() as port:
         assert await answers(port, sent) == b"HTTP/1.1 400 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     assert caplog.messages == []
 
@@ -314,7 +319,7 @@ async def unknown(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def test_unauthenticated_connection_ends_after_its_request() -> None:
-    async with serving(unknown, head_seconds=LATE, request_seconds=LATE) as port:
+    async with limited(unknown, head_seconds=LATE, request_seconds=LATE) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(HEAD + b"Content-Length: 3\r\n\r\nab")
         async with asyncio.timeout(PATIENCE):

@@ -8,6 +8,7 @@ from app.children.ingress import annotations, desired, wanted
 from external_service.v1alpha1 import ExternalService
 from tests import parents
 from tests.cases import cases
+from tests.parents import hosts
 
 UNCOPIED = ("kubectl.kubernetes.io/", "argocd.argoproj.io/")
 
@@ -39,30 +40,17 @@ def test_ingress_is_not_wanted(spec: dict[str, Any]) -> None:
     ("no secret", [{"hosts": ["*.io"]}, {}], [{"hosts": ["*.io"]}, {"hosts": ["b.io", "a.io"]}]),
 )
 def test_tls_entry_without_hosts_covers_the_remaining_hosts(tls: Any, stored: Any) -> None:
-    hosts = [{"host": "b.io", "path": "/1"}, {"host": "a.io"}, {"host": "b.io", "path": "/2"}]
-    ingress = desired(parent(hosts=hosts, ingress={"tls": tls}), {})
+    ingress = desired(parent(hosts=hosts("b.io /1", "a.io", "b.io /2"), ingress={"tls": tls}), {})
     assert ingress["spec"]["tls"] == stored
 
 
 def test_paths_of_one_host_share_a_rule_in_order() -> None:
-    hosts = [
-        {"host": "b.example.com", "path": "/2"},
-        {"host": "a.example.com", "path": "/"},
-        {"host": "b.example.com", "path": "/1"},
-        {"host": "b.example.com", "path": "/2"},
-        {"host": "b.example.com", "path": "/2", "pathType": "Exact"},
-    ]
-    ingress = desired(parent(hosts=hosts), {})
-    assert [
-        (rule["host"], [(path["path"], path["pathType"]) for path in rule["http"]["paths"]])
-        for rule in ingress["spec"]["rules"]
-    ] == [
-        (
-            "b.example.com",
-            [("/2", "ImplementationSpecific"), ("/1", "ImplementationSpecific"), ("/2", "Exact")],
-        ),
-        ("a.example.com", [("/", "ImplementationSpecific")]),
-    ]
+    given = hosts("b.io /2", "a.io /", "b.io /1", "b.io /2", "b.io /2 Exact")
+    rules = desired(parent(hosts=given), {})["spec"]["rules"]
+    found = {rule["host"]: [(one["path"], one["pathType"]) for one in rule["http"]["paths"]] for rule in rules}
+    default = "ImplementationSpecific"
+    assert found == {"b.io": [("/2", default), ("/1", default), ("/2", "Exact")], "a.io": [("/", default)]}
+    assert [*found] == ["b.io", "a.io"]
 
 
 def test_tool_annotations_are_not_copied() -> None:

@@ -15,6 +15,7 @@ from probe_sidecar.probes.engine import TURN_SECONDS
 from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.probes.prepare import Referenced
 from tests.cases import cases
+from tests.parents import parent
 from tests.unit.probe_sidecar.prober.rig import HandLoop, Subject, surroundings_of
 
 OK = Outcome(Result.SUCCESS, "connected")
@@ -104,14 +105,7 @@ def external_service(ips: tuple[str, ...] = (A, B), **spec: Any) -> ExternalServ
     given = spec.pop("probe", {})
     usual = {"tcpSocket": {"port": 80}, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
     probe = None if given is None else usual | given
-    return ExternalService.model_validate(
-        {
-            "apiVersion": "eso.crowdfox.com/v1alpha1",
-            "kind": "ExternalService",
-            "metadata": {"name": "web", "namespace": "shop", "uid": "uid-1"},
-            "spec": {"port": 80, "ips": list(ips), "readinessProbe": probe, **spec},
-        }
-    )
+    return parent(metadata={"name": "web"}, ips=list(ips), readinessProbe=probe, **spec)
 
 
 def known(ip: str, ready: bool, reason: str, **more: Any) -> dict[str, AddressStatus]:

@@ -21,7 +21,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from external_service.kind import NOT_PROBED
 from external_service.policy import AddressPolicy
-from external_service.v1alpha1 import ExternalService
 from playground.apiserver.schema import stale_status, without_stale_status
 from playground.values import same
 from probe_sidecar.kube.client import KubeClient, Resource
@@ -35,6 +34,7 @@ from probe_sidecar.status.desired import desired_status
 from probe_sidecar.status.publisher import StatusPublisher
 from probe_sidecar.status.stored import StoredStatus
 from tests.examples import examples
+from tests.parents import parent
 from tests.unit.probe_sidecar.status.writers import Writers
 from tests.virtual_time import VirtualLoop
 
@@ -42,14 +42,7 @@ Object = dict[str, Any]
 
 IPS = ("10.0.0.1", "10.0.0.2")
 PROBE = {"tcpSocket": {"port": 80}, "periodSeconds": 1, "failureThreshold": 2}
-PARENT = ExternalService.model_validate(
-    {
-        "apiVersion": "eso.crowdfox.com/v1alpha1",
-        "kind": "ExternalService",
-        "metadata": {"name": "web", "namespace": "shop", "uid": "u"},
-        "spec": {"port": 80, "ips": IPS, "readinessProbe": PROBE},
-    }
-)
+PARENT = parent(metadata={"name": "web", "uid": "u"}, ips=IPS, readinessProbe=PROBE)
 RESOURCE = Resource("eso.crowdfox.com", "v1alpha1", "externalservices")
 POLICY = AddressPolicy()
 TRIES = 4
