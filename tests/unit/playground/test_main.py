@@ -17,17 +17,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-import yaml
 
 from external_service.v1alpha1 import ONE_OF_PORTS
 from tests.cases import cases
 from tests.until import until
 
 SECONDS = 60
-UNREAD_SECONDS = 20
-"""In these the terminal's buffer fills."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 PIPES = {"stdin": asyncio.subprocess.DEVNULL, "stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
 
@@ -66,10 +62,6 @@ def children_of(pid: int) -> list[Path]:
 
 def left_in(folder: Path) -> list[Path]:
     return [*folder.iterdir()]
-
-
-def server_of(kubeconfig: Path) -> str:
-    return str(yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
 
 
 async def gone(processes: list[Path]) -> None:
@@ -177,29 +169,6 @@ async def test_terminal_is_restored_after_the_application(end: str, status: int)
     assert termios.tcgetattr(terminal.follower) == before
     os.close(terminal.leader)
     os.close(terminal.follower)
-
-
-@pytest.mark.nightly
-async def test_unread_terminal_blocks_nothing() -> None:
-    """As with Ctrl-S: the API is still served, and no process is left when the terminal is closed."""
-    terminal = Terminal(200, 50)
-    async with playing(**terminal.options, start_new_session=True) as process:
-        os.close(terminal.follower)
-        await terminal.shows("/kubeconfig")
-        found = re.search(r"KUBECONFIG=(\S*?kubeconfig)", terminal.text)
-        assert found
-        kubeconfig = Path(found[1])
-        server = server_of(kubeconfig)
-        children = children_of(process.pid)
-        await asyncio.sleep(UNREAD_SECONDS)
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
-            assert (await client.get(f"{server}/readyz")).text == "ok"
-        os.close(terminal.leader)
-        process.send_signal(signal.SIGHUP)
-        async with asyncio.timeout(SECONDS):
-            assert await process.wait() == 130
-        assert not kubeconfig.parent.exists()
-        await gone(children)
 
 
 async def test_invalid_input_is_status_2_and_names_the_field(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""EndpointSlices: the whole object, and places that stay whatever comes and goes, however old the view of them is."""
+"""EndpointSlices: places that stay whatever comes and goes, however old the view of them is.
+
+The whole object is in tests/contract/golden.
+"""
 
 from collections.abc import Iterable, Mapping
 from random import Random
@@ -8,57 +11,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.children.endpoint_slice import MAX_ENDPOINTS, desired, place
-from app.children.metadata import own_labels
 from external_service.readiness import PublishedAddress
 from tests.cases import cases
 from tests.examples import examples
 from tests.parents import parent
 
 PARENT = parent(metadata={"annotations": {"of": "the parent"}}, port=8080)
+CONDITIONS = ("ready", "serving", "terminating")
 
 
 def up(ip: str) -> PublishedAddress:
     return PublishedAddress(ip, True, True, False)
 
 
-def whole(name: str, family: str, *endpoints: tuple[str, bool, bool, bool]) -> dict[str, Any]:
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": name,
-            "namespace": "shop",
-            "labels": {
-                "endpointslice.kubernetes.io/managed-by": "external-service-operator.eso.crowdfox.com",
-                "kubernetes.io/service-name": "api",
-                **own_labels("api"),
-            },
-        },
-        "addressType": family,
-        "endpoints": [
-            {"addresses": [ip], "conditions": {"ready": ready, "serving": serving, "terminating": terminating}}
-            for ip, ready, serving, terminating in endpoints
-        ],
-        "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
-    }
-
-
-def test_slices_of_two_families() -> None:
-    addresses = [
-        up("2001:db8::1"),
-        up("10.0.0.9"),
-        PublishedAddress("10.0.0.10", False, False, False),
-        PublishedAddress("10.0.0.1", False, True, True),
-    ]
-    assert desired(PARENT, addresses, {}) == [
-        whole(
-            "api-ipv4-0",
-            "IPv4",
-            ("10.0.0.1", False, True, True),
-            ("10.0.0.10", False, False, False),
-            ("10.0.0.9", True, True, False),
-        ),
-        whole("api-ipv6-0", "IPv6", ("2001:db8::1", True, True, False)),
+def test_conditions_tell_healthy_dead_and_drained_apart() -> None:
+    dead, drained = PublishedAddress("10.0.0.10", False, False, False), PublishedAddress("10.0.0.1", False, True, True)
+    (one,) = desired(PARENT, [up("10.0.0.9"), dead, drained], {})
+    assert [(*end["addresses"], *map(end["conditions"].get, CONDITIONS)) for end in one["endpoints"]] == [
+        ("10.0.0.1", False, True, True),
+        ("10.0.0.10", False, False, False),
+        ("10.0.0.9", True, True, False),
     ]
 
 
@@ -72,21 +44,17 @@ def seen(*names: str, ips: Iterable[str] = (), **metadata: Any) -> dict[str, Any
     return {name: {"metadata": {"name": name, **metadata}, "endpoints": endpoints} for name in names}
 
 
+DELETED = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+FOREIGN = ("api-ipv4-00", "api-ipv4-x", "other-ipv4-0", "api-ipv6-")
+
+
 @cases(
     "observed names",
     ("it stays where it is seen", seen("api-ipv4-7", ips=["10.0.0.1"]), ["api-ipv4-7"]),
     ("an empty one is left to be deleted, its number too", seen("api-ipv4-0"), ["api-ipv4-1"]),
-    (
-        "one that is being deleted holds nothing",
-        seen("api-ipv4-0", ips=["10.0.0.1"], deletionTimestamp="2026-01-01T00:00:00Z"),
-        ["api-ipv4-1"],
-    ),
+    ("one that is being deleted holds nothing", seen("api-ipv4-0", ips=["10.0.0.1"], **DELETED), ["api-ipv4-1"]),
     ("another address goes, this one comes", seen("api-ipv4-0", ips=["10.0.0.9"]), ["api-ipv4-0"]),
-    (
-        "names that are none of ours",
-        seen("api-ipv4-00", "api-ipv4-x", "other-ipv4-0", "api-ipv6-", ips=["10.0.0.1"]),
-        ["api-ipv4-0"],
-    ),
+    ("names that are none of ours", seen(*FOREIGN, ips=["10.0.0.1"]), ["api-ipv4-0"]),
     ("the last of a family is emptied", seen("api-ipv6-0", ips=["2001:db8::9"]), ["api-ipv4-0", "api-ipv6-0"]),
 )
 def test_observed_slices_decide_the_placement(observed: dict[str, Any], names: list[str]) -> None:

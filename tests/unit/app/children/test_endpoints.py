@@ -1,6 +1,6 @@
 """The Endpoints: one subset in the API server's order; only ready addresses where the cluster mirrors them."""
 
-from app.children.endpoints import SKIP_MIRROR, desired
+from app.children.endpoints import desired
 from app.children.metadata import own_labels
 from external_service.readiness import PublishedAddress
 from tests.cases import cases
@@ -17,21 +17,6 @@ def up(ip: str) -> PublishedAddress:
 
 def down(ip: str) -> PublishedAddress:
     return PublishedAddress(ip, False, False, False)
-
-
-def test_endpoints_not_mirrored_list_every_address() -> None:
-    assert desired(PARENT, [up("10.0.0.2"), down("10.0.0.1")], mirrored=False) == {
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": {"name": "api", "namespace": "shop", "labels": {SKIP_MIRROR: "true", **own_labels("api")}},
-        "subsets": [
-            {
-                "addresses": [{"ip": "10.0.0.2"}],
-                "notReadyAddresses": [{"ip": "10.0.0.1"}],
-                "ports": PORTS,
-            }
-        ],
-    }
 
 
 @cases(

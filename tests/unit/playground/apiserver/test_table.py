@@ -1,9 +1,8 @@
 """Tables as kubectl shows them."""
 
 from datetime import UTC, datetime
-from typing import Any
 
-from playground.apiserver.resources import ENDPOINTS, EXTERNAL_SERVICES, INGRESSES, SERVICES, Resource
+from playground.apiserver.resources import EXTERNAL_SERVICES
 from playground.apiserver.table import human_duration, table
 from tests.cases import cases
 
@@ -25,42 +24,6 @@ META = {"name": "web", "creationTimestamp": "2026-01-01T00:00:00Z"}
 )
 def test_table_ages(seconds: float, text: str) -> None:
     assert human_duration(seconds) == text
-
-
-@cases(
-    "resource item cells",
-    (
-        "service",
-        SERVICES,
-        {"spec": {"type": "ClusterIP", "clusterIPs": ["None"], "ports": [{"port": 80, "protocol": "TCP"}]}},
-        ["web", "ClusterIP", "None", "<none>", "80/TCP", "60m", "<none>"],
-    ),
-    (
-        "endpoints",
-        ENDPOINTS,
-        {
-            "subsets": [
-                {
-                    "addresses": [{"ip": ip} for ip in ("10.0.0.1", "2001:db8::1", "10.0.0.2", "10.0.0.3")],
-                    "notReadyAddresses": [{"ip": "10.0.0.9"}],
-                    "ports": [{"port": 80}],
-                }
-            ]
-        },
-        ["web", "10.0.0.1:80,[2001:db8::1]:80,10.0.0.2:80 + 1 more...", "60m"],
-    ),
-    ("no endpoints", ENDPOINTS, {}, ["web", "<none>", "60m"]),
-    (
-        "ingress",
-        INGRESSES,
-        {"spec": {"rules": [{"host": "a"}, {"host": "b"}], "tls": [{}]}},
-        ["web", "<none>", "a,b", "", "80, 443", "60m"],
-    ),
-)
-def test_table_of_built_in_kinds(resource: Resource, item: dict[str, Any], cells: list[Any]) -> None:
-    shown = table(resource, [{"metadata": META, **item}], now=NOW, include="None")
-    assert shown["rows"] == [{"cells": cells, "object": None}]
-    assert len(shown["columnDefinitions"]) == len(cells)
 
 
 def test_table_of_external_services() -> None:
