@@ -16,6 +16,7 @@ from hack.values_table import CHART, README, explained, renewed
 from probe_sidecar.settings import Settings as SidecarSettings
 from runtime.settings import hints
 from runtime.version import VERSION
+from tests.cases import cases
 from tests.chart.rendering import (
     API,
     MUTATING_POLICIES,
@@ -34,17 +35,9 @@ TEST_POD = {"app.kubernetes.io/name": f"{NAME}-test", "app.kubernetes.io/instanc
 
 Render = Callable[..., Rendered]
 
+CIDRS = {"podCIDRs": ["10.0.0.0/16"], "serviceCIDRs": ["fd00::/108"], "deniedCIDRs": ["192.0.2.0/24"]}
 DERIVED: dict[str, tuple[dict[str, Any], str]] = {
-    "ESO_DENIED_CIDRS": (
-        {
-            "addressPolicy": {
-                "podCIDRs": ["10.0.0.0/16"],
-                "serviceCIDRs": ["fd00::/108"],
-                "deniedCIDRs": ["192.0.2.0/24"],
-            }
-        },
-        "10.0.0.0/16,fd00::/108,192.0.2.0/24",
-    ),
+    "ESO_DENIED_CIDRS": ({"addressPolicy": CIDRS}, "10.0.0.0/16,fd00::/108,192.0.2.0/24"),
     "ESO_LOG_LEVEL": ({"log": {"level": "debug"}}, "debug"),
     "ESO_LOG_FORMAT": ({"log": {"format": "text"}}, "text"),
     "ESO_DENIED_PRESETS": ({"addressPolicy": {"denyMetadata": False}}, ""),
@@ -144,18 +137,16 @@ def test_scope_namespaces_replace_cluster_roles_by_roles(rendered: Render) -> No
     assert [one["metadata"]["name"] for one in chart.all("ClusterRole")] == [f"{NAME}-metacontroller"]
 
 
-@pytest.mark.parametrize(
+NO_TOKEN = {"token": {"mode": "none"}}
+IN_A_SECRET = {"mode": "secret", "secretName": "tls"}
+
+
+@cases(
     "values",
-    [
-        {"token": {"mode": "generated"}},
-        {"token": {"mode": "none"}, "tls": {"mode": "secret", "secretName": "tls"}},
-        {"token": {"mode": "none"}, "tls": {"mode": "certManager"}},
-        {
-            "token": {"mode": "none"},
-            "tls": {"mode": "secret", "secretName": "tls", "caBundle": "CA", "client": {"secretName": "mine"}},
-        },
-    ],
-    ids=["token", "ca-in-a-secret", "cert-manager", "mutual"],
+    ("token", {"token": {"mode": "generated"}}),
+    ("ca-in-a-secret", {**NO_TOKEN, "tls": IN_A_SECRET}),
+    ("cert-manager", {**NO_TOKEN, "tls": {"mode": "certManager"}}),
+    ("mutual", {**NO_TOKEN, "tls": {**IN_A_SECRET, "caBundle": "CA", "client": {"secretName": "mine"}}}),
 )
 def test_metacontroller_may_read_referenced_secrets(rendered: Render, values: Object) -> None:
     chart = rendered({"webhook": values})
@@ -238,6 +229,7 @@ def test_chart_renders_without_a_cluster(rendered: Render) -> None:
 
 POD = "spec.template.spec"
 IMAGE = f"{POD}.containers.0.image"
+LIVENESS_PERIOD = f"{POD}.containers.0.livenessProbe.periodSeconds"
 PROBE = {"tcpSocket": {"port": 8080}, "periodSeconds": 3}
 DNS = {"nameservers": ["10.0.0.53"], "options": [{"name": "ndots", "value": "1"}]}
 DIGEST = f"sha256:{'0' * 64}"
@@ -265,12 +257,7 @@ HONOR = "spec.endpoints.0.honorLabels"
         ({"image": {"repository": "r.example.com/a"}}, "Deployment", IMAGE, f"r.example.com/a:{VERSION}"),
         ({"hook": {"readinessProbe": PROBE}}, "Deployment", f"{POD}.containers.0.readinessProbe", PROBE),
         ({"sidecar": {"livenessProbe": PROBE}}, "Deployment", f"{POD}.containers.1.livenessProbe", PROBE),
-        (
-            {"hook": {"livenessProbe": {"periodSeconds": 3}}},
-            "Deployment",
-            f"{POD}.containers.0.livenessProbe.periodSeconds",
-            3,
-        ),
+        ({"hook": {"livenessProbe": {"periodSeconds": 3}}}, "Deployment", LIVENESS_PERIOD, 3),
         ({"deploymentAnnotations": ANNOTATIONS}, "Deployment", "metadata.annotations", ANNOTATIONS),
         ({}, "Deployment", "metadata.annotations", None),
         ({"commonLabels": GIVEN_LABELS}, "Deployment", "metadata.labels", LABELS),

@@ -20,17 +20,7 @@ import yaml
 from playground.apiserver import FakeApiServer
 from playground.backends import Backend, Mode, Protocol, Spot
 from playground.processes import free_ports
-from tests.docs.commands import (
-    ELSEWHERE,
-    HERE,
-    PAGES,
-    PROMISE,
-    ROOT,
-    blocks,
-    commands,
-    for_a_cluster,
-    readme_block,
-)
+from tests.docs.commands import ELSEWHERE, HERE, PAGES, PROMISE, ROOT, blocks, commands, for_a_cluster, readme_block
 
 SAMPLE = ROOT / "metacontroller" / "samples" / "complex-example.yaml"
 SECONDS = 60.0

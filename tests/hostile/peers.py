@@ -16,21 +16,8 @@ from typing import Any, Literal
 
 from hpack import Encoder
 
-from probe_sidecar.probes.frames import (
-    CONTINUATION,
-    DATA,
-    END_HEADERS,
-    END_STREAM,
-    GOAWAY,
-    HEADERS,
-    PADDED,
-    PING,
-    PRIORITY,
-    RST_STREAM,
-    SETTINGS,
-    WINDOW_UPDATE,
-    frame,
-)
+from probe_sidecar.probes import frames
+from probe_sidecar.probes.frames import frame
 from probe_sidecar.probes.message import (
     CLOSED_IN_BODY,
     CLOSED_IN_HEADERS,
@@ -112,6 +99,7 @@ GRPC: Mapping[str, Any] = {"grpc": {"port": 0}}
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 MANY_DIGITS = b"9" * 5_000
+WRONG_VERSION = "wrong version number"
 
 
 def redirects(location: bytes) -> Pieces:
@@ -130,103 +118,58 @@ def http1(
     return Peer(f"http1 {name}", probe, pieces, message, end, **rest)
 
 
+def redirect(name: str, location: bytes, message: str, **rest: Any) -> Peer:
+    """A row for an HTTP/1.1 server that redirects."""
+    return http1(f"redirect {name}", redirects(location), f"HTTP 302, {message}", **rest)
+
+
+MANY_ZEROS = b"http://127.0.0.1:" + b"0" * 5_000
 TIMED_OUT = timed_out(1, "").removesuffix(" ()")
+LENGTH = HEAD + b"Content-Length: "
+BAD_LENGTH = malformed_http("Content-Length")
+EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+TRAILERS = HEAD + b"Trailer: Content-Length\r\nTransfer-Encoding: chunked\r\n\r\n"
+ONLY_200: Mapping[str, Any] = {"httpGet": {"path": "/", "port": 0, "expectedStatuses": [200]}}
 HTTP1 = (
     http1("endless status line", flood(b"HTTP/1.1 200 ", b"x"), HEADERS_TOO_LARGE),
     http1("endless headers", flood(HEAD, b"A: b\r\n"), HEADERS_TOO_LARGE),
     http1("many short headers", of(HEAD + b"A:\n" * 10_000 + b"\n"), TOO_MANY_HEADERS),
     http1("many continuation lines", of(HEAD + b"A: b\r\n" + b" c\r\n" * 9_000 + b"\r\n"), TOO_MANY_HEADERS),
     http1("interim responses", flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), TOO_MANY_INTERIM),
-    http1(
-        "interim responses, then a final one",
-        of(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 6 + HEAD + b"\r\n"),
-        TOO_MANY_INTERIM,
-    ),
+    http1("interim responses, then a final one", of(EARLY_HINTS * 6 + HEAD + b"\r\n"), TOO_MANY_INTERIM),
     http1("head byte by byte", drip(HEAD + b"A: " + b"x" * 40_000), TIMED_OUT, timeout=1.0),
-    http1(
-        "body byte by byte",
-        drip(HEAD + b"Content-Length: 9000\r\n\r\n" + b"x" * 8_000),
-        TIMED_OUT,
-        timeout=1.0,
-        gap=0.001,
-    ),
+    http1("body byte by byte", drip(LENGTH + b"9000\r\n\r\n" + b"x" * 8_000), TIMED_OUT, timeout=1.0, gap=0.001),
     http1("silence", of(), timed_out(1, WAITING), timeout=1.0),
-    http1(
-        "no response within the body", of(HEAD + b"Content-Length: 9\r\n\r\nx"), timed_out(1, READING_BODY), timeout=1.0
-    ),
-    http1("resets in the body", of(HEAD + b"Content-Length: 9\r\n\r\nx"), "connection reset", end="reset", gap=0.02),
+    http1("no response within the body", of(LENGTH + b"9\r\n\r\nx"), timed_out(1, READING_BODY), timeout=1.0),
+    http1("resets in the body", of(LENGTH + b"9\r\n\r\nx"), "connection reset", end="reset", gap=0.02),
     http1("status of many digits", of(b"HTTP/1.1 " + MANY_DIGITS + b" OK\r\n\r\n"), malformed_http("status line")),
     http1("status in other digits", of("HTTP/1.1 ²²² OK\r\n\r\n".encode("latin-1")), malformed_http("status line")),
-    http1(
-        "length of many digits",
-        of(HEAD + b"Content-Length: " + MANY_DIGITS + b"\r\n\r\n"),
-        malformed_http("Content-Length"),
-    ),
-    http1(
-        "length with many zeros",
-        of(HEAD + b"Content-Length: " + b"0" * 5_000 + b"9\r\n\r\nx"),
-        CLOSED_IN_BODY,
-        end="close",
-    ),
-    http1(
-        "length in other digits",
-        of(HEAD + "Content-Length: ²\r\n\r\n".encode("latin-1")),
-        malformed_http("Content-Length"),
-    ),
+    http1("length of many digits", of(LENGTH + MANY_DIGITS + b"\r\n\r\n"), BAD_LENGTH),
+    http1("length with many zeros", of(LENGTH + b"0" * 5_000 + b"9\r\n\r\nx"), CLOSED_IN_BODY, end="close"),
+    http1("length in other digits", of(LENGTH + "²\r\n\r\n".encode("latin-1")), BAD_LENGTH),
     http1("chunk size of 17 digits", of(CHUNKED + b"f" * 17 + b"\r\n"), malformed_http("chunk")),
     http1("huge chunk, then no response", of(CHUNKED + b"f" * 16 + b"\r\nx"), timed_out(1, READING_BODY), timeout=1.0),
     http1("endless chunk extension", flood(CHUNKED + b"1;", b"x"), malformed_http("chunk")),
     http1("tiny chunks", flood(CHUNKED, b"1\r\nx\r\n"), TOO_MANY_CHUNKS),
     http1("tiny chunks, byte by byte", drip(CHUNKED + b"1\r\nx\r\n" * 5_000), TOO_MANY_CHUNKS),
     http1("endless trailers", flood(CHUNKED + b"0\r\n", b"A: b\r\n"), malformed_http("trailer")),
-    http1(
-        "forbidden trailer",
-        of(HEAD + b"Trailer: Content-Length\r\nTransfer-Encoding: chunked\r\n\r\n"),
-        malformed_http("trailer"),
-    ),
+    http1("forbidden trailer", of(TRAILERS), malformed_http("trailer")),
     http1("a body that never matches", flood(HEAD + b"\r\n", b"needl"), f"HTTP 200, {WITHOUT_TEXT}", probe=BODY),
-    http1("redirect to itself", redirects(b"/"), f"HTTP 302, {TOO_MANY_REDIRECTS}", end="close"),
-    http1(
-        "redirect to a port of many digits",
-        redirects(b"http://127.0.0.1:" + MANY_DIGITS + b"/"),
-        f"HTTP 302, {IMPOSSIBLE_PORT}",
-    ),
-    http1("redirect to port 0", redirects(b"http://127.0.0.1:0/"), f"HTTP 302, {IMPOSSIBLE_PORT}"),
-    http1(
-        "redirect to a port with many zeros",
-        redirects(b"http://127.0.0.1:" + b"0" * 5_000 + b"PORT/"),
-        f"HTTP 302, {TOO_MANY_REDIRECTS}",
-        end="close",
-    ),
-    http1(
-        "redirect to a port in other digits",
-        redirects("http://127.0.0.1:²/".encode("latin-1")),
-        f"HTTP 302, {UNREADABLE_LOCATION}",
-    ),
-    http1(
-        "redirect to a long path", redirects(b"/" + b"a/" * 10_000 + b"../" * 5_000), f"HTTP 302, {UNREADABLE_LOCATION}"
-    ),
-    http1(
-        "redirect with dots",
-        redirects(b"/" + b"a/" * 1_500 + b"../" * 1_500),
-        f"HTTP 302, {TOO_MANY_REDIRECTS}",
-        end="close",
-    ),
-    http1("redirect with a bad escape", redirects(b"/%zz"), f"HTTP 302, {UNREADABLE_LOCATION}"),
-    http1(
-        "redirect to a file",
-        redirects(b"file:///etc/passwd"),
-        f"HTTP 302, {OTHER_HOST}",
-        probe={"httpGet": {"path": "/", "port": 0, "expectedStatuses": [200]}},
-    ),
-    http1("redirect to another scheme", redirects(b"gopher://127.0.0.1:PORT/"), f"HTTP 302, {OTHER_SCHEME}"),
-    http1(
-        "redirect to TLS that is none", redirects(b"https://127.0.0.1:PORT/"), handshake_failed("wrong version number")
-    ),
+    redirect("to itself", b"/", TOO_MANY_REDIRECTS, end="close"),
+    redirect("to a port of many digits", b"http://127.0.0.1:" + MANY_DIGITS + b"/", IMPOSSIBLE_PORT),
+    redirect("to port 0", b"http://127.0.0.1:0/", IMPOSSIBLE_PORT),
+    redirect("to a port with many zeros", MANY_ZEROS + b"PORT/", TOO_MANY_REDIRECTS, end="close"),
+    redirect("to a port in other digits", "http://127.0.0.1:²/".encode("latin-1"), UNREADABLE_LOCATION),
+    redirect("to a long path", b"/" + b"a/" * 10_000 + b"../" * 5_000, UNREADABLE_LOCATION),
+    redirect("with dots", b"/" + b"a/" * 1_500 + b"../" * 1_500, TOO_MANY_REDIRECTS, end="close"),
+    redirect("with a bad escape", b"/%zz", UNREADABLE_LOCATION),
+    redirect("to a file", b"file:///etc/passwd", OTHER_HOST, probe=ONLY_200),
+    redirect("to another scheme", b"gopher://127.0.0.1:PORT/", OTHER_SCHEME),
+    http1("redirect to TLS that is none", redirects(b"https://127.0.0.1:PORT/"), handshake_failed(WRONG_VERSION)),
 )
 
 
-START = frame(SETTINGS, 0, 0)
+START = frame(frames.SETTINGS, 0, 0)
 
 
 def block(*fields: tuple[str, str]) -> bytes:
@@ -235,9 +178,9 @@ def block(*fields: tuple[str, str]) -> bytes:
     return encoded
 
 
-def headers(content: bytes, flags: int = END_HEADERS) -> bytes:
+def headers(content: bytes, flags: int = frames.END_HEADERS) -> bytes:
     """A HEADERS frame on the request's stream."""
-    return frame(HEADERS, flags, 1, content)
+    return frame(frames.HEADERS, flags, 1, content)
 
 
 def literal(name: bytes, value: bytes) -> bytes:
@@ -250,14 +193,14 @@ def sends(*frames: bytes) -> Pieces:
     return of(START + b"".join(frames))
 
 
-def head(status: int, *fields: tuple[str, str], flags: int = END_HEADERS) -> bytes:
+def head(status: int, *fields: tuple[str, str], flags: int = frames.END_HEADERS) -> bytes:
     """A head with these fields behind the status."""
     return headers(block((":status", str(status)), *fields), flags)
 
 
 def data(content: bytes, flags: int = 0) -> bytes:
     """A DATA frame on the request's stream."""
-    return frame(DATA, flags, 1, content)
+    return frame(frames.DATA, flags, 1, content)
 
 
 def health(message: bytes) -> Pieces:
@@ -265,7 +208,7 @@ def health(message: bytes) -> Pieces:
     return sends(headers(OK_GRPC), data(message), headers(block(("grpc-status", "0")), LAST))
 
 
-LAST = END_HEADERS | END_STREAM
+LAST = frames.END_HEADERS | frames.END_STREAM
 GRPC_TYPE = ("content-type", "application/grpc")
 OK_200 = block((":status", "200"))
 OK_GRPC = block((":status", "200"), GRPC_TYPE)
@@ -276,51 +219,48 @@ HUFFMAN_12K = b"\x00\x01a" + b"\xff\x80\x5d" + b"\x1c" * 12_415
 FRAMES = TOO_MANY_FRAMES
 FIELDS = FIELDS_TOO_LARGE
 INTERIM = TOO_MANY_INTERIM
+HPACK = malformed_http2("header compression")
 
 HTTP2: tuple[tuple[str, Pieces, str], ...] = (
     ("SETTINGS", flood(START, START), FRAMES),
-    ("SETTINGS of many values", flood(START, frame(SETTINGS, 0, 0, bytes(6) * 2_000)), malformed_http2("settings")),
-    ("SETTINGS acknowledged", flood(START, frame(SETTINGS, 1, 0)), FRAMES),
-    ("PING", flood(START, frame(PING, 0, 0, bytes(8))), FRAMES),
-    ("PING replies", flood(START, frame(PING, 1, 0, bytes(8))), FRAMES),
-    ("WINDOW_UPDATE", flood(START, frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1")), FRAMES),
-    ("PRIORITY", flood(START, frame(PRIORITY, 0, 1, bytes(5))), FRAMES),
-    ("GOAWAY", flood(START, frame(GOAWAY, 0, 0, b"\0\0\0\1" + bytes(4))), FRAMES),
+    ("SETTINGS of many values", flood(START, frame(frames.SETTINGS, 0, 0, bytes(12_000))), malformed_http2("settings")),
+    ("SETTINGS acknowledged", flood(START, frame(frames.SETTINGS, 1, 0)), FRAMES),
+    ("PING", flood(START, frame(frames.PING, 0, 0, bytes(8))), FRAMES),
+    ("PING replies", flood(START, frame(frames.PING, 1, 0, bytes(8))), FRAMES),
+    ("WINDOW_UPDATE", flood(START, frame(frames.WINDOW_UPDATE, 0, 0, b"\0\0\0\1")), FRAMES),
+    ("PRIORITY", flood(START, frame(frames.PRIORITY, 0, 1, bytes(5))), FRAMES),
+    ("GOAWAY", flood(START, frame(frames.GOAWAY, 0, 0, b"\0\0\0\1" + bytes(4))), FRAMES),
     ("unknown frames", flood(START, frame(77, 0, 0)), FRAMES),
     ("large unknown frames", flood(START, frame(77, 0, 0, bytes(16_000)), 3_000), RESPONSE_TOO_LARGE),
-    ("empty CONTINUATION", flood(START + headers(b"", 0), frame(CONTINUATION, 0, 1)), FRAMES),
-    ("CONTINUATION of a byte", flood(START + headers(b"", 0), frame(CONTINUATION, 0, 1, b"x")), FRAMES),
-    ("large CONTINUATION", flood(START + headers(b"", 0), frame(CONTINUATION, 0, 1, b"x" * 16_384)), FIELDS),
+    ("empty CONTINUATION", flood(START + headers(b"", 0), frame(frames.CONTINUATION, 0, 1)), FRAMES),
+    ("CONTINUATION of a byte", flood(START + headers(b"", 0), frame(frames.CONTINUATION, 0, 1, b"x")), FRAMES),
+    ("large CONTINUATION", flood(START + headers(b"", 0), frame(frames.CONTINUATION, 0, 1, b"x" * 16_384)), FIELDS),
     ("interim heads", flood(START, headers(block((":status", "103")))), INTERIM),
-    ("table size updates", sends(headers(SIZE_UPDATE * 16_000)), malformed_http2("header compression")),
-    (
-        "table size updates, then a head",
-        sends(headers(SIZE_UPDATE * 3 + OK_200)),
-        malformed_http2("header compression"),
-    ),
-    ("a table of 4 GB", sends(headers(b"\x3f\xe1\xff\xff\xff\x0f")), malformed_http2("header compression")),
-    ("an integer without end", sends(headers(LONG_INTEGER)), malformed_http2("header compression")),
+    ("table size updates", sends(headers(SIZE_UPDATE * 16_000)), HPACK),
+    ("table size updates, then a head", sends(headers(SIZE_UPDATE * 3 + OK_200)), HPACK),
+    ("a table of 4 GB", sends(headers(b"\x3f\xe1\xff\xff\xff\x0f")), HPACK),
+    ("an integer without end", sends(headers(LONG_INTEGER)), HPACK),
     ("many fields", sends(headers(literal(b"a", b"") * 4_000)), FIELDS),
     ("many fields of no letter", sends(headers(b"\0\0\0" * 5_000)), FIELDS),
     ("indexed fields", sends(headers(b"\x88" * 16_000)), FIELDS),
-    ("a long Huffman text", sends(headers(HUFFMAN_12K)), malformed_http2("header compression")),
+    ("a long Huffman text", sends(headers(HUFFMAN_12K)), HPACK),
     ("a frame beyond the limit", sends(b"\xff\xff\xff\x00\x00\x00\x00\x00\x01"), malformed_http2("frame size")),
-    ("a frame that never ends", sends(frame(DATA, 0, 1, bytes(9))[:12]), TIMED_OUT),
+    ("a frame that never ends", sends(frame(frames.DATA, 0, 1, bytes(9))[:12]), TIMED_OUT),
     ("frames byte by byte", drip(START + frame(77, 0, 0, bytes(9_000))), TIMED_OUT),
     ("silence", of(), TIMED_OUT),
     ("no response after SETTINGS", of(START), TIMED_OUT),
-    ("DATA of an idle stream", sends(frame(DATA, 0, 3, b"x")), malformed_http2("stream")),
-    ("a reset of an unknown code", sends(frame(RST_STREAM, 0, 1, b"\xff" * 4)), stream_reset(4294967295)),
-    ("other streams", flood(START, frame(HEADERS, 4, 3, OK_200)), FRAMES),
+    ("DATA of an idle stream", sends(frame(frames.DATA, 0, 3, b"x")), malformed_http2("stream")),
+    ("a reset of an unknown code", sends(frame(frames.RST_STREAM, 0, 1, b"\xff" * 4)), stream_reset(4294967295)),
+    ("other streams", flood(START, frame(frames.HEADERS, 4, 3, OK_200)), FRAMES),
     ("an interrupted head", sends(headers(b"", 0) + START), malformed_http2("headers interrupted")),
     ("closes at once", of(), CLOSED_WITHOUT_RESPONSE),
     ("closes after SETTINGS", of(START), CLOSED_IN_BODY),
 )
 
 HTTP2_ONLY: tuple[tuple[str, Pieces, str], ...] = (
-    ("empty DATA", flood(START + headers(OK_200), frame(DATA, 0, 1)), FRAMES),
-    ("DATA of a byte", flood(START + headers(OK_200), frame(DATA, 0, 1, b"x")), FRAMES),
-    ("padded DATA", flood(START + headers(OK_200), frame(DATA, PADDED, 1, b"\x40" + bytes(64))), FRAMES),
+    ("empty DATA", flood(START + headers(OK_200), frame(frames.DATA, 0, 1)), FRAMES),
+    ("DATA of a byte", flood(START + headers(OK_200), frame(frames.DATA, 0, 1, b"x")), FRAMES),
+    ("padded DATA", flood(START + headers(OK_200), frame(frames.DATA, frames.PADDED, 1, b"\x40" + bytes(64))), FRAMES),
     ("status of many digits", sends(headers(block((":status", "2" * 5_000)))), malformed_http2("status")),
     (
         "redirect to a port of many digits",
@@ -331,9 +271,9 @@ HTTP2_ONLY: tuple[tuple[str, Pieces, str], ...] = (
 )
 
 GRPC_ONLY: tuple[tuple[str, Pieces, str], ...] = (
-    ("empty DATA", flood(START + headers(OK_GRPC), frame(DATA, 0, 1)), FRAMES),
-    ("DATA of a byte", flood(START + headers(OK_GRPC), frame(DATA, 0, 1, b"x")), FRAMES),
-    ("a long message", flood(START + headers(OK_GRPC), frame(DATA, 0, 1, bytes(9_000))), MALFORMED_GRPC),
+    ("empty DATA", flood(START + headers(OK_GRPC), frame(frames.DATA, 0, 1)), FRAMES),
+    ("DATA of a byte", flood(START + headers(OK_GRPC), frame(frames.DATA, 0, 1, b"x")), FRAMES),
+    ("a long message", flood(START + headers(OK_GRPC), frame(frames.DATA, 0, 1, bytes(9_000))), MALFORMED_GRPC),
     ("status of many digits", sends(headers(block((":status", "2" * 5_000)))), MALFORMED_GRPC),
     ("status in other digits", sends(headers(literal(b":status", "²²²".encode("latin-1")))), MALFORMED_GRPC),
     (
@@ -366,8 +306,8 @@ TLS = tuple(
     for name, pieces, message, rest in (
         ("silence", of(), timed_out(1, TLS_HANDSHAKE), {"timeout": 1.0}),
         ("closes at once", of(), handshake_failed("connection closed"), {"end": "close"}),
-        ("plain HTTP", of(HEAD + b"\r\n"), handshake_failed("wrong version number"), {}),
-        ("random bytes", of(bytes(range(256)) * 64), handshake_failed("wrong version number"), {}),
+        ("plain HTTP", of(HEAD + b"\r\n"), handshake_failed(WRONG_VERSION), {}),
+        ("random bytes", of(bytes(range(256)) * 64), handshake_failed(WRONG_VERSION), {}),
         ("an alert", of(record(21, b"\x02\x28")), handshake_failed("sslv3 alert handshake failure"), {}),
         ("warnings without end", flood(b"", record(21, b"\x01\x00")), handshake_failed("connection closed"), {}),
         ("empty records", flood(b"", record(22, b"")), handshake_failed(record_fault("record too small")), {}),

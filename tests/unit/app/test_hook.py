@@ -7,11 +7,12 @@ import pytest
 from app.hook import CompositeHookRequest, InvalidRequest, read
 from tests.cases import cases
 
-INGRESS = {
-    "apiVersion": "networking.k8s.io/v1",
-    "kind": "Ingress",
-    "metadata": {"name": "api", "namespace": "shop"},
-}
+INGRESS = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "api", "namespace": "shop"}}
+FINALIZING = (
+    "finalizing: this hook has nothing to finalize, the garbage collector removes the children: "
+    "remove hooks.finalize from the CompositeController"
+)
+CHILDREN = 'children: write a mapping such as {"Service.v1": {"namespace/name": {...}}}'
 
 
 def test_request_is_parsed() -> None:
@@ -38,19 +39,8 @@ def test_missing_child_is_recognized(children: dict[str, Any], lacks: bool) -> N
     "body text",
     ("not an object", [], "the body must be one JSON object: a Metacontroller sync request"),
     ("no parent", {"object": {}}, "parent: write the ExternalService object: this is a Metacontroller sync request"),
-    (
-        "finalizing",
-        {"parent": {}, "finalizing": True},
-        (
-            "finalizing: this hook has nothing to finalize, the garbage collector removes the children: "
-            "remove hooks.finalize from the CompositeController"
-        ),
-    ),
-    (
-        "children of the wrong shape",
-        {"parent": {}, "children": {"Service.v1": []}},
-        'children: write a mapping such as {"Service.v1": {"namespace/name": {...}}}',
-    ),
+    ("finalizing", {"parent": {}, "finalizing": True}, FINALIZING),
+    ("children of the wrong shape", {"parent": {}, "children": {"Service.v1": []}}, CHILDREN),
 )
 def test_request_with_invalid_fields_names_them(body: object, text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:

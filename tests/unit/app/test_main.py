@@ -92,20 +92,14 @@ def test_tls_and_token_are_required_together(tmp_path: Path) -> None:
         assert health(pages) == 200
 
 
+FOREIGN = cannot_listen("192.0.2.1", 0, "Cannot assign requested address")
+HALF = "ESO_TLS_CERT_FILE and ESO_TLS_KEY_FILE: write both, or none of the ESO_TLS_ ones"
+
+
 @cases(
     "variables status line",
-    (
-        "foreign address",
-        {"ESO_LISTEN_HOST": "192.0.2.1"},
-        1,
-        cannot_listen("192.0.2.1", 0, "Cannot assign requested address"),
-    ),
-    (
-        "half of TLS",
-        {"ESO_TLS_CERT_FILE": "a.crt"},
-        2,
-        "ESO_TLS_CERT_FILE and ESO_TLS_KEY_FILE: write both, or none of the ESO_TLS_ ones",
-    ),
+    ("foreign address", {"ESO_LISTEN_HOST": "192.0.2.1"}, 1, FOREIGN),
+    ("half of TLS", {"ESO_TLS_CERT_FILE": "a.crt"}, 2, HALF),
     ("no tokens", {"ESO_TOKEN_FILE": "nowhere"}, 2, "nowhere: No such file or directory"),
 )
 def test_unusable_setting_is_one_line(variables: dict[str, str], status: int, line: str) -> None:

@@ -18,6 +18,8 @@ from tests.cases import cases
 from tests.parents import raw_parent
 
 JSON = {"content-type": "application/json"}
+NOT_JSON, NOT_UTF_8 = "the body is not JSON", "str is not valid UTF-8: surrogates not allowed"
+TOO_LARGE = "the body is larger than 1024 bytes: raise ESO_MAX_BODY_BYTES if the ExternalService is that large"
 ROUTES = "this hook answers POST /sync, GET /healthz, GET /readyz, GET /docs, GET /openapi.json"
 PARENT = raw_parent(metadata={"annotations": {"a": "b"}}, ips=["10.0.0.1"], hosts=[{"host": "a.io"}])
 
@@ -29,58 +31,36 @@ def client(settings: Settings | None = None) -> httpx.AsyncClient:
 
 
 @cases(
-    "method path body status error",
-    ("empty", "POST", "/sync", b"", 400, "the body is empty: send a Metacontroller sync request as JSON"),
-    (
-        "not JSON",
-        "POST",
-        "/sync",
-        b"port=80",
-        400,
-        "the body is not JSON: unexpected character, expected a JSON value: line 1 column 1 (char 0)",
-    ),
-    ("YAML", "POST", "/sync", b"# mine\nspec: {port: 80}", 400, AS_JSON),
-    ("YAML by curl -d, on one line", "POST", "/sync", b"--- apiVersion: v1kind: Pod", 400, AS_JSON),
-    (
-        "not UTF-8",
-        "POST",
-        "/sync",
-        b'"\xff"',
-        400,
-        "the body is not JSON: str is not valid UTF-8: surrogates not allowed: line 1 column 1 (char 0)",
-    ),
-    ("a list", "POST", "/sync", b"[]", 422, NOT_AN_OBJECT),
-    (
-        "wrong kind",
-        "POST",
-        "/sync",
-        b'{"parent": {"kind": "Pod", "apiVersion": "eso.crowdfox.com/v1alpha1"}}',
-        422,
-        'kind: write ExternalService (got "Pod")',
-    ),
-    ("wrong method", "GET", "/sync", None, 405, f"wrong method: {ROUTES}"),
-    ("health is asked with GET", "POST", "/healthz", b"{}", 405, f"wrong method: {ROUTES}"),
-    ("metrics have another port", "GET", "/metrics", None, 404, f"no such path: {ROUTES}"),
-    ("unknown path", "GET", "/", None, 404, f"no such path: {ROUTES}"),
-    ("no redirect", "POST", "/sync/", b"{}", 404, f"no such path: {ROUTES}"),
-    ("not a file of the page", "GET", "/docs/..", None, 404, f"no such path: {ROUTES}"),
-    ("a bare object", "POST", "/sync", b'{"kind": "ExternalService", "spec": {}}', 422, TO_WRAP),
-    (
-        "too large",
-        "POST",
-        "/sync",
-        b" " * 1025,
-        413,
-        "the body is larger than 1024 bytes: raise ESO_MAX_BODY_BYTES if the ExternalService is that large",
-    ),
+    "body status error",
+    ("empty", b"", 400, "the body is empty: send a Metacontroller sync request as JSON"),
+    ("not JSON", b"port=80", 400, f"{NOT_JSON}: unexpected character, expected a JSON value: line 1 column 1 (char 0)"),
+    ("YAML", b"# mine\nspec: {port: 80}", 400, AS_JSON),
+    ("YAML by curl -d, on one line", b"--- apiVersion: v1kind: Pod", 400, AS_JSON),
+    ("not UTF-8", b'"\xff"', 400, f"{NOT_JSON}: {NOT_UTF_8}: line 1 column 1 (char 0)"),
+    ("a list", b"[]", 422, NOT_AN_OBJECT),
+    ("a bare object", b'{"kind": "ExternalService", "spec": {}}', 422, TO_WRAP),
+    ("too large", b" " * 1025, 413, TOO_LARGE),
 )
-async def test_invalid_sync_request_is_refused_with_a_message(
-    method: str, path: str, body: bytes | None, status: int, error: str
-) -> None:
+async def test_invalid_sync_request_is_refused_with_a_message(body: bytes, status: int, error: str) -> None:
     async with client() as hook:
-        response = await hook.request(method, path, content=body, headers=JSON)
+        response = await hook.post("/sync", content=body, headers=JSON)
     assert (response.status_code, response.json()) == (status, {"error": error})
     assert response.headers["content-type"] == "application/json"
+
+
+@cases(
+    "method path status error",
+    ("wrong method", "GET", "/sync", 405, "wrong method"),
+    ("health is asked with GET", "POST", "/healthz", 405, "wrong method"),
+    ("metrics have another port", "GET", "/metrics", 404, "no such path"),
+    ("unknown path", "GET", "/", 404, "no such path"),
+    ("no redirect", "POST", "/sync/", 404, "no such path"),
+    ("not a file of the page", "GET", "/docs/..", 404, "no such path"),
+)
+async def test_other_paths_and_methods_are_refused(method: str, path: str, status: int, error: str) -> None:
+    async with client() as hook:
+        response = await hook.request(method, path)
+    assert (response.status_code, response.json()) == (status, {"error": f"{error}: {ROUTES}"})
 
 
 async def test_streamed_body_is_read_up_to_the_limit() -> None:

@@ -62,31 +62,16 @@ def test_kubernetes_service_variables_are_ignored(monkeypatch: pytest.MonkeyPatc
 
 
 @cases(
-    "name value line",
-    (
-        "network",
-        "ESO_DENIED_CIDRS",
-        "10.0.0.0/8,words",
-        'ESO_DENIED_CIDRS: write networks such as 10.96.0.0/12, with commas between (got "words")',
-    ),
-    (
-        "network with host bits",
-        "ESO_ALLOWED_CIDRS",
-        "10.0.0.1/8",
-        'ESO_ALLOWED_CIDRS: write networks such as 10.0.0.0/8, with commas between (got "10.0.0.1/8")',
-    ),
-    ("bool", "ESO_ALLOW_LOOPBACK", "perhaps", 'ESO_ALLOW_LOOPBACK: write true or false (got "perhaps")'),
-    ("log level", "ESO_LOG_LEVEL", "loud", 'ESO_LOG_LEVEL: write debug, info, warning or error (got "loud")'),
-    (
-        "preset",
-        "ESO_DENIED_PRESETS",
-        "metadata,pods",
-        'ESO_DENIED_PRESETS: write metadata, or nothing to deny no ranges by name (got "pods")',
-    ),
-    ("host", "ESO_LISTEN_HOST", "", 'ESO_LISTEN_HOST: write an address of this machine (got "")'),
+    "name value wish",
+    ("network", "ESO_DENIED_CIDRS", "10.0.0.0/8,words", "networks such as 10.96.0.0/12, with commas between"),
+    ("host bits", "ESO_ALLOWED_CIDRS", "10.0.0.1/8", "networks such as 10.0.0.0/8, with commas between"),
+    ("bool", "ESO_ALLOW_LOOPBACK", "perhaps", "true or false"),
+    ("log level", "ESO_LOG_LEVEL", "loud", "debug, info, warning or error"),
+    ("preset", "ESO_DENIED_PRESETS", "metadata,pods", "metadata, or nothing to deny no ranges by name"),
+    ("host", "ESO_LISTEN_HOST", "", "an address of this machine"),
 )
-def test_invalid_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str) -> None:
+def test_invalid_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, wish: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(InvalidSettings) as caught:
         load(Settings)
-    assert str(caught.value) == line
+    assert str(caught.value) == f'{name}: write {wish} (got "{value.rpartition(",")[2]}")'

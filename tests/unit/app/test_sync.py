@@ -132,22 +132,18 @@ def test_expected_absence_is_not_reported(raw: dict[str, Any], children: dict[st
     assert "resyncAfterSeconds" not in given
 
 
+BOOLEAN, URL = hint({"type": "boolean"}), "https://a.io"
+
+
 @cases(
     "raw problems",
     ("bad spec", parent(port="80"), (f'spec.port: {PORT_NUMBER} (got "80")',)),
     (
         "a hand edited the status",
         parent(status={"addresses": [{**address("10.0.0.1", True), "ready": "maybe"}]}),
-        (
-            f'status.addresses[0].ready: {hint({"type": "boolean"})} (got "maybe"); '
-            "the sidecar rewrites such a status by itself",
-        ),
+        (f'status.addresses[0].ready: {BOOLEAN} (got "maybe"); the sidecar rewrites such a status by itself',),
     ),
-    (
-        "a host that the API server refuses",
-        parent(hosts=[{"host": "https://a.io"}]),
-        (f'spec.hosts[0].host: {host_problem("https://a.io")} (got "https://a.io")',),
-    ),
+    ("a refused host", parent(hosts=[{"host": URL}]), (f'spec.hosts[0].host: {host_problem(URL)} (got "{URL}")',)),
 )
 def test_incomplete_response_is_an_error(raw: dict[str, Any], problems: tuple[str, ...]) -> None:
     with pytest.raises(InvalidRequest) as caught:
@@ -155,7 +151,6 @@ def test_incomplete_response_is_an_error(raw: dict[str, Any], problems: tuple[st
     assert caught.value.problems == problems
 
 
-ENDPOINTS_ALONE = SyncOptions(form="Endpoints")
 SLICES_ALONE = SyncOptions(form="EndpointSlice")
 
 
@@ -186,33 +181,18 @@ def unlisted(kind: str, api_version: str) -> dict[str, str]:
     return {"kind": kind, "name": "api", "problem": text, "reason": "NotListed"}
 
 
+NO_ROUTES = unlisted("HTTPRoute", "gateway.networking.k8s.io/v1")
+NO_SLICES = unlisted("EndpointSlice", "discovery.k8s.io/v1")
+SERVICE_AND_SLICES: dict[str, Any] = {"Service.v1": {"shop/api": {"metadata": {}}}, SLICES_KIND: {}}
 WITHOUT_SLICES = {name: owned for name, owned in (ALL_OWNED | PLAIN).items() if name != SLICES_KIND}
 ROUTED = parent(hosts=HOSTS, httpRoute={"parentRefs": [{"name": "public"}, {"name": "public", "sectionName": "x"}]})
 
 
 @cases(
     "raw listed made reports",
-    (
-        "HTTPRoute",
-        ROUTED,
-        ALL_OWNED,
-        ["Service", "Endpoints", "EndpointSlice", "Ingress"],
-        [unlisted("HTTPRoute", "gateway.networking.k8s.io/v1")],
-    ),
-    (
-        "EndpointSlice: Endpoints alone, to be mirrored",
-        parent(),
-        WITHOUT_SLICES,
-        ["Service", "Endpoints"],
-        [unlisted("EndpointSlice", "discovery.k8s.io/v1")],
-    ),
-    (
-        "Endpoints",
-        parent(),
-        {"Service.v1": {"shop/api": {"metadata": {}}}, SLICES_KIND: {}},
-        ["Service", "EndpointSlice"],
-        [unlisted("Endpoints", "v1")],
-    ),
+    ("HTTPRoute", ROUTED, ALL_OWNED, ["Service", "Endpoints", "EndpointSlice", "Ingress"], [NO_ROUTES]),
+    ("EndpointSlice: Endpoints alone", parent(), WITHOUT_SLICES, ["Service", "Endpoints"], [NO_SLICES]),
+    ("Endpoints", parent(), SERVICE_AND_SLICES, ["Service", "EndpointSlice"], [unlisted("Endpoints", "v1")]),
 )
 def test_unlisted_kind_is_reported_and_not_created(
     raw: dict[str, Any], listed: dict[str, Any], made: list[str], reports: list[Any]

@@ -23,19 +23,15 @@ def parent(name: str = "api", annotations: dict[str, str] | None = None, **spec:
     return parents.parent(metadata={"name": name, "annotations": annotations or {}}, **spec)
 
 
+BAD_HOST = {"tls": [{}, {"hosts": ["a.io", "b.io/"]}]}
+OURS = "the operator sets this label itself, remove it"
+
+
 @cases(
     "bad problem",
     ("name", parent("My.api"), f'metadata.name: {service_name_problem("My.api")} (got "My.api")'),
-    (
-        "tls host",
-        parent(ingress={"tls": [{}, {"hosts": ["a.io", "b.io/"]}]}),
-        f'spec.ingress.tls[1].hosts[1]: {host_problem("b.io/")} (got "b.io/")',
-    ),
-    (
-        "a label of Metacontroller",
-        parent(service={"labels": {"controller-uid": "1"}}),
-        "spec.service.labels.controller-uid: the operator sets this label itself, remove it",
-    ),
+    ("tls host", parent(ingress=BAD_HOST), f'spec.ingress.tls[1].hosts[1]: {host_problem("b.io/")} (got "b.io/")'),
+    ("our label", parent(service={"labels": {"controller-uid": "1"}}), f"spec.service.labels.controller-uid: {OURS}"),
     (
         "two classes",
         parent(annotations={"kubernetes.io/ingress.class": "traefik"}, ingress={"className": "nginx"}),

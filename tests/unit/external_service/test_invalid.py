@@ -8,6 +8,7 @@ from external_service.invalid import MAX_UNKNOWN, admission_problems, hint, loca
 from external_service.kind import KIND
 from external_service.v1alpha1 import NUMBER_OR_SHARE
 from tests.cases import cases
+from tests.parents import hosts
 from tests.parents import raw_parent as raw
 
 HTTP = {"httpGet": {"port": 80}}
@@ -16,38 +17,32 @@ HOST = host_problem("")
 PROBE_PORT = f"{PORT_NUMBER}: named ports belong to containers, and there are none"
 
 
+def http(**fields: Any) -> dict[str, Any]:
+    return raw(readinessProbe={"httpGet": {"port": 80, **fields}})
+
+
+GET = "spec.readinessProbe.httpGet"
+QUOTES = "must be a string: put it in quotes"
+NO_SLASH = path_problem("x", "Prefix")
+
+
 @cases(
     "bad lines",
     ("nothing", None, ["write one ExternalService (got null)"]),
     ("a list", [1], ["write one ExternalService (got a list of 1)"]),
-    (
-        "wrong kind",
-        {"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "Pod"},
-        ['kind: write ExternalService (got "Pod")'],
-    ),
+    ("wrong kind", {**raw(), "kind": "Pod"}, ['kind: write ExternalService (got "Pod")']),
     ("no port", {**raw(), "spec": {}}, ["spec.port: write exactly one of port and ports"]),
     ("no name", {**raw(), "metadata": {}}, ["metadata.name: is missing, write a text"]),
     (
         "numbers for strings",
-        raw(readinessProbe={"httpGet": {"port": 9, "httpHeaders": [{"name": 1, "value": 5}]}}),
-        [
-            "spec.readinessProbe.httpGet.httpHeaders[0].name: must be a string: put it in quotes (got 1)",
-            "spec.readinessProbe.httpGet.httpHeaders[0].value: must be a string: put it in quotes",
-        ],
+        http(httpHeaders=[{"name": 1, "value": 5}]),
+        [f"{GET}.httpHeaders[0].name: {QUOTES} (got 1)", f"{GET}.httpHeaders[0].value: {QUOTES}"],
     ),
     ("no handler", raw(readinessProbe={}), [f"spec.readinessProbe: {ONE_HANDLER} (found none)"]),
     ("exec", raw(readinessProbe={"exec": {}}), [f"spec.readinessProbe: {NO_EXEC}"]),
-    (
-        "named probe port",
-        raw(readinessProbe={"httpGet": {"port": "http"}}),
-        [f'spec.readinessProbe.httpGet.port: {PROBE_PORT} (got "http")'],
-    ),
+    ("named probe port", http(port="http"), [f'{GET}.port: {PROBE_PORT} (got "http")']),
     ("no host", raw(hosts=[{"path": "/"}]), [f"spec.hosts[0].host: is missing, {HOST}"]),
-    (
-        "path without a slash",
-        raw(hosts=[{"host": "a.io", "path": "x"}]),
-        [f'spec.hosts[0].path: {path_problem("x", "Prefix")} (got "x")'],
-    ),
+    ("path without a slash", raw(hosts=hosts("a.io x")), [f'spec.hosts[0].path: {NO_SLASH} (got "x")']),
     ("status edited by hand", {**raw(), "status": {"addresses": {}}}, [f"status.addresses: {IPS} (got a mapping)"]),
     (
         "several at once",
@@ -60,12 +55,8 @@ def test_problem_names_field_and_expected_value(bad: Any, lines: list[str]) -> N
 
 
 def test_header_value_is_never_shown() -> None:
-    headers = [{"name": "Authorization", "value": "Bearer s3cret\r\nX: y"}]
-    (line,) = admission_problems(raw(readinessProbe={"httpGet": {"port": 80, "httpHeaders": headers}}))
-    assert line == (
-        "spec.readinessProbe.httpGet.httpHeaders[0].value: "
-        "write the value in one line: CR, LF and NUL would end the header"
-    )
+    (line,) = admission_problems(http(httpHeaders=[{"name": "Authorization", "value": "Bearer s3cret\r\nX: y"}]))
+    assert line == f"{GET}.httpHeaders[0].value: write the value in one line: CR, LF and NUL would end the header"
 
 
 def test_unknown_fields_are_found_at_any_depth() -> None:
@@ -100,48 +91,27 @@ def test_unknown_field_reports_are_bounded() -> None:
     assert max(map(len, found)) < 200
 
 
+TEXT, SECONDS = "a text of at most", "write a number from 1 to 86400"
+KEYS = "write keys such as team or example.com/team: one / at most, then up to 63 letters, digits, -, _ and ."
+
+
 @cases(
     "loc path wanted",
-    ("a rule's words", ("spec", "port"), "spec.port", PORT_NUMBER),
-    (
-        "a range, behind a reference and null",
-        ("spec", "readinessProbe", "timeoutSeconds"),
-        "spec.readinessProbe.timeoutSeconds",
-        "write a number from 1 to 86400",
-    ),
-    ("one end", ("status", "revision"), "status.revision", "write a number, 0 or more"),
-    (
-        "an enum in a list",
-        ("spec", "hosts", 3, "pathType"),
-        "spec.hosts[3].pathType",
-        "write Exact, Prefix or ImplementationSpecific",
-    ),
-    ("a constant", ("kind",), "kind", "write ExternalService"),
-    ("a list", ("spec", "ips"), "spec.ips", "write a list of at most 1000 items"),
-    ("an object", ("spec",), "spec", "write a mapping"),
-    ("a list with rules, not empty", ("spec", "ports"), "spec.ports", "write a list of 1 to 16 items"),
-    (
-        "a number or text",
-        ("spec", "hosts", 0, "port"),
-        "spec.hosts[0].port",
-        "write a number or a text of at most 63 characters",
-    ),
-    ("a text", ("status", "ready"), "status.ready", "write a text of at most 32 characters"),
-    ("bool", ("status", "addresses", 0, "ready"), "status.addresses[0].ready", "write true or false"),
-    ("the tag of a union is no field", ("spec", "minReady", "constrained-int"), "spec.minReady", NUMBER_OR_SHARE),
-    (
-        "the value of a mapping",
-        ("spec", "service", "annotations", "a.b/c"),
-        'spec.service.annotations["a.b/c"]',
-        "write a text of at most 4096 characters",
-    ),
-    (
-        "the key of a mapping",
-        ("spec", "service", "labels", "a b", "[key]"),
-        "spec.service.labels",
-        "write keys such as team or example.com/team: one / at most, then up to 63 letters, digits, -, _ and .",
-    ),
+    ("a rule's words", "spec port", "spec.port", PORT_NUMBER),
+    ("a range", "spec readinessProbe timeoutSeconds", "spec.readinessProbe.timeoutSeconds", SECONDS),
+    ("one end", "status revision", "status.revision", "write a number, 0 or more"),
+    ("an enum", "spec hosts 3 pathType", "spec.hosts[3].pathType", "write Exact, Prefix or ImplementationSpecific"),
+    ("a constant", "kind", "kind", "write ExternalService"),
+    ("a list", "spec ips", "spec.ips", "write a list of at most 1000 items"),
+    ("an object", "spec", "spec", "write a mapping"),
+    ("a list with rules, not empty", "spec ports", "spec.ports", "write a list of 1 to 16 items"),
+    ("a number or text", "spec hosts 0 port", "spec.hosts[0].port", f"write a number or {TEXT} 63 characters"),
+    ("a text", "status ready", "status.ready", f"write {TEXT} 32 characters"),
+    ("bool", "status addresses 0 ready", "status.addresses[0].ready", "write true or false"),
+    ("the tag of a union is no field", "spec minReady constrained-int", "spec.minReady", NUMBER_OR_SHARE),
+    ("a value", "spec service annotations a.b/c", 'spec.service.annotations["a.b/c"]', f"write {TEXT} 4096 characters"),
+    ("a key", "spec service labels a_b [key]", "spec.service.labels", KEYS),
 )
-def test_error_path_and_expected_value(loc: tuple[int | str, ...], path: str, wanted: str) -> None:
-    found, schema = locate(loc)
+def test_error_path_and_expected_value(loc: str, path: str, wanted: str) -> None:
+    found, schema = locate(tuple(int(part) if part.isdigit() else part for part in loc.split()))
     assert (found, hint(schema)) == (path, wanted)

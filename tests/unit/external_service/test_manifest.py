@@ -1,5 +1,7 @@
 """ExternalServices as users write them in files."""
 
+import json
+
 import pytest
 
 from external_service.core import PORT_NUMBER
@@ -8,6 +10,7 @@ from external_service.kind import KIND
 from external_service.manifest import InvalidInput, external_services
 from external_service.v1alpha1 import ONE_OF_PORTS
 from tests.cases import cases
+from tests.parents import raw_parent
 
 ONE = """\
 apiVersion: eso.crowdfox.com/v1alpha1
@@ -27,12 +30,7 @@ def names(source: str) -> list[tuple[str, str]]:
     ("empty-documents-do-not-count", f"---\n{ONE}---\n", [("", "web")]),
     ("two", ONE + "---\n" + ONE.replace("web", "api"), [("document 1: ", "web"), ("document 2: ", "api")]),
     ("the-items-of-a-list", "kind: List\nitems:\n- " + ONE.replace("\n", "\n  "), [("", "web")]),
-    (
-        "json",
-        '{"apiVersion": "eso.crowdfox.com/v1alpha1", "kind": "ExternalService", '
-        '"metadata": {"name": "web"}, "spec": {"port": 80}}',
-        [("", "web")],
-    ),
+    ("json", json.dumps(raw_parent(metadata={"name": "web"})), [("", "web")]),
     ("loopback-on-one's-own-machine", ONE.replace("10.0.100.10", "127.0.0.1"), [("", "web")]),
 )
 def test_manifest_is_parsed(source: str, expected: list[tuple[str, str]]) -> None:
@@ -45,6 +43,9 @@ def test_dates_are_text() -> None:
     assert document.parent.metadata.annotations == {"since": "2026-01-01"}
 
 
+HELM = (
+    "line 3: this is not YAML: a mapping as a key: write a text (a Helm template? Render it first, with helm template)"
+)
 NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
 
 
@@ -63,14 +64,7 @@ NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
         ("it has more than 1000000 values, those of its aliases included",),
     ),
     ("another-kind", NAMESPACE, ("passed over: Namespace (v1)", "there is no ExternalService in it: write one")),
-    (
-        "helm-template",
-        ONE.replace("{name: web}", "{name: {{ .Release.Name }}}"),
-        (
-            "line 3: this is not YAML: a mapping as a key: write a text "
-            "(a Helm template? Render it first, with helm template)",
-        ),
-    ),
+    ("helm-template", ONE.replace("{name: web}", "{name: {{ .Release.Name }}}"), (HELM,)),
     ("the-second-is-bad", ONE + "---\n" + ONE.replace("80", "0"), (f"document 2: spec.port: {PORT_NUMBER} (got 0)",)),
     (
         "a-misspelt-field-is-the-cause",

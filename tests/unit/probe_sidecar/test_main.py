@@ -41,21 +41,16 @@ def test_missing_cluster_configuration_says_what_to_set() -> None:
     )
 
 
+NO_TICK = (
+    "ESO_TICK_MILLISECONDS: write milliseconds from 0 to 1000 (probes start at multiples of them; 0: anywhere) "
+    '(got "fast")'
+)
+
+
 @cases(
     "arguments environment line",
-    (
-        "no-kubeconfig",
-        ("--kubeconfig", "no/such/config"),
-        {},
-        f"no/such/config: {UNREADABLE}: No such file or directory",
-    ),
-    (
-        "bad-setting",
-        ("--server", "http://127.0.0.1:1"),
-        {"ESO_TICK_MILLISECONDS": "fast"},
-        "ESO_TICK_MILLISECONDS: write milliseconds from 0 to 1000 (probes start at multiples of them; 0: anywhere) "
-        '(got "fast")',
-    ),
+    ("no-config", ("--kubeconfig", "no/such/config"), {}, f"no/such/config: {UNREADABLE}: No such file or directory"),
+    ("bad-setting", ("--server", "http://127.0.0.1:1"), {"ESO_TICK_MILLISECONDS": "fast"}, NO_TICK),
 )
 def test_unusable_configuration_is_named(arguments: tuple[str, ...], environment: dict[str, str], line: str) -> None:
     assert refused(*arguments, **environment) == (2, [f"python -m probe_sidecar: {line}"])

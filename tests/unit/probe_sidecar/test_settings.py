@@ -65,17 +65,15 @@ def test_namespaces_and_selector_form_the_scope(monkeypatch: pytest.MonkeyPatch)
     assert load(Settings).scope == Scope(("bank", "shop"), "shard=a,tier in (gold,silver)")
 
 
+IN_FULL = {"httpGet": {"port": 8443, "path": "/live?full=1", "scheme": "HTTPS"}}
+
+
 @cases(
     "text ip probe",
     ("v4", "10.0.0.1:443", "10.0.0.1", {"tcpSocket": {"port": 443}}),
     ("v6", "[2001:db8::1]:53", "2001:db8::1", {"tcpSocket": {"port": 53}}),
     ("url", "http://10.0.0.1", "10.0.0.1", {"httpGet": {"port": 80, "path": "/"}}),
-    (
-        "url-in-full",
-        "https://[2001:db8::1]:8443/live?full=1",
-        "2001:db8::1",
-        {"httpGet": {"port": 8443, "path": "/live?full=1", "scheme": "HTTPS"}},
-    ),
+    ("url-in-full", "https://[2001:db8::1]:8443/live?full=1", "2001:db8::1", IN_FULL),
 )
 def test_canary_is_parsed_into_address_and_probe(
     monkeypatch: pytest.MonkeyPatch, text: str, ip: str, probe: dict[str, object]

@@ -11,20 +11,7 @@ import httpx
 from probe_sidecar.probes.engine import TURN_SECONDS
 from probe_sidecar.sidecar import REST_SHARE, Sidecar
 from tests.faults import Fault, FaultyServer
-from tests.unit.probe_sidecar.sidecars import (
-    DOWN,
-    PATIENCE,
-    SETTINGS,
-    UP,
-    backend,
-    create,
-    external_service,
-    running,
-    states,
-    states_become,
-    status_when,
-    targets,
-)
+from tests.unit.probe_sidecar import sidecars
 from tests.until import until
 
 
@@ -39,15 +26,15 @@ async def test_probes_delayed_is_kept_by_the_next_owner(server: FaultyServer) ->
     with socket.create_server(("0.0.0.0", 0), backlog=50) as silent:  # the kernel accepts, and nothing responds
         port = silent.getsockname()[1]
         probe = {"httpGet": {"port": port}, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1}
-        async with running(server, SETTINGS.model_copy(update={"concurrent_probes": 1})) as limited:
-            create(server, external_service(port, *ips, readinessProbe=probe))
-            await status_when(server, late)
-            await status_when(
+        async with sidecars.running(server, sidecars.SETTINGS.model_copy(update={"concurrent_probes": 1})) as limited:
+            sidecars.create(server, sidecars.external_service(port, *ips, readinessProbe=probe))
+            await sidecars.status_when(server, late)
+            await sidecars.status_when(
                 server, lambda status: [one["reason"] for one in status["addresses"]] == ["ProbeFailed"] * 3
             )
             assert [bool(one.delay.text) for one in limited.services.values()] == [True]
         before = server.get("ExternalService", "shop", "web")
-        async with running(server) as sidecar:
+        async with sidecars.running(server) as sidecar:
             await sidecar_knows(sidecar, 3)
             assert [bool(one.delay.text) for one in sidecar.services.values()] == [True]
         assert server.get("ExternalService", "shop", "web") == before
@@ -55,25 +42,27 @@ async def test_probes_delayed_is_kept_by_the_next_owner(server: FaultyServer) ->
 
 async def sidecar_knows(sidecar: Sidecar, addresses: int) -> None:
     """Wait until so many addresses have failed twice in this process."""
-    await until(lambda: sum(target.failures >= 2 for target in targets(sidecar)) >= addresses)
+    await until(lambda: sum(target.failures >= 2 for target in sidecars.targets(sidecar)) >= addresses)
 
 
 async def test_api_server_outage_changes_nothing_and_ends(server: FaultyServer) -> None:
-    async with running(server):
-        async with backend("127.0.0.2") as port:
-            create(server, external_service(port, "127.0.0.2"))
-            await states_become(server, {"127.0.0.2": UP})
+    async with sidecars.running(server):
+        async with sidecars.backend("127.0.0.2") as port:
+            sidecars.create(server, sidecars.external_service(port, "127.0.0.2"))
+            await sidecars.states_become(server, {"127.0.0.2": sidecars.UP})
             refuse = server.faults.add(Fault(code=503))
             server.hang_up()
         await asyncio.sleep(0.2)
-        assert states((server.get("ExternalService", "shop", "web") or {})["status"]) == {"127.0.0.2": UP}
+        assert sidecars.states((server.get("ExternalService", "shop", "web") or {})["status"]) == {
+            "127.0.0.2": sidecars.UP
+        }
         refuse.lift()
-        await states_become(server, {"127.0.0.2": DOWN})
+        await sidecars.states_become(server, {"127.0.0.2": sidecars.DOWN})
 
 
 async def test_health_pages_follow_the_state(server: FaultyServer) -> None:
     stall = server.faults.add(Fault(verbs=frozenset({"list"}), stall=True))
-    async with running(server) as sidecar, httpx.AsyncClient(trust_env=False) as client:
+    async with sidecars.running(server) as sidecar, httpx.AsyncClient(trust_env=False) as client:
         await until(lambda: sidecar.pages.port != 0)
         base = f"http://127.0.0.1:{sidecar.pages.port}"
         assert (await client.get(f"{base}/healthz")).text == "ok\n"
@@ -81,7 +70,7 @@ async def test_health_pages_follow_the_state(server: FaultyServer) -> None:
         why = "the first list of ExternalServices has not arrived yet: all namespaces\n"
         assert (unready.status_code, unready.text) == (503, why)
         stall.lift()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(sidecars.PATIENCE):
             while (await client.get(f"{base}/readyz")).status_code != 200:
                 await asyncio.sleep(0.01)
 
@@ -89,8 +78,8 @@ async def test_health_pages_follow_the_state(server: FaultyServer) -> None:
 async def test_many_changed_objects_are_taken_in_a_tenth_of_the_time(server: FaultyServer) -> None:
     """As after a LIST that follows an outage, or written again and again by an author."""
     for number in range(8):
-        server.create(external_service(1) | {"metadata": {"name": f"web-{number}", "namespace": "shop"}})
-    async with running(server) as sidecar:
+        server.create(sidecars.external_service(1) | {"metadata": {"name": f"web-{number}", "namespace": "shop"}})
+    async with sidecars.running(server) as sidecar:
         await until(lambda: len(sidecar.services) == 8)
         taken: list[float] = []
 

@@ -60,35 +60,29 @@ def test_operator_fields_need_no_special_handling(applied: Object | None, edit: 
     assert put_back(WANTED, observed(applied, **edit)) == PutBack(WANTED)
 
 
-EDITS = [
-    pytest.param({"publishNotReadyAddresses": True}, {"publishNotReadyAddresses": None}, id="publishNotReadyAddresses"),
-    pytest.param({"externalIPs": ["10.0.0.9"]}, {"externalIPs": None}, id="externalIPs"),
-    pytest.param(
-        {"type": "ExternalName", "externalName": "a.example"},
-        {"type": "ClusterIP", "externalName": None},
-        id="ExternalName",
-    ),
-    pytest.param(
-        {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}},
-        {"sessionAffinity": "None", "sessionAffinityConfig": None},
-        id="sessionAffinity",
-    ),
-    pytest.param(
+AFFINITY = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}}
+EDITS = cases(
+    "edit nulls",
+    ("publishNotReadyAddresses", {"publishNotReadyAddresses": True}, {"publishNotReadyAddresses": None}),
+    ("externalIPs", {"externalIPs": ["10.0.0.9"]}, {"externalIPs": None}),
+    ("name", {"type": "ExternalName", "externalName": "a.b"}, {"type": "ClusterIP", "externalName": None}),
+    ("sessionAffinity", AFFINITY, {"sessionAffinity": "None", "sessionAffinityConfig": None}),
+    (
+        "port name",
         {"ports": [{**PORT, "name": "a", "appProtocol": "h2c"}]},
         {"ports": [{**PORT, "name": None, "appProtocol": None}]},
-        id="port name",
     ),
-]
+)
 
 
-@pytest.mark.parametrize(("edit", "_"), EDITS)
-def test_dynamic_apply_reverts_in_two_responses(edit: Object, _: Object) -> None:
+@EDITS
+def test_dynamic_apply_reverts_in_two_responses(edit: Object, nulls: Object) -> None:
     first = wanted(**edit)
     assert put_back(WANTED, observed(WANTED, **edit)) == PutBack(first)
     assert put_back(WANTED, observed(first, **edit)) == PutBack(WANTED)
 
 
-@pytest.mark.parametrize(("edit", "nulls"), EDITS)
+@EDITS
 def test_server_side_apply_reverts_with_null(edit: Object, nulls: Object) -> None:
     assert put_back(WANTED, observed(None, **edit)) == PutBack(wanted(**nulls))
 

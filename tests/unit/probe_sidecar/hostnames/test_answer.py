@@ -5,16 +5,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe_sidecar.hostnames.cache import (
-    MOST_ADDRESSES,
-    UNKNOWN,
-    Answer,
-    Reply,
-    following,
-    lasting,
-    resolve,
-    result,
-)
+from probe_sidecar.hostnames.cache import MOST_ADDRESSES, UNKNOWN, Answer, Reply, following, lasting, resolve, result
 from probe_sidecar.hostnames.cache import ResolvedAddress as Resolved
 from tests.cases import cases
 

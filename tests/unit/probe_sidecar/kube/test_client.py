@@ -8,12 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from probe_sidecar.kube.client import (
-    KubeClient,
-    Resource,
-    Selection,
-    connect,
-)
+from probe_sidecar.kube.client import KubeClient, Resource, Selection, connect
 from probe_sidecar.kube.credentials import Access, Token, bearer, plain_url, tls_context
 from probe_sidecar.kube.errors import ApiError
 from tests.cases import cases

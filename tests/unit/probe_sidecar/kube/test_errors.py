@@ -1,28 +1,19 @@
+import json
 from typing import Any
 
 from probe_sidecar.kube.errors import Backoff, from_response
 from tests.cases import cases
 
-STATUS = b'{"kind":"Status","reason":"Conflict","message":"the object has been modified","code":409}'
+
+def refusal(reason: str, message: str, **more: Any) -> bytes:
+    return json.dumps({"kind": "Status", "reason": reason, "message": message, **more}).encode()
 
 
 @cases(
     "status headers body expected",
-    ("a Status", 409, {}, STATUS, (409, "Conflict", "the object has been modified", None)),
-    (
-        "a starting API server",
-        429,
-        {"retry-after": "1"},
-        b'{"reason":"TooManyRequests","message":"storage is (re)initializing"}',
-        (429, "TooManyRequests", "storage is (re)initializing", 1.0),
-    ),
-    (
-        "details say when to retry",
-        504,
-        {},
-        b'{"reason":"Timeout","message":"Too large resource version","details":{"retryAfterSeconds":2}}',
-        (504, "Timeout", "Too large resource version", 2.0),
-    ),
+    ("a Status", 409, {}, refusal("Conflict", "modified"), (409, "Conflict", "modified", None)),
+    ("starting", 429, {"retry-after": "1"}, refusal("Many", "starts"), (429, "Many", "starts", 1.0)),
+    ("details", 504, {}, refusal("Timeout", "m", details={"retryAfterSeconds": 2}), (504, "Timeout", "m", 2.0)),
     ("odd Retry-After", 503, {"retry-after": "soon"}, b"{}", (503, "Unknown", "no message", None)),
     ("negative Retry-After", 503, {"retry-after": "-1"}, b"{}", (503, "Unknown", "no message", None)),
     ("html", 502, {}, b"<html>bad gateway</html>", (502, "Garbage", "<html>bad gateway</html>", None)),

@@ -21,6 +21,9 @@ AUTHORITY, CERTIFICATE, KEY, OTHER_KEY = "the authority", "the certificate", "it
 """Stand in the tables for what the fixture makes; as data they are base64 of the PEM."""
 
 
+DATA = {"client-certificate-data": CERTIFICATE, "client-key-data": KEY}
+
+
 def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
@@ -80,15 +83,8 @@ def test_kubeconfig_token(write: Write, user: Object, expected: str | None) -> N
 @cases(
     "user",
     ("files", {"client-certificate": "tls.crt", "client-key": "tls.key"}),
-    ("data in the file", {"client-certificate-data": CERTIFICATE, "client-key-data": KEY}),
-    (
-        "data wins over a file",
-        {
-            "client-certificate": "missing",
-            "client-certificate-data": CERTIFICATE,
-            "client-key-data": KEY,
-        },
-    ),
+    ("data in the file", DATA),
+    ("data wins over a file", DATA | {"client-certificate": "missing"}),
 )
 def test_kubeconfig_client_certificate(write: Write, user: Object) -> None:
     assert kubeconfig(write({}, user)).auth is None
@@ -113,40 +109,33 @@ def test_kubeconfig_server_and_tls_name(write: Write) -> None:
     assert (access.server, access.server_name) == ("https://front.door/k8s/clusters/c-1", "api")
 
 
+CLUSTER, USER = "clusters[here].cluster", "users[me].user"
+
+
 @cases(
-    "cluster user message",
-    ("no server", {"server": ""}, {}, "server: missing"),
-    ("a server without a scheme", {"server": "10.0.0.1:6443"}, {}, f"server: {not_a_url('10.0.0.1:6443')}"),
-    ("authority not base64", {"certificate-authority-data": "%%%"}, {}, "certificate-authority-data: not base64"),
-    (
-        "authority not PEM",
-        {"certificate-authority-data": encoded("no PEM")},
-        {},
-        "certificate-authority: no PEM certificate",
-    ),
+    "place fields message",
+    ("no server", CLUSTER, {"server": ""}, "server: missing"),
+    ("a server without a scheme", CLUSTER, {"server": "a:6443"}, f"server: {not_a_url('a:6443')}"),
+    ("authority not base64", CLUSTER, {"certificate-authority-data": "%%%"}, "certificate-authority-data: not base64"),
+    ("authority not PEM", CLUSTER, {"certificate-authority-data": encoded("no")}, "certificate-authority: no PEM"),
     (
         "insecure with an authority",
+        CLUSTER,
         {"certificate-authority": "tls.crt", "insecure-skip-tls-verify": True},
-        {},
         "insecure-skip-tls-verify: cannot be true beside a certificate-authority: drop one",
     ),
-    ("a token with a space", {}, {"token": "two words"}, "token: not a bearer token"),
-    ("token file missing", {}, {"tokenFile": "missing"}, "tokenFile: "),
-    (
-        "certificate without key",
-        {},
-        {"client-certificate": "tls.crt"},
-        "client-key: missing: a client certificate needs both",
-    ),
+    ("a token with a space", USER, {"token": "two words"}, "token: not a bearer token"),
+    ("token file missing", USER, {"tokenFile": "missing"}, "tokenFile: "),
+    ("certificate without key", USER, {"client-certificate": "tls.crt"}, "client-key: missing: a client certificate"),
     (
         "another certificate's key",
-        {},
+        USER,
         {"client-certificate": "tls.crt", "client-key-data": OTHER_KEY},
         "client-certificate: not a PEM certificate with its key",
     ),
 )
-def test_unsupported_kubeconfig_field_is_named(write: Write, cluster: Object, user: Object, message: str) -> None:
-    file, place = write(cluster, user), "clusters[here].cluster" if cluster else "users[me].user"
+def test_unsupported_kubeconfig_field_is_named(write: Write, place: str, fields: Object, message: str) -> None:
+    file = write(fields, {}) if place == CLUSTER else write({}, fields)
     with pytest.raises(CredentialsError) as raised:
         kubeconfig(file)
     assert str(raised.value).startswith(f"{file}: {place}.{message}")
@@ -155,10 +144,13 @@ def test_unsupported_kubeconfig_field_is_named(write: Write, cluster: Object, us
 
 @pytest.mark.parametrize("field", ["exec", "auth-provider", "username", "as", "proxy-url"])
 def test_unsupported_feature_of_a_kubeconfig_is_named(write: Write, field: str) -> None:
-    place = "clusters[here].cluster" if field == "proxy-url" else "users[me].user"
+    place = CLUSTER if field == "proxy-url" else USER
     with pytest.raises(CredentialsError) as raised:
         kubeconfig(write({field: "x"} if field == "proxy-url" else {}, {field: "x"}))
     assert f"{place}.{field}: not supported here: {PROXY_HINT}" in str(raised.value)
+
+
+DEV = "{{current-context: dev, contexts: [{{name: dev, context: {{{}}}}}]}}"
 
 
 @cases(
@@ -168,16 +160,8 @@ def test_unsupported_feature_of_a_kubeconfig_is_named(write: Write, field: str) 
     ("no current context", "{}", "current-context: missing"),
     ("the context is not there", "{current-context: dev}", 'contexts: no entry named "dev"'),
     ("not a list", "{current-context: dev, contexts: 7}", "contexts: must be a list, not int"),
-    (
-        "no cluster",
-        "{current-context: dev, contexts: [{name: dev, context: {}}]}",
-        "contexts[dev].context.cluster: missing",
-    ),
-    (
-        "the cluster is not there",
-        "{current-context: dev, contexts: [{name: dev, context: {cluster: here}}]}",
-        'clusters: no entry named "here"',
-    ),
+    ("no cluster", DEV.format(""), "contexts[dev].context.cluster: missing"),
+    ("the cluster is not there", DEV.format("cluster: here"), 'clusters: no entry named "here"'),
 )
 def test_malformed_kubeconfig_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "config"

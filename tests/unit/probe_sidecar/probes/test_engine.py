@@ -14,13 +14,7 @@ from pathlib import Path
 import pytest
 
 from external_service.core import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
-from probe_sidecar.probes.engine import (
-    MAX_TRIES,
-    ProbeEngine,
-    ProbeHandle,
-    default_limit,
-    network_outcome,
-)
+from probe_sidecar.probes.engine import MAX_TRIES, ProbeEngine, ProbeHandle, default_limit, network_outcome
 from probe_sidecar.probes.exchange import Hop, Outcome, Reading, Result, Step, tcp_hop
 from probe_sidecar.probes.frames import PING, SETTINGS, frame
 from probe_sidecar.probes.message import (
@@ -38,14 +32,7 @@ from tests.cases import cases
 from tests.e2e.namespace import NamespacesMissing, require, sealed
 from tests.unit.probe_sidecar.probes.conftest import Judge, Serve
 from tests.unit.probe_sidecar.probes.parts import OK, SUCCESS, failure
-from tests.unit.probe_sidecar.probes.servers import (
-    Script,
-    read_head,
-    resets,
-    resets_at_once,
-    says,
-    silent,
-)
+from tests.unit.probe_sidecar.probes.servers import Script, read_head, resets, resets_at_once, says, silent
 from tests.until import until
 
 CONNECTED = Outcome(Result.SUCCESS, "connected")

@@ -15,29 +15,20 @@ def framed(message: bytes) -> bytes:
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
-GRPC_HEAD = head((":status", "200"), ("content-type", "application/grpc"))
+GRPC = ((":status", "200"), ("content-type", "application/grpc"))
+GRPC_HEAD = head(*GRPC)
+NOT_FOUND = head((":status", "404"), ("content-type", "text/plain"), end=END)
+REFUSED = frame(frames.RST_STREAM, 0, 1, bytes.fromhex("00000007"))
 TRAILERS = head(("grpc-status", "0"), end=END)
 
 
 @cases(
     "response expected",
     ("line-18-from-the-future", GRPC_HEAD + body(framed(b"\x08\x09")) + TRAILERS, failure("health status 9")),
-    (
-        "line-18-unimplemented",
-        head((":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "12"), end=END),
-        failure(grpc_status("UNIMPLEMENTED")),
-    ),
-    (
-        "line-18-another-http2-server",
-        head((":status", "404"), ("content-type", "text/plain"), end=END),
-        failure("HTTP 404 instead of a gRPC response"),
-    ),
+    ("line-18-unimplemented", head(*GRPC, ("grpc-status", "12"), end=END), failure(grpc_status("UNIMPLEMENTED"))),
+    ("line-18-another-http2-server", NOT_FOUND, failure("HTTP 404 instead of a gRPC response")),
     ("no-trailers", GRPC_HEAD + body(b"\x08\x01", END), failure(MALFORMED_GRPC)),
-    (
-        "line-18-any-rpc-error",
-        GRPC_HEAD + frame(frames.RST_STREAM, 0, 1, bytes.fromhex("00000007")),
-        failure(stream_reset("REFUSED_STREAM")),
-    ),
+    ("line-18-any-rpc-error", GRPC_HEAD + REFUSED, failure(stream_reset("REFUSED_STREAM"))),
 )
 def test_grpc_responses(response: bytes, expected: Step) -> None:
     assert Exchange(grpc.read(b"")).feed(SETTINGS + response) == expected

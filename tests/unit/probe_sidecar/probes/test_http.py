@@ -7,12 +7,7 @@ from hypothesis import strategies as st
 from external_service.core import HTTPGetAction
 from probe_sidecar.probes.exchange import Hop, Outcome, Result
 from probe_sidecar.probes.http import SLURP_LIMIT, Search, judge
-from probe_sidecar.probes.message import (
-    NO_REDIRECT,
-    OTHER_HOST,
-    TOO_MANY_REDIRECTS,
-    UNEXPECTED_STATUS,
-)
+from probe_sidecar.probes.message import NO_REDIRECT, OTHER_HOST, TOO_MANY_REDIRECTS, UNEXPECTED_STATUS
 from probe_sidecar.probes.request import HttpRequest, first_request
 from tests.cases import cases
 

@@ -5,15 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from external_service.core import HTTPGetAction, Probe
+from probe_sidecar.probes import message
 from probe_sidecar.probes.exchange import Exchange, Hop, Outcome, Step
 from probe_sidecar.probes.http1 import LONGEST_SHAPE, MOST_SHAPES, Asked, _shapes, quick
-from probe_sidecar.probes.message import (
-    CLOSED_IN_BODY,
-    HEADERS_TOO_LARGE,
-    UNEXPECTED_STATUS,
-    WITHOUT_TEXT,
-    malformed_http,
-)
 from probe_sidecar.probes.prepare import http_hop, prepare
 from probe_sidecar.probes.request import first_request
 from tests.cases import cases
@@ -26,7 +20,7 @@ FOLLOWED = dataclasses.replace(hop(REQUEST), address=("http://10.0.0.1:80/x", 80
 
 
 def malformed(part: str) -> Outcome:
-    return failure(malformed_http(part))
+    return failure(message.malformed_http(part))
 
 
 def judged(pieces: Iterable[bytes], *, ended: bool = True) -> Step:
@@ -46,6 +40,8 @@ def followed(response: Step) -> Step:
 
 
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+INTERIM = b"HTTP/1.1 100 Continue\r\nX: %s\r\n\r\n" % (b"x" * 30_000)
+ELSEWHERE = b"HTTP/1.1 302 Found\r\nLocation: http://other/\r\nContent-Length: 9\r\n\r\nshort"
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /x\r\n"
 
 
@@ -54,19 +50,11 @@ REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /x\r\n"
     ("line-8-http-1.0-knows-no-te", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok", SUCCESS),
     ("line-15-only-the-status", b"HTTP/1.1 404 No\r\nX: secret\r\n\r\nsecret", failure("HTTP 404")),
     ("a-redirects-cut-body-does-not-matter", REDIRECT + b"Content-Length: 9\r\n\r\nshort", FOLLOWED),
-    (
-        "d9-interim-heads-over-64-kib-together",
-        b"HTTP/1.1 100 Continue\r\nX: %s\r\n\r\n" % (b"x" * 30_000) * 3,
-        failure(HEADERS_TOO_LARGE),
-    ),
+    ("d9-interim-heads-over-64-kib-together", INTERIM * 3, failure(message.HEADERS_TOO_LARGE)),
     ("space-before-a-chunk-extension", CHUNKED + b"2 ;x\r\nok\r\n0\r\n\r\n", malformed("chunk")),
     ("chunk-line-over-4096", CHUNKED + b"2;" + b"a" * 4_096 + b"\r\nok\r\n0\r\n\r\n", malformed("chunk")),
     ("nor-does-a-malformed-one", REDIRECT + b"Transfer-Encoding: chunked\r\n\r\n?", FOLLOWED),
-    (
-        "line-14-d1-cut-body-of-a-redirect-not-followed",
-        b"HTTP/1.1 302 Found\r\nLocation: http://other/\r\nContent-Length: 9\r\n\r\nshort",
-        failure(CLOSED_IN_BODY),
-    ),
+    ("line-14-d1-cut-body-of-a-redirect-not-followed", ELSEWHERE, failure(message.CLOSED_IN_BODY)),
 )
 def test_response_then_closed_connection(response: bytes, expected: Step) -> None:
     assert followed(judged([response])) == expected
@@ -87,24 +75,9 @@ def test_response_on_an_open_connection(response: bytes, expected: Step) -> None
 
 # Parts of good and bad heads, to find a response that the fast path and the strict parser read differently.
 FRAGMENTS = [
-    b"HTTP/1.1 200 OK",
-    b"HTTP/1.1 204 ",
-    b"HTTP/1.0 200 OK",
-    b"\r\n",
-    b"\n",
-    b"Content-Length: 2",
-    b"Content-Length: 3",
-    b"content-length:3",
-    b"Content-Length: 40",
-    b"X-Content-Length: 2",
-    b"Transfer-Encoding: chunked",
-    b"A: b",
-    b" ",
-    b"\t",
-    b":",
-    b"\x00",
-    b"ok",
-    b"\xff",
+    *(b"HTTP/1.1 200 OK", b"HTTP/1.1 204 ", b"HTTP/1.0 200 OK", b"Content-Length: 2", b"Content-Length: 3"),
+    *(b"content-length:3", b"Content-Length: 40", b"X-Content-Length: 2", b"Transfer-Encoding: chunked", b"A: b"),
+    *(b"\r\n", b"\n", b" ", b"\t", b":", b"\x00", b"ok", b"\xff"),
 ]
 
 
@@ -141,7 +114,7 @@ def test_fast_path_handles_plain_responses_only(response: bytes, settled: Outcom
     assert quick(response) == settled
 
 
-MISSING = failure(f"HTTP 200, {WITHOUT_TEXT}")
+MISSING = failure(f"HTTP 200, {message.WITHOUT_TEXT}")
 FILL = b"x" * 10_236
 
 
@@ -158,7 +131,7 @@ FILL = b"x" * 10_236
     ("at-the-very-end-of-10240", HEAD + b"\r\n" + FILL + b"good", SUCCESS),
     ("one-byte-too-late", HEAD + b"\r\n" + FILL + b"xgood", MISSING),
     ("one-byte-too-late-in-a-chunk", CHUNKED + b"2801\r\n" + FILL + b"xgood\r\n", MISSING),
-    ("d1-found-but-cut", HEAD + b"Content-Length: 9\r\n\r\ngood", failure(CLOSED_IN_BODY)),
+    ("d1-found-but-cut", HEAD + b"Content-Length: 9\r\n\r\ngood", failure(message.CLOSED_IN_BODY)),
     ("no-text-saves-a-bad-status", b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\ngood", failure("HTTP 503")),
 )
 @cases(
@@ -182,4 +155,4 @@ def test_expected_statuses_bypass_the_fast_path() -> None:
     prepared = prepare(Probe(httpGet=HTTPGetAction(port=80, expectedStatuses=(204,))), "10.0.0.1")
     response = HEAD + b"Content-Length: 2\r\n\r\nok"
     assert prepared.hop is not None
-    assert prepared.hop.start().feed(response) == failure(f"HTTP 200, {UNEXPECTED_STATUS}")
+    assert prepared.hop.start().feed(response) == failure(f"HTTP 200, {message.UNEXPECTED_STATUS}")

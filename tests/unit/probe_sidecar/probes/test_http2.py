@@ -4,13 +4,7 @@ from external_service.core import HTTPGetAction
 from probe_sidecar.probes import frames, http2
 from probe_sidecar.probes.exchange import Exchange, Hop, Outcome
 from probe_sidecar.probes.frames import frame
-from probe_sidecar.probes.message import (
-    CLOSED_IN_BODY,
-    READING_BODY,
-    WAITING,
-    WITHOUT_TEXT,
-    compressed,
-)
+from probe_sidecar.probes.message import CLOSED_IN_BODY, READING_BODY, WAITING, WITHOUT_TEXT, compressed
 from probe_sidecar.probes.request import HttpRequest, first_request
 from tests.cases import cases
 from tests.unit.probe_sidecar.probes.parts import END, SETTINGS, SUCCESS, body, failure, head, hop

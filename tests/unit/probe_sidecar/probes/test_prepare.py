@@ -1,36 +1,28 @@
+from typing import Any
+
 import pytest
 
-from external_service.core import GRPCAction, HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
+from external_service.core import HTTPGetAction, HTTPHeader, Probe, TCPSocketAction
 from probe_sidecar.probes.exchange import Outcome, Result, SocketAddress
 from probe_sidecar.probes.prepare import prepare
 from probe_sidecar.probes.request import control_character
 from tests.cases import cases
 
+ELSEWHERE = {"host": "elsewhere.example"}
+
 
 @cases(
     "probe ip dial address",
-    ("http", Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", None, ("10.0.0.1", 80)),
-    ("ipv6", Probe(httpGet=HTTPGetAction(port=80)), "::1", None, ("::1", 80, 0, 0)),
-    (
-        "d8-http-host-is-not-connected-to",
-        Probe(httpGet=HTTPGetAction(port=80, host="elsewhere.example")),
-        "10.0.0.1",
-        None,
-        ("10.0.0.1", 80),
-    ),
-    (
-        "d8-tcp-host-is-ignored",
-        Probe(tcpSocket=TCPSocketAction(port=5432, host="elsewhere.example")),
-        "10.0.0.1",
-        None,
-        ("10.0.0.1", 5432),
-    ),
-    ("grpc", Probe(grpc=GRPCAction(port=50051)), "10.0.0.1", None, ("10.0.0.1", 50051)),
-    ("dialled-http", Probe(httpGet=HTTPGetAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80)),
-    ("dialled-grpc", Probe(grpc=GRPCAction(port=80)), "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80)),
+    ("http", {"httpGet": {"port": 80}}, "10.0.0.1", None, ("10.0.0.1", 80)),
+    ("ipv6", {"httpGet": {"port": 80}}, "::1", None, ("::1", 80, 0, 0)),
+    ("d8-http-host-is-not-connected-to", {"httpGet": {"port": 80} | ELSEWHERE}, "10.0.0.1", None, ("10.0.0.1", 80)),
+    ("d8-tcp-host-is-ignored", {"tcpSocket": {"port": 54} | ELSEWHERE}, "10.0.0.1", None, ("10.0.0.1", 54)),
+    ("grpc", {"grpc": {"port": 50051}}, "10.0.0.1", None, ("10.0.0.1", 50051)),
+    ("dialled-http", {"httpGet": {"port": 80}}, "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80)),
+    ("dialled-grpc", {"grpc": {"port": 80}}, "10.0.0.1", "127.0.0.9", ("127.0.0.9", 80)),
 )
-def test_probe_destination(probe: Probe, ip: str, dial: str | None, address: SocketAddress) -> None:
-    prepared = prepare(probe, ip, dial)
+def test_probe_destination(probe: dict[str, Any], ip: str, dial: str | None, address: SocketAddress) -> None:
+    prepared = prepare(Probe.model_validate(probe), ip, dial)
     assert prepared.hop is not None
     assert prepared.hop.address == address
 

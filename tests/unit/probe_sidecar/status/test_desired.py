@@ -1,4 +1,5 @@
 from copy import deepcopy
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
@@ -126,6 +127,8 @@ NO_PROBE = "no readinessProbe: always ready"
 
 DRAIN: Object = {"disabledIPs": (A,)}
 UNASKED: Object = {"readinessProbe": None}
+NEVER_PROBED = AddressStatus(ip=A, ready=True, reason="NoProbe", lastTransitionTime=T0)
+drained = partial(entry, A, False, "Disabled", since=T1)
 
 
 @cases(
@@ -133,23 +136,11 @@ UNASKED: Object = {"readinessProbe": None}
     ("unknown starts not ready", {}, (), entry(A, False, "Pending", "not probed yet", T1), "0/1"),
     ("without a probe", UNASKED, (), entry(A, True, "NoProbe", NO_PROBE, T1), "1/1"),
     ("its probe is gone", UNASKED, (down(A),), entry(A, True, "NoProbe", NO_PROBE, T1), "1/1"),
-    ("drained while healthy", DRAIN, (up(A),), entry(A, False, "Disabled", "connected", T1, serving=True), "0/0"),
-    (
-        "drained while dead",
-        DRAIN,
-        (down(A),),
-        entry(A, False, "Disabled", "connection refused", T1, serving=False),
-        "0/0",
-    ),
-    ("drained before its first result", DRAIN, (), entry(A, False, "Disabled", "not probed yet", T1), "0/0"),
-    ("drained without a probe", DRAIN | UNASKED, (), entry(A, False, "Disabled", NO_PROBE, T1, serving=True), "0/0"),
-    (
-        "a probe was added: ready until there is evidence",
-        {},
-        (AddressStatus(ip=A, ready=True, reason="NoProbe", lastTransitionTime=T0),),
-        entry(A, True, "Pending", "not probed yet", T1),
-        "1/1",
-    ),
+    ("drained while healthy", DRAIN, (up(A),), drained("connected", serving=True), "0/0"),
+    ("drained while dead", DRAIN, (down(A),), drained("connection refused", serving=False), "0/0"),
+    ("drained before its first result", DRAIN, (), drained("not probed yet"), "0/0"),
+    ("drained without a probe", DRAIN | UNASKED, (), drained(NO_PROBE, serving=True), "0/0"),
+    ("a new probe: ready until evidence", {}, (NEVER_PROBED,), entry(A, True, "Pending", "not probed yet", T1), "1/1"),
 )
 def test_status_of_one_address(fields: Object, states: tuple[AddressStatus, ...], address: Object, column: str) -> None:
     found = desired(None, T1, *(states or (up(C),)), wish=spec(A, **fields))
@@ -242,28 +233,20 @@ TAKEN = (
     "the limit of concurrent probes is reached, so addresses are probed less often than periodSeconds: raise the "
     "prober's limit of open files, ESO_CONCURRENT_PROBES, or the number of replicas"
 )
+SHOWN, ENDED = ONE_OF_TWO["summary"], ("ResponseReceived", "probed addresses respond")
 GONE = Problems(resolution=Finding("Resolved", False, "NameNotFound", "because"))
 
 
 @cases(
-    "problems begun ended summary",
-    (
-        "probes delayed",
-        CROWDED,
-        condition("ProbesDelayed", "True", "NoPlaceLeft", TAKEN, T1),
-        condition("ProbesDelayed", "False", "ProbesInTime", "probes run on time", T2),
-        ONE_OF_TWO["summary"],
-    ),
-    (
-        "suspected outage",
-        OUTAGE,
-        condition("SuspectedOutage", "True", "NoResponse", "no response", T1),
-        condition("SuspectedOutage", "False", "ResponseReceived", "probed addresses respond", T2),
-        SUSPECTED_OUTAGE,
-    ),
+    "problems kind begins ends summary",
+    ("late", CROWDED, "ProbesDelayed", ("NoPlaceLeft", TAKEN), ("ProbesInTime", "probes run on time"), SHOWN),
+    ("outage", OUTAGE, "SuspectedOutage", ("NoResponse", "no response"), ENDED, SUSPECTED_OUTAGE),
 )
-def test_condition_begins_and_ends_once(problems: Problems, begun: Object, ended: Object, summary: str) -> None:
+def test_condition_begins_and_ends_once(
+    problems: Problems, kind: str, begins: tuple[str, str], ends: tuple[str, str], summary: str
+) -> None:
     """An ExternalService without the problem has no such condition, nor one without a probe."""
+    begun, ended = condition(kind, "True", *begins, T1), condition(kind, "False", *ends, T2)
     first = desired(ONE_OF_TWO, T1, problems=problems)
     assert first == ONE_OF_TWO | {"revision": 2, "summary": summary, "conditions": [READY, ACCEPTED, begun]}
     assert desired(first, T2, problems=problems) == first

@@ -15,7 +15,6 @@ from probe_sidecar.status.stored import StoredStatus
 from tests.cases import cases
 
 LOCK = {"op": "replace", "path": "/metadata/resourceVersion", "value": "41"}
-WHOLE = [{"op": "add", "path": "/status", "value": {"revision": 1}}]
 META = {"name": "web", "resourceVersion": "41", "generation": 1}
 IPS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "127.0.0.1", "fd00::1")
 
@@ -24,34 +23,29 @@ def address(ip: str, ready: bool) -> dict[str, Any]:
     return {"ip": ip, "ready": ready, "reason": "ProbeSucceeded" if ready else "ProbeFailed", "message": "m"}
 
 
+def add(path: str, value: Any) -> dict[str, Any]:
+    return {"op": "add", "path": f"/status{path}", "value": value}
+
+
+FIRST = {"revision": 1}
+BOTH, ONE = [address("a", True), address("b", True)], [address("a", True), address("b", False)]
+
+
 @cases(
     "seen desired operations",
-    ("no status", {}, {"revision": 1}, WHOLE),
-    ("null", {"status": None}, {"revision": 1}, WHOLE),
-    ("a list", {"status": ["a"]}, {"revision": 1}, WHOLE),
-    ("empty", {"status": {}}, {"a": 1}, [{"op": "add", "path": "/status/a", "value": 1}]),
+    ("no status", {}, FIRST, [add("", FIRST)]),
+    ("null", {"status": None}, FIRST, [add("", FIRST)]),
+    ("a list", {"status": ["a"]}, FIRST, [add("", FIRST)]),
+    ("empty", {"status": {}}, {"a": 1}, [add("/a", 1)]),
     (
         "whole fields that differ",
-        {"status": {"revision": 1, "ready": "2/2", "addresses": [address("a", True), address("b", True)]}},
-        {"revision": 2, "ready": "2/2", "addresses": [address("a", True), address("b", False)]},
-        [
-            {"op": "add", "path": "/status/revision", "value": 2},
-            {"op": "add", "path": "/status/addresses", "value": [address("a", True), address("b", False)]},
-        ],
+        {"status": {"revision": 1, "ready": "2/2", "addresses": BOTH}},
+        {"revision": 2, "ready": "2/2", "addresses": ONE},
+        [add("/revision", 2), add("/addresses", ONE)],
     ),
-    (
-        "a field that has to go",
-        {"status": {"revision": 1, "children": []}},
-        {"revision": 2},
-        [{"op": "add", "path": "/status", "value": {"revision": 2}}],
-    ),
-    (
-        "a number is no truth value",
-        {"status": {"ready": 1}},
-        {"ready": True},
-        [{"op": "add", "path": "/status/ready", "value": True}],
-    ),
-    ("an odd name", {"status": {}}, {"a/b~c": 1}, [{"op": "add", "path": "/status/a~1b~0c", "value": 1}]),
+    ("a field that has to go", {"status": {"revision": 2, "children": []}}, FIRST, [add("", FIRST)]),
+    ("a number is no truth value", {"status": {"ready": 1}}, {"ready": True}, [add("/ready", True)]),
+    ("an odd name", {"status": {}}, {"a/b~c": 1}, [add("/a~1b~0c", 1)]),
 )
 def test_patch_operations(seen: dict[str, Any], desired: dict[str, Any], operations: list[dict[str, Any]]) -> None:
     assert patch(seen | {"metadata": META}, desired) == [LOCK, *operations]

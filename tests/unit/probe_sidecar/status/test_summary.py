@@ -36,6 +36,10 @@ def child(kind: str, reason: str = "Absent") -> ChildProblem:
     return ChildProblem.model_validate({"kind": kind, "name": "web", "problem": "see docs", "reason": reason})
 
 
+BOTH_GONE = [child("Ingress"), child("Service")]
+LONG = address(False, None, "ProbeFailed", "\x1b[31m" + "x" * 200)
+
+
 @cases(
     "addresses facts text",
     ("all ready", {A: UP, B: UP}, {}, "OK"),
@@ -68,26 +72,11 @@ def child(kind: str, reason: str = "Absent") -> ChildProblem:
     ("Service", {A: DOWN}, {"children": [child("Service")]}, "Service name is taken"),
     ("EndpointSlice", {A: UP}, {"children": [child("EndpointSlice")]}, "EndpointSlice name is taken"),
     ("Service edited", {A: UP}, {"children": [child("Service", "Edited")]}, "Service was edited"),
-    (
-        "Endpoints not listed",
-        {A: UP},
-        {"children": [child("Endpoints", "NotListed")]},
-        "Endpoints is not in childResources",
-    ),
+    ("not listed", {A: UP}, {"children": [child("Endpoints", "NotListed")]}, "Endpoints is not in childResources"),
     ("Ingress", {A: UP}, {"children": [child("Ingress")]}, "Ingress is missing"),
     ("Ingress and not ready", {A: DOWN}, {"children": [child("Ingress")]}, "10.0.0.1: HTTP 500"),
-    (
-        "Service before Ingress and CA",
-        {A: UP},
-        {"children": [child("Ingress"), child("Service")], "reference": NO_CA},
-        "Service name is taken",
-    ),
-    (
-        "a long message with control characters",
-        {A: address(False, None, "ProbeFailed", "\x1b[31m" + "x" * 200)},
-        {},
-        "10.0.0.1:  [31m" + "x" * 81 + " ...",
-    ),
+    ("Service first", {A: UP}, {"children": BOTH_GONE, "reference": NO_CA}, "Service name is taken"),
+    ("a long message with control characters", {A: LONG}, {}, "10.0.0.1:  [31m" + "x" * 81 + " ..."),
 )
 def test_summary_texts(addresses: dict[str, AddressStatus], facts: dict[str, Any], text: str) -> None:
     given: dict[str, Any] = {"spec": spec(), "failing_open": False} | facts
