@@ -1,7 +1,7 @@
 """The part of HTTP/2 (RFC 9113) that a probe needs: one request on stream 1, and a strict reader of its response.
 
 The request's frames are made once for each target; of the response only stream 1 matters. Errors and ignored frames are
-those of Go's client (docs/conformance.md, line 6).
+those of Go's client, or of gRPC's (docs/conformance.md, lines 6 and 18).
 """
 
 import re
@@ -117,9 +117,10 @@ def opening(fields: Iterable[Field], body: bytes | None = None) -> bytes:
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """Sends `opening`, and reads the server's half."""
+    """Sends `opening`, and reads the server's half. `grpc`: pushes, and data of streams never opened, are ignored."""
 
     _sending: bytes  # `opening`, then what the server is owed: acknowledged settings and pings
+    grpc: bool = False
     _buffer: bytes = b""
     _at: int = 0  # where in the buffer the next frame begins
     _decoder: Decoder = field(default_factory=lambda: Decoder(max_header_list_size=HEADER_LIMIT))
@@ -184,10 +185,14 @@ class Connection:
         if kind in (HEADERS, CONTINUATION):
             return self._handle_headers(kind, flags, stream, payload)
         if kind == DATA:
-            if stream == 0 or stream > 2:  # never opened
+            if stream == 0 or (stream > 2 and not self.grpc):  # never opened
                 raise Malformed(message.malformed_http2("stream"))
             unpadded = _unpadded(flags, payload)
             return Data(unpadded, bool(flags & END_STREAM)) if stream == 1 else None
+        if kind == PUSH_PROMISE and stream and self.grpc:
+            if len(_unpadded(flags, payload)) < 4:
+                raise Malformed(message.malformed_http2("frame size"))
+            return None
         if kind in (RST_STREAM, PRIORITY, PUSH_PROMISE, WINDOW_UPDATE):
             _check_stream_frame(kind, stream, payload)
         else:

@@ -46,14 +46,13 @@ _SERVING = 1
 
 def read(opening: bytes, again: Hop | None = None) -> Reading[Step]:
     """One unary call on stream 1; the result comes with its trailers. `again` is where to repeat it, if anywhere."""
-    connection = frames.Connection(opening)
+    connection = frames.Connection(opening, grpc=True)
     try:
-        last = yield from _head(connection)
+        last, response = yield from _head(connection)
     except Malformed as problem:
         if again is None or not _unprocessed(problem):
             raise
         return again
-    response = b""
     while not last.end:
         event = yield from connection.event(message.WAITING)
         if isinstance(event, frames.Headers):
@@ -65,14 +64,18 @@ def read(opening: bytes, again: Hop | None = None) -> Reading[Step]:
     return _judge(last.fields, response)
 
 
-def _head(connection: frames.Connection) -> Reading[frames.Headers]:
-    """The head of the final response. With gRPC's content type, gRPC takes any HTTP status."""
+def _head(connection: frames.Connection) -> Reading[tuple[frames.Headers, bytes]]:
+    """The head of the final response, and the data before it. With gRPC's content type, gRPC takes any HTTP status."""
+    early = b""
     while True:
         head = yield from connection.event(message.WAITING)
         if isinstance(head, frames.Data):
-            raise Malformed(message.MALFORMED_GRPC)
+            early += head.payload
+            if head.end or len(early) > MESSAGE_LIMIT:
+                raise Malformed(message.MALFORMED_GRPC)
+            continue
         if any(name == b"content-type" and _CONTENT_TYPE.fullmatch(value) for name, value in head.fields):
-            return head
+            return head, early
         status = next((value for name, value in head.fields if name == b":status"), b"")
         if not status.isdigit() or len(status) != 3 or (status.startswith(b"1") and head.end):
             raise Malformed(message.MALFORMED_GRPC)

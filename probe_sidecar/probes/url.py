@@ -17,6 +17,8 @@ _PATH_AS_IT_IS = re.compile(r"[A-Za-z0-9\-._~/!$&'()*+,;=:@\[\]%]*")
 _ESCAPED_IN_PATH = re.compile(r"[^A-Za-z0-9\-._~/$&+,;=:@]")
 _NOT_IN_HOST = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,;=:\[\]<>\"\x80-\xff%]")
 _ESCAPED_ASCII = re.compile(r"%(?!25)[0-7]")
+_NOT_IN_ZONE = re.compile(_NOT_IN_HOST.pattern.replace(r"\x80-\xff", " "))
+"""Of what is escaped in an IPv6 zone."""
 _USERINFO = re.compile(r"[A-Za-z0-9\-._:~!$&'()*+,;=%@]*")
 
 
@@ -154,19 +156,24 @@ def _split_authority(scheme: str, authority: str) -> tuple[str | None, str]:
 
 
 def _check_host(scheme: str, host: str) -> None:
+    escaped = host
     if host.startswith("["):
         name, bracket, port = host.rpartition("]")
+        address, mark, zone = name[1:].partition("%25")
+        escaped = address + port
         try:
-            ipaddress.IPv6Address(_unescape(name[1:]) if bracket else "")
+            ipaddress.IPv6Address(address if bracket else "")
         except ValueError:
             raise BadUrl("host in brackets") from None
+        if (mark and not zone) or any(_NOT_IN_ZONE.match(_unescape(one[0])) for one in _ESCAPE.finditer(zone)):
+            raise BadUrl("zone")
     else:
         # Go is strict about a second colon only where the scheme is known to allow none.
         name, colon, digits = host.partition(":") if scheme in ("http", "https") else host.rpartition(":")
         port = colon + digits if colon else ""
     if "[" in host[1:] or not _OPTIONAL_PORT.fullmatch(port):
         raise BadUrl("port")
-    if _NOT_IN_HOST.search(host) or _BAD_ESCAPE.search(host) or _ESCAPED_ASCII.search(host):
+    if _NOT_IN_HOST.search(host) or _BAD_ESCAPE.search(host) or _ESCAPED_ASCII.search(escaped):
         raise BadUrl("host")
 
 

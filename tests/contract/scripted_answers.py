@@ -94,6 +94,10 @@ CONNECTION = {
     "headers-on-0": headers(S200, stream=0),
     "data-on-0": data(b"x", stream=0),
     "goaway-last-1-error": goaway(1, 2),
+    "foreign-headers-bad": headers(("X", "a"), stream=3),
+    "foreign-data-padded-too-much": frame(frames.DATA, frames.PADDED, 3, b"\x04"),
+    "push-promise-short": frame(frames.PUSH_PROMISE, DONE, 1, bytes(3)),
+    "push-promise-padded-too-much": frame(frames.PUSH_PROMISE, DONE | frames.PADDED, 1, b"\x09" + bytes(4)),
     "frame-too-large": (2**20).to_bytes(3, "big") + bytes((0x42, 0)) + bytes(4) + bytes(2**20),
 }
 
@@ -230,7 +234,8 @@ def grpc() -> Iterator[tuple[str, Answers]]:
     types = ("application/grpc", "application/grpc+proto", "application/grpc;x", "APPLICATION/GRPC", "text/html", "")
     for text in (*types, "application/grpcx", " application/grpc", "application/grpc "):
         yield f"type-{text or 'empty'}", one(headers(S200, ("content-type", text)), message, trailers)
-    yield "interim", one(headers((":status", "103")), good)
+    interim = headers((":status", "103"))
+    yield "interim", one(interim, good)
     for number in range(6):
         yield f"health-{number}", one(head, data(grpc_message(number)), trailers)
     messages = {
@@ -250,6 +255,10 @@ def grpc() -> Iterator[tuple[str, Answers]]:
         yield f"message-{name}", one(head, data(payload), trailers)
     yield "encoding-gzip", one(headers(*GRPC_HEAD, ("grpc-encoding", "gzip")), message, trailers)
     yield "data-first", one(data(SERVING), trailers)
+    yield "data-before-head", one(message, head, trailers)
+    yield "data-before-head-in-parts", one(data(SERVING[:3]), interim, data(), head, data(SERVING[3:]), trailers)
+    yield "data-before-only-trailers", one(message, headers(*GRPC_HEAD, ("grpc-status", "0"), end=END))
+    yield "data-end-before-head", one(data(SERVING, END), head, trailers)
     yield "stalls", one(head, stay=True)
     yield "close-after-message", one(head, message)
 
@@ -313,6 +322,9 @@ def http1() -> Iterator[tuple[str, Answers]]:
         yield f"chunks-{name}", one(chunked, body)
     for status in (*range(200, 209), 226, *range(300, 309), 400, 404, 418, 429, 500, 503, 600):
         yield f"status-{status}", one(b"HTTP/1.1 %d X\r\n" % status, end)
+    for zone in ("%41%20", "%25a", "", "%2F", "%C3%A4", "%5B%5D"):
+        location = f"Location: http://[fe80::1%25{zone}]/\r\n".encode()
+        yield f"zone-{zone or 'empty'}", one(b"HTTP/1.1 302 X\r\n", location, end)
     yield "no-head-end", one(ok)
     yield "interim-many", one(b"HTTP/1.1 103 X\r\n\r\n" * 10, ok, end)
 

@@ -249,7 +249,6 @@ HTTP2: tuple[tuple[str, Pieces, str], ...] = (
     ("frames byte by byte", drip(START + frame(77, 0, 0, bytes(9_000))), TIMED_OUT),
     ("silence", of(), TIMED_OUT),
     ("no response after SETTINGS", of(START), TIMED_OUT),
-    ("DATA of an idle stream", sends(frame(frames.DATA, 0, 3, b"x")), malformed_http2("stream")),
     ("a reset of an unknown code", sends(frame(frames.RST_STREAM, 0, 1, b"\xff" * 4)), stream_reset(4294967295)),
     ("other streams", flood(START, frame(frames.HEADERS, 4, 3, OK_200)), FRAMES),
     ("an interrupted head", sends(headers(b"", 0) + START), malformed_http2("headers interrupted")),
@@ -258,6 +257,7 @@ HTTP2: tuple[tuple[str, Pieces, str], ...] = (
 )
 
 HTTP2_ONLY: tuple[tuple[str, Pieces, str], ...] = (
+    ("DATA of an idle stream", sends(frame(frames.DATA, 0, 3, b"x")), malformed_http2("stream")),
     ("empty DATA", flood(START + headers(OK_200), frame(frames.DATA, 0, 1)), FRAMES),
     ("DATA of a byte", flood(START + headers(OK_200), frame(frames.DATA, 0, 1, b"x")), FRAMES),
     ("padded DATA", flood(START + headers(OK_200), frame(frames.DATA, frames.PADDED, 1, b"\x40" + bytes(64))), FRAMES),

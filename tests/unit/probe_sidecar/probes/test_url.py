@@ -56,6 +56,7 @@ BASE = Url(scheme="http", host="10.0.0.1:8080", path="/a/b", query="q=1")
     ("space-escaped", "/a b", "http://10.0.0.1:8080/a%20b"),
     ("ipv6", "http://[::1]:80/x", "http://[::1]:80/x"),
     ("ipv6-with-zone", "http://[fe80::1%25eth0]:80/x", "http://[fe80::1%eth0]:80/x"),
+    ("ipv6-with-escaped-zone", "http://[fe80::1%25%41%20%25]/x", "http://[fe80::1%A %]/x"),
 )
 def test_location_is_resolved(location: str, target: str) -> None:
     assert str(url.resolve(BASE, url.parse(location))) == target
@@ -68,6 +69,7 @@ def test_location_is_resolved(location: str, target: str) -> None:
     ("bracket-open", "http://[::1/"),
     ("ipv4-in-brackets", "http://[1.2.3.4]/"),
     ("empty-zone", "http://[::1%25]/"),
+    ("escape-in-ipv6", "http://[::%31]/"),
     ("space-in-host", "http://a b/"),
     ("escape-in-host", "http://a%20b/"),
     ("bad-escape", "/%zz"),
