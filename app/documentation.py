@@ -16,6 +16,8 @@ from starlette.responses import FileResponse, JSONResponse, Response
 ASSETS = Path(__file__).parent / "swagger_ui"
 SAMPLES = Path(__file__).parent / "samples" / "sync"
 RECORDED = ".answer.json"
+PAGE_METHODS = ["GET", "HEAD"]
+"""FastAPI, unlike Starlette, does not add HEAD to GET; load balancers check health with it."""
 
 SHOWN = ("favicon-32x32.png", "initialize.js", "swagger-ui-bundle.js", "swagger-ui.css")
 HEADERS = {
@@ -61,15 +63,15 @@ def samples() -> Iterator[Sample]:
 def add_docs(app: FastAPI) -> None:
     """Add `/openapi.json`, and `/docs`, the page that shows it and sends requests."""
 
-    @app.get("/openapi.json", include_in_schema=False)
+    @app.api_route("/openapi.json", methods=PAGE_METHODS, include_in_schema=False)
     async def document() -> Response:
         return JSONResponse(app.openapi())
 
-    @app.get("/docs", include_in_schema=False)
+    @app.api_route("/docs", methods=PAGE_METHODS, include_in_schema=False)
     async def page() -> Response:
         return FileResponse(ASSETS / "index.html", headers=HEADERS)
 
-    @app.get("/docs/{name}", include_in_schema=False)
+    @app.api_route("/docs/{name}", methods=PAGE_METHODS, include_in_schema=False)
     async def asset(name: str) -> Response:
         if name not in SHOWN:
             raise HTTPException(404)

@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
 from app.bearer import Tokens, bearer
-from app.documentation import DescribedHook, add_docs
+from app.documentation import PAGE_METHODS, DescribedHook, add_docs
 from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, read
 from app.metrics import SyncMetrics
 from app.settings import Settings
@@ -44,6 +44,7 @@ BYTES_FOR_VALUE = 8
 list takes 64 bytes and an object with one field 230. A sync with 1,000 addresses has one for each 60 of its bytes."""
 
 ROUTES = "POST /sync, GET /healthz, GET /readyz"
+PAGES_ROUTES = "GET /healthz, GET /readyz, GET /metrics"
 DOCS_ROUTES = "GET /docs, GET /openapi.json"
 
 YAML = re.compile(rb"\s*(---|#|[\w\"']+:)|.*\bapiVersion:", re.DOTALL)
@@ -116,14 +117,11 @@ def create_app(settings: Settings, metrics: SyncMetrics | None = None, tokens: T
         openapi_extra={"requestBody": _REQUEST_BODY},
     )
     _add_health(app)
-    app.state.routes = ROUTES
     if settings.docs:
         add_docs(app)
-        app.state.routes = f"{ROUTES}, {DOCS_ROUTES}"
+    _add_errors(app, f"{ROUTES}, {DOCS_ROUTES}" if settings.docs else ROUTES)
     app.add_exception_handler(InvalidRequest, _refuse_invalid)
-    app.add_exception_handler(StarletteHTTPException, _refuse)
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
-    app.add_exception_handler(Exception, _fail)
     return app
 
 
@@ -174,18 +172,25 @@ def create_pages(metrics: SyncMetrics) -> FastAPI:
     pages = FastAPI(title="External Service Operator: pages", openapi_url=None, redirect_slashes=False)
     _add_health(pages)
 
-    @pages.get("/metrics")
+    @pages.api_route("/metrics", methods=PAGE_METHODS)
     async def scraped() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
+    _add_errors(pages, PAGES_ROUTES)
     return pages
 
 
 def _add_health(app: FastAPI) -> None:
-    @app.get("/healthz", include_in_schema=False)
-    @app.get("/readyz", include_in_schema=False)
+    @app.api_route("/healthz", methods=PAGE_METHODS, include_in_schema=False)
+    @app.api_route("/readyz", methods=PAGE_METHODS, include_in_schema=False)
     async def health() -> Response:
         return _json(200, {"status": "ok"})
+
+
+def _add_errors(app: FastAPI, routes: str) -> None:
+    app.state.routes = routes
+    app.add_exception_handler(StarletteHTTPException, _refuse)
+    app.add_exception_handler(Exception, _fail)
 
 
 def too_large(limit: int) -> str:

@@ -6,7 +6,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.metrics import OUTCOMES, SyncMetrics
-from app.server import create_app, create_pages
+from app.server import PAGES_ROUTES, create_app, create_pages
 from app.settings import Settings
 from tests.cases import cases
 from tests.parents import raw_parent
@@ -61,5 +61,7 @@ async def test_metrics_and_health_pages() -> None:
             200, 200, 404, 404,
         ]  # fmt: skip
         scraped = await pages.get("/metrics")
+        assert [(await pages.head(path)).status_code for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
+        assert (await pages.get("/")).json() == {"error": f"no such path: this hook answers {PAGES_ROUTES}"}
     assert scraped.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert 'eso_build_info{component="hook",' in scraped.text

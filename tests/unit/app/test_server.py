@@ -158,6 +158,12 @@ async def test_object_name_cannot_forge_a_log_line(caplog: pytest.LogCaptureFixt
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json"])
+async def test_pages_are_served_to_head(path: str) -> None:
+    async with client() as hook:
+        assert (await hook.head(path)).status_code == 200
+
+
 async def test_openapi_describes_the_sync_route() -> None:
     async with client() as hook:
         described = (await hook.get("/openapi.json")).json()
