@@ -173,6 +173,22 @@ class _Loader(yaml.SafeLoader):
             self.forward()
             super().scan_to_next_token()
 
+    def scan_plain_spaces(self, indent: int, start_mark: yaml.Mark) -> list[str] | None:
+        """Tabs, too, within a plain scalar and where the next line of it is indented."""
+        length = 0
+        while self.peek(length) in " \t":
+            length += 1
+        blanks = self.prefix(length)
+        if "\t" in blanks:
+            self.forward(length)
+        chunks: list[str] | None = super().scan_plain_spaces(indent, start_mark)
+        if chunks:
+            while self.column >= indent and self.peek() in " \t":
+                self.forward()
+        elif chunks is not None and "\t" in blanks:
+            return [blanks]
+        return chunks
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """An anchor may be given again: an alias means the last one."""
         event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]

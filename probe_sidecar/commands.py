@@ -13,7 +13,7 @@ from functools import wraps
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import click
 from pydantic import ValidationError
@@ -33,11 +33,15 @@ from runtime.http_server import STOP_SIGNALS, CannotListen
 from runtime.logs import configure
 from runtime.settings import CommonSettings, InvalidSettings, load
 
+if TYPE_CHECKING:
+    from external_service.manifest import Document
+
 NO_CLUSTER = (
     "not inside a cluster (KUBERNETES_SERVICE_HOST is not set): name a kubeconfig with --kubeconfig PATH, "
     "or an API server with --server URL"
 )
 OBJECT = re.compile(rf"(?:(?P<namespace>{NAMESPACE})/)?(?P<name>{SERVICE_NAME})")
+_OTHER_NAMESPACE = "it is in namespace {}, and --namespace says {}: leave one out"
 SWITCH_SECONDS = 0.0005
 OPERATOR_NAMESPACE = "external-service-operator"
 REST_SECONDS: Final = 60.0
@@ -54,11 +58,15 @@ class Cluster(NamedTuple):
     def of_the_pod(self) -> Access:
         """Access for a process in the cluster: its service account, unless the options say otherwise."""
         if self.server:
+            if self.kubeconfig or self.context:
+                raise CredentialsError("--server uses no kubeconfig: write it without --kubeconfig and --context")
             return plain_url(self.server)
         if self.kubeconfig:
             from probe_sidecar.kube.kubeconfig import kubeconfig  # noqa: PLC0415 - YAML: no Pod needs it
 
             return kubeconfig(self.kubeconfig, self.context)
+        if self.context:
+            raise CredentialsError("--context names a context of a kubeconfig: name the file with --kubeconfig")
         host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
         if not host:
             raise CredentialsError(NO_CLUSTER)
@@ -175,7 +183,7 @@ def check(  # noqa: PLR0917 - click passes them by name
             for file, found in manifests([target]):
                 warn(f"{file}: {line}" for line in found.passed_over)
                 warn(f"{file}: {line}" for document in found.documents for line in document.warnings)
-                parents += [document.parent for document in found.documents]
+                parents += [_placed(file, document, namespace) for document in found.documents]
         else:
             parents.append(_parent(_fetched(cluster, target, namespace)))
     try:
@@ -270,6 +278,8 @@ def _fetched(cluster: Cluster, target: str, namespace: str | None) -> Object:
     found = OBJECT.fullmatch(target)
     if found is None:
         raise Failure(2, f"{target}: write NAMESPACE/NAME or NAME")
+    if namespace not in (None, found["namespace"] or namespace):
+        raise Failure(2, f"{target}: {_OTHER_NAMESPACE.format(found['namespace'], namespace)}")
     access, usual = _of_the_user(cluster)
     place = found["namespace"] or namespace or usual
     try:
@@ -283,6 +293,17 @@ async def _get(client: KubeClient, namespace: str, name: str) -> Object:
         return await client.get(EXTERNAL_SERVICES, namespace, name)
     finally:
         await client.close()
+
+
+def _placed(file: str, document: "Document", namespace: str | None) -> ExternalService:
+    """The ExternalService of a file, in `namespace` if the file names none."""
+    parent = document.parent
+    if namespace in (None, parent.metadata.namespace):
+        return parent
+    if "namespace" in document.raw["metadata"]:
+        problem = _OTHER_NAMESPACE.format(parent.metadata.namespace, namespace)
+        raise Failure(2, f"{file}: {document.where}{problem}")
+    return parent.model_copy(update={"metadata": parent.metadata.model_copy(update={"namespace": namespace})})
 
 
 def _parent(raw: Object) -> ExternalService:

@@ -4,9 +4,11 @@ Exit status: 0 done, 1 it failed or something is not healthy, 2 bad usage, input
 """
 
 import errno
+import io
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -41,10 +43,16 @@ class Failure(click.ClickException):
 def run(command: click.Command, program: str, arguments: Sequence[str], complete: str | None = None) -> int:
     """Run a command to its exit status. `program` is what the user typed to get here.
 
-    `complete` is the variable with which a shell requests completions.
+    `complete` is the variable with which a shell requests completions. No argument may be empty: most options would
+    count as not given then, and a script with an unset variable would use another cluster than it means.
     """
+    _use_utf8()
     try:
+        for before, argument in zip((program, *arguments), arguments, strict=False):
+            if not argument or (argument.startswith("--") and argument.endswith("=")):
+                raise click.UsageError(f"an empty text after {argument or before}: write a value, or leave it out")
         status = command.main(list(arguments), program, complete, standalone_mode=False, help_option_names=HELP)
+        click.echo(nl=False)  # flushes, so that a full disk or a pipe without a reader is seen here
     except Failure as failure:
         failure.show()
         return failure.status
@@ -56,8 +64,24 @@ def run(command: click.Command, program: str, arguments: Sequence[str], complete
     except OSError as problem:
         name = "" if problem.filename is None else f"{problem.filename}: "
         click.echo(f"{program}: {name}{problem.strerror or problem}", err=True)
+        if not name:
+            _drop_output()
         return 2 if name else 1
     return status if isinstance(status, int) else 0
+
+
+def _use_utf8() -> None:
+    """Input and output are in UTF-8, as kubectl's, whatever the locale says. A file name may hold any bytes."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="strict" if stream is sys.stdin else "backslashreplace")
+
+
+def _drop_output() -> None:
+    """Unwritten output would fail again, with a traceback, when the interpreter ends."""
+    with suppress(OSError):
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_module(
@@ -105,15 +129,16 @@ def manifests(paths: Sequence[str]) -> "list[tuple[str, Manifests]]":
 
 
 def _files(path: str) -> Iterator[str]:
-    if not path:
-        raise Failure(2, "write the name of a file or folder, not an empty text")
     if path == "-" or not Path(path).is_dir():
         yield path
     else:
-        yield from (str(file) for file in sorted(Path(path).iterdir()) if file.suffix in SUFFIXES and file.is_file())
+        named = (file for file in sorted(Path(path).iterdir()) if file.suffix in SUFFIXES)
+        yield from (str(file) for file in named if file.is_file() or not file.exists())  # a dangling link is an error
 
 
 def _text(file: str) -> str:
+    if file == "-" and sys.stdin is None:
+        raise OSError(errno.EBADF, "the standard input is closed")
     with nullcontext(sys.stdin) if file == "-" else Path(file).open(encoding="utf-8") as opened:
         text: str = opened.read(LARGEST_FILE + 1)
     if len(text) > LARGEST_FILE:

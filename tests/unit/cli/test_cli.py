@@ -64,6 +64,11 @@ def test_version_command_prints_the_version(capsys: pytest.CaptureFixture[str]) 
         ("chekc",),
         ("render",),
         ("render", ""),
+        ("check", "x.yaml", "--kubeconfig", ""),
+        ("status", "a", "--context="),
+        ("status", "a/b", "-n", "c", "--server", "http://127.0.0.1:1"),
+        ("status", "a/b", "--server", "http://127.0.0.1:1", "--kubeconfig", "x"),
+        ("prober", "--context", "x"),
         ("render", "a" * 300),
         ("check", "--count", "0", "x.yaml"),
         ("check", "a" * 300),
@@ -85,6 +90,7 @@ def test_render_accepts_files_and_folders(tmp_path: Path, capsys: pytest.Capture
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"
     inner = folder(tmp_path / "inner", b=CR.replace("NAME", "b"), a=CR.replace("NAME", "a"), other=pod)
     (inner / "notes.txt").write_text("no manifest")
+    os.mkfifo(inner / "pipe.yaml")
     single = folder(tmp_path, c=f"{CR.replace('NAME', 'c')}---\n{CR.replace('NAME', 'd')}") / "c.yaml"
     assert call("render", str(single), str(inner)) == 0
     captured = capsys.readouterr()
@@ -112,6 +118,7 @@ def test_render_names_the_problems_of_all_files(tmp_path: Path, capsys: pytest.C
     folder(tmp_path, a=bad, b="").joinpath("c.json").write_bytes(b"\xff\xfe")
     with (tmp_path / "d.yaml").open("wb") as large:
         large.truncate(LARGEST_FILE + 1)
+    (tmp_path / "e.yaml").symlink_to("nowhere")
     assert call("render", str(tmp_path), str(tmp_path / "b.yaml"), str(tmp_path / "none.yaml")) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -122,6 +129,7 @@ def test_render_names_the_problems_of_all_files(tmp_path: Path, capsys: pytest.C
             f"a.yaml: spec.minReady: {NUMBER_OR_SHARE} (got -1)",
             "c.json: this is not text in UTF-8",
             "d.yaml: it has more than 33554432 characters",
+            "e.yaml: No such file or directory",
             f"b.yaml: {NOTHING}",
             "none.yaml: No such file or directory",
         )
@@ -131,6 +139,34 @@ def test_render_names_the_problems_of_all_files(tmp_path: Path, capsys: pytest.C
 def test_render_of_an_empty_folder_is_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("render", str(tmp_path)) == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_input_and_output_are_utf8_in_any_locale(encoding: str) -> None:
+    given = CR.replace("NAME", "a, annotations: {note: größe 😀}")
+    command = [sys.executable, "-m", "cli", "request", "-"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, cwd=ROOT, env=environment, input=given.encode(), capture_output=True, check=True)
+    assert json.loads(done.stdout)["parent"]["metadata"]["annotations"] == {"note": "größe 😀"}
+
+
+@pytest.mark.parametrize(
+    ("redirected", "status"),
+    [
+        ("render - <&-", 2),
+        ("render CR >&-", 0),
+        ("render CR >/dev/full", 1),
+        ("render CR | true", 1),
+        ("chekc 2>&-", 2),
+    ],
+)
+def test_closed_streams_end_without_a_traceback(redirected: str, status: int, tmp_path: Path) -> None:
+    """The manifest is larger than a pipe's buffer."""
+    text = "---\n".join(CR.replace("NAME", f"a{number}") for number in range(80))
+    file = folder(tmp_path, cr=text) / "cr.yaml"
+    script = f'{sys.executable} -m cli {redirected.replace("CR", str(file))}; exit "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "Traceback" in done.stderr, "Exception" in done.stderr) == (status, False, False)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,6 +1,7 @@
 """`check NAMESPACE/NAME` and `status NAMESPACE/NAME`, against the playground's API server."""
 
 import asyncio
+import json
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -79,6 +80,16 @@ async def test_namespace_is_that_of_the_kubeconfig(
     monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path / "config", "external-service")))
     assert await typed("check", "static") == 0
     assert capsys.readouterr().out.startswith("external-service/static: no probe")
+
+
+async def test_check_of_a_file_uses_the_given_namespace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "cr.json"
+    file.write_text(json.dumps({**static(), "metadata": {"name": "static"}}))
+    assert await typed("check", str(file), "-n", "shop") == 0
+    assert capsys.readouterr().out.startswith("shop/static: ")
+    file.write_text(json.dumps(static()))
+    assert await typed("check", str(file), "-n", "shop") == 2
+    assert "namespace external-service, and --namespace says shop" in capsys.readouterr().err
 
 
 async def test_status_without_one_says_so_and_is_status_1(
