@@ -60,7 +60,7 @@ def read(raw: Mapping[str, Any]) -> Lease:
         name=metadata["name"],
         version=metadata["resourceVersion"],
         holder=str(told.get("holderIdentity") or ""),
-        seconds=seconds if type(seconds) is int and seconds > 0 else 0,
+        seconds=min(seconds, LONGEST_LEASE) if type(seconds) is int and seconds > 0 else 0,
         renewed=str(told.get("renewTime") or ""),
     )
 
@@ -120,6 +120,9 @@ RENEWALS = 5
 SILENCE, PAUSE = 1 / 3, 1 / 15
 """Of the Lease's time: the longest quiet watch (a renewal of our own is always due by then), and the longest
 pause before the LIST after it. With the way from renewal to renewal they are less than TRUSTED: LISTs alone will do."""
+
+LONGEST_LEASE = 300
+"""Seconds, as of the setting. One written by hand that is longer would keep its share of the work for years."""
 
 JITTER = 0.1
 FIRST_PAUSE = 0.1
@@ -206,7 +209,8 @@ class Replica:
         self._clock = clock
         self._wall = wall
         self._random = random
-        self._errors = Backoff(FIRST_PAUSE, seconds / RENEWALS, random)
+        # A longer Retry-After would cost the Lease: an API server under load asks for up to 32 s.
+        self._errors = Backoff(FIRST_PAUSE, seconds / RENEWALS, random, seconds / RENEWALS)
         self._leases = LeaseView()
         self._reflector = Reflector(
             client,
@@ -214,6 +218,7 @@ class Replica:
             self._observe,
             idle=seconds * SILENCE,
             longest_pause=seconds * PAUSE,
+            longest_retry_after=seconds * PAUSE,
             random=random,
         )
         self._stored: Lease | None = None  # our Lease in the last response
@@ -447,11 +452,15 @@ class Replica:
                 return
 
     async def _collect_garbage(self) -> None:
-        """Delete the Leases of Pods that are long gone; each falls to one of us."""
+        """Delete the Leases of Pods that are long gone, until half the time to the next renewal is over; each falls to
+        one of us.
+        """
         now = self._clock()
         if now < self._garbage_at or not self._proven(now):
             return
         for dead in self._leases.dead(now, GARBAGE_SECONDS):
+            if self._clock() > now + self._seconds / RENEWALS / 2:
+                return
             if owner(dead.name, self._weights) == self.name:
                 try:
                     await self._client.delete(LEASES, self._namespace, dead.name, dead.version)

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import quote
 
 import httpx
@@ -123,6 +124,7 @@ class KubeClient:
         self, http: httpx.AsyncClient, server_name: str | None = None, deadline: float = REQUEST_SECONDS
     ) -> None:
         http.headers.update({"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "external-service-prober"})
+        http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))  # a proxy's would be kept and sent forever
         self._http = http
         self._deadline = deadline
         self._extensions = {"sni_hostname": server_name} if server_name else {}
@@ -179,7 +181,9 @@ class KubeClient:
                 continue
             found = await _document(content, "items")
             limit = max(1, min(PAGE, limit * PAGE_BYTES // max(1, len(content))))
-            version, page = _version_and_continue(found)
+            before, (version, page) = page, _version_and_continue(found)
+            if page is not None and page == before:
+                raise ApiError(200, GARBAGE, f"the list of {selection.resource.plural} repeats a page")
             objects += _kept(found, keep, unreadable)
             if page is None:
                 return objects, version

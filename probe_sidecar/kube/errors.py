@@ -77,25 +77,29 @@ def _text(value: object, default: str) -> str:
 def _seconds(value: object) -> float | None:
     """Whole seconds, the only form that the API server sends (Retry-After, retryAfterSeconds)."""
     text = str(value).strip() if isinstance(value, str | int) else ""
-    return float(text) if len(text) <= 5 and text.isascii() and text.isdigit() and 0 < int(text) <= 86_400 else None
+    usable = len(text) <= 5 and text.isascii() and text.isdigit() and 0 < int(text) <= 86_400
+    return min(float(text), LONGEST_RETRY_AFTER) if usable else None
 
 
 class Backoff:
     """Exponential back-off with jitter: the n-th pause in a row lies in [b/2, b] seconds, where
-    b = min(cap, base * 2**n); `random` gives [0, 1).
+    b = min(cap, base * 2**n); `random` gives [0, 1). A longer Retry-After is honoured up to `longest_retry_after`.
     """
 
-    def __init__(self, base: float, cap: float, random: Callable[[], float]) -> None:
+    def __init__(
+        self, base: float, cap: float, random: Callable[[], float], longest_retry_after: float = LONGEST_RETRY_AFTER
+    ) -> None:
         self._base = base
         self._cap = cap
         self._random = random
+        self._longest_retry_after = longest_retry_after
         self.attempts = 0
 
     def pause(self, retry_after: float | None = None) -> float:
-        """The next pause in seconds, never shorter than the server's Retry-After."""
+        """The next pause in seconds."""
         longest = min(self._cap, self._base * 2.0 ** min(self.attempts, 60))
         self.attempts += 1
-        return max(longest * (1 + self._random()) / 2, min(retry_after or 0.0, LONGEST_RETRY_AFTER))
+        return max(longest * (1 + self._random()) / 2, min(retry_after or 0.0, self._longest_retry_after))
 
     def reset(self) -> None:
         """All is well again: the next pause is a short one."""

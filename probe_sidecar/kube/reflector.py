@@ -16,7 +16,7 @@ from typing import Any
 
 from probe_sidecar.kube.client import KubeClient, Resource, Selection
 from probe_sidecar.kube.documents import IDENTITY, NAME_LENGTH, NO_NAME, Object, Unreadable, parsed, trimmed
-from probe_sidecar.kube.errors import GARBAGE, UNREACHABLE, ApiError, Backoff, from_status
+from probe_sidecar.kube.errors import GARBAGE, LONGEST_RETRY_AFTER, UNREACHABLE, ApiError, Backoff, from_status
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,11 @@ IDLE_SECONDS = 72.0
 
 HEALTHY_SECONDS = 10.0
 """A watch that lasted this long (more than it takes to give up connecting) shows that the server works."""
+
+STEADY_SECONDS = 1.0
+"""An event this long after the beginning of its watch shows the same; one at once may come from each of many watches
+that are cut, ten a second.
+"""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 
@@ -50,7 +55,7 @@ class Reflector:
     last sent data, or when the Reflector was made; `lists`, `watches` and `failures` count. `unreadable` has, by
     namespace/name, the objects that cannot be read; `on_change` is also called when they change. `list_problem` is the
     error of the last LIST if the API server refused it, empty otherwise. A watch without data for `idle` seconds is
-    dead.
+    dead. Between two attempts are `longest_pause` seconds at most, or `longest_retry_after` where the server says so.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Reflector:
         *,
         idle: float = IDLE_SECONDS,
         longest_pause: float = LONGEST_PAUSE,
+        longest_retry_after: float = LONGEST_RETRY_AFTER,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = uniform,
@@ -72,7 +78,7 @@ class Reflector:
         self._clock = clock
         self._sleep = sleep
         self._random = random
-        self._backoff = Backoff(FIRST_PAUSE, longest_pause, random)
+        self._backoff = Backoff(FIRST_PAUSE, longest_pause, random, longest_retry_after)
         self.objects: dict[str, Object] = {}
         self._version: str | None = None  # where to watch from; None: only a LIST can tell
         self.synced = False
@@ -129,6 +135,7 @@ class Reflector:
 
     async def _watch(self, version: str) -> None:
         self.watches += 1
+        steady_from = self._clock() + STEADY_SECONDS
         seconds = round(WATCH_SECONDS * (1 + self._random() / 4))
         lines = self._client.watch(self._selection, version, seconds=seconds, idle=self._idle)
         async with aclosing(lines):
@@ -136,7 +143,8 @@ class Reflector:
                 self._touch()
                 if line.strip():
                     await self._receive(line)
-                    self._backoff.reset()
+                    if self._clock() >= steady_from:
+                        self._backoff.reset()
                     await asyncio.sleep(0)  # many lines may have come together
 
     async def _receive(self, line: bytes) -> None:

@@ -60,7 +60,7 @@ def version(raw: Object) -> str:
 def older(one: Object, other: Object) -> bool:
     """Whether `one` is an earlier version. Versions of one resource compare as integers (KEP-5504); others never do."""
     mine, theirs = version(one), version(other)
-    return mine.isdecimal() and theirs.isdecimal() and int(mine) < int(theirs)
+    return mine.isdecimal() and theirs.isdecimal() and (len(mine), mine) < (len(theirs), theirs)
 
 
 def place(raw: Object) -> tuple[str, str]:

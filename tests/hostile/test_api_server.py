@@ -15,6 +15,7 @@ from probe_sidecar.kube.client import MOST_BYTES, PAGE_BYTES, KubeClient, Resour
 from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.kube.reflector import Reflector
 from probe_sidecar.sidecar import Sidecar
+from probe_sidecar.status.patch import older
 from tests.unit.probe_sidecar.sidecars import SETTINGS
 from tests.until import beside, until
 
@@ -233,6 +234,33 @@ async def test_connection_faults_are_retried(error: Exception) -> None:
     api = Api(error, page(GOOD))
     await api.listed()
     assert (api.seen, api.client.requests["GET", 0] >= 1) == ({"good"}, True)
+
+
+@pytest.mark.parametrize("version", ["9" * 5_000, "0", "-1", "\u0665"])
+async def test_odd_version_is_compared_without_an_error(version: str) -> None:
+    odd, good = cr("odd", resourceVersion=version), cr("odd")
+    assert [older(good, odd), older(odd, good)].count(True) <= 1
+    assert older(cr("a", resourceVersion="9"), cr("a", resourceVersion="10"))
+
+
+async def test_list_that_repeats_a_page_is_refused() -> None:
+    api = Api(*[page(GOOD, last="same")] * 3)
+    with pytest.raises(ApiError, match="repeats a page"):
+        await api.client.list(Selection(CRS))
+    assert len(api.requests) == 2
+
+
+async def test_cookies_are_not_kept() -> None:
+    sent = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.append("cookie" in request.headers)
+        return httpx.Response(200, headers={"Set-Cookie": f"c{len(sent)}=x"}, content=page(GOOD))
+
+    client = KubeClient(httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://api.example"))
+    for _ in range(2):
+        await client.list(Selection(CRS))
+    assert sent == [False, False]
 
 
 async def test_endless_response_is_refused() -> None:

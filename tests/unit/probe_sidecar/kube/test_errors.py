@@ -15,6 +15,7 @@ def refusal(reason: str, message: str, **more: Any) -> bytes:
     ("starting", 429, {"retry-after": "1"}, refusal("Many", "starts"), (429, "Many", "starts", 1.0)),
     ("details", 504, {}, refusal("Timeout", "m", details={"retryAfterSeconds": 2}), (504, "Timeout", "m", 2.0)),
     ("odd Retry-After", 503, {"retry-after": "soon"}, b"{}", (503, "Unknown", "no message", None)),
+    ("Retry-After of a day", 503, {"retry-after": "86400"}, b"{}", (503, "Unknown", "no message", 60.0)),
     ("negative Retry-After", 503, {"retry-after": "-1"}, b"{}", (503, "Unknown", "no message", None)),
     ("html", 502, {}, b"<html>bad gateway</html>", (502, "Garbage", "<html>bad gateway</html>", None)),
     ("empty", 502, {}, b"", (502, "Garbage", "empty body", None)),

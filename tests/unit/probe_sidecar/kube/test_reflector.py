@@ -217,6 +217,12 @@ async def test_outage_keeps_the_set_and_backs_off() -> None:
     assert world.changes == [({"a": "5"}, frozenset({"a"})), ({"a": "11"}, frozenset({"a"}))]
 
 
+async def test_watches_that_end_after_an_event_back_off() -> None:
+    world = World(listing(10), *[(bookmark(11),)] * 6, (LASTED,))
+    await world.play()
+    assert world.pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6]
+
+
 INITIALIZING = httpx.Response(429, json=error(429, "TooManyRequests"), headers={"Retry-After": "3"})
 
 

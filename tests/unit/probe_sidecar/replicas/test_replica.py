@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from probe_sidecar.replicas import NAME_PREFIX, RENEWALS, LeaseOptions, Replica
+from probe_sidecar.kube.errors import ApiError
+from probe_sidecar.replicas import GROUP_LABEL, LONGEST_LEASE, NAME_PREFIX, RENEWALS, LeaseOptions, Replica
 from tests.cases import cases
 from tests.examples import examples
-from tests.faults import FaultyServer
+from tests.faults import Fault, FaultyServer
 from tests.link import LATENCY, Link, application, client
 from tests.until import beside
 from tests.virtual_time import virtually
@@ -297,6 +298,40 @@ async def test_stale_leases_are_deleted(world: World) -> None:
     await asyncio.sleep(10)
     assert world.lease("c") is None
     assert [one.name for one in world.server.audit.since(0) if one.verb == "delete"] == ["probe-sidecar-c"]
+
+
+@scenario
+async def test_many_stale_leases_do_not_delay_the_renewal(world: World) -> None:
+    world.start("a")
+    await world.until(world.shared)
+    for number in range(40):
+        spec = {"holderIdentity": "x", "leaseDurationSeconds": 2**31 - 1 if number else 1}
+        metadata = {"name": f"gone-{number}", "namespace": NAMESPACE, "labels": {GROUP_LABEL: "All"}}
+        world.server.create(
+            {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+        )
+    world.server.faults.add(Fault(verbs=frozenset({"delete"}), seconds=1.0))
+    with logged() as texts:
+        await asyncio.sleep(LONGEST_LEASE + 200)
+    assert world.replicas["a"].shown()["replicas"] == ["probe-sidecar-a"]
+    assert [number for number in range(40) if world.server.get("Lease", NAMESPACE, f"gone-{number}")] == []
+    assert texts == []
+
+
+@scenario
+async def test_long_retry_after_does_not_cost_the_lease(world: World) -> None:
+    replica = world.start("a")
+    await world.until(world.shared)
+    send, world.doubles = replica._client.send, []
+
+    async def refused(*arguments: Any, **options: Any) -> Any:
+        replica._client.send = send  # type: ignore[method-assign]
+        raise ApiError(429, "TooManyRequests", "", 60.0)
+
+    replica._client.send = refused  # type: ignore[method-assign]
+    for _ in range(300):
+        assert world.shared()
+        await asyncio.sleep(0.1)
 
 
 @scenario
