@@ -4,7 +4,6 @@ After k8s.io/apiserver pkg/storage/cacher, and what a real server (1.36) was see
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -58,8 +57,9 @@ class Watch:
     async def _live(self, subscription: Subscription) -> AsyncIterator[bytes]:
         """Changes as they come. A client that asked from a future revision receives nothing until then."""
         future = self.revision or 0
-        deadline = time.monotonic() + self.seconds
-        while (now := time.monotonic()) < deadline:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self.seconds
+        while (now := clock()) < deadline:
             try:
                 async with asyncio.timeout(min(deadline - now, BOOKMARK_SECONDS)):
                     change = await subscription.queue.get()

@@ -262,6 +262,7 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
         raise ApiError(response.status_code, GARBAGE, f"the response is compressed: {coding}")
     async for piece in response.aiter_bytes():
         yield piece
+        await asyncio.sleep(0)  # thousands of small chunks may have come together
 
 
 async def _read(response: httpx.Response) -> bytes:

@@ -138,14 +138,17 @@ class Reflector:
         steady_from = self._clock() + STEADY_SECONDS
         seconds = round(WATCH_SECONDS * (1 + self._random() / 4))
         lines = self._client.watch(self._selection, version, seconds=seconds, idle=self._idle)
-        async with aclosing(lines):
-            async for line in lines:
-                self._touch()
-                if line.strip():
-                    await self._receive(line)
-                    if self._clock() >= steady_from:
-                        self._backoff.reset()
-                    await asyncio.sleep(0)  # many lines may have come together
+        try:
+            async with asyncio.timeout(seconds + self._idle), aclosing(lines):
+                async for line in lines:
+                    self._touch()
+                    if line.strip():
+                        await self._receive(line)
+                        if self._clock() >= steady_from:
+                            self._backoff.reset()
+                        await asyncio.sleep(0)  # many lines may have come together
+        except TimeoutError:
+            raise ApiError(0, UNREACHABLE, f"the watch did not end after {seconds} s") from None
 
     async def _receive(self, line: bytes) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from probe_sidecar.kube import reflector
 from probe_sidecar.kube.client import KubeClient, Resource, Selection
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.reflector import Reflector, Reflectors
@@ -215,6 +216,27 @@ async def test_outage_keeps_the_set_and_backs_off() -> None:
     assert world.requests == ["list", *["watch from 10"] * 11], "what was seen needs no new list"
     assert world.pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
     assert world.changes == [({"a": "5"}, frozenset({"a"})), ({"a": "11"}, frozenset({"a"}))]
+
+
+async def test_watch_that_never_ends_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    watches = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"\n"
+            await asyncio.sleep(0.01)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "watch" not in request.url.params:
+            return listing(10)
+        watches.append(request.url.params["resourceVersion"])
+        return httpx.Response(200, content=endless())
+
+    monkeypatch.setattr(reflector, "WATCH_SECONDS", 0)
+    client = KubeClient(httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://api"))
+    async with beside(Reflector(client, Selection(CRS), lambda *_: None, idle=0.05).run()):
+        await until(lambda: len(watches) == 2)
+    assert watches == ["10", "10"]
 
 
 async def test_watches_that_end_after_an_event_back_off() -> None:
