@@ -10,13 +10,11 @@ from typing import Literal
 import click
 import uvloop
 
-from app.bearer import Tokens
-from app.files import UnusableFile
+from app.credentials import ServerTls, Tokens, UnusableFile
 from app.hook import InvalidRequest
 from app.metrics import SyncMetrics
 from app.server import create_app, create_pages, sync_options
 from app.settings import Settings
-from app.tls import ServerTls
 from runtime.commands import FILE, Failure, manifests, warn
 from runtime.http_server import STOP_SIGNALS, Binding, CannotListen, listen, serve_until_signal, url
 from runtime.logs import configure
@@ -118,10 +116,11 @@ def _serve(settings: Settings) -> int:
     metrics = SyncMetrics()
     try:
         tokens = Tokens(settings.token_file) if settings.token_file else None
-        served = ServerTls(settings.tls) if settings.tls else None
-        if served is not None:
+        tls = None
+        if settings.tls_cert_file and settings.tls_key_file:
+            served = ServerTls(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
             metrics.certificate(served.expiry)
-        tls = served.context if served is not None else None
+            tls = served.context
         bindings = [
             Binding(create_app(settings, metrics, tokens), listen(settings.listen_host, settings.listen_port), tls)
         ]

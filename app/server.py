@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
-from app.bearer import Tokens, bearer
+from app.credentials import Tokens, bearer
 from app.documentation import PAGE_METHODS, DescribedHook, add_docs
 from app.hook import CompositeHookRequest, CompositeHookResponse, InvalidRequest, read
 from app.metrics import SyncMetrics

@@ -5,9 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from app.tls import TlsFiles
 from external_service.kind import DEFAULT_ENDPOINTS_FORM, EndpointsForm
-from runtime.settings import COMMAS, EVERY_ADDRESS, LISTEN_PORT, CommonSettings
+from runtime.settings import COMMAS, EVERY_ADDRESS, LISTEN_PORT, CommonSettings, ListenHost, ListenPort
 
 TOOL_ANNOTATIONS = ("kubectl.kubernetes.io/", "metacontroller.k8s.io/", "argocd.argoproj.io/", "meta.helm.sh/")
 
@@ -15,29 +14,20 @@ TOOL_ANNOTATIONS = ("kubectl.kubernetes.io/", "metacontroller.k8s.io/", "argocd.
 class Settings(CommonSettings):
     """Beside the common ones: where to listen, how much to read, how to publish, which annotations belong to tools."""
 
-    listen_host: str = Field(
+    listen_host: ListenHost = Field(
         EVERY_ADDRESS,
-        min_length=1,
-        title="an address of this machine",
         description="Address on which the hook listens. `::` is every address of both families.",
     )
-    listen_port: int = Field(
+    listen_port: ListenPort = Field(
         8080,
-        ge=0,
-        le=65_535,
-        title=LISTEN_PORT,
         description="Port on which the hook listens. Change it together with the Service and the container port.",
     )
-    metrics_listen_host: str = Field(
+    metrics_listen_host: ListenHost = Field(
         EVERY_ADDRESS,
-        min_length=1,
-        title="an address of this machine",
         description="Address on which the hook serves metrics and health.",
     )
-    metrics_listen_port: int | None = Field(
+    metrics_listen_port: ListenPort | None = Field(
         None,
-        ge=0,
-        le=65_535,
         title=f"{LISTEN_PORT}, or leave it out",
         description=(
             "Port on which the hook serves metrics and health; empty: none. It is separate from the port that "
@@ -120,13 +110,7 @@ class Settings(CommonSettings):
 
     @model_validator(mode="after")
     def _certificate_with_key(self) -> Self:
-        if bool(self.tls_cert_file) is not bool(self.tls_key_file) or (self.tls_client_ca_file and not self.tls):
+        needed = bool(self.tls_cert_file or self.tls_key_file or self.tls_client_ca_file)
+        if needed and not (self.tls_cert_file and self.tls_key_file):
             raise ValueError("ESO_TLS_CERT_FILE and ESO_TLS_KEY_FILE: write both, or none of the ESO_TLS_ ones")
         return self
-
-    @property
-    def tls(self) -> TlsFiles | None:
-        """The files for TLS; None: plain HTTP."""
-        if self.tls_cert_file and self.tls_key_file:
-            return TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
-        return None

@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode
 
 from external_service.core import Probe
 from external_service.kind import LONGEST_TIMEOUT, NAMESPACE
-from runtime.settings import COMMAS, EVERY_ADDRESS, LISTEN_PORT, CommonSettings
+from runtime.settings import COMMAS, EVERY_ADDRESS, CommonSettings, ListenHost, ListenPort
 
 _SERVER = re.compile(r"(?:\[(?P<bracketed>[^]]+)\]|(?P<plain>[0-9.]+)):(?P<port>[0-9]{1,5})")
 
@@ -69,17 +69,12 @@ POD_NAME = "the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only ther
 class Settings(CommonSettings):
     """Each field is a variable: `tick_milliseconds` is ESO_TICK_MILLISECONDS."""
 
-    health_listen_host: str = Field(
+    health_listen_host: ListenHost = Field(
         EVERY_ADDRESS,
-        min_length=1,
-        title="an address of this machine",
         description="Address on which the prober serves health, metrics, the live view and the web page.",
     )
-    health_listen_port: int = Field(
+    health_listen_port: ListenPort = Field(
         8081,
-        ge=0,
-        le=65_535,
-        title=LISTEN_PORT,
         description=(
             "Port on which the prober serves health, metrics, the live view and the web page. Change it together "
             "with the container port."

@@ -20,6 +20,8 @@ from runtime.logs import LogFormat
 PREFIX = "ESO_"
 
 LISTEN_PORT = "a port number from 0 to 65535 (0: any free one)"
+ListenHost = Annotated[str, Field(min_length=1, title="an address of this machine")]
+ListenPort = Annotated[int, Field(ge=0, le=65_535, title=LISTEN_PORT)]
 EVERY_ADDRESS = "::"
 """To listen on: every address of both families. A cluster's Pods may have IPv4 addresses, IPv6 addresses or both."""
 

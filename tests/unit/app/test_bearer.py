@@ -6,8 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.bearer import Tokens
-from app.files import UnusableFile
+from app.credentials import Tokens, UnusableFile
 from app.metrics import SyncMetrics
 from app.server import create_app
 from app.settings import Settings

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from app.bearer import Tokens
+from app.credentials import ServerTls, Tokens
 from app.server import create_app
 from app.settings import Settings
-from app.tls import ServerTls, TlsFiles
 from runtime.http_server import Binding, CannotListen, Limits, listen, url
 from runtime.settings import EVERY_ADDRESS
 from tests.e2e.controlplane.pki import Pki
@@ -56,10 +55,10 @@ async def answered(binding: Binding, parts: Iterable[bytes], limits: Limits | No
 
 
 def test_stalled_handshake_is_closed(tmp_path: Path) -> None:
-    files = TlsFiles(*Pki(tmp_path).issue("server", common_name="hook", addresses=["127.0.0.1"]))
+    files = Pki(tmp_path).issue("server", common_name="hook", addresses=["127.0.0.1"])
     half_a_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
     with listen("127.0.0.1", 0) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        binding = Binding(create_app(Settings()), listener, ServerTls(files).context)
+        binding = Binding(create_app(Settings()), listener, ServerTls(*files).context)
         assert runner.run(answered(binding, [b"", half_a_hello], Limits(head_seconds=0.3))) == [b"", b""]
 
 

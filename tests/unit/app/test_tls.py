@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from app.files import UnusableFile
+from app.credentials import ServerTls, UnusableFile
 from app.metrics import SyncMetrics
-from app.tls import ServerTls, TlsFiles
 from tests.cases import cases
 from tests.e2e.controlplane.pki import Pki
 
@@ -21,19 +21,25 @@ PATIENCE = 10.0
 SOON = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
+class Files(NamedTuple):
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
 class Site:
     """The files of the server and of its clients."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.one, self.two = Pki(folder / "one"), Pki(folder / "two")
-        self.files = TlsFiles(folder / "tls.crt", folder / "tls.key")
+        self.files = Files(folder / "tls.crt", folder / "tls.key")
         self.install(self.one)
 
     @property
-    def mutual(self) -> TlsFiles:
+    def mutual(self) -> Files:
         shutil.copy(self.one.ca_file, self.folder / "ca.crt")
-        return TlsFiles(self.files.certificate, self.files.key, self.folder / "ca.crt")
+        return Files(self.files.certificate, self.files.key, self.folder / "ca.crt")
 
     def install(self, pki: Pki) -> None:
         certificate, key = pki.issue("server", common_name="hook", addresses=["127.0.0.1"])
@@ -54,13 +60,13 @@ def site(tmp_path: Path) -> Site:
 
 
 @asynccontextmanager
-async def serving(files: TlsFiles) -> AsyncIterator[int]:
+async def serving(files: Files) -> AsyncIterator[int]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             writer.write(line)
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=ServerTls(files).context)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=ServerTls(*files).context)
     async with server:
         yield server.sockets[0].getsockname()[1]
 
@@ -144,18 +150,18 @@ def test_unusable_files_are_named_at_start(site: Site, break_it: str, words: str
     else:
         (site.folder / "ca.crt").write_text("words")
     with pytest.raises(UnusableFile, match=words):
-        ServerTls(files)
+        ServerTls(*files)
 
 
 def test_expiry_of_the_newest_certificate_is_reported(tmp_path: Path) -> None:
     pki = Pki(tmp_path)
 
-    def install(expires: datetime) -> TlsFiles:
-        files = TlsFiles(*pki.issue("tls", common_name="hook", expires=expires))
+    def install(expires: datetime) -> Files:
+        files = Files(*pki.issue("tls", common_name="hook", expires=expires))
         files.certificate.write_bytes(b"a comment\n" + files.certificate.read_bytes())
         return files
 
-    served, metrics = ServerTls(install(SOON)), SyncMetrics()
+    served, metrics = ServerTls(*install(SOON)), SyncMetrics()
     metrics.certificate(served.expiry)
     assert b"\neso_certificate_expiry_timestamp_seconds 1.798761599e+09\n" in metrics.text()
     later = datetime(2050, 2, 3, 4, 5, 6, tzinfo=UTC)
