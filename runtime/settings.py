@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from external_service.admission import Features
@@ -127,6 +127,13 @@ class CommonSettings(BaseSettings):
             "cluster, with the same selector in the CompositeController."
         ),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_none(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """An empty variable is the default where that is None."""
+        optional = {name for name, field in cls.model_fields.items() if field.default is None}
+        return {name: value for name, value in given.items() if value != "" or name not in optional}
 
     @property
     def scope(self) -> Scope:

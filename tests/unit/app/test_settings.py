@@ -56,6 +56,17 @@ def test_settings_of_the_other_process_are_ignored(
     assert load(settings) == settings()
 
 
+@cases("settings", ("hook", Settings), ("sidecar", Sidecar))
+def test_empty_variable_is_the_default_where_that_is_none(
+    settings: type[CommonSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = load(settings)
+    for name, field in settings.model_fields.items():
+        if field.default is None:
+            monkeypatch.setenv(f"ESO_{name.upper()}", "")
+    assert load(settings) == bare
+
+
 def test_kubernetes_service_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_PORT", "tcp://10.96.0.17:80")
     assert load(Settings).listen_port == 8080
