@@ -85,19 +85,9 @@ WHOLE_SECONDS = (
     "it (the kubelet's least is 1, too)"
 )
 Seconds = Annotated[int, Field(strict=True, ge=1, le=86_400)]
-Period = Annotated[
-    int,
-    Field(strict=True, ge=1, le=86_400),
-    # A number, for `type: integer` would refuse 0.5 without a reason.
-    WithJsonSchema(
-        {
-            "type": "number",
-            "x-kubernetes-validations": [
-                rule("self >= 1.0 && self <= 86400.0 && self == double(int(self))", WHOLE_SECONDS)
-            ],
-        }
-    ),
-]
+_IS_WHOLE = rule("self >= 1.0 && self <= 86400.0 && self == double(int(self))", WHOLE_SECONDS)
+# A number, for `type: integer` would refuse 0.5 without a reason.
+Period = Annotated[Seconds, WithJsonSchema({"type": "number", "x-kubernetes-validations": [_IS_WHOLE]})]
 Threshold = Annotated[int, Field(strict=True, ge=1, le=1_000)]
 
 HOST_HEADER = r"[!-.0-~]*"

@@ -56,16 +56,13 @@ def custom_resource_definition() -> Schema:
 
 def parent_schema() -> Schema:
     """The schema of an ExternalService as Metacontroller sends it: the CRD's, with the metadata that the hook reads."""
-    schema: Schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     text, texts = {"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}
     metadata = {"name": text, "namespace": text, "uid": text, "generation": {"type": "integer"}}
     return {
-        **schema,
-        "required": ["apiVersion", "kind", "metadata", "spec"],
+        **root(),
         "properties": {
-            **schema["properties"],
-            "apiVersion": {"type": "string", "enum": [kind.API_VERSION]},
-            "kind": {"type": "string", "enum": [kind.KIND]},
+            **root()["properties"],
+            "spec": _root()["properties"]["spec"],
             "metadata": {
                 "type": "object",
                 "required": ["name"],

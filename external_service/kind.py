@@ -16,6 +16,9 @@ MAX_CONDITIONS = 16
 SERVICE_NAME = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 LABEL = NAMESPACE = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+KEY = f"({DNS_NAME}/)?{NAME}"
+"""Value and key of a label."""
 
 Family = Literal["IPv4", "IPv6"]
 FAMILIES: tuple[Family, ...] = ("IPv4", "IPv6")

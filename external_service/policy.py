@@ -7,7 +7,7 @@ would otherwise refuse the whole Endpoints object for one bad address.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -44,7 +44,6 @@ SPECIAL_IPV4 = ("0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "2
 SITE_LOCAL = IPv6Network("fec0::/10")
 
 _LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
-_TEREDO = IPv6Network("2001::/32")
 _ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
 
@@ -59,7 +58,15 @@ class AddressPolicy:
     @cached_property
     def refusal(self) -> Callable[[str], str | None]:
         """Why an address may be neither published nor probed, with what to write instead; None when it may."""
-        return lru_cache(maxsize=4_096)(lambda ip: form_refusal(ip) or _range_refusal(ip_address(ip), self))
+        return lru_cache(maxsize=4_096)(lambda ip: form_refusal(ip) or self._range_refusal(ip_address(ip)))
+
+    def _range_refusal(self, address: IPv4Address | IPv6Address) -> str | None:
+        problem = _own_refusal(address, self)
+        if problem or isinstance(address, IPv4Address) or address.is_loopback:
+            return problem
+        carried = replace(self, allow=())
+        problems = (_own_refusal(inner, carried) for inner in embedded(address))
+        return next((f"{address} carries an IPv4 address: {found}" for found in problems if found), None)
 
 
 def form_refusal(ip: str) -> str | None:
@@ -94,24 +101,9 @@ def embedded(address: IPv6Address) -> Iterator[IPv4Address]:
             yield IPv4Address(octets[start : start + 4])
     if address in _LOCAL_NAT64:
         yield IPv4Address(octets[12:] if any(octets[11:]) else octets[6:8] + octets[9:11])
-    if address in _TEREDO:
-        yield IPv4Address(octets[4:8])
-        yield IPv4Address(bytes(octet ^ 0xFF for octet in octets[12:]))
+    yield from address.teredo or ()
     if octets[8:12] in _ISATAP:
         yield IPv4Address(octets[12:])
-
-
-def _range_refusal(address: IPv4Address | IPv6Address, policy: AddressPolicy) -> str | None:
-    return _own_refusal(address, policy) or _embedded_refusal(address, policy)
-
-
-def _embedded_refusal(address: IPv4Address | IPv6Address, policy: AddressPolicy) -> str | None:
-    if isinstance(address, IPv4Address) or address.is_unspecified or address.is_loopback:
-        return None
-    for inner in embedded(address):
-        if (problem := _own_refusal(inner, AddressPolicy(deny=policy.deny, loopback=policy.loopback))) is not None:
-            return f"{address} carries an IPv4 address: {problem}"
-    return None
 
 
 def _own_refusal(address: IPv4Address | IPv6Address, policy: AddressPolicy) -> str | None:

@@ -42,7 +42,9 @@ def publication(
     Addresses without a result yet do not count: they neither start nor end failing open.
     """
     ips = [ip for ip in dict.fromkeys((*spec.ips, *resolved)) if policy.refusal(ip) is None]
-    healthy = frozenset(ips) if spec.readinessProbe is None else _healthy(states)
+    healthy: Set[str] = frozenset(ips)
+    if spec.readinessProbe is not None:
+        healthy = {ip for ip, state in states.items() if state.healthy}
     enabled = [ip for ip in ips if ip not in spec.disabled]
     failing_open = _failing_open(spec.minReady, enabled, healthy, states)
     addresses = [
@@ -70,15 +72,10 @@ def resolved_by(spec: ExternalServiceSpec, addresses: Iterable[AddressStatus]) -
     }
 
 
-def _healthy(states: States) -> Set[str]:
-    """The addresses whose probe succeeds."""
-    return {ip for ip, state in states.items() if state.healthy}
-
-
 def _failing_open(min_ready: int | str, enabled: Sequence[str], healthy: Set[str], states: States) -> bool:
     if not (least := least_ready(min_ready, len(enabled))):
         return False
-    settled = sum(1 for ip in enabled if ip not in healthy and not _pending(ip, states))
+    settled = sum(1 for ip in enabled if ip not in healthy and ip in states and states[ip].reason != "Pending")
     return len(enabled) - settled < least
 
 
@@ -89,8 +86,3 @@ def least_ready(min_ready: int | str, enabled: int) -> int:
     if isinstance(min_ready, str):
         return ceil(enabled * int(min_ready.removesuffix("%")) / 100)
     return min(min_ready, enabled)
-
-
-def _pending(ip: str, states: States) -> bool:
-    state = states.get(ip)
-    return state is None or state.reason == "Pending"

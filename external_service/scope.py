@@ -7,17 +7,16 @@ import re
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from external_service.kind import KEY, NAME
+
 EVERYTHING = "All"
 """The group that works for every ExternalService; no namespace can be called that."""
 
 SELECTOR_WISH = "a label selector such as eso.example.com/shard=a or tier in (gold,silver),!legacy; nothing: all"
 
-_PREFIX = r"(?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*/)?"
-_WORD = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_KEY = f"{_PREFIX}{_WORD}"
-_VALUE = f"(?:{_WORD})?"
+_VALUE = f"({NAME})?"
 _REQUIREMENT = re.compile(
-    rf"(?P<absent>!\s*)?(?P<key>{_KEY})"
+    rf"(?P<absent>!\s*)?(?P<key>{KEY})"
     rf"(?:\s*(?P<sign>==|=|!=)\s*(?P<value>{_VALUE})|\s+(?P<word>in|notin)\s*\(\s*(?P<values>{_VALUE}(?:\s*,\s*{_VALUE})*)\s*\))?"
 )
 _BETWEEN = re.compile(r",(?![^(]*\))")

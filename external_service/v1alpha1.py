@@ -30,10 +30,12 @@ from external_service.core import (
 from external_service.kind import (
     DNS_NAME,
     FAMILIES,
+    KEY,
     LABEL,
     MAX_ADDRESSES,
     MAX_CONDITIONS,
     MAX_SUMMARY,
+    NAME,
     NAMESPACE,
     SERVICE_NAME,
     ChildReason,
@@ -128,8 +130,6 @@ Hostname = Annotated[
 ]
 
 
-NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-KEY = f"({DNS_NAME}/)?{NAME}"
 MAX_ENTRIES = 64
 OptionalObjectName = Annotated[str, matching(f"({DNS_NAME})?", 253, NO_OBJECT_NAME)]
 Key = Annotated[str, Field(pattern=f"^{KEY}$")]

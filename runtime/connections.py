@@ -60,12 +60,12 @@ class Refused(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    """One connection, within `limits`. It exists from the accept on, before its TLS handshake."""
+    """One connection. The Acceptor makes it, and sets these, at the accept: before its TLS handshake."""
 
-    limits = Limits()
+    limits: Limits
     acceptor: "Acceptor"
-    peer = ""
-    handshake: asyncio.Task[None] | None = None
+    peer: str
+    handshake: asyncio.Task[None]
 
     _timer: asyncio.TimerHandle | None = None
     _made = False  # past its TLS handshake
@@ -109,7 +109,7 @@ class Connection(HttpToolsProtocol):
 
     def drop_handshake(self) -> None:
         """Cut it off unless it is past its TLS handshake."""
-        if self.handshake is not None and not self._made:
+        if not self._made:
             self._dropped = True
             self.handshake.cancel()
 
@@ -342,7 +342,7 @@ class Acceptor:
             return
         accepted.setblocking(False)
         connection = self._protocol()
-        connection.acceptor, connection.peer = self, peer
+        connection.limits, connection.acceptor, connection.peer = self._limits, self, peer
         self._open.setdefault(peer, set()).add(connection)
         self._count += 1
         connection.handshake = self._loop.create_task(self._open_transport(connection, accepted))

@@ -56,11 +56,10 @@ class HttpServer(uvicorn.Server):
 
     def __init__(self, binding: Binding, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._protocol = type("LimitedConnection", (Connection,), {"limits": self._limits})
         super().__init__(
             uvicorn.Config(
                 binding.app,
-                http=self._protocol,
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -86,10 +85,7 @@ class HttpServer(uvicorn.Server):
         self.started = True
 
     def _connection(self) -> Connection:
-        made: Connection = self._protocol(
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        return made
+        return Connection(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def close_after_next_response(self) -> None:
         """Ask each client to connect again, elsewhere; uvicorn makes its default headers of the second list again."""
