@@ -15,6 +15,7 @@ from app.hook import InvalidRequest
 from app.metrics import SyncMetrics
 from app.server import create_app, create_pages, sync_options
 from app.settings import Settings
+from app.sync import desired_children
 from runtime.commands import FILE, Failure, manifests, warn
 from runtime.http_server import STOP_SIGNALS, Binding, CannotListen, listen, serve_until_signal, url
 from runtime.logs import configure
@@ -60,18 +61,16 @@ def render(paths: tuple[str, ...], output: Literal["yaml", "json"]) -> int:
       external-service render shop/ billing/static.yaml -o json
       kubectl get externalservice static -o yaml | external-service render -
     """
-    from app.render import children, text  # noqa: PLC0415 - YAML: no server needs it
+    from app.render import here, left_out, text  # noqa: PLC0415 - YAML: no server needs it
 
-    settings = _settings()
-    options = sync_options(settings)
+    options = here(sync_options(_settings()))
     made = []
-    for file, found in manifests(paths):
+    for document in manifests(paths):
         try:
-            rendered = children(found, options)
+            made += desired_children(document.parent, options).children
         except InvalidRequest as refused:
-            raise Failure(2, *(f"{file}: {problem}" for problem in refused.problems)) from None
-        warn(f"{file}: {line}" for line in rendered.warnings)
-        made += rendered.children
+            raise Failure(2, *(f"{document.where}{problem}" for problem in refused.problems)) from None
+        warn(left_out(document, options.policy))
     click.echo(text(made, output), nl=False)
     return 0
 
@@ -90,15 +89,14 @@ def request(file: str, name: str) -> int:
       external-service request CR.yaml | curl -sS -d @- http://127.0.0.1:8080/sync
       external-service request all.yaml --name shop/static
     """
-    from app.request import request as made  # noqa: PLC0415 - YAML: no server needs it
+    from app.render import sync_request  # noqa: PLC0415 - YAML: no server needs it
     from external_service.manifest import InvalidInput  # noqa: PLC0415
 
     found = manifests([file])
     try:
-        click.echo(made([document for _, each in found for document in each.documents], name))
+        click.echo(sync_request(found, name))
     except InvalidInput as invalid:
         raise Failure(2, *(f"{file}: {problem}" for problem in invalid.problems)) from None
-    warn(f"{name}: {line}" for name, each in found for document in each.documents for line in document.warnings)
     return 0
 
 

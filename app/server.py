@@ -29,9 +29,9 @@ from app.settings import Settings
 from app.summary import summary
 from app.sync import SyncOptions, sync
 from external_service.invalid import unknown_fields
+from runtime import VERSION
 from runtime.http_server import LAST
 from runtime.logs import about
-from runtime.version import VERSION
 
 MAX_PROBLEMS = 20
 MAX_PROBLEM_CHARACTERS = 1_000

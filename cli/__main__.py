@@ -1,15 +1,14 @@
 """`external-service`, and `kubectl extsvc`: the commands of all packages. Each is imported only when it is used."""
 
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
 import click
 from click.shell_completion import ShellComplete, get_completion_class
 
+from runtime import VERSION
 from runtime.commands import run
-from runtime.version import VERSION
 
 PROGRAM = "external-service"
 COMMANDS = {
@@ -26,7 +25,7 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """The group of all COMMANDS."""
+    """The group of all COMMANDS; click itself knows only their names."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Their names."""
@@ -34,24 +33,10 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """One of them, imported now."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's own; for an unknown command it names the one that was meant."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            meant = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean {meant[0]}?" if meant else ""
-            raise click.UsageError(f"{error.message}{hint}", ctx) from None
+        return getattr(import_module(COMMANDS[cmd_name]), cmd_name) if cmd_name in COMMANDS else None
 
 
-@click.group(cls=Commands)
+@click.group(cls=Commands, commands=[click.Command(name) for name in COMMANDS])
 def external_service() -> None:
     """Use services outside a Kubernetes cluster as if they lived inside.
 

@@ -22,20 +22,18 @@ class InvalidInput(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One ExternalService, as read and as written (`raw`), with what was worth a warning; `where` tells it from the
-    others of its file, or is empty."""
+    """One ExternalService, as read and as written (`raw`); `where` names its place among several of one file."""
 
     where: str
     parent: ExternalService
     raw: dict[str, Any]
-    warnings: tuple[str, ...]
 
 
 class Manifests(NamedTuple):
-    """The ExternalServices of a file, and a note for each object of another kind that was passed over."""
+    """The ExternalServices of a file; a warning for each unknown field and each object of another API group."""
 
-    documents: tuple[Document, ...]
-    passed_over: tuple[str, ...]
+    documents: list[Document]
+    warnings: list[str]
 
 
 def external_services(source: str, *, required: bool = True) -> Manifests:
@@ -44,20 +42,20 @@ def external_services(source: str, *, required: bool = True) -> Manifests:
     Objects of other API groups are passed over. Raises InvalidInput for an ExternalService that the API server would
     not take, and without any if one is `required`.
     """
-    found, problems, passed_over = [], [], []
+    found, problems, warnings = [], [], []
     for where, raw in _located(source):
         if (other := _other_kind(raw)) is not None:
-            passed_over.append(f"{where}passed over: {other}")
+            warnings.append(f"{where}passed over: {other}")
         elif refused := admission_problems(raw, loopback=True):
             problems += [f"{where}{line}" for line in (*refused, *unknown_fields(raw))]
         else:
-            warnings = tuple(f"{where}{line}" for line in unknown_fields(raw))
-            found.append(Document(where, ExternalService.model_validate(raw), raw, warnings))
+            warnings += [f"{where}{line}" for line in unknown_fields(raw)]
+            found.append(Document(where, ExternalService.model_validate(raw), raw))
     if required and not found and not problems:
-        problems = [*passed_over, NOTHING]
+        problems = [*warnings, NOTHING]
     if problems:
         raise InvalidInput(*problems)
-    return Manifests(tuple(found), tuple(passed_over))
+    return Manifests(found, warnings)
 
 
 def _located(source: str) -> list[tuple[str, Any]]:

@@ -30,7 +30,7 @@ async def show(files: Sequence[str], output: str, duration: float | None, say: C
 
     `output` is live, plain or json. Returns the exit status, or raises Failure.
     """
-    given = [document.raw for _, found in manifests(files) for document in found.documents]
+    given = [document.raw for document in manifests(files)]
     playground = Playground()
     signal.signal(signal.SIGALRM, lambda *_: _give_up(playground.folder))
     page = LoopbackServer(application(playground), *free_ports(1))

@@ -1,16 +1,9 @@
-"""`python -m probe_sidecar` is `external-service prober`; `check` and `status` are the commands of these names."""
+"""`python -m probe_sidecar` is `external-service prober`."""
 
 import sys
-from collections.abc import Sequence
 
-from probe_sidecar.commands import check, prober, status
-from runtime.commands import run_module
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: see `runtime.commands`."""
-    return run_module("python -m probe_sidecar", prober, (check, status), argv)
-
+from probe_sidecar.commands import prober
+from runtime.commands import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(prober, "python -m probe_sidecar", sys.argv[1:]))

@@ -28,7 +28,7 @@ from probe_sidecar.kube.errors import ApiError
 from probe_sidecar.replicas import RENEWALS
 from probe_sidecar.settings import DNS_SERVERS, DNSServer, Settings, dns_server
 from probe_sidecar.sidecar import Sidecar
-from runtime.commands import FILE, Failure, manifests, warn
+from runtime.commands import FILE, Failure, manifests
 from runtime.http_server import STOP_SIGNALS, CannotListen
 from runtime.logs import configure
 from runtime.settings import CommonSettings, InvalidSettings, load
@@ -180,10 +180,7 @@ def check(  # noqa: PLR0917 - click passes them by name
     parents = []
     for target in targets:
         if _is_a_path(target):
-            for file, found in manifests([target]):
-                warn(f"{file}: {line}" for line in found.passed_over)
-                warn(f"{file}: {line}" for document in found.documents for line in document.warnings)
-                parents += [_placed(file, document, namespace) for document in found.documents]
+            parents += [_placed(document, namespace) for document in manifests([target])]
         else:
             parents.append(_parent(_fetched(cluster, target, namespace)))
     try:
@@ -295,14 +292,14 @@ async def _get(client: KubeClient, namespace: str, name: str) -> Object:
         await client.close()
 
 
-def _placed(file: str, document: "Document", namespace: str | None) -> ExternalService:
+def _placed(document: "Document", namespace: str | None) -> ExternalService:
     """The ExternalService of a file, in `namespace` if the file names none."""
     parent = document.parent
     if namespace in (None, parent.metadata.namespace):
         return parent
     if "namespace" in document.raw["metadata"]:
         problem = _OTHER_NAMESPACE.format(parent.metadata.namespace, namespace)
-        raise Failure(2, f"{file}: {document.where}{problem}")
+        raise Failure(2, f"{document.where}{problem}")
     return parent.model_copy(update={"metadata": parent.metadata.model_copy(update={"namespace": namespace})})
 
 

@@ -24,8 +24,8 @@ from probe_sidecar.probes.engine import ProbeEngine
 from probe_sidecar.replicas import Alone, Replica
 from probe_sidecar.service import Service
 from probe_sidecar.status.publisher import StatusPublisher
+from runtime import VERSION
 from runtime.logs import DROPPED_HELP, dropped_lines
-from runtime.version import VERSION
 
 
 @dataclass(frozen=True, slots=True)

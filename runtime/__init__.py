@@ -1,4 +1,8 @@
-"""Parts that both processes need to run: common settings, logs and version.
+"""Parts that both processes need to run: settings, logs, one HTTP server with limits; and those of all commands.
 
-Imports external_service, for the types of the settings, and the standard library. Knows nothing of HTTP or Kubernetes.
+Imports external_service alone. VERSION is the one that pyproject.toml declares.
 """
+
+from importlib.metadata import version
+
+VERSION = version("external-service-operator")

@@ -1,4 +1,4 @@
-"""Common parts of all commands: failure, the manifests that they read, and `python -m PACKAGE`. With click.
+"""Common parts of all commands: failure, warnings and the manifests that they read. With click.
 
 Exit status: 0 done, 1 it failed or something is not healthy, 2 bad usage, input or settings, 130 interrupted.
 """
@@ -9,13 +9,14 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from external_service.manifest import Manifests
+    from external_service.manifest import Document
 
 HELP = ["-h", "--help"]
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -25,7 +26,7 @@ FILE = click.Path(allow_dash=True)
 
 
 class Failure(click.ClickException):
-    """Ends the command with `status` and one line on stderr for each problem."""
+    """Ends the command with the exit status `status` and one line on stderr for each problem."""
 
     def __init__(self, status: int, *problems: str) -> None:
         super().__init__("; ".join(problems))
@@ -84,47 +85,41 @@ def _drop_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def run_module(
-    program: str, default: click.Command, others: Iterable[click.Command], argv: Sequence[str] | None
-) -> int:
-    """`python -m PACKAGE`: one of `others` if the first argument is its name, else `default`."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    for command in others:
-        if arguments[:1] == [command.name]:
-            return run(command, f"{program} {command.name}", arguments[1:])
-    return run(default, program, arguments)
-
-
 def warn(lines: Iterable[str]) -> None:
     """Warnings, one a line, on stderr."""
     for line in lines:
         click.echo(f"{click.style('warning', fg='yellow')}: {line}", err=True)
 
 
-def manifests(paths: Sequence[str]) -> "list[tuple[str, Manifests]]":
-    """Content of each file of `paths`: files, folders (their .yaml, .yml and .json files) or "-", the standard input.
+def manifests(paths: Sequence[str]) -> "list[Document]":
+    """The ExternalServices of `paths`: files, folders (their .yaml, .yml and .json files) or "-", the standard input.
 
-    Ends the command with all problems of all files. A file of a folder may be without an ExternalService.
+    `where` of each begins with its file. Prints the warnings; ends the command with all problems of all files. A file
+    of a folder may be without an ExternalService.
     """
     from external_service.manifest import NOTHING, InvalidInput, external_services  # noqa: PLC0415 - YAML: no server needs it
 
-    found: list[tuple[str, Manifests]] = []
+    found: list[Document] = []
     problems: list[str] = []
+    warnings: list[str] = []
     for path in paths:
         before = len(found)
         for file in _files(path):
             try:
-                found.append((file, external_services(_text(file), required=file == path)))
+                read = external_services(_text(file), required=file == path)
+                found += [replace(one, where=f"{file}: {one.where}") for one in read.documents]
+                warnings += [f"{file}: {line}" for line in read.warnings]
             except InvalidInput as invalid:
                 problems += [f"{file}: {problem}" for problem in invalid.problems]
             except OSError as error:
                 problems.append(f"{file}: {error.strerror}")
             except UnicodeDecodeError:
                 problems.append(f"{file}: this is not text in UTF-8")
-        if not problems and not any(manifest.documents for _, manifest in found[before:]):
+        if not problems and len(found) == before:
             problems.append(f"{path}: {NOTHING}")
     if problems:
         raise Failure(2, *problems)
+    warn(warnings)
     return found
 
 

@@ -14,8 +14,8 @@ from app.settings import Settings as HookSettings
 from external_service.scope import canonical
 from hack.values_table import CHART, README, explained, renewed
 from probe_sidecar.settings import Settings as SidecarSettings
+from runtime import VERSION
 from runtime.settings import hints
-from runtime.version import VERSION
 from tests.cases import cases
 from tests.chart.rendering import (
     API,

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hack.chart_manifests import COMPONENTS, NAME, written
-from runtime.version import VERSION
+from runtime import VERSION
 from tests.chart.rendering import API, MUTATING_POLICIES, Object, identity, render, rights
 from tests.required import cannot_run
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from app.render import children
+from app.render import here
 from app.settings import Settings as HookSettings
-from app.sync import SyncOptions
+from app.sync import SyncOptions, desired_children
 from external_service import kind
 from external_service.invalid import admission_problems, unknown_fields
 from external_service.manifest import external_services
@@ -58,8 +58,9 @@ def container(pod: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_composite_controller_lists_exactly_the_hooks_kinds(composite: dict[str, Any]) -> None:
     """HTTPRoutes are in a component: a kind that the cluster does not know would stop the whole CompositeController."""
-    options = SyncOptions(form="Both")
-    made = [child for path in SAMPLES for child in children(external_services(path.read_text()), options).children]
+    options = here(SyncOptions(form="Both"))
+    parents = [one.parent for path in SAMPLES for one in external_services(path.read_text()).documents]
+    made = [child for parent in parents for child in desired_children(parent, options).children]
     wanted = {(child["apiVersion"], child["kind"]) for child in made if child["kind"] != "HTTPRoute"}
     managed = {(rule["apiVersion"], rule["resource"]) for rule in composite["childResources"]}
     assert managed == {(version, PLURALS[kind]) for version, kind in wanted}

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from app.__main__ import main
+from app.commands import render
 from app.render import unresolved
 from app.settings import Settings
+from runtime.commands import run
 from runtime.settings import hints
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ def test_every_sample_has_a_golden_file() -> None:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=[sample.stem for sample in SAMPLES])
 def test_sample_renders_to_its_golden_file(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["render", str(sample)]) == 0
+    assert run(render, "external-service render", [str(sample)]) == 0
     rendered = capsys.readouterr()
     assert rendered.err.splitlines() == NOTES.get(sample.stem, [])
     assert rendered.out == (GOLDEN / sample.name).read_text()

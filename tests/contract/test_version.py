@@ -7,7 +7,7 @@ import pytest
 from app.server import create_app
 from app.settings import Settings
 from hack.version import PLACES, ROOT, project_version, versions
-from runtime.version import VERSION
+from runtime import VERSION
 
 OTHERS = "*.lock", "*go.mod", "*go.sum", "CHANGELOG.md", "pyproject.toml"
 

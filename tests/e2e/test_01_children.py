@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from app.render import children
+from app.render import here
 from app.settings import TOOL_ANNOTATIONS
-from app.sync import SyncOptions
+from app.sync import SyncOptions, desired_children
 from external_service.kind import EndpointsForm
 from external_service.manifest import external_services
 from playground.addresses import resolved
@@ -92,7 +92,8 @@ async def until_stored_as_rendered(world: World, parent: Object, form: Endpoints
     meta = parent["metadata"]
     live = await world.get(meta["name"], namespace=meta["namespace"])
     options = SyncOptions(uncopied_annotations=TOOL_ANNOTATIONS, form=form)
-    printed = children(external_services(yaml.safe_dump(live)), options).children
+    (document,) = external_services(yaml.safe_dump(live)).documents
+    printed = desired_children(document.parent, here(options)).children
 
     async def stored() -> list[Object | None]:
         places = [(child["metadata"]["name"], KINDS[child["kind"]]) for child in printed]

@@ -67,7 +67,7 @@ async def shown(world: World, *, check: bool) -> str:
     texts += [str(await world.get(name)) for name in ("web", "rpc")] + [str(listed)]
     if check:
         names = (f"{world.namespace}/web", f"{world.namespace}/rpc")
-        command = (sys.executable, "-m", "probe_sidecar", "check", f"--kubeconfig={world.api.admin_kubeconfig}", *names)
+        command = (sys.executable, "-m", "cli", "check", f"--kubeconfig={world.api.admin_kubeconfig}", *names)
         run = partial(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
         done = await asyncio.to_thread(run)
         assert "HTTP " in done.stdout, done.stderr

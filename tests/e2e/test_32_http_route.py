@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from app.children import http_route
-from app.render import children as rendered
+from app.render import here
 from app.settings import TOOL_ANNOTATIONS
-from app.sync import SyncOptions
+from app.sync import SyncOptions, desired_children
 from external_service.manifest import external_services
 from playground.client import INGRESSES, Kind
 from tests.e2e.controlplane.build import Binaries
@@ -97,7 +97,8 @@ async def stored_as_rendered(world: World, parent: dict[str, Any]) -> None:
     meta = parent["metadata"]
     live = await world.apply(parent)
     options = SyncOptions(uncopied_annotations=TOOL_ANNOTATIONS)
-    printed = rendered(external_services(yaml.safe_dump(live)), options).children
+    (document,) = external_services(yaml.safe_dump(live)).documents
+    printed = desired_children(document.parent, here(options)).children
     (route,) = [one for one in printed if one["kind"] == http_route.KIND]
 
     async def stored() -> object:

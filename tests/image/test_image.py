@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from app.request import request
+from app.render import sync_request
 from cli.__main__ import PROGRAM
 from external_service.manifest import external_services
 from playground.apiserver import FakeApiServer
@@ -126,7 +126,7 @@ async def test_hook_responds_and_ends_on_sigterm(container: Make) -> None:
     door, pages = (re.search(r"http://\S+", line["message"]) for line in lines)
     assert door
     assert pages
-    sync = request(external_services(SAMPLE.read_text()).documents)
+    sync = sync_request(external_services(SAMPLE.read_text()).documents)
     async with httpx.AsyncClient(trust_env=False) as client:
         response = await client.post(f"{door[0]}/sync", content=sync)
         kinds = [child["kind"] for child in response.json()["children"]]

@@ -12,13 +12,14 @@ import pytest
 import yaml
 
 from cli.__main__ import COMMANDS, complete_for_kubectl, external_service
+from external_service.admission import NO_BODY_CONTAINS
 from external_service.core import PORT_NUMBER
 from external_service.invalid import unknown_fields
 from external_service.kind import KIND
 from external_service.manifest import NOTHING
 from external_service.v1alpha1 import NUMBER_OR_SHARE
+from runtime import VERSION
 from runtime.commands import LARGEST_FILE, run
-from runtime.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[3]
 CR = """\
@@ -82,7 +83,7 @@ def test_bad_usage_is_status_2_and_text_on_stderr(
     assert call(*arguments) == 2
     captured = capsys.readouterr()
     assert (captured.out, bool(captured.err)) == ("", True)
-    assert ("Did you mean check?" in captured.err) is (arguments == ("chekc",))
+    assert ("Did you mean 'check'?" in captured.err) is (arguments == ("chekc",))
 
 
 def test_render_accepts_files_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,6 +100,25 @@ def test_render_accepts_files_and_folders(tmp_path: Path, capsys: pytest.Capture
     assert captured.err == f"warning: {inner}/other.yaml: passed over: Pod (v1)\n"
     assert call("render", str(single), str(inner), "-o", "json") == 0
     assert len([one for one in json.loads(capsys.readouterr().out) if one["kind"] == "Service"]) == 4
+
+
+def test_request_warns_as_render_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"
+    file = folder(tmp_path, a=CR.replace("NAME", "a") + f"---\n{pod}") / "a.yaml"
+    assert call("request", str(file)) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["parent"]["metadata"]["name"] == "a"
+    assert captured.err == f"warning: {file}: document 2: passed over: Pod (v1)\n"
+
+
+def test_render_names_the_document_that_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ESO_BODY_CONTAINS", "false")
+    probed = CR.replace("NAME", "b").replace("ips:", "readinessProbe: {httpGet: {port: 1, bodyContains: x}}, ips:")
+    file = folder(tmp_path, a=CR.replace("NAME", "a") + f"---\n{probed}") / "a.yaml"
+    assert call("render", str(file)) == 2
+    assert capsys.readouterr().err == f"external-service render: {file}: document 2: {NO_BODY_CONTAINS}\n"
 
 
 def test_render_reads_the_standard_input_and_warns(

@@ -12,8 +12,7 @@ from tests.cases import cases
 def test_every_sample_can_run_in_the_playground() -> None:
     found = manifests([str(FOLDER / "samples")])
     assert len(found) >= 8
-    documents = [document for _, one in found for document in one.documents]
-    assert all(spots(one.raw) for one in documents if one.parent.spec.readinessProbe)
+    assert all(spots(one.raw) for one in found if one.parent.spec.readinessProbe)
 
 
 def test_default_example_is_the_predecessors() -> None:

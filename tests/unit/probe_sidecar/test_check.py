@@ -1,4 +1,4 @@
-"""`python -m probe_sidecar check`, as a user runs it, against real sockets on loopback."""
+"""`external-service check`, as a user runs it, against real sockets on loopback."""
 
 import asyncio
 import io
@@ -19,12 +19,13 @@ import yaml
 from external_service.admission import NO_BODY_CONTAINS
 from external_service.manifest import NOTHING
 from external_service.policy import AddressPolicy, form_refusal
-from probe_sidecar.__main__ import main
+from probe_sidecar import commands
 from probe_sidecar.check import NO_PROBE, explanation
 from probe_sidecar.hostnames.resolver import responded_with
 from probe_sidecar.probes import message
 from probe_sidecar.probes.tls import NO_CA_CERTIFICATES
 from probe_sidecar.settings import DNS_SERVERS
+from runtime.commands import run
 from tests.cases import cases
 from tests.dns import DnsServer, Record
 from tests.parents import raw_parent
@@ -39,14 +40,14 @@ def check(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
     sys.stdin = io.StringIO(text)
     try:
         with redirect_stdout(out), redirect_stderr(err):
-            status = main(["check", *arguments])
+            status = run(commands.check, "external-service check", arguments)
     finally:
         sys.stdin = stdin
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
 
 def check_as_a_process(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "probe_sidecar", "check", *arguments)
+    command = (sys.executable, "-m", "cli", "check", *arguments)
     return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -74,7 +75,7 @@ def closed_port() -> int:
 def test_disabled_body_contains_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESO_BODY_CONTAINS", "false")
     done = check("-", text=manifest(["127.0.0.1"], {"httpGet": {"port": 1, "bodyContains": "OK"}}))
-    assert (done.returncode, done.stderr) == (2, f"python -m probe_sidecar check: shop/web: {NO_BODY_CONTAINS}\n")
+    assert (done.returncode, done.stderr) == (2, f"external-service check: shop/web: {NO_BODY_CONTAINS}\n")
 
 
 def test_check_with_all_successes_is_status_0() -> None:
@@ -121,7 +122,7 @@ def test_object_without_a_probe_is_not_probed() -> None:
 def test_invalid_input_is_refused_with_a_message(text: str, line: str) -> None:
     done = check("-", text=text)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines() == [f"python -m probe_sidecar check: {line}"]
+    assert done.stderr.splitlines() == [f"external-service check: {line}"]
 
 
 def test_object_without_addresses_is_a_success() -> None:
@@ -170,7 +171,7 @@ def test_invalid_ca_file_is_refused(content: bytes | None, problem: str, tmp_pat
     if content is not None:
         file.write_bytes(content)
     done = check("-", "--ca-file", str(file), text=manifest(["127.0.0.2"], VERIFYING))
-    assert (done.returncode, done.stderr) == (2, f"python -m probe_sidecar check: {file}: {problem}\n")
+    assert (done.returncode, done.stderr) == (2, f"external-service check: {file}: {problem}\n")
 
 
 def test_ca_file_verifies_certificates(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from cli.__main__ import external_service
 from playground.apiserver import FakeApiServer
-from probe_sidecar.__main__ import main
 from probe_sidecar.check import NO_PROBE
 from probe_sidecar.explain import NO_LIVE_VIEW, NO_STATUS
+from runtime.commands import run
 from tests.parents import raw_parent
 from tests.unit.probe_sidecar.probes.servers import bundle, server_context
 
@@ -30,7 +31,7 @@ async def api() -> AsyncIterator[FakeApiServer]:
 
 
 async def typed(*arguments: str) -> int:
-    return await asyncio.to_thread(main, arguments)
+    return await asyncio.to_thread(run, external_service, "external-service", arguments)
 
 
 async def test_check_accepts_an_object_of_the_cluster(api: FakeApiServer, capsys: pytest.CaptureFixture[str]) -> None:
