@@ -95,8 +95,11 @@ def locate(loc: tuple[int | str, ...]) -> tuple[str, Schema]:
     """The path of a pydantic error as users write it, and its schema. A part that names no field (a union's tag) ends
     it.
     """
+    if loc[-1:] == ("[key]",):  # a bad key: the rules of the mapping say what to write
+        path, schema = locate(loc[:-2])
+        return path, {**schema, "type": "string"}
     path, schema = "", root()
-    for part in loc[:-2] if loc[-1:] == ("[key]",) else loc:  # of a bad key the mapping tells what to write
+    for part in loc:
         if isinstance(part, int):
             path, schema = f"{path}[{part}]", schema.get("items", {})
             continue
@@ -109,9 +112,9 @@ def locate(loc: tuple[int | str, ...]) -> tuple[str, Schema]:
 
 def hint(schema: Schema) -> str:
     """Text that says what to write in a field of this schema. It is the message of a CEL rule if there is one, so that
-    all validators use the same text; those of an object or a list are about several of its parts.
+    all validators use the same text; those of a mapping or a list are about their content.
     """
-    if "properties" not in schema and "items" not in schema and (rules := schema.get("x-kubernetes-validations")):
+    if schema.get("type") not in ("array", "object") and (rules := schema.get("x-kubernetes-validations")):
         message: str = rules[0]["message"]
         return message
     if "enum" in schema:

@@ -109,6 +109,7 @@ KEYS = "write keys such as team or example.com/team: one / at most, then up to 6
     ("a text", "status ready", "status.ready", f"write {TEXT} 32 characters"),
     ("bool", "status addresses 0 ready", "status.addresses[0].ready", "write true or false"),
     ("the tag of a union is no field", "spec minReady constrained-int", "spec.minReady", NUMBER_OR_SHARE),
+    ("a mapping", "spec service labels", "spec.service.labels", "write a mapping"),
     ("a value", "spec service annotations a.b/c", 'spec.service.annotations["a.b/c"]', f"write {TEXT} 4096 characters"),
     ("a key", "spec service labels a_b [key]", "spec.service.labels", KEYS),
 )
