@@ -1,1 +1,1 @@
-"""The sync hook: returns the Service, Endpoints and Ingress of an ExternalService to Metacontroller."""
+"""The sync hook: returns the children of an ExternalService to Metacontroller."""
