@@ -3,6 +3,7 @@
 `python -m external_service.crd` prints the CustomResourceDefinition. Pure but for the printing.
 """
 
+import json
 from functools import cache
 from typing import Any
 
@@ -23,7 +24,7 @@ COLUMNS = (
     ("IPs", "string", ".status.ips", "The first addresses, and how many more", 1),
 )
 ROOT_PROPERTIES: Schema = {
-    "apiVersion": {"type": "string", "description": f"{kind.API_VERSION}"},
+    "apiVersion": {"type": "string", "description": kind.API_VERSION},
     "kind": {"type": "string", "description": kind.KIND},
     "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
 }
@@ -112,25 +113,20 @@ def _node(schema: Schema, definitions: Schema, *, defaults: bool) -> Schema:
     out = {name: value for name, value in node.items() if name not in DROPPED}
     if defaults and node.get("default"):  # an empty default says nothing: absent and empty mean the same here
         out["default"] = node["default"]
-        out["description"] = f"{node['description']} Default: {_shown(node['default'])}."
+        shown = json.dumps(node["default"]).strip('"')  # `kubectl explain` shows no defaults of its own
+        out["description"] = f"{node['description']} Default: {shown}."
     if "properties" in node:
         own = node["properties"].items()
         out["properties"] = {name: _node(value, definitions, defaults=defaults) for name, value in own}
     elif values := node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), None):
         out["additionalProperties"] = _node(values, definitions, defaults=defaults)  # a map
-    if (
-        "items" in node
-    ):  # no defaults in there: `kubectl apply` replaces lists whole and would find a difference each time
+    if "items" in node:
+        # No defaults in there: `kubectl apply` replaces lists whole and would find a difference each time.
         items = _node(node["items"], definitions, defaults=False)
         # What `kubectl explain` would show below the field's own description is written for readers of the models.
         out["items"] = {name: value for name, value in items.items() if name != "description"}
         out.setdefault("x-kubernetes-list-type", "atomic")
     return out
-
-
-def _shown(value: Any) -> str:
-    """A default as a user would write it; `kubectl explain` shows no defaults of its own."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _plain(schema: Schema, definitions: Schema) -> Schema:
