@@ -17,7 +17,7 @@ from probe_sidecar.events import EventRecorder
 from probe_sidecar.hostnames.cache import RESULTS, NameCache
 from probe_sidecar.kube.client import KubeClient
 from probe_sidecar.kube.reflector import Reflector
-from probe_sidecar.prober.counters import Durations
+from probe_sidecar.prober.counters import Durations, ProbeCounters
 from probe_sidecar.prober.outage import SuspectedOutage
 from probe_sidecar.prober.prober import Prober
 from probe_sidecar.probes.engine import ProbeEngine
@@ -56,8 +56,10 @@ class Metrics(Collector):
         for name, kind, text, lines in OF_SERVICES + (OF_ADDRESSES if self.addresses else ()):
             yield _head(name, kind, text)
             for service in services:
+                if (counters := service.targets.counters) is None:
+                    continue
                 whose = _labels(namespace=service.namespace, name=service.name)
-                for suffix, more, value in lines(service):
+                for suffix, more, value in lines(service, counters):
                     yield f"{name}{suffix}{{{whose}{more}}} {value}\n"
         if self.addresses:
             name = "eso_dns_answer_age_seconds"
@@ -118,50 +120,45 @@ Line = tuple[str, str, float | str]
 """One line of a series: what follows the name of the family, the labels beside namespace and name, the value."""
 
 
-def _results(service: Service) -> Iterator[Line]:
-    if (counters := service.targets.counters) is not None:
-        probe_type = f',probe_type="{counters.probe_type}"'
-        yield "", f'{probe_type},result="successful"', counters.successful
-        yield "", f'{probe_type},result="failed"', counters.failed
-        yield "", f'{probe_type},result="unknown"', counters.unknown
+def _results(_service: Service, counters: ProbeCounters) -> Iterator[Line]:
+    probe_type = f',probe_type="{counters.probe_type}"'
+    yield "", f'{probe_type},result="successful"', counters.successful
+    yield "", f'{probe_type},result="failed"', counters.failed
+    yield "", f'{probe_type},result="unknown"', counters.unknown
 
 
-def _durations(service: Service) -> Iterator[Line]:
-    if (counters := service.targets.counters) is not None:
-        probe_type, durations = f',probe_type="{counters.probe_type}"', counters.durations
-        for bound, count in _buckets(durations):
-            yield "_bucket", f'{probe_type},le="{bound}"', count
-        yield "_count", probe_type, sum(durations.counts)
-        yield "_sum", probe_type, durations.total
+def _durations(_service: Service, counters: ProbeCounters) -> Iterator[Line]:
+    probe_type, durations = f',probe_type="{counters.probe_type}"', counters.durations
+    for bound, count in _buckets(durations):
+        yield "_bucket", f'{probe_type},le="{bound}"', count
+    yield "_count", probe_type, sum(durations.counts)
+    yield "_sum", probe_type, durations.total
 
 
-def _transitions(service: Service) -> Iterator[Line]:
-    if (counters := service.targets.counters) is not None:
-        yield "", ',to="ready"', counters.became_ready
-        yield "", ',to="not_ready"', counters.became_not_ready
+def _transitions(_service: Service, counters: ProbeCounters) -> Iterator[Line]:
+    yield "", ',to="ready"', counters.became_ready
+    yield "", ',to="not_ready"', counters.became_not_ready
 
 
-def _probed(service: Service) -> Iterator[Line]:
-    if service.targets.counters is not None:
-        yield "", "", len(service.targets)
+def _probed(service: Service, _counters: ProbeCounters) -> Iterator[Line]:
+    yield "", "", len(service.targets)
 
 
-def _ready(service: Service) -> Iterator[Line]:
-    if service.targets.counters is not None:
-        yield "", "", sum(target.state.ready for target in service.targets)
+def _ready(service: Service, _counters: ProbeCounters) -> Iterator[Line]:
+    yield "", "", sum(target.state.ready for target in service.targets)
 
 
-def _fail_open(service: Service) -> Iterator[Line]:
-    if service.targets.counters is not None and service.spec is not None and service.spec.minReady != 0:
+def _fail_open(service: Service, _counters: ProbeCounters) -> Iterator[Line]:
+    if service.spec is not None and service.spec.minReady != 0:
         yield "", "", int(service.failing_open)
 
 
-def _readiness(service: Service) -> Iterator[Line]:
+def _readiness(service: Service, _counters: ProbeCounters) -> Iterator[Line]:
     for target in list(service.targets):
         yield "", f',address="{target.ip}"', int(target.state.ready)
 
 
-def _expiry(service: Service) -> Iterator[Line]:
+def _expiry(service: Service, _counters: ProbeCounters) -> Iterator[Line]:
     for target in list(service.targets):
         certificate = target.prepared.certificate if target.prepared is not None else None
         if certificate is not None and certificate.expires is not None:
@@ -191,7 +188,7 @@ OF_SERVICES = (
         _fail_open,
     ),
 )
-"""Families with series for each ExternalService: name, type, help, and lines of one ExternalService."""
+"""Families with series for each ExternalService: name, type, help, and lines of one that is probed."""
 
 OF_ADDRESSES = (
     ("eso_address_ready", "gauge", "Whether a probed address is ready (1) or not (0).", _readiness),

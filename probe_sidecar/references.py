@@ -243,20 +243,14 @@ class References:
                 held = self._held[parts]
                 seconds = await self._read(parts, held)
                 if self._held.get(parts) is held:
-                    held.timer = loop.call_later(self._pause(held), self._read_soon, parts)
+                    pause = held.retries.pause() if held.problem else self._refresh
+                    held.timer = loop.call_later(pause, self._read_soon, parts)
                 await asyncio.sleep(max(READ_SECONDS, WORK_SHARE * seconds))
             await self._called.wait()
 
     def _read_soon(self, parts: Parts) -> None:
         self._due.push(parts, (parts[0].namespace, parts[0].name))
         self._called.set()
-
-    def _pause(self, held: _Held) -> float:
-        """Seconds until it is read again."""
-        if held.problem:
-            return held.retries.pause()
-        held.retries.reset()
-        return self._refresh
 
     async def _read(self, parts: Parts, held: _Held) -> float:
         """Seconds that it took to make the content, beside reading it."""
@@ -269,6 +263,7 @@ class References:
                 began = monotonic()
                 held.content = await content(parts, values)
             held.problem = ""
+            held.retries.reset()
         except Unusable as problem:
             held.one, held.problem = problem.one, str(problem)
         except ApiError as error:

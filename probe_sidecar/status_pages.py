@@ -102,7 +102,7 @@ def _entries(
     `wanted` are the values that FILTERS must have.
     """
     spec, hostnames = service.spec, service.hostnames.addresses
-    for ip in () if spec is None else dict.fromkeys((*spec.ips, *hostnames)):
+    for ip in _ips(service):
         named = {"namespace": service.namespace, "name": service.name, "ip": ip}
         if ip in hostnames:
             named["hostname"] = hostnames[ip]

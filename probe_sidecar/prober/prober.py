@@ -65,21 +65,19 @@ class Prober:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def next_due(self) -> float | None:
-        """When `tick` has something to do next, in seconds of the loop's clock."""
+    def next_due(self) -> float:
+        """When `tick` has something to do next, in seconds of the loop's clock; inf for never."""
         scheduled = self._unprepared[0][0] if self._unprepared else self._schedule.next_due()
-        due = min(inf if scheduled is None else scheduled, self.outage.next_due())
-        return None if due == inf else due
+        return min(scheduled, self.outage.next_due())
 
     def overdue(self) -> float:
         """Seconds by which the schedule is late; 0 if it is not. The liveness probe looks at it."""
-        due = self.next_due()
-        return 0.0 if due is None else max(0.0, self._loop.time() - due)
+        return max(0.0, self._loop.time() - self.next_due())
 
     def arm(self) -> None:
         """Set the timer to the next due time; to be called whenever that may have become earlier."""
         due = self.next_due()
-        if due is None or self._closed:
+        if due == inf or self._closed:
             return
         if self._timer is not None:
             if self._timer.when() <= due and not self._timer.cancelled():

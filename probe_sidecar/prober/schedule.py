@@ -41,9 +41,9 @@ class Schedule(Generic[Item]):
             together.append(item)
         return due
 
-    def next_due(self) -> float | None:
-        """When the earliest item comes up; None when there is none."""
-        return self._heap[0] if self._heap else None
+    def next_due(self) -> float:
+        """When the earliest item comes up; inf when there is none."""
+        return self._heap[0] if self._heap else math.inf
 
     def pop_due(self, now: float) -> Iterator[tuple[float, Item]]:
         """Take out what is due by `now`, earliest first, each with the time for which it was due."""

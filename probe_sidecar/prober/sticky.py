@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
 
 
 @dataclass(eq=False)
@@ -17,20 +16,18 @@ class StickyReason:
     seconds: float
     on_change: Callable[[], None]
     text: str = ""
-    _until: float = -inf
     _timer: asyncio.TimerHandle | None = None
 
     def begin(self, text: str) -> None:
         """It is so from now on. A text that is there stays."""
+        self._stop_timer()
         self.text = self.text or text
-        self._until = inf
         self.on_change()
 
     def end(self) -> None:
         """It is not so any more."""
-        self._until = self.loop.time() + self.seconds
-        if self._timer is None:
-            self._timer = self.loop.call_at(self._until, self._look)
+        self._stop_timer()
+        self._timer = self.loop.call_later(self.seconds, self._forget)
 
     def note(self, text: str) -> None:
         """It was so just now. A text that is there stays."""
@@ -40,17 +37,13 @@ class StickyReason:
 
     def close(self) -> None:
         """No reason, and no call any more."""
+        self._stop_timer()
         self.text = ""
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
 
-    def _look(self) -> None:
-        self._timer = None
-        if self._until == inf:
-            return
-        if self._until > self.loop.time():
-            self._timer = self.loop.call_at(self._until, self._look)
-        else:
-            self.text = ""
-            self.on_change()
+    def _forget(self) -> None:
+        self.text = ""
+        self.on_change()

@@ -39,17 +39,15 @@ class Certificate:
     expires: float | None = None
 
 
-@functools.cache
-def unverified() -> ssl.SSLContext:
-    """The one context of all probes that verify and present nothing: TLS 1.2 or newer, h2 and http/1.1 offered."""
-    return _unverified()
-
-
 def _unverified() -> ssl.SSLContext:
     context = _context(_CIPHERS + _ANY_KEY_SIZE)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+unverified = functools.cache(_unverified)
+"""The one context of all probes that verify and present nothing: TLS 1.2 or newer, h2 and http/1.1 offered."""
 
 
 def _context(ciphers: str) -> ssl.SSLContext:

@@ -151,9 +151,8 @@ class Network:
     def run(self, prober: Prober, seconds: float, watch: Callable[[], None]) -> None:
         end = self.now + seconds
         while True:
-            due = prober.next_due()
             event = self._events[0][0] if self._events else float("inf")
-            upcoming = min(event, float("inf") if due is None else due)
+            upcoming = min(event, prober.next_due())
             if upcoming > end:
                 break
             self.loop.now = max(self.now, upcoming)
