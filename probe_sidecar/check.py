@@ -257,7 +257,7 @@ def _name(parent: ExternalService) -> str:
 
 
 async def _probe(engine: ProbeEngine, probe: Probe, ip: str, count: int, found: Referenced) -> Checked:
-    prepared = prepare(probe, ip, context=found.context, headers=found.headers)
+    prepared = prepare(probe, ip, found=found)
     outcomes = []
     for number in range(count):
         if number:

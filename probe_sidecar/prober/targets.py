@@ -213,14 +213,8 @@ class Targets(Collection[Target]):
         found = self._check(target)
         if found is not None:
             shared = self._surroundings
-            target.prepared = prepare(
-                target.probe,
-                target.ip,
-                shared.dial(target.ip),
-                context=found.context,
-                headers=found.headers,
-                longest_timeout=shared.longest_timeout,
-            )
+            dial, longest = shared.dial(target.ip), shared.longest_timeout
+            target.prepared = prepare(target.probe, target.ip, dial, found, longest_timeout=longest)
             target.prepared.group = self._group
         return target.prepared
 

@@ -10,18 +10,21 @@ from probe_sidecar.fair_queue import NOBODY, Group
 from probe_sidecar.probes import tls
 from probe_sidecar.probes.exchange import Hop, Outcome, Result, socket_address, tcp_hop
 from probe_sidecar.probes.http1 import Again, Asked
-from probe_sidecar.probes.request import NO_SECRETS, CannotSend, HttpRequest, Secrets, first_request
+from probe_sidecar.probes.request import CannotSend, HttpRequest, Secrets, first_request
 from probe_sidecar.probes.tls import Certificate
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Referenced:
-    """Contents of ConfigMaps and Secrets that a probe names: certificates to verify with and to present, values of
-    headers.
+    """Contents of ConfigMaps and Secrets that a probe names: values of headers, and a context that verifies (see
+    `tls.verified`) or presents a certificate; None: neither.
     """
 
     context: ssl.SSLContext | None = None
     headers: Secrets = field(default_factory=dict)
+
+
+NOTHING = Referenced()
 
 
 @dataclass(slots=True, eq=False)
@@ -46,16 +49,14 @@ def prepare(
     probe: Probe,
     ip: str,
     dial: str | None = None,
+    found: Referenced = NOTHING,
     *,
-    context: ssl.SSLContext | None = None,
-    headers: Secrets = NO_SECRETS,
     longest_timeout: int = LONGEST_TIMEOUT,
 ) -> PreparedProbe:
     """Never raises for a valid Probe and a canonical address.
 
     `dial` is the address to connect to where that is another one (the playground's loopback); what is sent still names
-    `ip`. `context` verifies (see `tls.verified`) or presents a certificate; None: neither. `headers` are the values
-    that the probe takes from Secrets. `longest_timeout` is in seconds.
+    `ip`. `found` is what the probe names. `longest_timeout` is in seconds.
     """
     dial = dial or ip
     timeout = min(probe.timeoutSeconds, longest_timeout)
@@ -64,17 +65,17 @@ def prepare(
         from probe_sidecar.probes import grpc  # noqa: PLC0415 - HTTP/2 takes 2 MB, for those who speak it
 
         certificate = Certificate() if action.tls is not None else None
-        call = grpc.hop(action, ip, dial, probe.timeoutSeconds, context=context, certificate=certificate)
+        call = grpc.hop(action, ip, dial, probe.timeoutSeconds, context=found.context, certificate=certificate)
         return PreparedProbe(call, timeout, certificate=certificate)
     if not isinstance(action, HTTPGetAction):
         return PreparedProbe(tcp_hop(dial, action.port), timeout)
     try:
-        request = first_request(action, ip, dial, headers)
+        request = first_request(action, ip, dial, found.headers)
     except CannotSend as problem:
         return PreparedProbe(None, timeout, Outcome(Result.FAILURE, str(problem)))
     certificate = Certificate() if action.scheme == "HTTPS" else None
     again = None if request.secret else (action, ip, dial)
-    return PreparedProbe(http_hop(context, certificate, request, again), timeout, certificate=certificate)
+    return PreparedProbe(http_hop(found.context, certificate, request, again), timeout, certificate=certificate)
 
 
 def http_hop(

@@ -18,7 +18,7 @@ from external_service.core import Probe
 from playground.backends import SERVING
 from probe_sidecar.probes import message, tls
 from probe_sidecar.probes.exchange import Outcome, Result
-from probe_sidecar.probes.prepare import PreparedProbe, prepare
+from probe_sidecar.probes.prepare import PreparedProbe, Referenced, prepare
 from runtime.certificates import not_after
 from tests.cases import cases
 from tests.hostile.peers import record_fault
@@ -29,7 +29,7 @@ from tests.unit.probe_sidecar.probes.servers import bundle, hold, over_http2, re
 
 def https(port: int, *, timeout: float = 5.0, context: ssl.SSLContext | None = None, **action: Any) -> PreparedProbe:
     probe = Probe.model_validate({"httpGet": {"port": port, "scheme": "HTTPS", **action}})
-    return PreparedProbe(prepare(probe, "127.0.0.1", context=context).hop, timeout)
+    return PreparedProbe(prepare(probe, "127.0.0.1", found=Referenced(context)).hop, timeout)
 
 
 @pytest.fixture
@@ -284,4 +284,4 @@ async def test_grpc_over_tls(
     verify = VERIFY | {"serverName": name} if name else {}
     probe = Probe.model_validate({"grpc": {"port": serve(health, context=context).port, "tls": verify}})
     trusted = tls.verified(bundle(tmp_path, "a.example")) if name else None
-    assert await judge(prepare(probe, "127.0.0.1", context=trusted)) == outcome
+    assert await judge(prepare(probe, "127.0.0.1", found=Referenced(trusted))) == outcome
