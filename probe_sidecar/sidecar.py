@@ -31,8 +31,8 @@ from probe_sidecar.service import Service, Shared
 from probe_sidecar.settings import DNSServer, Settings
 from probe_sidecar.status.patch import place
 from probe_sidecar.status.publisher import StatusPublisher
-from probe_sidecar.status_pages import Moment, overview, status_page
-from probe_sidecar.web import Page, PageServer, Query, health, page_files
+from probe_sidecar.status_pages import Snapshot, overview, status_page
+from probe_sidecar.web import Page, PageServer, health, page_files
 from runtime.logs import about
 
 log = logging.getLogger(__name__)
@@ -147,12 +147,12 @@ class Sidecar:
         self.pages = PageServer(
             {
                 **page_files(),
-                "/overview": self._overview,
+                "/overview": lambda query: overview(self._snapshot(), query),
                 "/healthz": health(self._stalled),
                 "/readyz": health(self._unready),
                 "/metrics": lambda _query: Page(200, metrics.exposition(), CONTENT_TYPE_PLAIN_0_0_4),
-                "/status": self._status,
-                "/status.txt": lambda query: self._status({"format": "text", **query}),
+                "/status": lambda query: status_page(self._snapshot(), query),
+                "/status.txt": lambda query: status_page(self._snapshot(), {"format": "text", **query}),
             },
             host=settings.health_listen_host,
             port=settings.health_listen_port,
@@ -281,14 +281,8 @@ class Sidecar:
         for service in self.services.values():
             service.wake()
 
-    def _status(self, query: Query) -> Page:
-        return status_page(self.services.values(), query, self._policy, self._moment(), self._process())
-
-    def _overview(self, query: Query) -> Page:
-        return overview(self.services.values(), query, self._policy, self._moment(), self._process())
-
-    def _moment(self) -> Moment:
-        return Moment(rfc3339(), self._loop.time())
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(self.services.values(), self._policy, rfc3339(), self._loop.time(), self._process())
 
     def _process(self) -> Object:
         """State of the prober for the pages."""

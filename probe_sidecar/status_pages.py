@@ -39,58 +39,51 @@ MOST_TRANSITIONS = 100
 DAY = timedelta(days=1)
 
 
-class Moment(NamedTuple):
-    """The wall clock (RFC 3339) and the loop's clock (seconds) at the same time."""
+class Snapshot(NamedTuple):
+    """Contents of the pages at one moment. `at` is the wall clock (RFC 3339), `now` the loop's clock (seconds);
+    `process` is the prober itself.
+    """
 
+    services: Iterable[Service]
+    policy: AddressPolicy
     at: str
     now: float
+    process: Mapping[str, Any]
 
 
-def status_page(
-    services: Iterable[Service],
-    query: Mapping[str, str],
-    policy: AddressPolicy,
-    moment: Moment,
-    process: Mapping[str, Any],
-) -> Page:
-    """`query`: format, and namespace, name, ip, hostname to narrow it down. `process` is the prober itself."""
+def status_page(seen: Snapshot, query: Mapping[str, str]) -> Page:
+    """`query`: format, and namespace, name, ip, hostname to narrow it down."""
     if problem := _unknown(query, ("format", *FILTERS), f"format, {', '.join(FILTERS)}"):
         return problem
     if query.get("format", "json") not in FORMATS:
         return Page(400, f'no such format "{query["format"]}": write {" or ".join(FORMATS)}\n')
     wanted = {field: query[field] for field in FILTERS if field in query}
-    ordered = sorted(services, key=_by_name)
-    shown = (one for service in ordered for one in _entries(service, policy, moment.now, wanted))
+    ordered = sorted(seen.services, key=_by_name)
+    shown = (one for service in ordered for one in _entries(service, seen.policy, seen.now, wanted))
     if query.get("format") == "text":
-        return Page(200, _text(shown, _warning(process)))
-    return _document({"time": moment.at, **process}, "addresses", shown)
+        return Page(200, _text(shown, _warning(seen.process)))
+    return _document({"time": seen.at, **seen.process}, "addresses", shown)
 
 
-def overview(
-    services: Iterable[Service],
-    query: Mapping[str, str],
-    policy: AddressPolicy,
-    moment: Moment,
-    process: Mapping[str, Any],
-) -> Page:
+def overview(seen: Snapshot, query: Mapping[str, str]) -> Page:
     """`query`: `search`, a part of namespace/name, address or hostname; `open`, the ExternalServices (namespace/name,
-    separated by commas) whose addresses are wanted, "*" for all. `process` is the prober itself.
+    separated by commas) whose addresses are wanted, "*" for all.
     """
     if problem := _unknown(query, ("search", "open"), "search or open"):
         return problem
     search, opened = query.get("search", "").strip().lower(), frozenset(query.get("open", "").split(","))
-    found = sorted((one for one in services if _matches(one, search)), key=_by_name)
+    found = sorted((one for one in seen.services if _matches(one, search)), key=_by_name)
 
     def lines() -> Iterator[Object]:
         left = MOST_ADDRESSES
         for service in found:
             line = _summary(service)
             if "*" in opened or service.full_name in opened:
-                line["shown"] = list(islice(_addresses(service, search, policy, moment.now), left))
+                line["shown"] = list(islice(_addresses(service, search, seen.policy, seen.now), left))
                 left -= len(line["shown"])
             yield line
 
-    head = {"time": moment.at, **process, "transitions": list(_transitions(found, moment.at))}
+    head = {"time": seen.at, **seen.process, "transitions": list(_transitions(found, seen.at))}
     return _document(head, "externalServices", lines())
 
 

@@ -8,7 +8,7 @@ from external_service.policy import AddressPolicy
 from probe_sidecar.prober.targets import TRANSITIONS
 from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.service import Service
-from probe_sidecar.status_pages import MOST_ADDRESSES, Moment, overview
+from probe_sidecar.status_pages import MOST_ADDRESSES, Snapshot, overview
 from tests.cases import cases
 from tests.unit.probe_sidecar.prober.rig import decoded
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
@@ -34,7 +34,7 @@ def shop() -> Services:
 
 def read(services: Services, at: str = NOW, **query: str) -> Object:
     each: list[Service] = list(services.services.values())
-    made = overview(each, query, AddressPolicy(), Moment(at, 0.0), {"outage": {}})
+    made = overview(Snapshot(each, AddressPolicy(), at, 0.0, {"outage": {}}), query)
     return dict(json.loads("".join(made.body)))
 
 

@@ -10,7 +10,7 @@ from external_service.v1alpha1 import AddressStatus
 from probe_sidecar.prober.target import Target
 from probe_sidecar.probes.exchange import Outcome, Result
 from probe_sidecar.service import Service
-from probe_sidecar.status_pages import MOST_LINES, Moment, status_page
+from probe_sidecar.status_pages import MOST_LINES, Snapshot, status_page
 from tests.cases import cases
 from tests.unit.probe_sidecar.prober.test_targets import ScriptedEngine
 from tests.unit.probe_sidecar.services import Services
@@ -24,7 +24,7 @@ PROCESS = {"replica": {"working": True}}
 
 def page(services: list[Service], query: dict[str, str], process: dict[str, Any] = PROCESS) -> tuple[int, str, str]:
     """The page, its pieces joined."""
-    made = status_page(services, query, POLICY, Moment(AT, NOW), process)
+    made = status_page(Snapshot(services, POLICY, AT, NOW, process), query)
     return made.status, "".join(made.body), made.content_type
 
 
@@ -190,6 +190,6 @@ def test_resolved_addresses_show_their_hostname() -> None:
 
 def test_json_comes_address_by_address() -> None:
     many = service("many", *(f"10.1.0.{number}" for number in range(1, 10)), probe=None)
-    pieces = list(status_page([many], {}, POLICY, Moment(AT, NOW), PROCESS).body)
+    pieces = list(status_page(Snapshot([many], POLICY, AT, NOW, PROCESS), {}).body)
     assert max(piece.count('"ip"') for piece in pieces) == 1
     assert len(json.loads("".join(pieces))["addresses"]) == 9
