@@ -1,9 +1,12 @@
 """Fair shares of what is short: in turn for each namespace, and within a namespace in turn for each ExternalService."""
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -104,8 +107,11 @@ class FairPlaces:
 
 async def each_in_turn(calls: Iterable[Callable[[], None]]) -> None:
     """Make each call in a turn of the event loop of its own, so that a thousand that take a millisecond do not delay
-    the probes.
+    the probes. One that fails does not keep the others from being made (design R8).
     """
     for call in calls:
-        call()
+        try:
+            call()
+        except Exception:
+            log.exception("internal error: this ExternalService has not taken in what changed")
         await asyncio.sleep(0)

@@ -2,7 +2,9 @@
 
 import asyncio
 
-from probe_sidecar.fair_queue import FairPlaces, FairQueue
+import pytest
+
+from probe_sidecar.fair_queue import FairPlaces, FairQueue, each_in_turn
 
 
 def test_namespaces_and_their_services_take_turns() -> None:
@@ -43,3 +45,9 @@ async def test_places_are_assigned_in_turn() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     assert order == ["a2", "b1", "a3"]
     await asyncio.wait_for(places.acquire(("c", "")), 1)
+
+
+async def test_failed_call_does_not_keep_the_others_from_being_made(caplog: pytest.LogCaptureFixture) -> None:
+    made = list[int]()
+    await each_in_turn([lambda: made.append(1), lambda: made.append(1 // 0), lambda: made.append(2)])
+    assert (made, len(caplog.records)) == ([1, 2], 1)
