@@ -52,7 +52,7 @@ class Metrics(Collector):
         `generate_latest` writes what has few series. All others are lines at once, each far cheaper than a Sample.
         """
         yield generate_latest(self).decode()
-        services = self._probed()
+        services = self._readable()
         for name, kind, text, lines in OF_SERVICES + (OF_ADDRESSES if self.addresses else ()):
             yield _head(name, kind, text)
             for service in services:
@@ -69,7 +69,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The families without a series for each ExternalService, address or hostname."""
-        services = self._probed()
+        services = self._readable()
         yield from ProcessCollector(registry=None).collect()
         build = GaugeMetricFamily(
             "eso_build_info", "Version of the process; always 1.", labels=("component", "version", "python")
@@ -89,7 +89,7 @@ class Metrics(Collector):
         yield from _of_hostnames(self.names)
         yield from _of_api(self.clients, self.reflectors)
 
-    def _probed(self) -> list[Service]:
+    def _readable(self) -> list[Service]:
         return [one for one in self.services if one.spec is not None]
 
 

@@ -21,6 +21,7 @@ from probe_sidecar.kube.client import KubeClient, Resource, Selection, micro_tim
 from probe_sidecar.kube.documents import Object
 from probe_sidecar.kube.errors import GARBAGE, ApiError, Backoff
 from probe_sidecar.kube.reflector import Reflector
+from probe_sidecar.settings import LONGEST_LEASE
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,9 @@ def lease_name(pod: str) -> str:
 
 
 def read(raw: Mapping[str, Any]) -> Lease:
-    """A stored Lease; raises ApiError if it is not one. One that was emptied by hand counts as released."""
+    """A stored Lease; raises ApiError if it is not one. One that was emptied by hand counts as released. One that is
+    longer than the setting may be, also by hand, would keep its share of the work for years.
+    """
     metadata, found = raw.get("metadata"), raw.get("spec")
     if not isinstance(metadata, dict) or not all(metadata.get(field) for field in ("uid", "name", "resourceVersion")):
         raise ApiError(200, GARBAGE, "the response is not a Lease with uid, name and resourceVersion")
@@ -120,9 +123,6 @@ RENEWALS = 5
 SILENCE, PAUSE = 1 / 3, 1 / 15
 """Of the Lease's time: the longest quiet watch (a renewal of our own is always due by then), and the longest
 pause before the LIST after it. With the way from renewal to renewal they are less than TRUSTED: LISTs alone will do."""
-
-LONGEST_LEASE = 300
-"""Seconds, as of the setting. One written by hand that is longer would keep its share of the work for years."""
 
 JITTER = 0.1
 FIRST_PAUSE = 0.1

@@ -66,6 +66,10 @@ def _ip(parts: SplitResult) -> str:
 POD_NAME = "the name of the Pod, where ESO_LEASE_NAMESPACE is set, and only there"
 
 
+LONGEST_LEASE = 300
+"""In seconds."""
+
+
 class Settings(CommonSettings):
     """Each field is a variable: `tick_milliseconds` is ESO_TICK_MILLISECONDS."""
 
@@ -185,8 +189,8 @@ class Settings(CommonSettings):
     lease_seconds: int = Field(
         15,
         ge=3,
-        le=300,
-        title="seconds from 3 to 300",
+        le=LONGEST_LEASE,
+        title=f"seconds from 3 to {LONGEST_LEASE}",
         description=(
             "Seconds after which the other replicas take over from one that stopped renewing its Lease. Lower "
             "takes over sooner, and loses the Lease sooner while the API server is slow."

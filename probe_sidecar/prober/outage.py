@@ -81,8 +81,8 @@ class Outage:
 
 class OutageGuard:
     """Decides whether an address or our own network caused a missing response, and delays transitions until it is
-    decided. Pure. `hold` is for how many seconds a transition waits for proof
-    while no address responds; 0: never.
+    decided. Pure; `now` is an argument. `hold` is for how many seconds a transition waits for proof while no address
+    responds; 0: never.
 
     `response_at` is when the latest probe began that got a response, from any address. `outages` counts those that were
     reported.

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from probe_sidecar.kube.errors import ApiError
-from probe_sidecar.replicas import GROUP_LABEL, LONGEST_LEASE, NAME_PREFIX, RENEWALS, LeaseOptions, Replica
+from probe_sidecar.replicas import GROUP_LABEL, NAME_PREFIX, RENEWALS, LeaseOptions, Replica
+from probe_sidecar.settings import LONGEST_LEASE
 from tests.cases import cases
 from tests.examples import examples
 from tests.faults import Fault, FaultyServer
