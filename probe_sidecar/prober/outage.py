@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from external_service.core import Probe
 from probe_sidecar.prober.sticky import StickyReason
 from probe_sidecar.probes.engine import ProbeEngine
-from probe_sidecar.probes.exchange import UNKNOWN, Outcome
+from probe_sidecar.probes.exchange import RESPONDS_WITHIN, UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import prepare
 
 if TYPE_CHECKING:
@@ -45,16 +45,21 @@ PERIOD: Final = 0.5
 """Seconds. Between any two probes of an address, a second apart at least, it is thus probed once to the end."""
 
 
-class Unanswered(NamedTuple):
-    """The latest probes of an address, all of which got no response, in seconds of the prober's clock.
+class FailedProbes(NamedTuple):
+    """The latest probes of an address, all of which failed, in seconds of the prober's clock.
 
-    `first` and `last` are when the first and the latest of them began; `response_at` is what the guard's `response_at`
-    was as the latest one began.
+    `first` is by when the first of them would have got a response of an address that works (RESPONDS_WITHIN), `last`
+    when the latest one began, and `response_at` what the guard's `response_at` was then.
     """
 
     first: float
     last: float
     response_at: float = -inf
+
+    @classmethod
+    def one(cls, began: float, ended: float) -> "FailedProbes":
+        """A single one."""
+        return cls(began + RESPONDS_WITHIN * (ended - began), began)
 
     @property
     def repeated(self) -> bool:
@@ -116,34 +121,34 @@ class OutageGuard:
         """Whether a probe that began then or later got a response."""
         return self.response_at >= began
 
-    def proven(self, unanswered: Unanswered) -> bool:
+    def proven(self, failed: FailedProbes) -> bool:
         """Whether an address responded between the first and the latest of these probes, and another one since.
 
         So the latest one began while the network worked, and no single outage of the prober's network covers them all.
         """
-        return unanswered.interrupted and self.response_since(unanswered.last)
+        return failed.interrupted and self.response_since(failed.last)
 
-    def admits(self, item: "Target", unanswered: Unanswered, now: float) -> bool:
+    def admits(self, item: "Target", failed: FailedProbes, now: float) -> bool:
         """Whether the transition may be published at once; if not, it is pending.
 
-        For a single unanswered probe (failureThreshold 1) a response since then is enough, unless it was pending.
+        For a single failed probe (failureThreshold 1) a response since then is enough, unless it was pending.
         """
-        fresh = not unanswered.repeated and not self._is_pending(item)
-        if self.hold <= 0 or (self.response_since(unanswered.last) if fresh else self.proven(unanswered)):
+        fresh = not failed.repeated and not self._is_pending(item)
+        if self.hold <= 0 or (self.response_since(failed.last) if fresh else self.proven(failed)):
             self.forget(item)
             return True
-        if unanswered.interrupted:
+        if failed.interrupted:
             self._provable[item] = None
         else:
             self._provable.pop(item, None)
-        if self.response_since(unanswered.last):
+        if self.response_since(failed.last):
             if not self._is_pending(item):
                 self._unproven[item] = None
         elif item not in self._pending:
             self._unproven.pop(item, None)
             self._pending[item] = now + self.hold
             if self.outage is None:
-                self.outage = Outage(unanswered.last, now)
+                self.outage = Outage(failed.last, now)
         return False
 
     def response(self, began: float, now: float) -> "Sequence[Target]":
@@ -153,7 +158,7 @@ class OutageGuard:
             self.end(now)
         if not self._provable:
             return ()
-        found = [item for item in self._provable if item.unanswered is not None and self.proven(item.unanswered)]
+        found = [item for item in self._provable if item.failed is not None and self.proven(item.failed)]
         for item in found:
             self.forget(item)
         return found
@@ -290,7 +295,7 @@ class SuspectedOutage:
 
     def before(self, target: "Target") -> None:
         """A probe of `target` is about to begin."""
-        if target.unanswered is not None:
+        if target.failed is not None:
             target.response_before = self.guard.response_at
 
     def no_response(self, target: "Target", began: float, ready: bool | None) -> None:
@@ -298,26 +303,31 @@ class SuspectedOutage:
 
         Publishes the transition, or keeps it pending.
         """
-        before = target.unanswered
-        unanswered = Unanswered(began, began)
-        if before is not None:
-            unanswered = Unanswered(before.first, began, target.response_before)
-        target.unanswered = unanswered
+        before = target.failed
+        if before is None:
+            failed = FailedProbes.one(began, self._loop.time())
+        else:
+            failed = FailedProbes(before.first, began, target.response_before)
+        target.failed = failed
         guarded = target.state.ready and self.guard.hold > 0 and self._comparable()
-        if guarded and not self.guard.response_since(began):
+        if guarded and not self.guard.response_since(max(failed.first, failed.last)):
             self._probe_out_of_turn()
         if ready is None:
             return
-        if not guarded or self.guard.admits(target, unanswered, self._loop.time()):
+        if not guarded or self.guard.admits(target, failed, self._loop.time()):
             self._publish((target,))
         else:
             target.pending = True
 
-    def response(self, target: "Target", began: float, now: float) -> None:
-        """A probe of `target` that began then got a response."""
-        if target.unanswered is not None:
-            target.unanswered, target.pending = None, False
+    def response(self, target: "Target", began: float, now: float, *, failure: bool) -> None:
+        """A probe of `target` that began then got a response, be it a `failure` that counts towards its threshold."""
+        if target.pending:
+            target.pending = False
             self.guard.forget(target)
+        if not failure:
+            target.failed = None
+        elif target.failed is None:
+            target.failed = FailedProbes.one(began, now)
         if target.prepared is None or target.prepared.refusal is None:
             self._response(began, now)
 

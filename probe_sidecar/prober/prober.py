@@ -15,7 +15,7 @@ from probe_sidecar.prober.outage import SuspectedOutage
 from probe_sidecar.prober.schedule import Schedule, following, spread
 from probe_sidecar.prober.target import Target, record
 from probe_sidecar.probes.engine import TOGETHER, TURN_SECONDS, ProbeEngine, ProbeHandle
-from probe_sidecar.probes.exchange import UNKNOWN, Outcome
+from probe_sidecar.probes.exchange import FAILURE, UNKNOWN, Outcome
 from runtime.logs import about
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,8 @@ class Prober:
             if ready is not None:
                 target.owner.transition(target, ready, outcome.message)
             if result is not UNKNOWN:
-                self.outage.response(target, now - seconds, now)
+                failure = result is FAILURE and not out_of_turn
+                self.outage.response(target, now - seconds, now, failure=failure)
         if target.held_tick:
             target.held_tick = False
             self._start(target)

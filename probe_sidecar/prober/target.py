@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from external_service.core import Probe
 from external_service.v1alpha1 import AddressStatus
-from probe_sidecar.prober.outage import Unanswered
+from probe_sidecar.prober.outage import FailedProbes
 from probe_sidecar.probes.engine import ProbeHandle
 from probe_sidecar.probes.exchange import FAILURE, UNKNOWN, Outcome
 from probe_sidecar.probes.prepare import PreparedProbe
@@ -20,8 +20,8 @@ class Target:
 
     `held_tick` is the kubelet's one-place ticker channel: a tick that comes while a probe runs starts the next one when
     that ends; further ticks are lost. `inherited`: the state was found by another prober, and none of this prober's
-    results has met a threshold yet (R6). `due` and `last_at` are seconds of the prober's clock. `unanswered` are its
-    latest probes if none of them got a response, and `response_before` the guard's `response_at` when the next one
+    results has met a threshold yet (R6). `due` and `last_at` are seconds of the prober's clock. `failed` are its
+    latest probes if they failed, and `response_before` the guard's `response_at` when the next one
     began; `pending` means that its transition waits for proof that the address is the cause (ADR 11); `out_of_turn`
     that the running probe is only evidence of our own network. `streak` is that of `record`, `history` are its latest
     results (counters.py). `prepared` is made for its first probe. With a `problem` (a CA that is not there) it cannot
@@ -42,7 +42,7 @@ class Target:
     inherited: bool = False
     pending: bool = False
     out_of_turn: bool = False
-    unanswered: Unanswered | None = None
+    failed: FailedProbes | None = None
     response_before: float = 0.0
     last: Outcome | None = None
     last_seconds: float = 0.0

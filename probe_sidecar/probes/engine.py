@@ -13,13 +13,24 @@ import socket
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 from ssl import SSLError
 from time import monotonic
 from typing import Final
 
 from probe_sidecar.fair_queue import FairQueue
 from probe_sidecar.probes import message
-from probe_sidecar.probes.exchange import FAILURE, SUCCESS, UNKNOWN, Exchange, FastPath, Hop, Outcome, Step
+from probe_sidecar.probes.exchange import (
+    FAILURE,
+    RESPONDS_WITHIN,
+    SUCCESS,
+    UNKNOWN,
+    Exchange,
+    FastPath,
+    Hop,
+    Outcome,
+    Step,
+)
 from probe_sidecar.probes.poller import ERR, HUP, IN, RDHUP, Dispatch, Poller, best_poller
 from probe_sidecar.probes.prepare import PreparedProbe
 
@@ -101,7 +112,7 @@ class ProbeHandle:
     hop: Hop | None
     sock: socket.SocketType | None = None
     exchange: FastPath | Exchange | None = None  # None while connecting
-    reached: bool = False  # a connection was accepted once, so the network between us works
+    accepted: float = inf  # monotonic, when a connection was accepted for the first time
     pending: bytes = b""  # what the peer has not taken yet
     broken: int = 0  # errno of a failed send, reported only if the peer has sent no response
     received: int = 0
@@ -409,7 +420,8 @@ class ProbeEngine:
             if code not in _WAS_CONNECTED:
                 self._finish(handle, network_outcome(code))
                 return
-        handle.reached = True
+        if handle.accepted == inf:
+            handle.accepted = monotonic()
         if hop.handshake is not None and handle.probe.timeout > hop.handshake:
             self._handshakes[handle] = monotonic() - self.away + hop.handshake
         handle.exchange = exchange = hop.shared or hop.start()
@@ -503,7 +515,7 @@ class ProbeEngine:
         away = self.away - handle.away
         if away >= handle.probe.timeout and outcome.result is FAILURE:
             outcome = _fault(f"away for {away:.1f} s")
-        if outcome.no_response and handle.reached:
+        if outcome.no_response and accepted_in_time(handle.accepted - handle.started, handle.probe.timeout):
             outcome = outcome._replace(no_response=False)
         if outcome.result is UNKNOWN and handle.tries < MAX_TRIES:
             self._loop.call_later(RETRY_DELAY, self._retry, handle)
@@ -633,6 +645,11 @@ class ProbeEngine:
         else:
             where = message.SENDING if handle.pending else handle.exchange.phase
         self._finish(handle, Outcome(FAILURE, message.timed_out(seconds, where), no_response=True))
+
+
+def accepted_in_time(after: float, timeout: float) -> bool:
+    """Whether an address that accepts a connection `after` so many seconds of its probe still had time to respond."""
+    return after <= RESPONDS_WITHIN * timeout
 
 
 def default_limit(watches: int = 0) -> int:

@@ -10,6 +10,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from probe_sidecar.probes import message
 
+RESPONDS_WITHIN = 0.5
+"""Share of a probe's timeout within which the outage guard expects an address that works to respond (ADR 11)."""
+
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
@@ -32,8 +35,8 @@ class Outcome(NamedTuple):
     """`message` is the evidence in a line ("HTTP 200", "connection refused"); never a body, never a header value.
 
     UNKNOWN means that the prober itself could not work (out of descriptors, cancelled, a bug): never counted against
-    the address (design R7). `no_response`: a failure without any response of the address, not even a refusal
-    or an accepted connection, so that our own network may be the one that failed.
+    the address (design R7). `no_response`: a failure without any response of the address, not even a refusal or a
+    connection accepted in time to respond, so that our own network may be the one that failed.
     """
 
     result: Result

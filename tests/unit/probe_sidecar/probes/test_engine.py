@@ -58,8 +58,8 @@ def closed_port() -> int:
 
 
 @pytest.fixture
-def deaf_port() -> Iterator[int]:
-    """A port whose queue of connections is full, so that the kernel drops every further SYN: a black hole."""
+def deaf() -> Iterator[socket.socket]:
+    """A listener whose queue of connections is full, so that the kernel drops every further SYN: a black hole."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -68,7 +68,7 @@ def deaf_port() -> Iterator[int]:
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
+        yield listener
 
 
 @cases(
@@ -89,10 +89,18 @@ async def test_line_13_refused_connection(judge: Judge, closed_port: int, make: 
 
 @pytest.mark.parametrize("make", [http, tcp, grpc])
 async def test_line_16_dropped_packets_time_out(
-    judge: Judge, deaf_port: int, make: Callable[..., PreparedProbe]
+    judge: Judge, deaf: socket.socket, make: Callable[..., PreparedProbe]
 ) -> None:
-    outcome = await judge(make(deaf_port, timeout=0.2))
+    outcome = await judge(make(deaf.getsockname()[1], timeout=0.2))
     assert outcome == Outcome(Result.FAILURE, timed_out(0.2, CONNECTING), no_response=True)
+
+
+async def test_connection_accepted_too_late_is_no_response(judge: Judge, deaf: socket.socket) -> None:
+    """As when the network returns: TCP repeats its first packet after a second."""
+    judged = asyncio.ensure_future(judge(http(deaf.getsockname()[1], timeout=1.3)))
+    await asyncio.sleep(0.2)
+    deaf.listen(100)
+    assert await judged == Outcome(Result.FAILURE, timed_out(1.3, WAITING), no_response=True)
 
 
 @cases(
@@ -415,7 +423,7 @@ async def test_listener_can_cancel_probes_launched_together(engine: ProbeEngine,
     assert (told, engine.in_flight, descriptors()) == (["prober fault: OverflowError"], 0, before)
 
 
-async def test_listener_can_cancel_and_start_probes(engine: ProbeEngine, serve: Serve, deaf_port: int) -> None:
+async def test_listener_can_cancel_and_start_probes(engine: ProbeEngine, serve: Serve, deaf: socket.socket) -> None:
     """The descriptor of a cancelled probe must not be reused while its events may be queued."""
     server = serve(silent)
     wrong: list[Outcome] = []
@@ -427,7 +435,7 @@ async def test_listener_can_cancel_and_start_probes(engine: ProbeEngine, serve: 
         def first(outcome: Outcome, seconds: float) -> None:
             for other in others:
                 engine.cancel(other)
-            hopeless = tcp(deaf_port, timeout=60)
+            hopeless = tcp(deaf.getsockname()[1], timeout=60)
             late.extend(engine.start(hopeless, lambda outcome, seconds: wrong.append(outcome)) for _ in range(4))
             engine.launch()
 
