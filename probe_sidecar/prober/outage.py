@@ -99,6 +99,7 @@ class OutageGuard:
         self.outage: Outage | None = None
         self.outages = 0
         self._seconds = 0.0
+        self._ended_at = -inf
         self._pending: dict[Target, float] = {}  # until when, earliest first: no response since
         self._unproven: dict[Target, None] = {}  # there was a response since, and their own next probe decides
         self._provable: dict[Target, None] = {}  # of both, those that the next response may prove
@@ -131,10 +132,10 @@ class OutageGuard:
     def admits(self, item: "Target", failed: FailedProbes, now: float) -> bool:
         """Whether the transition may be published at once; if not, it is pending.
 
-        For a single failed probe (failureThreshold 1) a response since then is enough, unless it was pending.
+        For a single failed probe (failureThreshold 1) a response since then is enough, unless an outage ended since.
         """
-        fresh = not failed.repeated and not self._is_pending(item)
-        if self.hold <= 0 or (self.response_since(failed.last) if fresh else self.proven(failed)):
+        enough = not failed.repeated and failed.last > self._ended_at
+        if self.hold <= 0 or (self.response_since(failed.last) if enough else self.proven(failed)):
             self.forget(item)
             return True
         if failed.interrupted:
@@ -165,7 +166,7 @@ class OutageGuard:
 
     def end(self, now: float) -> None:
         """The outage is over; each pending transition waits for its own next probe."""
-        self._seconds, self.outage = self.seconds(now), None
+        self._seconds, self.outage, self._ended_at = self.seconds(now), None, now
         self._unproven.update(dict.fromkeys(self._pending))
         self._pending.clear()
 
