@@ -185,6 +185,7 @@ async def kubelet_result(probe: dict[str, Any]) -> str:
     finally:
         with suppress(ProcessLookupError):
             process.kill()
+        await process.wait()
     result: str = json.loads(output)["result"]
     return result
 
