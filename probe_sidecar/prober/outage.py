@@ -299,14 +299,14 @@ class SuspectedOutage:
         if target.failed is not None:
             target.response_before = self.guard.response_at
 
-    def no_response(self, target: "Target", began: float, ready: bool | None) -> None:
+    def no_response(self, target: "Target", began: float, now: float, ready: bool | None) -> None:
         """A probe of `target` that began then got no response; `ready` is what the thresholds say (None: nothing).
 
         Publishes the transition, or keeps it pending.
         """
         before = target.failed
         if before is None:
-            failed = FailedProbes.one(began, self._loop.time())
+            failed = FailedProbes.one(began, now)
         else:
             failed = FailedProbes(before.first, began, target.response_before)
         target.failed = failed
@@ -315,7 +315,7 @@ class SuspectedOutage:
             self._probe_out_of_turn()
         if ready is None:
             return
-        if not guarded or self.guard.admits(target, failed, self._loop.time()):
+        if not guarded or self.guard.admits(target, failed, now):
             self._publish((target,))
         else:
             target.pending = True

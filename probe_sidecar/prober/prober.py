@@ -166,7 +166,7 @@ class Prober:
             target.streak, ready = record(target.streak, outcome, target.probe)
         if outcome.no_response:
             if not out_of_turn:
-                self.outage.no_response(target, now - seconds, ready)
+                self.outage.no_response(target, now - seconds, now, ready)
                 self.arm()
         else:
             if ready is not None:

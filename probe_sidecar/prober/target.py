@@ -21,10 +21,10 @@ class Target:
     `held_tick` is the kubelet's one-place ticker channel: a tick that comes while a probe runs starts the next one when
     that ends; further ticks are lost. `inherited`: the state was found by another prober, and none of this prober's
     results has met a threshold yet (R6). `due` and `last_at` are seconds of the prober's clock. `failed` are its
-    latest probes if they failed, and `response_before` the guard's `response_at` when the next one
-    began; `pending` means that its transition waits for proof that the address is the cause (ADR 11); `out_of_turn`
-    that the running probe is only evidence of our own network. `streak` is that of `record`, `history` are its latest
-    results (counters.py). `prepared` is made for its first probe. With a `problem` (a CA that is not there) it cannot
+    latest probes if they failed, and `response_before` the guard's `response_at` when the next one began; `pending`
+    means that its transition waits for proof that the address is the cause (ADR 11); `out_of_turn` that the running
+    probe is only evidence of our own network. `streak` is that of `record`, `history` are its latest results
+    (counters.py). `prepared` is made for its first probe. With a `problem` (a CA that is not there) it cannot
     be probed: it keeps its state.
     """
 

@@ -85,7 +85,7 @@ def test_one_address_in_many_services_is_compared_once_a_second() -> None:
     for now, added in ((0.0, 0), (0.5, 0), (0.5, 1), (1.4, 0), (1.5, 0)):
         loop.now = START + now
         services += services[:added]
-        outage.no_response(target, loop.now, None)
+        outage.no_response(target, loop.now, loop.now, None)
         walks.append(services.walks)
     assert walks == [1, 1, 2, 2, 3], "one that comes is noticed at once"
 
@@ -419,7 +419,7 @@ PROBES = st.builds(every, st.integers(1, 60), st.integers(2, 4), st.integers(1, 
     slow=st.lists(st.sampled_from([RESPONSE, 0.1, 0.45]), min_size=4, max_size=4),
     settled=st.integers(200, 300),
     phase=st.floats(0, 0.99),
-    cut=st.tuples(st.floats(0, 0.45), st.integers(1, int(HOLD) - 2), st.floats(0, 1)),
+    cut=st.tuples(st.floats(0, 0.45), st.integers(0, int(HOLD) - 2), st.floats(0, 1)),
 )
 @example([every(10, 2, 1)] * 2, [RESPONSE] * 2, 205, 0.1, (0.0, 12, 0.5))  # it ends amid the probe that decides
 @example([every(1, 2, 1), every(5, 2, 2)], [RESPONSE, 0.45], 200, 0.0, (0.2, 10, 0.5))  # TCP connects too late
